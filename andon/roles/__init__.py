@@ -1,0 +1,1 @@
+"""One module per process of the line: builds its adapters and runs it."""

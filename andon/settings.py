@@ -1,0 +1,163 @@
+"""All settings: environment (``ANDON_KAFKA__BOOTSTRAP_SERVERS``), ``.env``, ``andon.toml``.
+
+The environment wins over ``.env``, ``.env`` over the TOML file (``ANDON_CONFIG`` names another).
+Sections with tunables of their own live beside the code that reads them.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from streams.errors import AndonError
+
+
+class SettingsError(AndonError):
+    """A setting has a value that cannot be used; the message names it."""
+
+
+class Section(BaseModel):
+    """A group of settings; an unknown name is an error, not a silence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(Section):
+    """The broker."""
+
+    bootstrap_servers: str = "127.0.0.1:19092"
+    """Comma-separated host:port."""
+    idempotent_producer: bool = False
+    """On for Apache Kafka; the embedded broker does not support it."""
+    replication_factor: Annotated[int, Field(ge=1, le=7)] = 1
+    request_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+    """Seconds the broker may take for one request."""
+    fetch_max_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 50
+    """Milliseconds a fetch may wait at the broker; the latency of an idle line."""
+    static_membership: bool = True
+    """A worker keeps its partitions across a restart (needs a stable ``instance`` name)."""
+
+
+class PostgresSettings(Section):
+    """The history database."""
+
+    url: SecretStr = SecretStr("postgresql+asyncpg://postgres@127.0.0.1:15432/andon")
+    """SQLAlchemy URL with the asyncpg driver."""
+    pool_size: Annotated[int, Field(ge=1, le=100)] = 5
+    timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+
+
+class S3Settings(Section):
+    """The object store (MinIO or any S3)."""
+
+    endpoint: str = "127.0.0.1:19000"
+    """host:port, without a scheme."""
+    access_key: SecretStr = SecretStr("andon")
+    secret_key: SecretStr = SecretStr("andon-local-only")
+    secure: bool = False
+    """TLS."""
+    region: str = "us-east-1"
+    """Must be set against servers other than AWS."""
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] = "andon"
+    timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+
+
+class ServeSettings(Section):
+    """The Ray cluster that runs the expert and the classifiers."""
+
+    address: str = "127.0.0.1:16379"
+    """host:port of the Ray head (GCS)."""
+    application: str = "andon"
+    timeout_s: Annotated[float, Field(gt=0, le=120)] = 5.0
+    """Seconds for one batch when the frame's deadline leaves more."""
+
+
+class PathSettings(Section):
+    """Folders."""
+
+    policies: Path = Path("policies/products")
+    artifacts: str = ".andon/artifacts"
+    """Folder or ``s3://bucket/prefix`` of trained experts."""
+    exemplars: str = ".andon/exemplars"
+    """Folder or ``s3://bucket/prefix`` of few-shot examples."""
+    state: Path = Path(".andon/state")
+    """Journals, spools and caches of this host; must survive a restart."""
+
+
+class WorkerSettings(Section):
+    """The Faust roles."""
+
+    instance: str = "0"
+    """Stable name of this worker among those of its role (static membership)."""
+    concurrency: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Events in flight per agent."""
+    in_flight_mib: Annotated[int, Field(ge=16, le=65536)] = 256
+    """Bound on the image bytes held at once, MiB."""
+    batch: Annotated[int, Field(ge=1, le=256)] = 8
+    """Most frames sent to Serve in one call."""
+    batch_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 5.0
+    """How long a batch waits to fill, milliseconds."""
+    fallback_margin_ms: Annotated[int, Field(ge=0, le=60_000)] = 150
+    """Inspect and classify fall back this long before the deadline, milliseconds."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Prometheus port; 0 is off."""
+
+
+class Settings(BaseSettings):
+    """Everything a process of Andon may be told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ANDON_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    s3: S3Settings = S3Settings()
+    serve: ServeSettings = ServeSettings()
+    paths: PathSettings = PathSettings()
+    worker: WorkerSettings = WorkerSettings()
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    log_json: bool = False
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(
+            settings_cls, Path(os.environ.get("ANDON_CONFIG", "andon.toml"))
+        )
+        return init_settings, env_settings, dotenv_settings, toml, file_secret_settings
+
+
+@cache
+def load_settings() -> Settings:
+    """Read once per process.
+
+    Raises:
+        SettingsError: names each bad setting by its environment name.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"ANDON_{'__'.join(str(p) for p in e['loc']).upper()}: {e['msg']}"
+            for e in error.errors(include_url=False, include_input=False)
+        ]
+        raise SettingsError("settings: " + "; ".join(lines)) from None

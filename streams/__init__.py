@@ -1,0 +1,1 @@
+"""The vocabulary of the line: events, topics, codes and ports. Pure: imports nothing of ours."""

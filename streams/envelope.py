@@ -1,0 +1,207 @@
+"""CloudEvents 1.0 over Kafka, binary content mode: events to messages and back.
+
+Image topics carry the picture as the value and every field of the event as a header
+(``ce_partid``, ``ce_deadline`` ...; nested fields as JSON). JSON topics carry the event as the
+value. Headers that no field claims are kept as extra fields.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from cloudevents.core.bindings.kafka import to_binary_event
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from pydantic import BaseModel, ValidationError
+
+from streams.errors import MalformedEventError, MissingHeaderError, UnsupportedSchemaError
+from streams.events import (
+    Acknowledgement,
+    Alert,
+    Anomaly,
+    DeadLetter,
+    Decision,
+    Event,
+    Frame,
+    PartOnLine,
+    PolicyInForce,
+    Review,
+)
+
+_PREFIX = "ce_"
+_CONTENT_TYPE = "content-type"
+_STANDARD = {"id", "type", "source", "specversion", "time", "subject", "dataschema"}
+_BINARY = (Frame, Anomaly, DeadLetter)
+E = TypeVar("E", bound=Event)
+Headers = Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
+
+
+@dataclass(frozen=True)
+class Message:
+    """What goes to, or came from, one Kafka record."""
+
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+def to_message(event: Event, value: bytes = b"") -> Message:
+    """Encode. ``value`` is the picture (or original bytes) of an image topic's event."""
+    identity, source, subject, time, key = _identity(event)
+    attributes: dict[str, Any] = {
+        "id": identity,
+        "type": event.event_type,
+        "source": source,
+        "specversion": "1.0",
+    }
+    if subject:
+        attributes["subject"] = subject
+    if time is not None:
+        attributes["time"] = time
+    if isinstance(event, _BINARY):
+        attributes["datacontenttype"] = getattr(event, "content_type", "application/octet-stream")
+        data, fields = value, _header_fields(event)
+    else:
+        attributes["datacontenttype"] = "application/json"
+        data, fields = event.model_dump_json().encode(), {}
+    message = to_binary_event(CloudEvent(attributes=attributes, data=b""), JSONFormat())
+    headers = [(k, v) for k, v in message.headers.items()]
+    headers += [(_PREFIX + name, text.encode()) for name, text in fields.items()]
+    return Message(key.encode(), data, tuple(headers))
+
+
+def from_message(model: type[E], value: bytes | None, headers: Headers) -> E:
+    """Decode and validate.
+
+    Raises:
+        MissingHeaderError: no ``ce_type``, or a required field's header is absent.
+        UnsupportedSchemaError: another event type or a future major version.
+        MalformedEventError: anything else that does not validate.
+    """
+    found = header_dict(headers)
+    _check_type(model, found)
+    if issubclass(model, _BINARY):
+        return _validate(model, _fields_from_headers(model, found))
+    try:
+        body = json.loads(value or b"")
+    except ValueError as error:
+        raise MalformedEventError(f"{model.event_type}: the value is not JSON: {error}") from error
+    return _validate(model, body)
+
+
+def header_dict(headers: Headers) -> dict[str, str]:
+    """Kafka headers as text; bytes that are not UTF-8 are replaced, never raised on."""
+    items = headers.items() if isinstance(headers, Mapping) else headers or ()
+    return {name: (raw or b"").decode("utf-8", "replace") for name, raw in items}
+
+
+def _check_type(model: type[Event], found: Mapping[str, str]) -> None:
+    if not found and not issubclass(model, _BINARY):
+        return  # plain JSON from a hand-written client: the body's validation decides
+    actual = found.get(_PREFIX + "type")
+    if actual is None:
+        raise MissingHeaderError(f"header ce_type is missing; expected {model.event_type!r}")
+    if actual != model.event_type:
+        raise UnsupportedSchemaError(
+            f"event type {actual!r} is not supported here, this build reads {model.event_type!r}; "
+            "upgrade the consumer before the producer"
+        )
+
+
+def _validate(model: type[E], fields: Any) -> E:
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        problems = [(".".join(map(str, e["loc"])), e["type"], e["msg"]) for e in error.errors()]
+        text = "; ".join(f"{where or 'value'}: {message}" for where, _, message in problems[:5])
+        kind = (
+            MissingHeaderError
+            if issubclass(model, _BINARY) and any(t == "missing" for _, t, _ in problems)
+            else MalformedEventError
+        )
+        raise kind(f"{model.event_type}: {text}") from error
+
+
+def _header_fields(event: Event) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for name, value in event.model_dump(mode="json").items():
+        header = name if name in (event.model_extra or {}) else _attribute(name)
+        if value is not None and header not in _STANDARD:
+            fields[header] = value if isinstance(value, str) else json.dumps(value)
+    return fields
+
+
+def _fields_from_headers(model: type[Event], found: Mapping[str, str]) -> dict[str, Any]:
+    known = _attributes(model)
+    fields: dict[str, Any] = {}
+    for header, text in found.items():
+        name = header.removeprefix(_PREFIX)
+        if not header.startswith(_PREFIX) or name in _STANDARD:
+            continue
+        field, structured = known.get(name, (name, False))
+        if structured:
+            try:
+                fields[field] = json.loads(text)
+            except ValueError as error:
+                raise MalformedEventError(f"header {header} is not JSON: {error}") from error
+        else:
+            fields[field] = text
+    if "content_type" in model.model_fields and _CONTENT_TYPE in found:
+        fields.setdefault("content_type", found[_CONTENT_TYPE])
+    return fields
+
+
+def _attribute(field: str) -> str:
+    """CloudEvents attribute names are lower-case letters and digits only."""
+    return field.replace("_", "")
+
+
+@cache
+def _attributes(model: type[Event]) -> dict[str, tuple[str, bool]]:
+    return {
+        _attribute(name): (name, _is_structured(info.annotation))
+        for name, info in model.model_fields.items()
+    }
+
+
+def _is_structured(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        return any(_is_structured(a) for a in get_args(annotation))
+    if origin in (dict, list, tuple):
+        return True
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _identity(event: Event) -> tuple[str, str, str, Any, str]:
+    """CloudEvents id, source, subject, time; and the Kafka key."""
+    match event:
+        case Anomaly():
+            return _of_part(event.frame, str(event.frame.frame_id), event.frame.captured_at)
+        case Decision():
+            return _of_part(event, str(event.result_id), event.decided_at)
+        case Acknowledgement():
+            return _of_part(event, f"{event.result_id}/{event.outcome.value}", event.captured_at)
+        case PartOnLine():
+            return _of_part(event, str(event.frame_id), event.captured_at)
+        case Review():
+            frame = str(event.frame_id)
+            return str(event.review_id), "/andon/reviews", frame, event.reviewed_at, frame
+        case DeadLetter():
+            letter, source = str(event.letter_id), f"/andon/{event.stage.value}"
+            return letter, source, event.original_key, event.failed_at, event.original_key
+        case PolicyInForce():
+            product = event.product_id
+            return event.policy_hash, "/andon/policies", product, event.applied_at, product
+        case Alert():
+            key = f"{event.line}/{event.product_id}"
+            return str(event.alert_id), "/andon/limits", event.limit, event.raised_at, key
+    raise TypeError(f"{type(event).__name__} is no message of its own")
+
+
+def _of_part(part: PartOnLine, identity: str, time: Any) -> tuple[str, str, str, Any, str]:
+    segments = (part.enterprise, part.site, part.area, part.line, part.station)
+    return identity, "/" + "/".join(s for s in segments if s), part.part_id, time, part.key

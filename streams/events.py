@@ -1,0 +1,268 @@
+"""The events on Kafka: frozen, versioned, timezone-aware. Unknown future fields are kept."""
+
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from streams.codes import (
+    AckOutcome,
+    Action,
+    ClockStatus,
+    DecisionSource,
+    Evaluation,
+    ReasonCode,
+    Severity,
+    Stage,
+)
+
+Text = Annotated[str, Field(max_length=512)]
+"""Text from outside (serials, names): any characters, bounded length."""
+UInt32 = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Event(BaseModel):
+    """Base of all events. ``event_type`` carries the major schema version."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    event_type: ClassVar[str] = "andon.event.v1"
+
+
+class PartOnLine(Event):
+    """Which part, where and when: the fields that every event of a part repeats."""
+
+    frame_id: UUID
+    enterprise: Text = ""
+    site: Text = ""
+    area: Text = ""
+    line: Text
+    station: Text
+    product_id: Text
+    part_id: Text
+    lot_id: Text = ""
+    plc_boot_id: UInt32
+    trigger_seq: Annotated[int, Field(ge=1, le=0xFFFFFFFF)]
+    encoder_pos: int = 0
+    captured_at: AwareDatetime
+    deadline: AwareDatetime
+    """End of the result window T: what is not written to the PLC by then is the PLC's default."""
+    result_window_ms: Annotated[int, Field(gt=0)]
+    shot: int = 1
+    shots_expected: int = 1
+    clock_status: ClockStatus = ClockStatus.UNKNOWN
+    is_simulated: bool = False
+
+    @property
+    def key(self) -> str:
+        """The Kafka key: keeps a station's parts in order."""
+        return f"{self.line}/{self.station}"
+
+
+class Frame(PartOnLine):
+    """One photograph of one part. The Kafka value is the image's bytes as captured."""
+
+    event_type: ClassVar[str] = "andon.frame.v1"
+    content_type: Text = "application/octet-stream"
+    size_bytes: int
+    sha256: str
+    dataref: str | None = None
+    """Object key of the image when it exceeds the inline limit; the value is then empty."""
+    image_name: Text = ""
+
+
+class Box(Event):
+    """Axis-aligned box in image pixels; ``x``/``y`` is the upper left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Blob(Event):
+    """One connected piece of the odd region, in image pixels."""
+
+    box: Box
+    area_px: float
+    longest_side_px: float
+    centroid_x: float
+    centroid_y: float
+    peak: float
+    """Highest anomaly score inside the piece."""
+
+
+class Region(Event):
+    """The odd region. The mask may be coarser than the image; all measures are image pixels."""
+
+    image_height: int
+    image_width: int
+    mask_height: int
+    mask_width: int
+    mask_rle: str
+    """COCO compressed run-length encoding (ASCII), column-major, mask_height x mask_width."""
+    blobs: tuple[Blob, ...] = ()
+    area_px: float = 0.0
+    longest_side_px: float = 0.0
+    count: int = 0
+    contrast: float = 0.0
+    """Mean score inside the region over mean score outside."""
+
+
+class Inspection(Event):
+    """The vision expert's answer for one frame."""
+
+    event_type: ClassVar[str] = "andon.inspection.v1"
+    score: float
+    threshold: float
+    p_value: Unit
+    """Conformal: share of held-out normals at least as odd. Small is odd."""
+    anomalous: bool
+    region: Region | None = None
+    expert_version: Text
+    """Artifact digest."""
+    expert_name: Text = ""
+    image_height: int = 0
+    image_width: int = 0
+    timings_ms: dict[str, float] = {}
+
+
+class Anomaly(Event):
+    """Value: the image's bytes, or empty with ``frame.dataref``. Sampled normals travel here."""
+
+    event_type: ClassVar[str] = "andon.anomaly.v1"
+    frame: Frame
+    inspection: Inspection
+    classify: bool = True
+    """False: recorded only (a fallback has decided already, or a normal kept for audit)."""
+    reason: Text = "anomalous"
+    """``anomalous``, ``decided`` (a fallback was first) or ``audit``."""
+    timings_ms: dict[str, float] = {}
+    """Milliseconds by stage so far: ``queue_inspect``, ``expert``, ``inspect``."""
+
+
+class Classification(Event):
+    """What a classifier answered. ``class_name`` is of the policy, ``normal`` or ``unknown``."""
+
+    event_type: ClassVar[str] = "andon.classification.v1"
+    class_name: Text
+    confidence: Unit
+    classifier: Text
+    """Which classifier answered: ``prototypes``, ``velm``, ``cascade`` ..."""
+    model: Text = ""
+    prompt_hash: Text = ""
+    exemplars_version: Text = ""
+    unknown_reason: Text = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+    """In the currency of the endpoint's price list."""
+    latency_ms: float = 0.0
+    candidates: dict[str, float] = {}
+    """Class -> confidence, the runners-up included."""
+    stages: tuple[str, ...] = ()
+    """For a cascade: which stages were asked, in order."""
+
+
+class Decision(PartOnLine):
+    """What the line controller reads; names after OPC 40100-1 and OPC 40001-101."""
+
+    event_type: ClassVar[str] = "andon.decision.v1"
+    result_id: UUID
+    """UUIDv5 of frame id and source."""
+    source: DecisionSource
+    evaluation: Evaluation
+    class_name: Text = ""
+    class_id: int = -1
+    severity: Severity
+    action: Action
+    reason_code: ReasonCode
+    reason: Annotated[str, Field(max_length=2048)] = ""
+    rule: Text = ""
+    """The rule of the policy that fired: ``normal``, ``class:crack``, ``fallback:late`` ..."""
+    is_late: bool = False
+    """Decided after another decision stood or the window closed: recorded, never acted on."""
+    recipe: int = 0
+    policy_hash: Text = ""
+    inspection: Inspection | None = None
+    classification: Classification | None = None
+    decided_at: AwareDatetime
+    is_historical: bool = False
+    timings_ms: dict[str, float] = {}
+    """By stage: ``queue_inspect``, ``expert``, ``queue_classify``, ``classifier`` ..."""
+
+
+class Acknowledgement(PartOnLine):
+    """What became of one result at the PLC. The acknowledged decision is the effective one."""
+
+    event_type: ClassVar[str] = "andon.ack.v1"
+    result_id: UUID
+    source: DecisionSource
+    action: Action
+    outcome: AckOutcome
+    result_seq: UInt32 = 0
+    decided_at: AwareDatetime | None = None
+    written_at: AwareDatetime | None = None
+    acknowledged_at: AwareDatetime | None = None
+    trigger_to_write_ms: float | None = None
+    detail: Text = ""
+
+
+class Review(Event):
+    """What a person decided afterwards about a frame."""
+
+    event_type: ClassVar[str] = "andon.review.v1"
+    review_id: UUID
+    frame_id: UUID
+    reviewer: Text
+    class_name: Text = ""
+    severity: Severity
+    action: Action | None = None
+    comment: Annotated[str, Field(max_length=4096)] = ""
+    reviewed_at: AwareDatetime
+
+
+class DeadLetter(Event):
+    """What could not be processed. The Kafka value is the original bytes."""
+
+    event_type: ClassVar[str] = "andon.dead.v1"
+    letter_id: UUID
+    """UUIDv5 of topic, partition, offset and stage: redelivery repeats it."""
+    stage: Stage
+    error_type: Text
+    error: Annotated[str, Field(max_length=4096)]
+    topic: Text
+    partition: int
+    offset: int
+    original_key: str = ""
+    original_headers: dict[str, str] = {}
+    frame_id: UUID | None = None
+    failed_at: AwareDatetime
+
+
+class PolicyInForce(Event):
+    """A resolved policy as published on the compacted topic."""
+
+    event_type: ClassVar[str] = "andon.policy.v1"
+    product_id: Text
+    policy_hash: Text
+    body: dict[str, object]
+    applied_by: Text = ""
+    reason: Text = ""
+    applied_at: AwareDatetime
+
+
+class Alert(Event):
+    """A limit across parts that was exceeded; the gateway turns it into ``StopRequest``."""
+
+    event_type: ClassVar[str] = "andon.alert.v1"
+    alert_id: UUID
+    line: Text
+    product_id: Text
+    limit: Text
+    reason: Annotated[str, Field(max_length=2048)]
+    request_stop: bool = False
+    count: int = 0
+    window_parts: int = 0
+    policy_hash: Text = ""
+    raised_at: AwareDatetime

@@ -1,0 +1,243 @@
+"""The boundaries of the flow. Adapters live in other packages; ``andon`` joins them.
+
+Expected failures come back as values (``Failure``); an exception through a port is a defect
+of the adapter, and the agents treat it as ``UnavailableError``.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+from uuid import UUID
+
+from streams.codes import Action, FallbackKind, ReasonCode, Severity
+from streams.envelope import Message
+from streams.events import (
+    Acknowledgement,
+    Anomaly,
+    Classification,
+    DeadLetter,
+    Decision,
+    Inspection,
+    Review,
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one item could not be answered. ``retryable`` is False for bad input."""
+
+    reason_code: ReasonCode
+    error_type: str
+    message: str
+    retryable: bool = False
+
+
+# --- Detect -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class InspectionRequest:
+    """One image to score. ``image`` is the encoded file as captured."""
+
+    frame_id: UUID
+    product_id: str
+    image: bytes
+
+
+@runtime_checkable
+class VisionExpert(Protocol):
+    """Scores images; batches inside."""
+
+    async def inspect(
+        self, requests: Sequence[InspectionRequest], timeout_s: float
+    ) -> Sequence[Inspection | Failure]:
+        """One answer per request, in order, within ``timeout_s`` seconds."""
+        ...
+
+
+# --- Classify ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ClassText:
+    """One anomaly class as the policy words it."""
+
+    name: str
+    display_name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class ClassificationTexts:
+    """What a classifier may know of a product, from its policy."""
+
+    product_id: str
+    policy_hash: str
+    normal_description: str = ""
+    strategy: str = ""
+    classes: tuple[ClassText, ...] = ()
+    egress: str = "none"
+    """What may leave the plant: ``none``, ``crop`` or ``full``."""
+    mm_per_pixel: float | None = None
+
+
+@dataclass(frozen=True)
+class ClassificationRequest:
+    """One anomalous frame to name before ``deadline``."""
+
+    frame_id: UUID
+    image: bytes
+    inspection: Inspection
+    texts: ClassificationTexts
+    deadline: datetime
+
+
+@runtime_checkable
+class AnomalyClassifier(Protocol):
+    """Names anomalies."""
+
+    async def classify(
+        self, requests: Sequence[ClassificationRequest], timeout_s: float
+    ) -> Sequence[Classification | Failure]:
+        """One answer per request, in order, within ``timeout_s`` seconds."""
+        ...
+
+
+# --- Act --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Everything a policy may look at. Exactly one of: normal, classified, fallback."""
+
+    station: str = ""
+    lot_id: str = ""
+    inspection: Inspection | None = None
+    classification: Classification | None = None
+    fallback: FallbackKind | None = None
+    failure: Failure | None = None
+    """With a fallback: what went wrong, for the reason in words."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a policy says about one situation."""
+
+    action: Action
+    severity: Severity
+    class_name: str = ""
+    class_id: int = -1
+    reason_code: ReasonCode = ReasonCode.NONE
+    reason: str = ""
+    rule: str = ""
+
+
+class Policy(Protocol):
+    """A resolved policy. ``decide`` is pure, total and deterministic."""
+
+    @property
+    def product_id(self) -> str: ...
+    @property
+    def policy_hash(self) -> str: ...
+    @property
+    def audit_share(self) -> float:
+        """Share of normal frames kept as pictures, 0 to 1."""
+        ...
+
+    def texts(self, station: str) -> ClassificationTexts: ...
+    def decide(self, situation: Situation) -> Outcome: ...
+
+
+class PolicySource(Protocol):
+    """The policies in force."""
+
+    async def start(self) -> None:
+        """Return once every policy in force has been read."""
+        ...
+
+    async def stop(self) -> None: ...
+    def for_product(self, product_id: str) -> Policy:
+        """The policy in force; for a product without one, a policy that holds every part."""
+        ...
+
+
+# --- Record -----------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class ImageStore(Protocol):
+    """Objects by key. Keys derive from frame ids (``streams.keys``)."""
+
+    async def put(self, key: str, body: bytes, content_type: str) -> None: ...
+    async def get(self, key: str) -> bytes:
+        """Raises ``KeyError`` when absent, ``UnavailableError`` when the store is down."""
+        ...
+
+    async def exists(self, key: str) -> bool: ...
+
+
+class HistoryWriter(Protocol):
+    """Insert-only, idempotent by each event's own identity. Raises ``UnavailableError``."""
+
+    async def add_anomalies(self, events: Sequence[Anomaly]) -> None: ...
+    async def add_decisions(self, events: Sequence[Decision]) -> None: ...
+    async def add_acknowledgements(self, events: Sequence[Acknowledgement]) -> None: ...
+    async def add_reviews(self, events: Sequence[Review]) -> None: ...
+    async def add_dead_letters(self, events: Sequence[tuple[DeadLetter, str]]) -> None:
+        """Each letter with the object key under which its original bytes are kept."""
+        ...
+
+
+# --- The bus ----------------------------------------------------------------------------------
+
+
+class Publisher(Protocol):
+    """Sends messages; returns once the broker has them."""
+
+    async def send(self, topic: str, message: Message) -> None:
+        """Raises ``UnavailableError`` when the broker does not take it in time."""
+        ...
+
+
+# --- The edge ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """What the PLC wrote with one trigger."""
+
+    plc_boot_id: int
+    trigger_seq: int
+    part_id: str
+    lot_id: str
+    product_id: str
+    encoder_pos: int
+    takt_ms: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One captured image, encoded as the camera gave it."""
+
+    data: bytes
+    content_type: str
+    name: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class Camera(Protocol):
+    """One camera at one station."""
+
+    async def open(self) -> None: ...
+    async def capture(self, trigger: Trigger) -> Picture:
+        """Expose once. Raises ``connectors.errors.CaptureError``."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class DecisionFeed(Protocol):
+    """Decisions for one line, in order per station."""
+
+    def __aiter__(self) -> AsyncIterator[Decision]: ...

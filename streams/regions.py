@@ -1,0 +1,26 @@
+"""Masks as COCO run-length encoding: the form in which regions travel."""
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco
+
+from streams.events import Region
+
+Mask = npt.NDArray[np.bool_]
+
+
+def encode_mask(mask: Mask) -> str:
+    """Compressed RLE (ASCII) of a bool array of shape (height, width)."""
+    encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return str(encoded["counts"].decode("ascii"))
+
+
+def decode_mask(rle: str, height: int, width: int) -> Mask:
+    """The bool mask of shape (height, width) behind an RLE string."""
+    counts = {"size": [height, width], "counts": rle.encode("ascii")}
+    return np.asarray(coco.decode(counts), dtype=np.bool_)
+
+
+def region_mask(region: Region) -> Mask:
+    """The region's mask at its own resolution (mask_height, mask_width)."""
+    return decode_mask(region.mask_rle, region.mask_height, region.mask_width)

@@ -1,0 +1,37 @@
+"""Shared fixtures: the photographs of ../shared, leaked tasks as failures."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real photographs; skips where it is absent."""
+    folder = Path(os.environ.get("ANDON_SHARED", "../shared")).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"no shared data at {folder}; set ANDON_SHARED")
+    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every coroutine test gets the check for leaked tasks."""
+    for item in items:
+        if item.get_closest_marker("asyncio") is not None and isinstance(item, pytest.Function):
+            item.fixturenames.append("no_leaked_tasks")
+
+
+@pytest_asyncio.fixture
+async def no_leaked_tasks() -> AsyncIterator[None]:
+    """A coroutine test that leaves a task running fails."""
+    before = asyncio.all_tasks()
+    yield
+    await asyncio.sleep(0)
+    left = [
+        t for t in asyncio.all_tasks() - before if not t.done() and t is not asyncio.current_task()
+    ]
+    assert not left, f"leaked tasks: {left}"
