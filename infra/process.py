@@ -1,0 +1,152 @@
+"""One child process: started with a log file, waited for, stopped for certain."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from streams.errors import AndonError
+
+_PR_SET_PDEATHSIG = 1
+
+
+class ProcessError(AndonError):
+    """A child process did not start, died, or did not become ready in time."""
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_open(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether something accepts TCP connections there."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((host, port)) == 0
+
+
+def _die_with_parent() -> None:
+    """Runs in the child: the kernel ends it when its parent dies, even by ``kill -9``."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Process:
+    """A child in a session of its own, its output in ``log_path``.
+
+    ``tethered`` children end with the process that started them (Linux); others outlive it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log_path: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        tethered: bool = True,
+    ) -> None:
+        self.name = name
+        self.log_path = log_path
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        with log_path.open("ab") as log:
+            self._popen = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                start_new_session=True,
+                preexec_fn=_die_with_parent if tethered and sys.platform == "linux" else None,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._popen.poll()
+
+    @property
+    def running(self) -> bool:
+        return self._popen.poll() is None
+
+    def wait_ready(self, ready: Callable[[], bool], timeout_s: float) -> None:
+        """Return once ``ready()``; raise ProcessError with the log's end when it never is."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if not self.running:
+                raise ProcessError(
+                    f"{self.name} ended with code {self.returncode}:\n{self.tail()}\n"
+                    f"whole log: {self.log_path}"
+                )
+            with contextlib.suppress(OSError):
+                if ready():
+                    return
+            time.sleep(0.05)
+        raise ProcessError(
+            f"{self.name} was not ready within {timeout_s:g} s:\n{self.tail()}\n"
+            f"whole log: {self.log_path}"
+        )
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """The exit code; raises ProcessError when it is still running after ``timeout_s``."""
+        try:
+            return self._popen.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise ProcessError(f"{self.name} still runs after {timeout_s:g} s") from error
+
+    def kill(self) -> None:
+        """SIGKILL to this process alone, as a fault would."""
+        self._popen.kill()
+        self._popen.wait(10)
+
+    def stop(self, timeout_s: float = 10.0, sig: int = signal.SIGTERM) -> None:
+        """Ask it to end, then end it and everything it started."""
+        family = descendants(self.pid)
+        if self.running:
+            self._popen.send_signal(sig)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(timeout_s)
+        if self.running:
+            self._popen.kill()
+            self._popen.wait(10)
+        end_all(family)
+
+    def tail(self, lines: int = 15) -> str:
+        """The end of its log."""
+        with contextlib.suppress(OSError):
+            return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """Every process below ``pid``, itself not included."""
+    with contextlib.suppress(psutil.Error):
+        return list(psutil.Process(pid).children(recursive=True))
+    return []
+
+
+def end_all(processes: Sequence[psutil.Process], timeout_s: float = 3.0) -> None:
+    """SIGTERM, then SIGKILL, to what is still alive of them."""
+    alive = [p for p in processes if p.is_running()]
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, alive = psutil.wait_procs(alive, timeout=timeout_s)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=timeout_s)
