@@ -2,11 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+
+from infra.broker import Broker, start_broker
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +37,17 @@ async def no_leaked_tasks() -> AsyncIterator[None]:
         t for t in asyncio.all_tasks() - before if not t.done() and t is not asyncio.current_task()
     ]
     assert not left, f"leaked tasks: {left}"
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """One embedded Kafka broker for all tests: use topics or keys of your own."""
+    with start_broker() as running:
+        yield running
+
+
+@pytest.fixture
+def fresh_broker() -> Iterator[Broker]:
+    """An empty broker of this test's own (about 70 ms)."""
+    with start_broker() as running:
+        yield running
