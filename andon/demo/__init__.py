@@ -1,0 +1,1 @@
+"""``andon demo``: what is played, what became of it, and the report."""

@@ -1,0 +1,125 @@
+"""What a simulated line plays: photographs that train, that teach, that arrive as parts. Pure."""
+
+import random
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from streams.errors import AndonError
+
+GOOD = "good"
+MOST_EXEMPLARS = 5
+"""Labelled examples per class that the local classifier is taught."""
+EXEMPLAR_SHARE = 0.34
+"""At most this share of a class's parts teaches; the others are played."""
+
+
+class PlanError(AndonError):
+    """The folder does not hold what a line needs."""
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One file with its class folder and the part (capture group) it shows."""
+
+    path: Path
+    label: str
+    group: str
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class PlayedPart:
+    """One arriving part."""
+
+    part_id: str
+    photograph: Photograph
+
+
+@dataclass(frozen=True)
+class LinePlan:
+    """Everything that a run needs to know of its pictures."""
+
+    product: str
+    train: tuple[Photograph, ...]
+    exemplars: Mapping[str, tuple[Photograph, ...]]
+    parts: tuple[PlayedPart, ...]
+
+
+def make_plan(
+    product: str,
+    train: Sequence[Photograph],
+    test: Sequence[Photograph],
+    taught: Collection[str],
+    most_parts: int | None,
+    seed: int = 7,
+) -> LinePlan:
+    """Split ``test`` by part into exemplars of the ``taught`` classes and arriving parts.
+
+    Parts arrive in a seeded random order. Fewer than asked for are drawn so that every class
+    keeps its share (at least one part each).
+
+    Raises:
+        PlanError: no training image, or no part to play.
+    """
+    if not train:
+        raise PlanError(f"{product}: no normal images to train on; expected files in train/good")
+    rng = random.Random(seed)
+    exemplars: dict[str, tuple[Photograph, ...]] = {}
+    played: list[Photograph] = []
+    for label, photographs in sorted(_by(test, "label").items()):
+        if label in taught and label != GOOD:
+            exemplars[label], rest = _take_exemplars(photographs, rng)
+            played += rest
+        else:
+            played += photographs
+    if not played:
+        raise PlanError(f"{product}: no parts to play; expected files in test/<class>")
+    if most_parts is not None and most_parts < len(played):
+        played = _thin(played, most_parts, rng)
+    rng.shuffle(played)
+    parts = tuple(PlayedPart(f"{product}-{i:06d}", p) for i, p in enumerate(played, start=1))
+    return LinePlan(product, tuple(train), exemplars, parts)
+
+
+def cycle(plan: LinePlan, count: int) -> LinePlan:
+    """The same pictures again and again until ``count`` parts have arrived."""
+    parts = tuple(
+        PlayedPart(f"{plan.product}-{i + 1:06d}", plan.parts[i % len(plan.parts)].photograph)
+        for i in range(count)
+    )
+    return LinePlan(plan.product, plan.train, plan.exemplars, parts)
+
+
+def _by(photographs: Sequence[Photograph], field: str) -> dict[str, list[Photograph]]:
+    groups: dict[str, list[Photograph]] = defaultdict(list)
+    for photograph in photographs:
+        groups[getattr(photograph, field)].append(photograph)
+    return groups
+
+
+def _take_exemplars(
+    photographs: Sequence[Photograph], rng: random.Random
+) -> tuple[tuple[Photograph, ...], list[Photograph]]:
+    """Whole groups teach: no part is in both; one picture of each teaches."""
+    groups = _by(photographs, "group")
+    names = sorted(groups)
+    rng.shuffle(names)
+    most = min(MOST_EXEMPLARS, int(len(names) * EXEMPLAR_SHARE))
+    teaching = names[:most]
+    exemplars = tuple(rng.choice(groups[name]) for name in teaching)
+    rest = [p for p in photographs if p.group not in teaching]
+    return exemplars, rest
+
+
+def _thin(photographs: Sequence[Photograph], count: int, rng: random.Random) -> list[Photograph]:
+    """``count`` photographs, classes in proportion, at least one each where count allows."""
+    groups = _by(photographs, "label")
+    wanted = {label: max(1, count * len(g) // len(photographs)) for label, g in groups.items()}
+    while sum(wanted.values()) < count:
+        label = max(wanted, key=lambda name: len(groups[name]) / (wanted[name] + 1))
+        wanted[label] += 1
+    while sum(wanted.values()) > count:
+        wanted[max(wanted, key=lambda name: wanted[name])] -= 1
+    return [p for label, g in groups.items() for p in rng.sample(g, wanted[label])]
