@@ -5,11 +5,10 @@ everything that the endpoint or model said, ``unknown`` with its reason included
 where nothing could be asked in time: the caller then applies the policy's fallback.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterable
 from typing import Final, Protocol, runtime_checkable
 
+from prompts.names import fold
 from streams.events import Classification
 from streams.ports import ClassificationRequest, Failure
 
@@ -19,9 +18,6 @@ UNKNOWN: Final = "unknown"
 """No class of the policy, or no answer that can be trusted."""
 RESERVED: Final = frozenset({NORMAL, UNKNOWN})
 """Answers that every classifier may give beside the product's classes."""
-
-_SPACE = re.compile(r"\s+")
-_FINAL_PUNCTUATION = ".,;:!?…。"
 
 
 @runtime_checkable
@@ -46,20 +42,10 @@ class Classifier(Protocol):
         ...
 
 
-def fold(name: str) -> str:
-    """The form in which names are compared: NFKC, casefold, single spaces, no final punctuation.
-
-    >>> fold("  Serrated   Discrepancies. ")
-    'serrated discrepancies'
-    """
-    text = unicodedata.normalize("NFKC", name).casefold()
-    return _SPACE.sub(" ", text).strip().rstrip(_FINAL_PUNCTUATION).rstrip()
-
-
 def match_class(answer: str, classes: Iterable[str]) -> str:
     """The one of ``classes`` (or ``normal``, ``unknown``) that ``answer`` means.
 
-    An exact name wins; otherwise names are compared after :func:`fold`. No match, or more than
+    An exact name wins; otherwise names are compared after :func:`prompts.names.fold`. No match, or more than
     one class that folds alike, is ``unknown``: a class is never guessed.
     """
     names = list(dict.fromkeys([*classes, NORMAL, UNKNOWN]))
