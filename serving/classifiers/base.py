@@ -8,7 +8,7 @@ where nothing could be asked in time: the caller then applies the policy's fallb
 from collections.abc import Iterable
 from typing import Final, Protocol, runtime_checkable
 
-from prompts.names import fold
+from prompts.names import fold as fold
 from streams.events import Classification
 from streams.ports import ClassificationRequest, Failure
 
@@ -45,8 +45,8 @@ class Classifier(Protocol):
 def match_class(answer: str, classes: Iterable[str]) -> str:
     """The one of ``classes`` (or ``normal``, ``unknown``) that ``answer`` means.
 
-    An exact name wins; otherwise names are compared after :func:`prompts.names.fold`. No match, or more than
-    one class that folds alike, is ``unknown``: a class is never guessed.
+    An exact name wins; otherwise names are compared after ``fold``. No match, or more than one
+    class that folds alike, is ``unknown``: a class is never guessed.
     """
     names = list(dict.fromkeys([*classes, NORMAL, UNKNOWN]))
     if answer in names:
