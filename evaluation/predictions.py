@@ -1,0 +1,172 @@
+"""Score a file of named answers the way VELM does (Mokhtar et al. 2025, section 4.1).
+
+Each figure is named for what it is. The paper prints equation (1), TP/(TP+FP+FN) averaged over
+classes, as "macro accuracy", yet its table 2 holds plain accuracy per object with ``good``
+counted as a class: both are given here, as ``jaccard`` and ``accuracy``.
+"""
+
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prompts.names import fold
+from streams.errors import AndonError
+
+GOOD = "good"
+FIGURES = ("accuracy", "macro_f1", "kappa", "jaccard", "accuracy_anomalous")
+Pair = tuple[str, str]
+"""(true display name, answer), both already normalised."""
+Matching = Callable[[str], str]
+
+
+class PredictionsError(AndonError):
+    """A predictions or descriptions file that cannot be scored; names the entry."""
+
+
+@dataclass(frozen=True)
+class ScoredObject:
+    """The figures of one object, in percent."""
+
+    figures: dict[str, float]
+    images: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Per object and in the mean over objects, in percent."""
+
+    mean: dict[str, float]
+    objects: dict[str, ScoredObject]
+    intervals: dict[str, tuple[float, float]]
+    """95 % bootstrap intervals of the means: images resampled within their object."""
+
+    def as_json(self) -> dict[str, Any]:
+        """``{"mean": ..., "objects": {name: ...}}``; values in percent."""
+        return {
+            "mean": self.mean,
+            "objects": {name: scored.figures for name, scored in self.objects.items()},
+            "intervals": {name: list(span) for name, span in self.intervals.items()},
+        }
+
+
+def authors_matching(name: str) -> str:
+    """What the released evaluation does: fold case and nothing else."""
+    return name.lower()
+
+
+our_matching: Matching = fold
+"""Casefold, white space and final punctuation, as the classifier itself matches."""
+
+
+def read_answers(
+    predictions: Path, descriptions: Path, matching: Matching = authors_matching
+) -> dict[str, list[Pair]]:
+    """Object -> pairs, from ``"<object>_<class>_<nnn>": "<answer>"`` and the class descriptions.
+
+    Raises:
+        PredictionsError: not JSON of that form, or an object or class without a description.
+    """
+    described = _read_object(descriptions)
+    pairs: dict[str, list[Pair]] = defaultdict(list)
+    for key, answer in _read_object(predictions).items():
+        if not isinstance(answer, str):
+            raise PredictionsError(f"{predictions.name}: the answer of {key!r} is not a text")
+        name, folder = _split_key(key, described, predictions.name)
+        truth = GOOD if folder == GOOD else _display(described[name], folder, key, descriptions)
+        pairs[name].append((matching(truth), matching(answer)))
+    if not pairs:
+        raise PredictionsError(f"{predictions.name}: no predictions in it")
+    return dict(pairs)
+
+
+def score(pairs: Mapping[str, Sequence[Pair]], resamples: int = 0, seed: int = 0) -> Scores:
+    """All figures; ``resamples`` bootstrap rounds for the intervals (0: none)."""
+    objects = {
+        name: ScoredObject(_figures(answers), len(answers))
+        for name, answers in sorted(pairs.items())
+    }
+    mean = _mean([scored.figures for scored in objects.values()])
+    return Scores(mean, objects, _bootstrap(pairs, resamples, seed) if resamples else {})
+
+
+def confusion(pairs: Iterable[Pair]) -> Counter[Pair]:
+    """How often each truth got each answer."""
+    return Counter(pairs)
+
+
+def _figures(pairs: Sequence[Pair]) -> dict[str, float]:
+    counts = confusion(pairs)
+    total = len(pairs)
+    truths = Counter(truth for truth, _ in pairs)
+    answers = Counter(answer for _, answer in pairs)
+    hits = {name: counts[(name, name)] for name in truths | answers}
+    right = sum(hits.values())
+    chance = sum(truths[name] * answers[name] for name in hits) / total**2
+    odd = total - truths[GOOD]
+    return {
+        "accuracy": 100 * right / total,
+        "macro_f1": 100 * _average(2 * hits[n] / (truths[n] + answers[n]) for n in hits),
+        "kappa": 100 * ((right / total - chance) / (1 - chance) if chance < 1 else 1.0),
+        "jaccard": 100 * _average(hits[n] / (truths[n] + answers[n] - hits[n]) for n in truths),
+        "accuracy_anomalous": 100 * (right - hits.get(GOOD, 0)) / odd if odd else 0.0,
+    }
+
+
+def _average(values: Iterable[float]) -> float:
+    collected = list(values)
+    return sum(collected) / len(collected)
+
+
+def _mean(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: _average(f[name] for f in figures) for name in FIGURES}
+
+
+def _bootstrap(
+    pairs: Mapping[str, Sequence[Pair]], resamples: int, seed: int
+) -> dict[str, tuple[float, float]]:
+    rng = random.Random(seed)
+    rounds = [
+        _mean([_figures(rng.choices(answers, k=len(answers))) for answers in pairs.values()])
+        for _ in range(resamples)
+    ]
+    spans = {}
+    for name in FIGURES:
+        values = sorted(r[name] for r in rounds)
+        spans[name] = (values[int(0.025 * resamples)], values[int(0.975 * (resamples - 1))])
+    return spans
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PredictionsError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise PredictionsError(f"{path}: not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise PredictionsError(f"{path}: expected one JSON object")
+    return body
+
+
+def _split_key(key: str, described: Mapping[str, Any], file: str) -> tuple[str, str]:
+    names = [name for name in described if key.startswith(f"{name}_")]
+    folder = key[len(max(names, key=len)) + 1 :].rpartition("_")[0] if names else ""
+    if not folder:
+        raise PredictionsError(
+            f"{file}: {key!r} is not <object>_<class>_<number> of a described object "
+            f"({', '.join(sorted(described))})"
+        )
+    return max(names, key=len), folder
+
+
+def _display(classes: Mapping[str, Any], folder: str, key: str, descriptions: Path) -> str:
+    entry = classes.get(folder)
+    if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
+        raise PredictionsError(
+            f"{descriptions.name}: no [display name, description] for class {folder!r} of {key!r}"
+        )
+    return entry[0]
