@@ -74,7 +74,7 @@ def severity(file: Predictions, descriptions: Descriptions, as_json: Json = Fals
     Console().print(_severity_table(theirs, ours))
     gate, classifier = theirs.escapes["gate"], theirs.escapes["classifier"]
     Console().print(
-        f"escapes: {gate + classifier:.2f} % of the defects would have passed: {gate:.2f} % because "
+        f"escapes: {gate + classifier:.2f} % of the defects would pass: {gate:.2f} % because "
         f"the gate called them good, {classifier:.2f} % because they were named negligible"
     )
 
