@@ -118,6 +118,8 @@ class Situation:
     fallback: FallbackKind | None = None
     failure: Failure | None = None
     """With a fallback: what went wrong, for the reason in words."""
+    captured_at: datetime | None = None
+    """Timezone-aware; policies with shifts need it."""
 
 
 @dataclass(frozen=True)

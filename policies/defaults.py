@@ -1,0 +1,59 @@
+"""Policies for products that have none."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from policies.evaluate import ResolvedPolicy
+from policies.model import PolicyDocument
+from policies.versions import body_of
+from streams.codes import Action, ReasonCode, Severity
+from streams.ports import ClassificationTexts, Outcome, Situation
+
+
+class HoldEverything:
+    """Holds every part of a product without a policy. Implements ``streams.ports.Policy``."""
+
+    def __init__(self, product_id: str) -> None:
+        self._product_id = product_id
+
+    @property
+    def product_id(self) -> str:
+        return self._product_id
+
+    @property
+    def policy_hash(self) -> str:
+        return ""
+
+    @property
+    def audit_share(self) -> float:
+        return 0.0
+
+    def texts(self, station: str) -> ClassificationTexts:
+        return ClassificationTexts(product_id=self._product_id, policy_hash="")
+
+    def decide(self, situation: Situation) -> Outcome:
+        return Outcome(
+            action=Action.HOLD,
+            severity=Severity.UNKNOWN,
+            class_name="unknown",
+            reason_code=ReasonCode.UNKNOWN_PRODUCT,
+            reason="No policy is in force for this product; apply one with `andon policy apply`.",
+            rule="unknown_product",
+        )
+
+
+def hold_everything(product_id: str) -> HoldEverything:
+    """The policy of an unknown product: every part is held."""
+    return HoldEverything(product_id)
+
+
+def hold_all_classes(product_id: str, class_names: Iterable[str]) -> dict[str, Any]:
+    """Body of a policy in which every class is a defect and held; the fallbacks hold too.
+
+    Raises:
+        pydantic.ValidationError: a name cannot be a product id or a class name.
+    """
+    held = {"severity": Severity.DEFECT.value, "action": Action.HOLD.value}
+    classes = {name: {**held, "display_name": name.replace("_", " ")} for name in class_names}
+    document = PolicyDocument.model_validate({"product": product_id, "classes": classes})
+    return body_of(ResolvedPolicy(document).document)

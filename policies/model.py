@@ -1,0 +1,203 @@
+"""The policy language: one frozen document per product. The JSON Schema comes from here."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from streams.codes import Action, Severity
+
+LANGUAGE = 1
+"""Version of the language; a file states it as ``policy: 1``."""
+RESERVED_CLASSES = ("normal", "unknown")
+"""What a classifier may answer besides the policy's own classes."""
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+"""Identifier: lower case letters, digits, ``_``, ``-`` and ``.``; at most 64 characters."""
+ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.()+-]{0,63}$")]
+"""Class name: letters, digits, blanks and ``_ . ( ) + -``; at most 64 characters."""
+Line = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""One line of text for people, without control characters."""
+Prose = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
+"""Text for people and for the prompt; line breaks allowed, other control characters not."""
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Money = Annotated[float, Field(ge=0.0, le=1e9)]
+Condition = Annotated[str, Field(min_length=1, max_length=500)]
+MillimetresPerPixel = Annotated[float, Field(gt=0.0, le=1000.0)]
+Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+
+
+class Part(BaseModel):
+    """Base of the document's parts: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class NormalPart(Part):
+    """What a good part looks like."""
+
+    description: Prose = ""
+    """Goes into the classifier's prompt: what a normal part looks like."""
+    false_alarm: Action = Action.PASS
+    """Action when the classifier calls an anomalous frame normal."""
+
+
+class AnomalyClass(Part):
+    """One kind of anomaly and what it means for the product."""
+
+    display_name: Line = ""
+    """The name people and the prompt use; the class's own name when empty."""
+    description: Prose = ""
+    """Goes into the classifier's prompt: what the anomaly looks like."""
+    severity: Literal[Severity.NORMAL, Severity.NEGLIGIBLE, Severity.DEFECT]
+    """``normal``, ``negligible`` or ``defect``."""
+    action: Action
+    """What the line does: ``pass``, ``rework``, ``scrap`` or ``hold``."""
+    id: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Number of the class towards the PLC; by default its place in the sorted names."""
+
+
+class Rule(Part):
+    """A refinement: the first rule whose condition holds decides instead of the class."""
+
+    name: Name
+    """Shown with the decision; unique in the policy."""
+    when: Condition
+    """CEL over what was measured, such as ``class == 'crack' && area_mm2 > 2``."""
+    severity: Literal[Severity.NORMAL, Severity.NEGLIGIBLE, Severity.DEFECT] | None = None
+    """Severity when the rule fires; that of the class when absent."""
+    action: Action
+    """What the line does when the rule fires."""
+    because: Line = ""
+    """Why, in the operator's words; shown with every decision the rule makes."""
+
+
+class Zone(Part):
+    """A polygon on the part. A region is in the first zone of the list that it touches."""
+
+    name: Name
+    """What conditions compare ``zone`` with."""
+    unit: Literal["fraction", "px", "mm"] = "fraction"
+    """Unit of the corners: fractions of the image's width and height, pixels or millimetres."""
+    polygon: Annotated[
+        tuple[tuple[float, float], ...],
+        Field(min_length=3, max_length=64),
+    ]
+    """Corners as [x, y] from the image's upper left; closed by itself."""
+    stations: Annotated[tuple[Line, ...], Field(max_length=64)] = ()
+    """Stations whose camera sees this zone here; all when empty."""
+
+
+class Shift(Part):
+    """A time of day, such as the night shift; may pass midnight."""
+
+    start: Clock
+    """First minute, ``HH:MM`` local time."""
+    end: Clock
+    """First minute after the shift, ``HH:MM`` local time."""
+
+
+class Unsure(Part):
+    """What to do with an answer below a confidence."""
+
+    below: Share = 0.0
+    """Answers with a confidence below this are unsure; 0 accepts every answer."""
+    action: Action = Action.HOLD
+    """What the line does with a part whose class is unsure."""
+
+
+class Fallbacks(Part):
+    """Actions for parts that nobody could name in time."""
+
+    unknown: Action = Action.HOLD
+    """The classifier answered ``unknown`` or a class outside the policy."""
+    unsure: Unsure = Unsure()
+    late: Action = Action.HOLD
+    """The classifier did not answer before the deadline."""
+    expert_unavailable: Action = Action.HOLD
+    """The vision expert did not answer."""
+    no_decision: Action = Action.HOLD
+    """Nothing behind the gateway answered; also a classifier that is down."""
+
+
+class Limit(Part):
+    """A limit across parts: an alert, and if asked a stop. It changes no part's decision."""
+
+    more_than: Annotated[int, Field(ge=0, le=100_000)]
+    """The alert is raised when more than this many parts count."""
+    in_parts: Annotated[int, Field(ge=1, le=100_000)]
+    """Length of the window in parts of the product on the line."""
+    action: tuple[Action, ...] = ()
+    """Count parts with these actions; every action but ``pass`` when empty."""
+    classes: tuple[ClassName, ...] = ()
+    """Count these classes only; all when empty."""
+    each_class: bool = False
+    """Count every class for itself instead of together."""
+    stop: bool = False
+    """Ask the line to stop as well."""
+
+
+class Prices(Part):
+    """What a part costs, for back-tests."""
+
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
+    """ISO 4217 code."""
+    rework: Money = 0.0
+    """One part reworked."""
+    scrap: Money = 0.0
+    """One part scrapped."""
+    hold: Money = 0.0
+    """One part held and looked at by a person."""
+    escape: Money = 0.0
+    """One defective part that reaches the customer."""
+
+
+class Silence(Part):
+    """A lint that is known and accepted."""
+
+    code: Annotated[str, Field(pattern=r"^W\d{3}$")]
+    """The lint's code, such as ``W201``."""
+    at: Line = ""
+    """Path inside the file, such as ``classes.uneven``; the whole file when empty."""
+    reason: Annotated[str, Field(min_length=3, max_length=500)]
+    """Why it is accepted."""
+
+
+class PolicyDocument(Part):
+    """One product's policy with everything of its base file merged in."""
+
+    policy: Literal[1] = 1
+    """Version of the policy language."""
+    product: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    """Product id as the PLC sends it."""
+    title: Line = ""
+    """The product's name for people."""
+    takt_s: Annotated[float, Field(gt=0.0, le=3600.0)] | None = None
+    """Seconds between two parts; the back-test and the guide use it, the PLC sends its own."""
+    mm_per_px: dict[Line, MillimetresPerPixel] = {}
+    """Scale by station, millimetres per image pixel; ``default`` serves the others."""
+    egress: Literal["none", "crop", "full"] = "none"
+    """What may leave the plant towards a language model: nothing, the outlined crop, the image."""
+    audit_share: Share = 0.0
+    """Share of normal frames kept as pictures for audits."""
+    prices: Prices | None = None
+    normal: NormalPart = NormalPart()
+    strategy: Prose = ""
+    """Goes into the classifier's prompt: how to tell the classes apart."""
+    classes: Annotated[dict[ClassName, AnomalyClass], Field(max_length=200)] = {}
+    """The anomalies that have a name, by name."""
+    timezone: Annotated[str, Field(max_length=64)] = "UTC"
+    """IANA zone of the shifts, such as ``Europe/Berlin``."""
+    shifts: Annotated[dict[Name, Shift], Field(max_length=16)] = {}
+    """Times of day that conditions may compare ``shift`` with."""
+    zones: Annotated[tuple[Zone, ...], Field(max_length=32)] = ()
+    """Places on the part where limits differ; the first that a region touches counts."""
+    rules: Annotated[tuple[Rule, ...], Field(max_length=200)] = ()
+    """Refinements by what was measured; the first that holds decides."""
+    fallbacks: Fallbacks = Fallbacks()
+    limits: Annotated[dict[Name, Limit], Field(max_length=32)] = {}
+    """Limits across parts, by name."""
+    silence: Annotated[tuple[Silence, ...], Field(max_length=64)] = ()
+    """Lints that are known and accepted, each with a reason."""

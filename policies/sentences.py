@@ -1,0 +1,103 @@
+"""Reasons in sentences that a line operator understands. Text from outside is quoted as data."""
+
+import re
+from collections.abc import Mapping
+
+from policies.measures import VARIABLES, Value
+from policies.model import Rule
+from streams.codes import FallbackKind, Severity
+from streams.events import Classification, Inspection
+from streams.ports import Failure
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_LIMIT = 300
+_MEANING = {
+    Severity.NORMAL: "which is as it should be",
+    Severity.NEGLIGIBLE: "which does not matter on this product",
+    Severity.DEFECT: "which is a defect on this product",
+    Severity.UNKNOWN: "which nobody has named yet",
+}
+_LABELS = {
+    "area_mm2": "area",
+    "longest_mm": "longest side",
+    "area_px": "area",
+    "longest_px": "longest side",
+    "count": "pieces",
+    "p_value": "p-value",
+}
+_FALLBACKS = {
+    FallbackKind.UNKNOWN: "The anomaly is none that the policy knows",
+    FallbackKind.UNSURE: "The classifier is not sure what the anomaly is",
+    FallbackKind.LATE: "The classifier did not answer in time",
+    FallbackKind.EXPERT_UNAVAILABLE: "The vision expert did not answer",
+    FallbackKind.NO_DECISION: "Nobody could decide about the part in time",
+}
+
+
+def plain(text: str, limit: int = _LIMIT) -> str:
+    """Text from outside on one line: no control or direction characters, bounded."""
+    flat = _CONTROL.sub(" ", text).strip()
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def for_normal(inspection: Inspection) -> str:
+    """Why a normal frame passes."""
+    return (
+        f"Nothing odd was found (score {inspection.score:.3g}, limit {inspection.threshold:.3g})."
+    )
+
+
+def for_class(display: str, severity: Severity, answer: Classification) -> str:
+    """Why a class decides by itself."""
+    if answer.class_name == "normal":
+        return f"Looked odd, but the classifier calls it normal ({_confidence(answer)})."
+    return f"{plain(display)} ({_confidence(answer)}), {_MEANING[severity]}."
+
+
+def because_of_rule(
+    rule: Rule, display: str, answer: Classification, measured: Mapping[str, Value]
+) -> str:
+    """Why a rule decides: its own words, and what was measured."""
+    words = plain(rule.because) or f"rule {rule.name} applies"
+    facts = [describe(name, value) for name, value in measured.items() if name != "class"]
+    if "confidence" not in measured:
+        facts.insert(0, _confidence(answer))
+    return f"{plain(display)}: {words} ({', '.join(facts)})."
+
+
+def because_of_fallback(
+    kind: FallbackKind,
+    answer: Classification | None,
+    failure: Failure | None,
+    below: float,
+    detail: str = "",
+) -> str:
+    """Why a fallback decides, with what went wrong."""
+    parts = [_FALLBACKS[kind]]
+    if detail:
+        parts.append(detail)
+    elif kind is FallbackKind.UNSURE and answer is not None:
+        parts.append(f"{plain(answer.class_name)} at {_confidence(answer)}, {below:.0%} is asked")
+    elif kind is FallbackKind.UNKNOWN and answer is not None:
+        if answer.class_name != "unknown":
+            parts.append(f"the answer was {plain(answer.class_name)!r}")
+        elif answer.unknown_reason:
+            parts.append(plain(answer.unknown_reason))
+    if failure is not None and failure.message:
+        parts.append(plain(failure.message))
+    return ": ".join(parts) + "."
+
+
+def describe(name: str, value: Value) -> str:
+    """One measured value for people: ``area 4.1 mm²``."""
+    label = _LABELS.get(name, name)
+    if isinstance(value, str):
+        return f"{label} {plain(value, 64) or 'none'}"
+    if name == "confidence":
+        return f"confidence {value:.0%}"
+    unit = VARIABLES[name].unit
+    return f"{label} {value:.3g}" + (f" {unit}" if unit else "")
+
+
+def _confidence(answer: Classification) -> str:
+    return f"confidence {answer.confidence:.0%}"

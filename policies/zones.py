@@ -1,0 +1,136 @@
+"""Which zone of the part an odd region touches, at the resolution of its mask."""
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from policies.model import Zone
+from streams.events import Region
+from streams.ports import Situation
+
+Corners = tuple[tuple[float, float], ...]
+MAX_CELLS = 1 << 22
+"""Largest mask that is looked at; a larger one is judged by its pieces' boxes."""
+
+
+class ZoneMap:
+    """The zones of a policy. Rasterised once per mask size, station and scale."""
+
+    def __init__(self, zones: tuple[Zone, ...]) -> None:
+        self._zones = zones
+
+    def zone_of(self, situation: Situation, mm_per_px: float | None) -> str:
+        """Name of the first zone that the region touches; '' when none or without a region.
+
+        A zone in millimetres is not there where the station has no scale.
+        """
+        region = situation.inspection.region if situation.inspection else None
+        if region is None or not self._zones:
+            return ""
+        flat = _touched_cells(region)
+        for zone in self._zones:
+            if zone.stations and situation.station not in zone.stations:
+                continue
+            corners = _as_fractions(zone, region, mm_per_px)
+            if corners and _touches(corners, flat, region):
+                return zone.name
+        return ""
+
+
+def _as_fractions(zone: Zone, region: Region, mm_per_px: float | None) -> Corners:
+    if zone.unit == "fraction":
+        return zone.polygon
+    if zone.unit == "mm" and mm_per_px is None:
+        return ()
+    per_px = 1.0 if zone.unit == "px" else mm_per_px or 1.0
+    width, height = max(region.image_width, 1) * per_px, max(region.image_height, 1) * per_px
+    return tuple((x / width, y / height) for x, y in zone.polygon)
+
+
+def _touches(corners: Corners, cells: npt.NDArray[np.intp], region: Region) -> bool:
+    size = _size(region)
+    return bool(_raster(corners, *size)[cells].any()) if cells.size else False
+
+
+def _size(region: Region) -> tuple[int, int]:
+    if 0 < region.mask_height * region.mask_width <= MAX_CELLS and region.mask_height > 0:
+        return region.mask_height, region.mask_width
+    return 256, 256
+
+
+def _touched_cells(region: Region) -> npt.NDArray[np.intp]:
+    """Row-major indices of the cells that belong to the region."""
+    height, width = _size(region)
+    if (height, width) == (region.mask_height, region.mask_width):
+        runs = decode_runs(region.mask_rle, height * width)
+        if runs is not None:
+            columns, rows = np.divmod(runs, height)
+            return np.asarray(rows * width + columns, dtype=np.intp)
+    return _cells_of_boxes(region, height, width)
+
+
+def _cells_of_boxes(region: Region, height: int, width: int) -> npt.NDArray[np.intp]:
+    """The pieces' boxes instead of a mask that is absent, damaged or too large."""
+    cells = np.zeros((height, width), dtype=np.bool_)
+    fx, fy = width / max(region.image_width, 1), height / max(region.image_height, 1)
+    for blob in region.blobs:
+        top, left = _clip(blob.box.y * fy, height), _clip(blob.box.x * fx, width)
+        bottom = _clip((blob.box.y + blob.box.height) * fy, height)
+        right = _clip((blob.box.x + blob.box.width) * fx, width)
+        cells[top : bottom + 1, left : right + 1] = True
+    return np.flatnonzero(cells)
+
+
+def _clip(value: float, size: int) -> int:
+    return int(min(max(value, 0.0), size - 1.0))
+
+
+def decode_runs(rle: str, cells: int) -> npt.NDArray[np.intp] | None:
+    """Column-major indices set in a COCO compressed run-length string; None when damaged.
+
+    Written out here because the C decoder trusts its input, and this text comes from outside.
+    """
+    lengths: list[int] = []
+    position = 0
+    while position < len(rle):
+        value, shift, more = 0, 0, True
+        while more:
+            if position >= len(rle) or shift > 30:
+                return None
+            bits = ord(rle[position]) - 48
+            if not 0 <= bits < 64:
+                return None
+            value |= (bits & 0x1F) << shift
+            more = bool(bits & 0x20)
+            position += 1
+            shift += 5
+            if not more and bits & 0x10:
+                value |= -1 << shift
+        if len(lengths) > 2:
+            value += lengths[-2]
+        if value < 0 or value > cells:
+            return None
+        lengths.append(value)
+    if sum(lengths) != cells:
+        return None
+    values = np.arange(len(lengths)) % 2 == 1
+    return np.flatnonzero(np.repeat(values, lengths))
+
+
+@lru_cache(maxsize=256)
+def _raster(corners: Corners, height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Cells (flat, row-major) whose centre is inside the polygon or that an edge passes."""
+    y = (np.arange(height) + 0.5)[:, None] / height
+    x = (np.arange(width) + 0.5)[None, :] / width
+    inside = np.zeros((height, width), dtype=np.bool_)
+    for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
+        if y0 != y1:
+            inside ^= ((y0 > y) != (y1 > y)) & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
+    for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
+        steps = 2 + int(2 * min(max(abs(x1 - x0) * width, abs(y1 - y0) * height), 1e5))
+        columns = np.floor(np.linspace(x0, x1, steps) * width).astype(int)
+        rows = np.floor(np.linspace(y0, y1, steps) * height).astype(int)
+        seen = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+        inside[rows[seen], columns[seen]] = True
+    return inside.ravel()
