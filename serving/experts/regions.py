@@ -1,0 +1,85 @@
+"""From an anomaly map to a region: mask, pieces, contours, in image pixels."""
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.experts.types import Blob, Floats, Mask, Region
+
+SMALLEST_SHARE = 2e-4
+"""Pieces smaller than this share of the image are dropped, unless nothing else is left."""
+
+
+def enlarge(values: Floats, height: int, width: int) -> Floats:
+    """Bilinear resize of a map (h, w) to float32 (height, width)."""
+    import cv2
+
+    resized = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, dtype=np.float32)
+
+
+def make_region(values: Floats, cut: float, height: int, width: int) -> Region:
+    """Outline where the map exceeds ``cut``; the peak alone when nothing does.
+
+    Args:
+        values: anomaly map, float32 (h, w).
+        cut: pixel threshold, from held-out normals.
+        height: of the image, pixels.
+        width: of the image, pixels.
+    """
+    mask: Mask = values > min(cut, float(values.max()) * 0.999)
+    mask = _without_specks(mask, values)
+    inside = float(values[mask].mean()) if mask.any() else float(values.max())
+    outside = float(values[~mask].mean()) if not mask.all() else inside
+    contrast = inside / max(outside, 1e-6)
+    return Region(mask, height, width, _blobs(mask, values, height, width), contrast)
+
+
+def outline(mask: Mask, height: int, width: int) -> list[npt.NDArray[np.float32]]:
+    """Contours of a mask (h, w) as (n, 2) arrays of x, y in pixels of an image (height, width)."""
+    import cv2
+
+    large = enlarge(mask.astype(np.float32), height, width) > 0.5
+    found, _ = cv2.findContours(large.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return [c.reshape(-1, 2).astype(np.float32) for c in found]
+
+
+def _without_specks(mask: Mask, values: Floats) -> Mask:
+    import cv2
+
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=8
+    )
+    least = SMALLEST_SHARE * mask.size
+    kept = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= least]
+    if not kept:
+        peak = np.unravel_index(int(values.argmax()), values.shape)
+        kept = [int(labels[peak])]
+    return np.isin(labels, [k for k in kept if k]) if any(kept) else mask
+
+
+def _blobs(mask: Mask, values: Floats, height: int, width: int) -> tuple[Blob, ...]:
+    import cv2
+
+    scale_y, scale_x = height / mask.shape[0], width / mask.shape[1]
+    count, labels, stats, centroids = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=8
+    )
+    blobs = []
+    for i in range(1, count):
+        x, y, w, h, area = (int(v) for v in stats[i])
+        piece = labels == i
+        corners = np.argwhere(piece)[:, ::-1].astype(np.float32)
+        corners = np.concatenate([corners, corners + 1]) * np.float32([scale_x, scale_y])
+        (_, sides, _) = cv2.minAreaRect(corners)
+        left, top = int(x * scale_x), int(y * scale_y)
+        right, bottom = -int(-(x + w) * scale_x // 1), -int(-(y + h) * scale_y // 1)
+        blobs.append(
+            Blob(
+                (left, top, min(right, width) - left, min(bottom, height) - top),
+                area * scale_x * scale_y,
+                float(max(sides)),
+                ((centroids[i][0] + 0.5) * scale_x, (centroids[i][1] + 0.5) * scale_y),
+                float(values[piece].max()),
+            )
+        )
+    return tuple(sorted(blobs, key=lambda b: -b.area_px))
