@@ -16,6 +16,7 @@ import psutil
 from streams.errors import AndonError
 
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 
 
 class ProcessError(AndonError):
@@ -37,8 +38,8 @@ def port_is_open(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def _die_with_parent() -> None:
-    """Runs in the child: the kernel ends it when its parent dies, even by ``kill -9``."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Runs in the child: the kernel ends it with the thread that started it, ``kill -9`` too."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Process:

@@ -1,0 +1,117 @@
+"""The local stack as one thing: broker, PostgreSQL, S3 and Ray, started side by side.
+
+The demo and the benchmarks take free ports and end with their process (``tethered``);
+``andon stack up`` takes the ports of the settings and outlives its starter.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.process import free_port
+
+Report = Callable[[str, float], None]
+"""Called with a component's name and the seconds it took to be ready."""
+
+
+@dataclass(frozen=True)
+class StackPorts:
+    """Where each component listens on loopback."""
+
+    broker: int
+    postgres: int
+    s3: int
+    ray: int
+    ray_dashboard: int
+
+    @classmethod
+    def free(cls) -> "StackPorts":
+        """Ports that nobody uses right now."""
+        return cls(*(free_port() for _ in range(5)))
+
+
+@dataclass
+class LocalStack:
+    """Starts and stops the components; ``environment`` points Andon's processes at them."""
+
+    folder: Path
+    ports: StackPorts
+    tethered: bool = True
+    num_cpus: int = 2
+    components: dict[str, Any] = field(default_factory=dict)
+    _threads: ThreadPoolExecutor | None = None
+
+    def start(self, report: Report = lambda name, seconds: None) -> None:
+        """Start all, return when all are ready.
+
+        The threads live as long as the stack: a tethered child ends with the thread that
+        started it.
+
+        Raises:
+            AndonError: a component did not come up; what had started is stopped again.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="stack")
+        begun = time.monotonic()
+
+        def run(name: str, starter: Callable[[], Any]) -> None:
+            self.components[name] = starter()
+            report(name, time.monotonic() - begun)
+
+        pending = [self._threads.submit(run, n, s) for n, s in self._starters().items()]
+        try:
+            for future in pending:
+                future.result()
+        except BaseException:
+            for future in pending:
+                future.exception()
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop what runs, in the reverse order of need. May be called twice."""
+        for name in ("ray", "s3", "postgres", "broker"):
+            component = self.components.pop(name, None)
+            if component is not None:
+                component.stop()
+        if self._threads is not None:
+            self._threads.shutdown(wait=True)
+            self._threads = None
+
+    def environment(self) -> dict[str, str]:
+        """Settings of Andon's processes, as environment variables."""
+        return {
+            "ANDON_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{self.ports.broker}",
+            "ANDON_POSTGRES__URL": f"postgresql+asyncpg://postgres@127.0.0.1:{self.ports.postgres}/andon",
+            "ANDON_S3__ENDPOINT": f"127.0.0.1:{self.ports.s3}",
+            "ANDON_SERVE__ADDRESS": f"127.0.0.1:{self.ports.ray}",
+        }
+
+    def _starters(self) -> dict[str, Callable[[], Any]]:
+        from infra.broker import start_broker
+        from infra.postgres_local import start_postgres
+        from infra.ray_local import start_ray
+        from infra.s3_local import start_s3
+
+        logs, ports, tethered = self.folder / "logs", self.ports, self.tethered
+        return {
+            "ray": lambda: start_ray(
+                ports.ray,
+                ports.ray_dashboard,
+                num_cpus=self.num_cpus,
+                log_path=logs / "ray.log",
+                tethered=tethered,
+            ),
+            "postgres": lambda: start_postgres(
+                self.folder / "postgres", ports.postgres, logs / "postgres.log", tethered=tethered
+            ),
+            "s3": lambda: start_s3(
+                self.folder / "s3", ports.s3, log_path=logs / "s3.log", tethered=tethered
+            ),
+            "broker": lambda: start_broker(
+                ports.broker, log_path=logs / "broker.log", tethered=tethered
+            ),
+        }
