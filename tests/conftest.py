@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 import pytest_asyncio
 
 from infra.broker import Broker, start_broker
+from infra.postgres_local import LocalPostgres, start_postgres
+from infra.s3_local import LocalS3, start_s3
 
 
 @pytest.fixture(scope="session")
@@ -50,4 +53,31 @@ def broker() -> Iterator[Broker]:
 def fresh_broker() -> Iterator[Broker]:
     """An empty broker of this test's own (about 70 ms)."""
     with start_broker() as running:
+        yield running
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder that goes away after the test, however large (``tmp_path`` keeps three runs)."""
+    with tempfile.TemporaryDirectory(prefix="andon-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[LocalPostgres]:
+    """The embedded PostgreSQL, one for the whole run; make a database of your own in it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="andon-") as folder,
+        start_postgres(Path(folder) / "postgres") as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[LocalS3]:
+    """The embedded S3, one for the whole run; make a bucket of your own in it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="andon-") as folder,
+        start_s3(Path(folder) / "s3") as running,
+    ):
         yield running
