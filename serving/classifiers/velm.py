@@ -1,0 +1,197 @@
+"""VELM's second stage: a multimodal language model names the anomaly (paper, section 3.2)."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from uuid import UUID
+
+from prompts import PictureLayout, Prompt, PromptError, PromptParts, render
+from serving.classifiers.answers import Answer, UnknownReason, agree, read_answer
+from serving.classifiers.base import UNKNOWN
+from serving.classifiers.completion import Question
+from serving.classifiers.endpoint import Endpoint, Reply, Unanswered
+from serving.classifiers.references import NoReferences, ReferenceProvider
+from serving.classifiers.settings import VelmSettings, Zone
+from serving.classifiers.transport import Problem
+from serving.classifiers.visual import EgressError, Pictures, make_pictures
+from serving.experts.errors import UndecodableImage
+from streams.codes import ReasonCode
+from streams.events import Classification
+from streams.ports import ClassificationRequest, ClassificationTexts, Failure
+
+LateAnswer = Callable[[UUID, Classification], None]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was asked, so that the answer can be read and recorded."""
+
+    prompt: Prompt
+    question: Question
+
+
+class VelmClassifier:
+    """A ``Classifier`` over one endpoint.
+
+    Args:
+        endpoint: the guarded endpoint; started and closed with the classifier.
+        settings: prompt parts, pictures, repeated calls.
+        references: gives the picture of a normal part.
+        name: what ``Classification.classifier`` says.
+        on_late: gets every answer that came after its deadline; it changes no decision.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        settings: VelmSettings = VelmSettings(),
+        references: ReferenceProvider | None = None,
+        *,
+        name: str = "velm",
+        on_late: LateAnswer | None = None,
+    ) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self._settings = settings
+        self._references = references or NoReferences()
+        self._on_late = on_late
+        self._render = lru_cache(maxsize=256)(_render)
+
+    async def start(self) -> None:
+        """Open the endpoint's connection pool."""
+        await self.endpoint.start()
+
+    async def close(self) -> None:
+        """Drop late answers and close the connections."""
+        await self.endpoint.close()
+
+    async def classify(
+        self, request: ClassificationRequest, timeout_s: float
+    ) -> Classification | Failure:
+        """Name the anomaly within ``timeout_s``; every failure comes back as a value."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(timeout_s):
+                asked = await self._prepare(request)
+        except TimeoutError:
+            return _failure(Unanswered(Problem.LATE, "no time to prepare the pictures"))
+        except UndecodableImage as error:
+            return Failure(ReasonCode.UNDECODABLE_IMAGE, "undecodable", str(error))
+        except EgressError as error:
+            return Failure(ReasonCode.CLASSIFIER_UNAVAILABLE, "egress", str(error))
+        except PromptError as error:
+            return self._unknown(f"{UnknownReason.BAD_PROMPT.value}: {error}"[:480], began)
+        if asked is None:
+            return self._unknown(UnknownReason.NO_CLASSES.value, began)
+        left_s = timeout_s - (time.monotonic() - began)
+        return await self._ask(asked, request, left_s, began)
+
+    async def _prepare(self, request: ClassificationRequest) -> _Asked | None:
+        """Check egress, make pictures off the loop, render. None without classes to choose."""
+        texts = request.texts
+        cropped = self._cropped(texts)
+        if not texts.classes:
+            return None
+        self._render(texts, self._settings, True, PictureLayout())  # refuse bad words early
+        pictures = await asyncio.to_thread(self._pictures, request, cropped)
+        prompt = self._render(texts, self._settings, pictures.has_reference, pictures.layout)
+        urls = tuple(pictures.data_urls())
+        return _Asked(prompt, Question(prompt.system, prompt.text, urls, tuple(prompt.labels)))
+
+    def _cropped(self, texts: ClassificationTexts) -> bool:
+        """Whether only a crop may be shown. Raises when nothing may leave."""
+        if self.endpoint.settings.zone is not Zone.EXTERNAL or texts.egress == "full":
+            return False
+        if texts.egress == "crop":
+            return True
+        raise EgressError(
+            f"policy of {texts.product_id!r}: egress is {texts.egress!r} and endpoint "
+            f"{self.endpoint.name!r} is external; nothing was sent"
+        )
+
+    def _pictures(self, request: ClassificationRequest, cropped: bool) -> Pictures:
+        parts = self._settings.parts
+        reference = None
+        if parts.reference_image:
+            reference = self._references.reference(request.texts.product_id, request.image)
+        return make_pictures(
+            request.image,
+            reference,
+            request.inspection.region,
+            self._settings.visual,
+            visual_prompt=parts.visual_prompt,
+            cropped=cropped,
+        )
+
+    async def _ask(
+        self, asked: _Asked, request: ClassificationRequest, timeout_s: float, began: float
+    ) -> Classification | Failure:
+        calls = self._settings.calls
+        varied = replace(asked.question, temperature=self._settings.repeat_temperature)
+        questions = [asked.question] + [varied] * (calls - 1)
+
+        def late(reply: Reply) -> None:
+            if self._on_late is not None:
+                self._on_late(request.frame_id, self._classification([reply], asked, began))
+
+        outcomes = await asyncio.gather(
+            *(self.endpoint.ask(question, timeout_s, late) for question in questions)
+        )
+        replies = [o for o in outcomes if isinstance(o, Reply)]
+        if replies:
+            return self._classification(replies, asked, began)
+        return _failure(next(o for o in outcomes if isinstance(o, Unanswered)))
+
+    def _classification(self, replies: list[Reply], asked: _Asked, began: float) -> Classification:
+        answers: list[Answer] = [read_answer(r.raw, asked.prompt.labels) for r in replies]
+        answer = agree(answers)
+        return Classification(
+            class_name=answer.class_name,
+            confidence=min(max(answer.confidence or 0.0, 0.0), 1.0),
+            classifier=self.name,
+            model=replies[0].model,
+            prompt_hash=asked.prompt.prompt_hash,
+            unknown_reason=answer.unknown_reason,
+            tokens_in=sum(r.tokens_in for r in replies),
+            tokens_out=sum(r.tokens_out for r in replies),
+            cost=sum(r.cost for r in replies),
+            latency_ms=(time.monotonic() - began) * 1000,
+            candidates=dict(answer.candidates),
+        )
+
+    def _unknown(self, reason: str, began: float) -> Classification:
+        return Classification(
+            class_name=UNKNOWN,
+            confidence=0.0,
+            classifier=self.name,
+            model=self.endpoint.settings.model,
+            unknown_reason=reason,
+            latency_ms=(time.monotonic() - began) * 1000,
+        )
+
+
+def check_texts(texts: ClassificationTexts, settings: VelmSettings = VelmSettings()) -> None:
+    """Whether a policy's texts can become a prompt: call it when a policy is loaded.
+
+    Raises:
+        PromptError: names the class or text and what is wrong with it.
+    """
+    _render(texts, settings, True, PictureLayout())
+
+
+def _render(
+    texts: ClassificationTexts, settings: VelmSettings, reference: bool, layout: PictureLayout
+) -> Prompt:
+    parts: PromptParts = settings.parts.parts()
+    if not reference:
+        parts = replace(parts, reference_image=False)
+    return render(texts, parts, "paper" if settings.protocol == "velm" else "velm", layout)
+
+
+def _failure(outcome: Unanswered) -> Failure:
+    late = outcome.problem is Problem.LATE
+    code = ReasonCode.LATE if late else ReasonCode.CLASSIFIER_UNAVAILABLE
+    permanent = outcome.problem in (Problem.REJECTED, Problem.OVER_BUDGET)
+    return Failure(code, outcome.problem.value, outcome.message, retryable=not permanent)
