@@ -1,0 +1,191 @@
+"""What ``andon doctor`` asks of each configured dependency, and what to do when it fails."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from andon.settings import Settings
+from streams import topics
+from streams.errors import AndonError
+
+TIMEOUT_S = 8.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's result. ``remedy`` is empty when it is fine."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+class CheckFailed(AndonError):
+    """A check's own finding: detail and remedy."""
+
+    def __init__(self, detail: str, remedy: str) -> None:
+        super().__init__(detail)
+        self.remedy = remedy
+
+
+Check = Callable[[Settings], Awaitable[str]]
+"""Returns a detail when fine; raises CheckFailed or anything when not."""
+
+
+async def check_kafka(settings: Settings) -> str:
+    """The broker answers and has every topic."""
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    servers = settings.kafka.bootstrap_servers
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=5000)
+    try:
+        await admin.start()
+        found = set(await admin.list_topics())
+    finally:
+        await admin.close()
+    missing = [t.name for t in topics.ALL if t.name not in found]
+    if missing:
+        raise CheckFailed(
+            f"{servers} lacks {', '.join(missing)}",
+            "start a worker or run `andon stack up`: both create the topics",
+        )
+    return f"{servers}, {len(topics.ALL)} topics"
+
+
+async def check_postgres(settings: Settings) -> str:
+    """The database answers and its schema is this build's."""
+    from history.migrate import current, head
+
+    have, want = await current(settings.postgres.url.get_secret_value()), head()
+    if have != want:
+        raise CheckFailed(
+            f"schema {have or 'absent'}, this build needs {want}",
+            "start `andon worker record`: it migrates the database",
+        )
+    return f"schema {have}"
+
+
+async def check_s3(settings: Settings) -> str:
+    """The object store answers and has the bucket."""
+    from minio import Minio
+
+    s3 = settings.s3
+    client = Minio(
+        s3.endpoint,
+        access_key=s3.access_key.get_secret_value(),
+        secret_key=s3.secret_key.get_secret_value(),
+        secure=s3.secure,
+        region=s3.region,
+    )
+    if not await asyncio.to_thread(client.bucket_exists, s3.bucket):
+        raise CheckFailed(
+            f"{s3.endpoint} has no bucket {s3.bucket!r}",
+            "start `andon worker record`: it creates the bucket, or create it and grant the key",
+        )
+    return f"{s3.endpoint}, bucket {s3.bucket}"
+
+
+async def check_ray(settings: Settings) -> str:
+    """The Ray head listens."""
+    _connects(settings.serve.address, "start Ray (`andon stack up`), then `serve deploy`")
+    return settings.serve.address
+
+
+async def check_policies(settings: Settings) -> str:
+    """Every policy file is valid."""
+    from policies.loading import load_policy
+
+    files = sorted(settings.paths.policies.glob("*.yaml"))
+    if not files:
+        raise CheckFailed(
+            f"no *.yaml in {settings.paths.policies}", "set ANDON_PATHS__POLICIES to the folder"
+        )
+    for file in files:
+        await asyncio.to_thread(load_policy, file)
+    return f"{len(files)} files in {settings.paths.policies}"
+
+
+async def check_state(settings: Settings) -> str:
+    """The state folder can be written, with room for the spool."""
+    folder = settings.paths.state
+    probe = folder / f".doctor-{os.getpid()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    probe.write_bytes(b"x")
+    probe.unlink()
+    usage = os.statvfs(folder)
+    free_mib = usage.f_bavail * usage.f_frsize >> 20
+    if free_mib < 1024:
+        raise CheckFailed(f"{free_mib} MiB free in {folder}", "free at least 1 GiB for the spool")
+    return f"{folder}, {free_mib} MiB free"
+
+
+async def check_plc(settings: Settings) -> str:
+    """The line controller's OPC UA server listens."""
+    from urllib.parse import urlsplit
+
+    url = urlsplit(settings.gateway.plc_url)
+    _connects(
+        f"{url.hostname}:{url.port or 4840}",
+        "check ANDON_GATEWAY__PLC_URL and the PLC's OPC UA server (`andon plc` simulates one)",
+    )
+    return settings.gateway.plc_url
+
+
+async def check_camera(settings: Settings) -> str:
+    """The camera opens."""
+    from connectors.cameras import open_camera
+
+    camera = open_camera(settings.gateway.camera)
+    await camera.open()
+    await camera.close()
+    return settings.gateway.camera
+
+
+CHECKS: dict[str, Check] = {
+    "kafka": check_kafka,
+    "postgres": check_postgres,
+    "s3": check_s3,
+    "ray": check_ray,
+    "policies": check_policies,
+    "state": check_state,
+    "plc": check_plc,
+    "camera": check_camera,
+}
+REMEDIES = {
+    "kafka": "check ANDON_KAFKA__BOOTSTRAP_SERVERS, or run `andon stack up`",
+    "postgres": "check ANDON_POSTGRES__URL, or run `andon stack up`",
+    "s3": "check ANDON_S3__ENDPOINT and its keys, or run `andon stack up`",
+    "ray": "check ANDON_SERVE__ADDRESS, or run `andon stack up`",
+    "policies": "run `andon policy validate` for every error",
+    "state": "set ANDON_PATHS__STATE to a folder that this user may write",
+    "plc": "check ANDON_GATEWAY__PLC_URL",
+    "camera": "check ANDON_GATEWAY__CAMERA",
+}
+
+
+async def examine(settings: Settings, names: list[str]) -> list[Finding]:
+    """Run the named checks side by side, each within ``TIMEOUT_S`` seconds."""
+    return list(await asyncio.gather(*(_one(name, settings) for name in names)))
+
+
+async def _one(name: str, settings: Settings) -> Finding:
+    try:
+        detail = await asyncio.wait_for(CHECKS[name](settings), TIMEOUT_S)
+    except CheckFailed as failed:
+        return Finding(name, False, str(failed), failed.remedy)
+    except TimeoutError:
+        return Finding(name, False, f"no answer within {TIMEOUT_S:g} s", REMEDIES[name])
+    except Exception as error:  # noqa: BLE001 - a doctor reports whatever it finds
+        return Finding(name, False, f"{type(error).__name__}: {error}", REMEDIES[name])
+    return Finding(name, True, detail)
+
+
+def _connects(address: str, remedy: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except OSError as error:
+        raise CheckFailed(f"{address}: {error}", remedy) from None
