@@ -1,0 +1,44 @@
+"""What ``import_path`` of ``infra/serve.yaml`` names: the Serve application, composed."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from andon.settings import Settings, load_settings
+from serving.settings import AppSettings
+from serving.store import ArtifactStore, open_folder
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+
+def build(args: AppSettings) -> "Application":
+    """Ray Serve's builder; ``args`` is the application's ``args`` of the YAML."""
+    from serving.app import build_application
+
+    paths = load_settings().paths
+    return build_application(
+        args,
+        partial(open_store, args.artifacts or paths.artifacts),
+        partial(open_store, args.exemplars or paths.exemplars),
+    )
+
+
+def open_store(location: str) -> ArtifactStore:
+    """The store at ``location``, a folder or ``s3://bucket/prefix``, with this host's settings."""
+    settings: Settings = load_settings()
+    if not location.startswith("s3://"):
+        return open_folder(Path(location))
+    from serving.s3 import open_s3
+
+    s3 = settings.s3
+    return open_s3(
+        location,
+        settings.paths.state / "cache" / "bundles",
+        endpoint=s3.endpoint,
+        access_key=s3.access_key.get_secret_value(),
+        secret_key=s3.secret_key.get_secret_value(),
+        secure=s3.secure,
+        region=s3.region,
+        timeout_s=s3.timeout_s,
+    )

@@ -1,0 +1,155 @@
+"""A local Ray head for the embedded stack: loopback only, no autoscaler, small object store.
+
+Several can run side by side: each has its ports, its folder and its own process tree, and is
+stopped by that tree (``ray stop`` would end every Ray of the machine).
+"""
+
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from infra.process import Process, free_port, port_is_open
+from streams.errors import AndonError
+
+HOST = "127.0.0.1"
+OBJECT_STORE_BYTES = 256 << 20
+"""Frames travel inside calls, not through the object store."""
+MAX_TEMP_DIR = 40
+"""Ray puts Unix sockets 60 characters below it; the system's limit is 107."""
+_STARTED = "Ray runtime started"
+
+QUIET_ENV: Mapping[str, str] = {
+    # the node's address is 127.0.0.1 and not the host's first interface
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+class RayError(AndonError):
+    """The local Ray head could not be started."""
+
+
+@dataclass
+class LocalRay:
+    """A running head; a context manager that stops it."""
+
+    process: Process
+    port: int
+    dashboard_port: int | None
+    temp_dir: Path
+    owns_temp_dir: bool
+
+    @property
+    def address(self) -> str:
+        """What drivers connect to: host:port of the GCS."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def rest_address(self) -> str:
+        """What ``serve deploy --address`` takes.
+
+        Raises:
+            RayError: the head was started without it.
+        """
+        if self.dashboard_port is None:
+            raise RayError("this Ray was started without its REST API: pass dashboard_port")
+        return f"http://{HOST}:{self.dashboard_port}"
+
+    def is_running(self) -> bool:
+        """Whether the head's parent process lives."""
+        return self.process.running
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """End the head and everything below it; remove a temporary folder. May be called twice."""
+        self.process.stop(timeout_s, signal.SIGTERM)
+        if self.owns_temp_dir:
+            shutil.rmtree(self.temp_dir, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def start_ray(
+    port: int | None = None,
+    dashboard_port: int | None = None,
+    temp_dir: Path | None = None,
+    num_cpus: int = 8,
+    env: Mapping[str, str] | None = None,
+    log_path: Path | None = None,
+    tethered: bool = True,
+    ready_timeout_s: float = 60.0,
+) -> LocalRay:
+    """Start a head and return once its node is registered.
+
+    Args:
+        port: of the GCS; None takes a free one.
+        dashboard_port: of the dashboard and its REST API, which ``serve deploy`` needs; None
+            starts neither (ten processes and about 2 % of a core less).
+        temp_dir: Ray's sessions and logs, 40 characters at most; None makes one that ``stop``
+            removes.
+        num_cpus: CPUs that Ray believes in: a budget of replicas, not of cores.
+        env: more environment for the head and for every replica.
+        log_path: output of the head; default: inside ``temp_dir``.
+        tethered: the head ends with the calling process, even when that is killed.
+        ready_timeout_s: seconds to wait.
+
+    Raises:
+        RayError: a port is taken or the folder's name is too long.
+        ProcessError: it did not come up; the message holds the end of its log.
+    """
+    gcs = free_port() if port is None else port
+    for taken in (gcs, dashboard_port):
+        if taken is not None and port_is_open(taken, HOST):
+            raise RayError(
+                f"port {taken} on {HOST} is in use: stop what listens there (`andon stack down`), "
+                "or set another port"
+            )
+    folder = Path(tempfile.mkdtemp(prefix="ray-")) if temp_dir is None else temp_dir.absolute()
+    if len(str(folder)) > MAX_TEMP_DIR:
+        raise RayError(
+            f"{folder}: {len(str(folder))} characters; Ray's sockets allow {MAX_TEMP_DIR}: "
+            "take a shorter folder, such as one below /tmp"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    process = Process(
+        "ray",
+        _command(gcs, dashboard_port, folder, num_cpus),
+        log_path or folder / "head.log",
+        env={**QUIET_ENV, "DASHBOARD_METRIC_PORT": str(free_port()), **(env or {})},
+        tethered=tethered,
+    )
+    started = LocalRay(process, gcs, dashboard_port, folder, temp_dir is None)
+    try:
+        process.wait_ready(lambda: _STARTED in process.tail(60), ready_timeout_s)
+    except BaseException:
+        started.stop()
+        raise
+    return started
+
+
+def _command(port: int, dashboard_port: int | None, folder: Path, num_cpus: int) -> list[str]:
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
+    command += ["--node-ip-address", HOST, "--port", str(port), "--temp-dir", str(folder)]
+    command += ["--num-cpus", str(num_cpus), "--object-store-memory", str(OBJECT_STORE_BYTES)]
+    command += ["--disable-usage-stats", "--no-monitor", "--include-log-monitor", "false"]
+    # any free ports: the defaults, 10002 to 19999, are where our own servers live
+    command += ["--min-worker-port", "0", "--max-worker-port", "0"]
+    command += ["--dashboard-agent-listen-port", "0", "--ray-client-server-port", str(free_port())]
+    command += ["--include-dashboard", "false" if dashboard_port is None else "true"]
+    if dashboard_port is not None:
+        command += ["--dashboard-host", HOST, "--dashboard-port", str(dashboard_port)]
+    return command

@@ -1,0 +1,109 @@
+"""What the Serve application may be told: ``args`` and ``user_config`` of ``infra/serve.yaml``."""
+
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from serving.errors import ServeConfigError
+
+VISION = "VisionExpert"
+"""Deployment name of the vision expert."""
+CLASSIFIER = "AnomalyClassifier"
+"""Deployment name of the classifier actors."""
+LATEST: Final = "latest"
+"""In place of a digest: whatever the store's pointer names when the replica reads it."""
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 of an artifact's ``manifest.json``, hexadecimal."""
+Product = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\\\x00-\x1f]+$")]
+Version = Digest | Literal["latest"]
+
+
+class Section(BaseModel):
+    """A group of arguments; an unknown name is an error, not a silence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VisionSettings(Section):
+    """How one replica of the vision expert works."""
+
+    batch: Annotated[int, Field(ge=1, le=256)] = 8
+    """Most images scored at once."""
+    batch_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
+    """How long a batch waits to fill when the expert is idle, milliseconds."""
+    queue_mib: Annotated[int, Field(ge=8, le=65536)] = 256
+    """Bound on encoded images waiting in one replica, MiB; beyond it items fail, retryable."""
+    decode_threads: Annotated[int, Field(ge=1, le=64)] = 1
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """Compute threads of one replica; two spinning threads on a busy machine lose to one."""
+    runtime: Literal["auto", "torch", "openvino"] = "auto"
+    precision: Literal["auto", "f32", "bf16", "f16"] = "auto"
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    health_interval_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    """A replica that scored nothing for this long scores its known image on a health check."""
+    loader: str = "serving.experts.artifact:load_expert"
+    """``module:function`` that opens an artifact folder."""
+
+
+class ClassifierSettings(Section):
+    """Which classifier the actors run, and how."""
+
+    kind: str = "prototypes"
+    """``prototypes``, ``velm``, ``cascade``, or ``module:function`` of a builder of one's own."""
+    options: dict[str, Any] = {}
+    """What the builder of that kind takes; it validates them itself."""
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Requests one actor works on at once; more wait."""
+
+
+class AppSettings(Section):
+    """``args`` of the application."""
+
+    artifacts: str | None = None
+    """Folder or ``s3://bucket/prefix`` of experts; default: ``ANDON_PATHS__ARTIFACTS``."""
+    exemplars: str | None = None
+    """Folder or ``s3://bucket/prefix`` of exemplar bundles; default: ``ANDON_PATHS__EXEMPLARS``."""
+    vision: VisionSettings = VisionSettings()
+    classifier: ClassifierSettings | None = ClassifierSettings()
+    """``null`` deploys no classifier: every anomaly gets the policy's fallback."""
+
+
+class VisionUserConfig(Section):
+    """``user_config`` of the vision expert; a change swaps versions while frames flow."""
+
+    products: dict[Product, Version] | Literal["latest"] = LATEST
+    """Digest by product; ``latest`` alone: every product of the store, at its newest version."""
+
+
+class ClassifierUserConfig(Section):
+    """``user_config`` of the classifier actors."""
+
+    exemplars: dict[Product, Version] | Literal["latest"] = LATEST
+    """Exemplar bundle by product."""
+
+
+S = TypeVar("S", bound=Section)
+
+
+def parse(model: type[S], value: object, where: str) -> S:
+    """Validate ``value`` as ``model``.
+
+    Raises:
+        ServeConfigError: names each field that is wrong and what it should be.
+    """
+    try:
+        return model.model_validate(value if value is not None else {})
+    except ValidationError as error:
+        problems = "; ".join(_problem(e) for e in error.errors(include_url=False))
+        raise ServeConfigError(f"{where}: {problems}") from None
+
+
+def _problem(error: Any) -> str:
+    place = ".".join(str(p) for p in error["loc"] if "[" not in str(p)) or "value"
+    if "string_pattern_mismatch" in error["type"] and "0-9a-f" in error["msg"]:
+        return (
+            f"{place}: {error['input']!r} is no digest (64 hexadecimal digits, as `train` prints)"
+        )
+    return f"{place}: {error['msg']}"
