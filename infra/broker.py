@@ -8,13 +8,12 @@ import importlib.resources
 import os
 import socket
 import struct
-import subprocess
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from infra.process import Process, ProcessError, free_port, port_is_open
 from streams.errors import AndonError, UnavailableError
 
 CLUSTER_ID = "andon"
@@ -29,10 +28,9 @@ class BrokerError(AndonError):
 class Broker:
     """A running broker; a context manager that stops it."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     host: str
     port: int
-    log_path: Path | None = field(default=None)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -46,22 +44,15 @@ class Broker:
 
     def is_running(self) -> bool:
         """Whether the process lives."""
-        return self.process.poll() is None
+        return self.process.running
 
     def kill(self) -> None:
         """SIGKILL, as a fault test does."""
         self.process.kill()
-        self.process.wait()
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """SIGTERM, then SIGKILL after ``timeout_s`` seconds. May be called twice."""
-        if not self.is_running():
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        self.process.stop(timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +72,7 @@ def start_broker(
     log_path: Path | None = None,
     host: str = "127.0.0.1",
     ready_timeout_s: float = 15.0,
+    tethered: bool = True,
 ) -> Broker:
     """Start a broker and return once it answers a metadata request.
 
@@ -93,12 +85,13 @@ def start_broker(
         log_path: where its output is appended; None discards it.
         host: address to listen on and to advertise.
         ready_timeout_s: seconds to wait for its first answer.
+        tethered: whether it ends with the thread that called; the stack's outlives its starter.
 
     Raises:
         BrokerError: the binary is missing, the port is taken, or the broker did not come up.
     """
-    chosen = _free_port(host) if port is None else port
-    if port is not None and _in_use(host, port):
+    chosen = free_port() if port is None else port
+    if port_is_open(chosen, host):
         raise BrokerError(
             f"port {port} on {host} is in use: stop what listens there (`andon stack down`), "
             "or set ANDON_KAFKA__BOOTSTRAP_SERVERS to another port"
@@ -107,13 +100,16 @@ def start_broker(
     command = [broker_binary(), "broker", "--cluster-id", CLUSTER_ID]
     command += ["--listener-url", url, "--advertised-listener-url", url]
     command += ["--storage-engine", "memory://tansu/" if storage == "memory" else storage]
-    broker = Broker(_spawn(command, log_path), host, chosen, log_path)
+    process = Process("broker", command, log_path or Path(os.devnull), tethered=tethered)
     try:
-        _wait_ready(broker, ready_timeout_s)
+        process.wait_ready(lambda: _answers(host, chosen), ready_timeout_s)
+    except ProcessError as error:
+        process.stop()
+        raise BrokerError(str(error)) from None
     except BaseException:
-        broker.stop()
+        process.stop()
         raise
-    return broker
+    return Broker(process, host, chosen)
 
 
 def broker_binary() -> str:
@@ -153,44 +149,9 @@ def answers_metadata(host: str, port: int, timeout_s: float = 1.0) -> None:
         raise UnavailableError(f"what listens at {host}:{port} is no Kafka broker")
 
 
-def _spawn(command: list[str], log_path: Path | None) -> subprocess.Popen[bytes]:
-    if log_path is not None:
-        log_path.parent.mkdir(parents=True, exist_ok=True)
-    with (log_path or Path(os.devnull)).open("ab") as output:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-
-def _wait_ready(broker: Broker, timeout_s: float) -> None:
-    until = time.monotonic() + timeout_s
-    while True:
-        if not broker.is_running():
-            where = f"; see {broker.log_path}" if broker.log_path else ""
-            raise BrokerError(f"the broker ended with code {broker.process.returncode}{where}")
-        try:
-            return answers_metadata(broker.host, broker.port)
-        except UnavailableError as error:
-            if time.monotonic() > until:
-                raise BrokerError(f"the broker was not ready in {timeout_s:g} s: {error}") from None
-        time.sleep(0.05)
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def _in_use(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return True
-    return False
+def _answers(host: str, port: int) -> bool:
+    try:
+        answers_metadata(host, port)
+    except UnavailableError:
+        return False
+    return True

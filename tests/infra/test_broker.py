@@ -40,5 +40,5 @@ def test_what_is_no_broker_is_said() -> None:
 
 
 def test_bad_storage_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(BrokerError, match=r"ended with code .*broker\.log"):
+    with pytest.raises(BrokerError, match=r"(?s)ended with code .*broker\.log"):
         start_broker(storage="nonsense", log_path=tmp_path / "broker.log")
