@@ -17,6 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from connectors.settings import GatewaySettings
 from streams.errors import AndonError
 
 
@@ -128,6 +129,7 @@ class Settings(BaseSettings):
     serve: ServeSettings = ServeSettings()
     paths: PathSettings = PathSettings()
     worker: WorkerSettings = WorkerSettings()
+    gateway: GatewaySettings = GatewaySettings()
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
     log_json: bool = False
 

@@ -1,0 +1,96 @@
+"""USB cameras, video files and RTSP streams through OpenCV."""
+
+import asyncio
+import concurrent.futures
+from typing import Any
+
+from connectors.errors import CaptureError
+from streams.ports import Picture, Trigger
+
+
+class OpenCVCamera:
+    """One ``cv2.VideoCapture``; every call runs in one thread of its own, with a deadline.
+
+    A live source buffers frames: the buffer is kept at one and a stale frame is grabbed away, so
+    that the picture is of this part and not of one before.
+
+    Args:
+        source: USB index, file name or ``rtsp://`` address.
+        timeout_s: deadline of one exposure, seconds; a camera that misses it is reopened.
+    """
+
+    def __init__(self, source: int | str, timeout_s: float = 2.0) -> None:
+        self._source = source
+        self._timeout = timeout_s
+        self._capture: Any = None
+        self._thread: concurrent.futures.ThreadPoolExecutor | None = None
+
+    @property
+    def _live(self) -> bool:
+        return isinstance(self._source, int) or "://" in self._source
+
+    async def open(self) -> None:
+        """Raises ``CaptureError`` when the source cannot be opened in ten deadlines."""
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="camera")
+        await self._call(self._open, 10 * self._timeout)
+
+    async def capture(self, trigger: Trigger) -> Picture:
+        data = await self._call(self._grab, self._timeout)
+        return Picture(data, "image/png", f"{trigger.trigger_seq:06d}.png")
+
+    async def close(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.submit(self._release)
+            thread.shutdown(wait=False)
+
+    async def _call(self, work: Any, timeout_s: float) -> Any:
+        if self._thread is None:
+            raise CaptureError(f"camera {self._source}: not open")
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            # The thread hangs in the driver: leave it behind and start over with a new one.
+            stuck, self._thread = self._thread, concurrent.futures.ThreadPoolExecutor(1)
+            stuck.shutdown(wait=False, cancel_futures=True)
+            self._capture = None
+            raise CaptureError(f"camera {self._source}: no picture in {timeout_s:g} s") from None
+
+    def _open(self) -> None:
+        import cv2
+
+        capture = cv2.VideoCapture(self._source)
+        if not capture.isOpened():
+            capture.release()
+            raise CaptureError(
+                f"camera {self._source}: cannot be opened; check the index, file or address"
+            )
+        if self._live:
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        self._capture = capture
+
+    def _grab(self) -> bytes:
+        import cv2
+
+        if self._capture is None:
+            self._open()
+        if self._live:
+            self._capture.grab()
+        done, pixels = self._capture.read()
+        if not done and not self._live:
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+            done, pixels = self._capture.read()
+        if not done:
+            self._release()
+            raise CaptureError(f"camera {self._source}: gave no picture")
+        encoded, data = cv2.imencode(".png", pixels)
+        if not encoded:
+            raise CaptureError(f"camera {self._source}: the picture could not be encoded")
+        return bytes(data.tobytes())
+
+    def _release(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None

@@ -1,0 +1,35 @@
+"""Errors of the edge: camera, line controller, journal, spool."""
+
+from streams.errors import AndonError
+
+
+class ConnectorError(AndonError):
+    """Root of the edge's errors."""
+
+
+class CaptureError(ConnectorError):
+    """The camera gave no picture for a trigger. The part is held, the reason recorded."""
+
+
+class CameraSpecError(ConnectorError):
+    """A camera specification that cannot be read; the message lists what is accepted."""
+
+
+class LinkError(ConnectorError):
+    """The line controller did not take a read or a write in time, or is not connected."""
+
+
+class NodeSetError(ConnectorError):
+    """The OPC UA server lacks the node set of ``SIGNALS.md``, or types differ."""
+
+
+class JournalError(ConnectorError):
+    """The journal cannot be read or written; without it no trigger may be accepted."""
+
+
+class SpoolFullError(ConnectorError):
+    """The spool has reached its limit in bytes; frames cannot be kept."""
+
+
+class PlanError(ConnectorError):
+    """The simulated line's plan file has a bad row; the message names file and line."""

@@ -1,0 +1,207 @@
+"""From a verdict to its outcome: buffer, watchdog, write, acknowledgement."""
+
+from dataclasses import replace
+
+from connectors.handshake.sequence import following, steps
+from connectors.handshake.state import State
+from connectors.handshake.values import (
+    AckSeen,
+    Command,
+    Decide,
+    Decided,
+    Part,
+    PartKey,
+    Phase,
+    Report,
+    ResultWritten,
+    WriteResult,
+)
+from streams.codes import AckOutcome, FaultCode, ReasonCode
+
+Step = tuple[State, list[Command]]
+
+
+def keep(state: State, part: Part) -> State:
+    """The state with this part in it."""
+    return replace(state, parts={**state.parts, part.key: part})
+
+
+def forget(state: State, part: Part) -> State:
+    """The part is over: remembered only by the result that stood."""
+    parts = {key: other for key, other in state.parts.items() if key != part.key}
+    closed = dict(state.closed)
+    if part.verdict is not None:
+        closed[part.key] = part.verdict.result_id
+    while len(closed) > state.config.closed_limit:
+        del closed[next(iter(closed))]
+    queue = tuple(key for key in state.queue if key != part.key)
+    backlog = tuple(key for key in state.backlog if key != part.key)
+    return replace(state, parts=parts, closed=closed, queue=queue, backlog=backlog)
+
+
+def report(
+    part: Part, outcome: AckOutcome, detail: str = "", acknowledged_at: float | None = None
+) -> Report:
+    """The outcome of the part's verdict."""
+    assert part.verdict is not None
+    assert part.frame_id is not None
+    return Report(part, part.key, part.frame_id, part.verdict, outcome, acknowledged_at, detail)
+
+
+def decided(state: State, now: float, event: Decided) -> Step:
+    """A decision arrived: the first in time counts, every other is reported and not written."""
+    part = state.parts.get(event.key)
+    refused = Report(part, event.key, event.frame_id, event.verdict, AckOutcome.LATE)
+    if part is None:
+        return state, _after_the_fact(state, event, refused)
+    if part.frame_id is not None and part.frame_id != event.frame_id:
+        return state, [replace(refused, part=None, outcome=AckOutcome.OLD_BOOT)]
+    if part.verdict is not None:
+        repeated = part.verdict.result_id == event.verdict.result_id
+        return state, [] if repeated else [replace(refused, detail="another decision stands")]
+    part = replace(part, frame_id=event.frame_id, verdict=event.verdict)
+    if part.missed:
+        part = replace(part, phase=Phase.QUEUED)
+        state = replace(keep(state, part), backlog=(*state.backlog, part.key))
+        return pump(state, now)
+    if now >= part.deadline:
+        return forget(state, part), [report(part, AckOutcome.LATE, "the window is over")]
+    if len(state.queue) >= state.config.unacknowledged_limit:
+        faults = state.faults | {FaultCode.RESULT_OVERRUN}
+        state = replace(forget(state, part), overrun=True, faults=faults)
+        detail = f"overrun: {len(state.queue)} results are not acknowledged"
+        return state, [report(part, AckOutcome.UNACKNOWLEDGED, detail)]
+    part = replace(part, phase=Phase.QUEUED)
+    return pump(replace(keep(state, part), queue=(*state.queue, part.key)), now)
+
+
+def _after_the_fact(state: State, event: Decided, refused: Report) -> list[Command]:
+    if state.plc_boot_id is not None and event.key.plc_boot_id != state.plc_boot_id:
+        return [replace(refused, outcome=AckOutcome.OLD_BOOT)]
+    stood = state.closed.get(event.key)
+    if stood is None or stood == event.verdict.result_id:
+        return []
+    return [replace(refused, detail="another decision stood")]
+
+
+def pump(state: State, now: float) -> Step:
+    """Order the next write if the controller's registers are free."""
+    commands: list[Command] = []
+    while state.queue:
+        part = state.parts[state.queue[0]]
+        if part.phase in (Phase.WRITING, Phase.WRITTEN):
+            return state, commands
+        if part.phase is Phase.REPORTED and part.written_at is not None:
+            return state, commands
+        if part.phase is Phase.QUEUED and (part.missed or now < part.deadline):
+            break
+        if part.phase is Phase.QUEUED:
+            commands.append(report(part, AckOutcome.LATE, "the window ended in the buffer"))
+        state = forget(state, part)
+    if not state.online:
+        return state, commands
+    if not state.queue and state.backlog:
+        state = replace(state, queue=state.backlog[:1], backlog=state.backlog[1:])
+    if not state.queue:
+        return state, commands
+    seq = following(state.result_seq)
+    part = replace(state.parts[state.queue[0]], phase=Phase.WRITING, result_seq=seq)
+    state = replace(keep(state, part), result_seq=seq)
+    return state, [*commands, WriteResult(part, len(state.queue) + len(state.backlog))]
+
+
+def result_written(state: State, now: float, event: ResultWritten) -> Step:
+    """Both writes came back."""
+    part = state.parts.get(event.key)
+    if part is None or part.phase is not Phase.WRITING:
+        return state, []
+    return keep(state, replace(part, phase=Phase.WRITTEN, written_at=now)), []
+
+
+def acknowledged(state: State, now: float, event: AckSeen) -> Step:
+    """The controller took a result; the next follows."""
+    part = state.head()
+    if part is None or part.result_seq == 0 or event.result_seq == 0:
+        return state, []
+    if part.phase is Phase.QUEUED or steps(part.result_seq, event.result_seq) < 0:
+        return state, []
+    commands = [] if part.phase is Phase.REPORTED else [confirm(part, now)]
+    state, more = pump(forget(state, part), now)
+    return state, [*commands, *more]
+
+
+def confirm(part: Part, now: float) -> Report:
+    """Acknowledged; late if it was written after the window."""
+    part = part if part.written_at is not None else replace(part, written_at=now)
+    assert part.written_at is not None
+    late = part.written_at > part.deadline
+    outcome = AckOutcome.LATE if late else AckOutcome.ACKNOWLEDGED
+    return report(part, outcome, "written after the window" if late else "", now)
+
+
+def due(state: State, now: float) -> Step:
+    """Watchdog, buffered results whose window ended, writes that nobody acknowledged."""
+    config = state.config
+    commands: list[Command] = []
+    for part in list(state.parts.values()):
+        if part.phase is Phase.OPEN and not part.asked:
+            if now >= part.deadline - config.watchdog_margin_s:
+                part = replace(part, asked=True)
+                state = keep(state, part)
+                commands.append(Decide(part, ReasonCode.NO_DECISION))
+        elif part.phase is Phase.QUEUED and not part.missed and now >= part.deadline:
+            commands.append(report(part, AckOutcome.LATE, "the window ended in the buffer"))
+            state = keep(state, replace(part, phase=Phase.REPORTED))
+        elif part.phase is Phase.WRITTEN and _overdue(part, now - config.ack_timeout_s):
+            commands.append(report(part, AckOutcome.UNACKNOWLEDGED, "no ResultAckSeq"))
+            state = keep(state, replace(part, phase=Phase.REPORTED))
+    return state, commands
+
+
+def _overdue(part: Part, since: float) -> bool:
+    return part.written_at is not None and part.written_at <= since
+
+
+def release(state: State, now: float) -> Step:
+    """A fault reset: results that were reported as lost no longer hold their place."""
+    for part in list(state.parts.values()):
+        if part.phase is Phase.REPORTED:
+            state = forget(state, part)
+    return pump(state, now)
+
+
+def read_back(state: State, now: float, last: int, of_trigger: int, ack: int) -> Step:
+    """After a reconnect: which ordered results has the controller got?
+
+    ``last`` is ``ResultSeq``, ``of_trigger`` ``ResultTriggerSeq``, ``ack`` ``ResultAckSeq``.
+    """
+    commands: list[Command] = []
+    for part in list(state.parts.values()):
+        if part.result_seq == 0 or part.phase not in (
+            Phase.WRITING,
+            Phase.WRITTEN,
+            Phase.REPORTED,
+        ):
+            continue
+        behind = steps(part.result_seq, last)
+        there = behind > 0 or (behind == 0 and of_trigger == part.key.trigger_seq)
+        if there and (behind > 0 or steps(part.result_seq, ack) >= 0):
+            if part.phase is not Phase.REPORTED:
+                commands.append(confirm(part, now))
+            state = forget(state, part)
+        elif there:
+            when = part.written_at if part.written_at is not None else now
+            phase = Phase.REPORTED if part.phase is Phase.REPORTED else Phase.WRITTEN
+            state = _in_front(keep(state, replace(part, phase=phase, written_at=when)), part.key)
+        elif part.phase is Phase.REPORTED:
+            state = forget(state, part)
+        else:
+            again = replace(part, phase=Phase.QUEUED, result_seq=0, written_at=None)
+            state = _in_front(keep(state, again), part.key)
+    return replace(state, result_seq=last), commands
+
+
+def _in_front(state: State, key: PartKey) -> State:
+    if key in state.queue or key in state.backlog:
+        return state
+    return replace(state, queue=(key, *state.queue))

@@ -1,0 +1,31 @@
+"""Arithmetic of the handshake's counters: UInt32 that wrap to 1, never to 0."""
+
+LAST = 0xFFFFFFFF
+_HALF = LAST // 2
+
+
+def following(seq: int) -> int:
+    """The number after ``seq``; after 4294967295 comes 1, after the cold start's 0 too."""
+    return 1 if seq >= LAST else seq + 1
+
+
+def steps(start: int, end: int) -> int:
+    """How many increments lead from ``start`` to ``end``; negative when ``end`` lies behind.
+
+    0 is the cold start and stands just before 1. Distances over half the ring count as behind.
+    """
+    if start == 0 or end == 0:
+        return end - start
+    forward = (end - start) % LAST
+    return forward if forward <= _HALF else forward - LAST
+
+
+def span(start: int, end: int, limit: int) -> list[int]:
+    """The numbers after ``start`` up to and with ``end``, the newest ``limit`` of them."""
+    count = min(max(steps(start, end), 0), limit)
+    numbers = []
+    seq = end
+    for _ in range(count):
+        numbers.append(seq)
+        seq = LAST if seq == 1 else seq - 1
+    return numbers[::-1]

@@ -1,0 +1,115 @@
+"""The handshake's state, and what follows from it without any input."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from connectors.handshake.values import HandshakeConfig, Part, PartKey, Phase
+from connectors.opcua.nodes import Signal
+from streams.codes import FaultCode
+
+BLOCKING_FAULTS = frozenset({FaultCode.CAMERA, FaultCode.JOURNAL, FaultCode.SPOOL_FULL})
+"""Faults with which no trigger may be accepted."""
+LATCHED_FAULTS = frozenset({FaultCode.RESULT_OVERRUN, FaultCode.UNKNOWN_RECIPE})
+"""Faults that stand until the controller resets them."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything the handshake remembers. Dictionaries are never changed in place."""
+
+    config: HandshakeConfig
+    plc_boot_id: int | None = None
+    """None: no controller was ever seen."""
+    online: bool = False
+    alive: bool = False
+    """The controller's heartbeat moves."""
+    heartbeat_at: float = 0.0
+    last_trigger_seq: int = 0
+    takt_ms: int = 0
+    exposing: PartKey | None = None
+    parts: Mapping[PartKey, Part] = field(default_factory=dict)
+    queue: tuple[PartKey, ...] = ()
+    """Results not yet acknowledged, oldest first; only the first may be written."""
+    backlog: tuple[PartKey, ...] = ()
+    """Holds of missed triggers; written when the queue is empty."""
+    closed: Mapping[PartKey, UUID] = field(default_factory=dict)
+    """Recent parts and the result that stood."""
+    result_seq: int = 0
+    exposure_done_seq: int = 0
+    missed_count: int = 0
+    overrun: bool = False
+    faults: frozenset[FaultCode] = frozenset()
+    stop_request: bool = False
+    recipe_active: int = 0
+    recipe_ack_seq: int = 0
+    fault_reset_seq: int = 0
+    vision_heartbeat: int = 0
+    beat_at: float = 0.0
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next trigger will be captured."""
+        return (
+            self.online
+            and self.alive
+            and self.exposing is None
+            and not self.faults & BLOCKING_FAULTS
+            and self.open_parts < self.config.open_limit
+            and (self.config.pipelining or not self.parts)
+        )
+
+    @property
+    def open_parts(self) -> int:
+        """Captured parts whose outcome is not known yet."""
+        return sum(not part.missed for part in self.parts.values())
+
+    @property
+    def fault_code(self) -> FaultCode:
+        """The one fault that is shown: blocking ones first."""
+        blocking = sorted(self.faults & BLOCKING_FAULTS)
+        return min(blocking or sorted(self.faults) or [FaultCode.NONE])
+
+    def window_s(self, takt_ms: int) -> float:
+        """The result window T in seconds."""
+        own = self.config.result_window_s
+        return own if own is not None else max(takt_ms, 1) / 1000
+
+    def head(self) -> Part | None:
+        """The part whose result is, or is next to be, in the controller's registers."""
+        return self.parts[self.queue[0]] if self.queue else None
+
+
+def outputs(state: State) -> dict[Signal, Any]:
+    """Every status signal as it should stand on the controller."""
+    return {
+        Signal.ONLINE: state.online,
+        Signal.READY: state.ready,
+        Signal.BUSY: state.exposing is not None,
+        Signal.RESULT_OVERRUN: state.overrun,
+        Signal.STOP_REQUEST: state.stop_request,
+        Signal.TRIGGER_ACK_SEQ: state.last_trigger_seq,
+        Signal.EXPOSURE_DONE_SEQ: state.exposure_done_seq,
+        Signal.MISSED_COUNT: state.missed_count,
+        Signal.FAULT_CODE: int(state.fault_code),
+        Signal.RECIPE_ACTIVE: state.recipe_active,
+        Signal.RECIPE_ACK_SEQ: state.recipe_ack_seq,
+        Signal.VISION_HEARTBEAT: state.vision_heartbeat,
+    }
+
+
+def next_wakeup(state: State) -> float:
+    """When the next ``Tick`` is due at the latest, seconds monotonic."""
+    config = state.config
+    times = [state.beat_at + config.heartbeat_s]
+    if state.online and FaultCode.PLC_HEARTBEAT not in state.faults:
+        times.append(state.heartbeat_at + config.dead_after_s)
+    for part in state.parts.values():
+        if part.phase is Phase.OPEN and not part.asked:
+            times.append(part.deadline - config.watchdog_margin_s)
+        elif part.phase is Phase.QUEUED and not part.missed:
+            times.append(part.deadline)
+        elif part.phase is Phase.WRITTEN and part.written_at is not None:
+            times.append(part.written_at + config.ack_timeout_s)
+    return min(times)

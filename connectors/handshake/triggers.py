@@ -1,0 +1,140 @@
+"""From the trigger to the picture: accept, miss, resynchronise."""
+
+from dataclasses import replace
+from uuid import UUID
+
+from connectors.handshake.results import Step, forget, keep, pump, report
+from connectors.handshake.sequence import span, steps
+from connectors.handshake.state import State
+from connectors.handshake.values import (
+    Capture,
+    CaptureFailed,
+    Command,
+    Decide,
+    Exposed,
+    Part,
+    PartKey,
+    Phase,
+    Resynchronised,
+    TriggerSeen,
+)
+from streams.codes import AckOutcome, ReasonCode
+from streams.ports import Trigger
+
+
+def trigger_seen(state: State, now: float, event: TriggerSeen) -> Step:
+    """Capture it, or hold it: a jump, or a trigger while not Ready, is missed."""
+    trigger = event.trigger
+    if not state.online:
+        return state, []
+    distance = steps(state.last_trigger_seq, trigger.trigger_seq)
+    if trigger.plc_boot_id != state.plc_boot_id or trigger.trigger_seq == 0 or distance < 0:
+        if trigger.plc_boot_id == state.plc_boot_id and distance == 0:
+            return state, []
+        return resynchronise(state, trigger.plc_boot_id, trigger.trigger_seq)
+    if distance == 0:
+        return state, []
+    ready = state.ready
+    state = replace(state, takt_ms=trigger.takt_ms)
+    before = span(state.last_trigger_seq, trigger.trigger_seq, state.config.missed_limit + 1)[:-1]
+    gap = [replace(_unread(trigger), trigger_seq=seq) for seq in before]
+    state, commands = miss(state, now, gap, distance - 1)
+    state = replace(state, last_trigger_seq=trigger.trigger_seq)
+    if not ready:
+        state, more = miss(state, now, [trigger], 1, event.frame_id)
+        return state, [*commands, *more]
+    part = _part(state, now, trigger, event.frame_id)
+    state = replace(keep(state, part), exposing=part.key)
+    return state, [*commands, Capture(part)]
+
+
+def miss(
+    state: State,
+    now: float,
+    triggers: list[Trigger],
+    count: int,
+    frame_id: UUID | None = None,
+    expired: bool = False,
+) -> Step:
+    """Count ``count`` misses and ask a hold for each of ``triggers``.
+
+    ``expired``: the triggers came while nobody was connected, their windows count as over.
+    """
+    commands: list[Command] = []
+    for trigger in triggers:
+        part = replace(_part(state, now, trigger, frame_id), missed=True, asked=True)
+        waiting = sum(other.missed for other in state.parts.values())
+        if part.key in state.parts or waiting >= state.config.missed_limit:
+            continue
+        part = replace(part, deadline=now) if expired else part
+        state = keep(state, part)
+        commands.append(Decide(part, ReasonCode.MISSED_TRIGGER))
+    return replace(state, missed_count=(state.missed_count + count) & 0xFFFFFFFF), commands
+
+
+def _part(state: State, now: float, trigger: Trigger, frame_id: UUID | None) -> Part:
+    key = PartKey(trigger.plc_boot_id, trigger.trigger_seq)
+    return Part(key, trigger, frame_id, now, now + state.window_s(trigger.takt_ms))
+
+
+def _unread(trigger: Trigger) -> Trigger:
+    """A trigger whose group was never read: only its number is known."""
+    return replace(trigger, part_id="", lot_id="", product_id="", encoder_pos=0)
+
+
+def exposed(state: State, now: float, event: Exposed) -> Step:
+    """The part may move."""
+    if state.exposing != event.key:
+        return state, []
+    done = event.key.trigger_seq
+    return replace(state, exposing=None, exposure_done_seq=done), []
+
+
+def capture_failed(state: State, now: float, event: CaptureFailed) -> Step:
+    """The part may move, and is held."""
+    state, _ = exposed(state, now, Exposed(event.key))
+    part = state.parts.get(event.key)
+    if part is None or part.phase is not Phase.OPEN or part.asked:
+        return state, []
+    part = replace(part, asked=True)
+    return keep(state, part), [Decide(part, ReasonCode.CAPTURE_FAILED)]
+
+
+def resynchronise(state: State, boot_id: int, trigger_seq: int) -> Step:
+    """The controller cold-started: take over its counters, capture nothing, drop what was."""
+    dropped = tuple(state.parts.values())
+    commands: list[Command] = [Resynchronised(boot_id, dropped)]
+    for part in dropped:
+        if part.verdict is not None and part.phase is not Phase.REPORTED:
+            commands.append(report(part, AckOutcome.OLD_BOOT, "the controller restarted"))
+        state = forget(state, part)
+    state = replace(
+        state,
+        plc_boot_id=boot_id,
+        last_trigger_seq=trigger_seq,
+        exposing=None,
+        parts={},
+        queue=(),
+        backlog=(),
+        closed={} if boot_id == state.plc_boot_id else state.closed,
+        overrun=False,
+        missed_count=0,
+        exposure_done_seq=trigger_seq,
+    )
+    return state, commands
+
+
+def missed_while_away(state: State, now: float, current: Trigger) -> Step:
+    """After a (re)connect in the same run: every trigger since is missed."""
+    count = steps(state.last_trigger_seq, current.trigger_seq)
+    numbers = span(state.last_trigger_seq, current.trigger_seq, state.config.missed_limit)
+    triggers = [
+        current if seq == current.trigger_seq else replace(_unread(current), trigger_seq=seq)
+        for seq in numbers
+    ]
+    state, commands = miss(state, now, triggers, count, expired=True)
+    state = replace(state, last_trigger_seq=current.trigger_seq)
+    if state.exposing is None and count:
+        state = replace(state, exposure_done_seq=current.trigger_seq)
+    state, more = pump(state, now)
+    return state, [*commands, *more]

@@ -1,0 +1,56 @@
+"""Plays a plan on the simulated controller: takt, ready, in-flight limit, the end."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from connectors.errors import LinkError
+from connectors.opcua.nodes import Signal
+from connectors.opcua.plan import PlannedPart
+from connectors.opcua.plc import SimulatedPlc
+
+
+async def play(
+    plc: SimulatedPlc,
+    plan: Sequence[PlannedPart],
+    *,
+    takt_s: float,
+    in_flight: int = 0,
+    ready_timeout_s: float = 60.0,
+    on_part: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Trigger each part of ``plan`` at its takt; returns when the last window is over.
+
+    Args:
+        in_flight: most parts without a result; the next trigger waits for one. 0: no limit.
+        ready_timeout_s: the gateway must be Online and Ready before the first trigger.
+        on_part: called with the number of parts triggered so far.
+
+    Raises:
+        LinkError: no gateway was Ready in time.
+    """
+    if not await plc.wait_for(lambda: plc.ready, ready_timeout_s):
+        raise LinkError(
+            f"no gateway was Online and Ready within {ready_timeout_s:g} s: start `andon gateway` "
+            f"against {plc.config.url}, or look at its log"
+        )
+    await plc.enable(True)
+    slot = time.monotonic()
+    for number, part in enumerate(plan, 1):
+        await asyncio.sleep(max(slot - time.monotonic(), 0.0))
+        if in_flight:
+            await plc.wait_for(lambda: plc.open_parts < in_flight, plc.config.result_window_s + 1)
+        await plc.wait_for(lambda: plc.ready or not plc.gateway_alive, takt_s)
+        await plc.trigger(part)
+        on_part(number)
+        slot = max(slot + takt_s, time.monotonic())
+    await plc.wait_for(lambda: plc.open_parts == 0, plc.config.result_window_s + 1)
+    await plc.wait_for(lambda: _all_acknowledged(plc), 2.0)
+    await plc.enable(False)
+
+
+def _all_acknowledged(plc: SimulatedPlc) -> bool:
+    return bool(
+        plc.gateway(Signal.RESULT_SEQ) == plc.gateway(Signal.RESULT_ACK_SEQ)
+        and plc.gateway(Signal.PENDING_RESULTS) <= 1
+    )

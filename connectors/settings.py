@@ -1,0 +1,79 @@
+"""Settings of one line's gateway: ``ANDON_GATEWAY__LINE``, ``[gateway]`` in ``andon.toml``."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Segment = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^/\x00-\x1f]+$")]
+"""One segment of the asset path; a slash would break the Kafka key."""
+Milliseconds = Annotated[int, Field(gt=0, le=3_600_000)]
+
+
+class GatewaySettings(BaseModel):
+    """One gateway serves one line controller and one camera."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enterprise: str = ""
+    site: str = ""
+    area: str = ""
+    line: Segment = "line1"
+    station: Segment = "station1"
+    plc_url: str = "opc.tcp://127.0.0.1:14840"
+    """Endpoint of the line controller's OPC UA server."""
+    namespace: str = "urn:andon:line"
+    """Namespace URI of the node set in the controller's server."""
+    node_prefix: str = "Andon"
+    """Node ids are ``s=<node_prefix>.<Signal>`` in that namespace."""
+    camera: str = "synthetic:seed=0"
+    """``folder:PATH``, ``list:FILE``, ``synthetic:seed=N,size=N`` or ``opencv:0|file|rtsp://``."""
+    is_simulated: bool = False
+    """Marks every event as from a demo or test."""
+
+    result_window_ms: Milliseconds | None = None
+    """Result window T, milliseconds from the trigger; unset: the controller's ``TaktMs``."""
+    watchdog_margin_ms: Annotated[int, Field(ge=0, le=60_000)] = 50
+    """The gateway writes the no-decision action this long before T, milliseconds."""
+    ack_timeout_ms: Milliseconds = 1000
+    """A result written and not acknowledged for this long counts as unacknowledged."""
+    heartbeat_ms: Milliseconds = 500
+    """Period of both heartbeats, milliseconds."""
+    heartbeat_missed: Annotated[int, Field(ge=1, le=100)] = 3
+    """Missed heartbeats after which the other side counts as dead."""
+    pipelining: bool = True
+    """Ready again once the exposure is done, before the result is out."""
+    unacknowledged_limit: Annotated[int, Field(ge=1, le=64)] = 8
+    """Results waiting for the controller's acknowledgement; one more is an overrun."""
+    open_limit: Annotated[int, Field(ge=1, le=4096)] = 128
+    """Parts without a closed result; at the limit the gateway drops Ready."""
+    missed_limit: Annotated[int, Field(ge=1, le=65_536)] = 1024
+    """Missed triggers for which a hold is still written; older ones are only counted."""
+    recipes: dict[int, str] = {}
+    """Recipe number -> name. Empty: every recipe request is accepted."""
+
+    capture_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """Deadline of one exposure, seconds."""
+    plc_timeout_s: Annotated[float, Field(gt=0, le=60)] = 1.0
+    """Deadline of one OPC UA service call, seconds."""
+    publishing_interval_ms: Annotated[float, Field(ge=1, le=1000)] = 10.0
+    """OPC UA publishing and sampling interval, milliseconds: adds to the trigger's latency."""
+    reconnect_max_s: Annotated[float, Field(gt=0, le=300)] = 5.0
+    """Cap of the exponential back-off between connection attempts, seconds."""
+    publish_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """The broker may take this long for one message; then it goes to the spool, seconds."""
+    object_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+    """Deadline for putting one frame over the inline limit into object storage, seconds."""
+    feed_lookback_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """After a restart the decisions of this long back are read again, seconds."""
+
+    journal_dir: Path = Path(".andon/state/journal")
+    """Must survive a restart; one file per line and station."""
+    journal_limit_mib: Annotated[float, Field(ge=0.01, le=1024)] = 4.0
+    """Compact the journal when its file exceeds this, MiB."""
+    spool_dir: Path = Path(".andon/state/spool")
+    """Where messages wait while the broker is down."""
+    spool_limit_mib: Annotated[int, Field(ge=1, le=1_048_576)] = 2048
+    """Bound of the spool on disk, MiB; full: Ready drops (``FaultCode`` SPOOL_FULL)."""
+    in_flight_mib: Annotated[int, Field(ge=9, le=65_536)] = 64
+    """Message bytes on their way to the broker; more go to the spool, MiB."""
