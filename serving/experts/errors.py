@@ -1,4 +1,4 @@
-"""Errors of the vision experts. The package is free of ``streams``, so the tree has its own root."""
+"""Errors of the vision experts; a tree of its own, since the package is free of ``streams``."""
 
 
 class ExpertError(Exception):

@@ -44,7 +44,6 @@ def decode_image(data: bytes) -> Image:
                 raise UndecodableImage(
                     f"{width}x{height} pixels exceed the limit of {MAX_PIXELS // 10**6} megapixels"
                 )
-            kind = opened.format
             opened.load()
             return _to_rgb(opened, data)
     except pillow.UnidentifiedImageError:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, eq=False)
 class FitInput:
-    """Normals to fit on. ``features`` by layer (N, C, h, w) float32; ``pixels`` uint8 (N, H, W, 3)."""
+    """Normals: ``features`` by layer (N, C, h, w) float32, ``pixels`` uint8 (N, H, W, 3)."""
 
     features: Mapping[str, Tensor]
     pixels: Tensor

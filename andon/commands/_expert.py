@@ -1,0 +1,116 @@
+"""What ``train``, ``inspect`` and ``benchmark expert`` share: errors, artifacts, progress."""
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from andon.settings import load_settings
+from streams.errors import AndonError
+
+
+class ExpertCommandError(AndonError):
+    """An expert, its artifact or its images cannot be used; the message says why."""
+
+
+@contextmanager
+def expert_errors() -> Iterator[None]:
+    """Errors of ``serving.experts``, which has a tree of its own, as errors of the command."""
+    from serving.experts.errors import ExpertError
+
+    try:
+        yield
+    except ExpertError as error:
+        raise ExpertCommandError(str(error)) from error
+
+
+@contextmanager
+def stage_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar per stage on stderr."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield report
+
+
+def artifact_root() -> Path:
+    """The folder of trained experts, from the settings.
+
+    Raises:
+        ExpertCommandError: the settings name object storage.
+    """
+    root = load_settings().paths.artifacts
+    if "://" in root:
+        raise ExpertCommandError(
+            f"ANDON_PATHS__ARTIFACTS is {root}: give a folder here (--out, --artifact) and copy it"
+        )
+    return Path(root)
+
+
+def find_artifact(given: Path) -> Path:
+    """An artifact's folder: ``given`` itself, or the newest version in a product's folder.
+
+    Raises:
+        ExpertCommandError: neither.
+    """
+    if (given / "manifest.json").is_file():
+        return given
+    versions = sorted(given.glob("*/manifest.json"), key=lambda p: p.stat().st_mtime)
+    if not versions:
+        raise ExpertCommandError(
+            f"{given}: no artifact there; give the folder that `andon train` printed"
+        )
+    return versions[-1].parent
+
+
+def list_inputs(given: Sequence[Path]) -> list[Path]:
+    """Files as given, folders as the images in them.
+
+    Raises:
+        ExpertCommandError: a path does not exist, or a folder holds no image.
+    """
+    from serving.experts.images import list_images
+
+    found: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            inside = list_images(path)
+            if not inside:
+                raise ExpertCommandError(f"{path}: no images in this folder")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise ExpertCommandError(f"{path}: no such file or folder")
+    return found
+
+
+def read_groups(images: Path, given: Path | None) -> dict[Path, str]:
+    """Part by image path, from ``given`` or the ``parts.csv`` at or above the images' folder.
+
+    Raises:
+        ExpertCommandError: the CSV lacks the columns ``path`` and ``part``.
+    """
+    nearby = (folder / "parts.csv" for folder in [images, *images.parents][:3])
+    path = given or next((p for p in nearby if p.is_file()), None)
+    if path is None:
+        return {}
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = csv.DictReader(stream)
+        if not {"path", "part"} <= set(rows.fieldnames or ()):
+            raise ExpertCommandError(f"{path}: the columns 'path' and 'part' are needed")
+        return {path.parent / row["path"]: row["part"] for row in rows}

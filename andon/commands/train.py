@@ -1,0 +1,96 @@
+"""``andon train``: normal photographs in, a calibrated expert out."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from andon.commands._expert import (
+    artifact_root,
+    expert_errors,
+    list_inputs,
+    read_groups,
+    stage_bars,
+)
+
+if TYPE_CHECKING:
+    from serving.experts.composed import ComposedExpert
+
+app = typer.Typer()
+
+
+@app.command()
+def train_command(
+    product: Annotated[str, typer.Option("--product", "-p", help="The product, as in its policy.")],
+    images: Annotated[
+        Path, typer.Option("--images", "-i", help="Folder of photographs of normal parts.")
+    ],
+    expert: Annotated[str, typer.Option(help="patchcore or ddad.")] = "patchcore",
+    rate: Annotated[
+        float, typer.Option(help="False-alarm rate asked for, 0 to 0.5 (share of normal parts).")
+    ] = 0.01,
+    groups: Annotated[
+        Path | None,
+        typer.Option(help="CSV (path, part): photographs of one part are held out together."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of artifacts (default: the settings').")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    backbone: Annotated[
+        str, typer.Option(help="efficientnet_lite0, efficientnet_lite2 or any timm model.")
+    ] = "efficientnet_lite0",
+    size: Annotated[int, typer.Option(help="Side of the network's input, pixels.")] = 256,
+    threads: Annotated[int | None, typer.Option(help="CPU threads (default: all).")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Train a vision expert on normal images and calibrate its threshold."""
+    from serving.experts.artifact import save_artifact
+    from serving.experts.training import TrainOptions, train
+
+    paths = list_inputs([images])
+    parts = read_groups(images, groups)
+    with expert_errors(), stage_bars() as report:
+        options = TrainOptions(
+            expert=expert,
+            false_alarm_rate=rate,
+            backbone=backbone,
+            size=size,
+            seed=seed,
+            device=device,
+            threads=threads,
+        )
+        trained = train(product, paths, options, parts, report)
+        root = out or artifact_root()
+        digest = save_artifact(trained, root)
+    path = root / product / digest
+    if as_json:
+        typer.echo(json.dumps({"artifact": str(path), "digest": digest, **_summary(trained)}))
+    else:
+        _show(trained, path)
+
+
+def _summary(trained: "ComposedExpert") -> dict[str, object]:
+    calibration = trained.model.calibration
+    return {
+        "product": trained.product,
+        "expert": trained.name,
+        "heads": list(trained.model.heads),
+        "threshold": calibration.threshold,
+        "asked_rate": calibration.asked_rate,
+        "rate": calibration.rate,
+        **trained.model.manifest,
+    }
+
+
+def _show(trained: "ComposedExpert", path: Path) -> None:
+    table = Table(show_header=False, box=None)
+    for key, value in _summary(trained).items():
+        if not isinstance(value, dict):
+            table.add_row(key, ", ".join(value) if isinstance(value, list) else str(value))
+    Console().print(table)
+    typer.echo(str(path))
