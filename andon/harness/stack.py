@@ -40,7 +40,6 @@ class LocalStack:
     folder: Path
     ports: StackPorts
     tethered: bool = True
-    num_cpus: int = 2
     components: dict[str, Any] = field(default_factory=dict)
     _threads: ThreadPoolExecutor | None = None
 
@@ -101,7 +100,6 @@ class LocalStack:
             "ray": lambda: start_ray(
                 ports.ray,
                 ports.ray_dashboard,
-                num_cpus=self.num_cpus,
                 log_path=logs / "ray.log",
                 tethered=tethered,
             ),

@@ -1,0 +1,118 @@
+"""Before a run: train the expert on the plan's normals, teach the classifier its exemplars.
+
+``python -m andon.harness.learn REQUEST`` does the work in a process of its own, so that the demo
+never loads torch and Ctrl-C ends it like any other child.
+"""
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from andon.harness.plan import LinePlan
+
+NORMALS_SHOWN = 24
+"""Normal pictures that the exemplar bundle is given as references."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Where the run's expert and exemplars are."""
+
+    artifact: Path
+    exemplars: Path | None
+    reused: bool = False
+
+    @property
+    def digest(self) -> str:
+        return self.artifact.name
+
+
+def request_of(plan: LinePlan, artifacts: Path, exemplars: Path) -> dict[str, Any]:
+    """What the child is asked to do, as JSON values."""
+    return {
+        "product": plan.product,
+        "train": [[str(p.path), p.group] for p in plan.train],
+        "exemplars": {
+            label: [[str(p.path), p.group] for p in found]
+            for label, found in plan.exemplars.items()
+        },
+        "artifacts": str(artifacts),
+        "exemplars_root": str(exemplars),
+    }
+
+
+def fingerprint(request: dict[str, Any]) -> str:
+    """Of the pictures' bytes and of the code that learns: the same means nothing to learn anew."""
+    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode())
+    files = [name for name, _ in request["train"]]
+    files += [name for found in request["exemplars"].values() for name, _ in found]
+    root = Path(__file__).parents[2] / "serving"
+    sources = [*root.glob("experts/**/*.py"), *root.glob("classifiers/**/*.py")]
+    for path in [*map(Path, files), *sorted(sources)]:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def remembered(memory: Path, request: dict[str, Any]) -> Learned | None:
+    """What an earlier run learned from exactly these pictures, if it is still there."""
+    try:
+        known = json.loads(memory.read_text())
+    except (OSError, ValueError):
+        return None
+    if known.get("fingerprint") != fingerprint(request):
+        return None
+    learned = parse(known, reused=True)
+    return learned if (learned.artifact / "manifest.json").is_file() else None
+
+
+def parse(result: dict[str, Any], reused: bool = False) -> Learned:
+    """The child's answer."""
+    exemplars = result.get("exemplars")
+    return Learned(Path(result["artifact"]), Path(exemplars) if exemplars else None, reused)
+
+
+def learn(request: dict[str, Any]) -> dict[str, Any]:
+    """Train and teach; returns the answer that ``parse`` reads."""
+    from andon.commands._expert import expert_errors, stage_bars
+    from serving.classifiers.teaching import Lesson, teach_product
+    from serving.experts.artifact import load_expert, save_artifact
+    from serving.experts.training import train
+
+    product = request["product"]
+    groups = {Path(name): group for name, group in request["train"]}
+    with expert_errors(), stage_bars() as report:
+        trained = train(product, list(groups), groups=groups, progress=report)
+        artifact = Path(request["artifacts"]) / product
+        artifact /= save_artifact(trained, Path(request["artifacts"]))
+        expert = load_expert(artifact)
+        lessons = [
+            Lesson(label, Path(name).read_bytes(), part=group, name=name)
+            for label, found in request["exemplars"].items()
+            for name, group in found
+        ]
+        bundle = None
+        if lessons:
+            step = max(1, len(groups) // NORMALS_SHOWN)
+            report("teach", 0, 1)
+            bundle = teach_product(
+                Path(request["exemplars_root"]),
+                product,
+                lessons,
+                normals=[path.read_bytes() for path in list(groups)[::step]],
+                outline=lambda image: (r := expert.score([image])[0].region) and r.mask,
+                afresh=True,
+            )
+            report("teach", 1, 1)
+    return {
+        "artifact": str(artifact),
+        "exemplars": str(bundle) if bundle else None,
+        "fingerprint": fingerprint(request),
+    }
+
+
+if __name__ == "__main__":
+    answer = learn(json.loads(Path(sys.argv[1]).read_text()))
+    Path(sys.argv[2]).write_text(json.dumps(answer))
