@@ -1,37 +1,54 @@
-"""Conditions in CEL (Common Expression Language): compiled once, bounded, without macros."""
+"""Conditions in CEL (Common Expression Language): checked, compiled once, evaluated often."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import cel
 
+from policies.condition_types import Vocabulary, check
 from policies.errors import ConditionError
-
-_ALLOWED = frozenset("_&&_ _||_ !_ _==_ _!=_ _<_ _<=_ _>_ _>=_ @in startsWith".split())  # noqa: SIM905
+from policies.expression import Expression, Name, unparse, walk
+from policies.parser import parse
 
 
 class CompiledCondition:
-    """One condition. Evaluation costs at most one pass over its at most 500 characters."""
+    """One condition. Evaluation visits each of its at most 200 parts at most once."""
 
-    __slots__ = ("_program", "source", "variables")
+    __slots__ = ("_program", "source", "tree", "variables")
 
-    def __init__(self, source: str, known: frozenset[str]) -> None:
-        try:
-            self._program = cel.compile(source)
-        except ValueError as error:
-            raise ConditionError(f"not a CEL expression: {str(error).splitlines()[0]}") from None
+    def __init__(self, source: str, vocabulary: Vocabulary) -> None:
+        """Check and compile.
+
+        Raises:
+            ConditionError: the first of its errors (``problems_of`` lists all).
+        """
+        self.tree: Expression = parse(source)
+        errors = check(self.tree, vocabulary)
+        if errors:
+            raise errors[0]
         self.source = source
-        self.variables: tuple[str, ...] = tuple(self._program.variables())
-        for name in self.variables:
-            if name not in known:
-                raise ConditionError(f"unknown name {name!r}")
-        for function in self._program.functions():
-            if function not in _ALLOWED:
-                raise ConditionError(f"{function!r} is not allowed")
+        self.variables = variables_of(self.tree)
+        try:
+            self._program = cel.compile(unparse(self.tree))
+        except ValueError as error:
+            raise ConditionError(f"CEL refuses it: {str(error).splitlines()[0]:.200}") from None
 
     def holds(self, context: Any) -> bool:
-        """Whether the condition is true. Anything that goes wrong raises."""
+        """Whether the condition is true. Whatever CEL raises passes through."""
         return self._program.execute(context) is True
+
+
+def problems_of(source: str, vocabulary: Vocabulary) -> list[ConditionError]:
+    """Everything wrong with a condition; empty when it compiles."""
+    try:
+        return check(parse(source), vocabulary)
+    except ConditionError as error:
+        return [error]
+
+
+def variables_of(tree: Expression) -> tuple[str, ...]:
+    """The names a condition looks at, in the order of the text, each once."""
+    return tuple(dict.fromkeys(node.name for node in walk(tree) if isinstance(node, Name)))
 
 
 def context_of(values: Mapping[str, Any]) -> Any:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from policies.condition_types import Vocabulary
 from policies.conditions import CompiledCondition, context_of
-from policies.errors import InvalidPolicyError, Problem, TamperedPolicyError
+from policies.errors import ConditionError, InvalidPolicyError, Problem, TamperedPolicyError
 from policies.measures import MILLIMETRES, VARIABLES, Measures, Value
 from policies.model import AnomalyClass, PolicyDocument, Rule
 from policies.sentences import because_of_fallback, because_of_rule, for_class, for_normal
@@ -243,12 +244,22 @@ def _severity_without_rule(name: str, known: AnomalyClass | None) -> Severity:
     return Severity.NORMAL if name == "normal" else Severity.UNKNOWN
 
 
+def vocabulary_of(document: PolicyDocument) -> Vocabulary:
+    """The names that the document's conditions may use."""
+    return Vocabulary(
+        classes=frozenset(document.classes),
+        zones=frozenset(zone.name for zone in document.zones),
+        shifts=frozenset(document.shifts),
+    )
+
+
 def _compile(document: PolicyDocument) -> tuple[tuple[Rule, CompiledCondition], ...]:
+    vocabulary = vocabulary_of(document)
     compiled, problems = [], []
     for index, rule in enumerate(document.rules):
         try:
-            compiled.append((rule, CompiledCondition(rule.when, frozenset(VARIABLES))))
-        except Exception as error:  # noqa: BLE001 - collected; raised below with all others
+            compiled.append((rule, CompiledCondition(rule.when, vocabulary)))
+        except ConditionError as error:
             at = f"rules[{index}].when"
             problems.append(Problem(document.product, 0, 0, "E301", at, str(error)))
     if problems:
