@@ -1,0 +1,111 @@
+"""Imports class descriptions as the authors of VELM released them.
+
+Their ``normal`` texts hold two parts of the prompt in one: the description of the normal object
+(ND) and, for ten of fourteen objects, the classification strategy (CS). The importer separates
+them at the first sentence that speaks of classifying.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from prompts.errors import PromptError
+from streams.ports import ClassificationTexts, ClassText
+
+_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+_STRATEGY: Final = re.compile(
+    r"\bclassif\w+\b|\bassessing anomalies\b|\bhierarchy\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class ReleasedClass:
+    """One class: the dataset's folder, the name the model answers with, what it looks like."""
+
+    folder: str
+    display_name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class ReleasedObject:
+    """All texts of one object category."""
+
+    name: str
+    normal_description: str
+    strategy: str
+    classes: tuple[ReleasedClass, ...]
+
+    def texts(self) -> ClassificationTexts:
+        """As a classifier takes them; classes are named by their folder."""
+        classes = tuple(ClassText(c.folder, c.display_name, c.description) for c in self.classes)
+        return ClassificationTexts(
+            product_id=self.name,
+            policy_hash="",
+            normal_description=self.normal_description,
+            strategy=self.strategy,
+            classes=classes,
+        )
+
+    def policy_section(self) -> dict[str, Any]:
+        """The prompt's part of a policy document: ``normal``, ``strategy`` and ``classes``.
+
+        Severities and actions are the process engineer's to decide and are not here.
+        """
+        return {
+            "normal": {"description": self.normal_description},
+            "strategy": self.strategy,
+            "classes": {
+                c.folder: {"display_name": c.display_name, "description": c.description}
+                for c in self.classes
+            },
+        }
+
+
+def split_normal(text: str) -> tuple[str, str]:
+    """Normal description and classification strategy ('' where there is none).
+
+    >>> split_normal("has a clean bore. To classify the defect follow this. First look.")
+    ('has a clean bore.', 'To classify the defect follow this. First look.')
+    """
+    sentences = _SENTENCE.split(text.strip())
+    for i, sentence in enumerate(sentences):
+        if _STRATEGY.search(sentence):
+            return " ".join(sentences[:i]), " ".join(sentences[i:])
+    return " ".join(sentences), ""
+
+
+def read_released(path: Path) -> dict[str, ReleasedObject]:
+    """Every object of a released descriptions file, by name.
+
+    Raises:
+        PromptError: the file is missing or not of the released form; names object and class.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PromptError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise PromptError(f"{path}: expected an object of object categories")
+    return {name: _object(f"{path}: {name}", name, body) for name, body in document.items()}
+
+
+def _object(where: str, name: str, body: Any) -> ReleasedObject:
+    if not isinstance(body, dict) or "normal" not in body:
+        raise PromptError(f"{where}: expected 'normal' and one entry per class")
+    normal, strategy = split_normal(_strings(f"{where}.normal", body["normal"], 1)[0])
+    classes = tuple(
+        ReleasedClass(folder, *_strings(f"{where}.{folder}", entry, 2))
+        for folder, entry in body.items()
+        if folder != "normal"
+    )
+    return ReleasedObject(name, normal, strategy, classes)
+
+
+def _strings(where: str, value: Any, count: int) -> list[str]:
+    is_list = isinstance(value, list) and len(value) == count
+    if not is_list or not all(isinstance(v, str) for v in value):
+        raise PromptError(f"{where}: expected a list of {count} text(s)")
+    return [v.strip() for v in value]
