@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from connectors.settings import GatewaySettings
+from serving.classifiers.settings import ClassifierSettings
 from streams.errors import AndonError
 
 
@@ -129,6 +130,7 @@ class Settings(BaseSettings):
     serve: ServeSettings = ServeSettings()
     paths: PathSettings = PathSettings()
     worker: WorkerSettings = WorkerSettings()
+    classifier: ClassifierSettings = ClassifierSettings()
     gateway: GatewaySettings = GatewaySettings()
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
     log_json: bool = False

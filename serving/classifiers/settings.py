@@ -2,13 +2,13 @@
 
 import ipaddress
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from prompts import PromptParts
-from serving.classifiers.visual import VisualSettings
+if TYPE_CHECKING:
+    from prompts import PromptParts
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
@@ -129,9 +129,32 @@ class PartsSettings(Settings):
     classification_strategy: bool = True
     anomaly_descriptions: bool = True
 
-    def parts(self) -> PromptParts:
+    def parts(self) -> "PromptParts":
         """As the renderer takes them."""
+        from prompts import PromptParts
+
         return PromptParts(**self.model_dump())
+
+
+class VisualSettings(Settings):
+    """How the pictures are made. The defaults are the paper's."""
+
+    side_px: Annotated[int, Field(ge=64, le=2048)] = 448
+    """Height and width of every picture; the aspect is squashed, as the expert does."""
+    contour_px: Annotated[int, Field(ge=1, le=16)] = 2
+    """Width of the red line."""
+    encoding: Literal["png", "jpeg"] = "png"
+    jpeg_quality: Annotated[int, Field(ge=50, le=100)] = 95
+    zoom: bool = False
+    """Add a fourth picture: the region enlarged."""
+    numbered: bool = False
+    """Write a number beside each region of the outlined picture."""
+    crop_margin: Annotated[float, Field(ge=0.0, le=2.0)] = 0.25
+    """Border around the region in a crop, as a share of the region's longer side."""
+    crop_least_px: Annotated[int, Field(ge=8, le=2048)] = 64
+    """A crop is never smaller than this, image pixels: detail without context says nothing."""
+    crop_most_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.6
+    """With egress ``crop``: a crop that shows more of the picture than this does not leave."""
 
 
 class VelmSettings(Settings):

@@ -6,13 +6,13 @@ so that no metadata of the camera's file travels along.
 
 import base64
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from prompts import PictureLayout
+from serving.classifiers.settings import VisualSettings as VisualSettings
 from serving.experts.images import decode_image
 from streams.errors import AndonError
 from streams.events import Region
@@ -26,29 +26,6 @@ RED: Final = (255, 0, 0)
 
 class EgressError(AndonError):
     """The product's policy does not let this picture leave the plant."""
-
-
-class VisualSettings(BaseModel):
-    """How the pictures are made. The defaults are the paper's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    side_px: Annotated[int, Field(ge=64, le=2048)] = 448
-    """Height and width of every picture; the aspect is squashed, as the expert does."""
-    contour_px: Annotated[int, Field(ge=1, le=16)] = 2
-    """Width of the red line."""
-    encoding: Literal["png", "jpeg"] = "png"
-    jpeg_quality: Annotated[int, Field(ge=50, le=100)] = 95
-    zoom: bool = False
-    """Add a fourth picture: the region enlarged."""
-    numbered: bool = False
-    """Write a number beside each region of the outlined picture."""
-    crop_margin: Annotated[float, Field(ge=0.0, le=2.0)] = 0.25
-    """Border around the region in a crop, as a share of the region's longer side."""
-    crop_least_px: Annotated[int, Field(ge=8, le=2048)] = 64
-    """A crop is never smaller than this, image pixels: detail without context says nothing."""
-    crop_most_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.6
-    """With egress ``crop``: a crop that shows more of the picture than this does not leave."""
 
 
 @dataclass(frozen=True)

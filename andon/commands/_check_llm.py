@@ -1,0 +1,98 @@
+"""One question to each endpoint, with pictures that show nothing of a product."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from serving.classifiers.endpoint import Endpoint
+from serving.classifiers.settings import EndpointSettings
+from serving.classifiers.velm import VelmClassifier
+from serving.classifiers.visual import VisualSettings, encode
+from streams.events import Classification, Inspection, Region
+from streams.ids import new_frame_id
+from streams.ports import ClassificationRequest, ClassificationTexts, ClassText
+from streams.regions import encode_mask
+
+SIDE = 448
+
+
+async def check_endpoints(
+    endpoints: Sequence[EndpointSettings], timeout_s: float
+) -> list[dict[str, Any]]:
+    """One row per endpoint: ``endpoint``, ``ok``, ``message`` and what the call took."""
+    return [await _check(settings, timeout_s) for settings in endpoints]
+
+
+async def _check(settings: EndpointSettings, timeout_s: float) -> dict[str, Any]:
+    classifier = VelmClassifier(Endpoint(settings), references=_Plain())
+    await classifier.start()
+    try:
+        answer = await classifier.classify(test_request(timeout_s), timeout_s)
+    finally:
+        await classifier.close()
+    row: dict[str, Any] = {"endpoint": settings.name, "model": settings.model}
+    if not isinstance(answer, Classification):
+        return row | {"ok": False, "message": answer.message, "error": answer.error_type}
+    said_unknown = answer.unknown_reason in ("", "said_unknown")
+    message = f"answered {answer.class_name!r} in {answer.latency_ms:.0f} ms"
+    if not said_unknown:
+        message = f"the answer cannot be used: {answer.unknown_reason}"
+    return row | {
+        "ok": said_unknown,
+        "message": message,
+        "class": answer.class_name,
+        "confidence": answer.confidence,
+        "latency_ms": round(answer.latency_ms, 1),
+        "tokens_in": answer.tokens_in,
+        "tokens_out": answer.tokens_out,
+        "cost": answer.cost,
+    }
+
+
+def test_request(timeout_s: float) -> ClassificationRequest:
+    """A grey square with a dark line across it: drawn here, so that it may go anywhere."""
+    picture = _grey()
+    mask = np.zeros((SIDE, SIDE), dtype=np.bool_)
+    mask[216:232, 64:384] = True
+    picture[220:228, 72:376] = 20
+    region = Region(
+        image_height=SIDE,
+        image_width=SIDE,
+        mask_height=SIDE,
+        mask_width=SIDE,
+        mask_rle=encode_mask(mask),
+        count=1,
+        area_px=float(mask.sum()),
+    )
+    classes = (
+        ClassText("line", "line", "a long thin dark line"),
+        ClassText("spot", "spot", "a small round spot"),
+    )
+    return ClassificationRequest(
+        frame_id=new_frame_id(),
+        image=encode(picture, VisualSettings()),
+        inspection=Inspection(
+            score=1.0,
+            threshold=0.5,
+            p_value=0.01,
+            anomalous=True,
+            region=region,
+            expert_version="drawn",
+        ),
+        texts=ClassificationTexts("test card", "", "is plain grey", classes=classes, egress="full"),
+        deadline=datetime.now(UTC) + timedelta(seconds=timeout_s),
+    )
+
+
+class _Plain:
+    """The test card without its line."""
+
+    def reference(self, product_id: str, image: bytes) -> bytes | None:
+        """A plain grey square."""
+        return encode(_grey(), VisualSettings())
+
+
+def _grey() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.full((SIDE, SIDE, 3), 128, dtype=np.uint8)

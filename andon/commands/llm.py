@@ -1,0 +1,105 @@
+"""``andon llm``: the local twin of an OpenAI-compatible endpoint, and a check of a real one."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streams.errors import AndonError
+
+app = typer.Typer(no_args_is_help=True)
+
+
+class LlmCommandError(AndonError):
+    """What was asked of ``andon llm`` cannot be done."""
+
+
+@app.command()
+def twin(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 18080,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Before each answer.")] = 0.0,
+    jitter_ms: Annotated[float, typer.Option(min=0, help="Uniform, on top.")] = 0.0,
+    failure_rate: Annotated[float, typer.Option(min=0, max=1, help="HTTP 500.")] = 0.0,
+    rate_limit_rate: Annotated[float, typer.Option(min=0, max=1, help="HTTP 429.")] = 0.0,
+    requests_per_s: Annotated[float | None, typer.Option(min=0.001, help="Above: 429.")] = None,
+    rubbish: Annotated[str, typer.Option(help="Answer this kind of rubbish.")] = "none",
+    logprobs: Annotated[bool, typer.Option(help="Give log-probabilities when asked.")] = True,
+    manifest: Annotated[
+        Path | None, typer.Option(help="JSON: picture digest -> right answer.", exists=True)
+    ] = None,
+    accuracy: Annotated[float, typer.Option(min=0, max=1, help="With --manifest.")] = 0.85,
+    seed: Annotated[int, typer.Option(help="Of all chance.")] = 0,
+) -> None:
+    """Run the twin until interrupted. Counters: GET /twin/counters."""
+    from pydantic import ValidationError
+
+    from infra.llm_twin.app import Twin
+    from infra.llm_twin.behaviour import Behaviour
+    from infra.llm_twin.responders import HeuristicResponder, ManifestResponder, Responder
+    from infra.llm_twin.server import TwinServer
+
+    told: dict[str, Any] = {
+        "latency_ms": latency_ms,
+        "jitter_ms": jitter_ms,
+        "failure_rate": failure_rate,
+        "rate_limit_rate": rate_limit_rate,
+        "requests_per_s": requests_per_s,
+        "rubbish": rubbish,
+        "logprobs": logprobs,
+        "seed": seed,
+    }
+    try:
+        behaviour = Behaviour(**told)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise typer.BadParameter(f"--{name}: {first['msg']}") from None
+    responder: Responder = HeuristicResponder()
+    if manifest is not None:
+        responder = ManifestResponder(_truth(manifest), accuracy, seed)
+    server = TwinServer(Twin(behaviour, responder), host, port)
+    typer.echo(f"twin of an OpenAI-compatible endpoint at {server.base_url} (Ctrl-C stops)")
+    server.serve()
+
+
+@app.command()
+def check(
+    endpoint: Annotated[str, typer.Option(help="Name in the settings; all when empty.")] = "",
+    timeout_s: Annotated[float, typer.Option(min=0.1, max=600)] = 20.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+) -> None:
+    """Ask each configured endpoint one question with three test pictures."""
+    from andon.commands._check_llm import check_endpoints
+    from andon.settings import load_settings
+
+    settings = load_settings().classifier
+    chosen = [e for e in settings.endpoints if endpoint in ("", e.name)]
+    if not chosen:
+        known = ", ".join(e.name for e in settings.endpoints) or "none is configured"
+        raise LlmCommandError(
+            f"no endpoint {endpoint!r} ({known}); set ANDON_CLASSIFIER__ENDPOINTS, for example "
+            '\'[{"name":"twin","base_url":"http://127.0.0.1:18080/v1","model":"twin",'
+            '"zone":"loopback"}]\''
+        )
+    rows = asyncio.run(check_endpoints(chosen, timeout_s))
+    if as_json:
+        typer.echo(json.dumps(rows))
+    else:
+        for row in rows:
+            mark = "ok" if row["ok"] else "FAILED"
+            typer.echo(f"{row['endpoint']}: {mark}: {row['message']}")
+    if not all(row["ok"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _truth(path: Path) -> dict[str, str]:
+    try:
+        truth = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LlmCommandError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(truth, dict) or not all(isinstance(v, str) for v in truth.values()):
+        raise LlmCommandError(f"{path}: expected an object of digest -> answer")
+    return truth
