@@ -1,0 +1,1 @@
+"""The Faust roles: inspect, classify, record. Agents move data; ``*_core`` modules decide."""

@@ -1,0 +1,83 @@
+"""What a role must be told: frozen values that the composition root fills from the settings."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+MIB = 1 << 20
+RoleName = Literal["inspect", "classify", "record"]
+
+
+@dataclass(frozen=True)
+class BusConfig:
+    """How a role talks to the broker."""
+
+    bootstrap_servers: str
+    """Comma-separated host:port."""
+    state: Path
+    """Folder for Faust's data directory."""
+    idempotent_producer: bool = False
+    """On for Apache Kafka; the embedded broker does not support it."""
+    request_timeout_s: float = 10.0
+    fetch_max_wait_ms: int = 50
+    """Milliseconds a fetch may wait at the broker: the latency of an idle line."""
+    instance: str | None = "0"
+    """Stable name among the workers of the role (static membership); None joins dynamically."""
+    session_timeout_s: float = 6.0
+    heartbeat_s: float = 1.0
+    rebalance_timeout_s: float = 10.0
+    commit_interval_s: float = 0.5
+    """Seconds between commits: what a killed worker did since the last one is done again."""
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """Bounds and deadlines of a role."""
+
+    concurrency: int = 64
+    """Events at the expert or classifier at once."""
+    in_flight_bytes: int = 256 * MIB
+    """Bound on the message bytes held; reached, the role stops fetching."""
+    in_flight_events: int = 1024
+    """Bound on the events held; reached, the role stops fetching."""
+    batch: int = 8
+    """Most items in one call."""
+    batch_wait_s: float = 0.005
+    """How long a call waits to fill."""
+    margin_s: float = 0.150
+    """The fallback is decided this long before the deadline."""
+    call_timeout_s: float = 5.0
+    """Longest wait for one call."""
+    late_grace_s: float = 5.0
+    """How long after its fallback a part is still offered to the expert or classifier."""
+    retry_s: float = 0.1
+    """Pause before a retryable failure is tried again; doubles up to ``retry_cap_s``."""
+    retry_cap_s: float = 5.0
+    stop_timeout_s: float = 8.0
+    """How long a graceful stop waits for the events in flight."""
+
+
+@dataclass(frozen=True)
+class RecordConfig:
+    """Batching of the record role."""
+
+    batch: int = 200
+    """Most events in one write."""
+    batch_wait_s: float = 0.050
+    """How long a write waits to fill."""
+    parallel_puts: int = 8
+    """Objects written at once."""
+    rejected_after: int = 3
+    """Times one event may be refused by a store that is up before it becomes a dead letter."""
+
+
+@dataclass(frozen=True)
+class RoleConfig:
+    """Everything of one role."""
+
+    role: RoleName
+    bus: BusConfig
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    record: RecordConfig = field(default_factory=RecordConfig)
+    metrics_port: int = 0
+    """Prometheus port; 0 is off."""

@@ -1,0 +1,67 @@
+"""Create the topics of the line, with their partitions, retention and limits."""
+
+from collections.abc import Iterable, Sequence
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from streams.errors import AndonError, UnavailableError
+from streams.topics import ALL, Topic
+
+_EXISTS = 36
+
+
+class TopicsError(AndonError):
+    """The broker refused to create a topic."""
+
+
+async def ensure_topics(
+    bootstrap_servers: str,
+    replication_factor: int = 1,
+    topics: Iterable[Topic] = ALL,
+    timeout_s: float = 10.0,
+) -> tuple[str, ...]:
+    """Create what is missing; returns the names created. Idempotent; existing ones are kept.
+
+    Raises:
+        UnavailableError: no broker answered within ``timeout_s`` seconds.
+        TopicsError: the broker refused, with its reason.
+    """
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap_servers, request_timeout_ms=int(timeout_s * 1000)
+    )
+    try:
+        await admin.start()
+        return await _create_missing(admin, list(topics), replication_factor)
+    except (KafkaError, OSError) as error:
+        raise UnavailableError(f"Kafka at {bootstrap_servers}: {error or repr(error)}") from error
+    finally:
+        await admin.close()
+
+
+async def _create_missing(
+    admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication_factor: int
+) -> tuple[str, ...]:
+    present = set(await admin.list_topics())
+    missing = [topic for topic in topics if topic.name not in present]
+    if not missing:
+        return ()
+    answer = await admin.create_topics(
+        [
+            NewTopic(
+                name=topic.name,
+                num_partitions=topic.partitions,
+                replication_factor=replication_factor,
+                topic_configs=topic.config,
+            )
+            for topic in missing
+        ]
+    )
+    created: list[str] = []
+    for name, code, *detail in answer.topic_errors:
+        if code not in (0, _EXISTS):
+            reason = detail[0] if detail else ""
+            raise TopicsError(f"topic {name}: the broker refused it with code {code}: {reason}")
+        if code == 0:
+            created.append(name)
+    return tuple(created)

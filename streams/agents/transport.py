@@ -1,0 +1,80 @@
+"""Adapter over Faust's Kafka transport: what its settings cannot say.
+
+Three things, by subclassing at Faust's own extension points (no fork, nothing patched):
+
+* the wait of a fetch at the broker, which Faust fixes at 1,500 ms;
+* the idempotent producer without Faust's exactly-once mode;
+* a gate before each message, so that a role which holds enough bytes stops fetching. Faust's own
+  bound counts messages, and stalls a busy partition for up to a second when it is reached.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import aiokafka
+from faust.transport.drivers.aiokafka import (
+    AIOKafkaConsumerThread,
+    Consumer,
+    Producer,
+    Transport,
+)
+
+from streams.topics import MAX_FETCH_BYTES
+
+Gate = Callable[[], Awaitable[None]]
+
+
+async def _open() -> None:
+    """The gate of a transport that nobody bounded."""
+
+
+class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Builds the consumer with the transport's fetch wait and byte limits."""
+
+    def _create_worker_consumer(self, transport: "BoundedTransport") -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        for name, value in (
+            ("_fetch_max_wait_ms", transport.fetch_max_wait_ms),
+            ("_fetch_max_bytes", MAX_FETCH_BYTES),
+        ):
+            if not hasattr(consumer, name):
+                raise AttributeError(f"aiokafka's consumer has no {name}: adapt {__name__}")
+            setattr(consumer, name, value)
+        return consumer
+
+
+class BoundedConsumer(Consumer):  # type: ignore[misc]
+    """Waits at the transport's gate before it hands a message to its agent."""
+
+    def __init__(self, transport: "BoundedTransport", callback: Any, *args: Any, **kw: Any) -> None:
+        async def gated(message: Any) -> None:
+            await transport.gate()
+            await callback(message)
+
+        super().__init__(transport, gated, *args, **kw)
+
+    def _new_consumer_thread(self) -> BoundedConsumerThread:
+        return BoundedConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class TunedProducer(Producer):  # type: ignore[misc]
+    """Idempotent where the broker supports it."""
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        extra = dict(super()._settings_extra())
+        if self.transport.idempotent_producer:
+            extra |= {"acks": "all", "enable_idempotence": True}
+        return extra
+
+
+class BoundedTransport(Transport):  # type: ignore[misc]
+    """Faust's transport with a fetch wait, byte limits and a gate."""
+
+    Consumer = BoundedConsumer
+    Producer = TunedProducer
+
+    fetch_max_wait_ms: int = 50
+    """Milliseconds that a fetch may wait at the broker for the first byte."""
+    idempotent_producer: bool = False
+    gate: Gate = staticmethod(_open)
+    """Awaited before each message; while it waits, nothing more is fetched."""
