@@ -8,10 +8,18 @@ import hashlib
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from andon.harness.plan import LinePlan
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from serving.experts.expert import Expert
+    from serving.experts.types import Image
 
 NORMALS_SHOWN = 24
 """Normal pictures that the exemplar bundle is given as references."""
@@ -102,7 +110,7 @@ def learn(request: dict[str, Any]) -> dict[str, Any]:
                 product,
                 lessons,
                 normals=[path.read_bytes() for path in list(groups)[::step]],
-                outline=lambda image: (r := expert.score([image])[0].region) and r.mask,
+                outline=partial(_outline, expert),
                 afresh=True,
             )
             report("teach", 1, 1)
@@ -111,6 +119,11 @@ def learn(request: dict[str, Any]) -> dict[str, Any]:
         "exemplars": str(bundle) if bundle else None,
         "fingerprint": fingerprint(request),
     }
+
+
+def _outline(expert: "Expert", image: "Image") -> "npt.NDArray[np.bool_] | None":
+    region = expert.score([image])[0].region
+    return region.mask if region is not None else None
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """One simulated line from start to stop: stack, serving, roles, gateway, PLC."""
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -171,28 +169,3 @@ class TriggerCount:
         self._offset += len(whole)
         self._count += whole.count(b'"event": "trigger"')
         return self._count
-
-
-def serve_deploy(stack: LocalStack, config: Path, settings: Mapping[str, str]) -> None:
-    """``serve deploy``, as the README says.
-
-    Raises:
-        ProcessError: Ray refused the configuration.
-    """
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "ray.serve.scripts",
-            "deploy",
-            str(config),
-            "--address",
-            f"http://127.0.0.1:{stack.ports.ray_dashboard}",
-        ],
-        env={**os.environ, **settings},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise ProcessError(f"serve deploy {config} failed:\n{done.stdout}{done.stderr}")

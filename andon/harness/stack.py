@@ -11,6 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
+from andon.settings import (
+    KafkaSettings,
+    PostgresSettings,
+    S3Settings,
+    ServeSettings,
+    Settings,
+)
 from infra.process import free_port
 
 Report = Callable[[str, float], None]
@@ -80,11 +89,24 @@ class LocalStack:
             self._threads.shutdown(wait=True)
             self._threads = None
 
+    def settings(self) -> Settings:
+        """The same as ``environment``, for this process."""
+        return Settings(
+            kafka=KafkaSettings(bootstrap_servers=f"127.0.0.1:{self.ports.broker}"),
+            postgres=PostgresSettings(url=SecretStr(self._postgres_url)),
+            s3=S3Settings(endpoint=f"127.0.0.1:{self.ports.s3}"),
+            serve=ServeSettings(address=f"127.0.0.1:{self.ports.ray}"),
+        )
+
+    @property
+    def _postgres_url(self) -> str:
+        return f"postgresql+asyncpg://postgres@127.0.0.1:{self.ports.postgres}/andon"
+
     def environment(self) -> dict[str, str]:
         """Settings of Andon's processes, as environment variables."""
         return {
             "ANDON_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{self.ports.broker}",
-            "ANDON_POSTGRES__URL": f"postgresql+asyncpg://postgres@127.0.0.1:{self.ports.postgres}/andon",
+            "ANDON_POSTGRES__URL": self._postgres_url,
             "ANDON_S3__ENDPOINT": f"127.0.0.1:{self.ports.s3}",
             "ANDON_SERVE__ADDRESS": f"127.0.0.1:{self.ports.ray}",
         }
