@@ -1,0 +1,121 @@
+"""The way to PostgreSQL: engines with deadlines, and errors in the project's own words."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from history.errors import HistoryError, RefusedRowError
+from streams.errors import UnavailableError
+
+_UNAVAILABLE = ("08", "25006", "28", "3D", "40", "53", "55", "57", "58", "XX")
+"""SQLSTATE classes that say "not now": connection, read-only standby, authorisation, missing
+database, rolled back, resources, locks, operator, system, internal."""
+_REFUSED = ("22", "23")
+_NO_SCHEMA = ("42P01", "42703", "42883")
+
+
+def make_engine(
+    url: str, pool_size: int = 5, timeout_s: float = 10.0, role: str = "history"
+) -> AsyncEngine:
+    """An engine whose every wait has an end.
+
+    Args:
+        url: SQLAlchemy URL with the asyncpg driver (``postgresql+asyncpg://``).
+        pool_size: most connections held.
+        timeout_s: seconds for connecting, for a free connection, and for one statement.
+        role: shown in ``pg_stat_activity`` as ``andon-<role>``.
+
+    Raises:
+        HistoryError: the URL cannot be read or names another driver.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise HistoryError("ANDON_POSTGRES__URL is not a database URL") from None
+    if parsed.drivername in {"postgresql", "postgres"}:
+        parsed = parsed.set(drivername="postgresql+asyncpg")
+    if parsed.drivername != "postgresql+asyncpg":
+        raise HistoryError(
+            f"ANDON_POSTGRES__URL names the driver {parsed.drivername!r}: "
+            "use postgresql+asyncpg://user@host:port/database"
+        )
+    return create_async_engine(
+        parsed,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=timeout_s,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        json_serializer=_as_json,
+        connect_args={
+            "timeout": timeout_s,
+            "command_timeout": timeout_s,
+            "server_settings": {
+                "application_name": f"andon-{role}",
+                "timezone": "UTC",
+                "statement_timeout": str(int(timeout_s * 1000)),
+            },
+        },
+    )
+
+
+@contextlib.contextmanager
+def errors_translated(doing: str) -> Iterator[None]:
+    """Whatever says "not now" becomes UnavailableError; ``doing`` says what was tried."""
+    try:
+        yield
+    except (OSError, TimeoutError, PoolTimeoutError) as error:
+        raise UnavailableError(f"PostgreSQL did not answer while {doing}: {_say(error)}") from error
+    except (asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        raise _translated(error, error, doing) from error
+    except DBAPIError as error:
+        cause = getattr(error.orig, "__cause__", None) or error.orig
+        if error.connection_invalidated:
+            raise UnavailableError(f"PostgreSQL went away while {doing}: {_say(cause)}") from error
+        raise _translated(error, cause, doing) from error
+
+
+@asynccontextmanager
+async def connected(
+    engine: AsyncEngine, timeout_s: float, doing: str
+) -> AsyncIterator[AsyncConnection]:
+    """A connection in a transaction, for at most ``timeout_s`` seconds.
+
+    Raises:
+        UnavailableError: the database is down, slow, not migrated, or refused us.
+        RefusedRowError: it refused a value.
+    """
+    with errors_translated(doing):
+        async with asyncio.timeout(timeout_s), engine.begin() as connection:
+            yield connection
+
+
+def _translated(error: Exception, cause: object, doing: str) -> Exception:
+    state = str(getattr(cause, "sqlstate", "") or "")
+    if state in _NO_SCHEMA:
+        return UnavailableError(
+            f"the history's tables are not there or too old ({_say(cause)}): "
+            "start `andon worker record`, it migrates the database"
+        )
+    if isinstance(cause, ValueError) or state.startswith(_REFUSED):
+        return RefusedRowError(f"PostgreSQL refused a value while {doing}: {_say(cause)}")
+    if isinstance(cause, asyncpg.InterfaceError) or state.startswith(_UNAVAILABLE):
+        return UnavailableError(f"PostgreSQL did not answer while {doing}: {_say(cause)}")
+    return error
+
+
+def _as_json(value: object) -> str:
+    """Events arrive as JSON text already."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _say(error: object) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0] if error else "no reason given"

@@ -1,0 +1,19 @@
+"""What can go wrong in the history, beyond ``streams.errors.UnavailableError``."""
+
+from streams.errors import AndonError
+
+
+class HistoryError(AndonError):
+    """Root of the history's own errors."""
+
+
+class NotInHistoryError(HistoryError):
+    """Nothing is recorded under that frame, policy hash or object."""
+
+
+class BadQueryError(HistoryError):
+    """A filter or a page cursor that cannot be read."""
+
+
+class RefusedRowError(HistoryError):
+    """PostgreSQL refused an event's values; the others of its batch are in."""

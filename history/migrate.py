@@ -1,0 +1,100 @@
+"""Bring the database's schema to this build's, in code: no ``alembic.ini``, no shell.
+
+Several processes may call ``upgrade`` at once: one migrates under an advisory lock, the others
+find it done. Everything happens in one transaction, with bounded waits for locks and statements.
+"""
+
+from importlib.resources import files
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from history.database import errors_translated, make_engine
+from history.tables import METADATA
+
+_LOCK = 0x416E646F6E  # "Andon"
+_VERSION_TABLE = "history_version"
+
+
+def head() -> str:
+    """The revision that this build needs."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+async def current(url: str, timeout_s: float = 10.0) -> str:
+    """The revision that the database has; empty before the first migration.
+
+    Raises:
+        UnavailableError: the database does not answer.
+    """
+    return str(await _run(url, timeout_s, _current))
+
+
+async def upgrade(
+    url: str, lock_timeout_s: float = 30.0, statement_timeout_s: float = 600.0
+) -> None:
+    """Migrate to ``head()``; returns at once when the database is there.
+
+    Args:
+        url: SQLAlchemy URL with the asyncpg driver.
+        lock_timeout_s: longest wait for another migrating process, or for a table's lock.
+        statement_timeout_s: longest single statement.
+
+    Raises:
+        UnavailableError: the database does not answer, or a lock was not had in time.
+    """
+
+    def migrate(connection: Connection) -> None:
+        if _current(connection) == head():
+            return
+        for name, seconds in (
+            ("lock_timeout", lock_timeout_s),
+            ("statement_timeout", statement_timeout_s),
+        ):
+            connection.execute(
+                text("SELECT set_config(:name, :value, true)"),
+                {"name": name, "value": str(int(seconds * 1000))},
+            )
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        command.upgrade(_config(connection), "head")
+
+    await _run(url, statement_timeout_s, migrate)
+
+
+async def drift(url: str, timeout_s: float = 30.0) -> list[Any]:
+    """How the database differs from ``history.tables``; empty when it does not."""
+
+    def compare(connection: Connection) -> list[Any]:
+        options = {"version_table": _VERSION_TABLE, "compare_type": True}
+        context = MigrationContext.configure(connection, opts=options)
+        return list(compare_metadata(context, METADATA))
+
+    return list(await _run(url, timeout_s, compare))
+
+
+def _current(connection: Connection) -> str:
+    context = MigrationContext.configure(connection, opts={"version_table": _VERSION_TABLE})
+    return context.get_current_revision() or ""
+
+
+async def _run(url: str, timeout_s: float, work: Any) -> Any:
+    engine = make_engine(url, pool_size=1, timeout_s=timeout_s, role="migrate")
+    try:
+        with errors_translated("migrating"):
+            async with engine.begin() as connection:
+                return await connection.run_sync(work)
+    finally:
+        await engine.dispose()
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(files("history") / "migrations"))
+    config.attributes["connection"] = connection
+    config.attributes["version_table"] = _VERSION_TABLE
+    return config

@@ -1,0 +1,1 @@
+"""Alembic's environment and the versions; run by ``history.migrate``."""

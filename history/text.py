@@ -1,0 +1,43 @@
+"""Text from outside, made fit for PostgreSQL: NUL and lone surrogates have no place in it.
+
+Each such character becomes U+FFFD, so that the rest is kept and the damage stays visible.
+Everything else (SQL, emoji, newlines) is data and passes unchanged.
+"""
+
+import json
+import re
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+_UNFIT = re.compile("[\x00\ud800-\udfff]")
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def clean(text: str) -> str:
+    """The text with every NUL and lone surrogate replaced by U+FFFD."""
+    return _UNFIT.sub(_REPLACEMENT, text)
+
+
+def clean_json(value: Any) -> Any:
+    """``clean`` on every string inside a JSON-like value, names of fields included."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {clean(str(k)): clean_json(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean_json(v) for v in value]
+    return value
+
+
+def event_json(event: BaseModel) -> str:
+    """The full event as JSON that ``jsonb`` takes, unknown fields included."""
+    try:
+        text = event.model_dump_json()
+    except PydanticSerializationError:  # a lone surrogate in a field that no type checks
+        dumped = clean_json(event.model_dump(mode="python"))
+        return json.dumps(to_jsonable_python(dumped, serialize_unknown=True))
+    if "\\u0000" not in text:
+        return text
+    return json.dumps(clean_json(json.loads(text)))

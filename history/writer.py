@@ -1,0 +1,101 @@
+"""Record's way into PostgreSQL: batches, idempotent, every failure to reach it a typed error."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Insert, Table, bindparam
+from sqlalchemy.dialects.postgresql import insert
+
+from history import rows
+from history.database import connected, make_engine
+from history.errors import RefusedRowError
+from history.tables import METADATA
+from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Review
+
+E = TypeVar("E")
+_BY_DATABASE = {"recorded_at"}
+
+
+class PostgresHistoryWriter:
+    """``streams.ports.HistoryWriter`` over PostgreSQL.
+
+    A batch is one transaction. A row whose identity is there already is left as it is, so that a
+    batch may be sent again after any failure. Rows are sent in the order of their identity:
+    writers that overlap wait for each other and never deadlock.
+    """
+
+    def __init__(self, url: str, pool_size: int = 5, timeout_s: float = 10.0) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            url: SQLAlchemy URL with the asyncpg driver.
+            pool_size: most connections held.
+            timeout_s: seconds for one batch, waiting for a connection included.
+        """
+        self._engine = make_engine(url, pool_size, timeout_s, role="record")
+        self._timeout_s = timeout_s
+        self._inserts = {t.name: _insert(t) for t in METADATA.sorted_tables}
+
+    async def add_anomalies(self, events: Sequence[Anomaly]) -> None:
+        """Raises ``UnavailableError``; ``RefusedRowError`` for a value that no row can hold."""
+        await self._add("anomaly", rows.anomaly_row, events)
+
+    async def add_decisions(self, events: Sequence[Decision]) -> None:
+        """Raises ``UnavailableError``; ``RefusedRowError`` for a value that no row can hold."""
+        await self._add("decision", rows.decision_row, events)
+
+    async def add_acknowledgements(self, events: Sequence[Acknowledgement]) -> None:
+        """Raises ``UnavailableError``; ``RefusedRowError`` for a value that no row can hold."""
+        await self._add("acknowledgement", rows.acknowledgement_row, events)
+
+    async def add_reviews(self, events: Sequence[Review]) -> None:
+        """Raises ``UnavailableError``; ``RefusedRowError`` for a value that no row can hold."""
+        await self._add("review", rows.review_row, events)
+
+    async def add_dead_letters(self, events: Sequence[tuple[DeadLetter, str]]) -> None:
+        """Raises ``UnavailableError``; ``RefusedRowError`` for a value that no row can hold."""
+        await self._add("dead_letter", rows.dead_letter_row, events)
+
+    async def add_alerts(self, events: Sequence[Alert]) -> None:
+        """Raises ``UnavailableError``; ``RefusedRowError`` for a value that no row can hold."""
+        await self._add("alert", rows.alert_row, events)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._engine.dispose()
+
+    async def _add(self, table: str, to_row: Callable[[E], rows.Row], events: Sequence[E]) -> None:
+        if not events:
+            return
+        keys = [c.name for c in METADATA.tables[table].primary_key.columns]
+        batch = sorted(map(to_row, events), key=lambda row: [str(row[key]) for key in keys])
+        try:
+            await self._insert(table, batch)
+        except RefusedRowError:
+            if len(batch) > 1:
+                await self._one_by_one(table, batch)
+            else:
+                raise
+
+    async def _one_by_one(self, table: str, batch: Sequence[rows.Row]) -> None:
+        """After a refusal: the rows that PostgreSQL takes go in, the others are named."""
+        refused: list[str] = []
+        for row in batch:
+            try:
+                await self._insert(table, [row])
+            except RefusedRowError as error:
+                refused.append(str(error))
+        if refused:
+            raise RefusedRowError(f"{len(refused)} of {len(batch)} rows: {'; '.join(refused[:5])}")
+
+    async def _insert(self, table: str, batch: Sequence[rows.Row]) -> None:
+        doing = f"writing {len(batch)} rows of {table}"
+        async with connected(self._engine, self._timeout_s, doing) as connection:
+            await connection.execute(self._inserts[table], batch)
+
+
+def _insert(table: Table) -> Insert:
+    values: dict[str, Any] = {
+        c.name: bindparam(c.name) for c in table.columns if c.name not in _BY_DATABASE
+    }
+    return insert(table).values(values).on_conflict_do_nothing()

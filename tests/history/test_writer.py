@@ -1,0 +1,216 @@
+"""Writing: idempotent, in any order, hostile text, concurrency, a database that goes away."""
+
+import asyncio
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from history.errors import HistoryError, RefusedRowError
+from history.migrate import upgrade
+from history.writer import PostgresHistoryWriter
+from infra.postgres_local import start_postgres
+from streams.codes import AckOutcome, Action, DecisionSource
+from streams.errors import UnavailableError
+from streams.ports import HistoryWriter
+from tests.history import make
+
+HOSTILE = [
+    "'; DROP TABLE decision; --",
+    "P\n1\r\t2",
+    "🏭👩‍🔧 ключ 部品",
+    "%s :name {x} $1",
+    "a" * 512,
+    "🧱" * 512,
+    "",
+    '"quoted" \\ back',
+]
+
+
+async def rows(engine: AsyncEngine, sql: str) -> list[Any]:
+    async with engine.connect() as link:
+        return list(await link.execute(text(sql)))
+
+
+async def everything(writer: HistoryWriter, numbers: list[int]) -> None:
+    decided = [make.decision(n) for n in numbers]
+    calls = [
+        writer.add_reviews([make.review(n) for n in numbers]),
+        writer.add_acknowledgements([make.acknowledgement(d) for d in decided]),
+        writer.add_decisions(decided),
+        writer.add_anomalies([make.anomaly(n) for n in numbers]),
+        writer.add_dead_letters([(make.dead_letter(n), f"dead/{n}") for n in numbers]),
+    ]
+    random.Random(numbers[0]).shuffle(calls)
+    for call in calls:
+        await call
+
+
+TABLES = ("anomaly", "decision", "acknowledgement", "review", "dead_letter")
+
+
+@pytest.mark.asyncio
+async def test_a_redelivered_batch_changes_nothing(
+    writer: PostgresHistoryWriter, engine: AsyncEngine
+) -> None:
+    for _ in range(2):
+        await everything(writer, list(range(5)))
+    await everything(writer, list(range(3, 8)))
+    for table in TABLES:
+        assert (await rows(engine, f"SELECT count(*) FROM {table}"))[0][0] == 8
+
+
+@pytest.mark.asyncio
+async def test_the_first_row_of_an_identity_stands(
+    writer: PostgresHistoryWriter, engine: AsyncEngine
+) -> None:
+    first = make.decision(1, action=Action.HOLD, class_name="crack")
+    await writer.add_decisions([first, first])
+    await writer.add_decisions([make.decision(1, action=Action.PASS)])
+    assert await rows(engine, "SELECT action, class_name FROM decision") == [("hold", "crack")]
+
+
+@pytest.mark.asyncio
+async def test_a_late_answer_and_a_second_outcome_are_rows_of_their_own(
+    writer: PostgresHistoryWriter, engine: AsyncEngine
+) -> None:
+    late = make.decision(1, DecisionSource.CLASSIFIER, Action.SCRAP, "crack", is_late=True)
+    await writer.add_decisions([make.decision(1, DecisionSource.FALLBACK, Action.HOLD), late])
+    await writer.add_acknowledgements(
+        [make.acknowledgement(late, o) for o in (AckOutcome.UNACKNOWLEDGED, AckOutcome.LATE)]
+    )
+    await writer.add_anomalies([make.anomaly(1), make.anomaly(1, reason="decided")])
+    for table in ("decision", "acknowledgement", "anomaly"):
+        assert (await rows(engine, f"SELECT count(*) FROM {table}"))[0][0] == 2
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("words", HOSTILE)
+async def test_text_is_data(writer: PostgresHistoryWriter, engine: AsyncEngine, words: str) -> None:
+    event = make.decision(1, part_id=words, lot_id=words, reason=words, future={"field": [words]})
+    await writer.add_decisions([event])
+    found = await rows(
+        engine,
+        "SELECT part_id, lot_id, reason, event->>'part_id', event->'future'->'field'->>0 "
+        "FROM decision",
+    )
+    assert found == [(words,) * 5]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("unfit", ["\x00", "\ud800"])
+async def test_what_postgres_cannot_hold_is_marked_and_the_rest_is_kept(
+    writer: PostgresHistoryWriter, engine: AsyncEngine, unfit: str
+) -> None:
+    words = f"a{unfit}b🧱"
+    seen = "a\N{REPLACEMENT CHARACTER}b🧱"
+    event = make.decision(1, future=words, nested={f"n{unfit}": [words]})
+    if unfit == "\x00":
+        event = event.model_copy(update={"part_id": words, "reason": words})
+    await writer.add_decisions([event, make.decision(2)])
+    found = await rows(
+        engine,
+        "SELECT event->>'future', part_id, event->>'part_id', event->'nested' "
+        "FROM decision ORDER BY 1",
+    )
+    assert len(found) == 2
+    assert found[0][0] == seen
+    assert found[0][3] == {"n\N{REPLACEMENT CHARACTER}": [seen]}
+    assert found[0][1] == found[0][2] == (seen if unfit == "\x00" else "P0000001")
+
+
+@pytest.mark.asyncio
+async def test_a_backslash_u0000_in_words_is_no_nul(
+    writer: PostgresHistoryWriter, engine: AsyncEngine
+) -> None:
+    await writer.add_decisions([make.decision(1, part_id=r"\u0000")])
+    assert await rows(engine, "SELECT part_id, event->>'part_id' FROM decision") == [
+        (r"\u0000", r"\u0000")
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_value_that_no_row_can_hold_is_named_and_the_others_are_in(
+    writer: PostgresHistoryWriter, engine: AsyncEngine
+) -> None:
+    letters = [(make.dead_letter(n, offset=n), "dead") for n in range(3)]
+    letters[1] = (make.dead_letter(1, offset=1 << 70), "dead")
+    with pytest.raises(RefusedRowError, match="1 of 3 rows"):
+        await writer.add_dead_letters(letters)
+    assert (await rows(engine, "SELECT count(*) FROM dead_letter"))[0][0] == 2
+
+
+@pytest.mark.asyncio
+async def test_overlapping_writers_neither_deadlock_nor_double(
+    url: str, engine: AsyncEngine
+) -> None:
+    writers = [PostgresHistoryWriter(url, pool_size=2) for _ in range(3)]
+    events = [make.decision(n) for n in range(300)]
+    orders = [random.Random(seed).sample(events, len(events)) for seed in range(9)]
+    await asyncio.gather(*(writers[i % 3].add_decisions(order) for i, order in enumerate(orders)))
+    for writer in writers:
+        await writer.close()
+    assert (await rows(engine, "SELECT count(*) FROM decision"))[0][0] == 300
+
+
+@pytest.mark.asyncio
+async def test_a_database_killed_mid_batch_is_unavailable_and_then_catches_up(
+    scratch: Path,
+) -> None:
+    server = start_postgres(scratch / "pg")
+    await upgrade(server.url)
+    writer = PostgresHistoryWriter(server.url, timeout_s=5.0)
+    events = [make.decision(n) for n in range(20_000)]
+    await writer.add_decisions(events[:10])
+    batch = asyncio.create_task(writer.add_decisions(events))
+    await asyncio.to_thread(_wait_until_a_backend_inserts, server.pid)
+    server.kill()
+    with pytest.raises(UnavailableError, match="writing 20000 rows of decision"):
+        await batch
+    with pytest.raises(UnavailableError):
+        await writer.add_decisions(events[:1])
+    with start_postgres(scratch / "pg", server.port):
+        await writer.add_decisions(events[:500])
+        async with writer._engine.connect() as link:
+            count = (await link.execute(text("SELECT count(*) FROM decision"))).scalar()
+        assert count == 500
+        await writer.close()
+
+
+def _wait_until_a_backend_inserts(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while not _backend_busy(pid):
+        assert time.monotonic() < deadline, "no INSERT was seen"
+        time.sleep(0.005)
+
+
+def _backend_busy(pid: int) -> bool:
+    """Whether a backend of that server is inside an INSERT: its title says so."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes()
+            parent = int((path.parent / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, IndexError):
+            continue
+        if parent == pid and b" INSERT" in words:
+            return True
+    return False
+
+
+@pytest.mark.asyncio
+async def test_no_tables_no_server_and_a_wrong_driver_say_what_to_do(empty_url: str) -> None:
+    writer = PostgresHistoryWriter(empty_url)
+    with pytest.raises(UnavailableError, match="andon worker record"):
+        await writer.add_decisions([make.decision(1)])
+    await writer.close()
+    nowhere = PostgresHistoryWriter("postgresql+asyncpg://u:hush@127.0.0.1:1/andon", timeout_s=2)
+    with pytest.raises(UnavailableError) as caught:
+        await nowhere.add_decisions([make.decision(1)])
+    assert "hush" not in str(caught.value)
+    await nowhere.close()
+    with pytest.raises(HistoryError, match="postgresql\\+asyncpg"):
+        PostgresHistoryWriter("mysql://u:hush@h/db")
