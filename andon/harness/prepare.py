@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from andon.settings import Settings
 
 if TYPE_CHECKING:
+    from history.images import MinioImageStore
     from policies.evaluate import ResolvedPolicy
 
 
@@ -20,9 +21,15 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
     kafka, url = settings.kafka, settings.postgres.url.get_secret_value()
     await ensure_topics(kafka.bootstrap_servers, kafka.replication_factor)
     await migrate.upgrade(url)
-    publisher = KafkaPublisher(kafka.bootstrap_servers, idempotent=kafka.idempotent_producer)
+    images = image_store(settings)
+    await images.ensure_bucket()
+    await images.close()
+    publisher = KafkaPublisher(
+        kafka.bootstrap_servers,
+        idempotent=kafka.idempotent_producer,
+        timeout_s=kafka.request_timeout_s,
+    )
     log = PolicyLog(url)
-    await publisher.start()
     try:
         for policy in policies:
             await log.store_version(policy.policy_hash, policy.product_id, dict(policy.body))
@@ -30,3 +37,19 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
     finally:
         await publisher.stop()
         await log.close()
+
+
+def image_store(settings: Settings) -> "MinioImageStore":
+    """The object store of the settings."""
+    from history.images import MinioImageStore
+
+    s3 = settings.s3
+    return MinioImageStore(
+        s3.endpoint,
+        s3.access_key.get_secret_value(),
+        s3.secret_key.get_secret_value(),
+        secure=s3.secure,
+        region=s3.region,
+        bucket=s3.bucket,
+        timeout_s=s3.timeout_s,
+    )

@@ -89,6 +89,13 @@ class LocalStack:
             self._threads.shutdown(wait=True)
             self._threads = None
 
+    def leave(self) -> None:
+        """Let the components of a stack that is not tethered run on without this process."""
+        self.components.clear()
+        if self._threads is not None:
+            self._threads.shutdown(wait=True)
+            self._threads = None
+
     def settings(self) -> Settings:
         """The same as ``environment``, for this process."""
         return Settings(
