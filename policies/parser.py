@@ -272,6 +272,10 @@ class _Parser:
 
     def _leftover(self, token: _Token) -> ConditionError:
         before = self._tokens[self._position - 1] if self._position else token
+        if token.text in _WORDS:
+            return ConditionError(
+                f"{token.text!r} is no operator", f"write {_WORDS[token.text]!r}", token.column
+            )
         if before.kind == "number" and token.kind == "name":
             return ConditionError(
                 f"{token.text!r} follows a number",
@@ -280,10 +284,6 @@ class _Parser:
             )
         if before.kind == "number" and token.text == ",":
             return ConditionError("a comma in a number", "write a decimal point", token.column)
-        if token.text in _WORDS:
-            return ConditionError(
-                f"{token.text!r} is no operator", f"write {_WORDS[token.text]!r}", token.column
-            )
         fix = "write ==" if token.text == "is" else "join conditions with && or ||"
         return ConditionError(f"{token.text!r} is not expected here", fix, token.column)
 

@@ -161,7 +161,7 @@ class _Builder:
     def take(self, event: Any) -> None:
         """One more event of the file."""
         self._nodes += 1
-        if self._nodes > 2 * MAX_NODES:
+        if self._nodes > MAX_NODES:
             self._refuse(event, "E102", f"more than {MAX_NODES} values", "split the product")
             self.stopped, self.root = True, None
         elif isinstance(event, DocumentStartEvent):

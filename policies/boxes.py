@@ -1,0 +1,218 @@
+"""Conditions as unions of boxes, to ask whether one is empty, inside another, or overlaps it.
+
+An atom that is no comparison of one name with literals is opaque: it is only ever equal to itself.
+Answers are exact for the other conditions and on the safe side (fewer findings) otherwise.
+"""
+
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+from policies.condition_types import Vocabulary
+from policies.expression import (
+    Binary,
+    Expression,
+    Membership,
+    Name,
+    Number,
+    Text,
+    Truth,
+    Unary,
+    unparse,
+)
+from policies.measures import VARIABLES
+
+MAX_BOXES = 64
+_INFINITY = float("inf")
+_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
+_NEGATED = {"<": ">=", ">": "<=", "<=": ">", ">=": "<", "==": "!=", "!=": "=="}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Numbers between two bounds; each bound may be left out."""
+
+    low: float = 0.0
+    high: float = _INFINITY
+    low_open: bool = False
+    high_open: bool = False
+
+    def meet(self, other: "Interval") -> "Interval":
+        """What is in both."""
+        low, low_open = max((self.low, self.low_open), (other.low, other.low_open))
+        high, closed = min((self.high, not self.high_open), (other.high, not other.high_open))
+        return Interval(low, high, low_open, not closed)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no number is inside."""
+        return self.low > self.high or (self.low == self.high and (self.low_open or self.high_open))
+
+    def within(self, other: "Interval") -> bool:
+        """Whether every number of this one is in the other."""
+        return self.empty or self.meet(other) == self
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Texts: one of ``names``, or with ``excluded`` any text but these."""
+
+    names: frozenset[str]
+    excluded: bool = False
+
+    def meet(self, other: "Choice") -> "Choice":
+        """What is in both."""
+        if self.excluded and other.excluded:
+            return Choice(self.names | other.names, True)
+        if self.excluded:
+            return Choice(other.names - self.names)
+        return Choice(self.names - other.names if other.excluded else self.names & other.names)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no text is inside."""
+        return not self.excluded and not self.names
+
+    def within(self, other: "Choice") -> bool:
+        """Whether every text of this one is in the other."""
+        return self.empty or self.meet(other) == self
+
+
+@dataclass(frozen=True)
+class Box:
+    """A product of intervals and choices, with opaque atoms and whether they hold."""
+
+    numbers: dict[str, Interval] = field(default_factory=dict)
+    texts: dict[str, Choice] = field(default_factory=dict)
+    opaque: frozenset[tuple[str, bool]] = frozenset()
+
+    def meet(self, other: "Box") -> "Box":
+        """What is in both."""
+        numbers, texts = dict(self.numbers), dict(self.texts)
+        for name, interval in other.numbers.items():
+            numbers[name] = numbers[name].meet(interval) if name in numbers else interval
+        for name, choice in other.texts.items():
+            texts[name] = texts[name].meet(choice) if name in texts else choice
+        return Box(numbers, texts, self.opaque | other.opaque)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no situation is inside."""
+        return (
+            any(i.empty for i in self.numbers.values())
+            or any(c.empty for c in self.texts.values())
+            or any((atom, not holds) in self.opaque for atom, holds in self.opaque)
+        )
+
+    def within(self, other: "Box") -> bool:
+        """Whether every situation of this box is certainly in the other."""
+        return (
+            all(n in self.numbers and self.numbers[n].within(i) for n, i in other.numbers.items())
+            and all(t in self.texts and self.texts[t].within(c) for t, c in other.texts.items())
+            and other.opaque <= self.opaque
+        )
+
+
+class Space:
+    """The situations that rules are asked about: domains of the names under one policy."""
+
+    def __init__(self, vocabulary: Vocabulary, unsure_below: float) -> None:
+        self._unsure_below = unsure_below
+        numbers = {n: Interval() for n, v in VARIABLES.items() if v.kind is float}
+        numbers["score"] = Interval(-_INFINITY)
+        numbers["confidence"] = numbers["p_value"] = Interval(0.0, 1.0)
+        options = {n: vocabulary.options(n) for n, v in VARIABLES.items() if v.kind is str}
+        texts = {n: Choice(o) for n, o in options.items() if o is not None}
+        self._whole = Box(numbers, texts)
+
+    def of_class(self, name: str) -> Box:
+        """Every situation of one class that reaches the rules."""
+        found = self._clip(Box(texts={"class": Choice(frozenset({name}))}))
+        assert found is not None
+        return found
+
+    def boxes(self, condition: Expression) -> list[Box] | None:
+        """The non-empty boxes of a condition; None when they are too many to look at."""
+        found = _boxes(condition, True)
+        if found is None:
+            return None
+        clipped = (self._clip(box) for box in found)
+        return [box for box in clipped if box is not None]
+
+    def _clip(self, box: Box) -> Box | None:
+        box = self._whole.meet(box)
+        if box.texts["class"].names and "unknown" not in box.texts["class"].names:
+            asked = Interval(self._unsure_below, 1.0)
+            box = replace(
+                box, numbers={**box.numbers, "confidence": box.numbers["confidence"].meet(asked)}
+            )
+        return None if box.empty else box
+
+
+def _boxes(node: Expression, holds: bool) -> list[Box] | None:
+    match node:
+        case Truth():
+            return [Box()] if node.value is holds else []
+        case Unary() if node.op == "!":
+            return _boxes(node.operand, not holds)
+        case Binary() if node.op in ("&&", "||"):
+            left, right = _boxes(node.left, holds), _boxes(node.right, holds)
+            if left is None or right is None:
+                return None
+            if (node.op == "&&") is not holds:
+                found = left + right
+            elif len(left) * len(right) > MAX_BOXES:
+                return None
+            else:
+                found = [a.meet(b) for a, b in product(left, right)]
+            return found if len(found) <= MAX_BOXES else None
+        case Membership() if isinstance(node.operand, Name):
+            return _membership(node.operand.name, node, holds)
+        case Binary():
+            return _comparison(node, holds)
+        case _:
+            return [Box(opaque=frozenset({(unparse(node), holds)}))]
+
+
+def _membership(name: str, node: Membership, holds: bool) -> list[Box]:
+    words = frozenset(o.value for o in node.options if isinstance(o, Text))
+    if words:
+        return [Box(texts={name: Choice(words, not holds)})]
+    if not holds:
+        return [Box(opaque=frozenset({(unparse(node), False)}))]
+    numbers = (o.value for o in node.options if isinstance(o, Number))
+    return [Box(numbers={name: Interval(n, n)}) for n in numbers]
+
+
+def _comparison(node: Binary, holds: bool) -> list[Box]:
+    left, right, op = node.left, node.right, node.op
+    if isinstance(right, Name):
+        left, right, op = right, left, _FLIPPED[op]
+    if not holds:
+        op = _NEGATED[op]
+    if isinstance(left, Name) and isinstance(right, Text):
+        return [Box(texts={left.name: Choice(frozenset({right.value}), op == "!=")})]
+    value = _literal(right)
+    if isinstance(left, Name) and value is not None:
+        return [Box(numbers={left.name: i}) for i in _intervals(op, value)]
+    return [Box(opaque=frozenset({(unparse(replace(node, op=op)), True)}))]
+
+
+def _literal(node: Expression) -> float | None:
+    if isinstance(node, Number):
+        return node.value
+    if isinstance(node, Unary) and node.op == "-" and isinstance(node.operand, Number):
+        return -node.operand.value
+    return None
+
+
+def _intervals(op: str, value: float) -> list[Interval]:
+    below = Interval(-_INFINITY, value)
+    above = Interval(value)
+    return {
+        "<": [replace(below, high_open=True)],
+        "<=": [below],
+        ">": [replace(above, low_open=True)],
+        ">=": [above],
+        "==": [Interval(value, value)],
+        "!=": [replace(below, high_open=True), replace(above, low_open=True)],
+    }[op]
