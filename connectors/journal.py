@@ -69,7 +69,7 @@ class Journal:
         keep_closed: closed parts kept by a compaction, to recognise repeated decisions.
     """
 
-    def __init__(self, path: Path, limit_bytes: int = 4 << 20, keep_closed: int = 512) -> None:
+    def __init__(self, path: Path, limit_bytes: int = 4 << 20, keep_closed: int = 4096) -> None:
         self.path = path
         self._limit = limit_bytes
         self._keep = keep_closed
@@ -99,6 +99,11 @@ class Journal:
         except OSError as error:
             raise JournalError(f"{self.path}: {error}; is the state folder writable?") from error
         return self._known
+
+    @property
+    def entries(self) -> Mapping[PartKey, JournalEntry]:
+        """Every trigger that is remembered, oldest first."""
+        return self._known.entries
 
     def append(self, kind: str, key: PartKey | None, **fields: Any) -> None:
         """Remember; on disk with the next ``commit``."""
@@ -247,7 +252,7 @@ def _advance(entry: JournalEntry, kind: str, row: Mapping[str, Any]) -> JournalE
         case "decision_sent":
             return replace(entry, decision="")
         case "writing":
-            return replace(entry, result_seq=row["r"])
+            return replace(entry, result_seq=row["r"], verdict=_verdict(row["v"]))
         case "written":
             return replace(entry, written_at=row["at"])
         case "outcome":
@@ -278,12 +283,14 @@ def verdict_fields(verdict: Verdict) -> list[Any]:
         int(verdict.reason),
         verdict.class_id,
         verdict.score,
+        verdict.decided_at,
     ]
 
 
 def _verdict(row: list[Any]) -> Verdict:
+    result_id, source, code, reason, *rest = row
     return Verdict(
-        UUID(row[0]), DecisionSource(row[1]), ResultCode(row[2]), ReasonCode(row[3]), row[4], row[5]
+        UUID(result_id), DecisionSource(source), ResultCode(code), ReasonCode(reason), *rest
     )
 
 

@@ -58,7 +58,7 @@ class GatewaySettings(BaseModel):
     """Deadline of one OPC UA service call, seconds."""
     publishing_interval_ms: Annotated[float, Field(ge=1, le=1000)] = 10.0
     """OPC UA publishing and sampling interval, milliseconds: adds to the trigger's latency."""
-    reconnect_max_s: Annotated[float, Field(gt=0, le=300)] = 5.0
+    reconnect_max_s: Annotated[float, Field(gt=0, le=300)] = 2.0
     """Cap of the exponential back-off between connection attempts, seconds."""
     publish_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     """The broker may take this long for one message; then it goes to the spool, seconds."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import signal
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,14 +61,17 @@ async def _play(
     from rich.progress import Progress
 
     from andon.log import configure_logging
+    from andon.notify import notify_ready
     from connectors.opcua.ledger import Ledger, entries_of, summarise
     from connectors.opcua.play import play
     from connectors.opcua.plc import PlcConfig, SimulatedPlc
 
     configure_logging()
-    ledger = Ledger(path)
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+        ledger = Ledger(path)
     controller = SimulatedPlc(PlcConfig(**options), ledger)
     await controller.start()
+    notify_ready()
     try:
         with Progress(console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task("parts", total=len(todo))
@@ -85,8 +89,9 @@ async def _play(
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, playing.cancel)
             await asyncio.wait([playing])
-            if not playing.cancelled():
-                playing.result()
+            if playing.cancelled():
+                raise typer.Exit(1)
+            playing.result()
     finally:
         await controller.stop()
         ledger.close()

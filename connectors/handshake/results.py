@@ -76,12 +76,13 @@ def decided(state: State, now: float, event: Decided) -> Step:
 
 
 def _after_the_fact(state: State, event: Decided, refused: Report) -> list[Command]:
+    stood = state.closed.get(event.key)
+    if stood is not None:
+        repeated = stood == event.verdict.result_id
+        return [] if repeated else [replace(refused, detail="another decision stood")]
     if state.plc_boot_id is not None and event.key.plc_boot_id != state.plc_boot_id:
         return [replace(refused, outcome=AckOutcome.OLD_BOOT)]
-    stood = state.closed.get(event.key)
-    if stood is None or stood == event.verdict.result_id:
-        return []
-    return [replace(refused, detail="another decision stood")]
+    return []
 
 
 def pump(state: State, now: float) -> Step:

@@ -31,7 +31,7 @@ class HandshakeConfig:
     unacknowledged_limit: int = 8
     open_limit: int = 128
     missed_limit: int = 1024
-    closed_limit: int = 1024
+    closed_limit: int = 4096
     """Closed parts remembered, to tell a late decision from a repeated one."""
     recipes: tuple[int, ...] = ()
     """Recipes that may be asked for; empty accepts every number."""
@@ -51,6 +51,8 @@ class Verdict:
     reason: ReasonCode
     class_id: int = -1
     score: float = 0.0
+    decided_at: float = 0.0
+    """Seconds since the epoch; carried along, never compared."""
 
 
 class Phase(Enum):

@@ -4,6 +4,7 @@ Pure data: neither asyncua nor a clock is imported here.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -77,7 +78,7 @@ _DEFAULTS: dict[str, Any] = {
     "UInt32": 0,
     "UInt16": 0,
     "Float": 0.0,
-    "DateTime": None,
+    "DateTime": datetime(1601, 1, 1, tzinfo=UTC),
 }
 
 _P, _G, _S = Owner.PLC, Owner.GATEWAY, Signal

@@ -1,0 +1,24 @@
+"""Whether this host's clock is synchronised, asked of the kernel."""
+
+import ctypes
+import sys
+
+from streams.codes import ClockStatus
+
+_TIME_ERROR = 5
+_TIMEX_BYTES = 208
+"""``struct timex`` of 64-bit Linux; ``modes`` 0 only reads."""
+
+
+def clock_status() -> ClockStatus:
+    """``adjtimex(2)``: TIME_ERROR means that nothing disciplines the clock."""
+    if not sys.platform.startswith("linux") or ctypes.sizeof(ctypes.c_void_p) != 8:
+        return ClockStatus.UNKNOWN
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        result = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    except (OSError, AttributeError):
+        return ClockStatus.UNKNOWN
+    if result < 0:
+        return ClockStatus.UNKNOWN
+    return ClockStatus.UNSYNCHRONISED if result == _TIME_ERROR else ClockStatus.SYNCHRONISED

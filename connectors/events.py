@@ -1,0 +1,172 @@
+"""From a journal entry to the events that the gateway publishes. Pure."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from connectors.handshake.values import PartKey, Verdict
+from connectors.journal import JournalEntry
+from streams.codes import (
+    AckOutcome,
+    Action,
+    ClockStatus,
+    DecisionSource,
+    Evaluation,
+    ReasonCode,
+    ResultCode,
+    Severity,
+)
+from streams.events import Acknowledgement, Decision, Frame, PartOnLine
+from streams.ids import decision_id
+from streams.keys import frame_key
+from streams.ports import Outcome, Picture
+from streams.topics import INLINE_LIMIT_BYTES
+
+_IN_WORDS = {
+    ReasonCode.MISSED_TRIGGER: "the trigger was not captured: the gateway was not ready",
+    ReasonCode.CAPTURE_FAILED: "the camera gave no picture",
+}
+
+
+@dataclass(frozen=True)
+class LineIdentity:
+    """Where this gateway stands."""
+
+    line: str
+    station: str
+    enterprise: str = ""
+    site: str = ""
+    area: str = ""
+    is_simulated: bool = False
+
+
+def part_fields(
+    where: LineIdentity, entry: JournalEntry, captured_at: float, clock: ClockStatus
+) -> dict[str, Any]:
+    """The fields of ``PartOnLine``. ``captured_at`` in seconds since the epoch."""
+    trigger = entry.trigger
+    return {
+        "frame_id": entry.frame_id,
+        "enterprise": where.enterprise,
+        "site": where.site,
+        "area": where.area,
+        "line": where.line,
+        "station": where.station,
+        "product_id": trigger.product_id,
+        "part_id": trigger.part_id,
+        "lot_id": trigger.lot_id,
+        "plc_boot_id": entry.key.plc_boot_id,
+        "trigger_seq": entry.key.trigger_seq,
+        "encoder_pos": trigger.encoder_pos,
+        "captured_at": utc(captured_at),
+        "deadline": utc(entry.triggered_at + entry.window_s),
+        "result_window_ms": max(round(entry.window_s * 1000), 1),
+        "clock_status": clock,
+        "is_simulated": where.is_simulated,
+    }
+
+
+def frame_event(fields: dict[str, Any], picture: Picture) -> Frame:
+    """The frame; over the inline limit it names the object that holds the picture."""
+    frame_id: UUID = fields["frame_id"]
+    large = len(picture.data) > INLINE_LIMIT_BYTES
+    return Frame(
+        **fields,
+        content_type=picture.content_type,
+        size_bytes=len(picture.data),
+        sha256=hashlib.sha256(picture.data).hexdigest(),
+        dataref=frame_key(frame_id) if large else None,
+        image_name=picture.name[-512:],
+    )
+
+
+def held(reason: ReasonCode) -> Outcome:
+    """What the handshake itself demands: the part is held."""
+    return Outcome(
+        Action.HOLD,
+        Severity.UNKNOWN,
+        reason_code=reason,
+        reason=_IN_WORDS[reason],
+        rule=f"gateway:{reason.name.lower()}",
+    )
+
+
+def gateway_decision(
+    fields: dict[str, Any], outcome: Outcome, reason: ReasonCode, policy_hash: str, at: float
+) -> Decision:
+    """A decision of the gateway's own; ``source`` is ``watchdog``."""
+    return Decision(
+        **fields,
+        result_id=decision_id(fields["frame_id"], DecisionSource.WATCHDOG),
+        source=DecisionSource.WATCHDOG,
+        evaluation=Evaluation.NOT_DECIDABLE,
+        class_name=outcome.class_name,
+        class_id=outcome.class_id,
+        severity=outcome.severity,
+        action=outcome.action,
+        reason_code=reason,
+        reason=outcome.reason[:2048],
+        rule=outcome.rule,
+        policy_hash=policy_hash,
+        decided_at=utc(at),
+    )
+
+
+def verdict_of(decision: Decision) -> Verdict:
+    """What the controller is told of a decision."""
+    return Verdict(
+        result_id=decision.result_id,
+        source=decision.source,
+        code=ResultCode.of(decision.action),
+        reason=decision.reason_code,
+        class_id=decision.class_id,
+        score=decision.inspection.score if decision.inspection else 0.0,
+        decided_at=decision.decided_at.timestamp(),
+    )
+
+
+def key_of(part: PartOnLine) -> PartKey:
+    """The handshake's key of an event."""
+    return PartKey(part.plc_boot_id, part.trigger_seq)
+
+
+def part_fields_of(part: PartOnLine) -> dict[str, Any]:
+    """The fields of ``PartOnLine`` of another event."""
+    return {name: getattr(part, name) for name in PartOnLine.model_fields}
+
+
+def acknowledgement(
+    fields: dict[str, Any],
+    verdict: Verdict,
+    outcome: AckOutcome,
+    *,
+    result_seq: int = 0,
+    triggered_at: float | None = None,
+    written_at: float | None = None,
+    acknowledged_at: float | None = None,
+    detail: str = "",
+) -> Acknowledgement:
+    """What became of one result. Times in seconds since the epoch."""
+    took = None
+    if triggered_at is not None and written_at is not None:
+        took = round((written_at - triggered_at) * 1000, 3)
+    return Acknowledgement(
+        **fields,
+        result_id=verdict.result_id,
+        source=verdict.source,
+        action=verdict.code.action or Action.HOLD,
+        outcome=outcome,
+        result_seq=result_seq,
+        decided_at=utc(verdict.decided_at) if verdict.decided_at else None,
+        written_at=utc(written_at) if written_at is not None else None,
+        acknowledged_at=utc(acknowledged_at) if acknowledged_at is not None else None,
+        trigger_to_write_ms=took,
+        detail=detail[:512],
+    )
+
+
+def utc(seconds: float) -> datetime:
+    """An aware UTC time of seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, tz=UTC)

@@ -1,0 +1,397 @@
+"""The gateway's core: joins controller, camera, journal, spool and Kafka to the handshake.
+
+All decisions are the state machine's (``connectors.handshake``); here its commands are carried
+out: captures run beside each other, writes to the controller one after another.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from connectors import events
+from connectors.clock import clock_status
+from connectors.errors import CaptureError, JournalError, LinkError, SpoolFullError
+from connectors.handshake import HandshakeConfig, Part, PartKey, next_wakeup, step, trigger_of
+from connectors.handshake import values as hs
+from connectors.journal import Journal, JournalEntry, minted_fields, verdict_fields
+from connectors.line import Changed, LineLink, LinkDown, LinkEvent, LinkUp
+from connectors.opcua.nodes import TRIGGER_GROUP, Signal
+from connectors.recovery import recover
+from connectors.spool import SpoolingPublisher
+from connectors.writer import LineWriter
+from streams.codes import FallbackKind, FaultCode, ReasonCode
+from streams.envelope import to_message
+from streams.events import Alert, Decision
+from streams.ids import new_frame_id
+from streams.ports import Camera, DecisionFeed, PolicySource, Situation
+from streams.topics import ACKS, DECISIONS, FRAMES
+
+log = structlog.get_logger(__name__)
+_CAMERA_FAILURES = 3
+"""Failed captures in a row after which the camera counts as faulty and is reopened."""
+
+
+@dataclass(frozen=True)
+class GatewayPorts:
+    """What the gateway works with; ``andon`` chooses the adapters."""
+
+    link: LineLink
+    camera: Camera
+    journal: Journal
+    publisher: SpoolingPublisher
+    feed: DecisionFeed
+    policies: PolicySource
+
+
+class Gateway:
+    """One line, one station.
+
+    Args:
+        where: the place in the plant.
+        config: the handshake's times and limits.
+        ports: the adapters; the caller starts the policy source and closes what it opened.
+        capture_timeout_s: deadline of one exposure, seconds.
+    """
+
+    def __init__(
+        self,
+        where: events.LineIdentity,
+        config: HandshakeConfig,
+        ports: GatewayPorts,
+        *,
+        capture_timeout_s: float = 2.0,
+    ) -> None:
+        self._where = where
+        self._config = config
+        self._ports = ports
+        self._capture_timeout = capture_timeout_s
+        self._state = recover(config, ports.journal.open(), time.monotonic(), time.time())
+        self._clock = clock_status()
+        self._writer = LineWriter(ports.link, ports.journal, self._written, self._journal_failed)
+        self._timer: asyncio.TimerHandle | None = None
+        self._trigger_moved = asyncio.Event()
+        self._recipe_moved = False
+        self._last_beat: int | None = None
+        self._camera_open = False
+        self._camera_failures = 0
+        self._posts: set[asyncio.Task[None]] = set()
+        self._answering: Decision | None = None
+        ports.publisher.on_down = lambda down: self._fault(FaultCode.KAFKA, down)
+        ports.publisher.on_full = lambda full: self._fault(FaultCode.SPOOL_FULL, full)
+
+    @property
+    def state(self) -> Any:
+        """The handshake's state, to look at."""
+        return self._state
+
+    async def run(self) -> None:
+        """Serve the line until cancelled; then say goodbye to the controller and put all down."""
+        work: list[Coroutine[Any, Any, None]] = [
+            self._ports.link.run(self._on_link),
+            self._ports.publisher.run(),
+            self._writer.run(),
+            self._read_triggers(),
+            self._follow_decisions(),
+            self._keep_camera(),
+        ]
+        tasks = [asyncio.create_task(w, name=f"gateway-{n}") for n, w in enumerate(work)]
+        self._resend()
+        self._apply(hs.FaultChanged(FaultCode.CAMERA, True))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await self._shut_down(tasks)
+
+    def on_alert(self, alert: Alert) -> None:
+        """A limit across parts asks the line to stop."""
+        log.warning("line.stop_request", limit=alert.limit, why=alert.reason)
+        self._apply(hs.StopRequested())
+
+    # --- inputs ---------------------------------------------------------------------------
+
+    def _on_link(self, event: LinkEvent) -> None:
+        match event:
+            case LinkUp(values):
+                self._last_beat = int(values[Signal.PLC_HEARTBEAT])
+                self._apply(hs.Connected(values))
+                self._ports.journal.append(
+                    "run", None, b=self._state.plc_boot_id, s=self._state.last_trigger_seq
+                )
+            case LinkDown():
+                self._writer.clear()
+                self._apply(hs.Disconnected())
+            case Changed(values):
+                self._on_change(values)
+
+    def _on_change(self, values: Any) -> None:
+        beat = values.get(Signal.PLC_HEARTBEAT, self._last_beat)
+        if beat != self._last_beat:
+            self._last_beat = beat
+            self._apply(hs.HeartbeatSeen())
+        if Signal.RESULT_ACK_SEQ in values:
+            self._apply(hs.AckSeen(int(values[Signal.RESULT_ACK_SEQ])))
+        if Signal.FAULT_RESET_SEQ in values:
+            self._apply(hs.FaultResetSeen(int(values[Signal.FAULT_RESET_SEQ])))
+        self._recipe_moved |= Signal.RECIPE_REQ_SEQ in values
+        if values.keys() & {Signal.TRIGGER_SEQ, Signal.PLC_BOOT_ID, Signal.RECIPE_REQ_SEQ}:
+            self._trigger_moved.set()
+
+    async def _read_triggers(self) -> None:
+        """The group is read with the trigger: samples of a subscription may be older than it."""
+        while True:
+            await self._trigger_moved.wait()
+            self._trigger_moved.clear()
+            recipe, self._recipe_moved = self._recipe_moved, False
+            more = (Signal.RECIPE_REQ_SEQ, Signal.RECIPE_REQ) if recipe else ()
+            try:
+                values = await self._ports.link.read((*TRIGGER_GROUP, *more))
+            except LinkError:
+                continue  # the new connection reads everything back
+            self._apply(hs.TriggerSeen(trigger_of(values), new_frame_id()))
+            if recipe:
+                number = int(values[Signal.RECIPE_REQ])
+                self._apply(hs.RecipeRequested(int(values[Signal.RECIPE_REQ_SEQ]), number))
+
+    async def _follow_decisions(self) -> None:
+        async for decision in self._ports.feed:
+            if decision.station == self._where.station and not decision.is_late:
+                self._answering = decision
+                verdict = events.verdict_of(decision)
+                self._apply(hs.Decided(events.key_of(decision), decision.frame_id, verdict))
+                self._answering = None
+
+    def _fault(self, code: FaultCode, active: bool) -> None:
+        if (code in self._state.faults) != active:
+            log.log(40 if active else 20, "gateway.fault", code=code.name, active=active)
+            self._apply(hs.FaultChanged(code, active))
+
+    def _written(self, key: PartKey) -> None:
+        self._ports.journal.append("written", key, at=time.time())
+        self._apply(hs.ResultWritten(key))
+
+    def _journal_failed(self, error: JournalError) -> None:
+        log.error("journal.failed", why=str(error))
+        self._fault(FaultCode.JOURNAL, True)
+
+    def _apply(self, event: hs.Input) -> None:
+        self._state, commands = step(self._state, time.monotonic(), event)
+        for command in commands:
+            self._execute(command)
+        if self._timer is not None:
+            self._timer.cancel()
+        delay = max(next_wakeup(self._state) - time.monotonic(), 0.001)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._apply, hs.Tick())
+
+    # --- commands -------------------------------------------------------------------------
+
+    def _execute(self, command: hs.Command) -> None:
+        match command:
+            case hs.WriteStatus(values):
+                self._writer.status(values)
+            case hs.WriteResult():
+                self._writer.result(command)
+            case hs.Capture(part):
+                entry = self._mint(part, part.frame_id)
+                self._post(self._capture(part, entry))
+            case hs.Decide(part, reason):
+                self._decide(part, reason)
+            case hs.Report():
+                self._report(command)
+            case hs.Resynchronised(boot_id, dropped):
+                log.warning("plc.resynchronised", plc_boot_id=boot_id, dropped=len(dropped))
+                for part in dropped:
+                    if part.verdict is None:
+                        self._ports.journal.append("closed", part.key)
+                self._ports.journal.append(
+                    "run", None, b=boot_id, s=self._state.last_trigger_seq, new=1
+                )
+
+    def _mint(self, part: Part, frame_id: UUID | None) -> JournalEntry:
+        known = self._ports.journal.entries.get(part.key)
+        if known is not None:
+            return known
+        wall = time.time() - (time.monotonic() - part.triggered_at)
+        entry = JournalEntry(
+            key=part.key,
+            frame_id=frame_id or new_frame_id(),
+            trigger=part.trigger,
+            triggered_at=wall,
+            window_s=part.deadline - part.triggered_at,
+            missed=part.missed,
+        )
+        self._ports.journal.append("minted", part.key, **minted_fields(entry))
+        return entry
+
+    async def _capture(self, part: Part, entry: JournalEntry) -> None:
+        """Expose and mint side by side; publish once the frame id is on disk."""
+        committed = asyncio.create_task(self._ports.journal.commit())
+        try:
+            async with asyncio.timeout(self._capture_timeout):
+                picture = await self._ports.camera.capture(part.trigger)
+        except (CaptureError, TimeoutError) as error:
+            await self._committed(committed)
+            self._capture_failed(part.key, error)
+            return
+        captured_at = time.time()
+        self._camera_failures = 0
+        self._ports.journal.append("captured", part.key)
+        self._apply(hs.Exposed(part.key))
+        await self._committed(committed)
+        fields = events.part_fields(self._where, entry, captured_at, self._clock)
+        message = to_message(events.frame_event(fields, picture), picture.data)
+        await self._ports.publisher.send(FRAMES.name, message)
+        self._ports.journal.append("published", part.key)
+
+    def _capture_failed(self, key: PartKey, error: Exception) -> None:
+        why = str(error) or f"no picture in {self._capture_timeout:g} s"
+        log.error("camera.failed", trigger_seq=key.trigger_seq, why=why)
+        self._camera_failures += 1
+        if self._camera_failures >= _CAMERA_FAILURES:
+            self._camera_open = False
+            self._fault(FaultCode.CAMERA, True)
+        self._apply(hs.CaptureFailed(key))
+
+    async def _committed(self, commit: Awaitable[None]) -> None:
+        try:
+            await commit
+        except JournalError as error:
+            self._journal_failed(error)
+        else:
+            self._fault(FaultCode.JOURNAL, False)
+
+    def _decide(self, part: Part, reason: ReasonCode) -> None:
+        """The gateway's own answer: the product's no-decision action, or a hold."""
+        entry = self._mint(part, part.frame_id)
+        policy_hash = ""
+        if reason is ReasonCode.NO_DECISION:
+            policy = self._ports.policies.for_product(part.trigger.product_id)
+            outcome = policy.decide(
+                Situation(
+                    station=self._where.station,
+                    lot_id=part.trigger.lot_id,
+                    fallback=FallbackKind.NO_DECISION,
+                )
+            )
+            policy_hash = policy.policy_hash
+        else:
+            outcome = events.held(reason)
+        now = time.time()
+        fields = events.part_fields(self._where, entry, entry.triggered_at, self._clock)
+        decision = events.gateway_decision(fields, outcome, reason, policy_hash, now)
+        verdict = events.verdict_of(decision)
+        log.warning("part.watchdog", **_words(part), reason=reason.name, action=outcome.action)
+        self._ports.journal.append(
+            "decided", part.key, v=verdict_fields(verdict), d=decision.model_dump_json()
+        )
+        self._post(self._send_decision(part.key, decision))
+        self._apply(hs.Decided(part.key, entry.frame_id, verdict))
+
+    async def _send_decision(self, key: PartKey, decision: Decision) -> None:
+        await self._ports.publisher.send(DECISIONS.name, to_message(decision))
+        self._ports.journal.append("decision_sent", key)
+
+    def _report(self, command: hs.Report) -> None:
+        """Exactly one acknowledgement event per result written, or due to be written."""
+        part, verdict = command.part, command.verdict
+        own = part is not None and part.verdict is verdict
+        entry = self._ports.journal.entries.get(command.key)
+        if entry is not None and entry.frame_id == command.frame_id:
+            fields = events.part_fields(self._where, entry, entry.triggered_at, self._clock)
+        elif self._answering is not None:
+            fields = events.part_fields_of(self._answering)
+        else:
+            return
+        offset = time.time() - time.monotonic()
+        written_at = part.written_at + offset if own and part and part.written_at else None
+        acked_at = command.acknowledged_at + offset if command.acknowledged_at else None
+        event = events.acknowledgement(
+            fields,
+            verdict,
+            command.outcome,
+            result_seq=part.result_seq if own and part else 0,
+            triggered_at=entry.triggered_at if entry else None,
+            written_at=written_at,
+            acknowledged_at=acked_at,
+            detail=command.detail,
+        )
+        if own:
+            self._ports.journal.append("outcome", command.key, a=event.model_dump_json())
+        self._post(self._send_outcome(command.key if own else None, event))
+
+    async def _send_outcome(self, key: PartKey | None, event: Any) -> None:
+        await self._ports.publisher.send(ACKS.name, to_message(event))
+        if key is not None:
+            self._ports.journal.append("closed", key)
+
+    # --- life -----------------------------------------------------------------------------
+
+    def _resend(self) -> None:
+        """What an earlier run decided or concluded and may not have published."""
+        from streams.events import Acknowledgement
+
+        for entry in list(self._ports.journal.entries.values()):
+            if entry.decision:
+                decision = Decision.model_validate_json(entry.decision)
+                self._post(self._send_decision(entry.key, decision))
+            if entry.acknowledgement:
+                event = Acknowledgement.model_validate_json(entry.acknowledgement)
+                self._post(self._send_outcome(entry.key, event))
+
+    def _post(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._guarded(work))
+        self._posts.add(task)
+        task.add_done_callback(self._posts.discard)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except SpoolFullError as error:
+            log.error("spool.full", why=str(error))
+        except Exception:  # one part's failure must not stop the line; the watchdog decides it
+            log.exception("gateway.task_failed")
+
+    async def _keep_camera(self) -> None:
+        """Open the camera, and open it again after failures."""
+        delay = 0.2
+        while True:
+            if self._camera_open:
+                await asyncio.sleep(0.2)
+                continue
+            with contextlib.suppress(CaptureError):
+                await self._ports.camera.close()
+            try:
+                await self._ports.camera.open()
+            except CaptureError as error:
+                log.error("camera.unavailable", why=str(error))
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, 5.0)
+            else:
+                delay, self._camera_open, self._camera_failures = 0.2, True, 0
+                self._fault(FaultCode.CAMERA, False)
+
+    async def _shut_down(self, tasks: list[asyncio.Task[None]]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        with contextlib.suppress(LinkError):
+            await self._ports.link.write({Signal.READY: False, Signal.ONLINE: False})
+        if self._posts:
+            await asyncio.wait(self._posts, timeout=2.0)
+        for task in [*tasks, *self._posts]:
+            task.cancel()
+        await asyncio.gather(*tasks, *self._posts, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._ports.camera.close()
+        await self._ports.journal.close()
+
+
+def _words(part: Part) -> dict[str, Any]:
+    return {"part_id": part.trigger.part_id, "trigger_seq": part.key.trigger_seq}

@@ -1,0 +1,208 @@
+"""Kafka at the edge: a publisher that answers or fails in time, and the line's decisions."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.envelope import Message, from_message
+from streams.errors import EventError, UnavailableError
+from streams.events import Alert, Decision
+from streams.topics import ALERTS, DECISIONS, MAX_FETCH_BYTES, MAX_MESSAGE_BYTES
+
+log = structlog.get_logger(__name__)
+_DOWN = (KafkaError, OSError, TimeoutError)
+
+
+class KafkaPublisher:
+    """``Publisher`` over aiokafka, acks=all. Connects at the first message, and again.
+
+    Args:
+        bootstrap_servers: comma-separated host:port.
+        idempotent: on for Apache Kafka; the embedded broker does not support it.
+        timeout_s: seconds the broker may take for one request.
+    """
+
+    def __init__(
+        self, bootstrap_servers: str, *, idempotent: bool = False, timeout_s: float = 10.0
+    ) -> None:
+        self._servers = bootstrap_servers
+        self._idempotent = idempotent
+        self._timeout = timeout_s
+        self._producer: AIOKafkaProducer | None = None
+        self._connecting = asyncio.Lock()
+
+    async def send(self, topic: str, message: Message) -> None:
+        """Returns once every in-sync replica has it. Raises ``UnavailableError``."""
+        try:
+            producer = self._producer or await self._connect()
+            await producer.send_and_wait(
+                topic, message.value, key=message.key, headers=list(message.headers)
+            )
+        except _DOWN as error:
+            text = f"{type(error).__name__} {error}".strip()
+            raise UnavailableError(f"Kafka at {self._servers}: {text}") from error
+
+    async def start(self) -> None:
+        """Connect now. Without it the first message does. Raises ``UnavailableError``."""
+        try:
+            await self._connect()
+        except _DOWN as error:
+            raise UnavailableError(f"Kafka at {self._servers}: {error!r}") from error
+
+    async def stop(self) -> None:
+        """Messages not sent yet are given up: their senders have been told."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _stop(producer, self._timeout)
+
+    async def _connect(self) -> AIOKafkaProducer:
+        async with self._connecting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._servers,
+                    acks="all",
+                    enable_idempotence=self._idempotent,
+                    max_request_size=MAX_MESSAGE_BYTES,
+                    request_timeout_ms=max(int(self._timeout * 1000), 1000),
+                    retry_backoff_ms=50,
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await _stop(producer, self._timeout)
+                    raise
+                self._producer = producer
+            return self._producer
+
+
+class LineDecisionFeed:
+    """``DecisionFeed``: the decisions of one line, from every partition, without a group.
+
+    Assigned by hand: nothing to rebalance, nothing committed. After an outage a new consumer
+    goes on where the last one stood.
+
+    Args:
+        line: only keys ``line/...`` are yielded.
+        lookback_s: begin with the records of this many seconds before now (0: a fresh start).
+        on_alert: called with alerts of this line that ask for a stop.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        line: str,
+        *,
+        lookback_s: float = 0.0,
+        timeout_s: float = 10.0,
+        max_wait_ms: int = 50,
+        on_alert: Callable[[Alert], None] = lambda _: None,
+    ) -> None:
+        self._servers = bootstrap_servers
+        self._line = line
+        self._prefix = f"{line}/".encode()
+        self._begin_ms = int((time.time() - lookback_s) * 1000)
+        self._timeout = timeout_s
+        self._max_wait = max_wait_ms
+        self._on_alert = on_alert
+        self._positions: dict[TopicPartition, int] = {}
+        self.assigned = asyncio.Event()
+        """Set while a consumer stands at its positions: decisions from now on are seen."""
+
+    async def __aiter__(self) -> AsyncIterator[Decision]:
+        delay = 0.1
+        while True:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._servers,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                fetch_max_bytes=MAX_FETCH_BYTES,
+                max_partition_fetch_bytes=MAX_FETCH_BYTES,
+                fetch_max_wait_ms=self._max_wait,
+                request_timeout_ms=int(self._timeout * 1000),
+                retry_backoff_ms=50,
+            )
+            try:
+                await consumer.start()
+                await self._assign(consumer)
+                delay = 0.1
+                while True:
+                    for decision in await self._next(consumer):
+                        yield decision
+            except _DOWN as error:
+                log.warning("feed.down", servers=self._servers, why=repr(error))
+            finally:
+                self.assigned.clear()
+                await _stop(consumer, self._timeout)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(delay * 2, 5.0)
+
+    async def _next(self, consumer: AIOKafkaConsumer) -> list[Decision]:
+        batches = await consumer.getmany(timeout_ms=1000)
+        found: list[Decision] = []
+        for partition, records in batches.items():
+            for record in records:
+                if partition.topic == ALERTS.name:
+                    self._alert(record)
+                elif (record.key or b"").startswith(self._prefix):
+                    found += self._decision(record)
+            self._positions[partition] = records[-1].offset + 1
+        return found
+
+    async def _assign(self, consumer: AIOKafkaConsumer) -> None:
+        """By hand: every partition, at the last position, the look-back, or the end."""
+        async with asyncio.timeout(self._timeout):
+            await consumer.topics()
+            partitions = [
+                TopicPartition(topic.name, number)
+                for topic in (DECISIONS, ALERTS)
+                for number in sorted(consumer.partitions_for_topic(topic.name) or ())
+            ]
+            if not any(p.topic == DECISIONS.name for p in partitions):
+                raise KafkaError(f"topic {DECISIONS.name} does not exist yet")
+            consumer.assign(partitions)
+            new = [p for p in partitions if p not in self._positions]
+            self._positions.update(await self._begin(consumer, new))
+        for partition in partitions:
+            consumer.seek(partition, self._positions[partition])
+        self.assigned.set()
+
+    async def _begin(
+        self, consumer: AIOKafkaConsumer, new: list[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        if not new:
+            return {}
+        positions: dict[TopicPartition, int] = await consumer.end_offsets(new)
+        begin = {p: self._begin_ms for p in new if p.topic == DECISIONS.name}
+        for partition, found in (await consumer.offsets_for_times(begin)).items():
+            if found is not None:
+                positions[partition] = min(found.offset, positions[partition])
+        return positions
+
+    def _decision(self, record: Any) -> list[Decision]:
+        try:
+            return [from_message(Decision, record.value, record.headers)]
+        except EventError as error:
+            log.warning("feed.unreadable", offset=record.offset, why=str(error))
+            return []
+
+    def _alert(self, record: Any) -> None:
+        try:
+            alert = from_message(Alert, record.value, record.headers)
+        except EventError as error:
+            log.warning("feed.unreadable_alert", offset=record.offset, why=str(error))
+            return
+        if alert.line == self._line and alert.request_stop:
+            self._on_alert(alert)
+
+
+async def _stop(client: Any, timeout_s: float) -> None:
+    with contextlib.suppress(*_DOWN):
+        async with asyncio.timeout(timeout_s):
+            await client.stop()

@@ -1,0 +1,268 @@
+"""Messages on disk while the broker is down; sent in order once it is back."""
+
+import asyncio
+import base64
+import json
+import os
+import random
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from connectors.errors import SpoolFullError
+from streams.envelope import Message, header_dict
+from streams.errors import UnavailableError
+from streams.ports import ImageStore, Publisher
+from streams.topics import ACKS, DECISIONS, FRAMES, INLINE_LIMIT_BYTES
+
+log = structlog.get_logger(__name__)
+_RESERVE = 1.1
+"""Decisions and acknowledgements may exceed the limit by a tenth: they are small and last."""
+
+
+class Spool:
+    """One file per message, named by a running number; every file is synced before it counts.
+
+    Args:
+        folder: survives a restart.
+        limit_bytes: bound of all files together.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self._folder = folder
+        self._limit = limit_bytes
+        self._files: deque[tuple[Path, int]] = deque()
+        self._next = 0
+        self.size_bytes = 0
+
+    def open(self) -> None:
+        """Find what an earlier run left. Blocks on the disk."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self._folder.glob("*.tmp"):
+            leftover.unlink()
+        for path in sorted(self._folder.glob("*.msg")):
+            size = path.stat().st_size
+            self._files.append((path, size))
+            self.size_bytes += size
+            self._next = int(path.stem) + 1
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @property
+    def full(self) -> bool:
+        """Over nine tenths of the limit: no frame should be taken."""
+        return self.size_bytes > 0.9 * self._limit
+
+    async def put(self, topic: str, message: Message) -> None:
+        """On disk when this returns.
+
+        Raises:
+            SpoolFullError: over the limit, or the disk did not take it.
+        """
+        data = encode(topic, message)
+        limit = self._limit if topic == FRAMES.name else self._limit * _RESERVE
+        if self.size_bytes + len(data) > limit:
+            raise SpoolFullError(
+                f"{self._folder}: {self.size_bytes} of {self._limit} bytes are used; bring the "
+                "broker back, or raise gateway.spool_limit_mib"
+            )
+        path = self._folder / f"{self._next:020d}.msg"
+        self._next += 1
+        self.size_bytes += len(data)
+        try:
+            await asyncio.to_thread(_write, path, data)
+        except OSError as error:
+            self.size_bytes -= len(data)
+            raise SpoolFullError(f"{path}: {error.strerror}") from error
+        self._files.append((path, len(data)))
+
+    async def oldest(self) -> tuple[str, Message] | None:
+        """The next message to send; files that cannot be read are set aside as ``.bad``."""
+        while self._files:
+            path, size = self._files[0]
+            try:
+                return decode(await asyncio.to_thread(path.read_bytes))
+            except (OSError, ValueError, KeyError) as error:
+                log.error("spool.bad_file", path=str(path), why=str(error))
+                self._files.popleft()
+                self.size_bytes -= size
+                if path.exists():
+                    path.rename(path.with_suffix(".bad"))
+        return None
+
+    async def drop_oldest(self) -> None:
+        """The broker has it."""
+        path, size = self._files.popleft()
+        self.size_bytes -= size
+        await asyncio.to_thread(path.unlink, True)
+
+
+def encode(topic: str, message: Message) -> bytes:
+    """One JSON line, then the value as it is."""
+    head = {
+        "topic": topic,
+        "key": base64.b64encode(message.key).decode(),
+        "headers": [[name, base64.b64encode(raw).decode()] for name, raw in message.headers],
+        "size": len(message.value),
+    }
+    return json.dumps(head).encode() + b"\n" + message.value
+
+
+def decode(data: bytes) -> tuple[str, Message]:
+    """The reverse of ``encode``. Raises ``ValueError`` or ``KeyError`` on damage."""
+    line, _, value = data.partition(b"\n")
+    head = json.loads(line)
+    if len(value) != head["size"]:
+        raise ValueError(f"{len(value)} bytes where {head['size']} were written")
+    headers = tuple((name, base64.b64decode(raw)) for name, raw in head["headers"])
+    return head["topic"], Message(base64.b64decode(head["key"]), value, headers)
+
+
+def historical(topic: str, message: Message, now: datetime) -> Message:
+    """Marked ``is_historical`` when its part's deadline has passed; else unchanged."""
+    if topic == FRAMES.name:
+        deadline = header_dict(message.headers).get("ce_deadline", "")
+        if deadline and datetime.fromisoformat(deadline) < now:
+            headers = (*message.headers, ("ce_is_historical", b"true"))
+            return Message(message.key, message.value, headers)
+    elif topic in (DECISIONS.name, ACKS.name):
+        body = json.loads(message.value)
+        if datetime.fromisoformat(body["deadline"]) < now:
+            value = json.dumps({**body, "is_historical": True}).encode()
+            return Message(message.key, value, message.headers)
+    return message
+
+
+class ReferencingPublisher:
+    """Puts frames over the inline limit into object storage; the message then only names them."""
+
+    def __init__(self, publisher: Publisher, images: ImageStore, timeout_s: float) -> None:
+        self._publisher = publisher
+        self._images = images
+        self._timeout = timeout_s
+
+    async def send(self, topic: str, message: Message) -> None:
+        if topic == FRAMES.name and len(message.value) > INLINE_LIMIT_BYTES:
+            headers = header_dict(message.headers)
+            content_type = headers.get("content-type", "application/octet-stream")
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._images.put(headers["ce_dataref"], message.value, content_type)
+            except TimeoutError as error:
+                raise UnavailableError(f"object storage took over {self._timeout:g} s") from error
+            message = Message(message.key, b"", message.headers)
+        await self._publisher.send(topic, message)
+
+
+class SpoolingPublisher:
+    """A publisher that never loses: what the broker does not take in time goes to the spool.
+
+    New messages go straight to the broker once it is back; the spool follows beside them, oldest
+    first, so that a part on the line never waits for history.
+
+    Args:
+        in_flight_bytes: bound of what is on its way; more is spooled.
+        on_down: called with True when the broker is lost and False when it is back.
+        on_full: called with True when the spool is full and False when it has room again.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        spool: Spool,
+        *,
+        timeout_s: float,
+        in_flight_bytes: int,
+        on_down: Callable[[bool], None] = lambda _: None,
+        on_full: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        self._publisher = publisher
+        self._spool = spool
+        self._timeout = timeout_s
+        self._room = in_flight_bytes
+        self.on_down = on_down
+        self.on_full = on_full
+        self._down = False
+        self._full = False
+        self._stored = asyncio.Event()
+        if len(spool):
+            self._stored.set()
+
+    async def send(self, topic: str, message: Message) -> None:
+        """The broker has it, or it is on disk, when this returns.
+
+        Raises:
+            SpoolFullError: neither could take it.
+        """
+        size = len(message.value)
+        if not self._down and size <= self._room:
+            self._room -= size
+            try:
+                await self._try(topic, message)
+                return
+            except UnavailableError as error:
+                self._set_down(True, str(error))
+            finally:
+                self._room += size
+        try:
+            await self._spool.put(topic, message)
+        except SpoolFullError:
+            self._set_full(True)
+            raise
+        self._stored.set()
+        self._set_full(self._spool.full)
+
+    async def run(self) -> None:
+        """Send what is spooled, whenever the broker takes it. Runs until cancelled."""
+        attempt = 0
+        while True:
+            await self._stored.wait()
+            found = await self._spool.oldest()
+            if found is None:
+                self._stored.clear()
+                self._set_down(False)
+                continue
+            topic, message = found
+            try:
+                await self._try(topic, historical(topic, message, datetime.now(UTC)))
+            except UnavailableError as error:
+                self._set_down(True, str(error))
+                delay = min(5.0, 0.1 * 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1.0)
+                attempt += 1
+                await asyncio.sleep(delay)
+                continue
+            attempt = 0
+            await self._spool.drop_oldest()
+            self._set_down(False)
+            self._set_full(self._spool.full)
+
+    async def _try(self, topic: str, message: Message) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._publisher.send(topic, message)
+        except TimeoutError as error:
+            raise UnavailableError(f"the broker took over {self._timeout:g} s") from error
+
+    def _set_down(self, down: bool, why: str = "") -> None:
+        if down != self._down:
+            self._down = down
+            log.warning("broker.down" if down else "broker.up", why=why, spooled=len(self._spool))
+            self.on_down(down)
+
+    def _set_full(self, full: bool) -> None:
+        if full != self._full:
+            self._full = full
+            self.on_full(full)
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

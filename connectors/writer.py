@@ -1,0 +1,107 @@
+"""Writes to the line controller, one after another: status merged, results in two writes."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.errors import JournalError, LinkError
+from connectors.handshake.values import PartKey, WriteResult
+from connectors.journal import Journal, verdict_fields
+from connectors.line import LineLink
+from connectors.opcua.nodes import Signal
+
+
+class LineWriter:
+    """The only one that writes. A failed write replaces the connection; what waited is dropped,
+    because everything is read back and ordered anew after it.
+
+    Args:
+        on_written: called with the part when both writes of its result came back.
+        on_journal_error: called when a result's number could not be made durable; the result is
+            written all the same, because the part must be decided.
+    """
+
+    def __init__(
+        self,
+        link: LineLink,
+        journal: Journal,
+        on_written: Callable[[PartKey], None],
+        on_journal_error: Callable[[JournalError], None],
+    ) -> None:
+        self._link = link
+        self._journal = journal
+        self._on_written = on_written
+        self._on_journal_error = on_journal_error
+        self._status: dict[Signal, Any] = {}
+        self._results: deque[WriteResult] = deque()
+        self._waiting = asyncio.Event()
+        self._generation = 0
+
+    def status(self, values: Mapping[Signal, Any]) -> None:
+        """Write these soon; a newer value of the same signal replaces one not yet written."""
+        self._status.update(values)
+        self._waiting.set()
+
+    def result(self, command: WriteResult) -> None:
+        """Write this result after those before it. At most one waits: the machine sees to it."""
+        part = command.part
+        assert part.verdict is not None
+        self._journal.append("writing", part.key, r=part.result_seq, v=verdict_fields(part.verdict))
+        self._results.append(command)
+        self._waiting.set()
+
+    def clear(self) -> None:
+        """The connection is gone."""
+        self._generation += 1
+        self._status.clear()
+        self._results.clear()
+
+    async def run(self) -> None:
+        """Write whatever comes. Runs until cancelled."""
+        while True:
+            await self._waiting.wait()
+            self._waiting.clear()
+            try:
+                while self._status or self._results:
+                    await self._one()
+            except LinkError:
+                self.clear()
+
+    async def _one(self) -> None:
+        if not self._results:
+            values, self._status = self._status, {}
+            await self._link.write(values)
+            return
+        generation = self._generation
+        command = self._results.popleft()
+        try:
+            await self._journal.commit()
+        except JournalError as error:
+            self._on_journal_error(error)
+        if generation != self._generation:
+            return
+        status, self._status = self._status, {}
+        await self._link.write({**status, **result_group(command)})
+        await self._link.write({Signal.RESULT_SEQ: command.part.result_seq})
+        if generation == self._generation:
+            self._on_written(command.part.key)
+
+
+def result_group(command: WriteResult) -> dict[Signal, Any]:
+    """The result registers, ``ResultSeq`` not among them."""
+    part = command.part
+    verdict = part.verdict
+    assert verdict is not None
+    return {
+        Signal.RESULT_TRIGGER_SEQ: part.key.trigger_seq,
+        Signal.RESULT_PART_ID: part.trigger.part_id,
+        Signal.RESULT_CODE: int(verdict.code),
+        Signal.REASON_CODE: int(verdict.reason),
+        Signal.DECISION_SOURCE: verdict.source.code,
+        Signal.PENDING_RESULTS: command.pending,
+        Signal.CLASS_ID: verdict.class_id,
+        Signal.SCORE: verdict.score,
+        Signal.RESULT_TIME: datetime.fromtimestamp(verdict.decided_at, tz=UTC),
+    }

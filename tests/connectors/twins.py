@@ -1,0 +1,181 @@
+"""In-memory twins of the gateway's ports, and a line to test it on."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from connectors.cameras import SyntheticCamera
+from connectors.events import LineIdentity
+from connectors.gateway import Gateway, GatewayPorts
+from connectors.handshake import HandshakeConfig
+from connectors.journal import Journal
+from connectors.opcua.client import OpcUaLink
+from connectors.opcua.plc import PlcConfig, SimulatedPlc
+from connectors.spool import Spool, SpoolingPublisher
+from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
+from streams.envelope import Message, from_message
+from streams.errors import UnavailableError
+from streams.events import Acknowledgement, Decision, Event, Frame
+from streams.ids import decision_id
+from streams.ports import Camera, ClassificationTexts, Outcome, Situation
+from streams.topics import ACKS, DECISIONS, FRAMES
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class MemoryBus:
+    """Publisher and decision feed in one: what is sent can be read back, and answered."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Message]] = []
+        self.down = False
+        self.answer: Callable[[Frame], Awaitable[Decision | None]] | None = None
+        self._decisions: asyncio.Queue[Decision] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def send(self, topic: str, message: Message) -> None:
+        if self.down:
+            raise UnavailableError("the bus is down")
+        self.sent.append((topic, message))
+        if topic == DECISIONS.name:
+            self.decide(from_message(Decision, message.value, message.headers))
+        if topic == FRAMES.name and self.answer is not None:
+            frame = from_message(Frame, message.value, message.headers)
+            task = asyncio.create_task(self._answer(frame, self.answer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, frame: Frame, answer: Callable[[Frame], Awaitable]) -> None:
+        decision = await answer(frame)
+        if decision is not None:
+            self.decide(decision)
+
+    def decide(self, decision: Decision) -> None:
+        self._decisions.put_nowait(decision)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def __aiter__(self) -> AsyncIterator[Decision]:
+        while True:
+            yield await self._decisions.get()
+
+    def read(self, topic: str, model: type[Event]) -> list:
+        return [from_message(model, m.value, m.headers) for t, m in self.sent if t == topic]
+
+    @property
+    def frames(self) -> list[Frame]:
+        return self.read(FRAMES.name, Frame)
+
+    @property
+    def decisions(self) -> list[Decision]:
+        return self.read(DECISIONS.name, Decision)
+
+    @property
+    def acks(self) -> list[Acknowledgement]:
+        return self.read(ACKS.name, Acknowledgement)
+
+
+class FixedPolicy:
+    product_id = "demo"
+    policy_hash = "hash"
+    audit_share = 0.0
+
+    def texts(self, station: str) -> ClassificationTexts:
+        return ClassificationTexts(self.product_id, self.policy_hash)
+
+    def decide(self, situation: Situation) -> Outcome:
+        assert situation.fallback is not None
+        return Outcome(Action.REWORK, Severity.UNKNOWN, reason=f"fallback {situation.fallback}")
+
+
+class FixedPolicies:
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def for_product(self, product_id: str) -> FixedPolicy:
+        return FixedPolicy()
+
+
+def decision_for(
+    frame: Frame, source: DecisionSource = DecisionSource.EXPERT, action: Action = Action.PASS
+) -> Decision:
+    """What inspect would answer."""
+    fields = {name: getattr(frame, name) for name in type(frame).__mro__[1].model_fields}
+    return Decision(
+        **fields,
+        result_id=decision_id(frame.frame_id, source),
+        source=source,
+        evaluation=Evaluation.OK,
+        severity=Severity.NORMAL,
+        action=action,
+        reason_code=ReasonCode.NORMAL,
+        decided_at=frame.captured_at,
+    )
+
+
+async def at_once(frame: Frame) -> Decision:
+    return decision_for(frame)
+
+
+@dataclass
+class Line:
+    """A simulated controller, and a gateway that can be killed and started again."""
+
+    folder: Path
+    plc: SimulatedPlc
+    bus: MemoryBus = field(default_factory=MemoryBus)
+    camera: Camera = field(default_factory=lambda: SyntheticCamera(size=32))
+    config: HandshakeConfig = field(default_factory=HandshakeConfig)
+    capture_timeout_s: float = 2.0
+    gateway: Gateway | None = None
+    _task: asyncio.Task | None = None
+
+    async def start_gateway(self, ready: bool = True) -> Gateway:
+        spool = Spool(self.folder / "spool", 1 << 24)
+        spool.open()
+        ports = GatewayPorts(
+            link=OpcUaLink(self.plc.config.url, self.plc.config.namespace, "Andon"),
+            camera=self.camera,
+            journal=Journal(self.folder / "line.journal"),
+            publisher=SpoolingPublisher(self.bus, spool, timeout_s=1.0, in_flight_bytes=1 << 24),
+            feed=self.bus,
+            policies=FixedPolicies(),
+        )
+        where = LineIdentity("line1", "station1", is_simulated=True)
+        self.gateway = Gateway(where, self.config, ports, capture_timeout_s=self.capture_timeout_s)
+        self._task = asyncio.create_task(self.gateway.run())
+        if ready:
+            assert await self.plc.wait_for(lambda: self.plc.ready, 10), "gateway never ready"
+        return self.gateway
+
+    async def stop_gateway(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+@asynccontextmanager
+async def running_line(folder: Path, plc_config: PlcConfig | None = None, **options):
+    """A line whose gateway is started; everything is put down at the end."""
+    config = plc_config or PlcConfig(takt_s=1.0)
+    url = f"opc.tcp://127.0.0.1:{free_port()}"
+    plc = SimulatedPlc(PlcConfig(**{**vars(config), "url": url}))
+    await plc.start()
+    line = Line(folder, plc, **options)
+    try:
+        yield line
+    finally:
+        await line.stop_gateway()
+        await line.bus.close()
+        await plc.stop()
