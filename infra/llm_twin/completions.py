@@ -84,7 +84,7 @@ def _message(
         case "megabyte":
             return json.dumps({field: opinion.choice + "!" * MEGABYTE}), "stop", None
         case "deep_json":
-            return "[" * 100_000, "stop", None
+            return "[" * 4_000, "stop", None
     return answer, "stop", None
 
 

@@ -197,12 +197,11 @@ def _resize(picture: Image, side: int) -> Image:
 
 
 def _resize_mask(mask: Mask, side: int) -> Mask:
-    """Shrink without losing a region thinner than one pixel of the result."""
+    """Shrink so that a region thinner than one pixel of the result is kept."""
     import cv2
 
     share = cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
-    small = np.asarray(share > 0.5, dtype=np.bool_)
-    return small if small.any() else np.asarray(share > 0, dtype=np.bool_)
+    return np.asarray(share > 0, dtype=np.bool_)
 
 
 def _write_number(drawn: Image, text: str, contour: Any) -> None:
