@@ -68,7 +68,7 @@ async def _play(
 
     configure_logging()
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
-        ledger = Ledger(path)
+    ledger = Ledger(path)
     controller = SimulatedPlc(PlcConfig(**options), ledger)
     await controller.start()
     notify_ready()

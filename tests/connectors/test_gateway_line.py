@@ -28,4 +28,3 @@ async def test_a_part_gets_its_result(tmp_path: Path) -> None:
         assert [f.part_id for f in line.bus.frames] == [
             p.part_id for p in generate_plan(20, "demo")
         ]
-        print(summary)
