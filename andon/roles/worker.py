@@ -16,6 +16,7 @@ from andon.notify import notify_ready, notify_stopping
 from andon.settings import Settings
 from streams.agents.config import MIB, BusConfig, FlowConfig, RoleConfig, RoleName
 from streams.agents.runner import MakeRole, RoleRunner
+from streams.agents.topics_admin import await_topics
 from streams.ports import ImageStore, PolicySource
 from streams.topics import ANOMALIES, FRAMES, Topic
 
@@ -55,14 +56,17 @@ async def run_worker(role: RoleName, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    log, kafka = structlog.get_logger(role=role).info, settings.kafka
+    if not await await_topics(kafka.bootstrap_servers, kafka.replication_factor, stop, log):
+        return
     composers = {"inspect": _inspect, "classify": _classify, "record": _record}
     async with composers[role](settings) as (topics, make):
         runner = RoleRunner(
             role_config(role, settings),
             topics,
             make,
-            structlog.get_logger(role=role).info,
-            settings.kafka.replication_factor,
+            log,
+            kafka.replication_factor,
         )
         await runner.run(stop, notify_ready)
         notify_stopping()

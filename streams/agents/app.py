@@ -24,7 +24,7 @@ def create_app(config: RoleConfig) -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)
         import faust
 
-        from streams.agents.transport import BoundedTransport
+        from streams.agents.transport import BoundedTransport, NoTables
     bus = config.bus
     hosts = [host.strip() for host in bus.bootstrap_servers.split(",") if host.strip()]
     member = None if bus.instance is None else f"{app_id(config.role)}-{bus.instance}"
@@ -36,6 +36,7 @@ def create_app(config: RoleConfig) -> Any:
         broker_client_id=member or app_id(config.role),
         datadir=str(datadir),
         store="memory://",
+        TableManager=NoTables,
         web_enabled=False,
         key_serializer="raw",
         value_serializer="raw",

@@ -46,6 +46,7 @@ def situation_of(part: PartOnLine, answers: Answers, failure: Failure | None = N
         classification=answers.classification,
         fallback=None if failure is None else fallback_kind(failure.reason_code),
         failure=failure,
+        captured_at=part.captured_at,
     )
 
 

@@ -1,21 +1,19 @@
 """One role from start to graceful stop: broker, topics, agents, drain."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from streams.agents.app import create_app, faust_topic
-from streams.agents.config import FlowConfig, RoleConfig
-from streams.agents.deadlines import backoff_s
+from streams.agents.config import RoleConfig
 from streams.agents.delivery import Delivery
 from streams.agents.guard import guarded
 from streams.agents.intake import Intake
 from streams.agents.metrics import RoleMetrics
 from streams.agents.outbox import Outbox
 from streams.agents.publisher import FaustPublisher
-from streams.agents.topics_admin import ensure_topics
-from streams.errors import AndonError, UnavailableError
+from streams.agents.topics_admin import await_topics
+from streams.errors import AndonError
 from streams.topics import Topic
 
 Log = Callable[..., object]
@@ -69,7 +67,8 @@ class RoleRunner:
         """
         stop_metrics = self._serve_metrics()
         try:
-            if not await self._wait_for_broker(stop):
+            servers = self.config.bus.bootstrap_servers
+            if not await await_topics(servers, self._replication, stop, self._log):
                 return
             await self._start(stop)
             if not stop.is_set():
@@ -83,22 +82,6 @@ class RoleRunner:
             await self._stop()
             if stop_metrics is not None:
                 stop_metrics()
-
-    async def _wait_for_broker(self, stop: asyncio.Event) -> bool:
-        """Create the topics; waits while the broker is away. False when stopped meanwhile."""
-        flow: FlowConfig = self.config.flow
-        attempt = 0
-        while not stop.is_set():
-            try:
-                await ensure_topics(self.config.bus.bootstrap_servers, self._replication)
-                return True
-            except UnavailableError as error:
-                self._log("waiting for the broker", error=str(error))
-            pause_s = backoff_s(attempt, flow.retry_s, flow.retry_cap_s)
-            attempt += 1
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause_s)
-        return False
 
     async def _start(self, stop: asyncio.Event) -> None:
         app = self._app = create_app(self.config)

@@ -1,10 +1,14 @@
 """Create the topics of the line, with their partitions, retention and limits."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
+from streams.agents.deadlines import backoff_s
 from streams.errors import AndonError, UnavailableError
 from streams.topics import ALL, Topic
 
@@ -37,6 +41,26 @@ async def ensure_topics(
         raise UnavailableError(f"Kafka at {bootstrap_servers}: {error or repr(error)}") from error
     finally:
         await admin.close()
+
+
+async def await_topics(
+    bootstrap_servers: str,
+    replication_factor: int,
+    stop: asyncio.Event,
+    log: Callable[..., object],
+) -> bool:
+    """``ensure_topics`` for as long as the broker is away; False when ``stop`` was set first."""
+    for attempt in itertools.count():
+        if stop.is_set():
+            break
+        try:
+            await ensure_topics(bootstrap_servers, replication_factor)
+            return True
+        except UnavailableError as error:
+            log("waiting for the broker", error=str(error))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), backoff_s(attempt, 0.1, 5.0))
+    return False
 
 
 async def _create_missing(

@@ -1,17 +1,19 @@
 """Adapter over Faust's Kafka transport: what its settings cannot say.
 
-Three things, by subclassing at Faust's own extension points (no fork, nothing patched):
+Four things, by subclassing at Faust's own extension points (no fork, nothing patched):
 
 * the wait of a fetch at the broker, which Faust fixes at 1,500 ms;
 * the idempotent producer without Faust's exactly-once mode;
 * a gate before each message, so that a role which holds enough bytes stops fetching. Faust's own
-  bound counts messages, and stalls a busy partition for up to a second when it is reached.
+  bound counts messages, and stalls a busy partition for up to a second when it is reached;
+* a start without the second that Faust sleeps in case tables are still being declared.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiokafka
+from faust.tables import TableManager
 from faust.transport.drivers.aiokafka import (
     AIOKafkaConsumerThread,
     Consumer,
@@ -78,3 +80,11 @@ class BoundedTransport(Transport):  # type: ignore[misc]
     idempotent_producer: bool = False
     gate: Gate = staticmethod(_open)
     """Awaited before each message; while it waits, nothing more is fetched."""
+
+
+class NoTables(TableManager):  # type: ignore[misc]
+    """The table manager of an app that has no tables: starts at once."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
