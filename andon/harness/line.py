@@ -83,7 +83,7 @@ class SimulatedLine:
 
         The PLC is started by ``play``: the gateway connects to it when it is there.
         """
-        self._write_plan()
+        self.write_plan()
         commands = {role: ["worker", role] for role in roles} | {"gateway": ["gateway"]}
         for name, words in commands.items():
             self.roles[name] = RoleProcess(name, words, self.folder, self.environment)
@@ -138,7 +138,13 @@ class SimulatedLine:
             self.plc.stop(5)
         stop_all(list(self.roles.values()))
 
-    def _write_plan(self) -> None:
+    def pids(self) -> dict[str, int]:
+        """Every component of the line and its process id: what CPU and memory are asked of."""
+        stack = {name: c.process.pid for name, c in self.stack.components.items()}
+        return stack | {name: role.pid for name, role in self.roles.items()}
+
+    def write_plan(self) -> None:
+        """Write the PLC's plan and the camera's list of pictures."""
         self.folder.mkdir(parents=True, exist_ok=True)
         rows = (
             json.dumps({"part_id": p.part_id, "product_id": self.plan.product, "lot_id": "lot-1"})

@@ -20,7 +20,7 @@ from andon.settings import (
     ServeSettings,
     Settings,
 )
-from infra.process import free_port
+from infra.process import ProcessError, free_port
 
 Report = Callable[[str, float], None]
 """Called with a component's name and the seconds it took to be ready."""
@@ -34,12 +34,13 @@ class StackPorts:
     postgres: int
     s3: int
     ray: int
-    ray_dashboard: int
+    ray_dashboard: int | None = None
+    """Ray's REST API, which ``serve deploy`` needs; None: ten processes fewer."""
 
     @classmethod
     def free(cls) -> "StackPorts":
-        """Ports that nobody uses right now."""
-        return cls(*(free_port() for _ in range(5)))
+        """Ports that nobody uses right now, no dashboard."""
+        return cls(*(free_port() for _ in range(4)))
 
 
 @dataclass
@@ -88,6 +89,12 @@ class LocalStack:
         if self._threads is not None:
             self._threads.shutdown(wait=True)
             self._threads = None
+
+    def restart(self, name: str) -> None:
+        """Start a component that was killed, on its port and its data."""
+        if self._threads is None:
+            raise ProcessError(f"{name}: the stack does not run")
+        self.components[name] = self._threads.submit(self._starters()[name]).result()
 
     def leave(self) -> None:
         """Let the components of a stack that is not tethered run on without this process."""

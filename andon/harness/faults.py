@@ -1,0 +1,120 @@
+"""Faults while the line runs: ``kill -9`` of one process after another, then the balance."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from andon.harness.cpu import replicas
+from andon.harness.line import SimulatedLine, TriggerCount
+from infra.process import ProcessError
+
+WORKER_BACK_S = 12.0
+"""A killed worker must be at work again within this, seconds."""
+ROLE_FAULTS = ("inspect", "classify", "record", "gateway")
+REPLICA = "replica"
+STORES = ("postgres", "s3")
+FAULTS = (*ROLE_FAULTS[:3], REPLICA, "gateway", *STORES)
+STORE_DOWN_S = 3.0
+"""How long a killed store stays away before its supervisor starts it again, seconds."""
+Say = Callable[[str], None]
+
+
+@dataclass
+class Fault:
+    """One kill: when, and how long until its victim worked again."""
+
+    name: str
+    at_part: int
+    back_s: float | None = None
+    """Seconds from the kill to being at work; None when that cannot be asked."""
+    error: str = ""
+
+
+@dataclass
+class FaultPlan:
+    """Kills evenly over the run, in the order given."""
+
+    parts: int
+    names: Sequence[str] = FAULTS
+    faults: list[Fault] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        step = self.parts / (len(self.names) + 1)
+        self.faults = [Fault(name, round(step * i)) for i, name in enumerate(self.names, 1)]
+
+
+def play_with_faults(line: SimulatedLine, plan: FaultPlan, say: Say) -> list[Fault]:
+    """Play the line's plan while a second thread kills; returns once the PLC is done.
+
+    Raises:
+        ProcessError: the PLC did not finish.
+    """
+    over = threading.Event()
+    line.start_plc()
+    killer = threading.Thread(target=_kill_all, args=(line, plan, over, say), name="faults")
+    killer.start()
+    try:
+        line.wait_plc()
+    finally:
+        over.set()
+        killer.join()
+    return plan.faults
+
+
+def _kill_all(line: SimulatedLine, plan: FaultPlan, over: threading.Event, say: Say) -> None:
+    triggers = TriggerCount(line.ledger)
+    for fault in plan.faults:
+        while triggers.count() < fault.at_part:
+            if over.wait(0.02):
+                fault.error = "the line was over before"
+                return
+        try:
+            fault.back_s = _inject(line, fault.name)
+        except (ProcessError, psutil.Error) as error:
+            fault.error = str(error)
+        back = "" if fault.back_s is None else f", back at work after {fault.back_s:.1f} s"
+        say(f"part {fault.at_part}: kill -9 {fault.name}{back}{fault.error}")
+
+
+def _inject(line: SimulatedLine, name: str) -> float | None:
+    """Kill, start again as a supervisor would, wait; seconds until it works."""
+    begun = time.monotonic()
+    if name == REPLICA:
+        return _kill_replica(line)
+    if name in STORES:
+        line.stack.components[name].kill()
+        time.sleep(STORE_DOWN_S)
+        line.stack.restart(name)
+        return None
+    line.roles[name].kill()
+    line.restart(name)
+    line.roles[name].wait_ready(60)
+    return time.monotonic() - begun
+
+
+def _kill_replica(line: SimulatedLine) -> float | None:
+    ray = line.stack.components["ray"].process.pid
+    victims = replicas(ray, "VisionExpert")
+    if not victims:
+        raise ProcessError("no VisionExpert replica was found to kill")
+    begun = time.monotonic()
+    victims[0].kill()
+    gone = {victim.pid for victim in victims[:1]}
+    while time.monotonic() - begun < 60:
+        with contextlib.suppress(psutil.Error):
+            if any(r.pid not in gone for r in replicas(ray, "VisionExpert")):
+                return time.monotonic() - begun
+        time.sleep(0.1)
+    raise ProcessError("Ray did not start another replica within 60 s")
+
+
+def as_rows(faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    """For ``--json``."""
+    return [
+        {"name": f.name, "at_part": f.at_part, "back_s": f.back_s, "error": f.error} for f in faults
+    ]
