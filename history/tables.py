@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, DateTime, Index, MetaData, Text, func, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -209,7 +209,8 @@ class PolicyVersionRow(Table, table=True):
 
     policy_hash: str = _text(primary_key=True)
     product_id: str = _text(index=True)
-    body: dict[str, Any] = Field(sa_type=JSONB, nullable=False)
+    body: dict[str, Any] = Field(sa_type=JSON, nullable=False)
+    """As it was hashed: ``json`` keeps the order of the keys, ``jsonb`` does not."""
     created_at: datetime | None = _time(default=True)
 
 

@@ -103,7 +103,7 @@ _TABLES = (
     """CREATE TABLE policy_version (
     policy_hash text CONSTRAINT policy_version_pkey PRIMARY KEY,
     product_id text NOT NULL,
-    body jsonb NOT NULL,
+    body json NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now())""",
     """CREATE TABLE policy_audit (
     id bigserial CONSTRAINT policy_audit_pkey PRIMARY KEY,

@@ -1,0 +1,148 @@
+"""What may be asked: a filter over frames, and the cursor of a page. Values only, never SQL."""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    DateTime,
+    Float,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from history.errors import BadQueryError
+from history.text import clean
+from streams.codes import Action, DecisionSource, Severity
+
+_TEXTS = (
+    "line station product_id part_id lot_id source evaluation class_name severity action reason "
+    "rule policy_hash expert_version classifier outcome image_key mask_key"
+)
+_NUMBERS = "score p_value confidence trigger_to_write_ms"
+_TIMES = "captured_at decided_at written_at acknowledged_at"
+
+FRAMES = Table(
+    "frame_history",
+    MetaData(),
+    Column("frame_id", Uuid()),
+    Column("result_id", Uuid()),
+    *(Column(name, Text()) for name in _TEXTS.split()),
+    *(Column(name, Float()) for name in _NUMBERS.split()),
+    *(Column(name, DateTime(timezone=True)) for name in _TIMES.split()),
+    *(Column(name, Integer()) for name in ("plc_boot_id", "trigger_seq", "reason_code")),
+    *(Column(name, Boolean()) for name in ("is_late", "is_simulated")),
+    *(Column(name, JSONB()) for name in ("review", "other_decisions", "event")),
+)
+"""The view: one row per decided frame."""
+
+
+@dataclass(frozen=True)
+class FrameFilter:
+    """Which frames; None asks nothing. Times are aware; ``since`` is in, ``until`` is out.
+
+    Raises:
+        BadQueryError: a time without a zone, or a word that is none of its enumeration.
+    """
+
+    product: str | None = None
+    line: str | None = None
+    station: str | None = None
+    part_id: str | None = None
+    lot_id: str | None = None
+    class_name: str | None = None
+    action: str | None = None
+    severity: str | None = None
+    source: str | None = None
+    policy_hash: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    reviewed: bool | None = None
+    passed: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, words in (("action", Action), ("severity", Severity), ("source", DecisionSource)):
+            value, known = getattr(self, name), [w.value for w in words]
+            if value is not None and value not in known:
+                raise BadQueryError(f"{name} {value!r} is not among {', '.join(known)}")
+        for name in ("since", "until"):
+            value = getattr(self, name)
+            if value is not None and value.tzinfo is None:
+                raise BadQueryError(f"{name} has no time zone: write 2026-11-23T06:00:00Z")
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """As bound conditions on the view."""
+        equal = {
+            "product_id": self.product,
+            "line": self.line,
+            "station": self.station,
+            "part_id": self.part_id,
+            "lot_id": self.lot_id,
+            "class_name": self.class_name,
+            "action": self.action,
+            "severity": self.severity,
+            "source": self.source,
+            "policy_hash": self.policy_hash,
+        }
+        c = FRAMES.c
+        found: list[ColumnElement[bool]] = [
+            c[name] == clean(value) for name, value in equal.items() if value is not None
+        ]
+        if self.since is not None:
+            found.append(c.captured_at >= self.since)
+        if self.until is not None:
+            found.append(c.captured_at < self.until)
+        if self.reviewed is not None:
+            found.append(c.review.is_not(None) if self.reviewed else c.review.is_(None))
+        if self.passed is not None:
+            found.append(c.action == "pass" if self.passed else c.action != "pass")
+        return found
+
+
+def encode_cursor(captured_at: datetime, frame_id: UUID) -> str:
+    """Where a page ended, as a word safe in a URL."""
+    return base64.urlsafe_b64encode(f"{captured_at.isoformat()} {frame_id}".encode()).decode()
+
+
+def decode_cursor(cursor: str) -> tuple[datetime, UUID]:
+    """Raises ``BadQueryError`` for anything that ``encode_cursor`` did not make."""
+    try:
+        moment, identity = base64.urlsafe_b64decode(cursor.encode()).decode().split(" ")
+        captured_at = datetime.fromisoformat(moment)
+        if captured_at.tzinfo is None:
+            raise ValueError("no zone")
+        return captured_at, UUID(identity)
+    except (ValueError, binascii.Error, UnicodeError):
+        raise BadQueryError("the page cursor is not one of ours: start without one") from None
+
+
+_SPANS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_moment(words: str, now: datetime | None = None) -> datetime:
+    """``30d``, ``2h`` (ago), ``2026-11-23`` or an ISO time; without a zone it is UTC.
+
+    Raises:
+        BadQueryError: anything else.
+    """
+    if span := re.fullmatch(r"(\d{1,6})([smhdw])", words.strip()):
+        unit: dict[str, Any] = {_SPANS[span[2]]: int(span[1])}
+        return (now or datetime.now(UTC)) - timedelta(**unit)
+    try:
+        moment = datetime.fromisoformat(words.strip())
+    except ValueError:
+        raise BadQueryError(
+            f"{words!r} is no time: write 30d, 2h, 2026-11-23 or 2026-11-23T06:00:00Z"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

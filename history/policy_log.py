@@ -1,0 +1,133 @@
+"""Every policy that was ever in force, and who put it there."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from history.database import connected, make_engine
+from history.errors import NotInHistoryError
+from history.records import Record
+from history.tables import METADATA
+from history.text import clean, clean_json
+
+_VERSION = METADATA.tables["policy_version"]
+_AUDIT = METADATA.tables["policy_audit"]
+
+
+class PolicyVersion(Record):
+    """A resolved policy under the hash of its content."""
+
+    policy_hash: str
+    product_id: str
+    body: dict[str, Any]
+    created_at: datetime
+
+
+class AuditEntry(Record):
+    """One change of the policy in force."""
+
+    id: int
+    product_id: str
+    from_hash: str | None
+    to_hash: str
+    applied_by: str
+    reason: str
+    softening: bool
+    applied_at: datetime
+
+
+class PolicyLog:
+    """Versions and audit in PostgreSQL. Every method raises ``UnavailableError``."""
+
+    def __init__(self, url: str, pool_size: int = 2, timeout_s: float = 10.0) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            url: SQLAlchemy URL with the asyncpg driver.
+            pool_size: most connections held.
+            timeout_s: seconds for one call.
+        """
+        self._engine = make_engine(url, pool_size, timeout_s, role="policy")
+        self._timeout_s = timeout_s
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._engine.dispose()
+
+    async def store_version(self, policy_hash: str, product_id: str, body: dict[str, Any]) -> None:
+        """Keep a body under its hash; one that is there already is left as it is.
+
+        The order of the keys is kept.
+        """
+        row = {
+            "policy_hash": clean(policy_hash),
+            "product_id": clean(product_id),
+            "body": json.dumps(clean_json(body)),
+        }
+        query = insert(_VERSION).values(row).on_conflict_do_nothing()
+        async with connected(self._engine, self._timeout_s, "storing a policy") as link:
+            await link.execute(query)
+
+    async def append_audit(
+        self,
+        product_id: str,
+        from_hash: str | None,
+        to_hash: str,
+        applied_by: str,
+        reason: str,
+        softening: bool = False,
+    ) -> AuditEntry:
+        """Write down who put which version in force, and why; the database stamps the time.
+
+        Raises:
+            RefusedRowError: ``to_hash`` was never stored.
+        """
+        row = {
+            "product_id": clean(product_id),
+            "from_hash": clean(from_hash) if from_hash else None,
+            "to_hash": clean(to_hash),
+            "applied_by": clean(applied_by),
+            "reason": clean(reason),
+            "softening": softening,
+        }
+        query = insert(_AUDIT).values(row).returning(*_AUDIT.c)
+        async with connected(self._engine, self._timeout_s, "writing the audit") as link:
+            return _entry((await link.execute(query)).one())
+
+    async def get_version(self, policy_hash: str) -> PolicyVersion:
+        """A version by its hash, or by the beginning of it when only one begins so.
+
+        Raises:
+            NotInHistoryError: none, or several begin with it.
+        """
+        begins = _VERSION.c.policy_hash.startswith(clean(policy_hash), autoescape=True)
+        query = select(_VERSION).where(begins).order_by(_VERSION.c.policy_hash).limit(2)
+        async with connected(self._engine, self._timeout_s, "reading a policy") as link:
+            found = list(await link.execute(query))
+        exact = [row for row in found if row.policy_hash == policy_hash] or found
+        if len(exact) != 1 or not policy_hash:
+            how_many = "several policies begin" if found else "no stored policy begins"
+            raise NotInHistoryError(
+                f"{how_many} with hash {policy_hash!r}: `andon policy log` lists them"
+            )
+        return PolicyVersion.model_validate(dict(exact[0]._mapping))
+
+    async def list_log(self, product_id: str | None = None, limit: int = 100) -> list[AuditEntry]:
+        """The latest changes first."""
+        query = select(_AUDIT).order_by(_AUDIT.c.applied_at.desc(), _AUDIT.c.id.desc())
+        if product_id is not None:
+            query = query.where(_AUDIT.c.product_id == clean(product_id))
+        async with connected(self._engine, self._timeout_s, "reading the audit") as link:
+            return [_entry(row) for row in await link.execute(query.limit(limit))]
+
+    async def in_force(self, product_id: str) -> AuditEntry | None:
+        """The last change of a product; None: never applied."""
+        log = await self.list_log(product_id, 1)
+        return log[0] if log else None
+
+
+def _entry(row: Any) -> AuditEntry:
+    return AuditEntry.model_validate(dict(row._mapping))

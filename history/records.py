@@ -1,0 +1,199 @@
+"""What the history answers with: frozen values, ready for JSON and for tables."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from streams.codes import Action, DecisionSource, Severity
+from streams.events import Classification, Inspection
+
+
+class Record(BaseModel):
+    """Base of what is answered."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class OtherDecision(Record):
+    """A decision of the same frame that was not the effective one."""
+
+    source: str
+    action: str
+    class_name: str
+    is_late: bool
+    decided_at: datetime
+    outcome: str | None = None
+
+
+class ReviewSummary(Record):
+    """The latest word of a person on a frame."""
+
+    review_id: UUID
+    reviewer: str
+    class_name: str
+    severity: str
+    action: str | None = None
+    comment: str = ""
+    reviewed_at: datetime
+
+
+class FrameRecord(Record):
+    """One frame with its effective decision: the one that the PLC acknowledged.
+
+    Where none was, the one that was written to it; else the first of expert, classifier,
+    fallback and watchdog that was in time.
+    """
+
+    frame_id: UUID
+    captured_at: datetime
+    line: str
+    station: str
+    product_id: str
+    part_id: str
+    lot_id: str
+    plc_boot_id: int
+    trigger_seq: int
+    is_simulated: bool
+    result_id: UUID
+    source: str
+    evaluation: str
+    class_name: str
+    severity: str
+    action: str
+    reason_code: int
+    reason: str
+    rule: str
+    is_late: bool
+    policy_hash: str
+    score: float | None
+    p_value: float | None
+    expert_version: str
+    classifier: str
+    confidence: float | None
+    decided_at: datetime
+    outcome: str | None
+    """What became of it at the PLC; None: nothing was heard."""
+    written_at: datetime | None
+    acknowledged_at: datetime | None
+    trigger_to_write_ms: float | None
+    image_key: str | None
+    mask_key: str | None
+    review: ReviewSummary | None
+    other_decisions: tuple[OtherDecision, ...] = ()
+
+
+class Page(Record):
+    """Frames, newest first; ``next_cursor`` continues behind the last, None at the end."""
+
+    frames: tuple[FrameRecord, ...]
+    next_cursor: str | None = None
+
+
+class Story(Record):
+    """All that is known of one frame: every event whole, in the order of its time."""
+
+    frame_id: UUID
+    effective: FrameRecord | None
+    """None: no decision has been recorded (yet)."""
+    decisions: tuple[dict[str, Any], ...] = ()
+    acknowledgements: tuple[dict[str, Any], ...] = ()
+    anomalies: tuple[dict[str, Any], ...] = ()
+    reviews: tuple[dict[str, Any], ...] = ()
+    dead_letters: tuple[dict[str, Any], ...] = ()
+    image_key: str | None = None
+    mask_key: str | None = None
+
+
+class Count(Record):
+    """How many frames fell under one name."""
+
+    name: str
+    count: int
+
+
+class Day(Record):
+    """One UTC day's frames by action."""
+
+    day: str
+    frames: int
+    by_action: dict[str, int]
+
+
+class Stats(Record):
+    """Counts over the effective decisions of a filter."""
+
+    frames: int
+    parts: int
+    first_pass_yield: float | None
+    """Share of parts that passed when first seen; None without parts."""
+    by_action: dict[str, int]
+    by_severity: dict[str, int]
+    by_source: dict[str, int]
+    by_class: dict[str, int]
+    by_outcome: dict[str, int]
+    by_day: tuple[Day, ...]
+    top_reasons: tuple[Count, ...]
+    """By the policy's rule, passes left out, most frequent first."""
+    with_late_answer: int
+    """Frames of which some decision came too late to be acted on."""
+    reviewed: int
+    review_agrees: int
+    """Reviews whose severity is the decision's."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDecision:
+    """One effective decision with what the policy saw, for back-tests."""
+
+    frame_id: UUID
+    captured_at: datetime
+    line: str
+    station: str
+    product_id: str
+    part_id: str
+    lot_id: str
+    source: DecisionSource
+    action: Action
+    severity: Severity
+    class_name: str
+    rule: str
+    reason_code: int
+    reason: str
+    policy_hash: str
+    inspection: Inspection | None
+    classification: Classification | None
+    image_key: str | None
+    review: ReviewSummary | None
+
+
+@dataclass(frozen=True)
+class Identities:
+    """What is recorded of a run, for a reckoning against the PLC's ledger and Kafka."""
+
+    decisions: frozenset[UUID]
+    """Result ids."""
+    acknowledgements: frozenset[tuple[UUID, str]]
+    """(result id, outcome)."""
+    anomalies: frozenset[UUID]
+    """Frame ids."""
+    frames: frozenset[UUID]
+    """Frame ids with a decision."""
+
+
+class Gaps(Record):
+    """What a complete history would not have."""
+
+    undecided: tuple[UUID, ...]
+    """Frames with an anomaly or an acknowledgement and no decision."""
+    unanswered: tuple[UUID, ...]
+    """Decided frames of whose decisions the PLC's side said nothing."""
+    decided_twice: tuple[UUID, ...]
+    """Frames with two acknowledged decisions."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether there are none."""
+        return not (self.undecided or self.unanswered or self.decided_twice)

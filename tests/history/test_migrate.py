@@ -1,0 +1,67 @@
+"""Migrations: from nothing, by several at once, down again; no drift from the models."""
+
+import asyncio
+
+import pytest
+from alembic import command
+from sqlalchemy import Connection, text
+
+from history import migrate
+from history.database import make_engine
+from history.migrate import current, drift, head, upgrade
+from streams.errors import UnavailableError
+
+
+@pytest.mark.asyncio
+async def test_upgrade_reaches_head_and_models_do_not_drift(empty_url: str) -> None:
+    assert await current(empty_url) == ""
+    await upgrade(empty_url)
+    await upgrade(empty_url)
+    assert await current(empty_url) == head() == "v0001"
+    assert await drift(empty_url) == []
+
+
+@pytest.mark.asyncio
+async def test_drift_is_seen(url: str) -> None:
+    engine = make_engine(url)
+    async with engine.begin() as link:
+        await link.execute(text("ALTER TABLE review ADD COLUMN mood text"))
+        await link.execute(text("DROP INDEX decision_part_id_idx"))
+    await engine.dispose()
+    assert sorted(change[0] for change in await drift(url)) == ["add_index", "remove_column"]
+
+
+@pytest.mark.asyncio
+async def test_several_at_once(empty_url: str) -> None:
+    await asyncio.gather(*(upgrade(empty_url) for _ in range(4)))
+    assert await current(empty_url) == head()
+
+
+@pytest.mark.asyncio
+async def test_a_lock_that_is_not_had_in_time_is_an_error_and_leaves_nothing(
+    empty_url: str,
+) -> None:
+    engine = make_engine(empty_url)
+    async with engine.begin() as link:
+        await link.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": migrate._LOCK})
+        with pytest.raises(UnavailableError, match="lock timeout"):
+            await upgrade(empty_url, lock_timeout_s=0.2)
+    await engine.dispose()
+    assert await current(empty_url) == ""
+    await upgrade(empty_url)
+
+
+@pytest.mark.asyncio
+async def test_down_leaves_an_empty_database(url: str) -> None:
+    def down(connection: Connection) -> None:
+        command.downgrade(migrate._config(connection), "base")
+
+    engine = make_engine(url)
+    async with engine.begin() as link:
+        await link.run_sync(down)
+        left = await link.execute(
+            text("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+        )
+        assert {row[0] for row in left} == {"history_version", "history_version_pkc"}
+    await engine.dispose()
+    await upgrade(url)
