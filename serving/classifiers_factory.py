@@ -47,4 +47,16 @@ def _prototypes(options: Mapping[str, object], bundles: Bundles) -> Classifier:
     return PrototypeClassifier(bundles, **options)  # type: ignore[arg-type]
 
 
-_BUILDERS: dict[str, Builder] = {"prototypes": _prototypes}
+def _velm(options: Mapping[str, object], bundles: Bundles) -> Classifier:
+    from serving.classifiers.build import build_velm
+
+    return build_velm(options, bundles)
+
+
+def _cascade(options: Mapping[str, object], bundles: Bundles) -> Classifier:
+    from serving.classifiers.build import build_cascade
+
+    return build_cascade(options, bundles)
+
+
+_BUILDERS: dict[str, Builder] = {"prototypes": _prototypes, "velm": _velm, "cascade": _cascade}

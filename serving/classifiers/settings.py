@@ -69,6 +69,8 @@ class EndpointSettings(Settings):
     """Up to and including ``/v1``."""
     model: Annotated[str, Field(min_length=1, max_length=200)]
     api_key: SecretStr = SecretStr("none")
+    api_key_env: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = ""
+    """Environment variable that holds the key instead, so that no file has to."""
     zone: Zone = Zone.EXTERNAL
     """Stated, never guessed; ``loopback`` is checked against ``base_url``."""
     headers: dict[str, SecretStr] = {}

@@ -1,6 +1,7 @@
 """The wire to one endpoint: the openai SDK, one call, its outcome as a value."""
 
 import asyncio
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,10 +13,15 @@ import openai
 from serving.classifiers.answers import RawAnswer, UnknownReason
 from serving.classifiers.completion import Completion, Question, read_completion, request_fields
 from serving.classifiers.settings import EndpointSettings, Zone
+from streams.errors import AndonError
 
 _CONFIGURATION: Final = frozenset({401, 403, 404})
 """Statuses that every further call would get as well."""
 _TRANSIENT: Final = frozenset({408, 409, 425, 500, 502, 503, 504, 529})
+
+
+class EndpointError(AndonError):
+    """An endpoint cannot be used as it is configured."""
 
 
 class Problem(StrEnum):
@@ -57,7 +63,7 @@ class Transport:
             timeout=timeout, follow_redirects=False, trust_env=s.zone is Zone.EXTERNAL
         )
         self._client = openai.AsyncOpenAI(
-            api_key=s.api_key.get_secret_value(),
+            api_key=_key(s),
             base_url=s.base_url,
             max_retries=0,
             timeout=timeout,
@@ -95,6 +101,15 @@ class Transport:
             text = f"{self._settings.name}: {type(error).__name__}: {error}"[:300]
             return Failed(Problem.UNREACHABLE, text, True, True)
         return read_completion(bytes(body))
+
+
+def _key(settings: EndpointSettings) -> str:
+    name = settings.api_key_env
+    if not name:
+        return settings.api_key.get_secret_value()
+    if name not in os.environ:
+        raise EndpointError(f"endpoint {settings.name!r}: environment variable {name} is not set")
+    return os.environ[name]
 
 
 def _of_status(error: openai.APIStatusError, name: str) -> Failed:

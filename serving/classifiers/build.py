@@ -1,0 +1,111 @@
+"""Builds VELM and the cascade from options, as ``serving.classifiers_factory`` calls builders."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from serving.classifiers.base import Classifier
+from serving.classifiers.cascade import CascadeClassifier, Stage
+from serving.classifiers.endpoint import Endpoint
+from serving.classifiers.references import NoReferences, RandomReferences, ReferenceProvider
+from serving.classifiers.settings import ClassifierSettings
+from serving.classifiers.velm import LateAnswer, VelmClassifier
+
+Bundles = Mapping[str, Path]
+"""Folder of the exemplar bundle by product."""
+LOCAL = "prototypes"
+
+
+def build_velm(
+    options: Mapping[str, object], bundles: Bundles, on_late: LateAnswer | None = None
+) -> Classifier:
+    """The multimodal classifier. ``options``: ``endpoints``, ``endpoint``, ``velm``.
+
+    Raises:
+        ValueError: an option is missing or wrong; the message names it.
+    """
+    return _velm(_read("velm", options), "", bundles, on_late, "velm")
+
+
+def build_cascade(
+    options: Mapping[str, object], bundles: Bundles, on_late: LateAnswer | None = None
+) -> Classifier:
+    """Stages in ``cascade.order``. ``options`` as for VELM, and ``cascade``, ``prototypes``.
+
+    Raises:
+        ValueError: an option is missing or wrong; the message names it.
+    """
+    rest = {name: value for name, value in options.items() if name != LOCAL}
+    local = options.get(LOCAL, {})
+    if not isinstance(local, Mapping):
+        raise ValueError("prototypes: expected options of the local classifier")
+    settings = _read("cascade", rest)
+    stages = []
+    for name in settings.cascade.order:
+        classifier = (
+            _prototypes(local, bundles)
+            if name == LOCAL
+            else _velm(settings, name, bundles, on_late, name)
+        )
+        stages.append(Stage(classifier, settings.cascade.thresholds.get(name, 0.0)))
+    return CascadeClassifier(stages, settings.cascade)
+
+
+def serve_options(settings: ClassifierSettings) -> dict[str, object]:
+    """Andon's settings as ``options`` of the Serve application; secrets stay wrapped."""
+    if settings.kind == LOCAL:
+        return {}
+    return settings.model_dump(exclude={"kind"})
+
+
+def _read(kind: Literal["velm", "cascade"], options: Mapping[str, object]) -> ClassifierSettings:
+    fields: dict[str, Any] = dict(options)
+    try:
+        return ClassifierSettings(**(fields | {"kind": kind}))
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, e['loc'])) or 'options'}: {e['msg']}"
+            for e in error.errors(include_url=False, include_input=False)
+        ]
+        raise ValueError("; ".join(problems)) from None
+
+
+def _velm(
+    settings: ClassifierSettings, name: str, bundles: Bundles, late: LateAnswer | None, stage: str
+) -> VelmClassifier:
+    wanted = name or settings.endpoint or settings.endpoints[0].name
+    endpoint = next(e for e in settings.endpoints if e.name == wanted)
+    references = _references(settings.velm.protocol == "velm", bundles)
+    return VelmClassifier(Endpoint(endpoint), settings.velm, references, name=stage, on_late=late)
+
+
+def _references(at_random: bool, bundles: Bundles) -> ReferenceProvider:
+    if not bundles:
+        return NoReferences()
+    if not at_random:
+        return _NearestInBundle(bundles)
+    from serving.classifiers.exemplars import load_bundle
+
+    found = {product: load_bundle(path).normals for product, path in bundles.items()}
+    return RandomReferences({p: n.images for p, n in found.items() if n is not None})
+
+
+def _prototypes(options: Mapping[str, Any], bundles: Bundles) -> Classifier:
+    from serving.classifiers.prototypes import PrototypeClassifier
+
+    return PrototypeClassifier(bundles, **options)
+
+
+class _NearestInBundle:
+    """The bundle's normal picture nearest to the query by the backbone's embedding."""
+
+    def __init__(self, bundles: Bundles) -> None:
+        from serving.classifiers.prototypes import BundleReferences
+
+        self._bundles = BundleReferences(bundles)
+
+    def reference(self, product_id: str, image: bytes) -> bytes | None:
+        """See ``ReferenceProvider``."""
+        return self._bundles.nearest_reference(product_id, image)
