@@ -1,6 +1,6 @@
 """``(policy, situation) -> outcome``: pure, total, deterministic."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from policies.condition_types import Vocabulary
 from policies.conditions import CompiledCondition, context_of
@@ -36,9 +36,9 @@ class ResolvedPolicy:
         self.class_ids = class_ids(document)
         self._hash = content_hash(self.body)
         self._rules = _compile(document)
-        names = frozenset(n for _, condition in self._rules for n in condition.variables)
-        self._uses_millimetres = bool(names & MILLIMETRES)
-        self._measures = Measures(document, names)
+        self.names = frozenset(n for _, condition in self._rules for n in condition.variables)
+        self._uses_millimetres = bool(self.names & MILLIMETRES)
+        self._measures = Measures(document, self.names)
 
     @classmethod
     def from_body(cls, body: Body, expected_hash: str | None = None) -> "ResolvedPolicy":
@@ -55,6 +55,11 @@ class ResolvedPolicy:
                 "product's policy again from its file"
             )
         return cls(PolicyDocument.model_validate(body), body)
+
+    @property
+    def rules(self) -> tuple[tuple[Rule, CompiledCondition], ...]:
+        """The rules in order, each with its condition."""
+        return self._rules
 
     @property
     def product_id(self) -> str:
@@ -112,7 +117,11 @@ class ResolvedPolicy:
         return self._classified(situation, answer, step)
 
     def _classified(
-        self, situation: Situation, answer: Classification, step: Step | None
+        self,
+        situation: Situation,
+        answer: Classification,
+        step: Step | None,
+        values: Mapping[str, Value] | None = None,
     ) -> Outcome:
         name = answer.class_name
         known = self.document.classes.get(name)
@@ -125,7 +134,10 @@ class ResolvedPolicy:
             return self._fallback(situation, FallbackKind.UNSURE, step)
         _say(step, f"class {name!r}, confidence {answer.confidence:.3f}")
         if self._rules:
-            outcome = self._first_rule(situation, answer, known, step)
+            if values is None:
+                outcome = self._first_rule(situation, answer, known, step)
+            else:
+                outcome = self._fire(values, situation, answer, known, step)
             if outcome is not None:
                 return outcome
         if name == "unknown":
@@ -142,7 +154,24 @@ class ResolvedPolicy:
         if self._uses_millimetres and self._measures.scale(situation.station) is None:
             _say(step, f"station {situation.station!r} has no scale, so millimetres are unknown")
             return self._fallback(situation, FallbackKind.UNSURE, step, "no scale for this station")
-        values = self._measures.of(situation)
+        return self._fire(self._measures.of(situation), situation, answer, known, step)
+
+    def decide_measured(self, answer: Classification, values: Mapping[str, Value]) -> Outcome:
+        """The decision for stated values of the measured names, as an analysis needs them.
+
+        ``values`` need every name that a rule uses (``names``); no scale is asked for.
+        """
+        situation = Situation(classification=answer)
+        return self._classified(situation, answer, None, values)
+
+    def _fire(
+        self,
+        values: Mapping[str, Value],
+        situation: Situation,
+        answer: Classification,
+        known: AnomalyClass | None,
+        step: Step | None,
+    ) -> Outcome | None:
         context = context_of(values)
         for rule, condition in self._rules:
             try:
@@ -162,7 +191,7 @@ class ResolvedPolicy:
         condition: CompiledCondition,
         answer: Classification,
         known: AnomalyClass | None,
-        values: dict[str, Value],
+        values: Mapping[str, Value],
     ) -> Outcome:
         severity = rule.severity or _severity_without_rule(answer.class_name, known)
         measured = {n: values[n] for n in condition.variables if n in values}

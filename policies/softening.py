@@ -1,0 +1,170 @@
+"""Does a change let parts pass that are stopped today? Asked of the two policies themselves.
+
+The measured values at which any condition of either policy can change its mind are few. Every
+combination of them is tried with every class; beyond a bound a seeded sample is. For conditions
+that compare one name with literals the values are one from each cell of the plane the conditions
+cut, so that nothing is missed within the bound. Names are taken as independent of each other
+(an area of 0 with 5 pieces is tried too): the answer errs on the side of naming a softening.
+"""
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+from policies.evaluate import ResolvedPolicy
+from policies.expression import Binary, Membership, Method, Number, Text, walk
+from policies.measures import MILLIMETRES, VARIABLES, Value
+from policies.sentences import describe
+from streams.codes import Action, FallbackKind, Severity
+from streams.events import Classification
+from streams.ports import Outcome, Situation
+
+_NEW = ">"
+"""Marks a value that the new version sees for itself: its zones or shifts are other ones."""
+_RATIO = ">scale"
+_ORDER = (Action.PASS, Action.HOLD, Action.REWORK, Action.SCRAP)
+MAX_COMBINATIONS = 4000
+"""Most combinations tried per class."""
+
+
+@dataclass(frozen=True)
+class Softening:
+    """A case that is stopped today and would pass."""
+
+    what: str
+    """The class, or ``fallback late``."""
+    before: Action
+    severity_before: Severity
+    example: str = ""
+    """Measured values for which it happens; empty when it always does."""
+
+    def __str__(self) -> str:
+        where = f", for example with {self.example}" if self.example else ""
+        return f"{self.what}: {self.before.value} -> pass{where}"
+
+
+def softenings(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[Softening, ...]:
+    """One for each class or fallback that can now pass where it was stopped."""
+    return (*_of_fallbacks(old, new), *_of_classes(old, new))
+
+
+def _of_fallbacks(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:
+    for kind in FallbackKind:
+        before = old.decide(Situation(fallback=kind))
+        after = new.decide(Situation(fallback=kind))
+        if before.action is not Action.PASS and after.action is Action.PASS:
+            yield Softening(f"fallback {kind.value}", before.action, before.severity)
+
+
+def _of_classes(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:
+    points = _points(old, new)
+    for name in sorted({*old.document.classes, *new.document.classes, "normal", "unknown"}):
+        worst, always = None, True
+        for values in _combinations(points):
+            before = _decide(old, name, values, "")
+            after = _decide(new, name, values, _NEW)
+            if before.action is Action.PASS:
+                continue
+            if after.action is not Action.PASS:
+                always = False
+            elif worst is None or _grave(before) > _grave(worst[0]):
+                worst = before, values
+        if worst is not None:
+            outcome, values = worst
+            example = "" if always else _example(values)
+            yield Softening(name, outcome.action, outcome.severity, example)
+
+
+def _decide(policy: ResolvedPolicy, name: str, values: dict[str, Value], side: str) -> Outcome:
+    seen = {n: values.get(side + n, v) for n, v in values.items() if not n.startswith(_NEW)}
+    if side:
+        ratio = float(values[_RATIO])
+        for measure in MILLIMETRES & seen.keys():
+            seen[measure] = float(seen[measure]) * ratio ** (VARIABLES[measure].power or 0)
+    seen["class"] = name
+    confidence = float(seen["confidence"])
+    answer = Classification(class_name=name, confidence=confidence, classifier="analysis")
+    return policy.decide_measured(answer, seen)
+
+
+def _grave(outcome: Outcome) -> tuple[bool, int]:
+    return outcome.severity is Severity.DEFECT, _ORDER.index(outcome.action)
+
+
+def _example(values: dict[str, Value]) -> str:
+    shown = {n: v for n, v in values.items() if not n.startswith(_NEW) and v not in ("", 0.0)}
+    return ", ".join(describe(n, v) for n, v in sorted(shown.items())) or "nothing measured"
+
+
+def _points(old: ResolvedPolicy, new: ResolvedPolicy) -> dict[str, list[Value]]:
+    """Values to try by name: both sides of every literal, and each text."""
+    found: dict[str, set[Value]] = {name: set() for name in old.names | new.names}
+    found.setdefault("confidence", set())
+    found.pop("class", None)
+    for policy in (old, new):
+        found["confidence"].update(_around(policy.document.fallbacks.unsure.below))
+        for _, condition in policy.rules:
+            for node in walk(condition.tree):
+                if isinstance(node, Binary | Membership | Method):
+                    _collect(node, found)
+    for name, values in found.items():
+        values.update(("", "another") if VARIABLES[name].kind is str else (0.0, 1.0))
+        if name not in ("confidence", "p_value") and VARIABLES[name].kind is float:
+            values.add(1e6)
+    ratios = _ratios(old, new)
+    for name in MILLIMETRES & found.keys():
+        power = VARIABLES[name].power or 0
+        scaled = [v / r**power for v in found[name] for r in ratios if isinstance(v, float)]
+        found[name].update(scaled)
+    if old.document.zones != new.document.zones and "zone" in found:
+        found[_NEW + "zone"] = found["zone"]
+    if (old.document.shifts, old.document.timezone) != (
+        new.document.shifts,
+        new.document.timezone,
+    ) and "shift" in found:
+        found[_NEW + "shift"] = found["shift"]
+    shares = ("confidence", "p_value")
+    return {_RATIO: list(ratios)} | {
+        name: sorted(v for v in values if name not in shares or 0.0 <= float(v) <= 1.0)
+        for name, values in found.items()
+    }
+
+
+def _ratios(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[float, ...]:
+    """New scale over old scale, for each station either of them names."""
+    before, after = old.document.mm_per_px, new.document.mm_per_px
+    found = {1.0} if before == after else set()
+    for station in {*before, *after} if before != after else ():
+        one = before.get(station, before.get("default"))
+        two = after.get(station, after.get("default"))
+        found.add(two / one if one and two else 1.0)
+    return tuple(sorted(found or {1.0}))
+
+
+def _collect(node: Binary | Membership | Method, found: dict[str, set[Value]]) -> None:
+    parts = list(walk(node))
+    names = [p.name for p in parts if hasattr(p, "name") and p.name in found]
+    for name in names:
+        for part in parts:
+            if isinstance(part, Number) and VARIABLES[name].kind is float:
+                found[name].update(_around(part.value))
+            elif isinstance(part, Text) and VARIABLES[name].kind is str:
+                found[name].add(part.value)
+
+
+def _around(value: float) -> tuple[float, float, float]:
+    step = max(abs(value) * 1e-3, 1e-6)
+    return value - step, value, value + step
+
+
+def _combinations(points: dict[str, list[Value]]) -> Iterator[dict[str, Value]]:
+    names = sorted(points)
+    if prod(len(points[name]) for name in names) <= MAX_COMBINATIONS:
+        for values in itertools.product(*(points[name] for name in names)):
+            yield dict(zip(names, values, strict=True))
+        return
+    chance = random.Random(0)
+    for _ in range(MAX_COMBINATIONS):
+        yield {name: chance.choice(points[name]) for name in names}
