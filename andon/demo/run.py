@@ -20,7 +20,6 @@ from andon.demo.report import write_report
 from andon.demo.sources import Source, folder_source, textile_source
 from andon.demo.stories import tell
 from andon.demo.summary import Summary, summarise
-from andon.harness.deploy import deploy, write_config
 from andon.harness.history_reader import read_history
 from andon.harness.learn import Learned, parse, remembered, request_of
 from andon.harness.ledger import ledger_parts
@@ -31,6 +30,7 @@ from andon.harness.reckoning import LedgerPart, OnKafka, Reckoning, reckon
 from andon.harness.stack import LocalStack, StackPorts
 from andon.harness.topics_reader import read_line
 from andon.settings import Settings
+from serving.deploy import deploy, serve_config
 from streams.codes import Severity
 from streams.errors import AndonError
 
@@ -118,16 +118,16 @@ def _run(
     learned = _learn_while_starting(options, plan, line, say, progress)
     settings = line.stack.settings()
     asyncio.run(prepare(settings, [policy], "demo"))
-    with _step(progress, "deploying the expert and the classifier (serve deploy)"):
+    with _step(progress, "deploying the expert and the classifier on Ray Serve"):
         root = options.folder / "learned"
-        config = write_config(
-            SERVE_TEMPLATE,
-            line.folder / "serve.yaml",
-            root / "artifacts",
-            root / "exemplars",
-            {"classifier": {"kind": options.classifier}},
-        )
-        deploy(line.stack, config)
+        args: dict[str, object] = {
+            "artifacts": str((root / "artifacts").resolve()),
+            "exemplars": str((root / "exemplars").resolve()),
+            "classifier": {"kind": options.classifier},
+        }
+        exemplars = {plan.product: learned.exemplars.name} if learned.exemplars else {}
+        config = serve_config(SERVE_TEMPLATE, {plan.product: learned.digest}, exemplars, args)
+        deploy(config, settings.serve.address)
     with _step(progress, "starting inspect, classify, record and the gateway"):
         ready = line.start()
     bar = progress.add_task(f"parts, one every {options.takt_s:g} s", total=len(plan.parts))
