@@ -9,7 +9,7 @@ from serving.settings import AppSettings
 from serving.store import ArtifactStore, open_folder
 
 if TYPE_CHECKING:
-    from ray.serve import Application
+    from serving.app import Application
 
 
 def build(args: AppSettings) -> "Application":

@@ -20,12 +20,13 @@ CALLS_PER_REPLICA = 64
 """``max_ongoing_requests``: calls (of many images each) that a replica takes at once. Serve's
 default of 5 would cap the batches."""
 
+Application = serve.Application
 OpenStore = Callable[[], ArtifactStore]
 
 
 def build_application(
     settings: AppSettings, open_artifacts: OpenStore, open_exemplars: OpenStore
-) -> serve.Application:
+) -> Application:
     """The application for ``settings``.
 
     Args:
