@@ -126,7 +126,8 @@ def _points(old: ResolvedPolicy, new: ResolvedPolicy) -> dict[str, list[Value]]:
     ) and "shift" in found:
         found[_NEW + "shift"] = found["shift"]
     shares = ("confidence", "p_value")
-    return {_RATIO: list(ratios)} | {
+    steps: list[Value] = list(ratios)
+    return {_RATIO: steps} | {
         name: sorted(v for v in values if name not in shares or 0.0 <= float(v) <= 1.0)
         for name, values in found.items()
     }
