@@ -7,9 +7,8 @@ from uuid import UUID
 
 from policies.diff import prompt_changes
 from policies.evaluate import ResolvedPolicy
-from policies.replay import disagreement, situation_of
+from policies.replay import Recorded, disagreement, situation_of
 from streams.codes import Action, Severity
-from streams.events import Decision, Review
 from streams.keys import image_key
 from streams.ports import Outcome
 
@@ -106,8 +105,8 @@ class BacktestReport:
 
 def backtest(
     candidate: ResolvedPolicy,
-    decisions: Iterable[Decision],
-    reviews: Mapping[UUID, Review] | None = None,
+    decisions: Iterable[Recorded],
+    reviews: Mapping[UUID, Severity] | None = None,
     versions: Mapping[str, ResolvedPolicy] | None = None,
 ) -> BacktestReport:
     """Run a candidate over recorded decisions, in any order, in constant memory.
@@ -115,23 +114,25 @@ def backtest(
     Args:
         candidate: the policy to judge.
         decisions: as recorded; those of other products are skipped and counted.
-        reviews: frame id -> the last word of a person: the truth where there is one.
+        reviews: frame id -> what a person found last: the truth where there is one.
         versions: hash -> policy of the recorded versions, to compare the prompt's texts.
     """
-    return _Fold(candidate, reviews or {}, versions or {}).over(decisions)
+    fold = Backtest(candidate, versions)
+    truth = reviews or {}
+    for decision in decisions:
+        fold.add(decision, truth.get(decision.frame_id))
+    return fold.report
 
 
-class _Fold:
+class Backtest:
+    """The fold itself, for decisions that arrive one by one; ``report`` is always current."""
+
     def __init__(
-        self,
-        candidate: ResolvedPolicy,
-        reviews: Mapping[UUID, Review],
-        versions: Mapping[str, ResolvedPolicy],
+        self, candidate: ResolvedPolicy, versions: Mapping[str, ResolvedPolicy] | None = None
     ) -> None:
         prices = candidate.document.prices
         self._policy = candidate
-        self._reviews = reviews
-        self._versions = versions
+        self._versions = versions or {}
         self._price = {
             Action.PASS: 0.0,
             Action.REWORK: prices.rework if prices else 0.0,
@@ -144,64 +145,62 @@ class _Fold:
         if prices:
             self.report.cost, self.report.currency = Cost(), prices.currency
 
-    def over(self, decisions: Iterable[Decision]) -> BacktestReport:
-        report, decide, product = self.report, self._policy.decide, self._policy.product_id
-        for decision in decisions:
-            if decision.product_id != product:
-                report.other_products += 1
-                continue
-            situation = situation_of(decision)
-            if situation is None:
-                report.without_policy += 1
-                continue
-            outcome = decide(situation)
-            if decision.policy_hash == report.candidate:
-                self._reproduce(decision, outcome)
-            if decision.is_late:
-                report.late += 1
-            else:
-                self._count(decision, outcome)
-        return report
+    def add(self, decision: Recorded, found: Severity | None = None) -> None:
+        """One more decision, with what a person found on the frame if anyone looked."""
+        report = self.report
+        if decision.product_id != report.product:
+            report.other_products += 1
+            return
+        situation = situation_of(decision)
+        if situation is None:
+            report.without_policy += 1
+            return
+        outcome = self._policy.decide(situation)
+        if decision.policy_hash == report.candidate:
+            self._reproduce(decision, outcome)
+        if decision.is_late:
+            report.late += 1
+        else:
+            self._count(decision, outcome, found)
 
-    def _reproduce(self, decision: Decision, outcome: Outcome) -> None:
+    def _reproduce(self, decision: Recorded, outcome: Outcome) -> None:
         self.report.in_force += 1
         reason = disagreement(decision, outcome)
         if reason:
             self.report.mismatches.add(_finding(decision, outcome, reason, None))
 
-    def _count(self, decision: Decision, outcome: Outcome) -> None:
+    def _count(self, decision: Recorded, outcome: Outcome, found: Severity | None) -> None:
         report = self.report
         report.decisions += 1
         report.versions[decision.policy_hash] += 1
         if decision.classification is not None and not self._comparable(decision.policy_hash):
             report.not_judgeable += 1
-        review = self._reviews.get(decision.frame_id)
-        report.reviewed += review is not None
+        report.reviewed += found is not None
         if report.cost is not None:
-            self._charge(report.cost, decision.action, outcome.action, review)
+            self._charge(report.cost, decision.action, outcome.action, found)
         if outcome.action is not decision.action:
             named = outcome.class_name or decision.class_name or "unknown"
             report.changed[named, decision.action.value, outcome.action.value] += 1
-        self._judge(decision, outcome, review)
+        self._judge(decision, outcome, found)
 
-    def _judge(self, decision: Decision, outcome: Outcome, review: Review | None) -> None:
+    def _judge(self, decision: Recorded, outcome: Outcome, found: Severity | None) -> None:
         report, changed = self.report, outcome.action is not decision.action
-        defective = review is not None and review.severity is Severity.DEFECT
+        defective = found is Severity.DEFECT
         if outcome.action is Action.PASS:
             if defective:
-                report.escapes.add(_finding(decision, outcome, outcome.reason, review))
-            elif changed and review is None and decision.severity in _STOPPED:
+                report.escapes.add(_finding(decision, outcome, outcome.reason, found))
+            elif changed and found is None and decision.severity in _STOPPED:
                 report.possible_escapes.add(_finding(decision, outcome, outcome.reason, None))
         elif outcome.action is Action.SCRAP:
             if changed:
-                report.scrapped.add(_finding(decision, outcome, outcome.reason, review))
-            if review is not None and review.severity in _HARMLESS:
-                report.good_scrapped.add(_finding(decision, outcome, outcome.reason, review))
+                report.scrapped.add(_finding(decision, outcome, outcome.reason, found))
+            if found in _HARMLESS:
+                report.good_scrapped.add(_finding(decision, outcome, outcome.reason, found))
 
-    def _charge(self, cost: Cost, before: Action, after: Action, review: Review | None) -> None:
+    def _charge(self, cost: Cost, before: Action, after: Action, found: Severity | None) -> None:
         cost.recorded += self._price[before]
         cost.candidate += self._price[after]
-        if review is not None and review.severity is Severity.DEFECT:
+        if found is Severity.DEFECT:
             cost.escapes_recorded += self._escape if before is Action.PASS else 0.0
             cost.escapes_candidate += self._escape if after is Action.PASS else 0.0
 
@@ -227,7 +226,7 @@ _HARMLESS = (Severity.NORMAL, Severity.NEGLIGIBLE)
 
 
 def _finding(
-    decision: Decision, outcome: Outcome, reason: str, review: Review | None
+    decision: Recorded, outcome: Outcome, reason: str, found: Severity | None
 ) -> PartFinding:
     return PartFinding(
         frame_id=str(decision.frame_id),
@@ -238,5 +237,5 @@ def _finding(
         after=outcome.action.value,
         reason=reason,
         image=image_key(decision.frame_id),
-        reviewed=review.severity.value if review else "",
+        reviewed=found.value if found else "",
     )

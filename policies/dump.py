@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from policies.errors import PolicyError
+from streams.codes import Severity
 from streams.events import Decision, Review
 
 MAX_LINE = 4 << 20
@@ -46,8 +47,8 @@ def read_decisions(path: Path, advance: Callable[[int], None] | None = None) -> 
             ) from None
 
 
-def read_reviews(path: Path) -> dict[UUID, Review]:
-    """The last review of each frame in the same dump."""
+def read_reviews(path: Path) -> dict[UUID, Severity]:
+    """What the last review of each frame in the same dump found."""
     found: dict[UUID, Review] = {}
     for _, line in _lines(path):
         if b'"review_id"' in line:
@@ -58,7 +59,7 @@ def read_reviews(path: Path) -> dict[UUID, Review]:
             known = found.get(review.frame_id)
             if known is None or known.reviewed_at <= review.reviewed_at:
                 found[review.frame_id] = review
-    return found
+    return {frame: review.severity for frame, review in found.items()}
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -1,14 +1,60 @@
 """From a recorded decision back to the situation it was made in."""
 
-from streams.codes import DecisionSource, FallbackKind
-from streams.events import Decision
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from streams.codes import Action, DecisionSource, FallbackKind, ReasonCode, Severity
+from streams.events import Classification, Inspection
 from streams.ports import Failure, Outcome, Situation
 
 _BY_ANSWER = (FallbackKind.UNKNOWN, FallbackKind.UNSURE)
 _PREFIX = "fallback:"
 
 
-def situation_of(decision: Decision) -> Situation | None:
+class Recorded(Protocol):
+    """A recorded decision with what the policy saw: ``streams.events.Decision``, or a row of it."""
+
+    @property
+    def frame_id(self) -> UUID: ...
+    @property
+    def captured_at(self) -> datetime: ...
+    @property
+    def station(self) -> str: ...
+    @property
+    def product_id(self) -> str: ...
+    @property
+    def part_id(self) -> str: ...
+    @property
+    def lot_id(self) -> str: ...
+    @property
+    def source(self) -> DecisionSource: ...
+    @property
+    def action(self) -> Action: ...
+    @property
+    def severity(self) -> Severity: ...
+    @property
+    def class_name(self) -> str: ...
+    @property
+    def class_id(self) -> int | None:
+        """None where it is not recorded: a replay then does not compare it."""
+        ...
+
+    @property
+    def reason_code(self) -> ReasonCode: ...
+    @property
+    def rule(self) -> str: ...
+    @property
+    def is_late(self) -> bool: ...
+    @property
+    def policy_hash(self) -> str: ...
+    @property
+    def inspection(self) -> Inspection | None: ...
+    @property
+    def classification(self) -> Classification | None: ...
+
+
+def situation_of(decision: Recorded) -> Situation | None:
     """What the policy was asked; None for a decision that no policy made.
 
     The words of a failure are not recorded apart, its reason code is: a replay gives the same
@@ -28,7 +74,7 @@ def situation_of(decision: Decision) -> Situation | None:
     )
 
 
-def _fallback(decision: Decision) -> tuple[FallbackKind | None, Failure | None]:
+def _fallback(decision: Recorded) -> tuple[FallbackKind | None, Failure | None]:
     if decision.source is DecisionSource.WATCHDOG and not decision.rule:
         return FallbackKind.NO_DECISION, Failure(decision.reason_code, "", "")
     if not decision.rule.startswith(_PREFIX):
@@ -42,7 +88,7 @@ def _fallback(decision: Decision) -> tuple[FallbackKind | None, Failure | None]:
     return kind, Failure(decision.reason_code, "", "")
 
 
-def disagreement(recorded: Decision, again: Outcome) -> str:
+def disagreement(recorded: Recorded, again: Outcome) -> str:
     """What a replay gives differently, as ``action pass, recorded hold``; '' when it agrees."""
     pairs = (
         ("action", recorded.action, again.action),
@@ -52,4 +98,8 @@ def disagreement(recorded: Decision, again: Outcome) -> str:
         ("reason code", recorded.reason_code, again.reason_code),
         ("rule", recorded.rule, again.rule),
     )
-    return "; ".join(f"{what} {now}, recorded {then}" for what, then, now in pairs if then != now)
+    return "; ".join(
+        f"{what} {now}, recorded {then}"
+        for what, then, now in pairs
+        if then != now and then is not None
+    )
