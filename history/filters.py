@@ -19,10 +19,12 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    select,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
 from history.errors import BadQueryError
+from history.tables import METADATA
 from history.text import clean
 from streams.codes import Action, DecisionSource, Severity
 
@@ -33,19 +35,26 @@ _TEXTS = (
 _NUMBERS = "score p_value confidence trigger_to_write_ms"
 _TIMES = "captured_at decided_at written_at acknowledged_at"
 
-FRAMES = Table(
-    "frame_history",
-    MetaData(),
-    Column("frame_id", Uuid()),
-    Column("result_id", Uuid()),
-    *(Column(name, Text()) for name in _TEXTS.split()),
-    *(Column(name, Float()) for name in _NUMBERS.split()),
-    *(Column(name, DateTime(timezone=True)) for name in _TIMES.split()),
-    *(Column(name, Integer()) for name in ("plc_boot_id", "trigger_seq", "reason_code")),
-    *(Column(name, Boolean()) for name in ("is_late", "is_simulated")),
-    *(Column(name, JSONB()) for name in ("review", "other_decisions", "event")),
-)
-"""The view: one row per decided frame."""
+
+def _view(name: str) -> Table:
+    return Table(
+        name,
+        MetaData(),
+        Column("frame_id", Uuid()),
+        Column("result_id", Uuid()),
+        *(Column(name, Text()) for name in _TEXTS.split()),
+        *(Column(name, Float()) for name in _NUMBERS.split()),
+        *(Column(name, DateTime(timezone=True)) for name in _TIMES.split()),
+        *(Column(name, Integer()) for name in ("plc_boot_id", "trigger_seq", "reason_code")),
+        *(Column(name, Boolean()) for name in ("is_late", "is_simulated")),
+        *(Column(name, JSONB()) for name in ("review", "other_decisions", "event")),
+    )
+
+
+FRAMES = _view("frame_history")
+"""One row per decided frame, quick for a page."""
+SCAN = _view("frame_scan")
+"""The same rows, quick for all of them."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +90,8 @@ class FrameFilter:
             if value is not None and value.tzinfo is None:
                 raise BadQueryError(f"{name} has no time zone: write 2026-11-23T06:00:00Z")
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """As bound conditions on the view."""
+    def conditions(self, view: Table) -> list[ColumnElement[bool]]:
+        """As bound conditions on one of the views."""
         equal = {
             "product_id": self.product,
             "line": self.line,
@@ -95,7 +104,7 @@ class FrameFilter:
             "source": self.source,
             "policy_hash": self.policy_hash,
         }
-        c = FRAMES.c
+        c = view.c
         found: list[ColumnElement[bool]] = [
             c[name] == clean(value) for name, value in equal.items() if value is not None
         ]
@@ -104,7 +113,8 @@ class FrameFilter:
         if self.until is not None:
             found.append(c.captured_at < self.until)
         if self.reviewed is not None:
-            found.append(c.review.is_not(None) if self.reviewed else c.review.is_(None))
+            seen = c.frame_id.in_(select(METADATA.tables["review"].c.frame_id))
+            found.append(seen if self.reviewed else ~seen)
         if self.passed is not None:
             found.append(c.action == "pass" if self.passed else c.action != "pass")
         return found

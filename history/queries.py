@@ -1,16 +1,17 @@
 """Reading the history: lists, whole stories, statistics, streams for back-tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, cast, func, select, tuple_
+from sqlalchemy import Select, Table, cast, func, select, tuple_
 from sqlalchemy.types import Text
 
 from history.database import connected, errors_translated, make_engine
 from history.errors import BadQueryError, NotInHistoryError
-from history.filters import FRAMES, FrameFilter, decode_cursor, encode_cursor
+from history.filters import FRAMES, SCAN, FrameFilter, decode_cursor, encode_cursor
 from history.reconcile import read_gaps, read_identities
 from history.records import (
     FrameRecord,
@@ -134,47 +135,64 @@ class History:
 
     async def stats(self, wanted: FrameFilter | None = None, top: int = 10) -> Stats:
         """Counts over the effective decisions, first-pass yield, the most frequent rules."""
-        query = stats_query((wanted or FrameFilter()).conditions())
+        query = stats_query(wanted or FrameFilter())
         return to_stats(await self._rows(query, "counting"), top)
 
     async def stream_decisions(
-        self,
-        wanted: FrameFilter | None = None,
-        batch: int = _STREAM_BATCH,
+        self, wanted: FrameFilter | None = None, batch: int = _STREAM_BATCH
     ) -> AsyncIterator[RecordedDecision]:
-        """Effective decisions, oldest first, through a server-side cursor: bounded memory.
+        """Effective decisions, oldest first, in bounded memory: for back-tests.
 
         One consistent snapshot, however long it takes. Close the iterator when leaving early
         (``contextlib.aclosing``).
+
+        Args:
+            wanted: which frames.
+            batch: decisions read at once.
         """
-        c = FRAMES.c
-        query = (
-            _replayed(wanted).order_by(c.captured_at, c.frame_id).execution_options(yield_per=batch)
-        )
-        with errors_translated("streaming decisions"):
-            async with self._engine.connect() as link, link.stream(query) as found:
-                async for rows in found.partitions(batch):
-                    for row in rows:
-                        yield _recorded(row)
+        async with aclosing(self._scan(_replayed(wanted), batch, "streaming decisions")) as rows:
+            async for row in rows:
+                yield _recorded(row)
 
     async def export(
         self, wanted: FrameFilter | None = None, batch: int = _STREAM_BATCH
     ) -> AsyncIterator[FrameRecord]:
-        """Frames, oldest first, in bounded memory."""
-        c = FRAMES.c
-        query = (
-            _frames(wanted).order_by(c.captured_at, c.frame_id).execution_options(yield_per=batch)
-        )
-        with errors_translated("exporting"):
-            async with self._engine.connect() as link, link.stream(query) as found:
-                async for rows in found.partitions(batch):
-                    for row in rows:
-                        yield _record(row)
+        """Frames, oldest first, in bounded memory and one consistent snapshot."""
+        async with aclosing(self._scan(_frames(wanted, SCAN), batch, "exporting")) as rows:
+            async for row in rows:
+                yield _record(row)
+
+    async def _scan(self, query: Select[Any], batch: int, doing: str) -> AsyncGenerator[Any]:
+        """Rows of the scan view in order, ``batch`` decisions at a time.
+
+        Slices are cut by the index on (captured_at, frame_id), before any filter: no statement
+        grows with the history.
+        """
+        c, d = SCAN.c, METADATA.tables["decision"].c
+        place, at = tuple_(c.captured_at, c.frame_id), tuple_(d.captured_at, d.frame_id)
+        ordered = query.order_by(c.captured_at, c.frame_id)
+        ends = select(d.captured_at, d.frame_id).order_by(d.captured_at, d.frame_id).limit(1)
+        with errors_translated(doing):
+            async with self._engine.connect() as link:
+                await link.execution_options(isolation_level="REPEATABLE READ")
+                low: Any = None
+                while True:
+                    after = [at > tuple_(*low)] if low is not None else []
+                    end = (await link.execute(ends.where(*after).offset(batch - 1))).one_or_none()
+                    inside = [place > tuple_(*low)] if low is not None else []
+                    inside += [c.captured_at >= low[0]] if low is not None else []
+                    inside += [place <= tuple_(*end)] if end is not None else []
+                    inside += [c.captured_at <= end[0]] if end is not None else []
+                    for row in await link.execute(ordered.where(*inside)):
+                        yield row
+                    if end is None:
+                        return
+                    low = tuple(end)
 
     async def count(self, wanted: FrameFilter | None = None) -> int:
         """How many frames."""
-        query = select(func.count()).select_from(FRAMES)
-        query = query.where(*(wanted or FrameFilter()).conditions())
+        query = select(func.count()).select_from(SCAN)
+        query = query.where(*(wanted or FrameFilter()).conditions(SCAN))
         return int((await self._rows(query, "counting"))[0][0])
 
     async def identities(
@@ -194,10 +212,9 @@ class History:
             return list(await link.execute(query))
 
 
-def _frames(wanted: FrameFilter | None = None) -> Select[Any]:
-    names = [name for name in FrameRecord.model_fields if name in FRAMES.c]
-    query = select(*(FRAMES.c[name] for name in names))
-    return query.where(*(wanted or FrameFilter()).conditions())
+def _frames(wanted: FrameFilter | None = None, view: Table = FRAMES) -> Select[Any]:
+    query = select(*(view.c[name] for name in FrameRecord.model_fields))
+    return query.where(*(wanted or FrameFilter()).conditions(view))
 
 
 def _record(row: Any) -> FrameRecord:
@@ -226,7 +243,7 @@ _REPLAYED = (
 
 
 def _replayed(wanted: FrameFilter | None) -> Select[Any]:
-    c = FRAMES.c
+    c = SCAN.c
     query = select(
         *(c[name] for name in _REPLAYED),
         cast(c.event["inspection"], Text).label("inspection"),
@@ -234,7 +251,7 @@ def _replayed(wanted: FrameFilter | None) -> Select[Any]:
         c.image_key,
         c.review,
     )
-    return query.where(*(wanted or FrameFilter()).conditions())
+    return query.where(*(wanted or FrameFilter()).conditions(SCAN))
 
 
 def _recorded(row: Any) -> RecordedDecision:

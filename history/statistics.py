@@ -1,23 +1,23 @@
 """Counts over effective decisions: grouped by the database, summed here."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, case, cast, func, select
+from sqlalchemy import Integer, Select, case, cast, func, select
 from sqlalchemy.types import Text
 
-from history.filters import FRAMES
+from history.filters import SCAN, FrameFilter
 from history.records import Count, Day, Stats
 from history.tables import METADATA
 
 
-def stats_query(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+def stats_query(wanted: FrameFilter) -> Select[Any]:
     """One row per combination of what is counted.
 
     A part is first seen once; a frame without a serial number is a part of its own.
     """
-    c, decision = FRAMES.c, METADATA.tables["decision"].c
+    c, decision = SCAN.c, METADATA.tables["decision"].c
     part = case((c.part_id == "", cast(c.frame_id, Text)), else_=c.part_id)
     first = func.row_number().over(
         partition_by=(c.product_id, part), order_by=(c.captured_at, c.frame_id)
@@ -38,7 +38,7 @@ def stats_query(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
             .label("late"),
             (c.review["severity"].astext == c.severity).label("agrees"),
         )
-        .where(*conditions)
+        .where(*wanted.conditions(SCAN))
         .subquery()
     )
     columns = list(frames.c)

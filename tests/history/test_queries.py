@@ -68,6 +68,8 @@ async def test_the_effective_decision_in_any_order_of_arrival(
         (frame,) = (await history.list_frames(FrameFilter(part_id=f"P{number:07}"))).frames
         assert frame.source == effective.value
         assert len(frame.other_decisions) == len(answers) - 1
+    pages = (await history.list_frames(limit=100)).frames
+    assert [frame async for frame in history.export()] == list(reversed(pages))
 
 
 @pytest.mark.asyncio
