@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from typing import TypeAlias
 
 from serving.classifier import AnomalyClassifier
 from serving.settings import CLASSIFIER, VISION, AppSettings
@@ -20,7 +21,7 @@ CALLS_PER_REPLICA = 64
 """``max_ongoing_requests``: calls (of many images each) that a replica takes at once. Serve's
 default of 5 would cap the batches."""
 
-Application = serve.Application
+Application: TypeAlias = serve.Application
 OpenStore = Callable[[], ArtifactStore]
 
 

@@ -14,7 +14,7 @@ from serving.classifiers_factory import build_classifier
 from serving.errors import ServeConfigError, ServingError
 from serving.settings import LATEST, ClassifierSettings, ClassifierUserConfig, parse
 from serving.store import ArtifactStore
-from serving.wire import ClassifierCall, classifier_requests, pack_classifications
+from serving.wire import pack_classifications, unpack_requests
 from streams.codes import ReasonCode
 from streams.errors import AndonError
 from streams.events import Classification
@@ -77,10 +77,9 @@ class AnomalyClassifier:
             if old is not None:
                 await _retire(old)
 
-    async def classify_many(self, call: ClassifierCall) -> bytes:
-        """Name the anomalies of one call; one answer each, in order (``serving.wire``)."""
-        timeout_s = call[0]
-        requests = classifier_requests(call)
+    async def classify_many(self, call: bytes, timeout_s: float) -> bytes:
+        """Name the anomalies of one call (``serving.wire``); one answer each, in order."""
+        requests = unpack_requests(call)
         answers = await asyncio.gather(*(self._classify(r, timeout_s) for r in requests))
         return pack_classifications(answers)
 

@@ -20,7 +20,6 @@ from serving.errors import DeployError, ServeConfigError
 from serving.link import loopback_environment
 from serving.settings import (
     CLASSIFIER,
-    LATEST,
     VISION,
     AppSettings,
     ClassifierUserConfig,

@@ -18,7 +18,7 @@ from serving.experts.types import Image
 from serving.models import Loaded, ModelSet, loader
 from serving.settings import VisionSettings, VisionUserConfig, parse
 from serving.store import ArtifactStore
-from serving.wire import VisionCall, pack_inspections
+from serving.wire import pack_inspections, unpack_images
 from streams.codes import ReasonCode
 from streams.events import Inspection
 from streams.ports import Failure
@@ -85,9 +85,14 @@ class VisionExpert:
         self._configured = True
         self._proven = time.monotonic()
 
-    async def score_many(self, call: VisionCall) -> bytes:
-        """Score the images of one call; one answer each, in order (``serving.wire``)."""
-        timeout_s, items = call
+    async def score_many(self, call: bytes, timeout_s: float) -> bytes:
+        """Score the images of one call (``serving.wire``); one answer each, in order.
+
+        Args:
+            call: see :func:`serving.wire.pack_images`.
+            timeout_s: how long the caller waits; what is not begun by then is dropped.
+        """
+        items = unpack_images(call)
         now = time.perf_counter()
         futures = [
             self._batcher.submit(_Item(product, image, now), len(image), timeout_s)

@@ -1,13 +1,16 @@
-"""What travels between worker and replica: JSON beside raw image bytes, never pickled models.
+"""What travels between worker and replica: JSON and raw image bytes in one blob, no pickle.
 
-A vision call is ``(timeout_s, [(product_id, image), ...])``; a classifier call is
-``(timeout_s, [(json, image), ...])``; an answer is one JSON array. Workers and replicas of
-neighbouring releases understand each other: unknown fields are kept or ignored.
+A call is a four-byte length (big endian), a JSON array of ``[what, size]`` and the images, one
+after another; ``what`` is the product of a vision call and the request of a classifier call. An
+answer is one JSON array. Workers and replicas of neighbouring releases understand each other:
+unknown fields are kept or ignored.
 """
 
-from collections.abc import Sequence
+import json
+import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
@@ -15,9 +18,7 @@ from streams.codes import ReasonCode
 from streams.events import Classification, Inspection
 from streams.ports import ClassificationRequest, Failure, InspectionRequest
 
-VisionCall = tuple[float, list[tuple[str, bytes]]]
-ClassifierCall = tuple[float, list[tuple[bytes, bytes]]]
-
+_LENGTH = struct.Struct(">I")
 A = TypeVar("A", Inspection, Classification)
 
 
@@ -32,19 +33,37 @@ _CLASSIFICATIONS = TypeAdapter(list[_Answer[Classification]])
 _REQUEST = TypeAdapter(ClassificationRequest)
 
 
-def vision_call(requests: Sequence[InspectionRequest], timeout_s: float) -> VisionCall:
-    """The arguments of one call to the vision expert."""
-    return timeout_s, [(r.product_id, r.image) for r in requests]
+def pack_images(requests: Sequence[InspectionRequest]) -> bytes:
+    """One call to the vision expert."""
+    return _pack_call((r.product_id, r.image) for r in requests)
 
 
-def classifier_call(requests: Sequence[ClassificationRequest], timeout_s: float) -> ClassifierCall:
-    """The arguments of one call to the classifier."""
-    return timeout_s, [(_REQUEST.dump_json(replace(r, image=b"")), r.image) for r in requests]
+def unpack_images(body: bytes) -> list[tuple[str, bytes]]:
+    """Product and encoded image of each item.
+
+    Raises:
+        ValueError: not such a call.
+    """
+    return [(str(product), image) for product, image in _unpack_call(body)]
 
 
-def classifier_requests(call: ClassifierCall) -> list[ClassificationRequest]:
-    """The requests behind :func:`classifier_call`'s arguments."""
-    return [replace(_REQUEST.validate_json(text), image=image) for text, image in call[1]]
+def pack_requests(requests: Sequence[ClassificationRequest]) -> bytes:
+    """One call to the classifier."""
+    return _pack_call(
+        (_REQUEST.dump_python(replace(r, image=b""), mode="json"), r.image) for r in requests
+    )
+
+
+def unpack_requests(body: bytes) -> list[ClassificationRequest]:
+    """The requests of a call.
+
+    Raises:
+        ValueError: not such a call.
+    """
+    return [
+        replace(_REQUEST.validate_python(request), image=image)
+        for request, image in _unpack_call(body)
+    ]
 
 
 def pack_inspections(answers: Sequence[Inspection | Failure]) -> bytes:
@@ -58,13 +77,32 @@ def pack_classifications(answers: Sequence[Classification | Failure]) -> bytes:
 
 
 def unpack_inspections(body: bytes) -> list[Inspection | Failure]:
-    """Answers, in order."""
+    """Answers, in order. Raises ValueError for anything else."""
     return [_value(a) for a in _INSPECTIONS.validate_json(body)]
 
 
 def unpack_classifications(body: bytes) -> list[Classification | Failure]:
-    """Answers, in order."""
+    """Answers, in order. Raises ValueError for anything else."""
     return [_value(a) for a in _CLASSIFICATIONS.validate_json(body)]
+
+
+def _pack_call(items: Iterable[tuple[Any, bytes]]) -> bytes:
+    pairs = list(items)
+    header = json.dumps([[what, len(image)] for what, image in pairs]).encode()
+    return b"".join([_LENGTH.pack(len(header)), header, *(image for _, image in pairs)])
+
+
+def _unpack_call(body: bytes) -> list[tuple[Any, bytes]]:
+    if len(body) < _LENGTH.size:
+        raise ValueError(f"a call of {len(body)} bytes has no header")
+    place = _LENGTH.size + _LENGTH.unpack_from(body)[0]
+    found = []
+    for what, size in json.loads(body[_LENGTH.size : place]):
+        found.append((what, body[place : place + size]))
+        place += size
+    if place != len(body):
+        raise ValueError(f"a call of {len(body)} bytes where its header tells of {place}")
+    return found
 
 
 def _pack(
