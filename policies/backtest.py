@@ -236,6 +236,16 @@ def _finding(
         before=decision.action.value,
         after=outcome.action.value,
         reason=reason,
-        image=image_key(decision.frame_id),
+        image=_image(decision),
         reviewed=found.value if found else "",
     )
+
+
+def _image(decision: Recorded) -> str:
+    stated = getattr(decision, "image_key", None)
+    if stated:
+        return str(stated)
+    try:
+        return image_key(decision.frame_id)
+    except (ValueError, OverflowError, OSError):  # a frame id that carries no time
+        return ""

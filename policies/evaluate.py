@@ -164,6 +164,16 @@ class ResolvedPolicy:
         situation = Situation(classification=answer)
         return self._classified(situation, answer, None, values)
 
+    def explain_measured(
+        self, answer: Classification, values: Mapping[str, Value]
+    ) -> tuple[Outcome, tuple[str, ...]]:
+        """Like ``explain`` for stated values; names that are left out count as absent."""
+        absent = Measures(self.document, frozenset(VARIABLES)).of(Situation(classification=answer))
+        steps: list[str] = []
+        situation = Situation(classification=answer)
+        outcome = self._classified(situation, answer, steps.append, {**absent, **values})
+        return outcome, tuple(steps)
+
     def _fire(
         self,
         values: Mapping[str, Value],

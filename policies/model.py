@@ -115,11 +115,11 @@ class Fallbacks(Part):
     """The classifier answered ``unknown`` or a class outside the policy."""
     unsure: Unsure = Unsure()
     late: Action = Action.HOLD
-    """The classifier did not answer before the deadline."""
+    """The classifier did not answer before the deadline, or is down."""
     expert_unavailable: Action = Action.HOLD
-    """The vision expert did not answer."""
+    """The vision expert did not answer, or the image could not be decoded."""
     no_decision: Action = Action.HOLD
-    """Nothing behind the gateway answered; also a classifier that is down."""
+    """Nothing behind the gateway answered, or what arrived could not be read."""
 
 
 class Limit(Part):

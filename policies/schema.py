@@ -101,7 +101,7 @@ def _table(definition: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator
     rows = ["| key | value | default | |", "|---|---|---|---|"]
     for key, entry in definition["properties"].items():
         default = "required" if key in required or key == "product" else _default(entry)
-        text = " ".join(str(entry.get("description", "")).split())
+        text = " ".join(str(entry.get("description", "")).replace("``", "`").split())
         rows.append(f"| `{key}` | {_kind(entry, schema)} | {default} | {text} |")
     yield "\n".join(rows)
 

@@ -96,7 +96,11 @@ def describe(name: str, value: Value) -> str:
     if name == "confidence":
         return f"confidence {value:.0%}"
     unit = VARIABLES[name].unit
-    return f"{label} {value:.3g}" + (f" {unit}" if unit else "")
+    return f"{label} {_number(value)}" + (f" {unit}" if unit else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
 
 
 def _confidence(answer: Classification) -> str:
