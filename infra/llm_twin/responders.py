@@ -102,8 +102,10 @@ def region_traits(pictures: Sequence[Image]) -> Traits | None:
     for before, after in pairwise(pictures):
         if before.shape != after.shape:
             continue
-        changed = np.abs(before.astype(np.int16) - after.astype(np.int16)).max(axis=2) > 40
         red = (after[..., 0] > 180) & (after[..., 1] < 90) & (after[..., 2] < 90)
+        if red.sum() < 8:
+            continue
+        changed = cv2.absdiff(before, after).max(axis=2) > 40
         line = (changed & red).astype(np.uint8)
         if line.sum() < 8 or (changed & ~red).sum() > line.sum():
             continue

@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -41,9 +42,12 @@ class Picture:
 
     pixels: Image
     """uint8 RGB (height, width, 3)."""
-    digest: str
-    """SHA-256 of shape and pixels: the same for any lossless encoding of the same picture."""
     tokens: int
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of shape and pixels: the same for any lossless encoding of the same picture."""
+        return picture_digest(self.pixels)
 
 
 @dataclass(frozen=True)
@@ -189,7 +193,7 @@ def _picture(url: str, detail: str, where: str) -> Picture:
     height, width = pixels.shape[:2]
     if max(height, width) > MAX_SIDE:
         raise invalid(f"image is larger than {MAX_SIDE} pixels", where, "image_too_large")
-    return Picture(pixels, picture_digest(pixels), _picture_tokens(height, width, detail))
+    return Picture(pixels, _picture_tokens(height, width, detail))
 
 
 def _is_format(data: bytes, kind: str) -> bool:

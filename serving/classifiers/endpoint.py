@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from serving.classifiers.answers import RawAnswer
@@ -118,6 +118,14 @@ class Endpoint:
             self.statistics.unanswered += 1
         return outcome
 
+    def unavailable(self) -> Unanswered | None:
+        """Why a question would be refused right now, before anybody makes pictures for it."""
+        if self._transport is None:
+            return Unanswered(Problem.CLOSED, f"endpoint {self.name} is not started")
+        if self.breaker.wait_s(self._clock()) > 0:
+            return self._open(0)
+        return None
+
     async def _ask(
         self, question: Question, began: float, timeout_s: float, on_late: Late | None
     ) -> Reply | Unanswered:
@@ -151,10 +159,8 @@ class Endpoint:
         self, question: Question, began: float, deadline: float, attempt: int, last: str
     ) -> Unanswered | None:
         """Take a place, a reservation and the breaker's leave; or say why not."""
-        if self._transport is None:
-            return Unanswered(Problem.CLOSED, f"endpoint {self.name} is not started", attempt)
-        if self.breaker.wait_s(self._clock()) > 0:
-            return self._open(attempt)
+        if (refusal := self.unavailable()) is not None:
+            return replace(refusal, attempts=attempt)
         if not await self._respect_rate_limit(deadline):
             return Unanswered(Problem.RATE_LIMITED, f"{self.name} asks to wait longer", attempt)
         if self._places.locked() and self.statistics.waiting >= self.settings.max_waiting:

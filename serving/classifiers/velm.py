@@ -72,6 +72,8 @@ class VelmClassifier:
     ) -> Classification | Failure:
         """Name the anomaly within ``timeout_s``; every failure comes back as a value."""
         began = time.monotonic()
+        if (refusal := self.endpoint.unavailable()) is not None:
+            return _failure(refusal)
         try:
             async with asyncio.timeout(timeout_s):
                 asked = await self._prepare(request)

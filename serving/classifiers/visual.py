@@ -6,6 +6,7 @@ so that no metadata of the camera's file travels along.
 
 import base64
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -72,22 +73,27 @@ def make_pictures(
     height, width = image.shape[:2]
     mask = full_mask(region, height, width)
     box = crop_box(mask, settings)
+    window = box if cropped else (0, 0, width, height)
     if cropped:
         _check_share(box, height, width, settings.crop_most_share)
-    shown = [] if reference is None else [_like(decode_image(reference), height, width)]
-    shown.append(image)
-    window = box if cropped else (0, 0, width, height)
-    frames = [_resize(_cut(picture, window), settings.side_px) for picture in shown]
+    items = []
+    if reference is not None and cropped:
+        normal = _like(decode_image(reference), height, width)
+        items.append(encode(_resize(_cut(normal, window), settings.side_px), settings))
+    elif reference is not None:
+        items.append(_whole_reference(reference, settings))
+    shown = _resize(_cut(image, window), settings.side_px)
+    items.append(encode(shown, settings))
     if visual_prompt:
         small = _resize_mask(_cut_mask(mask, window), settings.side_px)
-        frames.append(outlined(frames[-1], small, settings.contour_px, settings.numbered))
+        line = outlined(shown, small, settings.contour_px, settings.numbered)
+        items.append(encode(line, settings))
     if settings.zoom:
-        frames.append(_resize(_cut(image, box), settings.side_px))
+        items.append(encode(_resize(_cut(image, box), settings.side_px), settings))
     layout = PictureLayout(
         zoom=settings.zoom, numbered=settings.numbered and visual_prompt, cropped=cropped
     )
-    items = tuple(encode(frame, settings) for frame in frames)
-    return Pictures(items, f"image/{settings.encoding}", layout, reference is not None)
+    return Pictures(tuple(items), f"image/{settings.encoding}", layout, reference is not None)
 
 
 def full_mask(region: Region | None, height: int, width: int) -> Mask:
@@ -137,19 +143,31 @@ def outlined(image: Image, mask: Mask, line_px: int, numbered: bool = False) -> 
 
 
 def encode(image: Image, settings: VisualSettings) -> bytes:
-    """PNG or JPEG (4:4:4, so that the thin red line keeps its colour) of a uint8 RGB image."""
+    """PNG or JPEG of a uint8 RGB image; one channel where all three are equal.
+
+    JPEG is 4:4:4, so that the thin red line keeps its colour.
+    """
     import cv2
 
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    is_grey = bool(
+        (image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all()
+    )
+    pixels = image[..., 0] if is_grey else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     if settings.encoding == "png":
-        done, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        done, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     else:
         quality = [cv2.IMWRITE_JPEG_QUALITY, settings.jpeg_quality]
         sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-        done, data = cv2.imencode(".jpg", bgr, quality + sampling)
+        done, data = cv2.imencode(".jpg", pixels, quality + sampling)
     if not done:
         raise RuntimeError(f"OpenCV could not encode a {image.shape} image as {settings.encoding}")
     return bytes(data)
+
+
+@lru_cache(maxsize=64)
+def _whole_reference(reference: bytes, settings: VisualSettings) -> bytes:
+    """A reference is shown again and again: encoded once."""
+    return encode(_resize(decode_image(reference), settings.side_px), settings)
 
 
 def _check_share(box: CropBox, height: int, width: int, most: float) -> None:
