@@ -68,6 +68,7 @@ class Batcher(Generic[Request, Answer]):
         self._backlog_bytes = 0
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(
@@ -87,8 +88,9 @@ class Batcher(Generic[Request, Answer]):
 
     async def close(self) -> None:
         """Cancel the calls under way; what waits is answered with a failure."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._expiry):
+            if timer is not None:
+                timer.cancel()
         for item in [*(entry[2] for entry in self._live), *self._expired]:
             self._fail(item, "Stopping", "the worker is stopping")
         self._live.clear()
@@ -103,6 +105,14 @@ class Batcher(Generic[Request, Answer]):
             if self.waiting < self._batch and not self._waited():
                 return
             self._send(self._next_batch())
+        if self._live and self._expiry is None:
+            left = max(0.0, self._live[0][0] - time.time())
+            self._expiry = asyncio.get_running_loop().call_later(left, self._on_expiry)
+
+    def _on_expiry(self) -> None:
+        """Every slot is taken and a deadline passes: memory is freed without their help."""
+        self._expiry = None
+        self._pump()
 
     def _waited(self) -> bool:
         """Whether what waits has waited long enough; otherwise a timer comes back to it."""
