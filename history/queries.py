@@ -1,6 +1,6 @@
 """Reading the history: lists, whole stories, statistics, streams for back-tests."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -140,7 +140,7 @@ class History:
 
     async def stream_decisions(
         self, wanted: FrameFilter | None = None, batch: int = _STREAM_BATCH
-    ) -> AsyncIterator[RecordedDecision]:
+    ) -> AsyncGenerator[RecordedDecision, None]:
         """Effective decisions, oldest first, in bounded memory: for back-tests.
 
         One consistent snapshot, however long it takes. Close the iterator when leaving early
@@ -156,13 +156,13 @@ class History:
 
     async def export(
         self, wanted: FrameFilter | None = None, batch: int = _STREAM_BATCH
-    ) -> AsyncIterator[FrameRecord]:
+    ) -> AsyncGenerator[FrameRecord, None]:
         """Frames, oldest first, in bounded memory and one consistent snapshot."""
         async with aclosing(self._scan(_frames(wanted, SCAN), batch, "exporting")) as rows:
             async for row in rows:
                 yield _record(row)
 
-    async def _scan(self, query: Select[Any], batch: int, doing: str) -> AsyncGenerator[Any]:
+    async def _scan(self, query: Select[Any], batch: int, doing: str) -> AsyncGenerator[Any, None]:
         """Rows of the scan view in order, ``batch`` decisions at a time.
 
         Slices are cut by the index on (captured_at, frame_id), before any filter: no statement

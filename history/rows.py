@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def anomaly_row(event: Anomaly) -> Row:
-    """``dataref`` names the picture when the gateway has stored it already."""
+    """The picture is under ``image_key`` however it travelled: record copies a ``dataref``."""
     frame, inspection = event.frame, event.inspection
     return {
         **_part(frame),
@@ -31,7 +31,7 @@ def anomaly_row(event: Anomaly) -> Row:
         "threshold": inspection.threshold,
         "p_value": inspection.p_value,
         "expert_version": clean(inspection.expert_version),
-        "image_key": clean(frame.dataref or image_key(frame.frame_id)),
+        "image_key": image_key(frame.frame_id),
         "mask_key": mask_key(frame.frame_id) if inspection.region is not None else None,
         "sha256": clean(frame.sha256),
         "content_type": clean(frame.content_type),

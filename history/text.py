@@ -12,12 +12,22 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
+_JOINERS = "\N{ZERO WIDTH JOINER}\N{VARIATION SELECTOR-16}"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def clean(text: str) -> str:
     """The text with every NUL and lone surrogate replaced by U+FFFD."""
     return _UNFIT.sub(_REPLACEMENT, text)
+
+
+def visible(text: str) -> str:
+    """For a terminal or a table: control and direction characters as escapes, one line."""
+    return "".join(c if _prints(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _prints(character: str) -> bool:
+    return character.isprintable() or character in _JOINERS
 
 
 def clean_json(value: Any) -> Any:

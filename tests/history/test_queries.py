@@ -100,17 +100,6 @@ async def test_one_row_per_frame_with_pictures_and_the_latest_review(
 
 
 @pytest.mark.asyncio
-async def test_a_large_picture_is_where_the_gateway_put_it(
-    writer: PostgresHistoryWriter, history: History
-) -> None:
-    big = make.anomaly(1)
-    big = big.model_copy(update={"frame": big.frame.model_copy(update={"dataref": "frames/x"})})
-    await writer.add_anomalies([big])
-    await writer.add_decisions([make.decision(1)])
-    assert (await history.list_frames()).frames[0].image_key == "frames/x"
-
-
-@pytest.mark.asyncio
 async def test_pages_neither_skip_nor_repeat_while_rows_arrive(
     writer: PostgresHistoryWriter, history: History
 ) -> None:

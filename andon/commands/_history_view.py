@@ -1,0 +1,195 @@
+"""How the history looks in a terminal. Text from outside is shown, never interpreted."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from history.export import csv_lines, json_lines
+from history.records import FrameRecord, Gaps, Page, Stats, Story
+from history.text import visible
+
+if TYPE_CHECKING:
+    from history.filters import FrameFilter
+    from history.queries import History
+
+_COLOURS = {"pass": "green", "rework": "yellow", "scrap": "red", "hold": "magenta"}
+_REASON_WIDTH = 60
+
+
+def print_page(page: Page) -> None:
+    """One line per frame."""
+    table = Table("captured (UTC)", "part", "product", "station", "action", "class", "source")
+    for name in ("score", "PLC", "reviewed", "why"):
+        table.add_column(name, justify="right" if name == "score" else "left")
+    for frame in page.frames:
+        table.add_row(*_line(frame))
+    console = Console()
+    console.print(table if page.frames else "no frame matches")
+    if page.next_cursor:
+        console.print(f"more: --cursor {page.next_cursor}", soft_wrap=True)
+
+
+def print_story(story: Story) -> None:
+    """Every stage of one frame, in words."""
+    console = Console()
+    table = Table(title=f"frame {story.frame_id}", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in _story_rows(story):
+        table.add_row(name, value)
+    console.print(table)
+
+
+def print_stats(stats: Stats) -> None:
+    """Counts and the yield."""
+    console = Console()
+    fpy = "-" if stats.first_pass_yield is None else f"{stats.first_pass_yield:.2%}"
+    console.print(f"{stats.frames} frames, {stats.parts} parts, first-pass yield {fpy}")
+    console.print(
+        f"{stats.with_late_answer} with a late answer; {stats.reviewed} reviewed, "
+        f"{stats.review_agrees} of them agree"
+    )
+    for title, counts in (
+        ("action", stats.by_action),
+        ("class", stats.by_class),
+        ("source", stats.by_source),
+        ("PLC", stats.by_outcome),
+        ("rule (not passed)", {c.name: c.count for c in stats.top_reasons}),
+    ):
+        if counts:
+            console.print(_counts(title, counts))
+    days = Table("day (UTC)", "frames", *_COLOURS)
+    for day in stats.by_day:
+        days.add_row(day.day, str(day.frames), *(str(day.by_action.get(a, 0)) for a in _COLOURS))
+    console.print(days)
+
+
+def print_gaps(gaps: Gaps) -> None:
+    """What is missing, at most twenty of each."""
+    console = Console()
+    for name, frames in (
+        ("without a decision", gaps.undecided),
+        ("without an answer of the PLC's side", gaps.unanswered),
+        ("acknowledged twice", gaps.decided_twice),
+    ):
+        console.print(f"{len(frames)} frames {name}")
+        for frame_id in frames[:20]:
+            console.print(f"  {frame_id}")
+
+
+async def export(history: "History", wanted: "FrameFilter", form: str, output: Path | None) -> None:
+    """Write to a file (complete or not there) or to stdout, counting on stderr."""
+    frames = history.export(wanted)
+    lines = csv_lines(frames) if form == "csv" else json_lines(frames)
+    draft = output.with_name(output.name + ".part") if output else None
+    with contextlib.ExitStack() as stack:
+        target: TextIO = sys.stdout
+        if draft:
+            opened = await asyncio.to_thread(draft.open, "w", encoding="utf-8", newline="")
+            target = stack.enter_context(opened)
+        bar = stack.enter_context(
+            Progress(
+                SpinnerColumn(),
+                TextColumn("{task.completed} lines"),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                disable=not sys.stderr.isatty() or output is None,
+            )
+        )
+        task = bar.add_task("export", total=None)
+        async for line in lines:
+            target.write(line)
+            bar.advance(task)
+    if draft and output:
+        draft.replace(output)
+
+
+def _line(frame: FrameRecord) -> tuple[Text | str, ...]:
+    review = frame.review
+    return (
+        f"{frame.captured_at:%Y-%m-%d %H:%M:%S}",
+        _text(frame.part_id),
+        _text(frame.product_id),
+        _text(f"{frame.line}/{frame.station}"),
+        Text(frame.action, style=_COLOURS.get(frame.action, "")),
+        _text(frame.class_name),
+        frame.source + (" (late)" if frame.is_late else ""),
+        "" if frame.score is None else f"{frame.score:.3g}",
+        frame.outcome or "-",
+        _text(f"{review.severity} {review.class_name}".strip() if review else ""),
+        _text(_shortened(frame.reason or frame.rule)),
+    )
+
+
+def _story_rows(story: Story) -> Iterable[tuple[str, Text]]:
+    frame = story.effective
+    if frame is None:
+        yield "decision", Text("none recorded", style="bold red")
+    else:
+        yield "part", _text(f"{frame.part_id}  lot {frame.lot_id}  product {frame.product_id}")
+        yield "where", _text(f"{frame.line}/{frame.station}, trigger {frame.trigger_seq}")
+        yield "captured", _text(frame.captured_at.isoformat())
+        yield "action", Text(f"{frame.action} ({frame.severity})", _COLOURS.get(frame.action, ""))
+        yield "why", _text(frame.reason)
+        yield "rule", _text(f"{frame.rule}, policy {frame.policy_hash[:12]}")
+    for event in story.anomalies[:1] or story.decisions[:1]:
+        yield from _seen(event.get("inspection"))
+    for event in story.decisions:
+        yield from _decided(event)
+    for event in story.acknowledgements:
+        took = event.get("trigger_to_write_ms")
+        after = "" if took is None else f", {took:.0f} ms after the trigger"
+        yield "PLC", _text(f"{event['outcome']}: {event['action']} by {event['source']}{after}")
+    for event in story.reviews:
+        words = f"{event['severity']} {event['class_name']} by {event['reviewer']}"
+        yield "review", _text(f"{words}, {event['reviewed_at']}: {event['comment']}")
+    for event in story.dead_letters:
+        yield "dead letter", _text(f"{event['stage']}: {event['error_type']}: {event['error']}")
+    for name, key in (("picture", story.image_key), ("mask", story.mask_key)):
+        yield name, _text(key or "not kept")
+
+
+def _seen(inspection: Mapping[str, Any] | None) -> Iterable[tuple[str, Text]]:
+    if not inspection:
+        return
+    odd = "odd" if inspection["anomalous"] else "normal"
+    words = f"score {inspection['score']:.4g}, threshold {inspection['threshold']:.4g}, {odd}"
+    expert = str(inspection["expert_version"])[:12]
+    yield "expert", _text(f"{words}, p {inspection['p_value']:.3g}, version {expert}")
+    if region := inspection.get("region"):
+        size = f"{region['area_px']:.0f} px2, longest side {region['longest_side_px']:.0f} px"
+        yield "region", _text(f"{region['count']} pieces, {size}")
+
+
+def _decided(event: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
+    late = " (late)" if event["is_late"] else ""
+    yield f"by {event['source']}{late}", _text(f"{event['action']}: {event['reason']}")
+    if answer := event.get("classification"):
+        words = f"{answer['class_name']}, confidence {answer['confidence']:.2f}"
+        origin = " ".join(s for s in (answer["classifier"], answer["model"]) if s)
+        yield "classifier", _text(f"{words}, {origin}, prompt {answer['prompt_hash'][:12] or '-'}")
+    if timings := event.get("timings_ms"):
+        yield "timings", _text(", ".join(f"{k} {v:.0f} ms" for k, v in timings.items()))
+
+
+def _counts(title: str, counts: Mapping[str, int]) -> Table:
+    table = Table(title, "frames")
+    for name, count in counts.items():
+        table.add_row(_text(name), str(count))
+    return table
+
+
+def _shortened(words: str) -> str:
+    return words if len(words) <= _REASON_WIDTH else words[: _REASON_WIDTH - 1] + "…"
+
+
+def _text(words: str) -> Text:
+    return Text(visible(words))

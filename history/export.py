@@ -1,0 +1,45 @@
+"""Frames as JSON lines (exact) or CSV (for a spreadsheet)."""
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from history.records import FrameRecord
+
+_NESTED = {"review", "other_decisions"}
+_COLUMNS = [name for name in FrameRecord.model_fields if name not in _NESTED]
+_REVIEW = ("reviewer", "class_name", "severity", "action", "comment", "reviewed_at")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+async def json_lines(frames: AsyncIterator[FrameRecord]) -> AsyncIterator[str]:
+    """One JSON object a line, every field."""
+    async for frame in frames:
+        yield frame.model_dump_json() + "\n"
+
+
+async def csv_lines(frames: AsyncIterator[FrameRecord]) -> AsyncIterator[str]:
+    """RFC 4180 with a header line; the latest review in ``review_*`` columns.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
+    yield _line([*_COLUMNS, *(f"review_{name}" for name in _REVIEW)])
+    async for frame in frames:
+        fields = json.loads(frame.model_dump_json())
+        review = fields["review"] or {}
+        values = [fields[name] for name in _COLUMNS] + [review.get(name) for name in _REVIEW]
+        yield _line([_cell(value) for value in values])
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return "'" + value
+    return "" if value is None else value
+
+
+def _line(values: list[Any]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerow(values)
+    return out.getvalue()

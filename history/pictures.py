@@ -1,0 +1,98 @@
+"""A frame's pictures as files: as captured, the mask, and the region drawn in red."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from history.records import Story
+from streams.errors import UndecodableImageError
+from streams.events import Inspection, Region
+from streams.ports import ImageStore
+from streams.regions import region_mask
+
+_SUFFIX = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"BM": ".bmp", b"II*\x00": ".tif"}
+_RED = (0, 0, 255)
+
+
+async def save_pictures(story: Story, store: ImageStore, folder: Path) -> list[Path]:
+    """Write what is kept of a frame into ``folder``; a normal frame that was not kept: nothing.
+
+    Returns:
+        ``<frame>.png`` (or as captured), ``<frame>-mask.png``, ``<frame>-region.png``.
+
+    Raises:
+        UnavailableError: the object store does not answer.
+    """
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    written: list[Path] = []
+    image = await _get(store, story.image_key)
+    if image is not None:
+        suffix = next((s for magic, s in _SUFFIX.items() if image.startswith(magic)), ".bin")
+        written.append(await _write(folder / f"{story.frame_id}{suffix}", image))
+    mask = await _get(store, story.mask_key)
+    if mask is not None:
+        written.append(await _write(folder / f"{story.frame_id}-mask.png", mask))
+    region = region_of(story)
+    if image is not None and region is not None:
+        try:
+            drawn = await asyncio.to_thread(outlined, image, region)
+        except UndecodableImageError:
+            return written
+        written.append(await _write(folder / f"{story.frame_id}-region.png", drawn))
+    return written
+
+
+def region_of(story: Story) -> Region | None:
+    """The odd region, from the anomaly's inspection or the decision's."""
+    for event in (*story.anomalies, *story.decisions):
+        try:
+            inspection = Inspection.model_validate(event.get("inspection"))
+        except ValidationError:
+            continue
+        if inspection.region is not None:
+            return inspection.region
+    return None
+
+
+def outlined(image: bytes, region: Region) -> bytes:
+    """The picture as an 8-bit colour PNG with the region's outline in red.
+
+    Raises:
+        UndecodableImageError: the bytes are no picture, or the region is no region.
+    """
+    try:
+        pixels = _as_8_bit(cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_UNCHANGED))
+        height, width = pixels.shape[:2]
+        mask = region_mask(region).astype(np.uint8)
+        full = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+    except (cv2.error, ValueError, AttributeError) as error:
+        raise UndecodableImageError(f"no picture to draw on: {error}") from error
+    contours, _ = cv2.findContours(full, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(pixels, contours, -1, _RED, max(1, round(max(height, width) / 256)))
+    return bytes(cv2.imencode(".png", pixels)[1])
+
+
+def _as_8_bit(pixels: Any) -> npt.NDArray[np.uint8]:
+    """Grey, alpha and 16 bit to BGR of 8 bit."""
+    if pixels.dtype != np.uint8:
+        pixels = cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    if pixels.ndim == 2:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    return np.ascontiguousarray(pixels[:, :, :3])
+
+
+async def _get(store: ImageStore, key: str | None) -> bytes | None:
+    try:
+        return await store.get(key) if key else None
+    except KeyError:
+        return None
+
+
+async def _write(path: Path, body: bytes) -> Path:
+    await asyncio.to_thread(path.write_bytes, body)
+    return path

@@ -1,0 +1,212 @@
+"""``andon history`` as a person runs it: over the real database, object store and broker."""
+
+import asyncio
+import csv
+import io
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import cv2
+import numpy as np
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaConsumer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from andon.__main__ import app
+from andon.settings import load_settings
+from history.errors import NotInHistoryError
+from history.images import MinioImageStore
+from history.writer import PostgresHistoryWriter
+from infra.broker import Broker
+from infra.s3_local import LocalS3
+from streams.agents.masks import mask_png
+from streams.codes import Action, DecisionSource
+from streams.envelope import from_message
+from streams.events import Review
+from streams.keys import image_key, mask_key
+from streams.topics import REVIEWS
+from tests.history import make
+
+HOSTILE = "\x1b[2J=cmd|'/c calc'!A1\n[red]"
+
+
+def andon(*words: str) -> Result:
+    return CliRunner().invoke(app, ["history", *words], catch_exceptions=False)
+
+
+async def run(*words: str) -> Result:
+    return await asyncio.to_thread(andon, *words)
+
+
+@pytest_asyncio.fixture
+async def filled(
+    url: str, s3: LocalS3, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[None]:
+    """Three frames: a scrapped one with pictures, a passed one, one with a hostile serial."""
+    for name, value in (
+        ("POSTGRES__URL", url),
+        ("S3__ENDPOINT", s3.endpoint),
+        ("S3__BUCKET", "history-commands"),
+        ("KAFKA__BOOTSTRAP_SERVERS", broker.bootstrap_servers),
+    ):
+        monkeypatch.setenv(f"ANDON_{name}", value)
+    load_settings.cache_clear()
+    scrapped = make.decision(
+        1, DecisionSource.CLASSIFIER, Action.SCRAP, "crack", reason="crack, 0.90 sure"
+    )
+    writer = PostgresHistoryWriter(url)
+    await writer.add_decisions(
+        [scrapped, make.decision(2), make.decision(3, part_id=HOSTILE, line="line-2")]
+    )
+    await writer.add_acknowledgements([make.acknowledgement(scrapped)])
+    await writer.add_anomalies([make.anomaly(1)])
+    await writer.close()
+    picture = cv2.imencode(".png", np.full((64, 64), 40_000, np.uint16))[1].tobytes()
+    store = MinioImageStore(s3.endpoint, s3.access_key, s3.secret_key, bucket="history-commands")
+    await store.put(image_key(make.frame_id(1)), picture, "image/png")
+    await store.put(mask_key(make.frame_id(1)), mask_png(make.region()), "image/png")
+    await store.close()
+    yield
+    load_settings.cache_clear()
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("filled")
+async def test_list_pages_as_json() -> None:
+    first = json.loads((await run("list", "--limit", "2", "--json")).stdout)
+    assert [f["part_id"] for f in first["frames"]] == [HOSTILE, "P0000002"]
+    cursor = first["next_cursor"]
+    second = json.loads((await run("list", "--json", "--cursor", cursor)).stdout)
+    assert [f["part_id"] for f in second["frames"]] == ["P0000001"]
+    assert second["next_cursor"] is None
+    none = json.loads((await run("list", "--json", "--product", "' OR 1=1 --")).stdout)
+    assert none["frames"] == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("filled")
+async def test_tables_never_let_text_from_outside_steer_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = await run("list")
+    assert "P0000001" in shown.stdout
+    assert "\\x1b[2J" in shown.stdout
+    assert "\x1b[2J" not in shown.stdout
+    assert "[red]" in shown.stdout
+    for words in (("stats",), ("show", "P0000001"), ("show", HOSTILE)):
+        done = await run(*words)
+        assert done.exit_code == 0
+        assert "\x1b[2J" not in done.stdout
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("filled")
+async def test_show_tells_the_story_and_saves_the_pictures(tmp_path: Path) -> None:
+    done = await run("show", "P0000001", "--images", str(tmp_path), "--json")
+    story = json.loads(done.stdout)
+    assert story["effective"]["outcome"] == "acknowledged"
+    assert story["decisions"][0]["classification"]["classifier"] == "prototypes"
+    names = sorted(os.listdir(tmp_path))
+    frame = story["frame_id"]
+    assert names == [f"{frame}-mask.png", f"{frame}-region.png", f"{frame}.png"]
+    drawn = cv2.imread(str(tmp_path / f"{frame}-region.png"))
+    red = np.argwhere((drawn == (0, 0, 255)).all(axis=2))
+    assert drawn.shape == (64, 64, 3)
+    assert red.min() == 16
+    assert red.max() == 31
+    mask = cv2.imread(str(tmp_path / f"{frame}-mask.png"), cv2.IMREAD_GRAYSCALE)
+    assert (mask == 255).sum() == 16
+    told = (await run("show", str(make.frame_id(1)))).stdout
+    for words in ("scrap", "crack, 0.90 sure", "class:crack", "205 ms", "inspections/"):
+        assert words in told
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("filled")
+async def test_stats_check_and_export(tmp_path: Path) -> None:
+    stats = json.loads((await run("stats", "--json", "--line", "line-1")).stdout)
+    assert stats["by_action"] == {"scrap": 1, "pass": 1}
+    assert stats["first_pass_yield"] == 0.5
+    lines = (await run("export")).stdout.splitlines()
+    assert [json.loads(line)["part_id"] for line in lines] == ["P0000001", "P0000002", HOSTILE]
+    target = tmp_path / "parts.csv"
+    await run("export", "--format", "csv", "-o", str(target))
+    assert os.listdir(tmp_path) == ["parts.csv"]
+    rows = list(csv.DictReader(io.StringIO(target.read_bytes().decode(), newline="")))
+    assert [row["action"] for row in rows] == ["scrap", "pass", "pass"]
+    assert rows[2]["part_id"] == HOSTILE
+    checked = await run("check", "--json")
+    assert checked.exit_code == 1
+    assert len(json.loads(checked.stdout)["unanswered"]) == 2
+    assert (await run("check", "--line", "none")).exit_code == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("filled")
+async def test_a_review_goes_to_kafka(broker: Broker) -> None:
+    done = await run(
+        "review", "P0000001", "--severity", "negligible", "--class", "water", "--by", "Ada 🧱",
+        "--json",
+    )  # fmt: skip
+    made = Review.model_validate_json(done.stdout)
+    consumer = AIOKafkaConsumer(
+        REVIEWS.name, bootstrap_servers=broker.bootstrap_servers, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        async with asyncio.timeout(20):
+            async for message in consumer:
+                found = from_message(Review, message.value, message.headers)
+                if found.review_id == made.review_id:
+                    break
+    finally:
+        await consumer.stop()
+    assert found == made
+    assert found.reviewer == "Ada 🧱"
+    assert message.key.decode() == str(make.frame_id(1))
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("list", "--action", "melt"), "melt"),
+        (("list", "--since", "yesterday"), "30d"),
+        (("list", "--cursor", "x"), "cursor"),
+        (("review", "P0000001", "--severity", "bad", "--by", "A"), "severities are"),
+        (("review", "P0000001", "--severity", "defect", "--by", " "), "name of its reviewer"),
+        (("review", "P0000001", "--severity", "defect", "--by", "A" * 600), "reviewer"),
+    ],
+)
+async def test_bad_usage_says_what_is_wrong(words: tuple[str, ...], says: str) -> None:
+    done = await run(*words)
+    assert done.exit_code == 2
+    assert says in " ".join(done.stderr.replace("│", " ").split())
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("frame", [str(uuid4()), "nobody"])
+async def test_what_is_not_there_is_one_clear_error(frame: str) -> None:
+    for words in (("show", frame), ("review", frame, "--severity", "defect", "--by", "A")):
+        with pytest.raises(NotInHistoryError, match=frame):
+            await run(*words)
+
+
+@pytest.mark.asyncio
+async def test_a_csv_cell_is_never_a_formula(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANDON_POSTGRES__URL", url)
+    load_settings.cache_clear()
+    writer = PostgresHistoryWriter(url)
+    await writer.add_decisions([make.decision(1, part_id='=HYPERLINK("x")\n,"')])
+    await writer.close()
+    (row,) = csv.DictReader(io.StringIO((await run("export", "--format", "csv")).stdout))
+    assert row["part_id"] == '\'=HYPERLINK("x")\n,"'
+    load_settings.cache_clear()
