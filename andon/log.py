@@ -8,7 +8,17 @@ import structlog
 
 from andon.settings import load_settings
 
-_CHATTY = ("aiokafka", "asyncua", "faust", "mode", "urllib3", "httpx", "openai", "ray")
+_CHATTY = (
+    "aiokafka",
+    "asyncua",
+    "faust",
+    "mode",
+    "urllib3",
+    "httpx",
+    "openai",
+    "ray",
+    "streams.agents.transport",
+)
 
 
 def configure_logging() -> None:

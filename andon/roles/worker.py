@@ -21,6 +21,10 @@ from streams.ports import ImageStore, PolicySource
 from streams.topics import ANOMALIES, FRAMES, Topic
 
 
+SERVE_WAIT_S = 10.0
+"""A worker waits this long for Ray Serve before it takes parts without it, seconds."""
+
+
 def role_config(role: RoleName, settings: Settings) -> RoleConfig:
     """What the role is told, from the settings."""
     kafka, worker = settings.kafka, settings.worker
@@ -79,7 +83,7 @@ async def _inspect(settings: Settings) -> AsyncIterator[tuple[Sequence[Topic], M
 
     serve, flow = settings.serve, role_config("inspect", settings).flow
     expert = ServeVisionExpert(serve.address, serve.application, serve.timeout_s)
-    async with _policies(settings) as policies, _images(settings) as images, _closing(expert):
+    async with _policies(settings) as policies, _images(settings) as images, _serving(expert):
         yield (
             [FRAMES],
             lambda outbox, metrics: InspectRole(expert, policies, outbox, metrics, flow, images),
@@ -93,7 +97,7 @@ async def _classify(settings: Settings) -> AsyncIterator[tuple[Sequence[Topic], 
 
     serve, flow = settings.serve, role_config("classify", settings).flow
     classifier = ServeClassifier(serve.address, serve.application, serve.timeout_s)
-    async with _policies(settings) as policies, _images(settings) as images, _closing(classifier):
+    async with _policies(settings) as policies, _images(settings) as images, _serving(classifier):
         yield (
             [ANOMALIES],
             lambda outbox, metrics: ClassifyRole(
@@ -150,6 +154,16 @@ async def _images(settings: Settings) -> AsyncIterator[ImageStore]:
     )
     async with _closing(store):
         yield store
+
+
+@asynccontextmanager
+async def _serving(client: Any) -> AsyncIterator[None]:
+    """A client of Ray Serve; a Ray that is away delays the start, it does not prevent it."""
+    await client.start()
+    async with _closing(client):
+        if not await client.wait_connected(SERVE_WAIT_S):
+            structlog.get_logger().warning("ray serve is away: parts get their fallback meanwhile")
+        yield
 
 
 @asynccontextmanager
