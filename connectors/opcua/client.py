@@ -19,6 +19,8 @@ from connectors.opcua.nodes import SIGNALS, WATCHED, Signal, node_id
 
 log = structlog.get_logger(__name__)
 _VALUE = ua.AttributeIds.Value
+_SESSION_MS = 10_000
+"""The server may forget a broken connection's session, and its subscription, after this."""
 
 
 class OpcUaLink:
@@ -117,6 +119,8 @@ class OpcUaLink:
         self._lost, self._reason = asyncio.Event(), ""
         client = Client(self._url, timeout=self._timeout, watchdog_intervall=self._timeout)
         client.connection_lost_callback = self._on_lost
+        client.name, client.application_uri = "Andon gateway", "urn:andon:gateway"
+        client.session_timeout = _SESSION_MS
         stood = False
         try:
             events = await self._establish(client)

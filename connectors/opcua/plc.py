@@ -140,6 +140,33 @@ class SimulatedPlc:
                 await node.set_writable()
         server.subscribe_server_callback(CallbackType.PostWrite, self._on_write)
         self._server = server
+        await self._begin()
+        await server.start()
+
+    async def stop(self) -> None:
+        """Parts still open are the controller's default."""
+        await self._halt("stopped")
+        if self._server is not None:
+            await self._server.stop()
+            await self._end_sessions()
+            self._server = None
+        await asyncio.to_thread(self.ledger.sync)
+
+    async def restart(self, boot_id: int | None = None) -> None:
+        """Power loss and cold start: every connection drops, every counter is 0."""
+        assert self._server is not None, "the controller is not started"
+        await self._halt("power_loss")
+        await self._server.bserver.stop()
+        await self._end_sessions()
+        self.boot_id = boot_id if boot_id is not None else self.boot_id + 1
+        self.trigger_seq = 0
+        self._parts.clear()
+        self._gateway_beat_at = float("-inf")
+        await self._put({signal: spec.default for signal, spec in SIGNALS.items()})
+        await self._begin()
+        await self._server.bserver.start()
+
+    async def _begin(self) -> None:
         await self._put(
             {
                 Signal.TAKT_MS: max(int(self.config.takt_s * 1000), 1),
@@ -147,30 +174,22 @@ class SimulatedPlc:
                 Signal.TRIGGER_SEQ: self.trigger_seq,
             }
         )
-        await server.start()
         self._spawn(self._beat())
         self.ledger.add("start", plc_boot_id=self.boot_id, at=time.time())
 
-    async def stop(self) -> None:
-        """Parts still open are the controller's default."""
+    async def _halt(self, reason: str) -> None:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for seq in list(self._open):
-            self._default(seq, "stopped")
-        if self._server is not None:
-            await self._server.stop()
-            self._server = None
-        await asyncio.to_thread(self.ledger.sync)
+            self._default(seq, reason)
 
-    async def restart(self, boot_id: int | None = None) -> None:
-        """Power loss and cold start: every connection drops, every counter is 0."""
-        await self.stop()
-        self.boot_id = boot_id if boot_id is not None else self.boot_id + 1
-        self.trigger_seq = 0
-        self._parts.clear()
-        self._gateway_beat_at = float("-inf")
-        await self.start()
+    async def _end_sessions(self) -> None:
+        """asyncua keeps a session with subscriptions beyond its connection, even beyond stop."""
+        assert self._server is not None
+        for session in list(self._server.iserver._external_sessions.values()):
+            await session.close_session(True)
+        await asyncio.sleep(0)
 
     # --- the line -------------------------------------------------------------------------
 

@@ -1,30 +1,281 @@
 """The gateway over a real OPC UA connection to the simulated controller."""
 
+import asyncio
+import random
 from pathlib import Path
 
 import pytest
 
+from connectors.errors import CaptureError
 from connectors.handshake import HandshakeConfig
 from connectors.opcua.ledger import entries_of, summarise
-from connectors.opcua.plan import generate_plan
+from connectors.opcua.nodes import Signal
+from connectors.opcua.plan import PlannedPart, generate_plan
 from connectors.opcua.play import play
 from connectors.opcua.plc import PlcConfig
-from streams.codes import AckOutcome
-from tests.connectors.twins import at_once, running_line
+from streams.codes import AckOutcome, Action, DecisionSource, FaultCode, ReasonCode
+from streams.events import Decision, Frame
+from streams.ids import decision_id
+from streams.ports import Picture, Trigger
+from tests.connectors.twins import Line, at_once, decision_for, running_line
+
+ROOMY = HandshakeConfig(result_window_s=3.0)
+ROOMY_PLC = PlcConfig(takt_s=0.05, window_s=3.0)
+
+
+def summary_of(line: Line) -> dict:
+    return summarise(entries_of(line.plc.ledger.rows))
+
+
+async def until(condition, timeout_s: float = 5.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - lists of a twin have no event
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.asyncio
-async def test_a_part_gets_its_result(tmp_path: Path) -> None:
-    async with running_line(
-        tmp_path, PlcConfig(takt_s=0.05, window_s=1.0), config=HandshakeConfig(result_window_s=1.0)
-    ) as line:
+async def test_every_part_gets_its_own_result(tmp_path: Path) -> None:
+    rng = random.Random(3)
+
+    async def answer(frame: Frame) -> Decision:
+        await asyncio.sleep(rng.uniform(0, 0.15))
+        return decision_for(frame)
+
+    plan = [PlannedPart(f"x'; DROP TABLE--\n☃-{n}", "demo", "lot") for n in range(60)]
+    async with running_line(tmp_path, ROOMY_PLC, config=ROOMY) as line:
+        line.bus.answer = answer
+        await line.start_gateway()
+        await play(line.plc, plan, takt_s=0.05)
+        summary = summary_of(line)
+        assert summary["decided"] == summary["acknowledged"] == summary["parts"] == 60
+        assert summary["acted_twice"] == summary["late"] == summary["wrong_part"] == 0
+        await until(lambda: len(line.bus.acks) == 60)
+        assert {a.outcome for a in line.bus.acks} == {AckOutcome.ACKNOWLEDGED}
+        assert [f.part_id for f in line.bus.frames] == [p.part_id for p in plan]
+        for entry in entries_of(line.plc.ledger.rows):
+            assert [r["part_id"] for r in entry.results] == [entry.part_id]
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow
+async def test_a_thousand_triggers_over_the_wire(tmp_path: Path) -> None:
+    rng = random.Random(4)
+
+    async def answer(frame: Frame) -> Decision:
+        await asyncio.sleep(rng.expovariate(20))
+        return decision_for(frame)
+
+    plc = PlcConfig(takt_s=0.03, window_s=5.0)
+    config = HandshakeConfig(result_window_s=5.0)
+    async with running_line(tmp_path, plc, config=config) as line:
+        line.bus.answer = answer
+        await line.start_gateway()
+        await play(line.plc, generate_plan(1000, "demo"), takt_s=0.03, in_flight=8)
+        summary = summary_of(line)
+        assert summary["parts"] == summary["decided"] + summary["defaults"] == 1000
+        assert summary["acted_twice"] == summary["wrong_part"] == summary["undecided"] == 0
+        for entry in entries_of(line.plc.ledger.rows):
+            assert len(entry.results) == 1
+        sources = summary["by_source"]
+        assert sources["expert"] + sources.get("watchdog", 0) == 1000
+
+
+@pytest.mark.asyncio
+async def test_no_answer_is_the_products_no_decision_action(tmp_path: Path) -> None:
+    config = HandshakeConfig(result_window_s=0.6)
+    async with running_line(tmp_path, PlcConfig(takt_s=0.6), config=config) as line:
+        await line.start_gateway()
+        await line.plc.trigger(PlannedPart("a", "demo"))
+        await line.plc.settled(1)
+        await until(lambda: len(line.bus.acks) == 1)
+        decision, ack = line.bus.decisions[0], line.bus.acks[0]
+        assert summary_of(line)["by_source"] == {"watchdog": 1}
+        assert (decision.action, decision.source) == (Action.REWORK, DecisionSource.WATCHDOG)
+        assert decision.reason_code is ReasonCode.NO_DECISION
+        assert decision.result_id == ack.result_id
+        assert decision.result_id == decision_id(decision.frame_id, DecisionSource.WATCHDOG)
+        assert ack.outcome is AckOutcome.ACKNOWLEDGED
+        assert ack.written_at < decision.deadline
+        line.bus.decide(decision_for(line.bus.frames[0]))
+        await until(lambda: len(line.bus.acks) == 2)
+        assert line.bus.acks[1].outcome is AckOutcome.LATE
+        assert summary_of(line)["acted_twice"] == 0
+
+
+class SlowCamera:
+    """Exposes until it is let go; fails when told to."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.fail = False
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+    async def capture(self, trigger: Trigger) -> Picture:
+        if self.fail:
+            raise CaptureError("lens cap")
+        await self.go.wait()
+        return Picture(b"picture", "image/png")
+
+
+@pytest.mark.asyncio
+async def test_trigger_while_busy_is_missed_and_held(tmp_path: Path) -> None:
+    camera = SlowCamera()
+    async with running_line(tmp_path, ROOMY_PLC, config=ROOMY, camera=camera) as line:
         line.bus.answer = at_once
         await line.start_gateway()
-        await play(line.plc, generate_plan(20, "demo"), takt_s=0.05)
-        summary = summarise(entries_of(line.plc.ledger.rows))
-        assert summary["decided"] == summary["acknowledged"] == summary["parts"] == 20
-        assert summary["acted_twice"] == summary["late"] == summary["wrong_part"] == 0
-        assert {a.outcome for a in line.bus.acks} == {AckOutcome.ACKNOWLEDGED}
-        assert [f.part_id for f in line.bus.frames] == [
-            p.part_id for p in generate_plan(20, "demo")
-        ]
+        await line.plc.trigger(PlannedPart("first", "demo"))
+        assert await line.plc.wait_for(lambda: line.plc.gateway(Signal.BUSY), 5)
+        await line.plc.trigger(PlannedPart("second", "demo"))
+        await line.plc.settled(2)
+        camera.go.set()
+        await line.plc.settled(1)
+        first, second = entries_of(line.plc.ledger.rows)
+        assert (first.action, first.source) == ("pass", "expert")
+        assert (second.action, second.source) == ("hold", "watchdog")
+        assert second.results[0]["reason"] == "missed_trigger"
+        assert second.results[0]["part_id"] == "second"
+        assert await line.plc.wait_for(lambda: line.plc.gateway(Signal.MISSED_COUNT) == 1, 5)
+        missed = [d for d in line.bus.decisions if d.part_id == "second"]
+        assert [d.reason_code for d in missed] == [ReasonCode.MISSED_TRIGGER]
+
+
+@pytest.mark.asyncio
+async def test_a_camera_that_fails_holds_the_part_and_then_drops_ready(tmp_path: Path) -> None:
+    camera = SlowCamera()
+    camera.fail = True
+    async with running_line(tmp_path, ROOMY_PLC, config=ROOMY, camera=camera) as line:
+        await line.start_gateway()
+        seq = await line.plc.trigger(PlannedPart("a", "demo"))
+        await line.plc.settled(seq)
+        entry = entries_of(line.plc.ledger.rows)[0]
+        assert (entry.action, entry.results[0]["reason"]) == ("hold", "capture_failed")
+        await until(lambda: len(line.bus.acks) == 1)
+        assert line.bus.decisions[0].reason_code is ReasonCode.CAPTURE_FAILED
+        assert line.bus.frames == []
+
+
+@pytest.mark.asyncio
+async def test_nine_unacknowledged_results_are_an_overrun(tmp_path: Path) -> None:
+    config = HandshakeConfig(result_window_s=20.0)
+    plc = PlcConfig(takt_s=0.05, window_s=20.0)
+    async with running_line(tmp_path, plc, config=config) as line:
+        line.bus.answer = at_once
+        await line.start_gateway()
+        line.plc.acks_withheld = True
+        for number in range(1, 10):
+            assert await line.plc.wait_for(lambda: line.plc.ready, 5)
+            assert not line.plc.gateway(Signal.RESULT_OVERRUN)
+            await line.plc.trigger(PlannedPart(f"part-{number}", "demo"))
+        assert await line.plc.wait_for(lambda: line.plc.gateway(Signal.RESULT_OVERRUN), 5)
+        assert line.plc.gateway(Signal.FAULT_CODE) == FaultCode.RESULT_OVERRUN
+        assert summary_of(line)["decided"] == 1
+        line.plc.acks_withheld = False
+        await line.plc.acknowledge()
+        assert await line.plc.wait_for(lambda: line.plc.open_parts == 1, 5)
+        await line.plc.reset_faults()
+        assert await line.plc.wait_for(lambda: not line.plc.gateway(Signal.RESULT_OVERRUN), 5)
+        assert summary_of(line)["acted_twice"] == 0
+
+
+@pytest.mark.asyncio
+async def test_a_controller_restarted_at_zero_triggers_no_capture(tmp_path: Path) -> None:
+    config = HandshakeConfig(result_window_s=60)
+    async with running_line(tmp_path, ROOMY_PLC, config=config) as line:
+        await line.start_gateway()
+        await line.plc.trigger(PlannedPart("before", "demo"))
+        await until(lambda: len(line.bus.frames) == 1)
+        old = line.bus.frames[0]
+        boot = line.plc.boot_id
+        await line.plc.restart()
+        assert await line.plc.wait_for(lambda: line.plc.ready, 20)
+        line.bus.decide(decision_for(old))
+        await until(lambda: [a.outcome for a in line.bus.acks] == [AckOutcome.OLD_BOOT])
+        assert len(line.bus.frames) == 1, "a restart must not expose"
+        line.bus.answer = at_once
+        seq = await line.plc.trigger(PlannedPart("after", "demo"))
+        await line.plc.settled(seq)
+        assert line.plc.boot_id != boot
+        new = entries_of(line.plc.ledger.rows)[-1]
+        assert (new.trigger_seq, new.source, new.results[0]["part_id"]) == (1, "expert", "after")
+
+
+@pytest.mark.asyncio
+async def test_a_frozen_controller_heartbeat_holds_parts_within_two_seconds(
+    tmp_path: Path,
+) -> None:
+    async with running_line(tmp_path, ROOMY_PLC, config=ROOMY) as line:
+        line.bus.answer = at_once
+        await line.start_gateway()
+        line.plc.heartbeat_frozen = True
+        assert await line.plc.wait_for(lambda: not line.plc.gateway(Signal.READY), 2.1)
+        seq = await line.plc.trigger(PlannedPart("held", "demo"))
+        await line.plc.settled(seq)
+        assert entries_of(line.plc.ledger.rows)[0].action == "hold"
+        assert line.bus.frames == []
+        line.plc.heartbeat_frozen = False
+        assert await line.plc.wait_for(lambda: line.plc.ready, 5)
+
+
+@pytest.mark.asyncio
+async def test_a_dead_gateway_makes_the_controller_hold_within_two_seconds(tmp_path: Path) -> None:
+    plc = PlcConfig(takt_s=0.05, window_s=30.0)
+    async with running_line(tmp_path, plc, config=HandshakeConfig(result_window_s=30)) as line:
+        await line.start_gateway()
+        await line.plc.trigger(PlannedPart("a", "demo"))
+        await line.stop_gateway()
+        async with asyncio.timeout(2.1):
+            await line.plc.settled(1)
+        assert entries_of(line.plc.ledger.rows)[0].default_reason == "gateway_dead"
+
+
+@pytest.mark.asyncio
+async def test_stopped_between_capture_and_result_same_frame_one_result(tmp_path: Path) -> None:
+    async with running_line(tmp_path, ROOMY_PLC, config=ROOMY) as line:
+        await line.start_gateway()
+        await line.plc.trigger(PlannedPart("a", "demo"))
+        await until(lambda: len(line.bus.frames) == 1)
+        frame = line.bus.frames[0]
+        await line.stop_gateway()
+        await line.start_gateway()
+        line.bus.decide(decision_for(frame))
+        await line.plc.settled(1)
+        await until(lambda: len(line.bus.acks) == 1)
+        entry = entries_of(line.plc.ledger.rows)[0]
+        assert (entry.source, len(entry.results)) == ("expert", 1)
+        assert line.bus.acks[0].frame_id == frame.frame_id
+        assert {f.frame_id for f in line.bus.frames} == {frame.frame_id}
+
+
+@pytest.mark.asyncio
+async def test_kafka_down_parts_are_held_frames_spooled_and_replayed(tmp_path: Path) -> None:
+    config = HandshakeConfig(result_window_s=0.5)
+    async with running_line(tmp_path, PlcConfig(takt_s=0.5), config=config) as line:
+        await line.start_gateway()
+        line.bus.down = True
+        for _ in range(3):
+            seq = await line.plc.trigger(PlannedPart("a", "demo"))
+            await line.plc.settled(seq)
+            assert await line.plc.wait_for(lambda: line.plc.ready, 5)
+        assert summary_of(line)["by_source"] == {"watchdog": 3}
+        assert line.plc.gateway(Signal.FAULT_CODE) == FaultCode.KAFKA
+        line.bus.down = False
+        await until(lambda: len(line.bus.acks) == 3 and len(line.bus.decisions) == 3, 10)
+        assert [f.trigger_seq for f in line.bus.frames] == [1, 2, 3]
+        assert all(f.model_extra["is_historical"] == "true" for f in line.bus.frames)
+        assert all(d.is_historical for d in line.bus.decisions)
+        assert await line.plc.wait_for(lambda: line.plc.gateway(Signal.FAULT_CODE) == 0, 5)
+
+
+@pytest.mark.asyncio
+async def test_recipes_and_stop_requests(tmp_path: Path) -> None:
+    async with running_line(tmp_path, ROOMY_PLC, config=ROOMY) as line:
+        await line.start_gateway()
+        seq = await line.plc.request_recipe(7)
+        assert await line.plc.wait_for(
+            lambda: (
+                line.plc.gateway(Signal.RECIPE_ACK_SEQ) == seq
+                and line.plc.gateway(Signal.RECIPE_ACTIVE) == 7
+            ),
+            5,
+        )

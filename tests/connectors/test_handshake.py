@@ -1,0 +1,298 @@
+"""The handshake as a pure machine: the bar's cases, each by itself."""
+
+from dataclasses import replace
+
+import pytest
+
+from connectors.handshake import HandshakeConfig, PartKey, Phase
+from connectors.handshake import values as hs
+from connectors.handshake.sequence import LAST, following, span, steps
+from connectors.opcua.nodes import Signal
+from streams.codes import AckOutcome, DecisionSource, FaultCode, ReasonCode, ResultCode
+from tests.connectors.world import World, frame_id, verdict
+
+
+def ready_world(**options) -> World:
+    world = World(**options)
+    world.connect()
+    world.run(1.0)
+    assert world.plc[Signal.READY]
+    assert world.plc[Signal.ONLINE]
+    return world
+
+
+def test_a_thousand_triggers_with_random_latencies() -> None:
+    world = ready_world(seed=1)
+    for _ in range(1000):
+        world.trigger()
+        world.run(world.rng.uniform(0.05, 0.4))
+    world.run(3)
+    world.check()
+    assert len(world.results) == 1000
+    for key, rows in world.results.items():
+        assert [row[1] for row in rows] == [world.triggered[key]]
+    assert set(world.outcomes().values()) == {AckOutcome.ACKNOWLEDGED}
+    assert len(world.captured) == 1000
+
+
+def test_trigger_while_busy_is_missed_and_held() -> None:
+    world = ready_world(seed=2)
+    first = world.trigger()
+    world.run(0.013)
+    assert world.state.exposing == first
+    second = world.trigger()
+    world.run(2)
+    world.check()
+    assert world.captured == [first]
+    assert world.results[second][0][1:] == (world.triggered[second], int(ResultCode.HOLD))
+    assert world.plc[Signal.MISSED_COUNT] == 1
+    assert world.plc[Signal.TRIGGER_ACK_SEQ] == second.trigger_seq
+
+
+def test_a_jump_holds_every_sequence_number_missed() -> None:
+    world = ready_world(seed=3)
+    first = world.trigger()
+    world.run(1)
+    world.plc[Signal.TRIGGER_SEQ] += 3
+    for seq in (2, 3, 4):
+        world.triggered[PartKey(1, seq)] = f"unseen-{seq}"
+    last = world.trigger()
+    world.run(2)
+    world.check()
+    assert world.captured == [first, last]
+    assert {k.trigger_seq for k, rows in world.results.items() if rows[0][2] == 4} == {2, 3, 4}
+    assert world.plc[Signal.MISSED_COUNT] == 3
+
+
+def test_the_ninth_unacknowledged_result_is_an_overrun() -> None:
+    world = ready_world(seed=4, decide_s=(0.01, 0.02), config=HandshakeConfig(result_window_s=9))
+    world.acks_withheld = True
+    keys = []
+    for _ in range(8):
+        keys.append(world.trigger())
+        world.run(0.1)
+    assert not world.plc[Signal.RESULT_OVERRUN]
+    keys.append(world.trigger())
+    world.run(0.1)
+    assert world.plc[Signal.RESULT_OVERRUN]
+    assert world.plc[Signal.FAULT_CODE] == FaultCode.RESULT_OVERRUN
+    assert len(world.results) == 1, "an unacknowledged result must never be overwritten"
+    assert world.outcomes()[keys[8]] is AckOutcome.UNACKNOWLEDGED
+    world.acks_withheld = False
+    world.acknowledge()
+    world.run(3)
+    world.check()
+    assert set(world.results) == set(keys[:8])
+    world.feed(hs.FaultResetSeen(1))
+    world.run(0.1)
+    assert not world.plc[Signal.RESULT_OVERRUN]
+    assert world.plc[Signal.FAULT_CODE] == 0
+
+
+def test_overrun_also_when_the_windows_are_short() -> None:
+    world = ready_world(seed=5, decide_s=(0.01, 0.02), takt_ms=200)
+    world.acks_withheld = True
+    for _ in range(9):
+        world.trigger()
+        world.run(0.2)
+    assert world.plc[Signal.RESULT_OVERRUN]
+
+
+@pytest.mark.parametrize("same_boot", [True, False])
+def test_restart_at_sequence_zero_never_captures(same_boot: bool) -> None:
+    world = ready_world(seed=6, decide_s=(0.5, 0.6))
+    old = world.trigger()
+    world.run(0.1)
+    world.cut()
+    boot = world.plc[Signal.PLC_BOOT_ID]
+    world.restart_plc()
+    if same_boot:
+        world.plc[Signal.PLC_BOOT_ID] = boot
+    world.run(0.2)
+    world.connect()
+    world.run(2)
+    world.check()
+    assert world.captured == [old]
+    assert world.resynchronised == 1
+    assert not world.results[old]
+    late = [r for r in world.reports if r.key == old]
+    assert [r.outcome for r in late] in ([AckOutcome.OLD_BOOT], [])
+    new = world.trigger()
+    world.run(2)
+    assert world.captured == [old, new]
+    assert world.results[new][0][1] == world.triggered[new]
+
+
+def test_boot_change_seen_with_a_trigger_never_captures() -> None:
+    world = ready_world(seed=7)
+    world.plc[Signal.PLC_BOOT_ID] = 99
+    world.plc[Signal.TRIGGER_SEQ] = 41
+    world.trigger()
+    world.run(1)
+    assert world.captured == []
+    assert world.resynchronised == 1
+    assert world.plc[Signal.TRIGGER_ACK_SEQ] == 42
+
+
+def test_a_silent_controller_drops_ready_within_two_seconds() -> None:
+    world = ready_world(seed=8)
+    world.heart_stopped = True
+    world.run(2.0)
+    assert not world.plc[Signal.READY]
+    assert world.plc[Signal.FAULT_CODE] == FaultCode.PLC_HEARTBEAT
+    held = world.trigger()
+    world.run(0.5)
+    assert world.captured == []
+    assert world.results[held][0][2] == ResultCode.HOLD
+    world.heart_stopped = False
+    world.run(1.0)
+    assert world.plc[Signal.READY]
+
+
+def test_the_watchdog_writes_before_the_window_ends_and_the_late_decision_is_reported() -> None:
+    world = ready_world(seed=9, decide_s=(1.1, 1.2), takt_ms=1000)
+    key = world.trigger()
+    triggered = world.now
+    while not world.results[key]:
+        world.run(0.005)
+        assert world.now < triggered + 1.0
+    assert world.now > triggered + 0.94
+    assert world.results[key][0][2] == ResultCode.REWORK
+    world.run(1)
+    world.check()
+    outcomes = [(r.verdict.source, r.outcome) for r in world.reports]
+    assert outcomes == [
+        (DecisionSource.WATCHDOG, AckOutcome.ACKNOWLEDGED),
+        (DecisionSource.EXPERT, AckOutcome.LATE),
+    ]
+
+
+def test_a_capture_failure_is_a_hold() -> None:
+    world = ready_world(seed=10, capture_fails=1.0)
+    key = world.trigger()
+    world.run(0.5)
+    assert world.results[key][0][2] == ResultCode.HOLD
+    assert world.reports[0].verdict.reason is ReasonCode.CAPTURE_FAILED
+    assert world.plc[Signal.EXPOSURE_DONE_SEQ] == key.trigger_seq
+    assert world.plc[Signal.READY]
+
+
+def test_without_pipelining_ready_returns_with_the_acknowledgement() -> None:
+    config = HandshakeConfig(pipelining=False)
+    world = ready_world(seed=11, decide_s=(0.3, 0.3), config=config)
+    world.trigger()
+    world.run(0.25)
+    assert world.plc[Signal.EXPOSURE_DONE_SEQ] == 1
+    assert not world.plc[Signal.READY]
+    world.run(0.3)
+    assert world.plc[Signal.READY]
+
+
+def test_counters_wrap_to_one_and_never_to_zero() -> None:
+    world = World(seed=12)
+    world.plc.update(
+        {
+            Signal.TRIGGER_SEQ: LAST - 2,
+            Signal.TRIGGER_ACK_SEQ: LAST - 2,
+            Signal.RESULT_SEQ: LAST - 1,
+        }
+    )
+    world.connect()
+    world.run(1)
+    keys = []
+    for _ in range(5):
+        keys.append(world.trigger())
+        world.run(0.5)
+    world.check()
+    assert [k.trigger_seq for k in keys] == [LAST - 1, LAST, 1, 2, 3]
+    assert [world.results[k][0][0] for k in keys] == [LAST, 1, 2, 3, 4]
+    assert world.resynchronised == 0
+    assert world.plc[Signal.MISSED_COUNT] == 0
+
+
+def test_a_write_that_arrived_although_the_link_broke_is_not_written_again() -> None:
+    for seed in range(40):
+        world = ready_world(seed=seed, decide_s=(0.05, 0.05))
+        key = world.trigger()
+        world.run(0.05 + world.rng.uniform(0.0, 0.1))
+        world.cut()
+        world.run(0.1)
+        world.connect()
+        world.run(2)
+        world.check()
+        assert len(world.results[key]) == 1
+
+
+def test_triggers_during_an_outage_are_missed_and_held() -> None:
+    world = ready_world(seed=14)
+    world.trigger()
+    world.run(1)
+    world.cut()
+    missed = []
+    for _ in range(12):
+        missed.append(world.trigger())
+        world.run(0.1)
+    world.connect()
+    world.run(3)
+    world.check()
+    assert [world.results[k][0][2] for k in missed] == [ResultCode.HOLD] * 12
+    assert {world.outcomes()[k] for k in missed} == {AckOutcome.LATE}
+    assert len(world.captured) == 1
+    assert world.plc[Signal.MISSED_COUNT] == 12
+
+
+def test_first_contact_in_the_middle_of_a_run_captures_nothing_old() -> None:
+    world = World(seed=15)
+    world.plc[Signal.TRIGGER_SEQ] = 500
+    world.connect()
+    world.run(1)
+    assert world.captured == []
+    assert world.results == {}
+    assert world.plc[Signal.TRIGGER_ACK_SEQ] == 500
+
+
+def test_recipes_are_answered_and_unknown_ones_are_a_fault() -> None:
+    world = ready_world(seed=16, config=HandshakeConfig(recipes=(1, 2)))
+    world.feed(hs.RecipeRequested(1, 2))
+    world.run(0.1)
+    assert (world.plc[Signal.RECIPE_ACK_SEQ], world.plc[Signal.RECIPE_ACTIVE]) == (1, 2)
+    world.feed(hs.RecipeRequested(2, 7))
+    world.run(0.1)
+    assert (world.plc[Signal.RECIPE_ACK_SEQ], world.plc[Signal.RECIPE_ACTIVE]) == (2, 2)
+    assert world.plc[Signal.FAULT_CODE] == FaultCode.UNKNOWN_RECIPE
+
+
+def test_a_blocking_fault_drops_ready_and_a_stop_request_stands_until_reset() -> None:
+    world = ready_world(seed=17)
+    world.feed(hs.FaultChanged(FaultCode.SPOOL_FULL, True))
+    world.feed(hs.StopRequested())
+    world.run(0.1)
+    assert not world.plc[Signal.READY]
+    assert world.plc[Signal.STOP_REQUEST]
+    world.feed(hs.FaultChanged(FaultCode.SPOOL_FULL, False))
+    world.feed(hs.FaultResetSeen(1))
+    world.run(0.1)
+    assert world.plc[Signal.READY]
+    assert not world.plc[Signal.STOP_REQUEST]
+
+
+def test_a_decision_for_another_frame_of_the_same_number_is_of_an_old_boot() -> None:
+    world = ready_world(seed=18, silent=1.0)
+    key = world.trigger()
+    world.run(0.1)
+    other = frame_id(replace(world.state.parts[key].trigger, part_id="before"))
+    stale = verdict(other, DecisionSource.EXPERT, ResultCode.PASS)
+    world.feed(hs.Decided(key, other, stale))
+    assert world.reports[-1].outcome is AckOutcome.OLD_BOOT
+    assert world.state.parts[key].phase is Phase.OPEN
+
+
+def test_sequence_arithmetic() -> None:
+    assert following(LAST) == 1
+    assert following(0) == 1
+    assert steps(LAST, 1) == 1
+    assert steps(1, LAST) == -1
+    assert steps(0, 3) == 3
+    assert span(LAST - 1, 2, 10) == [LAST, 1, 2]
+    assert span(5, 105, 3) == [103, 104, 105]
+    assert span(5, 5, 3) == []

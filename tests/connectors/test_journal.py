@@ -1,0 +1,175 @@
+"""The journal: once minted, never again; torn ends, bit rot, bounded size."""
+
+import asyncio
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from connectors.errors import JournalError
+from connectors.handshake import PartKey, Phase, Verdict
+from connectors.handshake.values import HandshakeConfig
+from connectors.journal import Journal, JournalEntry, minted_fields, replay, verdict_fields
+from connectors.recovery import recover
+from streams.codes import DecisionSource, ReasonCode, ResultCode
+from streams.ids import decision_id, new_frame_id
+from streams.ports import Trigger
+
+
+def entry_of(seq: int, boot: int = 7) -> JournalEntry:
+    trigger = Trigger(boot, seq, f"part\n☃-{seq}", "lot", "demo", 5, 1000)
+    return JournalEntry(PartKey(boot, seq), new_frame_id(), trigger, 1000.0 + seq, 1.0)
+
+
+def verdict_for(frame_id: UUID) -> Verdict:
+    result = decision_id(frame_id, DecisionSource.EXPERT)
+    return Verdict(result, DecisionSource.EXPERT, ResultCode.PASS, ReasonCode.NORMAL, 3, 0.25, 9.0)
+
+
+def mint(journal: Journal, entry: JournalEntry) -> None:
+    journal.append("minted", entry.key, **minted_fields(entry))
+
+
+def finish(journal: Journal, entry: JournalEntry, result_seq: int) -> None:
+    verdict = verdict_for(entry.frame_id)
+    journal.append("captured", entry.key)
+    journal.append("published", entry.key)
+    journal.append("writing", entry.key, r=result_seq, v=verdict_fields(verdict))
+    journal.append("written", entry.key, at=1001.0)
+    journal.append("outcome", entry.key, a="{}")
+    journal.append("closed", entry.key)
+
+
+@pytest.mark.asyncio
+async def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "line.journal"
+    journal = Journal(path)
+    assert journal.open().entries == {}
+    first, second = entry_of(1), entry_of(2)
+    mint(journal, first)
+    finish(journal, first, 1)
+    mint(journal, second)
+    await journal.commit()
+    lost = entry_of(3)
+    mint(journal, lost)  # never committed: the process dies here
+    data = path.read_bytes()
+    await journal.close()
+    known, good = replay(data)
+    assert good == len(data)
+    assert (known.plc_boot_id, known.last_trigger_seq) == (7, 2)
+    assert known.entries[first.key].closed
+    assert known.entries[first.key].verdict == verdict_for(first.frame_id)
+    assert known.entries[second.key] == second
+
+
+@pytest.mark.asyncio
+async def test_a_torn_last_line_is_cut_off_and_the_rest_kept(tmp_path: Path) -> None:
+    path = tmp_path / "line.journal"
+    journal = Journal(path)
+    journal.open()
+    entries = [entry_of(n) for n in (1, 2)]
+    for entry in entries:
+        mint(journal, entry)
+    await journal.close()
+    whole = path.read_bytes()
+    start = whole.index(b"\n") + 1
+    for cut in range(start, len(whole)):
+        path.write_bytes(whole[:cut])
+        again = Journal(path)
+        known = again.open()
+        assert list(known.entries) == [entries[0].key]
+        assert known.corrupt_lines == 0
+        third = entry_of(3)
+        mint(again, third)
+        await again.close()
+        assert list(replay(path.read_bytes())[0].entries) == [entries[0].key, third.key]
+
+
+def test_a_damaged_line_is_skipped_and_counted() -> None:
+    known, _ = replay(b"00000000 {}\nnonsense\n")
+    assert known.corrupt_lines == 2
+
+
+@pytest.mark.asyncio
+async def test_the_file_stays_bounded_and_open_parts_survive(tmp_path: Path) -> None:
+    path = tmp_path / "line.journal"
+    journal = Journal(path, limit_bytes=20_000, keep_closed=10)
+    journal.open()
+    stays = entry_of(1)
+    mint(journal, stays)
+    for n in range(2, 400):
+        entry = entry_of(n)
+        mint(journal, entry)
+        finish(journal, entry, n)
+        await journal.commit()
+        assert path.stat().st_size < 25_000
+    await journal.close()
+    known, _ = replay(path.read_bytes())
+    assert known.entries[stays.key] == stays
+    assert known.last_trigger_seq == 399
+    assert 10 <= len(known.entries) < 100
+
+
+@pytest.mark.asyncio
+async def test_commits_share_a_sync_and_all_return(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "line.journal")
+    journal.open()
+    for n in range(1, 30):
+        mint(journal, entry_of(n))
+    await asyncio.gather(*(journal.commit() for _ in range(20)))
+    assert len(replay(journal.path.read_bytes())[0].entries) == 29
+    await journal.close()
+
+
+@pytest.mark.asyncio
+async def test_two_gateways_cannot_share_a_journal(tmp_path: Path) -> None:
+    first = Journal(tmp_path / "line.journal")
+    first.open()
+    with pytest.raises(JournalError, match="another gateway"):
+        Journal(tmp_path / "line.journal").open()
+    await first.close()
+
+
+@pytest.mark.asyncio
+async def test_a_disk_that_fails_says_so_and_nothing_is_lost(tmp_path: Path, monkeypatch) -> None:
+    journal = Journal(tmp_path / "line.journal")
+    journal.open()
+    write = journal._write
+
+    def full(data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(journal, "_write", full)
+    entry = entry_of(1)
+    mint(journal, entry)
+    with pytest.raises(JournalError, match="No space"):
+        await journal.commit()
+    monkeypatch.setattr(journal, "_write", write)
+    await journal.commit()
+    assert list(replay(journal.path.read_bytes())[0].entries) == [entry.key]
+    await journal.close()
+
+
+def test_recovery_gives_each_part_its_phase() -> None:
+    lines = Journal(Path("unused"))
+    kinds = {n: entry_of(n) for n in range(1, 6)}
+    for entry in kinds.values():
+        mint(lines, entry)
+    lines.append("captured", kinds[2].key)
+    verdict = verdict_for(kinds[3].frame_id)
+    lines.append("decided", kinds[3].key, v=verdict_fields(verdict), d="{}")
+    lines.append("writing", kinds[4].key, r=8, v=verdict_fields(verdict))
+    finish(lines, kinds[5], 9)
+    state = recover(HandshakeConfig(), lines._known, now=50.0, wall=1003.0)
+    parts = {key.trigger_seq: part for key, part in state.parts.items()}
+    assert [p.phase for p in parts.values()] == [
+        Phase.OPEN,
+        Phase.OPEN,
+        Phase.QUEUED,
+        Phase.WRITING,
+    ]
+    assert [p.asked for p in parts.values()] == [True, False, True, True]
+    assert parts[2].deadline == pytest.approx(50.0)
+    assert [k.trigger_seq for k in state.queue] == [4, 3]
+    assert list(state.closed) == [kinds[5].key]
+    assert state.last_trigger_seq == 5
