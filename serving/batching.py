@@ -84,7 +84,7 @@ class Batcher(Generic[T, R]):
         self._waiting.clear()
 
     async def _run(self) -> None:
-        while True:
+        while self._waiting:
             await self._slots.acquire()
             try:
                 batch = await self._collect()
@@ -101,9 +101,6 @@ class Batcher(Generic[T, R]):
 
     async def _collect(self) -> list[_Waiting[T, R]]:
         loop = asyncio.get_running_loop()
-        while not self._waiting:
-            self._arrived.clear()
-            await self._arrived.wait()
         until = loop.time() + (0 if self._running else self._wait_s)
         while len(self._waiting) < self._size and (left := until - loop.time()) > 0:
             self._arrived.clear()

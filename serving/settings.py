@@ -13,10 +13,9 @@ CLASSIFIER = "AnomalyClassifier"
 LATEST: Final = "latest"
 """In place of a digest: whatever the store's pointer names when the replica reads it."""
 
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-"""SHA-256 of an artifact's ``manifest.json``, hexadecimal."""
 Product = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\\\x00-\x1f]+$")]
-Version = Digest | Literal["latest"]
+Version = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|latest)$")]
+"""Digest of a bundle (SHA-256 of its ``manifest.json``, hexadecimal), or ``latest``."""
 
 
 class Section(BaseModel):
@@ -96,7 +95,9 @@ def parse(model: type[S], value: object, where: str) -> S:
     try:
         return model.model_validate(value if value is not None else {})
     except ValidationError as error:
-        problems = "; ".join(_problem(e) for e in error.errors(include_url=False))
+        found = error.errors(include_url=False)
+        inner = [e for e in found if e["type"] != "literal_error"]
+        problems = "; ".join(_problem(e) for e in inner or found)
         raise ServeConfigError(f"{where}: {problems}") from None
 
 

@@ -1,0 +1,107 @@
+"""The store of artifacts, in a folder and in S3."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from serving.errors import StoreError
+from serving.store import ArtifactStore, FolderBlobs, open_folder, split_s3
+from tests.serving.tiny import save_tiny
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> ArtifactStore:
+    """A store whose cache is not where its objects are."""
+    return ArtifactStore(FolderBlobs(tmp_path / "remote"), tmp_path / "cache")
+
+
+def _bundle(tmp_path: Path, note: str) -> tuple[Path, str]:
+    digest = save_tiny(tmp_path / "made", note=note)
+    folder = tmp_path / "made" / "tile" / digest
+    (folder / "parts").mkdir(exist_ok=True)
+    (folder / "parts" / "a.bin").write_bytes(note.encode())
+    return folder, digest
+
+
+def test_what_is_put_is_fetched_once_and_then_read_from_the_cache(
+    remote: ArtifactStore, tmp_path: Path
+) -> None:
+    folder, digest = _bundle(tmp_path, "one")
+    assert remote.put("tile", folder) == digest
+    fetched = remote.fetch("tile", digest)
+    assert fetched.name == digest
+    assert (fetched / "parts" / "a.bin").read_bytes() == b"one"
+    shutil.rmtree(tmp_path / "remote")
+    assert remote.fetch("tile", digest) == fetched
+
+
+def test_the_latest_version_is_what_was_written_last(remote: ArtifactStore, tmp_path: Path) -> None:
+    assert remote.products() == {}
+    assert remote.latest("tile") is None
+    first, one = _bundle(tmp_path, "one")
+    second, two = _bundle(tmp_path, "two")
+    remote.put("tile", first)
+    os.utime(tmp_path / "remote" / "tile" / one / "manifest.json", (1, 1))
+    remote.put("tile", second)
+    assert remote.products() == {"tile": two}
+    remote.point("tile", one)
+    assert remote.latest("tile") == one
+    assert remote.put("tile", second) == two
+    assert remote.latest("tile") == two
+
+
+def test_a_folder_that_training_wrote_is_a_store(tmp_path: Path) -> None:
+    digest = save_tiny(tmp_path, "tile")
+    store = open_folder(tmp_path)
+    assert store.products() == {"tile": digest}
+    assert store.fetch("tile", digest) == tmp_path / "tile" / digest
+
+
+def test_an_altered_bundle_is_refused_by_name(remote: ArtifactStore, tmp_path: Path) -> None:
+    folder, digest = _bundle(tmp_path, "one")
+    remote.put("tile", folder)
+    (remote.fetch("tile", digest) / "manifest.json").write_text("{}")
+    with pytest.raises(StoreError, match="was altered"):
+        remote.fetch("tile", digest)
+
+
+@pytest.mark.parametrize("digest", ["", "abc", "../../etc", "A" * 64, "0" * 63])
+def test_what_is_no_digest_never_becomes_a_path(remote: ArtifactStore, digest: str) -> None:
+    with pytest.raises(StoreError, match="no digest"):
+        remote.fetch("tile", digest)
+
+
+@pytest.mark.parametrize("product", ["", "..", ".hidden", "a/b", "a\\b", "x\n", " x", "y" * 200])
+def test_what_cannot_name_a_folder_is_no_product(remote: ArtifactStore, product: str) -> None:
+    with pytest.raises(StoreError, match="product"):
+        remote.fetch(product, "0" * 64)
+
+
+def test_absent_bundles_and_manifests_say_so(remote: ArtifactStore, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="not in the store"):
+        remote.fetch("tile", "0" * 64)
+    with pytest.raises(StoreError, match=r"no manifest\.json"):
+        remote.put("tile", tmp_path)
+    (tmp_path / "remote" / "tile").mkdir(parents=True)
+    (tmp_path / "remote" / "tile" / "latest.json").write_text("[]")
+    with pytest.raises(StoreError, match="damaged"):
+        remote.latest("tile")
+
+
+def test_an_upload_that_broke_off_is_no_version(remote: ArtifactStore, tmp_path: Path) -> None:
+    _, digest = _bundle(tmp_path, "one")
+    half = tmp_path / "remote" / "tile" / digest
+    half.mkdir(parents=True)
+    (half / "tensors.safetensors").write_bytes(b"...")
+    assert remote.products() == {}
+    with pytest.raises(StoreError, match="not in the store"):
+        remote.fetch("tile", digest)
+
+
+def test_s3_locations() -> None:
+    assert split_s3("s3://andon/artifacts/") == ("andon", "artifacts/")
+    assert split_s3("s3://andon") == ("andon", "")
+    with pytest.raises(StoreError, match="expected s3://"):
+        split_s3("s3:///artifacts")
