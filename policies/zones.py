@@ -1,5 +1,6 @@
 """Which zone of the part an odd region touches, at the resolution of its mask."""
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -120,17 +121,32 @@ def decode_runs(rle: str, cells: int) -> npt.NDArray[np.intp] | None:
 
 @lru_cache(maxsize=256)
 def _raster(corners: Corners, height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Cells (flat, row-major) whose centre is inside the polygon or that an edge passes."""
-    y = (np.arange(height) + 0.5)[:, None] / height
-    x = (np.arange(width) + 0.5)[None, :] / width
-    inside = np.zeros((height, width), dtype=np.bool_)
-    for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
+    """Cells (flat, row-major) in which the polygon covers one of a grid of points.
+
+    A polygon thinner than the grid is drawn by its outline instead.
+    """
+    fine = 5 if height * width <= 1 << 16 else 2 if height * width <= 1 << 20 else 1
+    y = ((np.arange(height * fine) + 0.5) / (height * fine))[:, None]
+    x = ((np.arange(width * fine) + 0.5) / (width * fine))[None, :]
+    inside = np.zeros((height * fine, width * fine), dtype=np.bool_)
+    for (x0, y0), (x1, y1) in _edges(corners):
         if y0 != y1:
             inside ^= ((y0 > y) != (y1 > y)) & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
-    for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
+    cells = inside.reshape(height, fine, width, fine).any(axis=(1, 3))
+    if not cells.any():
+        _draw_outline(corners, cells)
+    return np.asarray(cells.ravel(), dtype=np.bool_)
+
+
+def _draw_outline(corners: Corners, cells: npt.NDArray[np.bool_]) -> None:
+    height, width = cells.shape
+    for (x0, y0), (x1, y1) in _edges(corners):
         steps = 2 + int(2 * min(max(abs(x1 - x0) * width, abs(y1 - y0) * height), 1e5))
         columns = np.floor(np.linspace(x0, x1, steps) * width).astype(int)
         rows = np.floor(np.linspace(y0, y1, steps) * height).astype(int)
         seen = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-        inside[rows[seen], columns[seen]] = True
-    return inside.ravel()
+        cells[rows[seen], columns[seen]] = True
+
+
+def _edges(corners: Corners) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
+    return zip(corners, corners[1:] + corners[:1], strict=True)
