@@ -1,0 +1,170 @@
+"""A read-only HTTP API over the history: pages, stories, statistics, pictures.
+
+No writes, no login: bind it to loopback or put the plant's own proxy before it.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from history.errors import BadQueryError, NotInHistoryError
+from history.filters import FrameFilter, parse_moment
+from history.images import InMemoryImageStore, MinioImageStore
+from history.pictures import outlined, region_of
+from history.queries import History
+from history.records import Gaps, Page, Stats, Story
+from streams.codes import Action, DecisionSource, Severity
+from streams.errors import UnavailableError, UndecodableImageError
+
+Store = MinioImageStore | InMemoryImageStore
+Words = Annotated[str | None, Query(max_length=512)]
+_PICTURES = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"BM": "image/bmp",
+    b"II*\x00": "image/tiff",
+    b"MM\x00*": "image/tiff",
+}
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "private, max-age=31536000, immutable",
+}
+
+
+def _wanted(
+    product: Words = None,
+    line: Words = None,
+    station: Words = None,
+    part: Words = None,
+    lot: Words = None,
+    class_name: Annotated[str | None, Query(alias="class", max_length=512)] = None,
+    action: Action | None = None,
+    severity: Severity | None = None,
+    source: DecisionSource | None = None,
+    since: Words = None,
+    until: Words = None,
+    passed: bool | None = None,
+    reviewed: bool | None = None,
+) -> FrameFilter:
+    """The filter behind a request's parameters."""
+    return FrameFilter(
+        product=product,
+        line=line,
+        station=station,
+        part_id=part,
+        lot_id=lot,
+        class_name=class_name,
+        action=action.value if action else None,
+        severity=severity.value if severity else None,
+        source=source.value if source else None,
+        since=parse_moment(since) if since else None,
+        until=parse_moment(until) if until else None,
+        passed=passed,
+        reviewed=reviewed,
+    )
+
+
+Wanted = Annotated[FrameFilter, Depends(_wanted)]
+
+
+def build_app(history: History, store: Store) -> FastAPI:
+    """The application over a history and an object store; it closes both when it ends."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await history.close()
+        await store.close()
+
+    app = FastAPI(title="Andon history", lifespan=life, openapi_url="/api/openapi.json")
+    _add_errors(app)
+    _add_questions(app, history)
+    _add_pictures(app, history, store)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    def answer(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
+        async def handle(_: Request, error: Exception) -> Response:
+            return JSONResponse({"detail": str(error)}, status)
+
+        return handle
+
+    app.add_exception_handler(BadQueryError, answer(422))
+    app.add_exception_handler(NotInHistoryError, answer(404))
+    app.add_exception_handler(UnavailableError, answer(503))
+
+
+def _add_questions(app: FastAPI, history: History) -> None:
+    @app.get("/api/health")
+    async def health() -> dict[str, Any]:
+        """200 when the database answers, 503 when it does not."""
+        await history.list_frames(limit=1)
+        return {"status": "ok"}
+
+    @app.get("/api/frames")
+    async def frames(
+        wanted: Wanted,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+        cursor: Annotated[str | None, Query(max_length=256)] = None,
+    ) -> Page:
+        """Frames with their effective decision, newest first."""
+        return await history.list_frames(wanted, limit, cursor)
+
+    @app.get("/api/frames/{frame_id}")
+    async def story(frame_id: UUID) -> Story:
+        """All that is known of a frame."""
+        return await history.show(frame_id)
+
+    @app.get("/api/stats")
+    async def stats(wanted: Wanted, top: Annotated[int, Query(ge=1, le=1000)] = 10) -> Stats:
+        """Counts, first-pass yield, the most frequent rules."""
+        return await history.stats(wanted, top)
+
+    @app.get("/api/gaps")
+    async def gaps(line: Words = None, since: Words = None) -> Gaps:
+        """What is missing from a complete history."""
+        return await history.gaps(line, parse_moment(since) if since else None)
+
+
+def _add_pictures(app: FastAPI, history: History, store: Store) -> None:
+    async def kept(key: str | None) -> bytes:
+        try:
+            return await store.get(key or "")
+        except KeyError:
+            raise HTTPException(404, "no picture of this frame is kept") from None
+
+    @app.get("/api/frames/{frame_id}/image")
+    async def image(frame_id: UUID) -> Response:
+        """The picture as captured."""
+        return _picture(await kept((await history.show(frame_id)).image_key))
+
+    @app.get("/api/frames/{frame_id}/mask")
+    async def mask(frame_id: UUID) -> Response:
+        """The odd region, 255 inside."""
+        return _picture(await kept((await history.show(frame_id)).mask_key))
+
+    @app.get("/api/frames/{frame_id}/region")
+    async def region(frame_id: UUID) -> Response:
+        """The picture with the region's outline in red."""
+        from starlette.concurrency import run_in_threadpool
+
+        story = await history.show(frame_id)
+        odd, body = region_of(story), await kept(story.image_key)
+        if odd is None:
+            raise HTTPException(404, "this frame has no region")
+        try:
+            return _picture(await run_in_threadpool(outlined, body, odd))
+        except UndecodableImageError as error:
+            raise HTTPException(415, str(error)) from None
+
+
+def _picture(body: bytes) -> Response:
+    """By what the bytes are, not by what an event said: a browser must not run a part's picture."""
+    kinds = (kind for magic, kind in _PICTURES.items() if body.startswith(magic))
+    return Response(body, media_type=next(kinds, "application/octet-stream"), headers=_HEADERS)
