@@ -1,28 +1,34 @@
 """Composes a Faust role from the settings: the ports' adapters, the runner, the signals.
 
-Each role imports only what it needs, so that a worker is at work within seconds.
+Each role imports only the adapters it needs, and opens them while it joins its consumer group.
 """
 
 import asyncio
 import contextlib
+import importlib
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
 
 from andon.notify import notify_ready, notify_stopping
 from andon.settings import Settings
+from streams.agents.classify import ClassifyRole
 from streams.agents.config import MIB, BusConfig, FlowConfig, RoleConfig, RoleName
-from streams.agents.runner import MakeRole, RoleRunner
-from streams.agents.topics_admin import await_topics
+from streams.agents.inspect import InspectRole
+from streams.agents.metrics import RoleMetrics
+from streams.agents.outbox import Outbox
+from streams.agents.record import RecordRole
+from streams.agents.record_core import RECORDED
+from streams.agents.runner import Role, RoleRunner
 from streams.ports import ImageStore, PolicySource
 from streams.topics import ANOMALIES, FRAMES, Topic
 
-
 SERVE_WAIT_S = 10.0
-"""A worker waits this long for Ray Serve before it takes parts without it, seconds."""
+"""A worker says that it is ready without Ray Serve after this long, seconds."""
 
 
 def role_config(role: RoleName, settings: Settings) -> RoleConfig:
@@ -50,6 +56,31 @@ def role_config(role: RoleName, settings: Settings) -> RoleConfig:
     )
 
 
+class Started:
+    """Tells the supervisor that the worker is at work, once Ray Serve is reached too."""
+
+    def __init__(self, config: RoleConfig) -> None:
+        self.config = config
+        self.client: Any = None
+        self._task: asyncio.Task[None] | None = None
+
+    def announce(self) -> None:
+        """The group is joined and the ports are open."""
+        self._task = asyncio.get_running_loop().create_task(self._announce())
+
+    async def close(self) -> None:
+        """Announce no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _announce(self) -> None:
+        if self.client is not None and not await self.client.wait_connected(SERVE_WAIT_S):
+            log = structlog.get_logger(role=self.config.role)
+            log.warning("ray serve is away: parts get their fallback meanwhile")
+        notify_ready()
+
+
 async def run_worker(role: RoleName, settings: Settings) -> None:
     """Run the role until SIGTERM or SIGINT; in-flight events are finished first.
 
@@ -60,77 +91,79 @@ async def run_worker(role: RoleName, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    log, kafka = structlog.get_logger(role=role).info, settings.kafka
-    if not await await_topics(kafka.bootstrap_servers, kafka.replication_factor, stop, log):
-        return
-    composers = {"inspect": _inspect, "classify": _classify, "record": _record}
-    async with composers[role](settings) as (topics, make):
-        runner = RoleRunner(
-            role_config(role, settings),
-            topics,
-            make,
-            log,
-            kafka.replication_factor,
-        )
-        await runner.run(stop, notify_ready)
+    config, log = role_config(role, settings), structlog.get_logger(role=role).info
+    started = Started(config)
+    topics: Sequence[Topic]
+    if role == "inspect":
+        topics, make = [FRAMES], partial(_inspect, settings, started)
+    elif role == "classify":
+        topics, make = [ANOMALIES], partial(_classify, settings, started)
+    else:
+        topics, make = RECORDED, partial(_record, settings, started)
+    runner = RoleRunner(config, topics, make, log, settings.kafka.replication_factor)
+    try:
+        await runner.run(stop, started.announce)
+    finally:
         notify_stopping()
+        await started.close()
 
 
 @asynccontextmanager
-async def _inspect(settings: Settings) -> AsyncIterator[tuple[Sequence[Topic], MakeRole]]:
-    from serving.client import ServeVisionExpert
-    from streams.agents.inspect import InspectRole
-
-    serve, flow = settings.serve, role_config("inspect", settings).flow
-    expert = ServeVisionExpert(serve.address, serve.application, serve.timeout_s)
-    async with _policies(settings) as policies, _images(settings) as images, _serving(expert):
-        yield (
-            [FRAMES],
-            lambda outbox, metrics: InspectRole(expert, policies, outbox, metrics, flow, images),
-        )
-
-
-@asynccontextmanager
-async def _classify(settings: Settings) -> AsyncIterator[tuple[Sequence[Topic], MakeRole]]:
-    from serving.client import ServeClassifier
-    from streams.agents.classify import ClassifyRole
-
-    serve, flow = settings.serve, role_config("classify", settings).flow
-    classifier = ServeClassifier(serve.address, serve.application, serve.timeout_s)
-    async with _policies(settings) as policies, _images(settings) as images, _serving(classifier):
-        yield (
-            [ANOMALIES],
-            lambda outbox, metrics: ClassifyRole(
-                classifier, policies, outbox, metrics, flow, images
-            ),
-        )
+async def _inspect(
+    settings: Settings, started: Started, outbox: Outbox, metrics: RoleMetrics
+) -> AsyncIterator[Role]:
+    serving = await _imported("serving.client")
+    serve = settings.serve
+    expert = serving.ServeVisionExpert(serve.address, serve.application, serve.timeout_s)
+    async with (
+        _policies(settings) as policies,
+        _images(settings) as images,
+        _serving(expert, started),
+    ):
+        yield InspectRole(expert, policies, outbox, metrics, started.config.flow, images)
 
 
 @asynccontextmanager
-async def _record(settings: Settings) -> AsyncIterator[tuple[Sequence[Topic], MakeRole]]:
-    from history.writer import PostgresHistoryWriter
-    from streams.agents.record import RecordRole
-    from streams.agents.record_core import RECORDED
+async def _classify(
+    settings: Settings, started: Started, outbox: Outbox, metrics: RoleMetrics
+) -> AsyncIterator[Role]:
+    serving = await _imported("serving.client")
+    serve = settings.serve
+    classifier = serving.ServeClassifier(serve.address, serve.application, serve.timeout_s)
+    async with (
+        _policies(settings) as policies,
+        _images(settings) as images,
+        _serving(classifier, started),
+    ):
+        yield ClassifyRole(classifier, policies, outbox, metrics, started.config.flow, images)
 
-    config, postgres = role_config("record", settings), settings.postgres
-    url = postgres.url.get_secret_value()
-    history = PostgresHistoryWriter(url, postgres.pool_size, postgres.timeout_s)
+
+@asynccontextmanager
+async def _record(
+    settings: Settings, started: Started, outbox: Outbox, metrics: RoleMetrics
+) -> AsyncIterator[Role]:
+    history_writer = await _imported("history.writer")
+    postgres = settings.postgres
+    history = history_writer.PostgresHistoryWriter(
+        postgres.url.get_secret_value(), postgres.pool_size, postgres.timeout_s
+    )
     log = structlog.get_logger(role="record").info
     async with _images(settings) as images, _closing(history):
-        yield (
-            list(RECORDED),
-            lambda outbox, metrics: RecordRole(
-                history, images, outbox, metrics, config.flow, config.record, log
-            ),
+        yield RecordRole(
+            history, images, outbox, metrics, started.config.flow, started.config.record, log
         )
+
+
+async def _imported(name: str) -> Any:
+    """Import off the event loop: the group is being joined meanwhile."""
+    return await asyncio.to_thread(importlib.import_module, name)
 
 
 @asynccontextmanager
 async def _policies(settings: Settings) -> AsyncIterator[PolicySource]:
-    from policies.source import KafkaPolicySource
-
+    policy_source = await _imported("policies.source")
     cache = settings.paths.state / "policies"
-    source = KafkaPolicySource(settings.kafka.bootstrap_servers, cache)
+    source = policy_source.KafkaPolicySource(settings.kafka.bootstrap_servers, cache)
     await source.start()
     try:
         yield source
@@ -140,10 +173,9 @@ async def _policies(settings: Settings) -> AsyncIterator[PolicySource]:
 
 @asynccontextmanager
 async def _images(settings: Settings) -> AsyncIterator[ImageStore]:
-    from history.images import MinioImageStore
-
+    history_images = await _imported("history.images")
     s3 = settings.s3
-    store = MinioImageStore(
+    store = history_images.MinioImageStore(
         s3.endpoint,
         s3.access_key.get_secret_value(),
         s3.secret_key.get_secret_value(),
@@ -157,12 +189,11 @@ async def _images(settings: Settings) -> AsyncIterator[ImageStore]:
 
 
 @asynccontextmanager
-async def _serving(client: Any) -> AsyncIterator[None]:
-    """A client of Ray Serve; a Ray that is away delays the start, it does not prevent it."""
+async def _serving(client: Any, started: Started) -> AsyncIterator[None]:
+    """A client of Ray Serve, connecting; until it has, parts get their fallback in time."""
     await client.start()
+    started.client = client
     async with _closing(client):
-        if not await client.wait_connected(SERVE_WAIT_S):
-            structlog.get_logger().warning("ray serve is away: parts get their fallback meanwhile")
         yield
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from streams.agents.app import create_app, faust_topic
@@ -33,7 +34,7 @@ class Role(Protocol):
     async def close(self) -> None: ...
 
 
-MakeRole = Callable[[Outbox, RoleMetrics], Role]
+MakeRole = Callable[[Outbox, RoleMetrics], AbstractAsyncContextManager[Role]]
 
 
 class RoleRunner:
@@ -47,7 +48,7 @@ class RoleRunner:
         log: Log,
         replication_factor: int = 1,
     ) -> None:
-        """``make_role`` is given the outbox and the metrics, and returns the role's handler."""
+        """``make_role`` is given the outbox and the metrics, and opens the role with its ports."""
         self.config = config
         self.metrics = RoleMetrics(config.role)
         self._topics = topics
@@ -55,77 +56,92 @@ class RoleRunner:
         self._log = log
         self._replication = replication_factor
         self._intake = Intake(config.flow, self.metrics, log)
-        self._app: Any = None
-        self._role: Role | None = None
-        self._starting: asyncio.Task[None] | None = None
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
         """Until ``stop`` is set; then finishes what is in flight.
 
+        The group is joined while the role's ports are opened: both take seconds.
+
         Raises:
             RoleError: the broker connection broke down for good.
         """
+        servers = self.config.bus.bootstrap_servers
         stop_metrics = self._serve_metrics()
         try:
-            servers = self.config.bus.bootstrap_servers
-            if not await await_topics(servers, self._replication, stop, self._log):
-                return
-            await self._start(stop)
-            if not stop.is_set():
-                self._log("ready", role=self.config.role)
-                if on_ready is not None:
-                    on_ready()
-                await _first(stop.wait(), self._app._crashed.wait(), self._app._stopped.wait())
-                if not stop.is_set():
-                    raise RoleError(f"{self.config.role}: {self._crash_reason()}")
+            if await await_topics(servers, self._replication, stop, self._log):
+                await self._run(stop, on_ready)
         finally:
-            await self._stop()
             if stop_metrics is not None:
                 stop_metrics()
 
-    async def _start(self, stop: asyncio.Event) -> None:
-        app = self._app = create_app(self.config)
-        outbox = Outbox(
-            FaustPublisher(app, self.config.bus.request_timeout_s),
-            self.metrics,
-            self.config.flow,
-            self._log,
-        )
-        role = self._role = self._make_role(outbox, self.metrics)
-        agent = self._intake.agent(guarded(role.handle, role.failed))
+    async def _run(self, stop: asyncio.Event, on_ready: Callable[[], None] | None) -> None:
+        app = create_app(self.config)
+        opened: asyncio.Future[Role] = asyncio.get_running_loop().create_future()
+        self._connect(app, opened)
+        starting = asyncio.create_task(app.start())
+        send_timeout_s = self.config.bus.request_timeout_s
+        publisher = FaustPublisher(app, send_timeout_s)
+        outbox = Outbox(publisher, self.metrics, self.config.flow, self._log)
+        try:
+            async with self._make_role(outbox, self.metrics) as role:
+                opened.set_result(role)
+                try:
+                    await _first(stop.wait(), app._crashed.wait(), asyncio.shield(starting))
+                    if not stop.is_set():
+                        self._check(app, starting)
+                        self._log("ready", role=self.config.role)
+                        if on_ready is not None:
+                            on_ready()
+                        await _first(stop.wait(), app._crashed.wait(), app._stopped.wait())
+                        if not stop.is_set():
+                            raise RoleError(f"{self.config.role}: {_crash_reason(app)}")
+                finally:
+                    await self._drain(role)
+        finally:
+            opened.cancel()
+            await self._intake.drain(0.0)
+            await app.stop()
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+
+    def _connect(self, app: Any, opened: "asyncio.Future[Role]") -> None:
+        """Agents, gate and rebalance listener; events wait until the role is open."""
+
+        async def handle(delivery: Delivery) -> None:
+            role = opened.result() if opened.done() else await asyncio.shield(opened)
+            await guarded(role.handle, role.failed)(delivery)
+
+        agent = self._intake.agent(handle)
         for topic in self._topics:
             app.agent(faust_topic(app, topic), concurrency=1, name=topic.name)(agent)
         app.transport.gate = self._intake.gate
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
-        self._starting = asyncio.create_task(app.start())
-        await _first(stop.wait(), app._crashed.wait(), asyncio.shield(self._starting))
-        if self._starting.done() and self._starting.exception() is not None:
-            raise RoleError(f"{self.config.role}: {self._starting.exception()!r}")
+
+    def _check(self, app: Any, starting: "asyncio.Task[None]") -> None:
+        """Whether the app came up."""
+        if starting.done() and starting.exception() is not None:
+            raise RoleError(f"{self.config.role}: {starting.exception()!r}")
+        if app.crashed:
+            raise RoleError(f"{self.config.role}: {_crash_reason(app)}")
 
     async def _on_revoked(self, *_: object, **__: object) -> None:
         """Fewer duplicates: what is in flight may finish before the partitions move."""
         await self._intake.settle(SETTLE_S)
 
-    async def _stop(self) -> None:
-        if self._app is None:
-            return
+    async def _drain(self, role: Role) -> None:
         left = await self._intake.drain(self.config.flow.stop_timeout_s)
         if left:
             self._log("left unacknowledged, to be delivered again", events=left)
-        if self._role is not None:
-            await self._role.close()
-        await self._app.stop()
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.gather(self._starting, return_exceptions=True)
-
-    def _crash_reason(self) -> str:
-        reason = self._app.crash_reason
-        return f"{type(reason).__name__}: {reason}" if reason else "the Kafka client stopped"
+        await role.close()
 
     def _serve_metrics(self) -> Callable[[], None] | None:
         port = self.config.metrics_port
         return self.metrics.serve(port) if port else None
+
+
+def _crash_reason(app: Any) -> str:
+    reason = app.crash_reason
+    return f"{type(reason).__name__}: {reason}" if reason else "the Kafka client stopped"
 
 
 async def _first(*waits: Any) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams.agents.config import BusConfig, FlowConfig, RoleConfig, RoleName
-from streams.agents.runner import MakeRole, RoleRunner
+from streams.agents.metrics import RoleMetrics
+from streams.agents.outbox import Outbox
+from streams.agents.runner import MakeRole, Role, RoleRunner
 from streams.agents.topics_admin import ensure_topics
 from streams.envelope import Message, from_message, to_message
 from streams.events import Event, Frame
@@ -92,13 +94,23 @@ def config(role: RoleName, servers: str, state: Path, **flow: object) -> RoleCon
     return RoleConfig(role, BusConfig(servers, state), FlowConfig(**flow))  # type: ignore[arg-type]
 
 
+def opened(make: Callable[[Outbox, RoleMetrics], Role]) -> MakeRole:
+    """A role whose ports need no opening."""
+
+    @asynccontextmanager
+    async def open_role(outbox: Outbox, metrics: RoleMetrics) -> AsyncIterator[Role]:
+        yield make(outbox, metrics)
+
+    return open_role
+
+
 @asynccontextmanager
 async def running(
-    config: RoleConfig, topics: Sequence[Topic], make: MakeRole
+    config: RoleConfig, topics: Sequence[Topic], make: Callable[[Outbox, RoleMetrics], Role]
 ) -> AsyncIterator[RoleRunner]:
     """A role in this process, from ready to gracefully stopped."""
     stop, ready = asyncio.Event(), asyncio.Event()
-    runner = RoleRunner(config, topics, make, lambda *a, **k: None)
+    runner = RoleRunner(config, topics, opened(make), lambda *a, **k: None)
     task = asyncio.create_task(runner.run(stop, ready.set))
     try:
         waiting = asyncio.create_task(ready.wait())

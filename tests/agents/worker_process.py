@@ -17,7 +17,7 @@ from streams.agents.metrics import RoleMetrics
 from streams.agents.outbox import Outbox
 from streams.agents.runner import RoleRunner
 from streams.topics import FRAMES
-from tests.agents.line import config
+from tests.agents.line import config, opened
 from tests.agents.twins import TwinExpert, TwinPolicies
 
 
@@ -46,7 +46,7 @@ async def main(servers: str, state: Path, kill_at: int) -> None:
         role.kill_at = kill_at
         return role
 
-    await RoleRunner(settings, [FRAMES], make, lambda *a, **k: None).run(stop)
+    await RoleRunner(settings, [FRAMES], opened(make), lambda *a, **k: None).run(stop)
 
 
 if __name__ == "__main__":
