@@ -70,6 +70,7 @@ class SimulatedLine:
             "ANDON_GATEWAY__CAMERA": f"list:{self.folder / 'pictures.txt'}",
             "ANDON_GATEWAY__JOURNAL_DIR": str(self.folder / "state" / "journal"),
             "ANDON_GATEWAY__SPOOL_DIR": str(self.folder / "state" / "spool"),
+            "ANDON_GATEWAY__RESULT_WINDOW_MS": str(round(1000 * self.options.window_s)),
             "ANDON_GATEWAY__IS_SIMULATED": "true",
             **self.settings,
         }
