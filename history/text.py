@@ -5,6 +5,7 @@ Everything else (SQL, emoji, newlines) is data and passes unchanged.
 """
 
 import json
+import math
 import re
 from typing import Any
 
@@ -31,13 +32,18 @@ def _prints(character: str) -> bool:
 
 
 def clean_json(value: Any) -> Any:
-    """``clean`` on every string inside a JSON-like value, names of fields included."""
+    """``clean`` on every string inside a JSON-like value, names of fields included.
+
+    A number that JSON has no word for (infinite, not a number) becomes null.
+    """
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, dict):
         return {clean(str(k)): clean_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [clean_json(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     return value
 
 
