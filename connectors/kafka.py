@@ -17,6 +17,8 @@ from streams.events import Alert, Decision
 from streams.topics import ALERTS, DECISIONS, MAX_FETCH_BYTES, MAX_MESSAGE_BYTES
 
 log = structlog.get_logger(__name__)
+_TRUNCATION_CHECK_S = 2.0
+"""How often an idle feed asks whether the log still reaches its position, seconds."""
 _DOWN = (KafkaError, OSError, TimeoutError)
 
 
@@ -112,6 +114,7 @@ class LineDecisionFeed:
         self._max_wait = max_wait_ms
         self._on_alert = on_alert
         self._positions: dict[TopicPartition, int] = {}
+        self._checked = 0.0
         self.assigned = asyncio.Event()
         """Set while a consumer stands at its positions: decisions from now on are seen."""
 
@@ -145,6 +148,8 @@ class LineDecisionFeed:
 
     async def _next(self, consumer: AIOKafkaConsumer) -> list[Decision]:
         batches = await consumer.getmany(timeout_ms=1000)
+        if not batches:
+            await self._check_truncation(consumer)
         found: list[Decision] = []
         for partition, records in batches.items():
             for record in records:
@@ -154,6 +159,19 @@ class LineDecisionFeed:
                     found += self._decision(record)
             self._positions[partition] = records[-1].offset + 1
         return found
+
+    async def _check_truncation(self, consumer: AIOKafkaConsumer) -> None:
+        """A broker that lost its log ends before our position; not every one reports that."""
+        if time.monotonic() - self._checked < _TRUNCATION_CHECK_S:
+            return
+        self._checked = time.monotonic()
+        async with asyncio.timeout(self._timeout):
+            ends = await consumer.end_offsets(list(self._positions))
+        for partition, end in ends.items():
+            if end < self._positions[partition]:
+                log.warning("feed.log_lost", topic=partition.topic, partition=partition.partition)
+                self._positions[partition] = 0
+                consumer.seek(partition, 0)
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
         """By hand: every partition, at the last position, the look-back, or the end."""
@@ -181,7 +199,8 @@ class LineDecisionFeed:
         positions: dict[TopicPartition, int] = await consumer.end_offsets(new)
         begin = {p: self._begin_ms for p in new if p.topic == DECISIONS.name}
         for partition, found in (await consumer.offsets_for_times(begin)).items():
-            if found is not None:
+            # None where nothing is as new; the embedded broker says offset 0, timestamp -1.
+            if found is not None and found.timestamp >= 0:
                 positions[partition] = min(found.offset, positions[partition])
         return positions
 

@@ -1,0 +1,174 @@
+"""One contract over every camera; then what each adds."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from connectors.cameras import FolderCamera, OpenCVCamera, SyntheticCamera, open_camera
+from connectors.cameras.synthetic import render
+from connectors.errors import CameraSpecError, CaptureError
+from streams.ports import Camera, Trigger
+
+KINDS = ["folder", "list", "synthetic", "opencv"]
+
+
+def trigger(seq: int) -> Trigger:
+    return Trigger(1, seq, f"part-{seq}", "lot", "demo", 0, 1000)
+
+
+def write_pictures(folder: Path, names: list[str]) -> list[Path]:
+    paths = [folder / name for name in names]
+    for shade, path in enumerate(paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.full((16, 16, 3), shade * 20, np.uint8))
+    return paths
+
+
+def spec_of(kind: str, folder: Path) -> str:
+    match kind:
+        case "folder":
+            write_pictures(folder, ["a.png", "b.jpg", "c.bmp"])
+            return f"folder:{folder}"
+        case "list":
+            write_pictures(folder, ["a.png", "b.jpg"])
+            (folder / "order.txt").write_text("b.jpg\na.png\n")
+            return f"list:{folder / 'order.txt'}"
+        case "synthetic":
+            return "synthetic:seed=3,size=32,defects=0.5"
+    video = cv2.VideoWriter(str(folder / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (32, 32))
+    for shade in (0, 80, 160):
+        video.write(np.full((32, 32, 3), shade, np.uint8))
+    video.release()
+    return f"opencv:{folder / 'film.avi'}"
+
+
+@pytest_asyncio.fixture(params=KINDS)
+async def camera(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Camera]:
+    opened = open_camera(spec_of(request.param, tmp_path), capture_timeout_s=10)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.mark.asyncio
+async def test_every_trigger_gets_a_picture_that_decodes(camera: Camera) -> None:
+    for seq in (1, 2, 3, 4, 5, 4294967295):
+        picture = await camera.capture(trigger(seq))
+        assert picture.content_type.startswith("image/")
+        assert picture.name
+        pixels = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_COLOR)
+        assert pixels is not None
+
+
+@pytest.mark.asyncio
+async def test_it_can_be_closed_and_opened_again(camera: Camera) -> None:
+    await camera.close()
+    await camera.open()
+    assert (await camera.capture(trigger(1))).data
+
+
+@pytest.mark.asyncio
+async def test_a_folder_gives_the_original_bytes_by_trigger_number(tmp_path: Path) -> None:
+    paths = write_pictures(tmp_path / "test", ["crack/2.png", "good/1.jpg", "good/3.png"])
+    camera = FolderCamera.over_folder(tmp_path)
+    for seq, path in [(1, paths[0]), (2, paths[1]), (3, paths[2]), (4, paths[0]), (7, paths[0])]:
+        picture = await camera.capture(trigger(seq))
+        assert picture.data == path.read_bytes()
+        assert picture.name == path.relative_to(tmp_path / "test").as_posix()
+
+
+@pytest.mark.asyncio
+async def test_a_list_keeps_its_order_and_a_missing_file_is_a_capture_error(
+    tmp_path: Path,
+) -> None:
+    paths = write_pictures(tmp_path, ["z.png", "a.png"])
+    (tmp_path / "order.txt").write_text(f"{paths[0]}\ngone.png\na.png\n")
+    camera = FolderCamera.over_list(tmp_path / "order.txt")
+    assert (await camera.capture(trigger(1))).data == paths[0].read_bytes()
+    assert (await camera.capture(trigger(3))).data == paths[1].read_bytes()
+    with pytest.raises(CaptureError, match=r"gone\.png"):
+        await camera.capture(trigger(2))
+
+
+@pytest.mark.asyncio
+async def test_bytes_that_are_no_picture_travel_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("not a picture")
+    camera = FolderCamera.over_folder(tmp_path)
+    assert (await camera.capture(trigger(1))).data == b"not a picture"
+
+
+@pytest.mark.asyncio
+async def test_the_synthetic_camera_repeats_itself() -> None:
+    one, two = SyntheticCamera(5, 48), SyntheticCamera(5, 48)
+    assert (await one.capture(trigger(9))).data == (await two.capture(trigger(9))).data
+    assert (await one.capture(trigger(9))).data != (await one.capture(trigger(10))).data
+
+
+def test_the_synthetic_share_of_defects_is_the_one_asked_for() -> None:
+    defects = [bool(render(1, seq, 16, 0.3)[1]) for seq in range(1, 501)]
+    assert 0.25 < sum(defects) / 500 < 0.35
+
+
+@pytest.mark.asyncio
+async def test_a_source_that_does_not_open_says_so(tmp_path: Path) -> None:
+    camera = OpenCVCamera(str(tmp_path / "nothing.avi"), timeout_s=5)
+    with pytest.raises(CaptureError, match=r"nothing\.avi"):
+        await camera.open()
+    await camera.close()
+
+
+class Stuck:
+    """A driver that hangs until it is released."""
+
+    def __init__(self) -> None:
+        import threading
+
+        self.let_go = threading.Event()
+
+    def isOpened(self) -> bool:
+        return True
+
+    def read(self) -> tuple[bool, None]:
+        self.let_go.wait(10)
+        return False, None
+
+    def set(self, *_: object) -> None: ...
+    def release(self) -> None: ...
+
+
+@pytest.mark.asyncio
+async def test_a_hanging_driver_misses_its_deadline_and_not_the_line(monkeypatch) -> None:
+    stuck = Stuck()
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: stuck)
+    camera = OpenCVCamera("film.avi", timeout_s=0.05)
+    await camera.open()
+    with pytest.raises(CaptureError, match="no picture in"):
+        await camera.capture(trigger(1))
+    stuck.let_go.set()
+    await camera.close()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "",
+        "folder",
+        "folder:",
+        "webcam:0",
+        "synthetic:size=5",
+        "synthetic:colour=1",
+        "list:/no/file",
+    ],
+)
+def test_a_bad_specification_says_what_is_accepted(spec: str) -> None:
+    with pytest.raises(CameraSpecError, match=r"accepted|pixels|No such file"):
+        open_camera(spec)
+
+
+def test_an_empty_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(CameraSpecError, match="no pictures there"):
+        open_camera(f"folder:{tmp_path}")

@@ -1,0 +1,153 @@
+"""The spool: bounded in bytes, in order, durable, marked as history."""
+
+import asyncio
+import os
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.errors import SpoolFullError
+from connectors.spool import ReferencingPublisher, Spool, SpoolingPublisher, decode, encode
+from history.images import InMemoryImageStore
+from streams.envelope import Message, from_message, to_message
+from streams.events import Frame
+from streams.ids import new_frame_id
+from streams.keys import frame_key
+from streams.topics import ACKS, FRAMES, INLINE_LIMIT_BYTES
+from tests.connectors.twins import MemoryBus
+
+
+def message(text: str, size: int = 0) -> Message:
+    return Message(b"line1/station1", text.encode().ljust(size, b"."), (("x", b"\xff\x00"),))
+
+
+def frame(deadline: datetime, size: int = 3, dataref: str | None = None) -> Frame:
+    return Frame(
+        frame_id=new_frame_id(),
+        line="line1",
+        station="station1",
+        product_id="demo",
+        part_id="a",
+        plc_boot_id=1,
+        trigger_seq=1,
+        captured_at=datetime.now(UTC),
+        deadline=deadline,
+        result_window_ms=1000,
+        size_bytes=size,
+        sha256="0",
+        dataref=dataref,
+    )
+
+
+def opened(folder: Path, limit: int = 1 << 20) -> Spool:
+    spool = Spool(folder, limit)
+    spool.open()
+    return spool
+
+
+def damage(folder: Path, data: bytes) -> None:
+    min(folder.glob("*.msg")).write_bytes(data)
+
+
+def test_a_message_survives_its_file() -> None:
+    original = message("a\nb")
+    assert decode(encode("topic", original)) == ("topic", original)
+    with pytest.raises(ValueError, match="bytes where"):
+        decode(encode("topic", original)[:-1])
+
+
+@pytest.mark.asyncio
+async def test_order_and_size_survive_a_restart(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    for n in range(12):
+        await spool.put("t", message(str(n)))
+    again = opened(tmp_path)
+    assert (len(again), again.size_bytes) == (12, spool.size_bytes)
+    await again.put("t", message("12"))
+    for n in range(13):
+        found = await again.oldest()
+        assert found is not None
+        assert found[1].value == str(n).encode()
+        await again.drop_oldest()
+    assert again.size_bytes == 0
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.asyncio
+async def test_frames_stop_at_the_limit_and_decisions_a_little_later(tmp_path: Path) -> None:
+    spool = opened(tmp_path, limit=1000)
+    await spool.put(FRAMES.name, message("f", 700))
+    with pytest.raises(SpoolFullError, match="spool_limit_mib"):
+        await spool.put(FRAMES.name, message("f", 180))
+    await spool.put(ACKS.name, message("a", 100))
+    assert spool.full
+    with pytest.raises(SpoolFullError):
+        await spool.put(ACKS.name, message("a", 200))
+
+
+@pytest.mark.asyncio
+async def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    await spool.put("t", message("lost"))
+    await spool.put("t", message("kept"))
+    damage(tmp_path, b"{")
+    again = opened(tmp_path)
+    found = await again.oldest()
+    assert found is not None
+    assert found[1].value == b"kept"
+    assert sum(name.endswith(".bad") for name in os.listdir(tmp_path)) == 1
+
+
+@pytest.mark.asyncio
+async def test_down_then_up_everything_arrives_once_and_in_order(tmp_path: Path) -> None:
+    bus, states = MemoryBus(), []
+    sender = SpoolingPublisher(
+        bus, opened(tmp_path), timeout_s=1, in_flight_bytes=1 << 20, on_down=states.append
+    )
+    running = asyncio.create_task(sender.run())
+    bus.down = True
+    late = frame(datetime.now(UTC) - timedelta(seconds=1))
+    open_ = frame(datetime.now(UTC) + timedelta(hours=1))
+    for event in (late, open_):
+        await sender.send(FRAMES.name, to_message(event, b"img"))
+    assert bus.sent == []
+    bus.down = False
+    async with asyncio.timeout(10):
+        while len(bus.sent) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    got = [from_message(Frame, m.value, m.headers) for _, m in bus.sent]
+    assert [f.frame_id for f in got] == [late.frame_id, open_.frame_id]
+    assert [(f.model_extra or {}).get("is_historical") for f in got] == ["true", None]
+    assert states[0] is True
+    assert states[-1] is False
+
+
+@pytest.mark.asyncio
+async def test_more_than_the_in_flight_bound_goes_to_disk(tmp_path: Path) -> None:
+    class Slow:
+        async def send(self, topic: str, message: Message) -> None:
+            await asyncio.sleep(0.2)
+
+    spool = opened(tmp_path)
+    sender = SpoolingPublisher(Slow(), spool, timeout_s=1, in_flight_bytes=1000)
+    await asyncio.gather(*(sender.send("t", message(str(n), 400)) for n in range(4)))
+    assert len(spool) == 2
+
+
+@pytest.mark.asyncio
+async def test_large_frames_go_to_object_storage_and_are_named() -> None:
+    bus, store = MemoryBus(), InMemoryImageStore()
+    sender = ReferencingPublisher(bus, store, timeout_s=5)
+    body = b"x" * (INLINE_LIMIT_BYTES + 1)
+    event = frame(datetime.now(UTC), len(body))
+    event = event.model_copy(update={"dataref": frame_key(event.frame_id)})
+    await sender.send(FRAMES.name, to_message(event, body))
+    await sender.send(FRAMES.name, to_message(frame(datetime.now(UTC)), b"small"))
+    assert [m.value for _, m in bus.sent] == [b"", b"small"]
+    assert await store.get(frame_key(event.frame_id)) == body
+    assert from_message(Frame, b"", bus.sent[0][1].headers).dataref == frame_key(event.frame_id)
