@@ -20,7 +20,6 @@ MAX_NODES = 200
 """Most operators, names and values in one condition: the bound on its cost."""
 MAX_DEPTH = 20
 """Deepest nesting of parentheses and negations."""
-MAX_LIST = 64
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 METHODS = ("startsWith", "endsWith", "contains")
 _TOKEN = re.compile(

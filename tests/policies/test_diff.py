@@ -1,0 +1,102 @@
+"""Differences in words, and softenings that no rewording hides."""
+
+from pathlib import Path
+
+import pytest
+
+from policies.diff import Difference, difference
+from policies.loading import load_policy
+
+OLD = """\
+product: p
+mm_per_px: {default: 0.1}
+classes:
+  crack: {severity: defect, action: rework, description: a line}
+  dust: {severity: negligible, action: pass, description: specks}
+zones:
+  - {name: rim, polygon: [[0, 0], [1, 0], [1, 0.2], [0, 0.2]]}
+rules:
+  - {name: big, when: "area_mm2 > 5", action: scrap}
+  - {name: edge, when: "class == 'dust' && zone == 'rim'", action: rework}
+fallbacks: {unsure: {below: 0.5}}
+"""
+EDGE = next(line for line in OLD.splitlines(keepends=True) if "edge" in line)
+
+
+def compare(tmp_path: Path, new: str) -> Difference:
+    (tmp_path / "old.yaml").write_text(OLD)
+    (tmp_path / "new.yaml").write_text(new)
+    return difference(load_policy(tmp_path / "old.yaml"), load_policy(tmp_path / "new.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("action: rework, desc", "action: scrap, desc", "crack: rework -> scrap"),
+        ("severity: negligible", "severity: defect", "dust: negligible -> defect"),
+        ("a line}", "a thin line}", "crack description: a line -> a thin line (the classifier"),
+        ("area_mm2 > 5", "area_mm2 > 4", "rule big: scrap when area_mm2 > 5 -> scrap when area"),
+        ("below: 0.5", "below: 0.7", "fallback unsure.below: 0.5 -> 0.7"),
+        ("default: 0.1", "default: 0.2", "mm_per_px.default: 0.1 -> 0.2"),
+        ("[1, 0.2], [0, 0.2]", "[1, 0.3], [0, 0.3]", "zone rim polygon: "),
+        ("product: p\n", "product: p\ntakt_s: 2\n", "takt_s: none -> 2.0"),
+        ("product: p\n", "product: p\negress: crop\n", "egress: none -> crop (the classifier"),
+        ("product: p\n", "product: p\nlimits: {l: {more_than: 1, in_parts: 9}}\n", "new limit l: "),
+        ("  dust: {sev", "  dent: {sev", "class dust is gone (was negligible, pass) (the class"),
+        ("  dust: {sev", "  dent: {sev", "new class dent: negligible, pass (the classifier"),
+        ("name: big", "name: large", "new rule large: scrap when area_mm2 > 5"),
+    ],
+)  # fmt: skip
+def test_changes_in_words(tmp_path: Path, old: str, new: str, words: str) -> None:
+    text = OLD.replace(old, new, 1)
+    if "dent" in new:
+        text = text.replace("'dust'", "'dent'")
+    lines = compare(tmp_path, text).lines()
+    assert any(line.startswith(words) for line in lines), lines
+
+
+def test_the_order_of_rules_is_a_change(tmp_path: Path) -> None:
+    one, two = (
+        line for line in OLD.splitlines(keepends=True) if "- {name:" in line and "when" in line
+    )
+    found = compare(tmp_path, OLD.replace(one + two, two + one))
+    assert found.lines()[0] == "the order of the rules is now edge, big"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("action: rework, desc", "action: pass, desc", "crack: rework -> pass"),
+        ("{unsure", "{late: pass, unsure", "fallback late: hold -> pass"),
+        ("below: 0.5", "below: 0.4", "dust: hold -> pass"),
+        ("&& zone == 'rim'", "&& zone == 'rim' && count > 5", "dust: rework -> pass"),
+        ("area_mm2 > 5", "area_mm2 > 6", "dust: scrap -> pass, for example with area"),
+        ("rules:\n", "rules:\n  - {name: first, when: 'count > 8', action: pass}\n", "crack: "),
+        ("[1, 0.2], [0, 0.2]", "[1, 0.1], [0, 0.1]", "dust: rework -> pass"),
+        ("default: 0.1", "default: 0.05", "dust: scrap -> pass"),
+        (EDGE, "", "dust: rework"),
+    ],
+)  # fmt: skip
+def test_softenings_are_named(tmp_path: Path, old: str, new: str, what: str) -> None:
+    assert old in OLD
+    found = compare(tmp_path, OLD.replace(old, new, 1))
+    assert found.softens
+    assert any(str(s).startswith(what) for s in found.softenings), found.lines()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("action: rework, desc", "action: scrap, desc"),
+        ("action: rework, desc", "action: hold, desc"),
+        ("below: 0.5", "below: 0.6"),
+        ("area_mm2 > 5", "area_mm2 > 4"),
+        ("a line}", "a thin line}"),
+        ("default: 0.1", "default: 0.2"),
+        ("action: scrap}", "action: hold}"),
+    ],
+)
+def test_hardening_is_no_softening(tmp_path: Path, old: str, new: str) -> None:
+    found = compare(tmp_path, OLD.replace(old, new, 1))
+    assert found.changes
+    assert not found.softens, found.lines()

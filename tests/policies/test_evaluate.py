@@ -1,0 +1,198 @@
+"""What each outcome means, for the shipped policies and for hostile words."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from policies.defaults import hold_all_classes, hold_everything
+from policies.errors import TamperedPolicyError
+from policies.evaluate import ResolvedPolicy
+from policies.loading import load_policy
+from policies.model import PolicyDocument
+from streams.codes import Action, FallbackKind, ReasonCode, Severity
+from streams.events import Classification, Inspection, Region
+from streams.ports import Failure, Policy, Situation
+
+PRODUCTS = Path(__file__).parents[2] / "policies" / "products"
+FULL = Path(__file__).with_name("full.yaml")
+_NOBODY = "fallback:no_decision"
+
+
+@pytest.fixture(scope="module")
+def tile() -> ResolvedPolicy:
+    return load_policy(PRODUCTS / "magnetic_tile.yaml")
+
+
+@pytest.fixture(scope="module")
+def full() -> ResolvedPolicy:
+    return load_policy(FULL)
+
+
+def inspection(area_px: float = 100.0, anomalous: bool = True) -> Inspection:
+    region = Region(
+        image_height=100, image_width=100, mask_height=4, mask_width=4, mask_rle="",
+        area_px=area_px, longest_side_px=10.0, count=1,
+    )  # fmt: skip
+    return Inspection(
+        score=3.0, threshold=2.0, p_value=0.01, anomalous=anomalous, expert_version="e",
+        region=region if anomalous else None,
+    )  # fmt: skip
+
+
+def named(name: str, confidence: float = 0.9, **more: object) -> Situation:
+    answer = Classification(class_name=name, confidence=confidence, classifier="test")
+    return Situation(inspection=inspection(), classification=answer, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("situation", "action", "severity", "code", "rule"),
+    [
+        (Situation(inspection=inspection(anomalous=False)), "pass", "normal", "NORMAL", "normal"),
+        (named("crack"), "scrap", "defect", "CLASS", "class:crack"),
+        (named("blowhole"), "rework", "defect", "CLASS", "class:blowhole"),
+        (named("uneven"), "pass", "negligible", "CLASS", "class:uneven"),
+        (named("normal"), "pass", "normal", "CLASS", "class:normal"),
+        (named("unknown"), "hold", "unknown", "UNKNOWN_CLASS", "fallback:unknown"),
+        (named("unknown", 0.0), "hold", "unknown", "UNKNOWN_CLASS", "fallback:unknown"),
+        (named("dent"), "hold", "unknown", "UNKNOWN_CLASS", "fallback:unknown"),
+        (named("Crack"), "hold", "unknown", "UNKNOWN_CLASS", "fallback:unknown"),
+        (named("crack", 0.2), "hold", "unknown", "UNSURE", "fallback:unsure"),
+        (Situation(fallback=FallbackKind.LATE), "hold", "unknown", "LATE", "fallback:late"),
+        (Situation(inspection=inspection()), "hold", "unknown", "NO_DECISION", _NOBODY),
+        (Situation(), "hold", "unknown", "NO_DECISION", _NOBODY),
+    ],
+)  # fmt: skip
+def test_the_meaning_of_each_outcome(
+    tile: ResolvedPolicy, situation: Situation, action: str, severity: str, code: str, rule: str
+) -> None:
+    outcome = tile.decide(situation)
+    assert (outcome.action.value, outcome.severity.value) == (action, severity)
+    assert (outcome.reason_code.name, outcome.rule) == (code, rule)
+
+
+def test_it_is_the_port(tile: ResolvedPolicy) -> None:
+    policy: Policy = tile
+    assert policy.product_id == "magnetic_tile"
+    assert 0 < policy.audit_share < 1
+    assert [c.name for c in policy.texts("any").classes] == sorted(tile.document.classes)
+    assert all(c.description and c.display_name for c in policy.texts("any").classes)
+    assert policy.texts("any").egress == "none"
+
+
+def test_a_failure_gives_its_own_reason(tile: ResolvedPolicy) -> None:
+    failure = Failure(ReasonCode.UNDECODABLE_IMAGE, "X", "not a JPEG\n\x1b[31m" + "x" * 1000)
+    outcome = tile.decide(Situation(fallback=FallbackKind.EXPERT_UNAVAILABLE, failure=failure))
+    assert outcome.reason_code is ReasonCode.UNDECODABLE_IMAGE
+    assert "not a JPEG" in outcome.reason
+    assert outcome.reason.isprintable()
+    assert len(outcome.reason) < 500
+
+
+def test_a_rule_says_why_in_its_own_words(tile: ResolvedPolicy) -> None:
+    answer = Classification(class_name="fray", confidence=0.9, classifier="t")
+    big = Situation(inspection=inspection(area_px=20_000), classification=answer)
+    outcome = tile.decide(big)
+    assert outcome.action is Action.SCRAP
+    assert outcome.reason == (
+        "Fray: so much frayed edge cannot be ground away (confidence 90%, area 20000 px)."
+    )
+
+
+def test_unsure_keeps_the_guess_and_unknown_does_not(tile: ResolvedPolicy) -> None:
+    unsure, unknown = tile.decide(named("crack", 0.1)), tile.decide(named("dent"))
+    assert (unsure.class_name, unsure.class_id) == ("crack", 2)
+    assert (unknown.class_name, unknown.class_id) == ("unknown", -1)
+
+
+def test_the_scale_is_the_stations(full: ResolvedPolicy) -> None:
+    """15 px are 1.5 mm at S1 and 3 mm at S2; zone and shift as the corpus tests them."""
+    at = {s: full.measure(Situation(station=s, inspection=inspection())) for s in ("S1", "S2")}
+    assert (at["S1"]["longest_mm"], at["S2"]["longest_mm"]) == (1.0, 2.0)
+    assert at["S1"]["area_mm2"] == pytest.approx(1.0)
+    assert at["S2"]["area_mm2"] == pytest.approx(4.0)
+
+
+def test_a_station_without_a_scale_is_unsure() -> None:
+    policy = ResolvedPolicy(
+        PolicyDocument.model_validate(
+            {
+                "product": "p",
+                "mm_per_px": {"S1": 0.1},
+                "classes": {"crack": {"severity": "defect", "action": "pass"}},
+                "rules": [{"name": "big", "when": "area_mm2 > 5", "action": "scrap"}],
+            }
+        )
+    )
+    outcome = policy.decide(named("crack", station="S2"))
+    assert (outcome.action, outcome.rule) == (Action.HOLD, "fallback:unsure")
+    assert "scale" in outcome.reason
+    assert policy.decide(named("crack", station="S1")).action is Action.PASS
+
+
+@pytest.mark.parametrize(
+    ("hour", "shift"), [(20, ""), (21, "night"), (2, "night"), (4, "night"), (5, "")]
+)
+def test_a_shift_passes_midnight_in_its_own_timezone(
+    full: ResolvedPolicy, hour: int, shift: str
+) -> None:
+    """22:00 to 06:00 in Berlin is 21:00 to 05:00 UTC in November."""
+    moment = datetime(2026, 11, 3, hour, 0, tzinfo=UTC)
+    assert full.measure(Situation(captured_at=moment))["shift"] == shift
+
+
+def test_stated_class_numbers_stay_and_the_others_fill_up() -> None:
+    entry = {"severity": "defect", "action": "scrap"}
+    classes = {"b": entry, "a": entry, "z": {**entry, "id": 0}, "c": {**entry, "id": 7}}
+    document = PolicyDocument.model_validate({"product": "p", "classes": classes})
+    assert ResolvedPolicy(document).class_ids == {"z": 0, "a": 1, "b": 2, "c": 7}
+
+
+def test_a_tampered_body_is_refused(tile: ResolvedPolicy) -> None:
+    body = {**tile.body, "audit_share": 1.0}
+    with pytest.raises(TamperedPolicyError, match="apply the product's policy again"):
+        ResolvedPolicy.from_body(body, tile.policy_hash)
+
+
+def test_an_unknown_product_is_held() -> None:
+    policy: Policy = hold_everything("x")
+    for situation in (
+        named("crack"),
+        Situation(),
+        Situation(inspection=inspection(anomalous=False)),
+    ):
+        outcome = policy.decide(situation)
+        assert (outcome.action, outcome.severity) == (Action.HOLD, Severity.UNKNOWN)
+        assert outcome.reason_code is ReasonCode.UNKNOWN_PRODUCT
+    assert policy.policy_hash == ""
+
+
+def test_hold_all_classes_holds_all_but_normal_frames() -> None:
+    policy = ResolvedPolicy.from_body(hold_all_classes("p", ["Blow hole", "crack_2"]))
+    assert policy.decide(named("Blow hole")).action is Action.HOLD
+    assert policy.decide(named("Blow hole")).severity is Severity.DEFECT
+    assert policy.decide(Situation(inspection=inspection(anomalous=False))).action is Action.PASS
+    assert [c.display_name for c in policy.texts("").classes] == ["Blow hole", "crack 2"]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["'; DROP TABLE decision; --", "{{ 7 * 7 }}", "a\nb", "\x1b[2J", "\u202etxt", "x" * 512, ""],
+)
+def test_hostile_class_names_are_plain_data(tile: ResolvedPolicy, word: str) -> None:
+    """From a classifier: unknown, quoted on one line. From a file: not a name at all."""
+    outcome = tile.decide(named(word))
+    assert (outcome.action, outcome.class_name) == (Action.HOLD, "unknown")
+    assert outcome.reason.isprintable()
+    assert len(outcome.reason) <= 512
+    with pytest.raises(ValueError, match="pattern"):
+        hold_all_classes("p", [word])
+
+
+def test_five_thousand_decisions_a_second() -> None:
+    """20 classes, 20 rules, the last one matching; nothing is the same twice."""
+    from andon.commands._benchmark_policy import measure_decisions
+
+    found = measure_decisions(seconds=1.0)
+    assert found.last_rule_share == 1.0
+    assert found.cpu_decisions_per_s >= 5000, "by CPU time: other tests may share the core"
