@@ -95,6 +95,41 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command()
+def cascade(
+    folder: Annotated[Path, typer.Argument(help="Data set with parts.csv.", exists=True)],
+    shots: Annotated[int, typer.Option(min=1, max=64, help="Exemplars per class.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=1000)] = 5,
+    accuracy: Annotated[
+        list[float] | None, typer.Option(help="Of the twin; default .60 .70 .85 .95.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+) -> None:
+    """Measure the cascade: calls saved and accuracy kept, with a twin that is right so often."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from andon.commands._cascade_llm import measure_cascade
+    from evaluation.datasets import load_dataset
+
+    errors = Console(stderr=True)
+    with errors.status("asking") as status:
+        rows = measure_cascade(
+            load_dataset(folder),
+            shots=shots,
+            seeds=seeds,
+            accuracies=tuple(accuracy or (0.6, 0.7, 0.85, 0.95)),
+            report=status.update,
+        )
+    if as_json:
+        typer.echo(json.dumps([row.as_json() for row in rows]))
+        return
+    table = Table(*rows[0].as_json())
+    for row in rows:
+        table.add_row(*(str(value) for value in row.as_json().values()))
+    Console().print(table)
+
+
 def _truth(path: Path) -> dict[str, str]:
     try:
         truth = json.loads(path.read_text(encoding="utf-8"))
