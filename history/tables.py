@@ -106,6 +106,12 @@ class DecisionRow(OfPart, table=True):
             "frame_id",
             postgresql_where=text("action <> 'pass'"),
         ),
+        Index(
+            "decision_not_answered_idx",
+            "captured_at",
+            "frame_id",
+            postgresql_where=text("source IN ('fallback', 'watchdog')"),
+        ),
     )
 
     result_id: UUID = Field(primary_key=True)

@@ -134,6 +134,11 @@ _INDEXES = {
     "policy_audit": ("product_id, applied_at",),
 }
 
+_PARTIAL = {
+    "decision_not_passed_idx": "action <> 'pass'",
+    "decision_not_answered_idx": "source IN ('fallback', 'watchdog')",
+}
+
 _DECIDED = (
     "result_id frame_id line station product_id part_id lot_id plc_boot_id trigger_seq captured_at "
     "is_simulated source evaluation class_name severity action reason_code reason rule is_late "
@@ -204,10 +209,8 @@ def upgrade() -> None:
         for columns in indexes:
             name = f"{table}_{columns.replace(', ', '_')}_idx"
             op.execute(f"CREATE INDEX {name} ON {table} ({columns})")
-    op.execute(
-        "CREATE INDEX decision_not_passed_idx ON decision (captured_at, frame_id) "
-        "WHERE action <> 'pass'"
-    )
+    for name, which in _PARTIAL.items():
+        op.execute(f"CREATE INDEX {name} ON decision (captured_at, frame_id) WHERE {which}")
     for statement in _VIEWS:
         op.execute(statement)
 
