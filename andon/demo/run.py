@@ -20,16 +20,13 @@ from andon.demo.report import write_report
 from andon.demo.sources import Source, folder_source, textile_source
 from andon.demo.stories import tell
 from andon.demo.summary import Summary, summarise
-from andon.harness.history_reader import read_history
 from andon.harness.learn import Learned, parse, remembered, request_of
 from andon.harness.ledger import ledger_parts
-from andon.harness.line import LineOptions, SimulatedLine
+from andon.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
 from andon.harness.plan import GOOD, LinePlan, make_plan
 from andon.harness.prepare import prepare
-from andon.harness.reckoning import LedgerPart, OnKafka, Reckoning, reckon
+from andon.harness.settle import run_seconds, settle
 from andon.harness.stack import LocalStack, StackPorts
-from andon.harness.topics_reader import read_line
-from andon.settings import Settings
 from serving.deploy import deploy, serve_config
 from streams.codes import Severity
 from streams.errors import AndonError
@@ -37,9 +34,6 @@ from streams.errors import AndonError
 if TYPE_CHECKING:
     from policies.evaluate import ResolvedPolicy
 
-SETTLE_S = 60.0
-"""How long the history may take to catch up after the last part."""
-SERVE_TEMPLATE = Path(__file__).parents[2] / "infra" / "serve.yaml"
 Say = Callable[[str], None]
 
 
@@ -154,26 +148,6 @@ def severities(policy: "ResolvedPolicy") -> dict[str, Severity]:
     """Class -> severity as the policy says; ``good`` is normal."""
     named = {name: entry.severity for name, entry in policy.document.classes.items()}
     return {**named, GOOD: Severity.NORMAL}
-
-
-async def settle(
-    settings: Settings, ledger: list[LedgerPart], planned: int | None
-) -> tuple[OnKafka, Reckoning]:
-    """Read Kafka and the history until they balance with the ledger, or ``SETTLE_S`` is over."""
-    until = time.monotonic() + SETTLE_S
-    while True:
-        kafka = await read_line(settings.kafka.bootstrap_servers)
-        reckoning = reckon(ledger, kafka, await read_history(settings), planned)
-        if reckoning.balanced or time.monotonic() > until:
-            return kafka, reckoning
-        await asyncio.sleep(0.5)
-
-
-def run_seconds(ledger: Path) -> float:
-    """First trigger to the last result or default, seconds."""
-    rows = [json.loads(line) for line in ledger.read_text().splitlines()]
-    times = [r["at"] for r in rows if r["event"] in ("trigger", "result", "default")]
-    return max(times) - min(times) if times else 0.0
 
 
 def _learn_while_starting(

@@ -14,6 +14,7 @@ from infra.process import Process, ProcessError, free_port
 
 ROLES = ("inspect", "classify", "record")
 READY_TIMEOUT_S = 60.0
+SERVE_TEMPLATE = Path(__file__).parents[2] / "infra" / "serve.yaml"
 LINE = "line1"
 STATION = "station1"
 

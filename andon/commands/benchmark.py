@@ -1,0 +1,75 @@
+"""``andon benchmark``: the line, its faults, the experts, the policies, the LLM client."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def line(
+    rounds: Annotated[int, typer.Option(min=1, help="Alternations of expert and line.")] = 3,
+    seconds: Annotated[float, typer.Option(min=2, help="Length of one measurement.")] = 15.0,
+    in_flight: Annotated[int, typer.Option(min=1, help="Most parts without a result.")] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="Images per batch, alone and in Serve.")] = 8,
+    smoke: Annotated[bool, typer.Option("--smoke", help="One short round, for CI.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The whole line's rate beside the bare expert's, alternated; latency at half load.
+
+    `ratio` and `overhead_cpu_ms` are of the reference expert (torch f32, one thread), `shipped`
+    of the runtime that the artifact picks by itself.
+    """
+    from andon.harness.measure import LineBenchmark, benchmark_line
+
+    options = LineBenchmark(rounds=rounds, seconds=seconds, in_flight=in_flight, batch=batch)
+    if smoke:
+        options = LineBenchmark(rounds=1, seconds=4.0, in_flight=in_flight, batch=batch, train=60)
+    console = Console(stderr=True)
+    result = benchmark_line(options, lambda text: console.print(text, soft_wrap=True))
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    show(result, "The whole line beside the bare expert")
+
+
+@app.command()
+def faults(
+    parts: Annotated[int, typer.Option(min=20, help="Parts to play.")] = 1000,
+    takt: Annotated[float, typer.Option(min=0.02, help="Seconds between parts.")] = 0.15,
+    window: Annotated[float, typer.Option(min=0.3, help="Result window, seconds.")] = 3.0,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Three kills, few parts.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Kill -9 of each process while the line runs; exit code 1 unless nothing is lost."""
+    from andon.harness.measure import benchmark_faults
+
+    console = Console(stderr=True)
+    result = benchmark_faults(
+        parts=120 if smoke else parts,
+        takt_s=takt,
+        window_s=window,
+        names=("inspect", "gateway", "record") if smoke else None,
+        say=lambda text: console.print(text, soft_wrap=True),
+    )
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        show(result, "Faults while the line runs")
+    raise typer.Exit(0 if not result["lost"] and not result["acted_twice"] else 1)
+
+
+def show(result: dict[str, Any], title: str) -> None:
+    """Any nested result as a two-column table."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for key, value in result.items():
+        rows = value if isinstance(value, list) else [value]
+        for row in rows:
+            cells = ", ".join(f"{k} {v}" for k, v in row.items()) if isinstance(row, dict) else row
+            table.add_row(key.replace("_", " "), str(cells))
+    Console().print(table)
