@@ -6,6 +6,7 @@ from collections.abc import Callable
 from streams.agents.config import FlowConfig
 from streams.agents.deadlines import backoff_s
 from streams.agents.metrics import RoleMetrics
+from streams.agents.outages import Outages
 from streams.envelope import Message, to_message
 from streams.errors import UnavailableError
 from streams.events import Anomaly, Decision
@@ -27,6 +28,7 @@ class Outbox:
         self._metrics = metrics
         self._flow = flow
         self._log = log
+        self._outages = Outages(log)
 
     async def decision(self, decision: Decision) -> None:
         """To ``andon.decisions``."""
@@ -48,9 +50,11 @@ class Outbox:
         attempt = 0
         while True:
             try:
-                return await self._publisher.send(topic, message)
+                await self._publisher.send(topic, message)
+                self._outages.succeeded("broker")
+                return
             except UnavailableError as error:
                 self._metrics.retry("publish")
-                self._log("the broker did not take a message", topic=topic, error=str(error))
+                self._outages.failed("broker", error)
             await asyncio.sleep(backoff_s(attempt, self._flow.retry_s, self._flow.retry_cap_s))
             attempt += 1

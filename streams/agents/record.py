@@ -13,6 +13,7 @@ from streams.agents.deadlines import backoff_s
 from streams.agents.delivery import Delivery, dead_letter
 from streams.agents.masks import mask_png
 from streams.agents.metrics import RoleMetrics
+from streams.agents.outages import Outages
 from streams.agents.outbox import Outbox
 from streams.agents.record_core import RECORDED, Recorded, StoredObject, letter_key, recorded
 from streams.agents.salvage import attributes, readable_frame_id
@@ -24,6 +25,8 @@ from streams.topics import ACKS, ANOMALIES, DEAD, DECISIONS, REVIEWS
 
 E = TypeVar("E", bound=Event)
 Entry = tuple[Delivery, Recorded]
+HISTORY, OBJECTS = "history", "objects"
+"""The stores, as logs and metrics name them."""
 
 
 class RecordRole:
@@ -46,6 +49,7 @@ class RecordRole:
         self._flow = flow
         self._record = record
         self._log = log
+        self._outages = Outages(log)
         self._puts = asyncio.Semaphore(record.parallel_puts)
         self._collectors: dict[str, Collector[Entry]] = {
             topic.name: Collector(self._write, record.batch, record.batch_wait_s)
@@ -67,7 +71,7 @@ class RecordRole:
             await self._dead(delivery, ReasonCode.MALFORMED_EVENT.name, reason, frame_id)
             return
         for stored in item.objects:
-            if not await self._patiently(partial(self._put, stored), delivery):
+            if not await self._patiently(OBJECTS, partial(self._put, stored), delivery):
                 return
         await self._collectors[delivery.topic].add((delivery, item))
 
@@ -94,22 +98,27 @@ class RecordRole:
         attempt = 0
         while True:
             try:
-                return await self._add([item for _, item in entries])
+                await self._add([item for _, item in entries])
+                self._outages.succeeded(HISTORY)
+                return
             except UnavailableError as error:
-                await self._pause(attempt, error)
+                await self._pause(HISTORY, attempt, error)
                 attempt += 1
             except Exception as error:  # noqa: BLE001 - one bad row must not block the others
                 self._log("a write was refused", error=str(error), events=len(entries))
                 break
         for delivery, item in entries:
-            await self._patiently(partial(self._add, [item]), delivery)
+            await self._patiently(HISTORY, partial(self._add, [item]), delivery)
 
-    async def _patiently(self, store: Callable[[], Awaitable[None]], delivery: Delivery) -> bool:
+    async def _patiently(
+        self, what: str, store: Callable[[], Awaitable[None]], delivery: Delivery
+    ) -> bool:
         """Store, for as long as the store is down; False when it refused and a letter was sent."""
         attempt = refused = 0
         while True:
             try:
                 await store()
+                self._outages.succeeded(what)
                 return True
             except UnavailableError as error:
                 failure: Exception = error
@@ -118,12 +127,12 @@ class RecordRole:
             if refused >= self._record.rejected_after:
                 await self.failed(delivery, failure)
                 return False
-            await self._pause(attempt, failure)
+            await self._pause(what, attempt, failure)
             attempt += 1
 
-    async def _pause(self, attempt: int, error: Exception) -> None:
-        self._metrics.retry("store")
-        self._log("the store is away", error=str(error), attempt=attempt)
+    async def _pause(self, what: str, attempt: int, error: Exception) -> None:
+        self._metrics.retry(what)
+        self._outages.failed(what, error)
         await asyncio.sleep(backoff_s(attempt, self._flow.retry_s, self._flow.retry_cap_s))
 
     async def _add(self, items: Sequence[Recorded]) -> None:

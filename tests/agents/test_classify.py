@@ -29,7 +29,7 @@ def role_over(bench: Bench, classifier: TwinClassifier, **more: Any) -> Classify
     return ClassifyRole(classifier, policies, bench.outbox, bench.metrics, bench.flow, **more)
 
 
-def anomaly(window_ms: int = 1000, classify: bool = True, **changes: object) -> Anomaly:
+def anomaly(window_ms: int = 1000, classify: bool = True, **changes: Any) -> Anomaly:
     shot = frame(window_ms=window_ms, **changes)
     timings = {"expert": 12.5}
     return Anomaly(frame=shot, inspection=inspection(True), classify=classify, timings_ms=timings)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,7 @@ async def test_from_frame_to_history(fresh_broker: Broker, tmp_path: Path) -> No
     """Normal, odd, broken, 8 MiB and poison frames; every part decided, everything kept."""
     servers = fresh_broker.bootstrap_servers
     inspect, classify, record = (
-        config(r, servers, tmp_path)  # type: ignore[arg-type]
-        for r in ("inspect", "classify", "record")
+        config(r, servers, tmp_path) for r in ("inspect", "classify", "record")
     )
     history, store, policies = TwinHistory(), InMemoryImageStore(), TwinPolicies()
     async with (
@@ -124,6 +124,10 @@ def _worker(servers: str, state: Path, kill_at: int) -> "subprocess.Popen[bytes]
     return subprocess.Popen([*command, servers, str(state), str(kill_at)], cwd=REPOSITORY)
 
 
+def _ended(worker: "subprocess.Popen[bytes]") -> bool:
+    return worker.poll() is not None
+
+
 @pytest.mark.asyncio
 @pytest.mark.slow
 async def test_killed_between_result_and_acknowledgement_nothing_is_lost(
@@ -138,7 +142,7 @@ async def test_killed_between_result_and_acknowledgement_nothing_is_lost(
         for kill_at in (60, 40):
             worker = _worker(servers, tmp_path, kill_at)
             try:
-                await until(lambda w=worker: w.poll() is not None, 60, "the worker's death")
+                await until(partial(_ended, worker), 60, "the worker's death")
             finally:
                 worker.kill()
                 assert worker.wait() == -9

@@ -145,10 +145,11 @@ async def test_many_events_are_few_writes(recording: Recording) -> None:
 async def test_a_database_that_is_away_is_waited_for(recording: Recording) -> None:
     recording.history.down = True
     task = asyncio.create_task(recording.role.handle(delivery(decision())))
-    await until(lambda: recording.bench.value("andon_retries_total", what="store") >= 3)
+    await until(lambda: recording.bench.value("andon_retries_total", what="history") >= 3)
     assert not task.done()
     recording.history.down = False
     await asyncio.wait_for(task, 5)
+    assert recording.bench.logged == ["away", "back"], "one line per change, not per retry"
     assert len(recording.history.decisions) == 1
     await recording.role.close()
 
@@ -158,7 +159,7 @@ async def test_without_its_picture_an_anomaly_has_no_row(recording: Recording) -
     recording.store.down = True
     anomaly = Anomaly(frame=frame(), inspection=inspection(True))
     waiting = asyncio.create_task(recording.role.handle(delivery(anomaly, ODD)))
-    await until(lambda: recording.bench.value("andon_retries_total", what="store") >= 2)
+    await until(lambda: recording.bench.value("andon_retries_total", what="objects") >= 2)
     assert not recording.history.anomalies
     await recording.role.handle(delivery(decision()))
     assert len(recording.history.decisions) == 1, "decisions do not wait for S3"
@@ -198,7 +199,7 @@ async def test_what_does_not_validate_is_a_dead_letter_once(recording: Recording
 async def test_closing_leaves_what_was_not_stored_unacknowledged(recording: Recording) -> None:
     recording.history.down = True
     task = asyncio.create_task(recording.role.handle(delivery(decision())))
-    await until(lambda: recording.bench.value("andon_retries_total", what="store") >= 1)
+    await until(lambda: recording.bench.value("andon_retries_total", what="history") >= 1)
     await recording.role.close()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -1,0 +1,195 @@
+"""The AsyncAPI 3.0 document of the line, generated from the topics and events.
+
+``python -m streams.asyncapi > docs/asyncapi.yaml``; a test compares the two.
+"""
+
+import sys
+from typing import Any
+
+from streams import topics
+from streams.envelope import _attribute, _is_structured
+from streams.events import Event
+from streams.topics import ALL, MAX_MESSAGE_BYTES, Topic
+
+VERSION = "3.0.0"
+_CLOUDEVENTS: dict[str, dict[str, Any]] = {
+    "ce_specversion": {"type": "string", "const": "1.0"},
+    "ce_id": {"type": "string", "description": "Identity: redelivery repeats it."},
+    "ce_source": {"type": "string", "format": "uri-reference"},
+    "ce_time": {"type": "string", "format": "date-time"},
+    "ce_subject": {"type": "string"},
+}
+SENDERS: dict[str, tuple[str, ...]] = {
+    "andon.frames": ("gateway",),
+    "andon.anomalies": ("inspect",),
+    "andon.decisions": ("gateway", "inspect", "classify"),
+    "andon.acks": ("gateway",),
+    "andon.reviews": ("console",),
+    "andon.policies": ("policy",),
+    "andon.alerts": ("limits",),
+    "andon.dead": ("inspect", "classify", "record", "limits"),
+}
+RECEIVERS: dict[str, tuple[str, ...]] = {
+    "andon.frames": ("inspect",),
+    "andon.anomalies": ("classify", "record"),
+    "andon.decisions": ("gateway", "record", "limits"),
+    "andon.acks": ("record",),
+    "andon.reviews": ("record",),
+    "andon.policies": ("gateway", "inspect", "classify"),
+    "andon.alerts": ("gateway",),
+    "andon.dead": ("record",),
+}
+
+
+def document() -> dict[str, Any]:
+    """The whole document as plain values, in a stable order."""
+    schemas: dict[str, Any] = {}
+    return {
+        "asyncapi": VERSION,
+        "info": {
+            "title": "Andon",
+            "version": "1.0.0",
+            "description": (
+                "Visual inspection of a production line: CloudEvents 1.0 over Kafka. Image topics "
+                "are in binary content mode: the picture is the value, every field of the event a "
+                "header (ce_ and the field's name without underscores; nested fields as JSON). "
+                "Unknown fields are kept; a breaking change has a new major version in ce_type."
+            ),
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {_name(topic): _channel(topic) for topic in ALL},
+        "operations": _operations(),
+        "components": {
+            "messages": {_message_name(topic): _message(topic, schemas) for topic in ALL},
+            "schemas": dict(sorted(schemas.items())),
+        },
+    }
+
+
+def to_yaml(value: Any) -> str:
+    """The document as YAML."""
+    from io import StringIO
+
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.width = 100
+    yaml.representer.ignore_aliases = lambda *_: True
+    buffer = StringIO()
+    buffer.write("# Generated: python -m streams.asyncapi > docs/asyncapi.yaml\n")
+    yaml.dump(value, buffer)
+    return buffer.getvalue()
+
+
+def _channel(topic: Topic) -> dict[str, Any]:
+    return {
+        "address": topic.name,
+        "description": topic.description,
+        "messages": {
+            _message_name(topic): {"$ref": f"#/components/messages/{_message_name(topic)}"}
+        },
+        "bindings": {
+            "kafka": {
+                "topic": topic.name,
+                "partitions": topic.partitions,
+                "topicConfiguration": {
+                    "cleanup.policy": ["compact" if topic.compacted else "delete"],
+                    "retention.ms": topic.retention_ms,
+                    "max.message.bytes": MAX_MESSAGE_BYTES,
+                },
+                "bindingVersion": "0.5.0",
+            }
+        },
+    }
+
+
+def _operations() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for action, roles in (("send", SENDERS), ("receive", RECEIVERS)):
+        for topic in ALL:
+            for role in roles[topic.name]:
+                found[f"{role}.{action}.{_name(topic)}"] = {
+                    "action": action,
+                    "channel": {"$ref": f"#/channels/{_name(topic)}"},
+                    "summary": f"{role} {action}s {topic.event.__name__}",
+                }
+    return found
+
+
+def _message(topic: Topic, schemas: dict[str, Any]) -> dict[str, Any]:
+    event = topic.event
+    headers = dict(_CLOUDEVENTS) | {"ce_type": {"type": "string", "const": event.event_type}}
+    required = ["ce_specversion", "ce_id", "ce_source", "ce_type"]
+    payload: dict[str, Any] = {"$ref": f"#/components/schemas/{event.__name__}"}
+    _add_schema(event, schemas)
+    if topic.binary:
+        fields, needed = _header_schemas(event)
+        headers |= fields
+        required += needed
+        payload = {
+            "type": "string",
+            "format": "binary",
+            "maxLength": topics.INLINE_LIMIT_BYTES,
+            "description": "The original bytes; empty when ce_dataref names an object.",
+        }
+    content_type = "application/octet-stream" if topic.binary else "application/json"
+    return {
+        "name": event.event_type,
+        "title": event.__name__,
+        "summary": _first_line(event),
+        "contentType": content_type,
+        "headers": {"type": "object", "properties": headers, "required": required},
+        "payload": payload,
+        "bindings": {
+            "kafka": {
+                "key": {"type": "string", "description": topic.key},
+                "bindingVersion": "0.5.0",
+            }
+        },
+    }
+
+
+def _header_schemas(event: type[Event]) -> tuple[dict[str, Any], list[str]]:
+    """Each field as the text of a header: nested ones are JSON of their schema."""
+    properties = event.model_json_schema(ref_template="#/components/schemas/{model}")["properties"]
+    headers: dict[str, Any] = {}
+    for name, info in event.model_fields.items():
+        if name == "content_type":
+            headers["content-type"] = {"type": "string"}
+        header = "ce_" + _attribute(name)
+        if _is_structured(info.annotation):
+            headers[header] = {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": properties[name],
+            }
+        else:
+            headers[header] = properties[name]
+    needed = [
+        "ce_" + _attribute(name) for name, info in event.model_fields.items() if info.is_required()
+    ]
+    return headers, needed
+
+
+def _add_schema(event: type[Event], schemas: dict[str, Any]) -> None:
+    schema = event.model_json_schema(ref_template="#/components/schemas/{model}")
+    for name, nested in schema.pop("$defs", {}).items():
+        schemas[name] = nested
+    schemas[event.__name__] = schema
+
+
+def _name(topic: Topic) -> str:
+    return topic.name.removeprefix("andon.")
+
+
+def _message_name(topic: Topic) -> str:
+    return topic.event.__name__
+
+
+def _first_line(event: type[Event]) -> str:
+    return (event.__doc__ or "").strip().splitlines()[0]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(to_yaml(document()))
