@@ -132,7 +132,8 @@ def _raster(corners: Corners, height: int, width: int) -> npt.NDArray[np.bool_]:
     for (x0, y0), (x1, y1) in _edges(corners):
         if y0 != y1:
             inside ^= ((y0 > y) != (y1 > y)) & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
-    cells = inside.reshape(height, fine, width, fine).any(axis=(1, 3))
+    blocks = inside.reshape(height, fine, width, fine)
+    cells: npt.NDArray[np.bool_] = np.asarray(blocks.any(axis=(1, 3)))
     if not cells.any():
         _draw_outline(corners, cells)
     return np.asarray(cells.ravel(), dtype=np.bool_)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -87,12 +87,15 @@ async def put_in_force(settings: Settings, change: Application) -> "AuditEntry":
     """
     from connectors.kafka import KafkaPublisher
     from policies.publish import publish
+    from streams.agents.topics_admin import ensure_topics
     from streams.errors import UnavailableError
+    from streams.topics import POLICIES
 
     kafka, policy = settings.kafka, change.policy
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(policy_log(settings))
         await log.store_version(policy.policy_hash, policy.product_id, dict(policy.body))
+        await ensure_topics(kafka.bootstrap_servers, kafka.replication_factor, [POLICIES])
         publisher = KafkaPublisher(
             kafka.bootstrap_servers,
             idempotent=kafka.idempotent_producer,
@@ -156,7 +159,7 @@ async def backtest_history(
     history = History(postgres.url.get_secret_value(), timeout_s=postgres.timeout_s)
     wanted = FrameFilter(product=candidate.product_id, since=datetime.now(UTC) - since)
     try:
-        async with aclosing(history.stream_decisions(wanted)) as rows:  # type: ignore[type-var]
+        async with aclosing(history.stream_decisions(wanted)) as rows:
             async for row in rows:
                 found = Severity(row.review.severity) if row.review else None
                 fold.add(_Row(row), found)
@@ -165,6 +168,21 @@ async def backtest_history(
     finally:
         await history.close()
     return fold.report
+
+
+async def known_versions(settings: Settings, product: str) -> "dict[str, ResolvedPolicy]":
+    """Versions to compare texts with: the products' files, and the database if it answers."""
+    from policies.errors import PolicyError
+    from policies.loading import load_policy
+
+    found: dict[str, ResolvedPolicy] = {}
+    for path in sorted(settings.paths.policies.glob("*.yaml")):
+        with suppress(PolicyError):
+            policy = load_policy(path)
+            found[policy.policy_hash] = policy
+    with suppress(AndonError):
+        found |= await _versions(settings, product)
+    return found
 
 
 async def _versions(settings: Settings, product: str) -> "dict[str, ResolvedPolicy]":

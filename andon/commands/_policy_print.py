@@ -93,10 +93,14 @@ def backtest_json(report: "BacktestReport") -> dict[str, Any]:
         {"class": name, "before": before, "after": after, "decisions": count}
         for (name, before, after), count in sorted(report.changed.items())
     ]
-    body = {**asdict(report), "changed": changed, "total_changed": report.total_changed}
-    body["unknown_versions"] = sorted(report.unknown_versions)
-    body["exact"] = report.exact
-    return body
+    return {
+        **asdict(report),
+        "changed": changed,
+        "total_changed": report.total_changed,
+        "versions": dict(report.versions),
+        "unknown_versions": sorted(report.unknown_versions),
+        "exact": report.exact,
+    }
 
 
 def backtest(report: "BacktestReport") -> None:

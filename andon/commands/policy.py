@@ -323,7 +323,8 @@ def _backtest(candidate: "ResolvedPolicy", since: timedelta, dump: Path | None) 
         size = dump.stat().st_size if dump.is_file() and dump.suffix != ".gz" else None
         task = progress.add_task(dump.name, total=size)
         decisions = read_decisions(dump, lambda done: progress.update(task, completed=done))
-        return fold(candidate, decisions, read_reviews(dump))
+        versions = joined.run(joined.known_versions(load_settings(), candidate.product_id))
+        return fold(candidate, decisions, read_reviews(dump), versions)
 
 
 @contextmanager

@@ -1,0 +1,250 @@
+"""``andon policy`` against the embedded broker and database, as an engineer uses it."""
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from typer.testing import CliRunner, Result
+
+from andon.commands.policy import app
+from andon.settings import load_settings
+from history.migrate import upgrade
+from history.writer import PostgresHistoryWriter
+from infra.broker import Broker
+from infra.postgres_local import LocalPostgres
+from policies.errors import SofteningError
+from policies.loading import load_policy
+from policies.source import KafkaPolicySource
+from streams.codes import Action
+from streams.errors import UnavailableError
+from streams.events import Decision
+from tests.policies.naive import naive, recorded, some_facts
+
+POLICY = """\
+product: {product}
+mm_per_px: {{default: 0.1}}
+classes:
+  crack: {{severity: defect, action: {crack}}}
+  dust: {{severity: negligible, action: pass}}
+fallbacks: {{unsure: {{below: 0.2}}}}
+"""
+PLAIN: dict[str, Any] = {
+    "mm_per_px": {"default": 0.1},
+    "classes": {
+        "crack": {"severity": "defect", "action": "rework"},
+        "dust": {"severity": "negligible", "action": "pass"},
+    },
+    "fallbacks": {"unsure": {"below": 0.2}},
+}
+
+
+@pytest.fixture(scope="module")
+def database(postgres: LocalPostgres) -> str:
+    url = postgres.database_url("policy_command")
+    asyncio.run(_create(postgres.url))
+    asyncio.run(upgrade(url))
+    return url
+
+
+async def _create(url: str) -> None:
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as link:
+        await link.execute(text("CREATE DATABASE policy_command"))
+    await engine.dispose()
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch, broker: Broker, database: str) -> Iterator[None]:
+    monkeypatch.setenv("ANDON_KAFKA__BOOTSTRAP_SERVERS", broker.bootstrap_servers)
+    monkeypatch.setenv("ANDON_POSTGRES__URL", database)
+    monkeypatch.setenv("COLUMNS", "200")
+    load_settings.cache_clear()
+    yield
+    load_settings.cache_clear()
+
+
+def andon(*words: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def answer_of(result: Result) -> Any:
+    assert result.stdout, (result.output, result.exception)
+    return json.loads(result.stdout)
+
+
+def write(folder: Path, product: str, crack: str, name: str = "p.yaml") -> Path:
+    path = folder / name
+    path.write_text(POLICY.format(product=product, crack=crack))
+    return path
+
+
+def test_validate_says_what_is_wrong_and_fails(tmp_path: Path) -> None:
+    good, bad = write(tmp_path, "p", "scrap"), write(tmp_path, "p", "scarp", "bad.yaml")
+    assert andon("validate", good).exit_code == 0
+    assert andon("validate", "--strict", good).exit_code == 1, "no descriptions: a warning"
+    found = andon("validate", good, bad)
+    assert found.exit_code == 1
+    assert "bad.yaml:4:37: E203" in found.stdout.replace("\n", "")
+    body = answer_of(andon("validate", "--json", bad))
+    assert body[0]["errors"][0]["line"] == 4
+    assert body[0]["policy_hash"] is None
+
+
+def test_validate_checks_all_shipped_files() -> None:
+    assert andon("validate").exit_code == 0
+
+
+def test_explain_shows_the_path(tmp_path: Path) -> None:
+    path = write(tmp_path, "p", "scrap")
+    found = andon("explain", path, "--class", "crack", "--confidence", "0.1")
+    assert found.exit_code == 0
+    assert "is below 0.2: unsure" in found.stdout
+    body = answer_of(andon("explain", path, "--class", "crack", "--json"))
+    assert (body["action"], body["rule"]) == ("scrap", "class:crack")
+
+
+def test_diff_names_a_softening(tmp_path: Path) -> None:
+    one, two = write(tmp_path, "p", "scrap"), write(tmp_path, "p", "pass", "two.yaml")
+    found = andon("diff", one, two)
+    assert "crack: scrap -> pass" in found.stdout
+    assert "SOFTENING" in found.stdout
+    assert answer_of(andon("diff", two, one, "--json"))["softenings"] == []
+
+
+def test_backtest_from_a_dump(tmp_path: Path, configured: None) -> None:
+    path = write(tmp_path, "p", "rework")
+    decisions = decisions_of(load_policy(path).policy_hash, "p", 100)
+    dump = tmp_path / "dump.jsonl"
+    dump.write_text("".join(d.model_dump_json() + "\n" for d in decisions))
+    same = andon("backtest", path, "--from", dump)
+    assert same.exit_code == 0, same.stdout
+    assert "100 of the 100 decisions of this very version are reproduced" in same.stdout
+    other = answer_of(
+        andon("backtest", write(tmp_path, "p", "scrap", "q.yaml"), "--from", dump, "--json")
+    )
+    assert other["decisions"] == 100
+    assert {(c["class"], c["before"], c["after"]) for c in other["changed"]} == {
+        ("crack", "rework", "scrap")
+    }
+    assert other["not_judgeable"] > 0, "the recorded version's texts are not at hand"
+
+
+def decisions_of(policy_hash: str, product: str, count: int) -> list[Decision]:
+    chance = random.Random(product)
+    facts = [some_facts(chance, PLAIN) for _ in range(count)]
+    return [recorded(f, naive(PLAIN, f), policy_hash, product) for f in facts]
+
+
+async def in_force(servers: str, product: str) -> tuple[str, Action]:
+    from streams.events import Classification
+    from streams.ports import Situation
+
+    source = KafkaPolicySource(servers, poll_ms=20)
+    await source.start()
+    try:
+        policy = source.for_product(product)
+        crack = Classification(class_name="crack", confidence=1, classifier="t")
+        return policy.policy_hash, policy.decide(Situation(classification=crack)).action
+    finally:
+        await source.stop()
+
+
+def test_apply_log_soften_and_roll_back(
+    tmp_path: Path, configured: None, broker: Broker, database: str
+) -> None:
+    product, servers = "applied", broker.bootstrap_servers
+    first = write(tmp_path, product, "rework")
+    asked = andon("apply", first)
+    assert asked.exit_code == 1, "nobody is here to ask"
+    assert "say --yes" in asked.output
+    assert andon("apply", first, "--yes", "--by", "ada", "--reason", "start").exit_code == 0
+    hash_one, action = asyncio.run(in_force(servers, product))
+    assert (hash_one, action) == (load_policy(first).policy_hash, Action.REWORK)
+
+    asyncio.run(_record(database, decisions_of(hash_one, product, 60)))
+    harder = andon("apply", write(tmp_path, product, "scrap"), "--yes", "--since", "9999d")
+    assert harder.exit_code == 0, harder.output
+    assert "crack: rework -> scrap" in harder.stdout
+    assert "60 decisions on applied" in harder.stdout
+    assert asyncio.run(in_force(servers, product))[1] is Action.SCRAP
+
+    softer = write(tmp_path, product, "pass")
+    refused = andon("apply", softer, "--yes", "--since", "9999d")
+    assert isinstance(refused.exception, SofteningError)
+    assert asyncio.run(in_force(servers, product))[1] is Action.SCRAP, "nothing changed"
+    allowed = andon("apply", softer, "--yes", "--allow-softening", "--skip-backtest")
+    assert allowed.exit_code == 0, allowed.output
+    assert asyncio.run(in_force(servers, product))[1] is Action.PASS
+
+    back = andon("rollback", hash_one[:12], "--yes", "--reason", "too soft")
+    assert back.exit_code == 0, back.output
+    assert asyncio.run(in_force(servers, product)) == (hash_one, Action.REWORK)
+
+    entries = answer_of(andon("log", product, "--json"))
+    assert [e["softening"] for e in entries] == [False, True, False, False]
+    assert (entries[-1]["applied_by"], entries[-1]["reason"]) == ("ada", "start")
+    assert entries[-1]["from_hash"] is None
+    assert entries[0]["to_hash"] == hash_one
+    assert "too soft" in andon("log", product).stdout
+    words = andon("diff", hash_one[:12], entries[1]["to_hash"][:12]).stdout
+    assert "crack: rework -> pass" in words
+    assert "nothing changes" in andon("diff", product, hash_one).stdout
+
+
+async def _record(url: str, decisions: list[Decision]) -> None:
+    writer = PostgresHistoryWriter(url)
+    try:
+        await writer.add_decisions(decisions)
+    finally:
+        await writer.close()
+
+
+def test_backtest_over_the_history_is_exact(
+    tmp_path: Path, configured: None, database: str
+) -> None:
+    product = "history"
+    path = write(tmp_path, product, "rework")
+    decisions = decisions_of(load_policy(path).policy_hash, product, 200)
+    asyncio.run(_record(database, decisions))
+    found = answer_of(andon("backtest", path, "--since", "9999d", "--json"))
+    assert (found["in_force"], found["decisions"], found["exact"]) == (200, 200, True)
+
+
+def test_explain_a_recorded_frame(tmp_path: Path, configured: None, database: str) -> None:
+    product = "explained"
+    path = write(tmp_path, product, "rework")
+    assert andon("apply", path, "--yes").exit_code == 0
+    decision = next(
+        d
+        for d in decisions_of(load_policy(path).policy_hash, product, 50)
+        if d.rule == "class:crack"
+    )
+    asyncio.run(_record(database, [decision]))
+    found = andon("explain", str(decision.frame_id))
+    assert found.exit_code == 0, found.output
+    assert "recorded: rework, class:crack" in found.stdout
+    other = andon("explain", str(decision.frame_id), "--under", write(tmp_path, product, "scrap"))
+    assert "scrap (defect, class:crack)" in other.stdout
+
+
+def test_without_a_database_apply_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANDON_POSTGRES__URL", "postgresql+asyncpg://postgres@127.0.0.1:1/andon")
+    monkeypatch.setenv("ANDON_POSTGRES__TIMEOUT_S", "2")
+    load_settings.cache_clear()
+    found = andon("apply", write(tmp_path, "p", "scrap"), "--yes")
+    load_settings.cache_clear()
+    assert isinstance(found.exception, UnavailableError)
+
+
+@pytest.mark.parametrize("words", [("backtest", "x.yaml", "--since", "soon"), ("nonsense",)])
+def test_bad_usage_is_two(words: tuple[str, ...], tmp_path: Path) -> None:
+    path = write(tmp_path, "p", "scrap")
+    assert andon(*(str(path) if word == "x.yaml" else word for word in words)).exit_code == 2
