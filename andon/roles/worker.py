@@ -21,6 +21,7 @@ from streams.agents.config import MIB, BusConfig, FlowConfig, RoleConfig, RoleNa
 from streams.agents.inspect import InspectRole
 from streams.agents.metrics import RoleMetrics
 from streams.agents.outbox import Outbox
+from streams.agents.quiet import quieten
 from streams.agents.record import RecordRole
 from streams.agents.record_core import RECORDED
 from streams.agents.runner import Role, RoleRunner
@@ -87,6 +88,7 @@ async def run_worker(role: RoleName, settings: Settings) -> None:
     Raises:
         AndonError: a dependency is configured wrongly, or the broker connection broke down.
     """
+    quieten()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
