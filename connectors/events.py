@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from connectors.handshake.values import PartKey, Verdict
-from connectors.journal import JournalEntry
+from connectors.journal_lines import JournalEntry
 from streams.codes import (
     AckOutcome,
     Action,

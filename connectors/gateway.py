@@ -15,13 +15,16 @@ from uuid import UUID
 import structlog
 
 from connectors import events
+from connectors.cameras.supervised import SupervisedCamera
 from connectors.clock import clock_status
 from connectors.errors import CaptureError, JournalError, LinkError, SpoolFullError
 from connectors.handshake import HandshakeConfig, Part, PartKey, next_wakeup, step, trigger_of
 from connectors.handshake import values as hs
-from connectors.journal import Journal, JournalEntry, minted_fields, verdict_fields
+from connectors.journal import Journal
+from connectors.journal_lines import JournalEntry, minted_fields, verdict_fields
 from connectors.line import Changed, LineLink, LinkDown, LinkEvent, LinkUp
 from connectors.opcua.nodes import TRIGGER_GROUP, Signal
+from connectors.outbox import Outbox
 from connectors.recovery import recover
 from connectors.spool import SpoolingPublisher
 from connectors.writer import LineWriter
@@ -30,11 +33,9 @@ from streams.envelope import to_message
 from streams.events import Alert, Decision
 from streams.ids import new_frame_id
 from streams.ports import Camera, DecisionFeed, PolicySource, Situation
-from streams.topics import ACKS, DECISIONS, FRAMES
+from streams.topics import FRAMES
 
 log = structlog.get_logger(__name__)
-_CAMERA_FAILURES = 3
-"""Failed captures in a row after which the camera counts as faulty and is reopened."""
 
 
 @dataclass(frozen=True)
@@ -70,20 +71,21 @@ class Gateway:
         self._where = where
         self._config = config
         self._ports = ports
-        self._capture_timeout = capture_timeout_s
+        self._camera = SupervisedCamera(
+            ports.camera, capture_timeout_s, lambda broken: self._fault(FaultCode.CAMERA, broken)
+        )
         self._state = recover(config, ports.journal.open(), time.monotonic(), time.time())
         self._clock = clock_status()
+        self._outbox = Outbox(where, ports.journal, ports.publisher, self._clock)
         self._writer = LineWriter(ports.link, ports.journal, self._written, self._journal_failed)
         self._timer: asyncio.TimerHandle | None = None
         self._trigger_moved = asyncio.Event()
         self._recipe_moved = False
         self._last_beat: int | None = None
-        self._camera_open = False
-        self._camera_failures = 0
         self._posts: set[asyncio.Task[None]] = set()
         self._answering: Decision | None = None
         ports.publisher.on_down = lambda down: self._fault(FaultCode.KAFKA, down)
-        ports.publisher.on_full = lambda full: self._fault(FaultCode.SPOOL_FULL, full)
+        ports.publisher.on_full = self._spool_full
 
     @property
     def state(self) -> Any:
@@ -98,10 +100,10 @@ class Gateway:
             self._writer.run(),
             self._read_triggers(),
             self._follow_decisions(),
-            self._keep_camera(),
+            self._camera.run(),
         ]
         tasks = [asyncio.create_task(w, name=f"gateway-{n}") for n, w in enumerate(work)]
-        self._resend()
+        self._send_left_over()
         self._apply(hs.FaultChanged(FaultCode.CAMERA, True))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -234,14 +236,13 @@ class Gateway:
         """Expose and mint side by side; publish once the frame id is on disk."""
         committed = asyncio.create_task(self._ports.journal.commit())
         try:
-            async with asyncio.timeout(self._capture_timeout):
-                picture = await self._ports.camera.capture(part.trigger)
-        except (CaptureError, TimeoutError) as error:
+            picture = await self._camera.capture(part.trigger)
+        except CaptureError as error:
+            log.error("camera.failed", **_words(part), why=str(error))
             await self._committed(committed)
-            self._capture_failed(part.key, error)
+            self._apply(hs.CaptureFailed(part.key))
             return
         captured_at = time.time()
-        self._camera_failures = 0
         self._ports.journal.append("captured", part.key)
         self._apply(hs.Exposed(part.key))
         await self._committed(committed)
@@ -249,15 +250,6 @@ class Gateway:
         message = to_message(events.frame_event(fields, picture), picture.data)
         await self._ports.publisher.send(FRAMES.name, message)
         self._ports.journal.append("published", part.key)
-
-    def _capture_failed(self, key: PartKey, error: Exception) -> None:
-        why = str(error) or f"no picture in {self._capture_timeout:g} s"
-        log.error("camera.failed", trigger_seq=key.trigger_seq, why=why)
-        self._camera_failures += 1
-        if self._camera_failures >= _CAMERA_FAILURES:
-            self._camera_open = False
-            self._fault(FaultCode.CAMERA, True)
-        self._apply(hs.CaptureFailed(key))
 
     async def _committed(self, commit: Awaitable[None]) -> None:
         try:
@@ -291,59 +283,24 @@ class Gateway:
         self._ports.journal.append(
             "decided", part.key, v=verdict_fields(verdict), d=decision.model_dump_json()
         )
-        self._post(self._send_decision(part.key, decision))
+        self._post(self._outbox.send_decision(part.key, decision))
         self._apply(hs.Decided(part.key, entry.frame_id, verdict))
 
-    async def _send_decision(self, key: PartKey, decision: Decision) -> None:
-        await self._ports.publisher.send(DECISIONS.name, to_message(decision))
-        self._ports.journal.append("decision_sent", key)
-
     def _report(self, command: hs.Report) -> None:
-        """Exactly one acknowledgement event per result written, or due to be written."""
-        part, verdict = command.part, command.verdict
-        own = part is not None and part.verdict is verdict
-        entry = self._ports.journal.entries.get(command.key)
-        if entry is not None and entry.frame_id == command.frame_id:
-            fields = events.part_fields(self._where, entry, entry.triggered_at, self._clock)
-        elif self._answering is not None:
-            fields = events.part_fields_of(self._answering)
-        else:
-            return
-        offset = time.time() - time.monotonic()
-        written_at = part.written_at + offset if own and part and part.written_at else None
-        acked_at = command.acknowledged_at + offset if command.acknowledged_at else None
-        event = events.acknowledgement(
-            fields,
-            verdict,
-            command.outcome,
-            result_seq=part.result_seq if own and part else 0,
-            triggered_at=entry.triggered_at if entry else None,
-            written_at=written_at,
-            acknowledged_at=acked_at,
-            detail=command.detail,
-        )
-        if own:
-            self._ports.journal.append("outcome", command.key, a=event.model_dump_json())
-        self._post(self._send_outcome(command.key if own else None, event))
-
-    async def _send_outcome(self, key: PartKey | None, event: Any) -> None:
-        await self._ports.publisher.send(ACKS.name, to_message(event))
-        if key is not None:
-            self._ports.journal.append("closed", key)
+        event = self._outbox.outcome_event(command, self._answering)
+        if event is not None:
+            self._post(self._outbox.send_outcome(command, event))
 
     # --- life -----------------------------------------------------------------------------
 
-    def _resend(self) -> None:
-        """What an earlier run decided or concluded and may not have published."""
-        from streams.events import Acknowledgement
+    def _spool_full(self, full: bool) -> None:
+        self._fault(FaultCode.SPOOL_FULL, full)
+        if not full:
+            self._send_left_over()
 
-        for entry in list(self._ports.journal.entries.values()):
-            if entry.decision:
-                decision = Decision.model_validate_json(entry.decision)
-                self._post(self._send_decision(entry.key, decision))
-            if entry.acknowledgement:
-                event = Acknowledgement.model_validate_json(entry.acknowledgement)
-                self._post(self._send_outcome(entry.key, event))
+    def _send_left_over(self) -> None:
+        for work in self._outbox.left_over():
+            self._post(work)
 
     def _post(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(self._guarded(work))
@@ -358,25 +315,6 @@ class Gateway:
         except Exception:  # one part's failure must not stop the line; the watchdog decides it
             log.exception("gateway.task_failed")
 
-    async def _keep_camera(self) -> None:
-        """Open the camera, and open it again after failures."""
-        delay = 0.2
-        while True:
-            if self._camera_open:
-                await asyncio.sleep(0.2)
-                continue
-            with contextlib.suppress(CaptureError):
-                await self._ports.camera.close()
-            try:
-                await self._ports.camera.open()
-            except CaptureError as error:
-                log.error("camera.unavailable", why=str(error))
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, 5.0)
-            else:
-                delay, self._camera_open, self._camera_failures = 0.2, True, 0
-                self._fault(FaultCode.CAMERA, False)
-
     async def _shut_down(self, tasks: list[asyncio.Task[None]]) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -389,7 +327,7 @@ class Gateway:
         await asyncio.gather(*tasks, *self._posts, return_exceptions=True)
         if self._timer is not None:
             self._timer.cancel()
-        await self._ports.camera.close()
+        await self._camera.close()
         await self._ports.journal.close()
 
 

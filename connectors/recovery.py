@@ -1,7 +1,7 @@
 """From the journal to the handshake's state after a restart. Pure."""
 
 from connectors.handshake import HandshakeConfig, Part, Phase, State, restore
-from connectors.journal import JournalEntry, Recovered
+from connectors.journal_lines import JournalEntry, Recovered
 
 
 def recover(config: HandshakeConfig, known: Recovered, now: float, wall: float) -> State:
@@ -45,5 +45,6 @@ def part_of(entry: JournalEntry, offset: float) -> Part:
         asked=entry.missed or not entry.captured,
         verdict=entry.verdict,
         result_seq=entry.result_seq,
+        ordered_at=entry.ordered_at + offset if entry.ordered_at is not None else None,
         written_at=entry.written_at + offset if entry.written_at is not None else None,
     )

@@ -1,6 +1,7 @@
 """Writes to the line controller, one after another: status merged, results in two writes."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -8,7 +9,8 @@ from typing import Any
 
 from connectors.errors import JournalError, LinkError
 from connectors.handshake.values import PartKey, WriteResult
-from connectors.journal import Journal, verdict_fields
+from connectors.journal import Journal
+from connectors.journal_lines import verdict_fields
 from connectors.line import LineLink
 from connectors.opcua.nodes import Signal
 
@@ -48,7 +50,8 @@ class LineWriter:
         """Write this result after those before it. At most one waits: the machine sees to it."""
         part = command.part
         assert part.verdict is not None
-        self._journal.append("writing", part.key, r=part.result_seq, v=verdict_fields(part.verdict))
+        fields = verdict_fields(part.verdict)
+        self._journal.append("writing", part.key, r=part.result_seq, v=fields, at=time.time())
         self._results.append(command)
         self._waiting.set()
 

@@ -106,7 +106,7 @@ def pump(state: State, now: float) -> Step:
     if not state.queue:
         return state, commands
     seq = following(state.result_seq)
-    part = replace(state.parts[state.queue[0]], phase=Phase.WRITING, result_seq=seq)
+    part = replace(state.parts[state.queue[0]], phase=Phase.WRITING, result_seq=seq, ordered_at=now)
     state = replace(keep(state, part), result_seq=seq)
     return state, [*commands, WriteResult(part, len(state.queue) + len(state.backlog))]
 
@@ -186,6 +186,8 @@ def read_back(state: State, now: float, last: int, of_trigger: int, ack: int) ->
             continue
         behind = steps(part.result_seq, last)
         there = behind > 0 or (behind == 0 and of_trigger == part.key.trigger_seq)
+        if there and part.written_at is None and part.ordered_at is not None:
+            part = replace(part, written_at=part.ordered_at)
         if there and (behind > 0 or steps(part.result_seq, ack) >= 0):
             if part.phase is not Phase.REPORTED:
                 commands.append(confirm(part, now))

@@ -84,6 +84,8 @@ class Part:
     """The no-decision action, or a hold, was asked for."""
     verdict: Verdict | None = None
     result_seq: int = 0
+    ordered_at: float | None = None
+    """When its write was ordered; after a crash the best that is known of ``written_at``."""
     written_at: float | None = None
 
 

@@ -9,7 +9,8 @@ import pytest
 from connectors.errors import JournalError
 from connectors.handshake import PartKey, Phase, Verdict
 from connectors.handshake.values import HandshakeConfig
-from connectors.journal import Journal, JournalEntry, minted_fields, replay, verdict_fields
+from connectors.journal import Journal
+from connectors.journal_lines import JournalEntry, minted_fields, replay, verdict_fields
 from connectors.recovery import recover
 from streams.codes import DecisionSource, ReasonCode, ResultCode
 from streams.ids import decision_id, new_frame_id

@@ -1,0 +1,80 @@
+"""A camera with a deadline, opened again after failures."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+
+from connectors.errors import CaptureError
+from streams.ports import Camera, Picture, Trigger
+
+log = structlog.get_logger(__name__)
+_FAILURES = 3
+"""Failed captures in a row after which the camera counts as faulty and is reopened."""
+
+
+class SupervisedCamera:
+    """Keeps one camera open.
+
+    Args:
+        timeout_s: deadline of one exposure, seconds.
+        on_fault: called with True when no picture can be had and False when it can again.
+        retry_max_s: cap of the back-off between attempts to open, seconds.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        timeout_s: float,
+        on_fault: Callable[[bool], None],
+        retry_max_s: float = 5.0,
+    ) -> None:
+        self._camera = camera
+        self._timeout = timeout_s
+        self._on_fault = on_fault
+        self._retry_max = retry_max_s
+        self._failures = 0
+        self._broken = asyncio.Event()
+        self._broken.set()
+
+    async def run(self) -> None:
+        """Open, and open again whenever it broke. Runs until cancelled."""
+        delay = 0.2
+        while True:
+            await self._broken.wait()
+            with contextlib.suppress(CaptureError):
+                await self._camera.close()
+            try:
+                await self._camera.open()
+            except CaptureError as error:
+                log.error("camera.unavailable", why=str(error))
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, self._retry_max)
+            else:
+                delay, self._failures = 0.2, 0
+                self._broken.clear()
+                self._on_fault(False)
+
+    async def capture(self, trigger: Trigger) -> Picture:
+        """Expose once within the deadline. Raises ``CaptureError``."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                picture = await self._camera.capture(trigger)
+        except TimeoutError as error:
+            self._failed()
+            raise CaptureError(f"no picture in {self._timeout:g} s") from error
+        except CaptureError:
+            self._failed()
+            raise
+        self._failures = 0
+        return picture
+
+    async def close(self) -> None:
+        await self._camera.close()
+
+    def _failed(self) -> None:
+        self._failures += 1
+        if self._failures >= _FAILURES:
+            self._on_fault(True)
+            self._broken.set()

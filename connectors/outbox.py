@@ -1,0 +1,93 @@
+"""What the gateway itself has to say on Kafka: its own decisions, and every result's outcome.
+
+Both stand in the journal until the broker (or the spool) has them, so that a killed gateway says
+them after its restart; their identities derive from the frame, so that saying them twice is once.
+"""
+
+import time
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+from connectors import events
+from connectors.handshake.values import PartKey, Report
+from connectors.journal import Journal
+from streams.codes import ClockStatus
+from streams.envelope import to_message
+from streams.events import Acknowledgement, Decision
+from streams.ports import Publisher
+from streams.topics import ACKS, DECISIONS
+
+
+class Outbox:
+    """Builds and sends decisions and acknowledgements of one line."""
+
+    def __init__(
+        self,
+        where: events.LineIdentity,
+        journal: Journal,
+        publisher: Publisher,
+        clock: ClockStatus,
+    ) -> None:
+        self._where = where
+        self._journal = journal
+        self._publisher = publisher
+        self._clock = clock
+
+    def left_over(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """What an earlier run decided or concluded and may not have published."""
+        for entry in list(self._journal.entries.values()):
+            if entry.decision:
+                decision = Decision.model_validate_json(entry.decision)
+                yield self.send_decision(entry.key, decision)
+            if entry.acknowledgement:
+                event = Acknowledgement.model_validate_json(entry.acknowledgement)
+                yield self._send_own(entry.key, event)
+
+    async def send_decision(self, key: PartKey, decision: Decision) -> None:
+        """Raises ``SpoolFullError``: it then stays in the journal."""
+        await self._publisher.send(DECISIONS.name, to_message(decision))
+        self._journal.append("decision_sent", key)
+
+    def outcome_event(self, report: Report, answering: Decision | None) -> Acknowledgement | None:
+        """The event of a report, remembered in the journal if it is the part's own result.
+
+        Args:
+            answering: the decision from Kafka that led to the report; names parts that the
+                journal has forgotten. None for such a part: there is nothing to say.
+        """
+        part = report.part
+        own = part is not None and part.verdict is report.verdict
+        entry = self._journal.entries.get(report.key)
+        if entry is not None and entry.frame_id == report.frame_id:
+            fields = events.part_fields(self._where, entry, entry.triggered_at, self._clock)
+        elif answering is not None:
+            fields = events.part_fields_of(answering)
+        else:
+            return None
+        offset = time.time() - time.monotonic()
+        written_at = part.written_at if own and part is not None else None
+        acked_at = report.acknowledged_at
+        event = events.acknowledgement(
+            fields,
+            report.verdict,
+            report.outcome,
+            result_seq=part.result_seq if own and part is not None else 0,
+            triggered_at=entry.triggered_at if entry is not None else None,
+            written_at=written_at + offset if written_at is not None else None,
+            acknowledged_at=acked_at + offset if acked_at is not None else None,
+            detail=report.detail,
+        )
+        if own:
+            self._journal.append("outcome", report.key, a=event.model_dump_json())
+        return event
+
+    async def send_outcome(self, report: Report, event: Acknowledgement) -> None:
+        """Raises ``SpoolFullError``: a part's own result then stays in the journal."""
+        if report.part is not None and report.part.verdict is report.verdict:
+            await self._send_own(report.key, event)
+        else:
+            await self._publisher.send(ACKS.name, to_message(event))
+
+    async def _send_own(self, key: PartKey, event: Acknowledgement) -> None:
+        await self._publisher.send(ACKS.name, to_message(event))
+        self._journal.append("closed", key)

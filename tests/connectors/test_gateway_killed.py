@@ -1,0 +1,172 @@
+"""``kill -9`` of the gateway process, over the embedded broker and the simulated controller."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from connectors.kafka import KafkaPublisher
+from connectors.opcua.ledger import entries_of, summarise
+from connectors.opcua.plan import PlannedPart, generate_plan
+from connectors.opcua.play import play
+from connectors.opcua.plc import PlcConfig, SimulatedPlc
+from infra.broker import Broker
+from streams.codes import AckOutcome
+from streams.envelope import from_message, to_message
+from streams.events import Acknowledgement, Frame
+from streams.topics import ACKS, ALL, DECISIONS, FRAMES, MAX_FETCH_BYTES
+from tests.connectors.test_kafka import make_topics
+from tests.connectors.twins import decision_for, free_port
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class KillableLine:
+    """The gateway as a process of its own; inspect's part is played here."""
+
+    folder: Path
+    broker: Broker
+    plc: SimulatedPlc
+    answering: asyncio.Event = field(default_factory=asyncio.Event)
+    frames: list[Frame] = field(default_factory=list)
+    acks: list[Acknowledgement] = field(default_factory=list)
+    process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        state = str(self.folder / "state")
+        environment = {
+            **os.environ,
+            "ANDON_KAFKA__BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
+            "ANDON_PATHS__STATE": state,
+            "ANDON_GATEWAY__PLC_URL": self.plc.config.url,
+            "ANDON_GATEWAY__CAMERA": "synthetic:size=32",
+            "ANDON_GATEWAY__JOURNAL_DIR": state + "/journal",
+            "ANDON_GATEWAY__SPOOL_DIR": state + "/spool",
+            "ANDON_GATEWAY__RESULT_WINDOW_MS": str(int(self.plc.config.result_window_s * 1000)),
+        }
+        with (self.folder / "gateway.log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "andon", "gateway", env=environment, stderr=log
+            )
+
+    async def kill(self, number: int = signal.SIGKILL) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(number)
+        if self.process is not None:
+            await self.process.wait()
+
+    async def follow(self, publisher: KafkaPublisher) -> None:
+        consumer = AIOKafkaConsumer(
+            FRAMES.name,
+            ACKS.name,
+            bootstrap_servers=self.broker.bootstrap_servers,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=MAX_FETCH_BYTES,
+            fetch_max_wait_ms=10,
+        )
+        await consumer.start()
+        try:
+            async for record in consumer:
+                if record.topic == ACKS.name:
+                    event = from_message(Acknowledgement, record.value, record.headers)
+                    self.acks.append(event)
+                    continue
+                frame = from_message(Frame, record.value, record.headers)
+                self.frames.append(frame)
+                await self.answering.wait()
+                await publisher.send(DECISIONS.name, to_message(decision_for(frame)))
+        finally:
+            await consumer.stop()
+
+
+@asynccontextmanager
+async def killable(folder: Path, broker: Broker, config: PlcConfig) -> AsyncIterator[KillableLine]:
+    await make_topics(broker, *ALL)
+    publisher = KafkaPublisher(broker.bootstrap_servers)
+    plc = SimulatedPlc(config)
+    await plc.start()
+    line = KillableLine(folder, broker, plc)
+    following = asyncio.create_task(line.follow(publisher))
+    try:
+        await line.start()
+        yield line
+    finally:
+        await line.kill()
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+        await publisher.stop()
+        await plc.stop()
+
+
+def patient(window_s: float, takt_s: float = 0.2) -> PlcConfig:
+    """A controller that does not give a dead gateway's parts up before the window."""
+    url = f"opc.tcp://127.0.0.1:{free_port()}"
+    return PlcConfig(url=url, takt_s=takt_s, window_s=window_s, heartbeat_missed=1000)
+
+
+async def until(condition, timeout_s: float) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - another process has no event
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.asyncio
+async def test_killed_between_capture_and_result_same_frame_one_result(
+    tmp_path: Path, fresh_broker: Broker
+) -> None:
+    async with killable(tmp_path, fresh_broker, patient(120.0)) as line:
+        assert await line.plc.wait_for(lambda: line.plc.ready, 60)
+        seq = await line.plc.trigger(PlannedPart("the part", "demo"))
+        await until(lambda: len(line.frames) == 1, 30)
+        await line.kill()
+        line.answering.set()  # decided while the gateway is dead
+        await line.start()
+        async with asyncio.timeout(60):
+            await line.plc.settled(seq)
+        await until(lambda: len(line.acks) >= 1, 30)
+        entry = entries_of(line.plc.ledger.rows)[0]
+        assert (entry.source, entry.action, len(entry.results)) == ("expert", "pass", 1)
+        assert entry.results[0]["part_id"] == "the part"
+        assert {a.frame_id for a in line.acks} == {f.frame_id for f in line.frames}
+        assert len({f.frame_id for f in line.frames}) == 1
+        assert {a.outcome for a in line.acks} == {AckOutcome.ACKNOWLEDGED}
+
+
+@pytest.mark.asyncio
+async def test_killed_again_and_again_while_the_line_runs(
+    tmp_path: Path, fresh_broker: Broker
+) -> None:
+    """Every part has one end, none two; each result that counted is on Kafka once."""
+    parts = 120
+    async with killable(tmp_path, fresh_broker, patient(3.0)) as line:
+        line.answering.set()
+        playing = asyncio.create_task(
+            play(line.plc, generate_plan(parts, "demo"), takt_s=0.2, ready_timeout_s=60)
+        )
+        for done in (parts // 4, parts // 2):
+            await until(lambda done=done: line.plc.trigger_seq >= done or playing.done(), 90)
+            await line.kill()
+            await line.start()
+        await playing
+        entries = entries_of(line.plc.ledger.rows)
+        summary = summarise(entries)
+        assert summary["parts"] == parts
+        assert summary["undecided"] == summary["acted_twice"] == summary["wrong_part"] == 0
+        applied = {e.trigger_seq: e for e in entries if e.applied}
+        assert len(applied) > parts // 2
+        await until(lambda: {a.trigger_seq for a in line.acks} >= set(applied), 30)
+        for seq, entry in applied.items():
+            effective = {a.result_id: a for a in line.acks if a.trigger_seq == seq}
+            acknowledged = [a for a in effective.values() if a.outcome is AckOutcome.ACKNOWLEDGED]
+            assert [a.source.value for a in acknowledged] == [entry.source]
+        identities = {(f.plc_boot_id, f.trigger_seq, f.frame_id) for f in line.frames}
+        assert len(identities) == len({i[:2] for i in identities})
