@@ -149,7 +149,13 @@ class SimulatedLine:
         """Write the PLC's plan and the camera's list of pictures."""
         self.folder.mkdir(parents=True, exist_ok=True)
         rows = (
-            json.dumps({"part_id": p.part_id, "product_id": self.plan.product, "lot_id": "lot-1"})
+            json.dumps(
+                {
+                    "part_id": p.part_id,
+                    "product_id": p.product or self.plan.product,
+                    "lot_id": "lot-1",
+                }
+            )
             for p in self.plan.parts
         )
         (self.folder / "plan.jsonl").write_text("\n".join(rows) + "\n")

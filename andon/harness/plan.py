@@ -35,6 +35,8 @@ class PlayedPart:
 
     part_id: str
     photograph: Photograph
+    product: str = ""
+    """Another product than the plan's."""
 
 
 @dataclass(frozen=True)

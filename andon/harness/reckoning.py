@@ -46,6 +46,19 @@ class OnKafka:
     anomalies: Set[UUID]
     dead_letters: int = 0
 
+    def of_boots(self, boots: Set[int]) -> "OnKafka":
+        """Only what belongs to these runs of a PLC: for a broker that other runs share."""
+        decisions = [d for d in self.decisions if d.plc_boot_id in boots]
+        frames = {key: frame for key, frame in self.frames.items() if key[0] in boots}
+        ours = {d.frame_id for d in decisions} | set(frames.values())
+        return OnKafka(
+            frames,
+            decisions,
+            [a for a in self.acknowledgements if a.plc_boot_id in boots],
+            self.anomalies & ours,
+            self.dead_letters,
+        )
+
 
 @dataclass(frozen=True)
 class InHistory:

@@ -16,12 +16,21 @@ SETTLE_S = 60.0
 
 
 async def settle(
-    settings: Settings, ledger: Sequence[LedgerPart], planned: int | None
+    settings: Settings,
+    ledger: Sequence[LedgerPart],
+    planned: int | None,
+    shared_broker: bool = False,
 ) -> tuple[OnKafka, Reckoning]:
-    """Read Kafka and the history until they balance with the ledger, or ``SETTLE_S`` is over."""
+    """Read Kafka and the history until they balance with the ledger, or ``SETTLE_S`` is over.
+
+    ``shared_broker``: other runs are on it too; only this ledger's boots are looked at.
+    """
+    boots = {part.plc_boot_id for part in ledger}
     until = time.monotonic() + SETTLE_S
     while True:
         kafka = await read_line(settings.kafka.bootstrap_servers)
+        if shared_broker:
+            kafka = kafka.of_boots(boots)
         reckoning = reckon(ledger, kafka, await read_history(settings), planned)
         if reckoning.balanced or time.monotonic() > until:
             return kafka, reckoning

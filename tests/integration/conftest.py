@@ -1,0 +1,76 @@
+"""One real line for the integration tests: stack, Ray, a small expert, every process."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from andon.demo.sources import textile_source
+from andon.harness import learn as learning
+from andon.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
+from andon.harness.plan import LinePlan, make_plan
+from andon.harness.prepare import prepare
+from andon.harness.stack import LocalStack, StackPorts
+from policies.evaluate import ResolvedPolicy
+from policies.loading import load_policy
+from serving.deploy import deploy, serve_config
+
+ROOT = Path(__file__).parents[2]
+TRAIN = 60
+"""Normal textiles that train: enough for a verdict, not for a good one."""
+
+
+@dataclass
+class Plant:
+    """A running stack with a deployed expert; tests build their lines on it."""
+
+    stack: LocalStack
+    plan: LinePlan
+    policy: ResolvedPolicy
+
+    def line(self, folder: Path, plan: LinePlan, options: LineOptions) -> SimulatedLine:
+        """A line of this plant, not started."""
+        return SimulatedLine(folder, self.stack, plan, options)
+
+
+def start_plant(folder: Path) -> Plant:
+    """Stack, expert, exemplars, policy: everything but the line's own processes."""
+    source = textile_source()
+    policy = load_policy(ROOT / "policies" / "products" / "textile.yaml")
+    plan = make_plan(
+        policy.product_id, source.train[:TRAIN], source.test, set(policy.document.classes), None
+    )
+    learned = learning.parse(
+        learning.learn(learning.request_of(plan, folder / "artifacts", folder / "exemplars"))
+    )
+    stack = LocalStack(folder / "stack", StackPorts.free())
+    stack.start()
+    try:
+        asyncio.run(prepare(stack.settings(), [policy], "test"))
+        args: dict[str, object] = {
+            "artifacts": str(folder / "artifacts"),
+            "exemplars": str(folder / "exemplars"),
+        }
+        exemplars = {plan.product: learned.exemplars.name} if learned.exemplars else {}
+        config = serve_config(SERVE_TEMPLATE, {plan.product: learned.digest}, exemplars, args)
+        deploy(config, stack.settings().serve.address)
+    except BaseException:
+        stack.stop()
+        raise
+    return Plant(stack, plan, policy)
+
+
+@pytest.fixture(scope="session")
+def plant() -> Iterator[Plant]:
+    """One plant for all integration tests; each test plays on a line of its own boot id."""
+    folder = Path(tempfile.mkdtemp(prefix="andon-plant-"))
+    running = start_plant(folder)
+    try:
+        yield running
+    finally:
+        running.stack.stop()
+        shutil.rmtree(folder, ignore_errors=True)
