@@ -1,6 +1,7 @@
 """VELM's second stage: a multimodal language model names the anomaly (paper, section 3.2)."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from serving.experts.errors import UndecodableImage
 from streams.codes import ReasonCode
 from streams.events import Classification
 from streams.ports import ClassificationRequest, ClassificationTexts, Failure
+
+log = logging.getLogger(__name__)
 
 LateAnswer = Callable[[UUID, Classification], None]
 
@@ -115,17 +118,32 @@ class VelmClassifier:
 
     def _pictures(self, request: ClassificationRequest, cropped: bool) -> Pictures:
         parts = self._settings.parts
-        reference = None
-        if parts.reference_image:
-            reference = self._references.reference(request.texts.product_id, request.image)
-        return make_pictures(
-            request.image,
-            reference,
-            request.inspection.region,
-            self._settings.visual,
-            visual_prompt=parts.visual_prompt,
-            cropped=cropped,
-        )
+        reference = self._reference(request) if parts.reference_image else None
+
+        def make(normal: bytes | None) -> Pictures:
+            return make_pictures(
+                request.image,
+                normal,
+                request.inspection.region,
+                self._settings.visual,
+                visual_prompt=parts.visual_prompt,
+                cropped=cropped,
+            )
+
+        try:
+            return make(reference)
+        except UndecodableImage:
+            if reference is None:
+                raise
+            return make(None)  # raises again when it is the query that cannot be decoded
+
+    def _reference(self, request: ClassificationRequest) -> bytes | None:
+        """A reference that cannot be had costs some accuracy, never the answer."""
+        try:
+            return self._references.reference(request.texts.product_id, request.image)
+        except Exception:
+            log.exception("no reference for product %r", request.texts.product_id)
+            return None
 
     async def _ask(
         self, asked: _Asked, request: ClassificationRequest, timeout_s: float, began: float

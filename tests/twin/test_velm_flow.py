@@ -13,14 +13,15 @@ import pytest
 from infra.llm_twin.behaviour import Behaviour
 from infra.llm_twin.responders import ManifestResponder
 from infra.llm_twin.server import TwinServer
-from prompts import render
+from prompts import PromptParts, render
 from serving.classifiers.base import UNKNOWN, Classifier
+from serving.classifiers.endpoint import Endpoint
 from serving.classifiers.settings import PartsSettings, VelmSettings, VisualSettings
 from serving.classifiers.velm import VelmClassifier
 from streams.codes import ReasonCode
 from streams.events import Classification
 from streams.ports import ClassText, Failure
-from tests.twin.kit import TEXTS, client, pore, request, sent_digest, surface
+from tests.twin.kit import TEXTS, client, endpoint_settings, pore, request, sent_digest, surface
 
 pytestmark = pytest.mark.asyncio
 
@@ -126,7 +127,8 @@ async def test_rubbish_is_unknown_with_its_reason(
     server: TwinServer, rubbish: Any, reason: str
 ) -> None:
     server.twin.behaviour = Behaviour(rubbish=rubbish)
-    async with asking(server, max_answer_bytes=3 << 20, logprobs=False) as classifier:
+    limits = {"max_answer_bytes": 3 << 20, "max_tokens": 8192}
+    async with asking(server, logprobs=False, **limits) as classifier:
         answer = named(await classifier.classify(request(), 20))
     assert answer.class_name == UNKNOWN
     assert answer.unknown_reason.split(":")[0] == reason
@@ -234,11 +236,7 @@ async def test_a_cut_connection_is_a_failure(server: TwinServer) -> None:
 
 
 async def test_nobody_listens() -> None:
-    from tests.twin.kit import endpoint_settings
-
     settings = endpoint_settings("http://127.0.0.1:9/v1", attempts=2)
-    from serving.classifiers.endpoint import Endpoint
-
     classifier = VelmClassifier(Endpoint(settings))
     await classifier.start()
     answer = await classifier.classify(request(), 5)
@@ -352,6 +350,25 @@ async def test_right_as_often_as_told(server: TwinServer) -> None:
     sure = [named(a).confidence for a in answers]
     mean = lambda wanted: sum(s for s, r in zip(sure, right, strict=True) if r is wanted)  # noqa: E731
     assert mean(True) / sum(right) > mean(False) / (len(right) - sum(right))
+
+
+@pytest.mark.parametrize("broken", [b"not an image", RuntimeError("the store is gone")])
+async def test_a_reference_that_cannot_be_had_costs_no_answer(
+    server: TwinServer, broken: bytes | Exception
+) -> None:
+    class Broken:
+        def reference(self, product_id: str, image: bytes) -> bytes | None:
+            if isinstance(broken, Exception):
+                raise broken
+            return broken
+
+    endpoint = Endpoint(endpoint_settings(server.base_url))
+    classifier = VelmClassifier(endpoint, references=Broken())
+    await classifier.start()
+    answer = named(await classifier.classify(request(), 20))
+    await classifier.close()
+    assert answer.class_name == "crack"
+    assert answer.prompt_hash == render(TEXTS, PromptParts(reference_image=False)).prompt_hash
 
 
 async def test_texts_are_checked_when_a_policy_is_loaded() -> None:
