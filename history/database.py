@@ -15,9 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from history.errors import HistoryError, RefusedRowError
 from streams.errors import UnavailableError
 
-_UNAVAILABLE = ("08", "25006", "28", "3D", "40", "53", "55", "57", "58", "XX")
+_UNAVAILABLE = ("08", "25006", "28", "3D", "40", "42501", "53", "55", "57", "58", "XX")
 """SQLSTATE classes that say "not now": connection, read-only standby, authorisation, missing
-database, rolled back, resources, locks, operator, system, internal."""
+database, rolled back, privileges, resources, locks, operator, system, internal."""
+_CONNECT_S = 10.0
+"""Longest wait for a connection, however long a statement may take."""
 _REFUSED = ("22", "23")
 _NO_SCHEMA = ("42P01", "42703", "42883")
 
@@ -56,7 +58,7 @@ def make_engine(
         hide_parameters=True,
         json_serializer=_as_json,
         connect_args={
-            "timeout": timeout_s,
+            "timeout": min(timeout_s, _CONNECT_S),
             "command_timeout": timeout_s,
             "server_settings": {
                 "application_name": f"andon-{role}",

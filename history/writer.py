@@ -1,5 +1,6 @@
 """Record's way into PostgreSQL: batches, idempotent, every failure to reach it a typed error."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -9,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from history import rows
 from history.database import connected, make_engine
 from history.errors import RefusedRowError
+from history.migrate import upgrade
 from history.tables import METADATA
 from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Review
 
@@ -24,14 +26,18 @@ class PostgresHistoryWriter:
     writers that overlap wait for each other and never deadlock.
     """
 
-    def __init__(self, url: str, pool_size: int = 5, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, url: str, pool_size: int = 5, timeout_s: float = 10.0, migrate: bool = True
+    ) -> None:
         """Nothing is opened yet.
 
         Args:
             url: SQLAlchemy URL with the asyncpg driver.
             pool_size: most connections held.
             timeout_s: seconds for one batch, waiting for a connection included.
+            migrate: bring the schema to this build's before the first batch.
         """
+        self._url, self._migrated, self._migrating = url, not migrate, asyncio.Lock()
         self._engine = make_engine(url, pool_size, timeout_s, role="record")
         self._timeout_s = timeout_s
         self._inserts = {t.name: _insert(t) for t in METADATA.sorted_tables}
@@ -69,6 +75,7 @@ class PostgresHistoryWriter:
             return
         keys = [c.name for c in METADATA.tables[table].primary_key.columns]
         batch = sorted(map(to_row, events), key=lambda row: [str(row[key]) for key in keys])
+        await self._ensure_schema()
         try:
             await self._insert(table, batch)
         except RefusedRowError:
@@ -76,6 +83,15 @@ class PostgresHistoryWriter:
                 await self._one_by_one(table, batch)
             else:
                 raise
+
+    async def _ensure_schema(self) -> None:
+        """Once, when the database first answers: record may start while it is down."""
+        if self._migrated:
+            return
+        async with self._migrating:
+            if not self._migrated:
+                await upgrade(self._url)
+                self._migrated = True
 
     async def _one_by_one(self, table: str, batch: Sequence[rows.Row]) -> None:
         """After a refusal: the rows that PostgreSQL takes go in, the others are named."""

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from history.database import make_engine
 from history.errors import HistoryError, RefusedRowError
 from history.migrate import upgrade
 from history.writer import PostgresHistoryWriter
@@ -203,7 +204,7 @@ def _backend_busy(pid: int) -> bool:
 
 @pytest.mark.asyncio
 async def test_no_tables_no_server_and_a_wrong_driver_say_what_to_do(empty_url: str) -> None:
-    writer = PostgresHistoryWriter(empty_url)
+    writer = PostgresHistoryWriter(empty_url, migrate=False)
     with pytest.raises(UnavailableError, match="andon worker record"):
         await writer.add_decisions([make.decision(1)])
     await writer.close()
@@ -214,3 +215,32 @@ async def test_no_tables_no_server_and_a_wrong_driver_say_what_to_do(empty_url: 
     await nowhere.close()
     with pytest.raises(HistoryError, match="postgresql\\+asyncpg"):
         PostgresHistoryWriter("mysql://u:hush@h/db")
+
+
+@pytest.mark.asyncio
+async def test_the_first_batches_bring_the_schema(empty_url: str) -> None:
+    writers = [PostgresHistoryWriter(empty_url) for _ in range(2)]
+    await asyncio.gather(
+        *(writers[n % 2].add_decisions([make.decision(n)]) for n in range(8)),
+        *(writers[n % 2].add_reviews([make.review(n)]) for n in range(8)),
+    )
+    async with writers[0]._engine.connect() as link:
+        assert (await link.execute(text("SELECT count(*) FROM frame_history"))).scalar() == 8
+    for writer in writers:
+        await writer.close()
+
+
+@pytest.mark.asyncio
+async def test_a_role_without_rights_is_told_apart_from_a_bad_row(
+    url: str,
+) -> None:
+    engine = make_engine(url)
+    async with engine.begin() as link:
+        await link.execute(text("DROP ROLE IF EXISTS guest"))
+        await link.execute(text("CREATE ROLE guest LOGIN"))
+        await link.execute(text("GRANT SELECT ON history_version TO guest"))
+    await engine.dispose()
+    guest = PostgresHistoryWriter(url.replace("postgres@", "guest@"))
+    with pytest.raises(UnavailableError, match="InsufficientPrivilege"):
+        await guest.add_decisions([make.decision(1)])
+    await guest.close()
