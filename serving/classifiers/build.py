@@ -10,7 +10,7 @@ from serving.classifiers.base import Classifier
 from serving.classifiers.cascade import CascadeClassifier, Stage
 from serving.classifiers.endpoint import Endpoint
 from serving.classifiers.references import NoReferences, RandomReferences, ReferenceProvider
-from serving.classifiers.settings import ClassifierSettings
+from serving.classifiers.settings import ClassifierSettings, EndpointSettings
 from serving.classifiers.velm import LateAnswer, VelmClassifier
 
 Bundles = Mapping[str, Path]
@@ -53,11 +53,31 @@ def build_cascade(
     return CascadeClassifier(stages, settings.cascade)
 
 
-def serve_options(settings: ClassifierSettings) -> dict[str, object]:
-    """Andon's settings as ``options`` of the Serve application; secrets stay wrapped."""
+def serve_options(settings: ClassifierSettings) -> dict[str, Any]:
+    """Andon's settings as ``classifier.options`` of ``infra/serve.yaml``: JSON, without secrets.
+
+    Raises:
+        ValueError: an endpoint holds its key itself; it would show in Ray's configuration.
+    """
     if settings.kind == LOCAL:
         return {}
-    return settings.model_dump(exclude={"kind"})
+    for endpoint in settings.endpoints:
+        if endpoint.headers or endpoint.api_key != EndpointSettings.model_fields["api_key"].default:
+            raise ValueError(
+                f"endpoint {endpoint.name!r}: name the key's environment variable in api_key_env; "
+                "a key or header given directly would be readable in Ray's dashboard"
+            )
+    hidden: Any = {"endpoints": {"__all__": {"api_key", "headers"}}, "kind": True}
+    return settings.model_dump(mode="json", exclude=hidden)
+
+
+def twin_options(base_url: str, **endpoint: Any) -> dict[str, Any]:
+    """``classifier.options`` for VELM or a cascade over a local twin at ``base_url``."""
+    twin = {"name": "twin", "base_url": base_url, "model": "twin", "zone": "loopback"}
+    return {
+        "endpoints": [{**twin, "logprobs": True, **endpoint}],
+        "cascade": {"order": [LOCAL, "twin"]},
+    }
 
 
 def _read(kind: Literal["velm", "cascade"], options: Mapping[str, object]) -> ClassifierSettings:

@@ -1,13 +1,13 @@
 """What may be configured, and what is refused before a picture could leave."""
 
-import pickle
+import json
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from serving.classifiers.base import Classifier
-from serving.classifiers.build import build_cascade, build_velm, serve_options
+from serving.classifiers.build import build_cascade, build_velm, serve_options, twin_options
 from serving.classifiers.settings import ClassifierSettings, EndpointSettings, PriceSettings
 from serving.classifiers.transport import EndpointError, Transport
 
@@ -69,18 +69,29 @@ def test_cost() -> None:
 def test_settings_travel_to_an_actor_and_build_there() -> None:
     settings = ClassifierSettings.model_validate(
         {
-            "kind": "cascade",
-            "endpoints": [LOCAL | {"api_key": "sk-secret"}],
-            "cascade": {"order": ["prototypes", "twin"], "thresholds": {"prototypes": 0.8}},
+            "kind": "velm",
+            "endpoints": [LOCAL | {"api_key_env": "SOME_KEY"}],
+            "velm": {"calls": 3},
         }
     )
-    options = serve_options(settings)
-    assert "sk-secret" not in repr(options)
-    arrived = pickle.loads(pickle.dumps(options))
-    chain = build_cascade(arrived, {})
-    assert isinstance(chain, Classifier)
-    assert chain.name == "cascade"
-    assert build_velm({"endpoints": [LOCAL]}, {}).name == "velm"
+    arrived = json.loads(json.dumps(serve_options(settings)))
+    classifier = build_velm(arrived, {})
+    assert isinstance(classifier, Classifier)
+    assert arrived["endpoints"][0]["api_key_env"] == "SOME_KEY"
+    assert serve_options(ClassifierSettings()) == {}
+
+
+@pytest.mark.parametrize("secret", [{"api_key": "sk-1"}, {"headers": {"api-key": "sk-1"}}])
+def test_no_secret_travels(secret: dict[str, Any]) -> None:
+    settings = ClassifierSettings.model_validate({"kind": "velm", "endpoints": [LOCAL | secret]})
+    with pytest.raises(ValueError, match="api_key_env"):
+        serve_options(settings)
+
+
+def test_options_for_a_twin() -> None:
+    options = json.loads(json.dumps(twin_options("http://127.0.0.1:1/v1", max_concurrency=2)))
+    assert build_velm(options, {}).name == "velm"
+    assert build_cascade(options, {}).name == "cascade"
 
 
 @pytest.mark.parametrize(
