@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from history.images import MinioImageStore
     from policies.evaluate import ResolvedPolicy
 
+WHY = "prepared for a run"
+
 
 async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who: str) -> None:
     """Create what is missing and put ``policies`` in force; may be run again."""
@@ -32,8 +34,12 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
     log = PolicyLog(url)
     try:
         for policy in policies:
-            await log.store_version(policy.policy_hash, policy.product_id, dict(policy.body))
-            await publish(policy, publisher, who, "prepared by the harness")
+            product, now = policy.product_id, policy.policy_hash
+            before = await log.in_force(product)
+            await log.store_version(now, product, dict(policy.body))
+            await publish(policy, publisher, who, WHY)
+            if before is None or before.to_hash != now:
+                await log.append_audit(product, before and before.to_hash, now, who, WHY)
     finally:
         await publisher.stop()
         await log.close()
