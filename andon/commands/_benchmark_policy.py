@@ -1,9 +1,18 @@
-"""Measures how many decisions one core makes: the bar of the policies."""
+"""Measures the policies: decisions per second on one core, and a back-test of a million."""
 
 import random
+import resource
+import tempfile
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streams.agents.decisions import Answers, decide
+
+if TYPE_CHECKING:
+    from policies.evaluate import ResolvedPolicy
 
 
 @dataclass(frozen=True)
@@ -106,3 +115,103 @@ def _situations(classes: int, count: int, seed: int) -> list[Any]:
         )
         made.append(Situation(f"S{number}", f"L{number}", inspection, answer))
     return made
+
+
+@dataclass(frozen=True)
+class BacktestSpeed:
+    """A back-test from a dump by one process, one thread."""
+
+    decisions: int
+    dump_mib: float
+    seconds: float
+    decisions_per_s: float
+    peak_mib: float
+    """Peak memory of the whole process."""
+    reproduced_share: float
+
+    def as_json(self) -> dict[str, Any]:
+        """A flat JSON object."""
+        return asdict(self)
+
+
+def measure_backtest(decisions: int = 1_000_000, folder: Path | None = None) -> BacktestSpeed:
+    """Write a dump of that many decisions of the shipped tile policy and back-test it.
+
+    2,000 decisions are made and repeated; reading and deciding do not notice. Writing the dump
+    is not measured.
+    """
+    from policies.backtest import backtest
+    from policies.dump import read_decisions, read_reviews
+    from policies.loading import load_policy
+
+    shipped = Path(__file__).parents[2] / "policies" / "products" / "magnetic_tile.yaml"
+    policy = load_policy(shipped)
+    lines = [_recorded_line(policy, number) for number in range(2000)]
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        dump = Path(scratch) / "dump.jsonl"
+        with dump.open("w", encoding="utf-8") as file:
+            for begin in range(0, decisions, len(lines)):
+                file.write("".join(lines[: decisions - begin]))
+        begun = time.perf_counter()
+        report = backtest(policy, read_decisions(dump), read_reviews(dump))
+        seconds, size = time.perf_counter() - begun, dump.stat().st_size
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    share = 1 - report.mismatches.count / max(report.in_force, 1)
+    return BacktestSpeed(
+        report.decisions, size / 2**20, seconds, report.decisions / seconds, peak, share
+    )
+
+
+def _recorded_line(policy: "ResolvedPolicy", number: int) -> str:
+    from streams.codes import DecisionSource
+    from streams.events import Blob, Box, Classification, Frame, Inspection, Region
+    from streams.ids import new_frame_id
+
+    chance = random.Random(number)
+    moment = datetime(2026, 11, 1, tzinfo=UTC) + timedelta(seconds=number)
+    frame = Frame(
+        frame_id=new_frame_id(),
+        line="L1",
+        station="S1",
+        product_id=policy.product_id,
+        part_id=f"P{number:06d}",
+        lot_id="L-1",
+        plc_boot_id=1,
+        trigger_seq=number + 1,
+        captured_at=moment,
+        deadline=moment + timedelta(seconds=1),
+        result_window_ms=1000,
+        size_bytes=1,
+        sha256="0" * 64,
+    )
+    box = Box(x=10, y=10, width=30, height=30)
+    blob = Blob(
+        box=box, area_px=900.0, longest_side_px=42.0, centroid_x=25.0, centroid_y=25.0, peak=3.1
+    )
+    region = Region(
+        image_height=300,
+        image_width=300,
+        mask_height=32,
+        mask_width=32,
+        mask_rle="Y52n0" * 8,
+        blobs=(blob,),
+        area_px=chance.uniform(10, 30000),
+        longest_side_px=42.0,
+        count=1,
+    )
+    odd = chance.random() < 0.5
+    inspection = Inspection(
+        score=3.0,
+        threshold=2.0,
+        p_value=0.01,
+        anomalous=odd,
+        region=region if odd else None,
+        expert_version="0" * 64,
+        timings_ms={"backbone": 5.1, "bank": 3.2},
+    )
+    name = chance.choice(sorted(policy.document.classes))
+    answer = Classification(class_name=name, confidence=chance.random(), classifier="prototypes")
+    answers = Answers(inspection, answer if odd else None)
+    source = DecisionSource.CLASSIFIER if odd else DecisionSource.EXPERT
+    decision = decide(frame, policy, source, answers, moment.timestamp())
+    return decision.model_dump_json() + "\n"

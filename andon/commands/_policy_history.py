@@ -125,7 +125,7 @@ async def audit(settings: Settings, product: str | None, limit: int) -> "list[Au
         return await log.list_log(product, limit)
 
 
-class _Row:
+class HistoryRow:
     """A row of the history as ``policies.replay.Recorded``."""
 
     __slots__ = ("_row", "class_id", "is_late")
@@ -162,7 +162,7 @@ async def backtest_history(
         async with aclosing(history.stream_decisions(wanted)) as rows:
             async for row in rows:
                 found = Severity(row.review.severity) if row.review else None
-                fold.add(_Row(row), found)
+                fold.add(HistoryRow(row), found)
                 if advance is not None:
                     advance()
     finally:

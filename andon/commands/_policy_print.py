@@ -1,6 +1,7 @@
 """How ``andon policy`` shows what it found: for people, and as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from policies.backtest import BacktestReport, Findings
     from policies.diff import Difference
     from policies.loading import Report
@@ -21,6 +24,16 @@ _SHOWN = 10
 def console() -> Console:
     """Standard output."""
     return Console(soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def progress() -> "Iterator[Progress]":
+    """A progress bar on standard error, gone when done."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        yield shown
 
 
 def problems(report: "Report") -> None:

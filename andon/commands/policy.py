@@ -3,8 +3,6 @@
 import getpass
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +13,6 @@ from andon.commands import _policy_history as joined
 from andon.commands import _policy_print as show
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
 
     from policies.backtest import BacktestReport
     from policies.evaluate import ResolvedPolicy
@@ -134,9 +131,19 @@ def backtest(
     dump: Annotated[
         Path | None, typer.Option("--from", help="JSON lines of decisions and reviews.")
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--reclassify", help="Send the stored pictures to the classifier.")
+    ] = False,
+    most: Annotated[int, typer.Option(min=1, help="Pictures sent at most.")] = 500,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Run a candidate over recorded decisions; exit code 1 when a replay is not exact."""
+    if again:
+        from andon.commands._policy_reclassify import command
+
+        command(_policy(file), _span(since), most, lambda: yes or _agreed("send them?"), as_json)
+        return
     report = _backtest(_policy(file), _span(since), dump)
     if as_json:
         show.echo_json(show.backtest_json(report))
@@ -253,7 +260,7 @@ def _put_in_force(
             "this lets parts pass that are stopped today (see SOFTENING above); "
             "if that is meant, say --allow-softening"
         )
-    if not yes and not _agreed(policy):
+    if not yes and not _agreed(f"put {policy.policy_hash[:12]} in force?"):
         out.print("nothing changed")
         raise typer.Exit(1)
     change = joined.Application(policy, before, by or getpass.getuser(), reason, softens)
@@ -261,11 +268,11 @@ def _put_in_force(
     out.print(f"in force: {policy.product_id} {policy.policy_hash} (audit entry {entry.id})")
 
 
-def _agreed(policy: "ResolvedPolicy") -> bool:
+def _agreed(question: str) -> bool:
     if not sys.stdin.isatty():
         typer.echo("nobody is here to ask; say --yes", err=True)
         return False
-    return typer.confirm(f"put {policy.policy_hash[:12]} in force for {policy.product_id}?")
+    return typer.confirm(question)
 
 
 def _all_products() -> list[Path]:
@@ -312,7 +319,7 @@ def _backtest(candidate: "ResolvedPolicy", since: timedelta, dump: Path | None) 
     from policies.backtest import backtest as fold
     from policies.dump import read_decisions, read_reviews
 
-    with _progress() as progress:
+    with show.progress() as progress:
         if dump is None:
             task = progress.add_task("recorded decisions", total=None)
             return joined.run(
@@ -325,13 +332,3 @@ def _backtest(candidate: "ResolvedPolicy", since: timedelta, dump: Path | None) 
         decisions = read_decisions(dump, lambda done: progress.update(task, completed=done))
         versions = joined.run(joined.known_versions(load_settings(), candidate.product_id))
         return fold(candidate, decisions, read_reviews(dump), versions)
-
-
-@contextmanager
-def _progress() -> "Iterator[Progress]":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
-
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield progress
