@@ -66,11 +66,13 @@ def teach_command(
         Lesson(class_name, f.read_bytes(), _mask(masks, f), part_of.get(f.name, f.stem), str(f))
         for f in files
     ]
+    shown = _files([normals]) if normals else []
     path = teach_product(
         root or Path(load_settings().paths.exemplars),
         product,
         lessons,
-        normals=[f.read_bytes() for f in _files([normals])] if normals else (),
+        normals=[f.read_bytes() for f in shown],
+        normal_parts=[part_of.get(f.name, f.stem) for f in shown],
         outline=_outliner(artifact) if artifact else None,
     )
     summary = describe(load_bundle(path)) | {"path": str(path)}
@@ -135,7 +137,7 @@ async def _ask(
 
     classes = tuple(ClassText(c, c, "") for c in load_bundle(bundle).classes)
     texts = ClassificationTexts(product, "", classes=classes)
-    classifier = PrototypeClassifier({product: bundle})
+    classifier = PrototypeClassifier({product: bundle}, refine=masks is None)
     await classifier.start()
     rows = []
     try:
@@ -191,7 +193,7 @@ def _request(
 def _outliner(
     artifact: Path,
 ) -> "Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.bool_] | None]":
-    from serving.experts.artifacts import load_expert
+    from serving.experts.artifact import load_expert
 
     expert: Expert = load_expert(artifact)
 

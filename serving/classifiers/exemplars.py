@@ -1,8 +1,9 @@
 """Exemplar bundles: the few labelled pictures from which the local classifier names anomalies.
 
-A bundle is a folder ``<root>/<product>/<digest>/`` of ``manifest.json``, ``normals.safetensors``
-and the pictures as captured under ``images/<sha256>``. Its digest is the SHA-256 of the manifest,
-which holds the SHA-256 of every other file: what loads is what was taught. No pickle.
+A bundle is a folder ``<root>/<product>/<digest>/`` of ``manifest.json`` and pictures under
+``images/<sha256>``. Its digest is the SHA-256 of the manifest, which names every picture by its
+own: what loads is what was taught. Pictures are the truth and features are computed when a bundle
+is loaded, so that no bundle outlives the backbone that described it (docs/adr/0080).
 """
 
 import hashlib
@@ -11,18 +12,14 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
 from prompts.names import fold
 from serving.classifiers.base import RESERVED
@@ -31,13 +28,11 @@ from streams.regions import Mask, decode_mask, encode_mask
 
 FORMAT: Final = "andon.exemplars.v1"
 MANIFEST: Final = "manifest.json"
-NORMALS: Final = "normals.safetensors"
 IMAGES: Final = "images"
 MAX_PER_CLASS: Final = 64
 """Most examples kept of one class; beyond the first few dozen they cost time and add nothing."""
 MAX_MANIFEST_BYTES: Final = 64 << 20
 
-Floats = npt.NDArray[np.float32]
 _PRODUCT = re.compile(r"[^\s/\\\x00-\x1f][^/\\\x00-\x1f]{0,127}")
 
 
@@ -55,6 +50,8 @@ class Exemplar:
     """Bool, at any resolution; the whole picture when nothing is marked."""
     part: str = ""
     """The part photographed, so that shots of one part never confirm each other."""
+    drawn: bool = True
+    """A person drew the mask: it is used as it is. Otherwise an expert outlined it."""
 
     @cached_property
     def sha256(self) -> str:
@@ -64,17 +61,16 @@ class Exemplar:
 
 @dataclass(frozen=True)
 class NormalReference:
-    """What normal looks like to the backbone.
-
-    ``embeddings`` float32 (n, channels) of ``images``; ``mean`` and ``std`` by layer, float32
-    (channels, height, width), over ``count`` normal pictures.
-    """
+    """Pictures of normal parts: what normal looks like, and what VELM shows beside a query."""
 
     images: tuple[bytes, ...]
-    embeddings: Floats
-    mean: Mapping[str, Floats]
-    std: Mapping[str, Floats]
-    count: int
+    parts: tuple[str, ...]
+    """Each picture's part; a picture without one is a part of its own."""
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of each picture."""
+        return tuple(hashlib.sha256(image).hexdigest() for image in self.images)
 
 
 @dataclass(frozen=True)
@@ -132,10 +128,8 @@ class ExemplarBundle:
         return target
 
 
-def teach(
-    bundle: ExemplarBundle, class_name: str, examples: Iterable[tuple[bytes, Mask, str]]
-) -> ExemplarBundle:
-    """Add labelled examples ``(picture, mask, part)``; a picture already in the bundle is moved.
+def teach(bundle: ExemplarBundle, examples: Iterable[Exemplar]) -> ExemplarBundle:
+    """Add labelled examples; a picture already in the bundle is moved.
 
     The same picture is held once: taught again under another class it changes class, so that a
     correction needs no deletion.
@@ -143,19 +137,20 @@ def teach(
     Raises:
         ExemplarError: the class name is empty or reserved, or folds like another class.
     """
-    _check_class(bundle, class_name)
     fresh: dict[str, Exemplar] = {}
-    for image, mask, part in examples:
-        example = Exemplar(class_name, image, _checked_mask(mask), part)
-        fresh[example.sha256] = example
+    for example in examples:
+        _check_class(bundle, example.class_name)
+        fresh[example.sha256] = replace(example, mask=_checked_mask(example.mask))
     kept = tuple(e for e in bundle.exemplars if e.sha256 not in fresh)
-    held = sum(e.class_name == class_name for e in kept)
-    if held + len(fresh) > MAX_PER_CLASS:
-        raise ExemplarError(
-            f"{bundle.product_id}: class {class_name!r} would have {held + len(fresh)} examples; "
-            f"at most {MAX_PER_CLASS} are kept: choose fewer, more different pictures"
-        )
-    return replace(bundle, exemplars=kept + tuple(fresh.values()))
+    taught = replace(bundle, exemplars=kept + tuple(fresh.values()))
+    for class_name in taught.classes:
+        held = len(taught.of_class(class_name))
+        if held > MAX_PER_CLASS:
+            raise ExemplarError(
+                f"{bundle.product_id}: class {class_name!r} would have {held} examples; at most "
+                f"{MAX_PER_CLASS} are kept: choose fewer, more different pictures"
+            )
+    return taught
 
 
 def load_bundle(path: Path) -> ExemplarBundle:
@@ -166,22 +161,16 @@ def load_bundle(path: Path) -> ExemplarBundle:
     """
     manifest = _Manifest.read(path)
     images: dict[str, bytes] = {}
-    for sha in {e.image for e in manifest.exemplars} | set(manifest.references):
+    for sha in manifest.images:
         images[sha] = _verified(path / IMAGES / sha, sha)
     exemplars = tuple(
-        Exemplar(e.class_name, images[e.image], decode_mask(e.mask_rle, e.height, e.width), e.part)
+        Exemplar(e.class_name, images[e.image], _decoded(path, e), e.part, e.drawn)
         for e in manifest.exemplars
     )
     normals = None
-    if manifest.normals_sha256:
-        tensors = _tensors(path / NORMALS, manifest.normals_sha256)
-        normals = NormalReference(
-            images=tuple(images[sha] for sha in manifest.references),
-            embeddings=tensors["embeddings"],
-            mean=_by_layer(tensors, "mean/"),
-            std=_by_layer(tensors, "std/"),
-            count=manifest.normal_count,
-        )
+    if manifest.normals:
+        shown = tuple(images[n.image] for n in manifest.normals)
+        normals = NormalReference(shown, tuple(n.part for n in manifest.normals))
     return ExemplarBundle(
         manifest.product_id, manifest.backbone, exemplars, normals, dict(manifest.notes)
     )
@@ -205,6 +194,12 @@ class _ManifestExemplar(_Strict):
     width: int
     mask_rle: str
     part: str
+    drawn: bool
+
+
+class _ManifestNormal(_Strict):
+    image: str
+    part: str
 
 
 class _Manifest(_Strict):
@@ -212,10 +207,13 @@ class _Manifest(_Strict):
     product_id: str
     backbone: str
     exemplars: tuple[_ManifestExemplar, ...]
-    references: tuple[str, ...]
-    normals_sha256: str
-    normal_count: int
+    normals: tuple[_ManifestNormal, ...]
     notes: dict[str, str]
+
+    @property
+    def images(self) -> set[str]:
+        """Names of all the pictures."""
+        return {e.image for e in self.exemplars} | {n.image for n in self.normals}
 
     @classmethod
     def read(cls, path: Path) -> "_Manifest":
@@ -234,66 +232,52 @@ class _Manifest(_Strict):
             raise ExemplarError(
                 f"{path / MANIFEST}: format {manifest.format!r}; this build reads {FORMAT!r}"
             )
-        for name in {e.image for e in manifest.exemplars} | set(manifest.references):
+        for name in manifest.images:
             if not re.fullmatch(r"[0-9a-f]{64}", name):
                 raise ExemplarError(f"{path / MANIFEST}: {name!r} is not a SHA-256")
         return manifest
 
 
 def _files(bundle: ExemplarBundle) -> dict[str, bytes]:
-    normals = bundle.normals
-    references = normals.images if normals else ()
     files = {f"{IMAGES}/{e.sha256}": e.image for e in bundle.exemplars}
-    reference_names = [hashlib.sha256(image).hexdigest() for image in references]
-    files |= {f"{IMAGES}/{sha}": b for sha, b in zip(reference_names, references, strict=True)}
-    normals_sha = ""
-    if normals:
-        body = save_tensors(_flat(normals))
-        files[NORMALS] = body
-        normals_sha = hashlib.sha256(body).hexdigest()
+    normals: list[dict[str, str]] = []
+    if bundle.normals is not None:
+        shown = bundle.normals
+        files |= {f"{IMAGES}/{s}": b for s, b in zip(shown.digests, shown.images, strict=True)}
+        normals = [
+            {"image": sha, "part": part}
+            for sha, part in zip(shown.digests, shown.parts, strict=True)
+        ]
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "product_id": bundle.product_id,
         "backbone": bundle.backbone,
-        "exemplars": [
-            {
-                "class_name": e.class_name,
-                "image": e.sha256,
-                "height": e.mask.shape[0],
-                "width": e.mask.shape[1],
-                "mask_rle": encode_mask(e.mask),
-                "part": e.part,
-            }
-            for e in bundle.exemplars
-        ],
-        "references": reference_names,
-        "normals_sha256": normals_sha,
-        "normal_count": normals.count if normals else 0,
+        "exemplars": [_entry(e) for e in bundle.exemplars],
+        "normals": normals,
         "notes": dict(bundle.notes),
     }
     files[MANIFEST] = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode()
     return files
 
 
-def _flat(normals: NormalReference) -> dict[str, Floats]:
-    tensors = {"embeddings": normals.embeddings}
-    tensors |= {f"mean/{layer}": values for layer, values in normals.mean.items()}
-    tensors |= {f"std/{layer}": values for layer, values in normals.std.items()}
-    return {k: np.ascontiguousarray(tensors[k], np.float32) for k in sorted(tensors)}
+def _entry(exemplar: Exemplar) -> dict[str, object]:
+    return {
+        "class_name": exemplar.class_name,
+        "image": exemplar.sha256,
+        "height": exemplar.mask.shape[0],
+        "width": exemplar.mask.shape[1],
+        "mask_rle": encode_mask(exemplar.mask),
+        "part": exemplar.part,
+        "drawn": exemplar.drawn,
+    }
 
 
-def _tensors(path: Path, sha256: str) -> dict[str, Floats]:
+def _decoded(path: Path, entry: _ManifestExemplar) -> Mask:
     try:
-        tensors: dict[str, Floats] = load_tensors(_verified(path, sha256))
-    except SafetensorError as error:
-        raise ExemplarError(f"{path}: not a safetensors file: {error}") from error
-    if "embeddings" not in tensors:
-        raise ExemplarError(f"{path}: tensor 'embeddings' is missing")
-    return tensors
-
-
-def _by_layer(tensors: Mapping[str, Floats], prefix: str) -> dict[str, Floats]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        mask = decode_mask(entry.mask_rle, entry.height, entry.width)
+    except (ValueError, IndexError) as error:
+        raise ExemplarError(f"{path / MANIFEST}: mask of {entry.image}: {error}") from error
+    return _checked_mask(mask)
 
 
 def _verified(path: Path, sha256: str) -> bytes:
@@ -337,16 +321,16 @@ def _checked_mask(mask: Mask) -> Mask:
 
 def describe(bundle: ExemplarBundle) -> dict[str, object]:
     """For people and ``--json``: product, digest, examples and parts by class."""
-    rows: Sequence[tuple[str, tuple[Exemplar, ...]]] = [
-        (name, bundle.of_class(name)) for name in bundle.classes
-    ]
     return {
         "product": bundle.product_id,
         "digest": bundle.digest,
         "backbone": bundle.backbone,
-        "normals": bundle.normals.count if bundle.normals else 0,
+        "normals": len(bundle.normals.images) if bundle.normals else 0,
         "classes": {
-            name: {"examples": len(found), "parts": len({e.part or e.sha256 for e in found})}
-            for name, found in rows
+            name: {
+                "examples": len(bundle.of_class(name)),
+                "parts": len({e.part or e.sha256 for e in bundle.of_class(name)}),
+            }
+            for name in bundle.classes
         },
     }

@@ -1,13 +1,11 @@
-"""From a picture and its odd region to one descriptor: what the prototypes are compared by.
+"""Backbone features of pictures at two scales, as the prototypes use them.
 
-The region is pooled over two blocks of the backbone after the normal picture's mean at the same
-place is taken away: what is left is what the anomaly added. Its geometry follows
-(:mod:`serving.classifiers.geometry`).
+Exposure is normalised first: one part under six lamps is one part. The fine scale finds the odd
+cells and describes them; the coarse scale adds their surroundings.
 """
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Final, Protocol
 
@@ -15,129 +13,65 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from serving.classifiers.exemplars import NormalReference
-from serving.classifiers.geometry import region_geometry
 from streams.regions import Mask
 
 Floats = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
+Features = Mapping[str, Floats]
+"""Layer to float32 (n, channels, h, w)."""
 
 DEFAULT_BACKBONE: Final = "efficientnet_lite0"
-INPUT_SIZE: Final = 256
-"""Side of the square to which pictures are resized, pixels; squashing beat letterboxing."""
-LAYERS: Final = ("stage4", "stage5")
-"""Blocks pooled: strides 16 and 32 of EfficientNet-Lite."""
-EMBEDDING_LAYER: Final = "stage4"
-"""The block whose mean over the picture finds the nearest normal reference."""
+FINE: Final = 512
+"""Side of the fine input, pixels; pictures are squashed to a square."""
+COARSE: Final = 256
+SCALES: Final[Mapping[int, tuple[str, ...]]] = {
+    FINE: ("stage3", "stage4", "stage5"),
+    COARSE: ("stage5",),
+}
+MAP_LAYERS: Final = ("512/stage3", "512/stage4")
+"""Where odd cells are looked for: stride 16 of the fine scale."""
+NAMING_LAYERS: Final = ("512/stage5", "256/stage5")
+"""What a region is named by: stride 32 of both scales."""
+EMBEDDING_LAYER: Final = "512/stage4"
+"""Its mean over the picture finds similar normal pictures."""
+_MIDDLE, _SPAN, _LEAST_SPAN = 110.0, 50.0, 8.0
 
 
 class Extractor(Protocol):
-    """A frozen backbone."""
+    """A frozen backbone at both scales."""
 
     name: str
 
-    def features(self, batch: Image) -> Mapping[str, Floats]:
-        """``batch`` uint8 (n, height, width, 3) RGB to float32 (n, channels, h, w) by layer."""
+    def features(self, images: Sequence[Image]) -> Features:
+        """uint8 (height, width, 3) RGB of any sizes to float32 (n, channels, h, w) by layer."""
         ...
 
 
-@dataclass(frozen=True)
-class Descriptor:
-    """One region: unit-length deep features by layer, and geometry in [0, 1]."""
-
-    deep: Mapping[str, Floats]
-    geometry: Floats
-
-    def vector(self, geometry_weight: float) -> Floats:
-        """All parts concatenated, float32 (n,)."""
-        parts = [self.deep[layer] for layer in sorted(self.deep)]
-        return np.concatenate([*parts, geometry_weight * self.geometry]).astype(np.float32)
+def normalise_exposure(image: Image) -> Image:
+    """Median to 110 and the span from 10th to 90th percentile to 50 grey levels, clipped."""
+    low, middle, high = np.percentile(image[:: _step(image), :: _step(image)], (10, 50, 90))
+    gain = _SPAN / max(float(high - low), _LEAST_SPAN)
+    levels = (np.arange(256) - middle) * gain + _MIDDLE
+    return np.asarray(cv2.LUT(image, np.clip(levels, 0, 255).astype(np.uint8)), np.uint8)
 
 
-def resize(image: Image, size: int = INPUT_SIZE) -> Image:
-    """Squash to a square, area-averaged, uint8 (size, size, 3)."""
-    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+def coverage(mask: npt.NDArray[np.generic], height: int, width: int) -> Floats:
+    """Share of each cell of a grid that the mask covers; all ones when it covers nothing."""
+    shares = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    if float(shares.sum()) <= 0:
+        return np.ones((height, width), np.float32)
+    return np.asarray(shares, np.float32)
 
 
-def describe_regions(
-    extractor: Extractor,
-    images: Sequence[Image],
-    masks: Sequence[Mask],
-    normals: NormalReference | None,
-) -> list[Descriptor]:
-    """One descriptor per picture and its mask (any resolution, the picture's aspect)."""
-    if not images:
-        return []
-    small = np.stack([resize(image) for image in images])
-    features = extractor.features(small)
-    return [
-        Descriptor(
-            {layer: pool(features[layer][i], mask, normals, layer) for layer in LAYERS},
-            region_geometry(small[i], mask),
-        )
-        for i, mask in enumerate(masks)
-    ]
+def whole(image: Image) -> Mask:
+    """A mask that covers all of a picture."""
+    return np.ones(image.shape[:2], np.bool_)
 
 
-def pool(features: Floats, mask: Mask, normals: NormalReference | None, layer: str) -> Floats:
-    """Mean over the region of ``features`` (channels, h, w) less the normal mean, unit length.
-
-    Without normals the picture's own mean outside the region stands in for them.
-    """
-    weights = coverage(mask, features.shape[1], features.shape[2])
-    if normals is not None:
-        centred = features - normals.mean[layer]
-    else:
-        outside = np.maximum(1.0 - weights / max(float(weights.max()), 1e-6), 1e-3)
-        centred = features - ((features * outside).sum((1, 2)) / outside.sum())[:, None, None]
-    pooled = (centred * weights).sum((1, 2)) / weights.sum()
-    return unit(pooled)
-
-
-def coverage(mask: Mask, height: int, width: int) -> Floats:
-    """Share of each feature cell that the mask covers; all ones when it covers nothing."""
-    size = (width, height)
-    shares = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    return shares if float(shares.sum()) > 0 else np.ones((height, width), np.float32)
-
-
-def unit(vector: Floats) -> Floats:
-    """The vector at length one (a zero vector stays zero)."""
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), np.float32)
-
-
-def embed(extractor: Extractor, images: Sequence[Image]) -> Floats:
-    """One unit vector per picture, float32 (n, channels): for the nearest reference."""
-    features = extractor.features(np.stack([resize(image) for image in images]))
-    pooled = features[EMBEDDING_LAYER].mean((2, 3))
-    return np.stack([unit(row) for row in pooled])
-
-
-def learn_normals(
-    extractor: Extractor,
-    encoded: Sequence[bytes],
-    decoded: Sequence[Image],
-    references: int = 32,
-    batch: int = 8,
-) -> NormalReference:
-    """The mean and spread of normal pictures per cell; ``references`` of them kept as pictures."""
-    sums: dict[str, npt.NDArray[np.float64]] = {}
-    squares: dict[str, npt.NDArray[np.float64]] = {}
-    for start in range(0, len(decoded), batch):
-        small = np.stack([resize(image) for image in decoded[start : start + batch]])
-        for layer, values in extractor.features(small).items():
-            wide = values.astype(np.float64)
-            sums[layer] = sums.get(layer, 0.0) + wide.sum(0)
-            squares[layer] = squares.get(layer, 0.0) + (wide**2).sum(0)
-    count = len(decoded)
-    mean = {k: (v / count).astype(np.float32) for k, v in sums.items()}
-    std = {
-        k: np.sqrt(np.maximum(v / count - (sums[k] / count) ** 2, 1e-12)).astype(np.float32)
-        for k, v in squares.items()
-    }
-    chosen = np.linspace(0, count - 1, min(references, count)).round().astype(int)
-    embeddings = np.concatenate([embed(extractor, [decoded[i]]) for i in chosen])
-    return NormalReference(tuple(encoded[i] for i in chosen), embeddings, mean, std, count)
+def unit(vectors: Floats) -> Floats:
+    """Vectors (..., n) at length one; a zero vector stays zero."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
 
 
 class BackboneExtractor:
@@ -147,15 +81,22 @@ class BackboneExtractor:
         from serving.experts.backbone import load_backbone
 
         self.name = name
-        self._backbone = load_backbone(
-            name, device="cpu", layers=LAYERS, size=INPUT_SIZE, threads=threads
-        )
+        self._backbones = {
+            size: load_backbone(name, device="cpu", layers=layers, size=size, threads=threads)
+            for size, layers in SCALES.items()
+        }
         self._lock = threading.Lock()
 
-    def features(self, batch: Image) -> Mapping[str, Floats]:
+    def features(self, images: Sequence[Image]) -> Features:
         """See :class:`Extractor`."""
-        with self._lock:
-            return self._backbone.features(batch)
+        even = [normalise_exposure(image) for image in images]
+        found: dict[str, Floats] = {}
+        for size, backbone in self._backbones.items():
+            batch = np.stack([backbone.preprocess(image) for image in even])
+            with self._lock:
+                layers = backbone.features(batch)
+            found |= {f"{size}/{layer}": values for layer, values in layers.items()}
+        return found
 
 
 @cache
@@ -166,3 +107,18 @@ def load_extractor(name: str = DEFAULT_BACKBONE, threads: int = 1) -> Extractor:
         RuntimeUnavailable: the backbone's weights are not installed.
     """
     return BackboneExtractor(name, threads)
+
+
+def extract(extractor: Extractor, images: Sequence[Image], batch: int = 8) -> dict[str, Floats]:
+    """Features of many pictures, in batches that bound memory."""
+    parts = [extractor.features(images[i : i + batch]) for i in range(0, len(images), batch)]
+    return {layer: np.concatenate([p[layer] for p in parts]) for layer in parts[0]} if parts else {}
+
+
+def one(features: Features, index: int) -> dict[str, Floats]:
+    """The features of one picture of a batch, (channels, h, w) by layer."""
+    return {layer: values[index] for layer, values in features.items()}
+
+
+def _step(image: Image) -> int:
+    return max(1, int(min(image.shape[:2])) // 256)

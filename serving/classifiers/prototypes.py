@@ -13,17 +13,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 
 from prompts.names import fold
+from serving.classifiers.background import Background
 from serving.classifiers.base import UNKNOWN
+from serving.classifiers.describing import describe_picture, learn_background
 from serving.classifiers.exemplars import ExemplarBundle, load_bundle
 from serving.classifiers.features import (
     Extractor,
+    Features,
     Image,
-    describe_regions,
-    embed,
+    extract,
     load_extractor,
+    one,
+    whole,
 )
 from serving.classifiers.prototypes_model import PrototypeModel, fit
 from serving.experts.errors import UndecodableImage
@@ -32,47 +37,46 @@ from streams.codes import ReasonCode
 from streams.errors import AndonError
 from streams.events import Classification
 from streams.ports import ClassificationRequest, Failure
-from streams.regions import Mask, region_mask
+from streams.regions import region_mask
 
-GEOMETRY_WEIGHT: Final = 0.3
 QUEUE_LIMIT: Final = 256
 """Requests waiting at most; beyond it a request fails at once and the policy falls back."""
 BATCH: Final = 8
+LEAST_KNOWN: Final = 0.5
+"""Least probability of being any of the classes; below it the answer is ``unknown``."""
 
 
 @dataclass(frozen=True)
 class Prototypes:
-    """A bundle made ready: prototypes fitted, references embedded."""
+    """A bundle made ready: what is normal learned, prototypes fitted."""
 
     bundle: ExemplarBundle
-    model: PrototypeModel
+    model: PrototypeModel | None
+    """None while no class has examples."""
+    background: Background | None
     extractor: Extractor
 
     @classmethod
-    def build(cls, bundle: ExemplarBundle) -> "Prototypes":
-        """Describe every example and fit. CPU work: about 30 ms per example.
+    def build(cls, bundle: ExemplarBundle, threads: int = 1) -> "Prototypes":
+        """Compute every picture's features and fit: about 30 ms per picture and thread.
 
         Raises:
-            UndecodableImage: an example that cannot be decoded.
+            UndecodableImage: a picture that cannot be decoded.
         """
-        extractor = load_extractor(bundle.backbone)
-        images = [decode_image(e.image) for e in bundle.exemplars]
-        masks = [e.mask for e in bundle.exemplars]
-        vectors = describe(extractor, images, masks, bundle)
-        labels = [e.class_name for e in bundle.exemplars]
-        groups = [e.part or e.sha256 for e in bundle.exemplars]
-        return cls(bundle, fit(vectors, labels, groups), extractor)
-
-
-def describe(
-    extractor: Extractor, images: Sequence[Image], masks: Sequence[Mask], bundle: ExemplarBundle
-) -> np.ndarray:
-    """Vectors of regions, float32 (n, d), in the space of a bundle."""
-    found = []
-    for start in range(0, len(images), BATCH):
-        part = slice(start, start + BATCH)
-        found += describe_regions(extractor, images[part], masks[part], bundle.normals)
-    return np.stack([d.vector(GEOMETRY_WEIGHT) for d in found])
+        extractor = load_extractor(bundle.backbone, threads)
+        background = learn_background(bundle, extractor)
+        examples = bundle.exemplars
+        if not examples:
+            return cls(bundle, None, background, extractor)
+        features = extract(extractor, [decode_image(e.image) for e in examples])
+        vectors = [
+            describe_picture(one(features, i), e.mask, background, refine=not e.drawn)
+            for i, e in enumerate(examples)
+        ]
+        labels = [e.class_name for e in examples]
+        groups = [e.part or e.sha256 for e in examples]
+        model = fit(np.stack(vectors), labels, groups)
+        return cls(bundle, model, background, extractor)
 
 
 @dataclass
@@ -83,17 +87,39 @@ class _Waiting:
 
 
 class PrototypeClassifier:
-    """The classifier stage ``prototypes``. ``bundles`` maps product to bundle folder."""
+    """The classifier stage ``prototypes``.
+
+    Args:
+        bundles: product to bundle folder.
+        least_known: probability of being any taught class below which the answer is ``unknown``,
+            0 (never by this test) to 1.
+        refine: look for the odd cells inside and beside the expert's region; off where the
+            requests' regions were drawn by hand.
+        batch: most requests whose features are computed in one call.
+        threads: CPU threads of the backbone.
+    """
 
     name = "prototypes"
 
     def __init__(
-        self, bundles: Mapping[str, Path], *, sure_from: float = 0.0, batch: int = BATCH
+        self,
+        bundles: Mapping[str, Path],
+        *,
+        least_known: float = LEAST_KNOWN,
+        refine: bool = True,
+        batch: int = BATCH,
+        threads: int = 1,
     ) -> None:
+        if not 0.0 <= least_known <= 1.0:
+            raise ValueError(f"least_known {least_known} is not within 0 and 1")
+        if batch < 1 or threads < 1:
+            raise ValueError("batch and threads must be at least 1")
         self._paths = dict(bundles)
         self._ready: dict[str, Prototypes] = {}
-        self._sure_from = sure_from
+        self._least_known = least_known
+        self._refine = refine
         self._batch = batch
+        self._threads = threads
         self._waiting: deque[_Waiting] = deque()
         self._drain: asyncio.Task[None] | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prototypes")
@@ -106,7 +132,7 @@ class PrototypeClassifier:
         """
         loop = asyncio.get_running_loop()
         for product, path in self._paths.items():
-            self._ready[product] = await loop.run_in_executor(self._pool, _load, path)
+            self._ready[product] = await loop.run_in_executor(self._pool, self._load, path)
 
     async def close(self) -> None:
         """Drop what waits and stop the thread."""
@@ -126,7 +152,7 @@ class PrototypeClassifier:
             ready[product] = (
                 self._ready[product]
                 if same
-                else await loop.run_in_executor(self._pool, _load, path)
+                else await loop.run_in_executor(self._pool, self._load, path)
             )
         self._paths, self._ready = dict(bundles), ready
 
@@ -154,85 +180,101 @@ class PrototypeClassifier:
             taken = [self._waiting.popleft() for _ in range(count)]
             taken = [w for w in taken if not w.future.done()]
             requests = [w.request for w in taken]
-            answers = await loop.run_in_executor(self._pool, self._name_all, requests)
+            answers = await loop.run_in_executor(self._pool, self._name_safely, requests)
             now = time.perf_counter()
             for w, answer in zip(taken, answers, strict=True):
                 if not w.future.done():
                     w.future.set_result(_timed(answer, (now - w.since) * 1000))
 
+    def _load(self, path: Path) -> Prototypes:
+        return Prototypes.build(load_bundle(path), self._threads)
+
+    def _name_safely(
+        self, requests: Sequence[ClassificationRequest]
+    ) -> list[Classification | Failure]:
+        """As ``_name_all``; what breaks the batch fails its requests, never the stage."""
+        try:
+            return self._name_all(requests)
+        except (AndonError, ValueError, RuntimeError, LookupError, MemoryError, cv2.error) as error:
+            kind, code = type(error).__name__, ReasonCode.CLASSIFIER_UNAVAILABLE
+            return [Failure(code, kind, str(error)[:500], True) for _ in requests]
+
     def _name_all(
         self, requests: Sequence[ClassificationRequest]
     ) -> list[Classification | Failure]:
-        answers: list[Classification | Failure] = []
-        for request in requests:
+        """One answer per request; the features of one backbone's pictures in one batch."""
+        answers: dict[int, Classification | Failure] = {}
+        batches: dict[Extractor, list[tuple[int, Prototypes, Image]]] = {}
+        for i, request in enumerate(requests):
+            ready = self._ready.get(request.texts.product_id)
             try:
-                answers.append(self._name(request))
+                if ready is None or ready.model is None:
+                    product = request.texts.product_id
+                    answers[i] = _unknown(f"no examples were taught for product {product!r}")
+                else:
+                    image = decode_image(request.image)
+                    batches.setdefault(ready.extractor, []).append((i, ready, image))
             except UndecodableImage as error:
-                answers.append(
-                    Failure(ReasonCode.UNDECODABLE_IMAGE, "UndecodableImage", str(error))
-                )
-            except (AndonError, ValueError, RuntimeError, KeyError, MemoryError) as error:
-                kind = type(error).__name__
-                answers.append(
-                    Failure(ReasonCode.CLASSIFIER_UNAVAILABLE, kind, str(error)[:500], True)
-                )
-        return answers
+                kind, code = type(error).__name__, ReasonCode.UNDECODABLE_IMAGE
+                answers[i] = Failure(code, kind, str(error))
+        for extractor, items in batches.items():
+            features = extractor.features([image for _, _, image in items])
+            for k, (i, ready, image) in enumerate(items):
+                answers[i] = self._name(requests[i], ready, image, one(features, k))
+        return [answers[i] for i in range(len(requests))]
 
-    def _name(self, request: ClassificationRequest) -> Classification:
-        product = request.texts.product_id
-        ready = self._ready.get(product)
-        if ready is None:
-            return _unknown(f"no examples were taught for product {product!r}")
-        image = decode_image(request.image)
+    def _name(
+        self, request: ClassificationRequest, ready: Prototypes, image: Image, features: Features
+    ) -> Classification:
+        assert ready.model is not None
         region = request.inspection.region
-        mask = region_mask(region) if region else np.ones(image.shape[:2], np.bool_)
-        vector = describe(ready.extractor, [image], [mask], ready.bundle)[0]
+        mask = region_mask(region) if region is not None else whole(image)
+        vector = describe_picture(features, mask, ready.background, refine=self._refine)
         folded = {fold(c.name): c.name for c in request.texts.classes}
         names = {c: folded[fold(c)] for c in ready.model.classes if fold(c) in folded}
-        naming = ready.model.name(vector, tuple(names))
-        version, model = ready.bundle.digest, ready.bundle.backbone
+        naming = ready.model.name(vector, names)
         if naming is None:
-            reason = "no class of the policy has examples"
-            return _unknown(reason, version=version, model=model)
-        candidates = {names[c]: p for c, p in naming.probabilities.items()}
-        best = names[naming.best]
+            return _unknown("no class of the policy has examples", ready.bundle)
         reason = ""
-        if not naming.is_known:
+        if naming.known < self._least_known:
             reason = (
-                f"looks like none of the examples: cosine {naming.similarity:.2f} to the nearest "
-                f"class {best!r}, {ready.model.floor:.2f} needed"
+                f"looks like none of the examples: {naming.known:.2f} that it is any of them, "
+                f"{self._least_known:.2f} needed; nearest is {names[naming.best]!r} at cosine "
+                f"{naming.similarity:.2f}"
             )
-        elif candidates[best] < self._sure_from:
-            reason = f"unsure: {candidates[best]:.2f} for {best!r}, {self._sure_from:.2f} needed"
         return Classification(
-            class_name=UNKNOWN if reason else best,
-            confidence=candidates[best],
+            class_name=UNKNOWN if reason else names[naming.best],
+            confidence=1.0 - naming.known if reason else naming.confidence,
             classifier=self.name,
-            model=model,
-            exemplars_version=version,
+            model=ready.bundle.backbone,
+            exemplars_version=ready.bundle.digest,
             unknown_reason=reason[:512],
-            candidates=candidates,
+            candidates={names[c]: naming.known * p for c, p in naming.probabilities.items()},
         )
 
 
 class BundleReferences:
     """Normal pictures to show beside a query: the nearest by embedding (VELM's reference)."""
 
-    def __init__(self, bundles: Mapping[str, Path]) -> None:
+    def __init__(self, bundles: Mapping[str, Path], threads: int = 1) -> None:
         self._bundles = {product: load_bundle(path) for product, path in bundles.items()}
+        self._threads = threads
 
     def nearest_reference(self, product_id: str, image: bytes) -> bytes | None:
-        """The normal picture most like ``image``, as captured; None when there is none."""
+        """The normal picture most like ``image``; None when the product has none.
+
+        Raises:
+            UndecodableImage: ``image`` cannot be decoded.
+        """
         bundle = self._bundles.get(product_id)
-        if bundle is None or bundle.normals is None or not bundle.normals.images:
+        if bundle is None or bundle.normals is None:
             return None
-        extractor = load_extractor(bundle.backbone)
-        similar = bundle.normals.embeddings @ embed(extractor, [decode_image(image)])[0]
-        return bundle.normals.images[int(similar.argmax())]
-
-
-def _load(path: Path) -> Prototypes:
-    return Prototypes.build(load_bundle(path))
+        extractor = load_extractor(bundle.backbone, self._threads)
+        background = learn_background(bundle, extractor)
+        if background is None:
+            return None
+        embedding = background.embed(one(extractor.features([decode_image(image)]), 0))
+        return bundle.normals.images[int((background.embeddings @ embedding).argmax())]
 
 
 def _timed(answer: Classification | Failure, latency_ms: float) -> Classification | Failure:
@@ -241,12 +283,12 @@ def _timed(answer: Classification | Failure, latency_ms: float) -> Classificatio
     return answer.model_copy(update={"latency_ms": latency_ms})
 
 
-def _unknown(reason: str, version: str = "", model: str = "") -> Classification:
+def _unknown(reason: str, bundle: ExemplarBundle | None = None) -> Classification:
     return Classification(
         class_name=UNKNOWN,
         confidence=0.0,
         classifier=PrototypeClassifier.name,
-        model=model,
-        exemplars_version=version,
+        model=bundle.backbone if bundle else "",
+        exemplars_version=bundle.digest if bundle else "",
         unknown_reason=reason[:512],
     )
