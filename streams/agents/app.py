@@ -4,9 +4,11 @@ import warnings
 from typing import Any
 
 from streams.agents.config import RoleConfig
-from streams.topics import MAX_FETCH_BYTES, MAX_MESSAGE_BYTES, Topic
+from streams.topics import MAX_FETCH_BYTES, MAX_MESSAGE_BYTES, MIB, Topic
 
 DAY_S = 86_400.0
+BATCH_BYTES = MIB
+"""What waits for a partition travels together: one round trip each would bound a burst."""
 
 
 def app_id(role: str) -> str:
@@ -46,6 +48,7 @@ def create_app(config: RoleConfig) -> Any:
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=MAX_FETCH_BYTES,
         producer_max_request_size=MAX_MESSAGE_BYTES,
+        producer_max_batch_size=BATCH_BYTES,
         producer_acks=-1,
         producer_request_timeout=bus.request_timeout_s,
         broker_request_timeout=max(bus.request_timeout_s, bus.session_timeout_s),

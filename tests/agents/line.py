@@ -21,7 +21,9 @@ from streams.topics import FRAMES, MAX_MESSAGE_BYTES, Topic
 @asynccontextmanager
 async def producer(servers: str) -> AsyncIterator[AIOKafkaProducer]:
     """A producer that takes 8 MiB pictures."""
-    made = AIOKafkaProducer(bootstrap_servers=servers, max_request_size=MAX_MESSAGE_BYTES)
+    made = AIOKafkaProducer(
+        bootstrap_servers=servers, max_request_size=MAX_MESSAGE_BYTES, max_batch_size=1 << 20
+    )
     await made.start()
     try:
         yield made

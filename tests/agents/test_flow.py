@@ -97,10 +97,10 @@ async def test_from_frame_to_history(fresh_broker: Broker, tmp_path: Path) -> No
 async def test_a_burst_through_the_broker_makes_no_decision_late(
     fresh_broker: Broker, tmp_path: Path
 ) -> None:
-    """300 frames within a second on one station; an expert that manages a third of them."""
+    """150 frames at once on one station; an expert that manages a third of them."""
     servers = fresh_broker.bootstrap_servers
     settings = config("inspect", servers, tmp_path, concurrency=16, late_grace_s=1.0)
-    expert = TwinExpert(delay_s=0.5)
+    expert = TwinExpert(delay_s=1.0)
     async with (
         reading(servers, DECISIONS, ANOMALIES, DEAD) as seen,
         producer(servers) as send_to,
@@ -110,11 +110,11 @@ async def test_a_burst_through_the_broker_makes_no_decision_late(
             lambda o, m: InspectRole(expert, TwinPolicies(), o, m, settings.flow),
         ),
     ):
-        for number in range(1, 301):
-            await send_frame(send_to, frame(window_ms=2000, trigger_seq=number), b"x" * 40_000)
-        await until(lambda: len(seen.of(DECISIONS)) >= 300, 20, "300 decisions")
+        shots = [frame(window_ms=3500, trigger_seq=n) for n in range(1, 151)]
+        await asyncio.gather(*(send_frame(send_to, shot, b"x" * 40_000) for shot in shots))
+        await until(lambda: len(seen.of(DECISIONS)) >= 150, 20, "150 decisions")
     decided = [d for d in seen.of(DECISIONS) if isinstance(d, Decision)]
-    assert len({d.frame_id for d in decided}) == 300
+    assert {d.frame_id for d in decided} == {s.frame_id for s in shots}
     assert [d.trigger_seq for d in decided if d.decided_at > d.deadline] == []
     assert {d.source for d in decided} == {DecisionSource.EXPERT, DecisionSource.FALLBACK}
 
