@@ -39,7 +39,8 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
             await log.store_version(now, product, dict(policy.body))
             await publish(policy, publisher, who, WHY)
             if before is None or before.to_hash != now:
-                await log.append_audit(product, before and before.to_hash, now, who, WHY)
+                old = before.to_hash if before is not None else None
+                await log.append_audit(product, old, now, who, WHY)
     finally:
         await publisher.stop()
         await log.close()
