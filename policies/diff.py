@@ -51,7 +51,18 @@ class Difference:
 
 def difference(old: ResolvedPolicy, new: ResolvedPolicy) -> Difference:
     """Compare two versions of one product's policy."""
-    changes = (
+    changes = _changes(old, new)
+    soft = softenings(old, new) if changes else ()
+    return Difference(old.policy_hash, new.policy_hash, changes, soft)
+
+
+def prompt_changes(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[str, ...]:
+    """What the classifier would read differently; empty when its answers stay comparable."""
+    return tuple(change.text for change in _changes(old, new) if change.in_prompt)
+
+
+def _changes(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[Change, ...]:
+    return (
         *_classes(old, new),
         *_rules(old.document, new.document),
         *_named("zone", _by_name(old.body["zones"]), _by_name(new.body["zones"])),
@@ -62,13 +73,6 @@ def difference(old: ResolvedPolicy, new: ResolvedPolicy) -> Difference:
         *_named("shift", old.body["shifts"], new.body["shifts"]),
         *_rest(old.body, new.body),
     )
-    soft = softenings(old, new) if changes else ()
-    return Difference(old.policy_hash, new.policy_hash, changes, soft)
-
-
-def prompt_changes(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[str, ...]:
-    """What the classifier would read differently; empty when its answers stay comparable."""
-    return tuple(c.text for c in difference(old, new).changes if c.in_prompt)
 
 
 def _classes(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Change]:

@@ -26,7 +26,7 @@ from policies.errors import Problem
 
 MAX_BYTES = 128 * 1024
 """Largest policy file."""
-MAX_NODES = 20_000
+MAX_NODES = 12_000
 """Most keys and values in one file."""
 MAX_DEPTH = 10
 """Deepest nesting; the language itself needs five levels."""

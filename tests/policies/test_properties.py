@@ -275,6 +275,7 @@ def test_no_change_is_no_difference_and_a_body_is_its_hash(
     assert content_hash(policy.body) == policy.policy_hash
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(one=bodies, two=bodies, situation=situations)
 def test_no_softening_goes_unnamed(

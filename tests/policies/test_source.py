@@ -199,9 +199,12 @@ async def test_starts_from_disk_without_the_broker_and_catches_up(tmp_path: Path
     await second.start()
     try:
         assert action_of(second, "cached") is Action.SCRAP
-        with start_broker(port=broker.port) as again:
+        again = start_broker(port=broker.port)
+        try:
             await KafkaBench(again.bootstrap_servers, tmp_path).apply("cached", "rework")
             await until(lambda: action_of(second, "cached") is Action.REWORK, 20)
+        finally:
+            again.kill()  # the follower meets the end of its broker once more
     finally:
         await second.stop()
 
