@@ -8,13 +8,14 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from infra.process import Process, free_port, port_is_open
+from infra.process import Process, ProcessError, free_port, port_is_open
 from streams.errors import AndonError
 
 HOST = "127.0.0.1"
@@ -22,12 +23,16 @@ OBJECT_STORE_BYTES = 256 << 20
 """Frames travel inside calls, not through the object store."""
 MAX_TEMP_DIR = 40
 """Ray puts Unix sockets 60 characters below it; the system's limit is 107."""
-_STARTED = "Ray runtime started"
+_STARTED = b"Ray runtime started"
+_TOO_SLOW = "timed out during startup"
+"""Ray gives its raylet 30 s, fixed: too little on a machine that does much else. Tried twice."""
 
 QUIET_ENV: Mapping[str, str] = {
     # The node's address is 127.0.0.1 and not the host's first interface.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # The line's own deadlines cover a stop; draining would add up to 30 s to each.
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     # What follows took CPU beside the expert from 18.5 to 8 ms per frame (docs/serving.md).
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
@@ -118,13 +123,14 @@ def start_ray(
         num_cpus: CPUs that Ray believes in: a budget of replicas, not of cores.
         env: more environment for the head and for every replica.
         log_path: output of the head; default: inside ``temp_dir``.
-        tethered: the head ends with the calling process, even when that is killed.
+        tethered: the head ends with the thread that called, even when its process is killed.
         ready_timeout_s: seconds to wait.
 
     Raises:
         RayError: a port is taken or the folder's name is too long.
         ProcessError: it did not come up; the message holds the end of its log.
     """
+    until = time.monotonic() + ready_timeout_s
     gcs = free_port() if port is None else port
     for taken in (gcs, dashboard_port):
         if taken is not None and port_is_open(taken, HOST):
@@ -139,20 +145,48 @@ def start_ray(
             "take a shorter folder, such as one below /tmp"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    process = Process(
-        "ray",
-        _command(gcs, dashboard_port, folder, num_cpus),
-        log_path or folder / "head.log",
-        env={**QUIET_ENV, "DASHBOARD_METRIC_PORT": str(free_port()), **(env or {})},
-        tethered=tethered,
-    )
-    started = LocalRay(process, gcs, dashboard_port, folder, temp_dir is None)
+    log_file = log_path or folder / "head.log"
+    own = {**QUIET_ENV, **(env or {})}
     try:
-        process.wait_ready(lambda: _STARTED in process.tail(60), ready_timeout_s)
+        try:
+            process = _launch(gcs, dashboard_port, folder, num_cpus, own, log_file, tethered, until)
+        except ProcessError as error:
+            if _TOO_SLOW not in str(error):
+                raise
+            process = _launch(gcs, dashboard_port, folder, num_cpus, own, log_file, tethered, until)
     except BaseException:
-        started.stop()
+        if temp_dir is None:
+            shutil.rmtree(folder, ignore_errors=True)
         raise
-    return started
+    return LocalRay(process, gcs, dashboard_port, folder, temp_dir is None)
+
+
+def _launch(
+    port: int,
+    dashboard_port: int | None,
+    folder: Path,
+    num_cpus: int,
+    env: Mapping[str, str],
+    log_file: Path,
+    tethered: bool,
+    until: float,
+) -> Process:
+    before = log_file.stat().st_size if log_file.exists() else 0
+
+    def started() -> bool:
+        with log_file.open("rb") as log:
+            log.seek(before)
+            return _STARTED in log.read() and port_is_open(port, HOST)
+
+    command = _command(port, dashboard_port, folder, num_cpus)
+    metrics = {"DASHBOARD_METRIC_PORT": str(free_port())}
+    process = Process("ray", command, log_file, env={**env, **metrics}, tethered=tethered)
+    try:
+        process.wait_ready(started, max(1.0, until - time.monotonic()))
+    except BaseException:
+        process.stop()
+        raise
+    return process
 
 
 def _command(port: int, dashboard_port: int | None, folder: Path, num_cpus: int) -> list[str]:

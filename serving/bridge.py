@@ -11,6 +11,7 @@ call; answers ``id u32, status u8, length u32`` and the body. Id 0 with status 0
 import argparse
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -129,9 +130,8 @@ def _connect(address: str, namespace: str) -> list[str]:
         warnings.simplefilter("ignore")
         import ray
         from ray import serve  # noqa: F401 - slow: before the parent is told that we are ready
-    ray.init(
-        address, namespace=namespace, log_to_driver=False, logging_level="error", _node_name=None
-    )
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    ray.init(address, namespace=namespace, log_to_driver=False, logging_level="error")
     mine = ray.get_runtime_context().get_node_id()
     nodes = [n for n in ray.nodes() if n["NodeID"] == mine]
     return [address, *(f"{n['NodeManagerAddress']}:{n['NodeManagerPort']}" for n in nodes)]

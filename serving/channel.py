@@ -1,6 +1,7 @@
 """The worker's end of :mod:`serving.bridge`: one supervisor keeps a bridge process alive."""
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import logging
@@ -191,7 +192,7 @@ class Channel:
                 if not future.done():
                     future.set_exception(_Lost())
             writer.transport.abort()
-            await _end(process)
+            await asyncio.shield(_end(process))
             self._process = None
 
     def _command(self, fd: int) -> list[str]:
@@ -219,10 +220,15 @@ async def _read(reader: asyncio.StreamReader, line: _Line) -> None:
             future.set_exception(CallFailed(found["type"], found["message"]))
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()  # it holds nothing worth a goodbye, and Ray's goodbye can take long
-    await asyncio.shield(process.wait())
+async def _end(process: asyncio.subprocess.Process, pause_s: float = 0.2) -> None:
+    """Wait for its own end, then kill it: it holds nothing worth a goodbye."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), pause_s)
+        return
+    with contextlib.suppress(ProcessLookupError):
+        # not process.kill(): that polls, and may reap the child before asyncio's watcher does
+        os.kill(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 def _die_with_parent() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.errors import DeployError, ServeConfigError
-from serving.link import loopback_environment
+from serving.link import loopback_environment, reachable
 from serving.settings import (
     CLASSIFIER,
     VISION,
@@ -119,6 +119,8 @@ def deploy(config: Mapping[str, Any], address: str, timeout_s: float = 120.0) ->
         DeployError: Ray cannot be reached, or a deployment failed; the message says which and why.
     """
     check_config(config, "serve configuration")
+    if not reachable(address):
+        raise DeployError(f"no Ray at {address}: start one (`andon stack up`, `ray start --head`)")
     command = [sys.executable, "-m", "serving.deploy", "--address", address]
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(config, file)

@@ -22,13 +22,18 @@ class S3Blobs:
         self._client, self._bucket, self._prefix = client, bucket, prefix
 
     def get(self, key: str) -> bytes | None:
-        from minio.error import S3Error
+        from minio.error import InvalidResponseError, S3Error
 
         with self._reached(key):
             try:
                 response = self._client.get_object(self._bucket, self._prefix + key)  # type: ignore[attr-defined]
             except S3Error as error:
                 if error.code in {"NoSuchKey", "NoSuchObject"}:
+                    return None
+                raise
+            except InvalidResponseError as error:
+                # rclone's answer has a content type that the client does not take for XML
+                if "Response code: 404" in str(error) and "NoSuchKey" in str(error):
                     return None
                 raise
             try:

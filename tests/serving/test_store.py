@@ -1,20 +1,43 @@
 """The store of artifacts, in a folder and in S3."""
 
-import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from infra.process import ProcessError
 from serving.errors import StoreError
+from serving.s3 import open_s3
 from serving.store import ArtifactStore, FolderBlobs, open_folder, split_s3
 from tests.serving.tiny import save_tiny
 
 
-@pytest.fixture
-def remote(tmp_path: Path) -> ArtifactStore:
-    """A store whose cache is not where its objects are."""
-    return ArtifactStore(FolderBlobs(tmp_path / "remote"), tmp_path / "cache")
+@pytest.fixture(params=["folder", "s3"])
+def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ArtifactStore]:
+    """A store whose cache is not where its objects are; both kinds pass the same tests."""
+    root = tmp_path / "remote"
+    if request.param == "folder":
+        yield ArtifactStore(FolderBlobs(root), tmp_path / "cache")
+        return
+    from infra.s3_local import rclone, start_s3
+
+    try:
+        rclone()
+    except ProcessError as error:
+        pytest.skip(str(error))
+    root.mkdir()
+    with start_s3(tmp_path) as server:
+        yield open_s3(
+            "s3://remote",
+            tmp_path / "cache",
+            endpoint=server.endpoint,
+            access_key=server.access_key,
+            secret_key=server.secret_key,
+            secure=False,
+            region="us-east-1",
+            timeout_s=10,
+        )
 
 
 def _bundle(tmp_path: Path, note: str) -> tuple[Path, str]:
@@ -43,7 +66,6 @@ def test_the_latest_version_is_what_was_written_last(remote: ArtifactStore, tmp_
     first, one = _bundle(tmp_path, "one")
     second, two = _bundle(tmp_path, "two")
     remote.put("tile", first)
-    os.utime(tmp_path / "remote" / "tile" / one / "manifest.json", (1, 1))
     remote.put("tile", second)
     assert remote.products() == {"tile": two}
     remote.point("tile", one)
@@ -84,17 +106,14 @@ def test_absent_bundles_and_manifests_say_so(remote: ArtifactStore, tmp_path: Pa
         remote.fetch("tile", "0" * 64)
     with pytest.raises(StoreError, match=r"no manifest\.json"):
         remote.put("tile", tmp_path)
-    (tmp_path / "remote" / "tile").mkdir(parents=True)
-    (tmp_path / "remote" / "tile" / "latest.json").write_text("[]")
+    remote._blobs.put("tile/latest.json", b"[]")
     with pytest.raises(StoreError, match="damaged"):
         remote.latest("tile")
 
 
 def test_an_upload_that_broke_off_is_no_version(remote: ArtifactStore, tmp_path: Path) -> None:
     _, digest = _bundle(tmp_path, "one")
-    half = tmp_path / "remote" / "tile" / digest
-    half.mkdir(parents=True)
-    (half / "tensors.safetensors").write_bytes(b"...")
+    remote._blobs.put(f"tile/{digest}/tensors.safetensors", b"...")
     assert remote.products() == {}
     with pytest.raises(StoreError, match="not in the store"):
         remote.fetch("tile", digest)
@@ -105,3 +124,20 @@ def test_s3_locations() -> None:
     assert split_s3("s3://andon") == ("andon", "")
     with pytest.raises(StoreError, match="expected s3://"):
         split_s3("s3:///artifacts")
+
+
+def test_an_s3_that_is_away_is_said_to_be(tmp_path: Path) -> None:
+    from infra.process import free_port
+
+    store = open_s3(
+        "s3://andon/artifacts",
+        tmp_path,
+        endpoint=f"127.0.0.1:{free_port()}",
+        access_key="a",
+        secret_key="b",
+        secure=False,
+        region="us-east-1",
+        timeout_s=1,
+    )
+    with pytest.raises(StoreError, match="s3://andon/artifacts"):
+        store.products()
