@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from policies.defaults import hold_all_classes, hold_everything
-from policies.errors import TamperedPolicyError
+from policies.errors import PolicyError, TamperedPolicyError
 from policies.evaluate import ResolvedPolicy
 from policies.loading import load_policy
 from policies.model import PolicyDocument
@@ -185,8 +185,10 @@ def test_hostile_class_names_are_plain_data(tile: ResolvedPolicy, word: str) -> 
     assert (outcome.action, outcome.class_name) == (Action.HOLD, "unknown")
     assert outcome.reason.isprintable()
     assert len(outcome.reason) <= 512
-    with pytest.raises(ValueError, match="pattern"):
+    with pytest.raises(PolicyError, match="rename the folder"):
         hold_all_classes("p", [word])
+    with pytest.raises(PolicyError, match="rename the folder"):
+        hold_all_classes("p", ["unknown"])
 
 
 def test_five_thousand_decisions_a_second() -> None:
