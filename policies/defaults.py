@@ -69,6 +69,6 @@ def hold_all_classes(product_id: str, class_names: Iterable[str]) -> dict[str, A
     reserved = sorted({"normal", "unknown"} & set(document.classes))
     if reserved:
         raise PolicyError(
-            f"{', '.join(reserved)} cannot be a class: it is an answer of its own; rename the folder"
+            f"{', '.join(reserved)} cannot be a class, it is an answer itself: rename the folder"
         )
     return body_of(document)
