@@ -13,7 +13,6 @@ from andon.commands import _policy_history as joined
 from andon.commands import _policy_print as show
 
 if TYPE_CHECKING:
-
     from policies.backtest import BacktestReport
     from policies.evaluate import ResolvedPolicy
 
