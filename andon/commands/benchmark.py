@@ -64,6 +64,47 @@ def faults(
     raise typer.Exit(0 if not result["lost"] and not result["acted_twice"] else 1)
 
 
+@app.command()
+def policy(
+    decisions: Annotated[
+        int, typer.Option(min=1000, help="Recorded decisions to back-test.")
+    ] = 1_000_000,
+    seconds: Annotated[float, typer.Option(min=0.2, help="Length of the decision run.")] = 5.0,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Small and quick, for CI.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Decisions per second on one core, and a back-test over many recorded decisions."""
+    from andon.commands._benchmark_policy import measure_backtest, measure_decisions
+
+    speed = measure_decisions(seconds=0.5 if smoke else seconds)
+    tested = measure_backtest(5000 if smoke else decisions)
+    result = {"decisions": speed.as_json(), "backtest": tested.as_json()}
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        show(result["decisions"], "20 classes, 20 rules, the last matching")
+        show(result["backtest"], "Back-test of recorded decisions")
+    raise typer.Exit(0 if tested.reproduced_share == 1 else 1)
+
+
+@app.command()
+def llm(
+    parts: Annotated[int, typer.Option(min=1, help="Anomalous frames at once.")] = 200,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Of the twin, milliseconds.")] = 300.0,
+    concurrency: Annotated[int, typer.Option(min=1, help="Calls at once.")] = 8,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Few parts, for CI.")] = False,
+    as_json: Json = False,
+) -> None:
+    """How much of an endpoint's capacity a burst of anomalous frames turns into answers."""
+    from andon.commands._benchmark_llm import measure_llm_load
+
+    result = measure_llm_load(16 if smoke else parts, latency_ms, concurrency).as_json()
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        show(result, "A burst of anomalous frames on the endpoint's twin")
+
+
 def show(result: dict[str, Any], title: str) -> None:
     """Any nested result as a two-column table."""
     table = Table(title=title, title_justify="left", show_header=False)
