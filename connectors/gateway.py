@@ -7,7 +7,7 @@ out: captures run beside each other, writes to the controller one after another.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ import structlog
 from connectors import events
 from connectors.cameras.supervised import SupervisedCamera
 from connectors.clock import clock_status
-from connectors.errors import CaptureError, JournalError, LinkError, SpoolFullError
+from connectors.errors import CaptureError, ConnectorError, JournalError, LinkError, SpoolFullError
 from connectors.handshake import HandshakeConfig, Part, PartKey, next_wakeup, step, trigger_of
 from connectors.handshake import values as hs
 from connectors.journal import Journal
@@ -102,13 +102,15 @@ class Gateway:
             self._follow_decisions(),
             self._camera.run(),
         ]
-        tasks = [asyncio.create_task(w, name=f"gateway-{n}") for n, w in enumerate(work)]
+        tasks = [asyncio.create_task(w, name=getattr(w, "__qualname__", "gateway")) for w in work]
         self._send_left_over()
         self._apply(hs.FaultChanged(FaultCode.CAMERA, True))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                task.result()
+                if not task.cancelled():
+                    task.result()
+                raise ConnectorError(f"{task.get_name()} ended by itself: {task!r}")
         finally:
             await self._shut_down(tasks)
 
@@ -233,27 +235,25 @@ class Gateway:
         return entry
 
     async def _capture(self, part: Part, entry: JournalEntry) -> None:
-        """Expose and mint side by side; publish once the frame id is on disk."""
-        committed = asyncio.create_task(self._ports.journal.commit())
+        """Expose; publish once the frame id, and that it was exposed, are on disk."""
         try:
             picture = await self._camera.capture(part.trigger)
         except CaptureError as error:
             log.error("camera.failed", **_words(part), why=str(error))
-            await self._committed(committed)
             self._apply(hs.CaptureFailed(part.key))
             return
         captured_at = time.time()
         self._ports.journal.append("captured", part.key)
         self._apply(hs.Exposed(part.key))
-        await self._committed(committed)
+        await self._commit()
         fields = events.part_fields(self._where, entry, captured_at, self._clock)
         message = to_message(events.frame_event(fields, picture), picture.data)
         await self._ports.publisher.send(FRAMES.name, message)
         self._ports.journal.append("published", part.key)
 
-    async def _committed(self, commit: Awaitable[None]) -> None:
+    async def _commit(self) -> None:
         try:
-            await commit
+            await self._ports.journal.commit()
         except JournalError as error:
             self._journal_failed(error)
         else:

@@ -26,6 +26,8 @@ from connectors.journal_lines import (
 )
 
 log = structlog.get_logger(__name__)
+_FLUSH_S = 0.2
+"""What nobody waits for is on disk after this, seconds."""
 
 
 class Journal:
@@ -48,6 +50,7 @@ class Journal:
         self._pending: list[bytes] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._syncing: asyncio.Task[None] | None = None
+        self._flush: asyncio.TimerHandle | None = None
         self._size = 0
 
     def open(self) -> Recovered:
@@ -76,10 +79,17 @@ class Journal:
         return self._known.entries
 
     def append(self, kind: str, key: PartKey | None, **fields: Any) -> None:
-        """Remember; on disk with the next ``commit``."""
+        """Remember; on disk with the next ``commit``, or soon without one."""
         row = {"t": kind, **({"k": list(key)} if key else {}), **fields}
         self._pending.append(encode_line(row))
         apply_row(self._known, row)
+        if self._flush is None and self._file is not None:
+            self._flush = asyncio.get_running_loop().call_later(_FLUSH_S, self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flush = None
+        if self._pending and self._syncing is None:
+            self._syncing = asyncio.create_task(self._sync(), name="journal-sync")
 
     async def commit(self) -> None:
         """Returns once everything appended so far is on disk.
@@ -97,16 +107,20 @@ class Journal:
         """Everything is on disk and the file released when this returns."""
         if self._file is None:
             return
+        if self._flush is not None:
+            self._flush.cancel()
         with contextlib.suppress(JournalError):
             await self.commit()
-        if self._syncing is not None:
+        while self._syncing is not None:
             await self._syncing
+        if self._flush is not None:
+            self._flush.cancel()
         self._file.close()
         self._file = None
 
     async def _sync(self) -> None:
         try:
-            while self._waiters:
+            while self._waiters or self._pending:
                 waiters, self._waiters = self._waiters, []
                 data, self._pending = b"".join(self._pending), []
                 compact = self._size + len(data) > self._limit
@@ -119,6 +133,8 @@ class Journal:
                 except OSError as error:
                     self._pending.insert(0, data)
                     _fail(waiters, JournalError(f"{self.path}: {error}"))
+                    if not self._waiters:
+                        return
                 else:
                     _release(waiters)
         finally:

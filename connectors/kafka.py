@@ -11,9 +11,11 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from connectors.cancellation import asked_to_end
 from streams.envelope import Message, from_message
 from streams.errors import EventError, UnavailableError
 from streams.events import Alert, Decision
+from streams.partitions import partitions_of
 from streams.topics import ALERTS, DECISIONS, MAX_FETCH_BYTES, MAX_MESSAGE_BYTES
 
 log = structlog.get_logger(__name__)
@@ -47,7 +49,9 @@ class KafkaPublisher:
             await producer.send_and_wait(
                 topic, message.value, key=message.key, headers=list(message.headers)
             )
-        except _DOWN as error:
+        except (*_DOWN, asyncio.CancelledError) as error:
+            if asked_to_end():
+                raise
             text = f"{type(error).__name__} {error}".strip()
             raise UnavailableError(f"Kafka at {self._servers}: {text}") from error
 
@@ -176,12 +180,7 @@ class LineDecisionFeed:
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
         """By hand: every partition, at the last position, the look-back, or the end."""
         async with asyncio.timeout(self._timeout):
-            await consumer.topics()
-            partitions = [
-                TopicPartition(topic.name, number)
-                for topic in (DECISIONS, ALERTS)
-                for number in sorted(consumer.partitions_for_topic(topic.name) or ())
-            ]
+            partitions = await partitions_of(consumer, (DECISIONS.name, ALERTS.name))
             if not any(p.topic == DECISIONS.name for p in partitions):
                 raise KafkaError(f"topic {DECISIONS.name} does not exist yet")
             consumer.assign(partitions)

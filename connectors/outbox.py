@@ -4,11 +4,13 @@ Both stand in the journal until the broker (or the spool) has them, so that a ki
 them after its restart; their identities derive from the frame, so that saying them twice is once.
 """
 
+import contextlib
 import time
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from connectors import events
+from connectors.errors import JournalError
 from connectors.handshake.values import PartKey, Report
 from connectors.journal import Journal
 from streams.codes import ClockStatus
@@ -44,7 +46,12 @@ class Outbox:
                 yield self._send_own(entry.key, event)
 
     async def send_decision(self, key: PartKey, decision: Decision) -> None:
-        """Raises ``SpoolFullError``: it then stays in the journal."""
+        """On disk first, so that a restart says the same again and nothing else.
+
+        Raises ``SpoolFullError``: it then stays in the journal.
+        """
+        with contextlib.suppress(JournalError):  # the writer reports it; the part goes on
+            await self._journal.commit()
         await self._publisher.send(DECISIONS.name, to_message(decision))
         self._journal.append("decision_sent", key)
 

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from asyncua import Client, ua
 
+from connectors.cancellation import asked_to_end
 from connectors.errors import LinkError, NodeSetError
 from connectors.line import Changed, LinkDown, LinkEvent, LinkState, LinkUp
 from connectors.opcua.nodes import SIGNALS, WATCHED, Signal, node_id
@@ -105,10 +106,13 @@ class OpcUaLink:
         return self._client
 
     async def _guard(self, call: Any) -> Any:
+        """With a deadline; whatever goes wrong costs the connection and is a ``LinkError``."""
         try:
             async with asyncio.timeout(self._timeout):
                 return await call
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if asked_to_end():
+                raise
             text = f"{type(error).__name__} {error}".strip()
             self.drop(text)
             raise LinkError(f"{self._url}: {text}") from error
@@ -117,7 +121,8 @@ class OpcUaLink:
         """Returns whether the connection stood."""
         self._enter(LinkState.CONNECTING)
         self._lost, self._reason = asyncio.Event(), ""
-        client = Client(self._url, timeout=self._timeout, watchdog_intervall=self._timeout)
+        # asyncua's own deadline must not fall together with ours: two at once can end a task.
+        client = Client(self._url, timeout=2 * self._timeout, watchdog_intervall=self._timeout)
         client.connection_lost_callback = self._on_lost
         client.name, client.application_uri = "Andon gateway", "urn:andon:gateway"
         client.session_timeout = _SESSION_MS
@@ -129,7 +134,9 @@ class OpcUaLink:
             self._enter(LinkState.CONNECTED)
             events.forward(on_event)
             await self._lost.wait()
-        except Exception as error:  # noqa: BLE001 - asyncua wraps failures in bare Exception
+        except (Exception, asyncio.CancelledError) as error:
+            if asked_to_end():
+                raise
             self._reason = self._reason or f"{type(error).__name__} {error}".strip()
         finally:
             self._client = None
@@ -164,7 +171,9 @@ class OpcUaLink:
         try:
             async with asyncio.timeout(self._timeout):
                 await client.disconnect()
-        except Exception as error:  # noqa: BLE001 - a dead connection may fail in any way
+        except (Exception, asyncio.CancelledError) as error:
+            if asked_to_end():
+                raise
             log.debug("plc.close_failed", url=self._url, why=repr(error))
         with contextlib.suppress(Exception):
             client.disconnect_socket()

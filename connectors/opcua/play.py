@@ -17,6 +17,7 @@ async def play(
     takt_s: float,
     in_flight: int = 0,
     ready_timeout_s: float = 60.0,
+    ready_wait_s: float | None = None,
     on_part: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Trigger each part of ``plan`` at its takt; returns when the last window is over.
@@ -24,6 +25,8 @@ async def play(
     Args:
         in_flight: most parts without a result; the next trigger waits for one. 0: no limit.
         ready_timeout_s: the gateway must be Online and Ready before the first trigger.
+        ready_wait_s: a part waits this long for Ready, then is triggered all the same (and held);
+            None: the takt.
         on_part: called with the number of parts triggered so far.
 
     Raises:
@@ -40,7 +43,8 @@ async def play(
         await asyncio.sleep(max(slot - time.monotonic(), 0.0))
         if in_flight:
             await plc.wait_for(lambda: plc.open_parts < in_flight, plc.config.result_window_s + 1)
-        await plc.wait_for(lambda: plc.ready or not plc.gateway_alive, takt_s)
+        patience = takt_s if ready_wait_s is None else ready_wait_s
+        await plc.wait_for(lambda: plc.ready or not plc.gateway_alive, patience)
         await plc.trigger(part)
         on_part(number)
         slot = max(slot + takt_s, time.monotonic())
