@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import ValidationError
 
 from serving.classifiers.base import Classifier
 from serving.classifiers.cascade import CascadeClassifier, Stage
 from serving.classifiers.endpoint import Endpoint
 from serving.classifiers.references import NoReferences, RandomReferences, ReferenceProvider
-from serving.classifiers.settings import ClassifierSettings, EndpointSettings
+from serving.classifiers.settings import ClassifierSettings, EndpointSettings, VisualSettings
 from serving.classifiers.velm import LateAnswer, VelmClassifier
+from serving.classifiers.visual import encode
 
 Bundles = Mapping[str, Path]
 """Folder of the exemplar bundle by product."""
@@ -124,8 +126,18 @@ class _NearestInBundle:
     def __init__(self, bundles: Bundles) -> None:
         from serving.classifiers.prototypes import BundleReferences
 
+        self._products = tuple(bundles)
         self._bundles = BundleReferences(bundles)
+
+    def prepare(self) -> None:
+        """Compile the backbone now: it takes seconds, more than a part has."""
+        for product in self._products:
+            self._bundles.nearest_reference(product, _blank())
 
     def reference(self, product_id: str, image: bytes) -> bytes | None:
         """See ``ReferenceProvider``."""
         return self._bundles.nearest_reference(product_id, image)
+
+
+def _blank() -> bytes:
+    return encode(np.zeros((8, 8, 3), dtype=np.uint8), VisualSettings())

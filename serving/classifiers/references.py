@@ -22,6 +22,15 @@ class ReferenceProvider(Protocol):
         ...
 
 
+@runtime_checkable
+class Preparable(Protocol):
+    """A provider with something to load before the first part comes."""
+
+    def prepare(self) -> None:
+        """Load models and pictures; seconds, off the event loop."""
+        ...
+
+
 class NoReferences:
     """For products without normal photographs at hand: the prompt goes without the part RI."""
 

@@ -13,7 +13,7 @@ from serving.classifiers.answers import Answer, UnknownReason, agree, read_answe
 from serving.classifiers.base import UNKNOWN
 from serving.classifiers.completion import Question
 from serving.classifiers.endpoint import Endpoint, Reply, Unanswered
-from serving.classifiers.references import NoReferences, ReferenceProvider
+from serving.classifiers.references import NoReferences, Preparable, ReferenceProvider
 from serving.classifiers.settings import VelmSettings, Zone
 from serving.classifiers.transport import Problem
 from serving.classifiers.visual import EgressError, Pictures, make_pictures
@@ -63,7 +63,9 @@ class VelmClassifier:
         self._render = lru_cache(maxsize=256)(_render)
 
     async def start(self) -> None:
-        """Open the endpoint's connection pool."""
+        """Open the endpoint's connection pool; load what the references need."""
+        if isinstance(self._references, Preparable):
+            await asyncio.to_thread(self._references.prepare)
         await self.endpoint.start()
 
     async def close(self) -> None:

@@ -11,6 +11,8 @@ from serving.classifiers_factory import build_kind
 from streams.events import Classification
 from tests.twin.kit import PRODUCT, crack, png, pore, request, surface
 
+pytestmark = pytest.mark.slow  # compiles the backbone
+
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
