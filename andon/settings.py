@@ -109,6 +109,10 @@ class WorkerSettings(Section):
     """How long a batch waits to fill, milliseconds."""
     fallback_margin_ms: Annotated[int, Field(ge=0, le=60_000)] = 150
     """Inspect and classify fall back this long before the deadline, milliseconds."""
+    remembered_parts: Annotated[int, Field(ge=16, le=100_000)] = 1024
+    """Limits: parts remembered per line and product, so that each counts once."""
+    stop_within_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """Limits: an alert older than this asks for no stop, seconds."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Prometheus port; 0 is off."""
 

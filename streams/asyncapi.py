@@ -26,6 +26,8 @@ SENDERS: dict[str, tuple[str, ...]] = {
     "andon.acks": ("gateway",),
     "andon.reviews": ("console",),
     "andon.policies": ("policy",),
+    "andon.parts": ("limits",),
+    "andon.counted": ("limits",),
     "andon.alerts": ("limits",),
     "andon.dead": ("inspect", "classify", "record", "limits"),
 }
@@ -35,8 +37,10 @@ RECEIVERS: dict[str, tuple[str, ...]] = {
     "andon.decisions": ("gateway", "record", "limits"),
     "andon.acks": ("record",),
     "andon.reviews": ("record",),
-    "andon.policies": ("gateway", "inspect", "classify"),
-    "andon.alerts": ("gateway",),
+    "andon.policies": ("gateway", "inspect", "classify", "limits"),
+    "andon.parts": ("limits",),
+    "andon.counted": ("limits",),
+    "andon.alerts": ("gateway", "record"),
     "andon.dead": ("record",),
 }
 

@@ -22,6 +22,7 @@ from streams.events import (
     Acknowledgement,
     Alert,
     Anomaly,
+    CountedPart,
     DeadLetter,
     Decision,
     Event,
@@ -46,6 +47,8 @@ class Message:
     key: bytes
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
+    partition: int | None = None
+    """For what a role partitions by itself; None: by the key, as everything of the gateway."""
 
 
 def to_message(event: Event, value: bytes = b"") -> Message:
@@ -196,6 +199,10 @@ def _identity(event: Event) -> tuple[str, str, str, Any, str]:
         case PolicyInForce():
             product = event.product_id
             return event.policy_hash, "/andon/policies", product, event.applied_at, product
+        case CountedPart():
+            key = f"{event.line}/{event.product_id}"
+            time = event.decided_at
+            return f"{key}/{event.number}", "/andon/limits", str(event.frame_id), time, key
         case Alert():
             key = f"{event.line}/{event.product_id}"
             return str(event.alert_id), "/andon/limits", event.limit, event.raised_at, key

@@ -252,6 +252,27 @@ class PolicyInForce(Event):
     applied_at: AwareDatetime
 
 
+class CountedPart(Event):
+    """One part in the window of its product on its line: what the limits count.
+
+    The changelog of the limits role: the last one per slot stands, the highest ``number`` is the
+    newest part.
+    """
+
+    event_type: ClassVar[str] = "andon.counted.v1"
+    line: Text
+    product_id: Text
+    number: Annotated[int, Field(ge=1)]
+    """Counts the parts of the product on the line, from 1."""
+    frame_id: UUID
+    source: DecisionSource
+    action: Action
+    class_name: Text = ""
+    exceeded: tuple[Text, ...] = ()
+    """The limits that were exceeded after this part: none of them is alerted again."""
+    decided_at: AwareDatetime
+
+
 class Alert(Event):
     """A limit across parts that was exceeded; the gateway turns it into ``StopRequest``."""
 

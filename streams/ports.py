@@ -14,8 +14,10 @@ from streams.codes import Action, FallbackKind, ReasonCode, Severity
 from streams.envelope import Message
 from streams.events import (
     Acknowledgement,
+    Alert,
     Anomaly,
     Classification,
+    CountedPart,
     DeadLetter,
     Decision,
     Inspection,
@@ -164,6 +166,36 @@ class PolicySource(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class LimitVerdict:
+    """The limits after one more part."""
+
+    exceeded: frozenset[str] = frozenset()
+    """Every limit that is exceeded now."""
+    alerts: tuple[Alert, ...] = ()
+    """Those that were not before. The ids derive from limit and part: redelivery repeats them."""
+
+
+class PartLimits(Protocol):
+    """The limits across parts of the policies in force. Pure but for the policy in force."""
+
+    def window_parts(self, product_id: str) -> int | None:
+        """The product's longest window in parts; 0 without limits, None without a policy."""
+        ...
+
+    def observe(
+        self, decision: Decision, before: Sequence[CountedPart], exceeded: frozenset[str]
+    ) -> LimitVerdict:
+        """One more part of a product.
+
+        Args:
+            decision: of a part that is not among ``before``.
+            before: the parts before it, newest last; at least the longest window less one.
+            exceeded: what was exceeded after them.
+        """
+        ...
+
+
 # --- Record -----------------------------------------------------------------------------------
 
 
@@ -189,6 +221,8 @@ class HistoryWriter(Protocol):
     async def add_dead_letters(self, events: Sequence[tuple[DeadLetter, str]]) -> None:
         """Each letter with the object key under which its original bytes are kept."""
         ...
+
+    async def add_alerts(self, events: Sequence[Alert]) -> None: ...
 
 
 # --- The bus ----------------------------------------------------------------------------------

@@ -26,15 +26,20 @@ class Topic:
     retention_ms: int
     compacted: bool = False
     description: str = ""
+    segment_bytes: int | None = None
+    """Size at which the broker begins a new segment (only older ones are compacted), or its own."""
 
     @property
     def config(self) -> dict[str, str]:
         """The broker's topic configuration."""
-        return {
+        config = {
             "cleanup.policy": "compact" if self.compacted else "delete",
             "retention.ms": str(self.retention_ms),
             "max.message.bytes": str(MAX_MESSAGE_BYTES),
         }
+        if self.segment_bytes is not None:
+            config["segment.bytes"] = str(self.segment_bytes)
+        return config
 
 
 PARTITIONS = 4
@@ -94,6 +99,27 @@ POLICIES = Topic(
     compacted=True,
     description="The policy in force per product.",
 )
+PARTS = Topic(
+    "andon.parts",
+    "line/product",
+    events.Decision,
+    False,
+    PARTITIONS,
+    24 * HOUR_MS,
+    description="Decisions that may stand for a part, rekeyed for the limits; no measurements.",
+)
+COUNTED = Topic(
+    "andon.counted",
+    "line/product/slot",
+    events.CountedPart,
+    False,
+    PARTITIONS,
+    -1,
+    compacted=True,
+    description="Changelog of the limits: the last parts of each product on each line. Partitioned "
+    "as andon.parts.",
+    segment_bytes=16 * MIB,
+)
 ALERTS = Topic(
     "andon.alerts",
     "line/product",
@@ -113,4 +139,15 @@ DEAD = Topic(
     description="What could not be processed: original bytes, error type, stage.",
 )
 
-ALL: tuple[Topic, ...] = (FRAMES, ANOMALIES, DECISIONS, ACKS, REVIEWS, POLICIES, ALERTS, DEAD)
+ALL: tuple[Topic, ...] = (
+    FRAMES,
+    ANOMALIES,
+    DECISIONS,
+    ACKS,
+    REVIEWS,
+    POLICIES,
+    PARTS,
+    COUNTED,
+    ALERTS,
+    DEAD,
+)

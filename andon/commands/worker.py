@@ -14,6 +14,7 @@ class Role(StrEnum):
     INSPECT = "inspect"
     CLASSIFY = "classify"
     RECORD = "record"
+    LIMITS = "limits"
 
 
 @app.command()
@@ -23,8 +24,9 @@ def worker(
     """Run one role until SIGTERM or Ctrl-C; what is in flight is finished first.
 
     inspect: frames to the vision expert. classify: anomalies to the classifier and the policy.
-    record: everything to PostgreSQL and the object store. Exit code 1 when the broker connection
-    broke down for good: let a supervisor start it again.
+    record: everything to PostgreSQL and the object store. limits: decisions counted by line and
+    product, alerts when a policy's limit is exceeded. Exit code 1 when the broker connection broke
+    down for good: let a supervisor start it again.
     """
     import asyncio
 

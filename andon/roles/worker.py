@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 import importlib
 import signal
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,18 @@ import structlog
 
 from andon.notify import notify_ready, notify_stopping
 from andon.settings import Settings
+from streams.agents.changelog import KafkaChangelog
 from streams.agents.classify import ClassifyRole
-from streams.agents.config import MIB, BusConfig, FlowConfig, RoleConfig, RoleName
+from streams.agents.config import (
+    MIB,
+    BusConfig,
+    FlowConfig,
+    LimitsConfig,
+    RoleConfig,
+    RoleName,
+)
 from streams.agents.inspect import InspectRole
+from streams.agents.limits import COUNTED_FROM, LimitsRole
 from streams.agents.metrics import RoleMetrics
 from streams.agents.outbox import Outbox
 from streams.agents.quiet import quieten
@@ -52,6 +61,9 @@ def role_config(role: RoleName, settings: Settings) -> RoleConfig:
             batch_wait_s=worker.batch_wait_ms / 1000,
             margin_s=worker.fallback_margin_ms / 1000,
             call_timeout_s=settings.serve.timeout_s,
+        ),
+        limits=LimitsConfig(
+            remembered_parts=worker.remembered_parts, stop_within_s=worker.stop_within_s
         ),
         metrics_port=worker.metrics_port,
     )
@@ -95,13 +107,8 @@ async def run_worker(role: RoleName, settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     config, log = role_config(role, settings), structlog.get_logger(role=role).info
     started = Started(config)
-    topics: Sequence[Topic]
-    if role == "inspect":
-        topics, make = [FRAMES], partial(_inspect, settings, started)
-    elif role == "classify":
-        topics, make = [ANOMALIES], partial(_classify, settings, started)
-    else:
-        topics, make = RECORDED, partial(_record, settings, started)
+    topics, open_role = _ROLES[role]
+    make = partial(open_role, settings, started)
     runner = RoleRunner(config, topics, make, log, settings.kafka.replication_factor)
     try:
         await runner.run(stop, started.announce)
@@ -154,6 +161,28 @@ async def _record(
         yield RecordRole(
             history, images, outbox, metrics, started.config.flow, started.config.record, log
         )
+
+
+@asynccontextmanager
+async def _limits(
+    settings: Settings, started: Started, outbox: Outbox, metrics: RoleMetrics
+) -> AsyncIterator[Role]:
+    adapter = await _imported("andon.roles.limits")
+    config, kafka = started.config, settings.kafka
+    log = structlog.get_logger(role="limits").info
+    changelog = KafkaChangelog(kafka.bootstrap_servers, kafka.request_timeout_s, log)
+    async with _policies(settings) as policies:
+        limits = adapter.PolicyLimits(policies)
+        yield LimitsRole(limits, changelog, outbox, metrics, config.flow, config.limits, log)
+
+
+_ROLES: Mapping[RoleName, tuple[Sequence[Topic], Callable[..., AbstractAsyncContextManager[Role]]]]
+_ROLES = {
+    "inspect": ([FRAMES], _inspect),
+    "classify": ([ANOMALIES], _classify),
+    "record": (RECORDED, _record),
+    "limits": (COUNTED_FROM, _limits),
+}
 
 
 async def _imported(name: str) -> Any:

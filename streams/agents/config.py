@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 MIB = 1 << 20
-RoleName = Literal["inspect", "classify", "record"]
+RoleName = Literal["inspect", "classify", "record", "limits"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,17 @@ class RecordConfig:
 
 
 @dataclass(frozen=True)
+class LimitsConfig:
+    """Memory of the limits role."""
+
+    remembered_parts: int = 1024
+    """Parts remembered per line and product, or the longest window if that is longer: what is
+    delivered again within so many parts is counted once."""
+    stop_within_s: float = 60.0
+    """An alert older than this, as after an outage of the role, asks for no stop."""
+
+
+@dataclass(frozen=True)
 class RoleConfig:
     """Everything of one role."""
 
@@ -79,5 +90,6 @@ class RoleConfig:
     bus: BusConfig
     flow: FlowConfig = field(default_factory=FlowConfig)
     record: RecordConfig = field(default_factory=RecordConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     metrics_port: int = 0
     """Prometheus port; 0 is off."""

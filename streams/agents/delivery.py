@@ -27,6 +27,8 @@ class Delivery:
     produced_s: float | None = None
     """The record's own timestamp, seconds since the epoch."""
     arrived_s: float = field(default_factory=time.time)
+    generation: int = 0
+    """The consumer group's when the record was fetched: another one, another assignment."""
 
     @property
     def size(self) -> int:

@@ -82,6 +82,7 @@ class Intake:
             value=message.value or b"",
             headers=message.headers or (),
             produced_s=message.timestamp,
+            generation=message.generation_id,
         )
         self._metrics.event(message.topic)
         self._acks.track(message.tp, message.generation_id, message.offset, (stream, event))

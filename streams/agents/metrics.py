@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from streams.events import Decision
+from streams.events import Alert, Decision
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -23,6 +23,9 @@ class RoleMetrics:
             "Decisions published",
             ["role", "source", "action", "reason"],
             registry=self.registry,
+        )
+        self._alerts = Counter(
+            "andon_alerts", "Limits exceeded", ["role", "limit", "stop"], registry=self.registry
         )
         self._letters = Counter(
             "andon_dead_letters", "Dead letters", ["role", "error"], registry=self.registry
@@ -53,6 +56,10 @@ class RoleMetrics:
         self._decisions.labels(
             self.role, decision.source.value, decision.action.value, decision.reason_code.name
         ).inc()
+
+    def alert(self, alert: Alert) -> None:
+        """An alert was published."""
+        self._alerts.labels(self.role, alert.limit, str(alert.request_stop).lower()).inc()
 
     def dead_letter(self, error_type: str) -> None:
         """A dead letter was published."""

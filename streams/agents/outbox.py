@@ -9,9 +9,9 @@ from streams.agents.metrics import RoleMetrics
 from streams.agents.outages import Outages
 from streams.envelope import Message, to_message
 from streams.errors import UnavailableError
-from streams.events import Anomaly, Decision
+from streams.events import Alert, Anomaly, Decision
 from streams.ports import Publisher
-from streams.topics import ANOMALIES, DEAD, DECISIONS
+from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS
 
 
 class Outbox:
@@ -38,6 +38,12 @@ class Outbox:
     async def anomaly(self, anomaly: Anomaly, image: bytes) -> None:
         """To ``andon.anomalies``, with the picture."""
         await self.send(ANOMALIES.name, to_message(anomaly, image))
+
+    async def alert(self, alert: Alert) -> None:
+        """To ``andon.alerts``."""
+        self._log("limit exceeded", limit=alert.limit, why=alert.reason, stop=alert.request_stop)
+        await self.send(ALERTS.name, to_message(alert))
+        self._metrics.alert(alert)
 
     async def dead_letter(self, letter: Message, error_type: str, error: str) -> None:
         """To ``andon.dead``."""

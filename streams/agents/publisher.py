@@ -19,7 +19,12 @@ class FaustPublisher:
         try:
             async with asyncio.timeout(self._timeout_s):
                 result = await self._app.producer.send(
-                    topic, message.key, message.value, None, None, list(message.headers)
+                    topic,
+                    message.key,
+                    message.value,
+                    message.partition,
+                    None,
+                    list(message.headers),
                 )
                 await result
         except Exception as error:

@@ -19,9 +19,9 @@ from streams.agents.record_core import RECORDED, Recorded, StoredObject, letter_
 from streams.agents.salvage import attributes, readable_frame_id
 from streams.codes import ReasonCode, Stage
 from streams.errors import EventError, UnavailableError
-from streams.events import Acknowledgement, Anomaly, DeadLetter, Decision, Event, Review
+from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Event, Review
 from streams.ports import HistoryWriter, ImageStore
-from streams.topics import ACKS, ANOMALIES, DEAD, DECISIONS, REVIEWS
+from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS
 
 E = TypeVar("E", bound=Event)
 Entry = tuple[Delivery, Recorded]
@@ -146,6 +146,8 @@ class RecordRole:
                 await self._history.add_acknowledgements(_as(Acknowledgement, events))
             case REVIEWS.name:
                 await self._history.add_reviews(_as(Review, events))
+            case ALERTS.name:
+                await self._history.add_alerts(_as(Alert, events))
             case DEAD.name:
                 letters = _as(DeadLetter, events)
                 await self._history.add_dead_letters([(x, letter_key(x)) for x in letters])

@@ -12,6 +12,7 @@ from streams.envelope import Message, from_message, to_message
 from streams.errors import UnavailableError
 from streams.events import (
     Acknowledgement,
+    Alert,
     Anomaly,
     Classification,
     DeadLetter,
@@ -170,6 +171,7 @@ class TwinHistory:
     acks: dict[object, Acknowledgement] = field(default_factory=dict)
     reviews: dict[object, Review] = field(default_factory=dict)
     letters: dict[object, tuple[DeadLetter, str]] = field(default_factory=dict)
+    alerts: dict[object, Alert] = field(default_factory=dict)
 
     def _check(self, events: Sequence[Event]) -> None:
         if self.down:
@@ -197,6 +199,11 @@ class TwinHistory:
     async def add_dead_letters(self, events: Sequence[tuple[DeadLetter, str]]) -> None:
         self._check([letter for letter, _ in events])
         self.letters |= {letter.letter_id: (letter, key) for letter, key in events}
+
+
+    async def add_alerts(self, events: Sequence[Alert]) -> None:
+        self._check(events)
+        self.alerts |= {event.alert_id: event for event in events}
 
 
 @dataclass
