@@ -1,0 +1,256 @@
+"""The ``ddad`` expert: reconstruct, compare, smooth; the map's peak is the score."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from serving.experts.calibration import Calibration
+from serving.experts.ddad.distance import (
+    Extractor,
+    combine,
+    feature_distance,
+    pixel_distance,
+    sigma_for,
+    smooth,
+    to_signed,
+)
+from serving.experts.ddad.options import DdadOptions
+from serving.experts.ddad.reconstruct import make_noise, reconstruct
+from serving.experts.ddad.schedule import Trajectory, alpha_bars, make_trajectory
+from serving.experts.ddad.unet import UNet
+from serving.experts.errors import RuntimeUnavailable
+from serving.experts.preprocessing import Preprocessing
+from serving.experts.regions import make_region
+from serving.experts.runtime import choose
+from serving.experts.types import Floats, Image, Scored
+
+PRECISIONS = ("auto", "f32", "bf16", "fp16")
+_LARGEST_CHANGE = 0.005
+"""AUROC on synthetics that bf16 may cost before ``auto`` prefers f32."""
+_LARGEST_DEVIATION = 0.01
+"""Median relative change of the score, likewise: the threshold was set in f32."""
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """What turns two distances into a map and a score; constants of the artifact."""
+
+    guidance: float
+    """w."""
+    pixel_weight: float
+    """v."""
+    pixel_scale: float
+    """P, mean over training normals of the pixel distance's peak."""
+    feature_scale: float
+    """F, the same of the feature distance."""
+    cut: float
+    """Value of the map at which the region is outlined."""
+
+
+@dataclass(frozen=True, eq=False)
+class DdadModel:
+    """All that an artifact holds: independent of the device."""
+
+    product: str
+    backbone: str
+    preprocessing: Preprocessing
+    options: DdadOptions
+    """With every ``auto`` resolved."""
+    noise_seed: int
+    unet: UNet
+    extractor: Extractor
+    adapted: bool
+    """Whether the extractor was fine-tuned, so that its weights are part of the artifact."""
+    weighing: Weighing
+    calibration: Calibration
+    trained: dict[str, Any] = field(default_factory=dict)
+    """How it came about: data, options, choices, libraries. JSON values."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where and how a model runs."""
+
+    device: str
+    precision: str
+    micro_batch: int
+    """Images per pass: one shape, padded, so that a score does not depend on the batch."""
+
+
+def choose_running(
+    model: DdadModel,
+    runtime: str = "auto",
+    precision: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+) -> Running:
+    """Resolve ``auto``: CUDA when there is one; bf16 there if training measured it to be harmless.
+
+    Raises:
+        RuntimeUnavailable: what was asked for by name is not there.
+    """
+    if runtime not in ("auto", "torch"):
+        raise RuntimeUnavailable(f"runtime {runtime!r} does not run DDAD; use 'torch'")
+    if precision not in PRECISIONS:
+        raise RuntimeUnavailable(f"precision {precision!r} is not among {', '.join(PRECISIONS)}")
+    found = choose("torch", "f32", device, threads)
+    cuda = found.device.startswith("cuda")
+    if not cuda:
+        torch.set_num_threads(found.threads)
+    if precision == "fp16" and not cuda:
+        raise RuntimeUnavailable("precision 'fp16' needs a CUDA device; use 'f32' or 'bf16'")
+    if precision == "auto":
+        precision = "bf16" if cuda and _harmless(model.trained.get("precision", {})) else "f32"
+    return Running(found.device, precision, 8 if cuda else 1)
+
+
+class Distances:
+    """The network part of a model on a device: images to their two distances."""
+
+    def __init__(
+        self,
+        unet: UNet,
+        extractor: Extractor,
+        options: DdadOptions,
+        shape: tuple[int, int],
+        noise_seed: int,
+        running: Running,
+    ) -> None:
+        self.running, self.shape = running, shape
+        self.unet = unet.to(running.device).eval()
+        self.extractor = extractor.to(running.device).eval()
+        self.trajectory = trajectory_of(options)
+        noise = make_noise(self.trajectory, options.draws, *shape, noise_seed)
+        self.noise = noise.to(running.device)
+
+    def reconstruct(self, batch: Image, guidance: float) -> Tensor:
+        """uint8 (N, H, W, 3) to signed (draws, N, 3, H, W) on the device."""
+        target = to_signed(torch.from_numpy(batch).to(self.running.device))
+        with torch.inference_mode(), self._autocast():
+            drawn = [
+                reconstruct(self.unet, target, target, self.trajectory, guidance, noise)
+                for noise in self.noise
+            ]
+        return torch.stack(drawn)
+
+    def compare(self, batch: Image, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixel and feature distance, means over draws, (N, H, W) each."""
+        target = to_signed(torch.from_numpy(batch).to(self.running.device))
+        pixel = torch.stack([pixel_distance(made, target) for made in drawn]).mean(dim=0)
+        with torch.inference_mode(), self._autocast():
+            theirs = self.extractor(target)
+            apart = [feature_distance(self.extractor(made), theirs, *self.shape) for made in drawn]
+        return pixel, torch.stack(apart).mean(dim=0)
+
+    def __call__(self, batch: Image, guidance: float) -> tuple[Tensor, Tensor]:
+        """Both distances of any number of images, in padded micro-batches; on the CPU."""
+        parts = []
+        for chunk, count in in_chunks(batch, self.running.micro_batch):
+            pair = self.compare(chunk, self.reconstruct(chunk, guidance))
+            parts.append([values[:count].cpu() for values in pair])
+        pixel, feature = (torch.cat(side) for side in zip(*parts, strict=True))
+        return pixel, feature
+
+    def _autocast(self) -> torch.autocast:
+        dtype = _DTYPES.get(self.running.precision)
+        kind = self.running.device.split(":")[0]
+        return torch.autocast(kind, dtype, enabled=dtype is not None)
+
+
+class DdadExpert:
+    """A model on a device. Implements ``serving.experts.expert.Expert``."""
+
+    name = "ddad"
+
+    def __init__(self, model: DdadModel, running: Running, version: str = "") -> None:
+        self.model, self.running, self.version = model, running, version
+        shape = (model.preprocessing.height, model.preprocessing.width)
+        self._distances = Distances(
+            model.unet, model.extractor, model.options, shape, model.noise_seed, running
+        )
+
+    @property
+    def product(self) -> str:
+        """The product it was trained for."""
+        return self.model.product
+
+    def score(self, images: Sequence[Image], maps: bool = True) -> list[Scored]:
+        """One answer per image, in order; see ``Expert.score``."""
+        if not images:
+            return []
+        started = time.perf_counter()
+        batch = np.stack([self.model.preprocessing(image) for image in images])
+        prepared = time.perf_counter()
+        pixel, feature = self._distances(batch, self.model.weighing.guidance)
+        inferred = time.perf_counter()
+        values = make_maps(pixel, feature, self.model.weighing, self.model.options.smoothing)
+        timings = {
+            "preprocess": (prepared - started) * 1e3 / len(images),
+            "network": (inferred - prepared) * 1e3 / len(images),
+            "fuse": (time.perf_counter() - inferred) * 1e3 / len(images),
+        }
+        return [
+            self._answer(image.shape, value, maps, timings)
+            for image, value in zip(images, values, strict=True)
+        ]
+
+    def _answer(
+        self, shape: tuple[int, ...], values: Floats, maps: bool, timings: dict[str, float]
+    ) -> Scored:
+        height, width = shape[:2]
+        score = float(values.max())
+        calibration = self.model.calibration
+        anomalous = score > calibration.threshold
+        lifted = values / np.float32(self.model.weighing.cut)
+        return Scored(
+            score,
+            calibration.threshold,
+            calibration.p_value(score),
+            anomalous,
+            lifted if maps else None,
+            make_region(lifted, 1.0, height, width) if anomalous and maps else None,
+            height,
+            width,
+            {},
+            timings,
+        )
+
+
+def make_maps(pixel: Tensor, feature: Tensor, weighing: Weighing, smoothing: float) -> Floats:
+    """The smoothed sum of the distances, float32 (N, H, W); its peak is the image's score."""
+    fused = combine(
+        pixel, feature, weighing.pixel_scale, weighing.feature_scale, weighing.pixel_weight
+    )
+    found = smooth(fused, sigma_for(smoothing, *fused.shape[-2:]))
+    return np.asarray(found.numpy(), dtype=np.float32)
+
+
+def trajectory_of(options: DdadOptions) -> Trajectory:
+    """The steps back that the options ask for."""
+    bars = alpha_bars(options.diffusion_steps, options.beta_start, options.beta_end)
+    return make_trajectory(bars, options.start, options.skip, options.eta, options.trajectory)
+
+
+def in_chunks(batch: Image, size: int) -> list[tuple[Image, int]]:
+    """Pieces of exactly ``size`` images, the last padded with its first, and how many count."""
+    found = []
+    for start in range(0, len(batch), size):
+        chunk = batch[start : start + size]
+        missing = size - len(chunk)
+        padded = np.concatenate([chunk, np.repeat(chunk[:1], missing, axis=0)])
+        found.append((padded, len(chunk)))
+    return found
+
+
+def _harmless(measured: dict[str, Any]) -> bool:
+    return bool(
+        measured.get("measured")
+        and abs(measured["auroc_change"]) <= _LARGEST_CHANGE
+        and measured["score_deviation_median"] <= _LARGEST_DEVIATION
+    )

@@ -1,0 +1,135 @@
+"""What training a DDAD expert may be told: every tunable with its default, unit and range."""
+
+from dataclasses import dataclass
+
+from serving.experts.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class UNetSize:
+    """The shape of a denoising UNet."""
+
+    base: int
+    """Channels of the first level."""
+    multipliers: tuple[int, ...]
+    """Channels of each level in units of ``base``; each level halves the resolution."""
+    blocks: int
+    """Residual blocks per level on the way down; one more on the way up."""
+    attention: tuple[int, ...]
+    """Strides (pixels of the input per cell) at which self-attention is used."""
+    heads: int
+    groups: int
+    """Groups of the group normalisation."""
+    dropout: float = 0.0
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the input per cell of the coarsest level."""
+        return int(2 ** (len(self.multipliers) - 1))
+
+
+SIZES = {
+    "published": UNetSize(64, (1, 1, 2, 2, 4, 4), 2, (8, 16, 32), 4, 32),
+    "published_s": UNetSize(32, (1, 1, 2, 2, 4, 4), 2, (8, 16, 32), 2, 32, 0.3),
+    "small": UNetSize(16, (1, 1, 2, 2), 1, (8,), 2, 8),
+}
+"""``published`` and ``published_s`` are the paper's DDAD and DDAD-S; ``small`` suits a CPU."""
+
+
+@dataclass(frozen=True)
+class DdadOptions:
+    """Options of DDAD. The defaults are the published recipe for MVTec AD."""
+
+    unet: str = "auto"
+    """``published``, ``published_s``, ``small``; ``auto``: published on CUDA, small on a CPU."""
+    epochs: int | None = None
+    """Passes over the normals; None: 2000 for the published sizes, 200 for the small one."""
+    batch: int = 32
+    learning_rate: float = 3e-4
+    weight_decay: float = 0.05
+    """L2 term of Adam."""
+    diffusion_steps: int = 1000
+    """T, steps of the forward process."""
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+    start: int = 250
+    """T', the step that the image is noised to, 1..T."""
+    skip: int = 25
+    """Steps of the forward process per denoising step."""
+    trajectory: str = "paper"
+    """``paper``: first step at T'; ``released``: as the authors' code, one skip lower."""
+    eta: float = 1.0
+    """0: deterministic (DDIM); 1: as much fresh noise as DDPM."""
+    guidance: tuple[float, ...] = (0.0, 2.0, 4.0, 8.0)
+    """Candidates for w; training chooses on synthetic anomalies."""
+    pixel_weight: tuple[float, ...] = (1.0, 7.0)
+    """Candidates for v, the weight of the pixel distance beside the feature distance."""
+    draws: int = 1
+    """Reconstructions per image, each from other noise; their distances are averaged."""
+    smoothing: float = 4.0
+    """Deviation of the Gaussian over the map, pixels of a 256 pixel image; scales with it."""
+    adapt_epochs: int = 4
+    """Passes of the feature extractor's fine-tuning at most; the best on synthetics is kept."""
+    adapt_batch: int = 16
+    adapt_learning_rate: float = 1e-4
+    adapt_guidance: float = 3.0
+    adapt_keep: float = 0.1
+    """Weight of staying near the pretrained features (lambda)."""
+    held_out: float = 0.3
+    """Share of the groups that only the threshold is calibrated on."""
+    trial: int = 64
+    """Synthetic anomalies, plain and exposure-changed normals (each) that choices are made on."""
+    checkpoint_every: int = 10
+    """Epochs between checkpoints."""
+    precision: str = "auto"
+    """Of training: ``f32``, ``bf16`` or ``fp16`` (autocast); ``auto``: bf16 on a CUDA with it."""
+
+    def __post_init__(self) -> None:
+        """Raises ``TrainingError`` naming the option that is out of range."""
+        if self.unet not in ("auto", *SIZES):
+            raise TrainingError(f"unet {self.unet!r} is not among auto, {', '.join(SIZES)}")
+        if self.trajectory not in ("paper", "released"):
+            raise TrainingError(f"trajectory {self.trajectory!r} is not 'paper' or 'released'")
+        if self.precision not in ("auto", "f32", "bf16", "fp16"):
+            raise TrainingError(f"precision {self.precision!r} is not auto, f32, bf16 or fp16")
+        if not 0 < self.beta_start <= self.beta_end < 1:
+            raise TrainingError(f"betas {self.beta_start}..{self.beta_end} do not rise in (0, 1)")
+        if not 1 <= self.skip <= self.start < self.diffusion_steps:
+            raise TrainingError(
+                f"skip {self.skip}, start {self.start}, diffusion_steps {self.diffusion_steps}: "
+                "must be 1 <= skip <= start < diffusion_steps"
+            )
+        if not self.guidance or min(self.guidance) < 0:
+            raise TrainingError(f"guidance {self.guidance}: give values of at least 0")
+        if not self.pixel_weight or min(self.pixel_weight) < 0:
+            raise TrainingError(f"pixel_weight {self.pixel_weight}: give values of at least 0")
+        shares = (("eta", 0, 1), ("held_out", 0.05, 0.9), ("smoothing", 0, 64))
+        for name, low, high in shares:
+            if not low <= getattr(self, name) <= high:
+                raise TrainingError(f"{name} {getattr(self, name)} is not in {low}..{high}")
+        self._check_counts()
+
+    def _check_counts(self) -> None:
+        least = {
+            "batch": 1,
+            "draws": 1,
+            "adapt_epochs": 0,
+            "adapt_batch": 2,
+            "trial": 8,
+            "checkpoint_every": 1,
+        }
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise TrainingError(f"{name} {getattr(self, name)} is below {low}")
+        if self.epochs is not None and self.epochs < 1:
+            raise TrainingError(f"epochs {self.epochs} is below 1")
+
+    def size_on(self, device: str) -> str:
+        """The UNet's size with ``auto`` resolved for a torch device."""
+        if self.unet != "auto":
+            return self.unet
+        return "published" if device.startswith("cuda") else "small"
+
+    def epochs_of(self, size: str) -> int:
+        """Passes over the normals for a UNet of that size."""
+        return self.epochs or (200 if size == "small" else 2000)

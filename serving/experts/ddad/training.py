@@ -1,0 +1,211 @@
+"""Training DDAD: normals in, a calibrated expert out. No label and no defect is ever seen.
+
+1. A share of the groups is put aside for the threshold and takes part in nothing else.
+2. The UNet learns the other normals; the extractor is adapted on their reconstructions.
+3. Guidance, pixel weight, adaptation epoch and the region's cut are chosen on synthetic anomalies.
+4. The distances' scales come from the training normals, the threshold from those put aside.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from serving.experts.calibration import calibrate
+from serving.experts.ddad.adapt import adapt_extractor
+from serving.experts.ddad.choosing import (
+    Chosen,
+    choose_cut,
+    choose_weighing,
+    judge,
+    with_extractor,
+)
+from serving.experts.ddad.distance import Extractor
+from serving.experts.ddad.expert import (
+    DdadExpert,
+    DdadModel,
+    Distances,
+    Running,
+    choose_running,
+    make_maps,
+)
+from serving.experts.ddad.fitting import fit_unet, training_precision
+from serving.experts.ddad.options import DdadOptions
+from serving.experts.ddad.trial import Trial, make_trial
+from serving.experts.ddad.unet import count_parameters
+from serving.experts.describing import describe_data, describe_libraries, near_duplicate_warning
+from serving.experts.errors import TrainingError
+from serving.experts.options import TrainOptions
+from serving.experts.preprocessing import Preprocessing
+from serving.experts.runtime import choose
+from serving.experts.selection import auroc
+from serving.experts.types import Floats, Image
+
+Progress = Callable[[str, int, int], None]
+_FEWEST_GROUPS = 4
+_COMPARED = 32
+"""Images of each kind that reduced precision is compared with f32 on."""
+
+
+def train_ddad(
+    product: str,
+    preprocessing: Preprocessing,
+    pixels: Image,
+    names: list[str],
+    options: TrainOptions,
+    report: Progress,
+    grouped: bool,
+    checkpoints: Path | None = None,
+) -> DdadExpert:
+    """Train a DDAD expert; see ``serving.experts.training.train``.
+
+    Args:
+        pixels: uint8 (N, H, W, 3), prepared normals.
+        names: each one's group.
+        grouped: whether the groups were given or every image is its own.
+        checkpoints: folder that the UNet's training is continued from and written to.
+
+    Raises:
+        TrainingError: too few groups, diverged, or a checkpoint of another training.
+    """
+    device = choose("torch", "f32", options.device, options.threads).device
+    if device == "cpu" and options.threads:
+        torch.set_num_threads(options.threads)
+    own = _resolved(options.ddad or DdadOptions(), device)
+    fit, held = split_groups(names, own.held_out, options.seed)
+    unet, loss = fit_unet(
+        pixels[fit], own, device, options.seed, checkpoints, lambda d, t: report("denoise", d, t)
+    )
+    trial = make_trial(pixels[fit], own.trial, options.exposure_change, options.seed)
+    running = Running(device, "f32", 8 if device.startswith("cuda") else 4)
+    shape = (preprocessing.height, preprocessing.width)
+    seen = Distances(unet, Extractor(options.backbone), own, shape, options.seed, running)
+    chosen = choose_weighing(seen, trial, own, report)
+    chosen, marks = _adapt(seen, trial, pixels[fit], chosen, own, options.seed, report)
+    chosen = choose_cut(chosen, trial, own)
+    peaks = _peaks(seen, pixels[held], chosen, own, report)
+    groups = [names[i] for i in held]
+    trained = {
+        "options": asdict(options) | {"ddad": asdict(own)},
+        "data": describe_data(pixels, names, grouped),
+        "libraries": describe_libraries(),
+        "device": device,
+        "parameters": count_parameters(unet),
+        "denoising_loss": loss,
+        "held_out_images": len(held),
+        "choice": {**chosen.reasons, "synthetic_auroc_by_adapt_epoch": marks},
+        "warnings": near_duplicate_warning(pixels, grouped),
+    }
+    model = DdadModel(
+        product,
+        options.backbone,
+        preprocessing,
+        own,
+        options.seed,
+        unet,
+        seen.extractor,
+        marks.index(max(marks)) > 0,
+        chosen.weighing,
+        calibrate(peaks, groups, options.false_alarm_rate),
+        trained,
+    )
+    _warn_of_rate(model)
+    trained["precision"] = _compare_precision(model, trial, device)
+    return DdadExpert(model, choose_running(model, "auto", "f32", device, options.threads))
+
+
+def split_groups(names: list[str], share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to learn from and rows for the threshold; a group is never split.
+
+    Raises:
+        TrainingError: too few groups.
+    """
+    unique = sorted(set(names))
+    if len(unique) < _FEWEST_GROUPS:
+        raise TrainingError(
+            f"{len(unique)} groups are too few to hold some out; give photographs of more parts"
+        )
+    order = np.random.default_rng(seed).permutation(len(unique))
+    count = min(max(1, round(share * len(unique))), len(unique) - 1)
+    aside = {unique[i] for i in order[:count]}
+    held = np.array([name in aside for name in names])
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def _resolved(options: DdadOptions, device: str) -> DdadOptions:
+    """Every ``auto`` decided, so that the artifact says what was done."""
+    size = options.size_on(device)
+    precision = training_precision(options, device)
+    return replace(options, unet=size, epochs=options.epochs_of(size), precision=precision)
+
+
+def _adapt(
+    seen: Distances,
+    trial: Trial,
+    pixels: Image,
+    chosen: Chosen,
+    options: DdadOptions,
+    seed: int,
+    report: Progress,
+) -> tuple[Chosen, list[float]]:
+    def mark(extractor: Extractor) -> float:
+        tried = with_extractor(seen, trial, chosen, extractor)
+        return judge(trial, tried.compared, tried.weighing, options.smoothing)
+
+    best, marks = adapt_extractor(
+        seen.extractor,
+        seen.unet,
+        pixels,
+        options,
+        seen.running.device,
+        seed,
+        mark,
+        lambda done, total: report("adapt", done, total),
+    )
+    return with_extractor(seen, trial, chosen, best), marks
+
+
+def _peaks(
+    seen: Distances, pixels: Image, chosen: Chosen, options: DdadOptions, report: Progress
+) -> np.ndarray:
+    """Image scores of the normals put aside, float64 (N,)."""
+    found: list[Floats] = []
+    step = 8 * seen.running.micro_batch
+    for start in range(0, len(pixels), step):
+        pair = seen(pixels[start : start + step], chosen.weighing.guidance)
+        found.append(make_maps(*pair, chosen.weighing, options.smoothing).max(axis=(1, 2)))
+        report("calibrate", min(start + step, len(pixels)), len(pixels))
+    return np.concatenate(found).astype(np.float64)
+
+
+def _warn_of_rate(model: DdadModel) -> None:
+    calibration = model.calibration
+    if calibration.rate > calibration.asked_rate:
+        model.trained["warnings"].append(
+            f"{calibration.groups} independent groups vouch for a rate of {calibration.rate:.4f} "
+            f"at best, not for {calibration.asked_rate}: the threshold stands for the former"
+        )
+
+
+def _compare_precision(model: DdadModel, trial: Trial, device: str) -> dict[str, Any]:
+    """bf16 against f32 on the trial, on CUDA: what ``auto`` decides by when the artifact loads."""
+    if not (device.startswith("cuda") and torch.cuda.is_bf16_supported()):
+        return {"measured": False, "why": f"trained on {device}"}
+    found = {}
+    for precision in ("f32", "bf16"):
+        expert = DdadExpert(model, choose_running(model, "torch", precision, device))
+        found[precision] = [
+            np.array([s.score for s in expert.score(list(part[:_COMPARED]), maps=False)])
+            for part in (trial.plain, trial.odd)
+        ]
+    exact, rough = (np.concatenate(found[p]) for p in ("f32", "bf16"))
+    return {
+        "measured": True,
+        "images": len(exact),
+        "score_deviation_median": float(np.median(np.abs(exact - rough) / np.abs(exact))),
+        "score_deviation_max": float(np.max(np.abs(exact - rough) / np.abs(exact))),
+        "auroc_change": auroc(*found["bf16"]) - auroc(*found["f32"]),
+    }
