@@ -10,8 +10,10 @@ import pytest
 import pytest_asyncio
 
 from infra.broker import Broker, start_broker
+from infra.minio_local import LocalMinio, start_minio
 from infra.postgres_local import LocalPostgres, start_postgres
 from infra.s3_local import LocalS3, start_s3
+from tests.infra.needs import need_minio
 
 
 @pytest.fixture(scope="session")
@@ -79,5 +81,16 @@ def s3() -> Iterator[LocalS3]:
     with (
         tempfile.TemporaryDirectory(prefix="andon-") as folder,
         start_s3(Path(folder) / "s3") as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="session")
+def minio() -> Iterator[LocalMinio]:
+    """A real MinIO, one for the whole run; skips where it is not to be had."""
+    need_minio()
+    with (
+        tempfile.TemporaryDirectory(prefix="andon-") as folder,
+        start_minio(Path(folder) / "minio") as running,
     ):
         yield running

@@ -1,7 +1,7 @@
 """``andon benchmark``: the line, its faults, the experts, the policies, the LLM client."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -43,10 +43,15 @@ def faults(
     parts: Annotated[int, typer.Option(min=20, help="Parts to play.")] = 1000,
     takt: Annotated[float, typer.Option(min=0.02, help="Seconds between parts.")] = 0.15,
     window: Annotated[float, typer.Option(min=0.3, help="Result window, seconds.")] = 3.0,
+    broker: Annotated[
+        Literal["embedded", "kafka"],
+        typer.Option(help="Over Apache Kafka (needs Java, Maven) the broker is killed too."),
+    ] = "embedded",
     smoke: Annotated[bool, typer.Option("--smoke", help="Three kills, few parts.")] = False,
     as_json: Json = False,
 ) -> None:
     """Kill -9 of each process while the line runs; exit code 1 unless nothing is lost."""
+    from andon.harness.faults import FAULTS
     from andon.harness.measure import benchmark_faults
 
     console = Console(stderr=True)
@@ -54,8 +59,9 @@ def faults(
         parts=120 if smoke else parts,
         takt_s=takt,
         window_s=window,
-        names=("inspect", "gateway", "record") if smoke else None,
+        names=("inspect", "gateway", "record") if smoke else FAULTS,
         say=lambda text: console.print(text, soft_wrap=True),
+        broker=broker,
     )
     if as_json:
         typer.echo(json.dumps(result))

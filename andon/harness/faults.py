@@ -11,6 +11,7 @@ import psutil
 
 from andon.harness.cpu import replicas
 from andon.harness.line import SimulatedLine, TriggerCount
+from andon.harness.stack import LocalStack
 from infra.process import ProcessError
 
 WORKER_BACK_S = 12.0
@@ -19,8 +20,10 @@ ROLE_FAULTS = ("inspect", "classify", "record", "gateway")
 REPLICA = "replica"
 STORES = ("postgres", "s3")
 FAULTS = (*ROLE_FAULTS[:3], REPLICA, "gateway", *STORES)
+BROKER = "broker"
+"""Not among ``FAULTS``: only Apache Kafka keeps its data over a kill."""
 STORE_DOWN_S = 3.0
-"""How long a killed store stays away before its supervisor starts it again, seconds."""
+"""How long a killed store or broker stays away before its supervisor starts it, seconds."""
 Say = Callable[[str], None]
 
 
@@ -86,15 +89,22 @@ def _inject(line: SimulatedLine, name: str) -> float | None:
     begun = time.monotonic()
     if name == REPLICA:
         return _kill_replica(line)
-    if name in STORES:
-        line.stack.components[name].kill()
-        time.sleep(STORE_DOWN_S)
-        line.stack.restart(name)
-        return None
+    if name in STORES or name == BROKER:
+        return _kill_store(line.stack, name)
     line.roles[name].kill()
     line.restart(name)
     line.roles[name].wait_ready(60)
     return time.monotonic() - begun
+
+
+def _kill_store(stack: LocalStack, name: str) -> float | None:
+    if name == BROKER and stack.broker_kind == "embedded":
+        raise ProcessError("the embedded broker's data ends with it: kill Apache Kafka instead")
+    begun = time.monotonic()
+    stack.components[name].kill()
+    time.sleep(STORE_DOWN_S)
+    stack.restart(name)
+    return time.monotonic() - begun if name == BROKER else None
 
 
 def _kill_replica(line: SimulatedLine) -> float | None:

@@ -12,13 +12,13 @@ from typing import Any
 from andon.demo.sources import textile_source
 from andon.demo.summary import percentile
 from andon.harness import learn as learning
-from andon.harness.faults import FAULTS, FaultPlan, as_rows, play_with_faults
+from andon.harness.faults import BROKER, FaultPlan, as_rows, play_with_faults
 from andon.harness.ledger import ledger_parts
 from andon.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
 from andon.harness.plan import LinePlan, cycle, make_plan
 from andon.harness.prepare import prepare
 from andon.harness.settle import run_seconds, settle
-from andon.harness.stack import LocalStack, StackPorts
+from andon.harness.stack import BrokerKind, LocalStack, StackPorts
 from andon.harness.throughput import REFERENCE, SHIPPED, ExpertProfile, alone, combine, play_round
 from policies.evaluate import ResolvedPolicy
 from policies.loading import load_policy
@@ -90,14 +90,24 @@ def benchmark_line(options: LineBenchmark, say: Say) -> dict[str, Any]:
 
 
 def benchmark_faults(
-    parts: int, takt_s: float, window_s: float, names: Sequence[str] | None, say: Say
+    parts: int,
+    takt_s: float,
+    window_s: float,
+    names: Sequence[str],
+    say: Say,
+    broker: BrokerKind = "embedded",
 ) -> dict[str, Any]:
-    """Kill each process in turn; the balance and how long each was away."""
-    with _bench(400, LineOptions(takt_s, window_s), say) as bench:
+    """Kill each process in turn; the balance and how long each was away.
+
+    Over Apache Kafka the broker is the last of them.
+    """
+    if broker == "kafka":
+        names = (*names, BROKER)
+    with _bench(400, LineOptions(takt_s, window_s), say, broker) as bench:
         line = bench.line
         line.plan = cycle(bench.plan, parts)
         line.write_plan()
-        found = play_with_faults(line, FaultPlan(parts, names or FAULTS), say)
+        found = play_with_faults(line, FaultPlan(parts, names), say)
         ledger = ledger_parts(line.ledger)
         kafka, reckoning = asyncio.run(settle(line.stack.settings(), ledger, parts))
         return {
@@ -117,7 +127,9 @@ def benchmark_faults(
 
 
 @contextlib.contextmanager
-def _bench(train: int, options: LineOptions, say: Say) -> Iterator[Bench]:
+def _bench(
+    train: int, options: LineOptions, say: Say, broker: BrokerKind = "embedded"
+) -> Iterator[Bench]:
     source = textile_source()
     policy = load_policy(SERVE_TEMPLATE.parents[1] / "policies" / "products" / "textile.yaml")
     plan = make_plan(
@@ -126,7 +138,7 @@ def _bench(train: int, options: LineOptions, say: Say) -> Iterator[Bench]:
     learned = _learn(plan, say)
     say(f"reference expert {learned.digest}")
     with tempfile.TemporaryDirectory(prefix="andon-bench-") as folder:
-        stack = LocalStack(Path(folder) / "stack", StackPorts.free())
+        stack = LocalStack(Path(folder) / "stack", StackPorts.free(), broker_kind=broker)
         line = SimulatedLine(Path(folder), stack, plan, options)
         try:
             stack.start()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import SecretStr
 
@@ -22,6 +22,8 @@ from andon.settings import (
 )
 from infra.process import ProcessError, free_port
 
+BrokerKind = Literal["embedded", "kafka"]
+"""The broker from a wheel, in memory; or Apache Kafka on disk (needs Java and Maven)."""
 Report = Callable[[str, float], None]
 """Called with a component's name and the seconds it took to be ready."""
 
@@ -50,6 +52,7 @@ class LocalStack:
     folder: Path
     ports: StackPorts
     tethered: bool = True
+    broker_kind: BrokerKind = "embedded"
     components: dict[str, Any] = field(default_factory=dict)
     _threads: ThreadPoolExecutor | None = None
 
@@ -106,11 +109,18 @@ class LocalStack:
     def settings(self) -> Settings:
         """The same as ``environment``, for this process."""
         return Settings(
-            kafka=KafkaSettings(bootstrap_servers=f"127.0.0.1:{self.ports.broker}"),
+            kafka=KafkaSettings(
+                bootstrap_servers=f"127.0.0.1:{self.ports.broker}",
+                idempotent_producer=self._idempotent,
+            ),
             postgres=PostgresSettings(url=SecretStr(self._postgres_url)),
             s3=S3Settings(endpoint=f"127.0.0.1:{self.ports.s3}"),
             serve=ServeSettings(address=f"127.0.0.1:{self.ports.ray}"),
         )
+
+    @property
+    def _idempotent(self) -> bool:
+        return self.broker_kind == "kafka"
 
     @property
     def _postgres_url(self) -> str:
@@ -120,13 +130,13 @@ class LocalStack:
         """Settings of Andon's processes, as environment variables."""
         return {
             "ANDON_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{self.ports.broker}",
+            "ANDON_KAFKA__IDEMPOTENT_PRODUCER": str(self._idempotent).lower(),
             "ANDON_POSTGRES__URL": self._postgres_url,
             "ANDON_S3__ENDPOINT": f"127.0.0.1:{self.ports.s3}",
             "ANDON_SERVE__ADDRESS": f"127.0.0.1:{self.ports.ray}",
         }
 
     def _starters(self) -> dict[str, Callable[[], Any]]:
-        from infra.broker import start_broker
         from infra.postgres_local import start_postgres
         from infra.ray_local import start_ray
         from infra.s3_local import start_s3
@@ -145,7 +155,17 @@ class LocalStack:
             "s3": lambda: start_s3(
                 self.folder / "s3", ports.s3, log_path=logs / "s3.log", tethered=tethered
             ),
-            "broker": lambda: start_broker(
-                ports.broker, log_path=logs / "broker.log", tethered=tethered
-            ),
+            "broker": self._start_broker,
         }
+
+    def _start_broker(self) -> Any:
+        log = self.folder / "logs" / "broker.log"
+        if self.broker_kind == "kafka":
+            from infra.kafka_local import start_kafka
+
+            return start_kafka(
+                self.folder / "kafka", self.ports.broker, log, tethered=self.tethered
+            )
+        from infra.broker import start_broker
+
+        return start_broker(self.ports.broker, log_path=log, tethered=self.tethered)

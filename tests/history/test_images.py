@@ -1,4 +1,4 @@
-"""The image store's contract, over S3 and over the twin; then what only a real store can do."""
+"""The image store's contract, over S3, MinIO and the twin; then what only a real store can do."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from history.images import InMemoryImageStore, MinioImageStore
+from infra.minio_local import LocalMinio
 from infra.process import free_port
 from infra.s3_local import LocalS3, start_s3
 from streams.errors import UnavailableError
@@ -19,7 +20,9 @@ from tests.history import make
 _BUCKETS = count()
 
 
-def minio_store(server: LocalS3, bucket: str = "", timeout_s: float = 5.0) -> MinioImageStore:
+def minio_store(
+    server: LocalS3 | LocalMinio, bucket: str = "", timeout_s: float = 5.0
+) -> MinioImageStore:
     return MinioImageStore(
         server.endpoint,
         server.access_key,
@@ -29,13 +32,13 @@ def minio_store(server: LocalS3, bucket: str = "", timeout_s: float = 5.0) -> Mi
     )
 
 
-@pytest_asyncio.fixture(params=["memory", "s3"])
+@pytest_asyncio.fixture(params=["memory", "s3", pytest.param("minio", marks=pytest.mark.slow)])
 async def store(
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[InMemoryImageStore | MinioImageStore]:
     made: InMemoryImageStore | MinioImageStore = InMemoryImageStore()
-    if request.param == "s3":
-        made = minio_store(request.getfixturevalue("s3"))
+    if request.param != "memory":
+        made = minio_store(request.getfixturevalue(request.param))
     yield made
     await made.close()
 

@@ -1,8 +1,11 @@
 """What a test needs of this machine; skipped with the reason where it is not to be had."""
 
+import os
+
 import pytest
 
 from infra.kafka_local import fetch_kafka, kafka_available
+from infra.minio_local import build_minio, minio_available, minio_is_built
 from infra.process import ProcessError
 
 
@@ -15,3 +18,18 @@ def need_kafka() -> None:
         fetch_kafka()
     except ProcessError as error:
         pytest.skip(f"no Apache Kafka: {error}")
+
+
+def need_minio() -> None:
+    """MinIO, built before; ``ANDON_TEST_MINIO=1`` builds it now, which takes minutes."""
+    reason = minio_available()
+    if reason:
+        pytest.skip(f"no MinIO: {reason}")
+    if not minio_is_built() and os.environ.get("ANDON_TEST_MINIO") != "1":
+        pytest.skip(
+            "no MinIO: build it with `python -m infra.minio_local` (minutes), or ANDON_TEST_MINIO=1"
+        )
+    try:
+        build_minio()
+    except ProcessError as error:
+        pytest.skip(f"no MinIO: {error}")

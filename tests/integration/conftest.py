@@ -14,7 +14,7 @@ from andon.harness import learn as learning
 from andon.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
 from andon.harness.plan import LinePlan, make_plan
 from andon.harness.prepare import prepare
-from andon.harness.stack import LocalStack, StackPorts
+from andon.harness.stack import BrokerKind, LocalStack, StackPorts
 from policies.evaluate import ResolvedPolicy
 from policies.loading import load_policy
 from serving.deploy import deploy, serve_config
@@ -37,7 +37,7 @@ class Plant:
         return SimulatedLine(folder, self.stack, plan, options)
 
 
-def start_plant(folder: Path) -> Plant:
+def start_plant(folder: Path, broker: BrokerKind = "embedded") -> Plant:
     """Stack, expert, exemplars, policy: everything but the line's own processes."""
     source = textile_source()
     policy = load_policy(ROOT / "policies" / "products" / "textile.yaml")
@@ -47,7 +47,7 @@ def start_plant(folder: Path) -> Plant:
     learned = learning.parse(
         learning.learn(learning.request_of(plan, folder / "artifacts", folder / "exemplars"))
     )
-    stack = LocalStack(folder / "stack", StackPorts.free())
+    stack = LocalStack(folder / "stack", StackPorts.free(), broker_kind=broker)
     stack.start()
     try:
         asyncio.run(prepare(stack.settings(), [policy], "test"))
