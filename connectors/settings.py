@@ -35,7 +35,7 @@ class GatewaySettings(BaseModel):
     """Result window T, milliseconds from the trigger; unset: the controller's ``TaktMs``."""
     watchdog_margin_ms: Annotated[int, Field(ge=0, le=60_000)] = 50
     """The gateway writes the no-decision action this long before T, milliseconds."""
-    ack_timeout_ms: Milliseconds = 1000
+    ack_timeout_ms: Milliseconds = 5000
     """A result written and not acknowledged for this long counts as unacknowledged."""
     heartbeat_ms: Milliseconds = 500
     """Period of both heartbeats, milliseconds."""

@@ -27,7 +27,8 @@ class SyntheticCamera:
         self._defects = defects
 
     async def open(self) -> None:
-        """Nothing to open."""
+        """Load what encodes, so that the first part does not wait for it."""
+        await asyncio.to_thread(_encode_png, np.zeros((16, 16), np.uint8))
 
     async def capture(self, trigger: Trigger) -> Picture:
         pixels, defect = render(self._seed, trigger.trigger_seq, self._size, self._defects)

@@ -132,12 +132,16 @@ def acknowledged(state: State, now: float, event: AckSeen) -> Step:
 
 
 def confirm(part: Part, now: float) -> Report:
-    """Acknowledged; late if it was written after the window."""
+    """The controller answered. No result is ordered after its window, so this one stands.
+
+    Only a hold for a missed trigger, or a write that took long, may have come too late for the
+    controller; its own default then holds the part, and ``detail`` says so.
+    """
     part = part if part.written_at is not None else replace(part, written_at=now)
     assert part.written_at is not None
     late = part.written_at > part.deadline
-    outcome = AckOutcome.LATE if late else AckOutcome.ACKNOWLEDGED
-    return report(part, outcome, "written after the window" if late else "", now)
+    detail = "written after the window: the controller's default may stand" if late else ""
+    return report(part, AckOutcome.ACKNOWLEDGED, detail, now)
 
 
 def due(state: State, now: float) -> Step:

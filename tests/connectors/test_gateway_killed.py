@@ -43,6 +43,8 @@ class KillableLine:
         state = str(self.folder / "state")
         environment = {
             **os.environ,
+            "PYTHONDONTWRITEBYTECODE": "",  # the second start need not compile again
+            "PYTHONPYCACHEPREFIX": str(self.folder / "bytecode"),
             "ANDON_KAFKA__BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
             "ANDON_PATHS__STATE": state,
             "ANDON_GATEWAY__PLC_URL": self.plc.config.url,
@@ -123,13 +125,13 @@ async def test_killed_between_capture_and_result_same_frame_one_result(
     tmp_path: Path, fresh_broker: Broker
 ) -> None:
     async with killable(tmp_path, fresh_broker, patient(120.0)) as line:
-        assert await line.plc.wait_for(lambda: line.plc.ready, 60)
+        assert await line.plc.wait_for(lambda: line.plc.ready, 120)
         seq = await line.plc.trigger(PlannedPart("the part", "demo"))
         await until(lambda: len(line.frames) == 1, 30)
         await line.kill()
         line.answering.set()  # decided while the gateway is dead
         await line.start()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             await line.plc.settled(seq)
         await until(lambda: len(line.acks) >= 1, 30)
         entry = entries_of(line.plc.ledger.rows)[0]
@@ -150,7 +152,7 @@ async def test_killed_again_and_again_while_the_line_runs(
         plan = iter(generate_plan(1000, "demo"))
         played: list[list[int]] = []
         for _ in range(3):
-            assert await line.plc.wait_for(lambda: line.plc.ready, 60)
+            assert await line.plc.wait_for(lambda: line.plc.ready, 120)
             played.append([])
             for _ in range(20):
                 await line.plc.wait_for(lambda: line.plc.ready, 1)
@@ -159,7 +161,7 @@ async def test_killed_again_and_again_while_the_line_runs(
             for _ in range(4):
                 await line.plc.trigger(next(plan))
             await line.start()
-        assert await line.plc.wait_for(lambda: line.plc.ready, 60)
+        assert await line.plc.wait_for(lambda: line.plc.ready, 120)
         assert await line.plc.wait_for(lambda: line.plc.open_parts == 0, 10)
         entries = entries_of(line.plc.ledger.rows)
         summary = summarise(entries)

@@ -236,7 +236,8 @@ def test_triggers_during_an_outage_are_missed_and_held() -> None:
     world.run(3)
     world.check()
     assert [world.results[k][0][2] for k in missed] == [ResultCode.HOLD] * 12
-    assert {world.outcomes()[k] for k in missed} == {AckOutcome.LATE}
+    assert {world.outcomes()[k] for k in missed} == {AckOutcome.ACKNOWLEDGED}
+    assert all("after the window" in r.detail for r in world.reports if r.key in missed)
     assert len(world.captured) == 1
     assert world.plc[Signal.MISSED_COUNT] == 12
 
