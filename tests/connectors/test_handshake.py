@@ -297,3 +297,19 @@ def test_sequence_arithmetic() -> None:
     assert span(LAST - 1, 2, 10) == [LAST, 1, 2]
     assert span(5, 105, 3) == [103, 104, 105]
     assert span(5, 5, 3) == []
+
+
+def test_a_second_decision_while_the_first_waits_is_late_and_a_repeated_one_is_nothing() -> None:
+    world = ready_world(seed=19, silent=1.0)
+    world.acks_withheld = True
+    key = world.trigger()
+    world.run(0.1)
+    frame = world.state.parts[key].frame_id
+    assert frame is not None
+    first = verdict(frame, DecisionSource.CLASSIFIER, ResultCode.SCRAP)
+    other = verdict(frame, DecisionSource.FALLBACK, ResultCode.HOLD)
+    for answer in (first, first, other):
+        world.feed(hs.Decided(key, frame, answer))
+    assert [(r.verdict, r.outcome) for r in world.reports] == [(other, AckOutcome.LATE)]
+    world.run(0.1)
+    assert [row[2] for row in world.results[key]] == [ResultCode.SCRAP]
