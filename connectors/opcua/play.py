@@ -10,6 +10,10 @@ from connectors.opcua.plan import PlannedPart
 from connectors.opcua.plc import SimulatedPlc
 
 
+LAST_ACK_S = 1.0
+"""The server stays this long after its last acknowledgement, for the gateway to read it, s."""
+
+
 async def play(
     plc: SimulatedPlc,
     plan: Sequence[PlannedPart],
@@ -51,6 +55,7 @@ async def play(
     await plc.wait_for(lambda: plc.open_parts == 0, plc.config.result_window_s + 1)
     await plc.wait_for(lambda: _all_acknowledged(plc), 2.0)
     await plc.enable(False)
+    await asyncio.sleep(LAST_ACK_S)
 
 
 def _all_acknowledged(plc: SimulatedPlc) -> bool:
