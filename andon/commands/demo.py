@@ -27,7 +27,7 @@ def demo(
         typer.Option(help="Policy file; without it, every class of --images is held."),
     ] = None,
     parts: Annotated[int | None, typer.Option(min=1, help="Most parts to play.")] = None,
-    takt: Annotated[float, typer.Option(min=0.02, max=60, help="Seconds between parts.")] = 0.2,
+    takt: Annotated[float, typer.Option(min=0.02, max=60, help="Seconds between parts.")] = 0.15,
     window: Annotated[
         float, typer.Option(min=0.3, max=600, help="Result window of a part, seconds.")
     ] = 3.0,
