@@ -9,7 +9,6 @@ from connectors.opcua.nodes import Signal
 from connectors.opcua.plan import PlannedPart
 from connectors.opcua.plc import SimulatedPlc
 
-
 LAST_ACK_S = 1.0
 """The server stays this long after its last acknowledgement, for the gateway to read it, s."""
 
