@@ -8,9 +8,9 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -44,6 +44,8 @@ QUIET_ENV: Mapping[str, str] = {
     "RAY_enable_metrics_collection": "0",
     "RAY_enable_timeline": "0",
     "RAY_event_stats": "0",
+    # a replica is not background work: 15, the default, starves it beside anything else
+    "RAY_worker_niceness": "0",
     "RAY_num_workers_soft_limit": "0",
     "RAY_idle_worker_killing_time_threshold_ms": "1000",
 }
@@ -124,36 +126,27 @@ def start_ray(
         env: more environment for the head and for every replica.
         log_path: output of the head; default: inside ``temp_dir``.
         tethered: the head ends with the thread that called, even when its process is killed.
-        ready_timeout_s: seconds to wait.
+        ready_timeout_s: seconds to wait for one attempt.
 
     Raises:
         RayError: a port is taken or the folder's name is too long.
         ProcessError: it did not come up; the message holds the end of its log.
     """
-    until = time.monotonic() + ready_timeout_s
     gcs = free_port() if port is None else port
-    for taken in (gcs, dashboard_port):
-        if taken is not None and port_is_open(taken, HOST):
-            raise RayError(
-                f"port {taken} on {HOST} is in use: stop what listens there (`andon stack down`), "
-                "or set another port"
-            )
+    ports = [p for p in (gcs, dashboard_port) if p is not None]
     folder = Path(tempfile.mkdtemp(prefix="ray-")) if temp_dir is None else temp_dir.absolute()
-    if len(str(folder)) > MAX_TEMP_DIR:
-        raise RayError(
-            f"{folder}: {len(str(folder))} characters; Ray's sockets allow {MAX_TEMP_DIR}: "
-            "take a shorter folder, such as one below /tmp"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    log_file = log_path or folder / "head.log"
-    own = {**QUIET_ENV, **(env or {})}
+    launch = partial(
+        _launch,
+        _command(gcs, dashboard_port, folder, num_cpus),
+        ports,
+        {**QUIET_ENV, **(env or {})},
+        log_path or folder / "head.log",
+        tethered,
+        ready_timeout_s,
+    )
     try:
-        try:
-            process = _launch(gcs, dashboard_port, folder, num_cpus, own, log_file, tethered, until)
-        except ProcessError as error:
-            if _TOO_SLOW not in str(error):
-                raise
-            process = _launch(gcs, dashboard_port, folder, num_cpus, own, log_file, tethered, until)
+        _check(ports, folder)
+        process = _twice(launch)
     except BaseException:
         if temp_dir is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -161,28 +154,50 @@ def start_ray(
     return LocalRay(process, gcs, dashboard_port, folder, temp_dir is None)
 
 
+def _check(ports: Sequence[int], folder: Path) -> None:
+    for taken in ports:
+        if port_is_open(taken, HOST):
+            raise RayError(
+                f"port {taken} on {HOST} is in use: stop what listens there (`andon stack down`), "
+                "or set another port"
+            )
+    if len(str(folder)) > MAX_TEMP_DIR:
+        raise RayError(
+            f"{folder}: {len(str(folder))} characters; Ray's sockets allow {MAX_TEMP_DIR}: "
+            "take a shorter folder, such as one below /tmp"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _twice(launch: Callable[[], Process]) -> Process:
+    try:
+        return launch()
+    except ProcessError as error:
+        if _TOO_SLOW not in str(error):
+            raise
+        return launch()
+
+
 def _launch(
-    port: int,
-    dashboard_port: int | None,
-    folder: Path,
-    num_cpus: int,
+    command: Sequence[str],
+    ports: Sequence[int],
     env: Mapping[str, str],
     log_file: Path,
     tethered: bool,
-    until: float,
+    ready_timeout_s: float,
 ) -> Process:
     before = log_file.stat().st_size if log_file.exists() else 0
 
     def started() -> bool:
         with log_file.open("rb") as log:
             log.seek(before)
-            return _STARTED in log.read() and port_is_open(port, HOST)
+            said = _STARTED in log.read()
+        return said and all(port_is_open(port, HOST) for port in ports)
 
-    command = _command(port, dashboard_port, folder, num_cpus)
     metrics = {"DASHBOARD_METRIC_PORT": str(free_port())}
     process = Process("ray", command, log_file, env={**env, **metrics}, tethered=tethered)
     try:
-        process.wait_ready(started, max(1.0, until - time.monotonic()))
+        process.wait_ready(started, ready_timeout_s)
     except BaseException:
         process.stop()
         raise

@@ -16,7 +16,6 @@ import os
 import signal
 import socket
 import struct
-import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -30,8 +29,9 @@ OK, FAILED = 0, 1
 METHODS: Final = (("VisionExpert", "score_many"), ("AnomalyClassifier", "classify_many"))
 """Deployment and method by target number."""
 EXIT_UNREACHABLE: Final = 75
-"""The cluster is gone or not there; the parent starts another child later."""
+"""The cluster is gone; the parent starts another child, which waits for it."""
 WATCH_S: Final = 1.0
+PAUSE_S: Final = 0.25
 MAX_MESSAGE_BYTES: Final = 512 << 20
 ENVIRONMENT: Final = {
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
@@ -44,6 +44,9 @@ ENVIRONMENT: Final = {
 }
 """Set before ``import ray``: one event loop, rare metrics, large messages."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
+
+
+log = logging.getLogger(__name__)
 
 
 class Bridge:
@@ -126,15 +129,44 @@ async def _watch(addresses: Sequence[str]) -> None:
 
 def _connect(address: str, namespace: str) -> list[str]:
     """Connect this process; the addresses that must stay reachable."""
+    while not reachable(address):  # before the import of Ray, which costs two seconds of CPU
+        time.sleep(PAUSE_S)
+    os.environ.update({**ENVIRONMENT, **loopback_environment(address)})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ray
         from ray import serve  # noqa: F401 - slow: before the parent is told that we are ready
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    while not _raylet_is_up(address):  # ray.init would abort the process
+        time.sleep(PAUSE_S)
     ray.init(address, namespace=namespace, log_to_driver=False, logging_level="error")
     mine = ray.get_runtime_context().get_node_id()
     nodes = [n for n in ray.nodes() if n["NodeID"] == mine]
     return [address, *(f"{n['NodeManagerAddress']}:{n['NodeManagerPort']}" for n in nodes)]
+
+
+def _raylet_is_up(address: str) -> bool:
+    """Whether a raylet of this host that the GCS calls alive takes connections."""
+    from ray._private.state import GlobalState
+    from ray._raylet import GcsClientOptions
+
+    state = GlobalState()
+    try:
+        state._initialize_global_state(
+            GcsClientOptions.create(
+                address, None, allow_cluster_id_nil=True, fetch_cluster_id_if_nil=False
+            )
+        )
+        nodes = [node for node in state.node_table() if node["Alive"]]
+    except Exception as error:  # noqa: BLE001 - a GCS that is coming up or going down
+        log.debug("the GCS at %s: %s", address, error)
+        return False
+    return any(_accepts(node["RayletSocketName"]) for node in nodes)
+
+
+def _accepts(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
 
 
 async def _run(options: argparse.Namespace, watched: Sequence[str]) -> int:
@@ -154,9 +186,6 @@ def _main() -> None:
     parser.add_argument("--fd", type=int, required=True, help="the socket to the parent")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    if not reachable(options.address):
-        sys.exit(EXIT_UNREACHABLE)
-    os.environ.update({**ENVIRONMENT, **loopback_environment(options.address)})
     watched = _connect(options.address, options.namespace)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     code = asyncio.run(_run(options, watched))

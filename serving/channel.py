@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 3.0
 """Between attempts to connect; doubles, with jitter."""
-CONNECT_TIMEOUT_S = 60.0
-"""A bridge that is not connected by then is ended and another started."""
+CONNECT_TIMEOUT_S = 120.0
+"""A bridge that is not connected by then, cluster or no cluster, is ended and another started."""
 BUFFER_BYTES = 64 << 20
 """Calls wait once this much is on its way to the bridge."""
 

@@ -33,12 +33,12 @@ class Cluster:
         return serve_config(TEMPLATE, products, {}, {**given, **args}, application=self.name)
 
     def deploy(self, products: dict[str, str]) -> None:
-        deploy(self.config(products), self.ray.address, 150)
+        deploy(self.config(products), self.ray.address, 300)
 
 
 @pytest.fixture(scope="session")
 def ray_head() -> Iterator[LocalRay]:
-    with start_ray(ready_timeout_s=120) as head:
+    with start_ray(ready_timeout_s=180) as head:
         yield head
 
 

@@ -33,7 +33,7 @@ from tests.serving.conftest import Cluster
 from tests.serving.tiny import picture, save_tiny
 from tests.serving.waiting import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 TEXTS = ClassificationTexts("tile", "hash")
 
@@ -193,26 +193,26 @@ async def test_the_client_finds_a_cluster_that_was_restarted(tmp_path: Path) -> 
         head = start_ray(port=port, ready_timeout_s=120)
         made = Cluster(head, tmp_path / "artifacts", tmp_path / "exemplars")
         digest = save_tiny(made.artifacts)
-        deploy(made.config({"tile": digest}, classifier=None), head.address, 150)
+        deploy(made.config({"tile": digest}, classifier=None), head.address, 300)
         return made
 
     first = await asyncio.to_thread(bring_up)
     expert = await client(first)
-    (answer,) = await expert.inspect(frames(picture(0)), 60)
-    assert isinstance(answer, Inspection)
-    family = [psutil.Process(first.ray.process.pid)]
-    family += family[0].children(recursive=True)
-    await asyncio.to_thread(first.ray.stop)
-    assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
-    (gone,) = await expert.inspect(frames(picture(0)), 1)
-    assert isinstance(gone, Failure)
-    second = await asyncio.to_thread(bring_up)
     try:
-        (back,) = await expert.inspect(frames(picture(0)), 60)
-        assert isinstance(back, Inspection), back
+        (answer,) = await expert.inspect(frames(picture(0)), 60)
+        assert isinstance(answer, Inspection)
+        head = psutil.Process(first.ray.process.pid)
+        family = [head, *head.children(recursive=True)]
+        await asyncio.to_thread(first.ray.stop)
+        assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+        (gone,) = await expert.inspect(frames(picture(0)), 1)
+        assert isinstance(gone, Failure)
+        with (await asyncio.to_thread(bring_up)).ray:
+            (back,) = await expert.inspect(frames(picture(0)), 60)
+            assert isinstance(back, Inspection), back
     finally:
         await expert.close()
-        await asyncio.to_thread(second.ray.stop)
+        await asyncio.to_thread(first.ray.stop)
 
 
 def test_a_version_that_is_not_there_fails_the_deployment_with_its_reason(
@@ -223,10 +223,10 @@ def test_a_version_that_is_not_there_fails_the_deployment_with_its_reason(
     try:
         with pytest.raises(DeployError, match="not in the store"):
             deploy(
-                {**broken.config({"tile": "0" * 64}), "applications": apps}, ray_head.address, 150
+                {**broken.config({"tile": "0" * 64}), "applications": apps}, ray_head.address, 300
             )
     finally:
-        deploy({**cluster.config({}), "applications": apps[1:]}, ray_head.address, 150)
+        deploy({**cluster.config({}), "applications": apps[1:]}, ray_head.address, 300)
 
 
 def both(cluster: Cluster, other: Cluster) -> list[object]:
