@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from serving.deploy import deploy, serve_config
 from streams.codes import DecisionSource
 
 LEARNED = Path(".andon/benchmark")
-"""Where the reference expert is kept between runs."""
+"""Where the reference expert is kept between runs, and the last run's logs."""
 SATURATED_WINDOW_S = 20.0
 Say = Callable[[str], None]
 
@@ -137,19 +137,20 @@ def _bench(
     )
     learned = _learn(plan, say)
     say(f"reference expert {learned.digest}")
-    with tempfile.TemporaryDirectory(prefix="andon-bench-") as folder:
-        stack = LocalStack(Path(folder) / "stack", StackPorts.free(), broker_kind=broker)
-        line = SimulatedLine(Path(folder), stack, plan, options)
-        try:
-            stack.start()
-            asyncio.run(prepare(stack.settings(), [policy], "benchmark"))
-            bench = Bench(line, plan, learned, policy)
-            bench.serve(REFERENCE)
-            line.start()
-            yield bench
-        finally:
-            line.stop()
-            stack.stop()
+    folder = LEARNED / "run"
+    shutil.rmtree(folder, ignore_errors=True)
+    stack = LocalStack(folder / "stack", StackPorts.free(), broker_kind=broker)
+    line = SimulatedLine(folder, stack, plan, options)
+    try:
+        stack.start()
+        asyncio.run(prepare(stack.settings(), [policy], "benchmark"))
+        bench = Bench(line, plan, learned, policy)
+        bench.serve(REFERENCE)
+        line.start()
+        yield bench
+    finally:
+        line.stop()
+        stack.stop()
 
 
 def _learn(plan: LinePlan, say: Say) -> learning.Learned:

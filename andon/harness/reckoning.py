@@ -44,7 +44,8 @@ class OnKafka:
     decisions: Sequence[Decision]
     acknowledgements: Sequence[Acknowledgement]
     anomalies: Set[UUID]
-    dead_letters: int = 0
+    dead_letters: Mapping[str, int] = field(default_factory=dict)
+    """Count by ``stage error_type``."""
 
     def of_boots(self, boots: Set[int]) -> "OnKafka":
         """Only what belongs to these runs of a PLC: for a broker that other runs share."""

@@ -1,6 +1,7 @@
 """Read whole topics from their beginning, without a group: an auditor's view of Kafka."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -9,7 +10,7 @@ from andon.harness.reckoning import Key, OnKafka
 from streams import topics
 from streams.envelope import from_message
 from streams.errors import EventError
-from streams.events import Acknowledgement, Anomaly, Decision, Frame
+from streams.events import Acknowledgement, Anomaly, DeadLetter, Decision, Frame
 from streams.partitions import partitions_of
 
 IDLE_S = 20.0
@@ -53,7 +54,7 @@ async def read_line(bootstrap_servers: str) -> OnKafka:
     decisions: dict[object, Decision] = {}
     acks: dict[object, Acknowledgement] = {}
     anomalies: dict[object, Anomaly] = {}
-    dead = 0
+    dead: Counter[str] = Counter()
     names = [topics.FRAMES, topics.ANOMALIES, topics.DECISIONS, topics.ACKS, topics.DEAD]
     async for record in read_topic(bootstrap_servers, [t.name for t in names]):
         try:
@@ -71,13 +72,14 @@ async def read_line(bootstrap_servers: str) -> OnKafka:
                     ack = from_message(Acknowledgement, record.value, record.headers)
                     acks[(ack.result_id, ack.outcome)] = ack
                 case _:
-                    dead += 1
-        except EventError:
-            dead += 1
+                    letter = from_message(DeadLetter, b"", record.headers)
+                    dead[f"{letter.stage.value} {letter.error_type}"] += 1
+        except EventError as error:
+            dead[f"{record.topic} {type(error).__name__}"] += 1
     return OnKafka(
         frames={key: found[0].frame_id for key, found in frames.items()},
         decisions=list(decisions.values()),
         acknowledgements=list(acks.values()),
         anomalies={a.frame.frame_id for a in anomalies.values()},
-        dead_letters=dead,
+        dead_letters=dict(dead),
     )
