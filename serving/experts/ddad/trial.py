@@ -9,6 +9,9 @@ from serving.experts.synthetic import KINDS, corrupt
 from serving.experts.types import Floats, Image, Mask
 
 
+_MOST_CHANGE = 0.12
+
+
 @dataclass(frozen=True, eq=False)
 class Trial:
     """Three versions of the same photographs, uint8 (N, H, W, 3) each."""
@@ -31,13 +34,17 @@ class Trial:
         return {str(k): auroc(normal, odd[labels == k]) for k in np.unique(labels)}
 
 
-def make_trial(pixels: Image, count: int, exposure: float, seed: int) -> Trial:
+def make_trial(pixels: Image, count: int, exposure: float | None, seed: int) -> Trial:
     """``count`` of the normals, each also under another exposure and with an anomaly.
 
     Args:
         pixels: uint8 (N, H, W, 3); drawn again where N < count.
-        exposure: share of change under which a part stays normal.
+        exposure: share of change under which a part stays normal; None: half of the spread of
+            brightness among the normals, 0.12 at most.
     """
+    if exposure is None:
+        spread = float(np.std(np.log(pixels.mean(axis=(1, 2, 3)) + 1)))
+        exposure = min(_MOST_CHANGE, 0.5 * spread)
     rng = np.random.default_rng([seed, 2])
     rows = np.concatenate([rng.permutation(len(pixels)) for _ in range(-(-count // len(pixels)))])
     rows = rows[:count]
