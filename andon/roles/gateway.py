@@ -18,8 +18,9 @@ from connectors.kafka import KafkaPublisher, LineDecisionFeed
 from connectors.opcua.client import OpcUaLink
 from connectors.settings import GatewaySettings
 from connectors.spool import ReferencingPublisher, Spool, SpoolingPublisher
+from history.images import MinioImageStore
 from streams.events import Alert
-from streams.ports import ImageStore, PolicySource
+from streams.ports import PolicySource
 
 log = structlog.get_logger(__name__)
 _FEED_WAIT_S = 10.0
@@ -52,10 +53,8 @@ def policy_source(settings: Settings) -> PolicySource:
     return KafkaPolicySource(settings.kafka.bootstrap_servers, cache)
 
 
-def image_store(settings: Settings) -> ImageStore:
+def image_store(settings: Settings) -> MinioImageStore:
     """Object storage for frames over the inline limit."""
-    from history.images import MinioImageStore
-
     s3 = settings.s3
     return MinioImageStore(
         s3.endpoint,
@@ -105,6 +104,8 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, 
     policies = policy_source(settings)
     stack.push_async_callback(policies.stop)
     await policies.start()
+    images = image_store(settings)
+    stack.push_async_callback(images.close)
     journal_path = Path(own.journal_dir) / f"{name}.journal"
     restarted = journal_path.exists()
     alerts: list[Gateway] = []
@@ -133,7 +134,7 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, 
         camera=open_camera(own.camera, own.capture_timeout_s),
         journal=Journal(journal_path, int(own.journal_limit_mib * (1 << 20))),
         publisher=SpoolingPublisher(
-            ReferencingPublisher(producer, image_store(settings), own.object_timeout_s),
+            ReferencingPublisher(producer, images, own.object_timeout_s),
             spool,
             timeout_s=own.publish_timeout_s,
             in_flight_bytes=own.in_flight_mib << 20,
