@@ -142,7 +142,9 @@ class LineDecisionFeed:
                 while True:
                     for decision in await self._next(consumer):
                         yield decision
-            except _DOWN as error:
+            except (*_DOWN, asyncio.CancelledError) as error:
+                if asked_to_end():
+                    raise
                 log.warning("feed.down", servers=self._servers, why=repr(error))
             finally:
                 self.assigned.clear()
@@ -221,6 +223,18 @@ class LineDecisionFeed:
 
 
 async def _stop(client: Any, timeout_s: float) -> None:
-    with contextlib.suppress(*_DOWN):
+    """Stop, and close the connections also where aiokafka leaves them open.
+
+    When a fetch fails while the consumer stops, aiokafka 0.14 raises the fetch's own
+    ``CancelledError``.
+    """
+    try:
         async with asyncio.timeout(timeout_s):
             await client.stop()
+    except (*_DOWN, asyncio.CancelledError) as error:
+        if asked_to_end():
+            raise
+        log.debug("kafka.stopped_with_an_error", why=repr(error))
+        if isinstance(client, AIOKafkaConsumer):
+            with contextlib.suppress(*_DOWN):
+                await client._client.close()

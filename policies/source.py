@@ -119,8 +119,10 @@ class KafkaPolicySource(_Following):
                 await consumer.start()
                 delay = _BACKOFF_S[0]
                 await self._read(consumer)
-            except _DOWN as error:
-                _log.warning("policies: broker not reachable", error=str(error))
+            except (*_DOWN, asyncio.CancelledError) as error:
+                if _asked_to_end():
+                    raise
+                _log.warning("policies: broker not reachable", error=repr(error))
             finally:
                 await _close(consumer)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
@@ -180,13 +182,18 @@ async def _close(consumer: AIOKafkaConsumer) -> None:
     try:
         await consumer.stop()
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if _asked_to_end():
             raise
     except _DOWN as error:
         _log.debug("policies: consumer closed with an error", error=str(error))
     finally:
         await consumer._client.close()
+
+
+def _asked_to_end() -> bool:
+    """Whether this task was cancelled, and not just a future of the library's."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class FilePolicySource(_Following):

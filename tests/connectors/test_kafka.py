@@ -178,3 +178,29 @@ async def test_the_feed_survives_an_outage_and_unreadable_records() -> None:
         await publisher.send(DECISIONS.name, to_message(decision_for(frame_on("line1", 2))))
         assert [d.trigger_seq for d in await reading] == [1, 2]
     await publisher.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_future_of_the_library_does_not_end_the_feed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """aiokafka's consumer raises its fetch's ``CancelledError`` from ``stop``."""
+    stops = 0
+    stop = AIOKafkaConsumer.stop
+
+    async def leaking(consumer: AIOKafkaConsumer) -> None:
+        nonlocal stops
+        stops += 1
+        await stop(consumer)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(AIOKafkaConsumer, "stop", leaking)
+    feed = LineDecisionFeed(f"127.0.0.1:{free_port()}", "line1", timeout_s=1.0)
+    reading = asyncio.create_task(take(feed, 1))
+    async with asyncio.timeout(15):
+        while stops < 2:
+            assert not reading.done()
+            await asyncio.sleep(0.01)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(reading, 5)

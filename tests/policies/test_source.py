@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from infra.broker import Broker, start_broker
 from policies.loading import load_policy
@@ -214,3 +214,29 @@ async def test_without_broker_and_cache_the_start_fails_and_says_so() -> None:
     source = KafkaPolicySource("127.0.0.1:1", start_timeout_s=0.3)
     with pytest.raises(UnavailableError, match="start the broker"):
         await source.start()
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_future_of_the_library_does_not_end_the_following(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = KafkaBench(broker.bootstrap_servers, tmp_path)
+    await bench.apply("leaked", "rework")
+    source = bench.source()
+    await source.start()
+    getmany = AIOKafkaConsumer.getmany
+    leaks = [True]
+
+    async def leaking(consumer: AIOKafkaConsumer, *args: object, **words: object) -> object:
+        if leaks:
+            leaks.clear()
+            raise asyncio.CancelledError
+        return await getmany(consumer, *args, **words)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", leaking)
+    try:
+        await until(lambda: not leaks)
+        await bench.apply("leaked", "scrap")
+        await until(lambda: action_of(source, "leaked") is Action.SCRAP)
+    finally:
+        await source.stop()
