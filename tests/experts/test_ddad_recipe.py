@@ -40,7 +40,8 @@ class _Knows(nn.Module):
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         self.times.append(int(time[0]))
         bar = float(BARS[int(time[0]) + 1])
-        return (x - bar**0.5 * self.clean) / (1 - bar) ** 0.5
+        noise: Tensor = (x - bar**0.5 * self.clean) / (1 - bar) ** 0.5
+        return noise
 
 
 def test_defaults_are_the_published_figures() -> None:

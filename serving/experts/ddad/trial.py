@@ -8,7 +8,6 @@ from serving.experts.selection import auroc, change_exposure
 from serving.experts.synthetic import KINDS, corrupt
 from serving.experts.types import Floats, Image, Mask
 
-
 _MOST_CHANGE = 0.12
 
 

@@ -1,0 +1,98 @@
+"""The small DDAD, trained here and now, separates local defects of textiles."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from serving.experts.ddad.expert import DdadExpert
+from serving.experts.ddad.options import DdadOptions
+from serving.experts.ddad.training import train_ddad
+from serving.experts.images import read_image
+from serving.experts.options import TrainOptions
+from serving.experts.preprocessing import Preprocessing
+from serving.experts.selection import auroc
+from serving.experts.types import Image
+
+SIDE = 32
+"""Crops, pixels: resizing would take away the grain that the defects are made of."""
+
+
+def _read(folder: str, first: int, last: int) -> list[Image]:
+    return [read_image(path) for path in sorted(Path(folder).iterdir())[first:last]]
+
+
+def _crop(image: Image, y: int, x: int) -> Image:
+    top, left = (int(np.clip(v - SIDE // 2, 0, 250 - SIDE)) for v in (y, x))
+    return image[top : top + SIDE, left : left + SIDE]
+
+
+def _somewhere(images: list[Image], each: int, seed: int) -> Image:
+    rng = np.random.default_rng(seed)
+    return np.stack([_crop(i, *rng.integers(16, 234, 2)) for i in images for _ in range(each)])
+
+
+def _windows(image: Image) -> npt.NDArray[np.float64]:
+    """Every 5 x 5 window of the grey image, (h, w, 25)."""
+    grey = image[..., 0].astype(np.float64)
+    seen = np.lib.stride_tricks.sliding_window_view(grey, (5, 5))
+    return seen.reshape(*seen.shape[:2], 25)
+
+
+def _defects(normals: list[Image], odd: list[Image], seed: int) -> Image:
+    """Crops about the place where 5 x 5 windows are least like those of normals (no network)."""
+    import cv2
+
+    known = np.concatenate([_windows(i)[::7, ::7].reshape(-1, 25) for i in normals])
+    mean, inverse = known.mean(axis=0), np.linalg.inv(np.cov(known.T))
+    rng, crops = np.random.default_rng(seed), []
+    for image in odd:
+        apart = _windows(image) - mean
+        far = cv2.GaussianBlur(((apart @ inverse) * apart).sum(axis=-1), (0, 0), 3)
+        y, x = np.unravel_index(int(far.argmax()), far.shape)
+        shift = rng.integers(-6, 7, 2)
+        crops.append(_crop(image, int(y + shift[0]), int(x + shift[1])))
+    return np.stack(crops)
+
+
+@pytest.mark.slow
+def test_the_small_one_separates_local_defects() -> None:
+    textiles = pytest.importorskip("conformal_clip_data", reason="the demo extra is not installed")
+    normals = _read(textiles.nominal_dir(), 0, 60)
+    pixels = _somewhere(normals, each=4, seed=0)
+    names = [f"textile {i // 4}" for i in range(len(pixels))]
+    own = DdadOptions(
+        unet="small",
+        epochs=12,
+        batch=8,
+        learning_rate=2e-3,
+        weight_decay=0.0,
+        start=100,
+        skip=50,
+        guidance=(0.0,),
+        smoothing=16.0,
+        trial=20,
+        adapt_epochs=1,
+    )
+    options = TrainOptions(expert="ddad", false_alarm_rate=0.05, device="cpu", ddad=own)
+    expert = train_ddad(
+        "textile",
+        Preprocessing("native", SIDE, SIDE),
+        pixels,
+        names,
+        options,
+        lambda stage, done, total: None,
+        True,
+    )
+    good = _somewhere(_read(textiles.nominal_dir(), 60, 110), each=1, seed=1)
+    odd = _defects(normals[:20], _read(textiles.local_dir(), 0, 50), seed=2)
+    plain = _scores(expert, good)
+    found = auroc(plain, _scores(expert, odd))
+    assert found >= 0.8
+    alarms = float(np.mean(plain > expert.model.calibration.threshold))
+    assert alarms <= 0.2
+
+
+def _scores(expert: DdadExpert, images: Image) -> npt.NDArray[np.float64]:
+    return np.array([found.score for found in expert.score(list(images), maps=False)])
