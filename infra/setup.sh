@@ -21,4 +21,4 @@ else
 fi
 [ -x "$venv/bin/python" ] || "$uv" venv -q --python "$python" "$venv"
 echo "installing the pinned dependencies into $venv (torch is large: minutes on a slow line)"
-"$uv" pip install --python "$venv/bin/python" -c constraints.txt -e '.[embedded,demo]' --group dev
+"$uv" pip install --compile-bytecode --python "$venv/bin/python" -c constraints.txt -e '.[embedded,demo]' --group dev

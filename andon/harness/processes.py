@@ -47,7 +47,12 @@ class RoleProcess:
             self.name,
             [sys.executable, "-m", "andon", *self.words],
             self.log_path,
-            {**self.environment, "NOTIFY_SOCKET": address, "PYTHONUNBUFFERED": "1"},
+            {
+                **self.environment,
+                "NOTIFY_SOCKET": address,
+                "PYTHONUNBUFFERED": "1",
+                "PYTHONDONTWRITEBYTECODE": "",  # a process that starts often must not compile often
+            },
             tethered=self.tethered,
         )
         self.starts += 1
