@@ -10,8 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from andon.roles.limits import PolicyLimits
-from policies.evaluate import ResolvedPolicy
-from policies.model import PolicyDocument
 from streams.agents.config import LimitsConfig
 from streams.agents.delivery import Delivery
 from streams.agents.limits import LimitsRole
@@ -22,60 +20,22 @@ from streams.agents.limits_core import (
     part_message,
     restored,
 )
-from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
+from streams.codes import Action, DecisionSource
 from streams.envelope import Message, from_message, to_message
 from streams.errors import UnavailableError
 from streams.events import Alert, CountedPart, Decision
-from streams.ids import decision_id
-from streams.ports import Policy
 from streams.topics import ALERTS, COUNTED, DEAD, DECISIONS, PARTS
 from tests.agents.conftest import Bench
-from tests.agents.twins import TwinPolicy, frame, inspection
+from tests.agents.limits_policy import LIMITS, OnePolicy, decision
+from tests.agents.limits_policy import parts as made
 
 MakeBench = Callable[..., Bench]
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-LIMITS = {"many": {"more_than": 3, "in_parts": 20, "action": ["scrap"], "stop": True}}
-
-
-@dataclass
-class OnePolicy:
-    """The policy of product ``tile``; other products have none."""
-
-    limits: dict[str, dict[str, object]] = field(default_factory=lambda: dict(LIMITS))
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-
-    def for_product(self, product_id: str) -> Policy:
-        if product_id != "tile":
-            return TwinPolicy(product_id)
-        scrapped = {"severity": "defect", "action": "scrap"}
-        body = {"product": "tile", "classes": {"crack": scrapped}, "limits": self.limits}
-        return ResolvedPolicy(PolicyDocument.model_validate(body))
-
-
-def decision(action: Action = Action.SCRAP, **changes: object) -> Decision:
-    """A decision for a part of its own."""
-    part = frame(inspection=None)
-    fields = part.model_dump() | {
-        "source": DecisionSource.CLASSIFIER,
-        "evaluation": Evaluation.NOT_OK,
-        "class_name": "crack",
-        "severity": Severity.DEFECT,
-        "action": action,
-        "reason_code": ReasonCode.CLASS,
-        "policy_hash": "policy-1",
-        "inspection": inspection(True),
-        "decided_at": NOW,
-    }
-    fields |= changes
-    source = DecisionSource(fields["source"])
-    return Decision.model_validate({"result_id": decision_id(part.frame_id, source), **fields})
 
 
 def parts(pattern: str) -> list[Decision]:
-    """``x`` a scrapped part, ``.`` one that passed."""
-    return [decision(Action.SCRAP if sign == "x" else Action.PASS) for sign in pattern]
+    """``x`` a scrapped part, ``.`` one that passed; all decided ``NOW``."""
+    return made(pattern, decided_at=NOW)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from streams.agents.record import RecordRole
 from streams.codes import AckOutcome, Action, DecisionSource, ReasonCode, Severity, Stage
 from streams.envelope import Message
 from streams.errors import UnavailableError
-from streams.events import Acknowledgement, Anomaly, DeadLetter, Decision, Inspection, Review
+from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Inspection, Review
 from streams.ids import decision_id, new_frame_id
 from streams.keys import dead_letter_key, image_key, mask_key
 from streams.regions import region_mask
@@ -121,11 +121,21 @@ async def test_every_kind_of_event_is_stored(recording: Recording) -> None:
         reviewed_at=made.decided_at,
     )
     letter = dead_letter(delivery(frame(), b"raw"), Stage.INSPECT, "E", "why", made.decided_at)
-    for item in (delivery(made), delivery(ack), delivery(review), arrived(letter)):
+    alert = Alert(
+        alert_id=new_frame_id(),
+        line="line-1",
+        product_id="tile",
+        limit="many",
+        reason="too many",
+        raised_at=made.decided_at,
+    )
+    events = (delivery(made), delivery(ack), delivery(review), delivery(alert), arrived(letter))
+    for item in events:
         await recording.role.handle(item)
     history = recording.history
     assert history.decisions == {made.result_id: made}
     assert len(history.acks) == len(history.reviews) == 1
+    assert history.alerts == {alert.alert_id: alert}
     ((kept, key),) = history.letters.values()
     assert key == dead_letter_key(kept.letter_id)
     assert await recording.store.get(key) == b"raw"

@@ -200,7 +200,6 @@ class TwinHistory:
         self._check([letter for letter, _ in events])
         self.letters |= {letter.letter_id: (letter, key) for letter, key in events}
 
-
     async def add_alerts(self, events: Sequence[Alert]) -> None:
         self._check(events)
         self.alerts |= {event.alert_id: event for event in events}
