@@ -147,16 +147,12 @@ def _connect(address: str, namespace: str) -> list[str]:
 
 def _raylet_is_up(address: str) -> bool:
     """Whether a raylet of this host that the GCS calls alive takes connections."""
+    from ray._private.services import _get_gcs_client_options
     from ray._private.state import GlobalState
-    from ray._raylet import GcsClientOptions
 
     state = GlobalState()
     try:
-        state._initialize_global_state(
-            GcsClientOptions.create(
-                address, None, allow_cluster_id_nil=True, fetch_cluster_id_if_nil=False
-            )
-        )
+        state._initialize_global_state(_get_gcs_client_options(address))
         nodes = [node for node in state.node_table() if node["Alive"]]
     except Exception as error:  # noqa: BLE001 - a GCS that is coming up or going down
         log.debug("the GCS at %s: %s", address, error)
