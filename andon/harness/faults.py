@@ -1,7 +1,6 @@
 """Faults while the line runs: ``kill -9`` of one process after another, then the balance."""
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -52,36 +51,29 @@ class FaultPlan:
 
 
 def play_with_faults(line: SimulatedLine, plan: FaultPlan, say: Say) -> list[Fault]:
-    """Play the line's plan while a second thread kills; returns once the PLC is done.
+    """Play the line's plan and kill meanwhile; returns once the PLC is done.
+
+    All in the calling thread: a tethered child ends with the thread that started it.
 
     Raises:
         ProcessError: the PLC did not finish.
     """
-    over = threading.Event()
     line.start_plc()
-    killer = threading.Thread(target=_kill_all, args=(line, plan, over, say), name="faults")
-    killer.start()
-    try:
-        line.wait_plc()
-    finally:
-        over.set()
-        killer.join()
-    return plan.faults
-
-
-def _kill_all(line: SimulatedLine, plan: FaultPlan, over: threading.Event, say: Say) -> None:
     triggers = TriggerCount(line.ledger)
     for fault in plan.faults:
-        while triggers.count() < fault.at_part:
-            if over.wait(0.02):
-                fault.error = "the line was over before"
-                return
+        while line.plc_runs and triggers.count() < fault.at_part:
+            time.sleep(0.02)
+        if not line.plc_runs:
+            fault.error = "the line was over before"
+            continue
         try:
             fault.back_s = _inject(line, fault.name)
         except (ProcessError, psutil.Error) as error:
             fault.error = str(error)
         back = "" if fault.back_s is None else f", back at work after {fault.back_s:.1f} s"
         say(f"part {fault.at_part}: kill -9 {fault.name}{back}{fault.error}")
+    line.wait_plc()
+    return plan.faults
 
 
 def _inject(line: SimulatedLine, name: str) -> float | None:

@@ -119,6 +119,11 @@ class SimulatedLine:
             self.environment,
         )
 
+    @property
+    def plc_runs(self) -> bool:
+        """Whether the simulated PLC still plays."""
+        return self.plc is not None and self.plc.running
+
     def wait_plc(self, on_part: Callable[[int], None] = lambda done: None) -> None:
         """Until the PLC has played its plan; tells ``on_part`` how many triggers there were."""
         if self.plc is None:
