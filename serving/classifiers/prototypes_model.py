@@ -1,9 +1,11 @@
 """Naming by prototypes, as plain mathematics: no pictures, no clock, no event loop.
 
 A class is the unit mean of its examples' vectors (Snell et al. 2017, "Prototypical Networks",
-without the training). Which class: a softmax over cosines. Whether any: a logistic function of the
-nearest cosine. Both are calibrated on the examples themselves, each judged by prototypes that
-never saw its part; few examples move the calibration little from its prior.
+without the training), after half of what all classes have in common is taken away: being odd at
+all must not make a stranger look known. Which class: a softmax over cosines. Whether any: a
+logistic function of the nearest cosine, at even odds. Both are calibrated on the examples
+themselves, each judged by prototypes that never saw its part; few examples move the calibration
+little from its prior (docs/prototypes.md says where the priors come from).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,14 +17,18 @@ import numpy.typing as npt
 
 from serving.classifiers.features import Floats, unit
 
+COMMON_SHARE: Final = 0.5
+"""Share of the prototypes' mean that is taken away from every vector."""
 TEMPERATURES: Final = tuple(float(t) for t in np.geomspace(0.02, 0.5, 25))
 PRIOR_TEMPERATURE: Final = 0.1
-"""Before any evidence; on the textile set .08 to .12 is calibrated."""
-PRIOR_FLOOR: Final = 0.35
-"""Cosine at which known and unknown are even, before any evidence."""
-SLOPE: Final = 12.0
+"""Before any evidence."""
+PRIOR_FLOOR: Final = 0.2
+"""Cosine to a prototype of one example at which known and unknown are even, before evidence."""
+PRIOR_AGREEMENT: Final = 0.3
+"""Cosine between two examples of a class, before evidence: by it more examples raise the floor."""
+SLOPE: Final = 10.0
 """Of the logistic function, per unit of cosine."""
-PRIOR_EXAMPLES: Final = 6.0
+PRIOR_EXAMPLES: Final = 20.0
 """How many left-out examples the priors weigh."""
 
 
@@ -54,6 +60,8 @@ class PrototypeModel:
 
     classes: tuple[str, ...]
     prototypes: Floats
+    common: Floats
+    """(n,): taken away from unit vectors before they are compared."""
     temperature: float
     floor: float
 
@@ -62,7 +70,7 @@ class PrototypeModel:
         wanted = [i for i, c in enumerate(self.classes) if among is None or c in among]
         if not wanted:
             return None
-        cosines = self.prototypes[wanted] @ unit(vector)
+        cosines = self.prototypes[wanted] @ unit(unit(vector) - self.common)
         powers = np.exp((cosines - cosines.max()) / self.temperature)
         shares = powers / powers.sum()
         best = float(cosines.max())
@@ -77,9 +85,12 @@ def fit(vectors: Floats, labels: Sequence[str], groups: Sequence[str]) -> Protot
     units = unit(vectors)
     truth = np.array([classes.index(label) for label in labels])
     members = [truth == i for i in range(len(classes))]
+    common = COMMON_SHARE * unit(np.stack([units[m].mean(0) for m in members])).mean(0)
+    units = unit(units - common)
     prototypes = unit(np.stack([units[m].mean(0) for m in members]))
     left = _left_out(units, truth, np.array(groups), prototypes)
-    return PrototypeModel(classes, prototypes, _temperature(left), _floor(left))
+    shots = len(units) / len(classes)
+    return PrototypeModel(classes, prototypes, common, _temperature(left), _floor(left, shots))
 
 
 @dataclass(frozen=True)
@@ -135,10 +146,14 @@ def _temperature(left: _LeftOut) -> float:
     return min(TEMPERATURES, key=loss)
 
 
-def _floor(left: _LeftOut) -> float:
-    """Where a left-out example of a class is as likely as one of a class never taught."""
+def _floor(left: _LeftOut, shots: float) -> float:
+    """Where a left-out example of a class is as likely as one of a class never taught.
+
+    The mean of more examples is nearer to each of their kind: the prior grows accordingly.
+    """
+    prior = PRIOR_FLOOR * float(np.sqrt(shots / (1 + (shots - 1) * PRIOR_AGREEMENT)))
     if left.cosines.shape[1] < 2 or not len(left.truth):
-        return PRIOR_FLOOR
+        return prior
     middle = (float(np.median(left.own)) + float(np.median(left.strangers))) / 2
     weight = len(left.truth) / (len(left.truth) + PRIOR_EXAMPLES)
-    return weight * middle + (1 - weight) * PRIOR_FLOOR
+    return weight * middle + (1 - weight) * prior
