@@ -19,6 +19,7 @@ from connectors.opcua.client import OpcUaLink
 from connectors.settings import GatewaySettings
 from connectors.spool import ReferencingPublisher, Spool, SpoolingPublisher
 from history.images import MinioImageStore
+from streams.agents.quiet import quieten
 from streams.events import Alert
 from streams.ports import PolicySource
 
@@ -73,6 +74,7 @@ async def run_gateway(settings: Settings) -> None:
     Raises:
         AndonError: the camera's specification, the journal or the spool cannot be used.
     """
+    quieten()
     async with AsyncExitStack() as stack:
         gateway, feed = await _compose(settings, stack)
         serving = asyncio.create_task(gateway.run(), name="gateway")

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,15 @@ from andon.harness.prepare import prepare
 from andon.harness.stack import BrokerKind, LocalStack, StackPorts
 from policies.evaluate import ResolvedPolicy
 from policies.loading import load_policy
-from serving.deploy import deploy, serve_config
+from serving.deploy import Config, deploy, serve_config
+from tests.serving.tiny import CLASSIFIER, LOADER, save_tiny
 
 ROOT = Path(__file__).parents[2]
 TRAIN = 60
 """Normal textiles that train: enough for a verdict, not for a good one."""
+
+DEPLOY_TIMEOUT_S = 300
+"""A busy machine is no failure."""
 
 
 @dataclass
@@ -37,27 +41,48 @@ class Plant:
         return SimulatedLine(folder, self.stack, plan, options)
 
 
-def start_plant(folder: Path, broker: BrokerKind = "embedded") -> Plant:
+def trained(plan: LinePlan, folder: Path) -> Config:
+    """A real expert and a real classifier, taught on the plan's pictures."""
+    learned = learning.parse(
+        learning.learn(learning.request_of(plan, folder / "artifacts", folder / "exemplars"))
+    )
+    args: dict[str, object] = {
+        "artifacts": str(folder / "artifacts"),
+        "exemplars": str(folder / "exemplars"),
+    }
+    exemplars = {plan.product: learned.exemplars.name} if learned.exemplars else {}
+    return serve_config(SERVE_TEMPLATE, {plan.product: learned.digest}, exemplars, args)
+
+
+def tiny(plan: LinePlan, folder: Path) -> Config:
+    """No training: about every other textile is an anomaly, of a class that no policy knows."""
+    args: dict[str, object] = {
+        "artifacts": str(folder / "artifacts"),
+        "exemplars": str(folder / "exemplars"),
+        "vision": {"loader": LOADER},
+        "classifier": {"kind": CLASSIFIER},
+    }
+    digest = save_tiny(folder / "artifacts", plan.product, threshold=0.018)
+    return serve_config(SERVE_TEMPLATE, {plan.product: digest}, {}, args)
+
+
+def start_plant(
+    folder: Path,
+    broker: BrokerKind = "embedded",
+    models: Callable[[LinePlan, Path], Config] = trained,
+) -> Plant:
     """Stack, expert, exemplars, policy: everything but the line's own processes."""
     source = textile_source()
     policy = load_policy(ROOT / "policies" / "products" / "textile.yaml")
     plan = make_plan(
         policy.product_id, source.train[:TRAIN], source.test, set(policy.document.classes), None
     )
-    learned = learning.parse(
-        learning.learn(learning.request_of(plan, folder / "artifacts", folder / "exemplars"))
-    )
+    config = models(plan, folder)
     stack = LocalStack(folder / "stack", StackPorts.free(), broker_kind=broker)
     stack.start()
     try:
         asyncio.run(prepare(stack.settings(), [policy], "test"))
-        args: dict[str, object] = {
-            "artifacts": str(folder / "artifacts"),
-            "exemplars": str(folder / "exemplars"),
-        }
-        exemplars = {plan.product: learned.exemplars.name} if learned.exemplars else {}
-        config = serve_config(SERVE_TEMPLATE, {plan.product: learned.digest}, exemplars, args)
-        deploy(config, stack.settings().serve.address)
+        deploy(config, stack.settings().serve.address, DEPLOY_TIMEOUT_S)
     except BaseException:
         stack.stop()
         raise
