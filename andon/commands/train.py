@@ -18,6 +18,7 @@ from andon.commands._expert import (
 
 if TYPE_CHECKING:
     from serving.experts.composed import ComposedExpert
+    from serving.experts.ddad.expert import DdadExpert
 
 app = typer.Typer()
 
@@ -46,10 +47,21 @@ def train_command(
     size: Annotated[int, typer.Option(help="Side of the network's input, pixels.")] = 256,
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: all).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="ddad: folder of checkpoints, continued from when one is there."),
+    ] = None,
+    unet: Annotated[
+        str, typer.Option(help="ddad: published (33 M), published_s, small; auto: by device.")
+    ] = "auto",
+    epochs: Annotated[
+        int | None, typer.Option(help="ddad: passes over the normals (default: by --unet).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Train a vision expert on normal images and calibrate its threshold."""
     from serving.experts.artifact import save_artifact
+    from serving.experts.ddad.options import DdadOptions
     from serving.experts.training import TrainOptions, train
 
     paths = list_inputs([images])
@@ -63,8 +75,9 @@ def train_command(
             seed=seed,
             device=device,
             threads=threads,
+            ddad=DdadOptions(unet=unet, epochs=epochs) if expert == "ddad" else None,
         )
-        trained = train(product, paths, options, parts, report)
+        trained = train(product, paths, options, parts, report, resume)
         root = out or artifact_root()
         digest = save_artifact(trained, root)
     path = root / product / digest
@@ -74,20 +87,20 @@ def train_command(
         _show(trained, path)
 
 
-def _summary(trained: "ComposedExpert") -> dict[str, object]:
+def _summary(trained: "ComposedExpert | DdadExpert") -> dict[str, object]:
     calibration = trained.model.calibration
     return {
         "product": trained.product,
         "expert": trained.name,
-        "heads": list(trained.model.heads),
+        "heads": list(getattr(trained.model, "heads", ())),
         "threshold": calibration.threshold,
         "asked_rate": calibration.asked_rate,
         "rate": calibration.rate,
-        **trained.model.manifest,
+        **trained.model.trained,
     }
 
 
-def _show(trained: "ComposedExpert", path: Path) -> None:
+def _show(trained: "ComposedExpert | DdadExpert", path: Path) -> None:
     table = Table(show_header=False, box=None)
     for key, value in _summary(trained).items():
         if not isinstance(value, dict):

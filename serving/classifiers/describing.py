@@ -24,7 +24,7 @@ from streams.regions import Mask
 
 CELLS: Final = 32
 """Side of the grid on which regions are compared: the map's."""
-AGREEMENT: Final = 0.3
+AGREEMENT: Final = 0.1
 """Weight of the expert's region beside the odd cells'."""
 
 

@@ -82,7 +82,9 @@ class BackboneExtractor:
 
         self.name = name
         self._backbones = {
-            size: load_backbone(name, device="cpu", layers=layers, size=size, threads=threads)
+            size: load_backbone(
+                name, precision="auto", device="cpu", layers=layers, size=size, threads=threads
+            )
             for size, layers in SCALES.items()
         }
         self._lock = threading.Lock()

@@ -9,24 +9,26 @@ import json
 import os
 import re
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from serving.experts.calibration import Calibration
-from serving.experts.composed import ComposedExpert, Model
+from serving.experts.composed import ComposedExpert, Model, Standardised
+from serving.experts.ddad.expert import DdadExpert, DdadModel, choose_running
+from serving.experts.ddad.packing import KIND as DDAD
+from serving.experts.ddad.packing import pack_manifest, pack_tensors, unpack
 from serving.experts.errors import ArtifactError
 from serving.experts.expert import Expert
-from serving.experts.heads.base import Head
-from serving.experts.heads.cells import CellBank
-from serving.experts.heads.texture import Texture
+from serving.experts.heads import HEADS
+from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
 
-SCHEMA = 1
+SCHEMA = 2
 _MANIFEST, _TENSORS = "manifest.json", "tensors.safetensors"
 _PRODUCT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
-_HEADS: dict[str, type[Head]] = {kind.kind: kind for kind in (CellBank, Texture)}
 
 
 def save_artifact(expert: Expert, root: Path) -> str:
@@ -37,7 +39,7 @@ def save_artifact(expert: Expert, root: Path) -> str:
     """
     from safetensors.numpy import save
 
-    if not isinstance(expert, ComposedExpert):
+    if not isinstance(expert, ComposedExpert | DdadExpert):
         raise ArtifactError(f"cannot save an expert of kind {expert.name!r}")
     model = expert.model
     if not _PRODUCT.fullmatch(model.product):
@@ -72,38 +74,56 @@ def load_expert(
         RuntimeUnavailable: the runtime asked for by name is absent.
     """
     manifest, digest = _read_manifest(path)
+    if manifest["expert"] == DDAD:
+        ddad = unpack(manifest, _read_tensors(path, manifest))
+        running = choose_running(ddad, runtime, precision, device, threads)
+        return DdadExpert(ddad, running, digest)
     model = _rebuild(manifest, _read_tensors(path, manifest))
     return ComposedExpert(model, choose(runtime, precision, device, threads), digest)
 
 
-def _manifest(model: Model, tensors_sha256: str) -> dict[str, Any]:
+def _manifest(model: Model | DdadModel, tensors_sha256: str) -> dict[str, Any]:
+    if isinstance(model, DdadModel):
+        return {"schema": SCHEMA, "tensors_sha256": tensors_sha256, **pack_manifest(model)}
     return {
         "schema": SCHEMA,
         "expert": "patchcore",
         "product": model.product,
         "backbone": model.backbone,
-        "size": model.size,
+        "preprocessing": asdict(model.preprocessing),
         "layers": list(model.layers),
-        "heads": {name: {"kind": head.kind} for name, head in model.heads.items()},
-        "map_scales": {k: list(v) for k, v in model.map_scales.items()},
+        "heads": {
+            name: {"kind": part.head.kind, "config": part.head.config}
+            for name, part in model.heads.items()
+        },
+        "scored_heads": list(model.references),
+        "fusion": model.fusion,
+        "map": {"heads": list(model.map_heads), "cut": model.map_cut},
         "calibration": {
             "asked_rate": model.calibration.asked_rate,
             "rate": model.calibration.rate,
+            "groups": model.calibration.groups,
             "threshold": model.calibration.threshold,
         },
         "tensors_sha256": tensors_sha256,
-        "trained": model.manifest,
+        "trained": model.trained,
     }
 
 
-def _tensors(model: Model) -> dict[str, np.ndarray]:
+def _tensors(model: Model | DdadModel) -> dict[str, np.ndarray]:
+    if isinstance(model, DdadModel):
+        return pack_tensors(model)
     found = {
         f"heads.{name}.{key}": value.numpy()
-        for name, head in model.heads.items()
-        for key, value in head.named_buffers()
+        for name, part in model.heads.items()
+        for key, value in part.named_buffers()
     }
     found |= {f"references.{k}": v for k, v in model.references.items()}
-    return found | {"calibration.scores": model.calibration.scores}
+    calibration = model.calibration
+    return found | {
+        "calibration.scores": calibration.scores,
+        "calibration.weights": calibration.weights,
+    }
 
 
 def _read_manifest(path: Path) -> tuple[dict[str, Any], str]:
@@ -136,31 +156,39 @@ def _read_tensors(path: Path, manifest: dict[str, Any]) -> dict[str, np.ndarray]
 
 
 def _rebuild(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
-    import torch
-
-    heads = {}
-    for name, entry in manifest["heads"].items():
-        prefix = f"heads.{name}."
-        own = {
-            key.removeprefix(prefix): torch.from_numpy(value.copy())
-            for key, value in tensors.items()
-            if key.startswith(prefix)
-        }
-        heads[name] = _HEADS[entry["kind"]].blank(own)
+    heads = {name: _rebuild_head(entry, name, tensors) for name, entry in manifest["heads"].items()}
     stated = manifest["calibration"]
+    calibration = Calibration(
+        tensors["calibration.scores"],
+        tensors["calibration.weights"],
+        stated["asked_rate"],
+        stated["rate"],
+        stated["threshold"],
+    )
     return Model(
         manifest["product"],
         manifest["backbone"],
-        manifest["size"],
+        Preprocessing(**manifest["preprocessing"]),
         tuple(manifest["layers"]),
         heads,
-        {k: tensors[f"references.{k}"] for k in heads},
-        {k: (v[0], v[1]) for k, v in manifest["map_scales"].items()},
-        Calibration(
-            tensors["calibration.scores"],
-            stated["asked_rate"],
-            stated["rate"],
-            stated["threshold"],
-        ),
+        {k: tensors[f"references.{k}"] for k in manifest["scored_heads"]},
+        manifest["fusion"],
+        tuple(manifest["map"]["heads"]),
+        manifest["map"]["cut"],
+        calibration,
         manifest["trained"],
     )
+
+
+def _rebuild_head(entry: dict[str, Any], name: str, tensors: dict[str, np.ndarray]) -> Standardised:
+    import torch
+
+    prefix = f"heads.{name}."
+    own = {
+        key.removeprefix(prefix): torch.from_numpy(value.copy())
+        for key, value in tensors.items()
+        if key.startswith(prefix)
+    }
+    inner = {k.removeprefix("head."): v for k, v in own.items() if k.startswith("head.")}
+    head = HEADS[entry["kind"]](inner, **entry["config"])
+    return Standardised(head, own["cell_mean"], own["cell_inverse"])

@@ -7,12 +7,12 @@ name is a timm model whose weights timm finds (hub or cache). Preprocessing is p
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from serving.experts.errors import RuntimeUnavailable
 from serving.experts.lite import STAGE_STRIDES, load_lite
+from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import Choice, Runner, choose, make_runner
 from serving.experts.types import Floats, Image
 
@@ -25,16 +25,16 @@ class Backbone(Protocol):
     """Features of images, the same for the expert and the few-shot classifier."""
 
     name: str
-    size: int
-    """Side of the square input, pixels."""
+    size: tuple[int, int]
+    """Height and width of the input, pixels."""
     layers: tuple[str, ...]
 
     def preprocess(self, image: Image) -> Image:
-        """uint8 RGB (height, width, 3) of any size to uint8 (size, size, 3)."""
+        """uint8 RGB (height, width, 3) of any size to uint8 (height, width, 3) of ``size``."""
         ...
 
     def features(self, batch: Image) -> dict[str, Floats]:
-        """uint8 (N, size, size, 3) to float32 (N, C, h, w) by layer name."""
+        """uint8 (N, height, width, 3) to float32 (N, C, h, w) by layer name."""
         ...
 
 
@@ -50,7 +50,8 @@ class Network(nn.Module):
         stages = tuple(int(layer.removeprefix("stage")) for layer in layers)
         if name in _LITE:
             self.body: nn.Module = load_lite(name, stages)
-            mean, deviation = (0.5,) * 3, (0.5,) * 3
+            mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+            deviation: tuple[float, ...] = (0.5, 0.5, 0.5)
         else:
             self.body, mean, deviation = _load_timm(name, stages)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
@@ -66,19 +67,8 @@ class Network(nn.Module):
 
 
 def preprocess(image: Image, size: int = DEFAULT_SIZE) -> Image:
-    """Squash an image to a square: area averaging down, bilinear up.
-
-    Args:
-        image: uint8 (height, width, 3).
-        size: side of the result, pixels.
-    """
-    import cv2
-
-    if image.shape[:2] == (size, size):
-        return np.ascontiguousarray(image)
-    smaller = image.shape[0] >= size and image.shape[1] >= size
-    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (size, size), interpolation=how), dtype=np.uint8)
+    """Squash an image to a square of ``size`` pixels; uint8 (size, size, 3)."""
+    return Preprocessing("squash", size, size)(image)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +76,7 @@ class RunningBackbone:
     """A backbone on a runtime."""
 
     name: str
-    size: int
+    size: tuple[int, int]
     layers: tuple[str, ...]
     runner: Runner
 
@@ -96,11 +86,11 @@ class RunningBackbone:
         return self.runner.choice
 
     def preprocess(self, image: Image) -> Image:
-        """uint8 RGB of any size to uint8 (size, size, 3)."""
-        return preprocess(image, self.size)
+        """uint8 RGB of any size to uint8 (height, width, 3) of ``size``."""
+        return Preprocessing("squash", *self.size)(image)
 
     def features(self, batch: Image) -> dict[str, Floats]:
-        """uint8 (N, size, size, 3) to float32 (N, C, h, w) by layer name."""
+        """uint8 (N, height, width, 3) to float32 (N, C, h, w) by layer name."""
         return self.runner(batch)
 
 
@@ -110,14 +100,14 @@ def load_backbone(
     precision: str = "f32",
     device: str = "auto",
     layers: tuple[str, ...] = ("stage3", "stage4"),
-    size: int = DEFAULT_SIZE,
+    size: int | tuple[int, int] = DEFAULT_SIZE,
     threads: int | None = None,
 ) -> RunningBackbone:
     """Load weights and compile for this machine.
 
     Args:
         layers: ``stage0`` (finest) to ``stage6``; ``stride_of`` gives their strides.
-        size: side of the input, pixels, a multiple of 32.
+        size: side of the square input, or its height and width, pixels.
 
     Raises:
         RuntimeUnavailable: unknown backbone, missing weights or an absent runtime.
@@ -127,7 +117,9 @@ def load_backbone(
         network = Network(name, layers)
     except ModuleNotFoundError as error:
         raise RuntimeUnavailable(f"backbone {name!r}: install {error.name}") from None
-    return RunningBackbone(name, size, layers, make_runner(network, size, size, choice))
+    height, width = (size, size) if isinstance(size, int) else size
+    runner = make_runner(network, height, width, choice)
+    return RunningBackbone(name, (height, width), layers, runner)
 
 
 def stride_of(layer: str) -> int:

@@ -1,15 +1,20 @@
 """Conformal calibration: thresholds and p-values from held-out normals alone.
 
-Vovk, Gammerman & Shafer 2005: with n exchangeable held-out scores, the share of future normals
-above the chosen order statistic is at most the rate asked for.
+With n exchangeable held-out scores, at most the asked share of future normals exceeds the chosen
+order statistic (Vovk, Gammerman & Shafer 2005). Photographs of one part are not exchangeable with
+those of another, so that parts are: each part weighs one, shared among its photographs
+(hierarchical conformal prediction, Lee, Barber & Willett 2023).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Scores = npt.NDArray[np.float64]
+_TAIL = 0.1
+"""Share of the reference behind the exponential tail of ``surprise``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,40 +22,61 @@ class Calibration:
     """Held-out normals' scores, ascending, and the threshold at the rate asked for."""
 
     scores: Scores
+    weights: Scores
+    """Each score's share of its group; a group's weights sum to 1."""
     asked_rate: float
     rate: float
     """The rate the threshold stands for: ``asked_rate``, or the smallest attainable."""
     threshold: float
 
+    @property
+    def groups(self) -> int:
+        """Independent groups behind the threshold."""
+        return round(float(self.weights.sum()))
+
+    @property
+    def smallest_rate(self) -> float:
+        """The lowest false-alarm rate that so many groups can vouch for."""
+        return 1 / (self.groups + 1)
+
     def p_value(self, score: float) -> float:
-        """Share of held-out normals at least as odd, the new image counted in: (0, 1]."""
-        above = len(self.scores) - int(np.searchsorted(self.scores, score, side="left"))
-        return (above + 1) / (len(self.scores) + 1)
+        """Share of held-out groups at least as odd, the new image counted in: (0, 1]."""
+        first = int(np.searchsorted(self.scores, score, side="left"))
+        above = float(self.weights[first:].sum())
+        return min(1.0, (above + 1) / (self.groups + 1))
 
 
-def calibrate(scores: Scores, rate: float) -> Calibration:
-    """The conformal threshold: the score that a share ``rate`` of normals exceeds at most.
+def calibrate(scores: Scores, groups: Sequence[str], rate: float) -> Calibration:
+    """The conformal threshold: the score that a share ``rate`` of normal parts exceeds at most.
 
-    With fewer than ``1 / rate - 1`` scores the rate is unattainable; then the smallest
-    attainable one, ``1 / (n + 1)``, is used and said.
+    Args:
+        scores: of held-out normals, any order.
+        groups: the part or capture each belongs to.
+        rate: share asked for. Where fewer than ``1 / rate - 1`` groups make it unattainable the
+            smallest attainable one is used, and ``rate`` of the result says so.
     """
-    ordered = np.sort(np.asarray(scores, dtype=np.float64))
-    smallest = 1 / (len(ordered) + 1)
-    used = max(rate, smallest)
-    index = int(np.ceil((len(ordered) + 1) * (1 - used) - 1e-9)) - 1
-    return Calibration(ordered, rate, used, float(ordered[min(index, len(ordered) - 1)]))
+    names, index, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    order = np.argsort(scores, kind="stable")
+    ordered = np.asarray(scores, dtype=np.float64)[order]
+    weights = (1.0 / sizes)[index][order]
+    used = max(rate, 1 / (len(names) + 1))
+    above = np.cumsum(weights[::-1])[::-1] - weights
+    allowed = used * (len(names) + 1) - 1 + 1e-9
+    threshold = float(ordered[int(np.argmax(above <= allowed))])
+    return Calibration(ordered, weights, rate, used, threshold)
 
 
 def surprise(score: Scores, reference: Scores) -> Scores:
-    """Minus the log of a p-value against ascending ``reference``, the tail exponential.
+    """Minus the log of a p-value against ascending ``reference``, its tail exponential.
 
-    Inside the reference the p-value is empirical; beyond its 90th percentile an exponential
-    tail with the mean excess seen there continues it, so that odder stays odder.
+    Inside the reference the p-value is empirical; beyond its 90th percentile an exponential tail
+    with the mean excess seen there continues it, so that odder stays odder.
     """
     n = len(reference)
-    cut = float(np.quantile(reference, 0.9))
+    values = np.asarray(score, dtype=np.float64)
+    cut = float(np.quantile(reference, 1 - _TAIL))
     excess = float(np.mean(reference[reference >= cut] - cut)) + 1e-9
-    rank = np.interp(score, reference, np.arange(1, n + 1) / (n + 1))
-    body = -np.log(np.clip(1 - rank, 0.1, 1.0))
-    tail = -np.log(0.1) + (np.asarray(score) - cut) / excess
-    return np.where(np.asarray(score) > cut, tail, body)
+    rank = np.interp(values, reference, np.arange(1, n + 1) / (n + 1))
+    body = -np.log(np.clip(1 - rank, _TAIL, 1.0))
+    tail = -np.log(_TAIL) + (values - cut) / excess
+    return np.where(values > cut, tail, body)

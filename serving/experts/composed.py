@@ -6,15 +6,34 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from serving.experts.backbone import Network, preprocess
-from serving.experts.calibration import Calibration, Scores, surprise
-from serving.experts.heads.base import Head
+from serving.experts.backbone import Network
+from serving.experts.calibration import Calibration, Scores
+from serving.experts.fusion import fuse_maps, fuse_surprises, head_surprise
+from serving.experts.heads import Head
+from serving.experts.preprocessing import Preprocessing
 from serving.experts.regions import make_region
-from serving.experts.runtime import Choice, make_runner
+from serving.experts.runtime import Choice, Stages, make_runner
 from serving.experts.types import Floats, Image, Scored
+
+
+class Standardised(nn.Module):
+    """A head whose map is in deviations of held-out normals, cell by cell."""
+
+    cell_mean: Tensor
+    cell_inverse: Tensor
+
+    def __init__(self, head: Head, cell_mean: Tensor, cell_inverse: Tensor) -> None:
+        super().__init__()
+        self.head = head
+        self.register_buffer("cell_mean", cell_mean)
+        self.register_buffer("cell_inverse", cell_inverse)
+
+    def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
+        """(N, h, w) in deviations; 0 is as normal as normals are on average."""
+        values: Tensor = self.head(features, pixels)
+        return (values - self.cell_mean) * self.cell_inverse
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,53 +42,40 @@ class Model:
 
     product: str
     backbone: str
-    size: int
+    preprocessing: Preprocessing
     layers: tuple[str, ...]
-    heads: dict[str, Head]
+    heads: dict[str, Standardised]
     references: dict[str, Scores]
-    """Held-out normals' scores by head, ascending."""
-    map_scales: dict[str, tuple[float, float]]
-    """By head: the held-out normals' median and 99.9th percentile of the map."""
+    """Held-out normals' peak and spread by head, (2, M), rows ascending."""
+    fusion: str
+    map_heads: tuple[str, ...]
+    map_cut: float
+    """Value of the fused map at which the region is outlined, in deviations."""
     calibration: Calibration
-    manifest: dict[str, Any] = field(default_factory=dict)
+    trained: dict[str, Any] = field(default_factory=dict)
+    """How it came about: data, options, reasons, libraries. JSON values."""
 
 
-class Graph(nn.Module):
-    """Backbone and heads as one module: uint8 (N, H, W, 3) to scores and maps by head."""
+class Graph(Stages):
+    """Backbone and heads as one module: uint8 (N, H, W, 3) to standardised maps by head."""
 
-    def __init__(self, network: Network, heads: Mapping[str, Head]) -> None:
+    def __init__(self, network: Network, heads: Mapping[str, Standardised]) -> None:
         super().__init__()
         self.network = network
         self.heads = nn.ModuleDict(dict(heads))
 
-    def forward(self, batch: Tensor) -> dict[str, Tensor]:
-        """``<head>.score`` (N,) and, where the head has one, ``<head>.map`` (N, h, w)."""
-        features = self.network(batch)
-        found = {}
-        for name, head in self.heads.items():
-            score, values = head(features, batch)
-            found[f"{name}.score"] = score
-            if values is not None:
-                found[f"{name}.map"] = values
+    def network_features(self, batch: Tensor) -> dict[str, Tensor]:
+        """Features by layer."""
+        found: dict[str, Tensor] = self.network(batch)
         return found
 
+    def judge(self, features: Mapping[str, Tensor], batch: Tensor) -> dict[str, Tensor]:
+        """(N, h, w) by head."""
+        return {name: head(features, batch) for name, head in self.heads.items()}
 
-def fuse_scores(scores: Mapping[str, Scores], references: Mapping[str, Scores]) -> Scores:
-    """The largest surprise of any head: min-p (Tippett 1931) with extrapolated tails."""
-    return np.max([surprise(scores[k], references[k]) for k in references], axis=0)
-
-
-def fuse_maps(maps: Mapping[str, Floats], scales: Mapping[str, tuple[float, float]]) -> Floats:
-    """(N, h, w) maps of any resolution to one: each in units of its normal range, the larger."""
-    import cv2
-
-    side = max(m.shape[-1] for m in maps.values()) * 2
-    parts = []
-    for name, values in maps.items():
-        low, high = scales[name]
-        scaled = (values - low) / max(high - low, 1e-9)
-        parts.append([cv2.resize(v, (side, side), interpolation=cv2.INTER_LINEAR) for v in scaled])
-    return np.asarray(np.max(np.asarray(parts, dtype=np.float32), axis=0), dtype=np.float32)
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        """(N, h, w) by head."""
+        return self.judge(self.network_features(batch), batch)
 
 
 class ComposedExpert:
@@ -79,8 +85,9 @@ class ComposedExpert:
 
     def __init__(self, model: Model, choice: Choice, version: str = "") -> None:
         self.model, self.version = model, version
-        network = Network(model.backbone, model.layers)
-        self._runner = make_runner(Graph(network, model.heads), model.size, model.size, choice)
+        shape = model.preprocessing
+        graph = Graph(Network(model.backbone, model.layers), model.heads)
+        self._runner = make_runner(graph, shape.height, shape.width, choice)
 
     @property
     def product(self) -> str:
@@ -97,25 +104,21 @@ class ComposedExpert:
         if not images:
             return []
         started = time.perf_counter()
-        batch = np.stack([preprocess(image, self.model.size) for image in images])
+        batch = np.stack([self.model.preprocessing(image) for image in images])
         prepared = time.perf_counter()
         found = self._runner(batch)
         inferred = time.perf_counter()
-        heads = {
-            k: surprise(found[f"{k}.score"].astype(np.float64), r)
-            for k, r in self.model.references.items()
-        }
-        fused = np.max(list(heads.values()), axis=0)
-        values = self._fused_maps(found) if maps else None
-        done = time.perf_counter()
+        heads = {k: head_surprise(found[k], r) for k, r in self.model.references.items()}
+        fused = fuse_surprises(list(heads.values()), self.model.fusion)
+        values = fuse_maps(found, self.model.map_heads, self.model.map_cut) if maps else None
         timings = {
             "preprocess": (prepared - started) * 1e3 / len(images),
             "network": (inferred - prepared) * 1e3 / len(images),
-            "fuse": (done - inferred) * 1e3 / len(images),
+            "fuse": (time.perf_counter() - inferred) * 1e3 / len(images),
         }
         return [
             self._answer(
-                image,
+                image.shape,
                 float(fused[i]),
                 None if values is None else values[i],
                 {k: float(v[i]) for k, v in heads.items()},
@@ -124,28 +127,24 @@ class ComposedExpert:
             for i, image in enumerate(images)
         ]
 
-    def _fused_maps(self, found: Mapping[str, Floats]) -> Floats:
-        maps = {k: found[f"{k}.map"] for k in self.model.map_scales}
-        return fuse_maps(maps, self.model.map_scales)
-
     def _answer(
         self,
-        image: Image,
+        shape: tuple[int, ...],
         score: float,
         values: Floats | None,
         heads: dict[str, float],
         timings: dict[str, float],
     ) -> Scored:
-        height, width = image.shape[:2]
-        threshold = self.model.calibration.threshold
-        anomalous = score > threshold
-        region = None
-        if anomalous and values is not None:
-            region = make_region(values, 1.0, height, width)
+        height, width = shape[:2]
+        calibration = self.model.calibration
+        anomalous = score > calibration.threshold
+        region = (
+            make_region(values, 1.0, height, width) if anomalous and values is not None else None
+        )
         return Scored(
             score,
-            threshold,
-            self.model.calibration.p_value(score),
+            calibration.threshold,
+            calibration.p_value(score),
             anomalous,
             values,
             region,
@@ -154,10 +153,3 @@ class ComposedExpert:
             heads,
             timings,
         )
-
-
-def run_graph(graph: Graph, batch: Image) -> dict[str, Floats]:
-    """Run a graph once in torch, for calibration during training."""
-    with torch.inference_mode():
-        found = graph(torch.from_numpy(batch))
-    return {k: v.float().numpy() for k, v in found.items()}

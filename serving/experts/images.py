@@ -5,6 +5,7 @@ by content would hide exposure faults). Alpha is laid over white. EXIF orientati
 """
 
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,17 +37,13 @@ def decode_image(data: bytes) -> Image:
     if not data:
         raise UndecodableImage("the image is empty (0 bytes)")
     from PIL import Image as pillow
+    from PIL import UnidentifiedImageError
 
     try:
-        with pillow.open(io.BytesIO(data), formats=_FORMATS) as opened:
-            width, height = opened.size
-            if width * height > MAX_PIXELS:
-                raise UndecodableImage(
-                    f"{width}x{height} pixels exceed the limit of {MAX_PIXELS // 10**6} megapixels"
-                )
-            opened.load()
-            return _to_rgb(opened, data)
-    except pillow.UnidentifiedImageError:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _decode(data)
+    except UnidentifiedImageError:
         raise UndecodableImage(
             f"not an image ({_describe(data)}); expected PNG, JPEG, ..."
         ) from None
@@ -57,6 +54,20 @@ def decode_image(data: bytes) -> Image:
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
         reason = str(error) or type(error).__name__
         raise UndecodableImage(f"truncated or damaged: {reason}") from None
+
+
+def _decode(data: bytes) -> Image:
+    from PIL import Image as pillow
+
+    with pillow.open(io.BytesIO(data), formats=_FORMATS) as opened:
+        width, height = opened.size
+        if width * height > MAX_PIXELS:
+            raise UndecodableImage(
+                f"{width}x{height} pixels exceed the limit of {MAX_PIXELS // 10**6} megapixels"
+            )
+        opened.load()
+        _require_end(opened.format or "", data)
+        return _to_rgb(opened, data)
 
 
 def read_image(path: Path) -> Image:
@@ -97,6 +108,14 @@ def _to_rgb(opened: "PillowImage", data: bytes) -> Image:
         layer = turned.convert("RGBA")
         turned = pillow.alpha_composite(pillow.new("RGBA", layer.size, "white"), layer)
     return np.ascontiguousarray(np.asarray(turned.convert("RGB"), dtype=np.uint8))
+
+
+def _require_end(kind: str, data: bytes) -> None:
+    """Pillow accepts files whose last bytes are missing when every pixel can still be guessed."""
+    if kind == "PNG" and b"IEND" not in data:
+        raise UndecodableImage("truncated or damaged: the PNG has no end")
+    if kind == "JPEG" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise UndecodableImage("truncated or damaged: the JPEG has no end")
 
 
 def _to_8_bit(wide: np.ndarray) -> Image:

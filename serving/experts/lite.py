@@ -45,7 +45,7 @@ class _SameConv(nn.Module):
             high, wide = pads
             x = functional.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
         x = self.convolution(x)
-        return functional.relu6(x) if self.active else x
+        return functional.relu6(x) if self.active else x  # type: ignore[no-any-return]
 
 
 class _Block(nn.Module):

@@ -69,7 +69,7 @@ def _blobs(mask: Mask, values: Floats, height: int, width: int) -> tuple[Blob, .
         x, y, w, h, area = (int(v) for v in stats[i])
         piece = labels == i
         corners = np.argwhere(piece)[:, ::-1].astype(np.float32)
-        corners = np.concatenate([corners, corners + 1]) * np.float32([scale_x, scale_y])
+        corners = np.concatenate([corners, corners + 1]) * np.array([scale_x, scale_y], np.float32)
         (_, sides, _) = cv2.minAreaRect(corners)
         left, top = int(x * scale_x), int(y * scale_y)
         right, bottom = -int(-(x + w) * scale_x // 1), -int(-(y + h) * scale_y // 1)

@@ -22,10 +22,20 @@ RUNTIMES = ("auto", "torch", "openvino")
 PRECISIONS = ("auto", "f32", "bf16")
 
 
-class UInt8Module(Protocol):
-    """What a runtime runs: uint8 (N, H, W, 3) to named tensors whose first axis is N."""
+class Stages(nn.Module):
+    """What a runtime runs: ``network`` in the precision chosen, ``judge`` always in f32.
 
-    def __call__(self, batch: Tensor) -> dict[str, Tensor]: ...
+    Distances and Mahalanobis forms cancel digits that bf16 does not have; the backbone's
+    convolutions, where the time goes, do not.
+    """
+
+    def network_features(self, batch: Tensor) -> dict[str, Tensor]:
+        """uint8 (N, H, W, 3) to features by layer."""
+        raise NotImplementedError
+
+    def judge(self, features: Mapping[str, Tensor], batch: Tensor) -> dict[str, Tensor]:
+        """Features and pixels to named tensors whose first axis is N."""
+        raise NotImplementedError
 
 
 class Runner(Protocol):
@@ -85,7 +95,11 @@ def choose(
 
 
 def make_runner(module: nn.Module, height: int, width: int, choice: Choice) -> Runner:
-    """Compile ``module`` for images of (height, width) on the runtime chosen."""
+    """Compile ``module`` for images of (height, width) on the runtime chosen.
+
+    Args:
+        module: maps uint8 (N, H, W, 3) to named tensors; a ``Stages`` or any such module.
+    """
     module = module.eval().requires_grad_(False)
     if choice.runtime == "openvino":
         return OpenVinoRunner(module, height, width, choice)
@@ -103,10 +117,9 @@ class TorchRunner:
             torch.set_num_threads(choice.threads)
 
     def __call__(self, batch: Image) -> dict[str, Floats]:
-        parts: list[dict[str, Floats]] = []
-        for start in range(0, len(batch), self._micro_batch):
-            chunk = batch[start : start + self._micro_batch]
-            parts.append(self._run(chunk))
+        """See ``Runner``."""
+        starts = range(0, len(batch), self._micro_batch)
+        parts = [self._run(batch[s : s + self._micro_batch]) for s in starts]
         return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else {}
 
     def _run(self, chunk: Image) -> dict[str, Floats]:
@@ -114,13 +127,19 @@ class TorchRunner:
         padded = (
             np.concatenate([chunk, np.repeat(chunk[:1], missing, axis=0)]) if missing else chunk
         )
-        use_bf16 = self.choice.precision == "bf16"
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.choice.device.split(":")[0], torch.bfloat16, enabled=use_bf16),
-        ):
-            found = self._module(torch.from_numpy(padded).to(self.choice.device))
+        with torch.inference_mode():
+            found = self._stages(torch.from_numpy(padded).to(self.choice.device))
         return {k: v[: len(chunk)].float().cpu().numpy() for k, v in found.items()}
+
+    def _stages(self, batch: Tensor) -> dict[str, Tensor]:
+        device = self.choice.device.split(":")[0]
+        low = torch.autocast(device, torch.bfloat16, enabled=self.choice.precision == "bf16")
+        if isinstance(self._module, Stages):
+            with low:
+                features = self._module.network_features(batch)
+            return self._module.judge({k: v.float() for k, v in features.items()}, batch)
+        with low:
+            return dict(self._module(batch))
 
 
 class OpenVinoRunner:
@@ -128,67 +147,107 @@ class OpenVinoRunner:
 
     def __init__(self, module: nn.Module, height: int, width: int, choice: Choice) -> None:
         self.choice = choice
-        model, self._names = _convert(module, height, width)
-        import openvino as ov
-
-        core = ov.Core()
-        precision = ov.Type.bf16 if choice.precision == "bf16" else ov.Type.f32
-        common = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": choice.threads}
-        self._single = core.compile_model(model, "CPU", {**common, "NUM_STREAMS": 1})
-        self._many = core.compile_model(model, "CPU", {**common, "NUM_STREAMS": choice.threads})
-        self._request = self._single.create_infer_request()
-        self._queue = ov.AsyncInferQueue(self._many, choice.threads)
-        self._queue.set_callback(self._collect)
+        pixels = torch.zeros((1, height, width, 3), dtype=torch.uint8)
+        if isinstance(module, Stages) and choice.precision == "bf16":
+            with torch.inference_mode():
+                features = module.network_features(pixels)
+            first = _Positional(module, list(features), "network_features")
+            second = _Positional(
+                module, list(module.judge(features, pixels)), "judge", list(features)
+            )
+            self._stages = [
+                _CompiledStage(first, [pixels], "bf16", choice.threads),
+                _CompiledStage(second, [*features.values(), pixels], "f32", choice.threads),
+            ]
+            return
+        with torch.inference_mode():
+            names = list(module(pixels))
+        whole = _Positional(module, names, "forward")
+        self._stages = [_CompiledStage(whole, [pixels], choice.precision, choice.threads)]
 
     def __call__(self, batch: Image) -> dict[str, Floats]:
-        slots: list[dict[str, Floats]] = [{} for _ in batch]
-        if len(batch) == 1:
-            self._request.infer([batch])
-            self._collect(self._request, slots[0])
+        """See ``Runner``."""
+        parts = [self._run(batch[s : s + _CHUNK]) for s in range(0, len(batch), _CHUNK)]
+        return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else {}
+
+    def _run(self, chunk: Image) -> dict[str, Floats]:
+        inputs: list[list[Any]] = [[image[None]] for image in chunk]
+        found: list[dict[str, Floats]] = []
+        for stage in self._stages:
+            found = stage(inputs)
+            inputs = [[*f.values(), image[None]] for f, image in zip(found, chunk, strict=True)]
+        return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
+
+
+_CHUNK = 16
+"""Images whose features are held at once between two stages."""
+
+
+class _CompiledStage:
+    """One compiled model, twice: for a lone image with every core, for many one core each."""
+
+    def __init__(
+        self, module: "_Positional", example: list[Tensor], precision: str, threads: int
+    ) -> None:
+        import openvino as ov
+
+        self._names = module.names
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = ov.convert_model(
+                module, example_input=tuple(example), input=[list(e.shape) for e in example]
+            )
+        core = ov.Core()
+        options = {
+            "INFERENCE_PRECISION_HINT": ov.Type.bf16 if precision == "bf16" else ov.Type.f32,
+            "INFERENCE_NUM_THREADS": threads,
+        }
+        single = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": 1})
+        self._request = single.create_infer_request()
+        self._queue: Any = None
+        if threads > 1:
+            many = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": threads})
+            self._queue = ov.AsyncInferQueue(many, threads)
+            self._queue.set_callback(self._collect)
+
+    def __call__(self, inputs: list[list[Any]]) -> list[dict[str, Floats]]:
+        slots: list[dict[str, Floats]] = [{} for _ in inputs]
+        if len(inputs) == 1 or self._queue is None:
+            for given, slot in zip(inputs, slots, strict=True):
+                self._request.infer(given)
+                self._collect(self._request, slot)
         else:
-            for image, slot in zip(batch, slots, strict=True):
-                self._queue.start_async([image[None]], slot)
+            for given, slot in zip(inputs, slots, strict=True):
+                self._queue.start_async(given, slot)
             self._queue.wait_all()
-        return (
-            {name: np.concatenate([s[name] for s in slots]) for name in self._names}
-            if slots
-            else {}
-        )
+        return slots
 
     def _collect(self, request: Any, slot: dict[str, Floats]) -> None:
         for i, name in enumerate(self._names):
             slot[name] = np.array(request.get_output_tensor(i).data, dtype=np.float32)
 
 
-class _Tuple(nn.Module):
-    """Tracing wants positional outputs."""
+class _Positional(nn.Module):
+    """Tracing wants positional inputs and outputs."""
 
-    def __init__(self, module: nn.Module, names: list[str]) -> None:
+    def __init__(
+        self, module: nn.Module, names: list[str], method: str, features: list[str] | None = None
+    ) -> None:
         super().__init__()
-        self.module, self.names = module, names
+        self.module, self.names, self.method, self.features = module, names, method, features
 
-    def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
-        found: Mapping[str, Tensor] = self.module(batch)
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        call = getattr(self.module, self.method)
+        if self.features is None:
+            found: Mapping[str, Tensor] = call(given[0])
+        else:
+            found = call(dict(zip(self.features, given, strict=False)), given[-1])
         return tuple(found[name].float() for name in self.names)
-
-
-def _convert(module: nn.Module, height: int, width: int) -> tuple[Any, list[str]]:
-    import openvino as ov
-
-    example = torch.zeros((1, height, width, 3), dtype=torch.uint8)
-    with torch.inference_mode():
-        names = list(module(example))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = ov.convert_model(
-            _Tuple(module, names), example_input=example, input=[1, height, width, 3]
-        )
-    return model, names
 
 
 def _native_bf16(runtime: str, device: str) -> bool:
     if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     if runtime == "openvino":
         import openvino as ov
 

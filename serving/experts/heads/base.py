@@ -1,53 +1,94 @@
-"""What a head is: tensors fitted on normals, and a forward pass that any runtime can run."""
+"""What a head is: buffers fitted on normals, and a map that any runtime can compute."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 @dataclass(frozen=True, eq=False)
 class FitInput:
-    """Normals: ``features`` by layer (N, C, h, w) float32, ``pixels`` uint8 (N, H, W, 3)."""
+    """Images: ``features`` by layer (N, C, h, w) float32, ``pixels`` uint8 (N, H, W, 3)."""
 
     features: Mapping[str, Tensor]
     pixels: Tensor
     seed: int = 0
 
+    def __len__(self) -> int:
+        return len(self.pixels)
+
     def select(self, rows: Tensor) -> "FitInput":
-        """The same input for some images only."""
+        """The same for some images only."""
         chosen = {k: v[rows] for k, v in self.features.items()}
         return FitInput(chosen, self.pixels[rows], self.seed)
 
 
 class Head(nn.Module):
-    """Scores features (or pixels) of a batch. All state is in buffers."""
+    """Maps features (or pixels) of a batch to oddness. All fitted state is in buffers."""
 
     kind: ClassVar[str]
+    sees: ClassVar[str]
+    """What the others cannot see, in words, for the artifact."""
     layers: ClassVar[tuple[str, ...]] = ()
+    defaults: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, tensors: Mapping[str, Tensor], **config: Any) -> None:
+        """Rebuild from saved buffers and configuration."""
+        super().__init__()
+        self.config: dict[str, Any] = {**self.defaults, **config}
+        for name, value in tensors.items():
+            self.register_buffer(name, value)
 
     @classmethod
-    def fit(cls, given: FitInput) -> Self:
+    def fit(cls, given: FitInput, **config: Any) -> Self:
         """Fit on normals."""
         raise NotImplementedError
 
-    def forward(
-        self, features: Mapping[str, Tensor], pixels: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """Image scores (N,) and a map (N, h, w) or None."""
+    def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
+        """Oddness (N, h, w); (N, 1, 1) for a head without a place."""
         raise NotImplementedError
-
-    @classmethod
-    def blank(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Rebuild from saved buffers."""
-        head = cls()
-        for name, value in tensors.items():
-            head.register_buffer(name, value)
-        return head
 
 
 def smooth3(features: Tensor) -> Tensor:
     """Locally aware patch features: 3x3 average, borders averaged over what exists."""
-    return torch.nn.functional.avg_pool2d(features, 3, 1, 1, count_include_pad=False)
+    pooled: Tensor = functional.avg_pool2d(features, 3, 1, 1, count_include_pad=False)
+    return pooled
+
+
+def channel_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and inverse deviation of each channel, shape (C, 1, 1), of (N, C, h, w)."""
+    mean = features.mean(dim=(0, 2, 3))[:, None, None]
+    return mean, 1 / (features.std(dim=(0, 2, 3))[:, None, None] + 1e-6)
+
+
+def by_cell(features: Tensor) -> Tensor:
+    """(N, C, h, w) to (h * w, N, C)."""
+    return features.flatten(2).permute(2, 0, 1)
+
+
+def to_map(values: Tensor, like: Tensor) -> Tensor:
+    """(P, N) back to (N, h, w) with the spatial shape of ``like``."""
+    return values.permute(1, 0).reshape(-1, like.shape[-2], like.shape[-1])
+
+
+def whitening(covariance: Tensor) -> Tensor:
+    """W with ``W covariance W^T = 1``, over leading axes; float64 in, float32 out."""
+    lower = torch.linalg.cholesky(covariance.double())
+    unit = torch.eye(covariance.shape[-1], dtype=torch.float64).expand_as(lower)
+    return torch.linalg.solve_triangular(lower, unit, upper=False).float()
+
+
+def ledoit_wolf(rows: Tensor) -> Tensor:
+    """Covariance of centred rows (N, D), shrunk to a scaled identity (Ledoit & Wolf 2004)."""
+    x = rows.double()
+    n, d = x.shape
+    sample = x.T @ x / n
+    scale = sample.diagonal().mean()
+    gap = (sample - scale * torch.eye(d, dtype=torch.float64)).square().sum()
+    spread = ((x.square().T @ x.square()) / n - sample.square()).sum() / n
+    share = float((spread / gap.clamp_min(1e-12)).clamp(0, 1))
+    unit = torch.eye(d, dtype=torch.float64)
+    return (1 - share) * sample + share * scale * unit

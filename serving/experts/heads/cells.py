@@ -1,67 +1,118 @@
-"""Position-aware nearest neighbours: each grid cell has its own memory bank."""
+"""Position-aware heads for fixtured parts: what is normal at one place is odd at another."""
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from serving.experts.heads.base import FitInput, Head, smooth3
-
-_TOP = 3
+from serving.experts.heads.base import (
+    FitInput,
+    Head,
+    by_cell,
+    channel_statistics,
+    smooth3,
+    to_map,
+    whitening,
+)
+from serving.experts.heads.coreset import greedy, projection
+from serving.experts.heads.search import smallest_squared, squared_norms
 
 
 class CellBank(Head):
-    """Distance to the nearest normal of the same cell, standardised per cell.
+    """Distance to the nearest normal of the same cell.
 
-    For fixtured parts: what is normal at one place is odd at another.
+    Configuration: ``rows`` kept per cell, a greedy coreset of each cell's normals.
     """
 
     kind = "cells"
+    sees = "patches that are odd at their place on a fixtured part"
     layers = ("stage4",)
+    defaults: ClassVar[dict[str, Any]] = {"rows": 192}
     mean: Tensor
-    deviation: Tensor
+    inverse: Tensor
     bank: Tensor
-    cell_mean: Tensor
-    cell_deviation: Tensor
+    norms: Tensor
 
     @classmethod
-    def fit(cls, given: FitInput) -> Self:
-        """Bank of all normals; cell statistics from every second normal held out."""
+    def fit(cls, given: FitInput, **config: Any) -> Self:
+        """A bank per cell."""
+        rows = {**cls.defaults, **config}["rows"]
         x = smooth3(given.features["stage4"])
-        mean = x.mean(dim=(0, 2, 3))
-        deviation = x.std(dim=(0, 2, 3)) + 1e-6
-        z = ((x - mean[:, None, None]) / deviation[:, None, None]).flatten(2).permute(2, 0, 1)
-        half = z.shape[1] // 2
-        distances = torch.cat(
-            [_nearest(z[:, :half], z[:, half:]), _nearest(z[:, half:], z[:, :half])], dim=1
-        )
-        return cls.blank(
-            {
-                "mean": mean,
-                "deviation": deviation,
-                "bank": z.contiguous(),
-                "cell_mean": distances.mean(dim=1),
-                "cell_deviation": distances.std(dim=1) + 0.1 * distances.std(),
-            }
-        )
+        mean, inverse = channel_statistics(x)
+        cells = by_cell((x - mean) * inverse)
+        if cells.shape[1] > rows:
+            whole = cells.permute(1, 0, 2).flatten(1)
+            picked = greedy(whole @ projection(whole.shape[1], 128, given.seed), rows, given.seed)
+            cells = cells[:, picked]
+        bank = cells.contiguous()
+        tensors = {"mean": mean, "inverse": inverse, "bank": bank, "norms": squared_norms(bank)}
+        return cls(tensors, **config)
 
-    def forward(
-        self, features: Mapping[str, Tensor], pixels: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """Mean of the three highest cells, and the map of cells."""
+    def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
+        """Distance map."""
         x = smooth3(features["stage4"])
-        z = ((x - self.mean[:, None, None]) / self.deviation[:, None, None]).flatten(2)
-        distances = _nearest(z.permute(2, 0, 1), self.bank)
-        standard = (distances - self.cell_mean[:, None]) / self.cell_deviation[:, None]
-        rows = standard.permute(1, 0)
-        top = rows.topk(_TOP, dim=1).values.mean(dim=1)
-        return top, rows.reshape(-1, *x.shape[-2:])
+        queries = by_cell((x - self.mean) * self.inverse)
+        return to_map(smallest_squared(queries, self.bank, self.norms).sqrt(), x)
 
 
-def _nearest(queries: Tensor, bank: Tensor) -> Tensor:
-    """Euclidean distance to the nearest row, per cell: (P, N, C), (P, M, C) -> (P, N)."""
-    product = torch.bmm(queries, bank.transpose(1, 2))
-    squared = (bank * bank).sum(-1)[:, None, :] - 2 * product
-    own = (queries * queries).sum(-1)
-    return (squared.amin(dim=2) + own).clamp_min(0).sqrt()
+class CellGaussian(Head):
+    """Mahalanobis distance per cell, each cell's covariance shrunk to that of all cells.
+
+    Configuration: ``relative`` divides the image's own mean and deviation per channel out first,
+    so that exposure and overall tone do not count; ``shrink`` is the pooled share, 0 to 1.
+    """
+
+    kind = "relative"
+    sees = "cells that differ from the rest of their own image, whatever its exposure"
+    layers = ("stage4",)
+    defaults: ClassVar[dict[str, Any]] = {"relative": True, "shrink": 0.3}
+    mean: Tensor
+    inverse: Tensor
+    centre: Tensor
+    white: Tensor
+
+    @classmethod
+    def fit(cls, given: FitInput, **config: Any) -> Self:
+        """Mean and shrunk covariance per cell."""
+        blank = cls(
+            dict(zip(("mean", "inverse"), _statistics(given, cls.layers), strict=True)), **config
+        )
+        cells = by_cell(blank.describe(given.features))
+        tensors = dict(blank.named_buffers()) | gaussian_by_cell(cells, blank.config["shrink"])
+        return cls(tensors, **config)
+
+    def describe(self, features: Mapping[str, Tensor]) -> Tensor:
+        """(N, C, h, w) after both standardisations."""
+        x = (smooth3(features["stage4"]) - self.mean) * self.inverse
+        if not self.config["relative"]:
+            return x
+        centred = x - x.mean(dim=(2, 3), keepdim=True)
+        deviation = centred.square().mean(dim=(2, 3), keepdim=True).sqrt()
+        return centred / (deviation + 1e-3)
+
+    def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
+        """Mahalanobis map."""
+        x = self.describe(features)
+        return to_map(mahalanobis(by_cell(x), self.centre, self.white), x)
+
+
+def gaussian_by_cell(cells: Tensor, shrink: float) -> dict[str, Tensor]:
+    """``centre`` (P, 1, C) and ``white`` (P, C, C) of normals (P, N, C)."""
+    centre = cells.mean(dim=1, keepdim=True)
+    gaps = cells - centre
+    covariance = torch.bmm(gaps.transpose(1, 2), gaps) / cells.shape[1]
+    pooled = covariance.mean(dim=0)
+    ridge = 1e-3 * pooled.diagonal().mean() * torch.eye(cells.shape[2])
+    white = whitening((1 - shrink) * covariance + shrink * pooled + ridge)
+    return {"centre": centre, "white": white.transpose(1, 2).contiguous()}
+
+
+def mahalanobis(cells: Tensor, centre: Tensor, white: Tensor) -> Tensor:
+    """Distances (P, N) of (P, N, C), per square root of a dimension."""
+    spread = torch.matmul(cells - centre, white)
+    return spread.square().mean(dim=-1).sqrt()
+
+
+def _statistics(given: FitInput, layers: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    return channel_statistics(smooth3(given.features[layers[0]]))

@@ -1,7 +1,7 @@
 """A Gaussian on raw patches: faint noise and blur that pretrained features do not see."""
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -9,61 +9,57 @@ from torch.nn import functional
 
 from serving.experts.heads.base import FitInput, Head
 
-_SIDE = 7
-_POOL = 8
+_DARK = 16.0
+"""Grey levels added before the logarithm, so that sensor noise in the dark stays small."""
+_MOST_IMAGES = 150
+"""Images whose patches make the covariance: enough for 49 x 49 numbers many times over."""
 
 
 class Texture(Head):
-    """Mahalanobis distance of grey 7x7 patches, pooled over windows of 16 pixels."""
+    """Mahalanobis energy of grey patches, averaged over windows.
+
+    The patches' mean is taken out, so brightness does not count. Configuration: ``side`` of a
+    patch, ``stride`` between patches and ``window`` (patches per side of a window, overlapping
+    by half).
+    """
 
     kind = "texture"
+    sees = "faint noise, blur and grain in the raw pixels"
+    defaults: ClassVar[dict[str, Any]] = {"side": 7, "stride": 2, "window": 8}
     kernels: Tensor
     offset: Tensor
-    centre: Tensor
-    spread: Tensor
 
     @classmethod
-    def fit(cls, given: FitInput) -> Self:
+    def fit(cls, given: FitInput, **config: Any) -> Self:
         """Covariance of patches over all normals, whitened into a bank of filters."""
-        grey = _grey(given.pixels)
-        total = torch.zeros(_SIDE**2, dtype=torch.float64)
-        outer = torch.zeros(_SIDE**2, _SIDE**2, dtype=torch.float64)
-        count = 0
-        for image in grey:
-            patches = functional.unfold(image[None], _SIDE, stride=3)[0].T
+        side = {**cls.defaults, **config}["side"]
+        size = side * side
+        total, count = torch.zeros(size, dtype=torch.float64), 0
+        outer = torch.zeros(size, size, dtype=torch.float64)
+        step = max(1, len(given) // _MOST_IMAGES)
+        for image in given.pixels[::step]:
+            patches = functional.unfold(_grey(image[None]), side, stride=4)[0].T
             total += patches.sum(0)
             outer += (patches.T @ patches).double()
             count += len(patches)
         mean = total / count
-        covariance = outer / count - mean[:, None] * mean[None]
+        flat = torch.eye(size, dtype=torch.float64) - 1 / size
+        covariance = flat @ (outer / count - mean[:, None] * mean) @ flat
         values, vectors = torch.linalg.eigh(covariance)
-        values = values.clamp_min(values.max() * 1e-5)
-        whiten = (vectors / values.sqrt()).T
-        head = cls.blank(
-            {
-                "kernels": whiten.float().reshape(-1, 1, _SIDE, _SIDE),
-                "offset": -(whiten @ mean).float(),
-                "centre": torch.zeros(()),
-                "spread": torch.ones(()),
-            }
-        )
-        maps = torch.cat([head._energy(part) for part in grey.split(8)])
-        head.centre, head.spread = maps.mean(), maps.std()
-        return head
+        values, vectors = values[1:], vectors[:, 1:]
+        values = values.clamp_min(float(values[-1]) * 1e-5 + 1e-9)
+        white = (vectors / values.sqrt()).T @ flat
+        kernels = white.float().reshape(-1, 1, side, side).contiguous()
+        return cls({"kernels": kernels, "offset": -(white @ mean).float()}, **config)
 
-    def forward(
-        self, features: Mapping[str, Tensor], pixels: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """The image's largest deviation, high or low, and the map of windows."""
-        energy = (self._energy(_grey(pixels)) - self.centre) / self.spread
-        flat = energy.flatten(1)
-        local = flat.topk(4, dim=1).values.mean(dim=1)
-        return torch.maximum(local, 3 * flat.mean(dim=1).abs()), energy
-
-    def _energy(self, grey: Tensor) -> Tensor:
-        white = functional.conv2d(grey, self.kernels, self.offset, stride=2)
-        return functional.avg_pool2d((white * white).mean(dim=1, keepdim=True), _POOL)[:, 0]
+    def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
+        """Log energy of windows: as odd when too rough as the standardisation lets it be."""
+        stride, window = self.config["stride"], self.config["window"]
+        white = functional.conv2d(_grey(pixels), self.kernels, self.offset, stride=stride)
+        energy = white.square().mean(dim=1, keepdim=True)
+        return functional.avg_pool2d(energy, window, window // 2)[:, 0].clamp_min(1e-6).log()
 
 
 def _grey(pixels: Tensor) -> Tensor:
-    return pixels.float().mean(dim=3)[:, None] / 255
+    """Log intensity: a change of gain is a constant, which the patches' mean takes out."""
+    return (pixels.float().mean(dim=3)[:, None] + _DARK).log()

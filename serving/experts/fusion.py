@@ -1,0 +1,60 @@
+"""From the heads' maps to one score and one map, by calibrated p-values and not by set weights."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from serving.experts.calibration import Scores, surprise
+from serving.experts.types import Floats
+
+PEAK_SHARE = 0.012
+"""Share of cells whose mean is a head's ``peak``: about three cells of a 16 x 16 grid."""
+SPREAD_SHARE = 0.1
+"""Share of cells whose mean is a head's ``spread``: sees wide, weak anomalies."""
+MAP_SIDE = 64
+"""Height and width of the fused map, cells."""
+FUSIONS = ("sum", "max")
+
+
+def peak_and_spread(values: Floats) -> Scores:
+    """(N, h, w) to (2, N): the mean of the highest few cells and of the highest tenth."""
+    flat = values.reshape(len(values), -1).astype(np.float64)
+    counts = [max(1, round(share * flat.shape[1])) for share in (PEAK_SHARE, SPREAD_SHARE)]
+    ordered = -np.sort(-flat, axis=1)[:, : counts[1]]
+    return np.stack([ordered[:, : counts[0]].mean(axis=1), ordered.mean(axis=1)])
+
+
+def head_surprise(values: Floats, reference: Scores) -> Scores:
+    """(N,) surprise of a head: the mean over peak and spread, each against held-out normals.
+
+    Args:
+        values: standardised maps (N, h, w).
+        reference: (2, M), each row ascending.
+    """
+    found = peak_and_spread(values)
+    return np.asarray(
+        (surprise(found[0], reference[0]) + surprise(found[1], reference[1])) / 2, np.float64
+    )
+
+
+def fuse_surprises(surprises: Sequence[Scores], fusion: str) -> Scores:
+    """``sum``: Fisher 1932; ``max``: the smallest p-value, Tippett 1931. (H, N) to (N,)."""
+    stacked = np.asarray(surprises, dtype=np.float64)
+    return np.asarray(stacked.sum(axis=0) if fusion == "sum" else stacked.max(axis=0))
+
+
+def common_grid(values: Floats, side: int = MAP_SIDE) -> Floats:
+    """(N, h, w) to (N, side, side), bilinear."""
+    import cv2
+
+    return np.stack(
+        [cv2.resize(v, (side, side), interpolation=cv2.INTER_LINEAR) for v in values]
+    ).astype(np.float32)
+
+
+def fuse_maps(maps: Mapping[str, Floats], chosen: Sequence[str], cut: float) -> Floats:
+    """Mean of the chosen heads' standardised maps, (N, 64, 64), in units of the region's cut."""
+    total = common_grid(maps[chosen[0]])
+    for name in chosen[1:]:
+        total += common_grid(maps[name])
+    return np.asarray(total / np.float32(len(chosen) * cut), dtype=np.float32)

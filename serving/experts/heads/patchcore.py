@@ -1,0 +1,86 @@
+"""PatchCore (Roth et al. 2022): one coreset of locally aware patches for the whole image."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from serving.experts.heads.base import FitInput, Head, channel_statistics, smooth3
+from serving.experts.heads.coreset import coreset
+from serving.experts.heads.search import smallest_squared, squared_norms
+
+_CHUNK_IMAGES = 256
+
+
+class PatchCore(Head):
+    """Distance to the nearest coreset patch, anywhere in the image.
+
+    Configuration: ``coreset`` (rows), ``patches`` (drawn at random from all before the greedy
+    selection; 0 is all), ``reweight`` (neighbours of equation 7; 0 is off).
+    """
+
+    kind = "patchcore"
+    sees = "odd patches, wherever the part lies"
+    layers = ("stage3", "stage4")
+    defaults: ClassVar[dict[str, Any]] = {
+        "coreset": 768,
+        "patches": 60_000,
+        "reweight": 0,
+    }
+    mean: Tensor
+    inverse: Tensor
+    bank: Tensor
+    norms: Tensor
+
+    @classmethod
+    def fit(cls, given: FitInput, **config: Any) -> Self:
+        """Greedy coreset of all normals' patches."""
+        settings = {**cls.defaults, **config}
+        layers = [smooth3(given.features[layer]) for layer in cls.layers]
+        mean, inverse = channel_statistics(_join(layers))
+        blank = cls({"mean": mean, "inverse": inverse}, **config)
+
+        share = settings["patches"] / max(
+            1, layers[0].shape[0] * layers[0].shape[-2] * layers[0].shape[-1]
+        )
+        generator = torch.Generator().manual_seed(given.seed)
+
+        def chunks() -> Iterator[Tensor]:
+            for start in range(0, len(given), _CHUNK_IMAGES):
+                part = given.select(torch.arange(start, min(start + _CHUNK_IMAGES, len(given))))
+                rows = blank.patches(part.features).flatten(0, 1)
+                if 0 < share < 1:
+                    rows = rows[torch.rand(len(rows), generator=generator) < share]
+                yield rows
+
+        bank = coreset(chunks(), settings["coreset"], seed=given.seed).contiguous()
+        tensors = {"mean": mean, "inverse": inverse, "bank": bank, "norms": squared_norms(bank)}
+        return cls(tensors, **config)
+
+    def patches(self, features: Mapping[str, Tensor]) -> Tensor:
+        """(N, P, C) channel-standardised, 3x3 averaged patch features of both layers."""
+        x = _join([smooth3(features[layer]) for layer in self.layers])
+        return ((x - self.mean) * self.inverse).flatten(2).transpose(1, 2)
+
+    def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
+        """Distance map; with ``reweight`` scaled by how rare the neighbourhood is."""
+        side = features[self.layers[0]].shape[-2:]
+        count = int(self.config["reweight"])
+        queries = self.patches(features)
+        if not count:
+            found = smallest_squared(queries, self.bank, self.norms).sqrt()
+        else:
+            nearest = smallest_squared(queries, self.bank, self.norms, count + 1).sqrt()
+            found = nearest[..., 0] * (1 - functional.softmax(nearest, dim=-1)[..., 0])
+        return found.reshape(-1, side[0], side[1])
+
+
+def _join(layers: list[Tensor]) -> Tensor:
+    side = layers[0].shape[-2:]
+    sized = [
+        x if x.shape[-2:] == side else functional.interpolate(x, size=side, mode="bilinear")
+        for x in layers
+    ]
+    return torch.cat(sized, dim=1)

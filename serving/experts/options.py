@@ -1,0 +1,75 @@
+"""What training may be told: every tunable with its default, unit and range."""
+
+from dataclasses import dataclass
+
+from serving.experts.backbone import DEFAULT_BACKBONE, DEFAULT_SIZE
+from serving.experts.ddad.options import DdadOptions
+from serving.experts.errors import TrainingError
+from serving.experts.heads import HEADS
+
+FEWEST_IMAGES = 12
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of ``train``. The defaults suit a demo on two cores."""
+
+    expert: str = "patchcore"
+    """``patchcore`` or ``ddad``."""
+    false_alarm_rate: float = 0.01
+    """Share of normal parts that may be called anomalous, (0, 0.5]."""
+    backbone: str = DEFAULT_BACKBONE
+    size: int = DEFAULT_SIZE
+    """Side of the network's input, pixels, a multiple of 32 in 64..1024."""
+    heads: tuple[str, ...] = tuple(HEADS)
+    """Candidates; training chooses among them."""
+    coreset: int = 768
+    """Patches in PatchCore's memory bank."""
+    patches: int = 60_000
+    """Patches, drawn at random, that the coreset is chosen from; 0 is all of them."""
+    reweight: int = 0
+    """Neighbours of PatchCore's score re-weighting; 0 is off."""
+    folds: int = 3
+    """Parts of the hold-out, at least 2."""
+    most_images: int = 1500
+    """Normals fitted on; of more, whole groups are drawn."""
+    synthetic: int = 200
+    """Synthetic anomalies, and exposure-changed normals, that choices are made on."""
+    exposure_change: float | None = None
+    """Change of gain (share) under which a normal part stays normal; 0: exposure is a defect.
+    None is half of the spread seen among the normals, 0.12 at most."""
+    seed: int = 0
+    runtime: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+    ddad: DdadOptions | None = None
+    """Of ``ddad`` alone; None: the published recipe."""
+
+    def __post_init__(self) -> None:
+        """Raises ``TrainingError`` naming the option that is out of range."""
+        if not 0 < self.false_alarm_rate <= 0.5:
+            raise TrainingError(f"false_alarm_rate {self.false_alarm_rate} is not in (0, 0.5]")
+        if self.size % 32 or not 64 <= self.size <= 1024:
+            raise TrainingError(f"size {self.size} is not a multiple of 32 in 64..1024")
+        unknown = [h for h in self.heads if h not in HEADS]
+        if unknown or not self.heads:
+            raise TrainingError(f"heads {unknown} are not among {', '.join(HEADS)}")
+        for name, least in (
+            ("folds", 2),
+            ("coreset", 16),
+            ("patches", 0),
+            ("reweight", 0),
+            ("synthetic", 20),
+        ):
+            if getattr(self, name) < least:
+                raise TrainingError(f"{name} {getattr(self, name)} is below {least}")
+        if self.most_images < FEWEST_IMAGES:
+            raise TrainingError(f"most_images {self.most_images} is below {FEWEST_IMAGES}")
+        if self.exposure_change is not None and not 0 <= self.exposure_change <= 1:
+            raise TrainingError(f"exposure_change {self.exposure_change} is not in 0..1")
+
+    def head_config(self, kind: str) -> dict[str, int]:
+        """Configuration of one head."""
+        if kind == "patchcore":
+            return {"coreset": self.coreset, "patches": self.patches, "reweight": self.reweight}
+        return {}

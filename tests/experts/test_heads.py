@@ -1,0 +1,136 @@
+"""The mathematics of the heads against naive or published implementations."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.covariance import ledoit_wolf as reference_ledoit_wolf
+
+from serving.experts.heads import HEADS, FitInput
+from serving.experts.heads.base import ledoit_wolf, whitening
+from serving.experts.heads.coreset import coreset, greedy
+from serving.experts.heads.search import (
+    blocked_smallest_squared,
+    smallest_squared,
+    squared_norms,
+)
+from serving.experts.heads.texture import Texture
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def normals(count: int = 20) -> FitInput:
+    """Features of a backbone at 64 pixels, and pixels."""
+    features = {
+        "stage2": random(count, 40, 8, 8),
+        "stage3": random(count, 80, 4, 4, seed=1),
+        "stage4": random(count, 112, 4, 4, seed=2),
+    }
+    pixels = torch.from_numpy(
+        np.random.default_rng(0).integers(90, 150, (count, 64, 64, 3), dtype=np.uint8)
+    )
+    return FitInput(features, pixels)
+
+
+def test_search_is_exact() -> None:
+    queries, bank = random(50, 12), random(33, 12, seed=1)
+    truth = torch.cdist(queries, bank).square().sort(dim=1).values
+    norms = squared_norms(bank)
+    assert torch.allclose(smallest_squared(queries, bank, norms), truth[:, 0], atol=1e-4)
+    assert torch.allclose(smallest_squared(queries, bank, norms, 4), truth[:, :4], atol=1e-4)
+    blocked = blocked_smallest_squared(queries, bank, norms[0])
+    assert torch.allclose(blocked, truth[:, 0], atol=1e-4)
+
+
+def test_greedy_takes_the_farthest_point_each_time() -> None:
+    points = torch.tensor([[0.0], [1.0], [10.0], [4.0]])
+    for seed in range(4):
+        chosen = greedy(points, 4, seed).tolist()
+        assert sorted(chosen) == [0, 1, 2, 3]
+        for i in range(1, 4):
+            gaps = (points - points[chosen[:i]].T).abs().amin(dim=1)
+            assert gaps[chosen[i]] == gaps.max()
+
+
+def test_chunked_coreset_covers_nearly_as_well_as_one_greedy_pass() -> None:
+    points = random(900, 6)
+    told: list[tuple[int, int]] = []
+    chunked = coreset(points.split(200), 60, kept=6, report=lambda i, n: told.append((i, n)))
+    whole = points[greedy(points, 60)]
+
+    def radius(centres: torch.Tensor) -> float:
+        return float(torch.cdist(points, centres).amin(dim=1).max())
+
+    assert chunked.shape == (60, 6)
+    assert radius(chunked) < 1.5 * radius(whole)
+    assert told[-1] == (60, 60)
+
+
+def test_ledoit_wolf_agrees_with_scikit_learn() -> None:
+    rows = random(40, 12) @ random(12, 12, seed=3)
+    rows = rows - rows.mean(0)
+    expected, _ = reference_ledoit_wolf(rows.numpy(), assume_centered=True)
+    assert np.allclose(ledoit_wolf(rows).numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_whitening_whitens() -> None:
+    rows = random(200, 5) @ random(5, 5, seed=1)
+    covariance = rows.T @ rows / len(rows)
+    white = whitening(covariance)
+    assert torch.allclose(white @ covariance @ white.T, torch.eye(5), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", list(HEADS))
+def test_a_head_is_rebuilt_from_its_buffers_and_configuration(name: str) -> None:
+    given = normals()
+    head = HEADS[name].fit(given)
+    again = HEADS[name](dict(head.named_buffers()), **head.config)
+    part = given.select(torch.arange(3))
+    first = head(part.features, part.pixels)
+    assert first.shape[0] == 3
+    assert first.ndim == 3
+    assert torch.equal(first, again(part.features, part.pixels))
+
+
+@pytest.mark.parametrize("name", ["patchcore", "cells", "relative", "padim"])
+def test_a_changed_cell_is_the_oddest(name: str) -> None:
+    given = normals(40)
+    head = HEADS[name].fit(given)
+    part = given.select(torch.arange(1))
+    before = head(part.features, part.pixels)
+    for layer, (y, x) in {"stage2": (6, 2), "stage3": (3, 1), "stage4": (3, 1)}.items():
+        part.features[layer][:, :, y, x] += 8
+        if layer == "stage2":
+            part.features[layer][:, :, 7, 2:4] += 8
+            part.features[layer][:, :, 6, 3] += 8
+    rise = (head(part.features, part.pixels) - before)[0]
+    peak = np.unravel_index(int(rise.argmax()), rise.shape)
+    scale = rise.shape[0] // 4
+    assert (peak[0] // scale >= 2, peak[1] // scale <= 2) == (True, True)
+    assert float(rise.max()) > 0
+
+
+def test_patchcore_reweighting_is_equation_7() -> None:
+    given = normals()
+    plain = HEADS["patchcore"].fit(given, coreset=32)
+    weighted = HEADS["patchcore"](dict(plain.named_buffers()), coreset=32, reweight=3)
+    part = given.select(torch.arange(2))
+    queries = plain.patches(part.features)  # type: ignore[operator]
+    nearest = torch.cdist(queries, plain.bank).sort(dim=-1).values[..., :4]
+    share = nearest[..., 0].exp() / nearest.exp().sum(-1)
+    expected = ((1 - share) * nearest[..., 0]).reshape(2, 4, 4)
+    assert torch.allclose(weighted(part.features, part.pixels), expected, atol=2e-2)
+
+
+def test_texture_sees_faint_noise_and_no_change_of_gain() -> None:
+    rng = np.random.default_rng(0)
+    smooth = 100 + 40 * np.sin(np.arange(64) / 5)[None, :, None]
+    pictures = smooth + rng.normal(0, 1.5, (40, 64, 64, 1)) * np.ones(3)
+    pixels = torch.from_numpy(np.clip(pictures, 0, 255).astype(np.uint8))
+    head = Texture.fit(FitInput({}, pixels[:30]))
+    normal = head({}, pixels[30:]).mean()
+    noisy = pictures[30:] + rng.normal(0, 2, (10, 64, 64, 1))
+    odd = head({}, torch.from_numpy(np.clip(noisy, 0, 255).astype(np.uint8))).mean()
+    brighter = head({}, torch.from_numpy((pictures[30:] * 1.1).astype(np.uint8))).mean()
+    assert odd - normal > 4 * abs(brighter - normal)
