@@ -6,6 +6,7 @@ of one fixed shape, so that a score depends neither on the batch nor on the orde
 
 import importlib.util
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from torch import Tensor, nn
 
 from serving.experts.errors import RuntimeUnavailable
 from serving.experts.types import Floats, Image
+
+# OpenVINO reports conversions to its maker: from a child process each, by the network. No machine
+# of a plant may. Where the module is missing, OpenVINO uses its own silent stub.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 RUNTIMES = ("auto", "torch", "openvino")
 PRECISIONS = ("auto", "f32", "bf16")
