@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import Progress
 
+from andon.demo.classifier import classifier_args
 from andon.demo.report import write_report
 from andon.demo.sources import Source, folder_source, textile_source
 from andon.demo.stories import tell
@@ -73,7 +74,8 @@ def run_demo(options: DemoOptions, say: Say, progress: Progress) -> Summary:
         stack = LocalStack(run / "stack", StackPorts.free())
         line = SimulatedLine(run, stack, plan, LineOptions(options.takt_s, options.window_s))
         try:
-            return _run(options, source, policy, plan, line, say, progress)
+            with classifier_args(options.classifier, run, sys.executable) as classifier:
+                return _run(options, source, policy, plan, line, classifier, say, progress)
         finally:
             with _uninterrupted():
                 line.stop()
@@ -100,6 +102,7 @@ def _run(
     policy: "ResolvedPolicy",
     plan: LinePlan,
     line: SimulatedLine,
+    classifier: dict[str, object],
     say: Say,
     progress: Progress,
 ) -> Summary:
@@ -117,7 +120,7 @@ def _run(
         args: dict[str, object] = {
             "artifacts": str((root / "artifacts").resolve()),
             "exemplars": str((root / "exemplars").resolve()),
-            "classifier": {"kind": options.classifier},
+            "classifier": classifier,
         }
         exemplars = {plan.product: learned.exemplars.name} if learned.exemplars else {}
         config = serve_config(SERVE_TEMPLATE, {plan.product: learned.digest}, exemplars, args)
