@@ -1,4 +1,4 @@
-"""Which classifier the demo runs; VELM and the cascade ask a local twin unless one is configured."""
+"""Which classifier the demo runs; VELM and the cascade ask a local twin by default."""
 
 import contextlib
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def classifier_args(kind: str, folder: Path, python: str) -> Iterator[dict[str, 
 
     configured = load_settings().classifier
     if configured.endpoints:
-        yield {"kind": kind, "options": serve_options(configured)}
+        yield {"kind": kind, "options": serve_options(configured.model_copy(update={"kind": kind}))}
         return
     port = free_port()
     command = [python, "-m", "andon", "llm", "twin", "--port", str(port)]
