@@ -113,7 +113,7 @@ class PrototypeClassifier:
         if not 0.0 <= least_known <= 1.0:
             raise ValueError(f"least_known {least_known} is not within 0 and 1")
         if batch < 1 or threads < 1:
-            raise ValueError("batch and threads must be at least 1")
+            raise ValueError("batch and threads are at least 1 each")
         self._paths = dict(bundles)
         self._ready: dict[str, Prototypes] = {}
         self._least_known = least_known
