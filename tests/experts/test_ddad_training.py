@@ -264,3 +264,24 @@ def test_adaptation_loss_is_zero_only_for_equal_untouched_features() -> None:
     other = torch.rand(2, 3, 32, 32)
     assert float(adaptation_loss(frozen, frozen, same, same, 0.1)) == pytest.approx(0, abs=1e-5)
     assert float(adaptation_loss(frozen, frozen, same, other, 0.1)) > 0.01
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("precision", "tolerance"), [("f32", 0.01), ("bf16", 0.1), ("fp16", 0.05)])
+def test_cuda_agrees_with_the_cpu(
+    expert: DdadExpert, tmp_path: Path, precision: str, tolerance: float
+) -> None:
+    path = tmp_path / "stripes" / save_artifact(expert, tmp_path)
+    there = load_expert(path, device="cuda", precision=precision)
+    pairs = zip(expert.score(list(PIXELS)), there.score(list(PIXELS)), strict=True)
+    assert all(b.score == pytest.approx(a.score, rel=tolerance) for a, b in pairs)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", ["f32", "bf16", "fp16"])
+def test_cuda_learns_the_noise(precision: str) -> None:
+    options = replace(QUICK, epochs=40, learning_rate=2e-3, weight_decay=0.0, precision=precision)
+    _, loss = fit_unet(PIXELS, options, "cuda", 1)
+    assert loss < 0.9

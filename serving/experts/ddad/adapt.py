@@ -31,7 +31,7 @@ def adapt_extractor(
     """Fine-tune on reconstructed normals and keep the epoch that judges best; 0 is untouched.
 
     Half of a batch is noised and painted back under the guidance of the other half. The loss
-    (the paper's equation 10) draws the features of reconstruction and target together and both
+    draws the features of reconstruction and target together and both
     to what the pretrained network says, so that nothing is forgotten.
 
     Returns:

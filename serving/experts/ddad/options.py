@@ -57,7 +57,8 @@ class DdadOptions:
     skip: int = 25
     """Steps of the forward process per denoising step."""
     trajectory: str = "paper"
-    """``paper``: first step at T'; ``released``: as the authors' code, one skip lower."""
+    """``paper``: noise and first step at T'; ``released``: as the authors' code, whose first step
+    is told a time one skip lower."""
     eta: float = 1.0
     """0: deterministic (DDIM); 1: as much fresh noise as DDPM."""
     guidance: tuple[float, ...] = (0.0, 2.0, 4.0, 8.0)

@@ -1,6 +1,6 @@
 """Reconstruction guided by the target: the image as it would be if it were normal.
 
-At each step the predicted noise is corrected towards the target (the paper's equation 6):
+At each step the predicted noise is corrected towards the target:
 ``eps_hat = eps - w sqrt(1 - abar) (y_t - x_t)`` with ``y_t = sqrt(abar) y + sqrt(1 - abar) eps``.
 """
 
