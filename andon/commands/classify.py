@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from serving.classifiers.teaching import Lesson
     from serving.experts.expert import Expert
 
 app = typer.Typer(no_args_is_help=True)
@@ -41,8 +42,12 @@ class TeachingError(AndonError):
 @app.command("teach")
 def teach_command(
     product: Product,
-    images: Images,
-    class_name: Annotated[str, typer.Option("--class", "-c", help="What the pictures show.")],
+    images: Annotated[
+        list[Path] | None, typer.Argument(help="Picture files, or folders of them.")
+    ] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", "-c", help="What the pictures show.")
+    ] = None,
     masks: Annotated[
         Path | None, typer.Option(help="Folder of masks: <stem>.png or <stem>_mask.png, > 127.")
     ] = None,
@@ -52,20 +57,33 @@ def teach_command(
     parts: Annotated[
         Path | None, typer.Option(help="CSV with columns path, part: which pictures share a part.")
     ] = None,
+    from_history: Annotated[
+        bool, typer.Option("--from-history", help="Take the parts that people reviewed.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=64, help="Most reviewed parts taken of one class.")
+    ] = 20,
     artifact: Artifact = None,
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add labelled examples of one class; 1 to 5 of different parts are enough."""
+    """Add labelled examples: of one class from pictures, or of any from reviews.
+
+    One to five pictures of different parts are enough for a class.
+    """
     from serving.classifiers.exemplars import describe, load_bundle
     from serving.classifiers.teaching import Lesson, teach_product
 
-    files = _files(images)
     part_of = _parts(parts) if parts else {}
-    lessons = [
-        Lesson(class_name, f.read_bytes(), _mask(masks, f), part_of.get(f.name, f.stem), str(f))
-        for f in files
-    ]
+    if from_history:
+        lessons = asyncio.run(_reviewed(product, class_name, limit))
+    else:
+        if not images or class_name is None:
+            raise typer.BadParameter("pictures and --class are needed, or --from-history")
+        lessons = [
+            Lesson(class_name, f.read_bytes(), _mask(masks, f), part_of.get(f.name, f.stem), str(f))
+            for f in _files(images)
+        ]
     shown = _files([normals]) if normals else []
     path = teach_product(
         root or Path(load_settings().paths.exemplars),
@@ -80,6 +98,28 @@ def teach_command(
         typer.echo(json.dumps(summary))
         return
     _print_bundle(summary)
+
+
+async def _reviewed(product: str, class_name: str | None, limit: int) -> "list[Lesson]":
+    """Lessons from the reviews in the history of a product."""
+    from andon.commands._classify_history import reviewed_lessons
+    from andon.harness.prepare import image_store
+    from history.filters import FrameFilter
+    from history.queries import History
+
+    settings = load_settings()
+    postgres = settings.postgres
+    history = History(postgres.url.get_secret_value(), 1, postgres.timeout_s)
+    store = image_store(settings)
+    try:
+        wanted = FrameFilter(product=product, reviewed=True)
+        lessons = await reviewed_lessons(history, store, wanted, class_name, limit)
+    finally:
+        await store.close()
+        await history.close()
+    if not lessons:
+        raise TeachingError(f"{product}: no reviewed frame with a class and a kept picture")
+    return lessons
 
 
 @app.command()
