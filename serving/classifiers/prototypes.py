@@ -30,7 +30,7 @@ from serving.classifiers.features import (
     one,
     whole,
 )
-from serving.classifiers.prototypes_model import PrototypeModel, fit
+from serving.classifiers.prototypes_model import KNOWN_SHARE, PrototypeModel, fit
 from serving.experts.errors import UndecodableImage
 from serving.experts.images import decode_image
 from streams.codes import ReasonCode
@@ -42,8 +42,9 @@ from streams.regions import region_mask
 QUEUE_LIMIT: Final = 256
 """Requests waiting at most; beyond it a request fails at once and the policy falls back."""
 BATCH: Final = 8
-LEAST_KNOWN: Final = 0.5
-"""Least probability of being any of the classes; below it the answer is ``unknown``."""
+LEAST_KNOWN: Final = KNOWN_SHARE
+"""Least probability of being any of the classes; below it the answer is ``unknown``. The default
+refuses what the picture makes less likely to be known than it was before."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 A class is the unit mean of its examples' vectors (Snell et al. 2017, "Prototypical Networks",
 without the training), after half of what all classes have in common is taken away: being odd at
 all must not make a stranger look known. Which class: a softmax over cosines. Whether any: a
-logistic function of the nearest cosine, at even odds. Both are calibrated on the examples
+logistic function of the nearest cosine. Both are calibrated on the examples
 themselves, each judged by prototypes that never saw its part; few examples move the calibration
 little from its prior (docs/prototypes.md says where the priors come from).
 """
@@ -23,11 +23,13 @@ TEMPERATURES: Final = tuple(float(t) for t in np.geomspace(0.02, 0.5, 25))
 PRIOR_TEMPERATURE: Final = 0.1
 """Before any evidence."""
 PRIOR_FLOOR: Final = 0.2
-"""Cosine to a prototype of one example at which known and unknown are even, before evidence."""
+"""Cosine to a prototype of one example that speaks neither for known nor for unknown, a priori."""
 PRIOR_AGREEMENT: Final = 0.3
 """Cosine between two examples of a class, before evidence: by it more examples raise the floor."""
 SLOPE: Final = 10.0
 """Of the logistic function, per unit of cosine."""
+KNOWN_SHARE: Final = 0.8
+"""Share of anomalies that are of a taught class, before the picture is seen."""
 PRIOR_EXAMPLES: Final = 20.0
 """How many left-out examples the priors weigh."""
 
@@ -74,7 +76,8 @@ class PrototypeModel:
         powers = np.exp((cosines - cosines.max()) / self.temperature)
         shares = powers / powers.sum()
         best = float(cosines.max())
-        known = 1.0 / (1.0 + float(np.exp(-SLOPE * (best - self.floor))))
+        odds = KNOWN_SHARE / (1 - KNOWN_SHARE) * float(np.exp(SLOPE * (best - self.floor)))
+        known = odds / (1 + odds)
         names = {self.classes[i]: float(p) for i, p in zip(wanted, shares, strict=True)}
         return Naming(names, known, best)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serving.classifiers.prototypes_model import TEMPERATURES, PrototypeModel, fit
+from serving.classifiers.prototypes_model import KNOWN_SHARE, TEMPERATURES, PrototypeModel, fit
 
 
 def cluster(direction: int, count: int, noise: float, seed: int = 0) -> np.ndarray:
@@ -27,11 +27,11 @@ def test_names_what_looks_alike_and_refuses_what_does_not(shots: int) -> None:
             naming = model.name(vector)
             assert naming is not None
             assert naming.best == name
-            assert naming.known > 0.5
+            assert naming.known > KNOWN_SHARE
     for stranger in cluster(9, 5, 0.1, seed=50):
         naming = model.name(stranger)
         assert naming is not None
-        assert naming.known < 0.5
+        assert naming.known < KNOWN_SHARE
 
 
 def test_probabilities_add_up_and_confidence_is_of_both_questions() -> None:
@@ -78,10 +78,10 @@ def test_one_class_alone_can_still_say_unknown() -> None:
     near, far = model.name(cluster(0, 1, 0.1, seed=9)[0]), model.name(cluster(5, 1, 0.1)[0])
     assert near is not None
     assert far is not None
-    assert near.known > 0.5 > far.known
+    assert near.known > KNOWN_SHARE > far.known
 
 
 def test_a_vector_of_zeros_is_unknown() -> None:
     naming = model_of(3).name(np.zeros(32, np.float32))
     assert naming is not None
-    assert naming.known < 0.5
+    assert naming.known < KNOWN_SHARE
