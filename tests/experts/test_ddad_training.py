@@ -218,7 +218,7 @@ def test_the_artifact_says_how_it_was_chosen(expert: DdadExpert) -> None:
     said = expert.model.trained
     assert said["choice"]["guidance"] == 2.0
     assert len(said["choice"]["synthetic_auroc_by_adapt_epoch"]) == 2
-    assert said["parameters"] > 100_000
+    assert said["unet"]["parameters"] > 100_000
     assert any("independent groups vouch" in w for w in said["warnings"]) == (
         expert.model.calibration.rate > 0.2
     )

@@ -87,15 +87,12 @@ def train_ddad(
     chosen, marks = _adapt(seen, trial, pixels[fit], chosen, own, options.seed, report)
     chosen = choose_cut(chosen, trial, own)
     peaks = _peaks(seen, pixels[held], chosen, own, report)
-    groups = [names[i] for i in held]
+    calibration = calibrate(peaks, [names[i] for i in held], options.false_alarm_rate)
     trained = {
         "options": asdict(options) | {"ddad": asdict(own)},
-        "data": describe_data(pixels, names, grouped),
+        "data": describe_data(pixels, names, grouped) | {"held_out_images": len(held)},
         "libraries": describe_libraries(),
-        "device": device,
-        "parameters": count_parameters(unet),
-        "denoising_loss": loss,
-        "held_out_images": len(held),
+        "unet": {"device": device, "parameters": count_parameters(unet), "loss": loss},
         "choice": {**chosen.reasons, "synthetic_auroc_by_adapt_epoch": marks},
         "warnings": near_duplicate_warning(pixels, grouped),
     }
@@ -109,7 +106,7 @@ def train_ddad(
         seen.extractor,
         marks.index(max(marks)) > 0,
         chosen.weighing,
-        calibrate(peaks, groups, options.false_alarm_rate),
+        calibration,
         trained,
     )
     _warn_of_rate(model)
