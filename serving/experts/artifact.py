@@ -26,7 +26,11 @@ from serving.experts.heads import HEADS
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
 
-SCHEMA = 2
+SCHEMA = 3
+BF16_AUROC = 0.005
+"""bf16 is chosen by itself only where it moves the synthetic AUROC by no more than this ..."""
+BF16_DEVIATION = 0.02
+"""... and half of the scores by no more than this share: the threshold was set in f32."""
 _MANIFEST, _TENSORS = "manifest.json", "tensors.safetensors"
 _PRODUCT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
@@ -79,7 +83,19 @@ def load_expert(
         running = choose_running(ddad, runtime, precision, device, threads)
         return DdadExpert(ddad, running, digest)
     model = _rebuild(manifest, _read_tensors(path, manifest))
+    if precision == "auto" and not _bf16_agrees(manifest):
+        precision = "f32"
     return ComposedExpert(model, choose(runtime, precision, device, threads), digest)
+
+
+def _bf16_agrees(manifest: dict[str, Any]) -> bool:
+    """Whether bf16 was measured at training to give this artifact's f32 scores closely enough."""
+    report = manifest["trained"].get("precision", {})
+    return bool(
+        report.get("measured")
+        and abs(report["auroc_change"]) <= BF16_AUROC
+        and report["score_deviation_median"] <= BF16_DEVIATION
+    )
 
 
 def _manifest(model: Model | DdadModel, tensors_sha256: str) -> dict[str, Any]:
@@ -96,8 +112,7 @@ def _manifest(model: Model | DdadModel, tensors_sha256: str) -> dict[str, Any]:
             name: {"kind": part.head.kind, "config": part.head.config}
             for name, part in model.heads.items()
         },
-        "scored_heads": list(model.references),
-        "fusion": model.fusion,
+        "roles": model.roles,
         "map": {"heads": list(model.map_heads), "cut": model.map_cut},
         "calibration": {
             "asked_rate": model.calibration.asked_rate,
@@ -171,8 +186,8 @@ def _rebuild(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
         Preprocessing(**manifest["preprocessing"]),
         tuple(manifest["layers"]),
         heads,
-        {k: tensors[f"references.{k}"] for k in manifest["scored_heads"]},
-        manifest["fusion"],
+        {k: tensors[f"references.{k}"] for k in manifest["roles"]},
+        manifest["roles"],
         tuple(manifest["map"]["heads"]),
         manifest["map"]["cut"],
         calibration,

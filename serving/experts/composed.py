@@ -47,7 +47,8 @@ class Model:
     heads: dict[str, Standardised]
     references: dict[str, Scores]
     """Held-out normals' peak and spread by head, (2, M), rows ascending."""
-    fusion: str
+    roles: dict[str, str]
+    """``full`` or ``gated`` by scoring head, see ``fusion.fuse_surprises``."""
     map_heads: tuple[str, ...]
     map_cut: float
     """Value of the fused map at which the region is outlined, in deviations."""
@@ -109,7 +110,7 @@ class ComposedExpert:
         found = self._runner(batch)
         inferred = time.perf_counter()
         heads = {k: head_surprise(found[k], r) for k, r in self.model.references.items()}
-        fused = fuse_surprises(list(heads.values()), self.model.fusion)
+        fused = fuse_surprises(heads, self.model.roles)
         values = fuse_maps(found, self.model.map_heads, self.model.map_cut) if maps else None
         timings = {
             "preprocess": (prepared - started) * 1e3 / len(images),

@@ -13,7 +13,9 @@ SPREAD_SHARE = 0.1
 """Share of cells whose mean is a head's ``spread``: sees wide, weak anomalies."""
 MAP_SIDE = 64
 """Height and width of the fused map, cells."""
-FUSIONS = ("sum", "max")
+ROLES = ("full", "gated")
+"""A ``full`` head always counts; a ``gated`` one only beyond its own p-value of ``GATE``."""
+GATE = 0.02
 
 
 def peak_and_spread(values: Floats) -> Scores:
@@ -37,10 +39,21 @@ def head_surprise(values: Floats, reference: Scores) -> Scores:
     )
 
 
-def fuse_surprises(surprises: Sequence[Scores], fusion: str) -> Scores:
-    """``sum``: Fisher 1932; ``max``: the smallest p-value, Tippett 1931. (H, N) to (N,)."""
-    stacked = np.asarray(surprises, dtype=np.float64)
-    return np.asarray(stacked.sum(axis=0) if fusion == "sum" else stacked.max(axis=0))
+def fuse_surprises(surprises: Mapping[str, Scores], roles: Mapping[str, str]) -> Scores:
+    """The sum of surprises (Fisher 1932) over ``roles``, gated heads above the gate only.
+
+    A gated head speaks up for what it alone sees and adds no noise to what it does not see.
+
+    Args:
+        surprises: (N,) by head.
+        roles: ``full`` or ``gated`` by head; other heads are left out.
+    """
+    gate = -np.log(GATE)
+    parts = [
+        surprises[name] if role == "full" else np.clip(surprises[name] - gate, 0, None)
+        for name, role in roles.items()
+    ]
+    return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
 
 
 def common_grid(values: Floats, side: int = MAP_SIDE) -> Floats:

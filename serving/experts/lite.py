@@ -45,7 +45,7 @@ class _SameConv(nn.Module):
             high, wide = pads
             x = functional.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
         x = self.convolution(x)
-        return functional.relu6(x) if self.active else x  # type: ignore[no-any-return]
+        return functional.relu6(x) if self.active else x
 
 
 class _Block(nn.Module):
@@ -61,7 +61,7 @@ class _Block(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.layers(x)
+        y: Tensor = self.layers(x)
         return x + y if self.residual else y
 
 

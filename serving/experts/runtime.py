@@ -80,6 +80,8 @@ def choose(
         raise RuntimeUnavailable(f"runtime {runtime!r} is not among {', '.join(RUNTIMES)}")
     if precision not in PRECISIONS:
         raise RuntimeUnavailable(f"precision {precision!r} is not among {', '.join(PRECISIONS)}")
+    if runtime == "openvino" and device not in ("auto", "cpu"):
+        raise RuntimeUnavailable(f"runtime 'openvino' runs on 'cpu', not on {device!r}")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() and runtime != "openvino" else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -89,8 +91,6 @@ def choose(
     if runtime == "auto":
         found = importlib.util.find_spec("openvino") is not None
         runtime = "openvino" if device == "cpu" and found else "torch"
-    if runtime == "openvino" and device != "cpu":
-        raise RuntimeUnavailable(f"runtime 'openvino' runs on 'cpu', not on {device!r}")
     if precision == "auto":
         precision = "bf16" if _native_bf16(runtime, device) else "f32"
     cores = (

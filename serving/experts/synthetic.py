@@ -89,7 +89,7 @@ def _scratch(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.fl
     cv2.polylines(canvas, [line], False, 1, int(rng.integers(1, 4)))
     mask = canvas.astype(bool)
     change = _sign(rng) * rng.uniform(20, 60)
-    return image + change * _soft(mask, 0.7), mask
+    return image + np.float32(change) * _soft(mask, 0.7), mask
 
 
 def _spot(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
@@ -134,7 +134,7 @@ def _whole(shape: tuple[int, ...]) -> Mask:
 
 def _noise(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
     noise = rng.normal(0, rng.uniform(3, 9), image.shape[:2])[:, :, None]
-    return image + noise.astype(np.float32), _whole(image.shape)
+    return image.astype(np.float32) + noise.astype(np.float32), _whole(image.shape)
 
 
 def _blur(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:

@@ -116,8 +116,8 @@ def _train(
     region = choose_map(
         {k: v[trial.rows] for k, v in held.maps.items()}, held.odd_maps, trial.masks, trial.kinds
     )
-    kept = tuple(dict.fromkeys((*heads.heads, *region.heads)))
-    fused = fuse_surprises([held.plain_surprise[h] for h in heads.heads], heads.fusion)
+    kept = tuple(dict.fromkeys((*heads.roles, *region.heads)))
+    fused = fuse_surprises(held.plain_surprise, heads.roles)
     fitted = {}
     for i, name in enumerate(kept):
         report("fit", i, len(kept))
@@ -132,7 +132,7 @@ def _train(
         "choice": {
             "synthetic_auroc": heads.auroc,
             "synthetic_auroc_by_kind": heads.by_kind,
-            "fusion": heads.fusion,
+            "roles": heads.roles,
             "heads": {k: {"sees": HEADS[k].sees, "why": v} for k, v in heads.reasons.items()},
             "map_heads": list(region.heads),
             "map_synthetic_aupro": region.aupro,
@@ -152,8 +152,8 @@ def _train(
         preprocessing,
         tuple(sorted({layer for h in kept for layer in HEADS[h].layers})) or ("stage4",),
         fitted,
-        {k: held.references[k] for k in heads.heads},
-        heads.fusion,
+        {k: held.references[k] for k in heads.roles},
+        heads.roles,
         region.heads,
         region.cut,
         calibration,

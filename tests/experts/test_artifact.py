@@ -107,7 +107,7 @@ def test_damage_is_refused(artifact: Path, tmp_path: Path, damage: str, reason: 
     elif damage == "no tensors":
         tensors.unlink()
     elif damage == "manifest":
-        manifest.write_text(manifest.read_text().replace('"fusion"', '"fusion "'))
+        manifest.write_text(manifest.read_text().replace('"layers"', '"Layers"'))
     else:
         manifest.unlink()
     with pytest.raises(ArtifactError, match=reason):

@@ -64,6 +64,13 @@ def channel_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean, 1 / (features.std(dim=(0, 2, 3))[:, None, None] + 1e-6)
 
 
+def relative_to_image(features: Tensor) -> Tensor:
+    """Each channel without its own image's mean and deviation: exposure and tone cancel."""
+    centred = features - features.mean(dim=(2, 3), keepdim=True)
+    deviation = centred.square().mean(dim=(2, 3), keepdim=True).sqrt()
+    return centred / (deviation + 1e-3)
+
+
 def by_cell(features: Tensor) -> Tensor:
     """(N, C, h, w) to (h * w, N, C)."""
     return features.flatten(2).permute(2, 0, 1)
@@ -78,7 +85,8 @@ def whitening(covariance: Tensor) -> Tensor:
     """W with ``W covariance W^T = 1``, over leading axes; float64 in, float32 out."""
     lower = torch.linalg.cholesky(covariance.double())
     unit = torch.eye(covariance.shape[-1], dtype=torch.float64).expand_as(lower)
-    return torch.linalg.solve_triangular(lower, unit, upper=False).float()
+    white: Tensor = torch.linalg.solve_triangular(lower, unit, upper=False)
+    return white.float()
 
 
 def ledoit_wolf(rows: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from serving.experts.heads.base import (
     Head,
     by_cell,
     channel_statistics,
+    relative_to_image,
     smooth3,
     to_map,
     whitening,
@@ -87,9 +88,7 @@ class CellGaussian(Head):
         x = (smooth3(features["stage4"]) - self.mean) * self.inverse
         if not self.config["relative"]:
             return x
-        centred = x - x.mean(dim=(2, 3), keepdim=True)
-        deviation = centred.square().mean(dim=(2, 3), keepdim=True).sqrt()
-        return centred / (deviation + 1e-3)
+        return relative_to_image(x)
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
         """Mahalanobis map."""

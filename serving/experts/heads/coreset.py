@@ -45,7 +45,7 @@ def projection(dimensions: int, kept: int, seed: int) -> Tensor:
     """A Gaussian random projection (D, kept) that keeps distances in the mean."""
     generator = torch.Generator().manual_seed(seed)
     matrix: Tensor = torch.randn(dimensions, kept, generator=generator)
-    return matrix / kept**0.5
+    return matrix.div(kept**0.5)
 
 
 def coreset(

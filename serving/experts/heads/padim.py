@@ -1,4 +1,4 @@
-"""PaDiM (Defard et al. 2021): a Gaussian per cell over two finer layers, for sharper maps."""
+"""PaDiM (Defard et al. 2021): a Gaussian per cell over several layers, on the finest grid."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -7,7 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from serving.experts.heads.base import FitInput, Head, by_cell, channel_statistics, smooth3, to_map
+from serving.experts.heads.base import (
+    FitInput,
+    Head,
+    by_cell,
+    channel_statistics,
+    relative_to_image,
+    smooth3,
+    to_map,
+)
 from serving.experts.heads.cells import gaussian_by_cell, mahalanobis
 
 _MOST_IMAGES = 150
@@ -18,13 +26,14 @@ class Padim(Head):
     """Mahalanobis distance per cell of the finer layer's grid.
 
     Principal directions (whitened) replace the paper's random choice of dimensions.
-    Configuration: ``dimensions`` kept, ``shrink`` to the covariance of all cells, 0 to 1.
+    Configuration: ``dimensions`` kept, ``shrink`` to the covariance of all cells, 0 to 1,
+    ``relative`` divides the image's own mean and deviation per channel out first.
     """
 
     kind = "padim"
     sees = "small and thin deviations at their place, on a grid twice as fine"
-    layers = ("stage2", "stage3")
-    defaults: ClassVar[dict[str, Any]] = {"dimensions": 48, "shrink": 0.3}
+    layers = ("stage2", "stage3", "stage4")
+    defaults: ClassVar[dict[str, Any]] = {"dimensions": 56, "shrink": 0.3, "relative": True}
     mean: Tensor
     inverse: Tensor
     directions: Tensor
@@ -38,7 +47,10 @@ class Padim(Head):
         sample = torch.arange(0, len(given), max(1, len(given) // _MOST_IMAGES))
         joined = _join(given.select(sample).features)
         mean, inverse = channel_statistics(joined)
-        rows = ((joined - mean) * inverse).permute(1, 0, 2, 3).flatten(1)
+        joined = (joined - mean) * inverse
+        if settings["relative"]:
+            joined = relative_to_image(joined)
+        rows = joined.permute(1, 0, 2, 3).flatten(1)
         values, vectors = torch.linalg.eigh(torch.cov(rows))
         kept = min(settings["dimensions"], len(values))
         directions = vectors[:, -kept:] / values[-kept:].clamp_min(1e-6).sqrt()
@@ -50,6 +62,8 @@ class Padim(Head):
     def describe(self, features: Mapping[str, Tensor]) -> Tensor:
         """(N, dimensions, h, w)."""
         x = (_join(features) - self.mean) * self.inverse
+        if self.config["relative"]:
+            x = relative_to_image(x)
         return functional.conv2d(x, self.directions[:, :, None, None])
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
@@ -59,10 +73,10 @@ class Padim(Head):
 
 
 def _join(features: Mapping[str, Tensor]) -> Tensor:
-    fine, coarse = (smooth3(features[layer]) for layer in Padim.layers)
-    return torch.cat(
-        [fine, functional.interpolate(coarse, size=fine.shape[-2:], mode="bilinear")], dim=1
-    )
+    fine, *coarse = (smooth3(features[layer]) for layer in Padim.layers)
+    size = fine.shape[-2:]
+    larger = [functional.interpolate(x, size=size, mode="bilinear") for x in coarse]
+    return torch.cat([fine, *larger], dim=1)
 
 
 def _split(features: Mapping[str, Tensor], count: int = 64) -> list[dict[str, Tensor]]:
