@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.andon-setup
 DEMO_ARGS ?=
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test test-all lint clean
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -16,7 +16,11 @@ demo: setup
 	@$(BIN)/andon demo $(DEMO_ARGS)
 
 test: setup
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+
+# Ray, kill -9 of every process, Apache Kafka by Maven, MinIO by Go: an hour on two cores.
+test-all: setup
+	$(BIN)/python -m pytest
 
 lint: setup
 	$(BIN)/ruff check .

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NORMALS_SHOWN = 24
 """Normal pictures that the exemplar bundle is given as references."""
+FALSE_ALARM_RATE = 0.03
+"""Asked of the calibration: here an escape costs more than a part looked at twice."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,13 @@ def learn(request: dict[str, Any]) -> dict[str, Any]:
     from andon.commands._expert import expert_errors, stage_bars
     from serving.classifiers.teaching import Lesson, teach_product
     from serving.experts.artifact import load_expert, save_artifact
-    from serving.experts.training import train
+    from serving.experts.training import TrainOptions, train
 
     product = request["product"]
     groups = {Path(name): group for name, group in request["train"]}
     with expert_errors(), stage_bars() as report:
-        trained = train(product, list(groups), groups=groups, progress=report)
+        options = TrainOptions(false_alarm_rate=FALSE_ALARM_RATE)
+        trained = train(product, list(groups), options, groups, report)
         artifact = Path(request["artifacts"]) / product
         artifact /= save_artifact(trained, Path(request["artifacts"]))
         expert = load_expert(artifact)
