@@ -15,7 +15,7 @@ from serving.experts.fusion import ROLES, common_grid, fuse_surprises
 from serving.experts.synthetic import LOCAL_KINDS
 from serving.experts.types import Floats, Image, Mask
 
-LEAST_GAIN = 0.008
+LEAST_GAIN = 0.004
 """A head is added when it raises the mean AUROC over synthetic kinds by this much."""
 INSURANCE = ("texture", "pooled")
 """Heads that see what synthetic anomalies show too little of (faint noise, changes of the image as

@@ -115,7 +115,7 @@ def _blend(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.floa
 
 def _local_noise(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
     mask = _ellipse(image.shape, rng, 0.04, 0.15)
-    noise = rng.normal(0, rng.uniform(6, 18), image.shape[:2])[:, :, None]
+    noise = rng.normal(0, _grain(image) * rng.uniform(0.5, 1.5), image.shape[:2])[:, :, None]
     return image + noise.astype(np.float32) * _soft(mask, 1.0), mask
 
 
@@ -128,12 +128,20 @@ def _local_blur(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np
     return image * (1 - weight) + blurred * weight, mask
 
 
+def _grain(image: Image) -> float:
+    """Deviation of the finest detail, grey levels: noise is faint or strong beside it."""
+    import cv2
+
+    values = image.astype(np.float32)
+    return max(1.0, float((values - cv2.GaussianBlur(values, (0, 0), 1.0)).std()))
+
+
 def _whole(shape: tuple[int, ...]) -> Mask:
     return np.ones(shape[:2], bool)
 
 
 def _noise(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
-    noise = rng.normal(0, rng.uniform(3, 9), image.shape[:2])[:, :, None]
+    noise = rng.normal(0, _grain(image) * rng.uniform(0.3, 0.9), image.shape[:2])[:, :, None]
     return image.astype(np.float32) + noise.astype(np.float32), _whole(image.shape)
 
 

@@ -69,6 +69,7 @@ def train(
         UndecodableImage: names the file.
     """
     options = options or TrainOptions()
+    torch.set_num_threads(choose(options.runtime, "f32", options.device, options.threads).threads)
     report = progress or (lambda stage, done, total: None)
     if options.expert not in ("patchcore", "ddad"):
         raise TrainingError(f"expert {options.expert!r} is not known; use 'patchcore' or 'ddad'")
