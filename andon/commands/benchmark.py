@@ -7,7 +7,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from andon.commands._benchmark_expert import expert
+
 app = typer.Typer(no_args_is_help=True)
+app.command()(expert)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

@@ -8,7 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from andon.commands._evaluate_fewshot import fewshot
+
 app = typer.Typer(no_args_is_help=True)
+app.command()(fewshot)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Predictions = Annotated[
     Path,
