@@ -19,7 +19,9 @@ LEAST_GAIN = 0.004
 """A head is added when it raises the mean AUROC over synthetic kinds by this much."""
 INSURANCE = ("texture", "pooled")
 """Heads that see what synthetic anomalies show too little of (faint noise, changes of the image as
-a whole): they join behind their gate unless that costs ``INSURANCE_COST``. Found on textiles."""
+a whole): they join behind their gate unless that costs ``INSURANCE_COST``. Found on textiles.
+Unless it is the best head by itself, such a head never counts fully: it would add its own noise to
+every image that shows nothing of its kind."""
 INSURANCE_COST = 0.01
 LEAST_MAP_GAIN = 0.0005
 """A head joins the map when it raises the synthetic AUPRO by this much."""
@@ -79,7 +81,7 @@ def choose_heads(
             (name, role): quality([*chosen, (name, role)])
             for name in normal
             if name not in used
-            for role in ROLES
+            for role in (("gated",) if name in INSURANCE else ROLES)
         }
         best = max(trials, key=lambda t: trials[t], default=None)
         if best is None or trials[best] < value + LEAST_GAIN:
