@@ -61,7 +61,7 @@ class OpenCVCamera:
     def _open(self) -> None:
         import cv2
 
-        capture = cv2.VideoCapture(self._source)
+        capture = _open_capture(cv2, self._source)
         if not capture.isOpened():
             capture.release()
             raise CaptureError(
@@ -94,3 +94,16 @@ class OpenCVCamera:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+def _open_capture(cv2: Any, source: int | str) -> Any:
+    """Files and streams through FFmpeg with one decoding thread, else OpenCV's own choice.
+
+    FFmpeg's frame threads abort the process when a file is read to its end and rewound.
+    """
+    if isinstance(source, str):
+        capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        if capture.isOpened():
+            return capture
+        capture.release()
+    return cv2.VideoCapture(source)
