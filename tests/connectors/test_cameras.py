@@ -143,7 +143,7 @@ class Stuck:
 @pytest.mark.asyncio
 async def test_a_hanging_driver_misses_its_deadline_and_not_the_line(monkeypatch) -> None:
     stuck = Stuck()
-    monkeypatch.setattr(cv2, "VideoCapture", lambda _: stuck)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: stuck)
     camera = OpenCVCamera("film.avi", timeout_s=0.05)
     await camera.open()
     with pytest.raises(CaptureError, match="no picture in"):
