@@ -45,6 +45,9 @@ def train_command(
         str, typer.Option(help="efficientnet_lite0, efficientnet_lite2 or any timm model.")
     ] = "efficientnet_lite0",
     size: Annotated[int, typer.Option(help="Side of the network's input, pixels.")] = 256,
+    tiles: Annotated[
+        bool, typer.Option("--tiles", help="Overlapping tiles: small defects on large images.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: all).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     resume: Annotated[
@@ -72,6 +75,7 @@ def train_command(
             false_alarm_rate=rate,
             backbone=backbone,
             size=size,
+            tiles=tiles,
             seed=seed,
             device=device,
             threads=threads,

@@ -105,13 +105,17 @@ class ComposedExpert:
         if not images:
             return []
         started = time.perf_counter()
-        batch = np.stack([self.model.preprocessing(image) for image in images])
+        shape = self.model.preprocessing
+        batch = np.concatenate([shape.cut(image) for image in images])
         prepared = time.perf_counter()
         found = self._runner(batch)
         inferred = time.perf_counter()
-        heads = {k: head_surprise(found[k], r) for k, r in self.model.references.items()}
-        fused = fuse_surprises(heads, self.model.roles)
-        values = fuse_maps(found, self.model.map_heads, self.model.map_cut) if maps else None
+        by_tile = {k: head_surprise(found[k], r) for k, r in self.model.references.items()}
+        fused = shape.per_image(fuse_surprises(by_tile, self.model.roles))
+        heads = {k: shape.per_image(v) for k, v in by_tile.items()}
+        values = None
+        if maps:
+            values = shape.stitch(fuse_maps(found, self.model.map_heads, self.model.map_cut))
         timings = {
             "preprocess": (prepared - started) * 1e3 / len(images),
             "network": (inferred - prepared) * 1e3 / len(images),

@@ -21,6 +21,8 @@ class TrainOptions:
     backbone: str = DEFAULT_BACKBONE
     size: int = DEFAULT_SIZE
     """Side of the network's input, pixels, a multiple of 32 in 64..1024."""
+    tiles: bool = False
+    """Cut images into overlapping tiles of ``size``: small defects on large photographs."""
     heads: tuple[str, ...] = tuple(HEADS)
     """Candidates; training chooses among them."""
     coreset: int = 768

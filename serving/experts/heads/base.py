@@ -33,6 +33,8 @@ class Head(nn.Module):
     sees: ClassVar[str]
     """What the others cannot see, in words, for the artifact."""
     layers: ClassVar[tuple[str, ...]] = ()
+    fixtured: ClassVar[bool] = False
+    """Knows what is normal at each place, and so needs the part to lie the same every time."""
     defaults: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, tensors: Mapping[str, Tensor], **config: Any) -> None:

@@ -27,6 +27,7 @@ class CellBank(Head):
     """
 
     kind = "cells"
+    fixtured = True
     sees = "patches that are odd at their place on a fixtured part"
     layers = ("stage4",)
     defaults: ClassVar[dict[str, Any]] = {"rows": 192}
@@ -65,6 +66,7 @@ class CellGaussian(Head):
     """
 
     kind = "relative"
+    fixtured = True
     sees = "cells that differ from the rest of their own image, whatever its exposure"
     layers = ("stage4",)
     defaults: ClassVar[dict[str, Any]] = {"relative": True, "shrink": 0.3}

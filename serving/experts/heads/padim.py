@@ -31,6 +31,7 @@ class Padim(Head):
     """
 
     kind = "padim"
+    fixtured = True
     sees = "small and thin deviations at their place, on a grid twice as fine"
     layers = ("stage2", "stage3", "stage4")
     defaults: ClassVar[dict[str, Any]] = {"dimensions": 56, "shrink": 0.3, "relative": True}

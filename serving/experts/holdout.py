@@ -1,0 +1,165 @@
+"""Hold-out: every normal scored by heads that never saw its group, beside synthetic anomalies."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from serving.experts.calibration import Scores
+from serving.experts.errors import TrainingError
+from serving.experts.fusion import head_surprise, peak_and_spread
+from serving.experts.heads import HEADS, FitInput, Head
+from serving.experts.options import TrainOptions
+from serving.experts.selection import change_exposure
+from serving.experts.synthetic import KINDS, corrupt
+from serving.experts.types import Floats, Image, Mask
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage's name, steps done and steps in all."""
+_PRIOR = 8
+"""Cell statistics are shrunk to those of all cells as if by so many more normals."""
+_BATCH = 32
+_MOST_CHANGE = 0.12
+"""Largest default change of exposure, share of gain."""
+
+
+class Trial:
+    """What choices are made on: exposure-changed normals and synthetic anomalies, with sources."""
+
+    def __init__(self, rows: np.ndarray, changed: Image, odd: Image, masks: Mask, kinds: list[str]):
+        self.rows, self.changed, self.odd, self.masks, self.kinds = rows, changed, odd, masks, kinds
+
+
+class Held:
+    """Scores and maps from heads that never saw the image's group."""
+
+    def __init__(self) -> None:
+        self.maps: dict[str, Floats] = {}
+        self.odd_maps: dict[str, Floats] = {}
+        self.cells: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.references: dict[str, Scores] = {}
+        self.plain_surprise: dict[str, Scores] = {}
+        self.normal_surprise: dict[str, Scores] = {}
+        self.odd_surprise: dict[str, Scores] = {}
+
+
+def make_trial(pixels: Image, options: TrainOptions) -> Trial:
+    """Synthetic anomalies and exposure changes on normals drawn at random."""
+    rng = np.random.default_rng(options.seed)
+    repeats = -(-options.synthetic // len(pixels))
+    rows = np.concatenate([rng.permutation(len(pixels)) for _ in range(repeats)])
+    rows = rows[: options.synthetic]
+    kinds = [list(KINDS)[i % len(KINDS)] for i in range(len(rows))]
+    made = [
+        corrupt(pixels[r], pixels[int(rng.integers(len(pixels)))], kind, options.seed * 7919 + i)
+        for i, (r, kind) in enumerate(zip(rows, kinds, strict=True))
+    ]
+    amount = options.exposure_change
+    if amount is None:
+        amount = min(_MOST_CHANGE, 0.5 * float(np.std(np.log(pixels.mean(axis=(1, 2, 3)) + 1))))
+    changed = [
+        change_exposure(pixels[r], amount, options.seed * 7919 + i) for i, r in enumerate(rows)
+    ]
+    return Trial(
+        rows,
+        np.stack(changed),
+        np.stack([m[0] for m in made]),
+        np.stack([m[1] for m in made]),
+        kinds,
+    )
+
+
+def make_folds(names: Sequence[str], options: TrainOptions) -> list[np.ndarray]:
+    """Rows of each fold; a group is never split."""
+    unique = sorted(set(names))
+    if len(unique) < options.folds:
+        raise TrainingError(
+            f"{len(unique)} groups cannot be held out in {options.folds} folds; "
+            "give photographs of more parts"
+        )
+    order = np.random.default_rng(options.seed).permutation(len(unique))
+    fold_of = {unique[g]: i % options.folds for i, g in enumerate(order)}
+    assigned = np.array([fold_of[name] for name in names])
+    return [np.flatnonzero(assigned == i) for i in range(options.folds)]
+
+
+def hold_out(
+    normals: FitInput,
+    changed: FitInput,
+    odd: FitInput,
+    trial: Trial,
+    folds: list[np.ndarray],
+    options: TrainOptions,
+    heads: Sequence[str],
+    report: Progress,
+) -> Held:
+    """Fit each head on the other folds and apply it to each fold.
+
+    Args:
+        normals: every normal, described.
+        changed: the trial's exposure-changed normals, described.
+        odd: the trial's synthetic anomalies, described.
+        folds: rows of ``normals`` per fold.
+        heads: candidates.
+    """
+    held = Held()
+    raw: dict[str, list[list[Floats]]] = {name: [[], [], []] for name in heads}
+    order: list[list[np.ndarray]] = [[], [], []]
+    steps = len(folds) * len(heads)
+    for i, rows in enumerate(folds):
+        rest = normals.select(torch.from_numpy(np.setdiff1d(np.arange(len(normals)), rows)))
+        tried = np.flatnonzero(np.isin(trial.rows, rows))
+        parts = ((normals, rows), (changed, tried), (odd, tried))
+        for j, (_, chosen) in enumerate(parts):
+            order[j].append(chosen)
+        for done, name in enumerate(heads):
+            head = HEADS[name].fit(rest, **options.head_config(name))
+            for j, (given, chosen) in enumerate(parts):
+                raw[name][j].append(_apply(head, given, chosen))
+            report("hold out", i * len(heads) + done + 1, steps)
+    rows_of = [np.concatenate(o) for o in order]
+    for name, found in raw.items():
+        maps = [_restore(np.concatenate(f), o) for f, o in zip(found, rows_of, strict=True)]
+        _record(held, name, maps[0], maps[1], maps[2])
+    return held
+
+
+def _record(held: Held, name: str, plain: Floats, changed: Floats, odd: Floats) -> None:
+    mean, inverse = _cell_statistics(plain)
+    plain, changed, odd = ((m - mean) * inverse for m in (plain, changed, odd))
+    reference = np.sort(peak_and_spread(plain), axis=1)
+    held.cells[name] = (torch.from_numpy(mean), torch.from_numpy(inverse))
+    held.references[name] = reference
+    held.maps[name], held.odd_maps[name] = plain, odd
+    held.plain_surprise[name] = head_surprise(plain, reference)
+    held.normal_surprise[name] = np.concatenate(
+        [held.plain_surprise[name], head_surprise(changed, reference)]
+    )
+    held.odd_surprise[name] = head_surprise(odd, reference)
+
+
+def _cell_statistics(maps: Floats) -> tuple[Floats, Floats]:
+    """Mean and inverse deviation per cell, (h, w), shrunk to those of all cells."""
+    share = len(maps) / (len(maps) + _PRIOR)
+    mean = share * maps.mean(axis=0) + (1 - share) * maps.mean()
+    variance = share * maps.var(axis=0) + (1 - share) * maps.var() + 1e-2 * maps.var() + 1e-12
+    return mean.astype(np.float32), (1 / np.sqrt(variance)).astype(np.float32)
+
+
+def _apply(head: Head, given: FitInput, rows: np.ndarray) -> Floats:
+    found: list[Floats] = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), _BATCH):
+            part = given.select(torch.from_numpy(rows[start : start + _BATCH]))
+            found.append(head(part.features, part.pixels).float().numpy())
+    if found:
+        return np.concatenate(found)
+    with torch.inference_mode():
+        part = given.select(torch.zeros(1, dtype=torch.long))
+        return np.asarray(head(part.features, part.pixels).float().numpy()[:0])
+
+
+def _restore(values: Floats, order: np.ndarray) -> Floats:
+    result = np.empty_like(values)
+    result[order] = values
+    return result
