@@ -163,7 +163,7 @@ def _install(go: str, folder: Path, timeout_s: float) -> None:
     try:
         done = subprocess.run(
             [go, "install", MODULE],
-            env={**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0"},
+            env={**os.environ, "GOBIN": str(folder)},
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -176,10 +176,10 @@ def _install(go: str, folder: Path, timeout_s: float) -> None:
 
 
 def _is_ready(port: int) -> bool:
-    """MinIO's own health check: it listens before it can serve."""
+    """MinIO's own check: it listens, and calls itself ready, before its buckets are there."""
     connection = HTTPConnection(_HOST, port, timeout=1.0)
     try:
-        connection.request("GET", "/minio/health/ready")
+        connection.request("GET", "/minio/health/cluster")
         return connection.getresponse().status == 200
     except HTTPException:
         return False
