@@ -209,6 +209,9 @@ class _CompiledStage:
         }
         single = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": 1})
         self._request = single.create_infer_request()
+        # One graph for singles and batches alike in f32: another number of threads adds in another
+        # order, and a score must not depend on its batch.
+        self._exact = precision != "bf16"
         self._queue: Any = None
         if threads > 1:
             many = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": threads})
@@ -217,7 +220,7 @@ class _CompiledStage:
 
     def __call__(self, inputs: list[list[Any]]) -> list[dict[str, Floats]]:
         slots: list[dict[str, Floats]] = [{} for _ in inputs]
-        if len(inputs) == 1 or self._queue is None:
+        if self._queue is None or (len(inputs) == 1 and not self._exact):
             for given, slot in zip(inputs, slots, strict=True):
                 self._request.infer(given)
                 self._collect(self._request, slot)

@@ -9,6 +9,8 @@ from torch.nn import functional
 
 from serving.experts.heads.base import FitInput, Head
 
+_MIDDLE = 128.0
+"""Taken off first: small numbers keep their digits through the filters."""
 _SHRINK = 1e-3
 """Share of the mean eigenvalue added to each: keeps directions without variance in bounds."""
 _MOST_IMAGES = 150
@@ -59,5 +61,5 @@ class Texture(Head):
 
 
 def _grey(pixels: Tensor) -> Tensor:
-    """Grey levels, (N, H, W, 3) uint8 to (N, 1, H, W)."""
-    return pixels.float().mean(dim=3)[:, None]
+    """Grey levels about zero, (N, H, W, 3) uint8 to (N, 1, H, W)."""
+    return pixels.float().mean(dim=3)[:, None] - _MIDDLE
