@@ -8,6 +8,9 @@ from serving.experts.types import Blob, Floats, Mask, Region
 SMALLEST_SHARE = 2e-4
 """Pieces smaller than this share of the image are dropped, unless nothing else is left."""
 
+_LEAST_OUTSIDE = 0.02
+"""Floor of the mean outside, in units of the cut: contrast stays finite (50 at the cut)."""
+
 
 def enlarge(values: Floats, height: int, width: int) -> Floats:
     """Bilinear resize of a map (h, w) to float32 (height, width)."""
@@ -29,8 +32,8 @@ def make_region(values: Floats, cut: float, height: int, width: int) -> Region:
     mask: Mask = values > min(cut, float(values.max()) * 0.999)
     mask = _without_specks(mask, values)
     inside = float(values[mask].mean()) if mask.any() else float(values.max())
-    outside = float(values[~mask].mean()) if not mask.all() else inside
-    contrast = inside / max(outside, 1e-6)
+    outside = float(np.clip(values[~mask], 0, None).mean()) if not mask.all() else inside
+    contrast = inside / max(outside, _LEAST_OUTSIDE)
     return Region(mask, height, width, _blobs(mask, values, height, width), contrast)
 
 

@@ -37,7 +37,7 @@ class Region:
     blobs: tuple[Blob, ...]
     """Largest first."""
     contrast: float
-    """Mean of the anomaly map inside over its mean outside."""
+    """Mean of the anomaly map inside over its mean outside (negative values count as 0)."""
 
     @property
     def area_px(self) -> float:
