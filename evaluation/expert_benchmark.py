@@ -29,6 +29,8 @@ from serving.experts.types import Floats
 
 Report = Callable[[str, int, int], None]
 _BATCH = 16
+_BOOTSTRAPS = 300
+"""Draws of parts behind the interval of ``resplit_calibration``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,18 +106,23 @@ def resplit_calibration(
         groups: the part of each.
         rate: false-alarm rate asked for.
         repeats: resplits.
+
+    Returns:
+        Mean, lowest and highest rate of both ways, and a part-level bootstrap interval (each draw
+        a subset of the parts, resplit four times) of the first.
     """
     values, names = np.asarray(scores, np.float64), np.asarray(groups)
-    parts = np.unique(names)
     rng = np.random.default_rng(seed)
-    seen: dict[str, list[float]] = {"by_part": [], "by_image": []}
-    for _ in range(repeats):
-        half = set(rng.permutation(parts)[: len(parts) // 2])
-        own = np.array([n in half for n in names])
-        for key, units in (("by_part", names[own]), ("by_image", np.arange(own.sum()))):
-            found = calibrate(values[own], [str(u) for u in units], rate)
-            alarms = values[~own] > found.threshold
-            seen[key].append(_mean_by_group(alarms, names[~own]))
+    parts = np.unique(names)
+    seen = [_resplit(values, names, rate, rng.permutation(parts)) for _ in range(repeats)]
+    spread = []
+    for _ in range(_BOOTSTRAPS):
+        drawn = np.unique(rng.choice(parts, len(parts)))
+        kept = np.isin(names, drawn)
+        trials = [
+            _resplit(values[kept], names[kept], rate, rng.permutation(drawn))[0] for _ in range(4)
+        ]
+        spread.append(float(np.mean(trials)))
     return {
         "asked": rate,
         "parts": len(parts),
@@ -123,12 +130,25 @@ def resplit_calibration(
         "repeats": repeats,
         **{
             key: {"mean": float(np.mean(v)), "low": float(np.min(v)), "high": float(np.max(v))}
-            for key, v in seen.items()
+            for key, v in zip(("by_part", "by_image"), zip(*seen, strict=True), strict=True)
         },
-        "interval_by_part": list(
-            group_bootstrap(seen["by_part"], [str(i) for i in range(repeats)])
-        ),
+        "interval_by_part": np.quantile(spread, [0.025, 0.975]).tolist(),
     }
+
+
+def _resplit(
+    values: npt.NDArray[np.float64],
+    names: npt.NDArray[Any],
+    rate: float,
+    order: npt.NDArray[Any],
+) -> tuple[float, float]:
+    """False-alarm rate on the second half of the parts, calibrated by part and by image."""
+    own = np.isin(names, order[: len(order) // 2])
+    rates = []
+    for units in (names[own], np.arange(own.sum())):
+        found = calibrate(values[own], [str(u) for u in units], rate)
+        rates.append(_mean_by_group(values[~own] > found.threshold, names[~own]))
+    return rates[0], rates[1]
 
 
 def _mean_by_group(values: npt.NDArray[np.bool_], names: npt.NDArray[Any]) -> float:
