@@ -29,7 +29,7 @@ async def play(
         in_flight: most parts without a result; the next trigger waits for one. 0: no limit.
         ready_timeout_s: the gateway must be Online and Ready before the first trigger.
         ready_wait_s: a part waits this long for Ready, then is triggered all the same (and held);
-            None: the takt.
+            None: the takt; with ``in_flight``, the result window: such a line waits for Andon.
         on_part: called with the number of parts triggered so far.
 
     Raises:
@@ -42,11 +42,12 @@ async def play(
         )
     await plc.enable(True)
     slot = time.monotonic()
+    waiting = plc.config.result_window_s if in_flight else takt_s
     for number, part in enumerate(plan, 1):
         await asyncio.sleep(max(slot - time.monotonic(), 0.0))
         if in_flight:
             await plc.wait_for(lambda: plc.open_parts < in_flight, plc.config.result_window_s + 1)
-        patience = takt_s if ready_wait_s is None else ready_wait_s
+        patience = waiting if ready_wait_s is None else ready_wait_s
         await plc.wait_for(lambda: plc.ready or not plc.gateway_alive, patience)
         await plc.trigger(part)
         on_part(number)
