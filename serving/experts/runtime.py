@@ -112,11 +112,15 @@ def make_runner(module: nn.Module, height: int, width: int, choice: Choice) -> R
 
 
 class TorchRunner:
-    """Runs a module eagerly on CPU or CUDA in micro-batches of one shape."""
+    """Runs a module eagerly in micro-batches of one shape: one image on a CPU, eight on CUDA.
+
+    On one CPU thread 29 ms an image by ones and 27 by fours were measured, but a lone image, as a
+    line below its limit sends them, costs 29 instead of 121.
+    """
 
     def __init__(self, module: nn.Module, choice: Choice) -> None:
         self.choice = choice
-        self._micro_batch = 8 if choice.device.startswith("cuda") else 4
+        self._micro_batch = 8 if choice.device.startswith("cuda") else 1
         self._module = module.to(choice.device)
         if choice.device == "cpu":
             torch.set_num_threads(choice.threads)
