@@ -12,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from evaluation.datasets import Dataset, Sample
-from serving.answers import to_inspection
+from evaluation.regions import CUT, MASK_CUT, inspection_of, true_mask
 from serving.classifiers.background import Background
 from serving.classifiers.describing import describe_picture
-from serving.classifiers.features import Floats, Image, extract, load_extractor, one, whole
+from serving.classifiers.features import Floats, Image, extract, load_extractor, one
 from serving.classifiers.teaching import choose_normals
 from serving.experts.expert import Expert
 from serving.experts.images import decode_image, read_image
@@ -30,8 +30,6 @@ SOURCES: Final = (TRUE, EXPERT)
 """Where regions come from: drawn by a person, or outlined by the vision expert."""
 
 Progress = Callable[[str, int, int], None]
-_CUT: Final = 1.0
-"""Map value at which an expert outlines (``fuse_maps`` scales to it)."""
 _BATCH: Final = 8
 
 
@@ -126,40 +124,13 @@ def _describe(
 def _regions(
     sample: Sample, image: Image, scored: Scored | None
 ) -> dict[str, tuple[Mask, Inspection]]:
-    mask = _true_mask(sample, image)
-    found = {TRUE: (mask, _inspection(mask.astype(np.float32), 0.5, image, None))}
+    mask = true_mask(sample, image)
+    found = {TRUE: (mask, inspection_of(mask.astype(np.float32), MASK_CUT, image, None))}
     if scored is not None and scored.anomaly_map is not None:
         values = scored.anomaly_map
-        region = make_region(values, _CUT, *image.shape[:2])
-        found[EXPERT] = (region.mask, _inspection(values, _CUT, image, scored))
+        region = make_region(values, CUT, *image.shape[:2])
+        found[EXPERT] = (region.mask, inspection_of(values, CUT, image, scored))
     return found
-
-
-def _true_mask(sample: Sample, image: Image) -> Mask:
-    """Above 127; any grey where nothing is, the whole picture where there is no mask at all."""
-    if sample.mask is None:
-        return whole(image)
-    grey = read_image(sample.mask)[:, :, 0]
-    for cut in (127, 0):
-        if (grey > cut).any():
-            return np.asarray(grey > cut, np.bool_)
-    return whole(image)
-
-
-def _inspection(values: Floats, cut: float, image: Image, scored: Scored | None) -> Inspection:
-    """The region measured as the line measures it, also where the expert saw nothing."""
-    height, width = image.shape[:2]
-    answer = Scored(
-        score=scored.score if scored else 1.0,
-        threshold=scored.threshold if scored else 0.5,
-        p_value=scored.p_value if scored else 0.0,
-        anomalous=scored.anomalous if scored else True,
-        anomaly_map=None,
-        region=make_region(values, cut, height, width),
-        image_height=height,
-        image_width=width,
-    )
-    return to_inspection(answer, "evaluation", "", {})
 
 
 def _fingerprint(dataset: Dataset, expert: Expert | None) -> str:

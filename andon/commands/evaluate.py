@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from andon.commands._evaluate_fewshot import fewshot
+from andon.commands._evaluate_pipeline import pipeline
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(pipeline)
 app.command()(fewshot)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Predictions = Annotated[
