@@ -104,7 +104,7 @@ class NearestInBundle:
         self._references: BundleReferences | None = None
 
     def prepare(self) -> None:
-        """Load the pictures and learn what normal looks like, once, before pictures come at once."""
+        """Load the pictures and learn what normal looks like, before anybody asks."""
         self._references = BundleReferences({self._name: self._bundle})
         blank = encode(np.zeros((8, 8, 3), np.uint8), VisualSettings())
         self._references.nearest_reference(self._name, blank)

@@ -1,6 +1,5 @@
 """``andon evaluate fewshot``: what the local classifier names right, and what it should refuse."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -82,28 +81,12 @@ def _expert(
 ) -> "Expert":
     """The expert given, or one trained on the data set's normals and kept by content and code."""
     from andon.commands._expert import find_artifact
-    from serving.experts.artifact import load_expert, save_artifact
-    from serving.experts.training import train
+    from evaluation.trained_experts import trained_expert
+    from serving.experts.artifact import load_expert
 
     if artifact is not None:
         return load_expert(find_artifact(artifact))
-    kept = cache / "experts" / _fingerprint(dataset)
-    if not list(kept.glob("*/*/manifest.json")):
-        trained = train(
-            "fewshot", [s.path for s in dataset.train], groups=dataset.groups, progress=report
-        )
-        save_artifact(trained, kept)
-    return load_expert(find_artifact(kept / "fewshot"))
-
-
-def _fingerprint(dataset: "Dataset") -> str:
-    digest = hashlib.sha256()
-    for source in sorted((Path(__file__).parents[2] / "serving/experts").rglob("*.py")):
-        digest.update(source.read_bytes())
-    for sample in dataset.train:
-        digest.update(f"{sample.path.name}\0{sample.group}\0".encode())
-        digest.update(sample.path.read_bytes())
-    return digest.hexdigest()[:32]
+    return trained_expert(dataset, cache, report=report)
 
 
 def _print(figures: "FewShotFigures") -> None:

@@ -248,6 +248,17 @@ def print_benchmark(found: "Benchmark", out: Console) -> None:
         out.print(f"  differs from the released counts: {shown}", soft_wrap=True)
 
 
+def run_name(benchmark: str, options: "PipelineOptions", *more: str) -> str:
+    """A folder name that says what was run."""
+    parts = [benchmark, options.classifier, options.regions, *more]
+    if not options.gate:
+        parts.append("no-gate")
+    if options.asks_endpoint and options.endpoint is not None:
+        parts += [options.velm.protocol, options.endpoint.model]
+    text = "-".join(parts).lower()
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)
+
+
 def _given(
     base_url: str,
     model: str,

@@ -12,7 +12,6 @@ from andon.commands import _evaluate_options as o
 from andon.settings import load_settings
 
 if TYPE_CHECKING:
-    from evaluation.pipeline import PipelineOptions
     from evaluation.pipeline_figures import PipelineResult
 
 
@@ -103,7 +102,7 @@ def pipeline(
             false_alarm_rate=false_alarm_rate,
             experts=experts,
         )
-        folder = out or cache.parent / "evaluations" / _name(found.name, options)
+        folder = out or cache.parent / "evaluations" / o.run_name(found.name, options)
         result = evaluate(
             runs,
             options,
@@ -183,14 +182,3 @@ def lines_of(document: dict[str, Any]) -> list[str]:
         found.append(f"NOT ANSWERED: {count} pictures: {reason}; run the same command again")
     found.append(f"files: {document['files']['predictions']} and beside it")
     return found
-
-
-def _name(benchmark: str, options: "PipelineOptions") -> str:
-    """A folder name that says what was run."""
-    parts = [benchmark, options.classifier, options.regions]
-    if not options.gate:
-        parts.append("no-gate")
-    if options.asks_endpoint and options.endpoint is not None:
-        parts += [options.velm.protocol, options.endpoint.model]
-    text = "-".join(parts).lower()
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)
