@@ -1,6 +1,7 @@
 """``andon benchmark``: the line, its faults, the experts, the policies, the LLM client."""
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import typer
@@ -20,6 +21,9 @@ def line(
     seconds: Annotated[float, typer.Option(min=2, help="Length of one measurement.")] = 15.0,
     in_flight: Annotated[int, typer.Option(min=1, help="Most parts without a result.")] = 32,
     batch: Annotated[int, typer.Option(min=1, help="Images per batch, alone and in Serve.")] = 8,
+    anomalous: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the played parts that are not good.")
+    ] = 0.1,
     smoke: Annotated[bool, typer.Option("--smoke", help="One short round, for CI.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -30,9 +34,9 @@ def line(
     """
     from andon.harness.measure import LineBenchmark, benchmark_line
 
-    options = LineBenchmark(rounds=rounds, seconds=seconds, in_flight=in_flight, batch=batch)
+    options = LineBenchmark(rounds, seconds, in_flight, batch, anomalous)
     if smoke:
-        options = LineBenchmark(rounds=1, seconds=4.0, in_flight=in_flight, batch=batch, train=60)
+        options = replace(options, rounds=1, seconds=4.0, train=60)
     console = Console(stderr=True)
     result = benchmark_line(options, lambda text: console.print(text, soft_wrap=True))
     if as_json:

@@ -5,7 +5,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from andon.harness import learn as learning
 from andon.harness.faults import BROKER, FaultPlan, as_rows, play_with_faults
 from andon.harness.ledger import ledger_parts
 from andon.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
-from andon.harness.plan import LinePlan, cycle, make_plan
+from andon.harness.plan import LinePlan, cycle, make_plan, mixed
 from andon.harness.prepare import prepare
 from andon.harness.settle import run_seconds, settle
 from andon.harness.stack import BrokerKind, LocalStack, StackPorts
@@ -40,6 +40,8 @@ class LineBenchmark:
     in_flight: int = 32
     """Parts without a result at saturation: enough to keep the expert's batches full."""
     batch: int = 8
+    anomalous: float = 0.1
+    """Share of the played parts that are not good: each costs a classification too."""
     train: int = 400
     """Normal textiles that train the reference expert."""
 
@@ -85,6 +87,7 @@ def benchmark_line(options: LineBenchmark, say: Say) -> dict[str, Any]:
             "ratio": reference["ratio"],
             "overhead_cpu_ms": reference["overhead_cpu_ms"],
             "shipped_ratio": result["shipped"]["ratio"],
+            "anomalous": options.anomalous,
             **result,
         }
 
@@ -176,7 +179,7 @@ def _alternate(
         solo.append(
             alone(
                 bench.learned.artifact,
-                bench.plan,
+                _mix(bench, 200, options),
                 line.folder,
                 profile,
                 options.seconds,
@@ -186,8 +189,9 @@ def _alternate(
         rate = solo[-1]["frames_per_s"]
         paced = LineOptions(0.001, SATURATED_WINDOW_S, True, options.in_flight)
         if number == 1:
-            play_round(line, paced, 4 * options.in_flight)  # warm-up
-        rounds.append(play_round(line, paced, max(60, int(rate * options.seconds))))
+            play_round(line, paced, _mix(bench, 4 * options.in_flight, options))  # warm-up
+        parts = max(60, int(rate * options.seconds))
+        rounds.append(play_round(line, paced, _mix(bench, parts, options)))
         say(
             f"{profile.runtime} round {number}: expert {rate:.1f} frames/s, "
             f"line {rounds[-1].frames_per_s:.1f} frames/s"
@@ -195,11 +199,16 @@ def _alternate(
     return combine(solo, rounds, profile)
 
 
+def _mix(bench: Bench, parts: int, options: LineBenchmark) -> LinePlan:
+    return mixed(bench.plan, parts, options.anomalous)
+
+
 def _half_load(bench: Bench, rate: float, options: LineBenchmark) -> dict[str, Any]:
     """Trigger to the result at the PLC, at a fixed takt of half the saturated rate."""
     paced = LineOptions(takt_s=1 / rate, window_s=SATURATED_WINDOW_S)
-    play_round(bench.line, replace(paced), max(20, int(rate * 2)))
-    measured = play_round(bench.line, paced, max(40, int(rate * options.seconds)))
+    play_round(bench.line, paced, _mix(bench, max(20, int(rate * 2)), options))
+    parts = max(40, int(rate * options.seconds))
+    measured = play_round(bench.line, paced, _mix(bench, parts, options))
     return {
         "frames_per_s": round(rate, 2),
         "p50_ms": round(percentile(measured.latencies_ms, 0.5), 1),

@@ -94,6 +94,23 @@ def cycle(plan: LinePlan, count: int) -> LinePlan:
     return LinePlan(plan.product, plan.train, plan.exemplars, parts)
 
 
+def mixed(plan: LinePlan, count: int, anomalous: float) -> LinePlan:
+    """``count`` parts of the plan's pictures, a share ``anomalous`` in [0, 1] of them not good.
+
+    The anomalous parts are spread evenly; where the plan has none of one kind the other fills in.
+    """
+    good = [p for p in plan.parts if p.photograph.label == GOOD] or list(plan.parts)
+    odd = [p for p in plan.parts if p.photograph.label != GOOD] or good
+    parts, next_good, next_odd = [], 0, 0
+    for i in range(count):
+        if int((i + 1) * anomalous) > int(i * anomalous):
+            source, next_odd = odd[next_odd % len(odd)], next_odd + 1
+        else:
+            source, next_good = good[next_good % len(good)], next_good + 1
+        parts.append(PlayedPart(f"{plan.product}-{i + 1:06d}", source.photograph))
+    return LinePlan(plan.product, plan.train, plan.exemplars, tuple(parts))
+
+
 def _by(photographs: Sequence[Photograph], field: str) -> dict[str, list[Photograph]]:
     groups: dict[str, list[Photograph]] = defaultdict(list)
     for photograph in photographs:

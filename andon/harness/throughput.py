@@ -12,7 +12,7 @@ from typing import Any
 from andon.harness.cpu import cpu_seconds, per_frame_ms
 from andon.harness.ledger import ledger_parts
 from andon.harness.line import LineOptions, SimulatedLine
-from andon.harness.plan import LinePlan, cycle
+from andon.harness.plan import LinePlan
 from connectors.opcua.ledger import LedgerEntry, read_ledger
 from infra.process import ProcessError
 
@@ -71,9 +71,9 @@ def alone(
     return measured
 
 
-def play_round(line: SimulatedLine, options: LineOptions, parts: int) -> Round:
-    """Play ``parts`` parts on the running line with a PLC of this round's own."""
-    line.plan, line.options = cycle(line.plan, parts), options
+def play_round(line: SimulatedLine, options: LineOptions, plan: LinePlan) -> Round:
+    """Play the plan on the running line with a PLC of this round's own."""
+    line.plan, line.options = plan, options
     line.ledger.unlink(missing_ok=True)
     line.write_plan()
     roots = line.pids()

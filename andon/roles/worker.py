@@ -37,6 +37,8 @@ from streams.agents.runner import Role, RoleRunner
 from streams.ports import ImageStore, PolicySource
 from streams.topics import ANOMALIES, FRAMES, Topic
 
+UNHURRIED_MS = 500
+"""How long a fetch of record and limits may wait at the broker, milliseconds."""
 SERVE_WAIT_S = 10.0
 """A worker says that it is ready without Ray Serve after this long, seconds."""
 
@@ -51,7 +53,7 @@ def role_config(role: RoleName, settings: Settings) -> RoleConfig:
             state=settings.paths.state,
             idempotent_producer=kafka.idempotent_producer,
             request_timeout_s=kafka.request_timeout_s,
-            fetch_max_wait_ms=kafka.fetch_max_wait_ms,
+            fetch_max_wait_ms=_fetch_wait_ms(role, kafka.fetch_max_wait_ms),
             instance=worker.instance if kafka.static_membership else None,
         ),
         flow=FlowConfig(
@@ -67,6 +69,11 @@ def role_config(role: RoleName, settings: Settings) -> RoleConfig:
         ),
         metrics_port=worker.metrics_port,
     )
+
+
+def _fetch_wait_ms(role: RoleName, line_ms: int) -> int:
+    """No part waits for what is recorded and counted: those roles ask the broker less often."""
+    return line_ms if role in ("inspect", "classify") else max(line_ms, UNHURRIED_MS)
 
 
 class Started:

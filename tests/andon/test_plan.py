@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from andon.harness.plan import Photograph, PlanError, cycle, make_plan
+from andon.harness.plan import Photograph, PlanError, cycle, make_plan, mixed
 
 TRAIN = [Photograph(Path(f"train/{i}"), "good", f"t{i}") for i in range(3)]
 
@@ -51,3 +51,12 @@ def test_an_empty_folder_says_what_is_missing() -> None:
         make_plan("tile", [], photographs("good", 1), set(), None)
     with pytest.raises(PlanError, match="test/<class>"):
         make_plan("tile", TRAIN, [], set(), None)
+
+
+def test_mixed_plays_the_share_of_anomalous_parts_that_was_asked_for() -> None:
+    test = [*photographs("good", 4), *photographs("hole", 3)]
+    parts = mixed(make_plan("tile", TRAIN, test, set(), None), 40, 0.1).parts
+    odd = [i for i, part in enumerate(parts) if part.photograph.label != "good"]
+    assert odd == [9, 19, 29, 39]
+    assert len({part.part_id for part in parts}) == 40
+    assert len({part.photograph.path for part in parts}) == 7
