@@ -75,7 +75,7 @@ def read_answers(
     for key, answer in _read_object(predictions).items():
         if not isinstance(answer, str):
             raise PredictionsError(f"{predictions.name}: the answer of {key!r} is not a text")
-        name, folder = _split_key(key, described, predictions.name)
+        name, folder = split_key(key, described, predictions.name)
         truth = GOOD if folder == GOOD else _display(described[name], folder, key, descriptions)
         pairs[name].append((matching(truth), matching(answer)))
     if not pairs:
@@ -152,7 +152,12 @@ def _read_object(path: Path) -> dict[str, Any]:
     return body
 
 
-def _split_key(key: str, described: Mapping[str, Any], file: str) -> tuple[str, str]:
+def split_key(key: str, described: Mapping[str, Any], file: str) -> tuple[str, str]:
+    """Object and class folder of ``<object>_<class>_<number>``; the longest object name wins.
+
+    Raises:
+        PredictionsError: names the key and the file.
+    """
     names = [name for name in described if key.startswith(f"{name}_")]
     folder = key[len(max(names, key=len)) + 1 :].rpartition("_")[0] if names else ""
     if not folder:
