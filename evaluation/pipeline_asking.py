@@ -18,6 +18,7 @@ ROUNDS: Final = 3
 """Times a picture is tried while the endpoint fails in passing."""
 IN_A_ROW: Final = 5
 """Pictures without an answer, one after another, that stop the run."""
+FIRST_PAUSE_S: Final = 1.0
 _PAUSE_MOST_S: Final = 30.0
 
 
@@ -122,7 +123,7 @@ class Asking:
     ) -> Classification | Failure:
         """The answer, or the last failure; what fails in passing is tried again."""
         request = await asyncio.to_thread(self._stage.request_of, picture, timeout_s)
-        pause_s = 1.0
+        pause_s = FIRST_PAUSE_S
         for left in reversed(range(ROUNDS)):
             outcome = _honest(await classifier.classify(request, timeout_s))
             if isinstance(outcome, Classification) or not outcome.retryable or not left:

@@ -47,7 +47,7 @@ def score_severity(
     pairs: Mapping[str, Sequence[Pair]], rounds: int = 2000, seeds_per_round: int = 5, seed: int = 0
 ) -> SeverityScores:
     """Exact expectation per object, then the mean over objects; escapes beside it."""
-    tables = {name: _designations(answers) for name, answers in sorted(pairs.items())}
+    tables = {name: designations(answers) for name, answers in sorted(pairs.items())}
     objects = {name: _expect(table, SEVERITIES) for name, table in tables.items()}
     escapes = [_expect(table, ("gate", "classifier")) for table in tables.values()]
     return SeverityScores(
@@ -62,7 +62,8 @@ Table = list[dict[str, float]]
 """One row of shares per designation."""
 
 
-def _designations(pairs: Sequence[Pair]) -> Table:
+def designations(pairs: Sequence[Pair]) -> Table:
+    """One object's shares under every choice of negligible classes that the rule allows."""
     classes = sorted({truth for truth, _ in pairs} - {GOOD})
     chosen = itertools.combinations(classes, min(negligible_count(len(classes)), len(classes)))
     return [_shares(pairs, frozenset(negligible)) for negligible in chosen]
