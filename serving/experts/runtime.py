@@ -9,38 +9,26 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from serving.experts.cuda import Program
 from serving.experts.errors import RuntimeUnavailable
+from serving.experts.stages import Stages, run_stages
 from serving.experts.types import Floats, Image
+
+__all__ = ["Choice", "Runner", "Stages", "choose", "make_runner"]
 
 # OpenVINO reports conversions to its maker: from a child process each, by the network. No machine
 # of a plant may. Where the module is missing, OpenVINO uses its own silent stub.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 RUNTIMES = ("auto", "torch", "openvino")
-PRECISIONS = ("auto", "f32", "bf16")
-
-
-class Stages(nn.Module):
-    """What a runtime runs: ``network`` in the precision chosen, ``judge`` always in f32.
-
-    Distances and Mahalanobis forms cancel digits that bf16 does not have; the backbone's
-    convolutions, where the time goes, do not.
-    """
-
-    def network_features(self, batch: Tensor) -> dict[str, Tensor]:
-        """uint8 (N, H, W, 3) to features by layer."""
-        raise NotImplementedError
-
-    def judge(self, features: Mapping[str, Tensor], batch: Tensor) -> dict[str, Tensor]:
-        """Features and pixels to named tensors whose first axis is N."""
-        raise NotImplementedError
+PRECISIONS = ("auto", "f32", "bf16", "fp16")
 
 
 class Runner(Protocol):
@@ -61,6 +49,10 @@ class Choice:
     precision: str
     device: str
     threads: int
+    f32_if_faster: bool = False
+    """On CUDA, ``precision`` is what is allowed and f32 is used where it is no slower."""
+    plan: str = ""
+    """How the module runs on CUDA, as measured when it was loaded."""
 
 
 def choose(
@@ -69,7 +61,8 @@ def choose(
     """Resolve ``auto``: CUDA when there is one, else OpenVINO when installed, else torch.
 
     Args:
-        precision: ``auto`` is bf16 where the hardware multiplies it natively, else f32.
+        precision: ``auto`` is bf16 where the hardware multiplies it natively, else f32; ``fp16``
+            is for CUDA alone.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; None is every core this process may use.
 
@@ -91,12 +84,15 @@ def choose(
     if runtime == "auto":
         found = importlib.util.find_spec("openvino") is not None
         runtime = "openvino" if device == "cpu" and found else "torch"
-    if precision == "auto":
+    if precision == "fp16" and not device.startswith("cuda"):
+        raise RuntimeUnavailable("precision 'fp16' needs a CUDA device; use 'f32' or 'bf16'")
+    free = precision == "auto"
+    if free:
         precision = "bf16" if _native_bf16(runtime, device) else "f32"
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    return Choice(runtime, precision, device, threads or cores)
+    return Choice(runtime, precision, device, threads or cores, free)
 
 
 def make_runner(module: nn.Module, height: int, width: int, choice: Choice) -> Runner:
@@ -108,11 +104,13 @@ def make_runner(module: nn.Module, height: int, width: int, choice: Choice) -> R
     module = module.eval().requires_grad_(False)
     if choice.runtime == "openvino":
         return OpenVinoRunner(module, height, width, choice)
+    if choice.device.startswith("cuda"):
+        return CudaRunner(module, height, width, choice)
     return TorchRunner(module, choice)
 
 
 class TorchRunner:
-    """Runs a module eagerly in micro-batches of one shape: one image on a CPU, eight on CUDA.
+    """Runs a module eagerly on a CPU, one image at a time.
 
     On one CPU thread 29 ms an image by ones and 27 by fours were measured, but a lone image, as a
     line below its limit sends them, costs 29 instead of 121.
@@ -120,35 +118,35 @@ class TorchRunner:
 
     def __init__(self, module: nn.Module, choice: Choice) -> None:
         self.choice = choice
-        self._micro_batch = 8 if choice.device.startswith("cuda") else 1
-        self._module = module.to(choice.device)
-        if choice.device == "cpu":
-            torch.set_num_threads(choice.threads)
+        self._module = module
+        torch.set_num_threads(choice.threads)
 
     def __call__(self, batch: Image) -> dict[str, Floats]:
         """See ``Runner``."""
-        starts = range(0, len(batch), self._micro_batch)
-        parts = [self._run(batch[s : s + self._micro_batch]) for s in starts]
+        parts = [self._run(image[None]) for image in batch]
         return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else {}
 
-    def _run(self, chunk: Image) -> dict[str, Floats]:
-        missing = self._micro_batch - len(chunk)
-        padded = (
-            np.concatenate([chunk, np.repeat(chunk[:1], missing, axis=0)]) if missing else chunk
-        )
+    def _run(self, image: Image) -> dict[str, Floats]:
         with torch.inference_mode():
-            found = self._stages(torch.from_numpy(padded).to(self.choice.device))
-        return {k: v[: len(chunk)].float().cpu().numpy() for k, v in found.items()}
+            found = run_stages(self._module, torch.from_numpy(image), self.choice.precision)
+        return {k: v.float().numpy() for k, v in found.items()}
 
-    def _stages(self, batch: Tensor) -> dict[str, Tensor]:
-        device = self.choice.device.split(":")[0]
-        low = torch.autocast(device, torch.bfloat16, enabled=self.choice.precision == "bf16")
-        if isinstance(self._module, Stages):
-            with low:
-                features = self._module.network_features(batch)
-            return self._module.judge({k: v.float() for k, v in features.items()}, batch)
-        with low:
-            return dict(self._module(batch))
+
+class CudaRunner:
+    """Runs a copy of a module on CUDA in padded micro-batches, by the plan measured fastest."""
+
+    def __init__(self, module: nn.Module, height: int, width: int, choice: Choice) -> None:
+        wanted = ("f32", choice.precision) if choice.f32_if_faster else (choice.precision,)
+        precisions = tuple(dict.fromkeys(wanted))
+        self._program = Program(module, height, width, choice.device, precisions)
+        plan = self._program.plan
+        self.choice = replace(choice, precision=plan.precision, plan=str(plan))
+
+    def __call__(self, batch: Image) -> dict[str, Floats]:
+        """See ``Runner``."""
+        size = self._program.micro_batch
+        parts = [self._program(batch[s : s + size]) for s in range(0, len(batch), size)]
+        return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else {}
 
 
 class OpenVinoRunner:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from serving.experts.calibration import Calibration
+from serving.experts.cuda import MICRO_BATCH, Program
 from serving.experts.ddad.distance import (
     Extractor,
     combine,
@@ -27,6 +28,7 @@ from serving.experts.errors import RuntimeUnavailable
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.regions import make_region
 from serving.experts.runtime import choose
+from serving.experts.stages import DTYPES, exact_f32
 from serving.experts.types import Floats, Image, Scored
 
 PRECISIONS = ("auto", "f32", "bf16", "fp16")
@@ -34,7 +36,6 @@ _LARGEST_CHANGE = 0.005
 """AUROC on synthetics that bf16 may cost before ``auto`` prefers f32."""
 _LARGEST_DEVIATION = 0.01
 """Median relative change of the score, likewise: the threshold was set in f32."""
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def choose_running(
         raise RuntimeUnavailable("precision 'fp16' needs a CUDA device; use 'f32' or 'bf16'")
     if precision == "auto":
         precision = "bf16" if cuda and _harmless(model.trained.get("precision", {})) else "f32"
-    return Running(found.device, precision, 8 if cuda else 1)
+    return Running(found.device, precision, MICRO_BATCH if cuda else 1)
 
 
 class Distances:
@@ -122,6 +123,7 @@ class Distances:
         noise_seed: int,
         running: Running,
     ) -> None:
+        exact_f32()
         self.running, self.shape = running, shape
         self.unet = unet.to(running.device).eval()
         self.extractor = extractor.to(running.device).eval()
@@ -158,9 +160,40 @@ class Distances:
         return pixel, feature
 
     def _autocast(self) -> torch.autocast:
-        dtype = _DTYPES.get(self.running.precision)
+        dtype = DTYPES.get(self.running.precision)
         kind = self.running.device.split(":")[0]
         return torch.autocast(kind, dtype, enabled=dtype is not None)
+
+
+class Comparison(nn.Module):
+    """The same for one guidance as one module, uint8 (N, H, W, 3) to ``pixel`` and ``feature``.
+
+    Everything that ``Distances`` does on the device and nothing that asks the host: a CUDA graph
+    may record it.
+    """
+
+    noise: Tensor
+
+    def __init__(self, distances: Distances, guidance: float) -> None:
+        super().__init__()
+        self.unet, self.extractor = distances.unet, distances.extractor
+        self.trajectory, self.shape = distances.trajectory, distances.shape
+        self.guidance = guidance
+        self.register_buffer("noise", distances.noise)
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        """Means over draws, (N, H, W) each."""
+        target = to_signed(batch)
+        theirs = self.extractor(target)
+        pixel, feature = [], []
+        for noise in self.noise:
+            made = reconstruct(self.unet, target, target, self.trajectory, self.guidance, noise)
+            pixel.append(pixel_distance(made, target))
+            feature.append(feature_distance(self.extractor(made), theirs, *self.shape))
+        return {
+            "pixel": torch.stack(pixel).mean(dim=0),
+            "feature": torch.stack(feature).mean(dim=0),
+        }
 
 
 class DdadExpert:
@@ -174,6 +207,15 @@ class DdadExpert:
         self._distances = Distances(
             model.unet, model.extractor, model.options, shape, model.noise_seed, running
         )
+        self._program: Program | None = None
+        if running.device.startswith("cuda"):
+            comparison = Comparison(self._distances, model.weighing.guidance)
+            self._program = Program(comparison, *shape, running.device, (running.precision,))
+
+    @property
+    def plan(self) -> str:
+        """How it runs on CUDA, as measured when it was loaded; empty on a CPU."""
+        return str(self._program.plan) if self._program else ""
 
     @property
     def product(self) -> str:
@@ -187,7 +229,7 @@ class DdadExpert:
         started = time.perf_counter()
         batch = np.stack([self.model.preprocessing(image) for image in images])
         prepared = time.perf_counter()
-        pixel, feature = self._distances(batch, self.model.weighing.guidance)
+        pixel, feature = self._compare(batch)
         inferred = time.perf_counter()
         values = make_maps(pixel, feature, self.model.weighing, self.model.options.smoothing)
         timings = {
@@ -199,6 +241,17 @@ class DdadExpert:
             self._answer(image.shape, value, maps, timings)
             for image, value in zip(images, values, strict=True)
         ]
+
+    def _compare(self, batch: Image) -> tuple[Tensor, Tensor]:
+        if self._program is None:
+            return self._distances(batch, self.model.weighing.guidance)
+        size = self._program.micro_batch
+        parts = [self._program(batch[s : s + size]) for s in range(0, len(batch), size)]
+        pixel, feature = (
+            torch.from_numpy(np.concatenate([p[name] for p in parts]))
+            for name in ("pixel", "feature")
+        )
+        return pixel, feature
 
     def _answer(
         self, shape: tuple[int, ...], values: Floats, maps: bool, timings: dict[str, float]

@@ -93,7 +93,7 @@ class _Trainer:
         self.bars = torch.from_numpy(bars[1:]).float().to(device)
         precision = training_precision(options, device)
         self.dtype = _DTYPES.get(precision)
-        self.scaler = torch.amp.GradScaler(self.device, enabled=precision == "fp16")
+        self.scaler = torch.amp.GradScaler(self.device.split(":")[0], enabled=precision == "fp16")
 
     def step(self, pixels: Image) -> Tensor:
         """Mean squared error per element of one batch, before the step; stays on the device."""
@@ -174,7 +174,7 @@ def _random_at(device: str, seed: int, epoch: int, step: int) -> Iterator[None]:
     words = np.random.SeedSequence([seed, epoch, step]).generate_state(1, np.uint64)
     with (
         torch.random.fork_rng(devices),
-        torch.backends.cudnn.flags(deterministic=True, benchmark=False),
+        torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False),
     ):
         torch.manual_seed(int(words[0]))
         yield

@@ -1,0 +1,54 @@
+"""What a runtime runs: a network in the precision chosen, and a judge that is always exact."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""Reduced precisions by name."""
+
+
+class Stages(nn.Module):
+    """What a runtime runs: ``network`` in the precision chosen, ``judge`` always in f32.
+
+    Distances and Mahalanobis forms cancel digits that bf16 does not have; the backbone's
+    convolutions, where the time goes, do not.
+    """
+
+    def network_features(self, batch: Tensor) -> dict[str, Tensor]:
+        """uint8 (N, H, W, 3) to features by layer."""
+        raise NotImplementedError
+
+    def judge(self, features: Mapping[str, Tensor], batch: Tensor) -> dict[str, Tensor]:
+        """Features and pixels to named tensors whose first axis is N."""
+        raise NotImplementedError
+
+
+def exact_f32() -> None:
+    """Convolutions in f32 on CUDA keep all of f32, not the ten bits of TF32; for the process.
+
+    Thresholds are calibrated in f32, often on a CPU.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def run_stages(module: nn.Module, batch: Tensor, precision: str) -> dict[str, Tensor]:
+    """Run a ``Stages``, or any module from a uint8 batch to named tensors, under autocast.
+
+    Args:
+        precision: ``f32`` or one of ``DTYPES``; casts are not cached, so that a CUDA graph may
+            record the call.
+    """
+    low = torch.autocast(
+        batch.device.type,
+        DTYPES.get(precision, torch.bfloat16),
+        enabled=precision in DTYPES,
+        cache_enabled=False,
+    )
+    if isinstance(module, Stages):
+        with low:
+            features = module.network_features(batch)
+        return module.judge({k: v.float() for k, v in features.items()}, batch)
+    with low:
+        return dict(module(batch))
