@@ -28,6 +28,8 @@ from streams.codes import DecisionSource
 LEARNED = Path(".andon/benchmark")
 """Where the reference expert is kept between runs, and the last run's logs."""
 SATURATED_WINDOW_S = 20.0
+PICTURES = 200
+"""Parts of the line benchmark before its pictures come again."""
 Say = Callable[[str], None]
 
 
@@ -75,7 +77,8 @@ class Bench:
 
 def benchmark_line(options: LineBenchmark, say: Say) -> dict[str, Any]:
     """Reference and shipped expert, each alternated with the line; then half load."""
-    with _bench(options.train, LineOptions(window_s=SATURATED_WINDOW_S), say) as bench:
+    paced = LineOptions(window_s=SATURATED_WINDOW_S)
+    with _bench(options.train, paced, say, anomalous=options.anomalous) as bench:
         result: dict[str, Any] = {"expert": bench.learned.digest}
         for name, profile in (("reference", REFERENCE), ("shipped", SHIPPED)):
             result[name] = _alternate(bench, profile, options, say)
@@ -131,13 +134,19 @@ def benchmark_faults(
 
 @contextlib.contextmanager
 def _bench(
-    train: int, options: LineOptions, say: Say, broker: BrokerKind = "embedded"
+    train: int,
+    options: LineOptions,
+    say: Say,
+    broker: BrokerKind = "embedded",
+    anomalous: float | None = None,
 ) -> Iterator[Bench]:
     source = textile_source()
     policy = load_policy(SERVE_TEMPLATE.parents[1] / "policies" / "products" / "textile.yaml")
     plan = make_plan(
         policy.product_id, source.train[:train], source.test, set(policy.document.classes), None
     )
+    if anomalous is not None:
+        plan = mixed(plan, PICTURES, anomalous)
     learned = _learn(plan, say)
     say(f"reference expert {learned.digest}")
     folder = LEARNED / "run"
@@ -179,7 +188,7 @@ def _alternate(
         solo.append(
             alone(
                 bench.learned.artifact,
-                _mix(bench, 200, options),
+                bench.plan,
                 line.folder,
                 profile,
                 options.seconds,
@@ -189,9 +198,9 @@ def _alternate(
         rate = solo[-1]["frames_per_s"]
         paced = LineOptions(0.001, SATURATED_WINDOW_S, True, options.in_flight)
         if number == 1:
-            play_round(line, paced, _mix(bench, 4 * options.in_flight, options))  # warm-up
+            play_round(line, paced, cycle(bench.plan, 4 * options.in_flight))  # warm-up
         parts = max(60, int(rate * options.seconds))
-        rounds.append(play_round(line, paced, _mix(bench, parts, options)))
+        rounds.append(play_round(line, paced, cycle(bench.plan, parts)))
         say(
             f"{profile.runtime} round {number}: expert {rate:.1f} frames/s, "
             f"line {rounds[-1].frames_per_s:.1f} frames/s"
@@ -199,16 +208,12 @@ def _alternate(
     return combine(solo, rounds, profile)
 
 
-def _mix(bench: Bench, parts: int, options: LineBenchmark) -> LinePlan:
-    return mixed(bench.plan, parts, options.anomalous)
-
-
 def _half_load(bench: Bench, rate: float, options: LineBenchmark) -> dict[str, Any]:
     """Trigger to the result at the PLC, at a fixed takt of half the saturated rate."""
     paced = LineOptions(takt_s=1 / rate, window_s=SATURATED_WINDOW_S)
-    play_round(bench.line, paced, _mix(bench, max(20, int(rate * 2)), options))
+    play_round(bench.line, paced, cycle(bench.plan, max(20, int(rate * 2))))
     parts = max(40, int(rate * options.seconds))
-    measured = play_round(bench.line, paced, _mix(bench, parts, options))
+    measured = play_round(bench.line, paced, cycle(bench.plan, parts))
     return {
         "frames_per_s": round(rate, 2),
         "p50_ms": round(percentile(measured.latencies_ms, 0.5), 1),
