@@ -202,7 +202,7 @@ async def _ask_local(
     ]
     with TemporaryDirectory(prefix="andon-cascade-") as folder:
         bundle = teach_product(Path(folder), PRODUCT, lessons, normals=normals)
-        classifier = PrototypeClassifier({PRODUCT: bundle})
+        classifier = PrototypeClassifier({PRODUCT: bundle}, refine=False)
         return await _all(classifier, [a for i, a in enumerate(asked) if i not in set(exemplars)])
 
 

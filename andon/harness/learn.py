@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from serving.experts.expert import Expert
     from serving.experts.types import Image
 
-NORMALS_SHOWN = 24
-"""Normal pictures that the exemplar bundle is given as references."""
 FALSE_ALARM_RATE = 0.03
 """Asked of the calibration: here an escape costs more than a part looked at twice."""
 
@@ -106,13 +104,13 @@ def learn(request: dict[str, Any]) -> dict[str, Any]:
         ]
         bundle = None
         if lessons:
-            step = max(1, len(groups) // NORMALS_SHOWN)
             report("teach", 0, 1)
             bundle = teach_product(
                 Path(request["exemplars_root"]),
                 product,
                 lessons,
-                normals=[path.read_bytes() for path in list(groups)[::step]],
+                normals=[path.read_bytes() for path in groups],
+                normal_parts=list(groups.values()),
                 outline=partial(_outline, expert),
                 afresh=True,
             )
