@@ -11,17 +11,36 @@ from serving.store import ArtifactStore, open_folder
 if TYPE_CHECKING:
     from serving.app import Application
 
+CONFIGURED = "settings"
+"""``classifier.kind`` that defers to Andon's settings."""
+
 
 def build(args: AppSettings) -> "Application":
     """Ray Serve's builder; ``args`` is the application's ``args`` of the YAML."""
     from serving.app import build_application
 
-    paths = load_settings().paths
+    settings = load_settings()
+    paths = settings.paths
     return build_application(
-        args,
+        with_configured_classifier(args, settings),
         partial(open_store, args.artifacts or paths.artifacts),
         partial(open_store, args.exemplars or paths.exemplars),
     )
+
+
+def with_configured_classifier(args: AppSettings, settings: Settings) -> AppSettings:
+    """``classifier.kind: settings`` becomes what ``ANDON_CLASSIFIER__*`` says where Ray runs.
+
+    Raises:
+        ValueError: an endpoint's key is in the settings themselves (``serve_options``).
+    """
+    if args.classifier is None or args.classifier.kind != CONFIGURED:
+        return args
+    from serving.classifiers.build import serve_options
+
+    chosen, options = settings.classifier, serve_options(settings.classifier)
+    classifier = args.classifier.model_copy(update={"kind": chosen.kind, "options": options})
+    return args.model_copy(update={"classifier": classifier})
 
 
 def open_store(location: str) -> ArtifactStore:

@@ -50,7 +50,10 @@ class ClassifierSettings(Section):
     """Which classifier the actors run, and how."""
 
     kind: str = "prototypes"
-    """``prototypes``, ``velm``, ``cascade``, or ``module:function`` of a builder of one's own."""
+    """``prototypes``, ``velm``, ``cascade``, or ``module:function`` of a builder of one's own.
+
+    In ``infra/serve.yaml`` also ``settings``: what ``ANDON_CLASSIFIER__*`` says.
+    """
     options: dict[str, Any] = {}
     """What the builder of that kind takes; it validates them itself."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
