@@ -21,6 +21,8 @@ from streams.topics import ALERTS, DECISIONS, MAX_FETCH_BYTES, MAX_MESSAGE_BYTES
 log = structlog.get_logger(__name__)
 _TRUNCATION_CHECK_S = 2.0
 """How often an idle feed asks whether the log still reaches its position, seconds."""
+BATCH_BYTES = 1 << 20
+"""Frames that wait together travel together, bytes."""
 _DOWN = (KafkaError, OSError, TimeoutError)
 
 
@@ -76,6 +78,7 @@ class KafkaPublisher:
                     acks="all",
                     enable_idempotence=self._idempotent,
                     max_request_size=MAX_MESSAGE_BYTES,
+                    max_batch_size=BATCH_BYTES,
                     request_timeout_ms=max(int(self._timeout * 1000), 1000),
                     retry_backoff_ms=50,
                 )

@@ -28,6 +28,7 @@ def test_a_kind_in_the_yaml_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_key_in_the_settings_never_reaches_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDON_CLASSIFIER__KIND", "velm")
+    monkeypatch.setenv("ANDON_CLASSIFIER__KIND", "velm")
     monkeypatch.setenv("ANDON_CLASSIFIER__ENDPOINTS", ENDPOINT % ',"api_key":"sk-1"')
     args = AppSettings(classifier=ClassifierSettings(kind="settings"))
     with pytest.raises(ValueError, match="api_key_env") as raised:
