@@ -209,19 +209,24 @@ def passing_bars() -> Iterator[Callable[[str, int, int], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, Any] = {}
+    bars = Progress(*columns, console=Console(stderr=True), transient=True)
+    tasks: dict[str, Any] = {}
 
-        def report(stage: str, done: int, total: int) -> None:
-            if done >= total:
-                if stage in tasks:
-                    bars.remove_task(tasks.pop(stage))
-                return
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
+    def report(stage: str, done: int, total: int) -> None:
+        if done < total and stage not in tasks:
+            bars.start()
+            tasks[stage] = bars.add_task(stage, total=total)
+        if stage in tasks:
+            bars.update(tasks[stage], completed=done)
+        if done >= total and stage in tasks:
+            bars.remove_task(tasks.pop(stage))
+        if not tasks:  # a question may be asked between two stages
+            bars.stop()
 
+    try:
         yield report
+    finally:
+        bars.stop()
 
 
 @contextmanager
