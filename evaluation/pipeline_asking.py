@@ -18,6 +18,8 @@ ROUNDS: Final = 3
 """Times a picture is tried while the endpoint fails in passing."""
 IN_A_ROW: Final = 5
 """Pictures without an answer, one after another, that stop the run."""
+GRACE_S: Final = 10.0
+"""Seconds that an interrupted run waits for answers under way."""
 FIRST_PAUSE_S: Final = 1.0
 _PAUSE_MOST_S: Final = 30.0
 
@@ -88,16 +90,29 @@ class Asking:
         classifier = self._stage.classifier()
         await classifier.start()
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._one(classifier, picture, places, timeout_s))
-                    for picture in self._waiting
-                ]
+            tasks = [
+                asyncio.create_task(self._one(classifier, picture, places, timeout_s))
+                for picture in self._waiting
+            ]
+            await self._all(tasks)
         finally:
             await classifier.close()
         if self._stopped:
             raise PipelineError(self._stopped)
         return [task.result() for task in tasks]
+
+    async def _all(self, tasks: Sequence["asyncio.Task[Answered]"]) -> None:
+        """Wait for every picture; when interrupted, for those already asked: they are paid."""
+        try:
+            await asyncio.shield(asyncio.gather(*tasks))
+        except asyncio.CancelledError:
+            self._stopped = "interrupted"
+            await asyncio.wait(tasks, timeout=GRACE_S)
+            raise
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _one(
         self,

@@ -150,16 +150,18 @@ def test_after_an_interruption_only_the_rest_is_asked(plates: ObjectRun, tmp_pat
         if stage == "plate: name" and done == 3:
             signal.raise_signal(signal.SIGINT)
 
-    one_by_one = EndpointSettings(
-        base_url="http://127.0.0.1:9/v1", model="twin", zone=Zone.LOOPBACK, max_concurrency=1
+    two_at_once = EndpointSettings(
+        base_url="http://127.0.0.1:9/v1", model="twin", zone=Zone.LOOPBACK, max_concurrency=2
     )
     with TwinServer(knowing(plates)) as server:
-        chosen = options(endpoint=one_by_one.model_copy(update={"base_url": server.base_url}))
+        chosen = options(endpoint=two_at_once.model_copy(update={"base_url": server.base_url}))
         with pytest.raises(KeyboardInterrupt):
             go(plates, chosen, tmp_path, report=stop_at_three)
         asked = server.twin.counters.answered
         assert 3 <= asked < 8
-        result = go(plates, chosen, tmp_path)
+        plans: list[Plan] = []
+        result = go(plates, chosen, tmp_path, confirm=plans.append)
+        assert plans[0].known == asked
         assert server.twin.counters.answered == 8
     assert result.scores.mean["accuracy"] == 100
 
