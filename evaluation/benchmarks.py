@@ -70,6 +70,8 @@ def open_benchmark(
 def _as_it_is(root: Path, wanted: Sequence[str], rules: Rules | None) -> Benchmark:
     if (root / _SPLIT).is_file():
         return _visa(root, "visa", wanted, rules)
+    if (root.parent / _SPLIT).is_file() and not (root / "train").is_dir():
+        return _visa(root.parent, "visa", wanted or [root.name], rules)
     if (root / "train").is_dir():
         folders = [root]
     else:

@@ -83,9 +83,9 @@ def summarise(
     body = json.dumps(predictions_of(runs, answers), indent=1, ensure_ascii=False)
     predictions.write_text(body + "\n", encoding="utf-8")
     write_released(descriptions, {run.name: run.described for run in runs})
-    pairs = read_answers(predictions, descriptions)
-    scores = score(pairs, resamples)
-    ours = score(read_answers(predictions, descriptions, our_matching))
+    scores = score(read_answers(predictions, descriptions), resamples)
+    pairs = read_answers(predictions, descriptions, our_matching)
+    ours = score(pairs)
     everything = [a for run in runs for a in answers[run.name]]
     document = {
         **scores.as_json(),

@@ -185,6 +185,7 @@ def test_visa_has_its_own_labels(tmp_path: Path) -> None:
     assert found.objects["candle"].classes == ("melt", "wick, melt")
     assert found.images == 16
     assert open_benchmark(tmp_path).name == "VisA"
+    assert open_benchmark(tmp_path / "candle").objects == found.objects
 
 
 def test_visa_ac_drops_small_classes_and_says_what_it_cannot_merge(tmp_path: Path) -> None:
