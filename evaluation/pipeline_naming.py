@@ -167,7 +167,7 @@ class NamingStage:
         threshold = options.cascade.thresholds.get("prototypes", 0.0)
         return CascadeClassifier(
             [Stage(local, threshold), Stage(velm)],
-            options.cascade.model_copy(update={"time_share": 1.0}),
+            options.cascade.model_copy(update={"time_share": 1.0, "when_down": "unknown"}),
         )
 
     def _make_bundle(self, exemplars: Sequence[Inspected]) -> Path | None:
