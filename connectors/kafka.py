@@ -21,6 +21,8 @@ from streams.topics import ALERTS, DECISIONS, MAX_FETCH_BYTES, MAX_MESSAGE_BYTES
 log = structlog.get_logger(__name__)
 _TRUNCATION_CHECK_S = 2.0
 """How often an idle feed asks whether the log still reaches its position, seconds."""
+_AT_ONCE = 64
+"""Decisions read between two looks at the line: a long log must not stop the heartbeat."""
 BATCH_BYTES = 1 << 20
 """Frames that wait together travel together, bytes."""
 _DOWN = (KafkaError, OSError, TimeoutError)
@@ -121,6 +123,8 @@ class LineDecisionFeed:
         self._max_wait = max_wait_ms
         self._on_alert = on_alert
         self._positions: dict[TopicPartition, int] = {}
+        self._whole: dict[TopicPartition, tuple[int, int]] = {}
+        """End and position of logs that were found whole, though they end before the position."""
         self._checked = 0.0
         self.assigned = asyncio.Event()
         """Set while a consumer stands at its positions: decisions from now on are seen."""
@@ -145,6 +149,7 @@ class LineDecisionFeed:
                 while True:
                     for decision in await self._next(consumer):
                         yield decision
+                    await asyncio.sleep(0)  # buffered records never let the loop go otherwise
             except (*_DOWN, asyncio.CancelledError) as error:
                 if asked_to_end():
                     raise
@@ -156,9 +161,9 @@ class LineDecisionFeed:
             delay = min(delay * 2, 5.0)
 
     async def _next(self, consumer: AIOKafkaConsumer) -> list[Decision]:
-        batches = await consumer.getmany(timeout_ms=1000)
+        batches = await consumer.getmany(timeout_ms=1000, max_records=_AT_ONCE)
         if not batches:
-            await self._check_truncation(consumer)
+            batches = await self._check_truncation(consumer)
         found: list[Decision] = []
         for partition, records in batches.items():
             for record in records:
@@ -169,18 +174,45 @@ class LineDecisionFeed:
             self._positions[partition] = records[-1].offset + 1
         return found
 
-    async def _check_truncation(self, consumer: AIOKafkaConsumer) -> None:
-        """A broker that lost its log ends before our position; not every one reports that."""
+    async def _check_truncation(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, Any]:
+        """A broker that lost its log ends before our position; not every one reports that.
+
+        Returns:
+            Records that were found while looking.
+        """
         if time.monotonic() - self._checked < _TRUNCATION_CHECK_S:
-            return
+            return {}
         self._checked = time.monotonic()
+        found: dict[TopicPartition, Any] = {}
         async with asyncio.timeout(self._timeout):
             ends = await consumer.end_offsets(list(self._positions))
-        for partition, end in ends.items():
-            if end < self._positions[partition]:
-                log.warning("feed.log_lost", topic=partition.topic, partition=partition.partition)
-                self._positions[partition] = 0
-                consumer.seek(partition, 0)
+            for partition, end in ends.items():
+                position = self._positions[partition]
+                if end >= position or self._whole.get(partition) == (end, position):
+                    continue
+                records = await self._read_last(consumer, partition, end)
+                if not records or records[-1].offset < position - 1:
+                    log.warning(
+                        "feed.log_lost", topic=partition.topic, partition=partition.partition
+                    )
+                    self._positions[partition] = 0
+                    consumer.seek(partition, 0)
+                    continue
+                self._whole[partition] = (end, position)
+                fresh = [record for record in records if record.offset >= position]
+                if fresh:
+                    found[partition] = fresh
+        return found
+
+    async def _read_last(
+        self, consumer: AIOKafkaConsumer, partition: TopicPartition, end: int
+    ) -> list[Any]:
+        """The log's last batch: the embedded broker ends a log one past that batch's first."""
+        if end == 0:
+            return []
+        consumer.seek(partition, end - 1)
+        batches = await consumer.getmany(partition, timeout_ms=1000)
+        return list(batches.get(partition, []))
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
         """By hand: every partition, at the last position, the look-back, or the end."""

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from structlog.testing import capture_logs
 
 from connectors.kafka import KafkaPublisher, LineDecisionFeed
 from infra.broker import Broker, start_broker
@@ -177,6 +178,28 @@ async def test_the_feed_survives_an_outage_and_unreadable_records() -> None:
         await eventually_sends(publisher, to_message(frame_on("line1"), b"x"))
         await publisher.send(DECISIONS.name, to_message(decision_for(frame_on("line1", 2))))
         assert [d.trigger_seq for d in await reading] == [1, 2]
+    await publisher.stop()
+
+
+@pytest.mark.asyncio
+async def test_decisions_that_travel_together_come_once_and_are_no_lost_log(
+    fresh_broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded broker tells the end of a log too low after a batch of several records."""
+    monkeypatch.setattr("connectors.kafka._TRUNCATION_CHECK_S", 0.0)
+    await make_topics(fresh_broker, DECISIONS, ALERTS)
+    publisher = KafkaPublisher(fresh_broker.bootstrap_servers)
+    feed = LineDecisionFeed(fresh_broker.bootstrap_servers, "line1", max_wait_ms=10)
+    with capture_logs() as logs:
+        reading = asyncio.create_task(take(feed, 11))
+        await asyncio.wait_for(feed.assigned.wait(), 10)
+        first = [to_message(decision_for(frame_on("line1", n))) for n in range(1, 11)]
+        await asyncio.gather(*(publisher.send(DECISIONS.name, m) for m in first))
+        await asyncio.sleep(3)  # idle fetches, each followed by a look at the log's end
+        await publisher.send(DECISIONS.name, to_message(decision_for(frame_on("line1", 11))))
+        got = await reading
+    assert sorted(d.trigger_seq for d in got) == list(range(1, 12))
+    assert [entry for entry in logs if entry["event"] == "feed.log_lost"] == []
     await publisher.stop()
 
 
