@@ -28,7 +28,7 @@ from connectors.outbox import Outbox
 from connectors.recovery import recover
 from connectors.spool import SpoolingPublisher
 from connectors.writer import LineWriter
-from streams.codes import FallbackKind, FaultCode, ReasonCode
+from streams.codes import AckOutcome, FallbackKind, FaultCode, ReasonCode
 from streams.envelope import to_message
 from streams.events import Alert, Decision
 from streams.ids import new_frame_id
@@ -287,6 +287,9 @@ class Gateway:
         self._apply(hs.Decided(part.key, entry.frame_id, verdict))
 
     def _report(self, command: hs.Report) -> None:
+        if command.outcome is not AckOutcome.ACKNOWLEDGED:
+            seq, outcome = command.key.trigger_seq, command.outcome.value
+            log.warning("result.not_applied", trigger_seq=seq, outcome=outcome, why=command.detail)
         event = self._outbox.outcome_event(command, self._answering)
         if event is not None:
             self._post(self._outbox.send_outcome(command, event))

@@ -28,6 +28,8 @@ from streams.codes import DecisionSource
 LEARNED = Path(".andon/benchmark")
 """Where the reference expert is kept between runs, and the last run's logs."""
 SATURATED_WINDOW_S = 20.0
+BUFFER = {"ANDON_GATEWAY__UNACKNOWLEDGED_LIMIT": "64"}
+"""Results that come in batches wait in the gateway; the default of 8 is made for real takts."""
 PICTURES = 200
 """Parts of the line benchmark before its pictures come again."""
 Say = Callable[[str], None]
@@ -152,7 +154,7 @@ def _bench(
     folder = LEARNED / "run"
     shutil.rmtree(folder, ignore_errors=True)
     stack = LocalStack(folder / "stack", StackPorts.free(), broker_kind=broker)
-    line = SimulatedLine(folder, stack, plan, options)
+    line = SimulatedLine(folder, stack, plan, options, BUFFER)
     try:
         stack.start()
         asyncio.run(prepare(stack.settings(), [policy], "benchmark"))
