@@ -90,6 +90,12 @@ def show(summary: "Summary", console: Console) -> None:
         cells = (str(counts.get(a, 0)) for a in ACTIONS)
         actions.add_row(escape(label), *cells, f"[red]{escaped}[/]" if escaped else "0")
     console.print(actions)
+    tables = {
+        "What they were worth": ("true severity", summary.severities),
+        "What the line called them": ("named", summary.named),
+    }
+    for title, (heading, counted) in tables.items():
+        _table(title, heading, counted, console)
     table = Table(show_header=False)
     for key in ("parts", "decided", "acknowledged", "lost", "acted_twice", "late"):
         bad = key in ("lost", "acted_twice") and figures[key]
@@ -98,6 +104,8 @@ def show(summary: "Summary", console: Console) -> None:
         )
     sources = (f"{name.replace('_', ' ')} {n}" for name, n in figures["by_source"].items() if n)
     table.add_row("decided by", ", ".join(sources))
+    for alert in figures["alerts"]:
+        table.add_row("[yellow]alert[/]", escape(alert))
     table.add_row("frames/s", str(figures["frames_per_s"]))
     table.add_row("image AUROC", str(figures["auroc"]))
     for stage, ms in summary.latency_ms.items():
@@ -106,3 +114,14 @@ def show(summary: "Summary", console: Console) -> None:
     for line in (*summary.reckoning.lost, *summary.reckoning.acted_twice)[:20]:
         console.print(f"[red]out of balance:[/] {escape(line)}")
     console.print(f"every part that did not pass, with its picture: {figures['report']}")
+
+
+def _table(title: str, heading: str, rows: dict[str, dict[str, int]], console: Console) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column(heading)
+    for action in ACTIONS:
+        table.add_column(action, justify="right")
+    for label, counts in rows.items():
+        table.add_row(escape(label), *(str(counts.get(action, 0)) for action in ACTIONS))
+    if rows:
+        console.print(table)

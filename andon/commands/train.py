@@ -1,8 +1,9 @@
 """``andon train``: normal photographs in, a calibrated expert out."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -60,9 +61,16 @@ def train_command(
     epochs: Annotated[
         int | None, typer.Option(help="ddad: passes over the normals (default: by --unet).")
     ] = None,
+    review: Annotated[
+        Path | None,
+        typer.Option(help="patchcore: write the oddest normals as pictures here, to look at."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Train a vision expert on normal images and calibrate its threshold."""
+    """Train a vision expert on normal images and calibrate its threshold.
+
+    Says what share of synthetic anomalies the threshold finds, and which normals set it.
+    """
     from serving.experts.artifact import save_artifact
     from serving.experts.ddad.options import DdadOptions
     from serving.experts.training import TrainOptions, train
@@ -85,6 +93,8 @@ def train_command(
         root = out or artifact_root()
         digest = save_artifact(trained, root)
     path = root / product / digest
+    if review is not None:
+        _write_review(trained, paths, review)
     if as_json:
         typer.echo(json.dumps({"artifact": str(path), "digest": digest, **_summary(trained)}))
     else:
@@ -105,9 +115,63 @@ def _summary(trained: "ComposedExpert | DdadExpert") -> dict[str, object]:
 
 
 def _show(trained: "ComposedExpert | DdadExpert", path: Path) -> None:
+    console = Console()
     table = Table(show_header=False, box=None)
     for key, value in _summary(trained).items():
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) and key != "warnings":
             table.add_row(key, ", ".join(value) if isinstance(value, list) else str(value))
-    Console().print(table)
+    console.print(table)
+    report = trained.model.trained.get("sensitivity")
+    if report is not None:
+        _show_sensitivity(console, report)
+    for warning in trained.model.trained.get("warnings", []):
+        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
     typer.echo(str(path))
+
+
+def _show_sensitivity(console: Console, report: dict[str, Any]) -> None:
+    found = Table("synthetic anomaly", "found", title="at this threshold", title_justify="left")
+    for kind, share in report["by_kind"].items():
+        found.add_row(kind, f"{share:.0%}")
+    found.add_row("local kinds, mean", f"{report['local']:.0%}", style="bold")
+    rates = Table("--rate", "stands for", "threshold", "local found", title="at other rates")
+    for row in report["at_rates"]:
+        rates.add_row(
+            f"{row['asked_rate']:g}",
+            f"{row['rate']:.4f}",
+            f"{row['threshold']:.3f}",
+            f"{row['local']:.0%}",
+        )
+    console.print(found, rates)
+
+
+def _write_review(
+    trained: "ComposedExpert | DdadExpert", paths: Sequence[Path], folder: Path
+) -> None:
+    """The oddest normals with maps from heads that had not seen them, oddest first."""
+    from serving.experts.images import read_image
+    from serving.experts.pictures import save_picture, side_by_side
+    from serving.experts.regions import make_region
+    from serving.experts.types import Scored
+
+    folder.mkdir(parents=True, exist_ok=True)
+    calibration = trained.model.calibration
+    maps = getattr(trained, "held_out_maps", {})
+    for i, entry in enumerate(trained.model.trained.get("sensitivity", {}).get("oddest", [])):
+        values = maps[entry["file"]]
+        image = read_image(next(p for p in paths if p.as_posix().endswith(entry["file"])))
+        height, width = image.shape[:2]
+        above = entry["score"] > calibration.threshold
+        region = make_region(values, 1.0, height, width)
+        scored = Scored(
+            entry["score"],
+            calibration.threshold,
+            calibration.p_value(entry["score"]),
+            above,
+            values,
+            region,
+            height,
+            width,
+        )
+        name = f"{i + 1:02d}_{entry['score']:.2f}_{Path(entry['file']).stem}.png"
+        save_picture(side_by_side(image, scored), str(folder / name))

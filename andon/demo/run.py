@@ -23,7 +23,7 @@ from andon.demo.stories import tell
 from andon.demo.summary import Summary, summarise
 from andon.harness.learn import Learned, parse, remembered, request_of
 from andon.harness.ledger import ledger_parts
-from andon.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
+from andon.harness.line import ROLES, SERVE_TEMPLATE, LineOptions, SimulatedLine
 from andon.harness.plan import GOOD, LinePlan, make_plan
 from andon.harness.prepare import prepare
 from andon.harness.settle import run_seconds, settle
@@ -125,8 +125,8 @@ def _run(
         exemplars = {plan.product: learned.exemplars.name} if learned.exemplars else {}
         config = serve_config(SERVE_TEMPLATE, {plan.product: learned.digest}, exemplars, args)
         deploy(config, settings.serve.address)
-    with _step(progress, "starting inspect, classify, record and the gateway"):
-        ready = line.start()
+    with _step(progress, "starting inspect, classify, record, limits and the gateway"):
+        ready = line.start((*ROLES, "limits"))
     bar = progress.add_task(f"parts, one every {options.takt_s:g} s", total=len(plan.parts))
     line.play(lambda done: progress.update(bar, completed=done))
     with _step(progress, "waiting for the history to hold everything"):
@@ -138,6 +138,7 @@ def _run(
         "expert": learned.digest,
         "policy": policy.policy_hash,
         "dead_letters": kafka.dead_letters,
+        "alerts": [f"{a.limit}: {a.reason}" for a in kafka.alerts],
         "ready_s": {name: round(s, 1) for name, s in ready.items()},
         "total_s": round(time.monotonic() - begun, 1),
         "report": str(options.report),

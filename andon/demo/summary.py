@@ -40,6 +40,8 @@ class Summary:
     escapes: dict[str, dict[str, int]]
     confusion: dict[str, dict[str, int]]
     severities: dict[str, dict[str, int]]
+    named: dict[str, dict[str, int]]
+    """What the line called anomalous parts, ``unknown`` among them, and what it did."""
     frames_per_s: float
     latency_ms: dict[str, dict[str, float]]
     auroc: float | None
@@ -62,6 +64,7 @@ class Summary:
             "auroc": self.auroc,
             "confusion": self.confusion,
             "severities": self.severities,
+            "named": self.named,
             **self.extra,
         }
 
@@ -78,6 +81,7 @@ def summarise(
         escapes=_escapes(stories),
         confusion=_count(stories, lambda s: s.true_label),
         severities=_count(stories, lambda s: s.true_severity.value),
+        named=_count([s for s in stories if _name(s)], _name),
         frames_per_s=round(len(stories) / run_s, 2) if run_s > 0 else 0.0,
         latency_ms=_latencies(stories),
         auroc=_auroc(stories),
@@ -129,6 +133,10 @@ def _count(stories: Sequence[PartStory], key: Any) -> dict[str, dict[str, int]]:
     for story in stories:
         table[key(story)][story.action.value if story.action else "none"] += 1
     return {label: dict(counts) for label, counts in sorted(table.items())}
+
+
+def _name(story: PartStory) -> str:
+    return story.decision.class_name if story.decision else ""
 
 
 def _latencies(stories: Sequence[PartStory]) -> dict[str, dict[str, float]]:

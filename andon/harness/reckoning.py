@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from streams.codes import AckOutcome, Action, DecisionSource
-from streams.events import Acknowledgement, Decision
+from streams.events import Acknowledgement, Alert, Decision
 
 Key = tuple[int, int]
 """(PlcBootId, TriggerSeq)"""
@@ -46,6 +46,8 @@ class OnKafka:
     anomalies: Set[UUID]
     dead_letters: Mapping[str, int] = field(default_factory=dict)
     """Count by ``stage error_type``."""
+    alerts: Sequence[Alert] = ()
+    """Limits across parts that were exceeded."""
 
     def of_boots(self, boots: Set[int]) -> "OnKafka":
         """Only what belongs to these runs of a PLC: for a broker that other runs share."""
@@ -58,6 +60,7 @@ class OnKafka:
             [a for a in self.acknowledgements if a.plc_boot_id in boots],
             self.anomalies & ours,
             self.dead_letters,
+            self.alerts,
         )
 
 

@@ -10,7 +10,7 @@ from andon.harness.reckoning import Key, OnKafka
 from streams import topics
 from streams.envelope import from_message
 from streams.errors import EventError
-from streams.events import Acknowledgement, Anomaly, DeadLetter, Decision, Frame
+from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Frame
 from streams.partitions import partitions_of
 
 IDLE_S = 20.0
@@ -49,13 +49,15 @@ async def read_topic(bootstrap_servers: str, names: Sequence[str]) -> AsyncItera
 
 
 async def read_line(bootstrap_servers: str) -> OnKafka:
-    """What frames, anomalies, decisions, acknowledgements and dead letters are on Kafka."""
+    """What frames, anomalies, decisions, acknowledgements, alerts and dead letters there are."""
     frames: dict[Key, list[Frame]] = {}
     decisions: dict[object, Decision] = {}
     acks: dict[object, Acknowledgement] = {}
     anomalies: dict[object, Anomaly] = {}
+    alerts: dict[object, Alert] = {}
     dead: Counter[str] = Counter()
-    names = [topics.FRAMES, topics.ANOMALIES, topics.DECISIONS, topics.ACKS, topics.DEAD]
+    names = [topics.FRAMES, topics.ANOMALIES, topics.DECISIONS, topics.ACKS]
+    names += [topics.ALERTS, topics.DEAD]
     async for record in read_topic(bootstrap_servers, [t.name for t in names]):
         try:
             match record.topic:
@@ -71,6 +73,9 @@ async def read_line(bootstrap_servers: str) -> OnKafka:
                 case topics.ACKS.name:
                     ack = from_message(Acknowledgement, record.value, record.headers)
                     acks[(ack.result_id, ack.outcome)] = ack
+                case topics.ALERTS.name:
+                    alert = from_message(Alert, record.value, record.headers)
+                    alerts[alert.alert_id] = alert
                 case _:
                     letter = from_message(DeadLetter, b"", record.headers)
                     dead[f"{letter.stage.value} {letter.error_type}"] += 1
@@ -82,4 +87,5 @@ async def read_line(bootstrap_servers: str) -> OnKafka:
         acknowledgements=list(acks.values()),
         anomalies={a.frame.frame_id for a in anomalies.values()},
         dead_letters=dict(dead),
+        alerts=list(alerts.values()),
     )
