@@ -93,7 +93,7 @@ def summarise(
         "images": {name: scored.images for name, scored in scores.objects.items()},
         "gate": _gate(everything) if options.gate else None,
         "escapes": _escapes(runs, answers),
-        "time": _times(everything),
+        "time": _times(everything, options),
         "spent": _spent(everything, options),
         "unknown": dict(_reasons(everything)),
         "unanswered": dict(Counter(a.failure for a in everything if a.failure)),
@@ -191,7 +191,7 @@ def _acts(run: ObjectRun, answered: Answered) -> Action | None:
     return run.described.policy.decide(Situation(inspection=seen, classification=given)).action
 
 
-def _times(everything: Sequence[Answered]) -> dict[str, float | None]:
+def _times(everything: Sequence[Answered], options: PipelineOptions) -> dict[str, float | None]:
     """Milliseconds: expert per picture, language model per call and per token of its answer."""
     expert = [a.inspected.expert_ms for a in everything if a.inspected.expert_ms is not None]
     calls = _calls(everything)
@@ -199,7 +199,7 @@ def _times(everything: Sequence[Answered]) -> dict[str, float | None]:
     local = [
         a.classification.latency_ms
         for a in everything
-        if a.classification is not None and not a.calls
+        if a.classification is not None and not options.asks_endpoint
     ]
     return {
         "expert_ms_per_image": statistics.median(expert) if expert else None,
