@@ -48,10 +48,9 @@ def ablation(
     yes: o.Yes = False,
     as_json: o.Json = False,
 ) -> None:
-    """Switch off the prompt's parts one by one: reference image (RI), visual prompt (VP), normal
-    description (ND), classification strategy (CS), anomaly descriptions (AD).
+    """Table 5 of the paper: the prompt without RI, VP, ND, CS or AD.
 
-    The pictures are inspected once; answers are shared with `andon evaluate pipeline`.
+    Reference image, visual prompt, normal description, strategy, anomaly descriptions.
     """
     from evaluation.ablation import ablate
     from evaluation.ablation import as_json as as_document

@@ -56,9 +56,7 @@ def pipeline(
 ) -> None:
     """Run the pipeline over labelled pictures and print the paper's figures.
 
-    Trains an expert per object on train/good, names what its threshold lets through, and writes
-    predictions that `andon evaluate predictions` scores again. Ctrl-C, then the same command:
-    nothing that was answered is asked twice.
+    Ctrl-C, then the same command: nothing that was answered is asked twice.
     """
     from evaluation.answers_cache import Cache
     from evaluation.pipeline import PipelineOptions
