@@ -36,7 +36,7 @@ def figures(data: Dataset, options: TrainOptions, folder: Path) -> dict[str, obj
     found |= {k: expert.model.trained[k] for k in ("unet", "choice", "precision")}
     photographs = [read_image(s.path) for s in data.test[:BATCH]]
     for precision in ("f32", "auto"):
-        running = choose_running(expert.model, "torch", precision, options.device)
+        running = choose_running(expert.model, "torch", precision, options.device, options.threads)
         loaded = DdadExpert(expert.model, running)
         measured = accuracy(score_set(loaded, data.test))
         loaded.score(photographs)
@@ -82,11 +82,9 @@ def test_the_measurement_itself(tmp_path: Path) -> None:
     write(tmp_path / "test" / "good", [surface(i, 64) for i in range(20, 23)])
     write(tmp_path / "test" / "scratch", [scratched(i, 64) for i in range(23, 26)])
     (tmp_path / "ground_truth").mkdir()
-    own = DdadOptions(
-        unet="small", epochs=1, batch=4, start=50, skip=50, guidance=(2.0,), trial=8
-    )
+    own = DdadOptions(unet="small", epochs=1, batch=4, start=50, skip=50, guidance=(2.0,), trial=8)
     small = replace(own, pixel_weight=(1.0,), adapt_epochs=0)
-    options = TrainOptions(expert="ddad", size=64, device="cpu", false_alarm_rate=0.2, ddad=small)
+    options = TrainOptions("ddad", 0.2, size=64, device="cpu", threads=1, ddad=small)
     found = figures(load_dataset(tmp_path, "full"), options, tmp_path / "run")
     exact, chosen = found["f32"], found["auto"]
     assert isinstance(exact, dict)
