@@ -1,8 +1,6 @@
 """``andon benchmark expert``: accuracy, calibration, misses and speed on a data set."""
 
 import json
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,15 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from evaluation.datasets import Dataset
+    from infra.peers.anomalib_peer import AnomalibPeer
     from serving.experts.composed import ComposedExpert
 
 BATCHES = (1, 8, 16)
+SMOKE_AUROC = 0.9
+"""Plain scratches on made-up images: below this something is broken."""
+_ROUNDS = 3
+_PEER_BATCHES = (1, 8)
 
 
 def expert(
     dataset: Annotated[
-        Path, typer.Argument(help="MVTec-AD, VisA or plain-folder data set.", show_default=False)
-    ],
+        Path | None,
+        typer.Argument(help="MVTec-AD, VisA or plain-folder data set.", show_default=False),
+    ] = None,
     protocol: Annotated[
         str, typer.Option(help="full (as published) or disjoint (by part, needs parts.csv).")
     ] = "full",
@@ -41,19 +45,27 @@ def expert(
         int | None, typer.Option(help="At most so many training images, and test images per class.")
     ] = None,
     seconds: Annotated[float, typer.Option(help="Seconds of timing per batch size.")] = 3.0,
-    against: Annotated[str | None, typer.Option(help="A peer to run beside it: anomalib.")] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="A peer timed in turn with it: anomalib (installed on first use)."),
+    ] = None,
+    peer_images: Annotated[
+        int, typer.Option(help="Normals the peer is fitted on: its coreset takes hours on all.")
+    ] = 60,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Made-up images, under a minute: does it all still run?")
+    ] = False,
     chart: Annotated[Path | None, typer.Option(help="Write an SVG chart here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure an expert; labels measure, they never choose."""
-    from evaluation.datasets import load_dataset
     from evaluation.expert_benchmark import accuracy, resplit_calibration, score_set
     from evaluation.expert_benchmark import chart as draw
 
-    data = load_dataset(dataset, protocol)
-    data = data.limited(most) if most else data
+    data = _dataset(dataset, protocol, most, smoke)
+    seconds = min(seconds, 0.5) if smoke else seconds
     with expert_errors(), stage_bars() as report:
-        ready = _ready(artifact, data, rate, (runtime, precision, device, threads), report)
+        ready = _ready(artifact, data, rate, (runtime, precision, device, threads), report, smoke)
         found = score_set(ready, data.test, report)
         figures = accuracy(found)
         unseen = [s for s in (*data.test, *data.left_out) if not s.anomalous]
@@ -62,15 +74,40 @@ def expert(
             parts = [str(s.group) for s in unseen]
             figures["resplits"] = resplit_calibration(scored.scores, parts, rate)
         figures |= _speed(ready, data, seconds)
+        if against is not None:
+            figures["against"] = {against: _beside(against, ready, data, peer_images, seconds)}
     figures |= _about(ready, data, protocol)
-    if against is not None:
-        figures["against"] = {against: _peer(against)(data, seconds)}
     if chart is not None:
         chart.write_text(draw(found, figures, f"{data.name}, {protocol}"), encoding="utf-8")
     if as_json:
         typer.echo(json.dumps(figures))
     else:
         _show(figures)
+    if smoke and not figures["image_auroc"] >= SMOKE_AUROC:
+        typer.echo(
+            f"smoke: image AUROC {figures['image_auroc']:.3f} is below {SMOKE_AUROC}", err=True
+        )
+        raise typer.Exit(1)
+
+
+def _dataset(folder: Path | None, protocol: str, most: int | None, smoke: bool) -> "Dataset":
+    from evaluation.datasets import load_dataset
+
+    if smoke == (folder is not None):
+        raise typer.BadParameter("give either a data set or --smoke")
+    if folder is not None:
+        data = load_dataset(folder, protocol)
+        return data.limited(most) if most else data
+    import atexit
+    import shutil
+    import tempfile
+
+    from evaluation.smoke import write_smoke_set
+
+    made = Path(tempfile.mkdtemp(prefix="andon-smoke-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    write_smoke_set(made)
+    return load_dataset(made, protocol)
 
 
 def _ready(
@@ -79,9 +116,11 @@ def _ready(
     rate: float,
     where: tuple[str, str, str, int | None],
     report: "Callable[[str, int, int], None]",
+    smoke: bool = False,
 ) -> "ComposedExpert":
     """The artifact, or a new one trained on the data set, loaded as it would be in production."""
     import tempfile
+    from dataclasses import replace
 
     from serving.experts.artifact import load_expert, save_artifact
     from serving.experts.composed import ComposedExpert
@@ -92,6 +131,8 @@ def _ready(
         loaded = load_expert(find_artifact(artifact), runtime, precision, device, threads)
     else:
         options = TrainOptions(false_alarm_rate=rate, device=device, threads=threads)
+        if smoke:
+            options = replace(options, synthetic=40, calibration_folds=3, coreset=96)
         groups = data.groups or None
         trained = train("benchmark", [s.path for s in data.train], options, groups, report)
         with tempfile.TemporaryDirectory() as folder:
@@ -143,17 +184,51 @@ def _about(ready: "ComposedExpert", data: "Dataset", protocol: str) -> dict[str,
     }
 
 
-def _peer(name: str) -> "Callable[[Dataset, float], dict[str, Any]]":
-    """``evaluation.peers.<name>.run(dataset, seconds)``, each in an environment of its own."""
-    module = f"evaluation.peers.{name}"
-    if (
-        not name.isidentifier()
-        or find_spec("evaluation.peers") is None
-        or find_spec(module) is None
-    ):
-        raise ExpertCommandError(f"no peer {name!r}: there is no {module}")
-    run: Callable[[Dataset, float], dict[str, Any]] = import_module(module).run
-    return run
+def _beside(
+    name: str, ready: "ComposedExpert", data: "Dataset", most: int, seconds: float
+) -> dict[str, Any]:
+    """The peer's figures by backbone, its timing in turn with ours, round by round."""
+    if name != "anomalib":
+        raise ExpertCommandError(f"no peer {name!r}; there is 'anomalib'")
+    from infra.peers import anomalib_peer as peer
+
+    python = peer.install()
+    train = [s.path for s in data.limited(most).train]
+    timing = [s.path for s in data.test[:16]]
+    found: dict[str, Any] = {"train_images": len(train)}
+    for backbone in peer.BACKBONES:
+        with peer.fitted(python, backbone, train, timing, ready.choice.threads) as other:
+            scores = other.scores([s.path for s in data.test])
+            found[backbone] = {**other.about, **_compared(ready, other, data, scores, seconds)}
+    return found
+
+
+def _compared(
+    ready: "ComposedExpert",
+    other: "AnomalibPeer",
+    data: "Dataset",
+    scores: "list[float]",
+    seconds: float,
+) -> dict[str, Any]:
+    from statistics import median
+
+    from evaluation.metrics import image_auroc
+    from serving.experts.images import read_image
+    from serving.experts.speed import measure_speed
+
+    images = [read_image(s.path) for s in data.test[:16]]
+    figures: dict[str, Any] = {"image_auroc": image_auroc(scores, [s.anomalous for s in data.test])}
+    for batch in _PEER_BATCHES:
+        ours, theirs = [], []
+        for _ in range(_ROUNDS):
+            ours.append(measure_speed(ready, images, batch, seconds).images_per_s)
+            theirs.append(batch / median(other.times(batch, seconds)))
+        figures[f"batch_{batch}"] = {
+            "images_per_s": median(theirs),
+            "ours_images_per_s": median(ours),
+            "times_faster": median(ours) / median(theirs),
+        }
+    return figures
 
 
 def _show(figures: dict[str, Any]) -> None:
@@ -184,3 +259,16 @@ def _show(figures: dict[str, Any]) -> None:
             f"{seen['repeats']} resplits at {seen['asked']:.0%}: by part "
             f"{seen['by_part']['mean']:.3f}, by image {seen['by_image']['mean']:.3f}"
         )
+    for peer, own in figures.get("against", {}).items():
+        table = Table("peer", "AUROC", "batch 1", "ours", "times", "batch 8", "ours", "times")
+        for backbone, row in own.items():
+            if isinstance(row, dict):
+                cells = [
+                    f"{row[b][k]:.1f}"
+                    for b in ("batch_1", "batch_8")
+                    for k in ("images_per_s", "ours_images_per_s", "times_faster")
+                ]
+                name = f"{peer} {backbone} ({row['weights']} weights)"
+                table.add_row(name, f"{row['image_auroc']:.3f}", *cells)
+        console.print(table)
+        console.print(f"images/s; {peer} was fitted on {own['train_images']} normals")

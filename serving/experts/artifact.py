@@ -26,7 +26,7 @@ from serving.experts.heads import HEADS
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
 
-SCHEMA = 4
+SCHEMA = 5
 BF16_AUROC = 0.005
 """bf16 is chosen by itself only where it moves the synthetic AUROC by no more than this ..."""
 BF16_DEVIATION = 0.02

@@ -48,7 +48,7 @@ class Model:
     references: dict[str, Scores]
     """Held-out normals' peak and spread by head, (2, M), rows ascending."""
     roles: dict[str, str]
-    """``full`` or ``gated`` by scoring head, see ``fusion.fuse_surprises``."""
+    """``full``, ``gated`` or ``equal`` by scoring head, see ``fusion.fuse_surprises``."""
     map_heads: tuple[str, ...]
     map_cut: float
     """Value of the fused map at which the region is outlined, in deviations."""
@@ -86,6 +86,9 @@ class ComposedExpert:
 
     def __init__(self, model: Model, choice: Choice, version: str = "") -> None:
         self.model, self.version = model, version
+        self.held_out_maps: dict[str, Floats] = {}
+        """After training only: maps of the oddest normals, by file, from heads that had not seen
+        them."""
         shape = model.preprocessing
         graph = Graph(Network(model.backbone, model.layers), model.heads)
         self._runner = make_runner(graph, shape.height, shape.width, choice)

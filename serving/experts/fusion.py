@@ -13,14 +13,15 @@ SPREAD_SHARE = 0.1
 """Share of cells whose mean is a head's ``spread``: sees wide, weak anomalies."""
 MAP_SIDE = 64
 """Height and width of the fused map, cells."""
-ROLES = ("full", "gated")
-"""A ``full`` head always counts; a ``gated`` one only beyond its own p-value of ``GATE``."""
+ROLES = ("full", "gated", "equal")
+"""A ``full`` head always counts; a ``gated`` one only beyond its own p-value of ``GATE``; an
+``equal`` one decides alone wherever it is more surprised than the sum of the others."""
 GATE = 0.02
 
 
 def peak_and_spread(values: Floats) -> Scores:
     """(N, h, w) to (2, N): the mean of the highest few cells and of the highest tenth."""
-    flat = values.reshape(len(values), -1).astype(np.float64)
+    flat = values.reshape(len(values), int(np.prod(values.shape[1:]))).astype(np.float64)
     counts = [max(1, round(share * flat.shape[1])) for share in (PEAK_SHARE, SPREAD_SHARE)]
     ordered = -np.sort(-flat, axis=1)[:, : counts[1]]
     return np.stack([ordered[:, : counts[0]].mean(axis=1), ordered.mean(axis=1)])
@@ -42,18 +43,23 @@ def head_surprise(values: Floats, reference: Scores) -> Scores:
 def fuse_surprises(surprises: Mapping[str, Scores], roles: Mapping[str, str]) -> Scores:
     """The sum of surprises (Fisher 1932) over ``roles``, gated heads above the gate only.
 
-    A gated head speaks up for what it alone sees and adds no noise to what it does not see.
+    A gated head speaks up for what it alone sees and adds no noise to what it does not see. An
+    equal head's evidence is neither diluted by the others nor gated: the larger of its surprise and
+    the sum counts (Tippett 1931).
 
     Args:
         surprises: (N,) by head.
-        roles: ``full`` or ``gated`` by head; other heads are left out.
+        roles: one of ``ROLES`` by head; other heads are left out.
     """
     gate = -np.log(GATE)
     parts = [
         surprises[name] if role == "full" else np.clip(surprises[name] - gate, 0, None)
         for name, role in roles.items()
+        if role != "equal"
     ]
-    return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
+    alone = [surprises[name] for name, role in roles.items() if role == "equal"]
+    total = [np.sum(parts, axis=0)] if parts else []
+    return np.asarray(np.max([*total, *alone], axis=0), dtype=np.float64)
 
 
 def common_grid(values: Floats, side: int = MAP_SIDE) -> Floats:

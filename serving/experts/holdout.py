@@ -69,38 +69,44 @@ def make_trial(pixels: Image, options: TrainOptions) -> Trial:
     )
 
 
-def make_folds(names: Sequence[str], options: TrainOptions) -> list[np.ndarray]:
-    """Rows of each fold; a group is never split."""
+def make_folds(names: Sequence[str], folds: int, seed: int) -> list[np.ndarray]:
+    """Rows of each fold; a group is never split.
+
+    Raises:
+        TrainingError: fewer groups than folds.
+    """
     unique = sorted(set(names))
-    if len(unique) < options.folds:
+    if len(unique) < folds:
         raise TrainingError(
-            f"{len(unique)} groups cannot be held out in {options.folds} folds; "
+            f"{len(unique)} groups cannot be held out in {folds} folds; "
             "give photographs of more parts"
         )
-    order = np.random.default_rng(options.seed).permutation(len(unique))
-    fold_of = {unique[g]: i % options.folds for i, g in enumerate(order)}
+    order = np.random.default_rng(seed).permutation(len(unique))
+    fold_of = {unique[g]: i % folds for i, g in enumerate(order)}
     assigned = np.array([fold_of[name] for name in names])
-    return [np.flatnonzero(assigned == i) for i in range(options.folds)]
+    return [np.flatnonzero(assigned == i) for i in range(folds)]
 
 
 def hold_out(
     normals: FitInput,
-    changed: FitInput,
+    changed: FitInput | None,
     odd: FitInput,
     trial: Trial,
     folds: list[np.ndarray],
     options: TrainOptions,
     heads: Sequence[str],
     report: Progress,
+    stage: str = "hold out",
 ) -> Held:
     """Fit each head on the other folds and apply it to each fold.
 
     Args:
         normals: every normal, described.
-        changed: the trial's exposure-changed normals, described.
+        changed: the trial's exposure-changed normals, described; None leaves them out.
         odd: the trial's synthetic anomalies, described.
         folds: rows of ``normals`` per fold.
         heads: candidates.
+        stage: what ``report`` is told.
     """
     held = Held()
     raw: dict[str, list[list[Floats]]] = {name: [[], [], []] for name in heads}
@@ -109,14 +115,15 @@ def hold_out(
     for i, rows in enumerate(folds):
         rest = normals.select(torch.from_numpy(np.setdiff1d(np.arange(len(normals)), rows)))
         tried = np.flatnonzero(np.isin(trial.rows, rows))
-        parts = ((normals, rows), (changed, tried), (odd, tried))
+        none = np.empty(0, tried.dtype)
+        parts = ((normals, rows), (changed or normals, tried if changed else none), (odd, tried))
         for j, (_, chosen) in enumerate(parts):
             order[j].append(chosen)
         for done, name in enumerate(heads):
             head = HEADS[name].fit(rest, **options.head_config(name))
             for j, (given, chosen) in enumerate(parts):
                 raw[name][j].append(_apply(head, given, chosen))
-            report("hold out", i * len(heads) + done + 1, steps)
+            report(stage, i * len(heads) + done + 1, steps)
     rows_of = [np.concatenate(o) for o in order]
     for name, found in raw.items():
         maps = [_restore(np.concatenate(f), o) for f, o in zip(found, rows_of, strict=True)]

@@ -27,12 +27,16 @@ class TrainOptions:
     """Candidates; training chooses among them."""
     coreset: int = 768
     """Patches in PatchCore's memory bank."""
-    patches: int = 60_000
+    patches: int = 30_000
     """Patches, drawn at random, that the coreset is chosen from; 0 is all of them."""
     reweight: int = 0
     """Neighbours of PatchCore's score re-weighting; 0 is off."""
     folds: int = 3
-    """Parts of the hold-out, at least 2."""
+    """Folds of the hold-out that choices are made on, at least 2."""
+    calibration_folds: int = 8
+    """Folds of the hold-out that the threshold comes from, at least 2; fewer where there are fewer
+    groups. Heads fitted on 2/3 of the parts find the rest odder than the final heads will: with 3
+    folds the threshold would stand too high."""
     most_images: int = 1500
     """Normals fitted on; of more, whole groups are drawn."""
     synthetic: int = 200
@@ -58,6 +62,7 @@ class TrainOptions:
             raise TrainingError(f"heads {unknown} are not among {', '.join(HEADS)}")
         for name, least in (
             ("folds", 2),
+            ("calibration_folds", 2),
             ("coreset", 16),
             ("patches", 0),
             ("reweight", 0),

@@ -3,10 +3,13 @@
 1. Read and describe every normal once.
 2. Hold out by group: heads fitted on the other folds score normals, the same normals under another
    exposure, and synthetic anomalies made from them.
-3. On those choose heads, fusion, map and cut; calibrate on the plain normals.
-4. Fit the chosen heads on all normals.
+3. On those choose heads, fusion, map and cut.
+4. Hold out again in more folds, the chosen heads only: calibrate on the plain normals, and say what
+   share of the synthetic anomalies the threshold finds.
+5. Fit the chosen heads on all normals.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +19,7 @@ import numpy as np
 import torch
 
 from serving.experts.backbone import RunningBackbone, load_backbone
-from serving.experts.calibration import calibrate
+from serving.experts.calibration import Calibration, calibrate
 from serving.experts.composed import ComposedExpert, Model, Standardised
 from serving.experts.ddad.expert import DdadExpert
 from serving.experts.ddad.training import train_ddad
@@ -27,9 +30,9 @@ from serving.experts.describing import (
     precision_report,
 )
 from serving.experts.errors import TrainingError
-from serving.experts.fusion import fuse_surprises
+from serving.experts.fusion import fuse_maps, fuse_surprises
 from serving.experts.heads import HEADS, FitInput
-from serving.experts.holdout import Progress, hold_out, make_folds, make_trial
+from serving.experts.holdout import Held, Progress, Trial, hold_out, make_folds, make_trial
 from serving.experts.images import read_image
 from serving.experts.options import FEWEST_IMAGES, TrainOptions
 from serving.experts.preprocessing import (
@@ -38,7 +41,8 @@ from serving.experts.preprocessing import (
     tile_preprocessing,
 )
 from serving.experts.runtime import choose
-from serving.experts.selection import choose_heads, choose_map
+from serving.experts.selection import HeadChoice, MapChoice, choose_heads, choose_map
+from serving.experts.sensitivity import Evidence, sensitivity_report, sensitivity_warning
 from serving.experts.types import Floats, Image
 
 _BATCH = 32
@@ -86,7 +90,7 @@ def train(
     prepared = (product, preprocessing, pixels, names, options, report, bool(groups))
     if options.expert == "ddad":
         return train_ddad(*prepared, checkpoints)
-    return _train(*prepared)
+    return _train(*prepared, _relative(paths))
 
 
 def _train(
@@ -97,6 +101,7 @@ def _train(
     options: TrainOptions,
     report: Progress,
     grouped: bool,
+    files: list[str],
 ) -> ComposedExpert:
     candidates = _candidates(options, preprocessing)
     layers = _layers(candidates)
@@ -113,52 +118,44 @@ def _train(
     trial = make_trial(pixels, options)
     changed = _describe(backbone, trial.changed, options.seed, "exposures", report)
     odd = _describe(backbone, trial.odd, options.seed, "synthetic", report)
-    held = hold_out(
-        normals, changed, odd, trial, make_folds(names, options), options, candidates, report
-    )
+    folds = make_folds(names, options.folds, options.seed)
+    held = hold_out(normals, changed, odd, trial, folds, options, candidates, report)
     heads = choose_heads(held.normal_surprise, held.odd_surprise, trial.kinds)
     region = choose_map(
         {k: v[trial.rows] for k, v in held.maps.items()}, held.odd_maps, trial.masks, trial.kinds
     )
+    folds = make_folds(names, min(options.calibration_folds, len(set(names))), options.seed)
+    scoring = tuple(heads.roles)
+    final = hold_out(normals, None, odd, trial, folds, options, scoring, report, "calibrate")
     kept = tuple(dict.fromkeys((*heads.roles, *region.heads)))
-    fused = fuse_surprises(held.plain_surprise, heads.roles)
+    cells = held.cells | final.cells
     fitted = {}
     for i, name in enumerate(kept):
         report("fit", i, len(kept))
-        head = HEADS[name].fit(normals, **options.head_config(name))
-        fitted[name] = Standardised(head, *held.cells[name])
+        fitted[name] = Standardised(
+            HEADS[name].fit(normals, **options.head_config(name)), *cells[name]
+        )
     report("fit", len(kept), len(kept))
-    calibration = calibrate(
-        preprocessing.per_image(fused), names[:: preprocessing.tiles], options.false_alarm_rate
-    )
+    evidence = _evidence(final, heads, trial, preprocessing, names, files)
+    calibration = calibrate(evidence.normal, evidence.groups, options.false_alarm_rate)
+    found = sensitivity_report(evidence, calibration)
     trained: dict[str, Any] = {
         "options": asdict(options),
         "data": describe_data(pixels, names, grouped) | {"tiles": preprocessing.tiles},
         "libraries": describe_libraries(),
-        "choice": {
-            "synthetic_auroc": heads.auroc,
-            "synthetic_auroc_by_kind": heads.by_kind,
-            "roles": heads.roles,
-            "heads": {k: {"sees": HEADS[k].sees, "why": v} for k, v in heads.reasons.items()},
-            "map_heads": list(region.heads),
-            "map_synthetic_aupro": region.aupro,
-            "map_synthetic_iou": region.iou,
-            "map_synthetic_aupro_by_head": region.by_head,
-        },
-        "warnings": near_duplicate_warning(pixels, grouped),
+        "choice": _describe_choice(heads, region),
+        "sensitivity": found,
+        "warnings": near_duplicate_warning(pixels, grouped)
+        + _rate_warning(calibration)
+        + sensitivity_warning(found, calibration),
     }
-    if calibration.rate > options.false_alarm_rate:
-        trained["warnings"].append(
-            f"{calibration.groups} independent groups vouch for a rate of {calibration.rate:.4f} "
-            f"at best, not for {options.false_alarm_rate}: the threshold stands for the former"
-        )
     model = Model(
         product,
         options.backbone,
         preprocessing,
         _layers(kept),
         fitted,
-        {k: held.references[k] for k in heads.roles},
+        {k: final.references[k] for k in heads.roles},
         heads.roles,
         region.heads,
         region.cut,
@@ -166,7 +163,58 @@ def _train(
         trained,
     )
     trained["precision"] = precision_report(model, trial.changed, trial.odd, options.threads)
-    return ComposedExpert(model, choose(options.runtime, "f32", options.device, options.threads))
+    expert = ComposedExpert(model, choose(options.runtime, "f32", options.device, options.threads))
+    expert.held_out_maps = _held_out_maps(held, region, preprocessing, found)
+    return expert
+
+
+def _evidence(
+    final: Held,
+    heads: HeadChoice,
+    trial: Trial,
+    preprocessing: Preprocessing,
+    names: list[str],
+    files: list[str],
+) -> Evidence:
+    """Scores per image; a synthetic anomaly is on one tile, which is scored by itself."""
+    plain = preprocessing.per_image(fuse_surprises(final.plain_surprise, heads.roles))
+    odd = fuse_surprises(final.odd_surprise, heads.roles)
+    return Evidence(plain, names[:: preprocessing.tiles], files, odd, trial.kinds)
+
+
+def _describe_choice(heads: HeadChoice, region: MapChoice) -> dict[str, Any]:
+    return {
+        "synthetic_auroc": heads.auroc,
+        "synthetic_auroc_by_kind": heads.by_kind,
+        "roles": heads.roles,
+        "heads": {k: {"sees": HEADS[k].sees, "why": v} for k, v in heads.reasons.items()},
+        "map_heads": list(region.heads),
+        "map_synthetic_aupro": region.aupro,
+        "map_synthetic_iou": region.iou,
+        "map_synthetic_aupro_by_head": region.by_head,
+    }
+
+
+def _rate_warning(calibration: Calibration) -> list[str]:
+    if calibration.rate <= calibration.asked_rate:
+        return []
+    return [
+        f"{calibration.groups} independent groups vouch for a rate of {calibration.rate:.4f} "
+        f"at best, not for {calibration.asked_rate}: the threshold stands for the former"
+    ]
+
+
+def _held_out_maps(
+    held: Held, region: MapChoice, preprocessing: Preprocessing, found: dict[str, Any]
+) -> dict[str, Floats]:
+    """Maps of the oddest normals by file, from heads that never saw their group."""
+    tiles, result = preprocessing.tiles, {}
+    for entry in found["oddest"]:
+        rows = slice(entry["row"] * tiles, (entry["row"] + 1) * tiles)
+        maps = {k: held.maps[k][rows] for k in region.heads}
+        fused = fuse_maps(maps, region.heads, region.cut)
+        result[entry["file"]] = preprocessing.stitch(fused)[0]
+    return result
 
 
 def _layers(heads: Iterable[str]) -> tuple[str, ...]:
@@ -187,7 +235,7 @@ def _limited(
     images: Sequence[Path], groups: Mapping[Path, str], options: TrainOptions
 ) -> tuple[list[Path], list[str]]:
     """At most ``most_images``, whole groups at random."""
-    names = [groups.get(p, str(p)) for p in images]
+    names = [groups.get(p, name) for p, name in zip(images, _relative(images), strict=True)]
     if len(images) > options.most_images:
         unique = np.array(sorted(set(names)))
         order = np.random.default_rng(options.seed).permutation(unique)
@@ -195,6 +243,12 @@ def _limited(
         rows = sorted(range(len(images)), key=lambda i: rank[names[i]])[: options.most_images]
         images, names = [images[i] for i in sorted(rows)], [names[i] for i in sorted(rows)]
     return list(images), names
+
+
+def _relative(paths: Sequence[Path]) -> list[str]:
+    """Names without the folder that all paths have in common: no manifest names a machine's."""
+    root = os.path.commonpath([p.absolute().parent for p in paths])
+    return [p.absolute().relative_to(root).as_posix() for p in paths]
 
 
 def _read(

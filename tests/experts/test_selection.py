@@ -38,6 +38,22 @@ def test_a_head_that_sees_nothing_is_left_out() -> None:
     assert "left out" in found.reasons["padim"]
 
 
+def test_an_insurance_head_that_costs_nothing_decides_alone() -> None:
+    """A gate would dilute what only it sees; where it adds noise of its own it stays gated."""
+    calm = RNG.exponential(size=200)
+    quiet = (np.full(200, 0.1), np.concatenate([np.full(60, 0.1), np.full(60, 5.0)]))
+    noisy = (RNG.exponential(1.5, 200), np.concatenate([np.zeros(60), np.full(60, 9.0)]))
+    main = (calm, np.concatenate([np.full(60, 6.0), RNG.exponential(size=60) + 1.5]))
+    roles = {}
+    for name, extra in (("quiet", quiet), ("noisy", noisy)):
+        normal = {"cells": main[0], "texture": extra[0]}
+        odd = {"cells": main[1], "texture": extra[1]}
+        found = choose_heads(normal, odd, LABELS)
+        roles[name] = found.roles["texture"]
+    assert roles["quiet"] == "equal"
+    assert roles["noisy"] == "gated"
+
+
 def test_the_sharper_map_is_chosen_and_cut_where_it_outlines() -> None:
     masks = np.zeros((30, 64, 64), bool)
     masks[:, 20:36, 24:40] = True

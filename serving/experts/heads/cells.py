@@ -62,14 +62,15 @@ class CellGaussian(Head):
     """Mahalanobis distance per cell, each cell's covariance shrunk to that of all cells.
 
     Configuration: ``relative`` divides the image's own mean and deviation per channel out first,
-    so that exposure and overall tone do not count; ``shrink`` is the pooled share, 0 to 1.
+    so that exposure and overall tone do not count; ``shrink`` is the pooled share, 0 to 1;
+    ``smooth`` averages features over 3 x 3 cells first.
     """
 
     kind = "relative"
     fixtured = True
     sees = "cells that differ from the rest of their own image, whatever its exposure"
     layers = ("stage4",)
-    defaults: ClassVar[dict[str, Any]] = {"relative": True, "shrink": 0.3}
+    defaults: ClassVar[dict[str, Any]] = {"relative": True, "shrink": 0.3, "smooth": True}
     mean: Tensor
     inverse: Tensor
     centre: Tensor
@@ -78,16 +79,21 @@ class CellGaussian(Head):
     @classmethod
     def fit(cls, given: FitInput, **config: Any) -> Self:
         """Mean and shrunk covariance per cell."""
-        blank = cls(
-            dict(zip(("mean", "inverse"), _statistics(given, cls.layers), strict=True)), **config
-        )
+        blank = cls({}, **config)
+        mean, inverse = channel_statistics(blank.patches(given.features))
+        blank = cls({"mean": mean, "inverse": inverse}, **config)
         cells = by_cell(blank.describe(given.features))
         tensors = dict(blank.named_buffers()) | gaussian_by_cell(cells, blank.config["shrink"])
         return cls(tensors, **config)
 
+    def patches(self, features: Mapping[str, Tensor]) -> Tensor:
+        """(N, C, h, w) of the layer, smoothed or as they are."""
+        x = features[self.layers[0]]
+        return smooth3(x) if self.config["smooth"] else x
+
     def describe(self, features: Mapping[str, Tensor]) -> Tensor:
         """(N, C, h, w) after both standardisations."""
-        x = (smooth3(features["stage4"]) - self.mean) * self.inverse
+        x = (self.patches(features) - self.mean) * self.inverse
         if not self.config["relative"]:
             return x
         return relative_to_image(x)
@@ -96,6 +102,14 @@ class CellGaussian(Head):
         """Mahalanobis map."""
         x = self.describe(features)
         return to_map(mahalanobis(by_cell(x), self.centre, self.white), x)
+
+
+class SharpCells(CellGaussian):
+    """The same without the 3 x 3 average: what is smaller than a cell stays as strong as it is."""
+
+    kind = "sharp"
+    sees = "spots and thin lines that an average over neighbours would dilute, and their outline"
+    defaults: ClassVar[dict[str, Any]] = {"relative": True, "shrink": 0.3, "smooth": False}
 
 
 def gaussian_by_cell(cells: Tensor, shrink: float) -> dict[str, Tensor]:
@@ -113,7 +127,3 @@ def mahalanobis(cells: Tensor, centre: Tensor, white: Tensor) -> Tensor:
     """Distances (P, N) of (P, N, C), per square root of a dimension."""
     spread = torch.matmul(cells - centre, white)
     return spread.square().mean(dim=-1).sqrt()
-
-
-def _statistics(given: FitInput, layers: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    return channel_statistics(smooth3(given.features[layers[0]]))

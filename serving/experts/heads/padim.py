@@ -45,14 +45,13 @@ class Padim(Head):
     def fit(cls, given: FitInput, **config: Any) -> Self:
         """Principal directions, then a Gaussian per cell."""
         settings = {**cls.defaults, **config}
+        layers = [smooth3(given.features[layer]) for layer in cls.layers]
+        statistics = [channel_statistics(x) for x in layers]
+        mean, inverse = (torch.cat(part) for part in zip(*statistics, strict=True))
+        blank = cls({"mean": mean, "inverse": inverse}, **config)
         sample = torch.arange(0, len(given), max(1, len(given) // _MOST_IMAGES))
-        joined = _join(given.select(sample).features)
-        mean, inverse = channel_statistics(joined)
-        joined = (joined - mean) * inverse
-        if settings["relative"]:
-            joined = relative_to_image(joined)
-        rows = joined.permute(1, 0, 2, 3).flatten(1)
-        values, vectors = torch.linalg.eigh(torch.cov(rows))
+        joined = _join(blank.scaled(given.select(sample).features))
+        values, vectors = torch.linalg.eigh(torch.cov(joined.permute(1, 0, 2, 3).flatten(1)))
         kept = min(settings["dimensions"], len(values))
         directions = vectors[:, -kept:] / values[-kept:].clamp_min(1e-6).sqrt()
         base = {"mean": mean, "inverse": inverse, "directions": directions.T.contiguous()}
@@ -60,12 +59,29 @@ class Padim(Head):
         cells = by_cell(torch.cat([blank.describe(f) for f in _split(given.features)]))
         return cls(base | gaussian_by_cell(cells, settings["shrink"]), **config)
 
+    def scaled(self, features: Mapping[str, Tensor]) -> list[Tensor]:
+        """Each layer standardised, (N, C, h, w) on its own grid."""
+        found, start = [], 0
+        for layer in self.layers:
+            x = smooth3(features[layer])
+            own = slice(start, start + x.shape[1])
+            start = own.stop
+            x = (x - self.mean[own]) * self.inverse[own]
+            found.append(relative_to_image(x) if self.config["relative"] else x)
+        return found
+
     def describe(self, features: Mapping[str, Tensor]) -> Tensor:
-        """(N, dimensions, h, w)."""
-        x = (_join(features) - self.mean) * self.inverse
-        if self.config["relative"]:
-            x = relative_to_image(x)
-        return functional.conv2d(x, self.directions[:, :, None, None])
+        """(N, dimensions, h, w): projected on each layer's own grid, then enlarged and added."""
+        parts, start = [], 0
+        for x in self.scaled(features):
+            own = self.directions[:, start : start + x.shape[1], None, None]
+            start += x.shape[1]
+            parts.append(functional.conv2d(x, own))
+        size = parts[0].shape[-2:]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + functional.interpolate(part, size=size, mode="bilinear")
+        return total
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
         """Mahalanobis map."""
@@ -73,8 +89,8 @@ class Padim(Head):
         return to_map(mahalanobis(by_cell(x), self.centre, self.white), x)
 
 
-def _join(features: Mapping[str, Tensor]) -> Tensor:
-    fine, *coarse = (smooth3(features[layer]) for layer in Padim.layers)
+def _join(layers: list[Tensor]) -> Tensor:
+    fine, *coarse = layers
     size = fine.shape[-2:]
     larger = [functional.interpolate(x, size=size, mode="bilinear") for x in coarse]
     return torch.cat([fine, *larger], dim=1)

@@ -26,7 +26,7 @@ class PatchCore(Head):
     layers = ("stage3", "stage4")
     defaults: ClassVar[dict[str, Any]] = {
         "coreset": 768,
-        "patches": 60_000,
+        "patches": 30_000,
         "reweight": 0,
     }
     mean: Tensor

@@ -1,0 +1,60 @@
+"""A made-up data set that trains and scores in seconds: whether everything runs, not how well."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+_SIDE = 160
+_TRAIN, _TEST = 24, 8
+_GROUPS = 12
+"""Groups of the training images: two photographs show one part."""
+
+
+def write_smoke_set(folder: Path) -> None:
+    """Write an MVTec-AD layout with ``parts.csv``: woven surfaces, and some with a scratch."""
+    from PIL import Image
+
+    rows = ["path,class,part"]
+    for kind, count in (("train/good", _TRAIN), ("test/good", _TEST), ("test/scratch", _TEST)):
+        (folder / kind).mkdir(parents=True)
+        for i in range(count):
+            picture = _surface(hash_of(kind, i))
+            name = f"{i:03d}.png"
+            if kind == "test/scratch":
+                truth = folder / "ground_truth/scratch"
+                truth.mkdir(parents=True, exist_ok=True)
+                picture, mask = _scratched(picture, i)
+                Image.fromarray(mask).save(truth / f"{i:03d}_mask.png")
+            Image.fromarray(picture).save(folder / kind / name)
+            part = f"train-{i % _GROUPS}" if kind == "train/good" else f"{kind}-{i}"
+            rows.append(f"{kind}/{name},{Path(kind).name},{part}")
+    (folder / "parts.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def hash_of(kind: str, number: int) -> int:
+    """A seed that differs between folders and numbers, the same on every run."""
+    return number + 1000 * sorted(("train/good", "test/good", "test/scratch")).index(kind)
+
+
+def _surface(seed: int) -> npt.NDArray[np.uint8]:
+    """A weave with its own phase, tone and grain, uint8 (160, 160, 3)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:_SIDE, :_SIDE].astype(np.float32)
+    phase = rng.uniform(0, 0.6, 2)
+    weave = 18 * np.sin(x / 3 + phase[0]) + 18 * np.sin(y / 4 + phase[1])
+    grey = 120 + rng.normal(0, 4) + weave + rng.normal(0, 4, (_SIDE, _SIDE))
+    return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def _scratched(
+    picture: npt.NDArray[np.uint8], seed: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """A bright line across a copy, and its mask."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((_SIDE, _SIDE), np.uint8)
+    row, column = rng.integers(40, _SIDE - 60, 2)
+    for i in range(40):
+        mask[row + i // 2 : row + i // 2 + 4, column + i] = 255
+    changed = picture.astype(np.int16) + (mask[:, :, None] > 0) * 90
+    return np.clip(changed, 0, 255).astype(np.uint8), mask
