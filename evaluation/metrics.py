@@ -215,10 +215,13 @@ def _ramp_area(low: Floats, high: Floats, limit: float) -> Floats:
 
 
 def read_mask(path: Path, height: int, width: int) -> Bools:
-    """A ground-truth picture as bool (height, width): anomalous above 127, nearest resize."""
+    """A ground-truth picture as bool (height, width), nearest resize.
+
+    Anomalous above 127; where nothing is, any grey (VisA numbers its classes from 1).
+    """
     import cv2
 
     grey = read_image(path)[:, :, 0]
     if grey.shape != (height, width):
         grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(grey > 127)
+    return np.asarray(grey > 127 if (grey > 127).any() else grey > 0)
