@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.andon-setup
 DEMO_ARGS ?=
 
-.PHONY: setup demo test test-all lint clean
+.PHONY: setup demo test test-all smoke lint clean
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -21,6 +21,14 @@ test: setup
 # Ray, kill -9 of every process, Apache Kafka by Maven, MinIO by Go: an hour on two cores.
 test-all: setup
 	$(BIN)/python -m pytest
+
+# Every benchmark, as short as it runs: do they still work? Their figures mean nothing.
+smoke: setup
+	$(BIN)/andon benchmark expert --smoke
+	$(BIN)/andon benchmark policy --smoke
+	$(BIN)/andon benchmark llm --smoke
+	$(BIN)/andon benchmark line --smoke
+	$(BIN)/andon benchmark faults --smoke
 
 lint: setup
 	$(BIN)/ruff check .
