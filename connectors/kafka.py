@@ -101,7 +101,8 @@ class LineDecisionFeed:
 
     Args:
         line: only keys ``line/...`` are yielded.
-        lookback_s: begin with the records of this many seconds before now (0: a fresh start).
+        lookback_s: begin with the records of this many seconds before now, alerts too
+            (0: a fresh start).
         on_alert: called with alerts of this line that ask for a stop.
     """
 
@@ -119,6 +120,7 @@ class LineDecisionFeed:
         self._line = line
         self._prefix = f"{line}/".encode()
         self._begin_ms = int((time.time() - lookback_s) * 1000)
+        self._looks_back = lookback_s > 0
         self._timeout = timeout_s
         self._max_wait = max_wait_ms
         self._on_alert = on_alert
@@ -233,7 +235,7 @@ class LineDecisionFeed:
         if not new:
             return {}
         positions: dict[TopicPartition, int] = await consumer.end_offsets(new)
-        begin = {p: self._begin_ms for p in new if p.topic == DECISIONS.name}
+        begin = {p: self._begin_ms for p in new if p.topic == DECISIONS.name or self._looks_back}
         for partition, found in (await consumer.offsets_for_times(begin)).items():
             # None where nothing is as new; the embedded broker says offset 0, timestamp -1.
             if found is not None and found.timestamp >= 0:

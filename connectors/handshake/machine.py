@@ -146,6 +146,7 @@ def _connected(state: State, now: float, event: Connected) -> Step:
         recipe_active=int(values[Signal.RECIPE_ACTIVE]),
         fault_reset_seq=int(values[Signal.FAULT_RESET_SEQ]),
         vision_heartbeat=int(values[Signal.VISION_HEARTBEAT]),
+        stop_request=state.stop_request or bool(values[Signal.STOP_REQUEST]),
     )
     if known is None:
         state, commands = _first_contact(state, current, values), list[Command]()

@@ -6,6 +6,7 @@ import pytest
 
 from connectors.handshake import HandshakeConfig, PartKey, Phase
 from connectors.handshake import values as hs
+from connectors.handshake.machine import restore
 from connectors.handshake.sequence import LAST, following, span, steps
 from connectors.opcua.nodes import Signal
 from streams.codes import AckOutcome, DecisionSource, FaultCode, ReasonCode, ResultCode
@@ -274,6 +275,20 @@ def test_a_blocking_fault_drops_ready_and_a_stop_request_stands_until_reset() ->
     world.feed(hs.FaultResetSeen(1))
     world.run(0.1)
     assert world.plc[Signal.READY]
+    assert not world.plc[Signal.STOP_REQUEST]
+
+
+def test_a_stop_request_stands_over_a_restart_of_the_gateway() -> None:
+    world = ready_world(seed=19)
+    world.feed(hs.StopRequested())
+    world.run(0.1)
+    world.cut()
+    world.state = restore(world.config, world.state.plc_boot_id, 0, [], {})
+    world.connect()
+    world.run(0.1)
+    assert world.plc[Signal.STOP_REQUEST]
+    world.feed(hs.FaultResetSeen(1))
+    world.run(0.1)
     assert not world.plc[Signal.STOP_REQUEST]
 
 

@@ -153,10 +153,16 @@ async def test_the_feed_yields_its_own_line_in_order_and_starts_at_the_end(
     got = await reading
     assert [d.trigger_seq for d in got] == list(range(1, 21))
     assert [(a.line, a.request_stop) for a in alerts] == [("line1", True)]
+    missed: list[Alert] = []
     again = LineDecisionFeed(
-        fresh_broker.bootstrap_servers, "line1", lookback_s=600, max_wait_ms=10
+        fresh_broker.bootstrap_servers,
+        "line1",
+        lookback_s=600,
+        max_wait_ms=10,
+        on_alert=missed.append,
     )
     assert [d.trigger_seq for d in await take(again, 21)] == [99, *range(1, 21)]
+    assert missed == alerts
     await publisher.stop()
 
 
