@@ -113,7 +113,11 @@ def _manifest(model: Model | DdadModel, tensors_sha256: str) -> dict[str, Any]:
             for name, part in model.heads.items()
         },
         "roles": model.roles,
-        "map": {"heads": list(model.map_heads), "cut": model.map_cut},
+        "map": {
+            "heads": list(model.map_heads),
+            "cut": model.map_cut,
+            "alone": model.map_alone,
+        },
         "calibration": {
             "asked_rate": model.calibration.asked_rate,
             "rate": model.calibration.rate,
@@ -190,6 +194,7 @@ def _rebuild(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
         manifest["roles"],
         tuple(manifest["map"]["heads"]),
         manifest["map"]["cut"],
+        manifest["map"]["alone"],
         calibration,
         manifest["trained"],
     )

@@ -52,9 +52,16 @@ class Model:
     map_heads: tuple[str, ...]
     map_cut: float
     """Value of the fused map at which the region is outlined, in deviations."""
+    map_alone: dict[str, float]
+    """Own cut of each head whose map counts alone, see ``fusion.fuse_maps``."""
     calibration: Calibration
     trained: dict[str, Any] = field(default_factory=dict)
     """How it came about: data, options, reasons, libraries. JSON values."""
+
+    @property
+    def map_parts(self) -> tuple[tuple[str, ...], float, dict[str, float]]:
+        """What ``fusion.fuse_maps`` needs beside the maps."""
+        return self.map_heads, self.map_cut, self.map_alone
 
 
 class Graph(Stages):
@@ -118,7 +125,7 @@ class ComposedExpert:
         heads = {k: shape.per_image(v) for k, v in by_tile.items()}
         values = None
         if maps:
-            values = shape.stitch(fuse_maps(found, self.model.map_heads, self.model.map_cut))
+            values = shape.stitch(fuse_maps(found, *self.model.map_parts))
         timings = {
             "preprocess": (prepared - started) * 1e3 / len(images),
             "network": (inferred - prepared) * 1e3 / len(images),

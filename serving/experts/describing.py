@@ -77,7 +77,7 @@ def near_duplicate_warning(pixels: Image, grouped: bool) -> list[str]:
 
 
 def precision_report(
-    model: Model, normal: Image, odd: Image, threads: int | None, most: int = 48
+    model: Model, normal: Image, odd: Image, threads: int | None, most: int = 120
 ) -> dict[str, Any]:
     """bf16 against f32 on synthetic data: largest score difference, and the change of AUROC."""
     try:

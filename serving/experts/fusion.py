@@ -71,9 +71,21 @@ def common_grid(values: Floats, side: int = MAP_SIDE) -> Floats:
     ).astype(np.float32)
 
 
-def fuse_maps(maps: Mapping[str, Floats], chosen: Sequence[str], cut: float) -> Floats:
-    """Mean of the chosen heads' standardised maps, (N, 64, 64), in units of the region's cut."""
+def fuse_maps(
+    maps: Mapping[str, Floats], chosen: Sequence[str], cut: float, alone: Mapping[str, float]
+) -> Floats:
+    """Mean of the chosen heads' standardised maps, (N, 64, 64), in units of the region's cut.
+
+    Args:
+        maps: standardised (N, h, w) by head.
+        chosen: heads whose mean makes the map.
+        cut: of that mean.
+        alone: own cut of each head that decides alone: where it is odder, its map counts.
+    """
     total = common_grid(maps[chosen[0]])
     for name in chosen[1:]:
         total += common_grid(maps[name])
-    return np.asarray(total / np.float32(len(chosen) * cut), dtype=np.float32)
+    total /= np.float32(len(chosen) * cut)
+    for name, own in alone.items():
+        np.maximum(total, common_grid(maps[name]) / np.float32(own), out=total)
+    return np.asarray(total, dtype=np.float32)

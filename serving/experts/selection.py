@@ -23,8 +23,9 @@ a whole): they join behind their gate unless that costs ``INSURANCE_COST``. Foun
 Unless it is the best head by itself, such a head never counts fully: it would add its own noise to
 every image that shows nothing of its kind."""
 INSURANCE_COST = 0.01
+EQUAL = ("texture",)
 EQUAL_COST = 0.005
-"""A gated insurance head decides alone (role ``equal``) where that costs no more than this: the
+"""A gated head of ``EQUAL`` decides alone (role ``equal``) where that costs no more than this: the
 gate dilutes what only it sees. Set on the textile set, where it costs nothing and takes the share
 of local defects found from .90 to 1.00; on products with other grain it costs more, and stays
 gated."""
@@ -36,6 +37,9 @@ MOST_MAP_HEADS = 2
 _ADDED = ("full", "gated")
 """Roles that forward selection tries."""
 _LIMIT = 0.3
+_NORMAL_CELLS = 5e-4
+"""Share of normal cells above the cut at least: a few kinds of strong anomaly must not raise it
+beyond what faint ones reach."""
 _SIDE = 32
 """Grid on which maps are compared, cells."""
 _MOST_NORMAL = 120
@@ -110,7 +114,7 @@ def choose_heads(
                 f"{value - changed:+.3f} of the mean synthetic AUROC"
             )
             value = changed
-    for name in (n for n in INSURANCE if dict(chosen).get(n) == "gated"):
+    for name in (n for n in EQUAL if dict(chosen).get(n) == "gated"):
         promoted = [(n, "equal" if n == name else role) for n, role in chosen]
         changed = quality(promoted)
         if changed >= value - EQUAL_COST:
@@ -152,7 +156,13 @@ def choose_map(
     )[:MOST_MAP_HEADS]
     fused = np.mean([lifted[h] for h in heads], axis=0)
     cut, iou = _best_cut(fused, truth)
+    cut = min(cut, normal_cut(np.mean([flat[h] for h in heads], axis=0)))
     return MapChoice(heads, cut, quality(heads), iou, by_head)
+
+
+def normal_cut(values: Floats) -> float:
+    """The cut that ``_NORMAL_CELLS`` of held-out normals' cells exceed; above 0."""
+    return max(float(np.quantile(values, 1 - _NORMAL_CELLS)), 1e-3)
 
 
 def change_exposure(image: Image, amount: float, seed: int) -> Image:

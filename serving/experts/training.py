@@ -41,7 +41,7 @@ from serving.experts.preprocessing import (
     tile_preprocessing,
 )
 from serving.experts.runtime import choose
-from serving.experts.selection import HeadChoice, MapChoice, choose_heads, choose_map
+from serving.experts.selection import HeadChoice, MapChoice, choose_heads, choose_map, normal_cut
 from serving.experts.sensitivity import Evidence, sensitivity_report, sensitivity_warning
 from serving.experts.types import Floats, Image
 
@@ -159,12 +159,13 @@ def _train(
         heads.roles,
         region.heads,
         region.cut,
+        {k: normal_cut(held.maps[k]) for k, role in heads.roles.items() if role == "equal"},
         calibration,
         trained,
     )
     trained["precision"] = precision_report(model, trial.changed, trial.odd, options.threads)
     expert = ComposedExpert(model, choose(options.runtime, "f32", options.device, options.threads))
-    expert.held_out_maps = _held_out_maps(held, region, preprocessing, found)
+    expert.held_out_maps = _held_out_maps(held, model, found)
     return expert
 
 
@@ -204,16 +205,14 @@ def _rate_warning(calibration: Calibration) -> list[str]:
     ]
 
 
-def _held_out_maps(
-    held: Held, region: MapChoice, preprocessing: Preprocessing, found: dict[str, Any]
-) -> dict[str, Floats]:
+def _held_out_maps(held: Held, model: Model, found: dict[str, Any]) -> dict[str, Floats]:
     """Maps of the oddest normals by file, from heads that never saw their group."""
-    tiles, result = preprocessing.tiles, {}
+    tiles, result = model.preprocessing.tiles, {}
     for entry in found["oddest"]:
         rows = slice(entry["row"] * tiles, (entry["row"] + 1) * tiles)
-        maps = {k: held.maps[k][rows] for k in region.heads}
-        fused = fuse_maps(maps, region.heads, region.cut)
-        result[entry["file"]] = preprocessing.stitch(fused)[0]
+        maps = {k: v[rows] for k, v in held.maps.items()}
+        fused = fuse_maps(maps, *model.map_parts)
+        result[entry["file"]] = model.preprocessing.stitch(fused)[0]
     return result
 
 

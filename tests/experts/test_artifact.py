@@ -11,6 +11,8 @@ from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
 from serving.experts.errors import ArtifactError, TrainingError
 from serving.experts.expert import Expert
+from serving.experts.heads import HEADS
+from serving.experts.synthetic import KINDS
 from serving.experts.training import TrainOptions, train
 from tests.experts.pictures import SIDE, scratched, surface
 
@@ -81,8 +83,19 @@ def test_training_is_reproducible(normals: list[Path], trained: ComposedExpert) 
 
 def test_the_artifact_says_which_heads_and_why(artifact: Path) -> None:
     choice = json.loads((artifact / "manifest.json").read_text())["trained"]["choice"]
-    assert set(choice["heads"]) == {"patchcore", "cells", "relative", "padim", "pooled", "texture"}
+    assert set(choice["heads"]) == set(HEADS)
     assert all("synthetic AUROC" in entry["why"] for entry in choice["heads"].values())
+
+
+def test_the_artifact_says_what_its_threshold_finds(
+    trained: ComposedExpert, artifact: Path, normals: list[Path]
+) -> None:
+    report = json.loads((artifact / "manifest.json").read_text())["trained"]["sensitivity"]
+    assert set(report["by_kind"]) == set(KINDS)
+    assert [row["asked_rate"] for row in report["at_rates"]] == [0.01, 0.02, 0.03, 0.05, 0.1]
+    files = [entry["file"] for entry in report["oddest"]]
+    assert set(files) <= {p.name for p in normals}
+    assert set(trained.held_out_maps) == set(files)
 
 
 @pytest.mark.parametrize(
