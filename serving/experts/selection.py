@@ -38,7 +38,9 @@ _ADDED = ("full", "gated")
 """Roles that forward selection tries."""
 _LIMIT = 0.3
 _NORMAL_CELLS = 5e-4
-"""Share of normal cells above the cut at least: a few kinds of strong anomaly must not raise it
+"""Share of held-out normals' cells above ``normal_cut``."""
+_MOST_CUT = 2
+"""Highest cut of a region, in ``normal_cut``: a few kinds of strong anomaly must not raise it
 beyond what faint ones reach."""
 _SIDE = 32
 """Grid on which maps are compared, cells."""
@@ -156,7 +158,7 @@ def choose_map(
     )[:MOST_MAP_HEADS]
     fused = np.mean([lifted[h] for h in heads], axis=0)
     cut, iou = _best_cut(fused, truth)
-    cut = min(cut, normal_cut(np.mean([flat[h] for h in heads], axis=0)))
+    cut = min(cut, _MOST_CUT * normal_cut(np.mean([flat[h] for h in heads], axis=0)))
     return MapChoice(heads, cut, quality(heads), iou, by_head)
 
 
