@@ -26,7 +26,11 @@ from serving.link import loopback_environment, reachable
 REQUEST: Final = struct.Struct(">IBfI")
 ANSWER: Final = struct.Struct(">IBI")
 OK, FAILED = 0, 1
-METHODS: Final = (("VisionExpert", "score_many"), ("AnomalyClassifier", "classify_many"))
+METHODS: Final = (
+    ("VisionExpert", "score_many"),
+    ("AnomalyClassifier", "classify_many"),
+    ("AnomalyClassifier", "late_answers"),
+)
 """Deployment and method by target number."""
 EXIT_UNREACHABLE: Final = 75
 """The cluster is gone; the parent starts another child, which waits for it."""

@@ -5,24 +5,29 @@ Plain Python: ``serving.app`` makes a Ray Serve deployment of it.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.classifiers.base import Classifier
-from serving.classifiers_factory import build_classifier
+from serving.classifiers_factory import answers_late, build_classifier
 from serving.errors import ServeConfigError, ServingError
+from serving.late import LateStore
 from serving.settings import LATEST, ClassifierSettings, ClassifierUserConfig, parse
 from serving.store import ArtifactStore
-from serving.wire import pack_classifications, unpack_requests
+from serving.wire import pack_classifications, pack_late, unpack_questions, unpack_requests
 from streams.codes import ReasonCode
 from streams.errors import AndonError
 from streams.events import Classification
-from streams.ports import ClassificationRequest, Failure
+from streams.ports import Asked, ClassificationRequest, Failure
 
 log = logging.getLogger(__name__)
 
 Answer = Classification | Failure
+JOIN_WITHIN_S = 0.5
+"""With less than this to a part's deadline, or none, a call for it that is still under way is
+waited for: another would cost as much and come later."""
 
 
 @dataclass(eq=False)
@@ -51,6 +56,7 @@ class AnomalyClassifier:
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._changing = asyncio.Lock()
         self._problems: dict[str, str] = {}
+        self._late = LateStore(settings.late_answers, settings.late_age_s)
 
     async def reconfigure(self, user_config: object) -> None:
         """Take new exemplar bundles; requests under way finish with the old ones.
@@ -64,7 +70,7 @@ class AnomalyClassifier:
                     ClassifierUserConfig, user_config, "user_config of AnomalyClassifier"
                 )
                 bundles, problems = await asyncio.to_thread(self._fetch, wanted)
-                classifier = build_classifier(self._settings, bundles)
+                classifier = build_classifier(self._settings, bundles, self._late)
                 await classifier.start()
             except (AndonError, OSError) as error:
                 if self._stage is None:
@@ -82,6 +88,13 @@ class AnomalyClassifier:
         requests = unpack_requests(call)
         answers = await asyncio.gather(*(self._classify(r, timeout_s) for r in requests))
         return pack_classifications(answers)
+
+    async def late_answers(self, call: bytes, timeout_s: float) -> bytes:
+        """The late answers kept to the questions of one call (``serving.wire``); they stay."""
+        found = self._late.find(unpack_questions(call))
+        if not found and not answers_late(self._settings.kind):
+            return pack_late(None)
+        return pack_late(found)
 
     async def status(self) -> dict[str, object]:
         """The classifier in use, exemplar bundles by product, problems."""
@@ -125,8 +138,11 @@ class AnomalyClassifier:
 
     async def _classify(self, request: ClassificationRequest, timeout_s: float) -> Answer:
         try:
-            async with asyncio.timeout(timeout_s), self._slots:
-                return await self._ask(request, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                if (late := await self._answered_late(request)) is not None:
+                    return late
+                async with self._slots:
+                    return await self._ask(request, timeout_s)
         except TimeoutError:
             message = f"no answer within {timeout_s * 1000:.0f} ms"
             return Failure(ReasonCode.LATE, "TimeoutError", message)
@@ -134,6 +150,13 @@ class AnomalyClassifier:
             log.exception("classifying failed")
             kind, message = type(error).__name__, str(error)[:512]
             return Failure(ReasonCode.CLASSIFIER_UNAVAILABLE, kind, message, retryable=True)
+
+    async def _answered_late(self, request: ClassificationRequest) -> Classification | None:
+        """What a call for the same part, made before, answered after its time was up."""
+        asked = Asked(request.frame_id, request.texts.policy_hash)
+        if request.deadline.timestamp() - time.time() < JOIN_WITHIN_S:
+            return await self._late.wait(asked)
+        return self._late.find([asked]).get(asked)
 
     async def _ask(self, request: ClassificationRequest, timeout_s: float) -> Answer:
         stage = self._stage

@@ -3,26 +3,37 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from serving.classifiers.base import Classifier
+from serving.classifiers.base import Classifier, OnLate
 from serving.errors import ServeConfigError
 from serving.models import imported
 from serving.settings import ClassifierSettings
 
 Bundles = Mapping[str, Path]
 """Folder of the exemplar bundle by product."""
-Builder = Callable[[Mapping[str, object], Bundles], Classifier]
+Builder = Callable[[Mapping[str, object], Bundles, OnLate | None], Classifier]
 
 
-def build_classifier(settings: ClassifierSettings, bundles: Bundles) -> Classifier:
+def build_classifier(
+    settings: ClassifierSettings, bundles: Bundles, on_late: OnLate | None = None
+) -> Classifier:
     """The classifier that ``settings`` describe, not yet started.
+
+    ``on_late`` is told of calls that outlive their deadline (:func:`answers_late`).
 
     Raises:
         ServeConfigError: the kind is unknown or its options do not fit.
     """
-    return build_kind(settings.kind, settings.options, bundles)
+    return build_kind(settings.kind, settings.options, bundles, on_late)
 
 
-def build_kind(kind: str, options: Mapping[str, object], bundles: Bundles) -> Classifier:
+def answers_late(kind: str) -> bool:
+    """Whether classifiers of this kind may answer after their deadline: those over a network."""
+    return kind in ("velm", "cascade")
+
+
+def build_kind(
+    kind: str, options: Mapping[str, object], bundles: Bundles, on_late: OnLate | None = None
+) -> Classifier:
     """As :func:`build_classifier`, for one stage of a cascade."""
     builder = _BUILDERS.get(kind)
     if builder is None:
@@ -36,27 +47,29 @@ def build_kind(kind: str, options: Mapping[str, object], bundles: Bundles) -> Cl
             raise ServeConfigError(f"classifier.kind: {kind!r} did not build a classifier")
         return found
     try:
-        return builder(options, bundles)
+        return builder(options, bundles, on_late)
     except (TypeError, ValueError) as error:
         raise ServeConfigError(f"classifier.options of {kind!r}: {error}") from error
 
 
-def _prototypes(options: Mapping[str, object], bundles: Bundles) -> Classifier:
+def _prototypes(
+    options: Mapping[str, object], bundles: Bundles, on_late: OnLate | None
+) -> Classifier:
     from serving.classifiers.prototypes import PrototypeClassifier
 
     return PrototypeClassifier(bundles, **options)  # type: ignore[arg-type]
 
 
-def _velm(options: Mapping[str, object], bundles: Bundles) -> Classifier:
+def _velm(options: Mapping[str, object], bundles: Bundles, on_late: OnLate | None) -> Classifier:
     from serving.classifiers.build import build_velm
 
-    return build_velm(options, bundles)
+    return build_velm(options, bundles, on_late)
 
 
-def _cascade(options: Mapping[str, object], bundles: Bundles) -> Classifier:
+def _cascade(options: Mapping[str, object], bundles: Bundles, on_late: OnLate | None) -> Classifier:
     from serving.classifiers.build import build_cascade
 
-    return build_cascade(options, bundles)
+    return build_cascade(options, bundles, on_late)
 
 
 _BUILDERS: dict[str, Builder] = {"prototypes": _prototypes, "velm": _velm, "cascade": _cascade}

@@ -5,15 +5,22 @@ Nothing here raises for what Ray does: an answer that cannot be had in time is a
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from serving.channel import CallFailed, Channel
-from serving.wire import pack_images, pack_requests, unpack_classifications, unpack_inspections
+from serving.wire import (
+    pack_images,
+    pack_questions,
+    pack_requests,
+    unpack_classifications,
+    unpack_inspections,
+    unpack_late,
+)
 from streams.codes import ReasonCode
 from streams.events import Classification, Inspection
-from streams.ports import ClassificationRequest, Failure, InspectionRequest
+from streams.ports import Asked, ClassificationRequest, Failure, InspectionRequest
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +40,7 @@ class _Target:
 
 _VISION = _Target(0, ReasonCode.EXPERT_UNAVAILABLE)
 _CLASSIFIER = _Target(1, ReasonCode.CLASSIFIER_UNAVAILABLE)
+_LATE = 2
 
 
 class _ServeClient:
@@ -119,7 +127,7 @@ class ServeVisionExpert(_ServeClient):
 
 
 class ServeClassifier(_ServeClient):
-    """``streams.ports.AnomalyClassifier`` over the deployment of that name.
+    """``streams.ports.AnomalyClassifier`` and ``LateAnswers`` over the deployment of that name.
 
     Args: as for :class:`ServeVisionExpert`.
     """
@@ -131,6 +139,18 @@ class ServeClassifier(_ServeClient):
         return await self._ask(
             _CLASSIFIER, requests, timeout_s, pack_requests, unpack_classifications
         )
+
+    async def late_answers(
+        self, questions: Sequence[Asked], timeout_s: float
+    ) -> Mapping[Asked, Classification] | None:
+        """``streams.ports.LateAnswers``: of one replica; another call may find another."""
+        try:
+            return unpack_late(
+                await self._channel.call(_LATE, pack_questions(questions), timeout_s)
+            )
+        except (CallFailed, ValueError) as error:
+            log.warning("no late answers were fetched: %s", error)
+            return {}
 
 
 def _parts(requests: Sequence[Q]) -> list[Sequence[Q]]:

@@ -58,6 +58,10 @@ class ClassifierSettings(Section):
     """What the builder of that kind takes; it validates them itself."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
     """Requests one actor works on at once; more wait."""
+    late_answers: Annotated[int, Field(ge=1, le=65536)] = 1024
+    """Answers kept that came after their deadline; the oldest is dropped beyond."""
+    late_age_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """How long such an answer is kept for the worker to fetch, seconds."""
 
 
 class AppSettings(Section):

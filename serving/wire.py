@@ -8,7 +8,7 @@ unknown fields are kept or ignored.
 
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from streams.codes import ReasonCode
 from streams.events import Classification, Inspection
-from streams.ports import ClassificationRequest, Failure, InspectionRequest
+from streams.ports import Asked, ClassificationRequest, Failure, InspectionRequest
 
 _LENGTH = struct.Struct(">I")
 A = TypeVar("A", Inspection, Classification)
@@ -31,6 +31,8 @@ class _Answer(BaseModel, Generic[A]):
 _INSPECTIONS = TypeAdapter(list[_Answer[Inspection]])
 _CLASSIFICATIONS = TypeAdapter(list[_Answer[Classification]])
 _REQUEST = TypeAdapter(ClassificationRequest)
+_QUESTIONS = TypeAdapter(list[Asked])
+_LATE = TypeAdapter(list[tuple[Asked, Classification]] | None)
 
 
 def pack_images(requests: Sequence[InspectionRequest]) -> bytes:
@@ -84,6 +86,27 @@ def unpack_inspections(body: bytes) -> list[Inspection | Failure]:
 def unpack_classifications(body: bytes) -> list[Classification | Failure]:
     """Answers, in order. Raises ValueError for anything else."""
     return [_value(a) for a in _CLASSIFICATIONS.validate_json(body)]
+
+
+def pack_questions(questions: Sequence[Asked]) -> bytes:
+    """One JSON array: whose late answers are wanted."""
+    return _QUESTIONS.dump_json(list(questions))
+
+
+def unpack_questions(body: bytes) -> list[Asked]:
+    """Questions, in order. Raises ValueError for anything else."""
+    return _QUESTIONS.validate_json(body)
+
+
+def pack_late(answers: Mapping[Asked, Classification] | None) -> bytes:
+    """A JSON array of pairs, or null."""
+    return _LATE.dump_json(None if answers is None else list(answers.items()))
+
+
+def unpack_late(body: bytes) -> dict[Asked, Classification] | None:
+    """Late answers by question. Raises ValueError for anything else."""
+    pairs = _LATE.validate_json(body)
+    return None if pairs is None else dict(pairs)
 
 
 def _pack_call(items: Iterable[tuple[Any, bytes]]) -> bytes:

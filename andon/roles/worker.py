@@ -151,7 +151,8 @@ async def _classify(
         _images(settings) as images,
         _serving(classifier, started),
     ):
-        yield ClassifyRole(classifier, policies, outbox, metrics, started.config.flow, images)
+        flow = started.config.flow
+        yield ClassifyRole(classifier, policies, outbox, metrics, flow, images, late=classifier)
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from prompts.names import fold as fold
 from streams.events import Classification
-from streams.ports import ClassificationRequest, Failure
+from streams.ports import Asked, ClassificationRequest, Failure
 
 NORMAL: Final = "normal"
 """The anomaly was a false alarm of the vision expert."""
@@ -39,6 +39,18 @@ class Classifier(Protocol):
 
     async def close(self) -> None:
         """Release what ``start`` opened. Late answers still under way are dropped."""
+        ...
+
+
+class OnLate(Protocol):
+    """Told of the calls that outlive their deadline, on the event loop. Changes no decision."""
+
+    def goes_on(self, asked: Asked) -> None:
+        """The deadline passed; a call for ``asked`` is still under way."""
+        ...
+
+    def ended(self, asked: Asked, answer: Classification | None) -> None:
+        """Once for each ``goes_on``; None when that call failed or was dropped."""
         ...
 
 

@@ -7,12 +7,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from serving.classifiers.base import Classifier
+from serving.classifiers.base import Classifier, OnLate
 from serving.classifiers.cascade import CascadeClassifier, Stage
 from serving.classifiers.endpoint import Endpoint
 from serving.classifiers.references import NoReferences, RandomReferences, ReferenceProvider
 from serving.classifiers.settings import ClassifierSettings, EndpointSettings, VisualSettings
-from serving.classifiers.velm import LateAnswer, VelmClassifier
+from serving.classifiers.velm import VelmClassifier
 from serving.classifiers.visual import encode
 
 Bundles = Mapping[str, Path]
@@ -21,7 +21,7 @@ LOCAL = "prototypes"
 
 
 def build_velm(
-    options: Mapping[str, object], bundles: Bundles, on_late: LateAnswer | None = None
+    options: Mapping[str, object], bundles: Bundles, on_late: OnLate | None = None
 ) -> Classifier:
     """The multimodal classifier. ``options``: ``endpoints``, ``endpoint``, ``velm``.
 
@@ -32,7 +32,7 @@ def build_velm(
 
 
 def build_cascade(
-    options: Mapping[str, object], bundles: Bundles, on_late: LateAnswer | None = None
+    options: Mapping[str, object], bundles: Bundles, on_late: OnLate | None = None
 ) -> Classifier:
     """Stages in ``cascade.order``. ``options`` as for VELM, and ``cascade``, ``prototypes``.
 
@@ -95,7 +95,7 @@ def _read(kind: Literal["velm", "cascade"], options: Mapping[str, object]) -> Cl
 
 
 def _velm(
-    settings: ClassifierSettings, name: str, bundles: Bundles, late: LateAnswer | None, stage: str
+    settings: ClassifierSettings, name: str, bundles: Bundles, late: OnLate | None, stage: str
 ) -> VelmClassifier:
     wanted = name or settings.endpoint or settings.endpoints[0].name
     endpoint = next(e for e in settings.endpoints if e.name == wanted)

@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from serving.classifiers.answers import RawAnswer
 from serving.classifiers.completion import Completion, Question, estimate_tokens
@@ -62,7 +62,16 @@ class Statistics:
     waiting: int = 0
 
 
-Late = Callable[[Reply], None]
+class Late(Protocol):
+    """Told of one call that outlives its deadline."""
+
+    def goes_on(self) -> None:
+        """The deadline passed and the call is still under way."""
+        ...
+
+    def ended(self, reply: Reply | None) -> None:
+        """After ``goes_on``: the answer, or None when the call failed or was dropped."""
+        ...
 
 
 class Endpoint:
@@ -110,7 +119,7 @@ class Endpoint:
     ) -> Reply | Unanswered:
         """Answer within ``timeout_s`` seconds, retrying only while time remains.
 
-        ``on_late`` gets the reply of a call that was answered after the deadline.
+        ``on_late`` is told of a call that is answered after the deadline, if ever.
         """
         self.statistics.questions += 1
         outcome = await self._ask(question, self._clock(), timeout_s, on_late)
@@ -222,16 +231,20 @@ class Endpoint:
 
     def _detach(self, task: "asyncio.Task[Reply | Failed]", on_late: Late | None) -> None:
         self._background.add(task)
+        if on_late is not None:
+            on_late.goes_on()
 
         def done(finished: "asyncio.Task[Reply | Failed]") -> None:
             self._background.discard(finished)
-            if finished.cancelled():
-                return
-            outcome = finished.result()  # a defect surfaces in the loop's exception handler
-            if isinstance(outcome, Reply):
-                self.statistics.late_answers += 1
+            reply = None
+            try:
+                if not finished.cancelled():
+                    outcome = finished.result()  # a defect surfaces in the loop's handler
+                    reply = outcome if isinstance(outcome, Reply) else None
+                self.statistics.late_answers += reply is not None
+            finally:
                 if on_late is not None:
-                    on_late(outcome)
+                    on_late.ended(reply)
 
         task.add_done_callback(done)
 

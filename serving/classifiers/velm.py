@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from uuid import UUID
 
 from prompts import PictureLayout, Prompt, PromptError, PromptParts, render
 from serving.classifiers.answers import Answer, UnknownReason, agree, read_answer
-from serving.classifiers.base import UNKNOWN
+from serving.classifiers.base import UNKNOWN, OnLate
 from serving.classifiers.completion import Question
 from serving.classifiers.endpoint import Endpoint, Reply, Unanswered
 from serving.classifiers.references import NoReferences, Preparable, ReferenceProvider
@@ -20,15 +19,28 @@ from serving.classifiers.visual import EgressError, Pictures, make_pictures
 from serving.experts.errors import UndecodableImage
 from streams.codes import ReasonCode
 from streams.events import Classification
-from streams.ports import ClassificationRequest, ClassificationTexts, Failure
+from streams.ports import Asked, ClassificationRequest, ClassificationTexts, Failure
 
 log = logging.getLogger(__name__)
 
-LateAnswer = Callable[[UUID, Classification], None]
+
+@dataclass(frozen=True)
+class _LateCall:
+    """``endpoint.Late`` of one question."""
+
+    listener: OnLate
+    asked: Asked
+    read: Callable[[Reply], Classification]
+
+    def goes_on(self) -> None:
+        self.listener.goes_on(self.asked)
+
+    def ended(self, reply: Reply | None) -> None:
+        self.listener.ended(self.asked, None if reply is None else self.read(reply))
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Sent:
     """What was asked, so that the answer can be read and recorded."""
 
     prompt: Prompt
@@ -43,7 +55,7 @@ class VelmClassifier:
         settings: prompt parts, pictures, repeated calls.
         references: gives the picture of a normal part.
         name: what ``Classification.classifier`` says.
-        on_late: gets every answer that came after its deadline; it changes no decision.
+        on_late: told of every call that outlives its deadline, and of its answer.
     """
 
     def __init__(
@@ -53,7 +65,7 @@ class VelmClassifier:
         references: ReferenceProvider | None = None,
         *,
         name: str = "velm",
-        on_late: LateAnswer | None = None,
+        on_late: OnLate | None = None,
     ) -> None:
         self.name = name
         self.endpoint = endpoint
@@ -95,7 +107,7 @@ class VelmClassifier:
         left_s = timeout_s - (time.monotonic() - began)
         return await self._ask(asked, request, left_s, began)
 
-    async def _prepare(self, request: ClassificationRequest) -> _Asked | None:
+    async def _prepare(self, request: ClassificationRequest) -> _Sent | None:
         """Check egress, make pictures off the loop, render. None without classes to choose."""
         texts = request.texts
         cropped = self._cropped(texts)
@@ -105,7 +117,7 @@ class VelmClassifier:
         pictures = await asyncio.to_thread(self._pictures, request, cropped)
         prompt = self._render(texts, self._settings, pictures.has_reference, pictures.layout)
         urls = tuple(pictures.data_urls())
-        return _Asked(prompt, Question(prompt.system, prompt.text, urls, tuple(prompt.labels)))
+        return _Sent(prompt, Question(prompt.system, prompt.text, urls, tuple(prompt.labels)))
 
     def _cropped(self, texts: ClassificationTexts) -> bool:
         """Whether only a crop may be shown. Raises when nothing may leave."""
@@ -148,16 +160,13 @@ class VelmClassifier:
             return None
 
     async def _ask(
-        self, asked: _Asked, request: ClassificationRequest, timeout_s: float, began: float
+        self, asked: _Sent, request: ClassificationRequest, timeout_s: float, began: float
     ) -> Classification | Failure:
         calls = self._settings.calls
         varied = replace(asked.question, temperature=self._settings.repeat_temperature)
         questions = [asked.question] + [varied] * (calls - 1)
 
-        def late(reply: Reply) -> None:
-            if self._on_late is not None:
-                self._on_late(request.frame_id, self._classification([reply], asked, began))
-
+        late = self._late_call(asked, request, began)
         outcomes = await asyncio.gather(
             *(self.endpoint.ask(question, timeout_s, late) for question in questions)
         )
@@ -166,7 +175,15 @@ class VelmClassifier:
             return self._classification(replies, asked, began)
         return _failure(next(o for o in outcomes if isinstance(o, Unanswered)))
 
-    def _classification(self, replies: list[Reply], asked: _Asked, began: float) -> Classification:
+    def _late_call(
+        self, sent: _Sent, request: ClassificationRequest, began: float
+    ) -> _LateCall | None:
+        if self._on_late is None:
+            return None
+        asked = Asked(request.frame_id, request.texts.policy_hash)
+        return _LateCall(self._on_late, asked, lambda r: self._classification([r], sent, began))
+
+    def _classification(self, replies: list[Reply], asked: _Sent, began: float) -> Classification:
         answers: list[Answer] = [read_answer(r.raw, asked.prompt.labels) for r in replies]
         answer = agree(answers)
         return Classification(

@@ -8,13 +8,14 @@ from uuid import UUID
 
 from streams.agents.asking import FallbackDue, InTime, ask
 from streams.agents.batcher import Answered, Batcher
-from streams.agents.classify_core import on_answer, on_fallback, on_late_answer
+from streams.agents.classify_core import may_come_late, on_answer, on_fallback, on_late_answer
 from streams.agents.config import FlowConfig
 from streams.agents.deadlines import fallback_due_s, remaining_s
 from streams.agents.delivery import Delivery, dead_letter
 from streams.agents.images import picture
 from streams.agents.inspect_core import Clock, DeadCause, Results, dead_cause
 from streams.agents.inspect_core import on_fallback as on_fallback_of_part
+from streams.agents.late import LateCollector, LatePart
 from streams.agents.metrics import RoleMetrics
 from streams.agents.outbox import Outbox
 from streams.agents.salvage import attributes, nested_attributes, readable_frame_id, salvage
@@ -24,9 +25,11 @@ from streams.errors import EventError
 from streams.events import Anomaly, Classification
 from streams.ports import (
     AnomalyClassifier,
+    Asked,
     ClassificationRequest,
     Failure,
     ImageStore,
+    LateAnswers,
     PolicySource,
 )
 
@@ -42,13 +45,16 @@ class ClassifyRole:
         metrics: RoleMetrics,
         flow: FlowConfig,
         images: ImageStore | None = None,
+        late: LateAnswers | None = None,
     ) -> None:
+        """``late`` is where the classifier keeps answers that outlived their call."""
         self._classifier = classifier
         self._policies = policies
         self._outbox = outbox
         self._metrics = metrics
         self._flow = flow
         self._images = images
+        self._late = None if late is None else LateCollector(late, self._send_late, metrics, flow)
         self._batcher: Batcher[ClassificationRequest, Classification] = Batcher(
             self._classify,
             batch=1,
@@ -61,6 +67,8 @@ class ClassifyRole:
 
     async def close(self) -> None:
         """Give up what is under way."""
+        if self._late is not None:
+            await self._late.close()
         await self._batcher.close()
 
     async def handle(self, delivery: Delivery) -> None:
@@ -87,17 +95,49 @@ class ClassifyRole:
             texts=policy.texts(anomaly.frame.station),
             deadline=anomaly.frame.deadline,
         )
-        async with aclosing(ask(self._batcher, request, due_s, len(image), self._flow)) as steps:
+        may_come = await self._decide(anomaly, request, due_s, delivery)
+        self._expect(may_come, anomaly, request, delivery)
+
+    async def _decide(
+        self, anomaly: Anomaly, request: ClassificationRequest, due_s: float, delivery: Delivery
+    ) -> bool:
+        """Ask, decide, send. Whether an answer may still come."""
+        may_come, size = False, len(request.image)
+        async with aclosing(ask(self._batcher, request, due_s, size, self._flow)) as steps:
             async for step in steps:
                 policy = self._policies.for_product(anomaly.frame.product_id)
                 if isinstance(step, FallbackDue):
+                    may_come = may_come_late(step.failure)
                     decision = on_fallback(anomaly, step.failure, policy, self._clock(delivery))
                     await self._outbox.decision(decision)
                     continue
                 answer, clock = step.answered.answer, self._clock(delivery, step.answered)
+                may_come = isinstance(answer, Failure) and (may_come or may_come_late(answer))
                 self._metrics.stages(clock.timings_ms)
                 react = on_answer if isinstance(step, InTime) else on_late_answer
                 await self._send(anomaly, delivery, react(anomaly, answer, policy, clock))
+        return may_come
+
+    def _expect(
+        self, may_come: bool, anomaly: Anomaly, request: ClassificationRequest, delivery: Delivery
+    ) -> None:
+        if self._late is None:
+            return
+        asked = Asked(request.frame_id, request.texts.policy_hash)
+        if may_come:
+            self._late.remember(asked, LatePart(anomaly, delivery.arrived_s))
+        else:
+            self._late.forget(asked)
+
+    async def _send_late(self, part: LatePart, answer: Classification) -> None:
+        """A second decision of a part whose fallback stands: recorded, and no action changes."""
+        now_s = time.time()
+        classify_ms = (now_s - part.arrived_s) * 1000
+        clock = Clock(now_s, {"classify": classify_ms, "classifier": answer.latency_ms})
+        policy = self._policies.for_product(part.anomaly.frame.product_id)
+        results = on_late_answer(part.anomaly, answer, policy, clock)
+        if results.decision is not None:
+            await self._outbox.decision(results.decision)
 
     async def failed(self, delivery: Delivery, error: Exception) -> None:
         """Something unforeseen: the fallback if the part can be read, and a dead letter."""

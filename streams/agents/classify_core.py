@@ -8,6 +8,8 @@ from streams.ports import Failure, Policy
 
 _KEEPS_BYTES = {ReasonCode.UNDECODABLE_IMAGE, ReasonCode.MALFORMED_EVENT, ReasonCode.NO_ARTIFACT}
 
+_TIMED_OUT = {"Timeout", "TimeoutError"}
+
 
 def on_answer(
     anomaly: Anomaly, answer: Classification | Failure, policy: Policy, clock: Clock
@@ -23,6 +25,11 @@ def on_fallback(anomaly: Anomaly, failure: Failure, policy: Policy, clock: Clock
     answers = Answers(anomaly.inspection, timings_ms=_timings(anomaly, clock))
     source = DecisionSource.FALLBACK
     return decide(anomaly.frame, policy, source, answers, clock.now_s, failure)
+
+
+def may_come_late(failure: Failure) -> bool:
+    """Whether the classifier may be at work still: it was asked, and time ran out."""
+    return failure.reason_code is ReasonCode.LATE or failure.error_type in _TIMED_OUT
 
 
 def on_late_answer(

@@ -50,6 +50,12 @@ class FlowConfig:
     """Longest wait for one call."""
     late_grace_s: float = 5.0
     """How long after its fallback a part is still offered to the expert or classifier."""
+    late_poll_s: float = 2.0
+    """Pause between fetches of late answers, while parts wait for one."""
+    late_parts: int = 1024
+    """Most parts whose late answer is waited for; the oldest is dropped beyond."""
+    late_age_s: float = 60.0
+    """How long a part's late answer is waited for."""
     retry_s: float = 0.1
     """Pause before a retryable failure is tried again; doubles up to ``retry_cap_s``."""
     retry_cap_s: float = 5.0

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +25,7 @@ from streams.events import (
 )
 from streams.ids import new_frame_id
 from streams.ports import (
+    Asked,
     ClassificationRequest,
     ClassificationTexts,
     Failure,
@@ -101,12 +102,15 @@ class TwinExpert:
 
 @dataclass
 class TwinClassifier:
-    """Names every anomaly ``crack``."""
+    """Names every anomaly ``crack``; keeps the late answers it is given."""
 
     delay_s: float = 0.0
     down: bool = False
     hang: bool = False
+    answers_late: bool = True
     seen: list[ClassificationRequest] = field(default_factory=list)
+    late: dict[Asked, Classification] = field(default_factory=dict)
+    fetches: list[list[Asked]] = field(default_factory=list)
 
     async def classify(
         self, requests: Sequence[ClassificationRequest], timeout_s: float
@@ -122,6 +126,16 @@ class TwinClassifier:
         return [Classification(class_name="crack", confidence=0.9, classifier="twin")] * len(
             requests
         )
+
+    async def late_answers(
+        self, questions: Sequence[Asked], timeout_s: float
+    ) -> Mapping[Asked, Classification] | None:
+        self.fetches.append(list(questions))
+        if self.down:
+            raise UnavailableError("the twin was told to be away")
+        if not self.answers_late:
+            return None
+        return {asked: self.late[asked] for asked in questions if asked in self.late}
 
 
 @dataclass(frozen=True)

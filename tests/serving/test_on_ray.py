@@ -23,10 +23,12 @@ from streams.codes import ReasonCode
 from streams.events import Classification, Inspection
 from streams.ports import (
     AnomalyClassifier,
+    Asked,
     ClassificationRequest,
     ClassificationTexts,
     Failure,
     InspectionRequest,
+    LateAnswers,
     VisionExpert,
 )
 from tests.serving.conftest import Cluster
@@ -95,6 +97,8 @@ async def test_the_classifier_answers_through_the_same_channel(cluster: Cluster)
     assert isinstance(answers[0], Classification)
     assert answers[0].class_name == "bright"
     assert isinstance(answers[1], Failure)
+    assert isinstance(classifier, LateAnswers)
+    assert await classifier.late_answers([Asked(uuid4(), "h")], 60) is None, "it is never late"
     await classifier.close()
 
 

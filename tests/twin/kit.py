@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from infra.llm_twin.server import TwinServer
 from infra.llm_twin.validation import decode_picture, picture_digest
+from serving.classifiers.base import OnLate
 from serving.classifiers.endpoint import Endpoint
 from serving.classifiers.references import RandomReferences
 from serving.classifiers.settings import EndpointSettings, VelmSettings, VisualSettings
-from serving.classifiers.velm import LateAnswer, VelmClassifier
+from serving.classifiers.velm import VelmClassifier
 from serving.classifiers.visual import encode, make_pictures
 from streams.events import Inspection, Region
 from streams.ports import ClassificationRequest, ClassificationTexts, ClassText
@@ -123,7 +124,7 @@ def client(
     server: TwinServer,
     velm: VelmSettings = VelmSettings(),
     *,
-    on_late: LateAnswer | None = None,
+    on_late: OnLate | None = None,
     clock: Callable[[], float] | None = None,
     **changes: Any,
 ) -> VelmClassifier:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -18,9 +17,10 @@ from serving.classifiers.base import UNKNOWN, Classifier
 from serving.classifiers.endpoint import Endpoint
 from serving.classifiers.settings import PartsSettings, VelmSettings, VisualSettings
 from serving.classifiers.velm import VelmClassifier
+from serving.late import LateStore
 from streams.codes import ReasonCode
 from streams.events import Classification
-from streams.ports import ClassText, Failure
+from streams.ports import Asked, ClassText, Failure
 from tests.twin.kit import TEXTS, client, endpoint_settings, pore, request, sent_digest, surface
 
 pytestmark = pytest.mark.asyncio
@@ -311,8 +311,8 @@ async def test_the_budget_of_the_hour(server: TwinServer) -> None:
 
 async def test_a_late_answer_is_recorded_and_changes_nothing(server: TwinServer) -> None:
     server.twin.behaviour = Behaviour(latency_ms=1500)
-    late: list[tuple[UUID, Classification]] = []
-    classifier = client(server, on_late=lambda frame, answer: late.append((frame, answer)))
+    late = LateStore(most=10, age_s=60)
+    classifier = client(server, on_late=late)
     await classifier.start()
     asked = request()
     answer = await classifier.classify(asked, 1.0)
@@ -320,10 +320,32 @@ async def test_a_late_answer_is_recorded_and_changes_nothing(server: TwinServer)
     assert answer.reason_code is ReasonCode.LATE
     await wait_until(lambda: late)
     await classifier.close()
-    assert late[0][0] == asked.frame_id
-    assert late[0][1].class_name == "crack"
+    question = Asked(asked.frame_id, asked.texts.policy_hash)
+    assert late.find([question])[question].class_name == "crack"
     assert classifier.endpoint.statistics.late_answers == 1
     assert classifier.endpoint.budget.spent(time.monotonic()).tokens > 0
+
+
+@pytest.mark.parametrize("trouble", [{"failure_rate": 1.0}, {"closed": True}])
+async def test_a_late_call_that_fails_is_waited_for_no_longer(
+    server: TwinServer, trouble: dict[str, Any]
+) -> None:
+    closed = trouble.pop("closed", False)
+    server.twin.behaviour = Behaviour(latency_ms=400, **trouble)
+    late = LateStore(most=10, age_s=60)
+    classifier = client(server, on_late=late)
+    await classifier.start()
+    asked = request()
+    assert isinstance(await classifier.classify(asked, 0.2), Failure)
+    question = Asked(asked.frame_id, asked.texts.policy_hash)
+    waiting = asyncio.create_task(late.wait(question))
+    await asyncio.sleep(0)
+    assert not waiting.done(), "the call is under way"
+    if closed:
+        await classifier.close()
+    async with asyncio.timeout(5):
+        assert await waiting is None
+    await classifier.close()
 
 
 async def test_a_cancelled_caller_leaves_no_place_taken(server: TwinServer) -> None:
