@@ -40,6 +40,8 @@ class LlmLoad:
     """Requests that the twin found to break the protocol."""
     client_cpu_ms_per_part: float
     """CPU time of the classifier's process: pictures, encoding, protocol."""
+    twin_cpu_ms_per_part: float
+    """The same of the twin's process: protocol, validation, answer."""
     latency_p50_ms: float
     latency_p99_ms: float
     """From the burst to the answer: waiting included."""
@@ -58,6 +60,7 @@ def measure_llm_load(
         infra.process.ProcessError: the twin did not start.
     """
     with running_twin("--latency-ms", str(latency_ms)) as port:
+        before = twin_counters(port)
         seconds, cpu_s, answers = asyncio.run(_burst(port, parts, concurrency, encoding))
         seen = twin_counters(port)
     latencies = sorted(a.latency_ms for a in answers)
@@ -77,6 +80,7 @@ def measure_llm_load(
         most_in_flight=seen["in_flight_most"],
         rejected=seen["rejected"],
         client_cpu_ms_per_part=round(1000 * cpu_s / parts, 1),
+        twin_cpu_ms_per_part=round(1000 * (seen["cpu_s"] - before["cpu_s"]) / parts, 1),
         latency_p50_ms=round(latencies[len(latencies) // 2], 1) if latencies else 0.0,
         latency_p99_ms=round(latencies[int(len(latencies) * 0.99) - 1], 1) if latencies else 0.0,
     )

@@ -125,7 +125,7 @@ def make_app(twin: Twin) -> FastAPI:
 
     @app.get("/twin/counters")
     async def counters() -> Counters:
-        return twin.counters
+        return twin.counters.model_copy(update={"cpu_s": time.process_time()})
 
     @app.get("/twin/behaviour")
     async def behaviour() -> Behaviour:

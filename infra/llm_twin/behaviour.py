@@ -68,6 +68,8 @@ class Counters(BaseModel):
     in_flight_most: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cpu_s: float = 0.0
+    """CPU time of the twin's process, read when the counters are asked for."""
     rejections: list[str] = []
     """Messages of the last hundred rejections."""
 

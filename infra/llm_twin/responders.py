@@ -13,6 +13,11 @@ import numpy.typing as npt
 from infra.llm_twin.validation import ChatRequest, Image
 
 UNKNOWN: Final = "unknown"
+RED_LEAST: Final = (181, 0, 0)
+RED_MOST: Final = (255, 89, 89)
+NOTHING: Final = (0, 0, 0)
+SLIGHT: Final = (40, 40, 40)
+"""Differences up to this are noise of the encoding."""
 
 
 @dataclass(frozen=True)
@@ -102,33 +107,34 @@ def region_traits(pictures: Sequence[Image]) -> Traits | None:
     for before, after in pairwise(pictures):
         if before.shape != after.shape:
             continue
-        red = (after[..., 0] > 180) & (after[..., 1] < 90) & (after[..., 2] < 90)
-        if red.sum() < 8:
+        red = cv2.inRange(after, RED_LEAST, RED_MOST)
+        if cv2.countNonZero(red) < 8:
             continue
-        changed = cv2.absdiff(before, after).max(axis=2) > 40
-        line = (changed & red).astype(np.uint8)
-        if line.sum() < 8 or (changed & ~red).sum() > line.sum():
+        changed = cv2.bitwise_not(cv2.inRange(cv2.absdiff(before, after), NOTHING, SLIGHT))
+        line = cv2.bitwise_and(changed, red)
+        drawn = cv2.countNonZero(line)
+        if drawn < 8 or cv2.countNonZero(changed) - drawn > drawn:
             continue
         contours, _ = cv2.findContours(line, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        filled = np.zeros(line.shape, np.uint8)
-        cv2.drawContours(filled, contours, -1, 1, cv2.FILLED)
-        return _measure(before, filled.astype(np.bool_), line.astype(np.bool_))
+        region = np.zeros(line.shape, np.uint8)
+        cv2.drawContours(region, contours, -1, 255, cv2.FILLED)
+        return _measure(before, region, line, np.concatenate(contours))
     return None
 
 
-def _measure(query: Image, region: npt.NDArray[np.bool_], line: npt.NDArray[np.bool_]) -> Traits:
+def _measure(query: Image, region: Image, line: Image, corners: npt.NDArray[np.int32]) -> Traits:
+    """Masks are 0 or 255; ``corners`` are the points of the region's contours."""
     import cv2
 
-    grey = query.mean(axis=2) / 255
-    inside = region & ~line if (region & ~line).any() else region
-    outside = ~region if (~region).any() else region
-    ys, xs = np.nonzero(region)
-    points = np.stack([xs, ys], axis=1).astype(np.float32)
-    _, sides, _ = cv2.minAreaRect(points)
+    area = cv2.countNonZero(region)
+    within = cv2.bitwise_and(region, cv2.bitwise_not(line))
+    inside = within if cv2.countNonZero(within) else region
+    outside = cv2.bitwise_not(region) if area < region.size else region
+    _, sides, _ = cv2.minAreaRect(corners)
     elongation = (max(sides) + 1) / (min(sides) + 1)
     edge = region[0].any() or region[-1].any() or region[:, 0].any() or region[:, -1].any()
-    darkness = float(grey[outside].mean() - grey[inside].mean())
-    return Traits(float(region.mean()), float(elongation), darkness, bool(edge))
+    darkness = sum(cv2.mean(query, outside)[:3]) - sum(cv2.mean(query, inside)[:3])
+    return Traits(area / region.size, float(elongation), darkness / (3 * 255), bool(edge))
 
 
 _TRAIT_WORDS: Final = {

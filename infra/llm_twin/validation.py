@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -180,13 +180,10 @@ def _picture(url: str, detail: str, where: str) -> Picture:
     match = _DATA_URL.match(url)
     if match is None or match.group(1) not in _FORMATS:
         raise invalid("Invalid image data URL; expected base64 PNG, JPEG, GIF or WebP.", where)
+    if (len(url) - match.end()) // 4 * 3 > MAX_PICTURE_BYTES + 2:
+        raise invalid("image exceeds 20 MB", where, "image_too_large")
     try:
-        data = base64.b64decode(url[match.end() :], validate=True)
-        if len(data) > MAX_PICTURE_BYTES:
-            raise invalid("image exceeds 20 MB", where, "image_too_large")
-        if not _is_format(data, _FORMATS[match.group(1)]):
-            raise ValueError("the media type differs from the bytes")
-        pixels = decode_picture(data)
+        pixels = _pixels(url, match.end(), _FORMATS[match.group(1)])
     except (binascii.Error, ValueError) as error:
         code = "invalid_image_format"
         raise invalid(f"You uploaded an unsupported image: {error}.", where, code) from error
@@ -194,6 +191,17 @@ def _picture(url: str, detail: str, where: str) -> Picture:
     if max(height, width) > MAX_SIDE:
         raise invalid(f"image is larger than {MAX_SIDE} pixels", where, "image_too_large")
     return Picture(pixels, _picture_tokens(height, width, detail))
+
+
+@lru_cache(maxsize=16)
+def _pixels(url: str, start: int, kind: str) -> Image:
+    """The same reference comes with every question: decoded once, and therefore read-only."""
+    data = base64.b64decode(url[start:], validate=True)
+    if not _is_format(data, kind):
+        raise ValueError("the media type differs from the bytes")
+    pixels = decode_picture(data)
+    pixels.setflags(write=False)
+    return pixels
 
 
 def _is_format(data: bytes, kind: str) -> bool:

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -22,6 +24,9 @@ from streams.events import Classification
 from streams.ports import Asked, ClassificationRequest, ClassificationTexts, Failure
 
 log = logging.getLogger(__name__)
+
+PICTURE_THREADS = min(4, os.cpu_count() or 1)
+"""Pictures are made first come, first served: more threads would only make the first ones wait."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +78,21 @@ class VelmClassifier:
         self._references = references or NoReferences()
         self._on_late = on_late
         self._render = lru_cache(maxsize=256)(_render)
+        self._threads: ThreadPoolExecutor | None = None
 
     async def start(self) -> None:
         """Open the endpoint's connection pool; load what the references need."""
         if isinstance(self._references, Preparable):
             await asyncio.to_thread(self._references.prepare)
+        self._threads = ThreadPoolExecutor(PICTURE_THREADS, f"{self.name}-pictures")
         await self.endpoint.start()
 
     async def close(self) -> None:
         """Drop late answers and close the connections."""
         await self.endpoint.close()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
+            self._threads = None
 
     async def classify(
         self, request: ClassificationRequest, timeout_s: float
@@ -114,9 +124,9 @@ class VelmClassifier:
         if not texts.classes:
             return None
         self._render(texts, self._settings, True, PictureLayout())  # refuse bad words early
-        pictures = await asyncio.to_thread(self._pictures, request, cropped)
+        loop = asyncio.get_running_loop()
+        pictures, urls = await loop.run_in_executor(self._threads, self._urls, request, cropped)
         prompt = self._render(texts, self._settings, pictures.has_reference, pictures.layout)
-        urls = tuple(pictures.data_urls())
         return _Sent(prompt, Question(prompt.system, prompt.text, urls, tuple(prompt.labels)))
 
     def _cropped(self, texts: ClassificationTexts) -> bool:
@@ -129,6 +139,12 @@ class VelmClassifier:
             f"policy of {texts.product_id!r}: egress is {texts.egress!r} and endpoint "
             f"{self.endpoint.name!r} is external; nothing was sent"
         )
+
+    def _urls(
+        self, request: ClassificationRequest, cropped: bool
+    ) -> tuple[Pictures, tuple[str, ...]]:
+        pictures = self._pictures(request, cropped)
+        return pictures, tuple(pictures.data_urls())
 
     def _pictures(self, request: ClassificationRequest, cropped: bool) -> Pictures:
         parts = self._settings.parts

@@ -154,7 +154,8 @@ def encode(image: Image, settings: VisualSettings) -> bytes:
     )
     pixels = image[..., 0] if is_grey else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     if settings.encoding == "png":
-        done, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        level = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+        done, data = cv2.imencode(".png", pixels, level + _png_filter())
     else:
         quality = [cv2.IMWRITE_JPEG_QUALITY, settings.jpeg_quality]
         sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -162,6 +163,14 @@ def encode(image: Image, settings: VisualSettings) -> bytes:
     if not done:
         raise RuntimeError(f"OpenCV could not encode a {image.shape} image as {settings.encoding}")
     return bytes(data)
+
+
+def _png_filter() -> list[int]:
+    """One row filter for every row instead of trying five: about as small, in two thirds of the time."""
+    import cv2
+
+    up = getattr(cv2, "IMWRITE_PNG_FILTER_UP", None)  # OpenCV before 4.12 does not offer it
+    return [] if up is None else [cv2.IMWRITE_PNG_FILTER, int(up)]
 
 
 @lru_cache(maxsize=64)

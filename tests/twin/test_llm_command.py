@@ -56,3 +56,4 @@ def test_the_twin_in_a_process_of_its_own() -> None:
     load = measure_llm_load(parts=4, latency_ms=1, concurrency=2)
     assert (load.answered, load.calls, load.rejected) == (4, 4, 0)
     assert load.most_in_flight <= 2
+    assert load.twin_cpu_ms_per_part > 0

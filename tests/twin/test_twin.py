@@ -152,6 +152,24 @@ def test_it_measures_what_is_outlined(encoding: Any) -> None:
     assert not spot.touches_edge
 
 
+def test_a_picture_seen_before_is_still_checked_as_what_it_claims_to_be() -> None:
+    good = pictured({"url": url()})
+    first, again = parse_request(good, MODELS), parse_request(good, MODELS)
+    assert again.pictures[0].pixels is first.pictures[0].pixels
+    assert not first.pictures[0].pixels.flags.writeable
+    low = pictured({"url": url(), "detail": "low"})
+    assert parse_request(low, MODELS).pictures[0].tokens == 85 < first.pictures[0].tokens
+    with pytest.raises(ApiError, match="media type"):
+        parse_request(pictured({"url": url(kind="image/jpeg")}), MODELS)
+
+
+def test_a_picture_over_the_limit_is_refused_before_it_is_decoded() -> None:
+    large = "A" * ((20 << 20) // 3 * 4 + 8)
+    with pytest.raises(ApiError, match="20 MB") as caught:
+        parse_request(pictured({"url": f"data:image/png;base64,{large}"}), MODELS)
+    assert caught.value.body["error"]["code"] == "image_too_large"
+
+
 def test_without_an_outline_it_does_not_know() -> None:
     parsed = parse_request(body(response_format=schema()), MODELS)
     assert region_traits([p.pixels for p in parsed.pictures]) is None
