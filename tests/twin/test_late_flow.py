@@ -76,13 +76,14 @@ class Line:
         return [event for event, _ in sent if isinstance(event, Decision)]
 
 
+def options(server: TwinServer) -> dict[str, Any]:
+    """The actor's: VELM over ``server``, with prices."""
+    return twin_options(server.base_url, prices=PRICES)
+
+
 @asynccontextmanager
-async def line(
-    server: TwinServer, folder: Path, flow: dict[str, Any], **options: Any
-) -> AsyncIterator[Line]:
-    settings = ClassifierSettings(
-        kind="velm", options=twin_options(server.base_url, prices=PRICES) | options
-    )
+async def line(server: TwinServer, folder: Path, flow: dict[str, Any]) -> AsyncIterator[Line]:
+    settings = ClassifierSettings(kind="velm", options=options(server))
     actor = AnomalyClassifier(settings, lambda: open_folder(folder))
     await actor.reconfigure({"exemplars": {}})
     try:
