@@ -41,7 +41,7 @@ def problems(report: "Report") -> None:
     out = console()
     for problem in (*report.errors, *report.warnings):
         style = "red" if problem.code.startswith("E") else "yellow"
-        where = f"{problem.file}:{problem.line}:{problem.column}"
+        where = f"{problem.file}:{problem.line}:{problem.column}" if problem.line else problem.file
         fix = f" [dim]({escape(problem.fix)})[/]" if problem.fix else ""
         out.print(f"{escape(where)}: [{style}]{problem.code}[/] {escape(problem.reason)}{fix}")
     if report.policy is not None:

@@ -34,9 +34,9 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Check policy files: every error with line, reason and fix; exit code 1 on an error."""
-    from policies.loading import check_file
+    from andon.commands._policy_words import check_with_words
 
-    reports = [check_file(path) for path in files or _all_products()]
+    reports = [check_with_words(path) for path in files or _all_products()]
     if as_json:
         show.echo_json([show.report_json(report) for report in reports])
     else:
@@ -164,9 +164,9 @@ def apply(
     ] = False,
 ) -> None:
     """Validate, back-test, show the difference, ask, publish; with an audit entry."""
-    from policies.loading import check_file
+    from andon.commands._policy_words import check_with_words
 
-    report = check_file(file)
+    report = check_with_words(file)
     show.problems(report)
     if report.policy is None:
         raise typer.Exit(1)
