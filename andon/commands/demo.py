@@ -37,6 +37,10 @@ def demo(
     untaught: Annotated[
         list[str] | None, typer.Option(help="A class that the classifier is not taught.")
     ] = None,
+    rate: Annotated[
+        float,
+        typer.Option(min=0.001, max=0.3, help="False alarms asked of the expert, share of good."),
+    ] = 0.03,
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Train though nothing changed.")
     ] = False,
@@ -59,6 +63,7 @@ def demo(
         window_s=window,
         classifier=classifier,
         untaught=frozenset(untaught or ()),
+        rate=rate,
         retrain=retrain,
         report=report,
     )

@@ -21,7 +21,7 @@ from andon.demo.report import write_report
 from andon.demo.sources import Source, folder_source, textile_source
 from andon.demo.stories import tell
 from andon.demo.summary import Summary, summarise
-from andon.harness.learn import Learned, parse, remembered, request_of
+from andon.harness.learn import FALSE_ALARM_RATE, Learned, parse, remembered, request_of
 from andon.harness.ledger import ledger_parts
 from andon.harness.line import ROLES, SERVE_TEMPLATE, LineOptions, SimulatedLine
 from andon.harness.plan import GOOD, LinePlan, make_plan
@@ -53,6 +53,7 @@ class DemoOptions:
     window_s: float = 3.0
     classifier: str = "prototypes"
     untaught: frozenset[str] = frozenset()
+    rate: float = FALSE_ALARM_RATE
     retrain: bool = False
     folder: Path = Path(".andon/demo")
     report: Path = Path("report.html")
@@ -159,7 +160,7 @@ def _learn_while_starting(
 ) -> Learned:
     root = options.folder / "learned"
     root.mkdir(parents=True, exist_ok=True)
-    request = request_of(plan, root / "artifacts", root / "exemplars")
+    request = request_of(plan, root / "artifacts", root / "exemplars", options.rate)
     memory = root / f"{plan.product}.json"
     known = None if options.retrain else remembered(memory, request)
     child = None if known else _start_learning(request, root, memory)

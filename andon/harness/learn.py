@@ -38,8 +38,10 @@ class Learned:
         return self.artifact.name
 
 
-def request_of(plan: LinePlan, artifacts: Path, exemplars: Path) -> dict[str, Any]:
-    """What the child is asked to do, as JSON values."""
+def request_of(
+    plan: LinePlan, artifacts: Path, exemplars: Path, rate: float = FALSE_ALARM_RATE
+) -> dict[str, Any]:
+    """What the child is asked to do, as JSON values; ``rate`` of false alarms in (0, 1)."""
     return {
         "product": plan.product,
         "train": [[str(p.path), p.group] for p in plan.train],
@@ -49,6 +51,7 @@ def request_of(plan: LinePlan, artifacts: Path, exemplars: Path) -> dict[str, An
         },
         "artifacts": str(artifacts),
         "exemplars_root": str(exemplars),
+        "false_alarm_rate": rate,
     }
 
 
@@ -92,7 +95,7 @@ def learn(request: dict[str, Any]) -> dict[str, Any]:
     product = request["product"]
     groups = {Path(name): group for name, group in request["train"]}
     with expert_errors(), stage_bars() as report:
-        options = TrainOptions(false_alarm_rate=FALSE_ALARM_RATE)
+        options = TrainOptions(false_alarm_rate=request["false_alarm_rate"])
         trained = train(product, list(groups), options, groups, report)
         artifact = Path(request["artifacts"]) / product
         artifact /= save_artifact(trained, Path(request["artifacts"]))
