@@ -37,7 +37,7 @@ class VisionSettings(Section):
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Compute threads of one replica; two spinning threads on a busy machine lose to one."""
     runtime: Literal["auto", "torch", "openvino"] = "auto"
-    precision: Literal["auto", "f32", "bf16", "f16"] = "auto"
+    precision: Literal["auto", "f32", "bf16", "fp16"] = "auto"
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
     health_interval_s: Annotated[float, Field(ge=1, le=3600)] = 30.0

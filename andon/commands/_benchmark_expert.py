@@ -38,7 +38,7 @@ def expert(
     ] = None,
     rate: Annotated[float, typer.Option(help="False-alarm rate asked for when training.")] = 0.05,
     runtime: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, f32 or bf16.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, f32, bf16, or fp16 on CUDA.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: all).")] = None,
     most: Annotated[
@@ -50,8 +50,18 @@ def expert(
         typer.Option(help="A peer timed in turn with it: anomalib (installed on first use)."),
     ] = None,
     peer_images: Annotated[
-        int, typer.Option(help="Normals the peer is fitted on: its coreset takes hours on all.")
-    ] = 60,
+        int | None, typer.Option(help="Fit the peer on so many normals only (default: all).")
+    ] = None,
+    peer_bank: Annotated[
+        str,
+        typer.Option(
+            help="random: as many of its patches as its coreset would keep, which takes the same "
+            "time to search; coreset: its own greedy selection, hours on a whole data set."
+        ),
+    ] = "random",
+    peer_test: Annotated[
+        int, typer.Option(help="Test images per class that the peer's AUROC is taken from.")
+    ] = 30,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Made-up images, under a minute: does it all still run?")
     ] = False,
@@ -75,7 +85,9 @@ def expert(
             figures["resplits"] = resplit_calibration(scored.scores, parts, rate)
         figures |= _speed(ready, data, seconds)
         if against is not None:
-            figures["against"] = {against: _beside(against, ready, data, peer_images, seconds)}
+            figures["against"] = {
+                against: _beside(against, ready, data, (peer_images, peer_bank, peer_test), seconds)
+            }
     figures |= _about(ready, data, protocol)
     if chart is not None:
         chart.write_text(draw(found, figures, f"{data.name}, {protocol}"), encoding="utf-8")
@@ -140,7 +152,10 @@ def _ready(
             path = Path(folder) / "benchmark" / digest
             loaded = load_expert(path, runtime, precision, device, threads)
     if not isinstance(loaded, ComposedExpert):
-        raise ExpertCommandError(f"an expert of kind {loaded.name!r} has no benchmark here yet")
+        raise ExpertCommandError(
+            f"an artifact of kind {loaded.name!r} is not measured here, only 'patchcore' is; "
+            "docs/ddad.md says how DDAD is measured"
+        )
     return loaded
 
 
@@ -185,21 +200,31 @@ def _about(ready: "ComposedExpert", data: "Dataset", protocol: str) -> dict[str,
 
 
 def _beside(
-    name: str, ready: "ComposedExpert", data: "Dataset", most: int, seconds: float
+    name: str,
+    ready: "ComposedExpert",
+    data: "Dataset",
+    asked: tuple[int | None, str, int],
+    seconds: float,
 ) -> dict[str, Any]:
     """The peer's figures by backbone, its timing in turn with ours, round by round."""
     if name != "anomalib":
         raise ExpertCommandError(f"no peer {name!r}; there is 'anomalib'")
+    from dataclasses import replace
+
     from infra.peers import anomalib_peer as peer
 
+    most, bank, shown = asked
+    if bank not in peer.BANKS:
+        raise ExpertCommandError(f"--peer-bank {bank!r} is not among {', '.join(peer.BANKS)}")
     python = peer.install()
-    train = [s.path for s in data.limited(most).train]
+    train = [s.path for s in (data.limited(most) if most else data).train]
     timing = [s.path for s in data.test[:16]]
-    found: dict[str, Any] = {"train_images": len(train)}
+    shared = replace(data, test=data.limited(shown).test)
+    found: dict[str, Any] = {"train_images": len(train), "test_images": len(shared.test)}
     for backbone in peer.BACKBONES:
-        with peer.fitted(python, backbone, train, timing, ready.choice.threads) as other:
-            scores = other.scores([s.path for s in data.test])
-            found[backbone] = {**other.about, **_compared(ready, other, data, scores, seconds)}
+        with peer.fitted(python, backbone, train, timing, ready.choice.threads, bank) as other:
+            scores = other.scores([s.path for s in shared.test])
+            found[backbone] = {**other.about, **_compared(ready, other, shared, scores, seconds)}
     return found
 
 
@@ -271,4 +296,10 @@ def _show(figures: dict[str, Any]) -> None:
                 name = f"{peer} {backbone} ({row['weights']} weights)"
                 table.add_row(name, f"{row['image_auroc']:.3f}", *cells)
         console.print(table)
-        console.print(f"images/s; {peer} was fitted on {own['train_images']} normals")
+        banks = {r["bank_by"]: r["bank"] for r in own.values() if isinstance(r, dict)}
+        said = ", ".join(f"{rows} rows ({how} selection)" for how, rows in banks.items())
+        console.print(f"images/s; {peer} on {own['train_images']} normals, a bank of {said}")
+        if "random" in banks:
+            console.print(
+                "a random bank is searched as fast as a coreset of its size; its AUROC is its own"
+            )

@@ -62,21 +62,32 @@ def _load_lite(body: torch.nn.Module) -> None:
 class Peer:
     """One fitted model."""
 
-    def __init__(self, backbone: str, ratio: float) -> None:
+    def __init__(self, backbone: str, ratio: float, bank: str) -> None:
         self.model, self.transform, self.weights = build(backbone)
-        self.ratio = ratio
+        self.ratio, self.bank = ratio, bank
 
     def fit(self, paths: list[str]) -> dict[str, Any]:
-        """Embeddings of the normals, then anomalib's coreset."""
+        """Embeddings of the normals, then anomalib's coreset or a random bank of its size."""
         started = time.perf_counter()
         self.model.train()
         with torch.no_grad():
             for path in paths:
                 self.model(self._prepare([read(path)]))
-        self.model.subsample_embedding(self.ratio)
+        if self.bank == "random":
+            self._fill_at_random()
+        else:
+            self.model.subsample_embedding(self.ratio)
         self.model.eval()
         rows = int(self.model.memory_bank.shape[0])
-        return {"weights": self.weights, "bank": rows, "fit_s": time.perf_counter() - started}
+        spent = time.perf_counter() - started
+        return {"weights": self.weights, "bank": rows, "bank_by": self.bank, "fit_s": spent}
+
+    def _fill_at_random(self) -> None:
+        """As many rows as the coreset would keep, drawn at random: a search costs the same."""
+        patches = torch.vstack(self.model.embedding_store)
+        self.model.embedding_store.clear()
+        draw = torch.randperm(len(patches), generator=torch.Generator().manual_seed(0))
+        self.model.memory_bank = patches[draw[: int(len(patches) * self.ratio)]].clone()
 
     def score(self, images: list[np.ndarray]) -> list[float]:
         """Scores, after making the full-size maps that a line would use."""
@@ -124,7 +135,7 @@ def main() -> None:
         answer: Any
         if asked["do"] == "fit":
             torch.set_num_threads(asked["threads"])
-            peer = Peer(asked["backbone"], asked["ratio"])
+            peer = Peer(asked["backbone"], asked["ratio"], asked["bank"])
             answer = peer.fit(asked["train"])
             images = [read(p) for p in asked["timing"]]
         elif peer is None:

@@ -28,7 +28,7 @@ from serving.experts.runtime import choose
 
 SCHEMA = 5
 BF16_AUROC = 0.005
-"""bf16 is chosen by itself only where it lowers the synthetic AUROC by no more than this ..."""
+"""bf16 is chosen by itself only where it changes the synthetic AUROC by no more than this ..."""
 BF16_DEVIATION = 0.02
 """... and half of the scores by no more than this share: the threshold was set in f32."""
 _MANIFEST, _TENSORS = "manifest.json", "tensors.safetensors"
@@ -93,7 +93,7 @@ def _bf16_agrees(manifest: dict[str, Any]) -> bool:
     report = manifest["trained"].get("precision", {})
     return bool(
         report.get("measured")
-        and report["auroc_change"] >= -BF16_AUROC
+        and abs(report["auroc_change"]) <= BF16_AUROC
         and report["score_deviation_median"] <= BF16_DEVIATION
     )
 

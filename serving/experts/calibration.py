@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 Scores = npt.NDArray[np.float64]
 _TAIL = 0.1
-"""Share of the reference behind the exponential tail of ``surprise``."""
+"""Share of the reference behind the tail of ``Reference``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,22 +66,40 @@ def calibrate(scores: Scores, groups: Sequence[str], rate: float) -> Calibration
     return Calibration(ordered, weights, rate, used, threshold)
 
 
-def surprise(score: Scores, reference: Scores) -> Scores:
-    """Minus the log of a p-value against ascending ``reference``, its tail generalised Pareto.
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Held-out normals' values, ascending, with the tail that continues them.
 
-    Inside the reference the p-value is empirical; beyond its 90th percentile a generalised Pareto
+    Inside the reference a p-value is empirical; beyond its 90th percentile a generalised Pareto
     tail continues it (probability-weighted moments, Hosking & Wallis 1987; shape 0 to 0.9), so
     that odder stays odder and a heavy-tailed head does not outvote the others.
     """
-    n = len(reference)
-    values = np.asarray(score, dtype=np.float64)
-    cut = float(np.quantile(reference, 1 - _TAIL))
-    shape, scale = _pareto(np.sort(reference[reference >= cut] - cut))
-    rank = np.interp(values, reference, np.arange(1, n + 1) / (n + 1))
-    body = -np.log(np.clip(1 - rank, _TAIL, 1.0))
-    beyond = np.clip(values - cut, 0, None) / scale
-    tail = -np.log(_TAIL) + (np.log1p(shape * beyond) / shape if shape > 1e-3 else beyond)
-    return np.where(values > cut, tail, body)
+
+    values: Scores
+    ranks: Scores
+    """Empirical distribution function at ``values``."""
+    cut: float
+    """Where the tail begins."""
+    shape: float
+    scale: float
+
+    @classmethod
+    def of(cls, values: Scores) -> "Reference":
+        """Fit the tail of ascending ``values``, once."""
+        n = len(values)
+        cut = float(np.quantile(values, 1 - _TAIL))
+        shape, scale = _pareto(np.sort(values[values >= cut] - cut))
+        return cls(values, np.arange(1, n + 1) / (n + 1), cut, shape, scale)
+
+    def surprise(self, score: Scores) -> Scores:
+        """Minus the log of each score's p-value."""
+        given = np.asarray(score, dtype=np.float64)
+        rank = np.interp(given, self.values, self.ranks)
+        body = -np.log(np.clip(1 - rank, _TAIL, 1.0))
+        beyond = np.clip(given - self.cut, 0, None) / self.scale
+        curved = self.shape > 1e-3
+        tail = np.log1p(self.shape * beyond) / self.shape if curved else beyond
+        return np.where(given > self.cut, tail - np.log(_TAIL), body)
 
 
 def _pareto(excess: Scores) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from serving.experts.backbone import Network
 from serving.experts.calibration import Calibration, Scores
-from serving.experts.fusion import fuse_maps, fuse_surprises, head_surprise
+from serving.experts.fusion import fuse_maps, fuse_surprises, head_reference, head_surprise
 from serving.experts.heads import Head
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.regions import make_region
@@ -96,6 +96,7 @@ class ComposedExpert:
         self.held_out_maps: dict[str, Floats] = {}
         """After training only: maps of the oddest normals, by file, from heads that had not seen
         them."""
+        self._references = {k: head_reference(r) for k, r in model.references.items()}
         shape = model.preprocessing
         graph = Graph(Network(model.backbone, model.layers), model.heads)
         self._runner = make_runner(graph, shape.height, shape.width, choice)
@@ -120,7 +121,7 @@ class ComposedExpert:
         prepared = time.perf_counter()
         found = self._runner(batch)
         inferred = time.perf_counter()
-        by_tile = {k: head_surprise(found[k], r) for k, r in self.model.references.items()}
+        by_tile = {k: head_surprise(found[k], r) for k, r in self._references.items()}
         fused = shape.per_image(fuse_surprises(by_tile, self.model.roles))
         heads = {k: shape.per_image(v) for k, v in by_tile.items()}
         values = None

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from serving.experts.calibration import Scores, surprise
+from serving.experts.calibration import Reference, Scores
 from serving.experts.types import Floats
 
 PEAK_SHARE = 0.012
@@ -27,17 +27,20 @@ def peak_and_spread(values: Floats) -> Scores:
     return np.stack([ordered[:, : counts[0]].mean(axis=1), ordered.mean(axis=1)])
 
 
-def head_surprise(values: Floats, reference: Scores) -> Scores:
+def head_reference(ordered: Scores) -> tuple[Reference, Reference]:
+    """Held-out normals' peak and spread, (2, M) with rows ascending, ready to compare with."""
+    return Reference.of(ordered[0]), Reference.of(ordered[1])
+
+
+def head_surprise(values: Floats, reference: tuple[Reference, Reference]) -> Scores:
     """(N,) surprise of a head: the mean over peak and spread, each against held-out normals.
 
     Args:
         values: standardised maps (N, h, w).
-        reference: (2, M), each row ascending.
+        reference: of that head, see ``head_reference``.
     """
-    found = peak_and_spread(values)
-    return np.asarray(
-        (surprise(found[0], reference[0]) + surprise(found[1], reference[1])) / 2, np.float64
-    )
+    peak, spread = peak_and_spread(values)
+    return (reference[0].surprise(peak) + reference[1].surprise(spread)) / 2
 
 
 def fuse_surprises(surprises: Mapping[str, Scores], roles: Mapping[str, str]) -> Scores:

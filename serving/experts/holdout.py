@@ -7,7 +7,7 @@ import torch
 
 from serving.experts.calibration import Scores
 from serving.experts.errors import TrainingError
-from serving.experts.fusion import head_surprise, peak_and_spread
+from serving.experts.fusion import head_reference, head_surprise, peak_and_spread
 from serving.experts.heads import HEADS, FitInput, Head
 from serving.experts.options import TrainOptions
 from serving.experts.selection import change_exposure
@@ -18,7 +18,8 @@ Progress = Callable[[str, int, int], None]
 """Called with the stage's name, steps done and steps in all."""
 _PRIOR = 8
 """Cell statistics are shrunk to those of all cells as if by so many more normals."""
-_BATCH = 32
+_BATCH = 8
+"""Small, so that intermediate arrays are reused instead of mapped anew."""
 _MOST_CHANGE = 0.12
 """Largest default change of exposure, share of gain."""
 
@@ -137,12 +138,13 @@ def _record(held: Held, name: str, plain: Floats, changed: Floats, odd: Floats) 
     reference = np.sort(peak_and_spread(plain), axis=1)
     held.cells[name] = (torch.from_numpy(mean), torch.from_numpy(inverse))
     held.references[name] = reference
+    known = head_reference(reference)
     held.maps[name], held.odd_maps[name] = plain, odd
-    held.plain_surprise[name] = head_surprise(plain, reference)
+    held.plain_surprise[name] = head_surprise(plain, known)
     held.normal_surprise[name] = np.concatenate(
-        [held.plain_surprise[name], head_surprise(changed, reference)]
+        [held.plain_surprise[name], head_surprise(changed, known)]
     )
-    held.odd_surprise[name] = head_surprise(odd, reference)
+    held.odd_surprise[name] = head_surprise(odd, known)
 
 
 def _cell_statistics(maps: Floats) -> tuple[Floats, Floats]:

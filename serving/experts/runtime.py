@@ -191,7 +191,7 @@ _CHUNK = 16
 
 
 class _CompiledStage:
-    """One compiled model, twice: for a lone image with every core, for many one core each."""
+    """One compiled model: for many images one core each, and in bf16 for a lone one every core."""
 
     def __init__(
         self, module: "_Positional", example: list[Tensor], precision: str, threads: int
@@ -209,11 +209,12 @@ class _CompiledStage:
             "INFERENCE_PRECISION_HINT": ov.Type.bf16 if precision == "bf16" else ov.Type.f32,
             "INFERENCE_NUM_THREADS": threads,
         }
-        single = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": 1})
-        self._request = single.create_infer_request()
         # One graph for singles and batches alike in f32: another number of threads adds in another
         # order, and a score must not depend on its batch.
-        self._exact = precision != "bf16"
+        self._request: Any = None
+        if threads == 1 or precision == "bf16":
+            single = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": 1})
+            self._request = single.create_infer_request()
         self._queue: Any = None
         if threads > 1:
             many = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": threads})
@@ -222,7 +223,7 @@ class _CompiledStage:
 
     def __call__(self, inputs: list[list[Any]]) -> list[dict[str, Floats]]:
         slots: list[dict[str, Floats]] = [{} for _ in inputs]
-        if self._queue is None or (len(inputs) == 1 and not self._exact):
+        if self._queue is None or (len(inputs) == 1 and self._request is not None):
             for given, slot in zip(inputs, slots, strict=True):
                 self._request.infer(given)
                 self._collect(self._request, slot)

@@ -11,9 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from serving.experts.backbone import Network
 from serving.experts.composed import ComposedExpert, Graph
 from serving.experts.runtime import Choice
+from serving.experts.stages import DTYPES
 from serving.experts.types import Image
 
-_SIDE = 1024
+_SIDE = {"cpu": 1024, "cuda": 8192}
+"""Side of the product by device: a GPU reaches its peak on large ones only."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,12 @@ def flops_per_image(expert: ComposedExpert) -> dict[str, int]:
 
 
 def matrix_peak(choice: Choice, seconds: float = 1.0) -> float:
-    """FLOP/s of a 1024 x 1024 matrix product on the expert's device, precision and threads."""
-    kind = torch.bfloat16 if choice.precision == "bf16" else torch.float32
+    """FLOP/s of a square matrix product on the expert's device, precision and threads."""
+    kind = DTYPES.get(choice.precision, torch.float32)
+    side = _SIDE["cuda" if choice.device.startswith("cuda") else "cpu"]
     if choice.device == "cpu":
         torch.set_num_threads(choice.threads)
-    left = torch.randn(_SIDE, _SIDE, device=choice.device).to(kind)
+    left = torch.randn(side, side, device=choice.device).to(kind)
     right, result = left.T.contiguous(), torch.empty_like(left)
     best, spent = float("inf"), 0.0
     while spent < seconds:
@@ -91,7 +94,7 @@ def matrix_peak(choice: Choice, seconds: float = 1.0) -> float:
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - started)
         spent += time.perf_counter() - started
-    return 2 * _SIDE**3 / best
+    return 2 * side**3 / best
 
 
 def _whole(expert: ComposedExpert, group: list[Image]) -> float:

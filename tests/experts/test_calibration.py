@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serving.experts.calibration import calibrate, surprise
+from serving.experts.calibration import Reference, calibrate
 
 
 def test_the_rate_asked_for_is_the_rate_seen() -> None:
@@ -52,6 +52,6 @@ def test_p_values_and_threshold_agree() -> None:
 
 def test_surprise_never_falls_and_goes_on_beyond_the_reference() -> None:
     reference = np.sort(np.random.default_rng(3).normal(size=200))
-    values = surprise(np.linspace(-5, 12, 400), reference)
+    values = Reference.of(reference).surprise(np.linspace(-5, 12, 400))
     assert (np.diff(values) >= 0).all()
     assert values[-1] > 10
