@@ -6,7 +6,9 @@ from andon.serve_app import with_configured_classifier
 from andon.settings import Settings
 from serving.settings import AppSettings, ClassifierSettings
 
-ENDPOINT = '[{"name":"plant","base_url":"https://llm.example/v1","model":"m","api_key_env":"KEY"%s}]'
+ENDPOINT = (
+    '[{"name":"plant","base_url":"https://llm.example/v1","model":"m","api_key_env":"KEY"%s}]'
+)
 
 
 def test_settings_names_the_configured_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
