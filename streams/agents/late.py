@@ -112,5 +112,10 @@ class LateCollector:
             return
         for asked, answer in found.items():
             part = self._parts.take(asked)
-            if part is not None:
+            if part is None:
+                continue
+            try:
                 await self._publish(part, answer)
+            except BaseException:  # the broker is away, say: the next fetch finds it again
+                self._parts.remember(asked, part, time.time())
+                raise

@@ -13,6 +13,7 @@ from streams.agents.classify import ClassifyRole
 from streams.agents.classify_core import may_come_late
 from streams.agents.late import LatePart, LateParts
 from streams.codes import Action, DecisionSource, ReasonCode
+from streams.errors import UnavailableError
 from streams.events import Anomaly, Classification, Decision
 from streams.ids import decision_id
 from streams.ports import Asked, Failure
@@ -144,6 +145,30 @@ async def test_a_fetch_that_fails_is_repeated(bench: MakeBench) -> None:
     await until(lambda: b.value("andon_retries_total", what="late_answers") >= 2)
     classifier.down = False
     await until(lambda: len(decisions(b)) == 2)
+    await role.close()
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_could_not_be_published_is_published_later(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = bench(late_poll_s=0.01, late_grace_s=0.05)
+    classifier = TwinClassifier(hang=True)
+    role, sent = role_over(b, classifier), anomaly()
+    await role.handle(delivery(sent, ODD))
+    send, refusals = b.outbox.decision, 0
+
+    async def refusing(decision: Decision) -> None:
+        nonlocal refusals
+        refusals += 1
+        if refusals == 1:
+            raise UnavailableError("the broker is away")
+        await send(decision)
+
+    monkeypatch.setattr(b.outbox, "decision", refusing)
+    classifier.late[asked(sent)] = NAMED
+    await until(lambda: len(decisions(b)) == 2)
+    assert refusals == 2
     await role.close()
 
 
