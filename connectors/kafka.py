@@ -193,6 +193,9 @@ class LineDecisionFeed:
                 if end >= position or self._whole.get(partition) == (end, position):
                     continue
                 records = await self._read_last(consumer, partition, end)
+                if end and not records:  # a slow broker proves nothing: look again later
+                    consumer.seek(partition, position)
+                    continue
                 if not records or records[-1].offset < position - 1:
                     log.warning(
                         "feed.log_lost", topic=partition.topic, partition=partition.partition
