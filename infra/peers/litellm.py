@@ -6,8 +6,6 @@ Kept out of our dependencies: it lives in ``.venvs/litellm``, made on first use.
 """
 
 import json
-import shutil
-import subprocess
 import sys
 import tempfile
 import urllib.error
@@ -17,16 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from infra.peers.environment import PeerError, make_environment
 from infra.process import Process, free_port
 from streams.errors import AndonError
 
 REQUIREMENT: Final = "litellm[proxy]==1.106.2"
 VENV: Final = Path(".venvs/litellm")
 KEY: Final = "sk-local-check"
-
-
-class PeerError(AndonError):
-    """The peer cannot be installed or started here; the message says why."""
 
 
 def install(venv: Path = VENV, timeout_s: float = 600.0) -> Path:
@@ -38,22 +33,7 @@ def install(venv: Path = VENV, timeout_s: float = 600.0) -> Path:
     program = venv / "bin" / "litellm"
     if program.is_file():
         return program
-    uv = shutil.which("uv")
-    if uv is None:
-        raise PeerError("uv is not on the path; it makes LiteLLM's environment")
-    commands = (
-        [uv, "venv", "-q", "--clear", "--python", sys.executable, str(venv)],
-        [uv, "pip", "install", "-q", "--python", str(venv / "bin" / "python"), REQUIREMENT],
-    )
-    for command in commands:
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=timeout_s, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise PeerError(f"{' '.join(command[:3])}: {error}") from error
-        if done.returncode != 0:
-            raise PeerError(f"{' '.join(command[:3])}: {done.stderr.strip()[-400:]}")
+    make_environment(venv, (REQUIREMENT,), timeout_s)
     if not program.is_file():
         raise PeerError(f"{program} is missing after the installation")
     return program
