@@ -1,7 +1,10 @@
 """What the tests of the naming stage share: pictures, requests, clients."""
 
+import asyncio
 import random
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,8 +21,8 @@ from serving.classifiers.references import RandomReferences
 from serving.classifiers.settings import EndpointSettings, VelmSettings, VisualSettings
 from serving.classifiers.velm import VelmClassifier
 from serving.classifiers.visual import encode, make_pictures
-from streams.events import Inspection, Region
-from streams.ports import ClassificationRequest, ClassificationTexts, ClassText
+from streams.events import Classification, Inspection, Region
+from streams.ports import ClassificationRequest, ClassificationTexts, ClassText, Failure
 from streams.regions import encode_mask
 
 Image = npt.NDArray[np.uint8]
@@ -144,3 +147,27 @@ def sent_digest(asked: ClassificationRequest, velm: VelmSettings = VelmSettings(
     """The digest under which the twin knows the query picture of a request."""
     pictures = make_pictures(asked.image, None, asked.inspection.region, velm.visual)
     return picture_digest(decode_picture(pictures.items[0]))
+
+
+@asynccontextmanager
+async def asking(
+    server: TwinServer, velm: VelmSettings = VelmSettings(), **changes: Any
+) -> AsyncIterator[VelmClassifier]:
+    classifier = client(server, velm, **changes)
+    await classifier.start()
+    try:
+        yield classifier
+    finally:
+        await classifier.close()
+
+
+def named(answer: Classification | Failure) -> Classification:
+    assert isinstance(answer, Classification), answer
+    return answer
+
+
+async def wait_until(condition: Any, within_s: float = 10.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "the state did not come"
+        await asyncio.sleep(0.005)
