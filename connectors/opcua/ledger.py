@@ -5,10 +5,12 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
 from typing import IO, Any
 
 from connectors.errors import PlanError
+from streams.codes import DecisionSource
 
 APPLIED = "applied"
 LATE = "late"
@@ -160,3 +162,16 @@ def _quantile(ordered: list[float], share: float) -> float | None:
     if not ordered:
         return None
     return round(ordered[min(int(share * len(ordered)), len(ordered) - 1)], 2)
+
+
+def code_name(kind: type[IntEnum], code: int) -> str:
+    """The book's word for a code that was written to the controller; any number has one."""
+    try:
+        return kind(code).name.lower()
+    except ValueError:
+        return f"code {code}"
+
+
+def source_name(code: int) -> str:
+    """As :func:`code_name`, for ``DecisionSource``."""
+    return DecisionSource.from_code(code).value if 1 <= code <= len(DecisionSource) else f"{code}"

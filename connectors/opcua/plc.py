@@ -16,10 +16,18 @@ from asyncua import Server, ua
 from asyncua.common.callback import CallbackType
 
 from connectors.handshake.sequence import following
-from connectors.opcua.ledger import APPLIED, DUPLICATE, LATE, UNKNOWN, Ledger
+from connectors.opcua.ledger import (
+    APPLIED,
+    DUPLICATE,
+    LATE,
+    UNKNOWN,
+    Ledger,
+    code_name,
+    source_name,
+)
 from connectors.opcua.nodes import SIGNALS, Owner, Signal, node_id
 from connectors.opcua.plan import PlannedPart
-from streams.codes import DecisionSource, ReasonCode, ResultCode
+from streams.codes import ReasonCode, ResultCode
 
 log = structlog.get_logger(__name__)
 
@@ -312,9 +320,9 @@ class SimulatedPlc:
             trigger_seq=seq,
             result_seq=self._seen[Signal.RESULT_SEQ],
             part_id=self._seen[Signal.RESULT_PART_ID],
-            action=_name(ResultCode, self._seen[Signal.RESULT_CODE]),
-            reason=_name(ReasonCode, self._seen[Signal.REASON_CODE]),
-            source=_source(self._seen[Signal.DECISION_SOURCE]),
+            action=code_name(ResultCode, self._seen[Signal.RESULT_CODE]),
+            reason=code_name(ReasonCode, self._seen[Signal.REASON_CODE]),
+            source=source_name(self._seen[Signal.DECISION_SOURCE]),
             class_id=self._seen[Signal.CLASS_ID],
             score=self._seen[Signal.SCORE],
             disposition=disposition,
@@ -340,14 +348,3 @@ class SimulatedPlc:
             entry.timer.cancel()
         entry.settled.set()
         self._moved.set()
-
-
-def _name(kind: Any, code: int) -> str:
-    try:
-        return str(kind(code).name.lower())
-    except ValueError:
-        return f"code {code}"
-
-
-def _source(code: int) -> str:
-    return DecisionSource.from_code(code).value if 1 <= code <= len(DecisionSource) else f"{code}"
