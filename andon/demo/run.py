@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,10 @@ def _run(
         "expert": learned.digest,
         "policy": policy.policy_hash,
         "dead_letters": kafka.dead_letters,
-        "alerts": [f"{a.limit}: {a.reason}" for a in kafka.alerts],
+        "alerts": [
+            f"{limit} ({count} times): {reason}" if count > 1 else f"{limit}: {reason}"
+            for (limit, reason), count in Counter((a.limit, a.reason) for a in kafka.alerts).items()
+        ],
         "ready_s": {name: round(s, 1) for name, s in ready.items()},
         "total_s": round(time.monotonic() - begun, 1),
         "report": str(options.report),
