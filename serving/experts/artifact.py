@@ -23,14 +23,11 @@ from serving.experts.ddad.packing import pack_manifest, pack_tensors, unpack
 from serving.experts.errors import ArtifactError
 from serving.experts.expert import Expert
 from serving.experts.heads import HEADS
+from serving.experts.precision import agrees
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
 
-SCHEMA = 5
-BF16_AUROC = 0.005
-"""bf16 is chosen by itself only where it changes the synthetic AUROC by no more than this ..."""
-BF16_DEVIATION = 0.02
-"""... and half of the scores by no more than this share: the threshold was set in f32."""
+SCHEMA = 6
 _MANIFEST, _TENSORS = "manifest.json", "tensors.safetensors"
 _PRODUCT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
@@ -83,19 +80,9 @@ def load_expert(
         running = choose_running(ddad, runtime, precision, device, threads)
         return DdadExpert(ddad, running, digest)
     model = _rebuild(manifest, _read_tensors(path, manifest))
-    if precision == "auto" and not _bf16_agrees(manifest):
+    if precision == "auto" and not agrees(manifest["trained"].get("precision", {})):
         precision = "f32"
     return ComposedExpert(model, choose(runtime, precision, device, threads), digest)
-
-
-def _bf16_agrees(manifest: dict[str, Any]) -> bool:
-    """Whether bf16 was measured at training to give this artifact's f32 scores closely enough."""
-    report = manifest["trained"].get("precision", {})
-    return bool(
-        report.get("measured")
-        and abs(report["auroc_change"]) <= BF16_AUROC
-        and report["score_deviation_median"] <= BF16_DEVIATION
-    )
 
 
 def _manifest(model: Model | DdadModel, tensors_sha256: str) -> dict[str, Any]:

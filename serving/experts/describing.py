@@ -1,4 +1,4 @@
-"""What an artifact says of its training: data, libraries, near duplicates, bf16 against f32."""
+"""What an artifact says of its training: data, libraries, near duplicates."""
 
 import hashlib
 from importlib.metadata import PackageNotFoundError, version
@@ -6,15 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from serving.experts.calibration import Scores
-from serving.experts.composed import ComposedExpert, Model
-from serving.experts.errors import RuntimeUnavailable
-from serving.experts.runtime import choose
-from serving.experts.selection import auroc
 from serving.experts.types import Floats, Image
 
 _PACKAGES = ("torch", "numpy", "opencv-python-headless", "pillow", "openvino", "timm")
-_BOOTSTRAPS = 300
 _THUMB = 24
 _CLOSE = 0.35
 """A pair is a near duplicate when its distance is below this share of the median nearest one."""
@@ -76,41 +70,3 @@ def near_duplicate_warning(pixels: Image, grouped: bool) -> list[str]:
         f"{share:.0%} of the images have a near duplicate: photographs of one part, if they are, "
         "must be held out together or the threshold is too low; say which with --groups CSV"
     ]
-
-
-def precision_report(
-    model: Model, normal: Image, odd: Image, threads: int | None
-) -> dict[str, Any]:
-    """bf16 against f32 on synthetic data: score differences, and the change of AUROC.
-
-    The interval of the change is a paired bootstrap's over images, 95 %.
-    """
-    try:
-        experts = {
-            p: ComposedExpert(model, choose("openvino", p, "cpu", threads)) for p in ("f32", "bf16")
-        }
-    except RuntimeUnavailable as error:
-        return {"measured": False, "why": str(error)}
-    scores = {
-        p: [np.array([s.score for s in e.score(list(part), maps=False)]) for part in (normal, odd)]
-        for p, e in experts.items()
-    }
-    gap = np.concatenate(scores["f32"]) - np.concatenate(scores["bf16"])
-    relative = np.abs(gap) / np.maximum(np.abs(np.concatenate(scores["f32"])), 1.0)
-    return {
-        "measured": True,
-        "images": len(normal) + len(odd),
-        "score_deviation_median": float(np.median(relative)),
-        "score_deviation_max": float(relative.max()),
-        "auroc_change": auroc(*scores["bf16"]) - auroc(*scores["f32"]),
-        "auroc_change_interval": _change_interval(scores["f32"], scores["bf16"]),
-    }
-
-
-def _change_interval(exact: list[Scores], other: list[Scores]) -> list[float]:
-    rng = np.random.default_rng(0)
-    changes = []
-    for _ in range(_BOOTSTRAPS):
-        low, high = (rng.integers(len(part), size=len(part)) for part in exact)
-        changes.append(auroc(other[0][low], other[1][high]) - auroc(exact[0][low], exact[1][high]))
-    return [float(v) for v in np.quantile(changes, [0.025, 0.975])]

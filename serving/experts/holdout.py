@@ -42,6 +42,8 @@ class Held:
         self.plain_surprise: dict[str, Scores] = {}
         self.normal_surprise: dict[str, Scores] = {}
         self.odd_surprise: dict[str, Scores] = {}
+        self.first: dict[str, Head] = {}
+        """Heads that have not seen the first fold."""
 
 
 def make_trial(pixels: Image, options: TrainOptions) -> Trial:
@@ -122,6 +124,7 @@ def hold_out(
             order[j].append(chosen)
         for done, name in enumerate(heads):
             head = HEADS[name].fit(rest, **options.head_config(name))
+            held.first.setdefault(name, head)
             for j, (given, chosen) in enumerate(parts):
                 raw[name][j].append(_apply(head, given, chosen))
             report(stage, i * len(heads) + done + 1, steps)

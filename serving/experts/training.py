@@ -11,7 +11,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,14 @@ from serving.experts.describing import (
     describe_data,
     describe_libraries,
     near_duplicate_warning,
-    precision_report,
 )
-from serving.experts.errors import TrainingError
+from serving.experts.errors import RuntimeUnavailable, TrainingError
 from serving.experts.fusion import fuse_maps, fuse_surprises
 from serving.experts.heads import HEADS, FitInput
 from serving.experts.holdout import Held, Progress, Trial, hold_out, make_folds, make_trial
 from serving.experts.images import read_image
 from serving.experts.options import FEWEST_IMAGES, TrainOptions
+from serving.experts.precision import compare_precisions, score_both
 from serving.experts.preprocessing import (
     Preprocessing,
     choose_preprocessing,
@@ -124,6 +124,7 @@ def _train(
     region = choose_map(
         {k: v[trial.rows] for k, v in held.maps.items()}, held.odd_maps, trial.masks, trial.kinds
     )
+    unseen = folds[0]
     folds = make_folds(names, min(options.calibration_folds, len(set(names))), options.seed)
     scoring = tuple(heads.roles)
     final = hold_out(normals, None, odd, trial, folds, options, scoring, report, "calibrate")
@@ -163,10 +164,34 @@ def _train(
         calibration,
         trained,
     )
-    trained["precision"] = precision_report(model, trial.changed, trial.odd, options.threads)
+    rehearsal = _rehearsal(model, held)
+    seen_by_none = (pixels[unseen], trial.odd[np.isin(trial.rows, unseen)])
+    trained["precision"] = _compare_bf16(rehearsal, *seen_by_none, options.threads)
     expert = ComposedExpert(model, choose(options.runtime, "f32", options.device, options.threads))
     expert.held_out_maps = _held_out_maps(held, model, found)
     return expert
+
+
+def _rehearsal(model: Model, held: Held) -> Model:
+    """The model with scoring heads that have not seen the first fold, for single tiles."""
+    heads = {k: Standardised(held.first[k], *held.cells[k]) for k in model.roles}
+    return replace(
+        model,
+        preprocessing=replace(model.preprocessing, rows=1, columns=1),
+        heads=heads,
+        references={k: held.references[k] for k in heads},
+    )
+
+
+def _compare_bf16(model: Model, normal: Image, odd: Image, threads: int | None) -> dict[str, Any]:
+    found = []
+    for precision in ("f32", "bf16"):
+        try:
+            expert = ComposedExpert(model, choose("openvino", precision, "cpu", threads))
+        except RuntimeUnavailable as error:
+            return {"measured": False, "why": str(error)}
+        found.append(score_both(expert, normal, odd))
+    return compare_precisions(found[0], found[1], model.calibration.threshold)
 
 
 def _evidence(

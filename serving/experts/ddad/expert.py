@@ -25,6 +25,7 @@ from serving.experts.ddad.reconstruct import make_noise, reconstruct
 from serving.experts.ddad.schedule import Trajectory, alpha_bars, make_trajectory
 from serving.experts.ddad.unet import UNet
 from serving.experts.errors import RuntimeUnavailable
+from serving.experts.precision import agrees
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.regions import make_region
 from serving.experts.runtime import choose
@@ -32,10 +33,6 @@ from serving.experts.stages import DTYPES, exact_f32
 from serving.experts.types import Floats, Image, Scored
 
 PRECISIONS = ("auto", "f32", "bf16", "fp16")
-_LARGEST_CHANGE = 0.005
-"""AUROC on synthetics that bf16 may cost before ``auto`` prefers f32."""
-_LARGEST_DEVIATION = 0.01
-"""Median relative change of the score, likewise: the threshold was set in f32."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def choose_running(
     if precision == "fp16" and not cuda:
         raise RuntimeUnavailable("precision 'fp16' needs a CUDA device; use 'f32' or 'bf16'")
     if precision == "auto":
-        precision = "bf16" if cuda and _harmless(model.trained.get("precision", {})) else "f32"
+        precision = "bf16" if cuda and agrees(model.trained.get("precision", {})) else "f32"
     return Running(found.device, precision, MICRO_BATCH if cuda else 1)
 
 
@@ -299,11 +296,3 @@ def in_chunks(batch: Image, size: int) -> list[tuple[Image, int]]:
         padded = np.concatenate([chunk, np.repeat(chunk[:1], missing, axis=0)])
         found.append((padded, len(chunk)))
     return found
-
-
-def _harmless(measured: dict[str, Any]) -> bool:
-    return bool(
-        measured.get("measured")
-        and abs(measured["auroc_change"]) <= _LARGEST_CHANGE
-        and measured["score_deviation_median"] <= _LARGEST_DEVIATION
-    )

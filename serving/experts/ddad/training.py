@@ -39,9 +39,9 @@ from serving.experts.ddad.unet import count_parameters
 from serving.experts.describing import describe_data, describe_libraries, near_duplicate_warning
 from serving.experts.errors import TrainingError
 from serving.experts.options import TrainOptions
+from serving.experts.precision import compare_precisions, score_both
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
-from serving.experts.selection import auroc
 from serving.experts.types import Floats, Image
 
 Progress = Callable[[str, int, int], None]
@@ -194,15 +194,5 @@ def _compare_precision(model: DdadModel, trial: Trial, device: str) -> dict[str,
     found = {}
     for precision in ("f32", "bf16"):
         expert = DdadExpert(model, choose_running(model, "torch", precision, device))
-        found[precision] = [
-            np.array([s.score for s in expert.score(list(part[:_COMPARED]), maps=False)])
-            for part in (trial.plain, trial.odd)
-        ]
-    exact, rough = (np.concatenate(found[p]) for p in ("f32", "bf16"))
-    return {
-        "measured": True,
-        "images": len(exact),
-        "score_deviation_median": float(np.median(np.abs(exact - rough) / np.abs(exact))),
-        "score_deviation_max": float(np.max(np.abs(exact - rough) / np.abs(exact))),
-        "auroc_change": auroc(*found["bf16"]) - auroc(*found["f32"]),
-    }
+        found[precision] = score_both(expert, trial.plain[:_COMPARED], trial.odd[:_COMPARED])
+    return compare_precisions(found["f32"], found["bf16"], model.calibration.threshold)
