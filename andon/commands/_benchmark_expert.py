@@ -1,6 +1,7 @@
 """``andon benchmark expert``: accuracy, calibration, misses and speed on a data set."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +12,11 @@ from rich.table import Table
 from andon.commands._expert import ExpertCommandError, expert_errors, find_artifact, stage_bars
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from evaluation.datasets import Dataset
+    from evaluation.datasets import Dataset, Sample
     from infra.peers.anomalib_peer import AnomalibPeer
+    from serving.experts.calibration import Scores
     from serving.experts.composed import ComposedExpert
 
 BATCHES = (1, 8, 16)
@@ -22,6 +24,8 @@ SMOKE_AUROC = 0.9
 """Plain scratches on made-up images: below this something is broken."""
 _ROUNDS = 3
 _PEER_BATCHES = (1, 8)
+_PEER_REPORT = 10
+"""Images between two steps of the peer's progress bar."""
 
 
 def expert(
@@ -86,7 +90,9 @@ def expert(
         figures |= _speed(ready, data, seconds)
         if against is not None:
             figures["against"] = {
-                against: _beside(against, ready, data, (peer_images, peer_bank, peer_test), seconds)
+                against: _beside(
+                    against, ready, data, (peer_images, peer_bank, peer_test), seconds, report
+                )
             }
     figures |= _about(ready, data, protocol)
     if chart is not None:
@@ -205,12 +211,15 @@ def _beside(
     data: "Dataset",
     asked: tuple[int | None, str, int],
     seconds: float,
+    report: "Callable[[str, int, int], None]",
 ) -> dict[str, Any]:
-    """The peer's figures by backbone, its timing in turn with ours, round by round."""
+    """The peer's figures by backbone, its timing in turn with ours, round by round.
+
+    With random weights it is only timed: its AUROC would say nothing.
+    """
     if name != "anomalib":
         raise ExpertCommandError(f"no peer {name!r}; there is 'anomalib'")
-    from dataclasses import replace
-
+    from evaluation.expert_benchmark import score_set
     from infra.peers import anomalib_peer as peer
 
     most, bank, shown = asked
@@ -219,33 +228,55 @@ def _beside(
     python = peer.install()
     train = [s.path for s in (data.limited(most) if most else data).train]
     timing = [s.path for s in data.test[:16]]
-    shared = replace(data, test=data.limited(shown).test)
-    found: dict[str, Any] = {"train_images": len(train), "test_images": len(shared.test)}
+    test = data.limited(shown).test
+    found: dict[str, Any] = {
+        "train_images": len(train),
+        "test_images": len(test),
+        "ours_image_auroc": _ranked(score_set(ready, test, report, maps=False).scores, test),
+    }
     for backbone in peer.BACKBONES:
+        report(f"{backbone}: fit", 0, 1)
         with peer.fitted(python, backbone, train, timing, ready.choice.threads, bank) as other:
-            scores = other.scores([s.path for s in shared.test])
-            found[backbone] = {**other.about, **_compared(ready, other, shared, scores, seconds)}
+            report(f"{backbone}: fit", 1, 1)
+            speeds = _timed_in_turn(
+                ready, other, timing, seconds, partial(report, f"{backbone}: time")
+            )
+            found[backbone] = {**other.about, **speeds}
+            ranked = None
+            if other.about["weights"] != "random":
+                scores: list[float] = []
+                for start in range(0, len(test), _PEER_REPORT):
+                    scores += other.scores([s.path for s in test[start : start + _PEER_REPORT]])
+                    report(f"{backbone}: score", len(scores), len(test))
+                ranked = _ranked(scores, test)
+            found[backbone]["image_auroc"] = ranked
     return found
 
 
-def _compared(
+def _ranked(scores: "Sequence[float] | Scores", test: "Sequence[Sample]") -> float:
+    from evaluation.metrics import image_auroc
+
+    return image_auroc(scores, [s.anomalous for s in test])
+
+
+def _timed_in_turn(
     ready: "ComposedExpert",
     other: "AnomalibPeer",
-    data: "Dataset",
-    scores: "list[float]",
+    timing: "Sequence[Path]",
     seconds: float,
+    report: "Callable[[int, int], None]",
 ) -> dict[str, Any]:
     from statistics import median
 
-    from evaluation.metrics import image_auroc
     from serving.experts.images import read_image
     from serving.experts.speed import measure_speed
 
-    images = [read_image(s.path) for s in data.test[:16]]
-    figures: dict[str, Any] = {"image_auroc": image_auroc(scores, [s.anomalous for s in data.test])}
-    for batch in _PEER_BATCHES:
+    images = [read_image(path) for path in timing]
+    figures: dict[str, Any] = {}
+    for step, batch in enumerate(_PEER_BATCHES):
         ours, theirs = [], []
-        for _ in range(_ROUNDS):
+        for turn in range(_ROUNDS):
+            report(step * _ROUNDS + turn, len(_PEER_BATCHES) * _ROUNDS)
             ours.append(measure_speed(ready, images, batch, seconds).images_per_s)
             theirs.append(batch / median(other.times(batch, seconds)))
         figures[f"batch_{batch}"] = {
@@ -253,6 +284,7 @@ def _compared(
             "ours_images_per_s": median(ours),
             "times_faster": median(ours) / median(theirs),
         }
+    report(1, 1)
     return figures
 
 
@@ -294,8 +326,13 @@ def _show(figures: dict[str, Any]) -> None:
                     for k in ("images_per_s", "ours_images_per_s", "times_faster")
                 ]
                 name = f"{peer} {backbone} ({row['weights']} weights)"
-                table.add_row(name, f"{row['image_auroc']:.3f}", *cells)
+                ranked = row["image_auroc"]
+                table.add_row(name, "-" if ranked is None else f"{ranked:.3f}", *cells)
         console.print(table)
+        console.print(
+            f"AUROC on {own['test_images']} test images, where ours is "
+            f"{own['ours_image_auroc']:.3f}"
+        )
         banks = {r["bank_by"]: r["bank"] for r in own.values() if isinstance(r, dict)}
         said = ", ".join(f"{rows} rows ({how} selection)" for how, rows in banks.items())
         console.print(f"images/s; {peer} on {own['train_images']} normals, a bank of {said}")
