@@ -82,7 +82,7 @@ def load_expert(
     model = _rebuild(manifest, _read_tensors(path, manifest))
     if precision == "auto" and not agrees(manifest["trained"].get("precision", {})):
         precision = "f32"
-    return ComposedExpert(model, choose(runtime, precision, device, threads), digest)
+    return ComposedExpert(model, choose(runtime, precision, device, threads), digest).ready()
 
 
 def _manifest(model: Model | DdadModel, tensors_sha256: str) -> dict[str, Any]:

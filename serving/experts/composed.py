@@ -3,7 +3,8 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from serving.experts.fusion import fuse_maps, fuse_surprises, head_reference, he
 from serving.experts.heads import Head
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.regions import make_region
-from serving.experts.runtime import Choice, Stages, make_runner
+from serving.experts.runtime import Choice, Runner, Stages, make_runner
 from serving.experts.types import Floats, Image, Scored
 
 
@@ -97,9 +98,23 @@ class ComposedExpert:
         """After training only: maps of the oddest normals, by file, from heads that had not seen
         them."""
         self._references = {k: head_reference(r) for k, r in model.references.items()}
-        shape = model.preprocessing
-        graph = Graph(Network(model.backbone, model.layers), model.heads)
-        self._runner = make_runner(graph, shape.height, shape.width, choice)
+        self._wanted = choice
+
+    @cached_property
+    def _runner(self) -> Runner:
+        """Compiled when first needed: training saves its model and never scores with it."""
+        shape = self.model.preprocessing
+        graph = Graph(Network(self.model.backbone, self.model.layers), self.model.heads)
+        return make_runner(graph, shape.height, shape.width, self._wanted)
+
+    def ready(self) -> Self:
+        """Compile now, not at the first image.
+
+        Raises:
+            RuntimeUnavailable: the backbone's weights are missing.
+        """
+        _ = self._runner
+        return self
 
     @property
     def product(self) -> str:

@@ -1,13 +1,15 @@
 """Hold-out: every normal scored by heads that never saw its group, beside synthetic anomalies."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 
 from serving.experts.calibration import Scores
 from serving.experts.errors import TrainingError
-from serving.experts.fusion import head_reference, head_surprise, peak_and_spread
+from serving.experts.fusion import fuse_surprises, head_reference, head_surprise, peak_and_spread
 from serving.experts.heads import HEADS, FitInput, Head
 from serving.experts.options import TrainOptions
 from serving.experts.selection import change_exposure
@@ -135,6 +137,18 @@ def hold_out(
     return held
 
 
+def rehearse(held: Held, roles: Mapping[str, str], images: FitInput) -> Scores:
+    """Fused scores of images by the heads that have not seen the first fold."""
+    surprises = {}
+    for name in roles:
+        mean, inverse = (part.numpy() for part in held.cells[name])
+        values = _apply(held.first[name], images, np.arange(len(images)))
+        surprises[name] = head_surprise(
+            (values - mean) * inverse, head_reference(held.references[name])
+        )
+    return fuse_surprises(surprises, roles)
+
+
 def _record(held: Held, name: str, plain: Floats, changed: Floats, odd: Floats) -> None:
     mean, inverse = _cell_statistics(plain)
     plain, changed, odd = ((m - mean) * inverse for m in (plain, changed, odd))
@@ -159,16 +173,29 @@ def _cell_statistics(maps: Floats) -> tuple[Floats, Floats]:
 
 
 def _apply(head: Head, given: FitInput, rows: np.ndarray) -> Floats:
-    found: list[Floats] = []
-    with torch.inference_mode():
-        for start in range(0, len(rows), _BATCH):
-            part = given.select(torch.from_numpy(rows[start : start + _BATCH]))
-            found.append(head(part.features, part.pixels).float().numpy())
-    if found:
-        return np.concatenate(found)
-    with torch.inference_mode():
-        part = given.select(torch.zeros(1, dtype=torch.long))
-        return np.asarray(head(part.features, part.pixels).float().numpy()[:0])
+    """Maps of some images: a batch per thread, which wastes less than threads inside a batch."""
+
+    def run(chosen: np.ndarray) -> Floats:
+        with torch.inference_mode():
+            part = given.select(torch.from_numpy(chosen))
+            return np.asarray(head(part.features, part.pixels).float().numpy())
+
+    if not len(rows):
+        return run(np.zeros(1, np.int64))[:0]
+    batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
+    with _one_thread_each() as threads, ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(run, batches)))
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[int]:
+    """Operations on one thread each; gives how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _restore(values: Floats, order: np.ndarray) -> Floats:

@@ -10,8 +10,9 @@
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,18 @@ from serving.experts.describing import (
 from serving.experts.errors import RuntimeUnavailable, TrainingError
 from serving.experts.fusion import fuse_maps, fuse_surprises
 from serving.experts.heads import HEADS, FitInput
-from serving.experts.holdout import Held, Progress, Trial, hold_out, make_folds, make_trial
+from serving.experts.holdout import (
+    Held,
+    Progress,
+    Trial,
+    hold_out,
+    make_folds,
+    make_trial,
+    rehearse,
+)
 from serving.experts.images import read_image
 from serving.experts.options import FEWEST_IMAGES, TrainOptions
-from serving.experts.precision import compare_precisions, score_both
+from serving.experts.precision import compare_precisions
 from serving.experts.preprocessing import (
     Preprocessing,
     choose_preprocessing,
@@ -114,10 +123,10 @@ def _train(
         (preprocessing.height, preprocessing.width),
         options.threads,
     )
-    normals = _describe(backbone, pixels, options.seed, "features", report)
+    normals = _describe(backbone, pixels, options.seed, partial(report, "features"))
     trial = make_trial(pixels, options)
-    changed = _describe(backbone, trial.changed, options.seed, "exposures", report)
-    odd = _describe(backbone, trial.odd, options.seed, "synthetic", report)
+    changed = _describe(backbone, trial.changed, options.seed, partial(report, "exposures"))
+    odd = _describe(backbone, trial.odd, options.seed, partial(report, "synthetic"))
     folds = make_folds(names, options.folds, options.seed)
     held = hold_out(normals, changed, odd, trial, folds, options, candidates, report)
     heads = choose_heads(held.normal_surprise, held.odd_surprise, trial.kinds)
@@ -164,34 +173,43 @@ def _train(
         calibration,
         trained,
     )
-    rehearsal = _rehearsal(model, held)
-    seen_by_none = (pixels[unseen], trial.odd[np.isin(trial.rows, unseen)])
-    trained["precision"] = _compare_bf16(rehearsal, *seen_by_none, options.threads)
+    trained["precision"] = _compare_bf16(model, held, pixels, trial, unseen, options)
     expert = ComposedExpert(model, choose(options.runtime, "f32", options.device, options.threads))
     expert.held_out_maps = _held_out_maps(held, model, found)
     return expert
 
 
-def _rehearsal(model: Model, held: Held) -> Model:
-    """The model with scoring heads that have not seen the first fold, for single tiles."""
-    heads = {k: Standardised(held.first[k], *held.cells[k]) for k in model.roles}
-    return replace(
-        model,
-        preprocessing=replace(model.preprocessing, rows=1, columns=1),
-        heads=heads,
-        references={k: held.references[k] for k in heads},
+def _compare_bf16(
+    model: Model,
+    held: Held,
+    pixels: Image,
+    trial: Trial,
+    unseen: np.ndarray,
+    options: TrainOptions,
+) -> dict[str, Any]:
+    """What bf16 makes of the first fold, which ``held.first`` has not seen, tile by tile.
+
+    The f32 scores are those of the hold-out; heads always run in f32, so that of bf16 only the
+    backbone is compiled.
+    """
+    shape = (model.preprocessing.height, model.preprocessing.width)
+    layers = _layers(model.roles)
+    try:
+        backbone = load_backbone(
+            model.backbone, "openvino", "bf16", "cpu", layers, shape, options.threads
+        )
+    except RuntimeUnavailable as error:
+        return {"measured": False, "why": str(error)}
+    tried = np.flatnonzero(np.isin(trial.rows, unseen))
+    exact = (
+        fuse_surprises(held.plain_surprise, model.roles)[unseen],
+        fuse_surprises(held.odd_surprise, model.roles)[tried],
     )
-
-
-def _compare_bf16(model: Model, normal: Image, odd: Image, threads: int | None) -> dict[str, Any]:
-    found = []
-    for precision in ("f32", "bf16"):
-        try:
-            expert = ComposedExpert(model, choose("openvino", precision, "cpu", threads))
-        except RuntimeUnavailable as error:
-            return {"measured": False, "why": str(error)}
-        found.append(score_both(expert, normal, odd))
-    return compare_precisions(found[0], found[1], model.calibration.threshold)
+    rough = [
+        rehearse(held, model.roles, _describe(backbone, images, options.seed))
+        for images in (pixels[unseen], trial.odd[tried])
+    ]
+    return compare_precisions(exact, (rough[0], rough[1]), model.calibration.threshold)
 
 
 def _evidence(
@@ -300,12 +318,16 @@ def _read(
 
 
 def _describe(
-    backbone: RunningBackbone, pixels: Image, seed: int, stage: str, report: Progress
+    backbone: RunningBackbone,
+    pixels: Image,
+    seed: int,
+    report: Callable[[int, int], None] | None = None,
 ) -> FitInput:
     parts: dict[str, list[Floats]] = {layer: [] for layer in backbone.layers}
     for start in range(0, len(pixels), _BATCH):
         for layer, values in backbone.features(pixels[start : start + _BATCH]).items():
             parts[layer].append(values)
-        report(stage, min(start + _BATCH, len(pixels)), len(pixels))
+        if report is not None:
+            report(min(start + _BATCH, len(pixels)), len(pixels))
     features = {k: torch.from_numpy(np.concatenate(v)) for k, v in parts.items()}
     return FitInput(features, torch.from_numpy(pixels), seed)

@@ -114,6 +114,7 @@ class SharpCells(CellGaussian):
 
 def gaussian_by_cell(cells: Tensor, shrink: float) -> dict[str, Tensor]:
     """``centre`` (P, 1, C) and ``white`` (P, C, C) of normals (P, N, C)."""
+    cells = cells.contiguous()
     centre = cells.mean(dim=1, keepdim=True)
     gaps = cells - centre
     covariance = torch.bmm(gaps.transpose(1, 2), gaps) / cells.shape[1]
