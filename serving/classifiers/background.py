@@ -8,6 +8,7 @@ map of how far each cell is from every normal cell near it (position-aware Patch
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Self
 
 import cv2
@@ -48,9 +49,15 @@ class CellBank:
     """(h, w): of the distances of held-out normals."""
     spread: Floats
 
+    @cached_property
+    def squares(self) -> Floats:
+        """(h * w, 1, n): squared lengths of the cells."""
+        return _squares(self.cells)
+
     def odd(self, scaled: Floats) -> Floats:
         """Standardised distance of each cell (h, w) of scaled features (channels, h, w)."""
-        distances = _nearest(_project(scaled, self.basis)[None], self.cells)[0]
+        wanted = _project(scaled, self.basis)[None]
+        distances = _nearest(wanted, self.cells, self.squares)[0]
         return np.asarray((distances - self.mean) / self.spread, np.float32)
 
 
@@ -145,20 +152,29 @@ def _project(scaled: Floats, basis: Floats) -> Floats:
 
 def _held_out(cells: Floats, groups: npt.NDArray[np.str_]) -> Floats:
     """Distances (n, h, w) of each picture's cells to those of pictures of other parts."""
-    return _nearest(cells.transpose(2, 0, 1, 3), cells, groups[:, None] == groups[None])
+    same = groups[:, None] == groups[None]
+    return _nearest(cells.transpose(2, 0, 1, 3), cells, _squares(cells), same)
+
+
+def _squares(cells: Floats) -> Floats:
+    bank = cells.reshape(-1, *cells.shape[2:])
+    return np.asarray((bank * bank).sum(2)[:, None], np.float32)
 
 
 def _nearest(
-    queries: Floats, cells: Floats, excluded: npt.NDArray[np.bool_] | None = None
+    queries: Floats,
+    cells: Floats,
+    squares: Floats,
+    excluded: npt.NDArray[np.bool_] | None = None,
 ) -> Floats:
     """Mean distance of (q, h, w, d) to the nearest of the cells (h, w, n, d) at the same place."""
     height, width, count, size = cells.shape
     bank = cells.reshape(height * width, count, size)
     wanted = queries.reshape(len(queries), height * width, size).transpose(1, 0, 2)
-    squares = (bank * bank).sum(2)[:, None] - 2.0 * (wanted @ bank.transpose(0, 2, 1))
+    found = squares - 2.0 * (wanted @ bank.transpose(0, 2, 1))
     if excluded is not None:
-        squares[:, excluded] = np.inf
-    least = np.partition(squares, NEIGHBOURS - 1, axis=2)[:, :, :NEIGHBOURS]
+        found[:, excluded] = np.inf
+    least = np.partition(found, NEIGHBOURS - 1, axis=2)[:, :, :NEIGHBOURS]
     own = (wanted * wanted).sum(2)[:, :, None]
     distances = np.sqrt(np.maximum(least + own, 0.0)).mean(2)
     return np.asarray(distances.T.reshape(len(queries), height, width), np.float32)
