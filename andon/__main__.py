@@ -11,6 +11,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from andon import __version__
+from andon.scheduling import adopt_scheduling
 from streams.errors import AndonError
 
 COMMANDS: dict[str, str] = {
@@ -77,6 +78,7 @@ def cli(
     ] = False,
 ) -> None:
     """Visual inspection for factory lines: detect, classify, act."""
+    adopt_scheduling()
 
 
 def main() -> None:

@@ -1,0 +1,42 @@
+"""The scheduling policy is adopted, inherited and named when it is none."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from andon.scheduling import SchedulingError, adopt_scheduling
+
+SHOW = (
+    "import os, subprocess, sys; from andon.scheduling import adopt_scheduling as adopt;"
+    "adopt(); child = 'import os; print(os.sched_getscheduler(0))';"
+    "subprocess.run([sys.executable, '-c', child], check=True)"
+)
+
+
+def of_a_child(value: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW],
+        env={**os.environ, "ANDON_SCHEDULING": value},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="scheduling policies are Linux'")
+def test_what_a_command_starts_inherits_it() -> None:
+    assert of_a_child("") == os.SCHED_BATCH
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="scheduling policies are Linux'")
+def test_normal_changes_nothing() -> None:
+    assert of_a_child("normal") == os.sched_getscheduler(0)
+
+
+def test_another_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANDON_SCHEDULING", "fifo")
+    with pytest.raises(SchedulingError, match="ANDON_SCHEDULING='fifo': use one of batch, normal"):
+        adopt_scheduling()
