@@ -33,7 +33,10 @@ def _scores(expert: Expert, images: Image) -> Scores:
 
 
 def compare_precisions(
-    exact: tuple[Scores, Scores], reduced: tuple[Scores, Scores], threshold: float
+    exact: tuple[Scores, Scores],
+    reduced: tuple[Scores, Scores],
+    threshold: float,
+    floor: float = 0.0,
 ) -> dict[str, Any]:
     """What the reduced precision changes, as JSON values.
 
@@ -41,13 +44,14 @@ def compare_precisions(
         exact: f32 scores of held-out normals and of synthetic anomalies made from such.
         reduced: those of the same images in the reduced precision.
         threshold: calibrated on f32 scores.
+        floor: smaller scores' deviations are relative to this, in the scores' unit.
 
     Returns:
         ``auroc_change`` with a 95 % interval (paired bootstrap over images), ``verdicts_changed``
-        and the false alarm rates among normals, deviations relative to the score (to 1 below 1).
+        and the false alarm rates among normals, deviations relative to the score.
     """
     whole, rough = np.concatenate(exact), np.concatenate(reduced)
-    relative = np.abs(whole - rough) / np.maximum(np.abs(whole), 1.0)
+    relative = np.abs(whole - rough) / np.maximum(np.abs(whole), max(floor, 1e-12))
     alarms, rough_alarms = exact[0] > threshold, reduced[0] > threshold
     return {
         "measured": True,

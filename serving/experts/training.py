@@ -55,6 +55,8 @@ from serving.experts.sensitivity import Evidence, sensitivity_report, sensitivit
 from serving.experts.types import Floats, Image
 
 _BATCH = 32
+_FLOOR = 1.0
+"""Surprise below which a score says nothing: a deviation there is taken as a share of this."""
 
 __all__ = ["Progress", "TrainOptions", "train"]
 
@@ -209,7 +211,9 @@ def _compare_bf16(
         rehearse(held, model.roles, _describe(backbone, images, options.seed))
         for images in (pixels[unseen], trial.odd[tried])
     ]
-    return compare_precisions(exact, (rough[0], rough[1]), model.calibration.threshold)
+    return compare_precisions(
+        exact, (rough[0], rough[1]), model.calibration.threshold, floor=_FLOOR
+    )
 
 
 def _evidence(

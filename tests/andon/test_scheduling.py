@@ -40,3 +40,15 @@ def test_another_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDON_SCHEDULING", "fifo")
     with pytest.raises(SchedulingError, match="ANDON_SCHEDULING='fifo': use one of batch, normal"):
         adopt_scheduling()
+
+
+def test_every_command_adopts_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "andon", "stack", "status"],
+        env={**os.environ, "ANDON_SCHEDULING": "fifo"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "ANDON_SCHEDULING='fifo'" in done.stderr

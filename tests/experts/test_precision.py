@@ -35,3 +35,13 @@ def test_other_ranks_do_not() -> None:
 def test_what_was_not_measured_does_not() -> None:
     assert not agrees({"measured": False, "why": "no OpenVINO"})
     assert not agrees({})
+
+
+def test_an_expert_with_small_scores_is_judged_alike() -> None:
+    """Distances of a thousandth, as DDAD's, must not hide behind a floor made for surprises."""
+    rough = (NORMAL * 0.95, ODD * 0.95)
+    small = compare_precisions(
+        (NORMAL / 1e3, ODD / 1e3), (rough[0] / 1e3, rough[1] / 1e3), THRESHOLD / 1e3
+    )
+    assert abs(small["score_deviation_median"] - 0.05) < 1e-9
+    assert not agrees(small)
