@@ -1,5 +1,6 @@
 # Two commands: `make demo` runs the line, `make test` runs the tests. Both set everything up.
-PYTHON ?= python3
+# PYTHON: the interpreter to use; without it the fastest build of python3's version that is found.
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.andon-setup
@@ -9,7 +10,7 @@ DEMO_ARGS ?=
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	@sh infra/setup.sh $(PYTHON) $(VENV)
+	@sh infra/setup.sh $(VENV) $(PYTHON)
 	@touch $(STAMP)
 
 demo: setup

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Make the virtual environment: sh infra/setup.sh PYTHON VENV. Needs Python 3.11+ and nothing else.
+# Make the virtual environment: sh infra/setup.sh VENV [PYTHON]. Needs Python 3.11+ and nothing else.
 set -eu
-python=$1
-venv=$2
+venv=$1
+python=${2:-python3}
 "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || {
     echo "Andon needs Python 3.11 to 3.13; $python is $("$python" --version). Try: make PYTHON=python3.12 setup" >&2
     exit 1
@@ -19,6 +19,10 @@ else
     "$tools/bin/pip" install -q --disable-pip-version-check uv
     uv="$tools/bin/uv"
 fi
-[ -x "$venv/bin/python" ] || "$uv" venv -q --python "$python" "$venv"
+if [ ! -x "$venv/bin/python" ]; then
+    build=${2:-$("$python" infra/interpreter.py)}
+    echo "Python: $build ($("$build" --version)); another one: make PYTHON=... setup"
+    "$uv" venv -q --python "$build" "$venv"
+fi
 echo "installing the pinned dependencies into $venv (torch is large: minutes on a slow line)"
 "$uv" pip install --compile-bytecode --python "$venv/bin/python" -c constraints.txt -e '.[embedded,demo]' --group dev
