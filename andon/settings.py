@@ -20,6 +20,7 @@ from pydantic_settings import (
 from connectors.settings import GatewaySettings
 from serving.classifiers.settings import ClassifierSettings
 from streams.errors import AndonError
+from streams.topics import PARTITIONS
 
 
 class SettingsError(AndonError):
@@ -40,6 +41,8 @@ class KafkaSettings(Section):
     idempotent_producer: bool = False
     """On for Apache Kafka; the embedded broker does not support it."""
     replication_factor: Annotated[int, Field(ge=1, le=7)] = 1
+    partitions: Annotated[int, Field(ge=1, le=256)] = PARTITIONS
+    """Of a topic that is created here and keyed by line; as many workers of a role share it."""
     request_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
     """Seconds the broker may take for one request."""
     fetch_max_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 50

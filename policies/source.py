@@ -74,7 +74,7 @@ class KafkaPolicySource(_Following):
         bootstrap_servers: str,
         cache_dir: Path | None = None,
         start_timeout_s: float = 10.0,
-        poll_ms: int = 200,
+        poll_ms: int = 500,
     ) -> None:
         super().__init__()
         self._servers = bootstrap_servers

@@ -21,7 +21,9 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
     from streams.agents.topics_admin import ensure_topics
 
     kafka, url = settings.kafka, settings.postgres.url.get_secret_value()
-    await ensure_topics(kafka.bootstrap_servers, kafka.replication_factor)
+    await ensure_topics(
+        kafka.bootstrap_servers, kafka.replication_factor, partitions=kafka.partitions
+    )
     await migrate.upgrade(url)
     images = image_store(settings)
     await images.ensure_bucket()

@@ -116,7 +116,8 @@ async def run_worker(role: RoleName, settings: Settings) -> None:
     started = Started(config)
     topics, open_role = _ROLES[role]
     make = partial(open_role, settings, started)
-    runner = RoleRunner(config, topics, make, log, settings.kafka.replication_factor)
+    kafka = settings.kafka
+    runner = RoleRunner(config, topics, make, log, kafka.replication_factor, kafka.partitions)
     try:
         await runner.run(stop, started.announce)
     finally:

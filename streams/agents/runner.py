@@ -15,7 +15,7 @@ from streams.agents.outbox import Outbox
 from streams.agents.publisher import FaustPublisher
 from streams.agents.topics_admin import await_topics
 from streams.errors import AndonError
-from streams.topics import Topic
+from streams.topics import PARTITIONS, Topic
 
 Log = Callable[..., object]
 SETTLE_S = 2.0
@@ -47,6 +47,7 @@ class RoleRunner:
         make_role: MakeRole,
         log: Log,
         replication_factor: int = 1,
+        partitions: int = PARTITIONS,
     ) -> None:
         """``make_role`` is given the outbox and the metrics, and opens the role with its ports."""
         self.config = config
@@ -55,6 +56,7 @@ class RoleRunner:
         self._make_role = make_role
         self._log = log
         self._replication = replication_factor
+        self._partitions = partitions
         self._intake = Intake(config.flow, self.metrics, log)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
@@ -68,7 +70,7 @@ class RoleRunner:
         servers = self.config.bus.bootstrap_servers
         stop_metrics = self._serve_metrics()
         try:
-            if await await_topics(servers, self._replication, stop, self._log):
+            if await await_topics(servers, self._replication, stop, self._log, self._partitions):
                 await self._run(stop, on_ready)
         finally:
             if stop_metrics is not None:

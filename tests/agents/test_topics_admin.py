@@ -28,6 +28,19 @@ async def test_created_once_with_their_partitions(fresh_broker: Broker) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_line_of_its_own_needs_one_partition(fresh_broker: Broker) -> None:
+    servers = fresh_broker.bootstrap_servers
+    await ensure_topics(servers, partitions=1)
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        described = await admin.describe_topics([topic.name for topic in ALL])
+    finally:
+        await admin.close()
+    assert {len(each["partitions"]) for each in described} == {1}
+
+
+@pytest.mark.asyncio
 async def test_no_broker_is_said() -> None:
     with pytest.raises(UnavailableError, match=r"Kafka at 127\.0\.0\.1"):
         await ensure_topics(f"127.0.0.1:{free_port()}", timeout_s=1.0)
