@@ -37,7 +37,7 @@ from streams.agents.runner import Role, RoleRunner
 from streams.ports import ImageStore, PolicySource
 from streams.topics import ANOMALIES, FRAMES, Topic
 
-UNHURRIED_MS = 500
+UNHURRIED_MS = 1000
 """How long a fetch of record and limits may wait at the broker, milliseconds."""
 SERVE_WAIT_S = 10.0
 """A worker says that it is ready without Ray Serve after this long, seconds."""

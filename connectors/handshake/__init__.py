@@ -1,7 +1,7 @@
 """The handshake: a pure state machine (``machine.step``) on frozen values."""
 
 from connectors.handshake.machine import restore, step, text, trigger_of
-from connectors.handshake.state import State, next_wakeup, outputs
+from connectors.handshake.state import State, next_wakeup
 from connectors.handshake.values import HandshakeConfig, Part, PartKey, Phase, Verdict
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "State",
     "Verdict",
     "next_wakeup",
-    "outputs",
     "restore",
     "step",
     "text",

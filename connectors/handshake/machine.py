@@ -11,7 +11,7 @@ from uuid import UUID
 from connectors.handshake import results, triggers
 from connectors.handshake.results import Step
 from connectors.handshake.sequence import steps
-from connectors.handshake.state import LATCHED_FAULTS, State, outputs
+from connectors.handshake.state import LATCHED_FAULTS, State
 from connectors.handshake.values import (
     AckSeen,
     CaptureFailed,
@@ -43,11 +43,11 @@ from streams.ports import Trigger
 
 def step(state: State, now: float, event: Input) -> tuple[State, list[Command]]:
     """One input. Status signals that changed come first, as one write."""
-    before = outputs(state) if state.online else {}
+    before = state.outputs if state.online else {}
     new, commands = _apply(state, now, event)
     if not new.online:
         return new, commands
-    changed = {s: v for s, v in outputs(new).items() if before.get(s) != v or s not in before}
+    changed = {s: v for s, v in new.outputs.items() if before.get(s) != v or s not in before}
     if changed:
         return new, [WriteStatus(changed), *commands]
     return new, commands

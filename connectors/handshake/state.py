@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -56,12 +57,12 @@ class State:
             and self.alive
             and self.exposing is None
             and not self.faults & BLOCKING_FAULTS
-            and self.open_parts < self.config.open_limit
+            and (len(self.parts) < self.config.open_limit or self._open < self.config.open_limit)
             and (self.config.pipelining or not self.parts)
         )
 
     @property
-    def open_parts(self) -> int:
+    def _open(self) -> int:
         """Captured parts whose outcome is not known yet."""
         return sum(not part.missed for part in self.parts.values())
 
@@ -76,27 +77,27 @@ class State:
         own = self.config.result_window_s
         return own if own is not None else max(takt_ms, 1) / 1000
 
+    @cached_property
+    def outputs(self) -> Mapping[Signal, Any]:
+        """Every status signal as it should stand on the controller."""
+        return {
+            Signal.ONLINE: self.online,
+            Signal.READY: self.ready,
+            Signal.BUSY: self.exposing is not None,
+            Signal.RESULT_OVERRUN: self.overrun,
+            Signal.STOP_REQUEST: self.stop_request,
+            Signal.TRIGGER_ACK_SEQ: self.last_trigger_seq,
+            Signal.EXPOSURE_DONE_SEQ: self.exposure_done_seq,
+            Signal.MISSED_COUNT: self.missed_count,
+            Signal.FAULT_CODE: int(self.fault_code),
+            Signal.RECIPE_ACTIVE: self.recipe_active,
+            Signal.RECIPE_ACK_SEQ: self.recipe_ack_seq,
+            Signal.VISION_HEARTBEAT: self.vision_heartbeat,
+        }
+
     def head(self) -> Part | None:
         """The part whose result is, or is next to be, in the controller's registers."""
         return self.parts[self.queue[0]] if self.queue else None
-
-
-def outputs(state: State) -> dict[Signal, Any]:
-    """Every status signal as it should stand on the controller."""
-    return {
-        Signal.ONLINE: state.online,
-        Signal.READY: state.ready,
-        Signal.BUSY: state.exposing is not None,
-        Signal.RESULT_OVERRUN: state.overrun,
-        Signal.STOP_REQUEST: state.stop_request,
-        Signal.TRIGGER_ACK_SEQ: state.last_trigger_seq,
-        Signal.EXPOSURE_DONE_SEQ: state.exposure_done_seq,
-        Signal.MISSED_COUNT: state.missed_count,
-        Signal.FAULT_CODE: int(state.fault_code),
-        Signal.RECIPE_ACTIVE: state.recipe_active,
-        Signal.RECIPE_ACK_SEQ: state.recipe_ack_seq,
-        Signal.VISION_HEARTBEAT: state.vision_heartbeat,
-    }
 
 
 def next_wakeup(state: State) -> float:

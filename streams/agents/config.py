@@ -69,7 +69,7 @@ class RecordConfig:
 
     batch: int = 200
     """Most events in one write."""
-    batch_wait_s: float = 0.050
+    batch_wait_s: float = 0.200
     """How long a write waits to fill."""
     parallel_puts: int = 8
     """Objects written at once."""
