@@ -78,6 +78,24 @@ async def test_an_image_that_the_expert_cannot_bear_fails_alone(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+async def test_answers_keep_their_places_whatever_decodes_them(
+    tmp_path: Path, threads: int
+) -> None:
+    save_tiny(tmp_path, "tile", threshold=0.5)
+    settings = VisionSettings(loader=LOADER, batch=5, batch_wait_ms=1, decode_threads=threads)
+    replica = VisionExpert(settings, lambda: open_folder(tmp_path))
+    try:
+        await replica.reconfigure({"products": "latest"})
+        images = [picture(255), picture(0), b"no image", picture(255), picture(0)]
+        answers = await _ask(replica, *(("tile", image) for image in images))
+    finally:
+        await replica.close()
+    found = [a.anomalous if isinstance(a, Inspection) else None for a in answers]
+    assert found == [True, False, None, True, False]
+
+
+@pytest.mark.asyncio
 async def test_a_product_without_an_expert_is_told_why(
     replica: VisionExpert, tmp_path: Path
 ) -> None:
