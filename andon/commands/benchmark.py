@@ -29,8 +29,9 @@ def line(
 ) -> None:
     """The whole line's rate beside the bare expert's, alternated; latency at half load.
 
-    `ratio` and `overhead_cpu_ms` are of the reference expert (torch f32, one thread), `shipped`
-    of the runtime that the artifact picks by itself.
+    `ratio` and `overhead_cpu_ms` (all CPU per frame but the bare expert's) are of the reference
+    expert (torch f32, one thread), `shipped` of the runtime that the artifact picks by itself.
+    `flow_cpu_ms` is the overhead's share of broker, inspect, classify and Ray.
     """
     from andon.harness.measure import LineBenchmark, benchmark_line
 

@@ -91,6 +91,7 @@ def benchmark_line(options: LineBenchmark, say: Say) -> dict[str, Any]:
         return {
             "ratio": reference["ratio"],
             "overhead_cpu_ms": reference["overhead_cpu_ms"],
+            "flow_cpu_ms": reference["flow_cpu_ms"],
             "shipped_ratio": result["shipped"]["ratio"],
             "anomalous": options.anomalous,
             **result,

@@ -20,6 +20,9 @@ Say = Callable[[str], None]
 EXPERT = "VisionExpert"
 NOT_THE_LINE = ("plc",)
 """Components that stand for the plant: their CPU is not the line's."""
+FLOW = ("broker", "inspect", "classify", "ray")
+"""What carries a frame from its topic to a decision, models and the edges (gateway, history) not
+among it: the part of the overhead that ``flow_cpu_ms`` states."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,12 @@ def _sources(ledger: Path) -> dict[str, int]:
 def combine(
     solo: list[dict[str, float]], rounds: list[Round], profile: ExpertProfile
 ) -> dict[str, Any]:
-    """Medians of the alternated rounds: ratio and CPU beside the expert."""
+    """Medians of the alternated rounds: ratio and CPU beside the expert.
+
+    ``overhead_cpu_ms`` is all of the line's CPU per frame less the bare expert's: gateway, broker,
+    roles, Ray, naming, history, and what the replica needs beyond the bare expert.
+    ``flow_cpu_ms`` is the share of :data:`FLOW` in it.
+    """
     expert_fps = statistics.median(s["frames_per_s"] for s in solo)
     expert_cpu = statistics.median(s["cpu_ms"] for s in solo)
     line_fps = statistics.median(r.frames_per_s for r in rounds)
@@ -121,6 +129,7 @@ def combine(
         "ratio": round(line_fps / expert_fps, 3),
         "expert_cpu_ms": round(expert_cpu, 2),
         "overhead_cpu_ms": round(whole - expert_cpu, 2),
+        "flow_cpu_ms": round(sum(cpu.get(name, 0.0) for name in FLOW), 2),
         "cpu_ms": cpu,
         "by_source": rounds[-1].sources,
     }
