@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,6 +145,15 @@ def test_a_second_run_asks_nothing_and_says_so(plates: ObjectRun, tmp_path: Path
     assert second.document["spent"]["in_this_run"]["calls"] == 0
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts, also where the tests run in the background and began by ignoring it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_after_an_interruption_only_the_rest_is_asked(plates: ObjectRun, tmp_path: Path) -> None:
     def stop_at_three(stage: str, done: int, total: int) -> None:
         if stage == "plate: name" and done == 3:
