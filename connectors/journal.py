@@ -83,6 +83,9 @@ class Journal:
         row = {"t": kind, **({"k": list(key)} if key else {}), **fields}
         self._pending.append(encode_line(row))
         apply_row(self._known, row)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if self._flush is None and self._file is not None:
             self._flush = asyncio.get_running_loop().call_later(_FLUSH_S, self._flush_now)
 
@@ -119,8 +122,9 @@ class Journal:
         self._file = None
 
     async def _sync(self) -> None:
+        """Until nobody waits; what comes meanwhile and nobody waits for goes with the next."""
         try:
-            while self._waiters or self._pending:
+            while True:
                 waiters, self._waiters = self._waiters, []
                 data, self._pending = b"".join(self._pending), []
                 compact = self._size + len(data) > self._limit
@@ -133,12 +137,14 @@ class Journal:
                 except OSError as error:
                     self._pending.insert(0, data)
                     _fail(waiters, JournalError(f"{self.path}: {error}"))
-                    if not self._waiters:
-                        return
                 else:
                     _release(waiters)
+                if not self._waiters:
+                    return
         finally:
             self._syncing = None
+            if self._pending:
+                self._flush_soon()
 
     def _write(self, data: bytes) -> None:
         assert self._file is not None, "the journal is not open"

@@ -123,6 +123,35 @@ async def test_commits_share_a_sync_and_all_return(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_nobody_waits_for_costs_no_sync_of_its_own_and_is_soon_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "line.journal")
+    journal.open()
+    writes: list[bytes] = []
+    write = journal._write
+
+    def counted(data: bytes) -> None:
+        writes.append(data)
+        write(data)
+
+    monkeypatch.setattr(journal, "_write", counted)
+    for seq in (1, 2, 3):
+        mint(journal, entry_of(seq))
+        committed = asyncio.create_task(journal.commit())
+        while not writes[seq - 1 :]:
+            await asyncio.sleep(0)
+        finish(journal, entry_of(seq), seq)  # while the disk is at work
+        await committed
+    assert len(writes) == 3
+    async with asyncio.timeout(5):
+        while b'"closed"' not in journal.path.read_bytes().splitlines()[-1]:
+            await asyncio.sleep(0.01)
+    assert len(writes) == 4
+    await journal.close()
+
+
+@pytest.mark.asyncio
 async def test_two_gateways_cannot_share_a_journal(tmp_path: Path) -> None:
     first = Journal(tmp_path / "line.journal")
     first.open()
