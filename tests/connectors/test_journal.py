@@ -129,25 +129,27 @@ async def test_what_nobody_waits_for_costs_no_sync_of_its_own_and_is_soon_on_dis
     journal = Journal(tmp_path / "line.journal")
     journal.open()
     writes: list[bytes] = []
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
     write = journal._write
 
     def counted(data: bytes) -> None:
         writes.append(data)
+        loop.call_soon_threadsafe(begun.set)
         write(data)
 
     monkeypatch.setattr(journal, "_write", counted)
     for seq in (1, 2, 3):
         mint(journal, entry_of(seq))
         committed = asyncio.create_task(journal.commit())
-        while not writes[seq - 1 :]:
-            await asyncio.sleep(0)
+        await begun.wait()
+        begun.clear()
         finish(journal, entry_of(seq), seq)  # while the disk is at work
         await committed
     assert len(writes) == 3
-    async with asyncio.timeout(5):
-        while b'"closed"' not in journal.path.read_bytes().splitlines()[-1]:
-            await asyncio.sleep(0.01)
+    await asyncio.wait_for(begun.wait(), 5.0)
     assert len(writes) == 4
+    assert b'"closed"' in writes[3]
     await journal.close()
 
 
