@@ -6,14 +6,18 @@ can be trusted (Debian's names no flag). So each one found is timed.
 """
 
 import shutil
+import statistics
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 FOLDERS = (Path("/usr/bin"), Path("/usr/local/bin"), Path("/opt/homebrew/bin"))
 WORTH_IT = 0.85
 """Another build is taken when it needs at most this share of the default's time."""
+ROUNDS = 7
+"""Every build is timed this often, in turn, and its median counts: a shared machine changes its
+speed by more than builds differ, from one second to the next."""
 _TRIAL_S = 20.0
 _TRIAL = """
 import ctypes, lzma, sqlite3, ssl, sys, time
@@ -27,16 +31,16 @@ def work():
 
 best = 9e9
 for _ in range(9):
-    begin = time.perf_counter()
+    begin = time.process_time()
     work()
-    best = min(best, time.perf_counter() - begin)
+    best = min(best, time.process_time() - begin)
 assert sys.version_info[:2] == {version}, sys.version
 print(best)
 """
 
 
 def seconds(python: str, version: tuple[int, int] = sys.version_info[:2]) -> float | None:
-    """Time of a fixed piece of work, seconds; None if it cannot be used (wrong or incomplete)."""
+    """CPU time of fixed work, seconds; None if it cannot be used (wrong or incomplete)."""
     code = _TRIAL.replace("{version}", repr(tuple(version)))
     try:
         done = subprocess.run(
@@ -64,12 +68,26 @@ def builds() -> list[str]:
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     own = str(Path(sys.executable))
     found = [own, shutil.which(name), *(str(folder / name) for folder in FOLDERS)]
-    return list(dict.fromkeys(f for f in found if f and Path(f).exists()))
+    files = {Path(f).resolve(): f for f in reversed(found) if f and Path(f).exists()}
+    return list(reversed(files.values()))
+
+
+def time_in_turn(
+    names: Sequence[str], measure: Callable[[str], float | None] = seconds
+) -> dict[str, float]:
+    """Each usable build's median time of :data:`ROUNDS`, seconds."""
+    times: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):
+        for name in names:
+            found = measure(name)
+            if found is not None:
+                times.setdefault(name, []).append(found)
+    return {name: statistics.median(found) for name, found in times.items()}
 
 
 def main() -> None:
     """Print the path of the build to use."""
-    timed = {b: s for b in builds() if (s := seconds(b)) is not None}
+    timed = time_in_turn(builds())
     sys.stdout.write(choose(builds()[0], timed) + "\n")
 
 

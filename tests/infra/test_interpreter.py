@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from infra import interpreter
-from infra.interpreter import choose, seconds
+from infra.interpreter import choose, seconds, time_in_turn
 
 
 def test_a_build_that_is_a_fifth_faster_is_taken() -> None:
@@ -19,6 +19,14 @@ def test_a_build_that_is_hardly_faster_is_not() -> None:
 def test_a_default_that_cannot_be_used_gives_way() -> None:
     assert choose("broken", {"other": 5.0}) == "other"
     assert choose("broken", {}) == "broken"
+
+
+def test_a_busy_moment_does_not_decide() -> None:
+    slow, quick = [1.4] * 4 + [2.4, 2.4, 0.9], [1.0] * 4 + [1.7, 1.7, 1.7]
+    times = {"plain": iter(slow), "fast": iter(quick)}
+    found = time_in_turn(["plain", "fast", "absent"], lambda n: next(times.get(n, iter([])), None))
+    assert found == {"plain": 1.4, "fast": 1.0}
+    assert choose("plain", found) == "fast"
 
 
 def test_this_python_is_timed_and_others_are_refused(tmp_path: Path) -> None:
