@@ -64,12 +64,15 @@ def choose(default: str, timed: Mapping[str, float]) -> str:
 
 
 def builds() -> list[str]:
-    """This interpreter's own build and others of the same version, in the usual folders."""
-    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    """This interpreter's own build first, then others of the same version; each file once."""
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
     own = str(Path(sys.executable))
-    found = [own, shutil.which(name), *(str(folder / name) for folder in FOLDERS)]
-    files = {Path(f).resolve(): f for f in reversed(found) if f and Path(f).exists()}
-    return list(reversed(files.values()))
+    found = [own, shutil.which(python), *(str(folder / python) for folder in FOLDERS)]
+    files: dict[Path, str] = {}
+    for name in found:
+        if name and Path(name).exists():
+            files.setdefault(Path(name).resolve(), name)
+    return list(files.values())
 
 
 def time_in_turn(

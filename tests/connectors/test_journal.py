@@ -1,6 +1,7 @@
 """The journal: once minted, never again; torn ends, bit rot, bounded size."""
 
 import asyncio
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -150,6 +151,37 @@ async def test_what_nobody_waits_for_costs_no_sync_of_its_own_and_is_soon_on_dis
     await asyncio.wait_for(begun.wait(), 5.0)
     assert len(writes) == 4
     assert b'"closed"' in writes[3]
+    await journal.close()
+
+
+@pytest.mark.asyncio
+async def test_a_slow_disk_makes_no_line_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.journal._FLUSH_S", 0.02)
+    journal = Journal(tmp_path / "line.journal")
+    journal.open()
+    writes: list[bytes] = []
+    second = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(data: bytes) -> None:
+        writes.append(data)
+        if len(writes) == 1:
+            time.sleep(0.2)  # the moment of what is appended below passes meanwhile
+        else:
+            loop.call_soon_threadsafe(second.set)
+
+    monkeypatch.setattr(journal, "_write", slow)
+    mint(journal, entry_of(1))
+    committed = asyncio.create_task(journal.commit())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    journal.append("captured", entry_of(1).key)
+    await committed
+    await asyncio.wait_for(second.wait(), 5.0)
+    assert b'"captured"' not in writes[0]
+    assert b'"captured"' in writes[1]
     await journal.close()
 
 

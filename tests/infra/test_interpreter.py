@@ -4,8 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from infra import interpreter
-from infra.interpreter import choose, seconds, time_in_turn
+from infra.interpreter import builds, choose, seconds, time_in_turn
 
 
 def test_a_build_that_is_a_fifth_faster_is_taken() -> None:
@@ -27,6 +29,21 @@ def test_a_busy_moment_does_not_decide() -> None:
     found = time_in_turn(["plain", "fast", "absent"], lambda n: next(times.get(n, iter([])), None))
     assert found == {"plain": 1.4, "fast": 1.0}
     assert choose("plain", found) == "fast"
+
+
+def test_the_callers_own_build_is_the_default_and_each_file_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "python{}.{}".format(*sys.version_info[:2])
+    first, last = tmp_path / "first", tmp_path / "last"
+    for folder in (first, last):
+        folder.mkdir()
+        (folder / name).touch()
+    (last / "python3").symlink_to(last / name)
+    monkeypatch.setattr(interpreter, "FOLDERS", (first, last))
+    monkeypatch.setattr(sys, "executable", str(last / "python3"))
+    monkeypatch.setenv("PATH", str(last))
+    assert builds() == [str(last / "python3"), str(first / name)]
 
 
 def test_this_python_is_timed_and_others_are_refused(tmp_path: Path) -> None:
