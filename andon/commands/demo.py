@@ -1,6 +1,7 @@
 """``andon demo``: the whole line once, over photographs."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from andon.demo.summary import Summary
+    from andon.demo.summary import PartStory, Summary
 
 app = typer.Typer()
 ACTIONS = ("pass", "rework", "scrap", "hold")
+MOST_ESCAPED = 10
+"""Defects that passed, named on the last screen; the CSV has them all."""
 
 
 @app.command()
@@ -44,7 +47,9 @@ def demo(
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Train though nothing changed.")
     ] = False,
-    report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path("report.html"),
+    report: Annotated[
+        Path, typer.Option(help="Where the HTML report goes; a CSV with a row per part beside it.")
+    ] = Path("report.html"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Train, start every process of the line, play the parts and say what happened to them.
@@ -55,6 +60,8 @@ def demo(
 
     from andon.demo.run import DemoOptions, run_demo
 
+    if report.suffix.lower() == ".csv":
+        raise typer.BadParameter(f"{report} would be the table of parts; name an .html file")
     options = DemoOptions(
         images=images,
         policy=policy,
@@ -95,6 +102,8 @@ def show(summary: "Summary", console: Console) -> None:
         cells = (str(counts.get(a, 0)) for a in ACTIONS)
         actions.add_row(escape(label), *cells, f"[red]{escaped}[/]" if escaped else "0")
     console.print(actions)
+    if summary.escaped:
+        console.print(_escaped(summary.escaped))
     tables = {
         "What they were worth": ("true severity", summary.severities),
         "What the line called them": ("named", summary.named),
@@ -118,7 +127,26 @@ def show(summary: "Summary", console: Console) -> None:
     console.print(table)
     for line in (*summary.reckoning.lost, *summary.reckoning.acted_twice)[:20]:
         console.print(f"[red]out of balance:[/] {escape(line)}")
-    console.print(f"every part that did not pass, with its picture: {figures['report']}")
+    console.print(f"each part, one row: {figures['parts_csv']}", soft_wrap=True)
+    console.print(
+        f"every part that did not pass, and every defect that did, with its picture: "
+        f"{figures['report']}",
+        soft_wrap=True,
+    )
+
+
+def _escaped(stories: "Sequence[PartStory]") -> Table:
+    """The first of the defects that passed, by name."""
+    shown = stories[:MOST_ESCAPED]
+    count = f"{len(stories)}" if len(shown) == len(stories) else f"{len(shown)} of {len(stories)}"
+    table = Table(title=f"Defects that passed ({count})", title_justify="left")
+    for heading in ("part", "true class", "named", "decided by", "score", "threshold"):
+        table.add_column(heading, justify="right" if heading in ("score", "threshold") else "left")
+    for story in shown:
+        scores = ("-" if v is None else f"{v:.3g}" for v in (story.score, story.threshold))
+        source = story.source.value.replace("_", " ") if story.source else "nobody"
+        table.add_row(escape(story.part_id), escape(story.true_label), story.named, source, *scores)
+    return table
 
 
 def _table(title: str, heading: str, rows: dict[str, dict[str, int]], console: Console) -> None:

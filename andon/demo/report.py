@@ -10,13 +10,13 @@ import jinja2
 import numpy as np
 
 from andon.demo.summary import PartStory, Summary
-from streams.codes import Action, DecisionSource
+from streams.codes import Action
 from streams.regions import decode_mask
 
 PICTURE_PX = 220
 """Longest side of a picture in the report."""
 MOST_PICTURES = 400
-"""Parts shown with a picture; the others are counted in the summary only."""
+"""Parts of a section shown with a picture; the others are counted, and rows of the CSV."""
 RED_BGR = (0, 0, 255)
 
 
@@ -33,11 +33,17 @@ def write_report(path: Path, summary: Summary, stories: Sequence[PartStory], tit
         summary=summary,
         figures=summary.as_json(),
         timeline=[_tick(i, s) for i, s in enumerate(stories)],
-        cards=[_card(s) for s in rejected[:MOST_PICTURES]],
-        rejected=len(rejected),
+        sections=[
+            ("Defects that passed", len(summary.escaped), _cards(summary.escaped)),
+            ("Parts that did not pass", len(rejected), _cards(rejected)),
+        ],
         actions=[a.value for a in Action],
     )
     path.write_text(html, encoding="utf-8")
+
+
+def _cards(stories: Sequence[PartStory]) -> list[dict[str, Any]]:
+    return [_card(story) for story in stories[:MOST_PICTURES]]
 
 
 def _tick(index: int, story: PartStory) -> dict[str, Any]:
@@ -58,23 +64,15 @@ def _card(story: PartStory) -> dict[str, Any]:
         "part": story.part_id,
         "truth": story.true_label,
         "action": story.action.value if story.action else "none",
-        "class_name": (decision.class_name if decision else "") or "-",
+        "class_name": story.named or "-",
         "severity": decision.severity.value if decision else "-",
         "source": story.source.value if story.source else "-",
-        "reason": _reason(story),
+        "reason": story.reason,
         "score": story.score,
-        "threshold": decision.inspection.threshold if decision and decision.inspection else None,
+        "threshold": story.threshold,
         "picture": picture_with_region(story),
         "wrong": story.true_label == "good",
     }
-
-
-def _reason(story: PartStory) -> str:
-    if story.decision is not None:
-        return story.decision.reason
-    if story.source is DecisionSource.PLC_DEFAULT:
-        return "no result reached the line controller in time: its own default"
-    return ""
 
 
 def picture_with_region(story: PartStory) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import Progress
 
 from andon.demo.classifier import classifier_args
+from andon.demo.parts import write_parts
 from andon.demo.report import write_report
 from andon.demo.sources import Source, folder_source, textile_source
 from andon.demo.stories import tell
@@ -147,9 +148,11 @@ def _run(
         "ready_s": {name: round(s, 1) for name, s in ready.items()},
         "total_s": round(time.monotonic() - begun, 1),
         "report": str(options.report),
+        "parts_csv": str(options.report.with_suffix(".csv")),
     }
     summary = summarise(reckoning, stories, run_seconds(line.ledger), extra)
     write_report(options.report, summary, stories, f"Andon: {source.title}")
+    write_parts(options.report.with_suffix(".csv"), stories)
     return summary
 
 

@@ -31,13 +31,39 @@ class PartStory:
     mask_rle: str = ""
     mask_shape: tuple[int, int] = (0, 0)
 
+    @property
+    def escaped(self) -> bool:
+        """A defect that passed."""
+        return self.true_severity is Severity.DEFECT and self.action is Action.PASS
+
+    @property
+    def named(self) -> str:
+        """The class that the line gave it; empty without a decision."""
+        return self.decision.class_name if self.decision else ""
+
+    @property
+    def threshold(self) -> float | None:
+        """Score from which the expert would have called it anomalous."""
+        inspection = self.decision.inspection if self.decision else None
+        return inspection.threshold if inspection else None
+
+    @property
+    def reason(self) -> str:
+        """Why the action, in words."""
+        if self.decision is not None:
+            return self.decision.reason
+        if self.source is DecisionSource.PLC_DEFAULT:
+            return "no result reached the line controller in time: its own default"
+        return ""
+
 
 @dataclass(frozen=True)
 class Summary:
     """The demo's result; ``as_json`` has the keys that the issue names."""
 
     reckoning: Reckoning
-    escapes: dict[str, dict[str, int]]
+    escaped: tuple[PartStory, ...]
+    """Defects that passed."""
     confusion: dict[str, dict[str, int]]
     severities: dict[str, dict[str, int]]
     named: dict[str, dict[str, int]]
@@ -46,6 +72,14 @@ class Summary:
     latency_ms: dict[str, dict[str, float]]
     auroc: float | None
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def escapes(self) -> dict[str, dict[str, int]]:
+        """Class -> who let how many of its defects pass."""
+        found: dict[str, Counter[str]] = defaultdict(Counter)
+        for story in self.escaped:
+            found[story.true_label][story.source.value if story.source else "nobody"] += 1
+        return {label: dict(counts) for label, counts in sorted(found.items())}
 
     def as_json(self) -> dict[str, Any]:
         """One object for programs."""
@@ -59,6 +93,7 @@ class Summary:
             "late": balance.late,
             "by_source": balance.by_source,
             "escapes": self.escapes,
+            "escaped_parts": [story.part_id for story in self.escaped],
             "frames_per_s": self.frames_per_s,
             "latency_ms": self.latency_ms,
             "auroc": self.auroc,
@@ -78,10 +113,10 @@ def summarise(
     """Figures over all parts; ``run_s`` is first trigger to last result in seconds."""
     return Summary(
         reckoning=reckoning,
-        escapes=_escapes(stories),
+        escaped=tuple(s for s in stories if s.escaped),
         confusion=_count(stories, lambda s: s.true_label),
         severities=_count(stories, lambda s: s.true_severity.value),
-        named=_count([s for s in stories if _name(s)], _name),
+        named=_count([s for s in stories if s.named], lambda s: s.named),
         frames_per_s=round(len(stories) / run_s, 2) if run_s > 0 else 0.0,
         latency_ms=_latencies(stories),
         auroc=_auroc(stories),
@@ -119,24 +154,11 @@ def _auroc(stories: Sequence[PartStory]) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def _escapes(stories: Sequence[PartStory]) -> dict[str, dict[str, int]]:
-    """Parts whose true severity is defect and that passed: class -> who let them pass."""
-    escapes: dict[str, Counter[str]] = defaultdict(Counter)
-    for story in stories:
-        if story.true_severity is Severity.DEFECT and story.action is Action.PASS:
-            escapes[story.true_label][story.source.value if story.source else "nobody"] += 1
-    return {label: dict(counts) for label, counts in sorted(escapes.items())}
-
-
 def _count(stories: Sequence[PartStory], key: Any) -> dict[str, dict[str, int]]:
     table: dict[str, Counter[str]] = defaultdict(Counter)
     for story in stories:
         table[key(story)][story.action.value if story.action else "none"] += 1
     return {label: dict(counts) for label, counts in sorted(table.items())}
-
-
-def _name(story: PartStory) -> str:
-    return story.decision.class_name if story.decision else ""
 
 
 def _latencies(stories: Sequence[PartStory]) -> dict[str, dict[str, float]]:
