@@ -1,9 +1,7 @@
-"""``andon``: subcommands are imported only when called, so that ``--help`` is quick."""
+"""``andon``: the commands of the line, and those of the laboratory."""
 
-import importlib
-import importlib.util
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,53 +9,73 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from andon import __version__
+from andon.cli import (
+    classify,
+    console,
+    doctor,
+    gateway,
+    history,
+    inspect,
+    policy,
+    stack,
+    train,
+    worker,
+)
 from andon.scheduling import adopt_scheduling
 from streams.errors import AndonError
 
-COMMANDS: dict[str, str] = {
+if TYPE_CHECKING:
+    from typer._click.core import Command, Context
+
+
+LINE: dict[str, tuple[typer.Typer, str]] = {
+    "stack": (stack.app, "The local stack: broker, PostgreSQL, S3 (up, down, status)."),
+    "gateway": (gateway.app, "The edge process of one line: PLC, camera, Kafka."),
+    "worker": (worker.app, "A Faust role: inspect, classify, record, limits."),
+    "train": (train.app, "Train a vision expert on normal images."),
+    "inspect": (inspect.app, "Score images with a trained expert."),
+    "classify": (classify.app, "Teach the local classifier and ask it."),
+    "policy": (policy.app, "Validate, explain, compare, back-test and apply policies."),
+    "history": (history.app, "Read the defect history."),
+    "console": (console.app, "HTTP API over the history."),
+    "doctor": (doctor.app, "Check every configured dependency and say what to do."),
+}
+"""What a plant runs. These modules import torch, Ray and the like inside their functions only."""
+LABORATORY: dict[str, str] = {
     "demo": "Run the whole line once over a folder of photographs.",
-    "stack": "The local stack: broker, PostgreSQL, S3 (up, down, status).",
-    "gateway": "The edge process of one line: PLC, camera, Kafka.",
     "plc": "A simulated PLC: an OPC UA server that plays a line.",
-    "worker": "A Faust role: inspect, classify, record, limits.",
-    "train": "Train a vision expert on normal images.",
-    "inspect": "Score images with a trained expert.",
-    "classify": "Teach the local classifier and ask it.",
-    "policy": "Validate, explain, compare, back-test and apply policies.",
-    "history": "Read the defect history.",
-    "console": "HTTP API over the history.",
+    "llm": "Check the endpoints of a multimodal LLM, or run a local twin of one.",
     "evaluate": "Score predictions and pipelines; the paper's benchmark.",
     "benchmark": "Measure the line, the experts and the policies.",
-    "llm": "The local twin of an OpenAI-compatible endpoint.",
-    "doctor": "Check every configured dependency and say what to do.",
 }
+"""What no line needs: imported when it is called, so that a plant's processes never do."""
 
 
-class LazyGroup(TyperGroup):
-    """A group whose subcommands live in ``andon.commands.<name>``.
+class CommandGroup(TyperGroup):
+    """The subcommands in the order of their help, the laboratory's imported when asked for."""
 
-    Command modules import torch, Ray and the like inside their functions only.
-    """
+    def list_commands(self, ctx: "Context") -> list[str]:
+        """Names in the order of the help."""
+        return [*LINE, *LABORATORY]
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return [name for name in COMMANDS if _exists(name)]
+    def get_command(self, ctx: "Context", cmd_name: str) -> "Command | None":
+        """The subcommand, or None when there is no such name."""
+        if cmd_name in LINE:
+            found, help_text = LINE[cmd_name]
+        elif cmd_name in LABORATORY:
+            from lab.cli import COMMANDS
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS or not _exists(cmd_name):
+            found, help_text = COMMANDS[cmd_name], LABORATORY[cmd_name]
+        else:
             return None
-        module = importlib.import_module(f"andon.commands.{cmd_name}")
-        command = typer.main.get_command(module.app)
+        command = typer.main.get_command(found)
         command.name = cmd_name
-        command.help = command.short_help = COMMANDS[cmd_name]
+        command.help = command.short_help = help_text
         return command
 
 
-def _exists(name: str) -> bool:
-    return importlib.util.find_spec(f"andon.commands.{name}") is not None
-
-
 app = typer.Typer(
-    cls=LazyGroup,
+    cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -96,7 +96,7 @@ async def check_ray(settings: Settings) -> str:
 
 async def check_policies(settings: Settings) -> str:
     """Every policy file is valid."""
-    from policies.loading import load_policy
+    from policies.authoring.loading import load_policy
 
     files = sorted(settings.paths.policies.glob("*.yaml"))
     if not files:

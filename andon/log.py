@@ -17,7 +17,7 @@ _CHATTY = (
     "httpx",
     "openai",
     "ray",
-    "streams.agents.transport",
+    "streams.kafka.faust_transport",
 )
 
 

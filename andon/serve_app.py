@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from andon.settings import Settings, load_settings
-from serving.settings import AppSettings
-from serving.store import ArtifactStore, open_folder
+from serving.ray.settings import AppSettings
+from serving.ray.store import ArtifactStore, open_folder
 
 if TYPE_CHECKING:
-    from serving.app import Application
+    from serving.ray.app import Application
 
 CONFIGURED = "settings"
 """``classifier.kind`` that defers to Andon's settings."""
@@ -17,7 +17,7 @@ CONFIGURED = "settings"
 
 def build(args: AppSettings) -> "Application":
     """Ray Serve's builder; ``args`` is the application's ``args`` of the YAML."""
-    from serving.app import build_application
+    from serving.ray.app import build_application
 
     settings = load_settings()
     paths = settings.paths
@@ -36,7 +36,7 @@ def with_configured_classifier(args: AppSettings, settings: Settings) -> AppSett
     """
     if args.classifier is None or args.classifier.kind != CONFIGURED:
         return args
-    from serving.classifiers.build import serve_options
+    from serving.naming.build import serve_options
 
     chosen, options = settings.classifier, serve_options(settings.classifier)
     classifier = args.classifier.model_copy(update={"kind": chosen.kind, "options": options})
@@ -48,7 +48,7 @@ def open_store(location: str) -> ArtifactStore:
     settings: Settings = load_settings()
     if not location.startswith("s3://"):
         return open_folder(Path(location))
-    from serving.s3 import open_s3
+    from serving.ray.s3 import open_s3
 
     s3 = settings.s3
     return open_s3(

@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from connectors.settings import GatewaySettings
-from serving.classifiers.settings import ClassifierSettings
+from serving.naming.settings import ClassifierSettings
 from streams.errors import AndonError
 from streams.topics import PARTITIONS
 

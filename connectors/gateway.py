@@ -20,10 +20,10 @@ from connectors.clock import clock_status
 from connectors.errors import CaptureError, ConnectorError, JournalError, LinkError, SpoolFullError
 from connectors.handshake import HandshakeConfig, Part, PartKey, next_wakeup, step, trigger_of
 from connectors.handshake import values as hs
+from connectors.handshake.signals import TRIGGER_GROUP, Signal
 from connectors.journal import Journal
 from connectors.journal_lines import JournalEntry, minted_fields, verdict_fields
 from connectors.line import Changed, LineLink, LinkDown, LinkEvent, LinkUp
-from connectors.opcua.nodes import TRIGGER_GROUP, Signal
 from connectors.outbox import Outbox
 from connectors.recovery import recover
 from connectors.spool import SpoolingPublisher

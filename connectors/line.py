@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
-from connectors.opcua.nodes import Signal
+from connectors.handshake.signals import Signal
 
 
 class LinkState(Enum):

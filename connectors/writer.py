@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.errors import JournalError, LinkError
+from connectors.handshake.signals import Signal
 from connectors.handshake.values import PartKey, WriteResult
 from connectors.journal import Journal
 from connectors.journal_lines import verdict_fields
 from connectors.line import LineLink
-from connectors.opcua.nodes import Signal
 
 
 class LineWriter:

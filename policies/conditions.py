@@ -5,10 +5,10 @@ from typing import Any
 
 import cel
 
+from policies.condition_parser import parse
 from policies.condition_types import Vocabulary, check
 from policies.errors import ConditionError
 from policies.expression import Expression, Name, unparse, walk
-from policies.parser import parse
 
 
 class CompiledCondition:

@@ -10,10 +10,10 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from policies.authoring.loading import load_policy
 from policies.defaults import HoldEverything
 from policies.errors import PolicyError
 from policies.evaluate import ResolvedPolicy
-from policies.loading import load_policy
 from policies.table import DiskCache, PolicyTable, policy_of
 from streams.envelope import from_message
 from streams.errors import AndonError, UnavailableError

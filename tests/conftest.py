@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from infra.broker import Broker, start_broker
-from infra.minio_local import LocalMinio, start_minio
-from infra.postgres_local import LocalPostgres, start_postgres
-from infra.s3_local import LocalS3, start_s3
+from infra.stack.broker import Broker, start_broker
+from infra.stack.minio_local import LocalMinio, start_minio
+from infra.stack.postgres_local import LocalPostgres, start_postgres
+from infra.stack.s3_local import LocalS3, start_s3
 from tests.infra.needs import need_minio
 
 

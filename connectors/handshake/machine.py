@@ -11,6 +11,7 @@ from uuid import UUID
 from connectors.handshake import results, triggers
 from connectors.handshake.results import Step
 from connectors.handshake.sequence import steps
+from connectors.handshake.signals import Signal
 from connectors.handshake.state import LATCHED_FAULTS, State
 from connectors.handshake.values import (
     AckSeen,
@@ -36,7 +37,6 @@ from connectors.handshake.values import (
     TriggerSeen,
     WriteStatus,
 )
-from connectors.opcua.nodes import Signal
 from streams.codes import FaultCode, ReasonCode
 from streams.ports import Trigger
 

@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from connectors.handshake.signals import Signal
 from connectors.handshake.values import HandshakeConfig, Part, PartKey, Phase
-from connectors.opcua.nodes import Signal
 from streams.codes import FaultCode
 
 BLOCKING_FAULTS = frozenset({FaultCode.CAMERA, FaultCode.JOURNAL, FaultCode.SPOOL_FULL})

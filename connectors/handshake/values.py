@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from connectors.opcua.nodes import Signal
+from connectors.handshake.signals import Signal
 from streams.codes import AckOutcome, DecisionSource, FaultCode, ReasonCode, ResultCode
 from streams.ports import Trigger
 

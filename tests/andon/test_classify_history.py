@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from andon.commands._classify_history import reviewed_lessons
+from andon.cli.reviewed_exemplars import reviewed_lessons
 from history.filters import FrameFilter
 from history.images import InMemoryImageStore
 from history.records import FrameRecord, Page, ReviewSummary
-from tests.classifiers.pictures import plate, png, spoiled
+from tests.serving.naming.pictures import plate, png, spoiled
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

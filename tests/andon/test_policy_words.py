@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from andon.commands.policy import app
+from andon.cli.policy import app
 
 POLICY = """\
 product: bracket

@@ -4,7 +4,7 @@ import pytest
 
 from andon.serve_app import with_configured_classifier
 from andon.settings import Settings
-from serving.settings import AppSettings, ClassifierSettings
+from serving.ray.settings import AppSettings, ClassifierSettings
 
 ENDPOINT = (
     '[{"name":"plant","base_url":"https://llm.example/v1","model":"m","api_key_env":"KEY"%s}]'

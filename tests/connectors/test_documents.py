@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from connectors.opcua.nodes import SIGNALS, Owner, markdown_table
+from connectors.handshake.signals import SIGNALS, Owner, markdown_table
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "handshake.md"
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from connectors.kafka import KafkaPublisher
-from connectors.opcua.ledger import entries_of, summarise
-from connectors.opcua.plan import PlannedPart, generate_plan
-from connectors.opcua.plc import PlcConfig, SimulatedPlc
-from infra.broker import Broker
+from connectors.decision_feed import KafkaPublisher
+from infra.stack.broker import Broker
+from lab.plc.ledger import entries_of, summarise
+from lab.plc.plan import PlannedPart, generate_plan
+from lab.plc.server import PlcConfig, SimulatedPlc
 from streams.codes import AckOutcome
 from streams.envelope import from_message, to_message
 from streams.events import Acknowledgement, Frame

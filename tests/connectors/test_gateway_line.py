@@ -8,11 +8,11 @@ import pytest
 
 from connectors.errors import CaptureError
 from connectors.handshake import HandshakeConfig
-from connectors.opcua.ledger import entries_of, summarise
-from connectors.opcua.nodes import Signal
-from connectors.opcua.plan import PlannedPart, generate_plan
-from connectors.opcua.play import play
-from connectors.opcua.plc import PlcConfig
+from connectors.handshake.signals import Signal
+from lab.plc.ledger import entries_of, summarise
+from lab.plc.plan import PlannedPart, generate_plan
+from lab.plc.play import play
+from lab.plc.server import PlcConfig
 from streams.codes import AckOutcome, Action, DecisionSource, FaultCode, ReasonCode
 from streams.events import Decision, Frame
 from streams.ids import decision_id

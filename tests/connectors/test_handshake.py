@@ -8,7 +8,7 @@ from connectors.handshake import HandshakeConfig, PartKey, Phase
 from connectors.handshake import values as hs
 from connectors.handshake.machine import restore
 from connectors.handshake.sequence import LAST, following, span, steps
-from connectors.opcua.nodes import Signal
+from connectors.handshake.signals import Signal
 from streams.codes import AckOutcome, DecisionSource, FaultCode, ReasonCode, ResultCode
 from tests.connectors.world import World, frame_id, verdict
 

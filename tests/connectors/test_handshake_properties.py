@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from connectors.handshake import HandshakeConfig
 from connectors.handshake.sequence import LAST, following, span, steps
-from connectors.opcua.nodes import Signal
+from connectors.handshake.signals import Signal
 from streams.codes import AckOutcome
 from tests.connectors.world import World
 

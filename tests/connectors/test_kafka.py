@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from structlog.testing import capture_logs
 
-from connectors.kafka import KafkaPublisher, LineDecisionFeed
-from infra.broker import Broker, start_broker
+from connectors.decision_feed import KafkaPublisher, LineDecisionFeed
+from infra.stack.broker import Broker, start_broker
 from streams.envelope import to_message
 from streams.errors import UnavailableError
 from streams.events import Alert, Decision, Frame
@@ -192,7 +192,7 @@ async def test_decisions_that_travel_together_come_once_and_are_no_lost_log(
     fresh_broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The embedded broker tells the end of a log too low after a batch of several records."""
-    monkeypatch.setattr("connectors.kafka._TRUNCATION_CHECK_S", 0.0)
+    monkeypatch.setattr("connectors.decision_feed._TRUNCATION_CHECK_S", 0.0)
     await make_topics(fresh_broker, DECISIONS, ALERTS)
     publisher = KafkaPublisher(fresh_broker.bootstrap_servers)
     feed = LineDecisionFeed(fresh_broker.bootstrap_servers, "line1", max_wait_ms=10)

@@ -13,8 +13,8 @@ from connectors.gateway import Gateway, GatewayPorts
 from connectors.handshake import HandshakeConfig
 from connectors.journal import Journal
 from connectors.opcua.client import OpcUaLink
-from connectors.opcua.plc import PlcConfig, SimulatedPlc
 from connectors.spool import Spool, SpoolingPublisher
+from lab.plc.server import PlcConfig, SimulatedPlc
 from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
 from streams.envelope import Message, from_message
 from streams.errors import UnavailableError

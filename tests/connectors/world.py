@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 from connectors.handshake import HandshakeConfig, PartKey, State, Verdict, next_wakeup, step
 from connectors.handshake import values as hs
 from connectors.handshake.sequence import following
-from connectors.opcua.nodes import SIGNALS, Owner, Signal
+from connectors.handshake.signals import SIGNALS, Owner, Signal
 from streams.codes import AckOutcome, DecisionSource, ReasonCode, ResultCode
 from streams.ports import Trigger
 

@@ -19,7 +19,7 @@ from history.filters import FrameFilter
 from history.migrate import upgrade
 from history.queries import History
 from history.writer import PostgresHistoryWriter
-from infra.postgres_local import start_postgres
+from infra.stack.postgres_local import start_postgres
 from streams.codes import Action, DecisionSource
 from tests.history import make
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from history.database import make_engine
 from history.migrate import upgrade
 from history.writer import PostgresHistoryWriter
-from infra.postgres_local import LocalPostgres
+from infra.stack.postgres_local import LocalPostgres
 
 _NUMBERS = count()
 

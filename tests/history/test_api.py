@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from history.api import build_app
+from console.api import build_app
 from history.images import InMemoryImageStore
 from history.queries import History
 from history.writer import PostgresHistoryWriter

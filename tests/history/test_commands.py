@@ -22,13 +22,13 @@ from andon.settings import load_settings
 from history.errors import NotInHistoryError
 from history.images import MinioImageStore
 from history.writer import PostgresHistoryWriter
-from infra.broker import Broker
-from infra.s3_local import LocalS3
-from streams.agents.masks import mask_png
+from infra.stack.broker import Broker
+from infra.stack.s3_local import LocalS3
 from streams.codes import Action, DecisionSource
 from streams.envelope import from_message
 from streams.events import Review
 from streams.keys import image_key, mask_key
+from streams.roles.masks import mask_png
 from streams.topics import REVIEWS
 from tests.history import make
 

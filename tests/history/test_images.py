@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 
 from history.images import InMemoryImageStore, MinioImageStore
-from infra.minio_local import LocalMinio
-from infra.process import free_port
-from infra.s3_local import LocalS3, start_s3
+from infra.stack.minio_local import LocalMinio
+from infra.stack.process import free_port
+from infra.stack.s3_local import LocalS3, start_s3
 from streams.errors import UnavailableError
 from streams.keys import image_key, mask_key
 from streams.ports import ImageStore

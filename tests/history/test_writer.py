@@ -14,7 +14,7 @@ from history.database import make_engine
 from history.errors import HistoryError, RefusedRowError
 from history.migrate import upgrade
 from history.writer import PostgresHistoryWriter
-from infra.postgres_local import start_postgres
+from infra.stack.postgres_local import start_postgres
 from streams.codes import AckOutcome, Action, DecisionSource
 from streams.errors import UnavailableError
 from streams.ports import HistoryWriter

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from infra.kafka_local import fetch_kafka, kafka_available
-from infra.minio_local import build_minio, minio_available, minio_is_built
-from infra.process import ProcessError
+from infra.stack.kafka_local import fetch_kafka, kafka_available
+from infra.stack.minio_local import build_minio, minio_available, minio_is_built
+from infra.stack.process import ProcessError
 
 
 def need_kafka() -> None:
@@ -27,7 +27,7 @@ def need_minio() -> None:
         pytest.skip(f"no MinIO: {reason}")
     if not minio_is_built() and os.environ.get("ANDON_TEST_MINIO") != "1":
         pytest.skip(
-            "no MinIO: build it with `python -m infra.minio_local` (minutes), or ANDON_TEST_MINIO=1"
+            "no MinIO: `python -m infra.stack.minio_local` builds it, or set ANDON_TEST_MINIO=1"
         )
     try:
         build_minio()

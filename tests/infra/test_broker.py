@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.broker import Broker, BrokerError, answers_metadata, start_broker
+from infra.stack.broker import Broker, BrokerError, answers_metadata, start_broker
 from streams.errors import UnavailableError
 
 

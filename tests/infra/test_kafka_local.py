@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from andon.harness.topics_reader import read_topic
-from connectors.kafka import KafkaPublisher
-from infra import kafka_local
-from infra.kafka_local import LocalKafka, fetch_kafka, kafka_available, start_kafka
-from infra.process import ProcessError
-from streams.agents.topics_admin import ensure_topics
+from connectors.decision_feed import KafkaPublisher
+from infra.stack import kafka_local
+from infra.stack.kafka_local import LocalKafka, fetch_kafka, kafka_available, start_kafka
+from infra.stack.process import ProcessError
+from lab.harness.topics_reader import read_topic
 from streams.envelope import Message
+from streams.kafka.topic_admin import ensure_topics
 from streams.partitions import partitions_of
 from streams.topics import ACKS, FRAMES, INLINE_LIMIT_BYTES, POLICIES
 from tests.infra.needs import need_kafka

@@ -8,15 +8,15 @@ import psutil
 import pytest
 from minio.error import S3Error
 
-from infra import minio_local
-from infra.minio_local import (
+from infra.stack import minio_local
+from infra.stack.minio_local import (
     LocalMinio,
     build_minio,
     minio_available,
     minio_is_built,
     start_minio,
 )
-from infra.process import ProcessError
+from infra.stack.process import ProcessError
 from tests.infra.needs import need_minio
 
 

@@ -12,9 +12,9 @@ import psutil
 import pytest
 from minio.error import MinioException
 
-from infra.postgres_local import LocalPostgres, start_postgres
-from infra.process import ProcessError, free_port, port_is_open
-from infra.s3_local import LocalS3, start_s3
+from infra.stack.postgres_local import LocalPostgres, start_postgres
+from infra.stack.process import ProcessError, free_port, port_is_open
+from infra.stack.s3_local import LocalS3, start_s3
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from andon.demo.sources import textile_source
-from andon.harness import learn as learning
-from andon.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
-from andon.harness.plan import LinePlan, make_plan
-from andon.harness.prepare import prepare
-from andon.harness.stack import BrokerKind, LocalStack, StackPorts
+from andon.stack.local import BrokerKind, LocalStack, StackPorts
+from andon.stack.prepare import prepare
+from lab.demo.sources import textile_source
+from lab.harness import learn as learning
+from lab.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
+from lab.harness.plan import LinePlan, make_plan
+from policies.authoring.loading import load_policy
 from policies.evaluate import ResolvedPolicy
-from policies.loading import load_policy
-from serving.deploy import Config, deploy, serve_config
-from tests.serving.tiny import CLASSIFIER, LOADER, save_tiny
+from serving.ray.deploy import Config, deploy, serve_config
+from tests.serving.ray.tiny import CLASSIFIER, LOADER, save_tiny
 
 ROOT = Path(__file__).parents[2]
 TRAIN = 60

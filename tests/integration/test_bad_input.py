@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from andon.harness.ledger import ledger_parts
-from andon.harness.line import LineOptions
-from andon.harness.plan import LinePlan, Photograph, PlayedPart
-from andon.harness.prepare import image_store
-from andon.harness.reckoning import LedgerPart, OnKafka, Reckoning
-from andon.harness.settle import settle
-from andon.harness.topics_reader import read_topic
+from andon.stack.prepare import image_store
+from lab.harness.ledger import ledger_parts
+from lab.harness.line import LineOptions
+from lab.harness.plan import LinePlan, Photograph, PlayedPart
+from lab.harness.reckoning import LedgerPart, OnKafka, Reckoning
+from lab.harness.settle import settle
+from lab.harness.topics_reader import read_topic
 from streams.codes import Action, DecisionSource, ReasonCode
 from streams.envelope import from_message, to_message
 from streams.events import DeadLetter, Decision, Frame
@@ -112,7 +112,7 @@ async def send_broken_events(plant: Plant) -> None:
     """Frames that no gateway of ours would send."""
     from datetime import UTC, datetime, timedelta
 
-    from connectors.kafka import KafkaPublisher
+    from connectors.decision_feed import KafkaPublisher
     from streams.envelope import Message
     from streams.ids import new_frame_id
 

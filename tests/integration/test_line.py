@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from andon.harness.faults import FAULTS, WORKER_BACK_S, FaultPlan, play_with_faults
-from andon.harness.ledger import ledger_parts
-from andon.harness.line import LineOptions
-from andon.harness.plan import cycle
-from andon.harness.settle import settle
+from lab.benchmarks.faults import FAULTS, WORKER_BACK_S, FaultPlan, play_with_faults
+from lab.harness.ledger import ledger_parts
+from lab.harness.line import LineOptions
+from lab.harness.plan import cycle
+from lab.harness.settle import settle
 from streams.codes import DecisionSource
 from tests.integration.conftest import Plant
 

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from connectors.kafka import KafkaPublisher
-from infra.broker import Broker
+from connectors.decision_feed import KafkaPublisher
+from infra.stack.broker import Broker
 from policies.evaluate import ResolvedPolicy
 from policies.model import PolicyDocument
 from policies.publish import publish
 from policies.source import KafkaPolicySource
-from streams.agents.classify import ClassifyRole
-from streams.agents.decisions import Answers, evaluation_of, situation_of
-from streams.agents.inspect import InspectRole
-from streams.agents.topics_admin import ensure_topics
 from streams.codes import DecisionSource
 from streams.events import Decision, Frame
+from streams.kafka.topic_admin import ensure_topics
+from streams.roles.classify import ClassifyRole
+from streams.roles.decisions import Answers, evaluation_of, situation_of
+from streams.roles.inspect import InspectRole
 from streams.topics import ANOMALIES, DEAD, DECISIONS, FRAMES
-from tests.agents.line import Reader, config, producer, reading, running, send_frame, until
-from tests.agents.twins import ODD, TwinClassifier, TwinExpert, frame
+from tests.streams.roles.line import Reader, config, producer, reading, running, send_frame, until
+from tests.streams.roles.twins import ODD, TwinClassifier, TwinExpert, frame
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PARTS, SWITCHES = 2000, 5

@@ -12,14 +12,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from typer.testing import CliRunner, Result
 
-from andon.commands.policy import app
+from andon.cli.policy import app
 from andon.settings import load_settings
 from history.migrate import upgrade
 from history.writer import PostgresHistoryWriter
-from infra.broker import Broker
-from infra.postgres_local import LocalPostgres
+from infra.stack.broker import Broker
+from infra.stack.postgres_local import LocalPostgres
+from policies.authoring.loading import load_policy
 from policies.errors import SofteningError
-from policies.loading import load_policy
 from policies.source import KafkaPolicySource
 from streams.codes import Action
 from streams.errors import UnavailableError

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from policies.authoring.loading import check_file
 from policies.condition_types import Vocabulary
 from policies.conditions import CompiledCondition, context_of, problems_of
 from policies.errors import ConditionError
-from policies.loading import check_file
 
 VOCABULARY = Vocabulary(frozenset({"crack", "dust"}), frozenset({"rim"}), frozenset({"night"}))
 

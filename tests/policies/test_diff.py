@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from policies.diff import Difference, difference
-from policies.loading import load_policy
+from policies.authoring.loading import load_policy
+from policies.review.diff import Difference, difference
 
 OLD = """\
 product: p

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from andon.commands.policy import app
-from policies.loading import check_file
+from andon.cli.policy import app
+from policies.authoring.loading import check_file
 
 DOCS = Path(__file__).parents[2] / "docs" / "policies"
 BLOCK = re.compile(r"^```(\w+)[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

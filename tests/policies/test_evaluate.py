@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from policies.authoring.loading import load_policy
 from policies.defaults import hold_all_classes, hold_everything
 from policies.errors import PolicyError, TamperedPolicyError
 from policies.evaluate import ResolvedPolicy
-from policies.loading import load_policy
 from policies.model import PolicyDocument
 from streams.codes import Action, FallbackKind, ReasonCode, Severity
 from streams.events import Classification, Inspection, Region
@@ -201,7 +201,7 @@ def test_five_thousand_decisions_a_second() -> None:
     """
     code = (
         "import json; from dataclasses import asdict\n"
-        "from andon.commands._benchmark_policy import measure_decisions\n"
+        "from lab.benchmarks.policy import measure_decisions\n"
         "print(json.dumps(asdict(measure_decisions(seconds=1.0))))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from policies.lints import LINTS
-from policies.loading import check_file
+from policies.authoring.lints import LINTS
+from policies.authoring.loading import check_file
 
 HEAD = """\
 product: p

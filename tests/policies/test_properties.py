@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from policies.condition_parser import parse
 from policies.condition_types import Vocabulary, check
 from policies.conditions import CompiledCondition, context_of, problems_of
-from policies.diff import difference
 from policies.errors import ConditionError
 from policies.evaluate import ResolvedPolicy
 from policies.measures import VARIABLES
 from policies.model import PolicyDocument
-from policies.parser import parse
+from policies.review.diff import difference
 from policies.versions import body_of, content_hash
 from policies.zones import decode_runs
 from streams.codes import Action, FallbackKind, ReasonCode

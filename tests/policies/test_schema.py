@@ -9,8 +9,15 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from policies import loading, meaning, reading, translate, yaml_tree
-from policies.schema import ERRORS, REFERENCE_FILE, SCHEMA_FILE, json_schema, reference, schema_text
+from policies.authoring import loading, meaning, reading, translate, yaml_tree
+from policies.authoring.schema import (
+    ERRORS,
+    REFERENCE_FILE,
+    SCHEMA_FILE,
+    json_schema,
+    reference,
+    schema_text,
+)
 from tests.policies.test_validator import BROKEN
 
 FILES = [*sorted(Path("policies/products").glob("*.yaml")), Path(__file__).with_name("full.yaml")]

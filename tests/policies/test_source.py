@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from infra.broker import Broker, start_broker
-from policies.loading import load_policy
+from infra.stack.broker import Broker, start_broker
+from policies.authoring.loading import load_policy
 from policies.publish import publish
 from policies.source import FilePolicySource, KafkaPolicySource
 from streams.codes import Action, ReasonCode

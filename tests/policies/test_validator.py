@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from policies.authoring.loading import check_file, load_policy
 from policies.errors import InvalidPolicyError
-from policies.loading import check_file, load_policy
 
 GOOD = """\
 policy: 1

@@ -1,0 +1,300 @@
+"""``andon classify``: teach the local classifier from labelled pictures, and ask it."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from andon.settings import load_settings
+from streams.errors import AndonError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from serving.experts.expert import Expert
+    from serving.naming.teaching import Lesson
+
+app = typer.Typer(no_args_is_help=True)
+
+Product = Annotated[str, typer.Option("--product", "-p", help="The product, as the PLC names it.")]
+Images = Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.")]
+Root = Annotated[
+    Path | None, typer.Option("--exemplars", help="Folder of bundles (default: the settings').")
+]
+Artifact = Annotated[
+    Path | None, typer.Option("--artifact", help="Expert that outlines the regions.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
+
+
+class TeachingError(AndonError):
+    """The pictures, masks or folders given to ``andon classify`` cannot be used."""
+
+
+@app.command("teach")
+def teach_command(
+    product: Product,
+    images: Annotated[
+        list[Path] | None, typer.Argument(help="Picture files, or folders of them.")
+    ] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", "-c", help="What the pictures show.")
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder of masks: <stem>.png or <stem>_mask.png, > 127.")
+    ] = None,
+    normals: Annotated[
+        Path | None, typer.Option(help="Folder of normal pictures; once per product.")
+    ] = None,
+    parts: Annotated[
+        Path | None, typer.Option(help="CSV with columns path, part: which pictures share a part.")
+    ] = None,
+    from_history: Annotated[
+        bool, typer.Option("--from-history", help="Take the parts that people reviewed.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=64, help="Most reviewed parts taken of one class.")
+    ] = 20,
+    artifact: Artifact = None,
+    root: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add labelled examples: of one class from pictures, or of any from reviews.
+
+    One to five pictures of different parts are enough for a class.
+    """
+    from serving.naming.exemplars import describe, load_bundle
+    from serving.naming.teaching import Lesson, teach_product
+
+    part_of = _parts(parts) if parts else {}
+    if from_history:
+        lessons = asyncio.run(_reviewed(product, class_name, limit))
+    else:
+        if not images or class_name is None:
+            raise typer.BadParameter("pictures and --class are needed, or --from-history")
+        lessons = [
+            Lesson(class_name, f.read_bytes(), _mask(masks, f), part_of.get(f.name, f.stem), str(f))
+            for f in _files(images)
+        ]
+    shown = _files([normals]) if normals else []
+    path = teach_product(
+        root or Path(load_settings().paths.exemplars),
+        product,
+        lessons,
+        normals=[f.read_bytes() for f in shown],
+        normal_parts=[part_of.get(f.name, f.stem) for f in shown],
+        outline=_outliner(artifact) if artifact else None,
+    )
+    summary = describe(load_bundle(path)) | {"path": str(path)}
+    if as_json:
+        typer.echo(json.dumps(summary))
+        return
+    _print_bundle(summary)
+
+
+async def _reviewed(product: str, class_name: str | None, limit: int) -> "list[Lesson]":
+    """Lessons from the reviews in the history of a product."""
+    from andon.cli.reviewed_exemplars import reviewed_lessons
+    from andon.stack.prepare import image_store
+    from history.filters import FrameFilter
+    from history.queries import History
+
+    settings = load_settings()
+    postgres = settings.postgres
+    history = History(postgres.url.get_secret_value(), 1, postgres.timeout_s)
+    store = image_store(settings)
+    try:
+        wanted = FrameFilter(product=product, reviewed=True)
+        lessons = await reviewed_lessons(history, store, wanted, class_name, limit)
+    finally:
+        await store.close()
+        await history.close()
+    if not lessons:
+        raise TeachingError(f"{product}: no reviewed frame with a class and a kept picture")
+    return lessons
+
+
+@app.command()
+def show(product: Product, root: Root = None, as_json: AsJson = False) -> None:
+    """Show what the local classifier was taught of a product."""
+    from serving.naming.exemplars import describe, load_bundle
+
+    path = _latest(root, product)
+    summary = describe(load_bundle(path)) | {"path": str(path)}
+    if as_json:
+        typer.echo(json.dumps(summary))
+    else:
+        _print_bundle(summary)
+
+
+@app.command()
+def ask(
+    product: Product,
+    images: Images,
+    artifact: Artifact = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks, as for teach.")] = None,
+    root: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Name the anomaly on pictures, as the line would."""
+    path = _latest(root, product)
+    outline = _outliner(artifact) if artifact else None
+    rows = asyncio.run(_ask(product, path, _files(images), masks, outline))
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    table = Table("picture", "class", "confidence", "ms", "why unknown")
+    for row in rows:
+        table.add_row(
+            row["image"],
+            row["class"],
+            f"{row['confidence']:.2f}",
+            f"{row['ms']:.0f}",
+            row["reason"],
+        )
+    Console().print(table)
+
+
+async def _ask(
+    product: str,
+    bundle: Path,
+    files: Sequence[Path],
+    masks: Path | None,
+    outline: "Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.bool_] | None] | None",
+) -> list[dict[str, Any]]:
+    from serving.experts.images import read_image
+    from serving.naming.exemplars import load_bundle
+    from serving.naming.prototypes import PrototypeClassifier
+    from streams.ports import ClassificationTexts, ClassText, Failure
+
+    classes = tuple(ClassText(c, c, "") for c in load_bundle(bundle).classes)
+    texts = ClassificationTexts(product, "", classes=classes)
+    classifier = PrototypeClassifier({product: bundle}, refine=masks is None)
+    await classifier.start()
+    rows = []
+    try:
+        for file in track(files, "asking", console=Console(stderr=True), transient=True):
+            image = await asyncio.to_thread(read_image, file)
+            mask = _mask(masks, file)
+            if mask is None and outline is not None:
+                mask = await asyncio.to_thread(outline, image)
+            request = _request(file.read_bytes(), image.shape[:2], mask, texts)
+            answer = await classifier.classify(request, timeout_s=60)
+            if isinstance(answer, Failure):
+                raise TeachingError(f"{file}: {answer.message}")
+            rows.append(
+                {
+                    "image": str(file),
+                    "class": answer.class_name,
+                    "confidence": round(answer.confidence, 4),
+                    "candidates": {k: round(v, 4) for k, v in answer.candidates.items()},
+                    "reason": answer.unknown_reason,
+                    "ms": round(answer.latency_ms, 2),
+                    "exemplars": answer.exemplars_version,
+                }
+            )
+    finally:
+        await classifier.close()
+    return rows
+
+
+def _request(
+    image: bytes, size: tuple[int, int], mask: "npt.NDArray[np.bool_] | None", texts: Any
+) -> Any:
+    from streams.events import Inspection, Region
+    from streams.ids import new_frame_id
+    from streams.ports import ClassificationRequest
+    from streams.regions import encode_mask
+
+    region = None
+    if mask is not None:
+        region = Region(
+            image_height=size[0],
+            image_width=size[1],
+            mask_height=mask.shape[0],
+            mask_width=mask.shape[1],
+            mask_rle=encode_mask(mask),
+        )
+    inspection = Inspection(
+        score=1, threshold=0, p_value=0, anomalous=True, region=region, expert_version=""
+    )
+    deadline = datetime.now(UTC) + timedelta(seconds=60)
+    return ClassificationRequest(new_frame_id(), image, inspection, texts, deadline)
+
+
+def _outliner(
+    artifact: Path,
+) -> "Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.bool_] | None]":
+    from serving.experts.artifact import load_expert
+
+    expert: Expert = load_expert(artifact)
+
+    def outline(image: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.bool_] | None":
+        region = expert.score([image])[0].region
+        return region.mask if region else None
+
+    return outline
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    from serving.experts.images import list_images
+
+    files = [f for p in paths for f in (list_images(p) if p.is_dir() else [p])]
+    missing = [f for f in files if not f.is_file()]
+    if missing:
+        raise TeachingError(f"{missing[0]}: no such file")
+    if not files:
+        raise TeachingError(f"{', '.join(map(str, paths))}: no pictures found")
+    return files
+
+
+def _mask(folder: Path | None, image: Path) -> "npt.NDArray[np.bool_] | None":
+    if folder is None:
+        return None
+    from serving.experts.images import read_image
+
+    for name in (f"{image.stem}_mask.png", f"{image.stem}.png"):
+        if (folder / name).is_file():
+            return read_image(folder / name)[:, :, 0] > 127
+    raise TeachingError(f"{folder}: no mask {image.stem}_mask.png or {image.stem}.png for {image}")
+
+
+def _parts(path: Path) -> dict[str, str]:
+    import csv
+
+    with path.open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    if rows and not {"path", "part"} <= rows[0].keys():
+        raise TeachingError(f"{path}: columns 'path' and 'part' are needed")
+    return {Path(row["path"]).name: row["part"] for row in rows}
+
+
+def _latest(root: Path | None, product: str) -> Path:
+    from serving.naming.exemplars import latest
+
+    folder = root or Path(load_settings().paths.exemplars)
+    path = latest(folder, product)
+    if path is None:
+        raise TeachingError(
+            f"{folder / product}: nothing was taught yet; "
+            f"andon classify teach --product {product} --class NAME IMAGES..."
+        )
+    return path
+
+
+def _print_bundle(summary: dict[str, Any]) -> None:
+    table = Table(
+        "class", "examples", "parts", title=f"{summary['product']}  {summary['digest'][:12]}"
+    )
+    for name, counts in summary["classes"].items():
+        table.add_row(name, str(counts["examples"]), str(counts["parts"]))
+    Console().print(table)
+    Console().print(f"{summary['normals']} normal pictures; {summary['path']}", soft_wrap=True)

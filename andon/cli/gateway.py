@@ -1,0 +1,37 @@
+"""``andon gateway``: the edge process of one line."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def gateway(
+    line: Annotated[str | None, typer.Option(help="Line; ANDON_GATEWAY__LINE.")] = None,
+    station: Annotated[str | None, typer.Option(help="Station; ANDON_GATEWAY__STATION.")] = None,
+    plc: Annotated[str | None, typer.Option(help="OPC UA endpoint of the controller.")] = None,
+    camera: Annotated[
+        str | None, typer.Option(help="folder:PATH, list:FILE, synthetic:..., opencv:...")
+    ] = None,
+) -> None:
+    """Serve one line: trigger, capture, publish; decisions back to the controller."""
+    import asyncio
+    import logging
+
+    from andon.log import configure_logging
+    from andon.processes.gateway import run_gateway
+    from andon.settings import SettingsError, load_settings
+    from connectors.settings import GatewaySettings
+
+    settings = load_settings()
+    given = {"line": line, "station": station, "plc_url": plc, "camera": camera}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    try:
+        own = GatewaySettings.model_validate({**settings.gateway.model_dump(), **overrides})
+    except ValueError as error:
+        raise SettingsError(f"gateway: {error}") from None
+    configure_logging()
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # every reconnect is ours to report
+    asyncio.run(run_gateway(settings.model_copy(update={"gateway": own})))

@@ -1,0 +1,50 @@
+"""``andon llm``: checks of the endpoints of a multimodal LLM that are configured."""
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+
+from streams.errors import AndonError
+
+app = typer.Typer(no_args_is_help=True)
+
+
+class LlmCommandError(AndonError):
+    """What was asked of ``andon llm`` cannot be done."""
+
+
+@app.callback()
+def llm() -> None:
+    """The endpoints that name anomalies."""
+
+
+@app.command()
+def check(
+    endpoint: Annotated[str, typer.Option(help="Name in the settings; all when empty.")] = "",
+    timeout_s: Annotated[float, typer.Option(min=0.1, max=600)] = 20.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+) -> None:
+    """Ask each configured endpoint one question with three test pictures."""
+    from andon.cli.llm_check import check_endpoints
+    from andon.settings import load_settings
+
+    settings = load_settings().classifier
+    chosen = [e for e in settings.endpoints if endpoint in ("", e.name)]
+    if not chosen:
+        known = ", ".join(e.name for e in settings.endpoints) or "none is configured"
+        raise LlmCommandError(
+            f"no endpoint {endpoint!r} ({known}); set ANDON_CLASSIFIER__ENDPOINTS, for example "
+            '\'[{"name":"twin","base_url":"http://127.0.0.1:18080/v1","model":"twin",'
+            '"zone":"loopback"}]\''
+        )
+    rows = asyncio.run(check_endpoints(chosen, timeout_s))
+    if as_json:
+        typer.echo(json.dumps(rows))
+    else:
+        for row in rows:
+            mark = "ok" if row["ok"] else "FAILED"
+            typer.echo(f"{row['endpoint']}: {mark}: {row['message']}")
+    if not all(row["ok"] for row in rows):
+        raise typer.Exit(1)

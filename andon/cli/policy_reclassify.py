@@ -1,0 +1,143 @@
+"""``andon policy backtest --reclassify``: recorded pictures through Ray Serve's classifier."""
+
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+
+from andon.cli import policy_store as store
+from andon.cli import policy_view as show
+from andon.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from policies.evaluate import ResolvedPolicy
+    from policies.review.reclassify import Pairs, ReclassifyReport, Replayed
+
+
+def command(
+    candidate: "ResolvedPolicy",
+    since: timedelta,
+    most: int,
+    agreed: Callable[[], bool],
+    as_json: bool,
+) -> None:
+    """Show the cost, ask, ask the classifier again, show what changed."""
+    settings = load_settings()
+    parts = store.run(recorded_anomalies(settings, candidate.product_id, since, most))
+    _show_estimate(Console(stderr=True), parts)
+    if not parts or not agreed():
+        raise typer.Exit(1)
+    with show.progress() as progress:
+        task = progress.add_task("asking again", total=len(parts))
+        asked = ask_again(settings, candidate, parts, lambda n: progress.advance(task, n))
+        report = store.run(asked)
+    if as_json:
+        show.echo_json(report_json(report))
+    else:
+        show_report(show.console(), report)
+
+
+async def recorded_anomalies(
+    settings: Settings, product: str, since: timedelta, most: int
+) -> "list[Replayed]":
+    """The oldest ``most`` classified anomalies of a product whose picture is kept."""
+    from history.filters import FrameFilter
+    from history.queries import History
+    from policies.review.reclassify import Replayed
+    from streams.codes import Severity
+
+    postgres = settings.postgres
+    history = History(postgres.url.get_secret_value(), timeout_s=postgres.timeout_s)
+    wanted = FrameFilter(product=product, since=datetime.now(UTC) - since)
+    found: list[Replayed] = []
+    try:
+        async with aclosing(history.stream_decisions(wanted)) as rows:
+            async for row in rows:
+                if row.classification is None or not row.image_key:
+                    continue
+                truth = Severity(row.review.severity) if row.review else None
+                found.append(Replayed(store.HistoryRow(row), row.image_key, truth))
+                if len(found) >= most:
+                    break
+    finally:
+        await history.close()
+    return found
+
+
+async def ask_again(
+    settings: Settings,
+    candidate: "ResolvedPolicy",
+    parts: "list[Replayed]",
+    advance: Callable[[int], None],
+) -> "ReclassifyReport":
+    """Through the classifier that the line itself uses. Raises ``UnavailableError``."""
+    from andon.stack.prepare import image_store
+    from policies.review.reclassify import reclassify
+    from serving.ray.client import ServeClassifier
+    from streams.errors import UnavailableError
+
+    serve = settings.serve
+    classifier = ServeClassifier(serve.address, serve.application, serve.timeout_s)
+    images = image_store(settings)
+    await classifier.start()
+    try:
+        if not await classifier.wait_connected(30.0):
+            raise UnavailableError(
+                f"Ray Serve at {serve.address} did not answer in 30 s; start it, then try again"
+            )
+        return await reclassify(candidate, parts, images, classifier, advance=advance)
+    finally:
+        await classifier.close()
+        await images.close()
+
+
+def _show_estimate(out: Console, parts: "list[Replayed]") -> None:
+    from policies.review.reclassify import estimate
+
+    cost = estimate(parts)
+    out.print(
+        f"{cost.calls} pictures would be sent to the classifier again; the recorded answers cost "
+        f"{cost.cost:.2f}, {cost.tokens} tokens and {cost.latency_s:.0f} s one after another"
+    )
+
+
+def show_report(out: Console, report: "ReclassifyReport") -> None:
+    """What the classifier says now."""
+    out.print(f"{report.asked} answers, cost {report.cost:.2f}")
+    for reason, count in report.failed.items():
+        out.print(f"  {count} without an answer: {reason}")
+    for (before, now), count in report.classes.most_common(20):
+        out.print(f"  {count} x {before} -> {now}", markup=False)
+    stops, truth = report.stops, report.truth
+    out.print(f"stopped now, passed then: {stops.gained}; the reverse: {stops.lost}; {_p(stops)}")
+    if report.reviewed:
+        out.print(
+            f"of {report.reviewed} reviewed: right now, wrong then: {truth.gained}; "
+            f"the reverse: {truth.lost}; {_p(truth)}"
+        )
+
+
+def report_json(report: "ReclassifyReport") -> dict[str, Any]:
+    """The whole report."""
+
+    def pairs(found: "Pairs") -> dict[str, Any]:
+        return {**asdict(found), "p_value": found.p_value}
+
+    return {
+        "asked": report.asked,
+        "failed": dict(report.failed),
+        "classes": [[before, now, n] for (before, now), n in report.classes.items()],
+        "actions": [[before, now, n] for (before, now), n in report.actions.items()],
+        "stops": pairs(report.stops),
+        "reviewed": report.reviewed,
+        "truth": pairs(report.truth),
+        "cost": report.cost,
+    }
+
+
+def _p(found: "Pairs") -> str:
+    return f"McNemar p {found.p_value:.3g}"

@@ -1,0 +1,31 @@
+"""What only the language model's prompt can say about a policy: words that it could confuse."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from policies.authoring.loading import Report, check_file
+from policies.errors import Problem
+from prompts import PromptError, PromptParts, render
+
+CODE = "E401"
+"""Beside the codes of ``policies.authoring.schema.ERRORS``."""
+
+
+def check_with_words(path: Path | str) -> Report:
+    """The check of the file itself, and whether the policy's texts can become a prompt.
+
+    Two classes whose display names read alike (``prompts.names.fold``), or one that reads as
+    ``normal`` or ``unknown``, would make an answer ambiguous; too long a prompt would not be sent.
+
+    Raises:
+        PolicyError: the file is not there or cannot be opened.
+    """
+    report = check_file(path)
+    if report.policy is None:
+        return report
+    try:
+        render(report.policy.texts(""), PromptParts())
+    except PromptError as error:
+        problem = Problem(report.file, 0, 0, CODE, "classes", str(error))
+        return replace(report, errors=(problem,), policy=None)
+    return report

@@ -1,0 +1,125 @@
+"""``andon stack``: broker, PostgreSQL, S3 and Ray on this machine, at the settings' ports."""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from andon.settings import Settings, load_settings
+from streams.errors import AndonError
+
+if TYPE_CHECKING:
+    from andon.stack.local import StackPorts
+
+app = typer.Typer(no_args_is_help=True)
+Folder = Annotated[Path, typer.Option(help="Where data and logs go.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+FOLDER = Path(".andon/stack")
+DASHBOARD_PORT = 8265
+
+
+class StackError(AndonError):
+    """The local stack cannot be started or stopped as asked."""
+
+
+@app.command()
+def up(
+    folder: Folder = FOLDER,
+    dashboard_port: Annotated[int, typer.Option(help="Ray's REST API.")] = DASHBOARD_PORT,
+    as_json: Json = False,
+) -> None:
+    """Start all; topics, schema and bucket are there when it returns."""
+    import asyncio
+
+    from andon.stack.local import LocalStack
+    from andon.stack.prepare import prepare
+    from andon.stack.state import remember, running
+
+    if running(folder):
+        raise StackError(f"a stack runs already in {folder}: `andon stack down` first")
+    settings = load_settings()
+    ports = ports_of(settings, dashboard_port)
+    console = Console(stderr=True)
+    begun = time.monotonic()
+    stack = LocalStack(folder, ports, tethered=False)
+    with console.status("starting broker, PostgreSQL, S3 and Ray"):
+        stack.start(lambda name, seconds: console.print(f"{name} ready after {seconds:.1f} s"))
+        remember(folder, stack)
+        asyncio.run(prepare(settings, [], "stack"))
+    seconds = round(time.monotonic() - begun, 1)
+    stack.leave()
+    if as_json:
+        typer.echo(json.dumps({"ready_s": seconds, **_addresses(settings, dashboard_port)}))
+        return
+    table = Table("component", "address", title=f"ready after {seconds} s")
+    for name, address in _addresses(settings, dashboard_port).items():
+        table.add_row(name, address)
+    Console().print(table)
+
+
+@app.command()
+def down(folder: Folder = FOLDER) -> None:
+    """Stop all that `up` started; data stays, except what the broker holds in memory."""
+    from andon.stack.state import end
+
+    names = end(folder)
+    typer.echo(f"stopped {', '.join(names)}" if names else f"nothing runs in {folder}")
+
+
+@app.command()
+def status(folder: Folder = FOLDER, as_json: Json = False) -> None:
+    """What runs; exit code 1 unless all do."""
+    from andon.stack.state import known, running
+
+    alive = running(folder)
+    states = {name: name in alive for name in known(folder)}
+    if as_json:
+        typer.echo(json.dumps(states))
+    else:
+        table = Table("component", "state")
+        for name, up_now in states.items():
+            table.add_row(name, "[green]runs[/]" if up_now else "[red]is down[/]")
+        Console().print(table if states else f"no stack was started in {folder}")
+    raise typer.Exit(0 if states and all(states.values()) else 1)
+
+
+def ports_of(settings: Settings, dashboard_port: int) -> "StackPorts":
+    """The ports that the settings name.
+
+    Raises:
+        StackError: a setting points at another machine.
+    """
+    from andon.stack.local import StackPorts
+
+    return StackPorts(
+        broker=_local_port("ANDON_KAFKA__BOOTSTRAP_SERVERS", settings.kafka.bootstrap_servers),
+        postgres=_local_port("ANDON_POSTGRES__URL", settings.postgres.url.get_secret_value()),
+        s3=_local_port("ANDON_S3__ENDPOINT", settings.s3.endpoint),
+        ray=_local_port("ANDON_SERVE__ADDRESS", settings.serve.address),
+        ray_dashboard=dashboard_port,
+    )
+
+
+def _local_port(setting: str, address: str) -> int:
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    if parts.hostname not in ("127.0.0.1", "localhost") or parts.port is None:
+        raise StackError(
+            f"{setting} is not host:port on 127.0.0.1: the local stack is for loopback"
+        )
+    return parts.port
+
+
+def _addresses(settings: Settings, dashboard_port: int) -> dict[str, Any]:
+    url = urlsplit(settings.postgres.url.get_secret_value())
+    return {
+        "kafka": settings.kafka.bootstrap_servers,
+        "postgres": f"{url.hostname}:{url.port}{url.path}",
+        "s3": settings.s3.endpoint,
+        "ray": settings.serve.address,
+        "ray_rest": f"http://127.0.0.1:{dashboard_port}",
+    }

@@ -1,0 +1,38 @@
+"""``andon worker ROLE``: one Faust role in the foreground."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False)
+
+
+class Role(StrEnum):
+    """The roles that a worker can take."""
+
+    INSPECT = "inspect"
+    CLASSIFY = "classify"
+    RECORD = "record"
+    LIMITS = "limits"
+
+
+@app.command()
+def worker(
+    role: Annotated[Role, typer.Argument(help="Which part of the flow this process does.")],
+) -> None:
+    """Run one role until SIGTERM or Ctrl-C; what is in flight is finished first.
+
+    inspect: frames to the vision expert. classify: anomalies to the classifier and the policy.
+    record: everything to PostgreSQL and the object store. limits: decisions counted by line and
+    product, alerts when a policy's limit is exceeded. Exit code 1 when the broker connection broke
+    down for good: let a supervisor start it again.
+    """
+    import asyncio
+
+    from andon.log import configure_logging
+    from andon.processes.worker import run_worker
+    from andon.settings import load_settings
+
+    configure_logging()
+    asyncio.run(run_worker(role.value, load_settings()))

@@ -1,0 +1,188 @@
+"""The local stack as one thing: broker, PostgreSQL, S3 and Ray, started side by side.
+
+The demo and the benchmarks take free ports and end with their process (``tethered``);
+``andon stack up`` takes the ports of the settings and outlives its starter.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import SecretStr
+
+from andon.settings import (
+    KafkaSettings,
+    PostgresSettings,
+    S3Settings,
+    ServeSettings,
+    Settings,
+)
+from infra.stack.process import ProcessError, free_port
+from streams.topics import PARTITIONS
+
+BrokerKind = Literal["embedded", "kafka"]
+"""The broker from a wheel, in memory; or Apache Kafka on disk (needs Java and Maven)."""
+Report = Callable[[str, float], None]
+"""Called with a component's name and the seconds it took to be ready."""
+
+
+@dataclass(frozen=True)
+class StackPorts:
+    """Where each component listens on loopback."""
+
+    broker: int
+    postgres: int
+    s3: int
+    ray: int
+    ray_dashboard: int | None = None
+    """Ray's REST API, which ``serve deploy`` needs; None: ten processes fewer."""
+
+    @classmethod
+    def free(cls) -> "StackPorts":
+        """Ports that nobody uses right now, no dashboard."""
+        return cls(*(free_port() for _ in range(4)))
+
+
+@dataclass
+class LocalStack:
+    """Starts and stops the components; ``environment`` points Andon's processes at them."""
+
+    folder: Path
+    ports: StackPorts
+    tethered: bool = True
+    broker_kind: BrokerKind = "embedded"
+    components: dict[str, Any] = field(default_factory=dict)
+    _threads: ThreadPoolExecutor | None = None
+
+    def start(self, report: Report = lambda name, seconds: None) -> None:
+        """Start all, return when all are ready.
+
+        The threads live as long as the stack: a tethered child ends with the thread that
+        started it.
+
+        Raises:
+            AndonError: a component did not come up; what had started is stopped again.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="stack")
+        begun = time.monotonic()
+
+        def run(name: str, starter: Callable[[], Any]) -> None:
+            self.components[name] = starter()
+            report(name, time.monotonic() - begun)
+
+        pending = [self._threads.submit(run, n, s) for n, s in self._starters().items()]
+        try:
+            for future in pending:
+                future.result()
+        except BaseException:
+            for future in pending:
+                future.exception()
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop what runs, in the reverse order of need. May be called twice."""
+        for name in ("ray", "s3", "postgres", "broker"):
+            component = self.components.pop(name, None)
+            if component is not None:
+                component.stop()
+        if self._threads is not None:
+            self._threads.shutdown(wait=True)
+            self._threads = None
+
+    def restart(self, name: str) -> None:
+        """Start a component that was killed, on its port and its data."""
+        if self._threads is None:
+            raise ProcessError(f"{name}: the stack does not run")
+        self.components[name] = self._threads.submit(self._starters()[name]).result()
+
+    def leave(self) -> None:
+        """Let the components of a stack that is not tethered run on without this process."""
+        self.components.clear()
+        if self._threads is not None:
+            self._threads.shutdown(wait=True)
+            self._threads = None
+
+    def settings(self) -> Settings:
+        """The same as ``environment``, for this process."""
+        return Settings(
+            kafka=KafkaSettings(
+                bootstrap_servers=f"127.0.0.1:{self.ports.broker}",
+                idempotent_producer=self._idempotent,
+                partitions=self._partitions,
+                fetch_max_wait_ms=self._fetch_max_wait_ms,
+            ),
+            postgres=PostgresSettings(url=SecretStr(self._postgres_url)),
+            s3=S3Settings(endpoint=f"127.0.0.1:{self.ports.s3}"),
+            serve=ServeSettings(address=f"127.0.0.1:{self.ports.ray}"),
+        )
+
+    @property
+    def _idempotent(self) -> bool:
+        return self.broker_kind == "kafka"
+
+    @property
+    def _partitions(self) -> int:
+        """One line, one worker of each role; the embedded broker looks at each in every fetch."""
+        return PARTITIONS if self.broker_kind == "kafka" else 1
+
+    @property
+    def _fetch_max_wait_ms(self) -> int:
+        """Apache Kafka answers as soon as there is a record; the embedded one looks again (100 ms:
+        at 50 it takes a tenth more of the line's CPU, at 200 a part's result takes twice as long).
+        """
+        return 500 if self.broker_kind == "kafka" else 100
+
+    @property
+    def _postgres_url(self) -> str:
+        return f"postgresql+asyncpg://postgres@127.0.0.1:{self.ports.postgres}/andon"
+
+    def environment(self) -> dict[str, str]:
+        """Settings of Andon's processes, as environment variables."""
+        return {
+            "ANDON_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{self.ports.broker}",
+            "ANDON_KAFKA__IDEMPOTENT_PRODUCER": str(self._idempotent).lower(),
+            "ANDON_KAFKA__PARTITIONS": str(self._partitions),
+            "ANDON_KAFKA__FETCH_MAX_WAIT_MS": str(self._fetch_max_wait_ms),
+            "ANDON_POSTGRES__URL": self._postgres_url,
+            "ANDON_S3__ENDPOINT": f"127.0.0.1:{self.ports.s3}",
+            "ANDON_SERVE__ADDRESS": f"127.0.0.1:{self.ports.ray}",
+        }
+
+    def _starters(self) -> dict[str, Callable[[], Any]]:
+        from infra.stack.postgres_local import start_postgres
+        from infra.stack.ray_local import start_ray
+        from infra.stack.s3_local import start_s3
+
+        logs, ports, tethered = self.folder / "logs", self.ports, self.tethered
+        return {
+            "ray": lambda: start_ray(
+                ports.ray,
+                ports.ray_dashboard,
+                log_path=logs / "ray.log",
+                tethered=tethered,
+            ),
+            "postgres": lambda: start_postgres(
+                self.folder / "postgres", ports.postgres, logs / "postgres.log", tethered=tethered
+            ),
+            "s3": lambda: start_s3(
+                self.folder / "s3", ports.s3, log_path=logs / "s3.log", tethered=tethered
+            ),
+            "broker": self._start_broker,
+        }
+
+    def _start_broker(self) -> Any:
+        log = self.folder / "logs" / "broker.log"
+        if self.broker_kind == "kafka":
+            from infra.stack.kafka_local import start_kafka
+
+            return start_kafka(
+                self.folder / "kafka", self.ports.broker, log, tethered=self.tethered
+            )
+        from infra.stack.broker import start_broker
+
+        return start_broker(self.ports.broker, log_path=log, tethered=self.tethered)

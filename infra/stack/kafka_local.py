@@ -1,0 +1,254 @@
+"""Apache Kafka, one KRaft node on loopback, from Maven Central's jars and this machine's Java.
+
+What a plant runs, for the tests and benchmarks that the embedded broker cannot carry: it keeps
+its data over ``kill -9`` (``docs/adr/0053-apache-kafka-and-minio-for-real.md``).
+
+    python -m infra.stack.kafka_local              # fetch the jars, print their folder
+"""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import uuid
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from infra.stack.broker import answers_metadata
+from infra.stack.process import Process, ProcessError, free_port, port_is_open
+from streams.errors import UnavailableError
+from streams.topics import MAX_FETCH_BYTES, MAX_MESSAGE_BYTES
+
+CACHE = Path(__file__).parents[1] / ".venvs" / "kafka"
+"""Where the jars are kept between runs; ignored by git."""
+MIN_JAVA = 17
+"""Kafka 4's brokers need it."""
+HEAP = "384m"
+_HOST = "127.0.0.1"
+_NODE = 1
+_FILES = Path(__file__).parent / "kafka"
+_JAVA_OPTIONS = [f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+"""Small, and quick to start rather than quick in the long run."""
+_SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": str(_NODE),
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "inter.broker.listener.name": "CLIENTS",
+    "auto.create.topics.enable": "false",
+    "message.max.bytes": str(MAX_MESSAGE_BYTES),
+    "replica.fetch.max.bytes": str(MAX_FETCH_BYTES),
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "100",
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "3000",
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+    "log.cleaner.dedupe.buffer.size": str(16 << 20),
+}
+"""One node, few threads. A killed broker may register again only when its session is over:
+hence the short one."""
+
+
+@dataclass
+class LocalKafka:
+    """A running broker; a context manager that stops it."""
+
+    process: Process
+    data_dir: Path
+    port: int
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What Kafka clients are given."""
+        return f"{_HOST}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The broker's process id."""
+        return self.process.pid
+
+    def kill(self) -> None:
+        """SIGKILL, as a fault test does; ``start_kafka`` on the same folder recovers its data."""
+        self.process.kill()
+
+    def stop(self, timeout_s: float = 20.0) -> None:
+        """Controlled shutdown, then SIGKILL after ``timeout_s`` seconds. May be called twice."""
+        self.process.stop(timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def kafka_available(cache: Path = CACHE) -> str:
+    """Why Apache Kafka cannot run here; empty when it can (once the jars are fetched)."""
+    java = shutil.which("java")
+    if java is None:
+        return f"no `java` on the path: install a Java {MIN_JAVA} runtime or newer"
+    version = _java_version(java)
+    if version < MIN_JAVA:
+        return f"{java} is Java {version}, Apache Kafka 4 needs {MIN_JAVA} or newer"
+    if not _folder(cache).is_dir() and shutil.which("mvn") is None:
+        return "no `mvn` on the path: install Apache Maven, it fetches Kafka's jars"
+    return ""
+
+
+def fetch_kafka(cache: Path = CACHE, timeout_s: float = 600.0) -> Path:
+    """The folder of the broker's jars (43 MB); fetched with Maven when absent.
+
+    Raises:
+        ProcessError: no Maven, or it could not fetch them; the message ends with its words.
+    """
+    folder = _folder(cache)
+    if folder.is_dir():
+        return folder
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise ProcessError("no `mvn` on the path: install Apache Maven, it fetches Kafka's jars")
+    cache.mkdir(parents=True, exist_ok=True)
+    draft = cache / f"{folder.name}.{uuid.uuid4().hex}.draft"
+    command = [maven, "-q", "-B", "-f", str(_FILES / "pom.xml"), "dependency:copy-dependencies"]
+    command += ["-DincludeScope=runtime", f"-DoutputDirectory={draft}"]
+    try:
+        _run(command, timeout_s)
+        if not folder.is_dir():  # another run may have been quicker
+            draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+def start_kafka(
+    data_dir: Path,
+    port: int | None = None,
+    log_path: Path | None = None,
+    ready_timeout_s: float = 90.0,
+    tethered: bool = True,
+    cache: Path = CACHE,
+) -> LocalKafka:
+    """Start a broker on ``data_dir`` (formatted on first use); return once it serves clients.
+
+    A broker that was killed finds its topics, messages and groups again. Topics are never
+    created by accident: ``streams.kafka.topic_admin`` does.
+
+    Args:
+        data_dir: the node's folder; its parent is created.
+        port: TCP port on 127.0.0.1; None takes a free one. The controller takes another.
+        log_path: where its output is appended; None: ``<data_dir>.log``.
+        ready_timeout_s: seconds until it must serve (recovery of its logs included).
+        tethered: whether it ends with the thread that called; the stack's outlives its starter.
+        cache: where ``fetch_kafka`` keeps the jars.
+
+    Raises:
+        ProcessError: no Java or jars, the port is in use, or it did not come up.
+    """
+    reason = kafka_available(cache)
+    if reason:
+        raise ProcessError(f"Apache Kafka cannot run here: {reason}")
+    data_dir = data_dir.resolve()
+    log = log_path or data_dir.with_name(data_dir.name + ".log")
+    chosen = free_port() if port is None else port
+    if port_is_open(chosen, _HOST):
+        raise ProcessError(
+            f"port {chosen} on {_HOST} is in use: stop what listens there (`andon stack down`), "
+            "or set ANDON_KAFKA__BOOTSTRAP_SERVERS to another port"
+        )
+    java = _java(fetch_kafka(cache))
+    data_dir.mkdir(parents=True, exist_ok=True)
+    logs = data_dir / "log"
+    if not logs.is_dir():
+        _format(java, data_dir, logs)
+    settings = _write_settings(data_dir / "server.properties", logs, chosen)
+    process = Process("kafka", [*java, "kafka.Kafka", str(settings)], log, tethered=tethered)
+    try:
+        process.wait_ready(lambda: _serves(chosen), ready_timeout_s)
+    except BaseException:
+        process.stop(2.0)
+        raise
+    return LocalKafka(process, data_dir, chosen)
+
+
+def _folder(cache: Path) -> Path:
+    """Named by what is asked for: another version is another folder."""
+    return cache.resolve() / hashlib.sha256((_FILES / "pom.xml").read_bytes()).hexdigest()[:12]
+
+
+def _java(jars: Path) -> list[str]:
+    logging = f"-Dlog4j2.configurationFile={_FILES / 'log4j2.properties'}"
+    return ["java", *_JAVA_OPTIONS, logging, "-cp", f"{jars}/*"]
+
+
+def _java_version(java: str) -> int:
+    """The feature release: 17 of ``openjdk version "17.0.15"``; 0 when it cannot be read."""
+    done = subprocess.run(
+        [java, "-version"], capture_output=True, text=True, timeout=60, check=False
+    )
+    found = re.search(r'version "(\d+)', done.stderr + done.stdout)
+    return int(found.group(1)) if found else 0
+
+
+def _write_settings(path: Path, logs: Path, port: int) -> Path:
+    controller = free_port()
+    settings = {
+        **_SETTINGS,
+        "log.dirs": str(logs),
+        "listeners": f"CLIENTS://{_HOST}:{port},CONTROLLER://{_HOST}:{controller}",
+        "advertised.listeners": f"CLIENTS://{_HOST}:{port}",
+        "controller.quorum.voters": f"{_NODE}@{_HOST}:{controller}",
+    }
+    path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    return path
+
+
+def _format(java: list[str], data_dir: Path, logs: Path) -> None:
+    """Beside the target, then a rename: an interrupted start leaves no half of a log."""
+    draft = data_dir / "log.init"
+    shutil.rmtree(draft, ignore_errors=True)
+    settings = _write_settings(data_dir / "format.properties", draft, free_port())
+    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
+    words = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)]
+    _run([*java, *words], 120.0)
+    settings.unlink()
+    draft.rename(logs)
+
+
+def _run(command: list[str], timeout_s: float) -> None:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ProcessError(f"{command[0]} took over {timeout_s:g} s") from error
+    if done.returncode != 0:
+        words = (done.stdout + done.stderr).strip()[-2000:]
+        raise ProcessError(f"{' '.join(command)} failed:\n{words}")
+
+
+def _serves(port: int) -> bool:
+    """Whether the broker is a member of its own cluster: before that it answers, but of none."""
+    try:
+        return answers_metadata(_HOST, port) > 0
+    except UnavailableError:
+        return False
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{fetch_kafka()}\n")

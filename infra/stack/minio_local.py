@@ -1,0 +1,191 @@
+"""MinIO on loopback, built with this machine's Go: the object store that a plant runs.
+
+For the contract tests of the image store; the embedded S3 serves everything else
+(``docs/adr/0053-apache-kafka-and-minio-for-real.md``).
+
+    python -m infra.stack.minio_local              # build the program, print its path
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from infra.stack.process import Process, ProcessError, free_port, port_is_open
+
+CACHE = Path(__file__).parents[1] / ".venvs" / "minio"
+"""Where the program is kept between runs; ignored by git."""
+MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
+"""MinIO tags its releases outside of Go's scheme: this is what ``@latest`` stood for."""
+BUILD_TIMEOUT_S = 1800.0
+_HOST = "127.0.0.1"
+
+
+@dataclass
+class LocalMinio:
+    """A running server; a context manager that stops it."""
+
+    process: Process
+    data_dir: Path
+    port: int
+    access_key: str
+    secret_key: str
+
+    @property
+    def endpoint(self) -> str:
+        """host:port, without a scheme, as the minio client takes it."""
+        return f"{_HOST}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self.process.pid
+
+    def kill(self) -> None:
+        """SIGKILL, as a fault test does."""
+        self.process.kill()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """End it. May be called twice."""
+        self.process.stop(timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def minio_available(cache: Path = CACHE) -> str:
+    """Why MinIO cannot run here; empty when it can (once it is built)."""
+    if minio_is_built(cache) or shutil.which("go") is not None:
+        return ""
+    return "no `go` on the path: install Go, it builds MinIO"
+
+
+def minio_is_built(cache: Path = CACHE) -> bool:
+    """Whether ``build_minio`` has nothing left to do."""
+    return _program(cache).is_file()
+
+
+def build_minio(cache: Path = CACHE, timeout_s: float = BUILD_TIMEOUT_S) -> Path:
+    """The program; built with ``go install`` when absent: 300 modules, minutes.
+
+    Raises:
+        ProcessError: no Go, or the build failed or took too long; the message ends with its words.
+    """
+    program = _program(cache)
+    if program.is_file():
+        return program
+    go = shutil.which("go")
+    if go is None:
+        raise ProcessError("no `go` on the path: install Go, it builds MinIO")
+    draft = program.parent / f"{uuid.uuid4().hex}.draft"
+    draft.mkdir(parents=True)
+    try:
+        _install(go, draft, timeout_s)
+        (draft / "minio").replace(program)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return program
+
+
+def start_minio(
+    data_dir: Path,
+    port: int | None = None,
+    access_key: str = "andon",
+    secret_key: str = "andon-local-only",  # noqa: S107 - a test's server, on loopback
+    log_path: Path | None = None,
+    ready_timeout_s: float = 60.0,
+    tethered: bool = True,
+    cache: Path = CACHE,
+) -> LocalMinio:
+    """Serve ``data_dir`` (created) as S3 and return once it takes connections.
+
+    Args:
+        data_dir: the folder of the store; MinIO's own format.
+        port: TCP port on 127.0.0.1; None takes a free one.
+        access_key: of the root user; at least 3 characters.
+        secret_key: its secret; at least 8 characters. Both go through the environment.
+        log_path: where its output is appended; None: ``<data_dir>.log``.
+        ready_timeout_s: seconds until it must serve.
+        tethered: whether it ends with the thread that called.
+        cache: where ``build_minio`` keeps the program.
+
+    Raises:
+        ProcessError: not to be built, the port is in use, or it did not come up.
+    """
+    program = build_minio(cache)
+    data_dir = data_dir.resolve()
+    chosen = free_port() if port is None else port
+    if port_is_open(chosen, _HOST):
+        raise ProcessError(
+            f"port {chosen} on {_HOST} is in use: stop what listens there, "
+            "or set ANDON_S3__ENDPOINT to another port"
+        )
+    data_dir.mkdir(parents=True, exist_ok=True)
+    log = log_path or data_dir.with_name(data_dir.name + ".log")
+    command = [str(program), "server", "--quiet", "--address", f"{_HOST}:{chosen}"]
+    command += ["--console-address", f"{_HOST}:0", str(data_dir)]
+    env = {
+        "MINIO_ROOT_USER": access_key,
+        "MINIO_ROOT_PASSWORD": secret_key,
+        "MINIO_BROWSER": "off",
+        "MINIO_UPDATE": "off",
+        "MINIO_CALLHOME_ENABLE": "off",
+    }
+    process = Process("minio", command, log, env, tethered=tethered)
+    try:
+        process.wait_ready(lambda: _is_ready(chosen), ready_timeout_s)
+    except BaseException:
+        process.stop(2.0)
+        raise
+    return LocalMinio(process, data_dir, chosen, access_key, secret_key)
+
+
+def _program(cache: Path) -> Path:
+    """Named by its version: another version is another file."""
+    return cache.resolve() / MODULE.rpartition("-")[2] / "minio"
+
+
+def _install(go: str, folder: Path, timeout_s: float) -> None:
+    try:
+        done = subprocess.run(
+            [go, "install", MODULE],
+            env={**os.environ, "GOBIN": str(folder)},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ProcessError(f"go install {MODULE} took over {timeout_s:g} s") from error
+    if done.returncode != 0:
+        raise ProcessError(f"go install {MODULE} failed:\n{done.stderr.strip()[-2000:]}")
+
+
+def _is_ready(port: int) -> bool:
+    """MinIO's own check: it listens, and calls itself ready, before its buckets are there."""
+    connection = HTTPConnection(_HOST, port, timeout=1.0)
+    try:
+        connection.request("GET", "/minio/health/cluster")
+        return connection.getresponse().status == 200
+    except HTTPException:
+        return False
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{build_minio()}\n")

@@ -1,0 +1,218 @@
+"""A local Ray head for the embedded stack: loopback only, no autoscaler, small object store.
+
+Several can run side by side: each has its ports, its folder and its own process tree, and is
+stopped by that tree (``ray stop`` would end every Ray of the machine).
+"""
+
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from infra.stack.process import Process, ProcessError, free_port, port_is_open
+from streams.errors import AndonError
+
+HOST = "127.0.0.1"
+OBJECT_STORE_BYTES = 256 << 20
+"""Frames travel inside calls, not through the object store."""
+MAX_TEMP_DIR = 40
+"""Ray puts Unix sockets 60 characters below it; the system's limit is 107."""
+_STARTED = b"Ray runtime started"
+_TOO_SLOW = "timed out during startup"
+"""Ray gives its raylet 30 s, fixed: too little on a machine that does much else. Tried twice."""
+
+QUIET_ENV: Mapping[str, str] = {
+    # The node's address is 127.0.0.1 and not the host's first interface.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # The line's own deadlines cover a stop; draining would add up to 30 s to each.
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+    # What follows took CPU beside the expert from 18.5 to 8 ms per frame (docs/serving.md).
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "10000",
+    "RAY_SERVE_EVENT_LOOP_MONITORING_INTERVAL_S": "60",
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(512 << 20),
+    "RAY_task_events_report_interval_ms": "0",
+    "RAY_metrics_report_interval_ms": "60000",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_enable_timeline": "0",
+    "RAY_event_stats": "0",
+    # a replica is not background work: 15, the default, starves it beside anything else
+    "RAY_worker_niceness": "0",
+    "RAY_num_workers_soft_limit": "0",
+    "RAY_idle_worker_killing_time_threshold_ms": "1000",
+}
+"""Environment of the head: no telemetry of Ray's own, calls of up to 512 MiB."""
+
+
+class RayError(AndonError):
+    """The local Ray head could not be started."""
+
+
+@dataclass
+class LocalRay:
+    """A running head; a context manager that stops it."""
+
+    process: Process
+    port: int
+    dashboard_port: int | None
+    temp_dir: Path
+    owns_temp_dir: bool
+
+    @property
+    def address(self) -> str:
+        """What drivers connect to: host:port of the GCS."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def rest_address(self) -> str:
+        """What ``serve deploy --address`` takes.
+
+        Raises:
+            RayError: the head was started without it.
+        """
+        if self.dashboard_port is None:
+            raise RayError("this Ray was started without its REST API: pass dashboard_port")
+        return f"http://{HOST}:{self.dashboard_port}"
+
+    def is_running(self) -> bool:
+        """Whether the head's parent process lives."""
+        return self.process.running
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """End the head and everything below it; remove a temporary folder. May be called twice."""
+        self.process.stop(timeout_s, signal.SIGTERM)
+        if self.owns_temp_dir:
+            shutil.rmtree(self.temp_dir, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def start_ray(
+    port: int | None = None,
+    dashboard_port: int | None = None,
+    temp_dir: Path | None = None,
+    num_cpus: int = 8,
+    env: Mapping[str, str] | None = None,
+    log_path: Path | None = None,
+    tethered: bool = True,
+    ready_timeout_s: float = 60.0,
+) -> LocalRay:
+    """Start a head and return once its node is registered.
+
+    Args:
+        port: of the GCS; None takes a free one.
+        dashboard_port: of the dashboard and its REST API, which ``serve deploy`` needs; None
+            starts neither (ten processes and about 2 % of a core less).
+        temp_dir: Ray's sessions and logs, 40 characters at most; None makes one that ``stop``
+            removes.
+        num_cpus: CPUs that Ray believes in: a budget of replicas, not of cores.
+        env: more environment for the head and for every replica.
+        log_path: output of the head; default: inside ``temp_dir``.
+        tethered: the head ends with the thread that called, even when its process is killed.
+        ready_timeout_s: seconds to wait for one attempt.
+
+    Raises:
+        RayError: a port is taken or the folder's name is too long.
+        ProcessError: it did not come up; the message holds the end of its log.
+    """
+    gcs = free_port() if port is None else port
+    ports = [p for p in (gcs, dashboard_port) if p is not None]
+    folder = Path(tempfile.mkdtemp(prefix="ray-")) if temp_dir is None else temp_dir.absolute()
+    launch = partial(
+        _launch,
+        _command(gcs, dashboard_port, folder, num_cpus),
+        ports,
+        {**QUIET_ENV, **(env or {})},
+        log_path or folder / "head.log",
+        tethered,
+        ready_timeout_s,
+    )
+    try:
+        _check(ports, folder)
+        process = _twice(launch)
+    except BaseException:
+        if temp_dir is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return LocalRay(process, gcs, dashboard_port, folder, temp_dir is None)
+
+
+def _check(ports: Sequence[int], folder: Path) -> None:
+    for taken in ports:
+        if port_is_open(taken, HOST):
+            raise RayError(
+                f"port {taken} on {HOST} is in use: stop what listens there (`andon stack down`), "
+                "or set another port"
+            )
+    if len(str(folder)) > MAX_TEMP_DIR:
+        raise RayError(
+            f"{folder}: {len(str(folder))} characters; Ray's sockets allow {MAX_TEMP_DIR}: "
+            "take a shorter folder, such as one below /tmp"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _twice(launch: Callable[[], Process]) -> Process:
+    try:
+        return launch()
+    except ProcessError as error:
+        if _TOO_SLOW not in str(error):
+            raise
+        return launch()
+
+
+def _launch(
+    command: Sequence[str],
+    ports: Sequence[int],
+    env: Mapping[str, str],
+    log_file: Path,
+    tethered: bool,
+    ready_timeout_s: float,
+) -> Process:
+    before = log_file.stat().st_size if log_file.exists() else 0
+
+    def started() -> bool:
+        with log_file.open("rb") as log:
+            log.seek(before)
+            said = _STARTED in log.read()
+        return said and all(port_is_open(port, HOST) for port in ports)
+
+    metrics = {"DASHBOARD_METRIC_PORT": str(free_port())}
+    process = Process("ray", command, log_file, env={**env, **metrics}, tethered=tethered)
+    try:
+        process.wait_ready(started, ready_timeout_s)
+    except BaseException:
+        process.stop()
+        raise
+    return process
+
+
+def _command(port: int, dashboard_port: int | None, folder: Path, num_cpus: int) -> list[str]:
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
+    command += ["--node-ip-address", HOST, "--port", str(port), "--temp-dir", str(folder)]
+    command += ["--num-cpus", str(num_cpus), "--object-store-memory", str(OBJECT_STORE_BYTES)]
+    command += ["--disable-usage-stats", "--no-monitor", "--include-log-monitor", "false"]
+    # any free ports: the defaults, 10002 to 19999, are where our own servers live
+    command += ["--min-worker-port", "0", "--max-worker-port", "0"]
+    command += ["--dashboard-agent-listen-port", "0", "--ray-client-server-port", str(free_port())]
+    command += ["--include-dashboard", "false" if dashboard_port is None else "true"]
+    if dashboard_port is not None:
+        command += ["--dashboard-host", HOST, "--dashboard-port", str(dashboard_port)]
+    return command

@@ -1,0 +1,312 @@
+"""Measures the cascade on labelled photographs, with a twin that is right as often as told.
+
+Per seed: exemplars from at most half of a class's parts, the other parts split into calibration
+and test, by part. The local classifier and the multimodal client run as in the line, the latter
+over HTTP; what they answered is then put through the real cascade. Regions are the true masks.
+"""
+
+import asyncio
+import random
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+
+from lab.llm_twin.app import Twin
+from lab.llm_twin.behaviour import Behaviour
+from lab.llm_twin.responders import ManifestResponder
+from lab.llm_twin.server import TwinServer
+from lab.llm_twin.validation import decode_picture, picture_digest
+from serving.naming.base import UNKNOWN, Classifier
+from serving.naming.cascade import CascadeClassifier, Stage, Threshold, choose_threshold
+from serving.naming.endpoint import Endpoint
+from serving.naming.prototypes import PrototypeClassifier
+from serving.naming.settings import (
+    CascadeSettings,
+    EndpointSettings,
+    VelmSettings,
+    VisualSettings,
+    Zone,
+)
+from serving.naming.teaching import Lesson, teach_product
+from serving.naming.velm import VelmClassifier
+from serving.naming.visual import make_pictures
+from streams.errors import AndonError
+from streams.events import Classification, Inspection, Region
+from streams.ports import ClassificationRequest, ClassificationTexts, ClassText, Failure
+from streams.regions import Mask, encode_mask
+
+if TYPE_CHECKING:
+    from lab.datasets.folders import Dataset, Sample
+
+PRODUCT = "product"
+SMALL = VelmSettings(visual=VisualSettings(side_px=128))
+"""The twin looks answers up: small pictures save its time and change nothing."""
+NORMALS = 64
+
+Answers = Mapping[UUID, Classification | Failure]
+
+
+class CascadeMeasureError(AndonError):
+    """The photographs do not allow the measurement; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class CascadeRow:
+    """Means over the seeds at one accuracy of the language model."""
+
+    llm_told: float
+    """Accuracy that the twin was told to have."""
+    llm_alone: float
+    """What it had on the test parts."""
+    local_alone: float
+    cascade: float
+    saved: float
+    """Share of test parts for which the language model was not asked."""
+    against_best: float
+    """Cascade minus the better stage alone: negative is a loss."""
+    accepted_accuracy: float
+    """Of the local answers that stood. Break-even: a language model that is right more often than
+    this would have named those parts better."""
+    threshold: float
+    seeds: int
+
+    def as_json(self) -> dict[str, Any]:
+        """A flat JSON object."""
+        return {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    request: ClassificationRequest
+    label: str
+    part: str
+
+
+def measure_cascade(
+    dataset: "Dataset",
+    *,
+    shots: int = 5,
+    seeds: int = 5,
+    accuracies: Sequence[float] = (0.6, 0.7, 0.85, 0.95),
+    report: Callable[[str], None] = lambda text: None,
+) -> list[CascadeRow]:
+    """One row per accuracy.
+
+    Raises:
+        CascadeMeasureError: the data set names no parts, or a class has fewer than three.
+    """
+    samples = [s for s in dataset.test if s.anomalous]
+    if any(s.group is None for s in samples):
+        raise CascadeMeasureError(f"{dataset.name}: parts.csv must name the part of every picture")
+    normals = [s.path.read_bytes() for s in dataset.train[:: max(1, len(dataset.train) // NORMALS)]]
+    asked = [_ask(i, s, dataset.classes) for i, s in enumerate(samples, start=1)]
+    by_accuracy: dict[float, list[dict[str, float]]] = {a: [] for a in accuracies}
+    for seed in range(seeds):
+        report(f"seed {seed + 1} of {seeds}")
+        split = _split(samples, shots, random.Random(seed))
+        local = asyncio.run(_ask_local(samples, asked, split.exemplars, normals))
+        for accuracy in accuracies:
+            llm = asyncio.run(_ask_llm([asked[i] for i in split.queries], accuracy, seed))
+            found = asyncio.run(_compare(asked, split, local, llm))
+            by_accuracy[accuracy].append(found)
+    return [_mean(accuracy, found) for accuracy, found in by_accuracy.items()]
+
+
+@dataclass(frozen=True)
+class _Split:
+    exemplars: tuple[int, ...]
+    calibration: tuple[int, ...]
+    test: tuple[int, ...]
+
+    @property
+    def queries(self) -> tuple[int, ...]:
+        return (*self.calibration, *self.test)
+
+
+def _split(samples: "Sequence[Sample]", shots: int, rng: random.Random) -> _Split:
+    """Exemplars from at most half of each class's parts; the other parts halved by part."""
+    exemplars: list[int] = []
+    calibration: list[int] = []
+    test: list[int] = []
+    for label in sorted({s.label for s in samples}):
+        parts = sorted({str(s.group) for s in samples if s.label == label})
+        if len(parts) < 3:
+            raise CascadeMeasureError(f"class {label!r} has {len(parts)} parts; three are needed")
+        rng.shuffle(parts)
+        taught = parts[: len(parts) // 2]
+        rest = parts[len(taught) :]
+        by_part = {p: [i for i, s in enumerate(samples) if s.group == p] for p in parts}
+        for images in by_part.values():
+            rng.shuffle(images)
+        # one picture of each part first, then a second of each: as different as the parts allow
+        turns = [
+            i
+            for turn in range(max(map(len, by_part.values())))
+            for p in taught
+            for i in by_part[p][turn : turn + 1]
+        ]
+        exemplars += turns[:shots]
+        half = len(rest) // 2 if rng.random() < 0.5 else (len(rest) + 1) // 2
+        calibration += [i for p in rest[:half] for i in by_part[p]]
+        test += [i for p in rest[half:] for i in by_part[p]]
+    return _Split(tuple(exemplars), tuple(calibration), tuple(test))
+
+
+def _ask(number: int, sample: "Sample", classes: Sequence[str]) -> _Asked:
+    image = sample.path.read_bytes()
+    mask = _mask(sample)
+    region = Region(
+        image_height=mask.shape[0],
+        image_width=mask.shape[1],
+        mask_height=mask.shape[0],
+        mask_width=mask.shape[1],
+        mask_rle=encode_mask(mask),
+    )
+    inspection = Inspection(
+        score=1.0, threshold=0.5, p_value=0.0, anomalous=True, region=region, expert_version="mask"
+    )
+    texts = ClassificationTexts(PRODUCT, "", classes=tuple(ClassText(c, c, "") for c in classes))
+    deadline = datetime.now(UTC) + timedelta(hours=1)
+    request = ClassificationRequest(UUID(int=number), image, inspection, texts, deadline)
+    return _Asked(request, sample.label, str(sample.group))
+
+
+def _mask(sample: "Sample") -> Mask:
+    """The true mask; the whole picture where it has none or an empty one."""
+    from serving.experts.images import decode_image, read_image
+
+    if sample.mask is not None:
+        mask = np.asarray(read_image(sample.mask)[..., 0] > 127, dtype=np.bool_)
+        if mask.any():
+            return mask
+    shape = decode_image(sample.path.read_bytes()).shape
+    return np.ones(shape[:2], dtype=np.bool_)
+
+
+async def _ask_local(
+    samples: "Sequence[Sample]",
+    asked: Sequence[_Asked],
+    exemplars: Sequence[int],
+    normals: Sequence[bytes],
+) -> Answers:
+    lessons = [
+        Lesson(samples[i].label, asked[i].request.image, _mask(samples[i]), asked[i].part)
+        for i in exemplars
+    ]
+    with TemporaryDirectory(prefix="andon-cascade-") as folder:
+        bundle = teach_product(Path(folder), PRODUCT, lessons, normals=normals)
+        classifier = PrototypeClassifier({PRODUCT: bundle}, refine=False)
+        return await _all(classifier, [a for i, a in enumerate(asked) if i not in set(exemplars)])
+
+
+async def _ask_llm(asked: Sequence[_Asked], accuracy: float, seed: int) -> Answers:
+    truth = {}
+    for one in asked:
+        region = one.request.inspection.region
+        pictures = make_pictures(one.request.image, None, region, SMALL.visual)
+        truth[picture_digest(decode_picture(pictures.items[0]))] = one.label
+    responder = ManifestResponder(truth, accuracy, seed)
+    with TwinServer(Twin(Behaviour(), responder)) as server:
+        settings = EndpointSettings(
+            base_url=server.base_url, model="twin", zone=Zone.LOOPBACK, logprobs=True
+        )
+        answers = await _all(VelmClassifier(Endpoint(settings), SMALL), asked)
+        if server.twin.counters.rejected:
+            raise CascadeMeasureError(f"the twin refused: {server.twin.counters.rejections[0]}")
+    return answers
+
+
+async def _all(classifier: Classifier, asked: Sequence[_Asked]) -> Answers:
+    await classifier.start()
+    gate = asyncio.Semaphore(8)
+
+    async def one(request: ClassificationRequest) -> Classification | Failure:
+        async with gate:
+            return await classifier.classify(request, 300.0)
+
+    try:
+        answers = await asyncio.gather(*(one(a.request) for a in asked))
+    finally:
+        await classifier.close()
+    return {a.request.frame_id: answer for a, answer in zip(asked, answers, strict=True)}
+
+
+@dataclass
+class _Replayed:
+    """A stage that answers as it did before."""
+
+    name: str
+    answers: Answers
+
+    async def classify(
+        self, request: ClassificationRequest, timeout_s: float
+    ) -> Classification | Failure:
+        return self.answers[request.frame_id]
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+async def _compare(
+    asked: Sequence[_Asked], split: _Split, local: Answers, llm: Answers
+) -> dict[str, float]:
+    """Threshold from the calibration parts, figures from the test parts."""
+    calibration, test = ([asked[i] for i in part] for part in (split.calibration, split.test))
+    chosen = _threshold(calibration, local, llm)
+    value = min(chosen.value, 1.01)
+    stages = [Stage(_Replayed("prototypes", local), value), Stage(_Replayed("llm", llm))]
+    chain = CascadeClassifier(stages, CascadeSettings())
+    answers = [await chain.classify(a.request, 60.0) for a in test]
+    saved = [isinstance(a, Classification) and a.stages == ("prototypes",) for a in answers]
+    right = [_is_right(a, t.label) for a, t in zip(answers, test, strict=True)]
+    stood = [r for r, s in zip(right, saved, strict=True) if s]
+    return {
+        "llm_alone": _accuracy(test, llm),
+        "local_alone": _accuracy(test, local),
+        "cascade": sum(right) / len(right),
+        "saved": sum(saved) / len(saved),
+        "stood": float(len(stood)),
+        "stood_right": float(sum(stood)),
+        "threshold": value,
+    }
+
+
+def _threshold(calibration: Sequence[_Asked], local: Answers, llm: Answers) -> Threshold:
+    """Local answers stand where they err no more often than the language model does."""
+    confidences, correct = [], []
+    for one in calibration:
+        answer = local[one.request.frame_id]
+        is_class = isinstance(answer, Classification) and answer.class_name != UNKNOWN
+        confidences.append(answer.confidence if is_class else 0.0)  # type: ignore[union-attr]
+        correct.append(_is_right(answer, one.label))
+    return choose_threshold(confidences, correct, 1 - _accuracy(calibration, llm))
+
+
+def _accuracy(asked: Sequence[_Asked], answers: Answers) -> float:
+    return statistics.fmean(_is_right(answers[a.request.frame_id], a.label) for a in asked)
+
+
+def _is_right(answer: Classification | Failure, label: str) -> bool:
+    return isinstance(answer, Classification) and answer.class_name == label
+
+
+def _mean(accuracy: float, found: Sequence[Mapping[str, float]]) -> CascadeRow:
+    mean = {name: statistics.fmean(f[name] for f in found) for name in found[0]}
+    return CascadeRow(
+        llm_told=accuracy,
+        llm_alone=mean["llm_alone"],
+        local_alone=mean["local_alone"],
+        cascade=mean["cascade"],
+        saved=mean["saved"],
+        against_best=mean["cascade"] - max(mean["llm_alone"], mean["local_alone"]),
+        accepted_accuracy=mean["stood_right"] / mean["stood"] if mean["stood"] else float("nan"),
+        threshold=mean["threshold"],
+        seeds=len(found),
+    )

@@ -1,0 +1,231 @@
+"""Accuracy, calibration, misses and speed of a vision expert on a data set.
+
+Labels are used to measure only: the threshold is the artifact's own.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lab.datasets.folders import Sample
+from lab.metrics import (
+    MapTruth,
+    binomial_interval,
+    confusion,
+    group_bootstrap,
+    image_aupr,
+    image_auroc,
+    pixel_figures,
+    read_mask,
+)
+from serving.experts.calibration import calibrate
+from serving.experts.expert import Expert
+from serving.experts.images import read_image
+from serving.experts.regions import enlarge
+from serving.experts.types import Floats
+
+Report = Callable[[str, int, int], None]
+_BATCH = 16
+_BOOTSTRAPS = 300
+"""Draws of parts behind the interval of ``resplit_calibration``."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredSet:
+    """An expert's answers for some samples; maps at map resolution, with the images' sizes."""
+
+    samples: tuple[Sample, ...]
+    scores: npt.NDArray[np.float64]
+    flagged: npt.NDArray[np.bool_]
+    maps: list[Floats]
+    sizes: list[tuple[int, int]]
+    heads: dict[str, npt.NDArray[np.float64]]
+    threshold: float
+
+
+def score_set(
+    expert: Expert, samples: Sequence[Sample], report: Report | None = None, maps: bool = True
+) -> ScoredSet:
+    """Score every sample; one batch of photographs in memory at a time."""
+    found = []
+    for start in range(0, len(samples), _BATCH):
+        part = samples[start : start + _BATCH]
+        found += expert.score([read_image(s.path) for s in part], maps)
+        if report is not None:
+            report("score", min(start + _BATCH, len(samples)), len(samples))
+    names = list(found[0].heads) if found else []
+    return ScoredSet(
+        tuple(samples),
+        np.array([f.score for f in found]),
+        np.array([f.anomalous for f in found], dtype=bool),
+        [f.anomaly_map for f in found if f.anomaly_map is not None],
+        [(f.image_height, f.image_width) for f in found],
+        {n: np.array([f.heads[n] for f in found]) for n in names},
+        found[0].threshold if found else float("nan"),
+    )
+
+
+def accuracy(found: ScoredSet) -> dict[str, Any]:
+    """The figures of a test set: ranking, localisation, verdicts, and what would be missed."""
+    truth = np.array([s.anomalous for s in found.samples])
+    counts = confusion(found.flagged, truth)
+    pixels = pixel_figures(lambda: _pixel_truth(found))
+    normal = int((~truth).sum())
+    return {
+        "image_auroc": image_auroc(found.scores, truth),
+        "image_aupr": image_aupr(found.scores, truth),
+        "pixel_auroc": pixels.auroc,
+        "aupro": pixels.aupro,
+        "f1": counts.f1,
+        "fpr": counts.false_positive_rate,
+        "fpr_interval": list(binomial_interval(counts.false_positive, normal)),
+        "fpr_interval_by_part": _by_part(found, ~truth),
+        "threshold": found.threshold,
+        "classes": {c: _class_figures(found, truth, c) for c in sorted(_labels(found, truth))},
+        "heads": {h: image_auroc(v, truth) for h, v in found.heads.items()},
+    }
+
+
+def resplit_calibration(
+    scores: npt.ArrayLike,
+    groups: Sequence[str],
+    rate: float,
+    repeats: int = 20,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """False alarms on unseen parts when normals are split by part again and again.
+
+    Each resplit draws half of the parts to calibrate on and counts false alarms on the others,
+    once with photographs held out by part and once as if every photograph were its own part.
+
+    Args:
+        scores: of normals that the expert was not fitted on.
+        groups: the part of each.
+        rate: false-alarm rate asked for.
+        repeats: resplits.
+
+    Returns:
+        Mean, lowest and highest rate of both ways, and a part-level bootstrap interval (each draw
+        a subset of the parts, resplit four times) of the first.
+    """
+    values, names = np.asarray(scores, np.float64), np.asarray(groups)
+    rng = np.random.default_rng(seed)
+    parts = np.unique(names)
+    seen = [_resplit(values, names, rate, rng.permutation(parts)) for _ in range(repeats)]
+    spread = []
+    for _ in range(_BOOTSTRAPS):
+        drawn = np.unique(rng.choice(parts, len(parts)))
+        kept = np.isin(names, drawn)
+        trials = [
+            _resplit(values[kept], names[kept], rate, rng.permutation(drawn))[0] for _ in range(4)
+        ]
+        spread.append(float(np.mean(trials)))
+    return {
+        "asked": rate,
+        "parts": len(parts),
+        "images": len(values),
+        "repeats": repeats,
+        **{
+            key: {"mean": float(np.mean(v)), "low": float(np.min(v)), "high": float(np.max(v))}
+            for key, v in zip(("by_part", "by_image"), zip(*seen, strict=True), strict=True)
+        },
+        "interval_by_part": np.quantile(spread, [0.025, 0.975]).tolist(),
+    }
+
+
+def _resplit(
+    values: npt.NDArray[np.float64],
+    names: npt.NDArray[Any],
+    rate: float,
+    order: npt.NDArray[Any],
+) -> tuple[float, float]:
+    """False-alarm rate on the second half of the parts, calibrated by part and by image."""
+    own = np.isin(names, order[: len(order) // 2])
+    rates = []
+    for units in (names[own], np.arange(own.sum())):
+        found = calibrate(values[own], [str(u) for u in units], rate)
+        rates.append(_mean_by_group(values[~own] > found.threshold, names[~own]))
+    return rates[0], rates[1]
+
+
+def _mean_by_group(values: npt.NDArray[np.bool_], names: npt.NDArray[Any]) -> float:
+    return float(np.mean([values[names == n].mean() for n in np.unique(names)]))
+
+
+def _labels(found: ScoredSet, truth: npt.NDArray[np.bool_]) -> set[str]:
+    return {s.label for s, odd in zip(found.samples, truth, strict=True) if odd}
+
+
+def _class_figures(found: ScoredSet, truth: npt.NDArray[np.bool_], label: str) -> dict[str, Any]:
+    own = np.array([s.label == label and s.anomalous for s in found.samples])
+    hits, total = int(found.flagged[own].sum()), int(own.sum())
+    either = own | ~truth
+    return {
+        "images": total,
+        "image_auroc": image_auroc(found.scores[either], own[either]),
+        "sensitivity": hits / total,
+        "sensitivity_interval": list(binomial_interval(hits, total)),
+        "missed": total - hits,
+    }
+
+
+def _by_part(found: ScoredSet, rows: npt.NDArray[np.bool_]) -> list[float] | None:
+    parts = [s.group for s, kept in zip(found.samples, rows, strict=True) if kept]
+    known = [p for p in parts if p is not None]
+    if len(known) < len(parts) or not known:
+        return None
+    return list(group_bootstrap(found.flagged[rows].astype(float), known))
+
+
+def _pixel_truth(found: ScoredSet) -> Iterator[MapTruth]:
+    """Full-size maps one by one; anomalous samples without a mask are left out."""
+    for sample, values, (height, width) in zip(found.samples, found.maps, found.sizes, strict=True):
+        if sample.anomalous and sample.mask is None:
+            continue
+        mask = read_mask(sample.mask, height, width) if sample.mask is not None else None
+        yield MapTruth(enlarge(values, height, width), mask)
+
+
+def chart(found: ScoredSet, figures: dict[str, Any], title: str) -> str:
+    """An SVG: scores by class against the threshold, and each class's sensitivity."""
+    labels = ["good", *figures["classes"]]
+    low, high = float(np.min(found.scores)), float(np.quantile(found.scores, 0.98))
+    high = max(high, found.threshold * 1.2)
+
+    def x(value: float) -> float:
+        return 150 + 480 * min(1.0, max(0.0, (value - low) / max(high - low, 1e-9)))
+
+    rows = []
+    for i, label in enumerate(labels):
+        y = 60 + 34 * i
+        own = [v for v, s in zip(found.scores, found.samples, strict=True) if s.label == label]
+        colour = "#2a7f4f" if label == "good" else "#c0392b"
+        dots = "".join(
+            f'<circle cx="{x(v):.1f}" cy="{y + 7 * np.sin(j * 2.4):.1f}" r="2.4" '
+            f'fill="{colour}" fill-opacity=".45"/>'
+            for j, v in enumerate(own)
+        )
+        share = (
+            f"{figures['fpr']:.1%} false alarms"
+            if label == "good"
+            else f"{figures['classes'][label]['sensitivity']:.0%} found"
+        )
+        name = "".join(c for c in label if c.isalnum() or c in " _-")
+        rows.append(
+            f'<text x="140" y="{y + 4}" text-anchor="end">{name}</text>{dots}'
+            f'<text x="645" y="{y + 4}">{share}</text>'
+        )
+    bottom = 60 + 34 * len(labels)
+    cut = x(found.threshold)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 {bottom + 30}" '
+        'font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="#fff"/>'
+        f'<text x="20" y="26" font-size="15">{title}</text>'
+        f'<line x1="{cut:.1f}" x2="{cut:.1f}" y1="40" y2="{bottom - 10}" stroke="#333" '
+        'stroke-dasharray="4 3"/>'
+        f'<text x="{cut:.1f}" y="{bottom + 8}" text-anchor="middle">threshold</text>'
+        f"{''.join(rows)}</svg>"
+    )

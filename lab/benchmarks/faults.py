@@ -1,0 +1,122 @@
+"""Faults while the line runs: ``kill -9`` of one process after another, then the balance."""
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from andon.stack.local import LocalStack
+from infra.stack.process import ProcessError
+from lab.benchmarks.cpu import replicas
+from lab.harness.line import SimulatedLine, TriggerCount
+
+WORKER_BACK_S = 12.0
+"""A killed worker must be at work again within this, seconds."""
+ROLE_FAULTS = ("inspect", "classify", "record", "gateway")
+REPLICA = "replica"
+STORES = ("postgres", "s3")
+FAULTS = (*ROLE_FAULTS[:3], REPLICA, "gateway", *STORES)
+BROKER = "broker"
+"""Not among ``FAULTS``: only Apache Kafka keeps its data over a kill."""
+STORE_DOWN_S = 3.0
+"""How long a killed store or broker stays away before its supervisor starts it, seconds."""
+Say = Callable[[str], None]
+
+
+@dataclass
+class Fault:
+    """One kill: when, and how long until its victim worked again."""
+
+    name: str
+    at_part: int
+    back_s: float | None = None
+    """Seconds from the kill to being at work; None when that cannot be asked."""
+    error: str = ""
+
+
+@dataclass
+class FaultPlan:
+    """Kills evenly over the run, in the order given."""
+
+    parts: int
+    names: Sequence[str] = FAULTS
+    faults: list[Fault] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        step = self.parts / (len(self.names) + 1)
+        self.faults = [Fault(name, round(step * i)) for i, name in enumerate(self.names, 1)]
+
+
+def play_with_faults(line: SimulatedLine, plan: FaultPlan, say: Say) -> list[Fault]:
+    """Play the line's plan and kill meanwhile; returns once the PLC is done.
+
+    All in the calling thread: a tethered child ends with the thread that started it.
+
+    Raises:
+        ProcessError: the PLC did not finish.
+    """
+    line.start_plc()
+    triggers = TriggerCount(line.ledger)
+    for fault in plan.faults:
+        while line.plc_runs and triggers.count() < fault.at_part:
+            time.sleep(0.02)
+        if not line.plc_runs:
+            fault.error = "the line was over before"
+            continue
+        try:
+            fault.back_s = _inject(line, fault.name)
+        except (ProcessError, psutil.Error) as error:
+            fault.error = str(error)
+        back = "" if fault.back_s is None else f", back at work after {fault.back_s:.1f} s"
+        say(f"part {fault.at_part}: kill -9 {fault.name}{back}{fault.error}")
+    line.wait_plc()
+    return plan.faults
+
+
+def _inject(line: SimulatedLine, name: str) -> float | None:
+    """Kill, start again as a supervisor would, wait; seconds until it works."""
+    begun = time.monotonic()
+    if name == REPLICA:
+        return _kill_replica(line)
+    if name in STORES or name == BROKER:
+        return _kill_store(line.stack, name)
+    line.roles[name].kill()
+    line.restart(name)
+    line.roles[name].wait_ready(60)
+    return time.monotonic() - begun
+
+
+def _kill_store(stack: LocalStack, name: str) -> float | None:
+    if name == BROKER and stack.broker_kind == "embedded":
+        raise ProcessError("the embedded broker's data ends with it: kill Apache Kafka instead")
+    begun = time.monotonic()
+    stack.components[name].kill()
+    time.sleep(STORE_DOWN_S)
+    stack.restart(name)
+    return time.monotonic() - begun if name == BROKER else None
+
+
+def _kill_replica(line: SimulatedLine) -> float | None:
+    ray = line.stack.components["ray"].process.pid
+    victims = replicas(ray, "VisionExpert")
+    if not victims:
+        raise ProcessError("no VisionExpert replica was found to kill")
+    begun = time.monotonic()
+    victims[0].kill()
+    gone = {victim.pid for victim in victims[:1]}
+    while time.monotonic() - begun < 60:
+        with contextlib.suppress(psutil.Error):
+            if any(r.pid not in gone for r in replicas(ray, "VisionExpert")):
+                return time.monotonic() - begun
+        time.sleep(0.1)
+    raise ProcessError("Ray did not start another replica within 60 s")
+
+
+def as_rows(faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    """For ``--json``."""
+    return [
+        {"name": f.name, "at_part": f.at_part, "back_s": f.back_s, "error": f.error} for f in faults
+    ]

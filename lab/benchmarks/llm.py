@@ -1,0 +1,136 @@
+"""Measures how much of an endpoint's capacity the multimodal classifier turns into answers."""
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.stack.process import Process, free_port, port_is_open
+from serving.naming.endpoint import Endpoint
+from serving.naming.settings import EndpointSettings, VelmSettings, VisualSettings, Zone
+from serving.naming.velm import VelmClassifier
+from streams.events import Classification
+
+
+@dataclass(frozen=True)
+class LlmLoad:
+    """What a burst of anomalous frames met."""
+
+    parts: int
+    concurrency: int
+    latency_ms: float
+    encoding: str
+    seconds: float
+    parts_per_s: float
+    possible_per_s: float
+    """Concurrency over latency."""
+    share_of_possible: float
+    answered: int
+    calls: int
+    most_in_flight: int
+    """As the twin saw it."""
+    rejected: int
+    """Requests that the twin found to break the protocol."""
+    client_cpu_ms_per_part: float
+    """CPU time of the classifier's process: pictures, encoding, protocol."""
+    twin_cpu_ms_per_part: float
+    """The same of the twin's process: protocol, validation, answer."""
+    latency_p50_ms: float
+    latency_p99_ms: float
+    """From the burst to the answer: waiting included."""
+
+    def as_json(self) -> dict[str, Any]:
+        """A flat JSON object."""
+        return asdict(self)
+
+
+def measure_llm_load(
+    parts: int = 200, latency_ms: float = 300.0, concurrency: int = 8, encoding: str = "png"
+) -> LlmLoad:
+    """Ask ``parts`` questions at once of a twin in a process of its own.
+
+    Raises:
+        infra.stack.process.ProcessError: the twin did not start.
+    """
+    with running_twin("--latency-ms", str(latency_ms)) as port:
+        before = twin_counters(port)
+        seconds, cpu_s, answers = asyncio.run(_burst(port, parts, concurrency, encoding))
+        seen = twin_counters(port)
+    latencies = sorted(a.latency_ms for a in answers)
+    possible = concurrency / (latency_ms / 1000)
+    rate = parts / seconds
+    return LlmLoad(
+        parts=parts,
+        concurrency=concurrency,
+        latency_ms=latency_ms,
+        encoding=encoding,
+        seconds=round(seconds, 3),
+        parts_per_s=round(rate, 2),
+        possible_per_s=round(possible, 2),
+        share_of_possible=round(rate / possible, 3),
+        answered=len(answers),
+        calls=seen["requests"] - 1,  # one call warms the connection up
+        most_in_flight=seen["in_flight_most"],
+        rejected=seen["rejected"],
+        client_cpu_ms_per_part=round(1000 * cpu_s / parts, 1),
+        twin_cpu_ms_per_part=round(1000 * (seen["cpu_s"] - before["cpu_s"]) / parts, 1),
+        latency_p50_ms=round(latencies[len(latencies) // 2], 1) if latencies else 0.0,
+        latency_p99_ms=round(latencies[int(len(latencies) * 0.99) - 1], 1) if latencies else 0.0,
+    )
+
+
+@contextmanager
+def running_twin(*arguments: str, timeout_s: float = 60.0) -> Iterator[int]:
+    """``andon llm twin`` in a child process; yields its port."""
+    port = free_port()
+    command = [sys.executable, "-m", "andon", "llm", "twin", "--port", str(port), *arguments]
+    with tempfile.TemporaryDirectory(prefix="andon-twin-") as folder:
+        process = Process("llm twin", command, Path(folder) / "twin.log")
+        try:
+            process.wait_ready(lambda: port_is_open(port), timeout_s)
+            yield port
+        finally:
+            process.stop()
+
+
+def twin_counters(port: int) -> dict[str, Any]:
+    """What the twin has counted so far."""
+    address = f"http://127.0.0.1:{port}/twin/counters"
+    with urllib.request.urlopen(address, timeout=10) as response:
+        counters: dict[str, Any] = json.load(response)
+    return counters
+
+
+async def _burst(
+    port: int, parts: int, concurrency: int, encoding: str
+) -> tuple[float, float, list[Classification]]:
+    from andon.cli.llm_check import PlainReference, drawn_request
+
+    settings = EndpointSettings(
+        name="twin",
+        base_url=f"http://127.0.0.1:{port}/v1",
+        model="twin",
+        zone=Zone.LOOPBACK,
+        logprobs=True,
+        max_concurrency=concurrency,
+        max_waiting=max(parts, 1),
+    )
+    visual = VisualSettings.model_validate({"encoding": encoding})
+    classifier = VelmClassifier(Endpoint(settings), VelmSettings(visual=visual), PlainReference())
+    await classifier.start()
+    try:
+        requests = [drawn_request(600.0, number) for number in range(parts)]
+        await classifier.classify(drawn_request(60.0, parts), 60.0)
+        began, cpu_began = time.monotonic(), time.process_time()
+        answers = await asyncio.gather(*(classifier.classify(r, 600.0) for r in requests))
+        seconds, cpu_s = time.monotonic() - began, time.process_time() - cpu_began
+    finally:
+        await classifier.close()
+    return seconds, cpu_s, [a for a in answers if isinstance(a, Classification)]

@@ -1,0 +1,222 @@
+"""Measures the policies: decisions per second on one core, and a back-test of a million."""
+
+import random
+import resource
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streams.roles.decisions import Answers, decide
+
+if TYPE_CHECKING:
+    from policies.evaluate import ResolvedPolicy
+
+
+@dataclass(frozen=True)
+class PolicySpeed:
+    """Decisions by one process, one thread."""
+
+    classes: int
+    rules: int
+    decisions: int
+    seconds: float
+    decisions_per_s: float
+    cpu_decisions_per_s: float
+    """By CPU seconds: what an idle core would do."""
+    last_rule_share: float
+    """Share of the decisions that the last rule made: 1.0 by construction."""
+
+    def as_json(self) -> dict[str, Any]:
+        """A flat JSON object."""
+        return asdict(self)
+
+
+def measure_decisions(
+    classes: int = 20, rules: int = 20, seconds: float = 5.0, seed: int = 0
+) -> PolicySpeed:
+    """Decide random anomalies for ``seconds``, the last rule matching each; nothing is memoised.
+
+    The events are made beforehand, each another one; making them is not measured.
+    """
+    from policies.evaluate import ResolvedPolicy
+    from policies.model import PolicyDocument
+
+    policy = ResolvedPolicy(PolicyDocument.model_validate(_body(classes, rules)))
+    situations = _situations(classes, 20_000, seed)
+    last, done, by_last = f"rule:rule{rules - 1}", 0, 0
+    begun, cpu = time.perf_counter(), time.process_time()
+    until = begun + seconds
+    while time.perf_counter() < until:
+        for situation in situations[done % 20_000 : done % 20_000 + 1000]:
+            by_last += policy.decide(situation).rule == last
+        done += 1000
+    elapsed, used = time.perf_counter() - begun, time.process_time() - cpu
+    return PolicySpeed(
+        classes, rules, done, elapsed, done / elapsed, done / max(used, 1e-9), by_last / done
+    )
+
+
+def _body(classes: int, rules: int) -> dict[str, Any]:
+    """Every rule but the last one looks at six measures and just fails."""
+    some = {
+        f"class{n}": {"severity": "defect", "action": "rework", "description": f"kind {n}"}
+        for n in range(classes)
+    }
+    never = "confidence < 1.1 * 0.5 && score >= 0 && (area_mm2 < 0 || longest_mm < 0 || count < 0)"
+    many = [
+        {
+            "name": f"rule{n}",
+            "when": f"class != 'class{n % classes}' && {never} || lot == 'none{n}'",
+            "action": "hold",
+        }
+        for n in range(rules - 1)
+    ]
+    always = "class != 'normal' && area_mm2 >= 0 && p_value <= 1 && station.startsWith('S')"
+    return {
+        "product": "benchmark",
+        "mm_per_px": {"default": 0.05},
+        "classes": some,
+        "rules": [*many, {"name": f"rule{rules - 1}", "when": always, "action": "scrap"}],
+    }
+
+
+def _situations(classes: int, count: int, seed: int) -> list[Any]:
+    from streams.events import Classification, Inspection, Region
+    from streams.ports import Situation
+
+    chance = random.Random(seed)
+    made = []
+    for number in range(count):
+        region = Region(
+            image_height=1000,
+            image_width=1000,
+            mask_height=64,
+            mask_width=64,
+            mask_rle="",
+            area_px=chance.uniform(1, 1e5),
+            longest_side_px=chance.uniform(1, 1e3),
+            count=chance.randrange(1, 9),
+        )
+        inspection = Inspection(
+            score=chance.uniform(0, 9),
+            threshold=2.0,
+            p_value=chance.random(),
+            anomalous=True,
+            region=region,
+            expert_version="benchmark",
+        )
+        answer = Classification(
+            class_name=f"class{chance.randrange(classes)}",
+            confidence=chance.random(),
+            classifier="benchmark",
+        )
+        made.append(Situation(f"S{number}", f"L{number}", inspection, answer))
+    return made
+
+
+@dataclass(frozen=True)
+class BacktestSpeed:
+    """A back-test from a dump by one process, one thread."""
+
+    decisions: int
+    dump_mib: float
+    seconds: float
+    cpu_seconds: float
+    decisions_per_s: float
+    cpu_decisions_per_s: float
+    """By CPU seconds: what an idle core would do."""
+    peak_mib: float
+    """Peak memory of the whole process."""
+    reproduced_share: float
+
+    def as_json(self) -> dict[str, Any]:
+        """A flat JSON object."""
+        return asdict(self)
+
+
+def measure_backtest(decisions: int = 1_000_000, folder: Path | None = None) -> BacktestSpeed:
+    """Write a dump of that many decisions of the shipped tile policy and back-test it.
+
+    2,000 decisions are made and repeated; reading and deciding do not notice. Writing the dump
+    is not measured.
+    """
+    from policies.authoring.dump import read_decisions, read_reviews
+    from policies.authoring.loading import load_policy
+    from policies.review.backtest import backtest
+
+    shipped = Path(__file__).parents[2] / "policies" / "products" / "magnetic_tile.yaml"
+    policy = load_policy(shipped)
+    lines = [_recorded_line(policy, number) for number in range(2000)]
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        dump = Path(scratch) / "dump.jsonl"
+        with dump.open("w", encoding="utf-8") as file:
+            for begin in range(0, decisions, len(lines)):
+                file.write("".join(lines[: decisions - begin]))
+        begun, cpu = time.perf_counter(), time.process_time()
+        report = backtest(policy, read_decisions(dump), read_reviews(dump))
+        seconds, size = time.perf_counter() - begun, dump.stat().st_size
+        used = time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    share = 1 - report.mismatches.count / max(report.in_force, 1)
+    done = report.decisions
+    return BacktestSpeed(
+        done, size / 2**20, seconds, used, done / seconds, done / used, peak, share
+    )
+
+
+def _recorded_line(policy: "ResolvedPolicy", number: int) -> str:
+    from streams.codes import DecisionSource
+    from streams.events import Blob, Box, Classification, Frame, Inspection, Region
+    from streams.ids import new_frame_id
+
+    chance = random.Random(number)
+    moment = datetime(2026, 11, 1, tzinfo=UTC) + timedelta(seconds=number)
+    frame = Frame(
+        frame_id=new_frame_id(),
+        line="L1",
+        station="S1",
+        product_id=policy.product_id,
+        part_id=f"P{number:06d}",
+        lot_id="L-1",
+        plc_boot_id=1,
+        trigger_seq=number + 1,
+        captured_at=moment,
+        deadline=moment + timedelta(seconds=1),
+        result_window_ms=1000,
+        size_bytes=1,
+        sha256="0" * 64,
+    )
+    box = Box(x=10, y=10, width=30, height=30)
+    blob = Blob(
+        box=box, area_px=900.0, longest_side_px=42.0, centroid_x=25.0, centroid_y=25.0, peak=3.1
+    )
+    region = Region(
+        image_height=300,
+        image_width=300,
+        mask_height=32,
+        mask_width=32,
+        mask_rle="Y52n0" * 8,
+        blobs=(blob,),
+        area_px=chance.uniform(10, 30000),
+        longest_side_px=42.0,
+        count=1,
+    )
+    odd = chance.random() < 0.5
+    inspection = Inspection(
+        score=3.0,
+        threshold=2.0,
+        p_value=0.01,
+        anomalous=odd,
+        region=region if odd else None,
+        expert_version="0" * 64,
+        timings_ms={"backbone": 5.1, "bank": 3.2},
+    )
+    name = chance.choice(sorted(policy.document.classes))
+    answer = Classification(class_name=name, confidence=chance.random(), classifier="prototypes")
+    answers = Answers(inspection, answer if odd else None)
+    source = DecisionSource.CLASSIFIER if odd else DecisionSource.EXPERT
+    decision = decide(frame, policy, source, answers, moment.timestamp())
+    return decision.model_dump_json() + "\n"

@@ -1,0 +1,135 @@
+"""``andon benchmark line``: the whole line beside the bare expert, alternated in one run."""
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.stack.process import ProcessError
+from lab.benchmarks.cpu import cpu_seconds, per_frame_ms
+from lab.harness.ledger import ledger_parts
+from lab.harness.line import LineOptions, SimulatedLine
+from lab.harness.plan import LinePlan
+from lab.plc.ledger import LedgerEntry, read_ledger
+
+Say = Callable[[str], None]
+EXPERT = "VisionExpert"
+NOT_THE_LINE = ("plc",)
+"""Components that stand for the plant: their CPU is not the line's."""
+FLOW = ("broker", "inspect", "classify", "ray")
+"""What carries a frame from its topic to a decision, models and the edges (gateway, history) not
+among it: the part of the overhead that ``flow_cpu_ms`` states."""
+
+
+@dataclass(frozen=True)
+class ExpertProfile:
+    """How the expert runs, alone and in the line alike."""
+
+    runtime: str
+    precision: str
+    threads: int
+
+    @property
+    def serve_args(self) -> dict[str, object]:
+        """The same for the Serve application's ``vision`` section."""
+        return {"runtime": self.runtime, "precision": self.precision, "threads": self.threads}
+
+
+REFERENCE = ExpertProfile("torch", "f32", 1)
+SHIPPED = ExpertProfile("auto", "auto", 1)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One measurement of the line."""
+
+    frames_per_s: float
+    frames: int
+    cpu_ms: Mapping[str, float]
+    latencies_ms: tuple[float, ...]
+    sources: Mapping[str, int]
+
+
+def alone(
+    artifact: Path, plan: LinePlan, folder: Path, profile: ExpertProfile, seconds: float, batch: int
+) -> dict[str, float]:
+    """The expert by itself in a fresh process: ``frames_per_s`` and ``cpu_ms``."""
+    listing = folder / "alone.txt"
+    listing.write_text("\n".join(str(p.photograph.path) for p in plan.parts))
+    words = [str(artifact), str(listing), str(seconds), str(batch)]
+    words += [profile.runtime, profile.precision, str(profile.threads)]
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.benchmarks.expert_alone", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ProcessError(f"the expert alone failed:\n{done.stderr[-2000:]}")
+    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+def play_round(line: SimulatedLine, options: LineOptions, plan: LinePlan) -> Round:
+    """Play the plan on the running line with a PLC of this round's own."""
+    line.plan, line.options = plan, options
+    line.ledger.unlink(missing_ok=True)
+    line.write_plan()
+    roots = line.pids()
+    before = cpu_seconds(roots)
+    line.play()
+    after = cpu_seconds(roots)
+    entries = read_ledger(line.ledger)
+    times = [e.triggered_at for e in entries]
+    ends = [r["at"] for e in entries for r in e.applied] or times
+    return Round(
+        frames_per_s=len(entries) / max(1e-9, max(ends) - min(times)),
+        frames=len(entries),
+        cpu_ms=per_frame_ms(before, after, len(entries)),
+        latencies_ms=tuple(sorted(_latencies(entries))),
+        sources=_sources(line.ledger),
+    )
+
+
+def _latencies(entries: list[LedgerEntry]) -> list[float]:
+    return [float(r["ms"]) for e in entries for r in e.applied]
+
+
+def _sources(ledger: Path) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part in ledger_parts(ledger):
+        name = part.source.value if part.source else "none"
+        found[name] = found.get(name, 0) + 1
+    return found
+
+
+def combine(
+    solo: list[dict[str, float]], rounds: list[Round], profile: ExpertProfile
+) -> dict[str, Any]:
+    """Medians of the alternated rounds: ratio and CPU beside the expert.
+
+    ``overhead_cpu_ms`` is all of the line's CPU per frame less the bare expert's: gateway, broker,
+    roles, Ray, naming, history, and what the replica needs beyond the bare expert.
+    ``flow_cpu_ms`` is the share of :data:`FLOW` in it.
+    """
+    expert_fps = statistics.median(s["frames_per_s"] for s in solo)
+    expert_cpu = statistics.median(s["cpu_ms"] for s in solo)
+    line_fps = statistics.median(r.frames_per_s for r in rounds)
+    names = sorted({name for r in rounds for name in r.cpu_ms})
+    cpu = {n: round(statistics.median(r.cpu_ms.get(n, 0.0) for r in rounds), 2) for n in names}
+    whole = sum(ms for name, ms in cpu.items() if name not in NOT_THE_LINE)
+    return {
+        "runtime": f"{profile.runtime} {profile.precision}, {profile.threads} thread",
+        "expert_frames_per_s": round(expert_fps, 2),
+        "line_frames_per_s": round(line_fps, 2),
+        "ratio": round(line_fps / expert_fps, 3),
+        "expert_cpu_ms": round(expert_cpu, 2),
+        "overhead_cpu_ms": round(whole - expert_cpu, 2),
+        "flow_cpu_ms": round(sum(cpu.get(name, 0.0) for name in FLOW), 2),
+        "cpu_ms": cpu,
+        "by_source": rounds[-1].sources,
+    }

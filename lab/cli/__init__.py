@@ -1,0 +1,14 @@
+"""The laboratory's commands."""
+
+import typer
+
+from lab.cli import benchmark, demo, evaluate, llm, plc
+
+COMMANDS: dict[str, typer.Typer] = {
+    "demo": demo.app,
+    "plc": plc.app,
+    "llm": llm.app,
+    "evaluate": evaluate.app,
+    "benchmark": benchmark.app,
+}
+"""Applications by subcommand of ``andon``."""

@@ -1,0 +1,130 @@
+"""``andon benchmark``: the line, its faults, the experts, the policies, the LLM client."""
+
+import json
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lab.cli.benchmark_expert import expert
+
+app = typer.Typer(no_args_is_help=True)
+app.command()(expert)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def line(
+    rounds: Annotated[int, typer.Option(min=1, help="Alternations of expert and line.")] = 3,
+    seconds: Annotated[float, typer.Option(min=2, help="Length of one measurement.")] = 15.0,
+    in_flight: Annotated[int, typer.Option(min=1, help="Most parts without a result.")] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="Images per batch, alone and in Serve.")] = 8,
+    anomalous: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the played parts that are not good.")
+    ] = 0.1,
+    smoke: Annotated[bool, typer.Option("--smoke", help="One short round, for CI.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The whole line's rate beside the bare expert's, alternated; latency at half load.
+
+    `ratio` and `overhead_cpu_ms` (all CPU per frame but the bare expert's) are of the reference
+    expert (torch f32, one thread), `shipped` of the runtime that the artifact picks by itself.
+    `flow_cpu_ms` is the overhead's share of broker, inspect, classify and Ray.
+    """
+    from lab.benchmarks.line import LineBenchmark, benchmark_line
+
+    options = LineBenchmark(rounds, seconds, in_flight, batch, anomalous)
+    if smoke:
+        options = replace(options, rounds=1, seconds=4.0, train=60)
+    console = Console(stderr=True)
+    result = benchmark_line(options, lambda text: console.print(text, soft_wrap=True))
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    show(result, "The whole line beside the bare expert")
+
+
+@app.command()
+def faults(
+    parts: Annotated[int, typer.Option(min=20, help="Parts to play.")] = 1000,
+    takt: Annotated[float, typer.Option(min=0.02, help="Seconds between parts.")] = 0.15,
+    window: Annotated[float, typer.Option(min=0.3, help="Result window, seconds.")] = 3.0,
+    broker: Annotated[
+        Literal["embedded", "kafka"],
+        typer.Option(help="Over Apache Kafka (needs Java, Maven) the broker is killed too."),
+    ] = "embedded",
+    smoke: Annotated[bool, typer.Option("--smoke", help="Three kills, few parts.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Kill -9 of each process while the line runs; exit code 1 unless nothing is lost."""
+    from lab.benchmarks.faults import FAULTS
+    from lab.benchmarks.line import benchmark_faults
+
+    console = Console(stderr=True)
+    result = benchmark_faults(
+        parts=120 if smoke else parts,
+        takt_s=takt,
+        window_s=window,
+        names=("inspect", "gateway", "record") if smoke else FAULTS,
+        say=lambda text: console.print(text, soft_wrap=True),
+        broker=broker,
+    )
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        show(result, "Faults while the line runs")
+    raise typer.Exit(0 if not result["lost"] and not result["acted_twice"] else 1)
+
+
+@app.command()
+def policy(
+    decisions: Annotated[
+        int, typer.Option(min=1000, help="Recorded decisions to back-test.")
+    ] = 1_000_000,
+    seconds: Annotated[float, typer.Option(min=0.2, help="Length of the decision run.")] = 5.0,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Small and quick, for CI.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Decisions per second on one core, and a back-test over many recorded decisions."""
+    from lab.benchmarks.policy import measure_backtest, measure_decisions
+
+    speed = measure_decisions(seconds=0.5 if smoke else seconds)
+    tested = measure_backtest(5000 if smoke else decisions)
+    result = {"decisions": speed.as_json(), "backtest": tested.as_json()}
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        show(result["decisions"], "20 classes, 20 rules, the last matching")
+        show(result["backtest"], "Back-test of recorded decisions")
+    raise typer.Exit(0 if tested.reproduced_share == 1 else 1)
+
+
+@app.command()
+def llm(
+    parts: Annotated[int, typer.Option(min=1, help="Anomalous frames at once.")] = 200,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Of the twin, milliseconds.")] = 300.0,
+    concurrency: Annotated[int, typer.Option(min=1, help="Calls at once.")] = 8,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Few parts, for CI.")] = False,
+    as_json: Json = False,
+) -> None:
+    """How much of an endpoint's capacity a burst of anomalous frames turns into answers."""
+    from lab.benchmarks.llm import measure_llm_load
+
+    result = measure_llm_load(16 if smoke else parts, latency_ms, concurrency).as_json()
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        show(result, "A burst of anomalous frames on the endpoint's twin")
+
+
+def show(result: dict[str, Any], title: str) -> None:
+    """Any nested result as a two-column table."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for key, value in result.items():
+        rows = value if isinstance(value, list) else [value]
+        for row in rows:
+            cells = ", ".join(f"{k} {v}" for k, v in row.items()) if isinstance(row, dict) else row
+            table.add_row(key.replace("_", " "), str(cells))
+    Console().print(table)

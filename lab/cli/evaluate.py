@@ -1,0 +1,104 @@
+"""``andon evaluate``: the paper's benchmark from files, and pipelines over datasets."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lab.cli.evaluate_ablation import ablation
+from lab.cli.evaluate_fewshot import fewshot
+from lab.cli.evaluate_pipeline import pipeline
+
+app = typer.Typer(no_args_is_help=True)
+app.command()(pipeline)
+app.command()(ablation)
+app.command()(fewshot)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Predictions = Annotated[
+    Path,
+    typer.Argument(help='JSON: {"<object>_<class>_<nnn>": "<answer>"}, "good" where passed.'),
+]
+Descriptions = Annotated[
+    Path,
+    typer.Option(help="JSON: object -> class folder -> [display name, description]."),
+]
+
+
+@app.command()
+def predictions(
+    file: Predictions,
+    descriptions: Descriptions,
+    as_json: Json = False,
+    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap rounds; 0 is none.")] = 1000,
+) -> None:
+    """Score named answers: accuracy, macro F1, kappa, equation (1), anomalous images alone.
+
+    This checks the metrics, not a classifier: the answers are whoever's made the file.
+    """
+    from lab.velm.predictions import FIGURES, authors_matching, our_matching, read_answers, score
+
+    theirs = score(read_answers(file, descriptions, authors_matching), resamples)
+    ours = score(read_answers(file, descriptions, our_matching))
+    if as_json:
+        typer.echo(json.dumps({**theirs.as_json(), "mean_our_matching": ours.mean}))
+        return
+    table = Table(title="The authors' matching (case folded, nothing else); percent")
+    for heading in ("object", "images", *FIGURES):
+        table.add_column(
+            heading.replace("_", " "), justify="left" if heading == "object" else "right"
+        )
+    for name, scored in theirs.objects.items():
+        table.add_row(name, str(scored.images), *(f"{scored.figures[f]:.2f}" for f in FIGURES))
+    table.add_section()
+    images = str(sum(scored.images for scored in theirs.objects.values()))
+    table.add_row("mean", images, *(f"{theirs.mean[f]:.2f}" for f in FIGURES), style="bold")
+    if theirs.intervals:
+        spans = (theirs.intervals[f] for f in FIGURES)
+        table.add_row("95 % interval", "", *(f"{low:.1f}-{high:.1f}" for low, high in spans))
+    table.add_row("our matching", "", *(f"{ours.mean[f]:.2f}" for f in FIGURES))
+    Console().print(table)
+    Console().print(
+        "accuracy: share of images, `good` a class, averaged over objects (the paper's table 2); "
+        "jaccard: TP/(TP+FP+FN), the paper's equation (1) as printed; accuracy anomalous: without "
+        "the good images."
+    )
+
+
+@app.command()
+def severity(file: Predictions, descriptions: Descriptions, as_json: Json = False) -> None:
+    """Table 4 of the paper: normal, negligible or defect, over all its 30 % designations.
+
+    A full stop behind a class makes no other severity of it: names match as the classifier
+    matches them. The authors' matching (case alone) is printed beside it.
+    """
+    from lab.velm.predictions import authors_matching, our_matching, read_answers
+    from lab.velm.severity import score_severity
+
+    ours = score_severity(read_answers(file, descriptions, our_matching))
+    theirs = score_severity(read_answers(file, descriptions, authors_matching))
+    if as_json:
+        typer.echo(json.dumps({**ours.as_json(), "mean_authors_matching": theirs.mean}))
+        return
+    Console().print(_severity_table(ours, theirs))
+    gate, classifier = ours.escapes["gate"], ours.escapes["classifier"]
+    Console().print(
+        f"escapes: {gate + classifier:.2f} % of the defects would pass: {gate:.2f} % because "
+        f"the gate called them good, {classifier:.2f} % because they were named negligible"
+    )
+
+
+def _severity_table(ours: Any, theirs: Any) -> Table:
+    table = Table(title="Share of each severity's images answered with that severity; percent")
+    for heading in ("object", "normal", "negligible", "defect"):
+        table.add_column(heading, justify="left" if heading == "object" else "right")
+    for name, shares in ours.objects.items():
+        table.add_row(name, *(f"{value:.2f}" for value in shares.values()))
+    table.add_section()
+    table.add_row("exact mean", *(f"{v:.2f}" for v in ours.mean.values()), style="bold")
+    spans = (f"{s['low']:.1f}-{s['high']:.1f}" for s in ours.seeds.values())
+    table.add_row("five-seed means, 95 %", *spans)
+    table.add_row("exact mean, authors' matching", *(f"{v:.2f}" for v in theirs.mean.values()))
+    return table

@@ -1,0 +1,121 @@
+"""``andon evaluate fewshot``: what the local classifier names right, and what it should refuse."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from lab.datasets.folders import Dataset
+    from lab.velm.fewshot import FewShotFigures
+    from serving.experts.expert import Expert
+
+Images = Annotated[
+    Path, typer.Option("--images", help="Data set in MVTec-AD layout, with parts.csv.")
+]
+Artifact = Annotated[
+    Path | None,
+    typer.Option("--artifact", help="Expert that outlines (default: one is trained, and kept)."),
+]
+PolicyFile = Annotated[
+    Path | None, typer.Option("--policy", help="Policy whose actions and escapes are counted.")
+]
+Cache = Annotated[Path, typer.Option("--cache", help="Folder for experts and features.")]
+
+
+def fewshot(
+    images: Images,
+    shots: Annotated[str, typer.Option(help="Examples per class, comma-separated.")] = "1,3,5",
+    seeds: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    masks: Annotated[str, typer.Option(help="Regions: true, expert or both.")] = "both",
+    artifact: Artifact = None,
+    policy: PolicyFile = None,
+    cache: Cache = Path(".andon/cache"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Name anomalies from 1 to 5 examples; exemplars and queries show different parts."""
+    from andon.cli.expert_options import expert_errors, stage_bars
+    from lab.datasets.folders import load_dataset
+    from lab.velm.fewshot import measure
+    from lab.velm.fewshot_material import EXPERT, SOURCES, gather
+    from policies.authoring.loading import load_policy
+
+    counts = _counts(shots)
+    if masks not in (*SOURCES, "both"):
+        raise typer.BadParameter(f"{masks!r} is not among true, expert, both")
+    wanted = SOURCES if masks == "both" else (masks,)
+    dataset = load_dataset(images)
+    in_force = load_policy(policy) if policy is not None else None
+    with expert_errors(), stage_bars() as report:
+        expert = _expert(dataset, artifact, cache, report) if EXPERT in wanted else None
+        examples = gather(dataset, expert, cache, report)
+    figures = [measure(examples, source, counts, seeds, in_force) for source in wanted]
+    if as_json:
+        found = {f.masks: f.as_json() for f in figures}
+        version = expert.version if expert else ""
+        typer.echo(json.dumps({"dataset": dataset.name, "expert": version, "masks": found}))
+        return
+    for one in figures:
+        _print(one)
+
+
+def _counts(text: str) -> list[int]:
+    try:
+        counts = [int(item) for item in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 1,3,5") from None
+    if any(not 1 <= n <= 64 for n in counts):
+        raise typer.BadParameter("between 1 and 64 examples per class")
+    return counts
+
+
+def _expert(
+    dataset: "Dataset",
+    artifact: Path | None,
+    cache: Path,
+    report: Callable[[str, int, int], None],
+) -> "Expert":
+    """The expert given, or one trained on the data set's normals and kept by content and code."""
+    from andon.cli.expert_options import find_artifact
+    from lab.velm.trained_experts import trained_expert
+    from serving.experts.artifact import load_expert
+
+    if artifact is not None:
+        return load_expert(find_artifact(artifact))
+    return trained_expert(dataset, cache, report=report)
+
+
+def _print(figures: "FewShotFigures") -> None:
+    out = Console()
+    title = f"regions: {figures.masks}; {figures.seeds} seeds; exemplars and queries by part"
+    table = Table(title=title)
+    headings = ("shots", "macro accuracy", "±", "as shipped", "unknown", "wrong", "escapes", "ECE")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in figures.naming:
+        escapes = "" if row.escapes is None else f"{row.escapes:.3f}"
+        values = (row.accuracy, row.spread, row.shipped_accuracy, row.refused, row.wrong)
+        table.add_row(
+            str(row.shots), *(f"{v:.3f}" for v in values), escapes, f"{row.calibration_error:.3f}"
+        )
+    out.print(table)
+    if figures.unknown is not None:
+        unknown = figures.unknown
+        hidden = Table("hidden class", "AUROC", "acted on", title="unknown, leave one class out")
+        for name, area in unknown.by_class.items():
+            hidden.add_row(name, f"{area:.3f}", f"{unknown.acted_on[name]:.3f}")
+        hidden.add_section()
+        hidden.add_row("mean", f"{unknown.auroc:.3f}", f"{unknown.acted_on_mean:.3f}")
+        out.print(hidden)
+        out.print(f"known classes refused at the same threshold: {unknown.known_refused:.3f}")
+    actions = figures.naming[-1].actions
+    if actions:
+        names = sorted({action for found in actions.values() for action in found})
+        acted = Table("class", *names, title=f"actions at {figures.naming[-1].shots} shots")
+        for name, found in actions.items():
+            acted.add_row(name, *(f"{found.get(action, 0.0):.2f}" for action in names))
+        out.print(acted)

@@ -1,0 +1,105 @@
+"""``andon llm twin`` and ``cascade``, beside ``check``: the endpoint's local twin, and what it
+measures."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from andon.cli.llm import LlmCommandError
+from andon.cli.llm import app as app
+
+
+@app.command()
+def twin(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 18080,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Before each answer.")] = 0.0,
+    jitter_ms: Annotated[float, typer.Option(min=0, help="Uniform, on top.")] = 0.0,
+    failure_rate: Annotated[float, typer.Option(min=0, max=1, help="HTTP 500.")] = 0.0,
+    rate_limit_rate: Annotated[float, typer.Option(min=0, max=1, help="HTTP 429.")] = 0.0,
+    requests_per_s: Annotated[float | None, typer.Option(min=0.001, help="Above: 429.")] = None,
+    rubbish: Annotated[str, typer.Option(help="Answer this kind of rubbish.")] = "none",
+    logprobs: Annotated[bool, typer.Option(help="Give log-probabilities when asked.")] = True,
+    manifest: Annotated[
+        Path | None, typer.Option(help="JSON: picture digest -> right answer.", exists=True)
+    ] = None,
+    accuracy: Annotated[float, typer.Option(min=0, max=1, help="With --manifest.")] = 0.85,
+    seed: Annotated[int, typer.Option(help="Of all chance.")] = 0,
+) -> None:
+    """Run the twin until interrupted. Counters: GET /twin/counters."""
+    from pydantic import ValidationError
+
+    from lab.llm_twin.app import Twin
+    from lab.llm_twin.behaviour import Behaviour
+    from lab.llm_twin.responders import HeuristicResponder, ManifestResponder, Responder
+    from lab.llm_twin.server import TwinServer
+
+    told: dict[str, Any] = {
+        "latency_ms": latency_ms,
+        "jitter_ms": jitter_ms,
+        "failure_rate": failure_rate,
+        "rate_limit_rate": rate_limit_rate,
+        "requests_per_s": requests_per_s,
+        "rubbish": rubbish,
+        "logprobs": logprobs,
+        "seed": seed,
+    }
+    try:
+        behaviour = Behaviour(**told)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise typer.BadParameter(f"--{name}: {first['msg']}") from None
+    responder: Responder = HeuristicResponder()
+    if manifest is not None:
+        responder = ManifestResponder(_truth(manifest), accuracy, seed)
+    server = TwinServer(Twin(behaviour, responder), host, port)
+    typer.echo(f"twin of an OpenAI-compatible endpoint at {server.base_url} (Ctrl-C stops)")
+    server.serve()
+
+
+@app.command()
+def cascade(
+    folder: Annotated[Path, typer.Argument(help="Data set with parts.csv.", exists=True)],
+    shots: Annotated[int, typer.Option(min=1, max=64, help="Exemplars per class.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=1000)] = 5,
+    accuracy: Annotated[
+        list[float] | None, typer.Option(help="Of the twin; default .60 .70 .85 .95.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+) -> None:
+    """Measure the cascade: calls saved and accuracy kept, with a twin that is right so often."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from lab.benchmarks.cascade import measure_cascade
+    from lab.datasets.folders import load_dataset
+
+    errors = Console(stderr=True)
+    with errors.status("asking") as status:
+        rows = measure_cascade(
+            load_dataset(folder),
+            shots=shots,
+            seeds=seeds,
+            accuracies=tuple(accuracy or (0.6, 0.7, 0.85, 0.95)),
+            report=status.update,
+        )
+    if as_json:
+        typer.echo(json.dumps([row.as_json() for row in rows]))
+        return
+    table = Table(*rows[0].as_json())
+    for row in rows:
+        table.add_row(*(str(value) for value in row.as_json().values()))
+    Console().print(table)
+
+
+def _truth(path: Path) -> dict[str, str]:
+    try:
+        truth = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LlmCommandError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(truth, dict) or not all(isinstance(v, str) for v in truth.values()):
+        raise LlmCommandError(f"{path}: expected an object of digest -> answer")
+    return truth

@@ -1,0 +1,111 @@
+"""``andon plc``: a simulated line controller with a ledger."""
+
+import asyncio
+import json
+import logging
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def plc(
+    plan: Annotated[
+        Path | None, typer.Option(help='JSON lines: {"part_id", "lot_id", "product_id"}.')
+    ] = None,
+    parts: Annotated[int, typer.Option(min=1, help="Parts to make up without --plan.")] = 10,
+    product: Annotated[str, typer.Option(help="Their product.")] = "demo",
+    takt: Annotated[float, typer.Option(min=0.001, help="Seconds between parts.")] = 1.0,
+    window: Annotated[
+        float | None, typer.Option(min=0.05, help="Result window in seconds; default: the takt.")
+    ] = None,
+    wait_result: Annotated[
+        bool, typer.Option("--wait-result", help="Trigger when results are in, not before takt.")
+    ] = False,
+    in_flight: Annotated[
+        int, typer.Option(min=1, help="With --wait-result: most parts without a result.")
+    ] = 1,
+    ledger: Annotated[Path, typer.Option(help="Ledger file (JSON lines).")] = Path("ledger.jsonl"),
+    url: Annotated[str, typer.Option(help="Endpoint.")] = "opc.tcp://127.0.0.1:14840",
+    ready_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for Ready.")] = 60,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Play parts to a gateway and keep the book of what happened."""
+    from lab.plc.plan import generate_plan, read_plan
+
+    todo = read_plan(plan) if plan else generate_plan(parts, product)
+    options = {
+        "takt_s": takt,
+        "window_s": window,
+        "url": url,
+    }
+    summary = asyncio.run(
+        _play(todo, options, ledger, in_flight if wait_result else 0, ready_timeout)
+    )
+    if as_json:
+        typer.echo(json.dumps(summary))
+    else:
+        _show(summary, ledger)
+    if summary["parts"] != len(todo) or summary["undecided"]:
+        raise typer.Exit(1)
+
+
+async def _play(
+    todo: list[Any], options: dict[str, Any], path: Path, in_flight: int, ready_timeout: float
+) -> dict[str, Any]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from andon.log import configure_logging
+    from andon.notify import notify_ready
+    from lab.plc.ledger import Ledger, entries_of, summarise
+    from lab.plc.play import play
+    from lab.plc.server import PlcConfig, SimulatedPlc
+
+    configure_logging()
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+    ledger = Ledger(path)
+    controller = SimulatedPlc(PlcConfig(**options), ledger)
+    await controller.start()
+    notify_ready()
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            bar = progress.add_task("parts", total=len(todo))
+            playing = asyncio.ensure_future(
+                play(
+                    controller,
+                    todo,
+                    takt_s=options["takt_s"],
+                    in_flight=in_flight,
+                    ready_timeout_s=ready_timeout,
+                    on_part=lambda n: progress.update(bar, completed=n),
+                )
+            )
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, playing.cancel)
+            await asyncio.wait([playing])
+            if playing.cancelled():
+                raise typer.Exit(1)
+            playing.result()
+    finally:
+        await controller.stop()
+        ledger.close()
+    return summarise(entries_of(ledger.rows))
+
+
+def _show(summary: dict[str, Any], ledger: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"The controller's ledger ({ledger})", show_header=False)
+    for key, value in summary.items():
+        shown = (
+            ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        )
+        table.add_row(key.replace("_", " "), str(shown))
+    Console().print(table)

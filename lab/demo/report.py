@@ -1,0 +1,92 @@
+"""The demo's report: one self-contained HTML file, every value escaped by the template engine."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+
+from lab.demo.summary import PartStory, Summary
+from streams.codes import Action
+from streams.regions import decode_mask
+
+PICTURE_PX = 220
+"""Longest side of a picture in the report."""
+MOST_PICTURES = 400
+"""Parts of a section shown with a picture; the others are counted, and rows of the CSV."""
+RED_BGR = (0, 0, 255)
+
+
+def write_report(path: Path, summary: Summary, stories: Sequence[PartStory], title: str) -> None:
+    """Write ``path``; pictures are embedded, nothing is loaded from elsewhere."""
+    rejected = [s for s in stories if s.action is not Action.PASS]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    html = environment.get_template("report.html.j2").render(
+        title=title,
+        summary=summary,
+        figures=summary.as_json(),
+        timeline=[_tick(i, s) for i, s in enumerate(stories)],
+        sections=[
+            ("Defects that passed", len(summary.escaped), _cards(summary.escaped)),
+            ("Parts that did not pass", len(rejected), _cards(rejected)),
+        ],
+        actions=[a.value for a in Action],
+    )
+    path.write_text(html, encoding="utf-8")
+
+
+def _cards(stories: Sequence[PartStory]) -> list[dict[str, Any]]:
+    return [_card(story) for story in stories[:MOST_PICTURES]]
+
+
+def _tick(index: int, story: PartStory) -> dict[str, Any]:
+    ms = story.trigger_to_write_ms
+    return {
+        "index": index,
+        "action": story.action.value if story.action else "none",
+        "ms": 0.0 if ms is None else ms,
+        "label": f"{story.part_id}: {story.action.value if story.action else 'no result'}"
+        f" by {story.source.value if story.source else 'nobody'}"
+        + (f", {ms:.0f} ms" if ms is not None else ""),
+    }
+
+
+def _card(story: PartStory) -> dict[str, Any]:
+    decision = story.decision
+    return {
+        "part": story.part_id,
+        "truth": story.true_label,
+        "action": story.action.value if story.action else "none",
+        "class_name": story.named or "-",
+        "severity": decision.severity.value if decision else "-",
+        "source": story.source.value if story.source else "-",
+        "reason": story.reason,
+        "score": story.score,
+        "threshold": story.threshold,
+        "picture": picture_with_region(story),
+        "wrong": story.true_label == "good",
+    }
+
+
+def picture_with_region(story: PartStory) -> str:
+    """A data URL: the photograph, its odd region outlined in red. Empty if undecodable."""
+    image = cv2.imdecode(np.frombuffer(story.picture.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        return ""
+    scale = PICTURE_PX / max(image.shape[:2])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    if story.mask_rle:
+        mask = decode_mask(story.mask_rle, *story.mask_shape).astype(np.uint8)
+        mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(image, contours, -1, RED_BGR, 1, cv2.LINE_AA)
+    _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 82])
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")

@@ -1,0 +1,238 @@
+"""The demo from end to end: learn, start, play, reckon, report."""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import Progress
+
+from andon.stack.local import LocalStack, StackPorts
+from andon.stack.prepare import prepare
+from lab.demo.classifier import classifier_args
+from lab.demo.parts import write_parts
+from lab.demo.report import write_report
+from lab.demo.sources import Source, folder_source, textile_source
+from lab.demo.stories import tell
+from lab.demo.summary import Summary, summarise
+from lab.harness.learn import FALSE_ALARM_RATE, Learned, parse, remembered, request_of
+from lab.harness.ledger import ledger_parts
+from lab.harness.line import ROLES, SERVE_TEMPLATE, LineOptions, SimulatedLine
+from lab.harness.plan import GOOD, LinePlan, make_plan
+from lab.harness.settle import run_seconds, settle
+from serving.ray.deploy import deploy, serve_config
+from streams.codes import Severity
+from streams.errors import AndonError
+
+if TYPE_CHECKING:
+    from policies.evaluate import ResolvedPolicy
+
+Say = Callable[[str], None]
+
+
+class DemoError(AndonError):
+    """The demo cannot run as asked."""
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What ``andon demo`` was asked."""
+
+    images: Path | None = None
+    policy: Path | None = None
+    parts: int | None = None
+    takt_s: float = 0.2
+    window_s: float = 3.0
+    classifier: str = "prototypes"
+    untaught: frozenset[str] = frozenset()
+    rate: float = FALSE_ALARM_RATE
+    retrain: bool = False
+    folder: Path = Path(".andon/demo")
+    report: Path = Path("report.html")
+
+
+def run_demo(options: DemoOptions, say: Say, progress: Progress) -> Summary:
+    """Play the line and return what happened; every process and port is gone afterwards.
+
+    Raises:
+        AndonError: something did not start or the folder is not what the demo needs.
+    """
+    source = folder_source(options.images) if options.images else textile_source()
+    policy = choose_policy(options, source)
+    taught = set(policy.document.classes) - options.untaught
+    plan = make_plan(policy.product_id, source.train, source.test, taught, options.parts)
+    with _alone(options.folder), _terminated_like_interrupted():
+        run = options.folder / "run"
+        shutil.rmtree(run, ignore_errors=True)
+        stack = LocalStack(run / "stack", StackPorts.free())
+        line = SimulatedLine(run, stack, plan, LineOptions(options.takt_s, options.window_s))
+        try:
+            with classifier_args(options.classifier, run, sys.executable) as classifier:
+                return _run(options, source, policy, plan, line, classifier, say, progress)
+        finally:
+            with _uninterrupted():
+                line.stop()
+                stack.stop()
+
+
+def choose_policy(options: DemoOptions, source: Source) -> "ResolvedPolicy":
+    """``--policy``; for the textile set the shipped one; else every class a defect and held."""
+    from policies.authoring.loading import load_policy
+    from policies.defaults import hold_all_classes
+    from policies.evaluate import ResolvedPolicy
+
+    shipped = Path(__file__).parents[2] / "policies" / "products" / f"{source.product}.yaml"
+    if options.policy is not None:
+        return load_policy(options.policy)
+    if options.images is None and shipped.is_file():
+        return load_policy(shipped)
+    return ResolvedPolicy.from_body(hold_all_classes(source.product, source.labels))
+
+
+def _run(
+    options: DemoOptions,
+    source: Source,
+    policy: "ResolvedPolicy",
+    plan: LinePlan,
+    line: SimulatedLine,
+    classifier: dict[str, object],
+    say: Say,
+    progress: Progress,
+) -> Summary:
+    begun = time.monotonic()
+    taught = sum(len(found) for found in plan.exemplars.values())
+    say(
+        f"{source.title}: {len(plan.train)} normal images train, {taught} labelled ones teach, "
+        f"{len(plan.parts)} parts will arrive"
+    )
+    learned = _learn_while_starting(options, plan, line, say, progress)
+    settings = line.stack.settings()
+    asyncio.run(prepare(settings, [policy], "demo"))
+    with _step(progress, "deploying the expert and the classifier on Ray Serve"):
+        root = options.folder / "learned"
+        args: dict[str, object] = {
+            "artifacts": str((root / "artifacts").resolve()),
+            "exemplars": str((root / "exemplars").resolve()),
+            "classifier": classifier,
+        }
+        exemplars = {plan.product: learned.exemplars.name} if learned.exemplars else {}
+        config = serve_config(SERVE_TEMPLATE, {plan.product: learned.digest}, exemplars, args)
+        deploy(config, settings.serve.address)
+    with _step(progress, "starting inspect, classify, record, limits and the gateway"):
+        ready = line.start((*ROLES, "limits"))
+    bar = progress.add_task(f"parts, one every {options.takt_s:g} s", total=len(plan.parts))
+    line.play(lambda done: progress.update(bar, completed=done))
+    with _step(progress, "waiting for the history to hold everything"):
+        ledger = ledger_parts(line.ledger)
+        kafka, reckoning = asyncio.run(settle(settings, ledger, len(plan.parts)))
+    stories = tell(plan, severities(policy), ledger, kafka, reckoning)
+    extra = {
+        "product": plan.product,
+        "expert": learned.digest,
+        "policy": policy.policy_hash,
+        "dead_letters": kafka.dead_letters,
+        "alerts": [
+            f"{limit} ({count} times): {reason}" if count > 1 else f"{limit}: {reason}"
+            for (limit, reason), count in Counter((a.limit, a.reason) for a in kafka.alerts).items()
+        ],
+        "ready_s": {name: round(s, 1) for name, s in ready.items()},
+        "total_s": round(time.monotonic() - begun, 1),
+        "report": str(options.report),
+        "parts_csv": str(options.report.with_suffix(".csv")),
+    }
+    summary = summarise(reckoning, stories, run_seconds(line.ledger), extra)
+    write_report(options.report, summary, stories, f"Andon: {source.title}")
+    write_parts(options.report.with_suffix(".csv"), stories)
+    return summary
+
+
+def severities(policy: "ResolvedPolicy") -> dict[str, Severity]:
+    """Class -> severity as the policy says; ``good`` is normal."""
+    named = {name: entry.severity for name, entry in policy.document.classes.items()}
+    return {**named, GOOD: Severity.NORMAL}
+
+
+def _learn_while_starting(
+    options: DemoOptions, plan: LinePlan, line: SimulatedLine, say: Say, progress: Progress
+) -> Learned:
+    root = options.folder / "learned"
+    root.mkdir(parents=True, exist_ok=True)
+    request = request_of(plan, root / "artifacts", root / "exemplars", options.rate)
+    memory = root / f"{plan.product}.json"
+    known = None if options.retrain else remembered(memory, request)
+    child = None if known else _start_learning(request, root, memory)
+    try:
+        with _step(progress, "starting broker, PostgreSQL, S3 and Ray"):
+            line.stack.start()
+        if known is not None:
+            say(f"expert {known.digest[:12]} was trained on exactly these images: used again")
+            return known
+        if child is None or child.wait() != 0:
+            raise DemoError("training failed; the lines above say why")
+    finally:
+        if child is not None and child.poll() is None:
+            child.terminate()
+            child.wait(10)
+    return parse(json.loads(memory.read_text()))
+
+
+def _start_learning(request: dict[str, Any], root: Path, memory: Path) -> "subprocess.Popen[bytes]":
+    wanted = root / "request.json"
+    wanted.write_text(json.dumps(request))
+    return subprocess.Popen(
+        [sys.executable, "-m", "lab.harness.learn", str(wanted), str(memory)], stdout=sys.stderr
+    )
+
+
+@contextlib.contextmanager
+def _step(progress: Progress, text: str) -> Iterator[None]:
+    task = progress.add_task(text, total=None)
+    yield
+    progress.update(task, total=1, completed=1)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One demo per folder; the lock goes with the process, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DemoError(f"another demo runs in {folder}; wait for it or stop it") from None
+        yield
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM unwinds like Ctrl-C, so that nothing is left behind."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not cut the cleaning up short."""
+    before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

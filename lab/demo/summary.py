@@ -1,0 +1,174 @@
+"""What happened to the parts, as figures. Pure: stories in, one summary out."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from lab.harness.plan import GOOD
+from lab.harness.reckoning import Reckoning
+from streams.codes import Action, DecisionSource, Severity
+from streams.events import Decision
+
+
+@dataclass(frozen=True)
+class PartStory:
+    """One part from arrival to action, with what is true of it (known to the demo alone)."""
+
+    part_id: str
+    true_label: str
+    true_severity: Severity
+    picture: Path
+    action: Action | None
+    source: DecisionSource | None
+    decision: Decision | None = None
+    score: float | None = None
+    frame_id: UUID | None = None
+    trigger_to_write_ms: float | None = None
+    mask_rle: str = ""
+    mask_shape: tuple[int, int] = (0, 0)
+
+    @property
+    def escaped(self) -> bool:
+        """A defect that passed."""
+        return self.true_severity is Severity.DEFECT and self.action is Action.PASS
+
+    @property
+    def named(self) -> str:
+        """The class that the line gave it; empty without a decision."""
+        return self.decision.class_name if self.decision else ""
+
+    @property
+    def threshold(self) -> float | None:
+        """Score from which the expert would have called it anomalous."""
+        inspection = self.decision.inspection if self.decision else None
+        return inspection.threshold if inspection else None
+
+    @property
+    def reason(self) -> str:
+        """Why the action, in words."""
+        if self.decision is not None:
+            return self.decision.reason
+        if self.source is DecisionSource.PLC_DEFAULT:
+            return "no result reached the line controller in time: its own default"
+        return ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The demo's result; ``as_json`` has the keys that the issue names."""
+
+    reckoning: Reckoning
+    escaped: tuple[PartStory, ...]
+    """Defects that passed."""
+    confusion: dict[str, dict[str, int]]
+    severities: dict[str, dict[str, int]]
+    named: dict[str, dict[str, int]]
+    """What the line called anomalous parts, ``unknown`` among them, and what it did."""
+    frames_per_s: float
+    latency_ms: dict[str, dict[str, float]]
+    auroc: float | None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def escapes(self) -> dict[str, dict[str, int]]:
+        """Class -> who let how many of its defects pass."""
+        found: dict[str, Counter[str]] = defaultdict(Counter)
+        for story in self.escaped:
+            found[story.true_label][story.source.value if story.source else "nobody"] += 1
+        return {label: dict(counts) for label, counts in sorted(found.items())}
+
+    def as_json(self) -> dict[str, Any]:
+        """One object for programs."""
+        balance = self.reckoning
+        return {
+            "parts": balance.parts,
+            "decided": balance.decided,
+            "acknowledged": balance.acknowledged,
+            "lost": len(balance.lost),
+            "acted_twice": len(balance.acted_twice),
+            "late": balance.late,
+            "by_source": balance.by_source,
+            "escapes": self.escapes,
+            "escaped_parts": [story.part_id for story in self.escaped],
+            "frames_per_s": self.frames_per_s,
+            "latency_ms": self.latency_ms,
+            "auroc": self.auroc,
+            "confusion": self.confusion,
+            "severities": self.severities,
+            "named": self.named,
+            **self.extra,
+        }
+
+
+def summarise(
+    reckoning: Reckoning,
+    stories: Sequence[PartStory],
+    run_s: float,
+    extra: Mapping[str, Any] | None = None,
+) -> Summary:
+    """Figures over all parts; ``run_s`` is first trigger to last result in seconds."""
+    return Summary(
+        reckoning=reckoning,
+        escaped=tuple(s for s in stories if s.escaped),
+        confusion=_count(stories, lambda s: s.true_label),
+        severities=_count(stories, lambda s: s.true_severity.value),
+        named=_count([s for s in stories if s.named], lambda s: s.named),
+        frames_per_s=round(len(stories) / run_s, 2) if run_s > 0 else 0.0,
+        latency_ms=_latencies(stories),
+        auroc=_auroc(stories),
+        extra=dict(extra or {}),
+    )
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Nearest-rank percentile; ``share`` in 0..1."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def auroc(good: Sequence[float], odd: Sequence[float]) -> float | None:
+    """Probability that an odd part scores above a good one, ties counted half (Mann-Whitney)."""
+    if not good or not odd:
+        return None
+    ranked = sorted([(s, 0) for s in good] + [(s, 1) for s in odd])
+    rank_sum, start = 0.0, 0
+    while start < len(ranked):
+        end = start
+        while end < len(ranked) and ranked[end][0] == ranked[start][0]:
+            end += 1
+        rank_sum += sum(1 for _, is_odd in ranked[start:end] if is_odd) * (start + end + 1) / 2
+        start = end
+    return (rank_sum - len(odd) * (len(odd) + 1) / 2) / (len(odd) * len(good))
+
+
+def _auroc(stories: Sequence[PartStory]) -> float | None:
+    scored = [s for s in stories if s.score is not None]
+    value = auroc(
+        [s.score for s in scored if s.true_label == GOOD and s.score is not None],
+        [s.score for s in scored if s.true_label != GOOD and s.score is not None],
+    )
+    return None if value is None else round(value, 4)
+
+
+def _count(stories: Sequence[PartStory], key: Any) -> dict[str, dict[str, int]]:
+    table: dict[str, Counter[str]] = defaultdict(Counter)
+    for story in stories:
+        table[key(story)][story.action.value if story.action else "none"] += 1
+    return {label: dict(counts) for label, counts in sorted(table.items())}
+
+
+def _latencies(stories: Sequence[PartStory]) -> dict[str, dict[str, float]]:
+    by_stage: dict[str, list[float]] = defaultdict(list)
+    for story in stories:
+        if story.trigger_to_write_ms is not None:
+            by_stage["trigger_to_write"].append(story.trigger_to_write_ms)
+        for stage, ms in (story.decision.timings_ms if story.decision else {}).items():
+            by_stage[stage].append(ms)
+    return {
+        stage: {"p50": round(percentile(v, 0.5), 1), "p99": round(percentile(v, 0.99), 1)}
+        for stage, v in sorted(by_stage.items())
+    }

@@ -1,0 +1,26 @@
+"""The simulated PLC's ledger in the terms of the reckoning."""
+
+from pathlib import Path
+
+from lab.harness.reckoning import LedgerPart
+from lab.plc.ledger import APPLIED, DUPLICATE, LedgerEntry, read_ledger
+from streams.codes import Action, DecisionSource
+
+
+def ledger_parts(path: Path) -> list[LedgerPart]:
+    """Every trigger of the ledger, in order."""
+    return [_part(entry) for entry in read_ledger(path)]
+
+
+def _part(entry: LedgerEntry) -> LedgerPart:
+    inside = {r["result_seq"] for r in entry.results if r["disposition"] in (APPLIED, DUPLICATE)}
+    return LedgerPart(
+        plc_boot_id=entry.plc_boot_id,
+        trigger_seq=entry.trigger_seq,
+        part_id=entry.part_id,
+        results_in_window=max(len(inside), len(entry.applied)),
+        applied=Action(entry.action) if entry.action else None,
+        source=DecisionSource(entry.source) if entry.source else None,
+        acknowledged=entry.acknowledged_at is not None,
+        late_results=entry.late,
+    )

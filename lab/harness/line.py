@@ -1,0 +1,190 @@
+"""One simulated line from start to stop: stack, serving, roles, gateway, PLC."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from andon.stack.local import LocalStack
+from infra.stack.process import Process, ProcessError, free_port
+from lab.harness.plan import LinePlan
+from lab.harness.processes import RoleProcess, stop_all
+
+ROLES = ("inspect", "classify", "record")
+READY_TIMEOUT_S = 60.0
+SERVE_TEMPLATE = Path(__file__).parents[2] / "infra" / "serve.yaml"
+LINE = "line1"
+STATION = "station1"
+
+
+@dataclass(frozen=True)
+class LineOptions:
+    """How the simulated line is paced."""
+
+    takt_s: float = 0.2
+    """Seconds between triggers."""
+    window_s: float = 2.0
+    """Result window T: the PLC decides by itself after it, seconds."""
+    wait_result: bool = False
+    """Trigger as soon as results are in, not sooner than the takt."""
+    in_flight: int = 1
+    """With ``wait_result``: most parts without a result."""
+
+
+@dataclass
+class SimulatedLine:
+    """Andon's processes on a stack, each a child of this process.
+
+    Roles are started by their commands with settings in the environment; what is killed is
+    started again by ``restart`` as a supervisor would.
+    """
+
+    folder: Path
+    stack: LocalStack
+    plan: LinePlan
+    options: LineOptions = LineOptions()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """More settings, as environment variables."""
+    roles: dict[str, RoleProcess] = field(default_factory=dict)
+    plc: Process | None = None
+
+    def __post_init__(self) -> None:
+        self.folder = self.folder.resolve()
+        self.plc_port = free_port()
+
+    @property
+    def ledger(self) -> Path:
+        """The PLC's own book of the run."""
+        return self.folder / "ledger.jsonl"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings of every process of this line."""
+        return {
+            **self.stack.environment(),
+            "ANDON_PATHS__STATE": str(self.folder / "state"),
+            "ANDON_GATEWAY__LINE": LINE,
+            "ANDON_GATEWAY__STATION": STATION,
+            "ANDON_GATEWAY__PLC_URL": self.plc_url,
+            "ANDON_GATEWAY__CAMERA": f"list:{self.folder / 'pictures.txt'}",
+            "ANDON_GATEWAY__JOURNAL_DIR": str(self.folder / "state" / "journal"),
+            "ANDON_GATEWAY__SPOOL_DIR": str(self.folder / "state" / "spool"),
+            "ANDON_GATEWAY__RESULT_WINDOW_MS": str(round(1000 * self.options.window_s)),
+            "ANDON_GATEWAY__IS_SIMULATED": "true",
+            **self.settings,
+        }
+
+    @property
+    def plc_url(self) -> str:
+        return f"opc.tcp://127.0.0.1:{self.plc_port}"
+
+    def start(self, roles: tuple[str, ...] = ROLES) -> dict[str, float]:
+        """Start the roles and the gateway; seconds that each role took to work.
+
+        The PLC is started by ``play``: the gateway connects to it when it is there.
+        """
+        self.write_plan()
+        commands = {role: ["worker", role] for role in roles} | {"gateway": ["gateway"]}
+        for name, words in commands.items():
+            self.roles[name] = RoleProcess(name, words, self.folder, self.environment)
+            self.roles[name].start()
+        return {role: self.roles[role].wait_ready(READY_TIMEOUT_S) for role in roles}
+
+    def restart(self, name: str) -> None:
+        """Start a role that was killed; does not wait."""
+        self.roles[name].start()
+
+    def play(self, on_part: Callable[[int], None] = lambda done: None) -> None:
+        """Run the whole plan; returns once the PLC has closed its last window.
+
+        Raises:
+            ProcessError: the PLC did not finish, or the gateway never became ready.
+        """
+        self.start_plc()
+        self.wait_plc(on_part)
+
+    def start_plc(self) -> None:
+        """Start the simulated PLC; it waits for Ready before its first trigger."""
+        words = ["plc", "--plan", str(self.folder / "plan.jsonl"), "--ledger", str(self.ledger)]
+        words += ["--url", self.plc_url, "--takt", str(self.options.takt_s)]
+        words += ["--window", str(self.options.window_s), "--json"]
+        if self.options.wait_result:
+            words += ["--wait-result", "--in-flight", str(self.options.in_flight)]
+        self.plc = Process(
+            "plc",
+            [sys.executable, "-m", "andon", *words],
+            self.folder / "logs" / "plc.log",
+            self.environment,
+        )
+
+    @property
+    def plc_runs(self) -> bool:
+        """Whether the simulated PLC still plays."""
+        return self.plc is not None and self.plc.running
+
+    def wait_plc(self, on_part: Callable[[int], None] = lambda done: None) -> None:
+        """Until the PLC has played its plan; tells ``on_part`` how many triggers there were."""
+        if self.plc is None:
+            raise ProcessError("the PLC was never started")
+        follow = TriggerCount(self.ledger)
+        while self.plc.running:
+            on_part(follow.count())
+            time.sleep(0.1)
+        on_part(follow.count())
+        if self.plc.returncode:
+            raise ProcessError(
+                f"the PLC ended with code {self.plc.returncode}:\n{self.plc.tail()}\n"
+                f"gateway: {self.roles['gateway'].process and self.roles['gateway'].process.tail()}"
+            )
+
+    def stop(self) -> None:
+        """End PLC, gateway and roles; the stack is its owner's to stop."""
+        if self.plc is not None:
+            self.plc.stop(5)
+        stop_all(list(self.roles.values()))
+
+    def pids(self) -> dict[str, int]:
+        """Every component of the line and its process id: what CPU and memory are asked of."""
+        stack = {name: c.process.pid for name, c in self.stack.components.items()}
+        return stack | {name: role.pid for name, role in self.roles.items()}
+
+    def write_plan(self) -> None:
+        """Write the PLC's plan and the camera's list of pictures."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        rows = (
+            json.dumps(
+                {
+                    "part_id": p.part_id,
+                    "product_id": p.product or self.plan.product,
+                    "lot_id": "lot-1",
+                }
+            )
+            for p in self.plan.parts
+        )
+        (self.folder / "plan.jsonl").write_text("\n".join(rows) + "\n")
+        pictures = (str(p.photograph.path) for p in self.plan.parts)
+        (self.folder / "pictures.txt").write_text("\n".join(pictures) + "\n")
+
+
+class TriggerCount:
+    """Counts the triggers of a growing ledger without reading it anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._count = 0
+
+    def count(self) -> int:
+        """Triggers so far."""
+        try:
+            with self._path.open("rb") as stream:
+                stream.seek(self._offset)
+                chunk = stream.read()
+        except OSError:
+            return self._count
+        whole = chunk[: chunk.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        self._count += whole.count(b'"event": "trigger"')
+        return self._count

@@ -1,0 +1,44 @@
+"""After a run: wait until Kafka and the history hold everything, then the balance."""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from andon.settings import Settings
+from lab.harness.history_reader import read_history
+from lab.harness.reckoning import LedgerPart, OnKafka, Reckoning, reckon
+from lab.harness.topics_reader import read_line
+
+SETTLE_S = 60.0
+"""How long the history may take to catch up after the last part."""
+
+
+async def settle(
+    settings: Settings,
+    ledger: Sequence[LedgerPart],
+    planned: int | None,
+    shared_broker: bool = False,
+) -> tuple[OnKafka, Reckoning]:
+    """Read Kafka and the history until they balance with the ledger, or ``SETTLE_S`` is over.
+
+    ``shared_broker``: other runs are on it too; only this ledger's boots are looked at.
+    """
+    boots = {part.plc_boot_id for part in ledger}
+    until = time.monotonic() + SETTLE_S
+    while True:
+        kafka = await read_line(settings.kafka.bootstrap_servers)
+        if shared_broker:
+            kafka = kafka.of_boots(boots)
+        reckoning = reckon(ledger, kafka, await read_history(settings), planned)
+        if reckoning.balanced or time.monotonic() > until:
+            return kafka, reckoning
+        await asyncio.sleep(0.5)
+
+
+def run_seconds(ledger: Path) -> float:
+    """First trigger to the last result or default, seconds."""
+    rows = [json.loads(line) for line in ledger.read_text().splitlines()]
+    times = [r["at"] for r in rows if r["event"] in ("trigger", "result", "default")]
+    return max(times) - min(times) if times else 0.0

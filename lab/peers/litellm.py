@@ -1,0 +1,95 @@
+"""LiteLLM's proxy: somebody else's reading of Chat Completions, to check ours against.
+
+Kept out of our dependencies: it lives in ``.venvs/litellm``, made on first use.
+
+    python -m lab.peers.litellm            # make the environment, print its path
+"""
+
+import json
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from infra.stack.process import Process, free_port
+from lab.peers.environment import PeerError, make_environment
+from streams.errors import AndonError
+
+REQUIREMENT: Final = "litellm[proxy]==1.106.2"
+VENV: Final = Path(".venvs/litellm")
+KEY: Final = "sk-local-check"
+
+
+def install(venv: Path = VENV, timeout_s: float = 600.0) -> Path:
+    """The environment's ``litellm`` program; made when absent (about 100 packages).
+
+    Raises:
+        PeerError: no ``uv``, no registry, or the installation failed.
+    """
+    program = venv / "bin" / "litellm"
+    if program.is_file():
+        return program
+    make_environment(venv, (REQUIREMENT,), timeout_s)
+    if not program.is_file():
+        raise PeerError(f"{program} is missing after the installation")
+    return program
+
+
+@contextmanager
+def running_proxy(
+    program: Path, upstream: str, mock_answer: str, timeout_s: float = 120.0
+) -> Iterator[str]:
+    """A proxy with two models; yields its ``base_url``.
+
+    ``mock`` answers ``mock_answer`` itself; ``upstream`` forwards to the OpenAI-compatible
+    ``base_url`` given as ``upstream``, model ``twin``.
+
+    Raises:
+        PeerError: it did not start.
+    """
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="andon-litellm-") as folder:
+        config = Path(folder) / "config.json"
+        config.write_text(json.dumps(_config(upstream, mock_answer)), encoding="utf-8")
+        command = [str(program), "--config", str(config), "--host", "127.0.0.1"]
+        quiet = {"LITELLM_TELEMETRY": "False", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        process = Process(
+            "litellm", [*command, "--port", str(port)], Path(folder) / "litellm.log", env=quiet
+        )
+        try:
+            process.wait_ready(lambda: _is_alive(port), timeout_s)
+            yield f"http://127.0.0.1:{port}/v1"
+        except AndonError as error:
+            raise PeerError(f"LiteLLM's proxy: {error}") from error
+        finally:
+            process.stop()
+
+
+def _config(upstream: str, mock_answer: str) -> dict[str, object]:
+    models = {
+        "mock": {"model": "openai/mock", "api_key": "none", "mock_response": mock_answer},
+        "upstream": {"model": "openai/twin", "api_base": upstream, "api_key": "none"},
+    }
+    return {
+        "model_list": [{"model_name": n, "litellm_params": p} for n, p in models.items()],
+        "general_settings": {"master_key": KEY},
+        "litellm_settings": {"telemetry": False, "num_retries": 0},
+    }
+
+
+def _is_alive(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{port}/health/liveliness", timeout=2
+        ) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{install()}\n")

@@ -1,0 +1,65 @@
+"""Plays a plan on the simulated controller: takt, ready, in-flight limit, the end."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from connectors.errors import LinkError
+from connectors.handshake.signals import Signal
+from lab.plc.plan import PlannedPart
+from lab.plc.server import SimulatedPlc
+
+LAST_ACK_S = 1.0
+"""The server stays this long after its last acknowledgement, for the gateway to read it, s."""
+
+
+async def play(
+    plc: SimulatedPlc,
+    plan: Sequence[PlannedPart],
+    *,
+    takt_s: float,
+    in_flight: int = 0,
+    ready_timeout_s: float = 60.0,
+    ready_wait_s: float | None = None,
+    on_part: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Trigger each part of ``plan`` at its takt; returns when the last window is over.
+
+    Args:
+        in_flight: most parts without a result; the next trigger waits for one. 0: no limit.
+        ready_timeout_s: the gateway must be Online and Ready before the first trigger.
+        ready_wait_s: a part waits this long for Ready, then is triggered all the same (and held);
+            None: the takt; with ``in_flight``, the result window: such a line waits for Andon.
+        on_part: called with the number of parts triggered so far.
+
+    Raises:
+        LinkError: no gateway was Ready in time.
+    """
+    if not await plc.wait_for(lambda: plc.ready, ready_timeout_s):
+        raise LinkError(
+            f"no gateway was Online and Ready within {ready_timeout_s:g} s: start `andon gateway` "
+            f"against {plc.config.url}, or look at its log"
+        )
+    await plc.enable(True)
+    slot = time.monotonic()
+    waiting = plc.config.result_window_s if in_flight else takt_s
+    for number, part in enumerate(plan, 1):
+        await asyncio.sleep(max(slot - time.monotonic(), 0.0))
+        if in_flight:
+            await plc.wait_for(lambda: plc.open_parts < in_flight, plc.config.result_window_s + 1)
+        patience = waiting if ready_wait_s is None else ready_wait_s
+        await plc.wait_for(lambda: plc.ready or not plc.gateway_alive, patience)
+        await plc.trigger(part)
+        on_part(number)
+        slot = max(slot + takt_s, time.monotonic())
+    await plc.wait_for(lambda: plc.open_parts == 0, plc.config.result_window_s + 1)
+    await plc.wait_for(lambda: _all_acknowledged(plc), 2.0)
+    await plc.enable(False)
+    await asyncio.sleep(LAST_ACK_S)
+
+
+def _all_acknowledged(plc: SimulatedPlc) -> bool:
+    return bool(
+        plc.gateway(Signal.RESULT_SEQ) == plc.gateway(Signal.RESULT_ACK_SEQ)
+        and plc.gateway(Signal.PENDING_RESULTS) <= 1
+    )

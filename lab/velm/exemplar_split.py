@@ -1,0 +1,46 @@
+"""Which labelled pictures teach the local classifier, and which are left to be scored."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lab.velm.pipeline import Item, ObjectRun, PipelineError
+
+
+def split_exemplars(run: ObjectRun, shots: int, seed: int) -> ObjectRun:
+    """Take ``shots`` exemplars of each class from half of its parts; score the other parts.
+
+    A picture without a part in ``parts.csv`` is a part of its own. Normal pictures are all scored.
+
+    Raises:
+        PipelineError: a class with a single part.
+    """
+    rng = np.random.default_rng(seed)
+    exemplars: list[Item] = []
+    scored = [i for i in run.items if not i.sample.anomalous]
+    for label in sorted({i.sample.label for i in run.items if i.sample.anomalous}):
+        ours = [i for i in run.items if i.sample.anomalous and i.sample.label == label]
+        parts = sorted({_part(i) for i in ours})
+        if len(parts) < 2:
+            raise PipelineError(
+                f"{run.name}: class {label!r} shows one part only; the local classifier needs "
+                "exemplars and pictures of other parts (two at least): use --classifier velm"
+            )
+        taught = [parts[i] for i in rng.permutation(len(parts))[: max(1, len(parts) // 2)]]
+        exemplars += _in_turns(ours, taught)[:shots]
+        scored += [i for i in ours if _part(i) not in taught]
+    order = {item.key: n for n, item in enumerate(run.items)}
+    scored.sort(key=lambda i: order[i.key])
+    return replace(run, items=tuple(scored), exemplars=tuple(exemplars))
+
+
+def _in_turns(items: Sequence[Item], parts: Sequence[str]) -> list[Item]:
+    """One picture of each part first, then a second of each."""
+    piles = [[i for i in items if _part(i) == part] for part in parts]
+    deepest = max(len(pile) for pile in piles)
+    return [pile[turn] for turn in range(deepest) for pile in piles if turn < len(pile)]
+
+
+def _part(item: Item) -> str:
+    return item.sample.group or item.sample.path.name

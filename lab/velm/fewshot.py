@@ -1,0 +1,251 @@
+"""Few-shot naming, measured: exemplars and queries always show different parts.
+
+Per seed and class, half of the parts (rounded down, at least one) may give exemplars, one picture
+of each part first; every picture of the other parts is a query. Figures are means over seeds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from lab.velm.fewshot_material import Example, FewShotError
+from serving.naming.base import UNKNOWN
+from serving.naming.prototypes import LEAST_KNOWN
+from serving.naming.prototypes_model import Naming, PrototypeModel, fit
+from streams.codes import Action, Severity
+from streams.events import Classification
+from streams.ports import Policy, Situation
+
+UNKNOWN_SHOTS: Final = 5
+FEWEST_PARTS: Final = 2
+
+
+@dataclass(frozen=True)
+class NamingFigures:
+    """Naming at one number of shots."""
+
+    shots: int
+    accuracy: float
+    """Macro over classes, the best class taken whether sure or not."""
+    spread: float
+    """Standard deviation over seeds."""
+    shipped_accuracy: float
+    """Macro over classes as the line answers: ``unknown`` counts as wrong."""
+    refused: float
+    """Share of queries answered ``unknown``."""
+    wrong: float
+    """Share of queries answered with a wrong class."""
+    calibration_error: float
+    """Mean gap between confidence and correctness in ten bins (Guo et al. 2017)."""
+    by_class: Mapping[str, float]
+    """Recall of each class, the best class taken."""
+    actions: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """With a policy: class -> action -> share of its queries."""
+    escapes: float | None = None
+    """With a policy: share of queries of severity defect that would pass."""
+
+
+@dataclass(frozen=True)
+class UnknownFigures:
+    """Leave-one-class-out at five shots."""
+
+    shots: int
+    auroc: float
+    """Known against unknown, mean over the hidden classes."""
+    by_class: Mapping[str, float]
+    acted_on: Mapping[str, float]
+    """Share of the hidden class's queries named as a known class at the shipped threshold."""
+    acted_on_mean: float
+    known_refused: float
+    """Share of the other classes' queries refused at the same threshold."""
+
+
+@dataclass(frozen=True)
+class FewShotFigures:
+    """All figures under one source of regions."""
+
+    masks: str
+    seeds: int
+    classes: tuple[str, ...]
+    naming: tuple[NamingFigures, ...]
+    unknown: UnknownFigures | None
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``; four decimals."""
+        rounded: dict[str, Any] = _rounded(asdict(self))
+        return rounded
+
+
+def measure(
+    examples: Sequence[Example],
+    masks: str,
+    shots: Sequence[int] = (1, 3, 5),
+    seeds: int = 20,
+    policy: Policy | None = None,
+) -> FewShotFigures:
+    """Naming at each number of shots, and ``unknown`` by leaving each class out.
+
+    Raises:
+        FewShotError: a class with fewer than two parts, or regions from ``masks`` are absent.
+    """
+    chosen = [e for e in examples if masks in e.vectors]
+    if not chosen:
+        raise FewShotError(f"no regions from {masks!r}: train or name an expert (--artifact)")
+    table = _Table(chosen, masks)
+    naming = tuple(_naming(table, k, seeds, policy) for k in shots)
+    unknown = _unknown(table, seeds) if len(table.classes) > 2 else None
+    return FewShotFigures(masks, seeds, table.classes, naming, unknown)
+
+
+class _Table:
+    """The examples as arrays."""
+
+    def __init__(self, examples: Sequence[Example], masks: str) -> None:
+        self.examples, self.masks = tuple(examples), masks
+        self.vectors = np.stack([e.vectors[masks] for e in examples])
+        self.labels = np.array([e.label for e in examples])
+        self.parts = np.array([e.part for e in examples])
+        self.classes = tuple(sorted(set(self.labels.tolist())))
+        for name in self.classes:
+            if len(set(self.parts[self.labels == name])) < FEWEST_PARTS:
+                raise FewShotError(f"class {name!r} has one part; {FEWEST_PARTS} are needed")
+
+    def episode(self, seed: int, shots: int) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of exemplars and of queries."""
+        rng = np.random.default_rng(seed)
+        exemplars: list[int] = []
+        queries: list[int] = []
+        for name in self.classes:
+            ours = np.flatnonzero(self.labels == name)
+            parts = rng.permutation(sorted(set(self.parts[ours])))
+            taught = parts[: max(1, len(parts) // 2)]
+            piles = [rng.permutation(ours[self.parts[ours] == part]) for part in taught]
+            depth = max(len(pile) for pile in piles)
+            turns = [int(p[turn]) for turn in range(depth) for p in piles if turn < len(p)]
+            exemplars += turns[:shots]
+            queries += ours[~np.isin(self.parts[ours], taught)].tolist()
+        return np.array(exemplars), np.array(queries)
+
+    def model(self, exemplars: np.ndarray) -> PrototypeModel:
+        """Fitted as the line fits it."""
+        labels, parts = self.labels[exemplars].tolist(), self.parts[exemplars].tolist()
+        return fit(self.vectors[exemplars], labels, parts)
+
+    def name(self, model: PrototypeModel, queries: np.ndarray) -> list[Naming]:
+        """One answer per query."""
+        answers = [model.name(self.vectors[i]) for i in queries]
+        return [a for a in answers if a is not None]
+
+
+def _naming(table: _Table, shots: int, seeds: int, policy: Policy | None) -> NamingFigures:
+    rows: list[tuple[int, str, Naming]] = []
+    accuracies = []
+    for seed in range(seeds):
+        exemplars, queries = table.episode(seed, shots)
+        answers = table.name(table.model(exemplars), queries)
+        truth = table.labels[queries]
+        right = np.array([a.best for a in answers]) == truth
+        accuracies.append(_macro(right, truth, table.classes))
+        rows += [(int(i), str(t), a) for i, t, a in zip(queries, truth, answers, strict=True)]
+    truth = np.array([t for _, t, _ in rows])
+    right = np.array([a.best == t for _, t, a in rows])
+    refused = np.array([a.known < LEAST_KNOWN for _, _, a in rows])
+    confidences = np.array([a.confidence for _, _, a in rows])
+    actions, escapes = _acted(table, rows, policy) if policy is not None else ({}, None)
+    return NamingFigures(
+        shots=shots,
+        accuracy=float(np.mean(accuracies)),
+        spread=float(np.std(accuracies)),
+        shipped_accuracy=_macro(right & ~refused, truth, table.classes),
+        refused=float(refused.mean()),
+        wrong=float((~right & ~refused).mean()),
+        calibration_error=calibration_error(confidences, right),
+        by_class={c: float(right[truth == c].mean()) for c in table.classes},
+        actions=actions,
+        escapes=escapes,
+    )
+
+
+def _unknown(table: _Table, seeds: int) -> UnknownFigures:
+    areas: dict[str, list[float]] = {c: [] for c in table.classes}
+    acted: dict[str, list[float]] = {c: [] for c in table.classes}
+    refused: list[float] = []
+    for seed in range(seeds):
+        exemplars, queries = table.episode(seed, UNKNOWN_SHOTS)
+        for hidden in table.classes:
+            model = table.model(exemplars[table.labels[exemplars] != hidden])
+            known = np.array([a.known for a in table.name(model, queries)])
+            strange = table.labels[queries] == hidden
+            areas[hidden].append(auroc(known[~strange], known[strange]))
+            acted[hidden].append(float((known[strange] >= LEAST_KNOWN).mean()))
+            refused.append(float((known[~strange] < LEAST_KNOWN).mean()))
+    by_class = {c: float(np.mean(v)) for c, v in areas.items()}
+    acted_on = {c: float(np.mean(v)) for c, v in acted.items()}
+    return UnknownFigures(
+        shots=UNKNOWN_SHOTS,
+        auroc=float(np.mean(list(by_class.values()))),
+        by_class=by_class,
+        acted_on=acted_on,
+        acted_on_mean=float(np.mean(list(acted_on.values()))),
+        known_refused=float(np.mean(refused)),
+    )
+
+
+def _acted(
+    table: _Table, rows: Sequence[tuple[int, str, Naming]], policy: Policy
+) -> tuple[dict[str, dict[str, float]], float]:
+    """What the policy would do: shares of actions by true class, and of defects that pass."""
+    counts: dict[str, dict[str, int]] = {c: {} for c in table.classes}
+    defects = passed = 0
+    for i, truth, answer in rows:
+        inspection = table.examples[i].inspections[table.masks]
+        name = UNKNOWN if answer.known < LEAST_KNOWN else answer.best
+        given = Classification(
+            class_name=name, confidence=answer.confidence, classifier="prototypes"
+        )
+        right = Classification(class_name=truth, confidence=1.0, classifier="prototypes")
+        outcome = policy.decide(Situation(inspection=inspection, classification=given))
+        meant = policy.decide(Situation(inspection=inspection, classification=right))
+        counts[truth][outcome.action.value] = counts[truth].get(outcome.action.value, 0) + 1
+        if meant.severity is Severity.DEFECT:
+            defects += 1
+            passed += outcome.action is Action.PASS
+    shares = {
+        c: {a: n / sum(found.values()) for a, n in sorted(found.items())}
+        for c, found in counts.items()
+    }
+    return shares, passed / defects if defects else 0.0
+
+
+def auroc(positives: np.ndarray, negatives: np.ndarray) -> float:
+    """Chance that a positive scores above a negative; ties count half."""
+    above = (positives[:, None] > negatives[None]).mean()
+    equal = (positives[:, None] == negatives[None]).mean()
+    return float(above + 0.5 * equal)
+
+
+def calibration_error(confidences: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error over equal-width bins, 0 to 1."""
+    which = np.minimum((confidences * bins).astype(int), bins - 1)
+    gaps = [
+        (which == b).mean() * abs(confidences[which == b].mean() - right[which == b].mean())
+        for b in range(bins)
+        if (which == b).any()
+    ]
+    return float(np.sum(gaps))
+
+
+def _macro(right: np.ndarray, truth: np.ndarray, classes: Sequence[str]) -> float:
+    return float(np.mean([right[truth == c].mean() for c in classes if (truth == c).any()]))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(v) for v in value]
+    return value

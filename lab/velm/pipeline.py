@@ -1,0 +1,150 @@
+"""VELM's pipeline over a labelled data set: what is run, and on what.
+
+1. ``pipeline_inspect``: an expert per object scores and outlines every test picture.
+2. ``pipeline_naming``: what the gate lets through is named by a classifier.
+3. ``pipeline_figures``: the paper's figures, time, money and escapes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Literal
+
+from lab.datasets.folders import Dataset, Sample
+from lab.velm.descriptions import Described
+from serving.naming.settings import CascadeSettings, EndpointSettings, VelmSettings, Zone
+from streams.errors import AndonError
+
+KINDS: Final = ("prototypes", "velm", "cascade")
+REGIONS: Final = ("expert", "oracle")
+Progress = Callable[[str, int, int], None]
+
+
+class PipelineError(AndonError):
+    """The pipeline cannot be run as asked, or was stopped; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One test picture."""
+
+    key: str
+    """``<object>_<class>_<nnn>``, as in the released predictions."""
+    object: str
+    sample: Sample
+
+
+@dataclass(frozen=True)
+class ObjectRun:
+    """One object: its pictures and its words."""
+
+    name: str
+    dataset: Dataset
+    described: Described
+    items: tuple[Item, ...] = ()
+    """The test pictures to be scored."""
+    exemplars: tuple[Item, ...] = ()
+    """Labelled pictures that teach the local classifier; their parts are not scored."""
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """What to run. The defaults are the line's; ``velm.protocol`` makes them the paper's."""
+
+    classifier: Literal["prototypes", "velm", "cascade"] = "prototypes"
+    regions: Literal["expert", "oracle"] = "expert"
+    """``oracle``: masks are the regions and the truth is the gate (paper, section 4.2.2)."""
+    gate: bool = True
+    """False: every picture is named, also where the expert sees nothing."""
+    velm: VelmSettings = field(default_factory=VelmSettings)
+    endpoint: EndpointSettings | None = None
+    cascade: CascadeSettings = field(default_factory=CascadeSettings)
+    """Of its thresholds, that of ``prototypes``."""
+    shots: int = 5
+    """Exemplars per class for the local classifier, taken from the test set and not scored."""
+    seed: int = 0
+    """Of the exemplars and of the random references."""
+    expert: str = "patchcore"
+    false_alarm_rate: float = 0.03
+    """Of the gate, as the line asks it: what it lets through wrongly costs a call, not a part."""
+    experts: Path | None = None
+    """Folder of trained experts, ``<object>/<version>``; None trains and keeps them."""
+
+    @property
+    def asks_endpoint(self) -> bool:
+        """Whether a language model is asked at all."""
+        return self.classifier != "prototypes"
+
+    @property
+    def teaches(self) -> bool:
+        """Whether labelled exemplars are needed."""
+        return self.classifier != "velm"
+
+
+def check_options(options: PipelineOptions, runs: Sequence[ObjectRun]) -> None:
+    """Refuse what would fail later or mean nothing.
+
+    Raises:
+        PipelineError: says which option, and why.
+    """
+    if options.classifier not in KINDS:
+        raise PipelineError(f"classifier {options.classifier!r} is not among {', '.join(KINDS)}")
+    if options.regions not in REGIONS:
+        raise PipelineError(f"regions {options.regions!r} is not among {', '.join(REGIONS)}")
+    if options.regions == "oracle" and not options.gate:
+        raise PipelineError(
+            "--no-gate with --regions oracle: a mask drawn on anomalous pictures alone tells the "
+            "classifier which pictures are normal; use --regions expert"
+        )
+    if options.asks_endpoint:
+        if options.endpoint is None:
+            raise PipelineError(
+                f"--classifier {options.classifier} needs an endpoint: --twin for the local twin, "
+                "--base-url and --model, or ANDON_CLASSIFIER__ENDPOINTS and --endpoint NAME"
+            )
+        _check_egress(options.endpoint, runs)
+    if options.regions == "oracle":
+        _check_masks(runs)
+
+
+def number_items(name: str, samples: Sequence[Sample]) -> tuple[Item, ...]:
+    """Items in the order given, numbered within their class."""
+    counts: dict[str, int] = {}
+    items = []
+    for sample in samples:
+        number = counts.get(sample.label, 0)
+        counts[sample.label] = number + 1
+        items.append(Item(f"{name}_{sample.label}_{number:03d}", name, sample))
+    return tuple(items)
+
+
+def limit_run(run: ObjectRun, most: int | None) -> ObjectRun:
+    """At most ``most`` scored pictures of each class, chosen by a hash of the file's name."""
+    if most is None:
+        return run
+    chosen = replace(run.dataset, train=(), test=tuple(i.sample for i in run.items)).limited(most)
+    kept = {s.path for s in chosen.test}
+    return replace(run, items=tuple(i for i in run.items if i.sample.path in kept))
+
+
+def _check_egress(endpoint: EndpointSettings, runs: Sequence[ObjectRun]) -> None:
+    if endpoint.zone is not Zone.EXTERNAL:
+        return
+    kept = [r.name for r in runs if r.described.texts.egress == "none"]
+    if kept:
+        raise PipelineError(
+            f"endpoint {endpoint.name!r} is external and no picture of {', '.join(kept)} may leave "
+            "(egress 'none'): say --egress full for a public data set, or change the policy"
+        )
+
+
+def _check_masks(runs: Sequence[ObjectRun]) -> None:
+    for run in runs:
+        bare = [i.sample for i in (*run.items, *run.exemplars) if i.sample.anomalous]
+        absent = [s.path for s in bare if s.mask is None or not s.mask.is_file()]
+        if absent:
+            raise PipelineError(
+                f"--regions oracle needs a mask for every anomalous picture; {run.name} lacks "
+                f"{len(absent)}, the first for {absent[0]} (MVTec: ground_truth/<class>/"
+                f"{absent[0].stem}_mask.png, VisA: the split's column mask)"
+            )

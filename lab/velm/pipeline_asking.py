@@ -1,0 +1,181 @@
+"""Asks a classifier about many pictures: bounded, patient, and stopped when nobody answers."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from lab.velm.answers_cache import CALLS
+from lab.velm.pipeline import PipelineError, Progress
+from lab.velm.pipeline_inspect import Inspected
+from serving.naming.base import Classifier
+from serving.naming.endpoint import Reply
+from streams.codes import ReasonCode
+from streams.events import Classification
+from streams.ports import ClassificationRequest, Failure
+
+ROUNDS: Final = 3
+"""Times a picture is tried while the endpoint fails in passing."""
+IN_A_ROW: Final = 5
+"""Pictures without an answer, one after another, that stop the run."""
+GRACE_S: Final = 10.0
+"""Seconds that an interrupted run waits for answers under way."""
+FIRST_PAUSE_S: Final = 1.0
+_PAUSE_MOST_S: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Call:
+    """One reply that a picture's naming used."""
+
+    latency_ms: float
+    tokens_in: int
+    tokens_out: int
+    is_new: bool
+    """Asked in this run; else it came from the cache."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One picture at the end of the pipeline."""
+
+    inspected: Inspected
+    classification: Classification | None
+    """None where the gate passed the picture, or nobody answered."""
+    calls: tuple[Call, ...] = ()
+    failure: str = ""
+    """Why nobody answered."""
+
+
+class Stage(Protocol):
+    """Whose pictures are named."""
+
+    @property
+    def name(self) -> str:
+        """The object's."""
+        ...
+
+    @property
+    def limits(self) -> tuple[int, float]:
+        """Pictures at once, and seconds for one."""
+        ...
+
+    def classifier(self) -> Classifier:
+        """A new classifier, not yet started."""
+        ...
+
+    def request_of(self, picture: Inspected, timeout_s: float) -> ClassificationRequest:
+        """What is asked about a picture."""
+        ...
+
+    def keep(self, answered: Answered) -> None:
+        """Remember an answer."""
+        ...
+
+
+class Asking:
+    """One pass over the pictures that nobody answered yet."""
+
+    def __init__(self, stage: Stage, waiting: Sequence[Inspected], report: Progress) -> None:
+        self._stage = stage
+        self._waiting = waiting
+        self._report = report
+        self._done = 0
+        self._in_a_row = 0
+        self._stopped = ""
+
+    async def run(self) -> list[Answered]:
+        at_once, timeout_s = self._stage.limits
+        places = asyncio.Semaphore(at_once)
+        classifier = self._stage.classifier()
+        await classifier.start()
+        try:
+            tasks = [
+                asyncio.create_task(self._one(classifier, picture, places, timeout_s))
+                for picture in self._waiting
+            ]
+            await self._all(tasks)
+        finally:
+            await classifier.close()
+        if self._stopped:
+            raise PipelineError(self._stopped)
+        return [task.result() for task in tasks]
+
+    async def _all(self, tasks: Sequence["asyncio.Task[Answered]"]) -> None:
+        """Wait for every picture; when interrupted, for those already asked: they are paid."""
+        try:
+            await asyncio.shield(asyncio.gather(*tasks))
+        except asyncio.CancelledError:
+            self._stopped = "interrupted"
+            await asyncio.wait(tasks, timeout=GRACE_S)
+            raise
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _one(
+        self,
+        classifier: Classifier,
+        picture: Inspected,
+        places: asyncio.Semaphore,
+        timeout_s: float,
+    ) -> Answered:
+        async with places:
+            if self._stopped:
+                return Answered(picture, None, failure=self._stopped)
+            replies: list[Reply] = []
+            CALLS.set(replies)
+            outcome = await self._try(classifier, picture, timeout_s)
+        answered = _answered(picture, outcome, replies)
+        if answered.classification is not None and not _unreadable(replies):
+            self._stage.keep(answered)
+        self._note(answered)
+        return answered
+
+    async def _try(
+        self, classifier: Classifier, picture: Inspected, timeout_s: float
+    ) -> Classification | Failure:
+        """The answer, or the last failure; what fails in passing is tried again."""
+        request = await asyncio.to_thread(self._stage.request_of, picture, timeout_s)
+        pause_s = FIRST_PAUSE_S
+        for left in reversed(range(ROUNDS)):
+            outcome = _honest(await classifier.classify(request, timeout_s))
+            if isinstance(outcome, Classification) or not outcome.retryable or not left:
+                break
+            await asyncio.sleep(pause_s)
+            pause_s = min(5 * pause_s, _PAUSE_MOST_S)
+        return outcome
+
+    def _note(self, answered: Answered) -> None:
+        self._in_a_row = self._in_a_row + 1 if answered.failure else 0
+        if self._in_a_row >= IN_A_ROW and not self._stopped:
+            self._stopped = (
+                f"stopped: {IN_A_ROW} pictures in a row were not answered ({answered.failure}); "
+                "what was answered is kept: the same command continues there"
+            )
+        self._done += 1
+        self._report(f"{self._stage.name}: name", self._done, len(self._waiting))
+
+
+def _honest(outcome: Classification | Failure) -> Classification | Failure:
+    """A cascade whose later stage is down says ``unknown``: here that is no answer."""
+    if isinstance(outcome, Classification) and outcome.unknown_reason.startswith("unsure: "):
+        reason = outcome.unknown_reason
+        return Failure(ReasonCode.CLASSIFIER_UNAVAILABLE, "unsure", reason, retryable=True)
+    return outcome
+
+
+def _answered(
+    picture: Inspected, outcome: Classification | Failure, replies: Sequence[Reply]
+) -> Answered:
+    calls = tuple(
+        Call(r.latency_ms, r.tokens_in, r.tokens_out, is_new=r.attempts > 0) for r in replies
+    )
+    if isinstance(outcome, Failure):
+        return Answered(picture, None, calls, f"{outcome.error_type}: {outcome.message}")
+    return Answered(picture, outcome, calls)
+
+
+def _unreadable(replies: Sequence[Reply]) -> bool:
+    return any(reply.raw.unreadable is not None for reply in replies)

@@ -1,0 +1,120 @@
+"""What the classifiers of an evaluation learn from: exemplar bundles, and reference pictures."""
+
+import hashlib
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lab.velm.answers_cache import Cache, digest_of
+from lab.velm.pipeline import ObjectRun
+from lab.velm.pipeline_inspect import Inspected
+from lab.velm.regions import true_mask
+from serving.experts.images import read_image
+from serving.naming.exemplars import MANIFEST
+from serving.naming.prototypes import BundleReferences
+from serving.naming.settings import VisualSettings
+from serving.naming.teaching import NORMAL_LIMIT, Lesson, teach_product
+from serving.naming.visual import encode
+from streams.regions import Mask, region_mask
+
+KIND = "bundle"
+
+
+def make_bundle(run: ObjectRun, exemplars: Sequence[Inspected], oracle: bool, cache: Cache) -> Path:
+    """The folder of a bundle of exemplars and normal pictures, made once and kept.
+
+    Args:
+        exemplars: may be empty, where only the nearest normal picture is wanted.
+        oracle: exemplars' regions are the masks; else what the expert outlined.
+    """
+    chosen = np.linspace(0, len(run.dataset.train) - 1, min(NORMAL_LIMIT, len(run.dataset.train)))
+    normals = [run.dataset.train[i] for i in chosen.round().astype(int)]
+    bodies = [s.path.read_bytes() for s in normals]
+    key = digest_of(
+        run.name,
+        [hashlib.sha256(b).hexdigest() for b in bodies],
+        [s.group for s in normals],
+        [[e.sha256, e.item.sample.label, e.item.sample.group] for e in exemplars],
+        [_region_of(e) for e in exemplars],
+        oracle,
+    )
+    known = cache.get(KIND, key)
+    if known is not None and (Path(known) / MANIFEST).is_file():
+        return Path(known)
+    path = teach_product(
+        cache.path.parent / "bundles",
+        run.name,
+        [_lesson(e, oracle) for e in exemplars],
+        normals=bodies,
+        normal_parts=[s.group or "" for s in normals],
+        afresh=True,
+    )
+    cache.put(KIND, key, str(path))
+    return path
+
+
+def _region_of(inspected: Inspected) -> str:
+    region = inspected.inspection.region
+    return region.mask_rle if region is not None else ""
+
+
+def _lesson(inspected: Inspected, oracle: bool) -> Lesson:
+    sample = inspected.item.sample
+    region = inspected.inspection.region
+    mask: Mask | None
+    if oracle:
+        mask = true_mask(sample, read_image(sample.path))
+    else:
+        mask = region_mask(region) if region is not None and region.mask_rle else None
+    body = sample.path.read_bytes()
+    return Lesson(
+        sample.label, body, mask, sample.group or sample.path.name, sample.path.name, oracle
+    )
+
+
+class RandomTrainingPicture:
+    """A random training picture as reference, as in the paper (section 4.2).
+
+    The draw depends on the seed and the query's bytes only, so that a run can be resumed.
+    """
+
+    def __init__(self, run: ObjectRun, seed: int) -> None:
+        self._paths = [s.path for s in run.dataset.train]
+        self._seed = seed
+
+    def reference(self, product_id: str, image: bytes) -> bytes | None:
+        """One of the training pictures."""
+        digest = hashlib.sha256(image).hexdigest()
+        return random.Random(f"{self._seed}/{digest}").choice(self._paths).read_bytes()
+
+    @property
+    def identity(self) -> Any:
+        """What the draw depends on."""
+        return [self._seed, [[p.name, p.stat().st_size] for p in self._paths]]
+
+
+class NearestInBundle:
+    """The bundle's normal picture nearest to the query, as on the line."""
+
+    def __init__(self, name: str, bundle: Path) -> None:
+        self._name, self._bundle = name, bundle
+        self._references: BundleReferences | None = None
+
+    def prepare(self) -> None:
+        """Load the pictures and learn what normal looks like, before anybody asks."""
+        self._references = BundleReferences({self._name: self._bundle})
+        blank = encode(np.zeros((8, 8, 3), np.uint8), VisualSettings())
+        self._references.nearest_reference(self._name, blank)
+
+    def reference(self, product_id: str, image: bytes) -> bytes | None:
+        """See ``ReferenceProvider``."""
+        assert self._references is not None
+        return self._references.nearest_reference(product_id, image)
+
+    @property
+    def identity(self) -> Any:
+        """The bundle's digest."""
+        return self._bundle.name

@@ -1,0 +1,76 @@
+"""From a YAML file to a policy that can decide, or to everything that is wrong with it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from policies.authoring.lints import lints_of
+from policies.authoring.meaning import errors_of
+from policies.authoring.reading import read_tree
+from policies.authoring.repair import document_of
+from policies.errors import InvalidPolicyError, Problem
+from policies.evaluate import ResolvedPolicy
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check of one file found."""
+
+    file: str
+    errors: tuple[Problem, ...]
+    warnings: tuple[Problem, ...] = ()
+    silenced: tuple[Problem, ...] = ()
+    policy: ResolvedPolicy | None = None
+    """The policy, when there are no errors."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the policy can be used; warnings do not forbid it."""
+        return not self.errors
+
+
+def check_file(path: Path | str) -> Report:
+    """Every error and every lint of a file.
+
+    Raises:
+        PolicyError: the file is not there or cannot be opened.
+    """
+    path = Path(path)
+    tree, problems = read_tree(path)
+    if tree is None:
+        return Report(str(path), _in_order(problems))
+    document, found = document_of(tree)
+    problems += found
+    if document is not None:
+        problems += _elsewhere(errors_of(document, tree), found)
+    if problems or document is None:
+        return Report(str(path), _in_order(problems))
+    warnings, silenced = lints_of(document, tree)
+    return Report(str(path), (), _in_order(warnings), _in_order(silenced), ResolvedPolicy(document))
+
+
+def _elsewhere(later: list[Problem], found: list[Problem]) -> list[Problem]:
+    """Problems of meaning, less those where the form is wrong already."""
+    broken = {problem.at for problem in found if problem.at}
+    return [
+        p
+        for p in later
+        if not any(p.at == b or p.at.startswith((f"{b}.", f"{b}[")) for b in broken)
+    ]
+
+
+def load_policy(path: Path | str) -> ResolvedPolicy:
+    """Read, check and resolve one product's file.
+
+    Raises:
+        InvalidPolicyError: with every problem of the file.
+        PolicyError: the file cannot be read.
+    """
+    report = check_file(path)
+    if report.policy is None:
+        raise InvalidPolicyError(report.errors)
+    return report.policy
+
+
+def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
+    unique = dict.fromkeys(problems)
+    return tuple(sorted(unique, key=lambda p: (p.file, p.line, p.column, p.code)))

@@ -1,0 +1,95 @@
+"""From a file to one tree: read within bounds, ``extends`` merged in, places kept."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from policies.authoring.yaml_tree import MAX_BYTES, Node, Place, parse
+from policies.errors import PolicyError, Problem
+
+
+def read_tree(path: Path) -> tuple[Node | None, list[Problem]]:
+    """The file's tree with its base merged in, and what is wrong with the form of both.
+
+    Raises:
+        PolicyError: the file is not there or cannot be opened.
+    """
+    tree, problems = _read(path)
+    if tree is None or not isinstance(tree.value, dict):
+        if not problems:
+            reason = "the file is empty" if tree is None else "a policy is a mapping of keys"
+            fix = "begin with `policy: 1` and `product: ...`"
+            problems = [Problem(str(path), 1, 1, "E103", "", reason, fix)]
+        return None, problems
+    extends = tree.value.pop("extends", None)
+    if extends is None:
+        return tree, problems
+    base, found = _base(path, extends)
+    problems += found
+    if base is None:
+        return (None if found else tree), problems
+    return _merge(base, tree), problems
+
+
+def _base(path: Path, extends: Node) -> tuple[Node | None, list[Problem]]:
+    def refuse(reason: str, fix: str) -> tuple[None, list[Problem]]:
+        place = extends.place
+        problem = Problem(place.file, place.line, place.column, "E109", "extends", reason, fix)
+        return None, [problem]
+
+    name = extends.value
+    if not isinstance(name, str) or not name or Path(name).name != name:
+        return refuse("extends names one file of the same folder", "extends: _base.yaml")
+    if name == path.name:
+        return refuse("the file extends itself", "name another file, or take the line away")
+    try:
+        base, problems = _read(path.parent / name)
+    except PolicyError:
+        near = sorted(p.name for p in path.parent.glob("_*.yaml"))
+        fix = f"bases here: {', '.join(near)}" if near else "there is no base file in this folder"
+        return refuse(f"the base file {name!r} cannot be read", fix)
+    if base is None or not isinstance(base.value, dict):
+        return None, problems or refuse(f"the base file {name!r} is no mapping", "")[1]
+    if "extends" in base.value:
+        place = base.keys["extends"]
+        reason = f"{name} is a base and extends again; bases go one level deep, and not in circles"
+        fix = "move what is shared into one base"
+        return None, [Problem(place.file, place.line, place.column, "E109", "extends", reason, fix)]
+    return base, problems
+
+
+def _read(path: Path) -> tuple[Node | None, list[Problem]]:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if len(raw) > MAX_BYTES:
+        reason = f"the file is larger than {MAX_BYTES // 1024} KiB"
+        fix = "shorten the descriptions, or split the product"
+        return None, [Problem(str(path), 1, 1, "E102", "", reason, fix)]
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        reason = "the file is not UTF-8 text"
+        return None, [
+            Problem(str(path), line, column, "E101", "", reason, "save it as UTF-8 in the editor")
+        ]
+    return parse(text, str(path))
+
+
+def _merge(base: Node, over: Node) -> Node:
+    """``over`` on ``base``: mappings key by key; a list or value replaces; null takes away."""
+    if not isinstance(base.value, dict) or not isinstance(over.value, dict):
+        return over
+    value: dict[str, Node] = dict(base.value)
+    keys: dict[str, Place] = dict(base.keys)
+    for key, node in over.value.items():
+        if node.value is None:
+            value.pop(key, None)
+            keys.pop(key, None)
+        else:
+            value[key] = _merge(value[key], node) if key in value else node
+            keys[key] = over.keys[key]
+    return replace(over, value=value, keys=keys)

@@ -1,0 +1,161 @@
+"""The published JSON Schema and the reference text: both are made from the model."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from policies.authoring.lints import LINTS
+from policies.measures import VARIABLES
+from policies.model import PolicyDocument
+
+SCHEMA_ID = "https://andon.dev/schemas/policy-1.json"
+SCHEMA_FILE = Path(__file__).with_name("schema.json")
+REFERENCE_FILE = Path(__file__).parents[2] / "docs" / "policies" / "reference.md"
+ERRORS: dict[str, str] = {
+    "E101": "the file is not UTF-8",
+    "E102": "the file is larger than 128 KiB, or has more than 12,000 values",
+    "E103": "the file is not YAML, or not one mapping",
+    "E104": "a line is indented with a tab",
+    "E105": "a key is given twice",
+    "E106": "a YAML tag",
+    "E107": "a YAML anchor or alias",
+    "E108": "nested too deeply",
+    "E109": "`extends` names no base, itself, or a file that extends again",
+    "E201": "an unknown key",
+    "E202": "a key is missing",
+    "E203": "a value of the wrong type, out of range, or not among the words allowed",
+    "E301": "a condition that does not hold together: syntax, names, types, units",
+    "E303": "a class that the policy does not have",
+    "E305": "millimetres without a scale",
+    "E306": "a name used twice",
+    "E307": "two classes with one number, or that differ in case only",
+    "E308": "a class named `normal` or `unknown`",
+    "E309": "a zone outside the image or without area",
+    "E310": "an unknown timezone, or a shift without length",
+    "E311": "a limit that can never be exceeded",
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema of a policy file (draft 2020-12), for editors. A base file needs no product."""
+    schema = PolicyDocument.model_json_schema(mode="validation")
+    schema["properties"] = {
+        "extends": {
+            "description": "Base file in the same folder; this file's keys go on top of it.",
+            "pattern": r"^[^/\\]+\.yaml$",
+            "type": "string",
+        },
+        **schema["properties"],
+    }
+    for definition in (schema, *schema.get("$defs", {}).values()):
+        required = definition.pop("required", None)
+        if required and definition is not schema:
+            definition["required"] = required
+        definition.pop("title", None)
+        for entry in definition.get("properties", {}).values():
+            entry.pop("title", None)
+            if "patternProperties" in entry:
+                entry["additionalProperties"] = False
+    title = "Andon policy"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID} | {
+        **schema,
+        "title": title,
+    }
+
+
+def schema_text() -> str:
+    """The schema as it is published."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def reference() -> str:
+    """The reference page: every key, every name of a condition, every error and lint."""
+    schema = json_schema()
+    parts = [
+        "# Policy reference",
+        "Made from the model by `andon policy schema --write`; do not edit by hand.",
+        "## A policy file",
+        *_table(schema, schema),
+    ]
+    for name, definition in schema["$defs"].items():
+        if "properties" in definition:
+            anchor = f'<a id="{name.lower()}"></a>'
+            parts += [f"### {anchor}{name}", str(definition["description"])]
+            parts += _table(definition, schema)
+    parts += ["## Names in a condition", *_variables()]
+    parts += ["## Operators in a condition", _OPERATORS]
+    parts += ["## Errors", *_codes(ERRORS), "## Lints", *_codes(LINTS)]
+    return "\n\n".join(parts) + "\n"
+
+
+_OPERATORS = """\
+`&&` `||` `!`, `==` `!=` `<` `<=` `>` `>=`, `in ['a', 'b']`, `+ - *`, `/` by a number above 0,
+`.startsWith('A')`, `.endsWith('A')`, `.contains('A')`, parentheses. Numbers carry no unit: the
+name does (`area_mm2`). A condition has at most 500 characters and 200 parts; there are no loops, no
+functions and no string building, so that its cost is at most one visit per part."""
+
+
+def _table(definition: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+    required = set(definition.get("required", ()))
+    rows = ["| key | value | default | |", "|---|---|---|---|"]
+    for key, entry in definition["properties"].items():
+        default = "required" if key in required or key == "product" else _default(entry)
+        text = " ".join(str(entry.get("description", "")).replace("``", "`").split())
+        rows.append(f"| `{key}` | {_kind(entry, schema)} | {default} | {text} |")
+    yield "\n".join(rows)
+
+
+def _default(entry: Mapping[str, Any]) -> str:
+    value = entry.get("default")
+    if value in (None, "", [], {}):
+        return ""
+    return f"`{json.dumps(value)}`" if not isinstance(value, dict) else "see there"
+
+
+def _kind(entry: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    if "$ref" in entry:
+        name = entry["$ref"].rsplit("/", 1)[-1]
+        definition = schema["$defs"][name]
+        if "enum" in definition:
+            return _kind(definition, schema)
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in entry:
+        return " or ".join(_kind(e, schema) for e in entry["anyOf"] if e.get("type") != "null")
+    if "enum" in entry:
+        return ", ".join(f"`{word}`" for word in entry["enum"])
+    if "const" in entry:
+        return f"`{entry['const']}`"
+    if entry.get("type") == "array":
+        return "list of " + _kind(entry.get("items", entry.get("prefixItems", [{}])[0]), schema)
+    if entry.get("type") == "object":
+        return "name → " + _kind(next(iter(entry["patternProperties"].values())), schema)
+    return str(entry.get("type", "value")) + _bounds(entry)
+
+
+def _bounds(entry: Mapping[str, Any]) -> str:
+    low = entry.get("minimum", entry.get("exclusiveMinimum"))
+    high = entry.get("maximum", entry.get("exclusiveMaximum"))
+    if low is not None and high is not None:
+        return f", {'above ' if 'exclusiveMinimum' in entry else ''}{low:g} to {high:g}"
+    if "maxLength" in entry:
+        return f", at most {entry['maxLength']} characters"
+    return ""
+
+
+def _variables() -> Iterator[str]:
+    rows = ["| name | type | |", "|---|---|---|"]
+    for name, variable in VARIABLES.items():
+        kind = (
+            "text"
+            if variable.kind is str
+            else f"number{f', {variable.unit}' * bool(variable.unit)}"
+        )
+        rows.append(f"| `{name}` | {kind} | {variable.meaning} |")
+    yield "\n".join(rows)
+
+
+def _codes(codes: Mapping[str, str]) -> Iterator[str]:
+    yield "\n".join(
+        ["| code | |", "|---|---|", *(f"| {code} | {text} |" for code, text in codes.items())]
+    )

@@ -1,0 +1,180 @@
+"""What normal looks like, cell by cell: what is taken away before an anomaly is named.
+
+Two uses of the same normal pictures. Naming: a region's features less the mean of the most
+similar normal pictures at the same place, so that exposure and position do not speak. Finding: a
+map of how far each cell is from every normal cell near it (position-aware PatchCore, Roth et al.
+2022), standardised per cell on normals of other parts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from serving.naming.features import (
+    EMBEDDING_LAYER,
+    MAP_LAYERS,
+    NAMING_LAYERS,
+    Features,
+    Floats,
+    unit,
+)
+from streams.regions import Mask
+
+SIMILAR_SHARE: Final = 0.25
+"""Share of the normal pictures, the most similar ones, whose mean is taken away."""
+NEIGHBOURS: Final = 3
+"""Nearest normal cells whose mean distance counts."""
+DIMENSIONS: Final = 32
+"""Principal components kept of a layer's channels in the bank."""
+CUT_QUANTILE: Final = 0.99
+"""Share of normal cells that lie below the cut."""
+FEWEST_FOR_MAP: Final = 8
+"""With normal pictures of fewer parts cells cannot be standardised: there is no map."""
+
+
+@dataclass(frozen=True)
+class CellBank:
+    """One layer's normal cells. ``cells`` float32 (h, w, n, dimensions)."""
+
+    layer: str
+    basis: Floats
+    """(dimensions, channels): principal components of the scaled features."""
+    cells: Floats
+    mean: Floats
+    """(h, w): of the distances of held-out normals."""
+    spread: Floats
+
+    @cached_property
+    def squares(self) -> Floats:
+        """(h * w, 1, n): squared lengths of the cells."""
+        return _squares(self.cells)
+
+    def odd(self, scaled: Floats) -> Floats:
+        """Standardised distance of each cell (h, w) of scaled features (channels, h, w)."""
+        wanted = _project(scaled, self.basis)[None]
+        distances = _nearest(wanted, self.cells, self.squares)[0]
+        return np.asarray((distances - self.mean) / self.spread, np.float32)
+
+
+@dataclass(frozen=True)
+class Background:
+    """Normal pictures in feature space."""
+
+    scale: Mapping[str, Floats]
+    """(channels, 1, 1) by layer: what one unit of deviation is."""
+    normals: Mapping[str, Floats]
+    """Scaled features (n, channels, h, w) of the naming layers."""
+    centre: Floats
+    embeddings: Floats
+    """(n, channels), unit, less ``centre``."""
+    banks: tuple[CellBank, ...]
+    cut: float
+    """Map value above which a cell is odd; infinite without banks."""
+
+    @classmethod
+    def learn(cls, features: Features, groups: Sequence[str]) -> Self:
+        """From features of n normal pictures; ``groups`` names each one's part."""
+        scale = {
+            layer: values.std(0).mean((1, 2))[:, None, None] + 1e-3
+            for layer, values in features.items()
+        }
+        pooled = features[EMBEDDING_LAYER].mean((2, 3))
+        centre = pooled.mean(0)
+        normals = {layer: features[layer] / scale[layer] for layer in NAMING_LAYERS}
+        names = np.array(groups)
+        banks: tuple[CellBank, ...] = ()
+        cut = float("inf")
+        if len(set(groups)) >= FEWEST_FOR_MAP:
+            learned = [
+                _learn_bank(layer, features[layer] / scale[layer], names) for layer in MAP_LAYERS
+            ]
+            banks = tuple(bank for bank, _ in learned)
+            held_out = np.mean([odd for _, odd in learned], axis=0)
+            cut = float(np.quantile(held_out, CUT_QUANTILE))
+        return cls(scale, normals, centre, unit(pooled - centre), banks, cut)
+
+    def embed(self, features: Features) -> Floats:
+        """The unit embedding (channels,) of one picture's features."""
+        return unit(features[EMBEDDING_LAYER].mean((1, 2)) - self.centre)
+
+    def deviation(self, features: Features) -> dict[str, Floats]:
+        """One picture's features by naming layer less the mean of similar normal pictures."""
+        similar = self.embeddings @ self.embed(features)
+        count = max(1, round(SIMILAR_SHARE * len(similar)))
+        nearest = np.argpartition(-similar, count - 1)[:count]
+        return {
+            layer: features[layer] / self.scale[layer] - normals[nearest].mean(0)
+            for layer, normals in self.normals.items()
+        }
+
+    def odd_cells(self, features: Features) -> Mask | None:
+        """Cells of one picture that are odd, the oddest at least; None without a map."""
+        if not self.banks:
+            return None
+        maps = [bank.odd(features[bank.layer] / self.scale[bank.layer]) for bank in self.banks]
+        odd = np.mean(maps, axis=0)
+        return np.asarray(odd > min(self.cut, float(odd.max()) * 0.999), np.bool_)
+
+
+def _learn_bank(
+    layer: str, scaled: Floats, groups: npt.NDArray[np.str_]
+) -> tuple[CellBank, Floats]:
+    """A bank, and the standardised map (n, h, w) of its own pictures, each part held out."""
+    basis = _components(scaled)
+    cells = np.stack([_project(x, basis) for x in scaled], axis=2)
+    distances = _held_out(cells, groups)
+    spread = np.maximum(0.5 * distances.std(0) + 0.5 * float(distances.std(0).mean()), 1e-6)
+    bank = CellBank(layer, basis, cells, distances.mean(0), np.asarray(spread, np.float32))
+    return bank, (distances - bank.mean) / bank.spread
+
+
+def _components(scaled: Floats) -> Floats:
+    rows = scaled.transpose(0, 2, 3, 1).reshape(-1, scaled.shape[1])
+    rows = rows - rows.mean(0)
+    _, vectors = np.linalg.eigh(rows.T @ rows)
+    return np.ascontiguousarray(vectors[:, ::-1][:, :DIMENSIONS].T, np.float32)
+
+
+def _project(scaled: Floats, basis: Floats) -> Floats:
+    """(channels, h, w) to (h, w, dimensions), averaged over 3x3 cells."""
+    channels, height, width = scaled.shape
+    flat = basis @ scaled.reshape(channels, -1)
+    smooth = [
+        cv2.blur(x.reshape(height, width), (3, 3), borderType=cv2.BORDER_REPLICATE) for x in flat
+    ]
+    return np.ascontiguousarray(np.stack(smooth, axis=-1), np.float32)
+
+
+def _held_out(cells: Floats, groups: npt.NDArray[np.str_]) -> Floats:
+    """Distances (n, h, w) of each picture's cells to those of pictures of other parts."""
+    same = groups[:, None] == groups[None]
+    return _nearest(cells.transpose(2, 0, 1, 3), cells, _squares(cells), same)
+
+
+def _squares(cells: Floats) -> Floats:
+    bank = cells.reshape(-1, *cells.shape[2:])
+    return np.asarray((bank * bank).sum(2)[:, None], np.float32)
+
+
+def _nearest(
+    queries: Floats,
+    cells: Floats,
+    squares: Floats,
+    excluded: npt.NDArray[np.bool_] | None = None,
+) -> Floats:
+    """Mean distance of (q, h, w, d) to the nearest of the cells (h, w, n, d) at the same place."""
+    height, width, count, size = cells.shape
+    bank = cells.reshape(height * width, count, size)
+    wanted = queries.reshape(len(queries), height * width, size).transpose(1, 0, 2)
+    found = squares - 2.0 * (wanted @ bank.transpose(0, 2, 1))
+    if excluded is not None:
+        found[:, excluded] = np.inf
+    least = np.partition(found, NEIGHBOURS - 1, axis=2)[:, :, :NEIGHBOURS]
+    own = (wanted * wanted).sum(2)[:, :, None]
+    distances = np.sqrt(np.maximum(least + own, 0.0)).mean(2)
+    return np.asarray(distances.T.reshape(len(queries), height, width), np.float32)

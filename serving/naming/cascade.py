@@ -1,0 +1,186 @@
+"""The cascade: the cheap classifier first, a dearer one only where it is unsure."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from serving.naming.base import NORMAL, UNKNOWN, Classifier
+from serving.naming.settings import CascadeSettings
+from streams.codes import ReasonCode
+from streams.events import Classification
+from streams.ports import ClassificationRequest, Failure
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One classifier of a cascade and how sure it must be to end it."""
+
+    classifier: Classifier
+    threshold: float = 0.0
+    """An answer of the policy's classes with at least this confidence stands. The last stage's
+    answer always stands."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold chosen from calibration data, and what it promises there."""
+
+    value: float
+    """Accept answers with at least this confidence; above 1 nothing is accepted."""
+    accepted_share: float
+    """Share of the calibration answers that stand: the share of later calls saved."""
+    error_share: float
+    """Observed share of wrong answers among the accepted."""
+    bound: float
+    """(errors + 1) / (accepted + 1): the conservative estimate that was held to the rate."""
+    count: int
+    """Calibration answers."""
+
+
+class CascadeClassifier:
+    """Asks the stages in order until one is sure enough.
+
+    A stage that fails or says ``unknown`` passes the part on. When every stage after an unsure
+    answer fails, the answer is ``unknown`` with the reasons (or the unsure answer itself, if
+    ``when_down`` says so), so that the policy's fallback decides.
+
+    Args:
+        stages: cheapest first.
+        settings: how time is shared, and what happens when a stage is down.
+        name: what ``Classification.classifier`` says.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        settings: CascadeSettings = CascadeSettings(),
+        *,
+        name: str = "cascade",
+    ) -> None:
+        if not stages:
+            raise ValueError("a cascade needs at least one stage")
+        self.name = name
+        self._stages = tuple(stages)
+        self._settings = settings
+
+    async def start(self) -> None:
+        """Start every stage; those started are closed again if a later one fails."""
+        started: list[Classifier] = []
+        try:
+            for stage in self._stages:
+                await stage.classifier.start()
+                started.append(stage.classifier)
+        except BaseException:
+            for classifier in reversed(started):
+                await classifier.close()
+            raise
+
+    async def close(self) -> None:
+        """Close every stage."""
+        for stage in reversed(self._stages):
+            await stage.classifier.close()
+
+    async def classify(
+        self, request: ClassificationRequest, timeout_s: float
+    ) -> Classification | Failure:
+        """Name the anomaly within ``timeout_s``; ``stages`` lists who was asked."""
+        began = time.monotonic()
+        asked: list[Classification | Failure] = []
+        names: list[str] = []
+        for i, stage in enumerate(self._stages):
+            is_last = i == len(self._stages) - 1
+            left_s = timeout_s - (time.monotonic() - began)
+            if left_s <= 0:
+                break
+            share = 1.0 if is_last else self._settings.time_share
+            names.append(stage.classifier.name)
+            asked.append(await stage.classifier.classify(request, left_s * share))
+            if _stands(asked[-1], stage, is_last):
+                break
+        latency_ms = (time.monotonic() - began) * 1000
+        return self._outcome(names, asked, latency_ms)
+
+    def _outcome(
+        self, names: list[str], asked: list[Classification | Failure], latency_ms: float
+    ) -> Classification | Failure:
+        answers = [a for a in asked if isinstance(a, Classification)]
+        if not answers:
+            return _all_failed(names, asked)
+        totals = {
+            "classifier": self.name,
+            "stages": tuple(names),
+            "tokens_in": sum(a.tokens_in for a in answers),
+            "tokens_out": sum(a.tokens_out for a in answers),
+            "cost": sum(a.cost for a in answers),
+            "latency_ms": latency_ms,
+        }
+        final, last = asked[-1], len(asked) - 1
+        is_last = last == len(self._stages) - 1
+        if isinstance(final, Classification) and _stands(final, self._stages[last], is_last):
+            return final.model_copy(update=totals)
+        best = answers[-1]
+        if self._settings.when_down == "answer" or best.class_name == UNKNOWN:
+            return best.model_copy(update=totals)
+        reasons = "; ".join(_say(n, a) for n, a in zip(names, asked, strict=True))
+        unsure = {"class_name": UNKNOWN, "unknown_reason": f"unsure: {reasons}"[:500]}
+        return best.model_copy(update=totals | unsure)
+
+
+def _all_failed(names: list[str], asked: list[Classification | Failure]) -> Failure:
+    failures = [a for a in asked if isinstance(a, Failure)]
+    if not failures:
+        return Failure(ReasonCode.LATE, "late", "no time left for any stage")
+    text = "; ".join(f"{n}: {f.message}" for n, f in zip(names, failures, strict=True))
+    return replace(failures[-1], message=text)
+
+
+def choose_threshold(
+    confidences: Sequence[float], correct: Sequence[bool], error_rate: float
+) -> Threshold:
+    """The threshold that accepts most answers with at most ``error_rate`` errors among them.
+
+    The estimate is (errors + 1) / (accepted + 1), which keeps the promise on future parts where a
+    plain share of a small sample would not: with ``error_rate`` 0.05 nothing is accepted on fewer
+    than 19 faultless answers. Answers of equal confidence are accepted together or not at all.
+
+    Args:
+        confidences: of calibration answers, 0 to 1; never of the parts it is then measured on.
+        correct: whether each was right.
+        error_rate: highest share of wrong answers among the accepted, 0 to 1.
+
+    Raises:
+        ValueError: lengths differ, or the rate is outside 0 to 1.
+    """
+    if len(confidences) != len(correct):
+        raise ValueError(f"{len(confidences)} confidences but {len(correct)} outcomes")
+    if not 0 <= error_rate <= 1:
+        raise ValueError(f"error rate {error_rate} is not within 0 and 1")
+    count = len(confidences)
+    ranked = sorted(zip(confidences, correct, strict=True), key=lambda item: -item[0])
+    chosen = Threshold(float("inf"), 0.0, 0.0, 1.0, count)
+    errors = 0
+    for accepted, (confidence, is_right) in enumerate(ranked, start=1):
+        errors += not is_right
+        if accepted < count and ranked[accepted][0] == confidence:
+            continue
+        bound = (errors + 1) / (accepted + 1)
+        if bound <= error_rate:
+            chosen = Threshold(confidence, accepted / count, errors / accepted, bound, count)
+    return chosen
+
+
+def _stands(answer: Classification | Failure, stage: Stage, is_last: bool) -> bool:
+    if isinstance(answer, Failure):
+        return False
+    if is_last:
+        return True
+    return answer.class_name != UNKNOWN and answer.confidence >= stage.threshold
+
+
+def _say(name: str, answer: Classification | Failure) -> str:
+    if isinstance(answer, Failure):
+        return f"{name} {answer.error_type}"
+    if answer.class_name == UNKNOWN:
+        return f"{name} unknown ({answer.unknown_reason[:80]})"
+    kind = "a false alarm" if answer.class_name == NORMAL else repr(answer.class_name)
+    return f"{name} {kind} at {answer.confidence:.2f}"

@@ -1,0 +1,336 @@
+"""Exemplar bundles: the few labelled pictures from which the local classifier names anomalies.
+
+A bundle is a folder ``<root>/<product>/<digest>/`` of ``manifest.json`` and pictures under
+``images/<sha256>``. Its digest is the SHA-256 of the manifest, which names every picture by its
+own: what loads is what was taught. Pictures are the truth and features are computed when a bundle
+is loaded, so that no bundle outlives the backbone that described it (docs/adr/0080).
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from prompts.names import fold
+from serving.naming.base import RESERVED
+from streams.errors import AndonError
+from streams.regions import Mask, decode_mask, encode_mask
+
+FORMAT: Final = "andon.exemplars.v1"
+MANIFEST: Final = "manifest.json"
+IMAGES: Final = "images"
+MAX_PER_CLASS: Final = 64
+"""Most examples kept of one class; beyond the first few dozen they cost time and add nothing."""
+MAX_MANIFEST_BYTES: Final = 64 << 20
+
+_PRODUCT = re.compile(r"[^\s/\\\x00-\x1f][^/\\\x00-\x1f]{0,127}")
+
+
+class ExemplarError(AndonError):
+    """A bundle of examples that cannot be read, verified or extended."""
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """One labelled anomaly: the picture as captured and where on it the anomaly is."""
+
+    class_name: str
+    image: bytes
+    mask: Mask
+    """Bool, at any resolution; the whole picture when nothing is marked."""
+    part: str = ""
+    """The part photographed, so that shots of one part never confirm each other."""
+    drawn: bool = True
+    """A person drew the mask: it is used as it is. Otherwise an expert outlined it."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the picture."""
+        return hashlib.sha256(self.image).hexdigest()
+
+
+@dataclass(frozen=True)
+class NormalReference:
+    """Pictures of normal parts: what normal looks like, and what VELM shows beside a query."""
+
+    images: tuple[bytes, ...]
+    parts: tuple[str, ...]
+    """Each picture's part; a picture without one is a part of its own."""
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of each picture."""
+        return tuple(hashlib.sha256(image).hexdigest() for image in self.images)
+
+
+@dataclass(frozen=True)
+class ExemplarBundle:
+    """All that the prototype classifier knows of one product. Frozen: teaching returns another."""
+
+    product_id: str
+    backbone: str
+    exemplars: tuple[Exemplar, ...] = ()
+    normals: NormalReference | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Where the examples come from: expert digest, source of masks."""
+
+    def __post_init__(self) -> None:
+        if not _PRODUCT.fullmatch(self.product_id) or self.product_id in {".", ".."}:
+            raise ExemplarError(
+                f"product {self.product_id!r} cannot name a folder: 1 to 128 characters, "
+                "no slash, backslash or control character"
+            )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names with at least one example, in the order they were taught."""
+        return tuple(dict.fromkeys(e.class_name for e in self.exemplars))
+
+    def of_class(self, class_name: str) -> tuple[Exemplar, ...]:
+        """The examples of one class."""
+        return tuple(e for e in self.exemplars if e.class_name == class_name)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the manifest, and through it of everything in the bundle."""
+        return hashlib.sha256(_files(self)[MANIFEST]).hexdigest()
+
+    def save(self, root: Path) -> Path:
+        """Write to ``root/<product>/<digest>/`` in one rename; an equal bundle is only touched."""
+        files = _files(self)
+        target = root / self.product_id / self.digest
+        if (target / MANIFEST).is_file():
+            os.utime(target / MANIFEST)
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".saving-", dir=target.parent))
+        try:
+            for name, body in files.items():
+                path = scratch / name
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(body)
+            scratch.chmod(0o755)
+            os.replace(scratch, target)
+        except OSError as error:
+            shutil.rmtree(scratch, ignore_errors=True)
+            if not (target / MANIFEST).is_file():  # another process may have won the rename
+                raise ExemplarError(f"{target}: cannot be written: {error}") from error
+        return target
+
+
+def teach(bundle: ExemplarBundle, examples: Iterable[Exemplar]) -> ExemplarBundle:
+    """Add labelled examples; a picture already in the bundle is moved.
+
+    The same picture is held once: taught again under another class it changes class, so that a
+    correction needs no deletion.
+
+    Raises:
+        ExemplarError: the class name is empty or reserved, or folds like another class.
+    """
+    fresh: dict[str, Exemplar] = {}
+    for example in examples:
+        _check_class(bundle, example.class_name)
+        fresh[example.sha256] = replace(example, mask=_checked_mask(example.mask))
+    kept = tuple(e for e in bundle.exemplars if e.sha256 not in fresh)
+    taught = replace(bundle, exemplars=kept + tuple(fresh.values()))
+    for class_name in taught.classes:
+        held = len(taught.of_class(class_name))
+        if held > MAX_PER_CLASS:
+            raise ExemplarError(
+                f"{bundle.product_id}: class {class_name!r} would have {held} examples; at most "
+                f"{MAX_PER_CLASS} are kept: choose fewer, more different pictures"
+            )
+    return taught
+
+
+def load_bundle(path: Path) -> ExemplarBundle:
+    """Read a bundle folder and verify every file against the manifest.
+
+    Raises:
+        ExemplarError: names the file that is missing, altered or of another format.
+    """
+    manifest = _Manifest.read(path)
+    images: dict[str, bytes] = {}
+    for sha in manifest.images:
+        images[sha] = _verified(path / IMAGES / sha, sha)
+    exemplars = tuple(
+        Exemplar(e.class_name, images[e.image], _decoded(path, e), e.part, e.drawn)
+        for e in manifest.exemplars
+    )
+    normals = None
+    if manifest.normals:
+        shown = tuple(images[n.image] for n in manifest.normals)
+        normals = NormalReference(shown, tuple(n.part for n in manifest.normals))
+    return ExemplarBundle(
+        manifest.product_id, manifest.backbone, exemplars, normals, dict(manifest.notes)
+    )
+
+
+def latest(root: Path, product_id: str) -> Path | None:
+    """The bundle of a product that was taught last (by modification time), or None."""
+    folder = root / product_id
+    found = [p.parent for p in folder.glob(f"*/{MANIFEST}")] if folder.is_dir() else []
+    return max(found, key=lambda p: (p.stat().st_mtime_ns, p.name), default=None)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _ManifestExemplar(_Strict):
+    class_name: str
+    image: str
+    height: int
+    width: int
+    mask_rle: str
+    part: str
+    drawn: bool
+
+
+class _ManifestNormal(_Strict):
+    image: str
+    part: str
+
+
+class _Manifest(_Strict):
+    format: str
+    product_id: str
+    backbone: str
+    exemplars: tuple[_ManifestExemplar, ...]
+    normals: tuple[_ManifestNormal, ...]
+    notes: dict[str, str]
+
+    @property
+    def images(self) -> set[str]:
+        """Names of all the pictures."""
+        return {e.image for e in self.exemplars} | {n.image for n in self.normals}
+
+    @classmethod
+    def read(cls, path: Path) -> "_Manifest":
+        raw = _read(path / MANIFEST)
+        if len(raw) > MAX_MANIFEST_BYTES:
+            raise ExemplarError(f"{path / MANIFEST}: larger than {MAX_MANIFEST_BYTES} bytes")
+        if re.fullmatch(r"[0-9a-f]{64}", path.name):
+            _check(path / MANIFEST, raw, path.name)
+        try:
+            manifest = cls.model_validate_json(raw)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the file"
+            raise ExemplarError(f"{path / MANIFEST}: {where}: {first['msg']}") from None
+        if manifest.format != FORMAT:
+            raise ExemplarError(
+                f"{path / MANIFEST}: format {manifest.format!r}; this build reads {FORMAT!r}"
+            )
+        for name in manifest.images:
+            if not re.fullmatch(r"[0-9a-f]{64}", name):
+                raise ExemplarError(f"{path / MANIFEST}: {name!r} is not a SHA-256")
+        return manifest
+
+
+def _files(bundle: ExemplarBundle) -> dict[str, bytes]:
+    files = {f"{IMAGES}/{e.sha256}": e.image for e in bundle.exemplars}
+    normals: list[dict[str, str]] = []
+    if bundle.normals is not None:
+        shown = bundle.normals
+        files |= {f"{IMAGES}/{s}": b for s, b in zip(shown.digests, shown.images, strict=True)}
+        normals = [
+            {"image": sha, "part": part}
+            for sha, part in zip(shown.digests, shown.parts, strict=True)
+        ]
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "product_id": bundle.product_id,
+        "backbone": bundle.backbone,
+        "exemplars": [_entry(e) for e in bundle.exemplars],
+        "normals": normals,
+        "notes": dict(bundle.notes),
+    }
+    files[MANIFEST] = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode()
+    return files
+
+
+def _entry(exemplar: Exemplar) -> dict[str, object]:
+    return {
+        "class_name": exemplar.class_name,
+        "image": exemplar.sha256,
+        "height": exemplar.mask.shape[0],
+        "width": exemplar.mask.shape[1],
+        "mask_rle": encode_mask(exemplar.mask),
+        "part": exemplar.part,
+        "drawn": exemplar.drawn,
+    }
+
+
+def _decoded(path: Path, entry: _ManifestExemplar) -> Mask:
+    try:
+        mask = decode_mask(entry.mask_rle, entry.height, entry.width)
+    except (ValueError, IndexError) as error:
+        raise ExemplarError(f"{path / MANIFEST}: mask of {entry.image}: {error}") from error
+    return _checked_mask(mask)
+
+
+def _verified(path: Path, sha256: str) -> bytes:
+    return _check(path, _read(path), sha256)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ExemplarError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _check(path: Path, body: bytes, sha256: str) -> bytes:
+    actual = hashlib.sha256(body).hexdigest()
+    if actual != sha256:
+        raise ExemplarError(
+            f"{path}: altered since it was written (SHA-256 {actual[:12]}..., "
+            f"expected {sha256[:12]}...); teach again or restore the folder"
+        )
+    return body
+
+
+def _check_class(bundle: ExemplarBundle, class_name: str) -> None:
+    if not class_name.strip() or len(class_name) > 512:
+        raise ExemplarError(f"class name {class_name[:40]!r}: 1 to 512 characters are needed")
+    if fold(class_name) in {fold(name) for name in RESERVED}:
+        raise ExemplarError(
+            f"class {class_name!r} is reserved: the classifier answers it, nobody teaches it"
+        )
+    for other in bundle.classes:
+        if other != class_name and fold(other) == fold(class_name):
+            raise ExemplarError(f"class {class_name!r} reads like {other!r}, already taught")
+
+
+def _checked_mask(mask: Mask) -> Mask:
+    if mask.ndim != 2 or min(mask.shape) < 1:
+        raise ExemplarError(f"a mask must be (height, width), not {mask.shape}")
+    return mask.astype(np.bool_) if mask.any() else np.ones(mask.shape, np.bool_)
+
+
+def describe(bundle: ExemplarBundle) -> dict[str, object]:
+    """For people and ``--json``: product, digest, examples and parts by class."""
+    return {
+        "product": bundle.product_id,
+        "digest": bundle.digest,
+        "backbone": bundle.backbone,
+        "normals": len(bundle.normals.images) if bundle.normals else 0,
+        "classes": {
+            name: {
+                "examples": len(bundle.of_class(name)),
+                "parts": len({e.part or e.sha256 for e in bundle.of_class(name)}),
+            }
+            for name in bundle.classes
+        },
+    }

@@ -1,0 +1,151 @@
+"""What keeps an endpoint from being asked: breaker, budget, retry plan. Pure, on a given clock."""
+
+import random
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+
+from serving.naming.settings import BreakerSettings, BudgetSettings
+
+
+class BreakerState(StrEnum):
+    """State of a circuit breaker."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class CircuitBreaker:
+    """Opens after consecutive failures; one probe at a time decides whether it closes."""
+
+    def __init__(self, settings: BreakerSettings) -> None:
+        self._settings = settings
+        self._failures = 0
+        self._opened_at: float | None = None
+        self._pause_s = settings.open_s
+        self._probing = False
+
+    def state(self, now: float) -> BreakerState:
+        """The state at monotonic time ``now``, seconds."""
+        if self._opened_at is None:
+            return BreakerState.CLOSED
+        if now - self._opened_at < self._pause_s and not self._probing:
+            return BreakerState.OPEN
+        return BreakerState.HALF_OPEN
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until a probe may go out; 0 when calls may be made."""
+        if self._opened_at is None:
+            return 0.0
+        return max(0.0, self._opened_at + self._pause_s - now)
+
+    def admit(self, now: float) -> bool:
+        """Whether a call may start now. Half open, one call is the probe."""
+        state = self.state(now)
+        if state is BreakerState.CLOSED:
+            return True
+        if state is BreakerState.OPEN or self._probing:
+            return False
+        self._probing = True
+        return True
+
+    def succeeded(self) -> None:
+        """A call was answered: closed, and the pause is as short as at first."""
+        self._failures = 0
+        self._opened_at = None
+        self._probing = False
+        self._pause_s = self._settings.open_s
+
+    def failed(self, now: float) -> None:
+        """A call failed or was late."""
+        self._failures += 1
+        if self._probing:
+            self._probing = False
+            self._opened_at = now
+            self._pause_s = min(2 * self._pause_s, self._settings.open_most_s)
+        elif self._opened_at is None and self._failures >= self._settings.failures:
+            self._opened_at = now
+
+    def abandoned(self) -> None:
+        """An admitted call ended without saying anything about the endpoint."""
+        self._probing = False
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What one or more calls took."""
+
+    tokens: int = 0
+    money: float = 0.0
+
+
+class HourlyBudget:
+    """Tokens and money of the last hour, in a sliding window. Reserve before, settle after."""
+
+    WINDOW_S = 3600.0
+
+    def __init__(self, settings: BudgetSettings) -> None:
+        self._settings = settings
+        self._spent: deque[tuple[float, Spending]] = deque()
+        self._tokens = 0
+        self._money = 0.0
+        self._reserved = Spending()
+
+    def spent(self, now: float) -> Spending:
+        """Spending of the hour before monotonic time ``now``, reservations left out."""
+        while self._spent and self._spent[0][0] <= now - self.WINDOW_S:
+            _, old = self._spent.popleft()
+            self._tokens -= old.tokens
+            self._money -= old.money
+        return Spending(self._tokens, max(self._money, 0.0))
+
+    def reserve(self, estimate: Spending, now: float) -> bool:
+        """Set ``estimate`` aside; False when it would exceed the hour's budget."""
+        spent = self.spent(now)
+        tokens = spent.tokens + self._reserved.tokens + estimate.tokens
+        money = spent.money + self._reserved.money + estimate.money
+        limit_tokens, limit_money = self._settings.tokens_per_h, self._settings.money_per_h
+        if limit_tokens is not None and tokens > limit_tokens:
+            return False
+        if limit_money is not None and money > limit_money:
+            return False
+        self._reserved = _plus(self._reserved, estimate, 1)
+        return True
+
+    def settle(self, estimate: Spending, actual: Spending, now: float) -> None:
+        """Replace a reservation by what the call really took."""
+        self._reserved = _plus(self._reserved, estimate, -1)
+        if actual.tokens or actual.money:
+            self._spent.append((now, actual))
+            self._tokens += actual.tokens
+            self._money += actual.money
+
+
+def retry_delay_s(
+    attempt: int,
+    remaining_s: float,
+    retry_after_s: float | None,
+    backoff_s: float,
+    backoff_most_s: float,
+    rng: random.Random,
+) -> float | None:
+    """Pause before the next call, or None when it could not start before the deadline.
+
+    Args:
+        attempt: calls made so far, 1 or more.
+        remaining_s: seconds to the deadline.
+        retry_after_s: what the endpoint asked for; honoured in full, jitter on top.
+        backoff_s: base of the exponential back-off, seconds.
+        backoff_most_s: its cap, seconds.
+        rng: source of the jitter.
+    """
+    window = min(backoff_s * 2 ** (attempt - 1), backoff_most_s)
+    pause = rng.uniform(0, window)
+    if retry_after_s is not None:
+        pause = retry_after_s + min(pause, 0.1 * retry_after_s + backoff_s)
+    return pause if pause < remaining_s else None
+
+
+def _plus(left: Spending, right: Spending, sign: int) -> Spending:
+    return Spending(left.tokens + sign * right.tokens, left.money + sign * right.money)

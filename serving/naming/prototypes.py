@@ -1,0 +1,295 @@
+"""The local classifier: names an anomaly from 1 to 5 labelled examples per class.
+
+No training loop, no network, no GPU. It answers a class only where it is sure that the region
+looks like one of the examples, and ``unknown`` otherwise.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from prompts.names import fold
+from serving.experts.errors import UndecodableImage
+from serving.experts.images import decode_image
+from serving.naming.background import Background
+from serving.naming.base import UNKNOWN
+from serving.naming.describing import describe_picture, learn_background
+from serving.naming.exemplars import ExemplarBundle, load_bundle
+from serving.naming.features import (
+    Extractor,
+    Features,
+    Image,
+    extract,
+    load_extractor,
+    one,
+    whole,
+)
+from serving.naming.prototypes_model import KNOWN_SHARE, PrototypeModel, fit
+from streams.codes import ReasonCode
+from streams.errors import AndonError
+from streams.events import Classification
+from streams.ports import ClassificationRequest, Failure
+from streams.regions import region_mask
+
+QUEUE_LIMIT: Final = 256
+"""Requests waiting at most; beyond it a request fails at once and the policy falls back."""
+BATCH: Final = 8
+LEAST_KNOWN: Final = KNOWN_SHARE
+"""Least probability of being any of the classes; below it the answer is ``unknown``. The default
+refuses what the picture makes less likely to be known than it was before."""
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """A bundle made ready: what is normal learned, prototypes fitted."""
+
+    bundle: ExemplarBundle
+    model: PrototypeModel | None
+    """None while no class has examples."""
+    background: Background | None
+    extractor: Extractor
+
+    @classmethod
+    def build(cls, bundle: ExemplarBundle, threads: int = 1) -> "Prototypes":
+        """Compute every picture's features and fit: about 30 ms per picture and thread.
+
+        Raises:
+            UndecodableImage: a picture that cannot be decoded.
+        """
+        extractor = load_extractor(bundle.backbone, threads)
+        background = learn_background(bundle, extractor)
+        examples = bundle.exemplars
+        if not examples:
+            return cls(bundle, None, background, extractor)
+        features = extract(extractor, [decode_image(e.image) for e in examples])
+        vectors = [
+            describe_picture(one(features, i), e.mask, background, refine=not e.drawn)
+            for i, e in enumerate(examples)
+        ]
+        labels = [e.class_name for e in examples]
+        groups = [e.part or e.sha256 for e in examples]
+        model = fit(np.stack(vectors), labels, groups)
+        return cls(bundle, model, background, extractor)
+
+
+@dataclass
+class _Waiting:
+    request: ClassificationRequest
+    future: "asyncio.Future[Classification | Failure]"
+    since: float = field(default_factory=time.perf_counter)
+
+
+class PrototypeClassifier:
+    """The classifier stage ``prototypes``.
+
+    Args:
+        bundles: product to bundle folder.
+        least_known: probability of being any taught class below which the answer is ``unknown``,
+            0 (never by this test) to 1.
+        refine: look for the odd cells inside and beside the expert's region; off where the
+            requests' regions were drawn by hand.
+        batch: most requests whose features are computed in one call.
+        threads: CPU threads of the backbone.
+    """
+
+    name = "prototypes"
+
+    def __init__(
+        self,
+        bundles: Mapping[str, Path],
+        *,
+        least_known: float = LEAST_KNOWN,
+        refine: bool = True,
+        batch: int = BATCH,
+        threads: int = 1,
+    ) -> None:
+        if not 0.0 <= least_known <= 1.0:
+            raise ValueError(f"least_known {least_known} is not within 0 and 1")
+        if batch < 1 or threads < 1:
+            raise ValueError("batch and threads are at least 1 each")
+        self._paths = dict(bundles)
+        self._ready: dict[str, Prototypes] = {}
+        self._least_known = least_known
+        self._refine = refine
+        self._batch = batch
+        self._threads = threads
+        self._waiting: deque[_Waiting] = deque()
+        self._drain: asyncio.Task[None] | None = None
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="prototypes")
+
+    async def start(self) -> None:
+        """Load and fit every bundle.
+
+        Raises:
+            ExemplarError: a bundle that cannot be read or was altered.
+        """
+        loop = asyncio.get_running_loop()
+        for product, path in self._paths.items():
+            self._ready[product] = await loop.run_in_executor(self._pool, self._load, path)
+
+    async def close(self) -> None:
+        """Drop what waits and stop the thread."""
+        if self._drain is not None:
+            self._drain.cancel()
+            await asyncio.gather(self._drain, return_exceptions=True)
+        while self._waiting:
+            self._waiting.popleft().future.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def replace_bundles(self, bundles: Mapping[str, Path]) -> None:
+        """Load what is new, then change over; requests meanwhile get the old examples."""
+        loop = asyncio.get_running_loop()
+        ready = {}
+        for product, path in bundles.items():
+            same = self._paths.get(product) == path and product in self._ready
+            ready[product] = (
+                self._ready[product]
+                if same
+                else await loop.run_in_executor(self._pool, self._load, path)
+            )
+        self._paths, self._ready = dict(bundles), ready
+
+    async def classify(
+        self, request: ClassificationRequest, timeout_s: float
+    ) -> Classification | Failure:
+        """Name one anomaly; see :class:`serving.naming.base.Classifier`."""
+        if len(self._waiting) >= QUEUE_LIMIT:
+            message = f"{QUEUE_LIMIT} requests are waiting already"
+            return Failure(ReasonCode.CLASSIFIER_UNAVAILABLE, "QueueFull", message, True)
+        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._drain is None or self._drain.done():
+            self._drain = asyncio.create_task(self._work())
+        try:
+            return await asyncio.wait_for(waiting.future, timeout_s)
+        except TimeoutError:
+            message = f"no answer within {timeout_s * 1000:.0f} ms"
+            return Failure(ReasonCode.LATE, "TimeoutError", message)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            count = min(self._batch, len(self._waiting))
+            taken = [self._waiting.popleft() for _ in range(count)]
+            taken = [w for w in taken if not w.future.done()]
+            requests = [w.request for w in taken]
+            answers = await loop.run_in_executor(self._pool, self._name_safely, requests)
+            now = time.perf_counter()
+            for w, answer in zip(taken, answers, strict=True):
+                if not w.future.done():
+                    w.future.set_result(_timed(answer, (now - w.since) * 1000))
+
+    def _load(self, path: Path) -> Prototypes:
+        return Prototypes.build(load_bundle(path), self._threads)
+
+    def _name_safely(
+        self, requests: Sequence[ClassificationRequest]
+    ) -> list[Classification | Failure]:
+        """As ``_name_all``; what breaks the batch fails its requests, never the stage."""
+        try:
+            return self._name_all(requests)
+        except (AndonError, ValueError, RuntimeError, LookupError, MemoryError, cv2.error) as error:
+            kind, code = type(error).__name__, ReasonCode.CLASSIFIER_UNAVAILABLE
+            return [Failure(code, kind, str(error)[:500], True) for _ in requests]
+
+    def _name_all(
+        self, requests: Sequence[ClassificationRequest]
+    ) -> list[Classification | Failure]:
+        """One answer per request; the features of one backbone's pictures in one batch."""
+        answers: dict[int, Classification | Failure] = {}
+        batches: dict[Extractor, list[tuple[int, Prototypes, Image]]] = {}
+        for i, request in enumerate(requests):
+            ready = self._ready.get(request.texts.product_id)
+            try:
+                if ready is None or ready.model is None:
+                    product = request.texts.product_id
+                    answers[i] = _unknown(f"no examples were taught for product {product!r}")
+                else:
+                    image = decode_image(request.image)
+                    batches.setdefault(ready.extractor, []).append((i, ready, image))
+            except UndecodableImage as error:
+                kind, code = type(error).__name__, ReasonCode.UNDECODABLE_IMAGE
+                answers[i] = Failure(code, kind, str(error))
+        for extractor, items in batches.items():
+            features = extractor.features([image for _, _, image in items])
+            for k, (i, ready, image) in enumerate(items):
+                answers[i] = self._name(requests[i], ready, image, one(features, k))
+        return [answers[i] for i in range(len(requests))]
+
+    def _name(
+        self, request: ClassificationRequest, ready: Prototypes, image: Image, features: Features
+    ) -> Classification:
+        assert ready.model is not None
+        region = request.inspection.region
+        mask = region_mask(region) if region is not None else whole(image)
+        vector = describe_picture(features, mask, ready.background, refine=self._refine)
+        folded = {fold(c.name): c.name for c in request.texts.classes}
+        names = {c: folded[fold(c)] for c in ready.model.classes if fold(c) in folded}
+        naming = ready.model.name(vector, names)
+        if naming is None:
+            return _unknown("no class of the policy has examples", ready.bundle)
+        reason = ""
+        if naming.known < self._least_known:
+            reason = (
+                f"looks like none of the examples: {naming.known:.2f} that it is any of them, "
+                f"{self._least_known:.2f} needed; nearest is {names[naming.best]!r} at cosine "
+                f"{naming.similarity:.2f}"
+            )
+        return Classification(
+            class_name=UNKNOWN if reason else names[naming.best],
+            confidence=1.0 - naming.known if reason else naming.confidence,
+            classifier=self.name,
+            model=ready.bundle.backbone,
+            exemplars_version=ready.bundle.digest,
+            unknown_reason=reason[:512],
+            candidates={names[c]: naming.known * p for c, p in naming.probabilities.items()},
+        )
+
+
+class BundleReferences:
+    """Normal pictures to show beside a query: the nearest by embedding (VELM's reference)."""
+
+    def __init__(self, bundles: Mapping[str, Path], threads: int = 1) -> None:
+        self._bundles = {product: load_bundle(path) for product, path in bundles.items()}
+        self._threads = threads
+
+    def nearest_reference(self, product_id: str, image: bytes) -> bytes | None:
+        """The normal picture most like ``image``; None when the product has none.
+
+        Raises:
+            UndecodableImage: ``image`` cannot be decoded.
+        """
+        bundle = self._bundles.get(product_id)
+        if bundle is None or bundle.normals is None:
+            return None
+        extractor = load_extractor(bundle.backbone, self._threads)
+        background = learn_background(bundle, extractor)
+        if background is None:
+            return None
+        embedding = background.embed(one(extractor.features([decode_image(image)]), 0))
+        return bundle.normals.images[int((background.embeddings @ embedding).argmax())]
+
+
+def _timed(answer: Classification | Failure, latency_ms: float) -> Classification | Failure:
+    if isinstance(answer, Failure):
+        return answer
+    return answer.model_copy(update={"latency_ms": latency_ms})
+
+
+def _unknown(reason: str, bundle: ExemplarBundle | None = None) -> Classification:
+    return Classification(
+        class_name=UNKNOWN,
+        confidence=0.0,
+        classifier=PrototypeClassifier.name,
+        model=bundle.backbone if bundle else "",
+        exemplars_version=bundle.digest if bundle else "",
+        unknown_reason=reason[:512],
+    )

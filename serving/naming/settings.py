@@ -1,0 +1,223 @@
+"""Settings of the naming stage; section ``classifier`` of Andon's settings."""
+
+import ipaddress
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+if TYPE_CHECKING:
+    from prompts import PromptParts
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+
+
+class Settings(BaseModel):
+    """Base of the sections: frozen, unknown names are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Zone(StrEnum):
+    """Where an endpoint runs; the policy's ``egress`` restricts ``external`` ones."""
+
+    LOOPBACK = "loopback"
+    PLANT = "plant"
+    EXTERNAL = "external"
+
+
+class BreakerSettings(Settings):
+    """When to stop asking an endpoint that fails."""
+
+    failures: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Consecutive failed calls that open the breaker."""
+    open_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Seconds without calls before one probe is let through; doubled after a failed probe."""
+    open_most_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
+    """Longest pause, seconds."""
+
+
+class BudgetSettings(Settings):
+    """What may be spent in any sliding hour; None is no limit."""
+
+    tokens_per_h: Annotated[int, Field(ge=1)] | None = None
+    """Prompt and answer tokens together."""
+    money_per_h: Annotated[float, Field(gt=0)] | None = None
+    """In the currency of the prices."""
+
+
+class PriceSettings(Settings):
+    """Price list of a model."""
+
+    tokens_in: Annotated[float, Field(ge=0)] = 0.0
+    """Per million prompt tokens."""
+    tokens_out: Annotated[float, Field(ge=0)] = 0.0
+    """Per million answer tokens."""
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+
+    def cost(self, tokens_in: int, tokens_out: int) -> float:
+        """Price of one call."""
+        return (tokens_in * self.tokens_in + tokens_out * self.tokens_out) / 1e6
+
+
+class EndpointSettings(Settings):
+    """One OpenAI-compatible endpoint with one model."""
+
+    name: Name = "llm"
+    base_url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    """Up to and including ``/v1``."""
+    model: Annotated[str, Field(min_length=1, max_length=200)]
+    api_key: SecretStr = SecretStr("none")
+    api_key_env: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = ""
+    """Environment variable that holds the key instead, so that no file has to."""
+    zone: Zone = Zone.EXTERNAL
+    """Stated, never guessed; ``loopback`` is checked against ``base_url``."""
+    headers: dict[str, SecretStr] = {}
+    """Further request headers, such as ``api-key`` on Azure."""
+    structured: Literal["json_schema", "json_object", "none"] = "json_schema"
+    """How the answer is constrained; the answer is checked by us in every case."""
+    logprobs: bool = False
+    """Whether the endpoint returns token log-probabilities (then they give the confidence)."""
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] = 5
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.0
+    """None leaves it out, for models that accept their default only."""
+    max_tokens: Annotated[int, Field(ge=8, le=32_768)] = 64
+    """Of the answer, reasoning included."""
+    max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    """Older servers know ``max_tokens`` only."""
+    detail: Literal["auto", "low", "high"] | None = "auto"
+    """Image detail; None leaves it out."""
+    extra_body: dict[str, Any] = {}
+    """Further fields of the request, such as vLLM's ``chat_template_kwargs``."""
+    timeout_s: Annotated[float, Field(gt=0, le=600)] = 20.0
+    """A call is abandoned after this, even when only a late answer could come of it."""
+    connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+    max_concurrency: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Calls in flight, late ones included."""
+    max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 1024
+    """Requests that may wait for a free place; further ones fail at once."""
+    attempts: Annotated[int, Field(ge=1, le=20)] = 4
+    """Calls for one question, the first included, while time remains."""
+    backoff_s: Annotated[float, Field(gt=0, le=60)] = 0.1
+    """Pause before the first retry, doubled each time, with full jitter."""
+    backoff_most_s: Annotated[float, Field(gt=0, le=600)] = 5.0
+    max_answer_bytes: Annotated[int, Field(ge=1024, le=64 << 20)] = 262_144
+    """A response body larger than this is not read to its end."""
+    breaker: BreakerSettings = BreakerSettings()
+    budget: BudgetSettings = BudgetSettings()
+    prices: PriceSettings = PriceSettings()
+
+    @model_validator(mode="after")
+    def _check_zone(self) -> "EndpointSettings":
+        host = urlsplit(self.base_url).hostname or ""
+        if self.zone is Zone.LOOPBACK and not _is_loopback(host):
+            raise ValueError(
+                f"endpoint {self.name!r} says zone 'loopback' but base_url names {host!r}; "
+                "say 'plant' or 'external', or pictures could leave the plant unasked"
+            )
+        plain = self.base_url.startswith("http://") and not _is_loopback(host)
+        if self.zone is Zone.EXTERNAL and plain:
+            raise ValueError(f"endpoint {self.name!r} is external: base_url must be https")
+        return self
+
+
+class PartsSettings(Settings):
+    """The five parts of the prompt (paper, Table 5)."""
+
+    reference_image: bool = True
+    visual_prompt: bool = True
+    normal_description: bool = True
+    classification_strategy: bool = True
+    anomaly_descriptions: bool = True
+
+    def parts(self) -> "PromptParts":
+        """As the renderer takes them."""
+        from prompts import PromptParts
+
+        return PromptParts(**self.model_dump())
+
+
+class VisualSettings(Settings):
+    """How the pictures are made. The defaults are the paper's."""
+
+    side_px: Annotated[int, Field(ge=64, le=2048)] = 448
+    """Height and width of every picture; the aspect is squashed, as the expert does."""
+    contour_px: Annotated[int, Field(ge=1, le=16)] = 2
+    """Width of the red line."""
+    encoding: Literal["png", "jpeg"] = "png"
+    jpeg_quality: Annotated[int, Field(ge=50, le=100)] = 95
+    zoom: bool = False
+    """Add a fourth picture: the region enlarged."""
+    numbered: bool = False
+    """Write a number beside each region of the outlined picture."""
+    crop_margin: Annotated[float, Field(ge=0.0, le=2.0)] = 0.25
+    """Border around the region in a crop, as a share of the region's longer side."""
+    crop_least_px: Annotated[int, Field(ge=8, le=2048)] = 64
+    """A crop is never smaller than this, image pixels: detail without context says nothing."""
+    crop_most_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.6
+    """With egress ``crop``: a crop that shows more of the picture than this does not leave."""
+
+
+class VelmSettings(Settings):
+    """The multimodal classifier."""
+
+    protocol: Literal["andon", "velm"] = "andon"
+    """``velm``: the paper's own setting: closed class set, its prompt, a random reference."""
+    parts: PartsSettings = PartsSettings()
+    visual: VisualSettings = VisualSettings()
+    calls: Annotated[int, Field(ge=1, le=15)] = 1
+    """Calls per part; with several the majority answers and agreement gives the confidence."""
+    repeat_temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    """Temperature of the calls after the first."""
+
+
+class CascadeSettings(Settings):
+    """Local first, a language model only where it is unsure."""
+
+    order: Annotated[tuple[str, ...], Field(min_length=1, max_length=8)] = ("prototypes", "llm")
+    """``prototypes`` and names of endpoints, cheapest first."""
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {"prototypes": 0.9}
+    """Least confidence with which a stage's answer stands; the last stage needs none.
+    Choose with ``serving.naming.cascade.choose_threshold``."""
+    time_share: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Share of the time left that a stage may take while another follows."""
+    when_down: Literal["unknown", "answer"] = "unknown"
+    """When every stage after an unsure answer fails: ``unknown``, or the unsure answer itself."""
+
+
+class ClassifierSettings(Settings):
+    """Who names anomalies."""
+
+    kind: Literal["prototypes", "velm", "cascade"] = "prototypes"
+    endpoints: Annotated[tuple[EndpointSettings, ...], Field(max_length=16)] = ()
+    endpoint: str = ""
+    """With ``velm``: which endpoint; the first when empty."""
+    velm: VelmSettings = VelmSettings()
+    cascade: CascadeSettings = CascadeSettings()
+
+    @model_validator(mode="after")
+    def _check_names(self) -> "ClassifierSettings":
+        names = [e.name for e in self.endpoints]
+        if len(set(names)) != len(names):
+            raise ValueError(f"endpoints share a name: {', '.join(names)}")
+        if self.kind == "velm" and not names:
+            raise ValueError("kind 'velm' needs an endpoint; `andon llm twin` runs a local one")
+        if self.endpoint and self.endpoint not in names:
+            raise ValueError(
+                f"endpoint {self.endpoint!r} is not among {', '.join(names) or 'none'}"
+            )
+        if self.kind == "cascade":
+            absent = [s for s in self.cascade.order if s not in ("prototypes", *names)]
+            if absent:
+                raise ValueError(f"cascade stages without an endpoint: {', '.join(absent)}")
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

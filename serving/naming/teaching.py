@@ -1,0 +1,120 @@
+"""Teaching the local classifier: from labelled pictures to a saved bundle."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from serving.experts.errors import UndecodableImage
+from serving.experts.images import decode_image
+from serving.naming.exemplars import (
+    Exemplar,
+    ExemplarBundle,
+    ExemplarError,
+    NormalReference,
+    latest,
+    load_bundle,
+    teach,
+)
+from serving.naming.features import DEFAULT_BACKBONE, Image, whole
+from streams.regions import Mask
+
+NORMAL_LIMIT: Final = 128
+"""Normal pictures kept in a bundle; 64 cost 4 points of accuracy on magnetic tile."""
+_KEPT_BYTES: Final = 256 << 10
+_KEPT_SIDE: Final = 1024
+_JPEG_QUALITY: Final = 95
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One labelled picture. ``mask`` None: the teacher's outliner, or the whole picture."""
+
+    class_name: str
+    image: bytes
+    mask: Mask | None = None
+    part: str = ""
+    name: str = ""
+    """What error messages call the picture: a file name, a frame id."""
+    drawn: bool = True
+    """A person drew ``mask``; False: an expert outlined it (a review from history)."""
+
+
+Outliner = Callable[[Image], Mask | None]
+"""Finds the odd region of a picture (a trained vision expert); None when nothing is odd."""
+
+
+def teach_product(
+    root: Path,
+    product_id: str,
+    lessons: Sequence[Lesson],
+    *,
+    normals: Sequence[bytes] = (),
+    normal_parts: Sequence[str] = (),
+    outline: Outliner | None = None,
+    backbone: str = DEFAULT_BACKBONE,
+    afresh: bool = False,
+) -> Path:
+    """Add lessons to the product's latest bundle under ``root`` and save the new one.
+
+    Args:
+        normals: encoded normal pictures; replace what the bundle knew of normal when given.
+        normal_parts: the part of each; pictures of one part never vouch for each other.
+        afresh: begin with an empty bundle.
+
+    Returns:
+        The folder of the new bundle; its name is the digest.
+
+    Raises:
+        ExemplarError: a picture that cannot be decoded, or a class name that cannot be used.
+    """
+    before = None if afresh else latest(root, product_id)
+    bundle = load_bundle(before) if before else ExemplarBundle(product_id, backbone)
+    if normals:
+        bundle = replace(bundle, normals=choose_normals(normals, normal_parts))
+    return teach(bundle, [_exemplar(lesson, outline) for lesson in lessons]).save(root)
+
+
+def choose_normals(images: Sequence[bytes], parts: Sequence[str] = ()) -> NormalReference:
+    """At most ``NORMAL_LIMIT`` normal pictures, evenly chosen; large ones are made smaller."""
+    if parts and len(parts) != len(images):
+        raise ExemplarError(f"{len(images)} normal pictures but {len(parts)} parts")
+    count = min(NORMAL_LIMIT, len(images))
+    chosen = np.linspace(0, len(images) - 1, count).round().astype(int)
+    kept = tuple(_bounded(images[i], f"normal picture {i + 1}") for i in chosen)
+    return NormalReference(kept, tuple(parts[i] if parts else "" for i in chosen))
+
+
+def _exemplar(lesson: Lesson, outline: Outliner | None) -> Exemplar:
+    image = _decode(lesson.image, lesson.name or "picture")
+    mask, drawn = lesson.mask, lesson.drawn
+    if mask is None:
+        mask, drawn = (outline(image) if outline is not None else None), False
+    if mask is None or not mask.any():
+        mask, drawn = whole(image), False
+    return Exemplar(lesson.class_name, lesson.image, mask, lesson.part or lesson.name, drawn)
+
+
+def _bounded(image: bytes, name: str) -> bytes:
+    """The picture as captured, or at most ``_KEPT_SIDE`` pixels long where it is large."""
+    decoded = _decode(image, name)
+    if len(image) <= _KEPT_BYTES:
+        return image
+    factor = min(1.0, _KEPT_SIDE / max(decoded.shape[:2]))
+    size = (max(1, round(decoded.shape[1] * factor)), max(1, round(decoded.shape[0] * factor)))
+    smaller = cv2.resize(decoded, size, interpolation=cv2.INTER_AREA)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    ok, encoded = cv2.imencode(".jpg", smaller[:, :, ::-1], quality)
+    if not ok:
+        raise ExemplarError(f"{name}: cannot be encoded as JPEG")
+    return encoded.tobytes()
+
+
+def _decode(image: bytes, name: str) -> Image:
+    try:
+        return decode_image(image)
+    except UndecodableImage as error:
+        raise ExemplarError(f"{name}: {error}") from error

@@ -1,0 +1,252 @@
+"""VELM's second stage: a multimodal language model names the anomaly (paper, section 3.2)."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from prompts import PictureLayout, Prompt, PromptError, PromptParts, render
+from serving.experts.errors import UndecodableImage
+from serving.naming.answers import Answer, UnknownReason, agree, read_answer
+from serving.naming.base import UNKNOWN, OnLate
+from serving.naming.completion import Question
+from serving.naming.endpoint import Endpoint, Reply, Unanswered
+from serving.naming.references import NoReferences, Preparable, ReferenceProvider
+from serving.naming.settings import VelmSettings, Zone
+from serving.naming.transport import Problem
+from serving.naming.visual import EgressError, Pictures, make_pictures
+from streams.codes import ReasonCode
+from streams.events import Classification
+from streams.ports import Asked, ClassificationRequest, ClassificationTexts, Failure
+
+log = logging.getLogger(__name__)
+
+PICTURE_THREADS = min(4, os.cpu_count() or 1)
+"""Pictures are made first come, first served: more threads would only make the first ones wait."""
+
+
+@dataclass(frozen=True)
+class _LateCall:
+    """``endpoint.Late`` of one question."""
+
+    listener: OnLate
+    asked: Asked
+    read: Callable[[Reply], Classification]
+
+    def goes_on(self) -> None:
+        self.listener.goes_on(self.asked)
+
+    def ended(self, reply: Reply | None) -> None:
+        self.listener.ended(self.asked, None if reply is None else self.read(reply))
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What was asked, so that the answer can be read and recorded."""
+
+    prompt: Prompt
+    question: Question
+
+
+class VelmClassifier:
+    """A ``Classifier`` over one endpoint.
+
+    Args:
+        endpoint: the guarded endpoint; started and closed with the classifier.
+        settings: prompt parts, pictures, repeated calls.
+        references: gives the picture of a normal part.
+        name: what ``Classification.classifier`` says.
+        on_late: told of every call that outlives its deadline, and of its answer.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        settings: VelmSettings = VelmSettings(),
+        references: ReferenceProvider | None = None,
+        *,
+        name: str = "velm",
+        on_late: OnLate | None = None,
+    ) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self._settings = settings
+        self._references = references or NoReferences()
+        self._on_late = on_late
+        self._render = lru_cache(maxsize=256)(_render)
+        self._threads: ThreadPoolExecutor | None = None
+
+    async def start(self) -> None:
+        """Open the endpoint's connection pool; load what the references need."""
+        if isinstance(self._references, Preparable):
+            await asyncio.to_thread(self._references.prepare)
+        self._threads = ThreadPoolExecutor(PICTURE_THREADS, f"{self.name}-pictures")
+        await self.endpoint.start()
+
+    async def close(self) -> None:
+        """Drop late answers and close the connections."""
+        await self.endpoint.close()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
+            self._threads = None
+
+    async def classify(
+        self, request: ClassificationRequest, timeout_s: float
+    ) -> Classification | Failure:
+        """Name the anomaly within ``timeout_s``; every failure comes back as a value."""
+        began = time.monotonic()
+        if (refusal := self.endpoint.unavailable()) is not None:
+            return _failure(refusal)
+        try:
+            async with asyncio.timeout(timeout_s):
+                asked = await self._prepare(request)
+        except TimeoutError:
+            return _failure(Unanswered(Problem.LATE, "no time to prepare the pictures"))
+        except UndecodableImage as error:
+            return Failure(ReasonCode.UNDECODABLE_IMAGE, "undecodable", str(error))
+        except EgressError as error:
+            return Failure(ReasonCode.CLASSIFIER_UNAVAILABLE, "egress", str(error))
+        except PromptError as error:
+            return self._unknown(f"{UnknownReason.BAD_PROMPT.value}: {error}"[:480], began)
+        if asked is None:
+            return self._unknown(UnknownReason.NO_CLASSES.value, began)
+        left_s = timeout_s - (time.monotonic() - began)
+        return await self._ask(asked, request, left_s, began)
+
+    async def _prepare(self, request: ClassificationRequest) -> _Sent | None:
+        """Check egress, make pictures off the loop, render. None without classes to choose."""
+        texts = request.texts
+        cropped = self._cropped(texts)
+        if not texts.classes:
+            return None
+        self._render(texts, self._settings, True, PictureLayout())  # refuse bad words early
+        loop = asyncio.get_running_loop()
+        pictures, urls = await loop.run_in_executor(self._threads, self._urls, request, cropped)
+        prompt = self._render(texts, self._settings, pictures.has_reference, pictures.layout)
+        return _Sent(prompt, Question(prompt.system, prompt.text, urls, tuple(prompt.labels)))
+
+    def _cropped(self, texts: ClassificationTexts) -> bool:
+        """Whether only a crop may be shown. Raises when nothing may leave."""
+        if self.endpoint.settings.zone is not Zone.EXTERNAL or texts.egress == "full":
+            return False
+        if texts.egress == "crop":
+            return True
+        raise EgressError(
+            f"policy of {texts.product_id!r}: egress is {texts.egress!r} and endpoint "
+            f"{self.endpoint.name!r} is external; nothing was sent"
+        )
+
+    def _urls(
+        self, request: ClassificationRequest, cropped: bool
+    ) -> tuple[Pictures, tuple[str, ...]]:
+        pictures = self._pictures(request, cropped)
+        return pictures, tuple(pictures.data_urls())
+
+    def _pictures(self, request: ClassificationRequest, cropped: bool) -> Pictures:
+        parts = self._settings.parts
+        reference = self._reference(request) if parts.reference_image else None
+
+        def make(normal: bytes | None) -> Pictures:
+            return make_pictures(
+                request.image,
+                normal,
+                request.inspection.region,
+                self._settings.visual,
+                visual_prompt=parts.visual_prompt,
+                cropped=cropped,
+            )
+
+        try:
+            return make(reference)
+        except UndecodableImage:
+            if reference is None:
+                raise
+            return make(None)  # raises again when it is the query that cannot be decoded
+
+    def _reference(self, request: ClassificationRequest) -> bytes | None:
+        """A reference that cannot be had costs some accuracy, never the answer."""
+        try:
+            return self._references.reference(request.texts.product_id, request.image)
+        except Exception:
+            log.exception("no reference for product %r", request.texts.product_id)
+            return None
+
+    async def _ask(
+        self, asked: _Sent, request: ClassificationRequest, timeout_s: float, began: float
+    ) -> Classification | Failure:
+        calls = self._settings.calls
+        varied = replace(asked.question, temperature=self._settings.repeat_temperature)
+        questions = [asked.question] + [varied] * (calls - 1)
+
+        late = self._late_call(asked, request, began)
+        outcomes = await asyncio.gather(
+            *(self.endpoint.ask(question, timeout_s, late) for question in questions)
+        )
+        replies = [o for o in outcomes if isinstance(o, Reply)]
+        if replies:
+            return self._classification(replies, asked, began)
+        return _failure(next(o for o in outcomes if isinstance(o, Unanswered)))
+
+    def _late_call(
+        self, sent: _Sent, request: ClassificationRequest, began: float
+    ) -> _LateCall | None:
+        if self._on_late is None:
+            return None
+        asked = Asked(request.frame_id, request.texts.policy_hash)
+        return _LateCall(self._on_late, asked, lambda r: self._classification([r], sent, began))
+
+    def _classification(self, replies: list[Reply], asked: _Sent, began: float) -> Classification:
+        answers: list[Answer] = [read_answer(r.raw, asked.prompt.labels) for r in replies]
+        answer = agree(answers)
+        return Classification(
+            class_name=answer.class_name,
+            confidence=min(max(answer.confidence or 0.0, 0.0), 1.0),
+            classifier=self.name,
+            model=replies[0].model,
+            prompt_hash=asked.prompt.prompt_hash,
+            unknown_reason=answer.unknown_reason,
+            tokens_in=sum(r.tokens_in for r in replies),
+            tokens_out=sum(r.tokens_out for r in replies),
+            cost=sum(r.cost for r in replies),
+            latency_ms=(time.monotonic() - began) * 1000,
+            candidates=dict(answer.candidates),
+        )
+
+    def _unknown(self, reason: str, began: float) -> Classification:
+        return Classification(
+            class_name=UNKNOWN,
+            confidence=0.0,
+            classifier=self.name,
+            model=self.endpoint.settings.model,
+            unknown_reason=reason,
+            latency_ms=(time.monotonic() - began) * 1000,
+        )
+
+
+def check_texts(texts: ClassificationTexts, settings: VelmSettings = VelmSettings()) -> None:
+    """Whether a policy's texts can become a prompt: call it when a policy is loaded.
+
+    Raises:
+        PromptError: names the class or text and what is wrong with it.
+    """
+    _render(texts, settings, True, PictureLayout())
+
+
+def _render(
+    texts: ClassificationTexts, settings: VelmSettings, reference: bool, layout: PictureLayout
+) -> Prompt:
+    parts: PromptParts = settings.parts.parts()
+    if not reference:
+        parts = replace(parts, reference_image=False)
+    return render(texts, parts, "paper" if settings.protocol == "velm" else "velm", layout)
+
+
+def _failure(outcome: Unanswered) -> Failure:
+    late = outcome.problem is Problem.LATE
+    code = ReasonCode.LATE if late else ReasonCode.CLASSIFIER_UNAVAILABLE
+    permanent = outcome.problem in (Problem.REJECTED, Problem.OVER_BUDGET)
+    return Failure(code, outcome.problem.value, outcome.message, retryable=not permanent)

@@ -1,0 +1,57 @@
+"""The Ray Serve application: the vision expert and the classifier actors."""
+
+import warnings
+from collections.abc import Callable
+from typing import TypeAlias
+
+from serving.ray.classifier_deployment import AnomalyClassifier
+from serving.ray.settings import CLASSIFIER, VISION, AppSettings
+from serving.ray.store import ArtifactStore
+from serving.ray.vision_deployment import VisionExpert
+
+with warnings.catch_warnings():
+    # Ray 2.60's schema module uses a pydantic call that pydantic deprecated.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from ray import serve
+
+HEALTH_PERIOD_S = 2.0
+"""How soon a dead replica is noticed, seconds."""
+HEALTH_TIMEOUT_S = 30.0
+CALLS_PER_REPLICA = 64
+"""``max_ongoing_requests``: calls (of many images each) that a replica takes at once. Serve's
+default of 5 would cap the batches."""
+
+Application: TypeAlias = serve.Application
+OpenStore = Callable[[], ArtifactStore]
+
+
+def build_application(
+    settings: AppSettings, open_artifacts: OpenStore, open_exemplars: OpenStore
+) -> Application:
+    """The application for ``settings``.
+
+    Args:
+        settings: ``args`` of the Serve configuration, validated.
+        open_artifacts: a module-level function that opens the store of experts in the replica.
+        open_exemplars: the same for exemplar bundles.
+    """
+    others = []
+    if settings.classifier is not None:
+        calls = max(CALLS_PER_REPLICA, 2 * settings.classifier.concurrency)
+        classifier = _deployment(CLASSIFIER, AnomalyClassifier, calls)
+        others.append(classifier.bind(settings.classifier, open_exemplars))
+    vision = _deployment(VISION, VisionExpert, max(CALLS_PER_REPLICA, 2 * settings.vision.batch))
+    return vision.bind(settings.vision, open_artifacts, *others)
+
+
+def _deployment(name: str, kind: type, calls: int) -> serve.Deployment:
+    """Fixed replicas, a dead one noticed within seconds. ``deployments`` of the YAML overrides."""
+    return serve.deployment(
+        name=name,
+        num_replicas=1,
+        max_ongoing_requests=calls,
+        health_check_period_s=HEALTH_PERIOD_S,
+        health_check_timeout_s=HEALTH_TIMEOUT_S,
+        graceful_shutdown_wait_loop_s=0.5,
+        graceful_shutdown_timeout_s=10.0,
+    )(kind)

@@ -1,0 +1,182 @@
+"""The ``AnomalyClassifier`` deployment: actors that name what the vision expert found odd.
+
+Plain Python: ``serving.ray.app`` makes a Ray Serve deployment of it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from serving.errors import ServeConfigError, ServingError
+from serving.naming.base import Classifier
+from serving.ray.classifier_factory import answers_late, build_classifier
+from serving.ray.late import LateStore
+from serving.ray.settings import LATEST, ClassifierSettings, ClassifierUserConfig, parse
+from serving.ray.store import ArtifactStore
+from serving.ray.wire import pack_classifications, pack_late, unpack_questions, unpack_requests
+from streams.codes import ReasonCode
+from streams.errors import AndonError
+from streams.events import Classification
+from streams.ports import Asked, ClassificationRequest, Failure
+
+log = logging.getLogger(__name__)
+
+Answer = Classification | Failure
+JOIN_WITHIN_S = 0.5
+"""With less than this to a part's deadline, or none, a call for it that is still under way is
+waited for: another would cost as much and come later."""
+
+
+@dataclass(eq=False)
+class _Stage:
+    """A classifier at work; closed once it is retired and nobody uses it."""
+
+    classifier: Classifier
+    versions: dict[str, str]
+    users: int = 0
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class AnomalyClassifier:
+    """One actor.
+
+    Args:
+        settings: see :class:`serving.ray.settings.ClassifierSettings`.
+        open_store: opens the exemplar store inside the actor.
+    """
+
+    def __init__(
+        self, settings: ClassifierSettings, open_store: Callable[[], ArtifactStore]
+    ) -> None:
+        self._settings, self._store = settings, open_store()
+        self._stage: _Stage | None = None
+        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._changing = asyncio.Lock()
+        self._problems: dict[str, str] = {}
+        self._late = LateStore(settings.late_answers, settings.late_age_s)
+
+    async def reconfigure(self, user_config: object) -> None:
+        """Take new exemplar bundles; requests under way finish with the old ones.
+
+        Raises:
+            ServeConfigError: the first configuration cannot be used; see ``VisionExpert``.
+        """
+        async with self._changing:
+            try:
+                wanted = parse(
+                    ClassifierUserConfig, user_config, "user_config of AnomalyClassifier"
+                )
+                bundles, problems = await asyncio.to_thread(self._fetch, wanted)
+                classifier = build_classifier(self._settings, bundles, self._late)
+                await classifier.start()
+            except (AndonError, OSError) as error:
+                if self._stage is None:
+                    raise ServeConfigError(str(error)) from error
+                self._problems = {"*": str(error)}
+                log.error("kept the running classifier: %s", error)
+                return
+            fresh = _Stage(classifier, {p: path.name for p, path in bundles.items()})
+            old, self._stage, self._problems = self._stage, fresh, problems
+            if old is not None:
+                await _retire(old)
+
+    async def classify_many(self, call: bytes, timeout_s: float) -> bytes:
+        """Name the anomalies of one call (``serving.ray.wire``); one answer each, in order."""
+        requests = unpack_requests(call)
+        answers = await asyncio.gather(*(self._classify(r, timeout_s) for r in requests))
+        return pack_classifications(answers)
+
+    async def late_answers(self, call: bytes, timeout_s: float) -> bytes:
+        """The late answers kept to the questions of one call (``serving.ray.wire``); they stay."""
+        found = self._late.find(unpack_questions(call))
+        if not found and not answers_late(self._settings.kind):
+            return pack_late(None)
+        return pack_late(found)
+
+    async def status(self) -> dict[str, object]:
+        """The classifier in use, exemplar bundles by product, problems."""
+        stage = self._stage
+        return {
+            "classifier": "" if stage is None else stage.classifier.name,
+            "exemplars": {} if stage is None else dict(stage.versions),
+            "problems": dict(self._problems),
+        }
+
+    async def check_health(self) -> None:
+        """Raise when no classifier could be built."""
+        if self._stage is None:
+            raise RuntimeError("no classifier: the actor was not configured")
+
+    async def close(self) -> None:
+        """Close the classifier."""
+        if self._stage is not None:
+            stage, self._stage = self._stage, None
+            await _retire(stage)
+
+    def _fetch(self, wanted: ClassifierUserConfig) -> tuple[dict[str, Path], dict[str, str]]:
+        named = wanted.exemplars
+        every = isinstance(named, str)
+        newest = (
+            self._store.products() if isinstance(named, str) or LATEST in named.values() else {}
+        )
+        versions = newest if isinstance(named, str) else named
+        bundles, problems = {}, {}
+        for product, version in versions.items():
+            digest = newest.get(product) if version == LATEST else version
+            try:
+                if digest is None:
+                    raise ServingError("no exemplar bundle in the store; `andon classify teach`")
+                bundles[product] = self._store.fetch(product, digest)
+            except ServingError as error:
+                problems[product] = str(error)
+                if not every and self._stage is None:
+                    raise
+        return bundles, problems
+
+    async def _classify(self, request: ClassificationRequest, timeout_s: float) -> Answer:
+        try:
+            async with asyncio.timeout(timeout_s):
+                if (late := await self._answered_late(request)) is not None:
+                    return late
+                async with self._slots:
+                    return await self._ask(request, timeout_s)
+        except TimeoutError:
+            message = f"no answer within {timeout_s * 1000:.0f} ms"
+            return Failure(ReasonCode.LATE, "TimeoutError", message)
+        except Exception as error:
+            log.exception("classifying failed")
+            kind, message = type(error).__name__, str(error)[:512]
+            return Failure(ReasonCode.CLASSIFIER_UNAVAILABLE, kind, message, retryable=True)
+
+    async def _answered_late(self, request: ClassificationRequest) -> Classification | None:
+        """What a call for the same part, made before, answered after its time was up."""
+        asked = Asked(request.frame_id, request.texts.policy_hash)
+        if request.deadline.timestamp() - time.time() < JOIN_WITHIN_S:
+            return await self._late.wait(asked)
+        return self._late.find([asked]).get(asked)
+
+    async def _ask(self, request: ClassificationRequest, timeout_s: float) -> Answer:
+        stage = self._stage
+        if stage is None:
+            raise ServingError("the actor was not configured")
+        stage.users += 1
+        try:
+            return await stage.classifier.classify(request, timeout_s)
+        finally:
+            stage.users -= 1
+            if stage.users == 0:
+                stage.idle.set()
+
+
+async def _retire(stage: _Stage, timeout_s: float = 60.0) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            while stage.users:
+                stage.idle.clear()
+                await stage.idle.wait()
+    except TimeoutError:
+        log.warning("%d requests still use the old classifier; closing it", stage.users)
+    await stage.classifier.close()

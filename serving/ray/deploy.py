@@ -1,0 +1,206 @@
+"""Put the application on a running Ray: what ``serve deploy`` does, without the dashboard.
+
+``serve deploy`` needs Ray's dashboard for its REST API (ten processes). A local stack starts Ray
+without it, and this module hands the same configuration to the same controller.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from serving.errors import DeployError, ServeConfigError
+from serving.ray.link import loopback_environment, reachable
+from serving.ray.settings import (
+    CLASSIFIER,
+    VISION,
+    AppSettings,
+    ClassifierUserConfig,
+    VisionUserConfig,
+    parse,
+)
+
+Config = dict[str, Any]
+
+
+def serve_config(
+    template: Path,
+    products: Mapping[str, str] | None = None,
+    exemplars: Mapping[str, str] | None = None,
+    args: Mapping[str, object] | None = None,
+    application: str | None = None,
+    num_replicas: Mapping[str, int] | None = None,
+) -> Config:
+    """A Serve configuration from a YAML file, with versions and arguments filled in.
+
+    Args:
+        template: such as ``infra/serve.yaml``; its first application is ours.
+        products: digest of the expert by product; None leaves what the file says.
+        exemplars: digest of the exemplar bundle by product; None leaves what the file says.
+        args: merged over the application's ``args``, section by section.
+        application: the application's name.
+        num_replicas: by deployment.
+
+    Raises:
+        ServeConfigError: names what is wrong and where.
+    """
+    config = read_config(template)
+    app = config["applications"][0]
+    if application is not None:
+        app["name"] = application
+    app["args"] = _merged(app.get("args") or {}, args or {})
+    deployments = {d["name"]: d for d in app.get("deployments", [])}
+    if products is not None and VISION in deployments:
+        deployments[VISION]["user_config"] = {"products": dict(products)}
+    if app["args"].get("classifier", {}) is None:
+        app["deployments"] = [d for d in app["deployments"] if d["name"] != CLASSIFIER]
+    elif exemplars is not None and CLASSIFIER in deployments:
+        deployments[CLASSIFIER]["user_config"] = {"exemplars": dict(exemplars)}
+    for name, count in (num_replicas or {}).items():
+        deployments[name]["num_replicas"] = count
+    check_config(config, str(template))
+    return config
+
+
+def read_config(path: Path) -> Config:
+    """The YAML file at ``path``.
+
+    Raises:
+        ServeConfigError: absent, not YAML, or without an application.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        config = YAML(typ="safe").load(path)
+    except (OSError, YAMLError) as error:
+        raise ServeConfigError(f"{path}: {error}") from error
+    if not isinstance(config, dict) or not config.get("applications"):
+        raise ServeConfigError(f"{path}: no 'applications'; see infra/serve.yaml")
+    return config
+
+
+def check_config(config: Mapping[str, Any], where: str) -> None:
+    """Validate our part of a Serve configuration before it goes anywhere.
+
+    Raises:
+        ServeConfigError: names what is wrong and where.
+    """
+    app = config["applications"][0]
+    parse(AppSettings, app.get("args"), f"{where}: args")
+    for deployment in app.get("deployments", []):
+        place = f"{where}: user_config of {deployment.get('name')}"
+        if deployment.get("name") == VISION:
+            parse(VisionUserConfig, deployment.get("user_config"), place)
+        elif deployment.get("name") == CLASSIFIER:
+            parse(ClassifierUserConfig, deployment.get("user_config"), place)
+
+
+def deploy(config: Mapping[str, Any], address: str, timeout_s: float = 120.0) -> Config:
+    """Deploy on the Ray at ``address`` and return its status once every replica runs.
+
+    Works in a child process: Ray leaves threads and signal handlers behind in whatever imports it.
+    Changing only ``user_config`` swaps versions in running replicas.
+
+    Args:
+        config: see :func:`serve_config`.
+        address: host:port of the GCS.
+        timeout_s: seconds until all is up.
+
+    Raises:
+        ServeConfigError: the configuration cannot be used.
+        DeployError: Ray cannot be reached, or a deployment failed; the message says which and why.
+    """
+    check_config(config, "serve configuration")
+    if not reachable(address):
+        raise DeployError(f"no Ray at {address}: start one (`andon stack up`, `ray start --head`)")
+    command = [sys.executable, "-m", "serving.ray.deploy", "--address", address]
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(config, file)
+        file.flush()
+        command += ["--timeout", str(timeout_s), file.name]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=timeout_s + 30, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise DeployError(f"no answer from the Ray at {address} in {timeout_s:g} s") from None
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if not lines:
+        end = "\n".join(done.stderr.splitlines()[-8:])
+        raise DeployError(f"the Ray at {address} did not take the application:\n{end}")
+    result: Config = json.loads(lines[-1])
+    if "error" in result:
+        raise DeployError(str(result["error"]))
+    return result
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
+    result = dict(base)
+    for name, value in over.items():
+        old = result.get(name)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[name] = _merged(old, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _deploy_here(config: Config, address: str, timeout_s: float) -> Config:
+    os.environ.update(loopback_environment(address))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ray
+        from ray import serve
+        from ray.serve.schema import ServeDeploySchema
+
+    ray.init(address, namespace="serve", log_to_driver=False, logging_level="error")
+    schema = ServeDeploySchema.model_validate(config)
+    serve.start(
+        proxy_location=schema.proxy_location,
+        http_options=schema.http_options.model_dump(),
+        logging_config=schema.logging_config,
+    )
+    from ray.serve.context import _get_global_client
+
+    client = _get_global_client()
+    client.deploy_apps(schema)
+    name = schema.applications[0].name
+    wanted = {d.name: d.user_config for d in schema.applications[0].deployments}
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        status = serve.status().applications.get(name)
+        if status is not None and status.status == "RUNNING":
+            return {"application": name, "status": "RUNNING", "wanted": list(wanted)}
+        if status is not None and status.status in {"DEPLOY_FAILED", "UNHEALTHY"}:
+            return {"error": _why(name, status)}
+        time.sleep(0.1)
+    return {"error": f"application {name!r} was not up within {timeout_s:g} s"}
+
+
+def _why(name: str, status: Any) -> str:
+    texts = [status.message, *(f"{n}: {d.message}" for n, d in status.deployments.items())]
+    text = "\n".join(t for t in texts if t.strip(": \n"))
+    return f"application {name!r}: {status.status}: {text[-2000:]}"
+
+
+def _main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m serving.ray.deploy", description=__doc__)
+    parser.add_argument("config", type=Path, help="Serve configuration, YAML or JSON")
+    parser.add_argument("--address", required=True, help="host:port of the Ray head")
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds until all is up")
+    options = parser.parse_args()
+    config = read_config(options.config)
+    check_config(config, str(options.config))
+    result = _deploy_here(config, options.address, options.timeout)
+    sys.stdout.write(json.dumps(result) + "\n")
+    return 1 if "error" in result else 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

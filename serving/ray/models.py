@@ -1,0 +1,169 @@
+"""The experts that one replica holds: loaded beside the old ones, checked, then swapped in."""
+
+import importlib
+import logging
+import math
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+import numpy as np
+
+from serving.errors import ServeConfigError, ServingError
+from serving.experts.errors import ExpertError
+from serving.experts.expert import Expert
+from serving.experts.types import Image
+from serving.ray.settings import LATEST, VisionSettings, VisionUserConfig
+from serving.ray.store import ArtifactStore
+
+log = logging.getLogger(__name__)
+
+Load = Callable[[Path], Expert]
+KNOWN_SIDE = 256
+TOLERANCE = 0.02
+"""Relative difference at which the known image's score means a broken device; bf16 stays below."""
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """One expert at work, and what it said about the known image when it was warmed up."""
+
+    expert: Expert
+    version: str
+    known_score: float
+
+
+def known_image() -> Image:
+    """The image of the health check: fixed noise over a gradient, uint8 (256, 256, 3)."""
+    noise = np.random.default_rng(7).integers(0, 64, (KNOWN_SIDE, KNOWN_SIDE, 3))
+    ramp = np.linspace(0, 191, KNOWN_SIDE)[:, None, None]
+    return (noise + ramp).astype(np.uint8)
+
+
+def loader(settings: VisionSettings) -> Load:
+    """How artifact folders are opened on this replica.
+
+    Raises:
+        ServeConfigError: ``settings.loader`` names nothing that can be imported.
+    """
+    load = imported(settings.loader, "vision.loader")
+
+    def opened(path: Path) -> Expert:
+        expert: Expert = load(
+            path,
+            runtime=settings.runtime,
+            precision=settings.precision,
+            device=settings.device,
+            threads=settings.threads,
+        )
+        return expert
+
+    return opened
+
+
+def imported(path: str, where: str) -> Callable[..., Any]:
+    """The function behind ``module:name``.
+
+    Raises:
+        ServeConfigError: it cannot be imported.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ServeConfigError(f"{where}: {path!r} cannot be imported: {error}") from error
+    if not callable(found):
+        raise ServeConfigError(f"{where}: {path!r} is not a function")
+    return cast(Callable[..., Any], found)
+
+
+class ModelSet:
+    """Experts by product. ``current`` is replaced whole, so that readers need no lock."""
+
+    def __init__(self, load: Load, store: ArtifactStore, batch: int) -> None:
+        self._load, self._store, self._batch = load, store, batch
+        self._current: Mapping[str, Loaded] = MappingProxyType({})
+        self._changing = threading.Lock()
+        self.problems: Mapping[str, str] = {}
+        """Why a product has no expert, or not the version that was asked for."""
+
+    @property
+    def current(self) -> Mapping[str, Loaded]:
+        """What serves now."""
+        return self._current
+
+    def change(self, wanted: VisionUserConfig) -> None:
+        """Load what ``wanted`` asks for, then swap. Blocking; frames meanwhile get the old experts.
+
+        A product whose new version cannot be loaded keeps the one that it has, and the reason
+        stands in ``problems``: one bad release must not take the other products down.
+        """
+        with self._changing:
+            problems: dict[str, str] = {}
+            fresh: dict[str, Loaded] = {}
+            for product, version in self._resolve(wanted, problems).items():
+                old = self._current.get(product)
+                if old is not None and old.version == version:
+                    fresh[product] = old
+                    continue
+                try:
+                    fresh[product] = self._open(product, version)
+                except (ServingError, ExpertError, OSError, RuntimeError, ValueError) as error:
+                    problems[product] = f"{version[:12]}: {error}"
+                    log.error("product %s, version %s: %s", product, version[:12], error)
+                    if old is not None:
+                        fresh[product] = old
+            self._current = MappingProxyType(fresh)
+            self.problems = problems
+
+    def verify(self) -> None:
+        """Score the known image with every expert.
+
+        Raises:
+            RuntimeError: a score differs from that of the warm-up.
+        """
+        for product, loaded in self._current.items():
+            score = loaded.expert.score([known_image()], maps=False)[0].score
+            if not math.isclose(score, loaded.known_score, rel_tol=TOLERANCE, abs_tol=1e-3):
+                raise RuntimeError(
+                    f"{product}: the known image scored {score}, {loaded.known_score} at warm-up"
+                )
+
+    def _resolve(self, wanted: VisionUserConfig, problems: dict[str, str]) -> dict[str, str]:
+        try:
+            newest = self._newest(wanted)
+        except ServingError as error:
+            problems["*"] = str(error)
+            log.error("the artifact store: %s", error)
+            if wanted.products == LATEST:
+                return {product: loaded.version for product, loaded in self._current.items()}
+            newest = {}
+        if isinstance(wanted.products, str):
+            return newest
+        found = {}
+        for product, version in wanted.products.items():
+            digest = newest.get(product) if version == LATEST else version
+            if digest is None:
+                problems[product] = "no version in the artifact store; train it first"
+            else:
+                found[product] = digest
+        return found
+
+    def _newest(self, wanted: VisionUserConfig) -> dict[str, str]:
+        named = wanted.products
+        if isinstance(named, str) or LATEST in named.values():
+            return self._store.products()
+        return {}
+
+    def _open(self, product: str, version: str) -> Loaded:
+        expert = self._load(self._store.fetch(product, version))
+        image = known_image()
+        if self._batch > 1:
+            expert.score([image] * self._batch)
+        score = expert.score([image])[0].score
+        if not math.isfinite(score):
+            raise ValueError(f"the known image scored {score}")
+        return Loaded(expert, version, score)

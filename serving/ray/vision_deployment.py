@@ -1,0 +1,209 @@
+"""The ``VisionExpert`` deployment: images in lists, batches across calls, versions by product.
+
+Plain Python: ``serving.ray.app`` makes a Ray Serve deployment of it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from serving.errors import ServeConfigError
+from serving.experts.images import decode_image
+from serving.experts.types import Image
+from serving.ray.batching import Batcher, Expired, QueueFull
+from serving.ray.inspections import to_failure, to_inspection
+from serving.ray.models import Loaded, ModelSet, loader
+from serving.ray.settings import VisionSettings, VisionUserConfig, parse
+from serving.ray.store import ArtifactStore
+from serving.ray.wire import pack_inspections, unpack_images
+from streams.codes import ReasonCode
+from streams.events import Inspection
+from streams.ports import Failure
+
+log = logging.getLogger(__name__)
+
+Answer = Inspection | Failure
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class _Item:
+    product: str
+    image: bytes
+    arrived: float
+
+
+class VisionExpert:
+    """One replica. Scoring runs in a thread of its own, decoding in others, neither on the loop.
+
+    Args:
+        settings: see :class:`serving.ray.settings.VisionSettings`.
+        open_store: opens the artifact store inside the replica; credentials come from its
+            environment and travel through no configuration.
+        others: handles of the application's other deployments. Serve wants one root that names
+            them all; the expert never calls them.
+    """
+
+    def __init__(
+        self, settings: VisionSettings, open_store: Callable[[], ArtifactStore], *others: object
+    ) -> None:
+        self._settings = settings
+        self._models = ModelSet(loader(settings), open_store(), settings.batch)
+        self._batcher: Batcher[_Item, Answer] = Batcher(
+            self._work, settings.batch, settings.batch_wait_ms / 1000, settings.queue_mib * MIB
+        )
+        self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
+        self._scorer = ThreadPoolExecutor(1, thread_name_prefix="score")
+        self._changer = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._proven = float("-inf")
+        self._configured = False
+
+    async def reconfigure(self, user_config: object) -> None:
+        """Take a new mapping of products to versions; frames keep flowing while it loads.
+
+        Raises:
+            ServeConfigError: the first configuration cannot be used. Later ones that cannot be
+                used are logged and shown by :meth:`status`, and the replica stays as it is: Serve
+                would otherwise stop every replica that works.
+        """
+        try:
+            wanted = parse(VisionUserConfig, user_config, "user_config of VisionExpert")
+        except ServeConfigError as error:
+            if not self._configured:
+                raise
+            self._models.problems = {"*": str(error)}
+            log.error("kept the running versions: %s", error)
+            return
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._changer, self._models.change, wanted)
+        if not self._configured and self._models.problems and not self._models.current:
+            problems = "; ".join(f"{k}: {v}" for k, v in self._models.problems.items())
+            raise ServeConfigError(f"no expert could be loaded: {problems}")
+        self._configured = True
+        self._proven = time.monotonic()
+
+    async def score_many(self, call: bytes, timeout_s: float) -> bytes:
+        """Score the images of one call (``serving.ray.wire``); one answer each, in order.
+
+        Args:
+            call: see :func:`serving.ray.wire.pack_images`.
+            timeout_s: how long the caller waits; what is not begun by then is dropped.
+        """
+        items = unpack_images(call)
+        now = time.perf_counter()
+        futures = [
+            self._batcher.submit(_Item(product, image, now), len(image), timeout_s)
+            for product, image in items
+        ]
+        answers = await asyncio.gather(*futures, return_exceptions=True)
+        return pack_inspections([_settled(answer) for answer in answers])
+
+    async def status(self) -> dict[str, object]:
+        """What this replica holds: versions by product, problems, items waiting."""
+        return {
+            "products": {p: loaded.version for p, loaded in self._models.current.items()},
+            "problems": dict(self._models.problems),
+            "waiting": self._batcher.waiting,
+        }
+
+    async def check_health(self) -> None:
+        """Pass when images were scored lately, else score the known image and compare."""
+        if time.monotonic() - self._proven < self._settings.health_interval_s:
+            return
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._scorer, self._models.verify)
+        self._proven = time.monotonic()
+
+    async def close(self) -> None:
+        """Stop threads and drop what waits."""
+        await self._batcher.close()
+        for pool in (self._decoders, self._scorer, self._changer):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _work(self, items: Sequence[_Item]) -> list[Answer]:
+        loop = asyncio.get_running_loop()
+        taken = time.perf_counter()
+        decoded = await asyncio.gather(
+            *(loop.run_in_executor(self._decoders, _decode, item.image) for item in items)
+        )
+        ready = (time.perf_counter() - taken) * 1000 / len(items)
+        answers: list[Answer | None] = [None] * len(items)
+        groups: dict[str, list[int]] = {}
+        for i, (item, image) in enumerate(zip(items, decoded, strict=True)):
+            if isinstance(image, Failure):
+                answers[i] = image
+            else:
+                groups.setdefault(item.product, []).append(i)
+        for product, places in groups.items():
+            waited = [{"queue": (taken - items[i].arrived) * 1000, "decode": ready} for i in places]
+            images = [image for i in places if not isinstance(image := decoded[i], Failure)]
+            scored = await self._score(product, images, waited)
+            for i, answer in zip(places, scored, strict=True):
+                answers[i] = answer
+        return [a if a is not None else to_failure(RuntimeError("not scored")) for a in answers]
+
+    async def _score(
+        self, product: str, images: list[Image], timings: list[dict[str, float]]
+    ) -> list[Answer]:
+        loaded = self._models.current.get(product)
+        if loaded is None:
+            return [self._no_artifact(product)] * len(images)
+        loop = asyncio.get_running_loop()
+        answers = await loop.run_in_executor(self._scorer, _score_safely, loaded, images, timings)
+        if any(isinstance(a, Inspection) for a in answers):
+            self._proven = time.monotonic()
+        else:
+            self._proven = float("-inf")
+        return answers
+
+    def _no_artifact(self, product: str) -> Failure:
+        problems = self._models.problems
+        why = problems.get(product) or problems.get("*") or "it is not in the user_config"
+        message = f"no expert for product {product!r}: {why}"
+        return Failure(ReasonCode.NO_ARTIFACT, "NoArtifact", message[:512])
+
+
+def _decode(image: bytes) -> Image | Failure:
+    try:
+        return decode_image(image)
+    except Exception as error:  # noqa: BLE001 - one picture must not fail its batch
+        return to_failure(error)
+
+
+def _score_safely(
+    loaded: Loaded, images: list[Image], timings: list[dict[str, float]]
+) -> list[Answer]:
+    """Score a batch; when it fails, each image alone, so that one cannot fail the others."""
+    started = time.perf_counter()
+    try:
+        scored = loaded.expert.score(images)
+        each = (time.perf_counter() - started) * 1000 / len(images)
+        name, version = loaded.expert.name, loaded.version
+        return [
+            to_inspection(s, name, version, {**t, "score": each, **s.timings_ms})
+            for s, t in zip(scored, timings, strict=True)
+        ]
+    except Exception as error:
+        if len(images) == 1:
+            log.exception("scoring failed")
+            return [to_failure(error)]
+    return [
+        answer
+        for image, timing in zip(images, timings, strict=True)
+        for answer in _score_safely(loaded, [image], [timing])
+    ]
+
+
+def _settled(answer: Answer | BaseException) -> Answer:
+    match answer:
+        case QueueFull():
+            message = "the replica's queue is full"
+            return Failure(ReasonCode.EXPERT_UNAVAILABLE, "QueueFull", message, retryable=True)
+        case Expired():
+            return Failure(ReasonCode.LATE, "Expired", "its time was up before its turn came")
+        case BaseException():
+            return to_failure(answer)
+    return answer

@@ -1,0 +1,139 @@
+"""The limits role: counts the parts of each product on each line, and alerts at a crossing.
+
+Two steps in one process. Decisions, which are partitioned by line and station, are sent on by line
+and product. There each part is counted once, in one place, into a memory whose changelog is at the
+broker before the part is acknowledged. No part's decision is changed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from streams.codes import Stage
+from streams.envelope import from_message
+from streams.errors import EventError, UnavailableError
+from streams.events import Decision
+from streams.kafka.changelog import Changelog
+from streams.kafka.delivery import Delivery, dead_letter
+from streams.ports import PartLimits
+from streams.roles.config import FlowConfig, LimitsConfig
+from streams.roles.deadlines import backoff_s
+from streams.roles.limits_core import (
+    Key,
+    PartMemory,
+    Step,
+    count,
+    entry_message,
+    part_message,
+    restored,
+)
+from streams.roles.metrics import RoleMetrics
+from streams.roles.outages import Outages
+from streams.roles.outbox import Outbox
+from streams.topics import COUNTED, DECISIONS, PARTS, Topic
+
+COUNTED_FROM: tuple[Topic, ...] = (DECISIONS, PARTS)
+"""The topics that the role reads."""
+
+
+@dataclass
+class _Assignment:
+    """What is remembered of one partition of ``andon.parts`` since it was assigned."""
+
+    generation: int
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    memories: dict[Key, PartMemory] | None = None
+    """None until the changelog has been read."""
+
+
+class LimitsRole:
+    """Handles a decision to its end: sent on by line and product, or counted there."""
+
+    def __init__(
+        self,
+        limits: PartLimits,
+        changelog: Changelog,
+        outbox: Outbox,
+        metrics: RoleMetrics,
+        flow: FlowConfig,
+        config: LimitsConfig,
+        log: Callable[..., object],
+    ) -> None:
+        self._limits = limits
+        self._changelog = changelog
+        self._outbox = outbox
+        self._metrics = metrics
+        self._flow = flow
+        self._config = config
+        self._outages = Outages(log)
+        self._assigned: dict[int, _Assignment] = {}
+
+    async def close(self) -> None:
+        """Nothing to give up: all that is acknowledged is at the broker."""
+
+    async def handle(self, delivery: Delivery) -> None:
+        """One decision; returns once its consequence is at the broker."""
+        assignment = self._assignment(delivery) if delivery.topic == PARTS.name else None
+        try:
+            decision = from_message(Decision, delivery.value, delivery.headers)
+        except EventError as error:
+            await self._dead(delivery, error)
+            return
+        if assignment is not None:
+            await self._count(decision, delivery, assignment)
+        elif not decision.is_late:
+            await self._outbox.send(PARTS.name, part_message(decision))
+
+    async def failed(self, delivery: Delivery, error: Exception) -> None:
+        """Something unforeseen: a dead letter."""
+        await self._dead(delivery, error)
+
+    def _assignment(self, delivery: Delivery) -> _Assignment:
+        """Of the delivery's partition; a new generation of the group begins from the changelog."""
+        found = self._assigned.get(delivery.partition)
+        if found is None or found.generation != delivery.generation:
+            found = self._assigned[delivery.partition] = _Assignment(delivery.generation)
+        return found
+
+    async def _count(self, decision: Decision, delivery: Delivery, assignment: _Assignment) -> None:
+        """Alerts first, in turn: no changelog says "exceeded" before its alert is at the broker."""
+        async with assignment.turn:
+            memories = assignment.memories
+            if memories is None:
+                memories = assignment.memories = await self._restored(delivery.partition)
+            step = self._step(memories, decision)
+            for alert in step.alerts:
+                await self._outbox.alert(alert)
+        if step.entry is not None:
+            message = entry_message(step.entry, step.slot, delivery.partition)
+            await self._outbox.send(COUNTED.name, message)
+
+    def _step(self, memories: dict[Key, PartMemory], decision: Decision) -> Step:
+        key = (decision.line, decision.product_id)
+        memory = memories.get(key)
+        if memory is None:
+            memory = PartMemory(self._config.remembered_parts)
+        step = count(memory, decision, self._limits, self._config, datetime.now(UTC))
+        if len(memory):
+            memories[key] = memory
+        return step
+
+    async def _restored(self, partition: int) -> dict[Key, PartMemory]:
+        """What the changelog says, however long the broker is away."""
+        attempt = 0
+        while True:
+            try:
+                entries = await self._changelog.read(partition)
+                self._outages.succeeded("changelog")
+                return restored(entries, self._config.remembered_parts)
+            except UnavailableError as error:
+                self._metrics.retry("changelog")
+                self._outages.failed("changelog", error)
+            await asyncio.sleep(backoff_s(attempt, self._flow.retry_s, self._flow.retry_cap_s))
+            attempt += 1
+
+    async def _dead(self, delivery: Delivery, error: Exception) -> None:
+        name, reason = type(error).__name__, str(error)
+        letter = dead_letter(delivery, Stage.LIMITS, name, reason, datetime.now(UTC))
+        await self._outbox.dead_letter(letter, name, reason)

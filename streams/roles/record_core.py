@@ -1,0 +1,67 @@
+"""What record keeps of an event: pure."""
+
+from dataclasses import dataclass
+
+from streams.envelope import from_message
+from streams.events import Anomaly, DeadLetter, Event, Region
+from streams.kafka.delivery import Delivery
+from streams.keys import dead_letter_key, image_key, mask_key
+from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS, Topic
+
+RECORDED: tuple[Topic, ...] = (ANOMALIES, DECISIONS, ACKS, REVIEWS, ALERTS, DEAD)
+"""The topics that record reads; never the wide ``andon.frames``."""
+_MODELS: dict[str, type[Event]] = {topic.name: topic.event for topic in RECORDED}
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object to put. Exactly one of ``body``, ``copy_of`` and ``region`` is set."""
+
+    key: str
+    content_type: str
+    body: bytes | None = None
+    copy_of: str | None = None
+    """Key of an object that the gateway stored: the picture was too large for Kafka."""
+    region: Region | None = None
+    """To be encoded as a PNG mask."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One event with the objects that must be stored before its row."""
+
+    topic: str
+    event: Event
+    objects: tuple[StoredObject, ...] = ()
+
+
+def recorded(delivery: Delivery) -> Recorded:
+    """Decode one delivery of a recorded topic.
+
+    Raises:
+        EventError: it does not validate.
+    """
+    event = from_message(_MODELS[delivery.topic], delivery.value, delivery.headers)
+    return Recorded(delivery.topic, event, tuple(_objects(event, delivery.value)))
+
+
+def letter_key(letter: DeadLetter) -> str:
+    """Where a dead letter's original bytes are kept."""
+    return dead_letter_key(letter.letter_id)
+
+
+def _objects(event: Event, value: bytes) -> list[StoredObject]:
+    if isinstance(event, DeadLetter):
+        key = letter_key(event)
+        return [StoredObject(key, "application/octet-stream", body=value)] if value else []
+    if not isinstance(event, Anomaly):
+        return []
+    frame, region = event.frame, event.inspection.region
+    key = image_key(frame.frame_id)
+    if frame.dataref is None:
+        objects = [StoredObject(key, frame.content_type, body=value)]
+    else:
+        objects = [StoredObject(key, frame.content_type, copy_of=frame.dataref)]
+    if region is not None:
+        objects.append(StoredObject(mask_key(frame.frame_id), "image/png", region=region))
+    return objects

@@ -1,0 +1,104 @@
+"""What the demo says of each part: on its last screen, in the report, in the CSV."""
+
+import csv
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+
+from lab.cli.demo import MOST_ESCAPED, show
+from lab.demo.parts import COLUMNS, write_parts
+from lab.demo.report import write_report
+from lab.demo.summary import PartStory, Summary, summarise
+from lab.harness.reckoning import Reckoning
+from streams.codes import Action, DecisionSource, Severity
+
+EXTRA = {"alerts": [], "report": "report.html", "parts_csv": "report.csv"}
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "part.png"
+    cv2.imwrite(str(path), np.full((20, 20, 3), 128, np.uint8))
+    return path
+
+
+def story(picture: Path, part: str, severity: Severity, action: Action | None) -> PartStory:
+    label = "good" if severity is Severity.NORMAL else "tear"
+    source = DecisionSource.PLC_DEFAULT if action is Action.HOLD else DecisionSource.EXPERT
+    return PartStory(part, label, severity, picture, action, source, score=1.5)
+
+
+def five(picture: Path) -> list[PartStory]:
+    return [
+        story(picture, "fine", Severity.NORMAL, Action.PASS),
+        story(picture, "harmless", Severity.NEGLIGIBLE, Action.PASS),
+        story(picture, "slipped\n<b>", Severity.DEFECT, Action.PASS),
+        story(picture, "stopped", Severity.DEFECT, Action.HOLD),
+        story(picture, "unheard", Severity.DEFECT, None),
+    ]
+
+
+def summary_of(stories: list[PartStory]) -> Summary:
+    balance = Reckoning(len(stories), len(stories), len(stories), 0, {"expert": 5}, (), ())
+    return summarise(balance, stories, 1.0, EXTRA)
+
+
+def screen(summary: Summary) -> str:
+    out = io.StringIO()
+    show(summary, Console(file=out, width=160))
+    return out.getvalue()
+
+
+def test_a_defect_that_passed_is_an_escape_and_nothing_else_is(picture: Path) -> None:
+    figures = summary_of(five(picture)).as_json()
+    assert figures["escaped_parts"] == ["slipped\n<b>"]
+    assert figures["escapes"] == {"tear": {"expert": 1}}
+    assert figures["confusion"]["tear"] == {"pass": 2, "hold": 1, "none": 1}
+
+
+def test_the_last_screen_names_what_escaped_and_where_every_part_is(picture: Path) -> None:
+    said = screen(summary_of(five(picture)))
+    assert "Defects that passed (1)" in said
+    assert "slipped" in said
+    assert "report.csv" in said
+    assert "Defects that passed" not in screen(summary_of(five(picture)[:2]))
+
+
+def test_many_escapes_do_not_fill_the_screen(picture: Path) -> None:
+    stories = [story(picture, f"part-{i}", Severity.DEFECT, Action.PASS) for i in range(30)]
+    said = screen(summary_of(stories))
+    assert f"Defects that passed ({MOST_ESCAPED} of 30)" in said
+    assert said.count("part-") == MOST_ESCAPED
+
+
+def test_the_table_has_a_row_for_every_part(picture: Path, tmp_path: Path) -> None:
+    path = tmp_path / "report.csv"
+    write_parts(path, five(picture))
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert [(r["part"], r["action"], r["escaped"]) for r in rows] == [
+        ("fine", "pass", "no"),
+        ("harmless", "pass", "no"),
+        ("slipped\n<b>", "pass", "yes"),
+        ("stopped", "hold", "no"),
+        ("unheard", "none", "no"),
+    ]
+    assert "its own default" in rows[3]["reason"]
+    assert rows[0]["score"] == "1.5"
+
+
+def test_the_report_shows_escapes_and_what_did_not_pass(picture: Path, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    stories = five(picture)
+    write_report(path, summary_of(stories), stories, "T")
+    html = path.read_text()
+    assert "Defects that passed (1)" in html
+    assert "Parts that did not pass (2)" in html
+    assert html.count("<img ") == 3
+    assert "slipped\n&lt;b&gt;" in html
+    assert "slipped\n<b>" not in html

@@ -1,0 +1,125 @@
+"""The balance finds every kind of loss; each test breaks one thing in a line that balances."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from lab.harness.reckoning import InHistory, LedgerPart, OnKafka, reckon
+from streams.codes import (
+    AckOutcome,
+    Action,
+    DecisionSource,
+    Evaluation,
+    ReasonCode,
+    Severity,
+)
+from streams.events import Acknowledgement, Decision
+from streams.ids import decision_id, new_frame_id
+
+NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+
+
+def decision(seq: int, action: Action = Action.PASS) -> Decision:
+    frame = new_frame_id()
+    return Decision(
+        frame_id=frame,
+        line="line-1",
+        station="cam-1",
+        product_id="tile",
+        part_id=f"P-{seq}",
+        plc_boot_id=1,
+        trigger_seq=seq,
+        captured_at=NOW,
+        deadline=NOW + timedelta(seconds=1),
+        result_window_ms=1000,
+        result_id=decision_id(frame, DecisionSource.EXPERT),
+        source=DecisionSource.EXPERT,
+        evaluation=Evaluation.OK,
+        severity=Severity.NORMAL,
+        action=action,
+        reason_code=ReasonCode.NORMAL,
+        decided_at=NOW,
+    )
+
+
+def ack(of: Decision) -> Acknowledgement:
+    shared = of.model_dump(include=set(Acknowledgement.model_fields))
+    return Acknowledgement.model_validate(shared | {"outcome": AckOutcome.ACKNOWLEDGED})
+
+
+def line(count: int = 3) -> tuple[list[LedgerPart], OnKafka, InHistory]:
+    """A line that balances."""
+    decisions = [decision(seq) for seq in range(1, count + 1)]
+    acks = [ack(d) for d in decisions]
+    ledger = [
+        LedgerPart(1, d.trigger_seq, d.part_id, 1, d.action, d.source, True) for d in decisions
+    ]
+    frames = {(1, d.trigger_seq): d.frame_id for d in decisions}
+    odd = {decisions[0].frame_id}
+    kafka = OnKafka(frames, decisions, acks, odd)
+    history = InHistory(
+        {d.result_id for d in decisions},
+        {(a.result_id, a.outcome.value) for a in acks},
+        set(odd),
+        set(odd),
+    )
+    return ledger, kafka, history
+
+
+def test_a_whole_line_balances() -> None:
+    result = reckon(*line(), planned=3)
+    assert result.balanced
+    assert (result.parts, result.decided, result.acknowledged) == (3, 3, 3)
+    assert result.by_source["expert"] == 3
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        ({"applied": None, "source": None, "acknowledged": False}, "neither a result"),
+        ({"applied": Action.SCRAP}, "the PLC applied scrap, Kafka says pass"),
+        ({"part_id": "P-other"}, "the result was for part P-1"),
+    ],
+)
+def test_ledger_against_kafka(broken: dict[str, object], why: str) -> None:
+    ledger, kafka, history = line()
+    ledger[0] = replace(ledger[0], **broken)
+    assert any(why in text for text in reckon(ledger, kafka, history).lost)
+
+
+def test_a_result_without_a_decision_on_kafka_is_lost() -> None:
+    ledger, kafka, history = line()
+    gone = replace(kafka, decisions=kafka.decisions[1:])
+    assert any("no decision is on Kafka" in text for text in reckon(ledger, gone, history).lost)
+
+
+def test_what_the_history_lacks_is_lost() -> None:
+    ledger, kafka, history = line()
+    for field in ("decisions", "acknowledgements", "anomalies", "pictures"):
+        gap = replace(history, **{field: set()})
+        assert not reckon(ledger, kafka, gap).balanced, field
+
+
+def test_a_picture_without_a_row_is_an_orphan() -> None:
+    ledger, kafka, history = line()
+    extra = replace(history, pictures=history.pictures | {new_frame_id()})
+    assert any("has no row" in text for text in reckon(ledger, kafka, extra).lost)
+
+
+def test_two_results_in_one_window_are_acted_twice() -> None:
+    ledger, kafka, history = line()
+    ledger[1] = replace(ledger[1], results_in_window=2)
+    assert reckon(ledger, kafka, history).acted_twice == ("P-2 (seq 2): 2 results",)
+
+
+def test_the_plc_default_is_a_decision_of_its_own() -> None:
+    ledger, kafka, history = line()
+    dead = LedgerPart(1, 4, "P-4", 0, Action.HOLD, DecisionSource.PLC_DEFAULT, False)
+    result = reckon([*ledger, dead], kafka, history)
+    assert result.balanced
+    assert result.by_source["plc_default"] == 1
+
+
+def test_a_part_that_never_reached_the_plc_is_missed() -> None:
+    assert not reckon(*line(), planned=4).balanced

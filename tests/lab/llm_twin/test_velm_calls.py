@@ -1,0 +1,177 @@
+"""The classifier's calls against the twin: retries, limits, breaker, budget, lateness."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from lab.llm_twin.behaviour import Behaviour
+from lab.llm_twin.server import TwinServer
+from serving.naming.endpoint import Endpoint
+from serving.naming.settings import VelmSettings
+from serving.naming.velm import VelmClassifier
+from serving.ray.late import LateStore
+from streams.codes import ReasonCode
+from streams.ports import Asked, Failure
+from tests.lab.llm_twin.kit import (
+    asking,
+    client,
+    endpoint_settings,
+    named,
+    request,
+    wait_until,
+)
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_agreement_where_there_are_no_log_probabilities(server: TwinServer) -> None:
+    server.twin.behaviour = Behaviour(logprobs=False)
+    async with asking(server, VelmSettings(calls=3)) as classifier:
+        answer = named(await classifier.classify(request(), 20))
+    assert server.twin.counters.requests == 3
+    assert answer.confidence == pytest.approx(4 / 5)
+    assert answer.tokens_in > 9 * 255
+
+
+async def test_a_failing_call_is_retried(server: TwinServer) -> None:
+    server.twin.behaviour = Behaviour(failure_rate=1)
+    async with asking(server, attempts=3) as classifier:
+        answer = await classifier.classify(request(), 20)
+    assert isinstance(answer, Failure)
+    assert answer.error_type == "server_error"
+    assert server.twin.counters.requests == 3
+
+
+async def test_a_cut_connection_is_a_failure(server: TwinServer) -> None:
+    server.twin.behaviour = Behaviour(drop_rate=1)
+    async with asking(server, attempts=1) as classifier:
+        answer = await classifier.classify(request(), 20)
+    assert isinstance(answer, Failure)
+    assert answer.error_type == "unreachable"
+
+
+async def test_nobody_listens() -> None:
+    settings = endpoint_settings("http://127.0.0.1:9/v1", attempts=2)
+    classifier = VelmClassifier(Endpoint(settings))
+    await classifier.start()
+    answer = await classifier.classify(request(), 5)
+    await classifier.close()
+    assert isinstance(answer, Failure)
+    assert answer.error_type == "unreachable"
+
+
+async def test_a_rejected_request_is_not_repeated(server: TwinServer) -> None:
+    async with asking(server, model="no-such-model") as classifier:
+        answer = await classifier.classify(request(), 20)
+    assert isinstance(answer, Failure)
+    assert answer.error_type == "rejected"
+    assert "no-such-model" in answer.message
+    assert not answer.retryable
+    assert server.twin.counters.requests == 1
+
+
+async def test_a_wrong_key_is_never_shown(server: TwinServer) -> None:
+    server.twin.behaviour = Behaviour(api_key="right")
+    async with asking(server, api_key="sk-very-secret") as classifier:
+        answer = await classifier.classify(request(), 20)
+        assert "very-secret" not in repr(classifier.endpoint.settings)
+    assert isinstance(answer, Failure)
+    assert "401" in answer.message
+    assert "very-secret" not in answer.message
+
+
+async def test_retry_after_holds_every_caller_back(server: TwinServer) -> None:
+    """All wait as long as one was told to; those without the time fail at once."""
+    server.twin.behaviour = Behaviour(rate_limit_rate=1, retry_after_s=5)
+    async with asking(server) as classifier:
+        first = await classifier.classify(request(), 2)
+        began = time.monotonic()
+        second = await classifier.classify(request(number=2), 2)
+        assert time.monotonic() - began < 1.5
+    for answer in (first, second):
+        assert isinstance(answer, Failure)
+        assert answer.error_type == "rate_limited"
+    assert server.twin.counters.requests == 1
+
+
+async def test_the_breaker_spares_a_dead_endpoint_and_recovers(server: TwinServer) -> None:
+    server.twin.behaviour = Behaviour(failure_rate=1)
+    now = [1000.0]
+    breaker = {"failures": 3, "open_s": 30}
+    async with asking(server, attempts=1, breaker=breaker, clock=lambda: now[0]) as classifier:
+        answers = [await classifier.classify(request(number=i), 20) for i in range(1, 7)]
+        assert server.twin.counters.requests == 3
+        assert [a.error_type for a in answers if isinstance(a, Failure)] == (
+            ["server_error"] * 3 + ["breaker_open"] * 3
+        )
+        server.twin.behaviour = Behaviour()
+        now[0] += 31
+        named(await classifier.classify(request(), 20))
+        named(await classifier.classify(request(number=2), 20))
+
+
+async def test_the_budget_of_the_hour(server: TwinServer) -> None:
+    now = [0.0]
+    budget = {"tokens_per_h": 3000}
+    async with asking(server, budget=budget, clock=lambda: now[0]) as classifier:
+        answers = [await classifier.classify(request(number=i), 20) for i in range(1, 6)]
+        refused = [a for a in answers if isinstance(a, Failure)]
+        assert {a.error_type for a in refused} == {"over_budget"}
+        assert 0 < server.twin.counters.requests == 5 - len(refused) < 5
+        spent = classifier.endpoint.budget.spent(now[0]).tokens
+        assert spent == server.twin.counters.prompt_tokens + server.twin.counters.completion_tokens
+        now[0] += 3601
+        named(await classifier.classify(request(), 20))
+
+
+async def test_a_late_answer_is_recorded_and_changes_nothing(server: TwinServer) -> None:
+    server.twin.behaviour = Behaviour(latency_ms=1500)
+    late = LateStore(most=10, age_s=60)
+    classifier = client(server, on_late=late)
+    await classifier.start()
+    asked = request()
+    answer = await classifier.classify(asked, 1.0)
+    assert isinstance(answer, Failure)
+    assert answer.reason_code is ReasonCode.LATE
+    await wait_until(lambda: late)
+    await classifier.close()
+    question = Asked(asked.frame_id, asked.texts.policy_hash)
+    assert late.find([question])[question].class_name == "crack"
+    assert classifier.endpoint.statistics.late_answers == 1
+    assert classifier.endpoint.budget.spent(time.monotonic()).tokens > 0
+
+
+@pytest.mark.parametrize("trouble", [{"failure_rate": 1.0}, {"closed": True}])
+async def test_a_late_call_that_fails_is_waited_for_no_longer(
+    server: TwinServer, trouble: dict[str, Any]
+) -> None:
+    closed = trouble.pop("closed", False)
+    server.twin.behaviour = Behaviour(latency_ms=400, **trouble)
+    late = LateStore(most=10, age_s=60)
+    classifier = client(server, on_late=late)
+    await classifier.start()
+    asked = request()
+    assert isinstance(await classifier.classify(asked, 0.2), Failure)
+    question = Asked(asked.frame_id, asked.texts.policy_hash)
+    waiting = asyncio.create_task(late.wait(question))
+    await asyncio.sleep(0)
+    assert not waiting.done(), "the call is under way"
+    if closed:
+        await classifier.close()
+    async with asyncio.timeout(5):
+        assert await waiting is None
+    await classifier.close()
+
+
+async def test_a_cancelled_caller_leaves_no_place_taken(server: TwinServer) -> None:
+    server.twin.behaviour = Behaviour(latency_ms=300)
+    async with asking(server, max_concurrency=1) as classifier:
+        task = asyncio.create_task(classifier.classify(request(), 20))
+        await wait_until(lambda: server.twin.counters.in_flight == 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        named(await classifier.classify(request(number=2), 20))
+    assert server.twin.counters.in_flight_most == 1

@@ -1,0 +1,176 @@
+"""A bundle loads as it was taught, or not at all."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serving.naming.exemplars import (
+    MAX_PER_CLASS,
+    Exemplar,
+    ExemplarBundle,
+    ExemplarError,
+    NormalReference,
+    describe,
+    latest,
+    load_bundle,
+    teach,
+)
+from serving.naming.teaching import NORMAL_LIMIT, Lesson, choose_normals, teach_product
+from tests.serving.naming.pictures import plate, png, spoiled
+
+
+def a_bundle() -> ExemplarBundle:
+    image, mask = spoiled("hole", 1)
+    normals = NormalReference((png(plate(1)), png(plate(2))), ("p1", ""))
+    empty = ExemplarBundle("tile/1".replace("/", "-"), "efficientnet_lite0", normals=normals)
+    return teach(empty, [Exemplar("hole", png(image), mask, "p7", drawn=False)])
+
+
+def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
+    bundle = a_bundle()
+    path = bundle.save(tmp_path)
+    loaded = load_bundle(path)
+    assert path == tmp_path / "tile-1" / bundle.digest
+    assert loaded.digest == bundle.digest
+    assert loaded.normals == bundle.normals
+    (before,), (after,) = bundle.exemplars, loaded.exemplars
+    assert (after.class_name, after.image, after.part) == ("hole", before.image, "p7")
+    assert after.drawn is False
+    assert np.array_equal(after.mask, before.mask)
+
+
+def test_the_digest_follows_every_part_of_the_content() -> None:
+    image, mask = spoiled("hole", 1)
+    one = Exemplar("hole", png(image), mask, "p")
+    base = ExemplarBundle("tile", "efficientnet_lite0")
+    digests = {
+        teach(base, [e]).digest
+        for e in (
+            one,
+            Exemplar("pit", one.image, mask, "p"),
+            Exemplar("hole", one.image, ~mask, "p"),
+            Exemplar("hole", one.image, mask, "q"),
+            Exemplar("hole", one.image, mask, "p", drawn=False),
+            Exemplar("hole", png(plate(3)), mask, "p"),
+        )
+    }
+    assert len(digests) == 6
+    assert teach(base, [one]).digest in digests
+
+
+@pytest.mark.parametrize("victim", ["picture", "manifest"])
+def test_an_altered_file_is_refused(tmp_path: Path, victim: str) -> None:
+    path = a_bundle().save(tmp_path)
+    pictures = sorted((path / "images").iterdir())
+    target = pictures[0] if victim == "picture" else path / "manifest.json"
+    target.write_bytes(target.read_bytes() + b" ")
+    with pytest.raises(ExemplarError, match="altered"):
+        load_bundle(path)
+
+
+def test_a_missing_picture_is_named(tmp_path: Path) -> None:
+    path = a_bundle().save(tmp_path)
+    victim = next((path / "images").iterdir())
+    victim.unlink()
+    with pytest.raises(ExemplarError, match=victim.name):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "andon.exemplars.v9"}, "v9"),
+        ({"extra": 1}, "extra"),
+        ({"backbone": 5}, "backbone"),
+    ],
+)
+def test_another_manifest_is_refused(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    manifest = a_bundle().save(tmp_path) / "manifest.json"
+    body = json.loads(manifest.read_text()) | change
+    folder = tmp_path / "by-hand"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps(body))
+    with pytest.raises(ExemplarError, match=message):
+        load_bundle(folder)
+
+
+def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
+    manifest = a_bundle().save(tmp_path) / "manifest.json"
+    body = json.loads(manifest.read_text())
+    body["exemplars"][0]["image"] = "../../../etc/passwd"
+    (tmp_path / "manifest.json").write_text(json.dumps(body))
+    with pytest.raises(ExemplarError, match="not a SHA-256"):
+        load_bundle(tmp_path)
+
+
+def test_a_picture_taught_again_changes_class() -> None:
+    bundle = a_bundle()
+    example = bundle.exemplars[0]
+    moved = teach(bundle, [Exemplar("pit", example.image, example.mask)])
+    assert moved.classes == ("pit",)
+    assert bundle.classes == ("hole",)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "unknown", "Normal.", "HOLE", "x" * 513])
+def test_class_names_that_cannot_be_used(name: str) -> None:
+    _, mask = spoiled("line", 2)
+    with pytest.raises(ExemplarError):
+        teach(a_bundle(), [Exemplar(name, png(plate(9)), mask)])
+
+
+def test_a_class_is_bounded() -> None:
+    mask = np.ones((2, 2), np.bool_)
+    many = [Exemplar("a", str(i).encode(), mask) for i in range(MAX_PER_CLASS + 1)]
+    with pytest.raises(ExemplarError, match="at most"):
+        teach(a_bundle(), many)
+
+
+@pytest.mark.parametrize("product", ["../up", "a/b", "..", "", "x\x00", "a" * 200])
+def test_products_that_cannot_name_a_folder(product: str) -> None:
+    with pytest.raises(ExemplarError, match="folder"):
+        ExemplarBundle(product, "efficientnet_lite0")
+
+
+def test_teaching_adds_to_the_latest_bundle(tmp_path: Path) -> None:
+    first, mask = spoiled("hole", 1)
+    second, _ = spoiled("line", 2)
+    one = teach_product(tmp_path, "tile", [Lesson("hole", png(first), mask, "p1")])
+    two = teach_product(
+        tmp_path,
+        "tile",
+        [Lesson("line", png(second), name="line.png")],
+        normals=[png(plate(i)) for i in range(3)],
+        outline=lambda image: image[:, :, 0] > 200,
+    )
+    assert latest(tmp_path, "tile") == two != one
+    assert describe(load_bundle(two))["classes"] == {
+        "hole": {"examples": 1, "parts": 1},
+        "line": {"examples": 1, "parts": 1},
+    }
+    line = load_bundle(two).of_class("line")[0]
+    assert line.drawn is False
+    assert 0 < line.mask.mean() < 0.2
+    afresh = teach_product(tmp_path, "tile", [Lesson("hole", png(first), mask)], afresh=True)
+    assert load_bundle(afresh).normals is None
+
+
+def test_a_lesson_that_is_no_picture_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ExemplarError, match=r"b\.png: .*text"):
+        teach_product(tmp_path, "tile", [Lesson("hole", b"not a picture at all", name="b.png")])
+
+
+def test_normals_are_bounded_in_number_and_size() -> None:
+    many = [png(plate(i)) for i in range(NORMAL_LIMIT + 40)]
+    chosen = choose_normals(many, [str(i) for i in range(len(many))])
+    assert len(chosen.images) == NORMAL_LIMIT
+    assert (chosen.parts[0], chosen.parts[-1]) == ("0", str(len(many) - 1))
+    rng = np.random.default_rng(0)
+    large = png(rng.integers(0, 255, (600, 1500, 3), dtype=np.uint8))
+    (kept,) = choose_normals([large]).images
+    assert len(kept) < len(large)
+    with pytest.raises(ExemplarError, match="parts"):
+        choose_normals(many, ["only one"])

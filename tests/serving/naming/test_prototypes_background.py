@@ -1,0 +1,100 @@
+"""What is normal, per cell; regions as weights."""
+
+import numpy as np
+import pytest
+
+from serving.naming.background import FEWEST_FOR_MAP, Background
+from serving.naming.describing import CELLS, describe_picture, region_cells
+from serving.naming.features import (
+    NAMING_LAYERS,
+    SCALES,
+    coverage,
+    normalise_exposure,
+    one,
+)
+from tests.serving.naming.pictures import plate
+
+LAYERS = [f"{size}/{layer}" for size, layers in SCALES.items() for layer in layers]
+SIDES = {"512/stage3": 32, "512/stage4": 32, "512/stage5": 16, "256/stage5": 8}
+
+
+def features(count: int, seed: int) -> dict[str, np.ndarray]:
+    """Noise around a pattern that depends on the place."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for layer in LAYERS:
+        side = SIDES[layer]
+        pattern = np.random.default_rng(side).normal(size=(40, side, side))
+        found[layer] = (pattern + rng.normal(0, 0.2, (count, 40, side, side))).astype(np.float32)
+    return found
+
+
+def test_odd_cells_are_where_the_picture_differs() -> None:
+    background = Background.learn(features(24, 1), [str(i) for i in range(24)])
+    query = one(features(1, 2), 0)
+    for layer in ("512/stage3", "512/stage4"):
+        query[layer][:, 10:14, 20:24] += 3.0
+    odd = background.odd_cells(query)
+    assert odd is not None
+    assert odd[10:14, 20:24].all()
+    assert odd.mean() < 0.1
+
+
+def test_a_normal_picture_still_gives_its_oddest_cell() -> None:
+    background = Background.learn(features(24, 1), [str(i) for i in range(24)])
+    odd = background.odd_cells(one(features(1, 3), 0))
+    assert odd is not None
+    assert 0 < odd.mean() < 0.05
+
+
+def test_the_deviation_of_a_normal_picture_is_small() -> None:
+    background = Background.learn(features(24, 1), [str(i) for i in range(24)])
+    query = one(features(1, 4), 0)
+    normal = background.deviation(query)
+    query["512/stage5"][:, 3, 3] += 5
+    spoiled = background.deviation(query)
+    assert np.abs(spoiled["512/stage5"][:, 3, 3]).mean() > 4 * np.abs(normal["512/stage5"]).mean()
+    assert np.array_equal(spoiled["256/stage5"], normal["256/stage5"])
+
+
+def test_few_parts_give_no_map() -> None:
+    count = 2 * FEWEST_FOR_MAP
+    one_part_less = [str(i % (FEWEST_FOR_MAP - 1)) for i in range(count)]
+    background = Background.learn(features(count, 1), one_part_less)
+    assert background.odd_cells(one(features(1, 2), 0)) is None
+
+
+def test_without_normals_the_rest_of_the_picture_stands_in() -> None:
+    query = one(features(1, 2), 0)
+    mask = np.zeros((64, 64), np.bool_)
+    mask[8:24, 8:24] = True
+    vector = describe_picture(query, mask, None, refine=True)
+    assert vector.shape == (40 * len(NAMING_LAYERS),)
+    assert np.isfinite(vector).all()
+    everywhere = describe_picture(query, np.ones((64, 64), np.bool_), None, refine=True)
+    assert np.isfinite(everywhere).all()
+
+
+def test_region_cells_hold_the_mask_or_the_odd_cells() -> None:
+    mask = np.zeros((64, 64), np.bool_)
+    mask[:32, :32] = True
+    odd = np.zeros((32, 32), np.bool_)
+    odd[20, 20] = True
+    drawn, refined = region_cells(mask, None), region_cells(mask, odd)
+    assert drawn.shape == (CELLS, CELLS)
+    assert drawn[:16, :16].min() == 1
+    assert drawn.sum() == pytest.approx(256)
+    assert refined[20, 20] > refined[0, 0] > refined[31, 0] == 0
+
+
+def test_a_mask_that_covers_nothing_is_everything() -> None:
+    assert coverage(np.zeros((9, 9), np.bool_), 4, 4).min() == 1
+
+
+def test_exposure_is_normalised() -> None:
+    dark = plate(0)
+    light = np.clip(dark.astype(int) + 60, 0, 255).astype(np.uint8)
+    difference = normalise_exposure(dark).astype(int) - normalise_exposure(light).astype(int)
+    assert np.abs(difference).mean() < 2
+    flat = np.full((5, 5, 3), 7, np.uint8)
+    assert np.unique(normalise_exposure(flat)).tolist() == [110]

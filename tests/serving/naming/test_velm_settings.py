@@ -1,0 +1,115 @@
+"""What may be configured, and what is refused before a picture could leave."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from serving.naming.base import Classifier
+from serving.naming.build import build_cascade, build_velm, serve_options, twin_options
+from serving.naming.settings import ClassifierSettings, EndpointSettings, PriceSettings
+from serving.naming.transport import EndpointError, Transport
+
+LOCAL = {"name": "twin", "base_url": "http://127.0.0.1:1/v1", "model": "m", "zone": "loopback"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"base_url": "http://llm.example.com/v1"}, "says zone 'loopback' but base_url names"),
+        ({"base_url": "http://127.0.0.1.example.com/v1"}, "says zone 'loopback'"),
+        ({"base_url": "http://llm.example.com/v1", "zone": "external"}, "must be https"),
+        ({"base_url": "ftp://x"}, "base_url"),
+        ({"zone": "moon"}, "zone"),
+        ({"name": "Twin One"}, "name"),
+        ({"api_key_env": "a b"}, "api_key_env"),
+        ({"attempts": 0}, "attempts"),
+        ({"temprature": 0}, "temprature"),
+    ],
+)
+def test_wrong_endpoints_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        EndpointSettings(**(LOCAL | changes))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8", "localhost", "[::1]:9"])
+def test_loopback_addresses(host: str) -> None:
+    EndpointSettings(**(LOCAL | {"base_url": f"http://{host}/v1"}))
+
+
+def test_an_external_endpoint_behind_a_local_proxy_stays_external() -> None:
+    settings = EndpointSettings(**(LOCAL | {"zone": "external"}))
+    assert settings.zone == "external"
+
+
+def test_the_zone_is_external_unless_stated() -> None:
+    settings = EndpointSettings(base_url="https://llm.example.com/v1", model="m")
+    assert settings.zone == "external"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "velm", "endpoints": ()}, "needs an endpoint"),
+        ({"endpoint": "other"}, "is not among twin"),
+        ({"endpoints": (LOCAL, LOCAL)}, "share a name"),
+        ({"kind": "cascade", "cascade": {"order": ("prototypes", "gpt")}}, "gpt"),
+    ],
+)
+def test_wrong_combinations_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ClassifierSettings(**({"endpoints": (LOCAL,)} | changes))
+
+
+def test_cost() -> None:
+    assert PriceSettings(tokens_in=2.5, tokens_out=10).cost(1_000_000, 500_000) == 7.5
+
+
+def test_settings_travel_to_an_actor_and_build_there() -> None:
+    settings = ClassifierSettings.model_validate(
+        {
+            "kind": "velm",
+            "endpoints": [LOCAL | {"api_key_env": "SOME_KEY"}],
+            "velm": {"calls": 3},
+        }
+    )
+    arrived = json.loads(json.dumps(serve_options(settings)))
+    classifier = build_velm(arrived, {})
+    assert isinstance(classifier, Classifier)
+    assert arrived["endpoints"][0]["api_key_env"] == "SOME_KEY"
+    assert serve_options(ClassifierSettings()) == {}
+
+
+@pytest.mark.parametrize("secret", [{"api_key": "sk-1"}, {"headers": {"api-key": "sk-1"}}])
+def test_no_secret_travels(secret: dict[str, Any]) -> None:
+    settings = ClassifierSettings.model_validate({"kind": "velm", "endpoints": [LOCAL | secret]})
+    with pytest.raises(ValueError, match="api_key_env"):
+        serve_options(settings)
+
+
+def test_options_for_a_twin() -> None:
+    options = json.loads(json.dumps(twin_options("http://127.0.0.1:1/v1", max_concurrency=2)))
+    assert build_velm(options, {}).name == "velm"
+    assert build_cascade(options, {}).name == "cascade"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "needs an endpoint"),
+        ({"endpoints": [LOCAL | {"model": ""}]}, r"endpoints\.0\.model"),
+        ({"endpoints": [LOCAL], "colour": 1}, "colour"),
+    ],
+)
+def test_builders_name_what_is_wrong(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_velm(options, {})
+
+
+def test_the_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = EndpointSettings(**(LOCAL | {"api_key_env": "ANDON_TEST_KEY_OF_THE_TWIN"}))
+    with pytest.raises(EndpointError, match="ANDON_TEST_KEY_OF_THE_TWIN is not set"):
+        Transport(settings)
+    monkeypatch.setenv("ANDON_TEST_KEY_OF_THE_TWIN", "k")
+    Transport(settings)

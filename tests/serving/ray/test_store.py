@@ -1,0 +1,143 @@
+"""The store of artifacts, in a folder and in S3."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.stack.process import ProcessError
+from serving.errors import StoreError
+from serving.ray.s3 import open_s3
+from serving.ray.store import ArtifactStore, FolderBlobs, open_folder, split_s3
+from tests.serving.ray.tiny import save_tiny
+
+
+@pytest.fixture(params=["folder", "s3"])
+def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ArtifactStore]:
+    """A store whose cache is not where its objects are; both kinds pass the same tests."""
+    root = tmp_path / "remote"
+    if request.param == "folder":
+        yield ArtifactStore(FolderBlobs(root), tmp_path / "cache")
+        return
+    from infra.stack.s3_local import rclone, start_s3
+
+    try:
+        rclone()
+    except ProcessError as error:
+        pytest.skip(str(error))
+    root.mkdir()
+    with start_s3(tmp_path) as server:
+        yield open_s3(
+            "s3://remote",
+            tmp_path / "cache",
+            endpoint=server.endpoint,
+            access_key=server.access_key,
+            secret_key=server.secret_key,
+            secure=False,
+            region="us-east-1",
+            timeout_s=10,
+        )
+
+
+def _bundle(tmp_path: Path, note: str) -> tuple[Path, str]:
+    digest = save_tiny(tmp_path / "made", note=note)
+    folder = tmp_path / "made" / "tile" / digest
+    (folder / "parts").mkdir(exist_ok=True)
+    (folder / "parts" / "a.bin").write_bytes(note.encode())
+    return folder, digest
+
+
+def test_what_is_put_is_fetched_once_and_then_read_from_the_cache(
+    remote: ArtifactStore, tmp_path: Path
+) -> None:
+    folder, digest = _bundle(tmp_path, "one")
+    assert remote.put("tile", folder) == digest
+    fetched = remote.fetch("tile", digest)
+    assert fetched.name == digest
+    assert (fetched / "parts" / "a.bin").read_bytes() == b"one"
+    shutil.rmtree(tmp_path / "remote")
+    assert remote.fetch("tile", digest) == fetched
+
+
+def test_the_latest_version_is_what_was_written_last(remote: ArtifactStore, tmp_path: Path) -> None:
+    assert remote.products() == {}
+    assert remote.latest("tile") is None
+    first, one = _bundle(tmp_path, "one")
+    second, two = _bundle(tmp_path, "two")
+    remote.put("tile", first)
+    remote.put("tile", second)
+    assert remote.products() == {"tile": two}
+    remote.point("tile", one)
+    assert remote.latest("tile") == one
+    assert remote.put("tile", second) == two
+    assert remote.latest("tile") == two
+
+
+def test_a_folder_that_training_wrote_is_a_store(tmp_path: Path) -> None:
+    digest = save_tiny(tmp_path, "tile")
+    store = open_folder(tmp_path)
+    assert store.products() == {"tile": digest}
+    assert store.fetch("tile", digest) == tmp_path / "tile" / digest
+
+
+def test_an_altered_bundle_is_refused_by_name(remote: ArtifactStore, tmp_path: Path) -> None:
+    folder, digest = _bundle(tmp_path, "one")
+    remote.put("tile", folder)
+    (remote.fetch("tile", digest) / "manifest.json").write_text("{}")
+    with pytest.raises(StoreError, match="was altered"):
+        remote.fetch("tile", digest)
+
+
+@pytest.mark.parametrize("digest", ["", "abc", "../../etc", "A" * 64, "0" * 63])
+def test_what_is_no_digest_never_becomes_a_path(remote: ArtifactStore, digest: str) -> None:
+    with pytest.raises(StoreError, match="no digest"):
+        remote.fetch("tile", digest)
+
+
+@pytest.mark.parametrize("product", ["", "..", ".hidden", "a/b", "a\\b", "x\n", " x", "y" * 200])
+def test_what_cannot_name_a_folder_is_no_product(remote: ArtifactStore, product: str) -> None:
+    with pytest.raises(StoreError, match="product"):
+        remote.fetch(product, "0" * 64)
+
+
+def test_absent_bundles_and_manifests_say_so(remote: ArtifactStore, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="not in the store"):
+        remote.fetch("tile", "0" * 64)
+    with pytest.raises(StoreError, match=r"no manifest\.json"):
+        remote.put("tile", tmp_path)
+    remote._blobs.put("tile/latest.json", b"[]")
+    with pytest.raises(StoreError, match="damaged"):
+        remote.latest("tile")
+
+
+def test_an_upload_that_broke_off_is_no_version(remote: ArtifactStore, tmp_path: Path) -> None:
+    _, digest = _bundle(tmp_path, "one")
+    remote._blobs.put(f"tile/{digest}/tensors.safetensors", b"...")
+    assert remote.products() == {}
+    with pytest.raises(StoreError, match="not in the store"):
+        remote.fetch("tile", digest)
+
+
+def test_s3_locations() -> None:
+    assert split_s3("s3://andon/artifacts/") == ("andon", "artifacts/")
+    assert split_s3("s3://andon") == ("andon", "")
+    with pytest.raises(StoreError, match="expected s3://"):
+        split_s3("s3:///artifacts")
+
+
+def test_an_s3_that_is_away_is_said_to_be(tmp_path: Path) -> None:
+    from infra.stack.process import free_port
+
+    store = open_s3(
+        "s3://andon/artifacts",
+        tmp_path,
+        endpoint=f"127.0.0.1:{free_port()}",
+        access_key="a",
+        secret_key="b",
+        secure=False,
+        region="us-east-1",
+        timeout_s=1,
+    )
+    with pytest.raises(StoreError, match="s3://andon/artifacts"):
+        store.products()

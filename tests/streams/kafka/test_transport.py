@@ -1,0 +1,169 @@
+"""The adapter over Faust's transport: what it sets is what aiokafka gets."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.kafka.faust_app import create_app, faust_topic
+from streams.kafka.faust_transport import BoundedConsumerThread, BoundedTransport
+from streams.kafka.intake import Intake
+from streams.roles.config import BusConfig, RoleConfig
+from streams.topics import FRAMES, MAX_FETCH_BYTES, MAX_MESSAGE_BYTES
+from tests.streams.roles.conftest import Bench
+from tests.streams.roles.line import until
+
+
+def config(tmp_path: Path, **bus: Any) -> RoleConfig:
+    return RoleConfig("inspect", BusConfig("127.0.0.1:1", tmp_path, **bus))
+
+
+@pytest.mark.asyncio
+async def test_the_consumer_waits_as_long_as_told_and_takes_8_mib(tmp_path: Path) -> None:
+    app = create_app(config(tmp_path, fetch_max_wait_ms=37, instance="7"))
+    assert isinstance(app.transport, BoundedTransport)
+    thread = app.consumer._thread
+    thread.thread_loop.close()
+    assert isinstance(thread, BoundedConsumerThread)
+    consumer = thread._create_worker_consumer(app.transport)
+    assert consumer._fetch_max_wait_ms == 37
+    assert consumer._fetch_max_bytes == MAX_FETCH_BYTES
+    assert consumer._max_partition_fetch_bytes == MAX_FETCH_BYTES
+    assert consumer._group_instance_id == "andon-inspect-7"
+    assert consumer._session_timeout_ms == 6000
+    assert consumer._heartbeat_interval_ms == 1000
+    await consumer.stop()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("idempotent", [True, False])
+async def test_the_producer_is_idempotent_where_told(tmp_path: Path, idempotent: bool) -> None:
+    app = create_app(config(tmp_path, idempotent_producer=idempotent))
+    settings = {**app.producer._settings_default(), **app.producer._settings_extra()}
+    assert settings.get("enable_idempotence", False) is idempotent
+    assert settings["max_request_size"] == MAX_MESSAGE_BYTES
+
+
+@pytest.mark.asyncio
+async def test_several_brokers_and_no_topic_creation(tmp_path: Path) -> None:
+    bus = BusConfig("a:1, b:2", tmp_path, instance=None)
+    app = create_app(RoleConfig("record", bus))
+    assert [(url.host, url.port) for url in app.conf.broker_consumer] == [("a", 1), ("b", 2)]
+    assert app.conf.consumer_group_instance_id is None
+    assert not app.conf.topic_allow_declare
+    assert app.conf.id == "andon-record"
+    assert faust_topic(app, FRAMES).get_topic_name() == FRAMES.name
+
+
+def following(intake: Intake, handler: Any, stream: Any) -> "asyncio.Future[None]":
+    """The agent, consuming."""
+    return asyncio.ensure_future(intake.agent(handler)(stream))
+
+
+@dataclass(frozen=True)
+class FakeMessage:
+    offset: int
+    value: bytes
+    topic: str = FRAMES.name
+    partition: int = 0
+    key: bytes = b"k"
+    headers: tuple[()] = ()
+    timestamp: float = 0.0
+    tp: tuple[str, int] = ("t", 0)
+    generation_id: int = 1
+
+
+class FakeEvent:
+    """A Faust event as the intake sees it."""
+
+    def __init__(self, offset: int, value: bytes) -> None:
+        self.message = FakeMessage(offset, value)
+
+
+class FakeStream:
+    """Yields events that are put, notes what is acknowledged."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[FakeEvent] = asyncio.Queue()
+        self.acked: list[int] = []
+
+    def noack(self) -> "FakeStream":
+        return self
+
+    async def events(self) -> Any:
+        while True:
+            yield await self.queue.get()
+
+    async def ack(self, event: FakeEvent) -> None:
+        self.acked.append(event.message.offset)
+
+
+@pytest.mark.asyncio
+async def test_the_gate_closes_at_the_byte_bound_and_opens_again(bench: Any) -> None:
+    b: Bench = bench(in_flight_bytes=100)
+    intake = Intake(b.flow, b.metrics, b.log)
+    stream, release = FakeStream(), asyncio.Event()
+
+    async def handler(_: object) -> None:
+        await release.wait()
+
+    running = following(intake, handler, stream)
+    for offset in range(2):
+        stream.queue.put_nowait(FakeEvent(offset, bytes(60)))
+    await until(lambda: intake.in_flight == 2, 2, "both taken")
+    gate = asyncio.create_task(intake.gate())
+    await asyncio.sleep(0.02)
+    assert not gate.done()
+    release.set()
+    await asyncio.wait_for(gate, 2)
+    assert stream.acked == [0, 1]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.asyncio
+async def test_events_finish_in_any_order_and_are_acknowledged_in_theirs(bench: Any) -> None:
+    b: Bench = bench()
+    intake, stream = Intake(b.flow, b.metrics, b.log), FakeStream()
+    gates = {offset: asyncio.Event() for offset in range(3)}
+
+    async def handler(delivery: Any) -> None:
+        await gates[delivery.offset].wait()
+
+    running = following(intake, handler, stream)
+    for offset in range(3):
+        stream.queue.put_nowait(FakeEvent(offset, b"x"))
+    await until(lambda: intake.in_flight == 3, 2, "all taken")
+    gates[2].set()
+    gates[1].set()
+    await until(lambda: intake.in_flight == 1, 2, "two finished")
+    assert stream.acked == []
+    gates[0].set()
+    assert await intake.settle(2.0) == 0
+    assert stream.acked == [0, 1, 2]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.asyncio
+async def test_draining_leaves_what_hangs_unacknowledged(bench: Any) -> None:
+    b: Bench = bench()
+    intake, stream = Intake(b.flow, b.metrics, b.log), FakeStream()
+
+    async def handler(delivery: Any) -> None:
+        if delivery.offset == 1:
+            await asyncio.Event().wait()
+
+    running = following(intake, handler, stream)
+    for offset in range(2):
+        stream.queue.put_nowait(FakeEvent(offset, b"x"))
+    await until(lambda: intake.in_flight == 1 and stream.acked == [0], 2, "one left")
+    assert await intake.drain(0.05) == 1
+    stream.queue.put_nowait(FakeEvent(2, b"x"))
+    await asyncio.sleep(0.01)
+    assert intake.in_flight == 0, "a draining role takes nothing"
+    assert stream.acked == [0]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -1,0 +1,56 @@
+"""A policy with a limit, and decisions to count, for the tests of the limits role."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from policies.evaluate import ResolvedPolicy
+from policies.model import PolicyDocument
+from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
+from streams.events import Decision
+from streams.ids import decision_id
+from streams.ports import Policy
+from tests.streams.roles.twins import TwinPolicy, frame, inspection
+
+LIMITS: dict[str, dict[str, object]] = {
+    "many": {"more_than": 3, "in_parts": 20, "action": ["scrap"], "stop": True}
+}
+
+
+@dataclass
+class OnePolicy:
+    """One policy for every product whose name begins with ``tile``; others have none."""
+
+    limits: dict[str, dict[str, object]] = field(default_factory=lambda: dict(LIMITS))
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+    def for_product(self, product_id: str) -> Policy:
+        if not product_id.startswith("tile"):
+            return TwinPolicy(product_id)
+        scrapped = {"severity": "defect", "action": "scrap"}
+        body = {"product": product_id, "classes": {"crack": scrapped}, "limits": self.limits}
+        return ResolvedPolicy(PolicyDocument.model_validate(body))
+
+
+def decision(action: Action = Action.SCRAP, **changes: object) -> Decision:
+    """A decision for a part of its own."""
+    fields = frame().model_dump(include=set(Decision.model_fields)) | {
+        "source": DecisionSource.CLASSIFIER,
+        "evaluation": Evaluation.NOT_OK,
+        "class_name": "crack",
+        "severity": Severity.DEFECT,
+        "action": action,
+        "reason_code": ReasonCode.CLASS,
+        "policy_hash": "policy-1",
+        "inspection": inspection(True),
+        "decided_at": datetime.now(UTC),
+    }
+    fields |= changes
+    identity = decision_id(fields["frame_id"], DecisionSource(fields["source"]))
+    return Decision.model_validate({"result_id": identity, **fields})
+
+
+def parts(pattern: str, **changes: object) -> list[Decision]:
+    """``x`` a scrapped part, ``.`` one that passed."""
+    return [decision(Action.SCRAP if sign == "x" else Action.PASS, **changes) for sign in pattern]

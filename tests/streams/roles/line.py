@@ -1,0 +1,125 @@
+"""A line around the roles, over a real broker: sends frames, reads topics."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from streams.envelope import Message, from_message, to_message
+from streams.events import Event, Frame
+from streams.kafka.topic_admin import ensure_topics
+from streams.roles.config import BusConfig, FlowConfig, RoleConfig, RoleName
+from streams.roles.metrics import RoleMetrics
+from streams.roles.outbox import Outbox
+from streams.roles.runner import MakeRole, Role, RoleRunner
+from streams.topics import FRAMES, MAX_MESSAGE_BYTES, Topic
+
+
+@asynccontextmanager
+async def producer(servers: str) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer that takes 8 MiB pictures."""
+    made = AIOKafkaProducer(
+        bootstrap_servers=servers, max_request_size=MAX_MESSAGE_BYTES, max_batch_size=1 << 20
+    )
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+async def send(via: AIOKafkaProducer, topic: Topic, message: Message) -> None:
+    await via.send_and_wait(
+        topic.name, message.value, key=message.key, headers=list(message.headers)
+    )
+
+
+async def send_frame(via: AIOKafkaProducer, frame: Frame, image: bytes) -> None:
+    await send(via, FRAMES, to_message(frame, image))
+
+
+class Reader:
+    """Everything on some topics, collected in the background."""
+
+    def __init__(self, topics: Sequence[Topic]) -> None:
+        self._topics = {topic.name: topic for topic in topics}
+        self.events: dict[str, list[tuple[Event, bytes]]] = {t.name: [] for t in topics}
+
+    def of(self, topic: Topic) -> list[Event]:
+        return [event for event, _ in self.events[topic.name]]
+
+    async def follow(self, servers: str) -> None:
+        consumer = AIOKafkaConsumer(bootstrap_servers=servers, fetch_max_wait_ms=20)
+        await consumer.start()
+        try:
+            consumer.assign(
+                [
+                    TopicPartition(t.name, i)
+                    for t in self._topics.values()
+                    for i in range(t.partitions)
+                ]
+            )
+            await consumer.seek_to_beginning()
+            async for record in consumer:
+                model = self._topics[record.topic].event
+                event = from_message(model, record.value, record.headers)
+                self.events[record.topic].append((event, record.value))
+        finally:
+            await consumer.stop()
+
+
+@asynccontextmanager
+async def reading(servers: str, *topics: Topic) -> AsyncIterator[Reader]:
+    await ensure_topics(servers)
+    reader = Reader(topics)
+    task = asyncio.create_task(reader.follow(servers))
+    try:
+        yield reader
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool], timeout_s: float, what: str) -> float:
+    """Seconds until ``condition``; fails after ``timeout_s``."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < timeout_s, f"not within {timeout_s} s: {what}"
+        await asyncio.sleep(0.01)
+    return time.monotonic() - began
+
+
+def config(role: RoleName, servers: str, state: Path, **flow: object) -> RoleConfig:
+    return RoleConfig(role, BusConfig(servers, state), FlowConfig(**flow))  # type: ignore[arg-type]
+
+
+def opened(make: Callable[[Outbox, RoleMetrics], Role]) -> MakeRole:
+    """A role whose ports need no opening."""
+
+    @asynccontextmanager
+    async def open_role(outbox: Outbox, metrics: RoleMetrics) -> AsyncIterator[Role]:
+        yield make(outbox, metrics)
+
+    return open_role
+
+
+@asynccontextmanager
+async def running(
+    config: RoleConfig, topics: Sequence[Topic], make: Callable[[Outbox, RoleMetrics], Role]
+) -> AsyncIterator[RoleRunner]:
+    """A role in this process, from ready to gracefully stopped."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    runner = RoleRunner(config, topics, opened(make), lambda *a, **k: None)
+    task = asyncio.create_task(runner.run(stop, ready.set))
+    try:
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait({task, waiting}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        assert ready.is_set(), f"{config.role} did not start: {task}"
+        yield runner
+    finally:
+        stop.set()
+        await task

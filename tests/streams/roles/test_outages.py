@@ -1,0 +1,33 @@
+"""Logs say what changed, not how often it was tried."""
+
+import logging
+
+from streams.kafka.quiet import OncePer
+from streams.roles.outages import Outages
+
+
+def test_an_outage_is_said_once_and_its_end_too() -> None:
+    now, said = [0.0], []
+    outages = Outages(lambda event, **more: said.append((event, more)), 30.0, lambda: now[0])
+    outages.succeeded("history")
+    for second in range(40):
+        now[0] = float(second)
+        outages.failed("history", ValueError("gone"))
+    outages.succeeded("history")
+    outages.succeeded("history")
+    assert [event for event, _ in said] == ["away", "still away", "back"]
+    assert said[-1][1] == {"what": "history", "seconds": 39.0, "failures": 40}
+
+
+def test_a_repeated_record_passes_once_in_a_while() -> None:
+    now = [0.0]
+    once = OncePer(30.0, lambda: now[0])
+
+    def record(message: str) -> logging.LogRecord:
+        return logging.LogRecord("aiokafka", logging.ERROR, "", 0, message, (), None)
+
+    assert once.filter(record("Unable connect to node with id %s"))
+    assert not once.filter(record("Unable connect to node with id %s"))
+    assert once.filter(record("another"))
+    now[0] = 31.0
+    assert once.filter(record("Unable connect to node with id %s"))
