@@ -10,7 +10,7 @@ from policies.measures import VARIABLES
 from policies.model import PolicyDocument
 
 SCHEMA_ID = "https://andon.dev/schemas/policy-1.json"
-SCHEMA_FILE = Path(__file__).with_name("schema.json")
+SCHEMA_FILE = Path(__file__).parents[1] / "schema.json"
 REFERENCE_FILE = Path(__file__).parents[2] / "docs" / "policies" / "reference.md"
 ERRORS: dict[str, str] = {
     "E101": "the file is not UTF-8",

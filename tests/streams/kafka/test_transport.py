@@ -12,7 +12,7 @@ from streams.kafka.faust_transport import BoundedConsumerThread, BoundedTranspor
 from streams.kafka.intake import Intake
 from streams.roles.config import BusConfig, RoleConfig
 from streams.topics import FRAMES, MAX_FETCH_BYTES, MAX_MESSAGE_BYTES
-from tests.streams.roles.conftest import Bench
+from tests.streams.conftest import Bench
 from tests.streams.roles.line import until
 
 

@@ -11,7 +11,7 @@ from streams.codes import Action, DecisionSource, ReasonCode
 from streams.events import Anomaly, DeadLetter, Decision
 from streams.roles.classify import ClassifyRole
 from streams.topics import DEAD, DECISIONS
-from tests.streams.roles.conftest import Bench
+from tests.streams.conftest import Bench
 from tests.streams.roles.twins import (
     ODD,
     TwinClassifier,

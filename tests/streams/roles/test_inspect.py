@@ -16,7 +16,7 @@ from streams.kafka.delivery import letter_id
 from streams.roles.guard import guarded
 from streams.roles.inspect import InspectRole
 from streams.topics import ANOMALIES, DEAD, DECISIONS
-from tests.streams.roles.conftest import Bench
+from tests.streams.conftest import Bench
 from tests.streams.roles.twins import BROKEN, ODD, TwinExpert, TwinPolicies, delivery, frame
 
 MakeBench = Callable[..., Bench]

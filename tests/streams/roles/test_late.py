@@ -19,7 +19,7 @@ from streams.roles.classify_core import may_come_late
 from streams.roles.late import LatePart, LateParts
 from streams.topics import DECISIONS
 from tests.serving.ray.waiting import until
-from tests.streams.roles.conftest import Bench
+from tests.streams.conftest import Bench
 from tests.streams.roles.twins import ODD, TwinClassifier, TwinPolicies, delivery, frame, inspection
 
 MakeBench = Callable[..., Bench]

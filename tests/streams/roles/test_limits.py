@@ -25,7 +25,7 @@ from streams.roles.limits_core import (
     restored,
 )
 from streams.topics import ALERTS, COUNTED, DEAD, DECISIONS, PARTS
-from tests.streams.roles.conftest import Bench
+from tests.streams.conftest import Bench
 from tests.streams.roles.limits_policy import LIMITS, OnePolicy, decision
 from tests.streams.roles.limits_policy import parts as made
 

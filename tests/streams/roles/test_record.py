@@ -22,7 +22,7 @@ from streams.regions import region_mask
 from streams.roles.config import RecordConfig
 from streams.roles.record import RecordRole
 from streams.topics import DEAD
-from tests.streams.roles.conftest import Bench
+from tests.streams.conftest import Bench
 from tests.streams.roles.twins import ODD, TwinHistory, delivery, frame, inspection
 
 MakeBench = Callable[..., Bench]

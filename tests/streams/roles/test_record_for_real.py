@@ -17,7 +17,7 @@ from streams.events import Anomaly
 from streams.keys import image_key, mask_key
 from streams.roles.config import RecordConfig
 from streams.roles.record import RecordRole
-from tests.streams.roles.conftest import Bench
+from tests.streams.conftest import Bench
 from tests.streams.roles.test_record import decision
 from tests.streams.roles.twins import ODD, delivery, frame, inspection
 
