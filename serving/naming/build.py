@@ -1,4 +1,4 @@
-"""Builds VELM and the cascade from the options that a deployment was given."""
+"""Builds a classifier by its kind, from the options that a deployment was given."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
+from serving.errors import ServeConfigError
+from serving.extensions import named_function
 from serving.naming.base import Classifier, OnLate
 from serving.naming.cascade import CascadeClassifier, Stage
 from serving.naming.endpoint import Endpoint
@@ -18,6 +20,41 @@ from serving.naming.visual import encode
 Bundles = Mapping[str, Path]
 """Folder of the exemplar bundle by product."""
 LOCAL = "prototypes"
+
+
+def build_classifier(
+    kind: str, options: Mapping[str, object], bundles: Bundles, on_late: OnLate | None = None
+) -> Classifier:
+    """The classifier of ``kind``, not yet started.
+
+    Args:
+        kind: ``prototypes``, ``velm``, ``cascade``, or ``module:function`` of a builder of one's
+            own, which is called with ``options`` and ``bundles``.
+        options: what the builder of that kind takes.
+        bundles: folder of the exemplar bundle by product.
+        on_late: told of calls that outlive their deadline.
+
+    Raises:
+        ServeConfigError: the kind is unknown or its options do not fit.
+    """
+    if ":" in kind:
+        found = named_function(kind, "classifier.kind")(options, bundles)
+        if not isinstance(found, Classifier):
+            raise ServeConfigError(f"classifier.kind: {kind!r} did not build a classifier")
+        return found
+    try:
+        match kind:
+            case "prototypes":
+                return _prototypes(options, bundles)
+            case "velm":
+                return build_velm(options, bundles, on_late)
+            case "cascade":
+                return build_cascade(options, bundles, on_late)
+    except (TypeError, ValueError) as error:
+        raise ServeConfigError(f"classifier.options of {kind!r}: {error}") from error
+    raise ServeConfigError(
+        f"classifier.kind: {kind!r} is none of prototypes, velm, cascade, and no 'module:function'"
+    )
 
 
 def build_velm(

@@ -4,10 +4,10 @@ import warnings
 from collections.abc import Callable
 from typing import TypeAlias
 
-from serving.ray.classifier_deployment import AnomalyClassifier
+from serving.ray.classifier_deployment import ClassifierDeployment
 from serving.ray.settings import CLASSIFIER, VISION, AppSettings
 from serving.ray.store import ArtifactStore
-from serving.ray.vision_deployment import VisionExpert
+from serving.ray.vision_deployment import VisionDeployment
 
 with warnings.catch_warnings():
     # Ray 2.60's schema module uses a pydantic call that pydantic deprecated.
@@ -38,9 +38,11 @@ def build_application(
     others = []
     if settings.classifier is not None:
         calls = max(CALLS_PER_REPLICA, 2 * settings.classifier.concurrency)
-        classifier = _deployment(CLASSIFIER, AnomalyClassifier, calls)
+        classifier = _deployment(CLASSIFIER, ClassifierDeployment, calls)
         others.append(classifier.bind(settings.classifier, open_exemplars))
-    vision = _deployment(VISION, VisionExpert, max(CALLS_PER_REPLICA, 2 * settings.vision.batch))
+    vision = _deployment(
+        VISION, VisionDeployment, max(CALLS_PER_REPLICA, 2 * settings.vision.batch)
+    )
     return vision.bind(settings.vision, open_artifacts, *others)
 
 

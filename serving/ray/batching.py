@@ -26,7 +26,7 @@ class _Waiting(Generic[T, R]):
     future: "asyncio.Future[R]"
 
 
-class Batcher(Generic[T, R]):
+class ReplicaBatches(Generic[T, R]):
     """Collects items and runs them through ``work`` in batches, two under way at once.
 
     While one batch occupies the model the next is prepared (decoded), and what arrives meanwhile

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from serving.errors import ServeConfigError, ServingError
 from serving.naming.base import Classifier
-from serving.ray.classifier_factory import answers_late, build_classifier
+from serving.naming.build import build_classifier
 from serving.ray.late import LateStore
-from serving.ray.settings import LATEST, ClassifierSettings, ClassifierUserConfig, parse
+from serving.ray.settings import LATEST, ClassifierArguments, ClassifierUserConfig, parse
 from serving.ray.store import ArtifactStore
 from serving.ray.wire import pack_classifications, pack_late, unpack_questions, unpack_requests
 from streams.codes import ReasonCode
@@ -31,7 +31,7 @@ waited for: another would cost as much and come later."""
 
 
 @dataclass(eq=False)
-class _Stage:
+class _Running:
     """A classifier at work; closed once it is retired and nobody uses it."""
 
     classifier: Classifier
@@ -40,19 +40,19 @@ class _Stage:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class AnomalyClassifier:
+class ClassifierDeployment:
     """One actor.
 
     Args:
-        settings: see :class:`serving.ray.settings.ClassifierSettings`.
+        settings: see :class:`serving.ray.settings.ClassifierArguments`.
         open_store: opens the exemplar store inside the actor.
     """
 
     def __init__(
-        self, settings: ClassifierSettings, open_store: Callable[[], ArtifactStore]
+        self, settings: ClassifierArguments, open_store: Callable[[], ArtifactStore]
     ) -> None:
         self._settings, self._store = settings, open_store()
-        self._stage: _Stage | None = None
+        self._stage: _Running | None = None
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._changing = asyncio.Lock()
         self._problems: dict[str, str] = {}
@@ -70,7 +70,9 @@ class AnomalyClassifier:
                     ClassifierUserConfig, user_config, "user_config of AnomalyClassifier"
                 )
                 bundles, problems = await asyncio.to_thread(self._fetch, wanted)
-                classifier = build_classifier(self._settings, bundles, self._late)
+                classifier = build_classifier(
+                    self._settings.kind, self._settings.options, bundles, self._late
+                )
                 await classifier.start()
             except (AndonError, OSError) as error:
                 if self._stage is None:
@@ -78,7 +80,7 @@ class AnomalyClassifier:
                 self._problems = {"*": str(error)}
                 log.error("kept the running classifier: %s", error)
                 return
-            fresh = _Stage(classifier, {p: path.name for p, path in bundles.items()})
+            fresh = _Running(classifier, {p: path.name for p, path in bundles.items()})
             old, self._stage, self._problems = self._stage, fresh, problems
             if old is not None:
                 await _retire(old)
@@ -92,7 +94,7 @@ class AnomalyClassifier:
     async def late_answers(self, call: bytes, timeout_s: float) -> bytes:
         """The late answers kept to the questions of one call (``serving.ray.wire``); they stay."""
         found = self._late.find(unpack_questions(call))
-        if not found and not answers_late(self._settings.kind):
+        if not found and self._settings.kind not in ("velm", "cascade"):
             return pack_late(None)
         return pack_late(found)
 
@@ -171,7 +173,7 @@ class AnomalyClassifier:
                 stage.idle.set()
 
 
-async def _retire(stage: _Stage, timeout_s: float = 60.0) -> None:
+async def _retire(stage: _Running, timeout_s: float = 60.0) -> None:
     try:
         async with asyncio.timeout(timeout_s):
             while stage.users:

@@ -1,6 +1,5 @@
 """The experts that one replica holds: loaded beside the old ones, checked, then swapped in."""
 
-import importlib
 import logging
 import math
 import threading
@@ -8,14 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
-from serving.errors import ServeConfigError, ServingError
+from serving.errors import ServingError
 from serving.experts.errors import ExpertError
 from serving.experts.expert import Expert
 from serving.experts.types import Image
+from serving.extensions import named_function
 from serving.ray.settings import LATEST, VisionSettings, VisionUserConfig
 from serving.ray.store import ArtifactStore
 
@@ -49,35 +49,14 @@ def loader(settings: VisionSettings) -> Load:
     Raises:
         ServeConfigError: ``settings.loader`` names nothing that can be imported.
     """
-    load = imported(settings.loader, "vision.loader")
-
-    def opened(path: Path) -> Expert:
-        expert: Expert = load(
-            path,
-            runtime=settings.runtime,
-            precision=settings.precision,
-            device=settings.device,
-            threads=settings.threads,
-        )
-        return expert
-
-    return opened
-
-
-def imported(path: str, where: str) -> Callable[..., Any]:
-    """The function behind ``module:name``.
-
-    Raises:
-        ServeConfigError: it cannot be imported.
-    """
-    module, _, name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ServeConfigError(f"{where}: {path!r} cannot be imported: {error}") from error
-    if not callable(found):
-        raise ServeConfigError(f"{where}: {path!r} is not a function")
-    return cast(Callable[..., Any], found)
+    load = named_function(settings.loader, "vision.loader")
+    options = {
+        "runtime": settings.runtime,
+        "precision": settings.precision,
+        "device": settings.device,
+        "threads": settings.threads,
+    }
+    return lambda path: cast(Expert, load(path, **options))
 
 
 class ModelSet:

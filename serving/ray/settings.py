@@ -46,7 +46,7 @@ class VisionSettings(Section):
     """``module:function`` that opens an artifact folder."""
 
 
-class ClassifierSettings(Section):
+class ClassifierArguments(Section):
     """Which classifier the actors run, and how."""
 
     kind: str = "prototypes"
@@ -72,7 +72,7 @@ class AppSettings(Section):
     exemplars: str | None = None
     """Folder or ``s3://bucket/prefix`` of exemplar bundles; default: ``ANDON_PATHS__EXEMPLARS``."""
     vision: VisionSettings = VisionSettings()
-    classifier: ClassifierSettings | None = ClassifierSettings()
+    classifier: ClassifierArguments | None = ClassifierArguments()
     """``null`` deploys no classifier: every anomaly gets the policy's fallback."""
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from serving.errors import ServeConfigError
 from serving.experts.images import decode_image
 from serving.experts.types import Image
-from serving.ray.batching import Batcher, Expired, QueueFull
+from serving.ray.batching import Expired, QueueFull, ReplicaBatches
 from serving.ray.inspections import to_failure, to_inspection
 from serving.ray.models import Loaded, ModelSet, loader
 from serving.ray.settings import VisionSettings, VisionUserConfig, parse
@@ -36,7 +36,7 @@ class _Item:
     arrived: float
 
 
-class VisionExpert:
+class VisionDeployment:
     """One replica. Scoring runs in a thread of its own, decoding in others, neither on the loop.
 
     Args:
@@ -52,7 +52,7 @@ class VisionExpert:
     ) -> None:
         self._settings = settings
         self._models = ModelSet(loader(settings), open_store(), settings.batch)
-        self._batcher: Batcher[_Item, Answer] = Batcher(
+        self._batcher: ReplicaBatches[_Item, Answer] = ReplicaBatches(
             self._work, settings.batch, settings.batch_wait_ms / 1000, settings.queue_mib * MIB
         )
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")

@@ -4,7 +4,7 @@ import pytest
 
 from andon.serve_app import with_configured_classifier
 from andon.settings import Settings
-from serving.ray.settings import AppSettings, ClassifierSettings
+from serving.ray.settings import AppSettings, ClassifierArguments
 
 ENDPOINT = (
     '[{"name":"plant","base_url":"https://llm.example/v1","model":"m","api_key_env":"KEY"%s}]'
@@ -14,7 +14,7 @@ ENDPOINT = (
 def test_settings_names_the_configured_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDON_CLASSIFIER__KIND", "velm")
     monkeypatch.setenv("ANDON_CLASSIFIER__ENDPOINTS", ENDPOINT % "")
-    args = AppSettings(classifier=ClassifierSettings(kind="settings", concurrency=3))
+    args = AppSettings(classifier=ClassifierArguments(kind="settings", concurrency=3))
     chosen = with_configured_classifier(args, Settings()).classifier
     assert chosen is not None
     assert (chosen.kind, chosen.concurrency) == ("velm", 3)
@@ -24,14 +24,14 @@ def test_settings_names_the_configured_classifier(monkeypatch: pytest.MonkeyPatc
 def test_a_kind_in_the_yaml_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDON_CLASSIFIER__KIND", "velm")
     monkeypatch.setenv("ANDON_CLASSIFIER__ENDPOINTS", ENDPOINT % "")
-    args = AppSettings(classifier=ClassifierSettings(kind="prototypes"))
+    args = AppSettings(classifier=ClassifierArguments(kind="prototypes"))
     assert with_configured_classifier(args, Settings()) is args
 
 
 def test_a_key_in_the_settings_never_reaches_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDON_CLASSIFIER__KIND", "velm")
     monkeypatch.setenv("ANDON_CLASSIFIER__ENDPOINTS", ENDPOINT % ',"api_key":"sk-1"')
-    args = AppSettings(classifier=ClassifierSettings(kind="settings"))
+    args = AppSettings(classifier=ClassifierArguments(kind="settings"))
     with pytest.raises(ValueError, match="api_key_env") as raised:
         with_configured_classifier(args, Settings())
     assert "sk-1" not in str(raised.value)

@@ -12,8 +12,8 @@ import pytest
 from lab.llm_twin.behaviour import Behaviour
 from lab.llm_twin.server import TwinServer
 from serving.naming.build import twin_options
-from serving.ray.classifier_deployment import AnomalyClassifier
-from serving.ray.settings import ClassifierSettings
+from serving.ray.classifier_deployment import ClassifierDeployment
+from serving.ray.settings import ClassifierArguments
 from serving.ray.store import open_folder
 from streams.codes import Action, DecisionSource, ReasonCode
 from streams.events import Anomaly, Decision
@@ -61,7 +61,7 @@ class BracketPolicies(TwinPolicies):
 class Line:
     """A classify role in front of a real actor."""
 
-    actor: AnomalyClassifier
+    actor: ClassifierDeployment
     publisher: TwinPublisher
     flow: FlowConfig
 
@@ -83,8 +83,8 @@ def options(server: TwinServer) -> dict[str, Any]:
 
 @asynccontextmanager
 async def line(server: TwinServer, folder: Path, flow: dict[str, Any]) -> AsyncIterator[Line]:
-    settings = ClassifierSettings(kind="velm", options=options(server))
-    actor = AnomalyClassifier(settings, lambda: open_folder(folder))
+    settings = ClassifierArguments(kind="velm", options=options(server))
+    actor = ClassifierDeployment(settings, lambda: open_folder(folder))
     await actor.reconfigure({"exemplars": {}})
     try:
         yield Line(actor, TwinPublisher(), FlowConfig(**flow))

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from lab.llm_twin.server import TwinServer
-from serving.naming.build import twin_options
+from serving.naming.build import build_classifier, twin_options
 from serving.naming.teaching import Lesson, teach_product
-from serving.ray.classifier_factory import build_kind
 from streams.events import Classification
 from tests.lab.llm_twin.kit import PRODUCT, crack, png, pore, request, surface
 
@@ -33,7 +32,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_every_kind_names_both(
     server: TwinServer, bundle: Path, kind: str, calls: int, stages: tuple[str, ...]
 ) -> None:
-    classifier = build_kind(kind, twin_options(server.base_url), {PRODUCT: bundle})
+    classifier = build_classifier(kind, twin_options(server.base_url), {PRODUCT: bundle})
     await classifier.start()
     try:
         answers = [
@@ -52,7 +51,7 @@ async def test_every_kind_names_both(
 async def test_velm_shows_the_nearest_normal_of_the_bundle(
     server: TwinServer, bundle: Path
 ) -> None:
-    classifier = build_kind("velm", twin_options(server.base_url), {PRODUCT: bundle})
+    classifier = build_classifier("velm", twin_options(server.base_url), {PRODUCT: bundle})
     await classifier.start()
     answer = await classifier.classify(request(), 60)
     await classifier.close()

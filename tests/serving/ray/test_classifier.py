@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from serving.errors import ServeConfigError
-from serving.ray.classifier_deployment import AnomalyClassifier
-from serving.ray.settings import ClassifierSettings
+from serving.ray.classifier_deployment import ClassifierDeployment
+from serving.ray.settings import ClassifierArguments
 from serving.ray.store import open_folder
 from serving.ray.wire import pack_requests, unpack_classifications
 from streams.codes import ReasonCode
@@ -28,15 +28,15 @@ def request(image: bytes) -> ClassificationRequest:
     return ClassificationRequest(uuid4(), image, ODD, TEXTS, datetime.now(UTC))
 
 
-def make(tmp_path: Path, delay_s: float = 0.0, concurrency: int = 8) -> AnomalyClassifier:
-    settings = ClassifierSettings(
+def make(tmp_path: Path, delay_s: float = 0.0, concurrency: int = 8) -> ClassifierDeployment:
+    settings = ClassifierArguments(
         kind=CLASSIFIER, options={"delay_s": delay_s}, concurrency=concurrency
     )
-    return AnomalyClassifier(settings, lambda: open_folder(tmp_path))
+    return ClassifierDeployment(settings, lambda: open_folder(tmp_path))
 
 
 @pytest_asyncio.fixture
-async def actor(tmp_path: Path) -> AsyncIterator[AnomalyClassifier]:
+async def actor(tmp_path: Path) -> AsyncIterator[ClassifierDeployment]:
     made = make(tmp_path)
     await made.reconfigure(None)
     yield made
@@ -44,7 +44,7 @@ async def actor(tmp_path: Path) -> AsyncIterator[AnomalyClassifier]:
 
 
 async def _ask(
-    actor: AnomalyClassifier, *images: bytes, timeout_s: float = 5.0
+    actor: ClassifierDeployment, *images: bytes, timeout_s: float = 5.0
 ) -> list[Classification | Failure]:
     body = await actor.classify_many(pack_requests([request(i) for i in images]), timeout_s)
     return unpack_classifications(body)
@@ -52,7 +52,7 @@ async def _ask(
 
 @pytest.mark.asyncio
 async def test_answers_failures_and_defects_of_the_classifier_keep_their_places(
-    actor: AnomalyClassifier,
+    actor: ClassifierDeployment,
 ) -> None:
     named, refused, broken, last = await _ask(actor, b"1", b"refuse", b"break", b"2")
     assert isinstance(named, Classification)
@@ -115,6 +115,6 @@ async def test_a_bad_configuration_is_an_error_at_first_and_a_problem_later(
 )
 @pytest.mark.asyncio
 async def test_an_unknown_classifier_is_named(tmp_path: Path, kind: str, words: str) -> None:
-    actor = AnomalyClassifier(ClassifierSettings(kind=kind), lambda: open_folder(tmp_path))
+    actor = ClassifierDeployment(ClassifierArguments(kind=kind), lambda: open_folder(tmp_path))
     with pytest.raises(ServeConfigError, match=words):
         await actor.reconfigure({"exemplars": {}})

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from serving.ray.classifier_deployment import AnomalyClassifier
+from serving.ray.classifier_deployment import ClassifierDeployment
 from serving.ray.late import LateStore
-from serving.ray.settings import ClassifierSettings
+from serving.ray.settings import ClassifierArguments
 from serving.ray.store import open_folder
 from streams.events import Classification
 from streams.ports import Asked, LateAnswers
@@ -74,8 +74,8 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
         return TwinClassifier(answers_late=answers_late, late=kept)
 
     def client(answers_late: bool, kept: dict[Asked, Classification]) -> LateAnswers:
-        settings = ClassifierSettings(kind="velm" if answers_late else CLASSIFIER)
-        actor = AnomalyClassifier(settings, lambda: open_folder(tmp_path))
+        settings = ClassifierArguments(kind="velm" if answers_late else CLASSIFIER)
+        actor = ClassifierDeployment(settings, lambda: open_folder(tmp_path))
         for question, answer in kept.items():
             actor._late.goes_on(question)
             actor._late.ended(question, answer)
@@ -101,7 +101,7 @@ async def test_contract_a_classifier_that_never_answers_late_says_so(make: Make)
 
 @pytest.mark.asyncio
 async def test_without_the_cluster_nothing_was_answered_yet(tmp_path: Path) -> None:
-    settings = ClassifierSettings(kind="velm")
-    client, channel = client_of(AnomalyClassifier(settings, lambda: open_folder(tmp_path)))
+    settings = ClassifierArguments(kind="velm")
+    client, channel = client_of(ClassifierDeployment(settings, lambda: open_folder(tmp_path)))
     channel.down = True
     assert await client.late_answers([asked(1)], 1.0) == {}

@@ -11,7 +11,7 @@ import pytest_asyncio
 from serving.errors import ServeConfigError
 from serving.ray.settings import VisionSettings
 from serving.ray.store import open_folder
-from serving.ray.vision_deployment import VisionExpert
+from serving.ray.vision_deployment import VisionDeployment
 from serving.ray.wire import pack_images, unpack_inspections
 from streams.codes import ReasonCode
 from streams.events import Inspection
@@ -22,21 +22,21 @@ from tests.serving.ray.waiting import until
 
 
 @pytest_asyncio.fixture
-async def replica(tmp_path: Path) -> AsyncIterator[VisionExpert]:
+async def replica(tmp_path: Path) -> AsyncIterator[VisionDeployment]:
     settings = VisionSettings(loader=LOADER, batch=4, batch_wait_ms=1, health_interval_s=1)
-    expert = VisionExpert(settings, lambda: open_folder(tmp_path))
+    expert = VisionDeployment(settings, lambda: open_folder(tmp_path))
     yield expert
     await expert.close()
 
 
-async def _ask(replica: VisionExpert, *items: tuple[str, bytes]) -> list[Inspection | Failure]:
+async def _ask(replica: VisionDeployment, *items: tuple[str, bytes]) -> list[Inspection | Failure]:
     requests = [InspectionRequest(uuid4(), product, image) for product, image in items]
     return unpack_inspections(await replica.score_many(pack_images(requests), 5.0))
 
 
 @pytest.mark.asyncio
 async def test_each_image_gets_its_answer_from_its_products_expert(
-    replica: VisionExpert, tmp_path: Path
+    replica: VisionDeployment, tmp_path: Path
 ) -> None:
     tile = save_tiny(tmp_path, "tile", threshold=0.5)
     cloth = save_tiny(tmp_path, "cloth", threshold=2.0)
@@ -63,7 +63,7 @@ async def test_each_image_gets_its_answer_from_its_products_expert(
 
 @pytest.mark.asyncio
 async def test_an_image_that_the_expert_cannot_bear_fails_alone(
-    replica: VisionExpert, tmp_path: Path
+    replica: VisionDeployment, tmp_path: Path
 ) -> None:
     save_tiny(tmp_path, "tile")
     await replica.reconfigure({"products": "latest"})
@@ -84,7 +84,7 @@ async def test_answers_keep_their_places_whatever_decodes_them(
 ) -> None:
     save_tiny(tmp_path, "tile", threshold=0.5)
     settings = VisionSettings(loader=LOADER, batch=5, batch_wait_ms=1, decode_threads=threads)
-    replica = VisionExpert(settings, lambda: open_folder(tmp_path))
+    replica = VisionDeployment(settings, lambda: open_folder(tmp_path))
     try:
         await replica.reconfigure({"products": "latest"})
         images = [picture(255), picture(0), b"no image", picture(255), picture(0)]
@@ -97,7 +97,7 @@ async def test_answers_keep_their_places_whatever_decodes_them(
 
 @pytest.mark.asyncio
 async def test_a_product_without_an_expert_is_told_why(
-    replica: VisionExpert, tmp_path: Path
+    replica: VisionDeployment, tmp_path: Path
 ) -> None:
     digest = save_tiny(tmp_path, "tile")
     missing = "f" * 64
@@ -115,7 +115,7 @@ async def test_a_product_without_an_expert_is_told_why(
 
 @pytest.mark.asyncio
 async def test_a_bad_release_leaves_the_running_versions_at_work(
-    replica: VisionExpert, tmp_path: Path
+    replica: VisionDeployment, tmp_path: Path
 ) -> None:
     digest = save_tiny(tmp_path, "tile")
     await replica.reconfigure({"products": {"tile": digest}})
@@ -137,7 +137,7 @@ async def test_a_bad_release_leaves_the_running_versions_at_work(
     ],
 )
 async def test_a_first_configuration_that_cannot_be_used_is_an_error(
-    replica: VisionExpert, config: object, words: str
+    replica: VisionDeployment, config: object, words: str
 ) -> None:
     with pytest.raises(ServeConfigError, match=words):
         await replica.reconfigure(config)
@@ -145,7 +145,7 @@ async def test_a_first_configuration_that_cannot_be_used_is_an_error(
 
 @pytest.mark.asyncio
 async def test_the_version_changes_under_load_and_every_frame_is_answered(
-    replica: VisionExpert, tmp_path: Path
+    replica: VisionDeployment, tmp_path: Path
 ) -> None:
     versions = [save_tiny(tmp_path, "tile", note=str(i), delay_s=0.002) for i in range(4)]
     await replica.reconfigure({"products": {"tile": versions[0]}})
@@ -169,7 +169,7 @@ async def test_the_version_changes_under_load_and_every_frame_is_answered(
 
 @pytest.mark.asyncio
 async def test_the_health_check_exercises_the_model(
-    replica: VisionExpert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    replica: VisionDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_tiny(tmp_path, "tile")
     await replica.reconfigure({"products": "latest"})
@@ -186,7 +186,7 @@ async def test_the_health_check_exercises_the_model(
 
 @pytest.mark.asyncio
 async def test_a_known_image_that_scores_differently_is_ill_health(
-    replica: VisionExpert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    replica: VisionDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_tiny(tmp_path, "tile")
     await replica.reconfigure({"products": "latest"})
