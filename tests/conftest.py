@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from infra.stack.broker import Broker, start_broker
-from infra.stack.minio_local import LocalMinio, start_minio
+from infra.stack.minio_local import start_minio
 from infra.stack.postgres_local import LocalPostgres, start_postgres
 from infra.stack.s3_local import LocalS3, start_s3
 from tests.infra.needs import need_minio
@@ -86,7 +86,7 @@ def s3() -> Iterator[LocalS3]:
 
 
 @pytest.fixture(scope="session")
-def minio() -> Iterator[LocalMinio]:
+def minio() -> Iterator[LocalS3]:
     """A real MinIO, one for the whole run; skips where it is not to be had."""
     need_minio()
     with (

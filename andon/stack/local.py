@@ -9,18 +9,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import SecretStr
-
-from andon.settings import (
-    KafkaSettings,
-    PostgresSettings,
-    S3Settings,
-    ServeSettings,
-    Settings,
-)
+from andon.settings import Settings
 from infra.stack.process import ProcessError, free_port
+from infra.stack.server import HOST, LocalServer
 from streams.topics import PARTITIONS
 
 BrokerKind = Literal["embedded", "kafka"]
@@ -54,7 +47,7 @@ class LocalStack:
     ports: StackPorts
     tethered: bool = True
     broker_kind: BrokerKind = "embedded"
-    components: dict[str, Any] = field(default_factory=dict)
+    components: dict[str, LocalServer] = field(default_factory=dict)
     _threads: ThreadPoolExecutor | None = None
 
     def start(self, report: Report = lambda name, seconds: None) -> None:
@@ -70,7 +63,7 @@ class LocalStack:
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="stack")
         begun = time.monotonic()
 
-        def run(name: str, starter: Callable[[], Any]) -> None:
+        def run(name: str, starter: Callable[[], LocalServer]) -> None:
             self.components[name] = starter()
             report(name, time.monotonic() - begun)
 
@@ -109,51 +102,39 @@ class LocalStack:
 
     def settings(self) -> Settings:
         """The same as ``environment``, for this process."""
-        return Settings(
-            kafka=KafkaSettings(
-                bootstrap_servers=f"127.0.0.1:{self.ports.broker}",
-                idempotent_producer=self._idempotent,
-                partitions=self._partitions,
-                fetch_max_wait_ms=self._fetch_max_wait_ms,
-            ),
-            postgres=PostgresSettings(url=SecretStr(self._postgres_url)),
-            s3=S3Settings(endpoint=f"127.0.0.1:{self.ports.s3}"),
-            serve=ServeSettings(address=f"127.0.0.1:{self.ports.ray}"),
-        )
-
-    @property
-    def _idempotent(self) -> bool:
-        return self.broker_kind == "kafka"
-
-    @property
-    def _partitions(self) -> int:
-        """One line, one worker of each role; the embedded broker looks at each in every fetch."""
-        return PARTITIONS if self.broker_kind == "kafka" else 1
-
-    @property
-    def _fetch_max_wait_ms(self) -> int:
-        """Apache Kafka answers as soon as there is a record; the embedded one looks again (100 ms:
-        at 50 it takes a tenth more of the line's CPU, at 200 a part's result takes twice as long).
-        """
-        return 500 if self.broker_kind == "kafka" else 100
-
-    @property
-    def _postgres_url(self) -> str:
-        return f"postgresql+asyncpg://postgres@127.0.0.1:{self.ports.postgres}/andon"
+        return Settings.model_validate(self._sections())
 
     def environment(self) -> dict[str, str]:
         """Settings of Andon's processes, as environment variables."""
         return {
-            "ANDON_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{self.ports.broker}",
-            "ANDON_KAFKA__IDEMPOTENT_PRODUCER": str(self._idempotent).lower(),
-            "ANDON_KAFKA__PARTITIONS": str(self._partitions),
-            "ANDON_KAFKA__FETCH_MAX_WAIT_MS": str(self._fetch_max_wait_ms),
-            "ANDON_POSTGRES__URL": self._postgres_url,
-            "ANDON_S3__ENDPOINT": f"127.0.0.1:{self.ports.s3}",
-            "ANDON_SERVE__ADDRESS": f"127.0.0.1:{self.ports.ray}",
+            f"ANDON_{section}__{name}".upper(): str(value).lower()
+            for section, values in self._sections().items()
+            for name, value in values.items()
         }
 
-    def _starters(self) -> dict[str, Callable[[], Any]]:
+    def _sections(self) -> dict[str, dict[str, str | int]]:
+        """What the processes must know of the stack, by section and name of the settings.
+
+        The embedded broker gets one partition a topic, for one line and one worker of each role:
+        it looks at each in every fetch. Apache Kafka answers a fetch as soon as there is a record;
+        the embedded broker looks again after 100 ms (at 50 it takes a tenth more of the line's
+        CPU, at 200 a part's result takes twice as long).
+        """
+        is_kafka, ports = self.broker_kind == "kafka", self.ports
+        url = f"postgresql+asyncpg://postgres@{HOST}:{ports.postgres}/andon"
+        return {
+            "kafka": {
+                "bootstrap_servers": f"{HOST}:{ports.broker}",
+                "idempotent_producer": is_kafka,
+                "partitions": PARTITIONS if is_kafka else 1,
+                "fetch_max_wait_ms": 500 if is_kafka else 100,
+            },
+            "postgres": {"url": url},
+            "s3": {"endpoint": f"{HOST}:{ports.s3}"},
+            "serve": {"address": f"{HOST}:{ports.ray}"},
+        }
+
+    def _starters(self) -> dict[str, Callable[[], LocalServer]]:
         from infra.stack.postgres_local import start_postgres
         from infra.stack.ray_local import start_ray
         from infra.stack.s3_local import start_s3
@@ -175,7 +156,7 @@ class LocalStack:
             "broker": self._start_broker,
         }
 
-    def _start_broker(self) -> Any:
+    def _start_broker(self) -> LocalServer:
         log = self.folder / "logs" / "broker.log"
         if self.broker_kind == "kafka":
             from infra.stack.kafka_local import start_kafka

@@ -12,21 +12,19 @@ from andon.stack.local import LocalStack
 from infra.stack.process import descendants, end_all
 
 FILE = "running.json"
-STOP_SIGNALS = {"postgres": signal.SIGINT}
-"""PostgreSQL's fast shutdown; SIGTERM would wait for every client."""
 STOP_S = 15.0
 
 
 def remember(folder: Path, stack: LocalStack) -> None:
     """Write the pids down."""
     entries = {}
-    for name, component in stack.components.items():
-        pid = component.process.pid
-        temp = getattr(component, "temp_dir", None) if name == "ray" else None
+    for name, server in stack.components.items():
+        temporary = server.temporary_folder
         entries[name] = {
-            "pid": pid,
-            "created": psutil.Process(pid).create_time(),
-            "temp_dir": str(temp) if temp and component.owns_temp_dir else None,
+            "pid": server.pid,
+            "created": psutil.Process(server.pid).create_time(),
+            "stop_signal": int(server.stop_signal),
+            "temp_dir": str(temporary) if temporary else None,
         }
     (folder / FILE).write_text(json.dumps(entries))
 
@@ -56,7 +54,7 @@ def end(folder: Path) -> list[str]:
         process = alive.get(name)
         if process is not None:
             family = descendants(process.pid)
-            process.send_signal(STOP_SIGNALS.get(name, signal.SIGTERM))
+            process.send_signal(int(str(entries[name].get("stop_signal", signal.SIGTERM))))
             psutil.wait_procs([process], timeout=STOP_S)
             end_all([process, *family])
     for entry in entries.values():

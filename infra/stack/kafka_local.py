@@ -15,12 +15,11 @@ import uuid
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import ClassVar
 
-from infra.stack.broker import answers_metadata
-from infra.stack.process import Process, ProcessError, free_port, port_is_open
-from streams.errors import UnavailableError
+from infra.stack.broker import Broker, alive_brokers
+from infra.stack.process import Process, ProcessError, free_port
+from infra.stack.server import HOST, launch, log_beside, run_to_end, take_port
 from streams.topics import MAX_FETCH_BYTES, MAX_MESSAGE_BYTES
 
 CACHE = Path(__file__).parents[1] / ".venvs" / "kafka"
@@ -28,7 +27,6 @@ CACHE = Path(__file__).parents[1] / ".venvs" / "kafka"
 MIN_JAVA = 17
 """Kafka 4's brokers need it."""
 HEAP = "384m"
-_HOST = "127.0.0.1"
 _NODE = 1
 _FILES = Path(__file__).parent / "kafka"
 _JAVA_OPTIONS = [f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
@@ -61,41 +59,11 @@ hence the short one."""
 
 
 @dataclass
-class LocalKafka:
-    """A running broker; a context manager that stops it."""
+class LocalKafka(Broker):
+    """A running Apache Kafka, with the folder that a start after a kill recovers."""
 
-    process: Process
     data_dir: Path
-    port: int
-
-    @property
-    def bootstrap_servers(self) -> str:
-        """What Kafka clients are given."""
-        return f"{_HOST}:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        """The broker's process id."""
-        return self.process.pid
-
-    def kill(self) -> None:
-        """SIGKILL, as a fault test does; ``start_kafka`` on the same folder recovers its data."""
-        self.process.kill()
-
-    def stop(self, timeout_s: float = 20.0) -> None:
-        """Controlled shutdown, then SIGKILL after ``timeout_s`` seconds. May be called twice."""
-        self.process.stop(timeout_s)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+    stop_timeout_s: ClassVar[float] = 20.0
 
 
 def kafka_available(cache: Path = CACHE) -> str:
@@ -128,7 +96,7 @@ def fetch_kafka(cache: Path = CACHE, timeout_s: float = 600.0) -> Path:
     command = [maven, "-q", "-B", "-f", str(_FILES / "pom.xml"), "dependency:copy-dependencies"]
     command += ["-DincludeScope=runtime", f"-DoutputDirectory={draft}"]
     try:
-        _run(command, timeout_s)
+        run_to_end(command, timeout_s)
         if not folder.is_dir():  # another run may have been quicker
             draft.rename(folder)
     finally:
@@ -164,26 +132,22 @@ def start_kafka(
     if reason:
         raise ProcessError(f"Apache Kafka cannot run here: {reason}")
     data_dir = data_dir.resolve()
-    log = log_path or data_dir.with_name(data_dir.name + ".log")
-    chosen = free_port() if port is None else port
-    if port_is_open(chosen, _HOST):
-        raise ProcessError(
-            f"port {chosen} on {_HOST} is in use: stop what listens there (`andon stack down`), "
-            "or set ANDON_KAFKA__BOOTSTRAP_SERVERS to another port"
-        )
+    chosen = take_port(port, "ANDON_KAFKA__BOOTSTRAP_SERVERS")
     java = _java(fetch_kafka(cache))
     data_dir.mkdir(parents=True, exist_ok=True)
     logs = data_dir / "log"
     if not logs.is_dir():
         _format(java, data_dir, logs)
     settings = _write_settings(data_dir / "server.properties", logs, chosen)
-    process = Process("kafka", [*java, "kafka.Kafka", str(settings)], log, tethered=tethered)
-    try:
-        process.wait_ready(lambda: _serves(chosen), ready_timeout_s)
-    except BaseException:
-        process.stop(2.0)
-        raise
-    return LocalKafka(process, data_dir, chosen)
+
+    def serves(_: Process) -> bool:
+        """Before it is a member of its own cluster it answers, but knows of no broker."""
+        return bool(alive_brokers(chosen))
+
+    command = [*java, "kafka.Kafka", str(settings)]
+    log = log_beside(data_dir, log_path)
+    process = launch("kafka", command, log, serves, ready_timeout_s, tethered=tethered)
+    return LocalKafka(process, chosen, data_dir)
 
 
 def _folder(cache: Path) -> Path:
@@ -210,9 +174,9 @@ def _write_settings(path: Path, logs: Path, port: int) -> Path:
     settings = {
         **_SETTINGS,
         "log.dirs": str(logs),
-        "listeners": f"CLIENTS://{_HOST}:{port},CONTROLLER://{_HOST}:{controller}",
-        "advertised.listeners": f"CLIENTS://{_HOST}:{port}",
-        "controller.quorum.voters": f"{_NODE}@{_HOST}:{controller}",
+        "listeners": f"CLIENTS://{HOST}:{port},CONTROLLER://{HOST}:{controller}",
+        "advertised.listeners": f"CLIENTS://{HOST}:{port}",
+        "controller.quorum.voters": f"{_NODE}@{HOST}:{controller}",
     }
     path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     return path
@@ -225,29 +189,9 @@ def _format(java: list[str], data_dir: Path, logs: Path) -> None:
     settings = _write_settings(data_dir / "format.properties", draft, free_port())
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
     words = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)]
-    _run([*java, *words], 120.0)
+    run_to_end([*java, *words], 120.0)
     settings.unlink()
     draft.rename(logs)
-
-
-def _run(command: list[str], timeout_s: float) -> None:
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout_s, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ProcessError(f"{command[0]} took over {timeout_s:g} s") from error
-    if done.returncode != 0:
-        words = (done.stdout + done.stderr).strip()[-2000:]
-        raise ProcessError(f"{' '.join(command)} failed:\n{words}")
-
-
-def _serves(port: int) -> bool:
-    """Whether the broker is a member of its own cluster: before that it answers, but of none."""
-    try:
-        return answers_metadata(_HOST, port) > 0
-    except UnavailableError:
-        return False
 
 
 if __name__ == "__main__":

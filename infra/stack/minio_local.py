@@ -8,63 +8,20 @@ For the contract tests of the image store; the embedded S3 serves everything els
 
 import os
 import shutil
-import subprocess
 import sys
 import uuid
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from infra.stack.process import Process, ProcessError, free_port, port_is_open
+from infra.stack.process import ProcessError
+from infra.stack.s3_local import LocalS3
+from infra.stack.server import HOST, launch, log_beside, run_to_end, take_port
 
 CACHE = Path(__file__).parents[1] / ".venvs" / "minio"
 """Where the program is kept between runs; ignored by git."""
 MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 """MinIO tags its releases outside of Go's scheme: this is what ``@latest`` stood for."""
 BUILD_TIMEOUT_S = 1800.0
-_HOST = "127.0.0.1"
-
-
-@dataclass
-class LocalMinio:
-    """A running server; a context manager that stops it."""
-
-    process: Process
-    data_dir: Path
-    port: int
-    access_key: str
-    secret_key: str
-
-    @property
-    def endpoint(self) -> str:
-        """host:port, without a scheme, as the minio client takes it."""
-        return f"{_HOST}:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        """The server's process id."""
-        return self.process.pid
-
-    def kill(self) -> None:
-        """SIGKILL, as a fault test does."""
-        self.process.kill()
-
-    def stop(self, timeout_s: float = 10.0) -> None:
-        """End it. May be called twice."""
-        self.process.stop(timeout_s)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def minio_available(cache: Path = CACHE) -> str:
@@ -94,7 +51,8 @@ def build_minio(cache: Path = CACHE, timeout_s: float = BUILD_TIMEOUT_S) -> Path
     draft = program.parent / f"{uuid.uuid4().hex}.draft"
     draft.mkdir(parents=True)
     try:
-        _install(go, draft, timeout_s)
+        env = {**os.environ, "GOBIN": str(draft)}
+        run_to_end([go, "install", MODULE], timeout_s, env=env)
         (draft / "minio").replace(program)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -110,7 +68,7 @@ def start_minio(
     ready_timeout_s: float = 60.0,
     tethered: bool = True,
     cache: Path = CACHE,
-) -> LocalMinio:
+) -> LocalS3:
     """Serve ``data_dir`` (created) as S3 and return once it takes connections.
 
     Args:
@@ -128,16 +86,10 @@ def start_minio(
     """
     program = build_minio(cache)
     data_dir = data_dir.resolve()
-    chosen = free_port() if port is None else port
-    if port_is_open(chosen, _HOST):
-        raise ProcessError(
-            f"port {chosen} on {_HOST} is in use: stop what listens there, "
-            "or set ANDON_S3__ENDPOINT to another port"
-        )
+    chosen = take_port(port, "ANDON_S3__ENDPOINT")
     data_dir.mkdir(parents=True, exist_ok=True)
-    log = log_path or data_dir.with_name(data_dir.name + ".log")
-    command = [str(program), "server", "--quiet", "--address", f"{_HOST}:{chosen}"]
-    command += ["--console-address", f"{_HOST}:0", str(data_dir)]
+    command = [str(program), "server", "--quiet", "--address", f"{HOST}:{chosen}"]
+    command += ["--console-address", f"{HOST}:0", str(data_dir)]
     env = {
         "MINIO_ROOT_USER": access_key,
         "MINIO_ROOT_PASSWORD": secret_key,
@@ -145,13 +97,11 @@ def start_minio(
         "MINIO_UPDATE": "off",
         "MINIO_CALLHOME_ENABLE": "off",
     }
-    process = Process("minio", command, log, env, tethered=tethered)
-    try:
-        process.wait_ready(lambda: _is_ready(chosen), ready_timeout_s)
-    except BaseException:
-        process.stop(2.0)
-        raise
-    return LocalMinio(process, data_dir, chosen, access_key, secret_key)
+    log = log_beside(data_dir, log_path)
+    process = launch(
+        "minio", command, log, lambda _: _is_ready(chosen), ready_timeout_s, env, tethered
+    )
+    return LocalS3(process, chosen, data_dir, access_key, secret_key)
 
 
 def _program(cache: Path) -> Path:
@@ -159,25 +109,9 @@ def _program(cache: Path) -> Path:
     return cache.resolve() / MODULE.rpartition("-")[2] / "minio"
 
 
-def _install(go: str, folder: Path, timeout_s: float) -> None:
-    try:
-        done = subprocess.run(
-            [go, "install", MODULE],
-            env={**os.environ, "GOBIN": str(folder)},
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ProcessError(f"go install {MODULE} took over {timeout_s:g} s") from error
-    if done.returncode != 0:
-        raise ProcessError(f"go install {MODULE} failed:\n{done.stderr.strip()[-2000:]}")
-
-
 def _is_ready(port: int) -> bool:
     """MinIO's own check: it listens, and calls itself ready, before its buckets are there."""
-    connection = HTTPConnection(_HOST, port, timeout=1.0)
+    connection = HTTPConnection(HOST, port, timeout=1.0)
     try:
         connection.request("GET", "/minio/health/cluster")
         return connection.getresponse().status == 200

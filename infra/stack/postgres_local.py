@@ -9,22 +9,20 @@ import importlib.util
 import os
 import shutil
 import signal
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import ClassVar
 
 from infra.stack import unprivileged
-from infra.stack.process import Process, ProcessError, free_port, port_is_open
+from infra.stack.process import Process, ProcessError
+from infra.stack.server import HOST, LocalServer, launch, log_beside, run_to_end, take_port
 
 DATABASE = "andon"
 SUPERUSER = "postgres"
-_HOST = "127.0.0.1"
 _INIT_TIMEOUT_S = 60.0
 _SETTINGS = {
-    "listen_addresses": _HOST,
+    "listen_addresses": HOST,
     "unix_socket_directories": "",
     "timezone": "UTC",
     "max_connections": "100",
@@ -35,45 +33,21 @@ _STILL_HELD = ("pre-existing shared memory block", 'lock file "postmaster.pid" a
 
 
 @dataclass
-class LocalPostgres:
-    """A running server; a context manager that stops it."""
+class LocalPostgres(LocalServer):
+    """A running server; it stops by a fast shutdown, which ends sessions and checkpoints data."""
 
-    process: Process
     data_dir: Path
-    port: int
+    stop_signal: ClassVar[signal.Signals] = signal.SIGINT
+    stop_timeout_s: ClassVar[float] = 15.0
 
     @property
     def url(self) -> str:
         """SQLAlchemy URL of the database ``andon`` with the asyncpg driver."""
         return self.database_url(DATABASE)
 
-    @property
-    def pid(self) -> int:
-        """The postmaster's process id."""
-        return self.process.pid
-
     def database_url(self, name: str) -> str:
         """SQLAlchemy URL of another database of this server."""
-        return f"postgresql+asyncpg://{SUPERUSER}@{_HOST}:{self.port}/{name}"
-
-    def kill(self) -> None:
-        """SIGKILL to the postmaster, as a fault test does."""
-        self.process.kill()
-
-    def stop(self, timeout_s: float = 15.0) -> None:
-        """Fast shutdown: sessions are ended, data is checkpointed. May be called twice."""
-        self.process.stop(timeout_s, signal.SIGINT)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+        return f"postgresql+asyncpg://{SUPERUSER}@{self.address}/{name}"
 
 
 def start_postgres(
@@ -99,13 +73,7 @@ def start_postgres(
         ProcessError: not installed, the port or the folder is in use, or it did not come up.
     """
     data_dir = data_dir.resolve()
-    log = log_path or data_dir.with_name(data_dir.name + ".log")
-    chosen = free_port() if port is None else port
-    if port_is_open(chosen, _HOST):
-        raise ProcessError(
-            f"port {chosen} on {_HOST} is in use: stop what listens there (`andon stack down`), "
-            "or set ANDON_POSTGRES__URL to another port"
-        )
+    chosen = take_port(port, "ANDON_POSTGRES__URL")
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     if not (data_dir / "PG_VERSION").exists():
         _create_cluster(data_dir)
@@ -113,6 +81,7 @@ def start_postgres(
     command = _command(data_dir, tethered, "postgres", "-D", str(data_dir))
     for name, value in {**_SETTINGS, "port": str(chosen)}.items():
         command += ["-c", f"{name}={value}"]
+    log = log_beside(data_dir, log_path)
     return _start(command, data_dir, chosen, log, ready_timeout_s, tethered)
 
 
@@ -134,23 +103,30 @@ def binaries() -> Path:
 def _start(
     command: list[str], data_dir: Path, port: int, log: Path, timeout_s: float, tethered: bool
 ) -> LocalPostgres:
+    def ready(process: Process) -> bool:
+        """``postmaster.pid``: its first line is the pid, its eighth the state."""
+        lines = (data_dir / "postmaster.pid").read_text().splitlines()
+        return len(lines) >= 8 and [lines[0].strip(), lines[7].strip()] == [
+            str(process.pid),
+            "ready",
+        ]
+
     deadline = time.monotonic() + timeout_s
+    stop_signal = LocalPostgres.stop_signal
     while True:
-        process = Process("postgres", command, log, {"LC_ALL": "C"}, tethered=tethered)
+        left = max(deadline - time.monotonic(), 0.1)
         try:
-            left = max(deadline - time.monotonic(), 0.1)
-            process.wait_ready(lambda pid=process.pid: _is_ready(data_dir, pid), left)  # type: ignore[misc]
-        except ProcessError:
-            held = any(words in process.tail(5) for words in _STILL_HELD)
-            process.stop(5.0, signal.SIGINT)
+            process = launch(
+                "postgres", command, log, ready, left, {"LC_ALL": "C"}, tethered, stop_signal
+            )
+        except ProcessError as error:
+            recent = "\n".join(str(error).splitlines()[-6:])
+            held = any(words in recent for words in _STILL_HELD)
             if not held or time.monotonic() > deadline or _runs_here(data_dir):
                 raise
             time.sleep(0.1)
-        except BaseException:
-            process.stop(5.0, signal.SIGINT)
-            raise
         else:
-            return LocalPostgres(process, data_dir, port)
+            return LocalPostgres(process, port, data_dir)
 
 
 def _create_cluster(data_dir: Path) -> None:
@@ -164,9 +140,11 @@ def _create_cluster(data_dir: Path) -> None:
         unprivileged.hand_over(draft, unprivileged.choose_account(data_dir))
     options = ["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions"]
     options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-    _run(_command(draft, False, "initdb", "-D", str(draft), *options))
+    env = {**os.environ, "LC_ALL": "C"}
+    initdb = _command(draft, False, "initdb", "-D", str(draft), *options)
+    run_to_end(initdb, _INIT_TIMEOUT_S, env=env)
     single = _command(draft, False, "postgres", "--single", "-D", str(draft), "postgres")
-    _run(single, f"CREATE DATABASE {DATABASE};\n")
+    run_to_end(single, _INIT_TIMEOUT_S, f"CREATE DATABASE {DATABASE};\n", env)
     draft.rename(data_dir)
 
 
@@ -177,26 +155,6 @@ def _command(data_dir: Path, tethered: bool, program: str, *words: str) -> list[
         account = unprivileged.choose_account(data_dir)
         before = unprivileged.prefix(account, tethered, path, data_dir)
     return [*before, str(path), *words]
-
-
-def _run(command: list[str], text: str = "") -> None:
-    done = subprocess.run(
-        command,
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=_INIT_TIMEOUT_S,
-        check=False,
-        env={**os.environ, "LC_ALL": "C"},
-    )
-    if done.returncode != 0:
-        raise ProcessError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}".rstrip())
-
-
-def _is_ready(data_dir: Path, pid: int) -> bool:
-    """``postmaster.pid``: its first line is the pid, its eighth the state."""
-    lines = (data_dir / "postmaster.pid").read_text().splitlines()
-    return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
 
 
 def _recorded_pid(data_dir: Path) -> int | None:

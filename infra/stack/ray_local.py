@@ -5,20 +5,16 @@ stopped by that tree (``ray stop`` would end every Ray of the machine).
 """
 
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from infra.stack.process import Process, ProcessError, free_port, port_is_open
-from streams.errors import AndonError
+from infra.stack.server import HOST, LocalServer, launch, take_port
 
-HOST = "127.0.0.1"
 OBJECT_STORE_BYTES = 256 << 20
 """Frames travel inside calls, not through the object store."""
 MAX_TEMP_DIR = 40
@@ -52,56 +48,35 @@ QUIET_ENV: Mapping[str, str] = {
 """Environment of the head: no telemetry of Ray's own, calls of up to 512 MiB."""
 
 
-class RayError(AndonError):
-    """The local Ray head could not be started."""
-
-
 @dataclass
-class LocalRay:
-    """A running head; a context manager that stops it."""
+class LocalRay(LocalServer):
+    """A running head; ``address`` is that of its GCS, which drivers connect to."""
 
-    process: Process
-    port: int
     dashboard_port: int | None
     temp_dir: Path
     owns_temp_dir: bool
-
-    @property
-    def address(self) -> str:
-        """What drivers connect to: host:port of the GCS."""
-        return f"{HOST}:{self.port}"
 
     @property
     def rest_address(self) -> str:
         """What ``serve deploy --address`` takes.
 
         Raises:
-            RayError: the head was started without it.
+            ProcessError: the head was started without it.
         """
         if self.dashboard_port is None:
-            raise RayError("this Ray was started without its REST API: pass dashboard_port")
+            raise ProcessError("this Ray was started without its REST API: pass dashboard_port")
         return f"http://{HOST}:{self.dashboard_port}"
 
-    def is_running(self) -> bool:
-        """Whether the head's parent process lives."""
-        return self.process.running
+    @property
+    def temporary_folder(self) -> Path | None:
+        """Ray's sessions and logs, where ``start_ray`` made the folder itself."""
+        return self.temp_dir if self.owns_temp_dir else None
 
-    def stop(self, timeout_s: float = 10.0) -> None:
+    def stop(self) -> None:
         """End the head and everything below it; remove a temporary folder. May be called twice."""
-        self.process.stop(timeout_s, signal.SIGTERM)
+        super().stop()
         if self.owns_temp_dir:
             shutil.rmtree(self.temp_dir, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def start_ray(
@@ -129,14 +104,15 @@ def start_ray(
         ready_timeout_s: seconds to wait for one attempt.
 
     Raises:
-        RayError: a port is taken or the folder's name is too long.
-        ProcessError: it did not come up; the message holds the end of its log.
+        ProcessError: a port is taken, the folder's name is too long, or it did not come up.
     """
-    gcs = free_port() if port is None else port
+    gcs = take_port(port, "ANDON_SERVE__ADDRESS")
+    if dashboard_port is not None:
+        take_port(dashboard_port, "--dashboard-port")
     ports = [p for p in (gcs, dashboard_port) if p is not None]
     folder = Path(tempfile.mkdtemp(prefix="ray-")) if temp_dir is None else temp_dir.absolute()
-    launch = partial(
-        _launch,
+    start = partial(
+        _start,
         _command(gcs, dashboard_port, folder, num_cpus),
         ports,
         {**QUIET_ENV, **(env or {})},
@@ -145,8 +121,13 @@ def start_ray(
         ready_timeout_s,
     )
     try:
-        _check(ports, folder)
-        process = _twice(launch)
+        if len(str(folder)) > MAX_TEMP_DIR:
+            raise ProcessError(
+                f"{folder}: {len(str(folder))} characters; Ray's sockets allow {MAX_TEMP_DIR}: "
+                "take a shorter folder, such as one below /tmp"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        process = _twice(start)
     except BaseException:
         if temp_dir is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -154,31 +135,16 @@ def start_ray(
     return LocalRay(process, gcs, dashboard_port, folder, temp_dir is None)
 
 
-def _check(ports: Sequence[int], folder: Path) -> None:
-    for taken in ports:
-        if port_is_open(taken, HOST):
-            raise RayError(
-                f"port {taken} on {HOST} is in use: stop what listens there (`andon stack down`), "
-                "or set another port"
-            )
-    if len(str(folder)) > MAX_TEMP_DIR:
-        raise RayError(
-            f"{folder}: {len(str(folder))} characters; Ray's sockets allow {MAX_TEMP_DIR}: "
-            "take a shorter folder, such as one below /tmp"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-
-
-def _twice(launch: Callable[[], Process]) -> Process:
+def _twice(start: Callable[[], Process]) -> Process:
     try:
-        return launch()
+        return start()
     except ProcessError as error:
         if _TOO_SLOW not in str(error):
             raise
-        return launch()
+        return start()
 
 
-def _launch(
+def _start(
     command: Sequence[str],
     ports: Sequence[int],
     env: Mapping[str, str],
@@ -188,20 +154,14 @@ def _launch(
 ) -> Process:
     before = log_file.stat().st_size if log_file.exists() else 0
 
-    def started() -> bool:
+    def started(_: Process) -> bool:
         with log_file.open("rb") as log:
             log.seek(before)
             said = _STARTED in log.read()
-        return said and all(port_is_open(port, HOST) for port in ports)
+        return said and all(port_is_open(port) for port in ports)
 
-    metrics = {"DASHBOARD_METRIC_PORT": str(free_port())}
-    process = Process("ray", command, log_file, env={**env, **metrics}, tethered=tethered)
-    try:
-        process.wait_ready(started, ready_timeout_s)
-    except BaseException:
-        process.stop()
-        raise
-    return process
+    env = {**env, "DASHBOARD_METRIC_PORT": str(free_port())}
+    return launch("ray", command, log_file, started, ready_timeout_s, env, tethered)
 
 
 def _command(port: int, dashboard_port: int | None, folder: Path, num_cpus: int) -> list[str]:

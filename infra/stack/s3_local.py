@@ -10,52 +10,23 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from infra.stack.process import Process, ProcessError, free_port, port_is_open
-
-_HOST = "127.0.0.1"
+from infra.stack.process import ProcessError, port_is_open
+from infra.stack.server import HOST, LocalServer, launch, log_beside, take_port
 
 
 @dataclass
-class LocalS3:
-    """A running server; a context manager that stops it."""
+class LocalS3(LocalServer):
+    """A running server of S3 buckets in a folder: rclone's or MinIO."""
 
-    process: Process
     data_dir: Path
-    port: int
     access_key: str
     secret_key: str
 
     @property
     def endpoint(self) -> str:
         """host:port, without a scheme, as the minio client takes it."""
-        return f"{_HOST}:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        """The server's process id."""
-        return self.process.pid
-
-    def kill(self) -> None:
-        """SIGKILL, as a fault test does."""
-        self.process.kill()
-
-    def stop(self, timeout_s: float = 10.0) -> None:
-        """End it. May be called twice."""
-        self.process.stop(timeout_s)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+        return self.address
 
 
 def start_s3(
@@ -86,24 +57,22 @@ def start_s3(
     if "," in access_key + secret_key:
         raise ProcessError("the embedded S3 takes no comma in its keys: choose others")
     data_dir = data_dir.resolve()
-    chosen = free_port() if port is None else port
-    if port_is_open(chosen, _HOST):
-        raise ProcessError(
-            f"port {chosen} on {_HOST} is in use: stop what listens there (`andon stack down`), "
-            "or set ANDON_S3__ENDPOINT to another port"
-        )
+    chosen = take_port(port, "ANDON_S3__ENDPOINT")
     data_dir.mkdir(parents=True, exist_ok=True)
-    log = log_path or data_dir.with_name(data_dir.name + ".log")
-    command = [rclone(), "serve", "s3", "--addr", f"{_HOST}:{chosen}", "--config", "", "--quiet"]
+    command = [rclone(), "serve", "s3", "--addr", f"{HOST}:{chosen}", "--config", "", "--quiet"]
     command += ["--no-cleanup", str(data_dir)]
     env = {"RCLONE_AUTH_KEY": _csv_field(f"{access_key},{secret_key}")}
-    process = Process("rclone serve s3", command, log, env, tethered=tethered)
-    try:
-        process.wait_ready(lambda: port_is_open(chosen, _HOST), ready_timeout_s)
-    except BaseException:
-        process.stop(2.0)
-        raise
-    return LocalS3(process, data_dir, chosen, access_key, secret_key)
+    log = log_beside(data_dir, log_path)
+    process = launch(
+        "rclone serve s3",
+        command,
+        log,
+        lambda _: port_is_open(chosen),
+        ready_timeout_s,
+        env,
+        tethered,
+    )
+    return LocalS3(process, chosen, data_dir, access_key, secret_key)
 
 
 def rclone() -> str:

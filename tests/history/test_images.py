@@ -9,7 +9,6 @@ import pytest
 import pytest_asyncio
 
 from history.images import InMemoryImageStore, MinioImageStore
-from infra.stack.minio_local import LocalMinio
 from infra.stack.process import free_port
 from infra.stack.s3_local import LocalS3, start_s3
 from streams.errors import UnavailableError
@@ -20,9 +19,7 @@ from tests.history import make
 _BUCKETS = count()
 
 
-def minio_store(
-    server: LocalS3 | LocalMinio, bucket: str = "", timeout_s: float = 5.0
-) -> MinioImageStore:
+def minio_store(server: LocalS3, bucket: str = "", timeout_s: float = 5.0) -> MinioImageStore:
     return MinioImageStore(
         server.endpoint,
         server.access_key,

@@ -5,24 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from infra.stack.broker import Broker, BrokerError, answers_metadata, start_broker
+from infra.stack.broker import Broker, answers_metadata, start_broker
+from infra.stack.process import ProcessError
+from infra.stack.server import HOST
 from streams.errors import UnavailableError
 
 
 def test_it_answers_and_stops(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "broker.log"
     with start_broker(log_path=log) as broker:
-        answers_metadata(broker.host, broker.port)
-        assert broker.is_running()
-    assert not broker.is_running()
+        answers_metadata(HOST, broker.port)
+        assert broker.process.running
+    assert not broker.process.running
     broker.stop()
     with pytest.raises(UnavailableError):
-        answers_metadata(broker.host, broker.port, timeout_s=0.2)
+        answers_metadata(HOST, broker.port, timeout_s=0.2)
     assert "listening" in log.read_text()
 
 
 def test_a_taken_port_is_named(broker: Broker) -> None:
-    with pytest.raises(BrokerError, match=f"port {broker.port} .* is in use"):
+    with pytest.raises(ProcessError, match=f"port {broker.port} .* is in use"):
         start_broker(port=broker.port)
 
 
@@ -40,5 +42,5 @@ def test_what_is_no_broker_is_said() -> None:
 
 
 def test_bad_storage_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(BrokerError, match=r"(?s)ended with code .*broker\.log"):
+    with pytest.raises(ProcessError, match=r"(?s)ended with code .*broker\.log"):
         start_broker(storage="nonsense", log_path=tmp_path / "broker.log")

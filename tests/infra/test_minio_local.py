@@ -10,17 +10,17 @@ from minio.error import S3Error
 
 from infra.stack import minio_local
 from infra.stack.minio_local import (
-    LocalMinio,
     build_minio,
     minio_available,
     minio_is_built,
     start_minio,
 )
 from infra.stack.process import ProcessError
+from infra.stack.s3_local import LocalS3
 from tests.infra.needs import need_minio
 
 
-def client(server: LocalMinio, secret: str) -> client_library.Minio:
+def client(server: LocalS3, secret: str) -> client_library.Minio:
     return client_library.Minio(
         server.endpoint, server.access_key, secret, secure=False, region="us-east-1"
     )
