@@ -1,0 +1,163 @@
+"""Each command line of the README and the documents is one that exists and parses.
+
+A command's own parser reads the line, and its body does not run: an unknown option, a missing
+argument or a removed subcommand fails with the document and the line.
+"""
+
+import contextlib
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from andon.__main__ import app
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+SHELLS = ("", "sh", "bash", "console")
+PROGRAMS = ("andon", "make", "pytest", "python", "serve", "ray", "sh")
+FENCE = re.compile(r"^```(\w*)")
+INLINE = re.compile(r"`([^`\n]+)`")
+ASSIGNMENT = re.compile(r"^[A-Z_]+=")
+NUMBERS = {"N": "1", "S": "1", "R": "0.1"}
+MAKE_TARGET = re.compile(r"^([a-z-]+):(?!=)", re.MULTILINE)
+MARKER = re.compile(r'^    "(\w+):', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One command line of a document."""
+
+    where: str
+    text: str
+    is_mention: bool
+    """In running text, where ``andon train`` may stand for the command without its options."""
+
+
+def inline_lines(where: str, text: str) -> Iterator[Line]:
+    for span in INLINE.findall(text):
+        if span.split()[:1] and Path(span.split()[0]).name in PROGRAMS:
+            yield Line(where, span, is_mention=True)
+
+
+def lines_of(document: Path) -> Iterator[Line]:
+    """Command lines of the fenced blocks, joined where a backslash continues them, and inline."""
+    fence: str | None = None
+    kept = ""
+    for number, text in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):
+        where = f"{document.relative_to(ROOT)}:{number}"
+        if found := FENCE.match(text):
+            fence = found[1] if fence is None else None
+            continue
+        if fence is None:
+            yield from inline_lines(where, text)
+            continue
+        if fence not in SHELLS:
+            continue
+        kept += text.strip()
+        if kept.endswith("\\"):
+            kept = kept[:-1]
+            continue
+        line, kept = kept.removeprefix("$ "), ""
+        words = [word for word in line.split() if not ASSIGNMENT.match(word)]
+        if words and Path(words[0]).name in PROGRAMS:
+            yield Line(where, line, is_mention=False)
+
+
+def words_of(text: str) -> list[str]:
+    """The words that the shell hands over: no assignments, comment, redirection or brackets."""
+    text = re.sub(r"[\[\]]", " ", text) if "[-" in text else text
+    words = [word for word in shlex.split(text, comments=True) if not ASSIGNMENT.match(word)]
+    for end in ("&", ">", "|", ";"):
+        words = words[: words.index(end)] if end in words else words
+    # ``FRAME|PART`` is one or the other, ``IMAGES...`` one or more, ``N`` and the like a number.
+    words = [re.sub(r"(?<=\w)(\|.*|\.\.\.)$", "", word) for word in words]
+    return [NUMBERS.get(word, word) for word in words]
+
+
+def parse_andon(words: list[str], is_mention: bool) -> None:
+    """Parse as ``andon`` would, without running; raises what the parser raises."""
+    command = typer.main.get_command(app)
+    parent, name = None, "andon"
+    while isinstance(command, TyperGroup):
+        if words[:1] in (["--help"], ["-h"]) or (not words and is_mention):
+            return
+        context = command.make_context(name, list(words), parent=parent)
+        rest = [*context._protected_args, *context.args]
+        found, command, words = command.resolve_command(context, rest)
+        name, parent = found or name, context
+    if is_mention and not words:
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        for parameter in command.params:
+            # The files that a document speaks of are the reader's own.
+            patch.setattr(parameter.type_descriptor.parameter_info, "exists", False)
+        with contextlib.suppress(typer.Exit):  # --help
+            command.make_context(name, list(words), parent=parent)
+
+
+def check(line: Line) -> None:
+    """Raise, with what is wrong, when the line cannot be run."""
+    program, *words = words_of(line.text)
+    match Path(program).name:
+        case "andon":
+            parse_andon(words, line.is_mention)
+        case "make":
+            targets = MAKE_TARGET.findall((ROOT / "Makefile").read_text())
+            assert words[0] in targets, f"the Makefile has no target {words[0]}"
+        case "pytest":
+            markers = MARKER.findall((ROOT / "pyproject.toml").read_text())
+            if "-m" in words:
+                asked = words[words.index("-m") + 1].removeprefix("not ")
+                assert asked in markers, f"pyproject.toml has no marker {asked}"
+        case "python" if words[:1] == ["-m"]:
+            module = ROOT / words[1].replace(".", "/")
+            is_ours = module.parts[len(ROOT.parts)] != "pytest"
+            found = module.with_suffix(".py").is_file() or module.is_dir()
+            assert found or not is_ours, f"no module {words[1]}"
+    for word in words:
+        path = word.partition("::")[0]
+        if path.startswith(("tests/", "infra/", "policies/", "docs/")):
+            assert (ROOT / path).exists(), f"no file {path}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: str(d.relative_to(ROOT)))
+def test_each_command_line_parses(document: Path) -> None:
+    wrong = []
+    for line in lines_of(document):
+        try:
+            check(line)
+        except (TyperException, AssertionError) as error:
+            wrong.append(f"{line.where}: {line.text}: {error}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_readme_has_command_lines() -> None:
+    found = [line.text for line in lines_of(ROOT / "README.md")]
+    assert len(found) > 25
+    assert any("--images DIR" in text for text in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "andon benchmark line --no-such-option",
+        "andon no-such-command",
+        "andon policy backtest",
+        "make no-such-target",
+        "pytest tests/no_such_test.py",
+        "python -m lab.no_such_module",
+    ],
+)
+def test_a_wrong_line_is_found(text: str) -> None:
+    with pytest.raises((TyperException, AssertionError)):
+        check(Line("here:1", text, is_mention=False))
