@@ -1,96 +1,28 @@
-"""Kafka at the edge: a publisher that answers or fails in time, and the line's decisions."""
+"""The line's decisions, from Kafka."""
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from connectors.cancellation import asked_to_end
-from streams.envelope import Message, from_message
-from streams.errors import EventError, UnavailableError
+from streams.cancellation import asked_to_end
+from streams.envelope import from_message
+from streams.errors import EventError
 from streams.events import Alert, Decision
+from streams.kafka.connection import DOWN, stop_client
 from streams.partitions import partitions_of
-from streams.topics import ALERTS, DECISIONS, MAX_FETCH_BYTES, MAX_MESSAGE_BYTES
+from streams.topics import ALERTS, DECISIONS, MAX_FETCH_BYTES
 
 log = structlog.get_logger(__name__)
 _TRUNCATION_CHECK_S = 2.0
 """How often an idle feed asks whether the log still reaches its position, seconds."""
 _AT_ONCE = 64
 """Decisions read between two looks at the line: a long log must not stop the heartbeat."""
-BATCH_BYTES = 1 << 20
-"""Frames that wait together travel together, bytes."""
-_DOWN = (KafkaError, OSError, TimeoutError)
-
-
-class KafkaPublisher:
-    """``Publisher`` over aiokafka, acks=all. Connects at the first message, and again.
-
-    Args:
-        bootstrap_servers: comma-separated host:port.
-        idempotent: on for Apache Kafka; the embedded broker does not support it.
-        timeout_s: seconds the broker may take for one request.
-    """
-
-    def __init__(
-        self, bootstrap_servers: str, *, idempotent: bool = False, timeout_s: float = 10.0
-    ) -> None:
-        self._servers = bootstrap_servers
-        self._idempotent = idempotent
-        self._timeout = timeout_s
-        self._producer: AIOKafkaProducer | None = None
-        self._connecting = asyncio.Lock()
-
-    async def send(self, topic: str, message: Message) -> None:
-        """Returns once every in-sync replica has it. Raises ``UnavailableError``."""
-        try:
-            producer = self._producer or await self._connect()
-            await producer.send_and_wait(
-                topic, message.value, key=message.key, headers=list(message.headers)
-            )
-        except (*_DOWN, asyncio.CancelledError) as error:
-            if asked_to_end():
-                raise
-            text = f"{type(error).__name__} {error}".strip()
-            raise UnavailableError(f"Kafka at {self._servers}: {text}") from error
-
-    async def start(self) -> None:
-        """Connect now. Without it the first message does. Raises ``UnavailableError``."""
-        try:
-            await self._connect()
-        except _DOWN as error:
-            raise UnavailableError(f"Kafka at {self._servers}: {error!r}") from error
-
-    async def stop(self) -> None:
-        """Messages not sent yet are given up: their senders have been told."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await _stop(producer, self._timeout)
-
-    async def _connect(self) -> AIOKafkaProducer:
-        async with self._connecting:
-            if self._producer is None:
-                producer = AIOKafkaProducer(
-                    bootstrap_servers=self._servers,
-                    acks="all",
-                    enable_idempotence=self._idempotent,
-                    max_request_size=MAX_MESSAGE_BYTES,
-                    max_batch_size=BATCH_BYTES,
-                    request_timeout_ms=max(int(self._timeout * 1000), 1000),
-                    retry_backoff_ms=50,
-                )
-                try:
-                    await producer.start()
-                except BaseException:
-                    await _stop(producer, self._timeout)
-                    raise
-                self._producer = producer
-            return self._producer
 
 
 class LineDecisionFeed:
@@ -152,13 +84,13 @@ class LineDecisionFeed:
                     for decision in await self._next(consumer):
                         yield decision
                     await asyncio.sleep(0)  # buffered records never let the loop go otherwise
-            except (*_DOWN, asyncio.CancelledError) as error:
+            except (*DOWN, asyncio.CancelledError) as error:
                 if asked_to_end():
                     raise
                 log.warning("feed.down", servers=self._servers, why=repr(error))
             finally:
                 self.assigned.clear()
-                await _stop(consumer, self._timeout)
+                await stop_client(consumer, self._timeout)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, 5.0)
 
@@ -260,21 +192,3 @@ class LineDecisionFeed:
             return
         if alert.line == self._line and alert.request_stop:
             self._on_alert(alert)
-
-
-async def _stop(client: Any, timeout_s: float) -> None:
-    """Stop, and close the connections also where aiokafka leaves them open.
-
-    When a fetch fails while the consumer stops, aiokafka 0.14 raises the fetch's own
-    ``CancelledError``.
-    """
-    try:
-        async with asyncio.timeout(timeout_s):
-            await client.stop()
-    except (*_DOWN, asyncio.CancelledError) as error:
-        if asked_to_end():
-            raise
-        log.debug("kafka.stopped_with_an_error", why=repr(error))
-        if isinstance(client, AIOKafkaConsumer):
-            with contextlib.suppress(*_DOWN):
-                await client._client.close()

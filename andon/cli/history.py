@@ -249,14 +249,17 @@ async def _save(settings: "Settings", story: Any, folder: Path) -> list[Path]:
 
 
 async def _publish(settings: "Settings", made: Any) -> None:
-    from connectors.decision_feed import KafkaPublisher
     from history.reviews import submit_review
+    from streams.kafka.connection import KafkaConnection
+    from streams.kafka.publisher import KafkaPublisher
 
     kafka = settings.kafka
     publisher = KafkaPublisher(
-        kafka.bootstrap_servers,
-        idempotent=kafka.idempotent_producer,
-        timeout_s=kafka.request_timeout_s,
+        KafkaConnection(
+            kafka.bootstrap_servers,
+            request_timeout_s=kafka.request_timeout_s,
+            idempotent_producer=kafka.idempotent_producer,
+        )
     )
     try:
         await submit_review(publisher, made)

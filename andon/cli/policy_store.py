@@ -85,9 +85,10 @@ async def put_in_force(settings: Settings, change: Application) -> "AuditEntry":
         UnavailableError: before the publication nothing has changed and it can be run again;
             after it the message says that only the audit entry is missing.
     """
-    from connectors.decision_feed import KafkaPublisher
     from policies.publish import publish
     from streams.errors import UnavailableError
+    from streams.kafka.connection import KafkaConnection
+    from streams.kafka.publisher import KafkaPublisher
     from streams.kafka.topic_admin import ensure_topics
     from streams.topics import POLICIES
 
@@ -97,9 +98,11 @@ async def put_in_force(settings: Settings, change: Application) -> "AuditEntry":
         await log.store_version(policy.policy_hash, policy.product_id, dict(policy.body))
         await ensure_topics(kafka.bootstrap_servers, kafka.replication_factor, [POLICIES])
         publisher = KafkaPublisher(
-            kafka.bootstrap_servers,
-            idempotent=kafka.idempotent_producer,
-            timeout_s=kafka.request_timeout_s,
+            KafkaConnection(
+                kafka.bootstrap_servers,
+                request_timeout_s=kafka.request_timeout_s,
+                idempotent_producer=kafka.idempotent_producer,
+            )
         )
         stack.push_async_callback(publisher.stop)
         await publish(policy, publisher, change.by, change.reason)

@@ -10,7 +10,7 @@ import structlog
 from andon.notify import notify_ready, notify_stopping
 from andon.settings import Settings
 from connectors.cameras import open_camera
-from connectors.decision_feed import KafkaPublisher, LineDecisionFeed
+from connectors.decision_feed import LineDecisionFeed
 from connectors.events import LineIdentity
 from connectors.gateway import Gateway, GatewayPorts
 from connectors.handshake import HandshakeConfig
@@ -20,6 +20,8 @@ from connectors.settings import GatewaySettings
 from connectors.spool import ReferencingPublisher, Spool, SpoolingPublisher
 from history.images import MinioImageStore
 from streams.events import Alert
+from streams.kafka.connection import KafkaConnection
+from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.quiet import quieten
 from streams.ports import PolicySource
 
@@ -98,9 +100,11 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, 
     spool = Spool(own.spool_dir / name, own.spool_limit_mib << 20)
     spool.open()
     producer = KafkaPublisher(
-        kafka.bootstrap_servers,
-        idempotent=kafka.idempotent_producer,
-        timeout_s=own.publish_timeout_s,
+        KafkaConnection(
+            kafka.bootstrap_servers,
+            request_timeout_s=own.publish_timeout_s,
+            idempotent_producer=kafka.idempotent_producer,
+        )
     )
     stack.push_async_callback(producer.stop)
     policies = policy_source(settings)

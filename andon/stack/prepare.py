@@ -14,10 +14,11 @@ WHY = "prepared for a run"
 
 async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who: str) -> None:
     """Create what is missing and put ``policies`` in force; may be run again."""
-    from connectors.decision_feed import KafkaPublisher
     from history import migrate
     from history.policy_log import PolicyLog
     from policies.publish import publish
+    from streams.kafka.connection import KafkaConnection
+    from streams.kafka.publisher import KafkaPublisher
     from streams.kafka.topic_admin import ensure_topics
 
     kafka, url = settings.kafka, settings.postgres.url.get_secret_value()
@@ -29,9 +30,11 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
     await images.ensure_bucket()
     await images.close()
     publisher = KafkaPublisher(
-        kafka.bootstrap_servers,
-        idempotent=kafka.idempotent_producer,
-        timeout_s=kafka.request_timeout_s,
+        KafkaConnection(
+            kafka.bootstrap_servers,
+            request_timeout_s=kafka.request_timeout_s,
+            idempotent_producer=kafka.idempotent_producer,
+        )
     )
     log = PolicyLog(url)
     try:

@@ -13,10 +13,10 @@ from typing import Any
 import structlog
 from asyncua import Client, ua
 
-from connectors.cancellation import asked_to_end
 from connectors.errors import LinkError, NodeSetError
 from connectors.handshake.signals import SIGNALS, WATCHED, Signal, node_id
 from connectors.line import Changed, LinkDown, LinkEvent, LinkState, LinkUp
+from streams.cancellation import asked_to_end
 
 log = structlog.get_logger(__name__)
 _VALUE = ua.AttributeIds.Value

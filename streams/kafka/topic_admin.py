@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
+from streams.backoff import backoff_s
 from streams.errors import AndonError, UnavailableError
-from streams.roles.deadlines import backoff_s
 from streams.topics import ALL, PARTITIONS, Topic
 
 _EXISTS = 36

@@ -7,11 +7,12 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from streams.backoff import backoff_s
 from streams.codes import ReasonCode
 from streams.ports import Failure
 from streams.roles.batcher import Answered, Batcher
 from streams.roles.config import FlowConfig
-from streams.roles.deadlines import backoff_s, remaining_s
+from streams.roles.deadlines import remaining_s
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")

@@ -14,11 +14,6 @@ def remaining_s(due_s: float, now_s: float) -> float:
     return max(0.0, due_s - now_s)
 
 
-def is_late(deadline_s: float, now_s: float) -> bool:
-    """Whether the result window has closed."""
-    return now_s > deadline_s
-
-
 def call_timeout_s(dues_s: list[float], now_s: float, longest_s: float, least_s: float) -> float:
     """How long one batched call may take.
 
@@ -27,11 +22,6 @@ def call_timeout_s(dues_s: list[float], now_s: float, longest_s: float, least_s:
     ``longest_s``.
     """
     return min(longest_s, max(least_s, max(dues_s, default=now_s) - now_s))
-
-
-def backoff_s(attempt: int, first_s: float, cap_s: float) -> float:
-    """Pause before retry number ``attempt`` (from 0): doubles from ``first_s`` to ``cap_s``."""
-    return min(cap_s, first_s * 2.0 ** min(attempt, 32))
 
 
 def sampled(frame_id: UUID, share: float) -> bool:

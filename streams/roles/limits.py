@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from streams.backoff import backoff_s
 from streams.codes import Stage
 from streams.envelope import from_message
 from streams.errors import EventError, UnavailableError
@@ -18,7 +19,6 @@ from streams.kafka.changelog import Changelog
 from streams.kafka.delivery import Delivery, dead_letter
 from streams.ports import PartLimits
 from streams.roles.config import FlowConfig, LimitsConfig
-from streams.roles.deadlines import backoff_s
 from streams.roles.limits_core import (
     Key,
     PartMemory,

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable
 
+from streams.backoff import backoff_s
 from streams.envelope import Message, to_message
 from streams.errors import UnavailableError
 from streams.events import Alert, Anomaly, Decision
 from streams.ports import Publisher
 from streams.roles.config import FlowConfig
-from streams.roles.deadlines import backoff_s
 from streams.roles.metrics import RoleMetrics
 from streams.roles.outages import Outages
 from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
+from streams.backoff import backoff_s
 from streams.codes import ReasonCode, Stage
 from streams.errors import EventError, UnavailableError
 from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Event, Review
@@ -14,7 +15,6 @@ from streams.kafka.delivery import Delivery, dead_letter
 from streams.ports import HistoryWriter, ImageStore
 from streams.roles.collector import Collector
 from streams.roles.config import FlowConfig, RecordConfig
-from streams.roles.deadlines import backoff_s
 from streams.roles.masks import mask_png
 from streams.roles.metrics import RoleMetrics
 from streams.roles.outages import Outages

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from connectors.decision_feed import KafkaPublisher
 from infra.stack.broker import Broker
 from lab.plc.ledger import entries_of, summarise
 from lab.plc.plan import PlannedPart, generate_plan
@@ -20,6 +19,8 @@ from lab.plc.server import PlcConfig, SimulatedPlc
 from streams.codes import AckOutcome
 from streams.envelope import from_message, to_message
 from streams.events import Acknowledgement, Frame
+from streams.kafka.connection import KafkaConnection
+from streams.kafka.publisher import KafkaPublisher
 from streams.topics import ACKS, ALL, DECISIONS, FRAMES, MAX_FETCH_BYTES
 from tests.connectors.test_kafka import make_topics
 from tests.connectors.twins import decision_for, free_port
@@ -91,7 +92,7 @@ class KillableLine:
 @asynccontextmanager
 async def killable(folder: Path, broker: Broker, config: PlcConfig) -> AsyncIterator[KillableLine]:
     await make_topics(broker, *ALL)
-    publisher = KafkaPublisher(broker.bootstrap_servers)
+    publisher = KafkaPublisher(KafkaConnection(broker.bootstrap_servers))
     plc = SimulatedPlc(config)
     await plc.start()
     line = KillableLine(folder, broker, plc)

@@ -11,12 +11,14 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from structlog.testing import capture_logs
 
-from connectors.decision_feed import KafkaPublisher, LineDecisionFeed
+from connectors.decision_feed import LineDecisionFeed
 from infra.stack.broker import Broker, start_broker
 from streams.envelope import to_message
 from streams.errors import UnavailableError
 from streams.events import Alert, Decision, Frame
 from streams.ids import new_frame_id
+from streams.kafka.connection import KafkaConnection
+from streams.kafka.publisher import KafkaPublisher
 from streams.topics import ALERTS, DECISIONS, FRAMES, MAX_FETCH_BYTES, Topic
 from tests.connectors.twins import MemoryBus, decision_for, free_port
 
@@ -50,7 +52,7 @@ def frame_on(line: str, seq: int = 1) -> Frame:
 @pytest.mark.asyncio
 async def test_a_frame_of_eight_mib_arrives_as_it_was(fresh_broker: Broker) -> None:
     await make_topics(fresh_broker, FRAMES)
-    publisher = KafkaPublisher(fresh_broker.bootstrap_servers)
+    publisher = KafkaPublisher(KafkaConnection(fresh_broker.bootstrap_servers))
     body = bytes(range(256)) * (8 << 12)
     sent = to_message(frame_on("line1"), body)
     consumer = AIOKafkaConsumer(
@@ -75,7 +77,7 @@ async def test_a_frame_of_eight_mib_arrives_as_it_was(fresh_broker: Broker) -> N
 async def test_both_publishers_say_unavailable_when_they_are_down() -> None:
     twin = MemoryBus()
     twin.down = True
-    real = KafkaPublisher(f"127.0.0.1:{free_port()}", timeout_s=1.0)
+    real = KafkaPublisher(KafkaConnection(f"127.0.0.1:{free_port()}", request_timeout_s=1.0))
     for publisher in (twin, real):
         started = time.monotonic()
         with pytest.raises(UnavailableError):
@@ -88,7 +90,7 @@ async def test_both_publishers_say_unavailable_when_they_are_down() -> None:
 async def test_the_publisher_goes_on_after_the_broker_came_back() -> None:
     port = free_port()
     message = to_message(frame_on("line1"), b"x")
-    publisher = KafkaPublisher(f"127.0.0.1:{port}", timeout_s=1.0)
+    publisher = KafkaPublisher(KafkaConnection(f"127.0.0.1:{port}", request_timeout_s=1.0))
     with start_broker(port) as broker:
         await make_topics(broker, FRAMES)
         await publisher.send(FRAMES.name, message)
@@ -125,7 +127,7 @@ async def test_the_feed_yields_its_own_line_in_order_and_starts_at_the_end(
     fresh_broker: Broker,
 ) -> None:
     await make_topics(fresh_broker, DECISIONS, ALERTS)
-    publisher = KafkaPublisher(fresh_broker.bootstrap_servers)
+    publisher = KafkaPublisher(KafkaConnection(fresh_broker.bootstrap_servers))
     old = decision_for(frame_on("line1", 99))
     await publisher.send(DECISIONS.name, to_message(old))
     await asyncio.sleep(0.01)  # record times have a resolution of a millisecond
@@ -170,7 +172,7 @@ async def test_the_feed_yields_its_own_line_in_order_and_starts_at_the_end(
 async def test_the_feed_survives_an_outage_and_unreadable_records() -> None:
     port = free_port()
     feed = LineDecisionFeed(f"127.0.0.1:{port}", "line1", timeout_s=2.0, max_wait_ms=10)
-    publisher = KafkaPublisher(f"127.0.0.1:{port}", timeout_s=1.0)
+    publisher = KafkaPublisher(KafkaConnection(f"127.0.0.1:{port}", request_timeout_s=1.0))
     reading = asyncio.create_task(take(feed, 2))
     with start_broker(port) as broker:
         await make_topics(broker, DECISIONS, ALERTS)
@@ -194,7 +196,7 @@ async def test_decisions_that_travel_together_come_once_and_are_no_lost_log(
     """The embedded broker tells the end of a log too low after a batch of several records."""
     monkeypatch.setattr("connectors.decision_feed._TRUNCATION_CHECK_S", 0.0)
     await make_topics(fresh_broker, DECISIONS, ALERTS)
-    publisher = KafkaPublisher(fresh_broker.bootstrap_servers)
+    publisher = KafkaPublisher(KafkaConnection(fresh_broker.bootstrap_servers))
     feed = LineDecisionFeed(fresh_broker.bootstrap_servers, "line1", max_wait_ms=10)
     with capture_logs() as logs:
         reading = asyncio.create_task(take(feed, 11))

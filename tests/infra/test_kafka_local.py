@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from connectors.decision_feed import KafkaPublisher
 from infra.stack import kafka_local
 from infra.stack.kafka_local import LocalKafka, fetch_kafka, kafka_available, start_kafka
 from infra.stack.process import ProcessError
 from lab.harness.topics_reader import read_topic
 from streams.envelope import Message
+from streams.kafka.connection import KafkaConnection
+from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.topic_admin import ensure_topics
 from streams.partitions import partitions_of
 from streams.topics import ACKS, FRAMES, INLINE_LIMIT_BYTES, POLICIES
@@ -29,7 +30,7 @@ def kafka(scratch: Path) -> Iterator[LocalKafka]:
 
 
 async def publish(servers: str, *values: bytes) -> None:
-    publisher = KafkaPublisher(servers, idempotent=True)
+    publisher = KafkaPublisher(KafkaConnection(servers, idempotent_producer=True))
     try:
         for value in values:
             await publisher.send(FRAMES.name, Message(b"line1/s", value, (("n", b"1"),)))

@@ -112,9 +112,10 @@ async def send_broken_events(plant: Plant) -> None:
     """Frames that no gateway of ours would send."""
     from datetime import UTC, datetime, timedelta
 
-    from connectors.decision_feed import KafkaPublisher
     from streams.envelope import Message
     from streams.ids import new_frame_id
+    from streams.kafka.connection import KafkaConnection
+    from streams.kafka.publisher import KafkaPublisher
 
     now = datetime.now(UTC)
     frame = Frame(
@@ -140,7 +141,7 @@ async def send_broken_events(plant: Plant) -> None:
         {},
     ]
     kafka = plant.stack.settings().kafka
-    publisher = KafkaPublisher(kafka.bootstrap_servers, idempotent=False, timeout_s=5)
+    publisher = KafkaPublisher(KafkaConnection(kafka.bootstrap_servers, request_timeout_s=5))
     try:
         for changed in broken:
             message = Message(whole.key, whole.value, tuple(changed.items()))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from connectors.decision_feed import KafkaPublisher
 from infra.stack.broker import Broker
 from policies.evaluate import ResolvedPolicy
 from policies.model import PolicyDocument
@@ -18,6 +17,8 @@ from policies.publish import publish
 from policies.source import KafkaPolicySource
 from streams.codes import DecisionSource
 from streams.events import Decision, Frame
+from streams.kafka.connection import KafkaConnection
+from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.topic_admin import ensure_topics
 from streams.roles.classify import ClassifyRole
 from streams.roles.decisions import Answers, evaluation_of, situation_of
@@ -98,7 +99,7 @@ class Load:
         return Run(shots, [d for d in found if isinstance(d, Decision)])
 
     async def _apply(self, switches: Sequence[ResolvedPolicy], before: int) -> None:
-        publisher = KafkaPublisher(self.servers)
+        publisher = KafkaPublisher(KafkaConnection(self.servers))
         try:
             for number, policy in enumerate(switches, start=1):
                 due = before + number * PARTS // (len(switches) + 1)
@@ -112,7 +113,7 @@ class Load:
 async def load(servers: str, state: Path) -> AsyncIterator[Load]:
     """The first version is in force, and the roles are ready."""
     await ensure_topics(servers)
-    publisher = KafkaPublisher(servers)
+    publisher = KafkaPublisher(KafkaConnection(servers))
     await publish(VERSIONS[0], publisher, "a test", "the first")
     await publisher.stop()
     inspect, classify = (config(role, servers, state) for role in ("inspect", "classify"))

@@ -1,4 +1,4 @@
-"""Deadlines, back-off and the audit sample."""
+"""Deadlines and the audit sample."""
 
 from uuid import UUID
 
@@ -7,17 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.ids import new_frame_id
-from streams.roles.deadlines import backoff_s, call_timeout_s, is_late, remaining_s, sampled
+from streams.roles.deadlines import call_timeout_s, remaining_s, sampled
 
 
 def test_remaining_is_never_negative() -> None:
     assert remaining_s(10.0, 4.0) == 6.0
     assert remaining_s(4.0, 10.0) == 0.0
-
-
-def test_late_is_after_the_window() -> None:
-    assert not is_late(10.0, 10.0)
-    assert is_late(10.0, 10.001)
 
 
 @pytest.mark.parametrize(
@@ -26,11 +21,6 @@ def test_late_is_after_the_window() -> None:
 )
 def test_a_call_may_take_until_its_last_fallback(dues: list[float], expected: float) -> None:
     assert call_timeout_s(dues, 100.0, longest_s=5.0, least_s=1.0) == pytest.approx(expected)
-
-
-@given(st.integers(0, 10_000))
-def test_backoff_grows_to_its_cap(attempt: int) -> None:
-    assert 0.1 <= backoff_s(attempt, 0.1, 5.0) <= backoff_s(attempt + 1, 0.1, 5.0) <= 5.0
 
 
 def test_the_sample_is_a_share_and_repeats() -> None:

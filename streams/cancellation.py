@@ -1,4 +1,4 @@
-"""A future that a library cancelled is not a task that was asked to end."""
+"""Tells a future that a library cancelled from a task that was asked to end."""
 
 import asyncio
 

@@ -1,0 +1,115 @@
+"""The one way to connect to Kafka, and the only module that builds its clients.
+
+TLS and SASL belong here: one more field of ``KafkaConnection`` reaches every consumer, producer
+and admin client, and Faust's.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from streams.cancellation import asked_to_end
+from streams.topics import MAX_FETCH_BYTES, MAX_MESSAGE_BYTES, MIB
+
+log = structlog.get_logger(__name__)
+DOWN = (KafkaError, OSError, TimeoutError)
+"""What a client raises while no broker answers."""
+BATCH_BYTES = MIB
+"""What waits for a partition travels together: one round trip each would bound a burst."""
+_RETRY_MS = 50
+"""Pause of a client before it asks the broker again, milliseconds."""
+
+
+@dataclass(frozen=True)
+class KafkaConnection:
+    """Where the brokers are and how to talk to them."""
+
+    bootstrap_servers: str
+    """Comma-separated host:port."""
+    request_timeout_s: float = 10.0
+    """Seconds the broker may take for one request."""
+    fetch_max_wait_ms: int = 50
+    """Milliseconds a fetch may wait at the broker for the first byte: the latency when idle."""
+    idempotent_producer: bool = False
+    """On for Apache Kafka; the embedded broker does not support it."""
+
+    def consumer(self) -> AIOKafkaConsumer:
+        """A consumer without a group, not started; its partitions are assigned by hand."""
+        return AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap_servers,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_bytes=MAX_FETCH_BYTES,
+            max_partition_fetch_bytes=MAX_FETCH_BYTES,
+            fetch_max_wait_ms=self.fetch_max_wait_ms,
+            request_timeout_ms=int(self.request_timeout_s * 1000),
+            retry_backoff_ms=_RETRY_MS,
+        )
+
+    def producer(self) -> AIOKafkaProducer:
+        """A producer that waits for every in-sync replica, not started."""
+        return AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap_servers,
+            acks="all",
+            enable_idempotence=self.idempotent_producer,
+            max_request_size=MAX_MESSAGE_BYTES,
+            max_batch_size=BATCH_BYTES,
+            request_timeout_ms=max(int(self.request_timeout_s * 1000), 1000),
+            retry_backoff_ms=_RETRY_MS,
+        )
+
+    def admin(self) -> AIOKafkaAdminClient:
+        """A client that creates and lists topics, not started."""
+        return AIOKafkaAdminClient(
+            bootstrap_servers=self.bootstrap_servers,
+            request_timeout_ms=int(self.request_timeout_s * 1000),
+        )
+
+    def faust_settings(self) -> dict[str, object]:
+        """The same, in the names of Faust's settings."""
+        hosts = [host.strip() for host in self.bootstrap_servers.split(",") if host.strip()]
+        return {
+            "broker": ";".join(f"kafka://{host}" for host in hosts),
+            "broker_request_timeout": self.request_timeout_s,
+            "consumer_max_fetch_size": MAX_FETCH_BYTES,
+            "producer_request_timeout": self.request_timeout_s,
+            "producer_max_request_size": MAX_MESSAGE_BYTES,
+            "producer_max_batch_size": BATCH_BYTES,
+            "producer_acks": -1,
+        }
+
+    @asynccontextmanager
+    async def consuming(self) -> AsyncIterator[AIOKafkaConsumer]:
+        """``consumer``, started, and stopped at the end. Raises one of ``DOWN``."""
+        consumer = self.consumer()
+        try:
+            async with asyncio.timeout(self.request_timeout_s):
+                await consumer.start()
+            yield consumer
+        finally:
+            await stop_client(consumer, self.request_timeout_s)
+
+
+async def stop_client(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_s: float) -> None:
+    """Stop a client, and close the connections of a consumer also where aiokafka leaves them open.
+
+    When a fetch fails while the consumer stops, aiokafka 0.14 raises the fetch's own
+    ``CancelledError``.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            await client.stop()
+    except (*DOWN, asyncio.CancelledError) as error:
+        if asked_to_end():
+            raise
+        log.debug("kafka.stopped_with_an_error", why=repr(error))
+        if isinstance(client, AIOKafkaConsumer):
+            with contextlib.suppress(*DOWN):
+                await client._client.close()
