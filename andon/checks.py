@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from andon.settings import Settings
+from andon.wiring import s3_objects
 from streams import topics
 from streams.errors import AndonError
 
@@ -70,22 +71,13 @@ async def check_postgres(settings: Settings) -> str:
 
 async def check_s3(settings: Settings) -> str:
     """The object store answers and has the bucket."""
-    from minio import Minio
-
-    s3 = settings.s3
-    client = Minio(
-        s3.endpoint,
-        access_key=s3.access_key.get_secret_value(),
-        secret_key=s3.secret_key.get_secret_value(),
-        secure=s3.secure,
-        region=s3.region,
-    )
-    if not await asyncio.to_thread(client.bucket_exists, s3.bucket):
+    s3, objects = settings.s3, s3_objects(settings)
+    if not await asyncio.to_thread(objects.has_bucket):
         raise CheckFailed(
             f"{s3.endpoint} has no bucket {s3.bucket!r}",
             "start `andon worker record`: it creates the bucket, or create it and grant the key",
         )
-    return f"{s3.endpoint}, bucket {s3.bucket}"
+    return str(objects)
 
 
 async def check_ray(settings: Settings) -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from andon.settings import Settings, load_settings
+from andon.wiring import s3_objects
 from serving.ray.settings import AppSettings
-from serving.ray.store import ArtifactStore, open_folder
+from serving.ray.store import ArtifactStore, open_folder, split_s3
 
 if TYPE_CHECKING:
     from serving.ray.app import Application
@@ -48,16 +49,5 @@ def open_store(location: str) -> ArtifactStore:
     settings: Settings = load_settings()
     if not location.startswith("s3://"):
         return open_folder(Path(location))
-    from serving.ray.s3 import open_s3
-
-    s3 = settings.s3
-    return open_s3(
-        location,
-        settings.paths.state / "cache" / "bundles",
-        endpoint=s3.endpoint,
-        access_key=s3.access_key.get_secret_value(),
-        secret_key=s3.secret_key.get_secret_value(),
-        secure=s3.secure,
-        region=s3.region,
-        timeout_s=s3.timeout_s,
-    )
+    objects = s3_objects(settings, *split_s3(location))
+    return ArtifactStore(objects, settings.paths.state / "cache" / "bundles")

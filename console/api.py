@@ -5,7 +5,7 @@ No writes, no login: bind it to loopback or put the plant's own proxy before it.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
@@ -13,14 +13,20 @@ from fastapi.responses import JSONResponse
 
 from history.errors import BadQueryError, NotInHistoryError
 from history.filters import FrameFilter, parse_moment
-from history.images import InMemoryImageStore, MinioImageStore
 from history.pictures import outlined, region_of
 from history.queries import History
 from history.records import Gaps, Page, Stats, Story
 from streams.codes import Action, DecisionSource, Severity
 from streams.errors import UnavailableError, UndecodableImageError
+from streams.ports import ImageStore
 
-Store = MinioImageStore | InMemoryImageStore
+
+class Pictures(ImageStore, Protocol):
+    """An image store that the application closes when it ends."""
+
+    async def close(self) -> None: ...
+
+
 Words = Annotated[str | None, Query(max_length=512)]
 _PICTURES = {
     b"\x89PNG": "image/png",
@@ -72,7 +78,7 @@ def _wanted(
 Wanted = Annotated[FrameFilter, Depends(_wanted)]
 
 
-def build_app(history: History, store: Store) -> FastAPI:
+def build_app(history: History, store: Pictures) -> FastAPI:
     """The application over a history and an object store; it closes both when it ends."""
 
     @asynccontextmanager
@@ -132,7 +138,7 @@ def _add_questions(app: FastAPI, history: History) -> None:
         return await history.gaps(line, parse_moment(since) if since else None)
 
 
-def _add_pictures(app: FastAPI, history: History, store: Store) -> None:
+def _add_pictures(app: FastAPI, history: History, store: Pictures) -> None:
     async def kept(key: str | None) -> bytes:
         try:
             return await store.get(key or "")

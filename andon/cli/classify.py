@@ -103,7 +103,7 @@ def teach_command(
 async def _reviewed(product: str, class_name: str | None, limit: int) -> "list[Lesson]":
     """Lessons from the reviews in the history of a product."""
     from andon.cli.reviewed_exemplars import reviewed_lessons
-    from andon.stack.prepare import image_store
+    from andon.wiring import image_store
     from history.filters import FrameFilter
     from history.queries import History
 

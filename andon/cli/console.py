@@ -16,7 +16,7 @@ def console(
     import uvicorn
 
     from andon.settings import load_settings
-    from andon.stack.prepare import image_store
+    from andon.wiring import image_store
     from console.api import build_app
     from history.queries import History
 

@@ -238,7 +238,7 @@ def _usage_errors() -> Iterator[None]:
 
 
 async def _save(settings: "Settings", story: Any, folder: Path) -> list[Path]:
-    from andon.stack.prepare import image_store
+    from andon.wiring import image_store
     from history.pictures import save_pictures
 
     store = image_store(settings)

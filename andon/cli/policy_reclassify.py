@@ -75,7 +75,7 @@ async def ask_again(
     advance: Callable[[int], None],
 ) -> "ReclassifyReport":
     """Through the classifier that the line itself uses. Raises ``UnavailableError``."""
-    from andon.stack.prepare import image_store
+    from andon.wiring import image_store
     from policies.review.reclassify import reclassify
     from serving.ray.client import ServeClassifier
     from streams.errors import UnavailableError

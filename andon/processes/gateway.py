@@ -9,6 +9,7 @@ import structlog
 
 from andon.notify import notify_ready, notify_stopping
 from andon.settings import Settings
+from andon.wiring import image_store
 from connectors.cameras import open_camera
 from connectors.decision_feed import LineDecisionFeed
 from connectors.events import LineIdentity
@@ -18,7 +19,6 @@ from connectors.journal import Journal
 from connectors.opcua.client import OpcUaLink
 from connectors.settings import GatewaySettings
 from connectors.spool import ReferencingPublisher, Spool, SpoolingPublisher
-from history.images import MinioImageStore
 from streams.events import Alert
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.publisher import KafkaPublisher
@@ -54,20 +54,6 @@ def policy_source(settings: Settings) -> PolicySource:
     own = settings.gateway
     cache = settings.paths.state / "policies" / f"{own.line}-{own.station}"
     return KafkaPolicySource(settings.kafka.bootstrap_servers, cache)
-
-
-def image_store(settings: Settings) -> MinioImageStore:
-    """Object storage for frames over the inline limit."""
-    s3 = settings.s3
-    return MinioImageStore(
-        s3.endpoint,
-        s3.access_key.get_secret_value(),
-        s3.secret_key.get_secret_value(),
-        secure=s3.secure,
-        region=s3.region,
-        bucket=s3.bucket,
-        timeout_s=s3.timeout_s,
-    )
 
 
 async def run_gateway(settings: Settings) -> None:

@@ -213,17 +213,7 @@ async def _policies(settings: Settings) -> AsyncIterator[PolicySource]:
 
 @asynccontextmanager
 async def _images(settings: Settings) -> AsyncIterator[ImageStore]:
-    history_images = await _imported("history.images")
-    s3 = settings.s3
-    store = history_images.MinioImageStore(
-        s3.endpoint,
-        s3.access_key.get_secret_value(),
-        s3.secret_key.get_secret_value(),
-        s3.secure,
-        s3.region,
-        s3.bucket,
-        s3.timeout_s,
-    )
+    store = (await _imported("andon.wiring")).image_store(settings)
     async with _closing(store):
         yield store
 

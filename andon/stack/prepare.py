@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from andon.settings import Settings
 
 if TYPE_CHECKING:
-    from history.images import MinioImageStore
     from policies.evaluate import ResolvedPolicy
 
 WHY = "prepared for a run"
@@ -14,6 +13,7 @@ WHY = "prepared for a run"
 
 async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who: str) -> None:
     """Create what is missing and put ``policies`` in force; may be run again."""
+    from andon.wiring import image_store
     from history import migrate
     from history.policy_log import PolicyLog
     from policies.publish import publish
@@ -49,19 +49,3 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
     finally:
         await publisher.stop()
         await log.close()
-
-
-def image_store(settings: Settings) -> "MinioImageStore":
-    """The object store of the settings."""
-    from history.images import MinioImageStore
-
-    s3 = settings.s3
-    return MinioImageStore(
-        s3.endpoint,
-        s3.access_key.get_secret_value(),
-        s3.secret_key.get_secret_value(),
-        secure=s3.secure,
-        region=s3.region,
-        bucket=s3.bucket,
-        timeout_s=s3.timeout_s,
-    )

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
-from minio import Minio
 
 from andon.settings import Settings
+from andon.wiring import s3_objects
 from lab.harness.reckoning import InHistory
 from streams.keys import image_key
 
@@ -33,19 +33,6 @@ async def read_history(settings: Settings) -> InHistory:
 
 def _pictures(settings: Settings, frames: Sequence[UUID]) -> set[UUID]:
     """Frames with an image object, those that no row names included."""
-    s3 = settings.s3
-    client = Minio(
-        s3.endpoint,
-        access_key=s3.access_key.get_secret_value(),
-        secret_key=s3.secret_key.get_secret_value(),
-        secure=s3.secure,
-        region=s3.region,
-    )
-    if not client.bucket_exists(s3.bucket):
-        return set()
-    names = {
-        item.object_name
-        for item in client.list_objects(s3.bucket, prefix="inspections/", recursive=True)
-    }
+    names = s3_objects(settings).keys("inspections/")
     stored = {UUID(name.split("/")[-2]) for name in names if name.endswith("/image")}
     return stored - {frame for frame in frames if image_key(frame) not in names}

@@ -9,8 +9,8 @@ import pytest
 
 from andon.cli.reviewed_exemplars import reviewed_lessons
 from history.filters import FrameFilter
-from history.images import InMemoryImageStore
 from history.records import FrameRecord, Page, ReviewSummary
+from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.serving.naming.pictures import plate, png, spoiled
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -10,13 +10,13 @@ import pytest
 
 from connectors.errors import SpoolFullError
 from connectors.spool import ReferencingPublisher, Spool, SpoolingPublisher, decode, encode
-from history.images import InMemoryImageStore
 from streams.envelope import Message, from_message, to_message
 from streams.events import Frame
 from streams.ids import new_frame_id
 from streams.keys import frame_key
 from streams.topics import ACKS, FRAMES, INLINE_LIMIT_BYTES
 from tests.connectors.twins import MemoryBus
+from tests.contracts.twins.image_store import InMemoryImageStore
 
 
 def message(text: str, size: int = 0) -> Message:

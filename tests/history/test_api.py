@@ -9,11 +9,11 @@ import pytest
 import pytest_asyncio
 
 from console.api import build_app
-from history.images import InMemoryImageStore
 from history.queries import History
 from history.writer import PostgresHistoryWriter
 from streams.codes import Action, DecisionSource
 from streams.keys import image_key
+from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.history import make
 
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from andon.__main__ import app
 from andon.settings import load_settings
 from history.errors import NotInHistoryError
-from history.images import MinioImageStore
+from history.object_store import S3ImageStore, S3Objects
 from history.writer import PostgresHistoryWriter
 from infra.stack.broker import Broker
 from infra.stack.s3_local import LocalS3
@@ -67,7 +67,8 @@ async def filled(
     await writer.add_anomalies([make.anomaly(1)])
     await writer.close()
     picture = cv2.imencode(".png", np.full((64, 64), 40_000, np.uint16))[1].tobytes()
-    store = MinioImageStore(s3.endpoint, s3.access_key, s3.secret_key, bucket="history-commands")
+    objects = S3Objects(s3.endpoint, s3.access_key, s3.secret_key, bucket="history-commands")
+    store = S3ImageStore(objects)
     await store.put(image_key(make.frame_id(1)), picture, "image/png")
     await store.put(mask_key(make.frame_id(1)), mask_png(make.region()), "image/png")
     await store.close()

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from andon.stack.prepare import image_store
+from andon.wiring import image_store
 from lab.harness.ledger import ledger_parts
 from lab.harness.line import LineOptions
 from lab.harness.plan import LinePlan, Photograph, PlayedPart

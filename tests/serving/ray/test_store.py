@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from history.object_store import S3Objects
 from infra.stack.process import ProcessError
 from serving.errors import StoreError
-from serving.ray.s3 import open_s3
 from serving.ray.store import ArtifactStore, FolderBlobs, open_folder, split_s3
 from tests.serving.ray.tiny import save_tiny
 
@@ -28,16 +28,8 @@ def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ArtifactS
         pytest.skip(str(error))
     root.mkdir()
     with start_s3(tmp_path) as server:
-        yield open_s3(
-            "s3://remote",
-            tmp_path / "cache",
-            endpoint=server.endpoint,
-            access_key=server.access_key,
-            secret_key=server.secret_key,
-            secure=False,
-            region="us-east-1",
-            timeout_s=10,
-        )
+        objects = S3Objects(server.endpoint, server.access_key, server.secret_key, bucket="remote")
+        yield ArtifactStore(objects, tmp_path / "cache")
 
 
 def _bundle(tmp_path: Path, note: str) -> tuple[Path, str]:
@@ -124,20 +116,3 @@ def test_s3_locations() -> None:
     assert split_s3("s3://andon") == ("andon", "")
     with pytest.raises(StoreError, match="expected s3://"):
         split_s3("s3:///artifacts")
-
-
-def test_an_s3_that_is_away_is_said_to_be(tmp_path: Path) -> None:
-    from infra.stack.process import free_port
-
-    store = open_s3(
-        "s3://andon/artifacts",
-        tmp_path,
-        endpoint=f"127.0.0.1:{free_port()}",
-        access_key="a",
-        secret_key="b",
-        secure=False,
-        region="us-east-1",
-        timeout_s=1,
-    )
-    with pytest.raises(StoreError, match="s3://andon/artifacts"):
-        store.products()

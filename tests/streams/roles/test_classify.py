@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from history.images import InMemoryImageStore
 from streams.codes import Action, DecisionSource, ReasonCode
 from streams.events import Anomaly, DeadLetter, Decision
 from streams.roles.classify import ClassifyRole
 from streams.topics import DEAD, DECISIONS
+from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.streams.conftest import Bench
 from tests.streams.roles.twins import (
     ODD,

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from history.images import InMemoryImageStore
 from infra.stack.broker import Broker
 from streams.codes import DecisionSource
 from streams.envelope import Message
@@ -23,6 +22,7 @@ from streams.roles.inspect import InspectRole
 from streams.roles.record import RecordRole
 from streams.roles.record_core import RECORDED
 from streams.topics import ANOMALIES, DEAD, DECISIONS, FRAMES
+from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.streams.roles.line import config, producer, reading, running, send, send_frame, until
 from tests.streams.roles.twins import (
     BROKEN,

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from history.images import InMemoryImageStore
 from streams.codes import Action, DecisionSource, ReasonCode, Stage
 from streams.events import Anomaly, DeadLetter, Decision
 from streams.kafka.delivery import letter_id
 from streams.roles.guard import guarded
 from streams.roles.inspect import InspectRole
 from streams.topics import ANOMALIES, DEAD, DECISIONS
+from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.streams.conftest import Bench
 from tests.streams.roles.twins import BROKEN, ODD, TwinExpert, TwinPolicies, delivery, frame
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from history.images import InMemoryImageStore
 from streams.codes import AckOutcome, Action, DecisionSource, ReasonCode, Severity, Stage
 from streams.envelope import Message
 from streams.errors import UnavailableError
@@ -22,6 +21,7 @@ from streams.regions import region_mask
 from streams.roles.config import RecordConfig
 from streams.roles.record import RecordRole
 from streams.topics import DEAD
+from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.streams.conftest import Bench
 from tests.streams.roles.twins import ODD, TwinHistory, delivery, frame, inspection
 

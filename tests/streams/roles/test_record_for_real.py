@@ -8,8 +8,8 @@ import sqlalchemy
 import sqlalchemy.ext.asyncio
 
 from history.database import make_engine
-from history.images import MinioImageStore
 from history.migrate import upgrade
+from history.object_store import S3ImageStore, S3Objects
 from history.writer import PostgresHistoryWriter
 from infra.stack.postgres_local import LocalPostgres
 from infra.stack.s3_local import LocalS3
@@ -51,7 +51,8 @@ async def test_rows_and_objects_are_kept_once(
     url = postgres.database_url("record_role")
     await upgrade(url)
     history = PostgresHistoryWriter(url)
-    store = MinioImageStore(s3.endpoint, s3.access_key, s3.secret_key, bucket="record")
+    objects = S3Objects(s3.endpoint, s3.access_key, s3.secret_key, bucket="record")
+    store = S3ImageStore(objects)
     role = RecordRole(history, store, b.outbox, b.metrics, b.flow, RecordConfig(), b.log)
     anomaly = Anomaly(frame=frame(), inspection=inspection(True))
     nasty = decision("'; DROP TABLE decision;--\n\x00 🦀")

@@ -1,0 +1,227 @@
+"""The one S3 client of the line: pictures for the roles, bundles for serving."""
+
+import asyncio
+import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import urllib3
+from minio import Minio
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+
+from streams.errors import UnavailableError
+
+T = TypeVar("T")
+_ABSENT = ("NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound")
+_MADE_BY_ANOTHER = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+
+
+class S3Objects:
+    """Objects below ``prefix`` of one bucket of MinIO or any S3. Every call blocks.
+
+    Every method raises ``UnavailableError`` when the server does not answer in time or refuses.
+    S3 writes an object whole or not at all.
+
+    Args:
+        endpoint: host:port, without a scheme.
+        access_key: who we are.
+        secret_key: its secret.
+        secure: whether to use TLS.
+        region: must be set against servers other than AWS.
+        bucket: is created when the first object is put and it is absent.
+        prefix: empty, or ending in ``/``; the keys of all methods are relative to it.
+        timeout_s: seconds for one request, its one retry included.
+        connections: most connections that are kept open.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        access_key: str,
+        secret_key: str,
+        *,
+        secure: bool = False,
+        region: str = "us-east-1",
+        bucket: str = "andon",
+        prefix: str = "",
+        timeout_s: float = 10.0,
+        connections: int = 8,
+    ) -> None:
+        self.timeout_s, self.connections = timeout_s, connections
+        self._endpoint, self._bucket, self._prefix = endpoint, bucket, prefix
+        self._http = urllib3.PoolManager(
+            maxsize=connections,
+            timeout=urllib3.Timeout(connect=min(2.0, timeout_s / 2), read=timeout_s / 2),
+            retries=urllib3.Retry(
+                total=1, backoff_factor=0.1, status_forcelist=(500, 502, 503, 504)
+            ),
+        )
+        self._client = Minio(
+            endpoint,
+            access_key=access_key,
+            secret_key=secret_key,
+            secure=secure,
+            region=region,
+            http_client=self._http,
+        )
+
+    def __str__(self) -> str:
+        return f"{self._endpoint}, bucket {self._bucket}"
+
+    def has_bucket(self) -> bool:
+        """Whether the bucket is there."""
+        with self._reached("looking for the bucket of"):
+            return bool(self._client.bucket_exists(self._bucket))
+
+    def ensure_bucket(self) -> None:
+        """Create the bucket unless it is there."""
+        if self.has_bucket():
+            return
+        with self._reached("creating the bucket of"):
+            try:
+                self._client.make_bucket(self._bucket)
+            except MinioException as error:
+                if _code(error) not in _MADE_BY_ANOTHER:
+                    raise
+
+    def put(self, key: str, body: bytes, content_type: str = "") -> None:
+        """Store; the same key again is replaced."""
+        try:
+            self._put(key, body, content_type)
+        except KeyError:  # there is no bucket yet, or it was removed
+            self.ensure_bucket()
+            self._put(key, body, content_type)
+
+    def _put(self, key: str, body: bytes, content_type: str) -> None:
+        kind, size = _header(content_type), len(body)
+        with self._reached("storing", key):
+            self._client.put_object(
+                self._bucket, self._prefix + key, io.BytesIO(body), size, content_type=kind
+            )
+
+    def get(self, key: str) -> bytes | None:
+        """The object's bytes; None where there is none."""
+        try:
+            with self._reached("reading", key):
+                reply = self._client.get_object(self._bucket, self._prefix + key)
+                try:
+                    return bytes(reply.data)
+                finally:
+                    reply.close()
+                    reply.release_conn()
+        except KeyError:
+            return None
+
+    def exists(self, key: str) -> bool:
+        """Whether the object is there."""
+        try:
+            with self._reached("looking for", key):
+                self._client.stat_object(self._bucket, self._prefix + key)
+        except KeyError:
+            return False
+        return True
+
+    def keys(self, prefix: str) -> dict[str, float]:
+        """Every key that begins with ``prefix``, with the time of writing in Unix seconds."""
+        try:
+            with self._reached("listing", prefix):
+                found = self._client.list_objects(
+                    self._bucket, prefix=self._prefix + prefix, recursive=True
+                )
+                return {
+                    str(item.object_name).removeprefix(self._prefix): item.last_modified.timestamp()
+                    for item in found
+                }
+        except KeyError:
+            return {}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.clear()
+
+    def unavailable(self, doing: str, key: str, error: Exception) -> UnavailableError:
+        """The error that says what was tried, where, and what came of it."""
+        said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        where = f"s3://{self._bucket}/{self._prefix}{key}"
+        return UnavailableError(
+            f"the object store {self._endpoint} failed while {doing} {where}: {said}"
+        )
+
+    @contextmanager
+    def _reached(self, doing: str, key: str = "") -> Iterator[None]:
+        """Raises ``KeyError`` for what is absent, ``UnavailableError`` for all else."""
+        try:
+            yield
+        except MinioException as error:
+            if _code(error) in _ABSENT:
+                raise KeyError(key) from None
+            raise self.unavailable(doing, key, error) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self.unavailable(doing, key, error) from error
+
+
+class S3ImageStore:
+    """``streams.ports.ImageStore`` over S3. The client blocks, so its calls run in threads.
+
+    A call that finds every thread busy waits its turn within its own deadline.
+    """
+
+    def __init__(self, objects: S3Objects) -> None:
+        self._objects = objects
+        self._threads = ThreadPoolExecutor(objects.connections, thread_name_prefix="s3")
+
+    async def ensure_bucket(self) -> None:
+        """Create the bucket unless it is there. Raises ``UnavailableError``."""
+        await self._call("creating the bucket of", "", self._objects.ensure_bucket)
+
+    async def put(self, key: str, body: bytes, content_type: str) -> None:
+        """Store; the same key again is replaced. Raises ``UnavailableError``."""
+        await self._call("storing", key, lambda: self._objects.put(key, body, content_type))
+
+    async def get(self, key: str) -> bytes:
+        """The object's bytes. Raises ``KeyError`` when absent, ``UnavailableError``."""
+        body = await self._call("reading", key, lambda: self._objects.get(key))
+        if body is None:
+            raise KeyError(key)
+        return body
+
+    async def exists(self, key: str) -> bool:
+        """Whether the object is there. Raises ``UnavailableError``."""
+        return await self._call("looking for", key, lambda: self._objects.exists(key))
+
+    async def keys(self, prefix: str) -> list[str]:
+        """Every key that begins with ``prefix``, sorted. Raises ``UnavailableError``."""
+        return sorted(await self._call("listing", prefix, lambda: self._objects.keys(prefix)))
+
+    async def close(self) -> None:
+        """Let go of threads and connections."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._objects.close()
+
+    async def _call(self, doing: str, key: str, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._objects.timeout_s):
+                return await loop.run_in_executor(self._threads, work)
+        except TimeoutError as error:
+            raise self._objects.unavailable(doing, key, error) from error
+
+
+def _code(error: MinioException) -> str:
+    """S3's error code, also from rclone, whose ``text/xml`` the client refuses to parse."""
+    if isinstance(error, S3Error):
+        return str(error.code)
+    if isinstance(error, InvalidResponseError):
+        known = (*_ABSENT, *_MADE_BY_ANOTHER)
+        return next((code for code in known if f"<Code>{code}<" in str(error)), "")
+    if isinstance(error, ServerError):
+        return "NotFound" if error.status_code == 404 else ""
+    return ""
+
+
+def _header(content_type: str) -> str:
+    """A header value: printable ASCII only, whatever an event said."""
+    kept = "".join(c for c in content_type if " " <= c <= "~").strip()
+    return kept or "application/octet-stream"
