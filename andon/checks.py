@@ -6,8 +6,8 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from andon import wiring
 from andon.settings import Settings
-from andon.wiring import s3_objects
 from streams import topics
 from streams.errors import AndonError
 
@@ -38,10 +38,8 @@ Check = Callable[[Settings], Awaitable[str]]
 
 async def check_kafka(settings: Settings) -> str:
     """The broker answers and has every topic."""
-    from aiokafka.admin import AIOKafkaAdminClient
-
     servers = settings.kafka.bootstrap_servers
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=5000)
+    admin = wiring.kafka_connection(settings).admin()
     try:
         await admin.start()
         found = set(await admin.list_topics())
@@ -71,7 +69,7 @@ async def check_postgres(settings: Settings) -> str:
 
 async def check_s3(settings: Settings) -> str:
     """The object store answers and has the bucket."""
-    s3, objects = settings.s3, s3_objects(settings)
+    s3, objects = settings.s3, wiring.s3_objects(settings)
     if not await asyncio.to_thread(objects.has_bucket):
         raise CheckFailed(
             f"{s3.endpoint} has no bucket {s3.bucket!r}",
@@ -128,9 +126,7 @@ async def check_plc(settings: Settings) -> str:
 
 async def check_camera(settings: Settings) -> str:
     """The camera opens."""
-    from connectors.cameras import open_camera
-
-    camera = open_camera(settings.gateway.camera)
+    camera = wiring.camera(settings)
     await camera.open()
     await camera.close()
     return settings.gateway.camera

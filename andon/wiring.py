@@ -1,11 +1,188 @@
-"""The composition root: builds each adapter from the settings, once and typed by its port."""
+"""The composition root: one typed function builds each adapter of the line.
 
-from typing import TYPE_CHECKING
+Processes, commands, checks, Serve's application and the laboratory get their adapters here and
+hand them to code that knows only the ports. The imports stand inside the functions, so that a
+process loads no library that its own adapters do not need.
+"""
 
-from andon.settings import Settings
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import structlog
+
+from andon.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from connectors.decision_feed import LineDecisionFeed
+    from connectors.journal import Journal
+    from connectors.line import LineLink
+    from connectors.spool import Spool
     from history.object_store import S3ImageStore, S3Objects
+    from history.policy_log import PolicyLog
+    from history.queries import History
+    from history.writer import PostgresHistoryWriter
+    from serving.ray.client import ServeClassifier, ServeVisionExpert
+    from serving.ray.store import ArtifactStore
+    from streams.events import Alert
+    from streams.kafka.changelog import Changelog
+    from streams.kafka.connection import KafkaConnection
+    from streams.ports import Camera, PartLimits, PolicySource, Publisher
+
+
+class Closable(Protocol):
+    """An adapter that holds connections."""
+
+    async def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=Closable)
+
+
+@asynccontextmanager
+async def opened(build: Callable[[Settings], C], settings: Settings) -> AsyncIterator[C]:
+    """An adapter for as long as the context lasts; a failure to close it is not the caller's.
+
+    It is built in a thread: importing its library takes seconds, and a worker joins its consumer
+    group meanwhile.
+    """
+    adapter = await asyncio.to_thread(build, settings)
+    try:
+        yield adapter
+    finally:
+        with contextlib.suppress(Exception):
+            await adapter.close()
+
+
+# --- Kafka ------------------------------------------------------------------------------------
+
+
+def kafka_connection(settings: Settings) -> "KafkaConnection":
+    """How every client of this process reaches the brokers."""
+    from streams.kafka.connection import KafkaConnection
+
+    kafka = settings.kafka
+    return KafkaConnection(
+        kafka.bootstrap_servers,
+        request_timeout_s=kafka.request_timeout_s,
+        fetch_max_wait_ms=kafka.fetch_max_wait_ms,
+        idempotent_producer=kafka.idempotent_producer,
+    )
+
+
+@asynccontextmanager
+async def publisher(
+    settings: Settings, timeout_s: float | None = None
+) -> AsyncIterator["Publisher"]:
+    """Sends messages; it connects at the first one.
+
+    Args:
+        timeout_s: seconds the broker may take for one message; the settings' without it.
+    """
+    from streams.kafka.publisher import KafkaPublisher
+
+    connection = kafka_connection(settings)
+    if timeout_s is not None:
+        connection = replace(connection, request_timeout_s=timeout_s)
+    made = KafkaPublisher(connection)
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+@asynccontextmanager
+async def policies(settings: Settings, reader: str = "") -> AsyncIterator["PolicySource"]:
+    """The policies in force, read to the end of their topic, with a copy on this host's disk.
+
+    Args:
+        reader: names a copy of one process; without it the workers of the host share theirs.
+    """
+    source = await asyncio.to_thread(_policy_source, settings, reader)
+    await source.start()
+    try:
+        yield source
+    finally:
+        await source.stop()
+
+
+def _policy_source(settings: Settings, reader: str) -> "PolicySource":
+    from policies.source import KafkaPolicySource
+
+    cache = settings.paths.state / "policies" / reader
+    return KafkaPolicySource(settings.kafka.bootstrap_servers, cache)
+
+
+async def part_limits(policies: "PolicySource") -> "PartLimits":
+    """The limits across parts of the policies in force."""
+
+    def build() -> "PartLimits":
+        from andon.processes.limits import PolicyLimits
+
+        return PolicyLimits(policies)
+
+    return await asyncio.to_thread(build)
+
+
+def changelog(settings: Settings) -> "Changelog":
+    """The parts that the limits role had counted before."""
+    from streams.kafka.changelog import KafkaChangelog
+
+    kafka, log = settings.kafka, structlog.get_logger(role="limits")
+    return KafkaChangelog(kafka.bootstrap_servers, kafka.request_timeout_s, log.info)
+
+
+def decision_feed(
+    settings: Settings, lookback_s: float, on_alert: "Callable[[Alert], None]"
+) -> "LineDecisionFeed":
+    """The decisions of the gateway's line; arguments as for ``LineDecisionFeed``."""
+    from connectors.decision_feed import LineDecisionFeed
+
+    kafka = settings.kafka
+    return LineDecisionFeed(
+        kafka.bootstrap_servers,
+        settings.gateway.line,
+        lookback_s=lookback_s,
+        timeout_s=kafka.request_timeout_s,
+        max_wait_ms=kafka.fetch_max_wait_ms,
+        on_alert=on_alert,
+    )
+
+
+# --- PostgreSQL and the object store ----------------------------------------------------------
+
+
+def history(settings: Settings, least_timeout_s: float = 0.0) -> "History":
+    """Questions about the history.
+
+    Args:
+        least_timeout_s: seconds that a question may take even if the settings allow less.
+    """
+    from history.queries import History
+
+    own = settings.postgres
+    timeout_s = max(least_timeout_s, own.timeout_s)
+    return History(own.url.get_secret_value(), own.pool_size, timeout_s)
+
+
+def history_writer(settings: Settings) -> "PostgresHistoryWriter":
+    """The record role's way into the history."""
+    from history.writer import PostgresHistoryWriter
+
+    own = settings.postgres
+    return PostgresHistoryWriter(own.url.get_secret_value(), own.pool_size, own.timeout_s)
+
+
+def policy_log(settings: Settings) -> "PolicyLog":
+    """The versions of the policies and the audit of their changes."""
+    from history.policy_log import PolicyLog
+
+    own = settings.postgres
+    return PolicyLog(own.url.get_secret_value(), timeout_s=own.timeout_s)
 
 
 def s3_objects(settings: Settings, bucket: str = "", prefix: str = "") -> "S3Objects":
@@ -30,3 +207,78 @@ def image_store(settings: Settings) -> "S3ImageStore":
     from history.object_store import S3ImageStore
 
     return S3ImageStore(s3_objects(settings))
+
+
+# --- Ray Serve --------------------------------------------------------------------------------
+
+
+def vision_expert(settings: Settings) -> "ServeVisionExpert":
+    """The vision expert behind Ray Serve; it connects when it is started."""
+    from serving.ray.client import ServeVisionExpert
+
+    serve = settings.serve
+    return ServeVisionExpert(serve.address, serve.application, serve.timeout_s)
+
+
+def classifier(settings: Settings) -> "ServeClassifier":
+    """The classifier behind Ray Serve; it connects when it is started."""
+    from serving.ray.client import ServeClassifier
+
+    serve = settings.serve
+    return ServeClassifier(serve.address, serve.application, serve.timeout_s)
+
+
+def bundle_store(location: str) -> "ArtifactStore":
+    """The bundles at ``location``, a folder or ``s3://bucket/prefix``, with this host's settings.
+
+    Ray calls it inside a replica: what travels there is the location and no credential.
+    """
+    from serving.ray.store import ArtifactStore, open_folder, split_s3
+
+    if not location.startswith("s3://"):
+        return open_folder(Path(location))
+    settings = load_settings()
+    objects = s3_objects(settings, *split_s3(location))
+    return ArtifactStore(objects, settings.paths.state / "cache" / "bundles")
+
+
+# --- The edge ---------------------------------------------------------------------------------
+
+
+def camera(settings: Settings) -> "Camera":
+    """The gateway's camera. Raises ``AndonError`` for a specification that cannot be used."""
+    from connectors.cameras import open_camera
+
+    return open_camera(settings.gateway.camera, settings.gateway.capture_timeout_s)
+
+
+def line_link(settings: Settings) -> "LineLink":
+    """The OPC UA connection to the line controller."""
+    from connectors.opcua.client import OpcUaLink
+
+    own = settings.gateway
+    return OpcUaLink(
+        own.plc_url,
+        own.namespace,
+        own.node_prefix,
+        timeout_s=own.plc_timeout_s,
+        publishing_interval_ms=own.publishing_interval_ms,
+        reconnect_max_s=own.reconnect_max_s,
+    )
+
+
+def journal(settings: Settings) -> "Journal":
+    """The gateway's journal, one file per line and station."""
+    from connectors.journal import Journal
+
+    own = settings.gateway
+    path = own.journal_dir / f"{own.line}-{own.station}.journal"
+    return Journal(path, int(own.journal_limit_mib * (1 << 20)))
+
+
+def spool(settings: Settings) -> "Spool":
+    """Where the gateway's messages wait on disk while the broker is down."""
+    from connectors.spool import Spool
+
+    own = settings.gateway
+    return Spool(own.spool_dir / f"{own.line}-{own.station}", own.spool_limit_mib << 20)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from andon import wiring
 from andon.settings import load_settings
 from streams.errors import AndonError
 
@@ -103,20 +104,15 @@ def teach_command(
 async def _reviewed(product: str, class_name: str | None, limit: int) -> "list[Lesson]":
     """Lessons from the reviews in the history of a product."""
     from andon.cli.reviewed_exemplars import reviewed_lessons
-    from andon.wiring import image_store
     from history.filters import FrameFilter
-    from history.queries import History
 
     settings = load_settings()
-    postgres = settings.postgres
-    history = History(postgres.url.get_secret_value(), 1, postgres.timeout_s)
-    store = image_store(settings)
-    try:
-        wanted = FrameFilter(product=product, reviewed=True)
+    wanted = FrameFilter(product=product, reviewed=True)
+    async with (
+        wiring.opened(wiring.history, settings) as history,
+        wiring.opened(wiring.image_store, settings) as store,
+    ):
         lessons = await reviewed_lessons(history, store, wanted, class_name, limit)
-    finally:
-        await store.close()
-        await history.close()
     if not lessons:
         raise TeachingError(f"{product}: no reviewed frame with a class and a kept picture")
     return lessons

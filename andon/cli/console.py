@@ -15,13 +15,10 @@ def console(
     """Serve the history over HTTP (`/docs` describes it); Ctrl-C ends it."""
     import uvicorn
 
+    from andon import wiring
     from andon.settings import load_settings
-    from andon.wiring import image_store
     from console.api import build_app
-    from history.queries import History
 
     settings = load_settings()
-    postgres = settings.postgres
-    history = History(postgres.url.get_secret_value(), postgres.pool_size, postgres.timeout_s)
-    web = build_app(history, image_store(settings))
+    web = build_app(wiring.history(settings), wiring.image_store(settings))
     uvicorn.run(web, host=host, port=port, log_level=settings.log_level, access_log=False)

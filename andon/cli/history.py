@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -210,17 +211,13 @@ def _filter(given: dict[str, Any]) -> "FrameFilter":
 
 def _ask(question: "Any") -> Any:
     """Open the history, ask, close."""
+    from andon import wiring
     from andon.settings import load_settings
-    from history.queries import History
-
-    postgres = load_settings().postgres
 
     async def run() -> Any:
-        history = History(postgres.url.get_secret_value(), 1, max(_TIMEOUT_S, postgres.timeout_s))
-        try:
+        build = partial(wiring.history, least_timeout_s=_TIMEOUT_S)
+        async with wiring.opened(build, load_settings()) as history:
             return await question(history)
-        finally:
-            await history.close()
 
     with _usage_errors():
         return asyncio.run(run())
@@ -238,30 +235,16 @@ def _usage_errors() -> Iterator[None]:
 
 
 async def _save(settings: "Settings", story: Any, folder: Path) -> list[Path]:
-    from andon.wiring import image_store
+    from andon import wiring
     from history.pictures import save_pictures
 
-    store = image_store(settings)
-    try:
+    async with wiring.opened(wiring.image_store, settings) as store:
         return await save_pictures(story, store, folder)
-    finally:
-        await store.close()
 
 
 async def _publish(settings: "Settings", made: Any) -> None:
+    from andon import wiring
     from history.reviews import submit_review
-    from streams.kafka.connection import KafkaConnection
-    from streams.kafka.publisher import KafkaPublisher
 
-    kafka = settings.kafka
-    publisher = KafkaPublisher(
-        KafkaConnection(
-            kafka.bootstrap_servers,
-            request_timeout_s=kafka.request_timeout_s,
-            idempotent_producer=kafka.idempotent_producer,
-        )
-    )
-    try:
+    async with wiring.publisher(settings) as publisher:
         await submit_review(publisher, made)
-    finally:
-        await publisher.stop()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
+from andon import wiring
 from andon.cli import policy_store as store
 from andon.cli import policy_view as show
 from andon.settings import Settings, load_settings
@@ -46,25 +47,22 @@ async def recorded_anomalies(
 ) -> "list[Replayed]":
     """The oldest ``most`` classified anomalies of a product whose picture is kept."""
     from history.filters import FrameFilter
-    from history.queries import History
     from policies.review.reclassify import Replayed
     from streams.codes import Severity
 
-    postgres = settings.postgres
-    history = History(postgres.url.get_secret_value(), timeout_s=postgres.timeout_s)
     wanted = FrameFilter(product=product, since=datetime.now(UTC) - since)
     found: list[Replayed] = []
-    try:
-        async with aclosing(history.stream_decisions(wanted)) as rows:
-            async for row in rows:
-                if row.classification is None or not row.image_key:
-                    continue
-                truth = Severity(row.review.severity) if row.review else None
-                found.append(Replayed(store.HistoryRow(row), row.image_key, truth))
-                if len(found) >= most:
-                    break
-    finally:
-        await history.close()
+    async with (
+        wiring.opened(wiring.history, settings) as history,
+        aclosing(history.stream_decisions(wanted)) as rows,
+    ):
+        async for row in rows:
+            if row.classification is None or not row.image_key:
+                continue
+            truth = Severity(row.review.severity) if row.review else None
+            found.append(Replayed(store.HistoryRow(row), row.image_key, truth))
+            if len(found) >= most:
+                break
     return found
 
 
@@ -75,24 +73,20 @@ async def ask_again(
     advance: Callable[[int], None],
 ) -> "ReclassifyReport":
     """Through the classifier that the line itself uses. Raises ``UnavailableError``."""
-    from andon.wiring import image_store
     from policies.review.reclassify import reclassify
-    from serving.ray.client import ServeClassifier
     from streams.errors import UnavailableError
 
-    serve = settings.serve
-    classifier = ServeClassifier(serve.address, serve.application, serve.timeout_s)
-    images = image_store(settings)
-    await classifier.start()
-    try:
+    async with (
+        wiring.opened(wiring.classifier, settings) as classifier,
+        wiring.opened(wiring.image_store, settings) as images,
+    ):
+        await classifier.start()
         if not await classifier.wait_connected(30.0):
+            address = settings.serve.address
             raise UnavailableError(
-                f"Ray Serve at {serve.address} did not answer in 30 s; start it, then try again"
+                f"Ray Serve at {address} did not answer in 30 s; start it, then try again"
             )
         return await reclassify(candidate, parts, images, classifier, advance=advance)
-    finally:
-        await classifier.close()
-        await images.close()
 
 
 def _show_estimate(out: Console, parts: "list[Replayed]") -> None:

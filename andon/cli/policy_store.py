@@ -1,13 +1,14 @@
 """Joins the policies with the database and the broker. Used by ``andon policy`` only."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+from andon import wiring
 from andon.settings import Settings
 from streams.errors import AndonError
 
@@ -25,19 +26,6 @@ class NoSuchPolicyError(AndonError):
     """A word that is neither a policy file nor the hash of a stored version."""
 
 
-@asynccontextmanager
-async def policy_log(settings: Settings) -> AsyncIterator["PolicyLog"]:
-    """The versions and the audit in PostgreSQL."""
-    from history.policy_log import PolicyLog
-
-    postgres = settings.postgres
-    log = PolicyLog(postgres.url.get_secret_value(), timeout_s=postgres.timeout_s)
-    try:
-        yield log
-    finally:
-        await log.close()
-
-
 def run(work: Awaitable[T]) -> T:
     """Run one coroutine to its end."""
 
@@ -49,7 +37,7 @@ def run(work: Awaitable[T]) -> T:
 
 async def version(settings: Settings, policy_hash: str) -> "ResolvedPolicy":
     """A stored version by its hash or the beginning of it."""
-    async with policy_log(settings) as log:
+    async with wiring.opened(wiring.policy_log, settings) as log:
         return await _version(log, policy_hash)
 
 
@@ -62,7 +50,7 @@ async def _version(log: "PolicyLog", policy_hash: str) -> "ResolvedPolicy":
 
 async def in_force(settings: Settings, product: str) -> "ResolvedPolicy | None":
     """What was applied last; None when the product never had a policy."""
-    async with policy_log(settings) as log:
+    async with wiring.opened(wiring.policy_log, settings) as log:
         entry = await log.in_force(product)
         return await _version(log, entry.to_hash) if entry else None
 
@@ -87,24 +75,15 @@ async def put_in_force(settings: Settings, change: Application) -> "AuditEntry":
     """
     from policies.publish import publish
     from streams.errors import UnavailableError
-    from streams.kafka.connection import KafkaConnection
-    from streams.kafka.publisher import KafkaPublisher
     from streams.kafka.topic_admin import ensure_topics
     from streams.topics import POLICIES
 
     kafka, policy = settings.kafka, change.policy
     async with AsyncExitStack() as stack:
-        log = await stack.enter_async_context(policy_log(settings))
+        log = await stack.enter_async_context(wiring.opened(wiring.policy_log, settings))
         await log.store_version(policy.policy_hash, policy.product_id, dict(policy.body))
         await ensure_topics(kafka.bootstrap_servers, kafka.replication_factor, [POLICIES])
-        publisher = KafkaPublisher(
-            KafkaConnection(
-                kafka.bootstrap_servers,
-                request_timeout_s=kafka.request_timeout_s,
-                idempotent_producer=kafka.idempotent_producer,
-            )
-        )
-        stack.push_async_callback(publisher.stop)
+        publisher = await stack.enter_async_context(wiring.publisher(settings))
         await publish(policy, publisher, change.by, change.reason)
         before = change.replaces.policy_hash if change.replaces else None
         try:
@@ -124,7 +103,7 @@ async def put_in_force(settings: Settings, change: Application) -> "AuditEntry":
 
 async def audit(settings: Settings, product: str | None, limit: int) -> "list[AuditEntry]":
     """The latest changes first."""
-    async with policy_log(settings) as log:
+    async with wiring.opened(wiring.policy_log, settings) as log:
         return await log.list_log(product, limit)
 
 
@@ -152,24 +131,21 @@ async def backtest_history(
     from contextlib import aclosing
 
     from history.filters import FrameFilter
-    from history.queries import History
     from policies.review.backtest import Backtest
     from streams.codes import Severity
 
-    postgres = settings.postgres
     versions = await _versions(settings, candidate.product_id)
     fold = Backtest(candidate, versions)
-    history = History(postgres.url.get_secret_value(), timeout_s=postgres.timeout_s)
     wanted = FrameFilter(product=candidate.product_id, since=datetime.now(UTC) - since)
-    try:
-        async with aclosing(history.stream_decisions(wanted)) as rows:
-            async for row in rows:
-                found = Severity(row.review.severity) if row.review else None
-                fold.add(HistoryRow(row), found)
-                if advance is not None:
-                    advance()
-    finally:
-        await history.close()
+    async with (
+        wiring.opened(wiring.history, settings) as history,
+        aclosing(history.stream_decisions(wanted)) as rows,
+    ):
+        async for row in rows:
+            found = Severity(row.review.severity) if row.review else None
+            fold.add(HistoryRow(row), found)
+            if advance is not None:
+                advance()
     return fold.report
 
 
@@ -190,7 +166,7 @@ async def known_versions(settings: Settings, product: str) -> "dict[str, Resolve
 
 async def _versions(settings: Settings, product: str) -> "dict[str, ResolvedPolicy]":
     """Every version the product ever had, for the comparison of texts."""
-    async with policy_log(settings) as log:
+    async with wiring.opened(wiring.policy_log, settings) as log:
         hashes = {entry.to_hash for entry in await log.list_log(product, 1000)}
         return {found: await _version(log, found) for found in sorted(hashes)}
 
@@ -199,17 +175,12 @@ async def recorded_situation(
     settings: Settings, words: str
 ) -> "tuple[UUID, dict[str, Any], Situation | None]":
     """The effective decision of a frame, or of the serial number of a part, and its situation."""
-    from history.queries import History
     from policies.review.replay import situation_of
     from streams.events import Decision
 
-    postgres = settings.postgres
-    history = History(postgres.url.get_secret_value(), timeout_s=postgres.timeout_s)
-    try:
+    async with wiring.opened(wiring.history, settings) as history:
         frame_id = await history.resolve(words)
         story = await history.show(frame_id)
-    finally:
-        await history.close()
     effective = str(story.effective.result_id) if story.effective else ""
     chosen = next((d for d in story.decisions if str(d["result_id"]) == effective), None)
     if chosen is None:

@@ -3,27 +3,20 @@
 import asyncio
 import signal
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import structlog
 
+from andon import wiring
 from andon.notify import notify_ready, notify_stopping
 from andon.settings import Settings
-from andon.wiring import image_store
-from connectors.cameras import open_camera
 from connectors.decision_feed import LineDecisionFeed
 from connectors.events import LineIdentity
 from connectors.gateway import Gateway, GatewayPorts
 from connectors.handshake import HandshakeConfig
-from connectors.journal import Journal
-from connectors.opcua.client import OpcUaLink
 from connectors.settings import GatewaySettings
-from connectors.spool import ReferencingPublisher, Spool, SpoolingPublisher
+from connectors.spool import ReferencingPublisher, SpoolingPublisher
 from streams.events import Alert
-from streams.kafka.connection import KafkaConnection
-from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.quiet import quieten
-from streams.ports import PolicySource
 
 log = structlog.get_logger(__name__)
 _FEED_WAIT_S = 10.0
@@ -45,15 +38,6 @@ def handshake_config(settings: GatewaySettings) -> HandshakeConfig:
         missed_limit=settings.missed_limit,
         recipes=tuple(settings.recipes),
     )
-
-
-def policy_source(settings: Settings) -> PolicySource:
-    """The policies in force, from Kafka with a copy on this host's disk."""
-    from policies.source import KafkaPolicySource
-
-    own = settings.gateway
-    cache = settings.paths.state / "policies" / f"{own.line}-{own.station}"
-    return KafkaPolicySource(settings.kafka.bootstrap_servers, cache)
 
 
 async def run_gateway(settings: Settings) -> None:
@@ -81,50 +65,27 @@ async def run_gateway(settings: Settings) -> None:
 
 
 async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, LineDecisionFeed]:
-    own, kafka = settings.gateway, settings.kafka
-    name = f"{own.line}-{own.station}"
-    spool = Spool(own.spool_dir / name, own.spool_limit_mib << 20)
+    own = settings.gateway
+    spool = wiring.spool(settings)
     spool.open()
-    producer = KafkaPublisher(
-        KafkaConnection(
-            kafka.bootstrap_servers,
-            request_timeout_s=own.publish_timeout_s,
-            idempotent_producer=kafka.idempotent_producer,
-        )
+    producer = await stack.enter_async_context(wiring.publisher(settings, own.publish_timeout_s))
+    policies = await stack.enter_async_context(
+        wiring.policies(settings, f"{own.line}-{own.station}")
     )
-    stack.push_async_callback(producer.stop)
-    policies = policy_source(settings)
-    stack.push_async_callback(policies.stop)
-    await policies.start()
-    images = image_store(settings)
-    stack.push_async_callback(images.close)
-    journal_path = Path(own.journal_dir) / f"{name}.journal"
-    restarted = journal_path.exists()
-    alerts: list[Gateway] = []
+    images = await stack.enter_async_context(wiring.opened(wiring.image_store, settings))
+    journal = wiring.journal(settings)
+    lookback_s = own.feed_lookback_s if journal.path.exists() else 0.0
+    alerted: list[Gateway] = []
 
     def on_alert(alert: Alert) -> None:
-        for gateway in alerts:
+        for gateway in alerted:
             gateway.on_alert(alert)
 
-    feed = LineDecisionFeed(
-        kafka.bootstrap_servers,
-        own.line,
-        lookback_s=own.feed_lookback_s if restarted else 0.0,
-        timeout_s=kafka.request_timeout_s,
-        max_wait_ms=kafka.fetch_max_wait_ms,
-        on_alert=on_alert,
-    )
+    feed = wiring.decision_feed(settings, lookback_s, on_alert)
     ports = GatewayPorts(
-        link=OpcUaLink(
-            own.plc_url,
-            own.namespace,
-            own.node_prefix,
-            timeout_s=own.plc_timeout_s,
-            publishing_interval_ms=own.publishing_interval_ms,
-            reconnect_max_s=own.reconnect_max_s,
-        ),
-        camera=open_camera(own.camera, own.capture_timeout_s),
-        journal=Journal(journal_path, int(own.journal_limit_mib * (1 << 20))),
+        link=wiring.line_link(settings),
+        camera=wiring.camera(settings),
+        journal=journal,
         publisher=SpoolingPublisher(
             ReferencingPublisher(producer, images, own.object_timeout_s),
             spool,
@@ -138,7 +99,7 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, 
         own.line, own.station, own.enterprise, own.site, own.area, own.is_simulated
     )
     gateway = Gateway(where, handshake_config(own), ports, capture_timeout_s=own.capture_timeout_s)
-    alerts.append(gateway)
+    alerted.append(gateway)
     return gateway, feed
 
 

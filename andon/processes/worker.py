@@ -4,21 +4,18 @@ Each role imports only the adapters it needs, and opens them while it joins its 
 """
 
 import asyncio
-import contextlib
-import importlib
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Protocol
 
 import structlog
 
+from andon import wiring
 from andon.notify import notify_ready, notify_stopping
 from andon.settings import Settings
-from streams.kafka.changelog import KafkaChangelog
 from streams.kafka.quiet import quieten
-from streams.ports import ImageStore, PolicySource
 from streams.roles.classify import ClassifyRole
 from streams.roles.config import (
     MIB,
@@ -76,13 +73,25 @@ def _fetch_wait_ms(role: RoleName, line_ms: int) -> int:
     return line_ms if role in ("inspect", "classify") else max(line_ms, UNHURRIED_MS)
 
 
+class ServeClient(Protocol):
+    """A client of Ray Serve, as a starting worker sees it."""
+
+    async def start(self) -> None: ...
+    async def wait_connected(self, timeout_s: float) -> bool: ...
+
+
 class Started:
     """Tells the supervisor that the worker is at work, once Ray Serve is reached too."""
 
     def __init__(self, config: RoleConfig) -> None:
         self.config = config
-        self.client: Any = None
+        self._serve: ServeClient | None = None
         self._task: asyncio.Task[None] | None = None
+
+    async def connecting(self, client: ServeClient) -> None:
+        """Connect; until the connection stands, parts get their fallback in time."""
+        await client.start()
+        self._serve = client
 
     def announce(self) -> None:
         """The group is joined and the ports are open."""
@@ -95,10 +104,14 @@ class Started:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _announce(self) -> None:
-        if self.client is not None and not await self.client.wait_connected(SERVE_WAIT_S):
+        if self._serve is not None and not await self._serve.wait_connected(SERVE_WAIT_S):
             log = structlog.get_logger(role=self.config.role)
             log.warning("ray serve is away: parts get their fallback meanwhile")
         notify_ready()
+
+
+OpenRole = Callable[[Settings, Started, Outbox, RoleMetrics], AbstractAsyncContextManager[Role]]
+"""Opens the adapters of a role and the role over them."""
 
 
 async def run_worker(role: RoleName, settings: Settings) -> None:
@@ -129,14 +142,12 @@ async def run_worker(role: RoleName, settings: Settings) -> None:
 async def _inspect(
     settings: Settings, started: Started, outbox: Outbox, metrics: RoleMetrics
 ) -> AsyncIterator[Role]:
-    serving = await _imported("serving.ray.client")
-    serve = settings.serve
-    expert = serving.ServeVisionExpert(serve.address, serve.application, serve.timeout_s)
     async with (
-        _policies(settings) as policies,
-        _images(settings) as images,
-        _serving(expert, started),
+        wiring.opened(wiring.vision_expert, settings) as expert,
+        wiring.policies(settings) as policies,
+        wiring.opened(wiring.image_store, settings) as images,
     ):
+        await started.connecting(expert)
         yield InspectRole(expert, policies, outbox, metrics, started.config.flow, images)
 
 
@@ -144,14 +155,12 @@ async def _inspect(
 async def _classify(
     settings: Settings, started: Started, outbox: Outbox, metrics: RoleMetrics
 ) -> AsyncIterator[Role]:
-    serving = await _imported("serving.ray.client")
-    serve = settings.serve
-    classifier = serving.ServeClassifier(serve.address, serve.application, serve.timeout_s)
     async with (
-        _policies(settings) as policies,
-        _images(settings) as images,
-        _serving(classifier, started),
+        wiring.opened(wiring.classifier, settings) as classifier,
+        wiring.policies(settings) as policies,
+        wiring.opened(wiring.image_store, settings) as images,
     ):
+        await started.connecting(classifier)
         flow = started.config.flow
         yield ClassifyRole(classifier, policies, outbox, metrics, flow, images, late=classifier)
 
@@ -160,80 +169,29 @@ async def _classify(
 async def _record(
     settings: Settings, started: Started, outbox: Outbox, metrics: RoleMetrics
 ) -> AsyncIterator[Role]:
-    history_writer = await _imported("history.writer")
-    postgres = settings.postgres
-    history = history_writer.PostgresHistoryWriter(
-        postgres.url.get_secret_value(), postgres.pool_size, postgres.timeout_s
-    )
-    log = structlog.get_logger(role="record").info
-    async with _images(settings) as images, _closing(history):
-        yield RecordRole(
-            history, images, outbox, metrics, started.config.flow, started.config.record, log
-        )
+    config, log = started.config, structlog.get_logger(role="record").info
+    async with (
+        wiring.opened(wiring.image_store, settings) as images,
+        wiring.opened(wiring.history_writer, settings) as history,
+    ):
+        yield RecordRole(history, images, outbox, metrics, config.flow, config.record, log)
 
 
 @asynccontextmanager
 async def _limits(
     settings: Settings, started: Started, outbox: Outbox, metrics: RoleMetrics
 ) -> AsyncIterator[Role]:
-    adapter = await _imported("andon.processes.limits")
-    config, kafka = started.config, settings.kafka
-    log = structlog.get_logger(role="limits").info
-    changelog = KafkaChangelog(kafka.bootstrap_servers, kafka.request_timeout_s, log)
-    async with _policies(settings) as policies:
-        limits = adapter.PolicyLimits(policies)
+    config, log = started.config, structlog.get_logger(role="limits").info
+    changelog = wiring.changelog(settings)
+    async with wiring.policies(settings) as policies:
+        limits = await wiring.part_limits(policies)
         yield LimitsRole(limits, changelog, outbox, metrics, config.flow, config.limits, log)
 
 
-_ROLES: Mapping[RoleName, tuple[Sequence[Topic], Callable[..., AbstractAsyncContextManager[Role]]]]
+_ROLES: Mapping[RoleName, tuple[Sequence[Topic], OpenRole]]
 _ROLES = {
     "inspect": ([FRAMES], _inspect),
     "classify": ([ANOMALIES], _classify),
     "record": (RECORDED, _record),
     "limits": (COUNTED_FROM, _limits),
 }
-
-
-async def _imported(name: str) -> Any:
-    """Import off the event loop: the group is being joined meanwhile."""
-    return await asyncio.to_thread(importlib.import_module, name)
-
-
-@asynccontextmanager
-async def _policies(settings: Settings) -> AsyncIterator[PolicySource]:
-    policy_source = await _imported("policies.source")
-    cache = settings.paths.state / "policies"
-    source = policy_source.KafkaPolicySource(settings.kafka.bootstrap_servers, cache)
-    await source.start()
-    try:
-        yield source
-    finally:
-        await source.stop()
-
-
-@asynccontextmanager
-async def _images(settings: Settings) -> AsyncIterator[ImageStore]:
-    store = (await _imported("andon.wiring")).image_store(settings)
-    async with _closing(store):
-        yield store
-
-
-@asynccontextmanager
-async def _serving(client: Any, started: Started) -> AsyncIterator[None]:
-    """A client of Ray Serve, connecting; until it has, parts get their fallback in time."""
-    await client.start()
-    started.client = client
-    async with _closing(client):
-        yield
-
-
-@asynccontextmanager
-async def _closing(adapter: Any) -> AsyncIterator[None]:
-    """Close an adapter that can be closed; its failure to do so is not the role's."""
-    try:
-        yield
-    finally:
-        close = getattr(adapter, "close", None)
-        if close is not None:
-            with contextlib.suppress(Exception):
-                await close()
