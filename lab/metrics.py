@@ -1,14 +1,16 @@
-"""Detection and localisation figures, exact, in bounded memory, and honest intervals."""
+"""Detection and localisation figures, exact, in bounded memory, and honest intervals.
 
-import math
+Ranking and binomial intervals are scikit-learn's and SciPy's. What stands here has no equivalent
+there: AUPRO, pixel figures that never hold all pixels of a data set, and a bootstrap over parts.
+"""
+
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-
-from serving.experts.images import read_image
+from scipy.stats import binomtest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -17,116 +19,48 @@ AUPRO_LIMIT = 0.3
 
 
 def image_auroc(scores: npt.ArrayLike, anomalous: npt.ArrayLike) -> float:
-    """Area under the ROC curve, ties counted half; NaN when a class is empty."""
-    values, truth = np.asarray(scores, np.float64), np.asarray(anomalous, bool)
-    positive, negative = int(truth.sum()), int((~truth).sum())
-    if not positive or not negative:
-        return float("nan")
-    _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[index]
-    return float((ranks[truth].sum() - positive * (positive + 1) / 2) / (positive * negative))
+    """Area under the ROC curve, ties counted half; NaN when a class is empty.
+
+    >>> image_auroc([0.1, 0.4, 0.4, 0.9], [False, False, True, True])
+    0.875
+    """
+    truth = np.asarray(anomalous, bool)
+    return float(roc_auc_score(truth, scores)) if truth.any() and not truth.all() else float("nan")
 
 
 def image_aupr(scores: npt.ArrayLike, anomalous: npt.ArrayLike) -> float:
     """Average precision: precision summed over steps of recall; NaN without positives."""
-    values, truth = np.asarray(scores, np.float64), np.asarray(anomalous, bool)
-    if not truth.any():
-        return float("nan")
-    order = np.argsort(-values, kind="stable")
-    ordered = values[order]
-    hits = np.cumsum(truth[order])
-    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
-    precision = hits[last] / (last + 1)
-    recall = hits[last] / hits[-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Counts at one threshold; anomalous is positive."""
-
-    true_positive: int
-    false_positive: int
-    true_negative: int
-    false_negative: int
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall; 0 when nothing is found."""
-        wrong = self.false_positive + self.false_negative
-        total = 2 * self.true_positive + wrong
-        return 2 * self.true_positive / total if total else 0.0
-
-    @property
-    def false_positive_rate(self) -> float:
-        """Share of normal images called anomalous; NaN without normal images."""
-        negatives = self.false_positive + self.true_negative
-        return self.false_positive / negatives if negatives else float("nan")
-
-    @property
-    def sensitivity(self) -> float:
-        """Share of anomalous images found; NaN without anomalous images."""
-        positives = self.true_positive + self.false_negative
-        return self.true_positive / positives if positives else float("nan")
-
-
-def confusion(flagged: npt.ArrayLike, anomalous: npt.ArrayLike) -> Confusion:
-    """Counts of verdicts against truth."""
-    said, truth = np.asarray(flagged, bool), np.asarray(anomalous, bool)
-    return Confusion(
-        int((said & truth).sum()),
-        int((said & ~truth).sum()),
-        int((~said & ~truth).sum()),
-        int((~said & truth).sum()),
-    )
+    truth = np.asarray(anomalous, bool)
+    return float(average_precision_score(truth, scores)) if truth.any() else float("nan")
 
 
 def binomial_interval(hits: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Clopper-Pearson interval of a share: exact, never too short."""
+    """Clopper-Pearson interval of a share: exact, never too short.
+
+    >>> low, high = binomial_interval(3, 10)
+    >>> round(low, 4), round(high, 4)
+    (0.0667, 0.6525)
+    """
     if not total:
         return 0.0, 1.0
-    tail = (1 - confidence) / 2
-    low = _bisect(lambda p: _at_least(hits, total, p) - tail) if hits else 0.0
-    high = _bisect(lambda p: tail - (1 - _at_least(hits + 1, total, p))) if hits < total else 1.0
-    return low, high
-
-
-def _at_least(hits: int, total: int, share: float) -> float:
-    """Probability of at least ``hits`` of ``total`` at a success rate in (0, 1)."""
-    k = np.arange(hits, total + 1)
-    logs = [math.lgamma(total + 1) - math.lgamma(i + 1) - math.lgamma(total - i + 1) for i in k]
-    return float(np.exp(logs + k * math.log(share) + (total - k) * math.log1p(-share)).sum())
-
-
-def _bisect(rising: Callable[[float], float]) -> float:
-    low, high = 1e-15, 1 - 1e-15
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (low, middle) if rising(middle) > 0 else (middle, high)
-    return (low + high) / 2
+    found = binomtest(hits, total).proportion_ci(confidence, method="exact")
+    return float(found.low), float(found.high)
 
 
 def group_bootstrap(
     values: npt.ArrayLike,
     groups: Sequence[str],
-    statistic: Callable[[Floats], float] = lambda v: float(np.mean(v)),
     repeats: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile interval that resamples whole groups (parts), since their images depend."""
-    data = np.asarray(values, np.float64)
+    """Percentile interval of a mean that resamples whole groups (parts): their images depend."""
     names, index = np.unique(np.asarray(groups), return_inverse=True)
-    members = [np.flatnonzero(index == i) for i in range(len(names))]
-    rng = np.random.default_rng(seed)
-    found = [
-        statistic(
-            data[np.concatenate([members[i] for i in rng.integers(0, len(names), len(names))])]
-        )
-        for _ in range(repeats)
-    ]
+    sums, counts = np.bincount(index, np.asarray(values, np.float64)), np.bincount(index)
+    drawn = np.random.default_rng(seed).integers(0, len(names), (repeats, len(names)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     tail = (1 - confidence) / 2
-    low, high = np.nanquantile(found, [tail, 1 - tail])
+    low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 
 
@@ -212,16 +146,3 @@ def _ramp_area(low: Floats, high: Floats, limit: float) -> Floats:
     inside = np.clip(limit - low, 0, None)
     partial = inside**2 / (2 * width)
     return np.where(high <= limit, limit - (low + high) / 2, partial)
-
-
-def read_mask(path: Path, height: int, width: int) -> Bools:
-    """A ground-truth picture as bool (height, width), nearest resize.
-
-    Anomalous above 127; where nothing is, any grey (VisA numbers its classes from 1).
-    """
-    import cv2
-
-    grey = read_image(path)[:, :, 0]
-    if grey.shape != (height, width):
-        grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(grey > 127 if (grey > 127).any() else grey > 0)

@@ -16,13 +16,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import numpy as np
-
+from lab.datasets.masks import true_mask
 from lab.llm_twin.app import Twin
 from lab.llm_twin.behaviour import Behaviour
 from lab.llm_twin.responders import ManifestResponder
 from lab.llm_twin.server import TwinServer
 from lab.llm_twin.validation import decode_picture, picture_digest
+from serving.experts.images import read_image
 from serving.naming.base import UNKNOWN, Classifier
 from serving.naming.cascade import CascadeClassifier, Stage, Threshold, choose_threshold
 from serving.naming.endpoint import Endpoint
@@ -87,6 +87,7 @@ class _Asked:
     request: ClassificationRequest
     label: str
     part: str
+    mask: Mask
 
 
 def measure_cascade(
@@ -161,7 +162,7 @@ def _split(samples: "Sequence[Sample]", shots: int, rng: random.Random) -> _Spli
 
 def _ask(number: int, sample: "Sample", classes: Sequence[str]) -> _Asked:
     image = sample.path.read_bytes()
-    mask = _mask(sample)
+    mask = true_mask(sample, read_image(sample.path))
     region = Region(
         image_height=mask.shape[0],
         image_width=mask.shape[1],
@@ -175,19 +176,7 @@ def _ask(number: int, sample: "Sample", classes: Sequence[str]) -> _Asked:
     texts = ClassificationTexts(PRODUCT, "", classes=tuple(ClassText(c, c, "") for c in classes))
     deadline = datetime.now(UTC) + timedelta(hours=1)
     request = ClassificationRequest(UUID(int=number), image, inspection, texts, deadline)
-    return _Asked(request, sample.label, str(sample.group))
-
-
-def _mask(sample: "Sample") -> Mask:
-    """The true mask; the whole picture where it has none or an empty one."""
-    from serving.experts.images import decode_image, read_image
-
-    if sample.mask is not None:
-        mask = np.asarray(read_image(sample.mask)[..., 0] > 127, dtype=np.bool_)
-        if mask.any():
-            return mask
-    shape = decode_image(sample.path.read_bytes()).shape
-    return np.ones(shape[:2], dtype=np.bool_)
+    return _Asked(request, sample.label, str(sample.group), mask)
 
 
 async def _ask_local(
@@ -197,7 +186,7 @@ async def _ask_local(
     normals: Sequence[bytes],
 ) -> Answers:
     lessons = [
-        Lesson(samples[i].label, asked[i].request.image, _mask(samples[i]), asked[i].part)
+        Lesson(samples[i].label, asked[i].request.image, asked[i].mask, asked[i].part)
         for i in exemplars
     ]
     with TemporaryDirectory(prefix="andon-cascade-") as folder:

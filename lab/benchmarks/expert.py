@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import f1_score
 
 from lab.datasets.folders import Sample
+from lab.datasets.masks import read_mask
 from lab.metrics import (
     MapTruth,
     binomial_interval,
-    confusion,
     group_bootstrap,
     image_aupr,
     image_auroc,
     pixel_figures,
-    read_mask,
 )
 from serving.experts.calibration import calibrate
 from serving.experts.expert import Expert
@@ -71,17 +71,16 @@ def score_set(
 def accuracy(found: ScoredSet) -> dict[str, Any]:
     """The figures of a test set: ranking, localisation, verdicts, and what would be missed."""
     truth = np.array([s.anomalous for s in found.samples])
-    counts = confusion(found.flagged, truth)
+    alarms = found.flagged[~truth]
     pixels = pixel_figures(lambda: _pixel_truth(found))
-    normal = int((~truth).sum())
     return {
         "image_auroc": image_auroc(found.scores, truth),
         "image_aupr": image_aupr(found.scores, truth),
         "pixel_auroc": pixels.auroc,
         "aupro": pixels.aupro,
-        "f1": counts.f1,
-        "fpr": counts.false_positive_rate,
-        "fpr_interval": list(binomial_interval(counts.false_positive, normal)),
+        "f1": float(f1_score(truth, found.flagged, zero_division=0.0)),
+        "fpr": float(alarms.mean()) if len(alarms) else float("nan"),
+        "fpr_interval": list(binomial_interval(int(alarms.sum()), len(alarms))),
         "fpr_interval_by_part": _by_part(found, ~truth),
         "threshold": found.threshold,
         "classes": {c: _class_figures(found, truth, c) for c in sorted(_labels(found, truth))},

@@ -130,28 +130,14 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def auroc(good: Sequence[float], odd: Sequence[float]) -> float | None:
-    """Probability that an odd part scores above a good one, ties counted half (Mann-Whitney)."""
-    if not good or not odd:
-        return None
-    ranked = sorted([(s, 0) for s in good] + [(s, 1) for s in odd])
-    rank_sum, start = 0.0, 0
-    while start < len(ranked):
-        end = start
-        while end < len(ranked) and ranked[end][0] == ranked[start][0]:
-            end += 1
-        rank_sum += sum(1 for _, is_odd in ranked[start:end] if is_odd) * (start + end + 1) / 2
-        start = end
-    return (rank_sum - len(odd) * (len(odd) + 1) / 2) / (len(odd) * len(good))
-
-
 def _auroc(stories: Sequence[PartStory]) -> float | None:
-    scored = [s for s in stories if s.score is not None]
-    value = auroc(
-        [s.score for s in scored if s.true_label == GOOD and s.score is not None],
-        [s.score for s in scored if s.true_label != GOOD and s.score is not None],
-    )
-    return None if value is None else round(value, 4)
+    """How well the scores tell good parts from the others; None unless there are both."""
+    scored = [(s.score, s.true_label != GOOD) for s in stories if s.score is not None]
+    if len({odd for _, odd in scored}) < 2:
+        return None
+    from lab.metrics import image_auroc  # scikit-learn takes a second to load
+
+    return round(image_auroc(*zip(*scored, strict=True)), 4)
 
 
 def _count(stories: Sequence[PartStory], key: Any) -> dict[str, dict[str, int]]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from lab.metrics import image_auroc
 from lab.velm.fewshot_material import Example, FewShotError
 from serving.naming.base import UNKNOWN
 from serving.naming.prototypes import LEAST_KNOWN
@@ -178,7 +179,7 @@ def _unknown(table: _Table, seeds: int) -> UnknownFigures:
             model = table.model(exemplars[table.labels[exemplars] != hidden])
             known = np.array([a.known for a in table.name(model, queries)])
             strange = table.labels[queries] == hidden
-            areas[hidden].append(auroc(known[~strange], known[strange]))
+            areas[hidden].append(image_auroc(known, ~strange))
             acted[hidden].append(float((known[strange] >= LEAST_KNOWN).mean()))
             refused.append(float((known[~strange] < LEAST_KNOWN).mean()))
     by_class = {c: float(np.mean(v)) for c, v in areas.items()}
@@ -217,13 +218,6 @@ def _acted(
         for c, found in counts.items()
     }
     return shares, passed / defects if defects else 0.0
-
-
-def auroc(positives: np.ndarray, negatives: np.ndarray) -> float:
-    """Chance that a positive scores above a negative; ties count half."""
-    above = (positives[:, None] > negatives[None]).mean()
-    equal = (positives[:, None] == negatives[None]).mean()
-    return float(above + 0.5 * equal)
 
 
 def calibration_error(confidences: np.ndarray, right: np.ndarray, bins: int = 10) -> float:

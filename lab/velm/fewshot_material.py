@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from lab.datasets.folders import Dataset, Sample
-from lab.velm.regions import CUT, MASK_CUT, inspection_of, true_mask
+from lab.datasets.masks import true_mask
+from lab.velm.regions import CUT, MASK_CUT, inspection_of
 from serving.experts.expert import Expert
 from serving.experts.images import decode_image, read_image
 from serving.experts.regions import make_region

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lab.datasets.masks import true_mask
 from lab.velm.answers_cache import Cache, digest_of
 from lab.velm.pipeline import Item, ObjectRun, PipelineOptions, Progress
-from lab.velm.regions import CUT, MASK_CUT, inspection_of, true_mask
+from lab.velm.regions import CUT, MASK_CUT, inspection_of
 from lab.velm.trained_experts import given_expert, trained_expert
 from serving.experts.expert import Expert
 from serving.experts.images import read_image

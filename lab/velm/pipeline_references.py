@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from lab.datasets.masks import true_mask
 from lab.velm.answers_cache import Cache, digest_of
 from lab.velm.pipeline import ObjectRun
 from lab.velm.pipeline_inspect import Inspected
-from lab.velm.regions import true_mask
 from serving.experts.images import read_image
 from serving.naming.exemplars import MANIFEST
 from serving.naming.prototypes import BundleReferences

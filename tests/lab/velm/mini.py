@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from lab.datasets.folders import load_dataset
+from lab.datasets.masks import true_mask
 from lab.llm_twin.validation import decode_picture, picture_digest
 from lab.velm.descriptions import read_descriptions
 from lab.velm.pipeline import Item, ObjectRun, number_items
-from lab.velm.regions import true_mask
 from serving.experts.images import read_image
 from serving.naming.settings import VelmSettings, VisualSettings
 from serving.naming.visual import make_pictures

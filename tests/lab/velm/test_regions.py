@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lab.datasets.folders import DatasetError, Sample
-from lab.velm.regions import true_mask
+from lab.datasets.masks import true_mask
 from tests.lab.velm.mini import write
 
 IMAGE = np.zeros((8, 10, 3), np.uint8)
