@@ -19,9 +19,9 @@ from andon.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from connectors.decision_feed import LineDecisionFeed
-    from connectors.journal import Journal
-    from connectors.line import LineLink
-    from connectors.spool import Spool
+    from connectors.gateway.journal import Journal
+    from connectors.gateway.spool import Spool
+    from connectors.line_link import LineLink
     from history.object_store import S3ImageStore, S3Objects
     from history.policy_log import PolicyLog
     from history.queries import History
@@ -254,22 +254,14 @@ def camera(settings: Settings) -> "Camera":
 
 def line_link(settings: Settings) -> "LineLink":
     """The OPC UA connection to the line controller."""
-    from connectors.opcua.client import OpcUaLink
+    from connectors.opcua.link import OpcUaLink
 
-    own = settings.gateway
-    return OpcUaLink(
-        own.plc_url,
-        own.namespace,
-        own.node_prefix,
-        timeout_s=own.plc_timeout_s,
-        publishing_interval_ms=own.publishing_interval_ms,
-        reconnect_max_s=own.reconnect_max_s,
-    )
+    return OpcUaLink(settings.gateway)
 
 
 def journal(settings: Settings) -> "Journal":
     """The gateway's journal, one file per line and station."""
-    from connectors.journal import Journal
+    from connectors.gateway.journal import Journal
 
     own = settings.gateway
     path = own.journal_dir / f"{own.line}-{own.station}.journal"
@@ -278,7 +270,7 @@ def journal(settings: Settings) -> "Journal":
 
 def spool(settings: Settings) -> "Spool":
     """Where the gateway's messages wait on disk while the broker is down."""
-    from connectors.spool import Spool
+    from connectors.gateway.spool import Spool
 
     own = settings.gateway
     return Spool(own.spool_dir / f"{own.line}-{own.station}", own.spool_limit_mib << 20)

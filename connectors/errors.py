@@ -20,7 +20,7 @@ class LinkError(ConnectorError):
 
 
 class NodeSetError(ConnectorError):
-    """The OPC UA server lacks the node set of ``SIGNALS.md``, or types differ."""
+    """The OPC UA server lacks the documented node set (``docs/handshake.md``), or types differ."""
 
 
 class JournalError(ConnectorError):

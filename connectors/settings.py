@@ -3,17 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from connectors.handshake.config import HandshakeConfig
 
 Segment = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^/\x00-\x1f]+$")]
 """One segment of the asset path; a slash would break the Kafka key."""
-Milliseconds = Annotated[int, Field(gt=0, le=3_600_000)]
 
 
-class GatewaySettings(BaseModel):
+class GatewaySettings(HandshakeConfig):
     """One gateway serves one line controller and one camera."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     enterprise: str = ""
     site: str = ""
@@ -30,27 +29,6 @@ class GatewaySettings(BaseModel):
     """``folder:PATH``, ``list:FILE``, ``synthetic:seed=N,size=N`` or ``opencv:0|file|rtsp://``."""
     is_simulated: bool = False
     """Marks every event as from a demo or test."""
-
-    result_window_ms: Milliseconds | None = None
-    """Result window T, milliseconds from the trigger; unset: the controller's ``TaktMs``."""
-    watchdog_margin_ms: Annotated[int, Field(ge=0, le=60_000)] = 50
-    """The gateway writes the no-decision action this long before T, milliseconds."""
-    ack_timeout_ms: Milliseconds = 5000
-    """A result written and not acknowledged for this long counts as unacknowledged."""
-    heartbeat_ms: Milliseconds = 500
-    """Period of both heartbeats, milliseconds."""
-    heartbeat_missed: Annotated[int, Field(ge=1, le=100)] = 3
-    """Missed heartbeats after which the other side counts as dead."""
-    pipelining: bool = True
-    """Ready again once the exposure is done, before the result is out."""
-    unacknowledged_limit: Annotated[int, Field(ge=1, le=64)] = 8
-    """Results waiting for the controller's acknowledgement; one more is an overrun."""
-    open_limit: Annotated[int, Field(ge=1, le=4096)] = 128
-    """Parts without a closed result; at the limit the gateway drops Ready."""
-    missed_limit: Annotated[int, Field(ge=1, le=65_536)] = 1024
-    """Missed triggers for which a hold is still written; older ones are only counted."""
-    recipes: dict[int, str] = {}
-    """Recipe number -> name. Empty: every recipe request is accepted."""
 
     capture_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Deadline of one exposure, seconds."""

@@ -1,4 +1,4 @@
-"""Enumerations that cross a wire. The integer codes are the PLC's (``SIGNALS.md``)."""
+"""Enumerations that cross a wire. The integer codes are the PLC's (``docs/handshake.md``)."""
 
 from enum import IntEnum, StrEnum
 

@@ -10,34 +10,14 @@ from andon import wiring
 from andon.notify import notify_ready, notify_stopping
 from andon.settings import Settings
 from connectors.decision_feed import LineDecisionFeed
-from connectors.events import LineIdentity
-from connectors.gateway import Gateway, GatewayPorts
-from connectors.handshake import HandshakeConfig
-from connectors.settings import GatewaySettings
-from connectors.spool import ReferencingPublisher, SpoolingPublisher
+from connectors.gateway.core import Gateway, GatewayPorts
+from connectors.gateway.spool import ReferencingPublisher, SpoolingPublisher
 from streams.events import Alert
 from streams.kafka.quiet import quieten
 
 log = structlog.get_logger(__name__)
 _FEED_WAIT_S = 10.0
 """Readiness waits this long for Kafka, then says ready without it: parts are held meanwhile."""
-
-
-def handshake_config(settings: GatewaySettings) -> HandshakeConfig:
-    """The settings in the handshake's terms, seconds."""
-    window = settings.result_window_ms
-    return HandshakeConfig(
-        result_window_s=window / 1000 if window is not None else None,
-        watchdog_margin_s=settings.watchdog_margin_ms / 1000,
-        ack_timeout_s=settings.ack_timeout_ms / 1000,
-        heartbeat_s=settings.heartbeat_ms / 1000,
-        heartbeat_missed=settings.heartbeat_missed,
-        pipelining=settings.pipelining,
-        unacknowledged_limit=settings.unacknowledged_limit,
-        open_limit=settings.open_limit,
-        missed_limit=settings.missed_limit,
-        recipes=tuple(settings.recipes),
-    )
 
 
 async def run_gateway(settings: Settings) -> None:
@@ -95,10 +75,7 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, 
         feed=feed,
         policies=policies,
     )
-    where = LineIdentity(
-        own.line, own.station, own.enterprise, own.site, own.area, own.is_simulated
-    )
-    gateway = Gateway(where, handshake_config(own), ports, capture_timeout_s=own.capture_timeout_s)
+    gateway = Gateway(own, ports)
     alerted.append(gateway)
     return gateway, feed
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from connectors.errors import CaptureError
+from streams.backoff import backoff_s
 from streams.ports import Camera, Picture, Trigger
 
 log = structlog.get_logger(__name__)
@@ -40,7 +41,7 @@ class SupervisedCamera:
 
     async def run(self) -> None:
         """Open, and open again whenever it broke. Runs until cancelled."""
-        delay = 0.2
+        attempt = 0
         while True:
             await self._broken.wait()
             with contextlib.suppress(CaptureError):
@@ -49,10 +50,10 @@ class SupervisedCamera:
                 await self._camera.open()
             except CaptureError as error:
                 log.error("camera.unavailable", why=str(error))
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, self._retry_max)
+                await asyncio.sleep(backoff_s(attempt, 0.2, self._retry_max))
+                attempt += 1
             else:
-                delay, self._failures = 0.2, 0
+                attempt = self._failures = 0
                 self._broken.clear()
                 self._on_fault(False)
 

@@ -1,8 +1,9 @@
 """The handshake: a pure state machine (``machine.step``) on frozen values."""
 
-from connectors.handshake.machine import restore, step, text, trigger_of
+from connectors.handshake.config import HandshakeConfig
+from connectors.handshake.machine import recipe_of, restore, step, trigger_of
 from connectors.handshake.state import State, next_wakeup
-from connectors.handshake.values import HandshakeConfig, Part, PartKey, Phase, Verdict
+from connectors.handshake.values import Part, PartKey, Phase, Verdict
 
 __all__ = [
     "HandshakeConfig",
@@ -12,8 +13,8 @@ __all__ = [
     "State",
     "Verdict",
     "next_wakeup",
+    "recipe_of",
     "restore",
     "step",
-    "text",
     "trigger_of",
 ]

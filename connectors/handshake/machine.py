@@ -1,39 +1,34 @@
-"""The handshake between line controller and gateway as a pure state machine (``SIGNALS.md``).
+"""The handshake between line controller and gateway as a pure state machine.
 
 ``step(state, now, input)`` gives the new state and the commands that follow. No I/O, no clock.
+The rules, in words: ``docs/handshake.md``.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 from connectors.handshake import results, triggers
+from connectors.handshake.config import HandshakeConfig
 from connectors.handshake.results import Step
 from connectors.handshake.sequence import steps
-from connectors.handshake.signals import Signal
+from connectors.handshake.signals import Signal, SignalValues, number, text
 from connectors.handshake.state import LATCHED_FAULTS, State
 from connectors.handshake.values import (
-    AckSeen,
-    CaptureFailed,
     Command,
     Connected,
+    CounterMoved,
     Decide,
     Decided,
-    Disconnected,
-    Exposed,
+    ExposureEnded,
     FaultChanged,
-    FaultResetSeen,
-    HandshakeConfig,
-    HeartbeatSeen,
     Input,
+    Notice,
     Part,
     PartKey,
     Phase,
     RecipeRequested,
     ResultWritten,
-    StopRequested,
-    Tick,
     TriggerSeen,
     WriteStatus,
 )
@@ -79,42 +74,42 @@ def restore(
 
 def _apply(state: State, now: float, event: Input) -> Step:
     match event:
-        case Tick():
+        case Notice.TICK:
             return _tick(state, now)
         case TriggerSeen():
             return triggers.trigger_seen(state, now, event)
-        case Exposed():
-            return triggers.exposed(state, now, event)
-        case CaptureFailed():
-            return triggers.capture_failed(state, now, event)
+        case ExposureEnded():
+            return triggers.exposure_ended(state, event)
         case Decided():
             return results.decided(state, now, event)
         case ResultWritten():
             return results.result_written(state, now, event)
-        case AckSeen():
-            return results.acknowledged(state, now, event)
-        case HeartbeatSeen():
-            return replace(_heard(state), alive=True, heartbeat_at=now), []
+        case CounterMoved():
+            return _counter_moved(state, now, event)
         case Connected():
-            return _connected(state, now, event)
-        case Disconnected():
+            return _connected(state, now, event.values)
+        case Notice.DISCONNECTED:
             return replace(state, online=False, alive=False), []
-        case FaultResetSeen():
-            return _reset(state, now, event)
-        case _:
-            return _minor(state, event), []
-
-
-def _minor(state: State, event: Input) -> State:
-    match event:
+        case Notice.STOP_REQUESTED:
+            return replace(state, stop_request=True), []
         case RecipeRequested():
-            return _recipe(state, event)
+            return _recipe(state, event), []
         case FaultChanged():
             faults = state.faults - {event.code}
-            return replace(state, faults=faults | {event.code} if event.active else faults)
-        case StopRequested():
-            return replace(state, stop_request=True)
-    raise TypeError(f"{type(event).__name__} is no input of the handshake")
+            faults = faults | {event.code} if event.active else faults
+            return replace(state, faults=faults), []
+
+
+def _counter_moved(state: State, now: float, event: CounterMoved) -> Step:
+    match event.signal:
+        case Signal.PLC_HEARTBEAT if event.value != state.plc_heartbeat:
+            state = _heard(state, now, event.value)
+            return replace(state, alive=True), []
+        case Signal.RESULT_ACK_SEQ:
+            return results.acknowledged(state, now, event.value)
+        case Signal.FAULT_RESET_SEQ if event.value != state.fault_reset_seq:
+            return _reset(state, now, event.value)
+    return state, []
 
 
 def _tick(state: State, now: float) -> Step:
@@ -128,56 +123,55 @@ def _tick(state: State, now: float) -> Step:
     return results.due(state, now)
 
 
-def _heard(state: State) -> State:
-    return replace(state, faults=state.faults - {FaultCode.PLC_HEARTBEAT})
+def _heard(state: State, now: float, beat: int) -> State:
+    """The controller's heartbeat stands at ``beat``, and its dead time begins anew."""
+    faults = state.faults - {FaultCode.PLC_HEARTBEAT}
+    return replace(state, plc_heartbeat=beat, heartbeat_at=now, faults=faults)
 
 
-def _connected(state: State, now: float, event: Connected) -> Step:
-    values = event.values
+def _connected(state: State, now: float, values: SignalValues) -> Step:
     current = trigger_of(values)
     known = state.plc_boot_id
     state = replace(
-        _heard(state),
+        _heard(state, now, number(values, Signal.PLC_HEARTBEAT)),
         online=True,
         alive=False,
-        heartbeat_at=now,
         takt_ms=current.takt_ms,
-        recipe_ack_seq=int(values[Signal.RECIPE_ACK_SEQ]),
-        recipe_active=int(values[Signal.RECIPE_ACTIVE]),
-        fault_reset_seq=int(values[Signal.FAULT_RESET_SEQ]),
-        vision_heartbeat=int(values[Signal.VISION_HEARTBEAT]),
+        recipe_ack_seq=number(values, Signal.RECIPE_ACK_SEQ),
+        recipe_active=number(values, Signal.RECIPE_ACTIVE),
+        fault_reset_seq=number(values, Signal.FAULT_RESET_SEQ),
+        vision_heartbeat=number(values, Signal.VISION_HEARTBEAT),
         stop_request=state.stop_request or bool(values[Signal.STOP_REQUEST]),
     )
     if known is None:
         state, commands = _first_contact(state, current, values), list[Command]()
     elif known != current.plc_boot_id or _went_back(state, current):
         state, commands = triggers.resynchronise(state, current.plc_boot_id, current.trigger_seq)
-        return replace(state, result_seq=int(values[Signal.RESULT_SEQ])), commands
+        return replace(state, result_seq=number(values, Signal.RESULT_SEQ)), commands
     else:
-        state = replace(state, missed_count=int(values[Signal.MISSED_COUNT]))
+        state = replace(state, missed_count=number(values, Signal.MISSED_COUNT))
         state, commands = results.read_back(
             state,
             now,
-            int(values[Signal.RESULT_SEQ]),
-            int(values[Signal.RESULT_TRIGGER_SEQ]),
-            int(values[Signal.RESULT_ACK_SEQ]),
+            number(values, Signal.RESULT_SEQ),
+            number(values, Signal.RESULT_TRIGGER_SEQ),
+            number(values, Signal.RESULT_ACK_SEQ),
         )
     state, interrupted = _interrupted(state)
     state, more = triggers.missed_while_away(state, now, current)
-    minor = RecipeRequested(int(values[Signal.RECIPE_REQ_SEQ]), int(values[Signal.RECIPE_REQ]))
-    return _recipe(state, minor), [*commands, *interrupted, *more]
+    return _recipe(state, recipe_of(values)), [*commands, *interrupted, *more]
 
 
-def _first_contact(state: State, current: Trigger, values: Mapping[Signal, Any]) -> State:
+def _first_contact(state: State, current: Trigger, values: SignalValues) -> State:
     """No memory of this controller: it remembers what was acknowledged to it."""
-    acknowledged = int(values[Signal.TRIGGER_ACK_SEQ])
+    acknowledged = number(values, Signal.TRIGGER_ACK_SEQ)
     return replace(
         state,
         plc_boot_id=current.plc_boot_id,
         last_trigger_seq=acknowledged or current.trigger_seq,
-        exposure_done_seq=int(values[Signal.EXPOSURE_DONE_SEQ]),
-        missed_count=int(values[Signal.MISSED_COUNT]),
-        result_seq=int(values[Signal.RESULT_SEQ]),
+        exposure_done_seq=number(values, Signal.EXPOSURE_DONE_SEQ),
+        missed_count=number(values, Signal.MISSED_COUNT),
+        result_seq=number(values, Signal.RESULT_SEQ),
     )
 
 
@@ -210,12 +204,10 @@ def _recipe(state: State, event: RecipeRequested) -> State:
     )
 
 
-def _reset(state: State, now: float, event: FaultResetSeen) -> Step:
-    if event.seq == state.fault_reset_seq:
-        return state, []
+def _reset(state: State, now: float, seq: int) -> Step:
     state = replace(
         state,
-        fault_reset_seq=event.seq,
+        fault_reset_seq=seq,
         faults=state.faults - LATCHED_FAULTS,
         overrun=False,
         stop_request=False,
@@ -223,19 +215,20 @@ def _reset(state: State, now: float, event: FaultResetSeen) -> Step:
     return results.release(state, now)
 
 
-def trigger_of(values: Mapping[Signal, Any]) -> Trigger:
+def trigger_of(values: SignalValues) -> Trigger:
     """The trigger group as read."""
     return Trigger(
-        plc_boot_id=int(values[Signal.PLC_BOOT_ID]),
-        trigger_seq=int(values[Signal.TRIGGER_SEQ]),
-        part_id=text(values[Signal.PART_ID]),
-        lot_id=text(values[Signal.LOT_ID]),
-        product_id=text(values[Signal.PRODUCT_ID]),
-        encoder_pos=int(values[Signal.ENCODER_POS]),
-        takt_ms=int(values[Signal.TAKT_MS]),
+        plc_boot_id=number(values, Signal.PLC_BOOT_ID),
+        trigger_seq=number(values, Signal.TRIGGER_SEQ),
+        part_id=text(values, Signal.PART_ID),
+        lot_id=text(values, Signal.LOT_ID),
+        product_id=text(values, Signal.PRODUCT_ID),
+        encoder_pos=number(values, Signal.ENCODER_POS),
+        takt_ms=number(values, Signal.TAKT_MS),
     )
 
 
-def text(value: Any) -> str:
-    """Text from the controller: any characters, at most 512 of them."""
-    return str(value or "")[:512]
+def recipe_of(values: SignalValues) -> RecipeRequested:
+    """The recipe request as read."""
+    seq, recipe = Signal.RECIPE_REQ_SEQ, Signal.RECIPE_REQ
+    return RecipeRequested(number(values, seq), number(values, recipe))

@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from connectors.handshake.sequence import following, steps
-from connectors.handshake.state import State
+from connectors.handshake.state import CLOSED_LIMIT, State
 from connectors.handshake.values import (
-    AckSeen,
     Command,
     Decide,
     Decided,
@@ -32,7 +31,7 @@ def forget(state: State, part: Part) -> State:
     closed = dict(state.closed)
     if part.verdict is not None:
         closed[part.key] = part.verdict.result_id
-    while len(closed) > state.config.closed_limit:
+    while len(closed) > CLOSED_LIMIT:
         del closed[next(iter(closed))]
     queue = tuple(key for key in state.queue if key != part.key)
     backlog = tuple(key for key in state.backlog if key != part.key)
@@ -119,12 +118,12 @@ def result_written(state: State, now: float, event: ResultWritten) -> Step:
     return keep(state, replace(part, phase=Phase.WRITTEN, written_at=now)), []
 
 
-def acknowledged(state: State, now: float, event: AckSeen) -> Step:
+def acknowledged(state: State, now: float, result_seq: int) -> Step:
     """The controller took a result; the next follows."""
     part = state.head()
-    if part is None or part.result_seq == 0 or event.result_seq == 0:
+    if part is None or part.result_seq == 0 or result_seq == 0:
         return state, []
-    if part.phase is Phase.QUEUED or steps(part.result_seq, event.result_seq) < 0:
+    if part.phase is Phase.QUEUED or steps(part.result_seq, result_seq) < 0:
         return state, []
     commands = [] if part.phase is Phase.REPORTED else [confirm(part, now)]
     state, more = pump(forget(state, part), now)

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 from uuid import UUID
 
-from connectors.handshake.signals import Signal
-from connectors.handshake.values import HandshakeConfig, Part, PartKey, Phase
+from connectors.handshake.config import HandshakeConfig
+from connectors.handshake.signals import Signal, SignalValues
+from connectors.handshake.values import Part, PartKey, Phase
 from streams.codes import FaultCode
 
 BLOCKING_FAULTS = frozenset({FaultCode.CAMERA, FaultCode.JOURNAL, FaultCode.SPOOL_FULL})
 """Faults with which no trigger may be accepted."""
+CLOSED_LIMIT = 4096
+"""Closed parts remembered, to tell a late decision from a repeated one."""
 LATCHED_FAULTS = frozenset({FaultCode.RESULT_OVERRUN, FaultCode.UNKNOWN_RECIPE})
 """Faults that stand until the controller resets them."""
 
@@ -26,6 +28,7 @@ class State:
     online: bool = False
     alive: bool = False
     """The controller's heartbeat moves."""
+    plc_heartbeat: int = 0
     heartbeat_at: float = 0.0
     last_trigger_seq: int = 0
     takt_ms: int = 0
@@ -72,13 +75,8 @@ class State:
         blocking = sorted(self.faults & BLOCKING_FAULTS)
         return min(blocking or sorted(self.faults) or [FaultCode.NONE])
 
-    def window_s(self, takt_ms: int) -> float:
-        """The result window T in seconds."""
-        own = self.config.result_window_s
-        return own if own is not None else max(takt_ms, 1) / 1000
-
     @cached_property
-    def outputs(self) -> Mapping[Signal, Any]:
+    def outputs(self) -> SignalValues:
         """Every status signal as it should stand on the controller."""
         return {
             Signal.ONLINE: self.online,

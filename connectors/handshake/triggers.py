@@ -8,10 +8,9 @@ from connectors.handshake.sequence import span, steps
 from connectors.handshake.state import State
 from connectors.handshake.values import (
     Capture,
-    CaptureFailed,
     Command,
     Decide,
-    Exposed,
+    ExposureEnded,
     Part,
     PartKey,
     Phase,
@@ -74,7 +73,7 @@ def miss(
 
 def _part(state: State, now: float, trigger: Trigger, frame_id: UUID | None) -> Part:
     key = PartKey(trigger.plc_boot_id, trigger.trigger_seq)
-    return Part(key, trigger, frame_id, now, now + state.window_s(trigger.takt_ms))
+    return Part(key, trigger, frame_id, now, now + state.config.window_s(trigger.takt_ms))
 
 
 def _unread(trigger: Trigger) -> Trigger:
@@ -82,19 +81,12 @@ def _unread(trigger: Trigger) -> Trigger:
     return replace(trigger, part_id="", lot_id="", product_id="", encoder_pos=0)
 
 
-def exposed(state: State, now: float, event: Exposed) -> Step:
-    """The part may move."""
-    if state.exposing != event.key:
-        return state, []
-    done = event.key.trigger_seq
-    return replace(state, exposing=None, exposure_done_seq=done), []
-
-
-def capture_failed(state: State, now: float, event: CaptureFailed) -> Step:
-    """The part may move, and is held."""
-    state, _ = exposed(state, now, Exposed(event.key))
+def exposure_ended(state: State, event: ExposureEnded) -> Step:
+    """The part may move; without a picture it is held."""
+    if state.exposing == event.key:
+        state = replace(state, exposing=None, exposure_done_seq=event.key.trigger_seq)
     part = state.parts.get(event.key)
-    if part is None or part.phase is not Phase.OPEN or part.asked:
+    if event.captured or part is None or part.phase is not Phase.OPEN or part.asked:
         return state, []
     part = replace(part, asked=True)
     return keep(state, part), [Decide(part, ReasonCode.CAPTURE_FAILED)]

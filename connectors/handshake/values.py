@@ -1,12 +1,11 @@
 """Inputs, commands and values of the handshake. All frozen; times are seconds, monotonic."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from connectors.handshake.signals import Signal
+from connectors.handshake.signals import Signal, SignalValues
 from streams.codes import AckOutcome, DecisionSource, FaultCode, ReasonCode, ResultCode
 from streams.ports import Trigger
 
@@ -16,29 +15,6 @@ class PartKey(NamedTuple):
 
     plc_boot_id: int
     trigger_seq: int
-
-
-@dataclass(frozen=True)
-class HandshakeConfig:
-    """Times and limits. ``result_window_s`` None takes the controller's takt."""
-
-    result_window_s: float | None = None
-    watchdog_margin_s: float = 0.05
-    ack_timeout_s: float = 1.0
-    heartbeat_s: float = 0.5
-    heartbeat_missed: int = 3
-    pipelining: bool = True
-    unacknowledged_limit: int = 8
-    open_limit: int = 128
-    missed_limit: int = 1024
-    closed_limit: int = 4096
-    """Closed parts remembered, to tell a late decision from a repeated one."""
-    recipes: tuple[int, ...] = ()
-    """Recipes that may be asked for; empty accepts every number."""
-
-    @property
-    def dead_after_s(self) -> float:
-        return self.heartbeat_s * self.heartbeat_missed
 
 
 @dataclass(frozen=True)
@@ -94,14 +70,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Connected:
-    """A new connection, everything read back: the values of all signals."""
+    """A new connection: the values of all signals, read after the subscription stood."""
 
-    values: Mapping[Signal, Any]
-
-
-@dataclass(frozen=True)
-class Disconnected:
-    """The connection is gone, or a write did not come back in time."""
+    values: SignalValues
 
 
 @dataclass(frozen=True)
@@ -113,17 +84,11 @@ class TriggerSeen:
 
 
 @dataclass(frozen=True)
-class Exposed:
-    """The camera is done with the part."""
+class ExposureEnded:
+    """The camera is done with the part; without ``captured`` it gave no picture."""
 
     key: PartKey
-
-
-@dataclass(frozen=True)
-class CaptureFailed:
-    """The camera gave no picture."""
-
-    key: PartKey
+    captured: bool = True
 
 
 @dataclass(frozen=True)
@@ -143,15 +108,11 @@ class ResultWritten:
 
 
 @dataclass(frozen=True)
-class AckSeen:
-    """``ResultAckSeq`` moved."""
+class CounterMoved:
+    """``PlcHeartbeat``, ``ResultAckSeq`` or ``FaultResetSeq`` has this value now."""
 
-    result_seq: int
-
-
-@dataclass(frozen=True)
-class HeartbeatSeen:
-    """``PlcHeartbeat`` moved."""
+    signal: Signal
+    value: int
 
 
 @dataclass(frozen=True)
@@ -163,13 +124,6 @@ class RecipeRequested:
 
 
 @dataclass(frozen=True)
-class FaultResetSeen:
-    """``FaultResetSeq`` moved: latched faults and the overrun are over."""
-
-    seq: int
-
-
-@dataclass(frozen=True)
 class FaultChanged:
     """The shell found, or got over, a fault."""
 
@@ -177,31 +131,27 @@ class FaultChanged:
     active: bool
 
 
-@dataclass(frozen=True)
-class StopRequested:
+class Notice(Enum):
+    """Inputs that carry no value."""
+
+    DISCONNECTED = "disconnected"
+    """The connection is gone, or a write did not come back in time."""
+    STOP_REQUESTED = "stop_requested"
     """A limit across parts was exceeded; stands until the next fault reset."""
-
-
-@dataclass(frozen=True)
-class Tick:
+    TICK = "tick"
     """Time has passed."""
 
 
 Input = (
     Connected
-    | Disconnected
     | TriggerSeen
-    | Exposed
-    | CaptureFailed
+    | ExposureEnded
     | Decided
     | ResultWritten
-    | AckSeen
-    | HeartbeatSeen
+    | CounterMoved
     | RecipeRequested
-    | FaultResetSeen
     | FaultChanged
-    | StopRequested
-    | Tick
+    | Notice
 )
 
 
@@ -212,7 +162,7 @@ Input = (
 class WriteStatus:
     """Write these signals, in one service call."""
 
-    values: Mapping[Signal, Any]
+    values: SignalValues
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from asyncua import Server, ua
 from asyncua.common.callback import CallbackType
 
 from connectors.handshake.sequence import following
-from connectors.handshake.signals import SIGNALS, Owner, Signal, node_id
+from connectors.handshake.signals import Owner, Signal
 from lab.plc.ledger import (
     APPLIED,
     DUPLICATE,
@@ -138,13 +138,13 @@ class SimulatedPlc:
         folder = await server.nodes.objects.add_object(
             ua.NodeId(self.config.prefix, index), self.config.prefix
         )
-        for signal, spec in SIGNALS.items():
-            self._seen[signal] = spec.default
-            self._ids[signal] = ua.NodeId(node_id(self.config.prefix, signal), index)
-            node = await folder.add_variable(
-                self._ids[signal], signal.value, spec.default, ua.VariantType[spec.ua_type]
-            )
-            if spec.owner is Owner.GATEWAY:
+        for signal in Signal:
+            self._seen[signal] = signal.default
+            name = signal.wire_name
+            self._ids[signal] = ua.NodeId(f"{self.config.prefix}.{name}", index)
+            kind = ua.VariantType[signal.data_type]
+            node = await folder.add_variable(self._ids[signal], name, signal.default, kind)
+            if signal.owner is Owner.GATEWAY:
                 await node.set_writable()
         server.subscribe_server_callback(CallbackType.PostWrite, self._on_write)
         self._server = server
@@ -170,7 +170,7 @@ class SimulatedPlc:
         self.trigger_seq = 0
         self._parts.clear()
         self._gateway_beat_at = float("-inf")
-        await self._put({signal: spec.default for signal, spec in SIGNALS.items()})
+        await self._put({signal: signal.default for signal in Signal})
         await self._begin()
         await self._server.bserver.start()
 
@@ -268,7 +268,7 @@ class SimulatedPlc:
         assert self._server is not None, "the controller is not started"
         for signal, value in values.items():
             self._seen[signal] = value
-            variant = ua.Variant(value, ua.VariantType[SIGNALS[signal].ua_type])
+            variant = ua.Variant(value, ua.VariantType[signal.data_type])
             await self._server.write_attribute_value(self._ids[signal], ua.DataValue(variant))
         self._moved.set()
 
@@ -291,7 +291,7 @@ class SimulatedPlc:
         written = {}
         for item in event.request_params.NodesToWrite:
             signal = by_id.get(item.NodeId.Identifier)
-            if signal is not None and SIGNALS[signal].owner is Owner.GATEWAY:
+            if signal is not None and signal.owner is Owner.GATEWAY:
                 written[signal] = item.Value.Value.Value
         before = self._seen[Signal.RESULT_SEQ]
         if (

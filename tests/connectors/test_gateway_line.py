@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from connectors.errors import CaptureError
-from connectors.handshake import HandshakeConfig
 from connectors.handshake.signals import Signal
+from connectors.settings import GatewaySettings
 from lab.plc.ledger import entries_of, summarise
 from lab.plc.plan import PlannedPart, generate_plan
 from lab.plc.play import play
@@ -19,7 +19,7 @@ from streams.ids import decision_id
 from streams.ports import Picture, Trigger
 from tests.connectors.twins import Line, at_once, decision_for, running_line
 
-ROOMY = HandshakeConfig(result_window_s=10.0)
+ROOMY = GatewaySettings(result_window_ms=10000)
 ROOMY_PLC = PlcConfig(takt_s=0.05, window_s=10.0)
 
 
@@ -66,7 +66,7 @@ async def test_a_thousand_triggers_over_the_wire(tmp_path: Path) -> None:
         return decision_for(frame)
 
     plc = PlcConfig(takt_s=0.03, window_s=30.0, heartbeat_missed=20)
-    config = HandshakeConfig(result_window_s=30.0)
+    config = GatewaySettings(result_window_ms=30000)
     async with running_line(tmp_path, plc, config=config) as line:
         line.bus.answer = answer
         await line.start_gateway()
@@ -82,7 +82,7 @@ async def test_a_thousand_triggers_over_the_wire(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_no_answer_is_the_products_no_decision_action(tmp_path: Path) -> None:
-    config = HandshakeConfig(result_window_s=1.0, watchdog_margin_s=0.6)
+    config = GatewaySettings(result_window_ms=1000, watchdog_margin_ms=600)
     async with running_line(tmp_path, PlcConfig(takt_s=1.0), config=config) as line:
         await line.start_gateway()
         await line.plc.trigger(PlannedPart("a", "demo"))
@@ -157,7 +157,7 @@ async def test_a_camera_that_fails_holds_the_part_and_then_drops_ready(tmp_path:
 
 @pytest.mark.asyncio
 async def test_nine_unacknowledged_results_are_an_overrun(tmp_path: Path) -> None:
-    config = HandshakeConfig(result_window_s=20.0)
+    config = GatewaySettings(result_window_ms=20000)
     plc = PlcConfig(takt_s=0.05, window_s=20.0)
     async with running_line(tmp_path, plc, config=config) as line:
         line.bus.answer = at_once
@@ -180,7 +180,7 @@ async def test_nine_unacknowledged_results_are_an_overrun(tmp_path: Path) -> Non
 
 @pytest.mark.asyncio
 async def test_a_controller_restarted_at_zero_triggers_no_capture(tmp_path: Path) -> None:
-    config = HandshakeConfig(result_window_s=60)
+    config = GatewaySettings(result_window_ms=60000)
     async with running_line(tmp_path, ROOMY_PLC, config=config) as line:
         await line.start_gateway()
         await line.plc.trigger(PlannedPart("before", "demo"))
@@ -220,7 +220,7 @@ async def test_a_frozen_controller_heartbeat_holds_parts_within_two_seconds(
 @pytest.mark.asyncio
 async def test_a_dead_gateway_makes_the_controller_hold_within_two_seconds(tmp_path: Path) -> None:
     plc = PlcConfig(takt_s=0.05, window_s=30.0)
-    async with running_line(tmp_path, plc, config=HandshakeConfig(result_window_s=30)) as line:
+    async with running_line(tmp_path, plc, config=GatewaySettings(result_window_ms=30000)) as line:
         await line.start_gateway()
         await line.plc.trigger(PlannedPart("a", "demo"))
         await line.stop_gateway()
@@ -249,7 +249,7 @@ async def test_stopped_between_capture_and_result_same_frame_one_result(tmp_path
 
 @pytest.mark.asyncio
 async def test_kafka_down_parts_are_held_frames_spooled_and_replayed(tmp_path: Path) -> None:
-    config = HandshakeConfig(result_window_s=1.0, watchdog_margin_s=0.7)
+    config = GatewaySettings(result_window_ms=1000, watchdog_margin_ms=700)
     async with running_line(tmp_path, PlcConfig(takt_s=1.0), config=config) as line:
         await line.start_gateway()
         line.bus.down = True

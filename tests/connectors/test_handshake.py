@@ -66,7 +66,9 @@ def test_a_jump_holds_every_sequence_number_missed() -> None:
 
 
 def test_the_ninth_unacknowledged_result_is_an_overrun() -> None:
-    world = ready_world(seed=4, decide_s=(0.01, 0.02), config=HandshakeConfig(result_window_s=9))
+    world = ready_world(
+        seed=4, decide_s=(0.01, 0.02), config=HandshakeConfig(result_window_ms=9000)
+    )
     world.acks_withheld = True
     keys = []
     for _ in range(8):
@@ -84,7 +86,7 @@ def test_the_ninth_unacknowledged_result_is_an_overrun() -> None:
     world.run(3)
     world.check()
     assert set(world.results) == set(keys[:8])
-    world.feed(hs.FaultResetSeen(1))
+    world.feed(hs.CounterMoved(Signal.FAULT_RESET_SEQ, 1))
     world.run(0.1)
     assert not world.plc[Signal.RESULT_OVERRUN]
     assert world.plc[Signal.FAULT_CODE] == 0
@@ -254,7 +256,7 @@ def test_first_contact_in_the_middle_of_a_run_captures_nothing_old() -> None:
 
 
 def test_recipes_are_answered_and_unknown_ones_are_a_fault() -> None:
-    world = ready_world(seed=16, config=HandshakeConfig(recipes=(1, 2)))
+    world = ready_world(seed=16, config=HandshakeConfig(recipes={1: "small", 2: "large"}))
     world.feed(hs.RecipeRequested(1, 2))
     world.run(0.1)
     assert (world.plc[Signal.RECIPE_ACK_SEQ], world.plc[Signal.RECIPE_ACTIVE]) == (1, 2)
@@ -267,12 +269,12 @@ def test_recipes_are_answered_and_unknown_ones_are_a_fault() -> None:
 def test_a_blocking_fault_drops_ready_and_a_stop_request_stands_until_reset() -> None:
     world = ready_world(seed=17)
     world.feed(hs.FaultChanged(FaultCode.SPOOL_FULL, True))
-    world.feed(hs.StopRequested())
+    world.feed(hs.Notice.STOP_REQUESTED)
     world.run(0.1)
     assert not world.plc[Signal.READY]
     assert world.plc[Signal.STOP_REQUEST]
     world.feed(hs.FaultChanged(FaultCode.SPOOL_FULL, False))
-    world.feed(hs.FaultResetSeen(1))
+    world.feed(hs.CounterMoved(Signal.FAULT_RESET_SEQ, 1))
     world.run(0.1)
     assert world.plc[Signal.READY]
     assert not world.plc[Signal.STOP_REQUEST]
@@ -280,14 +282,14 @@ def test_a_blocking_fault_drops_ready_and_a_stop_request_stands_until_reset() ->
 
 def test_a_stop_request_stands_over_a_restart_of_the_gateway() -> None:
     world = ready_world(seed=19)
-    world.feed(hs.StopRequested())
+    world.feed(hs.Notice.STOP_REQUESTED)
     world.run(0.1)
     world.cut()
     world.state = restore(world.config, world.state.plc_boot_id, 0, [], {})
     world.connect()
     world.run(0.1)
     assert world.plc[Signal.STOP_REQUEST]
-    world.feed(hs.FaultResetSeen(1))
+    world.feed(hs.CounterMoved(Signal.FAULT_RESET_SEQ, 1))
     world.run(0.1)
     assert not world.plc[Signal.STOP_REQUEST]
 

@@ -27,7 +27,7 @@ def test_any_history_keeps_the_guarantees(
 ) -> None:
     world = World(
         seed=seed,
-        config=HandshakeConfig(pipelining=pipelining, result_window_s=0.7),
+        config=HandshakeConfig(pipelining=pipelining, result_window_ms=700),
         decide_s=(0.0, 1.0),
         silent=0.1,
         capture_fails=0.05,

@@ -8,11 +8,15 @@ from uuid import UUID
 import pytest
 
 from connectors.errors import JournalError
-from connectors.handshake import PartKey, Phase, Verdict
-from connectors.handshake.values import HandshakeConfig
-from connectors.journal import Journal
-from connectors.journal_lines import JournalEntry, minted_fields, replay, verdict_fields
-from connectors.recovery import recover
+from connectors.gateway.journal import Journal
+from connectors.gateway.journal_entries import (
+    JournalEntry,
+    minted_fields,
+    recover,
+    replay,
+    verdict_fields,
+)
+from connectors.handshake import HandshakeConfig, PartKey, Phase, Verdict
 from streams.codes import DecisionSource, ReasonCode, ResultCode
 from streams.ids import decision_id, new_frame_id
 from streams.ports import Trigger
@@ -158,7 +162,7 @@ async def test_what_nobody_waits_for_costs_no_sync_of_its_own_and_is_soon_on_dis
 async def test_a_slow_disk_makes_no_line_wait_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectors.journal._FLUSH_S", 0.02)
+    monkeypatch.setattr("connectors.gateway.journal._FLUSH_S", 0.02)
     journal = Journal(tmp_path / "line.journal")
     journal.open()
     writes: list[bytes] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connectors.errors import SpoolFullError
-from connectors.spool import ReferencingPublisher, Spool, SpoolingPublisher, decode, encode
+from connectors.gateway.spool import ReferencingPublisher, Spool, SpoolingPublisher, decode, encode
 from streams.envelope import Message, from_message, to_message
 from streams.events import Frame
 from streams.ids import new_frame_id

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from connectors.cameras import SyntheticCamera
-from connectors.events import LineIdentity
-from connectors.gateway import Gateway, GatewayPorts
-from connectors.handshake import HandshakeConfig
-from connectors.journal import Journal
-from connectors.opcua.client import OpcUaLink
-from connectors.spool import Spool, SpoolingPublisher
+from connectors.gateway.core import Gateway, GatewayPorts
+from connectors.gateway.journal import Journal
+from connectors.gateway.spool import Spool, SpoolingPublisher
+from connectors.opcua.link import OpcUaLink
+from connectors.settings import GatewaySettings
 from lab.plc.server import PlcConfig, SimulatedPlc
 from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
 from streams.envelope import Message, from_message
@@ -134,24 +133,25 @@ class Line:
     plc: SimulatedPlc
     bus: MemoryBus = field(default_factory=MemoryBus)
     camera: Camera = field(default_factory=lambda: SyntheticCamera(size=32))
-    config: HandshakeConfig = field(default_factory=HandshakeConfig)
-    capture_timeout_s: float = 2.0
+    config: GatewaySettings = field(default_factory=GatewaySettings)
     gateway: Gateway | None = None
     _task: asyncio.Task | None = None
 
     async def start_gateway(self, ready: bool = True) -> Gateway:
         spool = Spool(self.folder / "spool", 1 << 24)
         spool.open()
+        settings = self.config.model_copy(
+            update={"plc_url": self.plc.config.url, "is_simulated": True}
+        )
         ports = GatewayPorts(
-            link=OpcUaLink(self.plc.config.url, self.plc.config.namespace, "Andon"),
+            link=OpcUaLink(settings),
             camera=self.camera,
             journal=Journal(self.folder / "line.journal"),
             publisher=SpoolingPublisher(self.bus, spool, timeout_s=1.0, in_flight_bytes=1 << 24),
             feed=self.bus,
             policies=FixedPolicies(),
         )
-        where = LineIdentity("line1", "station1", is_simulated=True)
-        self.gateway = Gateway(where, self.config, ports, capture_timeout_s=self.capture_timeout_s)
+        self.gateway = Gateway(settings, ports)
         self._task = asyncio.create_task(self.gateway.run())
         if ready:
             assert await self.plc.wait_for(lambda: self.plc.ready, 10), "gateway never ready"

@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 from connectors.handshake import HandshakeConfig, PartKey, State, Verdict, next_wakeup, step
 from connectors.handshake import values as hs
 from connectors.handshake.sequence import following
-from connectors.handshake.signals import SIGNALS, Owner, Signal
+from connectors.handshake.signals import Owner, Signal
 from streams.codes import AckOutcome, DecisionSource, ReasonCode, ResultCode
 from streams.ports import Trigger
 
@@ -35,7 +35,7 @@ class World:
         self.rng = random.Random(self.seed)
         self.now = 0.0
         self.state = State(self.config)
-        self.plc: dict[Signal, Any] = {s: spec.default for s, spec in SIGNALS.items()}
+        self.plc: dict[Signal, Any] = {s: s.default for s in Signal}
         self.plc[Signal.PLC_BOOT_ID] = 1
         self.plc[Signal.TAKT_MS] = self.takt_ms
         self.acks_withheld = False
@@ -80,7 +80,7 @@ class World:
 
     def _tick(self) -> None:
         self._wake = float("inf")
-        self.feed(hs.Tick())
+        self.feed(hs.Notice.TICK)
 
     # --- the controller -------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class World:
     def cut(self) -> None:
         self.connected = False
         self._epoch += 1
-        self.feed(hs.Disconnected())
+        self.feed(hs.Notice.DISCONNECTED)
 
     def trigger(self, part: str | None = None) -> PartKey:
         seq = following(self.plc[Signal.TRIGGER_SEQ])
@@ -119,13 +119,15 @@ class World:
     def restart_plc(self) -> None:
         """Cold start: a new boot id, every counter 0."""
         boot = self.plc[Signal.PLC_BOOT_ID] + 1
-        self.plc = {s: spec.default for s, spec in SIGNALS.items()}
+        self.plc = {s: s.default for s in Signal}
         self.plc.update({Signal.PLC_BOOT_ID: boot, Signal.TAKT_MS: self.takt_ms})
         self.result_seqs.append(0)
 
     def _beat(self) -> None:
         if not self.heart_stopped and self.connected:
-            self._over_wire(lambda: self.feed(hs.HeartbeatSeen()), 0.001, 0.01)
+            beat = self.plc[Signal.PLC_HEARTBEAT] = self.plc[Signal.PLC_HEARTBEAT] + 1
+            moved = hs.CounterMoved(Signal.PLC_HEARTBEAT, beat)
+            self._over_wire(lambda: self.feed(moved), 0.001, 0.01)
         self.later(0.5, self._beat)
 
     def _over_wire(self, action: Callable[[], None], low: float, high: float) -> None:
@@ -151,14 +153,16 @@ class World:
     def acknowledge(self) -> None:
         seq = self.plc[Signal.RESULT_SEQ]
         self.plc[Signal.RESULT_ACK_SEQ] = seq
-        self._over_wire(lambda: self.feed(hs.AckSeen(seq)), 0.001, 0.012)
+        self._over_wire(
+            lambda: self.feed(hs.CounterMoved(Signal.RESULT_ACK_SEQ, seq)), 0.001, 0.012
+        )
 
     # --- the shell ------------------------------------------------------------------------
 
     def _execute(self, command: hs.Command, ready: bool) -> None:
         match command:
             case hs.WriteStatus(values):
-                assert all(SIGNALS[s].owner is Owner.GATEWAY for s in values)
+                assert all(s.owner is Owner.GATEWAY for s in values)
                 self._over_wire(lambda: self.plc.update(values), 0.001, 0.005)
             case hs.WriteResult(part):
                 boot = part.key.plc_boot_id
@@ -190,9 +194,9 @@ class World:
 
     def _shoot(self, part: hs.Part) -> None:
         if self.rng.random() < self.capture_fails:
-            self.feed(hs.CaptureFailed(part.key))
+            self.feed(hs.ExposureEnded(part.key, captured=False))
             return
-        self.feed(hs.Exposed(part.key))
+        self.feed(hs.ExposureEnded(part.key))
         assert part.frame_id is not None
         if self.rng.random() >= self.silent:
             answer = verdict(part.frame_id, DecisionSource.EXPERT, ResultCode.PASS)

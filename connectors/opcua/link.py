@@ -6,16 +6,20 @@ while the state said connected (ADR 0010).
 
 import asyncio
 import contextlib
-import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from enum import Enum
 from typing import Any
 
 import structlog
 from asyncua import Client, ua
 
 from connectors.errors import LinkError, NodeSetError
-from connectors.handshake.signals import SIGNALS, WATCHED, Signal, node_id
-from connectors.line import Changed, LinkDown, LinkEvent, LinkState, LinkUp
+from connectors.handshake.signals import WATCHED, Signal, SignalValue, SignalValues
+from connectors.handshake.values import Connected, Notice
+from connectors.line_link import Changed, LinkEvent
+from connectors.opcua.nodes import checked_value, data_value, node_ids
+from connectors.settings import GatewaySettings
+from streams.backoff import backoff_s
 from streams.cancellation import asked_to_end
 
 log = structlog.get_logger(__name__)
@@ -24,45 +28,31 @@ _SESSION_MS = 10_000
 """The server may forget a broken connection's session, and its subscription, after this."""
 
 
+class LinkState(Enum):
+    """The supervisor's state of one connection."""
+
+    DISCONNECTED = "disconnected"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    BACKING_OFF = "backing_off"
+
+
 class OpcUaLink:
-    """``LineLink`` over OPC UA, without security (the secured profile comes with its issue).
+    """``LineLink`` over OPC UA, with the security policy ``None``.
 
     Args:
-        url: ``opc.tcp://host:port``.
-        namespace: URI of the node set's namespace.
-        prefix: node ids are ``s=<prefix>.<Signal>``.
-        timeout_s: deadline of each service call, seconds.
-        publishing_interval_ms: subscription and sampling interval, milliseconds.
-        reconnect_max_s: cap of the back-off, seconds.
+        settings: the controller's address and node set, deadlines and the cap of the back-off.
     """
 
-    def __init__(
-        self,
-        url: str,
-        namespace: str,
-        prefix: str,
-        *,
-        timeout_s: float = 1.0,
-        publishing_interval_ms: float = 10.0,
-        reconnect_max_s: float = 5.0,
-    ) -> None:
-        self._url = url
-        self._namespace = namespace
-        self._prefix = prefix
-        self._timeout = timeout_s
-        self._interval = publishing_interval_ms
-        self._reconnect_max = reconnect_max_s
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._url = settings.plc_url
+        self._timeout = settings.plc_timeout_s
         self._state = LinkState.DISCONNECTED
         self._client: Client | None = None
         self._nodes: dict[Signal, ua.NodeId] = {}
         self._lost = asyncio.Event()
         self._reason = ""
-        self.connections = 0
-        """How many connections were made; a metric."""
-
-    @property
-    def state(self) -> LinkState:
-        return self._state
 
     def drop(self, reason: str) -> None:
         if not self._lost.is_set():
@@ -76,29 +66,30 @@ class OpcUaLink:
                 connected = await self._one_connection(on_event)
                 attempt = 0 if connected else attempt + 1
                 self._enter(LinkState.BACKING_OFF)
-                await asyncio.sleep(backoff_s(attempt, self._reconnect_max))
+                longest_s = self._settings.reconnect_max_s
+                await asyncio.sleep(backoff_s(attempt, 0.1, longest_s, jitter=0.5))
         finally:
             self._enter(LinkState.DISCONNECTED)
 
-    async def read(self, signals: Iterable[Signal]) -> dict[Signal, Any]:
+    async def read(self, signals: Iterable[Signal]) -> dict[Signal, SignalValue]:
         wanted = list(signals)
         client = self._current()
         values = await self._guard(
             client.uaclient.read_attributes([self._nodes[s] for s in wanted], _VALUE)
         )
-        return {s: _checked(s, v) for s, v in zip(wanted, values, strict=True)}
+        return {s: checked_value(s, v) for s, v in zip(wanted, values, strict=True)}
 
-    async def write(self, values: Mapping[Signal, Any]) -> None:
+    async def write(self, values: SignalValues) -> None:
         client = self._current()
         statuses = await self._guard(
             client.uaclient.write_attributes(
-                [self._nodes[s] for s in values], [_data_value(s, v) for s, v in values.items()]
+                [self._nodes[s] for s in values], [data_value(s, v) for s, v in values.items()]
             )
         )
         for signal, status in zip(values, statuses, strict=True):
             if not status.is_good():
-                self.drop(f"{signal.value} was refused")
-                raise LinkError(f"{self._url}: write of {signal.value} refused: {status.name}")
+                self.drop(f"{signal.wire_name} was refused")
+                raise LinkError(f"{self._url}: write of {signal.wire_name} refused: {status.name}")
 
     def _current(self) -> Client:
         if self._client is None or self._lost.is_set():
@@ -130,7 +121,6 @@ class OpcUaLink:
         try:
             events = await self._establish(client)
             stood = True
-            self.connections += 1
             self._enter(LinkState.CONNECTED)
             events.forward(on_event)
             await self._lost.wait()
@@ -141,7 +131,7 @@ class OpcUaLink:
         finally:
             self._client = None
             if stood:
-                on_event(LinkDown(self._reason or "closed"))
+                on_event(Notice.DISCONNECTED)
             await self._close(client)
         log.warning(
             "plc.link_lost" if stood else "plc.unreachable", url=self._url, why=self._reason
@@ -155,16 +145,18 @@ class OpcUaLink:
         async with asyncio.timeout(4 * self._timeout):
             await client.connect()
             try:
-                index = await client.get_namespace_index(self._namespace)
+                index = await client.get_namespace_index(self._settings.namespace)
             except ValueError as error:
                 raise NodeSetError(
-                    f"{self._url}: no namespace {self._namespace!r}; set gateway.namespace"
+                    f"{self._url}: no namespace {self._settings.namespace!r}; set gateway.namespace"
                 ) from error
-            self._nodes = {s: ua.NodeId(node_id(self._prefix, s), index) for s in SIGNALS}
-            events = await _subscribe(client, [self._nodes[s] for s in WATCHED], self._interval)
+            self._nodes = node_ids(self._settings.node_prefix, index)
+            events = await _subscribe(
+                client, [self._nodes[s] for s in WATCHED], self._settings.publishing_interval_ms
+            )
             found = await client.uaclient.read_attributes(list(self._nodes.values()), _VALUE)
         self._client = client
-        events.start({s: _checked(s, v) for s, v in zip(self._nodes, found, strict=True)})
+        events.start({s: checked_value(s, v) for s, v in zip(self._nodes, found, strict=True)})
         return events
 
     async def _close(self, client: Client) -> None:
@@ -185,14 +177,14 @@ class OpcUaLink:
 
 
 class _Notifications:
-    """Publish responses to ``Changed`` events, each response as one; nothing before ``LinkUp``."""
+    """Turns each publish response into one ``Changed``, held back until ``Connected`` went out."""
 
     def __init__(self) -> None:
         self._held: list[LinkEvent] = []
         self._forward: Callable[[LinkEvent], None] | None = None
 
-    def start(self, values: Mapping[Signal, Any]) -> None:
-        self._held.insert(0, LinkUp(values))
+    def start(self, values: SignalValues) -> None:
+        self._held.insert(0, Connected(values))
 
     def forward(self, on_event: Callable[[LinkEvent], None]) -> None:
         for event in self._held:
@@ -200,7 +192,7 @@ class _Notifications:
         self._held, self._forward = [], on_event
 
     async def __call__(self, result: ua.PublishResult) -> None:
-        moved: dict[Signal, Any] = {}
+        moved: dict[Signal, SignalValue] = {}
         for notification in result.NotificationMessage.NotificationData or ():
             for item in getattr(notification, "MonitoredItems", ()):
                 if item.Value is not None and item.Value.Value is not None:
@@ -232,7 +224,7 @@ async def _subscribe(client: Client, nodes: list[ua.NodeId], interval_ms: float)
     results = await client.uaclient.create_monitored_items(request)
     for signal, result in zip(WATCHED, results, strict=True):
         if not result.StatusCode.is_good():
-            raise NodeSetError(f"cannot watch {signal.value}: {result.StatusCode.name}")
+            raise NodeSetError(f"cannot watch {signal.wire_name}: {result.StatusCode.name}")
     return events
 
 
@@ -244,26 +236,3 @@ def _monitored(node: ua.NodeId, handle: int, interval_ms: float) -> Any:
         ClientHandle=handle, SamplingInterval=interval_ms, QueueSize=1, DiscardOldest=True
     )
     return item
-
-
-def _data_value(signal: Signal, value: Any) -> Any:
-    return ua.DataValue(ua.Variant(value, ua.VariantType[SIGNALS[signal].ua_type]))
-
-
-def _checked(signal: Signal, value: Any) -> Any:
-    """The Python value of a read. Raises ``NodeSetError`` naming the signal."""
-    spec = SIGNALS[signal]
-    if value.StatusCode is not None and not value.StatusCode.is_good():
-        raise NodeSetError(f"{signal.value}: {value.StatusCode.name}; the node set is incomplete")
-    variant = value.Value
-    if variant is None or variant.Value is None:
-        return spec.default
-    if variant.VariantType.name != spec.ua_type:
-        raise NodeSetError(f"{signal.value} is {variant.VariantType.name}, not {spec.ua_type}")
-    return variant.Value
-
-
-def backoff_s(attempt: int, cap_s: float, first_s: float = 0.1) -> float:
-    """Exponential back-off with full jitter above half, seconds."""
-    full = min(cap_s, first_s * 2.0 ** min(attempt, 30))
-    return full * random.uniform(0.5, 1.0)

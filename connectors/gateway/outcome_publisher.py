@@ -7,12 +7,12 @@ them after its restart; their identities derive from the frame, so that saying t
 import contextlib
 import time
 from collections.abc import Coroutine, Iterator
-from typing import Any
 
-from connectors import events
 from connectors.errors import JournalError
+from connectors.gateway import part_events
+from connectors.gateway.journal import Journal
 from connectors.handshake.values import PartKey, Report
-from connectors.journal import Journal
+from connectors.settings import GatewaySettings
 from streams.codes import ClockStatus
 from streams.envelope import to_message
 from streams.events import Acknowledgement, Decision
@@ -20,22 +20,22 @@ from streams.ports import Publisher
 from streams.topics import ACKS, DECISIONS
 
 
-class Outbox:
+class OutcomePublisher:
     """Builds and sends decisions and acknowledgements of one line."""
 
     def __init__(
         self,
-        where: events.LineIdentity,
+        settings: GatewaySettings,
         journal: Journal,
         publisher: Publisher,
         clock: ClockStatus,
     ) -> None:
-        self._where = where
+        self._settings = settings
         self._journal = journal
         self._publisher = publisher
         self._clock = clock
 
-    def left_over(self) -> Iterator[Coroutine[Any, Any, None]]:
+    def left_over(self) -> Iterator[Coroutine[None, None, None]]:
         """What an earlier run decided or concluded and may not have published."""
         for entry in list(self._journal.entries.values()):
             if entry.decision:
@@ -66,16 +66,18 @@ class Outbox:
         own = part is not None and part.verdict is report.verdict
         entry = self._journal.entries.get(report.key)
         if entry is not None and entry.frame_id == report.frame_id:
-            fields = events.part_fields(self._where, entry, entry.triggered_at, self._clock)
+            subject = part_events.part_on_line(
+                self._settings, entry, entry.triggered_at, self._clock
+            )
         elif answering is not None:
-            fields = events.part_fields_of(answering)
+            subject = part_events.part_of(answering)
         else:
             return None
         offset = time.time() - time.monotonic()
         written_at = part.written_at if own and part is not None else None
         acked_at = report.acknowledged_at
-        event = events.acknowledgement(
-            fields,
+        event = part_events.acknowledgement(
+            subject,
             report.verdict,
             report.outcome,
             result_seq=part.result_seq if own and part is not None else 0,

@@ -1,13 +1,11 @@
 """From a journal entry to the events that the gateway publishes. Pure."""
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
 
+from connectors.gateway.journal_entries import JournalEntry
 from connectors.handshake.values import PartKey, Verdict
-from connectors.journal_lines import JournalEntry
+from connectors.settings import GatewaySettings
 from streams.codes import (
     AckOutcome,
     Action,
@@ -30,54 +28,46 @@ _IN_WORDS = {
 }
 
 
-@dataclass(frozen=True)
-class LineIdentity:
-    """Where this gateway stands."""
-
-    line: str
-    station: str
-    enterprise: str = ""
-    site: str = ""
-    area: str = ""
-    is_simulated: bool = False
-
-
-def part_fields(
-    where: LineIdentity, entry: JournalEntry, captured_at: float, clock: ClockStatus
-) -> dict[str, Any]:
-    """The fields of ``PartOnLine``. ``captured_at`` in seconds since the epoch."""
+def part_on_line(
+    where: GatewaySettings, entry: JournalEntry, captured_at: float, clock: ClockStatus
+) -> PartOnLine:
+    """What every event of a part repeats. ``captured_at`` in seconds since the epoch."""
     trigger = entry.trigger
-    return {
-        "frame_id": entry.frame_id,
-        "enterprise": where.enterprise,
-        "site": where.site,
-        "area": where.area,
-        "line": where.line,
-        "station": where.station,
-        "product_id": trigger.product_id,
-        "part_id": trigger.part_id,
-        "lot_id": trigger.lot_id,
-        "plc_boot_id": entry.key.plc_boot_id,
-        "trigger_seq": entry.key.trigger_seq,
-        "encoder_pos": trigger.encoder_pos,
-        "captured_at": utc(captured_at),
-        "deadline": utc(entry.triggered_at + entry.window_s),
-        "result_window_ms": max(round(entry.window_s * 1000), 1),
-        "clock_status": clock,
-        "is_simulated": where.is_simulated,
-    }
+    return PartOnLine(
+        frame_id=entry.frame_id,
+        enterprise=where.enterprise,
+        site=where.site,
+        area=where.area,
+        line=where.line,
+        station=where.station,
+        product_id=trigger.product_id,
+        part_id=trigger.part_id,
+        lot_id=trigger.lot_id,
+        plc_boot_id=entry.key.plc_boot_id,
+        trigger_seq=entry.key.trigger_seq,
+        encoder_pos=trigger.encoder_pos,
+        captured_at=utc(captured_at),
+        deadline=utc(entry.triggered_at + entry.window_s),
+        result_window_ms=max(round(entry.window_s * 1000), 1),
+        clock_status=clock,
+        is_simulated=where.is_simulated,
+    )
 
 
-def frame_event(fields: dict[str, Any], picture: Picture) -> Frame:
+def part_of(event: PartOnLine) -> PartOnLine:
+    """The part that another event speaks of."""
+    return PartOnLine(**{name: getattr(event, name) for name in PartOnLine.model_fields})
+
+
+def frame_event(part: PartOnLine, picture: Picture) -> Frame:
     """The frame; over the inline limit it names the object that holds the picture."""
-    frame_id: UUID = fields["frame_id"]
     large = len(picture.data) > INLINE_LIMIT_BYTES
     return Frame(
-        **fields,
+        **dict(part),
         content_type=picture.content_type,
         size_bytes=len(picture.data),
         sha256=hashlib.sha256(picture.data).hexdigest(),
-        dataref=frame_key(frame_id) if large else None,
+        dataref=frame_key(part.frame_id) if large else None,
         image_name=picture.name[-512:],
     )
 
@@ -94,12 +84,12 @@ def held(reason: ReasonCode) -> Outcome:
 
 
 def gateway_decision(
-    fields: dict[str, Any], outcome: Outcome, reason: ReasonCode, policy_hash: str, at: float
+    part: PartOnLine, outcome: Outcome, reason: ReasonCode, policy_hash: str, at: float
 ) -> Decision:
     """A decision of the gateway's own; ``source`` is ``watchdog``."""
     return Decision(
-        **fields,
-        result_id=decision_id(fields["frame_id"], DecisionSource.WATCHDOG),
+        **dict(part),
+        result_id=decision_id(part.frame_id, DecisionSource.WATCHDOG),
         source=DecisionSource.WATCHDOG,
         evaluation=Evaluation.NOT_DECIDABLE,
         class_name=outcome.class_name,
@@ -132,13 +122,8 @@ def key_of(part: PartOnLine) -> PartKey:
     return PartKey(part.plc_boot_id, part.trigger_seq)
 
 
-def part_fields_of(part: PartOnLine) -> dict[str, Any]:
-    """The fields of ``PartOnLine`` of another event."""
-    return {name: getattr(part, name) for name in PartOnLine.model_fields}
-
-
 def acknowledgement(
-    fields: dict[str, Any],
+    part: PartOnLine,
     verdict: Verdict,
     outcome: AckOutcome,
     *,
@@ -153,7 +138,7 @@ def acknowledgement(
     if triggered_at is not None and written_at is not None:
         took = round((written_at - triggered_at) * 1000, 3)
     return Acknowledgement(
-        **fields,
+        **dict(part),
         result_id=verdict.result_id,
         source=verdict.source,
         action=verdict.code.action or Action.HOLD,

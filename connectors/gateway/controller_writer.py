@@ -3,19 +3,18 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from connectors.errors import JournalError, LinkError
-from connectors.handshake.signals import Signal
+from connectors.gateway.journal import Journal
+from connectors.gateway.journal_entries import verdict_fields
+from connectors.handshake.signals import Signal, SignalValue, SignalValues
 from connectors.handshake.values import PartKey, WriteResult
-from connectors.journal import Journal
-from connectors.journal_lines import verdict_fields
-from connectors.line import LineLink
+from connectors.line_link import LineLink
 
 
-class LineWriter:
+class ControllerWriter:
     """The only one that writes. A failed write replaces the connection; what waited is dropped,
     because everything is read back and ordered anew after it.
 
@@ -36,12 +35,12 @@ class LineWriter:
         self._journal = journal
         self._on_written = on_written
         self._on_journal_error = on_journal_error
-        self._status: dict[Signal, Any] = {}
+        self._status: dict[Signal, SignalValue] = {}
         self._results: deque[WriteResult] = deque()
         self._waiting = asyncio.Event()
         self._generation = 0
 
-    def status(self, values: Mapping[Signal, Any]) -> None:
+    def status(self, values: SignalValues) -> None:
         """Write these soon; a newer value of the same signal replaces one not yet written."""
         self._status.update(values)
         self._waiting.set()
@@ -92,7 +91,7 @@ class LineWriter:
             self._on_written(command.part.key)
 
 
-def result_group(command: WriteResult) -> dict[Signal, Any]:
+def result_group(command: WriteResult) -> dict[Signal, SignalValue]:
     """The result registers, ``ResultSeq`` not among them."""
     part = command.part
     verdict = part.verdict

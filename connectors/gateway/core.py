@@ -9,25 +9,24 @@ import contextlib
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import structlog
 
-from connectors import events
 from connectors.cameras.supervised import SupervisedCamera
-from connectors.clock import clock_status
 from connectors.errors import CaptureError, ConnectorError, JournalError, LinkError, SpoolFullError
-from connectors.handshake import HandshakeConfig, Part, PartKey, next_wakeup, step, trigger_of
+from connectors.gateway import part_events
+from connectors.gateway.controller_writer import ControllerWriter
+from connectors.gateway.host_clock import clock_status
+from connectors.gateway.journal import Journal
+from connectors.gateway.journal_entries import JournalEntry, minted_fields, recover, verdict_fields
+from connectors.gateway.outcome_publisher import OutcomePublisher
+from connectors.gateway.spool import SpoolingPublisher
+from connectors.handshake import Part, PartKey, next_wakeup, recipe_of, step, trigger_of
 from connectors.handshake import values as hs
-from connectors.handshake.signals import TRIGGER_GROUP, Signal
-from connectors.journal import Journal
-from connectors.journal_lines import JournalEntry, minted_fields, verdict_fields
-from connectors.line import Changed, LineLink, LinkDown, LinkEvent, LinkUp
-from connectors.outbox import Outbox
-from connectors.recovery import recover
-from connectors.spool import SpoolingPublisher
-from connectors.writer import LineWriter
+from connectors.handshake.signals import TRIGGER_GROUP, Signal, SignalValues, number
+from connectors.line_link import Changed, LineLink, LinkEvent
+from connectors.settings import GatewaySettings
 from streams.codes import AckOutcome, FallbackKind, FaultCode, ReasonCode
 from streams.envelope import to_message
 from streams.events import Alert, Decision
@@ -54,47 +53,35 @@ class Gateway:
     """One line, one station.
 
     Args:
-        where: the place in the plant.
-        config: the handshake's times and limits.
+        settings: the place in the plant, the handshake's times and limits, deadlines.
         ports: the adapters; the caller starts the policy source and closes what it opened.
-        capture_timeout_s: deadline of one exposure, seconds.
     """
 
-    def __init__(
-        self,
-        where: events.LineIdentity,
-        config: HandshakeConfig,
-        ports: GatewayPorts,
-        *,
-        capture_timeout_s: float = 2.0,
-    ) -> None:
-        self._where = where
-        self._config = config
+    def __init__(self, settings: GatewaySettings, ports: GatewayPorts) -> None:
+        self._settings = settings
         self._ports = ports
         self._camera = SupervisedCamera(
-            ports.camera, capture_timeout_s, lambda broken: self._fault(FaultCode.CAMERA, broken)
+            ports.camera,
+            settings.capture_timeout_s,
+            lambda broken: self._fault(FaultCode.CAMERA, broken),
         )
-        self._state = recover(config, ports.journal.open(), time.monotonic(), time.time())
+        self._state = recover(settings, ports.journal.open(), time.monotonic(), time.time())
         self._clock = clock_status()
-        self._outbox = Outbox(where, ports.journal, ports.publisher, self._clock)
-        self._writer = LineWriter(ports.link, ports.journal, self._written, self._journal_failed)
+        self._outcomes = OutcomePublisher(settings, ports.journal, ports.publisher, self._clock)
+        self._writer = ControllerWriter(
+            ports.link, ports.journal, self._written, self._journal_failed
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._trigger_moved = asyncio.Event()
         self._recipe_moved = False
-        self._last_beat: int | None = None
         self._posts: set[asyncio.Task[None]] = set()
         self._answering: Decision | None = None
         ports.publisher.on_down = lambda down: self._fault(FaultCode.KAFKA, down)
         ports.publisher.on_full = self._spool_full
 
-    @property
-    def state(self) -> Any:
-        """The handshake's state, to look at."""
-        return self._state
-
     async def run(self) -> None:
         """Serve the line until cancelled; then say goodbye to the controller and put all down."""
-        work: list[Coroutine[Any, Any, None]] = [
+        work: list[Coroutine[None, None, None]] = [
             self._ports.link.run(self._on_link),
             self._ports.publisher.run(),
             self._writer.run(),
@@ -117,33 +104,25 @@ class Gateway:
     def on_alert(self, alert: Alert) -> None:
         """A limit across parts asks the line to stop."""
         log.warning("line.stop_request", limit=alert.limit, why=alert.reason)
-        self._apply(hs.StopRequested())
+        self._apply(hs.Notice.STOP_REQUESTED)
 
     # --- inputs ---------------------------------------------------------------------------
 
     def _on_link(self, event: LinkEvent) -> None:
         match event:
-            case LinkUp(values):
-                self._last_beat = int(values[Signal.PLC_HEARTBEAT])
-                self._apply(hs.Connected(values))
-                self._ports.journal.append(
-                    "run", None, b=self._state.plc_boot_id, s=self._state.last_trigger_seq
-                )
-            case LinkDown():
+            case hs.Connected():
+                self._apply(event)
+                self._remember_run()
+            case hs.Notice.DISCONNECTED:
                 self._writer.clear()
-                self._apply(hs.Disconnected())
+                self._apply(event)
             case Changed(values):
                 self._on_change(values)
 
-    def _on_change(self, values: Any) -> None:
-        beat = values.get(Signal.PLC_HEARTBEAT, self._last_beat)
-        if beat != self._last_beat:
-            self._last_beat = beat
-            self._apply(hs.HeartbeatSeen())
-        if Signal.RESULT_ACK_SEQ in values:
-            self._apply(hs.AckSeen(int(values[Signal.RESULT_ACK_SEQ])))
-        if Signal.FAULT_RESET_SEQ in values:
-            self._apply(hs.FaultResetSeen(int(values[Signal.FAULT_RESET_SEQ])))
+    def _on_change(self, values: SignalValues) -> None:
+        for counter in (Signal.PLC_HEARTBEAT, Signal.RESULT_ACK_SEQ, Signal.FAULT_RESET_SEQ):
+            if counter in values:
+                self._apply(hs.CounterMoved(counter, number(values, counter)))
         self._recipe_moved |= Signal.RECIPE_REQ_SEQ in values
         if values.keys() & {Signal.TRIGGER_SEQ, Signal.PLC_BOOT_ID, Signal.RECIPE_REQ_SEQ}:
             self._trigger_moved.set()
@@ -161,15 +140,14 @@ class Gateway:
                 continue  # the new connection reads everything back
             self._apply(hs.TriggerSeen(trigger_of(values), new_frame_id()))
             if recipe:
-                number = int(values[Signal.RECIPE_REQ])
-                self._apply(hs.RecipeRequested(int(values[Signal.RECIPE_REQ_SEQ]), number))
+                self._apply(recipe_of(values))
 
     async def _follow_decisions(self) -> None:
         async for decision in self._ports.feed:
-            if decision.station == self._where.station and not decision.is_late:
+            if decision.station == self._settings.station and not decision.is_late:
                 self._answering = decision
-                verdict = events.verdict_of(decision)
-                self._apply(hs.Decided(events.key_of(decision), decision.frame_id, verdict))
+                verdict = part_events.verdict_of(decision)
+                self._apply(hs.Decided(part_events.key_of(decision), decision.frame_id, verdict))
                 self._answering = None
 
     def _fault(self, code: FaultCode, active: bool) -> None:
@@ -192,7 +170,7 @@ class Gateway:
         if self._timer is not None:
             self._timer.cancel()
         delay = max(next_wakeup(self._state) - time.monotonic(), 0.001)
-        self._timer = asyncio.get_running_loop().call_later(delay, self._apply, hs.Tick())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._apply, hs.Notice.TICK)
 
     # --- commands -------------------------------------------------------------------------
 
@@ -214,9 +192,11 @@ class Gateway:
                 for part in dropped:
                     if part.verdict is None:
                         self._ports.journal.append("closed", part.key)
-                self._ports.journal.append(
-                    "run", None, b=boot_id, s=self._state.last_trigger_seq, new=1
-                )
+                self._remember_run(new=1)
+
+    def _remember_run(self, **marks: int) -> None:
+        boot_id, last = self._state.plc_boot_id, self._state.last_trigger_seq
+        self._ports.journal.append("run", None, b=boot_id, s=last, **marks)
 
     def _mint(self, part: Part, frame_id: UUID | None) -> JournalEntry:
         known = self._ports.journal.entries.get(part.key)
@@ -240,14 +220,14 @@ class Gateway:
             picture = await self._camera.capture(part.trigger)
         except CaptureError as error:
             log.error("camera.failed", **_words(part), why=str(error))
-            self._apply(hs.CaptureFailed(part.key))
+            self._apply(hs.ExposureEnded(part.key, captured=False))
             return
         captured_at = time.time()
         self._ports.journal.append("captured", part.key)
-        self._apply(hs.Exposed(part.key))
+        self._apply(hs.ExposureEnded(part.key))
         await self._commit()
-        fields = events.part_fields(self._where, entry, captured_at, self._clock)
-        message = to_message(events.frame_event(fields, picture), picture.data)
+        subject = part_events.part_on_line(self._settings, entry, captured_at, self._clock)
+        message = to_message(part_events.frame_event(subject, picture), picture.data)
         await self._ports.publisher.send(FRAMES.name, message)
         self._ports.journal.append("published", part.key)
 
@@ -267,32 +247,32 @@ class Gateway:
             policy = self._ports.policies.for_product(part.trigger.product_id)
             outcome = policy.decide(
                 Situation(
-                    station=self._where.station,
+                    station=self._settings.station,
                     lot_id=part.trigger.lot_id,
                     fallback=FallbackKind.NO_DECISION,
                 )
             )
             policy_hash = policy.policy_hash
         else:
-            outcome = events.held(reason)
+            outcome = part_events.held(reason)
         now = time.time()
-        fields = events.part_fields(self._where, entry, entry.triggered_at, self._clock)
-        decision = events.gateway_decision(fields, outcome, reason, policy_hash, now)
-        verdict = events.verdict_of(decision)
+        subject = part_events.part_on_line(self._settings, entry, entry.triggered_at, self._clock)
+        decision = part_events.gateway_decision(subject, outcome, reason, policy_hash, now)
+        verdict = part_events.verdict_of(decision)
         log.warning("part.watchdog", **_words(part), reason=reason.name, action=outcome.action)
         self._ports.journal.append(
             "decided", part.key, v=verdict_fields(verdict), d=decision.model_dump_json()
         )
-        self._post(self._outbox.send_decision(part.key, decision))
+        self._post(self._outcomes.send_decision(part.key, decision))
         self._apply(hs.Decided(part.key, entry.frame_id, verdict))
 
     def _report(self, command: hs.Report) -> None:
         if command.outcome is not AckOutcome.ACKNOWLEDGED:
             seq, outcome = command.key.trigger_seq, command.outcome.value
             log.warning("result.not_applied", trigger_seq=seq, outcome=outcome, why=command.detail)
-        event = self._outbox.outcome_event(command, self._answering)
+        event = self._outcomes.outcome_event(command, self._answering)
         if event is not None:
-            self._post(self._outbox.send_outcome(command, event))
+            self._post(self._outcomes.send_outcome(command, event))
 
     # --- life -----------------------------------------------------------------------------
 
@@ -302,15 +282,15 @@ class Gateway:
             self._send_left_over()
 
     def _send_left_over(self) -> None:
-        for work in self._outbox.left_over():
+        for work in self._outcomes.left_over():
             self._post(work)
 
-    def _post(self, work: Coroutine[Any, Any, None]) -> None:
+    def _post(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(self._guarded(work))
         self._posts.add(task)
         task.add_done_callback(self._posts.discard)
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
         try:
             await work
         except SpoolFullError as error:
@@ -334,5 +314,5 @@ class Gateway:
         await self._ports.journal.close()
 
 
-def _words(part: Part) -> dict[str, Any]:
+def _words(part: Part) -> dict[str, object]:
     return {"part_id": part.trigger.part_id, "trigger_seq": part.key.trigger_seq}

@@ -15,8 +15,7 @@ from typing import IO, Any
 import structlog
 
 from connectors.errors import JournalError
-from connectors.handshake.values import PartKey
-from connectors.journal_lines import (
+from connectors.gateway.journal_entries import (
     JournalEntry,
     Recovered,
     apply_row,
@@ -24,6 +23,7 @@ from connectors.journal_lines import (
     replay,
     snapshot_lines,
 )
+from connectors.handshake.values import PartKey
 
 log = structlog.get_logger(__name__)
 _FLUSH_S = 0.2

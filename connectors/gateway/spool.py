@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import os
-import random
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from connectors.errors import SpoolFullError
+from streams.backoff import backoff_s
 from streams.envelope import Message, header_dict
 from streams.errors import UnavailableError
 from streams.ports import ImageStore, Publisher
@@ -231,9 +231,8 @@ class SpoolingPublisher:
                 await self._try(topic, historical(topic, message, datetime.now(UTC)))
             except UnavailableError as error:
                 self._set_down(True, str(error))
-                delay = min(5.0, 0.1 * 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1.0)
+                await asyncio.sleep(backoff_s(attempt, 0.1, 5.0, jitter=0.5))
                 attempt += 1
-                await asyncio.sleep(delay)
                 continue
             attempt = 0
             await self._spool.drop_oldest()

@@ -1,0 +1,61 @@
+"""Times and limits of the handshake, as a plant sets them."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Milliseconds = Annotated[int, Field(gt=0, le=3_600_000)]
+
+
+class HandshakeConfig(BaseModel):
+    """What the state machine is told once, before the first input."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    result_window_ms: Milliseconds | None = None
+    """Result window T, milliseconds from the trigger; unset: the controller's ``TaktMs``."""
+    watchdog_margin_ms: Annotated[int, Field(ge=0, le=60_000)] = 50
+    """The gateway writes the no-decision action this long before T, milliseconds."""
+    ack_timeout_ms: Milliseconds = 5000
+    """A result written and not acknowledged for this long counts as unacknowledged."""
+    heartbeat_ms: Milliseconds = 500
+    """Period of both heartbeats, milliseconds."""
+    heartbeat_missed: Annotated[int, Field(ge=1, le=100)] = 3
+    """Missed heartbeats after which the other side counts as dead."""
+    pipelining: bool = True
+    """Ready again once the exposure is done, before the result is out."""
+    unacknowledged_limit: Annotated[int, Field(ge=1, le=64)] = 8
+    """Results waiting for the controller's acknowledgement; one more is an overrun."""
+    open_limit: Annotated[int, Field(ge=1, le=4096)] = 128
+    """Parts without a closed result; at the limit the gateway drops Ready."""
+    missed_limit: Annotated[int, Field(ge=1, le=65_536)] = 1024
+    """Missed triggers for which a hold is still written; older ones are only counted."""
+    recipes: dict[int, str] = {}
+    """Recipe number -> name. Empty: every recipe request is accepted."""
+
+    def window_s(self, takt_ms: int) -> float:
+        """The result window T of a part, seconds.
+
+        >>> HandshakeConfig().window_s(takt_ms=800)
+        0.8
+        >>> HandshakeConfig(result_window_ms=2000).window_s(takt_ms=800)
+        2.0
+        """
+        return (self.result_window_ms or max(takt_ms, 1)) / 1000
+
+    @property
+    def watchdog_margin_s(self) -> float:
+        return self.watchdog_margin_ms / 1000
+
+    @property
+    def ack_timeout_s(self) -> float:
+        return self.ack_timeout_ms / 1000
+
+    @property
+    def heartbeat_s(self) -> float:
+        return self.heartbeat_ms / 1000
+
+    @property
+    def dead_after_s(self) -> float:
+        """A heartbeat that stood still for this long means that the other side is dead."""
+        return self.heartbeat_s * self.heartbeat_missed

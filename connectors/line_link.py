@@ -1,0 +1,34 @@
+"""The port to a line controller, and what comes out of it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from connectors.handshake.signals import Signal, SignalValue, SignalValues
+from connectors.handshake.values import Connected, Notice
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Watched signals that moved, all of one notification."""
+
+    values: SignalValues
+
+
+LinkEvent = Connected | Changed | Literal[Notice.DISCONNECTED]
+
+
+class LineLink(Protocol):
+    """One line controller. Reconnects by itself; every call has a deadline."""
+
+    async def run(self, on_event: Callable[[LinkEvent], None]) -> None:
+        """Connect, watch and reconnect until cancelled. ``on_event`` must not block."""
+        ...
+
+    async def read(self, signals: Iterable[Signal]) -> dict[Signal, SignalValue]:
+        """Fresh values, one service call. Raises ``LinkError``."""
+        ...
+
+    async def write(self, values: SignalValues) -> None:
+        """One service call. Raises ``LinkError``; the connection is then replaced."""
+        ...

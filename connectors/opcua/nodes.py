@@ -1,0 +1,39 @@
+"""The signals as nodes of an OPC UA server: their ids, and their values on the wire."""
+
+from typing import Any
+
+from asyncua import ua
+
+from connectors.errors import NodeSetError
+from connectors.handshake.signals import Signal, SignalValue
+
+
+def node_ids(prefix: str, namespace_index: int) -> dict[Signal, ua.NodeId]:
+    """The node of every signal: ``ns=<namespace_index>;s=<prefix>.<wire name>``."""
+    return {s: ua.NodeId(f"{prefix}.{s.wire_name}", namespace_index) for s in Signal}
+
+
+def data_value(signal: Signal, value: SignalValue) -> Any:
+    """What is written for ``value``, in the signal's own type."""
+    return ua.DataValue(ua.Variant(value, ua.VariantType[signal.data_type]))
+
+
+def checked_value(signal: Signal, read: Any) -> SignalValue:
+    """The Python value of a data value that was read.
+
+    Raises:
+        NodeSetError: the node is absent or of another type; the message names the signal.
+    """
+    if read.StatusCode is not None and not read.StatusCode.is_good():
+        raise NodeSetError(
+            f"{signal.wire_name}: {read.StatusCode.name}; the node set is incomplete"
+        )
+    variant = read.Value
+    if variant is None or variant.Value is None:
+        return signal.default
+    if variant.VariantType.name != signal.data_type:
+        raise NodeSetError(
+            f"{signal.wire_name} is {variant.VariantType.name}, not {signal.data_type}"
+        )
+    value: SignalValue = variant.Value
+    return value
