@@ -132,8 +132,7 @@ def changelog(settings: Settings) -> "Changelog":
     """The parts that the limits role had counted before."""
     from streams.kafka.changelog import KafkaChangelog
 
-    kafka, log = settings.kafka, structlog.get_logger(role="limits")
-    return KafkaChangelog(kafka.bootstrap_servers, kafka.request_timeout_s, log.info)
+    return KafkaChangelog(kafka_connection(settings), structlog.get_logger(role="limits").info)
 
 
 def decision_feed(

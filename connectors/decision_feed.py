@@ -15,7 +15,7 @@ from streams.envelope import from_message
 from streams.errors import EventError
 from streams.events import Alert, Decision
 from streams.kafka.connection import DOWN, stop_client
-from streams.partitions import partitions_of
+from streams.kafka.reader import partitions_of
 from streams.topics import ALERTS, DECISIONS, MAX_FETCH_BYTES
 
 log = structlog.get_logger(__name__)

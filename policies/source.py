@@ -18,7 +18,7 @@ from policies.table import DiskCache, PolicyTable, policy_of
 from streams.envelope import from_message
 from streams.errors import AndonError, UnavailableError
 from streams.events import PolicyInForce
-from streams.partitions import partitions_of
+from streams.kafka.reader import partitions_of
 from streams.topics import MAX_FETCH_BYTES, POLICIES
 
 _log = structlog.get_logger(__name__)

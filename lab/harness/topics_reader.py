@@ -11,7 +11,7 @@ from streams import topics
 from streams.envelope import from_message
 from streams.errors import EventError
 from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Frame
-from streams.partitions import partitions_of
+from streams.kafka.reader import partitions_of
 
 IDLE_S = 20.0
 """Give up when a broker that has more gives nothing for this long."""

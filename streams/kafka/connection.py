@@ -107,9 +107,9 @@ async def stop_client(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_s: fl
         async with asyncio.timeout(timeout_s):
             await client.stop()
     except (*DOWN, asyncio.CancelledError) as error:
-        if asked_to_end():
-            raise
-        log.debug("kafka.stopped_with_an_error", why=repr(error))
         if isinstance(client, AIOKafkaConsumer):
             with contextlib.suppress(*DOWN):
                 await client._client.close()
+        if asked_to_end():
+            raise
+        log.debug("kafka.stopped_with_an_error", why=repr(error))

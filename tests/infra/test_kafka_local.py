@@ -14,8 +14,8 @@ from lab.harness.topics_reader import read_topic
 from streams.envelope import Message
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.publisher import KafkaPublisher
+from streams.kafka.reader import partitions_of
 from streams.kafka.topic_admin import ensure_topics
-from streams.partitions import partitions_of
 from streams.topics import ACKS, FRAMES, INLINE_LIMIT_BYTES, POLICIES
 from tests.infra.needs import need_kafka
 

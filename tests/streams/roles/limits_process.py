@@ -12,6 +12,7 @@ from pathlib import Path
 
 from andon.processes.limits import PolicyLimits
 from streams.kafka.changelog import KafkaChangelog
+from streams.kafka.connection import KafkaConnection
 from streams.kafka.delivery import Delivery
 from streams.roles.config import BusConfig, FlowConfig, LimitsConfig, RoleConfig
 from streams.roles.limits import COUNTED_FROM, LimitsRole
@@ -45,7 +46,7 @@ def limits_role(servers: str, kill_at: int = 0) -> MakeRole:
     log = lambda *a, **k: None  # noqa: E731
 
     def make(outbox: Outbox, metrics: RoleMetrics) -> LimitsRole:
-        changelog = KafkaChangelog(servers, 10.0, log)
+        changelog = KafkaChangelog(KafkaConnection(servers), log)
         role = KilledRole(
             PolicyLimits(OnePolicy()),
             changelog,

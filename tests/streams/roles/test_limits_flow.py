@@ -17,6 +17,7 @@ from infra.stack.broker import Broker
 from streams.envelope import to_message
 from streams.events import Alert, CountedPart, Decision
 from streams.kafka.changelog import KafkaChangelog
+from streams.kafka.connection import KafkaConnection
 from streams.roles.limits import COUNTED_FROM
 from streams.roles.runner import RoleRunner
 from streams.topics import ALERTS, COUNTED, DECISIONS, PARTS
@@ -59,7 +60,7 @@ def of_parts(seen: Reader) -> set[object]:
 
 async def remembered(servers: str) -> list[CountedPart]:
     """What a new worker would read of every partition."""
-    changelog = KafkaChangelog(servers, 10.0, lambda *a, **k: None)
+    changelog = KafkaChangelog(KafkaConnection(servers), lambda *a, **k: None)
     return [p for n in range(PARTS.partitions) for p in await changelog.read(n)]
 
 

@@ -1,0 +1,240 @@
+"""The one reader of hand-assigned partitions: no consumer group, nothing committed.
+
+``read_to_end`` gives what stands at the broker now and ends; ``follow`` goes on for ever, over
+every outage. Both give the records of one poll at a time, in order per partition.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.backoff import backoff_s
+from streams.cancellation import asked_to_end
+from streams.errors import UnavailableError
+from streams.kafka.connection import DOWN, KafkaConnection
+from streams.kafka.delivery import Delivery
+
+log = structlog.get_logger(__name__)
+BEGINNING, END = 0.0, math.inf
+"""Where a topic is read from, beside a moment in seconds since the epoch."""
+CHECK_S = 2.0
+"""How often an idle reader looks for a log that was lost and for topics that appeared, seconds."""
+_AT_ONCE = 64
+"""Records per poll while following: a long log must not stop the caller's other tasks."""
+_POLL_MS = 1000
+
+_Batches = Mapping[TopicPartition, list[ConsumerRecord]]
+
+
+class PartitionReader:
+    """Reads every partition of some topics.
+
+    Args:
+        connection: to the broker.
+        since_s: topic -> where to begin: ``BEGINNING``, ``END`` or a moment.
+        resume: after an outage go on where the last consumer stood; False: begin again.
+    """
+
+    def __init__(
+        self, connection: KafkaConnection, since_s: Mapping[str, float], resume: bool = True
+    ) -> None:
+        self._connection = connection
+        self._since_s = dict(since_s)
+        self._resume = resume
+        self._positions: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
+        self._absent: list[str] = []
+        self._whole: dict[TopicPartition, tuple[int, int]] = {}
+        """End and position of logs that were found whole, though they end before the position."""
+        self._checked = 0.0
+        self.caught_up = asyncio.Event()
+        """Set while a consumer follows that has given all that stood at the broker when it was
+        assigned. A topic that does not exist yet holds nothing, and is followed once it does."""
+
+    async def read_to_end(
+        self, partitions: Collection[int] | None = None
+    ) -> AsyncIterator[list[Delivery]]:
+        """What stands at the broker now, of all partitions or of those with these numbers.
+
+        Raises:
+            UnavailableError: no broker answers, a partition does not exist, or nothing came for
+                the connection's ``request_timeout_s`` though there is more.
+        """
+        timeout_s = self._connection.request_timeout_s
+        self._positions.clear()
+        try:
+            async with self._connection.consuming() as consumer:
+                async with asyncio.timeout(timeout_s):
+                    assigned = await self._assign(consumer, partitions)
+                if partitions is not None and len(assigned) < len(partitions):
+                    raise KafkaError(f"{sorted(self._since_s)}: not all of {partitions} exist")
+                while left := await _short_of(consumer, self._ends):
+                    batches = await consumer.getmany(*left, timeout_ms=int(timeout_s * 1000))
+                    if not batches:
+                        raise TimeoutError(f"no record for {timeout_s:g} s before the end")
+                    yield _deliveries(batches)
+        except DOWN as error:
+            where = f"{', '.join(self._since_s)} at {self._connection.bootstrap_servers}"
+            raise UnavailableError(f"{where}: {error!r}") from error
+
+    async def follow(self) -> AsyncIterator[list[Delivery]]:
+        """The records as they come; an empty list once ``caught_up`` is set. Never ends.
+
+        Close it (``contextlib.aclosing``) or cancel its task.
+        """
+        attempt = 0
+        while True:
+            try:
+                async with self._connection.consuming() as consumer:
+                    async with asyncio.timeout(self._connection.request_timeout_s):
+                        await self._assign(consumer)
+                    attempt = 0
+                    while True:
+                        if not self.caught_up.is_set() and not await _short_of(
+                            consumer, self._ends
+                        ):
+                            self.caught_up.set()
+                            yield []
+                        if records := await self._next(consumer):
+                            yield records
+                        await asyncio.sleep(0)  # buffered records never let the loop go otherwise
+            except (*DOWN, asyncio.CancelledError) as error:
+                if asked_to_end():
+                    raise
+                servers = self._connection.bootstrap_servers
+                log.warning("kafka.reader_down", servers=servers, why=repr(error))
+            finally:
+                self.caught_up.clear()
+            await asyncio.sleep(backoff_s(attempt, 0.1, 5.0, jitter=0.5))
+            attempt += 1
+
+    async def _assign(
+        self, consumer: AIOKafkaConsumer, numbers: Collection[int] | None = None
+    ) -> list[TopicPartition]:
+        """Every partition, at the last position or where its topic begins."""
+        found = await partitions_of(consumer, self._since_s)
+        partitions = [p for p in found if numbers is None or p.partition in numbers]
+        self._absent = sorted(set(self._since_s) - {p.topic for p in found})
+        consumer.assign(partitions)
+        if not self._resume:
+            self._positions.clear()
+        self._ends = dict(await consumer.end_offsets(partitions)) if partitions else {}
+        new = [p for p in partitions if p not in self._positions]
+        self._positions.update(await self._begin(consumer, new))
+        for partition in partitions:
+            consumer.seek(partition, self._positions[partition])
+        return partitions
+
+    async def _begin(
+        self, consumer: AIOKafkaConsumer, new: list[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        since = {p: self._since_s[p.topic] for p in new}
+        positions = {p: self._ends[p] for p in new}
+        if oldest := [p for p in new if since[p] == BEGINNING]:
+            positions |= await consumer.beginning_offsets(oldest)
+        if times := {p: int(s * 1000) for p, s in since.items() if BEGINNING < s < END}:
+            for partition, at in (await consumer.offsets_for_times(times)).items():
+                # None where nothing is as new; the embedded broker says offset 0, timestamp -1.
+                if at is not None and at.timestamp >= 0:
+                    positions[partition] = min(at.offset, positions[partition])
+        return positions
+
+    async def _next(self, consumer: AIOKafkaConsumer) -> list[Delivery]:
+        if not self._positions:
+            await asyncio.sleep(CHECK_S)
+            batches: _Batches = {}
+        else:
+            batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_AT_ONCE)
+        if not batches and time.monotonic() - self._checked >= CHECK_S:
+            self._checked = time.monotonic()
+            async with asyncio.timeout(self._connection.request_timeout_s):
+                batches = await self._check(consumer)
+        for partition, records in batches.items():
+            self._positions[partition] = records[-1].offset + 1
+        return _deliveries(batches)
+
+    async def _check(self, consumer: AIOKafkaConsumer) -> _Batches:
+        """Look for topics that appeared, and for logs that were lost.
+
+        A broker that lost its log ends before our position, and not every one reports that.
+
+        Returns:
+            Records that were found while looking.
+        """
+        if self._absent and await partitions_of(consumer, self._absent):
+            self._since_s |= dict.fromkeys(self._absent, BEGINNING)  # all of it is new
+            await self._assign(consumer)
+        found: dict[TopicPartition, list[ConsumerRecord]] = {}
+        ends = await consumer.end_offsets(list(self._positions)) if self._positions else {}
+        for partition, end in ends.items():
+            position = self._positions[partition]
+            if end >= position or self._whole.get(partition) == (end, position):
+                continue
+            records = await _last_batch(consumer, partition, end)
+            if end and not records:  # a slow broker proves nothing: look again later
+                consumer.seek(partition, position)
+            elif not records or records[-1].offset < position - 1:
+                log.warning("kafka.log_lost", topic=partition.topic, partition=partition.partition)
+                self._positions[partition] = 0
+                consumer.seek(partition, 0)
+            else:
+                self._whole[partition] = (end, position)
+                if fresh := [record for record in records if record.offset >= position]:
+                    found[partition] = fresh
+        return found
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, names: Iterable[str]) -> list[TopicPartition]:
+    """Every partition of those topics that exist, in order; asks the broker.
+
+    ``consumer.partitions_for_topic`` knows only topics that the consumer already follows, and
+    ``consumer.topics`` throws away what it was told about the others. Apache Kafka describes
+    those that are asked for and no more; the embedded broker describes all, always.
+
+    Raises:
+        KafkaError: no broker answered.
+    """
+    cluster = await consumer._client.fetch_all_metadata()
+    return [
+        TopicPartition(name, number)
+        for name in names
+        for number in sorted(cluster.partitions_for_topic(name) or ())
+    ]
+
+
+async def _short_of(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+) -> list[TopicPartition]:
+    return [p for p, end in ends.items() if await consumer.position(p) < end]
+
+
+async def _last_batch(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, end: int
+) -> list[ConsumerRecord]:
+    """The log's last batch: the embedded broker ends a log one past that batch's first."""
+    if end == 0:
+        return []
+    consumer.seek(partition, end - 1)
+    batches = await consumer.getmany(partition, timeout_ms=_POLL_MS)
+    return list(batches.get(partition, ()))
+
+
+def _deliveries(batches: _Batches) -> list[Delivery]:
+    return [
+        Delivery(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            key=record.key or b"",
+            value=record.value or b"",
+            headers=record.headers or (),
+            produced_s=record.timestamp / 1000,
+        )
+        for records in batches.values()
+        for record in records
+    ]
