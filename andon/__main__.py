@@ -1,12 +1,12 @@
 """``andon``: the commands of the line, and those of the laboratory."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 from rich.console import Console
 from rich.text import Text
-from typer.core import TyperGroup
 
 from andon import __version__
 from andon.cli import (
@@ -16,11 +16,13 @@ from andon.cli import (
     gateway,
     history,
     inspect,
+    llm,
     policy,
     stack,
     train,
     worker,
 )
+from andon.cli.laboratory import GroupWithLaboratory, MissingExtraError
 from andon.scheduling import adopt_scheduling
 from streams.errors import AndonError
 
@@ -39,35 +41,30 @@ LINE: dict[str, tuple[typer.Typer, str]] = {
     "history": (history.app, "Read the defect history."),
     "console": (console.app, "HTTP API over the history."),
     "doctor": (doctor.app, "Check every configured dependency and say what to do."),
+    "llm": (llm.app, "Check the endpoints of a multimodal LLM, or run a local twin of one."),
 }
 """What a plant runs. These modules import torch, Ray and the like inside their functions only."""
-LABORATORY: dict[str, str] = {
-    "demo": "Run the whole line once over a folder of photographs.",
-    "plc": "A simulated PLC: an OPC UA server that plays a line.",
-    "llm": "Check the endpoints of a multimodal LLM, or run a local twin of one.",
-    "evaluate": "Score predictions and pipelines; the paper's benchmark.",
-    "benchmark": "Measure the line, the experts and the policies.",
-}
-"""What no line needs: imported when it is called, so that a plant's processes never do."""
 
 
-class CommandGroup(TyperGroup):
-    """The subcommands in the order of their help, the laboratory's imported when asked for."""
+class Andon(GroupWithLaboratory):
+    """The subcommands in the order of their help."""
+
+    laboratory: ClassVar[Mapping[str, str]] = {
+        "demo": "Run the whole line once over a folder of photographs.",
+        "plc": "A simulated PLC: an OPC UA server that plays a line.",
+        "evaluate": "Score predictions and pipelines; the paper's benchmark.",
+        "benchmark": "Measure the line, the experts and the policies.",
+    }
 
     def list_commands(self, ctx: "Context") -> list[str]:
         """Names in the order of the help."""
-        return [*LINE, *LABORATORY]
+        return [*LINE, *self.laboratory]
 
     def get_command(self, ctx: "Context", cmd_name: str) -> "Command | None":
         """The subcommand, or None when there is no such name."""
-        if cmd_name in LINE:
-            found, help_text = LINE[cmd_name]
-        elif cmd_name in LABORATORY:
-            from lab.cli import COMMANDS
-
-            found, help_text = COMMANDS[cmd_name], LABORATORY[cmd_name]
-        else:
-            return None
+        if cmd_name not in LINE:
+            return super().get_command(ctx, cmd_name)
+        found, help_text = LINE[cmd_name]
         command = typer.main.get_command(found)
         command.name = cmd_name
         command.help = command.short_help = help_text
@@ -75,7 +72,7 @@ class CommandGroup(TyperGroup):
 
 
 app = typer.Typer(
-    cls=CommandGroup,
+    cls=Andon,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -102,11 +99,21 @@ def cli(
 def main() -> None:
     """Run; an expected error is one line and exit code 1, bad usage exit code 2."""
     try:
-        app(prog_name="andon")
+        _run()
     except AndonError as error:
         message = Text("error: ", style="bold red") + Text(str(error), style="default")
         Console(stderr=True, soft_wrap=True).print(message)
         sys.exit(1)
+
+
+def _run() -> None:
+    try:
+        app(prog_name="andon")
+    except ModuleNotFoundError as error:
+        if error.name in sys.stdlib_module_names or error.name is None:
+            raise
+        extras = "lab,embedded,demo" if "lab" in sys.modules else "embedded"
+        raise MissingExtraError(error.name, extras) from error
 
 
 if __name__ == "__main__":

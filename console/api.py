@@ -158,7 +158,7 @@ def _add_pictures(app: FastAPI, history: History, store: Pictures) -> None:
     @app.get("/api/frames/{frame_id}/region")
     async def region(frame_id: UUID) -> Response:
         """The picture with the region's outline in red."""
-        from starlette.concurrency import run_in_threadpool
+        from fastapi.concurrency import run_in_threadpool
 
         story = await history.show(frame_id)
         odd, body = region_of(story), await kept(story.image_key)

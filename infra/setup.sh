@@ -25,4 +25,4 @@ if [ ! -x "$venv/bin/python" ]; then
     "$uv" venv -q --python "$build" "$venv"
 fi
 echo "installing the pinned dependencies into $venv (torch is large: minutes on a slow line)"
-"$uv" pip install --compile-bytecode --python "$venv/bin/python" -c constraints.txt -e '.[embedded,demo]' --group dev
+"$uv" pip install --compile-bytecode --python "$venv/bin/python" -c constraints.txt -e '.[embedded,demo,lab]' --group dev

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from serving.experts.expert import Expert
     from serving.naming.teaching import Lesson
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 Product = Annotated[str, typer.Option("--product", "-p", help="The product, as the PLC names it.")]
 Images = Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.")]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

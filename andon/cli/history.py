@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from history.filters import FrameFilter
     from history.queries import History
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 _TIMEOUT_S = 120.0
 """A question over a year of parts may take longer than a row of the line."""
 

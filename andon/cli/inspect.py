@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from serving.experts.expert import Expert
     from serving.experts.types import Image, Scored
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 _BATCH = 8
 
 

@@ -2,13 +2,26 @@
 
 import asyncio
 import json
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 
+from andon.cli.laboratory import GroupWithLaboratory
 from streams.errors import AndonError
 
-app = typer.Typer(no_args_is_help=True)
+
+class Llm(GroupWithLaboratory):
+    """The check, and what the laboratory does with a local twin of an endpoint."""
+
+    above = ("llm",)
+    laboratory: ClassVar[Mapping[str, str]] = {
+        "twin": "Run a local twin of an endpoint until interrupted.",
+        "cascade": "Measure the cascade: calls saved and accuracy kept.",
+    }
+
+
+app = typer.Typer(cls=Llm, no_args_is_help=True, add_completion=False)
 
 
 class LlmCommandError(AndonError):

