@@ -24,8 +24,7 @@ from lab.metrics import (
 from serving.experts.calibration import calibrate
 from serving.experts.expert import Expert
 from serving.experts.images import read_image
-from serving.experts.regions import enlarge
-from serving.experts.types import Floats
+from serving.experts.types import Floats, enlarge
 
 Report = Callable[[str, int, int], None]
 _BATCH = 16

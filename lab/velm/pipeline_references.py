@@ -12,8 +12,8 @@ from lab.datasets.masks import true_mask
 from lab.velm.answers_cache import Cache, digest_of
 from lab.velm.pipeline import ObjectRun
 from lab.velm.pipeline_inspect import Inspected
+from serving.bundles import MANIFEST
 from serving.experts.images import read_image
-from serving.naming.exemplars import MANIFEST
 from serving.naming.prototypes import BundleReferences
 from serving.naming.settings import VisualSettings
 from serving.naming.teaching import NORMAL_LIMIT, Lesson, teach_product

@@ -4,17 +4,15 @@
 manifest, which holds the SHA-256 of the tensors. Whatever does not match is refused.
 """
 
-import hashlib
 import json
-import os
 import re
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from serving.bundles import MANIFEST, BundleError, digest_of, read_file, write_bundle
 from serving.experts.calibration import Calibration
 from serving.experts.composed import ComposedExpert, Model, Standardised
 from serving.experts.ddad.expert import DdadExpert, DdadModel, choose_running
@@ -28,7 +26,7 @@ from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
 
 SCHEMA = 6
-_MANIFEST, _TENSORS = "manifest.json", "tensors.safetensors"
+_TENSORS = "tensors.safetensors"
 _PRODUCT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -36,7 +34,7 @@ def save_artifact(expert: Expert, root: Path) -> str:
     """Write the artifact atomically and give its digest; saving the same again changes nothing.
 
     Raises:
-        ArtifactError: the product's name is not a plain folder name.
+        ArtifactError: the product's name is not a plain folder name, or nothing can be written.
     """
     from safetensors.numpy import save
 
@@ -46,19 +44,14 @@ def save_artifact(expert: Expert, root: Path) -> str:
     if not _PRODUCT.fullmatch(model.product):
         raise ArtifactError(f"product {model.product!r}: use a-z, 0-9, '_', '-', '.', 64 at most")
     body = save({k: np.ascontiguousarray(v) for k, v in _tensors(model).items()})
-    text = json.dumps(_manifest(model, hashlib.sha256(body).hexdigest()), indent=1, sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    target = root / model.product / digest
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as folder:
-            draft = Path(folder) / digest
-            draft.mkdir()
-            (draft / _TENSORS).write_bytes(body)
-            (draft / _MANIFEST).write_text(text, encoding="utf-8")
-            os.replace(draft, target)
-    expert.version = digest
-    return digest
+    stated = {"schema": SCHEMA, "tensors_sha256": digest_of(body), **_manifest(model)}
+    manifest = json.dumps(stated, indent=1, sort_keys=True).encode()
+    try:
+        target = write_bundle(root / model.product, {_TENSORS: body, MANIFEST: manifest})
+    except BundleError as error:
+        raise ArtifactError(str(error)) from None
+    expert.version = target.name
+    return expert.version
 
 
 def load_expert(
@@ -74,22 +67,21 @@ def load_expert(
         ArtifactError: missing, truncated, tampered with or of another schema; says which.
         RuntimeUnavailable: the runtime asked for by name is absent.
     """
-    manifest, digest = _read_manifest(path)
+    manifest, tensors = _read(path)
     if manifest["expert"] == DDAD:
-        ddad = unpack(manifest, _read_tensors(path, manifest))
+        ddad = unpack(manifest, tensors)
         running = choose_running(ddad, runtime, precision, device, threads)
-        return DdadExpert(ddad, running, digest)
-    model = _rebuild(manifest, _read_tensors(path, manifest))
+        return DdadExpert(ddad, running, path.name)
+    model = _rebuild(manifest, tensors)
     if precision == "auto" and not agrees(manifest["trained"].get("precision", {})):
         precision = "f32"
-    return ComposedExpert(model, choose(runtime, precision, device, threads), digest).ready()
+    return ComposedExpert(model, choose(runtime, precision, device, threads), path.name).ready()
 
 
-def _manifest(model: Model | DdadModel, tensors_sha256: str) -> dict[str, Any]:
+def _manifest(model: Model | DdadModel) -> dict[str, Any]:
     if isinstance(model, DdadModel):
-        return {"schema": SCHEMA, "tensors_sha256": tensors_sha256, **pack_manifest(model)}
+        return pack_manifest(model)
     return {
-        "schema": SCHEMA,
         "expert": "patchcore",
         "product": model.product,
         "backbone": model.backbone,
@@ -105,13 +97,7 @@ def _manifest(model: Model | DdadModel, tensors_sha256: str) -> dict[str, Any]:
             "cut": model.map_cut,
             "alone": model.map_alone,
         },
-        "calibration": {
-            "asked_rate": model.calibration.asked_rate,
-            "rate": model.calibration.rate,
-            "groups": model.calibration.groups,
-            "threshold": model.calibration.threshold,
-        },
-        "tensors_sha256": tensors_sha256,
+        "calibration": model.calibration.described(),
         "trained": model.trained,
     }
 
@@ -125,52 +111,26 @@ def _tensors(model: Model | DdadModel) -> dict[str, np.ndarray]:
         for key, value in part.named_buffers()
     }
     found |= {f"references.{k}": v for k, v in model.references.items()}
-    calibration = model.calibration
-    return found | {
-        "calibration.scores": calibration.scores,
-        "calibration.weights": calibration.weights,
-    }
+    return found | model.calibration.tensors()
 
 
-def _read_manifest(path: Path) -> tuple[dict[str, Any], str]:
-    try:
-        body = (path / _MANIFEST).read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path}: no readable {_MANIFEST}: {error.strerror}") from None
-    digest = hashlib.sha256(body).hexdigest()
-    if digest != path.name:
-        raise ArtifactError(f"{path}: the manifest was changed (its digest is {digest[:12]})")
-    try:
-        manifest = json.loads(body)
-    except ValueError:
-        raise ArtifactError(f"{path}: the manifest is not JSON") from None
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        raise ArtifactError(f"{path}: schema is not {SCHEMA}; train again with this version")
-    return manifest, digest
-
-
-def _read_tensors(path: Path, manifest: dict[str, Any]) -> dict[str, np.ndarray]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Manifest and tensors of an artifact folder, verified."""
     from safetensors.numpy import load
 
     try:
-        body = (path / _TENSORS).read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path}: no readable {_TENSORS}: {error.strerror}") from None
-    if hashlib.sha256(body).hexdigest() != manifest["tensors_sha256"]:
-        raise ArtifactError(f"{path}: {_TENSORS} is truncated or was changed; copy it again")
-    return dict(load(body))
+        manifest = json.loads(read_file(path / MANIFEST, path.name))
+        if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+            raise ArtifactError(f"{path}: schema is not {SCHEMA}; train again with this version")
+        return manifest, dict(load(read_file(path / _TENSORS, manifest["tensors_sha256"])))
+    except BundleError as error:
+        raise ArtifactError(str(error)) from None
+    except ValueError:
+        raise ArtifactError(f"{path}: the manifest is not JSON") from None
 
 
 def _rebuild(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     heads = {name: _rebuild_head(entry, name, tensors) for name, entry in manifest["heads"].items()}
-    stated = manifest["calibration"]
-    calibration = Calibration(
-        tensors["calibration.scores"],
-        tensors["calibration.weights"],
-        stated["asked_rate"],
-        stated["rate"],
-        stated["threshold"],
-    )
     return Model(
         manifest["product"],
         manifest["backbone"],
@@ -182,7 +142,7 @@ def _rebuild(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
         tuple(manifest["map"]["heads"]),
         manifest["map"]["cut"],
         manifest["map"]["alone"],
-        calibration,
+        Calibration.restored(manifest["calibration"], tensors),
         manifest["trained"],
     )
 

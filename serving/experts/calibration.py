@@ -6,13 +6,14 @@ those of another, so that parts are: each part weighs one, shared among its phot
 (hierarchical conformal prediction, Lee, Barber & Willett 2023).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Scores = npt.NDArray[np.float64]
+_STATED = ("asked_rate", "rate", "threshold")
 _TAIL = 0.1
 """Share of the reference behind the tail of ``Reference``."""
 
@@ -34,16 +35,37 @@ class Calibration:
         """Independent groups behind the threshold."""
         return round(float(self.weights.sum()))
 
-    @property
-    def smallest_rate(self) -> float:
-        """The lowest false-alarm rate that so many groups can vouch for."""
-        return 1 / (self.groups + 1)
-
     def p_value(self, score: float) -> float:
         """Share of held-out groups at least as odd, the new image counted in: (0, 1]."""
         first = int(np.searchsorted(self.scores, score, side="left"))
         above = float(self.weights[first:].sum())
         return min(1.0, (above + 1) / (self.groups + 1))
+
+    def warnings(self) -> list[str]:
+        """What to say where too few groups were held out for the rate asked for."""
+        if self.rate <= self.asked_rate:
+            return []
+        return [
+            f"{self.groups} independent groups vouch for a rate of {self.rate:.4f} "
+            f"at best, not for {self.asked_rate}: the threshold stands for the former"
+        ]
+
+    def described(self) -> dict[str, float]:
+        """Its part of an artifact's manifest."""
+        stated = {name: getattr(self, name) for name in _STATED}
+        return {**stated, "groups": self.groups}
+
+    def tensors(self) -> dict[str, Scores]:
+        """Its part of an artifact's tensors."""
+        return {"calibration.scores": self.scores, "calibration.weights": self.weights}
+
+    @classmethod
+    def restored(
+        cls, described: Mapping[str, float], tensors: Mapping[str, np.ndarray]
+    ) -> "Calibration":
+        """The calibration that ``described`` and ``tensors`` came from."""
+        scores, weights = tensors["calibration.scores"], tensors["calibration.weights"]
+        return cls(scores, weights, **{name: described[name] for name in _STATED})
 
 
 def calibrate(scores: Scores, groups: Sequence[str], rate: float) -> Calibration:
@@ -54,6 +76,10 @@ def calibrate(scores: Scores, groups: Sequence[str], rate: float) -> Calibration
         groups: the part or capture each belongs to.
         rate: share asked for. Where fewer than ``1 / rate - 1`` groups make it unattainable the
             smallest attainable one is used, and ``rate`` of the result says so.
+
+    >>> found = calibrate(np.arange(99.0), [str(part) for part in range(99)], rate=0.05)
+    >>> found.threshold, found.p_value(98.5)
+    (94.0, 0.01)
     """
     names, index, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     order = np.argsort(scores, kind="stable")

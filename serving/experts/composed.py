@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from serving.experts.backbone import Network
 from serving.experts.calibration import Calibration, Scores
+from serving.experts.expert import answer, split_time
 from serving.experts.fusion import fuse_maps, fuse_surprises, head_reference, head_surprise
 from serving.experts.heads import Head
 from serving.experts.preprocessing import Preprocessing
-from serving.experts.regions import make_region
 from serving.experts.runtime import Choice, Runner, Stages, make_runner
 from serving.experts.types import Floats, Image, Scored
 
@@ -139,48 +139,6 @@ class ComposedExpert:
         by_tile = {k: head_surprise(found[k], r) for k, r in self._references.items()}
         fused = shape.per_image(fuse_surprises(by_tile, self.model.roles))
         heads = {k: shape.per_image(v) for k, v in by_tile.items()}
-        values = None
-        if maps:
-            values = shape.stitch(fuse_maps(found, *self.model.map_parts))
-        timings = {
-            "preprocess": (prepared - started) * 1e3 / len(images),
-            "network": (inferred - prepared) * 1e3 / len(images),
-            "fuse": (time.perf_counter() - inferred) * 1e3 / len(images),
-        }
-        return [
-            self._answer(
-                image.shape,
-                float(fused[i]),
-                None if values is None else values[i],
-                {k: float(v[i]) for k, v in heads.items()},
-                timings,
-            )
-            for i, image in enumerate(images)
-        ]
-
-    def _answer(
-        self,
-        shape: tuple[int, ...],
-        score: float,
-        values: Floats | None,
-        heads: dict[str, float],
-        timings: dict[str, float],
-    ) -> Scored:
-        height, width = shape[:2]
-        calibration = self.model.calibration
-        anomalous = score > calibration.threshold
-        region = (
-            make_region(values, 1.0, height, width) if anomalous and values is not None else None
-        )
-        return Scored(
-            score,
-            calibration.threshold,
-            calibration.p_value(score),
-            anomalous,
-            values,
-            region,
-            height,
-            width,
-            heads,
-            timings,
-        )
+        values = shape.stitch(fuse_maps(found, *self.model.map_parts)) if maps else None
+        timings = split_time(started, prepared, inferred, len(images))
+        return answer(images, fused, values, self.model.calibration, timings, heads)

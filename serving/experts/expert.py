@@ -1,9 +1,12 @@
-"""The port that every vision expert implements."""
+"""The port that every vision expert implements, and how each puts its answers together."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from serving.experts.types import Image, Scored
+from serving.experts.calibration import Calibration, Scores
+from serving.experts.regions import make_region
+from serving.experts.types import Floats, Image, Scored
 
 
 @runtime_checkable
@@ -36,3 +39,56 @@ class Expert(Protocol):
             maps: also give each image's anomaly map and, when anomalous, its region.
         """
         ...
+
+
+def answer(
+    images: Sequence[Image],
+    scores: Scores | Floats,
+    maps: Floats | None,
+    calibration: Calibration,
+    timings_ms: Mapping[str, float],
+    heads: Mapping[str, Scores] | None = None,
+) -> list[Scored]:
+    """Judge scores (N,) by the threshold and outline what is anomalous.
+
+    Args:
+        images: for their sizes.
+        scores: one for each image.
+        maps: float32 (N, h, w) in units of the region's cut; None where nobody asked for them.
+        calibration: of the artifact.
+        timings_ms: milliseconds per image, see ``split_time``.
+        heads: surprise (N,) by head, where the expert has heads.
+    """
+    found = []
+    for i, image in enumerate(images):
+        height, width = image.shape[:2]
+        score, values, region = float(scores[i]), None, None
+        anomalous = score > calibration.threshold
+        if maps is not None:
+            values = maps[i]
+            region = make_region(values, 1.0, height, width) if anomalous else None
+        found.append(
+            Scored(
+                score,
+                calibration.threshold,
+                calibration.p_value(score),
+                anomalous,
+                values,
+                region,
+                height,
+                width,
+                {name: float(surprise[i]) for name, surprise in (heads or {}).items()},
+                timings_ms,
+            )
+        )
+    return found
+
+
+def split_time(started: float, prepared: float, inferred: float, count: int) -> dict[str, float]:
+    """Milliseconds per image since ``started``, by stage; readings of ``time.perf_counter``."""
+    spent = {
+        "preprocess": prepared - started,
+        "network": inferred - prepared,
+        "fuse": time.perf_counter() - inferred,
+    }
+    return {stage: seconds * 1e3 / count for stage, seconds in spent.items()}

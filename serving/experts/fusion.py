@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
 
 from serving.experts.calibration import Reference, Scores
@@ -67,8 +68,6 @@ def fuse_surprises(surprises: Mapping[str, Scores], roles: Mapping[str, str]) ->
 
 def common_grid(values: Floats, side: int = MAP_SIDE) -> Floats:
     """(N, h, w) to (N, side, side), bilinear."""
-    import cv2
-
     return np.stack(
         [cv2.resize(v, (side, side), interpolation=cv2.INTER_LINEAR) for v in values]
     ).astype(np.float32)

@@ -7,15 +7,13 @@ by content would hide exposure faults). Alpha is laid over white. EXIF orientati
 import io
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image as pillow
+from PIL import ImageOps, UnidentifiedImageError
 
 from serving.experts.errors import UndecodableImage
 from serving.experts.types import Image
-
-if TYPE_CHECKING:
-    from PIL.Image import Image as PillowImage
 
 MAX_PIXELS = 200_000_000
 """Largest image decoded, pixels: a bound on memory, not a limit of the experts."""
@@ -36,9 +34,6 @@ def decode_image(data: bytes) -> Image:
     """
     if not data:
         raise UndecodableImage("the image is empty (0 bytes)")
-    from PIL import Image as pillow
-    from PIL import UnidentifiedImageError
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -57,8 +52,6 @@ def decode_image(data: bytes) -> Image:
 
 
 def _decode(data: bytes) -> Image:
-    from PIL import Image as pillow
-
     with pillow.open(io.BytesIO(data), formats=_FORMATS) as opened:
         width, height = opened.size
         if width * height > MAX_PIXELS:
@@ -67,7 +60,7 @@ def _decode(data: bytes) -> Image:
             )
         opened.load()
         _require_end(opened.format or "", data)
-        return _to_rgb(opened, data)
+        return _to_rgb(opened)
 
 
 def read_image(path: Path) -> Image:
@@ -93,9 +86,7 @@ def list_images(folder: Path) -> list[Path]:
     )
 
 
-def _to_rgb(opened: "PillowImage", data: bytes) -> Image:
-    from PIL import ImageOps
-
+def _to_rgb(opened: pillow.Image) -> Image:
     turned = ImageOps.exif_transpose(opened)
     if turned.mode in _WIDE_MODES:
         wide = np.asarray(turned).astype(np.int64)
@@ -103,8 +94,6 @@ def _to_rgb(opened: "PillowImage", data: bytes) -> Image:
     if turned.mode == "F":
         raise UndecodableImage("floating-point pixels have no defined range; save as 8 or 16 bit")
     if "A" in turned.getbands() or "transparency" in turned.info:
-        from PIL import Image as pillow
-
         layer = turned.convert("RGBA")
         turned = pillow.alpha_composite(pillow.new("RGBA", layer.size, "white"), layer)
     return np.ascontiguousarray(np.asarray(turned.convert("RGB"), dtype=np.uint8))

@@ -1,6 +1,8 @@
 """Pictures for people: the heat map over the photograph and the odd region outlined in red."""
 
+import cv2
 import numpy as np
+from PIL import Image as pillow
 
 from serving.experts.types import Image, Scored
 
@@ -11,8 +13,6 @@ _SHORTEST_SIDE = 320
 
 def outlined(image: Image, scored: Scored) -> Image:
     """The photograph with the region's contours in red, uint8 RGB, small ones enlarged."""
-    import cv2
-
     factor = max(1, -(-_SHORTEST_SIDE // min(image.shape[:2])))
     height, width = image.shape[0] * factor, image.shape[1] * factor
     canvas = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -29,8 +29,6 @@ def heat(image: Image, scored: Scored, cut: float = 1.0) -> Image:
     Args:
         cut: map value at which the region is outlined.
     """
-    import cv2
-
     base = outlined(image, scored)
     height, width = base.shape[:2]
     assert scored.anomaly_map is not None, "scored without a map"
@@ -54,6 +52,4 @@ def save_picture(picture: Image, path: str) -> None:
     Raises:
         OSError: it could not be written.
     """
-    from PIL import Image as pillow
-
     pillow.fromarray(picture).save(path, format="PNG")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from serving.experts.calibration import Scores
@@ -73,8 +74,6 @@ class Preprocessing:
 
     def __call__(self, image: Image) -> Image:
         """uint8 RGB of any size to uint8 (height, width, 3): area averaging down, bilinear up."""
-        import cv2
-
         if image.shape[:2] == (self.height, self.width):
             return np.ascontiguousarray(image)
         smaller = image.shape[0] >= self.height and image.shape[1] >= self.width

@@ -1,7 +1,7 @@
 """From an anomaly map to a region: mask, pieces, contours, in image pixels."""
 
+import cv2
 import numpy as np
-import numpy.typing as npt
 
 from serving.experts.types import Blob, Floats, Mask, Region
 
@@ -10,14 +10,6 @@ SMALLEST_SHARE = 2e-4
 
 _LEAST_OUTSIDE = 0.02
 """Floor of the mean outside, in units of the cut: contrast stays finite (50 at the cut)."""
-
-
-def enlarge(values: Floats, height: int, width: int) -> Floats:
-    """Bilinear resize of a map (h, w) to float32 (height, width)."""
-    import cv2
-
-    resized = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(resized, dtype=np.float32)
 
 
 def make_region(values: Floats, cut: float, height: int, width: int) -> Region:
@@ -37,18 +29,7 @@ def make_region(values: Floats, cut: float, height: int, width: int) -> Region:
     return Region(mask, height, width, _blobs(mask, values, height, width), contrast)
 
 
-def outline(mask: Mask, height: int, width: int) -> list[npt.NDArray[np.float32]]:
-    """Contours of a mask (h, w) as (n, 2) arrays of x, y in pixels of an image (height, width)."""
-    import cv2
-
-    large = enlarge(mask.astype(np.float32), height, width) > 0.5
-    found, _ = cv2.findContours(large.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return [c.reshape(-1, 2).astype(np.float32) for c in found]
-
-
 def _without_specks(mask: Mask, values: Floats) -> Mask:
-    import cv2
-
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         mask.astype(np.uint8), connectivity=8
     )
@@ -61,8 +42,6 @@ def _without_specks(mask: Mask, values: Floats) -> Mask:
 
 
 def _blobs(mask: Mask, values: Floats, height: int, width: int) -> tuple[Blob, ...]:
-    import cv2
-
     scale_y, scale_x = height / mask.shape[0], width / mask.shape[1]
     count, labels, stats, centroids = cv2.connectedComponentsWithStats(
         mask.astype(np.uint8), connectivity=8

@@ -6,6 +6,7 @@ enough that a weak head fails; none imitates a particular defect of a particular
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -34,8 +35,6 @@ def corrupt(image: Image, donor: Image, kind: str, seed: int) -> tuple[Image, Ma
 
 def _ellipse(shape: tuple[int, ...], rng: Random, low: float, high: float) -> Mask:
     """A rotated ellipse whose half axes are shares ``low`` to ``high`` of the shorter side."""
-    import cv2
-
     height, width = shape[:2]
     side = min(height, width)
     axes = [max(1, round(side * a)) for a in rng.uniform(low, high, 2)]
@@ -46,8 +45,6 @@ def _ellipse(shape: tuple[int, ...], rng: Random, low: float, high: float) -> Ma
 
 
 def _soft(mask: Mask, sigma: float) -> npt.NDArray[np.float32]:
-    import cv2
-
     blurred = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma)
     return np.asarray(blurred, np.float32)[:, :, None]
 
@@ -73,8 +70,6 @@ def _cut_paste(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.
 
 
 def _scratch(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
-    import cv2
-
     height, width = image.shape[:2]
     point = rng.uniform(0.1, 0.9, 2) * (width, height)
     angle = rng.uniform(0, 2 * np.pi)
@@ -120,8 +115,6 @@ def _local_noise(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[n
 
 
 def _local_blur(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
-    import cv2
-
     mask = _ellipse(image.shape, rng, 0.05, 0.18)
     blurred = cv2.GaussianBlur(image.astype(np.float32), (0, 0), float(rng.uniform(1, 2.5)))
     weight = _soft(mask, 1.5)
@@ -130,8 +123,6 @@ def _local_blur(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np
 
 def _grain(image: Image) -> float:
     """Deviation of the finest detail, grey levels: noise is faint or strong beside it."""
-    import cv2
-
     values = image.astype(np.float32)
     return max(1.0, float((values - cv2.GaussianBlur(values, (0, 0), 1.0)).std()))
 
@@ -146,16 +137,12 @@ def _noise(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.floa
 
 
 def _blur(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
-    import cv2
-
     blurred = cv2.GaussianBlur(image.astype(np.float32), (0, 0), float(rng.uniform(0.8, 2)))
     return np.asarray(blurred, np.float32), _whole(image.shape)
 
 
 def _warp(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
     """A smooth distortion of the whole image: structure that no single patch shows."""
-    import cv2
-
     height, width = image.shape[:2]
     coarse = rng.normal(0, 1, (2, 5, 5)).astype(np.float32)
     reach = min(height, width) * rng.uniform(0.015, 0.04)

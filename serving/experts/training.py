@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from serving.experts.backbone import RunningBackbone, load_backbone
-from serving.experts.calibration import Calibration, calibrate
+from serving.experts.calibration import calibrate
 from serving.experts.composed import ComposedExpert, Model, Standardised
 from serving.experts.ddad.expert import DdadExpert
 from serving.experts.ddad.training import train_ddad
@@ -158,7 +158,7 @@ def _train(
         "choice": _describe_choice(heads, region),
         "sensitivity": found,
         "warnings": near_duplicate_warning(pixels, grouped)
-        + _rate_warning(calibration)
+        + calibration.warnings()
         + sensitivity_warning(found, calibration),
     }
     model = Model(
@@ -241,15 +241,6 @@ def _describe_choice(heads: HeadChoice, region: MapChoice) -> dict[str, Any]:
         "map_synthetic_iou": region.iou,
         "map_synthetic_aupro_by_head": region.by_head,
     }
-
-
-def _rate_warning(calibration: Calibration) -> list[str]:
-    if calibration.rate <= calibration.asked_rate:
-        return []
-    return [
-        f"{calibration.groups} independent groups vouch for a rate of {calibration.rate:.4f} "
-        f"at best, not for {calibration.asked_rate}: the threshold stands for the former"
-    ]
 
 
 def _held_out_maps(held: Held, model: Model, found: dict[str, Any]) -> dict[str, Floats]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -10,6 +11,16 @@ Image = npt.NDArray[np.uint8]
 """uint8, shape (height, width, 3), RGB."""
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+
+
+def enlarge(values: Floats, height: int, width: int) -> Floats:
+    """Resize a map (h, w) bilinearly to float32 (height, width).
+
+    >>> enlarge(np.zeros((2, 2), np.float32), 8, 6).shape
+    (8, 6)
+    """
+    resized = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -51,9 +62,11 @@ class Region:
 
     def contours(self) -> list[npt.NDArray[np.float32]]:
         """Outlines as (n, 2) arrays of x, y in image pixels."""
-        from serving.experts.regions import outline
-
-        return outline(self.mask, self.image_height, self.image_width)
+        large = enlarge(self.mask.astype(np.float32), self.image_height, self.image_width) > 0.5
+        found, _ = cv2.findContours(
+            large.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+        )
+        return [c.reshape(-1, 2).astype(np.float32) for c in found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +95,6 @@ class Scored:
         Raises:
             ValueError: the image was scored with ``maps=False``.
         """
-        from serving.experts.regions import enlarge
-
         if self.anomaly_map is None:
             raise ValueError("scored without a map: call score(..., maps=True)")
         return enlarge(self.anomaly_map, self.image_height, self.image_width)

@@ -6,28 +6,25 @@ own: what loads is what was taught. Pictures are the truth and features are comp
 is loaded, so that no bundle outlives the backbone that described it (docs/adr/0080).
 """
 
-import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prompts.names import fold
+from serving.bundles import DIGEST, MANIFEST, BundleError, digest_of, read_file, write_bundle
 from serving.naming.base import RESERVED
 from streams.errors import AndonError
 from streams.regions import Mask, decode_mask, encode_mask
 
 FORMAT: Final = "andon.exemplars.v1"
-MANIFEST: Final = "manifest.json"
 IMAGES: Final = "images"
 MAX_PER_CLASS: Final = 64
 """Most examples kept of one class; beyond the first few dozen they cost time and add nothing."""
@@ -56,7 +53,7 @@ class Exemplar:
     @cached_property
     def sha256(self) -> str:
         """Digest of the picture."""
-        return hashlib.sha256(self.image).hexdigest()
+        return digest_of(self.image)
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class NormalReference:
     @cached_property
     def digests(self) -> tuple[str, ...]:
         """SHA-256 of each picture."""
-        return tuple(hashlib.sha256(image).hexdigest() for image in self.images)
+        return tuple(digest_of(image) for image in self.images)
 
 
 @dataclass(frozen=True)
@@ -103,28 +100,15 @@ class ExemplarBundle:
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the manifest, and through it of everything in the bundle."""
-        return hashlib.sha256(_files(self)[MANIFEST]).hexdigest()
+        return digest_of(_files(self)[MANIFEST])
 
     def save(self, root: Path) -> Path:
         """Write to ``root/<product>/<digest>/`` in one rename; an equal bundle is only touched."""
-        files = _files(self)
-        target = root / self.product_id / self.digest
-        if (target / MANIFEST).is_file():
-            os.utime(target / MANIFEST)
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".saving-", dir=target.parent))
         try:
-            for name, body in files.items():
-                path = scratch / name
-                path.parent.mkdir(exist_ok=True)
-                path.write_bytes(body)
-            scratch.chmod(0o755)
-            os.replace(scratch, target)
-        except OSError as error:
-            shutil.rmtree(scratch, ignore_errors=True)
-            if not (target / MANIFEST).is_file():  # another process may have won the rename
-                raise ExemplarError(f"{target}: cannot be written: {error}") from error
+            target = write_bundle(root / self.product_id, _files(self))
+        except BundleError as error:
+            raise ExemplarError(str(error)) from None
+        os.utime(target / MANIFEST)
         return target
 
 
@@ -160,9 +144,7 @@ def load_bundle(path: Path) -> ExemplarBundle:
         ExemplarError: names the file that is missing, altered or of another format.
     """
     manifest = _Manifest.read(path)
-    images: dict[str, bytes] = {}
-    for sha in manifest.images:
-        images[sha] = _verified(path / IMAGES / sha, sha)
+    images = {sha: _read(path / IMAGES / sha, sha) for sha in manifest.images}
     exemplars = tuple(
         Exemplar(e.class_name, images[e.image], _decoded(path, e), e.part, e.drawn)
         for e in manifest.exemplars
@@ -217,11 +199,9 @@ class _Manifest(_Strict):
 
     @classmethod
     def read(cls, path: Path) -> "_Manifest":
-        raw = _read(path / MANIFEST)
+        raw = _read(path / MANIFEST, path.name if DIGEST.fullmatch(path.name) else None)
         if len(raw) > MAX_MANIFEST_BYTES:
             raise ExemplarError(f"{path / MANIFEST}: larger than {MAX_MANIFEST_BYTES} bytes")
-        if re.fullmatch(r"[0-9a-f]{64}", path.name):
-            _check(path / MANIFEST, raw, path.name)
         try:
             manifest = cls.model_validate_json(raw)
         except ValidationError as error:
@@ -233,43 +213,40 @@ class _Manifest(_Strict):
                 f"{path / MANIFEST}: format {manifest.format!r}; this build reads {FORMAT!r}"
             )
         for name in manifest.images:
-            if not re.fullmatch(r"[0-9a-f]{64}", name):
+            if not DIGEST.fullmatch(name):
                 raise ExemplarError(f"{path / MANIFEST}: {name!r} is not a SHA-256")
         return manifest
 
 
 def _files(bundle: ExemplarBundle) -> dict[str, bytes]:
     files = {f"{IMAGES}/{e.sha256}": e.image for e in bundle.exemplars}
-    normals: list[dict[str, str]] = []
+    normals: tuple[_ManifestNormal, ...] = ()
     if bundle.normals is not None:
         shown = bundle.normals
         files |= {f"{IMAGES}/{s}": b for s, b in zip(shown.digests, shown.images, strict=True)}
-        normals = [
-            {"image": sha, "part": part}
-            for sha, part in zip(shown.digests, shown.parts, strict=True)
-        ]
-    manifest: dict[str, Any] = {
-        "format": FORMAT,
-        "product_id": bundle.product_id,
-        "backbone": bundle.backbone,
-        "exemplars": [_entry(e) for e in bundle.exemplars],
-        "normals": normals,
-        "notes": dict(bundle.notes),
-    }
-    files[MANIFEST] = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode()
-    return files
-
-
-def _entry(exemplar: Exemplar) -> dict[str, object]:
-    return {
-        "class_name": exemplar.class_name,
-        "image": exemplar.sha256,
-        "height": exemplar.mask.shape[0],
-        "width": exemplar.mask.shape[1],
-        "mask_rle": encode_mask(exemplar.mask),
-        "part": exemplar.part,
-        "drawn": exemplar.drawn,
-    }
+        named = zip(shown.digests, shown.parts, strict=True)
+        normals = tuple(_ManifestNormal(image=sha, part=part) for sha, part in named)
+    manifest = _Manifest(
+        format=FORMAT,
+        product_id=bundle.product_id,
+        backbone=bundle.backbone,
+        exemplars=tuple(
+            _ManifestExemplar(
+                class_name=e.class_name,
+                image=e.sha256,
+                height=e.mask.shape[0],
+                width=e.mask.shape[1],
+                mask_rle=encode_mask(e.mask),
+                part=e.part,
+                drawn=e.drawn,
+            )
+            for e in bundle.exemplars
+        ),
+        normals=normals,
+        notes=dict(bundle.notes),
+    )
+    body = json.dumps(manifest.model_dump(), indent=1, sort_keys=True, ensure_ascii=False)
+    return files | {MANIFEST: body.encode()}
 
 
 def _decoded(path: Path, entry: _ManifestExemplar) -> Mask:
@@ -280,25 +257,11 @@ def _decoded(path: Path, entry: _ManifestExemplar) -> Mask:
     return _checked_mask(mask)
 
 
-def _verified(path: Path, sha256: str) -> bytes:
-    return _check(path, _read(path), sha256)
-
-
-def _read(path: Path) -> bytes:
+def _read(path: Path, digest: str | None) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ExemplarError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def _check(path: Path, body: bytes, sha256: str) -> bytes:
-    actual = hashlib.sha256(body).hexdigest()
-    if actual != sha256:
-        raise ExemplarError(
-            f"{path}: altered since it was written (SHA-256 {actual[:12]}..., "
-            f"expected {sha256[:12]}...); teach again or restore the folder"
-        )
-    return body
+        return read_file(path, digest)
+    except BundleError as error:
+        raise ExemplarError(str(error)) from None
 
 
 def _check_class(bundle: ExemplarBundle, class_name: str) -> None:

@@ -25,9 +25,9 @@ from serving.experts.ddad.reconstruct import make_noise, reconstruct
 from serving.experts.ddad.schedule import Trajectory, alpha_bars, make_trajectory
 from serving.experts.ddad.unet import UNet
 from serving.experts.errors import RuntimeUnavailable
+from serving.experts.expert import answer, split_time
 from serving.experts.precision import agrees
 from serving.experts.preprocessing import Preprocessing
-from serving.experts.regions import make_region
 from serving.experts.runtime import choose
 from serving.experts.stages import DTYPES, exact_f32
 from serving.experts.types import Floats, Image, Scored
@@ -229,15 +229,10 @@ class DdadExpert:
         pixel, feature = self._compare(batch)
         inferred = time.perf_counter()
         values = make_maps(pixel, feature, self.model.weighing, self.model.options.smoothing)
-        timings = {
-            "preprocess": (prepared - started) * 1e3 / len(images),
-            "network": (inferred - prepared) * 1e3 / len(images),
-            "fuse": (time.perf_counter() - inferred) * 1e3 / len(images),
-        }
-        return [
-            self._answer(image.shape, value, maps, timings)
-            for image, value in zip(images, values, strict=True)
-        ]
+        lifted = values / np.float32(self.model.weighing.cut) if maps else None
+        peaks = values.max(axis=(1, 2))
+        timings = split_time(started, prepared, inferred, len(images))
+        return answer(images, peaks, lifted, self.model.calibration, timings)
 
     def _compare(self, batch: Image) -> tuple[Tensor, Tensor]:
         if self._program is None:
@@ -249,27 +244,6 @@ class DdadExpert:
             for name in ("pixel", "feature")
         )
         return pixel, feature
-
-    def _answer(
-        self, shape: tuple[int, ...], values: Floats, maps: bool, timings: dict[str, float]
-    ) -> Scored:
-        height, width = shape[:2]
-        score = float(values.max())
-        calibration = self.model.calibration
-        anomalous = score > calibration.threshold
-        lifted = values / np.float32(self.model.weighing.cut)
-        return Scored(
-            score,
-            calibration.threshold,
-            calibration.p_value(score),
-            anomalous,
-            lifted if maps else None,
-            make_region(lifted, 1.0, height, width) if anomalous and maps else None,
-            height,
-            width,
-            {},
-            timings,
-        )
 
 
 def make_maps(pixel: Tensor, feature: Tensor, weighing: Weighing, smoothing: float) -> Floats:

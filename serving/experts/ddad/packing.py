@@ -20,7 +20,6 @@ _TUPLES = ("guidance", "pixel_weight")
 
 def pack_manifest(model: DdadModel) -> dict[str, Any]:
     """What the manifest says of the model, JSON values; the caller adds schema and digest."""
-    calibration = model.calibration
     return {
         "expert": KIND,
         "product": model.product,
@@ -30,12 +29,7 @@ def pack_manifest(model: DdadModel) -> dict[str, Any]:
         "noise_seed": model.noise_seed,
         "adapted": model.adapted,
         "weighing": asdict(model.weighing),
-        "calibration": {
-            "asked_rate": calibration.asked_rate,
-            "rate": calibration.rate,
-            "groups": calibration.groups,
-            "threshold": calibration.threshold,
-        },
+        "calibration": model.calibration.described(),
         "trained": model.trained,
     }
 
@@ -50,10 +44,7 @@ def pack_tensors(model: DdadModel) -> dict[str, np.ndarray]:
         for name, part in parts.items()
         for key, value in part.state_dict().items()
     }
-    return found | {
-        "calibration.scores": model.calibration.scores,
-        "calibration.weights": model.calibration.weights,
-    }
+    return found | model.calibration.tensors()
 
 
 def unpack(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> DdadModel:
@@ -65,7 +56,6 @@ def unpack(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> DdadMode
     extractor = Extractor(manifest["backbone"])
     if manifest["adapted"]:
         extractor.load_state_dict(_part(tensors, "extractor"))
-    stated = manifest["calibration"]
     return DdadModel(
         manifest["product"],
         manifest["backbone"],
@@ -76,13 +66,7 @@ def unpack(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> DdadMode
         extractor.eval().requires_grad_(False),
         manifest["adapted"],
         Weighing(**manifest["weighing"]),
-        Calibration(
-            tensors["calibration.scores"],
-            tensors["calibration.weights"],
-            stated["asked_rate"],
-            stated["rate"],
-            stated["threshold"],
-        ),
+        Calibration.restored(manifest["calibration"], tensors),
         manifest["trained"],
     )
 

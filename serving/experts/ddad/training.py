@@ -94,7 +94,7 @@ def train_ddad(
         "libraries": describe_libraries(),
         "unet": {"device": device, "parameters": count_parameters(unet), "loss": loss},
         "choice": {**chosen.reasons, "synthetic_auroc_by_adapt_epoch": marks},
-        "warnings": near_duplicate_warning(pixels, grouped),
+        "warnings": near_duplicate_warning(pixels, grouped) + calibration.warnings(),
     }
     model = DdadModel(
         product,
@@ -109,7 +109,6 @@ def train_ddad(
         calibration,
         trained,
     )
-    _warn_of_rate(model)
     trained["precision"] = _compare_precision(model, trial, device)
     return DdadExpert(model, choose_running(model, "auto", "f32", device, options.threads))
 
@@ -176,15 +175,6 @@ def _peaks(
         found.append(make_maps(*pair, chosen.weighing, options.smoothing).max(axis=(1, 2)))
         report("calibrate", min(start + step, len(pixels)), len(pixels))
     return np.concatenate(found).astype(np.float64)
-
-
-def _warn_of_rate(model: DdadModel) -> None:
-    calibration = model.calibration
-    if calibration.rate > calibration.asked_rate:
-        model.trained["warnings"].append(
-            f"{calibration.groups} independent groups vouch for a rate of {calibration.rate:.4f} "
-            f"at best, not for {calibration.asked_rate}: the threshold stands for the former"
-        )
 
 
 def _compare_precision(model: DdadModel, trial: Trial, device: str) -> dict[str, Any]:

@@ -1,0 +1,78 @@
+"""Content-addressed folders: ``<root>/<product>/<digest>/`` with a ``manifest.json``.
+
+The digest is the SHA-256 of the manifest, which names every other file by its own: what is read is
+what was written. Vision experts and exemplars are both kept so, whatever their manifests say.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+MANIFEST: Final = "manifest.json"
+DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class BundleError(Exception):
+    """A file of a bundle cannot be written, cannot be read, or is not what its digest names."""
+
+
+def digest_of(body: bytes) -> str:
+    """SHA-256 of a file's bytes, hexadecimal.
+
+    >>> digest_of(b"andon")[:12]
+    '221827822432'
+    """
+    return hashlib.sha256(body).hexdigest()
+
+
+def write_bundle(parent: Path, files: Mapping[str, bytes]) -> Path:
+    """Write ``files`` below ``parent/<digest>`` in one rename; an equal bundle is left as it is.
+
+    Args:
+        parent: folder of the product; made when absent.
+        files: bytes by relative path, ``manifest.json`` among them.
+
+    Raises:
+        BundleError: the folder cannot be written.
+    """
+    target = parent / digest_of(files[MANIFEST])
+    if (target / MANIFEST).is_file():
+        return target
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
+        try:
+            for name, body in files.items():
+                (draft / name).parent.mkdir(exist_ok=True)
+                (draft / name).write_bytes(body)
+            draft.chmod(0o755)
+            os.replace(draft, target)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        if not (target / MANIFEST).is_file():  # else another process was first
+            raise BundleError(f"{target}: cannot be written: {error}") from error
+    return target
+
+
+def read_file(path: Path, digest: str | None = None) -> bytes:
+    """The file's bytes, checked against ``digest`` when one is given.
+
+    Raises:
+        BundleError: it is missing, cannot be read, or was altered.
+    """
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if digest is not None and (actual := digest_of(body)) != digest:
+        raise BundleError(
+            f"{path}: truncated or altered since it was written (SHA-256 {actual[:12]}..., "
+            f"expected {digest[:12]}...); restore the folder or make it again"
+        )
+    return body
