@@ -1,5 +1,5 @@
-# Two commands: `make demo` runs the line, `make test` runs the tests. Both set everything up.
-# PYTHON: the interpreter to use; without it the fastest build of python3's version that is found.
+# `make demo` runs the line, `make test` the tests; both set everything up first.
+# PYTHON is the interpreter to use; without it setup takes the fastest build of python3's version.
 PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,11 +19,12 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
 
-# Ray, kill -9 of every process, Apache Kafka by Maven, MinIO by Go: an hour on two cores.
+# The slow tests as well (Ray, kill -9 of every process, Apache Kafka by Maven, MinIO by Go): an hour
+# on two cores.
 test-all: setup
 	$(BIN)/python -m pytest
 
-# Every benchmark, as short as it runs: do they still work? Their figures mean nothing.
+# Every benchmark, as short as it runs, to see that it works. The figures mean nothing.
 smoke: setup
 	$(BIN)/andon benchmark expert --smoke
 	$(BIN)/andon benchmark policy --smoke
