@@ -2,17 +2,17 @@
 
 import json
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from lab.cli.benchmark_expert import expert
+from andon.cli.options import Json, listed
+from lab.cli.benchmark_expert import ExpertOptions, expert
+from lab.cli.tables import print_figures
 
 app = typer.Typer(no_args_is_help=True)
-app.command()(expert)
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+app.command(epilog=listed(ExpertOptions))(expert)
 
 
 @app.command()
@@ -43,7 +43,7 @@ def line(
     if as_json:
         typer.echo(json.dumps(result))
         return
-    show(result, "The whole line beside the bare expert")
+    print_figures(result, "The whole line beside the bare expert")
 
 
 @app.command()
@@ -74,7 +74,7 @@ def faults(
     if as_json:
         typer.echo(json.dumps(result))
     else:
-        show(result, "Faults while the line runs")
+        print_figures(result, "Faults while the line runs")
     raise typer.Exit(0 if not result["lost"] and not result["acted_twice"] else 1)
 
 
@@ -96,8 +96,8 @@ def policy(
     if as_json:
         typer.echo(json.dumps(result))
     else:
-        show(result["decisions"], "20 classes, 20 rules, the last matching")
-        show(result["backtest"], "Back-test of recorded decisions")
+        print_figures(result["decisions"], "20 classes, 20 rules, the last matching")
+        print_figures(result["backtest"], "Back-test of recorded decisions")
     raise typer.Exit(0 if tested.reproduced_share == 1 else 1)
 
 
@@ -116,15 +116,4 @@ def llm(
     if as_json:
         typer.echo(json.dumps(result))
     else:
-        show(result, "A burst of anomalous frames on the endpoint's twin")
-
-
-def show(result: dict[str, Any], title: str) -> None:
-    """Any nested result as a two-column table."""
-    table = Table(title=title, title_justify="left", show_header=False)
-    for key, value in result.items():
-        rows = value if isinstance(value, list) else [value]
-        for row in rows:
-            cells = ", ".join(f"{k} {v}" for k, v in row.items()) if isinstance(row, dict) else row
-            table.add_row(key.replace("_", " "), str(cells))
-    Console().print(table)
+        print_figures(result, "A burst of anomalous frames on the endpoint's twin")

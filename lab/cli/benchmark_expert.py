@@ -1,15 +1,22 @@
 """``andon benchmark expert``: accuracy, calibration, misses and speed on a data set."""
 
+import atexit
 import json
+import shutil
+import tempfile
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from statistics import median
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
 from andon.cli.expert_options import ExpertCommandError, expert_errors, find_artifact, stage_bars
+from andon.cli.options import Json, More, MoreOptions, read_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +35,25 @@ _PEER_REPORT = 10
 """Images between two steps of the peer's progress bar."""
 
 
+class ExpertOptions(MoreOptions):
+    """The options of ``--set``."""
+
+    runtime: str = Field("auto", description="auto, torch or openvino.")
+    threads: int | None = Field(None, ge=1, description="CPU threads; without it, all.")
+    seconds: float = Field(3.0, gt=0, description="Seconds of timing per batch size.")
+    peer_images: int | None = Field(
+        None, ge=1, description="Fit the peer on so many normals only; without it, on all."
+    )
+    peer_bank: Literal["random", "coreset"] = Field(
+        "random",
+        description="random: as many of its patches as its coreset would keep, which takes the "
+        "same time to search; coreset: its own greedy selection, hours on a whole data set.",
+    )
+    peer_test: int = Field(
+        30, ge=1, description="Test images per class that the peer's AUROC is taken from."
+    )
+
+
 def expert(
     dataset: Annotated[
         Path | None,
@@ -41,45 +67,33 @@ def expert(
         typer.Option(help="Measure this artifact; without it one is trained on the data set."),
     ] = None,
     rate: Annotated[float, typer.Option(help="False-alarm rate asked for when training.")] = 0.05,
-    runtime: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, f32, bf16, or fp16 on CUDA.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads (default: all).")] = None,
     most: Annotated[
         int | None, typer.Option(help="At most so many training images, and test images per class.")
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Seconds of timing per batch size.")] = 3.0,
     against: Annotated[
         str | None,
         typer.Option(help="A peer timed in turn with it: anomalib (installed on first use)."),
     ] = None,
-    peer_images: Annotated[
-        int | None, typer.Option(help="Fit the peer on so many normals only (default: all).")
-    ] = None,
-    peer_bank: Annotated[
-        str,
-        typer.Option(
-            help="random: as many of its patches as its coreset would keep, which takes the same "
-            "time to search; coreset: its own greedy selection, hours on a whole data set."
-        ),
-    ] = "random",
-    peer_test: Annotated[
-        int, typer.Option(help="Test images per class that the peer's AUROC is taken from.")
-    ] = 30,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Made-up images, under a minute: does it all still run?")
     ] = False,
     chart: Annotated[Path | None, typer.Option(help="Write an SVG chart here.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    more: More = None,
+    as_json: Json = False,
 ) -> None:
     """Measure an expert; labels measure, they never choose."""
     from lab.benchmarks.expert import accuracy, resplit_calibration, score_set
     from lab.benchmarks.expert import chart as draw
 
+    chosen = read_options(ExpertOptions, more)
     data = _dataset(dataset, protocol, most, smoke)
-    seconds = min(seconds, 0.5) if smoke else seconds
+    if smoke:
+        chosen = chosen.model_copy(update={"seconds": min(chosen.seconds, 0.5)})
     with expert_errors(), stage_bars() as report:
-        ready = _ready(artifact, data, rate, (runtime, precision, device, threads), report, smoke)
+        where = (chosen.runtime, precision, device, chosen.threads)
+        ready = _ready(artifact, data, rate, where, report, smoke)
         found = score_set(ready, data.test, report)
         figures = accuracy(found)
         unseen = [s for s in (*data.test, *data.left_out) if not s.anomalous]
@@ -87,13 +101,9 @@ def expert(
             scored = score_set(ready, unseen, report, maps=False)
             parts = [str(s.group) for s in unseen]
             figures["resplits"] = resplit_calibration(scored.scores, parts, rate)
-        figures |= _speed(ready, data, seconds)
+        figures |= _speed(ready, data, chosen.seconds)
         if against is not None:
-            figures["against"] = {
-                against: _beside(
-                    against, ready, data, (peer_images, peer_bank, peer_test), seconds, report
-                )
-            }
+            figures["against"] = {against: _beside(against, ready, data, chosen, report)}
     figures |= _about(ready, data, protocol)
     if chart is not None:
         chart.write_text(draw(found, figures, f"{data.name}, {protocol}"), encoding="utf-8")
@@ -116,10 +126,6 @@ def _dataset(folder: Path | None, protocol: str, most: int | None, smoke: bool) 
     if folder is not None:
         data = load_dataset(folder, protocol)
         return data.limited(most) if most else data
-    import atexit
-    import shutil
-    import tempfile
-
     from lab.datasets.made_up import write_smoke_set
 
     made = Path(tempfile.mkdtemp(prefix="andon-smoke-"))
@@ -137,9 +143,6 @@ def _ready(
     smoke: bool = False,
 ) -> "ComposedExpert":
     """The artifact, or a new one trained on the data set, loaded as it would be in production."""
-    import tempfile
-    from dataclasses import replace
-
     from serving.experts.artifact import load_expert, save_artifact
     from serving.experts.composed import ComposedExpert
     from serving.experts.training import TrainOptions, train
@@ -166,8 +169,6 @@ def _ready(
 
 
 def _speed(ready: "ComposedExpert", data: "Dataset", seconds: float) -> dict[str, Any]:
-    from dataclasses import asdict
-
     from serving.experts.images import read_image
     from serving.experts.speed import flops_per_image, matrix_peak, measure_speed
 
@@ -209,8 +210,7 @@ def _beside(
     name: str,
     ready: "ComposedExpert",
     data: "Dataset",
-    asked: tuple[int | None, str, int],
-    seconds: float,
+    chosen: ExpertOptions,
     report: "Callable[[str, int, int], None]",
 ) -> dict[str, Any]:
     """The peer's figures by backbone, its timing in turn with ours, round by round.
@@ -222,13 +222,11 @@ def _beside(
     from lab.benchmarks.expert import score_set
     from lab.peers import anomalib_peer as peer
 
-    most, bank, shown = asked
-    if bank not in peer.BANKS:
-        raise ExpertCommandError(f"--peer-bank {bank!r} is not among {', '.join(peer.BANKS)}")
+    most, bank = chosen.peer_images, chosen.peer_bank
     python = peer.install()
     train = [s.path for s in (data.limited(most) if most else data).train]
     timing = [s.path for s in data.test[:16]]
-    test = data.limited(shown).test
+    test = data.limited(chosen.peer_test).test
     found: dict[str, Any] = {
         "train_images": len(train),
         "test_images": len(test),
@@ -239,7 +237,7 @@ def _beside(
         with peer.fitted(python, backbone, train, timing, ready.choice.threads, bank) as other:
             report(f"{backbone}: fit", 1, 1)
             speeds = _timed_in_turn(
-                ready, other, timing, seconds, partial(report, f"{backbone}: time")
+                ready, other, timing, chosen.seconds, partial(report, f"{backbone}: time")
             )
             found[backbone] = {**other.about, **speeds}
             ranked = None
@@ -266,8 +264,6 @@ def _timed_in_turn(
     seconds: float,
     report: "Callable[[int, int], None]",
 ) -> dict[str, Any]:
-    from statistics import median
-
     from serving.experts.images import read_image
     from serving.experts.speed import measure_speed
 

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from andon.cli.options import Json
+
 if TYPE_CHECKING:
     from lab.demo.summary import PartStory, Summary
 
@@ -50,7 +52,7 @@ def demo(
     report: Annotated[
         Path, typer.Option(help="Where the HTML report goes; a CSV with a row per part beside it.")
     ] = Path("report.html"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Train, start every process of the line, play the parts and say what happened to them.
 

@@ -8,15 +8,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from andon.cli.options import Json, listed
 from lab.cli.evaluate_ablation import ablation
 from lab.cli.evaluate_fewshot import fewshot
-from lab.cli.evaluate_pipeline import pipeline
+from lab.cli.evaluate_options import EvaluationOptions
+from lab.cli.evaluate_pipeline import pipeline, scores_table
 
 app = typer.Typer(no_args_is_help=True)
-app.command()(pipeline)
-app.command()(ablation)
+for _command in (pipeline, ablation):
+    app.command(epilog=listed(EvaluationOptions))(_command)
 app.command()(fewshot)
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Predictions = Annotated[
     Path,
     typer.Argument(help='JSON: {"<object>_<class>_<nnn>": "<answer>"}, "good" where passed.'),
@@ -38,28 +39,15 @@ def predictions(
 
     This checks the metrics, not a classifier: the answers are whoever's made the file.
     """
-    from lab.velm.predictions import FIGURES, authors_matching, our_matching, read_answers, score
+    from lab.velm.predictions import authors_matching, our_matching, read_answers, score
 
     theirs = score(read_answers(file, descriptions, authors_matching), resamples)
     ours = score(read_answers(file, descriptions, our_matching))
     if as_json:
         typer.echo(json.dumps({**theirs.as_json(), "mean_our_matching": ours.mean}))
         return
-    table = Table(title="The authors' matching (case folded, nothing else); percent")
-    for heading in ("object", "images", *FIGURES):
-        table.add_column(
-            heading.replace("_", " "), justify="left" if heading == "object" else "right"
-        )
-    for name, scored in theirs.objects.items():
-        table.add_row(name, str(scored.images), *(f"{scored.figures[f]:.2f}" for f in FIGURES))
-    table.add_section()
-    images = str(sum(scored.images for scored in theirs.objects.values()))
-    table.add_row("mean", images, *(f"{theirs.mean[f]:.2f}" for f in FIGURES), style="bold")
-    if theirs.intervals:
-        spans = (theirs.intervals[f] for f in FIGURES)
-        table.add_row("95 % interval", "", *(f"{low:.1f}-{high:.1f}" for low, high in spans))
-    table.add_row("our matching", "", *(f"{ours.mean[f]:.2f}" for f in FIGURES))
-    Console().print(table)
+    title = "The authors' matching (case folded, nothing else); percent"
+    Console().print(scores_table(theirs, ours, title))
     Console().print(
         "accuracy: share of images, `good` a class, averaged over objects (the paper's table 2); "
         "jaccard: TP/(TP+FP+FN), the paper's equation (1) as printed; accuracy anomalous: without "

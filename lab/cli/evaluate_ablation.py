@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from andon.settings import load_settings
+from andon.cli.options import Json, More, read_options
 from lab.cli import evaluate_options as o
+from lab.cli.evaluate_session import opened_evaluation
 
 if TYPE_CHECKING:
     from lab.velm.ablation import AblationRow
@@ -19,34 +20,18 @@ if TYPE_CHECKING:
 def ablation(
     dataset: o.Folder,
     descriptions: o.Descriptions,
-    benchmark: o.BenchmarkKind = "auto",
-    rules: o.RulesFile = None,
-    objects: o.Objects = "",
     parts: Annotated[
         str, typer.Option(help="Parts to switch off, of RI, VP, ND, CS, AD.")
     ] = "RI,VP,ND,CS,AD",
     regions: o.Regions = "expert",
     protocol: o.Protocol = None,
-    seed: o.Seed = 0,
-    experts: o.Experts = None,
-    expert: o.ExpertKind = "patchcore",
-    false_alarm_rate: o.FalseAlarms = 0.03,
-    limit: o.Limit = None,
     endpoint: o.Endpoint = "",
-    base_url: o.BaseUrl = "",
     model: o.Model = "",
-    api_key_env: o.ApiKeyEnv = "",
-    zone: o.ZoneOption = None,
-    price_in: o.PriceIn = None,
-    price_out: o.PriceOut = None,
     twin: o.UseTwin = False,
-    egress: o.Egress = None,
-    cache: o.CacheFolder = Path(".andon/cache"),
     out: o.Out = None,
-    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap rounds; 0 is none.")] = 1000,
-    max_cost: o.MaxCost = 1.0,
+    more: More = None,
     yes: o.Yes = False,
-    as_json: o.Json = False,
+    as_json: Json = False,
 ) -> None:
     """Table 5 of the paper: the prompt without RI, VP, ND, CS or AD.
 
@@ -54,55 +39,37 @@ def ablation(
     """
     from lab.velm.ablation import ablate
     from lab.velm.ablation import as_json as as_document
-    from lab.velm.answers_cache import Cache
-    from lab.velm.pipeline import PipelineOptions
 
-    settings = load_settings().classifier
-    velm = settings.velm.model_copy(update={"protocol": protocol or settings.velm.protocol})
-    errors = Console(stderr=True)
-    found, runs = o.open_runs(dataset, descriptions, benchmark, rules, objects, egress)
-    o.print_benchmark(found, errors)
-    with (
-        o.configured_endpoint(
-            True,
-            name=endpoint,
-            base_url=base_url,
-            model=model,
-            api_key_env=api_key_env,
-            zone=zone,
-            prices=(price_in, price_out),
-            twin=twin,
-        ) as asked,
-        o.resumable(),
-        Cache(cache) as kept,
-        o.passing_bars() as report,
-    ):
-        options = PipelineOptions(
-            classifier="velm",
-            regions=regions,
-            velm=velm,
-            endpoint=asked,
-            seed=seed,
-            expert=expert,
-            false_alarm_rate=false_alarm_rate,
-            experts=experts,
-        )
-        folder = out or cache.parent / "evaluations" / o.run_name(found.name, options, "ablation")
+    chosen = read_options(o.EvaluationOptions, more)
+    with opened_evaluation(
+        chosen,
+        dataset,
+        descriptions,
+        classifier="velm",
+        regions=regions,
+        protocol=protocol,
+        endpoint=endpoint,
+        model=model,
+        twin=twin,
+        out=out,
+        yes=yes,
+        label="ablation",
+    ) as opened:
         rows = ablate(
-            runs,
-            options,
-            kept,
-            folder,
-            report=report,
-            confirm=o.confirm_spending(options, max_cost, yes, errors),
+            opened.runs,
+            opened.options,
+            opened.cache,
+            opened.folder,
+            report=opened.report,
+            confirm=opened.confirm,
             parts=[p.strip().upper() for p in parts.split(",") if p.strip()],
-            limit=limit,
-            resamples=resamples,
+            limit=chosen.limit,
+            resamples=chosen.resamples,
         )
     if as_json:
-        typer.echo(json.dumps({"benchmark": found.name, **as_document(rows)}))
+        typer.echo(json.dumps({"benchmark": opened.name, **as_document(rows)}))
     else:
-        show(rows, found.name, folder)
+        show(rows, opened.name, opened.folder)
     unanswered = any(row.result.document["unanswered"] for row in rows)
     raise typer.Exit(1 if unanswered else 0)
 

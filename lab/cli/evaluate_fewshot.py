@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from andon.cli.options import Json
+
 if TYPE_CHECKING:
     from lab.datasets.folders import Dataset
     from lab.velm.fewshot import FewShotFigures
@@ -35,7 +37,7 @@ def fewshot(
     artifact: Artifact = None,
     policy: PolicyFile = None,
     cache: Cache = Path(".andon/cache"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Name anomalies from 1 to 5 examples; exemplars and queries show different parts."""
     from andon.cli.expert_options import expert_errors, stage_bars

@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from andon.cli.options import Json
+from lab.cli.tables import print_figures
+
 app = typer.Typer()
 
 
@@ -32,7 +35,7 @@ def plc(
     ledger: Annotated[Path, typer.Option(help="Ledger file (JSON lines).")] = Path("ledger.jsonl"),
     url: Annotated[str, typer.Option(help="Endpoint.")] = "opc.tcp://127.0.0.1:14840",
     ready_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for Ready.")] = 60,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Play parts to a gateway and keep the book of what happened."""
     from lab.plc.plan import generate_plan, read_plan
@@ -49,7 +52,7 @@ def plc(
     if as_json:
         typer.echo(json.dumps(summary))
     else:
-        _show(summary, ledger)
+        print_figures(summary, f"The controller's ledger ({ledger})")
     if summary["parts"] != len(todo) or summary["undecided"]:
         raise typer.Exit(1)
 
@@ -96,16 +99,3 @@ async def _play(
         await controller.stop()
         ledger.close()
     return summarise(entries_of(ledger.rows))
-
-
-def _show(summary: dict[str, Any], ledger: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"The controller's ledger ({ledger})", show_header=False)
-    for key, value in summary.items():
-        shown = (
-            ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        )
-        table.add_row(key.replace("_", " "), str(shown))
-    Console().print(table)

@@ -50,7 +50,7 @@ class Cache:
                 " (kind TEXT, key TEXT, body TEXT NOT NULL, PRIMARY KEY (kind, key))"
             )
         except (OSError, sqlite3.Error) as error:
-            raise CacheError(f"{self.path}: {error}; name another folder with --cache") from error
+            raise CacheError(f"{self.path}: {error}; name another folder for the cache") from error
 
     def get(self, kind: str, key: str) -> Any:
         """The value, or None."""

@@ -93,14 +93,14 @@ def check_options(options: PipelineOptions, runs: Sequence[ObjectRun]) -> None:
         raise PipelineError(f"regions {options.regions!r} is not among {', '.join(REGIONS)}")
     if options.regions == "oracle" and not options.gate:
         raise PipelineError(
-            "--no-gate with --regions oracle: a mask drawn on anomalous pictures alone tells the "
+            "gate=false with --regions oracle: a mask drawn on anomalous pictures alone tells the "
             "classifier which pictures are normal; use --regions expert"
         )
     if options.asks_endpoint:
         if options.endpoint is None:
             raise PipelineError(
                 f"--classifier {options.classifier} needs an endpoint: --twin for the local twin, "
-                "--base-url and --model, or ANDON_CLASSIFIER__ENDPOINTS and --endpoint NAME"
+                "--endpoint URL and --model, or ANDON_CLASSIFIER__ENDPOINTS and --endpoint NAME"
             )
         _check_egress(options.endpoint, runs)
     if options.regions == "oracle":

@@ -50,7 +50,7 @@ def given_expert(folder: Path, name: str) -> Expert:
     if not versions:
         raise DatasetError(
             f"{folder / name}: no trained expert (<version>/manifest.json); "
-            f"`andon train {name}` makes one, or leave --experts out"
+            f"`andon train {name}` makes one, or leave `experts` out"
         )
     return load_expert(versions[-1].parent)
 

@@ -21,7 +21,7 @@ def plates(tmp_path: Path) -> list[str]:
     mini_mvtec(tmp_path / "data", "disc", each=2)
     words = mini_descriptions(tmp_path / "d.json", ("plate", "disc"))
     shared = [str(tmp_path / "data"), "--descriptions", str(words), "--regions", "oracle"]
-    return [*shared, "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    return [*shared, "--set", f"cache={tmp_path / 'cache'}", "--out", str(tmp_path / "out")]
 
 
 def evaluate(*words: str) -> Any:
@@ -49,7 +49,7 @@ def test_json_has_the_figures_and_the_files_score_the_same(plates: list[str]) ->
 def test_people_read_figures_plan_and_files(plates: list[str]) -> None:
     result = evaluate(
         "pipeline", *plates, "--classifier", "velm", "--protocol", "velm", "--twin",
-        "--objects", "plate",
+        "--set", "objects=plate",
     )  # fmt: skip
     assert result.exit_code == 0
     assert "at most 4 calls of twin" in result.stderr
@@ -58,14 +58,14 @@ def test_people_read_figures_plan_and_files(plates: list[str]) -> None:
 
 
 def test_above_the_limit_nothing_is_asked_without_leave(plates: list[str]) -> None:
-    dear = ("--classifier", "velm", "--protocol", "velm", "--twin", "--price-in", "9000")
-    with pytest.raises(AndonError, match=r"more than --max-cost 1: nothing was asked; --yes"):
+    dear = ("--classifier", "velm", "--protocol", "velm", "--twin", "--set", "price-in=9000")
+    with pytest.raises(AndonError, match=r"more than max-cost 1: nothing was asked; --yes"):
         evaluate("pipeline", *plates, *dear)
     assert evaluate("pipeline", *plates, *dear, "--yes", "--json").exit_code == 0
 
 
 def test_an_unknown_price_of_an_external_endpoint_needs_leave(plates: list[str]) -> None:
-    outside = ("--base-url", "https://llm.invalid/v1", "--model", "m", "--egress", "full")
+    outside = ("--endpoint", "https://llm.invalid/v1", "--model", "m", "--set", "egress=full")
     with pytest.raises(AndonError, match="the cost is not known: nothing was asked"):
         evaluate("pipeline", *plates, "--classifier", "velm", "--protocol", "velm", *outside)
 
@@ -74,10 +74,10 @@ def test_an_unknown_price_of_an_external_endpoint_needs_leave(plates: list[str])
     ("words", "message"),
     [
         (("--twin", "--endpoint", "x"), "--twin excludes"),
-        (("--base-url", "http://127.0.0.1:9/v1"), "needs --model"),
-        (("--base-url", "http://far.example/v1", "--model", "m"), "must be https"),
+        (("--endpoint", "http://127.0.0.1:9/v1"), "needs --model"),
+        (("--endpoint", "http://far.example/v1", "--model", "m"), "must be https"),
         (("--endpoint", "nobody"), "no endpoint 'nobody'"),
-        (("--twin", "--objects", "cup"), "no object 'cup'"),
+        (("--twin", "--set", "objects=cup"), "no object 'cup'"),
         ((), "needs an endpoint: --twin"),
     ],
 )
@@ -86,6 +86,23 @@ def test_what_cannot_be_done_says_so(
 ) -> None:
     with pytest.raises(AndonError, match=message):
         evaluate("pipeline", *plates, "--classifier", "velm", *words)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("limit", "is not of the form name=value"),
+        ("limmit=3", "no option 'limmit'; there are benchmark, rules,"),
+        ("limit=0", "limit: Input should be greater than or equal to 1"),
+        ("false-alarm-rate=.7", "false-alarm-rate: Input should be less than or equal to 0.5"),
+    ],
+)
+def test_an_option_of_set_is_checked_by_name_and_value(
+    plates: list[str], given: str, message: str
+) -> None:
+    result = evaluate("pipeline", *plates, "--set", given)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.replace("│", " ").split())
 
 
 def test_ablation_prints_the_papers_columns(plates: list[str]) -> None:

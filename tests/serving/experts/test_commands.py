@@ -93,7 +93,7 @@ def test_the_benchmark_prints_the_promised_keys(
     app = typer.Typer()
     app.command()(benchmark_expert)
     chart = tmp_path / "chart.svg"
-    arguments = [str(tmp_path), "--artifact", str(artifact), "--seconds", "0.05", "--json"]
+    arguments = [str(tmp_path), "--artifact", str(artifact), "--set", "seconds=0.05", "--json"]
     found = runner.invoke(app, [*arguments, "--chart", str(chart)])
     assert found.exit_code == 0, found.output
     figures = json.loads(found.stdout)

@@ -1,0 +1,59 @@
+"""What commands share: ``--json``, and ``--set NAME=VALUE`` for options that are asked for rarely.
+
+A command has flags for what is asked for every day. Its other options are the fields of a model,
+and ``--set`` gives one of them: ``--set limit=20 --set price-in=2.5``.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
+
+import typer
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+More = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="An option of the list below; repeatable."),
+]
+
+
+class MoreOptions(BaseModel):
+    """Options that belong together, each with its type, bounds and default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Chosen = TypeVar("Chosen", bound=MoreOptions)
+
+
+def read_options(model: type[Chosen], given: Sequence[str] | None) -> Chosen:
+    """The options of ``--set``; dashes and underscores in names are the same.
+
+    Raises:
+        typer.BadParameter: not of the form ``name=value``, no such option, or not such a value.
+    """
+    values = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{text!r} is not of the form name=value", param_hint="--set")
+        values[name.strip().replace("-", "_")] = value
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = str(first["loc"][0])
+        problem = f"{name.replace('_', '-')}: {first['msg']}"
+        if name not in model.model_fields:
+            names = ", ".join(n.replace("_", "-") for n in model.model_fields)
+            problem = f"no option {name.replace('_', '-')!r}; there are {names}"
+        raise typer.BadParameter(problem, param_hint="--set") from None
+
+
+def listed(model: type[MoreOptions]) -> str:
+    """The options of ``--set`` with their defaults, for the end of a command's help."""
+    rows = ["Options of --set:"]
+    for name, field in model.model_fields.items():
+        default = f" Default: {field.default}." if field.default not in (None, "", ()) else ""
+        rows.append(f"{name.replace('_', '-')}: {field.description}{default}")
+    return "\n\n".join(rows)

@@ -1,0 +1,229 @@
+"""One evaluation from its options to its end: data set, endpoint, cache, leave to spend, bars."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from andon.settings import load_settings
+from lab.cli.evaluate_options import EvaluateError, EvaluationOptions, chosen_endpoint
+
+if TYPE_CHECKING:
+    from lab.datasets.published import Benchmark
+    from lab.velm.answers_cache import Cache
+    from lab.velm.pipeline import ObjectRun, PipelineOptions
+    from lab.velm.pipeline_naming import Plan
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation, ready to run."""
+
+    name: str
+    """Of the benchmark."""
+    runs: "list[ObjectRun]"
+    options: "PipelineOptions"
+    cache: "Cache"
+    folder: Path
+    report: Callable[[str, int, int], None]
+    confirm: "Callable[[Plan], None]"
+
+
+@contextmanager
+def opened_evaluation(
+    more: EvaluationOptions,
+    dataset: Path,
+    descriptions: Path,
+    *,
+    classifier: "Literal['prototypes', 'velm', 'cascade'] | None",
+    regions: "Literal['expert', 'oracle']",
+    protocol: str | None,
+    endpoint: str,
+    model: str,
+    twin: bool,
+    out: Path | None,
+    yes: bool,
+    label: str = "",
+) -> Iterator[Evaluation]:
+    """Data set, words, endpoint, cache and progress bars of an evaluation, closed at its end.
+
+    Args:
+        more: what was given with ``--set``.
+        classifier: None takes the settings'.
+        label: the last word of the default folder's name.
+
+    Raises:
+        EvaluateError: options that exclude each other, no such endpoint, or Ctrl-C.
+    """
+    from lab.velm.answers_cache import Cache
+    from lab.velm.pipeline import PipelineOptions
+
+    settings = load_settings().classifier
+    kind = classifier or settings.kind
+    velm = settings.velm
+    if protocol is not None:
+        velm = velm.model_copy(update={"protocol": protocol})
+    errors = Console(stderr=True)
+    found, runs = _open_runs(dataset, descriptions, more)
+    _print_benchmark(found, errors)
+    with ExitStack() as stack:
+        asked = None
+        if kind != "prototypes":
+            asked = chosen_endpoint(stack, more, endpoint, model, twin)
+        stack.enter_context(_resumable())
+        options = PipelineOptions(
+            classifier=kind,
+            regions=regions,
+            gate=more.gate,
+            velm=velm,
+            endpoint=asked,
+            cascade=settings.cascade,
+            shots=more.shots,
+            seed=more.seed,
+            expert=more.expert,
+            false_alarm_rate=more.false_alarm_rate,
+            experts=more.experts,
+        )
+        yield Evaluation(
+            found.name,
+            runs,
+            options,
+            stack.enter_context(Cache(more.cache)),
+            out or more.cache.parent / "evaluations" / _run_name(found.name, options, label),
+            stack.enter_context(_passing_bars()),
+            _confirm_spending(options, more.max_cost, yes, errors),
+        )
+
+
+def _open_runs(
+    folder: Path, descriptions: Path, more: EvaluationOptions
+) -> "tuple[Benchmark, list[ObjectRun]]":
+    """Pictures and words of every object."""
+    from lab.datasets.published import open_benchmark
+    from lab.datasets.refinements import load_rules
+    from lab.velm.descriptions import check_classes, read_descriptions
+    from lab.velm.pipeline import ObjectRun, number_items
+
+    own = load_rules(more.rules) if more.rules is not None else None
+    found = open_benchmark(folder, more.benchmark, more.objects, own)
+    described = read_descriptions(descriptions, more.egress)
+    runs = []
+    for name, dataset in found.objects.items():
+        if not dataset.test:
+            raise EvaluateError(f"{folder}: {name} has no test pictures")
+        words = check_classes(name, dataset.classes, described, descriptions)
+        runs.append(ObjectRun(name, dataset, words, number_items(name, dataset.test)))
+    return found, runs
+
+
+def _confirm_spending(
+    options: "PipelineOptions", most: float, yes: bool, out: Console
+) -> "Callable[[Plan], None]":
+    """Prints what a run will cost at most, and asks where that is above ``most``."""
+
+    def confirm(plan: "Plan") -> None:
+        from serving.naming.settings import Zone
+
+        out.print(
+            f"{plan.pictures} pictures: {plan.passed} pass the gate, {plan.known} were answered "
+            f"before, {plan.pictures - plan.passed - plan.known} to be named"
+        )
+        endpoint = options.endpoint
+        if endpoint is None or not plan.calls:
+            return
+        prices = endpoint.prices
+        priced = prices.tokens_in > 0 or prices.tokens_out > 0
+        worth = f"{plan.cost:.2f} {prices.currency}" if priced else "unknown: no prices are set"
+        out.print(
+            f"at most {plan.calls} calls of {endpoint.model} with {plan.tokens_in:,} tokens in "
+            f"and {plan.tokens_out:,} out; cost: {worth}"
+        )
+        unknown = not priced and endpoint.zone is Zone.EXTERNAL
+        if yes or not (unknown or plan.cost > most):
+            return
+        why = "the cost is not known" if unknown else f"that is more than max-cost {most:g}"
+        if not out.is_terminal or not typer.confirm(f"{why}; go on?", err=True):
+            raise EvaluateError(
+                f"{why}: nothing was asked; --yes goes on, max-cost raises the limit, "
+                "price-in and price-out (or the endpoint's prices) make it known"
+            )
+
+    return confirm
+
+
+@contextmanager
+def _passing_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar per stage on stderr, gone when the stage is over."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    bars = Progress(*columns, console=Console(stderr=True), transient=True)
+    tasks: dict[str, TaskID] = {}
+
+    def report(stage: str, done: int, total: int) -> None:
+        if done < total and stage not in tasks:
+            bars.start()
+            tasks[stage] = bars.add_task(stage, total=total)
+        if stage in tasks:
+            bars.update(tasks[stage], completed=done)
+        if done >= total and stage in tasks:
+            bars.remove_task(tasks.pop(stage))
+        if not tasks:  # a question may be asked between two stages
+            bars.stop()
+
+    try:
+        yield report
+    finally:
+        bars.stop()
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Ctrl-C as an error that says how to go on; expert errors as the command's."""
+    from andon.cli.expert_options import expert_errors
+
+    try:
+        with expert_errors():
+            yield
+    except KeyboardInterrupt:
+        raise EvaluateError(
+            "interrupted; what was answered is kept: the same command continues there"
+        ) from None
+
+
+def _print_benchmark(found: "Benchmark", out: Console) -> None:
+    """What is about to be evaluated, and in what it is not the published benchmark."""
+    out.print(f"{found.name}: {len(found.objects)} objects, {found.images} test pictures")
+    for line in found.underivable:
+        out.print(f"  cannot be repeated: {line}", soft_wrap=True)
+    if found.differences:
+        shown = "; ".join(map(str, found.differences))
+        out.print(f"  differs from the released counts: {shown}", soft_wrap=True)
+
+
+def _run_name(benchmark: str, options: "PipelineOptions", label: str) -> str:
+    """A folder name that says what was run."""
+    parts = [benchmark, options.classifier, options.regions]
+    if label:
+        parts.append(label)
+    if not options.gate:
+        parts.append("no-gate")
+    if options.asks_endpoint and options.endpoint is not None:
+        parts += [options.velm.protocol, options.endpoint.model]
+    text = "-".join(parts).lower()
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)

@@ -1,0 +1,17 @@
+"""Figures as people read them."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_figures(figures: Mapping[str, object], title: str) -> None:
+    """Any nested result as a table of two columns."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for key, value in figures.items():
+        rows = value if isinstance(value, list) else [value]
+        for row in rows:
+            cells = ", ".join(f"{k} {v}" for k, v in row.items()) if isinstance(row, dict) else row
+            table.add_row(key.replace("_", " "), str(cells))
+    Console().print(table)

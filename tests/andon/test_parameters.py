@@ -1,0 +1,35 @@
+"""Options that belong together are one object: no command takes more than a reader can hold."""
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from andon.__main__ import app
+
+MOST_PARAMETERS = 12
+STILL_MORE = {
+    "andon train": 17,
+    "andon classify teach": 14,
+    "andon history export": 15,
+    "andon history list": 16,
+    "andon policy explain": 16,
+}
+"""Commands that have more as yet: the list may only shrink."""
+
+
+def commands(command: TyperCommand | TyperGroup, path: str) -> dict[str, int]:
+    """Every command at and below one, with the number of its own parameters."""
+    if not isinstance(command, TyperGroup):
+        added = {"help", "install_completion", "show_completion"}
+        return {path: sum(p.name not in added for p in command.params)}
+    context = typer.Context(command)
+    found: dict[str, int] = {}
+    for name in command.list_commands(context):
+        found |= commands(command.get_command(context, name), f"{path} {name}")  # type: ignore[arg-type]
+    return found
+
+
+def test_no_command_has_more_than_twelve_parameters() -> None:
+    found = commands(typer.main.get_command(app), "andon")  # type: ignore[arg-type]
+    assert len(found) > 30
+    most = {path: STILL_MORE.get(path, MOST_PARAMETERS) for path in found}
+    assert {path: count for path, count in found.items() if count > most[path]} == {}
