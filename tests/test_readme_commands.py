@@ -25,8 +25,9 @@ DOCUMENTS = [
 ]
 SHELLS = ("", "sh", "bash", "console")
 PROGRAMS = ("andon", "make", "pytest", "python", "serve", "ray", "sh")
-FENCE = re.compile(r"^```(\w*)")
-INLINE = re.compile(r"`([^`\n]+)`")
+FENCED = re.compile(r"^```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"(?:.*\\\n)*.*\n")
+INLINE = re.compile(r"`([^`]+)`")
 ASSIGNMENT = re.compile(r"^[A-Z_]+=")
 NUMBERS = {"N": "1", "S": "1", "R": "0.1"}
 MAKE_TARGET = re.compile(r"^([a-z-]+):(?!=)", re.MULTILINE)
@@ -43,34 +44,29 @@ class Line:
     """In running text, where ``andon train`` may stand for the command without its options."""
 
 
-def inline_lines(where: str, text: str) -> Iterator[Line]:
-    for span in INLINE.findall(text):
-        if span.split()[:1] and Path(span.split()[0]).name in PROGRAMS:
-            yield Line(where, span, is_mention=True)
+def is_command(text: str) -> bool:
+    """Whether a line's first word, after assignments, is a program that this test knows."""
+    words = [word for word in text.split() if not ASSIGNMENT.match(word)]
+    return words[:1] != [] and words[0].removeprefix(".venv/bin/") in PROGRAMS
 
 
 def lines_of(document: Path) -> Iterator[Line]:
     """Command lines of the fenced blocks, joined where a backslash continues them, and inline."""
-    fence: str | None = None
-    kept = ""
-    for number, text in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):
-        where = f"{document.relative_to(ROOT)}:{number}"
-        if found := FENCE.match(text):
-            fence = found[1] if fence is None else None
-            continue
-        if fence is None:
-            yield from inline_lines(where, text)
-            continue
-        if fence not in SHELLS:
-            continue
-        kept += text.strip()
-        if kept.endswith("\\"):
-            kept = kept[:-1]
-            continue
-        line, kept = kept.removeprefix("$ "), ""
-        words = [word for word in line.split() if not ASSIGNMENT.match(word)]
-        if words and Path(words[0]).name in PROGRAMS:
-            yield Line(where, line, is_mention=False)
+    text = document.read_text(encoding="utf-8")
+
+    def where(position: int) -> str:
+        return f"{document.relative_to(ROOT)}:{text.count(chr(10), 0, position) + 1}"
+
+    for block in FENCED.finditer(text):
+        for found in COMMAND.finditer(block["body"]):
+            line = found[0].replace("\\\n", " ").strip().removeprefix("$ ")
+            if block["language"] in SHELLS and is_command(line):
+                yield Line(where(block.start("body") + found.start()), line, is_mention=False)
+    # The blocks become blank, of the same length and lines.
+    prose = FENCED.sub(lambda block: re.sub(r"[^\n]", " ", block[0]), text)
+    for found in INLINE.finditer(prose):
+        if is_command(found[1]):
+            yield Line(where(found.start()), " ".join(found[1].split()), is_mention=True)
 
 
 def words_of(text: str) -> list[str]:
