@@ -28,6 +28,7 @@ PACKAGES = (
 )
 LONGEST_FILE = 350
 SHARED_NAMES: dict[str, str] = {
+    "Evaluation": "of a command, and of a frame",
     "Role": "what a worker is asked for on the command line, and what runs",
     "Section": "of the line's settings, and of the deployment's arguments",
     "PlanError": "the gateway's and the demo's plan",
