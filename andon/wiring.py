@@ -113,8 +113,9 @@ async def policies(settings: Settings, reader: str = "") -> AsyncIterator["Polic
 def _policy_source(settings: Settings, reader: str) -> "PolicySource":
     from policies.source import KafkaPolicySource
 
-    cache = settings.paths.state / "policies" / reader
-    return KafkaPolicySource(settings.kafka.bootstrap_servers, cache)
+    # A new policy may take half a second to arrive; an idle fetch then costs next to nothing.
+    connection = replace(kafka_connection(settings), fetch_max_wait_ms=500)
+    return KafkaPolicySource(connection, settings.paths.state / "policies" / reader)
 
 
 async def part_limits(policies: "PolicySource") -> "PartLimits":

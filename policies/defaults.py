@@ -6,8 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from policies.errors import PolicyError
-from policies.model import PolicyDocument
-from policies.versions import body_of
+from policies.model import PolicyDocument, body_of
 from streams.codes import Action, ReasonCode, Severity
 from streams.ports import ClassificationTexts, Outcome, Situation
 

@@ -1,19 +1,18 @@
 """``(policy, situation) -> outcome``: pure, total, deterministic."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from itertools import count
 
-from policies.condition_types import Vocabulary
-from policies.conditions import CompiledCondition, context_of
+from policies.conditions.compiled import CompiledCondition, context_of
+from policies.conditions.variables import MILLIMETRES, VARIABLES, Value, Vocabulary
 from policies.errors import ConditionError, InvalidPolicyError, Problem, TamperedPolicyError
-from policies.measures import MILLIMETRES, VARIABLES, Measures, Value
-from policies.model import AnomalyClass, PolicyDocument, Rule
-from policies.sentences import because_of_fallback, because_of_rule, for_class, for_normal
-from policies.versions import Body, body_of, content_hash
+from policies.measurements import Measurements
+from policies.model import Body, PolicyDocument, Rule, body_of, content_hash
+from policies.reasons import because_of_fallback, because_of_rule, for_class, for_normal
 from streams.codes import Action, FallbackKind, ReasonCode, Severity
 from streams.events import Classification
 from streams.ports import ClassificationTexts, ClassText, Outcome, Situation
 
-Step = Callable[[str], None]
 _FALLBACK_CODES = {
     FallbackKind.UNKNOWN: ReasonCode.UNKNOWN_CLASS,
     FallbackKind.UNSURE: ReasonCode.UNSURE,
@@ -21,10 +20,18 @@ _FALLBACK_CODES = {
     FallbackKind.EXPERT_UNAVAILABLE: ReasonCode.EXPERT_UNAVAILABLE,
     FallbackKind.NO_DECISION: ReasonCode.NO_DECISION,
 }
+_ALL_NAMES = frozenset(VARIABLES)
 
 
 class ResolvedPolicy:
     """A policy ready to decide. Implements ``streams.ports.Policy``.
+
+    >>> crack = {"severity": "defect", "action": "scrap"}
+    >>> document = PolicyDocument.model_validate({"product": "tile", "classes": {"crack": crack}})
+    >>> answer = Classification(class_name="crack", confidence=0.9, classifier="example")
+    >>> outcome = ResolvedPolicy(document).decide(Situation(classification=answer))
+    >>> outcome.action.value, outcome.rule
+    ('scrap', 'class:crack')
 
     Raises:
         InvalidPolicyError: a condition of the document does not compile.
@@ -33,12 +40,14 @@ class ResolvedPolicy:
     def __init__(self, document: PolicyDocument, body: Body | None = None) -> None:
         self.document = document
         self.body: Body = body_of(document) if body is None else body
+        self.product_id = document.product
+        self.policy_hash = content_hash(self.body)
+        self.audit_share = document.audit_share
         self.class_ids = class_ids(document)
-        self._hash = content_hash(self.body)
-        self._rules = _compile(document)
-        self.names = frozenset(n for _, condition in self._rules for n in condition.variables)
-        self._uses_millimetres = bool(self.names & MILLIMETRES)
-        self._measures = Measures(document, self.names)
+        self.rules = _compile(document)
+        """The rules in order, each with its condition."""
+        self.names = frozenset(n for _, condition in self.rules for n in condition.variables)
+        self.measurements = Measurements(document, self.names)
 
     @classmethod
     def from_body(cls, body: Body, expected_hash: str | None = None) -> "ResolvedPolicy":
@@ -56,231 +65,188 @@ class ResolvedPolicy:
             )
         return cls(PolicyDocument.model_validate(body), body)
 
-    @property
-    def rules(self) -> tuple[tuple[Rule, CompiledCondition], ...]:
-        """The rules in order, each with its condition."""
-        return self._rules
-
-    @property
-    def product_id(self) -> str:
-        return self.document.product
-
-    @property
-    def policy_hash(self) -> str:
-        return self._hash
-
-    @property
-    def audit_share(self) -> float:
-        return self.document.audit_share
-
     def texts(self, station: str) -> ClassificationTexts:
         """What the classifier may know; the classes in the order of their numbers."""
         document = self.document
         ordered = sorted(document.classes.items(), key=lambda item: self.class_ids[item[0]])
         return ClassificationTexts(
             product_id=document.product,
-            policy_hash=self._hash,
+            policy_hash=self.policy_hash,
             normal_description=document.normal.description,
             strategy=document.strategy,
             classes=tuple(
                 ClassText(name, c.display_name or name, c.description) for name, c in ordered
             ),
             egress=document.egress,
-            mm_per_pixel=self._measures.scale(station),
+            mm_per_pixel=self.measurements.scale(station),
         )
 
     def decide(self, situation: Situation) -> Outcome:
-        return self._decide(situation, None)
+        """What to do with the part."""
+        return _Decision(self, situation).outcome()
 
     def explain(self, situation: Situation) -> tuple[Outcome, tuple[str, ...]]:
         """The outcome and the path taken to it, one line per step."""
-        steps: list[str] = []
-        return self._decide(situation, steps.append), tuple(steps)
+        decision = _Decision(self, situation)
+        return decision.outcome(), tuple(decision.steps)
 
     def measure(self, situation: Situation) -> dict[str, Value]:
         """The values that conditions of any policy with this scale and zones would see."""
-        return Measures(self.document, frozenset(VARIABLES)).of(situation)
-
-    def _decide(self, situation: Situation, step: Step | None) -> Outcome:
-        if situation.fallback is not None:
-            return self._fallback(situation, situation.fallback, step)
-        answer = situation.classification
-        if answer is None:
-            if situation.inspection is not None and not situation.inspection.anomalous:
-                _say(step, "the expert found nothing odd: normal")
-                reason = for_normal(situation.inspection)
-                return Outcome(
-                    Action.PASS, Severity.NORMAL, "normal", -1, ReasonCode.NORMAL, reason, "normal"
-                )
-            _say(step, "neither a normal frame nor a classification nor a stated fallback")
-            return self._fallback(situation, FallbackKind.NO_DECISION, step)
-        return self._classified(situation, answer, step)
-
-    def _classified(
-        self,
-        situation: Situation,
-        answer: Classification,
-        step: Step | None,
-        values: Mapping[str, Value] | None = None,
-    ) -> Outcome:
-        name = answer.class_name
-        known = self.document.classes.get(name)
-        if known is None and name not in ("normal", "unknown"):
-            _say(step, f"class {name!r} is not among the policy's: unknown")
-            return self._fallback(situation, FallbackKind.UNKNOWN, step)
-        unsure = self.document.fallbacks.unsure
-        if name != "unknown" and answer.confidence < unsure.below:
-            _say(step, f"confidence {answer.confidence:.3f} is below {unsure.below:g}: unsure")
-            return self._fallback(situation, FallbackKind.UNSURE, step)
-        _say(step, f"class {name!r}, confidence {answer.confidence:.3f}")
-        if self._rules:
-            if values is None:
-                outcome = self._first_rule(situation, answer, known, step)
-            else:
-                outcome = self._fire(values, situation, answer, known, step)
-            if outcome is not None:
-                return outcome
-        if name == "unknown":
-            return self._fallback(situation, FallbackKind.UNKNOWN, step)
-        return self._by_class(answer, known, step)
-
-    def _first_rule(
-        self,
-        situation: Situation,
-        answer: Classification,
-        known: AnomalyClass | None,
-        step: Step | None,
-    ) -> Outcome | None:
-        if self._uses_millimetres and self._measures.scale(situation.station) is None:
-            _say(step, f"station {situation.station!r} has no scale, so millimetres are unknown")
-            return self._fallback(situation, FallbackKind.UNSURE, step, "no scale for this station")
-        return self._fire(self._measures.of(situation), situation, answer, known, step)
+        return Measurements(self.document, _ALL_NAMES).of(situation)
 
     def decide_measured(self, answer: Classification, values: Mapping[str, Value]) -> Outcome:
         """The decision for stated values of the measured names, as an analysis needs them.
 
         ``values`` need every name that a rule uses (``names``); no scale is asked for.
         """
-        situation = Situation(classification=answer)
-        return self._classified(situation, answer, None, values)
+        return _Decision(self, Situation(classification=answer), values).outcome()
 
     def explain_measured(
         self, answer: Classification, values: Mapping[str, Value]
     ) -> tuple[Outcome, tuple[str, ...]]:
         """Like ``explain`` for stated values; names that are left out count as absent."""
-        absent = Measures(self.document, frozenset(VARIABLES)).of(Situation(classification=answer))
-        steps: list[str] = []
         situation = Situation(classification=answer)
-        outcome = self._classified(situation, answer, steps.append, {**absent, **values})
-        return outcome, tuple(steps)
+        decision = _Decision(self, situation, {**self.measure(situation), **values})
+        return decision.outcome(), tuple(decision.steps)
 
-    def _fire(
+
+class _Decision:
+    """One situation under one policy, on its way to an outcome; ``steps`` is the path taken.
+
+    Args:
+        policy: decides.
+        situation: what is known of the part.
+        values: the measured names' values; read from the situation when None.
+    """
+
+    def __init__(
         self,
-        values: Mapping[str, Value],
+        policy: ResolvedPolicy,
         situation: Situation,
-        answer: Classification,
-        known: AnomalyClass | None,
-        step: Step | None,
-    ) -> Outcome | None:
+        values: Mapping[str, Value] | None = None,
+    ) -> None:
+        self._policy, self._situation, self._values = policy, situation, values
+        self.steps: list[str] = []
+
+    def outcome(self) -> Outcome:
+        situation = self._situation
+        if situation.fallback is not None:
+            return self._fallback(situation.fallback)
+        if situation.classification is not None:
+            return self._classified(situation.classification)
+        if situation.inspection is None or situation.inspection.anomalous:
+            self.steps.append("neither a normal frame nor a classification nor a stated fallback")
+            return self._fallback(FallbackKind.NO_DECISION)
+        self.steps.append("the expert found nothing odd: normal")
+        reason = for_normal(situation.inspection)
+        return Outcome(
+            Action.PASS, Severity.NORMAL, "normal", -1, ReasonCode.NORMAL, reason, "normal"
+        )
+
+    def _classified(self, answer: Classification) -> Outcome:
+        name, document = answer.class_name, self._policy.document
+        if name not in document.classes and name not in ("normal", "unknown"):
+            self.steps.append(f"class {name!r} is not among the policy's: unknown")
+            return self._fallback(FallbackKind.UNKNOWN)
+        below = document.fallbacks.unsure.below
+        if name != "unknown" and answer.confidence < below:
+            self.steps.append(f"confidence {answer.confidence:.3f} is below {below:g}: unsure")
+            return self._fallback(FallbackKind.UNSURE)
+        self.steps.append(f"class {name!r}, confidence {answer.confidence:.3f}")
+        decided = self._by_rules(answer) if self._policy.rules else None
+        if decided is not None:
+            return decided
+        if name == "unknown":
+            return self._fallback(FallbackKind.UNKNOWN)
+        return self._by_class(answer)
+
+    def _by_rules(self, answer: Classification) -> Outcome | None:
+        """What the first rule that holds says, or None when none does."""
+        policy, values, station = self._policy, self._values, self._situation.station
+        if values is None:
+            if policy.names & MILLIMETRES and policy.measurements.scale(station) is None:
+                self.steps.append(f"station {station!r} has no scale, so millimetres are unknown")
+                return self._fallback(FallbackKind.UNSURE, "no scale for this station")
+            values = policy.measurements.of(self._situation)
         context = context_of(values)
-        for rule, condition in self._rules:
+        for rule, condition in policy.rules:
             try:
                 holds = condition.holds(context)
             except Exception as error:  # noqa: BLE001 - total: whatever CEL raises, hold the part
-                _say(step, f"rule {rule.name}: cannot be evaluated ({error})")
+                self.steps.append(f"rule {rule.name}: cannot be evaluated ({error})")
                 detail = f"rule {rule.name} cannot be evaluated"
-                return self._fallback(situation, FallbackKind.NO_DECISION, step, detail)
-            _say(step, f"rule {rule.name}: {rule.when} is {'true' if holds else 'false'}")
+                return self._fallback(FallbackKind.NO_DECISION, detail)
+            self.steps.append(f"rule {rule.name}: {rule.when} is {'true' if holds else 'false'}")
             if holds:
-                return self._by_rule(rule, condition, answer, known, values)
+                measured = {n: values[n] for n in condition.variables if n in values}
+                return self._by_rule(rule, answer, measured)
         return None
 
     def _by_rule(
-        self,
-        rule: Rule,
-        condition: CompiledCondition,
-        answer: Classification,
-        known: AnomalyClass | None,
-        values: Mapping[str, Value],
+        self, rule: Rule, answer: Classification, measured: Mapping[str, Value]
     ) -> Outcome:
-        severity = rule.severity or _severity_without_rule(answer.class_name, known)
-        measured = {n: values[n] for n in condition.variables if n in values}
+        name = answer.class_name
         return Outcome(
             action=rule.action,
-            severity=severity,
-            class_name=answer.class_name,
-            class_id=self.class_ids.get(answer.class_name, -1),
+            severity=rule.severity or self._severity_of_class(name),
+            class_name=name,
+            class_id=self._policy.class_ids.get(name, -1),
             reason_code=ReasonCode.RULE,
-            reason=because_of_rule(rule, self._display(answer.class_name), answer, measured),
+            reason=because_of_rule(rule, self._display(name), answer, measured),
             rule=f"rule:{rule.name}",
         )
 
-    def _by_class(
-        self, answer: Classification, known: AnomalyClass | None, step: Step | None
-    ) -> Outcome:
-        name = answer.class_name
-        severity = _severity_without_rule(name, known)
-        action = known.action if known else self.document.normal.false_alarm
-        _say(step, f"no rule holds: class {name!r} is {severity.value}, {action.value}")
+    def _by_class(self, answer: Classification) -> Outcome:
+        name, document = answer.class_name, self._policy.document
+        known, severity = document.classes.get(name), self._severity_of_class(name)
+        action = known.action if known else document.normal.false_alarm
+        self.steps.append(f"no rule holds: class {name!r} is {severity.value}, {action.value}")
         return Outcome(
             action=action,
             severity=severity,
             class_name=name,
-            class_id=self.class_ids.get(name, -1),
+            class_id=self._policy.class_ids.get(name, -1),
             reason_code=ReasonCode.CLASS,
             reason=for_class(self._display(name), severity, answer),
             rule=f"class:{name}",
         )
 
-    def _fallback(
-        self, situation: Situation, kind: FallbackKind, step: Step | None, detail: str = ""
-    ) -> Outcome:
-        fallbacks = self.document.fallbacks
-        action: Action = (
-            fallbacks.unsure.action
-            if kind is FallbackKind.UNSURE
-            else getattr(fallbacks, kind.value)
-        )
-        failure, answer = situation.failure, situation.classification
+    def _fallback(self, kind: FallbackKind, detail: str = "") -> Outcome:
+        fallbacks, answer = self._policy.document.fallbacks, self._situation.classification
+        failure = self._situation.failure
+        action = fallbacks.action_of(kind)
         code = _FALLBACK_CODES[kind]
         if failure is not None and failure.reason_code is not ReasonCode.NONE:
             code = failure.reason_code
-        guess = kind is FallbackKind.UNSURE and answer is not None
-        name = answer.class_name if guess and answer is not None else "unknown"
-        _say(step, f"fallback {kind.value}: {action.value}")
+        name = answer.class_name if answer and kind is FallbackKind.UNSURE else "unknown"
+        self.steps.append(f"fallback {kind.value}: {action.value}")
         return Outcome(
             action=action,
             severity=Severity.UNKNOWN,
             class_name=name,
-            class_id=self.class_ids.get(name, -1),
+            class_id=self._policy.class_ids.get(name, -1),
             reason_code=code,
             reason=because_of_fallback(kind, answer, failure, fallbacks.unsure.below, detail),
             rule=f"fallback:{kind.value}",
         )
 
     def _display(self, name: str) -> str:
-        known = self.document.classes.get(name)
+        known = self._policy.document.classes.get(name)
         return (known.display_name if known else "") or name
+
+    def _severity_of_class(self, name: str) -> Severity:
+        known = self._policy.document.classes.get(name)
+        if known is not None:
+            return known.severity
+        return Severity.NORMAL if name == "normal" else Severity.UNKNOWN
 
 
 def class_ids(document: PolicyDocument) -> dict[str, int]:
     """Number of each class: the one it states, else the smallest free one in name order."""
     stated = {name: c.id for name, c in document.classes.items() if c.id is not None}
-    taken, ids, candidate = set(stated.values()), dict(stated), 0
-    for name in sorted(document.classes):
-        if name in ids:
-            continue
-        while candidate in taken:
-            candidate += 1
-        ids[name] = candidate
-        taken.add(candidate)
-    return ids
-
-
-def _severity_without_rule(name: str, known: AnomalyClass | None) -> Severity:
-    if known is not None:
-        return known.severity
-    return Severity.NORMAL if name == "normal" else Severity.UNKNOWN
+    taken = set(stated.values())
+    free = (number for number in count() if number not in taken)
+    return stated | {name: next(free) for name in sorted(document.classes) if name not in stated}
 
 
 def vocabulary_of(document: PolicyDocument) -> Vocabulary:
@@ -304,8 +270,3 @@ def _compile(document: PolicyDocument) -> tuple[tuple[Rule, CompiledCondition], 
     if problems:
         raise InvalidPolicyError(problems)
     return tuple(compiled)
-
-
-def _say(step: Step | None, text: str) -> None:
-    if step is not None:
-        step(text)

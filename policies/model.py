@@ -1,10 +1,16 @@
-"""The policy language: one frozen document per product. The JSON Schema comes from here."""
+"""The policy language: one frozen document per product. The JSON Schema comes from here.
 
+A policy's version is the hash of its resolved content.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from streams.codes import Action, Severity
+from streams.codes import Action, FallbackKind, Severity
 
 LANGUAGE = 1
 """Version of the language; a file states it as ``policy: 1``."""
@@ -121,6 +127,17 @@ class Fallbacks(Part):
     no_decision: Action = Action.HOLD
     """Nothing behind the gateway answered, or what arrived could not be read."""
 
+    def action_of(self, kind: FallbackKind) -> Action:
+        """What the line does for one kind of fallback."""
+        by_kind = {
+            FallbackKind.UNKNOWN: self.unknown,
+            FallbackKind.UNSURE: self.unsure.action,
+            FallbackKind.LATE: self.late,
+            FallbackKind.EXPERT_UNAVAILABLE: self.expert_unavailable,
+            FallbackKind.NO_DECISION: self.no_decision,
+        }
+        return by_kind[kind]
+
 
 class Limit(Part):
     """A limit across parts: an alert, and if asked a stop. It changes no part's decision."""
@@ -201,3 +218,20 @@ class PolicyDocument(Part):
     """Limits across parts, by name."""
     silence: Annotated[tuple[Silence, ...], Field(max_length=64)] = ()
     """Lints that are known and accepted, each with a reason."""
+
+
+Body = Mapping[str, object]
+"""A resolved document as JSON-able data: what is hashed, stored and published."""
+
+
+def body_of(document: PolicyDocument) -> dict[str, object]:
+    """The document as plain data, defaults included, in an order that does not matter."""
+    return document.model_dump(mode="json")
+
+
+def content_hash(body: Body) -> str:
+    """SHA-256 of the canonical JSON (sorted keys, no blanks, UTF-8), 64 hexadecimal digits."""
+    canonical = json.dumps(
+        body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from policies.defaults import HoldEverything, hold_everything
 from policies.errors import PolicyError
 from policies.evaluate import ResolvedPolicy
-from policies.versions import Body
+from policies.model import Body
 from streams.errors import AndonError
 from streams.events import PolicyInForce
 

@@ -315,8 +315,8 @@ def _span(text: str) -> timedelta:
 
 def _backtest(candidate: "ResolvedPolicy", since: timedelta, dump: Path | None) -> "BacktestReport":
     from andon.settings import load_settings
-    from policies.authoring.dump import read_decisions, read_reviews
     from policies.review.backtest import backtest as fold
+    from policies.review.export_reader import read_decisions, read_reviews
 
     with show.progress() as progress:
         if dump is None:

@@ -1,4 +1,4 @@
-"""Measures the policies: decisions per second on one core, and a back-test of a million."""
+"""Measures the policies: the validator, decisions per second on one core, a long back-test."""
 
 import random
 import resource
@@ -32,6 +32,32 @@ class PolicySpeed:
     def as_json(self) -> dict[str, Any]:
         """A flat JSON object."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class ValidationSpeed:
+    """The validator on the largest file it reads, by one thread."""
+
+    values: int
+    seconds: float
+    cpu_seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """A flat JSON object."""
+        return asdict(self)
+
+
+def measure_validation() -> ValidationSpeed:
+    """Check a file with as many values as are allowed, and one more."""
+    from policies.authoring.loading import check_file
+    from policies.authoring.yaml_tree import MAX_NODES
+
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "many.yaml"
+        path.write_text("a:\n" + "-\n" * MAX_NODES)
+        begun, cpu = time.perf_counter(), time.process_time()
+        check_file(path)
+        return ValidationSpeed(MAX_NODES, time.perf_counter() - begun, time.process_time() - cpu)
 
 
 def measure_decisions(
@@ -143,9 +169,9 @@ def measure_backtest(decisions: int = 1_000_000, folder: Path | None = None) -> 
     2,000 decisions are made and repeated; reading and deciding do not notice. Writing the dump
     is not measured.
     """
-    from policies.authoring.dump import read_decisions, read_reviews
     from policies.authoring.loading import load_policy
     from policies.review.backtest import backtest
+    from policies.review.export_reader import read_decisions, read_reviews
 
     shipped = Path(__file__).parents[2] / "policies" / "products" / "magnetic_tile.yaml"
     policy = load_policy(shipped)

@@ -87,16 +87,22 @@ def policy(
     smoke: Annotated[bool, typer.Option("--smoke", help="Small and quick, for CI.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Decisions per second on one core, and a back-test over many recorded decisions."""
-    from lab.benchmarks.policy import measure_backtest, measure_decisions
+    """Decisions per second on one core, the validator, a back-test over many decisions."""
+    from lab.benchmarks.policy import measure_backtest, measure_decisions, measure_validation
 
     speed = measure_decisions(seconds=0.5 if smoke else seconds)
     tested = measure_backtest(5000 if smoke else decisions)
-    result = {"decisions": speed.as_json(), "backtest": tested.as_json()}
+    checked = measure_validation()
+    result = {
+        "decisions": speed.as_json(),
+        "validation": checked.as_json(),
+        "backtest": tested.as_json(),
+    }
     if as_json:
         typer.echo(json.dumps(result))
     else:
         print_figures(result["decisions"], "20 classes, 20 rules, the last matching")
+        print_figures(result["validation"], "The validator on the largest file")
         print_figures(result["backtest"], "Back-test of recorded decisions")
     raise typer.Exit(0 if tested.reproduced_share == 1 else 1)
 

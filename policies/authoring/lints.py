@@ -1,15 +1,13 @@
 """Lints: what is allowed and probably not meant. Each has a code that a file may silence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from policies.authoring.boxes import Box, Space
-from policies.authoring.meaning import Path, Reporter
-from policies.authoring.yaml_tree import Node
-from policies.condition_parser import parse
+from policies.authoring.yaml_tree import Node, Path
+from policies.conditions.analysis import Box, Space
+from policies.conditions.expression import Text, walk
+from policies.conditions.variables import MILLIMETRES
 from policies.errors import Problem
-from policies.evaluate import vocabulary_of
-from policies.expression import Expression, Name, Text, walk
-from policies.measures import MILLIMETRES
+from policies.evaluate import ResolvedPolicy, vocabulary_of
 from policies.model import PolicyDocument, Rule
 from streams.codes import Action, FallbackKind, Severity
 
@@ -28,14 +26,16 @@ LINTS: dict[str, str] = {
 }
 
 
-def lints_of(document: PolicyDocument, tree: Node) -> tuple[list[Problem], list[Problem]]:
-    """The lints of a valid document: those to show, and those the file silences."""
-    report = Reporter(tree)
+def lints_of(policy: ResolvedPolicy, tree: Node) -> tuple[list[Problem], list[Problem]]:
+    """The lints of a valid policy: those to show, and those the file silences."""
+    document = policy.document
+    space = Space(vocabulary_of(document), document.fallbacks.unsure.below)
+    regions = [space.boxes(condition.tree) for _, condition in policy.rules]
     found = [
-        *_soft(document, report),
-        *_rules(document, report),
-        *_unused(document, report),
-        *_prompt(document, report),
+        *_soft(document, regions, tree),
+        *_rules(policy, space, regions, tree),
+        *_unused(policy, tree),
+        *_prompt(document, tree),
     ]
     shown: list[Problem] = []
     silenced: list[Problem] = []
@@ -47,7 +47,7 @@ def lints_of(document: PolicyDocument, tree: Node) -> tuple[list[Problem], list[
     for index, silence in enumerate(document.silence):
         if index not in used:
             reason = f"nothing here is {silence.code}{f' at {silence.at}' if silence.at else ''}"
-            shown.append(report("W901", ("silence", index), reason, "take the silence away"))
+            shown.append(tree.problem("W901", ("silence", index), reason, "take the silence away"))
     return shown, silenced
 
 
@@ -60,79 +60,64 @@ def _silencer(document: PolicyDocument, problem: Problem) -> list[int]:
     ]
 
 
-def _soft(document: PolicyDocument, report: Reporter) -> Iterator[Problem]:
+def _soft(
+    document: PolicyDocument, regions: Sequence[list[Box] | None], tree: Node
+) -> Iterator[Problem]:
     for name, entry in document.classes.items():
         if entry.severity is Severity.DEFECT and entry.action is Action.PASS:
             reason = f"{name!r} is a defect and passes"
             fix = "rework, scrap or hold it, or call it negligible"
-            yield report("W101", ("classes", name, "action"), reason, fix)
-    for index, rule in enumerate(document.rules):
-        severities = {rule.severity} if rule.severity else _severities(document, rule)
+            yield tree.problem("W101", ("classes", name, "action"), reason, fix)
+    for index, (rule, boxes) in enumerate(zip(document.rules, regions, strict=True)):
+        reached = {n for n in document.classes for b in boxes or () if n in b.texts["class"].names}
+        of_classes = {document.classes[name].severity for name in reached}
+        severities = {rule.severity} if rule.severity else of_classes
         if rule.action is Action.PASS and Severity.DEFECT in severities:
             reason = f"rule {rule.name!r} lets a defect pass"
             fix = "give the rule `severity: negligible` if that is what it means"
-            yield report("W101", ("rules", index, "action"), reason, fix)
+            yield tree.problem("W101", ("rules", index, "action"), reason, fix)
     fallbacks = document.fallbacks
     for kind in FallbackKind:
-        setting = getattr(fallbacks, kind.value)
-        unsure = kind is FallbackKind.UNSURE
-        if (setting.action if unsure else setting) is Action.PASS:
-            path: Path = (
-                ("fallbacks", kind.value, "action") if unsure else ("fallbacks", kind.value)
-            )
+        if fallbacks.action_of(kind) is Action.PASS:
+            path: Path = ("fallbacks", kind.value)
             reason = f"parts pass when the answer is {kind.value.replace('_', ' ')}"
-            yield report("W102", path, reason, "hold them")
+            inner = ("action",) if kind is FallbackKind.UNSURE else ()
+            yield tree.problem("W102", path + inner, reason, "hold them")
     if fallbacks.unsure.below == 0.0 and document.classes:
         reason = "no confidence is asked of the classifier"
         fix = "say `unsure: {below: 0.6, action: hold}`"
-        yield report("W103", ("fallbacks", "unsure"), reason, fix)
+        yield tree.problem("W103", ("fallbacks", "unsure"), reason, fix)
 
 
-def _severities(document: PolicyDocument, rule: Rule) -> set[Severity]:
-    """Severities of the classes that a rule without one of its own can fire for."""
-    boxes = _space(document).boxes(parse(rule.when))
-    reached = {
-        name for name in document.classes for box in boxes or [] if name in box.texts["class"].names
-    }
-    return {Severity(document.classes[name].severity) for name in reached}
-
-
-def _space(document: PolicyDocument) -> Space:
-    return Space(vocabulary_of(document), document.fallbacks.unsure.below)
-
-
-def _rules(document: PolicyDocument, report: Reporter) -> Iterator[Problem]:
-    space = _space(document)
+def _rules(
+    policy: ResolvedPolicy, space: Space, regions: Sequence[list[Box] | None], tree: Node
+) -> Iterator[Problem]:
     earlier: list[tuple[Rule, list[Box]]] = []
-    for index, rule in enumerate(document.rules):
-        boxes = space.boxes(parse(rule.when))
+    for index, ((rule, condition), boxes) in enumerate(zip(policy.rules, regions, strict=True)):
         if boxes is None:
             continue
         path: Path = ("rules", index, "when")
         if not boxes:
             reason = f"rule {rule.name!r} can never be true"
-            yield report("W202", path, reason, _never(document, rule))
+            below = policy.document.fallbacks.unsure.below
+            fix = "two of its parts exclude each other"
+            if below and "confidence" in condition.variables:
+                fix = f"answers below {below:g} are unsure before any rule is asked"
+            yield tree.problem("W202", path, reason, fix)
             continue
         shadow = _shadow(boxes, earlier)
         if shadow:
             reason = f"rule {rule.name!r} never fires, {shadow!r} always comes first"
-            yield report("W203", path, reason, "put it further up, or take it away")
+            yield tree.problem("W203", path, reason, "put it further up, or take it away")
         else:
-            yield from _overlaps(rule, boxes, earlier, report, path)
+            yield from _overlaps(rule, boxes, earlier, tree, path)
         earlier.append((rule, boxes))
-    for name in document.classes:
+    for name in policy.document.classes:
         shadow = _shadow([space.of_class(name)], earlier)
         if shadow:
             reason = f"the action of class {name!r} is never used, rule {shadow!r} decides always"
             fix = "narrow the rule, or move its action to the class"
-            yield report("W201", ("classes", name), reason, fix, of_key=True)
-
-
-def _never(document: PolicyDocument, rule: Rule) -> str:
-    below = document.fallbacks.unsure.below
-    if below and "confidence" in _names(parse(rule.when)):
-        return f"answers below {below:g} are unsure before any rule is asked"
-    return "two of its parts exclude each other"
+            yield tree.problem("W201", ("classes", name), reason, fix, of_key=True)
 
 
 def _shadow(boxes: list[Box], earlier: list[tuple[Rule, list[Box]]]) -> str:
@@ -149,7 +134,7 @@ def _overlaps(
     rule: Rule,
     boxes: list[Box],
     earlier: list[tuple[Rule, list[Box]]],
-    report: Reporter,
+    tree: Node,
     path: Path,
 ) -> Iterator[Problem]:
     for other, others in earlier:
@@ -162,37 +147,37 @@ def _overlaps(
             f"rule {rule.name!r} ({rule.action.value}) overlaps {other.name!r} "
             f"({other.action.value}), which comes first"
         )
-        yield report("W204", path, reason, "exclude the other's cases, or silence with the reason")
+        yield tree.problem(
+            "W204", path, reason, "exclude the other's cases, or silence with the reason"
+        )
 
 
-def _unused(document: PolicyDocument, report: Reporter) -> Iterator[Problem]:
-    trees = [parse(rule.when) for rule in document.rules]
-    names = {name for tree in trees for name in _names(tree)}
-    texts = {node.value for tree in trees for node in walk(tree) if isinstance(node, Text)}
+def _unused(policy: ResolvedPolicy, tree: Node) -> Iterator[Problem]:
+    document, names = policy.document, policy.names
+    nodes = [node for _, condition in policy.rules for node in walk(condition.tree)]
+    texts = {node.value for node in nodes if isinstance(node, Text)}
     for index, zone in enumerate(document.zones):
         if "zone" not in names or zone.name not in texts:
-            yield report(
+            yield tree.problem(
                 "W205", ("zones", index), f"no rule asks for zone {zone.name!r}", "add a rule"
             )
     for name in document.shifts:
         if "shift" not in names or name not in texts:
             reason = f"no rule asks for shift {name!r}"
-            yield report("W205", ("shifts", name), reason, "add a rule", of_key=True)
+            yield tree.problem("W205", ("shifts", name), reason, "add a rule", of_key=True)
     uses_mm = names & MILLIMETRES or any(zone.unit == "mm" for zone in document.zones)
     if uses_mm and document.mm_per_px and "default" not in document.mm_per_px:
         stations = ", ".join(sorted(document.mm_per_px))
         reason = f"only {stations} have a scale; parts of other stations are unsure"
-        yield report("W301", ("mm_per_px",), reason, "add `default`", of_key=True)
+        yield tree.problem("W301", ("mm_per_px",), reason, "add `default`", of_key=True)
 
 
-def _names(tree: Expression) -> set[str]:
-    return {node.name for node in walk(tree) if isinstance(node, Name)}
-
-
-def _prompt(document: PolicyDocument, report: Reporter) -> Iterator[Problem]:
+def _prompt(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
     if not document.normal.description and document.classes:
-        yield report("W302", ("normal",), "what a normal part looks like is not described", "")
+        yield tree.problem(
+            "W302", ("normal",), "what a normal part looks like is not described", ""
+        )
     for name, entry in document.classes.items():
         if not entry.description:
             reason = f"class {name!r} has no description for the classifier"
-            yield report("W302", ("classes", name), reason, "add a sentence", of_key=True)
+            yield tree.problem("W302", ("classes", name), reason, "add a sentence", of_key=True)

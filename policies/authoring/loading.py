@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policies.authoring.lints import lints_of
-from policies.authoring.meaning import errors_of
-from policies.authoring.reading import read_tree
-from policies.authoring.repair import document_of
+from policies.authoring.policy_file import read_tree
+from policies.authoring.schema_check import document_of
+from policies.authoring.semantic_check import errors_of
 from policies.errors import InvalidPolicyError, Problem
 from policies.evaluate import ResolvedPolicy
 
@@ -44,8 +44,9 @@ def check_file(path: Path | str) -> Report:
         problems += _elsewhere(errors_of(document, tree), found)
     if problems or document is None:
         return Report(str(path), _in_order(problems))
-    warnings, silenced = lints_of(document, tree)
-    return Report(str(path), (), _in_order(warnings), _in_order(silenced), ResolvedPolicy(document))
+    policy = ResolvedPolicy(document)
+    warnings, silenced = lints_of(policy, tree)
+    return Report(str(path), (), _in_order(warnings), _in_order(silenced), policy)
 
 
 def _elsewhere(later: list[Problem], found: list[Problem]) -> list[Problem]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from policies.authoring.lints import LINTS
-from policies.measures import VARIABLES
+from policies.conditions.variables import VARIABLES
 from policies.model import PolicyDocument
 
 SCHEMA_ID = "https://andon.dev/schemas/policy-1.json"

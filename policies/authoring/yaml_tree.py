@@ -35,6 +35,12 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
+Path = tuple[int | str, ...]
+"""The way to a value of the document: keys, and indices of lists."""
+Data = str | int | float | bool | None | list["Data"] | dict[str, "Data"]
+"""Plain data, as JSON knows it."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where something stands; line and column count from 1."""
@@ -42,6 +48,10 @@ class Place:
     file: str
     line: int
     column: int
+
+    def problem(self, code: str, at: str, reason: str, fix: str = "") -> Problem:
+        """A problem that stands here; ``at`` is its path inside the document."""
+        return Problem(self.file, self.line, self.column, code, at, reason, fix)
 
 
 @dataclass
@@ -65,7 +75,7 @@ class Node:
             return [node.data() for node in self.value]
         return self.value
 
-    def locate(self, path: tuple[int | str, ...], of_key: bool = False) -> tuple[Place, str]:
+    def locate(self, path: Path, of_key: bool = False) -> tuple[Place, str]:
         """Place and text of a path; of the deepest part of it that is there."""
         node, place = self, self.place
         walked = ""
@@ -78,7 +88,14 @@ class Node:
             node = child
         return (place if of_key or node.value is None else node.place), walked
 
-    def at(self, path: tuple[int | str, ...]) -> "Node | None":
+    def problem(
+        self, code: str, path: Path, reason: str, fix: str = "", of_key: bool = False
+    ) -> Problem:
+        """A problem at a path below this node, placed at its value or at its key."""
+        place, at = self.locate(path, of_key)
+        return place.problem(code, at, reason, fix)
+
+    def at(self, path: Path) -> "Node | None":
         """The node of a path, or None."""
         node: Node | None = self
         for step in path:
@@ -101,8 +118,8 @@ def parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
     if problems:
         return None, problems
     if _too_deep_flow(text):
-        problem = Problem(file, 1, 1, "E108", "", "brackets are nested too deeply", "write blocks")
-        return None, [problem]
+        reason = "brackets are nested too deeply"
+        return None, [Place(file, 1, 1).problem("E108", "", reason, "write blocks")]
     builder = _Builder(file)
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
@@ -111,13 +128,14 @@ def parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
                 break
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        reason = f"this is not YAML: {error.problem or error.context}"
-        return None, [*builder.problems, Problem(file, line, column, "E103", "", reason, _HINT)]
+        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 0, 0)
+        said = error.problem or error.context
     except (YAMLError, RecursionError) as error:
-        reason = f"this is not YAML: {' '.join(str(error).split())[:120]}"
-        return None, [*builder.problems, Problem(file, 1, 1, "E103", "", reason, _HINT)]
-    return builder.root, builder.problems
+        place, said = Place(file, 1, 1), " ".join(str(error).split())[:120]
+    else:
+        return builder.root, builder.problems
+    problem = place.problem("E103", "", f"this is not YAML: {said}", _HINT)
+    return None, [*builder.problems, problem]
 
 
 _HINT = "check quotes, brackets and the colon after each key on this line and the one above"
@@ -129,7 +147,7 @@ def _tabs(text: str, file: str) -> Iterator[Problem]:
         if "\t" in indent:
             column = indent.index("\t") + 1
             reason = "the line is indented with a tab"
-            yield Problem(file, number, column, "E104", "", reason, "indent with blanks")
+            yield Place(file, number, column).problem("E104", "", reason, "indent with blanks")
 
 
 def _too_deep_flow(text: str) -> bool:
@@ -241,11 +259,8 @@ class _Builder:
             )
 
     def _refuse(self, event: Any, code: str, reason: str, fix: str) -> None:
-        place = self._place(event)
         if len(self.problems) < 100:
-            self.problems.append(
-                Problem(place.file, place.line, place.column, code, "", reason, fix)
-            )
+            self.problems.append(self._place(event).problem(code, "", reason, fix))
 
     def _place(self, event: Any) -> Place:
         return Place(self._file, event.start_mark.line + 1, event.start_mark.column + 1)

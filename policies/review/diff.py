@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from policies.evaluate import ResolvedPolicy
-from policies.model import PolicyDocument, Rule
+from policies.model import Body, PolicyDocument, Rule
+from policies.reasons import plain
 from policies.review.softening import Softening, softenings
-from policies.sentences import plain
 
 _MISSING = object()
 
@@ -65,7 +64,7 @@ def _changes(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[Change, ...]:
     return (
         *_classes(old, new),
         *_rules(old.document, new.document),
-        *_named("zone", _by_name(old.body["zones"]), _by_name(new.body["zones"])),
+        *_named("zone", old.body["zones"], new.body["zones"]),
         *_order(
             "zones", [z.name for z in old.document.zones], [z.name for z in new.document.zones]
         ),
@@ -131,11 +130,8 @@ def _order(kind: str, before: list[str], after: list[str]) -> Iterator[Change]:
         yield Change(kind, f"the order of the {kind} is now {', '.join(after)}")
 
 
-def _by_name(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    return {entry["name"]: entry for entry in entries}
-
-
-def _named(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+def _named(kind: str, old: object, new: object) -> Iterator[Change]:
+    before, after = _by_name(old), _by_name(new)
     for name in sorted({*before, *after}):
         at = f"{kind}s.{name}"
         if name not in before:
@@ -147,7 +143,14 @@ def _named(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> It
                 yield Change(at, _changed(f"{kind} {name} {key}", one, two))
 
 
-def _rest(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+def _by_name(section: object) -> dict[str, object]:
+    """A section of the body by name: limits and shifts are mappings, zones a list."""
+    if isinstance(section, Mapping):
+        return dict(section)
+    return {zone["name"]: zone for zone in section} if isinstance(section, list | tuple) else {}
+
+
+def _rest(before: Body, after: Body) -> Iterator[Change]:
     told = {"classes", "rules", "zones", "limits", "shifts"}
     one = {k: v for k, v in before.items() if k not in told}
     two = {k: v for k, v in after.items() if k not in told}
@@ -156,7 +159,7 @@ def _rest(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Chang
         yield Change(at, _changed(at.replace("fallbacks.", "fallback "), old, new), read)
 
 
-def _leaves(one: Any, two: Any, at: str) -> Iterator[tuple[str, Any, Any]]:
+def _leaves(one: object, two: object, at: str) -> Iterator[tuple[str, object, object]]:
     if isinstance(one, Mapping) and isinstance(two, Mapping):
         for key in sorted({*one, *two}):
             inner = f"{at}.{key}" if at else str(key)
@@ -165,11 +168,11 @@ def _leaves(one: Any, two: Any, at: str) -> Iterator[tuple[str, Any, Any]]:
         yield at, one, two
 
 
-def _changed(what: str, one: Any, two: Any) -> str:
+def _changed(what: str, one: object, two: object) -> str:
     return f"{what}: {_flat(one)} -> {_flat(two)}"
 
 
-def _flat(value: Any) -> str:
+def _flat(value: object) -> str:
     if value is _MISSING or value is None or value == "":
         return "none"
     if isinstance(value, Mapping):

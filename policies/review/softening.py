@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
+from policies.conditions.analysis import critical_values
+from policies.conditions.variables import MILLIMETRES, SHARES, VARIABLES, Value
 from policies.evaluate import ResolvedPolicy
-from policies.expression import Binary, Membership, Method, Number, Text, walk
-from policies.measures import MILLIMETRES, VARIABLES, Value
-from policies.sentences import describe
+from policies.reasons import describe
 from streams.codes import Action, FallbackKind, Severity
 from streams.events import Classification
 from streams.ports import Outcome, Situation
@@ -82,7 +82,7 @@ def _decide(policy: ResolvedPolicy, name: str, values: dict[str, Value], side: s
     if side:
         ratio = float(values[_RATIO])
         for measure in MILLIMETRES & seen.keys():
-            seen[measure] = float(seen[measure]) * ratio ** (VARIABLES[measure].power or 0)
+            seen[measure] = float(seen[measure]) * ratio ** VARIABLES[measure].mm
     seen["class"] = name
     confidence = float(seen["confidence"])
     answer = Classification(class_name=name, confidence=confidence, classifier="analysis")
@@ -100,37 +100,32 @@ def _example(values: dict[str, Value]) -> str:
 
 def _points(old: ResolvedPolicy, new: ResolvedPolicy) -> dict[str, list[Value]]:
     """Values to try by name: both sides of every literal, and each text."""
-    found: dict[str, set[Value]] = {name: set() for name in old.names | new.names}
-    found.setdefault("confidence", set())
-    found.pop("class", None)
+    found: dict[str, set[Value]] = {
+        name: {"", "another"} if VARIABLES[name].kind is str else {0.0, 1.0}
+        for name in (old.names | new.names | {"confidence"}) - {"class"}
+    }
     for policy in (old, new):
         found["confidence"].update(_around(policy.document.fallbacks.unsure.below))
         for _, condition in policy.rules:
-            for node in walk(condition.tree):
-                if isinstance(node, Binary | Membership | Method):
-                    _collect(node, found)
-    for name, values in found.items():
-        values.update(("", "another") if VARIABLES[name].kind is str else (0.0, 1.0))
-        if name not in ("confidence", "p_value") and VARIABLES[name].kind is float:
-            values.add(1e6)
+            for name, values in critical_values(condition.tree).items():
+                for value in values if name in found else ():
+                    found[name].update((value,) if isinstance(value, str) else _around(value))
     ratios = _ratios(old, new)
-    for name in MILLIMETRES & found.keys():
-        power = VARIABLES[name].power or 0
-        scaled = [v / r**power for v in found[name] for r in ratios if isinstance(v, float)]
-        found[name].update(scaled)
-    if old.document.zones != new.document.zones and "zone" in found:
+    for name, values in found.items():
+        if name in SHARES:
+            found[name] = {v for v in values if 0.0 <= float(v) <= 1.0}
+        elif VARIABLES[name].kind is float:
+            values.add(1e6)
+        if name in MILLIMETRES:
+            values.update(float(v) / r ** VARIABLES[name].mm for v in list(values) for r in ratios)
+    before, after = old.document, new.document
+    if before.zones != after.zones and "zone" in found:
         found[_NEW + "zone"] = found["zone"]
-    if (old.document.shifts, old.document.timezone) != (
-        new.document.shifts,
-        new.document.timezone,
-    ) and "shift" in found:
+    shifts = (before.shifts, before.timezone) != (after.shifts, after.timezone)
+    if shifts and "shift" in found:
         found[_NEW + "shift"] = found["shift"]
-    shares = ("confidence", "p_value")
-    steps: list[Value] = list(ratios)
-    return {_RATIO: steps} | {
-        name: sorted(v for v in values if name not in shares or 0.0 <= float(v) <= 1.0)
-        for name, values in found.items()
-    }
+    found[_RATIO] = set(ratios)
+    return {name: sorted(values) for name, values in found.items()}
 
 
 def _ratios(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[float, ...]:
@@ -142,17 +137,6 @@ def _ratios(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[float, ...]:
         two = after.get(station, after.get("default"))
         found.add(two / one if one and two else 1.0)
     return tuple(sorted(found or {1.0}))
-
-
-def _collect(node: Binary | Membership | Method, found: dict[str, set[Value]]) -> None:
-    parts = list(walk(node))
-    names = [p.name for p in parts if hasattr(p, "name") and p.name in found]
-    for name in names:
-        for part in parts:
-            if isinstance(part, Number) and VARIABLES[name].kind is float:
-                found[name].update(_around(part.value))
-            elif isinstance(part, Text) and VARIABLES[name].kind is str:
-                found[name].add(part.value)
 
 
 def _around(value: float) -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ every outage. Both give the records of one poll at a time, in order per partitio
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -82,7 +82,7 @@ class PartitionReader:
             where = f"{', '.join(self._since_s)} at {self._connection.bootstrap_servers}"
             raise UnavailableError(f"{where}: {error!r}") from error
 
-    async def follow(self) -> AsyncIterator[list[Delivery]]:
+    async def follow(self) -> AsyncGenerator[list[Delivery], None]:
         """The records as they come; an empty list once ``caught_up`` is set. Never ends.
 
         Close it (``contextlib.aclosing``) or cancel its task.

@@ -117,7 +117,7 @@ async def load(servers: str, state: Path) -> AsyncIterator[Load]:
     await publish(VERSIONS[0], publisher, "a test", "the first")
     await publisher.stop()
     inspect, classify = (config(role, servers, state) for role in ("inspect", "classify"))
-    sources = [KafkaPolicySource(servers, poll_ms=50) for _ in range(2)]
+    sources = [KafkaPolicySource(KafkaConnection(servers)) for _ in range(2)]
     async with AsyncExitStack() as stack:
         seen = await stack.enter_async_context(reading(servers, DECISIONS, DEAD))
         for source in sources:

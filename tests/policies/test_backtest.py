@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from policies.authoring.dump import read_decisions, read_reviews
 from policies.authoring.loading import load_policy
 from policies.errors import PolicyError
 from policies.evaluate import ResolvedPolicy
-from policies.model import PolicyDocument
+from policies.model import PolicyDocument, body_of
 from policies.review.backtest import Backtest, backtest
-from policies.versions import body_of
+from policies.review.export_reader import read_decisions, read_reviews
 from streams.codes import Action, DecisionSource, FallbackKind, ReasonCode, Severity
 from streams.events import Decision, Review
 from tests.policies.naive import naive, recorded, some_facts

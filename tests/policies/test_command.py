@@ -24,6 +24,7 @@ from policies.source import KafkaPolicySource
 from streams.codes import Action
 from streams.errors import UnavailableError
 from streams.events import Decision
+from streams.kafka.connection import KafkaConnection
 from tests.policies.naive import naive, recorded, some_facts
 
 POLICY = """\
@@ -145,7 +146,7 @@ async def in_force(servers: str, product: str) -> tuple[str, Action]:
     from streams.events import Classification
     from streams.ports import Situation
 
-    source = KafkaPolicySource(servers, poll_ms=20)
+    source = KafkaPolicySource(KafkaConnection(servers, fetch_max_wait_ms=20))
     await source.start()
     try:
         policy = source.for_product(product)

@@ -9,15 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policies.condition_parser import parse
-from policies.condition_types import Vocabulary, check
-from policies.conditions import CompiledCondition, context_of, problems_of
+from policies.conditions.checker import check
+from policies.conditions.compiled import CompiledCondition, context_of, problems_of
+from policies.conditions.parser import parse
+from policies.conditions.variables import VARIABLES, Vocabulary
 from policies.errors import ConditionError
 from policies.evaluate import ResolvedPolicy
-from policies.measures import VARIABLES
-from policies.model import PolicyDocument
+from policies.model import PolicyDocument, body_of, content_hash
 from policies.review.diff import difference
-from policies.versions import body_of, content_hash
 from policies.zones import decode_runs
 from streams.codes import Action, FallbackKind, ReasonCode
 from streams.events import Blob, Box, Classification, Inspection, Region

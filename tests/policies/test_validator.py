@@ -1,11 +1,12 @@
-"""Broken policies: every error names its line and what to do; none is slow or large."""
+"""Broken policies: every error names its line and what to do; none is large."""
 
 import resource
-import time
 from pathlib import Path
 
 import pytest
+from ruamel.yaml.events import Event
 
+from policies.authoring import yaml_tree
 from policies.authoring.loading import check_file, load_policy
 from policies.errors import InvalidPolicyError
 
@@ -163,9 +164,7 @@ def test_names_line_and_fix(
 ) -> None:
     path = folder / "policy.yaml"
     path.write_text(text)
-    started = time.process_time()
     report = check_file(path)
-    assert time.process_time() - started < 1.0
     assert report.policy is None
     found = [p for p in report.errors if p.code == code and reason in p.reason]
     assert found, f"no {code} with {reason!r} among {[str(p) for p in report.errors]}"
@@ -174,6 +173,23 @@ def test_names_line_and_fix(
     assert fix in found[0].fix, str(found[0])
     with pytest.raises(InvalidPolicyError, match=r":\d+:\d+: E\d"):
         load_policy(path)
+
+
+def test_a_file_of_many_values_is_read_no_further_than_the_bound(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scanner works a constant amount per value; what counts is how many it is asked for."""
+    taken, take = [0], yaml_tree._Builder.take
+
+    def counting(builder: yaml_tree._Builder, event: Event) -> None:
+        taken[0] += 1
+        take(builder, event)
+
+    monkeypatch.setattr(yaml_tree._Builder, "take", counting)
+    path = folder / "policy.yaml"
+    path.write_text("a:\n" + "-\n" * 60_000)
+    assert [p.code for p in check_file(path).errors] == ["E102"]
+    assert taken[0] == yaml_tree.MAX_NODES + 1
 
 
 def test_none_takes_200_megabytes(folder: Path) -> None:

@@ -24,17 +24,12 @@ from streams.roles.config import FlowConfig
 from streams.roles.metrics import RoleMetrics
 from streams.roles.outbox import Outbox
 from streams.topics import DECISIONS
+from tests.contracts.twins.history_writer import TwinHistory
+from tests.contracts.twins.policies import TwinPolicies, TwinPolicy
 from tests.lab.llm_twin.kit import TEXTS, request
 from tests.serving.ray.local import client_of
 from tests.serving.ray.waiting import until
-from tests.streams.roles.twins import (
-    TwinHistory,
-    TwinPolicies,
-    TwinPolicy,
-    TwinPublisher,
-    delivery,
-    frame,
-)
+from tests.streams.roles.twins import TwinPublisher, delivery, frame
 
 pytestmark = pytest.mark.asyncio
 PRICES = {"tokens_in": 2.5, "tokens_out": 10.0}

@@ -9,7 +9,8 @@ from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severi
 from streams.events import Decision
 from streams.ids import decision_id
 from streams.ports import Policy
-from tests.streams.roles.twins import TwinPolicy, frame, inspection
+from tests.contracts.twins.policies import TwinPolicy
+from tests.streams.roles.twins import frame, inspection
 
 LIMITS: dict[str, dict[str, object]] = {
     "many": {"more_than": 3, "in_parts": 20, "action": ["scrap"], "stop": True}

@@ -11,15 +11,9 @@ from streams.events import Anomaly, DeadLetter, Decision
 from streams.roles.classify import ClassifyRole
 from streams.topics import DEAD, DECISIONS
 from tests.contracts.twins.image_store import InMemoryImageStore
+from tests.contracts.twins.policies import TwinPolicies
 from tests.streams.conftest import Bench
-from tests.streams.roles.twins import (
-    ODD,
-    TwinClassifier,
-    TwinPolicies,
-    delivery,
-    frame,
-    inspection,
-)
+from tests.streams.roles.twins import ODD, TwinClassifier, delivery, frame, inspection
 
 MakeBench = Callable[..., Bench]
 

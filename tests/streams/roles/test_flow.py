@@ -22,17 +22,11 @@ from streams.roles.inspect import InspectRole
 from streams.roles.record import RecordRole
 from streams.roles.record_core import RECORDED
 from streams.topics import ANOMALIES, DEAD, DECISIONS, FRAMES
+from tests.contracts.twins.history_writer import TwinHistory
 from tests.contracts.twins.image_store import InMemoryImageStore
+from tests.contracts.twins.policies import TwinPolicies
 from tests.streams.roles.line import config, producer, reading, running, send, send_frame, until
-from tests.streams.roles.twins import (
-    BROKEN,
-    ODD,
-    TwinClassifier,
-    TwinExpert,
-    TwinHistory,
-    TwinPolicies,
-    frame,
-)
+from tests.streams.roles.twins import BROKEN, ODD, TwinClassifier, TwinExpert, frame
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

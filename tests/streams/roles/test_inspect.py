@@ -16,8 +16,9 @@ from streams.roles.guard import guarded
 from streams.roles.inspect import InspectRole
 from streams.topics import ANOMALIES, DEAD, DECISIONS
 from tests.contracts.twins.image_store import InMemoryImageStore
+from tests.contracts.twins.policies import TwinPolicies
 from tests.streams.conftest import Bench
-from tests.streams.roles.twins import BROKEN, ODD, TwinExpert, TwinPolicies, delivery, frame
+from tests.streams.roles.twins import BROKEN, ODD, TwinExpert, delivery, frame
 
 MakeBench = Callable[..., Bench]
 

@@ -18,9 +18,10 @@ from streams.roles.classify import ClassifyRole
 from streams.roles.classify_core import may_come_late
 from streams.roles.late import LatePart, LateParts
 from streams.topics import DECISIONS
+from tests.contracts.twins.policies import TwinPolicies
 from tests.serving.ray.waiting import until
 from tests.streams.conftest import Bench
-from tests.streams.roles.twins import ODD, TwinClassifier, TwinPolicies, delivery, frame, inspection
+from tests.streams.roles.twins import ODD, TwinClassifier, delivery, frame, inspection
 
 MakeBench = Callable[..., Bench]
 NAMED = Classification(

@@ -21,9 +21,10 @@ from streams.regions import region_mask
 from streams.roles.config import RecordConfig
 from streams.roles.record import RecordRole
 from streams.topics import DEAD
+from tests.contracts.twins.history_writer import TwinHistory
 from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.streams.conftest import Bench
-from tests.streams.roles.twins import ODD, TwinHistory, delivery, frame, inspection
+from tests.streams.roles.twins import ODD, delivery, frame, inspection
 
 MakeBench = Callable[..., Bench]
 

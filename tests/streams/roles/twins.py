@@ -6,32 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from streams.codes import Action, ReasonCode, Severity
+from streams.codes import ReasonCode
 from streams.envelope import Message, from_message, to_message
 from streams.errors import UnavailableError
 from streams.events import (
-    Acknowledgement,
-    Alert,
-    Anomaly,
     Classification,
-    DeadLetter,
-    Decision,
     Event,
     Frame,
     Inspection,
     Region,
-    Review,
 )
 from streams.ids import new_frame_id
 from streams.kafka.delivery import Delivery
 from streams.ports import (
     Asked,
     ClassificationRequest,
-    ClassificationTexts,
     Failure,
     InspectionRequest,
-    Outcome,
-    Situation,
 )
 from streams.regions import encode_mask
 from streams.topics import ALL
@@ -136,87 +127,6 @@ class TwinClassifier:
         if not self.answers_late:
             return None
         return {asked: self.late[asked] for asked in questions if asked in self.late}
-
-
-@dataclass(frozen=True)
-class TwinPolicy:
-    """Normal passes, a crack is scrapped, every fallback is held."""
-
-    product_id: str
-    policy_hash: str = "policy-1"
-    audit_share: float = 0.0
-
-    def texts(self, station: str) -> ClassificationTexts:
-        return ClassificationTexts(self.product_id, self.policy_hash)
-
-    def decide(self, situation: Situation) -> Outcome:
-        if situation.fallback is not None:
-            code = situation.failure.reason_code if situation.failure else ReasonCode.NONE
-            rule = f"fallback:{situation.fallback.value}"
-            return Outcome(Action.HOLD, Severity.UNKNOWN, reason_code=code, rule=rule)
-        if situation.classification is not None:
-            name = situation.classification.class_name
-            return Outcome(Action.SCRAP, Severity.DEFECT, name, 1, ReasonCode.CLASS)
-        return Outcome(Action.PASS, Severity.NORMAL, "normal", -1, ReasonCode.NORMAL, rule="normal")
-
-
-@dataclass
-class TwinPolicies:
-    """The same policy for every product."""
-
-    audit_share: float = 0.0
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-
-    def for_product(self, product_id: str) -> TwinPolicy:
-        return TwinPolicy(product_id, audit_share=self.audit_share)
-
-
-@dataclass
-class TwinHistory:
-    """Rows in memory by their own identity; can be down, and can refuse a part for ever."""
-
-    down: bool = False
-    refuses: str = ""
-    writes: list[int] = field(default_factory=list)
-    anomalies: dict[object, Anomaly] = field(default_factory=dict)
-    decisions: dict[object, Decision] = field(default_factory=dict)
-    acks: dict[object, Acknowledgement] = field(default_factory=dict)
-    reviews: dict[object, Review] = field(default_factory=dict)
-    letters: dict[object, tuple[DeadLetter, str]] = field(default_factory=dict)
-    alerts: dict[object, Alert] = field(default_factory=dict)
-
-    def _check(self, events: Sequence[Event]) -> None:
-        if self.down:
-            raise UnavailableError("PostgreSQL is away")
-        self.writes.append(len(events))
-        if self.refuses and any(getattr(e, "part_id", "") == self.refuses for e in events):
-            raise ValueError("a row that no table can hold")
-
-    async def add_anomalies(self, events: Sequence[Anomaly]) -> None:
-        self._check(events)
-        self.anomalies |= {event.frame.frame_id: event for event in events}
-
-    async def add_decisions(self, events: Sequence[Decision]) -> None:
-        self._check(events)
-        self.decisions |= {event.result_id: event for event in events}
-
-    async def add_acknowledgements(self, events: Sequence[Acknowledgement]) -> None:
-        self._check(events)
-        self.acks |= {(event.result_id, event.outcome): event for event in events}
-
-    async def add_reviews(self, events: Sequence[Review]) -> None:
-        self._check(events)
-        self.reviews |= {event.review_id: event for event in events}
-
-    async def add_dead_letters(self, events: Sequence[tuple[DeadLetter, str]]) -> None:
-        self._check([letter for letter, _ in events])
-        self.letters |= {letter.letter_id: (letter, key) for letter, key in events}
-
-    async def add_alerts(self, events: Sequence[Alert]) -> None:
-        self._check(events)
-        self.alerts |= {event.alert_id: event for event in events}
 
 
 @dataclass

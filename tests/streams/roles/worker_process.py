@@ -17,8 +17,9 @@ from streams.roles.metrics import RoleMetrics
 from streams.roles.outbox import Outbox
 from streams.roles.runner import RoleRunner
 from streams.topics import FRAMES
+from tests.contracts.twins.policies import TwinPolicies
 from tests.streams.roles.line import config, opened
-from tests.streams.roles.twins import TwinExpert, TwinPolicies
+from tests.streams.roles.twins import TwinExpert
 
 
 class KilledRole(InspectRole):

@@ -1,10 +1,10 @@
 """From a condition's text to its tree. What may reach CEL's own library is decided here."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from policies.errors import ConditionError
-from policies.expression import (
+from policies.conditions.expression import (
     Binary,
     Expression,
     Membership,
@@ -15,6 +15,7 @@ from policies.expression import (
     Truth,
     Unary,
 )
+from policies.errors import ConditionError
 
 MAX_NODES = 200
 """Most operators, names and values in one condition: the bound on its cost."""
@@ -44,6 +45,9 @@ class _Token:
 def parse(source: str) -> Expression:
     """The tree of a condition.
 
+    >>> parse("count > 3")
+    Binary(op='>', left=Name(name='count', column=1), right=Number(value=3.0, column=9), column=7)
+
     Raises:
         ConditionError: it is not in the allowed part of CEL; column and fix say where and how.
     """
@@ -65,11 +69,13 @@ def _tokens(source: str) -> list[_Token]:
     return [*found, _Token("end", "", len(source) + 1)]
 
 
+def _no_operator(token: _Token, meant: str) -> ConditionError:
+    return ConditionError(f"{token.text!r} is no operator", f"write {meant!r}", token.column)
+
+
 def _bad_character(token: _Token) -> ConditionError:
     if token.text in _SIGNS:
-        return ConditionError(
-            f"{token.text!r} is no operator", f"write {_SIGNS[token.text]!r}", token.column
-        )
+        return _no_operator(token, _SIGNS[token.text])
     if token.text in "'\"":
         return ConditionError(
             "a quoted text does not end", f"close it with {token.text}", token.column
@@ -121,19 +127,19 @@ class _Parser:
                 f"the condition has more than {MAX_NODES} parts", "split it into rules", column
             )
 
-    def _or(self) -> Expression:
-        node = self._and()
-        while token := self._takes("||"):
+    def _joined(self, part: Callable[[], Expression], *operators: str) -> Expression:
+        """Parts with operators of one rank between them, which bind from the left."""
+        node = part()
+        while token := self._takes(*operators):
             self._count(token.column)
-            node = Binary("||", node, self._and(), token.column)
+            node = Binary(token.text, node, part(), token.column)
         return node
 
+    def _or(self) -> Expression:
+        return self._joined(self._and, "||")
+
     def _and(self) -> Expression:
-        node = self._relation()
-        while token := self._takes("&&"):
-            self._count(token.column)
-            node = Binary("&&", node, self._relation(), token.column)
-        return node
+        return self._joined(self._relation, "&&")
 
     def _relation(self) -> Expression:
         node = self._sum()
@@ -153,18 +159,10 @@ class _Parser:
         return node
 
     def _sum(self) -> Expression:
-        node = self._product()
-        while token := self._takes("+", "-"):
-            self._count(token.column)
-            node = Binary(token.text, node, self._product(), token.column)
-        return node
+        return self._joined(self._product, "+", "-")
 
     def _product(self) -> Expression:
-        node = self._unary()
-        while token := self._takes("*", "/"):
-            self._count(token.column)
-            node = Binary(token.text, node, self._unary(), token.column)
-        return node
+        return self._joined(self._unary, "*", "/")
 
     def _unary(self) -> Expression:
         token = self._takes("!", "-")
@@ -221,9 +219,7 @@ class _Parser:
         if token.text in ("true", "false"):
             return Truth(token.text == "true", token.column)
         if token.text in _WORDS:
-            raise ConditionError(
-                f"{token.text!r} is no operator", f"write {_WORDS[token.text]!r}", token.column
-            )
+            raise _no_operator(token, _WORDS[token.text])
         if self._peek.text == "(":
             raise ConditionError(
                 f"the function {token.text!r} is not allowed",
@@ -272,9 +268,7 @@ class _Parser:
     def _leftover(self, token: _Token) -> ConditionError:
         before = self._tokens[self._position - 1] if self._position else token
         if token.text in _WORDS:
-            return ConditionError(
-                f"{token.text!r} is no operator", f"write {_WORDS[token.text]!r}", token.column
-            )
+            return _no_operator(token, _WORDS[token.text])
         if before.kind == "number" and token.kind == "name":
             return ConditionError(
                 f"{token.text!r} follows a number",

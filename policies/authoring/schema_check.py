@@ -1,16 +1,19 @@
-"""What pydantic finds wrong, in the words of the policy language."""
+"""Does a file have the form of a policy? What pydantic finds wrong, in the words of the language.
 
-from collections.abc import Mapping
-from difflib import get_close_matches
-from typing import Any, get_args
+Wrong and missing values are replaced by stand-ins, so that what else is wrong shows as well.
+"""
 
-from pydantic import BaseModel
+import json
+from typing import get_args
 
-from policies.authoring.yaml_tree import Node
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from policies.authoring.yaml_tree import Data, Node, Path
+from policies.conditions.checker import closest
 from policies.errors import Problem
 from policies.model import PolicyDocument
 
-Location = tuple[int | str, ...]
 _PATTERNS = {
     "name": "lower case letters, digits, '_', '-' and '.', at most 64 characters",
     "product": "letters, digits, '_', '-' and '.', at most 64 characters",
@@ -37,23 +40,87 @@ _TOO_LONG = {"string_too_long", "too_long"}
 _TOO_SHORT = {"string_too_short", "too_short"}
 
 
-def problem_of(error: Mapping[str, Any], tree: Node) -> Problem:
+_ROUNDS = 4
+_STAND_INS: dict[str, Data] = {
+    "policy": 1,
+    "product": "mended",
+    "severity": "defect",
+    "action": "hold",
+    "when": "true",
+    "mm_per_px": {"default": 1.0},
+    "polygon": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]],
+    "start": "00:00",
+    "end": "12:00",
+    "more_than": 0,
+    "in_parts": 2,
+    "code": "W000",
+    "reason": "mended",
+    "timezone": "UTC",
+}
+"""What stands in for a value that is missing or wrong, so that the rest can be looked at."""
+
+
+def document_of(tree: Node) -> tuple[PolicyDocument | None, list[Problem]]:
+    """The document, mended where it is wrong, and what is wrong with its form.
+
+    The document is only fit to be used when there are no problems.
+    """
+    data = tree.data()
+    problems: list[Problem] = []
+    for attempt in range(_ROUNDS):
+        try:
+            return PolicyDocument.model_validate_json(json.dumps(data), strict=True), problems
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+        if attempt == 0:
+            problems = [problem_of(e, tree) for e in found]
+        for number, fault in enumerate(found):
+            _mend(data, fault["loc"], f"mended{attempt}.{number}")
+    return None, problems
+
+
+def _mend(data: Data, location: Path, unique: str) -> None:
+    for depth, step in enumerate(location):
+        last = depth == len(location) - 1
+        if isinstance(data, list):
+            if last or not isinstance(step, int) or step >= len(data):
+                data.clear()
+                return
+            data = data[step]
+        elif isinstance(data, dict):
+            if step in _STAND_INS and (last or step in ("polygon", "mm_per_px")):
+                data[step] = _STAND_INS[str(step)]
+                return
+            if last or "[key]" in location[depth + 1 :] or step not in data:
+                _replace(data, str(step), unique)
+                return
+            data = data[step]
+        else:
+            return
+
+
+def _replace(data: dict[str, Data], key: str, unique: str) -> None:
+    data.pop(key, None)
+    if key == "name":
+        data[key] = unique
+
+
+def problem_of(error: ErrorDetails, tree: Node) -> Problem:
     """One pydantic error as a problem with place, reason and fix."""
-    location: Location = tuple(
+    location: Path = tuple(
         step for step in error["loc"] if step != "[key]" and not str(step).startswith("function-")
     )
-    kind = str(error["type"])
+    kind = error["type"]
     of_key = kind == "extra_forbidden" or "[key]" in error["loc"]
     target = location[:-1] if kind == "missing" else location
-    place, at = tree.locate(target, of_key=of_key or kind == "missing")
     node = tree.at(location)
     given = node.data() if node is not None else None
     reason, fix = _words(kind, error, location, given)
     code = {"extra_forbidden": "E201", "missing": "E202"}.get(kind, "E203")
-    return Problem(place.file, place.line, place.column, code, at, reason, fix)
+    return tree.problem(code, target, reason, fix, of_key=of_key or kind == "missing")
 
 
-def _words(kind: str, error: Mapping[str, Any], location: Location, given: Any) -> tuple[str, str]:
+def _words(kind: str, error: ErrorDetails, location: Path, given: Data) -> tuple[str, str]:
     name, context = str(location[-1]) if location else "policy", error.get("ctx") or {}
     if "[key]" in error["loc"]:
         return f"{name!r} cannot be a name here", f"allowed are {_PATTERNS['id']}"
@@ -63,7 +130,7 @@ def _words(kind: str, error: Mapping[str, Any], location: Location, given: Any) 
         inside = f" in {_path(location[:-1])}" if len(location) > 1 else ""
         return f"{name!r} is missing{inside}", f"add `{name}: ...`{_choices(location)}"
     if kind in ("enum", "literal_error"):
-        return _not_among(name, context, given)
+        return _not_among(name, str(context.get("expected", "")), given)
     if kind in _TYPES:
         return _wrong_type(name, _TYPES[kind], given)
     if kind == "string_pattern_mismatch":
@@ -81,36 +148,31 @@ def _words(kind: str, error: Mapping[str, Any], location: Location, given: Any) 
     }.get(kind)
     if bound:
         limit = context.get(bound[1])
-        return f"{name} is {_show(given)} and must be {bound[0]} {limit:g}", _bound_fix(
-            given, limit
-        )
+        reason = f"{name} is {_show(given)} and must be {bound[0]} {limit:g}"
+        if isinstance(given, int | float) and limit == 1.0 and 1 < given <= 100:
+            return reason, f"write {given / 100:g} for {given:g} %"
+        return reason, ""
     return f"{name}: {error['msg']}", ""
 
 
-def _bound_fix(given: Any, limit: Any) -> str:
-    shares = isinstance(given, int | float) and limit == 1.0 and 1 < given <= 100
-    return f"write {given / 100:g} for {given:g} %" if shares else ""
-
-
-def _unknown_key(name: str, location: Location) -> tuple[str, str]:
+def _unknown_key(name: str, location: Path) -> tuple[str, str]:
     known = _keys_at(location[:-1])
-    close = get_close_matches(name, known, 1, 0.55)
+    close = closest(name, known, 0.55)
     where = f" in {_path(location[:-1])}" if len(location) > 1 else ""
     if close:
-        return f"unknown key {name!r}{where}", f"did you mean {close[0]!r}?"
+        return f"unknown key {name!r}{where}", f"did you mean {close!r}?"
     return f"unknown key {name!r}{where}", f"known here: {', '.join(known)}"
 
 
-def _not_among(name: str, context: Mapping[str, Any], given: Any) -> tuple[str, str]:
-    expected = str(context.get("expected", "")).replace("<", "").replace(">", "")
-    words = [w for w in expected.replace(" or ", ", ").replace("'", "").split(", ") if w]
-    words = [w.split(": ")[-1] for w in words]
-    close = get_close_matches(str(given).lower(), words, 1, 0.5)
-    fix = f"did you mean {close[0]!r}?" if close else f"write {' or '.join(words)}"
+def _not_among(name: str, expected: str, given: Data) -> tuple[str, str]:
+    plain = expected.replace("<", "").replace(">", "").replace(" or ", ", ").replace("'", "")
+    words = tuple(word.split(": ")[-1] for word in plain.split(", ") if word)
+    close = closest(str(given).lower(), words)
+    fix = f"did you mean {close!r}?" if close else f"write {' or '.join(words)}"
     return f"{name} {_show(given)} is not among {', '.join(words)}", fix
 
 
-def _wrong_type(name: str, wanted: str, given: Any) -> tuple[str, str]:
+def _wrong_type(name: str, wanted: str, given: Data) -> tuple[str, str]:
     if wanted == "text" and isinstance(given, bool | int | float):
         return f"{name} must be text, not the value {_show(given)}", f"write '{_show(given)}'"
     if wanted in ("a number", "a whole number") and isinstance(given, str):
@@ -125,7 +187,7 @@ def _wrong_type(name: str, wanted: str, given: Any) -> tuple[str, str]:
     return f"{name} must be {wanted}, not {_show(given)}", fix
 
 
-def _show(given: Any) -> str:
+def _show(given: Data) -> str:
     if given is None:
         return "nothing"
     if isinstance(given, dict | list):
@@ -134,20 +196,20 @@ def _show(given: Any) -> str:
     return text if len(text) <= 48 else text[:45] + "...'"
 
 
-def _path(location: Location) -> str:
+def _path(location: Path) -> str:
     text = ""
     for step in location:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
     return text
 
 
-def _keys_at(location: Location) -> list[str]:
-    model = model_at(location)
-    return list(model.model_fields) + (["extends"] if model is PolicyDocument else [])
+def _keys_at(location: Path) -> tuple[str, ...]:
+    model = _model_at(location)
+    return (*model.model_fields, *(("extends",) if model is PolicyDocument else ()))
 
 
-def _choices(location: Location) -> str:
-    field = model_at(location[:-1]).model_fields.get(str(location[-1]))
+def _choices(location: Path) -> str:
+    field = _model_at(location[:-1]).model_fields.get(str(location[-1]))
     words = (
         [str(getattr(w, "value", w)) for w in get_args(field.annotation) if isinstance(w, str)]
         if field is not None
@@ -156,8 +218,7 @@ def _choices(location: Location) -> str:
     return f" with one of {', '.join(words)}" if words else ""
 
 
-def model_at(location: Location) -> type[BaseModel]:
-    """The model that describes what stands at a path of the document."""
+def _model_at(location: Path) -> type[BaseModel]:
     model: type[BaseModel] = PolicyDocument
     for step in location:
         if isinstance(step, str) and step in model.model_fields:
@@ -167,7 +228,7 @@ def model_at(location: Location) -> type[BaseModel]:
     return model
 
 
-def _model_inside(annotation: Any) -> type[BaseModel] | None:
+def _model_inside(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for part in get_args(annotation):

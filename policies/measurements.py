@@ -1,47 +1,18 @@
-"""What a condition may look at: the names, their units, and their values for one situation."""
+"""The values that a policy's conditions see in one situation."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from policies.conditions.variables import VARIABLES, Value
 from policies.model import PolicyDocument
 from policies.zones import ZoneMap
+from streams.events import Region
 from streams.ports import Situation
 
-Value = str | float
 
-
-@dataclass(frozen=True)
-class Variable:
-    """One name of the condition language. ``power`` is the exponent of the millimetre."""
-
-    kind: type[str] | type[float]
-    meaning: str
-    unit: str = ""
-    power: int | None = None
-
-
-VARIABLES: dict[str, Variable] = {
-    "class": Variable(str, "what the classifier answered: a class, `normal` or `unknown`"),
-    "confidence": Variable(float, "confidence of the answer, 0 to 1"),
-    "score": Variable(float, "the expert's anomaly score; its scale is the artifact's"),
-    "p_value": Variable(float, "share of held-out normals at least as odd; small is odd"),
-    "area_mm2": Variable(float, "area of the odd region", "mm²", 2),
-    "longest_mm": Variable(float, "longest side of the longest piece", "mm", 1),
-    "area_px": Variable(float, "area of the odd region", "px"),
-    "longest_px": Variable(float, "longest side of the longest piece", "px"),
-    "count": Variable(float, "pieces of the odd region"),
-    "zone": Variable(str, "first zone of the list that the region touches, or ''"),
-    "station": Variable(str, "the station's name"),
-    "lot": Variable(str, "the lot's id, or ''"),
-    "shift": Variable(str, "name of the shift in which the part was photographed, or ''"),
-}
-MILLIMETRES = frozenset(name for name, v in VARIABLES.items() if v.power)
-
-
-class Measures:
-    """Reads the variables that a policy uses from a situation. Total: absent things are 0 or ''."""
+class Measurements:
+    """Reads the variables that a policy uses. Total: what is absent is 0 or ''."""
 
     def __init__(self, document: PolicyDocument, names: frozenset[str]) -> None:
         self._scale = document.mm_per_px
@@ -56,11 +27,11 @@ class Measures:
             "confidence": lambda s: s.classification.confidence if s.classification else 0.0,
             "score": lambda s: s.inspection.score if s.inspection else 0.0,
             "p_value": lambda s: s.inspection.p_value if s.inspection else 1.0,
-            "area_mm2": lambda s: _area(s) * (self.scale(s.station) or 0.0) ** 2,
-            "longest_mm": lambda s: _longest(s) * (self.scale(s.station) or 0.0),
-            "area_px": _area,
-            "longest_px": _longest,
-            "count": _count,
+            "area_mm2": lambda s: _of_region(s, _area) * (self.scale(s.station) or 0.0) ** 2,
+            "longest_mm": lambda s: _of_region(s, _longest) * (self.scale(s.station) or 0.0),
+            "area_px": lambda s: _of_region(s, _area),
+            "longest_px": lambda s: _of_region(s, _longest),
+            "count": lambda s: _of_region(s, lambda region: float(region.count)),
             "zone": lambda s: self._zones.zone_of(s, self.scale(s.station)),
             "station": lambda s: s.station,
             "lot": lambda s: s.lot_id,
@@ -93,16 +64,14 @@ def _minutes(clock: str) -> int:
     return int(clock[:2]) * 60 + int(clock[3:])
 
 
-def _area(situation: Situation) -> float:
+def _area(region: Region) -> float:
+    return region.area_px
+
+
+def _longest(region: Region) -> float:
+    return region.longest_side_px
+
+
+def _of_region(situation: Situation, read: Callable[[Region], float]) -> float:
     region = situation.inspection.region if situation.inspection else None
-    return region.area_px if region else 0.0
-
-
-def _longest(situation: Situation) -> float:
-    region = situation.inspection.region if situation.inspection else None
-    return region.longest_side_px if region else 0.0
-
-
-def _count(situation: Situation) -> float:
-    region = situation.inspection.region if situation.inspection else None
-    return float(region.count) if region else 0.0
+    return read(region) if region else 0.0

@@ -1,14 +1,19 @@
-"""Conditions as unions of boxes, to ask whether one is empty, inside another, or overlaps it.
+"""What a condition holds for: as a union of boxes, and by the values at which it can change.
 
-An atom that is no comparison of one name with literals is opaque: it is only ever equal to itself.
-Answers are exact for the other conditions and on the safe side (fewer findings) otherwise.
+The boxes answer whether a condition can be true, lies inside another or overlaps it; the values
+are what has to be tried to find a case for which two policies differ. Both read a condition atom by
+atom. An atom that is no comparison of one name with literals is opaque to the boxes: it is only
+ever equal to itself. Their answers are exact for the other conditions and on the safe side (fewer
+findings) otherwise.
 """
 
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
+from math import isfinite
 
-from policies.condition_types import Vocabulary
-from policies.expression import (
+from policies.conditions.expression import (
     Binary,
     Expression,
     Membership,
@@ -18,8 +23,10 @@ from policies.expression import (
     Truth,
     Unary,
     unparse,
+    variables_of,
+    walk,
 )
-from policies.measures import VARIABLES
+from policies.conditions.variables import VARIABLES, Value, Vocabulary
 
 MAX_BOXES = 64
 _INFINITY = float("inf")
@@ -165,6 +172,45 @@ def _boxes(node: Expression, holds: bool) -> list[Box] | None:
             else:
                 found = [a.meet(b) for a, b in product(left, right)]
             return found if len(found) <= MAX_BOXES else None
+        case _:
+            return _atom(node, holds)
+
+
+def critical_values(condition: Expression) -> dict[str, set[Value]]:
+    """The values at which a condition can change its mind, by name.
+
+    >>> from policies.conditions.parser import parse
+    >>> critical_values(parse("area_px > 40 && zone == 'rim'"))
+    {'area_px': {40.0}, 'zone': {'rim'}}
+    """
+    found: dict[str, set[Value]] = defaultdict(set)
+    for atom in _atoms(condition):
+        for box in _atom(atom, True):
+            for name, interval in box.numbers.items():
+                found[name].update(v for v in (interval.low, interval.high) if isfinite(v))
+            for name, choice in box.texts.items():
+                found[name].update(choice.names)
+            if box.opaque:
+                literals = [n.value for n in walk(atom) if isinstance(n, Number | Text)]
+                for name in variables_of(atom):
+                    kind = VARIABLES[name].kind
+                    found[name].update(v for v in literals if isinstance(v, kind))
+    return dict(found)
+
+
+def _atoms(node: Expression) -> Iterator[Expression]:
+    match node:
+        case Unary() if node.op == "!":
+            yield from _atoms(node.operand)
+        case Binary() if node.op in ("&&", "||"):
+            yield from _atoms(node.left)
+            yield from _atoms(node.right)
+        case _:
+            yield node
+
+
+def _atom(node: Expression, holds: bool) -> list[Box]:
+    match node:
         case Membership() if isinstance(node.operand, Name):
             return _membership(node.operand.name, node, holds)
         case Binary():

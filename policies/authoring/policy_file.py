@@ -18,7 +18,7 @@ def read_tree(path: Path) -> tuple[Node | None, list[Problem]]:
         if not problems:
             reason = "the file is empty" if tree is None else "a policy is a mapping of keys"
             fix = "begin with `policy: 1` and `product: ...`"
-            problems = [Problem(str(path), 1, 1, "E103", "", reason, fix)]
+            problems = [Place(str(path), 1, 1).problem("E103", "", reason, fix)]
         return None, problems
     extends = tree.value.pop("extends", None)
     if extends is None:
@@ -32,9 +32,7 @@ def read_tree(path: Path) -> tuple[Node | None, list[Problem]]:
 
 def _base(path: Path, extends: Node) -> tuple[Node | None, list[Problem]]:
     def refuse(reason: str, fix: str) -> tuple[None, list[Problem]]:
-        place = extends.place
-        problem = Problem(place.file, place.line, place.column, "E109", "extends", reason, fix)
-        return None, [problem]
+        return None, [extends.place.problem("E109", "extends", reason, fix)]
 
     name = extends.value
     if not isinstance(name, str) or not name or Path(name).name != name:
@@ -50,10 +48,9 @@ def _base(path: Path, extends: Node) -> tuple[Node | None, list[Problem]]:
     if base is None or not isinstance(base.value, dict):
         return None, problems or refuse(f"the base file {name!r} is no mapping", "")[1]
     if "extends" in base.value:
-        place = base.keys["extends"]
         reason = f"{name} is a base and extends again; bases go one level deep, and not in circles"
         fix = "move what is shared into one base"
-        return None, [Problem(place.file, place.line, place.column, "E109", "extends", reason, fix)]
+        return None, [base.keys["extends"].problem("E109", "extends", reason, fix)]
     return base, problems
 
 
@@ -66,16 +63,14 @@ def _read(path: Path) -> tuple[Node | None, list[Problem]]:
     if len(raw) > MAX_BYTES:
         reason = f"the file is larger than {MAX_BYTES // 1024} KiB"
         fix = "shorten the descriptions, or split the product"
-        return None, [Problem(str(path), 1, 1, "E102", "", reason, fix)]
+        return None, [Place(str(path), 1, 1).problem("E102", "", reason, fix)]
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
-        reason = "the file is not UTF-8 text"
-        return None, [
-            Problem(str(path), line, column, "E101", "", reason, "save it as UTF-8 in the editor")
-        ]
+        reason, fix = "the file is not UTF-8 text", "save it as UTF-8 in the editor"
+        return None, [Place(str(path), line, column).problem("E101", "", reason, fix)]
     return parse(text, str(path))
 
 

@@ -1,10 +1,10 @@
 """Types, units and known names of a condition: what CEL would only find out at run time."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 
-from policies.errors import ConditionError
-from policies.expression import (
+from policies.conditions.expression import (
     Binary,
     Expression,
     Membership,
@@ -15,13 +15,12 @@ from policies.expression import (
     Truth,
     Unary,
 )
-from policies.measures import VARIABLES
+from policies.conditions.variables import SHARES, VARIABLES, Vocabulary
+from policies.errors import ConditionError
 
 Unit = tuple[int, int] | None
 """Exponents of millimetre and pixel; None is a literal, which goes with every unit."""
-_PLAIN: Unit = (0, 0)
 _UNIT_NAMES = {(1, 0): "mm", (2, 0): "mm²", (0, 1): "px", (0, 2): "px²", (0, 0): "no unit"}
-_SHARES = ("confidence", "p_value")
 
 
 @dataclass(frozen=True)
@@ -32,24 +31,6 @@ class _Type:
 
 
 _ANY, _BOOL, _TEXT = _Type("any"), _Type("bool"), _Type("text")
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """What a policy gives names to."""
-
-    classes: frozenset[str]
-    zones: frozenset[str] = frozenset()
-    shifts: frozenset[str] = frozenset()
-    known_names: frozenset[str] = field(default=frozenset(VARIABLES))
-
-    def options(self, variable: str) -> frozenset[str] | None:
-        """The texts that a variable can be equal to; None when they are not known."""
-        return {
-            "class": self.classes | {"normal", "unknown"},
-            "zone": self.zones | {""},
-            "shift": self.shifts | {""},
-        }.get(variable)
 
 
 def check(node: Expression, vocabulary: Vocabulary) -> list[ConditionError]:
@@ -98,18 +79,17 @@ class _Checker:
     def _name(self, node: Name) -> _Type:
         variable = VARIABLES.get(node.name)
         if variable is None:
-            close = get_close_matches(node.name, VARIABLES, 1, 0.5)
+            close = closest(node.name, tuple(VARIABLES))
             if node.name in self._vocabulary.classes | self._vocabulary.zones:
                 fix = f"put it in quotes: '{node.name}'"
             elif close:
-                fix = f"did you mean {close[0]}?"
+                fix = f"did you mean {close}?"
             else:
                 fix = f"known are {', '.join(VARIABLES)}"
             return self.error(f"{node.name!r} is not something that is measured", fix, node.column)
         if variable.kind is str:
             return _TEXT
-        pixels = {"area_px": 2, "longest_px": 1}.get(node.name, 0)
-        return _Type("number", (variable.power or 0, pixels))
+        return _Type("number", (variable.mm, variable.px))
 
     def _unary(self, node: Unary) -> _Type:
         if node.op == "!":
@@ -171,14 +151,14 @@ class _Checker:
         options = self._vocabulary.options(variable.name)
         if options is None or text.value in options:
             return
-        named = sorted(options - {""})
-        close = get_close_matches(text.value.lower(), named, 1, 0.5)
-        fix = f"did you mean {close[0]!r}?" if close else ""
+        named = tuple(sorted(options - {""}))
+        close = closest(text.value.lower(), named)
+        fix = f"did you mean {close!r}?" if close else ""
         known = ", ".join(named[:12]) or "none (the policy names no such thing)"
         self.error(f"{variable.name} {text.value!r} is not among {known}", fix, text.column)
 
     def _share(self, variable: Expression, literal: Expression) -> None:
-        if not isinstance(variable, Name) or variable.name not in _SHARES:
+        if not isinstance(variable, Name) or variable.name not in SHARES:
             return
         if isinstance(literal, Number) and literal.value > 1.0:
             hint = f"write {literal.value / 100:g}" if literal.value <= 100 else ""
@@ -210,6 +190,12 @@ class _Checker:
                 "compare it with something",
                 node.column,
             )
+
+
+@lru_cache(maxsize=1024)
+def closest(word: str, known: tuple[str, ...], cutoff: float = 0.5) -> str:
+    """The known word that ``word`` may have been meant as; '' when none is near."""
+    return next(iter(get_close_matches(word, known, 1, cutoff)), "")
 
 
 def _unit(unit: tuple[int, int]) -> str:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from policies.measures import VARIABLES, Value
+from policies.conditions.variables import VARIABLES, Value
 from policies.model import Rule
 from streams.codes import FallbackKind, Severity
 from streams.events import Classification, Inspection

@@ -1,114 +1,103 @@
 """What a schema cannot say: names that must exist, units, geometry. Every error at once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from policies.authoring.yaml_tree import Node
-from policies.condition_parser import parse
-from policies.conditions import problems_of, variables_of
+from policies.authoring.yaml_tree import Node, Path
+from policies.conditions.compiled import problems_of
+from policies.conditions.expression import variables_of
+from policies.conditions.parser import parse
+from policies.conditions.variables import MILLIMETRES
 from policies.errors import ConditionError, Problem
 from policies.evaluate import vocabulary_of
-from policies.measures import MILLIMETRES
 from policies.model import RESERVED_CLASSES, PolicyDocument, Rule, Zone
-
-Path = tuple[int | str, ...]
-
-
-class Reporter:
-    """Makes problems with places from paths of the document."""
-
-    def __init__(self, tree: Node) -> None:
-        self._tree = tree
-
-    def __call__(
-        self, code: str, path: Path, reason: str, fix: str = "", of_key: bool = False
-    ) -> Problem:
-        place, at = self._tree.locate(path, of_key)
-        return Problem(place.file, place.line, place.column, code, at, reason, fix)
-
-    def inside(self, code: str, path: Path, error: ConditionError) -> Problem:
-        """A problem inside a one-line condition, at its own column."""
-        place, at = self._tree.locate(path)
-        node = self._tree.at(path)
-        if node is not None and node.block is not None and node.raw:
-            column = node.block.column + error.column - 1
-            return Problem(place.file, place.line, column, code, at, error.reason, error.fix)
-        reason = f"{error.reason} (character {error.column} of the condition)"
-        return Problem(place.file, place.line, place.column, code, at, reason, error.fix)
 
 
 def errors_of(document: PolicyDocument, tree: Node) -> list[Problem]:
     """Everything that makes a well-formed document unusable."""
-    report = Reporter(tree)
     return [
-        *_class_errors(document, report),
-        *_rule_errors(document, report),
-        *_zone_errors(document, report),
-        *_limit_errors(document, report),
-        *_shift_errors(document, report),
+        *_class_errors(document, tree),
+        *_rule_errors(document, tree),
+        *_zone_errors(document, tree),
+        *_limit_errors(document, tree),
+        *_shift_errors(document, tree),
     ]
 
 
-def _class_errors(document: PolicyDocument, report: Reporter) -> Iterator[Problem]:
+def _inside(tree: Node, path: Path, error: ConditionError) -> Problem:
+    """A problem inside a one-line condition, at its own column."""
+    place, at = tree.locate(path)
+    node = tree.at(path)
+    if node is not None and node.block is not None and node.raw:
+        inner = replace(place, column=node.block.column + error.column - 1)
+        return inner.problem("E301", at, error.reason, error.fix)
+    reason = f"{error.reason} (character {error.column} of the condition)"
+    return place.problem("E301", at, reason, error.fix)
+
+
+def _class_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
     for name in RESERVED_CLASSES:
         if name in document.classes:
             fix = "describe good parts under `normal`" if name == "normal" else "see `fallbacks`"
             reason = f"{name!r} is an answer of its own and cannot be a class"
-            yield report("E308", ("classes", name), reason, fix, of_key=True)
+            yield tree.problem("E308", ("classes", name), reason, fix, of_key=True)
     seen: dict[int, str] = {}
     for name, entry in document.classes.items():
         if entry.id is None:
             continue
         if entry.id in seen:
             reason = f"class {name!r} has the number {entry.id} of {seen[entry.id]!r}"
-            yield report("E307", ("classes", name, "id"), reason, "give each class its own number")
+            yield tree.problem(
+                "E307", ("classes", name, "id"), reason, "give each class its own number"
+            )
         seen[entry.id] = name
     folded: dict[str, str] = {}
     for name in document.classes:
         if name.lower() in folded:
             reason = f"{name!r} and {folded[name.lower()]!r} differ only in upper and lower case"
-            yield report("E307", ("classes", name), reason, "rename one of them", of_key=True)
+            yield tree.problem("E307", ("classes", name), reason, "rename one of them", of_key=True)
         folded[name.lower()] = name
 
 
-def _rule_errors(document: PolicyDocument, report: Reporter) -> Iterator[Problem]:
+def _rule_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
     vocabulary = vocabulary_of(document)
-    yield from _duplicates("rules", [rule.name for rule in document.rules], report)
+    yield from _duplicates("rules", [rule.name for rule in document.rules], tree)
     for index, rule in enumerate(document.rules):
         path = ("rules", index, "when")
         found = problems_of(rule.when, vocabulary)
-        yield from (report.inside("E301", path, error) for error in found)
+        yield from (_inside(tree, path, error) for error in found)
         if not found:
-            yield from _scale_errors(document, rule, path, report)
+            yield from _scale_errors(document, rule, path, tree)
 
 
 def _scale_errors(
-    document: PolicyDocument, rule: Rule, path: Path, report: Reporter
+    document: PolicyDocument, rule: Rule, path: Path, tree: Node
 ) -> Iterator[Problem]:
     used = [name for name in variables_of(parse(rule.when)) if name in MILLIMETRES]
     if used and not document.mm_per_px:
         reason = f"{used[0]} needs a scale, and the product has none"
         fix = "add `mm_per_px: {default: ...}`, or use area_px and longest_px"
-        yield report("E305", path, reason, fix)
+        yield tree.problem("E305", path, reason, fix)
 
 
-def _zone_errors(document: PolicyDocument, report: Reporter) -> Iterator[Problem]:
-    yield from _duplicates("zones", [zone.name for zone in document.zones], report)
+def _zone_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
+    yield from _duplicates("zones", [zone.name for zone in document.zones], tree)
     for index, zone in enumerate(document.zones):
         path: Path = ("zones", index, "polygon")
         if zone.unit == "mm" and not document.mm_per_px:
             reason = f"zone {zone.name!r} is in millimetres, and the product has no scale"
             fix = "add `mm_per_px: {default: ...}`, or use fractions"
-            yield report("E305", ("zones", index, "unit"), reason, fix)
+            yield tree.problem("E305", ("zones", index, "unit"), reason, fix)
         if zone.unit == "fraction" and any(not 0 <= c <= 1 for p in zone.polygon for c in p):
             reason = f"zone {zone.name!r} has corners outside the image"
             fix = "fractions lie between 0 and 1; for pixels say `unit: px`"
-            yield report("E309", path, reason, fix)
+            yield tree.problem("E309", path, reason, fix)
         elif any(not 0 <= c <= 1e6 for p in zone.polygon for c in p):
-            yield report("E309", path, f"zone {zone.name!r} has corners outside the image")
+            yield tree.problem("E309", path, f"zone {zone.name!r} has corners outside the image")
         elif _area_of(zone) < 1e-9:
             reason = f"zone {zone.name!r} has no area"
-            yield report("E309", path, reason, "name the corners in order around the zone")
+            yield tree.problem("E309", path, reason, "name the corners in order around the zone")
 
 
 def _area_of(zone: Zone) -> float:
@@ -117,34 +106,38 @@ def _area_of(zone: Zone) -> float:
     return abs(sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairs)) / 2
 
 
-def _limit_errors(document: PolicyDocument, report: Reporter) -> Iterator[Problem]:
+def _limit_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
     for name, limit in document.limits.items():
         if limit.more_than >= limit.in_parts:
             reason = f"more than {limit.more_than} of {limit.in_parts} parts can never be"
-            yield report("E311", ("limits", name, "more_than"), reason, "ask for fewer parts")
+            yield tree.problem("E311", ("limits", name, "more_than"), reason, "ask for fewer parts")
         for index, wanted in enumerate(limit.classes):
             if wanted not in document.classes and wanted not in RESERVED_CLASSES:
                 known = ", ".join(sorted(document.classes))
                 path = ("limits", name, "classes", index)
-                yield report("E303", path, f"class {wanted!r} is not among {known}", "name a class")
+                yield tree.problem(
+                    "E303", path, f"class {wanted!r} is not among {known}", "name a class"
+                )
 
 
-def _shift_errors(document: PolicyDocument, report: Reporter) -> Iterator[Problem]:
+def _shift_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
     try:
         ZoneInfo(document.timezone)
     except (ValueError, OSError, KeyError):
         reason = f"timezone {document.timezone!r} is not known"
-        yield report("E310", ("timezone",), reason, "write a name such as Europe/Berlin")
+        yield tree.problem("E310", ("timezone",), reason, "write a name such as Europe/Berlin")
     for name, shift in document.shifts.items():
         if shift.start == shift.end:
             reason = f"shift {name!r} has no length"
-            yield report("E310", ("shifts", name), reason, "give start and end different times")
+            yield tree.problem(
+                "E310", ("shifts", name), reason, "give start and end different times"
+            )
 
 
-def _duplicates(kind: str, names: list[str], report: Reporter) -> Iterator[Problem]:
+def _duplicates(kind: str, names: list[str], tree: Node) -> Iterator[Problem]:
     seen: set[str] = set()
     for index, name in enumerate(names):
         if name in seen:
             reason = f"the name {name!r} is already used in {kind}"
-            yield report("E306", (kind, index, "name"), reason, "give it a name of its own")
+            yield tree.problem("E306", (kind, index, "name"), reason, "give it a name of its own")
         seen.add(name)

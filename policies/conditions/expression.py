@@ -104,6 +104,11 @@ def unparse(node: Expression) -> str:
             return f"{unparse(node.operand)}.{node.method}({unparse(node.argument)})"
 
 
+def variables_of(tree: Expression) -> tuple[str, ...]:
+    """The names that a condition looks at, in the order of the text, each once."""
+    return tuple(dict.fromkeys(node.name for node in walk(tree) if isinstance(node, Name)))
+
+
 def walk(node: Expression) -> Iterator[Expression]:
     """The node and everything below it."""
     yield node

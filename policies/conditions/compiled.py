@@ -1,18 +1,23 @@
 """Conditions in CEL (Common Expression Language): checked, compiled once, evaluated often."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import cel
 
-from policies.condition_parser import parse
-from policies.condition_types import Vocabulary, check
+from policies.conditions.checker import check
+from policies.conditions.expression import Expression, unparse, variables_of
+from policies.conditions.parser import parse
+from policies.conditions.variables import Value, Vocabulary
 from policies.errors import ConditionError
-from policies.expression import Expression, Name, unparse, walk
 
 
 class CompiledCondition:
-    """One condition. Evaluation visits each of its at most 200 parts at most once."""
+    """One condition. Evaluation visits each of its at most 200 parts at most once.
+
+    >>> condition = CompiledCondition("class == 'crack' && count > 3", Vocabulary({"crack"}))
+    >>> condition.holds(context_of({"class": "crack", "count": 4.0}))
+    True
+    """
 
     __slots__ = ("_program", "source", "tree", "variables")
 
@@ -33,7 +38,7 @@ class CompiledCondition:
         except ValueError as error:
             raise ConditionError(f"CEL refuses it: {str(error).splitlines()[0]:.200}") from None
 
-    def holds(self, context: Any) -> bool:
+    def holds(self, context: "cel.Context") -> bool:
         """Whether the condition is true. Whatever CEL raises passes through."""
         return self._program.execute(context) is True
 
@@ -46,12 +51,7 @@ def problems_of(source: str, vocabulary: Vocabulary) -> list[ConditionError]:
         return [error]
 
 
-def variables_of(tree: Expression) -> tuple[str, ...]:
-    """The names a condition looks at, in the order of the text, each once."""
-    return tuple(dict.fromkeys(node.name for node in walk(tree) if isinstance(node, Name)))
-
-
-def context_of(values: Mapping[str, Any]) -> Any:
+def context_of(values: Mapping[str, Value]) -> "cel.Context":
     """What conditions are evaluated against."""
     context = cel.Context()
     for name, value in values.items():

@@ -1,0 +1,49 @@
+"""Twins of ``streams.ports.Policy`` and ``streams.ports.PolicySource``."""
+
+from dataclasses import dataclass, field
+
+from policies.defaults import HoldEverything
+from streams.codes import Action, ReasonCode, Severity
+from streams.ports import ClassificationTexts, Outcome, Policy, Situation
+
+
+@dataclass(frozen=True)
+class TwinPolicy:
+    """Normal passes, a crack is scrapped, every fallback is held."""
+
+    product_id: str
+    policy_hash: str = "policy-1"
+    audit_share: float = 0.0
+
+    def texts(self, station: str) -> ClassificationTexts:
+        return ClassificationTexts(self.product_id, self.policy_hash)
+
+    def decide(self, situation: Situation) -> Outcome:
+        if situation.fallback is not None:
+            code = situation.failure.reason_code if situation.failure else ReasonCode.NONE
+            rule = f"fallback:{situation.fallback.value}"
+            return Outcome(Action.HOLD, Severity.UNKNOWN, reason_code=code, rule=rule)
+        if situation.classification is not None:
+            name = situation.classification.class_name
+            return Outcome(Action.SCRAP, Severity.DEFECT, name, 1, ReasonCode.CLASS)
+        return Outcome(Action.PASS, Severity.NORMAL, "normal", -1, ReasonCode.NORMAL, rule="normal")
+
+
+@dataclass
+class TwinPolicies:
+    """``streams.ports.PolicySource``: a ``TwinPolicy`` for ``tile``, and what is put in force."""
+
+    audit_share: float = 0.0
+    in_force: dict[str, Policy] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.put(TwinPolicy("tile", audit_share=self.audit_share))
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+    def put(self, policy: Policy) -> None:
+        self.in_force[policy.product_id] = policy
+
+    def for_product(self, product_id: str) -> Policy:
+        return self.in_force.get(product_id) or HoldEverything(product_id)
