@@ -79,9 +79,10 @@ def test_no_file_is_too_long() -> None:
     assert not {str(path): n for path, n in lengths.items() if n > LONGEST_FILE}
 
 
-@pytest.mark.xfail(reason="serving.experts.types and regions", strict=False)
 def test_no_module_imports_itself_in_a_circle() -> None:
     graph = grimp.build_graph(*PACKAGES, cache_dir=None)
+    # The one deferred import upwards: the laboratory's commands, loaded when they are called.
+    graph.remove_import(importer="andon.cli.laboratory", imported="lab.cli")
     imports = {m: graph.find_modules_directly_imported_by(m) for m in graph.modules}
     try:
         TopologicalSorter(imports).prepare()
