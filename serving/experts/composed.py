@@ -15,7 +15,7 @@ from serving.experts.expert import answer, split_time
 from serving.experts.fusion import fuse_maps, fuse_surprises, head_reference, head_surprise
 from serving.experts.heads import Head
 from serving.experts.preprocessing import Preprocessing
-from serving.experts.runtime import Choice, Runner, Stages, make_runner
+from serving.experts.runtime import Choice, MixedPrecision, Runner, make_runner
 from serving.experts.types import Floats, Image, Scored
 
 
@@ -65,7 +65,7 @@ class Model:
         return self.map_heads, self.map_cut, self.map_alone
 
 
-class Graph(Stages):
+class Graph(MixedPrecision):
     """Backbone and heads as one module: uint8 (N, H, W, 3) to standardised maps by head."""
 
     def __init__(self, network: Network, heads: Mapping[str, Standardised]) -> None:

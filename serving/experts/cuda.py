@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from serving.experts.errors import RuntimeUnavailable
-from serving.experts.stages import DTYPES, exact_f32, run_stages
+from serving.experts.mixed_precision import DTYPES, exact_f32, run_mixed
 from serving.experts.types import Floats, Image
 
 MICRO_BATCH = 8
@@ -50,7 +50,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Attempt:
     """What trying a plan gave."""
 
     plan: Plan
@@ -77,19 +77,19 @@ def plans(precisions: Sequence[str], graphs: bool) -> list[Plan]:
     ]
 
 
-def fastest(trials: Sequence[Trial]) -> Trial:
+def fastest(attempts: Sequence[Attempt]) -> Attempt:
     """The fastest that is not refused; a later one must save ``LEAST_GAIN`` of the time.
 
     Raises:
         RuntimeUnavailable: all are refused; says why.
     """
-    left = [t for t in trials if not t.refused]
+    left = [t for t in attempts if not t.refused]
     if not left:
-        raise RuntimeUnavailable(f"no way to run this expert here: {trials[0].refused}")
+        raise RuntimeUnavailable(f"no way to run this expert here: {attempts[0].refused}")
     best = left[0]
-    for trial in left[1:]:
-        if trial.latency_ms < (1 - LEAST_GAIN) * best.latency_ms:
-            best = trial
+    for attempt in left[1:]:
+        if attempt.latency_ms < (1 - LEAST_GAIN) * best.latency_ms:
+            best = attempt
     return best
 
 
@@ -100,7 +100,7 @@ class Program:
     """
 
     plan: Plan
-    trials: tuple[Trial, ...]
+    attempts: tuple[Attempt, ...]
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class Program:
         with torch.inference_mode():
             reference, self._outputs = self._reference(module)
             self._found = self._on_host(tuple(reference.shape), torch.float32)
-            self._run, self.plan, self.trials = self._choose(module, precisions, reference)
+            self._run, self.plan, self.attempts = self._choose(module, precisions, reference)
 
     def __call__(self, images: Image) -> dict[str, Floats]:
         """uint8 (N, H, W, 3), N at most ``micro_batch``, to float32 arrays; padded with the first.
@@ -158,20 +158,20 @@ class Program:
 
     def _choose(
         self, module: nn.Module, precisions: Sequence[str], reference: Tensor
-    ) -> tuple[Run, Plan, tuple[Trial, ...]]:
+    ) -> tuple[Run, Plan, tuple[Attempt, ...]]:
         """Keeps one candidate beside the best so far: graphs hold memory."""
-        trials: list[Trial] = []
+        attempts: list[Attempt] = []
         kept: tuple[Plan, Run] | None = None
         for plan in plans(precisions, self._device.type == "cuda"):
-            run, trial = self._try(module, plan, reference)
-            trials.append(trial)
-            if run is not None and not trial.refused and fastest(trials).plan == plan:
+            run, attempt = self._try(module, plan, reference)
+            attempts.append(attempt)
+            if run is not None and not attempt.refused and fastest(attempts).plan == plan:
                 kept = plan, run
-        fastest(trials)
+        fastest(attempts)
         assert kept is not None, "fastest raises where every plan is refused"
-        return kept[1], kept[0], tuple(trials)
+        return kept[1], kept[0], tuple(attempts)
 
-    def _try(self, module: nn.Module, plan: Plan, reference: Tensor) -> tuple[Run | None, Trial]:
+    def _try(self, module: nn.Module, plan: Plan, reference: Tensor) -> tuple[Run | None, Attempt]:
         try:
             eager = _Eager(module, plan, self._device)
             run: Run = lambda pixels: self._outputs.join(eager.named(pixels))  # noqa: E731
@@ -179,11 +179,11 @@ class Program:
                 run = _Captured(run, self._pixels, self._device)
             error = self._outputs.error(run(self._pixels), reference)
             if not error <= TOLERANCES[plan.precision]:
-                return None, Trial(plan, float("nan"), error, f"{plan}: off by {error:.3g}")
-            return run, Trial(plan, self._latency_ms(run), error)
+                return None, Attempt(plan, float("nan"), error, f"{plan}: off by {error:.3g}")
+            return run, Attempt(plan, self._latency_ms(run), error)
         except RuntimeError as problem:
             nan = float("nan")
-            return None, Trial(plan, nan, nan, f"{plan}: {_line(problem)}")
+            return None, Attempt(plan, nan, nan, f"{plan}: {_line(problem)}")
 
     def _latency_ms(self, run: Run) -> float:
         for _ in range(_WARM_UP):
@@ -219,7 +219,7 @@ class _Eager:
         batch = pixels.to(self._device, non_blocking=True)
         if not self._plan.channels_last:
             batch = batch.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
-        return run_stages(self._module, batch, self._plan.precision)
+        return run_mixed(self._module, batch, self._plan.precision)
 
 
 class _Captured:

@@ -17,5 +17,18 @@ class TrainingError(ExpertError):
     """The images or options do not allow an expert to be trained."""
 
 
+def check_range(options: object, least: float, most: float, *names: str) -> None:
+    """Refuse numbers of ``options`` outside ``least`` to ``most``, both included.
+
+    Raises:
+        TrainingError: names the option.
+    """
+    for name in names:
+        value = getattr(options, name)
+        if not least <= value <= most:
+            allowed = f"below {least}" if value < least else f"above {most}"
+            raise TrainingError(f"{name} {value} is {allowed}")
+
+
 class RuntimeUnavailable(ExpertError):
     """The runtime, device or precision asked for is not to be had on this machine."""

@@ -1,6 +1,6 @@
 """Hold-out: every normal scored by heads that never saw its group, beside synthetic anomalies."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -11,26 +11,13 @@ from serving.experts.calibration import Scores
 from serving.experts.errors import TrainingError
 from serving.experts.fusion import fuse_surprises, head_reference, head_surprise, peak_and_spread
 from serving.experts.heads import HEADS, FitInput, Head
-from serving.experts.options import TrainOptions
-from serving.experts.selection import change_exposure
-from serving.experts.synthetic import KINDS, corrupt
-from serving.experts.types import Floats, Image, Mask
+from serving.experts.options import Progress, TrainOptions
+from serving.experts.types import Floats
 
-Progress = Callable[[str, int, int], None]
-"""Called with the stage's name, steps done and steps in all."""
 _PRIOR = 8
 """Cell statistics are shrunk to those of all cells as if by so many more normals."""
 _BATCH = 8
 """Small, so that intermediate arrays are reused instead of mapped anew."""
-_MOST_CHANGE = 0.12
-"""Largest default change of exposure, share of gain."""
-
-
-class Trial:
-    """What choices are made on: exposure-changed normals and synthetic anomalies, with sources."""
-
-    def __init__(self, rows: np.ndarray, changed: Image, odd: Image, masks: Mask, kinds: list[str]):
-        self.rows, self.changed, self.odd, self.masks, self.kinds = rows, changed, odd, masks, kinds
 
 
 class Held:
@@ -46,32 +33,6 @@ class Held:
         self.odd_surprise: dict[str, Scores] = {}
         self.first: dict[str, Head] = {}
         """Heads that have not seen the first fold."""
-
-
-def make_trial(pixels: Image, options: TrainOptions) -> Trial:
-    """Synthetic anomalies and exposure changes on normals drawn at random."""
-    rng = np.random.default_rng(options.seed)
-    repeats = -(-options.synthetic // len(pixels))
-    rows = np.concatenate([rng.permutation(len(pixels)) for _ in range(repeats)])
-    rows = rows[: options.synthetic]
-    kinds = [list(KINDS)[i % len(KINDS)] for i in range(len(rows))]
-    made = [
-        corrupt(pixels[r], pixels[int(rng.integers(len(pixels)))], kind, options.seed * 7919 + i)
-        for i, (r, kind) in enumerate(zip(rows, kinds, strict=True))
-    ]
-    amount = options.exposure_change
-    if amount is None:
-        amount = min(_MOST_CHANGE, 0.5 * float(np.std(np.log(pixels.mean(axis=(1, 2, 3)) + 1))))
-    changed = [
-        change_exposure(pixels[r], amount, options.seed * 7919 + i) for i, r in enumerate(rows)
-    ]
-    return Trial(
-        rows,
-        np.stack(changed),
-        np.stack([m[0] for m in made]),
-        np.stack([m[1] for m in made]),
-        kinds,
-    )
 
 
 def make_folds(names: Sequence[str], folds: int, seed: int) -> list[np.ndarray]:
@@ -96,7 +57,7 @@ def hold_out(
     normals: FitInput,
     changed: FitInput | None,
     odd: FitInput,
-    trial: Trial,
+    drawn: np.ndarray,
     folds: list[np.ndarray],
     options: TrainOptions,
     heads: Sequence[str],
@@ -109,6 +70,7 @@ def hold_out(
         normals: every normal, described.
         changed: the trial's exposure-changed normals, described; None leaves them out.
         odd: the trial's synthetic anomalies, described.
+        drawn: rows of ``normals`` that the trial's images were made from.
         folds: rows of ``normals`` per fold.
         heads: candidates.
         stage: what ``report`` is told.
@@ -119,7 +81,7 @@ def hold_out(
     steps = len(folds) * len(heads)
     for i, rows in enumerate(folds):
         rest = normals.select(torch.from_numpy(np.setdiff1d(np.arange(len(normals)), rows)))
-        tried = np.flatnonzero(np.isin(trial.rows, rows))
+        tried = np.flatnonzero(np.isin(drawn, rows))
         none = np.empty(0, tried.dtype)
         parts = ((normals, rows), (changed or normals, tried if changed else none), (odd, tried))
         for j, (_, chosen) in enumerate(parts):

@@ -1,13 +1,17 @@
 """What training may be told: every tunable with its default, unit and range."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from serving.experts.backbone import DEFAULT_BACKBONE, DEFAULT_SIZE
 from serving.experts.ddad.options import DdadOptions
-from serving.experts.errors import TrainingError
+from serving.experts.errors import TrainingError, check_range
 from serving.experts.heads import HEADS
 
 FEWEST_IMAGES = 12
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a step of training, units done and units in all."""
 
 
 @dataclass(frozen=True)
@@ -60,20 +64,13 @@ class TrainOptions:
         unknown = [h for h in self.heads if h not in HEADS]
         if unknown or not self.heads:
             raise TrainingError(f"heads {unknown} are not among {', '.join(HEADS)}")
-        for name, least in (
-            ("folds", 2),
-            ("calibration_folds", 2),
-            ("coreset", 16),
-            ("patches", 0),
-            ("reweight", 0),
-            ("synthetic", 20),
-        ):
-            if getattr(self, name) < least:
-                raise TrainingError(f"{name} {getattr(self, name)} is below {least}")
-        if self.most_images < FEWEST_IMAGES:
-            raise TrainingError(f"most_images {self.most_images} is below {FEWEST_IMAGES}")
-        if self.exposure_change is not None and not 0 <= self.exposure_change <= 1:
-            raise TrainingError(f"exposure_change {self.exposure_change} is not in 0..1")
+        check_range(self, 2, math.inf, "folds", "calibration_folds")
+        check_range(self, 16, math.inf, "coreset")
+        check_range(self, 0, math.inf, "patches", "reweight")
+        check_range(self, 20, math.inf, "synthetic")
+        check_range(self, FEWEST_IMAGES, math.inf, "most_images")
+        if self.exposure_change is not None:
+            check_range(self, 0, 1, "exposure_change")
 
     def head_config(self, kind: str) -> dict[str, int]:
         """Configuration of one head."""

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from serving.experts.cuda import Program
 from serving.experts.errors import RuntimeUnavailable
-from serving.experts.stages import Stages, run_stages
+from serving.experts.mixed_precision import MixedPrecision, run_mixed
 from serving.experts.types import Floats, Image
 
-__all__ = ["Choice", "Runner", "Stages", "choose", "make_runner"]
+__all__ = ["Choice", "MixedPrecision", "Runner", "choose", "make_runner"]
 
 # OpenVINO reports conversions to its maker: from a child process each, by the network. No machine
 # of a plant may. Where the module is missing, OpenVINO uses its own silent stub.
@@ -99,7 +99,7 @@ def make_runner(module: nn.Module, height: int, width: int, choice: Choice) -> R
     """Compile ``module`` for images of (height, width) on the runtime chosen.
 
     Args:
-        module: maps uint8 (N, H, W, 3) to named tensors; a ``Stages`` or any such module.
+        module: maps uint8 (N, H, W, 3) to named tensors; a ``MixedPrecision`` or any such module.
     """
     module = module.eval().requires_grad_(False)
     if choice.runtime == "openvino":
@@ -128,7 +128,7 @@ class TorchRunner:
 
     def _run(self, image: Image) -> dict[str, Floats]:
         with torch.inference_mode():
-            found = run_stages(self._module, torch.from_numpy(image), self.choice.precision)
+            found = run_mixed(self._module, torch.from_numpy(image), self.choice.precision)
         return {k: v.float().numpy() for k, v in found.items()}
 
 
@@ -155,22 +155,22 @@ class OpenVinoRunner:
     def __init__(self, module: nn.Module, height: int, width: int, choice: Choice) -> None:
         self.choice = choice
         pixels = torch.zeros((1, height, width, 3), dtype=torch.uint8)
-        if isinstance(module, Stages) and choice.precision == "bf16":
+        if isinstance(module, MixedPrecision) and choice.precision == "bf16":
             with torch.inference_mode():
                 features = module.network_features(pixels)
             first = _Positional(module, list(features), "network_features")
             second = _Positional(
                 module, list(module.judge(features, pixels)), "judge", list(features)
             )
-            self._stages = [
-                _CompiledStage(first, [pixels], "bf16", choice.threads),
-                _CompiledStage(second, [*features.values(), pixels], "f32", choice.threads),
+            self._graphs = [
+                _CompiledGraph(first, [pixels], "bf16", choice.threads),
+                _CompiledGraph(second, [*features.values(), pixels], "f32", choice.threads),
             ]
             return
         with torch.inference_mode():
             names = list(module(pixels))
         whole = _Positional(module, names, "forward")
-        self._stages = [_CompiledStage(whole, [pixels], choice.precision, choice.threads)]
+        self._graphs = [_CompiledGraph(whole, [pixels], choice.precision, choice.threads)]
 
     def __call__(self, batch: Image) -> dict[str, Floats]:
         """See ``Runner``."""
@@ -180,17 +180,17 @@ class OpenVinoRunner:
     def _run(self, chunk: Image) -> dict[str, Floats]:
         inputs: list[list[Any]] = [[image[None]] for image in chunk]
         found: list[dict[str, Floats]] = []
-        for stage in self._stages:
-            found = stage(inputs)
+        for graph in self._graphs:
+            found = graph(inputs)
             inputs = [[*f.values(), image[None]] for f, image in zip(found, chunk, strict=True)]
         return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
 
 
 _CHUNK = 16
-"""Images whose features are held at once between two stages."""
+"""Images whose features are held at once between two graphs."""
 
 
-class _CompiledStage:
+class _CompiledGraph:
     """One compiled model: for many images one core each, and in bf16 for a lone one every core."""
 
     def __init__(

@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from serving.experts.backbone import Network
 from serving.experts.composed import ComposedExpert, Graph
+from serving.experts.mixed_precision import DTYPES
 from serving.experts.runtime import Choice
-from serving.experts.stages import DTYPES
 from serving.experts.types import Image
 
 _SIDE = {"cpu": 1024, "cuda": 8192}

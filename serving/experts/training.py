@@ -9,7 +9,6 @@
 5. Fit the chosen heads on all normals.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -24,34 +23,18 @@ from serving.experts.calibration import calibrate
 from serving.experts.composed import ComposedExpert, Model, Standardised
 from serving.experts.ddad.expert import DdadExpert
 from serving.experts.ddad.training import train_ddad
-from serving.experts.describing import (
-    describe_data,
-    describe_libraries,
-    near_duplicate_warning,
-)
 from serving.experts.errors import RuntimeUnavailable, TrainingError
 from serving.experts.fusion import fuse_maps, fuse_surprises
 from serving.experts.heads import HEADS, FitInput
-from serving.experts.holdout import (
-    Held,
-    Progress,
-    Trial,
-    hold_out,
-    make_folds,
-    make_trial,
-    rehearse,
-)
-from serving.experts.images import read_image
-from serving.experts.options import FEWEST_IMAGES, TrainOptions
+from serving.experts.holdout import Held, hold_out, make_folds, rehearse
+from serving.experts.normals import Normals, describe_libraries, read_normals
+from serving.experts.options import FEWEST_IMAGES, Progress, TrainOptions
 from serving.experts.precision import compare_precisions
-from serving.experts.preprocessing import (
-    Preprocessing,
-    choose_preprocessing,
-    tile_preprocessing,
-)
+from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
 from serving.experts.selection import HeadChoice, MapChoice, choose_heads, choose_map, normal_cut
 from serving.experts.sensitivity import Evidence, sensitivity_report, sensitivity_warning
+from serving.experts.trial import TrialImages, make_trial
 from serving.experts.types import Floats, Image
 
 _BATCH = 32
@@ -95,26 +78,14 @@ def train(
         raise TrainingError(
             f"{len(images)} images are too few; at least {FEWEST_IMAGES} are needed"
         )
-    paths, names = _limited(images, groups or {}, options)
-    preprocessing, pixels = _read(paths, options, report)
-    names = [name for name in names for _ in range(preprocessing.tiles)]
-    prepared = (product, preprocessing, pixels, names, options, report, bool(groups))
+    normals = read_normals(product, images, groups or {}, options, report)
     if options.expert == "ddad":
-        return train_ddad(*prepared, checkpoints)
-    return _train(*prepared, _relative(paths))
+        return train_ddad(normals, options, report, checkpoints)
+    return _train(normals, options, report)
 
 
-def _train(
-    product: str,
-    preprocessing: Preprocessing,
-    pixels: Image,
-    names: list[str],
-    options: TrainOptions,
-    report: Progress,
-    grouped: bool,
-    files: list[str],
-) -> ComposedExpert:
-    candidates = _candidates(options, preprocessing)
+def _train(normals: Normals, options: TrainOptions, report: Progress) -> ComposedExpert:
+    candidates = _candidates(options, normals.preprocessing)
     layers = _layers(candidates)
     backbone = load_backbone(
         options.backbone,
@@ -122,49 +93,52 @@ def _train(
         "f32",
         options.device,
         layers,
-        (preprocessing.height, preprocessing.width),
+        normals.shape,
         options.threads,
     )
-    normals = _describe(backbone, pixels, options.seed, partial(report, "features"))
-    trial = make_trial(pixels, options)
+    plain = _describe(backbone, normals.pixels, options.seed, partial(report, "features"))
+    rng = np.random.default_rng(options.seed)
+    exposure = options.exposure_change
+    trial = make_trial(normals.pixels, options.synthetic, exposure, options.seed, rng)
     changed = _describe(backbone, trial.changed, options.seed, partial(report, "exposures"))
     odd = _describe(backbone, trial.odd, options.seed, partial(report, "synthetic"))
-    folds = make_folds(names, options.folds, options.seed)
-    held = hold_out(normals, changed, odd, trial, folds, options, candidates, report)
+    folds = make_folds(normals.names, options.folds, options.seed)
+    held = hold_out(plain, changed, odd, trial.rows, folds, options, candidates, report)
     heads = choose_heads(held.normal_surprise, held.odd_surprise, trial.kinds)
     region = choose_map(
         {k: v[trial.rows] for k, v in held.maps.items()}, held.odd_maps, trial.masks, trial.kinds
     )
     unseen = folds[0]
-    folds = make_folds(names, min(options.calibration_folds, len(set(names))), options.seed)
+    most = min(options.calibration_folds, len(set(normals.names)))
+    folds = make_folds(normals.names, most, options.seed)
     scoring = tuple(heads.roles)
-    final = hold_out(normals, None, odd, trial, folds, options, scoring, report, "calibrate")
+    final = hold_out(plain, None, odd, trial.rows, folds, options, scoring, report, "calibrate")
     kept = tuple(dict.fromkeys((*heads.roles, *region.heads)))
     cells = held.cells | final.cells
     fitted = {}
     for i, name in enumerate(kept):
         report("fit", i, len(kept))
         fitted[name] = Standardised(
-            HEADS[name].fit(normals, **options.head_config(name)), *cells[name]
+            HEADS[name].fit(plain, **options.head_config(name)), *cells[name]
         )
     report("fit", len(kept), len(kept))
-    evidence = _evidence(final, heads, trial, preprocessing, names, files)
+    evidence = _evidence(final, heads, trial, normals)
     calibration = calibrate(evidence.normal, evidence.groups, options.false_alarm_rate)
     found = sensitivity_report(evidence, calibration)
     trained: dict[str, Any] = {
         "options": asdict(options),
-        "data": describe_data(pixels, names, grouped) | {"tiles": preprocessing.tiles},
+        "data": normals.described() | {"tiles": normals.preprocessing.tiles},
         "libraries": describe_libraries(),
         "choice": _describe_choice(heads, region),
         "sensitivity": found,
-        "warnings": near_duplicate_warning(pixels, grouped)
+        "warnings": normals.warnings()
         + calibration.warnings()
         + sensitivity_warning(found, calibration),
     }
     model = Model(
-        product,
+        normals.product,
         options.backbone,
-        preprocessing,
+        normals.preprocessing,
         _layers(kept),
         fitted,
         {k: final.references[k] for k in heads.roles},
@@ -175,7 +149,7 @@ def _train(
         calibration,
         trained,
     )
-    trained["precision"] = _compare_bf16(model, held, pixels, trial, unseen, options)
+    trained["precision"] = _compare_bf16(model, held, trial, unseen, options)
     expert = ComposedExpert(model, choose(options.runtime, "f32", options.device, options.threads))
     expert.held_out_maps = _held_out_maps(held, model, found)
     return expert
@@ -184,8 +158,7 @@ def _train(
 def _compare_bf16(
     model: Model,
     held: Held,
-    pixels: Image,
-    trial: Trial,
+    trial: TrialImages,
     unseen: np.ndarray,
     options: TrainOptions,
 ) -> dict[str, Any]:
@@ -209,25 +182,19 @@ def _compare_bf16(
     )
     rough = [
         rehearse(held, model.roles, _describe(backbone, images, options.seed))
-        for images in (pixels[unseen], trial.odd[tried])
+        for images in (trial.normals[unseen], trial.odd[tried])
     ]
     return compare_precisions(
         exact, (rough[0], rough[1]), model.calibration.threshold, floor=_FLOOR
     )
 
 
-def _evidence(
-    final: Held,
-    heads: HeadChoice,
-    trial: Trial,
-    preprocessing: Preprocessing,
-    names: list[str],
-    files: list[str],
-) -> Evidence:
+def _evidence(final: Held, heads: HeadChoice, trial: TrialImages, normals: Normals) -> Evidence:
     """Scores per image; a synthetic anomaly is on one tile, which is scored by itself."""
-    plain = preprocessing.per_image(fuse_surprises(final.plain_surprise, heads.roles))
+    tiled = normals.preprocessing
+    plain = tiled.per_image(fuse_surprises(final.plain_surprise, heads.roles))
     odd = fuse_surprises(final.odd_surprise, heads.roles)
-    return Evidence(plain, names[:: preprocessing.tiles], files, odd, trial.kinds)
+    return Evidence(plain, normals.names[:: tiled.tiles], normals.files, odd, trial.kinds)
 
 
 def _describe_choice(heads: HeadChoice, region: MapChoice) -> dict[str, Any]:
@@ -266,50 +233,6 @@ def _candidates(options: TrainOptions, preprocessing: Preprocessing) -> tuple[st
     if not left:
         raise TrainingError("tiles need a head that knows no places: patchcore, pooled or texture")
     return left
-
-
-def _limited(
-    images: Sequence[Path], groups: Mapping[Path, str], options: TrainOptions
-) -> tuple[list[Path], list[str]]:
-    """At most ``most_images``, whole groups at random."""
-    names = [groups.get(p, name) for p, name in zip(images, _relative(images), strict=True)]
-    if len(images) > options.most_images:
-        unique = np.array(sorted(set(names)))
-        order = np.random.default_rng(options.seed).permutation(unique)
-        rank = {name: i for i, name in enumerate(order)}
-        rows = sorted(range(len(images)), key=lambda i: rank[names[i]])[: options.most_images]
-        images, names = [images[i] for i in sorted(rows)], [names[i] for i in sorted(rows)]
-    return list(images), names
-
-
-def _relative(paths: Sequence[Path]) -> list[str]:
-    """Names without the folder that all paths have in common: no manifest names a machine's."""
-    root = os.path.commonpath([p.absolute().parent for p in paths])
-    return [p.absolute().relative_to(root).as_posix() for p in paths]
-
-
-def _read(
-    paths: Sequence[Path], options: TrainOptions, report: Progress
-) -> tuple[Preprocessing, Image]:
-    """Every image prepared, tiles in a row; the originals are not kept."""
-    shape = read_image(paths[0]).shape[:2]
-    preprocessing = (
-        tile_preprocessing(shape, options.size)
-        if options.tiles
-        else choose_preprocessing([shape], options.size)
-    )
-    rows: list[Image] = []
-    start = 0
-    while start < len(paths):
-        image = read_image(paths[start])
-        if preprocessing.mode == "native" and image.shape[:2] != shape:
-            preprocessing = Preprocessing("squash", options.size, options.size)
-            rows, start = [], 0
-            continue
-        rows.append(preprocessing.cut(image))
-        start += 1
-        report("read", start, len(paths))
-    return preprocessing, np.concatenate(rows)
 
 
 def _describe(

@@ -1,6 +1,5 @@
 """Guidance, pixel weight, extractor and cut, chosen on synthetic anomalies; scales from normals."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,11 +10,11 @@ from torch import Tensor
 from serving.experts.ddad.distance import Extractor
 from serving.experts.ddad.expert import Distances, Weighing, in_chunks, make_maps
 from serving.experts.ddad.options import DdadOptions
-from serving.experts.ddad.trial import Trial
+from serving.experts.options import Progress
 from serving.experts.selection import choose_map
+from serving.experts.trial import TrialImages
 from serving.experts.types import Floats, Image
 
-Progress = Callable[[str, int, int], None]
 _EPSILON = 1e-9
 
 
@@ -51,7 +50,7 @@ class Chosen:
 
 
 def choose_weighing(
-    seen: Distances, trial: Trial, options: DdadOptions, report: Progress
+    seen: Distances, trial: TrialImages, options: DdadOptions, report: Progress
 ) -> Chosen:
     """The w and v with the best mean AUROC over synthetic kinds; of equals the first."""
     best: tuple[float, Weighing, Compared] | None = None
@@ -69,20 +68,22 @@ def choose_weighing(
     return Chosen(best[1], best[2], {"synthetic_auroc_by_weighing": table})
 
 
-def judge(trial: Trial, compared: Compared, weighing: Weighing, smoothing: float) -> float:
+def judge(trial: TrialImages, compared: Compared, weighing: Weighing, smoothing: float) -> float:
     """Mean AUROC over synthetic kinds of the maps' peaks."""
     peaks = [values.max(axis=(1, 2)) for values in compared.maps(weighing, smoothing)]
     return float(np.mean(list(trial.quality(*peaks).values())))
 
 
-def compare_trial(seen: Distances, trial: Trial, guidance: float) -> Compared:
+def compare_trial(seen: Distances, trial: TrialImages, guidance: float) -> Compared:
     """Paint the trial's images back and compare."""
     drawn = tuple(_paint(seen, images, guidance) for images in trial.images)
     pairs = [_compare(seen, i, d) for i, d in zip(trial.images, drawn, strict=True)]
     return Compared(drawn, tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))
 
 
-def with_extractor(seen: Distances, trial: Trial, chosen: Chosen, extractor: Extractor) -> Chosen:
+def with_extractor(
+    seen: Distances, trial: TrialImages, chosen: Chosen, extractor: Extractor
+) -> Chosen:
     """The same choice with the features, and so the feature scale, of another extractor."""
     seen.extractor = extractor
     old = chosen.compared
@@ -92,7 +93,7 @@ def with_extractor(seen: Distances, trial: Trial, chosen: Chosen, extractor: Ext
     return Chosen(weighing, compared, chosen.reasons)
 
 
-def choose_cut(chosen: Chosen, trial: Trial, options: DdadOptions) -> Chosen:
+def choose_cut(chosen: Chosen, trial: TrialImages, options: DdadOptions) -> Chosen:
     """The cut that outlines local synthetic anomalies best (intersection over union)."""
     plain, _, odd = chosen.compared.maps(chosen.weighing, options.smoothing)
     region = choose_map({"ddad": plain}, {"ddad": odd}, trial.masks, trial.kinds)

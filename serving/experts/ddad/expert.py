@@ -26,10 +26,10 @@ from serving.experts.ddad.schedule import Trajectory, alpha_bars, make_trajector
 from serving.experts.ddad.unet import UNet
 from serving.experts.errors import RuntimeUnavailable
 from serving.experts.expert import answer, split_time
+from serving.experts.mixed_precision import DTYPES, exact_f32
 from serving.experts.precision import agrees
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
-from serving.experts.stages import DTYPES, exact_f32
 from serving.experts.types import Floats, Image, Scored
 
 PRECISIONS = ("auto", "f32", "bf16", "fp16")
@@ -130,22 +130,16 @@ class Distances:
 
     def reconstruct(self, batch: Image, guidance: float) -> Tensor:
         """uint8 (N, H, W, 3) to signed (draws, N, 3, H, W) on the device."""
-        target = to_signed(torch.from_numpy(batch).to(self.running.device))
         with torch.inference_mode(), self._autocast():
-            drawn = [
-                reconstruct(self.unet, target, target, self.trajectory, guidance, noise)
-                for noise in self.noise
-            ]
-        return torch.stack(drawn)
+            return _paint(self.unet, self._signed(batch), self.trajectory, guidance, self.noise)
 
     def compare(self, batch: Image, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Pixel and feature distance, means over draws, (N, H, W) each."""
-        target = to_signed(torch.from_numpy(batch).to(self.running.device))
-        pixel = torch.stack([pixel_distance(made, target) for made in drawn]).mean(dim=0)
         with torch.inference_mode(), self._autocast():
-            theirs = self.extractor(target)
-            apart = [feature_distance(self.extractor(made), theirs, *self.shape) for made in drawn]
-        return pixel, torch.stack(apart).mean(dim=0)
+            return _apart(self.extractor, self._signed(batch), drawn, self.shape)
+
+    def _signed(self, batch: Image) -> Tensor:
+        return to_signed(torch.from_numpy(batch).to(self.running.device))
 
     def __call__(self, batch: Image, guidance: float) -> tuple[Tensor, Tensor]:
         """Both distances of any number of images, in padded micro-batches; on the CPU."""
@@ -181,16 +175,9 @@ class Comparison(nn.Module):
     def forward(self, batch: Tensor) -> dict[str, Tensor]:
         """Means over draws, (N, H, W) each."""
         target = to_signed(batch)
-        theirs = self.extractor(target)
-        pixel, feature = [], []
-        for noise in self.noise:
-            made = reconstruct(self.unet, target, target, self.trajectory, self.guidance, noise)
-            pixel.append(pixel_distance(made, target))
-            feature.append(feature_distance(self.extractor(made), theirs, *self.shape))
-        return {
-            "pixel": torch.stack(pixel).mean(dim=0),
-            "feature": torch.stack(feature).mean(dim=0),
-        }
+        drawn = _paint(self.unet, target, self.trajectory, self.guidance, self.noise)
+        pixel, feature = _apart(self.extractor, target, drawn, self.shape)
+        return {"pixel": pixel, "feature": feature}
 
 
 class DdadExpert:
@@ -270,3 +257,21 @@ def in_chunks(batch: Image, size: int) -> list[tuple[Image, int]]:
         padded = np.concatenate([chunk, np.repeat(chunk[:1], missing, axis=0)])
         found.append((padded, len(chunk)))
     return found
+
+
+def _paint(
+    unet: UNet, target: Tensor, trajectory: Trajectory, guidance: float, noise: Tensor
+) -> Tensor:
+    """Every draw's reconstruction of ``target`` (N, 3, H, W): (draws, N, 3, H, W)."""
+    drawn = [reconstruct(unet, target, target, trajectory, guidance, fresh) for fresh in noise]
+    return torch.stack(drawn)
+
+
+def _apart(
+    extractor: Extractor, target: Tensor, drawn: Tensor, shape: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Pixel and feature distance of reconstructions, means over draws, (N, H, W) each."""
+    theirs = extractor(target)
+    pixel = [pixel_distance(made, target) for made in drawn]
+    feature = [feature_distance(extractor(made), theirs, *shape) for made in drawn]
+    return torch.stack(pixel).mean(dim=0), torch.stack(feature).mean(dim=0)

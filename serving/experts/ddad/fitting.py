@@ -19,10 +19,10 @@ from serving.experts.ddad.options import SIZES, DdadOptions
 from serving.experts.ddad.schedule import alpha_bars
 from serving.experts.ddad.unet import UNet
 from serving.experts.errors import TrainingError
+from serving.experts.mixed_precision import DTYPES
 from serving.experts.types import Image
 
 CHECKPOINT = "unet.pt"
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _DAMAGED = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
 """What reading bytes that are no checkpoint raises."""
 Epochs = Callable[[int, int], None]
@@ -92,7 +92,7 @@ class _Trainer:
         bars = alpha_bars(options.diffusion_steps, options.beta_start, options.beta_end)
         self.bars = torch.from_numpy(bars[1:]).float().to(device)
         precision = training_precision(options, device)
-        self.dtype = _DTYPES.get(precision)
+        self.dtype = DTYPES.get(precision)
         self.scaler = torch.amp.GradScaler(self.device.split(":")[0], enabled=precision == "fp16")
 
     def step(self, pixels: Image) -> Tensor:

@@ -1,8 +1,9 @@
 """What training a DDAD expert may be told: every tunable with its default, unit and range."""
 
+import math
 from dataclasses import dataclass
 
-from serving.experts.errors import TrainingError
+from serving.experts.errors import TrainingError, check_range
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ SIZES = {
     "small": UNetSize(16, (1, 1, 2, 2), 1, (8,), 2, 8),
 }
 """``published`` and ``published_s`` are the paper's DDAD and DDAD-S; ``small`` suits a CPU."""
+_ALLOWED = {
+    "unet": ("auto", *SIZES),
+    "trajectory": ("paper", "released"),
+    "precision": ("auto", "f32", "bf16", "fp16"),
+}
 
 
 @dataclass(frozen=True)
@@ -87,12 +93,10 @@ class DdadOptions:
 
     def __post_init__(self) -> None:
         """Raises ``TrainingError`` naming the option that is out of range."""
-        if self.unet not in ("auto", *SIZES):
-            raise TrainingError(f"unet {self.unet!r} is not among auto, {', '.join(SIZES)}")
-        if self.trajectory not in ("paper", "released"):
-            raise TrainingError(f"trajectory {self.trajectory!r} is not 'paper' or 'released'")
-        if self.precision not in ("auto", "f32", "bf16", "fp16"):
-            raise TrainingError(f"precision {self.precision!r} is not auto, f32, bf16 or fp16")
+        for name, allowed in _ALLOWED.items():
+            if getattr(self, name) not in allowed:
+                value = getattr(self, name)
+                raise TrainingError(f"{name} {value!r} is not among {', '.join(allowed)}")
         if not 0 < self.beta_start <= self.beta_end < 1:
             raise TrainingError(f"betas {self.beta_start}..{self.beta_end} do not rise in (0, 1)")
         if not 1 <= self.skip <= self.start < self.diffusion_steps:
@@ -100,30 +104,18 @@ class DdadOptions:
                 f"skip {self.skip}, start {self.start}, diffusion_steps {self.diffusion_steps}: "
                 "must be 1 <= skip <= start < diffusion_steps"
             )
-        if not self.guidance or min(self.guidance) < 0:
-            raise TrainingError(f"guidance {self.guidance}: give values of at least 0")
-        if not self.pixel_weight or min(self.pixel_weight) < 0:
-            raise TrainingError(f"pixel_weight {self.pixel_weight}: give values of at least 0")
-        shares = (("eta", 0, 1), ("held_out", 0.05, 0.9), ("smoothing", 0, 64))
-        for name, low, high in shares:
-            if not low <= getattr(self, name) <= high:
-                raise TrainingError(f"{name} {getattr(self, name)} is not in {low}..{high}")
-        self._check_counts()
-
-    def _check_counts(self) -> None:
-        least = {
-            "batch": 1,
-            "draws": 1,
-            "adapt_epochs": 0,
-            "adapt_batch": 2,
-            "trial": 8,
-            "checkpoint_every": 1,
-        }
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise TrainingError(f"{name} {getattr(self, name)} is below {low}")
-        if self.epochs is not None and self.epochs < 1:
-            raise TrainingError(f"epochs {self.epochs} is below 1")
+        for name, candidates in (("guidance", self.guidance), ("pixel_weight", self.pixel_weight)):
+            if not candidates or min(candidates) < 0:
+                raise TrainingError(f"{name} {candidates}: give values of at least 0")
+        check_range(self, 0, 1, "eta")
+        check_range(self, 0.05, 0.9, "held_out")
+        check_range(self, 0, 64, "smoothing")
+        check_range(self, 0, math.inf, "adapt_epochs")
+        check_range(self, 1, math.inf, "batch", "draws", "checkpoint_every")
+        check_range(self, 2, math.inf, "adapt_batch")
+        check_range(self, 8, math.inf, "trial")
+        if self.epochs is not None:
+            check_range(self, 1, math.inf, "epochs")
 
     def size_on(self, device: str) -> str:
         """The UNet's size with ``auto`` resolved for a torch device."""

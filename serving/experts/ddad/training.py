@@ -6,7 +6,6 @@
 4. The distances' scales come from the training normals, the threshold from those put aside.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -34,38 +33,32 @@ from serving.experts.ddad.expert import (
 )
 from serving.experts.ddad.fitting import fit_unet, training_precision
 from serving.experts.ddad.options import DdadOptions
-from serving.experts.ddad.trial import Trial, make_trial
 from serving.experts.ddad.unet import count_parameters
-from serving.experts.describing import describe_data, describe_libraries, near_duplicate_warning
 from serving.experts.errors import TrainingError
-from serving.experts.options import TrainOptions
+from serving.experts.normals import Normals, describe_libraries
+from serving.experts.options import Progress, TrainOptions
 from serving.experts.precision import compare_precisions, score_both
-from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
+from serving.experts.trial import TrialImages, make_trial
 from serving.experts.types import Floats, Image
 
-Progress = Callable[[str, int, int], None]
 _FEWEST_GROUPS = 4
 _COMPARED = 32
 """Images of each kind that reduced precision is compared with f32 on."""
 
 
 def train_ddad(
-    product: str,
-    preprocessing: Preprocessing,
-    pixels: Image,
-    names: list[str],
+    normals: Normals,
     options: TrainOptions,
     report: Progress,
-    grouped: bool,
     checkpoints: Path | None = None,
 ) -> DdadExpert:
-    """Train a DDAD expert; see ``serving.experts.training.train``.
+    """Train the UNet, adapt the extractor, choose and calibrate.
 
     Args:
-        pixels: uint8 (N, H, W, 3), prepared normals.
-        names: each one's group.
-        grouped: whether the groups were given or every image is its own.
+        normals: prepared photographs with their groups.
+        options: ``options.ddad`` holds those of DDAD alone.
+        report: told of every step.
         checkpoints: folder that the UNet's training is continued from and written to.
 
     Raises:
@@ -75,14 +68,15 @@ def train_ddad(
     if device == "cpu" and options.threads:
         torch.set_num_threads(options.threads)
     own = _resolved(options.ddad or DdadOptions(), device)
+    pixels, names = normals.pixels, normals.names
     fit, held = split_groups(names, own.held_out, options.seed)
     unet, loss = fit_unet(
         pixels[fit], own, device, options.seed, checkpoints, lambda d, t: report("denoise", d, t)
     )
-    trial = make_trial(pixels[fit], own.trial, options.exposure_change, options.seed)
+    rng = np.random.default_rng([options.seed, 2])
+    trial = make_trial(pixels[fit], own.trial, options.exposure_change, options.seed, rng)
     running = Running(device, "f32", 8 if device.startswith("cuda") else 4)
-    shape = (preprocessing.height, preprocessing.width)
-    seen = Distances(unet, Extractor(options.backbone), own, shape, options.seed, running)
+    seen = Distances(unet, Extractor(options.backbone), own, normals.shape, options.seed, running)
     chosen = choose_weighing(seen, trial, own, report)
     chosen, marks = _adapt(seen, trial, pixels[fit], chosen, own, options.seed, report)
     chosen = choose_cut(chosen, trial, own)
@@ -90,16 +84,16 @@ def train_ddad(
     calibration = calibrate(peaks, [names[i] for i in held], options.false_alarm_rate)
     trained = {
         "options": asdict(options) | {"ddad": asdict(own)},
-        "data": describe_data(pixels, names, grouped) | {"held_out_images": len(held)},
+        "data": normals.described() | {"held_out_images": len(held)},
         "libraries": describe_libraries(),
         "unet": {"device": device, "parameters": count_parameters(unet), "loss": loss},
         "choice": {**chosen.reasons, "synthetic_auroc_by_adapt_epoch": marks},
-        "warnings": near_duplicate_warning(pixels, grouped) + calibration.warnings(),
+        "warnings": normals.warnings() + calibration.warnings(),
     }
     model = DdadModel(
-        product,
+        normals.product,
         options.backbone,
-        preprocessing,
+        normals.preprocessing,
         own,
         options.seed,
         unet,
@@ -140,7 +134,7 @@ def _resolved(options: DdadOptions, device: str) -> DdadOptions:
 
 def _adapt(
     seen: Distances,
-    trial: Trial,
+    trial: TrialImages,
     pixels: Image,
     chosen: Chosen,
     options: DdadOptions,
@@ -177,12 +171,13 @@ def _peaks(
     return np.concatenate(found).astype(np.float64)
 
 
-def _compare_precision(model: DdadModel, trial: Trial, device: str) -> dict[str, Any]:
+def _compare_precision(model: DdadModel, trial: TrialImages, device: str) -> dict[str, Any]:
     """bf16 against f32 on the trial, on CUDA: what ``auto`` decides by when the artifact loads."""
     if not (device.startswith("cuda") and torch.cuda.is_bf16_supported()):
         return {"measured": False, "why": f"trained on {device}"}
     found = {}
     for precision in ("f32", "bf16"):
         expert = DdadExpert(model, choose_running(model, "torch", precision, device))
-        found[precision] = score_both(expert, trial.plain[:_COMPARED], trial.odd[:_COMPARED])
+        plain, _, odd = (images[:_COMPARED] for images in trial.images)
+        found[precision] = score_both(expert, plain, odd)
     return compare_precisions(found["f32"], found["bf16"], model.calibration.threshold)

@@ -1,6 +1,6 @@
 """What a head is: buffers fitted on normals, and a map that any runtime can compute."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -71,6 +71,16 @@ def relative_to_image(features: Tensor) -> Tensor:
     centred = features - features.mean(dim=(2, 3), keepdim=True)
     deviation = centred.square().mean(dim=(2, 3), keepdim=True).sqrt()
     return centred / (deviation + 1e-3)
+
+
+def on_finest_grid(layers: Sequence[Tensor]) -> Tensor:
+    """Layers (N, C, h, w), fine to coarse, on the first one's grid with all channels in a row."""
+    size = layers[0].shape[-2:]
+    sized = [
+        x if x.shape[-2:] == size else functional.interpolate(x, size=size, mode="bilinear")
+        for x in layers
+    ]
+    return torch.cat(sized, dim=1)
 
 
 def by_cell(features: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from serving.experts.heads.base import (
     Head,
     by_cell,
     channel_statistics,
+    on_finest_grid,
     relative_to_image,
     smooth3,
     to_map,
@@ -51,7 +52,7 @@ class Padim(Head):
         mean, inverse = (torch.cat(part) for part in zip(*statistics, strict=True))
         blank = cls({"mean": mean, "inverse": inverse}, **config)
         sample = torch.arange(0, len(given), -(-len(given) // _MOST_IMAGES))
-        joined = _join(blank.scaled(given.select(sample).features))[:, :, ::2, ::2]
+        joined = on_finest_grid(blank.scaled(given.select(sample).features))[:, :, ::2, ::2]
         values, vectors = torch.linalg.eigh(torch.cov(joined.permute(1, 0, 2, 3).flatten(1)))
         kept = min(settings["dimensions"], len(values))
         directions = vectors[:, -kept:] / values[-kept:].clamp_min(1e-6).sqrt()
@@ -88,13 +89,6 @@ class Padim(Head):
         """Mahalanobis map."""
         x = self.describe(features)
         return to_map(mahalanobis(by_cell(x), self.centre, self.white), x)
-
-
-def _join(layers: list[Tensor]) -> Tensor:
-    fine, *coarse = layers
-    size = fine.shape[-2:]
-    larger = [functional.interpolate(x, size=size, mode="bilinear") for x in coarse]
-    return torch.cat([fine, *larger], dim=1)
 
 
 def _split(features: Mapping[str, Tensor], count: int = 64) -> list[dict[str, Tensor]]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from serving.experts.heads.base import FitInput, Head, channel_statistics, smooth3
+from serving.experts.heads.base import FitInput, Head, channel_statistics, on_finest_grid, smooth3
 from serving.experts.heads.coreset import coreset
 from serving.experts.heads.search import smallest_squared, squared_norms
 
@@ -39,7 +39,7 @@ class PatchCore(Head):
         """Greedy coreset of all normals' patches."""
         settings = {**cls.defaults, **config}
         layers = [smooth3(given.features[layer]) for layer in cls.layers]
-        mean, inverse = channel_statistics(_join(layers))
+        mean, inverse = channel_statistics(on_finest_grid(layers))
         blank = cls({"mean": mean, "inverse": inverse}, **config)
 
         share = settings["patches"] / max(
@@ -61,7 +61,7 @@ class PatchCore(Head):
 
     def patches(self, features: Mapping[str, Tensor]) -> Tensor:
         """(N, P, C) channel-standardised, 3x3 averaged patch features of both layers."""
-        x = _join([smooth3(features[layer]) for layer in self.layers])
+        x = on_finest_grid([smooth3(features[layer]) for layer in self.layers])
         return ((x - self.mean) * self.inverse).flatten(2).transpose(1, 2)
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
@@ -75,12 +75,3 @@ class PatchCore(Head):
             nearest = smallest_squared(queries, self.bank, self.norms, count + 1).sqrt()
             found = nearest[..., 0] * (1 - functional.softmax(nearest, dim=-1)[..., 0])
         return found.reshape(-1, side[0], side[1])
-
-
-def _join(layers: list[Tensor]) -> Tensor:
-    side = layers[0].shape[-2:]
-    sized = [
-        x if x.shape[-2:] == side else functional.interpolate(x, size=side, mode="bilinear")
-        for x in layers
-    ]
-    return torch.cat(sized, dim=1)

@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from serving.experts import cuda
 from serving.experts.backbone import Network
 from serving.experts.composed import ComposedExpert, Graph
-from serving.experts.cuda import LEAST_GAIN, TOLERANCES, Plan, Program, Trial, fastest, plans
+from serving.experts.cuda import LEAST_GAIN, TOLERANCES, Attempt, Plan, Program, fastest, plans
 from serving.experts.ddad.distance import Extractor
 from serving.experts.ddad.expert import Comparison, Distances, Running
 from serving.experts.ddad.fitting import _random_at
@@ -22,8 +22,8 @@ from serving.experts.ddad.options import SIZES, DdadOptions
 from serving.experts.ddad.unet import UNet
 from serving.experts.errors import RuntimeUnavailable
 from serving.experts.heads import HEADS, FitInput
+from serving.experts.mixed_precision import MixedPrecision, run_mixed
 from serving.experts.runtime import choose
-from serving.experts.stages import Stages, run_stages
 from tests.serving.experts.pictures import SIDE, surface
 
 LAYERS = ("stage2", "stage3", "stage4")
@@ -32,7 +32,7 @@ EAGER, GRAPH = Plan("f32", False, False), Plan("f32", False, True)
 SMALL = DdadOptions(unet="small", start=100, skip=50)
 
 
-class Sums(Stages):
+class Sums(MixedPrecision):
     """Two outputs that differ in shape; ``fails`` in the named autocast."""
 
     def __init__(self, odd_in: torch.dtype | None = None, fails: bool = False) -> None:
@@ -55,8 +55,8 @@ class Sums(Stages):
         return {"map": x.square().mean(dim=1), "whole": x.mean(dim=(1, 2, 3))}
 
 
-def _trial(plan: Plan, latency_ms: float, refused: str = "") -> Trial:
-    return Trial(plan, latency_ms, 0.0, refused)
+def _attempt(plan: Plan, latency_ms: float, refused: str = "") -> Attempt:
+    return Attempt(plan, latency_ms, 0.0, refused)
 
 
 def test_the_plainest_plan_is_tried_first_and_graphs_only_where_there_are_any() -> None:
@@ -68,15 +68,15 @@ def test_the_plainest_plan_is_tried_first_and_graphs_only_where_there_are_any() 
 
 
 def test_a_more_elaborate_plan_must_pay() -> None:
-    within_noise = _trial(GRAPH, 1 - LEAST_GAIN / 2)
-    assert fastest([_trial(EAGER, 1.0), within_noise]).plan == EAGER
-    clearly = _trial(GRAPH, 1 - 2 * LEAST_GAIN)
-    assert fastest([_trial(EAGER, 1.0), within_noise, clearly]) is clearly
+    within_noise = _attempt(GRAPH, 1 - LEAST_GAIN / 2)
+    assert fastest([_attempt(EAGER, 1.0), within_noise]).plan == EAGER
+    clearly = _attempt(GRAPH, 1 - 2 * LEAST_GAIN)
+    assert fastest([_attempt(EAGER, 1.0), within_noise, clearly]) is clearly
 
 
 def test_what_is_refused_is_never_the_fastest() -> None:
-    refused = _trial(GRAPH, float("nan"), "off by nan")
-    assert fastest([refused, _trial(EAGER, 5.0)]).plan == EAGER
+    refused = _attempt(GRAPH, float("nan"), "off by nan")
+    assert fastest([refused, _attempt(EAGER, 5.0)]).plan == EAGER
     with pytest.raises(RuntimeUnavailable, match="off by nan"):
         fastest([refused])
 
@@ -88,7 +88,7 @@ def test_a_program_gives_what_its_module_gives(count: int) -> None:
     images = np.random.default_rng(1).integers(0, 256, (count, 24, 40, 3), dtype=np.uint8)
     program = Program(module, 24, 40, "cpu")
     with torch.inference_mode():
-        expected = run_stages(module, torch.from_numpy(images), "f32")
+        expected = run_mixed(module, torch.from_numpy(images), "f32")
     found = program(images)
     program(255 - images)
     assert {k: v.shape for k, v in found.items()} == {"map": (count, 24, 40), "whole": (count,)}
@@ -119,7 +119,7 @@ def test_a_precision_that_breaks_the_module_is_refused(fails: bool, why: str) ->
     module = Sums(odd_in=torch.bfloat16, fails=fails)
     program = Program(module, 16, 16, "cpu", ("f32", "bf16"))
     assert program.plan.precision == "f32"
-    refused = [t.refused for t in program.trials if t.plan.precision == "bf16"]
+    refused = [t.refused for t in program.attempts if t.plan.precision == "bf16"]
     assert len(refused) == 2
     with pytest.raises(RuntimeUnavailable, match=why):
         Program(module, 16, 16, "cpu", ("bf16",))
@@ -130,7 +130,7 @@ def test_reduced_precision_of_a_trained_expert_is_within_the_tolerance(
 ) -> None:
     """On a CPU, but with the weights cast once as on CUDA."""
     program = Program(_graph(trained), SIDE, SIDE, "cpu", ("bf16",))
-    errors = [t.error for t in program.trials]
+    errors = [t.error for t in program.attempts]
     assert 1e-5 < max(errors) < TOLERANCES["bf16"] / 2
 
 
@@ -283,4 +283,4 @@ def _imagined(
                         held[name] = nn.Parameter(empty, requires_grad=False)
         after(own)
         pixels = torch.empty((count, SIDE, SIDE, 3), dtype=torch.uint8, device="cuda")
-        return run_stages(own, pixels, "f32")
+        return run_mixed(own, pixels, "f32")

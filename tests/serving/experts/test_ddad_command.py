@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from andon.cli.train import app
 from serving.experts import training
 from serving.experts.errors import TrainingError
+from serving.experts.normals import Normals
 from serving.experts.options import TrainOptions
-from serving.experts.types import Image
 
 
 @pytest.fixture
@@ -33,16 +33,9 @@ def test_its_options_arrive(
     seen: dict[str, Any] = {}
 
     def stop(
-        product: str,
-        preprocessing: object,
-        pixels: Image,
-        names: list[str],
-        options: TrainOptions,
-        report: object,
-        grouped: bool,
-        checkpoints: Path | None,
+        normals: Normals, options: TrainOptions, report: object, checkpoints: Path | None
     ) -> None:
-        seen.update(product=product, pixels=pixels, options=options, checkpoints=checkpoints)
+        seen.update(normals=normals, options=options, checkpoints=checkpoints)
         raise TrainingError("far enough")
 
     monkeypatch.setattr(training, "train_ddad", stop)
@@ -50,8 +43,8 @@ def test_its_options_arrive(
     arguments += ["--unet", "published_s", "--epochs", "7", "--resume", str(tmp_path / "run")]
     found = CliRunner().invoke(app, [*arguments, "--size", "64", "--seed", "3"])
     assert "far enough" in str(found.exception)
-    assert seen["product"] == "tile"
-    assert seen["pixels"].shape == (12, 64, 64, 3)
+    assert seen["normals"].product == "tile"
+    assert seen["normals"].pixels.shape == (12, 64, 64, 3)
     assert seen["checkpoints"] == tmp_path / "run"
     assert seen["options"].seed == 3
     assert (seen["options"].ddad.unet, seen["options"].ddad.epochs) == ("published_s", 7)

@@ -18,6 +18,7 @@ from serving.experts.ddad.training import split_groups, train_ddad
 from serving.experts.ddad.unet import UNet
 from serving.experts.errors import ArtifactError, RuntimeUnavailable, TrainingError
 from serving.experts.expert import Expert
+from serving.experts.normals import Normals
 from serving.experts.options import TrainOptions
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.types import Image
@@ -53,15 +54,8 @@ FEW = _stripes(8, side=16)
 def expert() -> DdadExpert:
     """An expert trained for a moment: its promises hold however good it is."""
     options = TrainOptions(expert="ddad", false_alarm_rate=0.2, device="cpu", ddad=QUICK)
-    return train_ddad(
-        "stripes",
-        Preprocessing("native", 32, 32),
-        PIXELS,
-        NAMES,
-        options,
-        lambda stage, done, total: None,
-        True,
-    )
+    normals = Normals("stripes", Preprocessing("native", 32, 32), PIXELS, NAMES, grouped=True)
+    return train_ddad(normals, options, lambda stage, done, total: None)
 
 
 def _weights(unet: UNet) -> torch.Tensor:

@@ -66,7 +66,7 @@ def test_a_graph_is_captured_while_another_thread_scores(trained: ComposedExpert
         while not loading.done():
             for name, values in used(PICTURES).items():
                 np.testing.assert_array_equal(values, expected[name])
-        captured = [t for t in loading.result().trials if t.plan.graph]
+        captured = [a for a in loading.result().attempts if a.plan.graph]
     assert captured
     assert not any(t.refused for t in captured)
 

@@ -8,11 +8,7 @@ from sklearn.covariance import ledoit_wolf as reference_ledoit_wolf
 from serving.experts.heads import HEADS, FitInput
 from serving.experts.heads.base import ledoit_wolf, whitening
 from serving.experts.heads.coreset import coreset, greedy
-from serving.experts.heads.search import (
-    blocked_smallest_squared,
-    smallest_squared,
-    squared_norms,
-)
+from serving.experts.heads.search import smallest_squared, squared_norms
 from serving.experts.heads.texture import Texture
 
 
@@ -39,8 +35,6 @@ def test_search_is_exact() -> None:
     norms = squared_norms(bank)
     assert torch.allclose(smallest_squared(queries, bank, norms), truth[:, 0], atol=1e-4)
     assert torch.allclose(smallest_squared(queries, bank, norms, 4), truth[:, :4], atol=1e-4)
-    blocked = blocked_smallest_squared(queries, bank, norms[0])
-    assert torch.allclose(blocked, truth[:, 0], atol=1e-4)
 
 
 def test_greedy_takes_the_farthest_point_each_time() -> None:

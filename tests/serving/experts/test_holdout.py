@@ -5,7 +5,7 @@ import torch
 
 from serving.experts.fusion import fuse_surprises
 from serving.experts.heads import FitInput
-from serving.experts.holdout import Trial, hold_out, make_folds, rehearse
+from serving.experts.holdout import hold_out, make_folds, rehearse
 from serving.experts.options import TrainOptions
 
 COUNT, SIDE = 24, 48
@@ -21,12 +21,17 @@ def images(shift: float) -> FitInput:
 
 def test_a_rehearsal_repeats_the_hold_out_on_the_fold_that_no_head_has_seen() -> None:
     normals, odd = images(0), images(0)
-    blank = np.zeros((COUNT, SIDE, SIDE), bool)
-    trial = Trial(np.arange(COUNT), normals.pixels.numpy(), odd.pixels.numpy(), blank, ["spot"])
     folds = make_folds([str(i) for i in range(COUNT)], 3, 0)
     threads = torch.get_num_threads()
     held = hold_out(
-        normals, None, odd, trial, folds, TrainOptions(), tuple(ROLES), lambda *told: None
+        normals,
+        None,
+        odd,
+        np.arange(COUNT),
+        folds,
+        TrainOptions(),
+        tuple(ROLES),
+        lambda *told: None,
     )
     assert torch.get_num_threads() == threads
 

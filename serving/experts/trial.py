@@ -1,31 +1,40 @@
-"""What DDAD's choices are made on: normals it learnt, exposure-changed, and with anomalies."""
+"""What training chooses on: normals, the same under another exposure, and with anomalies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from serving.experts.selection import auroc, change_exposure
 from serving.experts.synthetic import KINDS, corrupt
 from serving.experts.types import Floats, Image, Mask
 
 _MOST_CHANGE = 0.12
+"""Largest default change of exposure, share of gain."""
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
-    """Three versions of the same photographs, uint8 (N, H, W, 3) each."""
+class TrialImages:
+    """Three versions of the same normals, uint8 (N, H, W, 3) each."""
 
-    plain: Image
+    normals: Image
+    """Every normal, of which the trial drew some."""
+    rows: npt.NDArray[np.int64]
+    """The trial's images as rows of ``normals``, (N,)."""
     changed: Image
+    """Under another exposure."""
     odd: Image
+    """With a synthetic anomaly."""
     masks: Mask
     """What is odd, (N, H, W)."""
-    kinds: list[str]
+    kinds: Sequence[str]
+    """Kind of each synthetic anomaly."""
 
     @property
     def images(self) -> tuple[Image, Image, Image]:
         """Plain, exposure-changed, odd."""
-        return self.plain, self.changed, self.odd
+        return self.normals[self.rows], self.changed, self.odd
 
     def quality(self, plain: Floats, changed: Floats, odd: Floats) -> dict[str, float]:
         """AUROC by synthetic kind of image scores (N,), plain and changed both normal."""
@@ -33,31 +42,28 @@ class Trial:
         return {str(k): auroc(normal, odd[labels == k]) for k in np.unique(labels)}
 
 
-def make_trial(pixels: Image, count: int, exposure: float | None, seed: int) -> Trial:
+def make_trial(
+    pixels: Image, count: int, exposure: float | None, seed: int, rng: np.random.Generator
+) -> TrialImages:
     """``count`` of the normals, each also under another exposure and with an anomaly.
 
     Args:
         pixels: uint8 (N, H, W, 3); drawn again where N < count.
         exposure: share of change under which a part stays normal; None: half of the spread of
             brightness among the normals, 0.12 at most.
+        seed: of the anomalies and exposures.
+        rng: draws the photographs.
     """
     if exposure is None:
         spread = float(np.std(np.log(pixels.mean(axis=(1, 2, 3)) + 1)))
         exposure = min(_MOST_CHANGE, 0.5 * spread)
-    rng = np.random.default_rng([seed, 2])
-    rows = np.concatenate([rng.permutation(len(pixels)) for _ in range(-(-count // len(pixels)))])
-    rows = rows[:count]
-    names = list(KINDS)
-    kinds = [names[i % len(names)] for i in range(count)]
+    turns = range(-(-count // len(pixels)))
+    rows = np.concatenate([rng.permutation(len(pixels)) for _ in turns])[:count]
+    kinds = [list(KINDS)[i % len(KINDS)] for i in range(count)]
     made = [
         corrupt(pixels[r], pixels[int(rng.integers(len(pixels)))], kind, seed * 7919 + i)
         for i, (r, kind) in enumerate(zip(rows, kinds, strict=True))
     ]
     changed = [change_exposure(pixels[r], exposure, seed * 7919 + i) for i, r in enumerate(rows)]
-    return Trial(
-        pixels[rows],
-        np.stack(changed),
-        np.stack([image for image, _ in made]),
-        np.stack([mask for _, mask in made]),
-        kinds,
-    )
+    odd, masks = (np.stack(part) for part in zip(*made, strict=True))
+    return TrialImages(pixels, rows, np.stack(changed), odd, masks, kinds)

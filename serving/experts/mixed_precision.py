@@ -1,4 +1,4 @@
-"""What a runtime runs: a network in the precision chosen, and a judge that is always exact."""
+"""A network in a reduced precision in front of a judge that is always exact, as runtimes run it."""
 
 from collections.abc import Mapping
 
@@ -9,8 +9,8 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """Reduced precisions by name."""
 
 
-class Stages(nn.Module):
-    """What a runtime runs: ``network`` in the precision chosen, ``judge`` always in f32.
+class MixedPrecision(nn.Module):
+    """A module of two parts: features in the precision chosen, their judgement always in f32.
 
     Distances and Mahalanobis forms cancel digits that bf16 does not have; the backbone's
     convolutions, where the time goes, do not.
@@ -33,8 +33,8 @@ def exact_f32() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def run_stages(module: nn.Module, batch: Tensor, precision: str) -> dict[str, Tensor]:
-    """Run a ``Stages``, or any module from a uint8 batch to named tensors, under autocast.
+def run_mixed(module: nn.Module, batch: Tensor, precision: str) -> dict[str, Tensor]:
+    """Run a module from a uint8 batch to named tensors under autocast, a judge apart in f32.
 
     Args:
         precision: ``f32`` or one of ``DTYPES``; casts are not cached, so that a CUDA graph may
@@ -46,7 +46,7 @@ def run_stages(module: nn.Module, batch: Tensor, precision: str) -> dict[str, Te
         enabled=precision in DTYPES,
         cache_enabled=False,
     )
-    if isinstance(module, Stages):
+    if isinstance(module, MixedPrecision):
         with low:
             features = module.network_features(batch)
         return module.judge({k: v.float() for k, v in features.items()}, batch)

@@ -1,0 +1,150 @@
+"""The normals of a training: read, prepared, and what the artifact says of them."""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from serving.experts.images import read_image
+from serving.experts.options import Progress, TrainOptions
+from serving.experts.preprocessing import Preprocessing, choose_preprocessing, tile_preprocessing
+from serving.experts.types import Floats, Image
+
+_PACKAGES = ("torch", "numpy", "opencv-python-headless", "pillow", "openvino", "timm")
+_THUMB = 24
+_CLOSE = 0.35
+"""A pair is a near duplicate when its distance is below this share of the median nearest one."""
+_WARN_SHARE = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Normals:
+    """Photographs of a product's normal parts as the network takes them."""
+
+    product: str
+    preprocessing: Preprocessing
+    pixels: Image
+    """uint8 (N, H, W, 3), prepared; with tiles, those of one photograph in a row."""
+    names: list[str]
+    """The group of each row: the part or capture that it shows."""
+    grouped: bool
+    """Whether the groups were given; otherwise every photograph is its own."""
+    files: Sequence[str] = ()
+    """Names of the photographs, without the folder that all have in common."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the network's input, pixels."""
+        return self.preprocessing.height, self.preprocessing.width
+
+    def described(self) -> dict[str, object]:
+        """Counts and a hash of the prepared pixels, in order."""
+        digest = hashlib.sha256()
+        for image in self.pixels:
+            digest.update(hashlib.sha256(image.tobytes()).digest())
+        return {
+            "images": len(self.pixels),
+            "groups": len(set(self.names)),
+            "grouped": self.grouped,
+            "sha256": digest.hexdigest(),
+        }
+
+    def warnings(self) -> list[str]:
+        """What to say where photographs seem to share parts and nobody said which."""
+        share = near_duplicates(self.pixels)
+        if self.grouped or share < _WARN_SHARE:
+            return []
+        return [
+            f"{share:.0%} of the images have a near duplicate: photographs of one part, if they "
+            "are, must be held out together or the threshold is too low; say which with "
+            "--groups CSV"
+        ]
+
+
+def read_normals(
+    product: str,
+    images: Sequence[Path],
+    groups: Mapping[Path, str],
+    options: TrainOptions,
+    report: Progress,
+) -> Normals:
+    """Read at most ``options.most_images`` photographs, whole groups at random, and prepare them.
+
+    Raises:
+        UndecodableImage: names the file.
+    """
+    names = [groups.get(p, name) for p, name in zip(images, _relative(images), strict=True)]
+    if len(images) > options.most_images:
+        order = np.random.default_rng(options.seed).permutation(np.array(sorted(set(names))))
+        rank = {name: i for i, name in enumerate(order)}
+        rows = sorted(range(len(images)), key=lambda i: rank[names[i]])[: options.most_images]
+        images, names = [images[i] for i in sorted(rows)], [names[i] for i in sorted(rows)]
+    preprocessing, pixels = _read(images, options, report)
+    names = [name for name in names for _ in range(preprocessing.tiles)]
+    return Normals(product, preprocessing, pixels, names, bool(groups), _relative(images))
+
+
+def describe_libraries() -> dict[str, str]:
+    """Versions of the libraries that take part."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def near_duplicates(pixels: Image) -> float:
+    """Share of images with a near duplicate: far closer to another than images usually are.
+
+    Thumbnails, each standardised, so that another exposure of the same scene stays close.
+    """
+    thumbs = np.stack(
+        [cv2.resize(i, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA).mean(axis=2) for i in pixels]
+    ).reshape(len(pixels), -1)
+    thumbs = thumbs - thumbs.mean(axis=0)
+    thumbs = thumbs - thumbs.mean(axis=1, keepdims=True)
+    thumbs /= np.linalg.norm(thumbs, axis=1, keepdims=True) + 1e-6
+    nearest: Floats = np.empty(len(thumbs), np.float32)
+    for start in range(0, len(thumbs), 512):
+        alike = thumbs[start : start + 512] @ thumbs.T
+        alike[np.arange(len(alike)), start + np.arange(len(alike))] = -1
+        nearest[start : start + 512] = np.sqrt(np.clip(2 - 2 * alike.max(axis=1), 0, None))
+    usual = float(np.quantile(nearest, 0.9))
+    return float(np.mean(nearest < _CLOSE * usual))
+
+
+def _relative(paths: Sequence[Path]) -> list[str]:
+    """Names without the folder that all paths have in common: no manifest names a machine's."""
+    root = os.path.commonpath([p.absolute().parent for p in paths])
+    return [p.absolute().relative_to(root).as_posix() for p in paths]
+
+
+def _read(
+    paths: Sequence[Path], options: TrainOptions, report: Progress
+) -> tuple[Preprocessing, Image]:
+    """Every image prepared, tiles in a row; the originals are not kept."""
+    shape = read_image(paths[0]).shape[:2]
+    preprocessing = (
+        tile_preprocessing(shape, options.size)
+        if options.tiles
+        else choose_preprocessing([shape], options.size)
+    )
+    rows: list[Image] = []
+    start = 0
+    while start < len(paths):
+        image = read_image(paths[start])
+        if preprocessing.mode == "native" and image.shape[:2] != shape:
+            preprocessing = Preprocessing("squash", options.size, options.size)
+            rows, start = [], 0
+            continue
+        rows.append(preprocessing.cut(image))
+        start += 1
+        report("read", start, len(paths))
+    return preprocessing, np.concatenate(rows)
