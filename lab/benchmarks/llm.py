@@ -1,18 +1,13 @@
 """Measures how much of an endpoint's capacity the multimodal classifier turns into answers."""
 
 import asyncio
-import json
-import sys
-import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from infra.stack.process import Process, free_port, port_is_open
+from lab.llm_twin.server import running_twin, twin_counters
 from serving.naming.endpoint import Endpoint
 from serving.naming.settings import EndpointSettings, VelmSettings, VisualSettings, Zone
 from serving.naming.velm import VelmClassifier
@@ -59,10 +54,13 @@ def measure_llm_load(
     Raises:
         infra.stack.process.ProcessError: the twin did not start.
     """
-    with running_twin("--latency-ms", str(latency_ms)) as port:
-        before = twin_counters(port)
-        seconds, cpu_s, answers = asyncio.run(_burst(port, parts, concurrency, encoding))
-        seen = twin_counters(port)
+    with (
+        TemporaryDirectory(prefix="andon-twin-") as folder,
+        running_twin(Path(folder) / "twin.log", "--latency-ms", str(latency_ms)) as url,
+    ):
+        before = twin_counters(url)
+        seconds, cpu_s, answers = asyncio.run(_burst(url, parts, concurrency, encoding))
+        seen = twin_counters(url)
     latencies = sorted(a.latency_ms for a in answers)
     possible = concurrency / (latency_ms / 1000)
     rate = parts / seconds
@@ -76,46 +74,24 @@ def measure_llm_load(
         possible_per_s=round(possible, 2),
         share_of_possible=round(rate / possible, 3),
         answered=len(answers),
-        calls=seen["requests"] - 1,  # one call warms the connection up
-        most_in_flight=seen["in_flight_most"],
-        rejected=seen["rejected"],
+        calls=seen.requests - 1,  # one call warms the connection up
+        most_in_flight=seen.in_flight_most,
+        rejected=seen.rejected,
         client_cpu_ms_per_part=round(1000 * cpu_s / parts, 1),
-        twin_cpu_ms_per_part=round(1000 * (seen["cpu_s"] - before["cpu_s"]) / parts, 1),
+        twin_cpu_ms_per_part=round(1000 * (seen.cpu_s - before.cpu_s) / parts, 1),
         latency_p50_ms=round(latencies[len(latencies) // 2], 1) if latencies else 0.0,
         latency_p99_ms=round(latencies[int(len(latencies) * 0.99) - 1], 1) if latencies else 0.0,
     )
 
 
-@contextmanager
-def running_twin(*arguments: str, timeout_s: float = 60.0) -> Iterator[int]:
-    """``andon llm twin`` in a child process; yields its port."""
-    port = free_port()
-    command = [sys.executable, "-m", "andon", "llm", "twin", "--port", str(port), *arguments]
-    with tempfile.TemporaryDirectory(prefix="andon-twin-") as folder:
-        process = Process("llm twin", command, Path(folder) / "twin.log")
-        try:
-            process.wait_ready(lambda: port_is_open(port), timeout_s)
-            yield port
-        finally:
-            process.stop()
-
-
-def twin_counters(port: int) -> dict[str, Any]:
-    """What the twin has counted so far."""
-    address = f"http://127.0.0.1:{port}/twin/counters"
-    with urllib.request.urlopen(address, timeout=10) as response:
-        counters: dict[str, Any] = json.load(response)
-    return counters
-
-
 async def _burst(
-    port: int, parts: int, concurrency: int, encoding: str
+    url: str, parts: int, concurrency: int, encoding: str
 ) -> tuple[float, float, list[Classification]]:
     from andon.cli.llm_check import PlainReference, drawn_request
 
     settings = EndpointSettings(
         name="twin",
-        base_url=f"http://127.0.0.1:{port}/v1",
+        base_url=url,
         model="twin",
         zone=Zone.LOOPBACK,
         logprobs=True,

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from andon.settings import load_settings
-from infra.stack.process import Process, free_port, port_is_open
+from lab.llm_twin.server import running_twin
 from streams.errors import AndonError
 
 KINDS = ("prototypes", "velm", "cascade")
-TWIN_TIMEOUT_S = 60.0
 
 
 class ClassifierError(AndonError):
@@ -17,7 +16,7 @@ class ClassifierError(AndonError):
 
 
 @contextlib.contextmanager
-def classifier_args(kind: str, folder: Path, python: str) -> Iterator[dict[str, object]]:
+def classifier_args(kind: str, folder: Path) -> Iterator[dict[str, object]]:
     """The Serve application's ``classifier`` section; a twin it needs runs meanwhile.
 
     Raises:
@@ -34,11 +33,5 @@ def classifier_args(kind: str, folder: Path, python: str) -> Iterator[dict[str, 
     if configured.endpoints:
         yield {"kind": kind, "options": serve_options(configured.model_copy(update={"kind": kind}))}
         return
-    port = free_port()
-    command = [python, "-m", "andon", "llm", "twin", "--port", str(port)]
-    twin = Process("llm twin", command, folder / "logs" / "twin.log")
-    try:
-        twin.wait_ready(lambda: port_is_open(port), TWIN_TIMEOUT_S)
-        yield {"kind": kind, "options": twin_options(f"http://127.0.0.1:{port}/v1")}
-    finally:
-        twin.stop()
+    with running_twin(folder / "logs" / "twin.log") as url:
+        yield {"kind": kind, "options": twin_options(url)}

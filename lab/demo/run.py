@@ -77,7 +77,7 @@ def run_demo(options: DemoOptions, say: Say, progress: Progress) -> Summary:
         stack = LocalStack(run / "stack", StackPorts.free())
         line = SimulatedLine(run, stack, plan, LineOptions(options.takt_s, options.window_s))
         try:
-            with classifier_args(options.classifier, run, sys.executable) as classifier:
+            with classifier_args(options.classifier, run) as classifier:
                 return _run(options, source, policy, plan, line, classifier, say, progress)
         finally:
             with _uninterrupted():

@@ -4,11 +4,13 @@ import asyncio
 import json
 import random
 import time
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+from openai.types import Model
+from openai.types.chat import ChatCompletion
 from pydantic import ValidationError
+from starlette.types import Receive, Scope, Send
 
 from lab.llm_twin.behaviour import Behaviour, Counters, RateLimiter, draw
 from lab.llm_twin.completions import MEGABYTE, completion
@@ -71,15 +73,16 @@ class Twin:
         if answer is None:
             raise ApiError(500, "The server had an error.", kind="server_error")
         self.counters.answered += 1
-        self.counters.prompt_tokens += answer["usage"]["prompt_tokens"]
-        self.counters.completion_tokens += answer["usage"]["completion_tokens"]
+        if answer.usage is not None:
+            self.counters.prompt_tokens += answer.usage.prompt_tokens
+            self.counters.completion_tokens += answer.usage.completion_tokens
         if behaviour.rubbish == "html":
             return Response("<html><body>Bad gateway</body></html>", media_type="text/html")
         if behaviour.rubbish == "huge_body":
             return Response(b"x" * (8 * MEGABYTE), media_type="application/json")
-        return JSONResponse(answer)
+        return JSONResponse(answer.model_dump(exclude_unset=True))
 
-    def _answer(self, body: bytes, behaviour: Behaviour) -> dict[str, Any]:
+    def _answer(self, body: bytes, behaviour: Behaviour) -> ChatCompletion:
         if len(body) > MAX_BODY:
             raise ApiError(413, "Request body too large.", code="request_too_large")
         try:
@@ -102,7 +105,7 @@ class Twin:
 class _Dropped(Response):
     """Cuts the connection: promises a body and sends less."""
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Announce 100 bytes, send one, end."""
         headers = [(b"content-length", b"100"), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -119,9 +122,12 @@ def make_app(twin: Twin) -> FastAPI:
         return await twin.chat(request)
 
     @app.get("/v1/models")
-    async def models() -> dict[str, Any]:
-        listed = [{"id": m, "object": "model", "owned_by": "andon"} for m in twin.behaviour.models]
-        return {"object": "list", "data": listed}
+    async def models() -> dict[str, object]:
+        found = [
+            Model(id=name, created=0, object="model", owned_by="andon")
+            for name in twin.behaviour.models
+        ]
+        return {"object": "list", "data": found}
 
     @app.get("/twin/counters")
     async def counters() -> Counters:

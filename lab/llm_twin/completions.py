@@ -3,49 +3,50 @@
 import json
 import math
 import re
-from typing import Any
+from typing import Literal
+
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletion, ChatCompletionMessage, ChatCompletionTokenLogprob
+from openai.types.chat.chat_completion import Choice, ChoiceLogprobs
+from openai.types.chat.chat_completion_token_logprob import TopLogprob
 
 from lab.llm_twin.behaviour import Behaviour
 from lab.llm_twin.responders import Opinion
 from lab.llm_twin.validation import ChatRequest
 
+Finish = Literal["stop", "length", "content_filter"]
 _TOKEN = re.compile(r'\{"|"\}|":\s?"|[A-Za-z]{1,5}|\s?[^\sA-Za-z"]|\s|"')
 MEGABYTE = 1 << 20
 
 
 def completion(
     request: ChatRequest, opinion: Opinion, behaviour: Behaviour, identity: str, created: int
-) -> dict[str, Any]:
-    """A ``chat.completion`` object, or the rubbish that was asked for."""
+) -> ChatCompletion:
+    """An answer in OpenAI's own type, or the rubbish that was asked for."""
     text, finish, refusal = _message(request, opinion, behaviour)
     pieces = tokenize(text) if len(text) < 4096 else [text]
-    used = len(pieces)
-    if request.max_tokens is not None and used > request.max_tokens:
-        pieces, finish, used = pieces[: request.max_tokens], "length", request.max_tokens
+    if request.max_tokens is not None and len(pieces) > request.max_tokens:
+        pieces, finish = pieces[: request.max_tokens], "length"
         text = "".join(pieces)
-    choice: dict[str, Any] = {
-        "index": 0,
-        "message": {"role": "assistant", "content": text or None, "refusal": refusal},
-        "finish_reason": finish,
-        "logprobs": None,
-    }
+    logprobs = None
     if request.logprobs and behaviour.logprobs and not refusal:
-        choice["logprobs"] = {
-            "content": _logprobs(pieces, opinion, request.top_logprobs),
-            "refusal": None,
-        }
-    return {
-        "id": identity,
-        "object": "chat.completion",
-        "created": created,
-        "model": request.model,
-        "choices": [] if behaviour.rubbish == "no_choices" else [choice],
-        "usage": {
-            "prompt_tokens": request.prompt_tokens,
-            "completion_tokens": used,
-            "total_tokens": request.prompt_tokens + used,
-        },
-    }
+        logprobs = ChoiceLogprobs(
+            content=_logprobs(pieces, opinion, request.top_logprobs), refusal=None
+        )
+    message = ChatCompletionMessage(role="assistant", content=text or None, refusal=refusal)
+    choice = Choice(index=0, message=message, finish_reason=finish, logprobs=logprobs)
+    return ChatCompletion(
+        id=identity,
+        object="chat.completion",
+        created=created,
+        model=request.model,
+        choices=[] if behaviour.rubbish == "no_choices" else [choice],
+        usage=CompletionUsage(
+            prompt_tokens=request.prompt_tokens,
+            completion_tokens=len(pieces),
+            total_tokens=request.prompt_tokens + len(pieces),
+        ),
+    )
 
 
 def tokenize(text: str) -> list[str]:
@@ -61,8 +62,9 @@ def tokenize(text: str) -> list[str]:
 
 def _message(
     request: ChatRequest, opinion: Opinion, behaviour: Behaviour
-) -> tuple[str, str, str | None]:
-    field = next(iter((request.schema or {}).get("properties", {"class": None})))
+) -> tuple[str, Finish, str | None]:
+    """Text, reason of its end, and refusal."""
+    field = next(iter(request.properties), "class")
     answer = json.dumps({field: behaviour.obeys_pictures or opinion.choice}, ensure_ascii=False)
     match behaviour.rubbish:
         case "none":
@@ -88,25 +90,22 @@ def _message(
     return answer, "stop", None
 
 
-def _logprobs(pieces: list[str], opinion: Opinion, top: int) -> list[dict[str, Any]]:
+def _logprobs(pieces: list[str], opinion: Opinion, top: int) -> list[ChatCompletionTokenLogprob]:
     """The first token of the choice carries its probability; the rest is certain."""
-    text = "".join(pieces)
     quoted = json.dumps(opinion.choice, ensure_ascii=False)[1:-1]
-    start = text.rfind(quoted)
+    start = "".join(pieces).rfind(quoted)
     entries, at = [], 0
     for piece in pieces:
         decides = at <= start < at + len(piece)
         share = opinion.probabilities.get(opinion.choice, 1.0) if decides else 1.0
-        entry = _entry(piece, share)
-        entry["top_logprobs"] = _top(piece, start - at, opinion, top) if decides else []
-        if not decides and top:
-            entry["top_logprobs"] = [_entry(piece, 1.0)]
-        entries.append(entry)
+        others = _top(piece, start - at, opinion, top) if decides else [_entry(piece, 1.0)][:top]
+        own = _entry(piece, share).model_dump()
+        entries.append(ChatCompletionTokenLogprob(**own, top_logprobs=others))
         at += len(piece)
     return entries
 
 
-def _top(piece: str, lead: int, opinion: Opinion, top: int) -> list[dict[str, Any]]:
+def _top(piece: str, lead: int, opinion: Opinion, top: int) -> list[TopLogprob]:
     """First tokens of the choices by probability; choices that begin alike share a token."""
     shares: dict[str, float] = {}
     for name, share in opinion.probabilities.items():
@@ -117,6 +116,6 @@ def _top(piece: str, lead: int, opinion: Opinion, top: int) -> list[dict[str, An
     return [_entry(token, share) for token, share in ranked]
 
 
-def _entry(token: str, share: float) -> dict[str, Any]:
+def _entry(token: str, share: float) -> TopLogprob:
     logprob = math.log(min(max(share, 1e-9), 1.0))
-    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
+    return TopLogprob(token=token, logprob=logprob, bytes=list(token.encode()))

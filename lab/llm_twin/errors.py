@@ -1,6 +1,7 @@
 """Errors in the shape of the real API."""
 
-from typing import Any
+from openai.types.shared import ErrorObject
+from pydantic import ValidationError
 
 
 class ApiError(Exception):
@@ -18,12 +19,28 @@ class ApiError(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.body: dict[str, Any] = {
-            "error": {"message": message, "type": kind, "param": param, "code": code}
-        }
+        error = ErrorObject(message=message, type=kind, param=param, code=code)
+        self.body = {"error": error.model_dump()}
         self.headers = headers or {}
 
 
 def invalid(message: str, param: str, code: str | None = None) -> ApiError:
     """HTTP 400 for a field of the request."""
     return ApiError(400, message, param=param, code=code)
+
+
+def refused(error: ValidationError, *within: str) -> ApiError:
+    """The first thing that does not fit, as HTTP 400 that names the field."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ""
+    before: int | str = ""
+    for step in (*within, *first["loc"]):
+        if isinstance(before, int) and step in ("text", "image_url"):
+            before = ""  # the kind of a part of a message, which is no field
+            continue
+        where += f"[{step}]" if isinstance(step, int) else f".{step}"
+        before = step
+    where = where.removeprefix(".")
+    if first["type"] == "extra_forbidden":
+        return invalid(f"Unknown parameter: '{where}'.", where, "unknown_parameter")
+    return invalid(f"Invalid value for '{where}': {first['msg']}.", where, "invalid_value")

@@ -1,14 +1,24 @@
-"""Runs the twin: in a thread for tests, or in the foreground for the command line."""
+"""Runs the twin: in a thread, in the foreground, or as a process of its own."""
 
 import socket
+import sys
 import threading
 import time
-from types import TracebackType
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 
+from infra.stack.process import free_port, port_is_open
+from infra.stack.server import HOST, launch
 from lab.llm_twin.app import Twin, make_app
+from lab.llm_twin.behaviour import Counters
 from streams.errors import AndonError
+
+START_TIMEOUT_S = 60.0
 
 
 class TwinError(AndonError):
@@ -23,7 +33,7 @@ class TwinServer:
     'http://127.0.0.1:.../v1'
     """
 
-    def __init__(self, twin: Twin, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, twin: Twin, host: str = HOST, port: int = 0) -> None:
         self.twin = twin
         self._socket = _listen(host, port)
         self.host, self.port = self._socket.getsockname()[:2]
@@ -51,12 +61,7 @@ class TwinServer:
             time.sleep(0.005)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._server.should_exit = True
         self._server.force_exit = True
         self._thread.join(timeout=10)
@@ -79,3 +84,26 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise TwinError(f"{host}:{port} cannot be used: {error.strerror}") from error
     return listener
+
+
+@contextmanager
+def running_twin(log: Path, *arguments: str) -> Iterator[str]:
+    """``andon llm twin`` in a child process; yields its ``base_url``.
+
+    Raises:
+        ProcessError: it did not start.
+    """
+    port = free_port()
+    command = [sys.executable, "-m", "andon", "llm", "twin", "--port", str(port), *arguments]
+    process = launch("llm twin", command, log, lambda _: port_is_open(port), START_TIMEOUT_S)
+    try:
+        yield f"http://{HOST}:{port}/v1"
+    finally:
+        process.stop()
+
+
+def twin_counters(base_url: str) -> Counters:
+    """What a twin has counted so far."""
+    address = urlsplit(base_url).netloc
+    with urllib.request.urlopen(f"http://{address}/twin/counters", timeout=10) as response:
+        return Counters.model_validate_json(response.read())

@@ -7,13 +7,15 @@ import math
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import Annotated, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
+from pydantic import BeforeValidator, Field, JsonValue, ValidationError
 
-from lab.llm_twin.errors import ApiError, invalid
-from lab.llm_twin.schema import check_response_format
+from lab.llm_twin.errors import ApiError, invalid, refused
+from lab.llm_twin.schema import Strict, check_response_format
 
 Image = npt.NDArray[np.uint8]
 
@@ -21,12 +23,9 @@ MAX_PICTURES: Final = 500
 MAX_PICTURE_BYTES: Final = 20 << 20
 MAX_SIDE: Final = 16_384
 CONTEXT_CHARS: Final = 512_000
-_FIELD_NAMES: Final = """model messages temperature top_p n max_tokens max_completion_tokens
-    response_format logprobs top_logprobs seed stop stream user store metadata frequency_penalty
-    presence_penalty reasoning_effort service_tier parallel_tool_calls tools tool_choice logit_bias
-"""
-_FIELDS: Final = frozenset(_FIELD_NAMES.split())
-_ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
+MAX_TOKENS: Final = 128_000
+_FIELDS: Final = frozenset(CompletionCreateParamsNonStreaming.__annotations__)
+"""Every field that OpenAI's client may send; those that the twin does not read change nothing."""
 _FORMATS: Final = {
     "image/png": "PNG",
     "image/jpeg": "JPEG",
@@ -34,6 +33,48 @@ _FORMATS: Final = {
     "image/gif": "GIF",
 }
 _DATA_URL: Final = re.compile(r"data:(image/[a-z]+);base64,")
+
+
+class _Text(Strict):
+    type: Literal["text"]
+    text: str
+
+
+class _ImageUrl(Strict):
+    url: str
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+class _ImagePart(Strict):
+    type: Literal["image_url"]
+    image_url: _ImageUrl
+
+
+def _as_parts(content: object) -> object:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+class _Message(Strict, extra="ignore"):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Annotated[
+        list[Annotated[_Text | _ImagePart, Field(discriminator="type")]],
+        Field(min_length=1),
+        BeforeValidator(_as_parts),
+    ]
+
+
+class _Body(Strict, extra="ignore"):
+    """What the twin reads of a request; ``_FIELDS`` says what else may stand in it."""
+
+    messages: list[_Message] = Field(min_length=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    n: int | None = Field(None, ge=1, le=128)
+    max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS)
+    max_completion_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    stream: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -58,20 +99,24 @@ class ChatRequest:
     text: str
     """All text of all messages, in order."""
     pictures: tuple[Picture, ...]
-    schema: dict[str, Any] | None
-    json_mode: bool
+    schema: dict[str, JsonValue] | None
     max_tokens: int | None
-    temperature: float
     logprobs: bool
     top_logprobs: int
     prompt_tokens: int
 
     @property
+    def properties(self) -> dict[str, JsonValue]:
+        """The properties of the schema by name; none without a schema."""
+        found = (self.schema or {}).get("properties")
+        return found if isinstance(found, dict) else {}
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The first enumeration of the schema: what may be answered."""
-        for value in (self.schema or {}).get("properties", {}).values():
-            if isinstance(value, dict) and "enum" in value:
-                return tuple(str(v) for v in value["enum"])
+        for value in self.properties.values():
+            if isinstance(value, dict) and isinstance(values := value.get("enum"), list):
+                return tuple(str(v) for v in values)
         return ()
 
 
@@ -91,7 +136,7 @@ def decode_picture(data: bytes) -> Image:
     return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def parse_request(body: Any, models: frozenset[str]) -> ChatRequest:
+def parse_request(body: object, models: frozenset[str]) -> ChatRequest:
     """Validate a decoded JSON body.
 
     Raises:
@@ -107,73 +152,54 @@ def parse_request(body: Any, models: frozenset[str]) -> ChatRequest:
     if model not in models:
         message = f"The model `{model}` does not exist or you do not have access to it."
         raise ApiError(404, message, param="model", code="model_not_found")
-    if body.get("stream"):
+    try:
+        asked = _Body.model_validate(body)
+    except ValidationError as error:
+        raise refused(error) from error
+    if asked.stream:
         raise invalid("This twin does not stream.", "stream")
-    text, pictures = _messages(body.get("messages"))
+    if asked.n not in (None, 1):
+        raise invalid("This twin answers n=1 only.", "n")
+    if asked.max_tokens is not None and asked.max_completion_tokens is not None:
+        raise invalid("Set either 'max_tokens' or 'max_completion_tokens', not both.", "max_tokens")
+    if asked.top_logprobs and not asked.logprobs:
+        raise invalid("'logprobs' must be true when 'top_logprobs' is set.", "top_logprobs")
+    text, pictures = _contents(asked.messages)
     form = body.get("response_format")
     schema = check_response_format(form)
     json_mode = isinstance(form, dict) and form.get("type") == "json_object"
     if json_mode and "json" not in text.casefold():
         raise invalid("'messages' must contain the word 'json' in some form.", "messages")
-    temperature, _ = _number(body, "temperature", 0, 2, 1.0), _number(body, "top_p", 0, 1, 1.0)
-    if _whole(body, "n", 1, 128) not in (None, 1):
-        raise invalid("This twin answers n=1 only.", "n")
     return ChatRequest(
         model=model,
         text=text,
         pictures=pictures,
         schema=schema,
-        json_mode=json_mode,
-        max_tokens=_max_tokens(body),
-        temperature=temperature,
-        logprobs=_flag(body, "logprobs"),
-        top_logprobs=_top_logprobs(body),
+        max_tokens=asked.max_tokens or asked.max_completion_tokens,
+        logprobs=bool(asked.logprobs),
+        top_logprobs=asked.top_logprobs or 0,
         prompt_tokens=len(text) // 4 + 1 + sum(p.tokens for p in pictures),
     )
 
 
-def _messages(messages: Any) -> tuple[str, tuple[Picture, ...]]:
-    if not isinstance(messages, list) or not messages:
-        raise invalid("Invalid 'messages': expected a non-empty array.", "messages")
+def _contents(messages: list[_Message]) -> tuple[str, tuple[Picture, ...]]:
     texts: list[str] = []
     pictures: list[Picture] = []
     for i, message in enumerate(messages):
-        where = f"messages[{i}]"
-        if not isinstance(message, dict) or message.get("role") not in _ROLES:
-            raise invalid(f"Invalid value: '{where}.role'.", f"{where}.role", "invalid_value")
-        content = message.get("content")
-        if isinstance(content, str):
-            texts.append(content)
-            continue
-        if not isinstance(content, list) or not content:
-            raise invalid(f"Invalid type for '{where}.content'.", f"{where}.content")
-        for j, part in enumerate(content):
-            _part(part, message["role"], f"{where}.content[{j}]", texts, pictures)
+        for j, part in enumerate(message.content):
+            where = f"messages[{i}].content[{j}]"
+            if isinstance(part, _Text):
+                texts.append(part.text)
+            elif message.role != "user":
+                words = "Image URLs are only allowed for messages with role 'user'."
+                raise invalid(words, where)
+            else:
+                pictures.append(_picture(part.image_url.url, part.image_url.detail, where))
     if sum(map(len, texts)) > CONTEXT_CHARS:
         raise invalid("maximum context length exceeded", "messages", "context_length_exceeded")
     if len(pictures) > MAX_PICTURES:
         raise invalid(f"Too many images, at most {MAX_PICTURES}.", "messages")
     return "\n".join(texts), tuple(pictures)
-
-
-def _part(part: Any, role: str, where: str, texts: list[str], pictures: list[Picture]) -> None:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if kind == "text" and isinstance(part.get("text"), str):
-        texts.append(part["text"])
-        return
-    if kind != "image_url":
-        raise invalid(f"Invalid value: '{where}.type'.", f"{where}.type", "invalid_value")
-    if role != "user":
-        raise invalid("Image URLs are only allowed for messages with role 'user'.", where)
-    image = part.get("image_url")
-    if not isinstance(image, dict) or not isinstance(image.get("url"), str):
-        raise invalid(f"Invalid type for '{where}.image_url'.", f"{where}.image_url")
-    if image.keys() - {"url", "detail"}:
-        raise invalid(f"Unknown parameter in '{where}.image_url'.", where, "unknown_parameter")
-    detail = image.get("detail", "auto")
-    if detail not in ("auto", "low", "high"):
-        raise invalid(f"Invalid value: '{where}.image_url.detail'.", where, "invalid_value")
-    pictures.append(_picture(image["url"], detail, where))
 
 
 def _picture(url: str, detail: str, where: str) -> Picture:
@@ -221,45 +247,3 @@ def _picture_tokens(height: int, width: int, detail: str) -> int:
     scale = min(1.0, 2048 / max(height, width))
     scale = min(scale, 768 / min(height * scale, width * scale) * scale)
     return 85 + 170 * math.ceil(height * scale / 512) * math.ceil(width * scale / 512)
-
-
-def _number(body: dict[str, Any], name: str, low: float, high: float, default: float) -> float:
-    value = body.get(name)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise invalid(f"Invalid '{name}': expected {low} to {high}.", name)
-    return float(value)
-
-
-def _whole(body: dict[str, Any], name: str, low: int, high: int) -> int | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise invalid(f"Invalid '{name}': expected an integer, {low} to {high}.", name)
-    return value
-
-
-def _flag(body: dict[str, Any], name: str) -> bool:
-    value = body.get(name, False)
-    if not isinstance(value, bool | None):
-        raise invalid(f"Invalid type for '{name}': expected a boolean.", name)
-    return bool(value)
-
-
-def _max_tokens(body: dict[str, Any]) -> int | None:
-    if body.get("max_tokens") is not None and body.get("max_completion_tokens") is not None:
-        raise invalid("Set either 'max_tokens' or 'max_completion_tokens', not both.", "max_tokens")
-    old, new = (
-        _whole(body, "max_tokens", 1, 128_000),
-        _whole(body, "max_completion_tokens", 1, 128_000),
-    )
-    return new if old is None else old
-
-
-def _top_logprobs(body: dict[str, Any]) -> int:
-    top = _whole(body, "top_logprobs", 0, 20)
-    if top and not body.get("logprobs"):
-        raise invalid("'logprobs' must be true when 'top_logprobs' is set.", "top_logprobs")
-    return top or 0

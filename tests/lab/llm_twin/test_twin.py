@@ -64,7 +64,7 @@ def test_a_good_request_is_read() -> None:
     [
         ([], "parse the JSON body"),
         (body(model=7), "model parameter"),
-        (body(messages=[]), "non-empty array"),
+        (body(messages=[]), "'messages': List should have at least 1 item"),
         (body(messages=[{"role": "boss", "content": "x"}]), "role"),
         (body(messages=[{"role": "user", "content": 7}]), "content"),
         (body(messages=[{"role": "user", "content": [{"type": "image"}]}]), "type"),
