@@ -1,0 +1,1 @@
+"""What people see of the line in a browser."""

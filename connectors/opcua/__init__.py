@@ -1,0 +1,1 @@
+"""The line controller over OPC UA."""

@@ -1,0 +1,1 @@
+"""The benchmarks: one module per figure of ``andon benchmark``."""

@@ -1,0 +1,1 @@
+"""Data sets of labelled photographs: folders, published sets and their refinements."""

@@ -1,0 +1,1 @@
+"""The protocols of the VELM paper: pipeline, ablation, few shots, released answers."""

@@ -1,0 +1,1 @@
+"""What helps to judge a change of policy: differences, softening and back-tests."""

@@ -1,0 +1,1 @@
+"""Naming an anomaly: prototypes, a multimodal language model, or a cascade of both."""

@@ -1,0 +1,1 @@
+"""The adapters of Kafka: connections, readers, publishers, and Faust."""
