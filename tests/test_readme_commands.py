@@ -7,7 +7,7 @@ argument or a removed subcommand fails with the document and the line.
 import contextlib
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,9 @@ PROGRAMS = ("andon", "make", "pytest", "python", "serve", "ray", "sh")
 FENCED = re.compile(r"^```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:.*\\\n)*.*\n")
 INLINE = re.compile(r"`([^`]+)`")
+NAMED_IN_CODE = re.compile(r"`(andon [^`\n{]+)`")
 ASSIGNMENT = re.compile(r"^[A-Z_]+=")
-NUMBERS = {"N": "1", "S": "1", "R": "0.1"}
+PLACEHOLDERS = {"N": "1", "S": "1", "R": "0.1", "ROLE": "inspect"}
 MAKE_TARGET = re.compile(r"^([a-z-]+):(?!=)", re.MULTILINE)
 MARKER = re.compile(r'^    "(\w+):', re.MULTILINE)
 
@@ -77,7 +78,7 @@ def words_of(text: str) -> list[str]:
         words = words[: words.index(end)] if end in words else words
     # ``FRAME|PART`` is one or the other, ``IMAGES...`` one or more, ``N`` and the like a number.
     words = [re.sub(r"(?<=\w)(\|.*|\.\.\.)$", "", word) for word in words]
-    return [NUMBERS.get(word, word) for word in words]
+    return [PLACEHOLDERS.get(word, word) for word in words]
 
 
 def parse_andon(words: list[str], is_mention: bool) -> None:
@@ -126,15 +127,29 @@ def check(line: Line) -> None:
             assert (ROOT / path).exists(), f"no file {path}"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: str(d.relative_to(ROOT)))
-def test_each_command_line_parses(document: Path) -> None:
+def refused(lines: Iterable[Line]) -> list[str]:
     wrong = []
-    for line in lines_of(document):
+    for line in lines:
         try:
             check(line)
         except (TyperException, AssertionError) as error:
             wrong.append(f"{line.where}: {line.text}: {error}")
-    assert not wrong, "\n".join(wrong)
+    return wrong
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: str(d.relative_to(ROOT)))
+def test_each_command_line_parses(document: Path) -> None:
+    assert not refused(lines_of(document))
+
+
+def test_each_command_that_the_code_names_parses() -> None:
+    """Docstrings and messages tell people to run ``andon ...``, too."""
+    assert not refused(
+        Line(str(path.relative_to(ROOT)), " ".join(found[1].split()), is_mention=True)
+        for package in ("andon", "connectors", "history", "lab", "policies", "serving", "streams")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for found in NAMED_IN_CODE.finditer(path.read_text(encoding="utf-8"))
+    )
 
 
 def test_the_readme_has_command_lines() -> None:

@@ -1,4 +1,4 @@
-"""``andon policy backtest --reclassify``: recorded pictures through Ray Serve's classifier."""
+"""``andon policy backtest FILE --reclassify``: recorded pictures through Ray Serve's classifier."""
 
 from collections.abc import Callable
 from contextlib import aclosing
