@@ -17,7 +17,7 @@ _CHATTY = (
     "httpx",
     "openai",
     "ray",
-    "streams.kafka.faust_transport",
+    "streams.kafka.faust_adapter",
 )
 
 

@@ -27,7 +27,3 @@ class UnavailableError(AndonError):
 
 class UndecodableImageError(AndonError):
     """The bytes are not an image that can be decoded. The part gets the policy's fallback."""
-
-
-class UnknownProductError(AndonError):
-    """No policy, or no artifact, is known for the product."""

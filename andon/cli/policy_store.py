@@ -78,11 +78,13 @@ async def put_in_force(settings: Settings, change: Application) -> "AuditEntry":
     from streams.kafka.topic_admin import ensure_topics
     from streams.topics import POLICIES
 
-    kafka, policy = settings.kafka, change.policy
+    policy = change.policy
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(wiring.opened(wiring.policy_log, settings))
         await log.store_version(policy.policy_hash, policy.product_id, dict(policy.body))
-        await ensure_topics(kafka.bootstrap_servers, kafka.replication_factor, [POLICIES])
+        await ensure_topics(
+            wiring.kafka_connection(settings), settings.kafka.replication_factor, [POLICIES]
+        )
         publisher = await stack.enter_async_context(wiring.publisher(settings))
         await publish(policy, publisher, change.by, change.reason)
         before = change.replaces.policy_hash if change.replaces else None

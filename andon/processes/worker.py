@@ -7,6 +7,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -15,11 +16,10 @@ import structlog
 from andon import wiring
 from andon.notify import notify_ready, notify_stopping
 from andon.settings import Settings
+from streams.kafka.faust_app import BusConfig
 from streams.kafka.quiet import quieten
 from streams.roles.classify import ClassifyRole
 from streams.roles.config import (
-    MIB,
-    BusConfig,
     FlowConfig,
     LimitsConfig,
     RoleConfig,
@@ -27,12 +27,12 @@ from streams.roles.config import (
 )
 from streams.roles.inspect import InspectRole
 from streams.roles.limits import COUNTED_FROM, LimitsRole
-from streams.roles.metrics import RoleMetrics
-from streams.roles.outbox import Outbox
 from streams.roles.record import RecordRole
 from streams.roles.record_core import RECORDED
+from streams.roles.results import Results
 from streams.roles.runner import Role, RoleRunner
-from streams.topics import ANOMALIES, FRAMES, Topic
+from streams.roles.telemetry import Telemetry
+from streams.topics import ANOMALIES, FRAMES, MIB, Topic
 
 UNHURRIED_MS = 1000
 """How long a fetch of record and limits may wait at the broker, milliseconds."""
@@ -46,11 +46,11 @@ def role_config(role: RoleName, settings: Settings) -> RoleConfig:
     return RoleConfig(
         role=role,
         bus=BusConfig(
-            bootstrap_servers=kafka.bootstrap_servers,
+            connection=replace(
+                wiring.kafka_connection(settings),
+                fetch_max_wait_ms=_fetch_wait_ms(role, kafka.fetch_max_wait_ms),
+            ),
             state=settings.paths.state,
-            idempotent_producer=kafka.idempotent_producer,
-            request_timeout_s=kafka.request_timeout_s,
-            fetch_max_wait_ms=_fetch_wait_ms(role, kafka.fetch_max_wait_ms),
             instance=worker.instance if kafka.static_membership else None,
         ),
         flow=FlowConfig(
@@ -110,7 +110,7 @@ class Started:
         notify_ready()
 
 
-OpenRole = Callable[[Settings, Started, Outbox, RoleMetrics], AbstractAsyncContextManager[Role]]
+OpenRole = Callable[[Settings, Started, Results, Telemetry], AbstractAsyncContextManager[Role]]
 """Opens the adapters of a role and the role over them."""
 
 
@@ -140,7 +140,7 @@ async def run_worker(role: RoleName, settings: Settings) -> None:
 
 @asynccontextmanager
 async def _inspect(
-    settings: Settings, started: Started, outbox: Outbox, metrics: RoleMetrics
+    settings: Settings, started: Started, results: Results, telemetry: Telemetry
 ) -> AsyncIterator[Role]:
     async with (
         wiring.opened(wiring.vision_expert, settings) as expert,
@@ -148,12 +148,12 @@ async def _inspect(
         wiring.opened(wiring.image_store, settings) as images,
     ):
         await started.connecting(expert)
-        yield InspectRole(expert, policies, outbox, metrics, started.config.flow, images)
+        yield InspectRole(expert, policies, results, telemetry, started.config.flow, images)
 
 
 @asynccontextmanager
 async def _classify(
-    settings: Settings, started: Started, outbox: Outbox, metrics: RoleMetrics
+    settings: Settings, started: Started, results: Results, telemetry: Telemetry
 ) -> AsyncIterator[Role]:
     async with (
         wiring.opened(wiring.classifier, settings) as classifier,
@@ -162,30 +162,30 @@ async def _classify(
     ):
         await started.connecting(classifier)
         flow = started.config.flow
-        yield ClassifyRole(classifier, policies, outbox, metrics, flow, images, late=classifier)
+        yield ClassifyRole(classifier, policies, results, telemetry, flow, images)
 
 
 @asynccontextmanager
 async def _record(
-    settings: Settings, started: Started, outbox: Outbox, metrics: RoleMetrics
+    settings: Settings, started: Started, results: Results, telemetry: Telemetry
 ) -> AsyncIterator[Role]:
-    config, log = started.config, structlog.get_logger(role="record").info
+    config = started.config
     async with (
         wiring.opened(wiring.image_store, settings) as images,
         wiring.opened(wiring.history_writer, settings) as history,
     ):
-        yield RecordRole(history, images, outbox, metrics, config.flow, config.record, log)
+        yield RecordRole(history, images, results, telemetry, config.flow, config.record)
 
 
 @asynccontextmanager
 async def _limits(
-    settings: Settings, started: Started, outbox: Outbox, metrics: RoleMetrics
+    settings: Settings, started: Started, results: Results, telemetry: Telemetry
 ) -> AsyncIterator[Role]:
-    config, log = started.config, structlog.get_logger(role="limits").info
+    config = started.config
     changelog = wiring.changelog(settings)
     async with wiring.policies(settings) as policies:
         limits = await wiring.part_limits(policies)
-        yield LimitsRole(limits, changelog, outbox, metrics, config.flow, config.limits, log)
+        yield LimitsRole(limits, changelog, results, telemetry, config.flow, config.limits)
 
 
 _ROLES: Mapping[RoleName, tuple[Sequence[Topic], OpenRole]]

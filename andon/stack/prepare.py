@@ -20,7 +20,7 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
 
     kafka, url = settings.kafka, settings.postgres.url.get_secret_value()
     await ensure_topics(
-        kafka.bootstrap_servers, kafka.replication_factor, partitions=kafka.partitions
+        wiring.kafka_connection(settings), kafka.replication_factor, partitions=kafka.partitions
     )
     await migrate.upgrade(url)
     async with wiring.opened(wiring.image_store, settings) as images:

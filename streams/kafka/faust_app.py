@@ -1,14 +1,30 @@
 """The Faust application of a role."""
 
 import warnings
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from streams.roles.config import RoleConfig
-from streams.topics import MAX_FETCH_BYTES, MAX_MESSAGE_BYTES, MIB, Topic
+from streams.kafka.connection import KafkaConnection
+from streams.topics import Topic
 
 DAY_S = 86_400.0
-BATCH_BYTES = MIB
-"""What waits for a partition travels together: one round trip each would bound a burst."""
+
+
+@dataclass(frozen=True)
+class BusConfig:
+    """How a role's Faust app takes part in its consumer group."""
+
+    connection: KafkaConnection
+    state: Path
+    """Folder for Faust's data directory."""
+    instance: str | None = "0"
+    """Stable name among the workers of the role (static membership); None joins dynamically."""
+    session_timeout_s: float = 6.0
+    heartbeat_s: float = 1.0
+    rebalance_timeout_s: float = 10.0
+    commit_interval_s: float = 0.5
+    """Seconds between commits: what a killed worker did since the last one is done again."""
 
 
 def app_id(role: str) -> str:
@@ -16,7 +32,7 @@ def app_id(role: str) -> str:
     return f"andon-{role}"
 
 
-def create_app(config: RoleConfig) -> Any:
+def create_app(role: str, bus: BusConfig, buffered_events: int) -> Any:
     """A Faust app with the limits, sessions and adapter that the line needs; not started.
 
     Values and keys are raw bytes; topics are created by ``streams.kafka.topic_admin``, never by
@@ -26,16 +42,18 @@ def create_app(config: RoleConfig) -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)
         import faust
 
-        from streams.kafka.faust_transport import BoundedTransport, NoTables
-    bus = config.bus
-    hosts = [host.strip() for host in bus.bootstrap_servers.split(",") if host.strip()]
-    member = None if bus.instance is None else f"{app_id(config.role)}-{bus.instance}"
-    datadir = bus.state / "faust" / (member or app_id(config.role))
+        from streams.kafka.faust_adapter import BoundedTransport, NoTables
+    member = None if bus.instance is None else f"{app_id(role)}-{bus.instance}"
+    datadir = bus.state / "faust" / (member or app_id(role))
     datadir.mkdir(parents=True, exist_ok=True)
+    connection = bus.connection
+    settings = connection.faust_settings() | {
+        "broker_request_timeout": max(connection.request_timeout_s, bus.session_timeout_s)
+    }
     app = faust.App(
-        app_id(config.role),
-        broker=";".join(f"kafka://{host}" for host in hosts),
-        broker_client_id=member or app_id(config.role),
+        app_id(role),
+        **settings,
+        broker_client_id=member or app_id(role),
         datadir=str(datadir),
         store="memory://",
         TableManager=NoTables,
@@ -46,25 +64,19 @@ def create_app(config: RoleConfig) -> Any:
         topic_disable_leader=True,
         consumer_group_instance_id=member,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=MAX_FETCH_BYTES,
-        producer_max_request_size=MAX_MESSAGE_BYTES,
-        producer_max_batch_size=BATCH_BYTES,
-        producer_acks=-1,
-        producer_request_timeout=bus.request_timeout_s,
-        broker_request_timeout=max(bus.request_timeout_s, bus.session_timeout_s),
         broker_session_timeout=bus.session_timeout_s,
         broker_heartbeat_interval=bus.heartbeat_s,
         broker_rebalance_timeout=bus.rebalance_timeout_s,
         broker_max_poll_interval=DAY_S,
         broker_commit_interval=bus.commit_interval_s,
-        stream_buffer_maxsize=4 * config.flow.in_flight_events,
+        stream_buffer_maxsize=buffered_events,
         table_standby_replicas=0,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
     )
     transport = BoundedTransport(app.conf.broker_consumer, app)
-    transport.fetch_max_wait_ms = bus.fetch_max_wait_ms
-    transport.idempotent_producer = bus.idempotent_producer
+    transport.fetch_max_wait_ms = connection.fetch_max_wait_ms
+    transport.idempotent_producer = connection.idempotent_producer
     app.transport = app.producer_transport = transport
     return app
 

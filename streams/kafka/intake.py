@@ -1,55 +1,127 @@
-"""From a Faust stream to one bounded task per event, acknowledged when the task is done.
+"""From a Faust stream to one bounded task per event, acknowledged in order when it is done.
 
-``stream.noack()`` and ``stream.ack(event)`` after the result is at the broker: a worker that is
-killed in between causes duplicates, never a loss.
+``stream.noack()``, and ``stream.ack(event)`` after the result is at the broker: a worker that is
+killed in between causes duplicates, never a loss. Faust 0.15 commits past an event that is still
+being worked on when its successor is acknowledged first (``Consumer._new_offset`` compares with
+the committed offset off by one, and not at all before the first commit); killed then, the event is
+lost. So an event is acknowledged to Faust only once every earlier event of its partition has been
+(``docs/adr/0021-acknowledgement.md``).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
 
-from streams.kafka.acks import InOrderAcks
 from streams.kafka.delivery import Delivery
-from streams.roles.config import FlowConfig
-from streams.roles.metrics import RoleMetrics
 
-Handler = Callable[[Delivery], Awaitable[None]]
+Item = TypeVar("Item")
+
+
+@dataclass
+class _Partition(Generic[Item]):
+    generation: int
+    waiting: "OrderedDict[int, tuple[Item, bool]]" = field(default_factory=OrderedDict)
+
+
+class InOrderAcks(Generic[Item]):
+    """Tracks events by partition and offset; pure, not thread-safe.
+
+    A partition's ``generation`` is the consumer group's: after a rebalance its events are
+    delivered again, so those of an older generation are forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._partitions: dict[Hashable, _Partition[Item]] = {}
+
+    def track(self, partition: Hashable, generation: int, offset: int, item: Item) -> None:
+        """An event arrived."""
+        found = self._partitions.get(partition)
+        if found is None or found.generation != generation:
+            found = self._partitions[partition] = _Partition(generation)
+        found.waiting[offset] = (item, False)
+
+    def done(self, partition: Hashable, generation: int, offset: int) -> list[Item]:
+        """An event is finished; returns what may be acknowledged now, in offset order."""
+        found = self._partitions.get(partition)
+        if found is None or found.generation != generation or offset not in found.waiting:
+            return []
+        found.waiting[offset] = (found.waiting[offset][0], True)
+        ready: list[Item] = []
+        while found.waiting:
+            first = next(iter(found.waiting))
+            item, finished = found.waiting[first]
+            if not finished:
+                break
+            del found.waiting[first]
+            ready.append(item)
+        return ready
+
+
+class Handler(Protocol):
+    """What is done with each event."""
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Return once the event may be acknowledged."""
+        ...
+
+    async def failed(self, delivery: Delivery, error: Exception) -> None:
+        """``handle`` raised ``error``: keep the bytes, then return."""
+        ...
 
 
 class Intake:
     """Holds the events in flight of one role, bounded in events and in bytes.
 
-    The bound is a gate before the agent (``streams.kafka.faust_transport``): an event that has
+    The bound is a gate before the agent (``streams.kafka.faust_adapter``): an event that has
     arrived is never queued, so its fallback timer starts at once.
+
+    Args:
+        most_events: bound on the events held.
+        most_bytes: bound on their message bytes.
+        log: told about events that stay unacknowledged.
+        on_event: told the topic of each event that arrives.
     """
 
-    def __init__(self, flow: FlowConfig, metrics: RoleMetrics, log: Callable[..., object]) -> None:
-        self._flow = flow
-        self._metrics = metrics
+    def __init__(
+        self,
+        most_events: int,
+        most_bytes: int,
+        log: Callable[..., object],
+        on_event: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._most_events = most_events
+        self._most_bytes = most_bytes
         self._log = log
+        self._on_event = on_event
         self._acks: InOrderAcks[tuple[Any, Any]] = InOrderAcks()
         self._tasks: set[asyncio.Task[None]] = set()
         self._bytes = 0
         self._room = asyncio.Event()
         self._room.set()
         self._stopping = False
-        metrics.watch(lambda: len(self._tasks), lambda: self._bytes)
 
     @property
     def in_flight(self) -> int:
         """Events held."""
         return len(self._tasks)
 
+    @property
+    def in_flight_bytes(self) -> int:
+        """Their message bytes."""
+        return self._bytes
+
     async def gate(self) -> None:
         """Wait until there is room for another event; for ever once the role is stopping."""
         await self._room.wait()
 
-    def agent(self, handler: Handler) -> Callable[[Any], Awaitable[None]]:
-        """A Faust agent that hands each event to ``handler``, which must not raise."""
+    def agent(self, opened: "asyncio.Future[Handler]") -> Callable[[Any], Awaitable[None]]:
+        """A Faust agent that hands each event to the handler; events wait until it is open."""
 
         async def run(stream: Any) -> None:
             async for event in stream.noack().events():
-                self._take(stream, event, handler)
+                self._take(stream, event, opened)
 
         return run
 
@@ -70,7 +142,7 @@ class Intake:
             await asyncio.gather(*left, return_exceptions=True)
         return len(left)
 
-    def _take(self, stream: Any, event: Any, handler: Handler) -> None:
+    def _take(self, stream: Any, event: Any, opened: "asyncio.Future[Handler]") -> None:
         if self._stopping:
             return
         message = event.message
@@ -84,24 +156,32 @@ class Intake:
             produced_s=message.timestamp,
             generation=message.generation_id,
         )
-        self._metrics.event(message.topic)
+        self._on_event(message.topic)
         self._acks.track(message.tp, message.generation_id, message.offset, (stream, event))
-        self._bytes += delivery.size
-        task = asyncio.create_task(self._work(message, delivery, handler))
+        self._bytes += len(delivery.value)
+        task = asyncio.create_task(self._work(message, delivery, opened))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self._update_room()
 
-    async def _work(self, message: Any, delivery: Delivery, handler: Handler) -> None:
+    async def _work(
+        self, message: Any, delivery: Delivery, opened: "asyncio.Future[Handler]"
+    ) -> None:
+        """Nothing leaves as an exception: Faust restarts an agent that raises, and loses its
+        event. What cannot even be kept as a dead letter stays unacknowledged."""
         try:
-            await handler(delivery)
+            handler = opened.result() if opened.done() else await asyncio.shield(opened)
+            try:
+                await handler.handle(delivery)
+            except Exception as error:  # noqa: BLE001 - the boundary of the role
+                await handler.failed(delivery, error)
         except asyncio.CancelledError:
             return
         except Exception as error:  # noqa: BLE001 - unacknowledged, it is delivered again
             self._log("unhandled", error=f"{type(error).__name__}: {error}", topic=delivery.topic)
             return
         finally:
-            self._bytes -= delivery.size
+            self._bytes -= len(delivery.value)
             asyncio.get_running_loop().call_soon(self._update_room)
         for stream, event in self._acks.done(message.tp, message.generation_id, message.offset):
             await stream.ack(event)
@@ -109,8 +189,8 @@ class Intake:
     def _update_room(self) -> None:
         full = (
             self._stopping
-            or len(self._tasks) >= self._flow.in_flight_events
-            or self._bytes >= self._flow.in_flight_bytes
+            or len(self._tasks) >= self._most_events
+            or self._bytes >= self._most_bytes
         )
         if full:
             self._room.clear()

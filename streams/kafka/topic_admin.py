@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
 
 from streams.backoff import backoff_s
 from streams.errors import AndonError, UnavailableError
+from streams.kafka.connection import DOWN, KafkaConnection
 from streams.topics import ALL, PARTITIONS, Topic
 
 _EXISTS = 36
@@ -20,40 +20,37 @@ class TopicsError(AndonError):
 
 
 async def ensure_topics(
-    bootstrap_servers: str,
+    connection: KafkaConnection,
     replication_factor: int = 1,
     topics: Iterable[Topic] = ALL,
-    timeout_s: float = 10.0,
     partitions: int = PARTITIONS,
 ) -> tuple[str, ...]:
     """Create what is missing; returns the names created. Idempotent; existing ones are kept.
 
     Args:
-        bootstrap_servers: comma-separated host:port.
+        connection: to the broker.
         replication_factor: copies of each partition.
         topics: which.
-        timeout_s: seconds the broker may take.
         partitions: of every topic that has more than one by its definition.
 
     Raises:
-        UnavailableError: no broker answered within ``timeout_s`` seconds.
+        UnavailableError: no broker answered within the connection's request timeout.
         TopicsError: the broker refused, with its reason.
     """
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=bootstrap_servers, request_timeout_ms=int(timeout_s * 1000)
-    )
+    admin = connection.admin()
     try:
         await admin.start()
         wanted = [_new_topic(t, replication_factor, partitions) for t in topics]
         return await _create_missing(admin, wanted)
-    except (KafkaError, OSError) as error:
-        raise UnavailableError(f"Kafka at {bootstrap_servers}: {error or repr(error)}") from error
+    except DOWN as error:
+        where = connection.bootstrap_servers
+        raise UnavailableError(f"Kafka at {where}: {error or repr(error)}") from error
     finally:
         await admin.close()
 
 
 async def await_topics(
-    bootstrap_servers: str,
+    connection: KafkaConnection,
     replication_factor: int,
     stop: asyncio.Event,
     log: Callable[..., object],
@@ -64,7 +61,7 @@ async def await_topics(
         if stop.is_set():
             break
         try:
-            await ensure_topics(bootstrap_servers, replication_factor, partitions=partitions)
+            await ensure_topics(connection, replication_factor, partitions=partitions)
             return True
         except UnavailableError as error:
             log("waiting for the broker", error=str(error))

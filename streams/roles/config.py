@@ -1,33 +1,12 @@
 """What a role must be told: frozen values that the composition root fills from the settings."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-MIB = 1 << 20
+from streams.kafka.faust_app import BusConfig
+from streams.topics import MIB
+
 RoleName = Literal["inspect", "classify", "record", "limits"]
-
-
-@dataclass(frozen=True)
-class BusConfig:
-    """How a role talks to the broker."""
-
-    bootstrap_servers: str
-    """Comma-separated host:port."""
-    state: Path
-    """Folder for Faust's data directory."""
-    idempotent_producer: bool = False
-    """On for Apache Kafka; the embedded broker does not support it."""
-    request_timeout_s: float = 10.0
-    fetch_max_wait_ms: int = 50
-    """Milliseconds a fetch may wait at the broker: the latency of an idle line."""
-    instance: str | None = "0"
-    """Stable name among the workers of the role (static membership); None joins dynamically."""
-    session_timeout_s: float = 6.0
-    heartbeat_s: float = 1.0
-    rebalance_timeout_s: float = 10.0
-    commit_interval_s: float = 0.5
-    """Seconds between commits: what a killed worker did since the last one is done again."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +29,10 @@ class FlowConfig:
     """Longest wait for one call."""
     late_grace_s: float = 5.0
     """How long after its fallback a part is still offered to the expert or classifier."""
-    late_poll_s: float = 2.0
-    """Pause between fetches of late answers, while parts wait for one."""
     late_parts: int = 1024
-    """Most parts whose late answer is waited for; the oldest is dropped beyond."""
+    """Most parts whose answer is waited for after their fallback; the oldest is given up beyond."""
     late_age_s: float = 60.0
-    """How long a part's late answer is waited for."""
+    """How long a classifier may take to answer after the fallback."""
     retry_s: float = 0.1
     """Pause before a retryable failure is tried again; doubles up to ``retry_cap_s``."""
     retry_cap_s: float = 5.0

@@ -1,9 +1,11 @@
-"""Decisions from outcomes: pure."""
+"""What becomes of a frame or an anomaly: pure. Values in, events out."""
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from uuid import UUID
 
 from streams.codes import (
     Action,
@@ -13,7 +15,7 @@ from streams.codes import (
     ReasonCode,
     Severity,
 )
-from streams.events import Classification, Decision, Inspection, PartOnLine
+from streams.events import Anomaly, Classification, Decision, Frame, Inspection, PartOnLine
 from streams.ids import decision_id
 from streams.ports import Failure, Outcome, Policy, Situation
 
@@ -25,6 +27,7 @@ _FALLBACK_KINDS = {
     ReasonCode.UNKNOWN_PRODUCT: FallbackKind.EXPERT_UNAVAILABLE,
     ReasonCode.CLASSIFIER_UNAVAILABLE: FallbackKind.LATE,
 }
+_BAD_INPUT = {ReasonCode.UNDECODABLE_IMAGE, ReasonCode.MALFORMED_EVENT, ReasonCode.NO_ARTIFACT}
 _PART_FIELDS = tuple(PartOnLine.model_fields)
 
 
@@ -35,6 +38,129 @@ class Answers:
     inspection: Inspection | None = None
     classification: Classification | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DeadCause:
+    """Why the original bytes go to the dead-letter topic."""
+
+    error_type: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """What is to be sent before the event may be acknowledged."""
+
+    decision: Decision | None = None
+    anomaly: Anomaly | None = None
+    dead: DeadCause | None = None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Now, in seconds since the epoch, and the timings so far by stage in milliseconds."""
+
+    now_s: float = field(default_factory=time.time)
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+# --- A frame, after the expert ----------------------------------------------------------------
+
+
+def anomalous(frame: Frame, inspection: Inspection, moment: Moment) -> Reaction:
+    """An anomaly to classify."""
+    return Reaction(anomaly=_anomaly(frame, inspection, moment, "anomalous"))
+
+
+def normal(frame: Frame, inspection: Inspection, policy: Policy, moment: Moment) -> Reaction:
+    """A decision, and the picture if the audit samples it."""
+    audit = None
+    if sampled(frame.frame_id, policy.audit_share):
+        audit = _anomaly(frame, inspection, moment, "audit")
+    answers = Answers(inspection, timings_ms=moment.timings_ms)
+    return Reaction(decide(frame, policy, DecisionSource.EXPERT, answers, moment.now_s), audit)
+
+
+def not_inspected(frame: PartOnLine, failure: Failure, policy: Policy, moment: Moment) -> Reaction:
+    """A final failure: the fallback, and a dead letter that keeps the bytes."""
+    return Reaction(fallback(frame, failure, policy, moment), dead=dead_cause(failure))
+
+
+def inspected_late(frame: Frame, answer: Inspection | Failure, moment: Moment) -> Reaction:
+    """After the fallback: image and region are kept and change no action.
+
+    A frame that was never inspected keeps its picture as a dead letter.
+    """
+    if isinstance(answer, Failure):
+        return Reaction(dead=dead_cause(answer))
+    return Reaction(anomaly=_anomaly(frame, answer, moment, "decided"))
+
+
+def _anomaly(frame: Frame, inspection: Inspection, moment: Moment, reason: str) -> Anomaly:
+    return Anomaly(
+        frame=frame,
+        inspection=inspection,
+        classify=reason == "anomalous",
+        reason=reason,
+        timings_ms={name: round(ms, 3) for name, ms in moment.timings_ms.items()},
+    )
+
+
+def sampled(frame_id: UUID, share: float) -> bool:
+    """Whether a frame is in the audit sample: a hash of its id, uniform in [0, 1), under share."""
+    digest = hashlib.blake2b(frame_id.bytes, digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2.0**64 < share
+
+
+# --- An anomaly, after the classifier ---------------------------------------------------------
+
+
+def classified(
+    anomaly: Anomaly,
+    answer: Classification | Failure,
+    policy: Policy,
+    moment: Moment,
+    after_another: bool = False,
+) -> Reaction:
+    """The classifier answered, or cannot answer at all.
+
+    ``after_another``: the fallback stands already, and an answer is a second decision that is
+    recorded and changes no action. Bad input is a dead letter; a classifier that is away is not:
+    the anomaly is kept anyway.
+    """
+    if not isinstance(answer, Failure):
+        answers = Answers(anomaly.inspection, answer, {**anomaly.timings_ms, **moment.timings_ms})
+        source = DecisionSource.CLASSIFIER
+        return Reaction(
+            decide(
+                anomaly.frame, policy, source, answers, moment.now_s, after_another=after_another
+            )
+        )
+    dead = dead_cause(answer) if answer.reason_code in _BAD_INPUT else None
+    return Reaction(None if after_another else fallback(anomaly, answer, policy, moment), dead=dead)
+
+
+# --- Both -------------------------------------------------------------------------------------
+
+
+def fallback(
+    what: PartOnLine | Anomaly, failure: Failure, policy: Policy, moment: Moment
+) -> Decision:
+    """No answer in time, or none possible: the policy's fallback, with what the expert saw."""
+    timings, source = moment.timings_ms, DecisionSource.FALLBACK
+    if isinstance(what, Anomaly):
+        answers = Answers(what.inspection, timings_ms={**what.timings_ms, **timings})
+        return decide(what.frame, policy, source, answers, moment.now_s, failure)
+    return decide(what, policy, source, Answers(timings_ms=timings), moment.now_s, failure)
+
+
+def dead_cause(failure: Failure) -> DeadCause:
+    """The reason's name first, so that it can be counted and searched."""
+    code = failure.reason_code
+    name = failure.error_type if code is ReasonCode.NONE else code.name
+    detail = f"{failure.error_type}: {failure.message}" if failure.message else failure.error_type
+    return DeadCause(name, detail)
 
 
 def situation_of(part: PartOnLine, answers: Answers, failure: Failure | None = None) -> Situation:
@@ -56,7 +182,11 @@ def fallback_kind(reason: ReasonCode) -> FallbackKind:
 
 
 def evaluation_of(severity: Severity) -> Evaluation:
-    """OPC 40001-101: a negligible anomaly is OK; what is unknown is not decidable."""
+    """OPC 40001-101: a negligible anomaly is OK; what is unknown is not decidable.
+
+    >>> evaluation_of(Severity.NEGLIGIBLE)
+    <Evaluation.OK: 'OK'>
+    """
     if severity is Severity.UNKNOWN:
         return Evaluation.NOT_DECIDABLE
     return Evaluation.NOT_OK if severity is Severity.DEFECT else Evaluation.OK

@@ -6,17 +6,15 @@ broker before the part is acknowledged. No part's decision is changed.
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
-from streams.backoff import backoff_s
-from streams.codes import Stage
 from streams.envelope import from_message
-from streams.errors import EventError, UnavailableError
+from streams.errors import EventError
 from streams.events import Decision
 from streams.kafka.changelog import Changelog
-from streams.kafka.delivery import Delivery, dead_letter
+from streams.kafka.delivery import Delivery
 from streams.ports import PartLimits
 from streams.roles.config import FlowConfig, LimitsConfig
 from streams.roles.limits_core import (
@@ -28,9 +26,8 @@ from streams.roles.limits_core import (
     part_message,
     restored,
 )
-from streams.roles.metrics import RoleMetrics
-from streams.roles.outages import Outages
-from streams.roles.outbox import Outbox
+from streams.roles.results import Results
+from streams.roles.telemetry import Telemetry
 from streams.topics import COUNTED, DECISIONS, PARTS, Topic
 
 COUNTED_FROM: tuple[Topic, ...] = (DECISIONS, PARTS)
@@ -54,19 +51,17 @@ class LimitsRole:
         self,
         limits: PartLimits,
         changelog: Changelog,
-        outbox: Outbox,
-        metrics: RoleMetrics,
+        results: Results,
+        telemetry: Telemetry,
         flow: FlowConfig,
         config: LimitsConfig,
-        log: Callable[..., object],
     ) -> None:
         self._limits = limits
         self._changelog = changelog
-        self._outbox = outbox
-        self._metrics = metrics
+        self._results = results
+        self._telemetry = telemetry
         self._flow = flow
         self._config = config
-        self._outages = Outages(log)
         self._assigned: dict[int, _Assignment] = {}
 
     async def close(self) -> None:
@@ -78,16 +73,16 @@ class LimitsRole:
         try:
             decision = from_message(Decision, delivery.value, delivery.headers)
         except EventError as error:
-            await self._dead(delivery, error)
+            await self.failed(delivery, error)
             return
         if assignment is not None:
             await self._count(decision, delivery, assignment)
         elif not decision.is_late:
-            await self._outbox.send(PARTS.name, part_message(decision))
+            await self._results.send(PARTS.name, part_message(decision))
 
     async def failed(self, delivery: Delivery, error: Exception) -> None:
-        """Something unforeseen: a dead letter."""
-        await self._dead(delivery, error)
+        """Something unforeseen, or no decision: a dead letter."""
+        await self._results.dead_letter(delivery, type(error).__name__, str(error))
 
     def _assignment(self, delivery: Delivery) -> _Assignment:
         """Of the delivery's partition; a new generation of the group begins from the changelog."""
@@ -104,10 +99,10 @@ class LimitsRole:
                 memories = assignment.memories = await self._restored(delivery.partition)
             step = self._step(memories, decision)
             for alert in step.alerts:
-                await self._outbox.alert(alert)
+                await self._results.alert(alert)
         if step.entry is not None:
             message = entry_message(step.entry, step.slot, delivery.partition)
-            await self._outbox.send(COUNTED.name, message)
+            await self._results.send(COUNTED.name, message)
 
     def _step(self, memories: dict[Key, PartMemory], decision: Decision) -> Step:
         key = (decision.line, decision.product_id)
@@ -121,19 +116,6 @@ class LimitsRole:
 
     async def _restored(self, partition: int) -> dict[Key, PartMemory]:
         """What the changelog says, however long the broker is away."""
-        attempt = 0
-        while True:
-            try:
-                entries = await self._changelog.read(partition)
-                self._outages.succeeded("changelog")
-                return restored(entries, self._config.remembered_parts)
-            except UnavailableError as error:
-                self._metrics.retry("changelog")
-                self._outages.failed("changelog", error)
-            await asyncio.sleep(backoff_s(attempt, self._flow.retry_s, self._flow.retry_cap_s))
-            attempt += 1
-
-    async def _dead(self, delivery: Delivery, error: Exception) -> None:
-        name, reason = type(error).__name__, str(error)
-        letter = dead_letter(delivery, Stage.LIMITS, name, reason, datetime.now(UTC))
-        await self._outbox.dead_letter(letter, name, reason)
+        read = partial(self._changelog.read, partition)
+        entries = await self._telemetry.until_available("changelog", read, self._flow)
+        return restored(entries, self._config.remembered_parts)

@@ -5,16 +5,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+from streams.codes import Stage
 from streams.errors import AndonError
-from streams.kafka.delivery import Delivery
 from streams.kafka.faust_app import create_app, faust_topic
-from streams.kafka.faust_publisher import FaustPublisher
-from streams.kafka.intake import Intake
+from streams.kafka.intake import Handler, Intake
 from streams.kafka.topic_admin import await_topics
 from streams.roles.config import RoleConfig
-from streams.roles.guard import guarded
-from streams.roles.metrics import RoleMetrics
-from streams.roles.outbox import Outbox
+from streams.roles.results import Results
+from streams.roles.telemetry import Telemetry
 from streams.topics import PARTITIONS, Topic
 
 Log = Callable[..., object]
@@ -26,15 +24,15 @@ class RoleError(AndonError):
     """The role's connection to the broker broke down; restart it."""
 
 
-class Role(Protocol):
-    """What inspect, classify and record have in common."""
+class Role(Handler, Protocol):
+    """What inspect, classify, record and limits have in common."""
 
-    async def handle(self, delivery: Delivery) -> None: ...
-    async def failed(self, delivery: Delivery, error: Exception) -> None: ...
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Give up what is under way."""
+        ...
 
 
-MakeRole = Callable[[Outbox, RoleMetrics], AbstractAsyncContextManager[Role]]
+MakeRole = Callable[[Results, Telemetry], AbstractAsyncContextManager[Role]]
 
 
 class RoleRunner:
@@ -49,15 +47,19 @@ class RoleRunner:
         replication_factor: int = 1,
         partitions: int = PARTITIONS,
     ) -> None:
-        """``make_role`` is given the outbox and the metrics, and opens the role with its ports."""
+        """``make_role`` opens the role with its ports, around what it publishes with."""
         self.config = config
-        self.metrics = RoleMetrics(config.role)
+        self.telemetry = Telemetry(config.role, log)
         self._topics = topics
         self._make_role = make_role
         self._log = log
         self._replication = replication_factor
         self._partitions = partitions
-        self._intake = Intake(config.flow, self.metrics, log)
+        flow = config.flow
+        self._intake = Intake(
+            flow.in_flight_events, flow.in_flight_bytes, log, self.telemetry.event
+        )
+        self.telemetry.watch(lambda: self._intake.in_flight, lambda: self._intake.in_flight_bytes)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
         """Until ``stop`` is set; then finishes what is in flight.
@@ -67,25 +69,28 @@ class RoleRunner:
         Raises:
             RoleError: the broker connection broke down for good.
         """
-        servers = self.config.bus.bootstrap_servers
-        stop_metrics = self._serve_metrics()
+        connection = self.config.bus.connection
+        port = self.config.metrics_port
+        stop_metrics = self.telemetry.serve(port) if port else None
         try:
-            if await await_topics(servers, self._replication, stop, self._log, self._partitions):
+            if await await_topics(connection, self._replication, stop, self._log, self._partitions):
                 await self._run(stop, on_ready)
         finally:
             if stop_metrics is not None:
                 stop_metrics()
 
     async def _run(self, stop: asyncio.Event, on_ready: Callable[[], None] | None) -> None:
-        app = create_app(self.config)
-        opened: asyncio.Future[Role] = asyncio.get_running_loop().create_future()
+        config = self.config
+        app = create_app(config.role, config.bus, 4 * config.flow.in_flight_events)
+        from streams.kafka.faust_adapter import FaustPublisher  # loads Faust, as the app has
+
+        opened: asyncio.Future[Handler] = asyncio.get_running_loop().create_future()
         self._connect(app, opened)
         starting = asyncio.create_task(app.start())
-        send_timeout_s = self.config.bus.request_timeout_s
-        publisher = FaustPublisher(app, send_timeout_s)
-        outbox = Outbox(publisher, self.metrics, self.config.flow, self._log)
+        publisher = FaustPublisher(app, config.bus.connection.request_timeout_s)
+        results = Results(Stage(config.role), publisher, self.telemetry, config.flow)
         try:
-            async with self._make_role(outbox, self.metrics) as role:
+            async with self._make_role(results, self.telemetry) as role:
                 opened.set_result(role)
                 try:
                     await _first(stop.wait(), app._crashed.wait(), asyncio.shield(starting))
@@ -106,14 +111,9 @@ class RoleRunner:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
 
-    def _connect(self, app: Any, opened: "asyncio.Future[Role]") -> None:
-        """Agents, gate and rebalance listener; events wait until the role is open."""
-
-        async def handle(delivery: Delivery) -> None:
-            role = opened.result() if opened.done() else await asyncio.shield(opened)
-            await guarded(role.handle, role.failed)(delivery)
-
-        agent = self._intake.agent(handle)
+    def _connect(self, app: Any, opened: "asyncio.Future[Handler]") -> None:
+        """Agents, gate and rebalance listener."""
+        agent = self._intake.agent(opened)
         for topic in self._topics:
             app.agent(faust_topic(app, topic), concurrency=1, name=topic.name)(agent)
         app.transport.gate = self._intake.gate
@@ -135,10 +135,6 @@ class RoleRunner:
         if left:
             self._log("left unacknowledged, to be delivered again", events=left)
         await role.close()
-
-    def _serve_metrics(self) -> Callable[[], None] | None:
-        port = self.config.metrics_port
-        return self.metrics.serve(port) if port else None
 
 
 def _crash_reason(app: Any) -> str:

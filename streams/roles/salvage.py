@@ -32,7 +32,7 @@ def nested_attributes(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def salvage(delivery: Delivery, fields: Mapping[str, Any]) -> PartOnLine | None:
+def salvage(delivery: Delivery, fields: Mapping[str, object]) -> PartOnLine | None:
     """The part behind a malformed event, or None when the PLC's sequence cannot be read.
 
     Args:
@@ -61,7 +61,7 @@ def salvage(delivery: Delivery, fields: Mapping[str, Any]) -> PartOnLine | None:
         return None
 
 
-def readable_frame_id(fields: Mapping[str, Any]) -> UUID | None:
+def readable_frame_id(fields: Mapping[str, object]) -> UUID | None:
     """The frame id among unvalidated fields, if it is one."""
     try:
         return UUID(str(fields.get("frameid") or fields.get("frame_id")))

@@ -66,7 +66,7 @@ async def committed(servers: str, commit: bool) -> int | None:
 @pytest.mark.slow
 def test_acknowledged_messages_and_groups_outlive_a_kill(kafka: LocalKafka) -> None:
     servers = kafka.bootstrap_servers
-    asyncio.run(ensure_topics(servers))
+    asyncio.run(ensure_topics(KafkaConnection(servers)))
     asyncio.run(publish(servers, BIG, b"second"))
     assert asyncio.run(committed(servers, commit=True)) == 1
     kafka.kill()
@@ -89,7 +89,7 @@ async def test_no_topic_comes_into_being_by_itself(kafka: LocalKafka) -> None:
         consumer.assign([TopicPartition(FRAMES.name, 0)])
         await consumer._client.force_metadata_update()
         assert await partitions_of(consumer, [FRAMES.name]) == []
-        await ensure_topics(kafka.bootstrap_servers)
+        await ensure_topics(KafkaConnection(kafka.bootstrap_servers))
         assert await partitions_of(consumer, ["other", POLICIES.name, ACKS.name]) == [
             TopicPartition(POLICIES.name, 0),
             *(TopicPartition(ACKS.name, number) for number in range(ACKS.partitions)),

@@ -24,8 +24,9 @@ from streams.roles.classify import ClassifyRole
 from streams.roles.decisions import Answers, evaluation_of, situation_of
 from streams.roles.inspect import InspectRole
 from streams.topics import ANOMALIES, DEAD, DECISIONS, FRAMES
-from tests.streams.roles.line import Reader, config, producer, reading, running, send_frame, until
+from tests.streams.roles.line import Reader, config, producer, reading, running, send_frame
 from tests.streams.roles.twins import ODD, TwinClassifier, TwinExpert, frame
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PARTS, SWITCHES = 2000, 5
@@ -112,7 +113,7 @@ class Load:
 @asynccontextmanager
 async def load(servers: str, state: Path) -> AsyncIterator[Load]:
     """The first version is in force, and the roles are ready."""
-    await ensure_topics(servers)
+    await ensure_topics(KafkaConnection(servers))
     publisher = KafkaPublisher(KafkaConnection(servers))
     await publish(VERSIONS[0], publisher, "a test", "the first")
     await publisher.stop()

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from streams.codes import Stage
 from streams.roles.config import FlowConfig
-from streams.roles.metrics import RoleMetrics
-from streams.roles.outbox import Outbox
+from streams.roles.results import Results
+from streams.roles.telemetry import Telemetry
 from tests.streams.roles.twins import TwinPublisher
 
 
@@ -16,28 +17,29 @@ class Bench:
     """What a role needs around it, and what it sent."""
 
     flow: FlowConfig
+    stage: Stage = Stage.INSPECT
     publisher: TwinPublisher = field(default_factory=TwinPublisher)
     logged: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.metrics = RoleMetrics("test")
-        self.outbox = Outbox(self.publisher, self.metrics, self.flow, self.log)
+        self.telemetry = Telemetry("test", self.log)
+        self.results = Results(self.stage, self.publisher, self.telemetry, self.flow)
 
     def log(self, event: str, **_: object) -> None:
         self.logged.append(event)
 
     def value(self, name: str, **labels: str) -> float:
         """A metric's value."""
-        found = self.metrics.registry.get_sample_value(name, {"role": "test"} | labels)
+        found = self.telemetry.registry.get_sample_value(name, {"role": "test"} | labels)
         return found or 0.0
 
 
 @pytest.fixture
 def bench() -> Callable[..., Bench]:
-    """Make a bench; keyword arguments go to ``FlowConfig``."""
+    """Make a bench for a role of a stage; keyword arguments go to ``FlowConfig``."""
 
-    def make(**changes: object) -> Bench:
+    def make(stage: Stage = Stage.INSPECT, **changes: object) -> Bench:
         defaults: dict[str, object] = {"batch_wait_s": 0.001, "retry_s": 0.01, "late_grace_s": 0.3}
-        return Bench(FlowConfig(**(defaults | changes)))  # type: ignore[arg-type]
+        return Bench(FlowConfig(**(defaults | changes)), stage)  # type: ignore[arg-type]
 
     return make

@@ -79,7 +79,7 @@ async def read(reader: PartitionReader, partitions: list[int] | None = None) -> 
 
 @pytest.mark.asyncio
 async def test_to_the_end_of_some_partitions_again_and_again(fresh_broker: Broker) -> None:
-    await ensure_topics(fresh_broker.bootstrap_servers, topics=TOPICS)
+    await ensure_topics(connection(fresh_broker), topics=TOPICS)
     reader = PartitionReader(connection(fresh_broker), {COUNTED.name: BEGINNING})
     assert await read(reader) == []
     async with publishing(fresh_broker) as send:
@@ -101,7 +101,7 @@ async def test_to_the_end_without_a_broker_fails_in_time() -> None:
 
 @pytest.mark.asyncio
 async def test_begins_at_the_beginning_the_end_or_a_moment(fresh_broker: Broker) -> None:
-    await ensure_topics(fresh_broker.bootstrap_servers, topics=TOPICS)
+    await ensure_topics(connection(fresh_broker), topics=TOPICS)
     async with publishing(fresh_broker) as send:
         for topic in TOPICS:
             await send(topic, b"old " + topic.name.encode())
@@ -126,7 +126,7 @@ async def test_follows_a_topic_once_it_exists(fresh_broker: Broker) -> None:
     since = {POLICIES.name: BEGINNING, ALERTS.name: END}
     async with following(PartitionReader(connection(fresh_broker), since)) as found:
         await asyncio.wait_for(found.reader.caught_up.wait(), 10)
-        await ensure_topics(fresh_broker.bootstrap_servers, topics=[POLICIES, ALERTS])
+        await ensure_topics(connection(fresh_broker), topics=[POLICIES, ALERTS])
         async with publishing(fresh_broker) as send:
             await send(POLICIES, b"policy")
             await send(ALERTS, b"alert")
@@ -141,12 +141,12 @@ async def test_goes_on_after_an_outage_that_lost_the_log(resume: bool) -> None:
     reader = PartitionReader(here, {DECISIONS.name: BEGINNING}, resume)
     async with following(reader) as found:
         with start_broker(port) as broker:
-            await ensure_topics(broker.bootstrap_servers, topics=[DECISIONS])
+            await ensure_topics(connection(broker), topics=[DECISIONS])
             async with publishing(broker) as send:
                 await send(DECISIONS, b"1", b"2", b"3")
                 await found.until(b"1", b"2", b"3")
         with start_broker(port) as broker:
-            await ensure_topics(broker.bootstrap_servers, topics=[DECISIONS])
+            await ensure_topics(connection(broker), topics=[DECISIONS])
             async with publishing(broker) as send:
                 await send(DECISIONS, b"4")
                 await found.until(b"1", b"2", b"3", b"4")
@@ -159,7 +159,7 @@ async def test_a_batch_comes_once_and_is_no_lost_log(
     """The embedded broker tells the end of a log too low after a batch of several records."""
     monkeypatch.setattr("streams.kafka.reader.CHECK_S", 0.0)
     monkeypatch.setattr("streams.kafka.reader._POLL_MS", 100)
-    await ensure_topics(fresh_broker.bootstrap_servers, topics=[DECISIONS])
+    await ensure_topics(connection(fresh_broker), topics=[DECISIONS])
     reader = PartitionReader(connection(fresh_broker), {DECISIONS.name: END})
     first = [b"%02d" % n for n in range(10)]
     with capture_logs() as logs:

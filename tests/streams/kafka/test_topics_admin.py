@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from infra.stack.broker import Broker, start_broker
 from infra.stack.process import free_port
 from streams.errors import UnavailableError
+from streams.kafka.connection import KafkaConnection
 from streams.kafka.topic_admin import await_topics, ensure_topics
 from streams.topics import ALL
 
@@ -15,8 +16,8 @@ from streams.topics import ALL
 @pytest.mark.asyncio
 async def test_created_once_with_their_partitions(fresh_broker: Broker) -> None:
     servers = fresh_broker.bootstrap_servers
-    assert set(await ensure_topics(servers)) == {topic.name for topic in ALL}
-    assert await ensure_topics(servers) == ()
+    assert set(await ensure_topics(KafkaConnection(servers))) == {topic.name for topic in ALL}
+    assert await ensure_topics(KafkaConnection(servers)) == ()
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
@@ -30,7 +31,7 @@ async def test_created_once_with_their_partitions(fresh_broker: Broker) -> None:
 @pytest.mark.asyncio
 async def test_a_line_of_its_own_needs_one_partition(fresh_broker: Broker) -> None:
     servers = fresh_broker.bootstrap_servers
-    await ensure_topics(servers, partitions=1)
+    await ensure_topics(KafkaConnection(servers), partitions=1)
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
@@ -43,7 +44,7 @@ async def test_a_line_of_its_own_needs_one_partition(fresh_broker: Broker) -> No
 @pytest.mark.asyncio
 async def test_no_broker_is_said() -> None:
     with pytest.raises(UnavailableError, match=r"Kafka at 127\.0\.0\.1"):
-        await ensure_topics(f"127.0.0.1:{free_port()}", timeout_s=1.0)
+        await ensure_topics(KafkaConnection(f"127.0.0.1:{free_port()}", request_timeout_s=1.0))
 
 
 @pytest.mark.asyncio
@@ -51,7 +52,9 @@ async def test_a_worker_waits_for_the_broker() -> None:
     port, said = free_port(), asyncio.Event()
     stop = asyncio.Event()
     servers = f"127.0.0.1:{port}"
-    waiting = asyncio.create_task(await_topics(servers, 1, stop, lambda *a, **k: said.set()))
+    waiting = asyncio.create_task(
+        await_topics(KafkaConnection(servers), 1, stop, lambda *a, **k: said.set())
+    )
     await asyncio.wait_for(said.wait(), 10)
     broker = await asyncio.to_thread(start_broker, port)
     try:
@@ -65,5 +68,5 @@ async def test_waiting_ends_when_stopped() -> None:
     stop = asyncio.Event()
     servers = f"127.0.0.1:{free_port()}"
     assert not await asyncio.wait_for(
-        await_topics(servers, 1, stop, lambda *a, **k: stop.set()), 20
+        await_topics(KafkaConnection(servers), 1, stop, lambda *a, **k: stop.set()), 20
     )

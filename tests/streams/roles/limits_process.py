@@ -14,11 +14,12 @@ from andon.processes.limits import PolicyLimits
 from streams.kafka.changelog import KafkaChangelog
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.delivery import Delivery
-from streams.roles.config import BusConfig, FlowConfig, LimitsConfig, RoleConfig
+from streams.kafka.faust_app import BusConfig
+from streams.roles.config import FlowConfig, LimitsConfig, RoleConfig
 from streams.roles.limits import COUNTED_FROM, LimitsRole
-from streams.roles.metrics import RoleMetrics
-from streams.roles.outbox import Outbox
+from streams.roles.results import Results
 from streams.roles.runner import MakeRole, RoleRunner
+from streams.roles.telemetry import Telemetry
 from streams.topics import PARTS
 from tests.streams.roles.limits_policy import OnePolicy
 from tests.streams.roles.line import opened
@@ -38,23 +39,22 @@ class KilledRole(LimitsRole):
 
 
 def limits_config(servers: str, state: Path, instance: str = "0") -> RoleConfig:
-    return RoleConfig("limits", BusConfig(servers, state, instance=instance), FlowConfig())
+    return RoleConfig("limits", BusConfig(KafkaConnection(servers), state, instance), FlowConfig())
 
 
 def limits_role(servers: str, kill_at: int = 0) -> MakeRole:
     """Opens a role over the tile policy and the broker's changelog."""
     log = lambda *a, **k: None  # noqa: E731
 
-    def make(outbox: Outbox, metrics: RoleMetrics) -> LimitsRole:
+    def make(results: Results, telemetry: Telemetry) -> LimitsRole:
         changelog = KafkaChangelog(KafkaConnection(servers), log)
         role = KilledRole(
             PolicyLimits(OnePolicy()),
             changelog,
-            outbox,
-            metrics,
+            results,
+            telemetry,
             FlowConfig(),
             LimitsConfig(stop_within_s=600.0),
-            log,
         )
         role.kill_at = kill_at
         return role

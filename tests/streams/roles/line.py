@@ -1,7 +1,6 @@
 """A line around the roles, over a real broker: sends frames, reads topics."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,11 +9,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams.envelope import Message, from_message, to_message
 from streams.events import Event, Frame
+from streams.kafka.connection import KafkaConnection
+from streams.kafka.faust_app import BusConfig
 from streams.kafka.topic_admin import ensure_topics
-from streams.roles.config import BusConfig, FlowConfig, RoleConfig, RoleName
-from streams.roles.metrics import RoleMetrics
-from streams.roles.outbox import Outbox
+from streams.roles.config import FlowConfig, RoleConfig, RoleName
+from streams.roles.results import Results
 from streams.roles.runner import MakeRole, Role, RoleRunner
+from streams.roles.telemetry import Telemetry
 from streams.topics import FRAMES, MAX_MESSAGE_BYTES, Topic
 
 
@@ -73,7 +74,7 @@ class Reader:
 
 @asynccontextmanager
 async def reading(servers: str, *topics: Topic) -> AsyncIterator[Reader]:
-    await ensure_topics(servers)
+    await ensure_topics(KafkaConnection(servers))
     reader = Reader(topics)
     task = asyncio.create_task(reader.follow(servers))
     try:
@@ -83,32 +84,23 @@ async def reading(servers: str, *topics: Topic) -> AsyncIterator[Reader]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition: Callable[[], bool], timeout_s: float, what: str) -> float:
-    """Seconds until ``condition``; fails after ``timeout_s``."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < timeout_s, f"not within {timeout_s} s: {what}"
-        await asyncio.sleep(0.01)
-    return time.monotonic() - began
-
-
 def config(role: RoleName, servers: str, state: Path, **flow: object) -> RoleConfig:
-    return RoleConfig(role, BusConfig(servers, state), FlowConfig(**flow))  # type: ignore[arg-type]
+    return RoleConfig(role, BusConfig(KafkaConnection(servers), state), FlowConfig(**flow))  # type: ignore[arg-type]
 
 
-def opened(make: Callable[[Outbox, RoleMetrics], Role]) -> MakeRole:
+def opened(make: Callable[[Results, Telemetry], Role]) -> MakeRole:
     """A role whose ports need no opening."""
 
     @asynccontextmanager
-    async def open_role(outbox: Outbox, metrics: RoleMetrics) -> AsyncIterator[Role]:
-        yield make(outbox, metrics)
+    async def open_role(results: Results, telemetry: Telemetry) -> AsyncIterator[Role]:
+        yield make(results, telemetry)
 
     return open_role
 
 
 @asynccontextmanager
 async def running(
-    config: RoleConfig, topics: Sequence[Topic], make: Callable[[Outbox, RoleMetrics], Role]
+    config: RoleConfig, topics: Sequence[Topic], make: Callable[[Results, Telemetry], Role]
 ) -> AsyncIterator[RoleRunner]:
     """A role in this process, from ready to gracefully stopped."""
     stop, ready = asyncio.Event(), asyncio.Event()

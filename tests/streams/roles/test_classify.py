@@ -14,13 +14,14 @@ from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.contracts.twins.policies import TwinPolicies
 from tests.streams.conftest import Bench
 from tests.streams.roles.twins import ODD, TwinClassifier, delivery, frame, inspection
+from tests.waiting import until
 
 MakeBench = Callable[..., Bench]
 
 
 def role_over(bench: Bench, classifier: TwinClassifier, **more: Any) -> ClassifyRole:
     policies = TwinPolicies()
-    return ClassifyRole(classifier, policies, bench.outbox, bench.metrics, bench.flow, **more)
+    return ClassifyRole(classifier, policies, bench.results, bench.telemetry, bench.flow, **more)
 
 
 def anomaly(window_ms: int = 1000, classify: bool = True, **changes: Any) -> Anomaly:
@@ -67,7 +68,9 @@ async def test_what_is_only_to_be_kept_is_not_classified(bench: MakeBench) -> No
 async def test_a_late_answer_is_a_second_decision_that_changes_nothing(bench: MakeBench) -> None:
     b = bench()
     sent = anomaly(window_ms=300)
-    await role_over(b, TwinClassifier(delay_s=0.25)).handle(delivery(sent, ODD))
+    role = role_over(b, TwinClassifier(delay_s=0.25))
+    await role.handle(delivery(sent, ODD))
+    await until(lambda: len(decisions(b)) == 2)
     fallback, late = decisions(b)
     assert (fallback.source, fallback.action) == (DecisionSource.FALLBACK, Action.HOLD)
     assert fallback.reason_code is ReasonCode.LATE
@@ -75,6 +78,7 @@ async def test_a_late_answer_is_a_second_decision_that_changes_nothing(bench: Ma
     assert not fallback.is_late
     assert (late.source, late.is_late) == (DecisionSource.CLASSIFIER, True)
     assert fallback.result_id != late.result_id
+    await role.close()
 
 
 @pytest.mark.asyncio
@@ -86,6 +90,7 @@ async def test_without_a_classifier_the_fallback_is_in_time(
     sent = anomaly(window_ms=250)
     role = role_over(b, TwinClassifier(**trouble))  # type: ignore[arg-type]
     await role.handle(delivery(sent, ODD))
+    await role.close()
     (decision,) = decisions(b)
     assert decision.source is DecisionSource.FALLBACK
     assert decision.decided_at <= sent.frame.deadline

@@ -25,10 +25,11 @@ from streams.topics import ANOMALIES, DEAD, DECISIONS, FRAMES
 from tests.contracts.twins.history_writer import TwinHistory
 from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.contracts.twins.policies import TwinPolicies
-from tests.streams.roles.line import config, producer, reading, running, send, send_frame, until
+from tests.streams.roles.line import config, producer, reading, running, send, send_frame
 from tests.streams.roles.twins import BROKEN, ODD, TwinClassifier, TwinExpert, frame
+from tests.waiting import until
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.asyncio
@@ -46,19 +47,17 @@ async def test_from_frame_to_history(fresh_broker: Broker, tmp_path: Path) -> No
         running(
             inspect,
             [FRAMES],
-            lambda o, m: InspectRole(TwinExpert(), policies, o, m, inspect.flow),
+            lambda r, t: InspectRole(TwinExpert(), policies, r, t, inspect.flow),
         ),
         running(
             classify,
             [ANOMALIES],
-            lambda o, m: ClassifyRole(TwinClassifier(), policies, o, m, classify.flow),
+            lambda r, t: ClassifyRole(TwinClassifier(), policies, r, t, classify.flow),
         ),
         running(
             record,
             list(RECORDED),
-            lambda o, m: RecordRole(
-                history, store, o, m, record.flow, RecordConfig(), lambda *a, **k: None
-            ),
+            lambda r, t: RecordRole(history, store, r, t, record.flow, RecordConfig()),
         ),
     ):
         good, odd, broken, large = (frame(window_ms=8000, trigger_seq=i) for i in range(1, 5))
@@ -101,7 +100,7 @@ async def test_a_burst_through_the_broker_makes_no_decision_late(
         running(
             settings,
             [FRAMES],
-            lambda o, m: InspectRole(expert, TwinPolicies(), o, m, settings.flow),
+            lambda r, t: InspectRole(expert, TwinPolicies(), r, t, settings.flow),
         ),
     ):
         shots = [frame(window_ms=3500, trigger_seq=n) for n in range(1, 151)]
@@ -176,7 +175,7 @@ async def test_a_graceful_stop_finishes_what_is_in_flight(
     async with reading(servers, DECISIONS) as seen, producer(servers) as send_to:
         slow = TwinExpert(delay_s=0.8, calls=calls)
         async with running(
-            settings, [FRAMES], lambda o, m: InspectRole(slow, TwinPolicies(), o, m, settings.flow)
+            settings, [FRAMES], lambda r, t: InspectRole(slow, TwinPolicies(), r, t, settings.flow)
         ):
             for number in range(1, 21):
                 await send_frame(send_to, frame(window_ms=5000, trigger_seq=number), b"good")
@@ -186,7 +185,7 @@ async def test_a_graceful_stop_finishes_what_is_in_flight(
         )
         again = TwinExpert()
         async with running(
-            settings, [FRAMES], lambda o, m: InspectRole(again, TwinPolicies(), o, m, settings.flow)
+            settings, [FRAMES], lambda r, t: InspectRole(again, TwinPolicies(), r, t, settings.flow)
         ):
             await send_frame(send_to, frame(window_ms=5000, trigger_seq=99), b"good")
             await until(lambda: len(seen.of(DECISIONS)) == 21, 15, "the next frame")

@@ -12,7 +12,6 @@ import pytest
 from streams.codes import Action, DecisionSource, ReasonCode, Stage
 from streams.events import Anomaly, DeadLetter, Decision
 from streams.kafka.delivery import letter_id
-from streams.roles.guard import guarded
 from streams.roles.inspect import InspectRole
 from streams.topics import ANOMALIES, DEAD, DECISIONS
 from tests.contracts.twins.image_store import InMemoryImageStore
@@ -25,7 +24,7 @@ MakeBench = Callable[..., Bench]
 
 def role_over(bench: Bench, expert: TwinExpert, **changes: Any) -> InspectRole:
     policies = TwinPolicies(audit_share=changes.pop("audit_share", 0.0))
-    return InspectRole(expert, policies, bench.outbox, bench.metrics, bench.flow, **changes)
+    return InspectRole(expert, policies, bench.results, bench.telemetry, bench.flow, **changes)
 
 
 def decisions(bench: Bench) -> list[Decision]:
@@ -184,12 +183,8 @@ async def test_a_future_schema_version_is_a_fallback_and_a_dead_letter(bench: Ma
 @pytest.mark.asyncio
 async def test_what_nobody_foresaw_is_a_fallback_and_a_dead_letter(bench: MakeBench) -> None:
     b = bench()
-    role = role_over(b, TwinExpert())
-
-    async def defect(_: object) -> None:
-        raise ZeroDivisionError("a defect of ours")
-
-    await guarded(defect, role.failed)(delivery(frame(), b"bytes"))
+    defect = ZeroDivisionError("a defect of ours")
+    await role_over(b, TwinExpert()).failed(delivery(frame(), b"bytes"), defect)
     assert decisions(b)[0].reason_code is ReasonCode.NO_DECISION
     assert "ZeroDivisionError" in letters(b)[0][0].error
 

@@ -174,7 +174,7 @@ def role_on(b: Bench) -> tuple[LimitsRole, TwinChangelog]:
     changelog = TwinChangelog(b)
     limits = PolicyLimits(OnePolicy())
     config = LimitsConfig(stop_within_s=float("inf"))
-    return LimitsRole(limits, changelog, b.outbox, b.metrics, b.flow, config, b.log), changelog
+    return LimitsRole(limits, changelog, b.results, b.telemetry, b.flow, config), changelog
 
 
 def delivered(

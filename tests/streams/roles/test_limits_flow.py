@@ -24,9 +24,10 @@ from streams.topics import ALERTS, COUNTED, DECISIONS, PARTS
 from tests.connectors.twins import running_line
 from tests.streams.roles.limits_policy import decision
 from tests.streams.roles.limits_process import limits_config, limits_role
-from tests.streams.roles.line import Reader, producer, reading, send, until
+from tests.streams.roles.line import Reader, producer, reading, send
+from tests.waiting import until
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 LINES, PRODUCTS, STATIONS, EACH = 3, 2, 4, 10
 
 

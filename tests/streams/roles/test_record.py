@@ -52,9 +52,9 @@ class Recording:
 
 @pytest.fixture
 def recording(bench: MakeBench) -> Recording:
-    b, history, store = bench(retry_cap_s=0.05), TwinHistory(), ShakyStore()
+    b, history, store = bench(Stage.RECORD, retry_cap_s=0.05), TwinHistory(), ShakyStore()
     config = RecordConfig(batch_wait_s=0.02)
-    role = RecordRole(history, store, b.outbox, b.metrics, b.flow, config, b.log)
+    role = RecordRole(history, store, b.results, b.telemetry, b.flow, config)
     return Recording(b, role, history, store)
 
 

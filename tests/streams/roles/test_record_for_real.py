@@ -53,7 +53,7 @@ async def test_rows_and_objects_are_kept_once(
     history = PostgresHistoryWriter(url)
     objects = S3Objects(s3.endpoint, s3.access_key, s3.secret_key, bucket="record")
     store = S3ImageStore(objects)
-    role = RecordRole(history, store, b.outbox, b.metrics, b.flow, RecordConfig(), b.log)
+    role = RecordRole(history, store, b.results, b.telemetry, b.flow, RecordConfig())
     anomaly = Anomaly(frame=frame(), inspection=inspection(True))
     nasty = decision("'; DROP TABLE decision;--\n\x00 🦀")
     events = [delivery(anomaly, ODD), delivery(nasty), delivery(decision()), delivery(decision())]

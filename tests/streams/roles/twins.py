@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,6 @@ from streams.events import (
 from streams.ids import new_frame_id
 from streams.kafka.delivery import Delivery
 from streams.ports import (
-    Asked,
     ClassificationRequest,
     Failure,
     InspectionRequest,
@@ -93,15 +92,12 @@ class TwinExpert:
 
 @dataclass
 class TwinClassifier:
-    """Names every anomaly ``crack``; keeps the late answers it is given."""
+    """Names every anomaly ``crack``."""
 
     delay_s: float = 0.0
     down: bool = False
     hang: bool = False
-    answers_late: bool = True
     seen: list[ClassificationRequest] = field(default_factory=list)
-    late: dict[Asked, Classification] = field(default_factory=dict)
-    fetches: list[list[Asked]] = field(default_factory=list)
 
     async def classify(
         self, requests: Sequence[ClassificationRequest], timeout_s: float
@@ -117,16 +113,6 @@ class TwinClassifier:
         return [Classification(class_name="crack", confidence=0.9, classifier="twin")] * len(
             requests
         )
-
-    async def late_answers(
-        self, questions: Sequence[Asked], timeout_s: float
-    ) -> Mapping[Asked, Classification] | None:
-        self.fetches.append(list(questions))
-        if self.down:
-            raise UnavailableError("the twin was told to be away")
-        if not self.answers_late:
-            return None
-        return {asked: self.late[asked] for asked in questions if asked in self.late}
 
 
 @dataclass

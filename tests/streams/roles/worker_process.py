@@ -13,9 +13,9 @@ from pathlib import Path
 
 from streams.kafka.delivery import Delivery
 from streams.roles.inspect import InspectRole
-from streams.roles.metrics import RoleMetrics
-from streams.roles.outbox import Outbox
+from streams.roles.results import Results
 from streams.roles.runner import RoleRunner
+from streams.roles.telemetry import Telemetry
 from streams.topics import FRAMES
 from tests.contracts.twins.policies import TwinPolicies
 from tests.streams.roles.line import config, opened
@@ -42,8 +42,8 @@ async def main(servers: str, state: Path, kill_at: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
-    def make(outbox: Outbox, metrics: RoleMetrics) -> InspectRole:
-        role = KilledRole(TwinExpert(), TwinPolicies(), outbox, metrics, settings.flow)
+    def make(results: Results, telemetry: Telemetry) -> InspectRole:
+        role = KilledRole(TwinExpert(), TwinPolicies(), results, telemetry, settings.flow)
         role.kill_at = kill_at
         return role
 

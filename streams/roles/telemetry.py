@@ -1,20 +1,54 @@
-"""Prometheus metrics of a role. Each role instance has a registry of its own."""
+"""What a role tells about itself: Prometheus metrics, and log lines when something changes."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from streams.backoff import backoff_s
+from streams.errors import UnavailableError
 from streams.events import Alert, Decision
+from streams.roles.config import FlowConfig
 
+T = TypeVar("T")
+REMIND_S = 30.0
+"""How often the log repeats that something is still away, seconds."""
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-class RoleMetrics:
-    """Counters and latencies by role; ``andon_`` is the prefix of every name."""
+@dataclass
+class _Outage:
+    since_s: float
+    said_s: float
+    failures: int = 1
 
-    def __init__(self, role: str, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry or CollectorRegistry()
+
+class Telemetry:
+    """Counters and latencies by role, and one log line per change of state.
+
+    ``andon_`` is the prefix of every metric; each role has a registry of its own.
+
+    Args:
+        role: the label of every metric.
+        log: takes an event's name and its fields.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        log: Callable[..., object] = lambda *_, **__: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.registry = CollectorRegistry()
         self.role = role
+        self.log = log
+        self._clock = clock
+        self._away: dict[str, _Outage] = {}
         self._events = Counter(
             "andon_events", "Events received", ["role", "topic"], registry=self.registry
         )
@@ -65,9 +99,46 @@ class RoleMetrics:
         """A dead letter was published."""
         self._letters.labels(self.role, error_type).inc()
 
-    def retry(self, what: str) -> None:
-        """Something is tried again: ``publish``, ``store`` ..."""
+    def failed(self, what: str, error: Exception) -> None:
+        """A call to ``what`` (``broker``, ``history`` ...) failed and will be repeated.
+
+        However many events wait for it, the log says once that it is away, reminds now and then,
+        and says when it is back.
+        """
         self._retries.labels(self.role, what).inc()
+        now = self._clock()
+        outage = self._away.get(what)
+        if outage is None:
+            self._away[what] = _Outage(now, now)
+            self.log("away", what=what, error=str(error))
+            return
+        outage.failures += 1
+        if now - outage.said_s >= REMIND_S:
+            outage.said_s = now
+            seconds = round(now - outage.since_s)
+            self.log("still away", what=what, seconds=seconds, failures=outage.failures)
+
+    def succeeded(self, what: str) -> None:
+        """A call to ``what`` was answered."""
+        outage = self._away.pop(what, None)
+        if outage is not None:
+            seconds = round(self._clock() - outage.since_s, 1)
+            self.log("back", what=what, seconds=seconds, failures=outage.failures)
+
+    async def until_available(
+        self, what: str, call: Callable[[], Awaitable[T]], flow: FlowConfig
+    ) -> T:
+        """The call's result, however long it raises ``UnavailableError``."""
+        for attempt in itertools.count():
+            try:
+                result = await call()
+            except UnavailableError as error:
+                self.failed(what, error)
+            else:
+                self.succeeded(what)
+                return result
+            await asyncio.sleep(backoff_s(attempt, flow.retry_s, flow.retry_cap_s))
+        raise AssertionError("unreachable")
 
     def stages(self, timings_ms: Mapping[str, float]) -> None:
         """Latency by stage, milliseconds."""

@@ -7,22 +7,26 @@ from typing import Any
 
 import pytest
 
-from streams.kafka.faust_app import create_app, faust_topic
-from streams.kafka.faust_transport import BoundedConsumerThread, BoundedTransport
-from streams.kafka.intake import Intake
-from streams.roles.config import BusConfig, RoleConfig
+from streams.kafka.connection import KafkaConnection
+from streams.kafka.faust_adapter import BoundedConsumerThread, BoundedTransport
+from streams.kafka.faust_app import BusConfig, create_app, faust_topic
+from streams.kafka.intake import Handler, Intake
 from streams.topics import FRAMES, MAX_FETCH_BYTES, MAX_MESSAGE_BYTES
-from tests.streams.conftest import Bench
-from tests.streams.roles.line import until
+from tests.waiting import until
 
 
-def config(tmp_path: Path, **bus: Any) -> RoleConfig:
-    return RoleConfig("inspect", BusConfig("127.0.0.1:1", tmp_path, **bus))
+def app_for(tmp_path: Path, instance: str | None = "0", **connection: Any) -> Any:
+    bus = BusConfig(KafkaConnection("127.0.0.1:1", **connection), tmp_path, instance)
+    return create_app("inspect", bus, 4096)
+
+
+def bounded(most_events: int = 1024, most_bytes: int = 1 << 28) -> Intake:
+    return Intake(most_events, most_bytes, lambda *_, **__: None)
 
 
 @pytest.mark.asyncio
 async def test_the_consumer_waits_as_long_as_told_and_takes_8_mib(tmp_path: Path) -> None:
-    app = create_app(config(tmp_path, fetch_max_wait_ms=37, instance="7"))
+    app = app_for(tmp_path, "7", fetch_max_wait_ms=37)
     assert isinstance(app.transport, BoundedTransport)
     thread = app.consumer._thread
     thread.thread_loop.close()
@@ -40,7 +44,7 @@ async def test_the_consumer_waits_as_long_as_told_and_takes_8_mib(tmp_path: Path
 @pytest.mark.asyncio
 @pytest.mark.parametrize("idempotent", [True, False])
 async def test_the_producer_is_idempotent_where_told(tmp_path: Path, idempotent: bool) -> None:
-    app = create_app(config(tmp_path, idempotent_producer=idempotent))
+    app = app_for(tmp_path, idempotent_producer=idempotent)
     settings = {**app.producer._settings_default(), **app.producer._settings_extra()}
     assert settings.get("enable_idempotence", False) is idempotent
     assert settings["max_request_size"] == MAX_MESSAGE_BYTES
@@ -48,8 +52,7 @@ async def test_the_producer_is_idempotent_where_told(tmp_path: Path, idempotent:
 
 @pytest.mark.asyncio
 async def test_several_brokers_and_no_topic_creation(tmp_path: Path) -> None:
-    bus = BusConfig("a:1, b:2", tmp_path, instance=None)
-    app = create_app(RoleConfig("record", bus))
+    app = create_app("record", BusConfig(KafkaConnection("a:1, b:2"), tmp_path, None), 4096)
     assert [(url.host, url.port) for url in app.conf.broker_consumer] == [("a", 1), ("b", 2)]
     assert app.conf.consumer_group_instance_id is None
     assert not app.conf.topic_allow_declare
@@ -57,9 +60,20 @@ async def test_several_brokers_and_no_topic_creation(tmp_path: Path) -> None:
     assert faust_topic(app, FRAMES).get_topic_name() == FRAMES.name
 
 
-def following(intake: Intake, handler: Any, stream: Any) -> "asyncio.Future[None]":
+class Handling:
+    """Hands events and errors to functions."""
+
+    def __init__(self, handle: Any, failed: Any) -> None:
+        self.handle, self.failed = handle, failed
+
+
+def following(
+    intake: Intake, handle: Any, stream: Any, failed: Any = None
+) -> "asyncio.Future[None]":
     """The agent, consuming."""
-    return asyncio.ensure_future(intake.agent(handler)(stream))
+    opened: asyncio.Future[Handler] = asyncio.get_running_loop().create_future()
+    opened.set_result(Handling(handle, failed))
+    return asyncio.ensure_future(intake.agent(opened)(stream))
 
 
 @dataclass(frozen=True)
@@ -101,9 +115,8 @@ class FakeStream:
 
 
 @pytest.mark.asyncio
-async def test_the_gate_closes_at_the_byte_bound_and_opens_again(bench: Any) -> None:
-    b: Bench = bench(in_flight_bytes=100)
-    intake = Intake(b.flow, b.metrics, b.log)
+async def test_the_gate_closes_at_the_byte_bound_and_opens_again() -> None:
+    intake = bounded(most_bytes=100)
     stream, release = FakeStream(), asyncio.Event()
 
     async def handler(_: object) -> None:
@@ -124,9 +137,8 @@ async def test_the_gate_closes_at_the_byte_bound_and_opens_again(bench: Any) -> 
 
 
 @pytest.mark.asyncio
-async def test_events_finish_in_any_order_and_are_acknowledged_in_theirs(bench: Any) -> None:
-    b: Bench = bench()
-    intake, stream = Intake(b.flow, b.metrics, b.log), FakeStream()
+async def test_events_finish_in_any_order_and_are_acknowledged_in_theirs() -> None:
+    intake, stream = bounded(), FakeStream()
     gates = {offset: asyncio.Event() for offset in range(3)}
 
     async def handler(delivery: Any) -> None:
@@ -148,9 +160,8 @@ async def test_events_finish_in_any_order_and_are_acknowledged_in_theirs(bench: 
 
 
 @pytest.mark.asyncio
-async def test_draining_leaves_what_hangs_unacknowledged(bench: Any) -> None:
-    b: Bench = bench()
-    intake, stream = Intake(b.flow, b.metrics, b.log), FakeStream()
+async def test_draining_leaves_what_hangs_unacknowledged() -> None:
+    intake, stream = bounded(), FakeStream()
 
     async def handler(delivery: Any) -> None:
         if delivery.offset == 1:
@@ -164,6 +175,31 @@ async def test_draining_leaves_what_hangs_unacknowledged(bench: Any) -> None:
     stream.queue.put_nowait(FakeEvent(2, b"x"))
     await asyncio.sleep(0.01)
     assert intake.in_flight == 0, "a draining role takes nothing"
+    assert stream.acked == [0]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.asyncio
+async def test_an_error_is_kept_before_its_event_is_acknowledged() -> None:
+    """What cannot even be kept stays unacknowledged, with all after it."""
+    intake, stream = bounded(), FakeStream()
+    kept: list[tuple[int, str]] = []
+
+    async def handler(delivery: Any) -> None:
+        raise ValueError(f"number {delivery.offset}")
+
+    async def failed(delivery: Any, error: Exception) -> None:
+        if delivery.offset == 1:
+            raise ValueError("the dead letter is too large")
+        kept.append((delivery.offset, str(error)))
+
+    running = following(intake, handler, stream, failed)
+    for offset in range(3):
+        stream.queue.put_nowait(FakeEvent(offset, b"x"))
+    await until(lambda: len(kept) == 2, 2, "two kept")
+    assert await intake.settle(2.0) == 0
+    assert kept == [(0, "number 0"), (2, "number 2")]
     assert stream.acked == [0]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

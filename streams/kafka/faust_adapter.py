@@ -1,6 +1,7 @@
-"""Adapter over Faust's Kafka transport: what its settings cannot say.
+"""Adapter over Faust: its producer as our ``Publisher``, and what its settings cannot say.
 
-Four things, by subclassing at Faust's own extension points (no fork, nothing patched):
+Four things of its Kafka transport, by subclassing at Faust's own extension points (no fork,
+nothing patched):
 
 * the wait of a fetch at the broker, which Faust fixes at 1,500 ms;
 * the idempotent producer without Faust's exactly-once mode;
@@ -9,6 +10,7 @@ Four things, by subclassing at Faust's own extension points (no fork, nothing pa
 * a start without the second that Faust sleeps in case tables are still being declared.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -21,6 +23,8 @@ from faust.transport.drivers.aiokafka import (
     Transport,
 )
 
+from streams.envelope import Message
+from streams.errors import UnavailableError
 from streams.topics import MAX_FETCH_BYTES
 
 Gate = Callable[[], Awaitable[None]]
@@ -88,3 +92,28 @@ class NoTables(TableManager):  # type: ignore[misc]
     async def on_start(self) -> None:
         await self._update_channels()
         await self.recovery.start()
+
+
+class FaustPublisher:
+    """The ``Publisher`` of a worker: sends with the producer that its Faust app has anyway."""
+
+    def __init__(self, app: Any, timeout_s: float) -> None:
+        self._app = app
+        self._timeout_s = timeout_s
+
+    async def send(self, topic: str, message: Message) -> None:
+        """Returns once the broker has it. Raises ``UnavailableError`` after the timeout."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                result = await self._app.producer.send(
+                    topic,
+                    message.key,
+                    message.value,
+                    message.partition,
+                    None,
+                    list(message.headers),
+                )
+                await result
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise UnavailableError(f"{topic}: {reason}") from error

@@ -1,4 +1,4 @@
-"""Deadlines and the audit sample."""
+"""How long a call may hold its place, and the audit sample."""
 
 from uuid import UUID
 
@@ -7,12 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.ids import new_frame_id
-from streams.roles.deadlines import call_timeout_s, remaining_s, sampled
-
-
-def test_remaining_is_never_negative() -> None:
-    assert remaining_s(10.0, 4.0) == 6.0
-    assert remaining_s(4.0, 10.0) == 0.0
+from streams.roles.calls import call_timeout_s
+from streams.roles.decisions import sampled
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 import logging
 
 from streams.kafka.quiet import OncePer
-from streams.roles.outages import Outages
+from streams.roles.telemetry import Telemetry
 
 
 def test_an_outage_is_said_once_and_its_end_too() -> None:
     now, said = [0.0], []
-    outages = Outages(lambda event, **more: said.append((event, more)), 30.0, lambda: now[0])
+    outages = Telemetry("record", lambda event, **more: said.append((event, more)), lambda: now[0])
     outages.succeeded("history")
     for second in range(40):
         now[0] = float(second)

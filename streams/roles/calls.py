@@ -1,0 +1,285 @@
+"""The calls of the expert and the classifier: earliest deadline first, bounded, repeated.
+
+Items whose fallback is still to come are sent in the order of their deadlines; items that are
+already decided wait for idle capacity, oldest first, and are given up when they hold too much
+memory. So overload costs inspections of decided parts, not decisions in time.
+"""
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from streams.backoff import backoff_s
+from streams.codes import ReasonCode
+from streams.ports import Failure
+from streams.roles.config import FlowConfig
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+LEAST_CALL_S = 1.0
+"""A call holds its place at least so long, though all of its items may be decided, seconds."""
+NOT_IN_TIME = Failure(ReasonCode.LATE, "Late", "no answer before the fallback was due")
+
+
+@dataclass(frozen=True)
+class Answered(Generic[Answer]):
+    """What came back for one item, and when it was sent and answered (seconds, wall clock)."""
+
+    answer: Answer | Failure
+    sent_s: float
+    answered_s: float
+
+
+@dataclass(frozen=True)
+class InTime(Generic[Answer]):
+    """The answer, or the final failure, before the fallback was due. Nothing follows."""
+
+    answered: Answered[Answer]
+
+
+@dataclass(frozen=True)
+class FallbackDue:
+    """The fallback must be decided now; a ``Late`` follows."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class Late(Generic[Answer]):
+    """What came after the fallback; a ``Failure`` when nothing did."""
+
+    answered: Answered[Answer]
+
+
+@dataclass
+class _Item(Generic[Request, Answer]):
+    request: Request
+    due_s: float
+    size: int
+    future: "asyncio.Future[Answered[Answer]]"
+    queued_s: float = field(default_factory=time.time)
+
+
+class Calls(Generic[Request, Answer]):
+    """Collects items into calls of at most ``batch``, with a bounded number of calls at once.
+
+    A call holds its place until it is answered or the fallbacks of all its items are due. With
+    ``late_s`` it then goes on in the background until it is that many seconds old, and so that
+    calls which went on hold at most ``flow.late_parts`` items; without, it is cut.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Sequence[Request], float], Awaitable[Sequence[Answer | Failure]]],
+        flow: FlowConfig,
+        unavailable: ReasonCode,
+        batch: int = 1,
+        late_s: float = 0.0,
+    ) -> None:
+        """``unavailable`` is the reason code of a call that fails as a whole."""
+        self._call = call
+        self._flow = flow
+        self._unavailable = unavailable
+        self._batch = batch
+        self._late_s = late_s
+        self._places = max(1, flow.concurrency // batch)
+        self._decided_limit = flow.in_flight_bytes // 2
+        self._live: list[tuple[float, int, _Item[Request, Answer]]] = []
+        self._decided: deque[_Item[Request, Answer]] = deque()
+        self._decided_bytes = 0
+        self._order = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+        self._late: OrderedDict[asyncio.Task[None], list[_Item[Request, Answer]]] = OrderedDict()
+
+    async def ask(
+        self, request: Request, due_s: float, size: int
+    ) -> AsyncGenerator[InTime[Answer] | FallbackDue | Late[Answer], None]:
+        """``InTime``, or ``FallbackDue`` at ``due_s`` and then ``Late``.
+
+        A retryable failure is asked again, at growing intervals, up to ``late_grace_s`` after
+        ``due_s``. The wait for the fallback is this coroutine's own timer: no queue delays it.
+        """
+        flow, decided = self._flow, False
+        give_up_s = max(due_s, time.time()) + flow.late_grace_s
+        for attempt in itertools.count():
+            future = self._submit(request, due_s, size)
+            if not decided:
+                await asyncio.wait({future}, timeout=remaining_s(due_s))
+                if not future.done():
+                    decided = True
+                    yield FallbackDue(NOT_IN_TIME)
+            answered = await future
+            failure = answered.answer
+            if not isinstance(failure, Failure) or not failure.retryable:
+                yield Late(answered) if decided else InTime(answered)
+                return
+            wake_s = time.time() + backoff_s(attempt, flow.retry_s, flow.retry_cap_s)
+            if not decided and wake_s >= due_s:
+                await asyncio.sleep(remaining_s(due_s))
+                decided = True
+                yield FallbackDue(failure)
+            if wake_s >= give_up_s:
+                yield Late(answered)
+                return
+            await asyncio.sleep(remaining_s(wake_s))
+
+    async def close(self) -> None:
+        """Cancel the calls under way; what waits is answered with a failure."""
+        for timer in (self._timer, self._expiry):
+            if timer is not None:
+                timer.cancel()
+        for item in [*(entry[2] for entry in self._live), *self._decided]:
+            self._give_up(item, "Stopping", "the worker is stopping")
+        self._live.clear()
+        self._decided.clear()
+        calls = [*self._calls, *self._late]
+        for task in calls:
+            task.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    def _submit(
+        self, request: Request, due_s: float, size: int
+    ) -> "asyncio.Future[Answered[Answer]]":
+        """Queue one item; the future resolves to an answer or a ``Failure``, never raises."""
+        future: asyncio.Future[Answered[Answer]] = asyncio.get_running_loop().create_future()
+        item = _Item(request, due_s, size, future)
+        heapq.heappush(self._live, (due_s, next(self._order), item))
+        self._pump()
+        return future
+
+    def _pump(self) -> None:
+        self._expire(time.time())
+        while len(self._calls) < self._places and (self._live or self._decided):
+            if len(self._live) + len(self._decided) < self._batch and not self._waited():
+                return
+            self._send(self._next_batch())
+        if self._live and self._expiry is None:
+            left = remaining_s(self._live[0][0])
+            self._expiry = asyncio.get_running_loop().call_later(left, self._on_expiry)
+
+    def _on_expiry(self) -> None:
+        """Every place is taken and a deadline passes: memory is freed without their help."""
+        self._expiry = None
+        self._pump()
+
+    def _waited(self) -> bool:
+        """Whether what waits has waited long enough; otherwise a timer comes back to it."""
+        oldest = min(
+            [i.queued_s for _, _, i in self._live] + [i.queued_s for i in self._decided][:1]
+        )
+        left = oldest + self._flow.batch_wait_s - time.time()
+        if left <= 0.0005:
+            return True
+        if self._timer is None or self._timer.cancelled():
+            self._timer = asyncio.get_running_loop().call_later(left, self._on_timer)
+        return False
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._pump()
+
+    def _expire(self, now_s: float) -> None:
+        while self._live and self._live[0][0] <= now_s:
+            item = heapq.heappop(self._live)[2]
+            self._decided.append(item)
+            self._decided_bytes += item.size
+        while self._decided_bytes > self._decided_limit and self._decided:
+            item = self._decided.popleft()
+            self._decided_bytes -= item.size
+            self._give_up(item, "Overloaded", "decided by fallback and given up under overload")
+
+    def _next_batch(self) -> list[_Item[Request, Answer]]:
+        items: list[_Item[Request, Answer]] = []
+        while len(items) < self._batch and self._live:
+            items.append(heapq.heappop(self._live)[2])
+        while len(items) < self._batch and self._decided:
+            item = self._decided.popleft()
+            self._decided_bytes -= item.size
+            items.append(item)
+        return items
+
+    def _send(self, items: list[_Item[Request, Answer]]) -> None:
+        place_s = call_timeout_s(
+            [item.due_s for item in items], time.time(), self._flow.call_timeout_s, LEAST_CALL_S
+        )
+        timeout_s = max(place_s, self._late_s)
+        task = asyncio.create_task(self._run(items, timeout_s))
+        self._calls.add(task)
+        task.add_done_callback(self._finished)
+        if timeout_s > place_s:
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(place_s, self._go_on_late, task, items)
+            task.add_done_callback(lambda _: timer.cancel())
+
+    def _go_on_late(self, task: "asyncio.Task[None]", items: list[_Item[Request, Answer]]) -> None:
+        """The call leaves its place to another, and keeps its pictures within the bounds."""
+        self._calls.discard(task)
+        self._late[task] = items
+        while self._too_many_late():
+            self._late.popitem(last=False)[0].cancel()
+        self._pump()
+
+    def _too_many_late(self) -> bool:
+        held = [item.size for items in self._late.values() for item in items]
+        return len(held) > self._flow.late_parts or sum(held) > self._decided_limit
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        self._calls.discard(task)
+        self._late.pop(task, None)
+        if not task.cancelled():
+            self._pump()
+
+    async def _run(self, items: list[_Item[Request, Answer]], timeout_s: float) -> None:
+        sent_s = time.time()
+        answers: Sequence[Answer | Failure]
+        try:
+            async with asyncio.timeout(timeout_s):
+                answers = await self._call([item.request for item in items], timeout_s)
+            if len(answers) != len(items):
+                raise ValueError(f"{len(answers)} answers to {len(items)} requests")
+        except TimeoutError:
+            answers = [self._failure("Timeout", f"no answer within {timeout_s:.2f} s")] * len(items)
+        except asyncio.CancelledError:
+            for item in items:
+                self._give_up(item, "GivenUp", "the worker is stopping, or too many are late")
+            raise
+        except Exception as error:  # noqa: BLE001 - a port that raises is unavailable
+            answers = [self._failure(type(error).__name__, str(error))] * len(items)
+        answered_s = time.time()
+        for item, answer in zip(items, answers, strict=True):
+            if not item.future.done():
+                item.future.set_result(Answered(answer, sent_s, answered_s))
+
+    def _give_up(self, item: _Item[Request, Answer], error_type: str, message: str) -> None:
+        if not item.future.done():
+            now_s = time.time()
+            final = Failure(self._unavailable, error_type, message, retryable=False)
+            item.future.set_result(Answered(final, now_s, now_s))
+
+    def _failure(self, error_type: str, message: str) -> Failure:
+        return Failure(self._unavailable, error_type, message, retryable=True)
+
+
+def remaining_s(due_s: float) -> float:
+    """Seconds from now until ``due_s``, seconds since the epoch; never negative."""
+    return max(0.0, due_s - time.time())
+
+
+def call_timeout_s(dues_s: list[float], now_s: float, longest_s: float, least_s: float) -> float:
+    """How long one batched call may hold its place.
+
+    Until the last fallback of the batch is due, so that a hanging call does not hold its place
+    much longer than it is of use; at least ``least_s`` (late answers are recorded too), at most
+    ``longest_s``.
+
+    >>> call_timeout_s([102.0, 100.1], now_s=100.0, longest_s=5.0, least_s=1.0)
+    2.0
+    """
+    return min(longest_s, max(least_s, max(dues_s, default=now_s) - now_s))
