@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from andon.stack.local import BrokerKind, LocalStack, StackPorts
 from andon.stack.prepare import prepare
 from lab.benchmarks.faults import BROKER, FaultPlan, as_rows, play_with_faults
 from lab.benchmarks.throughput import REFERENCE, SHIPPED, ExpertProfile, alone, combine, play_round
-from lab.demo.sources import textile_source
+from lab.datasets.textile import textile_dataset
 from lab.demo.summary import percentile
 from lab.harness import learn as learning
 from lab.harness.ledger import ledger_parts
@@ -22,7 +21,7 @@ from lab.harness.plan import LinePlan, cycle, make_plan, mixed
 from lab.harness.settle import run_seconds, settle
 from policies.authoring.loading import load_policy
 from policies.evaluate import ResolvedPolicy
-from serving.ray.deploy import deploy, serve_config
+from serving.ray.deploy import deploy
 from streams.codes import DecisionSource
 
 LEARNED = Path(".andon/benchmark")
@@ -61,19 +60,8 @@ class Bench:
 
     def serve(self, profile: ExpertProfile, batch: int = 8) -> None:
         """Deploy, or redeploy, with this profile of the expert."""
-        root = LEARNED.resolve()
-        args: dict[str, object] = {
-            "artifacts": str(root / "artifacts"),
-            "exemplars": str(root / "exemplars"),
-            "vision": {**profile.serve_args, "batch": batch},
-        }
-        exemplars = self.learned.exemplars
-        config = serve_config(
-            SERVE_TEMPLATE,
-            {self.plan.product: self.learned.digest},
-            {self.plan.product: exemplars.name} if exemplars else {},
-            args,
-        )
+        vision = {**profile.serve_args, "batch": batch}
+        config = self.learned.serve_config(vision=vision)
         deploy(config, self.line.stack.settings().serve.address)
 
 
@@ -143,7 +131,7 @@ def _bench(
     broker: BrokerKind = "embedded",
     anomalous: float | None = None,
 ) -> Iterator[Bench]:
-    source = textile_source()
+    source = textile_dataset()
     policy = load_policy(SERVE_TEMPLATE.parents[1] / "policies" / "products" / "textile.yaml")
     plan = make_plan(
         policy.product_id, source.train[:train], source.test, set(policy.document.classes), None
@@ -170,15 +158,15 @@ def _bench(
 
 def _learn(plan: LinePlan, say: Say) -> learning.Learned:
     LEARNED.mkdir(parents=True, exist_ok=True)
-    request = learning.request_of(plan, LEARNED / "artifacts", LEARNED / "exemplars")
+    request = learning.request_of(plan, LEARNED)
     memory = LEARNED / f"{plan.product}-{len(plan.train)}.json"
     known = learning.remembered(memory, request)
     if known is not None:
         return known
     say(f"training the reference expert on {len(plan.train)} images")
-    answer = learning.learn(request)
-    memory.write_text(json.dumps(answer))
-    return learning.parse(answer)
+    learned = learning.learn(request)
+    memory.write_text(learned.model_dump_json())
+    return learned
 
 
 def _alternate(

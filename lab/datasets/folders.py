@@ -13,6 +13,8 @@ from pathlib import Path
 from serving.experts.images import IMAGE_SUFFIXES, list_images
 from streams.errors import AndonError
 
+GOOD = "good"
+"""The label of normal images."""
 PROTOCOLS = ("full", "disjoint")
 NORMAL_NAMES = frozenset({"good", "normal", "nominal", "ok"})
 """Folder names that hold normal images, compared in lower case."""
@@ -30,12 +32,17 @@ class Sample:
 
     path: Path
     label: str
-    """Class name; ``good`` for normal images."""
+    """Class name; ``GOOD`` for normal images."""
     anomalous: bool
     mask: Path | None = None
     """Grey picture, anomalous above 127; None for normal images and where there is none."""
     group: str | None = None
     """The part it shows, where known."""
+
+    @property
+    def part(self) -> str:
+        """The part it shows; one whose part is not known is a part of its own."""
+        return self.group or str(self.path)
 
 
 @dataclass(frozen=True)
@@ -178,7 +185,7 @@ def _find_mask(truth: Path, stem: str) -> Path | None:
 
 
 def _normal(path: Path, parts: Mapping[Path, str]) -> Sample:
-    return Sample(path, "good", False, None, parts.get(path))
+    return Sample(path, GOOD, False, None, parts.get(path))
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import fcntl
-import json
 import shutil
 import signal
 import subprocess
@@ -13,24 +12,25 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
 from andon.stack.local import LocalStack, StackPorts
 from andon.stack.prepare import prepare
+from lab.datasets.folders import GOOD, Dataset, load_dataset
+from lab.datasets.textile import TITLE, textile_dataset
 from lab.demo.classifier import classifier_args
 from lab.demo.parts import write_parts
 from lab.demo.report import write_report
-from lab.demo.sources import Source, folder_source, textile_source
 from lab.demo.stories import tell
 from lab.demo.summary import Summary, summarise
-from lab.harness.learn import FALSE_ALARM_RATE, Learned, parse, remembered, request_of
+from lab.harness.learn import FALSE_ALARM_RATE, Learned, LearnRequest, remembered, request_of
 from lab.harness.ledger import ledger_parts
-from lab.harness.line import ROLES, SERVE_TEMPLATE, LineOptions, SimulatedLine
-from lab.harness.plan import GOOD, LinePlan, make_plan
+from lab.harness.line import ROLES, LineOptions, SimulatedLine
+from lab.harness.plan import LinePlan, make_plan
 from lab.harness.settle import run_seconds, settle
-from serving.ray.deploy import deploy, serve_config
+from serving.ray.deploy import deploy
 from streams.codes import Severity
 from streams.errors import AndonError
 
@@ -67,7 +67,7 @@ def run_demo(options: DemoOptions, say: Say, progress: Progress) -> Summary:
     Raises:
         AndonError: something did not start or the folder is not what the demo needs.
     """
-    source = folder_source(options.images) if options.images else textile_source()
+    source = load_dataset(options.images.resolve()) if options.images else textile_dataset()
     policy = choose_policy(options, source)
     taught = set(policy.document.classes) - options.untaught
     plan = make_plan(policy.product_id, source.train, source.test, taught, options.parts)
@@ -85,23 +85,23 @@ def run_demo(options: DemoOptions, say: Say, progress: Progress) -> Summary:
                 stack.stop()
 
 
-def choose_policy(options: DemoOptions, source: Source) -> "ResolvedPolicy":
+def choose_policy(options: DemoOptions, source: Dataset) -> "ResolvedPolicy":
     """``--policy``; for the textile set the shipped one; else every class a defect and held."""
     from policies.authoring.loading import load_policy
     from policies.defaults import hold_all_classes
     from policies.evaluate import ResolvedPolicy
 
-    shipped = Path(__file__).parents[2] / "policies" / "products" / f"{source.product}.yaml"
+    shipped = Path(__file__).parents[2] / "policies" / "products" / f"{source.name}.yaml"
     if options.policy is not None:
         return load_policy(options.policy)
     if options.images is None and shipped.is_file():
         return load_policy(shipped)
-    return ResolvedPolicy.from_body(hold_all_classes(source.product, source.labels))
+    return ResolvedPolicy.from_body(hold_all_classes(source.name, source.classes))
 
 
 def _run(
     options: DemoOptions,
-    source: Source,
+    source: Dataset,
     policy: "ResolvedPolicy",
     plan: LinePlan,
     line: SimulatedLine,
@@ -110,24 +110,17 @@ def _run(
     progress: Progress,
 ) -> Summary:
     begun = time.monotonic()
+    title = f"{source.name}: {options.images}" if options.images else TITLE
     taught = sum(len(found) for found in plan.exemplars.values())
     say(
-        f"{source.title}: {len(plan.train)} normal images train, {taught} labelled ones teach, "
+        f"{title}: {len(plan.train)} normal images train, {taught} labelled ones teach, "
         f"{len(plan.parts)} parts will arrive"
     )
     learned = _learn_while_starting(options, plan, line, say, progress)
     settings = line.stack.settings()
     asyncio.run(prepare(settings, [policy], "demo"))
     with _step(progress, "deploying the expert and the classifier on Ray Serve"):
-        root = options.folder / "learned"
-        args: dict[str, object] = {
-            "artifacts": str((root / "artifacts").resolve()),
-            "exemplars": str((root / "exemplars").resolve()),
-            "classifier": classifier,
-        }
-        exemplars = {plan.product: learned.exemplars.name} if learned.exemplars else {}
-        config = serve_config(SERVE_TEMPLATE, {plan.product: learned.digest}, exemplars, args)
-        deploy(config, settings.serve.address)
+        deploy(learned.serve_config(classifier=classifier), settings.serve.address)
     with _step(progress, "starting inspect, classify, record, limits and the gateway"):
         ready = line.start((*ROLES, "limits"))
     bar = progress.add_task(f"parts, one every {options.takt_s:g} s", total=len(plan.parts))
@@ -151,7 +144,7 @@ def _run(
         "parts_csv": str(options.report.with_suffix(".csv")),
     }
     summary = summarise(reckoning, stories, run_seconds(line.ledger), extra)
-    write_report(options.report, summary, stories, f"Andon: {source.title}")
+    write_report(options.report, summary, stories, f"Andon: {title}")
     write_parts(options.report.with_suffix(".csv"), stories)
     return summary
 
@@ -167,7 +160,7 @@ def _learn_while_starting(
 ) -> Learned:
     root = options.folder / "learned"
     root.mkdir(parents=True, exist_ok=True)
-    request = request_of(plan, root / "artifacts", root / "exemplars", options.rate)
+    request = request_of(plan, root, options.rate)
     memory = root / f"{plan.product}.json"
     known = None if options.retrain else remembered(memory, request)
     child = None if known else _start_learning(request, root, memory)
@@ -183,12 +176,12 @@ def _learn_while_starting(
         if child is not None and child.poll() is None:
             child.terminate()
             child.wait(10)
-    return parse(json.loads(memory.read_text()))
+    return Learned.model_validate_json(memory.read_text())
 
 
-def _start_learning(request: dict[str, Any], root: Path, memory: Path) -> "subprocess.Popen[bytes]":
+def _start_learning(request: LearnRequest, root: Path, memory: Path) -> "subprocess.Popen[bytes]":
     wanted = root / "request.json"
-    wanted.write_text(json.dumps(request))
+    wanted.write_text(request.model_dump_json())
     return subprocess.Popen(
         [sys.executable, "-m", "lab.harness.learn", str(wanted), str(memory)], stdout=sys.stderr
     )

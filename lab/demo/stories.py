@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from lab.datasets.folders import GOOD
 from lab.demo.summary import PartStory
-from lab.harness.plan import GOOD, LinePlan
+from lab.harness.plan import LinePlan
 from lab.harness.reckoning import Key, LedgerPart, OnKafka, Reckoning
 from streams.codes import AckOutcome, Severity
 from streams.events import Decision

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from lab.harness.plan import GOOD
+from lab.datasets.folders import GOOD
 from lab.harness.reckoning import Reckoning
 from streams.codes import Action, DecisionSource, Severity
 from streams.events import Decision

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
+from andon import wiring
 from andon.settings import Settings
-from andon.wiring import s3_objects
 from lab.harness.reckoning import InHistory
 from streams.keys import image_key
 
@@ -33,6 +33,10 @@ async def read_history(settings: Settings) -> InHistory:
 
 def _pictures(settings: Settings, frames: Sequence[UUID]) -> set[UUID]:
     """Frames with an image object, those that no row names included."""
-    names = s3_objects(settings).keys("inspections/")
+    objects = wiring.s3_objects(settings)
+    try:
+        names = set(objects.keys("inspections/"))
+    finally:
+        objects.close()
     stored = {UUID(name.split("/")[-2]) for name in names if name.endswith("/image")}
     return stored - {frame for frame in frames if image_key(frame) not in names}

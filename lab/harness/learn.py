@@ -5,14 +5,16 @@ never loads torch and Ctrl-C ends it like any other child.
 """
 
 import hashlib
-import json
 import sys
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
+from lab.harness.line import SERVE_TEMPLATE
 from lab.harness.plan import LinePlan
+from serving.ray.deploy import Config, serve_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,91 +27,106 @@ FALSE_ALARM_RATE = 0.03
 """Asked of the calibration: here an escape costs more than a part looked at twice."""
 
 
-@dataclass(frozen=True)
-class Learned:
-    """Where the run's expert and exemplars are."""
+class LearnRequest(BaseModel):
+    """What is to be learned: photographs with the parts that they show."""
 
+    product: str
+    train: list[tuple[Path, str]]
+    exemplars: dict[str, list[tuple[Path, str]]]
+    root: Path
+    """Where the expert (``artifacts``) and the exemplars (``exemplars``) are kept."""
+    false_alarm_rate: float
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the pictures' bytes and of the code that learns: the same means nothing to learn."""
+        digest = hashlib.sha256(self.model_dump_json().encode())
+        files = [path for path, _ in self.train]
+        files += [path for found in self.exemplars.values() for path, _ in found]
+        serving = Path(__file__).parents[2] / "serving"
+        sources = [*serving.glob("experts/**/*.py"), *serving.glob("naming/**/*.py")]
+        for path in [*files, *sorted(sources)]:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+
+class Learned(BaseModel):
+    """Where the run's expert and exemplars are, and what they were learned from."""
+
+    product: str
+    root: Path
     artifact: Path
     exemplars: Path | None
-    reused: bool = False
+    fingerprint: str
 
     @property
     def digest(self) -> str:
         return self.artifact.name
 
+    def serve_config(self, **args: object) -> Config:
+        """The configuration of Serve with this expert and these exemplars.
 
-def request_of(
-    plan: LinePlan, artifacts: Path, exemplars: Path, rate: float = FALSE_ALARM_RATE
-) -> dict[str, Any]:
-    """What the child is asked to do, as JSON values; ``rate`` of false alarms in (0, 1)."""
-    return {
-        "product": plan.product,
-        "train": [[str(p.path), p.group] for p in plan.train],
-        "exemplars": {
-            label: [[str(p.path), p.group] for p in found]
-            for label, found in plan.exemplars.items()
+        Args:
+            args: further arguments of the application, such as ``vision`` or ``classifier``.
+        """
+        root = self.root.resolve()
+        places: dict[str, object] = {
+            "artifacts": str(root / "artifacts"),
+            "exemplars": str(root / "exemplars"),
+        }
+        exemplars = {self.product: self.exemplars.name} if self.exemplars else {}
+        return serve_config(
+            SERVE_TEMPLATE, {self.product: self.digest}, exemplars, {**places, **args}
+        )
+
+
+def request_of(plan: LinePlan, root: Path, rate: float = FALSE_ALARM_RATE) -> LearnRequest:
+    """Learn the plan's photographs; ``rate`` of false alarms in (0, 1)."""
+    return LearnRequest(
+        product=plan.product,
+        train=[(p.path, p.part) for p in plan.train],
+        exemplars={
+            label: [(p.path, p.part) for p in found] for label, found in plan.exemplars.items()
         },
-        "artifacts": str(artifacts),
-        "exemplars_root": str(exemplars),
-        "false_alarm_rate": rate,
-    }
+        root=root,
+        false_alarm_rate=rate,
+    )
 
 
-def fingerprint(request: dict[str, Any]) -> str:
-    """Of the pictures' bytes and of the code that learns: the same means nothing to learn anew."""
-    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode())
-    files = [name for name, _ in request["train"]]
-    files += [name for found in request["exemplars"].values() for name, _ in found]
-    root = Path(__file__).parents[2] / "serving"
-    sources = [*root.glob("experts/**/*.py"), *root.glob("classifiers/**/*.py")]
-    for path in [*map(Path, files), *sorted(sources)]:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def remembered(memory: Path, request: dict[str, Any]) -> Learned | None:
+def remembered(memory: Path, request: LearnRequest) -> Learned | None:
     """What an earlier run learned from exactly these pictures, if it is still there."""
     try:
-        known = json.loads(memory.read_text())
+        known = Learned.model_validate_json(memory.read_text())
     except (OSError, ValueError):
         return None
-    if known.get("fingerprint") != fingerprint(request):
-        return None
-    learned = parse(known, reused=True)
-    return learned if (learned.artifact / "manifest.json").is_file() else None
+    there = (known.artifact / "manifest.json").is_file()
+    return known if there and known.fingerprint == request.fingerprint else None
 
 
-def parse(result: dict[str, Any], reused: bool = False) -> Learned:
-    """The child's answer."""
-    exemplars = result.get("exemplars")
-    return Learned(Path(result["artifact"]), Path(exemplars) if exemplars else None, reused)
-
-
-def learn(request: dict[str, Any]) -> dict[str, Any]:
-    """Train and teach; returns the answer that ``parse`` reads."""
+def learn(request: LearnRequest) -> Learned:
+    """Train the expert, teach the classifier."""
     from andon.cli.expert_options import expert_errors, stage_bars
     from serving.experts.artifact import load_expert, save_artifact
     from serving.experts.training import TrainOptions, train
     from serving.naming.teaching import Lesson, teach_product
 
-    product = request["product"]
-    groups = {Path(name): group for name, group in request["train"]}
+    product, groups = request.product, dict(request.train)
+    artifacts = request.root / "artifacts"
     with expert_errors(), stage_bars() as report:
-        options = TrainOptions(false_alarm_rate=request["false_alarm_rate"])
+        options = TrainOptions(false_alarm_rate=request.false_alarm_rate)
         trained = train(product, list(groups), options, groups, report)
-        artifact = Path(request["artifacts"]) / product
-        artifact /= save_artifact(trained, Path(request["artifacts"]))
+        artifact = artifacts / product / save_artifact(trained, artifacts)
         expert = load_expert(artifact)
         lessons = [
-            Lesson(label, Path(name).read_bytes(), part=group, name=name)
-            for label, found in request["exemplars"].items()
-            for name, group in found
+            Lesson(label, path.read_bytes(), part=group, name=str(path))
+            for label, found in request.exemplars.items()
+            for path, group in found
         ]
         bundle = None
         if lessons:
             report("teach", 0, 1)
             bundle = teach_product(
-                Path(request["exemplars_root"]),
+                request.root / "exemplars",
                 product,
                 lessons,
                 normals=[path.read_bytes() for path in groups],
@@ -118,11 +135,13 @@ def learn(request: dict[str, Any]) -> dict[str, Any]:
                 afresh=True,
             )
             report("teach", 1, 1)
-    return {
-        "artifact": str(artifact),
-        "exemplars": str(bundle) if bundle else None,
-        "fingerprint": fingerprint(request),
-    }
+    return Learned(
+        product=product,
+        root=request.root,
+        artifact=artifact,
+        exemplars=bundle,
+        fingerprint=request.fingerprint,
+    )
 
 
 def _outline(expert: "Expert", image: "Image") -> "npt.NDArray[np.bool_] | None":
@@ -131,5 +150,5 @@ def _outline(expert: "Expert", image: "Image") -> "npt.NDArray[np.bool_] | None"
 
 
 if __name__ == "__main__":
-    answer = learn(json.loads(Path(sys.argv[1]).read_text()))
-    Path(sys.argv[2]).write_text(json.dumps(answer))
+    answer = learn(LearnRequest.model_validate_json(Path(sys.argv[1]).read_text()))
+    Path(sys.argv[2]).write_text(answer.model_dump_json())

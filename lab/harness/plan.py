@@ -4,11 +4,10 @@ import random
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from lab.datasets.folders import GOOD, Sample
 from streams.errors import AndonError
 
-GOOD = "good"
 MOST_EXEMPLARS = 5
 """Labelled examples per class that the local classifier is taught."""
 EXEMPLAR_SHARE = 0.34
@@ -20,21 +19,11 @@ class PlanError(AndonError):
 
 
 @dataclass(frozen=True)
-class Photograph:
-    """One file with its class folder and the part (capture group) it shows."""
-
-    path: Path
-    label: str
-    group: str
-    mask: Path | None = None
-
-
-@dataclass(frozen=True)
 class PlayedPart:
     """One arriving part."""
 
     part_id: str
-    photograph: Photograph
+    photograph: Sample
     product: str = ""
     """Another product than the plan's."""
 
@@ -44,15 +33,15 @@ class LinePlan:
     """Everything that a run needs to know of its pictures."""
 
     product: str
-    train: tuple[Photograph, ...]
-    exemplars: Mapping[str, tuple[Photograph, ...]]
+    train: tuple[Sample, ...]
+    exemplars: Mapping[str, tuple[Sample, ...]]
     parts: tuple[PlayedPart, ...]
 
 
 def make_plan(
     product: str,
-    train: Sequence[Photograph],
-    test: Sequence[Photograph],
+    train: Sequence[Sample],
+    test: Sequence[Sample],
     taught: Collection[str],
     most_parts: int | None,
     seed: int = 7,
@@ -68,8 +57,8 @@ def make_plan(
     if not train:
         raise PlanError(f"{product}: no normal images to train on; expected files in train/good")
     rng = random.Random(seed)
-    exemplars: dict[str, tuple[Photograph, ...]] = {}
-    played: list[Photograph] = []
+    exemplars: dict[str, tuple[Sample, ...]] = {}
+    played: list[Sample] = []
     for label, photographs in sorted(_by(test, "label").items()):
         if label in taught and label != GOOD:
             exemplars[label], rest = _take_exemplars(photographs, rng)
@@ -111,28 +100,28 @@ def mixed(plan: LinePlan, count: int, anomalous: float) -> LinePlan:
     return LinePlan(plan.product, plan.train, plan.exemplars, tuple(parts))
 
 
-def _by(photographs: Sequence[Photograph], field: str) -> dict[str, list[Photograph]]:
-    groups: dict[str, list[Photograph]] = defaultdict(list)
+def _by(photographs: Sequence[Sample], field: str) -> dict[str, list[Sample]]:
+    groups: dict[str, list[Sample]] = defaultdict(list)
     for photograph in photographs:
         groups[getattr(photograph, field)].append(photograph)
     return groups
 
 
 def _take_exemplars(
-    photographs: Sequence[Photograph], rng: random.Random
-) -> tuple[tuple[Photograph, ...], list[Photograph]]:
+    photographs: Sequence[Sample], rng: random.Random
+) -> tuple[tuple[Sample, ...], list[Sample]]:
     """Whole groups teach: no part is in both; one picture of each teaches."""
-    groups = _by(photographs, "group")
+    groups = _by(photographs, "part")
     names = sorted(groups)
     rng.shuffle(names)
     most = min(MOST_EXEMPLARS, int(len(names) * EXEMPLAR_SHARE))
     teaching = names[:most]
     exemplars = tuple(rng.choice(groups[name]) for name in teaching)
-    rest = [p for p in photographs if p.group not in teaching]
+    rest = [p for p in photographs if p.part not in teaching]
     return exemplars, rest
 
 
-def _thin(photographs: Sequence[Photograph], count: int, rng: random.Random) -> list[Photograph]:
+def _thin(photographs: Sequence[Sample], count: int, rng: random.Random) -> list[Sample]:
     """``count`` photographs, classes in proportion, at least one each where count allows."""
     groups = _by(photographs, "label")
     wanted = {label: max(1, count * len(g) // len(photographs)) for label, g in groups.items()}

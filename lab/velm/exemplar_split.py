@@ -21,7 +21,7 @@ def split_exemplars(run: ObjectRun, shots: int, seed: int) -> ObjectRun:
     scored = [i for i in run.items if not i.sample.anomalous]
     for label in sorted({i.sample.label for i in run.items if i.sample.anomalous}):
         ours = [i for i in run.items if i.sample.anomalous and i.sample.label == label]
-        parts = sorted({_part(i) for i in ours})
+        parts = sorted({i.sample.part for i in ours})
         if len(parts) < 2:
             raise PipelineError(
                 f"{run.name}: class {label!r} shows one part only; the local classifier needs "
@@ -29,7 +29,7 @@ def split_exemplars(run: ObjectRun, shots: int, seed: int) -> ObjectRun:
             )
         taught = [parts[i] for i in rng.permutation(len(parts))[: max(1, len(parts) // 2)]]
         exemplars += _in_turns(ours, taught)[:shots]
-        scored += [i for i in ours if _part(i) not in taught]
+        scored += [i for i in ours if i.sample.part not in taught]
     order = {item.key: n for n, item in enumerate(run.items)}
     scored.sort(key=lambda i: order[i.key])
     return replace(run, items=tuple(scored), exemplars=tuple(exemplars))
@@ -37,10 +37,6 @@ def split_exemplars(run: ObjectRun, shots: int, seed: int) -> ObjectRun:
 
 def _in_turns(items: Sequence[Item], parts: Sequence[str]) -> list[Item]:
     """One picture of each part first, then a second of each."""
-    piles = [[i for i in items if _part(i) == part] for part in parts]
+    piles = [[i for i in items if i.sample.part == part] for part in parts]
     deepest = max(len(pile) for pile in piles)
     return [pile[turn] for turn in range(deepest) for pile in piles if turn < len(pile)]
-
-
-def _part(item: Item) -> str:
-    return item.sample.group or item.sample.path.name

@@ -11,7 +11,7 @@ import pytest
 
 from andon.stack.local import BrokerKind, LocalStack, StackPorts
 from andon.stack.prepare import prepare
-from lab.demo.sources import textile_source
+from lab.datasets.textile import textile_dataset
 from lab.harness import learn as learning
 from lab.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, make_plan
@@ -43,15 +43,7 @@ class Plant:
 
 def trained(plan: LinePlan, folder: Path) -> Config:
     """A real expert and a real classifier, taught on the plan's pictures."""
-    learned = learning.parse(
-        learning.learn(learning.request_of(plan, folder / "artifacts", folder / "exemplars"))
-    )
-    args: dict[str, object] = {
-        "artifacts": str(folder / "artifacts"),
-        "exemplars": str(folder / "exemplars"),
-    }
-    exemplars = {plan.product: learned.exemplars.name} if learned.exemplars else {}
-    return serve_config(SERVE_TEMPLATE, {plan.product: learned.digest}, exemplars, args)
+    return learning.learn(learning.request_of(plan, folder)).serve_config()
 
 
 def tiny(plan: LinePlan, folder: Path) -> Config:
@@ -72,7 +64,7 @@ def start_plant(
     models: Callable[[LinePlan, Path], Config] = trained,
 ) -> Plant:
     """Stack, expert, exemplars, policy: everything but the line's own processes."""
-    source = textile_source()
+    source = textile_dataset()
     policy = load_policy(ROOT / "policies" / "products" / "textile.yaml")
     plan = make_plan(
         policy.product_id, source.train[:TRAIN], source.test, set(policy.document.classes), None

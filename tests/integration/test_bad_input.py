@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from andon.wiring import image_store
+from lab.datasets.folders import Sample
 from lab.harness.ledger import ledger_parts
 from lab.harness.line import LineOptions
-from lab.harness.plan import LinePlan, Photograph, PlayedPart
+from lab.harness.plan import LinePlan, PlayedPart
 from lab.harness.reckoning import LedgerPart, OnKafka, Reckoning
 from lab.harness.settle import settle
 from lab.harness.topics_reader import read_topic
@@ -80,7 +81,7 @@ def played(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Played:
     good = [p.photograph for p in plant.plan.parts if p.photograph.label == "good"]
     parts = []
     for index, (name, path) in enumerate(pictures(folder, good[0].path).items()):
-        parts.append(PlayedPart(name, Photograph(path, "good", name)))
+        parts.append(PlayedPart(name, Sample(path, "good", False, group=name)))
         parts.append(PlayedPart(f"after-{name}", good[index]))
     parts += [PlayedPart(serial, good[20 + i]) for i, serial in enumerate(SERIALS)]
     parts.append(PlayedPart("stranger", good[30], product="no such product"))

@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.harness.plan import Photograph, PlanError, cycle, make_plan, mixed
+from lab.datasets.folders import Sample
+from lab.harness.plan import PlanError, cycle, make_plan, mixed
 
-TRAIN = [Photograph(Path(f"train/{i}"), "good", f"t{i}") for i in range(3)]
+TRAIN = [Sample(Path(f"train/{i}"), "good", False, group=f"t{i}") for i in range(3)]
 
 
-def photographs(label: str, count: int, per_group: int = 1) -> list[Photograph]:
+def photographs(label: str, count: int, per_group: int = 1) -> list[Sample]:
     return [
-        Photograph(Path(f"{label}/{i}"), label, f"{label}-{i // per_group}") for i in range(count)
+        Sample(Path(f"{label}/{i}"), label, label != "good", group=f"{label}-{i // per_group}")
+        for i in range(count)
     ]
 
 
