@@ -25,7 +25,7 @@ from history.records import (
 )
 from history.statistics import stats_query, to_stats
 from history.tables import METADATA
-from streams.codes import Action, DecisionSource, Severity
+from streams.codes import Action, DecisionSource, ReasonCode, Severity
 from streams.events import Classification, Inspection
 
 MAX_PAGE = 1000
@@ -270,7 +270,7 @@ def _recorded(row: Any) -> RecordedDecision:
         severity=Severity(severity),
         class_name=class_name,
         rule=rule,
-        reason_code=code,
+        reason_code=ReasonCode(code),
         reason=reason,
         policy_hash=policy,
         inspection=_parsed(Inspection, inspection),

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from streams.codes import Action, DecisionSource, Severity
+from streams.codes import Action, DecisionSource, ReasonCode, Severity
 from streams.events import Classification, Inspection
 
 
@@ -160,13 +160,17 @@ class RecordedDecision:
     severity: Severity
     class_name: str
     rule: str
-    reason_code: int
+    reason_code: ReasonCode
     reason: str
     policy_hash: str
     inspection: Inspection | None
     classification: Classification | None
     image_key: str | None
     review: ReviewSummary | None
+    class_id: int | None = None
+    """The scan of the history leaves it out: a replay does not compare it."""
+    is_late: bool = False
+    """An effective decision is never a late one."""
 
 
 @dataclass(frozen=True)

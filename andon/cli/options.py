@@ -4,7 +4,9 @@ A command has flags for what is asked for every day. Its other options are the f
 and ``--set`` gives one of them: ``--set limit=20 --set price-in=2.5``.
 """
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Annotated, TypeVar
 
 import typer
@@ -57,3 +59,34 @@ def listed(model: type[MoreOptions]) -> str:
         default = f" Default: {field.default}." if field.default not in (None, "", ()) else ""
         rows.append(f"{name.replace('_', '-')}: {field.description}{default}")
     return "\n\n".join(rows)
+
+
+def taking(**makers: Callable[..., object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Options that several commands share, as one object.
+
+    ``@taking(wanted=chosen)`` gives a command the options of the function ``chosen``, and hands
+    what that makes of them to the command's parameter ``wanted``.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command).parameters
+        parameters: list[inspect.Parameter] = []
+        for name, parameter in own.items():
+            if name in makers:
+                parameters += inspect.signature(makers[name]).parameters.values()
+            else:
+                parameters.append(parameter)
+
+        @wraps(command)
+        def run(**given: object) -> None:
+            made = {
+                name: make(**{n: given.pop(n) for n in inspect.signature(make).parameters})
+                for name, make in makers.items()
+            }
+            command(**made, **given)
+
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return decorate

@@ -8,10 +8,6 @@ from andon.__main__ import app
 MOST_PARAMETERS = 12
 STILL_MORE = {
     "andon train": 17,
-    "andon classify teach": 14,
-    "andon history export": 15,
-    "andon history list": 16,
-    "andon policy explain": 16,
 }
 """Commands that have more as yet: the list may only shrink."""
 
@@ -24,7 +20,8 @@ def commands(command: TyperCommand | TyperGroup, path: str) -> dict[str, int]:
     context = typer.Context(command)
     found: dict[str, int] = {}
     for name in command.list_commands(context):
-        found |= commands(command.get_command(context, name), f"{path} {name}")  # type: ignore[arg-type]
+        _, called, _ = command.resolve_command(context, [name])
+        found |= commands(called, f"{path} {name}")  # type: ignore[arg-type]
     return found
 
 

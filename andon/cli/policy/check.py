@@ -1,4 +1,4 @@
-"""What only the language model's prompt can say about a policy: words that it could confuse."""
+"""The check of a policy file, and whether its texts can become the language model's prompt."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +11,8 @@ CODE = "E401"
 """Beside the codes of ``policies.authoring.schema.ERRORS``."""
 
 
-def check_with_words(path: Path | str) -> Report:
-    """The check of the file itself, and whether the policy's texts can become a prompt.
+def check_with_prompt(path: Path | str) -> Report:
+    """The validator's report on a file, with an error more when no prompt can be made of it.
 
     Two classes whose display names read alike (``prompts.names.fold``), or one that reads as
     ``normal`` or ``unknown``, would make an answer ambiguous; too long a prompt would not be sent.

@@ -1,9 +1,10 @@
 """How ``andon policy`` shows what it found: for people, and as JSON."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from history.policy_log import AuditEntry
     from policies.authoring.loading import Report
     from policies.review.backtest import BacktestReport, Findings
     from policies.review.diff import Difference
@@ -52,7 +54,7 @@ def problems(report: "Report") -> None:
         )
 
 
-def report_json(report: "Report") -> dict[str, Any]:
+def report_json(report: "Report") -> dict[str, object]:
     """One file's result."""
     return {
         "file": report.file,
@@ -76,7 +78,7 @@ def outcome(found: "Outcome", steps: tuple[str, ...]) -> None:
     )
 
 
-def outcome_json(found: "Outcome", steps: tuple[str, ...]) -> dict[str, Any]:
+def outcome_json(found: "Outcome", steps: tuple[str, ...]) -> dict[str, object]:
     """A decision and the path to it."""
     return {**asdict(found), "reason_code": found.reason_code.name, "steps": list(steps)}
 
@@ -89,7 +91,7 @@ def difference(found: "Difference") -> None:
         out.print(f"  {escape(line)}", style=style)
 
 
-def difference_json(found: "Difference") -> dict[str, Any]:
+def difference_json(found: "Difference") -> dict[str, object]:
     """What changes."""
     return {
         "from": found.old_hash,
@@ -100,7 +102,18 @@ def difference_json(found: "Difference") -> dict[str, Any]:
     }
 
 
-def backtest_json(report: "BacktestReport") -> dict[str, Any]:
+def audit(entries: "Sequence[AuditEntry]") -> None:
+    """Who put which version in force."""
+    table = Table("when (UTC)", "product", "from", "to", "who", "why", "")
+    for entry in entries:
+        when = f"{entry.applied_at:%Y-%m-%d %H:%M:%S}"
+        cells = (entry.product_id, (entry.from_hash or "none")[:12], entry.to_hash[:12])
+        soft = "softening" if entry.softening else ""
+        table.add_row(when, *map(escape, (*cells, entry.applied_by, entry.reason, soft)))
+    console().print(table)
+
+
+def backtest_json(report: "BacktestReport") -> dict[str, object]:
     """The whole report."""
     changed = [
         {"class": name, "before": before, "after": after, "decisions": count}
@@ -185,8 +198,6 @@ def _honesty(report: "BacktestReport", out: Console) -> None:
         out.print(f"not counted: {told}", style="dim")
 
 
-def echo_json(body: Mapping[str, Any] | list[Any]) -> None:
+def echo_json(body: object) -> None:
     """One JSON value on standard output."""
-    import json
-
     typer.echo(json.dumps(body, default=str))

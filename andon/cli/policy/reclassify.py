@@ -1,18 +1,18 @@
 """``andon policy backtest FILE --reclassify``: recorded pictures through Ray Serve's classifier."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 
 from andon import wiring
-from andon.cli import policy_store as store
-from andon.cli import policy_view as show
-from andon.settings import Settings, load_settings
+from andon.cli.policy import database, output
+from andon.settings import load_settings
 
 if TYPE_CHECKING:
     from policies.evaluate import ResolvedPolicy
@@ -27,47 +27,36 @@ def command(
     as_json: bool,
 ) -> None:
     """Show the cost, ask, ask the classifier again, show what changed."""
-    settings = load_settings()
-    parts = store.run(recorded_anomalies(settings, candidate.product_id, since, most))
+    parts = asyncio.run(recorded_anomalies(candidate.product_id, since, most))
     _show_estimate(Console(stderr=True), parts)
     if not parts or not agreed():
         raise typer.Exit(1)
-    with show.progress() as progress:
+    with output.progress() as progress:
         task = progress.add_task("asking again", total=len(parts))
-        asked = ask_again(settings, candidate, parts, lambda n: progress.advance(task, n))
-        report = store.run(asked)
+        asked = ask_again(candidate, parts, lambda n: progress.advance(task, n))
+        report = asyncio.run(asked)
     if as_json:
-        show.echo_json(report_json(report))
+        output.echo_json(report_json(report))
     else:
-        show_report(show.console(), report)
+        show_report(output.console(), report)
 
 
-async def recorded_anomalies(
-    settings: Settings, product: str, since: timedelta, most: int
-) -> "list[Replayed]":
+async def recorded_anomalies(product: str, since: timedelta, most: int) -> "list[Replayed]":
     """The oldest ``most`` classified anomalies of a product whose picture is kept."""
-    from history.filters import FrameFilter
     from policies.review.reclassify import Replayed
-    from streams.codes import Severity
 
-    wanted = FrameFilter(product=product, since=datetime.now(UTC) - since)
     found: list[Replayed] = []
-    async with (
-        wiring.opened(wiring.history, settings) as history,
-        aclosing(history.stream_decisions(wanted)) as rows,
-    ):
-        async for row in rows:
+    async with aclosing(database.recorded_since(product, since)) as rows:
+        async for row, truth in rows:
             if row.classification is None or not row.image_key:
                 continue
-            truth = Severity(row.review.severity) if row.review else None
-            found.append(Replayed(store.HistoryRow(row), row.image_key, truth))
+            found.append(Replayed(row, row.image_key, truth))
             if len(found) >= most:
                 break
     return found
 
 
 async def ask_again(
-    settings: Settings,
     candidate: "ResolvedPolicy",
     parts: "list[Replayed]",
     advance: Callable[[int], None],
@@ -76,6 +65,7 @@ async def ask_again(
     from policies.review.reclassify import reclassify
     from streams.errors import UnavailableError
 
+    settings = load_settings()
     async with (
         wiring.opened(wiring.classifier, settings) as classifier,
         wiring.opened(wiring.image_store, settings) as images,
@@ -115,10 +105,10 @@ def show_report(out: Console, report: "ReclassifyReport") -> None:
         )
 
 
-def report_json(report: "ReclassifyReport") -> dict[str, Any]:
+def report_json(report: "ReclassifyReport") -> dict[str, object]:
     """The whole report."""
 
-    def pairs(found: "Pairs") -> dict[str, Any]:
+    def pairs(found: "Pairs") -> dict[str, object]:
         return {**asdict(found), "p_value": found.p_value}
 
     return {

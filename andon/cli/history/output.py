@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -15,6 +15,7 @@ from rich.text import Text
 from history.export import csv_lines, json_lines
 from history.records import FrameRecord, Gaps, Page, Stats, Story
 from history.text import visible
+from streams.events import Acknowledgement, DeadLetter, Decision, Inspection, Review
 
 if TYPE_CHECKING:
     from history.filters import FrameFilter
@@ -141,42 +142,44 @@ def _story_rows(story: Story) -> Iterable[tuple[str, Text]]:
         yield "why", _text(frame.reason)
         yield "rule", _text(f"{frame.rule}, policy {frame.policy_hash[:12]}")
     for event in story.anomalies[:1] or story.decisions[:1]:
-        yield from _seen(event.get("inspection"))
+        if inspection := event.get("inspection"):
+            yield from _seen(Inspection.model_validate(inspection))
     for event in story.decisions:
-        yield from _decided(event)
+        yield from _decided(Decision.model_validate(event))
     for event in story.acknowledgements:
-        took = event.get("trigger_to_write_ms")
+        ack = Acknowledgement.model_validate(event)
+        took = ack.trigger_to_write_ms
         after = "" if took is None else f", {took:.0f} ms after the trigger"
-        yield "PLC", _text(f"{event['outcome']}: {event['action']} by {event['source']}{after}")
+        yield "PLC", _text(f"{ack.outcome}: {ack.action} by {ack.source}{after}")
     for event in story.reviews:
-        words = f"{event['severity']} {event['class_name']} by {event['reviewer']}"
-        yield "review", _text(f"{words}, {event['reviewed_at']}: {event['comment']}")
+        said = Review.model_validate(event)
+        words = f"{said.severity} {said.class_name} by {said.reviewer}"
+        yield "review", _text(f"{words}, {said.reviewed_at.isoformat()}: {said.comment}")
     for event in story.dead_letters:
-        yield "dead letter", _text(f"{event['stage']}: {event['error_type']}: {event['error']}")
+        letter = DeadLetter.model_validate(event)
+        yield "dead letter", _text(f"{letter.stage}: {letter.error_type}: {letter.error}")
     for name, key in (("picture", story.image_key), ("mask", story.mask_key)):
         yield name, _text(key or "not kept")
 
 
-def _seen(inspection: Mapping[str, Any] | None) -> Iterable[tuple[str, Text]]:
-    if not inspection:
-        return
-    odd = "odd" if inspection["anomalous"] else "normal"
-    words = f"score {inspection['score']:.4g}, threshold {inspection['threshold']:.4g}, {odd}"
-    expert = str(inspection["expert_version"])[:12]
-    yield "expert", _text(f"{words}, p {inspection['p_value']:.3g}, version {expert}")
-    if region := inspection.get("region"):
-        size = f"{region['area_px']:.0f} px2, longest side {region['longest_side_px']:.0f} px"
-        yield "region", _text(f"{region['count']} pieces, {size}")
+def _seen(inspection: Inspection) -> Iterable[tuple[str, Text]]:
+    odd = "odd" if inspection.anomalous else "normal"
+    words = f"score {inspection.score:.4g}, threshold {inspection.threshold:.4g}, {odd}"
+    version = inspection.expert_version[:12]
+    yield "expert", _text(f"{words}, p {inspection.p_value:.3g}, version {version}")
+    if region := inspection.region:
+        size = f"{region.area_px:.0f} px2, longest side {region.longest_side_px:.0f} px"
+        yield "region", _text(f"{region.count} pieces, {size}")
 
 
-def _decided(event: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
-    late = " (late)" if event["is_late"] else ""
-    yield f"by {event['source']}{late}", _text(f"{event['action']}: {event['reason']}")
-    if answer := event.get("classification"):
-        words = f"{answer['class_name']}, confidence {answer['confidence']:.2f}"
-        origin = " ".join(s for s in (answer["classifier"], answer["model"]) if s)
-        yield "classifier", _text(f"{words}, {origin}, prompt {answer['prompt_hash'][:12] or '-'}")
-    if timings := event.get("timings_ms"):
+def _decided(decision: Decision) -> Iterable[tuple[str, Text]]:
+    late = " (late)" if decision.is_late else ""
+    yield f"by {decision.source}{late}", _text(f"{decision.action}: {decision.reason}")
+    if answer := decision.classification:
+        words = f"{answer.class_name}, confidence {answer.confidence:.2f}"
+        origin = " ".join(s for s in (answer.classifier, answer.model) if s)
+        yield "classifier", _text(f"{words}, {origin}, prompt {answer.prompt_hash[:12] or '-'}")
+    if timings := decision.timings_ms:
         yield "timings", _text(", ".join(f"{k} {v:.0f} ms" for k, v in timings.items()))
 
 

@@ -1,0 +1,3 @@
+"""``andon history``: what was decided about which part, and why."""
+
+from andon.cli.history.commands import app as app

@@ -1,0 +1,227 @@
+"""The commands of ``andon history``."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from uuid import UUID
+
+import typer
+from pydantic import Field
+
+from andon import wiring
+from andon.cli.options import Json, More, MoreOptions, listed, read_options, taking
+from andon.settings import load_settings
+
+if TYPE_CHECKING:
+    from history.filters import FrameFilter
+    from history.queries import History
+    from history.records import Story
+    from streams.events import Review
+
+T = TypeVar("T")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+_TIMEOUT_S = 120.0
+"""A question over a year of parts may take longer than a row of the line."""
+
+Frame = Annotated[str, typer.Argument(help="Frame id, or the serial of a part seen once.")]
+Text = str | None
+Line = Annotated[Text, typer.Option(help="Line.")]
+Since = Annotated[Text, typer.Option(help="From: 30d, 2h, 2026-11-23, ISO time.")]
+
+
+class RarelyAsked(MoreOptions):
+    """Parts of a filter that are given by ``--set``."""
+
+    station: str | None = Field(None, description="Station.")
+    part: str | None = Field(None, description="Serial number.")
+    severity: str | None = Field(None, description="normal, negligible, defect, unknown.")
+    source: str | None = Field(None, description="expert, classifier, fallback, watchdog.")
+    reviewed: bool | None = Field(None, description="With a review (yes) or without one (no).")
+
+
+def chosen_frames(
+    product: Annotated[Text, typer.Option(help="Product id.")] = None,
+    line: Line = None,
+    since: Since = None,
+    until: Annotated[Text, typer.Option(help="Up to, exclusive; the same forms.")] = None,
+    action: Annotated[Text, typer.Option(help="pass, rework, scrap, hold.")] = None,
+    class_name: Annotated[Text, typer.Option("--class", help="Anomaly class.")] = None,
+    lot: Annotated[Text, typer.Option(help="Lot.")] = None,
+    passed: Annotated[bool | None, typer.Option("--passed/--not-passed")] = None,
+    more: More = None,
+) -> "FrameFilter":
+    """The filter behind the options of a command."""
+    from history.filters import FrameFilter, parse_moment
+
+    rarely = read_options(RarelyAsked, more)
+    with _usage_errors():
+        return FrameFilter(
+            product=product,
+            line=line,
+            station=rarely.station,
+            part_id=rarely.part,
+            lot_id=lot,
+            class_name=class_name,
+            action=action,
+            severity=rarely.severity,
+            source=rarely.source,
+            since=parse_moment(since) if since else None,
+            until=parse_moment(until) if until else None,
+            reviewed=rarely.reviewed,
+            passed=passed,
+        )
+
+
+@app.command("list", epilog=listed(RarelyAsked))
+@taking(wanted=chosen_frames)
+def list_(
+    wanted: "FrameFilter",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Frames on this page.")] = 50,
+    cursor: Annotated[Text, typer.Option(help="`next_cursor` of the page before.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Frames with their effective decision, newest first."""
+    from andon.cli.history import output
+
+    page = ask(lambda history: history.list_frames(wanted, limit, cursor))
+    typer.echo(page.model_dump_json()) if as_json else output.print_page(page)
+
+
+@app.command()
+def show(
+    frame: Frame,
+    images: Annotated[
+        Path | None, typer.Option(help="Save picture, mask and outlined region here.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The whole story of one frame: what was seen, who decided, by which rule, what came of it."""
+    from andon.cli.history import output
+
+    async def tell(history: "History") -> "Story":
+        return await history.show(await history.resolve(frame))
+
+    story = ask(tell)
+    saved = asyncio.run(_save(story, images)) if images is not None else []
+    typer.echo(story.model_dump_json()) if as_json else output.print_story(story)
+    for path in saved:
+        typer.echo(f"saved {path}", err=as_json)
+    if images is not None and not saved:
+        typer.echo("no picture of this frame is kept", err=True)
+
+
+@app.command(epilog=listed(RarelyAsked))
+@taking(wanted=chosen_frames)
+def stats(
+    wanted: "FrameFilter",
+    top: Annotated[int, typer.Option(min=1, max=1000, help="How many rules to name.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Counts by action, class, source and day; first-pass yield; the most frequent rules."""
+    from andon.cli.history import output
+
+    found = ask(lambda history: history.stats(wanted, top))
+    typer.echo(found.model_dump_json()) if as_json else output.print_stats(found)
+
+
+@app.command(epilog=listed(RarelyAsked))
+@taking(wanted=chosen_frames)
+def export(
+    wanted: "FrameFilter",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File; stdout without.")
+    ] = None,
+    form: Annotated[
+        Literal["jsonl", "csv"], typer.Option("--format", help="JSON lines (exact) or CSV.")
+    ] = "jsonl",
+) -> None:
+    """Every frame of a filter, oldest first, as JSON lines or CSV."""
+    from andon.cli.history.output import export as write
+
+    ask(lambda history: write(history, wanted, form, output))
+
+
+@app.command()
+def check(line: Line = None, since: Since = None, as_json: Json = False) -> None:
+    """Is the history complete? Exit code 1 when a frame is undecided, unanswered or doubled."""
+    from andon.cli.history import output
+    from history.filters import parse_moment
+
+    with _usage_errors():
+        moment = parse_moment(since) if since else None
+    gaps = ask(lambda history: history.gaps(line, moment))
+    typer.echo(gaps.model_dump_json()) if as_json else output.print_gaps(gaps)
+    raise typer.Exit(0 if gaps.complete else 1)
+
+
+@app.command()
+def review(
+    frame: Frame,
+    severity: Annotated[str, typer.Option(help="normal, negligible, defect, unknown.")],
+    by: Annotated[str, typer.Option(help="Who says so.")],
+    class_name: Annotated[str, typer.Option("--class", help="The true class.")] = "",
+    action: Annotated[Text, typer.Option(help="What was done with the part.")] = None,
+    comment: Annotated[str, typer.Option(help="In your words.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Say what a frame really was. Goes to Kafka; record stores it."""
+    from history.reviews import build_review
+
+    async def checked(history: "History") -> UUID:
+        frame_id = await history.resolve(frame)
+        await history.show(frame_id)
+        return frame_id
+
+    with _usage_errors():
+        made = build_review(ask(checked), by, severity, class_name, action, comment)
+    asyncio.run(_publish(made))
+    typer.echo(made.model_dump_json() if as_json else f"review {made.review_id} published")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema to this build's (`andon worker record` needs it)."""
+    from history.migrate import head, upgrade
+
+    asyncio.run(upgrade(load_settings().postgres.url.get_secret_value()))
+    typer.echo(f"schema {head()}")
+
+
+def ask(question: "Callable[[History], Awaitable[T]]") -> T:
+    """Open the history, ask, close."""
+
+    async def run() -> T:
+        build = partial(wiring.history, least_timeout_s=_TIMEOUT_S)
+        async with wiring.opened(build, load_settings()) as history:
+            return await question(history)
+
+    with _usage_errors():
+        return asyncio.run(run())
+
+
+@contextlib.contextmanager
+def _usage_errors() -> Iterator[None]:
+    """A question that cannot be asked is bad usage: exit code 2."""
+    from history.errors import BadQueryError
+
+    try:
+        yield
+    except BadQueryError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+async def _save(story: "Story", folder: Path) -> list[Path]:
+    from history.pictures import save_pictures
+
+    async with wiring.opened(wiring.image_store, load_settings()) as store:
+        return await save_pictures(story, store, folder)
+
+
+async def _publish(made: "Review") -> None:
+    from history.reviews import submit_review
+
+    async with wiring.publisher(load_settings()) as publisher:
+        await submit_review(publisher, made)
