@@ -260,7 +260,7 @@ def _put_in_force(
     if not request.yes and not _agreed(f"put {short} in force?"):
         out.print("nothing changed")
         raise typer.Exit(1)
-    change = database.Change(policy, before, request.by, request.reason or reason, softens)
+    change = database.VersionChange(policy, before, request.by, request.reason or reason, softens)
     entry = asyncio.run(database.put_in_force(change))
     out.print(f"in force: {policy.product_id} {policy.policy_hash} (audit entry {entry.id})")
 

@@ -57,7 +57,7 @@ async def audit(product: str | None, limit: int) -> "list[AuditEntry]":
 
 
 @dataclass(frozen=True)
-class Change:
+class VersionChange:
     """One version to put in force."""
 
     policy: "ResolvedPolicy"
@@ -67,7 +67,7 @@ class Change:
     softening: bool
 
 
-async def put_in_force(change: Change) -> "AuditEntry":
+async def put_in_force(change: VersionChange) -> "AuditEntry":
     """Store the body under its hash, publish, write the audit entry; in this order.
 
     Raises:
