@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,17 +20,12 @@ from pydantic_settings import (
 from connectors.settings import GatewaySettings
 from serving.naming.settings import ClassifierSettings
 from streams.errors import AndonError
+from streams.settings import Section
 from streams.topics import PARTITIONS
 
 
 class SettingsError(AndonError):
     """A setting has a value that cannot be used; the message names it."""
-
-
-class Section(BaseModel):
-    """A group of settings; an unknown name is an error, not a silence."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class KafkaSettings(Section):

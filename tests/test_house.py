@@ -30,7 +30,6 @@ LONGEST_FILE = 350
 SHARED_NAMES: dict[str, str] = {
     "Evaluation": "of a command, and of a frame",
     "Role": "what a worker is asked for on the command line, and what runs",
-    "Section": "of the line's settings, and of the deployment's arguments",
     "PlanError": "the gateway's and the demo's plan",
     "State": "the handshake's, and the bridge's",
     "Part": "on the line, and of the prompt",
@@ -51,7 +50,6 @@ SHARED_NAMES: dict[str, str] = {
     "Blob": "of an image, and of the event",
     "Region": "of the expert, which imports nothing of ours, and of the event",
     "Late": "call, and answer",
-    "Settings": "of the line, and of the classifier",
     "Trial": "of a plan, and of a training",
     "Stage": "of the line, and of a cascade",
 }

@@ -10,7 +10,9 @@ from functools import wraps
 from typing import Annotated, TypeVar
 
 import typer
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
+
+from streams.settings import Section
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 More = Annotated[
@@ -19,10 +21,8 @@ More = Annotated[
 ]
 
 
-class MoreOptions(BaseModel):
+class MoreOptions(Section):
     """Options that belong together, each with its type, bounds and default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 Chosen = TypeVar("Chosen", bound=MoreOptions)

@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from streams.settings import Section
 
 Milliseconds = Annotated[int, Field(gt=0, le=3_600_000)]
 
 
-class HandshakeConfig(BaseModel):
+class HandshakeConfig(Section):
     """What the state machine is told once, before the first input."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     result_window_ms: Milliseconds | None = None
     """Result window T, milliseconds from the trigger; unset: the controller's ``TaktMs``."""
@@ -30,7 +30,7 @@ class HandshakeConfig(BaseModel):
     """Parts without a closed result; at the limit the gateway drops Ready."""
     missed_limit: Annotated[int, Field(ge=1, le=65_536)] = 1024
     """Missed triggers for which a hold is still written; older ones are only counted."""
-    recipes: dict[int, str] = {}
+    recipes: dict[int, str] = Field({})
     """Recipe number -> name. Empty: every recipe request is accepted."""
 
     def window_s(self, takt_ms: int) -> float:

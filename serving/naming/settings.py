@@ -5,18 +5,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
+
+from streams.settings import Section
 
 if TYPE_CHECKING:
     from prompts import PromptParts
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
-
-
-class Settings(BaseModel):
-    """Base of the sections: frozen, unknown names are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Zone(StrEnum):
@@ -27,7 +23,7 @@ class Zone(StrEnum):
     EXTERNAL = "external"
 
 
-class BreakerSettings(Settings):
+class BreakerSettings(Section):
     """When to stop asking an endpoint that fails."""
 
     failures: Annotated[int, Field(ge=1, le=1000)] = 5
@@ -38,7 +34,7 @@ class BreakerSettings(Settings):
     """Longest pause, seconds."""
 
 
-class BudgetSettings(Settings):
+class BudgetSettings(Section):
     """What may be spent in any sliding hour; None is no limit."""
 
     tokens_per_h: Annotated[int, Field(ge=1)] | None = None
@@ -47,7 +43,7 @@ class BudgetSettings(Settings):
     """In the currency of the prices."""
 
 
-class PriceSettings(Settings):
+class PriceSettings(Section):
     """Price list of a model."""
 
     tokens_in: Annotated[float, Field(ge=0)] = 0.0
@@ -61,7 +57,7 @@ class PriceSettings(Settings):
         return (tokens_in * self.tokens_in + tokens_out * self.tokens_out) / 1e6
 
 
-class EndpointSettings(Settings):
+class EndpointSettings(Section):
     """One OpenAI-compatible endpoint with one model."""
 
     name: Name = "llm"
@@ -73,7 +69,7 @@ class EndpointSettings(Settings):
     """Environment variable that holds the key instead, so that no file has to."""
     zone: Zone = Zone.EXTERNAL
     """Stated, never guessed; ``loopback`` is checked against ``base_url``."""
-    headers: dict[str, SecretStr] = {}
+    headers: dict[str, SecretStr] = Field({})
     """Further request headers, such as ``api-key`` on Azure."""
     structured: Literal["json_schema", "json_object", "none"] = "json_schema"
     """How the answer is constrained; the answer is checked by us in every case."""
@@ -88,7 +84,7 @@ class EndpointSettings(Settings):
     """Older servers know ``max_tokens`` only."""
     detail: Literal["auto", "low", "high"] | None = "auto"
     """Image detail; None leaves it out."""
-    extra_body: dict[str, Any] = {}
+    extra_body: dict[str, Any] = Field({})
     """Further fields of the request, such as vLLM's ``chat_template_kwargs``."""
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 20.0
     """A call is abandoned after this, even when only a late answer could come of it."""
@@ -122,7 +118,7 @@ class EndpointSettings(Settings):
         return self
 
 
-class PartsSettings(Settings):
+class PartsSettings(Section):
     """The five parts of the prompt (paper, Table 5)."""
 
     reference_image: bool = True
@@ -138,7 +134,7 @@ class PartsSettings(Settings):
         return PromptParts(**self.model_dump())
 
 
-class VisualSettings(Settings):
+class VisualSettings(Section):
     """How the pictures are made. The defaults are the paper's."""
 
     side_px: Annotated[int, Field(ge=64, le=2048)] = 448
@@ -159,7 +155,7 @@ class VisualSettings(Settings):
     """With egress ``crop``: a crop that shows more of the picture than this does not leave."""
 
 
-class VelmSettings(Settings):
+class VelmSettings(Section):
     """The multimodal classifier."""
 
     protocol: Literal["andon", "velm"] = "andon"
@@ -172,12 +168,12 @@ class VelmSettings(Settings):
     """Temperature of the calls after the first."""
 
 
-class CascadeSettings(Settings):
+class CascadeSettings(Section):
     """Local first, a language model only where it is unsure."""
 
     order: Annotated[tuple[str, ...], Field(min_length=1, max_length=8)] = ("prototypes", "llm")
     """``prototypes`` and names of endpoints, cheapest first."""
-    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {"prototypes": 0.9}
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field({"prototypes": 0.9})
     """Least confidence with which a stage's answer stands; the last stage needs none.
     Choose with ``serving.naming.cascade.choose_threshold``."""
     time_share: Annotated[float, Field(gt=0, le=1)] = 0.6
@@ -186,7 +182,7 @@ class CascadeSettings(Settings):
     """When every stage after an unsure answer fails: ``unknown``, or the unsure answer itself."""
 
 
-class ClassifierSettings(Settings):
+class ClassifierSettings(Section):
     """Who names anomalies."""
 
     kind: Literal["prototypes", "velm", "cascade"] = "prototypes"

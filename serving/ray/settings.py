@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from serving.errors import ServeConfigError
+from streams.settings import Section
 
 VISION = "VisionExpert"
 """Deployment name of the vision expert."""
@@ -16,12 +17,6 @@ LATEST: Final = "latest"
 Product = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\\\x00-\x1f]+$")]
 Version = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|latest)$")]
 """Digest of a bundle (SHA-256 of its ``manifest.json``, hexadecimal), or ``latest``."""
-
-
-class Section(BaseModel):
-    """A group of arguments; an unknown name is an error, not a silence."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class VisionSettings(Section):
@@ -54,7 +49,7 @@ class ClassifierArguments(Section):
 
     In ``infra/serve.yaml`` also ``settings``: what ``ANDON_CLASSIFIER__*`` says.
     """
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field({})
     """What the builder of that kind takes; it validates them itself."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
     """Requests one actor works on at once; more wait."""
