@@ -5,7 +5,7 @@ No writes, no login: bind it to loopback or put the plant's own proxy before it.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 from uuid import UUID
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
@@ -108,7 +108,7 @@ def _add_errors(app: FastAPI) -> None:
 
 def _add_questions(app: FastAPI, history: History) -> None:
     @app.get("/api/health")
-    async def health() -> dict[str, Any]:
+    async def health() -> dict[str, str]:
         """200 when the database answers, 503 when it does not."""
         await history.list_frames(limit=1)
         return {"status": "ok"}

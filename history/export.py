@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 from history.records import FrameRecord
 
@@ -33,13 +32,13 @@ async def csv_lines(frames: AsyncIterator[FrameRecord]) -> AsyncIterator[str]:
         yield _line([_cell(value) for value in values])
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: object) -> object:
     if isinstance(value, str) and value.startswith(_FORMULA):
         return "'" + value
     return "" if value is None else value
 
 
-def _line(values: list[Any]) -> str:
+def _line(values: list[object]) -> str:
     out = io.StringIO()
     csv.writer(out, lineterminator="\r\n").writerow(values)
     return out.getvalue()

@@ -3,24 +3,11 @@
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    ColumnElement,
-    DateTime,
-    Float,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    Uuid,
-    select,
-)
+from sqlalchemy import Column, ColumnElement, MetaData, Table, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from history.errors import BadQueryError
@@ -28,33 +15,25 @@ from history.tables import METADATA
 from history.text import clean
 from streams.codes import Action, DecisionSource, Severity
 
-_TEXTS = (
-    "line station product_id part_id lot_id source evaluation class_name severity action reason "
-    "rule policy_hash expert_version classifier outcome image_key mask_key"
-)
-_NUMBERS = "score p_value confidence trigger_to_write_ms"
-_TIMES = "captured_at decided_at written_at acknowledged_at"
-
 
 def _view(name: str) -> Table:
-    return Table(
-        name,
-        MetaData(),
-        Column("frame_id", Uuid()),
-        Column("result_id", Uuid()),
-        *(Column(name, Text()) for name in _TEXTS.split()),
-        *(Column(name, Float()) for name in _NUMBERS.split()),
-        *(Column(name, DateTime(timezone=True)) for name in _TIMES.split()),
-        *(Column(name, Integer()) for name in ("plc_boot_id", "trigger_seq", "reason_code")),
-        *(Column(name, Boolean()) for name in ("is_late", "is_simulated")),
-        *(Column(name, JSONB()) for name in ("review", "other_decisions", "event")),
+    """A view over the tables: its columns are theirs, but for the two that it gathers."""
+    decision, ack, anomaly = (
+        METADATA.tables[n].c for n in ("decision", "acknowledgement", "anomaly")
     )
+    answer = ("outcome", "result_seq", "written_at", "acknowledged_at", "trigger_to_write_ms")
+    columns = (*decision, *(ack[n] for n in answer), anomaly.image_key, anomaly.mask_key)
+    gathered = (Column(n, JSONB()) for n in ("review", "other_decisions"))
+    return Table(name, MetaData(), *(Column(c.name, c.type) for c in columns), *gathered)
 
 
 FRAMES = _view("frame_history")
 """One row per decided frame, quick for a page."""
 SCAN = _view("frame_scan")
 """The same rows, quick for all of them."""
+
+
+_COLUMNS = {"product": "product_id"}
 
 
 @dataclass(frozen=True)
@@ -92,21 +71,12 @@ class FrameFilter:
 
     def conditions(self, view: Table) -> list[ColumnElement[bool]]:
         """As bound conditions on one of the views."""
-        equal = {
-            "product_id": self.product,
-            "line": self.line,
-            "station": self.station,
-            "part_id": self.part_id,
-            "lot_id": self.lot_id,
-            "class_name": self.class_name,
-            "action": self.action,
-            "severity": self.severity,
-            "source": self.source,
-            "policy_hash": self.policy_hash,
-        }
         c = view.c
+        asked = {_COLUMNS.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
         found: list[ColumnElement[bool]] = [
-            c[name] == clean(value) for name, value in equal.items() if value is not None
+            c[name] == clean(value)
+            for name, value in asked.items()
+            if name in c and isinstance(value, str)
         ]
         if self.since is not None:
             found.append(c.captured_at >= self.since)
@@ -143,12 +113,14 @@ _SPANS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 def parse_moment(words: str, now: datetime | None = None) -> datetime:
     """``30d``, ``2h`` (ago), ``2026-11-23`` or an ISO time; without a zone it is UTC.
 
+    >>> parse_moment("2h", now=datetime(2026, 11, 23, 6, tzinfo=UTC)).isoformat()
+    '2026-11-23T04:00:00+00:00'
+
     Raises:
         BadQueryError: anything else.
     """
     if span := re.fullmatch(r"(\d{1,6})([smhdw])", words.strip()):
-        unit: dict[str, Any] = {_SPANS[span[2]]: int(span[1])}
-        return (now or datetime.now(UTC)) - timedelta(**unit)
+        return (now or datetime.now(UTC)) - timedelta(**{_SPANS[span[2]]: int(span[1])})
     try:
         moment = datetime.fromisoformat(words.strip())
     except ValueError:

@@ -4,19 +4,19 @@ Several processes may call ``upgrade`` at once: one migrates under an advisory l
 find it done. Everything happens in one transaction, with bounded waits for locks and statements.
 """
 
+from collections.abc import Callable
 from importlib.resources import files
-from typing import Any
+from typing import TypeVar
 
 from alembic import command
-from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from history.database import errors_translated, make_engine
-from history.tables import METADATA
 
+T = TypeVar("T")
 _LOCK = 0x416E646F6E  # "Andon"
 _VERSION_TABLE = "history_version"
 
@@ -32,7 +32,7 @@ async def current(url: str, timeout_s: float = 10.0) -> str:
     Raises:
         UnavailableError: the database does not answer.
     """
-    return str(await _run(url, timeout_s, _current))
+    return await _run(url, timeout_s, _current)
 
 
 async def upgrade(
@@ -66,23 +66,12 @@ async def upgrade(
     await _run(url, statement_timeout_s, migrate)
 
 
-async def drift(url: str, timeout_s: float = 30.0) -> list[Any]:
-    """How the database differs from ``history.tables``; empty when it does not."""
-
-    def compare(connection: Connection) -> list[Any]:
-        options = {"version_table": _VERSION_TABLE, "compare_type": True}
-        context = MigrationContext.configure(connection, opts=options)
-        return list(compare_metadata(context, METADATA))
-
-    return list(await _run(url, timeout_s, compare))
-
-
 def _current(connection: Connection) -> str:
     context = MigrationContext.configure(connection, opts={"version_table": _VERSION_TABLE})
     return context.get_current_revision() or ""
 
 
-async def _run(url: str, timeout_s: float, work: Any) -> Any:
+async def _run(url: str, timeout_s: float, work: Callable[[Connection], T]) -> T:
     engine = make_engine(url, pool_size=1, timeout_s=timeout_s, role="migrate")
     try:
         with errors_translated("migrating"):

@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -66,18 +65,21 @@ def outlined(image: bytes, region: Region) -> bytes:
         UndecodableImageError: the bytes are no picture, or the region is no region.
     """
     try:
-        pixels = _as_8_bit(cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_UNCHANGED))
+        decoded = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_UNCHANGED)
+        if decoded is None:
+            raise ValueError("it cannot be decoded")
+        pixels = _as_8_bit(decoded)
         height, width = pixels.shape[:2]
         mask = region_mask(region).astype(np.uint8)
         full = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
-    except (cv2.error, ValueError, AttributeError) as error:
+    except (cv2.error, ValueError) as error:
         raise UndecodableImageError(f"no picture to draw on: {error}") from error
     contours, _ = cv2.findContours(full, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(pixels, contours, -1, _RED, max(1, round(max(height, width) / 256)))
     return bytes(cv2.imencode(".png", pixels)[1])
 
 
-def _as_8_bit(pixels: Any) -> npt.NDArray[np.uint8]:
+def _as_8_bit(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     """Grey, alpha and 16 bit to BGR of 8 bit."""
     if pixels.dtype != np.uint8:
         pixels = cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)

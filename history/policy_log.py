@@ -2,9 +2,8 @@
 
 import json
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import RowMapping, select
 from sqlalchemy.dialects.postgresql import insert
 
 from history.database import connected, make_engine
@@ -22,7 +21,7 @@ class PolicyVersion(Record):
 
     policy_hash: str
     product_id: str
-    body: dict[str, Any]
+    body: dict[str, object]
     created_at: datetime
 
 
@@ -57,7 +56,9 @@ class PolicyLog:
         """Close the connections."""
         await self._engine.dispose()
 
-    async def store_version(self, policy_hash: str, product_id: str, body: dict[str, Any]) -> None:
+    async def store_version(
+        self, policy_hash: str, product_id: str, body: dict[str, object]
+    ) -> None:
         """Keep a body under its hash; one that is there already is left as it is.
 
         The order of the keys is kept.
@@ -95,7 +96,7 @@ class PolicyLog:
         }
         query = insert(_AUDIT).values(row).returning(*_AUDIT.c)
         async with connected(self._engine, self._timeout_s, "writing the audit") as link:
-            return _entry((await link.execute(query)).one())
+            return _entry((await link.execute(query)).mappings().one())
 
     async def get_version(self, policy_hash: str) -> PolicyVersion:
         """A version by its hash, or by the beginning of it when only one begins so.
@@ -121,7 +122,8 @@ class PolicyLog:
         if product_id is not None:
             query = query.where(_AUDIT.c.product_id == clean(product_id))
         async with connected(self._engine, self._timeout_s, "reading the audit") as link:
-            return [_entry(row) for row in await link.execute(query.limit(limit))]
+            found = await link.execute(query.limit(limit))
+            return [_entry(row) for row in found.mappings()]
 
     async def in_force(self, product_id: str) -> AuditEntry | None:
         """The last change of a product; None: never applied."""
@@ -129,5 +131,5 @@ class PolicyLog:
         return log[0] if log else None
 
 
-def _entry(row: Any) -> AuditEntry:
-    return AuditEntry.model_validate(dict(row._mapping))
+def _entry(row: RowMapping) -> AuditEntry:
+    return AuditEntry.model_validate(dict(row))

@@ -1,22 +1,23 @@
 """Reading the history: lists, whole stories, statistics, streams for back-tests."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import MISSING, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, Table, cast, func, select, tuple_
+from pydantic import BaseModel
+from sqlalchemy import RowMapping, Select, Table, cast, func, select, tuple_
 from sqlalchemy.types import Text
 
 from history.database import connected, errors_translated, make_engine
 from history.errors import BadQueryError, NotInHistoryError
 from history.filters import FRAMES, SCAN, FrameFilter, decode_cursor, encode_cursor
-from history.reconcile import read_gaps, read_identities
+from history.reconcile import read_gaps
 from history.records import (
     FrameRecord,
     Gaps,
-    Identities,
     Page,
     RecordedDecision,
     ReviewSummary,
@@ -28,6 +29,8 @@ from history.tables import METADATA
 from streams.codes import Action, DecisionSource, ReasonCode, Severity
 from streams.events import Classification, Inspection
 
+Query = Select[tuple[object, ...]]
+M = TypeVar("M", bound=BaseModel)
 MAX_PAGE = 1000
 _STREAM_BATCH = 1000
 _STORY = {
@@ -106,7 +109,8 @@ class History:
         """
         parts: dict[str, tuple[dict[str, Any], ...]] = {}
         async with connected(self._engine, self._timeout_s, f"reading {frame_id}") as link:
-            row = (await link.execute(_frames().where(FRAMES.c.frame_id == frame_id))).one_or_none()
+            frame = await link.execute(_frames().where(FRAMES.c.frame_id == frame_id))
+            row = frame.mappings().one_or_none()
             for name, (table, order) in _STORY.items():
                 columns = METADATA.tables[table].c
                 query = (
@@ -116,20 +120,15 @@ class History:
                 )
                 parts[name] = tuple((await link.execute(query)).scalars())
             a = METADATA.tables["anomaly"].c
-            keys = (
-                await link.execute(
-                    select(func.max(a.image_key), func.max(a.mask_key)).where(
-                        a.frame_id == frame_id
-                    )
-                )
-            ).one()
+            keys = select(func.max(a.image_key), func.max(a.mask_key)).where(a.frame_id == frame_id)
+            image_key, mask_key = (await link.execute(keys)).one()
         if not any(parts.values()):
             raise NotInHistoryError(f"frame {frame_id} is not in the history")
         return Story(
             frame_id=frame_id,
             effective=_record(row) if row is not None else None,
-            image_key=keys[0],
-            mask_key=keys[1],
+            image_key=image_key,
+            mask_key=mask_key,
             **parts,
         )
 
@@ -162,7 +161,7 @@ class History:
             async for row in rows:
                 yield _record(row)
 
-    async def _scan(self, query: Select[Any], batch: int, doing: str) -> AsyncGenerator[Any, None]:
+    async def _scan(self, query: Query, batch: int, doing: str) -> AsyncGenerator[RowMapping, None]:
         """Rows of the scan view in order, ``batch`` decisions at a time.
 
         Slices are cut by the index on (captured_at, frame_id), before any filter: no statement
@@ -175,7 +174,7 @@ class History:
         with errors_translated(doing):
             async with self._engine.connect() as link:
                 await link.execution_options(isolation_level="REPEATABLE READ")
-                low: Any = None
+                low: tuple[datetime, UUID] | None = None
                 while True:
                     after = [at > tuple_(*low)] if low is not None else []
                     end = (await link.execute(ends.where(*after).offset(batch - 1))).one_or_none()
@@ -183,102 +182,56 @@ class History:
                     inside += [c.captured_at >= low[0]] if low is not None else []
                     inside += [place <= tuple_(*end)] if end is not None else []
                     inside += [c.captured_at <= end[0]] if end is not None else []
-                    for row in await link.execute(ordered.where(*inside)):
+                    for row in (await link.execute(ordered.where(*inside))).mappings():
                         yield row
                     if end is None:
                         return
-                    low = tuple(end)
-
-    async def count(self, wanted: FrameFilter | None = None) -> int:
-        """How many frames."""
-        query = select(func.count()).select_from(SCAN)
-        query = query.where(*(wanted or FrameFilter()).conditions(SCAN))
-        return int((await self._rows(query, "counting"))[0][0])
-
-    async def identities(
-        self, line: str | None = None, since: datetime | None = None
-    ) -> Identities:
-        """Every id that is recorded of a line since a moment, for a reckoning."""
-        async with connected(self._engine, self._timeout_s, "reading identities") as link:
-            return await read_identities(link, line, since)
+                    low = (end[0], end[1])
 
     async def gaps(self, line: str | None = None, since: datetime | None = None) -> Gaps:
         """What is missing from a complete history of a line since a moment."""
         async with connected(self._engine, self._timeout_s, "looking for gaps") as link:
             return await read_gaps(link, line, since)
 
-    async def _rows(self, query: Select[Any], doing: str) -> list[Any]:
+    async def _rows(self, query: Query, doing: str) -> Sequence[RowMapping]:
         async with connected(self._engine, self._timeout_s, doing) as link:
-            return list(await link.execute(query))
+            return (await link.execute(query)).mappings().all()
 
 
-def _frames(wanted: FrameFilter | None = None, view: Table = FRAMES) -> Select[Any]:
-    query = select(*(view.c[name] for name in FrameRecord.model_fields))
+def _frames(wanted: FrameFilter | None = None, view: Table = FRAMES) -> Query:
+    query: Query = select(*(view.c[name] for name in FrameRecord.model_fields))
     return query.where(*(wanted or FrameFilter()).conditions(view))
 
 
-def _record(row: Any) -> FrameRecord:
-    fields = dict(row._mapping)
-    fields["other_decisions"] = fields["other_decisions"] or ()
-    return FrameRecord.model_validate(fields)
+def _record(row: RowMapping) -> FrameRecord:
+    return FrameRecord.model_validate({**row, "other_decisions": row["other_decisions"] or ()})
 
 
-_REPLAYED = (
-    "frame_id",
-    "captured_at",
-    "line",
-    "station",
-    "product_id",
-    "part_id",
-    "lot_id",
-    "source",
-    "action",
-    "severity",
-    "class_name",
-    "rule",
-    "reason_code",
-    "reason",
-    "policy_hash",
-)
+_REPLAYED = tuple(field.name for field in fields(RecordedDecision) if field.default is MISSING)
 
 
-def _replayed(wanted: FrameFilter | None) -> Select[Any]:
+def _replayed(wanted: FrameFilter | None) -> Query:
     c = SCAN.c
-    query = select(
-        *(c[name] for name in _REPLAYED),
-        cast(c.event["inspection"], Text).label("inspection"),
-        cast(c.event["classification"], Text).label("classification"),
-        c.image_key,
-        c.review,
+    from_event = {name: cast(c.event[name], Text) for name in ("inspection", "classification")}
+    columns = (
+        from_event[name].label(name) if name in from_event else c[name] for name in _REPLAYED
     )
+    query: Query = select(*columns)
     return query.where(*(wanted or FrameFilter()).conditions(SCAN))
 
 
-def _recorded(row: Any) -> RecordedDecision:
-    frame_id, at, line, station, product, part, lot, source, action, severity, *rest = row
-    class_name, rule, code, reason, policy, inspection, classification, image, review = rest
-    return RecordedDecision(
-        frame_id=frame_id,
-        captured_at=at,
-        line=line,
-        station=station,
-        product_id=product,
-        part_id=part,
-        lot_id=lot,
-        source=DecisionSource(source),
-        action=Action(action),
-        severity=Severity(severity),
-        class_name=class_name,
-        rule=rule,
-        reason_code=ReasonCode(code),
-        reason=reason,
-        policy_hash=policy,
-        inspection=_parsed(Inspection, inspection),
-        classification=_parsed(Classification, classification),
-        image_key=image,
-        review=ReviewSummary.model_validate(review) if review else None,
-    )
+def _recorded(row: RowMapping) -> RecordedDecision:
+    typed = {
+        "source": DecisionSource(row["source"]),
+        "action": Action(row["action"]),
+        "severity": Severity(row["severity"]),
+        "reason_code": ReasonCode(row["reason_code"]),
+        "inspection": _parsed(Inspection, row["inspection"]),
+        "classification": _parsed(Classification, row["classification"]),
+        "review": ReviewSummary.model_validate(row["review"]) if row["review"] else None,
+    }
+    return RecordedDecision(**{**{name: row[name] for name in _REPLAYED}, **typed})
 
 
-def _parsed(model: Any, text: str | None) -> Any:
+def _parsed(model: type[M], text: str | None) -> M | None:
     return None if text is None or text == "null" else model.model_validate_json(text)

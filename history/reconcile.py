@@ -1,36 +1,16 @@
-"""Is the history complete? Identities for a reckoning, and the gaps it shows by itself."""
+"""Is the history complete? The gaps that it shows by itself."""
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, Table, func, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from history.records import Gaps, Identities
+from history.records import Gaps
 from history.tables import METADATA
 
 _DECISION = METADATA.tables["decision"]
 _ACK = METADATA.tables["acknowledgement"]
 _ANOMALY = METADATA.tables["anomaly"]
-
-
-async def read_identities(
-    link: AsyncConnection, line: str | None, since: datetime | None
-) -> Identities:
-    """Ids of all rows of the line's frames captured since the moment."""
-
-    async def rows(table: Table, *columns: str) -> list[Any]:
-        query = select(*(table.c[name] for name in columns)).where(*_of(table, line, since))
-        return list(await link.execute(query))
-
-    decisions = await rows(_DECISION, "result_id", "frame_id")
-    acks = await rows(_ACK, "result_id", "outcome")
-    return Identities(
-        decisions=frozenset(row[0] for row in decisions),
-        frames=frozenset(row[1] for row in decisions),
-        acknowledgements=frozenset((row[0], row[1]) for row in acks),
-        anomalies=frozenset(row[0] for row in await rows(_ANOMALY, "frame_id")),
-    )
 
 
 async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | None) -> Gaps:

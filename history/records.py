@@ -173,20 +173,6 @@ class RecordedDecision:
     """An effective decision is never a late one."""
 
 
-@dataclass(frozen=True)
-class Identities:
-    """What is recorded of a run, for a reckoning against the PLC's ledger and Kafka."""
-
-    decisions: frozenset[UUID]
-    """Result ids."""
-    acknowledgements: frozenset[tuple[UUID, str]]
-    """(result id, outcome)."""
-    anomalies: frozenset[UUID]
-    """Frame ids."""
-    frames: frozenset[UUID]
-    """Frame ids with a decision."""
-
-
 class Gaps(Record):
     """What a complete history would not have."""
 

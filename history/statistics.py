@@ -1,10 +1,9 @@
 """Counts over effective decisions: grouped by the database, summed here."""
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from sqlalchemy import Integer, Select, case, cast, func, select
+from sqlalchemy import Integer, RowMapping, Select, case, cast, func, select
 from sqlalchemy.types import Text
 
 from history.filters import SCAN, FrameFilter
@@ -12,7 +11,7 @@ from history.records import Count, Day, Stats
 from history.tables import METADATA
 
 
-def stats_query(wanted: FrameFilter) -> Select[Any]:
+def stats_query(wanted: FrameFilter) -> Select[tuple[object, ...]]:
     """One row per combination of what is counted.
 
     A part is first seen once; a frame without a serial number is a part of its own.
@@ -41,13 +40,13 @@ def stats_query(wanted: FrameFilter) -> Select[Any]:
         .where(*wanted.conditions(SCAN))
         .subquery()
     )
-    columns = list(frames.c)
-    return select(*columns, cast(func.count(), Integer).label("n")).group_by(*columns)
+    count = cast(func.count(), Integer).label("n")
+    query: Select[tuple[object, ...]] = select(*frames.c, count).group_by(*frames.c)
+    return query
 
 
-def to_stats(rows: Iterable[Any], top: int) -> Stats:
+def to_stats(groups: Sequence[RowMapping], top: int) -> Stats:
     """Sum ``stats_query``'s rows."""
-    groups = [dict(row._mapping) for row in rows]
 
     def by(name: str) -> dict[str, int]:
         counts: Counter[str] = Counter()
@@ -55,7 +54,7 @@ def to_stats(rows: Iterable[Any], top: int) -> Stats:
             counts[str(group[name])] += group["n"]
         return dict(counts.most_common())
 
-    def total(wanted: Any) -> int:
+    def total(wanted: Callable[[RowMapping], bool | None]) -> int:
         return sum(group["n"] for group in groups if wanted(group))
 
     parts = total(lambda g: g["first"])

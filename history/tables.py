@@ -6,7 +6,6 @@ Times are UTC (``timestamptz``).
 """
 
 from datetime import datetime
-from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, DateTime, Index, MetaData, Text, func, text
@@ -28,28 +27,51 @@ class Table(SQLModel, registry=_REGISTRY):
 
 
 METADATA = Table.metadata
+Json = dict[str, object]
+_ZONED = DateTime(timezone=True)
 
 
-def _time(default: bool = False, nullable: bool = False) -> Any:
-    """A UTC time column; ``default``: the database's clock."""
-    return Field(
-        sa_type=DateTime(timezone=True),
-        nullable=nullable,
-        default=None,
-        sa_column_kwargs={"server_default": func.now()} if default else {},
+def _time() -> datetime:
+    """A UTC time."""
+    column: datetime = Field(sa_type=_ZONED)
+    return column
+
+
+def _maybe_time() -> datetime | None:
+    column: datetime | None = Field(default=None, sa_type=_ZONED)
+    return column
+
+
+def _now() -> datetime | None:
+    """The database's clock when the row is inserted."""
+    clock = {"server_default": func.now()}
+    column: datetime | None = Field(
+        default=None, nullable=False, sa_type=_ZONED, sa_column_kwargs=clock
     )
+    return column
 
 
-def _text(default: str | None = "", **more: Any) -> Any:
-    return Field(default=default, sa_type=Text, **more)
+def _text(primary_key: bool = False, foreign_key: str | None = None, index: bool = False) -> str:
+    column: str = Field(
+        default="", sa_type=Text, primary_key=primary_key, foreign_key=foreign_key, index=index
+    )
+    return column
 
 
-def _event() -> Any:
-    return Field(sa_type=JSONB, nullable=False)
+def _maybe_text() -> str | None:
+    column: str | None = Field(default=None, sa_type=Text, nullable=True)
+    return column
 
 
-def _number(**more: Any) -> Any:
-    return Field(sa_type=BigInteger, **more)
+def _number() -> int:
+    """64 bits."""
+    column: int = Field(sa_type=BigInteger)
+    return column
+
+
+def _event() -> Json:
+    column: Json = Field(sa_type=JSONB, nullable=False)
+    return column
 
 
 class OfPart(Table):
@@ -65,15 +87,15 @@ class OfPart(Table):
     trigger_seq: int = _number()
     captured_at: datetime = _time()
     is_simulated: bool = False
-    recorded_at: datetime | None = _time(default=True)
-    event: dict[str, Any] = _event()
+    recorded_at: datetime | None = _now()
+    event: Json = _event()
 
 
 class AnomalyRow(OfPart, table=True):
     """``andon.anomalies``: an inspection whose picture is kept."""
 
-    __tablename__: ClassVar[Any] = "anomaly"
-    __table_args__: ClassVar[Any] = (Index(None, "captured_at", "frame_id"),)
+    __tablename__ = "anomaly"
+    __table_args__ = (Index(None, "captured_at", "frame_id"),)
 
     frame_id: UUID = Field(primary_key=True)
     reason: str = _text(primary_key=True)
@@ -85,7 +107,7 @@ class AnomalyRow(OfPart, table=True):
     p_value: float
     expert_version: str = _text()
     image_key: str = _text()
-    mask_key: str | None = _text(None, nullable=True)
+    mask_key: str | None = _maybe_text()
     sha256: str = _text()
     content_type: str = _text()
 
@@ -93,8 +115,8 @@ class AnomalyRow(OfPart, table=True):
 class DecisionRow(OfPart, table=True):
     """``andon.decisions``: one row per frame and source."""
 
-    __tablename__: ClassVar[Any] = "decision"
-    __table_args__: ClassVar[Any] = (
+    __tablename__ = "decision"
+    __table_args__ = (
         Index(None, "captured_at", "frame_id"),
         Index(None, "frame_id"),
         Index(None, "part_id"),
@@ -136,8 +158,8 @@ class DecisionRow(OfPart, table=True):
 class AcknowledgementRow(OfPart, table=True):
     """``andon.acks``: what became of a result at the PLC."""
 
-    __tablename__: ClassVar[Any] = "acknowledgement"
-    __table_args__: ClassVar[Any] = (
+    __tablename__ = "acknowledgement"
+    __table_args__ = (
         Index(None, "frame_id"),
         Index(None, "captured_at", "frame_id"),
     )
@@ -147,35 +169,35 @@ class AcknowledgementRow(OfPart, table=True):
     source: str = _text()
     action: str = _text()
     result_seq: int = _number()
-    decided_at: datetime | None = _time(nullable=True)
-    written_at: datetime | None = _time(nullable=True)
-    acknowledged_at: datetime | None = _time(nullable=True)
+    decided_at: datetime | None = _maybe_time()
+    written_at: datetime | None = _maybe_time()
+    acknowledged_at: datetime | None = _maybe_time()
     trigger_to_write_ms: float | None = None
 
 
 class ReviewRow(Table, table=True):
     """``andon.reviews``: what a person decided afterwards."""
 
-    __tablename__: ClassVar[Any] = "review"
-    __table_args__: ClassVar[Any] = (Index(None, "frame_id", "reviewed_at"),)
+    __tablename__ = "review"
+    __table_args__ = (Index(None, "frame_id", "reviewed_at"),)
 
     review_id: UUID = Field(primary_key=True)
     frame_id: UUID
     reviewer: str = _text()
     class_name: str = _text()
     severity: str = _text()
-    action: str | None = _text(None, nullable=True)
+    action: str | None = _maybe_text()
     comment: str = _text()
     reviewed_at: datetime = _time()
-    recorded_at: datetime | None = _time(default=True)
-    event: dict[str, Any] = _event()
+    recorded_at: datetime | None = _now()
+    event: Json = _event()
 
 
 class DeadLetterRow(Table, table=True):
     """``andon.dead``: what could not be processed, and where its bytes are kept."""
 
-    __tablename__: ClassVar[Any] = "dead_letter"
-    __table_args__: ClassVar[Any] = (Index(None, "failed_at"), Index(None, "frame_id"))
+    __tablename__ = "dead_letter"
+    __table_args__ = (Index(None, "failed_at"), Index(None, "frame_id"))
 
     letter_id: UUID = Field(primary_key=True)
     frame_id: UUID | None = None
@@ -187,15 +209,15 @@ class DeadLetterRow(Table, table=True):
     offset: int = _number()
     object_key: str = _text()
     failed_at: datetime = _time()
-    recorded_at: datetime | None = _time(default=True)
-    event: dict[str, Any] = _event()
+    recorded_at: datetime | None = _now()
+    event: Json = _event()
 
 
 class AlertRow(Table, table=True):
     """``andon.alerts``: a limit across parts that was exceeded."""
 
-    __tablename__: ClassVar[Any] = "alert"
-    __table_args__: ClassVar[Any] = (Index(None, "line", "product_id", "raised_at"),)
+    __tablename__ = "alert"
+    __table_args__ = (Index(None, "line", "product_id", "raised_at"),)
 
     alert_id: UUID = Field(primary_key=True)
     line: str = _text()
@@ -204,35 +226,35 @@ class AlertRow(Table, table=True):
     reason: str = _text()
     request_stop: bool = False
     raised_at: datetime = _time()
-    recorded_at: datetime | None = _time(default=True)
-    event: dict[str, Any] = _event()
+    recorded_at: datetime | None = _now()
+    event: Json = _event()
 
 
 class PolicyVersionRow(Table, table=True):
     """Every policy body that was ever applied, under the hash of its content."""
 
-    __tablename__: ClassVar[Any] = "policy_version"
+    __tablename__ = "policy_version"
 
     policy_hash: str = _text(primary_key=True)
     product_id: str = _text(index=True)
-    body: dict[str, Any] = Field(sa_type=JSON, nullable=False)
+    body: Json = Field(sa_type=JSON, nullable=False)
     """As it was hashed: ``json`` keeps the order of the keys, ``jsonb`` does not."""
-    created_at: datetime | None = _time(default=True)
+    created_at: datetime | None = _now()
 
 
 class PolicyAuditRow(Table, table=True):
     """Who put which policy in force, when and why. Append-only."""
 
-    __tablename__: ClassVar[Any] = "policy_audit"
-    __table_args__: ClassVar[Any] = (Index(None, "product_id", "applied_at"),)
+    __tablename__ = "policy_audit"
+    __table_args__ = (Index(None, "product_id", "applied_at"),)
 
     id: int | None = Field(
         default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True)
     )
     product_id: str = _text()
-    from_hash: str | None = _text(None, nullable=True)
+    from_hash: str | None = _maybe_text()
     to_hash: str = _text(foreign_key="policy_version.policy_hash")
     applied_by: str = _text()
     reason: str = _text()
     softening: bool = False
-    applied_at: datetime | None = _time(default=True)
+    applied_at: datetime | None = _now()

@@ -7,7 +7,6 @@ Everything else (SQL, emoji, newlines) is data and passes unchanged.
 import json
 import math
 import re
-from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -31,7 +30,7 @@ def _prints(character: str) -> bool:
     return character.isprintable() or character in _JOINERS
 
 
-def clean_json(value: Any) -> Any:
+def clean_json(value: object) -> object:
     """``clean`` on every string inside a JSON-like value, names of fields included.
 
     A number that JSON has no word for (infinite, not a number) becomes null.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Insert, Table, bindparam
 from sqlalchemy.dialects.postgresql import insert
@@ -15,7 +15,6 @@ from history.tables import METADATA
 from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Review
 
 E = TypeVar("E")
-_BY_DATABASE = {"recorded_at"}
 
 
 class PostgresHistoryWriter:
@@ -111,7 +110,5 @@ class PostgresHistoryWriter:
 
 
 def _insert(table: Table) -> Insert:
-    values: dict[str, Any] = {
-        c.name: bindparam(c.name) for c in table.columns if c.name not in _BY_DATABASE
-    }
-    return insert(table).values(values).on_conflict_do_nothing()
+    names = (c.name for c in table.columns if c.name != rows.BY_DATABASE)
+    return insert(table).values({name: bindparam(name) for name in names}).on_conflict_do_nothing()

@@ -12,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streams.codes import Action, FallbackKind, Severity
 
-LANGUAGE = 1
-"""Version of the language; a file states it as ``policy: 1``."""
 RESERVED_CLASSES = ("normal", "unknown")
 """What a classifier may answer besides the policy's own classes."""
 
@@ -26,7 +24,6 @@ Line = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Prose = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
 """Text for people and for the prompt; line breaks allowed, other control characters not."""
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Money = Annotated[float, Field(ge=0.0, le=1e9)]
 Condition = Annotated[str, Field(min_length=1, max_length=500)]
 MillimetresPerPixel = Annotated[float, Field(gt=0.0, le=1000.0)]

@@ -36,7 +36,6 @@ class Softening:
     what: str
     """The class, or ``fallback late``."""
     before: Action
-    severity_before: Severity
     example: str = ""
     """Measured values for which it happens; empty when it always does."""
 
@@ -55,7 +54,7 @@ def _of_fallbacks(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softenin
         before = old.decide(Situation(fallback=kind))
         after = new.decide(Situation(fallback=kind))
         if before.action is not Action.PASS and after.action is Action.PASS:
-            yield Softening(f"fallback {kind.value}", before.action, before.severity)
+            yield Softening(f"fallback {kind.value}", before.action)
 
 
 def _of_classes(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:
@@ -74,7 +73,7 @@ def _of_classes(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]
         if worst is not None:
             outcome, values = worst
             example = "" if always else _example(values)
-            yield Softening(name, outcome.action, outcome.severity, example)
+            yield Softening(name, outcome.action, example)
 
 
 def _decide(policy: ResolvedPolicy, name: str, values: dict[str, Value], side: str) -> Outcome:

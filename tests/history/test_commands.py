@@ -28,7 +28,7 @@ from streams.codes import Action, DecisionSource
 from streams.envelope import from_message
 from streams.events import Review
 from streams.keys import image_key, mask_key
-from streams.roles.masks import mask_png
+from streams.roles.pictures import mask_png
 from streams.topics import REVIEWS
 from tests.history import make
 

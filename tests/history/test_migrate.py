@@ -4,12 +4,31 @@ import asyncio
 
 import pytest
 from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from history import migrate
 from history.database import make_engine
-from history.migrate import current, drift, head, upgrade
+from history.migrate import current, head, upgrade
+from history.tables import METADATA
 from streams.errors import UnavailableError
+
+
+async def drift(url: str) -> list[tuple[object, ...]]:
+    """How the database differs from ``history.tables``; empty when it does not."""
+
+    def compare(connection: Connection) -> list[tuple[object, ...]]:
+        options = {"version_table": migrate._VERSION_TABLE, "compare_type": True}
+        return list(
+            compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
+        )
+
+    engine = make_engine(url)
+    async with engine.connect() as link:
+        found = await link.run_sync(compare)
+    await engine.dispose()
+    return found
 
 
 @pytest.mark.asyncio
