@@ -18,7 +18,7 @@ import structlog
 from andon.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from connectors.decision_feed import LineDecisionFeed
+    from connectors.decision_feed import KafkaDecisionFeed
     from connectors.gateway.journal import Journal
     from connectors.gateway.spool import Spool
     from connectors.line_link import LineLink
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from history.writer import PostgresHistoryWriter
     from serving.ray.client import ServeClassifier, ServeVisionExpert
     from serving.ray.store import ArtifactStore
-    from streams.events import Alert
     from streams.kafka.changelog import Changelog
     from streams.kafka.connection import KafkaConnection
     from streams.ports import Camera, PartLimits, PolicySource, Publisher
@@ -136,21 +135,11 @@ def changelog(settings: Settings) -> "Changelog":
     return KafkaChangelog(kafka_connection(settings), structlog.get_logger(role="limits").info)
 
 
-def decision_feed(
-    settings: Settings, lookback_s: float, on_alert: "Callable[[Alert], None]"
-) -> "LineDecisionFeed":
-    """The decisions of the gateway's line; arguments as for ``LineDecisionFeed``."""
-    from connectors.decision_feed import LineDecisionFeed
+def decision_feed(settings: Settings, lookback_s: float) -> "KafkaDecisionFeed":
+    """What Kafka says to the gateway's line, from ``lookback_s`` seconds ago on."""
+    from connectors.decision_feed import KafkaDecisionFeed
 
-    kafka = settings.kafka
-    return LineDecisionFeed(
-        kafka.bootstrap_servers,
-        settings.gateway.line,
-        lookback_s=lookback_s,
-        timeout_s=kafka.request_timeout_s,
-        max_wait_ms=kafka.fetch_max_wait_ms,
-        on_alert=on_alert,
-    )
+    return KafkaDecisionFeed(kafka_connection(settings), settings.gateway.line, lookback_s)
 
 
 # --- PostgreSQL and the object store ----------------------------------------------------------

@@ -297,6 +297,6 @@ class Camera(Protocol):
 
 
 class DecisionFeed(Protocol):
-    """Decisions for one line, in order per station."""
+    """What one line is told: decisions in order per station, and alerts that ask for a stop."""
 
-    def __aiter__(self) -> AsyncIterator[Decision]: ...
+    def __aiter__(self) -> AsyncIterator[Decision | Alert]: ...

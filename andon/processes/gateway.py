@@ -9,10 +9,9 @@ import structlog
 from andon import wiring
 from andon.notify import notify_ready, notify_stopping
 from andon.settings import Settings
-from connectors.decision_feed import LineDecisionFeed
+from connectors.decision_feed import KafkaDecisionFeed
 from connectors.gateway.core import Gateway, GatewayPorts
 from connectors.gateway.spool import ReferencingPublisher, SpoolingPublisher
-from streams.events import Alert
 from streams.kafka.quiet import quieten
 
 log = structlog.get_logger(__name__)
@@ -44,7 +43,7 @@ async def run_gateway(settings: Settings) -> None:
         log.info("gateway.stopped")
 
 
-async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, LineDecisionFeed]:
+async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, KafkaDecisionFeed]:
     own = settings.gateway
     spool = wiring.spool(settings)
     spool.open()
@@ -55,13 +54,7 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, 
     images = await stack.enter_async_context(wiring.opened(wiring.image_store, settings))
     journal = wiring.journal(settings)
     lookback_s = own.feed_lookback_s if journal.path.exists() else 0.0
-    alerted: list[Gateway] = []
-
-    def on_alert(alert: Alert) -> None:
-        for gateway in alerted:
-            gateway.on_alert(alert)
-
-    feed = wiring.decision_feed(settings, lookback_s, on_alert)
+    feed = wiring.decision_feed(settings, lookback_s)
     ports = GatewayPorts(
         link=wiring.line_link(settings),
         camera=wiring.camera(settings),
@@ -75,15 +68,13 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, 
         feed=feed,
         policies=policies,
     )
-    gateway = Gateway(own, ports)
-    alerted.append(gateway)
-    return gateway, feed
+    return Gateway(own, ports), feed
 
 
-async def _announce(feed: LineDecisionFeed) -> None:
+async def _announce(feed: KafkaDecisionFeed) -> None:
     try:
         async with asyncio.timeout(_FEED_WAIT_S):
-            await feed.assigned.wait()
+            await feed.caught_up.wait()
     except TimeoutError:
         log.warning("gateway.ready_without_kafka", waited_s=_FEED_WAIT_S)
     notify_ready()

@@ -101,11 +101,6 @@ class Gateway:
         finally:
             await self._shut_down(tasks)
 
-    def on_alert(self, alert: Alert) -> None:
-        """A limit across parts asks the line to stop."""
-        log.warning("line.stop_request", limit=alert.limit, why=alert.reason)
-        self._apply(hs.Notice.STOP_REQUESTED)
-
     # --- inputs ---------------------------------------------------------------------------
 
     def _on_link(self, event: LinkEvent) -> None:
@@ -143,11 +138,14 @@ class Gateway:
                 self._apply(recipe_of(values))
 
     async def _follow_decisions(self) -> None:
-        async for decision in self._ports.feed:
-            if decision.station == self._settings.station and not decision.is_late:
-                self._answering = decision
-                verdict = part_events.verdict_of(decision)
-                self._apply(hs.Decided(part_events.key_of(decision), decision.frame_id, verdict))
+        async for event in self._ports.feed:
+            if isinstance(event, Alert):
+                log.warning("line.stop_request", limit=event.limit, why=event.reason)
+                self._apply(hs.Notice.STOP_REQUESTED)
+            elif event.station == self._settings.station and not event.is_late:
+                self._answering = event
+                verdict = part_events.verdict_of(event)
+                self._apply(hs.Decided(part_events.key_of(event), event.frame_id, verdict))
                 self._answering = None
 
     def _fault(self, code: FaultCode, active: bool) -> None:

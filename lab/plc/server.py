@@ -170,12 +170,12 @@ class SimulatedPlc:
         self.trigger_seq = 0
         self._parts.clear()
         self._gateway_beat_at = float("-inf")
-        await self._put({signal: signal.default for signal in Signal})
+        await self.put({signal: signal.default for signal in Signal})
         await self._begin()
         await self._server.bserver.start()
 
     async def _begin(self) -> None:
-        await self._put(
+        await self.put(
             {
                 Signal.TAKT_MS: max(int(self.config.takt_s * 1000), 1),
                 Signal.PLC_BOOT_ID: self.boot_id,
@@ -219,7 +219,7 @@ class SimulatedPlc:
             gateway_ready=bool(self._seen[Signal.READY]),
             at=time.time(),
         )
-        await self._put(
+        await self.put(
             {
                 Signal.PART_ID: part.part_id,
                 Signal.LOT_ID: part.lot_id,
@@ -227,7 +227,7 @@ class SimulatedPlc:
                 Signal.ENCODER_POS: (seq * 1000) & 0x7FFFFFFF,
             }
         )
-        await self._put({Signal.TRIGGER_SEQ: seq})
+        await self.put({Signal.TRIGGER_SEQ: seq})
         if not self.gateway_alive:
             self._default(seq, "gateway_dead")
         return seq
@@ -239,22 +239,22 @@ class SimulatedPlc:
     async def request_recipe(self, recipe: int) -> int:
         """Ask for a recipe; returns the RecipeReqSeq to be answered."""
         seq = following(self._seen[Signal.RECIPE_REQ_SEQ])
-        await self._put({Signal.RECIPE_REQ: recipe})
-        await self._put({Signal.RECIPE_REQ_SEQ: seq})
+        await self.put({Signal.RECIPE_REQ: recipe})
+        await self.put({Signal.RECIPE_REQ_SEQ: seq})
         return seq
 
     async def reset_faults(self) -> None:
-        await self._put({Signal.FAULT_RESET_SEQ: following(self._seen[Signal.FAULT_RESET_SEQ])})
+        await self.put({Signal.FAULT_RESET_SEQ: following(self._seen[Signal.FAULT_RESET_SEQ])})
 
     async def enable(self, enabled: bool) -> None:
-        await self._put({Signal.TRIGGER_ENABLE: enabled})
+        await self.put({Signal.TRIGGER_ENABLE: enabled})
 
     async def acknowledge(self) -> None:
         """Answer the result that stands in the registers."""
         seq = self._seen[Signal.RESULT_SEQ]
         if seq in (0, self._seen[Signal.RESULT_ACK_SEQ]):
             return
-        await self._put({Signal.RESULT_ACK_SEQ: seq})
+        await self.put({Signal.RESULT_ACK_SEQ: seq})
         self.ledger.add("ack", plc_boot_id=self.boot_id, result_seq=seq, at=time.time())
 
     # --- inside ---------------------------------------------------------------------------
@@ -264,7 +264,7 @@ class SimulatedPlc:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _put(self, values: dict[Signal, Any]) -> None:
+    async def put(self, values: dict[Signal, Any]) -> None:
         assert self._server is not None, "the controller is not started"
         for signal, value in values.items():
             self._seen[signal] = value
@@ -276,7 +276,7 @@ class SimulatedPlc:
         while True:
             if not self.heartbeat_frozen:
                 self._beats = (self._beats + 1) & 0xFFFFFFFF
-                await self._put({Signal.PLC_HEARTBEAT: self._beats})
+                await self.put({Signal.PLC_HEARTBEAT: self._beats})
             if not self.gateway_alive:
                 for seq in list(self._open):
                     self._default(seq, "gateway_dead")

@@ -13,6 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from infra.stack.broker import Broker
+from infra.stack.process import free_port
 from lab.plc.ledger import entries_of, summarise
 from lab.plc.plan import PlannedPart, generate_plan
 from lab.plc.server import PlcConfig, SimulatedPlc
@@ -21,9 +22,10 @@ from streams.envelope import from_message, to_message
 from streams.events import Acknowledgement, Frame
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.publisher import KafkaPublisher
-from streams.topics import ACKS, ALL, DECISIONS, FRAMES, MAX_FETCH_BYTES
-from tests.connectors.test_kafka import make_topics
-from tests.connectors.twins import decision_for, free_port
+from streams.kafka.topic_admin import ensure_topics
+from streams.topics import ACKS, DECISIONS, FRAMES, MAX_FETCH_BYTES
+from tests.connectors.line import decision_for
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -91,7 +93,7 @@ class KillableLine:
 
 @asynccontextmanager
 async def killable(folder: Path, broker: Broker, config: PlcConfig) -> AsyncIterator[KillableLine]:
-    await make_topics(broker, *ALL)
+    await ensure_topics(KafkaConnection(broker.bootstrap_servers))
     publisher = KafkaPublisher(KafkaConnection(broker.bootstrap_servers))
     plc = SimulatedPlc(config)
     await plc.start()
@@ -113,12 +115,6 @@ def patient(window_s: float, takt_s: float = 0.2) -> PlcConfig:
     """A controller that does not give a dead gateway's parts up before the window."""
     url = f"opc.tcp://127.0.0.1:{free_port()}"
     return PlcConfig(url=url, takt_s=takt_s, window_s=window_s, heartbeat_missed=1000)
-
-
-async def until(condition, timeout_s: float) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - another process has no event
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.asyncio

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from streams.codes import AckOutcome, Action, DecisionSource, FaultCode, ReasonC
 from streams.events import Decision, Frame
 from streams.ids import decision_id
 from streams.ports import Picture, Trigger
-from tests.connectors.twins import Line, at_once, decision_for, running_line
+from tests.connectors.line import Line, at_once, decision_for, running_line
+from tests.waiting import until
 
 ROOMY = GatewaySettings(result_window_ms=10000)
 ROOMY_PLC = PlcConfig(takt_s=0.05, window_s=10.0)
@@ -25,12 +27,6 @@ ROOMY_PLC = PlcConfig(takt_s=0.05, window_s=10.0)
 
 def summary_of(line: Line) -> dict:
     return summarise(entries_of(line.plc.ledger.rows))
-
-
-async def until(condition, timeout_s: float = 5.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - lists of a twin have no event
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.asyncio
@@ -96,7 +92,7 @@ async def test_no_answer_is_the_products_no_decision_action(tmp_path: Path) -> N
         assert decision.result_id == decision_id(decision.frame_id, DecisionSource.WATCHDOG)
         assert ack.outcome is AckOutcome.ACKNOWLEDGED
         assert ack.written_at < decision.deadline
-        line.bus.decide(decision_for(line.bus.frames[0]))
+        line.bus.feed.tell(decision_for(line.bus.frames[0]))
         await until(lambda: len(line.bus.acks) == 2)
         assert line.bus.acks[1].outcome is AckOutcome.LATE
         assert summary_of(line)["acted_twice"] == 0
@@ -189,7 +185,7 @@ async def test_a_controller_restarted_at_zero_triggers_no_capture(tmp_path: Path
         boot = line.plc.boot_id
         await line.plc.restart()
         assert await line.plc.wait_for(lambda: line.plc.ready, 20)
-        line.bus.decide(decision_for(old))
+        line.bus.feed.tell(decision_for(old))
         await until(lambda: [a.outcome for a in line.bus.acks] == [AckOutcome.OLD_BOOT])
         assert len(line.bus.frames) == 1, "a restart must not expose"
         line.bus.answer = at_once
@@ -238,7 +234,7 @@ async def test_stopped_between_capture_and_result_same_frame_one_result(tmp_path
         frame = line.bus.frames[0]
         await line.stop_gateway()
         await line.start_gateway()
-        line.bus.decide(decision_for(frame))
+        line.bus.feed.tell(decision_for(frame))
         await line.plc.settled(1)
         await until(lambda: len(line.bus.acks) == 1)
         entry = entries_of(line.plc.ledger.rows)[0]
@@ -259,6 +255,8 @@ async def test_kafka_down_parts_are_held_frames_spooled_and_replayed(tmp_path: P
             assert await line.plc.wait_for(lambda: line.plc.ready, 5)
         assert summary_of(line)["by_source"] == {"watchdog": 3}
         assert line.plc.gateway(Signal.FAULT_CODE) == FaultCode.KAFKA
+        first = entries_of(line.plc.ledger.rows)[0]
+        await until(lambda: time.time() > first.triggered_at + 1.0)  # its window is over
         line.bus.down = False
         await until(lambda: len(line.bus.acks) == 3 and len(line.bus.decisions) == 3, 10)
         assert [f.trigger_seq for f in line.bus.frames] == [1, 2, 3]

@@ -12,33 +12,19 @@ from connectors.errors import SpoolFullError
 from connectors.gateway.spool import ReferencingPublisher, Spool, SpoolingPublisher, decode, encode
 from streams.envelope import Message, from_message, to_message
 from streams.events import Frame
-from streams.ids import new_frame_id
 from streams.keys import frame_key
 from streams.topics import ACKS, FRAMES, INLINE_LIMIT_BYTES
-from tests.connectors.twins import MemoryBus
+from tests.connectors.line import MemoryBus, frame_on
 from tests.contracts.twins.image_store import InMemoryImageStore
+from tests.waiting import until
 
 
 def message(text: str, size: int = 0) -> Message:
     return Message(b"line1/station1", text.encode().ljust(size, b"."), (("x", b"\xff\x00"),))
 
 
-def frame(deadline: datetime, size: int = 3, dataref: str | None = None) -> Frame:
-    return Frame(
-        frame_id=new_frame_id(),
-        line="line1",
-        station="station1",
-        product_id="demo",
-        part_id="a",
-        plc_boot_id=1,
-        trigger_seq=1,
-        captured_at=datetime.now(UTC),
-        deadline=deadline,
-        result_window_ms=1000,
-        size_bytes=size,
-        sha256="0",
-        dataref=dataref,
-    )
+def frame(deadline: datetime, **changes: object) -> Frame:
+    return frame_on("line1", deadline=deadline, **changes)
 
 
 def opened(folder: Path, limit: int = 1 << 20) -> Spool:
@@ -114,9 +100,7 @@ async def test_down_then_up_everything_arrives_once_and_in_order(tmp_path: Path)
         await sender.send(FRAMES.name, to_message(event, b"img"))
     assert bus.sent == []
     bus.down = False
-    async with asyncio.timeout(10):
-        while len(bus.sent) < 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: len(bus.sent) == 2)
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
@@ -144,7 +128,7 @@ async def test_large_frames_go_to_object_storage_and_are_named() -> None:
     bus, store = MemoryBus(), InMemoryImageStore()
     sender = ReferencingPublisher(bus, store, timeout_s=5)
     body = b"x" * (INLINE_LIMIT_BYTES + 1)
-    event = frame(datetime.now(UTC), len(body))
+    event = frame(datetime.now(UTC), size_bytes=len(body))
     event = event.model_copy(update={"dataref": frame_key(event.frame_id)})
     await sender.send(FRAMES.name, to_message(event, body))
     await sender.send(FRAMES.name, to_message(frame(datetime.now(UTC)), b"small"))

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer
 from structlog.testing import capture_logs
 
 from infra.stack.broker import Broker, start_broker
+from infra.stack.process import free_port
 from streams.envelope import Message
 from streams.errors import UnavailableError
 from streams.kafka.connection import KafkaConnection
@@ -17,7 +18,6 @@ from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.reader import BEGINNING, END, PartitionReader
 from streams.kafka.topic_admin import ensure_topics
 from streams.topics import ALERTS, COUNTED, DECISIONS, POLICIES, Topic
-from tests.connectors.twins import free_port
 from tests.waiting import until
 
 TOPICS = (DECISIONS, ALERTS, COUNTED)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.decision_feed import LineDecisionFeed
+from connectors.decision_feed import KafkaDecisionFeed
 from connectors.handshake.signals import Signal
 from infra.stack.broker import Broker
 from streams.envelope import to_message
@@ -21,7 +21,7 @@ from streams.kafka.connection import KafkaConnection
 from streams.roles.limits import COUNTED_FROM
 from streams.roles.runner import RoleRunner
 from streams.topics import ALERTS, COUNTED, DECISIONS, PARTS
-from tests.connectors.twins import running_line
+from tests.connectors.line import running_line
 from tests.streams.roles.limits_policy import decision
 from tests.streams.roles.limits_process import limits_config, limits_role
 from tests.streams.roles.line import Reader, producer, reading, send
@@ -115,28 +115,26 @@ async def test_a_limit_stops_the_line_until_the_operator_resets(
 ) -> None:
     """Decisions to alert to StopRequest at the PLC; FaultReset clears it, and it stays clear."""
     servers = fresh_broker.bootstrap_servers
-    feed = LineDecisionFeed(servers, "line1", max_wait_ms=10, on_alert=lambda a: stop_for(a))
+    feed = KafkaDecisionFeed(KafkaConnection(servers, fetch_max_wait_ms=10), "line1")
     asked: list[Alert] = []
-
-    async def follow() -> None:
-        async with aclosing(aiter(feed)) as decisions:
-            async for _ in decisions:
-                pass
 
     async with (
         counting(servers, tmp_path, "0"),
         running_line(tmp_path) as line,
         producer(servers) as via,
     ):
-        gateway = await line.start_gateway()
+        await line.start_gateway()
 
-        def stop_for(alert: Alert) -> None:
-            asked.append(alert)
-            gateway.on_alert(alert)
+        async def follow() -> None:
+            async with aclosing(aiter(feed)) as events:
+                async for event in events:
+                    if isinstance(event, Alert):
+                        asked.append(event)
+                        line.bus.feed.tell(event)
 
         following = asyncio.create_task(follow())
         try:
-            await asyncio.wait_for(feed.assigned.wait(), 10)
+            await asyncio.wait_for(feed.caught_up.wait(), 10)
             for number in range(3):
                 shot = decision(line="line1", product_id="tile", station=f"cam-{number}")
                 await send(via, DECISIONS, to_message(shot))

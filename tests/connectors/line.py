@@ -1,32 +1,29 @@
-"""In-memory twins of the gateway's ports, and a line to test it on."""
+"""A line to test the gateway on: the simulated controller over OPC UA, Kafka in memory."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from connectors.cameras import SyntheticCamera
 from connectors.gateway.core import Gateway, GatewayPorts
 from connectors.gateway.journal import Journal
+from connectors.gateway.part_events import part_of
 from connectors.gateway.spool import Spool, SpoolingPublisher
 from connectors.opcua.link import OpcUaLink
 from connectors.settings import GatewaySettings
+from infra.stack.process import free_port
 from lab.plc.server import PlcConfig, SimulatedPlc
 from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
 from streams.envelope import Message, from_message
 from streams.errors import UnavailableError
 from streams.events import Acknowledgement, Decision, Event, Frame
-from streams.ids import decision_id
+from streams.ids import decision_id, new_frame_id
 from streams.ports import Camera, ClassificationTexts, Outcome, Situation
 from streams.topics import ACKS, DECISIONS, FRAMES
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.contracts.twins.decision_feed import InMemoryDecisionFeed
 
 
 class MemoryBus:
@@ -36,7 +33,7 @@ class MemoryBus:
         self.sent: list[tuple[str, Message]] = []
         self.down = False
         self.answer: Callable[[Frame], Awaitable[Decision | None]] | None = None
-        self._decisions: asyncio.Queue[Decision] = asyncio.Queue()
+        self.feed = InMemoryDecisionFeed()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def send(self, topic: str, message: Message) -> None:
@@ -44,7 +41,7 @@ class MemoryBus:
             raise UnavailableError("the bus is down")
         self.sent.append((topic, message))
         if topic == DECISIONS.name:
-            self.decide(from_message(Decision, message.value, message.headers))
+            self.feed.tell(from_message(Decision, message.value, message.headers))
         if topic == FRAMES.name and self.answer is not None:
             frame = from_message(Frame, message.value, message.headers)
             task = asyncio.create_task(self._answer(frame, self.answer))
@@ -54,19 +51,12 @@ class MemoryBus:
     async def _answer(self, frame: Frame, answer: Callable[[Frame], Awaitable]) -> None:
         decision = await answer(frame)
         if decision is not None:
-            self.decide(decision)
-
-    def decide(self, decision: Decision) -> None:
-        self._decisions.put_nowait(decision)
+            self.feed.tell(decision)
 
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def __aiter__(self) -> AsyncIterator[Decision]:
-        while True:
-            yield await self._decisions.get()
 
     def read(self, topic: str, model: type[Event]) -> list:
         return [from_message(model, m.value, m.headers) for t, m in self.sent if t == topic]
@@ -104,13 +94,32 @@ class FixedPolicies:
         return FixedPolicy()
 
 
+def frame_on(line: str, seq: int = 1, **changes: object) -> Frame:
+    """A frame of three bytes, captured now."""
+    now = datetime.now(UTC)
+    fields = {
+        "frame_id": new_frame_id(),
+        "line": line,
+        "station": "station1",
+        "product_id": "demo",
+        "part_id": f"part-{seq}",
+        "plc_boot_id": 1,
+        "trigger_seq": seq,
+        "captured_at": now,
+        "deadline": now,
+        "result_window_ms": 1000,
+        "size_bytes": 3,
+        "sha256": "0",
+    }
+    return Frame.model_validate(fields | changes)
+
+
 def decision_for(
     frame: Frame, source: DecisionSource = DecisionSource.EXPERT, action: Action = Action.PASS
 ) -> Decision:
     """What inspect would answer."""
-    fields = {name: getattr(frame, name) for name in type(frame).__mro__[1].model_fields}
     return Decision(
-        **fields,
+        **dict(part_of(frame)),
         result_id=decision_id(frame.frame_id, source),
         source=source,
         evaluation=Evaluation.OK,
@@ -148,7 +157,7 @@ class Line:
             camera=self.camera,
             journal=Journal(self.folder / "line.journal"),
             publisher=SpoolingPublisher(self.bus, spool, timeout_s=1.0, in_flight_bytes=1 << 24),
-            feed=self.bus,
+            feed=self.bus.feed,
             policies=FixedPolicies(),
         )
         self.gateway = Gateway(settings, ports)
