@@ -26,7 +26,7 @@ TEST = re.compile(r"`(?:\S*::)?(test_\w+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#:]+)(?:#[^)]*)?\)")
 ADR_NUMBER = re.compile(r"\bADR (\d+)")
 
-TEXTS = ("*.md",)
+TEXTS = ("*.md", "*.py", "*.yaml", "*.toml", "*.jinja", "*.j2", "Makefile", ".ci/run")
 FOREIGN = re.compile(
     r"(SIGNALS|PLANT|DETECT|HARDENING|CONSOLE|INTEROP|DESIGN|STYLE|ROADMAP)\.md"
     r"|\bspike\b|\b(the|this) issue\b|\bissue \d|\btask \d"

@@ -59,7 +59,7 @@ class PartStory:
 
 @dataclass(frozen=True)
 class Summary:
-    """The demo's result; ``as_json`` has the keys that the issue names."""
+    """The demo's result; the keys of ``as_json`` are what programs may rely on."""
 
     reckoning: Reckoning
     escaped: tuple[PartStory, ...]

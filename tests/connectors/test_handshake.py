@@ -1,4 +1,4 @@
-"""The handshake as a pure machine: the bar's cases, each by itself."""
+"""The handshake as a pure machine: its cases, each by itself."""
 
 from dataclasses import replace
 
