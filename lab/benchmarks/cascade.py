@@ -22,6 +22,7 @@ from lab.llm_twin.behaviour import Behaviour
 from lab.llm_twin.responders import ManifestResponder
 from lab.llm_twin.server import TwinServer
 from lab.llm_twin.validation import decode_picture, picture_digest
+from lab.velm.exemplar_split import in_turns
 from serving.experts.images import read_image
 from serving.naming.base import UNKNOWN, Classifier
 from serving.naming.cascade import CascadeClassifier, Stage, Threshold, choose_threshold
@@ -146,14 +147,7 @@ def _split(samples: "Sequence[Sample]", shots: int, rng: random.Random) -> _Spli
         by_part = {p: [i for i, s in enumerate(samples) if s.group == p] for p in parts}
         for images in by_part.values():
             rng.shuffle(images)
-        # one picture of each part first, then a second of each: as different as the parts allow
-        turns = [
-            i
-            for turn in range(max(map(len, by_part.values())))
-            for p in taught
-            for i in by_part[p][turn : turn + 1]
-        ]
-        exemplars += turns[:shots]
+        exemplars += in_turns([by_part[p] for p in taught])[:shots]
         half = len(rest) // 2 if rng.random() < 0.5 else (len(rest) + 1) // 2
         calibration += [i for p in rest[:half] for i in by_part[p]]
         test += [i for p in rest[half:] for i in by_part[p]]

@@ -40,9 +40,8 @@ def ablation(
     from lab.velm.ablation import ablate
     from lab.velm.ablation import as_json as as_document
 
-    chosen = read_options(o.EvaluationOptions, more)
     with opened_evaluation(
-        chosen,
+        read_options(o.EvaluationOptions, more),
         dataset,
         descriptions,
         classifier="velm",
@@ -55,17 +54,7 @@ def ablation(
         yes=yes,
         label="ablation",
     ) as opened:
-        rows = ablate(
-            opened.runs,
-            opened.options,
-            opened.cache,
-            opened.folder,
-            report=opened.report,
-            confirm=opened.confirm,
-            parts=[p.strip().upper() for p in parts.split(",") if p.strip()],
-            limit=chosen.limit,
-            resamples=chosen.resamples,
-        )
+        rows = ablate(opened, [p.strip().upper() for p in parts.split(",") if p.strip()])
     if as_json:
         typer.echo(json.dumps({"benchmark": opened.name, **as_document(rows)}))
     else:

@@ -38,9 +38,8 @@ def pipeline(
     """
     from lab.velm.pipeline_run import evaluate
 
-    chosen = read_options(o.EvaluationOptions, more)
     with opened_evaluation(
-        chosen,
+        read_options(o.EvaluationOptions, more),
         dataset,
         descriptions,
         classifier=classifier,
@@ -52,16 +51,7 @@ def pipeline(
         out=out,
         yes=yes,
     ) as opened:
-        result = evaluate(
-            opened.runs,
-            opened.options,
-            opened.cache,
-            opened.folder,
-            report=opened.report,
-            confirm=opened.confirm,
-            limit=chosen.limit,
-            resamples=chosen.resamples,
-        )
+        result = evaluate(opened)
     if as_json:
         typer.echo(json.dumps({"benchmark": opened.name, **result.document}))
     else:

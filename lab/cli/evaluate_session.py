@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -22,23 +21,9 @@ from lab.cli.evaluate_options import EvaluateError, EvaluationOptions, chosen_en
 
 if TYPE_CHECKING:
     from lab.datasets.published import Benchmark
-    from lab.velm.answers_cache import Cache
     from lab.velm.pipeline import ObjectRun, PipelineOptions
-    from lab.velm.pipeline_naming import Plan
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One evaluation, ready to run."""
-
-    name: str
-    """Of the benchmark."""
-    runs: "list[ObjectRun]"
-    options: "PipelineOptions"
-    cache: "Cache"
-    folder: Path
-    report: Callable[[str, int, int], None]
-    confirm: "Callable[[Plan], None]"
+    from lab.velm.pipeline_naming import CallPlan
+    from lab.velm.pipeline_run import EvaluationRun
 
 
 @contextmanager
@@ -56,7 +41,7 @@ def opened_evaluation(
     out: Path | None,
     yes: bool,
     label: str = "",
-) -> Iterator[Evaluation]:
+) -> "Iterator[EvaluationRun]":
     """Data set, words, endpoint, cache and progress bars of an evaluation, closed at its end.
 
     Args:
@@ -69,6 +54,7 @@ def opened_evaluation(
     """
     from lab.velm.answers_cache import Cache
     from lab.velm.pipeline import PipelineOptions
+    from lab.velm.pipeline_run import EvaluationRun
 
     settings = load_settings().classifier
     kind = classifier or settings.kind
@@ -96,14 +82,16 @@ def opened_evaluation(
             false_alarm_rate=more.false_alarm_rate,
             experts=more.experts,
         )
-        yield Evaluation(
-            found.name,
+        yield EvaluationRun(
             runs,
             options,
             stack.enter_context(Cache(more.cache)),
             out or more.cache.parent / "evaluations" / _run_name(found.name, options, label),
             stack.enter_context(_passing_bars()),
             _confirm_spending(options, more.max_cost, yes, errors),
+            more.limit,
+            more.resamples,
+            found.name,
         )
 
 
@@ -130,10 +118,10 @@ def _open_runs(
 
 def _confirm_spending(
     options: "PipelineOptions", most: float, yes: bool, out: Console
-) -> "Callable[[Plan], None]":
+) -> "Callable[[CallPlan], None]":
     """Prints what a run will cost at most, and asks where that is above ``most``."""
 
-    def confirm(plan: "Plan") -> None:
+    def confirm(plan: "CallPlan") -> None:
         from serving.naming.settings import Zone
 
         out.print(

@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from pathlib import Path
 from typing import Any, Final
 
-from lab.velm.answers_cache import Cache
 from lab.velm.pipeline import ObjectRun, PipelineError, PipelineOptions, Progress
-from lab.velm.pipeline_asking import Answered
+from lab.velm.pipeline_asking import answer_all
 from lab.velm.pipeline_figures import PipelineResult, answer_of, summarise
-from lab.velm.pipeline_naming import NamingStage
-from lab.velm.pipeline_run import Confirm, Prepared, plan_of, prepare, stages_of
+from lab.velm.pipeline_naming import Answered, ObjectNaming
+from lab.velm.pipeline_run import EvaluationRun, Prepared, plan_of, prepare
 from lab.velm.predictions import GOOD, authors_matching
 from serving.naming.settings import PartsSettings
 
@@ -54,18 +52,7 @@ def without(options: PipelineOptions, part: str) -> PipelineOptions:
     return replace(options, velm=velm)
 
 
-def ablate(
-    runs: Sequence[ObjectRun],
-    options: PipelineOptions,
-    cache: Cache,
-    folder: Path,
-    *,
-    report: Progress,
-    confirm: Confirm,
-    parts: Sequence[str] = tuple(PARTS),
-    limit: int | None = None,
-    resamples: int = 1000,
-) -> list[AblationRow]:
+def ablate(asked: EvaluationRun, parts: Sequence[str] = tuple(PARTS)) -> list[AblationRow]:
     """The complete prompt, then without each of ``parts``; pictures are inspected once.
 
     ``confirm`` is told the sum. Where switching a part off changes no word and no picture (an
@@ -74,24 +61,24 @@ def ablate(
     Raises:
         PipelineError: the classifier has no prompt, or the endpoint stopped answering.
     """
-    if not options.asks_endpoint:
+    if not asked.options.asks_endpoint:
         raise PipelineError("an ablation needs a classifier with a prompt: velm or cascade")
     names = (FULL, *parts)
-    chosen = {name: without(options, name) for name in names}
-    prepared = prepare(runs, options, cache, report, limit)
-    stages = {name: stages_of(prepared, chosen[name], cache) for name in names}
-    confirm(reduce(add, (plan_of(row) for row in stages.values())))
-    answers = {name: _named(name, stages[name], report) for name in names}
+    chosen = {name: without(asked.options, name) for name in names}
+    prepared = prepare(asked)
+    namings = {name: prepared.namings(chosen[name], asked.cache) for name in names}
+    asked.confirm(reduce(add, (plan_of(row) for row in namings.values())))
+    answers = {name: _named(name, namings[name], asked.report) for name in names}
     rows = [
         AblationRow(
             name,
-            summarise(prepared.runs, answers[name], chosen[name], folder / _folder(name), 0),
-            None if name == FULL else _difference(prepared, answers, name, resamples),
+            summarise(prepared.runs, answers[name], chosen[name], asked.folder / _folder(name), 0),
+            None if name == FULL else _difference(prepared, answers, name, asked.resamples),
         )
         for name in names
     ]
     body = json.dumps(as_json(rows), indent=1)
-    (folder / RESULT).write_text(body + "\n", encoding="utf-8")
+    (asked.folder / RESULT).write_text(body + "\n", encoding="utf-8")
     return rows
 
 
@@ -110,15 +97,15 @@ def as_json(rows: Sequence[AblationRow]) -> dict[str, Any]:
     }
 
 
-def _named(name: str, stages: Sequence[NamingStage], report: Progress) -> dict[str, list[Answered]]:
+def _named(
+    name: str, namings: Sequence[ObjectNaming], report: Progress
+) -> dict[str, list[Answered]]:
+    title = name if name == FULL else f"w/o {name}"
+
     def labelled(stage: str, done: int, total: int) -> None:
-        report(f"{_title(name)}: {stage}", done, total)
+        report(f"{title}: {stage}", done, total)
 
-    return {stage.name: stage.answer(labelled) for stage in stages}
-
-
-def _title(name: str) -> str:
-    return name if name == FULL else f"w/o {name}"
+    return {naming.name: answer_all(naming, labelled) for naming in namings}
 
 
 def _folder(name: str) -> str:

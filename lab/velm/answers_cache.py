@@ -9,12 +9,12 @@ import hashlib
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final
+from typing import Final, Self, TypeVar
 from urllib.parse import urlsplit
+
+from pydantic import BaseModel
 
 from serving.naming.answers import RawAnswer, Token
 from serving.naming.completion import Question
@@ -24,6 +24,8 @@ from streams.errors import AndonError
 
 FILE: Final = "evaluation.sqlite3"
 _BUSY_S: Final = 10.0
+_COUNTS: Final = ("model", "tokens_in", "tokens_out", "cost", "latency_ms")
+M = TypeVar("M", bound=BaseModel)
 CALLS: ContextVar[list[Reply] | None] = ContextVar("CALLS", default=None)
 """Collects the replies, old and new, that one picture's naming used."""
 
@@ -33,7 +35,7 @@ class CacheError(AndonError):
 
 
 class Cache:
-    """JSON values by kind and key; every ``put`` is on disk when it returns.
+    """Values by kind and key; every ``put`` is on disk when it returns.
 
     Args:
         folder: made when absent; may be shared by runs one after another or at once.
@@ -52,23 +54,23 @@ class Cache:
         except (OSError, sqlite3.Error) as error:
             raise CacheError(f"{self.path}: {error}; name another folder for the cache") from error
 
-    def get(self, kind: str, key: str) -> Any:
+    def get(self, kind: str, key: str, model: type[M]) -> M | None:
         """The value, or None."""
-        try:
-            row = self._base.execute(
-                "SELECT body FROM kept WHERE kind = ? AND key = ?", (kind, key)
-            ).fetchone()
-        except sqlite3.Error as error:
-            raise CacheError(f"{self.path}: {error}") from error
-        return None if row is None else json.loads(row[0])
+        row = self._execute("SELECT body FROM kept WHERE kind = ? AND key = ?", kind, key)
+        return None if row is None else model.model_validate_json(row[0])
 
-    def put(self, kind: str, key: str, value: Any) -> None:
-        """Keep a JSON value; an older one is replaced."""
-        body = json.dumps(value, ensure_ascii=False)
+    def put(self, kind: str, key: str, value: BaseModel) -> None:
+        """Keep a value; an older one is replaced."""
+        self._execute(
+            "INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", kind, key, value.model_dump_json()
+        )
+
+    def _execute(self, statement: str, *values: str) -> tuple[str, ...] | None:
         try:
-            self._base.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", (kind, key, body))
+            found: tuple[str, ...] | None = self._base.execute(statement, values).fetchone()
         except sqlite3.Error as error:
             raise CacheError(f"{self.path}: {error}") from error
+        return found
 
     def close(self) -> None:
         """Close the file."""
@@ -77,22 +79,17 @@ class Cache:
     def __enter__(self) -> "Cache":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 
-def digest_of(*values: Any) -> str:
+def digest_of(*values: object) -> str:
     """SHA-256 (hex) of JSON values."""
     text = json.dumps(values, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def identity_of(settings: EndpointSettings) -> dict[str, Any]:
+def identity_of(settings: EndpointSettings) -> dict[str, object]:
     """What makes two endpoints answer alike: host, model and parameters; no secret, no limit."""
     host = "" if settings.zone is Zone.LOOPBACK else urlsplit(settings.base_url).hostname
     return {
@@ -121,6 +118,41 @@ def question_key(question: Question, settings: EndpointSettings, occurrence: int
     )
 
 
+class KeptReply(BaseModel):
+    """A reply on disk; tokens are bytes, and stand as hexadecimal text."""
+
+    text: str
+    finish_reason: str
+    refusal: str
+    tokens: list[tuple[str, float, list[tuple[str, float]]]] | None
+    model: str
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    latency_ms: float
+
+    @classmethod
+    def of(cls, reply: Reply) -> Self:
+        raw = reply.raw
+        tokens = raw.tokens and [
+            (t.data.hex(), t.logprob, [(data.hex(), p) for data, p in t.alternatives])
+            for t in raw.tokens
+        ]
+        texts = {"text": raw.text, "finish_reason": raw.finish_reason, "refusal": raw.refusal}
+        return cls(**texts, tokens=tokens, **{n: getattr(reply, n) for n in _COUNTS})
+
+    def reply(self) -> Reply:
+        """As it came, with ``attempts`` 0."""
+        tokens = None
+        if self.tokens is not None:
+            tokens = tuple(
+                Token(bytes.fromhex(t), p, tuple((bytes.fromhex(a), q) for a, q in others))
+                for t, p, others in self.tokens
+            )
+        raw = RawAnswer(self.text, self.finish_reason, self.refusal, tokens)
+        return Reply(raw, **{n: getattr(self, n) for n in _COUNTS}, attempts=0)
+
+
 class CachedEndpoint(Endpoint):
     """An endpoint that is asked each question once, ever.
 
@@ -139,16 +171,16 @@ class CachedEndpoint(Endpoint):
         key = question_key(question, self.settings)
         if question.temperature is not None:
             key = question_key(question, self.settings, self._count(key))
-        known = self._cache.get("answer", key)
+        known = self._cache.get("answer", key, KeptReply)
         if known is not None:
-            reply = _reply(known)
+            reply = known.reply()
         else:
             outcome = await super().ask(question, timeout_s, on_late)
             if isinstance(outcome, Unanswered):
                 return outcome
             reply = outcome
             if reply.raw.unreadable is None:
-                self._cache.put("answer", key, _body(reply))
+                self._cache.put("answer", key, KeptReply.of(reply))
         if (calls := CALLS.get()) is not None:
             calls.append(reply)
         return reply
@@ -156,42 +188,3 @@ class CachedEndpoint(Endpoint):
     def _count(self, key: str) -> int:
         self._repeated[key] += 1
         return self._repeated[key]
-
-
-def _body(reply: Reply) -> dict[str, Any]:
-    raw = reply.raw
-    tokens = None
-    if raw.tokens is not None:
-        tokens = [
-            [t.data.hex(), t.logprob, [[d.hex(), p] for d, p in t.alternatives]] for t in raw.tokens
-        ]
-    return {
-        "text": raw.text,
-        "finish_reason": raw.finish_reason,
-        "refusal": raw.refusal,
-        "tokens": tokens,
-        "model": reply.model,
-        "tokens_in": reply.tokens_in,
-        "tokens_out": reply.tokens_out,
-        "cost": reply.cost,
-        "latency_ms": reply.latency_ms,
-    }
-
-
-def _reply(body: Mapping[str, Any]) -> Reply:
-    tokens = None
-    if body["tokens"] is not None:
-        tokens = tuple(
-            Token(bytes.fromhex(d), p, tuple((bytes.fromhex(a), q) for a, q in others))
-            for d, p, others in body["tokens"]
-        )
-    raw = RawAnswer(body["text"], body["finish_reason"], body["refusal"], tokens)
-    return Reply(
-        raw,
-        body["model"],
-        body["tokens_in"],
-        body["tokens_out"],
-        body["cost"],
-        body["latency_ms"],
-        attempts=0,
-    )

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from lab.velm.pipeline import Item, ObjectRun, PipelineError
+
+T = TypeVar("T")
 
 
 def split_exemplars(run: ObjectRun, shots: int, seed: int) -> ObjectRun:
@@ -28,15 +31,20 @@ def split_exemplars(run: ObjectRun, shots: int, seed: int) -> ObjectRun:
                 "exemplars and pictures of other parts (two at least): use --classifier velm"
             )
         taught = [parts[i] for i in rng.permutation(len(parts))[: max(1, len(parts) // 2)]]
-        exemplars += _in_turns(ours, taught)[:shots]
+        exemplars += in_turns([[i for i in ours if i.sample.part == part] for part in taught])[
+            :shots
+        ]
         scored += [i for i in ours if i.sample.part not in taught]
     order = {item.key: n for n, item in enumerate(run.items)}
     scored.sort(key=lambda i: order[i.key])
     return replace(run, items=tuple(scored), exemplars=tuple(exemplars))
 
 
-def _in_turns(items: Sequence[Item], parts: Sequence[str]) -> list[Item]:
-    """One picture of each part first, then a second of each."""
-    piles = [[i for i in items if i.sample.part == part] for part in parts]
+def in_turns(piles: Sequence[Sequence[T]]) -> list[T]:
+    """One of each pile first, then a second of each: as different as the piles allow.
+
+    >>> in_turns([["a1", "a2", "a3"], ["b1"]])
+    ['a1', 'b1', 'a2', 'a3']
+    """
     deepest = max(len(pile) for pile in piles)
     return [pile[turn] for turn in range(deepest) for pile in piles if turn < len(pile)]

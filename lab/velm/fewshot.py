@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from lab.metrics import image_auroc
+from lab.velm.exemplar_split import in_turns
 from lab.velm.fewshot_material import Example, FewShotError
 from serving.naming.base import UNKNOWN
 from serving.naming.prototypes import LEAST_KNOWN
@@ -122,10 +123,8 @@ class _Table:
             ours = np.flatnonzero(self.labels == name)
             parts = rng.permutation(sorted(set(self.parts[ours])))
             taught = parts[: max(1, len(parts) // 2)]
-            piles = [rng.permutation(ours[self.parts[ours] == part]) for part in taught]
-            depth = max(len(pile) for pile in piles)
-            turns = [int(p[turn]) for turn in range(depth) for p in piles if turn < len(p)]
-            exemplars += turns[:shots]
+            piles = [rng.permutation(ours[self.parts[ours] == part]).tolist() for part in taught]
+            exemplars += in_turns(piles)[:shots]
             queries += ours[~np.isin(self.parts[ours], taught)].tolist()
         return np.array(exemplars), np.array(queries)
 

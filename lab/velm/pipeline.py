@@ -87,10 +87,12 @@ def check_options(options: PipelineOptions, runs: Sequence[ObjectRun]) -> None:
     Raises:
         PipelineError: says which option, and why.
     """
-    if options.classifier not in KINDS:
-        raise PipelineError(f"classifier {options.classifier!r} is not among {', '.join(KINDS)}")
-    if options.regions not in REGIONS:
-        raise PipelineError(f"regions {options.regions!r} is not among {', '.join(REGIONS)}")
+    for name, value, known in (
+        ("classifier", options.classifier, KINDS),
+        ("regions", options.regions, REGIONS),
+    ):
+        if value not in known:
+            raise PipelineError(f"{name} {value!r} is not among {', '.join(known)}")
     if options.regions == "oracle" and not options.gate:
         raise PipelineError(
             "gate=false with --regions oracle: a mask drawn on anomalous pictures alone tells the "

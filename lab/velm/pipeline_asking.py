@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from lab.velm.answers_cache import CALLS
 from lab.velm.pipeline import PipelineError, Progress
 from lab.velm.pipeline_inspect import Inspected
+from lab.velm.pipeline_naming import Answered, Call, ObjectNaming
 from serving.naming.base import Classifier
 from serving.naming.endpoint import Reply
 from streams.codes import ReasonCode
 from streams.events import Classification
-from streams.ports import ClassificationRequest, Failure
+from streams.ports import Failure
 
 ROUNDS: Final = 3
 """Times a picture is tried while the endpoint fails in passing."""
@@ -24,60 +24,27 @@ FIRST_PAUSE_S: Final = 1.0
 _PAUSE_MOST_S: Final = 30.0
 
 
-@dataclass(frozen=True)
-class Call:
-    """One reply that a picture's naming used."""
+def answer_all(naming: ObjectNaming, report: Progress) -> list[Answered]:
+    """Name every picture of an object; blocks until all are answered.
 
-    latency_ms: float
-    tokens_in: int
-    tokens_out: int
-    is_new: bool
-    """Asked in this run; else it came from the cache."""
-
-
-@dataclass(frozen=True)
-class Answered:
-    """One picture at the end of the pipeline."""
-
-    inspected: Inspected
-    classification: Classification | None
-    """None where the gate passed the picture, or nobody answered."""
-    calls: tuple[Call, ...] = ()
-    failure: str = ""
-    """Why nobody answered."""
-
-
-class Stage(Protocol):
-    """Whose pictures are named."""
-
-    @property
-    def name(self) -> str:
-        """The object's."""
-        ...
-
-    @property
-    def limits(self) -> tuple[int, float]:
-        """Pictures at once, and seconds for one."""
-        ...
-
-    def classifier(self) -> Classifier:
-        """A new classifier, not yet started."""
-        ...
-
-    def request_of(self, picture: Inspected, timeout_s: float) -> ClassificationRequest:
-        """What is asked about a picture."""
-        ...
-
-    def keep(self, answered: Answered) -> None:
-        """Remember an answer."""
-        ...
+    Raises:
+        PipelineError: the endpoint failed for several pictures in a row.
+    """
+    found = {p.item.key: naming.known(p) for p in naming.pictures}
+    waiting = [p for p in naming.pictures if found[p.item.key] is None]
+    if waiting:
+        asked = asyncio.run(Asking(naming, waiting, report).run())
+        found |= {a.inspected.item.key: a for a in asked}
+    return [answered for p in naming.pictures if (answered := found[p.item.key]) is not None]
 
 
 class Asking:
     """One pass over the pictures that nobody answered yet."""
 
-    def __init__(self, stage: Stage, waiting: Sequence[Inspected], report: Progress) -> None:
-        self._stage = stage
+    def __init__(
+        self, naming: ObjectNaming, waiting: Sequence[Inspected], report: Progress
+    ) -> None:
+        self._naming = naming
         self._waiting = waiting
         self._report = report
         self._done = 0
@@ -85,9 +52,9 @@ class Asking:
         self._stopped = ""
 
     async def run(self) -> list[Answered]:
-        at_once, timeout_s = self._stage.limits
+        at_once, timeout_s = self._naming.limits
         places = asyncio.Semaphore(at_once)
-        classifier = self._stage.classifier()
+        classifier = self._naming.classifier()
         await classifier.start()
         try:
             tasks = [
@@ -129,7 +96,7 @@ class Asking:
             outcome = await self._try(classifier, picture, timeout_s)
         answered = _answered(picture, outcome, replies)
         if answered.classification is not None and not _unreadable(replies):
-            self._stage.keep(answered)
+            self._naming.keep(answered)
         self._note(answered)
         return answered
 
@@ -137,7 +104,7 @@ class Asking:
         self, classifier: Classifier, picture: Inspected, timeout_s: float
     ) -> Classification | Failure:
         """The answer, or the last failure; what fails in passing is tried again."""
-        request = await asyncio.to_thread(self._stage.request_of, picture, timeout_s)
+        request = await asyncio.to_thread(self._naming.request_of, picture, timeout_s)
         pause_s = FIRST_PAUSE_S
         for left in reversed(range(ROUNDS)):
             outcome = _honest(await classifier.classify(request, timeout_s))
@@ -155,7 +122,7 @@ class Asking:
                 "what was answered is kept: the same command continues there"
             )
         self._done += 1
-        self._report(f"{self._stage.name}: name", self._done, len(self._waiting))
+        self._report(f"{self._naming.name}: name", self._done, len(self._waiting))
 
 
 def _honest(outcome: Classification | Failure) -> Classification | Failure:

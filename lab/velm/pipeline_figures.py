@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from lab.velm.descriptions import write_released
 from lab.velm.pipeline import ObjectRun, PipelineOptions
-from lab.velm.pipeline_asking import Answered, Call
+from lab.velm.pipeline_naming import Answered, Call
 from lab.velm.predictions import GOOD, Scores, our_matching, read_answers, score
 from lab.velm.severity import score_severity
 from serving.naming.base import NORMAL, UNKNOWN

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel
 
 from lab.datasets.masks import true_mask
 from lab.velm.answers_cache import Cache, digest_of
@@ -37,6 +38,11 @@ class Inspected:
     """Of the file."""
     expert_ms: float | None
     """Scoring alone, one picture at a time, no decoding; None without an expert."""
+
+
+class _Kept(BaseModel):
+    inspection: Inspection
+    ms: float
 
 
 def inspect_object(
@@ -80,7 +86,7 @@ def _inspect(
             yield Inspected(item, _drawn(item), not item.sample.anomalous, sha256, None)
             continue
         key = digest_of(expert.version, sha256, code)
-        known = cache.get(KIND, key)
+        known = cache.get(KIND, key, _Kept)
         if known is None:
             image = read_image(item.sample.path)
             if not warm:
@@ -90,11 +96,10 @@ def _inspect(
             scored = expert.score([image])[0]
             elapsed_ms = (time.perf_counter() - began) * 1000
             inspection = _inspection(scored, image, expert.version)
-            known = {"inspection": inspection.model_dump(mode="json"), "ms": elapsed_ms}
+            known = _Kept(inspection=inspection, ms=elapsed_ms)
             cache.put(KIND, key, known)
-        inspection = Inspection.model_validate(known["inspection"])
-        passed = options.gate and not inspection.anomalous
-        yield Inspected(item, inspection, passed, sha256, known["ms"])
+        passed = options.gate and not known.inspection.anomalous
+        yield Inspected(item, known.inspection, passed, sha256, known.ms)
 
 
 def _inspection(scored: Scored, image: Image, version: str) -> Inspection:

@@ -1,18 +1,18 @@
 """Second stage: what the gate let through is named; what was answered before is not asked again."""
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache as cached
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
+from pydantic import BaseModel
+
 from lab.velm.answers_cache import Cache, CachedEndpoint, digest_of, identity_of
-from lab.velm.pipeline import ObjectRun, PipelineOptions, Progress
-from lab.velm.pipeline_asking import Answered, Asking, Call
+from lab.velm.pipeline import ObjectRun, PipelineOptions
 from lab.velm.pipeline_inspect import Inspected
 from lab.velm.pipeline_references import NearestInBundle, RandomTrainingPicture, make_bundle
 from prompts import PictureLayout, render
@@ -32,7 +32,30 @@ _SOURCES: Final = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Call:
+    """One reply that a picture's naming used."""
+
+    latency_ms: float
+    tokens_in: int
+    tokens_out: int
+    is_new: bool
+    """Asked in this run; else it came from the cache."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One picture at the end of the pipeline."""
+
+    inspected: Inspected
+    classification: Classification | None
+    """None where the gate passed the picture, or nobody answered."""
+    calls: tuple[Call, ...] = ()
+    failure: str = ""
+    """Why nobody answered."""
+
+
+@dataclass(frozen=True)
+class CallPlan:
     """What a stage will do, and at most cost, before it starts."""
 
     pictures: int
@@ -45,13 +68,19 @@ class Plan:
     """At the longest answer allowed."""
     cost: float
 
-    def __add__(self, other: "Plan") -> "Plan":
+    def __add__(self, other: "CallPlan") -> "CallPlan":
         mine, theirs = asdict(self), asdict(other)
-        return Plan(**{name: mine[name] + theirs[name] for name in mine})
+        return CallPlan(**{name: mine[name] + theirs[name] for name in mine})
 
 
-class NamingStage:
-    """Names the pictures of one object.
+class _Kept(BaseModel):
+    classification: Classification
+    calls: list[tuple[float, int, int]]
+    """Milliseconds, tokens in, tokens out."""
+
+
+class ObjectNaming:
+    """How the pictures of one object are named, and what is known of them already.
 
     Args:
         run: for its words and its normal pictures.
@@ -80,53 +109,36 @@ class NamingStage:
         """The object's name."""
         return self.run.name
 
-    def plan(self) -> Plan:
+    def plan(self) -> CallPlan:
         """How many calls there will be, and what they cost at most; nothing is asked."""
-        waiting = [p for p in self.pictures if not p.passed and self._known(p) is None]
+        waiting = [p for p in self.pictures if not p.passed and self.known(p) is None]
         passed = sum(p.passed for p in self.pictures)
         known = len(self.pictures) - passed - len(waiting)
         if not self._options.asks_endpoint:
-            return Plan(len(self.pictures), passed, known, 0, 0, 0, 0.0)
+            return CallPlan(len(self.pictures), passed, known, 0, 0, 0, 0.0)
         calls = len(waiting) * self._options.velm.calls
         tokens_in, tokens_out = self._estimate()
         assert self._options.endpoint is not None
         cost = self._options.endpoint.prices.cost(tokens_in, tokens_out) * calls
         pictures = len(self.pictures)
-        return Plan(pictures, passed, known, calls, tokens_in * calls, tokens_out * calls, cost)
+        return CallPlan(pictures, passed, known, calls, tokens_in * calls, tokens_out * calls, cost)
 
-    def answer(self, report: Progress) -> list[Answered]:
-        """Name every picture; blocks until all are answered.
-
-        Raises:
-            PipelineError: the endpoint failed for several pictures in a row.
-        """
-        return asyncio.run(self._answer(report))
-
-    async def _answer(self, report: Progress) -> list[Answered]:
-        found = {p.item.key: self._known(p) for p in self.pictures}
-        waiting = [p for p in self.pictures if found[p.item.key] is None]
-        if waiting:
-            asking = Asking(self, waiting, report)
-            found |= {a.inspected.item.key: a for a in await asking.run()}
-        return [answered for p in self.pictures if (answered := found[p.item.key]) is not None]
-
-    def _known(self, picture: Inspected) -> Answered | None:
+    def known(self, picture: Inspected) -> Answered | None:
+        """The answer of an earlier run, or of the gate; None where somebody must be asked."""
         if picture.passed:
             return Answered(picture, None)
-        kept = self._cache.get(KIND, self.key_of(picture))
+        kept = self._cache.get(KIND, self.key_of(picture), _Kept)
         if kept is None:
             return None
-        calls = tuple(Call(ms, t_in, t_out, False) for ms, t_in, t_out in kept["calls"])
-        return Answered(picture, Classification.model_validate(kept["classification"]), calls)
+        calls = tuple(Call(*call, is_new=False) for call in kept.calls)
+        return Answered(picture, kept.classification, calls)
 
     def keep(self, answered: Answered) -> None:
         """Remember an answer for later runs."""
         assert answered.classification is not None
-        body = {
-            "classification": answered.classification.model_dump(mode="json"),
-            "calls": [[c.latency_ms, c.tokens_in, c.tokens_out] for c in answered.calls],
-        }
-        self._cache.put(KIND, self.key_of(answered.inspected), body)
+        calls = [(c.latency_ms, c.tokens_in, c.tokens_out) for c in answered.calls]
+        kept = _Kept(classification=answered.classification, calls=calls)
+        self._cache.put(KIND, self.key_of(answered.inspected), kept)
 
     def key_of(self, picture: Inspected) -> str:
         """Everything that the answer depends on."""
@@ -182,9 +194,9 @@ class NamingStage:
             return RandomTrainingPicture(self.run, self._options.seed)
         return NearestInBundle(self.run.name, self._bundle)
 
-    def _identify(self) -> Any:
+    def _identify(self) -> str:
         options = self._options
-        found: dict[str, Any] = {
+        found: dict[str, object] = {
             "classifier": options.classifier,
             "texts": asdict(self.run.described.texts),
             "code": _code_digest(),

@@ -4,9 +4,9 @@ import hashlib
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydantic import RootModel
 
 from lab.datasets.masks import true_mask
 from lab.velm.answers_cache import Cache, digest_of
@@ -21,6 +21,10 @@ from serving.naming.visual import encode
 from streams.regions import Mask, region_mask
 
 KIND = "bundle"
+
+
+class _Kept(RootModel[Path]):
+    """Where a bundle lies."""
 
 
 def make_bundle(run: ObjectRun, exemplars: Sequence[Inspected], oracle: bool, cache: Cache) -> Path:
@@ -41,9 +45,9 @@ def make_bundle(run: ObjectRun, exemplars: Sequence[Inspected], oracle: bool, ca
         [_region_of(e) for e in exemplars],
         oracle,
     )
-    known = cache.get(KIND, key)
-    if known is not None and (Path(known) / MANIFEST).is_file():
-        return Path(known)
+    known = cache.get(KIND, key, _Kept)
+    if known is not None and (known.root / MANIFEST).is_file():
+        return known.root
     path = teach_product(
         cache.path.parent / "bundles",
         run.name,
@@ -52,7 +56,7 @@ def make_bundle(run: ObjectRun, exemplars: Sequence[Inspected], oracle: bool, ca
         normal_parts=[s.group or "" for s in normals],
         afresh=True,
     )
-    cache.put(KIND, key, str(path))
+    cache.put(KIND, key, _Kept(path))
     return path
 
 
@@ -91,7 +95,7 @@ class RandomTrainingPicture:
         return random.Random(f"{self._seed}/{digest}").choice(self._paths).read_bytes()
 
     @property
-    def identity(self) -> Any:
+    def identity(self) -> object:
         """What the draw depends on."""
         return [self._seed, [[p.name, p.stat().st_size] for p in self._paths]]
 
@@ -115,6 +119,6 @@ class NearestInBundle:
         return self._references.nearest_reference(product_id, image)
 
     @property
-    def identity(self) -> Any:
+    def identity(self) -> object:
         """The bundle's digest."""
         return self._bundle.name

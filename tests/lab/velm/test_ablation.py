@@ -11,7 +11,8 @@ from lab.llm_twin.server import TwinServer
 from lab.velm.ablation import FULL, PARTS, AblationRow, ablate, as_json, without
 from lab.velm.answers_cache import Cache
 from lab.velm.pipeline import PipelineError, PipelineOptions
-from lab.velm.pipeline_naming import Plan
+from lab.velm.pipeline_naming import CallPlan
+from lab.velm.pipeline_run import EvaluationRun
 from tests.lab.velm.mini import mini_descriptions, mini_mvtec, mini_run
 from tests.lab.velm.test_pipeline import options
 
@@ -26,21 +27,21 @@ def server() -> Iterator[TwinServer]:
 
 def run_rows(
     folder: Path, chosen: PipelineOptions, strategy: str = "", parts: tuple[str, ...] = tuple(PARTS)
-) -> tuple[list[AblationRow], Plan]:
+) -> tuple[list[AblationRow], CallPlan]:
     mini_mvtec(folder / "data", each=2)
     run = mini_run(folder / "data", mini_descriptions(folder / "d.json", strategy=strategy))
-    plans: list[Plan] = []
+    plans: list[CallPlan] = []
     with Cache(folder / "cache") as cache:
-        rows = ablate(
+        asked = EvaluationRun(
             [run],
             chosen,
             cache,
             folder / "out",
             report=lambda stage, done, total: None,
             confirm=plans.append,
-            parts=parts,
             resamples=50,
         )
+        rows = ablate(asked, parts)
     return rows, plans[0]
 
 

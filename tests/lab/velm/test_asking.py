@@ -9,8 +9,9 @@ import pytest
 
 from lab.datasets.folders import Sample
 from lab.velm.pipeline import Item, PipelineError
-from lab.velm.pipeline_asking import IN_A_ROW, ROUNDS, Answered, Asking
+from lab.velm.pipeline_asking import IN_A_ROW, ROUNDS, Asking
 from lab.velm.pipeline_inspect import Inspected
+from lab.velm.pipeline_naming import Answered
 from serving.naming.base import Classifier
 from streams.codes import ReasonCode
 from streams.events import Classification, Inspection

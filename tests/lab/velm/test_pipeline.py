@@ -18,8 +18,8 @@ from lab.velm.answers_cache import Cache
 from lab.velm.exemplar_split import split_exemplars
 from lab.velm.pipeline import ObjectRun, PipelineError, PipelineOptions
 from lab.velm.pipeline_figures import PipelineResult
-from lab.velm.pipeline_naming import Plan
-from lab.velm.pipeline_run import evaluate
+from lab.velm.pipeline_naming import CallPlan
+from lab.velm.pipeline_run import EvaluationRun, evaluate
 from lab.velm.predictions import read_answers, score
 from serving.naming.settings import EndpointSettings, PriceSettings, Zone
 from tests.lab.velm.mini import (
@@ -57,20 +57,13 @@ def go(
     chosen: PipelineOptions,
     folder: Path,
     *,
-    confirm: Callable[[Plan], None] = lambda plan: None,
+    confirm: Callable[[CallPlan], None] = lambda plan: None,
     report: Callable[[str, int, int], None] = lambda stage, done, total: None,
     limit: int | None = None,
 ) -> PipelineResult:
     with Cache(folder / "cache") as cache:
         return evaluate(
-            [run],
-            chosen,
-            cache,
-            folder / "out",
-            report=report,
-            confirm=confirm,
-            limit=limit,
-            resamples=20,
+            EvaluationRun([run], chosen, cache, folder / "out", report, confirm, limit, 20)
         )
 
 
@@ -131,7 +124,7 @@ def test_what_cannot_be_read_is_unknown_with_its_reason(plates: ObjectRun, tmp_p
 
 
 def test_a_second_run_asks_nothing_and_says_so(plates: ObjectRun, tmp_path: Path) -> None:
-    plans: list[Plan] = []
+    plans: list[CallPlan] = []
     with TwinServer(knowing(plates, 0.7)) as server:
         first = go(plates, options(server.base_url), tmp_path, confirm=plans.append)
     second = go(plates, options(), tmp_path, confirm=plans.append)
@@ -168,7 +161,7 @@ def test_after_an_interruption_only_the_rest_is_asked(plates: ObjectRun, tmp_pat
             go(plates, chosen, tmp_path, report=stop_at_three)
         asked = server.twin.counters.answered
         assert 3 <= asked < 8
-        plans: list[Plan] = []
+        plans: list[CallPlan] = []
         result = go(plates, chosen, tmp_path, confirm=plans.append)
         assert plans[0].known == asked
         assert server.twin.counters.answered == 8
@@ -192,7 +185,7 @@ def test_an_endpoint_that_is_down_stops_the_run_and_loses_nothing(
 
 
 def test_several_calls_per_picture_are_paid_and_counted(plates: ObjectRun, tmp_path: Path) -> None:
-    plans: list[Plan] = []
+    plans: list[CallPlan] = []
     thrice = SMALL.model_copy(update={"calls": 3})
     with TwinServer(knowing(plates)) as server:
         for _ in range(2):
@@ -204,7 +197,7 @@ def test_several_calls_per_picture_are_paid_and_counted(plates: ObjectRun, tmp_p
 
 
 def test_refusing_to_spend_asks_nothing(plates: ObjectRun, tmp_path: Path) -> None:
-    def refuse(plan: Plan) -> None:
+    def refuse(plan: CallPlan) -> None:
         raise PipelineError(f"{plan.cost:.4f}")
 
     with TwinServer(knowing(plates)) as server:
@@ -290,7 +283,7 @@ def test_the_whole_pipeline_with_an_expert_and_every_classifier(
         every = replace(
             local, classifier="velm", gate=False, endpoint=told, velm=OPEN_WITHOUT_REFERENCE
         )
-        plans: list[Plan] = []
+        plans: list[CallPlan] = []
         third = go(plates, every, tmp_path, confirm=plans.append)
     assert (plans[0].passed, plans[0].calls) == (0, 12)
     assert third.document["gate"] is None
