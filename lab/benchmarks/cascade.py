@@ -25,15 +25,15 @@ from lab.llm_twin.validation import decode_picture, picture_digest
 from lab.velm.exemplar_split import in_turns
 from serving.experts.images import read_image
 from serving.naming.base import UNKNOWN, Classifier
-from serving.naming.cascade import CascadeClassifier, Stage, Threshold, choose_threshold
+from serving.naming.cascade import CascadeClassifier, CascadeStage, Threshold, choose_threshold
 from serving.naming.endpoint import Endpoint
 from serving.naming.prototypes import PrototypeClassifier
 from serving.naming.settings import (
     CascadeSettings,
     EndpointSettings,
+    EndpointZone,
     VelmSettings,
     VisualSettings,
-    Zone,
 )
 from serving.naming.teaching import Lesson, teach_product
 from serving.naming.velm import VelmClassifier
@@ -198,7 +198,7 @@ async def _ask_llm(asked: Sequence[_Asked], accuracy: float, seed: int) -> Answe
     responder = ManifestResponder(truth, accuracy, seed)
     with TwinServer(Twin(Behaviour(), responder)) as server:
         settings = EndpointSettings(
-            base_url=server.base_url, model="twin", zone=Zone.LOOPBACK, logprobs=True
+            base_url=server.base_url, model="twin", zone=EndpointZone.LOOPBACK, logprobs=True
         )
         answers = await _all(VelmClassifier(Endpoint(settings), SMALL), asked)
         if server.twin.counters.rejected:
@@ -244,7 +244,10 @@ async def _compare(
     calibration, test = ([asked[i] for i in part] for part in (split.calibration, split.test))
     chosen = _threshold(calibration, local, llm)
     value = min(chosen.value, 1.01)
-    stages = [Stage(_Replayed("prototypes", local), value), Stage(_Replayed("llm", llm))]
+    stages = [
+        CascadeStage(_Replayed("prototypes", local), value),
+        CascadeStage(_Replayed("llm", llm)),
+    ]
     chain = CascadeClassifier(stages, CascadeSettings())
     answers = [await chain.classify(a.request, 60.0) for a in test]
     saved = [isinstance(a, Classification) and a.stages == ("prototypes",) for a in answers]

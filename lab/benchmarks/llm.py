@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.llm_twin.server import running_twin, twin_counters
 from serving.naming.endpoint import Endpoint
-from serving.naming.settings import EndpointSettings, VelmSettings, VisualSettings, Zone
+from serving.naming.settings import EndpointSettings, EndpointZone, VelmSettings, VisualSettings
 from serving.naming.velm import VelmClassifier
 from streams.events import Classification
 
@@ -93,7 +93,7 @@ async def _burst(
         name="twin",
         base_url=url,
         model="twin",
-        zone=Zone.LOOPBACK,
+        zone=EndpointZone.LOOPBACK,
         logprobs=True,
         max_concurrency=concurrency,
         max_waiting=max(parts, 1),

@@ -111,7 +111,7 @@ def chosen_endpoint(
 
 
 def _at_url(url: str, model: str, more: EvaluationOptions, name: str) -> "EndpointSettings":
-    from serving.naming.settings import EndpointSettings, PriceSettings, Zone
+    from serving.naming.settings import EndpointSettings, EndpointZone, PriceSettings
 
     host = urlsplit(url).hostname or ""
     is_local = host in ("localhost", "::1") or host.startswith("127.")
@@ -122,7 +122,7 @@ def _at_url(url: str, model: str, more: EvaluationOptions, name: str) -> "Endpoi
             base_url=url,
             model=model,
             api_key_env=more.api_key_env,
-            zone=Zone(zone),
+            zone=EndpointZone(zone),
             logprobs=name == "twin",
             prices=PriceSettings(tokens_in=more.price_in or 0.0, tokens_out=more.price_out or 0.0),
         )

@@ -122,7 +122,7 @@ def _confirm_spending(
     """Prints what a run will cost at most, and asks where that is above ``most``."""
 
     def confirm(plan: "CallPlan") -> None:
-        from serving.naming.settings import Zone
+        from serving.naming.settings import EndpointZone
 
         out.print(
             f"{plan.pictures} pictures: {plan.passed} pass the gate, {plan.known} were answered "
@@ -138,7 +138,7 @@ def _confirm_spending(
             f"at most {plan.calls} calls of {endpoint.model} with {plan.tokens_in:,} tokens in "
             f"and {plan.tokens_out:,} out; cost: {worth}"
         )
-        unknown = not priced and endpoint.zone is Zone.EXTERNAL
+        unknown = not priced and endpoint.zone is EndpointZone.EXTERNAL
         if yes or not (unknown or plan.cost > most):
             return
         why = "the cost is not known" if unknown else f"that is more than max-cost {most:g}"

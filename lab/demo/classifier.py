@@ -27,7 +27,8 @@ def classifier_args(kind: str, folder: Path) -> Iterator[dict[str, object]]:
     if kind == "prototypes":
         yield {"kind": kind}
         return
-    from serving.naming.build import serve_options, twin_options
+    from lab.llm_twin.options import twin_options
+    from serving.naming.build import serve_options
 
     configured = load_settings().classifier
     if configured.endpoints:

@@ -18,8 +18,8 @@ from pydantic import BaseModel
 
 from serving.naming.answers import RawAnswer, Token
 from serving.naming.completion import Question
-from serving.naming.endpoint import Endpoint, Late, Reply, Unanswered
-from serving.naming.settings import EndpointSettings, Zone
+from serving.naming.endpoint import Endpoint, Reply, Unanswered
+from serving.naming.settings import EndpointSettings, EndpointZone
 from streams.errors import AndonError
 
 FILE: Final = "evaluation.sqlite3"
@@ -91,7 +91,7 @@ def digest_of(*values: object) -> str:
 
 def identity_of(settings: EndpointSettings) -> dict[str, object]:
     """What makes two endpoints answer alike: host, model and parameters; no secret, no limit."""
-    host = "" if settings.zone is Zone.LOOPBACK else urlsplit(settings.base_url).hostname
+    host = "" if settings.zone is EndpointZone.LOOPBACK else urlsplit(settings.base_url).hostname
     return {
         "host": host,
         "model": settings.model,
@@ -164,9 +164,7 @@ class CachedEndpoint(Endpoint):
         self._cache = cache
         self._repeated: Counter[str] = Counter()
 
-    async def ask(
-        self, question: Question, timeout_s: float, on_late: Late | None = None
-    ) -> Reply | Unanswered:
+    async def ask(self, question: Question, timeout_s: float) -> Reply | Unanswered:
         """As ``Endpoint.ask``; a known reply comes from disk, with ``attempts`` 0."""
         key = question_key(question, self.settings)
         if question.temperature is not None:
@@ -175,7 +173,7 @@ class CachedEndpoint(Endpoint):
         if known is not None:
             reply = known.reply()
         else:
-            outcome = await super().ask(question, timeout_s, on_late)
+            outcome = await super().ask(question, timeout_s)
             if isinstance(outcome, Unanswered):
                 return outcome
             reply = outcome

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from lab.datasets.folders import Dataset, Sample
 from lab.velm.descriptions import Described
-from serving.naming.settings import CascadeSettings, EndpointSettings, VelmSettings, Zone
+from serving.naming.settings import CascadeSettings, EndpointSettings, EndpointZone, VelmSettings
 from streams.errors import AndonError
 
 KINDS: Final = ("prototypes", "velm", "cascade")
@@ -130,7 +130,7 @@ def limit_run(run: ObjectRun, most: int | None) -> ObjectRun:
 
 
 def _check_egress(endpoint: EndpointSettings, runs: Sequence[ObjectRun]) -> None:
-    if endpoint.zone is not Zone.EXTERNAL:
+    if endpoint.zone is not EndpointZone.EXTERNAL:
         return
     kept = [r.name for r in runs if r.described.texts.egress == "none"]
     if kept:

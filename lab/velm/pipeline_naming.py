@@ -17,7 +17,7 @@ from lab.velm.pipeline_inspect import Inspected
 from lab.velm.pipeline_references import NearestInBundle, RandomTrainingPicture, make_bundle
 from prompts import PictureLayout, render
 from serving.naming.base import Classifier
-from serving.naming.cascade import CascadeClassifier, Stage
+from serving.naming.cascade import CascadeClassifier, CascadeStage
 from serving.naming.completion import Question, estimate_tokens
 from serving.naming.prototypes import PrototypeClassifier
 from serving.naming.velm import VelmClassifier
@@ -178,7 +178,7 @@ class ObjectNaming:
             return velm
         threshold = options.cascade.thresholds.get("prototypes", 0.0)
         return CascadeClassifier(
-            [Stage(local, threshold), Stage(velm)],
+            [CascadeStage(local, threshold), CascadeStage(velm)],
             options.cascade.model_copy(update={"time_share": 1.0, "when_down": "unknown"}),
         )
 

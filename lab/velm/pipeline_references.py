@@ -14,10 +14,8 @@ from lab.velm.pipeline import ObjectRun
 from lab.velm.pipeline_inspect import Inspected
 from serving.bundles import MANIFEST
 from serving.experts.images import read_image
-from serving.naming.prototypes import BundleReferences
-from serving.naming.settings import VisualSettings
+from serving.naming.prototypes import NearestReferences
 from serving.naming.teaching import NORMAL_LIMIT, Lesson, teach_product
-from serving.naming.visual import encode
 from streams.regions import Mask, region_mask
 
 KIND = "bundle"
@@ -100,23 +98,12 @@ class RandomTrainingPicture:
         return [self._seed, [[p.name, p.stat().st_size] for p in self._paths]]
 
 
-class NearestInBundle:
+class NearestInBundle(NearestReferences):
     """The bundle's normal picture nearest to the query, as on the line."""
 
     def __init__(self, name: str, bundle: Path) -> None:
-        self._name, self._bundle = name, bundle
-        self._references: BundleReferences | None = None
-
-    def prepare(self) -> None:
-        """Load the pictures and learn what normal looks like, before anybody asks."""
-        self._references = BundleReferences({self._name: self._bundle})
-        blank = encode(np.zeros((8, 8, 3), np.uint8), VisualSettings())
-        self._references.nearest_reference(self._name, blank)
-
-    def reference(self, product_id: str, image: bytes) -> bytes | None:
-        """See ``ReferenceProvider``."""
-        assert self._references is not None
-        return self._references.nearest_reference(product_id, image)
+        super().__init__({name: bundle})
+        self._bundle = bundle
 
     @property
     def identity(self) -> object:

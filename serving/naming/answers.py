@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
+
+from openai.types.shared_params import ResponseFormatJSONSchema
 
 from prompts.names import fold
 from serving.naming.base import UNKNOWN
@@ -71,9 +73,9 @@ class Answer:
     candidates: Mapping[str, float] = field(default_factory=dict)
 
 
-def response_format(labels: Sequence[str]) -> dict[str, Any]:
+def response_format(labels: Sequence[str]) -> ResponseFormatJSONSchema:
     """Chat Completions ``response_format``: strict JSON Schema with the labels as enumeration."""
-    schema = {
+    schema: dict[str, object] = {
         "type": "object",
         "properties": {FIELD: {"type": "string", "enum": list(labels)}},
         "required": [FIELD],
@@ -157,7 +159,7 @@ def _class_value(text: str) -> str | Answer:
     return body[FIELD]
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Two answers in one object are none."""
     if len({name for name, _ in pairs}) != len(pairs):
         raise ValueError("a field is given twice")

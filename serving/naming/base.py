@@ -5,12 +5,10 @@ everything that the endpoint or model said, ``unknown`` with its reason included
 where nothing could be asked in time: the caller then applies the policy's fallback.
 """
 
-from collections.abc import Iterable
 from typing import Final, Protocol, runtime_checkable
 
-from prompts.names import fold as fold
 from streams.events import Classification
-from streams.ports import Asked, ClassificationRequest, Failure
+from streams.ports import ClassificationRequest, Failure
 
 NORMAL: Final = "normal"
 """The anomaly was a false alarm of the vision expert."""
@@ -38,31 +36,5 @@ class Classifier(Protocol):
         ...
 
     async def close(self) -> None:
-        """Release what ``start`` opened. Late answers still under way are dropped."""
+        """Release what ``start`` opened."""
         ...
-
-
-class OnLate(Protocol):
-    """Told of the calls that outlive their deadline, on the event loop. Changes no decision."""
-
-    def goes_on(self, asked: Asked) -> None:
-        """The deadline passed; a call for ``asked`` is still under way."""
-        ...
-
-    def ended(self, asked: Asked, answer: Classification | None) -> None:
-        """Once for each ``goes_on``; None when that call failed or was dropped."""
-        ...
-
-
-def match_class(answer: str, classes: Iterable[str]) -> str:
-    """The one of ``classes`` (or ``normal``, ``unknown``) that ``answer`` means.
-
-    An exact name wins; otherwise names are compared after ``fold``. No match, or more than one
-    class that folds alike, is ``unknown``: a class is never guessed.
-    """
-    names = list(dict.fromkeys([*classes, NORMAL, UNKNOWN]))
-    if answer in names:
-        return answer
-    folded = fold(answer)
-    found = [name for name in names if fold(name) == folded]
-    return found[0] if len(found) == 1 else UNKNOWN

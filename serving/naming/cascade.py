@@ -12,7 +12,7 @@ from streams.ports import ClassificationRequest, Failure
 
 
 @dataclass(frozen=True)
-class Stage:
+class CascadeStage:
     """One classifier of a cascade and how sure it must be to end it."""
 
     classifier: Classifier
@@ -52,7 +52,7 @@ class CascadeClassifier:
 
     def __init__(
         self,
-        stages: Sequence[Stage],
+        stages: Sequence[CascadeStage],
         settings: CascadeSettings = CascadeSettings(),
         *,
         name: str = "cascade",
@@ -169,7 +169,7 @@ def choose_threshold(
     return chosen
 
 
-def _stands(answer: Classification | Failure, stage: Stage, is_last: bool) -> bool:
+def _stands(answer: Classification | Failure, stage: CascadeStage, is_last: bool) -> bool:
     if isinstance(answer, Failure):
         return False
     if is_last:

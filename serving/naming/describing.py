@@ -12,7 +12,7 @@ from serving.naming.background import Background
 from serving.naming.exemplars import ExemplarBundle, NormalReference
 from serving.naming.features import (
     NAMING_LAYERS,
-    Extractor,
+    FeatureExtractor,
     Features,
     Floats,
     coverage,
@@ -79,7 +79,7 @@ def describe_picture(
     return describe_region(features, region_cells(mask, odd), background)
 
 
-def learn_background(bundle: ExemplarBundle, extractor: Extractor) -> Background | None:
+def learn_background(bundle: ExemplarBundle, extractor: FeatureExtractor) -> Background | None:
     """What the bundle's normal pictures look like; None without any. About 30 ms a picture."""
     if bundle.normals is None or not bundle.normals.images:
         return None

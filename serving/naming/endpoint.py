@@ -1,22 +1,26 @@
 """One OpenAI-compatible endpoint, guarded: deadline, retries, rate limits, breaker, budget.
 
-Whoever asks is answered by the deadline. A call that is still under way then goes on in the
-background until the endpoint's own time limit, keeping its place: the endpoint never sees more
-than ``max_concurrency`` calls at once, and what a late answer cost is accounted for.
+Whoever asks is answered by the deadline; a call that is still under way then is cancelled, and the
+budget counts it at its estimate. At most ``max_concurrency`` calls are under way at once.
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 from serving.naming.answers import RawAnswer
-from serving.naming.completion import Completion, Question, estimate_tokens
+from serving.naming.completion import (
+    CallProblem,
+    Completion,
+    Failed,
+    Question,
+    Transport,
+    estimate_tokens,
+)
 from serving.naming.guard import CircuitBreaker, HourlyBudget, Spending, retry_delay_s
 from serving.naming.settings import EndpointSettings
-from serving.naming.transport import Failed, Problem, Transport
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Reply:
 class Unanswered:
     """No answer by the deadline, and why."""
 
-    problem: Problem
+    problem: CallProblem
     message: str
     attempts: int = 0
 
@@ -53,25 +57,12 @@ class Statistics:
     rate_limited: int = 0
     failed: int = 0
     unanswered: int = 0
-    late_answers: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float = 0.0
     in_flight: int = 0
     in_flight_most: int = 0
     waiting: int = 0
-
-
-class Late(Protocol):
-    """Told of one call that outlives its deadline."""
-
-    def goes_on(self) -> None:
-        """The deadline passed and the call is still under way."""
-        ...
-
-    def ended(self, reply: Reply | None) -> None:
-        """After ``goes_on``: the answer, or None when the call failed or was dropped."""
-        ...
 
 
 class Endpoint:
@@ -82,19 +73,18 @@ class Endpoint:
         settings: EndpointSettings,
         *,
         clock: Callable[[], float] = time.monotonic,
-        rng: random.Random | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.settings = settings
         self.statistics = Statistics()
         self.breaker = CircuitBreaker(settings.breaker)
         self.budget = HourlyBudget(settings.budget)
         self._clock = clock
-        self._rng = rng or random.Random()
+        self._chance = chance
         self._places = asyncio.Semaphore(settings.max_concurrency)
         self._not_before = 0.0
         self._typical_s = 0.0
         self._transport: Transport | None = None
-        self._background: set[asyncio.Task[Any]] = set()
 
     @property
     def name(self) -> str:
@@ -106,23 +96,15 @@ class Endpoint:
         self._transport = Transport(self.settings)
 
     async def close(self) -> None:
-        """Drop late answers still under way and close the connections."""
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        """Close the connections."""
         if self._transport is not None:
             await self._transport.close()
             self._transport = None
 
-    async def ask(
-        self, question: Question, timeout_s: float, on_late: Late | None = None
-    ) -> Reply | Unanswered:
-        """Answer within ``timeout_s`` seconds, retrying only while time remains.
-
-        ``on_late`` is told of a call that is answered after the deadline, if ever.
-        """
+    async def ask(self, question: Question, timeout_s: float) -> Reply | Unanswered:
+        """Answer within ``timeout_s`` seconds, retrying only while time remains."""
         self.statistics.questions += 1
-        outcome = await self._ask(question, self._clock(), timeout_s, on_late)
+        outcome = await self._ask(question, self._clock(), timeout_s)
         if isinstance(outcome, Unanswered):
             self.statistics.unanswered += 1
         return outcome
@@ -130,14 +112,12 @@ class Endpoint:
     def unavailable(self) -> Unanswered | None:
         """Why a question would be refused right now, before anybody makes pictures for it."""
         if self._transport is None:
-            return Unanswered(Problem.CLOSED, f"endpoint {self.name} is not started")
+            return Unanswered(CallProblem.CLOSED, f"endpoint {self.name} is not started")
         if self.breaker.wait_s(self._clock()) > 0:
             return self._open(0)
         return None
 
-    async def _ask(
-        self, question: Question, began: float, timeout_s: float, on_late: Late | None
-    ) -> Reply | Unanswered:
+    async def _ask(self, question: Question, began: float, timeout_s: float) -> Reply | Unanswered:
         deadline = began + timeout_s
         attempt, last = 0, "no call was made"
         while True:
@@ -146,7 +126,7 @@ class Endpoint:
                 return refusal
             attempt += 1
             self.statistics.retried += attempt > 1
-            outcome = await self._within(question, began, deadline, attempt, on_late)
+            outcome = await self._within(question, began, deadline, attempt)
             if not isinstance(outcome, Failed):
                 return outcome
             last = outcome.message
@@ -156,9 +136,8 @@ class Endpoint:
                 attempt,
                 deadline - self._clock(),
                 outcome.retry_after_s,
-                self.settings.backoff_s,
-                self.settings.backoff_most_s,
-                self._rng,
+                self.settings,
+                self._chance,
             )
             if pause is None:
                 return Unanswered(outcome.problem, f"{last}; no time for a retry", attempt)
@@ -171,53 +150,50 @@ class Endpoint:
         if (refusal := self.unavailable()) is not None:
             return replace(refusal, attempts=attempt)
         if not await self._respect_rate_limit(deadline):
-            return Unanswered(Problem.RATE_LIMITED, f"{self.name} asks to wait longer", attempt)
+            return Unanswered(CallProblem.RATE_LIMITED, f"{self.name} asks to wait longer", attempt)
         if self._places.locked() and self.statistics.waiting >= self.settings.max_waiting:
             waiting = f"{self.statistics.waiting} requests wait for {self.name} already"
-            return Unanswered(Problem.BUSY, waiting, attempt)
+            return Unanswered(CallProblem.BUSY, waiting, attempt)
         if not await self._take_place(deadline):
             return Unanswered(
-                Problem.LATE, f"no free place at {self.name} in time ({last})", attempt
+                CallProblem.LATE, f"no free place at {self.name} in time ({last})", attempt
             )
         left_s = deadline - self._clock()
         if 2 * left_s < min(deadline - began, self._typical_s):
             self._places.release()
             text = f"{left_s:.2f} s left, {self.name} takes about {self._typical_s:.2f} s"
-            return Unanswered(Problem.LATE, text, attempt)
+            return Unanswered(CallProblem.LATE, text, attempt)
         if not self.breaker.admit(self._clock()):
             self._places.release()
             return self._open(attempt)
         if not self.budget.reserve(self._estimate(question), self._clock()):
             self._places.release()
             self.breaker.abandoned()
-            return Unanswered(Problem.OVER_BUDGET, f"the hour's budget of {self.name}", attempt)
+            return Unanswered(CallProblem.OVER_BUDGET, f"the hour's budget of {self.name}", attempt)
         return None
 
     async def _within(
-        self, question: Question, began: float, deadline: float, attempt: int, late: Late | None
+        self, question: Question, began: float, deadline: float, attempt: int
     ) -> Reply | Unanswered | Failed:
-        """One call up to the deadline; beyond it the call goes on without us."""
-        sent = self._clock()
-        task = asyncio.create_task(self._call(question, attempt))
+        """One call, cancelled at the deadline."""
+        given_s = deadline - self._clock()
         try:
-            await asyncio.wait({task}, timeout=max(0.0, deadline - sent))
+            async with asyncio.timeout(given_s):
+                outcome = await self._call(question, attempt)
+        except TimeoutError:
+            if 2 * given_s >= deadline - began:
+                self.breaker.failed(self._clock())
+            else:  # most of the time went by before the call: that is load, not the endpoint
+                self.breaker.abandoned()
+            text = f"{self.name} gave no answer in {given_s:.2f} s"
+            return Unanswered(CallProblem.LATE, text, attempt)
         except asyncio.CancelledError:
-            self._detach(task, late)
             self.breaker.abandoned()
             raise
-        if task.done():
-            outcome = task.result()
-            self._note(outcome)
-            return outcome
-        self._detach(task, late)
-        if 2 * (deadline - sent) >= deadline - began:
-            self.breaker.failed(self._clock())
-        else:  # most of the time went by before the call: that is load, not the endpoint
-            self.breaker.abandoned()
-        given_s = deadline - sent
-        return Unanswered(Problem.LATE, f"{self.name} gave no answer in {given_s:.2f} s", attempt)
+        self._note(outcome)
+        return outcome
 
-    def _note(self, outcome: "Reply | Failed") -> None:
+    def _note(self, outcome: Reply | Failed) -> None:
         """What an answer in time, or a failure, says about the endpoint."""
         now = self._clock()
         if isinstance(outcome, Reply):
@@ -228,25 +204,6 @@ class Endpoint:
             self.breaker.failed(now)
         else:
             self.breaker.abandoned()
-
-    def _detach(self, task: "asyncio.Task[Reply | Failed]", on_late: Late | None) -> None:
-        self._background.add(task)
-        if on_late is not None:
-            on_late.goes_on()
-
-        def done(finished: "asyncio.Task[Reply | Failed]") -> None:
-            self._background.discard(finished)
-            reply = None
-            try:
-                if not finished.cancelled():
-                    outcome = finished.result()  # a defect surfaces in the loop's handler
-                    reply = outcome if isinstance(outcome, Reply) else None
-                self.statistics.late_answers += reply is not None
-            finally:
-                if on_late is not None:
-                    on_late.ended(reply)
-
-        task.add_done_callback(done)
 
     async def _call(self, question: Question, attempt: int) -> Reply | Failed:
         """One HTTP call in the place that was taken. Gives place and reservation back."""
@@ -288,7 +245,7 @@ class Endpoint:
 
     def _count_failure(self, outcome: Failed) -> None:
         now = self._clock()
-        if outcome.problem is Problem.RATE_LIMITED:
+        if outcome.problem is CallProblem.RATE_LIMITED:
             self.statistics.rate_limited += 1
             if outcome.retry_after_s is not None:
                 self._not_before = max(self._not_before, now + outcome.retry_after_s)
@@ -306,24 +263,18 @@ class Endpoint:
     async def _take_place(self, deadline: float) -> bool:
         self.statistics.waiting += 1
         try:
-            return await _before(self._places.acquire(), deadline - self._clock())
+            async with asyncio.timeout(max(0.0, deadline - self._clock())):
+                return await self._places.acquire()
+        except TimeoutError:
+            return False
         finally:
             self.statistics.waiting -= 1
 
     def _open(self, attempt: int) -> Unanswered:
         wait_s = self.breaker.wait_s(self._clock())
         text = f"{self.name} failed repeatedly; asked again in {wait_s:.1f} s"
-        return Unanswered(Problem.BREAKER_OPEN, text, attempt)
+        return Unanswered(CallProblem.BREAKER_OPEN, text, attempt)
 
     def _estimate(self, question: Question) -> Spending:
         tokens_in, tokens_out = estimate_tokens(question, self.settings)
         return Spending(tokens_in + tokens_out, self.settings.prices.cost(tokens_in, tokens_out))
-
-
-async def _before(awaitable: Coroutine[Any, Any, Any], timeout_s: float) -> bool:
-    try:
-        async with asyncio.timeout(max(0.0, timeout_s)):
-            await awaitable
-    except TimeoutError:
-        return False
-    return True

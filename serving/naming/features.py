@@ -7,7 +7,7 @@ cells and describes them; the coarse scale adds their surroundings.
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Final, Protocol
+from typing import Final
 
 import cv2
 import numpy as np
@@ -37,16 +37,6 @@ EMBEDDING_LAYER: Final = "512/stage4"
 _MIDDLE, _SPAN, _LEAST_SPAN = 110.0, 50.0, 8.0
 
 
-class Extractor(Protocol):
-    """A frozen backbone at both scales."""
-
-    name: str
-
-    def features(self, images: Sequence[Image]) -> Features:
-        """uint8 (height, width, 3) RGB of any sizes to float32 (n, channels, h, w) by layer."""
-        ...
-
-
 def normalise_exposure(image: Image) -> Image:
     """Median to 110 and the span from 10th to 90th percentile to 50 grey levels, clipped."""
     low, middle, high = np.percentile(image[:: _step(image), :: _step(image)], (10, 50, 90))
@@ -74,8 +64,8 @@ def unit(vectors: Floats) -> Floats:
     return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
 
 
-class BackboneExtractor:
-    """A pretrained backbone of the experts' package, float32; safe to share between threads."""
+class FeatureExtractor:
+    """A frozen backbone at both scales, float32; safe to share between threads."""
 
     def __init__(self, name: str, threads: int) -> None:
         from serving.experts.backbone import load_backbone
@@ -90,7 +80,7 @@ class BackboneExtractor:
         self._lock = threading.Lock()
 
     def features(self, images: Sequence[Image]) -> Features:
-        """See :class:`Extractor`."""
+        """uint8 (height, width, 3) RGB of any sizes to float32 (n, channels, h, w) by layer."""
         even = [normalise_exposure(image) for image in images]
         found: dict[str, Floats] = {}
         for size, backbone in self._backbones.items():
@@ -102,16 +92,18 @@ class BackboneExtractor:
 
 
 @cache
-def load_extractor(name: str = DEFAULT_BACKBONE, threads: int = 1) -> Extractor:
+def load_extractor(name: str = DEFAULT_BACKBONE, threads: int = 1) -> FeatureExtractor:
     """One extractor per process and backbone; ``threads`` are CPU threads.
 
     Raises:
         RuntimeUnavailable: the backbone's weights are not installed.
     """
-    return BackboneExtractor(name, threads)
+    return FeatureExtractor(name, threads)
 
 
-def extract(extractor: Extractor, images: Sequence[Image], batch: int = 8) -> dict[str, Floats]:
+def extract(
+    extractor: FeatureExtractor, images: Sequence[Image], batch: int = 8
+) -> dict[str, Floats]:
     """Features of many pictures, in batches that bound memory."""
     parts = [extractor.features(images[i : i + batch]) for i in range(0, len(images), batch)]
     return {layer: np.concatenate([p[layer] for p in parts]) for layer in parts[0]} if parts else {}

@@ -2,10 +2,12 @@
 
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from serving.naming.settings import BreakerSettings, BudgetSettings
+from serving.naming.settings import BreakerSettings, BudgetSettings, EndpointSettings
+from streams.backoff import backoff_s
 
 
 class BreakerState(StrEnum):
@@ -126,9 +128,8 @@ def retry_delay_s(
     attempt: int,
     remaining_s: float,
     retry_after_s: float | None,
-    backoff_s: float,
-    backoff_most_s: float,
-    rng: random.Random,
+    settings: EndpointSettings,
+    chance: Callable[[], float] = random.random,
 ) -> float | None:
     """Pause before the next call, or None when it could not start before the deadline.
 
@@ -136,14 +137,12 @@ def retry_delay_s(
         attempt: calls made so far, 1 or more.
         remaining_s: seconds to the deadline.
         retry_after_s: what the endpoint asked for; honoured in full, jitter on top.
-        backoff_s: base of the exponential back-off, seconds.
-        backoff_most_s: its cap, seconds.
-        rng: source of the jitter.
+        settings: first pause and cap of the back-off.
+        chance: source of the jitter, see ``streams.backoff``.
     """
-    window = min(backoff_s * 2 ** (attempt - 1), backoff_most_s)
-    pause = rng.uniform(0, window)
+    pause = backoff_s(attempt - 1, settings.backoff_s, settings.backoff_most_s, 1.0, chance)
     if retry_after_s is not None:
-        pause = retry_after_s + min(pause, 0.1 * retry_after_s + backoff_s)
+        pause = retry_after_s + min(pause, 0.1 * retry_after_s + settings.backoff_s)
     return pause if pause < remaining_s else None
 
 

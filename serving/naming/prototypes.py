@@ -22,9 +22,9 @@ from serving.experts.images import decode_image
 from serving.naming.background import Background
 from serving.naming.base import UNKNOWN
 from serving.naming.describing import describe_picture, learn_background
-from serving.naming.exemplars import ExemplarBundle, load_bundle
+from serving.naming.exemplars import ExemplarBundle, NormalReference, load_bundle
 from serving.naming.features import (
-    Extractor,
+    FeatureExtractor,
     Features,
     Image,
     extract,
@@ -55,7 +55,7 @@ class Prototypes:
     model: PrototypeModel | None
     """None while no class has examples."""
     background: Background | None
-    extractor: Extractor
+    extractor: FeatureExtractor
 
     @classmethod
     def build(cls, bundle: ExemplarBundle, threads: int = 1) -> "Prototypes":
@@ -144,19 +144,6 @@ class PrototypeClassifier:
             self._waiting.popleft().future.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def replace_bundles(self, bundles: Mapping[str, Path]) -> None:
-        """Load what is new, then change over; requests meanwhile get the old examples."""
-        loop = asyncio.get_running_loop()
-        ready = {}
-        for product, path in bundles.items():
-            same = self._paths.get(product) == path and product in self._ready
-            ready[product] = (
-                self._ready[product]
-                if same
-                else await loop.run_in_executor(self._pool, self._load, path)
-            )
-        self._paths, self._ready = dict(bundles), ready
-
     async def classify(
         self, request: ClassificationRequest, timeout_s: float
     ) -> Classification | Failure:
@@ -205,7 +192,7 @@ class PrototypeClassifier:
     ) -> list[Classification | Failure]:
         """One answer per request; the features of one backbone's pictures in one batch."""
         answers: dict[int, Classification | Failure] = {}
-        batches: dict[Extractor, list[tuple[int, Prototypes, Image]]] = {}
+        batches: dict[FeatureExtractor, list[tuple[int, Prototypes, Image]]] = {}
         for i, request in enumerate(requests):
             ready = self._ready.get(request.texts.product_id)
             try:
@@ -254,28 +241,41 @@ class PrototypeClassifier:
         )
 
 
-class BundleReferences:
-    """Normal pictures to show beside a query: the nearest by embedding (VELM's reference)."""
+class NearestReferences:
+    """Normal pictures to show beside a query: the most similar of a bundle, by embedding.
+
+    A ``ReferenceProvider`` for VELM; ``prepare`` it before it is asked.
+    """
 
     def __init__(self, bundles: Mapping[str, Path], threads: int = 1) -> None:
-        self._bundles = {product: load_bundle(path) for product, path in bundles.items()}
+        self._paths = dict(bundles)
         self._threads = threads
+        self._ready: dict[str, tuple[NormalReference, Background, FeatureExtractor]] = {}
 
-    def nearest_reference(self, product_id: str, image: bytes) -> bytes | None:
+    def prepare(self) -> None:
+        """Load the pictures, compile the backbone and learn what normal looks like; seconds.
+
+        Raises:
+            ExemplarError: a bundle that cannot be read or was altered.
+        """
+        for product, path in self._paths.items():
+            bundle = load_bundle(path)
+            extractor = load_extractor(bundle.backbone, self._threads)
+            background = learn_background(bundle, extractor)
+            if bundle.normals is not None and background is not None:
+                self._ready[product] = (bundle.normals, background, extractor)
+
+    def reference(self, product_id: str, image: bytes) -> bytes | None:
         """The normal picture most like ``image``; None when the product has none.
 
         Raises:
             UndecodableImage: ``image`` cannot be decoded.
         """
-        bundle = self._bundles.get(product_id)
-        if bundle is None or bundle.normals is None:
+        if product_id not in self._ready:
             return None
-        extractor = load_extractor(bundle.backbone, self._threads)
-        background = learn_background(bundle, extractor)
-        if background is None:
-            return None
+        normals, background, extractor = self._ready[product_id]
         embedding = background.embed(one(extractor.features([decode_image(image)]), 0))
-        return bundle.normals.images[int((background.embeddings @ embedding).argmax())]
+        return normals.images[int((background.embeddings @ embedding).argmax())]
 
 
 def _timed(answer: Classification | Failure, latency_ms: float) -> Classification | Failure:

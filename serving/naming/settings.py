@@ -2,7 +2,7 @@
 
 import ipaddress
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
 
-class Zone(StrEnum):
+class EndpointZone(StrEnum):
     """Where an endpoint runs; the policy's ``egress`` restricts ``external`` ones."""
 
     LOOPBACK = "loopback"
@@ -67,7 +67,7 @@ class EndpointSettings(Section):
     api_key: SecretStr = SecretStr("none")
     api_key_env: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = ""
     """Environment variable that holds the key instead, so that no file has to."""
-    zone: Zone = Zone.EXTERNAL
+    zone: EndpointZone = EndpointZone.EXTERNAL
     """Stated, never guessed; ``loopback`` is checked against ``base_url``."""
     headers: dict[str, SecretStr] = Field({})
     """Further request headers, such as ``api-key`` on Azure."""
@@ -84,10 +84,10 @@ class EndpointSettings(Section):
     """Older servers know ``max_tokens`` only."""
     detail: Literal["auto", "low", "high"] | None = "auto"
     """Image detail; None leaves it out."""
-    extra_body: dict[str, Any] = Field({})
+    extra_body: dict[str, object] = Field({})
     """Further fields of the request, such as vLLM's ``chat_template_kwargs``."""
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 20.0
-    """A call is abandoned after this, even when only a late answer could come of it."""
+    """A single call is abandoned after this and may be tried again."""
     connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     max_concurrency: Annotated[int, Field(ge=1, le=4096)] = 8
     """Calls in flight, late ones included."""
@@ -107,13 +107,13 @@ class EndpointSettings(Section):
     @model_validator(mode="after")
     def _check_zone(self) -> "EndpointSettings":
         host = urlsplit(self.base_url).hostname or ""
-        if self.zone is Zone.LOOPBACK and not _is_loopback(host):
+        if self.zone is EndpointZone.LOOPBACK and not _is_loopback(host):
             raise ValueError(
                 f"endpoint {self.name!r} says zone 'loopback' but base_url names {host!r}; "
                 "say 'plant' or 'external', or pictures could leave the plant unasked"
             )
         plain = self.base_url.startswith("http://") and not _is_loopback(host)
-        if self.zone is Zone.EXTERNAL and plain:
+        if self.zone is EndpointZone.EXTERNAL and plain:
             raise ValueError(f"endpoint {self.name!r} is external: base_url must be https")
         return self
 

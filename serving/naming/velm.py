@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,36 +11,20 @@ from functools import lru_cache
 from prompts import PictureLayout, Prompt, PromptError, PromptParts, render
 from serving.experts.errors import UndecodableImage
 from serving.naming.answers import Answer, UnknownReason, agree, read_answer
-from serving.naming.base import UNKNOWN, OnLate
-from serving.naming.completion import Question
+from serving.naming.base import UNKNOWN
+from serving.naming.completion import CallProblem, Question
 from serving.naming.endpoint import Endpoint, Reply, Unanswered
 from serving.naming.references import NoReferences, Preparable, ReferenceProvider
-from serving.naming.settings import VelmSettings, Zone
-from serving.naming.transport import Problem
+from serving.naming.settings import EndpointZone, VelmSettings
 from serving.naming.visual import EgressError, Pictures, make_pictures
 from streams.codes import ReasonCode
 from streams.events import Classification
-from streams.ports import Asked, ClassificationRequest, ClassificationTexts, Failure
+from streams.ports import ClassificationRequest, ClassificationTexts, Failure
 
 log = logging.getLogger(__name__)
 
 PICTURE_THREADS = min(4, os.cpu_count() or 1)
 """Pictures are made first come, first served: more threads would only make the first ones wait."""
-
-
-@dataclass(frozen=True)
-class _LateCall:
-    """``endpoint.Late`` of one question."""
-
-    listener: OnLate
-    asked: Asked
-    read: Callable[[Reply], Classification]
-
-    def goes_on(self) -> None:
-        self.listener.goes_on(self.asked)
-
-    def ended(self, reply: Reply | None) -> None:
-        self.listener.ended(self.asked, None if reply is None else self.read(reply))
 
 
 @dataclass(frozen=True)
@@ -60,7 +43,6 @@ class VelmClassifier:
         settings: prompt parts, pictures, repeated calls.
         references: gives the picture of a normal part.
         name: what ``Classification.classifier`` says.
-        on_late: told of every call that outlives its deadline, and of its answer.
     """
 
     def __init__(
@@ -70,13 +52,11 @@ class VelmClassifier:
         references: ReferenceProvider | None = None,
         *,
         name: str = "velm",
-        on_late: OnLate | None = None,
     ) -> None:
         self.name = name
         self.endpoint = endpoint
         self._settings = settings
         self._references = references or NoReferences()
-        self._on_late = on_late
         self._render = lru_cache(maxsize=256)(_render)
         self._threads: ThreadPoolExecutor | None = None
 
@@ -88,7 +68,7 @@ class VelmClassifier:
         await self.endpoint.start()
 
     async def close(self) -> None:
-        """Drop late answers and close the connections."""
+        """Close the connections."""
         await self.endpoint.close()
         if self._threads is not None:
             self._threads.shutdown(wait=False)
@@ -105,7 +85,7 @@ class VelmClassifier:
             async with asyncio.timeout(timeout_s):
                 asked = await self._prepare(request)
         except TimeoutError:
-            return _failure(Unanswered(Problem.LATE, "no time to prepare the pictures"))
+            return _failure(Unanswered(CallProblem.LATE, "no time to prepare the pictures"))
         except UndecodableImage as error:
             return Failure(ReasonCode.UNDECODABLE_IMAGE, "undecodable", str(error))
         except EgressError as error:
@@ -115,7 +95,7 @@ class VelmClassifier:
         if asked is None:
             return self._unknown(UnknownReason.NO_CLASSES.value, began)
         left_s = timeout_s - (time.monotonic() - began)
-        return await self._ask(asked, request, left_s, began)
+        return await self._ask(asked, left_s, began)
 
     async def _prepare(self, request: ClassificationRequest) -> _Sent | None:
         """Check egress, make pictures off the loop, render. None without classes to choose."""
@@ -131,7 +111,7 @@ class VelmClassifier:
 
     def _cropped(self, texts: ClassificationTexts) -> bool:
         """Whether only a crop may be shown. Raises when nothing may leave."""
-        if self.endpoint.settings.zone is not Zone.EXTERNAL or texts.egress == "full":
+        if self.endpoint.settings.zone is not EndpointZone.EXTERNAL or texts.egress == "full":
             return False
         if texts.egress == "crop":
             return True
@@ -175,29 +155,14 @@ class VelmClassifier:
             log.exception("no reference for product %r", request.texts.product_id)
             return None
 
-    async def _ask(
-        self, asked: _Sent, request: ClassificationRequest, timeout_s: float, began: float
-    ) -> Classification | Failure:
-        calls = self._settings.calls
+    async def _ask(self, asked: _Sent, timeout_s: float, began: float) -> Classification | Failure:
         varied = replace(asked.question, temperature=self._settings.repeat_temperature)
-        questions = [asked.question] + [varied] * (calls - 1)
-
-        late = self._late_call(asked, request, began)
-        outcomes = await asyncio.gather(
-            *(self.endpoint.ask(question, timeout_s, late) for question in questions)
-        )
+        questions = [asked.question] + [varied] * (self._settings.calls - 1)
+        outcomes = await asyncio.gather(*(self.endpoint.ask(q, timeout_s) for q in questions))
         replies = [o for o in outcomes if isinstance(o, Reply)]
         if replies:
             return self._classification(replies, asked, began)
         return _failure(next(o for o in outcomes if isinstance(o, Unanswered)))
-
-    def _late_call(
-        self, sent: _Sent, request: ClassificationRequest, began: float
-    ) -> _LateCall | None:
-        if self._on_late is None:
-            return None
-        asked = Asked(request.frame_id, request.texts.policy_hash)
-        return _LateCall(self._on_late, asked, lambda r: self._classification([r], sent, began))
 
     def _classification(self, replies: list[Reply], asked: _Sent, began: float) -> Classification:
         answers: list[Answer] = [read_answer(r.raw, asked.prompt.labels) for r in replies]
@@ -227,15 +192,6 @@ class VelmClassifier:
         )
 
 
-def check_texts(texts: ClassificationTexts, settings: VelmSettings = VelmSettings()) -> None:
-    """Whether a policy's texts can become a prompt: call it when a policy is loaded.
-
-    Raises:
-        PromptError: names the class or text and what is wrong with it.
-    """
-    _render(texts, settings, True, PictureLayout())
-
-
 def _render(
     texts: ClassificationTexts, settings: VelmSettings, reference: bool, layout: PictureLayout
 ) -> Prompt:
@@ -246,7 +202,7 @@ def _render(
 
 
 def _failure(outcome: Unanswered) -> Failure:
-    late = outcome.problem is Problem.LATE
+    late = outcome.problem is CallProblem.LATE
     code = ReasonCode.LATE if late else ReasonCode.CLASSIFIER_UNAVAILABLE
-    permanent = outcome.problem in (Problem.REJECTED, Problem.OVER_BUDGET)
+    permanent = outcome.problem in (CallProblem.REJECTED, CallProblem.OVER_BUDGET)
     return Failure(code, outcome.problem.value, outcome.message, retryable=not permanent)

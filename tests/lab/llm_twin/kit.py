@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from lab.llm_twin.server import TwinServer
 from lab.llm_twin.validation import decode_picture, picture_digest
-from serving.naming.base import OnLate
 from serving.naming.endpoint import Endpoint
 from serving.naming.references import RandomReferences
 from serving.naming.settings import EndpointSettings, VelmSettings, VisualSettings
@@ -127,15 +126,13 @@ def client(
     server: TwinServer,
     velm: VelmSettings = VelmSettings(),
     *,
-    on_late: OnLate | None = None,
-    clock: Callable[[], float] | None = None,
+    clock: Callable[[], float] = time.monotonic,
     **changes: Any,
 ) -> VelmClassifier:
     """A classifier that asks ``server``; start and close it."""
     settings = endpoint_settings(server.base_url, **changes)
-    rng = random.Random(0)
-    endpoint = Endpoint(settings, rng=rng) if clock is None else Endpoint(settings, clock=clock)
-    return VelmClassifier(endpoint, velm, references(), on_late=on_late)
+    endpoint = Endpoint(settings, clock=clock, chance=random.Random(0).random)
+    return VelmClassifier(endpoint, velm, references())
 
 
 def references() -> RandomReferences:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.llm_twin.options import twin_options
 from lab.llm_twin.server import TwinServer
-from serving.naming.build import build_classifier, twin_options
+from serving.naming.build import build_classifier
 from serving.naming.teaching import Lesson, teach_product
 from streams.events import Classification
 from tests.lab.llm_twin.kit import PRODUCT, crack, png, pore, request, surface

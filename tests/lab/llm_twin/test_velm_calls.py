@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
 
@@ -11,12 +10,10 @@ from lab.llm_twin.server import TwinServer
 from serving.naming.endpoint import Endpoint
 from serving.naming.settings import VelmSettings
 from serving.naming.velm import VelmClassifier
-from serving.ray.late import LateStore
 from streams.codes import ReasonCode
-from streams.ports import Asked, Failure
+from streams.ports import Failure
 from tests.lab.llm_twin.kit import (
     asking,
-    client,
     endpoint_settings,
     named,
     request,
@@ -126,43 +123,17 @@ async def test_the_budget_of_the_hour(server: TwinServer) -> None:
         named(await classifier.classify(request(), 20))
 
 
-async def test_a_late_answer_is_recorded_and_changes_nothing(server: TwinServer) -> None:
-    server.twin.behaviour = Behaviour(latency_ms=1500)
-    late = LateStore(most=10, age_s=60)
-    classifier = client(server, on_late=late)
-    await classifier.start()
-    asked = request()
-    answer = await classifier.classify(asked, 1.0)
-    assert isinstance(answer, Failure)
-    assert answer.reason_code is ReasonCode.LATE
-    await wait_until(lambda: late)
-    await classifier.close()
-    question = Asked(asked.frame_id, asked.texts.policy_hash)
-    assert late.find([question])[question].class_name == "crack"
-    assert classifier.endpoint.statistics.late_answers == 1
-    assert classifier.endpoint.budget.spent(time.monotonic()).tokens > 0
-
-
-@pytest.mark.parametrize("trouble", [{"failure_rate": 1.0}, {"closed": True}])
-async def test_a_late_call_that_fails_is_waited_for_no_longer(
-    server: TwinServer, trouble: dict[str, Any]
+async def test_a_call_that_is_too_slow_is_late_and_gives_its_place_back(
+    server: TwinServer,
 ) -> None:
-    closed = trouble.pop("closed", False)
-    server.twin.behaviour = Behaviour(latency_ms=400, **trouble)
-    late = LateStore(most=10, age_s=60)
-    classifier = client(server, on_late=late)
-    await classifier.start()
-    asked = request()
-    assert isinstance(await classifier.classify(asked, 0.2), Failure)
-    question = Asked(asked.frame_id, asked.texts.policy_hash)
-    waiting = asyncio.create_task(late.wait(question))
-    await asyncio.sleep(0)
-    assert not waiting.done(), "the call is under way"
-    if closed:
-        await classifier.close()
-    async with asyncio.timeout(5):
-        assert await waiting is None
-    await classifier.close()
+    server.twin.behaviour = Behaviour(latency_ms=1500)
+    async with asking(server, max_concurrency=1) as classifier:
+        answer = await classifier.classify(request(), 1.0)
+        assert isinstance(answer, Failure)
+        assert answer.reason_code is ReasonCode.LATE
+        assert classifier.endpoint.budget.spent(time.monotonic()).tokens > 0
+        server.twin.behaviour = Behaviour()
+        named(await classifier.classify(request(number=2), 20))
 
 
 async def test_a_cancelled_caller_leaves_no_place_taken(server: TwinServer) -> None:

@@ -1,7 +1,6 @@
 """The classifier against the twin: every way an endpoint can answer, or not."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -220,12 +219,3 @@ async def test_a_reference_that_cannot_be_had_costs_no_answer(
     await classifier.close()
     assert answer.class_name == "crack"
     assert answer.prompt_hash == render(TEXTS, PromptParts(reference_image=False)).prompt_hash
-
-
-async def test_texts_are_checked_when_a_policy_is_loaded() -> None:
-    from prompts import PromptError
-    from serving.naming.velm import check_texts
-
-    check_texts(TEXTS)
-    with pytest.raises(PromptError, match="both read as"):
-        check_texts(replace(TEXTS, classes=(ClassText("a", "X", ""), ClassText("b", "x.", ""))))

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from serving.naming.endpoint import Endpoint
-from serving.naming.settings import EndpointSettings, Zone
+from serving.naming.settings import EndpointSettings, EndpointZone
 from serving.naming.velm import VelmClassifier
 from streams.events import Classification
 from tests.lab.llm_twin.kit import pore, references, request
@@ -22,7 +22,7 @@ async def test_a_real_model_answers_in_our_form() -> None:
         base_url=url,
         model=os.environ.get("ANDON_TEST_LLM_MODEL", "gpt-4o"),
         api_key=os.environ.get("ANDON_TEST_LLM_KEY", "none"),  # type: ignore[arg-type]
-        zone=Zone.EXTERNAL,
+        zone=EndpointZone.EXTERNAL,
         timeout_s=60,
     )
     classifier = VelmClassifier(Endpoint(settings), references=references())

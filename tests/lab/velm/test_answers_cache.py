@@ -12,7 +12,7 @@ from lab.llm_twin.server import TwinServer
 from lab.velm.answers_cache import CALLS, Cache, CachedEndpoint, CacheError, question_key
 from serving.naming.completion import Question
 from serving.naming.endpoint import Reply, Unanswered
-from serving.naming.settings import EndpointSettings, VisualSettings, Zone
+from serving.naming.settings import EndpointSettings, EndpointZone, VisualSettings
 from serving.naming.visual import encode
 from tests.lab.velm.mini import plate
 
@@ -21,7 +21,7 @@ QUESTION = Question("system", "which?", (), ("dark spot", "long scratch"))
 
 def settings(base_url: str = "http://127.0.0.1:1/v1", **changes: object) -> EndpointSettings:
     return EndpointSettings(
-        base_url=base_url, model="twin", zone=Zone.LOOPBACK, logprobs=True, **changes
+        base_url=base_url, model="twin", zone=EndpointZone.LOOPBACK, logprobs=True, **changes
     )
 
 

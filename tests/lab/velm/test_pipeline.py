@@ -21,7 +21,7 @@ from lab.velm.pipeline_figures import PipelineResult
 from lab.velm.pipeline_naming import CallPlan
 from lab.velm.pipeline_run import EvaluationRun, evaluate
 from lab.velm.predictions import read_answers, score
-from serving.naming.settings import EndpointSettings, PriceSettings, Zone
+from serving.naming.settings import EndpointSettings, EndpointZone, PriceSettings
 from tests.lab.velm.mini import (
     OPEN,
     SMALL,
@@ -46,7 +46,7 @@ def knowing(run: ObjectRun, accuracy: float = 1.0) -> Twin:
 
 def options(base_url: str = "http://127.0.0.1:9/v1", **changes: object) -> PipelineOptions:
     endpoint = EndpointSettings(
-        base_url=base_url, model="twin", zone=Zone.LOOPBACK, logprobs=True, prices=PRICES
+        base_url=base_url, model="twin", zone=EndpointZone.LOOPBACK, logprobs=True, prices=PRICES
     )
     oracle = PipelineOptions(classifier="velm", regions="oracle", velm=SMALL, endpoint=endpoint)
     return replace(oracle, **changes)  # type: ignore[arg-type]
@@ -153,7 +153,10 @@ def test_after_an_interruption_only_the_rest_is_asked(plates: ObjectRun, tmp_pat
             signal.raise_signal(signal.SIGINT)
 
     two_at_once = EndpointSettings(
-        base_url="http://127.0.0.1:9/v1", model="twin", zone=Zone.LOOPBACK, max_concurrency=2
+        base_url="http://127.0.0.1:9/v1",
+        model="twin",
+        zone=EndpointZone.LOOPBACK,
+        max_concurrency=2,
     )
     with TwinServer(knowing(plates)) as server:
         chosen = options(endpoint=two_at_once.model_copy(update={"base_url": server.base_url}))
@@ -233,7 +236,9 @@ def test_options_that_mean_nothing_are_refused(
 
 
 def test_no_picture_leaves_the_plant_unasked(plates: ObjectRun, tmp_path: Path) -> None:
-    outside = EndpointSettings(base_url="https://llm.example/v1", model="m", zone=Zone.EXTERNAL)
+    outside = EndpointSettings(
+        base_url="https://llm.example/v1", model="m", zone=EndpointZone.EXTERNAL
+    )
     with pytest.raises(PipelineError, match=r"no picture of plate may leave .*--egress full"):
         go(plates, options(endpoint=outside), tmp_path)
 

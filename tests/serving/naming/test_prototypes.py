@@ -12,7 +12,7 @@ import pytest
 from serving.naming import prototypes
 from serving.naming.base import UNKNOWN, Classifier
 from serving.naming.exemplars import ExemplarError, load_bundle
-from serving.naming.prototypes import BundleReferences, PrototypeClassifier
+from serving.naming.prototypes import NearestReferences, PrototypeClassifier
 from serving.naming.teaching import Lesson, teach_product
 from streams.codes import ReasonCode
 from streams.events import Classification, Inspection, Region
@@ -60,9 +60,9 @@ def request(
 
 
 async def ask(
-    path: Path, requests: list[ClassificationRequest], **options: Any
+    path: Path | None, requests: list[ClassificationRequest], **options: Any
 ) -> list[Classification | Failure]:
-    classifier = PrototypeClassifier({"plate": path}, **options)
+    classifier = PrototypeClassifier({"plate": path} if path else {}, **options)
     assert isinstance(classifier, Classifier)
     await classifier.start()
     try:
@@ -170,24 +170,15 @@ async def test_a_full_queue_fails_at_once(bundle: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.asyncio
-async def test_bundles_are_replaced_while_it_runs(bundle: Path) -> None:
+async def test_a_product_without_a_bundle_is_unknown_and_a_missing_bundle_refuses_the_start(
+    bundle: Path,
+) -> None:
     image, mask = spoiled("hole", 45)
-    classifier = PrototypeClassifier({})
-    await classifier.start()
-    try:
-        before = await classifier.classify(request(png(image), mask), 120)
-        await classifier.replace_bundles({"plate": bundle})
-        after = await classifier.classify(request(png(image), mask), 120)
-        with pytest.raises(ExemplarError):
-            await classifier.replace_bundles({"plate": bundle.parent / "absent"})
-        kept = await classifier.classify(request(png(image), mask), 120)
-    finally:
-        await classifier.close()
-    assert isinstance(before, Classification)
-    assert isinstance(after, Classification)
-    assert isinstance(kept, Classification)
-    assert before.exemplars_version == ""
-    assert after.exemplars_version == kept.exemplars_version == bundle.name
+    (answer,) = await ask(None, [request(png(image), mask)])
+    assert isinstance(answer, Classification)
+    assert (answer.class_name, answer.exemplars_version) == (UNKNOWN, "")
+    with pytest.raises(ExemplarError):
+        await PrototypeClassifier({"plate": bundle.parent / "absent"}).start()
 
 
 @pytest.mark.parametrize("options", [{"least_known": 1.5}, {"batch": 0}, {"threads": 0}])
@@ -197,8 +188,9 @@ def test_options_are_checked(options: dict[str, Any]) -> None:
 
 
 def test_the_nearest_reference_is_the_picture_itself(bundle: Path) -> None:
-    references = BundleReferences({"plate": bundle})
+    references = NearestReferences({"plate": bundle})
+    references.prepare()
     normals = load_bundle(bundle).normals
     assert normals is not None
-    assert references.nearest_reference("plate", normals.images[5]) == normals.images[5]
-    assert references.nearest_reference("other", normals.images[5]) is None
+    assert references.reference("plate", normals.images[5]) == normals.images[5]
+    assert references.reference("other", normals.images[5]) is None

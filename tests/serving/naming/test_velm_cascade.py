@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.naming.base import UNKNOWN, Classifier
-from serving.naming.cascade import CascadeClassifier, Stage, choose_threshold
+from serving.naming.cascade import CascadeClassifier, CascadeStage, choose_threshold
 from serving.naming.settings import CascadeSettings
 from streams.codes import ReasonCode
 from streams.events import Classification
@@ -60,7 +60,7 @@ def says(name: str, confidence: float, cost: float = 0.0) -> Classification:
 
 def cascade(*stages: tuple[Fixed, float], **settings: object) -> CascadeClassifier:
     return CascadeClassifier(
-        [Stage(c, t) for c, t in stages], CascadeSettings.model_validate(settings)
+        [CascadeStage(c, t) for c, t in stages], CascadeSettings.model_validate(settings)
     )
 
 

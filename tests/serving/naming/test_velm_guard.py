@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.naming.completion import retry_after_s
 from serving.naming.guard import (
     BreakerState,
     CircuitBreaker,
@@ -15,8 +16,7 @@ from serving.naming.guard import (
     Spending,
     retry_delay_s,
 )
-from serving.naming.settings import BreakerSettings, BudgetSettings
-from serving.naming.transport import retry_after_s
+from serving.naming.settings import BreakerSettings, BudgetSettings, EndpointSettings
 
 
 def breaker() -> CircuitBreaker:
@@ -100,7 +100,10 @@ def test_budget_in_money() -> None:
 def test_a_retry_fits_the_deadline_and_what_was_asked(
     attempt: int, remaining: float, after: float | None, rng: random.Random
 ) -> None:
-    pause = retry_delay_s(attempt, remaining, after, 0.1, 2.0, rng)
+    settings = EndpointSettings(
+        base_url="http://127.0.0.1/v1", model="m", backoff_s=0.1, backoff_most_s=2.0
+    )
+    pause = retry_delay_s(attempt, remaining, after, settings, rng.random)
     if pause is None:
         return
     assert 0 <= pause < remaining

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from lab.llm_twin.options import twin_options
+from serving.errors import ServeConfigError
 from serving.naming.base import Classifier
-from serving.naming.build import build_cascade, build_velm, serve_options, twin_options
+from serving.naming.build import build_classifier, serve_options
+from serving.naming.completion import EndpointError, Transport
 from serving.naming.settings import ClassifierSettings, EndpointSettings, PriceSettings
-from serving.naming.transport import EndpointError, Transport
 
 LOCAL = {"name": "twin", "base_url": "http://127.0.0.1:1/v1", "model": "m", "zone": "loopback"}
 
@@ -75,7 +77,7 @@ def test_settings_travel_to_an_actor_and_build_there() -> None:
         }
     )
     arrived = json.loads(json.dumps(serve_options(settings)))
-    classifier = build_velm(arrived, {})
+    classifier = build_classifier("velm", arrived, {})
     assert isinstance(classifier, Classifier)
     assert arrived["endpoints"][0]["api_key_env"] == "SOME_KEY"
     assert serve_options(ClassifierSettings()) == {}
@@ -90,8 +92,8 @@ def test_no_secret_travels(secret: dict[str, Any]) -> None:
 
 def test_options_for_a_twin() -> None:
     options = json.loads(json.dumps(twin_options("http://127.0.0.1:1/v1", max_concurrency=2)))
-    assert build_velm(options, {}).name == "velm"
-    assert build_cascade(options, {}).name == "cascade"
+    assert build_classifier("velm", options, {}).name == "velm"
+    assert build_classifier("cascade", options, {}).name == "cascade"
 
 
 @pytest.mark.parametrize(
@@ -103,8 +105,8 @@ def test_options_for_a_twin() -> None:
     ],
 )
 def test_builders_name_what_is_wrong(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        build_velm(options, {})
+    with pytest.raises(ServeConfigError, match=message):
+        build_classifier("velm", options, {})
 
 
 def test_the_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from PIL import Image as pillow
 
 from serving.experts.errors import UndecodableImage
 from serving.experts.images import decode_image
-from serving.naming.references import NearestReferences, RandomReferences
+from serving.naming.references import RandomReferences
 from serving.naming.settings import VisualSettings
 from serving.naming.visual import EgressError, Pictures, crop_box, full_mask, make_pictures
 from tests.lab.llm_twin.kit import crack, png, pore, region_of, surface
@@ -145,13 +145,3 @@ def test_random_references_are_drawn_by_the_query() -> None:
     assert drawn == [provider.reference("p", bytes([i])) for i in range(40)]
     assert len(set(drawn)) > 3
     assert provider.reference("other", b"x") is None
-
-
-def test_nearest_reference_shares_the_pose() -> None:
-    left, right = surface(0), surface(1)
-    left[:, :40] = 250
-    right[:, -40:] = 250
-    provider = NearestReferences({"p": [png(left), png(right)]})
-    query = surface(2)
-    query[:, -40:] = 240
-    assert provider.reference("p", png(query)) == png(right)
