@@ -68,50 +68,56 @@ def load_expert(
         RuntimeUnavailable: the runtime asked for by name is absent.
     """
     manifest, tensors = _read(path)
+    shared = {
+        "product": manifest["product"],
+        "backbone": manifest["backbone"],
+        "preprocessing": Preprocessing(**manifest["preprocessing"]),
+        "calibration": Calibration.restored(manifest["calibration"], tensors),
+        "trained": manifest["trained"],
+    }
     if manifest["expert"] == DDAD:
-        ddad = unpack(manifest, tensors)
+        ddad = unpack(manifest, tensors, shared)
         running = choose_running(ddad, runtime, precision, device, threads)
         return DdadExpert(ddad, running, path.name)
-    model = _rebuild(manifest, tensors)
-    if precision == "auto" and not agrees(manifest["trained"].get("precision", {})):
+    model = _rebuild(manifest, tensors, shared)
+    if precision == "auto" and not agrees(model.trained.get("precision")):
         precision = "f32"
     return ComposedExpert(model, choose(runtime, precision, device, threads), path.name).ready()
 
 
 def _manifest(model: Model | DdadModel) -> dict[str, Any]:
-    if isinstance(model, DdadModel):
-        return pack_manifest(model)
-    return {
-        "expert": "patchcore",
+    own = pack_manifest(model) if isinstance(model, DdadModel) else _composed_manifest(model)
+    return own | {
         "product": model.product,
         "backbone": model.backbone,
         "preprocessing": asdict(model.preprocessing),
-        "layers": list(model.layers),
-        "heads": {
-            name: {"kind": part.head.kind, "config": part.head.config}
-            for name, part in model.heads.items()
-        },
-        "roles": model.roles,
-        "map": {
-            "heads": list(model.map_heads),
-            "cut": model.map_cut,
-            "alone": model.map_alone,
-        },
         "calibration": model.calibration.described(),
         "trained": model.trained,
     }
 
 
+def _composed_manifest(model: Model) -> dict[str, Any]:
+    heads = {k: {"kind": p.head.kind, "config": p.head.config} for k, p in model.heads.items()}
+    region = {"heads": list(model.map_heads), "cut": model.map_cut, "alone": model.map_alone}
+    return {
+        "expert": "patchcore",
+        "layers": list(model.layers),
+        "heads": heads,
+        "roles": model.roles,
+        "map": region,
+    }
+
+
 def _tensors(model: Model | DdadModel) -> dict[str, np.ndarray]:
     if isinstance(model, DdadModel):
-        return pack_tensors(model)
-    found = {
+        return pack_tensors(model) | model.calibration.tensors()
+    heads = {
         f"heads.{name}.{key}": value.numpy()
         for name, part in model.heads.items()
         for key, value in part.named_buffers()
     }
-    found |= {f"references.{k}": v for k, v in model.references.items()}
-    return found | model.calibration.tensors()
+    references = {f"references.{k}": v for k, v in model.references.items()}
+    return heads | references | model.calibration.tensors()
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -129,21 +135,19 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise ArtifactError(f"{path}: the manifest is not JSON") from None
 
 
-def _rebuild(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
-    heads = {name: _rebuild_head(entry, name, tensors) for name, entry in manifest["heads"].items()}
+def _rebuild(
+    manifest: dict[str, Any], tensors: dict[str, np.ndarray], shared: dict[str, Any]
+) -> Model:
+    region = manifest["map"]
     return Model(
-        manifest["product"],
-        manifest["backbone"],
-        Preprocessing(**manifest["preprocessing"]),
-        tuple(manifest["layers"]),
-        heads,
-        {k: tensors[f"references.{k}"] for k in manifest["roles"]},
-        manifest["roles"],
-        tuple(manifest["map"]["heads"]),
-        manifest["map"]["cut"],
-        manifest["map"]["alone"],
-        Calibration.restored(manifest["calibration"], tensors),
-        manifest["trained"],
+        **shared,
+        layers=tuple(manifest["layers"]),
+        heads={k: _rebuild_head(entry, k, tensors) for k, entry in manifest["heads"].items()},
+        references={k: tensors[f"references.{k}"] for k in manifest["roles"]},
+        roles=manifest["roles"],
+        map_heads=tuple(region["heads"]),
+        map_cut=region["cut"],
+        map_alone=region["alone"],
     )
 
 

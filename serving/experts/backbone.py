@@ -5,13 +5,12 @@ name is a timm model whose weights timm finds (hub or cache). Preprocessing is p
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from serving.experts.errors import RuntimeUnavailable
-from serving.experts.lite import STAGE_STRIDES, load_lite
+from serving.experts.lite import load_lite
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import Choice, Runner, choose, make_runner
 from serving.experts.types import Floats, Image
@@ -19,23 +18,6 @@ from serving.experts.types import Floats, Image
 DEFAULT_BACKBONE = "efficientnet_lite0"
 DEFAULT_SIZE = 256
 _LITE = ("efficientnet_lite0", "efficientnet_lite2")
-
-
-class Backbone(Protocol):
-    """Features of images, the same for the expert and the few-shot classifier."""
-
-    name: str
-    size: tuple[int, int]
-    """Height and width of the input, pixels."""
-    layers: tuple[str, ...]
-
-    def preprocess(self, image: Image) -> Image:
-        """uint8 RGB (height, width, 3) of any size to uint8 (height, width, 3) of ``size``."""
-        ...
-
-    def features(self, batch: Image) -> dict[str, Floats]:
-        """uint8 (N, height, width, 3) to float32 (N, C, h, w) by layer name."""
-        ...
 
 
 class Network(nn.Module):
@@ -66,17 +48,13 @@ class Network(nn.Module):
         return found
 
 
-def preprocess(image: Image, size: int = DEFAULT_SIZE) -> Image:
-    """Squash an image to a square of ``size`` pixels; uint8 (size, size, 3)."""
-    return Preprocessing("squash", size, size)(image)
-
-
 @dataclass(frozen=True, eq=False)
 class RunningBackbone:
-    """A backbone on a runtime."""
+    """A backbone on a runtime, for experts and classifiers alike."""
 
     name: str
     size: tuple[int, int]
+    """Height and width of the input, pixels."""
     layers: tuple[str, ...]
     runner: Runner
 
@@ -106,7 +84,7 @@ def load_backbone(
     """Load weights and compile for this machine.
 
     Args:
-        layers: ``stage0`` (finest) to ``stage6``; ``stride_of`` gives their strides.
+        layers: ``stage0`` (finest) to ``stage6``: strides 2, 4, 8, 16, 16, 32 and 32.
         size: side of the square input, or its height and width, pixels.
 
     Raises:
@@ -120,11 +98,6 @@ def load_backbone(
     height, width = (size, size) if isinstance(size, int) else size
     runner = make_runner(network, height, width, choice)
     return RunningBackbone(name, (height, width), layers, runner)
-
-
-def stride_of(layer: str) -> int:
-    """Input pixels per feature of an EfficientNet-Lite layer."""
-    return STAGE_STRIDES[int(layer.removeprefix("stage"))]
 
 
 def _load_timm(

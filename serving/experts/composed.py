@@ -2,19 +2,19 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from torch import Tensor, nn
 
 from serving.experts.backbone import Network
-from serving.experts.calibration import Calibration, Scores
+from serving.experts.calibration import Scores
 from serving.experts.expert import answer, split_time
 from serving.experts.fusion import fuse_maps, fuse_surprises, head_reference, head_surprise
 from serving.experts.heads import Head
-from serving.experts.preprocessing import Preprocessing
+from serving.experts.model import TrainedModel
 from serving.experts.runtime import Choice, MixedPrecision, Runner, make_runner
 from serving.experts.types import Floats, Image, Scored
 
@@ -37,13 +37,10 @@ class Standardised(nn.Module):
         return (values - self.cell_mean) * self.cell_inverse
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
-    """All that an artifact holds: independent of the runtime."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Model(TrainedModel):
+    """All that an artifact of ``patchcore`` holds."""
 
-    product: str
-    backbone: str
-    preprocessing: Preprocessing
     layers: tuple[str, ...]
     heads: dict[str, Standardised]
     references: dict[str, Scores]
@@ -55,9 +52,6 @@ class Model:
     """Value of the fused map at which the region is outlined, in deviations."""
     map_alone: dict[str, float]
     """Own cut of each head whose map counts alone, see ``fusion.fuse_maps``."""
-    calibration: Calibration
-    trained: dict[str, Any] = field(default_factory=dict)
-    """How it came about: data, options, reasons, libraries. JSON values."""
 
     @property
     def map_parts(self) -> tuple[tuple[str, ...], float, dict[str, float]]:
@@ -82,10 +76,6 @@ class Graph(MixedPrecision):
         """(N, h, w) by head."""
         return {name: head(features, batch) for name, head in self.heads.items()}
 
-    def forward(self, batch: Tensor) -> dict[str, Tensor]:
-        """(N, h, w) by head."""
-        return self.judge(self.network_features(batch), batch)
-
 
 class ComposedExpert:
     """A model on a runtime. Implements ``serving.experts.expert.Expert``."""
@@ -103,9 +93,8 @@ class ComposedExpert:
     @cached_property
     def _runner(self) -> Runner:
         """Compiled when first needed: training saves its model and never scores with it."""
-        shape = self.model.preprocessing
         graph = Graph(Network(self.model.backbone, self.model.layers), self.model.heads)
-        return make_runner(graph, shape.height, shape.width, self._wanted)
+        return make_runner(graph, *self.model.shape, self._wanted)
 
     def ready(self) -> Self:
         """Compile now, not at the first image.

@@ -23,8 +23,6 @@ _STAGES = (  # repeats, kernel, stride, expansion, output channels
 )
 _SCALES = {"efficientnet_lite0": (1.0, 1.0), "efficientnet_lite2": (1.1, 1.2)}
 _EPSILON = 1e-3
-STAGE_STRIDES = (2, 4, 8, 16, 16, 32, 32)
-"""Pixels of the input per feature, of ``stage0`` to ``stage6``."""
 
 
 class _SameConv(nn.Module):

@@ -24,6 +24,10 @@ class MixedPrecision(nn.Module):
         """Features and pixels to named tensors whose first axis is N."""
         raise NotImplementedError
 
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        """Both parts in one precision."""
+        return self.judge(self.network_features(batch), batch)
+
 
 def exact_f32() -> None:
     """Convolutions in f32 on CUDA keep all of f32, not the ten bits of TF32; for the process.

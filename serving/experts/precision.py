@@ -67,10 +67,11 @@ def compare_precisions(
     }
 
 
-def agrees(report: Mapping[str, Any]) -> bool:
+def agrees(report: object) -> bool:
     """Whether the precision that ``compare_precisions`` looked at may be chosen by itself."""
     return bool(
-        report.get("measured")
+        isinstance(report, Mapping)
+        and report.get("measured")
         and abs(report["auroc_change"]) <= MOST_AUROC_CHANGE
         and report["verdicts_changed"] <= MOST_VERDICTS_CHANGED
         and report["score_deviation_median"] <= MOST_DEVIATION

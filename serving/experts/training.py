@@ -136,18 +136,18 @@ def _train(normals: Normals, options: TrainOptions, report: Progress) -> Compose
         + sensitivity_warning(found, calibration),
     }
     model = Model(
-        normals.product,
-        options.backbone,
-        normals.preprocessing,
-        _layers(kept),
-        fitted,
-        {k: final.references[k] for k in heads.roles},
-        heads.roles,
-        region.heads,
-        region.cut,
-        {k: normal_cut(held.maps[k]) for k, role in heads.roles.items() if role == "equal"},
-        calibration,
-        trained,
+        product=normals.product,
+        backbone=options.backbone,
+        preprocessing=normals.preprocessing,
+        calibration=calibration,
+        trained=trained,
+        layers=_layers(kept),
+        heads=fitted,
+        references={k: final.references[k] for k in heads.roles},
+        roles=heads.roles,
+        map_heads=region.heads,
+        map_cut=region.cut,
+        map_alone={k: normal_cut(held.maps[k]) for k, r in heads.roles.items() if r == "equal"},
     )
     trained["precision"] = _compare_bf16(model, held, trial, unseen, options)
     expert = ComposedExpert(model, choose(options.runtime, "f32", options.device, options.threads))
@@ -167,11 +167,10 @@ def _compare_bf16(
     The f32 scores are those of the hold-out; heads always run in f32, so that of bf16 only the
     backbone is compiled.
     """
-    shape = (model.preprocessing.height, model.preprocessing.width)
     layers = _layers(model.roles)
     try:
         backbone = load_backbone(
-            model.backbone, "openvino", "bf16", "cpu", layers, shape, options.threads
+            model.backbone, "openvino", "bf16", "cpu", layers, model.shape, options.threads
         )
     except RuntimeUnavailable as error:
         return {"measured": False, "why": str(error)}

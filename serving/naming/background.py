@@ -8,13 +8,15 @@ map of how far each cell is from every normal cell near it (position-aware Patch
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final, Self
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
+from serving.experts.heads.search import smallest_squared, squared_norms
 from serving.naming.features import (
     EMBEDDING_LAYER,
     MAP_LAYERS,
@@ -38,26 +40,36 @@ FEWEST_FOR_MAP: Final = 8
 
 
 @dataclass(frozen=True)
-class CellBank:
-    """One layer's normal cells. ``cells`` float32 (h, w, n, dimensions)."""
+class LayerBank:
+    """One layer's normal cells; what is searched is the vision experts' search."""
 
     layer: str
     basis: Floats
     """(dimensions, channels): principal components of the scaled features."""
-    cells: Floats
+    cells: Tensor
+    """(h * w, n, dimensions): each cell of every normal picture."""
+    norms: Tensor
     mean: Floats
     """(h, w): of the distances of held-out normals."""
     spread: Floats
 
-    @cached_property
-    def squares(self) -> Floats:
-        """(h * w, 1, n): squared lengths of the cells."""
-        return _squares(self.cells)
+    @classmethod
+    def learn(cls, layer: str, scaled: Floats, groups: npt.NDArray[np.str_]) -> tuple[Self, Floats]:
+        """A bank, and the standardised map (n, h, w) of its own pictures, each part held out."""
+        basis = _components(scaled)
+        queries = np.stack([_project(x, basis) for x in scaled])
+        cells = _by_cell(queries).contiguous()
+        norms = squared_norms(cells)
+        same_part = torch.from_numpy(groups[:, None] == groups[None])
+        distances = _nearest(queries, cells, norms, same_part)
+        spread = np.maximum(0.5 * distances.std(0) + 0.5 * float(distances.std(0).mean()), 1e-6)
+        mean = distances.mean(0)
+        bank = cls(layer, basis, cells, norms, mean, np.asarray(spread, np.float32))
+        return bank, (distances - mean) / bank.spread
 
     def odd(self, scaled: Floats) -> Floats:
         """Standardised distance of each cell (h, w) of scaled features (channels, h, w)."""
-        wanted = _project(scaled, self.basis)[None]
-        distances = _nearest(wanted, self.cells, self.squares)[0]
+        distances = _nearest(_project(scaled, self.basis)[None], self.cells, self.norms)[0]
         return np.asarray((distances - self.mean) / self.spread, np.float32)
 
 
@@ -72,7 +84,7 @@ class Background:
     centre: Floats
     embeddings: Floats
     """(n, channels), unit, less ``centre``."""
-    banks: tuple[CellBank, ...]
+    banks: tuple[LayerBank, ...]
     cut: float
     """Map value above which a cell is odd; infinite without banks."""
 
@@ -87,11 +99,12 @@ class Background:
         centre = pooled.mean(0)
         normals = {layer: features[layer] / scale[layer] for layer in NAMING_LAYERS}
         names = np.array(groups)
-        banks: tuple[CellBank, ...] = ()
+        banks: tuple[LayerBank, ...] = ()
         cut = float("inf")
         if len(set(groups)) >= FEWEST_FOR_MAP:
             learned = [
-                _learn_bank(layer, features[layer] / scale[layer], names) for layer in MAP_LAYERS
+                LayerBank.learn(layer, features[layer] / scale[layer], names)
+                for layer in MAP_LAYERS
             ]
             banks = tuple(bank for bank, _ in learned)
             held_out = np.mean([odd for _, odd in learned], axis=0)
@@ -121,18 +134,6 @@ class Background:
         return np.asarray(odd > min(self.cut, float(odd.max()) * 0.999), np.bool_)
 
 
-def _learn_bank(
-    layer: str, scaled: Floats, groups: npt.NDArray[np.str_]
-) -> tuple[CellBank, Floats]:
-    """A bank, and the standardised map (n, h, w) of its own pictures, each part held out."""
-    basis = _components(scaled)
-    cells = np.stack([_project(x, basis) for x in scaled], axis=2)
-    distances = _held_out(cells, groups)
-    spread = np.maximum(0.5 * distances.std(0) + 0.5 * float(distances.std(0).mean()), 1e-6)
-    bank = CellBank(layer, basis, cells, distances.mean(0), np.asarray(spread, np.float32))
-    return bank, (distances - bank.mean) / bank.spread
-
-
 def _components(scaled: Floats) -> Floats:
     rows = scaled.transpose(0, 2, 3, 1).reshape(-1, scaled.shape[1])
     rows = rows - rows.mean(0)
@@ -150,31 +151,14 @@ def _project(scaled: Floats, basis: Floats) -> Floats:
     return np.ascontiguousarray(np.stack(smooth, axis=-1), np.float32)
 
 
-def _held_out(cells: Floats, groups: npt.NDArray[np.str_]) -> Floats:
-    """Distances (n, h, w) of each picture's cells to those of pictures of other parts."""
-    same = groups[:, None] == groups[None]
-    return _nearest(cells.transpose(2, 0, 1, 3), cells, _squares(cells), same)
-
-
-def _squares(cells: Floats) -> Floats:
-    bank = cells.reshape(-1, *cells.shape[2:])
-    return np.asarray((bank * bank).sum(2)[:, None], np.float32)
+def _by_cell(queries: Floats) -> Tensor:
+    """(q, h, w, d) to (h * w, q, d)."""
+    return torch.from_numpy(queries).flatten(1, 2).transpose(0, 1)
 
 
 def _nearest(
-    queries: Floats,
-    cells: Floats,
-    squares: Floats,
-    excluded: npt.NDArray[np.bool_] | None = None,
+    queries: Floats, cells: Tensor, norms: Tensor, excluded: Tensor | None = None
 ) -> Floats:
-    """Mean distance of (q, h, w, d) to the nearest of the cells (h, w, n, d) at the same place."""
-    height, width, count, size = cells.shape
-    bank = cells.reshape(height * width, count, size)
-    wanted = queries.reshape(len(queries), height * width, size).transpose(1, 0, 2)
-    found = squares - 2.0 * (wanted @ bank.transpose(0, 2, 1))
-    if excluded is not None:
-        found[:, excluded] = np.inf
-    least = np.partition(found, NEIGHBOURS - 1, axis=2)[:, :, :NEIGHBOURS]
-    own = (wanted * wanted).sum(2)[:, :, None]
-    distances = np.sqrt(np.maximum(least + own, 0.0)).mean(2)
-    return np.asarray(distances.T.reshape(len(queries), height, width), np.float32)
+    """Mean distance (q, h, w) of queries (q, h, w, d) to the nearest cells at the same place."""
+    found = smallest_squared(_by_cell(queries), cells, norms, NEIGHBOURS, excluded)
+    return np.asarray(found.sqrt().mean(-1).T.reshape(queries.shape[:3]), np.float32)

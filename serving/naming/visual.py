@@ -7,8 +7,9 @@ so that no metadata of the camera's file travels along.
 import base64
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final, TypeVar
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +21,7 @@ from streams.events import Region
 from streams.regions import Mask, region_mask
 
 Image = npt.NDArray[np.uint8]
+Raster = TypeVar("Raster", Image, Mask)
 CropBox = tuple[int, int, int, int]
 """Left, top, right, bottom in image pixels; right and bottom are outside."""
 RED: Final = (255, 0, 0)
@@ -76,20 +78,21 @@ def make_pictures(
     window = box if cropped else (0, 0, width, height)
     if cropped:
         _check_share(box, height, width, settings.crop_most_share)
+    side = settings.side_px
     items = []
     if reference is not None and cropped:
         normal = _like(decode_image(reference), height, width)
-        items.append(encode(_resize(_cut(normal, window), settings.side_px), settings))
+        items.append(encode(_resize(_cut(normal, window), side), settings))
     elif reference is not None:
         items.append(_whole_reference(reference, settings))
-    shown = _resize(_cut(image, window), settings.side_px)
+    shown = _resize(_cut(image, window), side)
     items.append(encode(shown, settings))
     if visual_prompt:
-        small = _resize_mask(_cut_mask(mask, window), settings.side_px)
+        small = _resize_mask(_cut(mask, window), side)
         line = outlined(shown, small, settings.contour_px, settings.numbered)
         items.append(encode(line, settings))
     if settings.zoom:
-        items.append(encode(_resize(_cut(image, box), settings.side_px), settings))
+        items.append(encode(_resize(_cut(image, box), side), settings))
     layout = PictureLayout(
         zoom=settings.zoom, numbered=settings.numbered and visual_prompt, cropped=cropped
     )
@@ -98,8 +101,6 @@ def make_pictures(
 
 def full_mask(region: Region | None, height: int, width: int) -> Mask:
     """The region at image resolution, bool (height, width); all True without a region."""
-    import cv2
-
     if region is None or not region.mask_rle:
         return np.ones((height, width), dtype=np.bool_)
     coarse = region_mask(region)
@@ -126,8 +127,6 @@ def crop_box(mask: Mask, settings: VisualSettings) -> CropBox:
 
 def outlined(image: Image, mask: Mask, line_px: int, numbered: bool = False) -> Image:
     """A copy of ``image`` with the contours of ``mask`` (same size) in red."""
-    import cv2
-
     # A border of zeros keeps a region that touches the edge of the picture closed and visible.
     padded = np.pad(mask.astype(np.uint8), 1)
     contours, _ = cv2.findContours(
@@ -147,8 +146,6 @@ def encode(image: Image, settings: VisualSettings) -> bytes:
 
     JPEG is 4:4:4, so that the thin red line keeps its colour.
     """
-    import cv2
-
     is_grey = bool(
         (image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all()
     )
@@ -167,8 +164,6 @@ def encode(image: Image, settings: VisualSettings) -> bytes:
 
 def _png_filter() -> list[int]:
     """One filter for all rows, not one chosen for each: about as small, a third less time."""
-    import cv2
-
     up = getattr(cv2, "IMWRITE_PNG_FILTER_UP", None)  # OpenCV before 4.12 does not offer it
     return [] if up is None else [cv2.IMWRITE_PNG_FILTER, int(up)]
 
@@ -196,27 +191,18 @@ def _span(centre: float, side: float, limit: int) -> tuple[int, int]:
 
 def _like(picture: Image, height: int, width: int) -> Image:
     """The reference at the query's size, so that one crop box fits both."""
-    import cv2
-
     if picture.shape[:2] == (height, width):
         return picture
     resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(resized, dtype=np.uint8)
 
 
-def _cut(picture: Image, box: CropBox) -> Image:
+def _cut(raster: Raster, box: CropBox) -> Raster:
     left, top, right, bottom = box
-    return picture[top:bottom, left:right]
-
-
-def _cut_mask(mask: Mask, box: CropBox) -> Mask:
-    left, top, right, bottom = box
-    return mask[top:bottom, left:right]
+    return raster[top:bottom, left:right]
 
 
 def _resize(picture: Image, side: int) -> Image:
-    import cv2
-
     smaller = picture.shape[0] * picture.shape[1] > side * side
     how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
     resized = cv2.resize(picture, (side, side), interpolation=how)
@@ -225,15 +211,11 @@ def _resize(picture: Image, side: int) -> Image:
 
 def _resize_mask(mask: Mask, side: int) -> Mask:
     """Shrink so that a region thinner than one pixel of the result is kept."""
-    import cv2
-
     share = cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(share > 0, dtype=np.bool_)
 
 
-def _write_number(drawn: Image, text: str, contour: Any) -> None:
-    import cv2
-
+def _write_number(drawn: Image, text: str, contour: cv2.typing.MatLike) -> None:
     x, y, w, _ = cv2.boundingRect(contour)
     side = drawn.shape[0]
     scale = side / 800

@@ -2,14 +2,12 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from serving.experts.calibration import Calibration
 from serving.experts.cuda import MICRO_BATCH, Program
 from serving.experts.ddad.distance import (
     Extractor,
@@ -27,8 +25,8 @@ from serving.experts.ddad.unet import UNet
 from serving.experts.errors import RuntimeUnavailable
 from serving.experts.expert import answer, split_time
 from serving.experts.mixed_precision import DTYPES, exact_f32
+from serving.experts.model import TrainedModel
 from serving.experts.precision import agrees
-from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
 from serving.experts.types import Floats, Image, Scored
 
@@ -51,13 +49,10 @@ class Weighing:
     """Value of the map at which the region is outlined."""
 
 
-@dataclass(frozen=True, eq=False)
-class DdadModel:
-    """All that an artifact holds: independent of the device."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DdadModel(TrainedModel):
+    """All that an artifact of ``ddad`` holds."""
 
-    product: str
-    backbone: str
-    preprocessing: Preprocessing
     options: DdadOptions
     """With every ``auto`` resolved."""
     noise_seed: int
@@ -66,9 +61,6 @@ class DdadModel:
     adapted: bool
     """Whether the extractor was fine-tuned, so that its weights are part of the artifact."""
     weighing: Weighing
-    calibration: Calibration
-    trained: dict[str, Any] = field(default_factory=dict)
-    """How it came about: data, options, choices, libraries. JSON values."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +96,7 @@ def choose_running(
     if precision == "fp16" and not cuda:
         raise RuntimeUnavailable("precision 'fp16' needs a CUDA device; use 'f32' or 'bf16'")
     if precision == "auto":
-        precision = "bf16" if cuda and agrees(model.trained.get("precision", {})) else "f32"
+        precision = "bf16" if cuda and agrees(model.trained.get("precision")) else "f32"
     return Running(found.device, precision, MICRO_BATCH if cuda else 1)
 
 
@@ -187,14 +179,13 @@ class DdadExpert:
 
     def __init__(self, model: DdadModel, running: Running, version: str = "") -> None:
         self.model, self.running, self.version = model, running, version
-        shape = (model.preprocessing.height, model.preprocessing.width)
         self._distances = Distances(
-            model.unet, model.extractor, model.options, shape, model.noise_seed, running
+            model.unet, model.extractor, model.options, model.shape, model.noise_seed, running
         )
         self._program: Program | None = None
         if running.device.startswith("cuda"):
             comparison = Comparison(self._distances, model.weighing.guidance)
-            self._program = Program(comparison, *shape, running.device, (running.precision,))
+            self._program = Program(comparison, *model.shape, running.device, (running.precision,))
 
     @property
     def plan(self) -> str:

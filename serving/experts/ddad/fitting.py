@@ -6,9 +6,8 @@ import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -53,12 +52,12 @@ def fit_unet(
     Raises:
         TrainingError: training diverged, or the checkpoint is damaged or of another training.
     """
-    size = options.size_on(device)
-    epochs = options.epochs_of(size)
+    options = resolved(options, device)
+    epochs = options.epochs or 0
     with _random_at(device, seed, 0, 0):
-        unet = UNet(SIZES[size]).to(device)
+        unet = UNet(SIZES[options.unet]).to(device)
     trainer = _Trainer(unet, options, device)
-    identity = _identity(pixels, options, size, seed)
+    identity = _identity(pixels, options, seed)
     file = checkpoints / CHECKPOINT if checkpoints else None
     done, loss = trainer.restore(file, identity) if file else (0, float("nan"))
     steps = max(1, len(pixels) // options.batch)
@@ -91,7 +90,7 @@ class _Trainer:
         )
         bars = alpha_bars(options.diffusion_steps, options.beta_start, options.beta_end)
         self.bars = torch.from_numpy(bars[1:]).float().to(device)
-        precision = training_precision(options, device)
+        precision = options.precision
         self.dtype = DTYPES.get(precision)
         self.scaler = torch.amp.GradScaler(self.device.split(":")[0], enabled=precision == "fp16")
 
@@ -112,7 +111,7 @@ class _Trainer:
         per_element: Tensor = loss.detach() / clean[0].numel()
         return per_element
 
-    def save(self, file: Path, identity: dict[str, Any], epoch: int, loss: float) -> None:
+    def save(self, file: Path, identity: dict[str, object], epoch: int, loss: float) -> None:
         """Write a checkpoint; a kill leaves the old one or the new one."""
         file.parent.mkdir(parents=True, exist_ok=True)
         state = {
@@ -127,7 +126,7 @@ class _Trainer:
         torch.save(state, draft)
         os.replace(draft, file)
 
-    def restore(self, file: Path, identity: dict[str, Any]) -> tuple[int, float]:
+    def restore(self, file: Path, identity: dict[str, object]) -> tuple[int, float]:
         """Epochs done and the loss there; (0, nan) without a checkpoint."""
         if not file.is_file():
             return 0, float("nan")
@@ -150,21 +149,26 @@ class _Trainer:
         return int(state["epoch"]), float(state["loss"])
 
 
-def training_precision(options: DdadOptions, device: str) -> str:
-    """``f32``, ``bf16`` or ``fp16``, with ``auto`` resolved for a torch device."""
-    if options.precision != "auto":
-        return options.precision
-    return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "f32"
+def resolved(options: DdadOptions, device: str) -> DdadOptions:
+    """Every ``auto`` decided for a torch device, so that the artifact says what was done."""
+    cuda = device.startswith("cuda")
+    size, precision = options.unet, options.precision
+    if size == "auto":
+        size = "published" if cuda else "small"
+    if precision == "auto":
+        precision = "bf16" if cuda and torch.cuda.is_bf16_supported() else "f32"
+    epochs = options.epochs or (200 if size == "small" else 2000)
+    return replace(options, unet=size, epochs=epochs, precision=precision)
 
 
-def _identity(pixels: Image, options: DdadOptions, size: str, seed: int) -> dict[str, Any]:
+def _identity(pixels: Image, options: DdadOptions, seed: int) -> dict[str, object]:
     """What must agree for a checkpoint to be continued; more epochs may be asked for."""
     names = ("batch", "learning_rate", "weight_decay", "diffusion_steps", "beta_start", "beta_end")
     chosen = {name: getattr(options, name) for name in names}
-    shape = asdict(SIZES[size]) | {"multipliers": list(SIZES[size].multipliers)}
-    shape["attention"] = list(SIZES[size].attention)
+    size = SIZES[options.unet]
+    lists = {"multipliers": list(size.multipliers), "attention": list(size.attention)}
     images = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
-    return {**chosen, "unet": shape, "seed": seed, "images": images}
+    return {**chosen, "unet": asdict(size) | lists, "seed": seed, "images": images}
 
 
 @contextmanager

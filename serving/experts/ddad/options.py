@@ -116,13 +116,3 @@ class DdadOptions:
         check_range(self, 8, math.inf, "trial")
         if self.epochs is not None:
             check_range(self, 1, math.inf, "epochs")
-
-    def size_on(self, device: str) -> str:
-        """The UNet's size with ``auto`` resolved for a torch device."""
-        if self.unet != "auto":
-            return self.unet
-        return "published" if device.startswith("cuda") else "small"
-
-    def epochs_of(self, size: str) -> int:
-        """Passes over the normals for a UNet of that size."""
-        return self.epochs or (200 if size == "small" else 2000)

