@@ -41,17 +41,11 @@ SHARED_NAMES: dict[str, str] = {
     "Plan": "of an evaluation, and of a CUDA run",
     "Choice": "of a condition, and of a runtime",
     "Box": "in the space of conditions, and on the picture",
-    "Problem": "of a policy, and of a call",
-    "Zone": "on the part, and of an endpoint",
     "Recorded": "decision, and batch",
-    "Extractor": "of DDAD, and of the prototypes",
     "Step": "of the diffusion, and of the count",
-    "CellBank": "of the expert, and of the prototypes",
     "Blob": "of an image, and of the event",
+    "Stage": "of the line, and of an evaluation",
     "Region": "of the expert, which imports nothing of ours, and of the event",
-    "Late": "call, and answer",
-    "Trial": "of a plan, and of a training",
-    "Stage": "of the line, and of a cascade",
 }
 """Public classes of one name in two modules, each with what the two are."""
 

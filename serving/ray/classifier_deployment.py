@@ -5,7 +5,6 @@ Plain Python: ``serving.ray.app`` makes a Ray Serve deployment of it.
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,21 +12,17 @@ from pathlib import Path
 from serving.errors import ServeConfigError, ServingError
 from serving.naming.base import Classifier
 from serving.naming.build import build_classifier
-from serving.ray.late import LateStore
 from serving.ray.settings import LATEST, ClassifierArguments, ClassifierUserConfig, parse
 from serving.ray.store import ArtifactStore
-from serving.ray.wire import pack_classifications, pack_late, unpack_questions, unpack_requests
+from serving.ray.wire import pack_classifications, unpack_requests
 from streams.codes import ReasonCode
 from streams.errors import AndonError
 from streams.events import Classification
-from streams.ports import Asked, ClassificationRequest, Failure
+from streams.ports import ClassificationRequest, Failure
 
 log = logging.getLogger(__name__)
 
 Answer = Classification | Failure
-JOIN_WITHIN_S = 0.5
-"""With less than this to a part's deadline, or none, a call for it that is still under way is
-waited for: another would cost as much and come later."""
 
 
 @dataclass(eq=False)
@@ -56,7 +51,6 @@ class ClassifierDeployment:
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._changing = asyncio.Lock()
         self._problems: dict[str, str] = {}
-        self._late = LateStore(settings.late_answers, settings.late_age_s)
 
     async def reconfigure(self, user_config: object) -> None:
         """Take new exemplar bundles; requests under way finish with the old ones.
@@ -70,9 +64,7 @@ class ClassifierDeployment:
                     ClassifierUserConfig, user_config, "user_config of AnomalyClassifier"
                 )
                 bundles, problems = await asyncio.to_thread(self._fetch, wanted)
-                classifier = build_classifier(
-                    self._settings.kind, self._settings.options, bundles, self._late
-                )
+                classifier = build_classifier(self._settings.kind, self._settings.options, bundles)
                 await classifier.start()
             except (AndonError, OSError) as error:
                 if self._stage is None:
@@ -90,13 +82,6 @@ class ClassifierDeployment:
         requests = unpack_requests(call)
         answers = await asyncio.gather(*(self._classify(r, timeout_s) for r in requests))
         return pack_classifications(answers)
-
-    async def late_answers(self, call: bytes, timeout_s: float) -> bytes:
-        """The late answers kept to the questions of one call (``serving.ray.wire``); they stay."""
-        found = self._late.find(unpack_questions(call))
-        if not found and self._settings.kind not in ("velm", "cascade"):
-            return pack_late(None)
-        return pack_late(found)
 
     async def status(self) -> dict[str, object]:
         """The classifier in use, exemplar bundles by product, problems."""
@@ -141,8 +126,6 @@ class ClassifierDeployment:
     async def _classify(self, request: ClassificationRequest, timeout_s: float) -> Answer:
         try:
             async with asyncio.timeout(timeout_s):
-                if (late := await self._answered_late(request)) is not None:
-                    return late
                 async with self._slots:
                     return await self._ask(request, timeout_s)
         except TimeoutError:
@@ -152,13 +135,6 @@ class ClassifierDeployment:
             log.exception("classifying failed")
             kind, message = type(error).__name__, str(error)[:512]
             return Failure(ReasonCode.CLASSIFIER_UNAVAILABLE, kind, message, retryable=True)
-
-    async def _answered_late(self, request: ClassificationRequest) -> Classification | None:
-        """What a call for the same part, made before, answered after its time was up."""
-        asked = Asked(request.frame_id, request.texts.policy_hash)
-        if request.deadline.timestamp() - time.time() < JOIN_WITHIN_S:
-            return await self._late.wait(asked)
-        return self._late.find([asked]).get(asked)
 
     async def _ask(self, request: ClassificationRequest, timeout_s: float) -> Answer:
         stage = self._stage

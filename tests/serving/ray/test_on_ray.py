@@ -23,12 +23,10 @@ from streams.codes import ReasonCode
 from streams.events import Classification, Inspection
 from streams.ports import (
     AnomalyClassifier,
-    Asked,
     ClassificationRequest,
     ClassificationTexts,
     Failure,
     InspectionRequest,
-    LateAnswers,
     VisionExpert,
 )
 from tests.serving.ray.conftest import Cluster
@@ -97,8 +95,6 @@ async def test_the_classifier_answers_through_the_same_channel(cluster: Cluster)
     assert isinstance(answers[0], Classification)
     assert answers[0].class_name == "bright"
     assert isinstance(answers[1], Failure)
-    assert isinstance(classifier, LateAnswers)
-    assert await classifier.late_answers([Asked(uuid4(), "h")], 60) is None, "it is never late"
     await classifier.close()
 
 
