@@ -145,4 +145,4 @@ async def test_a_cancelled_caller_leaves_no_place_taken(server: TwinServer) -> N
         with pytest.raises(asyncio.CancelledError):
             await task
         named(await classifier.classify(request(number=2), 20))
-    assert server.twin.counters.in_flight_most == 1
+        assert classifier.endpoint.statistics.in_flight_most == 1
