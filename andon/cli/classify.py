@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +13,8 @@ from rich.progress import track
 from rich.table import Table
 
 from andon import wiring
+from andon.cli.experts import list_inputs, read_parts
+from andon.cli.options import Json
 from andon.settings import load_settings
 from streams.errors import AndonError
 
@@ -20,20 +22,22 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from serving.experts.expert import Expert
-    from serving.naming.teaching import Lesson
+    from serving.naming.teaching import Lesson, Outliner
+    from streams.events import Classification
+    from streams.ports import ClassificationRequest, ClassificationTexts
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 Product = Annotated[str, typer.Option("--product", "-p", help="The product, as the PLC names it.")]
-Images = Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.")]
+Masks = Annotated[
+    Path | None, typer.Option(help="Folder of masks: <stem>.png or <stem>_mask.png, > 127.")
+]
 Root = Annotated[
     Path | None, typer.Option("--exemplars", help="Folder of bundles (default: the settings').")
 ]
 Artifact = Annotated[
     Path | None, typer.Option("--artifact", help="Expert that outlines the regions.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
 
 
 class TeachingError(AndonError):
@@ -49,9 +53,7 @@ def teach_command(
     class_name: Annotated[
         str | None, typer.Option("--class", "-c", help="What the pictures show.")
     ] = None,
-    masks: Annotated[
-        Path | None, typer.Option(help="Folder of masks: <stem>.png or <stem>_mask.png, > 127.")
-    ] = None,
+    masks: Masks = None,
     normals: Annotated[
         Path | None, typer.Option(help="Folder of normal pictures; once per product.")
     ] = None,
@@ -66,16 +68,16 @@ def teach_command(
     ] = 20,
     artifact: Artifact = None,
     root: Root = None,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Add labelled examples: of one class from pictures, or of any from reviews.
 
     One to five pictures of different parts are enough for a class.
     """
-    from serving.naming.exemplars import describe, load_bundle
     from serving.naming.teaching import Lesson, teach_product
 
-    part_of = _parts(parts) if parts else {}
+    table = read_parts(parts) if parts else {}
+    part_of = {Path(path).name: part for path, part in table.items()}
     if from_history:
         lessons = asyncio.run(_reviewed(product, class_name, limit))
     else:
@@ -83,27 +85,23 @@ def teach_command(
             raise typer.BadParameter("pictures and --class are needed, or --from-history")
         lessons = [
             Lesson(class_name, f.read_bytes(), _mask(masks, f), part_of.get(f.name, f.stem), str(f))
-            for f in _files(images)
+            for f in list_inputs(images)
         ]
-    shown = _files([normals]) if normals else []
+    shown = list_inputs([normals]) if normals else []
     path = teach_product(
         root or Path(load_settings().paths.exemplars),
         product,
         lessons,
         normals=[f.read_bytes() for f in shown],
         normal_parts=[part_of.get(f.name, f.stem) for f in shown],
-        outline=_outliner(artifact) if artifact else None,
+        outline=_outliner(artifact),
     )
-    summary = describe(load_bundle(path)) | {"path": str(path)}
-    if as_json:
-        typer.echo(json.dumps(summary))
-        return
-    _print_bundle(summary)
+    _show_bundle(path, as_json)
 
 
 async def _reviewed(product: str, class_name: str | None, limit: int) -> "list[Lesson]":
     """Lessons from the reviews in the history of a product."""
-    from andon.cli.reviewed_exemplars import reviewed_lessons
+    from andon.cli.reviewed_lessons import reviewed_lessons
     from history.filters import FrameFilter
 
     settings = load_settings()
@@ -119,43 +117,42 @@ async def _reviewed(product: str, class_name: str | None, limit: int) -> "list[L
 
 
 @app.command()
-def show(product: Product, root: Root = None, as_json: AsJson = False) -> None:
+def show(product: Product, root: Root = None, as_json: Json = False) -> None:
     """Show what the local classifier was taught of a product."""
-    from serving.naming.exemplars import describe, load_bundle
-
-    path = _latest(root, product)
-    summary = describe(load_bundle(path)) | {"path": str(path)}
-    if as_json:
-        typer.echo(json.dumps(summary))
-    else:
-        _print_bundle(summary)
+    _show_bundle(_latest(root, product), as_json)
 
 
 @app.command()
 def ask(
     product: Product,
-    images: Images,
+    images: Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.")],
     artifact: Artifact = None,
-    masks: Annotated[Path | None, typer.Option(help="Folder of masks, as for teach.")] = None,
+    masks: Masks = None,
     root: Root = None,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Name the anomaly on pictures, as the line would."""
-    path = _latest(root, product)
-    outline = _outliner(artifact) if artifact else None
-    rows = asyncio.run(_ask(product, path, _files(images), masks, outline))
+    bundle = _latest(root, product)
+    found = asyncio.run(_ask(product, bundle, list_inputs(images), masks, _outliner(artifact)))
     if as_json:
+        rows = [
+            {
+                "image": str(file),
+                "class": answer.class_name,
+                "confidence": round(answer.confidence, 4),
+                "candidates": {k: round(v, 4) for k, v in answer.candidates.items()},
+                "reason": answer.unknown_reason,
+                "ms": round(answer.latency_ms, 2),
+                "exemplars": answer.exemplars_version,
+            }
+            for file, answer in found
+        ]
         typer.echo(json.dumps(rows))
         return
     table = Table("picture", "class", "confidence", "ms", "why unknown")
-    for row in rows:
-        table.add_row(
-            row["image"],
-            row["class"],
-            f"{row['confidence']:.2f}",
-            f"{row['ms']:.0f}",
-            row["reason"],
-        )
+    for file, answer in found:
+        figures = f"{answer.confidence:.2f}", f"{answer.latency_ms:.0f}"
+        table.add_row(str(file), answer.class_name, *figures, answer.unknown_reason)
     Console().print(table)
 
 
@@ -164,8 +161,8 @@ async def _ask(
     bundle: Path,
     files: Sequence[Path],
     masks: Path | None,
-    outline: "Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.bool_] | None] | None",
-) -> list[dict[str, Any]]:
+    outline: "Outliner | None",
+) -> "list[tuple[Path, Classification]]":
     from serving.experts.images import read_image
     from serving.naming.exemplars import load_bundle
     from serving.naming.prototypes import PrototypeClassifier
@@ -175,7 +172,7 @@ async def _ask(
     texts = ClassificationTexts(product, "", classes=classes)
     classifier = PrototypeClassifier({product: bundle}, refine=masks is None)
     await classifier.start()
-    rows = []
+    answers = []
     try:
         for file in track(files, "asking", console=Console(stderr=True), transient=True):
             image = await asyncio.to_thread(read_image, file)
@@ -186,25 +183,18 @@ async def _ask(
             answer = await classifier.classify(request, timeout_s=60)
             if isinstance(answer, Failure):
                 raise TeachingError(f"{file}: {answer.message}")
-            rows.append(
-                {
-                    "image": str(file),
-                    "class": answer.class_name,
-                    "confidence": round(answer.confidence, 4),
-                    "candidates": {k: round(v, 4) for k, v in answer.candidates.items()},
-                    "reason": answer.unknown_reason,
-                    "ms": round(answer.latency_ms, 2),
-                    "exemplars": answer.exemplars_version,
-                }
-            )
+            answers.append((file, answer))
     finally:
         await classifier.close()
-    return rows
+    return answers
 
 
 def _request(
-    image: bytes, size: tuple[int, int], mask: "npt.NDArray[np.bool_] | None", texts: Any
-) -> Any:
+    image: bytes,
+    size: tuple[int, int],
+    mask: "npt.NDArray[np.bool_] | None",
+    texts: "ClassificationTexts",
+) -> "ClassificationRequest":
     from streams.events import Inspection, Region
     from streams.ids import new_frame_id
     from streams.ports import ClassificationRequest
@@ -212,11 +202,12 @@ def _request(
 
     region = None
     if mask is not None:
+        (height, width), (mask_height, mask_width) = size, mask.shape
         region = Region(
-            image_height=size[0],
-            image_width=size[1],
-            mask_height=mask.shape[0],
-            mask_width=mask.shape[1],
+            image_height=height,
+            image_width=width,
+            mask_height=mask_height,
+            mask_width=mask_width,
             mask_rle=encode_mask(mask),
         )
     inspection = Inspection(
@@ -226,30 +217,18 @@ def _request(
     return ClassificationRequest(new_frame_id(), image, inspection, texts, deadline)
 
 
-def _outliner(
-    artifact: Path,
-) -> "Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.bool_] | None]":
+def _outliner(artifact: Path | None) -> "Outliner | None":
+    if artifact is None:
+        return None
     from serving.experts.artifact import load_expert
 
-    expert: Expert = load_expert(artifact)
+    expert = load_expert(artifact)
 
     def outline(image: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.bool_] | None":
         region = expert.score([image])[0].region
         return region.mask if region else None
 
     return outline
-
-
-def _files(paths: Sequence[Path]) -> list[Path]:
-    from serving.experts.images import list_images
-
-    files = [f for p in paths for f in (list_images(p) if p.is_dir() else [p])]
-    missing = [f for f in files if not f.is_file()]
-    if missing:
-        raise TeachingError(f"{missing[0]}: no such file")
-    if not files:
-        raise TeachingError(f"{', '.join(map(str, paths))}: no pictures found")
-    return files
 
 
 def _mask(folder: Path | None, image: Path) -> "npt.NDArray[np.bool_] | None":
@@ -261,16 +240,6 @@ def _mask(folder: Path | None, image: Path) -> "npt.NDArray[np.bool_] | None":
         if (folder / name).is_file():
             return read_image(folder / name)[:, :, 0] > 127
     raise TeachingError(f"{folder}: no mask {image.stem}_mask.png or {image.stem}.png for {image}")
-
-
-def _parts(path: Path) -> dict[str, str]:
-    import csv
-
-    with path.open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
-    if rows and not {"path", "part"} <= rows[0].keys():
-        raise TeachingError(f"{path}: columns 'path' and 'part' are needed")
-    return {Path(row["path"]).name: row["part"] for row in rows}
 
 
 def _latest(root: Path | None, product: str) -> Path:
@@ -286,11 +255,17 @@ def _latest(root: Path | None, product: str) -> Path:
     return path
 
 
-def _print_bundle(summary: dict[str, Any]) -> None:
-    table = Table(
-        "class", "examples", "parts", title=f"{summary['product']}  {summary['digest'][:12]}"
-    )
-    for name, counts in summary["classes"].items():
-        table.add_row(name, str(counts["examples"]), str(counts["parts"]))
+def _show_bundle(path: Path, as_json: bool) -> None:
+    from serving.naming.exemplars import describe, load_bundle
+
+    bundle = load_bundle(path)
+    if as_json:
+        typer.echo(json.dumps({**describe(bundle), "path": str(path)}))
+        return
+    table = Table("class", "examples", "parts", title=f"{bundle.product_id}  {bundle.digest[:12]}")
+    for name in bundle.classes:
+        shown = bundle.of_class(name)
+        table.add_row(name, str(len(shown)), str(len({e.part or e.sha256 for e in shown})))
     Console().print(table)
-    Console().print(f"{summary['normals']} normal pictures; {summary['path']}", soft_wrap=True)
+    normals = len(bundle.normals.images) if bundle.normals else 0
+    Console().print(f"{normals} normal pictures; {path}", soft_wrap=True)

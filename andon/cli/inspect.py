@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from andon.cli.expert_options import artifact_root, expert_errors, find_artifact, list_inputs
+from andon.cli.experts import artifact_root, expert_errors, find_artifact, list_inputs
 
 if TYPE_CHECKING:
     from serving.experts.expert import Expert

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from andon.cli.expert_options import (
+from andon.cli.experts import (
     artifact_root,
     expert_errors,
     list_inputs,

@@ -15,7 +15,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from andon.cli.expert_options import ExpertCommandError, expert_errors, find_artifact, stage_bars
+from andon.cli.experts import ExpertCommandError, expert_errors, find_artifact, stage_bars
 from andon.cli.options import Json, More, MoreOptions, read_options
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ def fewshot(
     as_json: Json = False,
 ) -> None:
     """Name anomalies from 1 to 5 examples; exemplars and queries show different parts."""
-    from andon.cli.expert_options import expert_errors, stage_bars
+    from andon.cli.experts import expert_errors, stage_bars
     from lab.datasets.folders import load_dataset
     from lab.velm.fewshot import measure
     from lab.velm.fewshot_material import EXPERT, SOURCES, gather
@@ -82,7 +82,7 @@ def _expert(
     report: Callable[[str, int, int], None],
 ) -> "Expert":
     """The expert given, or one trained on the data set's normals and kept by content and code."""
-    from andon.cli.expert_options import find_artifact
+    from andon.cli.experts import find_artifact
     from lab.velm.trained_experts import trained_expert
     from serving.experts.artifact import load_expert
 

@@ -183,7 +183,7 @@ def _passing_bars() -> Iterator[Callable[[str, int, int], None]]:
 @contextmanager
 def _resumable() -> Iterator[None]:
     """Ctrl-C as an error that says how to go on; expert errors as the command's."""
-    from andon.cli.expert_options import expert_errors
+    from andon.cli.experts import expert_errors
 
     try:
         with expert_errors():

@@ -105,7 +105,7 @@ def remembered(memory: Path, request: LearnRequest) -> Learned | None:
 
 def learn(request: LearnRequest) -> Learned:
     """Train the expert, teach the classifier."""
-    from andon.cli.expert_options import expert_errors, stage_bars
+    from andon.cli.experts import expert_errors, stage_bars
     from serving.experts.artifact import load_expert, save_artifact
     from serving.experts.training import TrainOptions, train
     from serving.naming.teaching import Lesson, teach_product

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from andon.cli.reviewed_exemplars import reviewed_lessons
+from andon.cli.reviewed_lessons import reviewed_lessons
 from history.filters import FrameFilter
 from history.records import FrameRecord, Page, ReviewSummary
 from tests.contracts.twins.image_store import InMemoryImageStore

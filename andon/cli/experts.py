@@ -1,4 +1,4 @@
-"""What ``train``, ``inspect`` and ``benchmark expert`` share: errors, artifacts, progress."""
+"""What the commands over experts share: pictures, artifacts, errors and progress."""
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
@@ -87,16 +87,26 @@ def list_inputs(given: Sequence[Path]) -> list[Path]:
 
     found: list[Path] = []
     for path in given:
-        if path.is_dir():
-            inside = list_images(path)
-            if not inside:
-                raise ExpertCommandError(f"{path}: no images in this folder")
-            found += inside
-        elif path.exists():
-            found.append(path)
-        else:
+        if not path.exists():
             raise ExpertCommandError(f"{path}: no such file or folder")
+        inside = list_images(path) if path.is_dir() else [path]
+        if not inside:
+            raise ExpertCommandError(f"{path}: no images in this folder")
+        found += inside
     return found
+
+
+def read_parts(table: Path) -> dict[str, str]:
+    """Part by path, both as they stand in a CSV.
+
+    Raises:
+        ExpertCommandError: the CSV lacks the columns ``path`` and ``part``.
+    """
+    with table.open(newline="", encoding="utf-8") as stream:
+        rows = csv.DictReader(stream)
+        if not {"path", "part"} <= set(rows.fieldnames or ()):
+            raise ExpertCommandError(f"{table}: the columns 'path' and 'part' are needed")
+        return {row["path"]: row["part"] for row in rows}
 
 
 def read_groups(images: Path, given: Path | None) -> dict[Path, str]:
@@ -106,11 +116,7 @@ def read_groups(images: Path, given: Path | None) -> dict[Path, str]:
         ExpertCommandError: the CSV lacks the columns ``path`` and ``part``.
     """
     nearby = (folder / "parts.csv" for folder in [images, *images.parents][:3])
-    path = given or next((p for p in nearby if p.is_file()), None)
-    if path is None:
+    table = given or next((p for p in nearby if p.is_file()), None)
+    if table is None:
         return {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = csv.DictReader(stream)
-        if not {"path", "part"} <= set(rows.fieldnames or ()):
-            raise ExpertCommandError(f"{path}: the columns 'path' and 'part' are needed")
-        return {path.parent / row["path"]: row["part"] for row in rows}
+    return {table.parent / path: part for path, part in read_parts(table).items()}

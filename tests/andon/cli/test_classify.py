@@ -1,0 +1,75 @@
+"""``andon classify`` as an ML engineer runs it: taught from pictures and masks, then asked."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from andon.cli.classify import app
+from streams.errors import AndonError
+from tests.serving.naming.pictures import plate, png, spoiled
+
+runner = CliRunner()
+
+
+def write_pictures(folder: Path, kind: str, seeds: range) -> list[str]:
+    folder.mkdir(exist_ok=True)
+    names = []
+    for seed in seeds:
+        image, mask = spoiled(kind, seed)
+        path = folder / f"{kind}{seed}.png"
+        path.write_bytes(png(image))
+        cv2.imwrite(str(folder / f"{kind}{seed}_mask.png"), mask.astype(np.uint8) * 255)
+        names.append(str(path))
+    return names
+
+
+def classify(*words: str, root: Path) -> Result:
+    return runner.invoke(app, [*words, "--product", "plate", "--exemplars", str(root), "--json"])
+
+
+def teach(tmp_path: Path, kind: str, *more: str) -> Result:
+    pictures = write_pictures(tmp_path / kind, kind, range(3))
+    words = ["teach", *pictures, "--class", kind, "--masks", str(tmp_path / kind)]
+    return classify(*words, *more, root=tmp_path / "exemplars")
+
+
+def test_taught_with_masks_it_names_what_it_was_shown(tmp_path: Path) -> None:
+    normals = tmp_path / "normals"
+    normals.mkdir()
+    for seed in range(6):
+        (normals / f"n{seed}.png").write_bytes(png(plate(seed)))
+    table = tmp_path / "parts.csv"
+    table.write_text("path,part\n" + "".join(f"x/hole{n}.png,part{n // 2}\n" for n in range(3)))
+    first = teach(tmp_path, "hole", "--normals", str(normals), "--parts", str(table))
+    assert first.exit_code == 0, first.output
+    assert json.loads(first.stdout)["classes"] == {"hole": {"examples": 3, "parts": 2}}
+    assert teach(tmp_path, "stain").exit_code == 0
+    shown = json.loads(classify("show", root=tmp_path / "exemplars").stdout)
+    assert (sorted(shown["classes"]), shown["normals"]) == (["hole", "stain"], 6)
+    new = write_pictures(tmp_path / "new", "hole", range(20, 21))
+    asked = classify("ask", *new, "--masks", str(tmp_path / "new"), root=tmp_path / "exemplars")
+    (row,) = json.loads(asked.stdout)
+    assert row["class"] == "hole"
+    assert row["exemplars"] == shown["digest"]
+
+
+def test_without_pictures_or_a_class_it_is_bad_usage(tmp_path: Path) -> None:
+    assert classify("teach", root=tmp_path).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ask", "picture.png"], "nothing was taught yet"),
+        (["teach", "--class", "hole", "absent.png"], "absent.png: no such file"),
+        (["teach", "--class", "hole", "{folder}"], "no images in this folder"),
+    ],
+)
+def test_what_is_missing_is_said(tmp_path: Path, words: list[str], said: str) -> None:
+    done = classify(*(word.format(folder=tmp_path) for word in words), root=tmp_path / "exemplars")
+    assert isinstance(done.exception, AndonError)
+    assert said in str(done.exception)
