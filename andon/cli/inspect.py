@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from andon.cli.experts import artifact_root, expert_errors, find_artifact, list_inputs
+from andon.cli.options import Json
 
 if TYPE_CHECKING:
     from serving.experts.expert import Expert
@@ -39,12 +41,13 @@ def inspect_command(
     runtime: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, f32, bf16, or fp16 on CUDA.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Score images; exit code 1 when one of them cannot be decoded."""
     if (artifact is None) == (product is None):
         raise typer.BadParameter("give either --artifact or --product")
     from serving.experts.artifact import load_expert
+    from serving.experts.pictures import save_picture, side_by_side
 
     given = artifact if artifact is not None else artifact_root() / str(product)
     paths = list_inputs(images)
@@ -52,18 +55,26 @@ def inspect_command(
         expert = load_expert(find_artifact(given), runtime, precision, device)
     if maps is not None:
         maps.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows: list[dict[str, object]] = []
+    table = Table("image", "verdict", "score", "threshold", "p", "pieces", "area px")
+    failed = False
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("inspect", total=len(paths))
         for path, image, scored, error in _score_all(expert, paths):
-            rows.append(_row(path, scored, error, mm_per_pixel))
-            if error is not None:
+            if image is None or scored is None:
+                failed = True
                 typer.echo(error, err=True)
-            if maps is not None and image is not None and scored is not None:
-                _draw(image, scored, maps / f"{path.parent.name}_{path.stem}.png")
+                rows.append({"image": str(path), "verdict": "undecodable", "error": error})
+                table.add_row(str(path), "[red]undecodable[/red]", "", "", "", "", "")
+            else:
+                rows.append(_as_json(path, scored, mm_per_pixel))
+                table.add_row(str(path), *_cells(scored))
+                if maps is not None:
+                    picture = maps / f"{path.parent.name}_{path.stem}.png"
+                    save_picture(side_by_side(image, scored), str(picture))
             bar.advance(task)
-    typer.echo(json.dumps(rows)) if as_json else _show(rows)
-    if any(row["error"] for row in rows):
+    typer.echo(json.dumps(rows)) if as_json else Console().print(table)
+    if failed:
         raise typer.Exit(1)
 
 
@@ -87,63 +98,35 @@ def _score_all(
             yield path, decoded.get(path), answers.get(path), errors.get(path)
 
 
-def _row(
-    path: Path, scored: "Scored | None", error: str | None, mm_per_pixel: float | None
-) -> dict[str, Any]:
-    if scored is None:
-        return {"image": str(path), "verdict": "undecodable", "error": error}
-    row: dict[str, Any] = {
+def _as_json(path: Path, scored: "Scored", mm_per_pixel: float | None) -> dict[str, object]:
+    region = scored.region
+    found: dict[str, object] | None = None
+    if region is not None:
+        found = {
+            "area_px": region.area_px,
+            "longest_side_px": region.longest_side_px,
+            "contrast": region.contrast,
+            "blobs": [asdict(blob) for blob in region.blobs],
+        }
+        if mm_per_pixel is not None:
+            found["area_mm2"] = region.area_px * mm_per_pixel**2
+    return {
         "image": str(path),
         "verdict": "anomalous" if scored.anomalous else "normal",
         "score": scored.score,
         "threshold": scored.threshold,
         "p_value": scored.p_value,
         "heads": dict(scored.heads),
-        "region": None,
+        "region": found,
         "error": None,
     }
+
+
+def _cells(scored: "Scored") -> tuple[str, ...]:
+    """Verdict, figures and region for the table."""
+    pieces, area = (0, 0.0)
     if scored.region is not None:
-        row["region"] = {
-            "area_px": scored.region.area_px,
-            "longest_side_px": scored.region.longest_side_px,
-            "contrast": scored.region.contrast,
-            "blobs": [
-                {
-                    "box": list(b.box),
-                    "area_px": b.area_px,
-                    "longest_side_px": b.longest_side_px,
-                    "centroid": list(b.centroid),
-                    "peak": b.peak,
-                }
-                for b in scored.region.blobs
-            ],
-        }
-        if mm_per_pixel is not None:
-            row["region"]["area_mm2"] = scored.region.area_px * mm_per_pixel**2
-    return row
-
-
-def _draw(image: "Image", scored: "Scored", path: Path) -> None:
-    from serving.experts.pictures import save_picture, side_by_side
-
-    save_picture(side_by_side(image, scored), str(path))
-
-
-def _show(rows: Sequence[dict[str, Any]]) -> None:
-    table = Table("image", "verdict", "score", "threshold", "p", "pieces", "area px")
-    for row in rows:
-        if row["error"]:
-            table.add_row(row["image"], "[red]undecodable[/red]", "", "", "", "", "")
-            continue
-        region = row["region"] or {"blobs": [], "area_px": 0}
-        colour = "red" if row["verdict"] == "anomalous" else "green"
-        table.add_row(
-            row["image"],
-            f"[{colour}]{row['verdict']}[/{colour}]",
-            f"{row['score']:.3f}",
-            f"{row['threshold']:.3f}",
-            f"{row['p_value']:.4f}",
-            str(len(region["blobs"])),
-            f"{region['area_px']:.0f}",
-        )
-    Console().print(table)
+        pieces, area = len(scored.region.blobs), scored.region.area_px
+    verdict = "[red]anomalous[/red]" if scored.anomalous else "[green]normal[/green]"
+    figures = f"{scored.score:.3f}", f"{scored.threshold:.3f}", f"{scored.p_value:.4f}"
+    return (verdict, *figures, str(pieces), f"{area:.0f}")

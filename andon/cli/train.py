@@ -3,9 +3,10 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +17,7 @@ from andon.cli.experts import (
     read_groups,
     stage_bars,
 )
+from andon.cli.options import Json, More, MoreOptions, listed, read_options
 
 if TYPE_CHECKING:
     from serving.experts.composed import ComposedExpert
@@ -24,7 +26,18 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+class Training(MoreOptions):
+    """Options of ``train`` that are given by ``--set``."""
+
+    size: int = Field(256, description="Side of the network's input, pixels.")
+    tiles: bool = Field(False, description="Overlapping tiles: small defects on large images.")
+    threads: int | None = Field(None, description="CPU threads; without it, all.")
+    seed: int = Field(0, description="Seed of every random choice.")
+    unet: str = Field("auto", description="ddad: published (33 M), published_s, small, auto.")
+    epochs: int | None = Field(None, description="ddad: passes over the normals.")
+
+
+@app.command(epilog=listed(Training))
 def train_command(
     product: Annotated[str, typer.Option("--product", "-p", help="The product, as in its policy.")],
     images: Annotated[
@@ -45,27 +58,16 @@ def train_command(
     backbone: Annotated[
         str, typer.Option(help="efficientnet_lite0, efficientnet_lite2 or any timm model.")
     ] = "efficientnet_lite0",
-    size: Annotated[int, typer.Option(help="Side of the network's input, pixels.")] = 256,
-    tiles: Annotated[
-        bool, typer.Option("--tiles", help="Overlapping tiles: small defects on large images.")
-    ] = False,
-    threads: Annotated[int | None, typer.Option(help="CPU threads (default: all).")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     resume: Annotated[
         Path | None,
         typer.Option(help="ddad: folder of checkpoints, continued from when one is there."),
-    ] = None,
-    unet: Annotated[
-        str, typer.Option(help="ddad: published (33 M), published_s, small; auto: by device.")
-    ] = "auto",
-    epochs: Annotated[
-        int | None, typer.Option(help="ddad: passes over the normals (default: by --unet).")
     ] = None,
     review: Annotated[
         Path | None,
         typer.Option(help="patchcore: write the oddest normals as pictures here, to look at."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    more: More = None,
+    as_json: Json = False,
 ) -> None:
     """Train a vision expert on normal images and calibrate its threshold.
 
@@ -75,19 +77,21 @@ def train_command(
     from serving.experts.ddad.options import DdadOptions
     from serving.experts.training import TrainOptions, train
 
+    chosen = read_options(Training, more)
     paths = list_inputs([images])
     parts = read_groups(images, groups)
     with expert_errors(), stage_bars() as report:
+        ddad = DdadOptions(unet=chosen.unet, epochs=chosen.epochs) if expert == "ddad" else None
         options = TrainOptions(
             expert=expert,
             false_alarm_rate=rate,
             backbone=backbone,
-            size=size,
-            tiles=tiles,
-            seed=seed,
+            size=chosen.size,
+            tiles=chosen.tiles,
+            seed=chosen.seed,
             device=device,
-            threads=threads,
-            ddad=DdadOptions(unet=unet, epochs=epochs) if expert == "ddad" else None,
+            threads=chosen.threads,
+            ddad=ddad,
         )
         trained = train(product, paths, options, parts, report, resume)
         root = out or artifact_root()
@@ -121,28 +125,19 @@ def _show(trained: "ComposedExpert | DdadExpert", path: Path) -> None:
         if not isinstance(value, dict) and key != "warnings":
             table.add_row(key, ", ".join(value) if isinstance(value, list) else str(value))
     console.print(table)
-    report = trained.model.trained.get("sensitivity")
-    if report is not None:
-        _show_sensitivity(console, report)
+    if report := trained.model.trained.get("sensitivity"):
+        found = Table("synthetic anomaly", "found", title="at this threshold", title_justify="left")
+        for kind, share in report["by_kind"].items():
+            found.add_row(kind, f"{share:.0%}")
+        found.add_row("local kinds, mean", f"{report['local']:.0%}", style="bold")
+        rates = Table("--rate", "stands for", "threshold", "local found", title="at other rates")
+        for row in report["at_rates"]:
+            figures = f"{row['rate']:.4f}", f"{row['threshold']:.3f}", f"{row['local']:.0%}"
+            rates.add_row(f"{row['asked_rate']:g}", *figures)
+        console.print(found, rates)
     for warning in trained.model.trained.get("warnings", []):
         console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
     typer.echo(str(path))
-
-
-def _show_sensitivity(console: Console, report: dict[str, Any]) -> None:
-    found = Table("synthetic anomaly", "found", title="at this threshold", title_justify="left")
-    for kind, share in report["by_kind"].items():
-        found.add_row(kind, f"{share:.0%}")
-    found.add_row("local kinds, mean", f"{report['local']:.0%}", style="bold")
-    rates = Table("--rate", "stands for", "threshold", "local found", title="at other rates")
-    for row in report["at_rates"]:
-        rates.add_row(
-            f"{row['asked_rate']:g}",
-            f"{row['rate']:.4f}",
-            f"{row['threshold']:.3f}",
-            f"{row['local']:.0%}",
-        )
-    console.print(found, rates)
 
 
 def _write_review(

@@ -40,16 +40,15 @@ def teach(tmp_path: Path, kind: str, *more: str) -> Result:
 def test_taught_with_masks_it_names_what_it_was_shown(tmp_path: Path) -> None:
     normals = tmp_path / "normals"
     normals.mkdir()
-    for seed in range(6):
+    for seed in range(3):
         (normals / f"n{seed}.png").write_bytes(png(plate(seed)))
     table = tmp_path / "parts.csv"
     table.write_text("path,part\n" + "".join(f"x/hole{n}.png,part{n // 2}\n" for n in range(3)))
     first = teach(tmp_path, "hole", "--normals", str(normals), "--parts", str(table))
     assert first.exit_code == 0, first.output
     assert json.loads(first.stdout)["classes"] == {"hole": {"examples": 3, "parts": 2}}
-    assert teach(tmp_path, "stain").exit_code == 0
     shown = json.loads(classify("show", root=tmp_path / "exemplars").stdout)
-    assert (sorted(shown["classes"]), shown["normals"]) == (["hole", "stain"], 6)
+    assert (sorted(shown["classes"]), shown["normals"]) == (["hole"], 3)
     new = write_pictures(tmp_path / "new", "hole", range(20, 21))
     asked = classify("ask", *new, "--masks", str(tmp_path / "new"), root=tmp_path / "exemplars")
     (row,) = json.loads(asked.stdout)

@@ -40,8 +40,15 @@ def test_its_options_arrive(
 
     monkeypatch.setattr(training, "train_ddad", stop)
     arguments = ["--product", "tile", "--images", str(photographs), "--expert", "ddad"]
-    arguments += ["--unet", "published_s", "--epochs", "7", "--resume", str(tmp_path / "run")]
-    found = CliRunner().invoke(app, [*arguments, "--size", "64", "--seed", "3"])
+    arguments += [
+        "--set",
+        "unet=published_s",
+        "--set",
+        "epochs=7",
+        "--resume",
+        str(tmp_path / "run"),
+    ]
+    found = CliRunner().invoke(app, [*arguments, "--set", "size=64", "--set", "seed=3"])
     assert "far enough" in str(found.exception)
     assert seen["normals"].product == "tile"
     assert seen["normals"].pixels.shape == (12, 64, 64, 3)
@@ -51,7 +58,7 @@ def test_its_options_arrive(
 
 
 def test_checkpoints_are_of_ddad_alone(photographs: Path, tmp_path: Path) -> None:
-    arguments = ["--product", "tile", "--images", str(photographs), "--size", "64"]
+    arguments = ["--product", "tile", "--images", str(photographs), "--set", "size=64"]
     found = CliRunner().invoke(app, [*arguments, "--resume", str(tmp_path / "run")])
     assert found.exit_code == 1
     assert "only 'ddad' has checkpoints" in str(found.exception)
