@@ -158,6 +158,9 @@ def load_settings() -> Settings:
 
     Raises:
         SettingsError: names each bad setting by its environment name.
+
+    >>> load_settings().kafka.partitions >= 1
+    True
     """
     try:
         return Settings()

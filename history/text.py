@@ -17,7 +17,11 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def clean(text: str) -> str:
-    """The text with every NUL and lone surrogate replaced by U+FFFD."""
+    """The text with every NUL and lone surrogate replaced by U+FFFD.
+
+    >>> clean("lot\\x00 7")
+    'lot\ufffd 7'
+    """
     return _UNFIT.sub(_REPLACEMENT, text)
 
 

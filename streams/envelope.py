@@ -52,7 +52,15 @@ class Message:
 
 
 def to_message(event: Event, value: bytes = b"") -> Message:
-    """Encode. ``value`` is the picture (or original bytes) of an image topic's event."""
+    """Encode. ``value`` is the picture (or original bytes) of an image topic's event.
+
+    >>> from datetime import UTC, datetime
+    >>> at = datetime(2026, 11, 28, tzinfo=UTC)
+    >>> policy = PolicyInForce(product_id="tile", policy_hash="70170c", body={}, applied_at=at)
+    >>> message = to_message(policy)
+    >>> message.key, json.loads(message.value)["policy_hash"]
+    (b'tile', '70170c')
+    """
     identity, source, subject, time, key = _identity(event)
     attributes: dict[str, Any] = {
         "id": identity,
@@ -83,6 +91,13 @@ def from_message(model: type[E], value: bytes | None, headers: Headers) -> E:
         MissingHeaderError: no ``ce_type``, or a required field's header is absent.
         UnsupportedSchemaError: another event type or a future major version.
         MalformedEventError: anything else that does not validate.
+
+    >>> from datetime import UTC, datetime
+    >>> at = datetime(2026, 11, 28, tzinfo=UTC)
+    >>> policy = PolicyInForce(product_id="tile", policy_hash="70170c", body={}, applied_at=at)
+    >>> message = to_message(policy)
+    >>> from_message(PolicyInForce, message.value, message.headers) == policy
+    True
     """
     found = header_dict(headers)
     _check_type(model, found)

@@ -11,7 +11,12 @@ _DECISION_NAMESPACE = UUID("6b9f1d5e-4a8e-5c0f-9a53-0d1f3f6a7c11")
 
 
 def new_frame_id() -> UUID:
-    """A UUIDv7 (RFC 9562): sorts by the time it was minted."""
+    """A UUIDv7 (RFC 9562): sorts by the time it was minted.
+
+    >>> first, second = new_frame_id(), new_frame_id()
+    >>> first < second, first.version
+    (True, 7)
+    """
     return UUID(str(uuid_utils.uuid7()))
 
 

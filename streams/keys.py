@@ -16,7 +16,11 @@ def frame_key(frame_id: UUID) -> str:
 
 
 def image_key(frame_id: UUID) -> str:
-    """The picture as captured, kept by record."""
+    """The picture as captured, kept by record.
+
+    >>> image_key(UUID("019ac000-0000-7000-8000-000000000000"))
+    'inspections/2025/11/26/019ac000-0000-7000-8000-000000000000/image'
+    """
     return f"inspections/{_folder(frame_id)}/image"
 
 

@@ -10,7 +10,12 @@ Mask = npt.NDArray[np.bool_]
 
 
 def encode_mask(mask: Mask) -> str:
-    """Compressed RLE (ASCII) of a bool array of shape (height, width)."""
+    """Compressed RLE (ASCII) of a bool array of shape (height, width).
+
+    >>> mask = np.array([[False, True, True], [False, False, True]])
+    >>> decode_mask(encode_mask(mask), 2, 3).tolist()
+    [[False, True, True], [False, False, True]]
+    """
     encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
     return str(encoded["counts"].decode("ascii"))
 
@@ -22,5 +27,12 @@ def decode_mask(rle: str, height: int, width: int) -> Mask:
 
 
 def region_mask(region: Region) -> Mask:
-    """The region's mask at its own resolution (mask_height, mask_width)."""
+    """The region's mask at its own resolution (mask_height, mask_width).
+
+    >>> drawn = np.array([[False, True, True], [False, False, True]])
+    >>> size = {"image_height": 20, "image_width": 30, "mask_height": 2, "mask_width": 3}
+    >>> region = Region(**size, mask_rle=encode_mask(drawn))
+    >>> region_mask(region).tolist()
+    [[False, True, True], [False, False, True]]
+    """
     return decode_mask(region.mask_rle, region.mask_height, region.mask_width)

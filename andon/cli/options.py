@@ -33,6 +33,12 @@ def read_options(model: type[Chosen], given: Sequence[str] | None) -> Chosen:
 
     Raises:
         typer.BadParameter: not of the form ``name=value``, no such option, or not such a value.
+
+    >>> from pydantic import BaseModel
+    >>> class Options(BaseModel):
+    ...     limit: int = 10
+    >>> read_options(Options, ["limit=3"]).limit
+    3
     """
     values = {}
     for text in given or ():

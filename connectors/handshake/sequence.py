@@ -13,6 +13,9 @@ def steps(start: int, end: int) -> int:
     """How many increments lead from ``start`` to ``end``; negative when ``end`` lies behind.
 
     0 is the cold start and stands just before 1. Distances over half the ring count as behind.
+
+    >>> steps(4294967295, 1), steps(5, 3)
+    (1, -2)
     """
     if start == 0 or end == 0:
         return end - start

@@ -24,7 +24,11 @@ class ProcessError(AndonError):
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on right now."""
+    """A TCP port on loopback that nobody listens on right now.
+
+    >>> 1024 <= free_port() <= 65535
+    True
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -87,6 +87,14 @@ def load_dataset(folder: Path, protocol: str = "full") -> Dataset:
 
     Raises:
         DatasetError: unknown layout, or ``disjoint`` without ``parts.csv``.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("good/1.png", "good/2.png", "crack/1.png"):
+    ...         (Path(folder) / name).parent.mkdir(exist_ok=True)
+    ...         (Path(folder) / name).touch()
+    ...     len(load_dataset(Path(folder)).train)
+    1
     """
     if protocol not in PROTOCOLS:
         raise DatasetError(f"protocol {protocol!r} is not among {', '.join(PROTOCOLS)}")

@@ -65,6 +65,9 @@ def load_policy(path: Path | str) -> ResolvedPolicy:
     Raises:
         InvalidPolicyError: with every problem of the file.
         PolicyError: the file cannot be read.
+
+    >>> load_policy("policies/products/textile.yaml").product_id
+    'textile'
     """
     report = check_file(path)
     if report.policy is None:

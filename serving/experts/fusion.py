@@ -54,6 +54,10 @@ def fuse_surprises(surprises: Mapping[str, Scores], roles: Mapping[str, str]) ->
     Args:
         surprises: (N,) by head.
         roles: one of ``ROLES`` by head; other heads are left out.
+
+    >>> seen = {"patchcore": np.array([1.0, 2.0]), "texture": np.array([0.5, 9.0])}
+    >>> fuse_surprises(seen, {"patchcore": "full", "texture": "equal"}).tolist()
+    [1.0, 9.0]
     """
     gate = -np.log(GATE)
     parts = [

@@ -31,6 +31,9 @@ def decode_image(data: bytes) -> Image:
 
     Raises:
         UndecodableImage: empty, truncated, not an image, or larger than ``MAX_PIXELS``.
+
+    >>> decode_image(b"P5 2 1 255 " + bytes([0, 255])).tolist()
+    [[[0, 0, 0], [255, 255, 255]]]
     """
     if not data:
         raise UndecodableImage("the image is empty (0 bytes)")
@@ -68,6 +71,12 @@ def read_image(path: Path) -> Image:
 
     Raises:
         UndecodableImage: unreadable or undecodable.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     read_image(Path(folder) / "none.png")
+    Traceback (most recent call last):
+    serving.experts.errors.UndecodableImage: .../none.png: cannot be read: No such file or directory
     """
     try:
         return decode_image(path.read_bytes())

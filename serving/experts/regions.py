@@ -20,6 +20,10 @@ def make_region(values: Floats, cut: float, height: int, width: int) -> Region:
         cut: pixel threshold, from held-out normals.
         height: of the image, pixels.
         width: of the image, pixels.
+
+    >>> odd = make_region(np.eye(4, dtype=np.float32)[:, :2], cut=0.5, height=8, width=4)
+    >>> int(odd.mask.sum()), odd.image_height, odd.image_width
+    (2, 8, 4)
     """
     mask: Mask = values > min(cut, float(values.max()) * 0.999)
     mask = _without_specks(mask, values)

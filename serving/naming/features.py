@@ -59,7 +59,12 @@ def whole(image: Image) -> Mask:
 
 
 def unit(vectors: Floats) -> Floats:
-    """Vectors (..., n) at length one; a zero vector stays zero."""
+    """Vectors (..., n) at length one; a zero vector stays zero.
+
+    >>> unit(np.array([[3.0, 4.0], [0.0, 0.0]], np.float32)).round(1)
+    array([[0.6, 0.8],
+           [0. , 0. ]], dtype=float32)
+    """
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
 

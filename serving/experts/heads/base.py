@@ -55,7 +55,11 @@ class Head(nn.Module):
 
 
 def smooth3(features: Tensor) -> Tensor:
-    """Locally aware patch features: 3x3 average, borders averaged over what exists."""
+    """Locally aware patch features: 3x3 average, borders averaged over what exists.
+
+    >>> smooth3(torch.tensor([[[[0.0, 4.0]]]])).tolist()
+    [[[[2.0, 2.0]]]]
+    """
     pooled: Tensor = functional.avg_pool2d(features, 3, 1, 1, count_include_pad=False)
     return pooled
 
