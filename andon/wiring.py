@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from history.writer import PostgresHistoryWriter
     from serving.ray.client import ServeClassifier, ServeVisionExpert
     from serving.ray.store import ArtifactStore
-    from streams.kafka.changelog import Changelog
     from streams.kafka.connection import KafkaConnection
-    from streams.ports import Camera, PartLimits, PolicySource, Publisher
+    from streams.ports import Camera, Changelog, PolicySource, Publisher
 
 
 class Closable(Protocol):
@@ -115,17 +114,6 @@ def _policy_source(settings: Settings, reader: str) -> "PolicySource":
     # A new policy may take half a second to arrive; an idle fetch then costs next to nothing.
     connection = replace(kafka_connection(settings), fetch_max_wait_ms=500)
     return KafkaPolicySource(connection, settings.paths.state / "policies" / reader)
-
-
-async def part_limits(policies: "PolicySource") -> "PartLimits":
-    """The limits across parts of the policies in force."""
-
-    def build() -> "PartLimits":
-        from andon.processes.limits import PolicyLimits
-
-        return PolicyLimits(policies)
-
-    return await asyncio.to_thread(build)
 
 
 def changelog(settings: Settings) -> "Changelog":

@@ -1,6 +1,6 @@
 """Policies for products that have none."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from policies.errors import PolicyError
 from policies.model import PolicyDocument, body_of
 from streams.codes import Action, ReasonCode, Severity
-from streams.ports import ClassificationTexts, Outcome, Situation
+from streams.events import CountedPart, Decision
+from streams.ports import ClassificationTexts, LimitVerdict, Outcome, Situation
 
 
 class HoldEverything:
@@ -29,6 +30,10 @@ class HoldEverything:
     def audit_share(self) -> float:
         return 0.0
 
+    @property
+    def window_parts(self) -> None:
+        return None
+
     def texts(self, station: str) -> ClassificationTexts:
         return ClassificationTexts(product_id=self._product_id, policy_hash="")
 
@@ -41,6 +46,11 @@ class HoldEverything:
             reason="No policy is in force for this product; apply one with `andon policy apply`.",
             rule="unknown_product",
         )
+
+    def observe(
+        self, decision: Decision, before: Sequence[CountedPart], exceeded: frozenset[str]
+    ) -> LimitVerdict:
+        return LimitVerdict()
 
 
 def hold_everything(product_id: str) -> HoldEverything:

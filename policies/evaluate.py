@@ -1,17 +1,18 @@
 """``(policy, situation) -> outcome``: pure, total, deterministic."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 
 from policies.conditions.compiled import CompiledCondition, context_of
 from policies.conditions.variables import MILLIMETRES, VARIABLES, Value, Vocabulary
 from policies.errors import ConditionError, InvalidPolicyError, Problem, TamperedPolicyError
+from policies.limits import Counted, LimitWindow, alert_of, observe
 from policies.measurements import Measurements
 from policies.model import Body, PolicyDocument, Rule, body_of, content_hash
 from policies.reasons import because_of_fallback, because_of_rule, for_class, for_normal
 from streams.codes import Action, FallbackKind, ReasonCode, Severity
-from streams.events import Classification
-from streams.ports import ClassificationTexts, ClassText, Outcome, Situation
+from streams.events import Classification, CountedPart, Decision
+from streams.ports import ClassificationTexts, ClassText, LimitVerdict, Outcome, Situation
 
 _FALLBACK_CODES = {
     FallbackKind.UNKNOWN: ReasonCode.UNKNOWN_CLASS,
@@ -43,6 +44,7 @@ class ResolvedPolicy:
         self.product_id = document.product
         self.policy_hash = content_hash(self.body)
         self.audit_share = document.audit_share
+        self.window_parts = max((limit.in_parts for limit in document.limits.values()), default=0)
         self.class_ids = class_ids(document)
         self.rules = _compile(document)
         """The rules in order, each with its condition."""
@@ -84,6 +86,16 @@ class ResolvedPolicy:
     def decide(self, situation: Situation) -> Outcome:
         """What to do with the part."""
         return _Decision(self, situation).outcome()
+
+    def observe(
+        self, decision: Decision, before: Sequence[CountedPart], exceeded: frozenset[str]
+    ) -> LimitVerdict:
+        """One more part; an alert names the policy whose limit it is, not the decision's."""
+        parts = tuple(Counted(str(p.frame_id), p.action.value, p.class_name) for p in before)
+        window, found = observe(LimitWindow(parts, exceeded), decision, self.document.limits)
+        update = {"policy_hash": self.policy_hash}
+        alerts = tuple(alert_of(decision, one).model_copy(update=update) for one in found)
+        return LimitVerdict(window.exceeded, alerts)
 
     def explain(self, situation: Situation) -> tuple[Outcome, tuple[str, ...]]:
         """The outcome and the path taken to it, one line per step."""

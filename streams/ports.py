@@ -4,7 +4,7 @@ Expected failures come back as values (``Failure``); an exception through a port
 of the adapter, and the agents treat it as ``UnavailableError``.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -160,6 +160,16 @@ class Outcome:
     rule: str = ""
 
 
+@dataclass(frozen=True)
+class LimitVerdict:
+    """The limits after one more part."""
+
+    exceeded: frozenset[str] = frozenset()
+    """Every limit that is exceeded now."""
+    alerts: tuple[Alert, ...] = ()
+    """Those that were not before. The ids derive from limit and part: redelivery repeats them."""
+
+
 class Policy(Protocol):
     """A resolved policy. ``decide`` is pure, total and deterministic."""
 
@@ -172,8 +182,25 @@ class Policy(Protocol):
         """Share of normal frames kept as pictures, 0 to 1."""
         ...
 
+    @property
+    def window_parts(self) -> int | None:
+        """Parts in the longest window of its limits; 0 without limits, None without a policy."""
+        ...
+
     def texts(self, station: str) -> ClassificationTexts: ...
     def decide(self, situation: Situation) -> Outcome: ...
+
+    def observe(
+        self, decision: Decision, before: Sequence[CountedPart], exceeded: frozenset[str]
+    ) -> LimitVerdict:
+        """One more part of the product. Pure.
+
+        Args:
+            decision: of a part that is not among ``before``.
+            before: the parts before it, newest last; at least the longest window less one.
+            exceeded: what was exceeded after them.
+        """
+        ...
 
 
 class PolicySource(Protocol):
@@ -189,33 +216,11 @@ class PolicySource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class LimitVerdict:
-    """The limits after one more part."""
+class Changelog(Protocol):
+    """The parts that the limits role counted, by partition of ``andon.parts``."""
 
-    exceeded: frozenset[str] = frozenset()
-    """Every limit that is exceeded now."""
-    alerts: tuple[Alert, ...] = ()
-    """Those that were not before. The ids derive from limit and part: redelivery repeats them."""
-
-
-class PartLimits(Protocol):
-    """The limits across parts of the policies in force. Pure but for the policy in force."""
-
-    def window_parts(self, product_id: str) -> int | None:
-        """The product's longest window in parts; 0 without limits, None without a policy."""
-        ...
-
-    def observe(
-        self, decision: Decision, before: Sequence[CountedPart], exceeded: frozenset[str]
-    ) -> LimitVerdict:
-        """One more part of a product.
-
-        Args:
-            decision: of a part that is not among ``before``.
-            before: the parts before it, newest last; at least the longest window less one.
-            exceeded: what was exceeded after them.
-        """
+    async def read(self, partition: int) -> Iterable[CountedPart]:
+        """What stands at the broker now, the newest part per slot. Raises ``UnavailableError``."""
         ...
 
 

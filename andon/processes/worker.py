@@ -184,8 +184,7 @@ async def _limits(
     config = started.config
     changelog = wiring.changelog(settings)
     async with wiring.policies(settings) as policies:
-        limits = await wiring.part_limits(policies)
-        yield LimitsRole(limits, changelog, results, telemetry, config.flow, config.limits)
+        yield LimitsRole(policies, changelog, results, telemetry, config.flow, config.limits)
 
 
 _ROLES: Mapping[RoleName, tuple[Sequence[Topic], OpenRole]]

@@ -1,7 +1,6 @@
 """Reading the limits' changelog to its end: what was counted before a partition was assigned."""
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from streams.envelope import from_message
 from streams.errors import EventError
@@ -9,14 +8,6 @@ from streams.events import CountedPart
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.reader import BEGINNING, PartitionReader
 from streams.topics import COUNTED
-
-
-class Changelog(Protocol):
-    """The parts that were counted, by partition."""
-
-    async def read(self, partition: int) -> Iterable[CountedPart]:
-        """What stands at the broker now, one part per slot. Raises ``UnavailableError``."""
-        ...
 
 
 class KafkaChangelog:

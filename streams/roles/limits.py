@@ -13,9 +13,8 @@ from functools import partial
 from streams.envelope import from_message
 from streams.errors import EventError
 from streams.events import Decision
-from streams.kafka.changelog import Changelog
 from streams.kafka.delivery import Delivery
-from streams.ports import PartLimits
+from streams.ports import Changelog, PolicySource
 from streams.roles.config import FlowConfig, LimitsConfig
 from streams.roles.limits_core import (
     Key,
@@ -49,14 +48,14 @@ class LimitsRole:
 
     def __init__(
         self,
-        limits: PartLimits,
+        policies: PolicySource,
         changelog: Changelog,
         results: Results,
         telemetry: Telemetry,
         flow: FlowConfig,
         config: LimitsConfig,
     ) -> None:
-        self._limits = limits
+        self._policies = policies
         self._changelog = changelog
         self._results = results
         self._telemetry = telemetry
@@ -109,7 +108,8 @@ class LimitsRole:
         memory = memories.get(key)
         if memory is None:
             memory = PartMemory(self._config.remembered_parts)
-        step = count(memory, decision, self._limits, self._config, datetime.now(UTC))
+        policy = self._policies.for_product(decision.product_id)
+        step = count(memory, decision, policy, self._config, datetime.now(UTC))
         if len(memory):
             memories[key] = memory
         return step

@@ -14,7 +14,7 @@ from uuid import UUID
 from streams.codes import DecisionSource
 from streams.envelope import Message, to_message
 from streams.events import Alert, CountedPart, Decision
-from streams.ports import PartLimits
+from streams.ports import Policy
 from streams.roles.config import LimitsConfig
 
 Key = tuple[str, str]
@@ -70,12 +70,12 @@ class Step:
 def count(
     memory: PartMemory,
     decision: Decision,
-    limits: PartLimits,
+    policy: Policy,
     config: LimitsConfig,
     now: datetime,
 ) -> Step:
     """Count one decision into ``memory``; a redelivered, late or unknown one changes nothing."""
-    needed = limits.window_parts(decision.product_id)
+    needed = policy.window_parts
     if decision.is_late or needed is None:
         return Step()
     memory.capacity = max(config.remembered_parts, needed)
@@ -83,7 +83,7 @@ def count(
     if known is not None:
         return _again(memory, known, decision)
     before = memory.last(needed - 1)
-    verdict = limits.observe(decision, before, memory.exceeded)
+    verdict = policy.observe(decision, before, memory.exceeded)
     entry = CountedPart(
         line=decision.line,
         product_id=decision.product_id,

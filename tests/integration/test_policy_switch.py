@@ -24,8 +24,10 @@ from streams.roles.classify import ClassifyRole
 from streams.roles.decisions import Answers, evaluation_of, situation_of
 from streams.roles.inspect import InspectRole
 from streams.topics import ANOMALIES, DEAD, DECISIONS, FRAMES
+from tests.contracts.twins.anomaly_classifier import TwinClassifier
+from tests.contracts.twins.vision_expert import TwinExpert
+from tests.streams.made import ODD, frame
 from tests.streams.roles.line import Reader, config, producer, reading, running, send_frame
-from tests.streams.roles.twins import ODD, TwinClassifier, TwinExpert, frame
 from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -9,7 +9,7 @@ from streams.codes import Stage
 from streams.roles.config import FlowConfig
 from streams.roles.results import Results
 from streams.roles.telemetry import Telemetry
-from tests.streams.roles.twins import TwinPublisher
+from tests.contracts.twins.publisher import TwinPublisher
 
 
 @dataclass

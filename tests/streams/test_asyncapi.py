@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from streams.asyncapi import RECEIVERS, SENDERS, document, to_yaml
 from streams.envelope import header_dict, to_message
 from streams.topics import ALL, DEAD, FRAMES
-from tests.streams.roles.twins import frame
+from tests.streams.made import frame
 
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "asyncapi.yaml"
 

@@ -1,10 +1,12 @@
 """Twins of ``streams.ports.Policy`` and ``streams.ports.PolicySource``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from policies.defaults import HoldEverything
 from streams.codes import Action, ReasonCode, Severity
-from streams.ports import ClassificationTexts, Outcome, Policy, Situation
+from streams.events import CountedPart, Decision
+from streams.ports import ClassificationTexts, LimitVerdict, Outcome, Policy, Situation
 
 
 @dataclass(frozen=True)
@@ -14,6 +16,12 @@ class TwinPolicy:
     product_id: str
     policy_hash: str = "policy-1"
     audit_share: float = 0.0
+    window_parts: int | None = 0
+
+    def observe(
+        self, decision: Decision, before: Sequence[CountedPart], exceeded: frozenset[str]
+    ) -> LimitVerdict:
+        return LimitVerdict()
 
     def texts(self, station: str) -> ClassificationTexts:
         return ClassificationTexts(self.product_id, self.policy_hash)

@@ -1,6 +1,6 @@
 """A policy with a limit, and decisions to count, for the tests of the limits role."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from policies.evaluate import ResolvedPolicy
@@ -8,30 +8,22 @@ from policies.model import PolicyDocument
 from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
 from streams.events import Decision
 from streams.ids import decision_id
-from streams.ports import Policy
-from tests.contracts.twins.policies import TwinPolicy
-from tests.streams.roles.twins import frame, inspection
+from tests.contracts.twins.policies import TwinPolicies
+from tests.streams.made import frame, inspection
 
 LIMITS: dict[str, dict[str, object]] = {
     "many": {"more_than": 3, "in_parts": 20, "action": ["scrap"], "stop": True}
 }
 
 
-@dataclass
-class OnePolicy:
-    """One policy for every product whose name begins with ``tile``; others have none."""
-
-    limits: dict[str, dict[str, object]] = field(default_factory=lambda: dict(LIMITS))
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-
-    def for_product(self, product_id: str) -> Policy:
-        if not product_id.startswith("tile"):
-            return TwinPolicy(product_id)
+def one_policy(limits: Mapping[str, object] = LIMITS) -> TwinPolicies:
+    """The same policy for three products; others have none."""
+    policies = TwinPolicies()
+    for product in ("tile", "tile-0", "tile-1"):
         scrapped = {"severity": "defect", "action": "scrap"}
-        body = {"product": product_id, "classes": {"crack": scrapped}, "limits": self.limits}
-        return ResolvedPolicy(PolicyDocument.model_validate(body))
+        body = {"product": product, "classes": {"crack": scrapped}, "limits": limits}
+        policies.put(ResolvedPolicy(PolicyDocument.model_validate(body)))
+    return policies
 
 
 def decision(action: Action = Action.SCRAP, **changes: object) -> Decision:

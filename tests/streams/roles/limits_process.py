@@ -10,7 +10,6 @@ import signal
 import sys
 from pathlib import Path
 
-from andon.processes.limits import PolicyLimits
 from streams.kafka.changelog import KafkaChangelog
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.delivery import Delivery
@@ -21,7 +20,7 @@ from streams.roles.results import Results
 from streams.roles.runner import MakeRole, RoleRunner
 from streams.roles.telemetry import Telemetry
 from streams.topics import PARTS
-from tests.streams.roles.limits_policy import OnePolicy
+from tests.streams.roles.limits_policy import one_policy
 from tests.streams.roles.line import opened
 
 
@@ -49,7 +48,7 @@ def limits_role(servers: str, kill_at: int = 0) -> MakeRole:
     def make(results: Results, telemetry: Telemetry) -> LimitsRole:
         changelog = KafkaChangelog(KafkaConnection(servers), log)
         role = KilledRole(
-            PolicyLimits(OnePolicy()),
+            one_policy(),
             changelog,
             results,
             telemetry,

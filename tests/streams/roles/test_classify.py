@@ -10,10 +10,11 @@ from streams.codes import Action, DecisionSource, ReasonCode
 from streams.events import Anomaly, DeadLetter, Decision
 from streams.roles.classify import ClassifyRole
 from streams.topics import DEAD, DECISIONS
+from tests.contracts.twins.anomaly_classifier import TwinClassifier
 from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.contracts.twins.policies import TwinPolicies
 from tests.streams.conftest import Bench
-from tests.streams.roles.twins import ODD, TwinClassifier, delivery, frame, inspection
+from tests.streams.made import ODD, delivery, frame, inspection
 from tests.waiting import until
 
 MakeBench = Callable[..., Bench]

@@ -16,8 +16,9 @@ from streams.roles.inspect import InspectRole
 from streams.topics import ANOMALIES, DEAD, DECISIONS
 from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.contracts.twins.policies import TwinPolicies
+from tests.contracts.twins.vision_expert import TwinExpert
 from tests.streams.conftest import Bench
-from tests.streams.roles.twins import BROKEN, ODD, TwinExpert, delivery, frame
+from tests.streams.made import BROKEN, ODD, delivery, frame
 
 MakeBench = Callable[..., Bench]
 

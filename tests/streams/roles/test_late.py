@@ -12,9 +12,10 @@ from streams.ids import decision_id
 from streams.ports import ClassificationRequest, Failure
 from streams.roles.classify import ClassifyRole
 from streams.topics import DECISIONS
+from tests.contracts.twins.anomaly_classifier import TwinClassifier
 from tests.contracts.twins.policies import TwinPolicies
 from tests.streams.conftest import Bench
-from tests.streams.roles.twins import ODD, TwinClassifier, delivery, frame, inspection
+from tests.streams.made import ODD, delivery, frame, inspection
 from tests.waiting import until
 
 MakeBench = Callable[..., Bench]

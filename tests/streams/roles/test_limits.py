@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from andon.processes.limits import PolicyLimits
 from streams.codes import Action, DecisionSource
-from streams.envelope import Message, from_message, to_message
-from streams.errors import UnavailableError
+from streams.envelope import from_message, to_message
 from streams.events import Alert, CountedPart, Decision
 from streams.kafka.delivery import Delivery
 from streams.roles.config import LimitsConfig
@@ -25,8 +23,10 @@ from streams.roles.limits_core import (
     restored,
 )
 from streams.topics import ALERTS, COUNTED, DEAD, DECISIONS, PARTS
+from tests.contracts.twins.changelog import TwinChangelog
+from tests.contracts.twins.policies import TwinPolicies
 from tests.streams.conftest import Bench
-from tests.streams.roles.limits_policy import LIMITS, OnePolicy, decision
+from tests.streams.roles.limits_policy import decision, one_policy
 from tests.streams.roles.limits_policy import parts as made
 
 MakeBench = Callable[..., Bench]
@@ -43,15 +43,15 @@ class Counting:
     """The core, with a changelog that can be read again at any moment."""
 
     config: LimitsConfig = field(default_factory=lambda: LimitsConfig(remembered_parts=32))
-    policies: OnePolicy = field(default_factory=OnePolicy)
+    policies: TwinPolicies = field(default_factory=one_policy)
     memory: PartMemory = field(default_factory=lambda: PartMemory(32))
     slots: dict[int, CountedPart] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
 
     def take(self, decisions: Iterable[Decision], now: datetime = NOW) -> "Counting":
-        limits = PolicyLimits(self.policies)
         for one in decisions:
-            step = count(self.memory, one, limits, self.config, now)
+            policy = self.policies.for_product(one.product_id)
+            step = count(self.memory, one, policy, self.config, now)
             self.alerts += step.alerts
             if step.entry is not None:
                 self.slots[step.slot] = step.entry
@@ -69,7 +69,7 @@ def test_an_alert_at_the_crossing_and_not_again_while_it_lasts() -> None:
     (alert,) = counting.alerts
     assert (alert.line, alert.product_id, alert.limit) == ("line-1", "tile", "many")
     assert (alert.count, alert.window_parts, alert.request_stop) == (4, 20, True)
-    assert alert.policy_hash == OnePolicy().for_product("tile").policy_hash
+    assert alert.policy_hash == one_policy().for_product("tile").policy_hash
     again = Counting().take(shots)
     assert [a.alert_id for a in again.alerts] == [alert.alert_id]
     counting.take(parts("." * 25)).take(parts("xxxx"))
@@ -120,9 +120,9 @@ def test_what_the_watchdog_wrote_counts_for_the_part() -> None:
 
 
 def test_a_limit_put_in_force_sees_the_parts_before_it() -> None:
-    counting = Counting(policies=OnePolicy({})).take(parts("xxxx"))
+    counting = Counting(policies=one_policy({})).take(parts("xxxx"))
     assert (counting.alerts, counting.memory.number) == ([], 4)
-    counting.policies.limits = dict(LIMITS)
+    counting.policies = one_policy()
     assert len(counting.restart().take(parts(".")).alerts) == 1
 
 
@@ -150,31 +150,10 @@ def test_a_part_travels_without_its_measurements_by_line_and_product() -> None:
     assert (slim.frame_id, slim.action, slim.inspection) == (one.frame_id, one.action, None)
 
 
-@dataclass
-class TwinChangelog:
-    """Keeps the last message per key of what a twin publisher was sent."""
-
-    bench: Bench
-    down_for: int = 0
-    reads: list[int] = field(default_factory=list)
-
-    async def read(self, partition: int) -> Iterable[CountedPart]:
-        self.reads.append(partition)
-        if self.down_for > 0:
-            self.down_for -= 1
-            raise UnavailableError("the broker is away")
-        found: dict[bytes, Message] = {}
-        for topic, message in self.bench.publisher.sent:
-            if topic == COUNTED.name and message.partition == partition:
-                found[message.key] = message
-        return [from_message(CountedPart, m.value, m.headers) for m in found.values()]
-
-
 def role_on(b: Bench) -> tuple[LimitsRole, TwinChangelog]:
-    changelog = TwinChangelog(b)
-    limits = PolicyLimits(OnePolicy())
+    changelog = TwinChangelog(b.publisher)
     config = LimitsConfig(stop_within_s=float("inf"))
-    return LimitsRole(limits, changelog, b.results, b.telemetry, b.flow, config), changelog
+    return LimitsRole(one_policy(), changelog, b.results, b.telemetry, b.flow, config), changelog
 
 
 def delivered(

@@ -24,7 +24,7 @@ from streams.topics import DEAD
 from tests.contracts.twins.history_writer import TwinHistory
 from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.streams.conftest import Bench
-from tests.streams.roles.twins import ODD, delivery, frame, inspection
+from tests.streams.made import ODD, delivery, frame, inspection
 
 MakeBench = Callable[..., Bench]
 

@@ -18,8 +18,8 @@ from streams.keys import image_key, mask_key
 from streams.roles.config import RecordConfig
 from streams.roles.record import RecordRole
 from tests.streams.conftest import Bench
+from tests.streams.made import ODD, delivery, frame, inspection
 from tests.streams.roles.test_record import decision
-from tests.streams.roles.twins import ODD, delivery, frame, inspection
 
 
 async def rows(url: str, table: str) -> int:

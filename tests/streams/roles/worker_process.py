@@ -18,8 +18,8 @@ from streams.roles.runner import RoleRunner
 from streams.roles.telemetry import Telemetry
 from streams.topics import FRAMES
 from tests.contracts.twins.policies import TwinPolicies
+from tests.contracts.twins.vision_expert import TwinExpert
 from tests.streams.roles.line import config, opened
-from tests.streams.roles.twins import TwinExpert
 
 
 class KilledRole(InspectRole):
