@@ -9,7 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from prompts.errors import PromptError
 from streams.ports import ClassificationTexts, ClassText
@@ -49,20 +49,6 @@ class ReleasedObject:
             classes=classes,
         )
 
-    def policy_section(self) -> dict[str, Any]:
-        """The prompt's part of a policy document: ``normal``, ``strategy`` and ``classes``.
-
-        Severities and actions are the process engineer's to decide and are not here.
-        """
-        return {
-            "normal": {"description": self.normal_description},
-            "strategy": self.strategy,
-            "classes": {
-                c.folder: {"display_name": c.display_name, "description": c.description}
-                for c in self.classes
-            },
-        }
-
 
 def split_normal(text: str) -> tuple[str, str]:
     """Normal description and classification strategy ('' where there is none).
@@ -92,7 +78,7 @@ def read_released(path: Path) -> dict[str, ReleasedObject]:
     return {name: _object(f"{path}: {name}", name, body) for name, body in document.items()}
 
 
-def _object(where: str, name: str, body: Any) -> ReleasedObject:
+def _object(where: str, name: str, body: object) -> ReleasedObject:
     if not isinstance(body, dict) or "normal" not in body:
         raise PromptError(f"{where}: expected 'normal' and one entry per class")
     normal, strategy = split_normal(_strings(f"{where}.normal", body["normal"], 1)[0])
@@ -104,8 +90,8 @@ def _object(where: str, name: str, body: Any) -> ReleasedObject:
     return ReleasedObject(name, normal, strategy, classes)
 
 
-def _strings(where: str, value: Any, count: int) -> list[str]:
-    is_list = isinstance(value, list) and len(value) == count
-    if not is_list or not all(isinstance(v, str) for v in value):
+def _strings(where: str, value: object, count: int) -> list[str]:
+    texts = [v.strip() for v in value if isinstance(v, str)] if isinstance(value, list) else []
+    if not isinstance(value, list) or not len(texts) == len(value) == count:
         raise PromptError(f"{where}: expected a list of {count} text(s)")
-    return [v.strip() for v in value]
+    return texts

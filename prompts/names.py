@@ -1,4 +1,4 @@
-"""The form in which names are compared, everywhere."""
+"""Names of classes: those that every product has, and the form in which all are compared."""
 
 import re
 import unicodedata
@@ -6,6 +6,12 @@ from typing import Final
 
 _SPACE: Final = re.compile(r"\s+")
 _FINAL_PUNCTUATION: Final = ".,;:!?…。"
+NORMAL: Final = "normal"
+"""The anomaly was a false alarm of the vision expert."""
+UNKNOWN: Final = "unknown"
+"""No class of the policy, or no answer that can be trusted."""
+RESERVED: Final = (NORMAL, UNKNOWN)
+"""Answers that every classifier may give beside the product's classes."""
 
 
 def fold(name: str) -> str:

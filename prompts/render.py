@@ -19,7 +19,7 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from prompts.errors import PromptError
-from prompts.names import fold
+from prompts.names import RESERVED, fold
 from streams.ports import ClassificationTexts
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -30,7 +30,6 @@ MAX_DESCRIPTION: Final = 10_240
 MAX_PROMPT: Final = 131_072
 """Longest rendered prompt, characters."""
 MAX_CLASSES: Final = 200
-RESERVED: Final = ("normal", "unknown")
 
 _SPACE = re.compile(r"\s+")
 
@@ -81,18 +80,57 @@ class Prompt:
 def render(
     texts: ClassificationTexts,
     parts: PromptParts = PromptParts(),
-    template: str = "velm",
+    template: str = "andon",
     layout: PictureLayout = PictureLayout(),
 ) -> Prompt:
     """The prompt for a product. Nothing of the single part enters it, so it can be cached.
 
-    ``template`` is ``velm`` (with ``normal`` and ``unknown`` as answers) or ``paper`` (the
-    paper's closed class set, no system message).
+    Args:
+        texts: what the policy says of the product and its classes.
+        parts: which parts of the prompt there are.
+        template: the protocol's: ``andon`` (with ``normal`` and ``unknown`` as answers) or
+            ``velm`` (the paper's closed class set, no system message).
+        layout: how the pictures beside the prompt differ from the paper's.
+
+    >>> from streams.ports import ClassText
+    >>> classes = (ClassText("pore", "gas pore", "a small round dark spot"),)
+    >>> prompt = render(ClassificationTexts("bracket", "", "is matt grey", classes=classes))
+    >>> prompt.labels
+    {'gas pore': 'pore', 'normal': 'normal', 'unknown': 'unknown'}
+    >>> prompt.text.splitlines()[0]
+    'Image 1: a reference, a normal "bracket".'
 
     Raises:
         PromptError: a text is too long, names collide, or the template does not exist.
     """
-    return _render(texts, parts, template, layout)
+    sources = _sources(template)
+    open_set = template == "andon"
+    labels = labels_of(texts, open_set)
+    where = texts.product_id
+    values = {
+        "product": _name(texts.product_id, "product"),
+        "parts": parts,
+        "layout": layout,
+        "labels": list(labels),
+        "normal_description": _text(texts.normal_description, f"{where}: normal description"),
+        "strategy": _text(texts.strategy, f"{where}: classification strategy"),
+        "classes": [
+            {"label": label, "description": _text(c.description, f"{where}: class {c.name!r}")}
+            for label, c in zip(labels, texts.classes, strict=False)
+        ],
+    }
+    rendered = {
+        name: _environment().get_template(f"{template}/{name}.jinja").render(values).strip()
+        for name in sources
+    }
+    system, text = rendered.get("system", ""), rendered["user"]
+    if len(system) + len(text) > MAX_PROMPT:
+        raise PromptError(
+            f"{where}: the prompt has {len(system) + len(text)} characters, at most {MAX_PROMPT}; "
+            "shorten the descriptions"
+        )
+    digest = hashlib.sha256(f"{system}\0{text}".encode()).hexdigest()
+    return Prompt(system, text, labels, template, template_hash(template), digest)
 
 
 @cache
@@ -138,39 +176,6 @@ def labels_of(texts: ClassificationTexts, open_set: bool = True) -> dict[str, st
     if open_set:
         labels |= {name: name for name in RESERVED}
     return labels
-
-
-def _render(
-    texts: ClassificationTexts, parts: PromptParts, template: str, layout: PictureLayout
-) -> Prompt:
-    sources = _sources(template)
-    open_set = template != "paper"
-    labels = labels_of(texts, open_set)
-    where = texts.product_id
-    values = {
-        "product": _name(texts.product_id, "product"),
-        "parts": parts,
-        "layout": layout,
-        "labels": list(labels),
-        "normal_description": _text(texts.normal_description, f"{where}: normal description"),
-        "strategy": _text(texts.strategy, f"{where}: classification strategy"),
-        "classes": [
-            {"label": label, "description": _text(c.description, f"{where}: class {c.name!r}")}
-            for label, c in zip(labels, texts.classes, strict=False)
-        ],
-    }
-    rendered = {
-        name: _environment().get_template(f"{template}/{name}.jinja").render(values).strip()
-        for name in sources
-    }
-    system, text = rendered.get("system", ""), rendered["user"]
-    if len(system) + len(text) > MAX_PROMPT:
-        raise PromptError(
-            f"{where}: the prompt has {len(system) + len(text)} characters, at most {MAX_PROMPT}; "
-            "shorten the descriptions"
-        )
-    digest = hashlib.sha256(f"{system}\0{text}".encode()).hexdigest()
-    return Prompt(system, text, labels, template, template_hash(template), digest)
 
 
 @cache

@@ -222,8 +222,7 @@ class ObjectNaming:
         velm, endpoint = self._options.velm, self._options.endpoint
         assert endpoint is not None
         layout = PictureLayout(zoom=velm.visual.zoom, numbered=velm.visual.numbered)
-        template = "paper" if velm.protocol == "velm" else "velm"
-        prompt = render(self.run.described.texts, velm.parts.parts(), template, layout)
+        prompt = render(self.run.described.texts, velm.parts.parts(), velm.protocol, layout)
         shown = 1 + velm.parts.reference_image + velm.parts.visual_prompt + velm.visual.zoom
         question = Question(prompt.system, prompt.text, ("",) * shown, tuple(prompt.labels))
         return estimate_tokens(question, endpoint)

@@ -5,17 +5,13 @@ everything that the endpoint or model said, ``unknown`` with its reason included
 where nothing could be asked in time: the caller then applies the policy's fallback.
 """
 
-from typing import Final, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+from prompts.names import NORMAL as NORMAL
+from prompts.names import RESERVED as RESERVED
+from prompts.names import UNKNOWN as UNKNOWN
 from streams.events import Classification
 from streams.ports import ClassificationRequest, Failure
-
-NORMAL: Final = "normal"
-"""The anomaly was a false alarm of the vision expert."""
-UNKNOWN: Final = "unknown"
-"""No class of the policy, or no answer that can be trusted."""
-RESERVED: Final = frozenset({NORMAL, UNKNOWN})
-"""Answers that every classifier may give beside the product's classes."""
 
 
 @runtime_checkable

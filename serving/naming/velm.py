@@ -198,7 +198,7 @@ def _render(
     parts: PromptParts = settings.parts.parts()
     if not reference:
         parts = replace(parts, reference_image=False)
-    return render(texts, parts, "paper" if settings.protocol == "velm" else "velm", layout)
+    return render(texts, parts, settings.protocol, layout)
 
 
 def _failure(outcome: Unanswered) -> Failure:

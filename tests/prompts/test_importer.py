@@ -7,6 +7,7 @@ import pytest
 
 from prompts import PromptError, render
 from prompts.importer import read_released, split_normal
+from streams.ports import ClassText
 
 SPLITS = json.loads((Path(__file__).parent / "golden" / "splits.json").read_text())
 
@@ -33,7 +34,7 @@ def test_the_split_loses_no_word(shared: Path) -> None:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("template", ["velm", "paper"])
+@pytest.mark.parametrize("template", ["andon", "velm"])
 def test_every_object_renders(shared: Path, template: str) -> None:
     for found in read_released(shared / "velm" / "mvtec_ac_des.json").values():
         prompt = render(found.texts(), template=template)
@@ -70,11 +71,10 @@ def test_other_forms_are_refused(tmp_path: Path, body: str, message: str) -> Non
         read_released(path)
 
 
-def test_policy_section(tmp_path: Path) -> None:
+def test_an_object_becomes_the_texts_of_a_classifier(tmp_path: Path) -> None:
     path = tmp_path / "des.json"
     path.write_text('{"nut": {"normal": ["is round. Classify so."], "b": ["bent", "x"]}}')
-    assert read_released(path)["nut"].policy_section() == {
-        "normal": {"description": "is round."},
-        "strategy": "Classify so.",
-        "classes": {"b": {"display_name": "bent", "description": "x"}},
-    }
+    texts = read_released(path)["nut"].texts()
+    assert (texts.product_id, texts.normal_description) == ("nut", "is round.")
+    assert texts.strategy == "Classify so."
+    assert texts.classes == (ClassText("b", "bent", "x"),)

@@ -36,10 +36,10 @@ NOTHING = PromptParts(False, False, False, False, False)
 @pytest.mark.parametrize(
     ("name", "parts", "template", "layout"),
     [
+        ("andon", PromptParts(), "andon", PictureLayout()),
+        ("andon_nothing", NOTHING, "andon", PictureLayout()),
+        ("andon_options", PromptParts(), "andon", PictureLayout(True, True, True)),
         ("velm", PromptParts(), "velm", PictureLayout()),
-        ("velm_nothing", NOTHING, "velm", PictureLayout()),
-        ("velm_options", PromptParts(), "velm", PictureLayout(True, True, True)),
-        ("paper", PromptParts(), "paper", PictureLayout()),
     ],
 )
 def test_golden(name: str, parts: PromptParts, template: str, layout: PictureLayout) -> None:
@@ -54,7 +54,7 @@ def test_golden(name: str, parts: PromptParts, template: str, layout: PictureLay
 
 def test_structure_is_that_of_figure_4() -> None:
     """Normal object description, anomaly class definitions, classification strategy; in order."""
-    for template in ("velm", "paper"):
+    for template in ("andon", "velm"):
         text = render(TEXTS, template=template).text
         places = [
             text.index("Image 1: a reference"),
@@ -79,7 +79,7 @@ def test_structure_is_that_of_figure_4() -> None:
         ("anomaly_descriptions", "debris in the bore"),
     ],
 )
-@pytest.mark.parametrize("template", ["velm", "paper"])
+@pytest.mark.parametrize("template", ["andon", "velm"])
 def test_each_part_switches_off_alone(part: str, gone: str, template: str) -> None:
     whole = render(TEXTS, template=template)
     without = render(TEXTS, replace(PromptParts(), **{part: False}), template)
@@ -98,7 +98,7 @@ def test_images_are_numbered_without_gaps() -> None:
 
 
 def test_the_closed_set_of_the_paper_has_neither_normal_nor_unknown() -> None:
-    assert set(render(TEXTS, template="paper").labels.values()) == {"broken_large", "contamination"}
+    assert set(render(TEXTS, template="velm").labels.values()) == {"broken_large", "contamination"}
     assert {"normal", "unknown"} <= set(render(TEXTS).labels.values())
 
 
@@ -170,11 +170,11 @@ def test_names_that_cannot_be_told_apart_are_refused(
 
 
 def test_unknown_template() -> None:
-    with pytest.raises(PromptError, match="there are paper, velm"):
+    with pytest.raises(PromptError, match="there are andon, velm"):
         render(TEXTS, template="../velm")
 
 
 def test_hashes_are_versions() -> None:
     assert render(TEXTS).prompt_hash == render(TEXTS).prompt_hash
     assert render(TEXTS).prompt_hash != render(replace(TEXTS, strategy="Look.")).prompt_hash
-    assert template_hash("velm") != template_hash("paper")
+    assert template_hash("andon") != template_hash("velm")
