@@ -96,9 +96,7 @@ class LocalStack:
     def leave(self) -> None:
         """Let the components of a stack that is not tethered run on without this process."""
         self.components.clear()
-        if self._threads is not None:
-            self._threads.shutdown(wait=True)
-            self._threads = None
+        self.stop()
 
     def settings(self) -> Settings:
         """The same as ``environment``, for this process."""

@@ -1,12 +1,11 @@
 """Which processes ``andon stack up`` left running: remembered by pid and start time."""
 
 import contextlib
-import json
 import shutil
-import signal
 from pathlib import Path
 
 import psutil
+from pydantic import BaseModel, TypeAdapter
 
 from andon.stack.local import LocalStack
 from infra.stack.process import descendants, end_all
@@ -15,18 +14,29 @@ FILE = "running.json"
 STOP_S = 15.0
 
 
+class _Entry(BaseModel):
+    pid: int
+    created: float
+    """Time of the start: the same pid may be another process by now."""
+    stop_signal: int
+    temporary_folder: Path | None
+
+
+_ENTRIES = TypeAdapter(dict[str, _Entry])
+
+
 def remember(folder: Path, stack: LocalStack) -> None:
     """Write the pids down."""
-    entries = {}
-    for name, server in stack.components.items():
-        temporary = server.temporary_folder
-        entries[name] = {
-            "pid": server.pid,
-            "created": psutil.Process(server.pid).create_time(),
-            "stop_signal": int(server.stop_signal),
-            "temp_dir": str(temporary) if temporary else None,
-        }
-    (folder / FILE).write_text(json.dumps(entries))
+    entries = {
+        name: _Entry(
+            pid=server.pid,
+            created=psutil.Process(server.pid).create_time(),
+            stop_signal=server.stop_signal,
+            temporary_folder=server.temporary_folder,
+        )
+        for name, server in stack.components.items()
+    }
+    (folder / FILE).write_bytes(_ENTRIES.dump_json(entries))
 
 
 def known(folder: Path) -> list[str]:
@@ -39,10 +49,9 @@ def running(folder: Path) -> dict[str, psutil.Process]:
     alive = {}
     for name, entry in _read(folder).items():
         with contextlib.suppress(psutil.Error):
-            process = psutil.Process(int(str(entry["pid"])))
-            if abs(process.create_time() - float(str(entry["created"]))) < 1 and (
-                process.status() != psutil.STATUS_ZOMBIE
-            ):
+            process = psutil.Process(entry.pid)
+            is_same = abs(process.create_time() - entry.created) < 1
+            if is_same and process.status() != psutil.STATUS_ZOMBIE:
                 alive[name] = process
     return alive
 
@@ -54,19 +63,17 @@ def end(folder: Path) -> list[str]:
         process = alive.get(name)
         if process is not None:
             family = descendants(process.pid)
-            process.send_signal(int(str(entries[name].get("stop_signal", signal.SIGTERM))))
+            process.send_signal(entries[name].stop_signal)
             psutil.wait_procs([process], timeout=STOP_S)
             end_all([process, *family])
     for entry in entries.values():
-        if entry.get("temp_dir"):
-            shutil.rmtree(str(entry["temp_dir"]), ignore_errors=True)
+        if entry.temporary_folder is not None:
+            shutil.rmtree(entry.temporary_folder, ignore_errors=True)
     (folder / FILE).unlink(missing_ok=True)
     return list(alive)
 
 
-def _read(folder: Path) -> dict[str, dict[str, object]]:
-    try:
-        entries: dict[str, dict[str, object]] = json.loads((folder / FILE).read_text())
-    except (OSError, ValueError):
-        return {}
-    return entries
+def _read(folder: Path) -> dict[str, _Entry]:
+    with contextlib.suppress(OSError, ValueError):
+        return _ENTRIES.validate_json((folder / FILE).read_bytes())
+    return {}

@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from infra.stack.broker import Broker, alive_brokers
 from infra.stack.process import Process, ProcessError, free_port
-from infra.stack.server import HOST, launch, log_beside, run_to_end, take_port
+from infra.stack.server import HOST, launch, log_beside, make_folder, run_to_end, take_port
 from streams.topics import MAX_FETCH_BYTES, MAX_MESSAGE_BYTES
 
 CACHE = Path(__file__).parents[1] / ".venvs" / "kafka"
@@ -91,16 +91,11 @@ def fetch_kafka(cache: Path = CACHE, timeout_s: float = 600.0) -> Path:
     maven = shutil.which("mvn")
     if maven is None:
         raise ProcessError("no `mvn` on the path: install Apache Maven, it fetches Kafka's jars")
-    cache.mkdir(parents=True, exist_ok=True)
-    draft = cache / f"{folder.name}.{uuid.uuid4().hex}.draft"
     command = [maven, "-q", "-B", "-f", str(_FILES / "pom.xml"), "dependency:copy-dependencies"]
-    command += ["-DincludeScope=runtime", f"-DoutputDirectory={draft}"]
-    try:
-        run_to_end(command, timeout_s)
-        if not folder.is_dir():  # another run may have been quicker
-            draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    command += ["-DincludeScope=runtime"]
+    make_folder(
+        folder, lambda draft: run_to_end([*command, f"-DoutputDirectory={draft}"], timeout_s)
+    )
     return folder
 
 
@@ -183,15 +178,14 @@ def _write_settings(path: Path, logs: Path, port: int) -> Path:
 
 
 def _format(java: list[str], data_dir: Path, logs: Path) -> None:
-    """Beside the target, then a rename: an interrupted start leaves no half of a log."""
-    draft = data_dir / "log.init"
-    shutil.rmtree(draft, ignore_errors=True)
-    settings = _write_settings(data_dir / "format.properties", draft, free_port())
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
-    words = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)]
-    run_to_end([*java, *words], 120.0)
-    settings.unlink()
-    draft.rename(logs)
+    def make(draft: Path) -> None:
+        settings = _write_settings(data_dir / "format.properties", draft, free_port())
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
+        words = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)]
+        run_to_end([*java, *words], 120.0)
+        settings.unlink()
+
+    make_folder(logs, make)
 
 
 if __name__ == "__main__":

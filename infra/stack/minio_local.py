@@ -9,13 +9,12 @@ For the contract tests of the image store; the embedded S3 serves everything els
 import os
 import shutil
 import sys
-import uuid
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from infra.stack.process import ProcessError
 from infra.stack.s3_local import LocalS3
-from infra.stack.server import HOST, launch, log_beside, run_to_end, take_port
+from infra.stack.server import HOST, launch, log_beside, make_folder, run_to_end, take_port
 
 CACHE = Path(__file__).parents[1] / ".venvs" / "minio"
 """Where the program is kept between runs; ignored by git."""
@@ -48,14 +47,13 @@ def build_minio(cache: Path = CACHE, timeout_s: float = BUILD_TIMEOUT_S) -> Path
     go = shutil.which("go")
     if go is None:
         raise ProcessError("no `go` on the path: install Go, it builds MinIO")
-    draft = program.parent / f"{uuid.uuid4().hex}.draft"
-    draft.mkdir(parents=True)
-    try:
+
+    def make(draft: Path) -> None:
+        draft.mkdir()
         env = {**os.environ, "GOBIN": str(draft)}
         run_to_end([go, "install", MODULE], timeout_s, env=env)
-        (draft / "minio").replace(program)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+
+    make_folder(program.parent, make)
     return program
 
 

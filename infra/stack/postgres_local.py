@@ -7,7 +7,6 @@ runs its own PostgreSQL (``docs/adr/0050-embedded-postgres-and-s3.md``).
 import contextlib
 import importlib.util
 import os
-import shutil
 import signal
 import time
 from dataclasses import dataclass
@@ -16,7 +15,15 @@ from typing import ClassVar
 
 from infra.stack import unprivileged
 from infra.stack.process import Process, ProcessError
-from infra.stack.server import HOST, LocalServer, launch, log_beside, run_to_end, take_port
+from infra.stack.server import (
+    HOST,
+    LocalServer,
+    launch,
+    log_beside,
+    make_folder,
+    run_to_end,
+    take_port,
+)
 
 DATABASE = "andon"
 SUPERUSER = "postgres"
@@ -74,7 +81,6 @@ def start_postgres(
     """
     data_dir = data_dir.resolve()
     chosen = take_port(port, "ANDON_POSTGRES__URL")
-    data_dir.parent.mkdir(parents=True, exist_ok=True)
     if not (data_dir / "PG_VERSION").exists():
         _create_cluster(data_dir)
     _forget_stranger(data_dir)
@@ -130,22 +136,22 @@ def _start(
 
 
 def _create_cluster(data_dir: Path) -> None:
-    """initdb beside the target, then a rename: an interrupted start leaves no half of a cluster."""
     if data_dir.exists() and any(data_dir.iterdir()):
         raise ProcessError(f"{data_dir} holds files but no PostgreSQL data: name another folder")
-    draft = data_dir.with_name(data_dir.name + ".init")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(mode=0o700)
-    if unprivileged.needed():
-        unprivileged.hand_over(draft, unprivileged.choose_account(data_dir))
-    options = ["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions"]
-    options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-    env = {**os.environ, "LC_ALL": "C"}
-    initdb = _command(draft, False, "initdb", "-D", str(draft), *options)
-    run_to_end(initdb, _INIT_TIMEOUT_S, env=env)
-    single = _command(draft, False, "postgres", "--single", "-D", str(draft), "postgres")
-    run_to_end(single, _INIT_TIMEOUT_S, f"CREATE DATABASE {DATABASE};\n", env)
-    draft.rename(data_dir)
+
+    def make(draft: Path) -> None:
+        draft.mkdir(mode=0o700)
+        if unprivileged.needed():
+            unprivileged.hand_over(draft, unprivileged.choose_account(data_dir))
+        options = ["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions"]
+        options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+        env = {**os.environ, "LC_ALL": "C"}
+        initdb = _command(draft, False, "initdb", "-D", str(draft), *options)
+        run_to_end(initdb, _INIT_TIMEOUT_S, env=env)
+        single = _command(draft, False, "postgres", "--single", "-D", str(draft), "postgres")
+        run_to_end(single, _INIT_TIMEOUT_S, f"CREATE DATABASE {DATABASE};\n", env)
+
+    make_folder(data_dir, make)
 
 
 def _command(data_dir: Path, tethered: bool, program: str, *words: str) -> list[str]:

@@ -58,7 +58,6 @@ class Process:
         command: Sequence[str],
         log_path: Path,
         env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
         tethered: bool = True,
     ) -> None:
         self.name = name
@@ -71,7 +70,6 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
-                cwd=cwd,
                 start_new_session=True,
                 preexec_fn=_die_with_parent if tethered and sys.platform == "linux" else None,
             )
@@ -105,13 +103,6 @@ class Process:
             f"{self.name} was not ready within {timeout_s:g} s:\n{self.tail()}\n"
             f"whole log: {self.log_path}"
         )
-
-    def wait(self, timeout_s: float | None = None) -> int:
-        """The exit code; raises ProcessError when it is still running after ``timeout_s``."""
-        try:
-            return self._popen.wait(timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise ProcessError(f"{self.name} still runs after {timeout_s:g} s") from error
 
     def kill(self) -> None:
         """SIGKILL to this process alone, as a fault would."""

@@ -7,9 +7,8 @@ stopped by that tree (``ray stop`` would end every Ray of the machine).
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from infra.stack.process import Process, ProcessError, free_port, port_is_open
@@ -111,47 +110,8 @@ def start_ray(
         take_port(dashboard_port, "--dashboard-port")
     ports = [p for p in (gcs, dashboard_port) if p is not None]
     folder = Path(tempfile.mkdtemp(prefix="ray-")) if temp_dir is None else temp_dir.absolute()
-    start = partial(
-        _start,
-        _command(gcs, dashboard_port, folder, num_cpus),
-        ports,
-        {**QUIET_ENV, **(env or {})},
-        log_path or folder / "head.log",
-        tethered,
-        ready_timeout_s,
-    )
-    try:
-        if len(str(folder)) > MAX_TEMP_DIR:
-            raise ProcessError(
-                f"{folder}: {len(str(folder))} characters; Ray's sockets allow {MAX_TEMP_DIR}: "
-                "take a shorter folder, such as one below /tmp"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        process = _twice(start)
-    except BaseException:
-        if temp_dir is None:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return LocalRay(process, gcs, dashboard_port, folder, temp_dir is None)
-
-
-def _twice(start: Callable[[], Process]) -> Process:
-    try:
-        return start()
-    except ProcessError as error:
-        if _TOO_SLOW not in str(error):
-            raise
-        return start()
-
-
-def _start(
-    command: Sequence[str],
-    ports: Sequence[int],
-    env: Mapping[str, str],
-    log_file: Path,
-    tethered: bool,
-    ready_timeout_s: float,
-) -> Process:
+    log_file = log_path or folder / "head.log"
+    environment = {**QUIET_ENV, **(env or {}), "DASHBOARD_METRIC_PORT": str(free_port())}
     before = log_file.stat().st_size if log_file.exists() else 0
 
     def started(_: Process) -> bool:
@@ -160,8 +120,28 @@ def _start(
             said = _STARTED in log.read()
         return said and all(port_is_open(port) for port in ports)
 
-    env = {**env, "DASHBOARD_METRIC_PORT": str(free_port())}
-    return launch("ray", command, log_file, started, ready_timeout_s, env, tethered)
+    def start() -> Process:
+        command = _command(gcs, dashboard_port, folder, num_cpus)
+        return launch("ray", command, log_file, started, ready_timeout_s, environment, tethered)
+
+    try:
+        if len(str(folder)) > MAX_TEMP_DIR:
+            raise ProcessError(
+                f"{folder}: {len(str(folder))} characters; Ray's sockets allow {MAX_TEMP_DIR}: "
+                "take a shorter folder, such as one below /tmp"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            process = start()
+        except ProcessError as error:
+            if _TOO_SLOW not in str(error):
+                raise
+            process = start()
+    except BaseException:
+        if temp_dir is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return LocalRay(process, gcs, dashboard_port, folder, temp_dir is None)
 
 
 def _command(port: int, dashboard_port: int | None, folder: Path, num_cpus: int) -> list[str]:

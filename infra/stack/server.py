@@ -1,11 +1,15 @@
 """What the local servers share: a port on loopback, a log, a start that is waited for, a stop."""
 
+import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
+
+import psutil
 
 from infra.stack.process import Process, ProcessError, free_port, port_is_open
 
@@ -97,6 +101,28 @@ def take_port(port: int | None, setting: str) -> int:
 def log_beside(data_dir: Path, log_path: Path | None) -> Path:
     """``log_path``, or ``<data_dir>.log`` when it is None."""
     return log_path or data_dir.with_name(data_dir.name + ".log")
+
+
+def make_folder(folder: Path, make: Callable[[Path], None]) -> None:
+    """Fill ``folder`` by ``make`` beside it, then rename: whoever is interrupted leaves no half.
+
+    What a process left behind that is gone by now is removed.
+
+    Args:
+        folder: absent or empty; its parent is created. Another run may be quicker.
+        make: is given a path that does not exist yet.
+    """
+    draft = folder.with_name(f"{folder.name}.{os.getpid()}.draft")
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    for old in draft.parent.glob(f"{folder.name}.*.draft"):
+        if old == draft or not psutil.pid_exists(int(old.suffixes[-2].removeprefix("."))):
+            shutil.rmtree(old, ignore_errors=True)
+    try:
+        make(draft)
+        if not folder.is_dir() or not any(folder.iterdir()):
+            draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def run_to_end(

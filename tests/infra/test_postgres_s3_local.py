@@ -86,11 +86,12 @@ def test_a_folder_with_other_files_is_left_alone(scratch: Path) -> None:
 
 
 def test_an_interrupted_first_start_is_begun_again(scratch: Path) -> None:
-    (scratch / "pg.init").mkdir()
-    (scratch / "pg.init" / "PG_VERSION").write_text("18")
+    draft = scratch / "pg.999999999.draft"  # of a process that is gone
+    draft.mkdir()
+    (draft / "PG_VERSION").write_text("18")
     with start_postgres(scratch / "pg") as running:
         assert sql(running, "SELECT 1") == 1
-    assert not (scratch / "pg.init").exists()
+    assert not draft.exists()
 
 
 def test_s3_keeps_objects_over_a_kill(store: LocalS3) -> None:
