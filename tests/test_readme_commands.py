@@ -29,6 +29,7 @@ FENCED = re.compile(r"^```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^```$", re.MULTI
 COMMAND = re.compile(r"(?:.*\\\n)*.*\n")
 INLINE = re.compile(r"`([^`]+)`")
 NAMED_IN_CODE = re.compile(r"`(andon [^`\n{]+)`")
+OPTION = re.compile(r"`(--[a-z-]+)")
 ASSIGNMENT = re.compile(r"^[A-Z_]+=")
 PLACEHOLDERS = {"N": "1", "S": "1", "R": "0.1", "ROLE": "inspect"}
 MAKE_TARGET = re.compile(r"^([a-z-]+):(?!=)", re.MULTILINE)
@@ -156,6 +157,29 @@ def test_the_readme_has_command_lines() -> None:
     found = [line.text for line in lines_of(ROOT / "README.md")]
     assert len(found) > 25
     assert any("--images DIR" in text for text in found)
+
+
+def options_of(command: object) -> set[str]:
+    """Every option of a command and of its subcommands."""
+    found = {"--help"}
+    for parameter in getattr(command, "params", []):
+        found |= {*parameter.opts, *parameter.secondary_opts}
+    if isinstance(command, TyperGroup):
+        context = typer.Context(command)
+        for name in command.list_commands(context):
+            found |= options_of(command.resolve_command(context, [name])[1])
+    return found
+
+
+def test_each_option_that_a_document_names_is_one() -> None:
+    known = options_of(typer.main.get_command(app))
+    unknown = [
+        f"{document.relative_to(ROOT)}: {option}"
+        for document in DOCUMENTS
+        for option in OPTION.findall(document.read_text(encoding="utf-8"))
+        if option not in known
+    ]
+    assert not unknown, "\n".join(unknown)
 
 
 @pytest.mark.parametrize(
