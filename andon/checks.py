@@ -32,8 +32,13 @@ class CheckFailed(AndonError):
         self.remedy = remedy
 
 
-Check = Callable[[Settings], Awaitable[str]]
-"""Returns a detail when fine; raises CheckFailed or anything when not."""
+@dataclass(frozen=True)
+class Check:
+    """One question, and the usual remedy when it is answered by an error."""
+
+    ask: Callable[[Settings], Awaitable[str]]
+    """Returns a detail when fine; raises CheckFailed or anything when not."""
+    remedy: str
 
 
 async def check_kafka(settings: Settings) -> str:
@@ -132,25 +137,15 @@ async def check_camera(settings: Settings) -> str:
     return settings.gateway.camera
 
 
-CHECKS: dict[str, Check] = {
-    "kafka": check_kafka,
-    "postgres": check_postgres,
-    "s3": check_s3,
-    "ray": check_ray,
-    "policies": check_policies,
-    "state": check_state,
-    "plc": check_plc,
-    "camera": check_camera,
-}
-REMEDIES = {
-    "kafka": "check ANDON_KAFKA__BOOTSTRAP_SERVERS, or run `andon stack up`",
-    "postgres": "check ANDON_POSTGRES__URL, or run `andon stack up`",
-    "s3": "check ANDON_S3__ENDPOINT and its keys, or run `andon stack up`",
-    "ray": "check ANDON_SERVE__ADDRESS, or run `andon stack up`",
-    "policies": "run `andon policy validate` for every error",
-    "state": "set ANDON_PATHS__STATE to a folder that this user may write",
-    "plc": "check ANDON_GATEWAY__PLC_URL",
-    "camera": "check ANDON_GATEWAY__CAMERA",
+CHECKS = {
+    "kafka": Check(check_kafka, "check ANDON_KAFKA__BOOTSTRAP_SERVERS, or run `andon stack up`"),
+    "postgres": Check(check_postgres, "check ANDON_POSTGRES__URL, or run `andon stack up`"),
+    "s3": Check(check_s3, "check ANDON_S3__ENDPOINT and its keys, or run `andon stack up`"),
+    "ray": Check(check_ray, "check ANDON_SERVE__ADDRESS, or run `andon stack up`"),
+    "policies": Check(check_policies, "run `andon policy validate` for every error"),
+    "state": Check(check_state, "set ANDON_PATHS__STATE to a folder that this user may write"),
+    "plc": Check(check_plc, "check ANDON_GATEWAY__PLC_URL"),
+    "camera": Check(check_camera, "check ANDON_GATEWAY__CAMERA"),
 }
 
 
@@ -160,15 +155,15 @@ async def examine(settings: Settings, names: list[str]) -> list[Finding]:
 
 
 async def _one(name: str, settings: Settings) -> Finding:
+    check = CHECKS[name]
     try:
-        detail = await asyncio.wait_for(CHECKS[name](settings), TIMEOUT_S)
+        return Finding(name, True, await asyncio.wait_for(check.ask(settings), TIMEOUT_S))
     except CheckFailed as failed:
         return Finding(name, False, str(failed), failed.remedy)
     except TimeoutError:
-        return Finding(name, False, f"no answer within {TIMEOUT_S:g} s", REMEDIES[name])
+        return Finding(name, False, f"no answer within {TIMEOUT_S:g} s", check.remedy)
     except Exception as error:  # noqa: BLE001 - a doctor reports whatever it finds
-        return Finding(name, False, f"{type(error).__name__}: {error}", REMEDIES[name])
-    return Finding(name, True, detail)
+        return Finding(name, False, f"{type(error).__name__}: {error}", check.remedy)
 
 
 def _connects(address: str, remedy: str) -> None:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from andon.cli.options import Json
+
 app = typer.Typer(add_completion=False)
 
 
@@ -18,7 +20,7 @@ def doctor(
     only: Annotated[
         list[str] | None, typer.Argument(help="Checks to run; all without.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check every configured dependency; exit code 1 when one fails."""
     from andon.checks import CHECKS, examine

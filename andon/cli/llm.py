@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from andon.cli.laboratory import GroupWithLaboratory
+from andon.cli.options import Json
 from streams.errors import AndonError
 
 
@@ -37,7 +38,7 @@ def llm() -> None:
 def check(
     endpoint: Annotated[str, typer.Option(help="Name in the settings; all when empty.")] = "",
     timeout_s: Annotated[float, typer.Option(min=0.1, max=600)] = 20.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Ask each configured endpoint one question with three test pictures."""
     from andon.cli.llm_check import check_endpoints

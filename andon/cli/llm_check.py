@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from serving.naming.endpoint import Endpoint
 from serving.naming.settings import EndpointSettings
@@ -20,19 +20,19 @@ SIDE = 448
 
 async def check_endpoints(
     endpoints: Sequence[EndpointSettings], timeout_s: float
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """One row per endpoint: ``endpoint``, ``ok``, ``message`` and what the call took."""
     return [await _check(settings, timeout_s) for settings in endpoints]
 
 
-async def _check(settings: EndpointSettings, timeout_s: float) -> dict[str, Any]:
+async def _check(settings: EndpointSettings, timeout_s: float) -> dict[str, object]:
     classifier = VelmClassifier(Endpoint(settings), references=PlainReference())
     await classifier.start()
     try:
         answer = await classifier.classify(drawn_request(timeout_s), timeout_s)
     finally:
         await classifier.close()
-    row: dict[str, Any] = {"endpoint": settings.name, "model": settings.model}
+    row: dict[str, object] = {"endpoint": settings.name, "model": settings.model}
     if not isinstance(answer, Classification):
         return row | {"ok": False, "message": answer.message, "error": answer.error_type}
     said_unknown = answer.unknown_reason in ("", "said_unknown")
@@ -99,7 +99,7 @@ class PlainReference:
         return self._picture
 
 
-def _grey(seed: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _grey(seed: int = 0) -> npt.NDArray[np.uint8]:
     """As noisy as a photograph, so that encoding and decoding cost what they do in a plant."""
     noise = np.random.default_rng(seed).normal(128, 6, (SIDE, SIDE, 1))
     return np.repeat(noise.clip(0, 255).astype(np.uint8), 3, axis=2)

@@ -7,7 +7,7 @@ and ``--set`` gives one of them: ``--set limit=20 --set price-in=2.5``.
 import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Annotated, TypeVar
+from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -26,6 +26,7 @@ class MoreOptions(Section):
 
 
 Chosen = TypeVar("Chosen", bound=MoreOptions)
+P = ParamSpec("P")
 
 
 def read_options(model: type[Chosen], given: Sequence[str] | None) -> Chosen:
@@ -67,32 +68,32 @@ def listed(model: type[MoreOptions]) -> str:
     return "\n\n".join(rows)
 
 
-def taking(**makers: Callable[..., object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def taking(**makers: object) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """Options that several commands share, as one object.
 
     ``@taking(wanted=chosen)`` gives a command the options of the function ``chosen``, and hands
     what that makes of them to the command's parameter ``wanted``.
     """
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command).parameters
+    def decorate(command: Callable[P, None]) -> Callable[P, None]:
         parameters: list[inspect.Parameter] = []
-        for name, parameter in own.items():
-            if name in makers:
-                parameters += inspect.signature(makers[name]).parameters.values()
-            else:
-                parameters.append(parameter)
+        for name, parameter in inspect.signature(command).parameters.items():
+            parameters += _parameters(makers[name]) if name in makers else [parameter]
 
         @wraps(command)
-        def run(**given: object) -> None:
-            made = {
-                name: make(**{n: given.pop(n) for n in inspect.signature(make).parameters})
-                for name, make in makers.items()
-            }
-            command(**made, **given)
+        def run(*arguments: P.args, **options: P.kwargs) -> None:
+            for name, make in makers.items():
+                assert callable(make)
+                options[name] = make(**{p.name: options.pop(p.name) for p in _parameters(make)})
+            command(*arguments, **options)
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         return run
 
     return decorate
+
+
+def _parameters(make: object) -> list[inspect.Parameter]:
+    assert callable(make)
+    return list(inspect.signature(make).parameters.values())

@@ -3,13 +3,14 @@
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from andon.cli.options import Json
 from andon.settings import Settings, load_settings
 from streams.errors import AndonError
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Folder = Annotated[Path, typer.Option(help="Where data and logs go.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 FOLDER = Path(".andon/stack")
 DASHBOARD_PORT = 8265
 
@@ -114,7 +114,7 @@ def _local_port(setting: str, address: str) -> int:
     return parts.port
 
 
-def _addresses(settings: Settings, dashboard_port: int) -> dict[str, Any]:
+def _addresses(settings: Settings, dashboard_port: int) -> dict[str, str]:
     url = urlsplit(settings.postgres.url.get_secret_value())
     return {
         "kafka": settings.kafka.bootstrap_servers,

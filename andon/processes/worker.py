@@ -5,8 +5,8 @@ Each role imports only the adapters it needs, and opens them while it joins its 
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -110,10 +110,6 @@ class Started:
         notify_ready()
 
 
-OpenRole = Callable[[Settings, Started, Results, Telemetry], AbstractAsyncContextManager[Role]]
-"""Opens the adapters of a role and the role over them."""
-
-
 async def run_worker(role: RoleName, settings: Settings) -> None:
     """Run the role until SIGTERM or SIGINT; in-flight events are finished first.
 
@@ -127,10 +123,8 @@ async def run_worker(role: RoleName, settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     config, log = role_config(role, settings), structlog.get_logger(role=role).info
     started = Started(config)
-    topics, open_role = _ROLES[role]
-    make = partial(open_role, settings, started)
-    kafka = settings.kafka
-    runner = RoleRunner(config, topics, make, log, kafka.replication_factor, kafka.partitions)
+    make, kafka = partial(open_role, settings, started), settings.kafka
+    runner = RoleRunner(config, READ[role], make, log, kafka.replication_factor, kafka.partitions)
     try:
         await runner.run(stop, started.announce)
     finally:
@@ -138,59 +132,40 @@ async def run_worker(role: RoleName, settings: Settings) -> None:
         await started.close()
 
 
-@asynccontextmanager
-async def _inspect(
-    settings: Settings, started: Started, results: Results, telemetry: Telemetry
-) -> AsyncIterator[Role]:
-    async with (
-        wiring.opened(wiring.vision_expert, settings) as expert,
-        wiring.policies(settings) as policies,
-        wiring.opened(wiring.image_store, settings) as images,
-    ):
-        await started.connecting(expert)
-        yield InspectRole(expert, policies, results, telemetry, started.config.flow, images)
-
-
-@asynccontextmanager
-async def _classify(
-    settings: Settings, started: Started, results: Results, telemetry: Telemetry
-) -> AsyncIterator[Role]:
-    async with (
-        wiring.opened(wiring.classifier, settings) as classifier,
-        wiring.policies(settings) as policies,
-        wiring.opened(wiring.image_store, settings) as images,
-    ):
-        await started.connecting(classifier)
-        flow = started.config.flow
-        yield ClassifyRole(classifier, policies, results, telemetry, flow, images)
-
-
-@asynccontextmanager
-async def _record(
-    settings: Settings, started: Started, results: Results, telemetry: Telemetry
-) -> AsyncIterator[Role]:
-    config = started.config
-    async with (
-        wiring.opened(wiring.image_store, settings) as images,
-        wiring.opened(wiring.history_writer, settings) as history,
-    ):
-        yield RecordRole(history, images, results, telemetry, config.flow, config.record)
-
-
-@asynccontextmanager
-async def _limits(
-    settings: Settings, started: Started, results: Results, telemetry: Telemetry
-) -> AsyncIterator[Role]:
-    config = started.config
-    changelog = wiring.changelog(settings)
-    async with wiring.policies(settings) as policies:
-        yield LimitsRole(policies, changelog, results, telemetry, config.flow, config.limits)
-
-
-_ROLES: Mapping[RoleName, tuple[Sequence[Topic], OpenRole]]
-_ROLES = {
-    "inspect": ([FRAMES], _inspect),
-    "classify": ([ANOMALIES], _classify),
-    "record": (RECORDED, _record),
-    "limits": (COUNTED_FROM, _limits),
+READ: Mapping[RoleName, Sequence[Topic]] = {
+    "inspect": [FRAMES],
+    "classify": [ANOMALIES],
+    "record": RECORDED,
+    "limits": COUNTED_FROM,
 }
+"""The topics of each role."""
+
+
+@asynccontextmanager
+async def open_role(
+    settings: Settings, started: Started, results: Results, telemetry: Telemetry
+) -> AsyncIterator[Role]:
+    """The role over its adapters, which are opened here and closed with it."""
+    config = started.config
+    flow = config.flow
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        if config.role == "record":
+            images = await enter(wiring.opened(wiring.image_store, settings))
+            history = await enter(wiring.opened(wiring.history_writer, settings))
+            yield RecordRole(history, images, results, telemetry, flow, config.record)
+            return
+        policies = await enter(wiring.policies(settings))
+        if config.role == "limits":
+            changelog = wiring.changelog(settings)
+            yield LimitsRole(policies, changelog, results, telemetry, flow, config.limits)
+            return
+        images = await enter(wiring.opened(wiring.image_store, settings))
+        if config.role == "inspect":
+            expert = await enter(wiring.opened(wiring.vision_expert, settings))
+            await started.connecting(expert)
+            yield InspectRole(expert, policies, results, telemetry, flow, images)
+        else:
+            classifier = await enter(wiring.opened(wiring.classifier, settings))
+            await started.connecting(classifier)
+            yield ClassifyRole(classifier, policies, results, telemetry, flow, images)

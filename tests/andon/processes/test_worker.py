@@ -1,0 +1,38 @@
+"""What a worker is told, from the settings."""
+
+from pathlib import Path
+
+import pytest
+
+from andon.processes.worker import READ, role_config
+from andon.settings import Settings
+from streams.roles.config import RoleName
+
+SETTINGS = Settings.model_validate(
+    {
+        "kafka": {"bootstrap_servers": "broker:9092", "fetch_max_wait_ms": 100},
+        "worker": {"batch_wait_ms": 20, "fallback_margin_ms": 300, "in_flight_mib": 32},
+        "serve": {"timeout_s": 7.0},
+        "paths": {"state": "/var/lib/andon"},
+    }
+)
+
+
+def test_units_become_seconds_and_bytes() -> None:
+    config = role_config("inspect", SETTINGS)
+    assert config.flow.batch_wait_s == 0.02
+    assert config.flow.margin_s == 0.3
+    assert config.flow.in_flight_bytes == 32 << 20
+    assert config.flow.call_timeout_s == 7.0
+    assert config.bus.state == Path("/var/lib/andon")
+    assert config.bus.connection.bootstrap_servers == "broker:9092"
+
+
+@pytest.mark.parametrize(("role", "waits_ms"), [("classify", 100), ("record", 1000)])
+def test_no_part_waits_for_what_is_only_recorded(role: RoleName, waits_ms: int) -> None:
+    assert role_config(role, SETTINGS).bus.connection.fetch_max_wait_ms == waits_ms
+
+
+def test_every_role_reads_something() -> None:
+    assert all(READ.values())
+    assert sorted(READ) == ["classify", "inspect", "limits", "record"]

@@ -1,0 +1,62 @@
+"""Every adapter of the line can be built from the settings; nothing connects before it is used."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from andon import wiring
+from andon.settings import Settings
+from streams.ports import (
+    AnomalyClassifier,
+    ImageStore,
+    VisionExpert,
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.model_validate(
+        {
+            "paths": {"state": tmp_path},
+            "gateway": {
+                "camera": "synthetic:seed=1",
+                "journal_dir": tmp_path / "journal",
+                "spool_dir": tmp_path / "spool",
+            },
+        }
+    )
+
+
+def test_adapters_are_of_their_ports(settings: Settings) -> None:
+    assert isinstance(wiring.vision_expert(settings), VisionExpert)
+    assert isinstance(wiring.classifier(settings), AnomalyClassifier)
+    assert isinstance(wiring.image_store(settings), ImageStore)
+
+
+def test_the_gateway_s_files_bear_line_and_station(settings: Settings, tmp_path: Path) -> None:
+    assert wiring.journal(settings).path == tmp_path / "journal" / "line1-station1.journal"
+    spool = wiring.spool(settings)
+    spool.open()
+    assert (tmp_path / "spool" / "line1-station1").is_dir()
+
+
+def test_what_is_opened_is_closed_even_when_that_fails(settings: Settings) -> None:
+    closed = []
+
+    class Adapter:
+        async def close(self) -> None:
+            closed.append(self)
+            raise OSError("the connection is gone")
+
+    async def use() -> None:
+        async with wiring.opened(lambda _: Adapter(), settings) as adapter:
+            assert not closed
+        assert closed == [adapter]
+
+    asyncio.run(use())
+
+
+def test_bundles_lie_in_a_folder_or_in_s3(tmp_path: Path) -> None:
+    assert wiring.bundle_store(str(tmp_path)).latest("tile") is None
+    wiring.bundle_store("s3://bundles/experts")
