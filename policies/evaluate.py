@@ -6,7 +6,7 @@ from itertools import count
 from policies.conditions.compiled import CompiledCondition, context_of
 from policies.conditions.variables import MILLIMETRES, VARIABLES, Value, Vocabulary
 from policies.errors import ConditionError, InvalidPolicyError, Problem, TamperedPolicyError
-from policies.limits import Counted, LimitWindow, alert_of, observe
+from policies.limits import count_part
 from policies.measurements import Measurements
 from policies.model import Body, PolicyDocument, Rule, body_of, content_hash
 from policies.reasons import because_of_fallback, because_of_rule, for_class, for_normal
@@ -91,11 +91,8 @@ class ResolvedPolicy:
         self, decision: Decision, before: Sequence[CountedPart], exceeded: frozenset[str]
     ) -> LimitVerdict:
         """One more part; an alert names the policy whose limit it is, not the decision's."""
-        parts = tuple(Counted(str(p.frame_id), p.action.value, p.class_name) for p in before)
-        window, found = observe(LimitWindow(parts, exceeded), decision, self.document.limits)
-        update = {"policy_hash": self.policy_hash}
-        alerts = tuple(alert_of(decision, one).model_copy(update=update) for one in found)
-        return LimitVerdict(window.exceeded, alerts)
+        limits = self.document.limits
+        return count_part(limits, self.policy_hash, decision, before, exceeded)
 
     def explain(self, situation: Situation) -> tuple[Outcome, tuple[str, ...]]:
         """The outcome and the path taken to it, one line per step."""
