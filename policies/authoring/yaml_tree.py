@@ -6,24 +6,27 @@ schema of YAML 1.2, so that ``no`` and ``on`` are text.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
     AliasEvent,
+    CollectionStartEvent,
     DocumentStartEvent,
-    MappingEndEvent,
+    Event,
     MappingStartEvent,
+    NodeEvent,
     ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
+    StreamEndEvent,
 )
 
 from policies.errors import Problem
 
+Scalar = str | int | float | bool | None
+Data = Scalar | list["Data"] | dict[str, "Data"]
+"""Plain data, as JSON knows it."""
 MAX_BYTES = 128 * 1024
 """Largest policy file."""
 MAX_NODES = 12_000
@@ -32,13 +35,11 @@ MAX_DEPTH = 10
 """Deepest nesting; the language itself needs five levels."""
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
+_WORDS: dict[str, Scalar] = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
 Path = tuple[int | str, ...]
 """The way to a value of the document: keys, and indices of lists."""
-Data = str | int | float | bool | None | list["Data"] | dict[str, "Data"]
-"""Plain data, as JSON knows it."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Node:
     """One value. ``value`` is a scalar, a list of nodes, or a mapping of key to node."""
 
     place: Place
-    value: Any
+    value: Scalar | list["Node"] | dict[str, "Node"]
     keys: dict[str, Place] = field(default_factory=dict)
     """Of a mapping: where each key stands."""
     raw: str = ""
@@ -67,7 +68,7 @@ class Node:
     block: Place | None = None
     """Of a plain or quoted one-line scalar: where its first character stands."""
 
-    def data(self) -> Any:
+    def data(self) -> Data:
         """The plain data."""
         if isinstance(self.value, dict):
             return {key: node.data() for key, node in self.value.items()}
@@ -107,35 +108,36 @@ def _child(node: Node, step: int | str) -> Node | None:
     if isinstance(node.value, dict):
         return node.value.get(str(step))
     if isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
-        child: Node = node.value[step]
-        return child
+        return node.value[step]
     return None
 
 
 def parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
-    """The tree and everything wrong with its form; no tree when it cannot be read at all."""
+    """The tree and everything wrong with its form; no tree when it cannot be read at all.
+
+    >>> tree, problems = parse("product: tile", "tile.yaml")
+    >>> tree.data(), tree.keys["product"], problems
+    ({'product': 'tile'}, Place(file='tile.yaml', line=1, column=1), [])
+    """
     problems = list(_tabs(text, file))
     if problems:
         return None, problems
     if _too_deep_flow(text):
         reason = "brackets are nested too deeply"
         return None, [Place(file, 1, 1).problem("E108", "", reason, "write blocks")]
-    builder = _Builder(file)
+    reader = _Reader(text, file)
     try:
-        for event in YAML(typ="safe", pure=True).parse(text):
-            builder.take(event)
-            if builder.stopped:
-                break
+        return reader.root(), reader.problems
+    except _Unreadable:
+        return None, reader.problems
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 0, 0)
         said = error.problem or error.context
     except (YAMLError, RecursionError) as error:
         place, said = Place(file, 1, 1), " ".join(str(error).split())[:120]
-    else:
-        return builder.root, builder.problems
     problem = place.problem("E103", "", f"this is not YAML: {said}", _HINT)
-    return None, [*builder.problems, problem]
+    return None, [*reader.problems, problem]
 
 
 _HINT = "check quotes, brackets and the colon after each key on this line and the one above"
@@ -164,112 +166,106 @@ def _too_deep_flow(text: str) -> bool:
     return False
 
 
-class _Builder:
-    """Turns parse events into the tree."""
+class _Unreadable(Exception):
+    """The rest of the file is not looked at; the reader's problems say why."""
 
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self._stack: list[tuple[Node, str | None]] = []
-        self._documents = 0
-        self._nodes = 0
-        self.root: Node | None = None
+
+class _Reader:
+    """Turns the scanner's events into the tree. It asks for no more events than are allowed."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self._events: Iterator[Event] = YAML(typ="safe", pure=True).parse(text)
+        self._file, self._read = file, 0
         self.problems: list[Problem] = []
-        self.stopped = False
 
-    def take(self, event: Any) -> None:
-        """One more event of the file."""
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
+    def root(self) -> Node | None:
+        """The value of the one document; None for an empty file."""
+        root, documents = None, 0
+        while not isinstance(event := self._next(), StreamEndEvent):
+            if isinstance(event, NodeEvent):
+                root = self._value(event, 0)
+            elif isinstance(event, DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    reason = "a second document begins here"
+                    self._refuse(event, "E103", reason, "one file, one policy")
+                    break
+        return root
+
+    def _next(self) -> Event:
+        event = next(self._events)
+        self._read += 1
+        if self._read > MAX_NODES:
             self._refuse(event, "E102", f"more than {MAX_NODES} values", "split the product")
-            self.stopped, self.root = True, None
-        elif isinstance(event, DocumentStartEvent):
-            self._documents += 1
-            if self._documents > 1:
-                self._refuse(event, "E103", "a second document begins here", "one file, one policy")
-                self.stopped = True
-        elif isinstance(event, AliasEvent):
-            self._refuse(event, "E107", "aliases (*name) are not allowed", _NO_ANCHORS)
-            self._add(Node(self._place(event), None))
-        elif isinstance(event, ScalarEvent):
-            self._check_properties(event)
-            self._scalar(event)
-        elif isinstance(event, (MappingStartEvent, SequenceStartEvent)):
-            self._check_properties(event)
-            self._open(event)
-        elif isinstance(event, (MappingEndEvent, SequenceEndEvent)):
-            node, _ = self._stack.pop()
-            self._add(node)
+            raise _Unreadable
+        return event
 
-    def _open(self, event: Any) -> None:
-        if len(self._stack) >= MAX_DEPTH:
-            self._refuse(event, "E108", f"nested more than {MAX_DEPTH} levels deep", "flatten it")
-            self.stopped = True
-            self.root = None
-        value: Any = {} if isinstance(event, MappingStartEvent) else []
-        if self._stack and self._awaits_key():
-            self._refuse(event, "E103", "a key must be plain text", "write the key as one word")
-            self.stopped = True
-        self._stack.append((Node(self._place(event), value), None))
-
-    def _scalar(self, event: Any) -> None:
+    def _value(self, event: NodeEvent, depth: int) -> Node:
         place = self._place(event)
-        if self._stack and self._awaits_key():
-            parent, _ = self._stack[-1]
-            key = str(event.value)
-            if key in parent.keys:
-                first = parent.keys[key].line
-                reason = f"{key!r} is already given on line {first}"
+        self._check_properties(event)
+        if isinstance(event, ScalarEvent):
+            return self._scalar(event, place)
+        if isinstance(event, AliasEvent):
+            return Node(place, None)
+        if depth >= MAX_DEPTH:
+            self._refuse(event, "E108", f"nested more than {MAX_DEPTH} levels deep", "flatten it")
+            raise _Unreadable
+        if isinstance(event, MappingStartEvent):
+            return self._mapping(place, depth + 1)
+        items = []
+        while isinstance(inner := self._next(), NodeEvent):
+            items.append(self._value(inner, depth + 1))
+        return Node(place, items)
+
+    def _mapping(self, place: Place, depth: int) -> Node:
+        value: dict[str, Node] = {}
+        keys: dict[str, Place] = {}
+        while isinstance(event := self._next(), NodeEvent):
+            self._check_properties(event)
+            if isinstance(event, CollectionStartEvent):
+                self._refuse(event, "E103", "a key must be plain text", "write the key as one word")
+                raise _Unreadable
+            key = str(event.value) if isinstance(event, ScalarEvent) else ""
+            if twice := key in keys:
+                reason = f"{key!r} is already given on line {keys[key].line}"
                 self._refuse(event, "E105", reason, "keep one of the two")
-                key = f"\x00duplicate {len(parent.keys)}"
-            parent.keys[key] = place
-            self._stack[-1] = (parent, key)
-            return
+            inner = self._next()
+            assert isinstance(inner, NodeEvent)
+            node = self._value(inner, depth)
+            if not twice:
+                value[key], keys[key] = node, self._place(event)
+        return Node(place, value, keys)
+
+    def _scalar(self, event: ScalarEvent, place: Place) -> Node:
         plain = event.style is None and bool(event.implicit[0])
-        value = _resolve(event.value) if plain else event.value
         one_line = event.start_mark.line == event.end_mark.line
         quoted = 1 if event.style in ("'", '"') else 0
-        inner = Place(place.file, place.line, place.column + quoted) if one_line else None
-        self._add(Node(place, value, raw=str(event.value), block=inner))
+        inner = replace(place, column=place.column + quoted) if one_line else None
+        text = str(event.value)
+        return Node(place, _resolve(text) if plain else text, raw=text, block=inner)
 
-    def _add(self, node: Node) -> None:
-        if not self._stack:
-            if self.root is None and not self.stopped:
-                self.root = node
-            return
-        parent, key = self._stack[-1]
-        if isinstance(parent.value, list):
-            parent.value.append(node)
-        elif key is not None:
-            if key.startswith("\x00"):
-                del parent.keys[key]
-            else:
-                parent.value[key] = node
-            self._stack[-1] = (parent, None)
-
-    def _awaits_key(self) -> bool:
-        parent, key = self._stack[-1]
-        return isinstance(parent.value, dict) and key is None
-
-    def _check_properties(self, event: Any) -> None:
-        if getattr(event, "anchor", None):
+    def _check_properties(self, event: NodeEvent) -> None:
+        if isinstance(event, AliasEvent):
+            self._refuse(event, "E107", "aliases (*name) are not allowed", _NO_ANCHORS)
+        elif event.anchor:
             self._refuse(event, "E107", f"anchors (&{event.anchor}) are not allowed", _NO_ANCHORS)
-        if getattr(event, "tag", None):
+        if tag := getattr(event, "tag", None):
             self._refuse(
-                event, "E106", f"tags ({event.tag!s:.40}) are not allowed", "write the plain value"
+                event, "E106", f"tags ({tag!s:.40}) are not allowed", "write the plain value"
             )
 
-    def _refuse(self, event: Any, code: str, reason: str, fix: str) -> None:
+    def _refuse(self, event: Event, code: str, reason: str, fix: str) -> None:
         if len(self.problems) < 100:
             self.problems.append(self._place(event).problem(code, "", reason, fix))
 
-    def _place(self, event: Any) -> Place:
+    def _place(self, event: Event) -> Place:
         return Place(self._file, event.start_mark.line + 1, event.start_mark.column + 1)
 
 
 _NO_ANCHORS = "repeat the value, or put shared parts in a base file and name it with `extends`"
 
 
-def _resolve(text: str) -> Any:
+def _resolve(text: str) -> Scalar:
     if text in _WORDS:
         return _WORDS[text]
     if len(text) <= 30 and _INT.fullmatch(text):

@@ -179,13 +179,13 @@ def test_a_file_of_many_values_is_read_no_further_than_the_bound(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The scanner works a constant amount per value; what counts is how many it is asked for."""
-    taken, take = [0], yaml_tree._Builder.take
+    taken, read = [0], yaml_tree._Reader._next
 
-    def counting(builder: yaml_tree._Builder, event: Event) -> None:
+    def counting(reader: yaml_tree._Reader) -> Event:
         taken[0] += 1
-        take(builder, event)
+        return read(reader)
 
-    monkeypatch.setattr(yaml_tree._Builder, "take", counting)
+    monkeypatch.setattr(yaml_tree._Reader, "_next", counting)
     path = folder / "policy.yaml"
     path.write_text("a:\n" + "-\n" * 60_000)
     assert [p.code for p in check_file(path).errors] == ["E102"]
