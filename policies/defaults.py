@@ -1,7 +1,7 @@
 """Policies for products that have none."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
@@ -12,30 +12,17 @@ from streams.events import CountedPart, Decision
 from streams.ports import ClassificationTexts, LimitVerdict, Outcome, Situation
 
 
+@dataclass(frozen=True)
 class HoldEverything:
     """Holds every part of a product without a policy. Implements ``streams.ports.Policy``."""
 
-    def __init__(self, product_id: str) -> None:
-        self._product_id = product_id
-
-    @property
-    def product_id(self) -> str:
-        return self._product_id
-
-    @property
-    def policy_hash(self) -> str:
-        return ""
-
-    @property
-    def audit_share(self) -> float:
-        return 0.0
-
-    @property
-    def window_parts(self) -> None:
-        return None
+    product_id: str
+    policy_hash: str = ""
+    audit_share: float = 0.0
+    window_parts: None = None
 
     def texts(self, station: str) -> ClassificationTexts:
-        return ClassificationTexts(product_id=self._product_id, policy_hash="")
+        return ClassificationTexts(self.product_id, self.policy_hash)
 
     def decide(self, situation: Situation) -> Outcome:
         return Outcome(
@@ -53,12 +40,7 @@ class HoldEverything:
         return LimitVerdict()
 
 
-def hold_everything(product_id: str) -> HoldEverything:
-    """The policy of an unknown product: every part is held."""
-    return HoldEverything(product_id)
-
-
-def hold_all_classes(product_id: str, class_names: Iterable[str]) -> dict[str, Any]:
+def hold_all_classes(product_id: str, class_names: Iterable[str]) -> dict[str, object]:
     """Body of a policy in which every class is a defect and held; the fallbacks hold too.
 
     Raises:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
+from pydantic import ValidationError
 
 from policies.defaults import HoldEverything
+from policies.disk_cache import DiskCache
+from policies.errors import PolicyError
 from policies.evaluate import ResolvedPolicy
-from policies.table import DiskCache, PolicyTable, policy_of
 from streams.envelope import from_message
 from streams.errors import AndonError, UnavailableError
 from streams.events import PolicyInForce
@@ -42,17 +44,17 @@ class KafkaPolicySource:
         self._connection = connection
         self._cache = DiskCache(cache_dir) if cache_dir is not None else None
         self._start_timeout_s = start_timeout_s
-        self._table = PolicyTable()
+        self._policies: dict[str, ResolvedPolicy] = {}
         self._ready = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
 
     def for_product(self, product_id: str) -> ResolvedPolicy | HoldEverything:
         """The policy in force; for a product without one, a policy that holds every part."""
-        return self._table.for_product(product_id)
+        return self._policies.get(product_id) or HoldEverything(product_id)
 
     def versions(self) -> Mapping[str, str]:
         """Product -> hash of what is in force."""
-        return self._table.versions()
+        return {product: policy.policy_hash for product, policy in self._policies.items()}
 
     async def start(self) -> None:
         """Return once every policy in force has been read.
@@ -73,8 +75,8 @@ class KafkaPolicySource:
                     "that the last ones are kept"
                 ) from None
             for policy in self._cache.read():
-                self._table.put(policy)
-            _log.warning("broker down, policies from disk", products=len(self._table.versions()))
+                self._put(policy)
+            _log.warning("broker down, policies from disk", products=len(self._policies))
 
     async def stop(self) -> None:
         """Stop following. May be called twice."""
@@ -92,7 +94,8 @@ class KafkaPolicySource:
                     changed |= self._take(record)
                 if changed and reader.caught_up.is_set():
                     if self._cache is not None:
-                        self._cache.write(self._table.bodies())
+                        in_force = self._policies.values()
+                        self._cache.write({policy.policy_hash: policy.body for policy in in_force})
                     self._ready.set()
                     changed = False
 
@@ -100,11 +103,37 @@ class KafkaPolicySource:
         """Apply one message, last wins; one that cannot be used changes nothing."""
         key = record.key.decode("utf-8", "replace")
         if not record.value:
-            self._table.remove(key)
+            if self._policies.pop(key, None) is not None:
+                _log.warning("policy withdrawn, parts are held", product=key)
             return True
         try:
-            self._table.put(policy_of(from_message(PolicyInForce, record.value, record.headers)))
+            self._put(policy_of(from_message(PolicyInForce, record.value, record.headers)))
         except AndonError as error:
             _log.error("policy refused, the one before stays in force", key=key, error=str(error))
             return False
         return True
+
+    def _put(self, policy: ResolvedPolicy) -> None:
+        """One assignment: a part sees the old policy or the new one. The same changes nothing."""
+        product, current = policy.product_id, self._policies.get(policy.product_id)
+        if current is None or current.policy_hash != policy.policy_hash:
+            _log.info("policy in force", product=product, policy=policy.policy_hash[:12])
+            self._policies[product] = policy
+
+
+def policy_of(event: PolicyInForce) -> ResolvedPolicy:
+    """The policy inside a published event.
+
+    Raises:
+        PolicyError: the body is no policy, or is not what its hash promises.
+    """
+    try:
+        policy = ResolvedPolicy.from_body(event.body, event.policy_hash)
+    except ValidationError as error:
+        raise PolicyError(
+            f"policy {event.policy_hash[:12]} of {event.product_id!r} is not one that this build "
+            f"reads ({error.error_count()} problems); upgrade the workers before applying it"
+        ) from error
+    if policy.product_id != event.product_id:
+        raise PolicyError(f"policy of {policy.product_id!r} was published for {event.product_id!r}")
+    return policy

@@ -26,7 +26,7 @@ from policies.conditions.expression import (
     variables_of,
     walk,
 )
-from policies.conditions.variables import VARIABLES, Value, Vocabulary
+from policies.conditions.variables import SHARES, VARIABLES, Value, Vocabulary
 
 MAX_BOXES = 64
 _INFINITY = float("inf")
@@ -54,10 +54,6 @@ class Interval:
         """Whether no number is inside."""
         return self.low > self.high or (self.low == self.high and (self.low_open or self.high_open))
 
-    def within(self, other: "Interval") -> bool:
-        """Whether every number of this one is in the other."""
-        return self.empty or self.meet(other) == self
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -79,43 +75,51 @@ class Choice:
         """Whether no text is inside."""
         return not self.excluded and not self.names
 
-    def within(self, other: "Choice") -> bool:
-        """Whether every text of this one is in the other."""
-        return self.empty or self.meet(other) == self
+
+Values = Interval | Choice
+"""What one name may be."""
+
+
+def _meet(one: Values, two: Values) -> Values:
+    if isinstance(one, Interval) and isinstance(two, Interval):
+        return one.meet(two)
+    assert isinstance(one, Choice)
+    assert isinstance(two, Choice)
+    return one.meet(two)
 
 
 @dataclass(frozen=True)
 class Box:
     """A product of intervals and choices, with opaque atoms and whether they hold."""
 
-    numbers: dict[str, Interval] = field(default_factory=dict)
-    texts: dict[str, Choice] = field(default_factory=dict)
+    values: dict[str, Values] = field(default_factory=dict)
     opaque: frozenset[tuple[str, bool]] = frozenset()
 
     def meet(self, other: "Box") -> "Box":
         """What is in both."""
-        numbers, texts = dict(self.numbers), dict(self.texts)
-        for name, interval in other.numbers.items():
-            numbers[name] = numbers[name].meet(interval) if name in numbers else interval
-        for name, choice in other.texts.items():
-            texts[name] = texts[name].meet(choice) if name in texts else choice
-        return Box(numbers, texts, self.opaque | other.opaque)
+        values = dict(self.values)
+        for name, found in other.values.items():
+            values[name] = _meet(values[name], found) if name in values else found
+        return Box(values, self.opaque | other.opaque)
+
+    def can_be(self, name: str, word: str) -> bool:
+        """Whether a text may be this one."""
+        found = self.values.get(name)
+        return isinstance(found, Choice) and (word in found.names) is not found.excluded
 
     @property
     def empty(self) -> bool:
         """Whether no situation is inside."""
-        return (
-            any(i.empty for i in self.numbers.values())
-            or any(c.empty for c in self.texts.values())
-            or any((atom, not holds) in self.opaque for atom, holds in self.opaque)
+        return any(values.empty for values in self.values.values()) or any(
+            (atom, not holds) in self.opaque for atom, holds in self.opaque
         )
 
     def within(self, other: "Box") -> bool:
         """Whether every situation of this box is certainly in the other."""
-        return (
-            all(n in self.numbers and self.numbers[n].within(i) for n, i in other.numbers.items())
-            and all(t in self.texts and self.texts[t].within(c) for t, c in other.texts.items())
-            and other.opaque <= self.opaque
+        return other.opaque <= self.opaque and all(
+            name in self.values
+            and (self.values[name].empty or _meet(self.values[name], values) == self.values[name])
+            for name, values in other.values.items()
         )
 
 
@@ -124,16 +128,17 @@ class Space:
 
     def __init__(self, vocabulary: Vocabulary, unsure_below: float) -> None:
         self._unsure_below = unsure_below
-        numbers = {n: Interval() for n, v in VARIABLES.items() if v.kind is float}
-        numbers["score"] = Interval(-_INFINITY)
-        numbers["confidence"] = numbers["p_value"] = Interval(0.0, 1.0)
-        options = {n: vocabulary.options(n) for n, v in VARIABLES.items() if v.kind is str}
-        texts = {n: Choice(o) for n, o in options.items() if o is not None}
-        self._whole = Box(numbers, texts)
+        whole: dict[str, Values] = {n: Interval() for n, v in VARIABLES.items() if v.kind is float}
+        whole |= {name: Interval(0.0, 1.0) for name in SHARES}
+        whole["score"] = Interval(-_INFINITY)
+        for name in VARIABLES:
+            if (options := vocabulary.options(name)) is not None:
+                whole[name] = Choice(options)
+        self._whole = Box(whole)
 
     def of_class(self, name: str) -> Box:
         """Every situation of one class that reaches the rules."""
-        found = self._clip(Box(texts={"class": Choice(frozenset({name}))}))
+        found = self._clip(Box({"class": Choice(frozenset({name}))}))
         assert found is not None
         return found
 
@@ -147,11 +152,8 @@ class Space:
 
     def _clip(self, box: Box) -> Box | None:
         box = self._whole.meet(box)
-        if box.texts["class"].names and "unknown" not in box.texts["class"].names:
-            asked = Interval(self._unsure_below, 1.0)
-            box = replace(
-                box, numbers={**box.numbers, "confidence": box.numbers["confidence"].meet(asked)}
-            )
+        if not box.can_be("class", "unknown"):
+            box = box.meet(Box({"confidence": Interval(self._unsure_below, 1.0)}))
         return None if box.empty else box
 
 
@@ -186,10 +188,11 @@ def critical_values(condition: Expression) -> dict[str, set[Value]]:
     found: dict[str, set[Value]] = defaultdict(set)
     for atom in _atoms(condition):
         for box in _atom(atom, True):
-            for name, interval in box.numbers.items():
-                found[name].update(v for v in (interval.low, interval.high) if isfinite(v))
-            for name, choice in box.texts.items():
-                found[name].update(choice.names)
+            for name, values in box.values.items():
+                if isinstance(values, Choice):
+                    found[name].update(values.names)
+                else:
+                    found[name].update(v for v in (values.low, values.high) if isfinite(v))
             if box.opaque:
                 literals = [n.value for n in walk(atom) if isinstance(n, Number | Text)]
                 for name in variables_of(atom):
@@ -222,11 +225,11 @@ def _atom(node: Expression, holds: bool) -> list[Box]:
 def _membership(name: str, node: Membership, holds: bool) -> list[Box]:
     words = frozenset(o.value for o in node.options if isinstance(o, Text))
     if words:
-        return [Box(texts={name: Choice(words, not holds)})]
+        return [Box({name: Choice(words, not holds)})]
     if not holds:
         return [Box(opaque=frozenset({(unparse(node), False)}))]
     numbers = (o.value for o in node.options if isinstance(o, Number))
-    return [Box(numbers={name: Interval(n, n)}) for n in numbers]
+    return [Box({name: Interval(n, n)}) for n in numbers]
 
 
 def _comparison(node: Binary, holds: bool) -> list[Box]:
@@ -236,10 +239,10 @@ def _comparison(node: Binary, holds: bool) -> list[Box]:
     if not holds:
         op = _NEGATED[op]
     if isinstance(left, Name) and isinstance(right, Text):
-        return [Box(texts={left.name: Choice(frozenset({right.value}), op == "!=")})]
+        return [Box({left.name: Choice(frozenset({right.value}), op == "!=")})]
     value = _literal(right)
     if isinstance(left, Name) and value is not None:
-        return [Box(numbers={left.name: i}) for i in _intervals(op, value)]
+        return [Box({left.name: i}) for i in _intervals(op, value)]
     return [Box(opaque=frozenset({(unparse(replace(node, op=op)), True)}))]
 
 

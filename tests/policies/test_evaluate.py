@@ -7,7 +7,7 @@ import pytest
 
 from lab.benchmarks.policy import measure_decisions
 from policies.authoring.loading import load_policy
-from policies.defaults import hold_all_classes, hold_everything
+from policies.defaults import HoldEverything, hold_all_classes
 from policies.errors import PolicyError, TamperedPolicyError
 from policies.evaluate import ResolvedPolicy
 from policies.model import PolicyDocument
@@ -156,7 +156,7 @@ def test_a_tampered_body_is_refused(tile: ResolvedPolicy) -> None:
 
 
 def test_an_unknown_product_is_held() -> None:
-    policy: Policy = hold_everything("x")
+    policy: Policy = HoldEverything("x")
     for situation in (
         named("crack"),
         Situation(),
