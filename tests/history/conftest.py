@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from itertools import count
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -14,7 +14,9 @@ from history.migrate import upgrade
 from history.writer import PostgresHistoryWriter
 from infra.stack.postgres_local import LocalPostgres
 
-_NUMBERS = count()
+
+def _fresh_name() -> str:
+    return f"history_{uuid4().hex}"
 
 
 def admin(postgres: LocalPostgres, statement: str) -> None:
@@ -31,15 +33,16 @@ def admin(postgres: LocalPostgres, statement: str) -> None:
 @pytest.fixture(scope="session")
 def template(postgres: LocalPostgres) -> str:
     """The name of a migrated, empty database."""
-    admin(postgres, "CREATE DATABASE history_template")
-    asyncio.run(upgrade(postgres.database_url("history_template")))
-    return "history_template"
+    name = _fresh_name()
+    admin(postgres, f"CREATE DATABASE {name}")
+    asyncio.run(upgrade(postgres.database_url(name)))
+    return name
 
 
 @pytest.fixture
 def empty_url(postgres: LocalPostgres) -> str:
     """A database without any table."""
-    name = f"history_{next(_NUMBERS)}"
+    name = _fresh_name()
     admin(postgres, f"CREATE DATABASE {name}")
     return postgres.database_url(name)
 
@@ -47,7 +50,7 @@ def empty_url(postgres: LocalPostgres) -> str:
 @pytest.fixture
 def url(postgres: LocalPostgres, template: str) -> Iterator[str]:
     """A migrated database of this test's own."""
-    name = f"history_{next(_NUMBERS)}"
+    name = _fresh_name()
     admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield postgres.database_url(name)
     admin(postgres, f"DROP DATABASE {name} WITH (FORCE)")

@@ -15,9 +15,7 @@ from history.errors import HistoryError, RefusedRowError
 from history.migrate import upgrade
 from history.writer import PostgresHistoryWriter
 from infra.stack.postgres_local import start_postgres
-from streams.codes import AckOutcome, Action, DecisionSource
 from streams.errors import UnavailableError
-from streams.ports import HistoryWriter
 from tests.history import make
 
 HOSTILE = [
@@ -35,58 +33,6 @@ HOSTILE = [
 async def rows(engine: AsyncEngine, sql: str) -> list[Any]:
     async with engine.connect() as link:
         return list(await link.execute(text(sql)))
-
-
-async def everything(writer: HistoryWriter, numbers: list[int]) -> None:
-    decided = [make.decision(n) for n in numbers]
-    calls = [
-        writer.add_reviews([make.review(n) for n in numbers]),
-        writer.add_acknowledgements([make.acknowledgement(d) for d in decided]),
-        writer.add_decisions(decided),
-        writer.add_anomalies([make.anomaly(n) for n in numbers]),
-        writer.add_dead_letters([(make.dead_letter(n), f"dead/{n}") for n in numbers]),
-    ]
-    random.Random(numbers[0]).shuffle(calls)
-    for call in calls:
-        await call
-
-
-TABLES = ("anomaly", "decision", "acknowledgement", "review", "dead_letter")
-
-
-@pytest.mark.asyncio
-async def test_a_redelivered_batch_changes_nothing(
-    writer: PostgresHistoryWriter, engine: AsyncEngine
-) -> None:
-    for _ in range(2):
-        await everything(writer, list(range(5)))
-    await everything(writer, list(range(3, 8)))
-    for table in TABLES:
-        assert (await rows(engine, f"SELECT count(*) FROM {table}"))[0][0] == 8
-
-
-@pytest.mark.asyncio
-async def test_the_first_row_of_an_identity_stands(
-    writer: PostgresHistoryWriter, engine: AsyncEngine
-) -> None:
-    first = make.decision(1, action=Action.HOLD, class_name="crack")
-    await writer.add_decisions([first, first])
-    await writer.add_decisions([make.decision(1, action=Action.PASS)])
-    assert await rows(engine, "SELECT action, class_name FROM decision") == [("hold", "crack")]
-
-
-@pytest.mark.asyncio
-async def test_a_late_answer_and_a_second_outcome_are_rows_of_their_own(
-    writer: PostgresHistoryWriter, engine: AsyncEngine
-) -> None:
-    late = make.decision(1, DecisionSource.CLASSIFIER, Action.SCRAP, "crack", is_late=True)
-    await writer.add_decisions([make.decision(1, DecisionSource.FALLBACK, Action.HOLD), late])
-    await writer.add_acknowledgements(
-        [make.acknowledgement(late, o) for o in (AckOutcome.UNACKNOWLEDGED, AckOutcome.LATE)]
-    )
-    await writer.add_anomalies([make.anomaly(1), make.anomaly(1, reason="decided")])
-    for table in ("decision", "acknowledgement", "anomaly"):
-        assert (await rows(engine, f"SELECT count(*) FROM {table}"))[0][0] == 2
 
 
 @pytest.mark.asyncio

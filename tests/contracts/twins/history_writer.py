@@ -17,7 +17,10 @@ from streams.events import (
 
 @dataclass
 class TwinHistory:
-    """Rows in memory by their own identity; can be down, and can refuse a part for ever."""
+    """``streams.ports.HistoryWriter`` in memory; the first row of an identity stands.
+
+    It can be down, and can refuse a part for ever.
+    """
 
     down: bool = False
     refuses: str = ""
@@ -38,24 +41,26 @@ class TwinHistory:
 
     async def add_anomalies(self, events: Sequence[Anomaly]) -> None:
         self._check(events)
-        self.anomalies |= {event.frame.frame_id: event for event in events}
+        self.anomalies = {
+            (event.frame.frame_id, event.reason): event for event in events
+        } | self.anomalies
 
     async def add_decisions(self, events: Sequence[Decision]) -> None:
         self._check(events)
-        self.decisions |= {event.result_id: event for event in events}
+        self.decisions = {event.result_id: event for event in events} | self.decisions
 
     async def add_acknowledgements(self, events: Sequence[Acknowledgement]) -> None:
         self._check(events)
-        self.acks |= {(event.result_id, event.outcome): event for event in events}
+        self.acks = {(event.result_id, event.outcome): event for event in events} | self.acks
 
     async def add_reviews(self, events: Sequence[Review]) -> None:
         self._check(events)
-        self.reviews |= {event.review_id: event for event in events}
+        self.reviews = {event.review_id: event for event in events} | self.reviews
 
     async def add_dead_letters(self, events: Sequence[tuple[DeadLetter, str]]) -> None:
         self._check([letter for letter, _ in events])
-        self.letters |= {letter.letter_id: (letter, key) for letter, key in events}
+        self.letters = {letter.letter_id: (letter, key) for letter, key in events} | self.letters
 
     async def add_alerts(self, events: Sequence[Alert]) -> None:
         self._check(events)
-        self.alerts |= {event.alert_id: event for event in events}
+        self.alerts = {event.alert_id: event for event in events} | self.alerts

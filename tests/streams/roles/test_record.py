@@ -94,7 +94,7 @@ async def test_an_anomaly_is_kept_with_picture_mask_and_row(recording: Recording
     assert anomaly.inspection.region is not None
     assert mask.dtype == np.uint8
     assert np.array_equal(mask == 255, region_mask(anomaly.inspection.region))
-    assert recording.history.anomalies == {frame_id: anomaly}
+    assert recording.history.anomalies == {(frame_id, anomaly.reason): anomaly}
     await recording.role.close()
 
 
