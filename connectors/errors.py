@@ -29,7 +29,3 @@ class JournalError(ConnectorError):
 
 class SpoolFullError(ConnectorError):
     """The spool has reached its limit in bytes; frames cannot be kept."""
-
-
-class PlanError(ConnectorError):
-    """The simulated line's plan file has a bad row; the message names file and line."""

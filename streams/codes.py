@@ -61,10 +61,6 @@ class DecisionSource(StrEnum):
         """The PLC's ``DecisionSource`` number, 1 to 5."""
         return list(DecisionSource).index(self) + 1
 
-    @classmethod
-    def from_code(cls, code: int) -> "DecisionSource":
-        return list(cls)[code - 1]
-
 
 class ReasonCode(IntEnum):
     """Why a part got its action; ``ReasonCode`` on the wire to the PLC."""

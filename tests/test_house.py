@@ -30,7 +30,6 @@ LONGEST_FILE = 350
 SHARED_NAMES: dict[str, str] = {
     "Evaluation": "of a command, and of a frame",
     "Role": "what a worker is asked for on the command line, and what runs",
-    "PlanError": "the gateway's and the demo's plan",
     "State": "the handshake's, and the bridge's",
     "Part": "on the line, and of the prompt",
     "Report": "of the handshake, and of the validator",

@@ -84,8 +84,8 @@ def play_round(line: SimulatedLine, options: LineOptions, plan: LinePlan) -> Rou
     line.play()
     after = cpu_seconds(roots)
     entries = read_ledger(line.ledger)
-    times = [e.triggered_at for e in entries]
-    ends = [r["at"] for e in entries for r in e.applied] or times
+    times = [e.trigger.at for e in entries]
+    ends = [r.at for e in entries for r in e.applied] or times
     return Round(
         frames_per_s=len(entries) / max(1e-9, max(ends) - min(times)),
         frames=len(entries),
@@ -96,7 +96,7 @@ def play_round(line: SimulatedLine, options: LineOptions, plan: LinePlan) -> Rou
 
 
 def _latencies(entries: list[LedgerEntry]) -> list[float]:
-    return [float(r["ms"]) for e in entries for r in e.applied]
+    return [r.ms or 0.0 for e in entries for r in e.applied]
 
 
 def _sources(ledger: Path) -> dict[str, int]:

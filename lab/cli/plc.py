@@ -38,9 +38,9 @@ def plc(
     as_json: Json = False,
 ) -> None:
     """Play parts to a gateway and keep the book of what happened."""
-    from lab.plc.plan import generate_plan, read_plan
+    from lab.plc.plan import PlannedPart, generate_plan, read_rows
 
-    todo = read_plan(plan) if plan else generate_plan(parts, product)
+    todo = read_rows(plan, PlannedPart) if plan else generate_plan(parts, product)
     options = {
         "takt_s": takt,
         "window_s": window,
@@ -65,9 +65,9 @@ async def _play(
 
     from andon.log import configure_logging
     from andon.notify import notify_ready
+    from lab.plc.controller import PlcConfig, SimulatedPlc
     from lab.plc.ledger import Ledger, entries_of, summarise
     from lab.plc.play import play
-    from lab.plc.server import PlcConfig, SimulatedPlc
 
     configure_logging()
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)

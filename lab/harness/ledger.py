@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lab.harness.reckoning import LedgerPart
-from lab.plc.ledger import APPLIED, DUPLICATE, LedgerEntry, read_ledger
+from lab.plc.ledger import LedgerEntry, read_ledger
 from streams.codes import Action, DecisionSource
 
 
@@ -13,12 +13,11 @@ def ledger_parts(path: Path) -> list[LedgerPart]:
 
 
 def _part(entry: LedgerEntry) -> LedgerPart:
-    inside = {r["result_seq"] for r in entry.results if r["disposition"] in (APPLIED, DUPLICATE)}
     return LedgerPart(
-        plc_boot_id=entry.plc_boot_id,
-        trigger_seq=entry.trigger_seq,
-        part_id=entry.part_id,
-        results_in_window=max(len(inside), len(entry.applied)),
+        plc_boot_id=entry.trigger.plc_boot_id,
+        trigger_seq=entry.trigger.trigger_seq,
+        part_id=entry.trigger.part_id,
+        results_in_window=entry.results_in_window,
         applied=Action(entry.action) if entry.action else None,
         source=DecisionSource(entry.source) if entry.source else None,
         acknowledged=entry.acknowledged_at is not None,

@@ -1,16 +1,23 @@
 """What the simulated line plays: one part per row."""
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from connectors.errors import PlanError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from streams.errors import AndonError
+
+Row = TypeVar("Row", bound=BaseModel)
 
 
-@dataclass(frozen=True)
-class PlannedPart:
+class PlcFileError(AndonError):
+    """A plan or a ledger cannot be read; the message names file and line."""
+
+
+class PlannedPart(BaseModel):
     """One part that will arrive."""
+
+    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
 
     part_id: str
     product_id: str
@@ -18,34 +25,37 @@ class PlannedPart:
 
 
 def generate_plan(parts: int, product_id: str, lot_id: str = "lot-1") -> list[PlannedPart]:
-    """``parts`` parts of one product with running serials."""
-    return [PlannedPart(f"{product_id}-{n:06d}", product_id, lot_id) for n in range(1, parts + 1)]
+    """``parts`` parts of one product with running serials.
+
+    >>> [part.part_id for part in generate_plan(2, "tile")]
+    ['tile-000001', 'tile-000002']
+    """
+    names = (f"{product_id}-{number:06d}" for number in range(1, parts + 1))
+    return [PlannedPart(part_id=n, product_id=product_id, lot_id=lot_id) for n in names]
 
 
-def read_plan(path: Path) -> list[PlannedPart]:
-    """A JSON-lines plan: ``part_id``, ``product_id`` and, if wanted, ``lot_id`` per row.
+def read_rows(path: Path, model: type[Row], torn_end: bool = False) -> list[Row]:
+    """The rows of a file of JSON lines.
+
+    Args:
+        torn_end: a last line that cannot be read was being written, and is passed over.
 
     Raises:
-        PlanError: the file is absent, or a row is not readable; names the line.
+        PlcFileError: the file is absent, or a row is not readable.
     """
+    rows: list[Row] = []
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path}: cannot be read: {error}") from error
-    return list(_rows(path, lines))
-
-
-def _rows(path: Path, lines: list[str]) -> Iterator[PlannedPart]:
+        raise PlcFileError(f"{path}: cannot be read: {error}") from error
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
         try:
-            row = json.loads(line)
-            yield PlannedPart(
-                str(row["part_id"]), str(row["product_id"]), str(row.get("lot_id", ""))
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PlanError(
-                f"{path}:{number}: {type(error).__name__} {error}; expected one object with "
-                '"part_id", "product_id" and optionally "lot_id" per line'
+            rows += [model.model_validate_json(line)] if line.strip() else []
+        except ValidationError as error:
+            if torn_end and number == len(lines):
+                break
+            raise PlcFileError(
+                f"{path}:{number}: {error.errors()[0]['msg']}; expected one JSON object per line "
+                f"with {', '.join(model.model_fields)}"
             ) from error
+    return rows

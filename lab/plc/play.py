@@ -4,10 +4,15 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from connectors.errors import LinkError
 from connectors.handshake.signals import Signal
+from lab.plc.controller import SimulatedPlc
 from lab.plc.plan import PlannedPart
-from lab.plc.server import SimulatedPlc
+from streams.errors import AndonError
+
+
+class NoGatewayError(AndonError):
+    """No gateway was Online and Ready in time."""
+
 
 LAST_ACK_S = 1.0
 """The server stays this long after its last acknowledgement, for the gateway to read it, s."""
@@ -33,14 +38,14 @@ async def play(
         on_part: called with the number of parts triggered so far.
 
     Raises:
-        LinkError: no gateway was Ready in time.
+        NoGatewayError: no gateway was Ready in time.
     """
     if not await plc.wait_for(lambda: plc.ready, ready_timeout_s):
-        raise LinkError(
+        raise NoGatewayError(
             f"no gateway was Online and Ready within {ready_timeout_s:g} s: start `andon gateway` "
             f"against {plc.config.url}, or look at its log"
         )
-    await plc.enable(True)
+    await plc.put({Signal.TRIGGER_ENABLE: True})
     slot = time.monotonic()
     waiting = plc.config.result_window_s if in_flight else takt_s
     for number, part in enumerate(plan, 1):
@@ -54,12 +59,10 @@ async def play(
         slot = max(slot + takt_s, time.monotonic())
     await plc.wait_for(lambda: plc.open_parts == 0, plc.config.result_window_s + 1)
     await plc.wait_for(lambda: _all_acknowledged(plc), 2.0)
-    await plc.enable(False)
+    await plc.put({Signal.TRIGGER_ENABLE: False})
     await asyncio.sleep(LAST_ACK_S)
 
 
 def _all_acknowledged(plc: SimulatedPlc) -> bool:
-    return bool(
-        plc.gateway(Signal.RESULT_SEQ) == plc.gateway(Signal.RESULT_ACK_SEQ)
-        and plc.gateway(Signal.PENDING_RESULTS) <= 1
-    )
+    pending = plc.gateway(Signal.PENDING_RESULTS) not in (0, 1)
+    return not pending and plc.gateway(Signal.RESULT_SEQ) == plc.gateway(Signal.RESULT_ACK_SEQ)

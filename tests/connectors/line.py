@@ -12,10 +12,11 @@ from connectors.gateway.core import Gateway, GatewayPorts
 from connectors.gateway.journal import Journal
 from connectors.gateway.part_events import part_of
 from connectors.gateway.spool import Spool, SpoolingPublisher
+from connectors.handshake.signals import Signal
 from connectors.opcua.link import OpcUaLink
 from connectors.settings import GatewaySettings
 from infra.stack.process import free_port
-from lab.plc.server import PlcConfig, SimulatedPlc
+from lab.plc.controller import PlcConfig, SimulatedPlc
 from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
 from streams.envelope import Message, from_message
 from streams.errors import UnavailableError
@@ -165,6 +166,11 @@ class Line:
         if ready:
             assert await self.plc.wait_for(lambda: self.plc.ready, 10), "gateway never ready"
         return self.gateway
+
+    async def reset_faults(self) -> None:
+        """The operator resets: the controller counts it."""
+        count = self.plc.gateway(Signal.FAULT_RESET_SEQ)
+        await self.plc.put({Signal.FAULT_RESET_SEQ: count + 1})
 
     async def stop_gateway(self) -> None:
         task, self._task = self._task, None

@@ -14,9 +14,9 @@ from aiokafka import AIOKafkaConsumer
 
 from infra.stack.broker import Broker
 from infra.stack.process import free_port
+from lab.plc.controller import PlcConfig, SimulatedPlc
 from lab.plc.ledger import entries_of, summarise
 from lab.plc.plan import PlannedPart, generate_plan
-from lab.plc.server import PlcConfig, SimulatedPlc
 from streams.codes import AckOutcome
 from streams.envelope import from_message, to_message
 from streams.events import Acknowledgement, Frame
@@ -123,7 +123,7 @@ async def test_killed_between_capture_and_result_same_frame_one_result(
 ) -> None:
     async with killable(tmp_path, fresh_broker, patient(120.0)) as line:
         assert await line.plc.wait_for(lambda: line.plc.ready, 120)
-        seq = await line.plc.trigger(PlannedPart("the part", "demo"))
+        seq = await line.plc.trigger(PlannedPart(part_id="the part", product_id="demo"))
         await until(lambda: len(line.frames) == 1, 30)
         await line.kill()
         line.answering.set()  # decided while the gateway is dead
@@ -133,7 +133,7 @@ async def test_killed_between_capture_and_result_same_frame_one_result(
         await until(lambda: len(line.acks) >= 1, 30)
         entry = entries_of(line.plc.ledger.rows)[0]
         assert (entry.source, entry.action, len(entry.results)) == ("expert", "pass", 1)
-        assert entry.results[0]["part_id"] == "the part"
+        assert entry.results[0].part_id == "the part"
         assert {a.frame_id for a in line.acks} == {f.frame_id for f in line.frames}
         assert len({f.frame_id for f in line.frames}) == 1
         assert {a.outcome for a in line.acks} == {AckOutcome.ACKNOWLEDGED}
@@ -164,7 +164,7 @@ async def test_killed_again_and_again_while_the_line_runs(
         summary = summarise(entries)
         assert summary["parts"] == 72
         assert summary["undecided"] == summary["acted_twice"] == summary["wrong_part"] == 0
-        applied = {e.trigger_seq: e for e in entries if e.applied}
+        applied = {e.trigger.trigger_seq: e for e in entries if e.applied}
         assert all(any(seq in applied for seq in phase) for phase in played)
         await until(lambda: {a.trigger_seq for a in line.acks} >= set(applied), 30)
         for seq, entry in applied.items():

@@ -10,10 +10,10 @@ import pytest
 from connectors.errors import CaptureError
 from connectors.handshake.signals import Signal
 from connectors.settings import GatewaySettings
+from lab.plc.controller import PlcConfig
 from lab.plc.ledger import entries_of, summarise
 from lab.plc.plan import PlannedPart, generate_plan
 from lab.plc.play import play
-from lab.plc.server import PlcConfig
 from streams.codes import AckOutcome, Action, DecisionSource, FaultCode, ReasonCode
 from streams.events import Decision, Frame
 from streams.ids import decision_id
@@ -37,7 +37,8 @@ async def test_every_part_gets_its_own_result(tmp_path: Path) -> None:
         await asyncio.sleep(rng.uniform(0, 0.15))
         return decision_for(frame)
 
-    plan = [PlannedPart(f"x'; DROP TABLE--\n☃-{n}", "demo", "lot") for n in range(60)]
+    names = [f"x'; DROP TABLE--\n☃-{n}" for n in range(60)]
+    plan = [PlannedPart(part_id=name, product_id="demo", lot_id="lot") for name in names]
     async with running_line(tmp_path, ROOMY_PLC, config=ROOMY) as line:
         line.bus.answer = answer
         await line.start_gateway()
@@ -49,7 +50,7 @@ async def test_every_part_gets_its_own_result(tmp_path: Path) -> None:
         assert {a.outcome for a in line.bus.acks} == {AckOutcome.ACKNOWLEDGED}
         assert [f.part_id for f in line.bus.frames] == [p.part_id for p in plan]
         for entry in entries_of(line.plc.ledger.rows):
-            assert [r["part_id"] for r in entry.results] == [entry.part_id]
+            assert [r.part_id for r in entry.results] == [entry.trigger.part_id]
 
 
 @pytest.mark.asyncio
@@ -81,7 +82,7 @@ async def test_no_answer_is_the_products_no_decision_action(tmp_path: Path) -> N
     config = GatewaySettings(result_window_ms=1000, watchdog_margin_ms=600)
     async with running_line(tmp_path, PlcConfig(takt_s=1.0), config=config) as line:
         await line.start_gateway()
-        await line.plc.trigger(PlannedPart("a", "demo"))
+        await line.plc.trigger(PlannedPart(part_id="a", product_id="demo"))
         await line.plc.settled(1)
         await until(lambda: len(line.bus.acks) == 1)
         decision, ack = line.bus.decisions[0], line.bus.acks[0]
@@ -120,17 +121,17 @@ async def test_trigger_while_busy_is_missed_and_held(tmp_path: Path) -> None:
     async with running_line(tmp_path, ROOMY_PLC, config=ROOMY, camera=camera) as line:
         line.bus.answer = at_once
         await line.start_gateway()
-        await line.plc.trigger(PlannedPart("first", "demo"))
+        await line.plc.trigger(PlannedPart(part_id="first", product_id="demo"))
         assert await line.plc.wait_for(lambda: line.plc.gateway(Signal.BUSY), 5)
-        await line.plc.trigger(PlannedPart("second", "demo"))
+        await line.plc.trigger(PlannedPart(part_id="second", product_id="demo"))
         await line.plc.settled(2)
         camera.go.set()
         await line.plc.settled(1)
         first, second = entries_of(line.plc.ledger.rows)
         assert (first.action, first.source) == ("pass", "expert")
         assert (second.action, second.source) == ("hold", "watchdog")
-        assert second.results[0]["reason"] == "missed_trigger"
-        assert second.results[0]["part_id"] == "second"
+        assert second.results[0].reason == "missed_trigger"
+        assert second.results[0].part_id == "second"
         assert await line.plc.wait_for(lambda: line.plc.gateway(Signal.MISSED_COUNT) == 1, 5)
         missed = [d for d in line.bus.decisions if d.part_id == "second"]
         assert [d.reason_code for d in missed] == [ReasonCode.MISSED_TRIGGER]
@@ -142,10 +143,10 @@ async def test_a_camera_that_fails_holds_the_part_and_then_drops_ready(tmp_path:
     camera.fail = True
     async with running_line(tmp_path, ROOMY_PLC, config=ROOMY, camera=camera) as line:
         await line.start_gateway()
-        seq = await line.plc.trigger(PlannedPart("a", "demo"))
+        seq = await line.plc.trigger(PlannedPart(part_id="a", product_id="demo"))
         await line.plc.settled(seq)
         entry = entries_of(line.plc.ledger.rows)[0]
-        assert (entry.action, entry.results[0]["reason"]) == ("hold", "capture_failed")
+        assert (entry.action, entry.results[0].reason) == ("hold", "capture_failed")
         await until(lambda: len(line.bus.acks) == 1)
         assert line.bus.decisions[0].reason_code is ReasonCode.CAPTURE_FAILED
         assert line.bus.frames == []
@@ -162,14 +163,14 @@ async def test_nine_unacknowledged_results_are_an_overrun(tmp_path: Path) -> Non
         for number in range(1, 10):
             assert await line.plc.wait_for(lambda: line.plc.ready, 5)
             assert not line.plc.gateway(Signal.RESULT_OVERRUN)
-            await line.plc.trigger(PlannedPart(f"part-{number}", "demo"))
+            await line.plc.trigger(PlannedPart(part_id=f"part-{number}", product_id="demo"))
         assert await line.plc.wait_for(lambda: line.plc.gateway(Signal.RESULT_OVERRUN), 5)
         assert line.plc.gateway(Signal.FAULT_CODE) == FaultCode.RESULT_OVERRUN
         assert summary_of(line)["decided"] == 1
         line.plc.acks_withheld = False
         await line.plc.acknowledge()
         assert await line.plc.wait_for(lambda: line.plc.open_parts == 1, 5)
-        await line.plc.reset_faults()
+        await line.reset_faults()
         assert await line.plc.wait_for(lambda: not line.plc.gateway(Signal.RESULT_OVERRUN), 5)
         assert summary_of(line)["acted_twice"] == 0
 
@@ -179,7 +180,7 @@ async def test_a_controller_restarted_at_zero_triggers_no_capture(tmp_path: Path
     config = GatewaySettings(result_window_ms=60000)
     async with running_line(tmp_path, ROOMY_PLC, config=config) as line:
         await line.start_gateway()
-        await line.plc.trigger(PlannedPart("before", "demo"))
+        await line.plc.trigger(PlannedPart(part_id="before", product_id="demo"))
         await until(lambda: len(line.bus.frames) == 1)
         old = line.bus.frames[0]
         boot = line.plc.boot_id
@@ -189,11 +190,15 @@ async def test_a_controller_restarted_at_zero_triggers_no_capture(tmp_path: Path
         await until(lambda: [a.outcome for a in line.bus.acks] == [AckOutcome.OLD_BOOT])
         assert len(line.bus.frames) == 1, "a restart must not expose"
         line.bus.answer = at_once
-        seq = await line.plc.trigger(PlannedPart("after", "demo"))
+        seq = await line.plc.trigger(PlannedPart(part_id="after", product_id="demo"))
         await line.plc.settled(seq)
         assert line.plc.boot_id != boot
         new = entries_of(line.plc.ledger.rows)[-1]
-        assert (new.trigger_seq, new.source, new.results[0]["part_id"]) == (1, "expert", "after")
+        assert (new.trigger.trigger_seq, new.source, new.results[0].part_id) == (
+            1,
+            "expert",
+            "after",
+        )
 
 
 @pytest.mark.asyncio
@@ -205,7 +210,7 @@ async def test_a_frozen_controller_heartbeat_holds_parts_within_two_seconds(
         await line.start_gateway()
         line.plc.heartbeat_frozen = True
         assert await line.plc.wait_for(lambda: not line.plc.gateway(Signal.READY), 2.1)
-        seq = await line.plc.trigger(PlannedPart("held", "demo"))
+        seq = await line.plc.trigger(PlannedPart(part_id="held", product_id="demo"))
         await line.plc.settled(seq)
         assert entries_of(line.plc.ledger.rows)[0].action == "hold"
         assert line.bus.frames == []
@@ -218,7 +223,7 @@ async def test_a_dead_gateway_makes_the_controller_hold_within_two_seconds(tmp_p
     plc = PlcConfig(takt_s=0.05, window_s=30.0)
     async with running_line(tmp_path, plc, config=GatewaySettings(result_window_ms=30000)) as line:
         await line.start_gateway()
-        await line.plc.trigger(PlannedPart("a", "demo"))
+        await line.plc.trigger(PlannedPart(part_id="a", product_id="demo"))
         await line.stop_gateway()
         async with asyncio.timeout(2.1):
             await line.plc.settled(1)
@@ -229,7 +234,7 @@ async def test_a_dead_gateway_makes_the_controller_hold_within_two_seconds(tmp_p
 async def test_stopped_between_capture_and_result_same_frame_one_result(tmp_path: Path) -> None:
     async with running_line(tmp_path, ROOMY_PLC, config=ROOMY) as line:
         await line.start_gateway()
-        await line.plc.trigger(PlannedPart("a", "demo"))
+        await line.plc.trigger(PlannedPart(part_id="a", product_id="demo"))
         await until(lambda: len(line.bus.frames) == 1)
         frame = line.bus.frames[0]
         await line.stop_gateway()
@@ -250,13 +255,13 @@ async def test_kafka_down_parts_are_held_frames_spooled_and_replayed(tmp_path: P
         await line.start_gateway()
         line.bus.down = True
         for _ in range(3):
-            seq = await line.plc.trigger(PlannedPart("a", "demo"))
+            seq = await line.plc.trigger(PlannedPart(part_id="a", product_id="demo"))
             await line.plc.settled(seq)
             assert await line.plc.wait_for(lambda: line.plc.ready, 5)
         assert summary_of(line)["by_source"] == {"watchdog": 3}
         assert line.plc.gateway(Signal.FAULT_CODE) == FaultCode.KAFKA
         first = entries_of(line.plc.ledger.rows)[0]
-        await until(lambda: time.time() > first.triggered_at + 1.0)  # its window is over
+        await until(lambda: time.time() > first.trigger.at + 1.0)  # its window is over
         line.bus.down = False
         await until(lambda: len(line.bus.acks) == 3 and len(line.bus.decisions) == 3, 10)
         assert [f.trigger_seq for f in line.bus.frames] == [1, 2, 3]
@@ -269,10 +274,10 @@ async def test_kafka_down_parts_are_held_frames_spooled_and_replayed(tmp_path: P
 async def test_recipes_and_stop_requests(tmp_path: Path) -> None:
     async with running_line(tmp_path, ROOMY_PLC, config=ROOMY) as line:
         await line.start_gateway()
-        seq = await line.plc.request_recipe(7)
+        await line.plc.put({Signal.RECIPE_REQ: 7, Signal.RECIPE_REQ_SEQ: 1})
         assert await line.plc.wait_for(
             lambda: (
-                line.plc.gateway(Signal.RECIPE_ACK_SEQ) == seq
+                line.plc.gateway(Signal.RECIPE_ACK_SEQ) == 1
                 and line.plc.gateway(Signal.RECIPE_ACTIVE) == 7
             ),
             5,

@@ -12,7 +12,7 @@ from connectors.line_link import Changed, LineLink, LinkEvent
 from connectors.opcua.link import OpcUaLink
 from connectors.settings import GatewaySettings
 from infra.stack.process import free_port
-from lab.plc.server import PlcConfig, SimulatedPlc
+from lab.plc.controller import PlcConfig, SimulatedPlc
 from tests.contracts.twins.line_link import InMemoryLineLink
 from tests.waiting import until
 

@@ -143,7 +143,7 @@ async def test_a_limit_stops_the_line_until_the_operator_resets(
                 assert not line.plc.gateway(Signal.STOP_REQUEST)
                 await send(via, DECISIONS, to_message(decision(line="line1")))
                 assert await line.plc.wait_for(lambda: line.plc.gateway(Signal.STOP_REQUEST), 20)
-                await line.plc.reset_faults()
+                await line.reset_faults()
                 assert await line.plc.wait_for(
                     lambda: not line.plc.gateway(Signal.STOP_REQUEST), 10
                 )

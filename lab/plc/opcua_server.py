@@ -1,0 +1,99 @@
+"""The controller's side of the network: an OPC UA server with one node per signal."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from asyncua import Server, ua
+from asyncua.common.callback import CallbackType
+
+from connectors.handshake.signals import Owner, Signal, SignalValue, SignalValues
+
+
+def cold_start() -> dict[Signal, SignalValue]:
+    """What a controller shows that has just been switched on."""
+    return {signal: signal.default for signal in Signal}
+
+
+@dataclass
+class SignalServer:
+    """Serves ``values``, which hold what either side wrote last.
+
+    ``on_change`` is called once per Write service call of the gateway, with what differs now.
+    """
+
+    url: str
+    namespace: str
+    prefix: str
+    on_change: Callable[[SignalValues], None]
+    values: dict[Signal, SignalValue] = field(
+        default_factory=lambda: {s: s.default for s in Signal}
+    )
+    _server: Server | None = None
+    _ids: dict[Signal, ua.NodeId] = field(default_factory=dict)
+
+    async def open(self) -> None:
+        """Make the nodes; nobody can connect yet."""
+        server = Server()
+        await server.init()
+        server.set_endpoint(self.url)
+        server.set_server_name("Andon simulated line controller")
+        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        index = await server.register_namespace(self.namespace)
+        folder_id = ua.NodeId(self.prefix, index)
+        folder = await server.nodes.objects.add_object(folder_id, self.prefix)
+        for signal in Signal:
+            name = signal.wire_name
+            self._ids[signal] = ua.NodeId(f"{self.prefix}.{name}", index)
+            kind = ua.VariantType[signal.data_type]
+            node = await folder.add_variable(self._ids[signal], name, signal.default, kind)
+            if signal.owner is Owner.GATEWAY:
+                await node.set_writable()
+        server.subscribe_server_callback(CallbackType.PostWrite, self._written)
+        self._server = server
+
+    async def listen(self) -> None:
+        """Gateways may connect."""
+        server = self._running()
+        await (server.start() if server.bserver is None else server.bserver.start())
+
+    async def hang_up(self) -> None:
+        """Every connection drops, and nobody can connect until ``listen``."""
+        await self._running().bserver.stop()
+        await self._end_sessions()
+
+    async def close(self) -> None:
+        if self._server is not None:
+            await self._server.stop()
+            await self._end_sessions()
+            self._server = None
+
+    async def put(self, values: SignalValues) -> None:
+        """The controller writes."""
+        server = self._running()
+        for signal, value in values.items():
+            self.values[signal] = value
+            variant = ua.Variant(value, ua.VariantType[signal.data_type])
+            await server.write_attribute_value(self._ids[signal], ua.DataValue(variant))
+
+    def _running(self) -> Server:
+        assert self._server is not None, "the controller is not started"
+        return self._server
+
+    async def _end_sessions(self) -> None:
+        """asyncua keeps a session with subscriptions beyond its connection, even beyond stop."""
+        for session in list(self._running().iserver._external_sessions.values()):
+            await session.close_session(True)
+        await asyncio.sleep(0)
+
+    def _written(self, event: Any, _dispatcher: Any = None) -> None:
+        """Called once per Write service call, after it took effect."""
+        if not event.is_external:
+            return
+        by_id = {nid.Identifier: s for s, nid in self._ids.items() if s.owner is Owner.GATEWAY}
+        items = event.request_params.NodesToWrite
+        values = {by_id.get(i.NodeId.Identifier): i.Value.Value.Value for i in items}
+        changed = {s: v for s, v in values.items() if s is not None and self.values[s] != v}
+        self.values.update(changed)
+        self.on_change(changed)
