@@ -4,15 +4,15 @@
 """
 
 import sys
-from typing import Any
 
 from streams import topics
-from streams.envelope import _attribute, _is_structured
+from streams.envelope import attribute_of, is_structured
 from streams.events import Event
 from streams.topics import ALL, MAX_MESSAGE_BYTES, Topic
 
+Schema = dict[str, object]
 VERSION = "3.0.0"
-_CLOUDEVENTS: dict[str, dict[str, Any]] = {
+_CLOUDEVENTS: Schema = {
     "ce_specversion": {"type": "string", "const": "1.0"},
     "ce_id": {"type": "string", "description": "Identity: redelivery repeats it."},
     "ce_source": {"type": "string", "format": "uri-reference"},
@@ -45,9 +45,9 @@ RECEIVERS: dict[str, tuple[str, ...]] = {
 }
 
 
-def document() -> dict[str, Any]:
+def document() -> Schema:
     """The whole document as plain values, in a stable order."""
-    schemas: dict[str, Any] = {}
+    schemas: Schema = {}
     return {
         "asyncapi": VERSION,
         "info": {
@@ -71,7 +71,7 @@ def document() -> dict[str, Any]:
     }
 
 
-def to_yaml(value: Any) -> str:
+def to_yaml(value: object) -> str:
     """The document as YAML."""
     from io import StringIO
 
@@ -86,7 +86,7 @@ def to_yaml(value: Any) -> str:
     return buffer.getvalue()
 
 
-def _channel(topic: Topic) -> dict[str, Any]:
+def _channel(topic: Topic) -> Schema:
     return {
         "address": topic.name,
         "description": topic.description,
@@ -108,8 +108,8 @@ def _channel(topic: Topic) -> dict[str, Any]:
     }
 
 
-def _operations() -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _operations() -> Schema:
+    found: Schema = {}
     for action, roles in (("send", SENDERS), ("receive", RECEIVERS)):
         for topic in ALL:
             for role in roles[topic.name]:
@@ -121,11 +121,11 @@ def _operations() -> dict[str, Any]:
     return found
 
 
-def _message(topic: Topic, schemas: dict[str, Any]) -> dict[str, Any]:
+def _message(topic: Topic, schemas: Schema) -> Schema:
     event = topic.event
-    headers = dict(_CLOUDEVENTS) | {"ce_type": {"type": "string", "const": event.event_type}}
+    headers: Schema = _CLOUDEVENTS | {"ce_type": {"type": "string", "const": event.event_type}}
     required = ["ce_specversion", "ce_id", "ce_source", "ce_type"]
-    payload: dict[str, Any] = {"$ref": f"#/components/schemas/{event.__name__}"}
+    payload: Schema = {"$ref": f"#/components/schemas/{event.__name__}"}
     _add_schema(event, schemas)
     if topic.binary:
         fields, needed = _header_schemas(event)
@@ -154,15 +154,15 @@ def _message(topic: Topic, schemas: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _header_schemas(event: type[Event]) -> tuple[dict[str, Any], list[str]]:
+def _header_schemas(event: type[Event]) -> tuple[Schema, list[str]]:
     """Each field as the text of a header: nested ones are JSON of their schema."""
     properties = event.model_json_schema(ref_template="#/components/schemas/{model}")["properties"]
-    headers: dict[str, Any] = {}
+    headers: Schema = {}
     for name, info in event.model_fields.items():
         if name == "content_type":
             headers["content-type"] = {"type": "string"}
-        header = "ce_" + _attribute(name)
-        if _is_structured(info.annotation):
+        header = "ce_" + attribute_of(name)
+        if is_structured(info.annotation):
             headers[header] = {
                 "type": "string",
                 "contentMediaType": "application/json",
@@ -170,13 +170,12 @@ def _header_schemas(event: type[Event]) -> tuple[dict[str, Any], list[str]]:
             }
         else:
             headers[header] = properties[name]
-    needed = [
-        "ce_" + _attribute(name) for name, info in event.model_fields.items() if info.is_required()
-    ]
+    fields = event.model_fields.items()
+    needed = ["ce_" + attribute_of(name) for name, info in fields if info.is_required()]
     return headers, needed
 
 
-def _add_schema(event: type[Event], schemas: dict[str, Any]) -> None:
+def _add_schema(event: type[Event], schemas: Schema) -> None:
     schema = event.model_json_schema(ref_template="#/components/schemas/{model}")
     for name, nested in schema.pop("$defs", {}).items():
         schemas[name] = nested

@@ -8,9 +8,10 @@ value. Headers that no field claims are kept as extra fields.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import TypeVar, Union, get_args, get_origin
 
 from cloudevents.core.bindings.kafka import to_binary_event
 from cloudevents.core.formats.json import JSONFormat
@@ -37,6 +38,8 @@ _CONTENT_TYPE = "content-type"
 _STANDARD = {"id", "type", "source", "specversion", "time", "subject", "dataschema"}
 _BINARY = (Frame, Anomaly, DeadLetter)
 E = TypeVar("E", bound=Event)
+Identity = tuple[str, str, str, datetime | None, str]
+"""CloudEvents id, source, subject and time; and the Kafka key."""
 Headers = Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
 
 
@@ -62,7 +65,7 @@ def to_message(event: Event, value: bytes = b"") -> Message:
     (b'tile', '70170c')
     """
     identity, source, subject, time, key = _identity(event)
-    attributes: dict[str, Any] = {
+    attributes: dict[str, object] = {
         "id": identity,
         "type": event.event_type,
         "source": source,
@@ -129,7 +132,7 @@ def _check_type(model: type[Event], found: Mapping[str, str]) -> None:
         )
 
 
-def _validate(model: type[E], fields: Any) -> E:
+def _validate(model: type[E], fields: object) -> E:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
@@ -146,15 +149,15 @@ def _validate(model: type[E], fields: Any) -> E:
 def _header_fields(event: Event) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in event.model_dump(mode="json").items():
-        header = name if name in (event.model_extra or {}) else _attribute(name)
+        header = name if name in (event.model_extra or {}) else attribute_of(name)
         if value is not None and header not in _STANDARD:
             fields[header] = value if isinstance(value, str) else json.dumps(value)
     return fields
 
 
-def _fields_from_headers(model: type[Event], found: Mapping[str, str]) -> dict[str, Any]:
+def _fields_from_headers(model: type[Event], found: Mapping[str, str]) -> dict[str, object]:
     known = _attributes(model)
-    fields: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     for header, text in found.items():
         name = header.removeprefix(_PREFIX)
         if not header.startswith(_PREFIX) or name in _STANDARD:
@@ -172,30 +175,34 @@ def _fields_from_headers(model: type[Event], found: Mapping[str, str]) -> dict[s
     return fields
 
 
-def _attribute(field: str) -> str:
-    """CloudEvents attribute names are lower-case letters and digits only."""
+def attribute_of(field: str) -> str:
+    """A field's name as a CloudEvents attribute: lower-case letters and digits only.
+
+    >>> attribute_of("plc_boot_id")
+    'plcbootid'
+    """
     return field.replace("_", "")
 
 
 @cache
 def _attributes(model: type[Event]) -> dict[str, tuple[str, bool]]:
     return {
-        _attribute(name): (name, _is_structured(info.annotation))
+        attribute_of(name): (name, is_structured(info.annotation))
         for name, info in model.model_fields.items()
     }
 
 
-def _is_structured(annotation: Any) -> bool:
+def is_structured(annotation: object) -> bool:
+    """Whether a field of this type travels as JSON in its header."""
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
-        return any(_is_structured(a) for a in get_args(annotation))
+        return any(is_structured(a) for a in get_args(annotation))
     if origin in (dict, list, tuple):
         return True
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _identity(event: Event) -> tuple[str, str, str, Any, str]:
-    """CloudEvents id, source, subject, time; and the Kafka key."""
+def _identity(event: Event) -> Identity:
     match event:
         case Anomaly():
             return _of_part(event.frame, str(event.frame.frame_id), event.frame.captured_at)
@@ -224,6 +231,6 @@ def _identity(event: Event) -> tuple[str, str, str, Any, str]:
     raise TypeError(f"{type(event).__name__} is no message of its own")
 
 
-def _of_part(part: PartOnLine, identity: str, time: Any) -> tuple[str, str, str, Any, str]:
+def _of_part(part: PartOnLine, identity: str, time: datetime) -> Identity:
     segments = (part.enterprise, part.site, part.area, part.line, part.station)
     return identity, "/" + "/".join(s for s in segments if s), part.part_id, time, part.key

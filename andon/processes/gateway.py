@@ -12,7 +12,7 @@ from andon.settings import Settings
 from connectors.decision_feed import KafkaDecisionFeed
 from connectors.gateway.core import Gateway, GatewayPorts
 from connectors.gateway.spool import ReferencingPublisher, SpoolingPublisher
-from streams.kafka.quiet import quieten
+from streams.log import quieten
 
 log = structlog.get_logger(__name__)
 _FEED_WAIT_S = 10.0

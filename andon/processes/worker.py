@@ -17,7 +17,7 @@ from andon import wiring
 from andon.notify import notify_ready, notify_stopping
 from andon.settings import Settings
 from streams.kafka.faust_app import BusConfig
-from streams.kafka.quiet import quieten
+from streams.log import quieten
 from streams.roles.classify import ClassifyRole
 from streams.roles.config import (
     FlowConfig,

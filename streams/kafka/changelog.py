@@ -1,12 +1,13 @@
 """Reading the limits' changelog to its end: what was counted before a partition was assigned."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from streams.envelope import from_message
 from streams.errors import EventError
 from streams.events import CountedPart
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.reader import BEGINNING, PartitionReader
+from streams.log import Log
 from streams.topics import COUNTED
 
 
@@ -18,7 +19,7 @@ class KafkaChangelog:
         log: told about records that cannot be read.
     """
 
-    def __init__(self, connection: KafkaConnection, log: Callable[..., object]) -> None:
+    def __init__(self, connection: KafkaConnection, log: Log) -> None:
         self._connection = connection
         self._log = log
 

@@ -1,14 +1,25 @@
 """The Faust application of a role."""
 
+import asyncio
 import warnings
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from streams.errors import AndonError
 from streams.kafka.connection import KafkaConnection
+from streams.kafka.intake import Handler, Intake
+from streams.ports import Publisher
 from streams.topics import Topic
 
 DAY_S = 86_400.0
+SETTLE_S = 2.0
+"""How long a rebalance waits for the events in flight, seconds."""
+
+
+class AppError(AndonError):
+    """A role's connection to the broker broke down; restart it."""
 
 
 @dataclass(frozen=True)
@@ -86,3 +97,72 @@ def faust_topic(app: Any, topic: Topic) -> Any:
     return app.topic(
         topic.name, key_serializer="raw", value_serializer="raw", internal=False, allow_empty=True
     )
+
+
+class RoleApp:
+    """The Faust app of a role, from joining its group to leaving it."""
+
+    def __init__(self, role: str, bus: BusConfig, buffered_events: int) -> None:
+        self._role = role
+        self._app = create_app(role, bus, buffered_events)
+        self._timeout_s = bus.connection.request_timeout_s
+        self._starting: asyncio.Task[None] | None = None
+
+    def publisher(self) -> Publisher:
+        """Sends with the app's own producer."""
+        from streams.kafka.faust_adapter import FaustPublisher
+
+        return FaustPublisher(self._app, self._timeout_s)
+
+    def start(
+        self, topics: Sequence[Topic], intake: Intake, opened: "asyncio.Future[Handler]"
+    ) -> None:
+        """Begin to join the group; events wait until their handler is open."""
+
+        async def settle(*_: object, **__: object) -> None:
+            """Fewer duplicates: what is in flight may finish before the partitions move."""
+            await intake.settle(SETTLE_S)
+
+        app, agent = self._app, intake.agent(opened)
+        for topic in topics:
+            app.agent(faust_topic(app, topic), concurrency=1, name=topic.name)(agent)
+        app.transport.gate = intake.gate
+        app.on_partitions_revoked.connect(settle, weak=False)
+        self._starting = asyncio.create_task(app.start())
+
+    async def joined(self, stop: asyncio.Event) -> None:
+        """Return once events are delivered, or ``stop`` is set. Raises ``AppError``."""
+        assert self._starting is not None
+        await _first(stop.wait(), self._app._crashed.wait(), asyncio.shield(self._starting))
+        failed = self._starting.exception() if self._starting.done() else None
+        if not stop.is_set() and (failed is not None or self._app.crashed):
+            raise self._broken(failed)
+
+    async def ended(self, stop: asyncio.Event) -> None:
+        """Return once ``stop`` is set. Raises ``AppError`` when the app ends before."""
+        await _first(stop.wait(), self._app._crashed.wait(), self._app._stopped.wait())
+        if not stop.is_set():
+            raise self._broken(None)
+
+    async def stop(self) -> None:
+        """Leave the group."""
+        await self._app.stop()
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+
+    def _broken(self, failed: BaseException | None) -> AppError:
+        reason = failed or self._app.crash_reason
+        said = f"{type(reason).__name__}: {reason}" if reason else "the Kafka client stopped"
+        return AppError(f"{self._role}: {said}")
+
+
+async def _first(*waits: Awaitable[object]) -> None:
+    """Return when the first of the awaitables is done; cancels the others."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from streams.kafka.delivery import Delivery
+from streams.log import Log
 
 Item = TypeVar("Item")
 
@@ -88,7 +89,7 @@ class Intake:
         self,
         most_events: int,
         most_bytes: int,
-        log: Callable[..., object],
+        log: Log,
         on_event: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._most_events = most_events

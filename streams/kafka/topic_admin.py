@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streams.backoff import backoff_s
 from streams.errors import AndonError, UnavailableError
 from streams.kafka.connection import DOWN, KafkaConnection
+from streams.log import Log
 from streams.topics import ALL, PARTITIONS, Topic
 
 _EXISTS = 36
@@ -53,7 +54,7 @@ async def await_topics(
     connection: KafkaConnection,
     replication_factor: int,
     stop: asyncio.Event,
-    log: Callable[..., object],
+    log: Log,
     partitions: int = PARTITIONS,
 ) -> bool:
     """``ensure_topics`` for as long as the broker is away; False when ``stop`` was set first."""

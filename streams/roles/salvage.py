@@ -3,13 +3,11 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from streams.envelope import Headers, header_dict
+from streams.envelope import Headers, attribute_of, header_dict
 from streams.events import PartOnLine
 from streams.kafka.delivery import Delivery, salvaged_frame_id
 
@@ -23,7 +21,7 @@ def attributes(headers: Headers) -> dict[str, str]:
     return {name.removeprefix("ce_"): text for name, text in header_dict(headers).items()}
 
 
-def nested_attributes(text: str) -> dict[str, Any]:
+def nested_attributes(text: str) -> dict[str, object]:
     """The fields of a JSON header, such as an anomaly's frame; empty when it is not an object."""
     try:
         found = json.loads(text)
@@ -39,24 +37,23 @@ def salvage(delivery: Delivery, fields: Mapping[str, object]) -> PartOnLine | No
         delivery: the record; its position gives the identity when the event's is unreadable.
         fields: header names without ``ce_`` and underscores, and their text.
     """
-    by_attribute = {name.replace("_", ""): name for name in PartOnLine.model_fields}
-    read: dict[str, Any] = {}
-    for attribute, text in fields.items():
-        name = by_attribute.get(attribute.replace("_", ""))
-        if name is not None and _validates(name, text):
-            read[name] = text
+    by_attribute = {attribute_of(name): name for name in PartOnLine.model_fields}
+    found = {by_attribute.get(attribute_of(given), ""): text for given, text in fields.items()}
+    bad = {"", *_invalid(found)}
+    read = {name: text for name, text in found.items() if name not in bad}
     if any(name not in read for name in _NEEDED):
         return None
     arrived = datetime.fromtimestamp(delivery.produced_s or delivery.arrived_s, tz=UTC)
-    window = read.setdefault("result_window_ms", DEFAULT_WINDOW_MS)
-    read.setdefault("captured_at", arrived)
-    read.setdefault("deadline", arrived + timedelta(milliseconds=int(window)))
-    read.setdefault("part_id", "")
-    read.setdefault(
-        "frame_id", salvaged_frame_id(delivery.topic, delivery.partition, delivery.offset)
-    )
+    window_ms = int(str(read.setdefault("result_window_ms", DEFAULT_WINDOW_MS)))
+    frame_id = salvaged_frame_id(delivery.topic, delivery.partition, delivery.offset)
+    guessed = {
+        "captured_at": arrived,
+        "deadline": arrived + timedelta(milliseconds=window_ms),
+        "part_id": "",
+        "frame_id": frame_id,
+    }
     try:
-        return PartOnLine.model_validate(read)
+        return PartOnLine.model_validate(guessed | read)
     except ValidationError:
         return None
 
@@ -69,17 +66,10 @@ def readable_frame_id(fields: Mapping[str, object]) -> UUID | None:
         return None
 
 
-@cache
-def _adapters() -> dict[str, TypeAdapter[Any]]:
-    kinds: dict[str, Any] = {
-        name: Annotated[info.annotation, info] for name, info in PartOnLine.model_fields.items()
-    }
-    return {name: TypeAdapter(kind) for name, kind in kinds.items()}
-
-
-def _validates(name: str, text: Any) -> bool:
+def _invalid(fields: Mapping[str, object]) -> set[str]:
+    """The fields that do not validate, or are missing."""
     try:
-        _adapters()[name].validate_python(text)
-    except ValidationError:
-        return False
-    return True
+        PartOnLine.model_validate(fields)
+    except ValidationError as error:
+        return {str(problem["loc"][0]) for problem in error.errors()}
+    return set()

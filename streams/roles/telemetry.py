@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from streams.backoff import backoff_s
 from streams.errors import UnavailableError
 from streams.events import Alert, Decision
+from streams.log import Log
 from streams.roles.config import FlowConfig
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ class Telemetry:
     def __init__(
         self,
         role: str,
-        log: Callable[..., object] = lambda *_, **__: None,
+        log: Log = lambda *_, **__: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.registry = CollectorRegistry()

@@ -2,7 +2,7 @@
 
 import logging
 
-from streams.kafka.quiet import OncePer
+from streams.log import OncePer
 from streams.roles.telemetry import Telemetry
 
 

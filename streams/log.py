@@ -1,12 +1,22 @@
-"""Keeps a library that repeats itself ten times a second from filling the disk."""
+"""What a log is to the line, and how loud libraries may be in it."""
 
 import logging
 import time
 from collections.abc import Callable
+from typing import Protocol
+
+
+class Log(Protocol):
+    """Takes an event's name and its fields, as structlog's methods do."""
+
+    def __call__(self, event: str, **fields: object) -> object: ...
 
 
 class OncePer(logging.Filter):
-    """Lets a logger's message template through once per ``seconds``."""
+    """Lets a logger's message template through once per ``seconds``.
+
+    A library that repeats itself ten times a second must not fill the disk.
+    """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
