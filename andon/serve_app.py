@@ -22,6 +22,7 @@ def build(args: AppSettings) -> "Application":
     paths = settings.paths
     return build_application(
         with_configured_classifier(args, settings),
+        args.ingress or settings.serve.ingress,
         partial(bundle_store, args.artifacts or paths.artifacts),
         partial(bundle_store, args.exemplars or paths.exemplars),
     )

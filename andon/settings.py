@@ -74,8 +74,11 @@ class ServeSettings(Section):
     """The Ray cluster that runs the expert and the classifiers."""
 
     address: str = "127.0.0.1:16379"
-    """host:port of the Ray head (GCS)."""
-    application: str = "andon"
+    """host:port of the Ray head (GCS), where the application is deployed."""
+    ingress: str = "127.0.0.1:16380"
+    """host:port of the application's ingress: it listens there, and workers call it there."""
+    token_file: Path = Path(".andon/stack/ray_token")
+    """Holds the cluster's token (Ray's ``RAY_AUTH_MODE=token``); without the file none is sent."""
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 5.0
     """Seconds for one batch when the frame's deadline leaves more."""
 

@@ -193,16 +193,14 @@ def vision_expert(settings: Settings) -> "ServeVisionExpert":
     """The vision expert behind Ray Serve; it connects when it is started."""
     from serving.ray.client import ServeVisionExpert
 
-    serve = settings.serve
-    return ServeVisionExpert(serve.address, serve.application, serve.timeout_s)
+    return ServeVisionExpert(settings.serve.ingress, settings.serve.token_file)
 
 
 def classifier(settings: Settings) -> "ServeClassifier":
     """The classifier behind Ray Serve; it connects when it is started."""
     from serving.ray.client import ServeClassifier
 
-    serve = settings.serve
-    return ServeClassifier(serve.address, serve.application, serve.timeout_s)
+    return ServeClassifier(settings.serve.ingress, settings.serve.token_file)
 
 
 def bundle_store(location: str) -> "ArtifactStore":

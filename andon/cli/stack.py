@@ -46,7 +46,7 @@ def up(
     ports = ports_of(settings, dashboard_port)
     console = Console(stderr=True)
     begun = time.monotonic()
-    stack = LocalStack(folder, ports, tethered=False)
+    stack = LocalStack(folder, ports, tethered=False, token_file=settings.serve.token_file)
     with console.status("starting broker, PostgreSQL, S3 and Ray"):
         stack.start(lambda name, seconds: console.print(f"{name} ready after {seconds:.1f} s"))
         remember(folder, stack)
@@ -101,6 +101,7 @@ def ports_of(settings: Settings, dashboard_port: int) -> "StackPorts":
         postgres=_local_port("ANDON_POSTGRES__URL", settings.postgres.url.get_secret_value()),
         s3=_local_port("ANDON_S3__ENDPOINT", settings.s3.endpoint),
         ray=_local_port("ANDON_SERVE__ADDRESS", settings.serve.address),
+        ingress=_local_port("ANDON_SERVE__INGRESS", settings.serve.ingress),
         ray_dashboard=dashboard_port,
     )
 
@@ -121,5 +122,6 @@ def _addresses(settings: Settings, dashboard_port: int) -> dict[str, str]:
         "postgres": f"{url.hostname}:{url.port}{url.path}",
         "s3": settings.s3.endpoint,
         "ray": settings.serve.address,
+        "ingress": settings.serve.ingress,
         "ray_rest": f"http://127.0.0.1:{dashboard_port}",
     }

@@ -30,13 +30,15 @@ class StackPorts:
     postgres: int
     s3: int
     ray: int
+    ingress: int
+    """Of the Serve application."""
     ray_dashboard: int | None = None
     """Ray's REST API, which ``serve deploy`` needs; None: ten processes fewer."""
 
     @classmethod
     def free(cls) -> "StackPorts":
         """Ports that nobody uses right now, no dashboard."""
-        return cls(*(free_port() for _ in range(4)))
+        return cls(*(free_port() for _ in range(5)))
 
 
 @dataclass
@@ -47,6 +49,8 @@ class LocalStack:
     ports: StackPorts
     tethered: bool = True
     broker_kind: BrokerKind = "embedded"
+    token_file: Path | None = None
+    """Ray's token; None keeps it in ``folder``."""
     components: dict[str, LocalServer] = field(default_factory=dict)
     _threads: ThreadPoolExecutor | None = None
 
@@ -105,10 +109,16 @@ class LocalStack:
     def environment(self) -> dict[str, str]:
         """Settings of Andon's processes, as environment variables."""
         return {
-            f"ANDON_{section}__{name}".upper(): str(value).lower()
+            f"ANDON_{section}__{name}".upper(): (
+                str(value).lower() if isinstance(value, bool) else str(value)
+            )
             for section, values in self._sections().items()
             for name, value in values.items()
         }
+
+    @property
+    def _token_file(self) -> Path:
+        return (self.token_file or self.folder / "ray_token").absolute()
 
     def _sections(self) -> dict[str, dict[str, str | int]]:
         """What the processes must know of the stack, by section and name of the settings.
@@ -129,7 +139,11 @@ class LocalStack:
             },
             "postgres": {"url": url},
             "s3": {"endpoint": f"{HOST}:{ports.s3}"},
-            "serve": {"address": f"{HOST}:{ports.ray}"},
+            "serve": {
+                "address": f"{HOST}:{ports.ray}",
+                "ingress": f"{HOST}:{ports.ingress}",
+                "token_file": str(self._token_file),
+            },
         }
 
     def _starters(self) -> dict[str, Callable[[], LocalServer]]:
@@ -142,6 +156,8 @@ class LocalStack:
             "ray": lambda: start_ray(
                 ports.ray,
                 ports.ray_dashboard,
+                token_file=self._token_file,
+                env={"ANDON_SERVE__INGRESS": f"{HOST}:{ports.ingress}"},
                 log_path=logs / "ray.log",
                 tethered=tethered,
             ),

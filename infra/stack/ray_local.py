@@ -4,6 +4,9 @@ Several can run side by side: each has its ports, its folder and its own process
 stopped by that tree (``ray stop`` would end every Ray of the machine).
 """
 
+import contextlib
+import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -26,6 +29,8 @@ QUIET_ENV: Mapping[str, str] = {
     # The node's address is 127.0.0.1 and not the host's first interface.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Serve's replicas unpickle what they are sent, on every interface: nothing without the token.
+    "RAY_AUTH_MODE": "token",
     # The line's own deadlines cover a stop; draining would add up to 30 s to each.
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     # What follows took CPU beside the expert from 18.5 to 8 ms per frame (docs/serving.md).
@@ -52,6 +57,8 @@ class LocalRay(LocalServer):
     """A running head; ``address`` is that of its GCS, which drivers connect to."""
 
     dashboard_port: int | None
+    token_file: Path
+    """What a caller must say; only this user may read it."""
     temp_dir: Path
     owns_temp_dir: bool
 
@@ -82,6 +89,7 @@ def start_ray(
     port: int | None = None,
     dashboard_port: int | None = None,
     temp_dir: Path | None = None,
+    token_file: Path | None = None,
     num_cpus: int = 8,
     env: Mapping[str, str] | None = None,
     log_path: Path | None = None,
@@ -96,6 +104,8 @@ def start_ray(
             starts neither (ten processes and about 2 % of a core less).
         temp_dir: Ray's sessions and logs, 40 characters at most; None makes one that ``stop``
             removes.
+        token_file: holds the token without which nobody is answered, and is written unless it is
+            there; None keeps it in ``temp_dir``.
         num_cpus: CPUs that Ray believes in: a budget of replicas, not of cores.
         env: more environment for the head and for every replica.
         log_path: output of the head; default: inside ``temp_dir``.
@@ -111,7 +121,13 @@ def start_ray(
     ports = [p for p in (gcs, dashboard_port) if p is not None]
     folder = Path(tempfile.mkdtemp(prefix="ray-")) if temp_dir is None else temp_dir.absolute()
     log_file = log_path or folder / "head.log"
-    environment = {**QUIET_ENV, **(env or {}), "DASHBOARD_METRIC_PORT": str(free_port())}
+    token = (token_file or folder / "token").absolute()
+    environment = {
+        **QUIET_ENV,
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "DASHBOARD_METRIC_PORT": str(free_port()),
+        **(env or {}),
+    }
     before = log_file.stat().st_size if log_file.exists() else 0
 
     def started(_: Process) -> bool:
@@ -131,6 +147,7 @@ def start_ray(
                 "take a shorter folder, such as one below /tmp"
             )
         folder.mkdir(parents=True, exist_ok=True)
+        _make_token(token)
         try:
             process = start()
         except ProcessError as error:
@@ -141,7 +158,15 @@ def start_ray(
         if temp_dir is None:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    return LocalRay(process, gcs, dashboard_port, folder, temp_dir is None)
+    return LocalRay(process, gcs, dashboard_port, token, folder, temp_dir is None)
+
+
+def _make_token(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
 
 
 def _command(port: int, dashboard_port: int | None, folder: Path, num_cpus: int) -> list[str]:

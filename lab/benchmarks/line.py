@@ -62,7 +62,8 @@ class Bench:
         """Deploy, or redeploy, with this profile of the expert."""
         vision = {**profile.serve_args, "batch": batch}
         config = self.learned.serve_config(vision=vision)
-        deploy(config, self.line.stack.settings().serve.address)
+        serve = self.line.stack.settings().serve
+        deploy(config, serve.address, token_file=serve.token_file)
 
 
 def benchmark_line(options: LineBenchmark, say: Say) -> dict[str, Any]:

@@ -120,7 +120,8 @@ def _run(
     settings = line.stack.settings()
     asyncio.run(prepare(settings, [policy], "demo"))
     with _step(progress, "deploying the expert and the classifier on Ray Serve"):
-        deploy(learned.serve_config(classifier=classifier), settings.serve.address)
+        config, serve = learned.serve_config(classifier=classifier), settings.serve
+        deploy(config, serve.address, token_file=serve.token_file)
     with _step(progress, "starting inspect, classify, record, limits and the gateway"):
         ready = line.start((*ROLES, "limits"))
     bar = progress.add_task(f"parts, one every {options.takt_s:g} s", total=len(plan.parts))

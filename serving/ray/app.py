@@ -1,11 +1,12 @@
-"""The Ray Serve application: the vision expert and the classifier actors."""
+"""The Ray Serve application: the ingress before the vision expert and the classifier actors."""
 
 import warnings
 from collections.abc import Callable
 from typing import TypeAlias
 
 from serving.ray.classifier_deployment import ClassifierDeployment
-from serving.ray.settings import CLASSIFIER, VISION, AppSettings
+from serving.ray.ingress import IngressDeployment
+from serving.ray.settings import CLASSIFIER, INGRESS, VISION, AppSettings
 from serving.ray.store import ArtifactStore
 from serving.ray.vision_deployment import VisionDeployment
 
@@ -26,31 +27,34 @@ OpenStore = Callable[[], ArtifactStore]
 
 
 def build_application(
-    settings: AppSettings, open_artifacts: OpenStore, open_exemplars: OpenStore
+    settings: AppSettings, ingress: str, open_artifacts: OpenStore, open_exemplars: OpenStore
 ) -> Application:
     """The application for ``settings``.
 
     Args:
         settings: ``args`` of the Serve configuration, validated.
+        ingress: host:port on which workers' calls arrive.
         open_artifacts: a module-level function that opens the store of experts in the replica.
         open_exemplars: the same for exemplar bundles.
     """
-    others = []
+    wanted = settings.vision
+    calls = max(CALLS_PER_REPLICA, 2 * wanted.batch)
+    behind = [_deployment(VISION, VisionDeployment, calls).bind(wanted, open_artifacts)]
     if settings.classifier is not None:
         calls = max(CALLS_PER_REPLICA, 2 * settings.classifier.concurrency)
         classifier = _deployment(CLASSIFIER, ClassifierDeployment, calls)
-        others.append(classifier.bind(settings.classifier, open_exemplars))
-    vision = _deployment(
-        VISION, VisionDeployment, max(CALLS_PER_REPLICA, 2 * settings.vision.batch)
-    )
-    return vision.bind(settings.vision, open_artifacts, *others)
+        behind.append(classifier.bind(settings.classifier, open_exemplars))
+    # it waits and does not compute: no place in the plan of the CPUs
+    way_in = _deployment(INGRESS, IngressDeployment, CALLS_PER_REPLICA, num_cpus=0)
+    return way_in.bind(ingress, *behind)
 
 
-def _deployment(name: str, kind: type, calls: int) -> serve.Deployment:
+def _deployment(name: str, kind: type, calls: int, num_cpus: float = 1) -> serve.Deployment:
     """Fixed replicas, a dead one noticed within seconds. ``deployments`` of the YAML overrides."""
     return serve.deployment(
         name=name,
         num_replicas=1,
+        ray_actor_options={"num_cpus": num_cpus},
         max_ongoing_requests=calls,
         health_check_period_s=HEALTH_PERIOD_S,
         health_check_timeout_s=HEALTH_TIMEOUT_S,

@@ -1,156 +1,162 @@
 """The ports ``VisionExpert`` and ``AnomalyClassifier`` over Ray Serve, for worker processes.
 
-Nothing here raises for what Ray does: an answer that cannot be had in time is a ``Failure``.
+A call is made once: an answer that cannot be had in time is a ``Failure``, nothing is raised for
+what Ray does, and whoever may ask again decides that itself. Ray is not imported here.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
 
-from serving.ray.channel import CallFailed, Channel
+import grpc
+import grpc.aio
+
 from serving.ray.wire import (
+    CLASSIFY,
+    GRPC_LIMITS,
+    SCORE,
+    SERVICE,
     pack_images,
-    pack_questions,
     pack_requests,
     unpack_classifications,
     unpack_inspections,
-    unpack_late,
 )
 from streams.codes import ReasonCode
 from streams.events import Classification, Inspection
-from streams.ports import Asked, ClassificationRequest, Failure, InspectionRequest
+from streams.ports import ClassificationRequest, Failure, InspectionRequest
 
 log = logging.getLogger(__name__)
 
 CALL_BYTES = 32 << 20
 """Most image bytes in one call; more go in calls of their own."""
-DEFAULT_TIMEOUT_S = 5.0
+_OPTIONS: Final = (
+    *GRPC_LIMITS,
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # a host that vanished is noticed within 15 s
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+)
 
 Q = TypeVar("Q", InspectionRequest, ClassificationRequest)
 A = TypeVar("A", Inspection, Classification)
 
 
-@dataclass(frozen=True)
-class _Target:
-    number: int
+class _ServeClient:
+    """One connection to the ingress, made and kept by gRPC.
+
+    Args:
+        address: host:port of the application's ingress.
+        token_file: holds the cluster's token; where there is no such file, none is sent.
+    """
+
+    method: str
     unavailable: ReasonCode
 
-
-_VISION = _Target(0, ReasonCode.EXPERT_UNAVAILABLE)
-_CLASSIFIER = _Target(1, ReasonCode.CLASSIFIER_UNAVAILABLE)
-_LATE = 2
-
-
-class _ServeClient:
-    def __init__(
-        self,
-        address: str,
-        application: str = "andon",
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-        channel: Channel | None = None,
-    ) -> None:
-        self._timeout_s = timeout_s
-        self._channel = channel or Channel(address, application)
+    def __init__(self, address: str, token_file: Path | None = None) -> None:
+        self._address, self._token_file = address, token_file
+        self._channel: grpc.aio.Channel | None = None
+        self._token = ""
 
     async def start(self) -> None:
         """Begin to connect; returns at once. Calls wait for the connection while they may."""
-        await self._channel.start()
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+            self._channel.get_state(try_to_connect=True)
+            self._read_token()
 
     async def close(self) -> None:
         """End the connection; calls under way fail."""
-        await self._channel.close()
-
-    @property
-    def connected(self) -> bool:
-        """Whether a connection to the cluster stands."""
-        return self._channel.connected
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
 
     async def wait_connected(self, timeout_s: float) -> bool:
         """Wait for a connection; False when there is none after ``timeout_s``."""
-        return await self._channel.wait_connected(timeout_s)
+        if self._channel is None:
+            return False
+        try:
+            await asyncio.wait_for(self._channel.channel_ready(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
 
     async def _ask(
         self,
-        target: _Target,
         requests: Sequence[Q],
         timeout_s: float,
         pack: Callable[[Sequence[Q]], bytes],
         unpack: Callable[[bytes], list[A | Failure]],
     ) -> list[A | Failure]:
-        left = min(timeout_s, self._timeout_s)
-        parts = await asyncio.gather(
-            *(self._part(target, part, left, pack, unpack) for part in _parts(requests))
-        )
+        async def one(part: Sequence[Q]) -> Sequence[A | Failure]:
+            try:
+                answers = unpack(await self._call(pack(part), timeout_s))
+                if len(answers) == len(part):
+                    return answers
+                kind, message = "WrongAnswer", f"{len(answers)} answers to {len(part)} requests"
+            except grpc.aio.AioRpcError as error:
+                kind, message = error.code().name, str(error.details())
+            except Exception as error:
+                log.exception("a call to Ray Serve failed in an unexpected way")
+                kind, message = type(error).__name__, str(error)
+            failure = Failure(self.unavailable, kind, message[:512], retryable=True)
+            return [failure] * len(part)
+
+        parts = await asyncio.gather(*(one(part) for part in _parts(requests)))
         return [answer for part in parts for answer in part]
 
-    async def _part(
-        self,
-        target: _Target,
-        requests: Sequence[Q],
-        timeout_s: float,
-        pack: Callable[[Sequence[Q]], bytes],
-        unpack: Callable[[bytes], list[A | Failure]],
-    ) -> Sequence[A | Failure]:
+    async def _call(self, body: bytes, timeout_s: float) -> bytes:
+        if self._channel is None:
+            raise _failed(grpc.StatusCode.CANCELLED, "the client was not started, or is closed")
+        call = self._channel.unary_unary(f"/{SERVICE}/{self.method}")
+        sent = (("authorization", f"Bearer {self._token}"),) if self._token else ()
         try:
-            body = await self._channel.call(target.number, pack(requests), timeout_s)
-            answers = unpack(body)
-            if len(answers) == len(requests):
-                return answers
-            message = f"{len(answers)} answers to {len(requests)} requests"
-            failure = Failure(target.unavailable, "WrongAnswer", message, retryable=True)
-        except CallFailed as error:
-            kind, message = error.kind, str(error)
-            failure = Failure(target.unavailable, kind, message[:512], retryable=True)
-        except Exception as error:
-            log.exception("a call to Ray Serve failed in an unexpected way")
-            kind = type(error).__name__
-            failure = Failure(target.unavailable, kind, str(error)[:512], retryable=True)
-        return [failure] * len(requests)
+            answer: bytes = await call(body, timeout=timeout_s, metadata=sent, wait_for_ready=True)
+            return answer
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                self._read_token()  # the cluster was started, with a new one, after us
+            raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise _failed(grpc.StatusCode.CANCELLED, "the client was closed") from None
+
+    def _read_token(self) -> None:
+        if self._token_file is not None and self._token_file.exists():
+            self._token = self._token_file.read_text().strip()
 
 
 class ServeVisionExpert(_ServeClient):
-    """``streams.ports.VisionExpert`` over the deployment of that name.
+    """``streams.ports.VisionExpert`` over the deployment of that name."""
 
-    Args:
-        address: host:port of the Ray head.
-        application: the Serve application.
-        timeout_s: most seconds for one call, whatever the caller allows.
-    """
+    method, unavailable = SCORE, ReasonCode.EXPERT_UNAVAILABLE
 
     async def inspect(
         self, requests: Sequence[InspectionRequest], timeout_s: float
     ) -> Sequence[Inspection | Failure]:
         """One answer per request, in order, within ``timeout_s`` seconds; never raises."""
-        return await self._ask(_VISION, requests, timeout_s, pack_images, unpack_inspections)
+        return await self._ask(requests, timeout_s, pack_images, unpack_inspections)
 
 
 class ServeClassifier(_ServeClient):
-    """``streams.ports.AnomalyClassifier`` and ``LateAnswers`` over the deployment of that name.
+    """``streams.ports.AnomalyClassifier`` over the deployment of that name."""
 
-    Args: as for :class:`ServeVisionExpert`.
-    """
+    method, unavailable = CLASSIFY, ReasonCode.CLASSIFIER_UNAVAILABLE
 
     async def classify(
         self, requests: Sequence[ClassificationRequest], timeout_s: float
     ) -> Sequence[Classification | Failure]:
         """One answer per request, in order, within ``timeout_s`` seconds; never raises."""
-        return await self._ask(
-            _CLASSIFIER, requests, timeout_s, pack_requests, unpack_classifications
-        )
+        return await self._ask(requests, timeout_s, pack_requests, unpack_classifications)
 
-    async def late_answers(
-        self, questions: Sequence[Asked], timeout_s: float
-    ) -> Mapping[Asked, Classification] | None:
-        """``streams.ports.LateAnswers``: of one replica; another call may find another."""
-        try:
-            return unpack_late(
-                await self._channel.call(_LATE, pack_questions(questions), timeout_s)
-            )
-        except (CallFailed, ValueError) as error:
-            log.warning("no late answers were fetched: %s", error)
-            return {}
+
+def _failed(code: grpc.StatusCode, message: str) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), message)
 
 
 def _parts(requests: Sequence[Q]) -> list[Sequence[Q]]:

@@ -7,6 +7,7 @@ without it, and this module hands the same configuration to the same controller.
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from serving.errors import DeployError, ServeConfigError
-from serving.ray.link import loopback_environment, reachable
 from serving.ray.settings import (
     CLASSIFIER,
     VISION,
@@ -103,7 +103,12 @@ def check_config(config: Mapping[str, Any], where: str) -> None:
             parse(ClassifierUserConfig, deployment.get("user_config"), place)
 
 
-def deploy(config: Mapping[str, Any], address: str, timeout_s: float = 120.0) -> Config:
+def deploy(
+    config: Mapping[str, Any],
+    address: str,
+    timeout_s: float = 120.0,
+    token_file: Path | None = None,
+) -> Config:
     """Deploy on the Ray at ``address`` and return its status once every replica runs.
 
     Works in a child process: Ray leaves threads and signal handlers behind in whatever imports it.
@@ -113,14 +118,19 @@ def deploy(config: Mapping[str, Any], address: str, timeout_s: float = 120.0) ->
         config: see :func:`serve_config`.
         address: host:port of the GCS.
         timeout_s: seconds until all is up.
+        token_file: holds the cluster's token; without it, or where there is no such file, the
+            environment's ``RAY_AUTH_*`` hold.
 
     Raises:
         ServeConfigError: the configuration cannot be used.
         DeployError: Ray cannot be reached, or a deployment failed; the message says which and why.
     """
     check_config(config, "serve configuration")
-    if not reachable(address):
+    if not _reachable(address):
         raise DeployError(f"no Ray at {address}: start one (`andon stack up`, `ray start --head`)")
+    environment = dict(os.environ)
+    if token_file is not None and token_file.exists():
+        environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file.absolute())}
     command = [sys.executable, "-m", "serving.ray.deploy", "--address", address]
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(config, file)
@@ -128,7 +138,12 @@ def deploy(config: Mapping[str, Any], address: str, timeout_s: float = 120.0) ->
         command += ["--timeout", str(timeout_s), file.name]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=timeout_s + 30, check=False
+                command,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s + 30,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             raise DeployError(f"no answer from the Ray at {address} in {timeout_s:g} s") from None
@@ -151,8 +166,21 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
     return result
 
 
+def _reachable(address: str, timeout_s: float = 1.0) -> bool:
+    """Whether something accepts TCP connections at host:port ``address``."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout_s):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
 def _deploy_here(config: Config, address: str, timeout_s: float) -> Config:
-    os.environ.update(loopback_environment(address))
+    if address.startswith(("127.0.0.1:", "localhost:")):
+        # Ray would replace the loopback address by that of the host's first interface, at which a
+        # head of this kind does not listen
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ray

@@ -1,8 +1,9 @@
 """What the Serve application may be told: ``args`` and ``user_config`` of ``infra/serve.yaml``."""
 
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from serving.errors import ServeConfigError
 from streams.settings import Section
@@ -11,6 +12,8 @@ VISION = "VisionExpert"
 """Deployment name of the vision expert."""
 CLASSIFIER = "AnomalyClassifier"
 """Deployment name of the classifier actors."""
+INGRESS = "Ingress"
+"""Deployment name of the server that workers call."""
 LATEST: Final = "latest"
 """In place of a digest: whatever the store's pointer names when the replica reads it."""
 
@@ -49,14 +52,10 @@ class ClassifierArguments(Section):
 
     In ``infra/serve.yaml`` also ``settings``: what ``ANDON_CLASSIFIER__*`` says.
     """
-    options: dict[str, Any] = Field({})
+    options: dict[str, object] = Field({})
     """What the builder of that kind takes; it validates them itself."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
     """Requests one actor works on at once; more wait."""
-    late_answers: Annotated[int, Field(ge=1, le=65536)] = 1024
-    """Answers kept that came after their deadline; the oldest is dropped beyond."""
-    late_age_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
-    """How long such an answer is kept for the worker to fetch, seconds."""
 
 
 class AppSettings(Section):
@@ -66,6 +65,8 @@ class AppSettings(Section):
     """Folder or ``s3://bucket/prefix`` of experts; default: ``ANDON_PATHS__ARTIFACTS``."""
     exemplars: str | None = None
     """Folder or ``s3://bucket/prefix`` of exemplar bundles; default: ``ANDON_PATHS__EXEMPLARS``."""
+    ingress: str | None = None
+    """host:port on which workers' calls arrive; default: ``ANDON_SERVE__INGRESS``."""
     vision: VisionSettings = VisionSettings()
     classifier: ClassifierArguments | None = ClassifierArguments()
     """``null`` deploys no classifier: every anomaly gets the policy's fallback."""
@@ -103,7 +104,7 @@ def parse(model: type[S], value: object, where: str) -> S:
         raise ServeConfigError(f"{where}: {problems}") from None
 
 
-def _problem(error: Any) -> str:
+def _problem(error: ErrorDetails) -> str:
     place = ".".join(str(p) for p in error["loc"] if "[" not in str(p)) or "value"
     if "string_pattern_mismatch" in error["type"] and "0-9a-f" in error["msg"]:
         return (

@@ -43,13 +43,9 @@ class VisionDeployment:
         settings: see :class:`serving.ray.settings.VisionSettings`.
         open_store: opens the artifact store inside the replica; credentials come from its
             environment and travel through no configuration.
-        others: handles of the application's other deployments. Serve wants one root that names
-            them all; the expert never calls them.
     """
 
-    def __init__(
-        self, settings: VisionSettings, open_store: Callable[[], ArtifactStore], *others: object
-    ) -> None:
+    def __init__(self, settings: VisionSettings, open_store: Callable[[], ArtifactStore]) -> None:
         self._settings = settings
         self._models = ModelSet(loader(settings), open_store(), settings.batch)
         self._batcher: ReplicaBatches[_Item, Answer] = ReplicaBatches(

@@ -3,20 +3,32 @@
 A call is a four-byte length (big endian), a JSON array of ``[what, size]`` and the images, one
 after another; ``what`` is the product of a vision call and the request of a classifier call. An
 answer is one JSON array. Workers and replicas of neighbouring releases understand each other:
-unknown fields are kept or ignored.
+unknown fields are kept or ignored. Calls and answers travel as messages of one gRPC method each.
 """
 
 import json
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from streams.codes import ReasonCode
 from streams.events import Classification, Inspection
-from streams.ports import Asked, ClassificationRequest, Failure, InspectionRequest
+from streams.ports import ClassificationRequest, Failure, InspectionRequest
+
+SERVICE: Final = "andon.Serving"
+SCORE: Final = "Score"
+"""The method that scores images."""
+CLASSIFY: Final = "Classify"
+"""The method that names anomalies."""
+MOST_BYTES: Final = 512 << 20
+GRPC_LIMITS: Final = (
+    ("grpc.max_send_message_length", MOST_BYTES),
+    ("grpc.max_receive_message_length", MOST_BYTES),
+)
+"""Calls carry images of up to 8 MiB, several at once; gRPC's default is 4 MiB."""
 
 _LENGTH = struct.Struct(">I")
 A = TypeVar("A", Inspection, Classification)
@@ -31,8 +43,7 @@ class _Answer(BaseModel, Generic[A]):
 _INSPECTIONS = TypeAdapter(list[_Answer[Inspection]])
 _CLASSIFICATIONS = TypeAdapter(list[_Answer[Classification]])
 _REQUEST = TypeAdapter(ClassificationRequest)
-_QUESTIONS = TypeAdapter(list[Asked])
-_LATE = TypeAdapter(list[tuple[Asked, Classification]] | None)
+_HEADER = TypeAdapter(list[tuple[object, int]])
 
 
 def pack_images(requests: Sequence[InspectionRequest]) -> bytes:
@@ -88,39 +99,18 @@ def unpack_classifications(body: bytes) -> list[Classification | Failure]:
     return [_value(a) for a in _CLASSIFICATIONS.validate_json(body)]
 
 
-def pack_questions(questions: Sequence[Asked]) -> bytes:
-    """One JSON array: whose late answers are wanted."""
-    return _QUESTIONS.dump_json(list(questions))
-
-
-def unpack_questions(body: bytes) -> list[Asked]:
-    """Questions, in order. Raises ValueError for anything else."""
-    return _QUESTIONS.validate_json(body)
-
-
-def pack_late(answers: Mapping[Asked, Classification] | None) -> bytes:
-    """A JSON array of pairs, or null."""
-    return _LATE.dump_json(None if answers is None else list(answers.items()))
-
-
-def unpack_late(body: bytes) -> dict[Asked, Classification] | None:
-    """Late answers by question. Raises ValueError for anything else."""
-    pairs = _LATE.validate_json(body)
-    return None if pairs is None else dict(pairs)
-
-
-def _pack_call(items: Iterable[tuple[Any, bytes]]) -> bytes:
+def _pack_call(items: Iterable[tuple[object, bytes]]) -> bytes:
     pairs = list(items)
     header = json.dumps([[what, len(image)] for what, image in pairs]).encode()
     return b"".join([_LENGTH.pack(len(header)), header, *(image for _, image in pairs)])
 
 
-def _unpack_call(body: bytes) -> list[tuple[Any, bytes]]:
+def _unpack_call(body: bytes) -> list[tuple[object, bytes]]:
     if len(body) < _LENGTH.size:
         raise ValueError(f"a call of {len(body)} bytes has no header")
     place = _LENGTH.size + _LENGTH.unpack_from(body)[0]
     found = []
-    for what, size in json.loads(body[_LENGTH.size : place]):
+    for what, size in _HEADER.validate_json(body[_LENGTH.size : place]):
         found.append((what, body[place : place + size]))
         place += size
     if place != len(body):

@@ -74,7 +74,8 @@ def start_plant(
     stack.start()
     try:
         asyncio.run(prepare(stack.settings(), [policy], "test"))
-        deploy(config, stack.settings().serve.address, DEPLOY_TIMEOUT_S)
+        serve = stack.settings().serve
+        deploy(config, serve.address, DEPLOY_TIMEOUT_S, serve.token_file)
     except BaseException:
         stack.stop()
         raise

@@ -72,7 +72,7 @@ async def ask_again(
     ):
         await classifier.start()
         if not await classifier.wait_connected(30.0):
-            address = settings.serve.address
+            address = settings.serve.ingress
             raise UnavailableError(
                 f"Ray Serve at {address} did not answer in 30 s; start it, then try again"
             )

@@ -1,11 +1,12 @@
 """One real Ray for the tests that need it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from infra.stack.process import free_port
 from infra.stack.ray_local import LocalRay, start_ray
 from serving.ray.deploy import Config, deploy, serve_config
 from tests.serving.ray.tiny import CLASSIFIER, LOADER, save_tiny
@@ -21,19 +22,22 @@ class Cluster:
     artifacts: Path
     exemplars: Path
     name: str = "andon"
+    ingress: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
+    """Where workers call the application."""
 
     def config(self, products: dict[str, str], **args: object) -> Config:
         """The application on tiny models."""
         given: dict[str, object] = {
             "artifacts": str(self.artifacts),
             "exemplars": str(self.exemplars),
+            "ingress": self.ingress,
             "vision": {"loader": LOADER},
             "classifier": {"kind": CLASSIFIER},
         }
         return serve_config(TEMPLATE, products, {}, {**given, **args}, application=self.name)
 
     def deploy(self, products: dict[str, str]) -> None:
-        deploy(self.config(products), self.ray.address, 300)
+        deploy(self.config(products), self.ray.address, 300, self.ray.token_file)
 
 
 @pytest.fixture(scope="session")

@@ -1,37 +1,41 @@
-"""The worker's client and the actor joined without Ray: same methods, same bytes."""
+"""The ingress and what stands behind it in this event loop: the workers' way in, without Ray."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-from serving.ray.bridge import METHODS
-from serving.ray.channel import CallFailed, Channel
-from serving.ray.classifier_deployment import ClassifierDeployment
-from serving.ray.client import ServeClassifier
-from serving.ray.settings import CLASSIFIER
-
-
-class LocalChannel(Channel):
-    """Calls an actor in this event loop by the bridge's own table of methods."""
-
-    def __init__(self, actor: ClassifierDeployment) -> None:
-        super().__init__("127.0.0.1:1", "andon")
-        self._actor = actor
-        self.down = False
-
-    async def call(self, target: int, body: bytes, timeout_s: float) -> bytes:
-        """See ``Channel``."""
-        if self.down:
-            raise CallFailed("RayUnreachable", "the test took the cluster away")
-        deployment, method = METHODS[target]
-        assert deployment == CLASSIFIER
-        try:
-            async with asyncio.timeout(timeout_s):
-                answer: bytes = await getattr(self._actor, method)(body, timeout_s)
-                return answer
-        except TimeoutError:
-            raise CallFailed("TimeoutError", "no answer in time") from None
+from infra.stack.process import free_port
+from serving.ray.ingress import IngressDeployment
 
 
-def client_of(actor: ClassifierDeployment) -> tuple[ServeClassifier, LocalChannel]:
-    """A client of ``actor``, and what it calls through."""
-    channel = LocalChannel(actor)
-    return ServeClassifier("127.0.0.1:1", timeout_s=60.0, channel=channel), channel
+@dataclass
+class LocalHandle:
+    """As much of Serve's handle as the ingress uses, over an object of this process."""
+
+    actor: object
+    method: str = ""
+
+    def options(self, method_name: str, _by_reference: bool) -> "LocalHandle":
+        return LocalHandle(self.actor, method_name)
+
+    async def remote(self, body: bytes, timeout_s: float) -> bytes:
+        method: Callable[[bytes, float], Awaitable[bytes]] = getattr(self.actor, self.method)
+        return await method(body, timeout_s)
+
+
+@asynccontextmanager
+async def served(vision: object, classifier: object | None = None) -> AsyncIterator[str]:
+    """The address at which ``vision`` and ``classifier`` can be called for as long as it lasts."""
+    address = f"127.0.0.1:{free_port()}"
+    ingress = IngressDeployment.__new__(IngressDeployment)
+    behind = [LocalHandle(actor) for actor in (vision, classifier) if actor is not None]
+    await ingress.__init__(address, *behind)  # type: ignore[misc]
+    try:
+        yield address
+    finally:
+        await ingress.close()
+        # gRPC's own accepting task ends after its server has
+        ending = [t for t in asyncio.all_tasks() if "AioServer" in repr(t.get_coro())]
+        if ending:
+            await asyncio.wait(ending, timeout=10)

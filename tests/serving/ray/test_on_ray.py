@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-import signal
+import pickle
 import subprocess
 import sys
 import time
@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import grpc
 import psutil
 import pytest
 
@@ -43,7 +44,7 @@ def frames(*images: bytes, product: str = "tile") -> list[InspectionRequest]:
 
 
 async def client(cluster: Cluster) -> ServeVisionExpert:
-    made = ServeVisionExpert(cluster.ray.address, cluster.name, 60.0)
+    made = ServeVisionExpert(cluster.ingress, cluster.ray.token_file)
     await made.start()
     return made
 
@@ -80,8 +81,8 @@ async def test_calls_larger_than_grpc_likes_arrive(cluster: Cluster) -> None:
 
 
 @pytest.mark.asyncio
-async def test_the_classifier_answers_through_the_same_channel(cluster: Cluster) -> None:
-    classifier = ServeClassifier(cluster.ray.address, cluster.name, 60.0)
+async def test_the_classifier_answers_at_the_same_address(cluster: Cluster) -> None:
+    classifier = ServeClassifier(cluster.ingress, cluster.ray.token_file)
     assert isinstance(classifier, AnomalyClassifier)
     await classifier.start()
     odd = Inspection(score=2, threshold=1, p_value=0.01, anomalous=True, expert_version="v")
@@ -128,17 +129,30 @@ async def test_a_new_version_takes_over_under_load_without_losing_a_frame(
     assert list(dict.fromkeys(versions)) == [before.expert_version, fresh]
 
 
+async def answered(expert: ServeVisionExpert, within_s: float = 60.0) -> Inspection:
+    """The first answer, asked for again and again as the roles do it."""
+    async with asyncio.timeout(within_s):
+        while True:
+            (answer,) = await expert.inspect(frames(picture(0)), 10)
+            if isinstance(answer, Inspection):
+                return answer
+            assert answer.retryable, answer
+            await asyncio.sleep(0.1)
+
+
 @pytest.mark.asyncio
-async def test_a_killed_replica_is_waited_for_inside_the_deadline(cluster: Cluster) -> None:
+@pytest.mark.parametrize("deployment", ["VisionExpert", "Ingress"])
+async def test_a_killed_replica_costs_failures_until_another_stands(
+    cluster: Cluster, deployment: str
+) -> None:
     expert = await client(cluster)
-    await expert.inspect(frames(picture(0)), 60)
-    (replica,) = replicas(cluster.ray, "VisionExpert")
+    await answered(expert)
+    (replica,) = replicas(cluster.ray, deployment)
     replica.kill()
     (short,) = await expert.inspect(frames(picture(0)), 0.5)
     assert isinstance(short, Failure)
     assert (short.reason_code, short.retryable) == (ReasonCode.EXPERT_UNAVAILABLE, True)
-    (patient,) = await expert.inspect(frames(picture(0)), 60)
-    assert isinstance(patient, Inspection), patient
+    await answered(expert)
     await expert.close()
 
 
@@ -149,58 +163,87 @@ async def test_a_replica_that_dies_of_an_image_takes_only_that_image_along(
     expert = await client(cluster)
     (fatal,) = await expert.inspect(frames(picture(0, side=66)), 2)
     assert isinstance(fatal, Failure)
-    (next_part,) = await expert.inspect(frames(picture(0)), 60)
-    assert isinstance(next_part, Inspection), next_part
+    await answered(expert)
     await expert.close()
+
+
+def servers(head: LocalRay) -> dict[str, psutil.Process]:
+    """Addresses beyond loopback at which processes of the head listen."""
+    found = {}
+    for process in psutil.Process(head.process.pid).children(recursive=True):
+        for one in process.net_connections("inet"):
+            if one.status == psutil.CONN_LISTEN and not one.laddr.ip.endswith("127.0.0.1"):
+                found[f"127.0.0.1:{one.laddr.port}"] = process
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:Using extra keyword arguments:DeprecationWarning")
+def test_who_unpickles_asks_for_the_token_first(cluster: Cluster, tmp_path: Path) -> None:
+    """The replicas' servers listen on every interface, which Ray fixes; nothing else does."""
+    from ray.serve.generated.serve_pb2 import ASGIRequest
+
+    found = servers(cluster.ray)
+    assert {p.name()[:16] for p in found.values()} == {"ray::ServeReplic"}
+    assert len(found) == 3, "one for each deployment"
+    for address in found:
+        with grpc.insecure_channel(address) as channel:
+            call = channel.unary_unary("/ray.serve.ASGIService/HandleRequest")
+            trap = tmp_path / "unpickled"
+            request = ASGIRequest(pickled_request_metadata=pickle.dumps(Trap(trap)))
+            for metadata in ((), (("authorization", "Bearer wrong"),)):
+                with pytest.raises(grpc.RpcError) as refused:
+                    call(request.SerializeToString(), metadata=metadata, timeout=10)
+                assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+                assert not trap.exists()
+            token = (("authorization", f"Bearer {cluster.ray.token_file.read_text()}"),)
+            with pytest.raises(grpc.RpcError) as accepted:
+                call(request.SerializeToString(), metadata=token, timeout=10)
+            assert accepted.value.code() is not grpc.StatusCode.UNAUTHENTICATED
+            assert trap.exists(), "with the token it is unpickled"
+            trap.unlink()
+
+
+class Trap:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self._path,)
 
 
 @pytest.mark.asyncio
-async def test_a_killed_bridge_is_replaced_and_its_calls_repeated(cluster: Cluster) -> None:
-    expert = await client(cluster)
-    await expert.inspect(frames(picture(0)), 60)
-    pid = expert._channel.bridge_pid
-    assert pid is not None
-    calls = [asyncio.create_task(expert.inspect(frames(picture(0)), 60)) for _ in range(5)]
-    await asyncio.sleep(0)
-    os.kill(pid, signal.SIGKILL)
-    answers = [a for answer in await asyncio.gather(*calls) for a in answer]
-    assert [type(a) for a in answers] == [Inspection] * 5
-    assert expert._channel.bridge_pid != pid
-    last = expert._channel.bridge_pid
-    await expert.close()
-    assert last is not None
-    assert not psutil.pid_exists(last)
-
-
-@pytest.mark.asyncio
-async def test_a_client_without_a_cluster_fails_in_time_and_never_raises() -> None:
-    expert = ServeVisionExpert(f"127.0.0.1:{free_port()}", "andon", 5.0)
-    (unstarted,) = await expert.inspect(frames(b"x"), 1)
-    assert isinstance(unstarted, Failure)
-    await expert.start()
-    begun = time.monotonic()
-    answers = await expert.inspect(frames(b"x", b"y"), 0.3)
-    assert time.monotonic() - begun < 1.5
-    assert [a.error_type for a in answers if isinstance(a, Failure)] == ["RayUnreachable"] * 2
-    await expert.close()
+async def test_the_ingress_asks_for_the_token_too(cluster: Cluster, tmp_path: Path) -> None:
+    token_file = tmp_path / "token"
+    stranger = ServeVisionExpert(cluster.ingress, token_file)
+    await stranger.start()
+    for written in ("", "wrong"):
+        if written:
+            token_file.write_text(written)
+        (refused,) = await stranger.inspect(frames(picture(0)), 10)
+        assert isinstance(refused, Failure)
+        assert refused.error_type == "UNAUTHENTICATED"
+    token_file.write_text(cluster.ray.token_file.read_text())
+    await answered(stranger)
+    await stranger.close()
 
 
 @pytest.mark.asyncio
 async def test_the_client_finds_a_cluster_that_was_restarted(tmp_path: Path) -> None:
-    port = free_port()
+    port, ingress = free_port(), f"127.0.0.1:{free_port()}"
 
     def bring_up() -> Cluster:
-        head = start_ray(port=port, ready_timeout_s=120)
-        made = Cluster(head, tmp_path / "artifacts", tmp_path / "exemplars")
+        head = start_ray(port=port, token_file=tmp_path / "token", ready_timeout_s=120)
+        made = Cluster(head, tmp_path / "artifacts", tmp_path / "exemplars", ingress=ingress)
         digest = save_tiny(made.artifacts)
-        deploy(made.config({"tile": digest}, classifier=None), head.address, 300)
+        deploy(made.config({"tile": digest}, classifier=None), head.address, 300, head.token_file)
         return made
 
     first = await asyncio.to_thread(bring_up)
     expert = await client(first)
     try:
-        (answer,) = await expert.inspect(frames(picture(0)), 60)
-        assert isinstance(answer, Inspection)
+        await answered(expert)
         head = psutil.Process(first.ray.process.pid)
         family = [head, *head.children(recursive=True)]
         await asyncio.to_thread(first.ray.stop)
@@ -208,8 +251,7 @@ async def test_the_client_finds_a_cluster_that_was_restarted(tmp_path: Path) -> 
         (gone,) = await expert.inspect(frames(picture(0)), 1)
         assert isinstance(gone, Failure)
         with (await asyncio.to_thread(bring_up)).ray:
-            (back,) = await expert.inspect(frames(picture(0)), 60)
-            assert isinstance(back, Inspection), back
+            await answered(expert)
     finally:
         await expert.close()
         await asyncio.to_thread(first.ray.stop)
@@ -219,14 +261,13 @@ def test_a_version_that_is_not_there_fails_the_deployment_with_its_reason(
     ray_head: LocalRay, cluster: Cluster
 ) -> None:
     broken = Cluster(ray_head, cluster.artifacts, cluster.exemplars, name="broken")
-    apps = both(cluster, broken)
+    apps, head = both(cluster, broken), ray_head
+    first, then = {**broken.config({}), "applications": apps}, cluster.config({})
     try:
         with pytest.raises(DeployError, match="not in the store"):
-            deploy(
-                {**broken.config({"tile": "0" * 64}), "applications": apps}, ray_head.address, 300
-            )
+            deploy(first, head.address, 300, head.token_file)
     finally:
-        deploy({**cluster.config({}), "applications": apps[1:]}, ray_head.address, 300)
+        deploy({**then, "applications": apps[1:]}, head.address, 300, head.token_file)
 
 
 def both(cluster: Cluster, other: Cluster) -> list[object]:
@@ -240,10 +281,14 @@ def both(cluster: Cluster, other: Cluster) -> list[object]:
 
 def test_serve_deploy_takes_our_yaml_from_any_folder(tmp_path: Path) -> None:
     artifacts = tmp_path / "artifacts"
-    digest = save_tiny(artifacts)
+    digest, ingress = save_tiny(artifacts), f"127.0.0.1:{free_port()}"
     with start_ray(
         dashboard_port=free_port(),
-        env={"ANDON_PATHS__ARTIFACTS": str(artifacts), "ANDON_PATHS__EXEMPLARS": str(tmp_path)},
+        env={
+            "ANDON_PATHS__ARTIFACTS": str(artifacts),
+            "ANDON_PATHS__EXEMPLARS": str(tmp_path),
+            "ANDON_SERVE__INGRESS": ingress,
+        },
         ready_timeout_s=180,
     ) as head:
         config = (
@@ -259,22 +304,25 @@ def test_serve_deploy_takes_our_yaml_from_any_folder(tmp_path: Path) -> None:
         done = subprocess.run(
             [serve, "deploy", "serve.yaml", "--address", head.rest_address],
             cwd=tmp_path,
+            env={
+                **os.environ,
+                "RAY_AUTH_MODE": "token",
+                "RAY_AUTH_TOKEN_PATH": str(head.token_file),
+            },
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        answer = asyncio.run(_first_answer(head))
-        assert isinstance(answer, Inspection), answer
-        assert answer.expert_version == digest
+        assert asyncio.run(_first_answer(ingress, head.token_file)).expert_version == digest
 
 
-async def _first_answer(head: LocalRay) -> Inspection | Failure:
-    expert = ServeVisionExpert(head.address, "andon", 120.0)
+async def _first_answer(ingress: str, token_file: Path) -> Inspection:
+    expert = ServeVisionExpert(ingress, token_file)
     await expert.start()
     try:
-        return (await expert.inspect(frames(picture(0)), 120))[0]
+        return await answered(expert, 120)
     finally:
         await expert.close()
 
