@@ -4,7 +4,6 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import psutil
 
@@ -113,10 +112,3 @@ def _kill_replica(line: SimulatedLine) -> float | None:
                 return time.monotonic() - begun
         time.sleep(0.1)
     raise ProcessError("Ray did not start another replica within 60 s")
-
-
-def as_rows(faults: Sequence[Fault]) -> list[dict[str, Any]]:
-    """For ``--json``."""
-    return [
-        {"name": f.name, "at_part": f.at_part, "back_s": f.back_s, "error": f.error} for f in faults
-    ]

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from andon.stack.local import BrokerKind, LocalStack, StackPorts
 from andon.stack.prepare import prepare
-from lab.benchmarks.faults import BROKER, FaultPlan, as_rows, play_with_faults
+from lab.benchmarks.faults import BROKER, FaultPlan, play_with_faults
 from lab.benchmarks.throughput import REFERENCE, SHIPPED, ExpertProfile, alone, combine, play_round
 from lab.datasets.textile import textile_dataset
 from lab.demo.summary import percentile
@@ -119,7 +119,7 @@ def benchmark_faults(
             "plc_default": reckoning.by_source[DecisionSource.PLC_DEFAULT.value],
             "dead_letters": kafka.dead_letters,
             "run_s": round(run_seconds(line.ledger), 1),
-            "faults": as_rows(found),
+            "faults": [asdict(fault) for fault in found],
             "why": [*reckoning.lost, *reckoning.acted_twice][:20],
         }
 

@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from lab.llm_twin.server import running_twin, twin_counters
 from serving.naming.endpoint import Endpoint
@@ -40,10 +39,6 @@ class LlmLoad:
     latency_p50_ms: float
     latency_p99_ms: float
     """From the burst to the answer: waiting included."""
-
-    def as_json(self) -> dict[str, Any]:
-        """A flat JSON object."""
-        return asdict(self)
 
 
 def measure_llm_load(

@@ -4,7 +4,7 @@ import random
 import resource
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,10 +29,6 @@ class PolicySpeed:
     last_rule_share: float
     """Share of the decisions that the last rule made: 1.0 by construction."""
 
-    def as_json(self) -> dict[str, Any]:
-        """A flat JSON object."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class ValidationSpeed:
@@ -41,10 +37,6 @@ class ValidationSpeed:
     values: int
     seconds: float
     cpu_seconds: float
-
-    def as_json(self) -> dict[str, Any]:
-        """A flat JSON object."""
-        return asdict(self)
 
 
 def measure_validation() -> ValidationSpeed:
@@ -157,10 +149,6 @@ class BacktestSpeed:
     peak_mib: float
     """Peak memory of the whole process."""
     reproduced_share: float
-
-    def as_json(self) -> dict[str, Any]:
-        """A flat JSON object."""
-        return asdict(self)
 
 
 def measure_backtest(decisions: int = 1_000_000, folder: Path | None = None) -> BacktestSpeed:

@@ -4,6 +4,7 @@ import json
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from lab.benchmarks.cpu import cpu_seconds, per_frame_ms
 from lab.harness.ledger import ledger_parts
 from lab.harness.line import LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan
-from lab.plc.ledger import LedgerEntry, read_ledger
+from lab.plc.ledger import read_ledger
 
 Say = Callable[[str], None]
 EXPERT = "VisionExpert"
@@ -90,21 +91,9 @@ def play_round(line: SimulatedLine, options: LineOptions, plan: LinePlan) -> Rou
         frames_per_s=len(entries) / max(1e-9, max(ends) - min(times)),
         frames=len(entries),
         cpu_ms=per_frame_ms(before, after, len(entries)),
-        latencies_ms=tuple(sorted(_latencies(entries))),
-        sources=_sources(line.ledger),
+        latencies_ms=tuple(sorted(r.ms or 0.0 for e in entries for r in e.applied)),
+        sources=Counter(p.source.value if p.source else "none" for p in ledger_parts(line.ledger)),
     )
-
-
-def _latencies(entries: list[LedgerEntry]) -> list[float]:
-    return [r.ms or 0.0 for e in entries for r in e.applied]
-
-
-def _sources(ledger: Path) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for part in ledger_parts(ledger):
-        name = part.source.value if part.source else "none"
-        found[name] = found.get(name, 0) + 1
-    return found
 
 
 def combine(

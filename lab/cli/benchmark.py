@@ -1,7 +1,7 @@
 """``andon benchmark``: the line, its faults, the experts, the policies, the LLM client."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
 import typer
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from andon.cli.options import Json, listed
 from lab.cli.benchmark_expert import ExpertOptions, expert
-from lab.cli.tables import print_figures
+from lab.cli.tables import print_figures, print_result
 
 app = typer.Typer(no_args_is_help=True)
 app.command(epilog=listed(ExpertOptions))(expert)
@@ -40,10 +40,7 @@ def line(
         options = replace(options, rounds=1, seconds=4.0, train=60)
     console = Console(stderr=True)
     result = benchmark_line(options, lambda text: console.print(text, soft_wrap=True))
-    if as_json:
-        typer.echo(json.dumps(result))
-        return
-    print_figures(result, "The whole line beside the bare expert")
+    print_result(result, "The whole line beside the bare expert", as_json)
 
 
 @app.command()
@@ -71,10 +68,7 @@ def faults(
         say=lambda text: console.print(text, soft_wrap=True),
         broker=broker,
     )
-    if as_json:
-        typer.echo(json.dumps(result))
-    else:
-        print_figures(result, "Faults while the line runs")
+    print_result(result, "Faults while the line runs", as_json)
     raise typer.Exit(0 if not result["lost"] and not result["acted_twice"] else 1)
 
 
@@ -94,9 +88,9 @@ def policy(
     tested = measure_backtest(5000 if smoke else decisions)
     checked = measure_validation()
     result = {
-        "decisions": speed.as_json(),
-        "validation": checked.as_json(),
-        "backtest": tested.as_json(),
+        "decisions": asdict(speed),
+        "validation": asdict(checked),
+        "backtest": asdict(tested),
     }
     if as_json:
         typer.echo(json.dumps(result))
@@ -118,8 +112,5 @@ def llm(
     """How much of an endpoint's capacity a burst of anomalous frames turns into answers."""
     from lab.benchmarks.llm import measure_llm_load
 
-    result = measure_llm_load(16 if smoke else parts, latency_ms, concurrency).as_json()
-    if as_json:
-        typer.echo(json.dumps(result))
-    else:
-        print_figures(result, "A burst of anomalous frames on the endpoint's twin")
+    result = asdict(measure_llm_load(16 if smoke else parts, latency_ms, concurrency))
+    print_result(result, "A burst of anomalous frames on the endpoint's twin", as_json)

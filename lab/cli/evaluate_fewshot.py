@@ -42,6 +42,7 @@ def fewshot(
     """Name anomalies from 1 to 5 examples; exemplars and queries show different parts."""
     from andon.cli.experts import expert_errors, stage_bars
     from lab.datasets.folders import load_dataset
+    from lab.velm.answers_cache import Cache as AnswersCache
     from lab.velm.fewshot import measure
     from lab.velm.fewshot_material import EXPERT, SOURCES, gather
     from policies.authoring.loading import load_policy
@@ -54,7 +55,8 @@ def fewshot(
     in_force = load_policy(policy) if policy is not None else None
     with expert_errors(), stage_bars() as report:
         expert = _expert(dataset, artifact, cache, report) if EXPERT in wanted else None
-        examples = gather(dataset, expert, cache, report)
+        with AnswersCache(cache) as kept:
+            examples = gather(dataset, expert, kept, report)
     figures = [measure(examples, source, counts, seeds, in_force) for source in wanted]
     if as_json:
         found = {f.masks: f.as_json() for f in figures}

@@ -1,7 +1,6 @@
 """``andon plc``: a simulated line controller with a ledger."""
 
 import asyncio
-import json
 import logging
 import signal
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from andon.cli.options import Json
-from lab.cli.tables import print_figures
+from lab.cli.tables import print_result
 
 app = typer.Typer()
 
@@ -49,10 +48,7 @@ def plc(
     summary = asyncio.run(
         _play(todo, options, ledger, in_flight if wait_result else 0, ready_timeout)
     )
-    if as_json:
-        typer.echo(json.dumps(summary))
-    else:
-        print_figures(summary, f"The controller's ledger ({ledger})")
+    print_result(summary, f"The controller's ledger ({ledger})", as_json)
     if summary["parts"] != len(todo) or summary["undecided"]:
         raise typer.Exit(1)
 

@@ -1,9 +1,19 @@
 """Figures as people read them."""
 
+import json
 from collections.abc import Mapping
 
+import typer
 from rich.console import Console
 from rich.table import Table
+
+
+def print_result(figures: Mapping[str, object], title: str, as_json: bool) -> None:
+    """One JSON object, or a table."""
+    if as_json:
+        typer.echo(json.dumps(figures))
+    else:
+        print_figures(figures, title)
 
 
 def print_figures(figures: Mapping[str, object], title: str) -> None:

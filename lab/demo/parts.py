@@ -26,7 +26,7 @@ def _row(story: PartStory) -> tuple[object, ...]:
         story.part_id,
         story.true_label,
         story.true_severity.value,
-        story.action.value if story.action else "none",
+        story.done,
         "yes" if story.escaped else "no",
         story.named,
         decision.severity.value if decision else "",

@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import jinja2
@@ -32,47 +31,15 @@ def write_report(path: Path, summary: Summary, stories: Sequence[PartStory], tit
         title=title,
         summary=summary,
         figures=summary.as_json(),
-        timeline=[_tick(i, s) for i, s in enumerate(stories)],
+        stories=stories,
         sections=[
-            ("Defects that passed", len(summary.escaped), _cards(summary.escaped)),
-            ("Parts that did not pass", len(rejected), _cards(rejected)),
+            ("Defects that passed", len(summary.escaped), summary.escaped[:MOST_PICTURES]),
+            ("Parts that did not pass", len(rejected), rejected[:MOST_PICTURES]),
         ],
         actions=[a.value for a in Action],
+        picture=picture_with_region,
     )
     path.write_text(html, encoding="utf-8")
-
-
-def _cards(stories: Sequence[PartStory]) -> list[dict[str, Any]]:
-    return [_card(story) for story in stories[:MOST_PICTURES]]
-
-
-def _tick(index: int, story: PartStory) -> dict[str, Any]:
-    ms = story.trigger_to_write_ms
-    return {
-        "index": index,
-        "action": story.action.value if story.action else "none",
-        "ms": 0.0 if ms is None else ms,
-        "label": f"{story.part_id}: {story.action.value if story.action else 'no result'}"
-        f" by {story.source.value if story.source else 'nobody'}"
-        + (f", {ms:.0f} ms" if ms is not None else ""),
-    }
-
-
-def _card(story: PartStory) -> dict[str, Any]:
-    decision = story.decision
-    return {
-        "part": story.part_id,
-        "truth": story.true_label,
-        "action": story.action.value if story.action else "none",
-        "class_name": story.named or "-",
-        "severity": decision.severity.value if decision else "-",
-        "source": story.source.value if story.source else "-",
-        "reason": story.reason,
-        "score": story.score,
-        "threshold": story.threshold,
-        "picture": picture_with_region(story),
-        "wrong": story.true_label == "good",
-    }
 
 
 def picture_with_region(story: PartStory) -> str:

