@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from typer._click.core import Command, Context
 
 
-LINE: dict[str, tuple[typer.Typer, str]] = {
-    "stack": (stack.app, "The local stack: broker, PostgreSQL, S3 (up, down, status)."),
-    "gateway": (gateway.app, "The edge process of one line: PLC, camera, Kafka."),
-    "worker": (worker.app, "A Faust role: inspect, classify, record, limits."),
-    "train": (train.app, "Train a vision expert on normal images."),
-    "inspect": (inspect.app, "Score images with a trained expert."),
-    "classify": (classify.app, "Teach the local classifier and ask it."),
-    "policy": (policy.app, "Validate, explain, compare, back-test and apply policies."),
-    "history": (history.app, "Read the defect history."),
-    "console": (console.app, "HTTP API over the history."),
-    "doctor": (doctor.app, "Check every configured dependency and say what to do."),
-    "llm": (llm.app, "Check the endpoints of a multimodal LLM, or run a local twin of one."),
+LINE = {
+    "stack": stack.app,
+    "gateway": gateway.app,
+    "worker": worker.app,
+    "train": train.app,
+    "inspect": inspect.app,
+    "classify": classify.app,
+    "policy": policy.app,
+    "history": history.app,
+    "console": console.app,
+    "doctor": doctor.app,
+    "llm": llm.app,
 }
 """What a plant runs. These modules import torch, Ray and the like inside their functions only."""
 
@@ -64,10 +64,8 @@ class Andon(GroupWithLaboratory):
         """The subcommand, or None when there is no such name."""
         if cmd_name not in LINE:
             return super().get_command(ctx, cmd_name)
-        found, help_text = LINE[cmd_name]
-        command = typer.main.get_command(found)
+        command = typer.main.get_command(LINE[cmd_name])
         command.name = cmd_name
-        command.help = command.short_help = help_text
         return command
 
 

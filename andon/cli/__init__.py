@@ -1,1 +1,1 @@
-"""One module per subcommand, each with a Typer ``app``; imported only when called."""
+"""One module or package per subcommand, each with a Typer ``app``."""

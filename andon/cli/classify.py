@@ -14,7 +14,7 @@ from rich.table import Table
 
 from andon import wiring
 from andon.cli.experts import list_inputs, read_parts
-from andon.cli.options import Json
+from andon.cli.options import Json, group
 from andon.settings import load_settings
 from streams.errors import AndonError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streams.events import Classification
     from streams.ports import ClassificationRequest, ClassificationTexts
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = group("Teach the local classifier and ask it.")
 
 Product = Annotated[str, typer.Option("--product", "-p", help="The product, as the PLC names it.")]
 Masks = Annotated[

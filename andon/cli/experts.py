@@ -18,7 +18,7 @@ class ExpertCommandError(AndonError):
 
 @contextmanager
 def expert_errors() -> Iterator[None]:
-    """Errors of ``serving.experts``, which has a tree of its own, as errors of the command."""
+    """Turn the errors of ``serving.experts``, which has its own tree, into the command's."""
     from serving.experts.errors import ExpertError
 
     try:
@@ -29,7 +29,7 @@ def expert_errors() -> Iterator[None]:
 
 @contextmanager
 def stage_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar per stage on stderr."""
+    """Show a progress bar per stage on stderr."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -31,7 +31,7 @@ class LlmCommandError(AndonError):
 
 @app.callback()
 def llm() -> None:
-    """The endpoints that name anomalies."""
+    """Check the endpoints of a multimodal LLM, or run a local twin of one."""
 
 
 @app.command()

@@ -52,7 +52,7 @@ async def _check(settings: EndpointSettings, timeout_s: float) -> dict[str, obje
 
 
 def drawn_request(timeout_s: float, seed: int = 0) -> ClassificationRequest:
-    """A grey, noisy square with a dark line: drawn here, so that it may go anywhere."""
+    """A request with a grey, noisy square that bears a dark line; nothing in it is of a plant."""
     picture = _grey(seed)
     mask = np.zeros((SIDE, SIDE), dtype=np.bool_)
     mask[216:232, 64:384] = True
@@ -100,6 +100,6 @@ class PlainReference:
 
 
 def _grey(seed: int = 0) -> npt.NDArray[np.uint8]:
-    """As noisy as a photograph, so that encoding and decoding cost what they do in a plant."""
+    """A square as noisy as a photograph: encoding it costs what it does in a plant."""
     noise = np.random.default_rng(seed).normal(128, 6, (SIDE, SIDE, 1))
     return np.repeat(noise.clip(0, 255).astype(np.uint8), 3, axis=2)

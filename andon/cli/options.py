@@ -21,6 +21,11 @@ More = Annotated[
 ]
 
 
+def group(text: str) -> typer.Typer:
+    """The application of a command that has commands of its own; ``text`` is its help."""
+    return typer.Typer(help=text, no_args_is_help=True, add_completion=False)
+
+
 class MoreOptions(Section):
     """Options that belong together, each with its type, bounds and default."""
 
@@ -35,10 +40,9 @@ def read_options(model: type[Chosen], given: Sequence[str] | None) -> Chosen:
     Raises:
         typer.BadParameter: not of the form ``name=value``, no such option, or not such a value.
 
-    >>> from pydantic import BaseModel
-    >>> class Options(BaseModel):
+    >>> class Rarely(MoreOptions):
     ...     limit: int = 10
-    >>> read_options(Options, ["limit=3"]).limit
+    >>> read_options(Rarely, ["limit=3"]).limit
     3
     """
     values = {}

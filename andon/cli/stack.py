@@ -10,14 +10,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from andon.cli.options import Json
+from andon.cli.options import Json, group
 from andon.settings import Settings, load_settings
 from streams.errors import AndonError
 
 if TYPE_CHECKING:
     from andon.stack.local import StackPorts
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = group("The local stack: broker, PostgreSQL, S3, Ray.")
 Folder = Annotated[Path, typer.Option(help="Where data and logs go.")]
 FOLDER = Path(".andon/stack")
 DASHBOARD_PORT = 8265
@@ -97,16 +97,28 @@ def ports_of(settings: Settings, dashboard_port: int) -> "StackPorts":
     from andon.stack.local import StackPorts
 
     return StackPorts(
-        broker=_local_port("ANDON_KAFKA__BOOTSTRAP_SERVERS", settings.kafka.bootstrap_servers),
-        postgres=_local_port("ANDON_POSTGRES__URL", settings.postgres.url.get_secret_value()),
-        s3=_local_port("ANDON_S3__ENDPOINT", settings.s3.endpoint),
-        ray=_local_port("ANDON_SERVE__ADDRESS", settings.serve.address),
-        ingress=_local_port("ANDON_SERVE__INGRESS", settings.serve.ingress),
+        broker=local_port("ANDON_KAFKA__BOOTSTRAP_SERVERS", settings.kafka.bootstrap_servers),
+        postgres=local_port("ANDON_POSTGRES__URL", settings.postgres.url.get_secret_value()),
+        s3=local_port("ANDON_S3__ENDPOINT", settings.s3.endpoint),
+        ray=local_port("ANDON_SERVE__ADDRESS", settings.serve.address),
+        ingress=local_port("ANDON_SERVE__INGRESS", settings.serve.ingress),
         ray_dashboard=dashboard_port,
     )
 
 
-def _local_port(setting: str, address: str) -> int:
+def local_port(setting: str, address: str) -> int:
+    """The port of an address on this machine.
+
+    Args:
+        setting: the environment name, for the error.
+        address: host:port or a URL.
+
+    Raises:
+        StackError: the address is of another machine, or names no port.
+
+    >>> local_port("ANDON_S3__ENDPOINT", "127.0.0.1:19000")
+    19000
+    """
     parts = urlsplit(address if "://" in address else f"//{address}")
     if parts.hostname not in ("127.0.0.1", "localhost") or parts.port is None:
         raise StackError(

@@ -12,7 +12,7 @@ import typer
 from pydantic import Field
 
 from andon import wiring
-from andon.cli.options import Json, More, MoreOptions, listed, read_options, taking
+from andon.cli.options import Json, More, MoreOptions, group, listed, read_options, taking
 from andon.settings import load_settings
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streams.events import Review
 
 T = TypeVar("T")
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = group("Read the defect history.")
 _TIMEOUT_S = 120.0
 """A question over a year of parts may take longer than a row of the line."""
 
@@ -191,7 +191,7 @@ def migrate() -> None:
 
 
 def ask(question: "Callable[[History], Awaitable[T]]") -> T:
-    """Open the history, ask, close."""
+    """Open the history, ask it one question, and close it."""
 
     async def run() -> T:
         build = partial(wiring.history, least_timeout_s=_TIMEOUT_S)

@@ -26,7 +26,7 @@ _REASON_WIDTH = 60
 
 
 def print_page(page: Page) -> None:
-    """One line per frame."""
+    """Print one line per frame."""
     table = Table("captured (UTC)", "part", "product", "station", "action", "class", "source")
     for name in ("score", "PLC", "reviewed", "why"):
         table.add_column(name, justify="right" if name == "score" else "left")
@@ -39,7 +39,7 @@ def print_page(page: Page) -> None:
 
 
 def print_story(story: Story) -> None:
-    """Every stage of one frame, in words."""
+    """Print every stage of one frame in words."""
     console = Console()
     table = Table(title=f"frame {story.frame_id}", show_header=False)
     table.add_column(style="bold")
@@ -50,7 +50,7 @@ def print_story(story: Story) -> None:
 
 
 def print_stats(stats: Stats) -> None:
-    """Counts and the yield."""
+    """Print the counts and the first-pass yield."""
     console = Console()
     fpy = "-" if stats.first_pass_yield is None else f"{stats.first_pass_yield:.2%}"
     console.print(f"{stats.frames} frames, {stats.parts} parts, first-pass yield {fpy}")
@@ -74,7 +74,7 @@ def print_stats(stats: Stats) -> None:
 
 
 def print_gaps(gaps: Gaps) -> None:
-    """What is missing, at most twenty of each."""
+    """Print which frames are incomplete, at most twenty of each kind."""
     console = Console()
     for name, frames in (
         ("without a decision", gaps.undecided),
@@ -87,7 +87,7 @@ def print_gaps(gaps: Gaps) -> None:
 
 
 async def export(history: "History", wanted: "FrameFilter", form: str, output: Path | None) -> None:
-    """Write to a file (complete or not there) or to stdout, counting on stderr."""
+    """Write to stdout, or to a file that is there only once it is complete; count on stderr."""
     frames = history.export(wanted)
     lines = csv_lines(frames) if form == "csv" else json_lines(frames)
     draft = output.with_name(output.name + ".part") if output else None

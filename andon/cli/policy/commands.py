@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import Field
 
-from andon.cli.options import Json, More, MoreOptions, listed, read_options, taking
+from andon.cli.options import Json, More, MoreOptions, group, listed, read_options, taking
 from andon.cli.policy import database, output
 from andon.settings import load_settings
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from policies.evaluate import ResolvedPolicy
     from policies.review.backtest import BacktestReport
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = group("Validate, explain, compare, back-test and apply policies.")
 Since = Annotated[str, typer.Option(help="How far back: 30d, 12h.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -159,7 +159,7 @@ def backtest(
     as_json: Json = False,
 ) -> None:
     """Run a candidate over recorded decisions; exit code 1 when a replay is not exact."""
-    candidate, span = policy_of(file), _span(since)
+    candidate, span = policy_of(file), time_span(since)
     if again:
         from andon.cli.policy.reclassify import command
 
@@ -190,7 +190,7 @@ def apply(
     output.problems(report)
     if report.policy is None:
         raise typer.Exit(1)
-    _put_in_force(report.policy, request, None if skip_backtest else _span(since))
+    _put_in_force(report.policy, request, None if skip_backtest else time_span(since))
 
 
 @app.command()
@@ -299,7 +299,17 @@ def policy_of(words: str) -> "ResolvedPolicy":
     return current
 
 
-def _span(text: str) -> timedelta:
+def time_span(text: str) -> timedelta:
+    """So many days or hours.
+
+    Raises:
+        typer.BadParameter: the text is of another form.
+
+    >>> time_span("30d").days
+    30
+    >>> time_span("12h")
+    datetime.timedelta(seconds=43200)
+    """
     match = re.fullmatch(r"(\d{1,5})([dh])", text)
     if match is None:
         raise typer.BadParameter(f"{text!r} is no time span: write 30d or 12h")

@@ -51,7 +51,7 @@ async def in_force(product: str) -> "ResolvedPolicy | None":
 
 
 async def audit(product: str | None, limit: int) -> "list[AuditEntry]":
-    """The latest changes first."""
+    """The changes of the policies in force, the latest first."""
     async with _log() as log:
         return await log.list_log(product, limit)
 
@@ -158,7 +158,7 @@ class RecordedFrame:
     """The effective decision of a frame."""
 
     event: Mapping[str, object]
-    """As it was recorded."""
+    """The event as it was recorded."""
     decision: "Decision"
     situation: "Situation | None"
     """What the policy was asked; None when none was."""

@@ -24,13 +24,13 @@ _SHOWN = 10
 
 
 def console() -> Console:
-    """Standard output."""
+    """A console on standard output that breaks no line."""
     return Console(soft_wrap=True, highlight=False)
 
 
 @contextmanager
 def progress() -> "Iterator[Progress]":
-    """A progress bar on standard error, gone when done."""
+    """Show a progress bar on standard error; it vanishes when the context ends."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -39,7 +39,7 @@ def progress() -> "Iterator[Progress]":
 
 
 def problems(report: "Report") -> None:
-    """One file's errors and warnings, each on its line."""
+    """Print one file's errors and warnings, each on its line."""
     out = console()
     for problem in (*report.errors, *report.warnings):
         style = "red" if problem.code.startswith("E") else "yellow"
@@ -55,7 +55,7 @@ def problems(report: "Report") -> None:
 
 
 def report_json(report: "Report") -> dict[str, object]:
-    """One file's result."""
+    """The validator's report on one file as JSON values."""
     return {
         "file": report.file,
         "ok": report.ok,
@@ -68,7 +68,7 @@ def report_json(report: "Report") -> dict[str, object]:
 
 
 def outcome(found: "Outcome", steps: tuple[str, ...]) -> None:
-    """A decision and the path to it."""
+    """Print a decision and the path to it."""
     out = console()
     for number, step in enumerate(steps, 1):
         out.print(f"  {number}. {escape(step)}")
@@ -79,12 +79,12 @@ def outcome(found: "Outcome", steps: tuple[str, ...]) -> None:
 
 
 def outcome_json(found: "Outcome", steps: tuple[str, ...]) -> dict[str, object]:
-    """A decision and the path to it."""
+    """A decision and the path to it, as JSON values."""
     return {**asdict(found), "reason_code": found.reason_code.name, "steps": list(steps)}
 
 
 def difference(found: "Difference") -> None:
-    """What changes, in words."""
+    """Print what changes, in words."""
     out = console()
     for line in found.lines():
         style = "bold red" if line.startswith("SOFTENING") else ""
@@ -92,7 +92,7 @@ def difference(found: "Difference") -> None:
 
 
 def difference_json(found: "Difference") -> dict[str, object]:
-    """What changes."""
+    """What changes, as JSON values."""
     return {
         "from": found.old_hash,
         "to": found.new_hash,
@@ -103,7 +103,7 @@ def difference_json(found: "Difference") -> dict[str, object]:
 
 
 def audit(entries: "Sequence[AuditEntry]") -> None:
-    """Who put which version in force."""
+    """Print who put which version in force."""
     table = Table("when (UTC)", "product", "from", "to", "who", "why", "")
     for entry in entries:
         when = f"{entry.applied_at:%Y-%m-%d %H:%M:%S}"
@@ -114,7 +114,7 @@ def audit(entries: "Sequence[AuditEntry]") -> None:
 
 
 def backtest_json(report: "BacktestReport") -> dict[str, object]:
-    """The whole report."""
+    """The whole report as JSON values."""
     changed = [
         {"class": name, "before": before, "after": after, "decisions": count}
         for (name, before, after), count in sorted(report.changed.items())
@@ -130,7 +130,7 @@ def backtest_json(report: "BacktestReport") -> dict[str, object]:
 
 
 def backtest(report: "BacktestReport") -> None:
-    """The report as tables."""
+    """Print the report as tables."""
     out = console()
     out.print(
         f"{report.decisions} decisions on {escape(report.product)} under {report.candidate[:12]}: "
@@ -199,5 +199,5 @@ def _honesty(report: "BacktestReport", out: Console) -> None:
 
 
 def echo_json(body: object) -> None:
-    """One JSON value on standard output."""
+    """Print one JSON value."""
     typer.echo(json.dumps(body, default=str))

@@ -90,7 +90,7 @@ def _show_estimate(out: Console, parts: "list[Replayed]") -> None:
 
 
 def show_report(out: Console, report: "ReclassifyReport") -> None:
-    """What the classifier says now."""
+    """Print what the classifier says now."""
     out.print(f"{report.asked} answers, cost {report.cost:.2f}")
     for reason, count in report.failed.items():
         out.print(f"  {count} without an answer: {reason}")
@@ -106,7 +106,7 @@ def show_report(out: Console, report: "ReclassifyReport") -> None:
 
 
 def report_json(report: "ReclassifyReport") -> dict[str, object]:
-    """The whole report."""
+    """The whole report as JSON values."""
 
     def pairs(found: "Pairs") -> dict[str, object]:
         return {**asdict(found), "p_value": found.p_value}
