@@ -69,12 +69,14 @@ def _number() -> int:
     return column
 
 
-def _event() -> Json:
-    column: Json = Field(sa_type=JSONB, nullable=False)
-    return column
+class OfEvent(Table):
+    """The columns of every event: when it was recorded, and all of it."""
+
+    recorded_at: datetime | None = _now()
+    event: Json = Field(sa_type=JSONB, nullable=False)
 
 
-class OfPart(Table):
+class OfPart(OfEvent):
     """The columns that every event of a part repeats."""
 
     frame_id: UUID
@@ -87,8 +89,6 @@ class OfPart(Table):
     trigger_seq: int = _number()
     captured_at: datetime = _time()
     is_simulated: bool = False
-    recorded_at: datetime | None = _now()
-    event: Json = _event()
 
 
 class AnomalyRow(OfPart, table=True):
@@ -175,7 +175,7 @@ class AcknowledgementRow(OfPart, table=True):
     trigger_to_write_ms: float | None = None
 
 
-class ReviewRow(Table, table=True):
+class ReviewRow(OfEvent, table=True):
     """``andon.reviews``: what a person decided afterwards."""
 
     __tablename__ = "review"
@@ -189,11 +189,9 @@ class ReviewRow(Table, table=True):
     action: str | None = _maybe_text()
     comment: str = _text()
     reviewed_at: datetime = _time()
-    recorded_at: datetime | None = _now()
-    event: Json = _event()
 
 
-class DeadLetterRow(Table, table=True):
+class DeadLetterRow(OfEvent, table=True):
     """``andon.dead``: what could not be processed, and where its bytes are kept."""
 
     __tablename__ = "dead_letter"
@@ -209,11 +207,9 @@ class DeadLetterRow(Table, table=True):
     offset: int = _number()
     object_key: str = _text()
     failed_at: datetime = _time()
-    recorded_at: datetime | None = _now()
-    event: Json = _event()
 
 
-class AlertRow(Table, table=True):
+class AlertRow(OfEvent, table=True):
     """``andon.alerts``: a limit across parts that was exceeded."""
 
     __tablename__ = "alert"
@@ -226,8 +222,6 @@ class AlertRow(Table, table=True):
     reason: str = _text()
     request_stop: bool = False
     raised_at: datetime = _time()
-    recorded_at: datetime | None = _now()
-    event: Json = _event()
 
 
 class PolicyVersionRow(Table, table=True):

@@ -147,10 +147,8 @@ class _Decision:
             self.steps.append("neither a normal frame nor a classification nor a stated fallback")
             return self._fallback(FallbackKind.NO_DECISION)
         self.steps.append("the expert found nothing odd: normal")
-        reason = for_normal(situation.inspection)
-        return Outcome(
-            Action.PASS, Severity.NORMAL, "normal", -1, ReasonCode.NORMAL, reason, "normal"
-        )
+        found = (Action.PASS, Severity.NORMAL, "normal")
+        return self._outcome(found, ReasonCode.NORMAL, for_normal(situation.inspection), "normal")
 
     def _classified(self, answer: Classification) -> Outcome:
         name, document = answer.class_name, self._policy.document
@@ -195,30 +193,17 @@ class _Decision:
         self, rule: Rule, answer: Classification, measured: Mapping[str, Value]
     ) -> Outcome:
         name = answer.class_name
-        return Outcome(
-            action=rule.action,
-            severity=rule.severity or self._severity_of_class(name),
-            class_name=name,
-            class_id=self._policy.class_ids.get(name, -1),
-            reason_code=ReasonCode.RULE,
-            reason=because_of_rule(rule, self._display(name), answer, measured),
-            rule=f"rule:{rule.name}",
-        )
+        found = (rule.action, rule.severity or self._severity_of_class(name), name)
+        reason = because_of_rule(rule, self._display(name), answer, measured)
+        return self._outcome(found, ReasonCode.RULE, reason, f"rule:{rule.name}")
 
     def _by_class(self, answer: Classification) -> Outcome:
         name, document = answer.class_name, self._policy.document
         known, severity = document.classes.get(name), self._severity_of_class(name)
         action = known.action if known else document.normal.false_alarm
         self.steps.append(f"no rule holds: class {name!r} is {severity.value}, {action.value}")
-        return Outcome(
-            action=action,
-            severity=severity,
-            class_name=name,
-            class_id=self._policy.class_ids.get(name, -1),
-            reason_code=ReasonCode.CLASS,
-            reason=for_class(self._display(name), severity, answer),
-            rule=f"class:{name}",
-        )
+        reason = for_class(self._display(name), severity, answer)
+        return self._outcome((action, severity, name), ReasonCode.CLASS, reason, f"class:{name}")
 
     def _fallback(self, kind: FallbackKind, detail: str = "") -> Outcome:
         fallbacks, answer = self._policy.document.fallbacks, self._situation.classification
@@ -229,14 +214,16 @@ class _Decision:
             code = failure.reason_code
         name = answer.class_name if answer and kind is FallbackKind.UNSURE else "unknown"
         self.steps.append(f"fallback {kind.value}: {action.value}")
+        reason = because_of_fallback(kind, answer, failure, fallbacks.unsure.below, detail)
+        found = (action, Severity.UNKNOWN, name)
+        return self._outcome(found, code, reason, f"fallback:{kind.value}")
+
+    def _outcome(
+        self, found: tuple[Action, Severity, str], code: ReasonCode, reason: str, rule: str
+    ) -> Outcome:
+        action, severity, name = found
         return Outcome(
-            action=action,
-            severity=Severity.UNKNOWN,
-            class_name=name,
-            class_id=self._policy.class_ids.get(name, -1),
-            reason_code=code,
-            reason=because_of_fallback(kind, answer, failure, fallbacks.unsure.below, detail),
-            rule=f"fallback:{kind.value}",
+            action, severity, name, self._policy.class_ids.get(name, -1), code, reason, rule
         )
 
     def _display(self, name: str) -> str:
