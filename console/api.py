@@ -57,7 +57,7 @@ def _wanted(
     passed: bool | None = None,
     reviewed: bool | None = None,
 ) -> FrameFilter:
-    """The filter behind a request's parameters."""
+    """The filter that a request's parameters ask for."""
     return FrameFilter(
         product=product,
         line=line,
@@ -109,7 +109,7 @@ def _add_errors(app: FastAPI) -> None:
 def _add_questions(app: FastAPI, history: History) -> None:
     @app.get("/api/health")
     async def health() -> dict[str, str]:
-        """200 when the database answers, 503 when it does not."""
+        """Answers 200 when the database answers, 503 when it does not."""
         await history.list_frames(limit=1)
         return {"status": "ok"}
 
@@ -171,6 +171,6 @@ def _add_pictures(app: FastAPI, history: History, store: Pictures) -> None:
 
 
 def _picture(body: bytes) -> Response:
-    """By what the bytes are, not by what an event said: a browser must not run a part's picture."""
+    """A picture under the type that its bytes show: a browser must not run a part's picture."""
     kinds = (kind for magic, kind in _PICTURES.items() if body.startswith(magic))
     return Response(body, media_type=next(kinds, "application/octet-stream"), headers=_HEADERS)

@@ -1,4 +1,4 @@
-"""The way to PostgreSQL: engines with deadlines, and errors in the project's own words."""
+"""How the history reaches PostgreSQL: engines with deadlines, errors as the project's own."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ _NO_SCHEMA = ("42P01", "42703", "42883")
 def make_engine(
     url: str, pool_size: int = 5, timeout_s: float = 10.0, role: str = "history"
 ) -> AsyncEngine:
-    """An engine whose every wait has an end.
+    """An engine that waits for nothing longer than ``timeout_s``.
 
     Args:
         url: SQLAlchemy URL with the asyncpg driver (``postgresql+asyncpg://``).
@@ -71,7 +71,7 @@ def make_engine(
 
 @contextlib.contextmanager
 def errors_translated(doing: str) -> Iterator[None]:
-    """Whatever says "not now" becomes UnavailableError; ``doing`` says what was tried."""
+    """Turns errors that mean "not now" into UnavailableError; ``doing`` says what was tried."""
     try:
         yield
     except (OSError, TimeoutError, PoolTimeoutError) as error:
@@ -115,7 +115,7 @@ def _translated(error: Exception, cause: object, doing: str) -> Exception:
 
 
 def _as_json(value: object) -> str:
-    """Events arrive as JSON text already."""
+    """JSON text as it is; events arrive as JSON already."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -16,4 +16,4 @@ class BadQueryError(HistoryError):
 
 
 class RefusedRowError(HistoryError):
-    """PostgreSQL refused an event's values; the others of its batch are in."""
+    """PostgreSQL refused an event's values; the other events of its batch are recorded."""

@@ -14,13 +14,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 async def json_lines(frames: AsyncIterator[FrameRecord]) -> AsyncIterator[str]:
-    """One JSON object a line, every field."""
+    """One JSON object per line, with every field."""
     async for frame in frames:
         yield frame.model_dump_json() + "\n"
 
 
 async def csv_lines(frames: AsyncIterator[FrameRecord]) -> AsyncIterator[str]:
-    """RFC 4180 with a header line; the latest review in ``review_*`` columns.
+    """CSV by RFC 4180 with a header line; ``review_*`` columns hold the latest review.
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it.
     """

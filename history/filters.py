@@ -1,4 +1,7 @@
-"""What may be asked: a filter over frames, and the cursor of a page. Values only, never SQL."""
+"""What may be asked of the history: a filter over frames, and where a page continues.
+
+Both hold values only and never SQL.
+"""
 
 import base64
 import binascii
@@ -28,9 +31,9 @@ def _view(name: str) -> Table:
 
 
 FRAMES = _view("frame_history")
-"""One row per decided frame, quick for a page."""
+"""One row per decided frame; quick when a page of them is read."""
 SCAN = _view("frame_scan")
-"""The same rows, quick for all of them."""
+"""The same rows; quick when all of them are read."""
 
 
 _COLUMNS = {"product": "product_id"}
@@ -38,7 +41,9 @@ _COLUMNS = {"product": "product_id"}
 
 @dataclass(frozen=True)
 class FrameFilter:
-    """Which frames; None asks nothing. Times are aware; ``since`` is in, ``until`` is out.
+    """Which frames are meant; None leaves a field open.
+
+    Times have a zone. Frames captured at ``since`` are included, those at ``until`` are not.
 
     Raises:
         BadQueryError: a time without a zone, or a word that is none of its enumeration.
@@ -70,7 +75,7 @@ class FrameFilter:
                 raise BadQueryError(f"{name} has no time zone: write 2026-11-23T06:00:00Z")
 
     def conditions(self, view: Table) -> list[ColumnElement[bool]]:
-        """As bound conditions on one of the views."""
+        """The filter as conditions on one of the views, with bound values."""
         c = view.c
         asked = {_COLUMNS.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
         found: list[ColumnElement[bool]] = [
@@ -91,12 +96,12 @@ class FrameFilter:
 
 
 def encode_cursor(captured_at: datetime, frame_id: UUID) -> str:
-    """Where a page ended, as a word safe in a URL."""
+    """Where a page ended, as a word that is safe in a URL."""
     return base64.urlsafe_b64encode(f"{captured_at.isoformat()} {frame_id}".encode()).decode()
 
 
 def decode_cursor(cursor: str) -> tuple[datetime, UUID]:
-    """Raises ``BadQueryError`` for anything that ``encode_cursor`` did not make."""
+    """Where the next page begins. Raises ``BadQueryError`` for a word of any other origin."""
     try:
         moment, identity = base64.urlsafe_b64decode(cursor.encode()).decode().split(" ")
         captured_at = datetime.fromisoformat(moment)
@@ -111,7 +116,7 @@ _SPANS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 def parse_moment(words: str, now: datetime | None = None) -> datetime:
-    """``30d``, ``2h`` (ago), ``2026-11-23`` or an ISO time; without a zone it is UTC.
+    """The moment that ``30d``, ``2h`` (ago), ``2026-11-23`` or an ISO time names, UTC by default.
 
     >>> parse_moment("2h", now=datetime(2026, 11, 23, 6, tzinfo=UTC)).isoformat()
     '2026-11-23T04:00:00+00:00'

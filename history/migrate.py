@@ -1,4 +1,4 @@
-"""Bring the database's schema to this build's, in code: no ``alembic.ini``, no shell.
+"""Brings the database's schema to what this build needs, without ``alembic.ini`` or a shell.
 
 Several processes may call ``upgrade`` at once: one migrates under an advisory lock, the others
 find it done. Everything happens in one transaction, with bounded waits for locks and statements.
@@ -38,7 +38,7 @@ async def current(url: str, timeout_s: float = 10.0) -> str:
 async def upgrade(
     url: str, lock_timeout_s: float = 30.0, statement_timeout_s: float = 600.0
 ) -> None:
-    """Migrate to ``head()``; returns at once when the database is there.
+    """Migrate to ``head()``; returns at once when the database has that revision.
 
     Args:
         url: SQLAlchemy URL with the asyncpg driver.

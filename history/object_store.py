@@ -142,7 +142,7 @@ class S3Objects:
         self._http.clear()
 
     def unavailable(self, doing: str, key: str, error: Exception) -> UnavailableError:
-        """The error that says what was tried, where, and what came of it."""
+        """The error that says what was tried, where, and why it failed."""
         said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         where = f"s3://{self._bucket}/{self._prefix}{key}"
         return UnavailableError(

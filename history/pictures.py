@@ -19,7 +19,7 @@ _RED = (0, 0, 255)
 
 
 async def save_pictures(story: Story, store: ImageStore, folder: Path) -> list[Path]:
-    """Write what is kept of a frame into ``folder``; a normal frame that was not kept: nothing.
+    """Write what is kept of a frame into ``folder``; of most normal frames nothing is kept.
 
     Returns:
         ``<frame>.png`` (or as captured), ``<frame>-mask.png``, ``<frame>-region.png``.
@@ -80,7 +80,7 @@ def outlined(image: bytes, region: Region) -> bytes:
 
 
 def _as_8_bit(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """Grey, alpha and 16 bit to BGR of 8 bit."""
+    """Pixels in BGR of 8 bits, from grey, alpha or 16 bits."""
     if pixels.dtype != np.uint8:
         pixels = cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     if pixels.ndim == 2:

@@ -39,7 +39,10 @@ class AuditEntry(Record):
 
 
 class PolicyLog:
-    """Versions and audit in PostgreSQL. Every method raises ``UnavailableError``."""
+    """The versions and the audit in PostgreSQL.
+
+    Every method raises ``UnavailableError`` when the database is down.
+    """
 
     def __init__(self, url: str, pool_size: int = 2, timeout_s: float = 10.0) -> None:
         """Nothing is opened yet.
@@ -117,7 +120,7 @@ class PolicyLog:
         return PolicyVersion.model_validate(dict(exact[0]._mapping))
 
     async def list_log(self, product_id: str | None = None, limit: int = 100) -> list[AuditEntry]:
-        """The latest changes first."""
+        """The changes of the policies in force, the latest first."""
         query = select(_AUDIT).order_by(_AUDIT.c.applied_at.desc(), _AUDIT.c.id.desc())
         if product_id is not None:
             query = query.where(_AUDIT.c.product_id == clean(product_id))
@@ -126,7 +129,7 @@ class PolicyLog:
             return [_entry(row) for row in found.mappings()]
 
     async def in_force(self, product_id: str) -> AuditEntry | None:
-        """The last change of a product; None: never applied."""
+        """The last change of a product, or None when no policy of it was ever applied."""
         log = await self.list_log(product_id, 1)
         return log[0] if log else None
 

@@ -1,4 +1,4 @@
-"""Reading the history: lists, whole stories, statistics, streams for back-tests."""
+"""Reads the history: lists, whole stories, statistics and streams for back-tests."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -40,11 +40,11 @@ _STORY = {
     "reviews": ("review", "reviewed_at"),
     "dead_letters": ("dead_letter", "failed_at"),
 }
-"""Field of a story -> its table and the column that orders it."""
+"""For each field of a story: its table, and the column that orders it."""
 
 
 class History:
-    """Read-only queries. Every method raises ``UnavailableError`` when the database is down."""
+    """Queries that only read; each raises ``UnavailableError`` when the database is down."""
 
     def __init__(self, url: str, pool_size: int = 5, timeout_s: float = 10.0) -> None:
         """Nothing is opened yet.
@@ -64,7 +64,7 @@ class History:
     async def list_frames(
         self, wanted: FrameFilter | None = None, limit: int = 50, cursor: str | None = None
     ) -> Page:
-        """Frames, newest first, by keyset: a page stays where it is while rows arrive.
+        """Frames, newest first; a page stays where it is while rows arrive (keyset pagination).
 
         Raises:
             BadQueryError: ``limit`` not in 1 to 1000, or a foreign cursor.
@@ -84,7 +84,7 @@ class History:
         )
 
     async def resolve(self, words: str) -> UUID:
-        """A frame id, from itself or from the serial number of a part seen once.
+        """The frame that is meant by a frame id, or by the serial number of a part seen once.
 
         Raises:
             NotInHistoryError: no frame of that part.

@@ -1,4 +1,4 @@
-"""Is the history complete? The gaps that it shows by itself."""
+"""Whether the history is complete, as far as it shows by itself."""
 
 from datetime import datetime
 

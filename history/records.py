@@ -1,4 +1,4 @@
-"""What the history answers with: frozen values, ready for JSON and for tables."""
+"""The frozen values with which the history answers, ready for JSON and for tables."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from streams.events import Classification, Inspection
 
 
 class Record(BaseModel):
-    """Base of what is answered."""
+    """Base of the history's answers."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -29,7 +29,7 @@ class OtherDecision(Record):
 
 
 class ReviewSummary(Record):
-    """The latest word of a person on a frame."""
+    """The latest review of a frame by a person."""
 
     review_id: UUID
     reviewer: str
@@ -75,7 +75,7 @@ class FrameRecord(Record):
     confidence: float | None
     decided_at: datetime
     outcome: str | None
-    """What became of it at the PLC; None: nothing was heard."""
+    """What became of the decision at the PLC; None when nothing was heard of it."""
     written_at: datetime | None
     acknowledged_at: datetime | None
     trigger_to_write_ms: float | None
@@ -86,7 +86,7 @@ class FrameRecord(Record):
 
 
 class Page(Record):
-    """Frames, newest first; ``next_cursor`` continues behind the last, None at the end."""
+    """Frames, newest first; ``next_cursor`` asks for the next page and is None at the end."""
 
     frames: tuple[FrameRecord, ...]
     next_cursor: str | None = None
@@ -97,7 +97,7 @@ class Story(Record):
 
     frame_id: UUID
     effective: FrameRecord | None
-    """None: no decision has been recorded (yet)."""
+    """None while no decision is recorded."""
     decisions: tuple[dict[str, Any], ...] = ()
     acknowledgements: tuple[dict[str, Any], ...] = ()
     anomalies: tuple[dict[str, Any], ...] = ()
@@ -128,7 +128,7 @@ class Stats(Record):
     frames: int
     parts: int
     first_pass_yield: float | None
-    """Share of parts that passed when first seen; None without parts."""
+    """Share of parts that passed when they were first seen; None without parts."""
     by_action: dict[str, int]
     by_severity: dict[str, int]
     by_source: dict[str, int]
@@ -136,7 +136,7 @@ class Stats(Record):
     by_outcome: dict[str, int]
     by_day: tuple[Day, ...]
     top_reasons: tuple[Count, ...]
-    """By the policy's rule, passes left out, most frequent first."""
+    """How often each rule of the policy decided, without passes, the most frequent first."""
     with_late_answer: int
     """Frames of which some decision came too late to be acted on."""
     reviewed: int
@@ -174,12 +174,12 @@ class RecordedDecision:
 
 
 class Gaps(Record):
-    """What a complete history would not have."""
+    """What is missing from the history, or is there twice."""
 
     undecided: tuple[UUID, ...]
     """Frames with an anomaly or an acknowledgement and no decision."""
     unanswered: tuple[UUID, ...]
-    """Decided frames of whose decisions the PLC's side said nothing."""
+    """Decided frames for which neither PLC nor gateway reported an outcome."""
     decided_twice: tuple[UUID, ...]
     """Frames with two acknowledged decisions."""
 

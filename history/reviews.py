@@ -1,4 +1,4 @@
-"""What a person decides afterwards: built here, sent on ``andon.reviews``, kept by record."""
+"""Reviews, which say what a person decided afterwards; they travel on ``andon.reviews``."""
 
 from datetime import UTC, datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Events to rows: pure. Every text is cleaned, ``event`` carries the whole event as JSON."""
+"""Turns events into rows. Every text is cleaned, ``event`` carries the whole event as JSON."""
 
 from enum import Enum
 from functools import cache
@@ -24,7 +24,10 @@ BY_DATABASE = "recorded_at"
 
 
 def anomaly_row(event: Anomaly) -> Row:
-    """The picture is under ``image_key`` however it travelled: record copies a ``dataref``."""
+    """The row of an anomaly.
+
+    Its picture is under ``image_key`` however it travelled: record copies what a ``dataref`` names.
+    """
     frame, inspection = event.frame, event.inspection
     mask = mask_key(frame.frame_id) if inspection.region is not None else None
     image = image_key(frame.frame_id)
@@ -32,28 +35,28 @@ def anomaly_row(event: Anomaly) -> Row:
 
 
 def decision_row(event: Decision) -> Row:
-    """What is asked for of a decision; the rest is in ``event``."""
+    """The row of a decision; what nobody asks for by column is in ``event``."""
     return _row(DecisionRow, event, event.inspection, event.classification)
 
 
 def acknowledgement_row(event: Acknowledgement) -> Row:
-    """What became of one result."""
+    """The row of what became of one result at the PLC."""
     return _row(AcknowledgementRow, event)
 
 
 def review_row(event: Review) -> Row:
-    """What a person decided."""
+    """The row of a review."""
     return _row(ReviewRow, event)
 
 
 def dead_letter_row(letter: tuple[DeadLetter, str]) -> Row:
-    """A letter and the object key of its original bytes."""
+    """The row of a dead letter, with the object key of its original bytes."""
     event, object_key = letter
     return _row(DeadLetterRow, event, object_key=clean(object_key))
 
 
 def alert_row(event: Alert) -> Row:
-    """A limit that was exceeded."""
+    """The row of a limit that was exceeded."""
     return _row(AlertRow, event, limit_name=clean(event.limit))
 
 
@@ -74,7 +77,7 @@ def _row(table: type[Table], event: Event, *parts: BaseModel | None, **stated: o
 def _plan(
     table: type[Table], sources: tuple[type[BaseModel], ...]
 ) -> tuple[tuple[str, int | None, object], ...]:
-    """Column, the number of the source that has it, and its default."""
+    """For each column the number of the source that has it, and the column's default."""
     found = []
     for name, column in table.model_fields.items():
         if name not in ("event", BY_DATABASE):

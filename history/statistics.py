@@ -1,4 +1,4 @@
-"""Counts over effective decisions: grouped by the database, summed here."""
+"""Counts over effective decisions; the database groups them, this module adds them up."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ def stats_query(wanted: FrameFilter) -> Select[tuple[object, ...]]:
 
 
 def to_stats(groups: Sequence[RowMapping], top: int) -> Stats:
-    """Sum ``stats_query``'s rows."""
+    """The statistics, from the rows of ``stats_query``."""
 
     def by(name: str) -> dict[str, int]:
         counts: Counter[str] = Counter()

@@ -32,7 +32,7 @@ _ZONED = DateTime(timezone=True)
 
 
 def _time() -> datetime:
-    """A UTC time."""
+    """A column for a moment in UTC."""
     column: datetime = Field(sa_type=_ZONED)
     return column
 
@@ -43,7 +43,7 @@ def _maybe_time() -> datetime | None:
 
 
 def _now() -> datetime | None:
-    """The database's clock when the row is inserted."""
+    """A column that the database fills with the time of the insert."""
     clock = {"server_default": func.now()}
     column: datetime | None = Field(
         default=None, nullable=False, sa_type=_ZONED, sa_column_kwargs=clock
@@ -64,7 +64,7 @@ def _maybe_text() -> str | None:
 
 
 def _number() -> int:
-    """64 bits."""
+    """A column for an integer of 64 bits."""
     column: int = Field(sa_type=BigInteger)
     return column
 
@@ -237,7 +237,7 @@ class PolicyVersionRow(Table, table=True):
 
 
 class PolicyAuditRow(Table, table=True):
-    """Who put which policy in force, when and why. Append-only."""
+    """Who put which policy in force, when and why; rows are only ever added."""
 
     __tablename__ = "policy_audit"
     __table_args__ = (Index(None, "product_id", "applied_at"),)

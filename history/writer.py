@@ -1,4 +1,4 @@
-"""Record's way into PostgreSQL: batches, idempotent, every failure to reach it a typed error."""
+"""Writes what the role record receives to PostgreSQL, in batches that may be sent again."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -84,7 +84,7 @@ class PostgresHistoryWriter:
                 raise
 
     async def _ensure_schema(self) -> None:
-        """Once, when the database first answers: record may start while it is down."""
+        """Migrate once, when the database first answers: record may start while it is down."""
         if self._migrated:
             return
         async with self._migrating:

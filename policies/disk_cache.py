@@ -34,7 +34,7 @@ class DiskCache:
             _log.warning("policy cache not written", path=str(self._path), error=str(error))
 
     def read(self) -> list[ResolvedPolicy]:
-        """Every policy of the copy that still reads; none when there is no copy."""
+        """Every policy of the copy that can be read; none when there is no copy."""
         try:
             bodies = json.loads(self._path.read_text("utf-8"))
             return [ResolvedPolicy.from_body(body, key) for key, body in bodies.items()]

@@ -1,4 +1,4 @@
-"""What can go wrong with a policy. Messages carry file, line, reason and fix."""
+"""What can go wrong with a policy. Messages name file, line, reason and fix."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

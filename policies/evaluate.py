@@ -1,4 +1,4 @@
-"""``(policy, situation) -> outcome``: pure, total, deterministic."""
+"""Decides what a policy says about one situation: pure, total and deterministic."""
 
 from collections.abc import Mapping, Sequence
 from itertools import count

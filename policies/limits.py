@@ -1,4 +1,4 @@
-"""Limits across parts: counting in a window of parts. Pure."""
+"""Limits across parts, counted in a window of the last parts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

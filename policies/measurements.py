@@ -12,7 +12,7 @@ from streams.ports import Situation
 
 
 class Measurements:
-    """Reads the variables that a policy uses. Total: what is absent is 0 or ''."""
+    """Reads the variables that a policy uses; a value that is absent is 0 or ''."""
 
     def __init__(self, document: PolicyDocument, names: frozenset[str]) -> None:
         self._scale = document.mm_per_px

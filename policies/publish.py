@@ -1,4 +1,4 @@
-"""Putting a policy in force: one message on the compacted topic."""
+"""Puts a policy in force with one message on the compacted topic."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Reasons in sentences that a line operator understands. Text from outside is quoted as data."""
+"""Says why in sentences that a line operator understands. Text from outside is quoted as data."""
 
 import re
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ _FALLBACKS = {
 
 
 def plain(text: str, limit: int = _LIMIT) -> str:
-    """Text from outside on one line: no control or direction characters, bounded."""
+    """Text from outside on one line of bounded length, without control or direction characters."""
     flat = _CONTROL.sub(" ", text).strip()
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 

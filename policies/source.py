@@ -53,7 +53,7 @@ class KafkaPolicySource:
         return self._policies.get(product_id) or HoldEverything(product_id)
 
     def versions(self) -> Mapping[str, str]:
-        """Product -> hash of what is in force."""
+        """The hash of the policy in force, by product."""
         return {product: policy.policy_hash for product, policy in self._policies.items()}
 
     async def start(self) -> None:
@@ -100,7 +100,7 @@ class KafkaPolicySource:
                     changed = False
 
     def _take(self, record: Delivery) -> bool:
-        """Apply one message, last wins; one that cannot be used changes nothing."""
+        """Apply one message; the last one wins, and one that cannot be used changes nothing."""
         key = record.key.decode("utf-8", "replace")
         if not record.value:
             if self._policies.pop(key, None) is not None:
@@ -114,7 +114,7 @@ class KafkaPolicySource:
         return True
 
     def _put(self, policy: ResolvedPolicy) -> None:
-        """One assignment: a part sees the old policy or the new one. The same changes nothing."""
+        """Put in force by one assignment: a part sees either the old policy or the new one."""
         product, current = policy.product_id, self._policies.get(policy.product_id)
         if current is None or current.policy_hash != policy.policy_hash:
             _log.info("policy in force", product=product, policy=policy.policy_hash[:12])

@@ -1,4 +1,4 @@
-"""Which zone of the part an odd region touches, at the resolution of its mask."""
+"""Finds the zone of the part that an odd region touches, at the resolution of its mask."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -72,7 +72,7 @@ def _touched_cells(region: Region) -> npt.NDArray[np.intp]:
 
 
 def _cells_of_boxes(region: Region, height: int, width: int) -> npt.NDArray[np.intp]:
-    """The pieces' boxes instead of a mask that is absent, damaged or too large."""
+    """The cells of the pieces' boxes, for a mask that is absent, damaged or too large."""
     cells = np.zeros((height, width), dtype=np.bool_)
     fx, fy = width / max(region.image_width, 1), height / max(region.image_height, 1)
     for blob in region.blobs:

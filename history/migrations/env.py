@@ -1,4 +1,4 @@
-"""Alembic's entry: the connection and its transaction are ``history.migrate``'s."""
+"""Alembic's entry point; ``history.migrate`` opens the connection and its transaction."""
 
 from alembic import context
 

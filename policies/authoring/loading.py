@@ -1,4 +1,4 @@
-"""From a YAML file to a policy that can decide, or to everything that is wrong with it."""
+"""Loads a YAML file: a policy that can decide, or everything that is wrong with the file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ class Report:
 
 
 def check_file(path: Path | str) -> Report:
-    """Every error and every lint of a file.
+    """Checks a file and reports every error and every lint.
 
     Raises:
         PolicyError: the file is not there or cannot be opened.
@@ -50,7 +50,7 @@ def check_file(path: Path | str) -> Report:
 
 
 def _elsewhere(later: list[Problem], found: list[Problem]) -> list[Problem]:
-    """Problems of meaning, less those where the form is wrong already."""
+    """The problems of meaning that do not stand where the form is wrong already."""
     broken = {problem.at for problem in found if problem.at}
     return [
         p

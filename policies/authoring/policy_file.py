@@ -1,4 +1,4 @@
-"""From a file to one tree: read within bounds, ``extends`` merged in, places kept."""
+"""Reads a policy file into one tree, within bounds, with its base file merged in."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +75,10 @@ def _read(path: Path) -> tuple[Node | None, list[Problem]]:
 
 
 def _merge(base: Node, over: Node) -> Node:
-    """``over`` on ``base``: mappings key by key; a list or value replaces; null takes away."""
+    """The tree ``over`` laid on ``base``.
+
+    Mappings merge key by key, a list or a value replaces, and null takes a key away.
+    """
     if not isinstance(base.value, dict) or not isinstance(over.value, dict):
         return over
     value: dict[str, Node] = dict(base.value)

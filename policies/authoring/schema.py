@@ -65,7 +65,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The schema as it is published."""
+    """The text of the schema as it is published."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 

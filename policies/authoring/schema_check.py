@@ -1,4 +1,4 @@
-"""Does a file have the form of a policy? What pydantic finds wrong, in the words of the language.
+"""Checks that a file has the form of a policy, and says what pydantic finds wrong in plain words.
 
 Wrong and missing values are replaced by stand-ins, so that what else is wrong shows as well.
 """

@@ -1,4 +1,4 @@
-"""What a schema cannot say: names that must exist, units, geometry. Every error at once."""
+"""Checks what a schema cannot say: names that must exist, units and geometry."""
 
 from collections.abc import Iterator
 from dataclasses import replace

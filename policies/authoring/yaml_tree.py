@@ -1,4 +1,4 @@
-"""YAML as a tree that knows where everything stands; what a policy must not use is refused.
+"""Reads YAML into a tree that knows where everything stands, and refuses what policies may not use.
 
 No tags, no anchors, no aliases, one document, bounded size and depth. Scalars follow the core
 schema of YAML 1.2, so that ``no`` and ``on`` are text.
@@ -62,11 +62,11 @@ class Node:
     place: Place
     value: Scalar | list["Node"] | dict[str, "Node"]
     keys: dict[str, Place] = field(default_factory=dict)
-    """Of a mapping: where each key stands."""
+    """Where each key of a mapping stands."""
     raw: str = ""
-    """Of a scalar: as it was written."""
+    """A scalar as it was written."""
     block: Place | None = None
-    """Of a plain or quoted one-line scalar: where its first character stands."""
+    """Where the first character of a scalar on one line stands, inside its quotes."""
 
     def data(self) -> Data:
         """The plain data."""
@@ -77,7 +77,7 @@ class Node:
         return self.value
 
     def locate(self, path: Path, of_key: bool = False) -> tuple[Place, str]:
-        """Place and text of a path; of the deepest part of it that is there."""
+        """Place and text of a path, or of the deepest part of it that is there."""
         node, place = self, self.place
         walked = ""
         for step in path:
@@ -153,7 +153,7 @@ def _tabs(text: str, file: str) -> Iterator[Problem]:
 
 
 def _too_deep_flow(text: str) -> bool:
-    """Cheap guard before the scanner, which keeps state per open bracket."""
+    """Whether brackets nest deeper than the scanner should see: it keeps state for each."""
     depth = 0
     for character in re.finditer(r"[][{}\n]", text):
         found = character.group()

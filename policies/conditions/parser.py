@@ -1,4 +1,4 @@
-"""From a condition's text to its tree. What may reach CEL's own library is decided here."""
+"""Parses a condition's text into a tree, and so decides what may reach CEL's own library."""
 
 import re
 from collections.abc import Callable
@@ -90,7 +90,7 @@ def _bad_character(token: _Token) -> ConditionError:
 
 
 class _Parser:
-    """Recursive descent; depth and size are bounded."""
+    """Parses by recursive descent, with bounds on depth and size."""
 
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens

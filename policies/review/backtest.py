@@ -1,4 +1,4 @@
-"""What last month would have looked like under a candidate: a fold over recorded decisions."""
+"""Replays recorded decisions under a candidate: what would last month have looked like?"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -41,7 +41,7 @@ class Findings:
     parts: list[PartFinding] = field(default_factory=list)
 
     def add(self, finding: PartFinding) -> None:
-        """One more."""
+        """Count one more finding."""
         self.count += 1
         if len(self.parts) < MAX_LISTED:
             self.parts.append(finding)
@@ -65,15 +65,15 @@ class BacktestReport:
     candidate: str
     decisions: int = 0
     changed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """(class, action before, action after) -> decisions."""
+    """Decisions by class, action before and action after."""
     escapes: Findings = field(default_factory=Findings)
-    """Would pass; a person found a defect."""
+    """Parts that would pass though a person found a defect."""
     possible_escapes: Findings = field(default_factory=Findings)
-    """Would pass; recorded as a defect or unknown and stopped, nobody reviewed it."""
+    """Parts that would pass, were stopped as a defect or unknown, and were never reviewed."""
     scrapped: Findings = field(default_factory=Findings)
-    """Would be scrapped and were not."""
+    """Parts that would be scrapped and were not."""
     good_scrapped: Findings = field(default_factory=Findings)
-    """Would be scrapped; a person found nothing that matters."""
+    """Parts that would be scrapped though a person found nothing that matters."""
     reviewed: int = 0
     late: int = 0
     without_policy: int = 0
@@ -81,12 +81,12 @@ class BacktestReport:
     in_force: int = 0
     """Decisions recorded under the candidate's own hash."""
     mismatches: Findings = field(default_factory=Findings)
-    """Of those, the ones that a replay does not reproduce, with the reason."""
+    """Decisions under the candidate's hash that a replay does not reproduce, with the reason."""
     versions: Counter[str] = field(default_factory=Counter)
     not_judgeable: int = 0
-    """Named by the classifier under other texts than the candidate's."""
+    """Decisions whose class was named under other texts than the candidate's."""
     prompt_changes: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Recorded version -> what its classifier read differently."""
+    """For each recorded version, what its classifier read differently."""
     unknown_versions: set[str] = field(default_factory=set)
     """Recorded versions whose texts are not at hand, so that nobody can compare them."""
     cost: Cost | None = None
@@ -125,7 +125,7 @@ def backtest(
 
 
 class Backtest:
-    """The fold itself, for decisions that arrive one by one; ``report`` is always current."""
+    """A back-test of decisions that arrive one by one; ``report`` is always current."""
 
     def __init__(
         self, candidate: ResolvedPolicy, versions: Mapping[str, ResolvedPolicy] | None = None

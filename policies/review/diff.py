@@ -1,4 +1,4 @@
-"""What changes between two versions, in words; what softens is named as such."""
+"""Says in words what changes between two versions of a policy, and names what softens."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ class Estimate:
     cost: float
     tokens: int
     latency_s: float
-    """Of all calls one after another."""
+    """Seconds that all calls take one after another."""
 
 
 def estimate(parts: Sequence[Replayed]) -> Estimate:
@@ -55,7 +55,7 @@ def estimate(parts: Sequence[Replayed]) -> Estimate:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Of pairs (before, after) that differ: how many each way, and McNemar's exact p-value."""
+    """How many pairs (before, after) differ each way, and McNemar's exact p-value."""
 
     gained: int
     lost: int
@@ -79,11 +79,11 @@ class ReclassifyReport:
 
     asked: int = 0
     failed: Counter[str] = field(default_factory=Counter)
-    """Reason -> parts: no picture, or no answer."""
+    """Parts without a picture or an answer, by reason."""
     classes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(class before, class now) -> parts, where they differ."""
+    """Parts by class before and class now, where they differ."""
     actions: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(action before, action now) -> parts, where they differ."""
+    """Parts by action before and action now, where they differ."""
     now_stopped: int = 0
     now_passed: int = 0
     reviewed: int = 0

@@ -1,4 +1,4 @@
-"""From a recorded decision back to the situation it was made in."""
+"""Reconstructs the situation in which a recorded decision was made."""
 
 from datetime import datetime
 from typing import Protocol
@@ -55,7 +55,7 @@ class Recorded(Protocol):
 
 
 def situation_of(decision: Recorded) -> Situation | None:
-    """What the policy was asked; None for a decision that no policy made.
+    """The situation that the policy was asked about; None for a decision that no policy made.
 
     The words of a failure are not recorded apart, its reason code is: a replay gives the same
     decision with a shorter sentence.

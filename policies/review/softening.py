@@ -1,4 +1,4 @@
-"""Does a change let parts pass that are stopped today? Asked of the two policies themselves.
+"""Finds out, from two policies alone, whether a change lets parts pass that are stopped today.
 
 The measured values at which any condition of either policy can change its mind are few. Every
 combination of them is tried with every class; beyond a bound a seeded sample is. For conditions
@@ -128,7 +128,7 @@ def _points(old: ResolvedPolicy, new: ResolvedPolicy) -> dict[str, list[Value]]:
 
 
 def _ratios(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[float, ...]:
-    """New scale over old scale, for each station either of them names."""
+    """The new scale divided by the old, for each station that either of them names."""
     before, after = old.document.mm_per_px, new.document.mm_per_px
     found = {1.0} if before == after else set()
     for station in {*before, *after} if before != after else ():
