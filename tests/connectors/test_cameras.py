@@ -1,19 +1,15 @@
-"""One contract over every camera; then what each adds."""
+"""What each camera adds to the contract of ``tests/contracts/test_camera.py``."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import pytest_asyncio
 
 from connectors.cameras import FolderCamera, OpenCVCamera, SyntheticCamera, open_camera
 from connectors.cameras.synthetic import render
 from connectors.errors import CameraSpecError, CaptureError
-from streams.ports import Camera, Trigger
-
-KINDS = ["folder", "list", "synthetic", "opencv"]
+from streams.ports import Trigger
 
 
 def trigger(seq: int) -> Trigger:
@@ -26,49 +22,6 @@ def write_pictures(folder: Path, names: list[str]) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), np.full((16, 16, 3), shade * 20, np.uint8))
     return paths
-
-
-def spec_of(kind: str, folder: Path) -> str:
-    match kind:
-        case "folder":
-            write_pictures(folder, ["a.png", "b.jpg", "c.bmp"])
-            return f"folder:{folder}"
-        case "list":
-            write_pictures(folder, ["a.png", "b.jpg"])
-            (folder / "order.txt").write_text("b.jpg\na.png\n")
-            return f"list:{folder / 'order.txt'}"
-        case "synthetic":
-            return "synthetic:seed=3,size=32,defects=0.5"
-    video = cv2.VideoWriter(str(folder / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (32, 32))
-    for shade in (0, 80, 160):
-        video.write(np.full((32, 32, 3), shade, np.uint8))
-    video.release()
-    return f"opencv:{folder / 'film.avi'}"
-
-
-@pytest_asyncio.fixture(params=KINDS)
-async def camera(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Camera]:
-    opened = open_camera(spec_of(request.param, tmp_path), capture_timeout_s=10)
-    await opened.open()
-    yield opened
-    await opened.close()
-
-
-@pytest.mark.asyncio
-async def test_every_trigger_gets_a_picture_that_decodes(camera: Camera) -> None:
-    for seq in (1, 2, 3, 4, 5, 4294967295):
-        picture = await camera.capture(trigger(seq))
-        assert picture.content_type.startswith("image/")
-        assert picture.name
-        pixels = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_COLOR)
-        assert pixels is not None
-
-
-@pytest.mark.asyncio
-async def test_it_can_be_closed_and_opened_again(camera: Camera) -> None:
-    await camera.close()
-    await camera.open()
-    assert (await camera.capture(trigger(1))).data
 
 
 @pytest.mark.asyncio

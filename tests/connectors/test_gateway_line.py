@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from connectors.errors import CaptureError
 from connectors.handshake.signals import Signal
 from connectors.settings import GatewaySettings
 from lab.plc.controller import PlcConfig
@@ -17,8 +16,8 @@ from lab.plc.play import play
 from streams.codes import AckOutcome, Action, DecisionSource, FaultCode, ReasonCode
 from streams.events import Decision, Frame
 from streams.ids import decision_id
-from streams.ports import Picture, Trigger
 from tests.connectors.line import Line, at_once, decision_for, running_line
+from tests.contracts.twins.camera import InMemoryCamera
 from tests.waiting import until
 
 ROOMY = GatewaySettings(result_window_ms=10000)
@@ -99,25 +98,10 @@ async def test_no_answer_is_the_products_no_decision_action(tmp_path: Path) -> N
         assert summary_of(line)["acted_twice"] == 0
 
 
-class SlowCamera:
-    """Exposes until it is let go; fails when told to."""
-
-    def __init__(self) -> None:
-        self.go = asyncio.Event()
-        self.fail = False
-
-    async def open(self) -> None: ...
-    async def close(self) -> None: ...
-    async def capture(self, trigger: Trigger) -> Picture:
-        if self.fail:
-            raise CaptureError("lens cap")
-        await self.go.wait()
-        return Picture(b"picture", "image/png")
-
-
 @pytest.mark.asyncio
 async def test_trigger_while_busy_is_missed_and_held(tmp_path: Path) -> None:
-    camera = SlowCamera()
+    camera = InMemoryCamera()
+    camera.go.clear()
     async with running_line(tmp_path, ROOMY_PLC, config=ROOMY, camera=camera) as line:
         line.bus.answer = at_once
         await line.start_gateway()
@@ -139,7 +123,7 @@ async def test_trigger_while_busy_is_missed_and_held(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_a_camera_that_fails_holds_the_part_and_then_drops_ready(tmp_path: Path) -> None:
-    camera = SlowCamera()
+    camera = InMemoryCamera()
     camera.fail = True
     async with running_line(tmp_path, ROOMY_PLC, config=ROOMY, camera=camera) as line:
         await line.start_gateway()
