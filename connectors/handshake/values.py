@@ -68,31 +68,27 @@ class Part:
 # --- Inputs -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Connected:
+class Connected(NamedTuple):
     """A new connection: the values of all signals, read after the subscription stood."""
 
     values: SignalValues
 
 
-@dataclass(frozen=True)
-class TriggerSeen:
+class TriggerSeen(NamedTuple):
     """``TriggerSeq`` moved; the group was read with it. ``frame_id`` is used if it counts."""
 
     trigger: Trigger
     frame_id: UUID
 
 
-@dataclass(frozen=True)
-class ExposureEnded:
+class ExposureEnded(NamedTuple):
     """The camera is done with the part; without ``captured`` it gave no picture."""
 
     key: PartKey
     captured: bool = True
 
 
-@dataclass(frozen=True)
-class Decided:
+class Decided(NamedTuple):
     """A decision for a part: from Kafka, or the answer to ``Decide``."""
 
     key: PartKey
@@ -100,31 +96,27 @@ class Decided:
     verdict: Verdict
 
 
-@dataclass(frozen=True)
-class ResultWritten:
+class ResultWritten(NamedTuple):
     """Both writes of a result were confirmed."""
 
     key: PartKey
 
 
-@dataclass(frozen=True)
-class CounterMoved:
+class CounterMoved(NamedTuple):
     """``PlcHeartbeat``, ``ResultAckSeq`` or ``FaultResetSeq`` has this value now."""
 
     signal: Signal
     value: int
 
 
-@dataclass(frozen=True)
-class RecipeRequested:
+class RecipeRequested(NamedTuple):
     """``RecipeReqSeq`` moved."""
 
     seq: int
     recipe: int
 
 
-@dataclass(frozen=True)
-class FaultChanged:
+class FaultChanged(NamedTuple):
     """The shell found, or got over, a fault."""
 
     code: FaultCode
@@ -158,30 +150,26 @@ Input = (
 # --- Commands ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class WriteStatus:
+class WriteStatus(NamedTuple):
     """Write these signals, in one service call."""
 
     values: SignalValues
 
 
-@dataclass(frozen=True)
-class Capture:
+class Capture(NamedTuple):
     """Expose for this part; answer with ``Exposed`` or ``CaptureFailed``."""
 
     part: Part
 
 
-@dataclass(frozen=True)
-class Decide:
+class Decide(NamedTuple):
     """Answer with ``Decided`` at once: the no-decision action, or a hold for the reason given."""
 
     part: Part
     reason: ReasonCode
 
 
-@dataclass(frozen=True)
-class WriteResult:
+class WriteResult(NamedTuple):
     """Write the result group, then ``ResultSeq``; answer with ``ResultWritten``."""
 
     part: Part
@@ -201,8 +189,7 @@ class Report:
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class Resynchronised:
+class Resynchronised(NamedTuple):
     """The controller cold-started: parts of before are void."""
 
     plc_boot_id: int

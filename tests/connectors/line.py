@@ -19,28 +19,35 @@ from infra.stack.process import free_port
 from lab.plc.controller import PlcConfig, SimulatedPlc
 from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
 from streams.envelope import Message, from_message
-from streams.errors import UnavailableError
-from streams.events import Acknowledgement, Decision, Event, Frame
+from streams.events import Acknowledgement, Decision, Frame
 from streams.ids import decision_id, new_frame_id
-from streams.ports import Camera, ClassificationTexts, Outcome, Situation
+from streams.ports import Camera, Outcome, Situation
 from streams.topics import ACKS, DECISIONS, FRAMES
 from tests.contracts.twins.decision_feed import InMemoryDecisionFeed
+from tests.contracts.twins.policies import TwinPolicies, TwinPolicy
+from tests.contracts.twins.publisher import TwinPublisher
 
 
-class MemoryBus:
-    """Publisher and decision feed in one: what is sent can be read back, and answered."""
+class MemoryBus(TwinPublisher):
+    """Kafka of one line: what is sent can be read back, and the feed hears its decisions.
+
+    ``answer`` plays the workers: it decides a frame that was sent.
+    """
 
     def __init__(self) -> None:
-        self.sent: list[tuple[str, Message]] = []
-        self.down = False
+        super().__init__()
         self.answer: Callable[[Frame], Awaitable[Decision | None]] | None = None
         self.feed = InMemoryDecisionFeed()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def lose(self) -> None:
+        self.down_for = 1 << 30
+
+    def regain(self) -> None:
+        self.down_for = 0
+
     async def send(self, topic: str, message: Message) -> None:
-        if self.down:
-            raise UnavailableError("the bus is down")
-        self.sent.append((topic, message))
+        await super().send(topic, message)
         if topic == DECISIONS.name:
             self.feed.tell(from_message(Decision, message.value, message.headers))
         if topic == FRAMES.name and self.answer is not None:
@@ -59,40 +66,25 @@ class MemoryBus:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def read(self, topic: str, model: type[Event]) -> list:
-        return [from_message(model, m.value, m.headers) for t, m in self.sent if t == topic]
-
     @property
     def frames(self) -> list[Frame]:
-        return self.read(FRAMES.name, Frame)
+        return [event for event, _ in self.of(FRAMES.name)]
 
     @property
     def decisions(self) -> list[Decision]:
-        return self.read(DECISIONS.name, Decision)
+        return [event for event, _ in self.of(DECISIONS.name)]
 
     @property
     def acks(self) -> list[Acknowledgement]:
-        return self.read(ACKS.name, Acknowledgement)
+        return [event for event, _ in self.of(ACKS.name)]
 
 
-class FixedPolicy:
-    product_id = "demo"
-    policy_hash = "hash"
-    audit_share = 0.0
-
-    def texts(self, station: str) -> ClassificationTexts:
-        return ClassificationTexts(self.product_id, self.policy_hash)
+class ReworkPolicy(TwinPolicy):
+    """Every fallback is reworked, so that it differs from the holds of the handshake."""
 
     def decide(self, situation: Situation) -> Outcome:
         assert situation.fallback is not None
         return Outcome(Action.REWORK, Severity.UNKNOWN, reason=f"fallback {situation.fallback}")
-
-
-class FixedPolicies:
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    def for_product(self, product_id: str) -> FixedPolicy:
-        return FixedPolicy()
 
 
 def frame_on(line: str, seq: int = 1, **changes: object) -> Frame:
@@ -153,13 +145,15 @@ class Line:
         settings = self.config.model_copy(
             update={"plc_url": self.plc.config.url, "is_simulated": True}
         )
+        policies = TwinPolicies()
+        policies.put(ReworkPolicy("demo"))
         ports = GatewayPorts(
             link=OpcUaLink(settings),
             camera=self.camera,
             journal=Journal(self.folder / "line.journal"),
             publisher=SpoolingPublisher(self.bus, spool, timeout_s=1.0, in_flight_bytes=1 << 24),
             feed=self.bus.feed,
-            policies=FixedPolicies(),
+            policies=policies,
         )
         self.gateway = Gateway(settings, ports)
         self._task = asyncio.create_task(self.gateway.run())

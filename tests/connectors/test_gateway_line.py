@@ -237,7 +237,7 @@ async def test_kafka_down_parts_are_held_frames_spooled_and_replayed(tmp_path: P
     config = GatewaySettings(result_window_ms=1000, watchdog_margin_ms=700)
     async with running_line(tmp_path, PlcConfig(takt_s=1.0), config=config) as line:
         await line.start_gateway()
-        line.bus.down = True
+        line.bus.lose()
         for _ in range(3):
             seq = await line.plc.trigger(PlannedPart(part_id="a", product_id="demo"))
             await line.plc.settled(seq)
@@ -246,7 +246,7 @@ async def test_kafka_down_parts_are_held_frames_spooled_and_replayed(tmp_path: P
         assert line.plc.gateway(Signal.FAULT_CODE) == FaultCode.KAFKA
         first = entries_of(line.plc.ledger.rows)[0]
         await until(lambda: time.time() > first.trigger.at + 1.0)  # its window is over
-        line.bus.down = False
+        line.bus.regain()
         await until(lambda: len(line.bus.acks) == 3 and len(line.bus.decisions) == 3, 10)
         assert [f.trigger_seq for f in line.bus.frames] == [1, 2, 3]
         assert line.bus.frames[0].model_extra["is_historical"] == "true"

@@ -1,89 +1,27 @@
-"""Publisher and decision feed over the embedded broker, and over its outages."""
+"""The decision feed over the embedded broker: where it begins, and over an outage."""
 
 import asyncio
 from contextlib import aclosing
 
 import pytest
-from aiokafka import AIOKafkaConsumer
 
 from connectors.decision_feed import KafkaDecisionFeed
 from infra.stack.broker import Broker, start_broker
 from infra.stack.process import free_port
-from streams.envelope import Message, to_message
-from streams.errors import UnavailableError
+from streams.envelope import to_message
 from streams.events import Alert, Decision
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.topic_admin import ensure_topics
-from streams.topics import ALERTS, DECISIONS, FRAMES, MAX_FETCH_BYTES
-from tests.connectors.line import MemoryBus, decision_for, frame_on
+from streams.topics import ALERTS, DECISIONS, FRAMES
+from tests.connectors.line import decision_for, frame_on
 from tests.contracts.test_decision_feed import alert_on, take
+from tests.contracts.test_publisher import eventually_sends
 from tests.waiting import until
 
 
-def here(broker: Broker, timeout_s: float = 10.0) -> KafkaConnection:
-    return KafkaConnection(broker.bootstrap_servers, timeout_s, fetch_max_wait_ms=10)
-
-
-@pytest.mark.asyncio
-async def test_a_frame_of_eight_mib_arrives_as_it_was(fresh_broker: Broker) -> None:
-    await ensure_topics(here(fresh_broker), topics=[FRAMES])
-    publisher = KafkaPublisher(KafkaConnection(fresh_broker.bootstrap_servers))
-    body = bytes(range(256)) * (8 << 12)
-    sent = to_message(frame_on("line1"), body)
-    consumer = AIOKafkaConsumer(
-        FRAMES.name,
-        bootstrap_servers=fresh_broker.bootstrap_servers,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=MAX_FETCH_BYTES,
-        fetch_max_bytes=MAX_FETCH_BYTES,
-    )
-    try:
-        await publisher.send(FRAMES.name, sent)
-        await consumer.start()
-        record = await asyncio.wait_for(consumer.getone(), 10)
-    finally:
-        await publisher.stop()
-        await consumer.stop()
-    assert (record.key, record.value) == (sent.key, body)
-    assert dict(record.headers) == dict(sent.headers)
-
-
-@pytest.mark.asyncio
-async def test_both_publishers_say_unavailable_when_they_are_down() -> None:
-    twin = MemoryBus()
-    twin.down = True
-    real = KafkaPublisher(KafkaConnection(f"127.0.0.1:{free_port()}", request_timeout_s=1.0))
-    for publisher in (twin, real):
-        with pytest.raises(UnavailableError):
-            await publisher.send(FRAMES.name, to_message(frame_on("line1"), b"x"))
-    await real.stop()
-
-
-@pytest.mark.asyncio
-async def test_the_publisher_goes_on_after_the_broker_came_back() -> None:
-    port = free_port()
-    message = to_message(frame_on("line1"), b"x")
-    publisher = KafkaPublisher(KafkaConnection(f"127.0.0.1:{port}", request_timeout_s=1.0))
-    with start_broker(port) as broker:
-        await ensure_topics(here(broker), topics=[FRAMES])
-        await publisher.send(FRAMES.name, message)
-    with pytest.raises(UnavailableError):
-        await publisher.send(FRAMES.name, message)
-    with start_broker(port) as broker:
-        await ensure_topics(here(broker), topics=[FRAMES])
-        await eventually_sends(publisher, message)
-    await publisher.stop()
-
-
-async def eventually_sends(publisher: KafkaPublisher, message: Message) -> None:
-    async with asyncio.timeout(15):
-        while True:
-            try:
-                await publisher.send(FRAMES.name, message)
-                return
-            except UnavailableError:
-                await asyncio.sleep(0.1)
+def here(broker: Broker) -> KafkaConnection:
+    return KafkaConnection(broker.bootstrap_servers, fetch_max_wait_ms=10)
 
 
 @pytest.mark.asyncio

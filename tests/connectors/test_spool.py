@@ -93,13 +93,13 @@ async def test_down_then_up_everything_arrives_once_and_in_order(tmp_path: Path)
         bus, opened(tmp_path), timeout_s=1, in_flight_bytes=1 << 20, on_down=states.append
     )
     running = asyncio.create_task(sender.run())
-    bus.down = True
+    bus.lose()
     late = frame(datetime.now(UTC) - timedelta(seconds=1))
     open_ = frame(datetime.now(UTC) + timedelta(hours=1))
     for event in (late, open_):
         await sender.send(FRAMES.name, to_message(event, b"img"))
     assert bus.sent == []
-    bus.down = False
+    bus.regain()
     await until(lambda: len(bus.sent) == 2)
     running.cancel()
     with suppress(asyncio.CancelledError):
