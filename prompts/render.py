@@ -21,6 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from prompts.errors import PromptError
 from prompts.names import RESERVED, fold
 from streams.ports import ClassificationTexts
+from streams.settings import Section
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 MAX_NAME: Final = 128
@@ -34,8 +35,7 @@ MAX_CLASSES: Final = 200
 _SPACE = re.compile(r"\s+")
 
 
-@dataclass(frozen=True)
-class PromptParts:
+class PromptParts(Section):
     """The five parts that the paper ablates (Table 5), each switchable."""
 
     reference_image: bool = True

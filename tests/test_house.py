@@ -34,7 +34,6 @@ SHARED_NAMES: dict[str, str] = {
     "Part": "on the line, and of the prompt",
     "Report": "of the handshake, and of the validator",
     "Difference": "of data sets, and of policies",
-    "Pictures": "of the console, and of the prompt",
     "Picture": "in a request to the twin, and on the port",
     "Answered": "in an evaluation, and by the expert",
     "Plan": "of an evaluation, and of a CUDA run",

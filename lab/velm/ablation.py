@@ -14,7 +14,7 @@ from lab.velm.pipeline_figures import PipelineResult, answer_of, summarise
 from lab.velm.pipeline_naming import Answered, ObjectNaming
 from lab.velm.pipeline_run import EvaluationRun, Prepared, plan_of, prepare
 from lab.velm.predictions import GOOD, authors_matching
-from serving.naming.settings import PartsSettings
+from prompts import PromptParts
 
 FULL: Final = "full"
 PARTS: Final = {
@@ -48,7 +48,7 @@ def without(options: PipelineOptions, part: str) -> PipelineOptions:
     if part != FULL and part not in PARTS:
         raise PipelineError(f"part {part!r} is not among {', '.join(PARTS)}")
     off = {} if part == FULL else {PARTS[part]: False}
-    velm = options.velm.model_copy(update={"parts": PartsSettings(**off)})
+    velm = options.velm.model_copy(update={"parts": PromptParts(**off)})
     return replace(options, velm=velm)
 
 

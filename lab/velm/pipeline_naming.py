@@ -222,7 +222,7 @@ class ObjectNaming:
         velm, endpoint = self._options.velm, self._options.endpoint
         assert endpoint is not None
         layout = PictureLayout(zoom=velm.visual.zoom, numbered=velm.visual.numbered)
-        prompt = render(self.run.described.texts, velm.parts.parts(), velm.protocol, layout)
+        prompt = render(self.run.described.texts, velm.parts, velm.protocol, layout)
         shown = 1 + velm.parts.reference_image + velm.parts.visual_prompt + velm.visual.zoom
         question = Question(prompt.system, prompt.text, ("",) * shown, tuple(prompt.labels))
         return estimate_tokens(question, endpoint)

@@ -48,18 +48,10 @@ class Unanswered:
 
 @dataclass
 class Statistics:
-    """Counters since the start of the process."""
+    """Counters since the start of the process: HTTP calls, and questions that wait for a place."""
 
-    questions: int = 0
     calls: int = 0
-    answered: int = 0
     retried: int = 0
-    rate_limited: int = 0
-    failed: int = 0
-    unanswered: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    cost: float = 0.0
     in_flight: int = 0
     in_flight_most: int = 0
     waiting: int = 0
@@ -103,21 +95,7 @@ class Endpoint:
 
     async def ask(self, question: Question, timeout_s: float) -> Reply | Unanswered:
         """Answer within ``timeout_s`` seconds, retrying only while time remains."""
-        self.statistics.questions += 1
-        outcome = await self._ask(question, self._clock(), timeout_s)
-        if isinstance(outcome, Unanswered):
-            self.statistics.unanswered += 1
-        return outcome
-
-    def unavailable(self) -> Unanswered | None:
-        """Why a question would be refused right now, before anybody makes pictures for it."""
-        if self._transport is None:
-            return Unanswered(CallProblem.CLOSED, f"endpoint {self.name} is not started")
-        if self.breaker.wait_s(self._clock()) > 0:
-            return self._open(0)
-        return None
-
-    async def _ask(self, question: Question, began: float, timeout_s: float) -> Reply | Unanswered:
+        began = self._clock()
         deadline = began + timeout_s
         attempt, last = 0, "no call was made"
         while True:
@@ -129,19 +107,22 @@ class Endpoint:
             outcome = await self._within(question, began, deadline, attempt)
             if not isinstance(outcome, Failed):
                 return outcome
-            last = outcome.message
+            last, left_s = outcome.message, deadline - self._clock()
             if not outcome.retryable or attempt >= self.settings.attempts:
                 return Unanswered(outcome.problem, last, attempt)
-            pause = retry_delay_s(
-                attempt,
-                deadline - self._clock(),
-                outcome.retry_after_s,
-                self.settings,
-                self._chance,
-            )
+            asked_s = outcome.retry_after_s
+            pause = retry_delay_s(attempt, left_s, asked_s, self.settings, self._chance)
             if pause is None:
                 return Unanswered(outcome.problem, f"{last}; no time for a retry", attempt)
             await asyncio.sleep(pause)
+
+    def unavailable(self) -> Unanswered | None:
+        """Why a question would be refused right now, before anybody makes pictures for it."""
+        if self._transport is None:
+            return Unanswered(CallProblem.CLOSED, f"endpoint {self.name} is not started")
+        if self.breaker.wait_s(self._clock()) > 0:
+            return self._open(0)
+        return None
 
     async def _enter(
         self, question: Question, began: float, deadline: float, attempt: int, last: str
@@ -219,11 +200,13 @@ class Endpoint:
             outcome = await self._transport.send(question)
             if isinstance(outcome, Failed):
                 spent = estimate if outcome.billed else Spending()
-                self._count_failure(outcome)
+                limited = outcome.problem is CallProblem.RATE_LIMITED
+                if limited and outcome.retry_after_s is not None:
+                    again = self._clock() + outcome.retry_after_s
+                    self._not_before = max(self._not_before, again)
                 return outcome
             reply = self._reply(outcome, question, (self._clock() - began) * 1000, attempt)
             spent = Spending(reply.tokens_in + reply.tokens_out, reply.cost)
-            stats.answered += 1
             return reply
         finally:
             stats.in_flight -= 1
@@ -237,20 +220,8 @@ class Endpoint:
         tokens_in = guess_in if completion.tokens_in is None else completion.tokens_in
         tokens_out = guess_out if completion.tokens_out is None else completion.tokens_out
         cost = self.settings.prices.cost(tokens_in, tokens_out)
-        self.statistics.tokens_in += tokens_in
-        self.statistics.tokens_out += tokens_out
-        self.statistics.cost += cost
         model = completion.model or self.settings.model
         return Reply(completion.raw, model, tokens_in, tokens_out, cost, latency_ms, attempt)
-
-    def _count_failure(self, outcome: Failed) -> None:
-        now = self._clock()
-        if outcome.problem is CallProblem.RATE_LIMITED:
-            self.statistics.rate_limited += 1
-            if outcome.retry_after_s is not None:
-                self._not_before = max(self._not_before, now + outcome.retry_after_s)
-        else:
-            self.statistics.failed += 1
 
     async def _respect_rate_limit(self, deadline: float) -> bool:
         """Wait until the endpoint takes calls again; False when that is after the deadline."""

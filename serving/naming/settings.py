@@ -2,15 +2,13 @@
 
 import ipaddress
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
+from prompts import PromptParts
 from streams.settings import Section
-
-if TYPE_CHECKING:
-    from prompts import PromptParts
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
@@ -118,22 +116,6 @@ class EndpointSettings(Section):
         return self
 
 
-class PartsSettings(Section):
-    """The five parts of the prompt (paper, Table 5)."""
-
-    reference_image: bool = True
-    visual_prompt: bool = True
-    normal_description: bool = True
-    classification_strategy: bool = True
-    anomaly_descriptions: bool = True
-
-    def parts(self) -> "PromptParts":
-        """As the renderer takes them."""
-        from prompts import PromptParts
-
-        return PromptParts(**self.model_dump())
-
-
 class VisualSettings(Section):
     """How the pictures are made. The defaults are the paper's."""
 
@@ -160,7 +142,7 @@ class VelmSettings(Section):
 
     protocol: Literal["andon", "velm"] = "andon"
     """``velm``: the paper's own setting: closed class set, its prompt, a random reference."""
-    parts: PartsSettings = PartsSettings()
+    parts: PromptParts = PromptParts()
     visual: VisualSettings = VisualSettings()
     calls: Annotated[int, Field(ge=1, le=15)] = 1
     """Calls per part; with several the majority answers and agreement gives the confidence."""

@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from prompts import PictureLayout, Prompt, PromptError, PromptParts, render
+from prompts import PictureLayout, Prompt, PromptError, render
 from serving.experts.errors import UndecodableImage
-from serving.naming.answers import Answer, UnknownReason, agree, read_answer
+from serving.naming.answers import UnknownReason, agree, read_answer
 from serving.naming.base import UNKNOWN
 from serving.naming.completion import CallProblem, Question
 from serving.naming.endpoint import Endpoint, Reply, Unanswered
 from serving.naming.references import NoReferences, Preparable, ReferenceProvider
 from serving.naming.settings import EndpointZone, VelmSettings
-from serving.naming.visual import EgressError, Pictures, make_pictures
+from serving.naming.visual import EgressError, PromptPictures, make_pictures
 from streams.codes import ReasonCode
 from streams.events import Classification
 from streams.ports import ClassificationRequest, ClassificationTexts, Failure
@@ -105,9 +105,11 @@ class VelmClassifier:
             return None
         self._render(texts, self._settings, True, PictureLayout())  # refuse bad words early
         loop = asyncio.get_running_loop()
-        pictures, urls = await loop.run_in_executor(self._threads, self._urls, request, cropped)
+        pictures = await loop.run_in_executor(self._threads, self._pictures, request, cropped)
         prompt = self._render(texts, self._settings, pictures.has_reference, pictures.layout)
-        return _Sent(prompt, Question(prompt.system, prompt.text, urls, tuple(prompt.labels)))
+        return _Sent(
+            prompt, Question(prompt.system, prompt.text, pictures.data_urls, tuple(prompt.labels))
+        )
 
     def _cropped(self, texts: ClassificationTexts) -> bool:
         """Whether only a crop may be shown. Raises when nothing may leave."""
@@ -120,17 +122,11 @@ class VelmClassifier:
             f"{self.endpoint.name!r} is external; nothing was sent"
         )
 
-    def _urls(
-        self, request: ClassificationRequest, cropped: bool
-    ) -> tuple[Pictures, tuple[str, ...]]:
-        pictures = self._pictures(request, cropped)
-        return pictures, tuple(pictures.data_urls())
-
-    def _pictures(self, request: ClassificationRequest, cropped: bool) -> Pictures:
+    def _pictures(self, request: ClassificationRequest, cropped: bool) -> PromptPictures:
         parts = self._settings.parts
         reference = self._reference(request) if parts.reference_image else None
 
-        def make(normal: bytes | None) -> Pictures:
+        def make(normal: bytes | None) -> PromptPictures:
             return make_pictures(
                 request.image,
                 normal,
@@ -165,8 +161,7 @@ class VelmClassifier:
         return _failure(next(o for o in outcomes if isinstance(o, Unanswered)))
 
     def _classification(self, replies: list[Reply], asked: _Sent, began: float) -> Classification:
-        answers: list[Answer] = [read_answer(r.raw, asked.prompt.labels) for r in replies]
-        answer = agree(answers)
+        answer = agree([read_answer(r.raw, asked.prompt.labels) for r in replies])
         return Classification(
             class_name=answer.class_name,
             confidence=min(max(answer.confidence or 0.0, 0.0), 1.0),
@@ -195,9 +190,9 @@ class VelmClassifier:
 def _render(
     texts: ClassificationTexts, settings: VelmSettings, reference: bool, layout: PictureLayout
 ) -> Prompt:
-    parts: PromptParts = settings.parts.parts()
+    parts = settings.parts
     if not reference:
-        parts = replace(parts, reference_image=False)
+        parts = parts.model_copy(update={"reference_image": False})
     return render(texts, parts, settings.protocol, layout)
 
 

@@ -32,20 +32,14 @@ class EgressError(AndonError):
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PromptPictures:
     """Encoded pictures in the order in which they are sent."""
 
     items: tuple[bytes, ...]
-    content_type: str
+    data_urls: tuple[str, ...]
+    """The same as RFC 2397 URLs, base64."""
     layout: PictureLayout
     has_reference: bool
-
-    def data_urls(self) -> list[str]:
-        """RFC 2397 URLs, base64."""
-        return [
-            f"data:{self.content_type};base64,{base64.b64encode(item).decode('ascii')}"
-            for item in self.items
-        ]
 
 
 def make_pictures(
@@ -56,7 +50,7 @@ def make_pictures(
     *,
     visual_prompt: bool = True,
     cropped: bool = False,
-) -> Pictures:
+) -> PromptPictures:
     """Decode, crop, outline, resize, encode. CPU-bound: call it off the event loop.
 
     Args:
@@ -96,7 +90,9 @@ def make_pictures(
     layout = PictureLayout(
         zoom=settings.zoom, numbered=settings.numbered and visual_prompt, cropped=cropped
     )
-    return Pictures(tuple(items), f"image/{settings.encoding}", layout, reference is not None)
+    kind = f"data:image/{settings.encoding};base64,"
+    urls = tuple(kind + base64.b64encode(item).decode("ascii") for item in items)
+    return PromptPictures(tuple(items), urls, layout, reference is not None)
 
 
 def full_mask(region: Region | None, height: int, width: int) -> Mask:

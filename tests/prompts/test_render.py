@@ -30,7 +30,7 @@ TEXTS = ClassificationTexts(
         ClassText("contamination", "contamination", "debris in the bore"),
     ),
 )
-NOTHING = PromptParts(False, False, False, False, False)
+NOTHING = PromptParts(**dict.fromkeys(PromptParts.model_fields, False))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_structure_is_that_of_figure_4() -> None:
 @pytest.mark.parametrize("template", ["andon", "velm"])
 def test_each_part_switches_off_alone(part: str, gone: str, template: str) -> None:
     whole = render(TEXTS, template=template)
-    without = render(TEXTS, replace(PromptParts(), **{part: False}), template)
+    without = render(TEXTS, PromptParts(**{part: False}), template)
     assert gone in whole.text
     assert gone not in without.text
     assert '"contamination"' in without.text

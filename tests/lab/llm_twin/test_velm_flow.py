@@ -11,7 +11,7 @@ from lab.llm_twin.server import TwinServer
 from prompts import PromptParts, render
 from serving.naming.base import UNKNOWN, Classifier
 from serving.naming.endpoint import Endpoint
-from serving.naming.settings import PartsSettings, VelmSettings, VisualSettings
+from serving.naming.settings import VelmSettings, VisualSettings
 from serving.naming.velm import VelmClassifier
 from streams.codes import ReasonCode
 from streams.ports import ClassText, Failure
@@ -53,10 +53,7 @@ async def test_names_what_it_is_shown_and_says_what_it_took(server: TwinServer) 
         VelmSettings(protocol="velm"),
         VelmSettings(visual=VisualSettings(zoom=True, numbered=True)),
         VelmSettings(visual=VisualSettings(encoding="jpeg")),
-        *(
-            VelmSettings(parts=PartsSettings(**{part: False}))
-            for part in PartsSettings.model_fields
-        ),
+        *(VelmSettings(parts=PromptParts(**{part: False})) for part in PromptParts.model_fields),
     ],
 )
 async def test_every_setting_keeps_the_protocol(server: TwinServer, velm: VelmSettings) -> None:

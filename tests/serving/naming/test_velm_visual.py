@@ -10,11 +10,11 @@ from serving.experts.errors import UndecodableImage
 from serving.experts.images import decode_image
 from serving.naming.references import RandomReferences
 from serving.naming.settings import VisualSettings
-from serving.naming.visual import EgressError, Pictures, crop_box, full_mask, make_pictures
+from serving.naming.visual import EgressError, PromptPictures, crop_box, full_mask, make_pictures
 from tests.lab.llm_twin.kit import crack, png, pore, region_of, surface
 
 
-def decoded(pictures: Pictures) -> list[np.ndarray]:
+def decoded(pictures: PromptPictures) -> list[np.ndarray]:
     return [decode_image(item) for item in pictures.items]
 
 
