@@ -89,6 +89,12 @@ async def check_ray(settings: Settings) -> str:
     return settings.serve.address
 
 
+async def check_serve(settings: Settings) -> str:
+    """The ingress of the Serve application listens."""
+    _connects(settings.serve.ingress, "deploy the application: `serve deploy infra/serve.yaml`")
+    return settings.serve.ingress
+
+
 async def check_policies(settings: Settings) -> str:
     """Every policy file is valid."""
     from policies.authoring.loading import load_policy
@@ -142,6 +148,7 @@ CHECKS = {
     "postgres": Check(check_postgres, "check ANDON_POSTGRES__URL, or run `andon stack up`"),
     "s3": Check(check_s3, "check ANDON_S3__ENDPOINT and its keys, or run `andon stack up`"),
     "ray": Check(check_ray, "check ANDON_SERVE__ADDRESS, or run `andon stack up`"),
+    "serve": Check(check_serve, "check ANDON_SERVE__INGRESS"),
     "policies": Check(check_policies, "run `andon policy validate` for every error"),
     "state": Check(check_state, "set ANDON_PATHS__STATE to a folder that this user may write"),
     "plc": Check(check_plc, "check ANDON_GATEWAY__PLC_URL"),
