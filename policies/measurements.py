@@ -10,6 +10,8 @@ from policies.zones import ZoneMap
 from streams.events import Region
 from streams.ports import Situation
 
+_NO_REGION = Region(image_height=0, image_width=0, mask_height=0, mask_width=0, mask_rle="")
+
 
 class Measurements:
     """Reads the variables that a policy uses; a value that is absent is 0 or ''."""
@@ -27,11 +29,11 @@ class Measurements:
             "confidence": lambda s: s.classification.confidence if s.classification else 0.0,
             "score": lambda s: s.inspection.score if s.inspection else 0.0,
             "p_value": lambda s: s.inspection.p_value if s.inspection else 1.0,
-            "area_mm2": lambda s: _of_region(s, _area) * (self.scale(s.station) or 0.0) ** 2,
-            "longest_mm": lambda s: _of_region(s, _longest) * (self.scale(s.station) or 0.0),
-            "area_px": lambda s: _of_region(s, _area),
-            "longest_px": lambda s: _of_region(s, _longest),
-            "count": lambda s: _of_region(s, lambda region: float(region.count)),
+            "area_mm2": lambda s: _region(s).area_px * (self.scale(s.station) or 0.0) ** 2,
+            "longest_mm": lambda s: _region(s).longest_side_px * (self.scale(s.station) or 0.0),
+            "area_px": lambda s: _region(s).area_px,
+            "longest_px": lambda s: _region(s).longest_side_px,
+            "count": lambda s: float(_region(s).count),
             "zone": lambda s: self._zones.zone_of(s, self.scale(s.station)),
             "station": lambda s: s.station,
             "lot": lambda s: s.lot_id,
@@ -64,14 +66,5 @@ def _minutes(clock: str) -> int:
     return int(clock[:2]) * 60 + int(clock[3:])
 
 
-def _area(region: Region) -> float:
-    return region.area_px
-
-
-def _longest(region: Region) -> float:
-    return region.longest_side_px
-
-
-def _of_region(situation: Situation, read: Callable[[Region], float]) -> float:
-    region = situation.inspection.region if situation.inspection else None
-    return read(region) if region else 0.0
+def _region(situation: Situation) -> Region:
+    return (situation.inspection and situation.inspection.region) or _NO_REGION

@@ -126,14 +126,8 @@ class Fallbacks(Part):
 
     def action_of(self, kind: FallbackKind) -> Action:
         """What the line does for one kind of fallback."""
-        by_kind = {
-            FallbackKind.UNKNOWN: self.unknown,
-            FallbackKind.UNSURE: self.unsure.action,
-            FallbackKind.LATE: self.late,
-            FallbackKind.EXPERT_UNAVAILABLE: self.expert_unavailable,
-            FallbackKind.NO_DECISION: self.no_decision,
-        }
-        return by_kind[kind]
+        found: Action | Unsure = getattr(self, kind.value)
+        return found.action if isinstance(found, Unsure) else found
 
 
 class Limit(Part):

@@ -1,7 +1,7 @@
 """The published JSON Schema and the reference text: both are made from the model."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +76,17 @@ def reference() -> str:
         "# Policy reference",
         "Made from the model by `andon policy schema --write`; do not edit by hand.",
         "## A policy file",
-        *_table(schema, schema),
+        _keys(schema, schema),
     ]
     for name, definition in schema["$defs"].items():
         if "properties" in definition:
             anchor = f'<a id="{name.lower()}"></a>'
             parts += [f"### {anchor}{name}", str(definition["description"])]
-            parts += _table(definition, schema)
-    parts += ["## Names in a condition", *_variables()]
+            parts.append(_keys(definition, schema))
+    parts += ["## Names in a condition", _variables()]
     parts += ["## Operators in a condition", _OPERATORS]
-    parts += ["## Errors", *_codes(ERRORS), "## Lints", *_codes(LINTS)]
+    parts += ["## Errors", _table(("code", ""), ERRORS.items())]
+    parts += ["## Lints", _table(("code", ""), LINTS.items())]
     return "\n\n".join(parts) + "\n"
 
 
@@ -96,14 +97,14 @@ name does (`area_mm2`). A condition has at most 500 characters and 200 parts; th
 functions and no string building, so that its cost is at most one visit per part."""
 
 
-def _table(definition: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+def _keys(definition: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     required = set(definition.get("required", ()))
-    rows = ["| key | value | default | |", "|---|---|---|---|"]
+    rows = []
     for key, entry in definition["properties"].items():
         default = "required" if key in required or key == "product" else _default(entry)
         text = " ".join(str(entry.get("description", "")).replace("``", "`").split())
-        rows.append(f"| `{key}` | {_kind(entry, schema)} | {default} | {text} |")
-    yield "\n".join(rows)
+        rows.append((f"`{key}`", _kind(entry, schema), default, text))
+    return _table(("key", "value", "default", ""), rows)
 
 
 def _default(entry: Mapping[str, Any]) -> str:
@@ -143,19 +144,16 @@ def _bounds(entry: Mapping[str, Any]) -> str:
     return ""
 
 
-def _variables() -> Iterator[str]:
-    rows = ["| name | type | |", "|---|---|---|"]
+def _variables() -> str:
+    rows = []
     for name, variable in VARIABLES.items():
-        kind = (
-            "text"
-            if variable.kind is str
-            else f"number{f', {variable.unit}' * bool(variable.unit)}"
-        )
-        rows.append(f"| `{name}` | {kind} | {variable.meaning} |")
-    yield "\n".join(rows)
+        unit = f", {variable.unit}" if variable.unit else ""
+        kind = "text" if variable.kind is str else f"number{unit}"
+        rows.append((f"`{name}`", kind, variable.meaning))
+    return _table(("name", "type", ""), rows)
 
 
-def _codes(codes: Mapping[str, str]) -> Iterator[str]:
-    yield "\n".join(
-        ["| code | |", "|---|---|", *(f"| {code} | {text} |" for code, text in codes.items())]
-    )
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ("| " + " | ".join(cells) + " |" for cells in rows)
+    title = "|" + "|".join(f" {cell} " if cell else " " for cell in head) + "|"
+    return "\n".join((title, "|---" * len(head) + "|", *lines))

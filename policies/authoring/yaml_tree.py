@@ -155,12 +155,8 @@ def _tabs(text: str, file: str) -> Iterator[Problem]:
 def _too_deep_flow(text: str) -> bool:
     """Whether brackets nest deeper than the scanner should see: it keeps state for each."""
     depth = 0
-    for character in re.finditer(r"[][{}\n]", text):
-        found = character.group()
-        if found in "[{":
-            depth += 1
-        elif found in "]}":
-            depth = max(depth - 1, 0)
+    for bracket in re.finditer(r"[][{}]", text):
+        depth = depth + 1 if bracket.group() in "[{" else max(depth - 1, 0)
         if depth > 4 * MAX_DEPTH:
             return True
     return False

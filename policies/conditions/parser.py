@@ -32,6 +32,12 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _WORDS = {"and": "&&", "or": "||", "not": "!", "AND": "&&", "OR": "||", "NOT": "!"}
+_BAD = {
+    "'": ("a quoted text does not end", "close it with '"),
+    '"': ("a quoted text does not end", 'close it with "'),
+    "?": ("'? :' is not allowed", "write two rules"),
+    "%": ("'%' is no unit and no operator here", "write a share: 0.05 for 5 %"),
+}
 _SIGNS = {"=": "==", "≥": ">=", "≤": "<=", "≠": "!=", "&": "&&", "|": "||"}
 
 
@@ -76,17 +82,8 @@ def _no_operator(token: _Token, meant: str) -> ConditionError:
 def _bad_character(token: _Token) -> ConditionError:
     if token.text in _SIGNS:
         return _no_operator(token, _SIGNS[token.text])
-    if token.text in "'\"":
-        return ConditionError(
-            "a quoted text does not end", f"close it with {token.text}", token.column
-        )
-    if token.text == "?":
-        return ConditionError("'? :' is not allowed", "write two rules", token.column)
-    if token.text == "%":
-        return ConditionError(
-            "'%' is no unit and no operator here", "write a share: 0.05 for 5 %", token.column
-        )
-    return ConditionError(f"{token.text!r} is not allowed in a condition", "", token.column)
+    reason, fix = _BAD.get(token.text, (f"{token.text!r} is not allowed in a condition", ""))
+    return ConditionError(reason, fix, token.column)
 
 
 class _Parser:

@@ -4,7 +4,6 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -64,7 +63,7 @@ def read_reviews(path: Path) -> dict[UUID, Severity]:
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
-        with _open(path) as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             number = 0
             while line := file.readline(MAX_LINE):
                 number += 1
@@ -72,10 +71,6 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     yield number, line
     except (OSError, EOFError) as error:
         raise PolicyError(f"{path}: cannot be read: {error}") from error
-
-
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
 def _check(path: Path, number: int, line: bytes) -> None:
