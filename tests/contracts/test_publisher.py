@@ -36,9 +36,9 @@ class TwinBench:
 
     @asynccontextmanager
     async def up(self) -> AsyncIterator[None]:
-        self.twin.down_for = 0
+        self.twin.down = False
         yield
-        self.twin.down_for = 1 << 30
+        self.twin.down = True
 
     async def sent(self, topic: str) -> Sent:
         return [(m.key, m.value, m.headers, m.partition) for t, m in self.twin.sent if t == topic]

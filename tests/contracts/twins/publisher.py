@@ -10,13 +10,14 @@ from streams.topics import ALL
 
 @dataclass
 class TwinPublisher:
-    """Keeps what is sent; can be down for a number of sends."""
+    """Keeps what is sent; can be down, also for a number of sends only."""
 
+    down: bool = False
     down_for: int = 0
     sent: list[tuple[str, Message]] = field(default_factory=list)
 
     async def send(self, topic: str, message: Message) -> None:
-        if self.down_for > 0:
+        if self.down or self.down_for > 0:
             self.down_for -= 1
             raise UnavailableError("the broker is away")
         self.sent.append((topic, message))
