@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from history.policy_log import PolicyLog
     from history.queries import History
     from history.writer import PostgresHistoryWriter
+    from serving.bundle_store import BundleStore
     from serving.ray.client import ServeClassifier, ServeVisionExpert
-    from serving.ray.store import ArtifactStore
     from streams.kafka.connection import KafkaConnection
     from streams.ports import Camera, Changelog, PolicySource, Publisher
 
@@ -203,18 +203,18 @@ def classifier(settings: Settings) -> "ServeClassifier":
     return ServeClassifier(settings.serve.ingress, settings.serve.token_file)
 
 
-def bundle_store(location: str) -> "ArtifactStore":
+def bundle_store(location: str) -> "BundleStore":
     """The bundles at ``location``, a folder or ``s3://bucket/prefix``, with this host's settings.
 
     Ray calls it inside a replica: what travels there is the location and no credential.
     """
-    from serving.ray.store import ArtifactStore, open_folder, split_s3
+    from serving.bundle_store import BundleStore, open_folder, split_s3
 
     if not location.startswith("s3://"):
         return open_folder(Path(location))
     settings = load_settings()
     objects = s3_objects(settings, *split_s3(location))
-    return ArtifactStore(objects, settings.paths.state / "cache" / "bundles")
+    return BundleStore(objects, settings.paths.state / "cache" / "bundles")
 
 
 # --- The edge ---------------------------------------------------------------------------------

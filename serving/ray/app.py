@@ -4,10 +4,10 @@ import warnings
 from collections.abc import Callable
 from typing import TypeAlias
 
+from serving.bundle_store import BundleStore
 from serving.ray.classifier_deployment import ClassifierDeployment
 from serving.ray.ingress import IngressDeployment
 from serving.ray.settings import CLASSIFIER, INGRESS, VISION, AppSettings
-from serving.ray.store import ArtifactStore
 from serving.ray.vision_deployment import VisionDeployment
 
 with warnings.catch_warnings():
@@ -23,7 +23,7 @@ CALLS_PER_REPLICA = 64
 default of 5 would cap the batches."""
 
 Application: TypeAlias = serve.Application
-OpenStore = Callable[[], ArtifactStore]
+OpenStore = Callable[[], BundleStore]
 
 
 def build_application(

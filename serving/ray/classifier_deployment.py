@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from serving.bundle_store import BundleStore
 from serving.errors import ServeConfigError, ServingError
 from serving.naming.base import Classifier
 from serving.naming.build import build_classifier
 from serving.ray.settings import LATEST, ClassifierArguments, ClassifierUserConfig, parse
-from serving.ray.store import ArtifactStore
 from serving.ray.wire import pack_classifications, unpack_requests
 from streams.codes import ReasonCode
 from streams.errors import AndonError
@@ -44,7 +44,7 @@ class ClassifierDeployment:
     """
 
     def __init__(
-        self, settings: ClassifierArguments, open_store: Callable[[], ArtifactStore]
+        self, settings: ClassifierArguments, open_store: Callable[[], BundleStore]
     ) -> None:
         self._settings, self._store = settings, open_store()
         self._stage: _Running | None = None
@@ -117,7 +117,7 @@ class ClassifierDeployment:
                 if digest is None:
                     raise ServingError("no exemplar bundle in the store; `andon classify teach`")
                 bundles[product] = self._store.fetch(product, digest)
-            except ServingError as error:
+            except AndonError as error:
                 problems[product] = str(error)
                 if not every and self._stage is None:
                     raise

@@ -11,13 +11,13 @@ from typing import cast
 
 import numpy as np
 
-from serving.errors import ServingError
+from serving.bundle_store import BundleStore
 from serving.experts.errors import ExpertError
 from serving.experts.expert import Expert
 from serving.experts.types import Image
 from serving.extensions import named_function
 from serving.ray.settings import LATEST, VisionSettings, VisionUserConfig
-from serving.ray.store import ArtifactStore
+from streams.errors import AndonError
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def loader(settings: VisionSettings) -> Load:
 class ModelSet:
     """Experts by product. ``current`` is replaced whole, so that readers need no lock."""
 
-    def __init__(self, load: Load, store: ArtifactStore, batch: int) -> None:
+    def __init__(self, load: Load, store: BundleStore, batch: int) -> None:
         self._load, self._store, self._batch = load, store, batch
         self._current: Mapping[str, Loaded] = MappingProxyType({})
         self._changing = threading.Lock()
@@ -90,7 +90,7 @@ class ModelSet:
                     continue
                 try:
                     fresh[product] = self._open(product, version)
-                except (ServingError, ExpertError, OSError, RuntimeError, ValueError) as error:
+                except (AndonError, ExpertError, OSError, RuntimeError, ValueError) as error:
                     problems[product] = f"{version[:12]}: {error}"
                     log.error("product %s, version %s: %s", product, version[:12], error)
                     if old is not None:
@@ -114,7 +114,7 @@ class ModelSet:
     def _resolve(self, wanted: VisionUserConfig, problems: dict[str, str]) -> dict[str, str]:
         try:
             newest = self._newest(wanted)
-        except ServingError as error:
+        except AndonError as error:
             problems["*"] = str(error)
             log.error("the artifact store: %s", error)
             if wanted.products == LATEST:

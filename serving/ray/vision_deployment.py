@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from serving.bundle_store import BundleStore
 from serving.errors import ServeConfigError
 from serving.experts.images import decode_image
 from serving.experts.types import Image
@@ -17,7 +18,6 @@ from serving.ray.batching import Expired, QueueFull, ReplicaBatches
 from serving.ray.inspections import to_failure, to_inspection
 from serving.ray.models import Loaded, ModelSet, loader
 from serving.ray.settings import VisionSettings, VisionUserConfig, parse
-from serving.ray.store import ArtifactStore
 from serving.ray.wire import pack_inspections, unpack_images
 from streams.codes import ReasonCode
 from streams.events import Inspection
@@ -45,7 +45,7 @@ class VisionDeployment:
             environment and travel through no configuration.
     """
 
-    def __init__(self, settings: VisionSettings, open_store: Callable[[], ArtifactStore]) -> None:
+    def __init__(self, settings: VisionSettings, open_store: Callable[[], BundleStore]) -> None:
         self._settings = settings
         self._models = ModelSet(loader(settings), open_store(), settings.batch)
         self._batcher: ReplicaBatches[_Item, Answer] = ReplicaBatches(

@@ -25,12 +25,12 @@ class LocalHandle:
 
 
 @asynccontextmanager
-async def served(vision: object, classifier: object | None = None) -> AsyncIterator[str]:
+async def served(vision: object | None, classifier: object | None = None) -> AsyncIterator[str]:
     """The address at which ``vision`` and ``classifier`` can be called for as long as it lasts."""
     address = f"127.0.0.1:{free_port()}"
     ingress = IngressDeployment.__new__(IngressDeployment)
-    behind = [LocalHandle(actor) for actor in (vision, classifier) if actor is not None]
-    await ingress.__init__(address, *behind)  # type: ignore[misc]
+    behind = LocalHandle(classifier) if classifier is not None else None
+    await ingress.__init__(address, LocalHandle(vision), behind)  # type: ignore[misc]
     try:
         yield address
     finally:

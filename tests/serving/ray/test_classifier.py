@@ -9,10 +9,10 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from serving.bundle_store import open_folder
 from serving.errors import ServeConfigError
 from serving.ray.classifier_deployment import ClassifierDeployment
 from serving.ray.settings import ClassifierArguments
-from serving.ray.store import open_folder
 from serving.ray.wire import pack_requests, unpack_classifications
 from streams.codes import ReasonCode
 from streams.events import Classification, Inspection

@@ -8,12 +8,13 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from serving.bundle_store import open_folder
 from serving.errors import ServeConfigError
 from serving.ray.settings import VisionSettings
-from serving.ray.store import open_folder
 from serving.ray.vision_deployment import VisionDeployment
 from serving.ray.wire import pack_images, unpack_inspections
 from streams.codes import ReasonCode
+from streams.errors import UnavailableError
 from streams.events import Inspection
 from streams.ports import Failure, InspectionRequest
 from streams.regions import region_mask
@@ -125,6 +126,26 @@ async def test_a_bad_release_leaves_the_running_versions_at_work(
         assert isinstance(answer, Inspection)
         assert answer.expert_version == digest
         assert (await replica.status())["problems"]
+
+
+@pytest.mark.asyncio
+async def test_a_store_that_is_away_leaves_the_running_versions_at_work(
+    replica: VisionDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = save_tiny(tmp_path, "tile")
+    await replica.reconfigure({"products": "latest"})
+
+    def away(*_: object) -> dict[str, str]:
+        raise UnavailableError("the object store is away")
+
+    monkeypatch.setattr("serving.bundle_store.BundleStore.products", away)
+    monkeypatch.setattr("serving.bundle_store.BundleStore.fetch", away)
+    for config in ({"products": "latest"}, {"products": {"tile": "0" * 64}}):
+        await replica.reconfigure(config)
+        (answer,) = await _ask(replica, ("tile", picture(0)))
+        assert isinstance(answer, Inspection)
+        assert answer.expert_version == digest
+        assert "is away" in str((await replica.status())["problems"])
 
 
 @pytest.mark.asyncio

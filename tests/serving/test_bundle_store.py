@@ -8,17 +8,17 @@ import pytest
 
 from history.object_store import S3Objects
 from infra.stack.process import ProcessError
+from serving.bundle_store import BundleStore, FolderBlobs, open_folder, split_s3
 from serving.errors import StoreError
-from serving.ray.store import ArtifactStore, FolderBlobs, open_folder, split_s3
 from tests.serving.ray.tiny import save_tiny
 
 
 @pytest.fixture(params=["folder", "s3"])
-def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ArtifactStore]:
+def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BundleStore]:
     """A store whose cache is not where its objects are; both kinds pass the same tests."""
     root = tmp_path / "remote"
     if request.param == "folder":
-        yield ArtifactStore(FolderBlobs(root), tmp_path / "cache")
+        yield BundleStore(FolderBlobs(root), tmp_path / "cache")
         return
     from infra.stack.s3_local import rclone, start_s3
 
@@ -29,7 +29,7 @@ def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ArtifactS
     root.mkdir()
     with start_s3(tmp_path) as server:
         objects = S3Objects(server.endpoint, server.access_key, server.secret_key, bucket="remote")
-        yield ArtifactStore(objects, tmp_path / "cache")
+        yield BundleStore(objects, tmp_path / "cache")
 
 
 def _bundle(tmp_path: Path, note: str) -> tuple[Path, str]:
@@ -41,7 +41,7 @@ def _bundle(tmp_path: Path, note: str) -> tuple[Path, str]:
 
 
 def test_what_is_put_is_fetched_once_and_then_read_from_the_cache(
-    remote: ArtifactStore, tmp_path: Path
+    remote: BundleStore, tmp_path: Path
 ) -> None:
     folder, digest = _bundle(tmp_path, "one")
     assert remote.put("tile", folder) == digest
@@ -52,7 +52,7 @@ def test_what_is_put_is_fetched_once_and_then_read_from_the_cache(
     assert remote.fetch("tile", digest) == fetched
 
 
-def test_the_latest_version_is_what_was_written_last(remote: ArtifactStore, tmp_path: Path) -> None:
+def test_the_latest_version_is_what_was_written_last(remote: BundleStore, tmp_path: Path) -> None:
     assert remote.products() == {}
     assert remote.latest("tile") is None
     first, one = _bundle(tmp_path, "one")
@@ -73,27 +73,27 @@ def test_a_folder_that_training_wrote_is_a_store(tmp_path: Path) -> None:
     assert store.fetch("tile", digest) == tmp_path / "tile" / digest
 
 
-def test_an_altered_bundle_is_refused_by_name(remote: ArtifactStore, tmp_path: Path) -> None:
+def test_an_altered_bundle_is_refused_by_name(remote: BundleStore, tmp_path: Path) -> None:
     folder, digest = _bundle(tmp_path, "one")
     remote.put("tile", folder)
     (remote.fetch("tile", digest) / "manifest.json").write_text("{}")
-    with pytest.raises(StoreError, match="was altered"):
+    with pytest.raises(StoreError, match="altered since it was written"):
         remote.fetch("tile", digest)
 
 
 @pytest.mark.parametrize("digest", ["", "abc", "../../etc", "A" * 64, "0" * 63])
-def test_what_is_no_digest_never_becomes_a_path(remote: ArtifactStore, digest: str) -> None:
+def test_what_is_no_digest_never_becomes_a_path(remote: BundleStore, digest: str) -> None:
     with pytest.raises(StoreError, match="no digest"):
         remote.fetch("tile", digest)
 
 
 @pytest.mark.parametrize("product", ["", "..", ".hidden", "a/b", "a\\b", "x\n", " x", "y" * 200])
-def test_what_cannot_name_a_folder_is_no_product(remote: ArtifactStore, product: str) -> None:
+def test_what_cannot_name_a_folder_is_no_product(remote: BundleStore, product: str) -> None:
     with pytest.raises(StoreError, match="product"):
         remote.fetch(product, "0" * 64)
 
 
-def test_absent_bundles_and_manifests_say_so(remote: ArtifactStore, tmp_path: Path) -> None:
+def test_absent_bundles_and_manifests_say_so(remote: BundleStore, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="not in the store"):
         remote.fetch("tile", "0" * 64)
     with pytest.raises(StoreError, match=r"no manifest\.json"):
@@ -103,7 +103,7 @@ def test_absent_bundles_and_manifests_say_so(remote: ArtifactStore, tmp_path: Pa
         remote.latest("tile")
 
 
-def test_an_upload_that_broke_off_is_no_version(remote: ArtifactStore, tmp_path: Path) -> None:
+def test_an_upload_that_broke_off_is_no_version(remote: BundleStore, tmp_path: Path) -> None:
     _, digest = _bundle(tmp_path, "one")
     remote._blobs.put(f"tile/{digest}/tensors.safetensors", b"...")
     assert remote.products() == {}

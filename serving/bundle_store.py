@@ -1,12 +1,10 @@
-"""Content-addressed bundles (experts, exemplars) in a folder or in S3, cached and verified.
+"""Bundles (``serving.bundles``) of experts and exemplars in a folder or in S3, cached and verified.
 
-Layout, the same in both: ``<product>/<digest>/...`` with ``<digest>`` the SHA-256 of the bundle's
-``manifest.json`` (which holds those of its other files, checked when the bundle is opened). The
-latest version is what was written last: a bundle, or ``<product>/latest.json``, which points back
-to an older one.
+The layout is the same in both. The files that a manifest names are checked when the bundle is
+opened. The latest version is what was written last: a bundle, or ``<product>/latest.json``, which
+points back to an older one.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -18,16 +16,15 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from serving.bundles import DIGEST, MANIFEST, BundleError, digest_of, read_file
 from serving.errors import StoreError
 
-MANIFEST = "manifest.json"
 POINTER = "latest.json"
 _PRODUCT = re.compile(r"[^\s./\\\x00-\x1f][^/\\\x00-\x1f]{0,127}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-class BlobStore(Protocol):
-    """Where bundles are kept. Keys are relative POSIX paths; every method may raise StoreError."""
+class Blobs(Protocol):
+    """Where bundles are kept. Keys are relative POSIX paths; every method may raise AndonError."""
 
     def get(self, key: str) -> bytes | None:
         """The object, or None where there is none."""
@@ -42,7 +39,7 @@ class BlobStore(Protocol):
         ...
 
 
-class ArtifactStore:
+class BundleStore:
     """Bundles by product and digest.
 
     Args:
@@ -50,7 +47,7 @@ class ArtifactStore:
         cache: local folder for what is fetched; may be shared by processes.
     """
 
-    def __init__(self, blobs: BlobStore, cache: Path) -> None:
+    def __init__(self, blobs: Blobs, cache: Path) -> None:
         self._blobs = blobs
         self._cache = cache
 
@@ -67,7 +64,7 @@ class ArtifactStore:
         manifest = folder / MANIFEST
         if not manifest.is_file():
             raise StoreError(f"{folder}: no {MANIFEST}; is this a trained artifact?")
-        digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+        digest = digest_of(manifest.read_bytes())
         prefix = f"{_segment(product)}/{digest}/"
         if self._blobs.get(prefix + MANIFEST) is None:
             for path in _files(folder):
@@ -101,7 +98,7 @@ class ArtifactStore:
         found: dict[str, tuple[float, str]] = {}
         for key, written in keys.items():
             match key.split("/"):
-                case [product, digest, name] if name == MANIFEST and _DIGEST.fullmatch(digest):
+                case [product, digest, name] if name == MANIFEST and DIGEST.fullmatch(digest):
                     candidate = (written, digest)
                 case [product, name] if name == POINTER:
                     candidate = (written, POINTER)
@@ -134,12 +131,10 @@ class ArtifactStore:
         folder = self._cache / _segment(product) / digest
         if not (folder / MANIFEST).is_file():
             self._download(prefix, folder, f"{product} {digest[:12]}")
-        actual = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-        if actual != digest:
-            raise StoreError(
-                f"{folder / MANIFEST}: its SHA-256 is {actual[:12]}..., not {digest[:12]}...: the "
-                "bundle was altered; delete the folder to fetch it again"
-            )
+        try:
+            read_file(folder / MANIFEST, digest)
+        except BundleError as error:
+            raise StoreError(f"{error}; the folder may be deleted and is fetched again") from None
         return folder
 
     def _download(self, prefix: str, folder: Path, what: str) -> None:
@@ -201,9 +196,9 @@ class FolderBlobs:
         return {p.relative_to(self._root).as_posix(): p.stat().st_mtime for p in _files(base)}
 
 
-def open_folder(root: Path) -> ArtifactStore:
+def open_folder(root: Path) -> BundleStore:
     """A store in a local folder; it is its own cache."""
-    return ArtifactStore(FolderBlobs(root), root)
+    return BundleStore(FolderBlobs(root), root)
 
 
 def split_s3(location: str) -> tuple[str, str]:
@@ -229,7 +224,7 @@ def _segment(product: str) -> str:
 
 
 def _checked(digest: str) -> str:
-    if not _DIGEST.fullmatch(digest):
+    if not DIGEST.fullmatch(digest):
         raise StoreError(f"{digest!r} is no digest: expected 64 hexadecimal digits")
     return digest
 
