@@ -3,15 +3,18 @@
 Labels are used to measure only: the threshold is the artifact's own.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import f1_score
 
-from lab.datasets.folders import Sample
+from lab.datasets.folders import GOOD, Sample
 from lab.datasets.masks import read_mask
 from lab.metrics import (
     MapTruth,
@@ -189,41 +192,21 @@ def _pixel_truth(found: ScoredSet) -> Iterator[MapTruth]:
 
 def chart(found: ScoredSet, figures: dict[str, Any], title: str) -> str:
     """An SVG: scores by class against the threshold, and each class's sensitivity."""
-    labels = ["good", *figures["classes"]]
-    low, high = float(np.min(found.scores)), float(np.quantile(found.scores, 0.98))
-    high = max(high, found.threshold * 1.2)
-
-    def x(value: float) -> float:
-        return 150 + 480 * min(1.0, max(0.0, (value - low) / max(high - low, 1e-9)))
-
-    rows = []
-    for i, label in enumerate(labels):
-        y = 60 + 34 * i
-        own = [v for v, s in zip(found.scores, found.samples, strict=True) if s.label == label]
-        colour = "#2a7f4f" if label == "good" else "#c0392b"
-        dots = "".join(
-            f'<circle cx="{x(v):.1f}" cy="{y + 7 * np.sin(j * 2.4):.1f}" r="2.4" '
-            f'fill="{colour}" fill-opacity=".45"/>'
-            for j, v in enumerate(own)
-        )
-        share = (
-            f"{figures['fpr']:.1%} false alarms"
-            if label == "good"
-            else f"{figures['classes'][label]['sensitivity']:.0%} found"
-        )
-        name = "".join(c for c in label if c.isalnum() or c in " _-")
-        rows.append(
-            f'<text x="140" y="{y + 4}" text-anchor="end">{name}</text>{dots}'
-            f'<text x="645" y="{y + 4}">{share}</text>'
-        )
-    bottom = 60 + 34 * len(labels)
-    cut = x(found.threshold)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 {bottom + 30}" '
-        'font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="#fff"/>'
-        f'<text x="20" y="26" font-size="15">{title}</text>'
-        f'<line x1="{cut:.1f}" x2="{cut:.1f}" y1="40" y2="{bottom - 10}" stroke="#333" '
-        'stroke-dasharray="4 3"/>'
-        f'<text x="{cut:.1f}" y="{bottom + 8}" text-anchor="middle">threshold</text>'
-        f"{''.join(rows)}</svg>"
+    low = float(np.min(found.scores))
+    high = max(float(np.quantile(found.scores, 0.98)), found.threshold * 1.2)
+    by_class: dict[str, list[float]] = {GOOD: [], **{name: [] for name in figures["classes"]}}
+    for value, sample in zip(found.scores, found.samples, strict=True):
+        by_class[sample.label].append(float(value))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("expert_chart.svg.j2").render(
+        title=title,
+        scores=by_class,
+        figures=figures,
+        threshold=found.threshold,
+        x=lambda value: 150 + 480 * float(np.clip((value - low) / max(high - low, 1e-9), 0, 1)),
+        scatter=lambda number: 7 * math.sin(2.4 * number),
     )

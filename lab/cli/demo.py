@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from andon.cli.options import Json
+from lab.cli.tables import table_of
 
 if TYPE_CHECKING:
     from lab.demo.summary import PartStory, Summary
@@ -95,15 +96,17 @@ def demo(
 def show(summary: "Summary", console: Console) -> None:
     """The last screen: what happened to the parts."""
     figures = summary.as_json()
-    actions = Table(title="What happened to the parts", title_justify="left")
-    actions.add_column("true class")
-    for heading in (*ACTIONS, "escaped"):
-        actions.add_column(heading, justify="right")
-    for label, counts in summary.confusion.items():
-        escaped = sum(summary.escapes.get(label, {}).values())
-        cells = (str(counts.get(a, 0)) for a in ACTIONS)
-        actions.add_row(escape(label), *cells, f"[red]{escaped}[/]" if escaped else "0")
-    console.print(actions)
+    escapes = {name: sum(found.values()) for name, found in summary.escapes.items()}
+    rows = (
+        [
+            escape(label),
+            *(str(counts.get(action, 0)) for action in ACTIONS),
+            f"[red]{escapes[label]}[/]" if escapes.get(label) else "0",
+        ]
+        for label, counts in summary.confusion.items()
+    )
+    headings = ("true class", *ACTIONS, "escaped")
+    console.print(table_of(headings, rows, "What happened to the parts"))
     if summary.escaped:
         console.print(_escaped(summary.escaped))
     tables = {
@@ -111,7 +114,12 @@ def show(summary: "Summary", console: Console) -> None:
         "What the line called them": ("named", summary.named),
     }
     for title, (heading, counted) in tables.items():
-        _table(title, heading, counted, console)
+        rows = (
+            [escape(label), *(str(counts.get(action, 0)) for action in ACTIONS)]
+            for label, counts in counted.items()
+        )
+        if counted:
+            console.print(table_of((heading, *ACTIONS), rows, title))
     table = Table(show_header=False)
     for key in ("parts", "decided", "acknowledged", "lost", "acted_twice", "late"):
         bad = key in ("lost", "acted_twice") and figures[key]
@@ -141,22 +149,10 @@ def _escaped(stories: "Sequence[PartStory]") -> Table:
     """The first of the defects that passed, by name."""
     shown = stories[:MOST_ESCAPED]
     count = f"{len(stories)}" if len(shown) == len(stories) else f"{len(shown)} of {len(stories)}"
-    table = Table(title=f"Defects that passed ({count})", title_justify="left")
-    for heading in ("part", "true class", "named", "decided by", "score", "threshold"):
-        table.add_column(heading, justify="right" if heading in ("score", "threshold") else "left")
+    rows = []
     for story in shown:
         scores = ("-" if v is None else f"{v:.3g}" for v in (story.score, story.threshold))
         source = story.source.value.replace("_", " ") if story.source else "nobody"
-        table.add_row(escape(story.part_id), escape(story.true_label), story.named, source, *scores)
-    return table
-
-
-def _table(title: str, heading: str, rows: dict[str, dict[str, int]], console: Console) -> None:
-    table = Table(title=title, title_justify="left")
-    table.add_column(heading)
-    for action in ACTIONS:
-        table.add_column(action, justify="right")
-    for label, counts in rows.items():
-        table.add_row(escape(label), *(str(counts.get(action, 0)) for action in ACTIONS))
-    if rows:
-        console.print(table)
+        rows.append([escape(story.part_id), escape(story.true_label), story.named, source, *scores])
+    headings = ("part", "true class", "named", "decided by", "score", "threshold")
+    return table_of(headings, rows, f"Defects that passed ({count})", left=4)

@@ -13,6 +13,7 @@ from lab.cli.evaluate_ablation import ablation
 from lab.cli.evaluate_fewshot import fewshot
 from lab.cli.evaluate_options import EvaluationOptions
 from lab.cli.evaluate_pipeline import pipeline, scores_table
+from lab.cli.tables import table_of
 
 app = typer.Typer(no_args_is_help=True)
 for _command in (pipeline, ablation):
@@ -79,11 +80,11 @@ def severity(file: Predictions, descriptions: Descriptions, as_json: Json = Fals
 
 
 def _severity_table(ours: Any, theirs: Any) -> Table:
-    table = Table(title="Share of each severity's images answered with that severity; percent")
-    for heading in ("object", "normal", "negligible", "defect"):
-        table.add_column(heading, justify="left" if heading == "object" else "right")
-    for name, shares in ours.objects.items():
-        table.add_row(name, *(f"{value:.2f}" for value in shares.values()))
+    table = table_of(
+        ("object", "normal", "negligible", "defect"),
+        ([name, *(f"{v:.2f}" for v in shares.values())] for name, shares in ours.objects.items()),
+        "Share of each severity's images answered with that severity; percent",
+    )
     table.add_section()
     table.add_row("exact mean", *(f"{v:.2f}" for v in ours.mean.values()), style="bold")
     spans = (f"{s['low']:.1f}-{s['high']:.1f}" for s in ours.seeds.values())

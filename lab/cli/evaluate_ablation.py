@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from andon.cli.options import Json, More, read_options
 from lab.cli import evaluate_options as o
 from lab.cli.evaluate_session import opened_evaluation
+from lab.cli.tables import table_of
 
 if TYPE_CHECKING:
     from lab.velm.ablation import AblationRow
@@ -66,13 +66,12 @@ def ablation(
 def show(rows: "Sequence[AblationRow]", title: str, folder: Path) -> None:
     """Objects down, prompts across, as the paper prints it."""
     out = Console()
-    table = Table(title=f"{title}: accuracy in percent")
-    table.add_column("object")
-    for row in rows:
-        table.add_column(row.name if row.difference is None else f"w/o {row.name}", justify="right")
-    for name in rows[0].result.scores.objects:
-        values = [row.result.scores.objects[name].figures["accuracy"] for row in rows]
-        table.add_row(name, *(f"{v:.1f}" for v in values))
+    headings = (row.name if row.difference is None else f"w/o {row.name}" for row in rows)
+    body = (
+        [name, *(f"{row.result.scores.objects[name].figures['accuracy']:.1f}" for row in rows)]
+        for name in rows[0].result.scores.objects
+    )
+    table = table_of(["object", *headings], body, f"{title}: accuracy in percent")
     table.add_section()
     table.add_row("mean", *(f"{r.result.scores.mean['accuracy']:.1f}" for r in rows), style="bold")
     gains = [r.difference for r in rows]

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from andon.cli.options import Json
+from lab.cli.tables import table_of
 
 if TYPE_CHECKING:
     from lab.datasets.folders import Dataset
@@ -96,10 +97,8 @@ def _expert(
 def _print(figures: "FewShotFigures") -> None:
     out = Console()
     title = f"regions: {figures.masks}; {figures.seeds} seeds; exemplars and queries by part"
-    table = Table(title=title)
     headings = ("shots", "macro accuracy", "±", "as shipped", "unknown", "wrong", "escapes", "ECE")
-    for heading in headings:
-        table.add_column(heading, justify="right")
+    table = table_of(headings, (), title, left=0)
     for row in figures.naming:
         escapes = "" if row.escapes is None else f"{row.escapes:.3f}"
         values = (row.accuracy, row.spread, row.shipped_accuracy, row.refused, row.wrong)

@@ -10,6 +10,7 @@ from rich.table import Table
 from andon.cli.options import Json, More, read_options
 from lab.cli import evaluate_options as o
 from lab.cli.evaluate_session import opened_evaluation
+from lab.cli.tables import table_of
 
 if TYPE_CHECKING:
     from lab.velm.predictions import Scores
@@ -66,13 +67,12 @@ def scores_table(theirs: "Scores", ours: "Scores", title: str) -> Table:
     """Objects down, figures across; below the means, their intervals and those of our matching."""
     from lab.velm.predictions import FIGURES
 
-    table = Table(title=title)
-    for heading in ("object", "images", *FIGURES):
-        table.add_column(
-            heading.replace("_", " "), justify="left" if heading == "object" else "right"
-        )
-    for name, scored in theirs.objects.items():
-        table.add_row(name, str(scored.images), *(f"{scored.figures[f]:.2f}" for f in FIGURES))
+    headings = ["object", "images", *(name.replace("_", " ") for name in FIGURES)]
+    rows = (
+        [name, str(scored.images), *(f"{scored.figures[f]:.2f}" for f in FIGURES)]
+        for name, scored in theirs.objects.items()
+    )
+    table = table_of(headings, rows, title)
     table.add_section()
     images = str(sum(scored.images for scored in theirs.objects.values()))
     table.add_row("mean", images, *(f"{theirs.mean[f]:.2f}" for f in FIGURES), style="bold")

@@ -1,7 +1,7 @@
 """Figures as people read them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import typer
 from rich.console import Console
@@ -25,3 +25,15 @@ def print_figures(figures: Mapping[str, object], title: str) -> None:
             cells = ", ".join(f"{k} {v}" for k, v in row.items()) if isinstance(row, dict) else row
             table.add_row(key.replace("_", " "), str(cells))
     Console().print(table)
+
+
+def table_of(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None, left: int = 1
+) -> Table:
+    """A table whose first ``left`` columns are words and whose others are numbers."""
+    table = Table(title=title, title_justify="left")
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if number < left else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table

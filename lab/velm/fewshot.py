@@ -4,6 +4,7 @@ Per seed and class, half of the parts (rounded down, at least one) may give exem
 of each part first; every picture of the other parts is a query. Figures are means over seeds.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -76,7 +77,9 @@ class FewShotFigures:
 
     def as_json(self) -> dict[str, Any]:
         """For ``--json``; four decimals."""
-        rounded: dict[str, Any] = _rounded(asdict(self))
+        rounded: dict[str, Any] = json.loads(
+            json.dumps(asdict(self)), parse_float=lambda text: round(float(text), 4)
+        )
         return rounded
 
 
@@ -232,13 +235,3 @@ def calibration_error(confidences: np.ndarray, right: np.ndarray, bins: int = 10
 
 def _macro(right: np.ndarray, truth: np.ndarray, classes: Sequence[str]) -> float:
     return float(np.mean([right[truth == c].mean() for c in classes if (truth == c).any()]))
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 4)
-    if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(v) for v in value]
-    return value
