@@ -28,21 +28,14 @@ PACKAGES = (
 )
 LONGEST_FILE = 350
 SHARED_NAMES: dict[str, str] = {
-    "Evaluation": "of a command, and of a frame",
     "Role": "what a worker is asked for on the command line, and what runs",
-    "State": "the handshake's, and the bridge's",
     "Part": "on the line, and of the prompt",
     "Report": "of the handshake, and of the validator",
-    "Difference": "of data sets, and of policies",
-    "Picture": "in a request to the twin, and on the port",
-    "Answered": "in an evaluation, and by the expert",
-    "Plan": "of an evaluation, and of a CUDA run",
     "Choice": "of a condition, and of a runtime",
     "Box": "in the space of conditions, and on the picture",
     "Recorded": "decision, and batch",
     "Step": "of the diffusion, and of the count",
     "Blob": "of an image, and of the event",
-    "Stage": "of the line, and of an evaluation",
     "Region": "of the expert, which imports nothing of ours, and of the event",
 }
 """Public classes of one name in two modules, each with what the two are."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from lab.datasets.folders import Dataset, DatasetError, load_dataset
 from lab.datasets.refinements import (
-    Difference,
+    CountDifference,
     Rules,
     check_published,
     differences,
@@ -30,7 +30,7 @@ class Benchmark:
     objects: dict[str, Dataset]
     underivable: tuple[str, ...] = ()
     """What the published benchmark has changed besides and nobody can repeat."""
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[CountDifference, ...] = ()
     """Classes whose number of pictures is not that of the authors."""
     notes: tuple[str, ...] = field(default=())
 

@@ -56,7 +56,7 @@ class Rules(_Strict):
 
 
 @dataclass(frozen=True)
-class Difference:
+class CountDifference:
     """One class for which the rules do not give what the authors scored."""
 
     object: str
@@ -119,7 +119,7 @@ def is_refined(dataset: Dataset, rules: Rules) -> bool:
     return own is not None and own.released is not None and _counts(dataset) == own.released
 
 
-def differences(datasets: Mapping[str, Dataset], rules: Rules) -> list[Difference]:
+def differences(datasets: Mapping[str, Dataset], rules: Rules) -> list[CountDifference]:
     """Every class whose derived count is not the released one."""
     found = []
     for name, dataset in datasets.items():
@@ -130,7 +130,7 @@ def differences(datasets: Mapping[str, Dataset], rules: Rules) -> list[Differenc
         for label in sorted(derived.keys() | released.keys()):
             have, want = derived.get(label, 0), released.get(label, 0)
             if have != want:
-                found.append(Difference(name, label, have, want))
+                found.append(CountDifference(name, label, have, want))
     return found
 
 

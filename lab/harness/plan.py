@@ -14,7 +14,7 @@ EXEMPLAR_SHARE = 0.34
 """At most this share of a class's parts teaches; the others are played."""
 
 
-class PlanError(AndonError):
+class LinePlanError(AndonError):
     """The folder does not hold what a line needs."""
 
 
@@ -52,10 +52,12 @@ def make_plan(
     keeps its share (at least one part each).
 
     Raises:
-        PlanError: no training image, or no part to play.
+        LinePlanError: no training image, or no part to play.
     """
     if not train:
-        raise PlanError(f"{product}: no normal images to train on; expected files in train/good")
+        raise LinePlanError(
+            f"{product}: no normal images to train on; expected files in train/good"
+        )
     rng = random.Random(seed)
     exemplars: dict[str, tuple[Sample, ...]] = {}
     played: list[Sample] = []
@@ -66,7 +68,7 @@ def make_plan(
         else:
             played += photographs
     if not played:
-        raise PlanError(f"{product}: no parts to play; expected files in test/<class>")
+        raise LinePlanError(f"{product}: no parts to play; expected files in test/<class>")
     if most_parts is not None and most_parts < len(played):
         played = _thin(played, most_parts, rng)
     rng.shuffle(played)

@@ -78,7 +78,7 @@ class _Body(Strict, extra="ignore"):
 
 
 @dataclass(frozen=True)
-class Picture:
+class SentPicture:
     """One picture of the request."""
 
     pixels: Image
@@ -98,7 +98,7 @@ class ChatRequest:
     model: str
     text: str
     """All text of all messages, in order."""
-    pictures: tuple[Picture, ...]
+    pictures: tuple[SentPicture, ...]
     schema: dict[str, JsonValue] | None
     max_tokens: int | None
     logprobs: bool
@@ -182,9 +182,9 @@ def parse_request(body: object, models: frozenset[str]) -> ChatRequest:
     )
 
 
-def _contents(messages: list[_Message]) -> tuple[str, tuple[Picture, ...]]:
+def _contents(messages: list[_Message]) -> tuple[str, tuple[SentPicture, ...]]:
     texts: list[str] = []
-    pictures: list[Picture] = []
+    pictures: list[SentPicture] = []
     for i, message in enumerate(messages):
         for j, part in enumerate(message.content):
             where = f"messages[{i}].content[{j}]"
@@ -202,7 +202,7 @@ def _contents(messages: list[_Message]) -> tuple[str, tuple[Picture, ...]]:
     return "\n".join(texts), tuple(pictures)
 
 
-def _picture(url: str, detail: str, where: str) -> Picture:
+def _picture(url: str, detail: str, where: str) -> SentPicture:
     match = _DATA_URL.match(url)
     if match is None or match.group(1) not in _FORMATS:
         raise invalid("Invalid image data URL; expected base64 PNG, JPEG, GIF or WebP.", where)
@@ -216,7 +216,7 @@ def _picture(url: str, detail: str, where: str) -> Picture:
     height, width = pixels.shape[:2]
     if max(height, width) > MAX_SIDE:
         raise invalid(f"image is larger than {MAX_SIDE} pixels", where, "image_too_large")
-    return Picture(pixels, _picture_tokens(height, width, detail))
+    return SentPicture(pixels, _picture_tokens(height, width, detail))
 
 
 @lru_cache(maxsize=16)

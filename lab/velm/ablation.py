@@ -11,7 +11,7 @@ from typing import Any, Final
 from lab.velm.pipeline import ObjectRun, PipelineError, PipelineOptions, Progress
 from lab.velm.pipeline_asking import answer_all
 from lab.velm.pipeline_figures import PipelineResult, answer_of, summarise
-from lab.velm.pipeline_naming import Answered, ObjectNaming
+from lab.velm.pipeline_naming import AnsweredPicture, ObjectNaming
 from lab.velm.pipeline_run import EvaluationRun, Prepared, plan_of, prepare
 from lab.velm.predictions import GOOD, authors_matching
 from prompts import PromptParts
@@ -99,7 +99,7 @@ def as_json(rows: Sequence[AblationRow]) -> dict[str, Any]:
 
 def _named(
     name: str, namings: Sequence[ObjectNaming], report: Progress
-) -> dict[str, list[Answered]]:
+) -> dict[str, list[AnsweredPicture]]:
     title = name if name == FULL else f"w/o {name}"
 
     def labelled(stage: str, done: int, total: int) -> None:
@@ -114,7 +114,7 @@ def _folder(name: str) -> str:
 
 def _difference(
     prepared: Prepared,
-    answers: Mapping[str, Mapping[str, Sequence[Answered]]],
+    answers: Mapping[str, Mapping[str, Sequence[AnsweredPicture]]],
     name: str,
     resamples: int,
 ) -> tuple[float, float, float]:
@@ -138,7 +138,7 @@ def _points(gains: Sequence[Sequence[int]]) -> float:
     return 100 * sum(sum(gain) / len(gain) for gain in gains) / len(gains)
 
 
-def _right(run: ObjectRun, answered: Answered) -> int:
+def _right(run: ObjectRun, answered: AnsweredPicture) -> int:
     sample = answered.inspected.item.sample
     truth = run.described.label_of(sample.label) if sample.anomalous else GOOD
     return int(authors_matching(answer_of(run, answered)) == authors_matching(truth))

@@ -7,7 +7,7 @@ from typing import Final
 from lab.velm.answers_cache import CALLS
 from lab.velm.pipeline import PipelineError, Progress
 from lab.velm.pipeline_inspect import Inspected
-from lab.velm.pipeline_naming import Answered, Call, ObjectNaming
+from lab.velm.pipeline_naming import AnsweredPicture, Call, ObjectNaming
 from serving.naming.base import Classifier
 from serving.naming.endpoint import Reply
 from streams.codes import ReasonCode
@@ -24,7 +24,7 @@ FIRST_PAUSE_S: Final = 1.0
 _PAUSE_MOST_S: Final = 30.0
 
 
-def answer_all(naming: ObjectNaming, report: Progress) -> list[Answered]:
+def answer_all(naming: ObjectNaming, report: Progress) -> list[AnsweredPicture]:
     """Name every picture of an object; blocks until all are answered.
 
     Raises:
@@ -51,7 +51,7 @@ class Asking:
         self._in_a_row = 0
         self._stopped = ""
 
-    async def run(self) -> list[Answered]:
+    async def run(self) -> list[AnsweredPicture]:
         at_once, timeout_s = self._naming.limits
         places = asyncio.Semaphore(at_once)
         classifier = self._naming.classifier()
@@ -68,7 +68,7 @@ class Asking:
             raise PipelineError(self._stopped)
         return [task.result() for task in tasks]
 
-    async def _all(self, tasks: Sequence["asyncio.Task[Answered]"]) -> None:
+    async def _all(self, tasks: Sequence["asyncio.Task[AnsweredPicture]"]) -> None:
         """Wait for every picture; when interrupted, for those already asked: they are paid."""
         try:
             await asyncio.shield(asyncio.gather(*tasks))
@@ -87,10 +87,10 @@ class Asking:
         picture: Inspected,
         places: asyncio.Semaphore,
         timeout_s: float,
-    ) -> Answered:
+    ) -> AnsweredPicture:
         async with places:
             if self._stopped:
-                return Answered(picture, None, failure=self._stopped)
+                return AnsweredPicture(picture, None, failure=self._stopped)
             replies: list[Reply] = []
             CALLS.set(replies)
             outcome = await self._try(classifier, picture, timeout_s)
@@ -114,7 +114,7 @@ class Asking:
             pause_s = min(5 * pause_s, _PAUSE_MOST_S)
         return outcome
 
-    def _note(self, answered: Answered) -> None:
+    def _note(self, answered: AnsweredPicture) -> None:
         self._in_a_row = self._in_a_row + 1 if answered.failure else 0
         if self._in_a_row >= IN_A_ROW and not self._stopped:
             self._stopped = (
@@ -135,13 +135,13 @@ def _honest(outcome: Classification | Failure) -> Classification | Failure:
 
 def _answered(
     picture: Inspected, outcome: Classification | Failure, replies: Sequence[Reply]
-) -> Answered:
+) -> AnsweredPicture:
     calls = tuple(
         Call(r.latency_ms, r.tokens_in, r.tokens_out, is_new=r.attempts > 0) for r in replies
     )
     if isinstance(outcome, Failure):
-        return Answered(picture, None, calls, f"{outcome.error_type}: {outcome.message}")
-    return Answered(picture, outcome, calls)
+        return AnsweredPicture(picture, None, calls, f"{outcome.error_type}: {outcome.message}")
+    return AnsweredPicture(picture, outcome, calls)
 
 
 def _unreadable(replies: Sequence[Reply]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from lab.velm.descriptions import write_released
 from lab.velm.pipeline import ObjectRun, PipelineOptions
-from lab.velm.pipeline_naming import Answered, Call
+from lab.velm.pipeline_naming import AnsweredPicture, Call
 from lab.velm.predictions import GOOD, Scores, our_matching, read_answers, score
 from lab.velm.severity import score_severity
 from serving.naming.base import NORMAL, UNKNOWN
@@ -36,7 +36,7 @@ COLUMNS: Final = (
     "ms",
 )
 
-Answers = Mapping[str, Sequence[Answered]]
+Answers = Mapping[str, Sequence[AnsweredPicture]]
 """By object."""
 
 
@@ -60,7 +60,7 @@ def predictions_of(runs: Sequence[ObjectRun], answers: Answers) -> dict[str, str
     }
 
 
-def answer_of(run: ObjectRun, answered: Answered) -> str:
+def answer_of(run: ObjectRun, answered: AnsweredPicture) -> str:
     """One picture's answer in the words of the descriptions."""
     if answered.inspected.passed:
         return GOOD
@@ -126,7 +126,7 @@ def describe_options(options: PipelineOptions) -> dict[str, Any]:
     }
 
 
-def _gate(everything: Sequence[Answered]) -> dict[str, Any]:
+def _gate(everything: Sequence[AnsweredPicture]) -> dict[str, Any]:
     """What the gate let through, and what it should not have passed."""
     normal = [a for a in everything if not a.inspected.item.sample.anomalous]
     odd = [a for a in everything if a.inspected.item.sample.anomalous]
@@ -151,7 +151,7 @@ def _escapes(runs: Sequence[ObjectRun], answers: Answers) -> dict[str, Any]:
     return found
 
 
-def _object_escapes(run: ObjectRun, answered: Sequence[Answered]) -> dict[str, float]:
+def _object_escapes(run: ObjectRun, answered: Sequence[AnsweredPicture]) -> dict[str, float]:
     odd = [a for a in answered if a.inspected.item.sample.anomalous]
     if not odd:
         return {}
@@ -170,7 +170,7 @@ def _object_escapes(run: ObjectRun, answered: Sequence[Answered]) -> dict[str, f
     return found
 
 
-def _true_severity(run: ObjectRun, answered: Answered) -> Severity:
+def _true_severity(run: ObjectRun, answered: AnsweredPicture) -> Severity:
     assert run.described.policy is not None
     right = Classification(
         class_name=answered.inspected.item.sample.label, confidence=1.0, classifier="truth"
@@ -180,7 +180,7 @@ def _true_severity(run: ObjectRun, answered: Answered) -> Severity:
     return run.described.policy.decide(situation).severity
 
 
-def _acts(run: ObjectRun, answered: Answered) -> Action | None:
+def _acts(run: ObjectRun, answered: AnsweredPicture) -> Action | None:
     """What the policy would do; None where nobody answered (its fallback decides then)."""
     assert run.described.policy is not None
     if answered.inspected.passed:
@@ -191,7 +191,9 @@ def _acts(run: ObjectRun, answered: Answered) -> Action | None:
     return run.described.policy.decide(Situation(inspection=seen, classification=given)).action
 
 
-def _times(everything: Sequence[Answered], options: PipelineOptions) -> dict[str, float | None]:
+def _times(
+    everything: Sequence[AnsweredPicture], options: PipelineOptions
+) -> dict[str, float | None]:
     """Milliseconds: expert per picture, language model per call and per token of its answer."""
     expert = [a.inspected.expert_ms for a in everything if a.inspected.expert_ms is not None]
     calls = _calls(everything)
@@ -209,7 +211,7 @@ def _times(everything: Sequence[Answered], options: PipelineOptions) -> dict[str
     }
 
 
-def _spent(everything: Sequence[Answered], options: PipelineOptions) -> dict[str, Any]:
+def _spent(everything: Sequence[AnsweredPicture], options: PipelineOptions) -> dict[str, Any]:
     """Tokens and money of all answers, and of those that were asked in this run."""
     calls = _calls(everything)
     found: dict[str, Any] = {"named": sum(not a.inspected.passed for a in everything)}
@@ -228,11 +230,11 @@ def _sums(calls: Sequence[Call], options: PipelineOptions) -> dict[str, Any]:
     return found
 
 
-def _calls(everything: Sequence[Answered]) -> list[Call]:
+def _calls(everything: Sequence[AnsweredPicture]) -> list[Call]:
     return [call for a in everything for call in a.calls]
 
 
-def _reasons(everything: Sequence[Answered]) -> Counter[str]:
+def _reasons(everything: Sequence[AnsweredPicture]) -> Counter[str]:
     """How often each reason made an answer ``unknown``; the part before the colon."""
     return Counter(
         a.classification.unknown_reason.partition(":")[0] or UNKNOWN
@@ -260,7 +262,7 @@ def _write_pictures(path: Path, runs: Sequence[ObjectRun], answers: Answers) -> 
                 rows.writerow(row)
 
 
-def _has_anomalies(everything: Sequence[Answered]) -> bool:
+def _has_anomalies(everything: Sequence[AnsweredPicture]) -> bool:
     return any(a.inspected.item.sample.anomalous for a in everything)
 
 

@@ -43,7 +43,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnsweredPicture:
     """One picture at the end of the pipeline."""
 
     inspected: Inspected
@@ -61,7 +61,7 @@ class CallPlan:
     pictures: int
     passed: int
     known: int
-    """Answered in an earlier run."""
+    """AnsweredPicture in an earlier run."""
     calls: int
     tokens_in: int
     tokens_out: int
@@ -123,17 +123,17 @@ class ObjectNaming:
         pictures = len(self.pictures)
         return CallPlan(pictures, passed, known, calls, tokens_in * calls, tokens_out * calls, cost)
 
-    def known(self, picture: Inspected) -> Answered | None:
+    def known(self, picture: Inspected) -> AnsweredPicture | None:
         """The answer of an earlier run, or of the gate; None where somebody must be asked."""
         if picture.passed:
-            return Answered(picture, None)
+            return AnsweredPicture(picture, None)
         kept = self._cache.get(KIND, self.key_of(picture), _Kept)
         if kept is None:
             return None
         calls = tuple(Call(*call, is_new=False) for call in kept.calls)
-        return Answered(picture, kept.classification, calls)
+        return AnsweredPicture(picture, kept.classification, calls)
 
-    def keep(self, answered: Answered) -> None:
+    def keep(self, answered: AnsweredPicture) -> None:
         """Remember an answer for later runs."""
         assert answered.classification is not None
         calls = [(c.latency_ms, c.tokens_in, c.tokens_out) for c in answered.calls]

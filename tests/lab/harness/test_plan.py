@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.datasets.folders import Sample
-from lab.harness.plan import PlanError, cycle, make_plan, mixed
+from lab.harness.plan import LinePlanError, cycle, make_plan, mixed
 
 TRAIN = [Sample(Path(f"train/{i}"), "good", False, group=f"t{i}") for i in range(3)]
 
@@ -49,9 +49,9 @@ def test_part_ids_are_unique_when_pictures_repeat() -> None:
 
 
 def test_an_empty_folder_says_what_is_missing() -> None:
-    with pytest.raises(PlanError, match="train/good"):
+    with pytest.raises(LinePlanError, match="train/good"):
         make_plan("tile", [], photographs("good", 1), set(), None)
-    with pytest.raises(PlanError, match="test/<class>"):
+    with pytest.raises(LinePlanError, match="test/<class>"):
         make_plan("tile", TRAIN, [], set(), None)
 
 

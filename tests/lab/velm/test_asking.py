@@ -11,7 +11,7 @@ from lab.datasets.folders import Sample
 from lab.velm.pipeline import Item, PipelineError
 from lab.velm.pipeline_asking import IN_A_ROW, ROUNDS, Asking
 from lab.velm.pipeline_inspect import Inspected
-from lab.velm.pipeline_naming import Answered
+from lab.velm.pipeline_naming import AnsweredPicture
 from serving.naming.base import Classifier
 from streams.codes import ReasonCode
 from streams.events import Classification, Inspection
@@ -48,7 +48,7 @@ class Stage:
     """One object's stage over a fixed classifier."""
 
     fixed: Fixed
-    kept: list[Answered] = field(default_factory=list)
+    kept: list[AnsweredPicture] = field(default_factory=list)
     name: str = "plate"
     limits: tuple[int, float] = (1, 5.0)
 
@@ -58,7 +58,7 @@ class Stage:
     def request_of(self, picture: Inspected, timeout_s: float) -> ClassificationRequest:
         return request()
 
-    def keep(self, answered: Answered) -> None:
+    def keep(self, answered: AnsweredPicture) -> None:
         self.kept.append(answered)
 
 
@@ -68,7 +68,7 @@ def pictures(count: int) -> list[Inspected]:
     return [Inspected(Item(f"p_{i}", "p", sample), seen, False, "", None) for i in range(count)]
 
 
-def run(stage: Stage, count: int) -> list[Answered]:
+def run(stage: Stage, count: int) -> list[AnsweredPicture]:
     return asyncio.run(Asking(stage, pictures(count), lambda *step: None).run())
 
 
