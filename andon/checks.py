@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from andon import wiring
 from andon.settings import Settings
@@ -85,14 +85,12 @@ async def check_s3(settings: Settings) -> str:
 
 async def check_ray(settings: Settings) -> str:
     """The Ray head listens."""
-    _connects(settings.serve.address, "start Ray (`andon stack up`), then `serve deploy`")
-    return settings.serve.address
+    return await _reached(settings.serve.address)
 
 
 async def check_serve(settings: Settings) -> str:
     """The ingress of the Serve application listens."""
-    _connects(settings.serve.ingress, "deploy the application: `serve deploy infra/serve.yaml`")
-    return settings.serve.ingress
+    return await _reached(settings.serve.ingress)
 
 
 async def check_policies(settings: Settings) -> str:
@@ -125,14 +123,8 @@ async def check_state(settings: Settings) -> str:
 
 async def check_plc(settings: Settings) -> str:
     """The line controller's OPC UA server listens."""
-    from urllib.parse import urlsplit
-
     url = urlsplit(settings.gateway.plc_url)
-    _connects(
-        f"{url.hostname}:{url.port or 4840}",
-        "check ANDON_GATEWAY__PLC_URL and the PLC's OPC UA server (`andon plc` simulates one)",
-    )
-    return settings.gateway.plc_url
+    return await _reached(f"{url.hostname}:{url.port or 4840}")
 
 
 async def check_camera(settings: Settings) -> str:
@@ -148,10 +140,14 @@ CHECKS = {
     "postgres": Check(check_postgres, "check ANDON_POSTGRES__URL, or run `andon stack up`"),
     "s3": Check(check_s3, "check ANDON_S3__ENDPOINT and its keys, or run `andon stack up`"),
     "ray": Check(check_ray, "check ANDON_SERVE__ADDRESS, or run `andon stack up`"),
-    "serve": Check(check_serve, "check ANDON_SERVE__INGRESS"),
+    "serve": Check(
+        check_serve, "check ANDON_SERVE__INGRESS, or deploy: `serve deploy infra/serve.yaml`"
+    ),
     "policies": Check(check_policies, "run `andon policy validate` for every error"),
     "state": Check(check_state, "set ANDON_PATHS__STATE to a folder that this user may write"),
-    "plc": Check(check_plc, "check ANDON_GATEWAY__PLC_URL"),
+    "plc": Check(
+        check_plc, "check ANDON_GATEWAY__PLC_URL and the PLC's server (`andon plc` simulates one)"
+    ),
     "camera": Check(check_camera, "check ANDON_GATEWAY__CAMERA"),
 }
 
@@ -173,9 +169,9 @@ async def _one(name: str, settings: Settings) -> Finding:
         return Finding(name, False, f"{type(error).__name__}: {error}", check.remedy)
 
 
-def _connects(address: str, remedy: str) -> None:
+async def _reached(address: str) -> str:
+    """The address ``host:port``, once something there has accepted a connection."""
     host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=2).close()
-    except OSError as error:
-        raise CheckFailed(f"{address}: {error}", remedy) from None
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.close()
+    return address

@@ -81,17 +81,14 @@ def train_command(
     paths = list_inputs([images])
     parts = read_groups(images, groups)
     with expert_errors(), stage_bars() as report:
-        ddad = DdadOptions(unet=chosen.unet, epochs=chosen.epochs) if expert == "ddad" else None
+        of_ddad = {"unet", "epochs"}
         options = TrainOptions(
             expert=expert,
             false_alarm_rate=rate,
             backbone=backbone,
-            size=chosen.size,
-            tiles=chosen.tiles,
-            seed=chosen.seed,
             device=device,
-            threads=chosen.threads,
-            ddad=ddad,
+            ddad=DdadOptions(**chosen.model_dump(include=of_ddad)) if expert == "ddad" else None,
+            **chosen.model_dump(exclude=of_ddad),
         )
         trained = train(product, paths, options, parts, report, resume)
         root = out or artifact_root()

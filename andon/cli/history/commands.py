@@ -56,22 +56,19 @@ def chosen_frames(
     """The filter behind the options of a command."""
     from history.filters import FrameFilter, parse_moment
 
-    rarely = read_options(RarelyAsked, more)
+    rarely = read_options(RarelyAsked, more).model_dump()
     with _usage_errors():
         return FrameFilter(
             product=product,
             line=line,
-            station=rarely.station,
-            part_id=rarely.part,
             lot_id=lot,
             class_name=class_name,
             action=action,
-            severity=rarely.severity,
-            source=rarely.source,
             since=parse_moment(since) if since else None,
             until=parse_moment(until) if until else None,
-            reviewed=rarely.reviewed,
             passed=passed,
+            part_id=rarely.pop("part"),
+            **rarely,
         )
 
 
