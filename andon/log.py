@@ -16,7 +16,6 @@ _CHATTY = (
     "urllib3",
     "httpx",
     "openai",
-    "ray",
     "streams.kafka.faust_adapter",
 )
 

@@ -1,0 +1,57 @@
+"""The commands of long-running processes, up to where they would serve."""
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from typer.testing import CliRunner
+
+from andon import log
+from andon.cli import console, gateway, worker
+from andon.processes import gateway as gateway_process
+from andon.processes import worker as worker_process
+from andon.settings import Settings, SettingsError
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands configure the logging of a whole process, which is not theirs here."""
+    monkeypatch.setattr(log, "configure_logging", lambda: None)
+
+
+def test_the_console_serves_the_history_s_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[tuple[FastAPI, object]] = []
+    monkeypatch.setattr(uvicorn, "run", lambda web, **how: served.append((web, how["port"])))
+    done = runner.invoke(console.app, ["--port", "8081"])
+    assert done.exit_code == 0, done.output
+    ((web, port),) = served
+    assert port == 8081
+    assert "/api/frames" in web.openapi()["paths"]
+
+
+def test_the_gateway_s_options_replace_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Settings] = []
+
+    async def run_gateway(settings: Settings) -> None:
+        given.append(settings)
+
+    monkeypatch.setattr(gateway_process, "run_gateway", run_gateway)
+    done = runner.invoke(gateway.app, ["--line", "l7", "--camera", "synthetic:seed=3"])
+    assert done.exit_code == 0, done.output
+    own = given[0].gateway
+    assert (own.line, own.station, own.camera) == ("l7", "station1", "synthetic:seed=3")
+    wrong = runner.invoke(gateway.app, ["--line", "a/b"])
+    assert isinstance(wrong.exception, SettingsError)
+
+
+def test_a_worker_takes_one_of_the_roles(monkeypatch: pytest.MonkeyPatch) -> None:
+    roles: list[str] = []
+
+    async def run_worker(role: str, settings: Settings) -> None:
+        roles.append(role)
+
+    monkeypatch.setattr(worker_process, "run_worker", run_worker)
+    assert runner.invoke(worker.app, ["limits"]).exit_code == 0
+    assert runner.invoke(worker.app, ["paint"]).exit_code == 2
+    assert roles == ["limits"]
