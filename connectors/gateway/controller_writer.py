@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from connectors.errors import JournalError, LinkError
 from connectors.gateway.journal import Journal
-from connectors.gateway.journal_entries import verdict_fields
+from connectors.gateway.journal_entries import StepLine
 from connectors.handshake.signals import Signal, SignalValue, SignalValues
 from connectors.handshake.values import PartKey, WriteResult
 from connectors.line_link import LineLink
@@ -48,9 +48,8 @@ class ControllerWriter:
     def result(self, command: WriteResult) -> None:
         """Write this result after those before it. At most one waits: the machine sees to it."""
         part = command.part
-        assert part.verdict is not None
-        fields = verdict_fields(part.verdict)
-        self._journal.append("writing", part.key, r=part.result_seq, v=fields, at=time.time())
+        seq, verdict = part.result_seq, part.verdict
+        self._journal.append(StepLine(t="writing", k=part.key, r=seq, v=verdict, at=time.time()))
         self._results.append(command)
         self._waiting.set()
 

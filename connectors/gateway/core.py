@@ -9,7 +9,6 @@ import contextlib
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from uuid import UUID
 
 import structlog
 
@@ -19,7 +18,12 @@ from connectors.gateway import part_events
 from connectors.gateway.controller_writer import ControllerWriter
 from connectors.gateway.host_clock import clock_status
 from connectors.gateway.journal import Journal
-from connectors.gateway.journal_entries import JournalEntry, minted_fields, recover, verdict_fields
+from connectors.gateway.journal_entries import (
+    JournalEntry,
+    RunLine,
+    StepLine,
+    recover,
+)
 from connectors.gateway.outcome_publisher import OutcomePublisher
 from connectors.gateway.spool import SpoolingPublisher
 from connectors.handshake import Part, PartKey, next_wakeup, recipe_of, step, trigger_of
@@ -154,7 +158,7 @@ class Gateway:
             self._apply(hs.FaultChanged(code, active))
 
     def _written(self, key: PartKey) -> None:
-        self._ports.journal.append("written", key, at=time.time())
+        self._ports.journal.append(StepLine(t="written", k=key, at=time.time()))
         self._apply(hs.ResultWritten(key))
 
     def _journal_failed(self, error: JournalError) -> None:
@@ -179,7 +183,7 @@ class Gateway:
             case hs.WriteResult():
                 self._writer.result(command)
             case hs.Capture(part):
-                entry = self._mint(part, part.frame_id)
+                entry = self._mint(part)
                 self._post(self._capture(part, entry))
             case hs.Decide(part, reason):
                 self._decide(part, reason)
@@ -189,27 +193,22 @@ class Gateway:
                 log.warning("plc.resynchronised", plc_boot_id=boot_id, dropped=len(dropped))
                 for part in dropped:
                     if part.verdict is None:
-                        self._ports.journal.append("closed", part.key)
-                self._remember_run(new=1)
+                        self._ports.journal.append(StepLine(t="closed", k=part.key))
+                self._remember_run(new=True)
 
-    def _remember_run(self, **marks: int) -> None:
+    def _remember_run(self, new: bool = False) -> None:
         boot_id, last = self._state.plc_boot_id, self._state.last_trigger_seq
-        self._ports.journal.append("run", None, b=boot_id, s=last, **marks)
+        self._ports.journal.append(RunLine(t="run", b=boot_id, s=last, new=new))
 
-    def _mint(self, part: Part, frame_id: UUID | None) -> JournalEntry:
+    def _mint(self, part: Part) -> JournalEntry:
         known = self._ports.journal.entries.get(part.key)
         if known is not None:
             return known
         wall = time.time() - (time.monotonic() - part.triggered_at)
-        entry = JournalEntry(
-            key=part.key,
-            frame_id=frame_id or new_frame_id(),
-            trigger=part.trigger,
-            triggered_at=wall,
-            window_s=part.deadline - part.triggered_at,
-            missed=part.missed,
-        )
-        self._ports.journal.append("minted", part.key, **minted_fields(entry))
+        window_s = part.deadline - part.triggered_at
+        frame_id = part.frame_id or new_frame_id()
+        entry = JournalEntry.minted(part.trigger, frame_id, wall, window_s, part.missed)
+        self._ports.journal.append(entry)
         return entry
 
     async def _capture(self, part: Part, entry: JournalEntry) -> None:
@@ -221,13 +220,13 @@ class Gateway:
             self._apply(hs.ExposureEnded(part.key, captured=False))
             return
         captured_at = time.time()
-        self._ports.journal.append("captured", part.key)
+        self._ports.journal.append(StepLine(t="captured", k=part.key))
         self._apply(hs.ExposureEnded(part.key))
         await self._commit()
         subject = part_events.part_on_line(self._settings, entry, captured_at, self._clock)
         message = to_message(part_events.frame_event(subject, picture), picture.data)
         await self._ports.publisher.send(FRAMES.name, message)
-        self._ports.journal.append("published", part.key)
+        self._ports.journal.append(StepLine(t="published", k=part.key))
 
     async def _commit(self) -> None:
         try:
@@ -239,7 +238,7 @@ class Gateway:
 
     def _decide(self, part: Part, reason: ReasonCode) -> None:
         """The gateway's own answer: the product's no-decision action, or a hold."""
-        entry = self._mint(part, part.frame_id)
+        entry = self._mint(part)
         policy_hash = ""
         if reason is ReasonCode.NO_DECISION:
             policy = self._ports.policies.for_product(part.trigger.product_id)
@@ -258,9 +257,8 @@ class Gateway:
         decision = part_events.gateway_decision(subject, outcome, reason, policy_hash, now)
         verdict = part_events.verdict_of(decision)
         log.warning("part.watchdog", **_words(part), reason=reason.name, action=outcome.action)
-        self._ports.journal.append(
-            "decided", part.key, v=verdict_fields(verdict), d=decision.model_dump_json()
-        )
+        line = StepLine(t="decided", k=part.key, v=verdict, d=decision.model_dump_json())
+        self._ports.journal.append(line)
         self._post(self._outcomes.send_decision(part.key, decision))
         self._apply(hs.Decided(part.key, entry.frame_id, verdict))
 

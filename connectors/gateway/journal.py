@@ -10,15 +10,16 @@ import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import structlog
 
 from connectors.errors import JournalError
 from connectors.gateway.journal_entries import (
     JournalEntry,
+    JournalLine,
     Recovered,
-    apply_row,
+    apply_line,
     encode_line,
     replay,
     snapshot_lines,
@@ -78,11 +79,10 @@ class Journal:
         """Every trigger that is remembered, oldest first."""
         return self._known.entries
 
-    def append(self, kind: str, key: PartKey | None, **fields: Any) -> None:
+    def append(self, line: JournalLine) -> None:
         """Remember; on disk with the next ``commit``, or soon without one."""
-        row = {"t": kind, **({"k": list(key)} if key else {}), **fields}
-        self._pending.append(encode_line(row))
-        apply_row(self._known, row)
+        self._pending.append(encode_line(line))
+        apply_line(self._known, line)
         self._flush_soon()
 
     def _flush_soon(self) -> None:

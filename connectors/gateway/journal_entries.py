@@ -1,42 +1,101 @@
 """The journal's lines: ``crc32 json`` to entries and back. Pure."""
 
-import json
 import zlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 from uuid import UUID
 
 import structlog
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from connectors.handshake import HandshakeConfig, Part, PartKey, Phase, State, Verdict, restore
-from streams.codes import DecisionSource, ReasonCode, ResultCode
 from streams.ports import Trigger
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class JournalEntry:
-    """One trigger as far as it came. Times are seconds since the epoch."""
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
 
-    key: PartKey
-    frame_id: UUID
-    trigger: Trigger
-    triggered_at: float
-    window_s: float
-    missed: bool = False
-    captured: bool = False
-    published: bool = False
-    verdict: Verdict | None = None
-    decision: str = ""
+
+class RunLine(_Line):
+    """The controller's run ``b`` and last trigger ``s``; ``new``: its older parts are void."""
+
+    t: Literal["run"]
+    b: int | None
+    s: int
+    new: bool = False
+
+
+class JournalEntry(_Line):
+    """One trigger as far as it came. Times are seconds since the epoch.
+
+    It is a line of its own when the trigger is minted, and again at a compaction (``part``).
+    """
+
+    t: Literal["minted", "part"]
+    key: PartKey = Field(alias="k")
+    frame_id: UUID = Field(alias="f")
+    group: tuple[str, str, str, int, int] = Field(alias="g")
+    """Part, lot, product, encoder position and takt."""
+    triggered_at: float = Field(alias="at")
+    window_s: float = Field(alias="w")
+    missed: bool = Field(default=False, alias="m")
+    captured: bool = Field(default=False, alias="c")
+    published: bool = Field(default=False, alias="p")
+    verdict: Verdict | None = Field(default=None, alias="v")
+    decision: str = Field(default="", alias="d")
     """The gateway's own decision as JSON, until the broker has it."""
-    result_seq: int = 0
-    ordered_at: float | None = None
-    written_at: float | None = None
-    acknowledgement: str = ""
+    result_seq: int = Field(default=0, alias="r")
+    ordered_at: float | None = Field(default=None, alias="oa")
+    written_at: float | None = Field(default=None, alias="wa")
+    acknowledgement: str = Field(default="", alias="a")
     """The outcome as JSON, until the broker has it."""
-    closed: bool = False
+    closed: bool = Field(default=False, alias="z")
+
+    @classmethod
+    def minted(
+        cls, trigger: Trigger, frame_id: UUID, at: float, window_s: float, missed: bool = False
+    ) -> "JournalEntry":
+        """The entry of a trigger that was seen at ``at``."""
+        t = trigger
+        return cls(
+            t="minted",
+            key=PartKey(t.plc_boot_id, t.trigger_seq),
+            frame_id=frame_id,
+            group=(t.part_id, t.lot_id, t.product_id, t.encoder_pos, t.takt_ms),
+            triggered_at=at,
+            window_s=window_s,
+            missed=missed,
+        )
+
+    @property
+    def trigger(self) -> Trigger:
+        """What the controller wrote with the trigger."""
+        boot_id, seq = self.key
+        return Trigger(boot_id, seq, *self.group)
+
+
+class StepLine(_Line):
+    """One step of a part that was minted before."""
+
+    t: Literal[
+        "captured",
+        "published",
+        "decided",
+        "decision_sent",
+        "writing",
+        "written",
+        "outcome",
+        "closed",
+    ]
+    k: PartKey
+    v: Verdict | None = None
+    d: str = ""
+    r: int = 0
+    at: float | None = None
+    a: str = ""
 
 
 @dataclass
@@ -49,9 +108,17 @@ class Recovered:
     corrupt_lines: int = 0
 
 
-def encode_line(row: Mapping[str, Any]) -> bytes:
-    """One line with its checksum."""
-    body = json.dumps(row, separators=(",", ":")).encode()
+JournalLine = RunLine | JournalEntry | StepLine
+_LINES: TypeAdapter[JournalLine] = TypeAdapter(Annotated[JournalLine, Field(discriminator="t")])
+
+
+def encode_line(line: JournalLine) -> bytes:
+    """One line with its checksum.
+
+    >>> encode_line(RunLine(t="run", b=7, s=41))
+    b'b088da0a {"t":"run","b":7,"s":41}\\n'
+    """
+    body = line.model_dump_json(exclude_defaults=True, by_alias=True).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
@@ -67,131 +134,56 @@ def replay(data: bytes) -> tuple[Recovered, int]:
         try:
             if int(crc, 16) != zlib.crc32(body):
                 raise ValueError("checksum")
-            apply_row(known, json.loads(body))
-        except (ValueError, KeyError, TypeError) as error:
+            apply_line(known, _LINES.validate_json(body))
+        except ValueError as error:
             known.corrupt_lines += 1
             log.error("journal.corrupt_line", why=str(error), at_byte=good - len(line))
     return known, good
 
 
-def snapshot_lines(known: Recovered) -> Iterable[bytes]:
+def snapshot_lines(known: Recovered) -> Iterator[bytes]:
     """The fewest lines that replay to the same."""
-    rows: list[dict[str, Any]] = []
     if known.plc_boot_id is not None:
-        rows.append({"t": "run", "b": known.plc_boot_id, "s": known.last_trigger_seq})
-    rows += [{"t": "part", "k": list(key), **_fields(e)} for key, e in known.entries.items()]
-    for row in rows:
-        yield encode_line(row)
+        yield encode_line(RunLine(t="run", b=known.plc_boot_id, s=known.last_trigger_seq))
+    for entry in known.entries.values():
+        yield encode_line(entry.model_copy(update={"t": "part"}))
 
 
-def apply_row(known: Recovered, row: Mapping[str, Any]) -> None:
+def apply_line(known: Recovered, line: JournalLine) -> None:
     """What one line adds to what is known."""
-    kind = row["t"]
-    if kind == "run":
-        if row.get("new"):
-            known.entries = {k: e for k, e in known.entries.items() if k.plc_boot_id != row["b"]}
-        known.plc_boot_id, known.last_trigger_seq = row["b"], row["s"]
-        return
-    key = PartKey(*row["k"])
-    if kind in ("minted", "part"):
-        known.entries[key] = _entry(key, row)
-        if kind == "minted":
-            known.plc_boot_id, known.last_trigger_seq = key
-        return
-    entry = known.entries.get(key)
-    if entry is None:
-        return
-    known.entries[key] = _advance(entry, kind, row)
+    match line:
+        case RunLine():
+            if line.new:
+                known.entries = {k: e for k, e in known.entries.items() if k.plc_boot_id != line.b}
+            known.plc_boot_id, known.last_trigger_seq = line.b, line.s
+        case JournalEntry():
+            known.entries[line.key] = line
+            if line.t == "minted":
+                known.plc_boot_id, known.last_trigger_seq = line.key
+        case StepLine() if line.k in known.entries:
+            known.entries[line.k] = _advance(known.entries[line.k], line)
 
 
-def _advance(entry: JournalEntry, kind: str, row: Mapping[str, Any]) -> JournalEntry:
-    match kind:
+def _advance(entry: JournalEntry, line: StepLine) -> JournalEntry:
+    changes: dict[str, object] = {}
+    match line.t:
         case "captured":
-            return replace(entry, captured=True)
+            changes = {"captured": True}
         case "published":
-            return replace(entry, published=True)
+            changes = {"published": True}
         case "decided":
-            return replace(entry, verdict=_verdict(row["v"]), decision=row.get("d", ""))
+            changes = {"verdict": line.v, "decision": line.d}
         case "decision_sent":
-            return replace(entry, decision="")
+            changes = {"decision": ""}
         case "writing":
-            verdict = _verdict(row["v"])
-            return replace(entry, result_seq=row["r"], verdict=verdict, ordered_at=row.get("at"))
+            changes = {"result_seq": line.r, "verdict": line.v, "ordered_at": line.at}
         case "written":
-            return replace(entry, written_at=row["at"])
+            changes = {"written_at": line.at}
         case "outcome":
-            return replace(entry, acknowledgement=row["a"])
+            changes = {"acknowledgement": line.a}
         case "closed":
-            return replace(entry, acknowledgement="", closed=True)
-    return entry
-
-
-def minted_fields(entry: JournalEntry) -> dict[str, Any]:
-    """The fields of a ``minted`` line."""
-    t = entry.trigger
-    return {
-        "f": str(entry.frame_id),
-        "g": [t.part_id, t.lot_id, t.product_id, t.encoder_pos, t.takt_ms],
-        "at": entry.triggered_at,
-        "w": entry.window_s,
-        "m": int(entry.missed),
-    }
-
-
-def verdict_fields(verdict: Verdict) -> list[Any]:
-    """A verdict as JSON."""
-    return [
-        str(verdict.result_id),
-        verdict.source.value,
-        int(verdict.code),
-        int(verdict.reason),
-        verdict.class_id,
-        verdict.score,
-        verdict.decided_at,
-    ]
-
-
-def _verdict(row: list[Any]) -> Verdict:
-    result_id, source, code, reason, *rest = row
-    return Verdict(
-        UUID(result_id), DecisionSource(source), ResultCode(code), ReasonCode(reason), *rest
-    )
-
-
-def _fields(entry: JournalEntry) -> dict[str, Any]:
-    return {
-        **minted_fields(entry),
-        "c": int(entry.captured),
-        "p": int(entry.published),
-        "v": verdict_fields(entry.verdict) if entry.verdict else None,
-        "d": entry.decision,
-        "r": entry.result_seq,
-        "oa": entry.ordered_at,
-        "wa": entry.written_at,
-        "a": entry.acknowledgement,
-        "z": int(entry.closed),
-    }
-
-
-def _entry(key: PartKey, row: Mapping[str, Any]) -> JournalEntry:
-    part_id, lot_id, product_id, encoder_pos, takt_ms = row["g"]
-    return JournalEntry(
-        key=key,
-        frame_id=UUID(row["f"]),
-        trigger=Trigger(*key, part_id, lot_id, product_id, encoder_pos, takt_ms),
-        triggered_at=row["at"],
-        window_s=row["w"],
-        missed=bool(row.get("m")),
-        captured=bool(row.get("c")),
-        published=bool(row.get("p")),
-        verdict=_verdict(row["v"]) if row.get("v") else None,
-        decision=row.get("d", ""),
-        result_seq=row.get("r", 0),
-        ordered_at=row.get("oa"),
-        written_at=row.get("wa"),
-        acknowledgement=row.get("a", ""),
-        closed=bool(row.get("z")),
-    )
+            changes = {"acknowledgement": "", "closed": True}
+    return entry.model_copy(update=changes)
 
 
 def recover(config: HandshakeConfig, known: Recovered, now: float, wall: float) -> State:

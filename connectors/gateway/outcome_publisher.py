@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Iterator
 from connectors.errors import JournalError
 from connectors.gateway import part_events
 from connectors.gateway.journal import Journal
+from connectors.gateway.journal_entries import StepLine
 from connectors.handshake.values import PartKey, Report
 from connectors.settings import GatewaySettings
 from streams.codes import ClockStatus
@@ -53,7 +54,7 @@ class OutcomePublisher:
         with contextlib.suppress(JournalError):  # the writer reports it; the part goes on
             await self._journal.commit()
         await self._publisher.send(DECISIONS.name, to_message(decision))
-        self._journal.append("decision_sent", key)
+        self._journal.append(StepLine(t="decision_sent", k=key))
 
     def outcome_event(self, report: Report, answering: Decision | None) -> Acknowledgement | None:
         """The event of a report, remembered in the journal if it is the part's own result.
@@ -87,7 +88,8 @@ class OutcomePublisher:
             detail=report.detail,
         )
         if own:
-            self._journal.append("outcome", report.key, a=event.model_dump_json())
+            text = event.model_dump_json()
+            self._journal.append(StepLine(t="outcome", k=report.key, a=text))
         return event
 
     async def send_outcome(self, report: Report, event: Acknowledgement) -> None:
@@ -99,4 +101,4 @@ class OutcomePublisher:
 
     async def _send_own(self, key: PartKey, event: Acknowledgement) -> None:
         await self._publisher.send(ACKS.name, to_message(event))
-        self._journal.append("closed", key)
+        self._journal.append(StepLine(t="closed", k=key))

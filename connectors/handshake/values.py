@@ -17,8 +17,7 @@ class PartKey(NamedTuple):
     trigger_seq: int
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the controller is to be told about one part."""
 
     result_id: UUID

@@ -1,7 +1,9 @@
 """The journal: once minted, never again; torn ends, bit rot, bounded size."""
 
 import asyncio
+import json
 import time
+import zlib
 from pathlib import Path
 from uuid import UUID
 
@@ -9,13 +11,7 @@ import pytest
 
 from connectors.errors import JournalError
 from connectors.gateway.journal import Journal
-from connectors.gateway.journal_entries import (
-    JournalEntry,
-    minted_fields,
-    recover,
-    replay,
-    verdict_fields,
-)
+from connectors.gateway.journal_entries import JournalEntry, StepLine, recover, replay
 from connectors.handshake import HandshakeConfig, PartKey, Phase, Verdict
 from streams.codes import DecisionSource, ReasonCode, ResultCode
 from streams.ids import decision_id, new_frame_id
@@ -24,7 +20,7 @@ from streams.ports import Trigger
 
 def entry_of(seq: int, boot: int = 7) -> JournalEntry:
     trigger = Trigger(boot, seq, f"part\n☃-{seq}", "lot", "demo", 5, 1000)
-    return JournalEntry(PartKey(boot, seq), new_frame_id(), trigger, 1000.0 + seq, 1.0)
+    return JournalEntry.minted(trigger, new_frame_id(), 1000.0 + seq, 1.0)
 
 
 def verdict_for(frame_id: UUID) -> Verdict:
@@ -33,17 +29,17 @@ def verdict_for(frame_id: UUID) -> Verdict:
 
 
 def mint(journal: Journal, entry: JournalEntry) -> None:
-    journal.append("minted", entry.key, **minted_fields(entry))
+    journal.append(entry)
 
 
 def finish(journal: Journal, entry: JournalEntry, result_seq: int) -> None:
     verdict = verdict_for(entry.frame_id)
-    journal.append("captured", entry.key)
-    journal.append("published", entry.key)
-    journal.append("writing", entry.key, r=result_seq, v=verdict_fields(verdict))
-    journal.append("written", entry.key, at=1001.0)
-    journal.append("outcome", entry.key, a="{}")
-    journal.append("closed", entry.key)
+    journal.append(StepLine(t="captured", k=entry.key))
+    journal.append(StepLine(t="published", k=entry.key))
+    journal.append(StepLine(t="writing", k=entry.key, r=result_seq, v=verdict))
+    journal.append(StepLine(t="written", k=entry.key, at=1001.0))
+    journal.append(StepLine(t="outcome", k=entry.key, a="{}"))
+    journal.append(StepLine(t="closed", k=entry.key))
 
 
 @pytest.mark.asyncio
@@ -96,6 +92,28 @@ def test_a_damaged_line_is_skipped_and_counted() -> None:
     assert known.corrupt_lines == 2
 
 
+def test_lines_that_name_every_field_are_read() -> None:
+    """Journals on disk may hold flags as 0 and 1, and empty fields that are left out today."""
+    verdict = ["6b9f1d5e-4a8e-5c0f-9a53-0d1f3f6a7c12", "expert", 1, 1, 3, 0.25, 9.0]
+    fields = {"f": str(new_frame_id()), "g": ["a", "lot", "demo", 5, 1000], "at": 1.5, "w": 1.0}
+    rows = [
+        {"t": "run", "b": 7, "s": 40, "new": 1},
+        {"t": "minted", "k": [7, 41], **fields, "m": 0},
+        {"t": "writing", "k": [7, 41], "r": 9, "v": verdict, "at": 2.0},
+        {"t": "part", "k": [7, 40], **fields, "m": 1, "c": 0, "p": 0, "v": None, "d": "", "r": 0}
+        | {"oa": None, "wa": None, "a": "", "z": 1},
+    ]
+    bodies = [json.dumps(row).encode() for row in rows]
+    known, _ = replay(b"".join(b"%08x %s\n" % (zlib.crc32(body), body) for body in bodies))
+    assert (known.corrupt_lines, known.plc_boot_id, known.last_trigger_seq) == (0, 7, 41)
+    new, old = known.entries[PartKey(7, 41)], known.entries[PartKey(7, 40)]
+    assert (old.missed, old.closed, old.verdict) == (True, True, None)
+    assert (new.trigger.part_id, new.result_seq, new.ordered_at) == ("a", 9, 2.0)
+    assert new.verdict is not None
+    assert new.verdict.code is ResultCode.PASS
+    assert new.verdict.source is DecisionSource.EXPERT
+
+
 @pytest.mark.asyncio
 async def test_the_file_stays_bounded_and_open_parts_survive(tmp_path: Path) -> None:
     path = tmp_path / "line.journal"
@@ -111,7 +129,7 @@ async def test_the_file_stays_bounded_and_open_parts_survive(tmp_path: Path) -> 
         assert path.stat().st_size < 25_000
     await journal.close()
     known, _ = replay(path.read_bytes())
-    assert known.entries[stays.key] == stays
+    assert known.entries[stays.key] == stays.model_copy(update={"t": "part"})
     assert known.last_trigger_seq == 399
     assert 10 <= len(known.entries) < 100
 
@@ -181,7 +199,7 @@ async def test_a_slow_disk_makes_no_line_wait_for_ever(
     committed = asyncio.create_task(journal.commit())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    journal.append("captured", entry_of(1).key)
+    journal.append(StepLine(t="captured", k=entry_of(1).key))
     await committed
     await asyncio.wait_for(second.wait(), 5.0)
     assert b'"captured"' not in writes[0]
@@ -223,10 +241,10 @@ def test_recovery_gives_each_part_its_phase() -> None:
     kinds = {n: entry_of(n) for n in range(1, 6)}
     for entry in kinds.values():
         mint(lines, entry)
-    lines.append("captured", kinds[2].key)
+    lines.append(StepLine(t="captured", k=kinds[2].key))
     verdict = verdict_for(kinds[3].frame_id)
-    lines.append("decided", kinds[3].key, v=verdict_fields(verdict), d="{}")
-    lines.append("writing", kinds[4].key, r=8, v=verdict_fields(verdict))
+    lines.append(StepLine(t="decided", k=kinds[3].key, v=verdict, d="{}"))
+    lines.append(StepLine(t="writing", k=kinds[4].key, r=8, v=verdict))
     finish(lines, kinds[5], 9)
     state = recover(HandshakeConfig(), lines._known, now=50.0, wall=1003.0)
     parts = {key.trigger_seq: part for key, part in state.parts.items()}
