@@ -63,7 +63,7 @@ class S3Settings(Section):
     access_key: SecretStr = SecretStr("andon")
     secret_key: SecretStr = SecretStr("andon-local-only")
     secure: bool = False
-    """TLS."""
+    """Whether the connection uses TLS."""
     region: str = "us-east-1"
     """Must be set against servers other than AWS."""
     bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] = "andon"
@@ -84,7 +84,7 @@ class ServeSettings(Section):
 
 
 class PathSettings(Section):
-    """Folders."""
+    """The folders that the processes read and write."""
 
     policies: Path = Path("policies/products")
     artifacts: str = ".andon/artifacts"
@@ -119,7 +119,7 @@ class WorkerSettings(Section):
 
 
 class Settings(BaseSettings):
-    """Everything a process of Andon may be told."""
+    """All settings of a process of Andon."""
 
     model_config = SettingsConfigDict(
         env_prefix="ANDON_",

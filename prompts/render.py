@@ -43,9 +43,9 @@ class PromptParts(Section):
     visual_prompt: bool = True
     """VP: the query once more with the region outlined in red."""
     normal_description: bool = True
-    """ND."""
+    """ND: what a normal part looks like."""
     classification_strategy: bool = True
-    """CS."""
+    """CS: how the classes are told apart."""
     anomaly_descriptions: bool = True
     """AD: without it the classes are listed by name alone."""
 

@@ -87,7 +87,7 @@ def s3() -> Iterator[LocalS3]:
 
 @pytest.fixture(scope="session")
 def minio() -> Iterator[LocalS3]:
-    """A real MinIO, one for the whole run; skips where it is not to be had."""
+    """A real MinIO, one for the whole run; skips where there is none."""
     need_minio()
     with (
         tempfile.TemporaryDirectory(prefix="andon-") as folder,

@@ -98,7 +98,7 @@ class Started:
         self._task = asyncio.get_running_loop().create_task(self._announce())
 
     async def close(self) -> None:
-        """Announce no more."""
+        """Stop announcing."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -30,7 +30,7 @@ class LineOptions:
     wait_result: bool = False
     """Trigger as soon as results are in, not sooner than the takt."""
     in_flight: int = 1
-    """With ``wait_result``: most parts without a result."""
+    """At most so many parts are without a result when ``wait_result`` is set."""
 
 
 @dataclass

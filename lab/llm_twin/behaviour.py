@@ -43,7 +43,7 @@ class Behaviour(BaseModel):
     retry_after_s: Annotated[float, Field(ge=0, le=3600)] | None = 0.05
     """``Retry-After`` of each 429; None leaves the header out."""
     rubbish: Rubbish = "none"
-    """Instead of an answer."""
+    """What is sent instead of an answer."""
     obeys_pictures: str = ""
     """Simulates a model that obeys writing in a picture: it answers this, whatever was asked."""
     logprobs: bool = True

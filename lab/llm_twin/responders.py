@@ -92,7 +92,7 @@ class Traits:
     """What the outlined region looks like."""
 
     share: float
-    """Of the picture's area, 0 to 1."""
+    """The region's share of the picture's area, 0 to 1."""
     elongation: float
     """Longer over shorter side of the smallest rectangle around it."""
     darkness: float

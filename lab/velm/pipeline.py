@@ -59,7 +59,7 @@ class PipelineOptions:
     velm: VelmSettings = field(default_factory=VelmSettings)
     endpoint: EndpointSettings | None = None
     cascade: CascadeSettings = field(default_factory=CascadeSettings)
-    """Of its thresholds, that of ``prototypes``."""
+    """The cascade's settings, of which only the threshold of ``prototypes`` is used."""
     shots: int = 5
     """Exemplars per class for the local classifier, taken from the test set and not scored."""
     seed: int = 0

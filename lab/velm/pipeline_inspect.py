@@ -35,7 +35,7 @@ class Inspected:
     passed: bool
     """The gate calls it good: no classifier is asked."""
     sha256: str
-    """Of the file."""
+    """The SHA-256 of the file."""
     expert_ms: float | None
     """Scoring alone, one picture at a time, no decoding; None without an expert."""
 

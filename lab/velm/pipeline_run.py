@@ -32,7 +32,7 @@ class EvaluationRun:
     resamples: int = 1000
     """Bootstrap rounds."""
     name: str = ""
-    """Of the benchmark."""
+    """The benchmark's name."""
 
 
 @dataclass(frozen=True)

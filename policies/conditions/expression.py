@@ -71,7 +71,7 @@ class Membership:
 
 @dataclass(frozen=True)
 class Method:
-    """``lot.startsWith('A')``."""
+    """A method of a text, such as ``lot.startsWith('A')``."""
 
     operand: Name
     method: str

@@ -249,7 +249,7 @@ class _Outputs:
     """Named outputs as one row per image: one copy from the device instead of many."""
 
     shapes: dict[str, tuple[int, ...]]
-    """Of one image, by name."""
+    """The shape of each output for one image, by name."""
 
     @classmethod
     def of(cls, found: dict[str, Tensor]) -> Self:

@@ -31,4 +31,4 @@ def check_range(options: object, least: float, most: float, *names: str) -> None
 
 
 class RuntimeUnavailable(ExpertError):
-    """The runtime, device or precision asked for is not to be had on this machine."""
+    """This machine does not have the runtime, device or precision that was asked for."""

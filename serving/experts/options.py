@@ -1,4 +1,4 @@
-"""What training may be told: every tunable with its default, unit and range."""
+"""The options of training: every tunable with its default, unit and range."""
 
 import math
 from collections.abc import Callable
@@ -53,7 +53,7 @@ class TrainOptions:
     device: str = "auto"
     threads: int | None = None
     ddad: DdadOptions | None = None
-    """Of ``ddad`` alone; None: the published recipe."""
+    """The options of the ``ddad`` expert alone; None is the published recipe."""
 
     def __post_init__(self) -> None:
         """Raises ``TrainingError`` naming the option that is out of range."""

@@ -15,7 +15,7 @@ from serving.experts.selection import auroc
 from serving.experts.types import Image
 
 MOST_AUROC_CHANGE = 0.005
-"""Of the synthetic AUROC, up or down."""
+"""The synthetic AUROC may change by so much, up or down."""
 MOST_VERDICTS_CHANGED = 0.02
 """Share of the normals whose verdict at the threshold is another."""
 MOST_DEVIATION = 0.02

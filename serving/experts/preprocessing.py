@@ -24,10 +24,10 @@ class Preprocessing:
     """``native``: pixels as photographed; ``squash``: resized to a square; ``tiles``: a grid of
     overlapping squares."""
     height: int
-    """Of the network's input, pixels."""
+    """Height of the network's input, pixels."""
     width: int
     rows: int = 1
-    """Of tiles."""
+    """How many rows of tiles there are."""
     columns: int = 1
 
     @property

@@ -57,7 +57,7 @@ class HeadChoice:
     auroc: float
     """Mean over synthetic kinds, held-out normals against synthetic anomalies."""
     reasons: dict[str, str]
-    """For every candidate, in words."""
+    """The reason for every candidate, in words."""
     by_kind: dict[str, float]
 
 

@@ -23,9 +23,9 @@ class TrialImages:
     rows: npt.NDArray[np.int64]
     """The trial's images as rows of ``normals``, (N,)."""
     changed: Image
-    """Under another exposure."""
+    """The same images under another exposure."""
     odd: Image
-    """With a synthetic anomaly."""
+    """The same images with a synthetic anomaly each."""
     masks: Mask
     """What is odd, (N, H, W)."""
     kinds: Sequence[str]

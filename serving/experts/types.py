@@ -33,7 +33,7 @@ class Blob:
     longest_side_px: float
     """Longer side of the smallest rotated rectangle around the piece."""
     centroid: tuple[float, float]
-    """x, y."""
+    """The position as x, y in pixels."""
     peak: float
     """Highest value of the anomaly map inside the piece."""
 

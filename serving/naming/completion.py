@@ -61,7 +61,7 @@ class Question:
     image_urls: tuple[str, ...]
     labels: tuple[str, ...]
     temperature: float | None = None
-    """Instead of the endpoint's own, when set."""
+    """Replaces the endpoint's own temperature when it is set."""
 
 
 @dataclass(frozen=True)

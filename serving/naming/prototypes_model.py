@@ -21,7 +21,7 @@ COMMON_SHARE: Final = 0.5
 """Share of the prototypes' mean that is taken away from every vector."""
 TEMPERATURES: Final = tuple(float(t) for t in np.geomspace(0.02, 0.5, 25))
 PRIOR_TEMPERATURE: Final = 0.1
-"""Before any evidence."""
+"""The temperature before there is any evidence."""
 PRIOR_FLOOR: Final = 0.2
 """Cosine to a prototype of one example that speaks neither for known nor for unknown, a priori."""
 PRIOR_AGREEMENT: Final = 0.3

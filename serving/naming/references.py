@@ -28,7 +28,7 @@ class NoReferences:
     """For products without normal photographs at hand: the prompt goes without the part RI."""
 
     def reference(self, product_id: str, image: bytes) -> bytes | None:
-        """Always None."""
+        """Give no reference, which is None."""
         return None
 
 

@@ -38,7 +38,7 @@ class BudgetSettings(Section):
     tokens_per_h: Annotated[int, Field(ge=1)] | None = None
     """Prompt and answer tokens together."""
     money_per_h: Annotated[float, Field(gt=0)] | None = None
-    """In the currency of the prices."""
+    """Money per hour, in the currency of the prices."""
 
 
 class PriceSettings(Section):
@@ -77,7 +77,7 @@ class EndpointSettings(Section):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.0
     """None leaves it out, for models that accept their default only."""
     max_tokens: Annotated[int, Field(ge=8, le=32_768)] = 64
-    """Of the answer, reasoning included."""
+    """The longest answer, with its reasoning, in tokens."""
     max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
     """Older servers know ``max_tokens`` only."""
     detail: Literal["auto", "low", "high"] | None = "auto"

@@ -1,4 +1,4 @@
-"""What the Serve application may be told: ``args`` and ``user_config`` of ``infra/serve.yaml``."""
+"""The settings of the Serve application: ``args`` and ``user_config`` of ``infra/serve.yaml``."""
 
 from typing import Annotated, Final, Literal, TypeVar
 

@@ -23,7 +23,7 @@ class StoredObject:
     copy_of: str | None = None
     """Key of an object that the gateway stored: the picture was too large for Kafka."""
     region: Region | None = None
-    """To be encoded as a PNG mask."""
+    """The region that is to be stored as a PNG mask."""
 
 
 @dataclass(frozen=True)

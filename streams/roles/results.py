@@ -40,12 +40,12 @@ class Results:
             await self.dead_letter(delivery, dead.error_type, dead.error, frame_id)
 
     async def decision(self, decision: Decision) -> None:
-        """To ``andon.decisions``."""
+        """Publish a decision to ``andon.decisions``."""
         await self.send(DECISIONS.name, to_message(decision))
         self._telemetry.decision(decision)
 
     async def alert(self, alert: Alert) -> None:
-        """To ``andon.alerts``."""
+        """Publish an alert to ``andon.alerts``."""
         stop = alert.request_stop
         self._telemetry.log("limit exceeded", limit=alert.limit, why=alert.reason, stop=stop)
         await self.send(ALERTS.name, to_message(alert))

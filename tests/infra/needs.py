@@ -1,4 +1,4 @@
-"""What a test needs of this machine; skipped with the reason where it is not to be had."""
+"""What a test needs of this machine; the test skips and says so where it is missing."""
 
 import os
 

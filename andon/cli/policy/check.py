@@ -8,7 +8,7 @@ from policies.errors import Problem
 from prompts import PromptError, PromptParts, render
 
 CODE = "E401"
-"""Beside the codes of ``policies.authoring.schema.ERRORS``."""
+"""The error's code; the others are in ``policies.authoring.schema.ERRORS``."""
 
 
 def check_with_prompt(path: Path | str) -> Report:

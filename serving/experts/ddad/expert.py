@@ -38,9 +38,9 @@ class Weighing:
     """What turns two distances into a map and a score; constants of the artifact."""
 
     guidance: float
-    """w."""
+    """The weight w of the guidance."""
     pixel_weight: float
-    """v."""
+    """The weight v of the pixel distance."""
     pixel_scale: float
     """P, mean over training normals of the pixel distance's peak."""
     feature_scale: float
@@ -54,7 +54,7 @@ class DdadModel(TrainedModel):
     """All that an artifact of ``ddad`` holds."""
 
     options: DdadOptions
-    """With every ``auto`` resolved."""
+    """The options of the training, with every ``auto`` resolved."""
     noise_seed: int
     unet: UNet
     extractor: Extractor

@@ -1,4 +1,4 @@
-"""What training a DDAD expert may be told: every tunable with its default, unit and range."""
+"""The options of training a DDAD expert: every tunable with its default, unit and range."""
 
 import math
 from dataclasses import dataclass

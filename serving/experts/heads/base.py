@@ -46,7 +46,7 @@ class Head(nn.Module):
 
     @classmethod
     def fit(cls, given: FitInput, **config: Any) -> Self:
-        """Fit on normals."""
+        """Fit the head on the features of normal images."""
         raise NotImplementedError
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
