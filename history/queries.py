@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import MISSING, fields
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -107,7 +107,7 @@ class History:
         Raises:
             NotInHistoryError: nothing is.
         """
-        parts: dict[str, tuple[dict[str, Any], ...]] = {}
+        parts: dict[str, tuple[dict[str, object], ...]] = {}
         async with connected(self._engine, self._timeout_s, f"reading {frame_id}") as link:
             frame = await link.execute(_frames().where(FRAMES.c.frame_id == frame_id))
             row = frame.mappings().one_or_none()

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -98,11 +97,11 @@ class Story(Record):
     frame_id: UUID
     effective: FrameRecord | None
     """None while no decision is recorded."""
-    decisions: tuple[dict[str, Any], ...] = ()
-    acknowledgements: tuple[dict[str, Any], ...] = ()
-    anomalies: tuple[dict[str, Any], ...] = ()
-    reviews: tuple[dict[str, Any], ...] = ()
-    dead_letters: tuple[dict[str, Any], ...] = ()
+    decisions: tuple[dict[str, object], ...] = ()
+    acknowledgements: tuple[dict[str, object], ...] = ()
+    anomalies: tuple[dict[str, object], ...] = ()
+    reviews: tuple[dict[str, object], ...] = ()
+    dead_letters: tuple[dict[str, object], ...] = ()
     image_key: str | None = None
     mask_key: str | None = None
 

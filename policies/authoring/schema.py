@@ -1,9 +1,10 @@
 """The published JSON Schema and the reference text: both are made from the model."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, Field
 
 from policies.authoring.lints import LINTS
 from policies.conditions.variables import VARIABLES
@@ -37,7 +38,29 @@ ERRORS: dict[str, str] = {
 }
 
 
-def json_schema() -> dict[str, Any]:
+class _Schema(BaseModel):
+    """The part of a JSON Schema that the reference page reads."""
+
+    ref: str = Field("", alias="$ref")
+    defs: dict[str, "_Schema"] = Field({}, alias="$defs")
+    properties: dict[str, "_Schema"] = {}
+    required: tuple[str, ...] = ()
+    description: str = ""
+    default: object = None
+    type: str = "value"
+    enum: tuple[str, ...] = ()
+    const: object = None
+    any_of: tuple["_Schema", ...] = Field((), alias="anyOf")
+    items: "_Schema | None" = None
+    prefix_items: tuple["_Schema", ...] = Field((), alias="prefixItems")
+    named: dict[str, "_Schema"] = Field({}, alias="patternProperties")
+    minimum: float | None = None
+    above: float | None = Field(None, alias="exclusiveMinimum")
+    maximum: float | None = None
+    longest: int | None = Field(None, alias="maxLength")
+
+
+def json_schema() -> dict[str, object]:
     """The schema of a policy file (draft 2020-12), for editors. A base file needs no product."""
     schema = PolicyDocument.model_json_schema(mode="validation")
     schema["properties"] = {
@@ -71,17 +94,17 @@ def schema_text() -> str:
 
 def reference() -> str:
     """The reference page: every key, every name of a condition, every error and lint."""
-    schema = json_schema()
+    schema = _Schema.model_validate(json_schema())
     parts = [
         "# Policy reference",
         "Made from the model by `andon policy schema --write`; do not edit by hand.",
         "## A policy file",
         _keys(schema, schema),
     ]
-    for name, definition in schema["$defs"].items():
-        if "properties" in definition:
+    for name, definition in schema.defs.items():
+        if definition.properties:
             anchor = f'<a id="{name.lower()}"></a>'
-            parts += [f"### {anchor}{name}", str(definition["description"])]
+            parts += [f"### {anchor}{name}", definition.description]
             parts.append(_keys(definition, schema))
     parts += ["## Names in a condition", _variables()]
     parts += ["## Operators in a condition", _OPERATORS]
@@ -97,51 +120,45 @@ name does (`area_mm2`). A condition has at most 500 characters and 200 parts; th
 functions and no string building, so that its cost is at most one visit per part."""
 
 
-def _keys(definition: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    required = set(definition.get("required", ()))
+def _keys(definition: _Schema, schema: _Schema) -> str:
     rows = []
-    for key, entry in definition["properties"].items():
-        default = "required" if key in required or key == "product" else _default(entry)
-        text = " ".join(str(entry.get("description", "")).replace("``", "`").split())
+    for key, entry in definition.properties.items():
+        required = key in definition.required or key == "product"
+        text = " ".join(entry.description.replace("``", "`").split())
+        default = "required" if required else _default(entry.default)
         rows.append((f"`{key}`", _kind(entry, schema), default, text))
     return _table(("key", "value", "default", ""), rows)
 
 
-def _default(entry: Mapping[str, Any]) -> str:
-    value = entry.get("default")
+def _default(value: object) -> str:
     if value in (None, "", [], {}):
         return ""
     return f"`{json.dumps(value)}`" if not isinstance(value, dict) else "see there"
 
 
-def _kind(entry: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    if "$ref" in entry:
-        name = entry["$ref"].rsplit("/", 1)[-1]
-        definition = schema["$defs"][name]
-        if "enum" in definition:
-            return _kind(definition, schema)
-        return f"[{name}](#{name.lower()})"
-    if "anyOf" in entry:
-        return " or ".join(_kind(e, schema) for e in entry["anyOf"] if e.get("type") != "null")
-    if "enum" in entry:
-        return ", ".join(f"`{word}`" for word in entry["enum"])
-    if "const" in entry:
-        return f"`{entry['const']}`"
-    if entry.get("type") == "array":
-        return "list of " + _kind(entry.get("items", entry.get("prefixItems", [{}])[0]), schema)
-    if entry.get("type") == "object":
-        return "name → " + _kind(next(iter(entry["patternProperties"].values())), schema)
-    return str(entry.get("type", "value")) + _bounds(entry)
+def _kind(entry: _Schema, schema: _Schema) -> str:
+    if entry.ref:
+        name = entry.ref.rsplit("/", 1)[-1]
+        definition = schema.defs[name]
+        return _kind(definition, schema) if definition.enum else f"[{name}](#{name.lower()})"
+    if entry.any_of:
+        return " or ".join(_kind(e, schema) for e in entry.any_of if e.type != "null")
+    if entry.enum:
+        return ", ".join(f"`{word}`" for word in entry.enum)
+    if entry.const is not None:
+        return f"`{entry.const}`"
+    if entry.type == "array":
+        return "list of " + _kind(entry.items or entry.prefix_items[0], schema)
+    if entry.type == "object":
+        return "name → " + _kind(next(iter(entry.named.values())), schema)
+    return entry.type + _bounds(entry)
 
 
-def _bounds(entry: Mapping[str, Any]) -> str:
-    low = entry.get("minimum", entry.get("exclusiveMinimum"))
-    high = entry.get("maximum", entry.get("exclusiveMaximum"))
-    if low is not None and high is not None:
-        return f", {'above ' if 'exclusiveMinimum' in entry else ''}{low:g} to {high:g}"
-    if "maxLength" in entry:
-        return f", at most {entry['maxLength']} characters"
-    return ""
+def _bounds(entry: _Schema) -> str:
+    low = entry.above if entry.minimum is None else entry.minimum
+    if low is not None and entry.maximum is not None:
+        return f", {'above ' if entry.minimum is None else ''}{low:g} to {entry.maximum:g}"
+    return f", at most {entry.longest} characters" if entry.longest is not None else ""
 
 
 def _variables() -> str:
