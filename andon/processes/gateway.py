@@ -9,7 +9,6 @@ import structlog
 from andon import wiring
 from andon.notify import notify_ready, notify_stopping
 from andon.settings import Settings
-from connectors.decision_feed import KafkaDecisionFeed
 from connectors.gateway.core import Gateway, GatewayPorts
 from connectors.gateway.spool import ReferencingPublisher, SpoolingPublisher
 from streams.log import quieten
@@ -27,9 +26,9 @@ async def run_gateway(settings: Settings) -> None:
     """
     quieten()
     async with AsyncExitStack() as stack:
-        gateway, feed = await _compose(settings, stack)
+        gateway, following = await _compose(settings, stack)
         serving = asyncio.create_task(gateway.run(), name="gateway")
-        ready = asyncio.create_task(_announce(feed))
+        ready = asyncio.create_task(_announce(following))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, serving.cancel)
@@ -43,7 +42,7 @@ async def run_gateway(settings: Settings) -> None:
         log.info("gateway.stopped")
 
 
-async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, KafkaDecisionFeed]:
+async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, asyncio.Event]:
     own = settings.gateway
     spool = wiring.spool(settings)
     spool.open()
@@ -68,13 +67,13 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, 
         feed=feed,
         policies=policies,
     )
-    return Gateway(own, ports), feed
+    return Gateway(own, ports), feed.caught_up
 
 
-async def _announce(feed: KafkaDecisionFeed) -> None:
+async def _announce(following: asyncio.Event) -> None:
     try:
         async with asyncio.timeout(_FEED_WAIT_S):
-            await feed.caught_up.wait()
+            await following.wait()
     except TimeoutError:
         log.warning("gateway.ready_without_kafka", waited_s=_FEED_WAIT_S)
     notify_ready()
