@@ -37,7 +37,7 @@ class KafkaDecisionFeed:
 
     @property
     def caught_up(self) -> asyncio.Event:
-        """Set while everything that stood at the broker was yielded: what comes now is seen."""
+        """Set while all that stood at the broker has been read: what comes from now on is seen."""
         return self._reader.caught_up
 
     async def __aiter__(self) -> AsyncIterator[Decision | Alert]:

@@ -1,4 +1,4 @@
-"""The port to a line controller, and what comes out of it."""
+"""The port to a line controller, and the events that come out of it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from connectors.handshake.values import Connected, Notice
 
 @dataclass(frozen=True)
 class Changed:
-    """Watched signals that moved, all of one notification."""
+    """Watched signals that moved, as one notification named them."""
 
     values: SignalValues
 
@@ -19,16 +19,16 @@ LinkEvent = Connected | Changed | Literal[Notice.DISCONNECTED]
 
 
 class LineLink(Protocol):
-    """One line controller. Reconnects by itself; every call has a deadline."""
+    """One line controller. It reconnects by itself, and every call has a deadline."""
 
     async def run(self, on_event: Callable[[LinkEvent], None]) -> None:
         """Connect, watch and reconnect until cancelled. ``on_event`` must not block."""
         ...
 
     async def read(self, signals: Iterable[Signal]) -> dict[Signal, SignalValue]:
-        """Fresh values, one service call. Raises ``LinkError``."""
+        """Read values in one service call. Raises ``LinkError``."""
         ...
 
     async def write(self, values: SignalValues) -> None:
-        """One service call. Raises ``LinkError``; the connection is then replaced."""
+        """Write in one service call. Raises ``LinkError``; the connection is then replaced."""
         ...

@@ -34,7 +34,6 @@ SHARED_NAMES = {
     "Part": "a trigger until its outcome; the base of a policy's parts",
     "Recorded": "a decision to be replayed; what record keeps of an event",
     "Region": "of an expert, which imports nothing of ours; the same as it travels in an event",
-    "Report": "of the handshake; of the validator",
     "Role": "an argument of the command line; what runs",
     "Step": "of the diffusion; of the count across parts",
 }

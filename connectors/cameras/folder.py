@@ -1,4 +1,4 @@
-"""Photographs as a camera: the original bytes of files, in a stated order."""
+"""A camera whose pictures are the original bytes of files, in a stated order."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ CONTENT_TYPES = {
 class FolderCamera:
     """Replays files. The picture of a trigger is ``files[(trigger_seq - 1) % n]``.
 
-    So a gateway that was restarted goes on at the right part, and a list is the plan of a run.
+    So a restarted gateway goes on at the right part, and a list is the plan of a run.
     """
 
     def __init__(self, files: Sequence[Path], root: Path | None = None) -> None:
@@ -61,7 +61,7 @@ class FolderCamera:
         return cls(files)
 
     async def open(self) -> None:
-        """Nothing to warm up; a missing first file is found here."""
+        """Find out whether the first file is there; nothing needs to warm up."""
         if not await asyncio.to_thread(self._files[0].is_file):
             raise CaptureError(f"{self._files[0]}: no such file")
 

@@ -30,7 +30,7 @@ class OpenCVCamera:
         return isinstance(self._source, int) or "://" in self._source
 
     async def open(self) -> None:
-        """Raises ``CaptureError`` when the source cannot be opened in ten deadlines."""
+        """Open the source. Raises ``CaptureError`` when that takes over ten deadlines."""
         self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="camera")
         await self._call(self._open, 10 * self._timeout)
 

@@ -40,7 +40,7 @@ class SupervisedCamera:
         self._broken.set()
 
     async def run(self) -> None:
-        """Open, and open again whenever it broke. Runs until cancelled."""
+        """Open the camera, and open it again whenever it broke, until cancelled."""
         attempt = 0
         while True:
             await self._broken.wait()

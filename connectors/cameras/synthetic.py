@@ -27,7 +27,7 @@ class SyntheticCamera:
         self._defects = defects
 
     async def open(self) -> None:
-        """Load what encodes, so that the first part does not wait for it."""
+        """Load the encoder, so that the first part does not wait for it."""
         await asyncio.to_thread(_encode_png, np.zeros((16, 16), np.uint8))
 
     async def capture(self, trigger: Trigger) -> Picture:

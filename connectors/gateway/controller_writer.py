@@ -1,4 +1,4 @@
-"""Writes to the line controller, one after another: status merged, results in two writes."""
+"""Writes to the line controller, one after another: status is merged, a result is two writes."""
 
 import asyncio
 import time
@@ -15,8 +15,10 @@ from connectors.line_link import LineLink
 
 
 class ControllerWriter:
-    """The only one that writes. A failed write replaces the connection; what waited is dropped,
-    because everything is read back and ordered anew after it.
+    """The only writer of the gateway's signals.
+
+    A failed write replaces the connection. What waited then is dropped, because everything is read
+    back and ordered anew after it.
 
     Args:
         on_written: called with the part when both writes of its result came back.
@@ -46,7 +48,7 @@ class ControllerWriter:
         self._waiting.set()
 
     def result(self, command: WriteResult) -> None:
-        """Write this result after those before it. At most one waits: the machine sees to it."""
+        """Write this result after those before it. The machine orders at most one at a time."""
         part = command.part
         seq, verdict = part.result_seq, part.verdict
         self._journal.append(StepLine(t="writing", k=part.key, r=seq, v=verdict, at=time.time()))
@@ -54,13 +56,13 @@ class ControllerWriter:
         self._waiting.set()
 
     def clear(self) -> None:
-        """The connection is gone."""
+        """Forget what waits: the connection is gone."""
         self._generation += 1
         self._status.clear()
         self._results.clear()
 
     async def run(self) -> None:
-        """Write whatever comes. Runs until cancelled."""
+        """Write what is asked for, until cancelled."""
         while True:
             await self._waiting.wait()
             self._waiting.clear()
@@ -91,7 +93,7 @@ class ControllerWriter:
 
 
 def result_group(command: WriteResult) -> dict[Signal, SignalValue]:
-    """The result registers, ``ResultSeq`` not among them."""
+    """The values of the result registers, without ``ResultSeq``, which is written after them."""
     part = command.part
     verdict = part.verdict
     assert verdict is not None

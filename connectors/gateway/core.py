@@ -1,7 +1,7 @@
-"""The gateway's core: joins controller, camera, journal, spool and Kafka to the handshake.
+"""The gateway's core joins controller, camera, journal, spool and Kafka to the handshake.
 
-All decisions are the state machine's (``connectors.handshake``); here its commands are carried
-out: captures run beside each other, writes to the controller one after another.
+The state machine (``connectors.handshake``) takes every decision, and its commands are carried out
+here: captures run beside each other, writes to the controller one after another.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class GatewayPorts:
-    """What the gateway works with; ``andon`` chooses the adapters."""
+    """The adapters that the gateway works with; ``andon`` builds them."""
 
     link: LineLink
     camera: Camera
@@ -54,7 +54,7 @@ class GatewayPorts:
 
 
 class Gateway:
-    """One line, one station.
+    """Serves one station of one line.
 
     Args:
         settings: the place in the plant, the handshake's times and limits, deadlines.
@@ -84,7 +84,7 @@ class Gateway:
         ports.publisher.on_full = self._spool_full
 
     async def run(self) -> None:
-        """Serve the line until cancelled; then say goodbye to the controller and put all down."""
+        """Serve the line until cancelled; then tell the controller, close camera and journal."""
         work: list[Coroutine[None, None, None]] = [
             self._ports.link.run(self._on_link),
             self._ports.publisher.run(),
@@ -127,7 +127,7 @@ class Gateway:
             self._trigger_moved.set()
 
     async def _read_triggers(self) -> None:
-        """The group is read with the trigger: samples of a subscription may be older than it."""
+        """Read the trigger group anew: a subscription's samples may be older than the trigger."""
         while True:
             await self._trigger_moved.wait()
             self._trigger_moved.clear()
@@ -187,7 +187,7 @@ class Gateway:
                 self._post(self._capture(part, entry))
             case hs.Decide(part, reason):
                 self._decide(part, reason)
-            case hs.Report():
+            case hs.ResultReport():
                 self._report(command)
             case hs.Resynchronised(boot_id, dropped):
                 log.warning("plc.resynchronised", plc_boot_id=boot_id, dropped=len(dropped))
@@ -212,7 +212,7 @@ class Gateway:
         return entry
 
     async def _capture(self, part: Part, entry: JournalEntry) -> None:
-        """Expose; publish once the frame id, and that it was exposed, are on disk."""
+        """Expose, and publish once the journal holds the frame id and the exposure on disk."""
         try:
             picture = await self._camera.capture(part.trigger)
         except CaptureError as error:
@@ -237,7 +237,7 @@ class Gateway:
             self._fault(FaultCode.JOURNAL, False)
 
     def _decide(self, part: Part, reason: ReasonCode) -> None:
-        """The gateway's own answer: the product's no-decision action, or a hold."""
+        """Give the gateway's own answer: the product's no-decision action, or a hold."""
         entry = self._mint(part)
         policy_hash = ""
         if reason is ReasonCode.NO_DECISION:
@@ -262,7 +262,7 @@ class Gateway:
         self._post(self._outcomes.send_decision(part.key, decision))
         self._apply(hs.Decided(part.key, entry.frame_id, verdict))
 
-    def _report(self, command: hs.Report) -> None:
+    def _report(self, command: hs.ResultReport) -> None:
         if command.outcome is not AckOutcome.ACKNOWLEDGED:
             seq, outcome = command.key.trigger_seq, command.outcome.value
             log.warning("result.not_applied", trigger_seq=seq, outcome=outcome, why=command.detail)

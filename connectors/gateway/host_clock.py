@@ -7,11 +7,11 @@ from streams.codes import ClockStatus
 
 _TIME_ERROR = 5
 _TIMEX_BYTES = 208
-"""``struct timex`` of 64-bit Linux; ``modes`` 0 only reads."""
+"""Size of ``struct timex`` on 64-bit Linux; with ``modes`` 0 the call only reads."""
 
 
 def clock_status() -> ClockStatus:
-    """``adjtimex(2)``: TIME_ERROR means that nothing disciplines the clock."""
+    """Ask ``adjtimex(2)``: TIME_ERROR means that nothing disciplines the clock."""
     if not sys.platform.startswith("linux") or ctypes.sizeof(ctypes.c_void_p) != 8:
         return ClockStatus.UNKNOWN
     try:

@@ -1,8 +1,8 @@
 """The gateway's memory: which trigger got which frame id, and how far it came.
 
-Append-only lines ``crc32 json``, keyed by (PlcBootId, TriggerSeq) in one file per line and
-station. A frame id is minted once, here; a result's number is on disk before the controller can
-see it, so that a restarted gateway knows by reading ``ResultSeq`` back what was written.
+The file holds append-only lines ``crc32 json``, keyed by (PlcBootId, TriggerSeq); each line and
+station has one. A frame id is minted once, here. A result's number is on disk before the controller
+can see it, so that a restarted gateway learns from ``ResultSeq`` what was written.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ from connectors.handshake.values import PartKey
 
 log = structlog.get_logger(__name__)
 _FLUSH_S = 0.2
-"""What nobody waits for is on disk after this, seconds."""
+"""A line that nobody waits for is on disk after this many seconds."""
 
 
 class Journal:
-    """One writer, one file. ``append`` is immediate, ``commit`` returns once it is on disk.
+    """One file with one writer. ``append`` is immediate; ``commit`` returns once all is on disk.
 
     Commits of several parts share one fsync, which runs off the event loop.
 
@@ -80,7 +80,7 @@ class Journal:
         return self._known.entries
 
     def append(self, line: JournalLine) -> None:
-        """Remember; on disk with the next ``commit``, or soon without one."""
+        """Remember a line, which is on disk with the next ``commit``, or soon without one."""
         self._pending.append(encode_line(line))
         apply_line(self._known, line)
         self._flush_soon()
@@ -95,7 +95,7 @@ class Journal:
             self._syncing = asyncio.create_task(self._sync(), name="journal-sync")
 
     async def commit(self) -> None:
-        """Returns once everything appended so far is on disk.
+        """Return once everything appended so far is on disk.
 
         Raises:
             JournalError: the disk did not take it.
@@ -122,7 +122,7 @@ class Journal:
         self._file = None
 
     async def _sync(self) -> None:
-        """Until nobody waits; what comes meanwhile and nobody waits for goes with the next."""
+        """Write until nobody waits; lines that nobody waits for go with the next write."""
         try:
             while True:
                 waiters, self._waiters = self._waiters, []
@@ -159,7 +159,7 @@ class Journal:
         self._size += len(data)
 
     def _snapshot(self) -> bytes:
-        """Open parts and the newest closed ones, as a new journal."""
+        """A new journal of the open parts and the newest closed ones."""
         entries = self._known.entries
         closed = [key for key, entry in entries.items() if entry.closed]
         for key in closed[: max(len(closed) - self._keep, 0)]:

@@ -1,4 +1,4 @@
-"""The journal's lines: ``crc32 json`` to entries and back. Pure."""
+"""The journal's lines (``crc32 json``) as models, and what they add up to. Pure."""
 
 import zlib
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class RunLine(_Line):
 
 
 class JournalEntry(_Line):
-    """One trigger as far as it came. Times are seconds since the epoch.
+    """What is known of one trigger. Times are seconds since the epoch.
 
     It is a line of its own when the trigger is minted, and again at a compaction (``part``).
     """
@@ -46,12 +46,12 @@ class JournalEntry(_Line):
     published: bool = Field(default=False, alias="p")
     verdict: Verdict | None = Field(default=None, alias="v")
     decision: str = Field(default="", alias="d")
-    """The gateway's own decision as JSON, until the broker has it."""
+    """The gateway's own decision as JSON; empty once the broker has it."""
     result_seq: int = Field(default=0, alias="r")
     ordered_at: float | None = Field(default=None, alias="oa")
     written_at: float | None = Field(default=None, alias="wa")
     acknowledgement: str = Field(default="", alias="a")
-    """The outcome as JSON, until the broker has it."""
+    """The outcome as JSON; empty once the broker has it."""
     closed: bool = Field(default=False, alias="z")
 
     @classmethod
@@ -78,7 +78,7 @@ class JournalEntry(_Line):
 
 
 class StepLine(_Line):
-    """One step of a part that was minted before."""
+    """One step of a part whose entry stands in an earlier line."""
 
     t: Literal[
         "captured",
@@ -113,7 +113,7 @@ _LINES: TypeAdapter[JournalLine] = TypeAdapter(Annotated[JournalLine, Field(disc
 
 
 def encode_line(line: JournalLine) -> bytes:
-    """One line with its checksum.
+    """A line as bytes, behind its checksum.
 
     >>> encode_line(RunLine(t="run", b=7, s=41))
     b'b088da0a {"t":"run","b":7,"s":41}\\n'
@@ -123,7 +123,7 @@ def encode_line(line: JournalLine) -> bytes:
 
 
 def replay(data: bytes) -> tuple[Recovered, int]:
-    """What the lines say, and how many bytes of them are whole lines."""
+    """Read lines: what they say, and how many of the bytes are whole lines."""
     known = Recovered()
     good = 0
     for line in data.splitlines(keepends=True):
@@ -150,7 +150,7 @@ def snapshot_lines(known: Recovered) -> Iterator[bytes]:
 
 
 def apply_line(known: Recovered, line: JournalLine) -> None:
-    """What one line adds to what is known."""
+    """Add one line to what is known."""
     match line:
         case RunLine():
             if line.new:
@@ -187,7 +187,7 @@ def _advance(entry: JournalEntry, line: StepLine) -> JournalEntry:
 
 
 def recover(config: HandshakeConfig, known: Recovered, now: float, wall: float) -> State:
-    """The state that a gateway starts with.
+    """The handshake's state with which a restarted gateway begins.
 
     Args:
         now: monotonic time, seconds; the same moment as
@@ -210,7 +210,7 @@ def recover(config: HandshakeConfig, known: Recovered, now: float, wall: float) 
 
 
 def _part(entry: JournalEntry, offset: float) -> Part:
-    """One open part. One without a picture is held as soon as the line is back (``asked``)."""
+    """An open part. Without a picture it is held as soon as the line is back (``asked``)."""
     phase = Phase.OPEN
     if entry.result_seq:
         phase = Phase.WRITTEN if entry.written_at is not None else Phase.WRITING

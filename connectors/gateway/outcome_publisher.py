@@ -1,7 +1,8 @@
-"""What the gateway itself has to say on Kafka: its own decisions, and every result's outcome.
+"""What the gateway itself publishes: its own decisions, and the outcome of every result.
 
-Both stand in the journal until the broker (or the spool) has them, so that a killed gateway says
-them after its restart; their identities derive from the frame, so that saying them twice is once.
+Both stand in the journal until the broker (or the spool) has them, so that a killed gateway
+publishes them after its restart. Their identities derive from the frame, so that an event that is
+published twice counts once.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ from connectors.errors import JournalError
 from connectors.gateway import part_events
 from connectors.gateway.journal import Journal
 from connectors.gateway.journal_entries import StepLine
-from connectors.handshake.values import PartKey, Report
+from connectors.handshake.values import PartKey, ResultReport
 from connectors.settings import GatewaySettings
 from streams.codes import ClockStatus
 from streams.envelope import to_message
@@ -37,7 +38,7 @@ class OutcomePublisher:
         self._clock = clock
 
     def left_over(self) -> Iterator[Coroutine[None, None, None]]:
-        """What an earlier run decided or concluded and may not have published."""
+        """The sends of what an earlier run decided or concluded and may not have published."""
         for entry in list(self._journal.entries.values()):
             if entry.decision:
                 decision = Decision.model_validate_json(entry.decision)
@@ -47,16 +48,18 @@ class OutcomePublisher:
                 yield self._send_own(entry.key, event)
 
     async def send_decision(self, key: PartKey, decision: Decision) -> None:
-        """On disk first, so that a restart says the same again and nothing else.
+        """Publish the decision once it is on disk, so that a restart publishes the same one.
 
-        Raises ``SpoolFullError``: it then stays in the journal.
+        Raises ``SpoolFullError``; the decision then stays in the journal.
         """
         with contextlib.suppress(JournalError):  # the writer reports it; the part goes on
             await self._journal.commit()
         await self._publisher.send(DECISIONS.name, to_message(decision))
         self._journal.append(StepLine(t="decision_sent", k=key))
 
-    def outcome_event(self, report: Report, answering: Decision | None) -> Acknowledgement | None:
+    def outcome_event(
+        self, report: ResultReport, answering: Decision | None
+    ) -> Acknowledgement | None:
         """The event of a report, remembered in the journal if it is the part's own result.
 
         Args:
@@ -92,8 +95,8 @@ class OutcomePublisher:
             self._journal.append(StepLine(t="outcome", k=report.key, a=text))
         return event
 
-    async def send_outcome(self, report: Report, event: Acknowledgement) -> None:
-        """Raises ``SpoolFullError``: a part's own result then stays in the journal."""
+    async def send_outcome(self, report: ResultReport, event: Acknowledgement) -> None:
+        """Publish it. Raises ``SpoolFullError``; a part's own outcome stays in the journal then."""
         if report.part is not None and report.part.verdict is report.verdict:
             await self._send_own(report.key, event)
         else:

@@ -1,4 +1,4 @@
-"""From a journal entry to the events that the gateway publishes. Pure."""
+"""The events that the gateway publishes, from its journal's entries. Pure."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ _IN_WORDS = {
 def part_on_line(
     where: GatewaySettings, entry: JournalEntry, captured_at: float, clock: ClockStatus
 ) -> PartOnLine:
-    """What every event of a part repeats. ``captured_at`` in seconds since the epoch."""
+    """The fields that every event of a part repeats; ``captured_at`` in seconds since the epoch."""
     trigger = entry.trigger
     return PartOnLine(
         frame_id=entry.frame_id,
@@ -55,12 +55,12 @@ def part_on_line(
 
 
 def part_of(event: PartOnLine) -> PartOnLine:
-    """The part that another event speaks of."""
+    """The part that an event is about."""
     return PartOnLine(**{name: getattr(event, name) for name in PartOnLine.model_fields})
 
 
 def frame_event(part: PartOnLine, picture: Picture) -> Frame:
-    """The frame; over the inline limit it names the object that holds the picture."""
+    """The frame event, which names an object in place of a picture over the inline limit."""
     large = len(picture.data) > INLINE_LIMIT_BYTES
     return Frame(
         **dict(part),
@@ -73,7 +73,7 @@ def frame_event(part: PartOnLine, picture: Picture) -> Frame:
 
 
 def held(reason: ReasonCode) -> Outcome:
-    """What the handshake itself demands: the part is held."""
+    """The outcome that the handshake itself demands: the part is held."""
     return Outcome(
         Action.HOLD,
         Severity.UNKNOWN,
@@ -86,7 +86,7 @@ def held(reason: ReasonCode) -> Outcome:
 def gateway_decision(
     part: PartOnLine, outcome: Outcome, reason: ReasonCode, policy_hash: str, at: float
 ) -> Decision:
-    """A decision of the gateway's own; ``source`` is ``watchdog``."""
+    """A decision that the gateway itself takes; its ``source`` is ``watchdog``."""
     return Decision(
         **dict(part),
         result_id=decision_id(part.frame_id, DecisionSource.WATCHDOG),
@@ -118,7 +118,7 @@ def verdict_of(decision: Decision) -> Verdict:
 
 
 def key_of(part: PartOnLine) -> PartKey:
-    """The handshake's key of an event."""
+    """The handshake's key of the part that an event is about."""
     return PartKey(part.plc_boot_id, part.trigger_seq)
 
 
@@ -133,7 +133,7 @@ def acknowledgement(
     acknowledged_at: float | None = None,
     detail: str = "",
 ) -> Acknowledgement:
-    """What became of one result. Times in seconds since the epoch."""
+    """The event that says what became of one result; times in seconds since the epoch."""
     took = None
     if triggered_at is not None and written_at is not None:
         took = round((written_at - triggered_at) * 1000, 3)
@@ -153,5 +153,9 @@ def acknowledgement(
 
 
 def utc(seconds: float) -> datetime:
-    """An aware UTC time of seconds since the epoch."""
+    """Seconds since the epoch as an aware UTC time.
+
+    >>> utc(0.5).isoformat()
+    '1970-01-01T00:00:00.500000+00:00'
+    """
     return datetime.fromtimestamp(seconds, tz=UTC)

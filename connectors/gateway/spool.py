@@ -1,4 +1,4 @@
-"""Messages on disk while the broker is down; sent in order once it is back."""
+"""Messages wait on disk while the broker is down, and are sent in order once it is back."""
 
 import asyncio
 import base64
@@ -27,7 +27,7 @@ class Spool:
     """One file per message, named by a running number; every file is synced before it counts.
 
     Args:
-        folder: survives a restart.
+        folder: where the files are; it survives a restart.
         limit_bytes: bound of all files together.
     """
 
@@ -54,11 +54,11 @@ class Spool:
 
     @property
     def full(self) -> bool:
-        """Over nine tenths of the limit: no frame should be taken."""
+        """Whether over nine tenths of the limit are used: no frame should be taken then."""
         return self.size_bytes > 0.9 * self._limit
 
     async def put(self, topic: str, message: Message) -> None:
-        """On disk when this returns.
+        """Keep a message; it is on disk when this returns.
 
         Raises:
             SpoolFullError: over the limit, or the disk did not take it.
@@ -95,14 +95,14 @@ class Spool:
         return None
 
     async def drop_oldest(self) -> None:
-        """The broker has it."""
+        """Remove the oldest message: the broker has it."""
         path, size = self._files.popleft()
         self.size_bytes -= size
         await asyncio.to_thread(path.unlink, True)
 
 
 def encode(topic: str, message: Message) -> bytes:
-    """One JSON line, then the value as it is."""
+    """A message as the bytes of its file: one JSON line, then the value as it is."""
     head = {
         "topic": topic,
         "key": base64.b64encode(message.key).decode(),
@@ -113,7 +113,11 @@ def encode(topic: str, message: Message) -> bytes:
 
 
 def decode(data: bytes) -> tuple[str, Message]:
-    """The reverse of ``encode``. Raises ``ValueError`` or ``KeyError`` on damage."""
+    """The reverse of ``encode``. Raises ``ValueError`` or ``KeyError`` for a damaged file.
+
+    >>> decode(encode("andon.acks", Message(b"line1/station1", b"{}", ())))[1].value
+    b'{}'
+    """
     line, _, value = data.partition(b"\n")
     head = json.loads(line)
     if len(value) != head["size"]:
@@ -123,7 +127,7 @@ def decode(data: bytes) -> tuple[str, Message]:
 
 
 def historical(topic: str, message: Message, now: datetime) -> Message:
-    """Marked ``is_historical`` when its part's deadline has passed; else unchanged."""
+    """The message, marked ``is_historical`` if its part's deadline has passed."""
     if topic == FRAMES.name:
         deadline = header_dict(message.headers).get("ce_deadline", "")
         if deadline and datetime.fromisoformat(deadline) < now:
@@ -193,7 +197,7 @@ class SpoolingPublisher:
             self._stored.set()
 
     async def send(self, topic: str, message: Message) -> None:
-        """The broker has it, or it is on disk, when this returns.
+        """Send or keep a message: the broker has it, or it is on disk, when this returns.
 
         Raises:
             SpoolFullError: neither could take it.

@@ -1,4 +1,4 @@
-"""From a verdict to its outcome: buffer, watchdog, write, acknowledgement."""
+"""From a verdict to its outcome: it is buffered, written, acknowledged, or too late."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from connectors.handshake.values import (
     Part,
     PartKey,
     Phase,
-    Report,
+    ResultReport,
     ResultWritten,
     WriteResult,
 )
@@ -26,7 +26,7 @@ def keep(state: State, part: Part) -> State:
 
 
 def forget(state: State, part: Part) -> State:
-    """The part is over: remembered only by the result that stood."""
+    """The state without this part, of which only the result that stood is remembered."""
     parts = {key: other for key, other in state.parts.items() if key != part.key}
     closed = dict(state.closed)
     if part.verdict is not None:
@@ -40,17 +40,19 @@ def forget(state: State, part: Part) -> State:
 
 def report(
     part: Part, outcome: AckOutcome, detail: str = "", acknowledged_at: float | None = None
-) -> Report:
-    """The outcome of the part's verdict."""
+) -> ResultReport:
+    """The report of what became of the part's verdict."""
     assert part.verdict is not None
     assert part.frame_id is not None
-    return Report(part, part.key, part.frame_id, part.verdict, outcome, acknowledged_at, detail)
+    return ResultReport(
+        part, part.key, part.frame_id, part.verdict, outcome, acknowledged_at, detail
+    )
 
 
 def decided(state: State, now: float, event: Decided) -> Step:
-    """A decision arrived: the first in time counts, every other is reported and not written."""
+    """Take a decision: the first in time counts, every other is reported and not written."""
     part = state.parts.get(event.key)
-    refused = Report(part, event.key, event.frame_id, event.verdict, AckOutcome.LATE)
+    refused = ResultReport(part, event.key, event.frame_id, event.verdict, AckOutcome.LATE)
     if part is None:
         return state, _after_the_fact(state, event, refused)
     if part.frame_id is not None and part.frame_id != event.frame_id:
@@ -74,7 +76,7 @@ def decided(state: State, now: float, event: Decided) -> Step:
     return pump(replace(keep(state, part), queue=(*state.queue, part.key)), now)
 
 
-def _after_the_fact(state: State, event: Decided, refused: Report) -> list[Command]:
+def _after_the_fact(state: State, event: Decided, refused: ResultReport) -> list[Command]:
     stood = state.closed.get(event.key)
     if stood is not None:
         repeated = stood == event.verdict.result_id
@@ -111,7 +113,7 @@ def pump(state: State, now: float) -> Step:
 
 
 def result_written(state: State, now: float, event: ResultWritten) -> Step:
-    """Both writes came back."""
+    """Note that both writes of the result came back."""
     part = state.parts.get(event.key)
     if part is None or part.phase is not Phase.WRITING:
         return state, []
@@ -119,7 +121,7 @@ def result_written(state: State, now: float, event: ResultWritten) -> Step:
 
 
 def acknowledged(state: State, now: float, result_seq: int) -> Step:
-    """The controller took a result; the next follows."""
+    """Close the part whose result the controller took, and order the next write."""
     part = state.head()
     if part is None or part.result_seq == 0 or result_seq == 0:
         return state, []
@@ -130,8 +132,8 @@ def acknowledged(state: State, now: float, result_seq: int) -> Step:
     return state, [*commands, *more]
 
 
-def confirm(part: Part, now: float) -> Report:
-    """The controller answered. No result is ordered after its window, so this one stands.
+def confirm(part: Part, now: float) -> ResultReport:
+    """The report of a result that the controller took: none is ordered after its window.
 
     Only a hold for a missed trigger, or a write that took long, may have come too late for the
     controller; its own default then holds the part, and ``detail`` says so.
@@ -144,7 +146,7 @@ def confirm(part: Part, now: float) -> Report:
 
 
 def due(state: State, now: float) -> Step:
-    """Watchdog, buffered results whose window ended, writes that nobody acknowledged."""
+    """What time brings: the watchdog's decisions, results too late, writes not acknowledged."""
     config = state.config
     commands: list[Command] = []
     for part in list(state.parts.values()):
@@ -167,7 +169,7 @@ def _overdue(part: Part, since: float) -> bool:
 
 
 def release(state: State, now: float) -> Step:
-    """A fault reset: results that were reported as lost no longer hold their place."""
+    """After a fault reset results that were reported as lost no longer hold their place."""
     for part in list(state.parts.values()):
         if part.phase is Phase.REPORTED:
             state = forget(state, part)
@@ -175,7 +177,7 @@ def release(state: State, now: float) -> Step:
 
 
 def read_back(state: State, now: float, last: int, of_trigger: int, ack: int) -> Step:
-    """After a reconnect: which ordered results has the controller got?
+    """After a reconnect find out which of the ordered results the controller has.
 
     ``last`` is ``ResultSeq``, ``of_trigger`` ``ResultTriggerSeq``, ``ack`` ``ResultAckSeq``.
     """

@@ -1,11 +1,15 @@
-"""Arithmetic of the handshake's counters: UInt32 that wrap to 1, never to 0."""
+"""Arithmetic of the handshake's counters, which are UInt32 and wrap to 1, never to 0."""
 
 LAST = 0xFFFFFFFF
 _HALF = LAST // 2
 
 
 def following(seq: int) -> int:
-    """The number after ``seq``; after 4294967295 comes 1, after the cold start's 0 too."""
+    """The number after ``seq``; 1 follows 4294967295, and the 0 of a cold start.
+
+    >>> following(41), following(LAST), following(0)
+    (42, 1, 1)
+    """
     return 1 if seq >= LAST else seq + 1
 
 
@@ -24,7 +28,11 @@ def steps(start: int, end: int) -> int:
 
 
 def span(start: int, end: int, limit: int) -> list[int]:
-    """The numbers after ``start`` up to and with ``end``, the newest ``limit`` of them."""
+    """The numbers after ``start`` up to and with ``end``, the newest ``limit`` of them.
+
+    >>> span(LAST - 1, 2, limit=10), span(0, 9, limit=2)
+    ([4294967295, 1, 2], [8, 9])
+    """
     count = min(max(steps(start, end), 0), limit)
     numbers = []
     seq = end

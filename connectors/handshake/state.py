@@ -24,10 +24,10 @@ class State:
 
     config: HandshakeConfig
     plc_boot_id: int | None = None
-    """None: no controller was ever seen."""
+    """None as long as no controller was ever seen."""
     online: bool = False
     alive: bool = False
-    """The controller's heartbeat moves."""
+    """Whether the controller's heartbeat moves."""
     plc_heartbeat: int = 0
     heartbeat_at: float = 0.0
     last_trigger_seq: int = 0
@@ -71,7 +71,7 @@ class State:
 
     @property
     def fault_code(self) -> FaultCode:
-        """The one fault that is shown: blocking ones first."""
+        """The one fault that is shown; those that block come first."""
         blocking = sorted(self.faults & BLOCKING_FAULTS)
         return min(blocking or sorted(self.faults) or [FaultCode.NONE])
 
@@ -99,7 +99,7 @@ class State:
 
 
 def next_wakeup(state: State) -> float:
-    """When the next ``Tick`` is due at the latest, seconds monotonic."""
+    """When the next tick is due at the latest, seconds monotonic."""
     config = state.config
     times = [state.beat_at + config.heartbeat_s]
     if state.online and FaultCode.PLC_HEARTBEAT not in state.faults:

@@ -1,4 +1,4 @@
-"""From the trigger to the picture: accept, miss, resynchronise."""
+"""From the trigger to the picture: triggers are accepted, missed or resynchronised."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -22,7 +22,7 @@ from streams.ports import Trigger
 
 
 def trigger_seen(state: State, now: float, event: TriggerSeen) -> Step:
-    """Capture it, or hold it: a jump, or a trigger while not Ready, is missed."""
+    """Capture the part, or hold it: triggers skipped or given while not Ready are missed."""
     trigger = event.trigger
     if not state.online:
         return state, []
@@ -55,9 +55,9 @@ def miss(
     frame_id: UUID | None = None,
     expired: bool = False,
 ) -> Step:
-    """Count ``count`` misses and ask a hold for each of ``triggers``.
+    """Count ``count`` misses, and demand a hold for each of ``triggers``.
 
-    ``expired``: the triggers came while nobody was connected, their windows count as over.
+    ``expired``: the triggers came while nobody was connected, so their windows count as over.
     """
     commands: list[Command] = []
     for trigger in triggers:
@@ -93,7 +93,7 @@ def exposure_ended(state: State, event: ExposureEnded) -> Step:
 
 
 def resynchronise(state: State, boot_id: int, trigger_seq: int) -> Step:
-    """The controller cold-started: take over its counters, capture nothing, drop what was."""
+    """After a cold start of the controller take over its counters and drop the open parts."""
     dropped = tuple(state.parts.values())
     commands: list[Command] = [Resynchronised(boot_id, dropped)]
     for part in dropped:
@@ -117,7 +117,7 @@ def resynchronise(state: State, boot_id: int, trigger_seq: int) -> Step:
 
 
 def missed_while_away(state: State, now: float, current: Trigger) -> Step:
-    """After a (re)connect in the same run: every trigger since is missed."""
+    """After a reconnect in the same run every trigger since is missed."""
     count = steps(state.last_trigger_seq, current.trigger_seq)
     numbers = span(state.last_trigger_seq, current.trigger_seq, state.config.missed_limit)
     triggers = [

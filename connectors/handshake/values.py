@@ -1,4 +1,4 @@
-"""Inputs, commands and values of the handshake. All frozen; times are seconds, monotonic."""
+"""Inputs, commands and values of the handshake: frozen, with times in monotonic seconds."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -56,11 +56,11 @@ class Part:
     missed: bool = False
     phase: Phase = Phase.OPEN
     asked: bool = False
-    """The no-decision action, or a hold, was asked for."""
+    """Whether the gateway was told to decide: the no-decision action, or a hold."""
     verdict: Verdict | None = None
     result_seq: int = 0
     ordered_at: float | None = None
-    """When its write was ordered; after a crash the best that is known of ``written_at``."""
+    """When its write was ordered; after a crash this stands in for ``written_at``."""
     written_at: float | None = None
 
 
@@ -68,7 +68,7 @@ class Part:
 
 
 class Connected(NamedTuple):
-    """A new connection: the values of all signals, read after the subscription stood."""
+    """A connection stands; the values of all signals were read after its subscription."""
 
     values: SignalValues
 
@@ -156,13 +156,13 @@ class WriteStatus(NamedTuple):
 
 
 class Capture(NamedTuple):
-    """Expose for this part; answer with ``Exposed`` or ``CaptureFailed``."""
+    """Expose for this part; the answer is ``ExposureEnded``."""
 
     part: Part
 
 
 class Decide(NamedTuple):
-    """Answer with ``Decided`` at once: the no-decision action, or a hold for the reason given."""
+    """Decide at once: the no-decision action, or a hold for the reason; answer ``Decided``."""
 
     part: Part
     reason: ReasonCode
@@ -176,7 +176,7 @@ class WriteResult(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Report:
+class ResultReport:
     """The outcome of one result: exactly one per verdict."""
 
     part: Part | None
@@ -189,10 +189,10 @@ class Report:
 
 
 class Resynchronised(NamedTuple):
-    """The controller cold-started: parts of before are void."""
+    """The controller cold-started, and the parts of before are void."""
 
     plc_boot_id: int
     dropped: tuple[Part, ...]
 
 
-Command = WriteStatus | Capture | Decide | WriteResult | Report | Resynchronised
+Command = WriteStatus | Capture | Decide | WriteResult | ResultReport | Resynchronised

@@ -97,7 +97,7 @@ class OpcUaLink:
         return self._client
 
     async def _guard(self, call: Any) -> Any:
-        """With a deadline; whatever goes wrong costs the connection and is a ``LinkError``."""
+        """Await a call within the deadline; a failure costs the connection: ``LinkError``."""
         try:
             async with asyncio.timeout(self._timeout):
                 return await call
@@ -109,7 +109,7 @@ class OpcUaLink:
             raise LinkError(f"{self._url}: {text}") from error
 
     async def _one_connection(self, on_event: Callable[[LinkEvent], None]) -> bool:
-        """Returns whether the connection stood."""
+        """Connect, and stay until the connection is lost; returns whether it stood."""
         self._enter(LinkState.CONNECTING)
         self._lost, self._reason = asyncio.Event(), ""
         # asyncua's own deadline must not fall together with ours: two at once can end a task.

@@ -94,7 +94,7 @@ class SimulatedPlc:
         return len(self._open)
 
     async def wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        """Until ``condition`` holds, checked whenever a signal moves; False after the timeout."""
+        """Wait until ``condition`` holds, which is asked whenever a signal moves; else False."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not condition():
@@ -112,13 +112,13 @@ class SimulatedPlc:
         await self._begin({})
 
     async def stop(self) -> None:
-        """Parts still open are the controller's default."""
+        """Stop; the controller decides by itself the parts that are still open."""
         await self._halt("stopped")
         await self._server.close()
         await asyncio.to_thread(self.ledger.sync)
 
     async def restart(self) -> None:
-        """Power loss and cold start: every connection drops, every counter is 0."""
+        """Lose power and start cold: every connection drops, every counter is 0."""
         await self._halt("power_loss")
         await self._server.hang_up()
         self.boot_id += 1
@@ -145,7 +145,7 @@ class SimulatedPlc:
     # --- the line -------------------------------------------------------------------------
 
     async def trigger(self, part: PlannedPart) -> int:
-        """A part is in front of the camera. Returns its TriggerSeq."""
+        """Say that a part is in front of the camera. Returns its TriggerSeq."""
         seq = following(self.trigger_seq)
         self.trigger_seq = seq
         loop = asyncio.get_running_loop()
@@ -168,7 +168,7 @@ class SimulatedPlc:
         return seq
 
     async def settled(self, seq: int) -> None:
-        """Until the part has its result, the default included."""
+        """Wait until the part has its result, the controller's default included."""
         await self._parts[seq].settled.wait()
 
     async def acknowledge(self) -> None:
@@ -190,7 +190,7 @@ class SimulatedPlc:
         task.add_done_callback(self._tasks.discard)
 
     async def put(self, values: SignalValues) -> None:
-        """Write these, in this order."""
+        """Write signals in the order given."""
         await self._server.put(values)
         self._moved.set()
 
@@ -206,7 +206,7 @@ class SimulatedPlc:
             await asyncio.sleep(self.config.heartbeat_s)
 
     def _on_change(self, changed: SignalValues) -> None:
-        """The gateway wrote."""
+        """Act on what the gateway wrote."""
         if Signal.VISION_HEARTBEAT in changed:
             self._gateway_beat_at = time.monotonic()
         if Signal.RESULT_SEQ in changed:
@@ -214,7 +214,7 @@ class SimulatedPlc:
         self._moved.set()
 
     def _take_result(self) -> None:
-        """First inside the window is applied; later ones are noted and change nothing."""
+        """Apply the first result inside the window; note later ones, which change nothing."""
         seq, now = number(self._server.values, Signal.RESULT_TRIGGER_SEQ), time.monotonic()
         entry = self._parts.get(seq)
         disposition = Disposition.UNKNOWN
@@ -240,7 +240,7 @@ class SimulatedPlc:
             self._spawn(self.acknowledge())
 
     def _default(self, seq: int, reason: str) -> None:
-        """No result inside the window: the part goes to the hold bin."""
+        """Without a result inside the window the part goes to the hold bin."""
         if seq not in self._open:
             return
         self._settle(seq)

@@ -1,4 +1,4 @@
-"""The simulated controller's own book: what it triggered, was told, and did. Ground truth."""
+"""The simulated controller's own book of what it triggered, was told, and did."""
 
 import json
 import os
@@ -68,7 +68,7 @@ class Ledger:
             self._file.flush()
 
     def sync(self) -> None:
-        """Blocks on the disk: call it off the event loop."""
+        """Make all rows durable. It blocks on the disk: call it off the event loop."""
         if self._file is not None:
             os.fsync(self._file.fileno())
 

@@ -54,12 +54,12 @@ class SignalServer:
         self._server = server
 
     async def listen(self) -> None:
-        """Gateways may connect."""
+        """Let gateways connect."""
         server = self._running()
         await (server.start() if server.bserver is None else server.bserver.start())
 
     async def hang_up(self) -> None:
-        """Every connection drops, and nobody can connect until ``listen``."""
+        """Drop every connection; nobody can connect until ``listen``."""
         await self._running().bserver.stop()
         await self._end_sessions()
 
@@ -70,7 +70,7 @@ class SignalServer:
             self._server = None
 
     async def put(self, values: SignalValues) -> None:
-        """The controller writes."""
+        """Write values as the controller."""
         server = self._running()
         for signal, value in values.items():
             self.values[signal] = value

@@ -15,7 +15,7 @@ class NoGatewayError(AndonError):
 
 
 LAST_ACK_S = 1.0
-"""The server stays this long after its last acknowledgement, for the gateway to read it, s."""
+"""Seconds that the server stays after its last acknowledgement, for the gateway to read it."""
 
 
 async def play(

@@ -46,7 +46,7 @@ class World:
         self.result_seqs: list[int] = []
         self.triggered: dict[PartKey, str] = {}
         self.captured: list[PartKey] = []
-        self.reports: list[hs.Report] = []
+        self.reports: list[hs.ResultReport] = []
         self.resynchronised = 0
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
@@ -187,7 +187,7 @@ class World:
                 code = ResultCode.REWORK if reason is ReasonCode.NO_DECISION else ResultCode.HOLD
                 answer = verdict(frame, DecisionSource.WATCHDOG, code, reason)
                 self.feed(hs.Decided(part.key, frame, answer))
-            case hs.Report():
+            case hs.ResultReport():
                 self.reports.append(command)
             case hs.Resynchronised():
                 self.resynchronised += 1
