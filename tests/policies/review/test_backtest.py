@@ -18,7 +18,7 @@ from streams.codes import Action, DecisionSource, FallbackKind, ReasonCode, Seve
 from streams.events import Decision, Review
 from tests.policies.naive import naive, recorded, some_facts
 
-FULL = Path(__file__).with_name("full.yaml")
+FULL = Path(__file__).parents[1] / "full.yaml"
 SIZE = 3000
 
 

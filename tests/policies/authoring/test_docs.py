@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from andon.cli.policy import app
 from policies.authoring.loading import check_file
 
-DOCS = Path(__file__).parents[2] / "docs" / "policies"
+DOCS = Path(__file__).parents[3] / "docs" / "policies"
 BLOCK = re.compile(r"^```(\w+)[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -15,7 +15,7 @@ from streams.events import Classification, Decision
 from streams.ports import ClassificationRequest, Failure
 from tests.policies.naive import naive, recorded, some_facts
 
-FULL = Path(__file__).with_name("full.yaml")
+FULL = Path(__file__).parents[1] / "full.yaml"
 
 
 class Pictures:

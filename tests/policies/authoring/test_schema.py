@@ -18,9 +18,9 @@ from policies.authoring.schema import (
     reference,
     schema_text,
 )
-from tests.policies.test_validator import BROKEN
+from tests.policies.authoring.test_validator import BROKEN
 
-FILES = [*sorted(Path("policies/products").glob("*.yaml")), Path(__file__).with_name("full.yaml")]
+FILES = [*sorted(Path("policies/products").glob("*.yaml")), Path(__file__).parents[1] / "full.yaml"]
 
 
 def data(text: str) -> Any:
