@@ -4,7 +4,7 @@ Expected failures come back as values (``Failure``); an exception through a port
 of the adapter, and the agents treat it as ``UnavailableError``.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -103,29 +103,6 @@ class AnomalyClassifier(Protocol):
         self, requests: Sequence[ClassificationRequest], timeout_s: float
     ) -> Sequence[Classification | Failure]:
         """One answer per request, in order, within ``timeout_s`` seconds."""
-        ...
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One question: a part under a policy's texts. Other texts make another question."""
-
-    frame_id: UUID
-    policy_hash: str
-
-
-@runtime_checkable
-class LateAnswers(Protocol):
-    """Where a classifier keeps what it answered after the fallback. Optional beside
-    ``AnomalyClassifier``: one whose calls end with their deadline has nothing to keep."""
-
-    async def late_answers(
-        self, questions: Sequence[Asked], timeout_s: float
-    ) -> Mapping[Asked, Classification] | None:
-        """Those of ``questions`` that were answered meanwhile; asking again repeats them.
-
-        None when the classifier never answers late: there is nothing to wait for.
-        """
         ...
 
 
