@@ -31,7 +31,7 @@ class StackPorts:
     s3: int
     ray: int
     ingress: int
-    """Of the Serve application."""
+    """Where the Serve application listens."""
     ray_dashboard: int | None = None
     """Ray's REST API, which ``serve deploy`` needs; None: ten processes fewer."""
 

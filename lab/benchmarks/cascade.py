@@ -73,8 +73,8 @@ class CascadeRow:
     against_best: float
     """Cascade minus the better stage alone: negative is a loss."""
     accepted_accuracy: float
-    """Of the local answers that stood. Break-even: a language model that is right more often than
-    this would have named those parts better."""
+    """Share of right ones among the local answers that stood. A language model that is right more
+    often than this would have named those parts better."""
     threshold: float
     seeds: int
 

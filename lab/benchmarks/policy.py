@@ -25,7 +25,7 @@ class PolicySpeed:
     seconds: float
     decisions_per_s: float
     cpu_decisions_per_s: float
-    """By CPU seconds: what an idle core would do."""
+    """Divided by CPU seconds instead: what an idle core would do."""
     last_rule_share: float
     """Share of the decisions that the last rule made: 1.0 by construction."""
 
@@ -145,7 +145,7 @@ class BacktestSpeed:
     cpu_seconds: float
     decisions_per_s: float
     cpu_decisions_per_s: float
-    """By CPU seconds: what an idle core would do."""
+    """Divided by CPU seconds instead: what an idle core would do."""
     peak_mib: float
     """Peak memory of the whole process."""
     reproduced_share: float

@@ -1,4 +1,4 @@
-"""The laboratory's commands."""
+"""The commands of ``andon`` that belong to the laboratory."""
 
 import typer
 

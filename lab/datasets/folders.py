@@ -28,7 +28,7 @@ class DatasetError(AndonError):
 
 @dataclass(frozen=True)
 class Sample:
-    """One photograph."""
+    """One photograph with what is known of it."""
 
     path: Path
     label: str
@@ -68,7 +68,7 @@ class Dataset:
         return {s.path: s.group for s in samples if s.group is not None}
 
     def limited(self, most: int) -> "Dataset":
-        """At most ``most`` training images, and test images per class, by a hash of the name."""
+        """At most ``most`` training images and test images per class, chosen by a hash of names."""
         by_label: dict[str, list[Sample]] = {}
         for sample in self.test:
             by_label.setdefault(sample.label, []).append(sample)

@@ -39,7 +39,7 @@ class LearnRequest(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """Of the pictures' bytes and of the code that learns: the same means nothing to learn."""
+        """A hash of the pictures and of the code that learns: the same means nothing to learn."""
         digest = hashlib.sha256(self.model_dump_json().encode())
         files = [path for path, _ in self.train]
         files += [path for found in self.exemplars.values() for path, _ in found]

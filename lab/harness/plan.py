@@ -11,7 +11,7 @@ from streams.errors import AndonError
 MOST_EXEMPLARS = 5
 """Labelled examples per class that the local classifier is taught."""
 EXEMPLAR_SHARE = 0.34
-"""At most this share of a class's parts teaches; the others are played."""
+"""No more than this share of a class's parts teaches; the others are played."""
 
 
 class LinePlanError(AndonError):
@@ -20,7 +20,7 @@ class LinePlanError(AndonError):
 
 @dataclass(frozen=True)
 class PlayedPart:
-    """One arriving part."""
+    """One part that arrives, and the photograph that its camera takes."""
 
     part_id: str
     photograph: Sample

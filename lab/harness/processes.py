@@ -38,7 +38,7 @@ class RoleProcess:
         return self.process.pid
 
     def start(self) -> None:
-        """Start without waiting."""
+        """Start the process and return at once; ``wait_ready`` waits for it."""
         self._close_notify()
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         address = f"@andon-{os.getpid()}-{self.name}-{id(self)}-{self.starts}"
@@ -66,7 +66,7 @@ class RoleProcess:
         return time.monotonic() - begun
 
     def kill(self) -> None:
-        """``kill -9``."""
+        """End it by SIGKILL, as a fault would."""
         if self.process is not None:
             self.process.kill()
 

@@ -60,7 +60,7 @@ def _load_lite(body: torch.nn.Module) -> None:
 
 
 class Peer:
-    """One fitted model."""
+    """anomalib's model with one backbone, fitted on normals and ready to score."""
 
     def __init__(self, backbone: str, ratio: float, bank: str) -> None:
         self.model, self.transform, self.weights = build(backbone)
@@ -103,7 +103,7 @@ class Peer:
 
 
 def read(path: str) -> np.ndarray:
-    """uint8 RGB."""
+    """The picture as uint8 RGB (height, width, 3)."""
     from PIL import Image
 
     with Image.open(path) as opened:

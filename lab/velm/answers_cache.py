@@ -73,7 +73,7 @@ class Cache:
         return found
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what was put is on disk already."""
         self._base.close()
 
     def __enter__(self) -> "Cache":

@@ -45,9 +45,9 @@ class NamingFigures:
     by_class: Mapping[str, float]
     """Recall of each class, the best class taken."""
     actions: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """With a policy: class -> action -> share of its queries."""
+    """Class -> action -> share of its queries; empty without a policy."""
     escapes: float | None = None
-    """With a policy: share of queries of severity defect that would pass."""
+    """Share of queries of severity defect that would pass; None without a policy."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class FewShotFigures:
     unknown: UnknownFigures | None
 
     def as_json(self) -> dict[str, Any]:
-        """For ``--json``; four decimals."""
+        """The figures as JSON values, rounded to four decimals."""
         rounded: dict[str, Any] = json.loads(
             json.dumps(asdict(self)), parse_float=lambda text: round(float(text), 4)
         )

@@ -37,7 +37,7 @@ COLUMNS: Final = (
 )
 
 Answers = Mapping[str, Sequence[AnsweredPicture]]
-"""By object."""
+"""The answered pictures of each object, by its name."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class PipelineResult:
 
     scores: Scores
     ours: Scores
-    """With our matching of names."""
+    """The same scores with our matching of names."""
     document: dict[str, Any]
     """All of it, for ``--json`` and ``result.json``."""
 

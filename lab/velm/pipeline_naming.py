@@ -65,7 +65,7 @@ class CallPlan:
     calls: int
     tokens_in: int
     tokens_out: int
-    """At the longest answer allowed."""
+    """What the longest answers that are allowed would take."""
     cost: float
 
     def __add__(self, other: "CallPlan") -> "CallPlan":
@@ -106,7 +106,7 @@ class ObjectNaming:
 
     @property
     def name(self) -> str:
-        """The object's name."""
+        """The name of the object whose pictures are named."""
         return self.run.name
 
     def plan(self) -> CallPlan:
@@ -230,7 +230,7 @@ class ObjectNaming:
 
 @cached
 def _code_digest() -> str:
-    """Of what turns a picture into an answer: a change of it means asking anew."""
+    """A digest of the code that turns a picture into an answer: a change means asking anew."""
     files = [
         *(_SOURCES / "serving/naming").glob("*.py"),
         *(_SOURCES / "prompts").rglob("*.jinja"),

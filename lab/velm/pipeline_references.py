@@ -107,5 +107,5 @@ class NearestInBundle(NearestReferences):
 
     @property
     def identity(self) -> object:
-        """The bundle's digest."""
+        """The bundle's digest, which its folder is named by."""
         return self._bundle.name

@@ -24,7 +24,7 @@ class SeverityScores:
     mean: dict[str, float]
     objects: dict[str, dict[str, float]]
     seeds: dict[str, dict[str, float]]
-    """Of means over ``rounds`` random designations: mean, 2.5 % and 97.5 % quantile."""
+    """Mean, 2.5 % and 97.5 % quantile of the means over ``rounds`` random designations."""
     escapes: dict[str, float]
     """Percent of defect images answered good (``gate``) or negligible (``classifier``)."""
 
