@@ -40,11 +40,25 @@ class Findings:
     count: int = 0
     parts: list[PartFinding] = field(default_factory=list)
 
-    def add(self, finding: PartFinding) -> None:
-        """Count one more finding."""
+    def add(
+        self, decision: Recorded, outcome: Outcome, found: Severity | None, reason: str = ""
+    ) -> None:
+        """Count one more; ``reason`` is the outcome's own by default."""
         self.count += 1
-        if len(self.parts) < MAX_LISTED:
-            self.parts.append(finding)
+        if self.count <= MAX_LISTED:
+            self.parts.append(
+                PartFinding(
+                    frame_id=str(decision.frame_id),
+                    part_id=decision.part_id,
+                    lot_id=decision.lot_id,
+                    class_name=outcome.class_name,
+                    before=decision.action.value,
+                    after=outcome.action.value,
+                    reason=reason or outcome.reason,
+                    image=_image(decision),
+                    reviewed=found.value if found else "",
+                )
+            )
 
 
 @dataclass
@@ -167,7 +181,7 @@ class Backtest:
         self.report.in_force += 1
         reason = disagreement(decision, outcome)
         if reason:
-            self.report.mismatches.add(_finding(decision, outcome, reason, None))
+            self.report.mismatches.add(decision, outcome, None, reason)
 
     def _count(self, decision: Recorded, outcome: Outcome, found: Severity | None) -> None:
         report = self.report
@@ -188,14 +202,14 @@ class Backtest:
         defective = found is Severity.DEFECT
         if outcome.action is Action.PASS:
             if defective:
-                report.escapes.add(_finding(decision, outcome, outcome.reason, found))
+                report.escapes.add(decision, outcome, found)
             elif changed and found is None and decision.severity in _STOPPED:
-                report.possible_escapes.add(_finding(decision, outcome, outcome.reason, None))
+                report.possible_escapes.add(decision, outcome, None)
         elif outcome.action is Action.SCRAP:
             if changed:
-                report.scrapped.add(_finding(decision, outcome, outcome.reason, found))
+                report.scrapped.add(decision, outcome, found)
             if found in _HARMLESS:
-                report.good_scrapped.add(_finding(decision, outcome, outcome.reason, found))
+                report.good_scrapped.add(decision, outcome, found)
 
     def _charge(self, cost: Cost, before: Action, after: Action, found: Severity | None) -> None:
         cost.recorded += self._price[before]
@@ -223,22 +237,6 @@ class Backtest:
 
 _STOPPED = (Severity.DEFECT, Severity.UNKNOWN)
 _HARMLESS = (Severity.NORMAL, Severity.NEGLIGIBLE)
-
-
-def _finding(
-    decision: Recorded, outcome: Outcome, reason: str, found: Severity | None
-) -> PartFinding:
-    return PartFinding(
-        frame_id=str(decision.frame_id),
-        part_id=decision.part_id,
-        lot_id=decision.lot_id,
-        class_name=outcome.class_name,
-        before=decision.action.value,
-        after=outcome.action.value,
-        reason=reason,
-        image=_image(decision),
-        reviewed=found.value if found else "",
-    )
 
 
 def _image(decision: Recorded) -> str:
