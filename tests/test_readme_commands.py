@@ -5,6 +5,7 @@ argument or a removed subcommand fails with the document and the line.
 """
 
 import contextlib
+import itertools
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -95,6 +96,11 @@ def parse_andon(words: list[str], is_mention: bool) -> None:
         name, parent = found or name, context
     if is_mention and not words:
         return
+    listed = f"{command.help}\n{getattr(command, 'epilog', '')}"
+    for option, given in itertools.pairwise(words):
+        name = given.partition("=")[0]
+        is_known = option != "--set" or re.search(rf"^{name}: ", listed, re.MULTILINE)
+        assert is_known, f"--set has no option {name}"
     with pytest.MonkeyPatch.context() as patch:
         for parameter in command.params:
             # The files that a document speaks of are the reader's own.
@@ -187,6 +193,7 @@ def test_each_option_that_a_document_names_is_one() -> None:
     [
         "andon benchmark line --no-such-option",
         "andon no-such-command",
+        "andon train --product tile --images DIR --set no-such-option=1",
         "andon policy backtest",
         "make no-such-target",
         "pytest tests/no_such_test.py",
