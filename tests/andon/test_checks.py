@@ -1,4 +1,4 @@
-"""``andon doctor``: what is there is found, what is not is said with a remedy."""
+"""``andon doctor`` finds what is there, and names a remedy for what is not."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What a threshold costs is said at training, and who sets it."""
+"""Training says what a threshold costs, and which parts set it."""
 
 import numpy as np
 import pytest
