@@ -4,6 +4,7 @@ import-linter keeps the arrows between packages (``make lint``); this looks insi
 """
 
 import ast
+import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
@@ -39,6 +40,13 @@ SHARED_NAMES = {
 }
 """Public class names that two modules share, with what each means. The list may only shrink."""
 
+PORTS = ("streams/ports.py", "connectors/line_link.py", "serving/bundle_store.py")
+TWINS_ELSEWHERE = {
+    "Blobs": "serving/bundle_store.py",  # production's own, in a folder
+    "Policy": "tests/contracts/twins/policies.py",
+    "PolicySource": "tests/contracts/twins/policies.py",
+}
+
 CLOCKS = {"process_time", "perf_counter", "monotonic", "thread_time", "perf_counter_ns"}
 LEAST_DEADLINE_S = 5.0
 """A deadline for a state to arrive may be asserted; whatever is shorter asserts a speed."""
@@ -53,6 +61,16 @@ def product_files() -> list[Path]:
         check=True,
     )
     return [ROOT / name for name in found.stdout.split()]
+
+
+def ports() -> set[str]:
+    """The protocols that adapters implement."""
+    return {
+        node.name
+        for name in PORTS
+        for node in ast.parse((ROOT / name).read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and "Protocol" in {ast.unparse(b) for b in node.bases}
+    }
 
 
 def test_no_file_is_too_long() -> None:
@@ -80,6 +98,21 @@ def test_one_name_one_thing() -> None:
                 where[node.name].append(str(path.relative_to(ROOT)))
     doubled = {name: files for name, files in where.items() if len(files) > 1}
     assert doubled.keys() == SHARED_NAMES.keys()
+
+
+@pytest.mark.parametrize("port", sorted(ports()))
+def test_each_port_has_one_suite_and_a_twin(port: str) -> None:
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", port).lower()
+    twin = ROOT / TWINS_ELSEWHERE.get(port, f"tests/contracts/twins/{name}.py")
+    suite = ROOT / "tests" / "contracts" / f"test_{name}.py"
+    assert suite.is_file(), f"{port} has no contract suite"
+    assert twin.is_file(), f"{port} has no twin"
+    others = [
+        path
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if re.search(rf"^class (Twin|Fake|Memory|InMemory){port}\b", path.read_text(), re.MULTILINE)
+    ]
+    assert len(others) <= 1, f"{port} has twins in {others}"
 
 
 def names_in(node: ast.AST) -> set[str]:
