@@ -29,15 +29,16 @@ class SettingsError(AndonError):
 
 
 class KafkaSettings(Section):
-    """The broker."""
+    """How Kafka is reached, and how topics are created."""
 
     bootstrap_servers: str = "127.0.0.1:19092"
     """Comma-separated host:port."""
     idempotent_producer: bool = False
     """On for Apache Kafka; the embedded broker does not support it."""
     replication_factor: Annotated[int, Field(ge=1, le=7)] = 1
+    """Copies of each partition of a topic that is created here."""
     partitions: Annotated[int, Field(ge=1, le=256)] = PARTITIONS
-    """Of a topic that is created here and keyed by line; as many workers of a role share it."""
+    """Partitions of a topic that is created here and keyed by line: as many workers share it."""
     request_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
     """Seconds the broker may take for one request."""
     fetch_max_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 50
@@ -52,7 +53,9 @@ class PostgresSettings(Section):
     url: SecretStr = SecretStr("postgresql+asyncpg://postgres@127.0.0.1:15432/andon")
     """SQLAlchemy URL with the asyncpg driver."""
     pool_size: Annotated[int, Field(ge=1, le=100)] = 5
+    """Most connections that one process holds."""
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+    """Seconds for one question or one batch of rows."""
 
 
 class S3Settings(Section):
@@ -67,7 +70,9 @@ class S3Settings(Section):
     region: str = "us-east-1"
     """Must be set against servers other than AWS."""
     bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] = "andon"
+    """Where pictures go; created when it is absent and the key may do so."""
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+    """Seconds for one object."""
 
 
 class ServeSettings(Section):
@@ -87,6 +92,7 @@ class PathSettings(Section):
     """The folders that the processes read and write."""
 
     policies: Path = Path("policies/products")
+    """Folder of the products' policy files, for `policy validate` and the doctor."""
     artifacts: str = ".andon/artifacts"
     """Folder or ``s3://bucket/prefix`` of trained experts."""
     exemplars: str = ".andon/exemplars"
@@ -96,7 +102,7 @@ class PathSettings(Section):
 
 
 class WorkerSettings(Section):
-    """The Faust roles."""
+    """How a worker takes its role."""
 
     instance: str = "0"
     """Stable name of this worker among those of its role (static membership)."""
