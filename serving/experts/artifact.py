@@ -85,7 +85,7 @@ def load_expert(
     return ComposedExpert(model, choose(runtime, precision, device, threads), path.name).ready()
 
 
-def _manifest(model: Model | DdadModel) -> dict[str, Any]:
+def _manifest(model: Model | DdadModel) -> dict[str, object]:
     own = pack_manifest(model) if isinstance(model, DdadModel) else _composed_manifest(model)
     return own | {
         "product": model.product,
@@ -96,7 +96,7 @@ def _manifest(model: Model | DdadModel) -> dict[str, Any]:
     }
 
 
-def _composed_manifest(model: Model) -> dict[str, Any]:
+def _composed_manifest(model: Model) -> dict[str, object]:
     heads = {k: {"kind": p.head.kind, "config": p.head.config} for k, p in model.heads.items()}
     region = {"heads": list(model.map_heads), "cut": model.map_cut, "alone": model.map_alone}
     return {

@@ -5,7 +5,6 @@ and on images that the heads remember nothing of this shows: their scores are at
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -37,7 +36,7 @@ def compare_precisions(
     reduced: tuple[Scores, Scores],
     threshold: float,
     floor: float = 0.0,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What the reduced precision changes, as JSON values.
 
     Args:

@@ -5,9 +5,9 @@ normals do, before the line runs; so do the oddest normals, among which a plant 
 that should not be there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -22,6 +22,35 @@ MOST_ODDEST = 12
 """Groups listed."""
 
 
+class RateRow(TypedDict):
+    """What a false-alarm rate would cost and find."""
+
+    asked_rate: float
+    rate: float
+    threshold: float
+    local: float
+
+
+class OddestRow(TypedDict):
+    """A group by its oddest photograph, which is row ``row`` of the normals."""
+
+    group: str
+    file: str
+    score: float
+    row: int
+
+
+class Sensitivity(TypedDict):
+    """JSON values of the manifest, see ``sensitivity_report``."""
+
+    by_kind: dict[str, float]
+    local: float
+    at_rates: list[RateRow]
+    oddest: list[OddestRow]
+    set_by: list[str]
+    without_them: RateRow | None
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """Held-out scores of normals, with their groups, and of synthetic anomalies."""
@@ -34,7 +63,7 @@ class Evidence:
     kinds: Sequence[str]
 
 
-def sensitivity_report(evidence: Evidence, calibration: Calibration) -> dict[str, Any]:
+def sensitivity_report(evidence: Evidence, calibration: Calibration) -> Sensitivity:
     """JSON values for the manifest: share found by kind, the trade-off, and who sets the threshold.
 
     ``local`` is the mean over the local kinds; ``at_rates`` the same at other rates;
@@ -56,7 +85,7 @@ def sensitivity_report(evidence: Evidence, calibration: Calibration) -> dict[str
     }
 
 
-def sensitivity_warning(report: dict[str, Any], calibration: Calibration) -> list[str]:
+def sensitivity_warning(report: Sensitivity, calibration: Calibration) -> list[str]:
     """A warning where most faint local anomalies would pass, and what can be done about it."""
     if report["local"] >= LOW_SENSITIVITY:
         return []
@@ -79,9 +108,7 @@ def sensitivity_warning(report: dict[str, Any], calibration: Calibration) -> lis
     return [text]
 
 
-def _at_rate(
-    evidence: Evidence, rate: float, rows: np.ndarray | None = None
-) -> dict[str, float | int]:
+def _at_rate(evidence: Evidence, rate: float, rows: np.ndarray | None = None) -> RateRow:
     kept = np.ones(len(evidence.normal), bool) if rows is None else rows
     groups = [g for g, own in zip(evidence.groups, kept, strict=True) if own]
     found = calibrate(evidence.normal[kept], groups, rate)
@@ -93,14 +120,14 @@ def _at_rate(
     }
 
 
-def _found(evidence: Evidence, threshold: float, kinds: Sequence[str] | dict[str, Any]) -> float:
+def _found(evidence: Evidence, threshold: float, kinds: Iterable[str]) -> float:
     """Mean over kinds of the share above the threshold; 0 where no such anomaly was made."""
     labels = np.asarray(evidence.kinds)
     shares = [float((evidence.odd[labels == k] > threshold).mean()) for k in kinds if k in labels]
     return float(np.mean(shares)) if shares else 0.0
 
 
-def _oddest(evidence: Evidence) -> list[dict[str, Any]]:
+def _oddest(evidence: Evidence) -> list[OddestRow]:
     """Each group by its oddest photograph, oddest first."""
     best: dict[str, int] = {}
     for i, group in enumerate(evidence.groups):

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from serving.experts.backbone import RunningBackbone, load_backbone
 from serving.experts.calibration import calibrate
@@ -33,7 +33,12 @@ from serving.experts.precision import compare_precisions
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
 from serving.experts.selection import HeadChoice, MapChoice, choose_heads, choose_map, normal_cut
-from serving.experts.sensitivity import Evidence, sensitivity_report, sensitivity_warning
+from serving.experts.sensitivity import (
+    Evidence,
+    Sensitivity,
+    sensitivity_report,
+    sensitivity_warning,
+)
 from serving.experts.trial import TrialImages, make_trial
 from serving.experts.types import Floats, Image
 
@@ -114,18 +119,11 @@ def _train(normals: Normals, options: TrainOptions, report: Progress) -> Compose
     scoring = tuple(heads.roles)
     final = hold_out(plain, None, odd, trial.rows, folds, options, scoring, report, "calibrate")
     kept = tuple(dict.fromkeys((*heads.roles, *region.heads)))
-    cells = held.cells | final.cells
-    fitted = {}
-    for i, name in enumerate(kept):
-        report("fit", i, len(kept))
-        fitted[name] = Standardised(
-            HEADS[name].fit(plain, **options.head_config(name)), *cells[name]
-        )
-    report("fit", len(kept), len(kept))
+    fitted = _fit(kept, plain, held.cells | final.cells, options, report)
     evidence = _evidence(final, heads, trial, normals)
     calibration = calibrate(evidence.normal, evidence.groups, options.false_alarm_rate)
     found = sensitivity_report(evidence, calibration)
-    trained: dict[str, Any] = {
+    trained: dict[str, object] = {
         "options": asdict(options),
         "data": normals.described() | {"tiles": normals.preprocessing.tiles},
         "libraries": describe_libraries(),
@@ -155,13 +153,30 @@ def _train(normals: Normals, options: TrainOptions, report: Progress) -> Compose
     return expert
 
 
+def _fit(
+    kept: Sequence[str],
+    plain: FitInput,
+    cells: Mapping[str, tuple[Tensor, Tensor]],
+    options: TrainOptions,
+    report: Progress,
+) -> dict[str, Standardised]:
+    """The chosen heads on all normals, each with its cells' statistics of the hold-out."""
+    fitted = {}
+    for i, name in enumerate(kept):
+        report("fit", i, len(kept))
+        head = HEADS[name].fit(plain, **options.head_config(name))
+        fitted[name] = Standardised(head, *cells[name])
+    report("fit", len(kept), len(kept))
+    return fitted
+
+
 def _compare_bf16(
     model: Model,
     held: Held,
     trial: TrialImages,
     unseen: np.ndarray,
     options: TrainOptions,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What bf16 makes of the first fold, which ``held.first`` has not seen, tile by tile.
 
     The f32 scores are those of the hold-out; heads always run in f32, so that of bf16 only the
@@ -196,7 +211,7 @@ def _evidence(final: Held, heads: HeadChoice, trial: TrialImages, normals: Norma
     return Evidence(plain, normals.names[:: tiled.tiles], normals.files, odd, trial.kinds)
 
 
-def _describe_choice(heads: HeadChoice, region: MapChoice) -> dict[str, Any]:
+def _describe_choice(heads: HeadChoice, region: MapChoice) -> dict[str, object]:
     return {
         "synthetic_auroc": heads.auroc,
         "synthetic_auroc_by_kind": heads.by_kind,
@@ -209,7 +224,7 @@ def _describe_choice(heads: HeadChoice, region: MapChoice) -> dict[str, Any]:
     }
 
 
-def _held_out_maps(held: Held, model: Model, found: dict[str, Any]) -> dict[str, Floats]:
+def _held_out_maps(held: Held, model: Model, found: Sensitivity) -> dict[str, Floats]:
     """Maps of the oddest normals by file, from heads that never saw their group."""
     tiles, result = model.preprocessing.tiles, {}
     for entry in found["oddest"]:

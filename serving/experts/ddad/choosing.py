@@ -1,7 +1,6 @@
 """Guidance, pixel weight, extractor and cut, chosen on synthetic anomalies; scales from normals."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +45,7 @@ class Chosen:
 
     weighing: Weighing
     compared: Compared
-    reasons: dict[str, Any]
+    reasons: dict[str, object]
 
 
 def choose_weighing(

@@ -16,7 +16,7 @@ KIND = "ddad"
 _TUPLES = ("guidance", "pixel_weight")
 
 
-def pack_manifest(model: DdadModel) -> dict[str, Any]:
+def pack_manifest(model: DdadModel) -> dict[str, object]:
     """What the manifest says of this kind of model alone, JSON values."""
     return {
         "expert": KIND,

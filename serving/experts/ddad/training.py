@@ -8,7 +8,6 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -164,7 +163,7 @@ def _peaks(
     return np.concatenate(found).astype(np.float64)
 
 
-def _compare_precision(model: DdadModel, trial: TrialImages, device: str) -> dict[str, Any]:
+def _compare_precision(model: DdadModel, trial: TrialImages, device: str) -> dict[str, object]:
     """bf16 against f32 on the trial, on CUDA: what ``auto`` decides by when the artifact loads."""
     if not (device.startswith("cuda") and torch.cuda.is_bf16_supported()):
         return {"measured": False, "why": f"trained on {device}"}

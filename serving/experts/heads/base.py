@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -35,18 +35,19 @@ class Head(nn.Module):
     layers: ClassVar[tuple[str, ...]] = ()
     fixtured: ClassVar[bool] = False
     """Knows what is normal at each place, and so needs the part to lie the same every time."""
-    defaults: ClassVar[dict[str, Any]] = {}
+    defaults: ClassVar[dict[str, float]] = {}
+    """Configuration by name: counts, shares, and switches (booleans)."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], **config: Any) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], **config: float) -> None:
         """Rebuild from saved buffers and configuration."""
         super().__init__()
-        self.config: dict[str, Any] = {**self.defaults, **config}
+        self.config: dict[str, float] = {**self.defaults, **config}
         for name, value in tensors.items():
             self.register_buffer(name, value)
 
     @classmethod
-    def fit(cls, given: FitInput, **config: Any) -> Self:
-        """Fit the head on the features of normal images."""
+    def fit(cls, given: FitInput, **config: float) -> Self:
+        """Fit on normals."""
         raise NotImplementedError
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:

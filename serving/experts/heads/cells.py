@@ -1,7 +1,7 @@
 """Position-aware heads for fixtured parts: what is normal at one place is odd at another."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -30,16 +30,16 @@ class CellBank(Head):
     fixtured = True
     sees = "patches that are odd at their place on a fixtured part"
     layers = ("stage4",)
-    defaults: ClassVar[dict[str, Any]] = {"rows": 192}
+    defaults: ClassVar[dict[str, float]] = {"rows": 192}
     mean: Tensor
     inverse: Tensor
     bank: Tensor
     norms: Tensor
 
     @classmethod
-    def fit(cls, given: FitInput, **config: Any) -> Self:
+    def fit(cls, given: FitInput, **config: float) -> Self:
         """A bank per cell."""
-        rows = {**cls.defaults, **config}["rows"]
+        rows = int({**cls.defaults, **config}["rows"])
         x = smooth3(given.features["stage4"])
         mean, inverse = channel_statistics(x)
         cells = by_cell((x - mean) * inverse)
@@ -70,14 +70,14 @@ class CellGaussian(Head):
     fixtured = True
     sees = "cells that differ from the rest of their own image, whatever its exposure"
     layers = ("stage4",)
-    defaults: ClassVar[dict[str, Any]] = {"relative": True, "shrink": 0.3, "smooth": True}
+    defaults: ClassVar[dict[str, float]] = {"relative": True, "shrink": 0.3, "smooth": True}
     mean: Tensor
     inverse: Tensor
     centre: Tensor
     white: Tensor
 
     @classmethod
-    def fit(cls, given: FitInput, **config: Any) -> Self:
+    def fit(cls, given: FitInput, **config: float) -> Self:
         """Mean and shrunk covariance per cell."""
         blank = cls({}, **config)
         mean, inverse = channel_statistics(blank.patches(given.features))
@@ -109,7 +109,7 @@ class SharpCells(CellGaussian):
 
     kind = "sharp"
     sees = "spots and thin lines that an average over neighbours would dilute, and their outline"
-    defaults: ClassVar[dict[str, Any]] = {"relative": True, "shrink": 0.3, "smooth": False}
+    defaults: ClassVar[dict[str, float]] = {"relative": True, "shrink": 0.3, "smooth": False}
 
 
 def gaussian_by_cell(cells: Tensor, shrink: float) -> dict[str, Tensor]:

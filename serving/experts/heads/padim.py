@@ -1,7 +1,7 @@
 """PaDiM (Defard et al. 2021): a Gaussian per cell over several layers, on the finest grid."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class Padim(Head):
     fixtured = True
     sees = "small and thin deviations at their place, on a grid twice as fine"
     layers = ("stage2", "stage3", "stage4")
-    defaults: ClassVar[dict[str, Any]] = {"dimensions": 56, "shrink": 0.3, "relative": True}
+    defaults: ClassVar[dict[str, float]] = {"dimensions": 56, "shrink": 0.3, "relative": True}
     mean: Tensor
     inverse: Tensor
     directions: Tensor
@@ -44,7 +44,7 @@ class Padim(Head):
     white: Tensor
 
     @classmethod
-    def fit(cls, given: FitInput, **config: Any) -> Self:
+    def fit(cls, given: FitInput, **config: float) -> Self:
         """Principal directions, then a Gaussian per cell."""
         settings = {**cls.defaults, **config}
         layers = [smooth3(given.features[layer]) for layer in cls.layers]
@@ -54,7 +54,7 @@ class Padim(Head):
         sample = torch.arange(0, len(given), -(-len(given) // _MOST_IMAGES))
         joined = on_finest_grid(blank.scaled(given.select(sample).features))[:, :, ::2, ::2]
         values, vectors = torch.linalg.eigh(torch.cov(joined.permute(1, 0, 2, 3).flatten(1)))
-        kept = min(settings["dimensions"], len(values))
+        kept = min(int(settings["dimensions"]), len(values))
         directions = vectors[:, -kept:] / values[-kept:].clamp_min(1e-6).sqrt()
         base = {"mean": mean, "inverse": inverse, "directions": directions.T.contiguous()}
         blank = cls(base, **config)

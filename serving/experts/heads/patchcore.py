@@ -1,7 +1,7 @@
 """PatchCore (Roth et al. 2022): one coreset of locally aware patches for the whole image."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -24,18 +24,14 @@ class PatchCore(Head):
     kind = "patchcore"
     sees = "odd patches, wherever the part lies"
     layers = ("stage3", "stage4")
-    defaults: ClassVar[dict[str, Any]] = {
-        "coreset": 768,
-        "patches": 30_000,
-        "reweight": 0,
-    }
+    defaults: ClassVar[dict[str, float]] = {"coreset": 768, "patches": 30_000, "reweight": 0}
     mean: Tensor
     inverse: Tensor
     bank: Tensor
     norms: Tensor
 
     @classmethod
-    def fit(cls, given: FitInput, **config: Any) -> Self:
+    def fit(cls, given: FitInput, **config: float) -> Self:
         """Greedy coreset of all normals' patches."""
         settings = {**cls.defaults, **config}
         layers = [smooth3(given.features[layer]) for layer in cls.layers]
@@ -55,7 +51,7 @@ class PatchCore(Head):
                     rows = rows[torch.rand(len(rows), generator=generator) < share]
                 yield rows
 
-        bank = coreset(chunks(), settings["coreset"], seed=given.seed).contiguous()
+        bank = coreset(chunks(), int(settings["coreset"]), seed=given.seed).contiguous()
         tensors = {"mean": mean, "inverse": inverse, "bank": bank, "norms": squared_norms(bank)}
         return cls(tensors, **config)
 

@@ -1,7 +1,7 @@
 """A Gaussian on pooled statistics: anomalies of the whole image that no patch shows."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ class Pooled(Head):
     white: Tensor
 
     @classmethod
-    def fit(cls, given: FitInput, **config: Any) -> Self:
+    def fit(cls, given: FitInput, **config: float) -> Self:
         """Centre and shrunk covariance."""
         rows = _statistics(given.features)
         mean, inverse = channel_statistics(rows[:, :, None, None])

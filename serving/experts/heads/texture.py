@@ -1,7 +1,7 @@
 """A Gaussian on raw patches: faint noise and blur that pretrained features do not see."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -27,14 +27,14 @@ class Texture(Head):
 
     kind = "texture"
     sees = "faint noise, blur and grain in the raw pixels"
-    defaults: ClassVar[dict[str, Any]] = {"side": 7, "stride": 2, "window": 8}
+    defaults: ClassVar[dict[str, float]] = {"side": 7, "stride": 2, "window": 8}
     kernels: Tensor
     offset: Tensor
 
     @classmethod
-    def fit(cls, given: FitInput, **config: Any) -> Self:
+    def fit(cls, given: FitInput, **config: float) -> Self:
         """Covariance of patches over all normals, whitened into a bank of filters."""
-        side = {**cls.defaults, **config}["side"]
+        side = int({**cls.defaults, **config}["side"])
         size = side * side
         total, count = torch.zeros(size, dtype=torch.float64), 0
         outer = torch.zeros(size, size, dtype=torch.float64)
@@ -54,7 +54,7 @@ class Texture(Head):
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
         """Log energy of windows: as odd when too rough as the standardisation lets it be."""
-        stride, window = self.config["stride"], self.config["window"]
+        stride, window = int(self.config["stride"]), int(self.config["window"])
         white = functional.conv2d(_grey(pixels), self.kernels, self.offset, stride=stride)
         energy = white.square().mean(dim=1, keepdim=True)
         return functional.avg_pool2d(energy, window, window // 2)[:, 0].clamp_min(1e-6).log()
