@@ -9,9 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from serving.experts.calibration import Scores
-from serving.experts.expert import Expert
 from serving.experts.selection import auroc
-from serving.experts.types import Image
 
 MOST_AUROC_CHANGE = 0.005
 """The synthetic AUROC may change by so much, up or down."""
@@ -20,15 +18,6 @@ MOST_VERDICTS_CHANGED = 0.02
 MOST_DEVIATION = 0.02
 """Of half the scores, share of the score."""
 _BOOTSTRAPS = 300
-
-
-def score_both(expert: Expert, normal: Image, odd: Image) -> tuple[Scores, Scores]:
-    """Scores of uint8 images (N, H, W, 3), in order."""
-    return _scores(expert, normal), _scores(expert, odd)
-
-
-def _scores(expert: Expert, images: Image) -> Scores:
-    return np.array([found.score for found in expert.score(list(images), maps=False)])
 
 
 def compare_precisions(

@@ -8,7 +8,7 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -109,6 +109,14 @@ def make_runner(module: nn.Module, height: int, width: int, choice: Choice) -> R
     return TorchRunner(module, choice)
 
 
+def in_batches(
+    run: Callable[[Image], dict[str, Floats]], batch: Image, size: int
+) -> dict[str, Floats]:
+    """The outputs of ``run`` on pieces of ``size`` images at most, one after the other."""
+    parts = [run(batch[start : start + size]) for start in range(0, len(batch), size)]
+    return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else {}
+
+
 class TorchRunner:
     """Runs a module eagerly on a CPU, one image at a time.
 
@@ -123,12 +131,11 @@ class TorchRunner:
 
     def __call__(self, batch: Image) -> dict[str, Floats]:
         """See ``Runner``."""
-        parts = [self._run(image[None]) for image in batch]
-        return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else {}
+        return in_batches(self._run, batch, 1)
 
-    def _run(self, image: Image) -> dict[str, Floats]:
+    def _run(self, images: Image) -> dict[str, Floats]:
         with torch.inference_mode():
-            found = run_mixed(self._module, torch.from_numpy(image), self.choice.precision)
+            found = run_mixed(self._module, torch.from_numpy(images), self.choice.precision)
         return {k: v.float().numpy() for k, v in found.items()}
 
 
@@ -144,9 +151,7 @@ class CudaRunner:
 
     def __call__(self, batch: Image) -> dict[str, Floats]:
         """See ``Runner``."""
-        size = self._program.micro_batch
-        parts = [self._program(batch[s : s + size]) for s in range(0, len(batch), size)]
-        return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else {}
+        return in_batches(self._program, batch, self._program.micro_batch)
 
 
 class OpenVinoRunner:
@@ -174,8 +179,7 @@ class OpenVinoRunner:
 
     def __call__(self, batch: Image) -> dict[str, Floats]:
         """See ``Runner``."""
-        parts = [self._run(batch[s : s + _CHUNK]) for s in range(0, len(batch), _CHUNK)]
-        return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else {}
+        return in_batches(self._run, batch, _CHUNK)
 
     def _run(self, chunk: Image) -> dict[str, Floats]:
         inputs: list[list[Any]] = [[image[None]] for image in chunk]

@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from serving.experts.types import Image, Mask
+from serving.experts.types import Floats, Image, Mask
 
 Random = np.random.Generator
-Maker = Callable[[Image, Image, Random], tuple[npt.NDArray[np.float32], Mask]]
+Made = tuple[Floats, Mask]
+"""Changed pixels, and which were changed."""
+Maker = Callable[[Image, Image, Random], Made]
 
 
 def corrupt(image: Image, donor: Image, kind: str, seed: int) -> tuple[Image, Mask]:
@@ -44,7 +45,7 @@ def _ellipse(shape: tuple[int, ...], rng: Random, low: float, high: float) -> Ma
     return canvas.astype(bool)
 
 
-def _soft(mask: Mask, sigma: float) -> npt.NDArray[np.float32]:
+def _soft(mask: Mask, sigma: float) -> Floats:
     blurred = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma)
     return np.asarray(blurred, np.float32)[:, :, None]
 
@@ -53,7 +54,7 @@ def _sign(rng: Random) -> float:
     return 1.0 if rng.random() < 0.5 else -1.0
 
 
-def _cut_paste(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
+def _cut_paste(image: Image, donor: Image, rng: Random) -> Made:
     height, width = image.shape[:2]
     h = int(height * rng.uniform(0.05, 0.22))
     w = int(width * rng.uniform(0.05, 0.22))
@@ -69,7 +70,7 @@ def _cut_paste(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.
     return result, mask
 
 
-def _scratch(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
+def _scratch(image: Image, donor: Image, rng: Random) -> Made:
     height, width = image.shape[:2]
     point = rng.uniform(0.1, 0.9, 2) * (width, height)
     angle = rng.uniform(0, 2 * np.pi)
@@ -87,18 +88,18 @@ def _scratch(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.fl
     return image + np.float32(change) * _soft(mask, 0.7), mask
 
 
-def _spot(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
+def _spot(image: Image, donor: Image, rng: Random) -> Made:
     mask = _ellipse(image.shape, rng, 0.008, 0.03)
     return image + _sign(rng) * rng.uniform(25, 70) * _soft(mask, 1.0), mask
 
 
-def _shade(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
+def _shade(image: Image, donor: Image, rng: Random) -> Made:
     mask = _ellipse(image.shape, rng, 0.06, 0.2)
     sigma = min(image.shape[:2]) * rng.uniform(0.01, 0.04)
     return image + _sign(rng) * rng.uniform(12, 35) * _soft(mask, sigma), mask
 
 
-def _blend(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
+def _blend(image: Image, donor: Image, rng: Random) -> Made:
     """Another normal's texture, turned, through a soft window."""
     mask = _ellipse(image.shape, rng, 0.05, 0.18)
     height, width = image.shape[:2]
@@ -108,40 +109,40 @@ def _blend(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.floa
     return image * (1 - weight) + other * weight, mask
 
 
-def _local_noise(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
+def _local_noise(image: Image, donor: Image, rng: Random) -> Made:
     mask = _ellipse(image.shape, rng, 0.04, 0.15)
-    noise = rng.normal(0, _grain(image) * rng.uniform(0.5, 1.5), image.shape[:2])[:, :, None]
-    return image + noise.astype(np.float32) * _soft(mask, 1.0), mask
+    return image + _noise_like(image, rng, 0.5, 1.5) * _soft(mask, 1.0), mask
 
 
-def _local_blur(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
+def _local_blur(image: Image, donor: Image, rng: Random) -> Made:
     mask = _ellipse(image.shape, rng, 0.05, 0.18)
     blurred = cv2.GaussianBlur(image.astype(np.float32), (0, 0), float(rng.uniform(1, 2.5)))
     weight = _soft(mask, 1.5)
     return image * (1 - weight) + blurred * weight, mask
 
 
-def _grain(image: Image) -> float:
-    """Deviation of the finest detail, grey levels: noise is faint or strong beside it."""
+def _noise_like(image: Image, rng: Random, low: float, high: float) -> Floats:
+    """Grey noise (height, width, 1), ``low`` to ``high`` times as strong as the image's grain."""
     values = image.astype(np.float32)
-    return max(1.0, float((values - cv2.GaussianBlur(values, (0, 0), 1.0)).std()))
+    grain = max(1.0, float((values - cv2.GaussianBlur(values, (0, 0), 1.0)).std()))
+    noise = rng.normal(0, grain * rng.uniform(low, high), image.shape[:2])
+    return noise[:, :, None].astype(np.float32)
 
 
 def _whole(shape: tuple[int, ...]) -> Mask:
     return np.ones(shape[:2], bool)
 
 
-def _noise(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
-    noise = rng.normal(0, _grain(image) * rng.uniform(0.3, 0.9), image.shape[:2])[:, :, None]
-    return image.astype(np.float32) + noise.astype(np.float32), _whole(image.shape)
+def _noise(image: Image, donor: Image, rng: Random) -> Made:
+    return image.astype(np.float32) + _noise_like(image, rng, 0.3, 0.9), _whole(image.shape)
 
 
-def _blur(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
+def _blur(image: Image, donor: Image, rng: Random) -> Made:
     blurred = cv2.GaussianBlur(image.astype(np.float32), (0, 0), float(rng.uniform(0.8, 2)))
     return np.asarray(blurred, np.float32), _whole(image.shape)
 
 
-def _warp(image: Image, donor: Image, rng: Random) -> tuple[npt.NDArray[np.float32], Mask]:
+def _warp(image: Image, donor: Image, rng: Random) -> Made:
     """A smooth distortion of the whole image: structure that no single patch shows."""
     height, width = image.shape[:2]
     coarse = rng.normal(0, 1, (2, 5, 5)).astype(np.float32)

@@ -94,9 +94,9 @@ def with_extractor(
 
 def choose_cut(chosen: Chosen, trial: TrialImages, options: DdadOptions) -> Chosen:
     """The cut that outlines local synthetic anomalies best (intersection over union)."""
-    plain, _, odd = chosen.compared.maps(chosen.weighing, options.smoothing)
-    region = choose_map({"ddad": plain}, {"ddad": odd}, trial.masks, trial.kinds)
-    peaks = [v.max(axis=(1, 2)) for v in chosen.compared.maps(chosen.weighing, options.smoothing)]
+    maps = chosen.compared.maps(chosen.weighing, options.smoothing)
+    region = choose_map({"ddad": maps[0]}, {"ddad": maps[2]}, trial.masks, trial.kinds)
+    peaks = [values.max(axis=(1, 2)) for values in maps]
     reasons = {
         **chosen.reasons,
         "guidance": chosen.weighing.guidance,

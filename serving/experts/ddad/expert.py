@@ -27,10 +27,8 @@ from serving.experts.expert import answer, split_time
 from serving.experts.mixed_precision import DTYPES, exact_f32
 from serving.experts.model import TrainedModel
 from serving.experts.precision import agrees
-from serving.experts.runtime import choose
+from serving.experts.runtime import choose, in_batches
 from serving.experts.types import Floats, Image, Scored
-
-PRECISIONS = ("auto", "f32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -87,14 +85,10 @@ def choose_running(
     """
     if runtime not in ("auto", "torch"):
         raise RuntimeUnavailable(f"runtime {runtime!r} does not run DDAD; use 'torch'")
-    if precision not in PRECISIONS:
-        raise RuntimeUnavailable(f"precision {precision!r} is not among {', '.join(PRECISIONS)}")
-    found = choose("torch", "f32", device, threads)
+    found = choose("torch", "f32" if precision == "auto" else precision, device, threads)
     cuda = found.device.startswith("cuda")
     if not cuda:
         torch.set_num_threads(found.threads)
-    if precision == "fp16" and not cuda:
-        raise RuntimeUnavailable("precision 'fp16' needs a CUDA device; use 'f32' or 'bf16'")
     if precision == "auto":
         precision = "bf16" if cuda and agrees(model.trained.get("precision")) else "f32"
     return Running(found.device, precision, MICRO_BATCH if cuda else 1)
@@ -215,13 +209,8 @@ class DdadExpert:
     def _compare(self, batch: Image) -> tuple[Tensor, Tensor]:
         if self._program is None:
             return self._distances(batch, self.model.weighing.guidance)
-        size = self._program.micro_batch
-        parts = [self._program(batch[s : s + size]) for s in range(0, len(batch), size)]
-        pixel, feature = (
-            torch.from_numpy(np.concatenate([p[name] for p in parts]))
-            for name in ("pixel", "feature")
-        )
-        return pixel, feature
+        found = in_batches(self._program, batch, self._program.micro_batch)
+        return torch.from_numpy(found["pixel"]), torch.from_numpy(found["feature"])
 
 
 def make_maps(pixel: Tensor, feature: Tensor, weighing: Weighing, smoothing: float) -> Floats:

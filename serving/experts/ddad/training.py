@@ -36,7 +36,7 @@ from serving.experts.ddad.unet import count_parameters
 from serving.experts.errors import TrainingError
 from serving.experts.normals import Normals, describe_libraries
 from serving.experts.options import Progress, TrainOptions
-from serving.experts.precision import compare_precisions, score_both
+from serving.experts.precision import compare_precisions
 from serving.experts.runtime import choose
 from serving.experts.trial import TrialImages, make_trial
 from serving.experts.types import Floats, Image
@@ -170,6 +170,9 @@ def _compare_precision(model: DdadModel, trial: TrialImages, device: str) -> dic
     found = {}
     for precision in ("f32", "bf16"):
         expert = DdadExpert(model, choose_running(model, "torch", precision, device))
-        plain, _, odd = (images[:_COMPARED] for images in trial.images)
-        found[precision] = score_both(expert, plain, odd)
+        scores = [
+            np.array([s.score for s in expert.score(list(images[:_COMPARED]), maps=False)])
+            for images in (trial.images[0], trial.odd)
+        ]
+        found[precision] = scores[0], scores[1]
     return compare_precisions(found["f32"], found["bf16"], model.calibration.threshold)

@@ -17,7 +17,6 @@ from serving.experts.ddad.options import SIZES, DdadOptions
 from serving.experts.ddad.training import split_groups, train_ddad
 from serving.experts.ddad.unet import UNet
 from serving.experts.errors import ArtifactError, RuntimeUnavailable, TrainingError
-from serving.experts.expert import Expert
 from serving.experts.normals import Normals
 from serving.experts.options import TrainOptions
 from serving.experts.preprocessing import Preprocessing
@@ -150,21 +149,6 @@ def test_a_micro_batch_is_padded_to_one_shape() -> None:
     found = in_chunks(PIXELS[:5], 4)
     assert [(len(chunk), count) for chunk, count in found] == [(4, 4), (4, 1)]
     np.testing.assert_array_equal(found[1][0], np.repeat(PIXELS[4:5], 4, axis=0))
-
-
-def test_it_is_an_expert_with_maps_and_regions(expert: DdadExpert) -> None:
-    assert isinstance(expert, Expert)
-    odd = PIXELS[0].copy()
-    odd[4:12, 20:28] = 255 - odd[4:12, 20:28]
-    (found,) = expert.score([odd])
-    assert (found.image_height, found.image_width) == (32, 32)
-    assert found.full_map().shape == (32, 32)
-    assert found.anomalous == (found.score > found.threshold)
-    assert (found.region is not None) == found.anomalous
-    (bare,) = expert.score([odd], maps=False)
-    assert bare.anomaly_map is None
-    assert bare.score == found.score
-    assert expert.score([]) == []
 
 
 def test_any_image_size_is_scored(expert: DdadExpert) -> None:
