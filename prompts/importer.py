@@ -39,7 +39,7 @@ class ReleasedObject:
     classes: tuple[ReleasedClass, ...]
 
     def texts(self) -> ClassificationTexts:
-        """As a classifier takes them; classes are named by their folder."""
+        """The texts as a classifier takes them; classes are named by their folder."""
         classes = tuple(ClassText(c.folder, c.display_name, c.description) for c in self.classes)
         return ClassificationTexts(
             product_id=self.name,

@@ -72,7 +72,7 @@ def calibrate(scores: Scores, groups: Sequence[str], rate: float) -> Calibration
     """The conformal threshold: the score that a share ``rate`` of normal parts exceeds at most.
 
     Args:
-        scores: of held-out normals, any order.
+        scores: scores of held-out normals, in any order.
         groups: the part or capture each belongs to.
         rate: share asked for. Where fewer than ``1 / rate - 1`` groups make it unattainable the
             smallest attainable one is used, and ``rate`` of the result says so.
@@ -105,7 +105,7 @@ class Reference:
     ranks: Scores
     """Empirical distribution function at ``values``."""
     cut: float
-    """Where the tail begins."""
+    """Value at which the tail begins."""
     shape: float
     scale: float
 

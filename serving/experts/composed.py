@@ -68,12 +68,12 @@ class Graph(MixedPrecision):
         self.heads = nn.ModuleDict(dict(heads))
 
     def network_features(self, batch: Tensor) -> dict[str, Tensor]:
-        """Features by layer."""
+        """Backbone features by layer."""
         found: dict[str, Tensor] = self.network(batch)
         return found
 
     def judge(self, features: Mapping[str, Tensor], batch: Tensor) -> dict[str, Tensor]:
-        """(N, h, w) by head."""
+        """Standardised maps (N, h, w) by head."""
         return {name: head(features, batch) for name, head in self.heads.items()}
 
 

@@ -52,10 +52,10 @@ def answer(
     """Judge scores (N,) by the threshold and outline what is anomalous.
 
     Args:
-        images: for their sizes.
+        images: the images that were scored; their sizes are those of the regions.
         scores: one for each image.
         maps: float32 (N, h, w) in units of the region's cut; None where nobody asked for them.
-        calibration: of the artifact.
+        calibration: the artifact's threshold and held-out scores.
         timings_ms: milliseconds per image, see ``split_time``.
         heads: surprise (N,) by head, where the expert has heads.
     """

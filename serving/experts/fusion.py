@@ -38,7 +38,7 @@ def head_surprise(values: Floats, reference: tuple[Reference, Reference]) -> Sco
 
     Args:
         values: standardised maps (N, h, w).
-        reference: of that head, see ``head_reference``.
+        reference: the head's held-out normals, see ``head_reference``.
     """
     peak, spread = peak_and_spread(values)
     return (reference[0].surprise(peak) + reference[1].surprise(spread)) / 2
@@ -85,7 +85,7 @@ def fuse_maps(
     Args:
         maps: standardised (N, h, w) by head.
         chosen: heads whose mean makes the map.
-        cut: of that mean.
+        cut: value of that mean at which a region is outlined.
         alone: own cut of each head that decides alone: where it is odder, its map counts.
     """
     total = common_grid(maps[chosen[0]])

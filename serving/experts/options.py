@@ -19,7 +19,7 @@ class TrainOptions:
     """Options of ``train``. The defaults suit a demo on two cores."""
 
     expert: str = "patchcore"
-    """``patchcore`` or ``ddad``."""
+    """Kind of expert, ``patchcore`` or ``ddad``."""
     false_alarm_rate: float = 0.01
     """Share of normal parts that may be called anomalous, (0, 0.5]."""
     backbone: str = DEFAULT_BACKBONE
@@ -73,7 +73,7 @@ class TrainOptions:
             check_range(self, 0, 1, "exposure_change")
 
     def head_config(self, kind: str) -> dict[str, int]:
-        """Configuration of one head."""
+        """What one kind of head is fitted with."""
         if kind == "patchcore":
             return {"coreset": self.coreset, "patches": self.patches, "reweight": self.reweight}
         return {}

@@ -14,9 +14,9 @@ from serving.experts.selection import auroc
 MOST_AUROC_CHANGE = 0.005
 """The synthetic AUROC may change by so much, up or down."""
 MOST_VERDICTS_CHANGED = 0.02
-"""Share of the normals whose verdict at the threshold is another."""
+"""Largest share of the normals whose verdict at the threshold may be another."""
 MOST_DEVIATION = 0.02
-"""Of half the scores, share of the score."""
+"""Most that half of the scores may deviate, as a share of the score."""
 _BOOTSTRAPS = 300
 
 

@@ -32,7 +32,7 @@ class Preprocessing:
 
     @property
     def tiles(self) -> int:
-        """Network inputs per image."""
+        """How many network inputs one image makes."""
         return self.rows * self.columns
 
     def cut(self, image: Image) -> Image:

@@ -18,8 +18,8 @@ def make_region(values: Floats, cut: float, height: int, width: int) -> Region:
     Args:
         values: anomaly map, float32 (h, w).
         cut: pixel threshold, from held-out normals.
-        height: of the image, pixels.
-        width: of the image, pixels.
+        height: height of the image, pixels.
+        width: width of the image, pixels.
 
     >>> odd = make_region(np.eye(4, dtype=np.float32)[:, :2], cut=0.5, height=8, width=4)
     >>> int(odd.mask.sum()), odd.image_height, odd.image_width

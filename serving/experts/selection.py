@@ -136,7 +136,7 @@ def choose_map(
 
     Args:
         normal: standardised maps (N, h, w) by head of held-out normals.
-        odd: the same of synthetic anomalies (M, h, w).
+        odd: standardised maps (M, h, w) by head of synthetic anomalies.
         masks: what was changed, bool (M, H, W).
         kinds: kind of each synthetic anomaly, M.
     """

@@ -64,7 +64,7 @@ def train(
         images: normal photographs, at least ``FEWEST_IMAGES``.
         groups: which photographs show the same part or capture; hold-out is by group.
         progress: told of every step.
-        checkpoints: of ``ddad``: folder that training is continued from and written to.
+        checkpoints: folder that training of ``ddad`` is continued from and written to.
 
     Raises:
         TrainingError: too few images or groups, or an option out of range.

@@ -27,7 +27,7 @@ class TrialImages:
     odd: Image
     """The same images with a synthetic anomaly each."""
     masks: Mask
-    """What is odd, (N, H, W)."""
+    """Pixels that belong to the anomaly, (N, H, W)."""
     kinds: Sequence[str]
     """Kind of each synthetic anomaly."""
 
@@ -51,7 +51,7 @@ def make_trial(
         pixels: uint8 (N, H, W, 3); drawn again where N < count.
         exposure: share of change under which a part stays normal; None: half of the spread of
             brightness among the normals, 0.12 at most.
-        seed: of the anomalies and exposures.
+        seed: decides the anomalies and exposures.
         rng: draws the photographs.
     """
     if exposure is None:

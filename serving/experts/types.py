@@ -28,7 +28,7 @@ class Blob:
     """One connected piece of a region. All measures are in image pixels."""
 
     box: tuple[int, int, int, int]
-    """x, y of the upper left corner, width, height."""
+    """Column and row of the upper left corner, width and height."""
     area_px: float
     longest_side_px: float
     """Longer side of the smallest rotated rectangle around the piece."""
@@ -46,7 +46,7 @@ class Region:
     image_height: int
     image_width: int
     blobs: tuple[Blob, ...]
-    """Largest first."""
+    """Connected pieces, the largest first."""
     contrast: float
     """Mean of the anomaly map inside over its mean outside (negative values count as 0)."""
 
@@ -74,7 +74,7 @@ class Scored:
     """An expert's answer for one image."""
 
     score: float
-    """Higher is odder; comparable with ``threshold`` of the same artifact only."""
+    """Higher is odder; it compares with ``threshold`` of the same artifact only."""
     threshold: float
     p_value: float
     """Conformal: share of held-out normals at least as odd, never 0 (``1 / (n + 1)`` at least)."""

@@ -1,7 +1,7 @@
 """What a language model said, turned into a class of the policy, or into ``unknown`` and why.
 
 Nothing raises here: the text may be a refusal, cut off, a megabyte, JSON of another shape or a
-class nobody listed. A class is taken only from the one JSON object that was asked for.
+class that is not listed. A class is taken only from the one JSON object that was asked for.
 """
 
 import json

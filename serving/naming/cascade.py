@@ -34,7 +34,7 @@ class Threshold:
     bound: float
     """(errors + 1) / (accepted + 1): the conservative estimate that was held to the rate."""
     count: int
-    """Calibration answers."""
+    """Number of calibration answers."""
 
 
 class CascadeClassifier:

@@ -33,7 +33,7 @@ class Reply:
     tokens_out: int
     cost: float
     latency_ms: float
-    """Of the call itself, without waiting or retries."""
+    """Time of the call itself, without waiting or retries."""
     attempts: int = 1
 
 

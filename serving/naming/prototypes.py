@@ -180,7 +180,7 @@ class PrototypeClassifier:
     def _name_safely(
         self, requests: Sequence[ClassificationRequest]
     ) -> list[Classification | Failure]:
-        """As ``_name_all``; what breaks the batch fails its requests, never the stage."""
+        """Name every request; what breaks the batch fails its requests, never the stage."""
         try:
             return self._name_all(requests)
         except (AndonError, ValueError, RuntimeError, LookupError, MemoryError, cv2.error) as error:

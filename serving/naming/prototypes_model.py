@@ -27,7 +27,7 @@ PRIOR_FLOOR: Final = 0.2
 PRIOR_AGREEMENT: Final = 0.3
 """Cosine between two examples of a class, before evidence: by it more examples raise the floor."""
 SLOPE: Final = 10.0
-"""Of the logistic function, per unit of cosine."""
+"""Steepness of the logistic function, per unit of cosine."""
 KNOWN_SHARE: Final = 0.8
 """Share of anomalies that are of a taught class, before the picture is seen."""
 PRIOR_EXAMPLES: Final = 20.0
@@ -39,7 +39,7 @@ class Naming:
     """What the prototypes say of one region."""
 
     probabilities: Mapping[str, float]
-    """Of each class, given that it is one of them."""
+    """Probability of each class, given that it is one of them."""
     known: float
     """Probability that it is one of them."""
     similarity: float

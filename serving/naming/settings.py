@@ -45,9 +45,9 @@ class PriceSettings(Section):
     """Price list of a model."""
 
     tokens_in: Annotated[float, Field(ge=0)] = 0.0
-    """Per million prompt tokens."""
+    """Price per million prompt tokens."""
     tokens_out: Annotated[float, Field(ge=0)] = 0.0
-    """Per million answer tokens."""
+    """Price per million answer tokens."""
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
 
     def cost(self, tokens_in: int, tokens_out: int) -> float:
@@ -60,7 +60,7 @@ class EndpointSettings(Section):
 
     name: Name = "llm"
     base_url: Annotated[str, Field(pattern=r"^https?://\S+$")]
-    """Up to and including ``/v1``."""
+    """Address up to and including ``/v1``."""
     model: Annotated[str, Field(min_length=1, max_length=200)]
     api_key: SecretStr = SecretStr("none")
     api_key_env: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = ""

@@ -62,7 +62,7 @@ def teach_product(
 
     Args:
         normals: encoded normal pictures; replace what the bundle knew of normal when given.
-        normal_parts: the part of each; pictures of one part never vouch for each other.
+        normal_parts: the part of each; pictures of one part are held out together.
         afresh: begin with an empty bundle.
 
     Returns:

@@ -144,7 +144,7 @@ class VelmClassifier:
             return make(None)  # raises again when it is the query that cannot be decoded
 
     def _reference(self, request: ClassificationRequest) -> bytes | None:
-        """A reference that cannot be had costs some accuracy, never the answer."""
+        """A photograph of a normal part; where that fails, the prompt goes without one."""
         try:
             return self._references.reference(request.texts.product_id, request.image)
         except Exception:

@@ -37,7 +37,7 @@ class PromptPictures:
 
     items: tuple[bytes, ...]
     data_urls: tuple[str, ...]
-    """The same as RFC 2397 URLs, base64."""
+    """The pictures as RFC 2397 URLs, base64."""
     layout: PictureLayout
     has_reference: bool
 

@@ -22,10 +22,11 @@ class Compared:
     """Reconstructions of the trial's plain, changed and odd images and their distances; CPU."""
 
     drawn: tuple[Tensor, ...]
-    """(draws, N, 3, H, W) each."""
+    """Reconstructions, (draws, N, 3, H, W) of each version."""
     pixel: tuple[Tensor, ...]
-    """(N, H, W) each."""
+    """Pixel distances, (N, H, W) of each version."""
     feature: tuple[Tensor, ...]
+    """Feature distances, (N, H, W) of each version."""
 
     def scales(self) -> tuple[float, float]:
         """P and F: mean over plain normals of the peak of the pixel and feature distance."""

@@ -47,9 +47,9 @@ def feature_distance(first: list[Tensor], second: list[Tensor], height: int, wid
 
     Args:
         first: features of the one image, fine to coarse; the finest layer is left out.
-        second: of the other.
-        height: of the map, pixels.
-        width: of the map, pixels.
+        second: features of the other image.
+        height: height of the map, pixels.
+        width: width of the map, pixels.
     """
     total = torch.zeros((), device=first[0].device)
     for a, b in zip(first[1:], second[1:], strict=True):

@@ -40,9 +40,9 @@ class Weighing:
     pixel_weight: float
     """The weight v of the pixel distance."""
     pixel_scale: float
-    """P, mean over training normals of the pixel distance's peak."""
+    """Mean over training normals of the pixel distance's peak, the divisor P."""
     feature_scale: float
-    """F, the same of the feature distance."""
+    """Mean over training normals of the feature distance's peak, the divisor F."""
     cut: float
     """Value of the map at which the region is outlined."""
 
@@ -143,7 +143,7 @@ class Distances:
 
 
 class Comparison(nn.Module):
-    """The same for one guidance as one module, uint8 (N, H, W, 3) to ``pixel`` and ``feature``.
+    """``Distances`` at one guidance as a module: uint8 (N, H, W, 3) to ``pixel`` and ``feature``.
 
     Everything that ``Distances`` does on the device and nothing that asks the host: a CUDA graph
     may record it.

@@ -89,7 +89,7 @@ class DdadOptions:
     checkpoint_every: int = 10
     """Epochs between checkpoints."""
     precision: str = "auto"
-    """Of training: ``f32``, ``bf16`` or ``fp16`` (autocast); ``auto``: bf16 on a CUDA with it."""
+    """Precision of training, ``f32``, ``bf16`` or ``fp16``; ``auto`` is bf16 where CUDA has it."""
 
     def __post_init__(self) -> None:
         """Raises ``TrainingError`` naming the option that is out of range."""

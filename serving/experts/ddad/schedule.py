@@ -38,7 +38,7 @@ class Trajectory:
     """From the noised image back to a clean one."""
 
     start_alpha_bar: float
-    """Of the image that the first step begins with."""
+    """Share of the signal's variance left in the image that the first step begins with."""
     steps: tuple[Step, ...]
 
 
@@ -48,7 +48,7 @@ def make_trajectory(
     """The steps from T' = ``start`` to the clean image, one every ``skip``.
 
     Args:
-        bars: of ``alpha_bars``.
+        bars: what ``alpha_bars`` gave.
         kind: ``paper`` noises to T' and steps T', T' - skip, ..., to 0. ``released`` does what
             the authors' code does: it noises to T' + 1 and steps from T' + 1 - skip down to 1,
             then to 0, so that its first step is told a time one skip lower than the noise.

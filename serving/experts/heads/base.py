@@ -21,7 +21,7 @@ class FitInput:
         return len(self.pixels)
 
     def select(self, rows: Tensor) -> "FitInput":
-        """The same for some images only."""
+        """The features and pixels of some images only."""
         chosen = {k: v[rows] for k, v in self.features.items()}
         return FitInput(chosen, self.pixels[rows], self.seed)
 
@@ -47,7 +47,7 @@ class Head(nn.Module):
 
     @classmethod
     def fit(cls, given: FitInput, **config: float) -> Self:
-        """Fit on normals."""
+        """Fit the head on normals alone."""
         raise NotImplementedError
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class CellBank(Head):
 
     @classmethod
     def fit(cls, given: FitInput, **config: float) -> Self:
-        """A bank per cell."""
+        """Collect a bank for each cell."""
         rows = int({**cls.defaults, **config}["rows"])
         x = smooth3(given.features["stage4"])
         mean, inverse = channel_statistics(x)
@@ -52,7 +52,7 @@ class CellBank(Head):
         return cls(tensors, **config)
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
-        """Distance map."""
+        """Distance of each cell to its nearest normal, (N, h, w)."""
         x = smooth3(features["stage4"])
         queries = by_cell((x - self.mean) * self.inverse)
         return to_map(smallest_squared(queries, self.bank, self.norms).sqrt(), x)
@@ -99,13 +99,13 @@ class CellGaussian(Head):
         return relative_to_image(x)
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
-        """Mahalanobis map."""
+        """Mahalanobis distance of each cell, (N, h, w)."""
         x = self.describe(features)
         return to_map(mahalanobis(by_cell(x), self.centre, self.white), x)
 
 
 class SharpCells(CellGaussian):
-    """The same without the 3 x 3 average: what is smaller than a cell stays as strong as it is."""
+    """``CellGaussian`` without the 3 x 3 average: small anomalies keep their strength."""
 
     kind = "sharp"
     sees = "spots and thin lines that an average over neighbours would dilute, and their outline"

@@ -86,7 +86,7 @@ class Padim(Head):
         return total
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
-        """Mahalanobis map."""
+        """Mahalanobis distance of each cell, (N, h, w)."""
         x = self.describe(features)
         return to_map(mahalanobis(by_cell(x), self.centre, self.white), x)
 
