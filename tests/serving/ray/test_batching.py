@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from serving.ray.batching import Expired, QueueFull, ReplicaBatches
-from tests.serving.ray.waiting import until
+from tests.waiting import until
 
 
 class Model:

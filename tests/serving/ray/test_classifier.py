@@ -18,7 +18,7 @@ from streams.codes import ReasonCode
 from streams.events import Classification, Inspection
 from streams.ports import ClassificationRequest, ClassificationTexts, Failure
 from tests.serving.ray.tiny import CLASSIFIER, save_tiny
-from tests.serving.ray.waiting import until
+from tests.waiting import until
 
 TEXTS = ClassificationTexts("tile", "hash")
 ODD = Inspection(score=2, threshold=1, p_value=0.01, anomalous=True, expert_version="v")

@@ -32,7 +32,7 @@ from streams.ports import (
 )
 from tests.serving.ray.conftest import Cluster
 from tests.serving.ray.tiny import picture, save_tiny
-from tests.serving.ray.waiting import until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

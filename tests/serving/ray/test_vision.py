@@ -19,7 +19,7 @@ from streams.events import Inspection
 from streams.ports import Failure, InspectionRequest
 from streams.regions import region_mask
 from tests.serving.ray.tiny import LOADER, picture, save_tiny
-from tests.serving.ray.waiting import until
+from tests.waiting import until
 
 
 @pytest_asyncio.fixture

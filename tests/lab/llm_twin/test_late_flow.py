@@ -1,0 +1,77 @@
+"""A late answer from the endpoint to the record: classify role, client, ingress, actor and VELM."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lab.llm_twin.behaviour import Behaviour
+from lab.llm_twin.options import twin_options
+from lab.llm_twin.server import TwinServer
+from serving.bundle_store import open_folder
+from serving.ray.classifier_deployment import ClassifierDeployment
+from serving.ray.client import ServeClassifier
+from serving.ray.settings import ClassifierArguments
+from streams.codes import Action, DecisionSource, ReasonCode, Stage
+from streams.events import Anomaly, Decision
+from streams.ports import ClassificationTexts
+from streams.roles.classify import ClassifyRole
+from streams.roles.config import FlowConfig
+from streams.topics import DECISIONS
+from tests.contracts.twins.policies import TwinPolicies, TwinPolicy
+from tests.lab.llm_twin.kit import TEXTS, request
+from tests.serving.ray.local import served
+from tests.streams.conftest import Bench
+from tests.streams.made import delivery, frame
+from tests.waiting import until
+
+LATENCY_MS = 1500
+
+
+@dataclass(frozen=True)
+class BracketPolicy(TwinPolicy):
+    """The twin's policy, with classes to choose from."""
+
+    def texts(self, station: str) -> ClassificationTexts:
+        return TEXTS
+
+
+@pytest.mark.asyncio
+async def test_the_fallback_first_then_a_late_decision_that_cost_one_call(
+    server: TwinServer, tmp_path: Path
+) -> None:
+    server.twin.behaviour = Behaviour(latency_ms=LATENCY_MS)
+    options = twin_options(server.base_url, prices={"tokens_in": 2.5, "tokens_out": 10.0})
+    settings = ClassifierArguments(kind="velm", options=options)
+    actor = ClassifierDeployment(settings, lambda: open_folder(tmp_path))
+    await actor.reconfigure({"exemplars": {}})
+    policies, shown = TwinPolicies(), request()
+    policies.put(BracketPolicy(TEXTS.product_id))
+    shot = frame(shown.image, window_ms=600, product_id=TEXTS.product_id)
+    sent = Anomaly(frame=shot, inspection=shown.inspection, classify=True)
+    bench = Bench(FlowConfig(late_grace_s=0.1), Stage.CLASSIFY)
+
+    def decisions() -> list[Decision]:
+        return [e for e, _ in bench.publisher.of(DECISIONS.name) if isinstance(e, Decision)]
+
+    async with served(None, actor) as address:
+        client = ServeClassifier(address)
+        await client.start()
+        role = ClassifyRole(client, policies, bench.results, bench.telemetry, bench.flow)
+        await role.handle(delivery(sent, shown.image))
+        await until(lambda: len(decisions()) == 2)
+        await role.close()
+        await client.close()
+    await actor.close()
+    fallback, late = decisions()
+    assert (fallback.source, fallback.is_late) == (DecisionSource.FALLBACK, False)
+    assert (fallback.reason_code, fallback.action) == (ReasonCode.LATE, Action.HOLD)
+    assert fallback.decided_at <= sent.frame.deadline
+    assert (late.source, late.is_late) == (DecisionSource.CLASSIFIER, True)
+    assert (late.class_name, late.action) == ("crack", Action.SCRAP)
+    answer = late.classification
+    assert answer is not None
+    assert (answer.class_name, answer.classifier, answer.model) == ("crack", "velm", "twin")
+    assert answer.cost == pytest.approx((answer.tokens_in * 2.5 + answer.tokens_out * 10) / 1e6)
+    assert answer.latency_ms >= LATENCY_MS
+    assert server.twin.counters.answered == 1
