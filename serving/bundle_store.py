@@ -204,6 +204,9 @@ def open_folder(root: Path) -> BundleStore:
 def split_s3(location: str) -> tuple[str, str]:
     """Bucket and prefix (``""`` or ending in ``/``) of ``s3://bucket/prefix``.
 
+    >>> split_s3("s3://andon/artifacts")
+    ('andon', 'artifacts/')
+
     Raises:
         StoreError: the bucket is missing.
     """

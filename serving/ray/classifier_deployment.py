@@ -36,7 +36,7 @@ class _Running:
 
 
 class ClassifierDeployment:
-    """One actor.
+    """An actor with one classifier, which new exemplars replace while requests go on.
 
     Args:
         settings: see :class:`serving.ray.settings.ClassifierArguments`.

@@ -2,7 +2,7 @@
 
 Workers need no Ray to call it: bytes in, bytes out (``serving.ray.wire``), one method of
 ``andon.Serving`` for each deployment. Serve's own gRPC proxy would do the same, but it listens on
-every interface and asks nobody for a token (ADR 0041).
+every interface and asks nobody for a token (ADR 0044).
 """
 
 import warnings
@@ -12,16 +12,19 @@ from typing import Final
 import grpc
 import grpc.aio
 
+from serving.errors import ServeConfigError
 from serving.ray.wire import CLASSIFY, GRPC_LIMITS, SCORE, SERVICE
 
 with warnings.catch_warnings():
     # Ray 2.60's schema module uses a pydantic call that pydantic deprecated.
     warnings.simplefilter("ignore", DeprecationWarning)
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled
     from ray._private.grpc_utils import create_grpc_server_with_interceptors
     from ray.serve.handle import DeploymentHandle
 
 MOST_CALLS: Final = 256
-"""Calls under way; more are refused, and their callers ask again."""
+"""Calls under way on one connection; more wait in the client, within their deadlines."""
+LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 _OPTIONS: Final = (
     *GRPC_LIMITS,
     # the clients' pings find out that this host is gone
@@ -32,17 +35,25 @@ Forward = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
 
 
 class IngressDeployment:
-    """One server. It refuses calls without the cluster's token (``RAY_AUTH_MODE=token``).
+    """A server that refuses calls without the cluster's token where ``RAY_AUTH_MODE=token``.
 
     Args:
         address: host:port to listen on.
         vision: handle of the vision expert's deployment.
         classifier: handle of the classifier's, where there is one.
+
+    Raises:
+        ServeConfigError: it would listen beyond this host, and Ray asks nobody for a token.
     """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, address: str, vision: DeploymentHandle, classifier: DeploymentHandle | None = None
     ) -> None:
+        if not is_token_auth_enabled() and address.rpartition(":")[0] not in LOOPBACK:
+            raise ServeConfigError(
+                f"ingress {address}: other hosts could call it, and this Ray asks nobody for a "
+                "token; start Ray with RAY_AUTH_MODE=token, or listen on 127.0.0.1"
+            )
         calls = {SCORE: _forward(vision, "score_many")}
         if classifier is not None:
             calls[CLASSIFY] = _forward(classifier, "classify_many")

@@ -92,6 +92,9 @@ S = TypeVar("S", bound=Section)
 def parse(model: type[S], value: object, where: str) -> S:
     """Validate ``value`` as ``model``.
 
+    >>> parse(VisionUserConfig, {"products": "latest"}, "user_config").products
+    'latest'
+
     Raises:
         ServeConfigError: names each field that is wrong and what it should be.
     """

@@ -37,7 +37,9 @@ class _Item:
 
 
 class VisionDeployment:
-    """One replica. Scoring runs in a thread of its own, decoding in others, neither on the loop.
+    """A replica with the experts of all products.
+
+    Scoring runs in a thread of its own and decoding in others, neither on the event loop.
 
     Args:
         settings: see :class:`serving.ray.settings.VisionSettings`.

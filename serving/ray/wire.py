@@ -54,6 +54,10 @@ def pack_images(requests: Sequence[InspectionRequest]) -> bytes:
 def unpack_images(body: bytes) -> list[tuple[str, bytes]]:
     """Product and encoded image of each item.
 
+    >>> from uuid import uuid4
+    >>> unpack_images(pack_images([InspectionRequest(uuid4(), "tile", b"picture")]))
+    [('tile', b'picture')]
+
     Raises:
         ValueError: not such a call.
     """

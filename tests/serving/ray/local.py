@@ -25,9 +25,11 @@ class LocalHandle:
 
 
 @asynccontextmanager
-async def served(vision: object | None, classifier: object | None = None) -> AsyncIterator[str]:
+async def served(
+    vision: object | None, classifier: object | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[str]:
     """The address at which ``vision`` and ``classifier`` can be called for as long as it lasts."""
-    address = f"127.0.0.1:{free_port()}"
+    address = f"{host}:{free_port()}"
     ingress = IngressDeployment.__new__(IngressDeployment)
     behind = LocalHandle(classifier) if classifier is not None else None
     await ingress.__init__(address, LocalHandle(vision), behind)  # type: ignore[misc]

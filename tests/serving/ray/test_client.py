@@ -1,6 +1,8 @@
 """The workers' client and the ingress, without Ray."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ import grpc.aio
 import pytest
 
 from infra.stack.process import free_port
+from serving.errors import ServeConfigError
 from serving.ray.client import CALL_BYTES, ServeClassifier, ServeVisionExpert
 from serving.ray.wire import SCORE, SERVICE, pack_inspections, unpack_images
 from streams.codes import ReasonCode
@@ -57,6 +60,11 @@ async def expert_over(actor: Actor) -> AsyncIterator[ServeVisionExpert]:
             yield expert
         finally:
             await expert.close()
+
+
+def test_a_worker_imports_the_client_and_no_ray() -> None:
+    check = "import sys, serving.ray.client; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], timeout=60, check=False).returncode == 0
 
 
 @pytest.mark.asyncio
@@ -127,6 +135,13 @@ async def test_without_a_cluster_calls_fail_when_their_time_is_up_and_nothing_is
     assert len(kinds) == 2
     assert set(kinds) <= {"DEADLINE_EXCEEDED", "UNAVAILABLE"}
     await expert.close()
+
+
+@pytest.mark.asyncio
+async def test_an_ingress_beyond_this_host_needs_a_token() -> None:
+    with pytest.raises(ServeConfigError, match="RAY_AUTH_MODE=token"):
+        async with served(Actor(), host="0.0.0.0"):
+            pass
 
 
 @pytest.mark.asyncio
