@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -15,6 +16,7 @@ _FAILURES = 3
 """Failed captures in a row after which the camera counts as faulty and is reopened."""
 
 
+@dataclass(eq=False)
 class SupervisedCamera:
     """Keeps one camera open.
 
@@ -24,17 +26,12 @@ class SupervisedCamera:
         retry_max_s: cap of the back-off between attempts to open, seconds.
     """
 
-    def __init__(
-        self,
-        camera: Camera,
-        timeout_s: float,
-        on_fault: Callable[[bool], None],
-        retry_max_s: float = 5.0,
-    ) -> None:
-        self._camera = camera
-        self._timeout = timeout_s
-        self._on_fault = on_fault
-        self._retry_max = retry_max_s
+    camera: Camera
+    timeout_s: float
+    on_fault: Callable[[bool], None]
+    retry_max_s: float = 5.0
+
+    def __post_init__(self) -> None:
         self._failures = 0
         self._broken = asyncio.Event()
         self._broken.set()
@@ -45,26 +42,26 @@ class SupervisedCamera:
         while True:
             await self._broken.wait()
             with contextlib.suppress(CaptureError):
-                await self._camera.close()
+                await self.camera.close()
             try:
-                await self._camera.open()
+                await self.camera.open()
             except CaptureError as error:
                 log.error("camera.unavailable", why=str(error))
-                await asyncio.sleep(backoff_s(attempt, 0.2, self._retry_max))
+                await asyncio.sleep(backoff_s(attempt, 0.2, self.retry_max_s))
                 attempt += 1
             else:
                 attempt = self._failures = 0
                 self._broken.clear()
-                self._on_fault(False)
+                self.on_fault(False)
 
     async def capture(self, trigger: Trigger) -> Picture:
         """Expose once within the deadline. Raises ``CaptureError``."""
         try:
-            async with asyncio.timeout(self._timeout):
-                picture = await self._camera.capture(trigger)
+            async with asyncio.timeout(self.timeout_s):
+                picture = await self.camera.capture(trigger)
         except TimeoutError as error:
             self._failed()
-            raise CaptureError(f"no picture in {self._timeout:g} s") from error
+            raise CaptureError(f"no picture in {self.timeout_s:g} s") from error
         except CaptureError:
             self._failed()
             raise
@@ -72,10 +69,10 @@ class SupervisedCamera:
         return picture
 
     async def close(self) -> None:
-        await self._camera.close()
+        await self.camera.close()
 
     def _failed(self) -> None:
         self._failures += 1
         if self._failures >= _FAILURES:
-            self._on_fault(True)
+            self.on_fault(True)
             self._broken.set()

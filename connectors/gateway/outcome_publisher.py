@@ -8,6 +8,7 @@ published twice counts once.
 import contextlib
 import time
 from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
 
 from connectors.errors import JournalError
 from connectors.gateway import part_events
@@ -22,24 +23,18 @@ from streams.ports import Publisher
 from streams.topics import ACKS, DECISIONS
 
 
+@dataclass(frozen=True)
 class OutcomePublisher:
     """Builds and sends decisions and acknowledgements of one line."""
 
-    def __init__(
-        self,
-        settings: GatewaySettings,
-        journal: Journal,
-        publisher: Publisher,
-        clock: ClockStatus,
-    ) -> None:
-        self._settings = settings
-        self._journal = journal
-        self._publisher = publisher
-        self._clock = clock
+    settings: GatewaySettings
+    journal: Journal
+    publisher: Publisher
+    clock: ClockStatus
 
     def left_over(self) -> Iterator[Coroutine[None, None, None]]:
         """The sends of what an earlier run decided or concluded and may not have published."""
-        for entry in list(self._journal.entries.values()):
+        for entry in list(self.journal.entries.values()):
             if entry.decision:
                 decision = Decision.model_validate_json(entry.decision)
                 yield self.send_decision(entry.key, decision)
@@ -53,9 +48,9 @@ class OutcomePublisher:
         Raises ``SpoolFullError``; the decision then stays in the journal.
         """
         with contextlib.suppress(JournalError):  # the writer reports it; the part goes on
-            await self._journal.commit()
-        await self._publisher.send(DECISIONS.name, to_message(decision))
-        self._journal.append(StepLine(t="decision_sent", k=key))
+            await self.journal.commit()
+        await self.publisher.send(DECISIONS.name, to_message(decision))
+        self.journal.append(StepLine(t="decision_sent", k=key))
 
     def outcome_event(
         self, report: ResultReport, answering: Decision | None
@@ -68,11 +63,9 @@ class OutcomePublisher:
         """
         part = report.part
         own = part is not None and part.verdict is report.verdict
-        entry = self._journal.entries.get(report.key)
+        entry = self.journal.entries.get(report.key)
         if entry is not None and entry.frame_id == report.frame_id:
-            subject = part_events.part_on_line(
-                self._settings, entry, entry.triggered_at, self._clock
-            )
+            subject = part_events.part_on_line(self.settings, entry, entry.triggered_at, self.clock)
         elif answering is not None:
             subject = part_events.part_of(answering)
         else:
@@ -92,7 +85,7 @@ class OutcomePublisher:
         )
         if own:
             text = event.model_dump_json()
-            self._journal.append(StepLine(t="outcome", k=report.key, a=text))
+            self.journal.append(StepLine(t="outcome", k=report.key, a=text))
         return event
 
     async def send_outcome(self, report: ResultReport, event: Acknowledgement) -> None:
@@ -100,8 +93,8 @@ class OutcomePublisher:
         if report.part is not None and report.part.verdict is report.verdict:
             await self._send_own(report.key, event)
         else:
-            await self._publisher.send(ACKS.name, to_message(event))
+            await self.publisher.send(ACKS.name, to_message(event))
 
     async def _send_own(self, key: PartKey, event: Acknowledgement) -> None:
-        await self._publisher.send(ACKS.name, to_message(event))
-        self._journal.append(StepLine(t="closed", k=key))
+        await self.publisher.send(ACKS.name, to_message(event))
+        self.journal.append(StepLine(t="closed", k=key))

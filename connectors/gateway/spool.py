@@ -6,6 +6,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -141,27 +142,28 @@ def historical(topic: str, message: Message, now: datetime) -> Message:
     return message
 
 
+@dataclass(frozen=True)
 class ReferencingPublisher:
     """Puts frames over the inline limit into object storage; the message then only names them."""
 
-    def __init__(self, publisher: Publisher, images: ImageStore, timeout_s: float) -> None:
-        self._publisher = publisher
-        self._images = images
-        self._timeout = timeout_s
+    publisher: Publisher
+    images: ImageStore
+    timeout_s: float
 
     async def send(self, topic: str, message: Message) -> None:
         if topic == FRAMES.name and len(message.value) > INLINE_LIMIT_BYTES:
             headers = header_dict(message.headers)
             content_type = headers.get("content-type", "application/octet-stream")
             try:
-                async with asyncio.timeout(self._timeout):
-                    await self._images.put(headers["ce_dataref"], message.value, content_type)
+                async with asyncio.timeout(self.timeout_s):
+                    await self.images.put(headers["ce_dataref"], message.value, content_type)
             except TimeoutError as error:
-                raise UnavailableError(f"object storage took over {self._timeout:g} s") from error
+                raise UnavailableError(f"object storage took over {self.timeout_s:g} s") from error
             message = Message(message.key, b"", message.headers)
-        await self._publisher.send(topic, message)
+        await self.publisher.send(topic, message)
 
 
+@dataclass(eq=False)
 class SpoolingPublisher:
     """A publisher that never loses: what the broker does not take in time goes to the spool.
 
@@ -174,26 +176,19 @@ class SpoolingPublisher:
         on_full: called with True when the spool is full and False when it has room again.
     """
 
-    def __init__(
-        self,
-        publisher: Publisher,
-        spool: Spool,
-        *,
-        timeout_s: float,
-        in_flight_bytes: int,
-        on_down: Callable[[bool], None] = lambda _: None,
-        on_full: Callable[[bool], None] = lambda _: None,
-    ) -> None:
-        self._publisher = publisher
-        self._spool = spool
-        self._timeout = timeout_s
-        self._room = in_flight_bytes
-        self.on_down = on_down
-        self.on_full = on_full
-        self._down = False
-        self._full = False
+    publisher: Publisher
+    spool: Spool
+    _: KW_ONLY
+    timeout_s: float
+    in_flight_bytes: int
+    on_down: Callable[[bool], None] = lambda _: None
+    on_full: Callable[[bool], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        self._room = self.in_flight_bytes
+        self._down = self._full = False
         self._stored = asyncio.Event()
-        if len(spool):
+        if len(self.spool):
             self._stored.set()
 
     async def send(self, topic: str, message: Message) -> None:
@@ -213,19 +208,19 @@ class SpoolingPublisher:
             finally:
                 self._room += size
         try:
-            await self._spool.put(topic, message)
+            await self.spool.put(topic, message)
         except SpoolFullError:
             self._set_full(True)
             raise
         self._stored.set()
-        self._set_full(self._spool.full)
+        self._set_full(self.spool.full)
 
     async def run(self) -> None:
         """Send what is spooled, whenever the broker takes it. Runs until cancelled."""
         attempt = 0
         while True:
             await self._stored.wait()
-            found = await self._spool.oldest()
+            found = await self.spool.oldest()
             if found is None:
                 self._stored.clear()
                 self._set_down(False)
@@ -239,21 +234,21 @@ class SpoolingPublisher:
                 attempt += 1
                 continue
             attempt = 0
-            await self._spool.drop_oldest()
+            await self.spool.drop_oldest()
             self._set_down(False)
-            self._set_full(self._spool.full)
+            self._set_full(self.spool.full)
 
     async def _try(self, topic: str, message: Message) -> None:
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._publisher.send(topic, message)
+            async with asyncio.timeout(self.timeout_s):
+                await self.publisher.send(topic, message)
         except TimeoutError as error:
-            raise UnavailableError(f"the broker took over {self._timeout:g} s") from error
+            raise UnavailableError(f"the broker took over {self.timeout_s:g} s") from error
 
     def _set_down(self, down: bool, why: str = "") -> None:
         if down != self._down:
             self._down = down
-            log.warning("broker.down" if down else "broker.up", why=why, spooled=len(self._spool))
+            log.warning("broker.down" if down else "broker.up", why=why, spooled=len(self.spool))
             self.on_down(down)
 
     def _set_full(self, full: bool) -> None:

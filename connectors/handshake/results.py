@@ -56,10 +56,10 @@ def decided(state: State, now: float, event: Decided) -> Step:
     if part is None:
         return state, _after_the_fact(state, event, refused)
     if part.frame_id is not None and part.frame_id != event.frame_id:
-        return state, [replace(refused, part=None, outcome=AckOutcome.OLD_BOOT)]
+        return state, [refused._replace(part=None, outcome=AckOutcome.OLD_BOOT)]
     if part.verdict is not None:
         repeated = part.verdict.result_id == event.verdict.result_id
-        return state, [] if repeated else [replace(refused, detail="another decision stands")]
+        return state, [] if repeated else [refused._replace(detail="another decision stands")]
     part = replace(part, frame_id=event.frame_id, verdict=event.verdict)
     if part.missed:
         part = replace(part, phase=Phase.QUEUED)
@@ -80,9 +80,9 @@ def _after_the_fact(state: State, event: Decided, refused: ResultReport) -> list
     stood = state.closed.get(event.key)
     if stood is not None:
         repeated = stood == event.verdict.result_id
-        return [] if repeated else [replace(refused, detail="another decision stood")]
+        return [] if repeated else [refused._replace(detail="another decision stood")]
     if state.plc_boot_id is not None and event.key.plc_boot_id != state.plc_boot_id:
-        return [replace(refused, outcome=AckOutcome.OLD_BOOT)]
+        return [refused._replace(outcome=AckOutcome.OLD_BOOT)]
     return []
 
 

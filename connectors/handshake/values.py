@@ -175,8 +175,7 @@ class WriteResult(NamedTuple):
     pending: int
 
 
-@dataclass(frozen=True)
-class ResultReport:
+class ResultReport(NamedTuple):
     """The outcome of one result: exactly one per verdict."""
 
     part: Part | None
