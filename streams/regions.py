@@ -26,6 +26,23 @@ def decode_mask(rle: str, height: int, width: int) -> Mask:
     return np.asarray(coco.decode(counts), dtype=np.bool_)
 
 
+def region_from_mask(mask: Mask, image_height: int, image_width: int) -> Region:
+    """The region behind a mask of an image of that size, without pieces and measures.
+
+    >>> drawn = np.array([[False, True, True], [False, False, True]])
+    >>> region_mask(region_from_mask(drawn, 20, 30)).tolist()
+    [[False, True, True], [False, False, True]]
+    """
+    height, width = mask.shape
+    return Region(
+        image_height=image_height,
+        image_width=image_width,
+        mask_height=height,
+        mask_width=width,
+        mask_rle=encode_mask(mask),
+    )
+
+
 def region_mask(region: Region) -> Mask:
     """The region's mask at its own resolution (mask_height, mask_width).
 

@@ -195,21 +195,12 @@ def _request(
     mask: "npt.NDArray[np.bool_] | None",
     texts: "ClassificationTexts",
 ) -> "ClassificationRequest":
-    from streams.events import Inspection, Region
+    from streams.events import Inspection
     from streams.ids import new_frame_id
     from streams.ports import ClassificationRequest
-    from streams.regions import encode_mask
+    from streams.regions import region_from_mask
 
-    region = None
-    if mask is not None:
-        (height, width), (mask_height, mask_width) = size, mask.shape
-        region = Region(
-            image_height=height,
-            image_width=width,
-            mask_height=mask_height,
-            mask_width=mask_width,
-            mask_rle=encode_mask(mask),
-        )
+    region = region_from_mask(mask, *size) if mask is not None else None
     inspection = Inspection(
         score=1, threshold=0, p_value=0, anomalous=True, region=region, expert_version=""
     )

@@ -10,10 +10,10 @@ from serving.naming.endpoint import Endpoint
 from serving.naming.settings import EndpointSettings
 from serving.naming.velm import VelmClassifier
 from serving.naming.visual import VisualSettings, encode
-from streams.events import Classification, Inspection, Region
+from streams.events import Classification, Inspection
 from streams.ids import new_frame_id
 from streams.ports import ClassificationRequest, ClassificationTexts, ClassText
-from streams.regions import encode_mask
+from streams.regions import region_from_mask
 
 SIDE = 448
 
@@ -57,15 +57,8 @@ def drawn_request(timeout_s: float, seed: int = 0) -> ClassificationRequest:
     mask = np.zeros((SIDE, SIDE), dtype=np.bool_)
     mask[216:232, 64:384] = True
     picture[220:228, 72:376] = 20
-    region = Region(
-        image_height=SIDE,
-        image_width=SIDE,
-        mask_height=SIDE,
-        mask_width=SIDE,
-        mask_rle=encode_mask(mask),
-        count=1,
-        area_px=float(mask.sum()),
-    )
+    measured = {"count": 1, "area_px": float(mask.sum())}
+    region = region_from_mask(mask, SIDE, SIDE).model_copy(update=measured)
     classes = (
         ClassText("line", "line", "a long thin dark line"),
         ClassText("spot", "spot", "a small round spot"),

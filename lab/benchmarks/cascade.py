@@ -39,9 +39,9 @@ from serving.naming.teaching import Lesson, teach_product
 from serving.naming.velm import VelmClassifier
 from serving.naming.visual import make_pictures
 from streams.errors import AndonError
-from streams.events import Classification, Inspection, Region
+from streams.events import Classification, Inspection
 from streams.ports import ClassificationRequest, ClassificationTexts, ClassText, Failure
-from streams.regions import Mask, encode_mask
+from streams.regions import Mask, region_from_mask
 
 if TYPE_CHECKING:
     from lab.datasets.folders import Dataset, Sample
@@ -157,15 +157,13 @@ def _split(samples: "Sequence[Sample]", shots: int, rng: random.Random) -> _Spli
 def _ask(number: int, sample: "Sample", classes: Sequence[str]) -> _Asked:
     image = sample.path.read_bytes()
     mask = true_mask(sample, read_image(sample.path))
-    region = Region(
-        image_height=mask.shape[0],
-        image_width=mask.shape[1],
-        mask_height=mask.shape[0],
-        mask_width=mask.shape[1],
-        mask_rle=encode_mask(mask),
-    )
     inspection = Inspection(
-        score=1.0, threshold=0.5, p_value=0.0, anomalous=True, region=region, expert_version="mask"
+        score=1.0,
+        threshold=0.5,
+        p_value=0.0,
+        anomalous=True,
+        region=region_from_mask(mask, *mask.shape),
+        expert_version="mask",
     )
     texts = ClassificationTexts(PRODUCT, "", classes=tuple(ClassText(c, c, "") for c in classes))
     deadline = datetime.now(UTC) + timedelta(hours=1)

@@ -15,10 +15,10 @@ from serving.naming.exemplars import ExemplarError, load_bundle
 from serving.naming.prototypes import NearestReferences, PrototypeClassifier
 from serving.naming.teaching import Lesson, teach_product
 from streams.codes import ReasonCode
-from streams.events import Classification, Inspection, Region
+from streams.events import Classification, Inspection
 from streams.ids import new_frame_id
 from streams.ports import ClassificationRequest, ClassificationTexts, ClassText, Failure
-from streams.regions import encode_mask
+from streams.regions import region_from_mask
 from tests.serving.naming.pictures import KINDS, plate, png, spoiled
 
 
@@ -41,16 +41,7 @@ def request(
     classes: tuple[str, ...] = KINDS,
     product: str = "plate",
 ) -> ClassificationRequest:
-    region = None
-    if mask is not None:
-        height, width = mask.shape
-        region = Region(
-            image_height=height,
-            image_width=width,
-            mask_height=height,
-            mask_width=width,
-            mask_rle=encode_mask(mask),
-        )
+    region = region_from_mask(mask, *mask.shape) if mask is not None else None
     inspection = Inspection(
         score=2, threshold=1, p_value=0, anomalous=True, region=region, expert_version="e"
     )
