@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from serving.bundles import MANIFEST, BundleError, digest_of, read_file, write_bundle
-from serving.experts.calibration import Calibration
+from serving.experts.calibration import Calibration, Scores
 from serving.experts.composed import ComposedExpert, Model, Standardised
 from serving.experts.ddad.expert import DdadExpert, DdadModel, choose_running
 from serving.experts.ddad.packing import KIND as DDAD
@@ -24,7 +25,10 @@ from serving.experts.heads import HEADS
 from serving.experts.precision import agrees
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
+from serving.experts.types import Floats
 
+Arrays = dict[str, Floats | Scores]
+"""Tensors of an artifact by name, on the host."""
 SCHEMA = 6
 _TENSORS = "tensors.safetensors"
 _PRODUCT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -108,7 +112,7 @@ def _composed_manifest(model: Model) -> dict[str, object]:
     }
 
 
-def _tensors(model: Model | DdadModel) -> dict[str, np.ndarray]:
+def _tensors(model: Model | DdadModel) -> Arrays:
     if isinstance(model, DdadModel):
         return pack_tensors(model) | model.calibration.tensors()
     heads = {
@@ -120,7 +124,7 @@ def _tensors(model: Model | DdadModel) -> dict[str, np.ndarray]:
     return heads | references | model.calibration.tensors()
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
     """Manifest and tensors of an artifact folder, verified."""
     from safetensors.numpy import load
 
@@ -135,15 +139,15 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise ArtifactError(f"{path}: the manifest is not JSON") from None
 
 
-def _rebuild(
-    manifest: dict[str, Any], tensors: dict[str, np.ndarray], shared: dict[str, Any]
-) -> Model:
+def _rebuild(manifest: dict[str, Any], tensors: Arrays, shared: dict[str, Any]) -> Model:
     region = manifest["map"]
     return Model(
         **shared,
         layers=tuple(manifest["layers"]),
         heads={k: _rebuild_head(entry, k, tensors) for k, entry in manifest["heads"].items()},
-        references={k: tensors[f"references.{k}"] for k in manifest["roles"]},
+        references={
+            k: np.asarray(tensors[f"references.{k}"], np.float64) for k in manifest["roles"]
+        },
         roles=manifest["roles"],
         map_heads=tuple(region["heads"]),
         map_cut=region["cut"],
@@ -151,9 +155,7 @@ def _rebuild(
     )
 
 
-def _rebuild_head(entry: dict[str, Any], name: str, tensors: dict[str, np.ndarray]) -> Standardised:
-    import torch
-
+def _rebuild_head(entry: dict[str, Any], name: str, tensors: Arrays) -> Standardised:
     prefix = f"heads.{name}."
     own = {
         key.removeprefix(prefix): torch.from_numpy(value.copy())

@@ -61,10 +61,12 @@ class Calibration:
 
     @classmethod
     def restored(
-        cls, described: Mapping[str, float], tensors: Mapping[str, np.ndarray]
+        cls, described: Mapping[str, float], tensors: Mapping[str, npt.NDArray[np.float32] | Scores]
     ) -> "Calibration":
         """The calibration that ``described`` and ``tensors`` came from."""
-        scores, weights = tensors["calibration.scores"], tensors["calibration.weights"]
+        scores, weights = (
+            np.asarray(tensors[f"calibration.{part}"], np.float64) for part in ("scores", "weights")
+        )
         return cls(scores, weights, **{name: described[name] for name in _STATED})
 
 

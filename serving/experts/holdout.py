@@ -12,7 +12,7 @@ from serving.experts.errors import TrainingError
 from serving.experts.fusion import fuse_surprises, head_reference, head_surprise, peak_and_spread
 from serving.experts.heads import HEADS, FitInput, Head
 from serving.experts.options import Progress, TrainOptions
-from serving.experts.types import Floats
+from serving.experts.types import Floats, Rows
 
 _PRIOR = 8
 """Cell statistics are shrunk to those of all cells as if by so many more normals."""
@@ -35,7 +35,7 @@ class Held:
         """Heads that have not seen the first fold."""
 
 
-def make_folds(names: Sequence[str], folds: int, seed: int) -> list[np.ndarray]:
+def make_folds(names: Sequence[str], folds: int, seed: int) -> list[Rows]:
     """Rows of each fold; a group is never split.
 
     Raises:
@@ -57,8 +57,8 @@ def hold_out(
     normals: FitInput,
     changed: FitInput | None,
     odd: FitInput,
-    drawn: np.ndarray,
-    folds: list[np.ndarray],
+    drawn: Rows,
+    folds: list[Rows],
     options: TrainOptions,
     heads: Sequence[str],
     report: Progress,
@@ -77,7 +77,7 @@ def hold_out(
     """
     held = Held()
     raw: dict[str, list[list[Floats]]] = {name: [[], [], []] for name in heads}
-    order: list[list[np.ndarray]] = [[], [], []]
+    order: list[list[Rows]] = [[], [], []]
     steps = len(folds) * len(heads)
     for i, rows in enumerate(folds):
         rest = normals.select(torch.from_numpy(np.setdiff1d(np.arange(len(normals)), rows)))
@@ -134,10 +134,10 @@ def _cell_statistics(maps: Floats) -> tuple[Floats, Floats]:
     return mean.astype(np.float32), (1 / np.sqrt(variance)).astype(np.float32)
 
 
-def _apply(head: Head, given: FitInput, rows: np.ndarray) -> Floats:
+def _apply(head: Head, given: FitInput, rows: Rows) -> Floats:
     """Maps of some images: a batch per thread, which wastes less than threads inside a batch."""
 
-    def run(chosen: np.ndarray) -> Floats:
+    def run(chosen: Rows) -> Floats:
         with torch.inference_mode():
             part = given.select(torch.from_numpy(chosen))
             return np.asarray(head(part.features, part.pixels).float().numpy())
@@ -160,7 +160,7 @@ def _one_thread_each() -> Iterator[int]:
         torch.set_num_threads(threads)
 
 
-def _restore(values: Floats, order: np.ndarray) -> Floats:
+def _restore(values: Floats, order: Rows) -> Floats:
     result = np.empty_like(values)
     result[order] = values
     return result

@@ -13,7 +13,7 @@ from PIL import Image as pillow
 from PIL import ImageOps, UnidentifiedImageError
 
 from serving.experts.errors import UndecodableImage
-from serving.experts.types import Image
+from serving.experts.types import Image, Rows
 
 MAX_PIXELS = 200_000_000
 """Largest image decoded, pixels: a bound on memory, not a limit of the experts."""
@@ -116,7 +116,7 @@ def _require_end(kind: str, data: bytes) -> None:
         raise UndecodableImage("truncated or damaged: the JPEG has no end")
 
 
-def _to_8_bit(wide: np.ndarray) -> Image:
+def _to_8_bit(wide: Rows) -> Image:
     return np.asarray((np.clip(wide, 0, 65535) * 255 + 32767) // 65535, dtype=np.uint8)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from serving.experts.calibration import Calibration, Scores, calibrate
 from serving.experts.synthetic import LOCAL_KINDS
+from serving.experts.types import Mask
 
 RATES = (0.01, 0.02, 0.03, 0.05, 0.1)
 """False-alarm rates that the trade-off is shown at."""
@@ -108,7 +109,7 @@ def sensitivity_warning(report: Sensitivity, calibration: Calibration) -> list[s
     return [text]
 
 
-def _at_rate(evidence: Evidence, rate: float, rows: np.ndarray | None = None) -> RateRow:
+def _at_rate(evidence: Evidence, rate: float, rows: Mask | None = None) -> RateRow:
     kept = np.ones(len(evidence.normal), bool) if rows is None else rows
     groups = [g for g, own in zip(evidence.groups, kept, strict=True) if own]
     found = calibrate(evidence.normal[kept], groups, rate)

@@ -40,7 +40,7 @@ from serving.experts.sensitivity import (
     sensitivity_warning,
 )
 from serving.experts.trial import TrialImages, make_trial
-from serving.experts.types import Floats, Image
+from serving.experts.types import Floats, Image, Rows
 
 _BATCH = 32
 _FLOOR = 1.0
@@ -174,7 +174,7 @@ def _compare_bf16(
     model: Model,
     held: Held,
     trial: TrialImages,
-    unseen: np.ndarray,
+    unseen: Rows,
     options: TrainOptions,
 ) -> dict[str, object]:
     """What bf16 makes of the first fold, which ``held.first`` has not seen, tile by tile.

@@ -11,6 +11,8 @@ Image = npt.NDArray[np.uint8]
 """uint8, shape (height, width, 3), RGB."""
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.int64]
+"""Row numbers, (N,)."""
 
 
 def enlarge(values: Floats, height: int, width: int) -> Floats:

@@ -45,7 +45,7 @@ def normalise_exposure(image: Image) -> Image:
     return np.asarray(cv2.LUT(image, np.clip(levels, 0, 255).astype(np.uint8)), np.uint8)
 
 
-def coverage(mask: npt.NDArray[np.generic], height: int, width: int) -> Floats:
+def coverage(mask: Mask | Floats, height: int, width: int) -> Floats:
     """Share of each cell of a grid that the mask covers; all ones when it covers nothing."""
     shares = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     if float(shares.sum()) <= 0:

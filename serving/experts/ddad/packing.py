@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from serving.experts.calibration import Scores
 from serving.experts.ddad.distance import Extractor
 from serving.experts.ddad.expert import DdadModel, Weighing
 from serving.experts.ddad.options import SIZES, DdadOptions
 from serving.experts.ddad.unet import UNet
+from serving.experts.types import Floats
 
 KIND = "ddad"
 _TUPLES = ("guidance", "pixel_weight")
@@ -27,7 +29,7 @@ def pack_manifest(model: DdadModel) -> dict[str, object]:
     }
 
 
-def pack_tensors(model: DdadModel) -> dict[str, np.ndarray]:
+def pack_tensors(model: DdadModel) -> dict[str, Floats | Scores]:
     """The UNet's weights, and the extractor's when it was adapted."""
     parts: dict[str, nn.Module] = {"unet": model.unet}
     if model.adapted:
@@ -40,7 +42,7 @@ def pack_tensors(model: DdadModel) -> dict[str, np.ndarray]:
 
 
 def unpack(
-    manifest: dict[str, Any], tensors: dict[str, np.ndarray], shared: dict[str, Any]
+    manifest: dict[str, Any], tensors: dict[str, Floats | Scores], shared: dict[str, Any]
 ) -> DdadModel:
     """The model that ``pack_manifest`` and ``pack_tensors`` describe, and ``shared`` fields."""
     own: dict[str, Any] = {k: tuple(v) if k in _TUPLES else v for k, v in manifest["ddad"].items()}
@@ -61,7 +63,7 @@ def unpack(
     )
 
 
-def _part(tensors: dict[str, np.ndarray], name: str) -> dict[str, torch.Tensor]:
+def _part(tensors: dict[str, Floats | Scores], name: str) -> dict[str, torch.Tensor]:
     prefix = f"{name}."
     return {
         key.removeprefix(prefix): torch.from_numpy(np.array(value))

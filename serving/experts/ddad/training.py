@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from serving.experts.calibration import calibrate
+from serving.experts.calibration import Scores, calibrate
 from serving.experts.ddad.adapt import adapt_extractor
 from serving.experts.ddad.choosing import (
     Chosen,
@@ -39,7 +39,7 @@ from serving.experts.options import Progress, TrainOptions
 from serving.experts.precision import compare_precisions
 from serving.experts.runtime import choose
 from serving.experts.trial import TrialImages, make_trial
-from serving.experts.types import Floats, Image
+from serving.experts.types import Floats, Image, Rows
 
 _FEWEST_GROUPS = 4
 _COMPARED = 32
@@ -106,7 +106,7 @@ def train_ddad(
     return DdadExpert(model, choose_running(model, "auto", "f32", device, options.threads))
 
 
-def split_groups(names: list[str], share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_groups(names: list[str], share: float, seed: int) -> tuple[Rows, Rows]:
     """Rows to learn from and rows for the threshold; a group is never split.
 
     Raises:
@@ -152,7 +152,7 @@ def _adapt(
 
 def _peaks(
     seen: Distances, pixels: Image, chosen: Chosen, options: DdadOptions, report: Progress
-) -> np.ndarray:
+) -> Scores:
     """Image scores of the normals put aside, float64 (N,)."""
     found: list[Floats] = []
     step = 8 * seen.running.micro_batch
