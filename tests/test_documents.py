@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.streams.roles.test_path import CLASSIFY_ROLE, INSPECT, POLICY
+
 ROOT = Path(__file__).parents[1]
 ADRS = sorted((ROOT / "docs" / "adr").glob("0*.md"))
 INDEX = ROOT / "docs" / "adr" / "README.md"
@@ -137,3 +139,9 @@ def test_no_text_speaks_of_what_is_not_in_the_repository() -> None:
             if FOREIGN.search(line):
                 found.append(f"{name}:{number}: {line.strip()}")
     assert not found, "\n".join(found)
+
+
+def test_the_architecture_walks_every_module_of_the_way() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    missing = [name for name in (*INSPECT, *CLASSIFY_ROLE, *POLICY) if f"`{name}`" not in text]
+    assert not missing
