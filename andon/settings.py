@@ -34,7 +34,7 @@ class KafkaSettings(Section):
     bootstrap_servers: str = "127.0.0.1:19092"
     """Comma-separated host:port."""
     idempotent_producer: bool = False
-    """On for Apache Kafka; the embedded broker does not support it."""
+    """Switched on for Apache Kafka; the embedded broker does not support it."""
     replication_factor: Annotated[int, Field(ge=1, le=7)] = 1
     """Copies of each partition of a topic that is created here."""
     partitions: Annotated[int, Field(ge=1, le=256)] = PARTITIONS

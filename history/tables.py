@@ -232,7 +232,7 @@ class PolicyVersionRow(Table, table=True):
     policy_hash: str = _text(primary_key=True)
     product_id: str = _text(index=True)
     body: Json = Field(sa_type=JSON, nullable=False)
-    """As it was hashed: ``json`` keeps the order of the keys, ``jsonb`` does not."""
+    """The policy as it was hashed: ``json`` keeps the order of the keys, ``jsonb`` does not."""
     created_at: datetime | None = _now()
 
 

@@ -93,7 +93,7 @@ class PostgresHistoryWriter:
                 self._migrated = True
 
     async def _one_by_one(self, table: str, batch: Sequence[rows.Row]) -> None:
-        """After a refusal: the rows that PostgreSQL takes go in, the others are named."""
+        """After a refusal the rows that PostgreSQL takes go in, and the others are named."""
         refused: list[str] = []
         for row in batch:
             try:

@@ -53,7 +53,7 @@ class ResolvedPolicy:
 
     @classmethod
     def from_body(cls, body: Body, expected_hash: str | None = None) -> "ResolvedPolicy":
-        """From a stored or published body.
+        """The policy of a stored or published body.
 
         Raises:
             TamperedPolicyError: the body does not have the hash it was published under.

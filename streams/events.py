@@ -156,7 +156,7 @@ class Classification(Event):
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float = 0.0
-    """In the currency of the endpoint's price list."""
+    """The cost in the currency of the endpoint's price list."""
     latency_ms: float = 0.0
     candidates: dict[str, float] = {}
     """Class -> confidence, the runners-up included."""
@@ -189,7 +189,7 @@ class Decision(PartOnLine):
     decided_at: AwareDatetime
     is_historical: bool = False
     timings_ms: dict[str, float] = {}
-    """By stage: ``queue_inspect``, ``expert``, ``queue_classify``, ``classifier`` ..."""
+    """Milliseconds by stage: ``queue_inspect``, ``expert``, ``queue_classify``, ``classifier``."""
 
 
 class Acknowledgement(PartOnLine):

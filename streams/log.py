@@ -35,7 +35,7 @@ class OncePer(logging.Filter):
 
 
 def quieten(seconds: float = 30.0) -> None:
-    """On every handler of the root logger, for aiokafka's, Faust's and mode's records only."""
+    """Quieten every handler of the root logger, for aiokafka's, Faust's and mode's records only."""
     once = OncePer(seconds)
 
     def chosen(record: logging.LogRecord) -> bool:

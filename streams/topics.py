@@ -43,7 +43,7 @@ class Topic:
 
 
 PARTITIONS = 4
-"""Of topics whose key names a line: as many workers of a role can share the lines."""
+"""Partitions of topics whose key names a line: as many workers of a role can share the lines."""
 
 FRAMES = Topic(
     "andon.frames",

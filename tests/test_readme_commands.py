@@ -44,7 +44,7 @@ class Line:
     where: str
     text: str
     is_mention: bool
-    """In running text, where ``andon train`` may stand for the command without its options."""
+    """It stands in running text, where ``andon train`` means the command without its options."""
 
 
 def is_command(text: str) -> bool:

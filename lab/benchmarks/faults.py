@@ -19,7 +19,7 @@ REPLICA = "replica"
 STORES = ("postgres", "s3")
 FAULTS = (*ROLE_FAULTS[:3], REPLICA, "gateway", *STORES)
 BROKER = "broker"
-"""Not among ``FAULTS``: only Apache Kafka keeps its data over a kill."""
+"""It is not among ``FAULTS``, since only Apache Kafka keeps its data over a kill."""
 STORE_DOWN_S = 3.0
 """How long a killed store or broker stays away before its supervisor starts it, seconds."""
 Say = Callable[[str], None]

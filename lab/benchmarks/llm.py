@@ -29,7 +29,7 @@ class LlmLoad:
     answered: int
     calls: int
     most_in_flight: int
-    """As the twin saw it."""
+    """The most calls at once, as the twin saw them."""
     rejected: int
     """Requests that the twin found to break the protocol."""
     client_cpu_ms_per_part: float
@@ -38,7 +38,7 @@ class LlmLoad:
     """The same of the twin's process: protocol, validation, answer."""
     latency_p50_ms: float
     latency_p99_ms: float
-    """From the burst to the answer: waiting included."""
+    """The time from the burst to the answer, with the waiting."""
 
 
 def measure_llm_load(

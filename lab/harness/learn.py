@@ -1,4 +1,4 @@
-"""Before a run: train the expert on the plan's normals, teach the classifier its exemplars.
+"""Prepare a run: train the expert on the plan's normals, teach the classifier its exemplars.
 
 ``python -m lab.harness.learn REQUEST`` does the work in a process of its own, so that the demo
 never loads torch and Ctrl-C ends it like any other child.

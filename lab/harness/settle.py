@@ -1,4 +1,4 @@
-"""After a run: wait until Kafka and the history hold everything, then the balance."""
+"""End a run: wait until Kafka and the history hold everything, then the balance."""
 
 import asyncio
 import json

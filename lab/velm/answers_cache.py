@@ -142,7 +142,7 @@ class KeptReply(BaseModel):
         return cls(**texts, tokens=tokens, **{n: getattr(reply, n) for n in _COUNTS})
 
     def reply(self) -> Reply:
-        """As it came, with ``attempts`` 0."""
+        """The reply as it came, with ``attempts`` 0."""
         tokens = None
         if self.tokens is not None:
             tokens = tuple(
@@ -165,7 +165,7 @@ class CachedEndpoint(Endpoint):
         self._repeated: Counter[str] = Counter()
 
     async def ask(self, question: Question, timeout_s: float) -> Reply | Unanswered:
-        """As ``Endpoint.ask``; a known reply comes from disk, with ``attempts`` 0."""
+        """Like ``Endpoint.ask``, but a known reply comes from disk, with ``attempts`` 0."""
         key = question_key(question, self.settings)
         if question.temperature is not None:
             key = question_key(question, self.settings, self._count(key))

@@ -63,10 +63,10 @@ class PipelineOptions:
     shots: int = 5
     """Exemplars per class for the local classifier, taken from the test set and not scored."""
     seed: int = 0
-    """Of the exemplars and of the random references."""
+    """The seed of the exemplars and of the random references."""
     expert: str = "patchcore"
     false_alarm_rate: float = 0.03
-    """Of the gate, as the line asks it: what it lets through wrongly costs a call, not a part."""
+    """The rate that is asked of the gate. A false alarm costs a call, not a part."""
     experts: Path | None = None
     """Folder of trained experts, ``<object>/<version>``; None trains and keeps them."""
 

@@ -103,7 +103,7 @@ def _inspect(
 
 
 def _inspection(scored: Scored, image: Image, version: str) -> Inspection:
-    """As the line has it; where nothing is odd, the map's peak is outlined as well."""
+    """The inspection as the line has it; where nothing is odd, the map's peak is outlined."""
     if scored.region is not None or scored.anomaly_map is None:
         return to_inspection(scored, "evaluation", version, {})
     return inspection_of(scored.anomaly_map, CUT, image, scored, version)

@@ -85,7 +85,7 @@ class ComposedExpert:
     def __init__(self, model: Model, choice: Choice, version: str = "") -> None:
         self.model, self.version = model, version
         self.held_out_maps: dict[str, Floats] = {}
-        """After training only: maps of the oddest normals, by file, from heads that had not seen
+        """Filled by training: maps of the oddest normals, by file, from heads that had not seen
         them."""
         self._references = {k: head_reference(r) for k, r in model.references.items()}
         self._wanted = choice

@@ -20,7 +20,7 @@ _SIDE = {"cpu": 1024, "cuda": 8192}
 
 @dataclass(frozen=True)
 class Speed:
-    """From decoded uint8 arrays to scores and full-size maps, at one batch size."""
+    """The speed from decoded uint8 arrays to scores and full-size maps, at one batch size."""
 
     batch: int
     images_per_s: float

@@ -90,7 +90,7 @@ class Background:
 
     @classmethod
     def learn(cls, features: Features, groups: Sequence[str]) -> Self:
-        """From features of n normal pictures; ``groups`` names each one's part."""
+        """Learn from the features of n normal pictures; ``groups`` names each one's part."""
         scale = {
             layer: values.std(0).mean((1, 2))[:, None, None] + 1e-3
             for layer, values in features.items()

@@ -38,7 +38,7 @@ class KafkaConnection:
     fetch_max_wait_ms: int = 50
     """Milliseconds a fetch may wait at the broker for the first byte: the latency when idle."""
     idempotent_producer: bool = False
-    """On for Apache Kafka; the embedded broker does not support it."""
+    """Switched on for Apache Kafka; the embedded broker does not support it."""
 
     def consumer(self) -> AIOKafkaConsumer:
         """A consumer without a group, not started; its partitions are assigned by hand."""

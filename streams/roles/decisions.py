@@ -88,7 +88,7 @@ def not_inspected(frame: PartOnLine, failure: Failure, policy: Policy, moment: M
 
 
 def inspected_late(frame: Frame, answer: Inspection | Failure, moment: Moment) -> Reaction:
-    """After the fallback: image and region are kept and change no action.
+    """After the fallback image and region are kept and change no action.
 
     A frame that was never inspected keeps its picture as a dead letter.
     """

@@ -84,7 +84,7 @@ class LimitsRole:
         await self._results.dead_letter(delivery, type(error).__name__, str(error))
 
     def _assignment(self, delivery: Delivery) -> _Assignment:
-        """Of the delivery's partition; a new generation of the group begins from the changelog."""
+        """The partition's assignment; a new generation of the group begins from the changelog."""
         found = self._assigned.get(delivery.partition)
         if found is None or found.generation != delivery.generation:
             found = self._assigned[delivery.partition] = _Assignment(delivery.generation)

@@ -68,7 +68,7 @@ def _tools() -> str:
 
 
 def _run_or_skip(step: list[str]) -> None:
-    """From uv's cache, and where that lacks something from the network."""
+    """Install from uv's cache, and from the network what it lacks."""
     for offline in (["--offline"], []):
         done = subprocess.run([step[0], *offline, *step[1:]], capture_output=True, text=True)
         if done.returncode == 0:

@@ -118,7 +118,7 @@ def measured(policy: Data, facts: Data) -> Data:
 
 
 def zone_of(policy: Data, facts: Data) -> str:
-    """By testing 5 x 5 points of every cell; the corpus' zones run along cell borders."""
+    """The zone by testing 5 x 5 points of every cell; the corpus' zones run along cell borders."""
     for zone in policy.get("zones", []):
         if zone.get("stations") and facts["station"] not in zone["stations"]:
             continue

@@ -181,7 +181,7 @@ def test_hold_all_classes_holds_all_but_normal_frames() -> None:
     ["'; DROP TABLE decision; --", "{{ 7 * 7 }}", "a\nb", "\x1b[2J", "\u202etxt", "x" * 512, ""],
 )
 def test_hostile_class_names_are_plain_data(tile: ResolvedPolicy, word: str) -> None:
-    """From a classifier: unknown, quoted on one line. From a file: not a name at all."""
+    """A classifier's is unknown and quoted on one line; a file's is not a name at all."""
     outcome = tile.decide(named(word))
     assert (outcome.action, outcome.class_name) == (Action.HOLD, "unknown")
     assert outcome.reason.isprintable()

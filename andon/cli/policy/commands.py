@@ -283,7 +283,7 @@ def _all_products() -> list[Path]:
 
 
 def policy_of(words: str) -> "ResolvedPolicy":
-    """From a file, the hash of a stored version, or a product (what is in force)."""
+    """The policy of a file, of the hash of a stored version, or of a product (what is in force)."""
     from policies.authoring.loading import load_policy
 
     if words.endswith((".yaml", ".yml")) or Path(words).is_file():
@@ -300,7 +300,7 @@ def policy_of(words: str) -> "ResolvedPolicy":
 
 
 def time_span(text: str) -> timedelta:
-    """So many days or hours.
+    """A time span of so many days or hours.
 
     Raises:
         typer.BadParameter: the text is of another form.

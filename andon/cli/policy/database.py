@@ -165,7 +165,7 @@ class RecordedFrame:
 
 
 async def recorded_frame(words: str) -> RecordedFrame:
-    """Of a frame id, or of the serial number of a part that was seen once."""
+    """The frame of that id, or of the part with that serial number, seen once."""
     from policies.review.replay import situation_of
     from streams.events import Decision
 

@@ -128,7 +128,7 @@ def test_a_precision_that_breaks_the_module_is_refused(fails: bool, why: str) ->
 def test_reduced_precision_of_a_trained_expert_is_within_the_tolerance(
     trained: ComposedExpert,
 ) -> None:
-    """On a CPU, but with the weights cast once as on CUDA."""
+    """This runs on a CPU, but with the weights cast once as on CUDA."""
     program = Program(_graph(trained), SIDE, SIDE, "cpu", ("bf16",))
     errors = [t.error for t in program.attempts]
     assert 1e-5 < max(errors) < TOLERANCES["bf16"] / 2

@@ -159,7 +159,7 @@ def role_on(b: Bench) -> tuple[LimitsRole, TwinChangelog]:
 def delivered(
     decisions: Sequence[Decision], partition: int = 0, generation: int = 1
 ) -> list[Delivery]:
-    """As ``andon.parts`` delivers them."""
+    """The parts as ``andon.parts`` delivers them."""
     messages = [part_message(one) for one in decisions]
     return [
         Delivery(PARTS.name, partition, n, m.key, m.value, m.headers, generation=generation)
