@@ -2,10 +2,13 @@
 
 import asyncio
 import concurrent.futures
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from connectors.errors import CaptureError
 from streams.ports import Picture, Trigger
+
+T = TypeVar("T")
 
 
 class OpenCVCamera:
@@ -44,7 +47,7 @@ class OpenCVCamera:
             thread.submit(self._release)
             thread.shutdown(wait=False)
 
-    async def _call(self, work: Any, timeout_s: float) -> Any:
+    async def _call(self, work: Callable[[], T], timeout_s: float) -> T:
         if self._thread is None:
             raise CaptureError(f"camera {self._source}: not open")
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)

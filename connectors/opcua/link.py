@@ -6,9 +6,9 @@ while the state said connected (ADR 0010).
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
-from typing import Any
+from typing import TypeVar
 
 import structlog
 from asyncua import Client, ua
@@ -23,6 +23,7 @@ from streams.backoff import backoff_s
 from streams.cancellation import asked_to_end
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 _VALUE = ua.AttributeIds.Value
 _SESSION_MS = 10_000
 """The server may forget a broken connection's session, and its subscription, after this."""
@@ -96,7 +97,7 @@ class OpcUaLink:
             raise LinkError(f"{self._url}: not connected ({self._state.value})")
         return self._client
 
-    async def _guard(self, call: Any) -> Any:
+    async def _guard(self, call: Awaitable[T]) -> T:
         """Await a call within the deadline; a failure costs the connection: ``LinkError``."""
         try:
             async with asyncio.timeout(self._timeout):
@@ -228,7 +229,7 @@ async def _subscribe(client: Client, nodes: list[ua.NodeId], interval_ms: float)
     return events
 
 
-def _monitored(node: ua.NodeId, handle: int, interval_ms: float) -> Any:
+def _monitored(node: ua.NodeId, handle: int, interval_ms: float) -> ua.MonitoredItemCreateRequest:
     item = ua.MonitoredItemCreateRequest()
     item.ItemToMonitor = ua.ReadValueId(NodeId=node, AttributeId=_VALUE)
     item.MonitoringMode = ua.MonitoringMode.Reporting

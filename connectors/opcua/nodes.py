@@ -1,7 +1,5 @@
 """The signals as nodes of an OPC UA server: their ids, and their values on the wire."""
 
-from typing import Any
-
 from asyncua import ua
 
 from connectors.errors import NodeSetError
@@ -13,12 +11,12 @@ def node_ids(prefix: str, namespace_index: int) -> dict[Signal, ua.NodeId]:
     return {s: ua.NodeId(f"{prefix}.{s.wire_name}", namespace_index) for s in Signal}
 
 
-def data_value(signal: Signal, value: SignalValue) -> Any:
+def data_value(signal: Signal, value: SignalValue) -> ua.DataValue:
     """What is written for ``value``, in the signal's own type."""
     return ua.DataValue(ua.Variant(value, ua.VariantType[signal.data_type]))
 
 
-def checked_value(signal: Signal, read: Any) -> SignalValue:
+def checked_value(signal: Signal, read: ua.DataValue) -> SignalValue:
     """The Python value of a data value that was read.
 
     Raises:
