@@ -1,6 +1,7 @@
 """Reading the limits' changelog to its end: what was counted before a partition was assigned."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from streams.envelope import from_message
 from streams.errors import EventError
@@ -11,28 +12,25 @@ from streams.log import Log
 from streams.topics import COUNTED
 
 
+@dataclass(frozen=True)
 class KafkaChangelog:
-    """``Changelog`` over ``andon.counted``.
+    """``Changelog`` over ``andon.counted``."""
 
-    Args:
-        connection: its ``request_timeout_s`` is the longest wait for the next records, too.
-        log: told about records that cannot be read.
-    """
-
-    def __init__(self, connection: KafkaConnection, log: Log) -> None:
-        self._connection = connection
-        self._log = log
+    connection: KafkaConnection
+    """Its ``request_timeout_s`` is the longest wait for the next records, too."""
+    log: Log
+    """Told about records that cannot be read."""
 
     async def read(self, partition: int) -> Iterable[CountedPart]:
         """The later part of a slot stands, even if a worker that was replaced wrote after it."""
         slots: dict[bytes, CountedPart] = {}
-        reader = PartitionReader(self._connection, {COUNTED.name: BEGINNING})
+        reader = PartitionReader(self.connection, {COUNTED.name: BEGINNING})
         async for records in reader.read_to_end([partition]):
             for record in records:
                 try:
                     part = from_message(CountedPart, record.value, record.headers)
                 except EventError as error:
-                    self._log(
+                    self.log(
                         "a counted part cannot be read", offset=record.offset, error=str(error)
                     )
                     continue

@@ -30,11 +30,6 @@ class Delivery:
     generation: int = 0
     """The consumer group's when the record was fetched: another one, another assignment."""
 
-    @property
-    def size(self) -> int:
-        """Bytes held while the event is in flight."""
-        return len(self.value)
-
 
 def letter_id(topic: str, partition: int, offset: int, stage: Stage) -> UUID:
     """UUIDv5 of where the message stands and who could not process it: redelivery repeats it."""
@@ -53,7 +48,6 @@ def dead_letter(
     error: str,
     now: datetime,
     frame_id: UUID | None = None,
-    value: bytes | None = None,
 ) -> Message:
     """The message for ``andon.dead``: original bytes, headers, error and stage."""
     letter = DeadLetter(
@@ -69,4 +63,4 @@ def dead_letter(
         frame_id=frame_id,
         failed_at=now,
     )
-    return to_message(letter, delivery.value if value is None else value)
+    return to_message(letter, delivery.value)

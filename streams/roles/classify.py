@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
 from uuid import UUID
 
 from streams.codes import ReasonCode
@@ -30,6 +31,7 @@ Step = InTime[Classification] | FallbackDue | Late[Classification]
 Steps = AsyncGenerator[Step, None]
 
 
+@dataclass(eq=False)
 class ClassifyRole:
     """Handles one anomaly at a time to its decision; many run at once.
 
@@ -38,25 +40,19 @@ class ClassifyRole:
     recorded and changes no action.
     """
 
-    def __init__(
-        self,
-        classifier: AnomalyClassifier,
-        policies: PolicySource,
-        results: Results,
-        telemetry: Telemetry,
-        flow: FlowConfig,
-        images: ImageStore | None = None,
-    ) -> None:
-        self._policies = policies
-        self._results = results
-        self._telemetry = telemetry
-        self._flow = flow
-        self._images = images
+    classifier: AnomalyClassifier
+    policies: PolicySource
+    results: Results
+    telemetry: Telemetry
+    flow: FlowConfig
+    images: ImageStore | None = None
+
+    def __post_init__(self) -> None:
         self._calls: Calls[ClassificationRequest, Classification] = Calls(
-            classifier.classify,
-            flow,
+            self.classifier.classify,
+            self.flow,
             ReasonCode.CLASSIFIER_UNAVAILABLE,
-            late_s=flow.late_age_s,
+            late_s=self.flow.late_age_s,
         )
         self._late: dict[UUID, asyncio.Task[None]] = {}
 
@@ -78,14 +74,14 @@ class ClassifyRole:
         frame = anomaly.frame
         if not anomaly.classify or frame.frame_id in self._late:  # delivered again: decided
             return
-        due_s = frame.deadline.timestamp() - self._flow.margin_s
+        due_s = frame.deadline.timestamp() - self.flow.margin_s
         image: bytes | Failure = delivery.value
         if frame.dataref is not None:
-            image = await fetched(frame.dataref, self._images, remaining_s(due_s))
-        policy = self._policies.for_product(frame.product_id)
+            image = await fetched(frame.dataref, self.images, remaining_s(due_s))
+        policy = self.policies.for_product(frame.product_id)
         if isinstance(image, Failure):
             reaction = classified(anomaly, image, policy, _moment(delivery))
-            await self._results.reaction(delivery, frame.frame_id, reaction)
+            await self.results.reaction(delivery, frame.frame_id, reaction)
             return
         request = ClassificationRequest(
             frame_id=frame.frame_id,
@@ -99,9 +95,9 @@ class ClassifyRole:
             steps = await stack.enter_async_context(aclosing(asked))
             step = await anext(steps)
             if isinstance(step, FallbackDue):
-                policy = self._policies.for_product(frame.product_id)
+                policy = self.policies.for_product(frame.product_id)
                 decision = fallback(anomaly, step.failure, policy, _moment(delivery))
-                await self._results.decision(decision)
+                await self.results.decision(decision)
                 waiting = self._late_answer(anomaly, delivery, steps, stack.pop_all())
                 task = self._late[frame.frame_id] = asyncio.create_task(waiting)
                 task.add_done_callback(lambda _: self._late.pop(frame.frame_id))
@@ -120,23 +116,23 @@ class ClassifyRole:
                 async for step in steps:
                     await self._answered(anomaly, delivery, step)
         except Exception as error:  # noqa: BLE001 - the part is decided, nobody waits
-            self._telemetry.log("late answer lost", error=f"{type(error).__name__}: {error}")
+            self.telemetry.log("late answer lost", error=f"{type(error).__name__}: {error}")
 
     async def _answered(self, anomaly: Anomaly, delivery: Delivery, step: Step) -> None:
         if isinstance(step, FallbackDue):
             return
         moment = _moment(delivery, step.answered)
-        self._telemetry.stages(moment.timings_ms)
-        policy = self._policies.for_product(anomaly.frame.product_id)
+        self.telemetry.stages(moment.timings_ms)
+        policy = self.policies.for_product(anomaly.frame.product_id)
         late = isinstance(step, Late)
         reaction = classified(anomaly, step.answered.answer, policy, moment, late)
-        await self._results.reaction(delivery, anomaly.frame.frame_id, reaction)
+        await self.results.reaction(delivery, anomaly.frame.frame_id, reaction)
 
     async def _unreadable(self, delivery: Delivery, error: Exception, code: ReasonCode) -> None:
         outer = attributes(delivery.headers)
         fields = nested_attributes(outer.get("frame", ""))
-        policies = None if outer.get("classify") == "false" else self._policies
-        await self._results.unreadable(delivery, fields, error, code, policies)
+        policies = None if outer.get("classify") == "false" else self.policies
+        await self.results.unreadable(delivery, fields, error, code, policies)
 
 
 def _moment(delivery: Delivery, answered: Answered[Classification] | None = None) -> Moment:

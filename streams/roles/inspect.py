@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from streams.codes import ReasonCode
 from streams.envelope import from_message
@@ -31,27 +32,25 @@ LARGE_IMAGE_BYTES = 64 << 20
 NO_SLOT = Failure(ReasonCode.LATE, "Overloaded", "too many large images at once")
 
 
+@dataclass(eq=False)
 class InspectRole:
     """Handles one frame at a time to its end; many run at once."""
 
-    def __init__(
-        self,
-        expert: VisionExpert,
-        policies: PolicySource,
-        results: Results,
-        telemetry: Telemetry,
-        flow: FlowConfig,
-        images: ImageStore | None = None,
-    ) -> None:
-        self._policies = policies
-        self._results = results
-        self._telemetry = telemetry
-        self._flow = flow
-        self._images = images
+    expert: VisionExpert
+    policies: PolicySource
+    results: Results
+    telemetry: Telemetry
+    flow: FlowConfig
+    images: ImageStore | None = None
+
+    def __post_init__(self) -> None:
         self._calls: Calls[InspectionRequest, Inspection] = Calls(
-            expert.inspect, flow, ReasonCode.EXPERT_UNAVAILABLE, batch=flow.batch
+            self.expert.inspect,
+            self.flow,
+            ReasonCode.EXPERT_UNAVAILABLE,
+            batch=self.flow.batch,
         )
-        slots = max(1, flow.in_flight_bytes // LARGE_IMAGE_BYTES)
+        slots = max(1, self.flow.in_flight_bytes // LARGE_IMAGE_BYTES)
         self._large_images = asyncio.Semaphore(slots)
 
     async def close(self) -> None:
@@ -65,7 +64,7 @@ class InspectRole:
         except EventError as error:
             await self._unreadable(delivery, error, ReasonCode.MALFORMED_EVENT)
             return
-        due_s = frame.deadline.timestamp() - self._flow.margin_s
+        due_s = frame.deadline.timestamp() - self.flow.margin_s
         if frame.dataref is None:
             await self._inspect(frame, delivery, delivery.value, due_s)
             return
@@ -76,7 +75,7 @@ class InspectRole:
             await self._not_inspected(frame, delivery, NO_SLOT)
             return
         try:
-            image = await fetched(frame.dataref, self._images, remaining_s(due_s))
+            image = await fetched(frame.dataref, self.images, remaining_s(due_s))
             if isinstance(image, Failure):
                 await self._not_inspected(frame, delivery, image)
             else:
@@ -94,15 +93,15 @@ class InspectRole:
             async for step in steps:
                 if isinstance(step, FallbackDue):
                     policy, moment = self._policy(frame), _moment(frame, delivery)
-                    await self._results.decision(fallback(frame, step.failure, policy, moment))
+                    await self.results.decision(fallback(frame, step.failure, policy, moment))
                     continue
                 moment = _moment(frame, delivery, step.answered)
-                self._telemetry.stages(moment.timings_ms)
+                self.telemetry.stages(moment.timings_ms)
                 if isinstance(step, InTime):
                     reaction = self._in_time(frame, step.answered.answer, moment)
                 else:
                     reaction = inspected_late(frame, step.answered.answer, moment)
-                await self._results.reaction(delivery, frame.frame_id, reaction)
+                await self.results.reaction(delivery, frame.frame_id, reaction)
 
     def _in_time(self, frame: Frame, answer: Inspection | Failure, moment: Moment) -> Reaction:
         if isinstance(answer, Failure):
@@ -114,14 +113,14 @@ class InspectRole:
     async def _not_inspected(self, frame: Frame, delivery: Delivery, failure: Failure) -> None:
         moment = _moment(frame, delivery)
         reaction = not_inspected(frame, failure, self._policy(frame), moment)
-        await self._results.reaction(delivery, frame.frame_id, reaction)
+        await self.results.reaction(delivery, frame.frame_id, reaction)
 
     async def _unreadable(self, delivery: Delivery, error: Exception, code: ReasonCode) -> None:
         fields = attributes(delivery.headers)
-        await self._results.unreadable(delivery, fields, error, code, self._policies)
+        await self.results.unreadable(delivery, fields, error, code, self.policies)
 
     def _policy(self, frame: Frame) -> Policy:
-        return self._policies.for_product(frame.product_id)
+        return self.policies.for_product(frame.product_id)
 
 
 def _moment(

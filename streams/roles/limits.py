@@ -43,25 +43,17 @@ class _Assignment:
     """None until the changelog has been read."""
 
 
+@dataclass(eq=False)
 class LimitsRole:
     """Handles a decision to its end: sent on by line and product, or counted there."""
 
-    def __init__(
-        self,
-        policies: PolicySource,
-        changelog: Changelog,
-        results: Results,
-        telemetry: Telemetry,
-        flow: FlowConfig,
-        config: LimitsConfig,
-    ) -> None:
-        self._policies = policies
-        self._changelog = changelog
-        self._results = results
-        self._telemetry = telemetry
-        self._flow = flow
-        self._config = config
-        self._assigned: dict[int, _Assignment] = {}
+    policies: PolicySource
+    changelog: Changelog
+    results: Results
+    telemetry: Telemetry
+    flow: FlowConfig
+    config: LimitsConfig
+    _assigned: dict[int, _Assignment] = field(default_factory=dict, init=False)
 
     async def close(self) -> None:
         """Nothing to give up: all that is acknowledged is at the broker."""
@@ -77,11 +69,11 @@ class LimitsRole:
         if assignment is not None:
             await self._count(decision, delivery, assignment)
         elif not decision.is_late:
-            await self._results.send(PARTS.name, part_message(decision))
+            await self.results.send(PARTS.name, part_message(decision))
 
     async def failed(self, delivery: Delivery, error: Exception) -> None:
         """Something unforeseen, or no decision: a dead letter."""
-        await self._results.dead_letter(delivery, type(error).__name__, str(error))
+        await self.results.dead_letter(delivery, type(error).__name__, str(error))
 
     def _assignment(self, delivery: Delivery) -> _Assignment:
         """The partition's assignment; a new generation of the group begins from the changelog."""
@@ -98,24 +90,24 @@ class LimitsRole:
                 memories = assignment.memories = await self._restored(delivery.partition)
             step = self._step(memories, decision)
             for alert in step.alerts:
-                await self._results.alert(alert)
+                await self.results.alert(alert)
         if step.entry is not None:
             message = entry_message(step.entry, step.slot, delivery.partition)
-            await self._results.send(COUNTED.name, message)
+            await self.results.send(COUNTED.name, message)
 
     def _step(self, memories: dict[Key, PartMemory], decision: Decision) -> Step:
         key = (decision.line, decision.product_id)
         memory = memories.get(key)
         if memory is None:
-            memory = PartMemory(self._config.remembered_parts)
-        policy = self._policies.for_product(decision.product_id)
-        step = count(memory, decision, policy, self._config, datetime.now(UTC))
+            memory = PartMemory(self.config.remembered_parts)
+        policy = self.policies.for_product(decision.product_id)
+        step = count(memory, decision, policy, self.config, datetime.now(UTC))
         if len(memory):
             memories[key] = memory
         return step
 
     async def _restored(self, partition: int) -> dict[Key, PartMemory]:
         """What the changelog says, however long the broker is away."""
-        read = partial(self._changelog.read, partition)
-        entries = await self._telemetry.until_available("changelog", read, self._flow)
-        return restored(entries, self._config.remembered_parts)
+        read = partial(self.changelog.read, partition)
+        entries = await self.telemetry.until_available("changelog", read, self.flow)
+        return restored(entries, self.config.remembered_parts)

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -28,27 +29,21 @@ HISTORY, OBJECTS = "history", "objects"
 """The stores, as logs and metrics name them."""
 
 
+@dataclass(eq=False)
 class RecordRole:
     """Stores every event once it has its objects; acknowledged only when all of it is kept."""
 
-    def __init__(
-        self,
-        history: HistoryWriter,
-        images: ImageStore,
-        results: Results,
-        telemetry: Telemetry,
-        flow: FlowConfig,
-        record: RecordConfig,
-    ) -> None:
-        self._history = history
-        self._images = images
-        self._results = results
-        self._telemetry = telemetry
-        self._flow = flow
-        self._record = record
-        self._puts = asyncio.Semaphore(record.parallel_puts)
+    history: HistoryWriter
+    images: ImageStore
+    results: Results
+    telemetry: Telemetry
+    flow: FlowConfig
+    record: RecordConfig
+
+    def __post_init__(self) -> None:
+        self._puts = asyncio.Semaphore(self.record.parallel_puts)
         self._collectors: dict[str, Collector[Entry]] = {
-            topic.name: Collector(self._write, record.batch, record.batch_wait_s)
+            topic.name: Collector(self._write, self.record.batch, self.record.batch_wait_s)
             for topic in RECORDED
         }
 
@@ -83,22 +78,20 @@ class RecordRole:
                 body = await asyncio.to_thread(mask_png, item.region)
             else:
                 try:
-                    body = await self._images.get(item.copy_of or "")
+                    body = await self.images.get(item.copy_of or "")
                 except KeyError:
-                    self._telemetry.log(
-                        "a picture is missing", key=item.copy_of, wanted_by=item.key
-                    )
+                    self.telemetry.log("a picture is missing", key=item.copy_of, wanted_by=item.key)
                     return
-            await self._images.put(item.key, body, item.content_type)
+            await self.images.put(item.key, body, item.content_type)
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         """All of them in one write; when the store refuses it, one by one to find the culprit."""
         add = partial(self._add, [item for _, item in entries])
         try:
-            await self._telemetry.until_available(HISTORY, add, self._flow)
+            await self.telemetry.until_available(HISTORY, add, self.flow)
             return
         except Exception as error:  # noqa: BLE001 - one bad row must not block the others
-            self._telemetry.log("a write was refused", error=str(error), events=len(entries))
+            self.telemetry.log("a write was refused", error=str(error), events=len(entries))
         for delivery, item in entries:
             await self._kept(HISTORY, partial(self._add, [item]), delivery)
 
@@ -108,42 +101,42 @@ class RecordRole:
         """Store, for as long as the store is down; False when it refused and a letter was sent."""
         for attempt in itertools.count(1):
             try:
-                await self._telemetry.until_available(what, store, self._flow)
+                await self.telemetry.until_available(what, store, self.flow)
                 return True
             except Exception as error:  # noqa: BLE001 - a store that is up and refuses
-                if attempt >= self._record.rejected_after:
+                if attempt >= self.record.rejected_after:
                     await self.failed(delivery, error)
                     return False
-                self._telemetry.failed(what, error)
-            await asyncio.sleep(backoff_s(attempt, self._flow.retry_s, self._flow.retry_cap_s))
+                self.telemetry.failed(what, error)
+            await asyncio.sleep(backoff_s(attempt, self.flow.retry_s, self.flow.retry_cap_s))
         raise AssertionError("unreachable")
 
     async def _add(self, items: Sequence[Recorded]) -> None:
         events = [item.event for item in items]
         match items[0].topic:
             case ANOMALIES.name:
-                await self._history.add_anomalies(_as(Anomaly, events))
+                await self.history.add_anomalies(_as(Anomaly, events))
             case DECISIONS.name:
-                await self._history.add_decisions(_as(Decision, events))
+                await self.history.add_decisions(_as(Decision, events))
             case ACKS.name:
-                await self._history.add_acknowledgements(_as(Acknowledgement, events))
+                await self.history.add_acknowledgements(_as(Acknowledgement, events))
             case REVIEWS.name:
-                await self._history.add_reviews(_as(Review, events))
+                await self.history.add_reviews(_as(Review, events))
             case ALERTS.name:
-                await self._history.add_alerts(_as(Alert, events))
+                await self.history.add_alerts(_as(Alert, events))
             case DEAD.name:
                 letters = _as(DeadLetter, events)
-                await self._history.add_dead_letters([(x, letter_key(x)) for x in letters])
+                await self.history.add_dead_letters([(x, letter_key(x)) for x in letters])
 
     async def _dead(
         self, delivery: Delivery, error_type: str, error: str, frame_id: UUID | None
     ) -> None:
         if delivery.topic == DEAD.name:
-            self._telemetry.log(
+            self.telemetry.log(
                 "a dead letter cannot be recorded", error=error, offset=delivery.offset
             )
             return
-        await self._results.dead_letter(delivery, error_type, error, frame_id)
+        await self.results.dead_letter(delivery, error_type, error, frame_id)
 
 
 def _as(kind: type[E], events: Sequence[Event]) -> list[E]:

@@ -1,6 +1,7 @@
 """Publishing what a role decides: until the broker has it, however long it is away."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
@@ -17,17 +18,15 @@ from streams.roles.telemetry import Telemetry
 from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS
 
 
+@dataclass(eq=False)
 class Results:
     """Publishes what a role decides, and counts it. Retries while the broker is away."""
 
-    def __init__(
-        self, stage: Stage, publisher: Publisher, telemetry: Telemetry, flow: FlowConfig
-    ) -> None:
-        """``stage`` is the role's, as its dead letters name it."""
-        self._stage = stage
-        self._publisher = publisher
-        self._telemetry = telemetry
-        self._flow = flow
+    stage: Stage
+    """The role's, as its dead letters name it."""
+    publisher: Publisher
+    telemetry: Telemetry
+    flow: FlowConfig
 
     async def reaction(self, delivery: Delivery, frame_id: UUID, reaction: Reaction) -> None:
         """Everything that an event led to."""
@@ -42,24 +41,24 @@ class Results:
     async def decision(self, decision: Decision) -> None:
         """Publish a decision to ``andon.decisions``."""
         await self.send(DECISIONS.name, to_message(decision))
-        self._telemetry.decision(decision)
+        self.telemetry.decision(decision)
 
     async def alert(self, alert: Alert) -> None:
         """Publish an alert to ``andon.alerts``."""
         stop = alert.request_stop
-        self._telemetry.log("limit exceeded", limit=alert.limit, why=alert.reason, stop=stop)
+        self.telemetry.log("limit exceeded", limit=alert.limit, why=alert.reason, stop=stop)
         await self.send(ALERTS.name, to_message(alert))
-        self._telemetry.alert(alert)
+        self.telemetry.alert(alert)
 
     async def dead_letter(
         self, delivery: Delivery, error_type: str, error: str, frame_id: UUID | None = None
     ) -> None:
         """The original bytes to ``andon.dead``."""
-        self._telemetry.log("dead letter", error_type=error_type, error=error)
+        self.telemetry.log("dead letter", error_type=error_type, error=error)
         now = datetime.now(UTC)
-        letter = dead_letter(delivery, self._stage, error_type, error, now, frame_id)
+        letter = dead_letter(delivery, self.stage, error_type, error, now, frame_id)
         await self.send(DEAD.name, letter)
-        self._telemetry.dead_letter(error_type)
+        self.telemetry.dead_letter(error_type)
 
     async def unreadable(
         self,
@@ -86,5 +85,5 @@ class Results:
 
     async def send(self, topic: str, message: Message) -> None:
         """Return once the broker has it; the caller's event stays unacknowledged until then."""
-        send = partial(self._publisher.send, topic, message)
-        await self._telemetry.until_available("publish", send, self._flow)
+        send = partial(self.publisher.send, topic, message)
+        await self.telemetry.until_available("publish", send, self.flow)

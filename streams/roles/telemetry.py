@@ -50,24 +50,13 @@ class Telemetry:
         self.log = log
         self._clock = clock
         self._away: dict[str, _Outage] = {}
-        self._events = Counter(
-            "andon_events", "Events received", ["role", "topic"], registry=self.registry
+        self._events = self._counter("events", "Events received", "topic")
+        self._decisions = self._counter(
+            "decisions", "Decisions published", "source", "action", "reason"
         )
-        self._decisions = Counter(
-            "andon_decisions",
-            "Decisions published",
-            ["role", "source", "action", "reason"],
-            registry=self.registry,
-        )
-        self._alerts = Counter(
-            "andon_alerts", "Limits exceeded", ["role", "limit", "stop"], registry=self.registry
-        )
-        self._letters = Counter(
-            "andon_dead_letters", "Dead letters", ["role", "error"], registry=self.registry
-        )
-        self._retries = Counter(
-            "andon_retries", "Calls repeated", ["role", "what"], registry=self.registry
-        )
+        self._alerts = self._counter("alerts", "Limits exceeded", "limit", "stop")
+        self._letters = self._counter("dead_letters", "Dead letters", "error")
+        self._retries = self._counter("retries", "Calls repeated", "what")
         self._stages = Histogram(
             "andon_stage_seconds",
             "Time by stage",
@@ -75,12 +64,14 @@ class Telemetry:
             registry=self.registry,
             buckets=_SECONDS,
         )
-        self._in_flight = Gauge(
-            "andon_in_flight_events", "Events held", ["role"], registry=self.registry
-        )
-        self._in_flight_bytes = Gauge(
-            "andon_in_flight_bytes", "Message bytes held", ["role"], registry=self.registry
-        )
+        self._in_flight = self._gauge("in_flight_events", "Events held")
+        self._in_flight_bytes = self._gauge("in_flight_bytes", "Message bytes held")
+
+    def _counter(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(f"andon_{name}", what, ["role", *labels], registry=self.registry)
+
+    def _gauge(self, name: str, what: str) -> Gauge:
+        return Gauge(f"andon_{name}", what, ["role"], registry=self.registry).labels(self.role)
 
     def event(self, topic: str) -> None:
         """An event arrived."""
@@ -148,8 +139,8 @@ class Telemetry:
 
     def watch(self, events: Callable[[], int], size: Callable[[], int]) -> None:
         """Read the events and bytes in flight when scraped."""
-        self._in_flight.labels(self.role).set_function(events)
-        self._in_flight_bytes.labels(self.role).set_function(size)
+        self._in_flight.set_function(events)
+        self._in_flight_bytes.set_function(size)
 
     def serve(self, port: int) -> Callable[[], None]:
         """Expose on ``port`` of every interface; returns what stops it."""
