@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from lab.datasets.masks import true_mask
@@ -78,7 +78,7 @@ class CascadeRow:
     threshold: float
     seeds: int
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """A flat JSON object."""
         return {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(self).items()}
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -36,7 +36,7 @@ def twin(
     from lab.llm_twin.responders import HeuristicResponder, ManifestResponder, Responder
     from lab.llm_twin.server import TwinServer
 
-    told: dict[str, Any] = {
+    told = {
         "latency_ms": latency_ms,
         "jitter_ms": jitter_ms,
         "failure_rate": failure_rate,
@@ -47,7 +47,7 @@ def twin(
         "seed": seed,
     }
     try:
-        behaviour = Behaviour(**told)
+        behaviour = Behaviour.model_validate(told)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("_", "-")

@@ -3,13 +3,18 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from andon.cli.options import Json
 from lab.cli.tables import print_result
+
+if TYPE_CHECKING:
+    from lab.plc.controller import PlcConfig
+    from lab.plc.plan import PlannedPart
 
 app = typer.Typer()
 
@@ -37,38 +42,38 @@ def plc(
     as_json: Json = False,
 ) -> None:
     """Play parts to a gateway and keep the book of what happened."""
+    from lab.plc.controller import PlcConfig
     from lab.plc.plan import PlannedPart, generate_plan, read_rows
 
     todo = read_rows(plan, PlannedPart) if plan else generate_plan(parts, product)
-    options = {
-        "takt_s": takt,
-        "window_s": window,
-        "url": url,
-    }
-    summary = asyncio.run(
-        _play(todo, options, ledger, in_flight if wait_result else 0, ready_timeout)
-    )
+    config = PlcConfig(url, takt_s=takt, window_s=window)
+    at_once = in_flight if wait_result else 0
+    summary = asyncio.run(_play(todo, config, ledger, at_once, ready_timeout))
     print_result(summary, f"The controller's ledger ({ledger})", as_json)
     if summary["parts"] != len(todo) or summary["undecided"]:
         raise typer.Exit(1)
 
 
 async def _play(
-    todo: list[Any], options: dict[str, Any], path: Path, in_flight: int, ready_timeout: float
-) -> dict[str, Any]:
+    todo: "Sequence[PlannedPart]",
+    config: "PlcConfig",
+    path: Path,
+    in_flight: int,
+    ready_timeout: float,
+) -> dict[str, object]:
     from rich.console import Console
     from rich.progress import Progress
 
     from andon.log import configure_logging
     from andon.notify import notify_ready
-    from lab.plc.controller import PlcConfig, SimulatedPlc
+    from lab.plc.controller import SimulatedPlc
     from lab.plc.ledger import Ledger, entries_of, summarise
     from lab.plc.play import play
 
     configure_logging()
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
     ledger = Ledger(path)
-    controller = SimulatedPlc(PlcConfig(**options), ledger)
+    controller = SimulatedPlc(config, ledger)
     await controller.start()
     notify_ready()
     try:
@@ -78,7 +83,7 @@ async def _play(
                 play(
                     controller,
                     todo,
-                    takt_s=options["takt_s"],
+                    takt_s=config.takt_s,
                     in_flight=in_flight,
                     ready_timeout_s=ready_timeout,
                     on_part=lambda n: progress.update(bar, completed=n),

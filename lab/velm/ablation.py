@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from typing import Any, Final
+from typing import Final
 
 from lab.velm.pipeline import ObjectRun, PipelineError, PipelineOptions, Progress
 from lab.velm.pipeline_asking import answer_all
@@ -82,7 +82,7 @@ def ablate(asked: EvaluationRun, parts: Sequence[str] = tuple(PARTS)) -> list[Ab
     return rows
 
 
-def as_json(rows: Sequence[AblationRow]) -> dict[str, Any]:
+def as_json(rows: Sequence[AblationRow]) -> dict[str, object]:
     """``{"accuracy": {object or mean: {row: percent}}, "difference": ..., "rows": ...}``."""
     objects = rows[0].result.scores.objects
     accuracy = {

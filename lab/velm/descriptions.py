@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from policies.authoring.loading import load_policy
 from prompts.importer import read_released, split_normal
@@ -85,7 +85,7 @@ def check_classes(
     return found
 
 
-def released_form(described: Mapping[str, Described]) -> dict[str, Any]:
+def released_form(described: Mapping[str, Described]) -> dict[str, object]:
     """The texts in the authors' form, so that ``evaluate predictions`` can score against them."""
     return {
         name: {

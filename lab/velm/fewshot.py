@@ -75,7 +75,7 @@ class FewShotFigures:
     naming: tuple[NamingFigures, ...]
     unknown: UnknownFigures | None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The figures as JSON values, rounded to four decimals."""
         rounded: dict[str, Any] = json.loads(
             json.dumps(asdict(self)), parse_float=lambda text: round(float(text), 4)

@@ -4,7 +4,7 @@ import csv
 import json
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -106,7 +106,7 @@ def summarise(
     return PipelineResult(scores, ours, document)
 
 
-def describe_options(options: PipelineOptions) -> dict[str, Any]:
+def describe_options(options: PipelineOptions) -> dict[str, object]:
     """What was run, without secrets."""
     endpoint = options.endpoint
     asked = options.asks_endpoint and endpoint is not None
@@ -126,7 +126,7 @@ def describe_options(options: PipelineOptions) -> dict[str, Any]:
     }
 
 
-def _gate(everything: Sequence[AnsweredPicture]) -> dict[str, Any]:
+def _gate(everything: Sequence[AnsweredPicture]) -> dict[str, object]:
     """What the gate let through, and what it should not have passed."""
     normal = [a for a in everything if not a.inspected.item.sample.anomalous]
     odd = [a for a in everything if a.inspected.item.sample.anomalous]
@@ -137,13 +137,13 @@ def _gate(everything: Sequence[AnsweredPicture]) -> dict[str, Any]:
     }
 
 
-def _escapes(runs: Sequence[ObjectRun], answers: Answers) -> dict[str, Any]:
+def _escapes(runs: Sequence[ObjectRun], answers: Answers) -> dict[str, object]:
     """Anomalous pictures that end as good, split by who let them go; the mean over objects.
 
     With policies the share of the defects that would pass is given as well.
     """
     rows = [_object_escapes(run, answers[run.name]) for run in runs]
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         name: _mean([row[name] for row in rows if name in row])
         for name in ("gate", "classifier", "defects_passed_by_gate", "defects_passed_by_classifier")
         if any(name in row for row in rows)
@@ -211,19 +211,23 @@ def _times(
     }
 
 
-def _spent(everything: Sequence[AnsweredPicture], options: PipelineOptions) -> dict[str, Any]:
+def _spent(everything: Sequence[AnsweredPicture], options: PipelineOptions) -> dict[str, object]:
     """Tokens and money of all answers, and of those that were asked in this run."""
     calls = _calls(everything)
-    found: dict[str, Any] = {"named": sum(not a.inspected.passed for a in everything)}
+    found: dict[str, object] = {"named": sum(not a.inspected.passed for a in everything)}
     found |= _sums(calls, options)
     found["in_this_run"] = _sums([c for c in calls if c.is_new], options)
     return found
 
 
-def _sums(calls: Sequence[Call], options: PipelineOptions) -> dict[str, Any]:
+def _sums(calls: Sequence[Call], options: PipelineOptions) -> dict[str, object]:
     tokens_in = sum(c.tokens_in for c in calls)
     tokens_out = sum(c.tokens_out for c in calls)
-    found: dict[str, Any] = {"calls": len(calls), "tokens_in": tokens_in, "tokens_out": tokens_out}
+    found: dict[str, object] = {
+        "calls": len(calls),
+        "tokens_in": tokens_in,
+        "tokens_out": tokens_out,
+    }
     if options.endpoint is not None:
         prices = options.endpoint.prices
         found |= {"cost": prices.cost(tokens_in, tokens_out), "currency": prices.currency}
@@ -266,8 +270,8 @@ def _has_anomalies(everything: Sequence[AnsweredPicture]) -> bool:
     return any(a.inspected.item.sample.anomalous for a in everything)
 
 
-def _share(flags: Any) -> float:
-    values = [bool(f) for f in flags]
+def _share(flags: Iterable[bool]) -> float:
+    values = list(flags)
     return sum(values) / len(values) if values else 0.0
 
 

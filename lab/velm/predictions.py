@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from prompts.names import fold
 from streams.errors import AndonError
@@ -44,7 +43,7 @@ class Scores:
     intervals: dict[str, tuple[float, float]]
     """95 % bootstrap intervals of the means: images resampled within their object."""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """``{"mean": ..., "objects": {name: ...}}``; values in percent."""
         return {
             "mean": self.mean,
@@ -143,7 +142,7 @@ def _bootstrap(
     return spans
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def _read_object(path: Path) -> dict[str, object]:
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -155,7 +154,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     return body
 
 
-def split_key(key: str, described: Mapping[str, Any], file: str) -> tuple[str, str]:
+def split_key(key: str, described: Mapping[str, object], file: str) -> tuple[str, str]:
     """Object and class folder of ``<object>_<class>_<number>``; the longest object name wins.
 
     Raises:
@@ -171,8 +170,8 @@ def split_key(key: str, described: Mapping[str, Any], file: str) -> tuple[str, s
     return max(names, key=len), folder
 
 
-def _display(classes: Mapping[str, Any], folder: str, key: str, descriptions: Path) -> str:
-    entry = classes.get(folder)
+def _display(classes: object, folder: str, key: str, descriptions: Path) -> str:
+    entry = classes.get(folder) if isinstance(classes, dict) else None
     if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
         raise PredictionsError(
             f"{descriptions.name}: no [display name, description] for class {folder!r} of {key!r}"

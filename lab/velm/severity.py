@@ -8,7 +8,6 @@ import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lab.velm.predictions import GOOD, Pair
 
@@ -28,7 +27,7 @@ class SeverityScores:
     escapes: dict[str, float]
     """Percent of defect images answered good (``gate``) or negligible (``classifier``)."""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Plain values for ``--json``."""
         return {
             "mean": self.mean,
