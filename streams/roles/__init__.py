@@ -1,1 +1,1 @@
-"""The Faust roles: inspect, classify, record. Agents move data; ``*_core`` modules decide."""
+"""The Faust roles: inspect, classify, record and limits. Agents move data; pure modules decide."""
