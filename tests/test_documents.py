@@ -2,10 +2,13 @@
 
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from andon.settings import Settings
 from tests.streams.roles.test_path import CLASSIFY_ROLE, INSPECT, POLICY
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +29,7 @@ MODULE = re.compile(rf"`((?:{PACKAGES})(?:\.[A-Za-z_]\w*)+)[`(]")
 FILE = re.compile(r"`(\w+\.py)[`:]")
 TEST = re.compile(r"`(?:\S*::)?(test_\w+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#:]+)(?:#[^)]*)?\)")
+SETTING = re.compile(r"ANDON_[A-Z0-9]+__[A-Z0-9_]*[A-Z0-9]")
 ADR_NUMBER = re.compile(r"\bADR (\d+)")
 
 TEXTS = ("*.md", "*.py", "*.yaml", "*.toml", "*.jinja", "*.j2", "Makefile", ".ci/run")
@@ -116,6 +120,26 @@ def test_what_a_document_points_at_exists(document: Path) -> None:
         found = missing_in(line, document.parent, files, tests)
         missing += [f"{name_of(document)}:{number}: {what}" for what in found]
     assert not missing, "not in the repository:\n" + "\n".join(missing)
+
+
+def settings_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    """The environment's name of every setting."""
+    for name, field in model.model_fields.items():
+        yield prefix + name.upper()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from settings_of(field.annotation, f"{prefix}{name.upper()}__")
+
+
+def test_each_setting_that_a_document_names_is_one() -> None:
+    """Records and the changelog may speak of what was."""
+    known = set(settings_of(Settings, "ANDON_"))
+    unknown = [
+        f"{name_of(document)}: {setting}"
+        for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+        for setting in SETTING.findall(document.read_text(encoding="utf-8"))
+        if setting not in known
+    ]
+    assert not unknown, "\n".join(unknown)
 
 
 def test_code_names_documents_that_exist() -> None:
