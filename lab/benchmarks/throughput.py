@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 EXPERT = "VisionExpert"
 NOT_THE_LINE = ("plc",)
 """Components that stand for the plant: their CPU is not the line's."""
-FLOW = ("broker", "inspect", "classify", "ray")
+FLOW = ("broker", "inspect", "classify", "Ingress", "ray")
 """What carries a frame from its topic to a decision, models and the edges (gateway, history) not
 among it: the part of the overhead that ``flow_cpu_ms`` states."""
 
