@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from lab.benchmarks.thresholds import Threshold, choose_threshold
 from lab.datasets.masks import true_mask
 from lab.llm_twin.app import Twin
 from lab.llm_twin.behaviour import Behaviour
@@ -25,7 +26,7 @@ from lab.llm_twin.validation import decode_picture, picture_digest
 from lab.velm.exemplar_split import in_turns
 from serving.experts.images import read_image
 from serving.naming.base import UNKNOWN, Classifier
-from serving.naming.cascade import CascadeClassifier, CascadeStage, Threshold, choose_threshold
+from serving.naming.cascade import CascadeClassifier, CascadeStage
 from serving.naming.endpoint import Endpoint
 from serving.naming.prototypes import PrototypeClassifier
 from serving.naming.settings import (

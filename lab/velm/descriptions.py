@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from lab.velm.released import read_released, split_normal
 from policies.authoring.loading import load_policy
-from prompts.importer import read_released, split_normal
 from streams.errors import AndonError
 from streams.ports import ClassificationTexts, Policy
 
@@ -57,7 +57,7 @@ def read_descriptions(path: Path, egress: str | None = None) -> dict[str, Descri
     elif path.suffix in POLICY_SUFFIXES:
         found = [_of_policy(path)]
     else:
-        found = [Described(each.texts()) for each in read_released(path).values()]
+        found = [Described(texts) for texts in read_released(path).values()]
     if egress is not None:
         found = [replace(d, texts=replace(d.texts, egress=egress)) for d in found]
     return {d.texts.product_id: d for d in found}
@@ -103,7 +103,7 @@ def write_released(path: Path, described: Mapping[str, Described]) -> None:
 
 
 def _normal(texts: ClassificationTexts) -> str:
-    """Description and strategy in one text, such that the importer separates them again."""
+    """Description and strategy in one text, such that ``split_normal`` separates them again."""
     description, strategy = texts.normal_description.strip(), texts.strategy.strip()
     joined = f"{description} {strategy}".strip()
     if not strategy or split_normal(joined) == (description, strategy):

@@ -21,22 +21,6 @@ class CascadeStage:
     answer always stands."""
 
 
-@dataclass(frozen=True)
-class Threshold:
-    """A threshold chosen from calibration data, and what it promises there."""
-
-    value: float
-    """Accept answers with at least this confidence; above 1 nothing is accepted."""
-    accepted_share: float
-    """Share of the calibration answers that stand: the share of later calls saved."""
-    error_share: float
-    """Observed share of wrong answers among the accepted."""
-    bound: float
-    """(errors + 1) / (accepted + 1): the conservative estimate that was held to the rate."""
-    count: int
-    """Number of calibration answers."""
-
-
 class CascadeClassifier:
     """Asks the stages in order until one is sure enough.
 
@@ -132,41 +116,6 @@ def _all_failed(names: list[str], asked: list[Classification | Failure]) -> Fail
         return Failure(ReasonCode.LATE, "late", "no time left for any stage")
     text = "; ".join(f"{n}: {f.message}" for n, f in zip(names, failures, strict=True))
     return replace(failures[-1], message=text)
-
-
-def choose_threshold(
-    confidences: Sequence[float], correct: Sequence[bool], error_rate: float
-) -> Threshold:
-    """The threshold that accepts most answers with at most ``error_rate`` errors among them.
-
-    The estimate is (errors + 1) / (accepted + 1), which keeps the promise on future parts where a
-    plain share of a small sample would not: with ``error_rate`` 0.05 nothing is accepted on fewer
-    than 19 faultless answers. Answers of equal confidence are accepted together or not at all.
-
-    Args:
-        confidences: of calibration answers, 0 to 1; never of the parts it is then measured on.
-        correct: whether each was right.
-        error_rate: highest share of wrong answers among the accepted, 0 to 1.
-
-    Raises:
-        ValueError: lengths differ, or the rate is outside 0 to 1.
-    """
-    if len(confidences) != len(correct):
-        raise ValueError(f"{len(confidences)} confidences but {len(correct)} outcomes")
-    if not 0 <= error_rate <= 1:
-        raise ValueError(f"error rate {error_rate} is not within 0 and 1")
-    count = len(confidences)
-    ranked = sorted(zip(confidences, correct, strict=True), key=lambda item: -item[0])
-    chosen = Threshold(float("inf"), 0.0, 0.0, 1.0, count)
-    errors = 0
-    for accepted, (confidence, is_right) in enumerate(ranked, start=1):
-        errors += not is_right
-        if accepted < count and ranked[accepted][0] == confidence:
-            continue
-        bound = (errors + 1) / (accepted + 1)
-        if bound <= error_rate:
-            chosen = Threshold(confidence, accepted / count, errors / accepted, bound, count)
-    return chosen
 
 
 def _stands(answer: Classification | Failure, stage: CascadeStage, is_last: bool) -> bool:

@@ -157,7 +157,7 @@ class CascadeSettings(Section):
     """``prototypes`` and names of endpoints, cheapest first."""
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field({"prototypes": 0.9})
     """Least confidence with which a stage's answer stands; the last stage needs none.
-    Choose with ``serving.naming.cascade.choose_threshold``."""
+    Choose with ``lab.benchmarks.thresholds.choose_threshold``."""
     time_share: Annotated[float, Field(gt=0, le=1)] = 0.6
     """Share of the time left that a stage may take while another follows."""
     when_down: Literal["unknown", "answer"] = "unknown"

@@ -11,7 +11,7 @@ from lab.velm.descriptions import (
     read_descriptions,
     write_released,
 )
-from prompts.importer import read_released
+from lab.velm.released import read_released
 from tests.lab.velm.mini import mini_descriptions
 
 POLICIES = Path("policies/products")
@@ -23,7 +23,7 @@ def test_policies_as_the_authors_would_have_written_them(tmp_path: Path) -> None
     again = read_released(tmp_path / "d.json")
     assert set(again) == set(described)
     for name, each in described.items():
-        texts = again[name].texts()
+        texts = again[name]
         assert texts.normal_description == each.texts.normal_description
         assert texts.strategy.removeprefix(LEAD).strip() == each.texts.strategy
         assert texts.classes == each.texts.classes

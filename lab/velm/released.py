@@ -7,47 +7,16 @@ them at the first sentence that speaks of classifying.
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from prompts.errors import PromptError
+from prompts import PromptError
 from streams.ports import ClassificationTexts, ClassText
 
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _STRATEGY: Final = re.compile(
     r"\bclassif\w+\b|\bassessing anomalies\b|\bhierarchy\b", re.IGNORECASE
 )
-
-
-@dataclass(frozen=True)
-class ReleasedClass:
-    """One class: the dataset's folder, the name the model answers with, what it looks like."""
-
-    folder: str
-    display_name: str
-    description: str
-
-
-@dataclass(frozen=True)
-class ReleasedObject:
-    """All texts of one object category."""
-
-    name: str
-    normal_description: str
-    strategy: str
-    classes: tuple[ReleasedClass, ...]
-
-    def texts(self) -> ClassificationTexts:
-        """The texts as a classifier takes them; classes are named by their folder."""
-        classes = tuple(ClassText(c.folder, c.display_name, c.description) for c in self.classes)
-        return ClassificationTexts(
-            product_id=self.name,
-            policy_hash="",
-            normal_description=self.normal_description,
-            strategy=self.strategy,
-            classes=classes,
-        )
 
 
 def split_normal(text: str) -> tuple[str, str]:
@@ -63,8 +32,8 @@ def split_normal(text: str) -> tuple[str, str]:
     return " ".join(sentences), ""
 
 
-def read_released(path: Path) -> dict[str, ReleasedObject]:
-    """Every object of a released descriptions file, by name.
+def read_released(path: Path) -> dict[str, ClassificationTexts]:
+    """Texts of every object of a released descriptions file, by name; classes by their folder.
 
     Raises:
         PromptError: the file is missing or not of the released form; names object and class.
@@ -75,19 +44,19 @@ def read_released(path: Path) -> dict[str, ReleasedObject]:
         raise PromptError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(document, dict):
         raise PromptError(f"{path}: expected an object of object categories")
-    return {name: _object(f"{path}: {name}", name, body) for name, body in document.items()}
+    return {name: _texts(f"{path}: {name}", name, body) for name, body in document.items()}
 
 
-def _object(where: str, name: str, body: object) -> ReleasedObject:
+def _texts(where: str, name: str, body: object) -> ClassificationTexts:
     if not isinstance(body, dict) or "normal" not in body:
         raise PromptError(f"{where}: expected 'normal' and one entry per class")
     normal, strategy = split_normal(_strings(f"{where}.normal", body["normal"], 1)[0])
     classes = tuple(
-        ReleasedClass(folder, *_strings(f"{where}.{folder}", entry, 2))
+        ClassText(folder, *_strings(f"{where}.{folder}", entry, 2))
         for folder, entry in body.items()
         if folder != "normal"
     )
-    return ReleasedObject(name, normal, strategy, classes)
+    return ClassificationTexts(name, "", normal, strategy, classes)
 
 
 def _strings(where: str, value: object, count: int) -> list[str]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.velm.released import read_released, split_normal
 from prompts import PromptError, render
-from prompts.importer import read_released, split_normal
 from streams.ports import ClassText
 
 SPLITS = json.loads((Path(__file__).parent / "golden" / "splits.json").read_text())
@@ -29,7 +29,7 @@ def test_the_split_loses_no_word(shared: Path) -> None:
     for name, found in read_released(path).items():
         both = f"{found.normal_description} {found.strategy}".split()
         assert both == released[name]["normal"][0].split()
-        folders = [c.folder for c in found.classes]
+        folders = [c.name for c in found.classes]
         assert folders == [k for k in released[name] if k != "normal"]
 
 
@@ -37,8 +37,8 @@ def test_the_split_loses_no_word(shared: Path) -> None:
 @pytest.mark.parametrize("template", ["andon", "velm"])
 def test_every_object_renders(shared: Path, template: str) -> None:
     for found in read_released(shared / "velm" / "mvtec_ac_des.json").values():
-        prompt = render(found.texts(), template=template)
-        assert {c.folder for c in found.classes} <= set(prompt.labels.values())
+        prompt = render(found, template=template)
+        assert {c.name for c in found.classes} <= set(prompt.labels.values())
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_other_forms_are_refused(tmp_path: Path, body: str, message: str) -> Non
 def test_an_object_becomes_the_texts_of_a_classifier(tmp_path: Path) -> None:
     path = tmp_path / "des.json"
     path.write_text('{"nut": {"normal": ["is round. Classify so."], "b": ["bent", "x"]}}')
-    texts = read_released(path)["nut"].texts()
+    texts = read_released(path)["nut"]
     assert (texts.product_id, texts.normal_description) == ("nut", "is round.")
     assert texts.strategy == "Classify so."
     assert texts.classes == (ClassText("b", "bent", "x"),)
