@@ -4,16 +4,12 @@
 name is a timm model whose weights timm finds (hub or cache). Preprocessing is part of the model.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from serving.experts.errors import RuntimeUnavailable
 from serving.experts.lite import load_lite
-from serving.experts.preprocessing import Preprocessing
-from serving.experts.runtime import Choice, Runner, choose, make_runner
-from serving.experts.types import Floats, Image
+from serving.experts.runtime import Choice, Runner, make_runner
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 DEFAULT_SIZE = 256
@@ -48,56 +44,23 @@ class Network(nn.Module):
         return found
 
 
-@dataclass(frozen=True, eq=False)
-class RunningBackbone:
-    """A backbone on a runtime, for experts and classifiers alike."""
-
-    name: str
-    size: tuple[int, int]
-    """Height and width of the input, pixels."""
-    layers: tuple[str, ...]
-    runner: Runner
-
-    @property
-    def choice(self) -> Choice:
-        """The runtime in use."""
-        return self.runner.choice
-
-    def preprocess(self, image: Image) -> Image:
-        """uint8 RGB of any size to uint8 (height, width, 3) of ``size``."""
-        return Preprocessing("squash", *self.size)(image)
-
-    def features(self, batch: Image) -> dict[str, Floats]:
-        """uint8 (N, height, width, 3) to float32 (N, C, h, w) by layer name."""
-        return self.runner(batch)
-
-
 def load_backbone(
-    name: str = DEFAULT_BACKBONE,
-    runtime: str = "auto",
-    precision: str = "f32",
-    device: str = "auto",
-    layers: tuple[str, ...] = ("stage3", "stage4"),
-    size: int | tuple[int, int] = DEFAULT_SIZE,
-    threads: int | None = None,
-) -> RunningBackbone:
-    """Load weights and compile for this machine.
+    name: str, choice: Choice, layers: tuple[str, ...], shape: tuple[int, int]
+) -> Runner:
+    """Load weights and compile: uint8 (N, height, width, 3) to float32 (N, C, h, w) by layer.
 
     Args:
         layers: ``stage0`` (finest) to ``stage6``: strides 2, 4, 8, 16, 16, 32 and 32.
-        size: side of the square input, or its height and width, pixels.
+        shape: height and width of the input, pixels.
 
     Raises:
         RuntimeUnavailable: unknown backbone, missing weights or an absent runtime.
     """
-    choice = choose(runtime, precision, device, threads)
     try:
         network = Network(name, layers)
     except ModuleNotFoundError as error:
         raise RuntimeUnavailable(f"backbone {name!r}: install {error.name}") from None
-    height, width = (size, size) if isinstance(size, int) else size
-    runner = make_runner(network, height, width, choice)
-    return RunningBackbone(name, (height, width), layers, runner)
+    return make_runner(network, *shape, choice)
 
 
 def _load_timm(

@@ -94,7 +94,7 @@ class ComposedExpert:
     def _runner(self) -> Runner:
         """Compiled when first needed: training saves its model and never scores with it."""
         graph = Graph(Network(self.model.backbone, self.model.layers), self.model.heads)
-        return make_runner(graph, *self.model.shape, self._wanted)
+        return make_runner(graph, *self.model.preprocessing.shape, self._wanted)
 
     def ready(self) -> Self:
         """Compile now, not at the first image.

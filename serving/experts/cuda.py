@@ -7,6 +7,7 @@ replica and its need for a C compiler do not fit a hot swap.
 """
 
 import copy
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -145,7 +146,7 @@ class Program:
             self._pixels.numpy()[count:] = images[:1]
             self._found.copy_(self._run(self._pixels), non_blocking=True)
             self._wait()
-            return self._outputs.split(self._found.numpy()[:count])
+            return self._outputs.split(self._found[:count])
 
     def _reference(self, module: nn.Module) -> tuple[Tensor, "_Outputs"]:
         eager = _Eager(module, Plan("f32", False, False), self._device)
@@ -258,23 +259,25 @@ class _Outputs:
     def join(self, found: dict[str, Tensor]) -> Tensor:
         return torch.cat([found[k].float().reshape(len(found[k]), -1) for k in self.shapes], dim=1)
 
-    def split(self, rows: Floats) -> dict[str, Floats]:
+    def parts(self, rows: Tensor) -> dict[str, Tensor]:
+        """Views of the joined rows, (N, numbers of the output), by name."""
+        sizes = [math.prod(shape) for shape in self.shapes.values()]
+        return dict(zip(self.shapes, torch.split(rows, sizes, dim=1), strict=True))
+
+    def split(self, rows: Tensor) -> dict[str, Floats]:
         """Copies: the rows are written over by the next call."""
-        found, start = {}, 0
-        for name, shape in self.shapes.items():
-            end = start + int(np.prod(shape))
-            found[name] = rows[:, start:end].reshape(-1, *shape).copy()
-            start = end
-        return found
+        return {
+            name: part.numpy().reshape(-1, *self.shapes[name]).copy()
+            for name, part in self.parts(rows).items()
+        }
 
     def error(self, rows: Tensor, reference: Tensor) -> float:
         """Relative error of the worst output; NaN when one is not finite."""
-        errors, start = [], 0
-        for shape in self.shapes.values():
-            end = start + int(np.prod(shape))
-            own, theirs = rows[:, start:end], reference[:, start:end]
-            errors.append((own - theirs).norm() / theirs.norm().clamp_min(1e-12))
-            start = end
+        expected = self.parts(reference)
+        errors = [
+            (own - expected[name]).norm() / expected[name].norm().clamp_min(1e-12)
+            for name, own in self.parts(rows).items()
+        ]
         return float(torch.stack(errors).max())
 
 

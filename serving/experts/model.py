@@ -17,8 +17,3 @@ class TrainedModel:
     calibration: Calibration
     trained: dict[str, Any] = field(default_factory=dict)
     """How it came about: data, options, reasons, libraries. JSON values."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of the network's input, pixels."""
-        return self.preprocessing.height, self.preprocessing.width

@@ -37,11 +37,6 @@ class Normals:
     files: Sequence[str] = ()
     """Names of the photographs, without the folder that all have in common."""
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of the network's input, pixels."""
-        return self.preprocessing.height, self.preprocessing.width
-
     def described(self) -> dict[str, object]:
         """Counts and a hash of the prepared pixels, in order."""
         digest = hashlib.sha256()

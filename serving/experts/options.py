@@ -8,6 +8,7 @@ from serving.experts.backbone import DEFAULT_BACKBONE, DEFAULT_SIZE
 from serving.experts.ddad.options import DdadOptions
 from serving.experts.errors import TrainingError, check_range
 from serving.experts.heads import HEADS
+from serving.experts.runtime import Choice, choose
 
 FEWEST_IMAGES = 12
 Progress = Callable[[str, int, int], None]
@@ -71,6 +72,10 @@ class TrainOptions:
         check_range(self, FEWEST_IMAGES, math.inf, "most_images")
         if self.exposure_change is not None:
             check_range(self, 0, 1, "exposure_change")
+
+    def choose_f32(self) -> Choice:
+        """Where training runs, always in f32."""
+        return choose(self.runtime, "f32", self.device, self.threads)
 
     def head_config(self, kind: str) -> dict[str, int]:
         """What one kind of head is fitted with."""

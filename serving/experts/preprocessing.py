@@ -31,6 +31,11 @@ class Preprocessing:
     columns: int = 1
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the network's input, pixels."""
+        return self.height, self.width
+
+    @property
     def tiles(self) -> int:
         """How many network inputs one image makes."""
         return self.rows * self.columns
@@ -74,7 +79,7 @@ class Preprocessing:
 
     def __call__(self, image: Image) -> Image:
         """uint8 RGB of any size to uint8 (height, width, 3): area averaging down, bilinear up."""
-        if image.shape[:2] == (self.height, self.width):
+        if image.shape[:2] == self.shape:
             return np.ascontiguousarray(image)
         smaller = image.shape[0] >= self.height and image.shape[1] >= self.width
         how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR

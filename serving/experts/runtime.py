@@ -10,7 +10,8 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,16 +32,6 @@ RUNTIMES = ("auto", "torch", "openvino")
 PRECISIONS = ("auto", "f32", "bf16", "fp16")
 
 
-class Runner(Protocol):
-    """A module made ready to run on this machine."""
-
-    @property
-    def choice(self) -> "Choice": ...
-    def __call__(self, batch: Image) -> dict[str, Floats]:
-        """uint8 (N, H, W, 3), any N, to float32 arrays whose first axis is N."""
-        ...
-
-
 @dataclass(frozen=True)
 class Choice:
     """The runtime in use."""
@@ -53,6 +44,20 @@ class Choice:
     """On CUDA, ``precision`` is what is allowed and f32 is used where it is no slower."""
     plan: str = ""
     """How the module runs on CUDA, as measured when it was loaded."""
+
+
+@dataclass(frozen=True, eq=False)
+class Runner:
+    """A module made ready to run on this machine."""
+
+    choice: Choice
+    run: Callable[[Image], dict[str, Floats]]
+    """The compiled module, on at most ``size`` images."""
+    size: int
+
+    def __call__(self, batch: Image) -> dict[str, Floats]:
+        """uint8 (N, H, W, 3), any N, to float32 arrays whose first axis is N."""
+        return in_batches(self.run, batch, self.size)
 
 
 def choose(
@@ -103,10 +108,17 @@ def make_runner(module: nn.Module, height: int, width: int, choice: Choice) -> R
     """
     module = module.eval().requires_grad_(False)
     if choice.runtime == "openvino":
-        return OpenVinoRunner(module, height, width, choice)
+        return Runner(choice, _OpenVinoModule(module, height, width, choice), _CHUNK)
     if choice.device.startswith("cuda"):
-        return CudaRunner(module, height, width, choice)
-    return TorchRunner(module, choice)
+        wanted = ("f32", choice.precision) if choice.f32_if_faster else (choice.precision,)
+        precisions = tuple(dict.fromkeys(wanted))
+        program = Program(module, height, width, choice.device, precisions)
+        measured = replace(choice, precision=program.plan.precision, plan=str(program.plan))
+        return Runner(measured, program, program.micro_batch)
+    torch.set_num_threads(choice.threads)
+    # One image at a time: on one thread 29 ms an image by ones and 27 by fours were measured, but a
+    # lone image, as a line below its limit sends them, costs 29 instead of 121.
+    return Runner(choice, partial(_run_eagerly, module, choice.precision), 1)
 
 
 def in_batches(
@@ -117,48 +129,16 @@ def in_batches(
     return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else {}
 
 
-class TorchRunner:
-    """Runs a module eagerly on a CPU, one image at a time.
-
-    On one CPU thread 29 ms an image by ones and 27 by fours were measured, but a lone image, as a
-    line below its limit sends them, costs 29 instead of 121.
-    """
-
-    def __init__(self, module: nn.Module, choice: Choice) -> None:
-        self.choice = choice
-        self._module = module
-        torch.set_num_threads(choice.threads)
-
-    def __call__(self, batch: Image) -> dict[str, Floats]:
-        """See ``Runner``."""
-        return in_batches(self._run, batch, 1)
-
-    def _run(self, images: Image) -> dict[str, Floats]:
-        with torch.inference_mode():
-            found = run_mixed(self._module, torch.from_numpy(images), self.choice.precision)
-        return {k: v.float().numpy() for k, v in found.items()}
+def _run_eagerly(module: nn.Module, precision: str, images: Image) -> dict[str, Floats]:
+    with torch.inference_mode():
+        found = run_mixed(module, torch.from_numpy(images), precision)
+    return {k: v.float().numpy() for k, v in found.items()}
 
 
-class CudaRunner:
-    """Runs a copy of a module on CUDA in padded micro-batches, by the plan measured fastest."""
+class _OpenVinoModule:
+    """A module compiled by OpenVINO: one image per request, requests in parallel."""
 
     def __init__(self, module: nn.Module, height: int, width: int, choice: Choice) -> None:
-        wanted = ("f32", choice.precision) if choice.f32_if_faster else (choice.precision,)
-        precisions = tuple(dict.fromkeys(wanted))
-        self._program = Program(module, height, width, choice.device, precisions)
-        plan = self._program.plan
-        self.choice = replace(choice, precision=plan.precision, plan=str(plan))
-
-    def __call__(self, batch: Image) -> dict[str, Floats]:
-        """See ``Runner``."""
-        return in_batches(self._program, batch, self._program.micro_batch)
-
-
-class OpenVinoRunner:
-    """Runs a module compiled by OpenVINO: one image per request, requests in parallel."""
-
-    def __init__(self, module: nn.Module, height: int, width: int, choice: Choice) -> None:
-        self.choice = choice
         pixels = torch.zeros((1, height, width, 3), dtype=torch.uint8)
         if isinstance(module, MixedPrecision) and choice.precision == "bf16":
             with torch.inference_mode():
@@ -177,11 +157,7 @@ class OpenVinoRunner:
         whole = _Positional(module, names, "forward")
         self._graphs = [_CompiledGraph(whole, [pixels], choice.precision, choice.threads)]
 
-    def __call__(self, batch: Image) -> dict[str, Floats]:
-        """See ``Runner``."""
-        return in_batches(self._run, batch, _CHUNK)
-
-    def _run(self, chunk: Image) -> dict[str, Floats]:
+    def __call__(self, chunk: Image) -> dict[str, Floats]:
         inputs: list[list[Any]] = [[image[None]] for image in chunk]
         found: list[dict[str, Floats]] = []
         for graph in self._graphs:

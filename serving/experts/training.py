@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from serving.experts.backbone import RunningBackbone, load_backbone
+from serving.experts.backbone import load_backbone
 from serving.experts.calibration import calibrate
 from serving.experts.composed import ComposedExpert, Model, Standardised
 from serving.experts.ddad.expert import DdadExpert
@@ -31,7 +31,7 @@ from serving.experts.normals import Normals, describe_libraries, read_normals
 from serving.experts.options import FEWEST_IMAGES, Progress, TrainOptions
 from serving.experts.precision import compare_precisions
 from serving.experts.preprocessing import Preprocessing
-from serving.experts.runtime import choose
+from serving.experts.runtime import Runner, choose
 from serving.experts.selection import HeadChoice, MapChoice, choose_heads, choose_map, normal_cut
 from serving.experts.sensitivity import (
     Evidence,
@@ -71,7 +71,7 @@ def train(
         UndecodableImage: names the file.
     """
     options = options or TrainOptions()
-    torch.set_num_threads(choose(options.runtime, "f32", options.device, options.threads).threads)
+    torch.set_num_threads(options.choose_f32().threads)
     report = progress or (lambda stage, done, total: None)
     if options.expert not in ("patchcore", "ddad"):
         raise TrainingError(f"expert {options.expert!r} is not known; use 'patchcore' or 'ddad'")
@@ -92,15 +92,8 @@ def train(
 def _train(normals: Normals, options: TrainOptions, report: Progress) -> ComposedExpert:
     candidates = _candidates(options, normals.preprocessing)
     layers = _layers(candidates)
-    backbone = load_backbone(
-        options.backbone,
-        options.runtime,
-        "f32",
-        options.device,
-        layers,
-        normals.shape,
-        options.threads,
-    )
+    shape = normals.preprocessing.shape
+    backbone = load_backbone(options.backbone, options.choose_f32(), layers, shape)
     plain = _describe(backbone, normals.pixels, options.seed, partial(report, "features"))
     rng = np.random.default_rng(options.seed)
     exposure = options.exposure_change
@@ -148,7 +141,7 @@ def _train(normals: Normals, options: TrainOptions, report: Progress) -> Compose
         map_alone={k: normal_cut(held.maps[k]) for k, r in heads.roles.items() if r == "equal"},
     )
     trained["precision"] = _compare_bf16(model, held, trial, unseen, options)
-    expert = ComposedExpert(model, choose(options.runtime, "f32", options.device, options.threads))
+    expert = ComposedExpert(model, options.choose_f32())
     expert.held_out_maps = _held_out_maps(held, model, found)
     return expert
 
@@ -184,9 +177,8 @@ def _compare_bf16(
     """
     layers = _layers(model.roles)
     try:
-        backbone = load_backbone(
-            model.backbone, "openvino", "bf16", "cpu", layers, model.shape, options.threads
-        )
+        choice = choose("openvino", "bf16", "cpu", options.threads)
+        backbone = load_backbone(model.backbone, choice, layers, model.preprocessing.shape)
     except RuntimeUnavailable as error:
         return {"measured": False, "why": str(error)}
     tried = np.flatnonzero(np.isin(trial.rows, unseen))
@@ -250,16 +242,15 @@ def _candidates(options: TrainOptions, preprocessing: Preprocessing) -> tuple[st
 
 
 def _describe(
-    backbone: RunningBackbone,
+    backbone: Runner,
     pixels: Image,
     seed: int,
     report: Callable[[int, int], None] | None = None,
 ) -> FitInput:
-    parts: dict[str, list[Floats]] = {layer: [] for layer in backbone.layers}
+    parts = []
     for start in range(0, len(pixels), _BATCH):
-        for layer, values in backbone.features(pixels[start : start + _BATCH]).items():
-            parts[layer].append(values)
+        parts.append(backbone(pixels[start : start + _BATCH]))
         if report is not None:
             report(min(start + _BATCH, len(pixels)), len(pixels))
-    features = {k: torch.from_numpy(np.concatenate(v)) for k, v in parts.items()}
+    features = {k: torch.from_numpy(np.concatenate([p[k] for p in parts])) for k in parts[0]}
     return FitInput(features, torch.from_numpy(pixels), seed)

@@ -83,26 +83,11 @@ def learn_background(bundle: ExemplarBundle, extractor: FeatureExtractor) -> Bac
     """What the bundle's normal pictures look like; None without any. About 30 ms a picture."""
     if bundle.normals is None or not bundle.normals.images:
         return None
-    return _background(extractor.name, _Key(bundle.normals))
-
-
-class _Key:
-    """Normal pictures, equal where their digests and parts are."""
-
-    def __init__(self, normals: NormalReference) -> None:
-        self.normals = normals
-        self._value = (normals.digests, normals.parts)
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self._value == other._value
+    return _background(extractor.name, bundle.normals)
 
 
 @lru_cache(maxsize=8)
-def _background(backbone: str, key: _Key) -> Background:
-    normals = key.normals
+def _background(backbone: str, normals: NormalReference) -> Background:
     features = extract(load_extractor(backbone), [decode_image(image) for image in normals.images])
     groups: Sequence[str] = [p or d for p, d in zip(normals.parts, normals.digests, strict=True)]
     return Background.learn(features, groups)

@@ -11,12 +11,12 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from serving.experts.preprocessing import Preprocessing
+from serving.experts.types import Floats as Floats
+from serving.experts.types import Image as Image
 from streams.regions import Mask
 
-Floats = npt.NDArray[np.float32]
-Image = npt.NDArray[np.uint8]
 Features = Mapping[str, Floats]
 """Layer to float32 (n, channels, h, w)."""
 
@@ -74,12 +74,12 @@ class FeatureExtractor:
 
     def __init__(self, name: str, threads: int) -> None:
         from serving.experts.backbone import load_backbone
+        from serving.experts.runtime import choose
 
         self.name = name
+        choice = choose(device="cpu", threads=threads)
         self._backbones = {
-            size: load_backbone(
-                name, precision="auto", device="cpu", layers=layers, size=size, threads=threads
-            )
+            Preprocessing("squash", size, size): load_backbone(name, choice, layers, (size, size))
             for size, layers in SCALES.items()
         }
         self._lock = threading.Lock()
@@ -88,11 +88,11 @@ class FeatureExtractor:
         """uint8 (height, width, 3) RGB of any sizes to float32 (n, channels, h, w) by layer."""
         even = [normalise_exposure(image) for image in images]
         found: dict[str, Floats] = {}
-        for size, backbone in self._backbones.items():
-            batch = np.stack([backbone.preprocess(image) for image in even])
+        for squash, backbone in self._backbones.items():
+            batch = np.stack([squash(image) for image in even])
             with self._lock:
-                layers = backbone.features(batch)
-            found |= {f"{size}/{layer}": values for layer, values in layers.items()}
+                layers = backbone(batch)
+            found |= {f"{squash.height}/{layer}": values for layer, values in layers.items()}
         return found
 
 

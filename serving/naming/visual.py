@@ -11,16 +11,15 @@ from typing import Final, TypeVar
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from prompts import PictureLayout
 from serving.experts.images import decode_image
+from serving.experts.types import Image
 from serving.naming.settings import VisualSettings as VisualSettings
 from streams.errors import AndonError
 from streams.events import Region
 from streams.regions import Mask, region_mask
 
-Image = npt.NDArray[np.uint8]
 Raster = TypeVar("Raster", Image, Mask)
 CropBox = tuple[int, int, int, int]
 """Left, top, right, bottom in image pixels; right and bottom are outside."""

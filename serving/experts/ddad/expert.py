@@ -173,13 +173,14 @@ class DdadExpert:
 
     def __init__(self, model: DdadModel, running: Running, version: str = "") -> None:
         self.model, self.running, self.version = model, running, version
+        shape = model.preprocessing.shape
         self._distances = Distances(
-            model.unet, model.extractor, model.options, model.shape, model.noise_seed, running
+            model.unet, model.extractor, model.options, shape, model.noise_seed, running
         )
         self._program: Program | None = None
         if running.device.startswith("cuda"):
             comparison = Comparison(self._distances, model.weighing.guidance)
-            self._program = Program(comparison, *model.shape, running.device, (running.precision,))
+            self._program = Program(comparison, *shape, running.device, (running.precision,))
 
     @property
     def plan(self) -> str:

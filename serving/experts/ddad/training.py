@@ -75,7 +75,8 @@ def train_ddad(
     rng = np.random.default_rng([options.seed, 2])
     trial = make_trial(pixels[fit], own.trial, options.exposure_change, options.seed, rng)
     running = Running(device, "f32", 8 if device.startswith("cuda") else 4)
-    seen = Distances(unet, Extractor(options.backbone), own, normals.shape, options.seed, running)
+    shape = normals.preprocessing.shape
+    seen = Distances(unet, Extractor(options.backbone), own, shape, options.seed, running)
     chosen = choose_weighing(seen, trial, own, report)
     chosen, marks = _adapt(seen, trial, pixels[fit], chosen, own, options.seed, report)
     chosen = choose_cut(chosen, trial, own)

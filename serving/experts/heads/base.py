@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,11 @@ class Head(nn.Module):
     def fit(cls, given: FitInput, **config: float) -> Self:
         """Fit the head on normals alone."""
         raise NotImplementedError
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Tensor:
+            """A fitted buffer; a head has no submodules."""
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
         """Oddness (N, h, w); (N, 1, 1) for a head without a place."""

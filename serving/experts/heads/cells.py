@@ -31,10 +31,6 @@ class CellBank(Head):
     sees = "patches that are odd at their place on a fixtured part"
     layers = ("stage4",)
     defaults: ClassVar[dict[str, float]] = {"rows": 192}
-    mean: Tensor
-    inverse: Tensor
-    bank: Tensor
-    norms: Tensor
 
     @classmethod
     def fit(cls, given: FitInput, **config: float) -> Self:
@@ -71,10 +67,6 @@ class CellGaussian(Head):
     sees = "cells that differ from the rest of their own image, whatever its exposure"
     layers = ("stage4",)
     defaults: ClassVar[dict[str, float]] = {"relative": True, "shrink": 0.3, "smooth": True}
-    mean: Tensor
-    inverse: Tensor
-    centre: Tensor
-    white: Tensor
 
     @classmethod
     def fit(cls, given: FitInput, **config: float) -> Self:

@@ -4,15 +4,13 @@ Patches come chunk by chunk; each chunk is reduced greedily, and the greedy pass
 the reductions picks the final centres (composable coresets: a constant factor of the optimum).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-Report = Callable[[int, int], None]
 
-
-def greedy(points: Tensor, count: int, seed: int = 0, report: Report | None = None) -> Tensor:
+def greedy(points: Tensor, count: int, seed: int = 0) -> Tensor:
     """Row numbers of ``count`` points, each the farthest from those before it.
 
     Args:
@@ -36,8 +34,6 @@ def greedy(points: Tensor, count: int, seed: int = 0, report: Report | None = No
         torch.minimum(nearest, gaps, out=nearest)
         nearest[current] = -1
         current = int(nearest.argmax())
-        if report is not None:
-            report(i + 1, total)
     return chosen
 
 
@@ -48,20 +44,13 @@ def projection(dimensions: int, kept: int, seed: int) -> Tensor:
     return matrix.div(kept**0.5)
 
 
-def coreset(
-    chunks: Iterable[Tensor],
-    count: int,
-    kept: int = 32,
-    seed: int = 0,
-    report: Report | None = None,
-) -> Tensor:
+def coreset(chunks: Iterable[Tensor], count: int, kept: int = 32, seed: int = 0) -> Tensor:
     """``count`` representative rows of all chunks; holds one chunk and the reductions.
 
     Args:
         chunks: (n, D) float32 each.
         count: rows to keep.
         kept: dimensions of the random projection.
-        report: told of the final pass: picked, to pick.
     """
     reduced: list[Tensor] = []
     matrix: Tensor | None = None
@@ -74,4 +63,4 @@ def coreset(
     union = torch.cat(reduced)
     if len(reduced) == 1:
         return union
-    return union[greedy(union @ matrix, count, seed, report)]
+    return union[greedy(union @ matrix, count, seed)]

@@ -37,11 +37,6 @@ class Padim(Head):
     sees = "small and thin deviations at their place, on a grid twice as fine"
     layers = ("stage2", "stage3", "stage4")
     defaults: ClassVar[dict[str, float]] = {"dimensions": 56, "shrink": 0.3, "relative": True}
-    mean: Tensor
-    inverse: Tensor
-    directions: Tensor
-    centre: Tensor
-    white: Tensor
 
     @classmethod
     def fit(cls, given: FitInput, **config: float) -> Self:

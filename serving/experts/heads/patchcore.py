@@ -25,10 +25,6 @@ class PatchCore(Head):
     sees = "odd patches, wherever the part lies"
     layers = ("stage3", "stage4")
     defaults: ClassVar[dict[str, float]] = {"coreset": 768, "patches": 30_000, "reweight": 0}
-    mean: Tensor
-    inverse: Tensor
-    bank: Tensor
-    norms: Tensor
 
     @classmethod
     def fit(cls, given: FitInput, **config: float) -> Self:

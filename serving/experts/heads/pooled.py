@@ -15,9 +15,6 @@ class Pooled(Head):
     kind = "pooled"
     sees = "deviations of the image as a whole, which no single patch shows"
     layers = ("stage2", "stage3", "stage4")
-    centre: Tensor
-    inverse: Tensor
-    white: Tensor
 
     @classmethod
     def fit(cls, given: FitInput, **config: float) -> Self:

@@ -28,8 +28,6 @@ class Texture(Head):
     kind = "texture"
     sees = "faint noise, blur and grain in the raw pixels"
     defaults: ClassVar[dict[str, float]] = {"side": 7, "stride": 2, "window": 8}
-    kernels: Tensor
-    offset: Tensor
 
     @classmethod
     def fit(cls, given: FitInput, **config: float) -> Self:

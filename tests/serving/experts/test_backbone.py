@@ -24,7 +24,8 @@ def test_features_are_those_of_the_published_network() -> None:
             x = block(x)
             expected[i] = x.numpy()
     layers = ("stage2", "stage4", "stage6")
-    found = load_backbone(runtime="torch", layers=layers, size=(96, 128), threads=1).features(batch)
+    choice = choose("torch", "f32", threads=1)
+    found = load_backbone("efficientnet_lite0", choice, layers, (96, 128))(batch)
     for layer, block in zip(layers, (4, 10, 15), strict=True):
         assert np.allclose(found[layer], expected[block], atol=1e-3)
 
@@ -44,4 +45,4 @@ def test_what_is_not_there_is_refused_by_name(asked: dict[str, str]) -> None:
 
 def test_an_unknown_backbone_says_what_there_is() -> None:
     with pytest.raises(RuntimeUnavailable, match="efficientnet_lite0"):
-        load_backbone("no_such_network")
+        load_backbone("no_such_network", choose(), ("stage3",), (256, 256))
