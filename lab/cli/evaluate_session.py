@@ -102,7 +102,7 @@ def _open_runs(
     from lab.datasets.published import open_benchmark
     from lab.datasets.refinements import load_rules
     from lab.velm.descriptions import check_classes, read_descriptions
-    from lab.velm.pipeline import ObjectRun, number_items
+    from lab.velm.pipeline import ObjectRun
 
     own = load_rules(more.rules) if more.rules is not None else None
     found = open_benchmark(folder, more.benchmark, more.objects, own)
@@ -112,7 +112,7 @@ def _open_runs(
         if not dataset.test:
             raise EvaluateError(f"{folder}: {name} has no test pictures")
         words = check_classes(name, dataset.classes, described, descriptions)
-        runs.append(ObjectRun(name, dataset, words, number_items(name, dataset.test)))
+        runs.append(ObjectRun.of(name, dataset, words))
     return found, runs
 
 
@@ -211,7 +211,7 @@ def _run_name(benchmark: str, options: "PipelineOptions", label: str) -> str:
         parts.append(label)
     if not options.gate:
         parts.append("no-gate")
-    if options.asks_endpoint and options.endpoint is not None:
-        parts += [options.velm.protocol, options.endpoint.model]
+    if options.asked_endpoint is not None:
+        parts += [options.velm.protocol, options.asked_endpoint.model]
     text = "-".join(parts).lower()
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)

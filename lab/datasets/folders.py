@@ -44,6 +44,13 @@ class Sample:
         """The part it shows; one whose part is not known is a part of its own."""
         return self.group or str(self.path)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the file's name, the part, the picture and its mask."""
+        files = [p.read_bytes() for p in (self.path, self.mask) if p is not None]
+        said = f"{self.path.name}\0{self.group}\0".encode()
+        return hashlib.sha256(b"".join([said, *files])).hexdigest()
+
 
 @dataclass(frozen=True)
 class Dataset:

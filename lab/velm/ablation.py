@@ -2,19 +2,19 @@
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
+from statistics import fmean
 from typing import Final
 
-from lab.velm.pipeline import ObjectRun, PipelineError, PipelineOptions, Progress
+from lab.velm.pipeline import PipelineError, PipelineOptions
 from lab.velm.pipeline_asking import answer_all
-from lab.velm.pipeline_figures import PipelineResult, answer_of, summarise
-from lab.velm.pipeline_naming import AnsweredPicture, ObjectNaming
-from lab.velm.pipeline_run import EvaluationRun, Prepared, plan_of, prepare
-from lab.velm.predictions import GOOD, authors_matching
+from lab.velm.pipeline_figures import Answers, PipelineResult, summarise
+from lab.velm.pipeline_naming import AnsweredPicture, ObjectNaming, plan_of
+from lab.velm.pipeline_run import EvaluationRun, inspect_objects
+from lab.velm.predictions import authors_matching, interval
 from prompts import PromptParts
+from serving.experts.options import Progress
 
 FULL: Final = "full"
 PARTS: Final = {
@@ -65,18 +65,20 @@ def ablate(asked: EvaluationRun, parts: Sequence[str] = tuple(PARTS)) -> list[Ab
         raise PipelineError("an ablation needs a classifier with a prompt: velm or cascade")
     names = (FULL, *parts)
     chosen = {name: without(asked.options, name) for name in names}
-    prepared = prepare(asked)
-    namings = {name: prepared.namings(chosen[name], asked.cache) for name in names}
-    asked.confirm(reduce(add, (plan_of(row) for row in namings.values())))
-    answers = {name: _named(name, namings[name], asked.report) for name in names}
-    rows = [
-        AblationRow(
-            name,
-            summarise(prepared.runs, answers[name], chosen[name], asked.folder / _folder(name), 0),
-            None if name == FULL else _difference(prepared, answers, name, asked.resamples),
-        )
-        for name in names
-    ]
+    objects = inspect_objects(asked)
+    namings = {
+        name: [ObjectNaming(each, chosen[name], asked.cache) for each in objects] for name in names
+    }
+    asked.confirm(plan_of([naming for row in namings.values() for naming in row]))
+    answers = {name: _answers(name, namings[name], asked.report) for name in names}
+    rows = []
+    for name in names:
+        folder = asked.folder / (name if name == FULL else f"without-{name.lower()}")
+        result = summarise(answers[name], chosen[name], folder, 0)
+        difference = None
+        if name != FULL:
+            difference = _difference(answers[name], answers[FULL], asked.resamples)
+        rows.append(AblationRow(name, result, difference))
     body = json.dumps(as_json(rows), indent=1)
     (asked.folder / RESULT).write_text(body + "\n", encoding="utf-8")
     return rows
@@ -97,48 +99,31 @@ def as_json(rows: Sequence[AblationRow]) -> dict[str, object]:
     }
 
 
-def _named(
-    name: str, namings: Sequence[ObjectNaming], report: Progress
-) -> dict[str, list[AnsweredPicture]]:
+def _answers(name: str, namings: Sequence[ObjectNaming], report: Progress) -> Answers:
     title = name if name == FULL else f"w/o {name}"
 
     def labelled(stage: str, done: int, total: int) -> None:
         report(f"{title}: {stage}", done, total)
 
-    return {naming.name: answer_all(naming, labelled) for naming in namings}
+    return [answer_all(naming, labelled) for naming in namings]
 
 
-def _folder(name: str) -> str:
-    return name if name == FULL else f"without-{name.lower()}"
-
-
-def _difference(
-    prepared: Prepared,
-    answers: Mapping[str, Mapping[str, Sequence[AnsweredPicture]]],
-    name: str,
-    resamples: int,
-) -> tuple[float, float, float]:
+def _difference(answers: Answers, full: Answers, resamples: int) -> tuple[float, float, float]:
     """Mean over objects of the share right, less that of the complete prompt; and its interval."""
-    gains = []
-    for run in prepared.runs:
-        both = zip(answers[name][run.name], answers[FULL][run.name], strict=True)
-        gains.append([_right(run, mine) - _right(run, theirs) for mine, theirs in both])
+    gains = [
+        [_right(mine) - _right(theirs) for mine, theirs in zip(row, complete, strict=True)]
+        for row, complete in zip(answers, full, strict=True)
+    ]
     found = _points(gains)
     rng = random.Random(0)
-    drawn = sorted(
-        _points([rng.choices(gain, k=len(gain)) for gain in gains]) for _ in range(resamples)
-    )
-    if not drawn:
-        return found, found, found
-    low, high = drawn[int(0.025 * resamples)], drawn[int(0.975 * (resamples - 1))]
-    return found, low, high
+    drawn = [_points([rng.choices(gain, k=len(gain)) for gain in gains]) for _ in range(resamples)]
+    return found, *(interval(drawn) if drawn else (found, found))
 
 
 def _points(gains: Sequence[Sequence[int]]) -> float:
-    return 100 * sum(sum(gain) / len(gain) for gain in gains) / len(gains)
+    return 100 * fmean(fmean(gain) for gain in gains)
 
 
-def _right(run: ObjectRun, answered: AnsweredPicture) -> int:
-    sample = answered.inspected.item.sample
-    truth = run.described.label_of(sample.label) if sample.anomalous else GOOD
-    return int(authors_matching(answer_of(run, answered)) == authors_matching(truth))
+def _right(answered: AnsweredPicture) -> int:
+    truth = answered.inspected.item.truth
+    return int(authors_matching(answered.answer) == authors_matching(truth))

@@ -5,27 +5,30 @@ the pictures in their order, the model and every parameter of the request. The a
 loopback endpoint is not part of it (a twin takes another port each time), any other host is.
 """
 
-import hashlib
 import json
 import sqlite3
 from collections import Counter
 from contextvars import ContextVar
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic_core import to_json
 
-from serving.naming.answers import RawAnswer, Token
+from serving.bundles import digest_of
 from serving.naming.completion import Question
 from serving.naming.endpoint import Endpoint, Reply, Unanswered
 from serving.naming.settings import EndpointSettings, EndpointZone
 from streams.errors import AndonError
 
 FILE: Final = "evaluation.sqlite3"
+KIND: Final = "reply"
 _BUSY_S: Final = 10.0
-_COUNTS: Final = ("model", "tokens_in", "tokens_out", "cost", "latency_ms")
-M = TypeVar("M", bound=BaseModel)
+_ROOT: Final = Path(__file__).parents[2]
+T = TypeVar("T")
 CALLS: ContextVar[list[Reply] | None] = ContextVar("CALLS", default=None)
 """Collects the replies, old and new, that one picture's naming used."""
 
@@ -35,7 +38,7 @@ class CacheError(AndonError):
 
 
 class Cache:
-    """Values by kind and key; every ``put`` is on disk when it returns.
+    """Values that pydantic reads and writes, by kind and key; ``put`` has written on return.
 
     Args:
         folder: made when absent; may be shared by runs one after another or at once.
@@ -54,16 +57,15 @@ class Cache:
         except (OSError, sqlite3.Error) as error:
             raise CacheError(f"{self.path}: {error}; name another folder for the cache") from error
 
-    def get(self, kind: str, key: str, model: type[M]) -> M | None:
+    def get(self, kind: str, key: str, form: type[T]) -> T | None:
         """The value, or None."""
         row = self._execute("SELECT body FROM kept WHERE kind = ? AND key = ?", kind, key)
-        return None if row is None else model.model_validate_json(row[0])
+        return None if row is None else TypeAdapter(form).validate_json(row[0])
 
-    def put(self, kind: str, key: str, value: BaseModel) -> None:
+    def put(self, kind: str, key: str, value: object) -> None:
         """Keep a value; an older one is replaced."""
-        self._execute(
-            "INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", kind, key, value.model_dump_json()
-        )
+        body = value.model_dump_json() if isinstance(value, BaseModel) else to_json(value).decode()
+        self._execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", kind, key, body)
 
     def _execute(self, statement: str, *values: str) -> tuple[str, ...] | None:
         try:
@@ -83,34 +85,39 @@ class Cache:
         self.close()
 
 
-def digest_of(*values: object) -> str:
+def digest_json(*values: object) -> str:
     """SHA-256 (hex) of JSON values."""
     text = json.dumps(values, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest_of(text.encode())
+
+
+@cache
+def digest_code(*patterns: str) -> str:
+    """SHA-256 (hex) of source files, so that what other code computed is computed again.
+
+    Args:
+        patterns: glob patterns below the folder of all packages.
+    """
+    files = sorted(path for pattern in patterns for path in _ROOT.glob(pattern))
+    return digest_json([digest_of(path.read_bytes()) for path in files])
 
 
 def identity_of(settings: EndpointSettings) -> dict[str, object]:
     """What makes two endpoints answer alike: host, model and parameters; no secret, no limit."""
-    host = "" if settings.zone is EndpointZone.LOOPBACK else urlsplit(settings.base_url).hostname
+    parameters = {"model", "structured", "temperature", "max_tokens", "detail", "extra_body"}
+    is_local = settings.zone is EndpointZone.LOOPBACK
     return {
-        "host": host,
-        "model": settings.model,
-        "structured": settings.structured,
+        "host": "" if is_local else urlsplit(settings.base_url).hostname,
         "logprobs": settings.top_logprobs if settings.logprobs else None,
-        "temperature": settings.temperature,
-        "max_tokens": settings.max_tokens,
-        "detail": settings.detail,
-        "extra_body": settings.extra_body,
+        **settings.model_dump(include=parameters),
     }
 
 
 def question_key(question: Question, settings: EndpointSettings, occurrence: int = 0) -> str:
     """The key of one answer. ``occurrence`` tells repeated calls with a temperature apart."""
-    prompt_hash = hashlib.sha256(f"{question.system}\0{question.text}".encode()).hexdigest()
-    pictures = [hashlib.sha256(url.encode()).hexdigest() for url in question.image_urls]
-    return digest_of(
-        prompt_hash,
-        pictures,
+    return digest_json(
+        digest_of(f"{question.system}\0{question.text}".encode()),
+        [digest_of(url.encode()) for url in question.image_urls],
         list(question.labels),
         question.temperature,
         identity_of(settings),
@@ -118,39 +125,11 @@ def question_key(question: Question, settings: EndpointSettings, occurrence: int
     )
 
 
-class KeptReply(BaseModel):
-    """A reply on disk; tokens are bytes, and stand as hexadecimal text."""
+class _Kept(BaseModel):
+    """A reply on disk; the bytes of its tokens stand as hexadecimal text."""
 
-    text: str
-    finish_reason: str
-    refusal: str
-    tokens: list[tuple[str, float, list[tuple[str, float]]]] | None
-    model: str
-    tokens_in: int
-    tokens_out: int
-    cost: float
-    latency_ms: float
-
-    @classmethod
-    def of(cls, reply: Reply) -> Self:
-        raw = reply.raw
-        tokens = raw.tokens and [
-            (t.data.hex(), t.logprob, [(data.hex(), p) for data, p in t.alternatives])
-            for t in raw.tokens
-        ]
-        texts = {"text": raw.text, "finish_reason": raw.finish_reason, "refusal": raw.refusal}
-        return cls(**texts, tokens=tokens, **{n: getattr(reply, n) for n in _COUNTS})
-
-    def reply(self) -> Reply:
-        """The reply as it came, with ``attempts`` 0."""
-        tokens = None
-        if self.tokens is not None:
-            tokens = tuple(
-                Token(bytes.fromhex(t), p, tuple((bytes.fromhex(a), q) for a, q in others))
-                for t, p, others in self.tokens
-            )
-        raw = RawAnswer(self.text, self.finish_reason, self.refusal, tokens)
-        return Reply(raw, **{n: getattr(self, n) for n in _COUNTS}, attempts=0)
+    model_config = ConfigDict(ser_json_bytes="hex", val_json_bytes="hex")
+    reply: Reply
 
 
 class CachedEndpoint(Endpoint):
@@ -168,21 +147,15 @@ class CachedEndpoint(Endpoint):
         """Like ``Endpoint.ask``, but a known reply comes from disk, with ``attempts`` 0."""
         key = question_key(question, self.settings)
         if question.temperature is not None:
-            key = question_key(question, self.settings, self._count(key))
-        known = self._cache.get("answer", key, KeptReply)
+            self._repeated[key] += 1
+            key = question_key(question, self.settings, self._repeated[key])
+        known = self._cache.get(KIND, key, _Kept)
         if known is not None:
-            reply = known.reply()
+            outcome: Reply | Unanswered = replace(known.reply, attempts=0)
         else:
             outcome = await super().ask(question, timeout_s)
-            if isinstance(outcome, Unanswered):
-                return outcome
-            reply = outcome
-            if reply.raw.unreadable is None:
-                self._cache.put("answer", key, KeptReply.of(reply))
-        if (calls := CALLS.get()) is not None:
-            calls.append(reply)
-        return reply
-
-    def _count(self, key: str) -> int:
-        self._repeated[key] += 1
-        return self._repeated[key]
+            if isinstance(outcome, Reply) and outcome.raw.unreadable is None:
+                self._cache.put(KIND, key, _Kept(reply=outcome))
+        if isinstance(outcome, Reply) and (calls := CALLS.get()) is not None:
+            calls.append(outcome)
+        return outcome

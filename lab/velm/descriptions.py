@@ -85,20 +85,16 @@ def check_classes(
     return found
 
 
-def released_form(described: Mapping[str, Described]) -> dict[str, object]:
+def write_released(path: Path, described: Iterable[Described]) -> None:
     """The texts in the authors' form, so that ``evaluate predictions`` can score against them."""
-    return {
-        name: {
-            "normal": [_normal(each.texts)],
-            **{c.name: [c.display_name or c.name, c.description] for c in each.texts.classes},
+    released = {
+        texts.product_id: {
+            "normal": [_normal(texts)],
+            **{c.name: [c.display_name or c.name, c.description] for c in texts.classes},
         }
-        for name, each in described.items()
+        for texts in (each.texts for each in described)
     }
-
-
-def write_released(path: Path, described: Mapping[str, Described]) -> None:
-    """``released_form`` as a JSON file."""
-    text = json.dumps(released_form(described), indent=4, ensure_ascii=False)
+    text = json.dumps(released, indent=4, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 

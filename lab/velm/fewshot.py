@@ -5,6 +5,7 @@ of each part first; every picture of the other parts is a query. Figures are mea
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -14,10 +15,11 @@ import numpy as np
 from lab.metrics import image_auroc
 from lab.velm.exemplar_split import in_turns
 from lab.velm.fewshot_material import Example, FewShotError
+from lab.velm.severity import is_defect
 from serving.naming.base import UNKNOWN
 from serving.naming.prototypes import LEAST_KNOWN
 from serving.naming.prototypes_model import Naming, PrototypeModel, fit
-from streams.codes import Action, Severity
+from streams.codes import Action
 from streams.events import Classification
 from streams.ports import Policy, Situation
 
@@ -109,7 +111,7 @@ class _Table:
 
     def __init__(self, examples: Sequence[Example], masks: str) -> None:
         self.examples, self.masks = tuple(examples), masks
-        self.vectors = np.stack([e.vectors[masks] for e in examples])
+        self.vectors = np.array([e.vectors[masks] for e in examples], np.float32)
         self.labels = np.array([e.label for e in examples])
         self.parts = np.array([e.part for e in examples])
         self.classes = tuple(sorted(set(self.labels.tolist())))
@@ -200,37 +202,29 @@ def _acted(
     table: _Table, rows: Sequence[tuple[int, str, Naming]], policy: Policy
 ) -> tuple[dict[str, dict[str, float]], float]:
     """What the policy would do: shares of actions by true class, and of defects that pass."""
-    counts: dict[str, dict[str, int]] = {c: {} for c in table.classes}
-    defects = passed = 0
+    counts = {name: Counter[str]() for name in table.classes}
+    passed = []
     for i, truth, answer in rows:
         inspection = table.examples[i].inspections[table.masks]
         name = UNKNOWN if answer.known < LEAST_KNOWN else answer.best
         given = Classification(
             class_name=name, confidence=answer.confidence, classifier="prototypes"
         )
-        right = Classification(class_name=truth, confidence=1.0, classifier="prototypes")
-        outcome = policy.decide(Situation(inspection=inspection, classification=given))
-        meant = policy.decide(Situation(inspection=inspection, classification=right))
-        counts[truth][outcome.action.value] = counts[truth].get(outcome.action.value, 0) + 1
-        if meant.severity is Severity.DEFECT:
-            defects += 1
-            passed += outcome.action is Action.PASS
+        action = policy.decide(Situation(inspection=inspection, classification=given)).action
+        counts[truth][action.value] += 1
+        if is_defect(policy, inspection, truth):
+            passed.append(action is Action.PASS)
     shares = {
-        c: {a: n / sum(found.values()) for a, n in sorted(found.items())}
-        for c, found in counts.items()
+        name: {action: n / found.total() for action, n in sorted(found.items())}
+        for name, found in counts.items()
     }
-    return shares, passed / defects if defects else 0.0
+    return shares, float(np.mean(passed)) if passed else 0.0
 
 
 def calibration_error(confidences: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
     """Expected calibration error over equal-width bins, 0 to 1."""
     which = np.minimum((confidences * bins).astype(int), bins - 1)
-    gaps = [
-        (which == b).mean() * abs(confidences[which == b].mean() - right[which == b].mean())
-        for b in range(bins)
-        if (which == b).any()
-    ]
-    return float(np.sum(gaps))
+    return float(np.abs(np.bincount(which, confidences - right)).sum() / len(right))
 
 
 def _macro(right: np.ndarray, truth: np.ndarray, classes: Sequence[str]) -> float:

@@ -1,25 +1,23 @@
 """What a few-shot evaluation needs of every picture, computed once and kept on disk."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
-from pydantic import BaseModel, RootModel
 
 from lab.datasets.folders import Dataset, Sample
 from lab.datasets.masks import true_mask
-from lab.velm.answers_cache import Cache
+from lab.velm.answers_cache import Cache, digest_code, digest_json
 from lab.velm.regions import CUT, MASK_CUT, inspection_of
 from serving.experts.expert import Expert
 from serving.experts.images import decode_image, read_image
+from serving.experts.options import Progress
 from serving.experts.regions import make_region
 from serving.experts.types import Mask, Scored
 from serving.naming.background import Background
 from serving.naming.describing import describe_picture
-from serving.naming.features import Floats, Image, extract, load_extractor, one
+from serving.naming.features import Image, extract, load_extractor, one
 from serving.naming.teaching import choose_normals
 from streams.errors import AndonError
 from streams.events import Inspection
@@ -29,7 +27,6 @@ EXPERT: Final = "expert"
 SOURCES: Final = (TRUE, EXPERT)
 """Where regions come from: drawn by a person, or outlined by the vision expert."""
 
-Progress = Callable[[str, int, int], None]
 KIND: Final = "fewshot"
 _BATCH: Final = 8
 
@@ -45,52 +42,15 @@ class Example:
     label: str
     part: str
     path: str
-    vectors: Mapping[str, Floats]
+    vectors: Mapping[str, Sequence[float]]
     inspections: Mapping[str, Inspection]
     """What the policy sees; ``anomalous`` is the expert's word."""
-
-
-class _KeptExample(BaseModel):
-    label: str
-    part: str
-    path: str
-    vectors: dict[str, list[float]]
-    inspections: dict[str, Inspection]
-
-
-class _Kept(RootModel[list[_KeptExample]]):
-    @classmethod
-    def of(cls, examples: Sequence[Example]) -> Self:
-        return cls(
-            [
-                _KeptExample(
-                    label=e.label,
-                    part=e.part,
-                    path=e.path,
-                    vectors={source: vector.tolist() for source, vector in e.vectors.items()},
-                    inspections=dict(e.inspections),
-                )
-                for e in examples
-            ]
-        )
-
-    def examples(self) -> list[Example]:
-        return [
-            Example(
-                e.label,
-                e.part,
-                e.path,
-                {source: np.array(vector, np.float32) for source, vector in e.vectors.items()},
-                e.inspections,
-            )
-            for e in self.root
-        ]
 
 
 def gather(
     dataset: Dataset,
     expert: Expert | None,
-    cache: Cache | None = None,
+    cache: Cache,
     report: Progress = lambda stage, done, total: None,
 ) -> list[Example]:
     """Describe every anomalous picture of the test set.
@@ -110,15 +70,15 @@ def gather(
             f"{dataset.name}: parts.csv must name the part of every picture, "
             "so that exemplars and queries show different parts"
         )
-    key = _fingerprint(dataset, expert)
-    kept = cache.get(KIND, key, _Kept) if cache is not None else None
-    if kept is None:
+    code = digest_code("serving/naming/*.py", "lab/velm/fewshot_material.py")
+    pictures = [s.digest for s in (*dataset.train, *dataset.test)]
+    key = digest_json(expert.version if expert else "", code, pictures)
+    examples = cache.get(KIND, key, list[Example])
+    if examples is None:
         background = _background(dataset, report)
         examples = list(_describe(samples, background, expert, report))
-        kept = _Kept.of(examples)
-        if cache is not None:
-            cache.put(KIND, key, kept)
-    return kept.examples()
+        cache.put(KIND, key, examples)
+    return examples
 
 
 def _background(dataset: Dataset, report: Progress) -> Background:
@@ -151,7 +111,7 @@ def _describe(
             vectors = {
                 source: describe_picture(
                     one(features, i), mask, background, refine=source == EXPERT
-                )
+                ).tolist()
                 for source, (mask, _) in regions.items()
             }
             seen = {source: inspection for source, (_, inspection) in regions.items()}
@@ -169,16 +129,3 @@ def _regions(
         region = make_region(values, CUT, *image.shape[:2])
         found[EXPERT] = (region.mask, inspection_of(values, CUT, image, scored))
     return found
-
-
-def _fingerprint(dataset: Dataset, expert: Expert | None) -> str:
-    digest = hashlib.sha256((expert.version if expert else "").encode())
-    here = Path(__file__).parents[2]
-    for source in sorted([*(here / "serving/naming").glob("*.py"), Path(__file__)]):
-        digest.update(source.read_bytes())
-    for sample in (*dataset.train, *dataset.test):
-        digest.update(f"{sample.path.name}\0{sample.group}\0".encode())
-        digest.update(sample.path.read_bytes())
-        if sample.mask is not None:
-            digest.update(sample.mask.read_bytes())
-    return digest.hexdigest()[:32]

@@ -5,10 +5,11 @@
 3. ``pipeline_figures``: the paper's figures, time, money and escapes.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from lab.datasets.folders import Dataset, Sample
 from lab.velm.descriptions import Described
@@ -17,7 +18,6 @@ from streams.errors import AndonError
 
 KINDS: Final = ("prototypes", "velm", "cascade")
 REGIONS: Final = ("expert", "oracle")
-Progress = Callable[[str, int, int], None]
 
 
 class PipelineError(AndonError):
@@ -30,8 +30,13 @@ class Item:
 
     key: str
     """``<object>_<class>_<nnn>``, as in the released predictions."""
-    object: str
     sample: Sample
+    described: Described
+
+    @property
+    def truth(self) -> str:
+        """The display name of its class; ``good`` for a normal picture."""
+        return self.described.label_of(self.sample.label)
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,17 @@ class ObjectRun:
     """The test pictures to be scored."""
     exemplars: tuple[Item, ...] = ()
     """Labelled pictures that teach the local classifier; their parts are not scored."""
+
+    @classmethod
+    def of(cls, name: str, dataset: Dataset, described: Described) -> Self:
+        """All test pictures in their order, numbered within their class."""
+        counts = Counter[str]()
+        items = []
+        for sample in dataset.test:
+            key = f"{name}_{sample.label}_{counts[sample.label]:03d}"
+            items.append(Item(key, sample, described))
+            counts[sample.label] += 1
+        return cls(name, dataset, described, tuple(items))
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,11 @@ class PipelineOptions:
     def asks_endpoint(self) -> bool:
         """Whether a language model is asked at all."""
         return self.classifier != "prototypes"
+
+    @property
+    def asked_endpoint(self) -> EndpointSettings | None:
+        """The endpoint, where a language model is asked."""
+        return self.endpoint if self.asks_endpoint else None
 
     @property
     def teaches(self) -> bool:
@@ -107,17 +128,6 @@ def check_options(options: PipelineOptions, runs: Sequence[ObjectRun]) -> None:
         _check_egress(options.endpoint, runs)
     if options.regions == "oracle":
         _check_masks(runs)
-
-
-def number_items(name: str, samples: Sequence[Sample]) -> tuple[Item, ...]:
-    """Items in the order given, numbered within their class."""
-    counts: dict[str, int] = {}
-    items = []
-    for sample in samples:
-        number = counts.get(sample.label, 0)
-        counts[sample.label] = number + 1
-        items.append(Item(f"{name}_{sample.label}_{number:03d}", name, sample))
-    return tuple(items)
 
 
 def limit_run(run: ObjectRun, most: int | None) -> ObjectRun:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from lab.velm.answers_cache import CALLS
-from lab.velm.pipeline import PipelineError, Progress
+from lab.velm.pipeline import PipelineError
 from lab.velm.pipeline_inspect import Inspected
 from lab.velm.pipeline_naming import AnsweredPicture, Call, ObjectNaming
+from serving.experts.options import Progress
 from serving.naming.base import Classifier
 from serving.naming.endpoint import Reply
 from streams.codes import ReasonCode
@@ -94,10 +95,17 @@ class Asking:
             replies: list[Reply] = []
             CALLS.set(replies)
             outcome = await self._try(classifier, picture, timeout_s)
-        answered = _answered(picture, outcome, replies)
-        if answered.classification is not None and not _unreadable(replies):
-            self._naming.keep(answered)
-        self._note(answered)
+        calls = tuple(
+            Call(r.latency_ms, r.tokens_in, r.tokens_out, is_new=r.attempts > 0) for r in replies
+        )
+        if isinstance(outcome, Failure):
+            failure = f"{outcome.error_type}: {outcome.message}"
+            answered = AnsweredPicture(picture, None, calls, failure)
+        else:
+            answered = AnsweredPicture(picture, outcome, calls)
+            if all(reply.raw.unreadable is None for reply in replies):
+                self._naming.keep(answered)
+        self._note(answered.failure)
         return answered
 
     async def _try(
@@ -114,11 +122,11 @@ class Asking:
             pause_s = min(5 * pause_s, _PAUSE_MOST_S)
         return outcome
 
-    def _note(self, answered: AnsweredPicture) -> None:
-        self._in_a_row = self._in_a_row + 1 if answered.failure else 0
+    def _note(self, failure: str) -> None:
+        self._in_a_row = self._in_a_row + 1 if failure else 0
         if self._in_a_row >= IN_A_ROW and not self._stopped:
             self._stopped = (
-                f"stopped: {IN_A_ROW} pictures in a row were not answered ({answered.failure}); "
+                f"stopped: {IN_A_ROW} pictures in a row were not answered ({failure}); "
                 "what was answered is kept: the same command continues there"
             )
         self._done += 1
@@ -131,18 +139,3 @@ def _honest(outcome: Classification | Failure) -> Classification | Failure:
         reason = outcome.unknown_reason
         return Failure(ReasonCode.CLASSIFIER_UNAVAILABLE, "unsure", reason, retryable=True)
     return outcome
-
-
-def _answered(
-    picture: Inspected, outcome: Classification | Failure, replies: Sequence[Reply]
-) -> AnsweredPicture:
-    calls = tuple(
-        Call(r.latency_ms, r.tokens_in, r.tokens_out, is_new=r.attempts > 0) for r in replies
-    )
-    if isinstance(outcome, Failure):
-        return AnsweredPicture(picture, None, calls, f"{outcome.error_type}: {outcome.message}")
-    return AnsweredPicture(picture, outcome, calls)
-
-
-def _unreadable(replies: Sequence[Reply]) -> bool:
-    return any(reply.raw.unreadable is not None for reply in replies)

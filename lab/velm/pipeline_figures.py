@@ -4,22 +4,20 @@ import csv
 import json
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from lab.velm.descriptions import write_released
-from lab.velm.pipeline import ObjectRun, PipelineOptions
+from lab.velm.pipeline import PipelineOptions
 from lab.velm.pipeline_naming import AnsweredPicture, Call
 from lab.velm.predictions import GOOD, Scores, our_matching, read_answers, score
-from lab.velm.severity import score_severity
-from serving.naming.base import NORMAL, UNKNOWN
-from streams.codes import Action, Severity
-from streams.events import Classification
+from lab.velm.severity import is_defect, score_severity
+from serving.naming.base import UNKNOWN
+from streams.codes import Action
 from streams.ports import Situation
 
-UNANSWERED: Final = "unanswered"
 PREDICTIONS, DESCRIPTIONS = "predictions.json", "descriptions.json"
 RESULT, PICTURES = "result.json", "pictures.csv"
 
@@ -36,8 +34,8 @@ COLUMNS: Final = (
     "ms",
 )
 
-Answers = Mapping[str, Sequence[AnsweredPicture]]
-"""The answered pictures of each object, by its name."""
+Answers = Sequence[Sequence[AnsweredPicture]]
+"""The answered pictures of each object."""
 
 
 @dataclass(frozen=True)
@@ -51,78 +49,57 @@ class PipelineResult:
     """All of it, for ``--json`` and ``result.json``."""
 
 
-def predictions_of(runs: Sequence[ObjectRun], answers: Answers) -> dict[str, str]:
-    """Key to answer, as in the released predictions: display names, ``good`` where passed."""
-    return {
-        answered.inspected.item.key: answer_of(run, answered)
-        for run in runs
-        for answered in answers[run.name]
-    }
-
-
-def answer_of(run: ObjectRun, answered: AnsweredPicture) -> str:
-    """One picture's answer in the words of the descriptions."""
-    if answered.inspected.passed:
-        return GOOD
-    if answered.classification is None:
-        return UNANSWERED
-    name = answered.classification.class_name
-    return GOOD if name == NORMAL else run.described.label_of(name)
-
-
 def summarise(
-    runs: Sequence[ObjectRun],
-    answers: Answers,
-    options: PipelineOptions,
-    folder: Path,
-    resamples: int = 1000,
+    answers: Answers, options: PipelineOptions, folder: Path, resamples: int = 1000
 ) -> PipelineResult:
     """Write predictions and descriptions into ``folder``, score them from there, add the rest."""
     folder.mkdir(parents=True, exist_ok=True)
+    everything = [a for pictures in answers for a in pictures]
     predictions, descriptions = folder / PREDICTIONS, folder / DESCRIPTIONS
-    body = json.dumps(predictions_of(runs, answers), indent=1, ensure_ascii=False)
+    named = {a.inspected.item.key: a.answer for a in everything}
+    body = json.dumps(named, indent=1, ensure_ascii=False)
     predictions.write_text(body + "\n", encoding="utf-8")
-    write_released(descriptions, {run.name: run.described for run in runs})
+    write_released(descriptions, [pictures[0].inspected.item.described for pictures in answers])
     scores = score(read_answers(predictions, descriptions), resamples)
     pairs = read_answers(predictions, descriptions, our_matching)
     ours = score(pairs)
-    everything = [a for run in runs for a in answers[run.name]]
+    odd = [a for a in everything if a.inspected.item.sample.anomalous]
     document = {
         **scores.as_json(),
         "mean_our_matching": ours.mean,
         "images": {name: scored.images for name, scored in scores.objects.items()},
         "gate": _gate(everything) if options.gate else None,
-        "escapes": _escapes(runs, answers),
+        "escapes": _escapes(answers),
         "time": _times(everything, options),
         "spent": _spent(everything, options),
         "unknown": dict(_reasons(everything)),
         "unanswered": dict(Counter(a.failure for a in everything if a.failure)),
-        "severity": score_severity(pairs, rounds=1).mean if _has_anomalies(everything) else None,
+        "severity": score_severity(pairs, rounds=1).mean if odd else None,
         "options": describe_options(options),
         "files": {"predictions": str(predictions), "descriptions": str(descriptions)},
     }
-    _write_pictures(folder / PICTURES, runs, answers)
+    _write_pictures(folder / PICTURES, everything)
     (folder / RESULT).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return PipelineResult(scores, ours, document)
 
 
 def describe_options(options: PipelineOptions) -> dict[str, object]:
     """What was run, without secrets."""
-    endpoint = options.endpoint
-    asked = options.asks_endpoint and endpoint is not None
+    endpoint, outlines = options.asked_endpoint, options.regions == "expert"
+    velm = options.velm if endpoint else None
     return {
         "classifier": options.classifier,
         "regions": options.regions,
         "gate": options.gate,
-        "protocol": options.velm.protocol if asked else None,
-        "parts": options.velm.parts.model_dump() if asked else None,
-        "calls": options.velm.calls if asked else 0,
-        "model": endpoint.model if asked and endpoint else None,
-        "endpoint": endpoint.name if asked and endpoint else None,
+        "protocol": velm and velm.protocol,
+        "parts": velm and velm.parts.model_dump(),
+        "calls": velm.calls if velm else 0,
+        "model": endpoint and endpoint.model,
+        "endpoint": endpoint and endpoint.name,
         "shots": options.shots if options.teaches else None,
         "seed": options.seed,
-        "expert": options.expert if options.regions == "expert" else None,
-        "false_alarm_rate": options.false_alarm_rate if options.regions == "expert" else None,
+        "expert": options.expert if outlines else None,
+        "false_alarm_rate": options.false_alarm_rate if outlines else None,
     }
 
 
@@ -137,58 +114,37 @@ def _gate(everything: Sequence[AnsweredPicture]) -> dict[str, object]:
     }
 
 
-def _escapes(runs: Sequence[ObjectRun], answers: Answers) -> dict[str, object]:
+def _escapes(answers: Answers) -> dict[str, float]:
     """Anomalous pictures that end as good, split by who let them go; the mean over objects.
 
     With policies the share of the defects that would pass is given as well.
     """
-    rows = [_object_escapes(run, answers[run.name]) for run in runs]
-    found: dict[str, object] = {
-        name: _mean([row[name] for row in rows if name in row])
-        for name in ("gate", "classifier", "defects_passed_by_gate", "defects_passed_by_classifier")
-        if any(name in row for row in rows)
-    }
-    return found
+    rows = [_object_escapes(pictures) for pictures in answers]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: statistics.fmean(row[name] for row in rows if name in row) for name in names}
 
 
-def _object_escapes(run: ObjectRun, answered: Sequence[AnsweredPicture]) -> dict[str, float]:
+def _object_escapes(answered: Sequence[AnsweredPicture]) -> dict[str, float]:
     odd = [a for a in answered if a.inspected.item.sample.anomalous]
     if not odd:
         return {}
-    gate = _share(a.inspected.passed for a in odd)
-    named = _share(not a.inspected.passed and answer_of(run, a) == GOOD for a in odd)
-    found = {"gate": gate, "classifier": named}
-    if run.described.policy is None:
+    named_good = [not a.inspected.passed and a.answer == GOOD for a in odd]
+    found = {"gate": _share(a.inspected.passed for a in odd), "classifier": _share(named_good)}
+    policy = odd[0].inspected.item.described.policy
+    if policy is None:
         return found
-    defects = [a for a in odd if _true_severity(run, a) is Severity.DEFECT]
-    if defects:
-        by_gate = [a.inspected.passed for a in defects]
-        acted = [_acts(run, a) is Action.PASS for a in defects]
+    by_gate, by_classifier = [], []
+    for a in odd:
+        seen, named = a.inspected.inspection, a.classification
+        if is_defect(policy, seen, a.inspected.item.sample.label):
+            by_gate.append(a.inspected.passed)
+            situation = Situation(inspection=seen, classification=named)
+            acts = named is not None and policy.decide(situation).action is Action.PASS
+            by_classifier.append(acts)
+    if by_gate:
         found["defects_passed_by_gate"] = _share(by_gate)
-        split = zip(by_gate, acted, strict=True)
-        found["defects_passed_by_classifier"] = _share(p and not g for g, p in split)
+        found["defects_passed_by_classifier"] = _share(by_classifier)
     return found
-
-
-def _true_severity(run: ObjectRun, answered: AnsweredPicture) -> Severity:
-    assert run.described.policy is not None
-    right = Classification(
-        class_name=answered.inspected.item.sample.label, confidence=1.0, classifier="truth"
-    )
-    seen = answered.inspected.inspection
-    situation = Situation(inspection=seen, classification=right)
-    return run.described.policy.decide(situation).severity
-
-
-def _acts(run: ObjectRun, answered: AnsweredPicture) -> Action | None:
-    """What the policy would do; None where nobody answered (its fallback decides then)."""
-    assert run.described.policy is not None
-    if answered.inspected.passed:
-        return Action.PASS
-    if answered.classification is None:
-        return None
-    seen, given = answered.inspected.inspection, answered.classification
-    return run.described.policy.decide(Situation(inspection=seen, classification=given)).action
 
 
 def _times(
@@ -196,7 +152,7 @@ def _times(
 ) -> dict[str, float | None]:
     """Milliseconds: expert per picture, language model per call and per token of its answer."""
     expert = [a.inspected.expert_ms for a in everything if a.inspected.expert_ms is not None]
-    calls = _calls(everything)
+    calls = [call for a in everything for call in a.calls]
     tokens = sum(c.tokens_out for c in calls)
     local = [
         a.classification.latency_ms
@@ -213,11 +169,12 @@ def _times(
 
 def _spent(everything: Sequence[AnsweredPicture], options: PipelineOptions) -> dict[str, object]:
     """Tokens and money of all answers, and of those that were asked in this run."""
-    calls = _calls(everything)
-    found: dict[str, object] = {"named": sum(not a.inspected.passed for a in everything)}
-    found |= _sums(calls, options)
-    found["in_this_run"] = _sums([c for c in calls if c.is_new], options)
-    return found
+    calls = [call for a in everything for call in a.calls]
+    return {
+        "named": sum(not a.inspected.passed for a in everything),
+        **_sums(calls, options),
+        "in_this_run": _sums([c for c in calls if c.is_new], options),
+    }
 
 
 def _sums(calls: Sequence[Call], options: PipelineOptions) -> dict[str, object]:
@@ -234,10 +191,6 @@ def _sums(calls: Sequence[Call], options: PipelineOptions) -> dict[str, object]:
     return found
 
 
-def _calls(everything: Sequence[AnsweredPicture]) -> list[Call]:
-    return [call for a in everything for call in a.calls]
-
-
 def _reasons(everything: Sequence[AnsweredPicture]) -> Counter[str]:
     """How often each reason made an answer ``unknown``; the part before the colon."""
     return Counter(
@@ -247,33 +200,23 @@ def _reasons(everything: Sequence[AnsweredPicture]) -> Counter[str]:
     )
 
 
-def _write_pictures(path: Path, runs: Sequence[ObjectRun], answers: Answers) -> None:
+def _write_pictures(path: Path, everything: Sequence[AnsweredPicture]) -> None:
     """One row a picture: what was seen, said and why."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream)
         rows.writerow(COLUMNS)
-        for run in runs:
-            for a in answers[run.name]:
-                seen, item, named = a.inspected.inspection, a.inspected.item, a.classification
-                truth = run.described.label_of(item.sample.label)
-                row = [item.key, item.sample.path, truth, answer_of(run, a), a.inspected.passed]
-                row += [f"{seen.score:.6g}", f"{seen.threshold:.6g}"]
-                row += (
-                    [f"{named.confidence:.4f}", named.unknown_reason, f"{named.latency_ms:.1f}"]
-                    if named is not None
-                    else ["", a.failure, ""]
-                )
-                rows.writerow(row)
-
-
-def _has_anomalies(everything: Sequence[AnsweredPicture]) -> bool:
-    return any(a.inspected.item.sample.anomalous for a in everything)
+        for a in everything:
+            seen, item, named = a.inspected.inspection, a.inspected.item, a.classification
+            row = [item.key, item.sample.path, item.truth, a.answer, a.inspected.passed]
+            row += [f"{seen.score:.6g}", f"{seen.threshold:.6g}"]
+            row += (
+                [f"{named.confidence:.4f}", named.unknown_reason, f"{named.latency_ms:.1f}"]
+                if named is not None
+                else ["", a.failure, ""]
+            )
+            rows.writerow(row)
 
 
 def _share(flags: Iterable[bool]) -> float:
     values = list(flags)
     return sum(values) / len(values) if values else 0.0
-
-
-def _mean(values: Sequence[float]) -> float:
-    return statistics.fmean(values) if values else 0.0

@@ -1,28 +1,25 @@
 """First stage: every test picture scored and outlined, once per expert and picture."""
 
-import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel
 
 from lab.datasets.masks import true_mask
-from lab.velm.answers_cache import Cache, digest_of
-from lab.velm.pipeline import Item, ObjectRun, PipelineOptions, Progress
+from lab.velm.answers_cache import Cache, digest_code, digest_json
+from lab.velm.pipeline import Item, ObjectRun, PipelineOptions
 from lab.velm.regions import CUT, MASK_CUT, inspection_of
 from lab.velm.trained_experts import given_expert, trained_expert
+from serving.bundles import digest_of
 from serving.experts.expert import Expert
 from serving.experts.images import read_image
-from serving.experts.options import TrainOptions
+from serving.experts.options import Progress, TrainOptions
 from serving.experts.types import Image, Scored
 from serving.ray.inspections import to_inspection
 from streams.events import Inspection
 
 KIND = "inspection"
-_SOURCE = Path(__file__).with_name("regions.py")
 
 
 @dataclass(frozen=True)
@@ -40,15 +37,20 @@ class Inspected:
     """Scoring alone, one picture at a time, no decoding; None without an expert."""
 
 
-class _Kept(BaseModel):
-    inspection: Inspection
-    ms: float
+@dataclass(frozen=True)
+class InspectedObject:
+    """One object after the first stage."""
+
+    run: ObjectRun
+    pictures: tuple[Inspected, ...]
+    """To be scored."""
+    exemplars: tuple[Inspected, ...]
 
 
 def inspect_object(
     run: ObjectRun, options: PipelineOptions, cache: Cache, report: Progress
-) -> tuple[list[Inspected], list[Inspected]]:
-    """The pictures to be scored, and the exemplars, after the first stage.
+) -> InspectedObject:
+    """Every picture of an object, scored and outlined.
 
     Raises:
         DatasetError: a mask that does not fit, or no expert where one was promised.
@@ -60,7 +62,7 @@ def inspect_object(
     for done, inspected in enumerate(_inspect(items, expert, options, cache), start=1):
         found.append(inspected)
         report(f"{run.name}: inspect", done, len(items))
-    return found[: len(run.items)], found[len(run.items) :]
+    return InspectedObject(run, tuple(found[: len(run.items)]), tuple(found[len(run.items) :]))
 
 
 def _expert(run: ObjectRun, options: PipelineOptions, cache: Cache, report: Progress) -> Expert:
@@ -77,16 +79,15 @@ def _expert(run: ObjectRun, options: PipelineOptions, cache: Cache, report: Prog
 def _inspect(
     items: tuple[Item, ...], expert: Expert | None, options: PipelineOptions, cache: Cache
 ) -> Iterator[Inspected]:
-    code = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()
+    code = digest_code("lab/velm/regions.py")
     warm = False
     for item in items:
-        body = item.sample.path.read_bytes()
-        sha256 = hashlib.sha256(body).hexdigest()
+        sha256 = digest_of(item.sample.path.read_bytes())
         if expert is None:
             yield Inspected(item, _drawn(item), not item.sample.anomalous, sha256, None)
             continue
-        key = digest_of(expert.version, sha256, code)
-        known = cache.get(KIND, key, _Kept)
+        key = digest_json(expert.version, sha256, code)
+        known = cache.get(KIND, key, tuple[Inspection, float])
         if known is None:
             image = read_image(item.sample.path)
             if not warm:
@@ -95,11 +96,11 @@ def _inspect(
             began = time.perf_counter()
             scored = expert.score([image])[0]
             elapsed_ms = (time.perf_counter() - began) * 1000
-            inspection = _inspection(scored, image, expert.version)
-            known = _Kept(inspection=inspection, ms=elapsed_ms)
+            known = _inspection(scored, image, expert.version), elapsed_ms
             cache.put(KIND, key, known)
-        passed = options.gate and not known.inspection.anomalous
-        yield Inspected(item, known.inspection, passed, sha256, known.ms)
+        inspection, expert_ms = known
+        passed = options.gate and not inspection.anomalous
+        yield Inspected(item, inspection, passed, sha256, expert_ms)
 
 
 def _inspection(scored: Scored, image: Image, version: str) -> Inspection:

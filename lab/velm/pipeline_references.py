@@ -1,18 +1,15 @@
 """What the classifiers of an evaluation learn from: exemplar bundles, and reference pictures."""
 
-import hashlib
 import random
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import RootModel
 
 from lab.datasets.masks import true_mask
-from lab.velm.answers_cache import Cache, digest_of
+from lab.velm.answers_cache import Cache, digest_json
 from lab.velm.pipeline import ObjectRun
-from lab.velm.pipeline_inspect import Inspected
-from serving.bundles import MANIFEST
+from lab.velm.pipeline_inspect import Inspected, InspectedObject
+from serving.bundles import MANIFEST, digest_of
 from serving.experts.images import read_image
 from serving.naming.prototypes import NearestReferences
 from serving.naming.teaching import NORMAL_LIMIT, Lesson, teach_product
@@ -21,31 +18,27 @@ from streams.regions import Mask, region_mask
 KIND = "bundle"
 
 
-class _Kept(RootModel[Path]):
-    """Where a bundle lies."""
-
-
-def make_bundle(run: ObjectRun, exemplars: Sequence[Inspected], oracle: bool, cache: Cache) -> Path:
+def make_bundle(inspected: InspectedObject, oracle: bool, cache: Cache) -> Path:
     """The folder of a bundle of exemplars and normal pictures, made once and kept.
 
     Args:
-        exemplars: may be empty, where only the nearest normal picture is wanted.
+        inspected: has no exemplars where only the nearest normal picture is wanted.
         oracle: exemplars' regions are the masks; else what the expert outlined.
     """
+    run, exemplars = inspected.run, inspected.exemplars
     chosen = np.linspace(0, len(run.dataset.train) - 1, min(NORMAL_LIMIT, len(run.dataset.train)))
     normals = [run.dataset.train[i] for i in chosen.round().astype(int)]
     bodies = [s.path.read_bytes() for s in normals]
-    key = digest_of(
+    taught = [(e.sha256, e.item.sample, e.inspection.region) for e in exemplars]
+    key = digest_json(
         run.name,
-        [hashlib.sha256(b).hexdigest() for b in bodies],
-        [s.group for s in normals],
-        [[e.sha256, e.item.sample.label, e.item.sample.group] for e in exemplars],
-        [_region_of(e) for e in exemplars],
+        [[digest_of(body), s.group] for body, s in zip(bodies, normals, strict=True)],
+        [[sha, s.label, s.group, region and region.mask_rle] for sha, s, region in taught],
         oracle,
     )
-    known = cache.get(KIND, key, _Kept)
-    if known is not None and (known.root / MANIFEST).is_file():
-        return known.root
+    known = cache.get(KIND, key, Path)
+    if known is not None and (known / MANIFEST).is_file():
+        return known
     path = teach_product(
         cache.path.parent / "bundles",
         run.name,
@@ -54,27 +47,19 @@ def make_bundle(run: ObjectRun, exemplars: Sequence[Inspected], oracle: bool, ca
         normal_parts=[s.group or "" for s in normals],
         afresh=True,
     )
-    cache.put(KIND, key, _Kept(path))
+    cache.put(KIND, key, path)
     return path
 
 
-def _region_of(inspected: Inspected) -> str:
-    region = inspected.inspection.region
-    return region.mask_rle if region is not None else ""
-
-
 def _lesson(inspected: Inspected, oracle: bool) -> Lesson:
-    sample = inspected.item.sample
-    region = inspected.inspection.region
-    mask: Mask | None
+    sample, region = inspected.item.sample, inspected.inspection.region
+    mask: Mask | None = None
     if oracle:
         mask = true_mask(sample, read_image(sample.path))
-    else:
-        mask = region_mask(region) if region is not None and region.mask_rle else None
-    body = sample.path.read_bytes()
-    return Lesson(
-        sample.label, body, mask, sample.group or sample.path.name, sample.path.name, oracle
-    )
+    elif region is not None and region.mask_rle:
+        mask = region_mask(region)
+    body, name = sample.path.read_bytes(), sample.path.name
+    return Lesson(sample.label, body, mask, sample.group or name, name, oracle)
 
 
 class RandomTrainingPicture:
@@ -89,8 +74,7 @@ class RandomTrainingPicture:
 
     def reference(self, product_id: str, image: bytes) -> bytes | None:
         """One of the training pictures."""
-        digest = hashlib.sha256(image).hexdigest()
-        return random.Random(f"{self._seed}/{digest}").choice(self._paths).read_bytes()
+        return random.Random(f"{self._seed}/{digest_of(image)}").choice(self._paths).read_bytes()
 
     @property
     def identity(self) -> object:

@@ -1,18 +1,17 @@
 """The pipeline from end to end, once or as a series that shares its first stage."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from pathlib import Path
 
 from lab.velm.answers_cache import Cache
 from lab.velm.exemplar_split import split_exemplars
-from lab.velm.pipeline import ObjectRun, PipelineOptions, Progress, check_options, limit_run
+from lab.velm.pipeline import ObjectRun, PipelineOptions, check_options, limit_run
 from lab.velm.pipeline_asking import answer_all
 from lab.velm.pipeline_figures import PipelineResult, summarise
-from lab.velm.pipeline_inspect import Inspected, inspect_object
-from lab.velm.pipeline_naming import CallPlan, ObjectNaming
+from lab.velm.pipeline_inspect import InspectedObject, inspect_object
+from lab.velm.pipeline_naming import CallPlan, ObjectNaming, plan_of
+from serving.experts.options import Progress
 
 
 @dataclass(frozen=True)
@@ -35,19 +34,7 @@ class EvaluationRun:
     """The benchmark's name."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Runs whose pictures went through the first stage."""
-
-    runs: tuple[ObjectRun, ...]
-    inspected: Mapping[str, tuple[Sequence[Inspected], Sequence[Inspected]]]
-
-    def namings(self, options: PipelineOptions, cache: Cache) -> list[ObjectNaming]:
-        """The second stage of every object, ready to be planned or run."""
-        return [ObjectNaming(run, self.inspected[run.name], options, cache) for run in self.runs]
-
-
-def prepare(asked: EvaluationRun) -> Prepared:
+def inspect_objects(asked: EvaluationRun) -> list[InspectedObject]:
     """Choose exemplars and pictures, check, and inspect every picture.
 
     Raises:
@@ -57,14 +44,8 @@ def prepare(asked: EvaluationRun) -> Prepared:
     check_options(options, runs)
     if options.teaches:
         runs = [split_exemplars(run, options.shots, options.seed) for run in runs]
-    chosen = tuple(limit_run(run, asked.limit) for run in runs)
-    inspected = {r.name: inspect_object(r, options, asked.cache, asked.report) for r in chosen}
-    return Prepared(chosen, inspected)
-
-
-def plan_of(namings: Sequence[ObjectNaming]) -> CallPlan:
-    """The sum over the objects."""
-    return reduce(add, (naming.plan() for naming in namings), CallPlan(0, 0, 0, 0, 0, 0, 0.0))
+    chosen = [limit_run(run, asked.limit) for run in runs]
+    return [inspect_object(run, options, asked.cache, asked.report) for run in chosen]
 
 
 def evaluate(asked: EvaluationRun) -> PipelineResult:
@@ -73,8 +54,8 @@ def evaluate(asked: EvaluationRun) -> PipelineResult:
     Raises:
         PipelineError: the run is not possible, or the endpoint stopped answering.
     """
-    prepared = prepare(asked)
-    namings = prepared.namings(asked.options, asked.cache)
+    options = asked.options
+    namings = [ObjectNaming(each, options, asked.cache) for each in inspect_objects(asked)]
     asked.confirm(plan_of(namings))
-    answers = {naming.name: answer_all(naming, asked.report) for naming in namings}
-    return summarise(prepared.runs, answers, asked.options, asked.folder, asked.resamples)
+    answers = [answer_all(naming, asked.report) for naming in namings]
+    return summarise(answers, options, asked.folder, asked.resamples)

@@ -8,9 +8,10 @@ counted as a class: both are given here, as ``jaccard`` and ``accuracy``.
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from prompts.names import fold
 from streams.errors import AndonError
@@ -92,16 +93,11 @@ def score(pairs: Mapping[str, Sequence[Pair]], resamples: int = 0, seed: int = 0
     return Scores(mean, objects, _bootstrap(pairs, resamples, seed) if resamples else {})
 
 
-def confusion(pairs: Iterable[Pair]) -> Counter[Pair]:
-    """How often each truth got each answer."""
-    return Counter(pairs)
-
-
 def _figures(pairs: Sequence[Pair]) -> dict[str, float]:
     """From counts alone: a bootstrap takes these figures 14,000 times, which scikit-learn's
     functions of the same names (the tests compare them) would need minutes for.
     """
-    counts = confusion(pairs)
+    counts = Counter(pairs)
     total = len(pairs)
     truths = Counter(truth for truth, _ in pairs)
     answers = Counter(answer for _, answer in pairs)
@@ -111,20 +107,15 @@ def _figures(pairs: Sequence[Pair]) -> dict[str, float]:
     odd = total - truths[GOOD]
     return {
         "accuracy": 100 * right / total,
-        "macro_f1": 100 * _average(2 * hits[n] / (truths[n] + answers[n]) for n in hits),
+        "macro_f1": 100 * fmean(2 * hits[n] / (truths[n] + answers[n]) for n in hits),
         "kappa": 100 * ((right / total - chance) / (1 - chance) if chance < 1 else 1.0),
-        "jaccard": 100 * _average(hits[n] / (truths[n] + answers[n] - hits[n]) for n in truths),
+        "jaccard": 100 * fmean(hits[n] / (truths[n] + answers[n] - hits[n]) for n in truths),
         "accuracy_anomalous": 100 * (right - hits.get(GOOD, 0)) / odd if odd else 0.0,
     }
 
 
-def _average(values: Iterable[float]) -> float:
-    collected = list(values)
-    return sum(collected) / len(collected)
-
-
 def _mean(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: _average(f[name] for f in figures) for name in FIGURES}
+    return {name: fmean(f[name] for f in figures) for name in FIGURES}
 
 
 def _bootstrap(
@@ -135,11 +126,17 @@ def _bootstrap(
         _mean([_figures(rng.choices(answers, k=len(answers))) for answers in pairs.values()])
         for _ in range(resamples)
     ]
-    spans = {}
-    for name in FIGURES:
-        values = sorted(r[name] for r in rounds)
-        spans[name] = (values[int(0.025 * resamples)], values[int(0.975 * (resamples - 1))])
-    return spans
+    return {name: interval([figures[name] for figures in rounds]) for name in FIGURES}
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 2.5 % and the 97.5 % quantile of resampled figures.
+
+    >>> interval(range(1000))
+    (25, 974)
+    """
+    ordered = sorted(values)
+    return ordered[int(0.025 * len(ordered))], ordered[int(0.975 * (len(ordered) - 1))]
 
 
 def _read_object(path: Path) -> dict[str, object]:

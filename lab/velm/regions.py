@@ -1,5 +1,6 @@
 """Regions for an evaluation: from a mask, or from an expert's anomaly map."""
 
+from dataclasses import replace
 from typing import Final
 
 from serving.experts.regions import make_region
@@ -25,14 +26,15 @@ def inspection_of(
         expert: the artifact's digest.
     """
     height, width = image.shape[:2]
-    answer = Scored(
-        score=scored.score if scored else 1.0,
-        threshold=scored.threshold if scored else 0.5,
-        p_value=scored.p_value if scored else 0.0,
-        anomalous=scored.anomalous if scored else True,
+    drawn = Scored(
+        score=1.0,
+        threshold=0.5,
+        p_value=0.0,
+        anomalous=True,
         anomaly_map=None,
         region=make_region(values, cut, height, width),
         image_height=height,
         image_width=width,
     )
+    answer = replace(scored, region=drawn.region) if scored else drawn
     return to_inspection(answer, "evaluation", expert, {})

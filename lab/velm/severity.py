@@ -6,12 +6,23 @@ designations is exact, and the distribution of five-seed means is sampled beside
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lab.velm.predictions import GOOD, Pair
+import numpy as np
+import numpy.typing as npt
+
+from lab.velm.predictions import GOOD, Pair, interval
+from streams.codes import Severity
+from streams.events import Classification, Inspection
+from streams.ports import Policy, Situation
 
 SEVERITIES = ("normal", "negligible", "defect")
+CELLS = (*zip(SEVERITIES, SEVERITIES, strict=True), ("defect", "normal"), ("defect", "negligible"))
+"""True and answered severity of each column of a table: right answers, then escapes."""
+Table = npt.NDArray[np.float64]
+"""Percent of each true severity's images, one row per designation; NaN where there are none."""
 FEW_CLASSES = 4
 """Up to this many anomaly classes, one is negligible; above, two (the released rule)."""
 
@@ -47,70 +58,59 @@ def score_severity(
 ) -> SeverityScores:
     """Exact expectation per object, then the mean over objects; escapes beside it."""
     tables = {name: designations(answers) for name, answers in sorted(pairs.items())}
-    objects = {name: _expect(table, SEVERITIES) for name, table in tables.items()}
-    escapes = [_expect(table, ("gate", "classifier")) for table in tables.values()]
+    expected = {name: _expect(table) for name, table in tables.items()}
+    mean = np.mean(list(expected.values()), axis=0)
     return SeverityScores(
-        mean=_mean(list(objects.values()), SEVERITIES),
-        objects=objects,
-        seeds=_seed_means(tables, rounds, seeds_per_round, seed),
-        escapes=_mean(escapes, ("gate", "classifier")),
+        mean=_named(mean),
+        objects={name: _named(row) for name, row in expected.items()},
+        seeds=_seed_means(list(tables.values()), rounds, seeds_per_round, seed),
+        escapes={"gate": float(mean[3]), "classifier": float(mean[4])},
     )
-
-
-Table = list[dict[str, float]]
-"""One row of shares per designation."""
 
 
 def designations(pairs: Sequence[Pair]) -> Table:
     """One object's shares under every choice of negligible classes that the rule allows."""
     classes = sorted({truth for truth, _ in pairs} - {GOOD})
     chosen = itertools.combinations(classes, min(negligible_count(len(classes)), len(classes)))
-    return [_shares(pairs, frozenset(negligible)) for negligible in chosen]
+    return np.array([_shares(pairs, frozenset(negligible)) for negligible in chosen])
 
 
-def _shares(pairs: Sequence[Pair], negligible: frozenset[str]) -> dict[str, float]:
+def is_defect(policy: Policy, inspection: Inspection, label: str) -> bool:
+    """Whether the policy calls a picture of a class, rightly and surely named, a defect."""
+    truth = Classification(class_name=label, confidence=1.0, classifier="truth")
+    situation = Situation(inspection=inspection, classification=truth)
+    return policy.decide(situation).severity is Severity.DEFECT
+
+
+def _shares(pairs: Sequence[Pair], negligible: frozenset[str]) -> list[float]:
     def severity(name: str) -> str:
         if name == GOOD:
             return "normal"
         return "negligible" if name in negligible else "defect"
 
-    shares: dict[str, float] = {}
-    for wanted in SEVERITIES:
-        answers = [severity(answer) for truth, answer in pairs if severity(truth) == wanted]
-        if answers:
-            shares[wanted] = 100 * answers.count(wanted) / len(answers)
-        if answers and wanted == "defect":
-            shares["gate"] = 100 * answers.count("normal") / len(answers)
-            shares["classifier"] = 100 * answers.count("negligible") / len(answers)
-    return shares
+    counts = Counter((severity(truth), severity(answer)) for truth, answer in pairs)
+    totals = Counter(severity(truth) for truth, _ in pairs)
+    return [100 * counts[cell] / (totals[cell[0]] or np.nan) for cell in CELLS]
 
 
-def _expect(table: Table, names: Sequence[str]) -> dict[str, float]:
-    expected = {}
-    for name in names:
-        values = [row[name] for row in table if name in row]
-        expected[name] = sum(values) / len(values) if values else 0.0
-    return expected
+def _expect(table: Table) -> Table:
+    """The mean over the designations (second axis from the end) that have such images, or 0."""
+    present = (~np.isnan(table)).sum(axis=-2)
+    return np.asarray(np.nansum(table, axis=-2) / np.maximum(present, 1))
 
 
-def _mean(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> dict[str, float]:
-    return {name: sum(row[name] for row in rows) / len(rows) for name in names}
+def _named(shares: Table) -> dict[str, float]:
+    return dict(zip(SEVERITIES, shares.tolist(), strict=False))
 
 
 def _seed_means(
-    tables: Mapping[str, Table], rounds: int, seeds: int, seed: int
+    tables: Sequence[Table], rounds: int, seeds: int, seed: int
 ) -> dict[str, dict[str, float]]:
     rng = random.Random(seed)
-    drawn: dict[str, list[float]] = {name: [] for name in SEVERITIES}
-    for _ in range(rounds):
-        rows = [_expect(rng.choices(table, k=seeds), SEVERITIES) for table in tables.values()]
-        for name, value in _mean(rows, SEVERITIES).items():
-            drawn[name].append(value)
-    return {
-        name: {
-            "mean": sum(values) / len(values),
-            "low": sorted(values)[int(0.025 * len(values))],
-            "high": sorted(values)[int(0.975 * (len(values) - 1))],
-        }
-        for name, values in drawn.items()
-    }
+    drawn = [[rng.choices(table, k=seeds) for table in tables] for _ in range(rounds)]
+    means = _expect(np.array(drawn)).mean(axis=1)
+    found = {}
+    for name, values in zip(SEVERITIES, means.T.tolist(), strict=False):
+        low, high = interval(values)
+        found[name] = {"mean": sum(values) / rounds, "low": low, "high": high}
+    return found

@@ -1,19 +1,15 @@
 """An expert for an object of a data set: loaded, or trained once on its normals and kept."""
 
-import hashlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from lab.datasets.folders import Dataset, DatasetError
+from lab.velm.answers_cache import digest_code, digest_json
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.expert import Expert
-from serving.experts.options import TrainOptions
+from serving.experts.options import Progress, TrainOptions
 from serving.experts.training import train
 
 _HELD = "expert"
-_SOURCES: Final = Path(__file__).parents[2] / "serving" / "experts"
-Progress = Callable[[str, int, int], None]
 
 
 def trained_expert(
@@ -30,14 +26,13 @@ def trained_expert(
         serving.experts.errors.ExpertError: too few images, or one that cannot be decoded.
     """
     options = options or TrainOptions()
-    kept = cache / "experts" / _fingerprint(dataset, options)
-    versions = sorted(kept.glob("*/*/manifest.json"))
-    if not versions:
+    code = digest_code("serving/experts/**/*.py")
+    key = digest_json(repr(options), code, [sample.digest for sample in dataset.train])
+    kept = cache / "experts" / key[:32]
+    if not any(kept.glob("*/*/manifest.json")):
         paths = [s.path for s in dataset.train]
-        trained = train(_HELD, paths, options, dataset.groups, report)
-        save_artifact(trained, kept)
-        versions = sorted(kept.glob("*/*/manifest.json"))
-    return load_expert(versions[-1].parent)
+        save_artifact(train(_HELD, paths, options, dataset.groups, report), kept)
+    return given_expert(kept, _HELD)
 
 
 def given_expert(folder: Path, name: str) -> Expert:
@@ -53,13 +48,3 @@ def given_expert(folder: Path, name: str) -> Expert:
             f"`andon train {name}` makes one, or leave `experts` out"
         )
     return load_expert(versions[-1].parent)
-
-
-def _fingerprint(dataset: Dataset, options: TrainOptions) -> str:
-    digest = hashlib.sha256(repr(options).encode())
-    for source in sorted(_SOURCES.rglob("*.py")):
-        digest.update(source.read_bytes())
-    for sample in dataset.train:
-        digest.update(f"{sample.path.name}\0{sample.group}\0".encode())
-        digest.update(hashlib.sha256(sample.path.read_bytes()).digest())
-    return digest.hexdigest()[:32]

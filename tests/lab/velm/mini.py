@@ -11,7 +11,7 @@ from lab.datasets.folders import load_dataset
 from lab.datasets.masks import true_mask
 from lab.llm_twin.validation import decode_picture, picture_digest
 from lab.velm.descriptions import read_descriptions
-from lab.velm.pipeline import Item, ObjectRun, number_items
+from lab.velm.pipeline import Item, ObjectRun
 from serving.experts.images import read_image
 from serving.naming.settings import VelmSettings, VisualSettings
 from serving.naming.visual import make_pictures
@@ -55,8 +55,7 @@ def mini_descriptions(path: Path, names: Sequence[str] = ("plate",), strategy: s
 def mini_run(root: Path, descriptions: Path, name: str = "plate") -> ObjectRun:
     """The object ready for the pipeline."""
     dataset = load_dataset(root / name)
-    described = read_descriptions(descriptions)[name]
-    return ObjectRun(name, dataset, described, number_items(name, dataset.test))
+    return ObjectRun.of(name, dataset, read_descriptions(descriptions)[name])
 
 
 def truth_for_twin(run: ObjectRun, settings: VelmSettings) -> dict[str, str]:

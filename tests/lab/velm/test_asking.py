@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.datasets.folders import Sample
+from lab.velm.descriptions import Described
 from lab.velm.pipeline import Item, PipelineError
 from lab.velm.pipeline_asking import IN_A_ROW, ROUNDS, Asking
 from lab.velm.pipeline_inspect import Inspected
@@ -15,7 +16,7 @@ from lab.velm.pipeline_naming import AnsweredPicture
 from serving.naming.base import Classifier
 from streams.codes import ReasonCode
 from streams.events import Classification, Inspection
-from streams.ports import ClassificationRequest, Failure
+from streams.ports import ClassificationRequest, ClassificationTexts, Failure
 from tests.lab.llm_twin.kit import request
 
 SPOT = Classification(class_name="spot", confidence=0.9, classifier="fixed")
@@ -65,7 +66,8 @@ class Stage:
 def pictures(count: int) -> list[Inspected]:
     seen = Inspection(score=2, threshold=1, p_value=0.0, anomalous=True, expert_version="")
     sample = Sample(Path("a.png"), "spot", True)
-    return [Inspected(Item(f"p_{i}", "p", sample), seen, False, "", None) for i in range(count)]
+    words = Described(ClassificationTexts("p", ""))
+    return [Inspected(Item(f"p_{i}", sample, words), seen, False, "", None) for i in range(count)]
 
 
 def run(stage: Stage, count: int) -> list[AnsweredPicture]:

@@ -8,7 +8,7 @@ import pytest
 from lab.datasets.folders import load_dataset
 from lab.velm.answers_cache import Cache
 from lab.velm.fewshot import FewShotFigures, _Table, calibration_error, measure
-from lab.velm.fewshot_material import EXPERT, TRUE, Example, FewShotError, _Kept, gather
+from lab.velm.fewshot_material import EXPERT, TRUE, Example, FewShotError, gather
 from policies.authoring.loading import load_policy
 from streams.events import Inspection
 from tests.serving.naming.pictures import KINDS, plate, png, spoiled
@@ -33,7 +33,7 @@ def examples(noise: float, parts: int = 4, shots: int = 3) -> list[Example]:
             vector = rng.normal(0, noise, 24).astype(np.float32)
             vector[c] += 1
             name = f"{kind}-{i % parts}"
-            found.append(Example(kind, name, f"{name}-{i}", {TRUE: vector}, {TRUE: seen}))
+            found.append(Example(kind, name, f"{name}-{i}", {TRUE: vector.tolist()}, {TRUE: seen}))
     return found
 
 
@@ -112,10 +112,10 @@ def test_calibration_error_against_known_values() -> None:
 def test_material_survives_the_disk(tmp_path: Path) -> None:
     before = examples(0.1)
     with Cache(tmp_path) as cache:
-        cache.put("fewshot", "key", _Kept.of(before))
-        kept = cache.get("fewshot", "key", _Kept)
+        cache.put("fewshot", "key", before)
+        kept = cache.get("fewshot", "key", list[Example])
     assert kept is not None
-    assert measure(kept.examples(), TRUE, seeds=2) == measure(before, TRUE, seeds=2)
+    assert measure(kept, TRUE, seeds=2) == measure(before, TRUE, seeds=2)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from lab.velm.predictions import (
     read_answers,
     score,
 )
-from lab.velm.severity import designations, score_severity
+from lab.velm.severity import SEVERITIES, designations, score_severity
 
 
 def test_metrics_agree_with_scikit_learn() -> None:
@@ -93,7 +93,7 @@ def test_one_draw_of_five_designations_explains_each_published_figure(shared: Pa
             five
             for five in itertools.combinations_with_replacement(designations(pairs), 5)
             if all(
-                abs(sum(row[severity] for row in five) / 5 - 100 * share) < 1e-6
+                abs(sum(row[SEVERITIES.index(severity)] for row in five) / 5 - 100 * share) < 1e-6
                 for severity, share in wanted.items()
             )
         ]
