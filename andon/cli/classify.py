@@ -258,5 +258,5 @@ def _show_bundle(path: Path, as_json: bool) -> None:
         shown = bundle.of_class(name)
         table.add_row(name, str(len(shown)), str(len({e.part or e.sha256 for e in shown})))
     Console().print(table)
-    normals = len(bundle.normals.images) if bundle.normals else 0
+    normals = len(bundle.normals)
     Console().print(f"{normals} normal pictures; {path}", soft_wrap=True)

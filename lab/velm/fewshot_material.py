@@ -88,12 +88,12 @@ def _background(dataset: Dataset, report: Progress) -> Background:
     )
     extractor = load_extractor()
     parts = []
-    for start in range(0, len(normals.images), _BATCH):
-        images = [decode_image(image) for image in normals.images[start : start + _BATCH]]
+    for start in range(0, len(normals), _BATCH):
+        images = [decode_image(n.image) for n in normals[start : start + _BATCH]]
         parts.append(extractor.features(images))
-        report("normal pictures", start + len(images), len(normals.images))
+        report("normal pictures", start + len(images), len(normals))
     features = {layer: np.concatenate([p[layer] for p in parts]) for layer in parts[0]}
-    groups = [p or d for p, d in zip(normals.parts, normals.digests, strict=True)]
+    groups = [n.part or n.sha256 for n in normals]
     return Background.learn(features, groups)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from safetensors.numpy import load, save
 
 from serving.bundles import MANIFEST, BundleError, digest_of, read_file, write_bundle
-from serving.experts.calibration import Calibration, Scores
+from serving.experts.calibration import Calibration
 from serving.experts.composed import ComposedExpert, Model, Standardised
 from serving.experts.ddad.expert import DdadExpert, DdadModel, choose_running
 from serving.experts.ddad.packing import KIND as DDAD
@@ -22,13 +22,11 @@ from serving.experts.ddad.packing import pack_manifest, pack_tensors, unpack
 from serving.experts.errors import ArtifactError
 from serving.experts.expert import Expert
 from serving.experts.heads import HEADS
+from serving.experts.model import Arrays, pack_modules, unpack_part
 from serving.experts.precision import agrees
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
-from serving.experts.types import Floats
 
-Arrays = dict[str, Floats | Scores]
-"""Tensors of an artifact by name, on the host."""
 SCHEMA = 6
 _TENSORS = "tensors.safetensors"
 _PRODUCT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -40,8 +38,6 @@ def save_artifact(expert: Expert, root: Path) -> str:
     Raises:
         ArtifactError: the product's name is not a plain folder name, or nothing can be written.
     """
-    from safetensors.numpy import save
-
     if not isinstance(expert, ComposedExpert | DdadExpert):
         raise ArtifactError(f"cannot save an expert of kind {expert.name!r}")
     model = expert.model
@@ -115,19 +111,13 @@ def _composed_manifest(model: Model) -> dict[str, object]:
 def _tensors(model: Model | DdadModel) -> Arrays:
     if isinstance(model, DdadModel):
         return pack_tensors(model) | model.calibration.tensors()
-    heads = {
-        f"heads.{name}.{key}": value.numpy()
-        for name, part in model.heads.items()
-        for key, value in part.named_buffers()
-    }
+    heads = pack_modules({f"heads.{name}": part for name, part in model.heads.items()})
     references = {f"references.{k}": v for k, v in model.references.items()}
     return heads | references | model.calibration.tensors()
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
     """Manifest and tensors of an artifact folder, verified."""
-    from safetensors.numpy import load
-
     try:
         manifest = json.loads(read_file(path / MANIFEST, path.name))
         if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
@@ -156,12 +146,6 @@ def _rebuild(manifest: dict[str, Any], tensors: Arrays, shared: dict[str, Any]) 
 
 
 def _rebuild_head(entry: dict[str, Any], name: str, tensors: Arrays) -> Standardised:
-    prefix = f"heads.{name}."
-    own = {
-        key.removeprefix(prefix): torch.from_numpy(value.copy())
-        for key, value in tensors.items()
-        if key.startswith(prefix)
-    }
-    inner = {k.removeprefix("head."): v for k, v in own.items() if k.startswith("head.")}
-    head = HEADS[entry["kind"]](inner, **entry["config"])
+    own = unpack_part(tensors, f"heads.{name}")
+    head = HEADS[entry["kind"]](unpack_part(tensors, f"heads.{name}.head"), **entry["config"])
     return Standardised(head, own["cell_mean"], own["cell_inverse"])

@@ -1,10 +1,19 @@
 """What every expert's artifact holds, independent of runtime and device."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from serving.experts.calibration import Calibration
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from serving.experts.calibration import Calibration, Scores
 from serving.experts.preprocessing import Preprocessing
+from serving.experts.types import Floats
+
+Arrays = dict[str, Floats | Scores]
+"""Tensors of an artifact by name, on the host."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -17,3 +26,22 @@ class TrainedModel:
     calibration: Calibration
     trained: dict[str, Any] = field(default_factory=dict)
     """How it came about: data, options, reasons, libraries. JSON values."""
+
+
+def pack_modules(parts: Mapping[str, nn.Module]) -> Arrays:
+    """All parameters and buffers of modules, named ``<part>.<name>``."""
+    return {
+        f"{part}.{name}": value.detach().cpu().numpy()
+        for part, module in parts.items()
+        for name, value in module.state_dict().items()
+    }
+
+
+def unpack_part(arrays: Arrays, part: str) -> dict[str, Tensor]:
+    """Copies of what ``pack_modules`` named after ``part``."""
+    prefix = f"{part}."
+    return {
+        name.removeprefix(prefix): torch.from_numpy(np.array(value))
+        for name, value in arrays.items()
+        if name.startswith(prefix)
+    }

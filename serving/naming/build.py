@@ -120,4 +120,4 @@ def _references(at_random: bool, bundles: Bundles) -> ReferenceProvider:
     from serving.naming.exemplars import load_bundle
 
     found = {product: load_bundle(path).normals for product, path in bundles.items()}
-    return RandomReferences({p: n.images for p, n in found.items() if n is not None})
+    return RandomReferences({p: [n.image for n in normals] for p, normals in found.items()})

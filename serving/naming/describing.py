@@ -1,6 +1,5 @@
 """From a picture's features and its odd region to one vector: what the prototypes compare."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from serving.experts.images import decode_image
 from serving.naming.background import Background
-from serving.naming.exemplars import ExemplarBundle, NormalReference
+from serving.naming.exemplars import ExemplarBundle, Normal
 from serving.naming.features import (
     NAMING_LAYERS,
     FeatureExtractor,
@@ -81,13 +80,12 @@ def describe_picture(
 
 def learn_background(bundle: ExemplarBundle, extractor: FeatureExtractor) -> Background | None:
     """What the bundle's normal pictures look like; None without any. About 30 ms a picture."""
-    if bundle.normals is None or not bundle.normals.images:
+    if not bundle.normals:
         return None
     return _background(extractor.name, bundle.normals)
 
 
 @lru_cache(maxsize=8)
-def _background(backbone: str, normals: NormalReference) -> Background:
-    features = extract(load_extractor(backbone), [decode_image(image) for image in normals.images])
-    groups: Sequence[str] = [p or d for p, d in zip(normals.parts, normals.digests, strict=True)]
-    return Background.learn(features, groups)
+def _background(backbone: str, normals: tuple[Normal, ...]) -> Background:
+    features = extract(load_extractor(backbone), [decode_image(n.image) for n in normals])
+    return Background.learn(features, [n.part or n.sha256 for n in normals])

@@ -57,17 +57,17 @@ class Exemplar:
 
 
 @dataclass(frozen=True)
-class NormalReference:
-    """Pictures of normal parts: what normal looks like, and what VELM shows beside a query."""
+class Normal:
+    """A picture of a normal part: what normal looks like, and what VELM shows beside a query."""
 
-    images: tuple[bytes, ...]
-    parts: tuple[str, ...]
-    """Each picture's part; a picture without one is a part of its own."""
+    image: bytes
+    part: str = ""
+    """Its part; a picture without one is a part of its own."""
 
     @cached_property
-    def digests(self) -> tuple[str, ...]:
-        """SHA-256 of each picture."""
-        return tuple(digest_of(image) for image in self.images)
+    def sha256(self) -> str:
+        """Digest of the picture."""
+        return digest_of(self.image)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class ExemplarBundle:
     product_id: str
     backbone: str
     exemplars: tuple[Exemplar, ...] = ()
-    normals: NormalReference | None = None
+    normals: tuple[Normal, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
     """Where the examples come from: expert digest, source of masks."""
 
@@ -149,10 +149,7 @@ def load_bundle(path: Path) -> ExemplarBundle:
         Exemplar(e.class_name, images[e.image], _decoded(path, e), e.part, e.drawn)
         for e in manifest.exemplars
     )
-    normals = None
-    if manifest.normals:
-        shown = tuple(images[n.image] for n in manifest.normals)
-        normals = NormalReference(shown, tuple(n.part for n in manifest.normals))
+    normals = tuple(Normal(images[n.image], n.part) for n in manifest.normals)
     return ExemplarBundle(
         manifest.product_id, manifest.backbone, exemplars, normals, dict(manifest.notes)
     )
@@ -219,13 +216,8 @@ class _Manifest(_Strict):
 
 
 def _files(bundle: ExemplarBundle) -> dict[str, bytes]:
-    files = {f"{IMAGES}/{e.sha256}": e.image for e in bundle.exemplars}
-    normals: tuple[_ManifestNormal, ...] = ()
-    if bundle.normals is not None:
-        shown = bundle.normals
-        files |= {f"{IMAGES}/{s}": b for s, b in zip(shown.digests, shown.images, strict=True)}
-        named = zip(shown.digests, shown.parts, strict=True)
-        normals = tuple(_ManifestNormal(image=sha, part=part) for sha, part in named)
+    shown: tuple[Exemplar | Normal, ...] = (*bundle.exemplars, *bundle.normals)
+    files = {f"{IMAGES}/{picture.sha256}": picture.image for picture in shown}
     manifest = _Manifest(
         format=FORMAT,
         product_id=bundle.product_id,
@@ -242,7 +234,7 @@ def _files(bundle: ExemplarBundle) -> dict[str, bytes]:
             )
             for e in bundle.exemplars
         ),
-        normals=normals,
+        normals=tuple(_ManifestNormal(image=n.sha256, part=n.part) for n in bundle.normals),
         notes=dict(bundle.notes),
     )
     body = json.dumps(manifest.model_dump(), indent=1, sort_keys=True, ensure_ascii=False)
@@ -288,7 +280,7 @@ def describe(bundle: ExemplarBundle) -> dict[str, object]:
         "product": bundle.product_id,
         "digest": bundle.digest,
         "backbone": bundle.backbone,
-        "normals": len(bundle.normals.images) if bundle.normals else 0,
+        "normals": len(bundle.normals),
         "classes": {
             name: {
                 "examples": len(bundle.of_class(name)),

@@ -39,7 +39,8 @@ _MIDDLE, _SPAN, _LEAST_SPAN = 110.0, 50.0, 8.0
 
 def normalise_exposure(image: Image) -> Image:
     """Median to 110 and the span from 10th to 90th percentile to 50 grey levels, clipped."""
-    low, middle, high = np.percentile(image[:: _step(image), :: _step(image)], (10, 50, 90))
+    step = max(1, int(min(image.shape[:2])) // 256)
+    low, middle, high = np.percentile(image[::step, ::step], (10, 50, 90))
     gain = _SPAN / max(float(high - low), _LEAST_SPAN)
     levels = (np.arange(256) - middle) * gain + _MIDDLE
     return np.asarray(cv2.LUT(image, np.clip(levels, 0, 255).astype(np.uint8)), np.uint8)
@@ -117,7 +118,3 @@ def extract(
 def one(features: Features, index: int) -> dict[str, Floats]:
     """The features of one picture of a batch, (channels, h, w) by layer."""
     return {layer: values[index] for layer, values in features.items()}
-
-
-def _step(image: Image) -> int:
-    return max(1, int(min(image.shape[:2])) // 256)

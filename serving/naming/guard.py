@@ -3,19 +3,10 @@
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 
 from serving.naming.settings import BreakerSettings, BudgetSettings, EndpointSettings
 from streams.backoff import backoff_s
-
-
-class BreakerState(StrEnum):
-    """State of a circuit breaker."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
 
 
 class CircuitBreaker:
@@ -28,14 +19,6 @@ class CircuitBreaker:
         self._pause_s = settings.open_s
         self._probing = False
 
-    def state(self, now: float) -> BreakerState:
-        """The state at monotonic time ``now``, seconds."""
-        if self._opened_at is None:
-            return BreakerState.CLOSED
-        if now - self._opened_at < self._pause_s and not self._probing:
-            return BreakerState.OPEN
-        return BreakerState.HALF_OPEN
-
     def wait_s(self, now: float) -> float:
         """Seconds until a probe may go out; 0 when calls may be made."""
         if self._opened_at is None:
@@ -44,10 +27,9 @@ class CircuitBreaker:
 
     def admit(self, now: float) -> bool:
         """Whether a call may start now. Half open, one call is the probe."""
-        state = self.state(now)
-        if state is BreakerState.CLOSED:
+        if self._opened_at is None:
             return True
-        if state is BreakerState.OPEN or self._probing:
+        if self._probing or self.wait_s(now) > 0:
             return False
         self._probing = True
         return True
@@ -81,6 +63,10 @@ class Spending:
     tokens: int = 0
     money: float = 0.0
 
+    def plus(self, other: "Spending", sign: int = 1) -> "Spending":
+        """Both together; ``sign`` -1 takes the other away."""
+        return Spending(self.tokens + sign * other.tokens, self.money + sign * other.money)
+
 
 class HourlyBudget:
     """Tokens and money of the last hour, in a sliding window. Reserve before, settle after."""
@@ -90,38 +76,32 @@ class HourlyBudget:
     def __init__(self, settings: BudgetSettings) -> None:
         self._settings = settings
         self._spent: deque[tuple[float, Spending]] = deque()
-        self._tokens = 0
-        self._money = 0.0
+        self._total = Spending()
         self._reserved = Spending()
 
     def spent(self, now: float) -> Spending:
         """Spending of the hour before monotonic time ``now``, reservations left out."""
         while self._spent and self._spent[0][0] <= now - self.WINDOW_S:
-            _, old = self._spent.popleft()
-            self._tokens -= old.tokens
-            self._money -= old.money
-        return Spending(self._tokens, max(self._money, 0.0))
+            self._total = self._total.plus(self._spent.popleft()[1], -1)
+        return replace(self._total, money=max(self._total.money, 0.0))
 
     def reserve(self, estimate: Spending, now: float) -> bool:
         """Set ``estimate`` aside; False when it would exceed the hour's budget."""
-        spent = self.spent(now)
-        tokens = spent.tokens + self._reserved.tokens + estimate.tokens
-        money = spent.money + self._reserved.money + estimate.money
-        limit_tokens, limit_money = self._settings.tokens_per_h, self._settings.money_per_h
-        if limit_tokens is not None and tokens > limit_tokens:
+        wanted = self.spent(now).plus(self._reserved).plus(estimate)
+        tokens, money = self._settings.tokens_per_h, self._settings.money_per_h
+        if tokens is not None and wanted.tokens > tokens:
             return False
-        if limit_money is not None and money > limit_money:
+        if money is not None and wanted.money > money:
             return False
-        self._reserved = _plus(self._reserved, estimate, 1)
+        self._reserved = self._reserved.plus(estimate)
         return True
 
     def settle(self, estimate: Spending, actual: Spending, now: float) -> None:
         """Replace a reservation by what the call really took."""
-        self._reserved = _plus(self._reserved, estimate, -1)
+        self._reserved = self._reserved.plus(estimate, -1)
         if actual.tokens or actual.money:
             self._spent.append((now, actual))
-            self._tokens += actual.tokens
-            self._money += actual.money
+            self._total = self._total.plus(actual)
 
 
 def retry_delay_s(
@@ -144,7 +124,3 @@ def retry_delay_s(
     if retry_after_s is not None:
         pause = retry_after_s + min(pause, 0.1 * retry_after_s + settings.backoff_s)
     return pause if pause < remaining_s else None
-
-
-def _plus(left: Spending, right: Spending, sign: int) -> Spending:
-    return Spending(left.tokens + sign * right.tokens, left.money + sign * right.money)

@@ -6,10 +6,9 @@ looks like one of the examples, and ``unknown`` otherwise.
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +16,13 @@ import cv2
 import numpy as np
 
 from prompts.names import fold
+from serving.batching import Batches, Expired, QueueFull
 from serving.experts.errors import UndecodableImage
 from serving.experts.images import decode_image
 from serving.naming.background import Background
 from serving.naming.base import UNKNOWN
 from serving.naming.describing import describe_picture, learn_background
-from serving.naming.exemplars import ExemplarBundle, NormalReference, load_bundle
+from serving.naming.exemplars import ExemplarBundle, Normal, load_bundle
 from serving.naming.features import (
     FeatureExtractor,
     Features,
@@ -80,13 +80,6 @@ class Prototypes:
         return cls(bundle, model, background, extractor)
 
 
-@dataclass
-class _Waiting:
-    request: ClassificationRequest
-    future: "asyncio.Future[Classification | Failure]"
-    since: float = field(default_factory=time.perf_counter)
-
-
 class PrototypeClassifier:
     """The classifier stage ``prototypes``.
 
@@ -119,10 +112,10 @@ class PrototypeClassifier:
         self._ready: dict[str, Prototypes] = {}
         self._least_known = least_known
         self._refine = refine
-        self._batch = batch
         self._threads = threads
-        self._waiting: deque[_Waiting] = deque()
-        self._drain: asyncio.Task[None] | None = None
+        self._batches: Batches[ClassificationRequest, Classification | Failure] = Batches(
+            self._work, batch, wait_s=0, limit=QUEUE_LIMIT, under_way=1
+        )
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prototypes")
 
     async def start(self) -> None:
@@ -137,55 +130,38 @@ class PrototypeClassifier:
 
     async def close(self) -> None:
         """Drop what waits and stop the thread."""
-        if self._drain is not None:
-            self._drain.cancel()
-            await asyncio.gather(self._drain, return_exceptions=True)
-        while self._waiting:
-            self._waiting.popleft().future.cancel()
+        await self._batches.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def classify(
         self, request: ClassificationRequest, timeout_s: float
     ) -> Classification | Failure:
         """Name one anomaly; see :class:`serving.naming.base.Classifier`."""
-        if len(self._waiting) >= QUEUE_LIMIT:
-            message = f"{QUEUE_LIMIT} requests are waiting already"
-            return Failure(ReasonCode.CLASSIFIER_UNAVAILABLE, "QueueFull", message, True)
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        if self._drain is None or self._drain.done():
-            self._drain = asyncio.create_task(self._work())
+        began = time.perf_counter()
+        code = ReasonCode.CLASSIFIER_UNAVAILABLE
         try:
-            return await asyncio.wait_for(waiting.future, timeout_s)
-        except TimeoutError:
+            future = self._batches.submit(request, 1, timeout_s)
+            answer = await asyncio.wait_for(future, timeout_s)
+        except QueueFull:
+            message = f"{QUEUE_LIMIT} requests are waiting already"
+            return Failure(code, "QueueFull", message, True)
+        except (TimeoutError, Expired):
             message = f"no answer within {timeout_s * 1000:.0f} ms"
             return Failure(ReasonCode.LATE, "TimeoutError", message)
+        except (AndonError, ValueError, RuntimeError, LookupError, MemoryError, cv2.error) as error:
+            return Failure(code, type(error).__name__, str(error)[:500], True)
+        if isinstance(answer, Failure):
+            return answer
+        return answer.model_copy(update={"latency_ms": (time.perf_counter() - began) * 1000})
 
-    async def _work(self) -> None:
+    async def _work(
+        self, requests: Sequence[ClassificationRequest]
+    ) -> list[Classification | Failure]:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            count = min(self._batch, len(self._waiting))
-            taken = [self._waiting.popleft() for _ in range(count)]
-            taken = [w for w in taken if not w.future.done()]
-            requests = [w.request for w in taken]
-            answers = await loop.run_in_executor(self._pool, self._name_safely, requests)
-            now = time.perf_counter()
-            for w, answer in zip(taken, answers, strict=True):
-                if not w.future.done():
-                    w.future.set_result(_timed(answer, (now - w.since) * 1000))
+        return await loop.run_in_executor(self._pool, self._name_all, requests)
 
     def _load(self, path: Path) -> Prototypes:
         return Prototypes.build(load_bundle(path), self._threads)
-
-    def _name_safely(
-        self, requests: Sequence[ClassificationRequest]
-    ) -> list[Classification | Failure]:
-        """Name every request; what breaks the batch fails its requests, never the stage."""
-        try:
-            return self._name_all(requests)
-        except (AndonError, ValueError, RuntimeError, LookupError, MemoryError, cv2.error) as error:
-            kind, code = type(error).__name__, ReasonCode.CLASSIFIER_UNAVAILABLE
-            return [Failure(code, kind, str(error)[:500], True) for _ in requests]
 
     def _name_all(
         self, requests: Sequence[ClassificationRequest]
@@ -250,7 +226,7 @@ class NearestReferences:
     def __init__(self, bundles: Mapping[str, Path], threads: int = 1) -> None:
         self._paths = dict(bundles)
         self._threads = threads
-        self._ready: dict[str, tuple[NormalReference, Background, FeatureExtractor]] = {}
+        self._ready: dict[str, tuple[tuple[Normal, ...], Background, FeatureExtractor]] = {}
 
     def prepare(self) -> None:
         """Load the pictures, compile the backbone and learn what normal looks like; seconds.
@@ -262,7 +238,7 @@ class NearestReferences:
             bundle = load_bundle(path)
             extractor = load_extractor(bundle.backbone, self._threads)
             background = learn_background(bundle, extractor)
-            if bundle.normals is not None and background is not None:
+            if background is not None:
                 self._ready[product] = (bundle.normals, background, extractor)
 
     def reference(self, product_id: str, image: bytes) -> bytes | None:
@@ -275,13 +251,7 @@ class NearestReferences:
             return None
         normals, background, extractor = self._ready[product_id]
         embedding = background.embed(one(extractor.features([decode_image(image)]), 0))
-        return normals.images[int((background.embeddings @ embedding).argmax())]
-
-
-def _timed(answer: Classification | Failure, latency_ms: float) -> Classification | Failure:
-    if isinstance(answer, Failure):
-        return answer
-    return answer.model_copy(update={"latency_ms": latency_ms})
+        return normals[int((background.embeddings @ embedding).argmax())].image
 
 
 def _unknown(reason: str, bundle: ExemplarBundle | None = None) -> Classification:

@@ -14,7 +14,7 @@ from serving.naming.exemplars import (
     Exemplar,
     ExemplarBundle,
     ExemplarError,
-    NormalReference,
+    Normal,
     latest,
     load_bundle,
     teach,
@@ -78,14 +78,16 @@ def teach_product(
     return teach(bundle, [_exemplar(lesson, outline) for lesson in lessons]).save(root)
 
 
-def choose_normals(images: Sequence[bytes], parts: Sequence[str] = ()) -> NormalReference:
+def choose_normals(images: Sequence[bytes], parts: Sequence[str] = ()) -> tuple[Normal, ...]:
     """At most ``NORMAL_LIMIT`` normal pictures, evenly chosen; large ones are made smaller."""
     if parts and len(parts) != len(images):
         raise ExemplarError(f"{len(images)} normal pictures but {len(parts)} parts")
     count = min(NORMAL_LIMIT, len(images))
     chosen = np.linspace(0, len(images) - 1, count).round().astype(int)
-    kept = tuple(_bounded(images[i], f"normal picture {i + 1}") for i in chosen)
-    return NormalReference(kept, tuple(parts[i] if parts else "" for i in chosen))
+    return tuple(
+        Normal(_bounded(images[i], f"normal picture {i + 1}"), parts[i] if parts else "")
+        for i in chosen
+    )
 
 
 def _exemplar(lesson: Lesson, outline: Outliner | None) -> Exemplar:

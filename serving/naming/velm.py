@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from prompts import PictureLayout, Prompt, PromptError, render
@@ -25,14 +25,6 @@ log = logging.getLogger(__name__)
 
 PICTURE_THREADS = min(4, os.cpu_count() or 1)
 """Pictures are made first come, first served: more threads would only make the first ones wait."""
-
-
-@dataclass(frozen=True)
-class _Sent:
-    """What was asked, so that the answer can be read and recorded."""
-
-    prompt: Prompt
-    question: Question
 
 
 class VelmClassifier:
@@ -95,9 +87,9 @@ class VelmClassifier:
         if asked is None:
             return self._unknown(UnknownReason.NO_CLASSES.value, began)
         left_s = timeout_s - (time.monotonic() - began)
-        return await self._ask(asked, left_s, began)
+        return await self._ask(*asked, left_s, began)
 
-    async def _prepare(self, request: ClassificationRequest) -> _Sent | None:
+    async def _prepare(self, request: ClassificationRequest) -> tuple[Prompt, Question] | None:
         """Check egress, make pictures off the loop, render. None without classes to choose."""
         texts = request.texts
         cropped = self._cropped(texts)
@@ -107,9 +99,8 @@ class VelmClassifier:
         loop = asyncio.get_running_loop()
         pictures = await loop.run_in_executor(self._threads, self._pictures, request, cropped)
         prompt = self._render(texts, self._settings, pictures.has_reference, pictures.layout)
-        return _Sent(
-            prompt, Question(prompt.system, prompt.text, pictures.data_urls, tuple(prompt.labels))
-        )
+        shown, labels = pictures.data_urls, tuple(prompt.labels)
+        return prompt, Question(prompt.system, prompt.text, shown, labels)
 
     def _cropped(self, texts: ClassificationTexts) -> bool:
         """Whether only a crop may be shown. Raises when nothing may leave."""
@@ -151,23 +142,25 @@ class VelmClassifier:
             log.exception("no reference for product %r", request.texts.product_id)
             return None
 
-    async def _ask(self, asked: _Sent, timeout_s: float, began: float) -> Classification | Failure:
-        varied = replace(asked.question, temperature=self._settings.repeat_temperature)
-        questions = [asked.question] + [varied] * (self._settings.calls - 1)
+    async def _ask(
+        self, prompt: Prompt, question: Question, timeout_s: float, began: float
+    ) -> Classification | Failure:
+        varied = replace(question, temperature=self._settings.repeat_temperature)
+        questions = [question] + [varied] * (self._settings.calls - 1)
         outcomes = await asyncio.gather(*(self.endpoint.ask(q, timeout_s) for q in questions))
         replies = [o for o in outcomes if isinstance(o, Reply)]
         if replies:
-            return self._classification(replies, asked, began)
+            return self._classification(replies, prompt, began)
         return _failure(next(o for o in outcomes if isinstance(o, Unanswered)))
 
-    def _classification(self, replies: list[Reply], asked: _Sent, began: float) -> Classification:
-        answer = agree([read_answer(r.raw, asked.prompt.labels) for r in replies])
+    def _classification(self, replies: list[Reply], prompt: Prompt, began: float) -> Classification:
+        answer = agree([read_answer(r.raw, prompt.labels) for r in replies])
         return Classification(
             class_name=answer.class_name,
             confidence=min(max(answer.confidence or 0.0, 0.0), 1.0),
             classifier=self.name,
             model=replies[0].model,
-            prompt_hash=asked.prompt.prompt_hash,
+            prompt_hash=prompt.prompt_hash,
             unknown_reason=answer.unknown_reason,
             tokens_in=sum(r.tokens_in for r in replies),
             tokens_out=sum(r.tokens_out for r in replies),

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from serving.batching import Batches, Expired, QueueFull
 from serving.bundle_store import BundleStore
 from serving.errors import ServeConfigError
 from serving.experts.images import decode_image
 from serving.experts.types import Image
-from serving.ray.batching import Expired, QueueFull, ReplicaBatches
 from serving.ray.inspections import to_failure, to_inspection
 from serving.ray.models import Loaded, ModelSet, loader
 from serving.ray.settings import VisionSettings, VisionUserConfig, parse
@@ -50,7 +50,7 @@ class VisionDeployment:
     def __init__(self, settings: VisionSettings, open_store: Callable[[], BundleStore]) -> None:
         self._settings = settings
         self._models = ModelSet(loader(settings), open_store(), settings.batch)
-        self._batcher: ReplicaBatches[_Item, Answer] = ReplicaBatches(
+        self._batcher: Batches[_Item, Answer] = Batches(
             self._work, settings.batch, settings.batch_wait_ms / 1000, settings.queue_mib * MIB
         )
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")

@@ -3,16 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
-
-from serving.experts.calibration import Scores
 from serving.experts.ddad.distance import Extractor
 from serving.experts.ddad.expert import DdadModel, Weighing
 from serving.experts.ddad.options import SIZES, DdadOptions
 from serving.experts.ddad.unet import UNet
-from serving.experts.types import Floats
+from serving.experts.model import Arrays, pack_modules, unpack_part
 
 KIND = "ddad"
 _TUPLES = ("guidance", "pixel_weight")
@@ -29,29 +24,21 @@ def pack_manifest(model: DdadModel) -> dict[str, object]:
     }
 
 
-def pack_tensors(model: DdadModel) -> dict[str, Floats | Scores]:
+def pack_tensors(model: DdadModel) -> Arrays:
     """The UNet's weights, and the extractor's when it was adapted."""
-    parts: dict[str, nn.Module] = {"unet": model.unet}
-    if model.adapted:
-        parts["extractor"] = model.extractor
-    return {
-        f"{name}.{key}": value.detach().cpu().numpy()
-        for name, part in parts.items()
-        for key, value in part.state_dict().items()
-    }
+    extractor = {"extractor": model.extractor} if model.adapted else {}
+    return pack_modules({"unet": model.unet, **extractor})
 
 
-def unpack(
-    manifest: dict[str, Any], tensors: dict[str, Floats | Scores], shared: dict[str, Any]
-) -> DdadModel:
+def unpack(manifest: dict[str, Any], tensors: Arrays, shared: dict[str, Any]) -> DdadModel:
     """The model that ``pack_manifest`` and ``pack_tensors`` describe, and ``shared`` fields."""
     own: dict[str, Any] = {k: tuple(v) if k in _TUPLES else v for k, v in manifest["ddad"].items()}
     options = DdadOptions(**own)
     unet = UNet(SIZES[options.unet])
-    unet.load_state_dict(_part(tensors, "unet"))
+    unet.load_state_dict(unpack_part(tensors, "unet"))
     extractor = Extractor(manifest["backbone"])
     if manifest["adapted"]:
-        extractor.load_state_dict(_part(tensors, "extractor"))
+        extractor.load_state_dict(unpack_part(tensors, "extractor"))
     return DdadModel(
         **shared,
         options=options,
@@ -61,12 +48,3 @@ def unpack(
         adapted=manifest["adapted"],
         weighing=Weighing(**manifest["weighing"]),
     )
-
-
-def _part(tensors: dict[str, Floats | Scores], name: str) -> dict[str, torch.Tensor]:
-    prefix = f"{name}."
-    return {
-        key.removeprefix(prefix): torch.from_numpy(np.array(value))
-        for key, value in tensors.items()
-        if key.startswith(prefix)
-    }

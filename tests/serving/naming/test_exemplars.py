@@ -11,7 +11,7 @@ from serving.naming.exemplars import (
     Exemplar,
     ExemplarBundle,
     ExemplarError,
-    NormalReference,
+    Normal,
     describe,
     latest,
     load_bundle,
@@ -23,7 +23,7 @@ from tests.serving.naming.pictures import plate, png, spoiled
 
 def a_bundle() -> ExemplarBundle:
     image, mask = spoiled("hole", 1)
-    normals = NormalReference((png(plate(1)), png(plate(2))), ("p1", ""))
+    normals = (Normal(png(plate(1)), "p1"), Normal(png(plate(2))))
     empty = ExemplarBundle("tile/1".replace("/", "-"), "efficientnet_lite0", normals=normals)
     return teach(empty, [Exemplar("hole", png(image), mask, "p7", drawn=False)])
 
@@ -155,7 +155,7 @@ def test_teaching_adds_to_the_latest_bundle(tmp_path: Path) -> None:
     assert line.drawn is False
     assert 0 < line.mask.mean() < 0.2
     afresh = teach_product(tmp_path, "tile", [Lesson("hole", png(first), mask)], afresh=True)
-    assert load_bundle(afresh).normals is None
+    assert load_bundle(afresh).normals == ()
 
 
 def test_a_lesson_that_is_no_picture_is_named(tmp_path: Path) -> None:
@@ -166,11 +166,11 @@ def test_a_lesson_that_is_no_picture_is_named(tmp_path: Path) -> None:
 def test_normals_are_bounded_in_number_and_size() -> None:
     many = [png(plate(i)) for i in range(NORMAL_LIMIT + 40)]
     chosen = choose_normals(many, [str(i) for i in range(len(many))])
-    assert len(chosen.images) == NORMAL_LIMIT
-    assert (chosen.parts[0], chosen.parts[-1]) == ("0", str(len(many) - 1))
+    assert len(chosen) == NORMAL_LIMIT
+    assert (chosen[0].part, chosen[-1].part) == ("0", str(len(many) - 1))
     rng = np.random.default_rng(0)
     large = png(rng.integers(0, 255, (600, 1500, 3), dtype=np.uint8))
-    (kept,) = choose_normals([large]).images
-    assert len(kept) < len(large)
+    (kept,) = choose_normals([large])
+    assert len(kept.image) < len(large)
     with pytest.raises(ExemplarError, match="parts"):
         choose_normals(many, ["only one"])

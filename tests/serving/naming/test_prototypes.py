@@ -182,6 +182,5 @@ def test_the_nearest_reference_is_the_picture_itself(bundle: Path) -> None:
     references = NearestReferences({"plate": bundle})
     references.prepare()
     normals = load_bundle(bundle).normals
-    assert normals is not None
-    assert references.reference("plate", normals.images[5]) == normals.images[5]
-    assert references.reference("other", normals.images[5]) is None
+    assert references.reference("plate", normals[5].image) == normals[5].image
+    assert references.reference("other", normals[5].image) is None

@@ -26,17 +26,18 @@ class _Waiting(Generic[T, R]):
     future: "asyncio.Future[R]"
 
 
-class ReplicaBatches(Generic[T, R]):
-    """Collects items and runs them through ``work`` in batches, two under way at once.
+class Batches(Generic[T, R]):
+    """Collects items and runs them through ``work`` in batches.
 
-    While one batch occupies the model the next is prepared (decoded), and what arrives meanwhile
-    makes the one after it larger: no fixed window adds to the latency of a busy replica.
+    While one batch occupies the model the next may be prepared (decoded), and what arrives
+    meanwhile makes the one after it larger: no fixed window adds to the latency when it is busy.
 
     Args:
         work: answers a batch, one result per item, in order; an exception fails the batch.
         size: most items per batch.
         wait_s: how long an idle batcher waits for a batch to fill, seconds.
         limit: bound on the summed weight (bytes) of waiting items.
+        under_way: most batches at once.
     """
 
     def __init__(
@@ -45,12 +46,13 @@ class ReplicaBatches(Generic[T, R]):
         size: int,
         wait_s: float,
         limit: int,
+        under_way: int = 2,
     ) -> None:
         self._work, self._size, self._wait_s, self._limit = work, size, wait_s, limit
         self._waiting: deque[_Waiting[T, R]] = deque()
         self._weight = 0
         self._arrived = asyncio.Event()
-        self._slots = asyncio.Semaphore(2)
+        self._slots = asyncio.Semaphore(under_way)
         self._loop_task: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
 

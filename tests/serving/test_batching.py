@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from serving.ray.batching import Expired, QueueFull, ReplicaBatches
+from serving.batching import Batches, Expired, QueueFull
 from tests.waiting import until
 
 
@@ -28,7 +28,7 @@ class Model:
 @pytest.mark.asyncio
 async def test_concurrent_items_share_a_batch_and_get_their_own_answer() -> None:
     model = Model()
-    batcher = ReplicaBatches(model.work, size=8, wait_s=0.05, limit=100)
+    batcher = Batches(model.work, size=8, wait_s=0.05, limit=100)
     assert await asyncio.gather(*(batcher.submit(i, 1, 5) for i in range(5))) == [0, 2, 4, 6, 8]
     assert model.batches == [[0, 1, 2, 3, 4]]
     await batcher.close()
@@ -38,7 +38,7 @@ async def test_concurrent_items_share_a_batch_and_get_their_own_answer() -> None
 async def test_what_arrives_while_the_model_is_busy_makes_the_next_batch_larger() -> None:
     model = Model()
     model.free.clear()
-    batcher = ReplicaBatches(model.work, size=4, wait_s=0, limit=100)
+    batcher = Batches(model.work, size=4, wait_s=0, limit=100)
     futures = [batcher.submit(0, 1, 5)]
     await until(lambda: len(model.batches) == 1)
     futures.append(batcher.submit(1, 1, 5))
@@ -56,7 +56,7 @@ async def test_what_arrives_while_the_model_is_busy_makes_the_next_batch_larger(
 async def test_an_item_whose_caller_gave_up_is_not_worked_on() -> None:
     model = Model()
     model.free.clear()
-    batcher = ReplicaBatches(model.work, size=1, wait_s=0, limit=100)
+    batcher = Batches(model.work, size=1, wait_s=0, limit=100)
     busy = [batcher.submit(i, 1, 5) for i in range(2)]
     await until(lambda: len(model.batches) == 2)
     late = batcher.submit(7, 1, 0.01)
@@ -72,7 +72,7 @@ async def test_an_item_whose_caller_gave_up_is_not_worked_on() -> None:
 @pytest.mark.asyncio
 async def test_bytes_waiting_are_bounded_but_one_large_item_always_fits() -> None:
     model = Model()
-    batcher = ReplicaBatches(model.work, size=8, wait_s=0.01, limit=10)
+    batcher = Batches(model.work, size=8, wait_s=0.01, limit=10)
     large, refused = batcher.submit(1, 50, 5), batcher.submit(2, 1, 5)
     with pytest.raises(QueueFull):
         await refused
@@ -84,7 +84,7 @@ async def test_bytes_waiting_are_bounded_but_one_large_item_always_fits() -> Non
 @pytest.mark.asyncio
 async def test_a_failing_batch_fails_its_callers_only_and_closing_cancels() -> None:
     model = Model()
-    batcher = ReplicaBatches(model.work, size=2, wait_s=0.01, limit=100)
+    batcher = Batches(model.work, size=2, wait_s=0.01, limit=100)
     failed = await asyncio.gather(
         batcher.submit(13, 1, 5), batcher.submit(1, 1, 5), return_exceptions=True
     )
