@@ -9,14 +9,15 @@ import asyncio
 import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 from uuid import UUID
 
-from lab.benchmarks.thresholds import Threshold, choose_threshold
+from lab.benchmarks.thresholds import choose_threshold
+from lab.datasets.folders import Dataset, Sample
 from lab.datasets.masks import true_mask
 from lab.llm_twin.app import Twin
 from lab.llm_twin.behaviour import Behaviour
@@ -44,9 +45,6 @@ from streams.events import Classification, Inspection
 from streams.ports import ClassificationRequest, ClassificationTexts, ClassText, Failure
 from streams.regions import Mask, region_from_mask
 
-if TYPE_CHECKING:
-    from lab.datasets.folders import Dataset, Sample
-
 PRODUCT = "product"
 SMALL = VelmSettings(visual=VisualSettings(side_px=128))
 """The twin looks answers up: small pictures save its time and change nothing."""
@@ -60,47 +58,31 @@ class CascadeMeasureError(AndonError):
 
 
 @dataclass(frozen=True)
-class CascadeRow:
-    """Means over the seeds at one accuracy of the language model."""
-
-    llm_told: float
-    """Accuracy that the twin was told to have."""
-    llm_alone: float
-    """What it had on the test parts."""
-    local_alone: float
-    cascade: float
-    saved: float
-    """Share of test parts for which the language model was not asked."""
-    against_best: float
-    """Cascade minus the better stage alone: negative is a loss."""
-    accepted_accuracy: float
-    """Share of right ones among the local answers that stood. A language model that is right more
-    often than this would have named those parts better."""
-    threshold: float
-    seeds: int
-
-    def as_json(self) -> dict[str, object]:
-        """A flat JSON object."""
-        return {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(self).items()}
-
-
-@dataclass(frozen=True)
 class _Asked:
     request: ClassificationRequest
-    label: str
-    part: str
+    sample: Sample
     mask: Mask
+
+    def is_right(self, answers: Answers) -> bool:
+        answer = answers[self.request.frame_id]
+        return isinstance(answer, Classification) and answer.class_name == self.sample.label
 
 
 def measure_cascade(
-    dataset: "Dataset",
+    dataset: Dataset,
     *,
     shots: int = 5,
     seeds: int = 5,
     accuracies: Sequence[float] = (0.6, 0.7, 0.85, 0.95),
     report: Callable[[str], None] = lambda text: None,
-) -> list[CascadeRow]:
-    """One row per accuracy.
+) -> list[dict[str, float]]:
+    """One row per accuracy of the language model: means over the seeds, of the test parts.
+
+    ``llm_told`` is the accuracy that the twin was told to have, ``llm_alone`` what it had;
+    ``saved`` is the share of parts for which it was not asked; ``against_best`` the cascade's
+    accuracy minus the better stage's alone (negative is a loss); ``accepted_accuracy`` the share
+    of right ones among the local answers that stood: a language model that is right more often
+    would have named those parts better.
 
     Raises:
         CascadeMeasureError: the data set names no parts, or a class has fewer than three.
@@ -114,48 +96,43 @@ def measure_cascade(
     for seed in range(seeds):
         report(f"seed {seed + 1} of {seeds}")
         split = _split(samples, shots, random.Random(seed))
-        local = asyncio.run(_ask_local(samples, asked, split.exemplars, normals))
+        queries = [asked[i] for i in (*split.calibration, *split.test)]
+        local = asyncio.run(_ask_local(asked, split.exemplars, normals))
         for accuracy in accuracies:
-            llm = asyncio.run(_ask_llm([asked[i] for i in split.queries], accuracy, seed))
+            llm = asyncio.run(_ask_llm(queries, accuracy, seed))
             found = asyncio.run(_compare(asked, split, local, llm))
             by_accuracy[accuracy].append(found)
     return [_mean(accuracy, found) for accuracy, found in by_accuracy.items()]
 
 
-@dataclass(frozen=True)
-class _Split:
-    exemplars: tuple[int, ...]
-    calibration: tuple[int, ...]
-    test: tuple[int, ...]
+class _Split(NamedTuple):
+    """Numbers of the samples that teach, that choose the threshold, and that are measured."""
 
-    @property
-    def queries(self) -> tuple[int, ...]:
-        return (*self.calibration, *self.test)
+    exemplars: list[int]
+    calibration: list[int]
+    test: list[int]
 
 
-def _split(samples: "Sequence[Sample]", shots: int, rng: random.Random) -> _Split:
+def _split(samples: Sequence[Sample], shots: int, rng: random.Random) -> _Split:
     """Exemplars from at most half of each class's parts; the other parts halved by part."""
-    exemplars: list[int] = []
-    calibration: list[int] = []
-    test: list[int] = []
+    split = _Split([], [], [])
     for label in sorted({s.label for s in samples}):
         parts = sorted({str(s.group) for s in samples if s.label == label})
         if len(parts) < 3:
             raise CascadeMeasureError(f"class {label!r} has {len(parts)} parts; three are needed")
         rng.shuffle(parts)
-        taught = parts[: len(parts) // 2]
-        rest = parts[len(taught) :]
+        taught, rest = parts[: len(parts) // 2], parts[len(parts) // 2 :]
         by_part = {p: [i for i, s in enumerate(samples) if s.group == p] for p in parts}
         for images in by_part.values():
             rng.shuffle(images)
-        exemplars += in_turns([by_part[p] for p in taught])[:shots]
+        split.exemplars.extend(in_turns([by_part[p] for p in taught])[:shots])
         half = len(rest) // 2 if rng.random() < 0.5 else (len(rest) + 1) // 2
-        calibration += [i for p in rest[:half] for i in by_part[p]]
-        test += [i for p in rest[half:] for i in by_part[p]]
-    return _Split(tuple(exemplars), tuple(calibration), tuple(test))
+        split.calibration.extend([i for p in rest[:half] for i in by_part[p]])
+        split.test.extend([i for p in rest[half:] for i in by_part[p]])
+    return split
 
 
-def _ask(number: int, sample: "Sample", classes: Sequence[str]) -> _Asked:
+def _ask(number: int, sample: Sample, classes: Sequence[str]) -> _Asked:
     image = sample.path.read_bytes()
     mask = true_mask(sample, read_image(sample.path))
     inspection = Inspection(
@@ -169,18 +146,15 @@ def _ask(number: int, sample: "Sample", classes: Sequence[str]) -> _Asked:
     texts = ClassificationTexts(PRODUCT, "", classes=tuple(ClassText(c, c, "") for c in classes))
     deadline = datetime.now(UTC) + timedelta(hours=1)
     request = ClassificationRequest(UUID(int=number), image, inspection, texts, deadline)
-    return _Asked(request, sample.label, str(sample.group), mask)
+    return _Asked(request, sample, mask)
 
 
 async def _ask_local(
-    samples: "Sequence[Sample]",
-    asked: Sequence[_Asked],
-    exemplars: Sequence[int],
-    normals: Sequence[bytes],
+    asked: Sequence[_Asked], exemplars: Sequence[int], normals: Sequence[bytes]
 ) -> Answers:
     lessons = [
-        Lesson(samples[i].label, asked[i].request.image, asked[i].mask, asked[i].part)
-        for i in exemplars
+        Lesson(a.sample.label, a.request.image, a.mask, str(a.sample.group))
+        for a in (asked[i] for i in exemplars)
     ]
     with TemporaryDirectory(prefix="andon-cascade-") as folder:
         bundle = teach_product(Path(folder), PRODUCT, lessons, normals=normals)
@@ -193,7 +167,7 @@ async def _ask_llm(asked: Sequence[_Asked], accuracy: float, seed: int) -> Answe
     for one in asked:
         region = one.request.inspection.region
         pictures = make_pictures(one.request.image, None, region, SMALL.visual)
-        truth[picture_digest(decode_picture(pictures.items[0]))] = one.label
+        truth[picture_digest(decode_picture(pictures.items[0]))] = one.sample.label
     responder = ManifestResponder(truth, accuracy, seed)
     with TwinServer(Twin(Behaviour(), responder)) as server:
         settings = EndpointSettings(
@@ -241,57 +215,48 @@ async def _compare(
 ) -> dict[str, float]:
     """Threshold from the calibration parts, figures from the test parts."""
     calibration, test = ([asked[i] for i in part] for part in (split.calibration, split.test))
-    chosen = _threshold(calibration, local, llm)
-    value = min(chosen.value, 1.01)
-    stages = [
-        CascadeStage(_Replayed("prototypes", local), value),
-        CascadeStage(_Replayed("llm", llm)),
-    ]
-    chain = CascadeClassifier(stages, CascadeSettings())
-    answers = [await chain.classify(a.request, 60.0) for a in test]
-    saved = [isinstance(a, Classification) and a.stages == ("prototypes",) for a in answers]
-    right = [_is_right(a, t.label) for a, t in zip(answers, test, strict=True)]
-    stood = [r for r, s in zip(right, saved, strict=True) if s]
-    return {
-        "llm_alone": _accuracy(test, llm),
-        "local_alone": _accuracy(test, local),
-        "cascade": sum(right) / len(right),
-        "saved": sum(saved) / len(saved),
-        "stood": float(len(stood)),
-        "stood_right": float(sum(stood)),
-        "threshold": value,
-    }
-
-
-def _threshold(calibration: Sequence[_Asked], local: Answers, llm: Answers) -> Threshold:
-    """Local answers stand where they err no more often than the language model does."""
-    confidences, correct = [], []
+    confidences = []
     for one in calibration:
         answer = local[one.request.frame_id]
         is_class = isinstance(answer, Classification) and answer.class_name != UNKNOWN
         confidences.append(answer.confidence if is_class else 0.0)  # type: ignore[union-attr]
-        correct.append(_is_right(answer, one.label))
-    return choose_threshold(confidences, correct, 1 - _accuracy(calibration, llm))
+    correct = [one.is_right(local) for one in calibration]
+    # local answers stand where they err no more often than the language model does
+    chosen = choose_threshold(confidences, correct, 1 - _accuracy(calibration, llm))
+    threshold = min(chosen.value, 1.01)
+    stages = [
+        CascadeStage(_Replayed("prototypes", local), threshold),
+        CascadeStage(_Replayed("llm", llm)),
+    ]
+    chain = CascadeClassifier(stages, CascadeSettings())
+    answers = {a.request.frame_id: await chain.classify(a.request, 60.0) for a in test}
+    saved = [
+        isinstance(a, Classification) and a.stages == ("prototypes",) for a in answers.values()
+    ]
+    stood = [one.is_right(answers) for one, own in zip(test, saved, strict=True) if own]
+    return {
+        "llm_alone": _accuracy(test, llm),
+        "local_alone": _accuracy(test, local),
+        "cascade": _accuracy(test, answers),
+        "saved": sum(saved) / len(saved),
+        "stood": len(stood),
+        "stood_right": sum(stood),
+        "threshold": threshold,
+    }
 
 
 def _accuracy(asked: Sequence[_Asked], answers: Answers) -> float:
-    return statistics.fmean(_is_right(answers[a.request.frame_id], a.label) for a in asked)
+    return statistics.fmean(one.is_right(answers) for one in asked)
 
 
-def _is_right(answer: Classification | Failure, label: str) -> bool:
-    return isinstance(answer, Classification) and answer.class_name == label
-
-
-def _mean(accuracy: float, found: Sequence[Mapping[str, float]]) -> CascadeRow:
+def _mean(accuracy: float, found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     mean = {name: statistics.fmean(f[name] for f in found) for name in found[0]}
-    return CascadeRow(
-        llm_told=accuracy,
-        llm_alone=mean["llm_alone"],
-        local_alone=mean["local_alone"],
-        cascade=mean["cascade"],
-        saved=mean["saved"],
-        against_best=mean["cascade"] - max(mean["llm_alone"], mean["local_alone"]),
-        accepted_accuracy=mean["stood_right"] / mean["stood"] if mean["stood"] else float("nan"),
-        threshold=mean["threshold"],
-        seeds=len(found),
-    )
+    stood, stood_right, threshold = (mean.pop(n) for n in ("stood", "stood_right", "threshold"))
+    row = {
+        "llm_told": accuracy,
+        **mean,
+        "against_best": mean["cascade"] - max(mean["llm_alone"], mean["local_alone"]),
+        "accepted_accuracy": stood_right / stood if stood else float("nan"),
+        "threshold": threshold,
+    }
+    return {name: round(value, 4) for name, value in row.items()} | {"seeds": len(found)}

@@ -7,12 +7,18 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from policies.authoring.loading import check_file, load_policy
+from policies.authoring.yaml_tree import MAX_NODES
+from policies.evaluate import ResolvedPolicy
+from policies.model import PolicyDocument
+from policies.review.backtest import backtest
+from policies.review.export_reader import read_decisions, read_reviews
+from streams.codes import DecisionSource
+from streams.events import Blob, Box, Classification, Frame, Inspection, Region
+from streams.ids import new_frame_id
+from streams.ports import Situation
 from streams.roles.decisions import Answers, decide
-
-if TYPE_CHECKING:
-    from policies.evaluate import ResolvedPolicy
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,6 @@ class ValidationSpeed:
 
 def measure_validation() -> ValidationSpeed:
     """Check a file with as many values as are allowed, and one more."""
-    from policies.authoring.loading import check_file
-    from policies.authoring.yaml_tree import MAX_NODES
-
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "many.yaml"
         path.write_text("a:\n" + "-\n" * MAX_NODES)
@@ -59,9 +62,6 @@ def measure_decisions(
 
     The events are made beforehand, each another one; making them is not measured.
     """
-    from policies.evaluate import ResolvedPolicy
-    from policies.model import PolicyDocument
-
     policy = ResolvedPolicy(PolicyDocument.model_validate(_body(classes, rules)))
     situations = _situations(classes, 20_000, seed)
     last, done, by_last = f"rule:rule{rules - 1}", 0, 0
@@ -77,7 +77,7 @@ def measure_decisions(
     )
 
 
-def _body(classes: int, rules: int) -> dict[str, Any]:
+def _body(classes: int, rules: int) -> dict[str, object]:
     """Every rule but the last one looks at six measures and just fails."""
     some = {
         f"class{n}": {"severity": "defect", "action": "rework", "description": f"kind {n}"}
@@ -101,38 +101,48 @@ def _body(classes: int, rules: int) -> dict[str, Any]:
     }
 
 
-def _situations(classes: int, count: int, seed: int) -> list[Any]:
-    from streams.events import Classification, Inspection, Region
-    from streams.ports import Situation
-
+def _situations(classes: int, count: int, seed: int) -> list[Situation]:
     chance = random.Random(seed)
     made = []
     for number in range(count):
-        region = Region(
-            image_height=1000,
-            image_width=1000,
-            mask_height=64,
-            mask_width=64,
-            mask_rle="",
-            area_px=chance.uniform(1, 1e5),
-            longest_side_px=chance.uniform(1, 1e3),
-            count=chance.randrange(1, 9),
-        )
-        inspection = Inspection(
-            score=chance.uniform(0, 9),
-            threshold=2.0,
-            p_value=chance.random(),
-            anomalous=True,
-            region=region,
-            expert_version="benchmark",
-        )
-        answer = Classification(
-            class_name=f"class{chance.randrange(classes)}",
-            confidence=chance.random(),
-            classifier="benchmark",
-        )
+        area_px, score, p_value = chance.uniform(1, 1e5), chance.uniform(0, 9), chance.random()
+        name = f"class{chance.randrange(classes)}"
+        answer = Classification(class_name=name, confidence=chance.random(), classifier="benchmark")
+        inspection = _inspection(area_px, score, p_value)
         made.append(Situation(f"S{number}", f"L{number}", inspection, answer))
     return made
+
+
+def _inspection(area_px: float, score: float, p_value: float) -> Inspection:
+    """An anomaly with one blob."""
+    blob = Blob(
+        box=Box(x=10, y=10, width=30, height=30),
+        area_px=900.0,
+        longest_side_px=42.0,
+        centroid_x=25.0,
+        centroid_y=25.0,
+        peak=3.1,
+    )
+    region = Region(
+        image_height=300,
+        image_width=300,
+        mask_height=32,
+        mask_width=32,
+        mask_rle="Y52n0" * 8,
+        blobs=(blob,),
+        area_px=area_px,
+        longest_side_px=42.0,
+        count=1,
+    )
+    return Inspection(
+        score=score,
+        threshold=2.0,
+        p_value=p_value,
+        anomalous=True,
+        region=region,
+        expert_version="0" * 64,
+        timings_ms={"backbone": 5.1, "bank": 3.2},
+    )
 
 
 @dataclass(frozen=True)
@@ -157,10 +167,6 @@ def measure_backtest(decisions: int = 1_000_000, folder: Path | None = None) -> 
     2,000 decisions are made and repeated; reading and deciding do not notice. Writing the dump
     is not measured.
     """
-    from policies.authoring.loading import load_policy
-    from policies.review.backtest import backtest
-    from policies.review.export_reader import read_decisions, read_reviews
-
     shipped = Path(__file__).parents[2] / "policies" / "products" / "magnetic_tile.yaml"
     policy = load_policy(shipped)
     lines = [_recorded_line(policy, number) for number in range(2000)]
@@ -181,11 +187,7 @@ def measure_backtest(decisions: int = 1_000_000, folder: Path | None = None) -> 
     )
 
 
-def _recorded_line(policy: "ResolvedPolicy", number: int) -> str:
-    from streams.codes import DecisionSource
-    from streams.events import Blob, Box, Classification, Frame, Inspection, Region
-    from streams.ids import new_frame_id
-
+def _recorded_line(policy: ResolvedPolicy, number: int) -> str:
     chance = random.Random(number)
     moment = datetime(2026, 11, 1, tzinfo=UTC) + timedelta(seconds=number)
     frame = Frame(
@@ -203,34 +205,16 @@ def _recorded_line(policy: "ResolvedPolicy", number: int) -> str:
         size_bytes=1,
         sha256="0" * 64,
     )
-    box = Box(x=10, y=10, width=30, height=30)
-    blob = Blob(
-        box=box, area_px=900.0, longest_side_px=42.0, centroid_x=25.0, centroid_y=25.0, peak=3.1
-    )
-    region = Region(
-        image_height=300,
-        image_width=300,
-        mask_height=32,
-        mask_width=32,
-        mask_rle="Y52n0" * 8,
-        blobs=(blob,),
-        area_px=chance.uniform(10, 30000),
-        longest_side_px=42.0,
-        count=1,
-    )
-    odd = chance.random() < 0.5
-    inspection = Inspection(
-        score=3.0,
-        threshold=2.0,
-        p_value=0.01,
-        anomalous=odd,
-        region=region if odd else None,
-        expert_version="0" * 64,
-        timings_ms={"backbone": 5.1, "bank": 3.2},
-    )
-    name = chance.choice(sorted(policy.document.classes))
-    answer = Classification(class_name=name, confidence=chance.random(), classifier="prototypes")
-    answers = Answers(inspection, answer if odd else None)
-    source = DecisionSource.CLASSIFIER if odd else DecisionSource.EXPERT
+    inspection = _inspection(chance.uniform(10, 30000), score=3.0, p_value=0.01)
+    if chance.random() < 0.5:
+        source = DecisionSource.CLASSIFIER
+        name = chance.choice(sorted(policy.document.classes))
+        answer = Classification(
+            class_name=name, confidence=chance.random(), classifier="prototypes"
+        )
+        answers = Answers(inspection, answer)
+    else:
+        source = DecisionSource.EXPERT
+        answers = Answers(inspection.model_copy(update={"anomalous": False, "region": None}))
     decision = decide(frame, policy, source, answers, moment.timestamp())
     return decision.model_dump_json() + "\n"

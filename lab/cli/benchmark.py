@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 
 from andon.cli.options import Json, listed
-from lab.cli.benchmark_expert import ExpertOptions, expert
+from lab.benchmarks.expert_options import ExpertOptions
+from lab.cli.benchmark_expert import expert
 from lab.cli.tables import print_figures, print_result
 
 app = typer.Typer(no_args_is_help=True)

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
 
 from andon.cli.llm import LlmCommandError
+from lab.cli.tables import table_of
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -29,25 +32,22 @@ def twin(
     seed: Annotated[int, typer.Option(help="Of all chance.")] = 0,
 ) -> None:
     """Run the twin until interrupted. Counters: GET /twin/counters."""
-    from pydantic import ValidationError
-
     from lab.llm_twin.app import Twin
     from lab.llm_twin.behaviour import Behaviour
     from lab.llm_twin.responders import HeuristicResponder, ManifestResponder, Responder
     from lab.llm_twin.server import TwinServer
 
-    told = {
-        "latency_ms": latency_ms,
-        "jitter_ms": jitter_ms,
-        "failure_rate": failure_rate,
-        "rate_limit_rate": rate_limit_rate,
-        "requests_per_s": requests_per_s,
-        "rubbish": rubbish,
-        "logprobs": logprobs,
-        "seed": seed,
-    }
     try:
-        behaviour = Behaviour.model_validate(told)
+        behaviour = Behaviour(
+            latency_ms=latency_ms,
+            jitter_ms=jitter_ms,
+            failure_rate=failure_rate,
+            rate_limit_rate=rate_limit_rate,
+            requests_per_s=requests_per_s,
+            rubbish=rubbish,
+            logprobs=logprobs,
+            seed=seed,
+        )
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("_", "-")
@@ -71,9 +71,6 @@ def cascade(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     """Measure the cascade: calls saved and accuracy kept, with a twin that is right so often."""
-    from rich.console import Console
-    from rich.table import Table
-
     from lab.benchmarks.cascade import measure_cascade
     from lab.datasets.folders import load_dataset
 
@@ -87,19 +84,14 @@ def cascade(
             report=status.update,
         )
     if as_json:
-        typer.echo(json.dumps([row.as_json() for row in rows]))
-        return
-    table = Table(*rows[0].as_json())
-    for row in rows:
-        table.add_row(*(str(value) for value in row.as_json().values()))
-    Console().print(table)
+        typer.echo(json.dumps(rows))
+    else:
+        cells = [[str(value) for value in row.values()] for row in rows]
+        Console().print(table_of(list(rows[0]), cells, left=len(rows[0])))
 
 
 def _truth(path: Path) -> dict[str, str]:
     try:
-        truth = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LlmCommandError(f"{path}: cannot be read as JSON: {error}") from error
-    if not isinstance(truth, dict) or not all(isinstance(v, str) for v in truth.values()):
-        raise LlmCommandError(f"{path}: expected an object of digest -> answer")
-    return truth
+        return TypeAdapter(dict[str, str]).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise LlmCommandError(f"{path}: expected an object of digest -> answer: {error}") from error

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
 
 from rich.progress import Progress
 
@@ -30,12 +30,12 @@ from lab.harness.ledger import ledger_parts
 from lab.harness.line import ROLES, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, make_plan
 from lab.harness.settle import run_seconds, settle
+from policies.authoring.loading import load_policy
+from policies.defaults import hold_all_classes
+from policies.evaluate import ResolvedPolicy
 from serving.ray.deploy import deploy
 from streams.codes import Severity
 from streams.errors import AndonError
-
-if TYPE_CHECKING:
-    from policies.evaluate import ResolvedPolicy
 
 Say = Callable[[str], None]
 
@@ -71,7 +71,8 @@ def run_demo(options: DemoOptions, say: Say, progress: Progress) -> Summary:
     policy = choose_policy(options, source)
     taught = set(policy.document.classes) - options.untaught
     plan = make_plan(policy.product_id, source.train, source.test, taught, options.parts)
-    with _alone(options.folder), _terminated_like_interrupted():
+    # SIGTERM unwinds like Ctrl-C, so that nothing is left behind
+    with _alone(options.folder), _signals(signal.default_int_handler, signal.SIGTERM):
         run = options.folder / "run"
         shutil.rmtree(run, ignore_errors=True)
         stack = LocalStack(run / "stack", StackPorts.free())
@@ -80,17 +81,14 @@ def run_demo(options: DemoOptions, say: Say, progress: Progress) -> Summary:
             with classifier_args(options.classifier, run) as classifier:
                 return _run(options, source, policy, plan, line, classifier, say, progress)
         finally:
-            with _uninterrupted():
+            # a second Ctrl-C must not cut the cleaning up short
+            with _signals(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM):
                 line.stop()
                 stack.stop()
 
 
-def choose_policy(options: DemoOptions, source: Dataset) -> "ResolvedPolicy":
+def choose_policy(options: DemoOptions, source: Dataset) -> ResolvedPolicy:
     """``--policy``; for the textile set the shipped one; else every class a defect and held."""
-    from policies.authoring.loading import load_policy
-    from policies.defaults import hold_all_classes
-    from policies.evaluate import ResolvedPolicy
-
     shipped = Path(__file__).parents[2] / "policies" / "products" / f"{source.name}.yaml"
     if options.policy is not None:
         return load_policy(options.policy)
@@ -102,7 +100,7 @@ def choose_policy(options: DemoOptions, source: Dataset) -> "ResolvedPolicy":
 def _run(
     options: DemoOptions,
     source: Dataset,
-    policy: "ResolvedPolicy",
+    policy: ResolvedPolicy,
     plan: LinePlan,
     line: SimulatedLine,
     classifier: dict[str, object],
@@ -150,7 +148,7 @@ def _run(
     return summary
 
 
-def severities(policy: "ResolvedPolicy") -> dict[str, Severity]:
+def severities(policy: ResolvedPolicy) -> dict[str, Severity]:
     """Class -> severity as the policy says; ``good`` is normal."""
     named = {name: entry.severity for name, entry in policy.document.classes.items()}
     return {**named, GOOD: Severity.NORMAL}
@@ -208,25 +206,13 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds like Ctrl-C, so that nothing is left behind."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+def _signals(
+    handler: Callable[[int, FrameType | None], object] | signal.Handlers, *numbers: signal.Signals
+) -> Iterator[None]:
+    """The signals go to ``handler`` meanwhile."""
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C must not cut the cleaning up short."""
-    before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, own in before.items():
+            signal.signal(number, own)

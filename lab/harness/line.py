@@ -1,6 +1,5 @@
 """One simulated line from start to stop: stack, serving, roles, gateway, PLC."""
 
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from andon.stack.local import LocalStack
 from infra.stack.process import Process, ProcessError, free_port
 from lab.harness.plan import LinePlan
 from lab.harness.processes import RoleProcess, stop_all
+from lab.plc.plan import PlannedPart
 
 ROLES = ("inspect", "classify", "record")
 READY_TIMEOUT_S = 60.0
@@ -153,19 +153,15 @@ class SimulatedLine:
     def write_plan(self) -> None:
         """Write the PLC's plan and the camera's list of pictures."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        rows = (
-            json.dumps(
-                {
-                    "part_id": p.part_id,
-                    "product_id": p.product or self.plan.product,
-                    "lot_id": "lot-1",
-                }
-            )
-            for p in self.plan.parts
-        )
-        (self.folder / "plan.jsonl").write_text("\n".join(rows) + "\n")
-        pictures = (str(p.photograph.path) for p in self.plan.parts)
-        (self.folder / "pictures.txt").write_text("\n".join(pictures) + "\n")
+        with (
+            (self.folder / "plan.jsonl").open("w") as plan,
+            (self.folder / "pictures.txt").open("w") as pictures,
+        ):
+            for part in self.plan.parts:
+                product = part.product or self.plan.product
+                row = PlannedPart(part_id=part.part_id, product_id=product, lot_id="lot-1")
+                plan.write(row.model_dump_json() + "\n")
+                pictures.write(f"{part.photograph.path}\n")
 
 
 class TriggerCount:

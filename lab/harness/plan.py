@@ -1,9 +1,10 @@
 """What a simulated line plays: photographs that train, that teach, that arrive as parts. Pure."""
 
+import itertools
 import random
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from lab.datasets.folders import GOOD, Sample
 from streams.errors import AndonError
@@ -36,6 +37,12 @@ class LinePlan:
     train: tuple[Sample, ...]
     exemplars: Mapping[str, tuple[Sample, ...]]
     parts: tuple[PlayedPart, ...]
+
+    def playing(self, photographs: Iterable[Sample]) -> "LinePlan":
+        """The same plan, with a part for each of these photographs."""
+        numbered = enumerate(photographs, start=1)
+        parts = tuple(PlayedPart(f"{self.product}-{i:06d}", p) for i, p in numbered)
+        return replace(self, parts=parts)
 
 
 def make_plan(
@@ -72,17 +79,12 @@ def make_plan(
     if most_parts is not None and most_parts < len(played):
         played = _thin(played, most_parts, rng)
     rng.shuffle(played)
-    parts = tuple(PlayedPart(f"{product}-{i:06d}", p) for i, p in enumerate(played, start=1))
-    return LinePlan(product, tuple(train), exemplars, parts)
+    return LinePlan(product, tuple(train), exemplars, ()).playing(played)
 
 
 def cycle(plan: LinePlan, count: int) -> LinePlan:
     """The same pictures again and again until ``count`` parts have arrived."""
-    parts = tuple(
-        PlayedPart(f"{plan.product}-{i + 1:06d}", plan.parts[i % len(plan.parts)].photograph)
-        for i in range(count)
-    )
-    return LinePlan(plan.product, plan.train, plan.exemplars, parts)
+    return plan.playing([plan.parts[i % len(plan.parts)].photograph for i in range(count)])
 
 
 def mixed(plan: LinePlan, count: int, anomalous: float) -> LinePlan:
@@ -90,16 +92,16 @@ def mixed(plan: LinePlan, count: int, anomalous: float) -> LinePlan:
 
     The anomalous parts are spread evenly; where the plan has none of one kind the other fills in.
     """
-    good = [p for p in plan.parts if p.photograph.label == GOOD] or list(plan.parts)
-    odd = [p for p in plan.parts if p.photograph.label != GOOD] or good
-    parts, next_good, next_odd = [], 0, 0
-    for i in range(count):
-        if int((i + 1) * anomalous) > int(i * anomalous):
-            source, next_odd = odd[next_odd % len(odd)], next_odd + 1
-        else:
-            source, next_good = good[next_good % len(good)], next_good + 1
-        parts.append(PlayedPart(f"{plan.product}-{i + 1:06d}", source.photograph))
-    return LinePlan(plan.product, plan.train, plan.exemplars, tuple(parts))
+    photographs = [part.photograph for part in plan.parts]
+    good = [p for p in photographs if p.label == GOOD] or photographs
+    odd = [p for p in photographs if p.label != GOOD] or good
+    next_good, next_odd = itertools.cycle(good), itertools.cycle(odd)
+    return plan.playing(
+        [
+            next(next_odd if int((i + 1) * anomalous) > int(i * anomalous) else next_good)
+            for i in range(count)
+        ]
+    )
 
 
 def _by(photographs: Sequence[Sample], field: str) -> dict[str, list[Sample]]:

@@ -55,14 +55,25 @@ class Twin:
 
     async def _chat(self, request: Request, behaviour: Behaviour) -> Response:
         began = time.monotonic()
-        self._authorise(request, behaviour)
+        given = request.headers.get("authorization", "")
+        if not given.startswith("Bearer "):
+            raise ApiError(401, "You didn't provide an API key.", code="invalid_api_key")
+        if behaviour.api_key and given.removeprefix("Bearer ") != behaviour.api_key:
+            raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
         body = await request.body()
         fate = draw(self._rng, behaviour)
         wait_s = (behaviour.latency_ms + self._rng.random() * behaviour.jitter_ms) / 1000
         if not self._limiter.admit(time.monotonic(), behaviour.requests_per_s):
             fate = "rate_limit"
         if fate == "rate_limit":
-            raise _rate_limit(behaviour)
+            after = behaviour.retry_after_s
+            raise ApiError(
+                429,
+                "Rate limit reached for requests.",
+                kind="requests",
+                code="rate_limit_exceeded",
+                headers={} if after is None else {"retry-after": f"{after:g}"},
+            )
         answer = None
         if fate == "answer":
             answer = await asyncio.to_thread(self._answer, body, behaviour)
@@ -93,13 +104,6 @@ class Twin:
         opinion = self.responder.respond(parsed)
         identity = f"chatcmpl-twin-{self.counters.requests}"
         return completion(parsed, opinion, behaviour, identity, int(time.time()))
-
-    def _authorise(self, request: Request, behaviour: Behaviour) -> None:
-        given = request.headers.get("authorization", "")
-        if not given.startswith("Bearer "):
-            raise ApiError(401, "You didn't provide an API key.", code="invalid_api_key")
-        if behaviour.api_key and given.removeprefix("Bearer ") != behaviour.api_key:
-            raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
 
 
 class _Dropped(Response):
@@ -147,15 +151,3 @@ def make_app(twin: Twin) -> FastAPI:
         return JSONResponse(twin.behaviour.model_dump(exclude={"api_key"}))
 
     return app
-
-
-def _rate_limit(behaviour: Behaviour) -> ApiError:
-    after = behaviour.retry_after_s
-    headers = {} if after is None else {"retry-after": f"{after:g}"}
-    return ApiError(
-        429,
-        "Rate limit reached for requests.",
-        kind="requests",
-        code="rate_limit_exceeded",
-        headers=headers,
-    )

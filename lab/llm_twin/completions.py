@@ -50,14 +50,12 @@ def completion(
 
 
 def tokenize(text: str) -> list[str]:
-    """A plain tokenizer: short pieces that join to the text again."""
-    pieces, at = [], 0
-    for match in _TOKEN.finditer(text):
-        if match.start() > at:
-            pieces.append(text[at : match.start()])
-        pieces.append(match.group())
-        at = match.end()
-    return [*pieces, text[at:]] if at < len(text) else pieces
+    """A plain tokenizer: short pieces that join to the text again.
+
+    >>> tokenize('{"class": "gas pore"}')
+    ['{"', 'class', '": "', 'gas', ' ', 'pore', '"}']
+    """
+    return _TOKEN.findall(text)
 
 
 def _message(
@@ -65,29 +63,23 @@ def _message(
 ) -> tuple[str, Finish, str | None]:
     """Text, reason of its end, and refusal."""
     field = next(iter(request.properties), "class")
-    answer = json.dumps({field: behaviour.obeys_pictures or opinion.choice}, ensure_ascii=False)
-    match behaviour.rubbish:
-        case "none":
-            return answer, "stop", None
-        case "refusal":
-            return "", "stop", "I'm sorry, I can't assist with that request."
-        case "content_filter":
-            return "", "content_filter", None
-        case "truncation":
-            return answer[: len(answer) // 2], "length", None
-        case "not_json":
-            return f"The anomaly is {opinion.choice}.", "stop", None
-        case "wrong_schema":
-            return json.dumps({"anomaly": [opinion.choice]}), "stop", None
-        case "unlisted":
-            return json.dumps({field: "pass"}), "stop", None
-        case "empty":
-            return "", "stop", None
-        case "megabyte":
-            return json.dumps({field: opinion.choice + "!" * MEGABYTE}), "stop", None
-        case "deep_json":
-            return "[" * 4_000, "stop", None
-    return answer, "stop", None
+    choice, rubbish = opinion.choice, behaviour.rubbish
+    answer = json.dumps({field: behaviour.obeys_pictures or choice}, ensure_ascii=False)
+    if rubbish == "refusal":
+        return "", "stop", "I'm sorry, I can't assist with that request."
+    if rubbish == "content_filter":
+        return "", "content_filter", None
+    if rubbish == "truncation":
+        return answer[: len(answer) // 2], "length", None
+    instead = {
+        "not_json": f"The anomaly is {choice}.",
+        "wrong_schema": json.dumps({"anomaly": [choice]}),
+        "unlisted": json.dumps({field: "pass"}),
+        "empty": "",
+        "megabyte": json.dumps({field: choice + "!" * MEGABYTE}),
+        "deep_json": "[" * 4_000,
+    }
+    return instead.get(rubbish, answer), "stop", None
 
 
 def _logprobs(pieces: list[str], opinion: Opinion, top: int) -> list[ChatCompletionTokenLogprob]:

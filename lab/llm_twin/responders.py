@@ -55,14 +55,18 @@ class ManifestResponder:
         choices = request.choices
         digest = next((p.digest for p in request.pictures if p.digest in self.truth), None)
         if digest is None:
-            return _certain(UNKNOWN if UNKNOWN in choices else choices[0], 0.5)
-        rng = _rng(self.seed, digest)
+            choice = UNKNOWN if UNKNOWN in choices else choices[0]
+            return Opinion(choice, {choice: 0.5})
+        mixed = hashlib.sha256(f"{self.seed}/{digest}".encode()).digest()
+        rng = np.random.default_rng(int.from_bytes(mixed[:8], "big"))
         right = self.truth[digest]
         is_right = rng.random() < self.accuracy
         sure = float(rng.beta(6, 1.2) if is_right else rng.beta(2.5, 2))
         others = [c for c in choices if c not in (right, UNKNOWN)] or list(choices)
         choice = right if is_right else str(rng.choice(others))
-        return _opinion(choice, choices, max(sure, 1.05 / max(len(choices), 2)))
+        sure = max(sure, 1.05 / max(len(choices), 2))
+        rest = [c for c in choices if c != choice]
+        return Opinion(choice, {choice: sure} | dict.fromkeys(rest, (1 - sure) / max(len(rest), 1)))
 
 
 class HeuristicResponder:
@@ -79,7 +83,8 @@ class HeuristicResponder:
         traits = region_traits([p.pixels for p in request.pictures])
         named = [c for c in choices if c not in ("normal", UNKNOWN)] or list(choices)
         if traits is None:
-            return _certain(UNKNOWN if UNKNOWN in choices else named[0], 0.4)
+            choice = UNKNOWN if UNKNOWN in choices else named[0]
+            return Opinion(choice, {choice: 0.4})
         scores = np.array([_score(traits, _words(c, request.text)) for c in named])
         weights = np.exp(scores - scores.max())
         shares = weights / weights.sum()
@@ -169,19 +174,3 @@ def _words(choice: str, text: str) -> frozenset[str]:
     found = re.search(rf'^- "{quoted}"(.*)$', text, re.MULTILINE)
     line = choice + " " + (found.group(1) if found else "")
     return frozenset(re.findall(r"[a-z]+", line.casefold()))
-
-
-def _certain(choice: str, sure: float) -> Opinion:
-    return Opinion(choice, {choice: sure})
-
-
-def _opinion(choice: str, choices: Sequence[str], sure: float) -> Opinion:
-    """The rest of the probability spread over the other choices."""
-    others = [c for c in choices if c != choice]
-    rest = {c: (1 - sure) / len(others) for c in others}
-    return Opinion(choice, {choice: sure} | rest)
-
-
-def _rng(seed: int, digest: str) -> np.random.Generator:
-    mixed = hashlib.sha256(f"{seed}/{digest}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(mixed[:8], "big"))

@@ -35,13 +35,16 @@ class TwinServer:
 
     def __init__(self, twin: Twin, host: str = HOST, port: int = 0) -> None:
         self.twin = twin
-        self._socket = _listen(host, port)
+        try:
+            self._socket = socket.create_server((host, port))
+        except OSError as error:
+            raise TwinError(f"{host}:{port} cannot be used: {error.strerror}") from error
         self.host, self.port = self._socket.getsockname()[:2]
         config = uvicorn.Config(
             make_app(twin), log_level="critical", access_log=False, lifespan="off", ws="none"
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._run, name="llm-twin", daemon=True)
+        self._thread = threading.Thread(target=self.serve, name="llm-twin", daemon=True)
 
     @property
     def base_url(self) -> str:
@@ -50,7 +53,10 @@ class TwinServer:
 
     def serve(self) -> None:
         """Serve in the calling thread until interrupted."""
-        self._run()
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
 
     def __enter__(self) -> "TwinServer":
         self._thread.start()
@@ -67,23 +73,6 @@ class TwinServer:
         self._thread.join(timeout=10)
         if self._thread.is_alive():
             raise TwinError("the twin did not stop within 10 s")
-
-    def _run(self) -> None:
-        try:
-            self._server.run(sockets=[self._socket])
-        finally:
-            self._socket.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise TwinError(f"{host}:{port} cannot be used: {error.strerror}") from error
-    return listener
 
 
 @contextmanager

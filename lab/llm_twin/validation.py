@@ -26,12 +26,13 @@ CONTEXT_CHARS: Final = 512_000
 MAX_TOKENS: Final = 128_000
 _FIELDS: Final = frozenset(CompletionCreateParamsNonStreaming.__annotations__)
 """Every field that OpenAI's client may send; those that the twin does not read change nothing."""
-_FORMATS: Final = {
-    "image/png": "PNG",
-    "image/jpeg": "JPEG",
-    "image/webp": "WEBP",
-    "image/gif": "GIF",
+_HEADS: Final = {
+    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
+    "image/webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
+    "image/gif": re.compile(rb"GIF8[79]a"),
 }
+"""How the file of each media type begins."""
 _DATA_URL: Final = re.compile(r"data:(image/[a-z]+);base64,")
 
 
@@ -191,8 +192,7 @@ def _contents(messages: list[_Message]) -> tuple[str, tuple[SentPicture, ...]]:
             if isinstance(part, _Text):
                 texts.append(part.text)
             elif message.role != "user":
-                words = "Image URLs are only allowed for messages with role 'user'."
-                raise invalid(words, where)
+                raise invalid("Image URLs are only allowed for messages with role 'user'.", where)
             else:
                 pictures.append(_picture(part.image_url.url, part.image_url.detail, where))
     if sum(map(len, texts)) > CONTEXT_CHARS:
@@ -204,12 +204,12 @@ def _contents(messages: list[_Message]) -> tuple[str, tuple[SentPicture, ...]]:
 
 def _picture(url: str, detail: str, where: str) -> SentPicture:
     match = _DATA_URL.match(url)
-    if match is None or match.group(1) not in _FORMATS:
+    if match is None or match.group(1) not in _HEADS:
         raise invalid("Invalid image data URL; expected base64 PNG, JPEG, GIF or WebP.", where)
     if (len(url) - match.end()) // 4 * 3 > MAX_PICTURE_BYTES + 2:
         raise invalid("image exceeds 20 MB", where, "image_too_large")
     try:
-        pixels = _pixels(url, match.end(), _FORMATS[match.group(1)])
+        pixels = _pixels(url, match.end(), match.group(1))
     except (binascii.Error, ValueError) as error:
         code = "invalid_image_format"
         raise invalid(f"You uploaded an unsupported image: {error}.", where, code) from error
@@ -223,21 +223,11 @@ def _picture(url: str, detail: str, where: str) -> SentPicture:
 def _pixels(url: str, start: int, kind: str) -> Image:
     """The same reference comes with every question: decoded once, and therefore read-only."""
     data = base64.b64decode(url[start:], validate=True)
-    if not _is_format(data, kind):
+    if not _HEADS[kind].match(data):
         raise ValueError("the media type differs from the bytes")
     pixels = decode_picture(data)
     pixels.setflags(write=False)
     return pixels
-
-
-def _is_format(data: bytes, kind: str) -> bool:
-    heads = {
-        "PNG": data.startswith(b"\x89PNG\r\n\x1a\n"),
-        "JPEG": data.startswith(b"\xff\xd8\xff"),
-        "GIF": data.startswith((b"GIF87a", b"GIF89a")),
-        "WEBP": data[:4] == b"RIFF" and data[8:12] == b"WEBP",
-    }
-    return heads[kind]
 
 
 def _picture_tokens(height: int, width: int, detail: str) -> int:
