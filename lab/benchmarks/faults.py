@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import psutil
 
@@ -36,21 +36,8 @@ class Fault:
     error: str = ""
 
 
-@dataclass
-class FaultPlan:
-    """Kills evenly over the run, in the order given."""
-
-    parts: int
-    names: Sequence[str] = FAULTS
-    faults: list[Fault] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        step = self.parts / (len(self.names) + 1)
-        self.faults = [Fault(name, round(step * i)) for i, name in enumerate(self.names, 1)]
-
-
-def play_with_faults(line: SimulatedLine, plan: FaultPlan, say: Say) -> list[Fault]:
-    """Play the line's plan and kill meanwhile; returns once the PLC is done.
+def play_with_faults(line: SimulatedLine, names: Sequence[str], say: Say) -> list[Fault]:
+    """Play the line's plan and kill meanwhile, evenly over the run; returns once the PLC is done.
 
     All in the calling thread: a tethered child ends with the thread that started it.
 
@@ -59,7 +46,9 @@ def play_with_faults(line: SimulatedLine, plan: FaultPlan, say: Say) -> list[Fau
     """
     line.start_plc()
     triggers = TriggerCount(line.ledger)
-    for fault in plan.faults:
+    step = len(line.plan.parts) / (len(names) + 1)
+    faults = [Fault(name, round(step * i)) for i, name in enumerate(names, 1)]
+    for fault in faults:
         while line.plc_runs and triggers.count() < fault.at_part:
             time.sleep(0.02)
         if not line.plc_runs:
@@ -72,7 +61,7 @@ def play_with_faults(line: SimulatedLine, plan: FaultPlan, say: Say) -> list[Fau
         back = "" if fault.back_s is None else f", back at work after {fault.back_s:.1f} s"
         say(f"part {fault.at_part}: kill -9 {fault.name}{back}{fault.error}")
     line.wait_plc()
-    return plan.faults
+    return faults
 
 
 def _inject(line: SimulatedLine, name: str) -> float | None:
@@ -82,9 +71,10 @@ def _inject(line: SimulatedLine, name: str) -> float | None:
         return _kill_replica(line)
     if name in STORES or name == BROKER:
         return _kill_store(line.stack, name)
-    line.roles[name].kill()
-    line.restart(name)
-    line.roles[name].wait_ready(60)
+    role = line.roles[name]
+    role.process.kill()
+    role.start()
+    role.wait_ready(60)
     return time.monotonic() - begun
 
 
@@ -105,10 +95,9 @@ def _kill_replica(line: SimulatedLine) -> float | None:
         raise ProcessError("no VisionExpert replica was found to kill")
     begun = time.monotonic()
     victims[0].kill()
-    gone = {victim.pid for victim in victims[:1]}
     while time.monotonic() - begun < 60:
         with contextlib.suppress(psutil.Error):
-            if any(r.pid not in gone for r in replicas(ray, "VisionExpert")):
+            if any(r.pid != victims[0].pid for r in replicas(ray, "VisionExpert")):
                 return time.monotonic() - begun
         time.sleep(0.1)
     raise ProcessError("Ray did not start another replica within 60 s")

@@ -10,7 +10,7 @@ from typing import Any
 
 from andon.stack.local import BrokerKind, LocalStack, StackPorts
 from andon.stack.prepare import prepare
-from lab.benchmarks.faults import BROKER, FaultPlan, play_with_faults
+from lab.benchmarks.faults import BROKER, play_with_faults
 from lab.benchmarks.throughput import REFERENCE, SHIPPED, ExpertProfile, alone, combine, play_round
 from lab.datasets.textile import textile_dataset
 from lab.demo.summary import percentile
@@ -60,8 +60,7 @@ class Bench:
 
     def serve(self, profile: ExpertProfile, batch: int = 8) -> None:
         """Deploy, or redeploy, with this profile of the expert."""
-        vision = {**profile.serve_args, "batch": batch}
-        config = self.learned.serve_config(vision=vision)
+        config = self.learned.serve_config(vision={**asdict(profile), "batch": batch})
         serve = self.line.stack.settings().serve
         deploy(config, serve.address, token_file=serve.token_file)
 
@@ -105,7 +104,7 @@ def benchmark_faults(
         line = bench.line
         line.plan = cycle(bench.plan, parts)
         line.write_plan()
-        found = play_with_faults(line, FaultPlan(parts, names), say)
+        found = play_with_faults(line, names, say)
         ledger = ledger_parts(line.ledger)
         kafka, reckoning = asyncio.run(settle(line.stack.settings(), ledger, parts))
         return {
@@ -177,17 +176,11 @@ def _alternate(
     bench.serve(profile, options.batch)
     line, solo, rounds = bench.line, [], []
     for number in range(1, options.rounds + 1):
-        solo.append(
-            alone(
-                bench.learned.artifact,
-                bench.plan,
-                line.folder,
-                profile,
-                options.seconds,
-                options.batch,
-            )
+        measured = alone(
+            bench.learned.artifact, bench.plan, profile, options.seconds, options.batch
         )
-        rate = solo[-1]["frames_per_s"]
+        solo.append(measured)
+        rate = measured["frames_per_s"]
         paced = LineOptions(0.001, SATURATED_WINDOW_S, True, options.in_flight)
         if number == 1:
             play_round(line, paced, cycle(bench.plan, 4 * options.in_flight))  # warm-up

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,6 @@ class ExpertProfile:
     precision: str
     threads: int
 
-    @property
-    def serve_args(self) -> dict[str, object]:
-        """The same for the Serve application's ``vision`` section."""
-        return {"runtime": self.runtime, "precision": self.precision, "threads": self.threads}
-
 
 REFERENCE = ExpertProfile("torch", "f32", 1)
 SHIPPED = ExpertProfile("auto", "auto", 1)
@@ -56,15 +51,14 @@ class Round:
 
 
 def alone(
-    artifact: Path, plan: LinePlan, folder: Path, profile: ExpertProfile, seconds: float, batch: int
+    artifact: Path, plan: LinePlan, profile: ExpertProfile, seconds: float, batch: int
 ) -> dict[str, float]:
     """The expert by itself in a fresh process: ``frames_per_s`` and ``cpu_ms``."""
-    listing = folder / "alone.txt"
-    listing.write_text("\n".join(str(p.photograph.path) for p in plan.parts))
-    words = [str(artifact), str(listing), str(seconds), str(batch)]
-    words += [profile.runtime, profile.precision, str(profile.threads)]
+    pictures = [str(part.photograph.path) for part in plan.parts]
+    asked = {"artifact": str(artifact), "pictures": pictures, "seconds": seconds, "batch": batch}
     done = subprocess.run(
-        [sys.executable, "-m", "lab.benchmarks.expert_alone", *words],
+        [sys.executable, "-m", "lab.benchmarks.expert_alone"],
+        input=json.dumps({**asked, **asdict(profile)}),
         capture_output=True,
         text=True,
         check=False,

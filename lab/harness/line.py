@@ -38,7 +38,7 @@ class SimulatedLine:
     """Andon's processes on a stack, each a child of this process.
 
     Roles are started by their commands with settings in the environment; what is killed is
-    started again by ``restart`` as a supervisor would.
+    started again by its ``RoleProcess`` as a supervisor would.
     """
 
     folder: Path
@@ -89,12 +89,7 @@ class SimulatedLine:
         commands = {role: ["worker", role] for role in roles} | {"gateway": ["gateway"]}
         for name, words in commands.items():
             self.roles[name] = RoleProcess(name, words, self.folder, self.environment)
-            self.roles[name].start()
         return {role: self.roles[role].wait_ready(READY_TIMEOUT_S) for role in roles}
-
-    def restart(self, name: str) -> None:
-        """Start a role that was killed; does not wait."""
-        self.roles[name].start()
 
     def play(self, on_part: Callable[[int], None] = lambda done: None) -> None:
         """Run the whole plan; returns once the PLC has closed its last window.
@@ -136,7 +131,7 @@ class SimulatedLine:
         if self.plc.returncode:
             raise ProcessError(
                 f"the PLC ended with code {self.plc.returncode}:\n{self.plc.tail()}\n"
-                f"gateway: {self.roles['gateway'].process and self.roles['gateway'].process.tail()}"
+                f"gateway: {self.roles['gateway'].process.tail()}"
             )
 
     def stop(self) -> None:
@@ -148,7 +143,7 @@ class SimulatedLine:
     def pids(self) -> dict[str, int]:
         """Every component of the line and its process id: what CPU and memory are asked of."""
         stack = {name: c.process.pid for name, c in self.stack.components.items()}
-        return stack | {name: role.pid for name, role in self.roles.items()}
+        return stack | {name: role.process.pid for name, role in self.roles.items()}
 
     def write_plan(self) -> None:
         """Write the PLC's plan and the camera's list of pictures."""

@@ -7,73 +7,50 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.stack.process import Process, ProcessError
+from infra.stack.process import Process
 
 
-@dataclass
 class RoleProcess:
-    """One process of the line; started anew with the same command after a kill."""
+    """One process of the line, running; started anew with the same command after a kill."""
 
-    name: str
-    words: Sequence[str]
-    """Arguments of ``andon``."""
-    folder: Path
-    environment: Mapping[str, str]
-    tethered: bool = True
-    process: Process | None = None
-    starts: int = 0
-    _notify: socket.socket | None = field(default=None, repr=False)
-
-    @property
-    def log_path(self) -> Path:
-        return self.folder / "logs" / f"{self.name}.log"
-
-    @property
-    def pid(self) -> int:
-        if self.process is None:
-            raise ProcessError(f"{self.name} was never started")
-        return self.process.pid
+    def __init__(
+        self, name: str, words: Sequence[str], folder: Path, environment: Mapping[str, str]
+    ) -> None:
+        """Start ``andon`` with these words and return at once; ``wait_ready`` waits for it."""
+        self.name = name
+        self._command = [sys.executable, "-m", "andon", *words]
+        self._log = folder / "logs" / f"{name}.log"
+        self._environment = environment
+        self._starts = 0
+        self._notify: socket.socket | None = None
+        self.start()
 
     def start(self) -> None:
-        """Start the process and return at once; ``wait_ready`` waits for it."""
+        """Start it again after a kill."""
         self._close_notify()
+        address = f"@andon-{os.getpid()}-{self.name}-{id(self)}-{self._starts}"
+        self._starts += 1
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        address = f"@andon-{os.getpid()}-{self.name}-{id(self)}-{self.starts}"
         self._notify.bind("\0" + address[1:])
-        self.process = Process(
-            self.name,
-            [sys.executable, "-m", "andon", *self.words],
-            self.log_path,
-            {
-                **self.environment,
-                "NOTIFY_SOCKET": address,
-                "PYTHONUNBUFFERED": "1",
-                "PYTHONDONTWRITEBYTECODE": "",  # a process that starts often must not compile often
-            },
-            tethered=self.tethered,
-        )
-        self.starts += 1
+        environment = {
+            **self._environment,
+            "NOTIFY_SOCKET": address,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "",  # a process that starts often must not compile often
+        }
+        self.process = Process(self.name, self._command, self._log, environment)
 
     def wait_ready(self, timeout_s: float) -> float:
         """Seconds until it said that it works; ProcessError with its log's end otherwise."""
-        if self.process is None or self._notify is None:
-            raise ProcessError(f"{self.name} was never started")
         begun = time.monotonic()
         self.process.wait_ready(self._said_ready, timeout_s)
         return time.monotonic() - begun
 
-    def kill(self) -> None:
-        """End it by SIGKILL, as a fault would."""
-        if self.process is not None:
-            self.process.kill()
-
     def stop(self, timeout_s: float = 15.0) -> None:
         """SIGTERM, then SIGKILL. May be called twice."""
-        if self.process is not None:
-            self.process.stop(timeout_s, signal.SIGTERM)
+        self.process.stop(timeout_s)
         self._close_notify()
 
     def _said_ready(self) -> bool:
@@ -90,7 +67,7 @@ class RoleProcess:
 def stop_all(processes: Sequence[RoleProcess], timeout_s: float = 15.0) -> None:
     """Ask all to end at once, then wait for each."""
     for role in processes:
-        if role.process is not None and role.process.running:
+        if role.process.running:
             os.kill(role.process.pid, signal.SIGTERM)
     for role in processes:
         role.stop(timeout_s)

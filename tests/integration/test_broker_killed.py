@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.benchmarks.faults import BROKER, FaultPlan, play_with_faults
+from lab.benchmarks.faults import BROKER, play_with_faults
 from lab.harness.ledger import ledger_parts
 from lab.harness.line import LineOptions
 from lab.harness.plan import cycle
@@ -43,7 +43,7 @@ def test_nothing_is_lost_while_the_broker_is_killed(kafka_plant: Plant, scratch:
     said: list[str] = []
     try:
         line.start()
-        faults = play_with_faults(line, FaultPlan(PARTS, (BROKER,)), said.append)
+        faults = play_with_faults(line, (BROKER,), said.append)
         ledger = ledger_parts(line.ledger)
         _, balance = asyncio.run(settle(kafka_plant.stack.settings(), ledger, PARTS))
         gone = [name for name, role in line.roles.items() if not role.process.running]

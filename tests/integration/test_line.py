@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.benchmarks.faults import FAULTS, WORKER_BACK_S, FaultPlan, play_with_faults
+from lab.benchmarks.faults import FAULTS, WORKER_BACK_S, play_with_faults
 from lab.harness.ledger import ledger_parts
 from lab.harness.line import LineOptions
 from lab.harness.plan import cycle
@@ -40,7 +40,7 @@ def test_nothing_is_lost_while_everything_is_killed(plant: Plant, scratch: Path)
     said: list[str] = []
     try:
         line.start()
-        faults = play_with_faults(line, FaultPlan(PARTS_UNDER_FAULTS, FAULTS), said.append)
+        faults = play_with_faults(line, FAULTS, said.append)
         ledger = ledger_parts(line.ledger)
         _, balance = asyncio.run(
             settle(plant.stack.settings(), ledger, PARTS_UNDER_FAULTS, shared_broker=True)
