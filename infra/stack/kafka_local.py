@@ -27,35 +27,10 @@ CACHE = Path(__file__).parents[1] / ".venvs" / "kafka"
 MIN_JAVA = 17
 """Kafka 4's brokers need it."""
 HEAP = "384m"
-_NODE = 1
+_NO_MAVEN = "no `mvn` on the path: install Apache Maven, it fetches Kafka's jars"
 _FILES = Path(__file__).parent / "kafka"
 _JAVA_OPTIONS = [f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 """Small, and quick to start rather than quick in the long run."""
-_SETTINGS = {
-    "process.roles": "broker,controller",
-    "node.id": str(_NODE),
-    "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    "inter.broker.listener.name": "CLIENTS",
-    "auto.create.topics.enable": "false",
-    "message.max.bytes": str(MAX_MESSAGE_BYTES),
-    "replica.fetch.max.bytes": str(MAX_FETCH_BYTES),
-    "offsets.topic.replication.factor": "1",
-    "offsets.topic.num.partitions": "4",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
-    "transaction.state.log.num.partitions": "4",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
-    "group.initial.rebalance.delay.ms": "100",
-    "broker.heartbeat.interval.ms": "500",
-    "broker.session.timeout.ms": "3000",
-    "num.network.threads": "2",
-    "num.io.threads": "4",
-    "log.cleaner.dedupe.buffer.size": str(16 << 20),
-}
-"""One node, few threads. A killed broker may register again only when its session is over:
-hence the short one."""
 
 
 @dataclass
@@ -75,7 +50,7 @@ def kafka_available(cache: Path = CACHE) -> str:
     if version < MIN_JAVA:
         return f"{java} is Java {version}, Apache Kafka 4 needs {MIN_JAVA} or newer"
     if not _folder(cache).is_dir() and shutil.which("mvn") is None:
-        return "no `mvn` on the path: install Apache Maven, it fetches Kafka's jars"
+        return _NO_MAVEN
     return ""
 
 
@@ -90,7 +65,7 @@ def fetch_kafka(cache: Path = CACHE, timeout_s: float = 600.0) -> Path:
         return folder
     maven = shutil.which("mvn")
     if maven is None:
-        raise ProcessError("no `mvn` on the path: install Apache Maven, it fetches Kafka's jars")
+        raise ProcessError(_NO_MAVEN)
     command = [maven, "-q", "-B", "-f", str(_FILES / "pom.xml"), "dependency:copy-dependencies"]
     command += ["-DincludeScope=runtime"]
     make_folder(
@@ -167,13 +142,15 @@ def _java_version(java: str) -> int:
 def _write_settings(path: Path, logs: Path, port: int) -> Path:
     controller = free_port()
     settings = {
-        **_SETTINGS,
-        "log.dirs": str(logs),
+        "message.max.bytes": MAX_MESSAGE_BYTES,
+        "replica.fetch.max.bytes": MAX_FETCH_BYTES,
+        "log.dirs": logs,
         "listeners": f"CLIENTS://{HOST}:{port},CONTROLLER://{HOST}:{controller}",
         "advertised.listeners": f"CLIENTS://{HOST}:{port}",
-        "controller.quorum.voters": f"{_NODE}@{HOST}:{controller}",
+        "controller.quorum.voters": f"1@{HOST}:{controller}",
     }
-    path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    own = "".join(f"{name}={value}\n" for name, value in settings.items())
+    path.write_text((_FILES / "server.properties").read_text() + own)
     return path
 
 

