@@ -9,19 +9,6 @@ from rich.console import Console
 from rich.text import Text
 
 from andon import __version__
-from andon.cli import (
-    classify,
-    console,
-    doctor,
-    gateway,
-    history,
-    inspect,
-    llm,
-    policy,
-    stack,
-    train,
-    worker,
-)
 from andon.cli.laboratory import GroupWithLaboratory, MissingExtraError
 from andon.scheduling import adopt_scheduling
 from streams.errors import AndonError
@@ -30,20 +17,39 @@ if TYPE_CHECKING:
     from typer._click.core import Command, Context
 
 
-LINE = {
-    "stack": stack.app,
-    "gateway": gateway.app,
-    "worker": worker.app,
-    "train": train.app,
-    "inspect": inspect.app,
-    "classify": classify.app,
-    "policy": policy.app,
-    "history": history.app,
-    "console": console.app,
-    "doctor": doctor.app,
-    "llm": llm.app,
-}
-"""What a plant runs. These modules import torch, Ray and the like inside their functions only."""
+LINE = (
+    "stack", "gateway", "worker", "train", "inspect", "classify", "policy", "history", "console",
+    "doctor", "llm",
+)  # fmt: skip
+"""What a plant runs."""
+
+
+def line_command(name: str) -> typer.Typer:
+    """One of the line's commands; a process loads the modules of its own command only."""
+    match name:
+        case "stack":
+            from andon.cli.stack import app
+        case "gateway":
+            from andon.cli.gateway import app
+        case "worker":
+            from andon.cli.worker import app
+        case "train":
+            from andon.cli.train import app
+        case "inspect":
+            from andon.cli.inspect import app
+        case "classify":
+            from andon.cli.classify import app
+        case "policy":
+            from andon.cli.policy import app
+        case "history":
+            from andon.cli.history import app
+        case "console":
+            from andon.cli.console import app
+        case "doctor":
+            from andon.cli.doctor import app
+        case _:
+            from andon.cli.llm import app
+    return app
 
 
 class Andon(GroupWithLaboratory):
@@ -64,7 +70,7 @@ class Andon(GroupWithLaboratory):
         """The subcommand, or None when there is no such name."""
         if cmd_name not in LINE:
             return super().get_command(ctx, cmd_name)
-        command = typer.main.get_command(LINE[cmd_name])
+        command = typer.main.get_command(line_command(cmd_name))
         command.name = cmd_name
         return command
 

@@ -5,21 +5,24 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
 import typer
 from pydantic import Field
 
 from andon import wiring
+from andon.cli.history import output
 from andon.cli.options import Json, More, MoreOptions, group, listed, read_options, taking
 from andon.settings import load_settings
-
-if TYPE_CHECKING:
-    from history.filters import FrameFilter
-    from history.queries import History
-    from history.records import Story
-    from streams.events import Review
+from history.errors import BadQueryError
+from history.filters import FrameFilter, parse_moment
+from history.migrate import head, upgrade
+from history.pictures import save_pictures
+from history.queries import History
+from history.records import Story
+from history.reviews import build_review, submit_review
+from streams.events import Review
 
 T = TypeVar("T")
 app = group("Read the defect history.")
@@ -52,10 +55,8 @@ def chosen_frames(
     lot: Annotated[Text, typer.Option(help="Lot.")] = None,
     passed: Annotated[bool | None, typer.Option("--passed/--not-passed")] = None,
     more: More = None,
-) -> "FrameFilter":
+) -> FrameFilter:
     """The filter behind the options of a command."""
-    from history.filters import FrameFilter, parse_moment
-
     rarely = read_options(RarelyAsked, more).model_dump()
     with _usage_errors():
         return FrameFilter(
@@ -75,14 +76,12 @@ def chosen_frames(
 @app.command("list", epilog=listed(RarelyAsked))
 @taking(wanted=chosen_frames)
 def list_(
-    wanted: "FrameFilter",
+    wanted: FrameFilter,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Frames on this page.")] = 50,
     cursor: Annotated[Text, typer.Option(help="`next_cursor` of the page before.")] = None,
     as_json: Json = False,
 ) -> None:
     """Frames with their effective decision, newest first."""
-    from andon.cli.history import output
-
     page = ask(lambda history: history.list_frames(wanted, limit, cursor))
     typer.echo(page.model_dump_json()) if as_json else output.print_page(page)
 
@@ -96,9 +95,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """The whole story of one frame: what was seen, who decided, by which rule, what came of it."""
-    from andon.cli.history import output
 
-    async def tell(history: "History") -> "Story":
+    async def tell(history: History) -> Story:
         return await history.show(await history.resolve(frame))
 
     story = ask(tell)
@@ -113,13 +111,11 @@ def show(
 @app.command(epilog=listed(RarelyAsked))
 @taking(wanted=chosen_frames)
 def stats(
-    wanted: "FrameFilter",
+    wanted: FrameFilter,
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many rules to name.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Counts by action, class, source and day; first-pass yield; the most frequent rules."""
-    from andon.cli.history import output
-
     found = ask(lambda history: history.stats(wanted, top))
     typer.echo(found.model_dump_json()) if as_json else output.print_stats(found)
 
@@ -127,8 +123,8 @@ def stats(
 @app.command(epilog=listed(RarelyAsked))
 @taking(wanted=chosen_frames)
 def export(
-    wanted: "FrameFilter",
-    output: Annotated[
+    wanted: FrameFilter,
+    file: Annotated[
         Path | None, typer.Option("--output", "-o", help="File; stdout without.")
     ] = None,
     form: Annotated[
@@ -136,17 +132,12 @@ def export(
     ] = "jsonl",
 ) -> None:
     """Every frame of a filter, oldest first, as JSON lines or CSV."""
-    from andon.cli.history.output import export as write
-
-    ask(lambda history: write(history, wanted, form, output))
+    ask(lambda history: output.export(history, wanted, form, file))
 
 
 @app.command()
 def check(line: Line = None, since: Since = None, as_json: Json = False) -> None:
     """Is the history complete? Exit code 1 when a frame is undecided, unanswered or doubled."""
-    from andon.cli.history import output
-    from history.filters import parse_moment
-
     with _usage_errors():
         moment = parse_moment(since) if since else None
     gaps = ask(lambda history: history.gaps(line, moment))
@@ -165,9 +156,8 @@ def review(
     as_json: Json = False,
 ) -> None:
     """Say what a frame really was. Goes to Kafka; record stores it."""
-    from history.reviews import build_review
 
-    async def checked(history: "History") -> UUID:
+    async def checked(history: History) -> UUID:
         frame_id = await history.resolve(frame)
         await history.show(frame_id)
         return frame_id
@@ -181,13 +171,11 @@ def review(
 @app.command()
 def migrate() -> None:
     """Bring the database's schema to this build's (`andon worker record` needs it)."""
-    from history.migrate import head, upgrade
-
     asyncio.run(upgrade(load_settings().postgres.url.get_secret_value()))
     typer.echo(f"schema {head()}")
 
 
-def ask(question: "Callable[[History], Awaitable[T]]") -> T:
+def ask(question: Callable[[History], Awaitable[T]]) -> T:
     """Open the history, ask it one question, and close it."""
 
     async def run() -> T:
@@ -202,23 +190,19 @@ def ask(question: "Callable[[History], Awaitable[T]]") -> T:
 @contextlib.contextmanager
 def _usage_errors() -> Iterator[None]:
     """A question that cannot be asked is bad usage: exit code 2."""
-    from history.errors import BadQueryError
-
     try:
         yield
     except BadQueryError as error:
         raise typer.BadParameter(str(error)) from None
 
 
-async def _save(story: "Story", folder: Path) -> list[Path]:
-    from history.pictures import save_pictures
+async def _save(story: Story, folder: Path) -> list[Path]:
 
     async with wiring.opened(wiring.image_store, load_settings()) as store:
         return await save_pictures(story, store, folder)
 
 
-async def _publish(made: "Review") -> None:
-    from history.reviews import submit_review
+async def _publish(made: Review) -> None:
 
     async with wiring.publisher(load_settings()) as publisher:
         await submit_review(publisher, made)

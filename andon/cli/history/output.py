@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -13,13 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from history.export import csv_lines, json_lines
+from history.filters import FrameFilter
+from history.queries import History
 from history.records import FrameRecord, Gaps, Page, Stats, Story
 from history.text import visible
 from streams.events import Acknowledgement, DeadLetter, Decision, Inspection, Review
-
-if TYPE_CHECKING:
-    from history.filters import FrameFilter
-    from history.queries import History
 
 _COLOURS = {"pass": "green", "rework": "yellow", "scrap": "red", "hold": "magenta"}
 _REASON_WIDTH = 60
@@ -86,25 +84,19 @@ def print_gaps(gaps: Gaps) -> None:
             console.print(f"  {frame_id}")
 
 
-async def export(history: "History", wanted: "FrameFilter", form: str, output: Path | None) -> None:
+async def export(history: History, wanted: FrameFilter, form: str, output: Path | None) -> None:
     """Write to stdout, or to a file that is there only once it is complete; count on stderr."""
     frames = history.export(wanted)
     lines = csv_lines(frames) if form == "csv" else json_lines(frames)
     draft = output.with_name(output.name + ".part") if output else None
+    columns = (SpinnerColumn(), TextColumn("{task.completed} lines"), TimeElapsedColumn())
+    quiet = not sys.stderr.isatty() or output is None
     with contextlib.ExitStack() as stack:
         target: TextIO = sys.stdout
         if draft:
             opened = await asyncio.to_thread(draft.open, "w", encoding="utf-8", newline="")
             target = stack.enter_context(opened)
-        bar = stack.enter_context(
-            Progress(
-                SpinnerColumn(),
-                TextColumn("{task.completed} lines"),
-                TimeElapsedColumn(),
-                console=Console(stderr=True),
-                disable=not sys.stderr.isatty() or output is None,
-            )
-        )
+        bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), disable=quiet))
         task = bar.add_task("export", total=None)
         async for line in lines:
             target.write(line)

@@ -6,19 +6,28 @@ import re
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from pydantic import Field
 
 from andon.cli.options import Json, More, MoreOptions, group, listed, read_options, taking
-from andon.cli.policy import database, output
+from andon.cli.policy import database, output, reclassify
+from andon.cli.policy.check import check_with_prompt
+from andon.cli.printing import print_found, print_lines, progress
 from andon.settings import load_settings
-
-if TYPE_CHECKING:
-    from policies.evaluate import ResolvedPolicy
-    from policies.review.backtest import BacktestReport
+from policies.authoring.loading import load_policy
+from policies.authoring.schema import REFERENCE_FILE, SCHEMA_FILE, reference, schema_text
+from policies.errors import SofteningError
+from policies.evaluate import ResolvedPolicy
+from policies.review.backtest import BacktestReport
+from policies.review.backtest import backtest as fold
+from policies.review.diff import difference
+from policies.review.export_reader import read_decisions, read_reviews
+from policies.review.replay import situation_of
+from streams.events import Classification, Decision
 
 app = group("Validate, explain, compare, back-test and apply policies.")
 Since = Annotated[str, typer.Option(help="How far back: 30d, 12h.")]
@@ -64,14 +73,9 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Check policy files: every error with line, reason and fix; exit code 1 on an error."""
-    from andon.cli.policy.check import check_with_prompt
-
     reports = [check_with_prompt(path) for path in files or _all_products()]
-    if as_json:
-        output.echo_json([output.report_json(report) for report in reports])
-    else:
-        for report in reports:
-            output.problems(report)
+    shown = chain.from_iterable(output.problems(report) for report in reports)
+    print_found([output.report_json(report) for report in reports], shown, as_json)
     bad = any(not r.ok or (strict and r.warnings) for r in reports)
     raise typer.Exit(1 if bad else 0)
 
@@ -94,8 +98,6 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show the path to a decision: of stated values, or of a recorded frame."""
-    from streams.events import Classification
-
     if not class_name:
         _explain_frame(what, under, as_json)
         return
@@ -105,27 +107,21 @@ def explain(
     words = {"class": class_name, "zone": zone, "station": station, "lot": lot, "shift": shift}
     answer = Classification(class_name=class_name, confidence=confidence, classifier="explain")
     found, steps = policy_of(what).explain_measured(answer, {**measured, **words})
-    if as_json:
-        output.echo_json(output.outcome_json(found, steps))
-    else:
-        output.outcome(found, steps)
+    print_found(output.outcome_json(found, steps), output.outcome(found, steps), as_json)
 
 
 def _explain_frame(words: str, under: str, as_json: bool) -> None:
-    recorded = asyncio.run(database.recorded_frame(words))
-    decision = recorded.decision
-    if recorded.situation is None:
+    event = asyncio.run(database.recorded_decision(words))
+    decision = Decision.model_validate(event)
+    situation = situation_of(decision)
+    if situation is None:
         raise database.NoSuchPolicyError(
             f"frame {decision.frame_id} was decided without a policy: {decision.reason}"
         )
-    found, steps = policy_of(under or decision.policy_hash).explain(recorded.situation)
-    if as_json:
-        body = {"frame_id": decision.frame_id, "recorded": recorded.event}
-        output.echo_json({**body, **output.outcome_json(found, steps)})
-        return
-    output.outcome(found, steps)
-    path = f"{decision.action}, {decision.rule} under {decision.policy_hash[:12]}"
-    output.console().print(f"recorded: {path}")
+    found, steps = policy_of(under or decision.policy_hash).explain(situation)
+    body = {"frame_id": decision.frame_id, "recorded": event, **output.outcome_json(found, steps)}
+    recorded = f"recorded: {decision.action}, {decision.rule} under {decision.policy_hash[:12]}"
+    print_found(body, [*output.outcome(found, steps), recorded], as_json)
 
 
 @app.command()
@@ -135,13 +131,8 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Say what changes from one version to another, softenings by name."""
-    from policies.review.diff import difference
-
     found = difference(policy_of(old), policy_of(new))
-    if as_json:
-        output.echo_json(output.difference_json(found))
-    else:
-        output.difference(found)
+    print_found(output.difference_json(found), output.difference(found), as_json)
 
 
 @app.command()
@@ -161,15 +152,10 @@ def backtest(
     """Run a candidate over recorded decisions; exit code 1 when a replay is not exact."""
     candidate, span = policy_of(file), time_span(since)
     if again:
-        from andon.cli.policy.reclassify import command
-
-        command(candidate, span, most, lambda: yes or _agreed("send them?"), as_json)
+        reclassify.command(candidate, span, most, lambda: yes or _agreed("send them?"), as_json)
         return
     report = _dumped(candidate, dump) if dump else _recorded(candidate, span)
-    if as_json:
-        output.echo_json(output.backtest_json(report))
-    else:
-        output.backtest(report)
+    print_found(output.backtest_json(report), output.backtest(report), as_json)
     raise typer.Exit(0 if report.exact else 1)
 
 
@@ -184,10 +170,8 @@ def apply(
     ] = False,
 ) -> None:
     """Validate, back-test, show the difference, ask, publish; with an audit entry."""
-    from andon.cli.policy.check import check_with_prompt
-
     report = check_with_prompt(file)
-    output.problems(report)
+    print_lines(output.problems(report))
     if report.policy is None:
         raise typer.Exit(1)
     _put_in_force(report.policy, request, None if skip_backtest else time_span(since))
@@ -211,10 +195,8 @@ def log(
 ) -> None:
     """Who put which version in force, when and why; the latest first."""
     entries = asyncio.run(database.audit(product, limit))
-    if as_json:
-        output.echo_json([entry.model_dump(mode="json") for entry in entries])
-    else:
-        output.audit(entries)
+    body = [entry.model_dump(mode="json") for entry in entries]
+    print_found(body, [output.audit(entries)], as_json)
 
 
 @app.command()
@@ -222,8 +204,6 @@ def schema(
     write: Annotated[bool, typer.Option("--write", help="Write the published files.")] = False,
 ) -> None:
     """Print the JSON Schema, or write it and the reference."""
-    from policies.authoring.schema import REFERENCE_FILE, SCHEMA_FILE, reference, schema_text
-
     if not write:
         typer.echo(schema_text(), nl=False)
         return
@@ -233,24 +213,21 @@ def schema(
 
 
 def _put_in_force(
-    policy: "ResolvedPolicy", request: Request, since: timedelta | None, reason: str = ""
+    policy: ResolvedPolicy, request: Request, since: timedelta | None, reason: str = ""
 ) -> None:
     """Show what would change, ask, and change it; ``since`` back-tests so far back first."""
-    from policies.errors import SofteningError
-    from policies.review.diff import difference
-
-    out, short = output.console(), policy.policy_hash[:12]
+    short = policy.policy_hash[:12]
     before = asyncio.run(database.in_force(policy.product_id))
     found = difference(before, policy) if before else None
     if found is None:
-        out.print(f"the first policy of {policy.product_id}")
+        typer.echo(f"the first policy of {policy.product_id}")
     elif found.old_hash == found.new_hash:
-        out.print(f"{short} is in force already; it is published again")
+        typer.echo(f"{short} is in force already; it is published again")
     else:
-        out.print(f"{found.old_hash[:12]} -> {short}:")
-        output.difference(found)
+        typer.echo(f"{found.old_hash[:12]} -> {short}:")
+        print_lines(output.difference(found))
     if since is not None and before is not None:
-        output.backtest(_recorded(policy, since))
+        print_lines(output.backtest(_recorded(policy, since)))
     softens = found is not None and found.softens
     if softens and not request.allow_softening:
         raise SofteningError(
@@ -258,11 +235,12 @@ def _put_in_force(
             "if that is meant, say --allow-softening"
         )
     if not request.yes and not _agreed(f"put {short} in force?"):
-        out.print("nothing changed")
+        typer.echo("nothing changed")
         raise typer.Exit(1)
-    change = database.VersionChange(policy, before, request.by, request.reason or reason, softens)
-    entry = asyncio.run(database.put_in_force(change))
-    out.print(f"in force: {policy.product_id} {policy.policy_hash} (audit entry {entry.id})")
+    entry = asyncio.run(
+        database.put_in_force(policy, before, request.by, request.reason or reason, softens)
+    )
+    typer.echo(f"in force: {policy.product_id} {policy.policy_hash} (audit entry {entry.id})")
 
 
 def _agreed(question: str) -> bool:
@@ -282,10 +260,8 @@ def _all_products() -> list[Path]:
     return found
 
 
-def policy_of(words: str) -> "ResolvedPolicy":
+def policy_of(words: str) -> ResolvedPolicy:
     """The policy of a file, of the hash of a stored version, or of a product (what is in force)."""
-    from policies.authoring.loading import load_policy
-
     if words.endswith((".yaml", ".yml")) or Path(words).is_file():
         return load_policy(words)
     if re.fullmatch(r"[0-9a-f]{6,64}", words):
@@ -317,22 +293,19 @@ def time_span(text: str) -> timedelta:
     return timedelta(days=number) if match.group(2) == "d" else timedelta(hours=number)
 
 
-def _recorded(candidate: "ResolvedPolicy", since: timedelta) -> "BacktestReport":
+def _recorded(candidate: ResolvedPolicy, since: timedelta) -> BacktestReport:
     """Back-test over the history."""
-    with output.progress() as progress:
-        task = progress.add_task("recorded decisions", total=None)
-        work = database.backtest_history(candidate, since, lambda: progress.advance(task))
+    with progress() as bar:
+        task = bar.add_task("recorded decisions", total=None)
+        work = database.backtest_history(candidate, since, lambda: bar.advance(task))
         return asyncio.run(work)
 
 
-def _dumped(candidate: "ResolvedPolicy", dump: Path) -> "BacktestReport":
+def _dumped(candidate: ResolvedPolicy, dump: Path) -> BacktestReport:
     """Back-test over an exported file."""
-    from policies.review.backtest import backtest as fold
-    from policies.review.export_reader import read_decisions, read_reviews
-
-    with output.progress() as progress:
+    with progress() as bar:
         size = dump.stat().st_size if dump.is_file() and dump.suffix != ".gz" else None
-        task = progress.add_task(dump.name, total=size)
-        decisions = read_decisions(dump, lambda done: progress.update(task, completed=done))
+        task = bar.add_task(dump.name, total=size)
+        decisions = read_decisions(dump, lambda done: bar.update(task, completed=done))
         versions = asyncio.run(database.known_versions(candidate.product_id))
         return fold(candidate, decisions, read_reviews(dump), versions)

@@ -1,26 +1,25 @@
 """``andon policy backtest FILE --reclassify``: recorded pictures through Ray Serve's classifier."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
+from rich.markup import escape
 
 from andon import wiring
-from andon.cli.policy import database, output
+from andon.cli.policy import database
+from andon.cli.printing import print_found, progress
 from andon.settings import load_settings
-
-if TYPE_CHECKING:
-    from policies.evaluate import ResolvedPolicy
-    from policies.review.reclassify import Pairs, ReclassifyReport, Replayed
+from policies.evaluate import ResolvedPolicy
+from policies.review.reclassify import Pairs, ReclassifyReport, Replayed, estimate, reclassify
+from streams.errors import UnavailableError
 
 
 def command(
-    candidate: "ResolvedPolicy",
+    candidate: ResolvedPolicy,
     since: timedelta,
     most: int,
     agreed: Callable[[], bool],
@@ -28,23 +27,22 @@ def command(
 ) -> None:
     """Show the cost, ask, ask the classifier again, show what changed."""
     parts = asyncio.run(recorded_anomalies(candidate.product_id, since, most))
-    _show_estimate(Console(stderr=True), parts)
+    cost = estimate(parts)
+    typer.echo(
+        f"{cost.calls} pictures would be sent to the classifier again; the recorded answers cost "
+        f"{cost.cost:.2f}, {cost.tokens} tokens and {cost.latency_s:.0f} s one after another",
+        err=True,
+    )
     if not parts or not agreed():
         raise typer.Exit(1)
-    with output.progress() as progress:
-        task = progress.add_task("asking again", total=len(parts))
-        asked = ask_again(candidate, parts, lambda n: progress.advance(task, n))
-        report = asyncio.run(asked)
-    if as_json:
-        output.echo_json(report_json(report))
-    else:
-        show_report(output.console(), report)
+    with progress() as bar:
+        task = bar.add_task("asking again", total=len(parts))
+        report = asyncio.run(ask_again(candidate, parts, lambda n: bar.advance(task, n)))
+    print_found(report_json(report), show_report(report), as_json)
 
 
-async def recorded_anomalies(product: str, since: timedelta, most: int) -> "list[Replayed]":
+async def recorded_anomalies(product: str, since: timedelta, most: int) -> list[Replayed]:
     """The oldest ``most`` classified anomalies of a product whose picture is kept."""
-    from policies.review.reclassify import Replayed
-
     found: list[Replayed] = []
     async with aclosing(database.recorded_since(product, since)) as rows:
         async for row, truth in rows:
@@ -57,14 +55,11 @@ async def recorded_anomalies(product: str, since: timedelta, most: int) -> "list
 
 
 async def ask_again(
-    candidate: "ResolvedPolicy",
-    parts: "list[Replayed]",
+    candidate: ResolvedPolicy,
+    parts: list[Replayed],
     advance: Callable[[int], None],
-) -> "ReclassifyReport":
+) -> ReclassifyReport:
     """Through the classifier that the line itself uses. Raises ``UnavailableError``."""
-    from policies.review.reclassify import reclassify
-    from streams.errors import UnavailableError
-
     settings = load_settings()
     async with (
         wiring.opened(wiring.classifier, settings) as classifier,
@@ -79,36 +74,29 @@ async def ask_again(
         return await reclassify(candidate, parts, images, classifier, advance=advance)
 
 
-def _show_estimate(out: Console, parts: "list[Replayed]") -> None:
-    from policies.review.reclassify import estimate
-
-    cost = estimate(parts)
-    out.print(
-        f"{cost.calls} pictures would be sent to the classifier again; the recorded answers cost "
-        f"{cost.cost:.2f}, {cost.tokens} tokens and {cost.latency_s:.0f} s one after another"
-    )
-
-
-def show_report(out: Console, report: "ReclassifyReport") -> None:
-    """Print what the classifier says now."""
-    out.print(f"{report.asked} answers, cost {report.cost:.2f}")
+def show_report(report: ReclassifyReport) -> Iterator[str]:
+    """What the classifier says now."""
+    yield f"{report.asked} answers, cost {report.cost:.2f}"
     for reason, count in report.failed.items():
-        out.print(f"  {count} without an answer: {reason}")
+        yield f"  {count} without an answer: {reason}"
     for (before, now), count in report.classes.most_common(20):
-        out.print(f"  {count} x {before} -> {now}", markup=False)
+        yield escape(f"  {count} x {before} -> {now}")
     stops, truth = report.stops, report.truth
-    out.print(f"stopped now, passed then: {stops.gained}; the reverse: {stops.lost}; {_p(stops)}")
+    yield (
+        f"stopped now, passed then: {stops.gained}; the reverse: {stops.lost}; "
+        f"McNemar p {stops.p_value:.3g}"
+    )
     if report.reviewed:
-        out.print(
+        yield (
             f"of {report.reviewed} reviewed: right now, wrong then: {truth.gained}; "
-            f"the reverse: {truth.lost}; {_p(truth)}"
+            f"the reverse: {truth.lost}; McNemar p {truth.p_value:.3g}"
         )
 
 
-def report_json(report: "ReclassifyReport") -> dict[str, object]:
+def report_json(report: ReclassifyReport) -> dict[str, object]:
     """The whole report as JSON values."""
 
-    def pairs(found: "Pairs") -> dict[str, object]:
+    def pairs(found: Pairs) -> dict[str, object]:
         return {**asdict(found), "p_value": found.p_value}
 
     return {
@@ -121,7 +109,3 @@ def report_json(report: "ReclassifyReport") -> dict[str, object]:
         "truth": pairs(report.truth),
         "cost": report.cost,
     }
-
-
-def _p(found: "Pairs") -> str:
-    return f"McNemar p {found.p_value:.3g}"
