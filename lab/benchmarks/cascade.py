@@ -24,7 +24,7 @@ from lab.llm_twin.behaviour import Behaviour
 from lab.llm_twin.responders import ManifestResponder
 from lab.llm_twin.server import TwinServer
 from lab.llm_twin.validation import decode_picture, picture_digest
-from lab.velm.exemplar_split import in_turns
+from lab.velm.pipeline import in_turns
 from serving.experts.images import read_image
 from serving.naming.base import UNKNOWN, Classifier
 from serving.naming.cascade import CascadeClassifier, CascadeStage

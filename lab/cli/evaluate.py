@@ -1,6 +1,7 @@
 """``andon evaluate``: the paper's benchmark from files, and pipelines over datasets."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,7 +70,7 @@ def severity(file: Predictions, descriptions: Descriptions, as_json: Json = Fals
     ours = score_severity(read_answers(file, descriptions, our_matching))
     theirs = score_severity(read_answers(file, descriptions, authors_matching))
     if as_json:
-        typer.echo(json.dumps({**ours.as_json(), "mean_authors_matching": theirs.mean}))
+        typer.echo(json.dumps({**asdict(ours), "mean_authors_matching": theirs.mean}))
         return
     Console().print(_severity_table(ours, theirs))
     gate, classifier = ours.escapes["gate"], ours.escapes["classifier"]
@@ -87,7 +88,7 @@ def _severity_table(ours: Any, theirs: Any) -> Table:
     )
     table.add_section()
     table.add_row("exact mean", *(f"{v:.2f}" for v in ours.mean.values()), style="bold")
-    spans = (f"{s['low']:.1f}-{s['high']:.1f}" for s in ours.seeds.values())
+    spans = (f"{s['low']:.1f}-{s['high']:.1f}" for s in ours.five_seed_means.values())
     table.add_row("five-seed means, 95 %", *spans)
     table.add_row("exact mean, authors' matching", *(f"{v:.2f}" for v in theirs.mean.values()))
     return table

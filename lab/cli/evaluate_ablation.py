@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from andon.cli.options import Json, More, read_options
-from lab.cli import evaluate_options as o
+from andon.cli.options import Json, taking
+from lab.cli.evaluate_options import Asked
 from lab.cli.evaluate_session import opened_evaluation
 from lab.cli.tables import table_of
 
@@ -17,20 +17,12 @@ if TYPE_CHECKING:
     from lab.velm.ablation import AblationRow
 
 
+@taking(asked=Asked)
 def ablation(
-    dataset: o.Folder,
-    descriptions: o.Descriptions,
+    asked: Asked,
     parts: Annotated[
         str, typer.Option(help="Parts to switch off, of RI, VP, ND, CS, AD.")
     ] = "RI,VP,ND,CS,AD",
-    regions: o.Regions = "expert",
-    protocol: o.Protocol = None,
-    endpoint: o.Endpoint = "",
-    model: o.Model = "",
-    twin: o.UseTwin = False,
-    out: o.Out = None,
-    more: More = None,
-    yes: o.Yes = False,
     as_json: Json = False,
 ) -> None:
     """Table 5 of the paper: the prompt without RI, VP, ND, CS or AD.
@@ -40,20 +32,7 @@ def ablation(
     from lab.velm.ablation import ablate
     from lab.velm.ablation import as_json as as_document
 
-    with opened_evaluation(
-        read_options(o.EvaluationOptions, more),
-        dataset,
-        descriptions,
-        classifier="velm",
-        regions=regions,
-        protocol=protocol,
-        endpoint=endpoint,
-        model=model,
-        twin=twin,
-        out=out,
-        yes=yes,
-        label="ablation",
-    ) as opened:
+    with opened_evaluation(asked, "velm", "ablation") as opened:
         rows = ablate(opened, [p.strip().upper() for p in parts.split(",") if p.strip()])
     if as_json:
         typer.echo(json.dumps({"benchmark": opened.name, **as_document(rows)}))
@@ -68,7 +47,7 @@ def show(rows: "Sequence[AblationRow]", title: str, folder: Path) -> None:
     out = Console()
     headings = (row.name if row.difference is None else f"w/o {row.name}" for row in rows)
     body = (
-        [name, *(f"{row.result.scores.objects[name].figures['accuracy']:.1f}" for row in rows)]
+        [name, *(f"{row.result.scores.objects[name]['accuracy']:.1f}" for row in rows)]
         for name in rows[0].result.scores.objects
     )
     table = table_of(["object", *headings], body, f"{title}: accuracy in percent")

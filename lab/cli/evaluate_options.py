@@ -1,7 +1,7 @@
 """What ``evaluate pipeline`` and ``evaluate ablation`` share: options, endpoint, leave to spend."""
 
-from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
@@ -9,36 +9,42 @@ from urllib.parse import urlsplit
 import typer
 from pydantic import Field, ValidationError, field_validator
 
-from andon.cli.options import MoreOptions
+from andon.cli.options import More, MoreOptions
 from andon.settings import load_settings
 from streams.errors import AndonError
 
 if TYPE_CHECKING:
     from serving.naming.settings import EndpointSettings
 
-Folder = Annotated[Path, typer.Argument(help="One object's folder, or a folder of objects.")]
-Descriptions = Annotated[
-    Path,
-    typer.Option(help="The authors' JSON, a policy (*.yaml), or a folder of policies."),
-]
-Regions = Annotated[
-    Literal["expert", "oracle"],
-    typer.Option(help="oracle: masks are the regions, the truth is the gate."),
-]
-Protocol = Annotated[
-    Literal["andon", "velm"] | None,
-    typer.Option(help="velm: the paper's prompt, closed class set, random reference."),
-]
-Endpoint = Annotated[
-    str,
-    typer.Option(help="An endpoint of the settings by name, or a URL up to and including /v1."),
-]
-Model = Annotated[str, typer.Option(help="Model to ask (needed with a URL as --endpoint).")]
-UseTwin = Annotated[bool, typer.Option("--twin", help="Ask the local twin; no network.")]
-Out = Annotated[
-    Path | None, typer.Option(help="Folder for predictions, figures, a row per picture.")
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Spend without asking.")]
+
+@dataclass(frozen=True)
+class Asked:
+    """What ``evaluate pipeline`` and ``evaluate ablation`` are asked for every day."""
+
+    dataset: Annotated[Path, typer.Argument(help="One object's folder, or a folder of objects.")]
+    descriptions: Annotated[
+        Path,
+        typer.Option(help="The authors' JSON, a policy (*.yaml), or a folder of policies."),
+    ]
+    regions: Annotated[
+        Literal["expert", "oracle"],
+        typer.Option(help="oracle: masks are the regions, the truth is the gate."),
+    ] = "expert"
+    protocol: Annotated[
+        Literal["andon", "velm"] | None,
+        typer.Option(help="velm: the paper's prompt, closed class set, random reference."),
+    ] = None
+    endpoint: Annotated[
+        str,
+        typer.Option(help="An endpoint of the settings by name, or a URL up to and including /v1."),
+    ] = ""
+    model: Annotated[str, typer.Option(help="Model to ask (needed with a URL as --endpoint).")] = ""
+    twin: Annotated[bool, typer.Option("--twin", help="Ask the local twin; no network.")] = False
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for predictions, figures, a row per picture.")
+    ] = None
+    more: More = None
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Spend without asking.")] = False
 
 
 class EvaluateError(AndonError):
@@ -92,12 +98,13 @@ class EvaluationOptions(MoreOptions):
 
 
 def chosen_endpoint(
-    stack: ExitStack, more: EvaluationOptions, endpoint: str, model: str, twin: bool
+    stack: ExitStack, asked: Asked, more: EvaluationOptions
 ) -> "EndpointSettings | None":
     """The endpoint that the options mean; a twin runs until the stack is closed."""
-    if twin and endpoint:
+    endpoint, model = asked.endpoint, asked.model
+    if asked.twin and endpoint:
         raise EvaluateError("--twin excludes --endpoint")
-    if twin:
+    if asked.twin:
         from lab.llm_twin.app import Twin
         from lab.llm_twin.server import TwinServer
 
@@ -134,21 +141,16 @@ def _at_url(url: str, model: str, more: EvaluationOptions, name: str) -> "Endpoi
 def _of_settings(name: str, model: str, more: EvaluationOptions) -> "EndpointSettings | None":
     configured = load_settings().classifier
     wanted = name or configured.endpoint
-    known: Sequence[EndpointSettings] = configured.endpoints
-    if not known and not name:
+    if not configured.endpoints and not name:
         return None
-    found = next((e for e in known if e.name == wanted or not wanted), None)
+    found = next((e for e in configured.endpoints if e.name == wanted or not wanted), None)
     if found is None:
-        names = ", ".join(e.name for e in known) or "none is configured"
+        names = ", ".join(e.name for e in configured.endpoints) or "none is configured"
         raise EvaluateError(
             f"no endpoint {wanted!r} in the settings ({names}): ANDON_CLASSIFIER__ENDPOINTS, "
             "a URL and --model, or --twin"
         )
     prices = {"tokens_in": more.price_in, "tokens_out": more.price_out}
     given = {k: v for k, v in prices.items() if v is not None}
-    return found.model_copy(
-        update={
-            "model": model or found.model,
-            "prices": found.prices.model_copy(update=given),
-        }
-    )
+    priced = found.prices.model_copy(update=given)
+    return found.model_copy(update={"model": model or found.model, "prices": priced})

@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from andon.cli.options import Json, More, read_options
-from lab.cli import evaluate_options as o
+from andon.cli.options import Json, taking
+from lab.cli.evaluate_options import Asked
 from lab.cli.evaluate_session import opened_evaluation
 from lab.cli.tables import table_of
 
@@ -16,21 +16,13 @@ if TYPE_CHECKING:
     from lab.velm.predictions import Scores
 
 
+@taking(asked=Asked)
 def pipeline(
-    dataset: o.Folder,
-    descriptions: o.Descriptions,
+    asked: Asked,
     classifier: Annotated[
         Literal["prototypes", "velm", "cascade"] | None,
         typer.Option(help="Default: the settings'."),
     ] = None,
-    regions: o.Regions = "expert",
-    protocol: o.Protocol = None,
-    endpoint: o.Endpoint = "",
-    model: o.Model = "",
-    twin: o.UseTwin = False,
-    out: o.Out = None,
-    more: More = None,
-    yes: o.Yes = False,
     as_json: Json = False,
 ) -> None:
     """Run the pipeline over labelled pictures and print the paper's figures.
@@ -39,19 +31,7 @@ def pipeline(
     """
     from lab.velm.pipeline_run import evaluate
 
-    with opened_evaluation(
-        read_options(o.EvaluationOptions, more),
-        dataset,
-        descriptions,
-        classifier=classifier,
-        regions=regions,
-        protocol=protocol,
-        endpoint=endpoint,
-        model=model,
-        twin=twin,
-        out=out,
-        yes=yes,
-    ) as opened:
+    with opened_evaluation(asked, classifier) as opened:
         result = evaluate(opened)
     if as_json:
         typer.echo(json.dumps({"benchmark": opened.name, **result.document}))
@@ -69,12 +49,12 @@ def scores_table(theirs: "Scores", ours: "Scores", title: str) -> Table:
 
     headings = ["object", "images", *(name.replace("_", " ") for name in FIGURES)]
     rows = (
-        [name, str(scored.images), *(f"{scored.figures[f]:.2f}" for f in FIGURES)]
-        for name, scored in theirs.objects.items()
+        [name, str(theirs.images[name]), *(f"{figures[f]:.2f}" for f in FIGURES)]
+        for name, figures in theirs.objects.items()
     )
     table = table_of(headings, rows, title)
     table.add_section()
-    images = str(sum(scored.images for scored in theirs.objects.values()))
+    images = str(sum(theirs.images.values()))
     table.add_row("mean", images, *(f"{theirs.mean[f]:.2f}" for f in FIGURES), style="bold")
     if theirs.intervals:
         spans = (theirs.intervals[f] for f in FIGURES)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import typer
@@ -16,8 +15,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from andon.cli.options import read_options
 from andon.settings import load_settings
-from lab.cli.evaluate_options import EvaluateError, EvaluationOptions, chosen_endpoint
+from lab.cli.evaluate_options import Asked, EvaluateError, EvaluationOptions, chosen_endpoint
 
 if TYPE_CHECKING:
     from lab.datasets.published import Benchmark
@@ -28,24 +28,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened_evaluation(
-    more: EvaluationOptions,
-    dataset: Path,
-    descriptions: Path,
-    *,
-    classifier: "Literal['prototypes', 'velm', 'cascade'] | None",
-    regions: "Literal['expert', 'oracle']",
-    protocol: str | None,
-    endpoint: str,
-    model: str,
-    twin: bool,
-    out: Path | None,
-    yes: bool,
-    label: str = "",
+    asked: Asked, classifier: "Literal['prototypes', 'velm', 'cascade'] | None", label: str = ""
 ) -> "Iterator[EvaluationRun]":
     """Data set, words, endpoint, cache and progress bars of an evaluation, closed at its end.
 
     Args:
-        more: what was given with ``--set``.
         classifier: None takes the settings'.
         label: the last word of the default folder's name.
 
@@ -56,25 +43,24 @@ def opened_evaluation(
     from lab.velm.pipeline import PipelineOptions
     from lab.velm.pipeline_run import EvaluationRun
 
+    more = read_options(EvaluationOptions, asked.more)
     settings = load_settings().classifier
     kind = classifier or settings.kind
     velm = settings.velm
-    if protocol is not None:
-        velm = velm.model_copy(update={"protocol": protocol})
+    if asked.protocol is not None:
+        velm = velm.model_copy(update={"protocol": asked.protocol})
     errors = Console(stderr=True)
-    found, runs = _open_runs(dataset, descriptions, more)
+    found, runs = _open_runs(asked, more)
     _print_benchmark(found, errors)
     with ExitStack() as stack:
-        asked = None
-        if kind != "prototypes":
-            asked = chosen_endpoint(stack, more, endpoint, model, twin)
+        endpoint = chosen_endpoint(stack, asked, more) if kind != "prototypes" else None
         stack.enter_context(_resumable())
         options = PipelineOptions(
             classifier=kind,
-            regions=regions,
+            regions=asked.regions,
             gate=more.gate,
             velm=velm,
-            endpoint=asked,
+            endpoint=endpoint,
             cascade=settings.cascade,
             shots=more.shots,
             seed=more.seed,
@@ -86,18 +72,16 @@ def opened_evaluation(
             runs,
             options,
             stack.enter_context(Cache(more.cache)),
-            out or more.cache.parent / "evaluations" / _run_name(found.name, options, label),
+            asked.out or more.cache.parent / "evaluations" / _run_name(found.name, options, label),
             stack.enter_context(_passing_bars()),
-            _confirm_spending(options, more.max_cost, yes, errors),
+            _confirm_spending(options, more.max_cost, asked.yes, errors),
             more.limit,
             more.resamples,
             found.name,
         )
 
 
-def _open_runs(
-    folder: Path, descriptions: Path, more: EvaluationOptions
-) -> "tuple[Benchmark, list[ObjectRun]]":
+def _open_runs(asked: Asked, more: EvaluationOptions) -> "tuple[Benchmark, list[ObjectRun]]":
     """Pictures and words of every object."""
     from lab.datasets.published import open_benchmark
     from lab.datasets.refinements import load_rules
@@ -105,13 +89,13 @@ def _open_runs(
     from lab.velm.pipeline import ObjectRun
 
     own = load_rules(more.rules) if more.rules is not None else None
-    found = open_benchmark(folder, more.benchmark, more.objects, own)
-    described = read_descriptions(descriptions, more.egress)
+    found = open_benchmark(asked.dataset, more.benchmark, more.objects, own)
+    described = read_descriptions(asked.descriptions, more.egress)
     runs = []
     for name, dataset in found.objects.items():
         if not dataset.test:
-            raise EvaluateError(f"{folder}: {name} has no test pictures")
-        words = check_classes(name, dataset.classes, described, descriptions)
+            raise EvaluateError(f"{asked.dataset}: {name} has no test pictures")
+        words = check_classes(name, dataset.classes, described, asked.descriptions)
         runs.append(ObjectRun.of(name, dataset, words))
     return found, runs
 

@@ -88,7 +88,7 @@ def as_json(rows: Sequence[AblationRow]) -> dict[str, object]:
     """``{"accuracy": {object or mean: {row: percent}}, "difference": ..., "rows": ...}``."""
     objects = rows[0].result.scores.objects
     accuracy = {
-        name: {row.name: row.result.scores.objects[name].figures["accuracy"] for row in rows}
+        name: {row.name: row.result.scores.objects[name]["accuracy"] for row in rows}
         for name in objects
     }
     accuracy["mean"] = {row.name: row.result.scores.mean["accuracy"] for row in rows}

@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from lab.metrics import image_auroc
-from lab.velm.exemplar_split import in_turns
 from lab.velm.fewshot_material import Example, FewShotError
+from lab.velm.pipeline import in_turns
 from lab.velm.severity import is_defect
 from serving.naming.base import UNKNOWN
 from serving.naming.prototypes import LEAST_KNOWN

@@ -7,13 +7,11 @@ from typing import Final
 import numpy as np
 
 from lab.datasets.folders import Dataset, Sample
-from lab.datasets.masks import true_mask
 from lab.velm.answers_cache import Cache, digest_code, digest_json
-from lab.velm.regions import CUT, MASK_CUT, inspection_of
+from lab.velm.regions import drawn, outlined
 from serving.experts.expert import Expert
 from serving.experts.images import decode_image, read_image
 from serving.experts.options import Progress
-from serving.experts.regions import make_region
 from serving.experts.types import Mask, Scored
 from serving.naming.background import Background
 from serving.naming.describing import describe_picture
@@ -122,10 +120,7 @@ def _describe(
 def _regions(
     sample: Sample, image: Image, scored: Scored | None
 ) -> dict[str, tuple[Mask, Inspection]]:
-    mask = true_mask(sample, image)
-    found = {TRUE: (mask, inspection_of(mask.astype(np.float32), MASK_CUT, image, None))}
+    found = {TRUE: drawn(sample, image)}
     if scored is not None and scored.anomaly_map is not None:
-        values = scored.anomaly_map
-        region = make_region(values, CUT, *image.shape[:2])
-        found[EXPERT] = (region.mask, inspection_of(values, CUT, image, scored))
+        found[EXPERT] = outlined(scored, scored.anomaly_map)
     return found

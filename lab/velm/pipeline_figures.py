@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from lab.velm.descriptions import write_released
 from lab.velm.pipeline import PipelineOptions
@@ -20,19 +20,6 @@ from streams.ports import Situation
 
 PREDICTIONS, DESCRIPTIONS = "predictions.json", "descriptions.json"
 RESULT, PICTURES = "result.json", "pictures.csv"
-
-COLUMNS: Final = (
-    "key",
-    "path",
-    "truth",
-    "answer",
-    "passed",
-    "score",
-    "threshold",
-    "confidence",
-    "reason",
-    "ms",
-)
 
 Answers = Sequence[Sequence[AnsweredPicture]]
 """The answered pictures of each object."""
@@ -67,7 +54,7 @@ def summarise(
     document = {
         **scores.as_json(),
         "mean_our_matching": ours.mean,
-        "images": {name: scored.images for name, scored in scores.objects.items()},
+        "images": scores.images,
         "gate": _gate(everything) if options.gate else None,
         "escapes": _escapes(answers),
         "time": _times(everything, options),
@@ -202,19 +189,27 @@ def _reasons(everything: Sequence[AnsweredPicture]) -> Counter[str]:
 
 def _write_pictures(path: Path, everything: Sequence[AnsweredPicture]) -> None:
     """One row a picture: what was seen, said and why."""
+    rows: list[dict[str, object]] = []
+    for a in everything:
+        seen, item, named = a.inspected.inspection, a.inspected.item, a.classification
+        rows.append(
+            {
+                "key": item.key,
+                "path": item.sample.path,
+                "truth": item.truth,
+                "answer": a.answer,
+                "passed": a.inspected.passed,
+                "score": f"{seen.score:.6g}",
+                "threshold": f"{seen.threshold:.6g}",
+                "confidence": f"{named.confidence:.4f}" if named else "",
+                "reason": named.unknown_reason if named else a.failure,
+                "ms": f"{named.latency_ms:.1f}" if named else "",
+            }
+        )
     with path.open("w", newline="", encoding="utf-8") as stream:
-        rows = csv.writer(stream)
-        rows.writerow(COLUMNS)
-        for a in everything:
-            seen, item, named = a.inspected.inspection, a.inspected.item, a.classification
-            row = [item.key, item.sample.path, item.truth, a.answer, a.inspected.passed]
-            row += [f"{seen.score:.6g}", f"{seen.threshold:.6g}"]
-            row += (
-                [f"{named.confidence:.4f}", named.unknown_reason, f"{named.latency_ms:.1f}"]
-                if named is not None
-                else ["", a.failure, ""]
-            )
-            rows.writerow(row)
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _share(flags: Iterable[bool]) -> float:

@@ -4,18 +4,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
-from lab.datasets.masks import true_mask
 from lab.velm.answers_cache import Cache, digest_code, digest_json
 from lab.velm.pipeline import Item, ObjectRun, PipelineOptions
-from lab.velm.regions import CUT, MASK_CUT, inspection_of
+from lab.velm.regions import drawn, outlined
 from lab.velm.trained_experts import given_expert, trained_expert
 from serving.bundles import digest_of
 from serving.experts.expert import Expert
 from serving.experts.images import read_image
 from serving.experts.options import Progress, TrainOptions
-from serving.experts.types import Image, Scored
+from serving.experts.types import Scored
 from serving.ray.inspections import to_inspection
 from streams.events import Inspection
 
@@ -96,25 +93,23 @@ def _inspect(
             began = time.perf_counter()
             scored = expert.score([image])[0]
             elapsed_ms = (time.perf_counter() - began) * 1000
-            known = _inspection(scored, image, expert.version), elapsed_ms
+            known = _inspection(scored, expert.version), elapsed_ms
             cache.put(KIND, key, known)
         inspection, expert_ms = known
         passed = options.gate and not inspection.anomalous
         yield Inspected(item, inspection, passed, sha256, expert_ms)
 
 
-def _inspection(scored: Scored, image: Image, version: str) -> Inspection:
+def _inspection(scored: Scored, version: str) -> Inspection:
     """The inspection as the line has it; where nothing is odd, the map's peak is outlined."""
     if scored.region is not None or scored.anomaly_map is None:
         return to_inspection(scored, "evaluation", version, {})
-    return inspection_of(scored.anomaly_map, CUT, image, scored, version)
+    return outlined(scored, scored.anomaly_map, version)[1]
 
 
 def _drawn(item: Item) -> Inspection:
     """The oracle's: the mask as region, the truth as verdict."""
-    image = read_image(item.sample.path)
-    mask = true_mask(item.sample, image)
-    found = inspection_of(mask.astype(np.float32), MASK_CUT, image, None)
+    _, found = drawn(item.sample, read_image(item.sample.path))
     if item.sample.anomalous:
         return found
     return found.model_copy(update={"anomalous": False, "region": None, "score": 0.0})

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.velm.answers_cache import Cache
-from lab.velm.exemplar_split import split_exemplars
-from lab.velm.pipeline import ObjectRun, PipelineOptions, check_options, limit_run
+from lab.velm.pipeline import ObjectRun, PipelineOptions, check_options, limit_run, split_exemplars
 from lab.velm.pipeline_asking import answer_all
 from lab.velm.pipeline_figures import PipelineResult, summarise
 from lab.velm.pipeline_inspect import InspectedObject, inspect_object

@@ -8,7 +8,7 @@ counted as a class: both are given here, as ``jaccard`` and ``accuracy``.
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -28,19 +28,12 @@ class PredictionsError(AndonError):
 
 
 @dataclass(frozen=True)
-class ScoredObject:
-    """The figures of one object, in percent."""
-
-    figures: dict[str, float]
-    images: int
-
-
-@dataclass(frozen=True)
 class Scores:
     """Per object and in the mean over objects, in percent."""
 
     mean: dict[str, float]
-    objects: dict[str, ScoredObject]
+    objects: dict[str, dict[str, float]]
+    images: dict[str, int]
     intervals: dict[str, tuple[float, float]]
     """95 % bootstrap intervals of the means: images resampled within their object."""
 
@@ -48,7 +41,7 @@ class Scores:
         """``{"mean": ..., "objects": {name: ...}}``; values in percent."""
         return {
             "mean": self.mean,
-            "objects": {name: scored.figures for name, scored in self.objects.items()},
+            "objects": self.objects,
             "intervals": {name: list(span) for name, span in self.intervals.items()},
         }
 
@@ -76,8 +69,14 @@ def read_answers(
         if not isinstance(answer, str):
             raise PredictionsError(f"{predictions.name}: the answer of {key!r} is not a text")
         name, folder = split_key(key, described, predictions.name)
-        truth = GOOD if folder == GOOD else _display(described[name], folder, key, descriptions)
-        pairs[name].append((matching(truth), matching(answer)))
+        classes = described[name]
+        entry = [GOOD] if folder == GOOD else isinstance(classes, dict) and classes.get(folder)
+        if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
+            raise PredictionsError(
+                f"{descriptions.name}: no [display name, description] for class {folder!r} of "
+                f"{key!r}"
+            )
+        pairs[name].append((matching(entry[0]), matching(answer)))
     if not pairs:
         raise PredictionsError(f"{predictions.name}: no predictions in it")
     return dict(pairs)
@@ -85,12 +84,13 @@ def read_answers(
 
 def score(pairs: Mapping[str, Sequence[Pair]], resamples: int = 0, seed: int = 0) -> Scores:
     """All figures; ``resamples`` bootstrap rounds for the intervals (0: none)."""
-    objects = {
-        name: ScoredObject(_figures(answers), len(answers))
-        for name, answers in sorted(pairs.items())
-    }
-    mean = _mean([scored.figures for scored in objects.values()])
-    return Scores(mean, objects, _bootstrap(pairs, resamples, seed) if resamples else {})
+    objects = {name: _figures(answers) for name, answers in sorted(pairs.items())}
+    return Scores(
+        _mean(objects.values()),
+        objects,
+        {name: len(answers) for name, answers in sorted(pairs.items())},
+        _bootstrap(pairs, resamples, seed) if resamples else {},
+    )
 
 
 def _figures(pairs: Sequence[Pair]) -> dict[str, float]:
@@ -114,7 +114,7 @@ def _figures(pairs: Sequence[Pair]) -> dict[str, float]:
     }
 
 
-def _mean(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _mean(figures: Collection[Mapping[str, float]]) -> dict[str, float]:
     return {name: fmean(f[name] for f in figures) for name in FIGURES}
 
 
@@ -165,12 +165,3 @@ def split_key(key: str, described: Mapping[str, object], file: str) -> tuple[str
             f"({', '.join(sorted(described))})"
         )
     return max(names, key=len), folder
-
-
-def _display(classes: object, folder: str, key: str, descriptions: Path) -> str:
-    entry = classes.get(folder) if isinstance(classes, dict) else None
-    if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
-        raise PredictionsError(
-            f"{descriptions.name}: no [display name, description] for class {folder!r} of {key!r}"
-        )
-    return entry[0]

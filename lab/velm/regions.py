@@ -1,10 +1,14 @@
-"""Regions for an evaluation: from a mask, or from an expert's anomaly map."""
+"""Inspections for an evaluation: regions from a mask, or from an expert's anomaly map."""
 
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
+from lab.datasets.folders import Sample
+from lab.datasets.masks import true_mask
 from serving.experts.regions import make_region
-from serving.experts.types import Floats, Image, Scored
+from serving.experts.types import Floats, Image, Mask, Scored
 from serving.ray.inspections import to_inspection
 from streams.events import Inspection
 
@@ -13,28 +17,27 @@ CUT: Final = 1.0
 MASK_CUT: Final = 0.5
 
 
-def inspection_of(
-    values: Floats, cut: float, image: Image, scored: Scored | None, expert: str = ""
-) -> Inspection:
-    """The region measured as the line measures it, also where the expert saw nothing.
+def outlined(scored: Scored, values: Floats, expert: str = "") -> tuple[Mask, Inspection]:
+    """The region of a map (h, w) as the line measures it, also where the expert saw nothing.
 
     Args:
-        values: a map (h, w), or a mask as floats.
-        cut: outline above it.
-        image: the picture, for its size.
-        scored: the expert's answer; None where a person drew the region.
+        scored: the expert's answer.
+        values: its anomaly map.
         expert: the artifact's digest.
     """
+    region = make_region(values, CUT, scored.image_height, scored.image_width)
+    answer = replace(scored, region=region)
+    return region.mask, to_inspection(answer, "evaluation", expert, {})
+
+
+def drawn(sample: Sample, image: Image) -> tuple[Mask, Inspection]:
+    """The ground truth as region, measured as the line measures it.
+
+    Raises:
+        DatasetError: the mask is of another size than the picture.
+    """
+    mask = true_mask(sample, image)
     height, width = image.shape[:2]
-    drawn = Scored(
-        score=1.0,
-        threshold=0.5,
-        p_value=0.0,
-        anomalous=True,
-        anomaly_map=None,
-        region=make_region(values, cut, height, width),
-        image_height=height,
-        image_width=width,
-    )
-    answer = replace(scored, region=drawn.region) if scored else drawn
-    return to_inspection(answer, "evaluation", expert, {})
+    region = make_region(mask.astype(np.float32), MASK_CUT, height, width)
+    answer = Scored(1.0, 0.5, 0.0, True, None, region, height, width)
+    return mask, to_inspection(answer, "evaluation", "", {})

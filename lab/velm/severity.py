@@ -33,19 +33,10 @@ class SeverityScores:
 
     mean: dict[str, float]
     objects: dict[str, dict[str, float]]
-    seeds: dict[str, dict[str, float]]
+    five_seed_means: dict[str, dict[str, float]]
     """Mean, 2.5 % and 97.5 % quantile of the means over ``rounds`` random designations."""
     escapes: dict[str, float]
     """Percent of defect images answered good (``gate``) or negligible (``classifier``)."""
-
-    def as_json(self) -> dict[str, object]:
-        """Plain values for ``--json``."""
-        return {
-            "mean": self.mean,
-            "objects": self.objects,
-            "five_seed_means": self.seeds,
-            "escapes": self.escapes,
-        }
 
 
 def negligible_count(classes: int) -> int:
@@ -63,7 +54,7 @@ def score_severity(
     return SeverityScores(
         mean=_named(mean),
         objects={name: _named(row) for name, row in expected.items()},
-        seeds=_seed_means(list(tables.values()), rounds, seeds_per_round, seed),
+        five_seed_means=_seed_means(list(tables.values()), rounds, seeds_per_round, seed),
         escapes={"gate": float(mean[3]), "classifier": float(mean[4])},
     )
 

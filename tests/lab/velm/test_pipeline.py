@@ -15,8 +15,7 @@ from lab.llm_twin.behaviour import Behaviour
 from lab.llm_twin.responders import ManifestResponder
 from lab.llm_twin.server import TwinServer
 from lab.velm.answers_cache import Cache
-from lab.velm.exemplar_split import split_exemplars
-from lab.velm.pipeline import ObjectRun, PipelineError, PipelineOptions
+from lab.velm.pipeline import ObjectRun, PipelineError, PipelineOptions, split_exemplars
 from lab.velm.pipeline_figures import PipelineResult
 from lab.velm.pipeline_naming import CallPlan
 from lab.velm.pipeline_run import EvaluationRun, evaluate

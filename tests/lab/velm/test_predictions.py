@@ -52,8 +52,8 @@ def test_the_authors_figures(shared: Path) -> None:
         ("kappa", "cohen_kappa"),
     ):
         assert scores.mean[ours] == pytest.approx(100 * published["overall"][theirs], abs=0.01)
-        for name, scored in scores.objects.items():
-            assert scored.figures[ours] == pytest.approx(100 * published[name][theirs], abs=0.01)
+        for name, figures in scores.objects.items():
+            assert figures[ours] == pytest.approx(100 * published[name][theirs], abs=0.01)
     assert sum(len(p) for p in pairs.values()) == 1597
 
 
@@ -75,7 +75,7 @@ def test_severity_expectation_and_the_authors_five_seeds(shared: Path) -> None:
     assert list(result.mean.values()) == pytest.approx([99.30, 80.51, 87.99], abs=0.005)
     published = json.loads((velm / "anom_def_results.json").read_text())["overall_accuracy"]
     for ours, theirs in (("negligible", "anomaly"), ("defect", "defect")):
-        span = result.seeds[ours]
+        span = result.five_seed_means[ours]
         assert span["low"] <= 100 * published[theirs] <= span["high"]
     assert sum(result.escapes.values()) == pytest.approx(100 - result.mean["defect"])
     assert 0 < result.escapes["gate"] < result.escapes["classifier"]
