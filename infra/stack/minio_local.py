@@ -9,10 +9,9 @@ For the contract tests of the image store; the embedded S3 serves everything els
 import os
 import shutil
 import sys
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from infra.stack.process import ProcessError
+from infra.stack.process import Process, ProcessError, answers_http
 from infra.stack.s3_local import LocalS3
 from infra.stack.server import HOST, launch, log_beside, make_folder, run_to_end, take_port
 
@@ -95,28 +94,19 @@ def start_minio(
         "MINIO_UPDATE": "off",
         "MINIO_CALLHOME_ENABLE": "off",
     }
+
+    def is_ready(_: Process) -> bool:
+        """MinIO's own check: it listens, and calls itself ready, before its buckets are there."""
+        return answers_http(chosen, "/minio/health/cluster")
+
     log = log_beside(data_dir, log_path)
-    process = launch(
-        "minio", command, log, lambda _: _is_ready(chosen), ready_timeout_s, env, tethered
-    )
+    process = launch("minio", command, log, is_ready, ready_timeout_s, env, tethered)
     return LocalS3(process, chosen, data_dir, access_key, secret_key)
 
 
 def _program(cache: Path) -> Path:
     """Named by its version: another version is another file."""
     return cache.resolve() / MODULE.rpartition("-")[2] / "minio"
-
-
-def _is_ready(port: int) -> bool:
-    """MinIO's own check: it listens, and calls itself ready, before its buckets are there."""
-    connection = HTTPConnection(HOST, port, timeout=1.0)
-    try:
-        connection.request("GET", "/minio/health/cluster")
-        return connection.getresponse().status == 200
-    except HTTPException:
-        return False
-    finally:
-        connection.close()
 
 
 if __name__ == "__main__":

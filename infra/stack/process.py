@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 
 import psutil
@@ -39,6 +41,19 @@ def port_is_open(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex((host, port)) == 0
+
+
+def answers_http(port: int, path: str) -> bool:
+    """Whether a GET of ``path`` on loopback's ``port`` is answered with 200.
+
+    Raises:
+        OSError: nothing listens, or the answer is an error.
+    """
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as response:
+            return bool(response.status == 200)
+    except HTTPException:
+        return False
 
 
 def _die_with_parent() -> None:
@@ -89,20 +104,16 @@ class Process:
     def wait_ready(self, ready: Callable[[], bool], timeout_s: float) -> None:
         """Return once ``ready()``; raise ProcessError with the log's end when it never is."""
         deadline = time.monotonic() + timeout_s
+        problem = f"was not ready within {timeout_s:g} s"
         while time.monotonic() < deadline:
             if not self.running:
-                raise ProcessError(
-                    f"{self.name} ended with code {self.returncode}:\n{self.tail()}\n"
-                    f"whole log: {self.log_path}"
-                )
+                problem = f"ended with code {self.returncode}"
+                break
             with contextlib.suppress(OSError):
                 if ready():
                     return
             time.sleep(0.05)
-        raise ProcessError(
-            f"{self.name} was not ready within {timeout_s:g} s:\n{self.tail()}\n"
-            f"whole log: {self.log_path}"
-        )
+        raise ProcessError(f"{self.name} {problem}:\n{self.tail()}\nwhole log: {self.log_path}")
 
     def kill(self) -> None:
         """SIGKILL to this process alone, as a fault would."""

@@ -85,7 +85,10 @@ def accuracy(found: ScoredSet) -> dict[str, Any]:
         "fpr_interval": list(binomial_interval(int(alarms.sum()), len(alarms))),
         "fpr_interval_by_part": _by_part(found, ~truth),
         "threshold": found.threshold,
-        "classes": {c: _class_figures(found, truth, c) for c in sorted(_labels(found, truth))},
+        "classes": {
+            c: _class_figures(found, truth, c)
+            for c in sorted({s.label for s in found.samples if s.anomalous})
+        },
         "heads": {h: image_auroc(v, truth) for h, v in found.heads.items()},
     }
 
@@ -148,16 +151,9 @@ def _resplit(
     rates = []
     for units in (names[own], np.arange(own.sum())):
         found = calibrate(values[own], [str(u) for u in units], rate)
-        rates.append(_mean_by_group(values[~own] > found.threshold, names[~own]))
+        alarms, parts = values[~own] > found.threshold, names[~own]
+        rates.append(float(np.mean([alarms[parts == n].mean() for n in np.unique(parts)])))
     return rates[0], rates[1]
-
-
-def _mean_by_group(values: npt.NDArray[np.bool_], names: npt.NDArray[Any]) -> float:
-    return float(np.mean([values[names == n].mean() for n in np.unique(names)]))
-
-
-def _labels(found: ScoredSet, truth: npt.NDArray[np.bool_]) -> set[str]:
-    return {s.label for s, odd in zip(found.samples, truth, strict=True) if odd}
 
 
 def _class_figures(found: ScoredSet, truth: npt.NDArray[np.bool_], label: str) -> dict[str, Any]:

@@ -15,12 +15,11 @@ from lab.benchmarks.throughput import REFERENCE, SHIPPED, ExpertProfile, alone, 
 from lab.datasets.textile import textile_dataset
 from lab.demo.summary import percentile
 from lab.harness import learn as learning
-from lab.harness.ledger import ledger_parts
 from lab.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, cycle, make_plan, mixed
 from lab.harness.settle import run_seconds, settle
+from lab.plc.ledger import read_ledger
 from policies.authoring.loading import load_policy
-from policies.evaluate import ResolvedPolicy
 from serving.ray.deploy import deploy
 from streams.codes import DecisionSource
 
@@ -56,7 +55,6 @@ class Bench:
     line: SimulatedLine
     plan: LinePlan
     learned: learning.Learned
-    policy: ResolvedPolicy
 
     def serve(self, profile: ExpertProfile, batch: int = 8) -> None:
         """Deploy, or redeploy, with this profile of the expert."""
@@ -105,16 +103,10 @@ def benchmark_faults(
         line.plan = cycle(bench.plan, parts)
         line.write_plan()
         found = play_with_faults(line, names, say)
-        ledger = ledger_parts(line.ledger)
+        ledger = read_ledger(line.ledger)
         kafka, reckoning = asyncio.run(settle(line.stack.settings(), ledger, parts))
         return {
-            "parts": reckoning.parts,
-            "decided": reckoning.decided,
-            "acknowledged": reckoning.acknowledged,
-            "lost": len(reckoning.lost),
-            "acted_twice": len(reckoning.acted_twice),
-            "late": reckoning.late,
-            "by_source": reckoning.by_source,
+            **reckoning.figures(),
             "plc_default": reckoning.by_source[DecisionSource.PLC_DEFAULT.value],
             "dead_letters": kafka.dead_letters,
             "run_s": round(run_seconds(line.ledger), 1),
@@ -147,7 +139,7 @@ def _bench(
     try:
         stack.start()
         asyncio.run(prepare(stack.settings(), [policy], "benchmark"))
-        bench = Bench(line, plan, learned, policy)
+        bench = Bench(line, plan, learned)
         bench.serve(REFERENCE)
         line.start()
         yield bench

@@ -12,7 +12,6 @@ from typing import Any
 
 from infra.stack.process import ProcessError
 from lab.benchmarks.cpu import cpu_seconds, per_frame_ms
-from lab.harness.ledger import ledger_parts
 from lab.harness.line import LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan
 from lab.plc.ledger import read_ledger
@@ -44,7 +43,6 @@ class Round:
     """One measurement of the line."""
 
     frames_per_s: float
-    frames: int
     cpu_ms: Mapping[str, float]
     latencies_ms: tuple[float, ...]
     sources: Mapping[str, int]
@@ -83,10 +81,9 @@ def play_round(line: SimulatedLine, options: LineOptions, plan: LinePlan) -> Rou
     ends = [r.at for e in entries for r in e.applied] or times
     return Round(
         frames_per_s=len(entries) / max(1e-9, max(ends) - min(times)),
-        frames=len(entries),
         cpu_ms=per_frame_ms(before, after, len(entries)),
         latencies_ms=tuple(sorted(r.ms or 0.0 for e in entries for r in e.applied)),
-        sources=Counter(p.source.value if p.source else "none" for p in ledger_parts(line.ledger)),
+        sources=Counter(e.source or "none" for e in entries),
     )
 
 

@@ -50,8 +50,9 @@ def picture_with_region(story: PartStory) -> str:
     scale = PICTURE_PX / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    if story.mask_rle:
-        mask = decode_mask(story.mask_rle, *story.mask_shape).astype(np.uint8)
+    region = story.inspection.region if story.inspection else None
+    if region is not None and region.mask_rle:
+        mask = decode_mask(region.mask_rle, region.mask_height, region.mask_width).astype(np.uint8)
         mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(image, contours, -1, RED_BGR, 1, cv2.LINE_AA)

@@ -26,10 +26,10 @@ from lab.demo.report import write_report
 from lab.demo.stories import tell
 from lab.demo.summary import Summary, summarise
 from lab.harness.learn import FALSE_ALARM_RATE, Learned, LearnRequest, remembered, request_of
-from lab.harness.ledger import ledger_parts
 from lab.harness.line import ROLES, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, make_plan
 from lab.harness.settle import run_seconds, settle
+from lab.plc.ledger import read_ledger
 from policies.authoring.loading import load_policy
 from policies.defaults import hold_all_classes
 from policies.evaluate import ResolvedPolicy
@@ -125,7 +125,7 @@ def _run(
     bar = progress.add_task(f"parts, one every {options.takt_s:g} s", total=len(plan.parts))
     line.play(lambda done: progress.update(bar, completed=done))
     with _step(progress, "waiting for the history to hold everything"):
-        ledger = ledger_parts(line.ledger)
+        ledger = read_ledger(line.ledger)
         kafka, reckoning = asyncio.run(settle(settings, ledger, len(plan.parts)))
     stories = tell(plan, severities(policy), ledger, kafka, reckoning)
     extra = {

@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from lab.datasets.folders import GOOD
 from lab.demo.summary import PartStory
 from lab.harness.plan import LinePlan
-from lab.harness.reckoning import Key, LedgerPart, OnKafka, Reckoning
-from streams.codes import AckOutcome, Severity
+from lab.harness.reckoning import OnKafka, Reckoning
+from lab.plc.ledger import Key, LedgerEntry
+from streams.codes import AckOutcome, Action, DecisionSource, Severity
 from streams.events import Decision
 
 
 def tell(
     plan: LinePlan,
     severities: Mapping[str, Severity],
-    ledger: Sequence[LedgerPart],
+    ledger: Sequence[LedgerEntry],
     kafka: OnKafka,
     reckoning: Reckoning,
 ) -> list[PartStory]:
@@ -35,8 +36,6 @@ def tell(
         decision = reckoning.effective.get(part.key)
         inspected = decision if decision is not None and decision.inspection else None
         inspected = inspected or scored.get(part.key)
-        inspection = inspected.inspection if inspected is not None else None
-        region = inspection.region if inspection is not None else None
         severity = severities.get(label, Severity.DEFECT)
         stories.append(
             PartStory(
@@ -44,14 +43,12 @@ def tell(
                 true_label=label,
                 true_severity=Severity.NORMAL if label == GOOD else severity,
                 picture=photograph.path,
-                action=part.applied,
-                source=part.source,
+                action=Action(part.action) if part.action else None,
+                source=DecisionSource(part.source) if part.source else None,
                 decision=decision,
-                score=inspection.score if inspection is not None else None,
+                inspection=inspected.inspection if inspected is not None else None,
                 frame_id=kafka.frames.get(part.key),
                 trigger_to_write_ms=latency.get(part.key),
-                mask_rle=region.mask_rle if region is not None else "",
-                mask_shape=(region.mask_height, region.mask_width) if region else (0, 0),
             )
         )
     return stories

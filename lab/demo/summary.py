@@ -11,7 +11,7 @@ from uuid import UUID
 from lab.datasets.folders import GOOD
 from lab.harness.reckoning import Reckoning
 from streams.codes import Action, DecisionSource, Severity
-from streams.events import Decision
+from streams.events import Decision, Inspection
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,10 @@ class PartStory:
     action: Action | None
     source: DecisionSource | None
     decision: Decision | None = None
-    score: float | None = None
+    inspection: Inspection | None = None
+    """The decision's; a part whose decision has none may still have been scored too late."""
     frame_id: UUID | None = None
     trigger_to_write_ms: float | None = None
-    mask_rle: str = ""
-    mask_shape: tuple[int, int] = (0, 0)
 
     @property
     def escaped(self) -> bool:
@@ -45,6 +44,11 @@ class PartStory:
     def named(self) -> str:
         """The class that the line gave it; empty without a decision."""
         return self.decision.class_name if self.decision else ""
+
+    @property
+    def score(self) -> float | None:
+        """The expert's score, however late."""
+        return self.inspection.score if self.inspection else None
 
     @property
     def threshold(self) -> float | None:
@@ -88,15 +92,8 @@ class Summary:
 
     def as_json(self) -> dict[str, Any]:
         """One object for programs."""
-        balance = self.reckoning
         return {
-            "parts": balance.parts,
-            "decided": balance.decided,
-            "acknowledged": balance.acknowledged,
-            "lost": len(balance.lost),
-            "acted_twice": len(balance.acted_twice),
-            "late": balance.late,
-            "by_source": balance.by_source,
+            **self.reckoning.figures(),
             "escapes": self.escapes,
             "escaped_parts": [story.part_id for story in self.escaped],
             "frames_per_s": self.frames_per_s,

@@ -10,30 +10,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from streams.codes import AckOutcome, Action, DecisionSource
+from lab.plc.ledger import Key, LedgerEntry
+from streams.codes import AckOutcome, DecisionSource
 from streams.events import Acknowledgement, Alert, Decision
-
-Key = tuple[int, int]
-"""(PlcBootId, TriggerSeq)"""
-
-
-@dataclass(frozen=True)
-class LedgerPart:
-    """What the PLC did with one trigger, in its own words."""
-
-    plc_boot_id: int
-    trigger_seq: int
-    part_id: str
-    results_in_window: int
-    """Results that reached this sequence number before its window closed."""
-    applied: Action | None
-    source: DecisionSource | None
-    acknowledged: bool
-    late_results: int = 0
-
-    @property
-    def key(self) -> Key:
-        return (self.plc_boot_id, self.trigger_seq)
 
 
 @dataclass(frozen=True)
@@ -96,9 +75,21 @@ class Reckoning:
     def balanced(self) -> bool:
         return not self.lost and not self.acted_twice
 
+    def figures(self) -> dict[str, object]:
+        """How many parts of each kind there were."""
+        return {
+            "parts": self.parts,
+            "decided": self.decided,
+            "acknowledged": self.acknowledged,
+            "lost": len(self.lost),
+            "acted_twice": len(self.acted_twice),
+            "late": self.late,
+            "by_source": self.by_source,
+        }
+
 
 def reckon(
-    ledger: Sequence[LedgerPart], kafka: OnKafka, history: InHistory, planned: int | None = None
+    ledger: Sequence[LedgerEntry], kafka: OnKafka, history: InHistory, planned: int | None = None
 ) -> Reckoning:
     """Compare the three; ``planned`` is how many parts the PLC was told to play."""
     decisions: dict[Key, list[Decision]] = {}
@@ -111,7 +102,7 @@ def reckon(
     }
     effective = _effective(decisions, acked)
     lost = [
-        f"{p.part_id} (seq {p.trigger_seq}): {why}"
+        f"{p.part_id} (seq {p.key[1]}): {why}"
         for p in ledger
         for why in _missing(p, decisions, acked, effective)
     ]
@@ -126,10 +117,10 @@ def reckon(
         lost.append(f"{planned} parts planned, {len(ledger)} in the PLC's ledger")
     return Reckoning(
         parts=len(ledger),
-        decided=sum(1 for p in ledger if p.applied is not None),
+        decided=sum(1 for p in ledger if p.action),
         acknowledged=sum(1 for p in ledger if p.acknowledged),
-        late=sum(1 for d in kafka.decisions if d.is_late) + sum(p.late_results for p in ledger),
-        by_source={s.value: sum(1 for p in ledger if p.source is s) for s in DecisionSource},
+        late=sum(1 for d in kafka.decisions if d.is_late) + sum(p.late for p in ledger),
+        by_source={s.value: sum(1 for p in ledger if p.source == s) for s in DecisionSource},
         lost=tuple(lost),
         acted_twice=_acted_twice(ledger),
         effective=effective,
@@ -148,14 +139,14 @@ def _effective(
 
 
 def _missing(
-    part: LedgerPart,
+    part: LedgerEntry,
     decisions: Mapping[Key, Sequence[Decision]],
     acked: Mapping[Key, Acknowledgement],
     effective: Mapping[Key, Decision],
 ) -> list[str]:
-    if part.applied is None:
+    if not part.action:
         return ["the PLC has neither a result nor its own default"]
-    if part.source is DecisionSource.PLC_DEFAULT:
+    if part.source == DecisionSource.PLC_DEFAULT:
         return []
     if part.key not in decisions:
         return ["a result reached the PLC, no decision is on Kafka"]
@@ -164,8 +155,8 @@ def _missing(
     if part.acknowledged and part.key not in effective:
         return ["the acknowledged decision is not on Kafka"]
     chosen = effective.get(part.key)
-    if chosen is not None and chosen.action is not part.applied:
-        return [f"the PLC applied {part.applied.value}, Kafka says {chosen.action.value}"]
+    if chosen is not None and chosen.action != part.action:
+        return [f"the PLC applied {part.action}, Kafka says {chosen.action.value}"]
     if chosen is not None and chosen.part_id not in ("", part.part_id):
         return [f"the result was for part {chosen.part_id}"]  # "": held for a missed trigger
     return []
@@ -187,10 +178,10 @@ def _missing_from_history(kafka: OnKafka, history: InHistory) -> list[str]:
     return [text.format(item) for text, items in gaps.items() for item in sorted(items, key=str)]
 
 
-def _acted_twice(ledger: Sequence[LedgerPart]) -> tuple[str, ...]:
+def _acted_twice(ledger: Sequence[LedgerEntry]) -> tuple[str, ...]:
     repeats = Counter(p.key for p in ledger)
     return tuple(
-        f"{p.part_id} (seq {p.trigger_seq}): {p.results_in_window} results"
+        f"{p.part_id} (seq {p.key[1]}): {p.results_in_window} results"
         for p in ledger
         if p.results_in_window > 1 or repeats[p.key] > 1
     )

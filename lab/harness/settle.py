@@ -8,8 +8,9 @@ from pathlib import Path
 
 from andon.settings import Settings
 from lab.harness.history_reader import read_history
-from lab.harness.reckoning import LedgerPart, OnKafka, Reckoning, reckon
+from lab.harness.reckoning import OnKafka, Reckoning, reckon
 from lab.harness.topics_reader import read_line
+from lab.plc.ledger import LedgerEntry
 
 SETTLE_S = 60.0
 """How long the history may take to catch up after the last part."""
@@ -17,7 +18,7 @@ SETTLE_S = 60.0
 
 async def settle(
     settings: Settings,
-    ledger: Sequence[LedgerPart],
+    ledger: Sequence[LedgerEntry],
     planned: int | None,
     shared_broker: bool = False,
 ) -> tuple[OnKafka, Reckoning]:
@@ -25,7 +26,7 @@ async def settle(
 
     ``shared_broker``: other runs are on it too; only this ledger's boots are looked at.
     """
-    boots = {part.plc_boot_id for part in ledger}
+    boots = {part.key[0] for part in ledger}
     until = time.monotonic() + SETTLE_S
     while True:
         kafka = await read_line(settings.kafka.bootstrap_servers)

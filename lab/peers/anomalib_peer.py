@@ -36,16 +36,40 @@ def install() -> Path:
 class AnomalibPeer:
     """A child process with one fitted model."""
 
-    def __init__(self, process: "subprocess.Popen[str]", about: dict[str, object]) -> None:
-        self._process, self.about = process, about
+    def __init__(self, process: "subprocess.Popen[str]", wanted: dict[str, object]) -> None:
+        self._process = process
+        about = self._ask({"do": "fit", **wanted})
+        self.about: dict[str, object] = about if isinstance(about, dict) else {}
 
     def scores(self, paths: Sequence[Path]) -> list[float]:
         """One score per photograph."""
-        return _numbers(ask(self._process, {"do": "score", "paths": [str(p) for p in paths]}))
+        return self._numbers({"do": "score", "paths": [str(p) for p in paths]})
 
     def times(self, batch: int, seconds: float) -> list[float]:
         """Seconds per call at ``batch`` images, decoded array to score and full-size map."""
-        return _numbers(ask(self._process, {"do": "time", "batch": batch, "seconds": seconds}))
+        return self._numbers({"do": "time", "batch": batch, "seconds": seconds})
+
+    def _numbers(self, wanted: dict[str, object]) -> list[float]:
+        answer = self._ask(wanted)
+        return [float(value) for value in answer] if isinstance(answer, list) else []
+
+    def _ask(self, wanted: dict[str, object]) -> object:
+        """One request, one answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(wanted) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except OSError as error:
+            raise PeerError(f"anomalib's process ended: {error}") from error
+        if not line:
+            raise PeerError(
+                f"anomalib's process ended (exit {self._process.wait()}); run "
+                "`.venvs/anomalib/bin/python lab/peers/anomalib_child.py` to see why"
+            )
+        answer: object = json.loads(line)
+        return answer
 
 
 @contextmanager
@@ -66,6 +90,14 @@ def fitted(
         PeerError: the child ended; its last lines say why.
     """
     child = Path(__file__).with_name("anomalib_child.py")
+    wanted = {
+        "backbone": backbone,
+        "ratio": CORESET_RATIO,
+        "bank": bank,
+        "train": [str(p) for p in train],
+        "timing": [str(p) for p in timing],
+        "threads": threads,
+    }
     with subprocess.Popen(
         [str(python), "-P", str(child)],
         stdin=subprocess.PIPE,
@@ -74,46 +106,9 @@ def fitted(
         text=True,
     ) as process:
         try:
-            wanted = {
-                "do": "fit",
-                "backbone": backbone,
-                "ratio": CORESET_RATIO,
-                "bank": bank,
-                "train": [str(p) for p in train],
-                "timing": [str(p) for p in timing],
-                "threads": threads,
-            }
-            about = ask(process, wanted)
-            yield AnomalibPeer(process, about if isinstance(about, dict) else {})
+            yield AnomalibPeer(process, wanted)
         finally:
             process.terminate()
-
-
-def _numbers(answer: object) -> list[float]:
-    return [float(value) for value in answer] if isinstance(answer, list) else []
-
-
-def ask(process: "subprocess.Popen[str]", wanted: dict[str, object]) -> object:
-    """One request, one answer.
-
-    Raises:
-        PeerError: the child ended.
-    """
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(json.dumps(wanted) + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
-    except OSError as error:
-        raise PeerError(f"anomalib's process ended: {error}") from error
-    if not line:
-        raise PeerError(
-            f"anomalib's process ended (exit {process.wait()}); run "
-            "`.venvs/anomalib/bin/python lab/peers/anomalib_child.py` to see why"
-        )
-    answer: object = json.loads(line)
-    return answer
 
 
 if __name__ == "__main__":

@@ -8,14 +8,12 @@ Kept out of our dependencies: it lives in ``.venvs/litellm``, made on first use.
 import json
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from infra.stack.process import free_port
+from infra.stack.process import Process, answers_http, free_port
 from infra.stack.server import launch
 from lab.peers.environment import PeerError, programs_of
 from streams.errors import AndonError
@@ -54,8 +52,12 @@ def running_proxy(
         quiet = {"LITELLM_TELEMETRY": "False", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
         command += ["--port", str(port)]
         log = Path(folder) / "litellm.log"
+
+        def is_alive(_: Process) -> bool:
+            return answers_http(port, "/health/liveliness")
+
         try:
-            process = launch("litellm", command, log, lambda _: _is_alive(port), timeout_s, quiet)
+            process = launch("litellm", command, log, is_alive, timeout_s, quiet)
         except AndonError as error:
             raise PeerError(f"LiteLLM's proxy: {error}") from error
         try:
@@ -74,16 +76,6 @@ def _config(upstream: str, mock_answer: str) -> dict[str, object]:
         "general_settings": {"master_key": KEY},
         "litellm_settings": {"telemetry": False, "num_retries": 0},
     }
-
-
-def _is_alive(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{port}/health/liveliness", timeout=2
-        ) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict
 
 from lab.plc.plan import read_rows
 
+Key = tuple[int, int]
+"""(PlcBootId, TriggerSeq)"""
+
 
 class Disposition(StrEnum):
     """What the controller did with a result that reached it.
@@ -93,6 +96,18 @@ class LedgerEntry:
     acknowledged_at: float | None = None
 
     @property
+    def key(self) -> Key:
+        return self.trigger.plc_boot_id, self.trigger.trigger_seq
+
+    @property
+    def part_id(self) -> str:
+        return self.trigger.part_id
+
+    @property
+    def acknowledged(self) -> bool:
+        return self.acknowledged_at is not None
+
+    @property
     def applied(self) -> list[LedgerRow]:
         return [row for row in self.results if row.disposition is Disposition.APPLIED]
 
@@ -134,7 +149,7 @@ def read_ledger(path: Path) -> list[LedgerEntry]:
 
 def entries_of(rows: Iterable[LedgerRow]) -> list[LedgerEntry]:
     """The triggers among the rows, each with what followed it."""
-    entries: dict[tuple[int, int], LedgerEntry] = {}
+    entries: dict[Key, LedgerEntry] = {}
     by_result: dict[tuple[int, int], LedgerEntry] = {}
     for row in rows:
         entry = entries.get((row.plc_boot_id, row.trigger_seq))
@@ -160,7 +175,7 @@ def summarise(entries: Iterable[LedgerEntry]) -> dict[str, object]:
     return {
         "parts": len(found),
         "decided": sum(bool(e.applied) for e in found),
-        "acknowledged": sum(e.acknowledged_at is not None for e in found),
+        "acknowledged": sum(e.acknowledged for e in found),
         "defaults": sum(e.default_reason is not None for e in found),
         "undecided": sum(not e.action for e in found),
         "late": sum(e.late for e in found),

@@ -27,9 +27,7 @@ class SignalServer:
     namespace: str
     prefix: str
     on_change: Callable[[SignalValues], None]
-    values: dict[Signal, SignalValue] = field(
-        default_factory=lambda: {s: s.default for s in Signal}
-    )
+    values: dict[Signal, SignalValue] = field(default_factory=cold_start)
     _server: Server | None = None
     _ids: dict[Signal, ua.NodeId] = field(default_factory=dict)
 

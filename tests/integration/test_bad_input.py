@@ -10,12 +10,12 @@ import pytest
 
 from andon.wiring import image_store
 from lab.datasets.folders import Sample
-from lab.harness.ledger import ledger_parts
 from lab.harness.line import LineOptions
 from lab.harness.plan import LinePlan, PlayedPart
-from lab.harness.reckoning import LedgerPart, OnKafka, Reckoning
+from lab.harness.reckoning import OnKafka, Reckoning
 from lab.harness.settle import settle
 from lab.harness.topics_reader import read_topic
+from lab.plc.ledger import LedgerEntry, read_ledger
 from streams.codes import Action, DecisionSource, ReasonCode
 from streams.envelope import from_message, to_message
 from streams.events import DeadLetter, Decision, Frame
@@ -66,7 +66,7 @@ def _png(array: np.ndarray) -> bytes:
 class Played:
     """What the run left behind."""
 
-    ledger: dict[str, LedgerPart]
+    ledger: dict[str, LedgerEntry]
     decisions: dict[str, Decision]
     kafka: OnKafka
     reckoning: Reckoning
@@ -92,7 +92,7 @@ def played(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Played:
         line.start()
         asyncio.run(send_broken_events(plant))
         line.play()
-        ledger = ledger_parts(line.ledger)
+        ledger = read_ledger(line.ledger)
         kafka, reckoning = asyncio.run(
             settle(plant.stack.settings(), ledger, len(parts), shared_broker=True)
         )
@@ -196,7 +196,7 @@ def test_an_unknown_product_is_held_and_named(played: Played) -> None:
     decision = played.decisions["stranger"]
     assert decision.action is Action.HOLD
     assert decision.reason_code in (ReasonCode.UNKNOWN_PRODUCT, ReasonCode.NO_ARTIFACT)
-    assert played.ledger["after-stranger"].source is not DecisionSource.FALLBACK
+    assert played.ledger["after-stranger"].source != DecisionSource.FALLBACK
 
 
 def test_broken_events_are_dead_letters_that_name_the_reason(played: Played) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from lab.benchmarks.faults import BROKER, play_with_faults
-from lab.harness.ledger import ledger_parts
 from lab.harness.line import LineOptions
 from lab.harness.plan import cycle
 from lab.harness.settle import settle
+from lab.plc.ledger import read_ledger
 from streams.codes import DecisionSource
 from tests.infra.needs import need_kafka
 from tests.integration.conftest import Plant, start_plant, tiny
@@ -44,7 +44,7 @@ def test_nothing_is_lost_while_the_broker_is_killed(kafka_plant: Plant, scratch:
     try:
         line.start()
         faults = play_with_faults(line, (BROKER,), said.append)
-        ledger = ledger_parts(line.ledger)
+        ledger = read_ledger(line.ledger)
         _, balance = asyncio.run(settle(kafka_plant.stack.settings(), ledger, PARTS))
         gone = [name for name, role in line.roles.items() if not role.process.running]
     finally:

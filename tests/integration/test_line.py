@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from lab.benchmarks.faults import FAULTS, WORKER_BACK_S, play_with_faults
-from lab.harness.ledger import ledger_parts
 from lab.harness.line import LineOptions
 from lab.harness.plan import cycle
 from lab.harness.settle import settle
+from lab.plc.ledger import read_ledger
 from streams.codes import DecisionSource
 from tests.integration.conftest import Plant
 
@@ -22,7 +22,7 @@ def test_parts_are_decided_and_acknowledged(plant: Plant, scratch: Path) -> None
     try:
         ready = line.start()
         line.play()
-        ledger = ledger_parts(line.ledger)
+        ledger = read_ledger(line.ledger)
         _, balance = asyncio.run(settle(plant.stack.settings(), ledger, 40, shared_broker=True))
     finally:
         line.stop()
@@ -41,7 +41,7 @@ def test_nothing_is_lost_while_everything_is_killed(plant: Plant, scratch: Path)
     try:
         line.start()
         faults = play_with_faults(line, FAULTS, said.append)
-        ledger = ledger_parts(line.ledger)
+        ledger = read_ledger(line.ledger)
         _, balance = asyncio.run(
             settle(plant.stack.settings(), ledger, PARTS_UNDER_FAULTS, shared_broker=True)
         )

@@ -15,6 +15,7 @@ from lab.demo.report import write_report
 from lab.demo.summary import PartStory, Summary, summarise
 from lab.harness.reckoning import Reckoning
 from streams.codes import Action, DecisionSource, Severity
+from streams.events import Inspection
 
 EXTRA = {"alerts": [], "report": "report.html", "parts_csv": "report.csv"}
 
@@ -29,7 +30,10 @@ def picture(tmp_path: Path) -> Path:
 def story(picture: Path, part: str, severity: Severity, action: Action | None) -> PartStory:
     label = "good" if severity is Severity.NORMAL else "tear"
     source = DecisionSource.PLC_DEFAULT if action is Action.HOLD else DecisionSource.EXPERT
-    return PartStory(part, label, severity, picture, action, source, score=1.5)
+    inspection = Inspection(
+        score=1.5, threshold=1.0, p_value=0.01, anomalous=True, region=None, expert_version="v"
+    )
+    return PartStory(part, label, severity, picture, action, source, inspection=inspection)
 
 
 def five(picture: Path) -> list[PartStory]:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lab.harness.reckoning import InHistory, LedgerPart, OnKafka, reckon
+from lab.harness.reckoning import InHistory, OnKafka, reckon
+from lab.plc.ledger import LedgerEntry, LedgerRow
 from streams.codes import (
     AckOutcome,
     Action,
@@ -48,13 +49,32 @@ def ack(of: Decision) -> Acknowledgement:
     return Acknowledgement.model_validate(shared | {"outcome": AckOutcome.ACKNOWLEDGED})
 
 
-def line(count: int = 3) -> tuple[list[LedgerPart], OnKafka, InHistory]:
+def entry(seq: int, part: str, action: Action, results: int = 1) -> LedgerEntry:
+    """What the controller noted of one part, its results all inside the window."""
+    trigger = LedgerRow(event="trigger", plc_boot_id=1, at=1.0, trigger_seq=seq, part_id=part)
+    rows = [
+        LedgerRow.model_validate(
+            {
+                "event": "result",
+                "plc_boot_id": 1,
+                "at": 2.0,
+                "trigger_seq": seq,
+                "result_seq": seq + number,
+                "action": action,
+                "source": "expert",
+                "disposition": "duplicate" if number else "applied",
+            }
+        )
+        for number in range(results)
+    ]
+    return LedgerEntry(trigger, rows, acknowledged_at=3.0)
+
+
+def line(count: int = 3) -> tuple[list[LedgerEntry], OnKafka, InHistory]:
     """A line that balances."""
     decisions = [decision(seq) for seq in range(1, count + 1)]
     acks = [ack(d) for d in decisions]
-    ledger = [
-        LedgerPart(1, d.trigger_seq, d.part_id, 1, d.action, d.source, True) for d in decisions
-    ]
+    ledger = [entry(d.trigger_seq, d.part_id, d.action) for d in decisions]
     frames = {(1, d.trigger_seq): d.frame_id for d in decisions}
     odd = {decisions[0].frame_id}
     kafka = OnKafka(frames, decisions, acks, odd)
@@ -77,14 +97,14 @@ def test_a_whole_line_balances() -> None:
 @pytest.mark.parametrize(
     ("broken", "why"),
     [
-        ({"applied": None, "source": None, "acknowledged": False}, "neither a result"),
-        ({"applied": Action.SCRAP}, "the PLC applied scrap, Kafka says pass"),
-        ({"part_id": "P-other"}, "the result was for part P-1"),
+        (entry(1, "P-1", Action.PASS, results=0), "neither a result"),
+        (entry(1, "P-1", Action.SCRAP), "the PLC applied scrap, Kafka says pass"),
+        (entry(1, "P-other", Action.PASS), "the result was for part P-1"),
     ],
 )
-def test_ledger_against_kafka(broken: dict[str, object], why: str) -> None:
+def test_ledger_against_kafka(broken: LedgerEntry, why: str) -> None:
     ledger, kafka, history = line()
-    ledger[0] = replace(ledger[0], **broken)
+    ledger[0] = broken
     assert any(why in text for text in reckon(ledger, kafka, history).lost)
 
 
@@ -109,13 +129,14 @@ def test_a_picture_without_a_row_is_an_orphan() -> None:
 
 def test_two_results_in_one_window_are_acted_twice() -> None:
     ledger, kafka, history = line()
-    ledger[1] = replace(ledger[1], results_in_window=2)
+    ledger[1] = entry(2, "P-2", Action.PASS, results=2)
     assert reckon(ledger, kafka, history).acted_twice == ("P-2 (seq 2): 2 results",)
 
 
 def test_the_plc_default_is_a_decision_of_its_own() -> None:
     ledger, kafka, history = line()
-    dead = LedgerPart(1, 4, "P-4", 0, Action.HOLD, DecisionSource.PLC_DEFAULT, False)
+    trigger = LedgerRow(event="trigger", plc_boot_id=1, at=1.0, trigger_seq=4, part_id="P-4")
+    dead = LedgerEntry(trigger, default_reason="window")
     result = reckon([*ledger, dead], kafka, history)
     assert result.balanced
     assert result.by_source["plc_default"] == 1

@@ -5,7 +5,6 @@ from lab.benchmarks.throughput import REFERENCE, Round, combine
 ROUNDS = [
     Round(
         frames_per_s=fps,
-        frames=100,
         cpu_ms={"VisionExpert": 25.0, "gateway": 6.0, "broker": 3.0, "inspect": 2.0}
         | {"classify": 1.0, "ray": 1.5, "AnomalyClassifier": 5.0, "record": 2.0, "plc": 40.0},
         latencies_ms=(1.0,),
