@@ -16,7 +16,7 @@ from history.tables import (
 )
 from history.text import clean, event_json
 from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Event, Review
-from streams.keys import image_key, mask_key
+from streams.ids import image_key, mask_key
 
 Row = dict[str, object]
 BY_DATABASE = "recorded_at"

@@ -6,6 +6,7 @@ A policy's version is the hash of its resolved content.
 import hashlib
 import json
 from collections.abc import Mapping
+from itertools import count
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -226,3 +227,11 @@ def content_hash(body: Body) -> str:
         body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def class_ids(document: PolicyDocument) -> dict[str, int]:
+    """Number of each class: the one it states, else the smallest free one in name order."""
+    stated = {name: c.id for name, c in document.classes.items() if c.id is not None}
+    taken = set(stated.values())
+    free = (number for number in count() if number not in taken)
+    return stated | {name: next(free) for name in sorted(document.classes) if name not in stated}

@@ -1,13 +1,9 @@
-"""Identities: a frame's is minted once, in the gateway's journal; a decision's derives from it."""
+"""A frame's id, minted once in the gateway's journal, and the object keys that derive from it."""
 
 from datetime import UTC, datetime
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import uuid_utils
-
-from streams.codes import DecisionSource
-
-_DECISION_NAMESPACE = UUID("6b9f1d5e-4a8e-5c0f-9a53-0d1f3f6a7c11")
 
 
 def new_frame_id() -> UUID:
@@ -20,11 +16,35 @@ def new_frame_id() -> UUID:
     return UUID(str(uuid_utils.uuid7()))
 
 
-def decision_id(frame_id: UUID, source: DecisionSource) -> UUID:
-    """UUIDv5 of frame and source: redelivery repeats it, a late answer has one of its own."""
-    return uuid5(_DECISION_NAMESPACE, f"{frame_id}/{source.value}")
-
-
 def minted_at(frame_id: UUID) -> datetime:
     """The UTC time inside a UUIDv7, millisecond resolution."""
     return datetime.fromtimestamp((frame_id.int >> 80) / 1000, tz=UTC)
+
+
+def frame_key(frame_id: UUID) -> str:
+    """The picture as captured, written by the gateway when it exceeds the inline limit."""
+    return f"frames/{_folder(frame_id)}"
+
+
+def image_key(frame_id: UUID) -> str:
+    """The picture as captured, kept by record.
+
+    >>> image_key(UUID("019ac000-0000-7000-8000-000000000000"))
+    'inspections/2025/11/26/019ac000-0000-7000-8000-000000000000/image'
+    """
+    return f"inspections/{_folder(frame_id)}/image"
+
+
+def mask_key(frame_id: UUID) -> str:
+    """The odd region as an 8-bit PNG (255 inside), at mask resolution."""
+    return f"inspections/{_folder(frame_id)}/mask.png"
+
+
+def dead_letter_key(letter_id: UUID) -> str:
+    """The original bytes of a dead letter."""
+    return f"dead/{letter_id}"
+
+
+def _folder(frame_id: UUID) -> str:
+    """Day and id: listings stay small, retention can delete by prefix."""
+    return f"{minted_at(frame_id):%Y/%m/%d}/{frame_id}"

@@ -206,7 +206,7 @@ class Changelog(Protocol):
 
 @runtime_checkable
 class ImageStore(Protocol):
-    """Objects by key. Keys derive from frame ids (``streams.keys``)."""
+    """Objects by key. Keys derive from frame ids (``streams.ids``)."""
 
     async def put(self, key: str, body: bytes, content_type: str) -> None: ...
     async def get(self, key: str) -> bytes:

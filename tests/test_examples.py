@@ -28,7 +28,7 @@ MOST_USED = (
     "streams.envelope.from_message",
     "streams.envelope.to_message",
     "streams.ids.new_frame_id",
-    "streams.keys.image_key",
+    "streams.ids.image_key",
     "streams.regions.encode_mask",
     "streams.regions.region_mask",
 )

@@ -31,7 +31,6 @@ from streams.roles.record import RecordRole
 from streams.roles.record_core import RECORDED
 from streams.roles.results import Results
 from streams.roles.runner import Role, RoleRunner
-from streams.roles.telemetry import Telemetry
 from streams.topics import ANOMALIES, FRAMES, MIB, Topic
 
 UNHURRIED_MS = 1000
@@ -142,30 +141,27 @@ READ: Mapping[RoleName, Sequence[Topic]] = {
 
 
 @asynccontextmanager
-async def open_role(
-    settings: Settings, started: Started, results: Results, telemetry: Telemetry
-) -> AsyncIterator[Role]:
+async def open_role(settings: Settings, started: Started, results: Results) -> AsyncIterator[Role]:
     """The role over its adapters, which are opened here and closed with it."""
     config = started.config
-    flow = config.flow
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         if config.role == "record":
             images = await enter(wiring.opened(wiring.image_store, settings))
             history = await enter(wiring.opened(wiring.history_writer, settings))
-            yield RecordRole(history, images, results, telemetry, flow, config.record)
+            yield RecordRole(history, images, results, config.record)
             return
         policies = await enter(wiring.policies(settings))
         if config.role == "limits":
             changelog = wiring.changelog(settings)
-            yield LimitsRole(policies, changelog, results, telemetry, flow, config.limits)
+            yield LimitsRole(policies, changelog, results, config.limits)
             return
         images = await enter(wiring.opened(wiring.image_store, settings))
         if config.role == "inspect":
             expert = await enter(wiring.opened(wiring.vision_expert, settings))
             await started.connecting(expert)
-            yield InspectRole(expert, policies, results, telemetry, flow, images)
+            yield InspectRole(expert, policies, results, images)
         else:
             classifier = await enter(wiring.opened(wiring.classifier, settings))
             await started.connecting(classifier)
-            yield ClassifyRole(classifier, policies, results, telemetry, flow, images)
+            yield ClassifyRole(classifier, policies, results, images)

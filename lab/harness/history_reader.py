@@ -9,7 +9,7 @@ import asyncpg
 from andon import wiring
 from andon.settings import Settings
 from lab.harness.reckoning import InHistory
-from streams.keys import image_key
+from streams.ids import image_key
 
 
 async def read_history(settings: Settings) -> InHistory:

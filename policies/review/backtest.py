@@ -9,7 +9,7 @@ from policies.evaluate import ResolvedPolicy
 from policies.review.diff import prompt_changes
 from policies.review.replay import Recorded, disagreement, situation_of
 from streams.codes import Action, Severity
-from streams.keys import image_key
+from streams.ids import image_key
 from streams.ports import Outcome
 
 MAX_LISTED = 1000

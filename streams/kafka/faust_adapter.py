@@ -1,4 +1,4 @@
-"""Adapter over Faust: its producer as our ``Publisher``, and what its settings cannot say.
+"""What Faust's settings cannot say.
 
 Four things of its Kafka transport, by subclassing at Faust's own extension points (no fork,
 nothing patched):
@@ -10,7 +10,6 @@ nothing patched):
 * a start without the second that Faust sleeps in case tables are still being declared.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -23,15 +22,9 @@ from faust.transport.drivers.aiokafka import (
     Transport,
 )
 
-from streams.envelope import Message
-from streams.errors import UnavailableError
 from streams.topics import MAX_FETCH_BYTES
 
-Gate = Callable[[], Awaitable[None]]
-
-
-async def _open() -> None:
-    """The gate of a transport that nobody bounded."""
+Callback = Callable[[Any], Awaitable[None]]
 
 
 class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -52,12 +45,10 @@ class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 class BoundedConsumer(Consumer):  # type: ignore[misc]
     """Waits at the transport's gate before it hands a message to its agent."""
 
-    def __init__(self, transport: "BoundedTransport", callback: Any, *args: Any, **kw: Any) -> None:
-        async def gated(message: Any) -> None:
-            await transport.gate()
-            await callback(message)
-
-        super().__init__(transport, gated, *args, **kw)
+    def __init__(
+        self, transport: "BoundedTransport", callback: Callback, *args: Any, **kw: Any
+    ) -> None:
+        super().__init__(transport, transport.gated(callback), *args, **kw)
 
     def _new_consumer_thread(self) -> BoundedConsumerThread:
         return BoundedConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -82,8 +73,9 @@ class BoundedTransport(Transport):  # type: ignore[misc]
     fetch_max_wait_ms: int = 50
     """Milliseconds that a fetch may wait at the broker for the first byte."""
     idempotent_producer: bool = False
-    gate: Gate = staticmethod(_open)
-    """Awaited before each message; while it waits, nothing more is fetched."""
+    gated: Callable[[Callback], Callback] = staticmethod(lambda callback: callback)
+    """Puts a gate before the callback that takes each message; while that waits, nothing more is
+    fetched."""
 
 
 class NoTables(TableManager):  # type: ignore[misc]
@@ -92,28 +84,3 @@ class NoTables(TableManager):  # type: ignore[misc]
     async def on_start(self) -> None:
         await self._update_channels()
         await self.recovery.start()
-
-
-class FaustPublisher:
-    """The ``Publisher`` of a worker: sends with the producer that its Faust app has anyway."""
-
-    def __init__(self, app: Any, timeout_s: float) -> None:
-        self._app = app
-        self._timeout_s = timeout_s
-
-    async def send(self, topic: str, message: Message) -> None:
-        """Returns once the broker has it. Raises ``UnavailableError`` after the timeout."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                result = await self._app.producer.send(
-                    topic,
-                    message.key,
-                    message.value,
-                    message.partition,
-                    None,
-                    list(message.headers),
-                )
-                await result
-        except Exception as error:
-            reason = str(error) or type(error).__name__
-            raise UnavailableError(f"{topic}: {reason}") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from streams.errors import AndonError
 from streams.kafka.connection import KafkaConnection
-from streams.kafka.intake import Handler, Intake
+from streams.kafka.intake import FaustPublisher, Handler, Intake
 from streams.ports import Publisher
 from streams.topics import Topic
 
@@ -110,8 +110,6 @@ class RoleApp:
 
     def publisher(self) -> Publisher:
         """Sends with the app's own producer."""
-        from streams.kafka.faust_adapter import FaustPublisher
-
         return FaustPublisher(self._app, self._timeout_s)
 
     def start(
@@ -126,7 +124,7 @@ class RoleApp:
         app, agent = self._app, intake.agent(opened)
         for topic in topics:
             app.agent(faust_topic(app, topic), concurrency=1, name=topic.name)(agent)
-        app.transport.gate = intake.gate
+        app.transport.gated = intake.gated
         app.on_partitions_revoked.connect(settle, weak=False)
         self._starting = asyncio.create_task(app.start())
 

@@ -1,4 +1,5 @@
-"""From a Faust stream to one bounded task per event, acknowledged in order when it is done.
+"""A role's events in and out of Faust: one bounded task per event, acknowledged in order when it
+is done, and the ``Publisher`` of what it leads to.
 
 ``stream.noack()``, and ``stream.ack(event)`` after the result is at the broker: a worker that is
 killed in between causes duplicates, never a loss. Faust 0.15 commits past an event that is still
@@ -14,6 +15,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from streams.envelope import Message
+from streams.errors import UnavailableError
 from streams.kafka.delivery import Delivery
 from streams.log import Log
 
@@ -113,9 +116,14 @@ class Intake:
         """Their message bytes."""
         return self._bytes
 
-    async def gate(self) -> None:
-        """Wait until there is room for another event; for ever once the role is stopping."""
-        await self._room.wait()
+    def gated(self, callback: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+        """Each message waits here until there is room; for ever once the role is stopping."""
+
+        async def wait(message: Any) -> None:
+            await self._room.wait()
+            await callback(message)
+
+        return wait
 
     def agent(self, opened: "asyncio.Future[Handler]") -> Callable[[Any], Awaitable[None]]:
         """A Faust agent that hands each event to the handler; events wait until it is open."""
@@ -197,3 +205,28 @@ class Intake:
             self._room.clear()
         else:
             self._room.set()
+
+
+class FaustPublisher:
+    """The ``Publisher`` of a worker: sends with the producer that its Faust app has anyway."""
+
+    def __init__(self, app: Any, timeout_s: float) -> None:
+        self._app = app
+        self._timeout_s = timeout_s
+
+    async def send(self, topic: str, message: Message) -> None:
+        """Returns once the broker has it. Raises ``UnavailableError`` after the timeout."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                result = await self._app.producer.send(
+                    topic,
+                    message.key,
+                    message.value,
+                    message.partition,
+                    None,
+                    list(message.headers),
+                )
+                await result
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise UnavailableError(f"{topic}: {reason}") from error

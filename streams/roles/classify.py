@@ -20,12 +20,10 @@ from streams.ports import (
     PolicySource,
 )
 from streams.roles.calls import Answered, Calls, FallbackDue, InTime, Late, remaining_s
-from streams.roles.config import FlowConfig
 from streams.roles.decisions import Moment, classified, fallback
 from streams.roles.pictures import fetched
 from streams.roles.results import Results
 from streams.roles.salvage import attributes, nested_attributes
-from streams.roles.telemetry import Telemetry
 
 Step = InTime[Classification] | FallbackDue | Late[Classification]
 Steps = AsyncGenerator[Step, None]
@@ -43,16 +41,14 @@ class ClassifyRole:
     classifier: AnomalyClassifier
     policies: PolicySource
     results: Results
-    telemetry: Telemetry
-    flow: FlowConfig
     images: ImageStore | None = None
 
     def __post_init__(self) -> None:
         self._calls: Calls[ClassificationRequest, Classification] = Calls(
             self.classifier.classify,
-            self.flow,
+            self.results.flow,
             ReasonCode.CLASSIFIER_UNAVAILABLE,
-            late_s=self.flow.late_age_s,
+            late_s=self.results.flow.late_age_s,
         )
         self._late: dict[UUID, asyncio.Task[None]] = {}
 
@@ -74,7 +70,7 @@ class ClassifyRole:
         frame = anomaly.frame
         if not anomaly.classify or frame.frame_id in self._late:  # delivered again: decided
             return
-        due_s = frame.deadline.timestamp() - self.flow.margin_s
+        due_s = frame.deadline.timestamp() - self.results.flow.margin_s
         image: bytes | Failure = delivery.value
         if frame.dataref is not None:
             image = await fetched(frame.dataref, self.images, remaining_s(due_s))
@@ -116,13 +112,13 @@ class ClassifyRole:
                 async for step in steps:
                     await self._answered(anomaly, delivery, step)
         except Exception as error:  # noqa: BLE001 - the part is decided, nobody waits
-            self.telemetry.log("late answer lost", error=f"{type(error).__name__}: {error}")
+            self.results.telemetry.log("late answer lost", error=f"{type(error).__name__}: {error}")
 
     async def _answered(self, anomaly: Anomaly, delivery: Delivery, step: Step) -> None:
         if isinstance(step, FallbackDue):
             return
         moment = _moment(delivery, step.answered)
-        self.telemetry.stages(moment.timings_ms)
+        self.results.telemetry.stages(moment.timings_ms)
         policy = self.policies.for_product(anomaly.frame.product_id)
         late = isinstance(step, Late)
         reaction = classified(anomaly, step.answered.answer, policy, moment, late)

@@ -15,8 +15,15 @@ from streams.codes import (
     ReasonCode,
     Severity,
 )
-from streams.events import Anomaly, Classification, Decision, Frame, Inspection, PartOnLine
-from streams.ids import decision_id
+from streams.events import (
+    Anomaly,
+    Classification,
+    Decision,
+    Frame,
+    Inspection,
+    PartOnLine,
+    decision_id,
+)
 from streams.ports import Failure, Outcome, Policy, Situation
 
 _FALLBACK_KINDS = {

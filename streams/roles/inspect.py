@@ -12,7 +12,6 @@ from streams.events import Frame, Inspection
 from streams.kafka.delivery import Delivery
 from streams.ports import Failure, ImageStore, InspectionRequest, Policy, PolicySource, VisionExpert
 from streams.roles.calls import Answered, Calls, FallbackDue, InTime, remaining_s
-from streams.roles.config import FlowConfig
 from streams.roles.decisions import (
     Moment,
     Reaction,
@@ -25,7 +24,6 @@ from streams.roles.decisions import (
 from streams.roles.pictures import fetched
 from streams.roles.results import Results
 from streams.roles.salvage import attributes
-from streams.roles.telemetry import Telemetry
 
 LARGE_IMAGE_BYTES = 64 << 20
 """Memory set aside for one image fetched by ``dataref``."""
@@ -39,18 +37,16 @@ class InspectRole:
     expert: VisionExpert
     policies: PolicySource
     results: Results
-    telemetry: Telemetry
-    flow: FlowConfig
     images: ImageStore | None = None
 
     def __post_init__(self) -> None:
         self._calls: Calls[InspectionRequest, Inspection] = Calls(
             self.expert.inspect,
-            self.flow,
+            self.results.flow,
             ReasonCode.EXPERT_UNAVAILABLE,
-            batch=self.flow.batch,
+            batch=self.results.flow.batch,
         )
-        slots = max(1, self.flow.in_flight_bytes // LARGE_IMAGE_BYTES)
+        slots = max(1, self.results.flow.in_flight_bytes // LARGE_IMAGE_BYTES)
         self._large_images = asyncio.Semaphore(slots)
 
     async def close(self) -> None:
@@ -64,7 +60,7 @@ class InspectRole:
         except EventError as error:
             await self._unreadable(delivery, error, ReasonCode.MALFORMED_EVENT)
             return
-        due_s = frame.deadline.timestamp() - self.flow.margin_s
+        due_s = frame.deadline.timestamp() - self.results.flow.margin_s
         if frame.dataref is None:
             await self._inspect(frame, delivery, delivery.value, due_s)
             return
@@ -96,7 +92,7 @@ class InspectRole:
                     await self.results.decision(fallback(frame, step.failure, policy, moment))
                     continue
                 moment = _moment(frame, delivery, step.answered)
-                self.telemetry.stages(moment.timings_ms)
+                self.results.telemetry.stages(moment.timings_ms)
                 if isinstance(step, InTime):
                     reaction = self._in_time(frame, step.answered.answer, moment)
                 else:

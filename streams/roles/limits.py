@@ -15,7 +15,7 @@ from streams.errors import EventError
 from streams.events import Decision
 from streams.kafka.delivery import Delivery
 from streams.ports import Changelog, PolicySource
-from streams.roles.config import FlowConfig, LimitsConfig
+from streams.roles.config import LimitsConfig
 from streams.roles.limits_core import (
     Key,
     PartMemory,
@@ -26,7 +26,6 @@ from streams.roles.limits_core import (
     restored,
 )
 from streams.roles.results import Results
-from streams.roles.telemetry import Telemetry
 from streams.topics import COUNTED, DECISIONS, PARTS, Topic
 
 COUNTED_FROM: tuple[Topic, ...] = (DECISIONS, PARTS)
@@ -50,8 +49,6 @@ class LimitsRole:
     policies: PolicySource
     changelog: Changelog
     results: Results
-    telemetry: Telemetry
-    flow: FlowConfig
     config: LimitsConfig
     _assigned: dict[int, _Assignment] = field(default_factory=dict, init=False)
 
@@ -109,5 +106,5 @@ class LimitsRole:
     async def _restored(self, partition: int) -> dict[Key, PartMemory]:
         """What the changelog says, however long the broker is away."""
         read = partial(self.changelog.read, partition)
-        entries = await self.telemetry.until_available("changelog", read, self.flow)
+        entries = await self.results.until_available("changelog", read)
         return restored(entries, self.config.remembered_parts)

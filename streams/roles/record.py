@@ -15,12 +15,11 @@ from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision
 from streams.kafka.delivery import Delivery
 from streams.ports import HistoryWriter, ImageStore
 from streams.roles.collector import Collector
-from streams.roles.config import FlowConfig, RecordConfig
+from streams.roles.config import RecordConfig
 from streams.roles.pictures import mask_png
 from streams.roles.record_core import RECORDED, Recorded, StoredObject, letter_key, recorded
 from streams.roles.results import Results
 from streams.roles.salvage import attributes, readable_frame_id
-from streams.roles.telemetry import Telemetry
 from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS
 
 E = TypeVar("E", bound=Event)
@@ -36,8 +35,6 @@ class RecordRole:
     history: HistoryWriter
     images: ImageStore
     results: Results
-    telemetry: Telemetry
-    flow: FlowConfig
     record: RecordConfig
 
     def __post_init__(self) -> None:
@@ -80,7 +77,8 @@ class RecordRole:
                 try:
                     body = await self.images.get(item.copy_of or "")
                 except KeyError:
-                    self.telemetry.log("a picture is missing", key=item.copy_of, wanted_by=item.key)
+                    missing = {"key": item.copy_of, "wanted_by": item.key}
+                    self.results.telemetry.log("a picture is missing", **missing)
                     return
             await self.images.put(item.key, body, item.content_type)
 
@@ -88,10 +86,10 @@ class RecordRole:
         """All of them in one write; when the store refuses it, one by one to find the culprit."""
         add = partial(self._add, [item for _, item in entries])
         try:
-            await self.telemetry.until_available(HISTORY, add, self.flow)
+            await self.results.until_available(HISTORY, add)
             return
         except Exception as error:  # noqa: BLE001 - one bad row must not block the others
-            self.telemetry.log("a write was refused", error=str(error), events=len(entries))
+            self.results.telemetry.log("a write was refused", error=str(error), events=len(entries))
         for delivery, item in entries:
             await self._kept(HISTORY, partial(self._add, [item]), delivery)
 
@@ -99,16 +97,17 @@ class RecordRole:
         self, what: str, store: Callable[[], Awaitable[None]], delivery: Delivery
     ) -> bool:
         """Store, for as long as the store is down; False when it refused and a letter was sent."""
+        flow = self.results.flow
         for attempt in itertools.count(1):
             try:
-                await self.telemetry.until_available(what, store, self.flow)
+                await self.results.until_available(what, store)
                 return True
             except Exception as error:  # noqa: BLE001 - a store that is up and refuses
                 if attempt >= self.record.rejected_after:
                     await self.failed(delivery, error)
                     return False
-                self.telemetry.failed(what, error)
-            await asyncio.sleep(backoff_s(attempt, self.flow.retry_s, self.flow.retry_cap_s))
+                self.results.telemetry.failed(what, error)
+            await asyncio.sleep(backoff_s(attempt, flow.retry_s, flow.retry_cap_s))
         raise AssertionError("unreachable")
 
     async def _add(self, items: Sequence[Recorded]) -> None:
@@ -132,7 +131,7 @@ class RecordRole:
         self, delivery: Delivery, error_type: str, error: str, frame_id: UUID | None
     ) -> None:
         if delivery.topic == DEAD.name:
-            self.telemetry.log(
+            self.results.telemetry.log(
                 "a dead letter cannot be recorded", error=error, offset=delivery.offset
             )
             return

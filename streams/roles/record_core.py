@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from streams.envelope import from_message
 from streams.events import Anomaly, DeadLetter, Event, Region
+from streams.ids import dead_letter_key, image_key, mask_key
 from streams.kafka.delivery import Delivery
-from streams.keys import dead_letter_key, image_key, mask_key
 from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS, Topic
 
 RECORDED: tuple[Topic, ...] = (ANOMALIES, DECISIONS, ACKS, REVIEWS, ALERTS, DEAD)

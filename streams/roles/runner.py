@@ -11,8 +11,7 @@ from streams.kafka.intake import Handler, Intake
 from streams.kafka.topic_admin import await_topics
 from streams.log import Log
 from streams.roles.config import RoleConfig
-from streams.roles.results import Results
-from streams.roles.telemetry import Telemetry
+from streams.roles.results import Results, Telemetry
 from streams.topics import PARTITIONS, Topic
 
 
@@ -24,7 +23,7 @@ class Role(Handler, Protocol):
         ...
 
 
-MakeRole = Callable[[Results, Telemetry], AbstractAsyncContextManager[Role]]
+MakeRole = Callable[[Results], AbstractAsyncContextManager[Role]]
 
 
 class RoleRunner:
@@ -78,7 +77,7 @@ class RoleRunner:
         app.start(self._topics, self._intake, opened)
         results = Results(Stage(config.role), app.publisher(), self.telemetry, config.flow)
         try:
-            async with self._make_role(results, self.telemetry) as role:
+            async with self._make_role(results) as role:
                 opened.set_result(role)
                 try:
                     await app.joined(stop)

@@ -12,7 +12,7 @@ from connectors.errors import SpoolFullError
 from connectors.gateway.spool import ReferencingPublisher, Spool, SpoolingPublisher, decode, encode
 from streams.envelope import Message, from_message, to_message
 from streams.events import Frame
-from streams.keys import frame_key
+from streams.ids import frame_key
 from streams.topics import ACKS, FRAMES, INLINE_LIMIT_BYTES
 from tests.connectors.line import MemoryBus, frame_on
 from tests.contracts.twins.image_store import InMemoryImageStore

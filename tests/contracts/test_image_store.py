@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from history.object_store import S3ImageStore, S3Objects
-from streams.keys import image_key, mask_key
+from streams.ids import image_key, mask_key
 from streams.ports import ImageStore
 from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.history import make

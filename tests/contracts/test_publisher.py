@@ -13,6 +13,7 @@ from streams.envelope import Message
 from streams.errors import UnavailableError
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.faust_app import BusConfig, create_app
+from streams.kafka.intake import FaustPublisher
 from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.reader import BEGINNING, PartitionReader
 from streams.kafka.topic_admin import ensure_topics
@@ -84,8 +85,6 @@ class FaustBench(KafkaBench):
     @asynccontextmanager
     async def publisher(self) -> AsyncIterator[Publisher]:
         app = create_app("inspect", BusConfig(self.connection, self.state), 16)
-        from streams.kafka.faust_adapter import FaustPublisher
-
         await app.producer.start()
         try:
             yield FaustPublisher(app, self.connection.request_timeout_s)

@@ -12,7 +12,7 @@ from console.api import build_app
 from history.queries import History
 from history.writer import PostgresHistoryWriter
 from streams.codes import Action, DecisionSource
-from streams.keys import image_key
+from streams.ids import image_key
 from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.history import make
 

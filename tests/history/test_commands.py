@@ -27,7 +27,7 @@ from infra.stack.s3_local import LocalS3
 from streams.codes import Action, DecisionSource
 from streams.envelope import from_message
 from streams.events import Review
-from streams.keys import image_key, mask_key
+from streams.ids import image_key, mask_key
 from streams.roles.pictures import mask_png
 from streams.topics import REVIEWS
 from tests.history import make

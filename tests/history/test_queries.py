@@ -19,7 +19,7 @@ from history.writer import PostgresHistoryWriter
 from streams.codes import AckOutcome, Action, DecisionSource, Severity
 from streams.errors import UnavailableError
 from streams.events import Decision
-from streams.keys import image_key, mask_key
+from streams.ids import image_key, mask_key
 from tests.history import make
 
 EXPERT, CLASSIFIER, FALLBACK, WATCHDOG = list(DecisionSource)[:4]

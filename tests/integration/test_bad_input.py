@@ -181,7 +181,7 @@ def test_a_large_picture_goes_by_reference(played: Played) -> None:
     frame_id = played.decisions["nine_mib"].frame_id
 
     async def stored() -> bytes:
-        from streams.keys import frame_key
+        from streams.ids import frame_key
 
         store = image_store(played.plant.stack.settings())
         try:

@@ -130,13 +130,13 @@ async def load(servers: str, state: Path) -> AsyncIterator[Load]:
         role = running(
             inspect,
             [FRAMES],
-            lambda o, m: InspectRole(TwinExpert(), of_inspect, o, m, inspect.flow),
+            lambda o: InspectRole(TwinExpert(), of_inspect, o),
         )
         await stack.enter_async_context(role)
         role = running(
             classify,
             [ANOMALIES],
-            lambda o, m: ClassifyRole(TwinClassifier(), of_classify, o, m, classify.flow),
+            lambda o: ClassifyRole(TwinClassifier(), of_classify, o),
         )
         await stack.enter_async_context(role)
         yield Load(servers, seen)

@@ -7,8 +7,7 @@ import pytest
 
 from streams.codes import Stage
 from streams.roles.config import FlowConfig
-from streams.roles.results import Results
-from streams.roles.telemetry import Telemetry
+from streams.roles.results import Results, Telemetry
 from tests.contracts.twins.publisher import TwinPublisher
 
 

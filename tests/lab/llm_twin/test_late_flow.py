@@ -57,7 +57,7 @@ async def test_the_fallback_first_then_a_late_decision_that_cost_one_call(
     async with served(None, actor) as address:
         client = ServeClassifier(address)
         await client.start()
-        role = ClassifyRole(client, policies, bench.results, bench.telemetry, bench.flow)
+        role = ClassifyRole(client, policies, bench.results)
         await role.handle(delivery(sent, shown.image))
         await until(lambda: len(decisions()) == 2)
         await role.close()

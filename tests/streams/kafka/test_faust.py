@@ -126,11 +126,17 @@ async def test_the_gate_closes_at_the_byte_bound_and_opens_again() -> None:
     for offset in range(2):
         stream.queue.put_nowait(FakeEvent(offset, bytes(60)))
     await until(lambda: intake.in_flight == 2, 2, "both taken")
-    gate = asyncio.create_task(intake.gate())
+
+    async def take(_: object) -> None:
+        taken.set()
+
+    taken = asyncio.Event()
+    gate = asyncio.create_task(intake.gated(take)(None))
     await asyncio.sleep(0.02)
-    assert not gate.done()
+    assert not taken.is_set()
     release.set()
     await asyncio.wait_for(gate, 2)
+    assert taken.is_set()
     assert stream.acked == [0, 1]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

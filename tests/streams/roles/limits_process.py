@@ -18,7 +18,6 @@ from streams.roles.config import FlowConfig, LimitsConfig, RoleConfig
 from streams.roles.limits import COUNTED_FROM, LimitsRole
 from streams.roles.results import Results
 from streams.roles.runner import MakeRole, RoleRunner
-from streams.roles.telemetry import Telemetry
 from streams.topics import PARTS
 from tests.streams.roles.limits_policy import one_policy
 from tests.streams.roles.line import opened
@@ -45,14 +44,12 @@ def limits_role(servers: str, kill_at: int = 0) -> MakeRole:
     """Opens a role over the tile policy and the broker's changelog."""
     log = lambda *a, **k: None  # noqa: E731
 
-    def make(results: Results, telemetry: Telemetry) -> LimitsRole:
+    def make(results: Results) -> LimitsRole:
         changelog = KafkaChangelog(KafkaConnection(servers), log)
         role = KilledRole(
             one_policy(),
             changelog,
             results,
-            telemetry,
-            FlowConfig(),
             LimitsConfig(stop_within_s=600.0),
         )
         role.kill_at = kill_at

@@ -15,7 +15,6 @@ from streams.kafka.topic_admin import ensure_topics
 from streams.roles.config import FlowConfig, RoleConfig, RoleName
 from streams.roles.results import Results
 from streams.roles.runner import MakeRole, Role, RoleRunner
-from streams.roles.telemetry import Telemetry
 from streams.topics import FRAMES, MAX_MESSAGE_BYTES, Topic
 
 
@@ -88,19 +87,19 @@ def config(role: RoleName, servers: str, state: Path, **flow: object) -> RoleCon
     return RoleConfig(role, BusConfig(KafkaConnection(servers), state), FlowConfig(**flow))  # type: ignore[arg-type]
 
 
-def opened(make: Callable[[Results, Telemetry], Role]) -> MakeRole:
+def opened(make: Callable[[Results], Role]) -> MakeRole:
     """A role whose ports need no opening."""
 
     @asynccontextmanager
-    async def open_role(results: Results, telemetry: Telemetry) -> AsyncIterator[Role]:
-        yield make(results, telemetry)
+    async def open_role(results: Results) -> AsyncIterator[Role]:
+        yield make(results)
 
     return open_role
 
 
 @asynccontextmanager
 async def running(
-    config: RoleConfig, topics: Sequence[Topic], make: Callable[[Results, Telemetry], Role]
+    config: RoleConfig, topics: Sequence[Topic], make: Callable[[Results], Role]
 ) -> AsyncIterator[RoleRunner]:
     """A role in this process, from ready to gracefully stopped."""
     stop, ready = asyncio.Event(), asyncio.Event()

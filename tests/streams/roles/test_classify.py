@@ -22,7 +22,7 @@ MakeBench = Callable[..., Bench]
 
 def role_over(bench: Bench, classifier: TwinClassifier, **more: Any) -> ClassifyRole:
     policies = TwinPolicies()
-    return ClassifyRole(classifier, policies, bench.results, bench.telemetry, bench.flow, **more)
+    return ClassifyRole(classifier, policies, bench.results, **more)
 
 
 def anomaly(window_ms: int = 1000, classify: bool = True, **changes: Any) -> Anomaly:

@@ -15,7 +15,7 @@ from infra.stack.broker import Broker
 from streams.codes import DecisionSource
 from streams.envelope import Message
 from streams.events import Decision
-from streams.keys import image_key
+from streams.ids import image_key
 from streams.roles.classify import ClassifyRole
 from streams.roles.config import RecordConfig
 from streams.roles.inspect import InspectRole
@@ -49,17 +49,17 @@ async def test_from_frame_to_history(fresh_broker: Broker, tmp_path: Path) -> No
         running(
             inspect,
             [FRAMES],
-            lambda r, t: InspectRole(TwinExpert(), policies, r, t, inspect.flow),
+            lambda r: InspectRole(TwinExpert(), policies, r),
         ),
         running(
             classify,
             [ANOMALIES],
-            lambda r, t: ClassifyRole(TwinClassifier(), policies, r, t, classify.flow),
+            lambda r: ClassifyRole(TwinClassifier(), policies, r),
         ),
         running(
             record,
             list(RECORDED),
-            lambda r, t: RecordRole(history, store, r, t, record.flow, RecordConfig()),
+            lambda r: RecordRole(history, store, r, RecordConfig()),
         ),
     ):
         good, odd, broken, large = (frame(window_ms=8000, trigger_seq=i) for i in range(1, 5))
@@ -102,7 +102,7 @@ async def test_a_burst_through_the_broker_makes_no_decision_late(
         running(
             settings,
             [FRAMES],
-            lambda r, t: InspectRole(expert, TwinPolicies(), r, t, settings.flow),
+            lambda r: InspectRole(expert, TwinPolicies(), r),
         ),
     ):
         shots = [frame(window_ms=3500, trigger_seq=n) for n in range(1, 151)]
@@ -176,17 +176,13 @@ async def test_a_graceful_stop_finishes_what_is_in_flight(
 
     async with reading(servers, DECISIONS) as seen, producer(servers) as send_to:
         slow = TwinExpert(delay_s=0.8, calls=calls)
-        async with running(
-            settings, [FRAMES], lambda r, t: InspectRole(slow, TwinPolicies(), r, t, settings.flow)
-        ):
+        async with running(settings, [FRAMES], lambda r: InspectRole(slow, TwinPolicies(), r)):
             for number in range(1, 21):
                 await send_frame(send_to, frame(window_ms=5000, trigger_seq=number), b"good")
             await until(lambda: sum(calls) == 20, 10, "all frames at the expert")
         await until(lambda: len(seen.of(DECISIONS)) == 20, 5, "all decided")
         again = TwinExpert()
-        async with running(
-            settings, [FRAMES], lambda r, t: InspectRole(again, TwinPolicies(), r, t, settings.flow)
-        ):
+        async with running(settings, [FRAMES], lambda r: InspectRole(again, TwinPolicies(), r)):
             await send_frame(send_to, frame(window_ms=5000, trigger_seq=99), b"good")
             await until(lambda: len(seen.of(DECISIONS)) == 21, 15, "the next frame")
         assert sum(again.calls) == 1, "acknowledged frames are not delivered again"

@@ -25,7 +25,7 @@ MakeBench = Callable[..., Bench]
 
 def role_over(bench: Bench, expert: TwinExpert, **changes: Any) -> InspectRole:
     policies = TwinPolicies(audit_share=changes.pop("audit_share", 0.0))
-    return InspectRole(expert, policies, bench.results, bench.telemetry, bench.flow, **changes)
+    return InspectRole(expert, policies, bench.results, **changes)
 
 
 def decisions(bench: Bench) -> list[Decision]:

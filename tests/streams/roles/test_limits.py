@@ -153,7 +153,7 @@ def test_a_part_travels_without_its_measurements_by_line_and_product() -> None:
 def role_on(b: Bench) -> tuple[LimitsRole, TwinChangelog]:
     changelog = TwinChangelog(b.publisher)
     config = LimitsConfig(stop_within_s=float("inf"))
-    return LimitsRole(one_policy(), changelog, b.results, b.telemetry, b.flow, config), changelog
+    return LimitsRole(one_policy(), changelog, b.results, config), changelog
 
 
 def delivered(

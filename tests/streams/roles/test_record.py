@@ -13,10 +13,18 @@ from PIL import Image
 from streams.codes import AckOutcome, Action, DecisionSource, ReasonCode, Severity, Stage
 from streams.envelope import Message
 from streams.errors import UnavailableError
-from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Inspection, Review
-from streams.ids import decision_id, new_frame_id
+from streams.events import (
+    Acknowledgement,
+    Alert,
+    Anomaly,
+    DeadLetter,
+    Decision,
+    Inspection,
+    Review,
+    decision_id,
+)
+from streams.ids import dead_letter_key, image_key, mask_key, new_frame_id
 from streams.kafka.delivery import Delivery, dead_letter
-from streams.keys import dead_letter_key, image_key, mask_key
 from streams.regions import region_mask
 from streams.roles.config import RecordConfig
 from streams.roles.record import RecordRole
@@ -54,7 +62,7 @@ class Recording:
 def recording(bench: MakeBench) -> Recording:
     b, history, store = bench(Stage.RECORD, retry_cap_s=0.05), TwinHistory(), ShakyStore()
     config = RecordConfig(batch_wait_s=0.02)
-    role = RecordRole(history, store, b.results, b.telemetry, b.flow, config)
+    role = RecordRole(history, store, b.results, config)
     return Recording(b, role, history, store)
 
 

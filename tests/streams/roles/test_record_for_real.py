@@ -14,7 +14,7 @@ from history.writer import PostgresHistoryWriter
 from infra.stack.postgres_local import LocalPostgres
 from infra.stack.s3_local import LocalS3
 from streams.events import Anomaly
-from streams.keys import image_key, mask_key
+from streams.ids import image_key, mask_key
 from streams.roles.config import RecordConfig
 from streams.roles.record import RecordRole
 from tests.streams.conftest import Bench
@@ -53,7 +53,7 @@ async def test_rows_and_objects_are_kept_once(
     history = PostgresHistoryWriter(url)
     objects = S3Objects(s3.endpoint, s3.access_key, s3.secret_key, bucket="record")
     store = S3ImageStore(objects)
-    role = RecordRole(history, store, b.results, b.telemetry, b.flow, RecordConfig())
+    role = RecordRole(history, store, b.results, RecordConfig())
     anomaly = Anomaly(frame=frame(), inspection=inspection(True))
     nasty = decision("'; DROP TABLE decision;--\n\x00 🦀")
     events = [delivery(anomaly, ODD), delivery(nasty), delivery(decision()), delivery(decision())]

@@ -15,7 +15,6 @@ from streams.kafka.delivery import Delivery
 from streams.roles.inspect import InspectRole
 from streams.roles.results import Results
 from streams.roles.runner import RoleRunner
-from streams.roles.telemetry import Telemetry
 from streams.topics import FRAMES
 from tests.contracts.twins.policies import TwinPolicies
 from tests.contracts.twins.vision_expert import TwinExpert
@@ -42,8 +41,8 @@ async def main(servers: str, state: Path, kill_at: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
-    def make(results: Results, telemetry: Telemetry) -> InspectRole:
-        role = KilledRole(TwinExpert(), TwinPolicies(), results, telemetry, settings.flow)
+    def make(results: Results) -> InspectRole:
+        role = KilledRole(TwinExpert(), TwinPolicies(), results)
         role.kill_at = kill_at
         return role
 

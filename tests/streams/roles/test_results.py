@@ -3,7 +3,7 @@
 import logging
 
 from streams.log import OncePer
-from streams.roles.telemetry import Telemetry
+from streams.roles.results import Telemetry
 
 
 def test_an_outage_is_said_once_and_its_end_too() -> None:
