@@ -18,7 +18,7 @@ from streams.events import Classification
 from streams.ports import AnomalyClassifier, ClassificationRequest, ClassificationTexts, Failure
 from tests.contracts.twins.anomaly_classifier import TwinClassifier
 from tests.serving.ray.conftest import Cluster
-from tests.serving.ray.local import served
+from tests.serving.ray.local import served, started
 from tests.serving.ray.tiny import CLASSIFIER
 from tests.streams.made import inspection
 
@@ -31,17 +31,6 @@ def asked() -> ClassificationRequest:
 
 
 @asynccontextmanager
-async def over(address: str, token_file: Path | None = None) -> AsyncIterator[ServeClassifier]:
-    """A started client."""
-    client = ServeClassifier(address, token_file)
-    await client.start()
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-@asynccontextmanager
 async def subject(
     kind: str, request: pytest.FixtureRequest, folder: Path
 ) -> AsyncIterator[AnomalyClassifier]:
@@ -49,14 +38,14 @@ async def subject(
         yield TwinClassifier()
     elif kind == "ray":
         cluster: Cluster = request.getfixturevalue("cluster")
-        async with over(cluster.ingress, cluster.ray.token_file) as classifier:
+        async with started(ServeClassifier(cluster.ingress, cluster.ray.token_file)) as classifier:
             yield classifier
     else:
         actor = ClassifierDeployment(
             ClassifierArguments(kind=CLASSIFIER), lambda: open_folder(folder)
         )
         await actor.reconfigure({"exemplars": {}})
-        async with served(None, actor) as address, over(address) as classifier:
+        async with served(None, actor) as address, started(ServeClassifier(address)) as classifier:
             yield classifier
         await actor.close()
 
@@ -76,7 +65,7 @@ async def test_one_answer_for_each_request(
 
 @pytest.mark.parametrize("kind", ["twin", "client"])
 async def test_one_that_is_away_fails_each_request_and_may_be_asked_again(kind: str) -> None:
-    async with over(f"127.0.0.1:{free_port()}") as client:
+    async with started(ServeClassifier(f"127.0.0.1:{free_port()}")) as client:
         classifier: AnomalyClassifier = TwinClassifier(down=True) if kind == "twin" else client
         answers = await classifier.classify([asked() for _ in range(3)], 0.3)
     failures = [a for a in answers if isinstance(a, Failure)]

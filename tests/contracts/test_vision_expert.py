@@ -18,7 +18,7 @@ from streams.events import Inspection
 from streams.ports import Failure, InspectionRequest, VisionExpert
 from tests.contracts.twins.vision_expert import TwinExpert
 from tests.serving.ray.conftest import Cluster
-from tests.serving.ray.local import served
+from tests.serving.ray.local import served, started
 from tests.serving.ray.tiny import LOADER, picture, save_tiny
 from tests.streams.made import BROKEN, ODD
 
@@ -36,17 +36,6 @@ class Subject:
 
 
 @asynccontextmanager
-async def over(address: str, token_file: Path | None = None) -> AsyncIterator[ServeVisionExpert]:
-    """A started client."""
-    client = ServeVisionExpert(address, token_file)
-    await client.start()
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-@asynccontextmanager
 async def subject(
     kind: str, request: pytest.FixtureRequest, folder: Path
 ) -> AsyncIterator[Subject]:
@@ -54,13 +43,13 @@ async def subject(
         yield Subject(TwinExpert(), ODD, b"normal", BROKEN)
     elif kind == "ray":
         cluster: Cluster = request.getfixturevalue("cluster")
-        async with over(cluster.ingress, cluster.ray.token_file) as expert:
+        async with started(ServeVisionExpert(cluster.ingress, cluster.ray.token_file)) as expert:
             yield Subject(expert)
     else:
         save_tiny(folder, "tile")
         replica = VisionDeployment(VisionSettings(loader=LOADER), lambda: open_folder(folder))
         await replica.reconfigure({"products": "latest"})
-        async with served(replica) as address, over(address) as expert:
+        async with served(replica) as address, started(ServeVisionExpert(address)) as expert:
             yield Subject(expert)
         await replica.close()
 
@@ -86,7 +75,7 @@ async def test_one_answer_for_each_request_in_order(
 @pytest.mark.parametrize("kind", ["twin", "client"])
 async def test_one_that_is_away_fails_each_request_and_may_be_asked_again(kind: str) -> None:
     requests = [InspectionRequest(uuid4(), "tile", b"x") for _ in range(3)]
-    async with over(f"127.0.0.1:{free_port()}") as client:
+    async with started(ServeVisionExpert(f"127.0.0.1:{free_port()}")) as client:
         expert: VisionExpert = TwinExpert(down=True) if kind == "twin" else client
         answers = await expert.inspect(requests, 0.3)
     failures = [a for a in answers if isinstance(a, Failure)]

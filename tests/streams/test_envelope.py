@@ -10,28 +10,7 @@ from streams.envelope import from_message, to_message
 from streams.errors import MalformedEventError, MissingHeaderError, UnsupportedSchemaError
 from streams.events import Anomaly, Frame, Inspection
 from streams.ids import minted_at, new_frame_id
-
-NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
-
-
-def frame(**changes: object) -> Frame:
-    fields: dict[str, object] = {
-        "frame_id": new_frame_id(),
-        "line": "line-1",
-        "station": "cam-1",
-        "product_id": "tile",
-        "part_id": "P-1",
-        "plc_boot_id": 1,
-        "trigger_seq": 7,
-        "captured_at": NOW,
-        "deadline": NOW + timedelta(seconds=1),
-        "result_window_ms": 1000,
-        "size_bytes": 3,
-        "sha256": "00",
-        "content_type": "image/png",
-    }
-    return Frame.model_validate(fields | changes)
-
+from tests.streams.made import frame
 
 text = st.text(st.characters(codec="utf-8"), max_size=100)
 

@@ -4,9 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from infra.stack.process import free_port
+from serving.ray.client import ServeClassifier, ServeVisionExpert
 from serving.ray.ingress import IngressDeployment
+
+Client = TypeVar("Client", ServeVisionExpert, ServeClassifier)
 
 
 @dataclass
@@ -41,3 +45,13 @@ async def served(
         ending = [t for t in asyncio.all_tasks() if "AioServer" in repr(t.get_coro())]
         if ending:
             await asyncio.wait(ending, timeout=10)
+
+
+@asynccontextmanager
+async def started(client: Client) -> AsyncIterator[Client]:
+    """The client, connecting, for as long as it lasts."""
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.close()

@@ -13,32 +13,30 @@ from streams.kafka.topic_admin import await_topics, ensure_topics
 from streams.topics import ALL
 
 
-@pytest.mark.asyncio
-async def test_created_once_with_their_partitions(fresh_broker: Broker) -> None:
-    servers = fresh_broker.bootstrap_servers
-    assert set(await ensure_topics(KafkaConnection(servers))) == {topic.name for topic in ALL}
-    assert await ensure_topics(KafkaConnection(servers)) == ()
+async def partitions(servers: str) -> dict[str, int]:
+    """How many each topic of the line has at the broker."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
         described = await admin.describe_topics([topic.name for topic in ALL])
     finally:
         await admin.close()
-    found = {each["topic"]: len(each["partitions"]) for each in described}
-    assert found == {topic.name: topic.partitions for topic in ALL}
+    return {each["topic"]: len(each["partitions"]) for each in described}
+
+
+@pytest.mark.asyncio
+async def test_created_once_with_their_partitions(fresh_broker: Broker) -> None:
+    servers = fresh_broker.bootstrap_servers
+    assert set(await ensure_topics(KafkaConnection(servers))) == {topic.name for topic in ALL}
+    assert await ensure_topics(KafkaConnection(servers)) == ()
+    assert await partitions(servers) == {topic.name: topic.partitions for topic in ALL}
 
 
 @pytest.mark.asyncio
 async def test_a_line_of_its_own_needs_one_partition(fresh_broker: Broker) -> None:
     servers = fresh_broker.bootstrap_servers
     await ensure_topics(KafkaConnection(servers), partitions=1)
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    await admin.start()
-    try:
-        described = await admin.describe_topics([topic.name for topic in ALL])
-    finally:
-        await admin.close()
-    assert {len(each["partitions"]) for each in described} == {1}
+    assert set((await partitions(servers)).values()) == {1}
 
 
 @pytest.mark.asyncio

@@ -20,7 +20,7 @@ from streams.roles.results import Results
 from streams.roles.runner import MakeRole, RoleRunner
 from streams.topics import PARTS
 from tests.streams.roles.limits_policy import one_policy
-from tests.streams.roles.line import opened
+from tests.streams.roles.line import opened, run_until_terminated
 
 
 class KilledRole(LimitsRole):
@@ -59,10 +59,8 @@ def limits_role(servers: str, kill_at: int = 0) -> MakeRole:
 
 
 async def main(servers: str, state: Path, kill_at: int) -> None:
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     config, make = limits_config(servers, state), limits_role(servers, kill_at)
-    await RoleRunner(config, COUNTED_FROM, make, lambda *a, **k: None).run(stop)
+    await run_until_terminated(RoleRunner(config, COUNTED_FROM, make, lambda *a, **k: None))
 
 
 if __name__ == "__main__":

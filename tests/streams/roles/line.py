@@ -1,6 +1,9 @@
 """A line around the roles, over a real broker: sends frames, reads topics."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +19,10 @@ from streams.roles.config import FlowConfig, RoleConfig, RoleName
 from streams.roles.results import Results
 from streams.roles.runner import MakeRole, Role, RoleRunner
 from streams.topics import FRAMES, MAX_MESSAGE_BYTES, Topic
+from tests.waiting import until
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+Worker = subprocess.Popen[bytes]
 
 
 @asynccontextmanager
@@ -114,3 +121,25 @@ async def running(
     finally:
         stop.set()
         await task
+
+
+async def run_until_terminated(runner: RoleRunner) -> None:
+    """A worker's process: until SIGTERM, then gracefully stopped."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await runner.run(stop)
+
+
+def spawned(module: str, servers: str, state: Path, kill_at: int) -> Worker:
+    """A worker of one of the modules here, in a process of its own that kills itself."""
+    command = [sys.executable, "-W", "ignore", "-m", f"tests.streams.roles.{module}"]
+    return subprocess.Popen([*command, servers, str(state), str(kill_at)], cwd=REPOSITORY)
+
+
+async def death_of(worker: Worker, timeout_s: float) -> None:
+    """Return once the worker has killed itself, as it was told."""
+    try:
+        await until(lambda: worker.poll() is not None, timeout_s, "the worker's death")
+    finally:
+        worker.kill()
+        assert worker.wait() == -9

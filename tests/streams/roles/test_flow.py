@@ -2,11 +2,9 @@
 
 import asyncio
 import os
-import subprocess
 import sys
 import time
 from collections import Counter
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,10 +26,17 @@ from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.contracts.twins.policies import TwinPolicies
 from tests.contracts.twins.vision_expert import TwinExpert
 from tests.streams.made import BROKEN, ODD, frame
-from tests.streams.roles.line import config, producer, reading, running, send, send_frame
+from tests.streams.roles.line import (
+    config,
+    death_of,
+    producer,
+    reading,
+    running,
+    send,
+    send_frame,
+    spawned,
+)
 from tests.waiting import until
-
-REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.asyncio
@@ -114,15 +119,6 @@ async def test_a_burst_through_the_broker_makes_no_decision_late(
     assert {d.source for d in decided} == {DecisionSource.EXPERT, DecisionSource.FALLBACK}
 
 
-def _worker(servers: str, state: Path, kill_at: int) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-W", "ignore", "-m", "tests.streams.roles.worker_process"]
-    return subprocess.Popen([*command, servers, str(state), str(kill_at)], cwd=REPOSITORY)
-
-
-def _ended(worker: "subprocess.Popen[bytes]") -> bool:
-    return worker.poll() is not None
-
-
 @pytest.mark.asyncio
 @pytest.mark.slow
 async def test_killed_between_result_and_acknowledgement_nothing_is_lost(
@@ -135,14 +131,9 @@ async def test_killed_between_result_and_acknowledgement_nothing_is_lost(
         for shot in sent:
             await send_frame(send_to, shot, b"good")
         for kill_at in (60, 40):
-            worker = _worker(servers, tmp_path, kill_at)
-            try:
-                await until(partial(_ended, worker), 60, "the worker's death")
-            finally:
-                worker.kill()
-                assert worker.wait() == -9
+            await death_of(spawned("worker_process", servers, tmp_path, kill_at), 60)
         before, began = len(seen.of(DECISIONS)), time.monotonic()
-        worker = _worker(servers, tmp_path, 0)
+        worker = spawned("worker_process", servers, tmp_path, 0)
         try:
             await until(lambda: len(seen.of(DECISIONS)) > before, 30, "the rejoin")
             rejoined_s = time.monotonic() - began

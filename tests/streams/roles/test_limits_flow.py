@@ -1,12 +1,9 @@
 """The limits role over a real broker: kill -9, a rebalance, duplicates; and down to the PLC."""
 
 import asyncio
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,20 +21,10 @@ from streams.topics import ALERTS, COUNTED, DECISIONS, PARTS
 from tests.connectors.line import running_line
 from tests.streams.roles.limits_policy import decision
 from tests.streams.roles.limits_process import limits_config, limits_role
-from tests.streams.roles.line import Reader, producer, reading, send
+from tests.streams.roles.line import Reader, death_of, producer, reading, send, spawned
 from tests.waiting import until
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 LINES, PRODUCTS, STATIONS, EACH = 3, 2, 4, 10
-
-
-def worker(servers: str, state: Path, kill_at: int) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-W", "ignore", "-m", "tests.streams.roles.limits_process"]
-    return subprocess.Popen([*command, servers, str(state), str(kill_at)], cwd=REPOSITORY)
-
-
-def ended(process: "subprocess.Popen[bytes]") -> bool:
-    return process.poll() is not None
 
 
 @asynccontextmanager
@@ -83,12 +70,7 @@ async def test_kills_a_rebalance_and_duplicates_count_each_part_once(
         for one in first:
             await send(via, DECISIONS, to_message(one))
         for kill_at in (25, 40):
-            process = worker(servers, tmp_path, kill_at)
-            try:
-                await until(partial(ended, process), 120, "the worker's death")
-            finally:
-                process.kill()
-                assert process.wait() == -9
+            await death_of(spawned("limits_process", servers, tmp_path, kill_at), 120)
         async with counting(servers, tmp_path, "0"):
             await until(lambda: len(of_parts(seen)) >= 100, 60, "the worker goes on")
             async with counting(servers, tmp_path, "1"):

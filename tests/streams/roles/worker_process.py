@@ -18,7 +18,7 @@ from streams.roles.runner import RoleRunner
 from streams.topics import FRAMES
 from tests.contracts.twins.policies import TwinPolicies
 from tests.contracts.twins.vision_expert import TwinExpert
-from tests.streams.roles.line import config, opened
+from tests.streams.roles.line import config, opened, run_until_terminated
 
 
 class KilledRole(InspectRole):
@@ -38,15 +38,14 @@ class KilledRole(InspectRole):
 
 async def main(servers: str, state: Path, kill_at: int) -> None:
     settings = config("inspect", servers, state)
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
     def make(results: Results) -> InspectRole:
         role = KilledRole(TwinExpert(), TwinPolicies(), results)
         role.kill_at = kill_at
         return role
 
-    await RoleRunner(settings, [FRAMES], opened(make), lambda *a, **k: None).run(stop)
+    runner = RoleRunner(settings, [FRAMES], opened(make), lambda *a, **k: None)
+    await run_until_terminated(runner)
 
 
 if __name__ == "__main__":
