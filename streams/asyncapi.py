@@ -127,7 +127,7 @@ def _message(topic: Topic, schemas: Schema) -> Schema:
     required = ["ce_specversion", "ce_id", "ce_source", "ce_type"]
     payload: Schema = {"$ref": f"#/components/schemas/{event.__name__}"}
     _add_schema(event, schemas)
-    if topic.binary:
+    if topic.event.is_binary:
         fields, needed = _header_schemas(event)
         headers |= fields
         required += needed
@@ -137,7 +137,7 @@ def _message(topic: Topic, schemas: Schema) -> Schema:
             "maxLength": topics.INLINE_LIMIT_BYTES,
             "description": "The original bytes; empty when ce_dataref names an object.",
         }
-    content_type = "application/octet-stream" if topic.binary else "application/json"
+    content_type = "application/octet-stream" if topic.event.is_binary else "application/json"
     return {
         "name": event.event_type,
         "title": event.__name__,

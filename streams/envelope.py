@@ -27,7 +27,6 @@ from streams.events import (
     DeadLetter,
     Decision,
     Event,
-    Frame,
     PartOnLine,
     PolicyInForce,
     Review,
@@ -36,7 +35,6 @@ from streams.events import (
 _PREFIX = "ce_"
 _CONTENT_TYPE = "content-type"
 _STANDARD = {"id", "type", "source", "specversion", "time", "subject", "dataschema"}
-_BINARY = (Frame, Anomaly, DeadLetter)
 E = TypeVar("E", bound=Event)
 Identity = tuple[str, str, str, datetime | None, str]
 """CloudEvents id, source, subject and time; and the Kafka key."""
@@ -75,7 +73,7 @@ def to_message(event: Event, value: bytes = b"") -> Message:
         attributes["subject"] = subject
     if time is not None:
         attributes["time"] = time
-    if isinstance(event, _BINARY):
+    if event.is_binary:
         attributes["datacontenttype"] = getattr(event, "content_type", "application/octet-stream")
         data, fields = value, _header_fields(event)
     else:
@@ -104,7 +102,7 @@ def from_message(model: type[E], value: bytes | None, headers: Headers) -> E:
     """
     found = header_dict(headers)
     _check_type(model, found)
-    if issubclass(model, _BINARY):
+    if model.is_binary:
         return _validate(model, _fields_from_headers(model, found))
     try:
         body = json.loads(value or b"")
@@ -120,7 +118,7 @@ def header_dict(headers: Headers) -> dict[str, str]:
 
 
 def _check_type(model: type[Event], found: Mapping[str, str]) -> None:
-    if not found and not issubclass(model, _BINARY):
+    if not found and not model.is_binary:
         return  # plain JSON from a hand-written client: the body's validation decides
     actual = found.get(_PREFIX + "type")
     if actual is None:
@@ -140,7 +138,7 @@ def _validate(model: type[E], fields: object) -> E:
         text = "; ".join(f"{where or 'value'}: {message}" for where, _, message in problems[:5])
         kind = (
             MissingHeaderError
-            if issubclass(model, _BINARY) and any(t == "missing" for _, t, _ in problems)
+            if model.is_binary and any(t == "missing" for _, t, _ in problems)
             else MalformedEventError
         )
         raise kind(f"{model.event_type}: {text}") from error

@@ -28,6 +28,8 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
     event_type: ClassVar[str] = "andon.event.v1"
+    is_binary: ClassVar[bool] = False
+    """Whether the Kafka value is a picture or other bytes, and every field a header."""
 
 
 class PartOnLine(Event):
@@ -64,6 +66,7 @@ class Frame(PartOnLine):
     """One photograph of one part. The Kafka value is the image's bytes as captured."""
 
     event_type: ClassVar[str] = "andon.frame.v1"
+    is_binary: ClassVar[bool] = True
     content_type: Text = "application/octet-stream"
     size_bytes: int
     sha256: str
@@ -132,6 +135,7 @@ class Anomaly(Event):
     """Value: the image's bytes, or empty with ``frame.dataref``. Sampled normals travel here."""
 
     event_type: ClassVar[str] = "andon.anomaly.v1"
+    is_binary: ClassVar[bool] = True
     frame: Frame
     inspection: Inspection
     classify: bool = True
@@ -227,6 +231,7 @@ class DeadLetter(Event):
     """What could not be processed. The Kafka value is the original bytes."""
 
     event_type: ClassVar[str] = "andon.dead.v1"
+    is_binary: ClassVar[bool] = True
     letter_id: UUID
     """UUIDv5 of topic, partition, offset and stage: redelivery repeats it."""
     stage: Stage

@@ -14,18 +14,23 @@ MAX_FETCH_BYTES = 16 * MIB
 HOUR_MS = 3_600_000
 
 
+PARTITIONS = 4
+"""Partitions of topics whose key names a line: as many workers of a role can share the lines."""
+
+
 @dataclass(frozen=True)
 class Topic:
-    """One topic. ``retention_ms`` -1 keeps for ever; ``compacted`` keeps the last per key."""
+    """One topic; kept for a week unless it says otherwise."""
 
     name: str
     key: str
     event: type[events.Event]
-    binary: bool
-    partitions: int
-    retention_ms: int
+    description: str
+    partitions: int = PARTITIONS
+    retention_ms: int = 168 * HOUR_MS
+    """-1 keeps for ever."""
     compacted: bool = False
-    description: str = ""
+    """The last message of each key is kept, whatever its age."""
     segment_bytes: int | None = None
     """Size at which the broker begins a new segment (only older ones are compacted), or its own."""
 
@@ -42,102 +47,68 @@ class Topic:
         return config
 
 
-PARTITIONS = 4
-"""Partitions of topics whose key names a line: as many workers of a role can share the lines."""
-
 FRAMES = Topic(
     "andon.frames",
     "line/station",
     events.Frame,
-    True,
-    PARTITIONS,
-    6 * HOUR_MS,
-    description="The image as captured; part, product and deadline in headers.",
+    "The image as captured; part, product and deadline in headers.",
+    retention_ms=6 * HOUR_MS,
 )
 ANOMALIES = Topic(
     "andon.anomalies",
     "line/station",
     events.Anomaly,
-    True,
-    PARTITIONS,
-    72 * HOUR_MS,
-    description="The image again with its inspection: to classify, or only to keep.",
+    "The image again with its inspection: to classify, or only to keep.",
+    retention_ms=72 * HOUR_MS,
 )
 DECISIONS = Topic(
-    "andon.decisions",
-    "line/station",
-    events.Decision,
-    False,
-    PARTITIONS,
-    168 * HOUR_MS,
-    description="What a line controller reads.",
+    "andon.decisions", "line/station", events.Decision, "What a line controller reads."
 )
 ACKS = Topic(
     "andon.acks",
     "line/station",
     events.Acknowledgement,
-    False,
-    PARTITIONS,
-    168 * HOUR_MS,
-    description="What the PLC acknowledged, or that it did not.",
+    "What the PLC acknowledged, or that it did not.",
 )
-REVIEWS = Topic(
-    "andon.reviews",
-    "frame id",
-    events.Review,
-    False,
-    PARTITIONS,
-    168 * HOUR_MS,
-    description="What a person decided afterwards.",
-)
+REVIEWS = Topic("andon.reviews", "frame id", events.Review, "What a person decided afterwards.")
 POLICIES = Topic(
     "andon.policies",
     "product",
     events.PolicyInForce,
-    False,
-    1,
-    -1,
+    "The policy in force per product.",
+    partitions=1,
+    retention_ms=-1,
     compacted=True,
-    description="The policy in force per product.",
 )
 PARTS = Topic(
     "andon.parts",
     "line/product",
     events.Decision,
-    False,
-    PARTITIONS,
-    24 * HOUR_MS,
-    description="Decisions that may stand for a part, rekeyed for the limits; no measurements.",
+    "Decisions that may stand for a part, rekeyed for the limits; no measurements.",
+    retention_ms=24 * HOUR_MS,
 )
 COUNTED = Topic(
     "andon.counted",
     "line/product/slot",
     events.CountedPart,
-    False,
-    PARTITIONS,
-    -1,
-    compacted=True,
-    description="Changelog of the limits: the last parts of each product on each line. Partitioned "
+    "Changelog of the limits: the last parts of each product on each line. Partitioned "
     "as andon.parts.",
+    retention_ms=-1,
+    compacted=True,
     segment_bytes=16 * MIB,
 )
 ALERTS = Topic(
     "andon.alerts",
     "line/product",
     events.Alert,
-    False,
-    1,
-    168 * HOUR_MS,
-    description="Limits across parts that were exceeded.",
+    "Limits across parts that were exceeded.",
+    partitions=1,
 )
 DEAD = Topic(
     "andon.dead",
     "original key",
     events.DeadLetter,
-    True,
-    PARTITIONS,
-    168 * HOUR_MS,
-    description="What could not be processed: original bytes, error type, stage.",
+    "What could not be processed: original bytes, error type, stage.",
 )
 
 ALL: tuple[Topic, ...] = (

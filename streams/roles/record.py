@@ -12,12 +12,13 @@ from streams.backoff import backoff_s
 from streams.codes import ReasonCode
 from streams.errors import EventError
 from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Event, Review
+from streams.ids import dead_letter_key
 from streams.kafka.delivery import Delivery
 from streams.ports import HistoryWriter, ImageStore
 from streams.roles.collector import Collector
 from streams.roles.config import RecordConfig
 from streams.roles.pictures import mask_png
-from streams.roles.record_core import RECORDED, Recorded, StoredObject, letter_key, recorded
+from streams.roles.record_core import RECORDED, Recorded, StoredObject, recorded
 from streams.roles.results import Results
 from streams.roles.salvage import attributes, readable_frame_id
 from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS
@@ -125,7 +126,9 @@ class RecordRole:
                 await self.history.add_alerts(_as(Alert, events))
             case DEAD.name:
                 letters = _as(DeadLetter, events)
-                await self.history.add_dead_letters([(x, letter_key(x)) for x in letters])
+                await self.history.add_dead_letters(
+                    [(x, dead_letter_key(x.letter_id)) for x in letters]
+                )
 
     async def _dead(
         self, delivery: Delivery, error_type: str, error: str, frame_id: UUID | None

@@ -45,14 +45,9 @@ def recorded(delivery: Delivery) -> Recorded:
     return Recorded(delivery.topic, event, tuple(_objects(event, delivery.value)))
 
 
-def letter_key(letter: DeadLetter) -> str:
-    """Where a dead letter's original bytes are kept."""
-    return dead_letter_key(letter.letter_id)
-
-
 def _objects(event: Event, value: bytes) -> list[StoredObject]:
     if isinstance(event, DeadLetter):
-        key = letter_key(event)
+        key = dead_letter_key(event.letter_id)
         return [StoredObject(key, "application/octet-stream", body=value)] if value else []
     if not isinstance(event, Anomaly):
         return []
