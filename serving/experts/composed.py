@@ -14,8 +14,9 @@ from serving.experts.calibration import Scores
 from serving.experts.expert import answer, split_time
 from serving.experts.fusion import fuse_maps, fuse_surprises, head_reference, head_surprise
 from serving.experts.heads import Head
+from serving.experts.mixed_precision import MixedPrecision
 from serving.experts.model import TrainedModel
-from serving.experts.runtime import Choice, MixedPrecision, Runner, make_runner
+from serving.experts.runtime import Choice, Runner, make_runner
 from serving.experts.types import Floats, Image, Scored
 
 

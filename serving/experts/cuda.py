@@ -145,7 +145,8 @@ class Program:
             self._pixels.numpy()[:count] = images
             self._pixels.numpy()[count:] = images[:1]
             self._found.copy_(self._run(self._pixels), non_blocking=True)
-            self._wait()
+            if self._device.type == "cuda":
+                torch.cuda.current_stream(self._device).synchronize()
             return self._outputs.split(self._found[:count])
 
     def _reference(self, module: nn.Module) -> tuple[Tensor, "_Outputs"]:
@@ -198,10 +199,6 @@ class Program:
     def _on_host(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Pinned where that makes copies asynchronous."""
         return torch.empty(shape, dtype=dtype, pin_memory=self._device.type == "cuda")
-
-    def _wait(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.current_stream(self._device).synchronize()
 
 
 class _Eager:

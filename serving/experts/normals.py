@@ -126,11 +126,8 @@ def _read(
 ) -> tuple[Preprocessing, Image]:
     """Every image prepared, tiles in a row; the originals are not kept."""
     shape = read_image(paths[0]).shape[:2]
-    preprocessing = (
-        tile_preprocessing(shape, options.size)
-        if options.tiles
-        else choose_preprocessing([shape], options.size)
-    )
+    choose = tile_preprocessing if options.tiles else choose_preprocessing
+    preprocessing = choose(shape, options.size)
     rows: list[Image] = []
     start = 0
     while start < len(paths):

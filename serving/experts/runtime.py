@@ -22,8 +22,6 @@ from serving.experts.errors import RuntimeUnavailable
 from serving.experts.mixed_precision import MixedPrecision, run_mixed
 from serving.experts.types import Floats, Image
 
-__all__ = ["Choice", "MixedPrecision", "Runner", "choose", "make_runner"]
-
 # OpenVINO reports conversions to its maker: from a child process each, by the network. No machine
 # of a plant may. Where the module is missing, OpenVINO uses its own silent stub.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

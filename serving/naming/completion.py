@@ -92,18 +92,18 @@ class Transport:
 
     def __init__(self, settings: EndpointSettings) -> None:
         self._settings = settings
-        s = settings
-        timeout = openai.Timeout(s.timeout_s, connect=s.connect_timeout_s)
+        timeout = openai.Timeout(settings.timeout_s, connect=settings.connect_timeout_s)
         # No redirects: they could lead a picture out of the zone. Proxies only towards outside.
+        outside = settings.zone is EndpointZone.EXTERNAL
         http = openai.DefaultAsyncHttpxClient(
-            timeout=timeout, follow_redirects=False, trust_env=s.zone is EndpointZone.EXTERNAL
+            timeout=timeout, follow_redirects=False, trust_env=outside
         )
         self._client = openai.AsyncOpenAI(
-            api_key=_key(s),
-            base_url=s.base_url,
+            api_key=_key(settings),
+            base_url=settings.base_url,
             max_retries=0,
             timeout=timeout,
-            default_headers={k: v.get_secret_value() for k, v in s.headers.items()},
+            default_headers={k: v.get_secret_value() for k, v in settings.headers.items()},
             http_client=http,
         )
 

@@ -156,7 +156,7 @@ class Endpoint:
     async def _within(
         self, question: Question, began: float, deadline: float, attempt: int
     ) -> Reply | Unanswered | Failed:
-        """One call, cancelled at the deadline."""
+        """One call, cancelled at the deadline; the breaker learns what it says of the endpoint."""
         given_s = deadline - self._clock()
         try:
             async with asyncio.timeout(given_s):
@@ -171,20 +171,15 @@ class Endpoint:
         except asyncio.CancelledError:
             self.breaker.abandoned()
             raise
-        self._note(outcome)
-        return outcome
-
-    def _note(self, outcome: Reply | Failed) -> None:
-        """What an answer in time, or a failure, says about the endpoint."""
-        now = self._clock()
         if isinstance(outcome, Reply):
             self.breaker.succeeded()
             weight = 0.1 if self._typical_s else 1.0
             self._typical_s += weight * (outcome.latency_ms / 1000 - self._typical_s)
         elif outcome.blames_endpoint:
-            self.breaker.failed(now)
+            self.breaker.failed(self._clock())
         else:
             self.breaker.abandoned()
+        return outcome
 
     async def _call(self, question: Question, attempt: int) -> Reply | Failed:
         """One HTTP call in the place that was taken. Gives place and reservation back."""

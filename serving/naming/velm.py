@@ -6,7 +6,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from prompts import PictureLayout, Prompt, PromptError, render
 from serving.experts.errors import UndecodableImage
@@ -117,22 +117,20 @@ class VelmClassifier:
         parts = self._settings.parts
         reference = self._reference(request) if parts.reference_image else None
 
-        def make(normal: bytes | None) -> PromptPictures:
-            return make_pictures(
-                request.image,
-                normal,
-                request.inspection.region,
-                self._settings.visual,
-                visual_prompt=parts.visual_prompt,
-                cropped=cropped,
-            )
-
+        make = partial(
+            make_pictures,
+            request.image,
+            region=request.inspection.region,
+            settings=self._settings.visual,
+            visual_prompt=parts.visual_prompt,
+            cropped=cropped,
+        )
         try:
-            return make(reference)
+            return make(reference=reference)
         except UndecodableImage:
             if reference is None:
                 raise
-            return make(None)  # raises again when it is the query that cannot be decoded
+            return make(reference=None)  # raises again when it is the query that cannot be decoded
 
     def _reference(self, request: ClassificationRequest) -> bytes | None:
         """A photograph of a normal part; where that fails, the prompt goes without one."""

@@ -1,5 +1,6 @@
 """Guidance, pixel weight, extractor and cut, chosen on synthetic anomalies; scales from normals."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,8 +78,7 @@ def judge(trial: TrialImages, compared: Compared, weighing: Weighing, smoothing:
 def compare_trial(seen: Distances, trial: TrialImages, guidance: float) -> Compared:
     """Paint the trial's images back and compare."""
     drawn = tuple(_paint(seen, images, guidance) for images in trial.images)
-    pairs = [_compare(seen, i, d) for i, d in zip(trial.images, drawn, strict=True)]
-    return Compared(drawn, tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))
+    return Compared(drawn, *_compare(seen, trial, drawn))
 
 
 def with_extractor(
@@ -86,9 +86,8 @@ def with_extractor(
 ) -> Chosen:
     """The same choice with the features, and so the feature scale, of another extractor."""
     seen.extractor = extractor
-    old = chosen.compared
-    pairs = [_compare(seen, i, d) for i, d in zip(trial.images, old.drawn, strict=True)]
-    compared = replace(old, feature=tuple(p[1] for p in pairs))
+    _, feature = _compare(seen, trial, chosen.compared.drawn)
+    compared = replace(chosen.compared, feature=feature)
     weighing = replace(chosen.weighing, feature_scale=compared.scales()[1])
     return Chosen(weighing, compared, chosen.reasons)
 
@@ -117,12 +116,18 @@ def _paint(seen: Distances, images: Image, guidance: float) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
-def _compare(seen: Distances, images: Image, drawn: Tensor) -> tuple[Tensor, Tensor]:
+def _compare(
+    seen: Distances, trial: TrialImages, drawn: Sequence[Tensor]
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Pixel and feature distances (N, H, W) of the trial's three versions."""
     size = seen.running.micro_batch
-    parts = []
-    for start in range(0, len(images), size):
-        rows = slice(start, start + size)
-        part = seen.compare(images[rows], drawn[:, rows].to(seen.running.device))
-        parts.append([values.cpu() for values in part])
-    pixel, feature = (torch.cat(side) for side in zip(*parts, strict=True))
+    pairs = []
+    for images, painted in zip(trial.images, drawn, strict=True):
+        parts = []
+        for start in range(0, len(images), size):
+            rows = slice(start, start + size)
+            part = seen.compare(images[rows], painted[:, rows].to(seen.running.device))
+            parts.append([values.cpu() for values in part])
+        pairs.append([torch.cat(side) for side in zip(*parts, strict=True)])
+    pixel, feature = zip(*pairs, strict=True)
     return pixel, feature

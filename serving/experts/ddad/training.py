@@ -64,8 +64,6 @@ def train_ddad(
         TrainingError: too few groups, diverged, or a checkpoint of another training.
     """
     device = choose("torch", "f32", options.device, options.threads).device
-    if device == "cpu" and options.threads:
-        torch.set_num_threads(options.threads)
     own = resolved(options.ddad or DdadOptions(), device)
     pixels, names = normals.pixels, normals.names
     fit, held = split_groups(names, own.held_out, options.seed)

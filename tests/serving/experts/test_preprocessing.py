@@ -1,9 +1,12 @@
 """Native pixels, squash and tiles."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from serving.experts.errors import TrainingError
+from serving.experts.normals import read_normals
 from serving.experts.preprocessing import (
     Preprocessing,
     choose_preprocessing,
@@ -15,9 +18,17 @@ from tests.serving.experts.pictures import surface, write
 
 
 def test_one_shape_near_the_size_keeps_its_own_pixels() -> None:
-    assert choose_preprocessing([(250, 250)] * 9, 256) == Preprocessing("native", 250, 250)
-    assert choose_preprocessing([(250, 250), (251, 250)], 256).mode == "squash"
-    assert choose_preprocessing([(2000, 2000)], 256) == Preprocessing("squash", 256, 256)
+    assert choose_preprocessing((250, 250), 256) == Preprocessing("native", 250, 250)
+    assert choose_preprocessing((2000, 2000), 256) == Preprocessing("squash", 256, 256)
+
+
+@pytest.mark.parametrize(("last", "mode"), [(250, "native"), (251, "squash")])
+def test_photographs_of_several_shapes_are_squashed(tmp_path: Path, last: int, mode: str) -> None:
+    sides = (250, 250, last)
+    files = write(tmp_path, [np.full((side, 250, 3), 90, np.uint8) for side in sides])
+    read = read_normals("plate", files, {}, TrainOptions(size=256), lambda stage, done, total: None)
+    assert read.preprocessing.mode == mode
+    assert read.pixels.shape == (3, *read.preprocessing.shape, 3)
 
 
 def test_tiles_cover_the_image_and_stitch_back_to_it() -> None:
