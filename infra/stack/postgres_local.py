@@ -142,7 +142,8 @@ def _create_cluster(data_dir: Path) -> None:
     def make(draft: Path) -> None:
         draft.mkdir(mode=0o700)
         if unprivileged.needed():
-            unprivileged.hand_over(draft, unprivileged.choose_account(data_dir))
+            account = unprivileged.choose_account(data_dir)
+            os.chown(draft, account.uid, account.gid)
         options = ["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions"]
         options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         env = {**os.environ, "LC_ALL": "C"}

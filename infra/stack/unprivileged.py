@@ -72,11 +72,6 @@ def prefix(account: Account, tethered: bool, *paths: Path) -> list[str]:
     return words
 
 
-def hand_over(path: Path, account: Account) -> None:
-    """Make ``path`` (an empty folder of ours) the account's."""
-    os.chown(path, account.uid, account.gid)
-
-
 def _reachable(path: Path) -> bool:
     """Whether everybody may pass through every folder above ``path``."""
     return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.resolve().parents)

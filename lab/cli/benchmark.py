@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
@@ -14,6 +15,9 @@ from lab.cli.tables import print_figures, print_result
 
 app = typer.Typer(no_args_is_help=True)
 app.command(epilog=listed(ExpertOptions))(expert)
+
+
+_say = partial(Console(stderr=True).print, soft_wrap=True)
 
 
 @app.command()
@@ -39,8 +43,7 @@ def line(
     options = LineBenchmark(rounds, seconds, in_flight, batch, anomalous)
     if smoke:
         options = replace(options, rounds=1, seconds=4.0, train=60)
-    console = Console(stderr=True)
-    result = benchmark_line(options, lambda text: console.print(text, soft_wrap=True))
+    result = benchmark_line(options, _say)
     print_result(result, "The whole line beside the bare expert", as_json)
 
 
@@ -60,13 +63,12 @@ def faults(
     from lab.benchmarks.faults import FAULTS
     from lab.benchmarks.line import benchmark_faults
 
-    console = Console(stderr=True)
     result = benchmark_faults(
         parts=120 if smoke else parts,
         takt_s=takt,
         window_s=window,
         names=("inspect", "gateway", "record") if smoke else FAULTS,
-        say=lambda text: console.print(text, soft_wrap=True),
+        say=_say,
         broker=broker,
     )
     print_result(result, "Faults while the line runs", as_json)

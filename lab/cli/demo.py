@@ -97,29 +97,20 @@ def show(summary: "Summary", console: Console) -> None:
     """The last screen: what happened to the parts."""
     figures = summary.as_json()
     escapes = {name: sum(found.values()) for name, found in summary.escapes.items()}
-    rows = (
-        [
-            escape(label),
-            *(str(counts.get(action, 0)) for action in ACTIONS),
-            f"[red]{escapes[label]}[/]" if escapes.get(label) else "0",
-        ]
-        for label, counts in summary.confusion.items()
-    )
+    rows = [
+        [*cells, f"[red]{escapes[label]}[/]" if escapes.get(label) else "0"]
+        for label, cells in zip(summary.confusion, _by_action(summary.confusion), strict=True)
+    ]
     headings = ("true class", *ACTIONS, "escaped")
     console.print(table_of(headings, rows, "What happened to the parts"))
     if summary.escaped:
         console.print(_escaped(summary.escaped))
-    tables = {
-        "What they were worth": ("true severity", summary.severities),
-        "What the line called them": ("named", summary.named),
-    }
-    for title, (heading, counted) in tables.items():
-        rows = (
-            [escape(label), *(str(counts.get(action, 0)) for action in ACTIONS)]
-            for label, counts in counted.items()
-        )
+    for title, heading, counted in (
+        ("What they were worth", "true severity", summary.severities),
+        ("What the line called them", "named", summary.named),
+    ):
         if counted:
-            console.print(table_of((heading, *ACTIONS), rows, title))
+            console.print(table_of((heading, *ACTIONS), _by_action(counted), title))
     table = Table(show_header=False)
     for key in ("parts", "decided", "acknowledged", "lost", "acted_twice", "late"):
         bad = key in ("lost", "acted_twice") and figures[key]
@@ -143,6 +134,13 @@ def show(summary: "Summary", console: Console) -> None:
         f"{figures['report']}",
         soft_wrap=True,
     )
+
+
+def _by_action(counted: dict[str, dict[str, int]]) -> list[list[str]]:
+    return [
+        [escape(label), *(str(counts.get(action, 0)) for action in ACTIONS)]
+        for label, counts in counted.items()
+    ]
 
 
 def _escaped(stories: "Sequence[PartStory]") -> Table:

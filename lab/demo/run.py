@@ -23,8 +23,7 @@ from lab.datasets.textile import TITLE, textile_dataset
 from lab.demo.classifier import classifier_args
 from lab.demo.parts import write_parts
 from lab.demo.report import write_report
-from lab.demo.stories import tell
-from lab.demo.summary import Summary, summarise
+from lab.demo.summary import Summary, summarise, tell
 from lab.harness.learn import FALSE_ALARM_RATE, Learned, LearnRequest, remembered, request_of
 from lab.harness.line import ROLES, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, make_plan

@@ -1,4 +1,4 @@
-"""What happened to the parts, as figures. Pure: stories in, one summary out."""
+"""What happened to the parts: one story each, and figures over all. Pure."""
 
 import math
 from collections import Counter, defaultdict
@@ -9,8 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from lab.datasets.folders import GOOD
-from lab.harness.reckoning import Reckoning
-from streams.codes import Action, DecisionSource, Severity
+from lab.harness.plan import LinePlan
+from lab.harness.reckoning import OnKafka, Reckoning
+from lab.plc.ledger import LedgerEntry
+from streams.codes import AckOutcome, Action, DecisionSource, Severity
 from streams.events import Decision, Inspection
 
 
@@ -64,6 +66,50 @@ class PartStory:
         if self.source is DecisionSource.PLC_DEFAULT:
             return "no result reached the line controller in time: its own default"
         return ""
+
+
+def tell(
+    plan: LinePlan,
+    severities: Mapping[str, Severity],
+    ledger: Sequence[LedgerEntry],
+    kafka: OnKafka,
+    reckoning: Reckoning,
+) -> list[PartStory]:
+    """One story per part of the plan that reached the PLC, in order of arrival.
+
+    A class that ``severities`` does not name counts as a defect.
+    """
+    photographs = {p.part_id: p.photograph for p in plan.parts}
+    # a part whose effective decision has no inspection may still have been scored too late
+    scored = {(d.plc_boot_id, d.trigger_seq): d for d in kafka.decisions if d.inspection}
+    latency = {
+        (a.plc_boot_id, a.trigger_seq): a.trigger_to_write_ms
+        for a in kafka.acknowledgements
+        if a.outcome is AckOutcome.ACKNOWLEDGED
+    }
+    stories = []
+    for part in ledger:
+        photograph = photographs[part.part_id]
+        label = photograph.label
+        decision = reckoning.effective.get(part.key)
+        inspected = decision if decision is not None and decision.inspection else None
+        inspected = inspected or scored.get(part.key)
+        severity = severities.get(label, Severity.DEFECT)
+        stories.append(
+            PartStory(
+                part_id=part.part_id,
+                true_label=label,
+                true_severity=Severity.NORMAL if label == GOOD else severity,
+                picture=photograph.path,
+                action=Action(part.action) if part.action else None,
+                source=DecisionSource(part.source) if part.source else None,
+                decision=decision,
+                inspection=inspected.inspection if inspected is not None else None,
+                frame_id=kafka.frames.get(part.key),
+                trigger_to_write_ms=latency.get(part.key),
+            )
+        )
+    return stories
 
 
 @dataclass(frozen=True)

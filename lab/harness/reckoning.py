@@ -100,7 +100,12 @@ def reckon(
         for a in kafka.acknowledgements
         if a.outcome is AckOutcome.ACKNOWLEDGED
     }
-    effective = _effective(decisions, acked)
+    effective = {
+        key: decision
+        for key, ack in acked.items()
+        for decision in decisions.get(key, ())
+        if decision.result_id == ack.result_id
+    }
     lost = [
         f"{p.part_id} (seq {p.key[1]}): {why}"
         for p in ledger
@@ -125,17 +130,6 @@ def reckon(
         acted_twice=_acted_twice(ledger),
         effective=effective,
     )
-
-
-def _effective(
-    decisions: Mapping[Key, Sequence[Decision]], acked: Mapping[Key, Acknowledgement]
-) -> dict[Key, Decision]:
-    return {
-        key: decision
-        for key, ack in acked.items()
-        for decision in decisions.get(key, ())
-        if decision.result_id == ack.result_id
-    }
 
 
 def _missing(

@@ -120,10 +120,7 @@ class _Dropped(Response):
 def make_app(twin: Twin) -> FastAPI:
     """The application around a twin."""
     app = FastAPI(title="Andon's twin of an OpenAI-compatible endpoint", openapi_url=None)
-
-    @app.post("/v1/chat/completions")
-    async def chat(request: Request) -> Response:
-        return await twin.chat(request)
+    app.add_api_route("/v1/chat/completions", twin.chat, methods=["POST"])
 
     @app.get("/v1/models")
     async def models() -> dict[str, object]:

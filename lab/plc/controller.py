@@ -23,8 +23,6 @@ class PlcConfig:
     """One simulated controller, times in seconds; the result window T is the takt if None."""
 
     url: str = "opc.tcp://127.0.0.1:14840"
-    namespace: str = "urn:andon:line"
-    prefix: str = "Andon"
     takt_s: float = 1.0
     window_s: float | None = None
     heartbeat_s: float = 0.5
@@ -62,7 +60,7 @@ class SimulatedPlc:
         self.acks_withheld = False
         self.boot_id = int(time.time()) & 0xFFFFFFFF
         self.trigger_seq = 0
-        self._server = SignalServer(config.url, config.namespace, config.prefix, self._on_change)
+        self._server = SignalServer(config.url, self._on_change)
         self._parts: dict[int, _Arrived] = {}
         self._open: set[int] = set()
         self._beats = 0

@@ -10,6 +10,10 @@ from asyncua.common.callback import CallbackType
 
 from connectors.handshake.signals import Owner, Signal, SignalValue, SignalValues
 
+NAMESPACE = "urn:andon:line"
+PREFIX = "Andon"
+"""Of every node's identifier."""
+
 
 def cold_start() -> dict[Signal, SignalValue]:
     """What a controller shows that has just been switched on."""
@@ -24,8 +28,6 @@ class SignalServer:
     """
 
     url: str
-    namespace: str
-    prefix: str
     on_change: Callable[[SignalValues], None]
     values: dict[Signal, SignalValue] = field(default_factory=cold_start)
     _server: Server | None = None
@@ -38,12 +40,11 @@ class SignalServer:
         server.set_endpoint(self.url)
         server.set_server_name("Andon simulated line controller")
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-        index = await server.register_namespace(self.namespace)
-        folder_id = ua.NodeId(self.prefix, index)
-        folder = await server.nodes.objects.add_object(folder_id, self.prefix)
+        index = await server.register_namespace(NAMESPACE)
+        folder = await server.nodes.objects.add_object(ua.NodeId(PREFIX, index), PREFIX)
         for signal in Signal:
             name = signal.wire_name
-            self._ids[signal] = ua.NodeId(f"{self.prefix}.{name}", index)
+            self._ids[signal] = ua.NodeId(f"{PREFIX}.{name}", index)
             kind = ua.VariantType[signal.data_type]
             node = await folder.add_variable(self._ids[signal], name, signal.default, kind)
             if signal.owner is Owner.GATEWAY:

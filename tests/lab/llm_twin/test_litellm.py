@@ -6,12 +6,13 @@ import pytest
 
 from lab.llm_twin.app import Twin
 from lab.llm_twin.server import TwinServer
-from lab.peers.litellm import KEY, PeerError, install, running_proxy
+from lab.peers.environment import PeerError
 from serving.naming.endpoint import Endpoint
 from serving.naming.velm import VelmClassifier
 from streams.events import Classification
 from streams.ports import Failure
 from tests.lab.llm_twin.kit import endpoint_settings, references, request
+from tests.lab.llm_twin.litellm_proxy import KEY, install, running_proxy
 
 pytestmark = pytest.mark.slow
 

@@ -2,7 +2,7 @@
 
 Kept out of our dependencies: it lives in ``.venvs/litellm``, made on first use.
 
-    python -m lab.peers.litellm            # make the environment, print its path
+    python -m tests.lab.llm_twin.litellm_proxy    # make the environment, print its path
 """
 
 import json
