@@ -1,7 +1,6 @@
 """``andon evaluate fewshot``: what the local classifier names right, and what it should refuse."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +12,7 @@ from andon.cli.options import Json
 from lab.cli.tables import table_of
 
 if TYPE_CHECKING:
-    from lab.datasets.folders import Dataset
     from lab.velm.fewshot import FewShotFigures
-    from serving.experts.expert import Expert
 
 Images = Annotated[
     Path, typer.Option("--images", help="Data set in MVTec-AD layout, with parts.csv.")
@@ -41,12 +38,14 @@ def fewshot(
     as_json: Json = False,
 ) -> None:
     """Name anomalies from 1 to 5 examples; exemplars and queries show different parts."""
-    from andon.cli.experts import expert_errors, stage_bars
+    from andon.cli.experts import expert_errors, find_artifact, stage_bars
     from lab.datasets.folders import load_dataset
     from lab.velm.answers_cache import Cache as AnswersCache
     from lab.velm.fewshot import measure
     from lab.velm.fewshot_material import EXPERT, SOURCES, gather
+    from lab.velm.trained_experts import trained_expert
     from policies.authoring.loading import load_policy
+    from serving.experts.artifact import load_expert
 
     counts = _counts(shots)
     if masks not in (*SOURCES, "both"):
@@ -55,7 +54,11 @@ def fewshot(
     dataset = load_dataset(images)
     in_force = load_policy(policy) if policy is not None else None
     with expert_errors(), stage_bars() as report:
-        expert = _expert(dataset, artifact, cache, report) if EXPERT in wanted else None
+        expert = None
+        if EXPERT in wanted and artifact is not None:
+            expert = load_expert(find_artifact(artifact))
+        elif EXPERT in wanted:
+            expert = trained_expert(dataset, cache, report=report)
         with AnswersCache(cache) as kept:
             examples = gather(dataset, expert, kept, report)
     figures = [measure(examples, source, counts, seeds, in_force) for source in wanted]
@@ -76,22 +79,6 @@ def _counts(text: str) -> list[int]:
     if any(not 1 <= n <= 64 for n in counts):
         raise typer.BadParameter("between 1 and 64 examples per class")
     return counts
-
-
-def _expert(
-    dataset: "Dataset",
-    artifact: Path | None,
-    cache: Path,
-    report: Callable[[str, int, int], None],
-) -> "Expert":
-    """The expert given, or one trained on the data set's normals and kept by content and code."""
-    from andon.cli.experts import find_artifact
-    from lab.velm.trained_experts import trained_expert
-    from serving.experts.artifact import load_expert
-
-    if artifact is not None:
-        return load_expert(find_artifact(artifact))
-    return trained_expert(dataset, cache, report=report)
 
 
 def _print(figures: "FewShotFigures") -> None:

@@ -1,5 +1,6 @@
 """One evaluation from its options to its end: data set, endpoint, cache, leave to spend, bars."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -68,11 +69,15 @@ def opened_evaluation(
             false_alarm_rate=more.false_alarm_rate,
             experts=more.experts,
         )
+        words = [found.name, kind, asked.regions, label, "" if more.gate else "no-gate"]
+        if endpoint is not None:
+            words += [velm.protocol, endpoint.model]
+        name = re.sub(r"[^\w.-]", "_", "-".join(filter(None, words)).lower())
         yield EvaluationRun(
             runs,
             options,
             stack.enter_context(Cache(more.cache)),
-            asked.out or more.cache.parent / "evaluations" / _run_name(found.name, options, label),
+            asked.out or more.cache.parent / "evaluations" / name,
             stack.enter_context(_passing_bars()),
             _confirm_spending(options, more.max_cost, asked.yes, errors),
             more.limit,
@@ -138,13 +143,9 @@ def _confirm_spending(
 @contextmanager
 def _passing_bars() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar per stage on stderr, gone when the stage is over."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    bars = Progress(*columns, console=Console(stderr=True), transient=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    console = Console(stderr=True)
+    bars = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
     tasks: dict[str, TaskID] = {}
 
     def report(stage: str, done: int, total: int) -> None:
@@ -186,16 +187,3 @@ def _print_benchmark(found: "Benchmark", out: Console) -> None:
     if found.differences:
         shown = "; ".join(map(str, found.differences))
         out.print(f"  differs from the released counts: {shown}", soft_wrap=True)
-
-
-def _run_name(benchmark: str, options: "PipelineOptions", label: str) -> str:
-    """A folder name that says what was run."""
-    parts = [benchmark, options.classifier, options.regions]
-    if label:
-        parts.append(label)
-    if not options.gate:
-        parts.append("no-gate")
-    if options.asked_endpoint is not None:
-        parts += [options.velm.protocol, options.asked_endpoint.model]
-    text = "-".join(parts).lower()
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)

@@ -6,6 +6,7 @@ same part; with it the ``disjoint`` protocol keeps every part of the test set ou
 
 import csv
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,6 +70,11 @@ class Dataset:
         return tuple(sorted({s.label for s in self.test if s.anomalous}))
 
     @property
+    def counts(self) -> Counter[str]:
+        """Number of test pictures by label."""
+        return Counter(s.label for s in self.test)
+
+    @property
     def groups(self) -> dict[Path, str]:
         """Part by path of every image whose part is known."""
         samples = (*self.train, *self.test, *self.left_out)
@@ -120,6 +126,20 @@ def load_dataset(folder: Path, protocol: str = "full") -> Dataset:
     return found if protocol == "full" else _disjoint(found, folder)
 
 
+def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
+    """The rows of a CSV.
+
+    Raises:
+        DatasetError: it lacks one of the columns.
+    """
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = csv.DictReader(stream)
+        if not set(columns) <= set(rows.fieldnames or ()):
+            needed = " and ".join(map(repr, columns))
+            raise DatasetError(f"{path}: the columns {needed} are needed")
+        return list(rows)
+
+
 def _load_mvtec(folder: Path, parts: Mapping[Path, str]) -> Dataset:
     good = [d for d in _folders(folder / "train") if d.name.lower() in NORMAL_NAMES]
     train = [_normal(p, parts) for d in good or [folder / "train"] for p in list_images(d)]
@@ -140,16 +160,15 @@ def _load_visa(folder: Path, split_csv: Path, parts: Mapping[Path, str]) -> Data
     root = split_csv.parent.parent
     train: list[Sample] = []
     test: list[Sample] = []
-    with split_csv.open(newline="", encoding="utf-8") as stream:
-        for row in csv.DictReader(stream):
-            if row.get("object") != folder.name:
-                continue
-            path = root / row["image"]
-            if row["label"].lower() in NORMAL_NAMES:
-                (train if row["split"] == "train" else test).append(_normal(path, parts))
-            else:
-                mask = root / row["mask"] if row.get("mask") else None
-                test.append(Sample(path, row["label"], True, mask, parts.get(path)))
+    for row in read_table(split_csv):
+        if row.get("object") != folder.name:
+            continue
+        path = root / row["image"]
+        if row["label"].lower() in NORMAL_NAMES:
+            (train if row["split"] == "train" else test).append(_normal(path, parts))
+        else:
+            mask = root / row["mask"] if row.get("mask") else None
+            test.append(Sample(path, row["label"], True, mask, parts.get(path)))
     return Dataset(folder.name, tuple(train), tuple(test))
 
 
@@ -184,11 +203,7 @@ def _disjoint(found: Dataset, folder: Path) -> Dataset:
 def _read_parts(path: Path) -> dict[Path, str]:
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = csv.DictReader(stream)
-        if not {"path", "part"} <= set(rows.fieldnames or ()):
-            raise DatasetError(f"{path}: the columns 'path' and 'part' are needed")
-        return {path.parent / row["path"]: row["part"] for row in rows}
+    return {path.parent / row["path"]: row["part"] for row in read_table(path, "path", "part")}
 
 
 def _find_mask(truth: Path, stem: str) -> Path | None:

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 _SIDE = 160
-_TRAIN, _TEST = 24, 8
+_FOLDERS = (("train/good", 24, 2000), ("test/good", 8, 0), ("test/scratch", 8, 1000))
+"""Folders with their number of images and the seed of the first."""
 _GROUPS = 12
 """Groups of the training images: two photographs show one part."""
 
@@ -16,10 +17,10 @@ def write_smoke_set(folder: Path) -> None:
     from PIL import Image
 
     rows = ["path,class,part"]
-    for kind, count in (("train/good", _TRAIN), ("test/good", _TEST), ("test/scratch", _TEST)):
+    for kind, count, seed in _FOLDERS:
         (folder / kind).mkdir(parents=True)
         for i in range(count):
-            picture = _surface(hash_of(kind, i))
+            picture = _surface(seed + i)
             name = f"{i:03d}.png"
             if kind == "test/scratch":
                 truth = folder / "ground_truth/scratch"
@@ -30,11 +31,6 @@ def write_smoke_set(folder: Path) -> None:
             part = f"train-{i % _GROUPS}" if kind == "train/good" else f"{kind}-{i}"
             rows.append(f"{kind}/{name},{Path(kind).name},{part}")
     (folder / "parts.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-
-
-def hash_of(kind: str, number: int) -> int:
-    """A seed that differs between folders and numbers, the same on every run."""
-    return number + 1000 * sorted(("train/good", "test/good", "test/scratch")).index(kind)
 
 
 def _surface(seed: int) -> npt.NDArray[np.uint8]:

@@ -1,12 +1,11 @@
 """Benchmarks on disk: one object, a folder of objects, and the published sets by name."""
 
-import csv
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from lab.datasets.folders import Dataset, DatasetError, load_dataset
+from lab.datasets.folders import Dataset, DatasetError, load_dataset, read_table
 from lab.datasets.refinements import (
     CountDifference,
     Rules,
@@ -32,7 +31,6 @@ class Benchmark:
     """What the published benchmark has changed besides and nobody can repeat."""
     differences: tuple[CountDifference, ...] = ()
     """Classes whose number of pictures is not that of the authors."""
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def images(self) -> int:
@@ -80,13 +78,10 @@ def _as_it_is(root: Path, wanted: Sequence[str], rules: Rules | None) -> Benchma
         found = [load_dataset(root)]
         return Benchmark(root.name, {found[0].name: found[0]})
     chosen = _chosen([d.name for d in folders], wanted, root)
-    datasets = {d.name: _of_layout(d, rules) for d in folders if d.name in chosen}
+    datasets = {d.name: load_dataset(d) for d in folders if d.name in chosen}
+    if rules is not None:
+        datasets = {d.name: refine(datasets[d.name], d, rules) for d in folders if d.name in chosen}
     return Benchmark(root.name, datasets)
-
-
-def _of_layout(folder: Path, rules: Rules | None) -> Dataset:
-    dataset = load_dataset(folder)
-    return dataset if rules is None else refine(dataset, folder, rules)
 
 
 def _mvtec(root: Path, kind: str, wanted: Sequence[str], given: Rules | None) -> Benchmark:
@@ -105,11 +100,8 @@ def _mvtec(root: Path, kind: str, wanted: Sequence[str], given: Rules | None) ->
         check_published(dataset, root / name, rules.objects[name])
     if not refined:
         return Benchmark("MVTec-AD", found)
-    derived = {name: refine(d, root / name, rules) for name, d in found.items()}
-    left = differences(derived, rules)
-    return Benchmark(
-        f"{rules.name} (derived)", derived, rules.underivable if left else (), tuple(left)
-    )
+    derived = _derived(found, root, rules)
+    return derived if derived.differences else replace(derived, underivable=())
 
 
 def _visa(root: Path, kind: str, wanted: Sequence[str], given: Rules | None) -> Benchmark:
@@ -117,19 +109,18 @@ def _visa(root: Path, kind: str, wanted: Sequence[str], given: Rules | None) -> 
     if not split.is_file():
         raise DatasetError(f"{split}: no such file; VisA comes with it (split_csv/1cls.csv)")
     rules = given or shipped("visa_ac")
-    with split.open(newline="", encoding="utf-8") as stream:
-        in_split = dict.fromkeys(row["object"] for row in csv.DictReader(stream))
+    in_split = dict.fromkeys(row["object"] for row in read_table(split))
     chosen = _chosen(list(in_split), wanted, root)
     found = {name: _labelled(load_dataset(root / name), root, name) for name in chosen}
     if kind == "visa" and given is None:
         return Benchmark("VisA", found)
+    return _derived(found, root, rules)
+
+
+def _derived(found: Mapping[str, Dataset], root: Path, rules: Rules) -> Benchmark:
     derived = {name: refine(d, root / name, rules) for name, d in found.items()}
-    return Benchmark(
-        f"{rules.name} (derived)",
-        derived,
-        rules.underivable,
-        tuple(differences(derived, rules)),
-    )
+    left = tuple(differences(derived, rules))
+    return Benchmark(f"{rules.name} (derived)", derived, rules.underivable, left)
 
 
 def _labelled(dataset: Dataset, root: Path, name: str) -> Dataset:
@@ -137,11 +128,10 @@ def _labelled(dataset: Dataset, root: Path, name: str) -> Dataset:
     path = root / name / _LABELS
     if not path.is_file():
         raise DatasetError(f"{path}: no such file; it holds VisA's anomaly classes")
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = csv.DictReader(stream)
-        if not {"image", "label"} <= set(rows.fieldnames or ()):
-            raise DatasetError(f"{path}: the columns 'image' and 'label' are needed")
-        labels = {root / row["image"]: _label(row["label"]) for row in rows}
+    labels = {}
+    for row in read_table(path, "image", "label"):
+        parts = (part.strip() for part in row["label"].split(","))
+        labels[root / row["image"]] = ", ".join(part for part in parts if part)
     test = []
     for sample in dataset.test:
         if sample.anomalous and sample.path not in labels:
@@ -151,10 +141,6 @@ def _labelled(dataset: Dataset, root: Path, name: str) -> Dataset:
     if absent:
         raise DatasetError(f"{absent[0]}: in the split, but not on disk ({len(absent)} missing)")
     return replace(dataset, test=tuple(test))
-
-
-def _label(text: str) -> str:
-    return ", ".join(part.strip() for part in text.split(",") if part.strip())
 
 
 def _chosen(names: Sequence[str], wanted: Sequence[str], root: Path) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lab.datasets.folders import Dataset, DatasetError, Sample
+from lab.datasets.folders import Dataset, DatasetError
 
 DATA: Final = Path(__file__).parent / "data"
 Count = Annotated[int, Field(ge=0)]
@@ -107,7 +107,7 @@ def refine(dataset: Dataset, folder: Path, rules: Rules) -> Dataset:
         if name in own.remove or sample.label in rules.exclude_classes:
             continue
         label = own.move.get(name, sample.label)
-        test.append(_relabelled(sample, target.get(label, label)))
+        test.append(replace(sample, label=target.get(label, label)))
     counts = Counter(s.label for s in test)
     kept = [s for s in test if not s.anomalous or counts[s.label] >= rules.fewest]
     return replace(dataset, test=tuple(kept))
@@ -116,21 +116,20 @@ def refine(dataset: Dataset, folder: Path, rules: Rules) -> Dataset:
 def is_refined(dataset: Dataset, rules: Rules) -> bool:
     """Whether the folder holds the released data set itself: exactly its counts."""
     own = rules.objects.get(dataset.name)
-    return own is not None and own.released is not None and _counts(dataset) == own.released
+    return own is not None and own.released is not None and dataset.counts == own.released
 
 
 def differences(datasets: Mapping[str, Dataset], rules: Rules) -> list[CountDifference]:
     """Every class whose derived count is not the released one."""
     found = []
     for name, dataset in datasets.items():
-        released = rules.objects[name].released if name in rules.objects else None
-        if released is None:
+        own = rules.objects.get(name)
+        if own is None or own.released is None:
             continue
-        derived = _counts(dataset)
-        for label in sorted(derived.keys() | released.keys()):
-            have, want = derived.get(label, 0), released.get(label, 0)
-            if have != want:
-                found.append(CountDifference(name, label, have, want))
+        have, want = dataset.counts, Counter(own.released)
+        for label in sorted(have | want):
+            if have[label] != want[label]:
+                found.append(CountDifference(name, label, have[label], want[label]))
     return found
 
 
@@ -140,10 +139,10 @@ def check_published(dataset: Dataset, folder: Path, own: ObjectRules) -> None:
     Raises:
         DatasetError: names the class folder, or the first file, that is missing.
     """
-    have = _counts(dataset)
+    have = dataset.counts
     for label, wanted in (own.published or {}).items():
-        if have.get(label, 0) != wanted:
-            raise DatasetError(_shortage(folder / "test" / label, have.get(label, 0), wanted))
+        if have[label] != wanted:
+            raise DatasetError(_shortage(folder / "test" / label, have[label], wanted))
     extra = sorted(have.keys() - (own.published or have).keys())
     if extra:
         raise DatasetError(
@@ -169,11 +168,3 @@ def _check_named(dataset: Dataset, folder: Path, own: ObjectRules) -> None:
     absent = sorted(named - there)
     if absent:
         raise DatasetError(f"{folder / absent[0]}: named by a rule, but not in the test set")
-
-
-def _relabelled(sample: Sample, label: str) -> Sample:
-    return sample if label == sample.label else replace(sample, label=label)
-
-
-def _counts(dataset: Dataset) -> dict[str, int]:
-    return dict(Counter(s.label for s in dataset.test))
