@@ -99,15 +99,17 @@ def refine(dataset: Dataset, folder: Path, rules: Rules) -> Dataset:
         DatasetError: a picture that a rule names is not there.
     """
     own = rules.objects.get(dataset.name, ObjectRules())
-    _check_named(dataset, folder, own)
+    move = {folder / name: label for name, label in own.move.items()}
+    remove = {folder / name for name in own.remove}
+    absent = sorted({*move, *remove} - {s.path for s in dataset.test})
+    if absent:
+        raise DatasetError(f"{absent[0]}: named by a rule, but not in the test set")
     target = {old: new for new, olds in own.merge.items() for old in olds}
     test = []
     for sample in dataset.test:
-        name = sample.path.relative_to(folder).as_posix() if own.move or own.remove else ""
-        if name in own.remove or sample.label in rules.exclude_classes:
-            continue
-        label = own.move.get(name, sample.label)
-        test.append(replace(sample, label=target.get(label, label)))
+        if sample.path not in remove and sample.label not in rules.exclude_classes:
+            label = move.get(sample.path, sample.label)
+            test.append(replace(sample, label=target.get(label, label)))
     counts = Counter(s.label for s in test)
     kept = [s for s in test if not s.anomalous or counts[s.label] >= rules.fewest]
     return replace(dataset, test=tuple(kept))
@@ -160,11 +162,3 @@ def _shortage(folder: Path, have: int, wanted: int) -> str:
     absent = [f"{i:03d}.png" for i in range(wanted) if f"{i:03d}" not in names]
     missing = f"; missing: {', '.join(absent[:5])}" if absent else ""
     return f"{folder}: {have} pictures, the published data set has {wanted}{missing}"
-
-
-def _check_named(dataset: Dataset, folder: Path, own: ObjectRules) -> None:
-    named = {*own.move, *own.remove}
-    there = {s.path.relative_to(folder).as_posix() for s in dataset.test} if named else set()
-    absent = sorted(named - there)
-    if absent:
-        raise DatasetError(f"{folder / absent[0]}: named by a rule, but not in the test set")

@@ -24,7 +24,6 @@ from serving.naming.endpoint import Endpoint, Reply, Unanswered
 from serving.naming.settings import EndpointSettings, EndpointZone
 from streams.errors import AndonError
 
-FILE: Final = "evaluation.sqlite3"
 KIND: Final = "reply"
 _BUSY_S: Final = 10.0
 _ROOT: Final = Path(__file__).parents[2]
@@ -45,7 +44,7 @@ class Cache:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE
+        self.path = folder / "evaluation.sqlite3"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
@@ -74,15 +73,11 @@ class Cache:
             raise CacheError(f"{self.path}: {error}") from error
         return found
 
-    def close(self) -> None:
-        """Close the file; what was put is on disk already."""
-        self._base.close()
-
     def __enter__(self) -> "Cache":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
+        self._base.close()
 
 
 def digest_json(*values: object) -> str:

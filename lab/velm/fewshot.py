@@ -24,7 +24,6 @@ from streams.events import Classification
 from streams.ports import Policy, Situation
 
 UNKNOWN_SHOTS: Final = 5
-FEWEST_PARTS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -116,8 +115,8 @@ class _Table:
         self.parts = np.array([e.part for e in examples])
         self.classes = tuple(sorted(set(self.labels.tolist())))
         for name in self.classes:
-            if len(set(self.parts[self.labels == name])) < FEWEST_PARTS:
-                raise FewShotError(f"class {name!r} has one part; {FEWEST_PARTS} are needed")
+            if len(set(self.parts[self.labels == name])) < 2:
+                raise FewShotError(f"class {name!r} has one part; 2 are needed")
 
     def episode(self, seed: int, shots: int) -> tuple[np.ndarray, np.ndarray]:
         """Indices of exemplars and of queries."""
@@ -186,8 +185,7 @@ def _unknown(table: _Table, seeds: int) -> UnknownFigures:
             areas[hidden].append(image_auroc(known, ~strange))
             acted[hidden].append(float((known[strange] >= LEAST_KNOWN).mean()))
             refused.append(float((known[~strange] < LEAST_KNOWN).mean()))
-    by_class = {c: float(np.mean(v)) for c, v in areas.items()}
-    acted_on = {c: float(np.mean(v)) for c, v in acted.items()}
+    by_class, acted_on = ({c: float(np.mean(v)) for c, v in d.items()} for d in (areas, acted))
     return UnknownFigures(
         shots=UNKNOWN_SHOTS,
         auroc=float(np.mean(list(by_class.values()))),

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 
@@ -18,8 +18,6 @@ from lab.velm.descriptions import Described
 from serving.naming.settings import CascadeSettings, EndpointSettings, EndpointZone, VelmSettings
 from streams.errors import AndonError
 
-KINDS: Final = ("prototypes", "velm", "cascade")
-REGIONS: Final = ("expert", "oracle")
 T = TypeVar("T")
 
 
@@ -112,8 +110,8 @@ def check_options(options: PipelineOptions, runs: Sequence[ObjectRun]) -> None:
         PipelineError: says which option, and why.
     """
     for name, value, known in (
-        ("classifier", options.classifier, KINDS),
-        ("regions", options.regions, REGIONS),
+        ("classifier", options.classifier, ("prototypes", "velm", "cascade")),
+        ("regions", options.regions, ("expert", "oracle")),
     ):
         if value not in known:
             raise PipelineError(f"{name} {value!r} is not among {', '.join(known)}")

@@ -141,11 +141,8 @@ def _times(
     expert = [a.inspected.expert_ms for a in everything if a.inspected.expert_ms is not None]
     calls = [call for a in everything for call in a.calls]
     tokens = sum(c.tokens_out for c in calls)
-    local = [
-        a.classification.latency_ms
-        for a in everything
-        if a.classification is not None and not options.asks_endpoint
-    ]
+    named = [a.classification.latency_ms for a in everything if a.classification is not None]
+    local = [] if options.asks_endpoint else named
     return {
         "expert_ms_per_image": statistics.median(expert) if expert else None,
         "llm_ms_per_call": statistics.median(c.latency_ms for c in calls) if calls else None,

@@ -17,12 +17,12 @@ from lab.velm.answers_cache import (
 )
 from lab.velm.pipeline import PipelineOptions
 from lab.velm.pipeline_inspect import Inspected, InspectedObject
-from lab.velm.pipeline_references import NearestInBundle, RandomTrainingPicture, make_bundle
+from lab.velm.pipeline_references import RandomTrainingPicture, make_bundle
 from prompts import PictureLayout, render
 from serving.naming.base import NORMAL, Classifier
 from serving.naming.cascade import CascadeClassifier, CascadeStage
 from serving.naming.completion import Question, estimate_tokens
-from serving.naming.prototypes import PrototypeClassifier
+from serving.naming.prototypes import NearestReferences, PrototypeClassifier
 from serving.naming.settings import EndpointSettings
 from serving.naming.velm import VelmClassifier
 from streams.events import Classification
@@ -101,11 +101,11 @@ class ObjectNaming:
         self._bundle = None
         if options.teaches or visible:
             self._bundle = make_bundle(inspected, options.regions == "oracle", cache)
-        self._references: RandomTrainingPicture | NearestInBundle
+        self._references: RandomTrainingPicture | NearestReferences
         if self._bundle is None or options.velm.protocol == "velm":
             self._references = RandomTrainingPicture(self._run, options.seed)
         else:
-            self._references = NearestInBundle(self._run.name, self._bundle)
+            self._references = NearestReferences({self.name: self._bundle})
         self._identity = self._identify()
 
     @property
@@ -185,23 +185,24 @@ class ObjectNaming:
         )
 
     def _identify(self) -> str:
-        options = self._options
+        options, endpoint = self._options, self._options.asked_endpoint
         found: dict[str, object] = {
             "classifier": options.classifier,
             "texts": asdict(self._run.described.texts),
             "code": digest_code("serving/naming/*.py", "prompts/**/*.jinja", "prompts/render.py"),
         }
+        bundle = self._bundle and self._bundle.name
         if options.teaches:
-            assert self._bundle is not None
-            found |= {"exemplars": self._bundle.name, "drawn": options.regions == "oracle"}
-        if options.asked_endpoint is not None:
-            found |= {
-                "velm": options.velm.model_dump(mode="json"),
-                "endpoint": identity_of(options.asked_endpoint),
-                "zone": options.asked_endpoint.zone.value,
-            }
+            found |= {"exemplars": bundle, "regions": options.regions}
+        if endpoint is not None:
+            found |= {"velm": options.velm.model_dump(mode="json"), "zone": endpoint.zone.value}
+            found["endpoint"] = identity_of(endpoint)
             if options.velm.parts.reference_image:
-                found["references"] = self._references.identity
+                found["references"] = (
+                    self._references.identity
+                    if isinstance(self._references, RandomTrainingPicture)
+                    else bundle
+                )
         if options.classifier == "cascade":
             found["threshold"] = options.cascade.thresholds.get("prototypes", 0.0)
         return digest_json(found)

@@ -11,7 +11,6 @@ from lab.velm.pipeline import ObjectRun
 from lab.velm.pipeline_inspect import Inspected, InspectedObject
 from serving.bundles import MANIFEST, digest_of
 from serving.experts.images import read_image
-from serving.naming.prototypes import NearestReferences
 from serving.naming.teaching import NORMAL_LIMIT, Lesson, teach_product
 from streams.regions import Mask, region_mask
 
@@ -80,16 +79,3 @@ class RandomTrainingPicture:
     def identity(self) -> object:
         """What the draw depends on."""
         return [self._seed, [[p.name, p.stat().st_size] for p in self._paths]]
-
-
-class NearestInBundle(NearestReferences):
-    """The bundle's normal picture nearest to the query, as on the line."""
-
-    def __init__(self, name: str, bundle: Path) -> None:
-        super().__init__({name: bundle})
-        self._bundle = bundle
-
-    @property
-    def identity(self) -> object:
-        """The bundle's digest, which its folder is named by."""
-        return self._bundle.name

@@ -39,11 +39,6 @@ class SeverityScores:
     """Percent of defect images answered good (``gate``) or negligible (``classifier``)."""
 
 
-def negligible_count(classes: int) -> int:
-    """How many of an object's anomaly classes the 30 % rule makes negligible."""
-    return 1 if classes <= FEW_CLASSES else 2
-
-
 def score_severity(
     pairs: Mapping[str, Sequence[Pair]], rounds: int = 2000, seeds_per_round: int = 5, seed: int = 0
 ) -> SeverityScores:
@@ -62,8 +57,9 @@ def score_severity(
 def designations(pairs: Sequence[Pair]) -> Table:
     """One object's shares under every choice of negligible classes that the rule allows."""
     classes = sorted({truth for truth, _ in pairs} - {GOOD})
-    chosen = itertools.combinations(classes, min(negligible_count(len(classes)), len(classes)))
-    return np.array([_shares(pairs, frozenset(negligible)) for negligible in chosen])
+    negligible = min(1 if len(classes) <= FEW_CLASSES else 2, len(classes))
+    chosen = itertools.combinations(classes, negligible)
+    return np.array([_shares(pairs, frozenset(names)) for names in chosen])
 
 
 def is_defect(policy: Policy, inspection: Inspection, label: str) -> bool:
