@@ -7,7 +7,6 @@ points back to an older one.
 
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,11 +15,10 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from serving.bundles import DIGEST, MANIFEST, BundleError, digest_of, read_file
+from serving.bundles import DIGEST, MANIFEST, BundleError, digest_of, product_folder, read_file
 from serving.errors import StoreError
 
 POINTER = "latest.json"
-_PRODUCT = re.compile(r"[^\s./\\\x00-\x1f][^/\\\x00-\x1f]{0,127}")
 
 
 class Blobs(Protocol):
@@ -218,12 +216,10 @@ def split_s3(location: str) -> tuple[str, str]:
 
 
 def _segment(product: str) -> str:
-    if not _PRODUCT.fullmatch(product):
-        raise StoreError(
-            f"product {product!r} cannot name a folder: 1 to 128 characters, no slash, backslash, "
-            "control character or leading dot"
-        )
-    return product
+    try:
+        return product_folder(product)
+    except BundleError as error:
+        raise StoreError(str(error)) from None
 
 
 def _checked(digest: str) -> str:

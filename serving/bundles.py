@@ -15,6 +15,7 @@ from typing import Final
 
 MANIFEST: Final = "manifest.json"
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_PRODUCT = re.compile(r"[^\s./\\\x00-\x1f][^/\\\x00-\x1f]{0,127}")
 
 
 class BundleError(Exception):
@@ -30,16 +31,32 @@ def digest_of(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def write_bundle(parent: Path, files: Mapping[str, bytes]) -> Path:
-    """Write ``files`` below ``parent/<digest>`` in one rename; an equal bundle is left as it is.
+def product_folder(product: str) -> str:
+    """The name of a product's folder, which is the product's own.
+
+    Raises:
+        BundleError: the name cannot be one of a folder.
+    """
+    if not _PRODUCT.fullmatch(product):
+        raise BundleError(
+            f"product {product!r} cannot name a folder: 1 to 128 characters, no slash, backslash, "
+            "control character or leading dot"
+        )
+    return product
+
+
+def write_bundle(root: Path, product: str, files: Mapping[str, bytes]) -> Path:
+    """Write ``files`` below ``root/<product>/<digest>`` in one rename; an equal one is kept.
 
     Args:
-        parent: folder of the product; made when absent.
+        root: folder of the products; made when absent.
+        product: names the folder of its bundles.
         files: bytes by relative path, ``manifest.json`` among them.
 
     Raises:
-        BundleError: the folder cannot be written.
+        BundleError: the product cannot name a folder, or the folder cannot be written.
     """
+    parent = root / product_folder(product)
     target = parent / digest_of(files[MANIFEST])
     if (target / MANIFEST).is_file():
         return target

@@ -5,7 +5,6 @@ manifest, which holds the SHA-256 of the tensors. Whatever does not match is ref
 """
 
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ from serving.experts.runtime import choose
 
 SCHEMA = 6
 _TENSORS = "tensors.safetensors"
-_PRODUCT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
 def save_artifact(expert: Expert, root: Path) -> str:
@@ -41,13 +39,11 @@ def save_artifact(expert: Expert, root: Path) -> str:
     if not isinstance(expert, ComposedExpert | DdadExpert):
         raise ArtifactError(f"cannot save an expert of kind {expert.name!r}")
     model = expert.model
-    if not _PRODUCT.fullmatch(model.product):
-        raise ArtifactError(f"product {model.product!r}: use a-z, 0-9, '_', '-', '.', 64 at most")
     body = save({k: np.ascontiguousarray(v) for k, v in _tensors(model).items()})
     stated = {"schema": SCHEMA, "tensors_sha256": digest_of(body), **_manifest(model)}
     manifest = json.dumps(stated, indent=1, sort_keys=True).encode()
     try:
-        target = write_bundle(root / model.product, {_TENSORS: body, MANIFEST: manifest})
+        target = write_bundle(root, model.product, {_TENSORS: body, MANIFEST: manifest})
     except BundleError as error:
         raise ArtifactError(str(error)) from None
     expert.version = target.name

@@ -8,7 +8,6 @@ is loaded, so that no bundle outlives the backbone that described it (docs/adr/0
 
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -29,8 +28,6 @@ IMAGES: Final = "images"
 MAX_PER_CLASS: Final = 64
 """Most examples kept of one class; beyond the first few dozen they cost time and add nothing."""
 MAX_MANIFEST_BYTES: Final = 64 << 20
-
-_PRODUCT = re.compile(r"[^\s/\\\x00-\x1f][^/\\\x00-\x1f]{0,127}")
 
 
 class ExemplarError(AndonError):
@@ -81,13 +78,6 @@ class ExemplarBundle:
     notes: Mapping[str, str] = field(default_factory=dict)
     """Where the examples come from: expert digest, source of masks."""
 
-    def __post_init__(self) -> None:
-        if not _PRODUCT.fullmatch(self.product_id) or self.product_id in {".", ".."}:
-            raise ExemplarError(
-                f"product {self.product_id!r} cannot name a folder: 1 to 128 characters, "
-                "no slash, backslash or control character"
-            )
-
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names with at least one example, in the order they were taught."""
@@ -105,7 +95,7 @@ class ExemplarBundle:
     def save(self, root: Path) -> Path:
         """Write to ``root/<product>/<digest>/`` in one rename; an equal bundle is only touched."""
         try:
-            target = write_bundle(root / self.product_id, _files(self))
+            target = write_bundle(root, self.product_id, _files(self))
         except BundleError as error:
             raise ExemplarError(str(error)) from None
         os.utime(target / MANIFEST)

@@ -130,9 +130,9 @@ def test_a_class_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("product", ["../up", "a/b", "..", "", "x\x00", "a" * 200])
-def test_products_that_cannot_name_a_folder(product: str) -> None:
+def test_products_that_cannot_name_a_folder(product: str, tmp_path: Path) -> None:
     with pytest.raises(ExemplarError, match="folder"):
-        ExemplarBundle(product, "efficientnet_lite0")
+        ExemplarBundle(product, "efficientnet_lite0").save(tmp_path)
 
 
 def test_teaching_adds_to_the_latest_bundle(tmp_path: Path) -> None:
