@@ -19,30 +19,19 @@ _CLOUDEVENTS: Schema = {
     "ce_time": {"type": "string", "format": "date-time"},
     "ce_subject": {"type": "string"},
 }
-SENDERS: dict[str, tuple[str, ...]] = {
-    "andon.frames": ("gateway",),
-    "andon.anomalies": ("inspect",),
-    "andon.decisions": ("gateway", "inspect", "classify"),
-    "andon.acks": ("gateway",),
-    "andon.reviews": ("console",),
-    "andon.policies": ("policy",),
-    "andon.parts": ("limits",),
-    "andon.counted": ("limits",),
-    "andon.alerts": ("limits",),
-    "andon.dead": ("inspect", "classify", "record", "limits"),
+ENDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "andon.frames": (("gateway",), ("inspect",)),
+    "andon.anomalies": (("inspect",), ("classify", "record")),
+    "andon.decisions": (("gateway", "inspect", "classify"), ("gateway", "record", "limits")),
+    "andon.acks": (("gateway",), ("record",)),
+    "andon.reviews": (("console",), ("record",)),
+    "andon.policies": (("policy",), ("gateway", "inspect", "classify", "limits")),
+    "andon.parts": (("limits",), ("limits",)),
+    "andon.counted": (("limits",), ("limits",)),
+    "andon.alerts": (("limits",), ("gateway", "record")),
+    "andon.dead": (("inspect", "classify", "record", "limits"), ("record",)),
 }
-RECEIVERS: dict[str, tuple[str, ...]] = {
-    "andon.frames": ("inspect",),
-    "andon.anomalies": ("classify", "record"),
-    "andon.decisions": ("gateway", "record", "limits"),
-    "andon.acks": ("record",),
-    "andon.reviews": ("record",),
-    "andon.policies": ("gateway", "inspect", "classify", "limits"),
-    "andon.parts": ("limits",),
-    "andon.counted": ("limits",),
-    "andon.alerts": ("gateway", "record"),
-    "andon.dead": ("record",),
-}
+"""Who sends each topic, and who receives it."""
 
 
 def document() -> Schema:
@@ -65,7 +54,7 @@ def document() -> Schema:
         "channels": {_name(topic): _channel(topic) for topic in ALL},
         "operations": _operations(),
         "components": {
-            "messages": {_message_name(topic): _message(topic, schemas) for topic in ALL},
+            "messages": {t.event.__name__: _message(t, schemas) for t in ALL},
             "schemas": dict(sorted(schemas.items())),
         },
     }
@@ -87,12 +76,11 @@ def to_yaml(value: object) -> str:
 
 
 def _channel(topic: Topic) -> Schema:
+    event = topic.event.__name__
     return {
         "address": topic.name,
         "description": topic.description,
-        "messages": {
-            _message_name(topic): {"$ref": f"#/components/messages/{_message_name(topic)}"}
-        },
+        "messages": {event: {"$ref": f"#/components/messages/{event}"}},
         "bindings": {
             "kafka": {
                 "topic": topic.name,
@@ -110,9 +98,9 @@ def _channel(topic: Topic) -> Schema:
 
 def _operations() -> Schema:
     found: Schema = {}
-    for action, roles in (("send", SENDERS), ("receive", RECEIVERS)):
+    for end, action in enumerate(("send", "receive")):
         for topic in ALL:
-            for role in roles[topic.name]:
+            for role in ENDS[topic.name][end]:
                 found[f"{role}.{action}.{_name(topic)}"] = {
                     "action": action,
                     "channel": {"$ref": f"#/channels/{_name(topic)}"},
@@ -127,7 +115,7 @@ def _message(topic: Topic, schemas: Schema) -> Schema:
     required = ["ce_specversion", "ce_id", "ce_source", "ce_type"]
     payload: Schema = {"$ref": f"#/components/schemas/{event.__name__}"}
     _add_schema(event, schemas)
-    if topic.event.is_binary:
+    if event.is_binary:
         fields, needed = _header_schemas(event)
         headers |= fields
         required += needed
@@ -137,11 +125,11 @@ def _message(topic: Topic, schemas: Schema) -> Schema:
             "maxLength": topics.INLINE_LIMIT_BYTES,
             "description": "The original bytes; empty when ce_dataref names an object.",
         }
-    content_type = "application/octet-stream" if topic.event.is_binary else "application/json"
+    content_type = "application/octet-stream" if event.is_binary else "application/json"
     return {
         "name": event.event_type,
         "title": event.__name__,
-        "summary": _first_line(event),
+        "summary": (event.__doc__ or "").strip().splitlines()[0],
         "contentType": content_type,
         "headers": {"type": "object", "properties": headers, "required": required},
         "payload": payload,
@@ -184,14 +172,6 @@ def _add_schema(event: type[Event], schemas: Schema) -> None:
 
 def _name(topic: Topic) -> str:
     return topic.name.removeprefix("andon.")
-
-
-def _message_name(topic: Topic) -> str:
-    return topic.event.__name__
-
-
-def _first_line(event: type[Event]) -> str:
-    return (event.__doc__ or "").strip().splitlines()[0]
 
 
 if __name__ == "__main__":
