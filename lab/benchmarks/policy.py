@@ -18,7 +18,7 @@ from streams.codes import DecisionSource
 from streams.events import Blob, Box, Classification, Frame, Inspection, Region
 from streams.ids import new_frame_id
 from streams.ports import Situation
-from streams.roles.decisions import Answers, decide
+from streams.roles.decisions import Moment, decide
 
 
 @dataclass(frozen=True)
@@ -209,12 +209,11 @@ def _recorded_line(policy: ResolvedPolicy, number: int) -> str:
     if chance.random() < 0.5:
         source = DecisionSource.CLASSIFIER
         name = chance.choice(sorted(policy.document.classes))
-        answer = Classification(
+        answer: Classification | None = Classification(
             class_name=name, confidence=chance.random(), classifier="prototypes"
         )
-        answers = Answers(inspection, answer)
     else:
-        source = DecisionSource.EXPERT
-        answers = Answers(inspection.model_copy(update={"anomalous": False, "region": None}))
-    decision = decide(frame, policy, source, answers, moment.timestamp())
+        source, answer = DecisionSource.EXPERT, None
+        inspection = inspection.model_copy(update={"anomalous": False, "region": None})
+    decision = decide(frame, policy, source, Moment(moment.timestamp()), inspection, answer)
     return decision.model_dump_json() + "\n"

@@ -39,29 +39,13 @@ _PART_FIELDS = tuple(PartOnLine.model_fields)
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What is known of a part when it is decided."""
-
-    inspection: Inspection | None = None
-    classification: Classification | None = None
-    timings_ms: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class DeadCause:
-    """Why the original bytes go to the dead-letter topic."""
-
-    error_type: str
-    error: str
-
-
-@dataclass(frozen=True)
 class Reaction:
     """What is to be sent before the event may be acknowledged."""
 
     decision: Decision | None = None
     anomaly: Anomaly | None = None
-    dead: DeadCause | None = None
+    dead: Failure | None = None
+    """Why the original bytes go to the dead-letter topic."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +54,10 @@ class Moment:
 
     now_s: float = field(default_factory=time.time)
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+    def after(self, timings_ms: Mapping[str, float]) -> "Moment":
+        """The same with the timings of the stages before."""
+        return Moment(self.now_s, {**timings_ms, **self.timings_ms})
 
 
 # --- A frame, after the expert ----------------------------------------------------------------
@@ -85,13 +73,12 @@ def normal(frame: Frame, inspection: Inspection, policy: Policy, moment: Moment)
     audit = None
     if sampled(frame.frame_id, policy.audit_share):
         audit = _anomaly(frame, inspection, moment, "audit")
-    answers = Answers(inspection, timings_ms=moment.timings_ms)
-    return Reaction(decide(frame, policy, DecisionSource.EXPERT, answers, moment.now_s), audit)
+    return Reaction(decide(frame, policy, DecisionSource.EXPERT, moment, inspection), audit)
 
 
 def not_inspected(frame: PartOnLine, failure: Failure, policy: Policy, moment: Moment) -> Reaction:
     """A final failure: the fallback, and a dead letter that keeps the bytes."""
-    return Reaction(fallback(frame, failure, policy, moment), dead=dead_cause(failure))
+    return Reaction(fallback(frame, failure, policy, moment), dead=failure)
 
 
 def inspected_late(frame: Frame, answer: Inspection | Failure, moment: Moment) -> Reaction:
@@ -100,7 +87,7 @@ def inspected_late(frame: Frame, answer: Inspection | Failure, moment: Moment) -
     A frame that was never inspected keeps its picture as a dead letter.
     """
     if isinstance(answer, Failure):
-        return Reaction(dead=dead_cause(answer))
+        return Reaction(dead=answer)
     return Reaction(anomaly=_anomaly(frame, answer, moment, "decided"))
 
 
@@ -136,16 +123,20 @@ def classified(
     recorded and changes no action. Bad input is a dead letter; a classifier that is away is not:
     the anomaly is kept anyway.
     """
-    if not isinstance(answer, Failure):
-        answers = Answers(anomaly.inspection, answer, {**anomaly.timings_ms, **moment.timings_ms})
-        source = DecisionSource.CLASSIFIER
-        return Reaction(
-            decide(
-                anomaly.frame, policy, source, answers, moment.now_s, after_another=after_another
-            )
+    if isinstance(answer, Failure):
+        decision = None if after_another else fallback(anomaly, answer, policy, moment)
+        return Reaction(decision, dead=answer if answer.reason_code in _BAD_INPUT else None)
+    return Reaction(
+        decide(
+            anomaly.frame,
+            policy,
+            DecisionSource.CLASSIFIER,
+            moment.after(anomaly.timings_ms),
+            anomaly.inspection,
+            answer,
+            after_another=after_another,
         )
-    dead = dead_cause(answer) if answer.reason_code in _BAD_INPUT else None
-    return Reaction(None if after_another else fallback(anomaly, answer, policy, moment), dead=dead)
+    )
 
 
 # --- Both -------------------------------------------------------------------------------------
@@ -155,37 +146,11 @@ def fallback(
     what: PartOnLine | Anomaly, failure: Failure, policy: Policy, moment: Moment
 ) -> Decision:
     """No answer in time, or none possible: the policy's fallback, with what the expert saw."""
-    timings, source = moment.timings_ms, DecisionSource.FALLBACK
-    if isinstance(what, Anomaly):
-        answers = Answers(what.inspection, timings_ms={**what.timings_ms, **timings})
-        return decide(what.frame, policy, source, answers, moment.now_s, failure)
-    return decide(what, policy, source, Answers(timings_ms=timings), moment.now_s, failure)
-
-
-def dead_cause(failure: Failure) -> DeadCause:
-    """The reason's name first, so that it can be counted and searched."""
-    code = failure.reason_code
-    name = failure.error_type if code is ReasonCode.NONE else code.name
-    detail = f"{failure.error_type}: {failure.message}" if failure.message else failure.error_type
-    return DeadCause(name, detail)
-
-
-def situation_of(part: PartOnLine, answers: Answers, failure: Failure | None = None) -> Situation:
-    """What the policy may look at; with a failure, the fallback that fits it."""
-    return Situation(
-        station=part.station,
-        lot_id=part.lot_id,
-        inspection=answers.inspection,
-        classification=answers.classification,
-        fallback=None if failure is None else fallback_kind(failure.reason_code),
-        failure=failure,
-        captured_at=part.captured_at,
-    )
-
-
-def fallback_kind(reason: ReasonCode) -> FallbackKind:
-    """The policy's own action for what went wrong; ``no_decision`` for everything unforeseen."""
-    return _FALLBACK_KINDS.get(reason, FallbackKind.NO_DECISION)
+    source = DecisionSource.FALLBACK
+    if not isinstance(what, Anomaly):
+        return decide(what, policy, source, moment, failure=failure)
+    moment = moment.after(what.timings_ms)
+    return decide(what.frame, policy, source, moment, what.inspection, failure=failure)
 
 
 def evaluation_of(severity: Severity) -> Evaluation:
@@ -203,8 +168,9 @@ def decide(
     part: PartOnLine,
     policy: Policy,
     source: DecisionSource,
-    answers: Answers,
-    now_s: float,
+    moment: Moment,
+    inspection: Inspection | None = None,
+    classification: Classification | None = None,
     failure: Failure | None = None,
     after_another: bool = False,
 ) -> Decision:
@@ -214,15 +180,16 @@ def decide(
         part: the frame, or what could be salvaged of it.
         policy: the product's.
         source: who decides; the decision's id derives from it.
-        answers: inspection, classification and timings so far.
-        now_s: seconds since the epoch.
+        moment: now, and the timings so far.
+        inspection: the expert's, if it answered.
+        classification: the classifier's, if it answered.
         failure: why a fallback is needed; None for an answer.
         after_another: another decision stands already, so this one is recorded as late.
     """
     started = time.perf_counter()
-    outcome = _total(policy, situation_of(part, answers, failure))
-    timings = {**answers.timings_ms, "policy": (time.perf_counter() - started) * 1000}
-    decided_at = datetime.fromtimestamp(now_s, tz=UTC)
+    outcome = _total(policy, _situation(part, inspection, classification, failure))
+    timings = {**moment.timings_ms, "policy": (time.perf_counter() - started) * 1000}
+    decided_at = datetime.fromtimestamp(moment.now_s, tz=UTC)
     fields = {name: getattr(part, name) for name in _PART_FIELDS}
     return Decision(
         **fields,
@@ -238,10 +205,31 @@ def decide(
         rule=outcome.rule,
         is_late=after_another or decided_at > part.deadline,
         policy_hash=policy.policy_hash,
-        inspection=answers.inspection,
-        classification=answers.classification,
+        inspection=inspection,
+        classification=classification,
         decided_at=decided_at,
         timings_ms={name: round(ms, 3) for name, ms in timings.items()},
+    )
+
+
+def _situation(
+    part: PartOnLine,
+    inspection: Inspection | None,
+    classification: Classification | None,
+    failure: Failure | None,
+) -> Situation:
+    """What the policy may look at; with a failure, the fallback that fits it."""
+    kind = None
+    if failure is not None:  # for everything unforeseen: nobody could decide
+        kind = _FALLBACK_KINDS.get(failure.reason_code, FallbackKind.NO_DECISION)
+    return Situation(
+        station=part.station,
+        lot_id=part.lot_id,
+        inspection=inspection,
+        classification=classification,
+        fallback=kind,
+        failure=failure,
+        captured_at=part.captured_at,
     )
 
 

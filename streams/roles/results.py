@@ -23,7 +23,7 @@ from streams.kafka.delivery import Delivery, dead_letter
 from streams.log import Log
 from streams.ports import Failure, PolicySource, Publisher
 from streams.roles.config import FlowConfig
-from streams.roles.decisions import Moment, Reaction, dead_cause, fallback
+from streams.roles.decisions import Moment, Reaction, fallback
 from streams.roles.salvage import readable_frame_id, salvage
 from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS
 
@@ -168,8 +168,7 @@ class Results:
         if reaction.anomaly is not None:
             await self.send(ANOMALIES.name, to_message(reaction.anomaly, delivery.value))
         if reaction.dead is not None:
-            dead = reaction.dead
-            await self.dead_letter(delivery, dead.error_type, dead.error, frame_id)
+            await self._failed(delivery, reaction.dead, frame_id)
 
     async def decision(self, decision: Decision) -> None:
         """Publish a decision to ``andon.decisions``."""
@@ -212,9 +211,15 @@ class Results:
         if part is not None and policies is not None:
             policy = policies.for_product(part.product_id)
             await self.decision(fallback(part, failure, policy, Moment()))
-        cause = dead_cause(failure)
         frame_id = part.frame_id if part else readable_frame_id(fields)
-        await self.dead_letter(delivery, cause.error_type, cause.error, frame_id)
+        await self._failed(delivery, failure, frame_id)
+
+    async def _failed(self, delivery: Delivery, failure: Failure, frame_id: UUID | None) -> None:
+        """A dead letter under the reason's name, so that it can be counted and searched."""
+        code, error = failure.reason_code, failure.error_type
+        name = error if code is ReasonCode.NONE else code.name
+        detail = f"{error}: {failure.message}" if failure.message else error
+        await self.dead_letter(delivery, name, detail, frame_id)
 
     async def send(self, topic: str, message: Message) -> None:
         """Return once the broker has it; the caller's event stays unacknowledged until then."""
