@@ -33,10 +33,8 @@ SHARED_NAMES = {
     "Box": "a box in the space of conditions; a box on the picture",
     "Choice": "the texts that a condition allows; how a runtime was chosen",
     "Part": "a trigger until its outcome; the base of a policy's parts",
-    "Recorded": "a decision to be replayed; what record keeps of an event",
     "Region": "of an expert, which imports nothing of ours; the same as it travels in an event",
     "Role": "an argument of the command line; what runs",
-    "Step": "of the diffusion; of the count across parts",
 }
 """Public class names that two modules share, with what each means. The list may only shrink."""
 

@@ -17,9 +17,9 @@ from streams.kafka.delivery import Delivery
 from streams.ports import Changelog, PolicySource
 from streams.roles.config import LimitsConfig
 from streams.roles.limits_core import (
+    CountStep,
     Key,
     PartMemory,
-    Step,
     count,
     entry_message,
     part_message,
@@ -92,7 +92,7 @@ class LimitsRole:
             message = entry_message(step.entry, step.slot, delivery.partition)
             await self.results.send(COUNTED.name, message)
 
-    def _step(self, memories: dict[Key, PartMemory], decision: Decision) -> Step:
+    def _step(self, memories: dict[Key, PartMemory], decision: Decision) -> CountStep:
         key = (decision.line, decision.product_id)
         memory = memories.get(key)
         if memory is None:

@@ -59,7 +59,7 @@ class PartMemory:
 
 
 @dataclass(frozen=True)
-class Step:
+class CountStep:
     """What one decision changed: alerts to publish, then the entry for the changelog."""
 
     entry: CountedPart | None = None
@@ -73,11 +73,11 @@ def count(
     policy: Policy,
     config: LimitsConfig,
     now: datetime,
-) -> Step:
+) -> CountStep:
     """Count one decision into ``memory``; a redelivered, late or unknown one changes nothing."""
     needed = policy.window_parts
     if decision.is_late or needed is None:
-        return Step()
+        return CountStep()
     memory.capacity = max(config.remembered_parts, needed)
     known = memory.get(decision.frame_id)
     if known is not None:
@@ -97,18 +97,18 @@ def count(
     )
     memory.put(entry)
     alerts = tuple(in_time(alert, config.stop_within_s, now) for alert in verdict.alerts)
-    return Step(entry, entry.number % memory.capacity, alerts)
+    return CountStep(entry, entry.number % memory.capacity, alerts)
 
 
-def _again(memory: PartMemory, known: CountedPart, decision: Decision) -> Step:
+def _again(memory: PartMemory, known: CountedPart, decision: Decision) -> CountStep:
     """Another decision for a counted part: the watchdog's stands, at the next part it counts."""
     watchdog = DecisionSource.WATCHDOG
     if decision.source is not watchdog or known.source is watchdog:
-        return Step()
+        return CountStep()
     changes = {name: getattr(decision, name) for name in ("source", "action", "class_name")}
     entry = known.model_copy(update=changes)
     memory.put(entry)
-    return Step(entry, entry.number % memory.capacity)
+    return CountStep(entry, entry.number % memory.capacity)
 
 
 def in_time(alert: Alert, stop_within_s: float, now: datetime) -> Alert:

@@ -18,13 +18,13 @@ from streams.ports import HistoryWriter, ImageStore
 from streams.roles.collector import Collector
 from streams.roles.config import RecordConfig
 from streams.roles.pictures import mask_png
-from streams.roles.record_core import RECORDED, Recorded, StoredObject, recorded
+from streams.roles.record_core import RECORDED, StoredEvent, StoredObject, recorded
 from streams.roles.results import Results
 from streams.roles.salvage import attributes, readable_frame_id
 from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS
 
 E = TypeVar("E", bound=Event)
-Entry = tuple[Delivery, Recorded]
+Entry = tuple[Delivery, StoredEvent]
 HISTORY, OBJECTS = "history", "objects"
 """The stores, as logs and metrics name them."""
 
@@ -111,7 +111,7 @@ class RecordRole:
             await asyncio.sleep(backoff_s(attempt, flow.retry_s, flow.retry_cap_s))
         raise AssertionError("unreachable")
 
-    async def _add(self, items: Sequence[Recorded]) -> None:
+    async def _add(self, items: Sequence[StoredEvent]) -> None:
         events = [item.event for item in items]
         match items[0].topic:
             case ANOMALIES.name:

@@ -27,7 +27,7 @@ class StoredObject:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class StoredEvent:
     """One event with the objects that must be stored before its row."""
 
     topic: str
@@ -35,14 +35,14 @@ class Recorded:
     objects: tuple[StoredObject, ...] = ()
 
 
-def recorded(delivery: Delivery) -> Recorded:
+def recorded(delivery: Delivery) -> StoredEvent:
     """Decode one delivery of a recorded topic.
 
     Raises:
         EventError: it does not validate.
     """
     event = from_message(_MODELS[delivery.topic], delivery.value, delivery.headers)
-    return Recorded(delivery.topic, event, tuple(_objects(event, delivery.value)))
+    return StoredEvent(delivery.topic, event, tuple(_objects(event, delivery.value)))
 
 
 def _objects(event: Event, value: bytes) -> list[StoredObject]:
