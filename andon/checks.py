@@ -2,12 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from andon import wiring
 from andon.settings import Settings
+from history.migrate import current, head
+from policies.authoring.loading import load_policy
 from streams import topics
 from streams.errors import AndonError
 
@@ -32,13 +34,8 @@ class CheckFailed(AndonError):
         self.remedy = remedy
 
 
-@dataclass(frozen=True)
-class Check:
-    """One question, and the usual remedy when it is answered by an error."""
-
-    ask: Callable[[Settings], Awaitable[str]]
-    """Returns a detail when fine; raises CheckFailed or anything when not."""
-    remedy: str
+Ask = Callable[[Settings], Awaitable[str]]
+"""Returns a detail when all is fine; raises CheckFailed or anything when not."""
 
 
 async def check_kafka(settings: Settings) -> str:
@@ -61,8 +58,6 @@ async def check_kafka(settings: Settings) -> str:
 
 async def check_postgres(settings: Settings) -> str:
     """The database answers and its schema is this build's."""
-    from history.migrate import current, head
-
     have, want = await current(settings.postgres.url.get_secret_value()), head()
     if have != want:
         raise CheckFailed(
@@ -83,20 +78,8 @@ async def check_s3(settings: Settings) -> str:
     return str(objects)
 
 
-async def check_ray(settings: Settings) -> str:
-    """The Ray head listens."""
-    return await _reached(settings.serve.address)
-
-
-async def check_serve(settings: Settings) -> str:
-    """The ingress of the Serve application listens."""
-    return await _reached(settings.serve.ingress)
-
-
 async def check_policies(settings: Settings) -> str:
     """Every policy file is valid."""
-    from policies.authoring.loading import load_policy
-
     files = sorted(settings.paths.policies.glob("*.yaml"))
     if not files:
         raise CheckFailed(
@@ -121,12 +104,6 @@ async def check_state(settings: Settings) -> str:
     return f"{folder}, {free_mib} MiB free"
 
 
-async def check_plc(settings: Settings) -> str:
-    """The line controller's OPC UA server listens."""
-    url = urlsplit(settings.gateway.plc_url)
-    return await _reached(f"{url.hostname}:{url.port or 4840}")
-
-
 async def check_camera(settings: Settings) -> str:
     """The camera opens."""
     camera = wiring.camera(settings)
@@ -135,21 +112,44 @@ async def check_camera(settings: Settings) -> str:
     return settings.gateway.camera
 
 
-CHECKS = {
-    "kafka": Check(check_kafka, "check ANDON_KAFKA__BOOTSTRAP_SERVERS, or run `andon stack up`"),
-    "postgres": Check(check_postgres, "check ANDON_POSTGRES__URL, or run `andon stack up`"),
-    "s3": Check(check_s3, "check ANDON_S3__ENDPOINT and its keys, or run `andon stack up`"),
-    "ray": Check(check_ray, "check ANDON_SERVE__ADDRESS, or run `andon stack up`"),
-    "serve": Check(
-        check_serve, "check ANDON_SERVE__INGRESS, or deploy: `serve deploy infra/serve.yaml`"
+def _listens(address: Callable[[Settings], str]) -> Ask:
+    """A check that something accepts connections at an address ``host:port`` of the settings."""
+
+    async def reach(settings: Settings) -> str:
+        host, _, port = address(settings).rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.close()
+        return address(settings)
+
+    return reach
+
+
+def _plc(settings: Settings) -> str:
+    url = urlsplit(settings.gateway.plc_url)
+    return f"{url.hostname}:{url.port or 4840}"
+
+
+CHECKS: Mapping[str, tuple[Ask, str]] = {
+    "kafka": (check_kafka, "check ANDON_KAFKA__BOOTSTRAP_SERVERS, or run `andon stack up`"),
+    "postgres": (check_postgres, "check ANDON_POSTGRES__URL, or run `andon stack up`"),
+    "s3": (check_s3, "check ANDON_S3__ENDPOINT and its keys, or run `andon stack up`"),
+    "ray": (
+        _listens(lambda settings: settings.serve.address),
+        "check ANDON_SERVE__ADDRESS, or run `andon stack up`",
     ),
-    "policies": Check(check_policies, "run `andon policy validate` for every error"),
-    "state": Check(check_state, "set ANDON_PATHS__STATE to a folder that this user may write"),
-    "plc": Check(
-        check_plc, "check ANDON_GATEWAY__PLC_URL and the PLC's server (`andon plc` simulates one)"
+    "serve": (
+        _listens(lambda settings: settings.serve.ingress),
+        "check ANDON_SERVE__INGRESS, or deploy: `serve deploy infra/serve.yaml`",
     ),
-    "camera": Check(check_camera, "check ANDON_GATEWAY__CAMERA"),
+    "policies": (check_policies, "run `andon policy validate` for every error"),
+    "state": (check_state, "set ANDON_PATHS__STATE to a folder that this user may write"),
+    "plc": (
+        _listens(_plc),
+        "check ANDON_GATEWAY__PLC_URL and the PLC's server (`andon plc` simulates one)",
+    ),
+    "camera": (check_camera, "check ANDON_GATEWAY__CAMERA"),
 }
+"""What is asked under each name, and the usual remedy when an error answers."""
 
 
 async def examine(settings: Settings, names: list[str]) -> list[Finding]:
@@ -158,20 +158,12 @@ async def examine(settings: Settings, names: list[str]) -> list[Finding]:
 
 
 async def _one(name: str, settings: Settings) -> Finding:
-    check = CHECKS[name]
+    ask, remedy = CHECKS[name]
     try:
-        return Finding(name, True, await asyncio.wait_for(check.ask(settings), TIMEOUT_S))
+        return Finding(name, True, await asyncio.wait_for(ask(settings), TIMEOUT_S))
     except CheckFailed as failed:
         return Finding(name, False, str(failed), failed.remedy)
     except TimeoutError:
-        return Finding(name, False, f"no answer within {TIMEOUT_S:g} s", check.remedy)
+        return Finding(name, False, f"no answer within {TIMEOUT_S:g} s", remedy)
     except Exception as error:  # noqa: BLE001 - a doctor reports whatever it finds
-        return Finding(name, False, f"{type(error).__name__}: {error}", check.remedy)
-
-
-async def _reached(address: str) -> str:
-    """The address ``host:port``, once something there has accepted a connection."""
-    host, _, port = address.rpartition(":")
-    _, writer = await asyncio.open_connection(host, int(port))
-    writer.close()
-    return address
+        return Finding(name, False, f"{type(error).__name__}: {error}", remedy)

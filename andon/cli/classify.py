@@ -1,30 +1,31 @@
 """``andon classify``: teach the local classifier from labelled pictures, and ask it."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from andon import wiring
 from andon.cli.experts import list_inputs, read_parts
 from andon.cli.options import Json, group
+from andon.cli.printing import print_found, table_of_rows
+from andon.cli.reviewed_lessons import reviewed_lessons
 from andon.settings import load_settings
+from history.filters import FrameFilter
+from serving.experts.images import read_image
+from serving.experts.types import Image
+from serving.naming.exemplars import describe, latest, load_bundle
+from serving.naming.teaching import Lesson, Outliner, teach_product
 from streams.errors import AndonError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from serving.naming.teaching import Lesson, Outliner
-    from streams.events import Classification
-    from streams.ports import ClassificationRequest, ClassificationTexts
+from streams.events import Classification, Inspection
+from streams.ids import new_frame_id
+from streams.ports import ClassificationRequest, ClassificationTexts, ClassText, Failure
+from streams.regions import Mask, region_from_mask
 
 app = group("Teach the local classifier and ask it.")
 
@@ -74,7 +75,6 @@ def teach_command(
 
     One to five pictures of different parts are enough for a class.
     """
-    from serving.naming.teaching import Lesson, teach_product
 
     table = read_parts(parts) if parts else {}
     part_of = {Path(path).name: part for path, part in table.items()}
@@ -99,11 +99,8 @@ def teach_command(
     _show_bundle(path, as_json)
 
 
-async def _reviewed(product: str, class_name: str | None, limit: int) -> "list[Lesson]":
+async def _reviewed(product: str, class_name: str | None, limit: int) -> list[Lesson]:
     """Lessons from the reviews in the history of a product."""
-    from andon.cli.reviewed_lessons import reviewed_lessons
-    from history.filters import FrameFilter
-
     settings = load_settings()
     wanted = FrameFilter(product=product, reviewed=True)
     async with (
@@ -134,26 +131,24 @@ def ask(
     """Name the anomaly on pictures, as the line would."""
     bundle = _latest(root, product)
     found = asyncio.run(_ask(product, bundle, list_inputs(images), masks, _outliner(artifact)))
-    if as_json:
-        rows = [
-            {
-                "image": str(file),
-                "class": answer.class_name,
-                "confidence": round(answer.confidence, 4),
-                "candidates": {k: round(v, 4) for k, v in answer.candidates.items()},
-                "reason": answer.unknown_reason,
-                "ms": round(answer.latency_ms, 2),
-                "exemplars": answer.exemplars_version,
-            }
-            for file, answer in found
-        ]
-        typer.echo(json.dumps(rows))
-        return
-    table = Table("picture", "class", "confidence", "ms", "why unknown")
-    for file, answer in found:
-        figures = f"{answer.confidence:.2f}", f"{answer.latency_ms:.0f}"
-        table.add_row(str(file), answer.class_name, *figures, answer.unknown_reason)
-    Console().print(table)
+    rows = [
+        {
+            "image": str(file),
+            "class": answer.class_name,
+            "confidence": round(answer.confidence, 4),
+            "candidates": {k: round(v, 4) for k, v in answer.candidates.items()},
+            "reason": answer.unknown_reason,
+            "ms": round(answer.latency_ms, 2),
+            "exemplars": answer.exemplars_version,
+        }
+        for file, answer in found
+    ]
+    cells = (
+        (str(file), a.class_name, f"{a.confidence:.2f}", f"{a.latency_ms:.0f}", a.unknown_reason)
+        for file, a in found
+    )
+    columns = ("picture", "class", "confidence", "ms", "why unknown")
+    print_found(rows, [table_of_rows(columns, cells)], as_json)
 
 
 async def _ask(
@@ -161,12 +156,9 @@ async def _ask(
     bundle: Path,
     files: Sequence[Path],
     masks: Path | None,
-    outline: "Outliner | None",
-) -> "list[tuple[Path, Classification]]":
-    from serving.experts.images import read_image
-    from serving.naming.exemplars import load_bundle
+    outline: Outliner | None,
+) -> list[tuple[Path, Classification]]:
     from serving.naming.prototypes import PrototypeClassifier
-    from streams.ports import ClassificationTexts, ClassText, Failure
 
     classes = tuple(ClassText(c, c, "") for c in load_bundle(bundle).classes)
     texts = ClassificationTexts(product, "", classes=classes)
@@ -192,13 +184,9 @@ async def _ask(
 def _request(
     image: bytes,
     size: tuple[int, int],
-    mask: "npt.NDArray[np.bool_] | None",
-    texts: "ClassificationTexts",
-) -> "ClassificationRequest":
-    from streams.events import Inspection
-    from streams.ids import new_frame_id
-    from streams.ports import ClassificationRequest
-    from streams.regions import region_from_mask
+    mask: Mask | None,
+    texts: ClassificationTexts,
+) -> ClassificationRequest:
 
     region = region_from_mask(mask, *size) if mask is not None else None
     inspection = Inspection(
@@ -208,24 +196,23 @@ def _request(
     return ClassificationRequest(new_frame_id(), image, inspection, texts, deadline)
 
 
-def _outliner(artifact: Path | None) -> "Outliner | None":
+def _outliner(artifact: Path | None) -> Outliner | None:
     if artifact is None:
         return None
     from serving.experts.artifact import load_expert
 
     expert = load_expert(artifact)
 
-    def outline(image: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.bool_] | None":
+    def outline(image: Image) -> Mask | None:
         region = expert.score([image])[0].region
         return region.mask if region else None
 
     return outline
 
 
-def _mask(folder: Path | None, image: Path) -> "npt.NDArray[np.bool_] | None":
+def _mask(folder: Path | None, image: Path) -> Mask | None:
     if folder is None:
         return None
-    from serving.experts.images import read_image
 
     for name in (f"{image.stem}_mask.png", f"{image.stem}.png"):
         if (folder / name).is_file():
@@ -234,7 +221,6 @@ def _mask(folder: Path | None, image: Path) -> "npt.NDArray[np.bool_] | None":
 
 
 def _latest(root: Path | None, product: str) -> Path:
-    from serving.naming.exemplars import latest
 
     folder = root or Path(load_settings().paths.exemplars)
     path = latest(folder, product)
@@ -247,16 +233,13 @@ def _latest(root: Path | None, product: str) -> Path:
 
 
 def _show_bundle(path: Path, as_json: bool) -> None:
-    from serving.naming.exemplars import describe, load_bundle
-
     bundle = load_bundle(path)
-    if as_json:
-        typer.echo(json.dumps({**describe(bundle), "path": str(path)}))
-        return
-    table = Table("class", "examples", "parts", title=f"{bundle.product_id}  {bundle.digest[:12]}")
-    for name in bundle.classes:
-        shown = bundle.of_class(name)
-        table.add_row(name, str(len(shown)), str(len({e.part or e.sha256 for e in shown})))
-    Console().print(table)
-    normals = len(bundle.normals)
-    Console().print(f"{normals} normal pictures; {path}", soft_wrap=True)
+    by_class = {name: bundle.of_class(name) for name in bundle.classes}
+    table = table_of_rows(
+        ("class", "examples", "parts"),
+        ((n, str(len(e)), str(len({s.part or s.sha256 for s in e}))) for n, e in by_class.items()),
+        title=f"{bundle.product_id}  {bundle.digest[:12]}",
+    )
+    normals = f"{len(bundle.normals)} normal pictures; {path}"
+    shown = (table, normals)
+    print_found({**describe(bundle), "path": str(path)}, shown, as_json)

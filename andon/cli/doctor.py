@@ -1,16 +1,16 @@
 """``andon doctor``: is everything that this host is configured with there?"""
 
 import asyncio
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from andon.checks import CHECKS, examine
 from andon.cli.options import Json
+from andon.cli.printing import print_found, table_of_rows
+from andon.settings import load_settings
 
 app = typer.Typer(add_completion=False)
 
@@ -23,19 +23,12 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check every configured dependency; exit code 1 when one fails."""
-    from andon.checks import CHECKS, examine
-    from andon.settings import load_settings
-
     names = list(only or CHECKS)
     if unknown := [name for name in names if name not in CHECKS]:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(CHECKS)}")
     findings = asyncio.run(examine(load_settings(), names))
-    if as_json:
-        typer.echo(json.dumps([asdict(f) for f in findings]))
-    else:
-        table = Table("", "check", "found", "what to do")
-        for finding in findings:
-            mark = "[green]ok[/]" if finding.ok else "[red]fails[/]"
-            table.add_row(mark, finding.name, escape(finding.detail), escape(finding.remedy))
-        Console().print(table)
+    marks = {True: "[green]ok[/]", False: "[red]fails[/]"}
+    rows = ((marks[f.ok], f.name, escape(f.detail), escape(f.remedy)) for f in findings)
+    table = table_of_rows(("", "check", "found", "what to do"), rows)
+    print_found([asdict(f) for f in findings], [table], as_json)
     raise typer.Exit(0 if all(f.ok for f in findings) else 1)

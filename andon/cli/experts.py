@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
+from andon.cli.printing import progress
 from andon.settings import load_settings
+from serving.experts.errors import ExpertError
+from serving.experts.images import list_images
 from streams.errors import AndonError
 
 
@@ -19,8 +19,6 @@ class ExpertCommandError(AndonError):
 @contextmanager
 def expert_errors() -> Iterator[None]:
     """Turn the errors of ``serving.experts``, which has its own tree, into the command's."""
-    from serving.experts.errors import ExpertError
-
     try:
         yield
     except ExpertError as error:
@@ -30,13 +28,7 @@ def expert_errors() -> Iterator[None]:
 @contextmanager
 def stage_bars() -> Iterator[Callable[[str, int, int], None]]:
     """Show a progress bar per stage on stderr."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with progress(transient=False) as bars:
         tasks = {}
 
         def report(stage: str, done: int, total: int) -> None:
@@ -83,8 +75,6 @@ def list_inputs(given: Sequence[Path]) -> list[Path]:
     Raises:
         ExpertCommandError: a path does not exist, or a folder holds no image.
     """
-    from serving.experts.images import list_images
-
     found: list[Path] = []
     for path in given:
         if not path.exists():

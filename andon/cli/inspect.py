@@ -1,6 +1,5 @@
 """``andon inspect``: score photographs with a trained expert, and draw what it saw."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,15 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+from rich.progress import track
 
 from andon.cli.experts import artifact_root, expert_errors, find_artifact, list_inputs
 from andon.cli.options import Json
+from andon.cli.printing import print_found, table_of_rows
+from serving.experts.errors import UndecodableImage
+from serving.experts.images import read_image
+from serving.experts.pictures import save_picture, side_by_side
+from serving.experts.types import Image, Scored
 
 if TYPE_CHECKING:
     from serving.experts.expert import Expert
-    from serving.experts.types import Image, Scored
 
 app = typer.Typer(add_completion=False)
 _BATCH = 8
@@ -47,7 +49,6 @@ def inspect_command(
     if (artifact is None) == (product is None):
         raise typer.BadParameter("give either --artifact or --product")
     from serving.experts.artifact import load_expert
-    from serving.experts.pictures import save_picture, side_by_side
 
     given = artifact if artifact is not None else artifact_root() / str(product)
     paths = list_inputs(images)
@@ -56,35 +57,35 @@ def inspect_command(
     if maps is not None:
         maps.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []
-    table = Table("image", "verdict", "score", "threshold", "p", "pieces", "area px")
-    failed = False
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("inspect", total=len(paths))
-        for path, image, scored, error in _score_all(expert, paths):
-            if image is None or scored is None:
-                failed = True
-                typer.echo(error, err=True)
-                rows.append({"image": str(path), "verdict": "undecodable", "error": error})
-                table.add_row(str(path), "[red]undecodable[/red]", "", "", "", "", "")
-            else:
-                rows.append(_as_json(path, scored, mm_per_pixel))
-                table.add_row(str(path), *_cells(scored))
-                if maps is not None:
-                    picture = maps / f"{path.parent.name}_{path.stem}.png"
-                    save_picture(side_by_side(image, scored), str(picture))
-            bar.advance(task)
-    typer.echo(json.dumps(rows)) if as_json else Console().print(table)
-    if failed:
+    cells: list[tuple[str, ...]] = []
+    answers = track(
+        _score_all(expert, paths),
+        "inspect",
+        len(paths),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    for path, image, scored, error in answers:
+        if image is None or scored is None:
+            typer.echo(error, err=True)
+            rows.append({"image": str(path), "verdict": "undecodable", "error": error})
+            cells.append((str(path), "[red]undecodable[/red]"))
+            continue
+        rows.append(_as_json(path, scored, mm_per_pixel))
+        cells.append((str(path), *_cells(scored)))
+        if maps is not None:
+            picture = maps / f"{path.parent.name}_{path.stem}.png"
+            save_picture(side_by_side(image, scored), str(picture))
+    columns = ("image", "verdict", "score", "threshold", "p", "pieces", "area px")
+    print_found(rows, [table_of_rows(columns, cells)], as_json)
+    if any(row["verdict"] == "undecodable" for row in rows):
         raise typer.Exit(1)
 
 
 def _score_all(
     expert: "Expert", paths: Sequence[Path]
-) -> Iterator[tuple[Path, "Image | None", "Scored | None", str | None]]:
+) -> Iterator[tuple[Path, Image | None, Scored | None, str | None]]:
     """Each path with its answer, or with why it has none; decoding one batch at a time."""
-    from serving.experts.errors import UndecodableImage
-    from serving.experts.images import read_image
-
     for start in range(0, len(paths), _BATCH):
         decoded: dict[Path, Image] = {}
         errors: dict[Path, str] = {}
@@ -98,7 +99,7 @@ def _score_all(
             yield path, decoded.get(path), answers.get(path), errors.get(path)
 
 
-def _as_json(path: Path, scored: "Scored", mm_per_pixel: float | None) -> dict[str, object]:
+def _as_json(path: Path, scored: Scored, mm_per_pixel: float | None) -> dict[str, object]:
     region = scored.region
     found: dict[str, object] | None = None
     if region is not None:
@@ -122,7 +123,7 @@ def _as_json(path: Path, scored: "Scored", mm_per_pixel: float | None) -> dict[s
     }
 
 
-def _cells(scored: "Scored") -> tuple[str, ...]:
+def _cells(scored: Scored) -> tuple[str, ...]:
     """Verdict, figures and region for the table."""
     pieces, area = (0, 0.0)
     if scored.region is not None:

@@ -1,14 +1,15 @@
 """``andon llm``: checks of the endpoints of a multimodal LLM that are configured."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import typer
+from rich.markup import escape
 
 from andon.cli.laboratory import GroupWithLaboratory
 from andon.cli.options import Json
+from andon.cli.printing import print_found
 from streams.errors import AndonError
 
 
@@ -54,11 +55,8 @@ def check(
             '"zone":"loopback"}]\''
         )
     rows = asyncio.run(check_endpoints(chosen, timeout_s))
-    if as_json:
-        typer.echo(json.dumps(rows))
-    else:
-        for row in rows:
-            mark = "ok" if row["ok"] else "FAILED"
-            typer.echo(f"{row['endpoint']}: {mark}: {row['message']}")
+    marks = {True: "ok", False: "FAILED"}
+    shown = (escape(f"{r['endpoint']}: {marks[bool(r['ok'])]}: {r['message']}") for r in rows)
+    print_found(rows, shown, as_json)
     if not all(row["ok"] for row in rows):
         raise typer.Exit(1)

@@ -1,24 +1,24 @@
 """Confirmed reviews as lessons: what people said of parts, with the pictures that were kept."""
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
 
+from history.filters import FrameFilter
+from history.queries import History
+from history.records import FrameRecord
+from serving.experts.errors import UndecodableImage
+from serving.experts.images import decode_image
 from serving.naming.base import RESERVED
 from serving.naming.teaching import Lesson
 from streams.ports import ImageStore
 from streams.regions import Mask
 
-if TYPE_CHECKING:
-    from history.filters import FrameFilter
-    from history.queries import History
-    from history.records import FrameRecord
-
 _PAGE = 200
 
 
 async def reviewed_lessons(
-    history: "History",
+    history: History,
     store: ImageStore,
-    wanted: "FrameFilter",
+    wanted: FrameFilter,
     class_name: str | None = None,
     limit: int = 20,
 ) -> list[Lesson]:
@@ -51,7 +51,7 @@ async def reviewed_lessons(
             return lessons
 
 
-async def _lesson(record: "FrameRecord", name: str, store: ImageStore) -> Lesson | None:
+async def _lesson(record: FrameRecord, name: str, store: ImageStore) -> Lesson | None:
     image = await _get(store, record.image_key)
     if image is None:
         return None
@@ -67,18 +67,12 @@ async def _lesson(record: "FrameRecord", name: str, store: ImageStore) -> Lesson
 
 
 async def _get(store: ImageStore, key: str | None) -> bytes | None:
-    if key is None:
-        return None
-    try:
-        return await store.get(key)
-    except KeyError:
-        return None
+    with suppress(KeyError):
+        return await store.get(key) if key else None
+    return None
 
 
 def _decoded(mask: bytes) -> Mask | None:
-    from serving.experts.errors import UndecodableImage
-    from serving.experts.images import decode_image
-
     try:
         return decode_image(mask)[:, :, 0] > 127
     except UndecodableImage:

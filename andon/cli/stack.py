@@ -1,6 +1,6 @@
 """``andon stack``: broker, PostgreSQL, S3 and Ray on this machine, at the settings' ports."""
 
-import json
+import asyncio
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from andon.cli.options import Json, group
+from andon.cli.printing import print_found, table_of_rows
 from andon.settings import Settings, load_settings
 from streams.errors import AndonError
 
@@ -34,8 +34,6 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start all; topics, schema and bucket are there when it returns."""
-    import asyncio
-
     from andon.stack.local import LocalStack
     from andon.stack.prepare import prepare
     from andon.stack.state import remember, running
@@ -53,13 +51,9 @@ def up(
         asyncio.run(prepare(settings, [], "stack"))
     seconds = round(time.monotonic() - begun, 1)
     stack.leave()
-    if as_json:
-        typer.echo(json.dumps({"ready_s": seconds, **_addresses(settings, dashboard_port)}))
-        return
-    table = Table("component", "address", title=f"ready after {seconds} s")
-    for name, address in _addresses(settings, dashboard_port).items():
-        table.add_row(name, address)
-    Console().print(table)
+    addresses = _addresses(settings, dashboard_port)
+    table = table_of_rows(("component", "address"), addresses.items(), f"ready after {seconds} s")
+    print_found({"ready_s": seconds, **addresses}, [table], as_json)
 
 
 @app.command()
@@ -78,13 +72,9 @@ def status(folder: Folder = FOLDER, as_json: Json = False) -> None:
 
     alive = running(folder)
     states = {name: name in alive for name in known(folder)}
-    if as_json:
-        typer.echo(json.dumps(states))
-    else:
-        table = Table("component", "state")
-        for name, up_now in states.items():
-            table.add_row(name, "[green]runs[/]" if up_now else "[red]is down[/]")
-        Console().print(table if states else f"no stack was started in {folder}")
+    marks = {True: "[green]runs[/]", False: "[red]is down[/]"}
+    table = table_of_rows(("component", "state"), ((n, marks[up]) for n, up in states.items()))
+    print_found(states, [table if states else f"no stack was started in {folder}"], as_json)
     raise typer.Exit(0 if states and all(states.values()) else 1)
 
 
