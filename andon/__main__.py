@@ -11,6 +11,7 @@ from rich.text import Text
 from andon import __version__
 from andon.cli.laboratory import GroupWithLaboratory, MissingExtraError
 from andon.scheduling import adopt_scheduling
+from serving.experts.errors import ExpertError
 from streams.errors import AndonError
 
 if TYPE_CHECKING:
@@ -103,21 +104,20 @@ def cli(
 def main() -> None:
     """Run; an expected error is one line and exit code 1, bad usage exit code 2."""
     try:
-        _run()
-    except AndonError as error:
-        message = Text("error: ", style="bold red") + Text(str(error), style="default")
-        Console(stderr=True, soft_wrap=True).print(message)
-        sys.exit(1)
-
-
-def _run() -> None:
-    try:
         app(prog_name="andon")
     except ModuleNotFoundError as error:
         if error.name in sys.stdlib_module_names or error.name is None:
             raise
         extras = "lab,embedded,demo" if "lab" in sys.modules else "embedded"
-        raise MissingExtraError(error.name, extras) from error
+        _fail(MissingExtraError(error.name, extras))
+    except (AndonError, ExpertError) as error:
+        _fail(error)
+
+
+def _fail(error: Exception) -> None:
+    message = Text("error: ", style="bold red") + Text(str(error), style="default")
+    Console(stderr=True, soft_wrap=True).print(message)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

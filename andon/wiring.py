@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -63,13 +63,8 @@ def kafka_connection(settings: Settings) -> "KafkaConnection":
     """How every client of this process reaches the brokers."""
     from streams.kafka.connection import KafkaConnection
 
-    kafka = settings.kafka
-    return KafkaConnection(
-        kafka.bootstrap_servers,
-        request_timeout_s=kafka.request_timeout_s,
-        fetch_max_wait_ms=kafka.fetch_max_wait_ms,
-        idempotent_producer=kafka.idempotent_producer,
-    )
+    names = {field.name for field in fields(KafkaConnection)}
+    return KafkaConnection(**settings.kafka.model_dump(include=names))
 
 
 @asynccontextmanager
@@ -100,20 +95,20 @@ async def policies(settings: Settings, reader: str = "") -> AsyncIterator["Polic
     Args:
         reader: names a copy of one process; without it the workers of the host share theirs.
     """
-    source = await asyncio.to_thread(_policy_source, settings, reader)
+
+    def build() -> "PolicySource":
+        from policies.source import KafkaPolicySource
+
+        # A new policy may take half a second to arrive; an idle fetch then costs next to nothing.
+        connection = replace(kafka_connection(settings), fetch_max_wait_ms=500)
+        return KafkaPolicySource(connection, settings.paths.state / "policies" / reader)
+
+    source = await asyncio.to_thread(build)
     await source.start()
     try:
         yield source
     finally:
         await source.stop()
-
-
-def _policy_source(settings: Settings, reader: str) -> "PolicySource":
-    from policies.source import KafkaPolicySource
-
-    # A new policy may take half a second to arrive; an idle fetch then costs next to nothing.
-    connection = replace(kafka_connection(settings), fetch_max_wait_ms=500)
-    return KafkaPolicySource(connection, settings.paths.state / "policies" / reader)
 
 
 def changelog(settings: Settings) -> "Changelog":

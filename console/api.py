@@ -5,11 +5,13 @@ No writes, no login: bind it to loopback or put the plant's own proxy before it.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Annotated, Protocol
 from uuid import UUID
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 
 from history.errors import BadQueryError, NotInHistoryError
 from history.filters import FrameFilter, parse_moment
@@ -27,7 +29,7 @@ class Pictures(ImageStore, Protocol):
     async def close(self) -> None: ...
 
 
-Words = Annotated[str | None, Query(max_length=512)]
+Words = Annotated[str | None, Field(max_length=512)]
 _PICTURES = {
     b"\x89PNG": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
@@ -42,37 +44,31 @@ _HEADERS = {
 }
 
 
-def _wanted(
-    product: Words = None,
-    line: Words = None,
-    station: Words = None,
-    part: Words = None,
-    lot: Words = None,
-    class_name: Annotated[str | None, Query(alias="class", max_length=512)] = None,
-    action: Action | None = None,
-    severity: Severity | None = None,
-    source: DecisionSource | None = None,
-    since: Words = None,
-    until: Words = None,
-    passed: bool | None = None,
-    reviewed: bool | None = None,
-) -> FrameFilter:
-    """The filter that a request's parameters ask for."""
-    return FrameFilter(
-        product=product,
-        line=line,
-        station=station,
-        part_id=part,
-        lot_id=lot,
-        class_name=class_name,
-        action=action.value if action else None,
-        severity=severity.value if severity else None,
-        source=source.value if source else None,
-        since=parse_moment(since) if since else None,
-        until=parse_moment(until) if until else None,
-        passed=passed,
-        reviewed=reviewed,
-    )
+class Asked(BaseModel):
+    """Which frames a request's parameters ask for."""
+
+    product: Words = None
+    line: Words = None
+    station: Words = None
+    part_id: Annotated[Words, Field(alias="part")] = None
+    lot_id: Annotated[Words, Field(alias="lot")] = None
+    class_name: Annotated[Words, Field(alias="class")] = None
+    action: Action | None = None
+    severity: Severity | None = None
+    source: DecisionSource | None = None
+    since: Words = None
+    until: Words = None
+    passed: bool | None = None
+    reviewed: bool | None = None
+
+
+def _wanted(asked: Annotated[Asked, Query()]) -> FrameFilter:
+    moments = {"since": _moment(asked.since), "until": _moment(asked.until)}
+    return FrameFilter(**asked.model_dump(mode="json") | moments)
+
+
+def _moment(words: str | None) -> datetime | None:
+    return parse_moment(words) if words else None
 
 
 Wanted = Annotated[FrameFilter, Depends(_wanted)]
@@ -135,7 +131,7 @@ def _add_questions(app: FastAPI, history: History) -> None:
     @app.get("/api/gaps")
     async def gaps(line: Words = None, since: Words = None) -> Gaps:
         """What is missing from a complete history."""
-        return await history.gaps(line, parse_moment(since) if since else None)
+        return await history.gaps(line, _moment(since))
 
 
 def _add_pictures(app: FastAPI, history: History, store: Pictures) -> None:

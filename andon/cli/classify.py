@@ -171,7 +171,18 @@ async def _ask(
             mask = _mask(masks, file)
             if mask is None and outline is not None:
                 mask = await asyncio.to_thread(outline, image)
-            request = _request(file.read_bytes(), image.shape[:2], mask, texts)
+            inspection = Inspection(
+                score=1,
+                threshold=0,
+                p_value=0,
+                anomalous=True,
+                region=region_from_mask(mask, *image.shape[:2]) if mask is not None else None,
+                expert_version="",
+            )
+            deadline = datetime.now(UTC) + timedelta(seconds=60)
+            request = ClassificationRequest(
+                new_frame_id(), file.read_bytes(), inspection, texts, deadline
+            )
             answer = await classifier.classify(request, timeout_s=60)
             if isinstance(answer, Failure):
                 raise TeachingError(f"{file}: {answer.message}")
@@ -179,21 +190,6 @@ async def _ask(
     finally:
         await classifier.close()
     return answers
-
-
-def _request(
-    image: bytes,
-    size: tuple[int, int],
-    mask: Mask | None,
-    texts: ClassificationTexts,
-) -> ClassificationRequest:
-
-    region = region_from_mask(mask, *size) if mask is not None else None
-    inspection = Inspection(
-        score=1, threshold=0, p_value=0, anomalous=True, region=region, expert_version=""
-    )
-    deadline = datetime.now(UTC) + timedelta(seconds=60)
-    return ClassificationRequest(new_frame_id(), image, inspection, texts, deadline)
 
 
 def _outliner(artifact: Path | None) -> Outliner | None:

@@ -7,22 +7,12 @@ from pathlib import Path
 
 from andon.cli.printing import progress
 from andon.settings import load_settings
-from serving.experts.errors import ExpertError
 from serving.experts.images import list_images
 from streams.errors import AndonError
 
 
 class ExpertCommandError(AndonError):
     """An expert, its artifact or its images cannot be used; the message says why."""
-
-
-@contextmanager
-def expert_errors() -> Iterator[None]:
-    """Turn the errors of ``serving.experts``, which has its own tree, into the command's."""
-    try:
-        yield
-    except ExpertError as error:
-        raise ExpertCommandError(str(error)) from error
 
 
 @contextmanager

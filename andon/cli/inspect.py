@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from andon.cli.experts import artifact_root, expert_errors, find_artifact, list_inputs
+from andon.cli.experts import artifact_root, find_artifact, list_inputs
 from andon.cli.options import Json
 from andon.cli.printing import print_found, table_of_rows
 from serving.experts.errors import UndecodableImage
@@ -52,20 +52,15 @@ def inspect_command(
 
     given = artifact if artifact is not None else artifact_root() / str(product)
     paths = list_inputs(images)
-    with expert_errors():
-        expert = load_expert(find_artifact(given), runtime, precision, device)
+    expert = load_expert(find_artifact(given), runtime, precision, device)
     if maps is not None:
         maps.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []
     cells: list[tuple[str, ...]] = []
-    answers = track(
-        _score_all(expert, paths),
-        "inspect",
-        len(paths),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    for path, image, scored, error in answers:
+    answers, bar_on = _score_all(expert, paths), Console(stderr=True)
+    for path, image, scored, error in track(
+        answers, "inspect", len(paths), console=bar_on, transient=True
+    ):
         if image is None or scored is None:
             typer.echo(error, err=True)
             rows.append({"image": str(path), "verdict": "undecodable", "error": error})

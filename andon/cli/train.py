@@ -1,23 +1,27 @@
 """``andon train``: normal photographs in, a calibrated expert out."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import Field
-from rich.console import Console
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from andon.cli.experts import (
     artifact_root,
-    expert_errors,
     list_inputs,
     read_groups,
     stage_bars,
 )
 from andon.cli.options import Json, More, MoreOptions, listed, read_options
+from andon.cli.printing import print_found
+from serving.experts.images import read_image
+from serving.experts.pictures import save_picture, side_by_side
+from serving.experts.regions import make_region
+from serving.experts.types import Scored
 
 if TYPE_CHECKING:
     from serving.experts.composed import ComposedExpert
@@ -80,7 +84,7 @@ def train_command(
     chosen = read_options(Training, more)
     paths = list_inputs([images])
     parts = read_groups(images, groups)
-    with expert_errors(), stage_bars() as report:
+    with stage_bars() as report:
         of_ddad = {"unet", "epochs"}
         options = TrainOptions(
             expert=expert,
@@ -96,10 +100,8 @@ def train_command(
     path = root / product / digest
     if review is not None:
         _write_review(trained, paths, review)
-    if as_json:
-        typer.echo(json.dumps({"artifact": str(path), "digest": digest, **_summary(trained)}))
-    else:
-        _show(trained, path)
+    body = {"artifact": str(path), "digest": digest, **_summary(trained)}
+    print_found(body, _shown(trained, path), as_json)
 
 
 def _summary(trained: "ComposedExpert | DdadExpert") -> dict[str, object]:
@@ -115,13 +117,12 @@ def _summary(trained: "ComposedExpert | DdadExpert") -> dict[str, object]:
     }
 
 
-def _show(trained: "ComposedExpert | DdadExpert", path: Path) -> None:
-    console = Console()
+def _shown(trained: "ComposedExpert | DdadExpert", path: Path) -> Iterator[RenderableType]:
     table = Table(show_header=False, box=None)
     for key, value in _summary(trained).items():
         if not isinstance(value, dict) and key != "warnings":
             table.add_row(key, ", ".join(value) if isinstance(value, list) else str(value))
-    console.print(table)
+    yield table
     if report := trained.model.trained.get("sensitivity"):
         found = Table("synthetic anomaly", "found", title="at this threshold", title_justify="left")
         for kind, share in report["by_kind"].items():
@@ -131,21 +132,17 @@ def _show(trained: "ComposedExpert | DdadExpert", path: Path) -> None:
         for row in report["at_rates"]:
             figures = f"{row['rate']:.4f}", f"{row['threshold']:.3f}", f"{row['local']:.0%}"
             rates.add_row(f"{row['asked_rate']:g}", *figures)
-        console.print(found, rates)
+        yield found
+        yield rates
     for warning in trained.model.trained.get("warnings", []):
-        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
-    typer.echo(str(path))
+        yield Text(f"warning: {warning}", style="yellow")
+    yield Text(str(path))
 
 
 def _write_review(
     trained: "ComposedExpert | DdadExpert", paths: Sequence[Path], folder: Path
 ) -> None:
     """The oddest normals with maps from heads that had not seen them, oddest first."""
-    from serving.experts.images import read_image
-    from serving.experts.pictures import save_picture, side_by_side
-    from serving.experts.regions import make_region
-    from serving.experts.types import Scored
-
     folder.mkdir(parents=True, exist_ok=True)
     calibration = trained.model.calibration
     maps = getattr(trained, "held_out_maps", {})
@@ -153,17 +150,8 @@ def _write_review(
         values = maps[entry["file"]]
         image = read_image(next(p for p in paths if p.as_posix().endswith(entry["file"])))
         height, width = image.shape[:2]
-        above = entry["score"] > calibration.threshold
-        region = make_region(values, 1.0, height, width)
-        scored = Scored(
-            entry["score"],
-            calibration.threshold,
-            calibration.p_value(entry["score"]),
-            above,
-            values,
-            region,
-            height,
-            width,
-        )
+        score, threshold = entry["score"], calibration.threshold
+        judged = (score, threshold, calibration.p_value(score), score > threshold)
+        scored = Scored(*judged, values, make_region(values, 1.0, height, width), height, width)
         name = f"{i + 1:02d}_{entry['score']:.2f}_{Path(entry['file']).stem}.png"
         save_picture(side_by_side(image, scored), str(folder / name))

@@ -1,25 +1,18 @@
 """``andon worker ROLE``: one Faust role in the foreground."""
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 app = typer.Typer(add_completion=False)
 
 
-class Role(StrEnum):
-    """The roles that a worker can take."""
-
-    INSPECT = "inspect"
-    CLASSIFY = "classify"
-    RECORD = "record"
-    LIMITS = "limits"
-
-
 @app.command()
 def worker(
-    role: Annotated[Role, typer.Argument(help="Which part of the flow this process does.")],
+    role: Annotated[
+        Literal["inspect", "classify", "record", "limits"],
+        typer.Argument(help="Which part of the flow this process does."),
+    ],
 ) -> None:
     """Run one role until SIGTERM or Ctrl-C; what is in flight is finished first.
 
@@ -35,4 +28,4 @@ def worker(
     from andon.settings import load_settings
 
     configure_logging()
-    asyncio.run(run_worker(role.value, load_settings()))
+    asyncio.run(run_worker(role, load_settings()))

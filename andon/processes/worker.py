@@ -19,12 +19,7 @@ from andon.settings import Settings
 from streams.kafka.faust_app import BusConfig
 from streams.log import quieten
 from streams.roles.classify import ClassifyRole
-from streams.roles.config import (
-    FlowConfig,
-    LimitsConfig,
-    RoleConfig,
-    RoleName,
-)
+from streams.roles.config import FlowConfig, LimitsConfig, RoleConfig, RoleName
 from streams.roles.inspect import InspectRole
 from streams.roles.limits import COUNTED_FROM, LimitsRole
 from streams.roles.record import RecordRole
@@ -41,14 +36,13 @@ SERVE_WAIT_S = 10.0
 
 def role_config(role: RoleName, settings: Settings) -> RoleConfig:
     """What the role is told, from the settings."""
-    kafka, worker = settings.kafka, settings.worker
+    kafka, worker, fetch_wait_ms = settings.kafka, settings.worker, settings.kafka.fetch_max_wait_ms
+    if role in ("record", "limits"):  # no part waits for these: they ask the broker less often
+        fetch_wait_ms = max(fetch_wait_ms, UNHURRIED_MS)
     return RoleConfig(
         role=role,
         bus=BusConfig(
-            connection=replace(
-                wiring.kafka_connection(settings),
-                fetch_max_wait_ms=_fetch_wait_ms(role, kafka.fetch_max_wait_ms),
-            ),
+            connection=replace(wiring.kafka_connection(settings), fetch_max_wait_ms=fetch_wait_ms),
             state=settings.paths.state,
             instance=worker.instance if kafka.static_membership else None,
         ),
@@ -65,11 +59,6 @@ def role_config(role: RoleName, settings: Settings) -> RoleConfig:
         ),
         metrics_port=worker.metrics_port,
     )
-
-
-def _fetch_wait_ms(role: RoleName, line_ms: int) -> int:
-    """No part waits for what is recorded and counted: those roles ask the broker less often."""
-    return line_ms if role in ("inspect", "classify") else max(line_ms, UNHURRIED_MS)
 
 
 class ServeClient(Protocol):

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from andon.cli.experts import expert_errors, find_artifact, stage_bars
+from andon.cli.experts import find_artifact, stage_bars
 from andon.cli.options import Json, More, read_options
 from lab.benchmarks.expert_options import ExpertOptions
 from lab.cli.tables import table_of
@@ -61,7 +61,7 @@ def expert(
     data = _dataset(dataset, protocol, most, smoke)
     if smoke:
         chosen = chosen.model_copy(update={"seconds": min(chosen.seconds, 0.5)})
-    with expert_errors(), stage_bars() as report:
+    with stage_bars() as report:
         where = expert_run.Where(chosen.runtime, precision, device, chosen.threads)
         if artifact is not None:
             ready = expert_run.loaded(find_artifact(artifact), where)

@@ -38,7 +38,7 @@ def fewshot(
     as_json: Json = False,
 ) -> None:
     """Name anomalies from 1 to 5 examples; exemplars and queries show different parts."""
-    from andon.cli.experts import expert_errors, find_artifact, stage_bars
+    from andon.cli.experts import find_artifact, stage_bars
     from lab.datasets.folders import load_dataset
     from lab.velm.answers_cache import Cache as AnswersCache
     from lab.velm.fewshot import measure
@@ -53,7 +53,7 @@ def fewshot(
     wanted = SOURCES if masks == "both" else (masks,)
     dataset = load_dataset(images)
     in_force = load_policy(policy) if policy is not None else None
-    with expert_errors(), stage_bars() as report:
+    with stage_bars() as report:
         expert = None
         if EXPERT in wanted and artifact is not None:
             expert = load_expert(find_artifact(artifact))

@@ -167,12 +167,9 @@ def _passing_bars() -> Iterator[Callable[[str, int, int], None]]:
 
 @contextmanager
 def _resumable() -> Iterator[None]:
-    """Ctrl-C as an error that says how to go on; expert errors as the command's."""
-    from andon.cli.experts import expert_errors
-
+    """Ctrl-C as an error that says how to go on."""
     try:
-        with expert_errors():
-            yield
+        yield
     except KeyboardInterrupt:
         raise EvaluateError(
             "interrupted; what was answered is kept: the same command continues there"

@@ -105,14 +105,14 @@ def remembered(memory: Path, request: LearnRequest) -> Learned | None:
 
 def learn(request: LearnRequest) -> Learned:
     """Train the expert, teach the classifier."""
-    from andon.cli.experts import expert_errors, stage_bars
+    from andon.cli.experts import stage_bars
     from serving.experts.artifact import load_expert, save_artifact
     from serving.experts.training import TrainOptions, train
     from serving.naming.teaching import Lesson, teach_product
 
     product, groups = request.product, dict(request.train)
     artifacts = request.root / "artifacts"
-    with expert_errors(), stage_bars() as report:
+    with stage_bars() as report:
         options = TrainOptions(false_alarm_rate=request.false_alarm_rate)
         trained = train(product, list(groups), options, groups, report)
         artifact = artifacts / product / save_artifact(trained, artifacts)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
@@ -12,6 +12,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from andon.cli.printing import table_of_rows
 from history.export import csv_lines, json_lines
 from history.filters import FrameFilter
 from history.queries import History
@@ -64,11 +65,13 @@ def print_stats(stats: Stats) -> None:
         ("rule (not passed)", {c.name: c.count for c in stats.top_reasons}),
     ):
         if counts:
-            console.print(_counts(title, counts))
-    days = Table("day (UTC)", "frames", *_COLOURS)
-    for day in stats.by_day:
-        days.add_row(day.day, str(day.frames), *(str(day.by_action.get(a, 0)) for a in _COLOURS))
-    console.print(days)
+            rows = ((_text(name), str(count)) for name, count in counts.items())
+            console.print(table_of_rows((title, "frames"), rows))
+    days = (
+        (day.day, str(day.frames), *(str(day.by_action.get(a, 0)) for a in _COLOURS))
+        for day in stats.by_day
+    )
+    console.print(table_of_rows(("day (UTC)", "frames", *_COLOURS), days))
 
 
 def print_gaps(gaps: Gaps) -> None:
@@ -106,7 +109,7 @@ async def export(history: History, wanted: FrameFilter, form: str, output: Path 
 
 
 def _line(frame: FrameRecord) -> tuple[Text | str, ...]:
-    review = frame.review
+    review, why = frame.review, frame.reason or frame.rule
     return (
         f"{frame.captured_at:%Y-%m-%d %H:%M:%S}",
         _text(frame.part_id),
@@ -118,7 +121,7 @@ def _line(frame: FrameRecord) -> tuple[Text | str, ...]:
         "" if frame.score is None else f"{frame.score:.3g}",
         frame.outcome or "-",
         _text(f"{review.severity} {review.class_name}".strip() if review else ""),
-        _text(_shortened(frame.reason or frame.rule)),
+        _text(why if len(why) <= _REASON_WIDTH else why[: _REASON_WIDTH - 1] + "…"),
     )
 
 
@@ -173,17 +176,6 @@ def _decided(decision: Decision) -> Iterable[tuple[str, Text]]:
         yield "classifier", _text(f"{words}, {origin}, prompt {answer.prompt_hash[:12] or '-'}")
     if timings := decision.timings_ms:
         yield "timings", _text(", ".join(f"{k} {v:.0f} ms" for k, v in timings.items()))
-
-
-def _counts(title: str, counts: Mapping[str, int]) -> Table:
-    table = Table(title, "frames")
-    for name, count in counts.items():
-        table.add_row(_text(name), str(count))
-    return table
-
-
-def _shortened(words: str) -> str:
-    return words if len(words) <= _REASON_WIDTH else words[: _REASON_WIDTH - 1] + "…"
 
 
 def _text(words: str) -> Text:
