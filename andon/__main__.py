@@ -25,34 +25,6 @@ LINE = (
 """What a plant runs."""
 
 
-def line_command(name: str) -> typer.Typer:
-    """One of the line's commands; a process loads the modules of its own command only."""
-    match name:
-        case "stack":
-            from andon.cli.stack import app
-        case "gateway":
-            from andon.cli.gateway import app
-        case "worker":
-            from andon.cli.worker import app
-        case "train":
-            from andon.cli.train import app
-        case "inspect":
-            from andon.cli.inspect import app
-        case "classify":
-            from andon.cli.classify import app
-        case "policy":
-            from andon.cli.policy import app
-        case "history":
-            from andon.cli.history import app
-        case "console":
-            from andon.cli.console import app
-        case "doctor":
-            from andon.cli.doctor import app
-        case _:
-            from andon.cli.llm import app
-    return app
-
-
 class Andon(GroupWithLaboratory):
     """The subcommands in the order of their help."""
 
@@ -68,10 +40,36 @@ class Andon(GroupWithLaboratory):
         return [*LINE, *self.laboratory]
 
     def get_command(self, ctx: "Context", cmd_name: str) -> "Command | None":
-        """The subcommand, or None when there is no such name."""
-        if cmd_name not in LINE:
-            return super().get_command(ctx, cmd_name)
-        command = typer.main.get_command(line_command(cmd_name))
+        """The subcommand, or None when there is no such name.
+
+        A process loads the modules of its own command only.
+        """
+        match cmd_name:
+            case "stack":
+                from andon.cli.stack import app
+            case "gateway":
+                from andon.cli.gateway import app
+            case "worker":
+                from andon.cli.worker import app
+            case "train":
+                from andon.cli.train import app
+            case "inspect":
+                from andon.cli.inspect import app
+            case "classify":
+                from andon.cli.classify import app
+            case "policy":
+                from andon.cli.policy import app
+            case "history":
+                from andon.cli.history import app
+            case "console":
+                from andon.cli.console import app
+            case "doctor":
+                from andon.cli.doctor import app
+            case "llm":
+                from andon.cli.llm import app
+            case _:
+                return super().get_command(ctx, cmd_name)
+        command = typer.main.get_command(app)
         command.name = cmd_name
         return command
 

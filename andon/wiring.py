@@ -166,11 +166,9 @@ def s3_objects(settings: Settings, bucket: str = "", prefix: str = "") -> "S3Obj
         s3.endpoint,
         s3.access_key.get_secret_value(),
         s3.secret_key.get_secret_value(),
-        secure=s3.secure,
-        region=s3.region,
         bucket=bucket or s3.bucket,
         prefix=prefix,
-        timeout_s=s3.timeout_s,
+        **s3.model_dump(include={"secure", "region", "timeout_s"}),
     )
 
 

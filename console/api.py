@@ -3,9 +3,10 @@
 No writes, no login: bind it to loopback or put the plant's own proxy before it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Protocol
 from uuid import UUID
 
@@ -84,22 +85,15 @@ def build_app(history: History, store: Pictures) -> FastAPI:
         await store.close()
 
     app = FastAPI(title="Andon history", lifespan=life, openapi_url="/api/openapi.json")
-    _add_errors(app)
+    for kind, status in ((BadQueryError, 422), (NotInHistoryError, 404), (UnavailableError, 503)):
+        app.add_exception_handler(kind, partial(_refused, status))
     _add_questions(app, history)
     _add_pictures(app, history, store)
     return app
 
 
-def _add_errors(app: FastAPI) -> None:
-    def answer(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
-        async def handle(_: Request, error: Exception) -> Response:
-            return JSONResponse({"detail": str(error)}, status)
-
-        return handle
-
-    app.add_exception_handler(BadQueryError, answer(422))
-    app.add_exception_handler(NotInHistoryError, answer(404))
-    app.add_exception_handler(UnavailableError, answer(503))
+async def _refused(status: int, _: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, status)
 
 
 def _add_questions(app: FastAPI, history: History) -> None:

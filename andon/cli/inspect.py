@@ -98,12 +98,8 @@ def _as_json(path: Path, scored: Scored, mm_per_pixel: float | None) -> dict[str
     region = scored.region
     found: dict[str, object] | None = None
     if region is not None:
-        found = {
-            "area_px": region.area_px,
-            "longest_side_px": region.longest_side_px,
-            "contrast": region.contrast,
-            "blobs": [asdict(blob) for blob in region.blobs],
-        }
+        found = {name: getattr(region, name) for name in ("area_px", "longest_side_px", "contrast")}
+        found["blobs"] = [asdict(blob) for blob in region.blobs]
         if mm_per_pixel is not None:
             found["area_mm2"] = region.area_px * mm_per_pixel**2
     return {

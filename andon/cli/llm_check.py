@@ -35,12 +35,12 @@ async def _check(settings: EndpointSettings, timeout_s: float) -> dict[str, obje
     row: dict[str, object] = {"endpoint": settings.name, "model": settings.model}
     if not isinstance(answer, Classification):
         return row | {"ok": False, "message": answer.message, "error": answer.error_type}
-    said_unknown = answer.unknown_reason in ("", "said_unknown")
+    usable = answer.unknown_reason in ("", "said_unknown")
     message = f"answered {answer.class_name!r} in {answer.latency_ms:.0f} ms"
-    if not said_unknown:
+    if not usable:
         message = f"the answer cannot be used: {answer.unknown_reason}"
     return row | {
-        "ok": said_unknown,
+        "ok": usable,
         "message": message,
         "class": answer.class_name,
         "confidence": answer.confidence,

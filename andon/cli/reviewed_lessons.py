@@ -52,28 +52,17 @@ async def reviewed_lessons(
 
 
 async def _lesson(record: FrameRecord, name: str, store: ImageStore) -> Lesson | None:
-    image = await _get(store, record.image_key)
+    image, drawn = await _get(store, record.image_key), await _get(store, record.mask_key)
     if image is None:
         return None
-    mask = await _get(store, record.mask_key)
-    return Lesson(
-        name,
-        image,
-        _decoded(mask) if mask is not None else None,
-        record.part_id or str(record.frame_id),
-        f"frame {record.frame_id}",
-        drawn=False,
-    )
+    mask: Mask | None = None
+    with suppress(UndecodableImage):
+        mask = decode_image(drawn)[:, :, 0] > 127 if drawn is not None else None
+    part = record.part_id or str(record.frame_id)
+    return Lesson(name, image, mask, part, f"frame {record.frame_id}", drawn=False)
 
 
 async def _get(store: ImageStore, key: str | None) -> bytes | None:
     with suppress(KeyError):
         return await store.get(key) if key else None
     return None
-
-
-def _decoded(mask: bytes) -> Mask | None:
-    try:
-        return decode_image(mask)[:, :, 0] > 127
-    except UndecodableImage:
-        return None

@@ -17,7 +17,7 @@ from andon.cli.experts import (
     stage_bars,
 )
 from andon.cli.options import Json, More, MoreOptions, listed, read_options
-from andon.cli.printing import print_found
+from andon.cli.printing import print_found, table_of_rows
 from serving.experts.images import read_image
 from serving.experts.pictures import save_picture, side_by_side
 from serving.experts.regions import make_region
@@ -128,12 +128,18 @@ def _shown(trained: "ComposedExpert | DdadExpert", path: Path) -> Iterator[Rende
         for kind, share in report["by_kind"].items():
             found.add_row(kind, f"{share:.0%}")
         found.add_row("local kinds, mean", f"{report['local']:.0%}", style="bold")
-        rates = Table("--rate", "stands for", "threshold", "local found", title="at other rates")
-        for row in report["at_rates"]:
-            figures = f"{row['rate']:.4f}", f"{row['threshold']:.3f}", f"{row['local']:.0%}"
-            rates.add_row(f"{row['asked_rate']:g}", *figures)
+        rows = (
+            (
+                f"{r['asked_rate']:g}",
+                f"{r['rate']:.4f}",
+                f"{r['threshold']:.3f}",
+                f"{r['local']:.0%}",
+            )
+            for r in report["at_rates"]
+        )
+        columns = ("--rate", "stands for", "threshold", "local found")
         yield found
-        yield rates
+        yield table_of_rows(columns, rows, "at other rates")
     for warning in trained.model.trained.get("warnings", []):
         yield Text(f"warning: {warning}", style="yellow")
     yield Text(str(path))

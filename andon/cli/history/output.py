@@ -9,7 +9,7 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from andon.cli.printing import table_of_rows
@@ -26,9 +26,11 @@ _REASON_WIDTH = 60
 
 def print_page(page: Page) -> None:
     """Print one line per frame."""
-    table = Table("captured (UTC)", "part", "product", "station", "action", "class", "source")
-    for name in ("score", "PLC", "reviewed", "why"):
-        table.add_column(name, justify="right" if name == "score" else "left")
+    score = Column("score", justify="right")
+    table = Table(
+        *("captured (UTC)", "part", "product", "station", "action", "class", "source"),
+        *(score, "PLC", "reviewed", "why"),
+    )
     for frame in page.frames:
         table.add_row(*_line(frame))
     console = Console()
@@ -39,13 +41,11 @@ def print_page(page: Page) -> None:
 
 def print_story(story: Story) -> None:
     """Print every stage of one frame in words."""
-    console = Console()
-    table = Table(title=f"frame {story.frame_id}", show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    columns = Column(style="bold"), Column(overflow="fold")
+    table = Table(*columns, title=f"frame {story.frame_id}", show_header=False)
     for name, value in _story_rows(story):
         table.add_row(name, value)
-    console.print(table)
+    Console().print(table)
 
 
 def print_stats(stats: Stats) -> None:
