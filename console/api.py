@@ -45,7 +45,7 @@ _HEADERS = {
 }
 
 
-class Asked(BaseModel):
+class FrameQuery(BaseModel):
     """Which frames a request's parameters ask for."""
 
     product: Words = None
@@ -63,7 +63,7 @@ class Asked(BaseModel):
     reviewed: bool | None = None
 
 
-def _wanted(asked: Annotated[Asked, Query()]) -> FrameFilter:
+def _wanted(asked: Annotated[FrameQuery, Query()]) -> FrameFilter:
     moments = {"since": _moment(asked.since), "until": _moment(asked.until)}
     return FrameFilter(**asked.model_dump(mode="json") | moments)
 

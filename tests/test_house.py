@@ -34,7 +34,6 @@ SHARED_NAMES = {
     "Choice": "the texts that a condition allows; how a runtime was chosen",
     "Part": "a trigger until its outcome; the base of a policy's parts",
     "Region": "of an expert, which imports nothing of ours; the same as it travels in an event",
-    "Role": "an argument of the command line; what runs",
 }
 """Public class names that two modules share, with what each means. The list may only shrink."""
 
