@@ -223,7 +223,7 @@ async def _compare(
     correct = [one.is_right(local) for one in calibration]
     # local answers stand where they err no more often than the language model does
     chosen = choose_threshold(confidences, correct, 1 - _accuracy(calibration, llm))
-    threshold = min(chosen.value, 1.01)
+    threshold = min(chosen, 1.01)
     stages = [
         CascadeStage(_Replayed("prototypes", local), threshold),
         CascadeStage(_Replayed("llm", llm)),

@@ -1,30 +1,14 @@
 """How sure a stage of a cascade must be for its answer to stand, from calibration answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A threshold chosen from calibration data, and what it promises there."""
-
-    value: float
-    """Accept answers with at least this confidence; above 1 nothing is accepted."""
-    accepted_share: float
-    """Share of the calibration answers that stand: the share of later calls saved."""
-    error_share: float
-    """Observed share of wrong answers among the accepted."""
-    bound: float
-    """(errors + 1) / (accepted + 1): the conservative estimate that was held to the rate."""
-    count: int
-    """Number of calibration answers."""
 
 
 def choose_threshold(
     confidences: Sequence[float], correct: Sequence[bool], error_rate: float
-) -> Threshold:
+) -> float:
     """The threshold that accepts most answers with at most ``error_rate`` errors among them.
 
+    An answer stands when its confidence is at least the threshold; infinity accepts none.
     The estimate is (errors + 1) / (accepted + 1), which keeps the promise on future parts where a
     plain share of a small sample would not: with ``error_rate`` 0.05 nothing is accepted on fewer
     than 19 faultless answers. Answers of equal confidence are accepted together or not at all.
@@ -41,15 +25,12 @@ def choose_threshold(
         raise ValueError(f"{len(confidences)} confidences but {len(correct)} outcomes")
     if not 0 <= error_rate <= 1:
         raise ValueError(f"error rate {error_rate} is not within 0 and 1")
-    count = len(confidences)
     ranked = sorted(zip(confidences, correct, strict=True), key=lambda item: -item[0])
-    chosen = Threshold(float("inf"), 0.0, 0.0, 1.0, count)
-    errors = 0
+    chosen, errors = float("inf"), 0
     for accepted, (confidence, is_right) in enumerate(ranked, start=1):
         errors += not is_right
-        if accepted < count and ranked[accepted][0] == confidence:
+        if accepted < len(ranked) and ranked[accepted][0] == confidence:
             continue
-        bound = (errors + 1) / (accepted + 1)
-        if bound <= error_rate:
-            chosen = Threshold(confidence, accepted / count, errors / accepted, bound, count)
+        if (errors + 1) / (accepted + 1) <= error_rate:
+            chosen = confidence
     return chosen
