@@ -1,6 +1,5 @@
 """``andon benchmark``: the line, its faults, the experts, the policies, the LLM client."""
 
-import json
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Annotated, Literal
@@ -9,9 +8,10 @@ import typer
 from rich.console import Console
 
 from andon.cli.options import Json, listed
+from andon.cli.printing import print_found
 from lab.benchmarks.expert_options import ExpertOptions
 from lab.cli.benchmark_expert import expert
-from lab.cli.tables import print_figures, print_result
+from lab.cli.tables import figures_table
 
 app = typer.Typer(no_args_is_help=True)
 app.command(epilog=listed(ExpertOptions))(expert)
@@ -44,7 +44,8 @@ def line(
     if smoke:
         options = replace(options, rounds=1, seconds=4.0, train=60)
     result = benchmark_line(options, _say)
-    print_result(result, "The whole line beside the bare expert", as_json)
+    shown = figures_table(result, "The whole line beside the bare expert")
+    print_found(result, [shown], as_json)
 
 
 @app.command()
@@ -71,7 +72,7 @@ def faults(
         say=_say,
         broker=broker,
     )
-    print_result(result, "Faults while the line runs", as_json)
+    print_found(result, [figures_table(result, "Faults while the line runs")], as_json)
     raise typer.Exit(0 if not result["lost"] and not result["acted_twice"] else 1)
 
 
@@ -87,18 +88,16 @@ def policy(
     """Decisions per second on one core, the validator, a back-test over many decisions."""
     from lab.benchmarks.policy import measure_backtest, measure_decisions, measure_validation
 
-    speed = measure_decisions(seconds=0.5 if smoke else seconds)
-    tested = measure_backtest(5000 if smoke else decisions)
-    checked = measure_validation()
-    if as_json:
-        decided, validated, replayed = asdict(speed), asdict(checked), asdict(tested)
-        found = {"decisions": decided, "validation": validated, "backtest": replayed}
-        typer.echo(json.dumps(found))
-    else:
-        print_figures(asdict(speed), "20 classes, 20 rules, the last matching")
-        print_figures(asdict(checked), "The validator on the largest file")
-        print_figures(asdict(tested), "Back-test of recorded decisions")
-    raise typer.Exit(0 if tested.reproduced_share == 1 else 1)
+    speed = asdict(measure_decisions(seconds=0.5 if smoke else seconds))
+    tested = asdict(measure_backtest(5000 if smoke else decisions))
+    checked = asdict(measure_validation())
+    shown = [
+        figures_table(speed, "20 classes, 20 rules, the last matching"),
+        figures_table(checked, "The validator on the largest file"),
+        figures_table(tested, "Back-test of recorded decisions"),
+    ]
+    print_found({"decisions": speed, "validation": checked, "backtest": tested}, shown, as_json)
+    raise typer.Exit(0 if tested["reproduced_share"] == 1 else 1)
 
 
 @app.command()
@@ -113,4 +112,5 @@ def llm(
     from lab.benchmarks.llm import measure_llm_load
 
     result = asdict(measure_llm_load(16 if smoke else parts, latency_ms, concurrency))
-    print_result(result, "A burst of anomalous frames on the endpoint's twin", as_json)
+    shown = figures_table(result, "A burst of anomalous frames on the endpoint's twin")
+    print_found(result, [shown], as_json)

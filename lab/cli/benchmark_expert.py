@@ -1,18 +1,19 @@
 """``andon benchmark expert``: accuracy, calibration, misses and speed on a data set."""
 
 import atexit
-import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import RenderableType
 from rich.table import Table
 
 from andon.cli.experts import find_artifact, stage_bars
 from andon.cli.options import Json, More, read_options
+from andon.cli.printing import print_found
 from lab.benchmarks.expert_options import ExpertOptions
 from lab.cli.tables import table_of
 
@@ -81,10 +82,7 @@ def expert(
     figures |= expert_run.about(ready, data, protocol)
     if chart is not None:
         chart.write_text(draw(found, figures, f"{data.name}, {protocol}"), encoding="utf-8")
-    if as_json:
-        typer.echo(json.dumps(figures))
-    else:
-        _show(figures)
+    print_found(figures, _shown(figures), as_json)
     if smoke and not figures["image_auroc"] >= SMOKE_AUROC:
         typer.echo(
             f"smoke: image AUROC {figures['image_auroc']:.3f} is below {SMOKE_AUROC}", err=True
@@ -108,11 +106,10 @@ def _dataset(folder: Path | None, protocol: str, most: int | None, smoke: bool) 
     return load_dataset(made, protocol)
 
 
-def _show(figures: dict[str, Any]) -> None:
+def _shown(figures: dict[str, Any]) -> Iterator[RenderableType]:
     def between(interval: list[float]) -> str:
         return f"{interval[0]:.3f} to {interval[1]:.3f}"
 
-    console = Console()
     table = Table("figure", "value")
     for key in ("image_auroc", "image_aupr", "pixel_auroc", "aupro", "f1", "fpr", "peak_share"):
         table.add_row(key, f"{figures[key]:.4f}")
@@ -121,25 +118,25 @@ def _show(figures: dict[str, Any]) -> None:
     for batch, value in figures["images_per_s"].items():
         latency = figures["latency_ms"][batch]
         table.add_row(f"batch {batch}", f"{value:.1f} images/s, {latency:.1f} ms a call")
-    console.print(table)
+    yield table
     rows = [
         [name, str(own["images"])]
         + [f"{own[key]:.3f}" for key in ("image_auroc", "sensitivity")]
         + [between(own["sensitivity_interval"])]
         for name, own in figures["classes"].items()
     ]
-    console.print(table_of(("class", "images", "AUROC", "found", "95 % interval"), rows))
+    yield table_of(("class", "images", "AUROC", "found", "95 % interval"), rows)
     if "resplits" in figures:
         seen = figures["resplits"]
-        console.print(
+        yield (
             f"{seen['repeats']} resplits at {seen['asked']:.0%}: by part "
             f"{seen['by_part']['mean']:.3f}, by image {seen['by_image']['mean']:.3f}"
         )
     for peer, own in figures.get("against", {}).items():
-        _show_peer(peer, own, console)
+        yield from _shown_peer(peer, own)
 
 
-def _show_peer(peer: str, own: dict[str, Any], console: Console) -> None:
+def _shown_peer(peer: str, own: dict[str, Any]) -> Iterator[RenderableType]:
     fitted = {name: row for name, row in own.items() if isinstance(row, dict)}
     rows = []
     for backbone, row in fitted.items():
@@ -147,14 +144,10 @@ def _show_peer(peer: str, own: dict[str, Any], console: Console) -> None:
         speeds = [f"{v:.1f}" for b in ("batch_1", "batch_8") for v in row[b].values()]
         rows.append([f"{peer} {backbone} ({row['weights']} weights)", ranked, *speeds])
     headings = ("peer", "AUROC", "batch 1", "ours", "times", "batch 8", "ours", "times")
-    console.print(table_of(headings, rows))
-    console.print(
-        f"AUROC on {own['test_images']} test images, where ours is {own['ours_image_auroc']:.3f}"
-    )
+    yield table_of(headings, rows)
+    yield f"AUROC on {own['test_images']} test images, where ours is {own['ours_image_auroc']:.3f}"
     banks = {row["bank_by"]: row["bank"] for row in fitted.values()}
     said = ", ".join(f"{rows} rows ({how} selection)" for how, rows in banks.items())
-    console.print(f"images/s; {peer} on {own['train_images']} normals, a bank of {said}")
+    yield f"images/s; {peer} on {own['train_images']} normals, a bank of {said}"
     if "random" in banks:
-        console.print(
-            "a random bank is searched as fast as a coreset of its size; its AUROC is its own"
-        )
+        yield "a random bank is searched as fast as a coreset of its size; its AUROC is its own"

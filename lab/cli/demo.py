@@ -1,16 +1,16 @@
 """``andon demo``: the whole line once, over photographs."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
 from andon.cli.options import Json
+from andon.cli.printing import print_found, progress
 from lab.cli.tables import table_of
 
 if TYPE_CHECKING:
@@ -59,8 +59,6 @@ def demo(
 
     Exit code 1 when a part was lost or acted on twice.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from lab.demo.run import DemoOptions, run_demo
 
     if report.suffix.lower() == ".csv":
@@ -77,23 +75,18 @@ def demo(
         retrain=retrain,
         report=report,
     )
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     try:
-        with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-            say = lambda text: console.print(escape(text), soft_wrap=True)  # noqa: E731
-            summary = run_demo(options, say, progress)
+        with progress(transient=False) as bars:
+            say = lambda text: bars.console.print(escape(text), soft_wrap=True)  # noqa: E731
+            summary = run_demo(options, say, bars)
     except KeyboardInterrupt:
-        console.print("stopped; nothing is left running")
+        typer.echo("stopped; nothing is left running", err=True)
         raise typer.Exit(130) from None
-    if as_json:
-        typer.echo(json.dumps(summary.as_json()))
-    else:
-        show(summary, Console())
+    print_found(summary.as_json(), shown(summary), as_json)
     raise typer.Exit(0 if summary.reckoning.balanced else 1)
 
 
-def show(summary: "Summary", console: Console) -> None:
+def shown(summary: "Summary") -> Iterator[RenderableType]:
     """The last screen: what happened to the parts."""
     figures = summary.as_json()
     escapes = {name: sum(found.values()) for name, found in summary.escapes.items()}
@@ -102,15 +95,15 @@ def show(summary: "Summary", console: Console) -> None:
         for label, cells in zip(summary.confusion, _by_action(summary.confusion), strict=True)
     ]
     headings = ("true class", *ACTIONS, "escaped")
-    console.print(table_of(headings, rows, "What happened to the parts"))
+    yield table_of(headings, rows, "What happened to the parts")
     if summary.escaped:
-        console.print(_escaped(summary.escaped))
+        yield _escaped(summary.escaped)
     for title, heading, counted in (
         ("What they were worth", "true severity", summary.severities),
         ("What the line called them", "named", summary.named),
     ):
         if counted:
-            console.print(table_of((heading, *ACTIONS), _by_action(counted), title))
+            yield table_of((heading, *ACTIONS), _by_action(counted), title)
     table = Table(show_header=False)
     for key in ("parts", "decided", "acknowledged", "lost", "acted_twice", "late"):
         bad = key in ("lost", "acted_twice") and figures[key]
@@ -125,14 +118,13 @@ def show(summary: "Summary", console: Console) -> None:
     table.add_row("image AUROC", str(figures["auroc"]))
     for stage, ms in summary.latency_ms.items():
         table.add_row(f"{stage.replace('_', ' ')} ms", f"p50 {ms['p50']}, p99 {ms['p99']}")
-    console.print(table)
+    yield table
     for line in (*summary.reckoning.lost, *summary.reckoning.acted_twice)[:20]:
-        console.print(f"[red]out of balance:[/] {escape(line)}")
-    console.print(f"each part, one row: {figures['parts_csv']}", soft_wrap=True)
-    console.print(
+        yield f"[red]out of balance:[/] {escape(line)}"
+    yield f"each part, one row: {figures['parts_csv']}"
+    yield (
         f"every part that did not pass, and every defect that did, with its picture: "
-        f"{figures['report']}",
-        soft_wrap=True,
+        f"{figures['report']}"
     )
 
 

@@ -1,15 +1,14 @@
 """``andon evaluate``: the paper's benchmark from files, and pipelines over datasets."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from andon.cli.options import Json, listed
+from andon.cli.printing import print_found
 from lab.cli.evaluate_ablation import ablation
 from lab.cli.evaluate_fewshot import fewshot
 from lab.cli.evaluate_options import EvaluationOptions
@@ -45,16 +44,14 @@ def predictions(
 
     theirs = score(read_answers(file, descriptions, authors_matching), resamples)
     ours = score(read_answers(file, descriptions, our_matching))
-    if as_json:
-        typer.echo(json.dumps({**theirs.as_json(), "mean_our_matching": ours.mean}))
-        return
     title = "The authors' matching (case folded, nothing else); percent"
-    Console().print(scores_table(theirs, ours, title))
-    Console().print(
+    explained = (
         "accuracy: share of images, `good` a class, averaged over objects (the paper's table 2); "
         "jaccard: TP/(TP+FP+FN), the paper's equation (1) as printed; accuracy anomalous: without "
         "the good images."
     )
+    body = {**theirs.as_json(), "mean_our_matching": ours.mean}
+    print_found(body, [scores_table(theirs, ours, title), explained], as_json)
 
 
 @app.command()
@@ -69,15 +66,13 @@ def severity(file: Predictions, descriptions: Descriptions, as_json: Json = Fals
 
     ours = score_severity(read_answers(file, descriptions, our_matching))
     theirs = score_severity(read_answers(file, descriptions, authors_matching))
-    if as_json:
-        typer.echo(json.dumps({**asdict(ours), "mean_authors_matching": theirs.mean}))
-        return
-    Console().print(_severity_table(ours, theirs))
     gate, classifier = ours.escapes["gate"], ours.escapes["classifier"]
-    Console().print(
+    escapes = (
         f"escapes: {gate + classifier:.2f} % of the defects would pass: {gate:.2f} % because "
         f"the gate called them good, {classifier:.2f} % because they were named negligible"
     )
+    body = {**asdict(ours), "mean_authors_matching": theirs.mean}
+    print_found(body, [_severity_table(ours, theirs), escapes], as_json)
 
 
 def _severity_table(ours: Any, theirs: Any) -> Table:

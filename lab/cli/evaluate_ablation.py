@@ -1,14 +1,14 @@
 """``andon evaluate ablation``: the paper's Table 5 as one command."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+from rich.console import RenderableType
 
 from andon.cli.options import Json, taking
+from andon.cli.printing import print_found
 from lab.cli.evaluate_options import Asked
 from lab.cli.evaluate_session import opened_evaluation
 from lab.cli.tables import table_of
@@ -34,17 +34,14 @@ def ablation(
 
     with opened_evaluation(asked, "velm", "ablation") as opened:
         rows = ablate(opened, [p.strip().upper() for p in parts.split(",") if p.strip()])
-    if as_json:
-        typer.echo(json.dumps({"benchmark": opened.name, **as_document(rows)}))
-    else:
-        show(rows, opened.name, opened.folder)
+    body = {"benchmark": opened.name, **as_document(rows)}
+    print_found(body, _shown(rows, opened.name, opened.folder), as_json)
     unanswered = any(row.result.document["unanswered"] for row in rows)
     raise typer.Exit(1 if unanswered else 0)
 
 
-def show(rows: "Sequence[AblationRow]", title: str, folder: Path) -> None:
+def _shown(rows: "Sequence[AblationRow]", title: str, folder: Path) -> Iterator[RenderableType]:
     """Objects down, prompts across, as the paper prints it."""
-    out = Console()
     headings = (row.name if row.difference is None else f"w/o {row.name}" for row in rows)
     body = (
         [name, *(f"{row.result.scores.objects[name]['accuracy']:.1f}" for row in rows)]
@@ -57,8 +54,8 @@ def show(rows: "Sequence[AblationRow]", title: str, folder: Path) -> None:
     table.add_row("difference", *("" if g is None else f"{g[0]:+.1f}" for g in gains))
     spans = ("" if g is None else f"{g[1]:+.1f} to {g[2]:+.1f}" for g in gains)
     table.add_row("95 % interval", *spans)
-    out.print(table)
+    yield table
     for row in rows:
         for reason, count in row.result.document["unanswered"].items():
-            out.print(f"{row.name}: NOT ANSWERED: {count} pictures: {reason}", soft_wrap=True)
-    out.print(f"files: {folder}", soft_wrap=True)
+            yield f"{row.name}: NOT ANSWERED: {count} pictures: {reason}"
+    yield f"files: {folder}"

@@ -1,14 +1,15 @@
 """``andon evaluate fewshot``: what the local classifier names right, and what it should refuse."""
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+from rich.console import RenderableType
 from rich.table import Table
 
 from andon.cli.options import Json
+from andon.cli.printing import print_found
 from lab.cli.tables import table_of
 
 if TYPE_CHECKING:
@@ -62,13 +63,10 @@ def fewshot(
         with AnswersCache(cache) as kept:
             examples = gather(dataset, expert, kept, report)
     figures = [measure(examples, source, counts, seeds, in_force) for source in wanted]
-    if as_json:
-        found = {f.masks: f.as_json() for f in figures}
-        version = expert.version if expert else ""
-        typer.echo(json.dumps({"dataset": dataset.name, "expert": version, "masks": found}))
-        return
-    for one in figures:
-        _print(one)
+    found = {f.masks: f.as_json() for f in figures}
+    version = expert.version if expert else ""
+    body = {"dataset": dataset.name, "expert": version, "masks": found}
+    print_found(body, (part for one in figures for part in _shown(one)), as_json)
 
 
 def _counts(text: str) -> list[int]:
@@ -81,8 +79,7 @@ def _counts(text: str) -> list[int]:
     return counts
 
 
-def _print(figures: "FewShotFigures") -> None:
-    out = Console()
+def _shown(figures: "FewShotFigures") -> Iterator[RenderableType]:
     title = f"regions: {figures.masks}; {figures.seeds} seeds; exemplars and queries by part"
     headings = ("shots", "macro accuracy", "±", "as shipped", "unknown", "wrong", "escapes", "ECE")
     table = table_of(headings, (), title, left=0)
@@ -92,7 +89,7 @@ def _print(figures: "FewShotFigures") -> None:
         table.add_row(
             str(row.shots), *(f"{v:.3f}" for v in values), escapes, f"{row.calibration_error:.3f}"
         )
-    out.print(table)
+    yield table
     if figures.unknown is not None:
         unknown = figures.unknown
         hidden = Table("hidden class", "AUROC", "acted on", title="unknown, leave one class out")
@@ -100,12 +97,12 @@ def _print(figures: "FewShotFigures") -> None:
             hidden.add_row(name, f"{area:.3f}", f"{unknown.acted_on[name]:.3f}")
         hidden.add_section()
         hidden.add_row("mean", f"{unknown.auroc:.3f}", f"{unknown.acted_on_mean:.3f}")
-        out.print(hidden)
-        out.print(f"known classes refused at the same threshold: {unknown.known_refused:.3f}")
+        yield hidden
+        yield f"known classes refused at the same threshold: {unknown.known_refused:.3f}"
     actions = figures.naming[-1].actions
     if actions:
         names = sorted({action for found in actions.values() for action in found})
         acted = Table("class", *names, title=f"actions at {figures.naming[-1].shots} shots")
         for name, found in actions.items():
             acted.add_row(name, *(f"{found.get(action, 0.0):.2f}" for action in names))
-        out.print(acted)
+        yield acted

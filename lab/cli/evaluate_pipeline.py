@@ -1,13 +1,12 @@
 """``andon evaluate pipeline``: detect, classify and score a whole data set, resumably."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from andon.cli.options import Json, taking
+from andon.cli.printing import print_found
 from lab.cli.evaluate_options import Asked
 from lab.cli.evaluate_session import opened_evaluation
 from lab.cli.tables import table_of
@@ -33,13 +32,10 @@ def pipeline(
 
     with opened_evaluation(asked, classifier) as opened:
         result = evaluate(opened)
-    if as_json:
-        typer.echo(json.dumps({"benchmark": opened.name, **result.document}))
-    else:
-        title = f"{opened.name}; percent, the authors' matching"
-        Console().print(scores_table(result.scores, result.ours, title))
-        for line in lines_of(result.document):
-            Console().print(line, soft_wrap=True)
+    title = f"{opened.name}; percent, the authors' matching"
+    body = {"benchmark": opened.name, **result.document}
+    table = scores_table(result.scores, result.ours, title)
+    print_found(body, [table, *lines_of(result.document)], as_json)
     raise typer.Exit(1 if result.document["unanswered"] else 0)
 
 

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
 from andon.cli.options import read_options
 from andon.settings import load_settings
@@ -143,9 +136,8 @@ def _confirm_spending(
 @contextmanager
 def _passing_bars() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar per stage on stderr, gone when the stage is over."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    console = Console(stderr=True)
-    bars = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+    columns = "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    bars = Progress(*columns, console=Console(stderr=True), transient=True)
     tasks: dict[str, TaskID] = {}
 
     def report(stage: str, done: int, total: int) -> None:

@@ -1,6 +1,5 @@
 """``andon llm twin`` and ``andon llm cascade``: an endpoint's local twin, and what it measures."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from andon.cli.llm import LlmCommandError
+from andon.cli.printing import print_found
 from lab.cli.tables import table_of
 
 app = typer.Typer(no_args_is_help=True)
@@ -83,11 +83,8 @@ def cascade(
             accuracies=tuple(accuracy or (0.6, 0.7, 0.85, 0.95)),
             report=status.update,
         )
-    if as_json:
-        typer.echo(json.dumps(rows))
-    else:
-        cells = [[str(value) for value in row.values()] for row in rows]
-        Console().print(table_of(list(rows[0]), cells, left=len(rows[0])))
+    cells = [[str(value) for value in row.values()] for row in rows]
+    print_found(rows, [table_of(list(rows[0]), cells, left=len(rows[0]))], as_json)
 
 
 def _truth(path: Path) -> dict[str, str]:

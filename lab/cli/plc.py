@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from andon.cli.options import Json
-from lab.cli.tables import print_result
+from andon.cli.printing import print_found, progress
+from lab.cli.tables import figures_table
 
 if TYPE_CHECKING:
     from lab.plc.controller import PlcConfig
@@ -49,7 +50,7 @@ def plc(
     config = PlcConfig(url, takt_s=takt, window_s=window)
     at_once = in_flight if wait_result else 0
     summary = asyncio.run(_play(todo, config, ledger, at_once, ready_timeout))
-    print_result(summary, f"The controller's ledger ({ledger})", as_json)
+    print_found(summary, [figures_table(summary, f"The controller's ledger ({ledger})")], as_json)
     if summary["parts"] != len(todo) or summary["undecided"]:
         raise typer.Exit(1)
 
@@ -61,9 +62,6 @@ async def _play(
     in_flight: int,
     ready_timeout: float,
 ) -> dict[str, object]:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from andon.log import configure_logging
     from andon.notify import notify_ready
     from lab.plc.controller import SimulatedPlc
@@ -77,8 +75,8 @@ async def _play(
     await controller.start()
     notify_ready()
     try:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            bar = progress.add_task("parts", total=len(todo))
+        with progress() as bars:
+            bar = bars.add_task("parts", total=len(todo))
             playing = asyncio.ensure_future(
                 play(
                     controller,
@@ -86,7 +84,7 @@ async def _play(
                     takt_s=config.takt_s,
                     in_flight=in_flight,
                     ready_timeout_s=ready_timeout,
-                    on_part=lambda n: progress.update(bar, completed=n),
+                    on_part=lambda n: bars.update(bar, completed=n),
                 )
             )
             loop = asyncio.get_running_loop()

@@ -1,22 +1,11 @@
 """Figures as people read them."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 
-import typer
-from rich.console import Console
 from rich.table import Table
 
 
-def print_result(figures: Mapping[str, object], title: str, as_json: bool) -> None:
-    """One JSON object, or a table."""
-    if as_json:
-        typer.echo(json.dumps(figures))
-    else:
-        print_figures(figures, title)
-
-
-def print_figures(figures: Mapping[str, object], title: str) -> None:
+def figures_table(figures: Mapping[str, object], title: str) -> Table:
     """Any nested result as a table of two columns."""
     table = Table(title=title, title_justify="left", show_header=False)
     for key, value in figures.items():
@@ -24,7 +13,7 @@ def print_figures(figures: Mapping[str, object], title: str) -> None:
         for row in rows:
             cells = ", ".join(f"{k} {v}" for k, v in row.items()) if isinstance(row, dict) else row
             table.add_row(key.replace("_", " "), str(cells))
-    Console().print(table)
+    return table
 
 
 def table_of(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lab.cli.demo import MOST_ESCAPED, show
+from lab.cli.demo import MOST_ESCAPED, shown
 from lab.demo.parts import COLUMNS, write_parts
 from lab.demo.report import write_report
 from lab.demo.summary import PartStory, Summary, summarise
@@ -53,7 +53,9 @@ def summary_of(stories: list[PartStory]) -> Summary:
 
 def screen(summary: Summary) -> str:
     out = io.StringIO()
-    show(summary, Console(file=out, width=160))
+    console = Console(file=out, width=160)
+    for part in shown(summary):
+        console.print(part, soft_wrap=True)
     return out.getvalue()
 
 
