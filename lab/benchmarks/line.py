@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from andon.stack.local import BrokerKind, LocalStack, StackPorts
 from andon.stack.prepare import prepare
-from lab.benchmarks.faults import BROKER, play_with_faults
+from lab.benchmarks.faults import BROKER, Say, play_with_faults
 from lab.benchmarks.throughput import REFERENCE, SHIPPED, ExpertProfile, alone, combine, play_round
 from lab.datasets.textile import textile_dataset
 from lab.demo.summary import percentile
@@ -30,7 +30,6 @@ BUFFER = {"ANDON_GATEWAY__UNACKNOWLEDGED_LIMIT": "64"}
 """Results that come in batches wait in the gateway; the default of 8 is made for real takts."""
 PICTURES = 200
 """Parts of the line benchmark before its pictures come again."""
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

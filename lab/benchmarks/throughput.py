@@ -5,7 +5,7 @@ import statistics
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,6 @@ from lab.harness.line import LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan
 from lab.plc.ledger import read_ledger
 
-Say = Callable[[str], None]
-EXPERT = "VisionExpert"
 NOT_THE_LINE = ("plc",)
 """Components that stand for the plant: their CPU is not the line's."""
 FLOW = ("broker", "inspect", "classify", "Ingress", "ray")

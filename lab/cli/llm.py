@@ -74,8 +74,7 @@ def cascade(
     from lab.benchmarks.cascade import measure_cascade
     from lab.datasets.folders import load_dataset
 
-    errors = Console(stderr=True)
-    with errors.status("asking") as status:
+    with Console(stderr=True).status("asking") as status:
         rows = measure_cascade(
             load_dataset(folder),
             shots=shots,

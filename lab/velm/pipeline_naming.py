@@ -8,13 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from lab.datasets.folders import GOOD
-from lab.velm.answers_cache import (
-    Cache,
-    CachedEndpoint,
-    digest_code,
-    digest_json,
-    identity_of,
-)
+from lab.velm.answers_cache import Cache, CachedEndpoint, digest_code, digest_json, identity_of
 from lab.velm.pipeline import PipelineOptions
 from lab.velm.pipeline_inspect import Inspected, InspectedObject
 from lab.velm.pipeline_references import RandomTrainingPicture, make_bundle
