@@ -1,7 +1,7 @@
-"""Prompts: Jinja2 templates, versioned by content hash, and their renderer."""
+"""Prompts: Jinja2 templates and their renderer, which hashes what it rendered."""
 
 from prompts.errors import PromptError
-from prompts.render import PictureLayout, Prompt, PromptParts, labels_of, render, template_hash
+from prompts.render import PictureLayout, Prompt, PromptParts, labels_of, render
 
 __all__ = [
     "PictureLayout",
@@ -10,5 +10,4 @@ __all__ = [
     "PromptParts",
     "labels_of",
     "render",
-    "template_hash",
 ]

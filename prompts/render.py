@@ -71,8 +71,6 @@ class Prompt:
     text: str
     labels: Mapping[str, str]
     """What the model may answer -> the class of the policy, ``normal`` or ``unknown``."""
-    template: str
-    template_hash: str
     prompt_hash: str
     """SHA-256 of system and text, hexadecimal."""
 
@@ -103,7 +101,7 @@ def render(
     Raises:
         PromptError: a text is too long, names collide, or the template does not exist.
     """
-    sources = _sources(template)
+    names = _part_names(template)
     open_set = template == "andon"
     labels = labels_of(texts, open_set)
     where = texts.product_id
@@ -121,7 +119,7 @@ def render(
     }
     rendered = {
         name: _environment().get_template(f"{template}/{name}.jinja").render(values).strip()
-        for name in sources
+        for name in names
     }
     system, text = rendered.get("system", ""), rendered["user"]
     if len(system) + len(text) > MAX_PROMPT:
@@ -130,20 +128,7 @@ def render(
             "shorten the descriptions"
         )
     digest = hashlib.sha256(f"{system}\0{text}".encode()).hexdigest()
-    return Prompt(system, text, labels, template, template_hash(template), digest)
-
-
-@cache
-def template_hash(template: str) -> str:
-    """SHA-256 (hexadecimal) over the template's files and the shared macros: its version.
-
-    Raises:
-        PromptError: there is no such template.
-    """
-    digest = hashlib.sha256()
-    for name, source in sorted((_sources(template) | _shared_sources()).items()):
-        digest.update(f"{name}\0{source}\0".encode())
-    return digest.hexdigest()
+    return Prompt(system, text, labels, digest)
 
 
 def labels_of(texts: ClassificationTexts, open_set: bool = True) -> dict[str, str]:
@@ -193,17 +178,12 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 @cache
-def _sources(template: str) -> dict[str, str]:
-    folder = TEMPLATES / template
+def _part_names(template: str) -> list[str]:
+    """The parts that a template has: ``user``, and ``system`` where there is one."""
     known = sorted(p.name for p in TEMPLATES.iterdir() if p.is_dir())
     if template not in known:
         raise PromptError(f"no prompt template {template!r}; there are {', '.join(known)}")
-    return {p.stem: p.read_text(encoding="utf-8") for p in sorted(folder.glob("*.jinja"))}
-
-
-@cache
-def _shared_sources() -> dict[str, str]:
-    return {p.stem: p.read_text(encoding="utf-8") for p in sorted(TEMPLATES.glob("*.jinja"))}
+    return sorted(p.stem for p in (TEMPLATES / template).glob("*.jinja"))
 
 
 def _clean(value: str) -> str:
