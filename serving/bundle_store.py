@@ -1,35 +1,30 @@
 """Bundles (``serving.bundles``) of experts and exemplars in a folder or in S3, cached and verified.
 
-The layout is the same in both. The files that a manifest names are checked when the bundle is
-opened. The latest version is what was written last: a bundle, or ``<product>/latest.json``, which
-points back to an older one.
+The layout is the same in both: a trained folder is copied to S3 as it is, its manifest last. The
+files that a manifest names are checked when the bundle is opened. The latest version is what was
+written last: a bundle, or ``<product>/latest.json`` with ``{"digest": ...}``, which points back to
+an older one.
 """
 
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from serving.bundles import DIGEST, MANIFEST, BundleError, digest_of, product_folder, read_file
+from serving.bundles import DIGEST, MANIFEST, BundleError, product_folder, read_file
 from serving.errors import StoreError
 
 POINTER = "latest.json"
 
 
 class Blobs(Protocol):
-    """Where bundles are kept. Keys are relative POSIX paths; every method may raise AndonError."""
+    """Where bundles are read. Keys are relative POSIX paths; every method may raise AndonError."""
 
     def get(self, key: str) -> bytes | None:
         """The object, or None where there is none."""
-        ...
-
-    def put(self, key: str, body: bytes) -> None:
-        """Write whole or not at all."""
         ...
 
     def keys(self, prefix: str) -> dict[str, float]:
@@ -49,52 +44,14 @@ class BundleStore:
         self._blobs = blobs
         self._cache = cache
 
-    def put(self, product: str, folder: Path) -> str:
-        """Store the bundle in ``folder``, make it the latest version, return its digest.
-
-        Args:
-            product: any text without slashes.
-            folder: holds ``manifest.json``, which is written last; files below it keep their paths.
-
-        Raises:
-            StoreError: no manifest, or the store cannot be written.
-        """
-        manifest = folder / MANIFEST
-        if not manifest.is_file():
-            raise StoreError(f"{folder}: no {MANIFEST}; is this a trained artifact?")
-        digest = digest_of(manifest.read_bytes())
-        prefix = f"{_segment(product)}/{digest}/"
-        if self._blobs.get(prefix + MANIFEST) is None:
-            for path in _files(folder):
-                name = path.relative_to(folder).as_posix()
-                if name != MANIFEST:
-                    self._blobs.put(prefix + name, path.read_bytes())
-            self._blobs.put(prefix + MANIFEST, manifest.read_bytes())
-        if self.latest(product) != digest:
-            self.point(product, digest)
-        return digest
-
-    def point(self, product: str, digest: str) -> None:
-        """Make ``digest`` the version that ``latest`` names: how a release is rolled back."""
-        now = datetime.now(UTC).isoformat(timespec="microseconds")
-        body = json.dumps({"digest": _checked(digest), "pointed_at": now})
-        self._blobs.put(f"{_segment(product)}/{POINTER}", body.encode())
-
-    def latest(self, product: str) -> str | None:
-        """The digest of the newest version, or None for an unknown product.
-
-        Raises:
-            StoreError: the pointer is damaged.
-        """
-        return self._newest(self._blobs.keys(f"{_segment(product)}/")).get(product)
-
     def products(self) -> dict[str, str]:
-        """Every product that has a version, with its newest digest."""
-        return self._newest(self._blobs.keys(""))
+        """Every product that has a version, with its newest digest.
 
-    def _newest(self, keys: Mapping[str, float]) -> dict[str, str]:
+        Raises:
+            StoreError: a pointer is damaged.
+        """
         found: dict[str, tuple[float, str]] = {}
-        for key, written in keys.items():
+        for key, written in self._blobs.keys("").items():
             match key.split("/"):
                 case [product, digest, name] if name == MANIFEST and DIGEST.fullmatch(digest):
                     candidate = (written, digest)
@@ -174,24 +131,15 @@ class FolderBlobs:
         except OSError as error:
             raise StoreError(f"{self._root / key}: cannot be read: {error}") from error
 
-    def put(self, key: str, body: bytes) -> None:
-        target = _inside(self._root, key)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as fresh:
-                fresh.write(body)
-                fresh.flush()
-                os.fsync(fresh.fileno())
-            os.chmod(fresh.name, 0o644)
-            os.replace(fresh.name, target)
-        except OSError as error:
-            raise StoreError(f"{target}: cannot be written: {error}") from error
-
     def keys(self, prefix: str) -> dict[str, float]:
         base = _inside(self._root, prefix) if prefix else self._root
         if not base.is_dir():
             return {}
-        return {p.relative_to(self._root).as_posix(): p.stat().st_mtime for p in _files(base)}
+        return {
+            path.relative_to(self._root).as_posix(): path.stat().st_mtime
+            for path in base.rglob("*")
+            if path.is_file() and not any(p.startswith(".") for p in path.relative_to(base).parts)
+        }
 
 
 def open_folder(root: Path) -> BundleStore:
@@ -233,11 +181,3 @@ def _inside(root: Path, name: str) -> Path:
     if ".." in Path(name).parts or Path(name).is_absolute():
         raise StoreError(f"{name!r} leaves the store")
     return target
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(
-            part.startswith(".") for part in path.relative_to(folder).parts
-        ):
-            yield path

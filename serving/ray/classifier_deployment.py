@@ -106,9 +106,8 @@ class ClassifierDeployment:
     def _fetch(self, wanted: ClassifierUserConfig) -> tuple[dict[str, Path], dict[str, str]]:
         named = wanted.exemplars
         every = isinstance(named, str)
-        newest = (
-            self._store.products() if isinstance(named, str) or LATEST in named.values() else {}
-        )
+        asks_latest = isinstance(named, str) or LATEST in named.values()
+        newest = self._store.products() if asks_latest else {}
         versions = newest if isinstance(named, str) else named
         bundles, problems = {}, {}
         for product, version in versions.items():

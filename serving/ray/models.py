@@ -50,12 +50,7 @@ def loader(settings: VisionSettings) -> Load:
         ServeConfigError: ``settings.loader`` names nothing that can be imported.
     """
     load = named_function(settings.loader, "vision.loader")
-    options = {
-        "runtime": settings.runtime,
-        "precision": settings.precision,
-        "device": settings.device,
-        "threads": settings.threads,
-    }
+    options = settings.model_dump(include={"runtime", "precision", "device", "threads"})
     return lambda path: cast(Expert, load(path, **options))
 
 
@@ -112,30 +107,26 @@ class ModelSet:
                 )
 
     def _resolve(self, wanted: VisionUserConfig, problems: dict[str, str]) -> dict[str, str]:
+        named = wanted.products
+        asks_latest = isinstance(named, str) or LATEST in named.values()
         try:
-            newest = self._newest(wanted)
+            newest = self._store.products() if asks_latest else {}
         except AndonError as error:
             problems["*"] = str(error)
             log.error("the artifact store: %s", error)
-            if wanted.products == LATEST:
+            if named == LATEST:
                 return {product: loaded.version for product, loaded in self._current.items()}
             newest = {}
-        if isinstance(wanted.products, str):
+        if isinstance(named, str):
             return newest
         found = {}
-        for product, version in wanted.products.items():
+        for product, version in named.items():
             digest = newest.get(product) if version == LATEST else version
             if digest is None:
                 problems[product] = "no version in the artifact store; train it first"
             else:
                 found[product] = digest
         return found
-
-    def _newest(self, wanted: VisionUserConfig) -> dict[str, str]:
-        named = wanted.products
-        if isinstance(named, str) or LATEST in named.values():
-            return self._store.products()
-        return {}
 
     def _open(self, product: str, version: str) -> Loaded:
         expert = self._load(self._store.fetch(product, version))

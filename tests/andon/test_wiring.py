@@ -58,5 +58,5 @@ def test_what_is_opened_is_closed_even_when_that_fails(settings: Settings) -> No
 
 
 def test_bundles_lie_in_a_folder_or_in_s3(tmp_path: Path) -> None:
-    assert wiring.bundle_store(str(tmp_path)).latest("tile") is None
+    assert wiring.bundle_store(str(tmp_path)).products() == {}
     wiring.bundle_store("s3://bundles/experts")
