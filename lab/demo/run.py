@@ -22,6 +22,7 @@ from lab.datasets.folders import GOOD, Dataset, load_dataset
 from lab.datasets.textile import TITLE, textile_dataset
 from lab.demo.classifier import classifier_args
 from lab.demo.parts import write_parts
+from lab.demo.policy import hold_all_classes
 from lab.demo.report import write_report
 from lab.demo.summary import Summary, summarise, tell
 from lab.harness.learn import FALSE_ALARM_RATE, Learned, LearnRequest, remembered, request_of
@@ -30,7 +31,6 @@ from lab.harness.plan import LinePlan, make_plan
 from lab.harness.settle import run_seconds, settle
 from lab.plc.ledger import read_ledger
 from policies.authoring.loading import load_policy
-from policies.defaults import hold_all_classes
 from policies.evaluate import ResolvedPolicy
 from serving.ray.deploy import deploy
 from streams.codes import Severity

@@ -7,8 +7,8 @@ import pytest
 
 from lab.benchmarks.policy import measure_decisions
 from policies.authoring.loading import load_policy
-from policies.defaults import HoldEverything, hold_all_classes
-from policies.errors import PolicyError, TamperedPolicyError
+from policies.defaults import HoldEverything
+from policies.errors import TamperedPolicyError
 from policies.evaluate import ResolvedPolicy
 from policies.model import PolicyDocument
 from streams.codes import Action, FallbackKind, ReasonCode, Severity
@@ -168,28 +168,16 @@ def test_an_unknown_product_is_held() -> None:
     assert policy.policy_hash == ""
 
 
-def test_hold_all_classes_holds_all_but_normal_frames() -> None:
-    policy = ResolvedPolicy.from_body(hold_all_classes("p", ["Blow hole", "crack_2"]))
-    assert policy.decide(named("Blow hole")).action is Action.HOLD
-    assert policy.decide(named("Blow hole")).severity is Severity.DEFECT
-    assert policy.decide(Situation(inspection=inspection(anomalous=False))).action is Action.PASS
-    assert [c.display_name for c in policy.texts("").classes] == ["Blow hole", "crack 2"]
-
-
 @pytest.mark.parametrize(
     "word",
     ["'; DROP TABLE decision; --", "{{ 7 * 7 }}", "a\nb", "\x1b[2J", "\u202etxt", "x" * 512, ""],
 )
 def test_hostile_class_names_are_plain_data(tile: ResolvedPolicy, word: str) -> None:
-    """A classifier's is unknown and quoted on one line; a file's is not a name at all."""
+    """It is unknown, and quoted on one line."""
     outcome = tile.decide(named(word))
     assert (outcome.action, outcome.class_name) == (Action.HOLD, "unknown")
     assert outcome.reason.isprintable()
     assert len(outcome.reason) <= 512
-    with pytest.raises(PolicyError, match="rename the folder"):
-        hold_all_classes("p", [word])
-    with pytest.raises(PolicyError, match="rename the folder"):
-        hold_all_classes("p", ["unknown"])
 
 
 def test_the_benchmark_decides_by_its_last_rule() -> None:
