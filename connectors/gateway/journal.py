@@ -91,7 +91,11 @@ class Journal:
 
     def _flush_now(self) -> None:
         self._flush = None
-        if self._pending and self._syncing is None:
+        if self._pending:
+            self._begin_sync()
+
+    def _begin_sync(self) -> None:
+        if self._syncing is None:
             self._syncing = asyncio.create_task(self._sync(), name="journal-sync")
 
     async def commit(self) -> None:
@@ -102,8 +106,7 @@ class Journal:
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(future)
-        if self._syncing is None:
-            self._syncing = asyncio.create_task(self._sync(), name="journal-sync")
+        self._begin_sync()
         await future
 
     async def close(self) -> None:
@@ -136,9 +139,9 @@ class Journal:
                         await asyncio.to_thread(self._write, data)
                 except OSError as error:
                     self._pending.insert(0, data)
-                    _fail(waiters, JournalError(f"{self.path}: {error}"))
+                    _answer(waiters, JournalError(f"{self.path}: {error}"))
                 else:
-                    _release(waiters)
+                    _answer(waiters, None)
                 if not self._waiters:
                     return
         finally:
@@ -203,13 +206,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _release(waiters: list[asyncio.Future[None]]) -> None:
-    for waiter in waiters:
-        if not waiter.done():
+def _answer(waiters: list[asyncio.Future[None]], error: JournalError | None) -> None:
+    for waiter in (w for w in waiters if not w.done()):
+        if error is None:
             waiter.set_result(None)
-
-
-def _fail(waiters: list[asyncio.Future[None]], error: Exception) -> None:
-    for waiter in waiters:
-        if not waiter.done():
+        else:
             waiter.set_exception(error)
