@@ -159,9 +159,8 @@ def _unknown_key(name: str, location: Path) -> tuple[str, str]:
     known = _keys_at(location[:-1])
     close = closest(name, known, 0.55)
     where = f" in {_path(location[:-1])}" if len(location) > 1 else ""
-    if close:
-        return f"unknown key {name!r}{where}", f"did you mean {close!r}?"
-    return f"unknown key {name!r}{where}", f"known here: {', '.join(known)}"
+    fix = f"did you mean {close!r}?" if close else f"known here: {', '.join(known)}"
+    return f"unknown key {name!r}{where}", fix
 
 
 def _not_among(name: str, expected: str, given: Data) -> tuple[str, str]:
@@ -222,17 +221,12 @@ def _model_at(location: Path) -> type[BaseModel]:
     model: type[BaseModel] = PolicyDocument
     for step in location:
         if isinstance(step, str) and step in model.model_fields:
-            inner = _model_inside(model.model_fields[step].annotation)
-            if inner is not None:
-                model = inner
+            model = _model_inside(model.model_fields[step].annotation) or model
     return model
 
 
 def _model_inside(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    for part in get_args(annotation):
-        found = _model_inside(part)
-        if found is not None:
-            return found
-    return None
+    inside = (_model_inside(part) for part in get_args(annotation))
+    return next((model for model in inside if model is not None), None)

@@ -26,7 +26,6 @@ def read_decisions(path: Path, advance: Callable[[int], None] | None = None) -> 
     Raises:
         PolicyError: a line is neither; it names file and line.
     """
-    parse = Decision.model_validate_json
     done = 0
     for number, line in _lines(path):
         done += len(line)
@@ -36,7 +35,7 @@ def read_decisions(path: Path, advance: Callable[[int], None] | None = None) -> 
             _check(path, number, line)
             continue
         try:
-            yield parse(line)
+            yield Decision.model_validate_json(line)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(step) for step in first["loc"])
