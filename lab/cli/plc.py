@@ -48,8 +48,7 @@ def plc(
 
     todo = read_rows(plan, PlannedPart) if plan else generate_plan(parts, product)
     config = PlcConfig(url, takt_s=takt, window_s=window)
-    at_once = in_flight if wait_result else 0
-    summary = asyncio.run(_play(todo, config, ledger, at_once, ready_timeout))
+    summary = asyncio.run(_play(todo, config, ledger, in_flight * wait_result, ready_timeout))
     print_found(summary, [figures_table(summary, f"The controller's ledger ({ledger})")], as_json)
     if summary["parts"] != len(todo) or summary["undecided"]:
         raise typer.Exit(1)
@@ -87,9 +86,8 @@ async def _play(
                     on_part=lambda n: bars.update(bar, completed=n),
                 )
             )
-            loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, playing.cancel)
+                asyncio.get_running_loop().add_signal_handler(number, playing.cancel)
             await asyncio.wait([playing])
             if playing.cancelled():
                 raise typer.Exit(1)

@@ -9,8 +9,7 @@ def figures_table(figures: Mapping[str, object], title: str) -> Table:
     """Any nested result as a table of two columns."""
     table = Table(title=title, title_justify="left", show_header=False)
     for key, value in figures.items():
-        rows = value if isinstance(value, list) else [value]
-        for row in rows:
+        for row in value if isinstance(value, list) else [value]:
             cells = ", ".join(f"{k} {v}" for k, v in row.items()) if isinstance(row, dict) else row
             table.add_row(key.replace("_", " "), str(cells))
     return table

@@ -26,8 +26,7 @@ def hold_all_classes(product_id: str, class_names: Iterable[str]) -> dict[str, o
             "allowed are letters, digits, blanks and _ . ( ) + -, at most 64 characters "
             "(a product id has no blanks)"
         ) from None
-    reserved = sorted({"normal", "unknown"} & set(document.classes))
-    if reserved:
+    if reserved := sorted({"normal", "unknown"} & set(document.classes)):
         raise PolicyError(
             f"{', '.join(reserved)} cannot be a class, it is an answer itself: rename the folder"
         )

@@ -26,12 +26,11 @@ async def settle(
 
     ``shared_broker``: other runs are on it too; only this ledger's boots are looked at.
     """
-    boots = {part.key[0] for part in ledger}
     until = time.monotonic() + SETTLE_S
     while True:
         kafka = await read_line(settings.kafka.bootstrap_servers)
         if shared_broker:
-            kafka = kafka.of_boots(boots)
+            kafka = kafka.of_boots({part.key[0] for part in ledger})
         reckoning = reckon(ledger, kafka, await read_history(settings), planned)
         if reckoning.balanced or time.monotonic() > until:
             return kafka, reckoning
