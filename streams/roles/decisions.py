@@ -187,7 +187,7 @@ def decide(
         after_another: another decision stands already, so this one is recorded as late.
     """
     started = time.perf_counter()
-    outcome = _total(policy, _situation(part, inspection, classification, failure))
+    outcome = _total(policy, situation_of(part, inspection, classification, failure))
     timings = {**moment.timings_ms, "policy": (time.perf_counter() - started) * 1000}
     decided_at = datetime.fromtimestamp(moment.now_s, tz=UTC)
     fields = {name: getattr(part, name) for name in _PART_FIELDS}
@@ -212,7 +212,7 @@ def decide(
     )
 
 
-def _situation(
+def situation_of(
     part: PartOnLine,
     inspection: Inspection | None,
     classification: Classification | None,

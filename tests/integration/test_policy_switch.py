@@ -21,7 +21,7 @@ from streams.kafka.connection import KafkaConnection
 from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.topic_admin import ensure_topics
 from streams.roles.classify import ClassifyRole
-from streams.roles.decisions import Answers, evaluation_of, situation_of
+from streams.roles.decisions import evaluation_of, situation_of
 from streams.roles.inspect import InspectRole
 from streams.topics import ANOMALIES, DEAD, DECISIONS, FRAMES
 from tests.contracts.twins.anomaly_classifier import TwinClassifier
@@ -154,8 +154,8 @@ def check_versions(run: Run, expected: Sequence[ResolvedPolicy]) -> None:
     bodies = {policy.policy_hash: policy.body for policy in expected}
     policies = {h: ResolvedPolicy.from_body(body, h) for h, body in bodies.items()}
     for decision in run.decisions:
-        answers = Answers(decision.inspection, decision.classification)
-        outcome = policies[decision.policy_hash].decide(situation_of(decision, answers))
+        situation = situation_of(decision, decision.inspection, decision.classification, None)
+        outcome = policies[decision.policy_hash].decide(situation)
         severity, rule = outcome.severity, outcome.rule
         assert (decision.action, decision.severity, decision.rule) == (
             outcome.action,

@@ -12,6 +12,7 @@ from serving.experts.ddad.expert import DdadExpert
 from serving.experts.ddad.options import DdadOptions
 from serving.experts.ddad.training import train_ddad
 from serving.experts.images import read_image
+from serving.experts.normals import Normals
 from serving.experts.options import TrainOptions
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.selection import auroc
@@ -83,15 +84,9 @@ def test_the_small_one_separates_local_defects(
         adapt_batch=8,
     )
     options = TrainOptions(expert="ddad", false_alarm_rate=0.05, device="cpu", ddad=own)
-    expert = train_ddad(
-        "textile",
-        Preprocessing("native", SIDE, SIDE),
-        pixels,
-        names,
-        options,
-        lambda stage, done, total: None,
-        True,
-    )
+    shape = Preprocessing("native", SIDE, SIDE)
+    normal = Normals("textile", shape, pixels, names, grouped=True)
+    expert = train_ddad(normal, options, lambda stage, done, total: None)
     good = _somewhere(_read(textiles.nominal_dir(), 60, 100), each=1, seed=1)
     odd = _defects(normals[:20], _read(textiles.local_dir(), 0, 40), seed=2)
     plain = _scores(expert, good)
