@@ -22,14 +22,18 @@ _CLOUDEVENTS: Schema = {
 ENDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "andon.frames": (("gateway",), ("inspect",)),
     "andon.anomalies": (("inspect",), ("classify", "record")),
-    "andon.decisions": (("gateway", "inspect", "classify"), ("gateway", "record", "limits")),
+    "andon.decisions": (
+        ("gateway", "inspect", "classify", "join"),
+        ("gateway", "record", "limits"),
+    ),
+    "andon.shots": (("gateway", "inspect", "classify"), ("join", "record")),
     "andon.acks": (("gateway",), ("record",)),
     "andon.reviews": (("console",), ("record",)),
-    "andon.policies": (("policy",), ("gateway", "inspect", "classify", "limits")),
+    "andon.policies": (("policy",), ("gateway", "inspect", "classify", "join", "limits")),
     "andon.parts": (("limits",), ("limits",)),
     "andon.counted": (("limits",), ("limits",)),
     "andon.alerts": (("limits",), ("gateway", "record")),
-    "andon.dead": (("inspect", "classify", "record", "limits"), ("record",)),
+    "andon.dead": (("inspect", "classify", "join", "record", "limits"), ("record",)),
 }
 """Who sends each topic, and who receives it."""
 

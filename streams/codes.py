@@ -129,6 +129,7 @@ class Stage(StrEnum):
     CAPTURE = "capture"
     INSPECT = "inspect"
     CLASSIFY = "classify"
+    JOIN = "join"
     RECORD = "record"
     GATEWAY = "gateway"
     LIMITS = "limits"

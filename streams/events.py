@@ -1,7 +1,7 @@
 """The events on Kafka: frozen, versioned, timezone-aware. Unknown future fields are kept."""
 
 from typing import Annotated, ClassVar
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -16,7 +16,6 @@ from streams.codes import (
     Stage,
 )
 
-_DECISIONS = UUID("6b9f1d5e-4a8e-5c0f-9a53-0d1f3f6a7c11")
 Text = Annotated[str, Field(max_length=512)]
 """Text from outside (serials, names): any characters, bounded length."""
 UInt32 = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
@@ -51,8 +50,14 @@ class PartOnLine(Event):
     deadline: AwareDatetime
     """End of the result window T: what is not written to the PLC by then is the PLC's default."""
     result_window_ms: Annotated[int, Field(gt=0)]
-    shot: int = 1
-    shots_expected: int = 1
+    shot: Annotated[int, Field(ge=1)] = 1
+    """Number of this photograph among those of the part, from 1."""
+    shots_expected: Annotated[int, Field(ge=1)] = 1
+    """How many photographs the part's one trigger asked for; with 1 nothing is joined."""
+    shot_name: Text = ""
+    """What the station calls this shot: a side, a light, a camera."""
+    part_frame_id: UUID | None = None
+    """The part's identity, the frame id of its trigger; None: this event's own ``frame_id``."""
     clock_status: ClockStatus = ClockStatus.UNKNOWN
     is_simulated: bool = False
 
@@ -60,6 +65,11 @@ class PartOnLine(Event):
     def key(self) -> str:
         """The Kafka key: keeps a station's parts in order."""
         return f"{self.line}/{self.station}"
+
+    @property
+    def part_identity(self) -> UUID:
+        """The frame id that every shot of the part has in common."""
+        return self.part_frame_id or self.frame_id
 
 
 class Frame(PartOnLine):
@@ -169,8 +179,29 @@ class Classification(Event):
     """For a cascade: which stages were asked, in order."""
 
 
+class ShotSummary(Event):
+    """What one shot contributed to the decision of its part."""
+
+    shot: int
+    name: Text = ""
+    frame_id: UUID | None = None
+    """The shot's own frame; None when nothing was heard of the shot before the part was decided."""
+    source: DecisionSource
+    severity: Severity
+    action: Action
+    class_name: Text = ""
+    reason_code: ReasonCode
+    rule: Text = ""
+    score: float | None = None
+
+
 class Decision(PartOnLine):
-    """What the line controller reads; names after OPC 40100-1 and OPC 40001-101."""
+    """What the line controller reads; names after OPC 40100-1 and OPC 40001-101.
+
+    The decision of a part with several shots has ``frame_id`` equal to ``part_frame_id``, says in
+    ``shots`` what each contributed, and carries inspection and classification of the shot that
+    decided.
+    """
 
     event_type: ClassVar[str] = "andon.decision.v1"
     result_id: UUID
@@ -195,6 +226,17 @@ class Decision(PartOnLine):
     is_historical: bool = False
     timings_ms: dict[str, float] = {}
     """Milliseconds by stage: ``queue_inspect``, ``expert``, ``queue_classify``, ``classifier``."""
+    shots: tuple[ShotSummary, ...] = ()
+    """One for each expected shot of a part with several, in order; empty for a single shot."""
+
+
+class ShotVerdict(Decision):
+    """What one of several shots of a part was judged. The role ``join`` decides the part of them.
+
+    It never goes to ``andon.decisions``: no line controller may act on one shot.
+    """
+
+    event_type: ClassVar[str] = "andon.shot.v1"
 
 
 class Acknowledgement(PartOnLine):
@@ -293,8 +335,3 @@ class Alert(Event):
     window_parts: int = 0
     policy_hash: Text = ""
     raised_at: AwareDatetime
-
-
-def decision_id(frame_id: UUID, source: DecisionSource) -> UUID:
-    """UUIDv5 of frame and source: redelivery repeats it, a late answer has one of its own."""
-    return uuid5(_DECISIONS, f"{frame_id}/{source.value}")

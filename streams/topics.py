@@ -64,6 +64,12 @@ ANOMALIES = Topic(
 DECISIONS = Topic(
     "andon.decisions", "line/station", events.Decision, "What a line controller reads."
 )
+SHOTS = Topic(
+    "andon.shots",
+    "line/station",
+    events.ShotVerdict,
+    "What each shot was judged, at stations that take several of a part. No controller reads it.",
+)
 ACKS = Topic(
     "andon.acks",
     "line/station",
@@ -115,6 +121,7 @@ ALL: tuple[Topic, ...] = (
     FRAMES,
     ANOMALIES,
     DECISIONS,
+    SHOTS,
     ACKS,
     REVIEWS,
     POLICIES,

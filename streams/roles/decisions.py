@@ -22,8 +22,8 @@ from streams.events import (
     Frame,
     Inspection,
     PartOnLine,
-    decision_id,
 )
+from streams.ids import decision_id
 from streams.ports import Failure, Outcome, Policy, Situation
 
 _FALLBACK_KINDS = {

@@ -15,6 +15,8 @@ DEFAULT_WINDOW_MS = 1000
 """Result window assumed when the event's own cannot be read, milliseconds."""
 _NEEDED = ("line", "station", "product_id", "plc_boot_id", "trigger_seq")
 
+_OF_A_SHOT = {"shot", "shots_expected", "part_frame_id"}
+
 
 def attributes(headers: Headers) -> dict[str, str]:
     """Header names without ``ce_``, and their text."""
@@ -43,6 +45,9 @@ def salvage(delivery: Delivery, fields: Mapping[str, object]) -> PartOnLine | No
     read = {name: text for name, text in found.items() if name not in bad}
     if any(name not in read for name in _NEEDED):
         return None
+    several = "part_frame_id" in found or str(found.get("shots_expected", 1)) != "1"
+    if several and not read.keys() >= _OF_A_SHOT:
+        return None  # nobody can say which shot of which part it is: it counts as missing
     arrived = datetime.fromtimestamp(delivery.produced_s or delivery.arrived_s, tz=UTC)
     window_ms = int(str(read.setdefault("result_window_ms", DEFAULT_WINDOW_MS)))
     frame_id = salvaged_frame_id(delivery.topic, delivery.partition, delivery.offset)

@@ -14,8 +14,7 @@ from connectors.gateway.journal import Journal
 from connectors.gateway.journal_entries import JournalEntry, StepLine, recover, replay
 from connectors.handshake import HandshakeConfig, PartKey, Phase, Verdict
 from streams.codes import DecisionSource, ReasonCode, ResultCode
-from streams.events import decision_id
-from streams.ids import new_frame_id
+from streams.ids import decision_id, new_frame_id
 from streams.ports import Trigger
 
 
