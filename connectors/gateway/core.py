@@ -219,11 +219,11 @@ class Gateway:
             log.error("camera.failed", **_words(part), why=str(error))
             self._apply(hs.ExposureEnded(part.key, captured=False))
             return
-        captured_at = time.time()
-        self._ports.journal.append(StepLine(t="captured", k=part.key))
+        self._ports.journal.append(StepLine(t="captured", k=part.key, at=time.time()))
+        entry = self._ports.journal.entries.get(part.key, entry)
         self._apply(hs.ExposureEnded(part.key))
         await self._commit()
-        subject = part_events.part_on_line(self._settings, entry, captured_at, self._clock)
+        subject = part_events.part_on_line(self._settings, entry, self._clock)
         message = to_message(part_events.frame_event(subject, picture), picture.data)
         await self._ports.publisher.send(FRAMES.name, message)
         self._ports.journal.append(StepLine(t="published", k=part.key))
@@ -253,7 +253,7 @@ class Gateway:
         else:
             outcome = part_events.held(reason)
         now = time.time()
-        subject = part_events.part_on_line(self._settings, entry, entry.triggered_at, self._clock)
+        subject = part_events.part_on_line(self._settings, entry, self._clock)
         decision = part_events.gateway_decision(subject, outcome, reason, policy_hash, now)
         verdict = part_events.verdict_of(decision)
         log.warning("part.watchdog", **_words(part), reason=reason.name, action=outcome.action)

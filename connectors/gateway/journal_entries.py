@@ -43,6 +43,7 @@ class JournalEntry(_Line):
     window_s: float = Field(alias="w")
     missed: bool = Field(default=False, alias="m")
     captured: bool = Field(default=False, alias="c")
+    captured_at: float | None = Field(default=None, alias="ca")
     published: bool = Field(default=False, alias="p")
     verdict: Verdict | None = Field(default=None, alias="v")
     decision: str = Field(default="", alias="d")
@@ -69,6 +70,15 @@ class JournalEntry(_Line):
             window_s=window_s,
             missed=missed,
         )
+
+    @property
+    def part_captured_at(self) -> float:
+        """The moment that every event of the part states as its capture.
+
+        It is the trigger's until a picture is there, and for good when the gateway had to decide
+        without one: a picture that comes later keeps the moment that the decision has stated.
+        """
+        return self.triggered_at if self.captured_at is None else self.captured_at
 
     @property
     def trigger(self) -> Trigger:
@@ -168,7 +178,8 @@ def _advance(entry: JournalEntry, line: StepLine) -> JournalEntry:
     changes: dict[str, object] = {}
     match line.t:
         case "captured":
-            changes = {"captured": True}
+            moment = entry.triggered_at if entry.verdict is not None else line.at
+            changes = {"captured": True, "captured_at": moment}
         case "published":
             changes = {"published": True}
         case "decided":

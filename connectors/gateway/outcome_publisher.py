@@ -65,7 +65,7 @@ class OutcomePublisher:
         own = part is not None and part.verdict is report.verdict
         entry = self.journal.entries.get(report.key)
         if entry is not None and entry.frame_id == report.frame_id:
-            subject = part_events.part_on_line(self.settings, entry, entry.triggered_at, self.clock)
+            subject = part_events.part_on_line(self.settings, entry, self.clock)
         elif answering is not None:
             subject = part_events.part_of(answering)
         else:

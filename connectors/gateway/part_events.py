@@ -27,10 +27,8 @@ _IN_WORDS = {
 }
 
 
-def part_on_line(
-    where: GatewaySettings, entry: JournalEntry, captured_at: float, clock: ClockStatus
-) -> PartOnLine:
-    """The fields that every event of a part repeats; ``captured_at`` in seconds since the epoch."""
+def part_on_line(where: GatewaySettings, entry: JournalEntry, clock: ClockStatus) -> PartOnLine:
+    """The fields that every event of a part repeats."""
     trigger = entry.trigger
     return PartOnLine(
         frame_id=entry.frame_id,
@@ -45,7 +43,7 @@ def part_on_line(
         plc_boot_id=entry.key.plc_boot_id,
         trigger_seq=entry.key.trigger_seq,
         encoder_pos=trigger.encoder_pos,
-        captured_at=utc(captured_at),
+        captured_at=utc(entry.part_captured_at),
         deadline=utc(entry.triggered_at + entry.window_s),
         result_window_ms=max(round(entry.window_s * 1000), 1),
         clock_status=clock,

@@ -47,6 +47,8 @@ async def test_every_part_gets_its_own_result(tmp_path: Path) -> None:
         assert summary["acted_twice"] == summary["late"] == summary["wrong_part"] == 0
         await until(lambda: len(line.bus.acks) == 60)
         assert {a.outcome for a in line.bus.acks} == {AckOutcome.ACKNOWLEDGED}
+        captured = {f.frame_id: f.captured_at for f in line.bus.frames}
+        assert {a.frame_id: a.captured_at for a in line.bus.acks} == captured
         assert [f.part_id for f in line.bus.frames] == [p.part_id for p in plan]
         for entry in entries_of(line.plc.ledger.rows):
             assert [r.part_id for r in entry.results] == [entry.trigger.part_id]
@@ -89,6 +91,7 @@ async def test_no_answer_is_the_products_no_decision_action(tmp_path: Path) -> N
         assert (decision.action, decision.source) == (Action.REWORK, DecisionSource.WATCHDOG)
         assert decision.reason_code is ReasonCode.NO_DECISION
         assert decision.result_id == ack.result_id
+        assert {decision.captured_at, ack.captured_at} == {line.bus.frames[0].captured_at}
         assert decision.result_id == decision_id(decision.frame_id, DecisionSource.WATCHDOG)
         assert ack.outcome is AckOutcome.ACKNOWLEDGED
         assert ack.written_at < decision.deadline

@@ -11,7 +11,13 @@ import pytest
 
 from connectors.errors import JournalError
 from connectors.gateway.journal import Journal
-from connectors.gateway.journal_entries import JournalEntry, StepLine, recover, replay
+from connectors.gateway.journal_entries import (
+    JournalEntry,
+    StepLine,
+    recover,
+    replay,
+    snapshot_lines,
+)
 from connectors.handshake import HandshakeConfig, PartKey, Phase, Verdict
 from streams.codes import DecisionSource, ReasonCode, ResultCode
 from streams.ids import decision_id, new_frame_id
@@ -259,3 +265,18 @@ def test_recovery_gives_each_part_its_phase() -> None:
     assert [k.trigger_seq for k in state.queue] == [4, 3]
     assert list(state.closed) == [kinds[5].key]
     assert state.last_trigger_seq == 5
+
+
+def test_every_event_of_a_part_states_one_moment_of_capture() -> None:
+    journal = Journal(Path("unused"))
+    pictured, slow = entry_of(1), entry_of(2)
+    for entry in (pictured, slow):
+        mint(journal, entry)
+        assert journal.entries[entry.key].part_captured_at == entry.triggered_at
+    decided = StepLine(t="decided", k=slow.key, v=verdict_for(slow.frame_id), d="{}")
+    journal.append(decided)
+    for entry in (pictured, slow):
+        journal.append(StepLine(t="captured", k=entry.key, at=2000.0))
+    known, _ = replay(b"".join(snapshot_lines(journal._known)))
+    assert known.entries[pictured.key].part_captured_at == 2000.0
+    assert known.entries[slow.key].part_captured_at == slow.triggered_at
