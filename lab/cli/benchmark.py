@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -11,6 +12,7 @@ from andon.cli.options import Json, listed
 from andon.cli.printing import print_found
 from lab.benchmarks.expert_options import ExpertOptions
 from lab.cli.benchmark_expert import expert
+from lab.cli.demo import by_class_table, verdicts_table
 from lab.cli.tables import figures_table
 
 app = typer.Typer(no_args_is_help=True)
@@ -46,6 +48,37 @@ def line(
     result = benchmark_line(options, _say)
     shown = figures_table(result, "The whole line beside the bare expert")
     print_found(result, [shown], as_json)
+
+
+@app.command()
+def decision(
+    images: Annotated[Path, typer.Argument(help="Folder in MVTec-AD layout.", show_default=False)],
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy file; without it, every class is held.")
+    ] = None,
+    rate: Annotated[
+        float,
+        typer.Option(min=0.001, max=0.3, help="False alarms asked of the expert, share of good."),
+    ] = 0.03,
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of the parts that teach.")] = 5,
+    folder: Annotated[Path, typer.Option(help="Where experts and exemplars are kept.")] = Path(
+        ".andon/decision"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Defects that pass and good parts that do not, as `andon demo` decides, without its processes.
+
+    Pooled over several draws of the parts that teach, as taught and without teaching.
+    """
+    from andon.cli.experts import stage_bars
+    from lab.benchmarks.decision import DecisionBenchmark, benchmark_decision
+
+    options = DecisionBenchmark(images, policy, rate, seeds, folder=folder)
+    with stage_bars() as report:
+        found = benchmark_decision(options, _say, report)
+    body = {name: verdicts.as_json() for name, verdicts in found.items()}
+    shown = [verdicts_table(found), by_class_table(found)]
+    print_found(body, shown, as_json)
 
 
 @app.command()

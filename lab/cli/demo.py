@@ -1,20 +1,22 @@
 """``andon demo``: the whole line once, over photographs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import Field
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from andon.cli.options import Json
+from andon.cli.options import Json, More, MoreOptions, listed, read_options
 from andon.cli.printing import print_found, progress
 from lab.cli.tables import table_of
 
 if TYPE_CHECKING:
     from lab.demo.summary import PartStory, Summary
+    from lab.demo.verdicts import Verdicts
 
 app = typer.Typer()
 ACTIONS = ("pass", "rework", "scrap", "hold")
@@ -22,7 +24,18 @@ MOST_ESCAPED = 10
 """Defects that passed, named on the last screen; the CSV has them all."""
 
 
-@app.command()
+class DemoDetails(MoreOptions):
+    """Options of ``demo`` that are given by ``--set``."""
+
+    seed: int = Field(7, description="Draws the parts that teach and the order of the others.")
+    beside: bool = Field(
+        False,
+        description="Also decide the same parts without teaching, and repeat the line's decisions "
+        "in one process.",
+    )
+
+
+@app.command(epilog=listed(DemoDetails))
 def demo(
     images: Annotated[
         Path | None,
@@ -53,11 +66,13 @@ def demo(
     report: Annotated[
         Path, typer.Option(help="Where the HTML report goes; a CSV with a row per part beside it.")
     ] = Path("report.html"),
+    more: More = None,
     as_json: Json = False,
 ) -> None:
     """Train, start every process of the line, play the parts and say what happened to them.
 
-    Exit code 1 when a part was lost or acted on twice.
+    No part of the test trains, as far as `parts.csv` tells the parts. Exit code 1 when a part was
+    lost or acted on twice.
     """
     from lab.demo.run import DemoOptions, run_demo
 
@@ -74,6 +89,7 @@ def demo(
         rate=rate,
         retrain=retrain,
         report=report,
+        **read_options(DemoDetails, more).model_dump(),
     )
     try:
         with progress(transient=False) as bars:
@@ -96,6 +112,7 @@ def shown(summary: "Summary") -> Iterator[RenderableType]:
     ]
     headings = ("true class", *ACTIONS, "escaped")
     yield table_of(headings, rows, "What happened to the parts")
+    yield verdicts_table({"the line": summary.verdicts, **summary.beside})
     if summary.escaped:
         yield _escaped(summary.escaped)
     for title, heading, counted in (
@@ -114,6 +131,8 @@ def shown(summary: "Summary") -> Iterator[RenderableType]:
     table.add_row("decided by", ", ".join(sources))
     for alert in figures["alerts"]:
         table.add_row("[yellow]alert[/]", escape(alert))
+    if "repeated_offline" in figures:
+        table.add_row("repeated offline", f"{figures['repeated_offline']} of {figures['parts']}")
     table.add_row("frames/s", str(figures["frames_per_s"]))
     table.add_row("image AUROC", str(figures["auroc"]))
     for stage, ms in summary.latency_ms.items():
@@ -126,6 +145,26 @@ def shown(summary: "Summary") -> Iterator[RenderableType]:
         f"every part that did not pass, and every defect that did, with its picture: "
         f"{figures['report']}"
     )
+
+
+def verdicts_table(by_name: "Mapping[str, Verdicts]") -> Table:
+    """Defects that pass and good parts that do not, with 95 % intervals by part."""
+    rows = [
+        [escape(name), str(found.defects_passed), str(found.good_stopped)]
+        for name, found in by_name.items()
+    ]
+    headings = ("", "defects that pass", "good parts that do not")
+    return table_of(headings, rows, "By the policy's severity; 95 % intervals by part")
+
+
+def by_class_table(by_name: "Mapping[str, Verdicts]") -> Table:
+    """Defects that pass, class by class."""
+    classes = sorted({label for found in by_name.values() for label in found.passed_by_class})
+    rows = [
+        [escape(label), *(str(found.passed_by_class[label]) for found in by_name.values())]
+        for label in classes
+    ]
+    return table_of(("true class", *by_name), rows, "Defects that pass, by class")
 
 
 def _by_action(counted: dict[str, dict[str, int]]) -> list[list[str]]:

@@ -80,6 +80,19 @@ class Dataset:
         samples = (*self.train, *self.test, *self.left_out)
         return {s.path: s.group for s in samples if s.group is not None}
 
+    def without_tested_parts(self) -> "Dataset":
+        """Without the training images whose part is in the test, as far as parts are known.
+
+        >>> tested, other = (Sample(Path(f"{n}.png"), GOOD, False, group=n) for n in "ab")
+        >>> apart = Dataset("tile", (tested, other), (tested,)).without_tested_parts()
+        >>> [s.group for s in apart.train], [s.group for s in apart.left_out]
+        (['b'], ['a'])
+        """
+        tested = {s.group for s in self.test if s.group is not None}
+        train = tuple(s for s in self.train if s.group not in tested)
+        left_out = tuple(s for s in self.train if s.group in tested)
+        return replace(self, train=train, left_out=left_out)
+
     def limited(self, most: int) -> "Dataset":
         """At most ``most`` training images and test images per class, chosen by a hash of names."""
         by_label: dict[str, list[Sample]] = {}
@@ -194,10 +207,7 @@ def _load_plain(folder: Path, parts: Mapping[Path, str]) -> Dataset:
 def _disjoint(found: Dataset, folder: Path) -> Dataset:
     if not any(s.group for s in found.train):
         raise DatasetError(f"{folder}: the disjoint protocol needs parts.csv (path, class, part)")
-    tested = {s.group for s in found.test if s.group is not None}
-    train = tuple(s for s in found.train if s.group not in tested)
-    left_out = tuple(s for s in found.train if s.group in tested)
-    return replace(found, train=train, left_out=left_out)
+    return found.without_tested_parts()
 
 
 def _read_parts(path: Path) -> dict[Path, str]:

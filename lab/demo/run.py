@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -24,7 +24,8 @@ from lab.demo.classifier import classifier_args
 from lab.demo.parts import write_parts
 from lab.demo.policy import hold_all_classes
 from lab.demo.report import write_report
-from lab.demo.summary import Summary, summarise, tell
+from lab.demo.summary import PartStory, Summary, summarise, tell
+from lab.demo.verdicts import Verdicts
 from lab.harness.learn import FALSE_ALARM_RATE, Learned, LearnRequest, remembered, request_of
 from lab.harness.line import ROLES, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, make_plan
@@ -55,6 +56,10 @@ class DemoOptions:
     classifier: str = "prototypes"
     untaught: frozenset[str] = frozenset()
     rate: float = FALSE_ALARM_RATE
+    seed: int = 7
+    """Draws which parts teach, and the order in which the others arrive."""
+    beside: bool = False
+    """Also decide the same parts without teaching, and without the line's processes."""
     retrain: bool = False
     folder: Path = Path(".andon/demo")
     report: Path = Path("report.html")
@@ -66,10 +71,12 @@ def run_demo(options: DemoOptions, say: Say, progress: Progress) -> Summary:
     Raises:
         AndonError: something did not start or the folder is not what the demo needs.
     """
-    source = load_dataset(options.images.resolve()) if options.images else textile_dataset()
-    policy = choose_policy(options, source)
+    source = choose_dataset(options.images)
+    policy = choose_policy(options.policy, source, shipped=options.images is None)
     taught = set(policy.document.classes) - options.untaught
-    plan = make_plan(policy.product_id, source.train, source.test, taught, options.parts)
+    plan = make_plan(
+        policy.product_id, source.train, source.test, taught, options.parts, options.seed
+    )
     # SIGTERM unwinds like Ctrl-C, so that nothing is left behind
     with _alone(options.folder), _signals(signal.default_int_handler, signal.SIGTERM):
         run = options.folder / "run"
@@ -86,13 +93,19 @@ def run_demo(options: DemoOptions, say: Say, progress: Progress) -> Summary:
                 stack.stop()
 
 
-def choose_policy(options: DemoOptions, source: Dataset) -> ResolvedPolicy:
-    """``--policy``; for the textile set the shipped one; else every class a defect and held."""
-    shipped = Path(__file__).parents[2] / "policies" / "products" / f"{source.name}.yaml"
-    if options.policy is not None:
-        return load_policy(options.policy)
-    if options.images is None and shipped.is_file():
-        return load_policy(shipped)
+def choose_dataset(images: Path | None) -> Dataset:
+    """The folder, or the textile set; no part of the test trains, as far as parts are known."""
+    found = load_dataset(images.resolve()) if images else textile_dataset()
+    return found.without_tested_parts()
+
+
+def choose_policy(given: Path | None, source: Dataset, shipped: bool) -> ResolvedPolicy:
+    """The one given; the data set's own where it is ``shipped``; else every class is held."""
+    own = Path(__file__).parents[2] / "policies" / "products" / f"{source.name}.yaml"
+    if given is not None:
+        return load_policy(given)
+    if shipped and own.is_file():
+        return load_policy(own)
     return ResolvedPolicy.from_body(hold_all_classes(source.name, source.classes))
 
 
@@ -108,11 +121,7 @@ def _run(
 ) -> Summary:
     begun = time.monotonic()
     title = f"{source.name}: {options.images}" if options.images else TITLE
-    taught = sum(len(found) for found in plan.exemplars.values())
-    say(
-        f"{title}: {len(plan.train)} normal images train, {taught} labelled ones teach, "
-        f"{len(plan.parts)} parts will arrive"
-    )
+    say(f"{title}: {told(plan, source)}")
     learned = _learn_while_starting(options, plan, line, say, progress)
     settings = line.stack.settings()
     asyncio.run(prepare(settings, [policy], "demo"))
@@ -127,11 +136,13 @@ def _run(
         ledger = read_ledger(line.ledger)
         kafka, reckoning = asyncio.run(settle(settings, ledger, len(plan.parts)))
     stories = tell(plan, severities(policy), ledger, kafka, reckoning)
+    beside, agree = ({}, {}) if not options.beside else _beside(learned, policy, stories, progress)
     extra = {
         "product": plan.product,
         "expert": learned.digest,
         "policy": policy.policy_hash,
         "dead_letters": kafka.dead_letters,
+        **agree,
         "alerts": [
             f"{limit} ({count} times): {reason}" if count > 1 else f"{limit}: {reason}"
             for (limit, reason), count in Counter((a.limit, a.reason) for a in kafka.alerts).items()
@@ -141,10 +152,36 @@ def _run(
         "report": str(options.report),
         "parts_csv": str(options.report.with_suffix(".csv")),
     }
-    summary = summarise(reckoning, stories, run_seconds(line.ledger), extra)
+    summary = summarise(reckoning, stories, run_seconds(line.ledger), extra, beside)
     write_report(options.report, summary, stories, f"Andon: {title}")
     write_parts(options.report.with_suffix(".csv"), stories)
     return summary
+
+
+def told(plan: LinePlan, source: Dataset) -> str:
+    """How many pictures are for what, in words."""
+    taught = sum(len(found) for found in plan.exemplars.values())
+    left_out = len(source.left_out)
+    apart = f" ({left_out} left out: their parts will arrive)" if left_out else ""
+    return (
+        f"{len(plan.train)} normal images train{apart}, {taught} labelled ones teach, "
+        f"{len(plan.parts)} parts will arrive"
+    )
+
+
+def _beside(
+    learned: Learned, policy: ResolvedPolicy, stories: Sequence[PartStory], progress: Progress
+) -> tuple[dict[str, Verdicts], dict[str, object]]:
+    """The same parts without teaching; how many of the line's actions are repeated offline."""
+    from lab.demo.offline import decide_offline  # loads torch
+
+    pictures = [s.picture for s in stories]
+    with _step(progress, "deciding the same parts again, and without teaching"):
+        again = decide_offline(learned.artifact, learned.exemplars, policy, pictures)
+        untaught = decide_offline(learned.untaught, learned.exemplars, policy, pictures)
+    same = sum(d.action is s.action for d, s in zip(again, stories, strict=True))
+    verdicts = [replace(s.verdict, action=d.action) for d, s in zip(untaught, stories, strict=True)]
+    return {"untaught": Verdicts.of(verdicts)}, {"repeated_offline": same}
 
 
 def severities(policy: ResolvedPolicy) -> dict[str, Severity]:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from lab.datasets.folders import GOOD
+from lab.demo.verdicts import JudgedPart, Verdicts
 from lab.harness.plan import LinePlan
 from lab.harness.reckoning import OnKafka, Reckoning
 from lab.plc.ledger import LedgerEntry
@@ -31,6 +32,14 @@ class PartStory:
     """The decision's; a part whose decision has none may still have been scored too late."""
     frame_id: UUID | None = None
     trigger_to_write_ms: float | None = None
+    photographed: str = ""
+    """The part on the photograph: several may show one."""
+
+    @property
+    def verdict(self) -> JudgedPart:
+        """What counts towards the two shares."""
+        shown = self.photographed or self.part_id
+        return JudgedPart(shown, self.true_label, self.true_severity, self.action)
 
     @property
     def escaped(self) -> bool:
@@ -94,12 +103,11 @@ def tell(
         decision = reckoning.effective.get(part.key)
         inspected = decision if decision is not None and decision.inspection else None
         inspected = inspected or scored.get(part.key)
-        severity = severities.get(label, Severity.DEFECT)
         stories.append(
             PartStory(
                 part_id=part.part_id,
                 true_label=label,
-                true_severity=Severity.NORMAL if label == GOOD else severity,
+                true_severity=severity_of(label, severities),
                 picture=photograph.path,
                 action=Action(part.action) if part.action else None,
                 source=DecisionSource(part.source) if part.source else None,
@@ -107,9 +115,15 @@ def tell(
                 inspection=inspected.inspection if inspected is not None else None,
                 frame_id=kafka.frames.get(part.key),
                 trigger_to_write_ms=latency.get(part.key),
+                photographed=photograph.part,
             )
         )
     return stories
+
+
+def severity_of(label: str, severities: Mapping[str, Severity]) -> Severity:
+    """What a part of a class is worth; a class that ``severities`` does not name is a defect."""
+    return Severity.NORMAL if label == GOOD else severities.get(label, Severity.DEFECT)
 
 
 @dataclass(frozen=True)
@@ -126,6 +140,9 @@ class Summary:
     frames_per_s: float
     latency_ms: dict[str, dict[str, float]]
     auroc: float | None
+    verdicts: Verdicts
+    beside: dict[str, Verdicts] = field(default_factory=dict)
+    """The same parts decided otherwise, such as without teaching."""
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -145,6 +162,8 @@ class Summary:
             "frames_per_s": self.frames_per_s,
             "latency_ms": self.latency_ms,
             "auroc": self.auroc,
+            **self.verdicts.as_json(),
+            "beside": {name: found.as_json() for name, found in self.beside.items()},
             "confusion": self.confusion,
             "severities": self.severities,
             "named": self.named,
@@ -157,6 +176,7 @@ def summarise(
     stories: Sequence[PartStory],
     run_s: float,
     extra: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Verdicts] | None = None,
 ) -> Summary:
     """Figures over all parts; ``run_s`` is first trigger to last result in seconds."""
     return Summary(
@@ -168,6 +188,8 @@ def summarise(
         frames_per_s=round(len(stories) / run_s, 2) if run_s > 0 else 0.0,
         latency_ms=_latencies(stories),
         auroc=_auroc(stories),
+        verdicts=Verdicts.of(s.verdict for s in stories),
+        beside=dict(beside or {}),
         extra=dict(extra or {}),
     )
 

@@ -6,6 +6,7 @@ never loads torch and Ctrl-C ends it like any other child.
 
 import hashlib
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from serving.experts.expert import Expert
+    from serving.experts.options import Progress
     from serving.experts.types import Image
 
 FALSE_ALARM_RATE = 0.03
@@ -40,14 +42,28 @@ class LearnRequest(BaseModel):
     @property
     def fingerprint(self) -> str:
         """A hash of the pictures and of the code that learns: the same means nothing to learn."""
-        digest = hashlib.sha256(self.model_dump_json().encode())
-        files = [path for path, _ in self.train]
-        files += [path for found in self.exemplars.values() for path, _ in found]
-        serving = Path(__file__).parents[2] / "serving"
-        sources = [*serving.glob("experts/**/*.py"), *serving.glob("naming/**/*.py")]
-        for path in [*files, *sorted(sources)]:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-        return digest.hexdigest()
+        taught = [path for found in self.exemplars.values() for path, _ in found]
+        stated = self.model_dump_json()
+        return _fingerprint(stated, [*self._normals, *taught], "experts/**/*.py", "naming/**/*.py")
+
+    @property
+    def untaught_fingerprint(self) -> str:
+        """The same of the expert before it is taught: whichever exemplars are chosen."""
+        stated = self.model_dump_json(exclude={"exemplars"})
+        return _fingerprint(stated, self._normals, "experts/**/*.py")
+
+    @property
+    def _normals(self) -> list[Path]:
+        return [path for path, _ in self.train]
+
+
+def _fingerprint(stated: str, pictures: Sequence[Path], *code: str) -> str:
+    digest = hashlib.sha256(stated.encode())
+    serving = Path(__file__).parents[2] / "serving"
+    sources = [path for pattern in code for path in serving.glob(pattern)]
+    for path in [*pictures, *sorted(sources)]:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 class Learned(BaseModel):
@@ -56,6 +72,9 @@ class Learned(BaseModel):
     product: str
     root: Path
     artifact: Path
+    """The expert that the line runs."""
+    untaught: Path
+    """The expert of the normals alone."""
     exemplars: Path | None
     fingerprint: str
 
@@ -104,43 +123,62 @@ def remembered(memory: Path, request: LearnRequest) -> Learned | None:
 
 
 def learn(request: LearnRequest) -> Learned:
-    """Train the expert, teach the classifier."""
+    """Train the expert, unless it was trained on the same normals before; teach the classifier."""
     from andon.cli.experts import stage_bars
-    from serving.experts.artifact import load_expert, save_artifact
-    from serving.experts.training import TrainOptions, train
-    from serving.naming.teaching import Lesson, teach_product
+    from serving.experts.artifact import load_expert
 
-    product, groups = request.product, dict(request.train)
-    artifacts = request.root / "artifacts"
     with stage_bars() as report:
-        options = TrainOptions(false_alarm_rate=request.false_alarm_rate)
-        trained = train(product, list(groups), options, groups, report)
-        artifact = artifacts / product / save_artifact(trained, artifacts)
-        expert = load_expert(artifact)
-        lessons = [
-            Lesson(label, path.read_bytes(), part=group, name=str(path))
-            for label, found in request.exemplars.items()
-            for path, group in found
-        ]
-        bundle = None
-        if lessons:
+        untaught = _untaught(request, report)
+        exemplars = None
+        if any(request.exemplars.values()):
             report("teach", 0, 1)
-            bundle = teach_product(
-                request.root / "exemplars",
-                product,
-                lessons,
-                normals=[path.read_bytes() for path in groups],
-                normal_parts=list(groups.values()),
-                outline=partial(_outline, expert),
-                afresh=True,
-            )
+            exemplars = _taught_classifier(request, load_expert(untaught))
             report("teach", 1, 1)
     return Learned(
-        product=product,
+        product=request.product,
         root=request.root,
-        artifact=artifact,
-        exemplars=bundle,
+        artifact=untaught,
+        untaught=untaught,
+        exemplars=exemplars,
         fingerprint=request.fingerprint,
+    )
+
+
+def _untaught(request: LearnRequest, report: "Progress") -> Path:
+    """The artifact of the request's normals: remembered under their fingerprint, or trained."""
+    from serving.experts.artifact import save_artifact
+    from serving.experts.training import TrainOptions, train
+
+    artifacts = request.root / "artifacts" / request.product
+    note = request.root / "untaught" / request.untaught_fingerprint
+    if note.is_file() and (artifacts / note.read_text() / "manifest.json").is_file():
+        return artifacts / note.read_text()
+    groups = dict(request.train)
+    options = TrainOptions(false_alarm_rate=request.false_alarm_rate)
+    trained = train(request.product, list(groups), options, groups, report)
+    digest = save_artifact(trained, artifacts.parent)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(digest)
+    return artifacts / digest
+
+
+def _taught_classifier(request: LearnRequest, expert: "Expert") -> Path:
+    """The exemplars' bundle, its regions outlined by the expert."""
+    from serving.naming.teaching import Lesson, teach_product
+
+    lessons = [
+        Lesson(label, path.read_bytes(), part=group, name=str(path))
+        for label, found in request.exemplars.items()
+        for path, group in found
+    ]
+    return teach_product(
+        request.root / "exemplars",
+        request.product,
+        lessons,
+        normals=[path.read_bytes() for path, _ in request.train],
+        normal_parts=[group for _, group in request.train],
+        outline=partial(_outline, expert),
+        afresh=True,
     )
 
 

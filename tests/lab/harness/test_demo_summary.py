@@ -13,6 +13,7 @@ from lab.cli.demo import MOST_ESCAPED, shown
 from lab.demo.parts import COLUMNS, write_parts
 from lab.demo.report import write_report
 from lab.demo.summary import PartStory, Summary, summarise
+from lab.demo.verdicts import Verdicts
 from lab.harness.reckoning import Reckoning
 from streams.codes import Action, DecisionSource, Severity
 from streams.events import Inspection
@@ -108,3 +109,19 @@ def test_the_report_shows_escapes_and_what_did_not_pass(picture: Path, tmp_path:
     assert html.count("<img ") == 3
     assert "slipped\n&lt;b&gt;" in html
     assert "slipped\n<b>" not in html
+
+
+def test_both_shares_stand_on_the_screen_and_in_the_report(tmp_path: Path, picture: Path) -> None:
+    figures = summary_of(five(picture)).as_json()
+    assert figures["defects_that_pass"]["count"] == 1
+    assert figures["defects_that_pass"]["of"] == 3
+    assert figures["good_that_do_not_pass"]["count"] == 0
+    stories = five(picture)
+    untaught = Verdicts.of(s.verdict for s in stories)
+    balance = Reckoning(5, 5, 5, 0, {"expert": 5}, (), ())
+    summary = summarise(balance, stories, 1.0, EXTRA, {"untaught": untaught})
+    path = tmp_path / "report.html"
+    write_report(path, summary, stories, "parts")
+    for said in (screen(summary), path.read_text()):
+        assert "33.3% (1 of 3" in said
+        assert "untaught" in said
