@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streams.codes import Action, ReasonCode, Severity
-from streams.events import CountedPart, Decision
-from streams.ports import ClassificationTexts, LimitVerdict, Outcome, Situation
+from streams.events import CountedPart, Decision, ShotVerdict
+from streams.ports import ClassificationTexts, Combination, LimitVerdict, Outcome, Situation
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class HoldEverything:
             reason="No policy is in force for this product; apply one with `andon policy apply`.",
             rule="unknown_product",
         )
+
+    def combine(self, shots: Sequence[ShotVerdict | None]) -> Combination:
+        held = self.decide(Situation())
+        return Combination(held, 0, (held,) * len(shots))
 
     def observe(
         self, decision: Decision, before: Sequence[CountedPart], exceeded: frozenset[str]

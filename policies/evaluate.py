@@ -1,19 +1,26 @@
 """Decides what a policy says about one situation: pure, total and deterministic."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from policies.conditions.compiled import CompiledCondition, context_of
 from policies.conditions.variables import MILLIMETRES, VARIABLES, Value, Vocabulary
 from policies.errors import ConditionError, InvalidPolicyError, Problem, TamperedPolicyError
 from policies.limits import count_part
-from policies.model import Body, PolicyDocument, Rule, body_of, class_ids, content_hash
+from policies.measurements import Measurements
+from policies.model import Body, PolicyDocument, Rule, ShotRule, body_of, class_ids, content_hash
 from policies.reasons import because_of_fallback, because_of_rule, for_class, for_normal
-from policies.zones import ZoneMap
+from policies.shots import ShotCombiner
 from streams.codes import Action, FallbackKind, ReasonCode, Severity
-from streams.events import Classification, CountedPart, Decision, Region
-from streams.ports import ClassificationTexts, ClassText, LimitVerdict, Outcome, Situation
+from streams.events import Classification, CountedPart, Decision, ShotVerdict
+from streams.ports import (
+    ClassificationTexts,
+    ClassText,
+    Combination,
+    LimitVerdict,
+    Outcome,
+    Situation,
+)
 
 _FALLBACK_CODES = {
     FallbackKind.UNKNOWN: ReasonCode.UNKNOWN_CLASS,
@@ -23,7 +30,7 @@ _FALLBACK_CODES = {
     FallbackKind.NO_DECISION: ReasonCode.NO_DECISION,
 }
 _ALL_NAMES = frozenset(VARIABLES)
-_NO_REGION = Region(image_height=0, image_width=0, mask_height=0, mask_width=0, mask_rle="")
+AnyRule = TypeVar("AnyRule", Rule, ShotRule)
 
 
 class ResolvedPolicy:
@@ -48,10 +55,11 @@ class ResolvedPolicy:
         self.audit_share = document.audit_share
         self.window_parts = max((limit.in_parts for limit in document.limits.values()), default=0)
         self.class_ids = class_ids(document)
-        self.rules = _compile(document)
+        self.rules = _compile(document, document.rules, "rules")
         """The rules in order, each with its condition."""
         self.names = frozenset(n for _, condition in self.rules for n in condition.variables)
         self.measurements = Measurements(document, self.names)
+        self._shots = _combiner(document)
 
     @classmethod
     def from_body(cls, body: Body, expected_hash: str | None = None) -> "ResolvedPolicy":
@@ -89,6 +97,10 @@ class ResolvedPolicy:
         """What to do with the part."""
         return _Decision(self, situation).outcome()
 
+    def combine(self, shots: Sequence[ShotVerdict | None]) -> Combination:
+        """What to do with a part of several shots."""
+        return self._shots.combine(shots)
+
     def observe(
         self, decision: Decision, before: Sequence[CountedPart], exceeded: frozenset[str]
     ) -> LimitVerdict:
@@ -119,55 +131,6 @@ class ResolvedPolicy:
         situation = Situation(classification=answer)
         decision = _Decision(self, situation, {**self.measure(situation), **values})
         return decision.outcome(), tuple(decision.steps)
-
-
-class Measurements:
-    """Reads the variables that a policy uses; a value that is absent is 0 or ''."""
-
-    def __init__(self, document: PolicyDocument, names: frozenset[str]) -> None:
-        self._scale = document.mm_per_px
-        self._zones = ZoneMap(document.zones)
-        self._shifts = [
-            (name, _minutes(s.start), _minutes(s.end))
-            for name, s in sorted(document.shifts.items())
-        ]
-        self._timezone = ZoneInfo(document.timezone)
-        readers: Mapping[str, Callable[[Situation], Value]] = {
-            "class": lambda s: s.classification.class_name if s.classification else "",
-            "confidence": lambda s: s.classification.confidence if s.classification else 0.0,
-            "score": lambda s: s.inspection.score if s.inspection else 0.0,
-            "p_value": lambda s: s.inspection.p_value if s.inspection else 1.0,
-            "area_mm2": lambda s: _region(s).area_px * (self.scale(s.station) or 0.0) ** 2,
-            "longest_mm": lambda s: _region(s).longest_side_px * (self.scale(s.station) or 0.0),
-            "area_px": lambda s: _region(s).area_px,
-            "longest_px": lambda s: _region(s).longest_side_px,
-            "count": lambda s: float(_region(s).count),
-            "zone": lambda s: self._zones.zone_of(s, self.scale(s.station)),
-            "station": lambda s: s.station,
-            "lot": lambda s: s.lot_id,
-            "shift": lambda s: self.shift_at(s.captured_at),
-        }
-        self._readers = tuple((name, readers[name]) for name in VARIABLES if name in names)
-
-    def of(self, situation: Situation) -> dict[str, Value]:
-        """The values of the names in use."""
-        return {name: read(situation) for name, read in self._readers}
-
-    def scale(self, station: str) -> float | None:
-        """Millimetres per pixel at the station, or None without a scale."""
-        return self._scale.get(station, self._scale.get("default"))
-
-    def shift_at(self, moment: datetime | None) -> str:
-        """The shift in force; '' outside every shift or without a time."""
-        if moment is None:
-            return ""
-        local = moment.astimezone(self._timezone)
-        minute = local.hour * 60 + local.minute
-        for name, start, end in self._shifts:
-            inside = start <= minute < end if start < end else minute >= start or minute < end
-            if inside:
-                return name
-        return ""
 
 
 class _Decision:
@@ -288,32 +251,41 @@ class _Decision:
         return Severity.NORMAL if name == "normal" else Severity.UNKNOWN
 
 
-def vocabulary_of(document: PolicyDocument) -> Vocabulary:
-    """The names that the document's conditions may use."""
+def vocabulary_of(document: PolicyDocument, of_shots: bool = False) -> Vocabulary:
+    """The names that the document's conditions, or its rules over shots, may use."""
     return Vocabulary(
+        of_shots=of_shots,
         classes=frozenset(document.classes),
         zones=frozenset(zone.name for zone in document.zones),
         shifts=frozenset(document.shifts),
     )
 
 
-def _compile(document: PolicyDocument) -> tuple[tuple[Rule, CompiledCondition], ...]:
-    vocabulary = vocabulary_of(document)
+def _combiner(document: PolicyDocument) -> ShotCombiner:
+    shots = document.shots
+    rules = _compile(document, shots.rules, "shots.rules", of_shots=True)
+    names = frozenset(name for _, condition in rules for name in condition.variables)
+    measured = Measurements(document, names)
+
+    def measure(situation: Situation) -> dict[str, Value]:
+        known = measured.of(situation)
+        scaled = measured.scale(situation.station) is not None
+        return {n: v for n, v in known.items() if scaled or n not in MILLIMETRES}
+
+    return ShotCombiner(shots, rules, measure, shots.missing or document.fallbacks.no_decision)
+
+
+def _compile(
+    document: PolicyDocument, rules: Sequence[AnyRule], where: str, of_shots: bool = False
+) -> tuple[tuple[AnyRule, CompiledCondition], ...]:
+    vocabulary = vocabulary_of(document, of_shots)
     compiled, problems = [], []
-    for index, rule in enumerate(document.rules):
+    for index, rule in enumerate(rules):
         try:
             compiled.append((rule, CompiledCondition(rule.when, vocabulary)))
         except ConditionError as error:
-            at = f"rules[{index}].when"
+            at = f"{where}[{index}].when"
             problems.append(Problem(document.product, 0, 0, "E301", at, str(error)))
     if problems:
         raise InvalidPolicyError(problems)
     return tuple(compiled)
-
-
-def _minutes(clock: str) -> int:
-    return int(clock[:2]) * 60 + int(clock[3:])
-
-
-def _region(situation: Situation) -> Region:
-    return (situation.inspection and situation.inspection.region) or _NO_REGION

@@ -5,7 +5,7 @@ A policy's version is the hash of its resolved content.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Annotated, Literal
 
@@ -29,6 +29,12 @@ Money = Annotated[float, Field(ge=0.0, le=1e9)]
 Condition = Annotated[str, Field(min_length=1, max_length=500)]
 MillimetresPerPixel = Annotated[float, Field(gt=0.0, le=1000.0)]
 Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+ACTIONS = (Action.PASS, Action.REWORK, Action.HOLD, Action.SCRAP)
+"""Gravest last: what nobody could judge may still turn out worse than a part to rework."""
+SEVERITIES = (Severity.NORMAL, Severity.NEGLIGIBLE, Severity.UNKNOWN, Severity.DEFECT)
+"""Gravest last."""
+Judged = tuple[Severity, Action]
+"""What one shot of a part was judged."""
 
 
 class Part(BaseModel):
@@ -101,6 +107,45 @@ class Shift(Part):
     """First minute, ``HH:MM`` local time."""
     end: Clock
     """First minute after the shift, ``HH:MM`` local time."""
+
+
+class ShotRule(Part):
+    """A rule over the shots of a part: the first that holds for enough of them decides."""
+
+    name: Name
+    """Shown with the decision; unique among the rules over shots."""
+    when: Condition
+    """CEL over one shot, such as ``class == 'crack' && area_mm2 > 2``; also ``severity``,
+    ``action`` and ``source``. It is asked of every shot whose values it needs are known."""
+    at_least: Annotated[int, Field(ge=1, le=64)] = 1
+    """The rule fires when the condition holds for at least so many shots."""
+    severity: Literal[Severity.NORMAL, Severity.NEGLIGIBLE, Severity.DEFECT] | None = None
+    """Severity of the part when the rule fires; that of the first such shot when absent."""
+    action: Action
+    """What the line does with the part when the rule fires."""
+    because: Line = ""
+    """Why, in the operator's words; shown with every decision the rule makes."""
+
+
+class Shots(Part):
+    """How the shots of one part make one decision, at stations that take several."""
+
+    combine: Literal["worst_action", "any_defect"] = "worst_action"
+    """The shot that decides when no rule does. ``worst_action``: the first with the gravest action
+    (pass, rework, hold, scrap). ``any_defect``: the first with the gravest severity (normal,
+    negligible, unknown, defect), so that a defect that was seen decides over a missing shot."""
+    missing: Action | None = None
+    """Action of a shot that was lost, late or not taken; ``fallbacks.no_decision`` when absent."""
+    rules: Annotated[tuple[ShotRule, ...], Field(max_length=64)] = ()
+    """Rules over the shots, before ``combine``; the first that holds decides."""
+
+    def gravest(self, judged: Sequence[Judged]) -> Judged:
+        """The one that decides by ``combine``; the first of equals."""
+        return max(judged, key=self._gravity)
+
+    def _gravity(self, judged: Judged) -> tuple[int, int]:
+        severity, action = SEVERITIES.index(judged[0]), ACTIONS.index(judged[1])
+        return (severity, action) if self.combine == "any_defect" else (action, severity)
 
 
 class Unsure(Part):
@@ -206,6 +251,8 @@ class PolicyDocument(Part):
     rules: Annotated[tuple[Rule, ...], Field(max_length=200)] = ()
     """Refinements by what was measured; the first that holds decides."""
     fallbacks: Fallbacks = Fallbacks()
+    shots: Shots = Shots()
+    """How several shots of one part make one decision; of no meaning for a single shot."""
     limits: Annotated[dict[Name, Limit], Field(max_length=32)] = {}
     """Limits across parts, by name."""
     silence: Annotated[tuple[Silence, ...], Field(max_length=64)] = ()

@@ -1,10 +1,10 @@
 """Says why in sentences that a line operator understands. Text from outside is quoted as data."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from policies.conditions.variables import VARIABLES, Value
-from policies.model import Rule
+from policies.model import Rule, ShotRule
 from streams.codes import FallbackKind, Severity
 from streams.events import Classification, Inspection
 from streams.ports import Failure
@@ -86,6 +86,22 @@ def because_of_fallback(
     if failure is not None and failure.message:
         parts.append(plain(failure.message))
     return ": ".join(parts) + "."
+
+
+def of_shot(shot: str, expected: int, reason: str) -> str:
+    """Why a part is decided by one of its shots.
+
+    >>> of_shot("2 (left)", 3, "the camera gave no picture")
+    'Shot 2 (left) of 3: the camera gave no picture'
+    """
+    return f"Shot {plain(shot, 80)} of {expected}: {reason}"
+
+
+def because_of_shot_rule(rule: ShotRule, shots: Sequence[str], expected: int) -> str:
+    """Why a rule over the shots decides: its own words, and the shots for which it holds."""
+    words = plain(rule.because) or f"rule {rule.name} applies"
+    named = ", ".join(plain(shot, 80) for shot in shots)
+    return f"Shots {named} of {expected}: {words}."
 
 
 def describe(name: str, value: Value) -> str:

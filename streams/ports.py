@@ -22,6 +22,7 @@ from streams.events import (
     Decision,
     Inspection,
     Review,
+    ShotVerdict,
 )
 
 
@@ -122,6 +123,8 @@ class Situation:
     """With a fallback: what went wrong, for the reason in words."""
     captured_at: datetime | None = None
     """Timezone-aware; policies with shifts need it."""
+    shot: str = ""
+    """What the station calls the shot, where a part has several."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,17 @@ class Outcome:
     reason_code: ReasonCode = ReasonCode.NONE
     reason: str = ""
     rule: str = ""
+
+
+@dataclass(frozen=True)
+class Combination:
+    """What a policy says about a part of several shots."""
+
+    outcome: Outcome
+    deciding: int
+    """Index of the shot that decided."""
+    each: tuple[Outcome, ...]
+    """What each shot contributed, in their order; a missing one its fallback."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +180,14 @@ class Policy(Protocol):
 
     def texts(self, station: str) -> ClassificationTexts: ...
     def decide(self, situation: Situation) -> Outcome: ...
+
+    def combine(self, shots: Sequence[ShotVerdict | None]) -> Combination:
+        """The one outcome of a part. Pure, total and deterministic like ``decide``.
+
+        Args:
+            shots: one for each expected shot, in order, at least one; None where nothing came.
+        """
+        ...
 
     def observe(
         self, decision: Decision, before: Sequence[CountedPart], exceeded: frozenset[str]

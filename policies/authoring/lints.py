@@ -76,6 +76,9 @@ def _soft(
             reason = f"rule {rule.name!r} lets a defect pass"
             fix = "give the rule `severity: negligible` if that is what it means"
             yield tree.problem("W101", ("rules", index, "action"), reason, fix)
+    if document.shots.missing is Action.PASS:
+        reason = "parts pass though a shot is missing"
+        yield tree.problem("W102", ("shots", "missing"), reason, "hold them")
     fallbacks = document.fallbacks
     for kind in FallbackKind:
         if fallbacks.action_of(kind) is Action.PASS:

@@ -1,13 +1,13 @@
 """The published JSON Schema and the reference text: both are made from the model."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, Field
 
 from policies.authoring.lints import LINTS
-from policies.conditions.variables import VARIABLES
+from policies.conditions.variables import OF_A_VERDICT, VARIABLES, Variable
 from policies.model import PolicyDocument
 
 SCHEMA_ID = "https://andon.dev/schemas/policy-1.json"
@@ -106,7 +106,8 @@ def reference() -> str:
             anchor = f'<a id="{name.lower()}"></a>'
             parts += [f"### {anchor}{name}", definition.description]
             parts.append(_keys(definition, schema))
-    parts += ["## Names in a condition", _variables()]
+    parts += ["## Names in a condition", _variables(VARIABLES)]
+    parts += ["## Further names in a condition over shots", _variables(OF_A_VERDICT)]
     parts += ["## Operators in a condition", _OPERATORS]
     parts += ["## Errors", _table(("code", ""), ERRORS.items())]
     parts += ["## Lints", _table(("code", ""), LINTS.items())]
@@ -161,9 +162,9 @@ def _bounds(entry: _Schema) -> str:
     return f", at most {entry.longest} characters" if entry.longest is not None else ""
 
 
-def _variables() -> str:
+def _variables(variables: Mapping[str, Variable]) -> str:
     rows = []
-    for name, variable in VARIABLES.items():
+    for name, variable in variables.items():
         unit = f", {variable.unit}" if variable.unit else ""
         kind = "text" if variable.kind is str else f"number{unit}"
         rows.append((f"`{name}`", kind, variable.meaning))

@@ -1,6 +1,6 @@
 """Checks what a schema cannot say: names that must exist, units and geometry."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
@@ -11,14 +11,15 @@ from policies.conditions.parser import parse
 from policies.conditions.variables import MILLIMETRES
 from policies.errors import ConditionError, Problem
 from policies.evaluate import vocabulary_of
-from policies.model import RESERVED_CLASSES, PolicyDocument, Rule, Zone
+from policies.model import RESERVED_CLASSES, PolicyDocument, Rule, ShotRule, Zone
 
 
 def errors_of(document: PolicyDocument, tree: Node) -> list[Problem]:
     """Everything that makes a well-formed document unusable."""
     return [
         *_class_errors(document, tree),
-        *_rule_errors(document, tree),
+        *_rule_errors(document, document.rules, ("rules",), tree),
+        *_rule_errors(document, document.shots.rules, ("shots", "rules"), tree),
         *_zone_errors(document, tree),
         *_limit_errors(document, tree),
         *_shift_errors(document, tree),
@@ -60,11 +61,13 @@ def _class_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
         folded[name.lower()] = name
 
 
-def _rule_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
-    vocabulary = vocabulary_of(document)
-    yield from _duplicates("rules", [rule.name for rule in document.rules], tree)
-    for index, rule in enumerate(document.rules):
-        path = ("rules", index, "when")
+def _rule_errors(
+    document: PolicyDocument, rules: Sequence[Rule | ShotRule], at: Path, tree: Node
+) -> Iterator[Problem]:
+    vocabulary = vocabulary_of(document, of_shots=at[0] == "shots")
+    yield from _duplicates(at, [rule.name for rule in rules], tree)
+    for index, rule in enumerate(rules):
+        path = (*at, index, "when")
         found = problems_of(rule.when, vocabulary)
         yield from (_inside(tree, path, error) for error in found)
         if not found:
@@ -72,7 +75,7 @@ def _rule_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
 
 
 def _scale_errors(
-    document: PolicyDocument, rule: Rule, path: Path, tree: Node
+    document: PolicyDocument, rule: Rule | ShotRule, path: Path, tree: Node
 ) -> Iterator[Problem]:
     used = [name for name in variables_of(parse(rule.when)) if name in MILLIMETRES]
     if used and not document.mm_per_px:
@@ -82,7 +85,7 @@ def _scale_errors(
 
 
 def _zone_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
-    yield from _duplicates("zones", [zone.name for zone in document.zones], tree)
+    yield from _duplicates(("zones",), [zone.name for zone in document.zones], tree)
     for index, zone in enumerate(document.zones):
         path: Path = ("zones", index, "polygon")
         if zone.unit == "mm" and not document.mm_per_px:
@@ -134,10 +137,10 @@ def _shift_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
             )
 
 
-def _duplicates(kind: str, names: list[str], tree: Node) -> Iterator[Problem]:
+def _duplicates(at: Path, names: list[str], tree: Node) -> Iterator[Problem]:
     seen: set[str] = set()
     for index, name in enumerate(names):
         if name in seen:
-            reason = f"the name {name!r} is already used in {kind}"
-            yield tree.problem("E306", (kind, index, "name"), reason, "give it a name of its own")
+            reason = f"the name {name!r} is already used in {'.'.join(map(str, at))}"
+            yield tree.problem("E306", (*at, index, "name"), reason, "give it a name of its own")
         seen.add(name)

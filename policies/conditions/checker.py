@@ -15,7 +15,7 @@ from policies.conditions.expression import (
     Truth,
     Unary,
 )
-from policies.conditions.variables import SHARES, VARIABLES, Vocabulary
+from policies.conditions.variables import SHARES, Vocabulary
 from policies.errors import ConditionError
 
 Unit = tuple[int, int] | None
@@ -77,15 +77,16 @@ class _Checker:
                 return self._comparison(node)
 
     def _name(self, node: Name) -> _Type:
-        variable = VARIABLES.get(node.name)
+        variables = self._vocabulary.variables
+        variable = variables.get(node.name)
         if variable is None:
-            close = closest(node.name, tuple(VARIABLES))
+            close = closest(node.name, tuple(variables))
             if node.name in self._vocabulary.classes | self._vocabulary.zones:
                 fix = f"put it in quotes: '{node.name}'"
             elif close:
                 fix = f"did you mean {close}?"
             else:
-                fix = f"known are {', '.join(VARIABLES)}"
+                fix = f"known are {', '.join(variables)}"
             return self.error(f"{node.name!r} is not something that is measured", fix, node.column)
         if variable.kind is str:
             return _TEXT

@@ -16,6 +16,7 @@ from math import prod
 from policies.conditions.analysis import critical_values
 from policies.conditions.variables import MILLIMETRES, SHARES, VARIABLES, Value
 from policies.evaluate import ResolvedPolicy
+from policies.model import Judged
 from policies.reasons import describe
 from streams.codes import Action, FallbackKind, Severity
 from streams.events import Classification
@@ -46,7 +47,7 @@ class Softening:
 
 def softenings(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[Softening, ...]:
     """One for each class or fallback that can now pass where it was stopped."""
-    return (*_of_fallbacks(old, new), *_of_classes(old, new))
+    return (*_of_fallbacks(old, new), *_of_classes(old, new), *_of_shots(old, new))
 
 
 def _of_fallbacks(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:
@@ -55,6 +56,33 @@ def _of_fallbacks(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softenin
         after = new.decide(Situation(fallback=kind))
         if before.action is not Action.PASS and after.action is Action.PASS:
             yield Softening(f"fallback {kind.value}", before.action)
+
+
+def _of_shots(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:
+    """A missing shot, two shots that are combined otherwise, and rules over shots.
+
+    Rules are not asked: one that newly lets parts pass, or that no longer stops them, is named.
+    """
+    before, after = old.combine([None]).outcome.action, new.combine([None]).outcome.action
+    if before is not Action.PASS and after is Action.PASS:
+        yield Softening("a missing shot", before)
+    document = new.document
+    judged: set[Judged] = {(c.severity, c.action) for c in document.classes.values()}
+    judged |= {(r.severity, r.action) for r in document.rules if r.severity is not None}
+    judged |= {(Severity.NORMAL, Action.PASS), (Severity.UNKNOWN, Action.HOLD)}
+    for pair in itertools.combinations(sorted(judged), 2):
+        was, will = old.document.shots.gravest(pair)[1], document.shots.gravest(pair)[1]
+        if was is not Action.PASS and will is Action.PASS:
+            words = " and ".join(f"{severity.value} ({action.value})" for severity, action in pair)
+            yield Softening("two shots", was, words)
+    known = {(r.when, r.at_least, r.action) for r in old.document.shots.rules}
+    kept = {(r.when, r.at_least, r.action) for r in document.shots.rules}
+    for rule in document.shots.rules:
+        if rule.action is Action.PASS and (rule.when, rule.at_least, rule.action) not in known:
+            yield Softening(f"rule {rule.name} over shots", Action.HOLD, rule.when)
+    for rule in old.document.shots.rules:
+        if rule.action is not Action.PASS and (rule.when, rule.at_least, rule.action) not in kept:
+            yield Softening(f"rule {rule.name} over shots, which is gone", rule.action, rule.when)
 
 
 def _of_classes(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:

@@ -12,6 +12,7 @@ from streams.events import Classification
 from streams.ports import Failure, Policy, Situation
 from tests.contracts.twins.policies import TwinPolicy
 from tests.history import make
+from tests.streams import made
 
 CRACK = {"severity": "defect", "action": "scrap"}
 POLICIES: list[Policy] = [
@@ -37,6 +38,20 @@ def test_every_situation_has_one_outcome_that_explains_itself(policy: Policy) ->
         assert outcome.rule or outcome.reason_code is not ReasonCode.NONE
         if situation.fallback is not None:
             assert (outcome.action, outcome.severity) == (Action.HOLD, Severity.UNKNOWN)
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: type(policy).__name__)
+def test_the_shots_of_a_part_have_one_outcome_and_one_that_decided(policy: Policy) -> None:
+    good = made.verdict(1, expected=3)
+    odd = made.verdict(2, expected=3, action=Action.SCRAP, severity=Severity.DEFECT)
+    for shots in ([good], [None], [good, odd, None], [None, None, None], [good, good, good]):
+        found = policy.combine(shots)
+        assert found == policy.combine(shots)
+        assert len(found.each) == len(shots)
+        assert 0 <= found.deciding < len(shots)
+        assert found.outcome.action is found.each[found.deciding].action
+        if None in shots:
+            assert found.outcome.action is not Action.PASS
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: type(policy).__name__)

@@ -3,9 +3,10 @@
 import hashlib
 from datetime import UTC, datetime, timedelta
 
+from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
 from streams.envelope import to_message
-from streams.events import Event, Frame, Inspection, Region
-from streams.ids import new_frame_id
+from streams.events import Event, Frame, Inspection, PartOnLine, Region, ShotVerdict
+from streams.ids import new_frame_id, verdict_id
 from streams.kafka.delivery import Delivery
 from streams.regions import encode_mask
 from streams.topics import ALL
@@ -65,8 +66,36 @@ def frame(image: bytes = b"picture", window_ms: int = 1000, **changes: object) -
     return Frame.model_validate(fields | changes)
 
 
+def verdict(
+    shot: int,
+    expected: int = 3,
+    source: DecisionSource = DecisionSource.EXPERT,
+    action: Action = Action.PASS,
+    severity: Severity = Severity.NORMAL,
+    **changes: object,
+) -> ShotVerdict:
+    """What one shot of a part was judged, just now; ``part_frame_id`` is a new one."""
+    base = frame(shot=shot, shots_expected=expected, shot_name=f"side{shot}")
+    part = {name: getattr(base, name) for name in PartOnLine.model_fields}
+    part["part_frame_id"] = new_frame_id()
+    fields: dict[str, object] = {
+        "result_id": verdict_id(base.frame_id, source),
+        "source": source,
+        "evaluation": Evaluation.OK if action is Action.PASS else Evaluation.NOT_OK,
+        "class_name": "normal" if severity is Severity.NORMAL else "crack",
+        "severity": severity,
+        "action": action,
+        "reason_code": ReasonCode.NORMAL,
+        "reason": f"shot {shot}",
+        "rule": "normal",
+        "inspection": inspection(anomalous=severity is not Severity.NORMAL),
+        "decided_at": datetime.now(UTC),
+    }
+    return ShotVerdict.model_validate(part | fields | changes)
+
+
 def delivery(event: Event, image: bytes = b"", offset: int = 0) -> Delivery:
     """An event as a role receives it."""
-    topic = next(t.name for t in ALL if isinstance(event, t.event))
+    topic = next(t.name for t in ALL if type(event) is t.event)
     message = to_message(event, image)
     return Delivery(topic, 0, offset, message.key, message.value, message.headers)

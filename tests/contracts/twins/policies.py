@@ -4,9 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from policies.defaults import HoldEverything
-from streams.codes import Action, ReasonCode, Severity
-from streams.events import CountedPart, Decision
-from streams.ports import ClassificationTexts, LimitVerdict, Outcome, Policy, Situation
+from streams.codes import Action, FallbackKind, ReasonCode, Severity
+from streams.events import CountedPart, Decision, ShotVerdict
+from streams.ports import (
+    ClassificationTexts,
+    Combination,
+    LimitVerdict,
+    Outcome,
+    Policy,
+    Situation,
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,19 @@ class TwinPolicy:
             name = situation.classification.class_name
             return Outcome(Action.SCRAP, Severity.DEFECT, name, 1, ReasonCode.CLASS)
         return Outcome(Action.PASS, Severity.NORMAL, "normal", -1, ReasonCode.NORMAL, rule="normal")
+
+    def combine(self, shots: Sequence[ShotVerdict | None]) -> Combination:
+        """The first shot that does not pass decides; a missing one is held."""
+        missing = self.decide(Situation(fallback=FallbackKind.NO_DECISION))
+        each = tuple(
+            Outcome(s.action, s.severity, s.class_name, s.class_id, s.reason_code, s.reason, s.rule)
+            if s is not None
+            else missing
+            for s in shots
+        )
+        stopped = [n for n, outcome in enumerate(each) if outcome.action is not Action.PASS]
+        deciding = stopped[0] if stopped else 0
+        return Combination(each[deciding], deciding, each)
 
 
 @dataclass

@@ -23,8 +23,8 @@ fallbacks: {unsure: {below: 0.5}}
 EDGE = next(line for line in OLD.splitlines(keepends=True) if "edge" in line)
 
 
-def compare(tmp_path: Path, new: str) -> Difference:
-    (tmp_path / "old.yaml").write_text(OLD)
+def compare(tmp_path: Path, new: str, old: str = OLD) -> Difference:
+    (tmp_path / "old.yaml").write_text(old)
     (tmp_path / "new.yaml").write_text(new)
     return difference(load_policy(tmp_path / "old.yaml"), load_policy(tmp_path / "new.yaml"))
 
@@ -75,6 +75,12 @@ def test_the_order_of_rules_is_a_change(tmp_path: Path) -> None:
         ("[1, 0.2], [0, 0.2]", "[1, 0.1], [0, 0.1]", "dust: rework -> pass"),
         ("default: 0.1", "default: 0.05", "dust: scrap -> pass"),
         (EDGE, "", "dust: rework"),
+        ("product: p\n", "product: p\nshots: {missing: pass}\n", "a missing shot: hold -> pass"),
+        (
+            "product: p\n",
+            "product: p\nshots: {rules: [{name: two, when: 'count < 9', action: pass}]}\n",
+            "rule two over shots: ",
+        ),
     ],
 )  # fmt: skip
 def test_softenings_are_named(tmp_path: Path, old: str, new: str, what: str) -> None:
@@ -100,3 +106,21 @@ def test_hardening_is_no_softening(tmp_path: Path, old: str, new: str) -> None:
     found = compare(tmp_path, OLD.replace(old, new, 1))
     assert found.changes
     assert not found.softens, found.lines()
+
+
+def test_shots_that_are_combined_otherwise_may_soften(tmp_path: Path) -> None:
+    two = [f"shots: {{combine: {word}}}\n" for word in ("worst_action", "any_defect")]
+    odd = OLD.replace("action: rework, desc", "action: pass, desc")
+    assert odd != OLD
+    before, after = (odd.replace("product: p\n", "product: p\n" + text) for text in two)
+    found = compare(tmp_path, after, before)
+    assert [s.what for s in found.softenings] == ["two shots"]
+    assert not compare(tmp_path, before, after).softens
+
+
+def test_a_rule_over_shots_that_no_longer_stops_is_a_softening(tmp_path: Path) -> None:
+    rule = "shots: {rules: [{name: two, when: 'count < 9', action: hold}]}\n"
+    found = compare(tmp_path, OLD, OLD.replace("product: p\n", "product: p\n" + rule))
+    assert [str(s) for s in found.softenings] == [
+        "rule two over shots, which is gone: hold -> pass, for example with count < 9"
+    ]
