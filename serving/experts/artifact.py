@@ -1,11 +1,13 @@
 """Artifacts: a folder per product and version, safetensors and a JSON manifest, content-addressed.
 
-``root/<product>/<digest>/{manifest.json, tensors.safetensors}``; the digest is the SHA-256 of the
-manifest, which holds the SHA-256 of the tensors. Whatever does not match is refused.
+``root/<product>/<digest>/{manifest.json, tensors.safetensors, training.safetensors}``; the digest
+is the SHA-256 of the manifest, which holds the SHA-256 of the other two. Whatever does not match is
+refused. ``training.safetensors`` is for teaching and absorbing: scoring never reads it.
 """
 
 import json
 from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,14 @@ from serving.experts.model import Arrays, pack_modules, unpack_part
 from serving.experts.precision import agrees
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
+from serving.experts.taught import TAUGHT, Taught
+from serving.experts.training_set import TrainingSet
 
 SCHEMA = 6
+SCHEMA_TAUGHT = 7
+"""Of an artifact with a taught head, which earlier builds would score without it."""
 _TENSORS = "tensors.safetensors"
+_TRAINING = "training.safetensors"
 
 
 def save_artifact(expert: Expert, root: Path) -> str:
@@ -41,9 +48,16 @@ def save_artifact(expert: Expert, root: Path) -> str:
     model = expert.model
     body = save({k: np.ascontiguousarray(v) for k, v in _tensors(model).items()})
     stated = {"schema": SCHEMA, "tensors_sha256": digest_of(body), **_manifest(model)}
-    manifest = json.dumps(stated, indent=1, sort_keys=True).encode()
+    files = {_TENSORS: body}
+    if isinstance(expert, ComposedExpert):
+        if expert.model.taught is not None:
+            stated["schema"] = SCHEMA_TAUGHT
+        if expert.keep is not None:
+            files[_TRAINING] = expert.training_set().packed()
+            stated["training_sha256"] = digest_of(files[_TRAINING])
+    files[MANIFEST] = json.dumps(stated, indent=1, sort_keys=True).encode()
     try:
-        target = write_bundle(root, model.product, {_TENSORS: body, MANIFEST: manifest})
+        target = write_bundle(root, model.product, files)
     except BundleError as error:
         raise ArtifactError(str(error)) from None
     expert.version = target.name
@@ -78,7 +92,24 @@ def load_expert(
     model = _rebuild(manifest, tensors, shared)
     if precision == "auto" and not agrees(model.trained.get("precision")):
         precision = "f32"
-    return ComposedExpert(model, choose(runtime, precision, device, threads), path.name).ready()
+    keep = cache(partial(load_training_set, path)) if "training_sha256" in manifest else None
+    choice = choose(runtime, precision, device, threads)
+    return ComposedExpert(model, choice, path.name, keep).ready()
+
+
+def load_training_set(path: Path) -> TrainingSet:
+    """The normals that the artifact at ``path`` was fitted on, with their held-out judgement.
+
+    Raises:
+        ArtifactError: missing, truncated, tampered with, or saved without its training set.
+    """
+    manifest = _read_manifest(path)
+    if "training_sha256" not in manifest:
+        raise ArtifactError(f"{path}: saved without its training set; train it again")
+    try:
+        return TrainingSet.unpacked(read_file(path / _TRAINING, manifest["training_sha256"]))
+    except BundleError as error:
+        raise ArtifactError(str(error)) from None
 
 
 def _manifest(model: Model | DdadModel) -> dict[str, object]:
@@ -101,6 +132,7 @@ def _composed_manifest(model: Model) -> dict[str, object]:
         "heads": heads,
         "roles": model.roles,
         "map": region,
+        **({} if model.taught is None else {TAUGHT: model.taught.stated()}),
     }
 
 
@@ -109,20 +141,33 @@ def _tensors(model: Model | DdadModel) -> Arrays:
         return pack_tensors(model) | model.calibration.tensors()
     heads = pack_modules({f"heads.{name}": part for name, part in model.heads.items()})
     references = {f"references.{k}": v for k, v in model.references.items()}
+    if model.taught is not None:
+        heads |= model.taught.tensors()
     return heads | references | model.calibration.tensors()
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
     """Manifest and tensors of an artifact folder, verified."""
+    manifest = _read_manifest(path)
+    try:
+        return manifest, dict(load(read_file(path / _TENSORS, manifest["tensors_sha256"])))
+    except BundleError as error:
+        raise ArtifactError(str(error)) from None
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(read_file(path / MANIFEST, path.name))
-        if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-            raise ArtifactError(f"{path}: schema is not {SCHEMA}; train again with this version")
-        return manifest, dict(load(read_file(path / _TENSORS, manifest["tensors_sha256"])))
     except BundleError as error:
         raise ArtifactError(str(error)) from None
     except ValueError:
         raise ArtifactError(f"{path}: the manifest is not JSON") from None
+    known = (SCHEMA, SCHEMA_TAUGHT)
+    if not isinstance(manifest, dict) or manifest.get("schema") not in known:
+        raise ArtifactError(
+            f"{path}: schema is not {' or '.join(map(str, known))}; train again with this version"
+        )
+    return manifest
 
 
 def _rebuild(manifest: dict[str, Any], tensors: Arrays, shared: dict[str, Any]) -> Model:
@@ -138,6 +183,7 @@ def _rebuild(manifest: dict[str, Any], tensors: Arrays, shared: dict[str, Any]) 
         map_heads=tuple(region["heads"]),
         map_cut=region["cut"],
         map_alone=region["alone"],
+        taught=Taught.restored(tensors, **manifest[TAUGHT]) if TAUGHT in manifest else None,
     )
 
 

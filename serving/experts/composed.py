@@ -1,8 +1,8 @@
 """The ``patchcore`` expert: a backbone and the heads chosen for a product, fused by p-values."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -10,13 +10,17 @@ import numpy as np
 from torch import Tensor, nn
 
 from serving.experts.backbone import Network
-from serving.experts.calibration import Scores
+from serving.experts.calibration import Scores, calibrate
+from serving.experts.errors import TrainingError
 from serving.experts.expert import answer, split_time
 from serving.experts.fusion import fuse_maps, fuse_surprises, head_reference, head_surprise
 from serving.experts.heads import Head
+from serving.experts.heads.directions import LAYERS
 from serving.experts.mixed_precision import MixedPrecision
 from serving.experts.model import TrainedModel
 from serving.experts.runtime import Choice, Runner, make_runner
+from serving.experts.taught import TAUGHT, Taught
+from serving.experts.training_set import TrainingSet
 from serving.experts.types import Floats, Image, Scored
 
 
@@ -53,6 +57,13 @@ class Model(TrainedModel):
     """Value of the fused map at which the region is outlined, in deviations."""
     map_alone: dict[str, float]
     """Own cut of each head whose map counts alone, see ``fusion.fuse_maps``."""
+    taught: Taught | None = None
+    """What labelled photographs added; None before any."""
+
+    @property
+    def all_roles(self) -> dict[str, str]:
+        """``roles`` with that of the taught head, if there is one."""
+        return self.roles if self.taught is None else {**self.roles, TAUGHT: self.taught.role}
 
     @property
     def map_parts(self) -> tuple[tuple[str, ...], float, dict[str, float]]:
@@ -63,7 +74,7 @@ class Model(TrainedModel):
 class Graph(MixedPrecision):
     """Backbone and heads as one module: uint8 (N, H, W, 3) to standardised maps by head."""
 
-    def __init__(self, network: Network, heads: Mapping[str, Standardised]) -> None:
+    def __init__(self, network: Network, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.network = network
         self.heads = nn.ModuleDict(dict(heads))
@@ -74,7 +85,7 @@ class Graph(MixedPrecision):
         return found
 
     def judge(self, features: Mapping[str, Tensor], batch: Tensor) -> dict[str, Tensor]:
-        """Standardised maps (N, h, w) by head."""
+        """Standardised maps (N, h, w) by head; of the taught one (N, K, h, w)."""
         return {name: head(features, batch) for name, head in self.heads.items()}
 
 
@@ -83,19 +94,56 @@ class ComposedExpert:
 
     name = "patchcore"
 
-    def __init__(self, model: Model, choice: Choice, version: str = "") -> None:
-        self.model, self.version = model, version
+    def __init__(
+        self,
+        model: Model,
+        choice: Choice,
+        version: str = "",
+        keep: Callable[[], TrainingSet] | None = None,
+    ) -> None:
+        """``keep`` gives the training set, read when it is first asked for."""
+        self.model, self.version, self.wanted, self.keep = model, version, choice, keep
         self.held_out_maps: dict[str, Floats] = {}
         """Filled by training: maps of the oddest normals, by file, from heads that had not seen
         them."""
         self._references = {k: head_reference(r) for k, r in model.references.items()}
-        self._wanted = choice
 
     @cached_property
     def _runner(self) -> Runner:
         """Compiled when first needed: training saves its model and never scores with it."""
-        graph = Graph(Network(self.model.backbone, self.model.layers), self.model.heads)
-        return make_runner(graph, *self.model.preprocessing.shape, self._wanted)
+        model, heads = self.model, dict[str, nn.Module](self.model.heads)
+        layers = model.layers
+        if model.taught is not None:
+            heads[TAUGHT] = model.taught.directions
+            layers = tuple(sorted({*layers, *LAYERS}))
+        graph = Graph(Network(model.backbone, layers), heads)
+        return make_runner(graph, *model.preprocessing.shape, self.wanted)
+
+    def training_set(self) -> TrainingSet:
+        """The normals it was fitted on, for teaching and absorbing.
+
+        Raises:
+            TrainingError: it was saved without them.
+        """
+        if self.keep is None:
+            raise TrainingError(
+                f"the expert of {self.product!r} has no training set: train it again with this "
+                "version"
+            )
+        return self.keep()
+
+    def untaught(self) -> "ComposedExpert":
+        """The expert without the taught head, calibrated as training did."""
+        model = self.model
+        if model.taught is None:
+            return self
+        fused = fuse_surprises(self.training_set().held_out, model.roles)
+        scores = model.preprocessing.per_image(fused)
+        parts = self.training_set().parts[:: model.preprocessing.tiles]
+        calibration = calibrate(scores, parts, model.calibration.asked_rate)
+        trained = {k: v for k, v in model.trained.items() if k != TAUGHT}
+        plain = replace(model, taught=None, calibration=calibration, trained=trained)
+        return ComposedExpert(plain, self.wanted, keep=self.keep)
 
     def ready(self) -> Self:
         """Compile now, not at the first image.
@@ -126,9 +174,23 @@ class ComposedExpert:
         prepared = time.perf_counter()
         found = self._runner(batch)
         inferred = time.perf_counter()
-        by_tile = {k: head_surprise(found[k], r) for k, r in self._references.items()}
-        fused = shape.per_image(fuse_surprises(by_tile, self.model.roles))
+        by_tile = self._surprises(found)
+        fused = shape.per_image(fuse_surprises(by_tile, self.model.all_roles))
         heads = {k: shape.per_image(v) for k, v in by_tile.items()}
-        values = shape.stitch(fuse_maps(found, *self.model.map_parts)) if maps else None
+        values = shape.stitch(self._map(found)) if maps else None
         timings = split_time(started, prepared, inferred, len(images))
         return answer(images, fused, values, self.model.calibration, timings, heads)
+
+    def look(self, batch: Image) -> tuple[dict[str, Floats], dict[str, Scores]]:
+        """Standardised maps and surprises by head of prepared pictures (N, H, W, 3)."""
+        found = self._runner(batch)
+        return found, self._surprises(found)
+
+    def _surprises(self, found: Mapping[str, Floats]) -> dict[str, Scores]:
+        seen = {k: head_surprise(found[k], r) for k, r in self._references.items()}
+        taught = self.model.taught
+        return seen if taught is None else {**seen, TAUGHT: taught.surprise(found[TAUGHT])}
+
+    def _map(self, found: Mapping[str, Floats]) -> Floats:
+        fused, taught = fuse_maps(found, *self.model.map_parts), self.model.taught
+        return fused if taught is None else taught.join(fused, found[TAUGHT])

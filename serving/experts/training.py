@@ -39,6 +39,7 @@ from serving.experts.sensitivity import (
     sensitivity_report,
     sensitivity_warning,
 )
+from serving.experts.training_set import TrainingSet
 from serving.experts.trial import TrialImages, make_trial
 from serving.experts.types import Floats, Image, Rows
 
@@ -141,7 +142,9 @@ def _train(normals: Normals, options: TrainOptions, report: Progress) -> Compose
         map_alone={k: normal_cut(held.maps[k]) for k, r in heads.roles.items() if r == "equal"},
     )
     trained["precision"] = _compare_bf16(model, held, trial, unseen, options)
-    expert = ComposedExpert(model, options.choose_f32())
+    held_out = {k: final.plain_surprise[k] for k in heads.roles}
+    kept_set = TrainingSet(normals.pixels, tuple(normals.names), tuple(normals.files), held_out)
+    expert = ComposedExpert(model, options.choose_f32(), keep=lambda: kept_set)
     expert.held_out_maps = _held_out_maps(held, model, found)
     return expert
 

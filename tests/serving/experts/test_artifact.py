@@ -143,8 +143,7 @@ def test_another_schema_is_refused(artifact: Path, tmp_path: Path) -> None:
 def test_a_product_name_cannot_leave_the_root(trained: ComposedExpert, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    expert = object.__new__(ComposedExpert)
-    expert.model = replace(trained.model, product="../escape")
+    expert = ComposedExpert(replace(trained.model, product="../escape"), trained.choice)
     with pytest.raises(ArtifactError, match="product"):
         save_artifact(expert, tmp_path)
 

@@ -1,0 +1,213 @@
+"""Patch features of an artifact's normals, and the directions that labelled cells give in them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from serving.experts.calibration import Scores
+from serving.experts.fusion import peak_and_spread
+from serving.experts.heads.directions import (
+    Directions,
+    describe_cells,
+    project,
+    relative_layers,
+)
+from serving.experts.options import Progress
+from serving.experts.runtime import Runner
+from serving.experts.types import Floats, Image, Mask, Rows
+
+SHRINK = 0.5
+"""Share of the mean eigenvalue that is added to each: directions hardly seen stay in bounds."""
+_PRIOR = 8
+"""Cell statistics are shrunk to those of all cells as if by so many more normals."""
+_BATCH = 32
+_MOST_AT_ONCE = 32
+"""Directions projected at once: a bound on memory."""
+_LEAST_COVERED = 0.25
+"""Share of a cell that the mask must cover; where it covers none so far, the best covered count."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExemplarCells:
+    """A labelled photograph as the head sees it."""
+
+    layers: list[Tensor]
+    """Relative layers, (1, C, h, w) each."""
+    weights: Tensor
+    """Share of each cell of the finest grid in the defect, (P,), summing to 1."""
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """The defect's mean cell, (C,)."""
+        cells: Tensor = describe_cells(self.layers)[0].flatten(1)
+        return cells @ self.weights
+
+
+@dataclass(frozen=True, eq=False)
+class HeldDirections:
+    """Directions fitted on all normals, and what held-out normals show in them."""
+
+    directions: Directions
+    peak_and_spread: Scores
+    """(2, N, K) of standardised maps, each by the parts of other folds."""
+    strongest_map: Floats
+    """(N, h, w), the highest of all directions."""
+
+
+class NormalCells:
+    """The normals, described once, with what each fold adds to mean and covariance.
+
+    Args:
+        backbone: uint8 pictures to features, with at least ``directions.LAYERS``.
+        pixels: uint8 (N, H, W, 3), prepared.
+        folds: rows of each fold; parts are never split.
+        fixtured: whether a cell has a mean of its own; tiles of one photograph share theirs.
+        report: told of every batch.
+    """
+
+    def __init__(
+        self,
+        backbone: Runner,
+        pixels: Image,
+        folds: Sequence[Rows],
+        fixtured: bool,
+        report: Progress,
+    ) -> None:
+        self.backbone, self.folds = backbone, folds
+        parts = []
+        for start in range(0, len(pixels), _BATCH):
+            parts.append([x.half() for x in self.describe(pixels[start : start + _BATCH])])
+            report("describe", min(start + _BATCH, len(pixels)), len(pixels))
+        self._layers = [torch.cat(layer) for layer in zip(*parts, strict=True)]
+        sums = [self._sums(rows) for rows in folds]
+        self._first = torch.stack([first for first, _ in sums])
+        self._second = torch.stack([second for _, second in sums])
+        self._fixtured = fixtured
+
+    def describe(self, pixels: Image) -> list[Tensor]:
+        """Relative layers of prepared pictures."""
+        with torch.inference_mode():
+            found = {k: torch.from_numpy(v) for k, v in self.backbone(pixels).items()}
+            return relative_layers(found)
+
+    def hold_out(
+        self, exemplars: Sequence[ExemplarCells], hard: Sequence[ExemplarCells] = ()
+    ) -> HeldDirections:
+        """Directions of the exemplars, and the normals' maps by directions of the other folds.
+
+        Args:
+            exemplars: labelled defects, one direction each.
+            hard: marked cells of normals that look like defects: they widen the covariance.
+        """
+        chunks = [
+            self._held(exemplars[start : start + _MOST_AT_ONCE], hard)
+            for start in range(0, len(exemplars), _MOST_AT_ONCE)
+        ]
+        directions = Directions(
+            *(
+                torch.cat([getattr(chunk.directions, name) for chunk in chunks])
+                for name in ("weights", "cell_mean", "cell_inverse")
+            )
+        )
+        values = np.concatenate([chunk.peak_and_spread for chunk in chunks], axis=2)
+        highest = np.max([chunk.strongest_map for chunk in chunks], axis=0)
+        return HeldDirections(directions, values, highest)
+
+    def _held(
+        self, exemplars: Sequence[ExemplarCells], hard: Sequence[ExemplarCells]
+    ) -> HeldDirections:
+        maps: list[Tensor] = []
+        for fold, rows in enumerate(self.folds):
+            found, offset = self._fit(exemplars, hard, fold)
+            maps.append(torch.cat([project(x, found) for x in self._batches(rows)]) - offset)
+        mean, inverse = _cell_statistics(maps)
+        others = [
+            _cell_statistics([m for j, m in enumerate(maps) if j != i]) for i in range(len(maps))
+        ]
+        order = np.argsort(np.concatenate(self.folds))
+        standard = torch.cat(
+            [(m - own[0]) * own[1] for m, own in zip(maps, others, strict=True)]
+        ).numpy()[order]
+        final, offset = self._fit(exemplars, hard, None)
+        flat = standard.reshape(-1, *standard.shape[2:])
+        return HeldDirections(
+            Directions(final, mean + offset, inverse),
+            peak_and_spread(flat).reshape(2, *standard.shape[:2]),
+            standard.max(axis=1),
+        )
+
+    def _fit(
+        self,
+        exemplars: Sequence[ExemplarCells],
+        hard: Sequence[ExemplarCells],
+        without: int | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Directions (K, C) of unit deviation without one fold, and the mean cell's projection."""
+        kept = [i for i in range(len(self.folds)) if i != without]
+        count = sum(len(self.folds[i]) for i in kept)
+        centre = self._first[kept].sum(0) / count
+        if not self._fixtured:
+            centre = centre.mean(1, keepdim=True).expand_as(centre)
+        cells = count * centre.shape[1]
+        covariance = self._second[kept].sum(0) / cells - centre @ centre.T * (count / cells)
+        ridge = SHRINK * covariance.diagonal().mean()
+        shrunk = covariance + ridge * torch.eye(len(covariance), dtype=torch.float64)
+        for gap in _gaps(hard, centre):
+            shrunk = shrunk + torch.outer(gap, gap)
+        gaps = torch.stack(_gaps(exemplars, centre))
+        found = torch.linalg.solve(shrunk, gaps.T).T
+        deviation = (found @ covariance * found).sum(1, keepdim=True).clamp_min(1e-12).sqrt()
+        found = found / deviation
+        side = self._layers[0].shape[-2:]
+        return found.float(), (found @ centre).float().reshape(len(found), *side)
+
+    def _sums(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Sum over rows of each cell (C, P), and of all cells' outer products (C, C)."""
+        first, second = None, None
+        for layers in self._batches(rows):
+            x = describe_cells(layers).flatten(2)
+            flat = x.transpose(0, 1).flatten(1)
+            one, two = x.sum(0).double(), (flat @ flat.T).double()
+            first, second = (
+                (one, two) if first is None or second is None else (first + one, second + two)
+            )
+        assert first is not None
+        assert second is not None
+        return first, second
+
+    def _batches(self, rows: Rows) -> Iterator[list[Tensor]]:
+        for start in range(0, len(rows), _BATCH):
+            chosen = torch.from_numpy(rows[start : start + _BATCH])
+            yield [layer[chosen].float() for layer in self._layers]
+
+
+def mark_cells(mask: Mask | Floats, height: int, width: int) -> Tensor:
+    """Each cell's share (P,) of a mask of any size; the shares sum to 1."""
+    covered = cv2.resize(
+        np.asarray(mask, np.float32), (width, height), interpolation=cv2.INTER_AREA
+    )
+    least = min(_LEAST_COVERED, float(covered.max()))
+    weights = np.where(covered >= least, covered, 0).ravel()
+    return torch.from_numpy((weights / weights.sum()).astype(np.float32))
+
+
+def _gaps(pictures: Sequence[ExemplarCells], centre: Tensor) -> list[Tensor]:
+    """How the marked cells differ from the normals' mean cells (C, P), (C,) each."""
+    return [p.mean.double() - centre @ p.weights.double() for p in pictures]
+
+
+def _cell_statistics(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and inverse deviation (K, h, w) over maps (n, K, h, w), shrunk to those of all cells."""
+    joined = torch.cat(list(maps))
+    share = len(joined) / (len(joined) + _PRIOR)
+    own, spread = joined.mean(0), joined.var(0, correction=0)
+    every = joined.mean((0, 2, 3))[:, None, None]
+    whole = joined.var((0, 2, 3), correction=0)[:, None, None]
+    mean = share * own + (1 - share) * every
+    variance = share * spread + (1 - share) * whole + 1e-2 * whole + 1e-12
+    return mean, variance.rsqrt()
