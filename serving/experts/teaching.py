@@ -18,7 +18,7 @@ from serving.experts.composed import ComposedExpert
 from serving.experts.fusion import fuse_maps
 from serving.experts.heads.directions import LAYERS
 from serving.experts.holdout import make_folds
-from serving.experts.lessons import Lesson, Seen
+from serving.experts.judgement import Judgement, Seen
 from serving.experts.normal_cells import ExemplarCells, NormalCells, mark_cells
 from serving.experts.options import Progress
 from serving.experts.selection import normal_cut
@@ -111,12 +111,12 @@ class Teacher:
         shown, hard = seen[: len(exemplars)], seen[len(exemplars) :]
         held = self._normals.hold_out([s.cells for s in shown], [s.cells for s in hard])
         model = self.untaught.model
-        lesson = Lesson(model, self.training, shown, held)
-        choice = lesson.choose()
+        judged = Judgement(model, self.training, shown, held)
+        choice = judged.choose()
         taught = Taught(
             directions=held.directions,
             references=np.sort(held.peak_and_spread, axis=1).transpose(2, 0, 1),
-            strongest=np.sort(lesson.strongest()),
+            strongest=np.sort(judged.strongest()),
             role=choice.role,
             map_cut=normal_cut(held.strongest_map),
         )

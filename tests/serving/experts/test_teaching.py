@@ -137,9 +137,7 @@ def test_a_hard_normal_is_no_longer_pointed_at(teacher: Teacher, taught: Compose
     hard = [LabelledPicture(faint(830 + i), "normal", band(), f"hard-{i}") for i in range(3)]
     softened = teacher.teach(exemplars(), hard)
     probe = [faint(840 + i) for i in range(6)]
-    before, after = (
-        np.mean([s.heads[TAUGHT] for s in e.score(probe)]) for e in (taught, softened)
-    )
+    before, after = (np.mean([s.heads[TAUGHT] for s in e.score(probe)]) for e in (taught, softened))
     assert after < before
 
 

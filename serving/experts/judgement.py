@@ -50,7 +50,7 @@ class RoleChoice:
         return {"role": self.role, "classes": self.found, "pictures": list(self.pictures)}
 
 
-class Lesson:
+class Judgement:
     """Held-out normals and exemplars, each judged by directions that its part did not give."""
 
     def __init__(
