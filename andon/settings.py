@@ -116,6 +116,9 @@ class WorkerSettings(Section):
     """How long a batch waits to fill, milliseconds."""
     fallback_margin_ms: Annotated[int, Field(ge=0, le=60_000)] = 150
     """Inspect and classify fall back this long before the deadline, milliseconds."""
+    join_margin_ms: Annotated[int, Field(ge=0, le=60_000)] = 100
+    """Join decides a part without its missing shots this long before the deadline, milliseconds:
+    less than ``fallback_margin_ms``, more than the gateway's ``watchdog_margin_ms``."""
     remembered_parts: Annotated[int, Field(ge=16, le=100_000)] = 1024
     """Limits: parts remembered per line and product, so that each counts once."""
     stop_within_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0

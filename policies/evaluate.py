@@ -1,18 +1,20 @@
 """Decides what a policy says about one situation: pure, total and deterministic."""
 
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
-from policies.conditions.compiled import CompiledCondition, context_of
-from policies.conditions.variables import MILLIMETRES, VARIABLES, Value, Vocabulary
-from policies.errors import ConditionError, InvalidPolicyError, Problem, TamperedPolicyError
+from policies.conditions.compiled import context_of
+from policies.conditions.variables import MILLIMETRES, VARIABLES, Value
+from policies.errors import TamperedPolicyError
 from policies.limits import count_part
-from policies.measurements import Measurements
-from policies.model import Body, PolicyDocument, Rule, ShotRule, body_of, class_ids, content_hash
+from policies.model import Body, PolicyDocument, Rule, body_of, class_ids, content_hash
 from policies.reasons import because_of_fallback, because_of_rule, for_class, for_normal
+from policies.rules import compile_rules
 from policies.shots import ShotCombiner
+from policies.zones import ZoneMap
 from streams.codes import Action, FallbackKind, ReasonCode, Severity
-from streams.events import Classification, CountedPart, Decision, ShotVerdict
+from streams.events import Classification, CountedPart, Decision, Region, ShotVerdict
 from streams.ports import (
     ClassificationTexts,
     ClassText,
@@ -30,7 +32,7 @@ _FALLBACK_CODES = {
     FallbackKind.NO_DECISION: ReasonCode.NO_DECISION,
 }
 _ALL_NAMES = frozenset(VARIABLES)
-AnyRule = TypeVar("AnyRule", Rule, ShotRule)
+_NO_REGION = Region(image_height=0, image_width=0, mask_height=0, mask_width=0, mask_rle="")
 
 
 class ResolvedPolicy:
@@ -55,11 +57,13 @@ class ResolvedPolicy:
         self.audit_share = document.audit_share
         self.window_parts = max((limit.in_parts for limit in document.limits.values()), default=0)
         self.class_ids = class_ids(document)
-        self.rules = _compile(document, document.rules, "rules")
+        self.rules = compile_rules(document, document.rules, "rules")
         """The rules in order, each with its condition."""
         self.names = frozenset(n for _, condition in self.rules for n in condition.variables)
         self.measurements = Measurements(document, self.names)
-        self._shots = _combiner(document)
+        over_shots = compile_rules(document, document.shots.rules, "shots.rules", of_shots=True)
+        used = frozenset(n for _, condition in over_shots for n in condition.variables)
+        self._shots = ShotCombiner(document, over_shots, Measurements(document, used).known)
 
     @classmethod
     def from_body(cls, body: Body, expected_hash: str | None = None) -> "ResolvedPolicy":
@@ -131,6 +135,61 @@ class ResolvedPolicy:
         situation = Situation(classification=answer)
         decision = _Decision(self, situation, {**self.measure(situation), **values})
         return decision.outcome(), tuple(decision.steps)
+
+
+class Measurements:
+    """Reads the variables that a policy uses; a value that is absent is 0 or ''."""
+
+    def __init__(self, document: PolicyDocument, names: frozenset[str]) -> None:
+        self._scale = document.mm_per_px
+        self._zones = ZoneMap(document.zones)
+        self._shifts = [
+            (name, _minutes(s.start), _minutes(s.end))
+            for name, s in sorted(document.shifts.items())
+        ]
+        self._timezone = ZoneInfo(document.timezone)
+        readers: Mapping[str, Callable[[Situation], Value]] = {
+            "class": lambda s: s.classification.class_name if s.classification else "",
+            "confidence": lambda s: s.classification.confidence if s.classification else 0.0,
+            "score": lambda s: s.inspection.score if s.inspection else 0.0,
+            "p_value": lambda s: s.inspection.p_value if s.inspection else 1.0,
+            "area_mm2": lambda s: _region(s).area_px * (self.scale(s.station) or 0.0) ** 2,
+            "longest_mm": lambda s: _region(s).longest_side_px * (self.scale(s.station) or 0.0),
+            "area_px": lambda s: _region(s).area_px,
+            "longest_px": lambda s: _region(s).longest_side_px,
+            "count": lambda s: float(_region(s).count),
+            "zone": lambda s: self._zones.zone_of(s, self.scale(s.station)),
+            "station": lambda s: s.station,
+            "shot": lambda s: s.shot,
+            "lot": lambda s: s.lot_id,
+            "shift": lambda s: self.shift_at(s.captured_at),
+        }
+        self._readers = tuple((name, readers[name]) for name in VARIABLES if name in names)
+
+    def of(self, situation: Situation) -> dict[str, Value]:
+        """The values of the names in use."""
+        return {name: read(situation) for name, read in self._readers}
+
+    def known(self, situation: Situation) -> dict[str, Value]:
+        """The same without millimetres at a station that has no scale."""
+        scaled = self.scale(situation.station) is not None
+        return {n: v for n, v in self.of(situation).items() if scaled or n not in MILLIMETRES}
+
+    def scale(self, station: str) -> float | None:
+        """Millimetres per pixel at the station, or None without a scale."""
+        return self._scale.get(station, self._scale.get("default"))
+
+    def shift_at(self, moment: datetime | None) -> str:
+        """The shift in force; '' outside every shift or without a time."""
+        if moment is None:
+            return ""
+        local = moment.astimezone(self._timezone)
+        minute = local.hour * 60 + local.minute
+        for name, start, end in self._shifts:
+            inside = start <= minute < end if start < end else minute >= start or minute < end
+            if inside:
+                return name
+        return ""
 
 
 class _Decision:
@@ -251,41 +310,9 @@ class _Decision:
         return Severity.NORMAL if name == "normal" else Severity.UNKNOWN
 
 
-def vocabulary_of(document: PolicyDocument, of_shots: bool = False) -> Vocabulary:
-    """The names that the document's conditions, or its rules over shots, may use."""
-    return Vocabulary(
-        of_shots=of_shots,
-        classes=frozenset(document.classes),
-        zones=frozenset(zone.name for zone in document.zones),
-        shifts=frozenset(document.shifts),
-    )
+def _minutes(clock: str) -> int:
+    return int(clock[:2]) * 60 + int(clock[3:])
 
 
-def _combiner(document: PolicyDocument) -> ShotCombiner:
-    shots = document.shots
-    rules = _compile(document, shots.rules, "shots.rules", of_shots=True)
-    names = frozenset(name for _, condition in rules for name in condition.variables)
-    measured = Measurements(document, names)
-
-    def measure(situation: Situation) -> dict[str, Value]:
-        known = measured.of(situation)
-        scaled = measured.scale(situation.station) is not None
-        return {n: v for n, v in known.items() if scaled or n not in MILLIMETRES}
-
-    return ShotCombiner(shots, rules, measure, shots.missing or document.fallbacks.no_decision)
-
-
-def _compile(
-    document: PolicyDocument, rules: Sequence[AnyRule], where: str, of_shots: bool = False
-) -> tuple[tuple[AnyRule, CompiledCondition], ...]:
-    vocabulary = vocabulary_of(document, of_shots)
-    compiled, problems = [], []
-    for index, rule in enumerate(rules):
-        try:
-            compiled.append((rule, CompiledCondition(rule.when, vocabulary)))
-        except ConditionError as error:
-            at = f"{where}[{index}].when"
-            problems.append(Problem(document.product, 0, 0, "E301", at, str(error)))
-    if problems:
-        raise InvalidPolicyError(problems)
-    return tuple(compiled)
+def _region(situation: Situation) -> Region:
+    return (situation.inspection and situation.inspection.region) or _NO_REGION

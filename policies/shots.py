@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from policies.conditions.compiled import CompiledCondition, context_of
 from policies.conditions.variables import MISSING, Value
-from policies.model import ShotRule, Shots
+from policies.model import PolicyDocument, ShotRule
 from policies.reasons import because_of_shot_rule, of_shot
-from streams.codes import Action, DecisionSource, ReasonCode, Severity
+from streams.codes import DecisionSource, ReasonCode, Severity
 from streams.events import ShotVerdict
 from streams.ports import Combination, Outcome, Situation
 
@@ -21,16 +21,14 @@ class ShotCombiner:
     """One policy's way to combine shots.
 
     Args:
-        shots: the policy's section.
-        rules: its rules in order, each with its condition.
+        document: the policy.
+        rules: its rules over shots in order, each with its condition.
         measure: the values of the names that the conditions use.
-        missing: the action of a shot of which nothing was heard.
     """
 
-    shots: Shots
+    document: PolicyDocument
     rules: Sequence[tuple[ShotRule, CompiledCondition]]
     measure: Measure
-    missing: Action
 
     def combine(self, verdicts: Sequence[ShotVerdict | None]) -> Combination:
         """The first rule that holds decides, else the gravest shot; the first of equals."""
@@ -39,22 +37,16 @@ class ShotCombiner:
         if by_rule is not None:
             return by_rule
         judged = [(outcome.severity, outcome.action) for outcome in each]
-        index = judged.index(self.shots.gravest(judged))
+        index = judged.index(self.document.shots.gravest(judged))
         return Combination(_told(each[index], index, verdicts), index, each)
 
     def _outcome(self, verdict: ShotVerdict | None) -> Outcome:
         if verdict is None or verdict.source is DecisionSource.WATCHDOG:
             reason = verdict.reason if verdict else "nothing was heard of it in time"
             code = verdict.reason_code if verdict else ReasonCode.NO_DECISION
-            rule = f"shots:{MISSING}"
-            return Outcome(
-                self.missing,
-                Severity.UNKNOWN,
-                "unknown",
-                reason_code=code,
-                reason=reason,
-                rule=rule,
-            )
+            action = self.document.shots.missing or self.document.fallbacks.no_decision
+            unknown = Severity.UNKNOWN
+            return Outcome(action, unknown, "unknown", -1, code, reason, f"shots:{MISSING}")
         return Outcome(
             verdict.action,
             verdict.severity,

@@ -1,7 +1,7 @@
 """The events on Kafka: frozen, versioned, timezone-aware. Unknown future fields are kept."""
 
 from typing import Annotated, ClassVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -16,6 +16,7 @@ from streams.codes import (
     Stage,
 )
 
+_DECISIONS = UUID("6b9f1d5e-4a8e-5c0f-9a53-0d1f3f6a7c11")
 Text = Annotated[str, Field(max_length=512)]
 """Text from outside (serials, names): any characters, bounded length."""
 UInt32 = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
@@ -335,3 +336,11 @@ class Alert(Event):
     window_parts: int = 0
     policy_hash: Text = ""
     raised_at: AwareDatetime
+
+
+def decision_id(frame_id: UUID, source: DecisionSource, of_shot: bool = False) -> UUID:
+    """UUIDv5 of frame and source: redelivery repeats it, a late answer has one of its own.
+
+    ``of_shot``: for the verdict on one of several shots, which is no decision.
+    """
+    return uuid5(_DECISIONS, f"{frame_id}/{source.value}{'/shot' if of_shot else ''}")

@@ -1,11 +1,9 @@
-"""A frame's id, minted once in the gateway's journal, and the ids and object keys made of it."""
+"""A frame's id, minted once in the gateway's journal, and the object keys that derive from it."""
 
 from datetime import UTC, datetime
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import uuid_utils
-
-_DECISIONS = UUID("6b9f1d5e-4a8e-5c0f-9a53-0d1f3f6a7c11")
 
 
 def new_frame_id() -> UUID:
@@ -21,21 +19,6 @@ def new_frame_id() -> UUID:
 def minted_at(frame_id: UUID) -> datetime:
     """The UTC time inside a UUIDv7, millisecond resolution."""
     return datetime.fromtimestamp((frame_id.int >> 80) / 1000, tz=UTC)
-
-
-def decision_id(frame_id: UUID, source: str) -> UUID:
-    """UUIDv5 of frame and source: redelivery repeats it, a late answer has one of its own."""
-    return uuid5(_DECISIONS, f"{frame_id}/{source}")
-
-
-def verdict_id(frame_id: UUID, source: str) -> UUID:
-    """UUIDv5 of a shot's frame and source; never the id of a decision."""
-    return uuid5(_DECISIONS, f"{frame_id}/{source}/shot")
-
-
-def joined_id(part_frame_id: UUID) -> UUID:
-    """UUIDv5 of the part alone: a part with several shots has one joined decision, ever."""
-    return uuid5(_DECISIONS, f"{part_frame_id}/joined")
 
 
 def frame_key(frame_id: UUID) -> str:

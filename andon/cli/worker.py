@@ -10,13 +10,14 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def worker(
     role: Annotated[
-        Literal["inspect", "classify", "record", "limits"],
+        Literal["inspect", "classify", "join", "record", "limits"],
         typer.Argument(help="Which part of the flow this process does."),
     ],
 ) -> None:
     """Run one role until SIGTERM or Ctrl-C; what is in flight is finished first.
 
     inspect: frames to the vision expert. classify: anomalies to the classifier and the policy.
+    join: the verdicts on the shots of a part, at stations that take several, to its one decision.
     record: everything to PostgreSQL and the object store. limits: decisions counted by line and
     product, alerts when a policy's limit is exceeded. Exit code 1 when the broker connection broke
     down for good: let a supervisor start it again.

@@ -19,14 +19,15 @@ from andon.settings import Settings
 from streams.kafka.faust_app import BusConfig
 from streams.log import quieten
 from streams.roles.classify import ClassifyRole
-from streams.roles.config import FlowConfig, LimitsConfig, RoleConfig, RoleName
+from streams.roles.config import FlowConfig, JoinConfig, LimitsConfig, RoleConfig, RoleName
 from streams.roles.inspect import InspectRole
+from streams.roles.join import JoinRole
 from streams.roles.limits import COUNTED_FROM, LimitsRole
 from streams.roles.record import RecordRole
 from streams.roles.record_core import RECORDED
 from streams.roles.results import Results
 from streams.roles.runner import Role, RoleRunner
-from streams.topics import ANOMALIES, FRAMES, MIB, Topic
+from streams.topics import ANOMALIES, FRAMES, MIB, SHOTS, Topic
 
 UNHURRIED_MS = 1000
 """How long a fetch of record and limits may wait at the broker, milliseconds."""
@@ -57,6 +58,7 @@ def role_config(role: RoleName, settings: Settings) -> RoleConfig:
         limits=LimitsConfig(
             remembered_parts=worker.remembered_parts, stop_within_s=worker.stop_within_s
         ),
+        join=JoinConfig(margin_s=worker.join_margin_ms / 1000),
         metrics_port=worker.metrics_port,
     )
 
@@ -123,6 +125,7 @@ async def run_worker(role: RoleName, settings: Settings) -> None:
 READ: Mapping[RoleName, Sequence[Topic]] = {
     "inspect": [FRAMES],
     "classify": [ANOMALIES],
+    "join": [SHOTS],
     "record": RECORDED,
     "limits": COUNTED_FROM,
 }
@@ -141,6 +144,9 @@ async def open_role(settings: Settings, started: Started, results: Results) -> A
             yield RecordRole(history, images, results, config.record)
             return
         policies = await enter(wiring.policies(settings))
+        if config.role == "join":
+            yield JoinRole(policies, results, config.join)
+            return
         if config.role == "limits":
             changelog = wiring.changelog(settings)
             yield LimitsRole(policies, changelog, results, config.limits)

@@ -16,8 +16,8 @@ from streams.codes import (
     ResultCode,
     Severity,
 )
-from streams.events import Acknowledgement, Decision, Frame, PartOnLine
-from streams.ids import decision_id, frame_key
+from streams.events import Acknowledgement, Decision, Frame, PartOnLine, decision_id
+from streams.ids import frame_key
 from streams.ports import Outcome, Picture
 from streams.topics import INLINE_LIMIT_BYTES
 

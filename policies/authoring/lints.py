@@ -7,8 +7,9 @@ from policies.conditions.analysis import Box, Space
 from policies.conditions.expression import Text, walk
 from policies.conditions.variables import MILLIMETRES
 from policies.errors import Problem
-from policies.evaluate import ResolvedPolicy, vocabulary_of
+from policies.evaluate import ResolvedPolicy
 from policies.model import PolicyDocument, Rule
+from policies.rules import vocabulary_of
 from streams.codes import Action, FallbackKind, Severity
 
 LINTS: dict[str, str] = {

@@ -10,8 +10,8 @@ from policies.conditions.expression import variables_of
 from policies.conditions.parser import parse
 from policies.conditions.variables import MILLIMETRES
 from policies.errors import ConditionError, Problem
-from policies.evaluate import vocabulary_of
 from policies.model import RESERVED_CLASSES, PolicyDocument, Rule, ShotRule, Zone
+from policies.rules import vocabulary_of
 
 
 def errors_of(document: PolicyDocument, tree: Node) -> list[Problem]:

@@ -6,7 +6,7 @@ from typing import Literal
 from streams.kafka.faust_app import BusConfig
 from streams.topics import MIB
 
-RoleName = Literal["inspect", "classify", "record", "limits"]
+RoleName = Literal["inspect", "classify", "join", "record", "limits"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,23 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True)
+class JoinConfig:
+    """How long the shots of a part are waited for, seconds; and what is remembered."""
+
+    margin_s: float = 0.100
+    """A part is decided with the shots that there are this long before its deadline: after the
+    fallbacks of inspect and classify, before the gateway's watchdog."""
+    least_wait_s: float = 0.010
+    """A part whose first verdict comes later than that waits so long for the others."""
+    backlog_wait_s: float = 1.0
+    """A part whose window was over when its first verdict came, as after an outage, waits so."""
+    remember_s: float = 120.0
+    """A decided part is remembered so long, so that a late or doubled verdict opens none anew."""
+    remembered_parts: int = 4096
+    """Most decided parts that are remembered per partition."""
+
+
+@dataclass(frozen=True)
 class RoleConfig:
     """Everything of one role."""
 
@@ -74,5 +91,6 @@ class RoleConfig:
     flow: FlowConfig = field(default_factory=FlowConfig)
     record: RecordConfig = field(default_factory=RecordConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    join: JoinConfig = field(default_factory=JoinConfig)
     metrics_port: int = 0
     """Prometheus port; 0 is off."""

@@ -22,8 +22,9 @@ from streams.events import (
     Frame,
     Inspection,
     PartOnLine,
+    ShotVerdict,
+    decision_id,
 )
-from streams.ids import decision_id
 from streams.ports import Failure, Outcome, Policy, Situation
 
 _FALLBACK_KINDS = {
@@ -71,7 +72,7 @@ def anomalous(frame: Frame, inspection: Inspection, moment: Moment) -> Reaction:
 def normal(frame: Frame, inspection: Inspection, policy: Policy, moment: Moment) -> Reaction:
     """A decision, and the picture if the audit samples it."""
     audit = None
-    if sampled(frame.frame_id, policy.audit_share):
+    if sampled(frame.part_identity, policy.audit_share):  # all shots of a part, or none
         audit = _anomaly(frame, inspection, moment, "audit")
     return Reaction(decide(frame, policy, DecisionSource.EXPERT, moment, inspection), audit)
 
@@ -174,7 +175,7 @@ def decide(
     failure: Failure | None = None,
     after_another: bool = False,
 ) -> Decision:
-    """One decision, by the policy in force.
+    """One decision, by the policy in force; for one of several shots of a part, its verdict.
 
     Args:
         part: the frame, or what could be salvaged of it.
@@ -191,9 +192,10 @@ def decide(
     timings = {**moment.timings_ms, "policy": (time.perf_counter() - started) * 1000}
     decided_at = datetime.fromtimestamp(moment.now_s, tz=UTC)
     fields = {name: getattr(part, name) for name in _PART_FIELDS}
-    return Decision(
+    of_shot = part.shots_expected > 1
+    return (ShotVerdict if of_shot else Decision)(
         **fields,
-        result_id=decision_id(part.frame_id, source),
+        result_id=decision_id(part.frame_id, source, of_shot),
         source=source,
         evaluation=evaluation_of(outcome.severity),
         class_name=outcome.class_name,
@@ -230,6 +232,7 @@ def situation_of(
         fallback=kind,
         failure=failure,
         captured_at=part.captured_at,
+        shot=part.shot_name,
     )
 
 

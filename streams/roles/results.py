@@ -18,14 +18,14 @@ from streams.backoff import backoff_s
 from streams.codes import ReasonCode, Stage
 from streams.envelope import Message, to_message
 from streams.errors import UnavailableError
-from streams.events import Alert, Decision
+from streams.events import Alert, Decision, ShotVerdict
 from streams.kafka.delivery import Delivery, dead_letter
 from streams.log import Log
 from streams.ports import Failure, PolicySource, Publisher
 from streams.roles.config import FlowConfig
 from streams.roles.decisions import Moment, Reaction, fallback
 from streams.roles.salvage import readable_frame_id, salvage
-from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS
+from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS, SHOTS
 
 T = TypeVar("T")
 REMIND_S = 30.0
@@ -66,6 +66,7 @@ class Telemetry:
         self._decisions = self._counter(
             "decisions", "Decisions published", "source", "action", "reason"
         )
+        self._verdicts = self._counter("shots", "Verdicts on shots published", "source", "action")
         self._alerts = self._counter("alerts", "Limits exceeded", "limit", "stop")
         self._letters = self._counter("dead_letters", "Dead letters", "error")
         self._retries = self._counter("retries", "Calls repeated", "what")
@@ -94,6 +95,10 @@ class Telemetry:
         self._decisions.labels(
             self.role, decision.source.value, decision.action.value, decision.reason_code.name
         ).inc()
+
+    def verdict(self, verdict: ShotVerdict) -> None:
+        """The verdict on one of several shots was published."""
+        self._verdicts.labels(self.role, verdict.source.value, verdict.action.value).inc()
 
     def alert(self, alert: Alert) -> None:
         """An alert was published."""
@@ -171,7 +176,11 @@ class Results:
             await self._failed(delivery, reaction.dead, frame_id)
 
     async def decision(self, decision: Decision) -> None:
-        """Publish a decision to ``andon.decisions``."""
+        """Publish a decision to ``andon.decisions``; the verdict on a shot to ``andon.shots``."""
+        if isinstance(decision, ShotVerdict):
+            await self.send(SHOTS.name, to_message(decision))
+            self.telemetry.verdict(decision)
+            return
         await self.send(DECISIONS.name, to_message(decision))
         self.telemetry.decision(decision)
 

@@ -19,8 +19,8 @@ from infra.stack.process import free_port
 from lab.plc.controller import PlcConfig, SimulatedPlc
 from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
 from streams.envelope import Message, from_message
-from streams.events import Acknowledgement, Decision, Frame
-from streams.ids import decision_id, new_frame_id
+from streams.events import Acknowledgement, Decision, Frame, decision_id
+from streams.ids import new_frame_id
 from streams.ports import Camera, Outcome, Situation
 from streams.topics import ACKS, DECISIONS, FRAMES
 from tests.contracts.twins.decision_feed import InMemoryDecisionFeed

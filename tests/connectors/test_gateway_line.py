@@ -14,8 +14,7 @@ from lab.plc.ledger import entries_of, summarise
 from lab.plc.plan import PlannedPart, generate_plan
 from lab.plc.play import play
 from streams.codes import AckOutcome, Action, DecisionSource, FaultCode, ReasonCode
-from streams.events import Decision, Frame
-from streams.ids import decision_id
+from streams.events import Decision, Frame, decision_id
 from tests.connectors.line import Line, at_once, decision_for, running_line
 from tests.contracts.twins.camera import InMemoryCamera
 from tests.waiting import until

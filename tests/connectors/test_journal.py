@@ -20,7 +20,8 @@ from connectors.gateway.journal_entries import (
 )
 from connectors.handshake import HandshakeConfig, PartKey, Phase, Verdict
 from streams.codes import DecisionSource, ReasonCode, ResultCode
-from streams.ids import decision_id, new_frame_id
+from streams.events import decision_id
+from streams.ids import new_frame_id
 from streams.ports import Trigger
 
 

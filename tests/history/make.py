@@ -19,8 +19,8 @@ from streams.events import (
     Inspection,
     Region,
     Review,
+    decision_id,
 )
-from streams.ids import decision_id
 from streams.regions import encode_mask
 
 START = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
 from streams.envelope import to_message
-from streams.events import Event, Frame, Inspection, PartOnLine, Region, ShotVerdict
-from streams.ids import new_frame_id, verdict_id
+from streams.events import Event, Frame, Inspection, PartOnLine, Region, ShotVerdict, decision_id
+from streams.ids import new_frame_id
 from streams.kafka.delivery import Delivery
 from streams.regions import encode_mask
 from streams.topics import ALL
@@ -79,7 +79,7 @@ def verdict(
     part = {name: getattr(base, name) for name in PartOnLine.model_fields}
     part["part_frame_id"] = new_frame_id()
     fields: dict[str, object] = {
-        "result_id": verdict_id(base.frame_id, source),
+        "result_id": decision_id(base.frame_id, source, of_shot=True),
         "source": source,
         "evaluation": Evaluation.OK if action is Action.PASS else Evaluation.NOT_OK,
         "class_name": "normal" if severity is Severity.NORMAL else "crack",

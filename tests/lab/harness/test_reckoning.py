@@ -15,8 +15,8 @@ from streams.codes import (
     ReasonCode,
     Severity,
 )
-from streams.events import Acknowledgement, Decision
-from streams.ids import decision_id, new_frame_id
+from streams.events import Acknowledgement, Decision, decision_id
+from streams.ids import new_frame_id
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 

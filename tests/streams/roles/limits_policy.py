@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from policies.evaluate import ResolvedPolicy
 from policies.model import PolicyDocument
 from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
-from streams.events import Decision
-from streams.ids import decision_id
+from streams.events import Decision, decision_id
 from tests.contracts.twins.policies import TwinPolicies
 from tests.streams.made import frame, inspection
 

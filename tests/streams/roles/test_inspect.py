@@ -1,6 +1,7 @@
 """The inspect role over twins: what it decides, when, and what it keeps."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 
 from streams.codes import Action, DecisionSource, ReasonCode, Stage
-from streams.events import Anomaly, DeadLetter, Decision
+from streams.events import Anomaly, DeadLetter, Decision, ShotVerdict, decision_id
+from streams.ids import new_frame_id
 from streams.kafka.delivery import letter_id
 from streams.roles.inspect import InspectRole
-from streams.topics import ANOMALIES, DEAD, DECISIONS
+from streams.topics import ANOMALIES, DEAD, DECISIONS, SHOTS
 from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.contracts.twins.policies import TwinPolicies
 from tests.contracts.twins.vision_expert import TwinExpert
@@ -275,3 +277,44 @@ async def test_overload_gives_up_decided_frames_before_it_grows(bench: MakeBench
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await role.close()
+
+
+@pytest.mark.asyncio
+async def test_one_of_several_shots_gets_a_verdict_and_no_decision(bench: MakeBench) -> None:
+    b = bench()
+    part = new_frame_id()
+    shot = frame(shot=2, shots_expected=3, shot_name="left", part_frame_id=part)
+    await role_over(b, TwinExpert()).handle(delivery(shot, b"picture"))
+    ((verdict, _),) = b.publisher.of(SHOTS.name)
+    assert isinstance(verdict, ShotVerdict)
+    assert (verdict.part_frame_id, verdict.shot, verdict.shot_name) == (part, 2, "left")
+    assert verdict.frame_id == shot.frame_id
+    assert verdict.result_id == decision_id(shot.frame_id, DecisionSource.EXPERT, of_shot=True)
+    assert not decisions(b)
+    assert b.value("andon_shots_total", source="expert", action="pass") == 1
+
+
+@pytest.mark.asyncio
+async def test_the_audit_takes_all_shots_of_a_part_or_none(bench: MakeBench) -> None:
+    b = bench()
+    role = role_over(b, TwinExpert(), audit_share=0.5)
+    for part in (new_frame_id() for _ in range(12)):
+        for number in (1, 2, 3):
+            shot = frame(shot=number, shots_expected=3, part_frame_id=part)
+            await role.handle(delivery(shot, b"picture"))
+    kept = Counter(anomaly.frame.part_frame_id for anomaly, _ in anomalies(b))
+    assert 0 < len(kept) < 12
+    assert set(kept.values()) == {3}
+
+
+@pytest.mark.parametrize("broken", ["ce_shot", "ce_partframeid", "ce_shotsexpected"])
+@pytest.mark.asyncio
+async def test_a_shot_of_an_unreadable_place_decides_nothing(bench: MakeBench, broken: str) -> None:
+    b = bench()
+    shot = frame(shot=2, shots_expected=3, part_frame_id=new_frame_id())
+    message = delivery(shot, b"picture")
+    headers = [(k, b"?" if k == broken else v) for k, v in message.headers]
+    await role_over(b, TwinExpert()).handle(replace(message, headers=tuple(headers)))
+    assert len(letters(b)) == 1
+    assert not decisions(b)
+    assert not b.publisher.of(SHOTS.name)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from streams.codes import Action, DecisionSource
-from streams.events import Anomaly, Classification, Decision
-from streams.ids import decision_id
+from streams.events import Anomaly, Classification, Decision, decision_id
 from streams.ports import ClassificationRequest, Failure
 from streams.roles.classify import ClassifyRole
 from streams.topics import DECISIONS

@@ -1,0 +1,130 @@
+"""The join role: the verdicts on a part's shots in, the one decision of the part out.
+
+Shots are keyed by line and station, so that a part is joined in one place. A verdict is
+acknowledged only once the decision of its part is at the broker. So the topic itself is the memory:
+after a crash the verdicts of every undecided part are delivered again, and nothing else is kept.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from streams.envelope import from_message
+from streams.errors import EventError, MalformedEventError
+from streams.events import ShotVerdict
+from streams.kafka.delivery import Delivery
+from streams.ports import PolicySource
+from streams.roles.config import JoinConfig
+from streams.roles.decisions import Moment
+from streams.roles.join_core import CompletePart, JoinState, Judged, Tick, joined, step
+from streams.roles.results import Results
+
+
+@dataclass
+class _Joining:
+    """What is remembered of one partition since it was assigned."""
+
+    generation: int
+    state: JoinState = field(default_factory=JoinState)
+    waiting: "dict[UUID, asyncio.Future[None]]" = field(default_factory=dict)
+    """By part: resolved when its decision is at the broker."""
+    timer: asyncio.TimerHandle | None = None
+
+    def unschedule(self) -> None:
+        """Take the next tick back."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def abandon(self) -> None:
+        """Decide nothing more: what is open is delivered again."""
+        self.unschedule()
+        for decided in self.waiting.values():
+            if not decided.done():
+                decided.set_result(None)
+
+
+@dataclass(eq=False)
+class JoinRole:
+    """Handles a verdict to the end of its part."""
+
+    policies: PolicySource
+    results: Results
+    config: JoinConfig
+    _assigned: dict[int, _Joining] = field(default_factory=dict, init=False)
+    _sending: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+
+    async def close(self) -> None:
+        """Give up what is open; it is delivered again."""
+        for joining in self._assigned.values():
+            joining.abandon()
+        for task in self._sending:
+            task.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
+
+    async def handle(self, delivery: Delivery) -> None:
+        """One verdict; returns once the decision of its part is at the broker."""
+        joining = self._joining(delivery)
+        try:
+            verdict = _verdict(delivery)
+        except EventError as error:
+            await self.failed(delivery, error)
+            return
+        part = verdict.part_identity
+        if part not in joining.state.decided:
+            joining.waiting.setdefault(part, asyncio.get_running_loop().create_future())
+        self._apply(joining, Judged(verdict, time.time()))
+        decided = joining.waiting.get(part)
+        if decided is not None:
+            await asyncio.shield(decided)
+
+    async def failed(self, delivery: Delivery, error: Exception) -> None:
+        """Something unforeseen, or no verdict: a dead letter. The part goes on without the shot."""
+        await self.results.dead_letter(delivery, type(error).__name__, str(error))
+
+    def _joining(self, delivery: Delivery) -> _Joining:
+        """The partition's memory; a new generation of the group is delivered everything again."""
+        found = self._assigned.get(delivery.partition)
+        if found is None or found.generation != delivery.generation:
+            if found is not None:
+                found.abandon()
+            found = self._assigned[delivery.partition] = _Joining(delivery.generation)
+        return found
+
+    def _apply(self, joining: _Joining, event: Judged | Tick) -> None:
+        joining.state, complete = step(joining.state, event, self.config)
+        for part in complete:
+            task = asyncio.create_task(self._decide(part, joining))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+        joining.unschedule()
+        due_s = joining.state.next_due_s
+        if due_s is not None:
+            delay_s = max(due_s - time.time(), 0.0)
+            joining.timer = asyncio.get_running_loop().call_later(delay_s, self._tick, joining)
+
+    def _tick(self, joining: _Joining) -> None:
+        self._apply(joining, Tick(time.time()))
+
+    async def _decide(self, complete: CompletePart, joining: _Joining) -> None:
+        decided = joining.waiting[complete.part]
+        try:
+            product = next(v.product_id for v in complete.shots if v is not None)
+            policy = self.policies.for_product(product)
+            await self.results.decision(joined(complete.shots, policy, Moment()))
+        except Exception as error:  # noqa: BLE001 - handed to the verdicts' handlers
+            if not decided.done():
+                decided.set_exception(error)
+        else:
+            if not decided.done():
+                decided.set_result(None)
+        finally:
+            del joining.waiting[complete.part]
+
+
+def _verdict(delivery: Delivery) -> ShotVerdict:
+    verdict = from_message(ShotVerdict, delivery.value, delivery.headers)
+    if verdict.shot > verdict.shots_expected:
+        raise MalformedEventError(f"shot {verdict.shot} of {verdict.shots_expected}")
+    return verdict
