@@ -18,7 +18,8 @@ from history.errors import BadQueryError, NotInHistoryError
 from history.filters import FrameFilter, parse_moment
 from history.pictures import outlined, region_of
 from history.queries import History
-from history.records import Gaps, Page, Stats, Story
+from history.records import Gaps, Page, Pareto, Stats, Story
+from history.statistics import ParetoBy
 from streams.codes import Action, DecisionSource, Severity
 from streams.errors import UnavailableError, UndecodableImageError
 from streams.ports import ImageStore
@@ -121,6 +122,15 @@ def _add_questions(app: FastAPI, history: History) -> None:
     async def stats(wanted: Wanted, top: Annotated[int, Query(ge=1, le=1000)] = 10) -> Stats:
         """Counts, first-pass yield, the most frequent rules."""
         return await history.stats(wanted, top)
+
+    @app.get("/api/pareto")
+    async def pareto(
+        wanted: Wanted,
+        by: ParetoBy = ParetoBy.CLASS,
+        top: Annotated[int, Query(ge=1, le=1000)] = 10,
+    ) -> Pareto:
+        """What most parts fall under, with the cumulative share."""
+        return await history.pareto(wanted, by, top)
 
     @app.get("/api/gaps")
     async def gaps(line: Words = None, since: Words = None) -> Gaps:

@@ -10,31 +10,30 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, MetaData, Table, select
+from sqlalchemy import Column, ColumnElement, MetaData, Table
 from sqlalchemy.dialects.postgresql import JSONB
 
 from history.errors import BadQueryError
+from history.facts import FACTS
 from history.tables import METADATA
 from history.text import clean
 from streams.codes import Action, DecisionSource, Severity
 
 
 def _view(name: str) -> Table:
-    """A view over the tables: its columns are theirs, but for the two that it gathers."""
+    """The view over the tables: its columns are theirs, but for the two that it gathers."""
     decision, ack, anomaly = (
         METADATA.tables[n].c for n in ("decision", "acknowledgement", "anomaly")
     )
     answer = ("outcome", "result_seq", "written_at", "acknowledged_at", "trigger_to_write_ms")
-    columns = (*decision, *(ack[n] for n in answer), anomaly.image_key, anomaly.mask_key)
+    fact = FACTS.c.review_severity
+    columns = (*decision, *(ack[n] for n in answer), anomaly.image_key, anomaly.mask_key, fact)
     gathered = (Column(n, JSONB()) for n in ("review", "other_decisions"))
     return Table(name, MetaData(), *(Column(c.name, c.type) for c in columns), *gathered)
 
 
 FRAMES = _view("frame_history")
-"""One row per decided frame; quick when a page of them is read."""
-SCAN = _view("frame_scan")
-"""The same rows; quick when all of them are read."""
-
+"""One row per decided part: its fact, with what pages and exports show besides."""
 
 _COLUMNS = {"product": "product_id"}
 
@@ -74,21 +73,27 @@ class FrameFilter:
             if value is not None and value.tzinfo is None:
                 raise BadQueryError(f"{name} has no time zone: write 2026-11-23T06:00:00Z")
 
-    def conditions(self, view: Table) -> list[ColumnElement[bool]]:
-        """The filter as conditions on one of the views, with bound values."""
-        c = view.c
+    def names_parts(self) -> bool:
+        """Whether it asks for what the counts of parts do not tell apart: a lot, a serial."""
+        return self.lot_id is not None or self.part_id is not None
+
+    def conditions(self, relation: Table) -> list[ColumnElement[bool]]:
+        """The filter as conditions on a view or table, with bound values.
+
+        What the relation has no column for is left out: the counts have no exact time.
+        """
+        c = relation.c
         asked = {_COLUMNS.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
         found: list[ColumnElement[bool]] = [
             c[name] == clean(value)
             for name, value in asked.items()
             if name in c and isinstance(value, str)
         ]
-        if self.since is not None:
-            found.append(c.captured_at >= self.since)
-        if self.until is not None:
-            found.append(c.captured_at < self.until)
+        if "captured_at" in c:
+            found += [c.captured_at >= self.since] if self.since is not None else []
+            found += [c.captured_at < self.until] if self.until is not None else []
         if self.reviewed is not None:
-            seen = c.frame_id.in_(select(METADATA.tables["review"].c.frame_id))
+            seen = c.review_severity.is_not(None)
             found.append(seen if self.reviewed else ~seen)
         if self.passed is not None:
             found.append(c.action == "pass" if self.passed else c.action != "pass")

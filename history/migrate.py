@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from history.database import errors_translated, make_engine
+from history.database import connected, errors_translated, make_engine
 
 T = TypeVar("T")
 _LOCK = 0x416E646F6E  # "Andon"
@@ -64,6 +64,39 @@ async def upgrade(
         command.upgrade(_config(connection), "head")
 
     await _run(url, statement_timeout_s, migrate)
+
+
+async def write_facts(
+    url: str,
+    at_once: int = 1000,
+    timeout_s: float = 60.0,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Write the facts of the parts that an earlier version recorded; returns when all are there.
+
+    Each slice is a transaction of its own, so that recording goes on meanwhile; what was done stays
+    done when this is stopped. Returns at once where nothing is left to do.
+
+    Args:
+        url: SQLAlchemy URL with the asyncpg driver.
+        at_once: decisions of one slice.
+        timeout_s: longest time for one slice, waiting for the recording included.
+        progress: called with the number of decisions that have been read so far.
+
+    Raises:
+        UnavailableError: the database does not answer, or is not migrated.
+    """
+    engine = make_engine(url, pool_size=1, timeout_s=timeout_s, role="migrate")
+    query, done, read = text("SELECT backfill_facts(:at_once)"), False, 0
+    try:
+        while not done:
+            async with connected(engine, timeout_s, "preparing recorded parts") as link:
+                done = bool(await link.scalar(query, {"at_once": at_once}))
+            read += at_once
+            if progress is not None and not done:
+                progress(read)
+    finally:
+        await engine.dispose()
 
 
 def _current(connection: Connection) -> str:

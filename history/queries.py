@@ -1,32 +1,43 @@
 """Reads the history: lists, whole stories, statistics and streams for back-tests."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import MISSING, fields
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import RowMapping, Select, Table, cast, func, select, tuple_
+from sqlalchemy import RowMapping, Select, cast, func, select, text, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
 
 from history.database import connected, errors_translated, make_engine
 from history.errors import BadQueryError, NotInHistoryError
-from history.filters import FRAMES, SCAN, FrameFilter, decode_cursor, encode_cursor
+from history.facts import BACKFILL, FACTS, SHOTS
+from history.filters import FRAMES, FrameFilter, decode_cursor, encode_cursor
 from history.reconcile import read_gaps
 from history.records import (
     FrameRecord,
     Gaps,
     Page,
+    Pareto,
     RecordedDecision,
     ReviewSummary,
     Stats,
     Story,
 )
-from history.statistics import stats_query, to_stats
+from history.statistics import (
+    ParetoBy,
+    pareto_query,
+    repeated_query,
+    stats_query,
+    to_pareto,
+    to_stats,
+)
 from history.tables import METADATA
 from streams.codes import Action, DecisionSource, ReasonCode, Severity
+from streams.errors import UnavailableError
 from streams.events import Classification, Inspection
 
 Query = Select[tuple[object, ...]]
@@ -56,6 +67,7 @@ class History:
         """
         self._engine = make_engine(url, pool_size, timeout_s, role="read")
         self._timeout_s = timeout_s
+        self._facts_are_whole = False
 
     async def close(self) -> None:
         """Close the connections."""
@@ -75,7 +87,8 @@ class History:
         query = _frames(wanted).order_by(c.captured_at.desc(), c.frame_id.desc()).limit(limit + 1)
         if cursor is not None:
             query = query.where(tuple_(c.captured_at, c.frame_id) < tuple_(*decode_cursor(cursor)))
-        found = [_record(row) for row in await self._rows(query, "listing frames")]
+        async with self._asking("listing frames") as link:
+            found = [_record(row) for row in (await link.execute(query)).mappings()]
         more = len(found) > limit
         last = found[limit - 1] if more else None
         return Page(
@@ -102,25 +115,28 @@ class History:
         return page.frames[0].frame_id
 
     async def show(self, frame_id: UUID) -> Story:
-        """All that is known of a frame.
+        """All that is known of the part that was photographed under a frame id.
 
         Raises:
             NotInHistoryError: nothing is.
         """
         parts: dict[str, tuple[dict[str, object], ...]] = {}
-        async with connected(self._engine, self._timeout_s, f"reading {frame_id}") as link:
+        async with self._asking(f"reading {frame_id}") as link:
+            shot = select(SHOTS.c.part_frame_id).where(SHOTS.c.frame_id == frame_id)
+            frame_id = await link.scalar(shot) or frame_id
+            frames = await link.scalar(select(func.part_frames(frame_id))) or [frame_id]
             frame = await link.execute(_frames().where(FRAMES.c.frame_id == frame_id))
             row = frame.mappings().one_or_none()
             for name, (table, order) in _STORY.items():
                 columns = METADATA.tables[table].c
                 query = (
                     select(columns.event)
-                    .where(columns.frame_id == frame_id)
+                    .where(columns.frame_id.in_(frames))
                     .order_by(columns[order], columns.recorded_at)
                 )
                 parts[name] = tuple((await link.execute(query)).scalars())
             a = METADATA.tables["anomaly"].c
-            keys = select(func.max(a.image_key), func.max(a.mask_key)).where(a.frame_id == frame_id)
+            keys = select(func.max(a.image_key), func.max(a.mask_key)).where(a.frame_id.in_(frames))
             image_key, mask_key = (await link.execute(keys)).one()
         if not any(parts.values()):
             raise NotInHistoryError(f"frame {frame_id} is not in the history")
@@ -134,8 +150,20 @@ class History:
 
     async def stats(self, wanted: FrameFilter | None = None, top: int = 10) -> Stats:
         """Counts over the effective decisions, first-pass yield, the most frequent rules."""
-        query = stats_query(wanted or FrameFilter())
-        return to_stats(await self._rows(query, "counting"), top)
+        wanted = wanted or FrameFilter()
+        async with self._asking("counting") as link:
+            groups = (await link.execute(stats_query(wanted))).mappings().all()
+            repeated = (await link.execute(repeated_query(wanted))).mappings().one()
+        return to_stats(groups, repeated, top)
+
+    async def pareto(
+        self, wanted: FrameFilter | None = None, by: ParetoBy = ParetoBy.CLASS, top: int = 10
+    ) -> Pareto:
+        """Under which names the most parts fall, with their cumulative share."""
+        async with self._asking("counting") as link:
+            query = pareto_query(wanted or FrameFilter(), by)
+            groups = (await link.execute(query)).mappings().all()
+        return to_pareto(groups, by, top)
 
     async def stream_decisions(
         self, wanted: FrameFilter | None = None, batch: int = _STREAM_BATCH
@@ -157,23 +185,25 @@ class History:
         self, wanted: FrameFilter | None = None, batch: int = _STREAM_BATCH
     ) -> AsyncGenerator[FrameRecord, None]:
         """Frames, oldest first, in bounded memory and one consistent snapshot."""
-        async with aclosing(self._scan(_frames(wanted, SCAN), batch, "exporting")) as rows:
+        async with aclosing(self._scan(_frames(wanted), batch, "exporting")) as rows:
             async for row in rows:
                 yield _record(row)
 
     async def _scan(self, query: Query, batch: int, doing: str) -> AsyncGenerator[RowMapping, None]:
-        """Rows of the scan view in order, ``batch`` decisions at a time.
+        """Rows of the view in order, ``batch`` parts at a time.
 
-        Slices are cut by the index on (captured_at, frame_id), before any filter: no statement
-        grows with the history.
+        Slices are cut by the index on (captured_at, part_frame_id), before any filter: no
+        statement grows with the history.
         """
-        c, d = SCAN.c, METADATA.tables["decision"].c
-        place, at = tuple_(c.captured_at, c.frame_id), tuple_(d.captured_at, d.frame_id)
+        c, f = FRAMES.c, FACTS.c
+        place, at = tuple_(c.captured_at, c.frame_id), tuple_(f.captured_at, f.part_frame_id)
         ordered = query.order_by(c.captured_at, c.frame_id)
-        ends = select(d.captured_at, d.frame_id).order_by(d.captured_at, d.frame_id).limit(1)
+        ends = select(f.captured_at, f.part_frame_id)
+        ends = ends.order_by(f.captured_at, f.part_frame_id).limit(1)
         with errors_translated(doing):
             async with self._engine.connect() as link:
                 await link.execution_options(isolation_level="REPEATABLE READ")
+                await self._check_facts(link)
                 low: tuple[datetime, UUID] | None = None
                 while True:
                     after = [at > tuple_(*low)] if low is not None else []
@@ -190,17 +220,31 @@ class History:
 
     async def gaps(self, line: str | None = None, since: datetime | None = None) -> Gaps:
         """What is missing from a complete history of a line since a moment."""
-        async with connected(self._engine, self._timeout_s, "looking for gaps") as link:
+        async with self._asking("looking for gaps") as link:
             return await read_gaps(link, line, since)
 
-    async def _rows(self, query: Query, doing: str) -> Sequence[RowMapping]:
+    @asynccontextmanager
+    async def _asking(self, doing: str) -> AsyncIterator[AsyncConnection]:
+        """A connection of which every query sees the same moment, once all facts are there."""
         async with connected(self._engine, self._timeout_s, doing) as link:
-            return (await link.execute(query)).mappings().all()
+            await link.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            await self._check_facts(link)
+            yield link
+
+    async def _check_facts(self, link: AsyncConnection) -> None:
+        """Refuses to answer from a part of the facts: it would look like the whole."""
+        if not self._facts_are_whole:
+            self._facts_are_whole = bool(await link.scalar(select(BACKFILL.c.is_done)))
+        if not self._facts_are_whole:
+            raise UnavailableError(
+                "the parts that an earlier version recorded are still being prepared: "
+                "`andon history migrate` does it now and shows how far it is"
+            )
 
 
-def _frames(wanted: FrameFilter | None = None, view: Table = FRAMES) -> Query:
-    query: Query = select(*(view.c[name] for name in FrameRecord.model_fields))
-    return query.where(*(wanted or FrameFilter()).conditions(view))
+def _frames(wanted: FrameFilter | None = None) -> Query:
+    query: Query = select(*(FRAMES.c[name] for name in FrameRecord.model_fields))
+    return query.where(*(wanted or FrameFilter()).conditions(FRAMES))
 
 
 def _record(row: RowMapping) -> FrameRecord:
@@ -211,13 +255,13 @@ _REPLAYED = tuple(field.name for field in fields(RecordedDecision) if field.defa
 
 
 def _replayed(wanted: FrameFilter | None) -> Query:
-    c = SCAN.c
+    c = FRAMES.c
     from_event = {name: cast(c.event[name], Text) for name in ("inspection", "classification")}
     columns = (
         from_event[name].label(name) if name in from_event else c[name] for name in _REPLAYED
     )
     query: Query = select(*columns)
-    return query.where(*(wanted or FrameFilter()).conditions(SCAN))
+    return query.where(*(wanted or FrameFilter()).conditions(FRAMES))
 
 
 def _recorded(row: RowMapping) -> RecordedDecision:

@@ -1,40 +1,107 @@
-"""Whether the history is complete, as far as it shows by itself."""
+"""Whether the history is complete and its facts are true, as far as it shows by itself."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, func, select, union
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    Table,
+    cast,
+    except_all,
+    func,
+    select,
+    tuple_,
+    union,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from history.facts import COUNTS, FACTS, SHOTS
 from history.records import Gaps
 from history.tables import METADATA
 
 _DECISION = METADATA.tables["decision"]
 _ACK = METADATA.tables["acknowledgement"]
 _ANOMALY = METADATA.tables["anomaly"]
+_UNCOMPARED = ("part_frame_id", "is_repeated")
+"""A part stays marked as repeated when the other one is corrected: harmless, and not compared."""
 
 
 async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | None) -> Gaps:
-    """Frames without a decision, decisions without an answer, frames acknowledged twice."""
-    known = union(
-        *(select(table.c.frame_id).where(*_of(table, line, since)) for table in (_ACK, _ANOMALY))
-    ).subquery()
-    decided = select(_DECISION.c.frame_id).where(_DECISION.c.frame_id == known.c.frame_id)
-    answered = select(_ACK.c.frame_id).where(_ACK.c.frame_id == _DECISION.c.frame_id)
-    unanswered = (
-        select(_DECISION.c.frame_id).where(*_of(_DECISION, line, since), ~answered.exists())
-    ).distinct()
+    """Parts without a decision or an answer, acknowledged twice, or with a wrong fact."""
+    known = union(*(_parts(table, line, since) for table in (_ACK, _ANOMALY))).subquery()
+    decided = select(FACTS.c.part_frame_id).where(FACTS.c.part_frame_id == known.c.part)
+    answered = select(_ACK.c.frame_id).where(_ACK.c.frame_id == FACTS.c.part_frame_id)
+    unanswered = select(FACTS.c.part_frame_id).where(*_of(FACTS, line, since), ~answered.exists())
     twice = (
         select(_ACK.c.frame_id)
         .where(*_of(_ACK, line, since), _ACK.c.outcome == "acknowledged")
         .group_by(_ACK.c.frame_id)
         .having(func.count(_ACK.c.result_id.distinct()) > 1)
     )
-    undecided = select(known.c.frame_id).where(~decided.exists())
+    undecided = select(known.c.part).where(~decided.exists())
     found = [
         tuple(sorted((await link.execute(query)).scalars()))
-        for query in (undecided, unanswered, twice)
+        for query in (undecided, unanswered, twice, _false_facts(line, since))
     ]
-    return Gaps(undecided=found[0], unanswered=found[1], decided_twice=found[2])
+    quarters = tuple((await link.execute(_false_counts(line, since))).scalars())
+    return Gaps(
+        undecided=found[0],
+        unanswered=found[1],
+        decided_twice=found[2],
+        false_facts=found[3],
+        false_counts=quarters,
+    )
+
+
+def _parts(table: Table, line: str | None, since: datetime | None) -> Select[tuple[UUID]]:
+    """The parts that the events of a table are about."""
+    part = func.coalesce(SHOTS.c.part_frame_id, table.c.frame_id)
+    joined = table.outerjoin(SHOTS, SHOTS.c.frame_id == table.c.frame_id)
+    return select(part.label("part")).select_from(joined).where(*_of(table, line, since))
+
+
+def _false_facts(line: str | None, since: datetime | None) -> Select[tuple[UUID]]:
+    """Parts of which the fact is not what the insert-only tables say."""
+    kept = select(FACTS.c.part_frame_id.label("part")).where(*_of(FACTS, line, since))
+    parts = union(_parts(_DECISION, line, since), kept).cte()
+    asked = select(func.array_agg(parts.c.part)).scalar_subquery()
+    names = [column.name for column in FACTS.columns]
+    said = func.effective_facts(asked).table_valued(*FACTS.columns).alias("said")
+    kept_fact = (
+        select(FACTS).where(FACTS.c.part_frame_id.in_(select(parts.c.part))).subquery("kept")
+    )
+    same = [name for name in names if name not in _UNCOMPARED]
+    differs = tuple_(*(said.c[n] for n in same)).is_distinct_from(
+        tuple_(*(kept_fact.c[n] for n in same))
+    )
+    both = said.join(kept_fact, said.c.part_frame_id == kept_fact.c.part_frame_id, full=True)
+    part = func.coalesce(said.c.part_frame_id, kept_fact.c.part_frame_id)
+    return select(part).select_from(both).where(differs)
+
+
+def _false_counts(line: str | None, since: datetime | None) -> Select[tuple[datetime]]:
+    """Quarters of an hour that have facts, and counts that are not those of the facts."""
+    quarter = func.date_bin(timedelta(minutes=15), FACTS.c.captured_at, _EPOCH)
+    names = [c.name for c in COUNTS.columns if c.name not in ("quarter", "key", "parts")]
+    first = select(func.min(quarter)).scalar_subquery()
+    wanted = [COUNTS.c.line == line] if line is not None else []
+    wanted += [COUNTS.c.quarter >= since] if since is not None else []
+    counted = select(COUNTS.c.quarter, *(COUNTS.c[n] for n in names), COUNTS.c.parts).where(
+        COUNTS.c.parts != 0, COUNTS.c.quarter >= first, *wanted
+    )
+    inside = [FACTS.c.line == line] if line is not None else []
+    inside += [quarter >= since] if since is not None else []
+    dimensions = [quarter, *(FACTS.c[n] for n in names)]
+    seen = select(*dimensions, cast(func.count(), BigInteger)).where(*inside).group_by(*dimensions)
+    differing = union(
+        except_all(counted, seen).subquery().select(), except_all(seen, counted).subquery().select()
+    ).subquery()
+    return select(differing.c.quarter).distinct().order_by(differing.c.quarter)
+
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 def _of(table: Table, line: str | None, since: datetime | None) -> list[ColumnElement[bool]]:

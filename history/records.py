@@ -121,6 +121,25 @@ class Day(Record):
     by_action: dict[str, int]
 
 
+class ParetoRow(Record):
+    """One name of a Pareto: its parts, their share, and the share of all names so far."""
+
+    name: str
+    parts: int
+    share: float
+    cumulative_share: float
+
+
+class Pareto(Record):
+    """The names under which the most parts of a filter fall, the most frequent first."""
+
+    by: str
+    parts: int
+    """The parts under all names."""
+    names: int
+    rows: tuple[ParetoRow, ...]
+
+
 class Stats(Record):
     """Counts over the effective decisions of a filter."""
 
@@ -181,8 +200,12 @@ class Gaps(Record):
     """Decided frames for which neither PLC nor gateway reported an outcome."""
     decided_twice: tuple[UUID, ...]
     """Frames with two acknowledged decisions."""
+    false_facts: tuple[UUID, ...] = ()
+    """Parts of which the kept fact says something else than the recorded events."""
+    false_counts: tuple[datetime, ...] = ()
+    """Quarters of an hour whose counts are not those of the facts."""
 
     @property
     def complete(self) -> bool:
         """Whether there are none."""
-        return not (self.undecided or self.unanswered or self.decided_twice)
+        return not any(getattr(self, name) for name in type(self).model_fields)

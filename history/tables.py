@@ -8,7 +8,7 @@ Times are UTC (``timestamptz``).
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, MetaData, Text, func, text
+from sqlalchemy import BigInteger, Column, DateTime, Index, MetaData, Text, func
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
@@ -119,21 +119,6 @@ class DecisionRow(OfPart, table=True):
     __table_args__ = (
         Index(None, "captured_at", "frame_id"),
         Index(None, "frame_id"),
-        Index(None, "part_id"),
-        Index(None, "lot_id", "captured_at"),
-        Index(None, "class_name", "captured_at"),
-        Index(
-            "decision_not_passed_idx",
-            "captured_at",
-            "frame_id",
-            postgresql_where=text("action <> 'pass'"),
-        ),
-        Index(
-            "decision_not_answered_idx",
-            "captured_at",
-            "frame_id",
-            postgresql_where=text("source IN ('fallback', 'watchdog')"),
-        ),
     )
 
     result_id: UUID = Field(primary_key=True)

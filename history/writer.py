@@ -1,6 +1,7 @@
 """Writes what the role record receives to PostgreSQL, in batches that may be sent again."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -10,8 +11,10 @@ from sqlalchemy.dialects.postgresql import insert
 from history import rows
 from history.database import connected, make_engine
 from history.errors import RefusedRowError
-from history.migrate import upgrade
+from history.migrate import upgrade, write_facts
 from history.tables import METADATA
+from streams.backoff import backoff_s
+from streams.errors import UnavailableError
 from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Review
 
 E = TypeVar("E")
@@ -37,6 +40,7 @@ class PostgresHistoryWriter:
             migrate: bring the schema to this build's before the first batch.
         """
         self._url, self._migrated, self._migrating = url, not migrate, asyncio.Lock()
+        self._preparing: asyncio.Task[None] | None = None
         self._engine = make_engine(url, pool_size, timeout_s, role="record")
         self._timeout_s = timeout_s
         self._inserts = {t.name: _insert(t) for t in METADATA.sorted_tables}
@@ -67,6 +71,9 @@ class PostgresHistoryWriter:
 
     async def close(self) -> None:
         """Close the connections."""
+        if self._preparing is not None:
+            self._preparing.cancel()
+            await asyncio.wait([self._preparing])
         await self._engine.dispose()
 
     async def _add(self, table: str, to_row: Callable[[E], rows.Row], events: Sequence[E]) -> None:
@@ -91,6 +98,19 @@ class PostgresHistoryWriter:
             if not self._migrated:
                 await upgrade(self._url)
                 self._migrated = True
+                self._preparing = asyncio.create_task(self._prepare_old_parts())
+
+    async def _prepare_old_parts(self) -> None:
+        """The facts of what an earlier version recorded, beside the recording, until all are there.
+
+        `andon history` says meanwhile that they are not.
+        """
+        for attempt in itertools.count(1):
+            try:
+                await write_facts(self._url)
+                return
+            except UnavailableError:
+                await asyncio.sleep(backoff_s(attempt, 1.0, 60.0))
 
     async def _one_by_one(self, table: str, batch: Sequence[rows.Row]) -> None:
         """After a refusal the rows that PostgreSQL takes go in, and the others are named."""

@@ -2,12 +2,12 @@
 
 from alembic import context
 
-from history.tables import METADATA
+from history.facts import FACTS
 
 attributes = context.config.attributes
 context.configure(
     connection=attributes["connection"],
-    target_metadata=METADATA,
+    target_metadata=FACTS.metadata,
     version_table=attributes["version_table"],
 )
 with context.begin_transaction():

@@ -58,6 +58,8 @@ async def test_pages_stories_statistics(client: httpx.AsyncClient) -> None:
     story = (await client.get(f"/api/frames/{make.frame_id(1)}")).json()
     assert story["effective"]["rule"] == "class:crack"
     assert (await client.get("/api/stats")).json()["by_action"] == {"pass": 4, "scrap": 1}
+    pareto = (await client.get("/api/pareto?by=rule&passed=false")).json()
+    assert [(row["name"], row["parts"]) for row in pareto["rows"]] == [("class:crack", 1)]
     assert len((await client.get("/api/gaps")).json()["unanswered"]) == 5
 
 

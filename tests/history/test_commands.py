@@ -134,6 +134,9 @@ async def test_stats_check_and_export(tmp_path: Path) -> None:
     stats = json.loads((await run("stats", "--json", "--line", "line-1")).stdout)
     assert stats["by_action"] == {"scrap": 1, "pass": 1}
     assert stats["first_pass_yield"] == 0.5
+    pareto = json.loads((await run("pareto", "--not-passed", "--json")).stdout)
+    assert [(r["name"], r["parts"]) for r in pareto["rows"]] == [("crack", 1)]
+    assert "100.0%" in (await run("pareto", "--by", "rule", "--not-passed")).stdout
     lines = (await run("export")).stdout.splitlines()
     assert [json.loads(line)["part_id"] for line in lines] == ["P0000001", "P0000002", HOSTILE]
     target = tmp_path / "parts.csv"

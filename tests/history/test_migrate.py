@@ -10,8 +10,8 @@ from sqlalchemy import Connection, text
 
 from history import migrate
 from history.database import make_engine
+from history.facts import METADATA
 from history.migrate import current, head, upgrade
-from history.tables import METADATA
 from streams.errors import UnavailableError
 
 
@@ -36,7 +36,7 @@ async def test_upgrade_reaches_head_and_models_do_not_drift(empty_url: str) -> N
     assert await current(empty_url) == ""
     await upgrade(empty_url)
     await upgrade(empty_url)
-    assert await current(empty_url) == head() == "v0001"
+    assert await current(empty_url) == head() == "v0002"
     assert await drift(empty_url) == []
 
 
@@ -45,7 +45,7 @@ async def test_drift_is_seen(url: str) -> None:
     engine = make_engine(url)
     async with engine.begin() as link:
         await link.execute(text("ALTER TABLE review ADD COLUMN mood text"))
-        await link.execute(text("DROP INDEX decision_part_id_idx"))
+        await link.execute(text("DROP INDEX part_fact_part_id_idx"))
     await engine.dispose()
     assert sorted(change[0] for change in await drift(url)) == ["add_index", "remove_column"]
 

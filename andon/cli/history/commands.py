@@ -17,11 +17,12 @@ from andon.cli.options import Json, More, MoreOptions, group, listed, read_optio
 from andon.settings import load_settings
 from history.errors import BadQueryError
 from history.filters import FrameFilter, parse_moment
-from history.migrate import head, upgrade
+from history.migrate import head, upgrade, write_facts
 from history.pictures import save_pictures
 from history.queries import History
 from history.records import Story
 from history.reviews import build_review, submit_review
+from history.statistics import ParetoBy
 from streams.events import Review
 
 T = TypeVar("T")
@@ -122,6 +123,19 @@ def stats(
 
 @app.command(epilog=listed(RarelyAsked))
 @taking(wanted=chosen_frames)
+def pareto(
+    wanted: FrameFilter,
+    by: Annotated[ParetoBy, typer.Option(help="What tells the parts apart.")] = ParetoBy.CLASS,
+    top: Annotated[int, typer.Option(min=1, max=1000, help="How many names to list.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """What most parts fall under: class, rule, station ...; --not-passed for defects alone."""
+    found = ask(lambda history: history.pareto(wanted, by, top))
+    typer.echo(found.model_dump_json()) if as_json else output.print_pareto(found)
+
+
+@app.command(epilog=listed(RarelyAsked))
+@taking(wanted=chosen_frames)
 def export(
     wanted: FrameFilter,
     file: Annotated[
@@ -137,7 +151,7 @@ def export(
 
 @app.command()
 def check(line: Line = None, since: Since = None, as_json: Json = False) -> None:
-    """Is the history complete? Exit code 1 when a frame is undecided, unanswered or doubled."""
+    """Is the history complete, and do its facts say what was recorded? Exit code 1 when not."""
     with _usage_errors():
         moment = parse_moment(since) if since else None
     gaps = ask(lambda history: history.gaps(line, moment))
@@ -170,8 +184,21 @@ def review(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database's schema to this build's (`andon worker record` needs it)."""
-    asyncio.run(upgrade(load_settings().postgres.url.get_secret_value()))
+    """Bring the database's schema to this build's (`andon worker record` needs it).
+
+    Parts that an earlier version recorded are prepared for questions; recording goes on meanwhile.
+    """
+    url = load_settings().postgres.url.get_secret_value()
+
+    def told(read: int) -> None:
+        if read % 50_000 == 0:
+            typer.echo(f"{read} decisions prepared", err=True)
+
+    async def run() -> None:
+        await upgrade(url)
+        await write_facts(url, progress=told)
+
+    asyncio.run(run())
     typer.echo(f"schema {head()}")
 
 

@@ -16,7 +16,7 @@ from andon.cli.printing import table_of_rows
 from history.export import csv_lines, json_lines
 from history.filters import FrameFilter
 from history.queries import History
-from history.records import FrameRecord, Gaps, Page, Stats, Story
+from history.records import FrameRecord, Gaps, Page, Pareto, Stats, Story
 from history.text import visible
 from streams.events import Acknowledgement, DeadLetter, Decision, Inspection, Review
 
@@ -81,10 +81,26 @@ def print_gaps(gaps: Gaps) -> None:
         ("without a decision", gaps.undecided),
         ("without an answer of the PLC's side", gaps.unanswered),
         ("acknowledged twice", gaps.decided_twice),
+        ("with a fact unlike the recorded events", gaps.false_facts),
     ):
         console.print(f"{len(frames)} frames {name}")
         for frame_id in frames[:20]:
             console.print(f"  {frame_id}")
+    console.print(f"{len(gaps.false_counts)} quarters of an hour with counts unlike the facts")
+    for quarter in gaps.false_counts[:20]:
+        console.print(f"  {quarter:%Y-%m-%d %H:%M} UTC")
+
+
+def print_pareto(pareto: Pareto) -> None:
+    """Print the names with the most parts, with their share and the share of all so far."""
+    columns = [Column(title, justify="right") for title in ("parts", "share", "cumulative")]
+    table = Table(pareto.by, *columns)
+    for row in pareto.rows:
+        shares = (f"{share:.1%}" for share in (row.share, row.cumulative_share))
+        table.add_row(_text(row.name or "-"), str(row.parts), *shares)
+    console = Console()
+    console.print(table)
+    console.print(f"{pareto.parts} parts under {pareto.names} names")
 
 
 async def export(history: History, wanted: FrameFilter, form: str, output: Path | None) -> None:
