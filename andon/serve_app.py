@@ -3,6 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
+from andon.endpoints import with_remembered
 from andon.settings import Settings, load_settings
 from andon.wiring import bundle_store
 from serving.ray.settings import AppSettings
@@ -38,6 +39,7 @@ def with_configured_classifier(args: AppSettings, settings: Settings) -> AppSett
         return args
     from serving.naming.build import serve_options
 
-    chosen, options = settings.classifier, serve_options(settings.classifier)
+    chosen = with_remembered(settings.classifier, settings.paths.state)
+    options = serve_options(chosen)
     classifier = args.classifier.model_copy(update={"kind": chosen.kind, "options": options})
     return args.model_copy(update={"classifier": classifier})

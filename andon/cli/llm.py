@@ -1,6 +1,7 @@
 """``andon llm``: checks of the endpoints of a multimodal LLM that are configured."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
@@ -41,11 +42,15 @@ def check(
     timeout_s: Annotated[float, typer.Option(min=0.1, max=600)] = 20.0,
     as_json: Json = False,
 ) -> None:
-    """Ask each configured endpoint one question with three test pictures."""
+    """Find out with drawn pictures what each endpoint accepts; deployments keep to it."""
     from andon.cli.llm_check import check_endpoints
+    from andon.endpoints import remember
     from andon.settings import load_settings
+    from serving.naming.manners import Manners
 
-    settings = load_settings().classifier
+    logging.getLogger("serving.naming.endpoint").setLevel(logging.ERROR)  # the rows say it all
+    everything = load_settings()
+    settings = everything.classifier
     chosen = [e for e in settings.endpoints if endpoint in ("", e.name)]
     if not chosen:
         known = ", ".join(e.name for e in settings.endpoints) or "none is configured"
@@ -55,8 +60,20 @@ def check(
             '"zone":"loopback"}]\''
         )
     rows = asyncio.run(check_endpoints(chosen, timeout_s))
-    marks = {True: "ok", False: "FAILED"}
-    shown = (escape(f"{r['endpoint']}: {marks[bool(r['ok'])]}: {r['message']}") for r in rows)
-    print_found(rows, shown, as_json)
+    for row, asked in zip(rows, chosen, strict=True):
+        if row["ok"]:
+            remember(asked, Manners.model_validate(row["manners"]), everything.paths.state)
+    print_found(rows, (escape(line) for row in rows for line in _lines(row)), as_json)
     if not all(row["ok"] for row in rows):
         raise typer.Exit(1)
+
+
+def _lines(row: dict[str, object]) -> list[str]:
+    """A row in words: what came back, what the endpoint accepts, and what to mind."""
+    mark = "ok" if row["ok"] else "FAILED"
+    lines = [f"{row['endpoint']}: {mark}: {row['message']}"]
+    accepts, warnings = row.get("accepts"), row.get("warnings")
+    if isinstance(accepts, dict):
+        lines.append("  " + ", ".join(f"{name} {value}" for name, value in accepts.items()))
+    lines += [f"  note: {words}" for words in warnings] if isinstance(warnings, list) else []
+    return lines

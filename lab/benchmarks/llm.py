@@ -82,7 +82,7 @@ def measure_llm_load(
 async def _burst(
     url: str, parts: int, concurrency: int, encoding: str
 ) -> tuple[float, float, list[Classification]]:
-    from andon.cli.llm_check import PlainReference, drawn_request
+    from andon.cli.llm_questions import PlainReference, drawn_request
 
     settings = EndpointSettings(
         name="twin",

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from lab.llm_twin.behaviour import Behaviour, Counters, RateLimiter, draw
-from lab.llm_twin.completions import MEGABYTE, completion
+from lab.llm_twin.completions import completion
 from lab.llm_twin.errors import ApiError
+from lab.llm_twin.manners import dressed
+from lab.llm_twin.oddities import ODDITIES, odd_response
 from lab.llm_twin.responders import HeuristicResponder, Responder
 from lab.llm_twin.validation import parse_request
-
-MAX_BODY = 50 << 20
 
 
 class Twin:
@@ -49,7 +49,8 @@ class Twin:
             else:
                 counters.rejected += 1
                 counters.rejections = [*counters.rejections, str(error)][-100:]
-            return JSONResponse(error.body, error.status, headers=error.headers)
+            status, content = dressed(error, behaviour.manners.refuses_in)
+            return JSONResponse(content, status, headers=error.headers)
         finally:
             counters.in_flight -= 1
 
@@ -87,20 +88,19 @@ class Twin:
         if answer.usage is not None:
             self.counters.prompt_tokens += answer.usage.prompt_tokens
             self.counters.completion_tokens += answer.usage.completion_tokens
-        if behaviour.rubbish == "html":
-            return Response("<html><body>Bad gateway</body></html>", media_type="text/html")
-        if behaviour.rubbish == "huge_body":
-            return Response(b"x" * (8 * MEGABYTE), media_type="application/json")
+        if behaviour.rubbish in ODDITIES:
+            return odd_response(answer, behaviour.rubbish)
         return JSONResponse(answer.model_dump(exclude_unset=True))
 
     def _answer(self, body: bytes, behaviour: Behaviour) -> ChatCompletion:
-        if len(body) > MAX_BODY:
+        if len(body) > behaviour.manners.body_most:
             raise ApiError(413, "Request body too large.", code="request_too_large")
         try:
             document = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise ApiError(400, "We could not parse the JSON body of your request.") from error
         parsed = parse_request(document, frozenset(behaviour.models))
+        behaviour.manners.check(document, parsed)
         opinion = self.responder.respond(parsed)
         identity = f"chatcmpl-twin-{self.counters.requests}"
         return completion(parsed, opinion, behaviour, identity, int(time.time()))

@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lab.llm_twin.manners import TwinManners
+from lab.llm_twin.oddities import Oddity
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Rubbish = Literal[
     "none",
@@ -19,8 +22,10 @@ Rubbish = Literal[
     "megabyte",
     "deep_json",
     "no_choices",
-    "html",
-    "huge_body",
+    "reasoning",
+    "reasoning_unopened",
+    "fenced",
+    "only_reasoning",
 ]
 
 
@@ -42,8 +47,10 @@ class Behaviour(BaseModel):
     """More than this in a second is answered with HTTP 429."""
     retry_after_s: Annotated[float, Field(ge=0, le=3600)] | None = 0.05
     """``Retry-After`` of each 429; None leaves the header out."""
-    rubbish: Rubbish = "none"
-    """What is sent instead of an answer."""
+    rubbish: Rubbish | Oddity = "none"
+    """What is sent instead of an answer, or in which odd form the answer comes."""
+    manners: TwinManners = TwinManners()
+    """What is accepted of a request, and how the rest is refused."""
     obeys_pictures: str = ""
     """Simulates a model that obeys writing in a picture: it answers this, whatever was asked."""
     logprobs: bool = True

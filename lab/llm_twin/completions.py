@@ -69,6 +69,8 @@ def _message(
         return "", "stop", "I'm sorry, I can't assist with that request."
     if rubbish == "content_filter":
         return "", "content_filter", None
+    if rubbish == "only_reasoning" and (request.max_tokens or 4096) < 1000:
+        return "", "length", None
     if rubbish == "truncation":
         return answer[: len(answer) // 2], "length", None
     instead = {
@@ -78,6 +80,9 @@ def _message(
         "empty": "",
         "megabyte": json.dumps({field: choice + "!" * MEGABYTE}),
         "deep_json": "[" * 4_000,
+        "reasoning": f"<think>It is long, or {{}}.</think>\n\n{answer}",
+        "reasoning_unopened": f"It is long.</think>{answer}",
+        "fenced": f"```json\n{answer}\n```",
     }
     return instead.get(rubbish, answer), "stop", None
 

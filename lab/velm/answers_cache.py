@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic_core import to_json
 
 from serving.bundles import digest_of
-from serving.naming.completion import Question
+from serving.naming.calls import Question
 from serving.naming.endpoint import Endpoint, Reply, Unanswered
 from serving.naming.settings import EndpointSettings, EndpointZone
 from streams.errors import AndonError

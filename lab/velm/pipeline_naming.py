@@ -14,8 +14,9 @@ from lab.velm.pipeline_inspect import Inspected, InspectedObject
 from lab.velm.pipeline_references import RandomTrainingPicture, make_bundle
 from prompts import PictureLayout, render
 from serving.naming.base import NORMAL, Classifier
+from serving.naming.calls import Question
 from serving.naming.cascade import CascadeClassifier, CascadeStage
-from serving.naming.completion import Question, estimate_tokens
+from serving.naming.completion import estimate_tokens
 from serving.naming.prototypes import NearestReferences, PrototypeClassifier
 from serving.naming.settings import EndpointSettings
 from serving.naming.velm import VelmClassifier

@@ -6,6 +6,7 @@ class that is not listed. A class is taken only from the one JSON object that wa
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,14 @@ from serving.naming.base import UNKNOWN
 MAX_ANSWER_CHARS: Final = 4096
 """A longer answer is not read: the object that was asked for has a few dozen characters."""
 FIELD: Final = "class"
+_REASONING_ENDS: Final = re.compile(
+    r"</(?:seed:)?(?:think|thinking|thought|reasoning|reflection)>|\[/THINK\]|◁/think▷"
+    r"|<\|channel\|>final(?:<\|[a-z]+\|>|[ a-z_]){0,4}<\|message\|>|<\|end_of_thought\|>",
+    re.IGNORECASE,
+)
+"""What stands between the reasoning that a server left in the text and the answer."""
+_ENDS_OF_TURN: Final = ("<|return|>", "<|im_end|>", "<|eot_id|>", "<|end|>", "</s>")
+_FENCE: Final = re.compile(r"```[a-zA-Z]{0,10}[ \t]*\r?\n(.*)\n?```", re.DOTALL)
 
 
 class UnknownReason(StrEnum):
@@ -142,16 +151,31 @@ def _problem(raw: RawAnswer) -> Answer | None:
         return _unknown(UnknownReason.FILTERED)
     if raw.finish_reason == "length":
         return _unknown(UnknownReason.TRUNCATED, raw.text)
-    if len(raw.text) > MAX_ANSWER_CHARS:
-        return _unknown(UnknownReason.TOO_LONG, f"{len(raw.text)} characters")
-    if not raw.text.strip():
+    answered = without_reasoning(raw.text)
+    if len(answered) > MAX_ANSWER_CHARS:
+        return _unknown(UnknownReason.TOO_LONG, f"{len(answered)} characters")
+    if not answered:
         return _unknown(UnknownReason.EMPTY)
     return None
 
 
+def without_reasoning(text: str) -> str:
+    """What was answered after a model's reasoning, without one code fence around all of it.
+
+    >>> without_reasoning("<think>A line.</think> {}")
+    '{}'
+    """
+    ends = [found.end() for found in _REASONING_ENDS.finditer(text)]
+    answered = text[ends[-1] if ends else 0 :].strip("\ufeff \t\r\n")
+    for end in _ENDS_OF_TURN:
+        answered = answered.removesuffix(end).rstrip()
+    fenced = _FENCE.fullmatch(answered)
+    return fenced[1].strip() if fenced else answered
+
+
 def _class_value(text: str) -> str | Answer:
     try:
-        body = json.loads(text, object_pairs_hook=_no_duplicates)
+        body = json.loads(without_reasoning(text), object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError):
         return _unknown(UnknownReason.NOT_JSON, text)
     if not isinstance(body, dict) or set(body) != {FIELD} or not isinstance(body[FIELD], str):
@@ -189,11 +213,12 @@ def _confidence(
     """Probability of the value's tokens, and of other labels where one token tells them apart."""
     if not raw.tokens:
         return None, {}
-    text = raw.text.encode()
-    if b"".join(t.data for t in raw.tokens) != text:
+    text = b"".join(t.data for t in raw.tokens)
+    said = text.rfind(raw.text.strip().encode())
+    if said < 0:  # tokens of the reasoning may come before, an end of turn after
         return None, {}
     quoted = json.dumps(value, ensure_ascii=False).encode()[1:-1]
-    start = text.rfind(quoted)
+    start = text.rfind(quoted, said, said + len(raw.text.encode()))
     if start < 0:
         return None, {}
     total, at = 0.0, 0

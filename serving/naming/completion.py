@@ -1,90 +1,35 @@
 """One Chat Completions call: a question becomes a request, its response an answer or a failure."""
 
 import asyncio
-import math
+import contextlib
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
-from typing import Annotated, Final, Self, TypeVar
+from typing import Final
 
 import openai
 from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
 from openai.types.chat.chat_completion_content_part_image_param import ImageURL
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
-from pydantic import (
-    BaseModel,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
 
-from serving.naming.answers import RawAnswer, Token, UnknownReason, response_format
+from serving.naming.addresses import read_address
+from serving.naming.answers import UnknownReason, response_format
+from serving.naming.calls import Completion, EndpointError, Failed, Question
+from serving.naming.connecting import connection_failure
+from serving.naming.failures import failure_of
+from serving.naming.fitting import JPEG, fitted, longest_side_px
+from serving.naming.manners import Manners, Sent
+from serving.naming.refusals import Refusal, refusal_of, refusal_of_text
+from serving.naming.responses import read_completion, unreadable
 from serving.naming.settings import EndpointSettings, EndpointZone
-from streams.errors import AndonError
 
 TOKENS_PER_PICTURE: Final = 255
 """Estimate for one 448x448 picture (GPT-4o's published rule: 85 + 170 per 512-pixel tile)."""
 CHARS_PER_TOKEN: Final = 4
-_CONFIGURATION: Final = frozenset({401, 403, 404})
-"""Statuses that every further call would get as well."""
-_TRANSIENT: Final = frozenset({408, 409, 425})
-
-
-class EndpointError(AndonError):
-    """An endpoint cannot be used as it is configured."""
-
-
-class CallProblem(StrEnum):
-    """Why a question was not answered."""
-
-    LATE = "late"
-    BUSY = "busy"
-    BREAKER_OPEN = "breaker_open"
-    OVER_BUDGET = "over_budget"
-    RATE_LIMITED = "rate_limited"
-    SERVER_ERROR = "server_error"
-    UNREACHABLE = "unreachable"
-    REJECTED = "rejected"
-    CLOSED = "closed"
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked: a prompt, pictures as data URLs in order, and the labels to choose from."""
-
-    system: str
-    text: str
-    image_urls: tuple[str, ...]
-    labels: tuple[str, ...]
-    temperature: float | None = None
-    """Replaces the endpoint's own temperature when it is set."""
-
-
-@dataclass(frozen=True)
-class Completion:
-    """One response, read: the answer, and what the endpoint says it took."""
-
-    raw: RawAnswer
-    tokens_in: int | None = None
-    tokens_out: int | None = None
-    model: str = ""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """One call that brought no answer."""
-
-    problem: CallProblem
-    message: str
-    retryable: bool
-    blames_endpoint: bool
-    retry_after_s: float | None = None
-    billed: bool = False
-    """The endpoint may have worked on it: the reservation counts as spent."""
+FEATURES: Final = ("temperature", "response_format", "logprobs", "top_logprobs")
+"""Fields of a request that carry the name of the feature."""
 
 
 class Transport:
@@ -92,18 +37,24 @@ class Transport:
 
     def __init__(self, settings: EndpointSettings) -> None:
         self._settings = settings
+        self._address = read_address(settings.base_url)
         timeout = openai.Timeout(settings.timeout_s, connect=settings.connect_timeout_s)
         # No redirects: they could lead a picture out of the zone. Proxies only towards outside.
         outside = settings.zone is EndpointZone.EXTERNAL
         http = openai.DefaultAsyncHttpxClient(
             timeout=timeout, follow_redirects=False, trust_env=outside
         )
+        key = _key(settings)
+        headers = {k: v.get_secret_value() for k, v in settings.headers.items()}
+        if self._address.is_azure_deployment:
+            headers.setdefault("api-key", key)
         self._client = openai.AsyncOpenAI(
-            api_key=_key(settings),
-            base_url=settings.base_url,
+            api_key=key,
+            base_url=self._address.base,
             max_retries=0,
             timeout=timeout,
-            default_headers={k: v.get_secret_value() for k, v in settings.headers.items()},
+            default_headers=headers,
+            default_query=dict(self._address.query),
             http_client=http,
         )
 
@@ -111,57 +62,84 @@ class Transport:
         """Close the connections."""
         await self._client.close()
 
-    async def send(self, question: Question) -> Completion | Failed:
-        """One call, within the endpoint's own ``timeout_s``."""
-        name, limit = self._settings.name, self._settings.max_answer_bytes
-        extra = dict(self._settings.extra_body) or None
+    async def send(self, question: Question, manners: Manners = Manners()) -> Completion | Failed:
+        """One call as the endpoint takes it, within the endpoint's own ``timeout_s``."""
+        settings = self._settings
+        extra = dict(settings.extra_body) or None
         create = self._client.chat.completions.with_streaming_response.create
         try:
+            asked = (
+                await asyncio.to_thread(fitted, question, manners) if manners.refits else question
+            )
+            fields = request_fields(asked, settings, manners)
             async with (
-                asyncio.timeout(self._settings.timeout_s),
-                create(**request_fields(question, self._settings), extra_body=extra) as response,
+                asyncio.timeout(settings.timeout_s),
+                create(**fields, extra_body=extra) as response,
             ):
                 body = bytearray()
                 async for chunk in response.iter_bytes():
                     body += chunk
-                    if len(body) > limit:
-                        return _unreadable(bytes(body), UnknownReason.TOO_LONG)
+                    if len(body) > settings.max_answer_bytes:
+                        return unreadable(bytes(body), UnknownReason.TOO_LONG)
         except openai.APIStatusError as error:
-            return _of_status(error, name)
-        except (TimeoutError, openai.APITimeoutError):
-            text = f"{name}: no answer in {self._settings.timeout_s:g} s"
-            return Failed(CallProblem.LATE, text, True, True, billed=True)
+            return _of_status(error, settings.name)
         except Exception as error:  # noqa: BLE001 - a transport's own error must not leave the port
-            text = f"{name}: {type(error).__name__}: {error}"[:300]
-            return Failed(CallProblem.UNREACHABLE, text, True, True)
-        return read_completion(bytes(body))
+            return connection_failure(error, self._address, settings)
+        return read_completion(bytes(body), settings.name)
 
 
 def request_fields(
-    question: Question, settings: EndpointSettings
+    question: Question, settings: EndpointSettings, manners: Manners = Manners()
 ) -> CompletionCreateParamsNonStreaming:
-    """Keyword arguments of ``chat.completions.create``."""
-    content: list[ChatCompletionContentPartParam] = [{"type": "text", "text": question.text}]
+    """Keyword arguments of ``chat.completions.create``: what is wanted, as far as it is taken."""
+    folded = bool(question.system) and not manners.system_role
+    text = f"{question.system}\n\n{question.text}" if folded else question.text
+    content: list[ChatCompletionContentPartParam] = [{"type": "text", "text": text}]
     for url in question.image_urls:
         picture: ImageURL = {"url": url}
-        if settings.detail is not None:
+        if settings.detail is not None and manners.detail:
             picture["detail"] = settings.detail
         content.append({"type": "image_url", "image_url": picture})
     messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": content}]
-    if question.system:
+    if question.system and not folded:
         messages.insert(0, {"role": "system", "content": question.system})
     fields: CompletionCreateParamsNonStreaming = {"model": settings.model, "messages": messages}
-    fields[settings.max_tokens_field] = settings.max_tokens
-    if settings.temperature is not None:
+    bound = manners.max_tokens_field or settings.max_tokens_field
+    if bound != "none":
+        fields[bound] = settings.max_tokens
+    if settings.temperature is not None and manners.temperature:
         own = question.temperature
         fields["temperature"] = settings.temperature if own is None else own
-    if settings.structured == "json_schema":
+    form = manners.form(settings.structured)
+    if form == "json_schema":
         fields["response_format"] = response_format(question.labels)
-    elif settings.structured == "json_object":
+    elif form == "json_object":
         fields["response_format"] = {"type": "json_object"}
-    if settings.logprobs:
-        fields["logprobs"], fields["top_logprobs"] = True, settings.top_logprobs
+    if settings.logprobs and manners.logprobs:
+        fields["logprobs"] = True
+        if manners.top_logprobs:
+            fields["top_logprobs"] = settings.top_logprobs
     return fields
+
+
+def sent_by(question: Question, settings: EndpointSettings, manners: Manners) -> Sent:
+    """How a question is put with these manners: what a refusal of it can be about."""
+    fitting = fitted(question, manners)
+    fields = request_fields(fitting, settings, manners)
+    bound = manners.max_tokens_field or settings.max_tokens_field
+    features: set[str] = {name for name in (*FEATURES, bound) if name in fields}
+    if question.system and manners.system_role:
+        features.add("system")
+    if settings.detail is not None and manners.detail:
+        features.add("detail")
+    return Sent(
+        manners=manners,
+        features=frozenset(features),
+        form=manners.form(settings.structured),
+        tokens=bound,
+        side_px=longest_side_px(fitting),
+        is_jpeg=all(url.startswith(JPEG) for url in fitting.image_urls),
+    )
 
 
 def estimate_tokens(question: Question, settings: EndpointSettings) -> tuple[int, int]:
@@ -170,113 +148,29 @@ def estimate_tokens(question: Question, settings: EndpointSettings) -> tuple[int
     return prompt + TOKENS_PER_PICTURE * len(question.image_urls), settings.max_tokens
 
 
-T = TypeVar("T")
-
-
-def _or_none(value: object, read: ValidatorFunctionWrapHandler) -> object:
-    try:
-        return read(value)
-    except ValidationError:
-        return None
-
-
-Tolerant = Annotated[T | None, WrapValidator(_or_none)]
-"""A field of a response that servers get wrong: what cannot be read is None."""
-
-
-class _Piece(BaseModel):
-    logprob: Annotated[float, Field(ge=-math.inf)]
-    token: Tolerant[str] = None
-    spelt: Tolerant[list[Annotated[int, Field(ge=0, le=255)]]] = Field(None, alias="bytes")
-
-    @model_validator(mode="after")
-    def _is_spelt(self) -> Self:
-        if self.spelt is None and self.token is None:
-            raise ValueError("neither bytes nor text")
-        return self
-
-    def read(self) -> tuple[bytes, float]:
-        """What was generated, and its log-probability."""
-        data = (self.token or "").encode() if self.spelt is None else bytes(self.spelt)
-        return data, self.logprob
-
-
-class _Token(_Piece):
-    top_logprobs: Tolerant[list[Tolerant[_Piece]]] = None
-
-    def read_all(self) -> Token:
-        """The token with those that might have stood in its place."""
-        return Token(*self.read(), tuple(p.read() for p in self.top_logprobs or () if p))
-
-
-class _Logprobs(BaseModel):
-    content: Annotated[list[_Token], Field(min_length=1)]
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: Tolerant[str] = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: Tolerant[str] = None
-    logprobs: Tolerant[_Logprobs] = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: Tolerant[Annotated[int, Field(ge=0, lt=10**9)]] = None
-    completion_tokens: Tolerant[Annotated[int, Field(ge=0, lt=10**9)]] = None
-
-
-class _Response(BaseModel):
-    choices: Annotated[list[_Choice], Field(min_length=1)]
-    usage: Tolerant[_Usage] = None
-    model: Tolerant[str] = None
-
-
-def read_completion(body: bytes) -> Completion:
-    """Whatever came back with status 200. Never raises: what cannot be read says so."""
-    try:
-        response = _Response.model_validate_json(body, strict=True)
-    except ValidationError:
-        return _unreadable(body, UnknownReason.MALFORMED)
-    choice, usage = response.choices[0], response.usage or _Usage()
-    raw = RawAnswer(
-        text=choice.message.content or "",
-        finish_reason=choice.finish_reason or "stop",
-        refusal=choice.message.refusal or "",
-        tokens=tuple(t.read_all() for t in choice.logprobs.content) if choice.logprobs else None,
-    )
-    return Completion(
-        raw, usage.prompt_tokens, usage.completion_tokens, (response.model or "")[:200]
-    )
-
-
-def _unreadable(body: bytes, reason: UnknownReason) -> Completion:
-    return Completion(RawAnswer(body[:200].decode("utf-8", "replace"), unreadable=reason))
-
-
 def _key(settings: EndpointSettings) -> str:
     name = settings.api_key_env
     if not name:
-        return settings.api_key.get_secret_value()
+        return settings.api_key.get_secret_value().strip()
     if name not in os.environ:
         raise EndpointError(f"endpoint {settings.name!r}: environment variable {name} is not set")
-    return os.environ[name]
+    return os.environ[name].strip()  # files of secrets end in a line break
 
 
-def _of_status(error: openai.APIStatusError, name: str) -> Failed:
+def _of_status(error: openai.APIStatusError, name: str) -> Failed | Completion:
     """Status codes sorted into: wait and retry, retry, give up."""
-    status = error.status_code
-    text = f"{name}: HTTP {status}: {error.message}"[:300]
-    after = retry_after_s(dict(error.response.headers))
-    if status == 429:
-        exhausted = error.code == "insufficient_quota"
-        return Failed(CallProblem.RATE_LIMITED, text, not exhausted, exhausted, after)
-    if status in _TRANSIENT or status >= 500:
-        return Failed(CallProblem.SERVER_ERROR, text, True, True, after)
-    return Failed(CallProblem.REJECTED, text, False, status in _CONFIGURATION)
+    response, status = error.response, error.status_code
+    body = bytes(response.content)
+    refusal: Refusal | None = None
+    with contextlib.suppress(ValueError, RecursionError):
+        refusal = refusal_of(json.loads(body), status)
+    if refusal is None or not refusal.message:
+        refusal = refusal_of_text(body[:20_000].decode("utf-8", "replace"), status)
+    if 300 <= status < 400:
+        refusal = replace(
+            refusal, message=f"leads to {response.headers.get('location', '')[:200]!r}"
+        )
+    return failure_of(refusal, name, retry_after_s=retry_after_s(dict(response.headers)))
 
 
 def retry_after_s(headers: dict[str, str]) -> float | None:

@@ -1,26 +1,28 @@
 """One OpenAI-compatible endpoint, guarded: deadline, retries, rate limits, breaker, budget.
 
+It learns what the endpoint accepts: a refusal that names a field of the request is followed by the
+same question without it, at once, and every later question is put in that way.
+
 Whoever asks is answered by the deadline; a call that is still under way then is cancelled, and the
 budget counts it at its estimate. At most ``max_concurrency`` calls are under way at once.
 """
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from serving.naming.answers import RawAnswer
-from serving.naming.completion import (
-    CallProblem,
-    Completion,
-    Failed,
-    Question,
-    Transport,
-    estimate_tokens,
-)
+from serving.naming.calls import CallProblem, Completion, Failed, Question
+from serving.naming.completion import Transport, estimate_tokens, sent_by
 from serving.naming.guard import CircuitBreaker, HourlyBudget, Spending, retry_delay_s
+from serving.naming.manners import Manners, learn, refused_feature
+from serving.naming.refusals import Refusal
 from serving.naming.settings import EndpointSettings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class Statistics:
     in_flight: int = 0
     in_flight_most: int = 0
     waiting: int = 0
+    learned: int = 0
+    """Questions that were put once more because of what a refusal taught."""
+    without_logprobs: int = 0
+    """Answers without the log-probabilities that were asked for."""
 
 
 class Endpoint:
@@ -71,8 +77,11 @@ class Endpoint:
         self.statistics = Statistics()
         self.breaker = CircuitBreaker(settings.breaker)
         self.budget = HourlyBudget(settings.budget)
+        self.manners = settings.accepts or Manners()
         self._clock = clock
         self._chance = chance
+        self.last_refusal: Refusal | None = None
+        """What the endpoint last said when it did not answer."""
         self._places = asyncio.Semaphore(settings.max_concurrency)
         self._not_before = 0.0
         self._typical_s = 0.0
@@ -85,6 +94,9 @@ class Endpoint:
 
     async def start(self) -> None:
         """Make the connection pool; nothing is sent yet."""
+        address = self.settings.address
+        if address.is_mended:
+            log.warning("%s: base_url is read as %s", self.name, address.url)
         self._transport = Transport(self.settings)
 
     async def close(self) -> None:
@@ -97,21 +109,29 @@ class Endpoint:
         """Answer within ``timeout_s`` seconds, retrying only while time remains."""
         began = self._clock()
         deadline = began + timeout_s
-        attempt, last = 0, "no call was made"
+        attempt, taught, last = 0, 0, "no call was made"
+        pictures = {"jpeg": self.manners.jpeg, "side_most_px": self.manners.side_most_px}
         while True:
             refusal = await self._enter(question, began, deadline, attempt, last)
             if refusal is not None:
                 return refusal
             attempt += 1
             self.statistics.retried += attempt > 1
-            outcome = await self._within(question, began, deadline, attempt)
+            manners = self.manners
+            outcome = await self._within(question, manners, began, deadline, attempt)
             if not isinstance(outcome, Failed):
                 return outcome
             last, left_s = outcome.message, deadline - self._clock()
-            if not outcome.retryable or attempt >= self.settings.attempts:
+            self.last_refusal = outcome.refusal
+            if await self._learns(question, manners, outcome):
+                taught += 1
+                continue
+            if taught and not outcome.retryable:  # smaller pictures did not help
+                self.manners = self.manners.model_copy(update=pictures)
+            if not outcome.retryable or attempt - taught >= self.settings.attempts:
                 return Unanswered(outcome.problem, last, attempt)
             asked_s = outcome.retry_after_s
-            pause = retry_delay_s(attempt, left_s, asked_s, self.settings, self._chance)
+            pause = retry_delay_s(attempt - taught, left_s, asked_s, self.settings, self._chance)
             if pause is None:
                 return Unanswered(outcome.problem, f"{last}; no time for a retry", attempt)
             await asyncio.sleep(pause)
@@ -153,14 +173,31 @@ class Endpoint:
             return Unanswered(CallProblem.OVER_BUDGET, f"the hour's budget of {self.name}", attempt)
         return None
 
+    async def _learns(self, question: Question, manners: Manners, failed: Failed) -> bool:
+        """Whether the question can be put in another way, as the refusal (or another) taught."""
+        if failed.refusal is None:
+            return False
+        if self.manners == manners:
+            sent = await asyncio.to_thread(sent_by, question, self.settings, manners)
+            feature = refused_feature(failed.refusal, sent.features)
+            learned = None if feature is None else learn(sent, feature)
+            if learned is None:
+                return False
+            if self.manners == manners:
+                self.manners = learned
+                said = "; ".join(learned.described())
+                log.warning("%s %s (%s)", self.name, said, failed.refusal.message[:200])
+        self.statistics.learned += 1
+        return True
+
     async def _within(
-        self, question: Question, began: float, deadline: float, attempt: int
+        self, question: Question, manners: Manners, began: float, deadline: float, attempt: int
     ) -> Reply | Unanswered | Failed:
         """One call, cancelled at the deadline; the breaker learns what it says of the endpoint."""
         given_s = deadline - self._clock()
         try:
             async with asyncio.timeout(given_s):
-                outcome = await self._call(question, attempt)
+                outcome = await self._call(question, manners, attempt)
         except TimeoutError:
             if 2 * given_s >= deadline - began:
                 self.breaker.failed(self._clock())
@@ -181,7 +218,7 @@ class Endpoint:
             self.breaker.abandoned()
         return outcome
 
-    async def _call(self, question: Question, attempt: int) -> Reply | Failed:
+    async def _call(self, question: Question, manners: Manners, attempt: int) -> Reply | Failed:
         """One HTTP call in the place that was taken. Gives place and reservation back."""
         estimate = self._estimate(question)
         spent = estimate
@@ -192,7 +229,7 @@ class Endpoint:
         stats.in_flight_most = max(stats.in_flight_most, stats.in_flight)
         assert self._transport is not None
         try:
-            outcome = await self._transport.send(question)
+            outcome = await self._transport.send(question, manners)
             if isinstance(outcome, Failed):
                 spent = estimate if outcome.billed else Spending()
                 limited = outcome.problem is CallProblem.RATE_LIMITED
@@ -200,6 +237,7 @@ class Endpoint:
                     again = self._clock() + outcome.retry_after_s
                     self._not_before = max(self._not_before, again)
                 return outcome
+            self._notice(outcome, manners)
             reply = self._reply(outcome, question, (self._clock() - began) * 1000, attempt)
             spent = Spending(reply.tokens_in + reply.tokens_out, reply.cost)
             return reply
@@ -207,6 +245,14 @@ class Endpoint:
             stats.in_flight -= 1
             self.budget.settle(estimate, spent, self._clock())
             self._places.release()
+
+    def _notice(self, completion: Completion, manners: Manners) -> None:
+        """Say once that log-probabilities were asked for and not given."""
+        asked = self.settings.logprobs and manners.logprobs
+        if asked and completion.raw.text and completion.raw.tokens is None:
+            if not self.statistics.without_logprobs:
+                log.warning("%s gives no log-probabilities although they are asked for", self.name)
+            self.statistics.without_logprobs += 1
 
     def _reply(
         self, completion: Completion, question: Question, latency_ms: float, attempt: int

@@ -3,11 +3,12 @@
 import ipaddress
 from enum import StrEnum
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from prompts import PromptParts
+from serving.naming.addresses import Address, read_address
+from serving.naming.manners import Manners
 from streams.settings import Section
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
@@ -59,8 +60,8 @@ class EndpointSettings(Section):
     """One OpenAI-compatible endpoint with one model."""
 
     name: Name = "llm"
-    base_url: Annotated[str, Field(pattern=r"^https?://\S+$")]
-    """Address up to and including ``/v1``."""
+    base_url: Annotated[str, Field(min_length=1, max_length=2000)]
+    """Address up to and including ``/v1``; a query is sent with every call."""
     model: Annotated[str, Field(min_length=1, max_length=200)]
     api_key: SecretStr = SecretStr("none")
     api_key_env: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = ""
@@ -72,7 +73,7 @@ class EndpointSettings(Section):
     structured: Literal["json_schema", "json_object", "none"] = "json_schema"
     """How the answer is constrained; the answer is checked by us in every case."""
     logprobs: bool = False
-    """Whether the endpoint returns token log-probabilities (then they give the confidence)."""
+    """Whether to ask for token log-probabilities; where they are given, they are the confidence."""
     top_logprobs: Annotated[int, Field(ge=0, le=20)] = 5
     temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.0
     """None leaves it out, for models that accept their default only."""
@@ -82,6 +83,8 @@ class EndpointSettings(Section):
     """Older servers know ``max_tokens`` only."""
     detail: Literal["auto", "low", "high"] | None = "auto"
     """Image detail; None leaves it out."""
+    accepts: Manners | None = None
+    """What ``andon llm check`` found out; without it, it is learned from the first refusals."""
     extra_body: dict[str, object] = Field({})
     """Further fields of the request, such as vLLM's ``chat_template_kwargs``."""
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 20.0
@@ -102,15 +105,26 @@ class EndpointSettings(Section):
     budget: BudgetSettings = BudgetSettings()
     prices: PriceSettings = PriceSettings()
 
+    @property
+    def address(self) -> Address:
+        """Where calls go, read from ``base_url``."""
+        return read_address(self.base_url)
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_address(cls, value: str) -> str:
+        read_address(value)
+        return value
+
     @model_validator(mode="after")
     def _check_zone(self) -> "EndpointSettings":
-        host = urlsplit(self.base_url).hostname or ""
+        host = self.address.host
         if self.zone is EndpointZone.LOOPBACK and not _is_loopback(host):
             raise ValueError(
                 f"endpoint {self.name!r} says zone 'loopback' but base_url names {host!r}; "
                 "say 'plant' or 'external', or pictures could leave the plant unasked"
             )
-        plain = self.base_url.startswith("http://") and not _is_loopback(host)
+        plain = self.address.base.startswith("http://") and not _is_loopback(host)
         if self.zone is EndpointZone.EXTERNAL and plain:
             raise ValueError(f"endpoint {self.name!r} is external: base_url must be https")
         return self

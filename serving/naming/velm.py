@@ -12,7 +12,7 @@ from prompts import PictureLayout, Prompt, PromptError, render
 from serving.experts.errors import UndecodableImage
 from serving.naming.answers import UnknownReason, agree, read_answer
 from serving.naming.base import UNKNOWN
-from serving.naming.completion import CallProblem, Question
+from serving.naming.calls import CallProblem, Question
 from serving.naming.endpoint import Endpoint, Reply, Unanswered
 from serving.naming.references import NoReferences, Preparable, ReferenceProvider
 from serving.naming.settings import EndpointZone, VelmSettings

@@ -10,7 +10,7 @@ from lab.llm_twin.app import Twin
 from lab.llm_twin.behaviour import Behaviour
 from lab.llm_twin.server import TwinServer
 from lab.velm.answers_cache import CALLS, Cache, CachedEndpoint, CacheError, question_key
-from serving.naming.completion import Question
+from serving.naming.calls import Question
 from serving.naming.endpoint import Reply, Unanswered
 from serving.naming.settings import EndpointSettings, EndpointZone, VisualSettings
 from serving.naming.visual import encode
@@ -76,7 +76,7 @@ async def test_repeated_calls_with_a_temperature_are_different_answers(
 
 @pytest.mark.asyncio
 async def test_rubbish_and_failures_are_asked_again(tmp_path: Path, question: Question) -> None:
-    with Cache(tmp_path) as cache, TwinServer(Twin(Behaviour(rubbish="html"))) as server:
+    with Cache(tmp_path) as cache, TwinServer(Twin(Behaviour(rubbish="no_choices"))) as server:
         reply = await ask(CachedEndpoint(settings(server.base_url), cache), question)
         assert isinstance(reply, Reply)
         assert reply.raw.unreadable is not None

@@ -10,7 +10,8 @@ from lab.llm_twin.options import twin_options
 from serving.errors import ServeConfigError
 from serving.naming.base import Classifier
 from serving.naming.build import build_classifier, serve_options
-from serving.naming.completion import EndpointError, Transport
+from serving.naming.calls import EndpointError
+from serving.naming.completion import Transport
 from serving.naming.settings import ClassifierSettings, EndpointSettings, PriceSettings
 
 LOCAL = {"name": "twin", "base_url": "http://127.0.0.1:1/v1", "model": "m", "zone": "loopback"}
@@ -23,6 +24,8 @@ LOCAL = {"name": "twin", "base_url": "http://127.0.0.1:1/v1", "model": "m", "zon
         ({"base_url": "http://127.0.0.1.example.com/v1"}, "says zone 'loopback'"),
         ({"base_url": "http://llm.example.com/v1", "zone": "external"}, "must be https"),
         ({"base_url": "ftp://x"}, "base_url"),
+        ({"base_url": "api.openai.com/v1"}, "write 'https://api.openai.com/v1'"),
+        ({"base_url": "https://llm.example.com/v1?api_key=sk-1"}, "name it in api_key_env"),
         ({"zone": "moon"}, "zone"),
         ({"name": "Twin One"}, "name"),
         ({"api_key_env": "a b"}, "api_key_env"),

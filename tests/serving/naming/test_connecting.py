@@ -1,0 +1,146 @@
+"""Why an endpoint was not reached: told apart by what a plant's person has to mend."""
+
+import asyncio
+import datetime
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from serving.naming.calls import CallProblem, Completion, Failed, Question
+from serving.naming.completion import Transport
+from serving.naming.settings import EndpointSettings, EndpointZone
+
+pytestmark = pytest.mark.asyncio
+
+
+async def ask(base_url: str, key: str = "k", timeout_s: float = 20.0) -> Failed:
+    settings = EndpointSettings.model_validate(
+        {
+            "base_url": base_url,
+            "model": "m",
+            "api_key": key,
+            "zone": EndpointZone.PLANT,
+            "timeout_s": timeout_s,
+            "connect_timeout_s": 10.0,
+        }
+    )
+    transport = Transport(settings)
+    try:
+        outcome = await transport.send(Question("", "?", (), ("a",)))
+    finally:
+        await transport.close()
+    assert not isinstance(outcome, Completion)
+    return outcome
+
+
+@asynccontextmanager
+async def listening(reply: bytes | None, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """A server that sends ``reply`` to whatever comes and hangs up; None never answers."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65_536)
+        if reply is None:
+            await reader.read()  # until the client gives up
+        else:
+            writer.write(reply)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """TLS with a certificate that nobody vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = folder / "both.pem"
+    path.write_bytes(private + made.public_bytes(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
+
+
+async def test_nothing_listens_at_the_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    failed = await ask(f"http://127.0.0.1:{port}/v1")
+    assert failed.problem is CallProblem.UNREACHABLE
+    assert failed.retryable
+    assert f"nothing listens at http://127.0.0.1:{port}/v1" in failed.message
+
+
+async def test_the_host_name_is_not_known() -> None:
+    failed = await ask("http://no-such-host.invalid/v1")
+    assert "the host name 'no-such-host.invalid' is not known" in failed.message
+
+
+async def test_tls_is_spoken_to_a_port_without() -> None:
+    async with listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+        failed = await ask(f"https://127.0.0.1:{port}/v1")
+    assert not failed.retryable
+    assert "TLS" in failed.message
+    assert "is it http://?" in failed.message
+
+
+async def test_the_certificate_is_not_trusted(tmp_path: Path) -> None:
+    async with listening(b"", self_signed(tmp_path)) as port:
+        failed = await ask(f"https://127.0.0.1:{port}/v1")
+    assert not failed.retryable
+    assert "TLS: the certificate of 127.0.0.1 is not trusted: self" in failed.message
+
+
+@pytest.mark.parametrize("reply", [b"", b"garbage", b"\x15\x03\x01\x00\x02\x02F"])
+async def test_the_connection_is_cut(reply: bytes) -> None:
+    async with listening(reply) as port:
+        failed = await ask(f"http://127.0.0.1:{port}/v1")
+    assert failed.problem is CallProblem.UNREACHABLE
+    assert "cut the connection" in failed.message
+    assert "https://" in failed.message
+
+
+async def test_a_body_that_cannot_be_decompressed() -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\n"
+    async with listening(head + b"nope") as port:
+        failed = await ask(f"http://127.0.0.1:{port}/v1")
+    assert "cannot be decompressed" in failed.message
+
+
+async def test_no_answer_in_time() -> None:
+    async with listening(None) as port:
+        failed = await ask(f"http://127.0.0.1:{port}/v1", timeout_s=0.3)
+    assert failed.problem is CallProblem.LATE
+    assert "no answer in 0.3 s" in failed.message
+
+
+async def test_a_key_that_cannot_be_sent() -> None:
+    failed = await ask("http://127.0.0.1:9/v1", key="schlüssel")
+    assert "not ASCII" in failed.message
+    assert "schl" not in failed.message
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    head = b"HTTP/1.1 302 Found\r\nlocation: https://login.example/\r\ncontent-length: 0\r\n\r\n"
+    async with listening(head) as port:
+        failed = await ask(f"http://127.0.0.1:{port}/v1")
+    assert failed.problem is CallProblem.REJECTED
+    assert "https://login.example/" in failed.message
