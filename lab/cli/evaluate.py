@@ -10,6 +10,7 @@ from rich.table import Table
 from andon.cli.options import Json, listed
 from andon.cli.printing import print_found
 from lab.cli.evaluate_ablation import ablation
+from lab.cli.evaluate_certify import certify
 from lab.cli.evaluate_fewshot import fewshot
 from lab.cli.evaluate_options import EvaluationOptions
 from lab.cli.evaluate_pipeline import pipeline, scores_table
@@ -19,6 +20,7 @@ app = typer.Typer(no_args_is_help=True)
 for _command in (pipeline, ablation):
     app.command(epilog=listed(EvaluationOptions))(_command)
 app.command()(fewshot)
+app.command()(certify)
 Predictions = Annotated[
     Path,
     typer.Argument(help='JSON: {"<object>_<class>_<nnn>": "<answer>"}, "good" where passed.'),

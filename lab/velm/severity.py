@@ -57,9 +57,13 @@ def score_severity(
 def designations(pairs: Sequence[Pair]) -> Table:
     """One object's shares under every choice of negligible classes that the rule allows."""
     classes = sorted({truth for truth, _ in pairs} - {GOOD})
-    negligible = min(1 if len(classes) <= FEW_CLASSES else 2, len(classes))
-    chosen = itertools.combinations(classes, negligible)
+    chosen = itertools.combinations(classes, negligible_of(len(classes)))
     return np.array([_shares(pairs, frozenset(names)) for names in chosen])
+
+
+def negligible_of(classes: int) -> int:
+    """How many of an object's anomaly classes the released rule calls negligible."""
+    return min(1 if classes <= FEW_CLASSES else 2, classes)
 
 
 def is_defect(policy: Policy, inspection: Inspection, label: str) -> bool:
