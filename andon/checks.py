@@ -105,11 +105,13 @@ async def check_state(settings: Settings) -> str:
 
 
 async def check_camera(settings: Settings) -> str:
-    """The camera opens."""
-    camera = wiring.camera(settings)
-    await camera.open()
-    await camera.close()
-    return settings.gateway.camera
+    """Every camera of the station opens."""
+    own = settings.gateway
+    cameras = {id(camera): camera for camera in wiring.cameras(settings)}
+    for camera in cameras.values():
+        await camera.open()
+        await camera.close()
+    return ", ".join(f"{shot.name} {shot.camera or own.camera}" for shot in own.shots) or own.camera
 
 
 def _listens(address: Callable[[Settings], str]) -> Ask:

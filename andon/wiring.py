@@ -213,11 +213,17 @@ def bundle_store(location: str) -> "BundleStore":
 # --- The edge ---------------------------------------------------------------------------------
 
 
-def camera(settings: Settings) -> "Camera":
-    """The gateway's camera. Raises ``AndonError`` for a specification that cannot be used."""
+def cameras(settings: Settings) -> "list[Camera]":
+    """The station's cameras, one for each shot: shots that name the same one share it.
+
+    Raises ``AndonError`` for a specification that cannot be used.
+    """
     from connectors.cameras import open_camera
 
-    return open_camera(settings.gateway.camera, settings.gateway.capture_timeout_s)
+    own = settings.gateway
+    names = [shot.camera or own.camera for shot in own.shots] or [own.camera]
+    found = {name: open_camera(name, own.capture_timeout_s) for name in dict.fromkeys(names)}
+    return [found[name] for name in names]
 
 
 def line_link(settings: Settings) -> "LineLink":

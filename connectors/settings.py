@@ -3,16 +3,30 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from connectors.handshake.config import HandshakeConfig
+from streams.settings import Section
 
 Segment = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^/\x00-\x1f]+$")]
 """One segment of the asset path; a slash would break the Kafka key."""
 
 
+class ShotSettings(Section):
+    """One of several photographs that a station takes of each part."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    """What people, policies and the history call the shot: a side, a light, a camera."""
+    camera: str = ""
+    """As ``gateway.camera``, which is taken when empty; shots of one camera are taken in turn."""
+    delay_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
+    """Expose this long after the trigger, milliseconds."""
+    light: Annotated[str, Field(max_length=64)] = ""
+    """Which light the controller switches for the shot; recorded with the frame."""
+
+
 class GatewaySettings(HandshakeConfig):
-    """One gateway serves one line controller and one camera."""
+    """One gateway serves one line controller and one station."""
 
     enterprise: str = ""
     site: str = ""
@@ -27,6 +41,8 @@ class GatewaySettings(HandshakeConfig):
     """Node ids are ``s=<node_prefix>.<Signal>`` in that namespace."""
     camera: str = "synthetic:seed=0"
     """``folder:PATH``, ``list:FILE``, ``synthetic:seed=N,size=N`` or ``opencv:0|file|rtsp://``."""
+    shots: Annotated[tuple[ShotSettings, ...], Field(max_length=16)] = ()
+    """The photographs of each part, as JSON or ``[[gateway.shots]]``; empty: one by ``camera``."""
     is_simulated: bool = False
     """Marks every event as from a demo or test."""
 
@@ -55,3 +71,12 @@ class GatewaySettings(HandshakeConfig):
     """Bound of the spool on disk, MiB; full: Ready drops (``FaultCode`` SPOOL_FULL)."""
     in_flight_mib: Annotated[int, Field(ge=9, le=65_536)] = 64
     """Message bytes on their way to the broker; more go to the spool, MiB."""
+
+    @field_validator("shots")
+    @classmethod
+    def _told_apart(cls, shots: tuple[ShotSettings, ...]) -> tuple[ShotSettings, ...]:
+        names = [shot.name for shot in shots]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two shots are called {name!r}; give each a name of its own")
+        return shots

@@ -84,6 +84,7 @@ class Frame(PartOnLine):
     dataref: str | None = None
     """Object key of the image when it exceeds the inline limit; the value is then empty."""
     image_name: Text = ""
+    light: Text = ""
 
 
 class Box(Event):

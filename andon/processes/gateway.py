@@ -56,7 +56,7 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, 
     feed = wiring.decision_feed(settings, lookback_s)
     ports = GatewayPorts(
         link=wiring.line_link(settings),
-        camera=wiring.camera(settings),
+        cameras=wiring.cameras(settings),
         journal=journal,
         publisher=SpoolingPublisher(
             ReferencingPublisher(producer, images, own.object_timeout_s),

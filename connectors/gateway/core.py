@@ -7,15 +7,15 @@ here: captures run beside each other, writes to the controller one after another
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from connectors.cameras.supervised import SupervisedCamera
-from connectors.errors import CaptureError, ConnectorError, JournalError, LinkError, SpoolFullError
+from connectors.errors import ConnectorError, JournalError, LinkError, SpoolFullError
 from connectors.gateway import part_events
 from connectors.gateway.controller_writer import ControllerWriter
+from connectors.gateway.exposures import Exposures, GatewayInputs
 from connectors.gateway.host_clock import clock_status
 from connectors.gateway.journal import Journal
 from connectors.gateway.journal_entries import (
@@ -31,12 +31,10 @@ from connectors.handshake import values as hs
 from connectors.handshake.signals import TRIGGER_GROUP, Signal, SignalValues, number
 from connectors.line_link import Changed, LineLink, LinkEvent
 from connectors.settings import GatewaySettings
-from streams.codes import AckOutcome, FallbackKind, FaultCode, ReasonCode
-from streams.envelope import to_message
+from streams.codes import AckOutcome, DecisionSource, FallbackKind, FaultCode, ReasonCode
 from streams.events import Alert, Decision
 from streams.ids import new_frame_id
 from streams.ports import Camera, DecisionFeed, PolicySource, Situation
-from streams.topics import FRAMES
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +44,8 @@ class GatewayPorts:
     """The adapters that the gateway works with; ``andon`` builds them."""
 
     link: LineLink
-    camera: Camera
+    cameras: Sequence[Camera]
+    """One for each shot of the settings, in order; a single one without shots."""
     journal: Journal
     publisher: SpoolingPublisher
     feed: DecisionFeed
@@ -64,13 +63,16 @@ class Gateway:
     def __init__(self, settings: GatewaySettings, ports: GatewayPorts) -> None:
         self._settings = settings
         self._ports = ports
-        self._camera = SupervisedCamera(
-            ports.camera,
-            settings.capture_timeout_s,
-            lambda broken: self._fault(FaultCode.CAMERA, broken),
-        )
         self._state = recover(settings, ports.journal.open(), time.monotonic(), time.time())
         self._clock = clock_status()
+        self._exposures = Exposures(
+            settings,
+            ports.cameras,
+            ports.journal,
+            ports.publisher,
+            self._clock,
+            GatewayInputs(self._apply, self._fault, self._journal_failed),
+        )
         self._outcomes = OutcomePublisher(settings, ports.journal, ports.publisher, self._clock)
         self._writer = ControllerWriter(
             ports.link, ports.journal, self._written, self._journal_failed
@@ -91,7 +93,7 @@ class Gateway:
             self._writer.run(),
             self._read_triggers(),
             self._follow_decisions(),
-            self._camera.run(),
+            self._exposures.run(),
         ]
         tasks = [asyncio.create_task(w, name=getattr(w, "__qualname__", "gateway")) for w in work]
         self._send_left_over()
@@ -146,7 +148,7 @@ class Gateway:
             if isinstance(event, Alert):
                 log.warning("line.stop_request", limit=event.limit, why=event.reason)
                 self._apply(hs.Notice.STOP_REQUESTED)
-            elif event.station == self._settings.station and not event.is_late:
+            elif event.station == self._settings.station and _decides(event):
                 self._answering = event
                 verdict = part_events.verdict_of(event)
                 self._apply(hs.Decided(part_events.key_of(event), event.frame_id, verdict))
@@ -184,7 +186,7 @@ class Gateway:
                 self._writer.result(command)
             case hs.Capture(part):
                 entry = self._mint(part)
-                self._post(self._capture(part, entry))
+                self._post(self._exposures.expose(part, entry))
             case hs.Decide(part, reason):
                 self._decide(part, reason)
             case hs.ResultReport():
@@ -206,35 +208,11 @@ class Gateway:
             return known
         wall = time.time() - (time.monotonic() - part.triggered_at)
         window_s = part.deadline - part.triggered_at
-        frame_id = part.frame_id or new_frame_id()
-        entry = JournalEntry.minted(part.trigger, frame_id, wall, window_s, part.missed)
+        more = 0 if part.missed else self._exposures.count - 1
+        frames = [part.frame_id or new_frame_id(), *(new_frame_id() for _ in range(more))]
+        entry = JournalEntry.minted(part.trigger, frames, wall, window_s, part.missed)
         self._ports.journal.append(entry)
         return entry
-
-    async def _capture(self, part: Part, entry: JournalEntry) -> None:
-        """Expose, and publish once the journal holds the frame id and the exposure on disk."""
-        try:
-            picture = await self._camera.capture(part.trigger)
-        except CaptureError as error:
-            log.error("camera.failed", **_words(part), why=str(error))
-            self._apply(hs.ExposureEnded(part.key, captured=False))
-            return
-        self._ports.journal.append(StepLine(t="captured", k=part.key, at=time.time()))
-        entry = self._ports.journal.entries.get(part.key, entry)
-        self._apply(hs.ExposureEnded(part.key))
-        await self._commit()
-        subject = part_events.part_on_line(self._settings, entry, self._clock)
-        message = to_message(part_events.frame_event(subject, picture), picture.data)
-        await self._ports.publisher.send(FRAMES.name, message)
-        self._ports.journal.append(StepLine(t="published", k=part.key))
-
-    async def _commit(self) -> None:
-        try:
-            await self._ports.journal.commit()
-        except JournalError as error:
-            self._journal_failed(error)
-        else:
-            self._fault(FaultCode.JOURNAL, False)
 
     def _decide(self, part: Part, reason: ReasonCode) -> None:
         """Give the gateway's own answer: the product's no-decision action, or a hold."""
@@ -306,9 +284,15 @@ class Gateway:
         await asyncio.gather(*tasks, *self._posts, return_exceptions=True)
         if self._timer is not None:
             self._timer.cancel()
-        await self._camera.close()
+        await self._exposures.close()
         await self._ports.journal.close()
 
 
 def _words(part: Part) -> dict[str, object]:
     return {"part_id": part.trigger.part_id, "trigger_seq": part.key.trigger_seq}
+
+
+def _decides(event: Decision) -> bool:
+    """Whether a decision may stand for its part: in time, and not that of one of its shots."""
+    whole = event.shots_expected == 1 or event.shots or event.source is DecisionSource.WATCHDOG
+    return bool(whole) and not event.is_late

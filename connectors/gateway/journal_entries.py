@@ -1,7 +1,7 @@
 """The journal's lines (``crc32 json``) as models, and what they add up to. Pure."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 from uuid import UUID
@@ -37,6 +37,8 @@ class JournalEntry(_Line):
     t: Literal["minted", "part"]
     key: PartKey = Field(alias="k")
     frame_id: UUID = Field(alias="f")
+    shots: tuple[UUID, ...] = Field(default=(), alias="fs")
+    """The frames of the shots after the first, where a part has several: minted with it."""
     group: tuple[str, str, str, int, int] = Field(alias="g")
     """Part, lot, product, encoder position and takt."""
     triggered_at: float = Field(alias="at")
@@ -57,19 +59,30 @@ class JournalEntry(_Line):
 
     @classmethod
     def minted(
-        cls, trigger: Trigger, frame_id: UUID, at: float, window_s: float, missed: bool = False
+        cls,
+        trigger: Trigger,
+        frame_ids: Sequence[UUID],
+        at: float,
+        window_s: float,
+        missed: bool = False,
     ) -> "JournalEntry":
-        """The entry of a trigger that was seen at ``at``."""
+        """The entry of a trigger that was seen at ``at``, with a frame id for each shot."""
         t = trigger
         return cls(
             t="minted",
             key=PartKey(t.plc_boot_id, t.trigger_seq),
-            frame_id=frame_id,
+            frame_id=frame_ids[0],
+            shots=tuple(frame_ids[1:]),
             group=(t.part_id, t.lot_id, t.product_id, t.encoder_pos, t.takt_ms),
             triggered_at=at,
             window_s=window_s,
             missed=missed,
         )
+
+    @property
+    def frame_ids(self) -> tuple[UUID, ...]:
+        """One for each shot, in order; the first is the part's identity."""
+        return self.frame_id, *self.shots
 
     @property
     def part_captured_at(self) -> float:
@@ -78,7 +91,9 @@ class JournalEntry(_Line):
         It is the trigger's until a picture is there, and for good when the gateway had to decide
         without one: a picture that comes later keeps the moment that the decision has stated.
         """
-        return self.triggered_at if self.captured_at is None else self.captured_at
+        if self.captured_at is None or self.shots:  # several exposures have one trigger
+            return self.triggered_at
+        return self.captured_at
 
     @property
     def trigger(self) -> Trigger:

@@ -16,7 +16,7 @@ from streams.codes import (
     ResultCode,
     Severity,
 )
-from streams.events import Acknowledgement, Decision, Frame, PartOnLine, decision_id
+from streams.events import Acknowledgement, Decision, Frame, PartOnLine, ShotVerdict, decision_id
 from streams.ids import frame_key
 from streams.ports import Outcome, Picture
 from streams.topics import INLINE_LIMIT_BYTES
@@ -27,11 +27,18 @@ _IN_WORDS = {
 }
 
 
-def part_on_line(where: GatewaySettings, entry: JournalEntry, clock: ClockStatus) -> PartOnLine:
-    """The fields that every event of a part repeats."""
+def part_on_line(
+    where: GatewaySettings, entry: JournalEntry, clock: ClockStatus, shot: int = 0
+) -> PartOnLine:
+    """The fields that every event of a part repeats; those of one of its shots with ``shot``."""
     trigger = entry.trigger
+    several = len(entry.frame_ids) > 1
     return PartOnLine(
-        frame_id=entry.frame_id,
+        frame_id=entry.frame_ids[max(shot - 1, 0)],
+        shot=max(shot, 1),
+        shots_expected=len(entry.frame_ids),
+        shot_name=where.shots[shot - 1].name if several and shot else "",
+        part_frame_id=entry.frame_id if several else None,
         enterprise=where.enterprise,
         site=where.site,
         area=where.area,
@@ -56,7 +63,7 @@ def part_of(event: PartOnLine) -> PartOnLine:
     return PartOnLine(**{name: getattr(event, name) for name in PartOnLine.model_fields})
 
 
-def frame_event(part: PartOnLine, picture: Picture) -> Frame:
+def frame_event(part: PartOnLine, picture: Picture, light: str = "") -> Frame:
     """The frame event, which names an object in place of a picture over the inline limit."""
     large = len(picture.data) > INLINE_LIMIT_BYTES
     return Frame(
@@ -66,6 +73,26 @@ def frame_event(part: PartOnLine, picture: Picture) -> Frame:
         sha256=hashlib.sha256(picture.data).hexdigest(),
         dataref=frame_key(part.frame_id) if large else None,
         image_name=picture.name[-512:],
+        light=light,
+    )
+
+
+def failed_shot(part: PartOnLine, why: str, at: float) -> ShotVerdict:
+    """The verdict on a shot that its camera did not take: the part is joined without it."""
+    source = DecisionSource.WATCHDOG
+    outcome = held(ReasonCode.CAPTURE_FAILED)
+    return ShotVerdict(
+        **dict(part),
+        result_id=decision_id(part.frame_id, source, of_shot=True),
+        source=source,
+        evaluation=Evaluation.NOT_DECIDABLE,
+        class_name="unknown",
+        severity=outcome.severity,
+        action=outcome.action,
+        reason_code=outcome.reason_code,
+        reason=f"{outcome.reason}: {why}"[:2048],
+        rule=outcome.rule,
+        decided_at=utc(at),
     )
 
 

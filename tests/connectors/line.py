@@ -1,7 +1,7 @@
 """A line to test the gateway on: the simulated controller over OPC UA, Kafka in memory."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -135,6 +135,8 @@ class Line:
     plc: SimulatedPlc
     bus: MemoryBus = field(default_factory=MemoryBus)
     camera: Camera = field(default_factory=lambda: SyntheticCamera(size=32))
+    cameras: Sequence[Camera] = ()
+    """One for each shot, where the settings have several."""
     config: GatewaySettings = field(default_factory=GatewaySettings)
     gateway: Gateway | None = None
     _task: asyncio.Task | None = None
@@ -149,7 +151,7 @@ class Line:
         policies.put(ReworkPolicy("demo"))
         ports = GatewayPorts(
             link=OpcUaLink(settings),
-            camera=self.camera,
+            cameras=self.cameras or [self.camera],
             journal=Journal(self.folder / "line.journal"),
             publisher=SpoolingPublisher(self.bus, spool, timeout_s=1.0, in_flight_bytes=1 << 24),
             feed=self.bus.feed,

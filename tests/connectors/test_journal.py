@@ -27,7 +27,7 @@ from streams.ports import Trigger
 
 def entry_of(seq: int, boot: int = 7) -> JournalEntry:
     trigger = Trigger(boot, seq, f"part\n☃-{seq}", "lot", "demo", 5, 1000)
-    return JournalEntry.minted(trigger, new_frame_id(), 1000.0 + seq, 1.0)
+    return JournalEntry.minted(trigger, [new_frame_id()], 1000.0 + seq, 1.0)
 
 
 def verdict_for(frame_id: UUID) -> Verdict:

@@ -16,12 +16,19 @@ class InMemoryCamera:
         self.go = asyncio.Event()
         self.go.set()
         self.fail = False
+        self._exposing = 0
+        self.most_at_once = 0
+        """Most exposures that were under way together."""
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...
     async def capture(self, trigger: Trigger) -> Picture:
         if self.fail:
             raise CaptureError("lens cap")
+        self._exposing += 1
+        self.most_at_once = max(self.most_at_once, self._exposing)
+        await asyncio.sleep(0)
         await self.go.wait()
+        self._exposing -= 1
         encoded = cv2.imencode(".png", np.full((4, 4), trigger.trigger_seq % 256, np.uint8))[1]
         return Picture(encoded.tobytes(), "image/png", f"{trigger.trigger_seq}.png")
