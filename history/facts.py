@@ -104,7 +104,7 @@ BACKFILL = Table(
     "fact_backfill",
     METADATA,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("after_frame_id", Uuid),
+    Column("after_frame_id", Uuid, nullable=False),
     Column("is_done", Boolean, nullable=False),
 )
 """One row: how far the facts of what an earlier version recorded have been written."""

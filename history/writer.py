@@ -5,8 +5,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from sqlalchemy import Insert, Table, bindparam
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ARRAY, Insert, Table, Text, bindparam, cast, func, select
+from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from history import rows
 from history.database import connected, make_engine
@@ -18,6 +18,7 @@ from streams.errors import UnavailableError
 from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Review
 
 E = TypeVar("E")
+_TABLES = ("anomaly", "decision", "acknowledgement", "review", "dead_letter", "alert")
 
 
 class PostgresHistoryWriter:
@@ -43,7 +44,7 @@ class PostgresHistoryWriter:
         self._preparing: asyncio.Task[None] | None = None
         self._engine = make_engine(url, pool_size, timeout_s, role="record")
         self._timeout_s = timeout_s
-        self._inserts = {t.name: _insert(t) for t in METADATA.sorted_tables}
+        self._inserts = {name: _insert(METADATA.tables[name]) for name in _TABLES}
 
     async def add_anomalies(self, events: Sequence[Anomaly]) -> None:
         """Raises ``UnavailableError``; ``RefusedRowError`` for a value that no row can hold."""
@@ -126,9 +127,22 @@ class PostgresHistoryWriter:
     async def _insert(self, table: str, batch: Sequence[rows.Row]) -> None:
         doing = f"writing {len(batch)} rows of {table}"
         async with connected(self._engine, self._timeout_s, doing) as connection:
-            await connection.execute(self._inserts[table], batch)
+            columns = {name: [row[name] for row in batch] for name in batch[0]}
+            await connection.execute(self._inserts[table], columns)
 
 
 def _insert(table: Table) -> Insert:
-    names = (c.name for c in table.columns if c.name != rows.BY_DATABASE)
-    return insert(table).values({name: bindparam(name) for name in names}).on_conflict_do_nothing()
+    """One statement for a whole batch, each column as an array, however many rows there are.
+
+    The triggers that write the facts run once for each statement.
+    """
+    columns = [column for column in table.columns if column.name != rows.BY_DATABASE]
+    sent = [Text() if isinstance(c.type, JSONB) else c.type for c in columns]
+    arrays = (bindparam(c.name, type_=ARRAY(kind)) for c, kind in zip(columns, sent, strict=True))
+    names = [column.name for column in columns]
+    batch = func.unnest(*arrays).table_valued(*names, name="batch").render_derived()
+    values = (
+        cast(batch.c[c.name], JSONB) if isinstance(c.type, JSONB) else batch.c[c.name]
+        for c in columns
+    )
+    return insert(table).from_select(names, select(*values)).on_conflict_do_nothing()

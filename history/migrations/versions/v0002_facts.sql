@@ -89,7 +89,7 @@ CREATE TABLE part_count (
 -- How far the facts of parts that were recorded before this version have been written.
 CREATE TABLE fact_backfill (
     id integer CONSTRAINT fact_backfill_pkey PRIMARY KEY,
-    after_frame_id uuid,
+    after_frame_id uuid NOT NULL,
     is_done boolean NOT NULL);
 
 -- What the insert-only tables say of parts: one row for each that has a decision.
@@ -112,8 +112,11 @@ CREATE FUNCTION effective_facts(parts uuid[]) RETURNS SETOF part_fact
             source_rank(d.source), d.decided_at, d.result_id, a.outcome)
     SELECT e.*, r.severity, r.class_name, false
     FROM effective e LEFT JOIN LATERAL (
-        SELECT v.severity, v.class_name FROM frames f JOIN review v ON v.frame_id = f.frame
-        WHERE f.part = e.part ORDER BY v.reviewed_at DESC, v.review_id DESC LIMIT 1) r ON true
+        SELECT v.severity, v.class_name FROM (
+            SELECT o.* FROM review o WHERE o.frame_id = e.part
+            UNION ALL SELECT o.* FROM shot s JOIN review o ON o.frame_id = s.frame_id
+            WHERE s.part_frame_id = e.part) v
+        ORDER BY v.reviewed_at DESC, v.review_id DESC LIMIT 1) r ON true
 $$;
 
 -- The same of all parts, from the insert-only tables alone: slow, for comparison.
@@ -122,8 +125,10 @@ CREATE VIEW effective_part AS SELECT f.* FROM effective_facts(ARRAY(
 
 -- Writes the facts of some parts anew and carries the change into the counts. One transaction at
 -- a time does so: events of one part may arrive in several at once, and each must see the others.
-CREATE FUNCTION refresh_facts(asked uuid[]) RETURNS void
-    LANGUAGE plpgsql SET enable_seqscan = off AS $$
+-- Few rows are looked up in large tables, always by index, whatever the statistics say of tables
+-- that were empty a moment ago.
+CREATE FUNCTION refresh_facts(asked uuid[]) RETURNS void LANGUAGE plpgsql
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     truth part_fact[];
     before part_fact[];
@@ -136,8 +141,8 @@ BEGIN
         JOIN part_fact f ON f.part_id = t.part_id AND f.product_id = t.product_id
         WHERE t.part_id <> '' AND NOT f.is_repeated AND f.part_frame_id <> t.part_frame_id);
     before := ARRAY(SELECT f FROM part_fact f WHERE f.part_frame_id = ANY (asked || others));
-    DELETE FROM part_fact f WHERE f.part_frame_id = ANY (asked) AND cardinality(before) > 0
-        AND NOT EXISTS (SELECT FROM unnest(truth) t WHERE t.part_frame_id = f.part_frame_id);
+    DELETE FROM part_fact f WHERE f.part_frame_id = ANY (ARRAY(
+        SELECT unnest(asked) EXCEPT SELECT t.part_frame_id FROM unnest(truth) t));
     INSERT INTO part_fact
         SELECT t.part_frame_id, t.captured_at, t.line, t.station, t.product_id, t.part_id,
             t.lot_id, t.is_simulated, t.result_id, t.source, t.class_name, t.severity, t.action,
@@ -233,7 +238,7 @@ BEGIN
     SELECT b.after_frame_id, b.is_done INTO low, done FROM fact_backfill b WHERE b.id = 1
         FOR UPDATE;
     IF NOT done THEN
-        next := ARRAY(SELECT d.frame_id FROM decision d WHERE low IS NULL OR d.frame_id > low
+        next := ARRAY(SELECT d.frame_id FROM decision d WHERE d.frame_id > low
             ORDER BY d.frame_id LIMIT at_most);
         done := cardinality(next) < at_most;
         PERFORM refresh_facts(ARRAY(SELECT unnest(next) UNION
@@ -245,7 +250,7 @@ BEGIN
 END
 $$;
 
-INSERT INTO fact_backfill SELECT 1, NULL, NOT EXISTS (SELECT FROM decision);
+INSERT INTO fact_backfill SELECT 1, '00000000-0000-0000-0000-000000000000', NOT EXISTS (SELECT FROM decision);
 
 -- Every photograph of a part, its first one included.
 CREATE FUNCTION part_frames(part uuid) RETURNS uuid[] LANGUAGE sql STABLE AS $$
