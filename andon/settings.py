@@ -123,6 +123,9 @@ class WorkerSettings(Section):
     """Limits: parts remembered per line and product, so that each counts once."""
     stop_within_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
     """Limits: an alert older than this asks for no stop, seconds."""
+    drift_alpha: Annotated[float, Field(ge=0, le=0.5)] = 0.01
+    """Limits: probability, at most, that the watch over a station's frames of one product ever
+    alarms while nothing changes; 0 watches nothing."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Prometheus port; 0 is off."""
 

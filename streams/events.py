@@ -140,6 +140,12 @@ class Inspection(Event):
     expert_name: Text = ""
     image_height: int = 0
     image_width: int = 0
+    brightness: float | None = None
+    """Mean of the picture's grey values, 0 to 1."""
+    contrast: float | None = None
+    """Their deviation over their mean, at least 0."""
+    sharpness: float | None = None
+    """Mean difference of neighbouring pixels over that of pixels three apart, above 0."""
     timings_ms: dict[str, float] = {}
 
 
@@ -320,22 +326,40 @@ class CountedPart(Event):
     class_name: Text = ""
     exceeded: tuple[Text, ...] = ()
     """The limits that were exceeded after this part: none of them is alerted again."""
+    station: Text = ""
+    expert_version: Text = ""
+    watched: dict[str, float] = {}
+    """What the part adds to the watch for drift, by quantity."""
+    drift: dict[str, object] | None = None
+    """The watch over the part's station after it, now and then: those between are redone."""
     decided_at: AwareDatetime
 
 
 class Alert(Event):
-    """A limit across parts that was exceeded; the gateway turns it into ``StopRequest``."""
+    """Something across parts that a person should know.
+
+    Of ``kind`` ``limit``: a limit that was exceeded; the gateway turns it into ``StopRequest``. Of
+    ``kind`` ``drift``: frames of a station that no longer look as they did; it never asks to stop.
+    """
 
     event_type: ClassVar[str] = "andon.alert.v1"
     alert_id: UUID
     line: Text
     product_id: Text
+    kind: Text = "limit"
     limit: Text
+    """The limit's name; of drift ``drift/`` and the quantity."""
     reason: Annotated[str, Field(max_length=2048)]
     request_stop: bool = False
     count: int = 0
     window_parts: int = 0
     policy_hash: Text = ""
+    station: Text = ""
+    """Whose frames drift; a limit counts all stations."""
+    began_at: AwareDatetime | None = None
+    """When the part was decided that the drift most likely began with."""
+    moved: tuple[Text, ...] = ()
+    """``light`` and ``focus`` where the pictures' statistics say so, else ``look``."""
     raised_at: AwareDatetime
 
 

@@ -56,7 +56,9 @@ def role_config(role: RoleName, settings: Settings) -> RoleConfig:
             call_timeout_s=settings.serve.timeout_s,
         ),
         limits=LimitsConfig(
-            remembered_parts=worker.remembered_parts, stop_within_s=worker.stop_within_s
+            remembered_parts=worker.remembered_parts,
+            stop_within_s=worker.stop_within_s,
+            drift_alpha=worker.drift_alpha,
         ),
         join=JoinConfig(margin_s=worker.join_margin_ms / 1000),
         metrics_port=worker.metrics_port,

@@ -3,6 +3,7 @@
 import math
 
 from serving.experts.errors import ExpertError, UndecodableImage
+from serving.experts.look import Look
 from serving.experts.types import Blob as ExpertBlob
 from serving.experts.types import Region as ExpertRegion
 from serving.experts.types import Scored
@@ -17,7 +18,11 @@ _TEXT = 512
 
 
 def to_inspection(
-    scored: Scored, name: str, version: str, timings_ms: dict[str, float]
+    scored: Scored,
+    name: str,
+    version: str,
+    timings_ms: dict[str, float],
+    look: Look | None = None,
 ) -> Inspection:
     """One answer as it travels; an infinite contrast or peak is written as the largest float.
 
@@ -36,6 +41,9 @@ def to_inspection(
         expert_name=name,
         image_height=scored.image_height,
         image_width=scored.image_width,
+        brightness=None if look is None else look.brightness,
+        contrast=None if look is None else look.contrast,
+        sharpness=None if look is None else look.sharpness,
         timings_ms={k: round(v, 2) for k, v in timings_ms.items()},
     )
 

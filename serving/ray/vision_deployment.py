@@ -14,6 +14,7 @@ from serving.batching import Batches, Expired, QueueFull
 from serving.bundle_store import BundleStore
 from serving.errors import ServeConfigError
 from serving.experts.images import decode_image
+from serving.experts.look import measure_look
 from serving.experts.types import Image
 from serving.ray.inspections import to_failure, to_inspection
 from serving.ray.models import Loaded, ModelSet, loader
@@ -181,8 +182,8 @@ def _score_safely(
         each = (time.perf_counter() - started) * 1000 / len(images)
         name, version = loaded.expert.name, loaded.version
         return [
-            to_inspection(s, name, version, {**t, "score": each, **s.timings_ms})
-            for s, t in zip(scored, timings, strict=True)
+            to_inspection(s, name, version, {**t, "score": each, **s.timings_ms}, measure_look(i))
+            for s, t, i in zip(scored, timings, images, strict=True)
         ]
     except Exception as error:
         if len(images) == 1:

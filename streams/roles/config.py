@@ -63,6 +63,9 @@ class LimitsConfig:
     delivered again within so many parts is counted once."""
     stop_within_s: float = 60.0
     """An alert older than this, as after an outage of the role, asks for no stop."""
+    drift_alpha: float = 0.01
+    """Probability, at most, that a station's watch for drift ever alarms while nothing changes;
+    0 watches nothing."""
 
 
 @dataclass(frozen=True)

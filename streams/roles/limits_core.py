@@ -16,6 +16,7 @@ from streams.envelope import Message, to_message
 from streams.events import Alert, CountedPart, Decision
 from streams.ports import Policy
 from streams.roles.config import LimitsConfig
+from streams.roles.drift.alerts import StationWatches
 
 Key = tuple[str, str]
 """Line and product."""
@@ -35,6 +36,7 @@ class PartMemory:
         for entry in ordered:
             if entry.number > self.number - capacity:
                 self._parts[entry.frame_id] = entry
+        self.watches = StationWatches.restored(ordered)
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -95,9 +97,12 @@ def count(
         exceeded=tuple(sorted(verdict.exceeded)),
         decided_at=decision.decided_at,
     )
+    entry, drifts = memory.watches.observe(
+        entry, decision, config.drift_alpha, memory.capacity // 4
+    )
     memory.put(entry)
     alerts = tuple(in_time(alert, config.stop_within_s, now) for alert in verdict.alerts)
-    return CountStep(entry, entry.number % memory.capacity, alerts)
+    return CountStep(entry, entry.number % memory.capacity, (*alerts, *drifts))
 
 
 def _again(memory: PartMemory, known: CountedPart, decision: Decision) -> CountStep:
@@ -121,9 +126,19 @@ def in_time(alert: Alert, stop_within_s: float, now: datetime) -> Alert:
 
 
 def part_message(decision: Decision) -> Message:
-    """A decision for ``andon.parts``: by line and product, without measurements."""
+    """A decision for ``andon.parts``: by line and product, without region and timings."""
+    inspection, classification = decision.inspection, decision.classification
+    if inspection is not None:
+        inspection = inspection.model_copy(update={"region": None, "timings_ms": {}})
+    if classification is not None:
+        classification = classification.model_copy(update={"candidates": {}, "stages": ()})
     slim = decision.model_copy(
-        update={"inspection": None, "classification": None, "timings_ms": {}, "reason": ""}
+        update={
+            "inspection": inspection,
+            "classification": classification,
+            "timings_ms": {},
+            "reason": "",
+        }
     )
     return replace(to_message(slim), key=f"{slim.line}/{slim.product_id}".encode())
 

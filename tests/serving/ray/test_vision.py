@@ -54,6 +54,8 @@ async def test_each_image_gets_its_answer_from_its_products_expert(
     assert region_mask(odd.region).all()
     assert odd.region.blobs[0].box.width == 32
     assert {"queue", "decode", "score"} <= set(odd.timings_ms)
+    assert odd.brightness == 1.0
+    assert (odd.contrast, odd.sharpness) == (0.0, 1.0)
     assert isinstance(fine, Inspection)
     assert (fine.anomalous, fine.expert_version, fine.region) == (False, cloth, None)
     assert isinstance(broken, Failure)

@@ -142,12 +142,14 @@ def test_an_old_alert_asks_for_no_stop() -> None:
     assert alert.reason.endswith("noticed 7200 s later: no stop requested")
 
 
-def test_a_part_travels_without_its_measurements_by_line_and_product() -> None:
+def test_a_part_travels_without_region_and_timings_by_line_and_product() -> None:
     one = decision(station="cam-7")
     message = part_message(one)
     assert message.key == b"line-1/tile"
     slim = from_message(Decision, message.value, message.headers)
-    assert (slim.frame_id, slim.action, slim.inspection) == (one.frame_id, one.action, None)
+    assert (slim.frame_id, slim.action) == (one.frame_id, one.action)
+    assert slim.inspection is not None
+    assert (slim.inspection.p_value, slim.inspection.region) == (0.001, None)
 
 
 def role_on(b: Bench) -> tuple[LimitsRole, TwinChangelog]:
