@@ -18,7 +18,7 @@ from lab.datasets.folders import Dataset, Sample
 from serving.experts.expert import Expert
 from serving.experts.images import read_image
 from serving.experts.look import measure_look
-from streams.roles.drift.watching import DriftAlarm, Seen, StationWatch, watch
+from streams.roles.drift.watching import DriftAlarm, StationWatch, WatchedPart, watch
 
 _BATCH = 16
 _START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -154,7 +154,7 @@ def _play(
     state, alarms = state or StationWatch(), []
     for number in range(first, first + count):
         identity = UUID(bytes=rng.bytes(16), version=4)
-        seen = Seen(identity, _START + timedelta(seconds=number), "", draw(rng))
+        seen = WatchedPart(identity, _START + timedelta(seconds=number), "", draw(rng))
         state, raised = watch(state, seen, alpha)
         alarms += [(number, alarm) for alarm in raised]
         if raised and until_alarm:

@@ -5,7 +5,14 @@ from uuid import UUID, uuid5
 
 from streams.events import Alert, CountedPart, Decision
 from streams.roles.drift.quantities import watched_values
-from streams.roles.drift.watching import DriftAlarm, Seen, StationWatch, packed, unpacked, watch
+from streams.roles.drift.watching import (
+    DriftAlarm,
+    StationWatch,
+    WatchedPart,
+    packed,
+    unpacked,
+    watch,
+)
 
 _ALERTS = UUID("a4d5b0c4-6a43-5e0b-9f7e-3c1f5f0e8a27")
 
@@ -69,8 +76,8 @@ class StationWatches:
         return entry, tuple(_alert(decision, alarm, alpha) for alarm in alarms)
 
 
-def _seen(entry: CountedPart) -> Seen:
-    return Seen(entry.frame_id, entry.decided_at, entry.expert_version, entry.watched)
+def _seen(entry: CountedPart) -> WatchedPart:
+    return WatchedPart(entry.frame_id, entry.decided_at, entry.expert_version, entry.watched)
 
 
 def _alert(decision: Decision, alarm: DriftAlarm, alpha: float) -> Alert:

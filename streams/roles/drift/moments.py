@@ -51,7 +51,7 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Shift:
+class PictureShift:
     """How far one statistic moved."""
 
     name: str
@@ -69,7 +69,7 @@ class Shift:
         return f"{self.name} {self.before:.3g} -> {self.since:.3g} ({self.deviations:+.1f} sd)"
 
 
-def shifts(before: Moments, since: Moments) -> tuple[Shift, ...]:
+def shifts(before: Moments, since: Moments) -> tuple[PictureShift, ...]:
     """The statistics that differ for certain, the largest change first.
 
     The deviation is that of the pictures before: those since may hold some from before the change.
@@ -83,5 +83,5 @@ def shifts(before: Moments, since: Moments) -> tuple[Shift, ...]:
         error = math.sqrt(spread / before.count + spread / since.count)
         if abs(change) >= _CERTAIN * error:
             size = change / math.sqrt(spread)
-            found.append(Shift(name, before.mean(index), since.mean(index), size))
+            found.append(PictureShift(name, before.mean(index), since.mean(index), size))
     return tuple(sorted(found, key=lambda shift: -abs(shift.deviations)))

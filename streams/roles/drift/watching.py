@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from streams.roles.drift.martingale import Side, smoothed_rank
-from streams.roles.drift.moments import Moments, Shift, shifts
+from streams.roles.drift.moments import Moments, PictureShift, shifts
 from streams.roles.drift.quantities import PICTURE, QUANTITIES, Direction, Quantity
 
 SIDES = sum(len(quantity.directions) for quantity in QUANTITIES)
@@ -23,7 +23,7 @@ _CONSEQUENCE = 0.5
 
 
 @dataclass(frozen=True)
-class Seen:
+class WatchedPart:
     """What one part adds to the watch."""
 
     frame_id: UUID
@@ -44,7 +44,7 @@ class DriftAlarm:
     parts: int
     """Parts with that quantity since then."""
     wealth: float
-    shifts: tuple[Shift, ...]
+    shifts: tuple[PictureShift, ...]
     """Statistics of the pictures that moved, the largest change first."""
     pictures: int
     """Pictures since then whose statistics are known."""
@@ -61,7 +61,7 @@ class DriftAlarm:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class DirectionWatch:
     """The bets on one direction, with the pictures before and since the change they suspect."""
 
     side: Side = field(default_factory=Side)
@@ -70,13 +70,13 @@ class Watched:
     before: Moments = field(default_factory=Moments)
     since: Moments = field(default_factory=Moments)
 
-    def step(self, rank: float, seen: Seen) -> "Watched":
+    def step(self, rank: float, seen: WatchedPart) -> "DirectionWatch":
         """One more part; where nothing is suspected any more, its picture is as those before."""
         side = self.side.bet(rank)
         since = self.since.plus(seen.values)
         if side.evidence <= 0:
-            return Watched(side=side, before=self.before.merged(since))
-        return Watched(
+            return DirectionWatch(side=side, before=self.before.merged(since))
+        return DirectionWatch(
             side=side,
             began_at=self.began_at or seen.decided_at,
             parts=self.parts + 1,
@@ -90,7 +90,7 @@ class QuantityWatch:
     """One quantity: how often each bin was seen, and the bets on its directions."""
 
     counts: dict[int, float] = field(default_factory=dict)
-    watched: tuple[Watched, ...] = ()
+    watched: tuple[DirectionWatch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def unpacked(body: Mapping[str, object]) -> StationWatch:
 
 
 def watch(
-    state: StationWatch, seen: Seen, alpha: float | None
+    state: StationWatch, seen: WatchedPart, alpha: float | None
 ) -> tuple[StationWatch, tuple[DriftAlarm, ...]]:
     """The station after one more part, and what it alarms about.
 
@@ -152,10 +152,12 @@ def watch(
 
 
 def _begun(quantity: Quantity, counts: dict[int, float]) -> QuantityWatch:
-    return QuantityWatch(counts=counts, watched=(Watched(),) * len(quantity.directions))
+    return QuantityWatch(counts=counts, watched=(DirectionWatch(),) * len(quantity.directions))
 
 
-def _step(quantity: Quantity, known: QuantityWatch, value: float, seen: Seen) -> QuantityWatch:
+def _step(
+    quantity: Quantity, known: QuantityWatch, value: float, seen: WatchedPart
+) -> QuantityWatch:
     number = quantity.bin_of(value)
     rank = smoothed_rank(known.counts, number, _chance(seen.frame_id, quantity.name))
     watched = tuple(

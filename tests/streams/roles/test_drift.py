@@ -16,8 +16,8 @@ from streams.roles.drift.moments import Moments
 from streams.roles.drift.quantities import QUANTITIES, watched_values
 from streams.roles.drift.watching import (
     DriftAlarm,
-    Seen,
     StationWatch,
+    WatchedPart,
     packed,
     unpacked,
     watch,
@@ -64,7 +64,7 @@ class Station:
     def play(self, parts: int, values: Values = usual, version: str = "v1") -> "Station":
         for _ in range(parts):
             self.number += 1
-            seen = Seen(
+            seen = WatchedPart(
                 UUID(int=self.rng.getrandbits(128), version=4),
                 START + timedelta(seconds=self.number),
                 version,
