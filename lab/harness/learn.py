@@ -34,22 +34,26 @@ class LearnRequest(BaseModel):
 
     product: str
     train: list[tuple[Path, str]]
-    exemplars: dict[str, list[tuple[Path, str]]]
+    exemplars: dict[str, list[tuple[Path, str, Path | None]]]
+    """By class: photograph, part, and the picture of its mask where somebody drew one."""
     root: Path
     """Where the expert (``artifacts``) and the exemplars (``exemplars``) are kept."""
     false_alarm_rate: float
+    teach_expert: bool = True
+    """Whether the exemplars teach the expert too, not the classifier alone."""
 
     @property
     def fingerprint(self) -> str:
         """A hash of the pictures and of the code that learns: the same means nothing to learn."""
-        taught = [path for found in self.exemplars.values() for path, _ in found]
+        shown = [files for found in self.exemplars.values() for files in found]
+        taught = [path for image, _, mask in shown for path in (image, mask) if path is not None]
         stated = self.model_dump_json()
         return _fingerprint(stated, [*self._normals, *taught], "experts/**/*.py", "naming/**/*.py")
 
     @property
     def untaught_fingerprint(self) -> str:
         """The same of the expert before it is taught: whichever exemplars are chosen."""
-        stated = self.model_dump_json(exclude={"exemplars"})
+        stated = self.model_dump_json(exclude={"exemplars", "teach_expert"})
         return _fingerprint(stated, self._normals, "experts/**/*.py")
 
     @property
@@ -99,16 +103,20 @@ class Learned(BaseModel):
         )
 
 
-def request_of(plan: LinePlan, root: Path, rate: float = FALSE_ALARM_RATE) -> LearnRequest:
+def request_of(
+    plan: LinePlan, root: Path, rate: float = FALSE_ALARM_RATE, teach_expert: bool = True
+) -> LearnRequest:
     """Learn the plan's photographs; ``rate`` of false alarms in (0, 1)."""
     return LearnRequest(
         product=plan.product,
         train=[(p.path, p.part) for p in plan.train],
         exemplars={
-            label: [(p.path, p.part) for p in found] for label, found in plan.exemplars.items()
+            label: [(p.path, p.part, p.mask) for p in found]
+            for label, found in plan.exemplars.items()
         },
         root=root,
         false_alarm_rate=rate,
+        teach_expert=teach_expert,
     )
 
 
@@ -128,20 +136,39 @@ def learn(request: LearnRequest) -> Learned:
     from serving.experts.artifact import load_expert
 
     with stage_bars() as report:
-        untaught = _untaught(request, report)
+        artifact = untaught = _untaught(request, report)
         exemplars = None
         if any(request.exemplars.values()):
+            if request.teach_expert:
+                artifact = _taught_expert(request, untaught, report)
             report("teach", 0, 1)
-            exemplars = _taught_classifier(request, load_expert(untaught))
+            exemplars = _taught_classifier(request, load_expert(artifact))
             report("teach", 1, 1)
     return Learned(
         product=request.product,
         root=request.root,
-        artifact=untaught,
+        artifact=artifact,
         untaught=untaught,
         exemplars=exemplars,
         fingerprint=request.fingerprint,
     )
+
+
+def _taught_expert(request: LearnRequest, untaught: Path, report: "Progress") -> Path:
+    """The artifact of the untaught expert with one more head, from the exemplars."""
+    from serving.experts.artifact import load_expert, save_artifact
+    from serving.experts.composed import ComposedExpert
+    from serving.experts.images import read_image
+    from serving.experts.teaching import LabelledPicture, teach
+
+    expert = load_expert(untaught)
+    assert isinstance(expert, ComposedExpert)
+    pictures = []
+    for label, found in request.exemplars.items():
+        for path, part, mask in found:
+            image = read_image(path)
+            pictures.append(LabelledPicture(image, label, _drawn_mask(mask, image), part))
+    return untaught.parent / save_artifact(teach(expert, pictures, report), untaught.parents[1])
 
 
 def _untaught(request: LearnRequest, report: "Progress") -> Path:
@@ -169,7 +196,7 @@ def _taught_classifier(request: LearnRequest, expert: "Expert") -> Path:
     lessons = [
         Lesson(label, path.read_bytes(), part=group, name=str(path))
         for label, found in request.exemplars.items()
-        for path, group in found
+        for path, group, _ in found
     ]
     return teach_product(
         request.root / "exemplars",
@@ -180,6 +207,16 @@ def _taught_classifier(request: LearnRequest, expert: "Expert") -> Path:
         outline=partial(_outline, expert),
         afresh=True,
     )
+
+
+def _drawn_mask(path: Path | None, image: "Image") -> "npt.NDArray[np.bool_] | None":
+    """What somebody marked on the photograph; None where nobody did, or marked nothing."""
+    from lab.datasets.masks import read_mask
+
+    if path is None:
+        return None
+    mask = read_mask(path, *image.shape[:2])
+    return mask if mask.any() else None
 
 
 def _outline(expert: "Expert", image: "Image") -> "npt.NDArray[np.bool_] | None":

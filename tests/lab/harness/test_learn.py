@@ -14,14 +14,16 @@ def request_of_two(tmp_path: Path) -> LearnRequest:
     return LearnRequest(
         product="tile",
         train=[(tmp_path / "normal", "p1")],
-        exemplars={"crack": [(tmp_path / "crack", "p2")]},
+        exemplars={"crack": [(tmp_path / "crack", "p2", None)]},
         root=tmp_path,
         false_alarm_rate=0.03,
     )
 
 
 def test_other_exemplars_need_no_other_expert(request_of_two: LearnRequest, tmp_path: Path) -> None:
-    other = request_of_two.model_copy(update={"exemplars": {"crack": [(tmp_path / "other", "p3")]}})
+    other = request_of_two.model_copy(
+        update={"exemplars": {"crack": [(tmp_path / "other", "p3", None)]}}
+    )
     assert other.fingerprint != request_of_two.fingerprint
     assert other.untaught_fingerprint == request_of_two.untaught_fingerprint
 
