@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from connectors.settings import GatewaySettings
+from history.plant_times import PlantTimes
 from serving.naming.settings import ClassifierSettings
 from streams.errors import AndonError
 from streams.settings import Section
@@ -149,6 +150,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     gateway: GatewaySettings = GatewaySettings()
+    plant: PlantTimes = PlantTimes()
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
     log_json: bool = False
 

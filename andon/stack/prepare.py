@@ -15,6 +15,7 @@ WHY = "prepared for a run"
 async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who: str) -> None:
     """Create what is missing and put ``policies`` in force; may be run again."""
     from history import migrate
+    from history.bi import apply_bi
     from policies.publish import publish
     from streams.kafka.topic_admin import ensure_topics
 
@@ -23,6 +24,7 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
         wiring.kafka_connection(settings), kafka.replication_factor, partitions=kafka.partitions
     )
     await migrate.upgrade(url)
+    await apply_bi(url, settings.plant)
     async with wiring.opened(wiring.image_store, settings) as images:
         await images.ensure_bucket()
     async with (

@@ -153,6 +153,19 @@ async def test_stats_check_and_export(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("filled")
+async def test_the_views_for_business_intelligence_take_the_plants_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ANDON_PLANT__TIME_ZONE", "Europe/Berlin")
+    monkeypatch.setenv("ANDON_PLANT__SHIFTS", '{"early": {"start": "06:00", "end": "14:00"}}')
+    load_settings.cache_clear()
+    done = json.loads((await run("bi", "--json")).stdout)
+    assert (done["time_zone"], list(done["shifts"])) == ("Europe/Berlin", ["early"])
+    assert "GRANT andon_reader" in (await run("bi")).stdout
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("filled")
 async def test_a_review_goes_to_kafka(broker: Broker) -> None:
     done = await run(
         "review", "P0000001", "--severity", "negligible", "--class", "water", "--by", "Ada 🧱",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from andon import wiring
 from andon.cli.history import output
 from andon.cli.options import Json, More, MoreOptions, group, listed, read_options, taking
 from andon.settings import load_settings
+from history.bi import READER, apply_bi
 from history.errors import BadQueryError
 from history.filters import FrameFilter, parse_moment
 from history.migrate import head, upgrade, write_facts
@@ -200,6 +202,25 @@ def migrate() -> None:
 
     asyncio.run(run())
     typer.echo(f"schema {head()}")
+
+
+@app.command()
+def bi(
+    reader: Annotated[
+        str, typer.Option(help="Role that may read the views; created without login.")
+    ] = READER,
+    as_json: Json = False,
+) -> None:
+    """Create or renew the views of schema `bi` for people's tools, with their comments.
+
+    Days and shifts are those of ANDON_PLANT__TIME_ZONE and ANDON_PLANT__SHIFTS. Applied again, it
+    takes over new settings; no data moves.
+    """
+    settings = load_settings()
+    asyncio.run(apply_bi(settings.postgres.url.get_secret_value(), settings.plant, reader))
+    done = {"schema": "bi", "reader": reader, **settings.plant.model_dump(mode="json")}
+    words = f"schema bi in {settings.plant.time_zone}; GRANT {reader} TO your tool's role"
+    typer.echo(json.dumps(done) if as_json else words)
 
 
 def ask(question: Callable[[History], Awaitable[T]]) -> T:
