@@ -145,6 +145,17 @@ class ComposedExpert:
         plain = replace(model, taught=None, calibration=calibration, trained=trained)
         return ComposedExpert(plain, self.wanted, keep=self.keep)
 
+    def held_out_scores(self) -> Scores:
+        """(N,) score of each photograph of the training set, by heads that had not seen its part.
+
+        Raises:
+            TrainingError: it was saved without its training set.
+        """
+        seen, taught = dict(self.training_set().held_out), self.model.taught
+        if taught is not None:
+            seen[TAUGHT] = taught.held_out()
+        return self.model.preprocessing.per_image(fuse_surprises(seen, self.model.all_roles))
+
     def ready(self) -> Self:
         """Compile now, not at the first image.
 

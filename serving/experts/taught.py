@@ -27,7 +27,8 @@ class Taught:
     references: Scores
     """Held-out normals' peak and spread by direction, (K, 2, M), rows ascending."""
     strongest: Scores
-    """Held-out normals' mean of the ``STRONGEST`` highest surprises, (M,), ascending."""
+    """Held-out normals' mean of the ``STRONGEST`` highest surprises, (M,), in the training set's
+    order."""
     role: str
     """``full`` or ``gated``, see ``fusion.fuse_surprises``."""
     map_cut: float
@@ -59,7 +60,11 @@ class Taught:
 
     @cached_property
     def _whole(self) -> Reference:
-        return Reference.of(self.strongest)
+        return Reference.of(np.sort(self.strongest))
+
+    def held_out(self) -> Scores:
+        """(M,) surprise of the training set's normals, none of which had been seen."""
+        return self._whole.surprise(self.strongest)
 
     def surprise(self, maps: Floats) -> Scores:
         """(N,) surprise of standardised maps (N, K, h, w)."""

@@ -116,7 +116,7 @@ class Teacher:
         taught = Taught(
             directions=held.directions,
             references=np.sort(held.peak_and_spread, axis=1).transpose(2, 0, 1),
-            strongest=np.sort(judged.strongest()),
+            strongest=judged.strongest(),
             role=choice.role,
             map_cut=normal_cut(held.strongest_map),
         )

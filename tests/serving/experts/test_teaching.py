@@ -150,3 +150,16 @@ def test_an_expert_without_its_training_set_says_what_to_do(
     folder = tmp_path / "part" / save_artifact(bare, tmp_path)
     with pytest.raises(ArtifactError, match="train it again"):
         load_training_set(folder)
+
+
+def test_held_out_scores_are_those_that_the_threshold_comes_from(
+    loaded: ComposedExpert, teacher: Teacher, tmp_path: Path
+) -> None:
+    """In the training set's order, also after the artifact was saved and loaded."""
+    digest = save_artifact(teacher.teach(exemplars()), tmp_path)
+    taught = load_expert(tmp_path / "part" / digest, "openvino", "f32", "cpu", 1)
+    assert isinstance(taught, ComposedExpert)
+    for expert in (loaded, taught):
+        found = expert.held_out_scores()
+        assert len(found) == len(expert.training_set().files)
+        assert np.allclose(np.sort(found), expert.model.calibration.scores)
