@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from uuid import UUID
 
 import cv2
 import numpy as np
@@ -19,36 +20,64 @@ _RED = (0, 0, 255)
 
 
 async def save_pictures(story: Story, store: ImageStore, folder: Path) -> list[Path]:
-    """Write what is kept of a frame into ``folder``; of most normal frames nothing is kept.
+    """Write what is kept of a part into ``folder``; of most normal frames nothing is kept.
 
     Returns:
-        ``<frame>.png`` (or as captured), ``<frame>-mask.png``, ``<frame>-region.png``.
+        ``<frame>.png`` (or as captured), ``<frame>-mask.png``, ``<frame>-region.png`` for each
+        shot; of a part with a single one, ``<frame>`` is the part's.
 
     Raises:
         UnavailableError: the object store does not answer.
     """
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    if not story.shots:
+        return await _save(story, story.frame_id, (story.image_key, story.mask_key), store, folder)
     written: list[Path] = []
-    image = await _get(store, story.image_key)
+    for shot in story.shots:
+        if shot.frame_id is not None:
+            keys = shot.image_key, shot.mask_key
+            written += await _save(story, shot.frame_id, keys, store, folder)
+    return written
+
+
+async def _save(
+    story: Story,
+    frame_id: UUID,
+    keys: tuple[str | None, str | None],
+    store: ImageStore,
+    folder: Path,
+) -> list[Path]:
+    written: list[Path] = []
+    image, mask = [await _get(store, key) for key in keys]
     if image is not None:
         suffix = next((s for magic, s in _SUFFIX.items() if image.startswith(magic)), ".bin")
-        written.append(await _write(folder / f"{story.frame_id}{suffix}", image))
-    mask = await _get(store, story.mask_key)
+        written.append(await _write(folder / f"{frame_id}{suffix}", image))
     if mask is not None:
-        written.append(await _write(folder / f"{story.frame_id}-mask.png", mask))
-    region = region_of(story)
+        written.append(await _write(folder / f"{frame_id}-mask.png", mask))
+    region = region_of(story, frame_id)
     if image is not None and region is not None:
         try:
             drawn = await asyncio.to_thread(outlined, image, region)
         except UndecodableImageError:
             return written
-        written.append(await _write(folder / f"{story.frame_id}-region.png", drawn))
+        written.append(await _write(folder / f"{frame_id}-region.png", drawn))
     return written
 
 
-def region_of(story: Story) -> Region | None:
-    """The odd region, from the anomaly's inspection or the decision's."""
-    for event in (*story.anomalies, *story.decisions):
+def region_of(story: Story, frame_id: UUID | None = None) -> Region | None:
+    """The odd region of a frame, from its anomaly's inspection, its verdict's or the decision's.
+
+    Args:
+        story: of the part.
+        frame_id: one of its shots; the frame whose picture is shown without.
+    """
+    wanted = str(frame_id or story.shown or story.frame_id)
+    events = [*story.anomalies, *story.verdicts, *(() if story.shots else story.decisions)]
+    for event in events:
+        frame = event.get("frame")
+        of = frame.get("frame_id") if isinstance(frame, dict) else event.get("frame_id")
+        if story.shots and of != wanted:
+            continue
         try:
             inspection = Inspection.model_validate(event.get("inspection"))
         except ValidationError:

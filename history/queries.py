@@ -35,6 +35,7 @@ from history.statistics import (
     to_pareto,
     to_stats,
 )
+from history.stories import KeptPicture, shots_of
 from history.tables import METADATA
 from streams.codes import Action, DecisionSource, ReasonCode, Severity
 from streams.errors import UnavailableError
@@ -50,6 +51,7 @@ _STORY = {
     "anomalies": ("anomaly", "recorded_at"),
     "reviews": ("review", "reviewed_at"),
     "dead_letters": ("dead_letter", "failed_at"),
+    "verdicts": ("shot_verdict", "decided_at"),
 }
 """For each field of a story: its table, and the column that orders it."""
 
@@ -120,13 +122,13 @@ class History:
         Raises:
             NotInHistoryError: nothing is.
         """
-        parts: dict[str, tuple[dict[str, object], ...]] = {}
+        told: dict[str, tuple[dict[str, object], ...]] = {}
         async with self._asking(f"reading {frame_id}") as link:
             shot = select(SHOTS.c.part_frame_id).where(SHOTS.c.frame_id == frame_id)
-            frame_id = await link.scalar(shot) or frame_id
-            frames = await link.scalar(select(func.part_frames(frame_id))) or [frame_id]
-            frame = await link.execute(_frames().where(FRAMES.c.frame_id == frame_id))
-            row = frame.mappings().one_or_none()
+            part = await link.scalar(shot) or frame_id
+            frames = await link.scalar(select(func.part_frames(part))) or [part]
+            found = await link.execute(_frames().where(FRAMES.c.frame_id == part))
+            row = found.mappings().one_or_none()
             for name, (table, order) in _STORY.items():
                 columns = METADATA.tables[table].c
                 query = (
@@ -134,18 +136,25 @@ class History:
                     .where(columns.frame_id.in_(frames))
                     .order_by(columns[order], columns.recorded_at)
                 )
-                parts[name] = tuple((await link.execute(query)).scalars())
+                told[name] = tuple((await link.execute(query)).scalars())
             a = METADATA.tables["anomaly"].c
-            keys = select(func.max(a.image_key), func.max(a.mask_key)).where(a.frame_id.in_(frames))
-            image_key, mask_key = (await link.execute(keys)).one()
-        if not any(parts.values()):
+            keys = select(a.frame_id, func.max(a.image_key), func.max(a.mask_key))
+            pictures = await link.execute(keys.where(a.frame_id.in_(frames)).group_by(a.frame_id))
+            kept = {frame: KeptPicture(*keys) for frame, *keys in pictures}
+        if not any(told.values()):
             raise NotInHistoryError(f"frame {frame_id} is not in the history")
+        shots = shots_of(told["decisions"], told["verdicts"], kept)
+        candidates = [frame_id, *(s.frame_id for s in shots if s.frame_id), *sorted(kept)]
+        shown = next((frame for frame in candidates if frame in kept), frame_id)
+        picture = kept.get(shown, KeptPicture())
         return Story(
-            frame_id=frame_id,
+            frame_id=part,
             effective=_record(row) if row is not None else None,
-            image_key=image_key,
-            mask_key=mask_key,
-            **parts,
+            shots=shots,
+            shown=shown,
+            image_key=picture.image_key,
+            mask_key=picture.mask_key,
+            **told,
         )
 
     async def stats(self, wanted: FrameFilter | None = None, top: int = 10) -> Stats:

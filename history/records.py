@@ -91,10 +91,28 @@ class Page(Record):
     next_cursor: str | None = None
 
 
+class ShotStory(Record):
+    """One shot of a part with several: what it was judged, and what is kept of its picture."""
+
+    shot: int
+    name: str
+    frame_id: UUID | None
+    """None when nothing was ever heard of the shot."""
+    source: str
+    """Who judged it; ``missing`` when it was too late for the decision of its part, or lost."""
+    action: str
+    severity: str
+    class_name: str
+    score: float | None
+    image_key: str | None
+    mask_key: str | None
+
+
 class Story(Record):
-    """All that is known of one frame: every event whole, in the order of its time."""
+    """All that is known of one part: every event whole, in the order of its time."""
 
     frame_id: UUID
+    """The part's identity; where it has a single shot, the shot's frame."""
     effective: FrameRecord | None
     """None while no decision is recorded."""
     decisions: tuple[dict[str, object], ...] = ()
@@ -102,6 +120,12 @@ class Story(Record):
     anomalies: tuple[dict[str, object], ...] = ()
     reviews: tuple[dict[str, object], ...] = ()
     dead_letters: tuple[dict[str, object], ...] = ()
+    verdicts: tuple[dict[str, object], ...] = ()
+    """What the shots of a part with several were judged, late answers included."""
+    shots: tuple[ShotStory, ...] = ()
+    """The shots of a part with several, in order; empty for a single one."""
+    shown: UUID | None = None
+    """The frame whose picture is meant by the keys: the one asked for, or the first kept."""
     image_key: str | None = None
     mask_key: str | None = None
 

@@ -12,10 +12,20 @@ from history.tables import (
     DeadLetterRow,
     DecisionRow,
     ReviewRow,
+    ShotVerdictRow,
     Table,
 )
 from history.text import clean, event_json
-from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Event, Review
+from streams.events import (
+    Acknowledgement,
+    Alert,
+    Anomaly,
+    DeadLetter,
+    Decision,
+    Event,
+    Review,
+    ShotVerdict,
+)
 from streams.ids import image_key, mask_key
 
 Row = dict[str, object]
@@ -37,6 +47,11 @@ def anomaly_row(event: Anomaly) -> Row:
 def decision_row(event: Decision) -> Row:
     """The row of a decision; what nobody asks for by column is in ``event``."""
     return _row(DecisionRow, event, event.inspection, event.classification)
+
+
+def verdict_row(event: ShotVerdict) -> Row:
+    """The row of what one shot was judged."""
+    return _row(ShotVerdictRow, event, part_frame_id=event.part_identity)
 
 
 def acknowledgement_row(event: Acknowledgement) -> Row:

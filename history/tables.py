@@ -140,6 +140,25 @@ class DecisionRow(OfPart, table=True):
     decided_at: datetime = _time()
 
 
+class ShotVerdictRow(OfPart, table=True):
+    """``andon.shots``: what one shot of a part with several was judged."""
+
+    __tablename__ = "shot_verdict"
+    __table_args__ = (Index(None, "part_frame_id"),)
+
+    result_id: UUID = Field(primary_key=True)
+    part_frame_id: UUID
+    shot: int
+    shot_name: str = _text()
+    source: str = _text()
+    class_name: str = _text()
+    severity: str = _text()
+    action: str = _text()
+    reason_code: int
+    is_late: bool = False
+    decided_at: datetime = _time()
+
+
 class AcknowledgementRow(OfPart, table=True):
     """``andon.acks``: what became of a result at the PLC."""
 

@@ -15,10 +15,26 @@ from history.migrate import upgrade, write_facts
 from history.tables import METADATA
 from streams.backoff import backoff_s
 from streams.errors import UnavailableError
-from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Review
+from streams.events import (
+    Acknowledgement,
+    Alert,
+    Anomaly,
+    DeadLetter,
+    Decision,
+    Review,
+    ShotVerdict,
+)
 
 E = TypeVar("E")
-_TABLES = ("anomaly", "decision", "acknowledgement", "review", "dead_letter", "alert")
+_TABLES = (
+    "anomaly",
+    "decision",
+    "shot_verdict",
+    "acknowledgement",
+    "review",
+    "dead_letter",
+    "alert",
+)
 
 
 class PostgresHistoryWriter:
@@ -53,6 +69,10 @@ class PostgresHistoryWriter:
     async def add_decisions(self, events: Sequence[Decision]) -> None:
         """Raises ``UnavailableError``; ``RefusedRowError`` for a value that no row can hold."""
         await self._add("decision", rows.decision_row, events)
+
+    async def add_verdicts(self, events: Sequence[ShotVerdict]) -> None:
+        """Raises ``UnavailableError``; ``RefusedRowError`` for a value that no row can hold."""
+        await self._add("shot_verdict", rows.verdict_row, events)
 
     async def add_acknowledgements(self, events: Sequence[Acknowledgement]) -> None:
         """Raises ``UnavailableError``; ``RefusedRowError`` for a value that no row can hold."""

@@ -11,7 +11,16 @@ from uuid import UUID
 from streams.backoff import backoff_s
 from streams.codes import ReasonCode
 from streams.errors import EventError
-from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Event, Review
+from streams.events import (
+    Acknowledgement,
+    Alert,
+    Anomaly,
+    DeadLetter,
+    Decision,
+    Event,
+    Review,
+    ShotVerdict,
+)
 from streams.ids import dead_letter_key
 from streams.kafka.delivery import Delivery
 from streams.ports import HistoryWriter, ImageStore
@@ -21,7 +30,7 @@ from streams.roles.pictures import mask_png
 from streams.roles.record_core import RECORDED, StoredEvent, StoredObject, recorded
 from streams.roles.results import Results
 from streams.roles.salvage import attributes, readable_frame_id
-from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS
+from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS, SHOTS
 
 E = TypeVar("E", bound=Event)
 Entry = tuple[Delivery, StoredEvent]
@@ -118,6 +127,8 @@ class RecordRole:
                 await self.history.add_anomalies(_as(Anomaly, events))
             case DECISIONS.name:
                 await self.history.add_decisions(_as(Decision, events))
+            case SHOTS.name:
+                await self.history.add_verdicts(_as(ShotVerdict, events))
             case ACKS.name:
                 await self.history.add_acknowledgements(_as(Acknowledgement, events))
             case REVIEWS.name:

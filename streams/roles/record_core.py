@@ -6,9 +6,9 @@ from streams.envelope import from_message
 from streams.events import Anomaly, DeadLetter, Event, Region
 from streams.ids import dead_letter_key, image_key, mask_key
 from streams.kafka.delivery import Delivery
-from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS, Topic
+from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS, SHOTS, Topic
 
-RECORDED: tuple[Topic, ...] = (ANOMALIES, DECISIONS, ACKS, REVIEWS, ALERTS, DEAD)
+RECORDED: tuple[Topic, ...] = (ANOMALIES, DECISIONS, SHOTS, ACKS, REVIEWS, ALERTS, DEAD)
 """The topics that record reads; never the wide ``andon.frames``."""
 _MODELS: dict[str, type[Event]] = {topic.name: topic.event for topic in RECORDED}
 

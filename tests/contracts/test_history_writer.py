@@ -18,7 +18,15 @@ from streams.ports import HistoryWriter
 from tests.contracts.twins.history_writer import TwinHistory
 from tests.history import make
 
-TABLES = ("anomaly", "decision", "acknowledgement", "review", "dead_letter", "alert")
+TABLES = (
+    "anomaly",
+    "decision",
+    "shot_verdict",
+    "acknowledgement",
+    "review",
+    "dead_letter",
+    "alert",
+)
 
 
 class Bench(Protocol):
@@ -37,7 +45,10 @@ class TwinBench:
 
     async def counts(self) -> dict[str, int]:
         kept = self.writer
-        rows = (kept.anomalies, kept.decisions, kept.acks, kept.reviews, kept.letters, kept.alerts)
+        rows = (
+            *(kept.anomalies, kept.decisions, kept.verdicts, kept.acks),
+            *(kept.reviews, kept.letters, kept.alerts),
+        )
         return dict(zip(TABLES, map(len, rows), strict=True))
 
     async def actions(self) -> list[str]:
@@ -103,6 +114,7 @@ async def everything(writer: HistoryWriter, numbers: list[int]) -> None:
         writer.add_reviews([make.review(n) for n in numbers]),
         writer.add_acknowledgements([make.acknowledgement(d) for d in decided]),
         writer.add_decisions(decided),
+        writer.add_verdicts([make.verdict(n) for n in numbers]),
         writer.add_anomalies([make.anomaly(n) for n in numbers]),
         writer.add_dead_letters([(make.dead_letter(n), f"dead/{n}") for n in numbers]),
         writer.add_alerts([alert(n) for n in numbers]),

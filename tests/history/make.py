@@ -19,6 +19,7 @@ from streams.events import (
     Inspection,
     Region,
     Review,
+    ShotVerdict,
     decision_id,
 )
 from streams.regions import encode_mask
@@ -130,6 +131,16 @@ def decision(
         **change,
     }
     return Decision(**fields)
+
+
+def verdict(number: int, shot: int = 1, expected: int = 3, **change: Any) -> ShotVerdict:
+    """What one shot of part ``number`` was judged; the first shot's frame is the part's."""
+    frame = frame_id(number) if shot == 1 else frame_id(100_000 * shot + number)
+    judged = decision(number, class_name="normal", frame_id=frame).model_dump()
+    of_part = {"part_frame_id": frame_id(number), "shot": shot, "shots_expected": expected}
+    result = {"result_id": decision_id(frame, judged["source"], of_shot=True)}
+    named = {"shot_name": f"side{shot}"}
+    return ShotVerdict.model_validate({**judged, **of_part, **result, **named, **change})
 
 
 def acknowledgement(

@@ -16,7 +16,7 @@ from andon.cli.printing import table_of_rows
 from history.export import csv_lines, json_lines
 from history.filters import FrameFilter
 from history.queries import History
-from history.records import FrameRecord, Gaps, Page, Pareto, Stats, Story
+from history.records import FrameRecord, Gaps, Page, Pareto, ShotStory, Stats, Story
 from history.text import visible
 from streams.events import Acknowledgement, DeadLetter, Decision, Inspection, Review
 
@@ -155,6 +155,8 @@ def _story_rows(story: Story) -> Iterable[tuple[str, Text]]:
     for event in story.anomalies[:1] or story.decisions[:1]:
         if inspection := event.get("inspection"):
             yield from _seen(Inspection.model_validate(inspection))
+    for shot in story.shots:
+        yield from _of_shot(shot)
     for event in story.decisions:
         yield from _decided(Decision.model_validate(event))
     for event in story.acknowledgements:
@@ -171,6 +173,13 @@ def _story_rows(story: Story) -> Iterable[tuple[str, Text]]:
         yield "dead letter", _text(f"{letter.stage}: {letter.error_type}: {letter.error}")
     for name, key in (("picture", story.image_key), ("mask", story.mask_key)):
         yield name, _text(key or "not kept")
+
+
+def _of_shot(shot: ShotStory) -> Iterable[tuple[str, Text]]:
+    name = f"shot {shot.shot}" + (f" {shot.name}" if shot.name else "")
+    score = "" if shot.score is None else f", score {shot.score:.4g}"
+    words = f"{shot.action}: {shot.class_name or shot.severity} by {shot.source}{score}"
+    yield visible(name), _text(f"{words}, picture {shot.image_key or 'not kept'}")
 
 
 def _seen(inspection: Inspection) -> Iterable[tuple[str, Text]]:

@@ -12,6 +12,7 @@ from streams.events import (
     Decision,
     Event,
     Review,
+    ShotVerdict,
 )
 
 
@@ -27,6 +28,7 @@ class TwinHistory:
     writes: list[int] = field(default_factory=list)
     anomalies: dict[object, Anomaly] = field(default_factory=dict)
     decisions: dict[object, Decision] = field(default_factory=dict)
+    verdicts: dict[object, ShotVerdict] = field(default_factory=dict)
     acks: dict[object, Acknowledgement] = field(default_factory=dict)
     reviews: dict[object, Review] = field(default_factory=dict)
     letters: dict[object, tuple[DeadLetter, str]] = field(default_factory=dict)
@@ -48,6 +50,10 @@ class TwinHistory:
     async def add_decisions(self, events: Sequence[Decision]) -> None:
         self._check(events)
         self.decisions = {event.result_id: event for event in events} | self.decisions
+
+    async def add_verdicts(self, events: Sequence[ShotVerdict]) -> None:
+        self._check(events)
+        self.verdicts = {event.result_id: event for event in events} | self.verdicts
 
     async def add_acknowledgements(self, events: Sequence[Acknowledgement]) -> None:
         self._check(events)

@@ -21,8 +21,9 @@ from streams.events import (
     Decision,
     Inspection,
     Review,
+    decision_id,
 )
-from streams.ids import dead_letter_key, decision_id, image_key, mask_key, new_frame_id
+from streams.ids import dead_letter_key, image_key, mask_key, new_frame_id
 from streams.kafka.delivery import Delivery, dead_letter
 from streams.regions import region_mask
 from streams.roles.config import RecordConfig
