@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 
 LINE = (
-    "stack", "gateway", "worker", "train", "inspect", "classify", "policy", "history", "console",
-    "doctor", "llm",
+    "stack", "gateway", "worker", "train", "inspect", "classify", "models", "policy", "history",
+    "console", "doctor", "llm",
 )  # fmt: skip
-"""What a plant runs."""
+"""What a plant runs; each has a module of its name in ``andon.cli``."""
 
 
 class Andon(GroupWithLaboratory):
@@ -44,32 +45,9 @@ class Andon(GroupWithLaboratory):
 
         A process loads the modules of its own command only.
         """
-        match cmd_name:
-            case "stack":
-                from andon.cli.stack import app
-            case "gateway":
-                from andon.cli.gateway import app
-            case "worker":
-                from andon.cli.worker import app
-            case "train":
-                from andon.cli.train import app
-            case "inspect":
-                from andon.cli.inspect import app
-            case "classify":
-                from andon.cli.classify import app
-            case "policy":
-                from andon.cli.policy import app
-            case "history":
-                from andon.cli.history import app
-            case "console":
-                from andon.cli.console import app
-            case "doctor":
-                from andon.cli.doctor import app
-            case "llm":
-                from andon.cli.llm import app
-            case _:
-                return super().get_command(ctx, cmd_name)
-        command = typer.main.get_command(app)
+        if cmd_name not in LINE:
+            return super().get_command(ctx, cmd_name)
+        command = typer.main.get_command(import_module(f"andon.cli.{cmd_name}").app)
         command.name = cmd_name
         return command
 

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from connectors.gateway.journal import Journal
     from connectors.gateway.spool import Spool
     from connectors.line_link import LineLink
+    from history.model_log import ModelLog
     from history.object_store import S3ImageStore, S3Objects
     from history.policy_log import PolicyLog
     from history.queries import History
     from history.writer import PostgresHistoryWriter
     from serving.bundle_store import BundleStore
     from serving.ray.client import ServeClassifier, ServeVisionExpert
+    from serving.ray.replicas import ServeReplicas
     from streams.kafka.connection import KafkaConnection
     from streams.ports import Camera, Changelog, PolicySource, Publisher
 
@@ -157,6 +159,14 @@ def policy_log(settings: Settings) -> "PolicyLog":
     return PolicyLog(own.url.get_secret_value(), timeout_s=own.timeout_s)
 
 
+def model_log(settings: Settings) -> "ModelLog":
+    """The audit of the experts in force."""
+    from history.model_log import ModelLog
+
+    own = settings.postgres
+    return ModelLog(own.url.get_secret_value(), timeout_s=own.timeout_s)
+
+
 def s3_objects(settings: Settings, bucket: str = "", prefix: str = "") -> "S3Objects":
     """The object store of the settings; ``bucket`` names another one than theirs."""
     from history.object_store import S3Objects
@@ -194,6 +204,13 @@ def classifier(settings: Settings) -> "ServeClassifier":
     from serving.ray.client import ServeClassifier
 
     return ServeClassifier(settings.serve.ingress, settings.serve.token_file)
+
+
+def replicas(settings: Settings) -> "ServeReplicas":
+    """What the replicas behind Serve's ingress hold."""
+    from serving.ray.replicas import ServeReplicas
+
+    return ServeReplicas(settings.serve.ingress, settings.serve.token_file)
 
 
 def bundle_store(location: str) -> "BundleStore":

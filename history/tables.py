@@ -256,3 +256,22 @@ class PolicyAuditRow(Table, table=True):
     reason: str = _text()
     softening: bool = False
     applied_at: datetime | None = _now()
+
+
+class ModelAuditRow(Table, table=True):
+    """Who put which version of a product's expert in force, when and why; only ever added to."""
+
+    __tablename__ = "model_audit"
+    __table_args__ = (Index(None, "product_id", "applied_at"),)
+
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True)
+    )
+    product_id: str = _text()
+    from_expert: str | None = _maybe_text()
+    to_expert: str = _text()
+    from_exemplars: str | None = _maybe_text()
+    to_exemplars: str | None = _maybe_text()
+    applied_by: str = _text()
+    reason: str = _text()
+    applied_at: datetime | None = _now()

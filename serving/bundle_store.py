@@ -1,27 +1,33 @@
 """Bundles (``serving.bundles``) of experts and exemplars in a folder or in S3, cached and verified.
 
 The layout is the same in both: a trained folder is copied to S3 as it is, its manifest last. The
-files that a manifest names are checked when the bundle is opened. The latest version is what was
-written last: a bundle, or ``<product>/latest.json`` with ``{"digest": ...}``, which points back to
-an older one.
+files that a manifest names are checked when the bundle is opened.
+
+``<product>/latest.json`` with ``{"digest": ...}`` says which version is in force; a product without
+one has the bundle that was written last. ``<product>/shadow.json`` names in the same form a version
+that is scored beside it, and ``<product>/notes/<digest>.json`` holds what is known of a version and
+is no part of it.
 """
 
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from serving.bundles import DIGEST, MANIFEST, BundleError, product_folder, read_file
+from serving.bundles import DIGEST, MANIFEST, BundleError, digest_of, product_folder, read_file
 from serving.errors import StoreError
 
 POINTER = "latest.json"
+_SERVED = ".served.json"
+SHADOW = "shadow.json"
 
 
 class Blobs(Protocol):
-    """Where bundles are read. Keys are relative POSIX paths; every method may raise AndonError."""
+    """Where bundles are kept. Keys are relative POSIX paths; every method may raise AndonError."""
 
     def get(self, key: str) -> bytes | None:
         """The object, or None where there is none."""
@@ -29,6 +35,10 @@ class Blobs(Protocol):
 
     def keys(self, prefix: str) -> dict[str, float]:
         """Every key under ``prefix`` (empty, or ending in ``/``): time of writing, Unix seconds."""
+        ...
+
+    def put(self, key: str, body: bytes) -> None:
+        """Store the object whole; the same key again is replaced."""
         ...
 
 
@@ -45,36 +55,118 @@ class BundleStore:
         self._cache = cache
 
     def products(self) -> dict[str, str]:
-        """Every product that has a version, with its newest digest.
+        """Every product that has a version, with the digest of the one in force.
 
         Raises:
             StoreError: a pointer is damaged.
         """
-        found: dict[str, tuple[float, str]] = {}
+        newest: dict[str, tuple[float, str]] = {}
+        pointed = set()
         for key, written in self._blobs.keys("").items():
             match key.split("/"):
                 case [product, digest, name] if name == MANIFEST and DIGEST.fullmatch(digest):
-                    candidate = (written, digest)
+                    newest[product] = max(newest.get(product, (written, digest)), (written, digest))
                 case [product, name] if name == POINTER:
-                    candidate = (written, POINTER)
-                case _:
-                    continue
-            # a pointer written in the same instant as a bundle is the later word
-            if product not in found or candidate >= found[product]:
-                found[product] = candidate
-        return {
-            product: self._pointed(product) if what == POINTER else what
-            for product, (_, what) in sorted(found.items())
-        }
+                    pointed.add(product)
+        in_force = {product: digest for product, (_, digest) in newest.items()}
+        in_force |= {product: d for product in pointed if (d := self.pointed(product))}
+        return dict(sorted(in_force.items()))
 
-    def _pointed(self, product: str) -> str:
-        body = self._blobs.get(f"{_segment(product)}/{POINTER}") or b""
+    def versions(self, product: str) -> dict[str, float]:
+        """Digest of every version of a product, with the time it was written, Unix seconds."""
+        found = {}
+        for key, written in self._blobs.keys(f"{_segment(product)}/").items():
+            match key.split("/"):
+                case [_, digest, name] if name == MANIFEST and DIGEST.fullmatch(digest):
+                    found[digest] = written
+        return found
+
+    def pointed(self, product: str, name: str = POINTER) -> str | None:
+        """The digest that a pointer of the product names; None where there is no pointer.
+
+        Args:
+            name: ``POINTER``, or ``SHADOW`` for the version that is scored beside.
+
+        Raises:
+            StoreError: the pointer is damaged.
+        """
+        body = self._blobs.get(f"{_segment(product)}/{name}")
+        if body is None:
+            return None
         try:
-            return _checked(str(json.loads(body)["digest"]))
+            said = json.loads(body)["digest"]
+            return None if said is None else _checked(str(said))
         except (ValueError, KeyError, TypeError, StoreError):
             raise StoreError(
-                f"{product}/{POINTER} is damaged: delete it, or train the product again"
+                f"{product}/{name} is damaged: delete it, or `andon models use` a version"
             ) from None
+
+    def point(self, product: str, digest: str | None, name: str = POINTER) -> None:
+        """Let a pointer name a version of the store; None takes back what it names.
+
+        Raises:
+            StoreError: the version is not in the store, or its manifest was altered.
+        """
+        if digest is not None:
+            self.manifest(product, digest)
+        body = json.dumps({"digest": digest}).encode()
+        self._blobs.put(f"{_segment(product)}/{name}", body)
+
+    def manifest(self, product: str, digest: str) -> dict[str, object]:
+        """The manifest of a version, checked against its digest.
+
+        Raises:
+            StoreError: absent, altered, or no JSON object.
+        """
+        body = self._blobs.get(f"{_segment(product)}/{_checked(digest)}/{MANIFEST}")
+        what = f"{product} {digest[:12]}"
+        if body is None:
+            raise StoreError(
+                f"{what}: not in the store; `andon models list --product {product}` says what is"
+            )
+        if digest_of(body) != digest:
+            raise StoreError(f"{what}: its manifest was altered since it was written")
+        try:
+            found = json.loads(body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise StoreError(f"{what}: its manifest is no JSON object")
+        return found
+
+    def add(self, product: str, folder: Path) -> None:
+        """Copy a bundle's folder into the store, its manifest last; what is there is left."""
+        digest = folder.name
+        if digest in self.versions(product):
+            return
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        for path in sorted(files, key=lambda path: path.name == MANIFEST):
+            key = f"{_segment(product)}/{_checked(digest)}/{path.relative_to(folder).as_posix()}"
+            self._blobs.put(key, path.read_bytes())
+
+    def note(self, product: str, digest: str) -> bytes | None:
+        """What was noted of a version, if anything was."""
+        return self._blobs.get(f"{_segment(product)}/notes/{_checked(digest)}.json")
+
+    def put_note(self, product: str, digest: str, body: bytes) -> None:
+        """Note something of a version; what was noted before is replaced."""
+        self._blobs.put(f"{_segment(product)}/notes/{_checked(digest)}.json", body)
+
+    def remember(self, versions: Mapping[str, str]) -> None:
+        """Note on this host what it serves, so that a process that starts anew can go on with it.
+
+        Raises:
+            OSError: the cache cannot be written.
+        """
+        write_whole(self._cache / _SERVED, json.dumps(dict(versions)).encode())
+
+    def remembered(self) -> dict[str, str]:
+        """What this host served last, by product; empty when that is not known."""
+        try:
+            said = json.loads((self._cache / _SERVED).read_bytes())
+            return {str(product): _checked(str(digest)) for product, digest in said.items()}
+        except (OSError, ValueError, AttributeError, StoreError):
+            return {}
 
     def fetch(self, product: str, digest: str) -> Path:
         """The bundle's local folder, downloaded once and then read from the cache.
@@ -131,6 +223,12 @@ class FolderBlobs:
         except OSError as error:
             raise StoreError(f"{self._root / key}: cannot be read: {error}") from error
 
+    def put(self, key: str, body: bytes) -> None:
+        try:
+            write_whole(_inside(self._root, key), body)
+        except OSError as error:
+            raise StoreError(f"{self._root / key}: cannot be written: {error}") from error
+
     def keys(self, prefix: str) -> dict[str, float]:
         base = _inside(self._root, prefix) if prefix else self._root
         if not base.is_dir():
@@ -140,6 +238,19 @@ class FolderBlobs:
             for path in base.rglob("*")
             if path.is_file() and not any(p.startswith(".") for p in path.relative_to(base).parts)
         }
+
+
+def write_whole(path: Path, body: bytes) -> None:
+    """Write a file so that nobody ever reads a part of it; its folder is made when absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(body)
+        os.chmod(draft, 0o644)
+        os.replace(draft, path)
+    finally:
+        Path(draft).unlink(missing_ok=True)
 
 
 def open_folder(root: Path) -> BundleStore:

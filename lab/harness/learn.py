@@ -99,7 +99,11 @@ class Learned(BaseModel):
         }
         exemplars = {self.product: self.exemplars.name} if self.exemplars else {}
         return serve_config(
-            SERVE_TEMPLATE, {self.product: self.digest}, exemplars, {**places, **args}
+            SERVE_TEMPLATE,
+            {self.product: self.digest},
+            exemplars,
+            {**places, **args},
+            num_replicas=1,  # nothing is killed here, and the machine has other work
         )
 
 

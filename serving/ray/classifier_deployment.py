@@ -5,14 +5,17 @@ Plain Python: ``serving.ray.app`` makes a Ray Serve deployment of it.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 from serving.bundle_store import BundleStore
 from serving.errors import ServeConfigError, ServingError
 from serving.naming.base import Classifier
 from serving.naming.build import build_classifier
+from serving.ray.following import StoreWatch
 from serving.ray.settings import LATEST, ClassifierArguments, ClassifierUserConfig, parse
 from serving.ray.wire import pack_classifications, unpack_requests
 from streams.codes import ReasonCode
@@ -51,6 +54,11 @@ class ClassifierDeployment:
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._changing = asyncio.Lock()
         self._problems: dict[str, str] = {}
+        self._replica = uuid4().hex
+        self._watch = StoreWatch(self._store, settings.follow_s)
+        self._wanted = ClassifierUserConfig(exemplars={})
+        self._resolved: dict[str, str | None] = {}
+        self._following: asyncio.Task[None] | None = None
 
     async def reconfigure(self, user_config: object) -> None:
         """Take new exemplar bundles; requests under way finish with the old ones.
@@ -60,22 +68,46 @@ class ClassifierDeployment:
         """
         async with self._changing:
             try:
-                wanted = parse(
-                    ClassifierUserConfig, user_config, "user_config of AnomalyClassifier"
-                )
-                bundles, problems = await asyncio.to_thread(self._fetch, wanted)
-                classifier = build_classifier(self._settings.kind, self._settings.options, bundles)
-                await classifier.start()
+                self._wanted = self._parsed(user_config)
+                await self._take(await asyncio.to_thread(self._resolve))
             except (AndonError, OSError) as error:
                 if self._stage is None:
                     raise ServeConfigError(str(error)) from error
                 self._problems = {"*": str(error)}
                 log.error("kept the running classifier: %s", error)
-                return
-            fresh = _Running(classifier, {p: path.name for p, path in bundles.items()})
-            old, self._stage, self._problems = self._stage, fresh, problems
-            if old is not None:
-                await _retire(old)
+
+    def _parsed(self, user_config: object) -> ClassifierUserConfig:
+        """What is asked for; an actor that starts anew falls back on what this host served."""
+        try:
+            return parse(ClassifierUserConfig, user_config, "user_config of AnomalyClassifier")
+        except ServeConfigError as error:
+            before = self._store.remembered()
+            if self._stage is not None or not before:
+                raise
+            log.error("kept the bundles that were served before: %s", error)
+            return ClassifierUserConfig(exemplars=before)
+
+    async def _follow(self) -> None:
+        """Take the bundles that the store has in force by now; what goes wrong is logged."""
+        async with self._changing:
+            try:
+                resolved = await asyncio.to_thread(self._resolve)
+                if resolved != self._resolved:
+                    await self._take(resolved)
+            except Exception:
+                log.exception("looking for the exemplars in force failed")
+
+    async def _take(self, resolved: dict[str, str | None]) -> None:
+        bundles, problems = await asyncio.to_thread(self._fetch, resolved)
+        classifier = build_classifier(self._settings.kind, self._settings.options, bundles)
+        await classifier.start()
+        fresh = _Running(classifier, {p: path.name for p, path in bundles.items()})
+        old, self._stage, self._problems = self._stage, fresh, problems
+        self._resolved = resolved
+        with suppress(OSError):  # a folder that may not be written: nothing to go back to
+            self._store.remember({**self._store.remembered(), **fresh.versions})
+        if old is not None:
+            await _retire(old)
 
     async def classify_many(self, call: bytes, timeout_s: float) -> bytes:
         """Name the anomalies of one call (``serving.ray.wire``); one answer each, in order."""
@@ -87,38 +119,60 @@ class ClassifierDeployment:
         """The classifier in use, exemplar bundles by product, problems."""
         stage = self._stage
         return {
+            "replica": self._replica,
             "classifier": "" if stage is None else stage.classifier.name,
-            "exemplars": {} if stage is None else dict(stage.versions),
+            "versions": dict(self._versions),
+            "pinned": self._pinned,
             "problems": dict(self._problems),
         }
 
     async def check_health(self) -> None:
-        """Raise when no classifier could be built."""
+        """Raise when no classifier could be built; look at the store when it is time."""
         if self._stage is None:
             raise RuntimeError("no classifier: the actor was not configured")
+        idle = self._following is None or self._following.done()
+        if idle and self._watch.due():
+            self._following = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
         """Close the classifier."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
         if self._stage is not None:
             stage, self._stage = self._stage, None
             await _retire(stage)
 
-    def _fetch(self, wanted: ClassifierUserConfig) -> tuple[dict[str, Path], dict[str, str]]:
-        named = wanted.exemplars
-        every = isinstance(named, str)
-        asks_latest = isinstance(named, str) or LATEST in named.values()
-        newest = self._store.products() if asks_latest else {}
-        versions = newest if isinstance(named, str) else named
+    def _resolve(self) -> dict[str, str | None]:
+        return self._watch.resolve(self._wanted.exemplars, self._versions)
+
+    @property
+    def _pinned(self) -> list[str]:
+        named = self._wanted.exemplars
+        return [] if isinstance(named, str) else [p for p, v in named.items() if v != LATEST]
+
+    @property
+    def _versions(self) -> dict[str, str]:
+        return {} if self._stage is None else self._stage.versions
+
+    def _fetch(self, resolved: Mapping[str, str | None]) -> tuple[dict[str, Path], dict[str, str]]:
+        """The bundle of each product, or else the one that it has or that this host served."""
+        named = self._wanted.exemplars
+        known = {**self._store.remembered(), **self._versions}
         bundles, problems = {}, {}
-        for product, version in versions.items():
-            digest = newest.get(product) if version == LATEST else version
+        for product, digest in resolved.items():
             try:
                 if digest is None:
                     raise ServingError("no exemplar bundle in the store; `andon classify teach`")
                 bundles[product] = self._store.fetch(product, digest)
             except AndonError as error:
                 problems[product] = str(error)
-                if not every and self._stage is None:
+                before = known.get(product)
+                if before is not None and before != digest:
+                    with suppress(AndonError):
+                        bundles[product] = self._store.fetch(product, before)
+                        problems[product] += f"; it goes on with {before[:12]}"
+                if product not in bundles and not isinstance(named, str) and self._stage is None:
                     raise
         return bundles, problems
 

@@ -28,6 +28,8 @@ from serving.ray.settings import (
 )
 
 Config = dict[str, Any]
+STATUS_S = 30.0
+"""How long a replica may take to say what it holds, seconds."""
 
 
 def serve_config(
@@ -36,7 +38,7 @@ def serve_config(
     exemplars: Mapping[str, str] | None = None,
     args: Mapping[str, object] | None = None,
     application: str | None = None,
-    num_replicas: Mapping[str, int] | None = None,
+    num_replicas: Mapping[str, int] | int | None = None,
 ) -> Config:
     """A Serve configuration from a YAML file, with versions and arguments filled in.
 
@@ -46,7 +48,7 @@ def serve_config(
         exemplars: digest of the exemplar bundle by product; None leaves what the file says.
         args: merged over the application's ``args``, section by section.
         application: the application's name.
-        num_replicas: by deployment.
+        num_replicas: by deployment, or the same for all.
 
     Raises:
         ServeConfigError: names what is wrong and where.
@@ -63,6 +65,8 @@ def serve_config(
         app["deployments"] = [d for d in app["deployments"] if d["name"] != CLASSIFIER]
     elif exemplars is not None and CLASSIFIER in deployments:
         deployments[CLASSIFIER]["user_config"] = {"exemplars": dict(exemplars)}
+    if isinstance(num_replicas, int):
+        num_replicas = dict.fromkeys(deployments, num_replicas)
     for name, count in (num_replicas or {}).items():
         deployments[name]["num_replicas"] = count
     check_config(config, str(template))
@@ -123,7 +127,8 @@ def deploy(
 
     Raises:
         ServeConfigError: the configuration cannot be used.
-        DeployError: Ray cannot be reached, or a deployment failed; the message says which and why.
+        DeployError: Ray cannot be reached, a deployment failed, or a replica runs without a version
+            that was asked for; the message says which and why.
     """
     check_config(config, "serve configuration")
     if not _reachable(address):
@@ -204,11 +209,31 @@ def _deploy_here(config: Config, address: str, timeout_s: float) -> Config:
     while time.monotonic() < until:
         status = serve.status().applications.get(name)
         if status is not None and status.status == "RUNNING":
+            counts = {n: sum(d.replica_states.values()) for n, d in status.deployments.items()}
+            if problems := _problems(name, counts):
+                return {"error": f"application {name!r} runs, but {'; '.join(problems)}"}
             return {"application": name, "status": "RUNNING", "wanted": list(wanted)}
         if status is not None and status.status in {"DEPLOY_FAILED", "UNHEALTHY"}:
             return {"error": _why(name, status)}
         time.sleep(0.1)
     return {"error": f"application {name!r} was not up within {timeout_s:g} s"}
+
+
+def _problems(application: str, counts: Mapping[str, int]) -> list[str]:
+    """Why products have not the version that was asked for, as the replicas say."""
+    from ray import serve
+
+    found: dict[str, None] = {}
+    for deployment in (VISION, CLASSIFIER):
+        if deployment not in counts:
+            continue
+        handle = serve.get_deployment_handle(deployment, application)
+        # Serve chooses who answers: each replica is asked four times on average
+        calls = [handle.status.remote() for _ in range(4 * counts[deployment])]
+        for call in calls:
+            said = call.result(timeout_s=STATUS_S)["problems"]
+            found |= {f"{deployment}, {product}: {why}": None for product, why in said.items()}
+    return list(found)
 
 
 def _why(name: str, status: Any) -> str:

@@ -1,23 +1,28 @@
 """The way into the application: a gRPC server that hands each call to a deployment.
 
 Workers need no Ray to call it: bytes in, bytes out (``serving.ray.wire``), one method of
-``andon.Serving`` for each deployment. Serve's own gRPC proxy would do the same, but it listens on
-every interface and asks nobody for a token (ADR 0044).
+``andon.Serving`` for each deployment, and ``Status``, which says what every replica holds. Serve's
+own gRPC proxy would do the same, but it listens on every interface and asks nobody for a token
+(ADR 0044).
 """
 
+import asyncio
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import grpc
 import grpc.aio
 
 from serving.errors import ServeConfigError
+from serving.ray.replicas import STATUS, ApplicationStatus, ReplicaStatus
+from serving.ray.settings import CLASSIFIER, VISION
 from serving.ray.wire import CLASSIFY, GRPC_LIMITS, SCORE, SERVICE
 
 with warnings.catch_warnings():
     # Ray 2.60's schema module uses a pydantic call that pydantic deprecated.
     warnings.simplefilter("ignore", DeprecationWarning)
+    from ray import serve
     from ray._private.authentication.authentication_utils import is_token_auth_enabled
     from ray._private.grpc_utils import create_grpc_server_with_interceptors
     from ray.serve.handle import DeploymentHandle
@@ -31,6 +36,10 @@ _OPTIONS: Final = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.max_concurrent_streams", MOST_CALLS),
 )
+ROUNDS: Final = 12
+"""Serve chooses which replica answers: so often every replica is hoped to, twice at once each."""
+ONE_STATUS_S: Final = 10.0
+Count = Callable[[], Mapping[str, int]]
 Forward = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
 
 
@@ -41,13 +50,18 @@ class IngressDeployment:
         address: host:port to listen on.
         vision: handle of the vision expert's deployment.
         classifier: handle of the classifier's, where there is one.
+        count: how many replicas each deployment should have.
 
     Raises:
         ServeConfigError: it would listen beyond this host, and Ray asks nobody for a token.
     """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
-        self, address: str, vision: DeploymentHandle, classifier: DeploymentHandle | None = None
+        self,
+        address: str,
+        vision: DeploymentHandle,
+        classifier: DeploymentHandle | None = None,
+        count: Count | None = None,
     ) -> None:
         if not is_token_auth_enabled() and address.rpartition(":")[0] not in LOOPBACK:
             raise ServeConfigError(
@@ -55,8 +69,11 @@ class IngressDeployment:
                 "token; start Ray with RAY_AUTH_MODE=token, or listen on 127.0.0.1"
             )
         calls = {SCORE: _forward(vision, "score_many")}
+        behind = {VISION: vision}
         if classifier is not None:
             calls[CLASSIFY] = _forward(classifier, "classify_many")
+            behind[CLASSIFIER] = classifier
+        calls[STATUS] = _status(behind, count or _count_replicas)
         handlers = {n: grpc.unary_unary_rpc_method_handler(call) for n, call in calls.items()}
         # with the check of the token that Ray gives the replicas' own servers
         self._server = create_grpc_server_with_interceptors(options=_OPTIONS, asynchronous=True)
@@ -87,3 +104,53 @@ def _forward(handle: DeploymentHandle, method: str) -> Forward:
         return answer
 
     return forward
+
+
+def _status(behind: Mapping[str, DeploymentHandle], count: Count) -> Forward:
+    async def status(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        try:
+            expected = dict(await asyncio.to_thread(count))
+            found = [await _ask_all(h, name, expected.get(name, 1)) for name, h in behind.items()]
+        except Exception as error:  # noqa: BLE001 - whatever Ray raises, nothing is known
+            message = f"{type(error).__name__}: {str(error).strip()[-512:]}"
+            await context.abort(grpc.StatusCode.UNAVAILABLE, message)
+        replicas = [status for of_one in found for status in of_one.values()]
+        answer = ApplicationStatus(replicas=replicas, expected=expected)
+        return answer.model_dump_json().encode()
+
+    return status
+
+
+async def _ask_all(handle: DeploymentHandle, name: str, count: int) -> dict[str, ReplicaStatus]:
+    """Each replica's status; Serve has no way to call every replica, so they are called until
+    ``count`` different ones have answered.
+    """
+    call = handle.options(method_name="status", _by_reference=False)
+
+    async def one() -> ReplicaStatus | None:
+        try:
+            async with asyncio.timeout(ONE_STATUS_S):
+                answer = await call.remote()
+        except Exception:  # noqa: BLE001 - a replica that cannot answer is missing
+            return None
+        return ReplicaStatus.model_validate({**answer, "deployment": name})
+
+    found: dict[str, ReplicaStatus] = {}
+    for _ in range(ROUNDS):
+        for status in await asyncio.gather(*(one() for _ in range(2 * count))):
+            if status is not None:
+                found[status.replica] = status
+        if len(found) >= count:
+            break
+    return found
+
+
+def _count_replicas() -> Mapping[str, int]:
+    """Replicas of each deployment of this application, those that still start included."""
+    name = serve.get_replica_context().app_name
+    deployments = serve.status().applications[name].deployments
+    gone = ("STOPPING",)
+    return {
+        deployment: sum(n for state, n in found.replica_states.items() if state not in gone)
+        for deployment, found in deployments.items()
+    }

@@ -4,6 +4,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,12 +17,15 @@ from serving.experts.errors import ExpertError
 from serving.experts.expert import Expert
 from serving.experts.types import Image
 from serving.extensions import named_function
+from serving.ray.following import StoreWatch
 from serving.ray.settings import LATEST, VisionSettings, VisionUserConfig
 from streams.errors import AndonError
 
 log = logging.getLogger(__name__)
 
 Load = Callable[[Path], Expert]
+REFUSALS = (AndonError, ExpertError, OSError, RuntimeError, ValueError)
+"""What opening a version may raise."""
 KNOWN_SIDE = 256
 TOLERANCE = 0.02
 """Relative difference at which the known image's score means a broken device; bf16 stays below."""
@@ -57,9 +61,12 @@ def loader(settings: VisionSettings) -> Load:
 class ModelSet:
     """Experts by product. ``current`` is replaced whole, so that readers need no lock."""
 
-    def __init__(self, load: Load, store: BundleStore, batch: int) -> None:
+    def __init__(self, load: Load, store: BundleStore, batch: int, follow_s: float = 0.0) -> None:
         self._load, self._store, self._batch = load, store, batch
+        self.watch = StoreWatch(store, follow_s)
+        self._wanted = VisionUserConfig(products={})
         self._current: Mapping[str, Loaded] = MappingProxyType({})
+        self._refused: dict[str, str] = {}
         self._changing = threading.Lock()
         self.problems: Mapping[str, str] = {}
         """Why a product has no expert, or not the version that was asked for."""
@@ -69,29 +76,31 @@ class ModelSet:
         """What serves now."""
         return self._current
 
+    @property
+    def pinned(self) -> list[str]:
+        """Products whose digest stands in the configuration, which the store cannot change."""
+        named = self._wanted.products
+        return [] if isinstance(named, str) else [p for p, v in named.items() if v != LATEST]
+
+    def before(self) -> VisionUserConfig:
+        """What this host served before, as a configuration; no product where that is not known."""
+        return VisionUserConfig(products=self._store.remembered())
+
     def change(self, wanted: VisionUserConfig) -> None:
         """Load what ``wanted`` asks for, then swap. Blocking; frames meanwhile get the old experts.
 
         A product whose new version cannot be loaded keeps the one that it has, and the reason
-        stands in ``problems``: one bad release must not take the other products down.
+        stands in ``problems``: one bad release must not take the other products down. A process
+        that starts anew takes the one that this host served before.
         """
         with self._changing:
-            problems: dict[str, str] = {}
-            fresh: dict[str, Loaded] = {}
-            for product, version in self._resolve(wanted, problems).items():
-                old = self._current.get(product)
-                if old is not None and old.version == version:
-                    fresh[product] = old
-                    continue
-                try:
-                    fresh[product] = self._open(product, version)
-                except (AndonError, ExpertError, OSError, RuntimeError, ValueError) as error:
-                    problems[product] = f"{version[:12]}: {error}"
-                    log.error("product %s, version %s: %s", product, version[:12], error)
-                    if old is not None:
-                        fresh[product] = old
-            self._current = MappingProxyType(fresh)
-            self.problems = problems
+            self._wanted, self._refused = wanted, {}
+            self._take()
+
+    def follow(self) -> None:
+        """Take what the store has in force by now. Blocking, and silent when nothing changed."""
+        with self._changing:
+            self._take()
 
     def verify(self) -> None:
         """Score the known image with every expert.
@@ -106,27 +115,48 @@ class ModelSet:
                     f"{product}: the known image scored {score}, {loaded.known_score} at warm-up"
                 )
 
-    def _resolve(self, wanted: VisionUserConfig, problems: dict[str, str]) -> dict[str, str]:
-        named = wanted.products
-        asks_latest = isinstance(named, str) or LATEST in named.values()
+    def _take(self) -> None:
+        held = {product: loaded.version for product, loaded in self._current.items()}
+        problems: dict[str, str] = {}
         try:
-            newest = self._store.products() if asks_latest else {}
+            wanted = self.watch.resolve(self._wanted.products, held)
         except AndonError as error:
             problems["*"] = str(error)
             log.error("the artifact store: %s", error)
-            if named == LATEST:
-                return {product: loaded.version for product, loaded in self._current.items()}
-            newest = {}
-        if isinstance(named, str):
-            return newest
-        found = {}
-        for product, version in named.items():
-            digest = newest.get(product) if version == LATEST else version
-            if digest is None:
+            wanted = self.watch.without_store(self._wanted.products, held)
+        fresh: dict[str, Loaded] = {}
+        for product, version in wanted.items():
+            if version is None:
                 problems[product] = "no version in the artifact store; train it first"
-            else:
-                found[product] = digest
-        return found
+            elif (loaded := self._version(product, version, problems)) is not None:
+                fresh[product] = loaded
+        self.problems = problems
+        now = {product: loaded.version for product, loaded in fresh.items()}
+        self._current = MappingProxyType(fresh)
+        if now != held:
+            with suppress(OSError):  # a folder that may not be written: nothing to go back to
+                self._store.remember({**self._store.remembered(), **now})
+
+    def _version(self, product: str, version: str, problems: dict[str, str]) -> Loaded | None:
+        """The version asked for, or else the one that the product has or had."""
+        old = self._current.get(product)
+        if old is not None and old.version == version:
+            return old
+        if self._refused.get(product) == version:
+            problems[product] = self.problems.get(product, f"{version[:12]}: refused")
+            return old
+        try:
+            return self._open(product, version)
+        except REFUSALS as error:
+            problems[product] = f"{version[:12]}: {error}"
+            self._refused[product] = version
+            log.error("product %s, version %s: %s", product, version[:12], error)
+        before = self._store.remembered().get(product)
+        if old is None and before is not None and before != version:
+            with suppress(*REFUSALS):
+                old = self._open(product, before)
+                problems[product] += f"; it goes on with {before[:12]}"
+        return old
 
     def _open(self, product: str, version: str) -> Loaded:
         expert = self._load(self._store.fetch(product, version))

@@ -15,11 +15,15 @@ CLASSIFIER = "AnomalyClassifier"
 INGRESS = "Ingress"
 """Deployment name of the server that workers call."""
 LATEST: Final = "latest"
-"""In place of a digest: whatever the store's pointer names when the replica reads it."""
+"""In place of a digest: what the store has in force, which the replica follows."""
 
 Product = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\\\x00-\x1f]+$")]
 Version = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|latest)$")]
 """Digest of a bundle (SHA-256 of its ``manifest.json``, hexadecimal), or ``latest``."""
+
+Follow = Annotated[float, Field(ge=0, le=3600)]
+"""How often a replica looks which version the store has in force for the products that ask for
+``latest``, seconds; 0: only when it is configured."""
 
 
 class VisionSettings(Section):
@@ -40,6 +44,7 @@ class VisionSettings(Section):
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
     health_interval_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
     """A replica that scored nothing for this long scores its known image on a health check."""
+    follow_s: Follow = 5.0
     loader: str = "serving.experts.artifact:load_expert"
     """``module:function`` that opens an artifact folder."""
 
@@ -56,6 +61,7 @@ class ClassifierArguments(Section):
     """What the builder of that kind takes; it validates them itself."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
     """Requests one actor works on at once; more wait."""
+    follow_s: Follow = 5.0
 
 
 class AppSettings(Section):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from uuid import uuid4
 
 from serving.batching import Batches, Expired, QueueFull
 from serving.bundle_store import BundleStore
@@ -50,7 +51,9 @@ class VisionDeployment:
 
     def __init__(self, settings: VisionSettings, open_store: Callable[[], BundleStore]) -> None:
         self._settings = settings
-        self._models = ModelSet(loader(settings), open_store(), settings.batch)
+        self._replica = uuid4().hex
+        self._models = ModelSet(loader(settings), open_store(), settings.batch, settings.follow_s)
+        self._following: asyncio.Task[None] | None = None
         self._batcher: Batches[_Item, Answer] = Batches(
             self._work, settings.batch, settings.batch_wait_ms / 1000, settings.queue_mib * MIB
         )
@@ -68,19 +71,21 @@ class VisionDeployment:
                 used are logged and shown by :meth:`status`, and the replica stays as it is: Serve
                 would otherwise stop every replica that works.
         """
+        problems: dict[str, str] = {}
         try:
             wanted = parse(VisionUserConfig, user_config, "user_config of VisionExpert")
         except ServeConfigError as error:
-            if not self._configured:
+            log.error("kept the versions that were served before: %s", error)
+            wanted, problems = self._models.before(), {"*": str(error)}
+            if not (self._configured or wanted.products):
                 raise
-            self._models.problems = {"*": str(error)}
-            log.error("kept the running versions: %s", error)
-            return
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._changer, self._models.change, wanted)
+        if not (self._configured and problems):
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._changer, self._models.change, wanted)
+        self._models.problems = {**self._models.problems, **problems}
         if not self._configured and self._models.problems and not self._models.current:
-            problems = "; ".join(f"{k}: {v}" for k, v in self._models.problems.items())
-            raise ServeConfigError(f"no expert could be loaded: {problems}")
+            said = "; ".join(f"{k}: {v}" for k, v in self._models.problems.items())
+            raise ServeConfigError(f"no expert could be loaded: {said}")
         self._configured = True
         self._proven = time.monotonic()
 
@@ -103,13 +108,21 @@ class VisionDeployment:
     async def status(self) -> dict[str, object]:
         """What this replica holds: versions by product, problems, items waiting."""
         return {
-            "products": {p: loaded.version for p, loaded in self._models.current.items()},
+            "replica": self._replica,
+            "versions": {p: loaded.version for p, loaded in self._models.current.items()},
+            "pinned": self._models.pinned,
             "problems": dict(self._models.problems),
             "waiting": self._batcher.waiting,
         }
 
     async def check_health(self) -> None:
-        """Pass when images were scored lately, else score the known image and compare."""
+        """Pass when images were scored lately, else score the known image and compare.
+
+        It comes every other second, and is also when the store is looked at.
+        """
+        idle = self._following is None or self._following.done()
+        if self._configured and idle and self._models.watch.due():
+            self._following = asyncio.create_task(self._follow())
         if time.monotonic() - self._proven < self._settings.health_interval_s:
             return
         loop = asyncio.get_running_loop()
@@ -118,9 +131,19 @@ class VisionDeployment:
 
     async def close(self) -> None:
         """Stop threads and drop what waits."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
         await self._batcher.close()
         for pool in (self._decoders, self._scorer, self._changer):
             pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _follow(self) -> None:
+        """Take what is in force by now; what goes wrong is logged and does not end the replica."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._changer, self._models.follow)
+        except Exception:
+            log.exception("looking for the versions in force failed")
 
     async def _work(self, items: Sequence[_Item]) -> list[Answer]:
         loop = asyncio.get_running_loop()
@@ -160,7 +183,8 @@ class VisionDeployment:
 
     def _no_artifact(self, product: str) -> Failure:
         problems = self._models.problems
-        why = problems.get(product) or problems.get("*") or "it is not in the user_config"
+        self._models.watch.missed = True
+        why = problems.get(product) or problems.get("*") or "no version of it is in force"
         message = f"no expert for product {product!r}: {why}"
         return Failure(ReasonCode.NO_ARTIFACT, "NoArtifact", message[:512])
 

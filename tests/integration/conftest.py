@@ -55,7 +55,7 @@ def tiny(plan: LinePlan, folder: Path) -> Config:
         "classifier": {"kind": CLASSIFIER},
     }
     digest = save_tiny(folder / "artifacts", plan.product, threshold=0.018)
-    return serve_config(SERVE_TEMPLATE, {plan.product: digest}, {}, args)
+    return serve_config(SERVE_TEMPLATE, {plan.product: digest}, {}, args, num_replicas=1)
 
 
 def start_plant(

@@ -12,7 +12,7 @@ import pytest
 
 from history.object_store import S3Objects
 from infra.stack.process import ProcessError
-from serving.bundle_store import BundleStore, FolderBlobs, open_folder, split_s3
+from serving.bundle_store import SHADOW, BundleStore, FolderBlobs, open_folder, split_s3
 from serving.errors import StoreError
 from tests.serving.bundles import copy_bundle, write_file
 from tests.serving.ray.tiny import save_tiny
@@ -83,6 +83,54 @@ def test_a_folder_that_training_wrote_is_a_store(tmp_path: Path) -> None:
     store = open_folder(tmp_path)
     assert store.products() == {"tile": digest}
     assert store.fetch("tile", digest) == tmp_path / "tile" / digest
+
+
+def test_a_pointer_holds_against_what_is_written_later(remote: Remote, tmp_path: Path) -> None:
+    first, one = _bundle(tmp_path, "one")
+    second, two = _bundle(tmp_path, "two")
+    copy_bundle(remote.put, "tile", first)
+    assert remote.store.pointed("tile") is None
+    remote.store.point("tile", one)
+    copy_bundle(remote.put, "tile", second)
+    assert remote.store.products() == {"tile": one}
+    assert remote.store.versions("tile").keys() == {one, two}
+    remote.store.point("tile", two)
+    assert remote.store.products() == {"tile": two}
+    assert remote.store.pointed("tile", SHADOW) is None
+    remote.store.point("tile", one, SHADOW)
+    assert (remote.store.pointed("tile"), remote.store.pointed("tile", SHADOW)) == (two, one)
+    remote.store.point("tile", None, SHADOW)
+    assert remote.store.pointed("tile", SHADOW) is None
+
+
+def test_a_pointer_names_only_what_is_there_and_whole(remote: Remote, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="andon models list"):
+        remote.store.point("tile", "0" * 64)
+    folder, digest = _bundle(tmp_path, "one")
+    copy_bundle(remote.put, "tile", folder)
+    remote.put(f"tile/{digest}/manifest.json", b"{}")
+    with pytest.raises(StoreError, match="altered"):
+        remote.store.point("tile", digest)
+    assert remote.store.pointed("tile") is None
+
+
+def test_a_bundle_is_added_whole_and_noted_beside(remote: Remote, tmp_path: Path) -> None:
+    folder, digest = _bundle(tmp_path, "one")
+    remote.store.add("tile", folder)
+    remote.store.add("tile", folder)
+    assert remote.store.products() == {"tile": digest}
+    assert (remote.store.fetch("tile", digest) / "parts" / "a.bin").read_bytes() == b"one"
+    assert remote.store.note("tile", digest) is None
+    remote.store.put_note("tile", digest, b"{}")
+    assert remote.store.note("tile", digest) == b"{}"
+    assert remote.store.products() == {"tile": digest}
+
+
+def test_a_host_remembers_what_it_served(remote: Remote) -> None:
+    assert remote.store.remembered() == {}
+    remote.store.remember({"tile": "0" * 64})
+    assert remote.store.remembered() == {"tile": "0" * 64}
+    assert remote.store.products() == {}
 
 
 def test_an_altered_bundle_is_refused_by_name(remote: Remote, tmp_path: Path) -> None:

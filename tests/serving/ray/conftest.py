@@ -25,8 +25,10 @@ class Cluster:
     ingress: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     """Where workers call the application."""
 
-    def config(self, products: dict[str, str], **args: object) -> Config:
-        """The application on tiny models."""
+    def config(
+        self, products: dict[str, str], replicas: int | None = None, **args: object
+    ) -> Config:
+        """The application on tiny models, with as many replicas as the file says or as given."""
         given: dict[str, object] = {
             "artifacts": str(self.artifacts),
             "exemplars": str(self.exemplars),
@@ -34,10 +36,13 @@ class Cluster:
             "vision": {"loader": LOADER},
             "classifier": {"kind": CLASSIFIER},
         }
-        return serve_config(TEMPLATE, products, {}, {**given, **args}, application=self.name)
+        config = serve_config(TEMPLATE, products, {}, {**given, **args}, application=self.name)
+        for deployment in config["applications"][0]["deployments"]:
+            deployment["num_replicas"] = replicas or deployment["num_replicas"]
+        return config
 
     def deploy(self, products: dict[str, str]) -> None:
-        deploy(self.config(products), self.ray.address, 300, self.ray.token_file)
+        deploy(self.config(products, replicas=1), self.ray.address, 300, self.ray.token_file)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import TypeVar
 from infra.stack.process import free_port
 from serving.ray.client import ServeClassifier, ServeVisionExpert
 from serving.ray.ingress import IngressDeployment
+from serving.ray.settings import CLASSIFIER, VISION
 
 Client = TypeVar("Client", ServeVisionExpert, ServeClassifier)
 
@@ -23,9 +24,9 @@ class LocalHandle:
     def options(self, method_name: str, _by_reference: bool) -> "LocalHandle":
         return LocalHandle(self.actor, method_name)
 
-    async def remote(self, body: bytes, timeout_s: float) -> bytes:
-        method: Callable[[bytes, float], Awaitable[bytes]] = getattr(self.actor, self.method)
-        return await method(body, timeout_s)
+    async def remote(self, *arguments: object) -> object:
+        method: Callable[..., Awaitable[object]] = getattr(self.actor, self.method)
+        return await method(*arguments)
 
 
 @asynccontextmanager
@@ -36,7 +37,10 @@ async def served(
     address = f"{host}:{free_port()}"
     ingress = IngressDeployment.__new__(IngressDeployment)
     behind = LocalHandle(classifier) if classifier is not None else None
-    await ingress.__init__(address, LocalHandle(vision), behind)  # type: ignore[misc]
+    counts = {VISION: 1, CLASSIFIER: 1}
+    await ingress.__init__(  # type: ignore[misc]
+        address, LocalHandle(vision), behind, lambda: counts
+    )
     try:
         yield address
     finally:

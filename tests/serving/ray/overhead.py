@@ -105,7 +105,7 @@ class Bench:
             "classifier": {"kind": CLASSIFIER},
         }
         digest = save_tiny(self._folder)
-        config = serve_config(Path("infra/serve.yaml"), {"tile": digest}, {}, args)
+        config = serve_config(Path("infra/serve.yaml"), {"tile": digest}, {}, args, num_replicas=1)
         deploy(config, head.address, token_file=head.token_file)
         return head
 

@@ -113,7 +113,7 @@ async def test_a_product_without_an_expert_is_told_why(
     assert (cloth.reason_code, cloth.retryable) == (ReasonCode.NO_ARTIFACT, False)
     assert "not in the store" in cloth.message
     assert isinstance(bolt, Failure)
-    assert "user_config" in bolt.message
+    assert "in force" in bolt.message
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,197 @@
+"""``andon models``: the versions of a product's expert, and which of them is in force."""
+
+import asyncio
+import getpass
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from andon import wiring
+from andon.cli.options import Json, group
+from andon.cli.printing import print_found, table_of_rows
+from andon.learning.catalogue import read_versions
+from andon.learning.in_force import Stores, Wish, put_in_force
+from andon.learning.versions import Version, VersionNote, before, find_version
+from andon.settings import Settings, load_settings
+from history.model_log import ModelChange
+
+app = group("Versions of the experts: what there is, what is in force, and the way back.")
+
+Product = Annotated[str, typer.Argument(help="The product, as in its policy.")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the audit table.")]
+By = Annotated[str, typer.Option(help="Who; by default the user of this host.")]
+Wait = Annotated[
+    float, typer.Option(min=1, max=3600, help="Longest wait for the replicas, seconds.")
+]
+WAIT_S = 120.0
+
+
+def open_stores(settings: Settings) -> Stores:
+    """The stores of the settings, experts and exemplars."""
+    paths = settings.paths
+    return Stores(wiring.bundle_store(paths.artifacts), wiring.bundle_store(paths.exemplars))
+
+
+@app.command("list")
+def list_(
+    product: Annotated[
+        str | None, typer.Option("--product", "-p", help="One product; all without.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Each version: trained and taught on what, held-out figures, in force since when, by whom.
+
+    The store alone is needed; without database or Serve, what they know is left out and said.
+    """
+    settings = load_settings()
+    found, unknown = asyncio.run(read_versions(settings, open_stores(settings), product))
+    for line in unknown:
+        Console(stderr=True).print(f"[yellow]not known:[/] {escape(line)}", soft_wrap=True)
+    shown = [_table(found)] if found else ["no version in the store; `andon train` makes one"]
+    print_found([version.model_dump(mode="json") for version in found], shown, as_json)
+
+
+@app.command()
+def use(
+    product: Product,
+    version: Annotated[str, typer.Argument(help="Its digest, or the beginning of it.")],
+    exemplars: Annotated[
+        str | None,
+        typer.Option(help="Exemplar bundle; by default the one that belongs to the version."),
+    ] = None,
+    reason: Reason = "",
+    by: By = "",
+    wait: Wait = WAIT_S,
+    as_json: Json = False,
+) -> None:
+    """Put a version in force: returns once every replica answers with it, or fails and says why."""
+    settings = load_settings()
+    stores = open_stores(settings)
+    expert = find_version(version, stores.experts.versions(product), product)
+    bundle = asyncio.run(_belonging(settings, stores, product, expert))
+    if exemplars is not None:
+        bundle = find_version(exemplars, stores.exemplars.versions(product), product)
+    wish = Wish(product, expert, bundle, by or getpass.getuser(), reason)
+    _show(asyncio.run(_put(settings, stores, wish, wait)), as_json)
+
+
+@app.command()
+def rollback(
+    product: Product,
+    reason: Reason = "rollback",
+    by: By = "",
+    wait: Wait = WAIT_S,
+    as_json: Json = False,
+) -> None:
+    """Return to the version before the last change, its exemplars included."""
+    settings = load_settings()
+
+    async def run() -> ModelChange:
+        async with wiring.opened(wiring.model_log, settings) as log:
+            expert, exemplars = before(await log.changes(product, 1), product)
+        wish = Wish(product, expert, exemplars, by or getpass.getuser(), reason)
+        return await _put(settings, open_stores(settings), wish, wait)
+
+    _show(asyncio.run(run()), as_json)
+
+
+@app.command()
+def log(
+    product: Annotated[str | None, typer.Argument(help="One product; all without.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    as_json: Json = False,
+) -> None:
+    """Who put which version in force, when and why; the latest first."""
+
+    async def read() -> list[ModelChange]:
+        async with wiring.opened(wiring.model_log, load_settings()) as audit:
+            return await audit.changes(product, limit)
+
+    changes = asyncio.run(read())
+    columns = ("when (UTC)", "product", "from", "to", "exemplars", "who", "why")
+    rows = (
+        (
+            f"{c.applied_at:%Y-%m-%d %H:%M:%S}",
+            escape(c.product_id),
+            (c.from_expert or "none")[:12],
+            c.to_expert[:12],
+            (c.to_exemplars or "none")[:12],
+            escape(c.applied_by),
+            escape(c.reason),
+        )
+        for c in changes
+    )
+    body = [change.model_dump(mode="json") for change in changes]
+    print_found(body, [table_of_rows(columns, rows)], as_json)
+
+
+async def _belonging(settings: Settings, stores: Stores, product: str, expert: str) -> str | None:
+    """The exemplar bundle that a version was learned with, or was last in force with."""
+    body = await asyncio.to_thread(stores.experts.note, product, expert)
+    if body is not None:
+        return VersionNote.model_validate_json(body).exemplars
+    async with wiring.opened(wiring.model_log, settings) as audit:
+        changes = await audit.changes(product, 1000)
+    return next((c.to_exemplars for c in changes if c.to_expert == expert), None)
+
+
+async def _put(settings: Settings, stores: Stores, wish: Wish, wait_s: float) -> ModelChange:
+    console = Console(stderr=True, soft_wrap=True)
+    async with (
+        wiring.opened(wiring.model_log, settings) as audit,
+        wiring.opened(wiring.replicas, settings) as replicas,
+    ):
+        with console.status("waiting until every replica has it"):
+            return await put_in_force(
+                wish, stores, audit, replicas, wait_s, lambda words: console.print(escape(words))
+            )
+
+
+def _show(change: ModelChange, as_json: bool) -> None:
+    words = (
+        f"in force on every replica: {escape(change.product_id)} {change.to_expert} "
+        f"(audit entry {change.id})"
+    )
+    print_found(change.model_dump(mode="json"), [words], as_json)
+
+
+def _table(versions: Sequence[Version]) -> Table:
+    columns = (
+        "product",
+        "version",
+        "written (UTC)",
+        "trained on",
+        "taught",
+        "synthetic found",
+        "in force since",
+        "by",
+        "replicas",
+    )
+    return table_of_rows(columns, (_row(version) for version in versions))
+
+
+def _row(version: Version) -> tuple[str, ...]:
+    state = "in force" if version.in_force else "shadow" if version.shadow else ""
+    when = f"{version.since:%Y-%m-%d %H:%M:%S}" if version.since else ""
+    since = f"{when or 'it was trained'}" if version.in_force else state
+    trained = f"{version.images} images, {version.parts} parts" if version.images else ""
+    taught = version.taught or {}
+    counts = taught.get("classes")
+    named = counts if isinstance(counts, dict) else {}
+    words = ", ".join(f"{name} {count}" for name, count in named.items())
+    found = f"{version.sensitivity:.0%}" if version.sensitivity is not None else ""
+    return (
+        escape(version.product),
+        version.digest[:12],
+        f"{version.written_at:%Y-%m-%d %H:%M:%S}",
+        trained,
+        escape(words) or ("yes" if taught else ""),
+        found,
+        since,
+        escape(version.by) if version.in_force else "",
+        str(version.replicas or ""),
+    )

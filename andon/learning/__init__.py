@@ -1,0 +1,1 @@
+"""Learning from the line: versions of an expert, candidates from reviews, what is in force."""

@@ -1,0 +1,159 @@
+"""Putting a version in force: the pointer, every replica, the audit; in this order."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from andon.learning.errors import LearningError
+from history.model_log import ModelChange, ModelLog
+from serving.bundle_store import BundleStore
+from serving.ray.replicas import ApplicationStatus, ServeReplicas
+from serving.ray.settings import CLASSIFIER, VISION
+from streams.errors import AndonError, UnavailableError
+
+LOOK_S = 0.5
+"""Pause between two looks at the replicas, seconds."""
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where experts and exemplars are kept."""
+
+    experts: BundleStore
+    exemplars: BundleStore
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which version of a product somebody wants in force, and why."""
+
+    product: str
+    expert: str
+    exemplars: str | None
+    """None leaves the exemplars as they are."""
+    by: str
+    reason: str
+
+
+async def put_in_force(
+    wish: Wish,
+    stores: Stores,
+    log: ModelLog,
+    replicas: ServeReplicas,
+    wait_s: float,
+    tell: Callable[[str], None],
+) -> ModelChange:
+    """Let every replica answer with a version, and write down who wanted it.
+
+    Where a replica does not take it in time, the pointers go back to what they were.
+
+    Args:
+        tell: is told how many replicas have it whenever that changes.
+        wait_s: longest wait for the replicas, seconds.
+
+    Raises:
+        LearningError: the version is not in the store, Serve's configuration pins another, or a
+            replica did not take it.
+        UnavailableError: store, database or Serve do not answer; the message says what holds.
+    """
+    experts, exemplars, product = stores.experts, stores.exemplars, wish.product
+    await asyncio.to_thread(experts.manifest, product, wish.expert)
+    if wish.exemplars is not None:
+        await asyncio.to_thread(exemplars.manifest, product, wish.exemplars)
+    log_before = await log.changes(product, 1)
+    _refuse_pinned(await replicas.look(), wish)
+    old = await asyncio.to_thread(_in_force, experts, product)
+    old_exemplars = await asyncio.to_thread(_in_force, exemplars, product)
+    await asyncio.to_thread(_point, stores, product, wish.expert, wish.exemplars)
+    try:
+        await _until_all_have_it(wish, replicas, wait_s, tell)
+    except (AndonError, asyncio.CancelledError):
+        if old is not None:
+            back = old_exemplars if wish.exemplars is not None else None
+            await asyncio.to_thread(_point, stores, product, old, back)
+        raise
+    if log_before and old == wish.expert != log_before[0].to_expert:
+        old = log_before[0].to_expert  # an audit entry that could not be written is written now
+    try:
+        return await log.append(
+            product,
+            (old, wish.expert),
+            (old_exemplars, wish.exemplars or old_exemplars),
+            wish.by,
+            wish.reason,
+        )
+    except UnavailableError as error:
+        raise UnavailableError(
+            f"{product} {wish.expert[:12]} is in force, but its audit entry is missing: {error}; "
+            "run this again"
+        ) from error
+
+
+def lacking(status: ApplicationStatus, wish: Wish) -> list[str]:
+    """What still keeps a wish from being true, replica by replica; empty when it is."""
+    wanted = {VISION: wish.expert}
+    if wish.exemplars is not None and CLASSIFIER in status.expected:
+        wanted[CLASSIFIER] = wish.exemplars
+    found = []
+    for deployment, digest in wanted.items():
+        for replica in status.of(deployment):
+            if replica.versions.get(wish.product) != digest:
+                has = (replica.versions.get(wish.product) or "none")[:12]
+                why = replica.problems.get(wish.product) or replica.problems.get("*")
+                reason = f": {why}" if why else ""
+                found.append(f"{deployment} replica {replica.replica[:8]} has {has}{reason}")
+        if absent := status.missing(deployment):
+            found.append(f"{deployment}: {absent} replicas do not answer")
+        if not status.of(deployment) and not status.expected.get(deployment):
+            found.append(f"{deployment}: no replica runs")
+    return found
+
+
+async def _until_all_have_it(
+    wish: Wish, replicas: ServeReplicas, wait_s: float, tell: Callable[[str], None]
+) -> None:
+    until, said = time.monotonic() + wait_s, ""
+    while True:
+        try:
+            missing = lacking(await replicas.look(), wish)
+        except UnavailableError as error:
+            missing = [str(error)]
+        if not missing:
+            return
+        if (now := "; ".join(missing)) != said:
+            tell(now)
+            said = now
+        refused = [words for words in missing if wish.expert[:12] in words]
+        if refused or time.monotonic() > until:
+            why = "refused it" if refused else f"did not have it after {wait_s:g} s"
+            raise LearningError(
+                f"{wish.product} {wish.expert[:12]}: a replica {why}, the version before is in "
+                f"force again: {'; '.join(refused or missing)}"
+            )
+        await asyncio.sleep(LOOK_S)
+
+
+def _refuse_pinned(status: ApplicationStatus, wish: Wish) -> None:
+    for deployment, field in ((VISION, "products"), (CLASSIFIER, "exemplars")):
+        if deployment == CLASSIFIER and wish.exemplars is None:
+            continue
+        for replica in status.of(deployment):
+            if wish.product in replica.pinned:
+                raise LearningError(
+                    f"{wish.product} is pinned by its digest in the user_config of {deployment}: "
+                    f"deploy it with `{field}: latest`, or change the digest there"
+                )
+    if not status.of(VISION):
+        raise UnavailableError(f"no replica of {VISION} answers; nothing was changed")
+
+
+def _in_force(store: BundleStore, product: str) -> str | None:
+    return store.pointed(product) or store.products().get(product)
+
+
+def _point(stores: Stores, product: str, expert: str, exemplars: str | None) -> None:
+    """The exemplars first: they name anomalies of either expert."""
+    if exemplars is not None:
+        stores.exemplars.point(product, exemplars)
+    stores.experts.point(product, expert)

@@ -1,0 +1,90 @@
+"""Every version of an expert that was ever put in force, and who did it."""
+
+from datetime import datetime
+
+from sqlalchemy import RowMapping, select
+from sqlalchemy.dialects.postgresql import insert
+
+from history.database import connected, make_engine
+from history.records import Record
+from history.tables import METADATA
+from history.text import clean
+
+_AUDIT = METADATA.tables["model_audit"]
+
+
+class ModelChange(Record):
+    """One change of the expert in force, and of the exemplars that belong to it."""
+
+    id: int
+    product_id: str
+    from_expert: str | None
+    """Digest of the artifact; None where the line had none before."""
+    to_expert: str
+    from_exemplars: str | None
+    to_exemplars: str | None
+    """Digest of the exemplar bundle; None where the product has none."""
+    applied_by: str
+    reason: str
+    applied_at: datetime
+
+
+class ModelLog:
+    """The audit of the experts in PostgreSQL; rows are only added.
+
+    Every method raises ``UnavailableError`` when the database is down.
+    """
+
+    def __init__(self, url: str, pool_size: int = 2, timeout_s: float = 10.0) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            url: SQLAlchemy URL with the asyncpg driver.
+            pool_size: most connections held.
+            timeout_s: seconds for one call.
+        """
+        self._engine = make_engine(url, pool_size, timeout_s, role="models")
+        self._timeout_s = timeout_s
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._engine.dispose()
+
+    async def append(
+        self,
+        product_id: str,
+        experts: tuple[str | None, str],
+        exemplars: tuple[str | None, str | None],
+        applied_by: str,
+        reason: str,
+    ) -> ModelChange:
+        """Write down one change; the database stamps the time.
+
+        Args:
+            experts: digest before and after.
+            exemplars: the same of the exemplar bundle.
+        """
+        row = {
+            "product_id": clean(product_id),
+            "from_expert": experts[0],
+            "to_expert": experts[1],
+            "from_exemplars": exemplars[0],
+            "to_exemplars": exemplars[1],
+            "applied_by": clean(applied_by),
+            "reason": clean(reason),
+        }
+        query = insert(_AUDIT).values(row).returning(*_AUDIT.c)
+        async with connected(self._engine, self._timeout_s, "writing the audit") as link:
+            return _change((await link.execute(query)).mappings().one())
+
+    async def changes(self, product_id: str | None = None, limit: int = 100) -> list[ModelChange]:
+        """The changes of the experts in force, the latest first."""
+        query = select(_AUDIT).order_by(_AUDIT.c.applied_at.desc(), _AUDIT.c.id.desc())
+        if product_id is not None:
+            query = query.where(_AUDIT.c.product_id == clean(product_id))
+        async with connected(self._engine, self._timeout_s, "reading the audit") as link:
+            return [_change(row) for row in (await link.execute(query.limit(limit))).mappings()]
+
+
+def _change(row: RowMapping) -> ModelChange:
+    return ModelChange.model_validate(dict(row))

@@ -1,0 +1,74 @@
+"""Which versions a replica should have: those of the configuration, or what the store has in force.
+
+A replica looks at the store again and again, so that ``latest`` is followed and not only read once:
+``andon models use`` moves a pointer, and every replica takes the version without Serve, which would
+send it no call meanwhile.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from serving.bundle_store import BundleStore
+from serving.ray.settings import LATEST
+
+Named = Mapping[str, str] | Literal["latest"]
+THOROUGH = 12
+"""Every so many looks the whole store is listed; the others read the pointers alone."""
+
+
+@dataclass
+class StoreWatch:
+    """Resolves versions, and says when it is time to do so again.
+
+    Args:
+        store: where the bundles are.
+        every_s: seconds between looks; 0 never looks again.
+    """
+
+    store: BundleStore
+    every_s: float
+    missed: bool = False
+    """A product was asked for that has no version: the next look lists the whole store."""
+    _looked: float = float("-inf")
+    _looks: int = 0
+
+    def due(self) -> bool:
+        """Whether the store should be looked at; a missed product makes it due at once."""
+        if self.every_s == 0:
+            return False
+        return self.missed or time.monotonic() - self._looked >= self.every_s
+
+    def resolve(self, named: Named, held: Mapping[str, str]) -> dict[str, str | None]:
+        """The digest of each product; None where the store has no version of it.
+
+        Args:
+            named: as the configuration names the versions.
+            held: what the replica has, by product.
+
+        Raises:
+            AndonError: the store cannot be read.
+        """
+        every = isinstance(named, str)
+        if not isinstance(named, str) and LATEST not in named.values():
+            return dict(named)
+        thorough = self.missed or self._looks % THOROUGH == 0 or not held
+        self._looked, self.missed = time.monotonic(), False
+        self._looks += 1
+        following = [p for p in held if isinstance(named, str) or named.get(p) == LATEST]
+        pointed = {} if thorough else {p: self.store.pointed(p) for p in following}
+        if thorough or None in pointed.values() or (not every and set(named) - set(held)):
+            newest: Mapping[str, str | None] = self.store.products()
+        else:
+            newest = pointed
+        if isinstance(named, str):
+            return dict(newest)
+        return {p: newest.get(p) if v == LATEST else v for p, v in named.items()}
+
+    def without_store(self, named: Named, held: Mapping[str, str]) -> dict[str, str | None]:
+        """What ``resolve`` would say while the store cannot be read: what is or was served here."""
+        known = {**self.store.remembered(), **held}
+        if isinstance(named, str):
+            return dict(known)
+        return {p: known.get(p) if v == LATEST else v for p, v in named.items()}

@@ -1,0 +1,90 @@
+"""What the replicas of the application hold: asked at the ingress, answered by each replica."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Final
+
+import grpc
+import grpc.aio
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from streams.errors import UnavailableError
+
+STATUS: Final = "Status"
+"""The ingress's method that asks every replica."""
+
+
+class ReplicaStatus(BaseModel):
+    """One replica: the versions that it scores or names with."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    replica: str
+    deployment: str
+    versions: dict[str, str] = {}
+    """Digest by product."""
+    shadows: dict[str, str] = {}
+    """Digest of the version that is scored beside, by product."""
+    pinned: list[str] = []
+    """Products whose digest stands in the configuration of Serve."""
+    problems: dict[str, str] = {}
+    """Why a product has no version, or not the one asked for; ``*``: of all products."""
+
+
+class ApplicationStatus(BaseModel):
+    """Every replica that answered, and how many of each deployment there should be."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    replicas: list[ReplicaStatus]
+    expected: dict[str, int]
+
+    def of(self, deployment: str) -> list[ReplicaStatus]:
+        """The replicas of one deployment."""
+        return [r for r in self.replicas if r.deployment == deployment]
+
+    def missing(self, deployment: str) -> int:
+        """Replicas of a deployment that should be there and did not answer."""
+        return max(0, self.expected.get(deployment, 0) - len(self.of(deployment)))
+
+
+class ServeReplicas:
+    """Asks the ingress what every replica holds.
+
+    Args:
+        address: host:port of the application's ingress.
+        token_file: holds the cluster's token; where there is no such file, none is sent.
+    """
+
+    def __init__(self, address: str, token_file: Path | None = None) -> None:
+        self._address, self._token_file = address, token_file
+        self._channel: grpc.aio.Channel | None = None
+
+    async def close(self) -> None:
+        """End the connection."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    async def look(self, timeout_s: float = 30.0) -> ApplicationStatus:
+        """What the replicas hold now.
+
+        Raises:
+            UnavailableError: the ingress does not answer, or is of an older release.
+        """
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self._address)
+        call = self._channel.unary_unary(f"/andon.Serving/{STATUS}")
+        token = None
+        if self._token_file is not None and await asyncio.to_thread(self._token_file.exists):
+            token = (await asyncio.to_thread(self._token_file.read_text)).strip()
+        sent = (("authorization", f"Bearer {token}"),) if token else ()
+        try:
+            answer: bytes = await call(b"", timeout=timeout_s, metadata=sent)
+            return ApplicationStatus.model_validate_json(answer)
+        except grpc.aio.AioRpcError as error:
+            raise UnavailableError(
+                f"Serve's ingress at {self._address} did not say what its replicas hold: "
+                f"{error.code().name}: {error.details()}; `andon doctor` says what runs"
+            ) from None
+        except (ValidationError, json.JSONDecodeError) as error:
+            raise UnavailableError(f"the ingress at {self._address} answered: {error}") from None

@@ -1,0 +1,54 @@
+"""What the replicas hold, asked at the ingress."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.stack.process import free_port
+from serving.bundle_store import open_folder
+from serving.ray.classifier_deployment import ClassifierDeployment
+from serving.ray.replicas import ServeReplicas
+from serving.ray.settings import CLASSIFIER, VISION, ClassifierArguments, VisionSettings
+from serving.ray.vision_deployment import VisionDeployment
+from streams.errors import UnavailableError
+from tests.serving.ray.local import served
+from tests.serving.ray.tiny import CLASSIFIER as TINY
+from tests.serving.ray.tiny import LOADER, save_tiny
+
+
+@pytest.mark.asyncio
+async def test_the_ingress_says_what_every_replica_holds(tmp_path: Path) -> None:
+    digest = save_tiny(tmp_path, "tile")
+    vision = VisionDeployment(VisionSettings(loader=LOADER), lambda: open_folder(tmp_path))
+    naming = ClassifierDeployment(ClassifierArguments(kind=TINY), lambda: open_folder(tmp_path))
+    await vision.reconfigure({"products": {"tile": digest, "cloth": "latest"}})
+    await naming.reconfigure(None)
+    async with served(vision, naming) as address:
+        replicas = ServeReplicas(address)
+        status = await replicas.look(10)
+        await replicas.close()
+    await vision.close()
+    await naming.close()
+    (expert,), (classifier,) = status.of(VISION), status.of(CLASSIFIER)
+    assert expert.versions == classifier.versions == {"tile": digest}
+    assert expert.pinned == ["tile"]
+    assert "train it first" in expert.problems["cloth"]
+    assert status.missing(VISION) == 0
+
+
+@pytest.mark.asyncio
+async def test_a_replica_that_does_not_answer_is_missing() -> None:
+    async with served(object()) as address:
+        replicas = ServeReplicas(address)
+        status = await replicas.look(10)
+        await replicas.close()
+    assert status.of(VISION) == []
+    assert status.missing(VISION) == 1
+
+
+@pytest.mark.asyncio
+async def test_an_ingress_that_is_not_there_is_unavailable() -> None:
+    replicas = ServeReplicas(f"127.0.0.1:{free_port()}")
+    with pytest.raises(UnavailableError, match="andon doctor"):
+        await replicas.look(5)
+    await replicas.close()
