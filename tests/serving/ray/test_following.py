@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import pytest_asyncio
 
 from serving.bundle_store import open_folder
 from serving.ray.classifier_deployment import ClassifierDeployment
@@ -20,11 +20,15 @@ from tests.serving.ray.tiny import CLASSIFIER, LOADER, picture, save_tiny
 SETTINGS = VisionSettings(loader=LOADER, batch=1, batch_wait_ms=1, follow_s=0.001)
 
 
-@pytest_asyncio.fixture
-async def replica(tmp_path: Path) -> AsyncIterator[VisionDeployment]:
-    made = VisionDeployment(SETTINGS, lambda: open_folder(tmp_path))
-    yield made
-    await made.close()
+@asynccontextmanager
+async def started(root: Path, config: object) -> AsyncIterator[VisionDeployment]:
+    """A replica, and no look at the store under way when it is over."""
+    made = VisionDeployment(SETTINGS, lambda: open_folder(root))
+    await made.reconfigure(config)
+    try:
+        yield made
+    finally:
+        await made.close()
 
 
 async def ask(replica: VisionDeployment, product: str = "tile") -> Inspection | Failure:
@@ -47,80 +51,72 @@ async def comes_to(replica: VisionDeployment, digest: str) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_product_trained_after_the_deployment_is_found(
-    replica: VisionDeployment, tmp_path: Path
-) -> None:
-    await replica.reconfigure({"products": "latest"})
-    assert isinstance(await ask(replica), Failure)
-    await comes_to(replica, save_tiny(tmp_path, "tile"))
+async def test_a_product_trained_after_the_deployment_is_found(tmp_path: Path) -> None:
+    async with started(tmp_path, {"products": "latest"}) as replica:
+        assert isinstance(await ask(replica), Failure)
+        await comes_to(replica, save_tiny(tmp_path, "tile"))
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("products", ["latest", {"tile": "latest"}])
-async def test_the_pointer_decides_which_version_answers(
-    replica: VisionDeployment, tmp_path: Path, products: object
-) -> None:
+async def test_the_pointer_decides_which_version_answers(tmp_path: Path, products: object) -> None:
     store = open_folder(tmp_path)
     one, two = (save_tiny(tmp_path, "tile", note=note) for note in "12")
     store.point("tile", one)
-    await replica.reconfigure({"products": products})
-    assert await version(replica) == one
-    store.point("tile", two)
-    await comes_to(replica, two)
-    save_tiny(tmp_path, "tile", note="a later one, which nobody put in force")
-    store.point("tile", one)
-    await comes_to(replica, one)
+    async with started(tmp_path, {"products": products}) as replica:
+        assert await version(replica) == one
+        store.point("tile", two)
+        await comes_to(replica, two)
+        save_tiny(tmp_path, "tile", note="a later one, which nobody put in force")
+        store.point("tile", one)
+        await comes_to(replica, one)
 
 
 @pytest.mark.asyncio
 async def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_says_why(
-    replica: VisionDeployment, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     store = open_folder(tmp_path)
     one, two = (save_tiny(tmp_path, "tile", note=note) for note in "12")
     store.point("tile", one)
-    await replica.reconfigure({"products": "latest"})
-    store.point("tile", two)
-    (tmp_path / "tile" / two / "manifest.json").write_text("{}")
+    async with started(tmp_path, {"products": "latest"}) as replica:
+        store.point("tile", two)
+        (tmp_path / "tile" / two / "manifest.json").write_text("{}")
 
-    async def said() -> dict[str, str]:
-        await replica.check_health()
-        problems = (await replica.status())["problems"]
-        assert isinstance(problems, dict)
-        return problems
+        async def said() -> dict[str, str]:
+            await replica.check_health()
+            problems = (await replica.status())["problems"]
+            assert isinstance(problems, dict)
+            return problems
 
-    async with asyncio.timeout(30):
-        while "tile" not in await said():  # noqa: ASYNC110 - it has no event of its own
-            await asyncio.sleep(0.01)
-    assert "altered" in (await said())["tile"]
-    assert await version(replica) == one
+        async with asyncio.timeout(30):
+            while "tile" not in await said():  # noqa: ASYNC110 - it has no event of its own
+                await asyncio.sleep(0.01)
+        assert "altered" in (await said())["tile"]
+        assert await version(replica) == one
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("bad", [{"products": {"tile": "0" * 64}}, {"produkts": {}}])
 async def test_a_replica_that_died_under_a_bad_configuration_starts_again(
-    replica: VisionDeployment, tmp_path: Path, bad: object
+    tmp_path: Path, bad: object
 ) -> None:
     digest = save_tiny(tmp_path, "tile")
-    await replica.reconfigure({"products": {"tile": digest}})
-    await replica.reconfigure(bad)
-    fresh = VisionDeployment(SETTINGS, lambda: open_folder(tmp_path))
-    try:
-        await fresh.reconfigure(bad)
+    async with started(tmp_path, {"products": {"tile": digest}}) as replica:
+        await replica.reconfigure(bad)
+    async with started(tmp_path, bad) as fresh:
         assert await version(fresh) == digest
         assert (await fresh.status())["problems"]
-    finally:
-        await fresh.close()
 
 
 @pytest.mark.asyncio
-async def test_a_pinned_product_is_left_alone(replica: VisionDeployment, tmp_path: Path) -> None:
+async def test_a_pinned_product_is_left_alone(tmp_path: Path) -> None:
     one, two = (save_tiny(tmp_path, "tile", note=note) for note in "12")
-    await replica.reconfigure({"products": {"tile": one}})
-    open_folder(tmp_path).point("tile", two)
-    await replica.check_health()
-    status = await replica.status()
-    assert (status["versions"], status["pinned"]) == ({"tile": one}, ["tile"])
+    async with started(tmp_path, {"products": {"tile": one}}) as replica:
+        open_folder(tmp_path).point("tile", two)
+        await replica.check_health()
+        status = await replica.status()
+        assert (status["versions"], status["pinned"]) == ({"tile": one}, ["tile"])
 
 
 @pytest.mark.asyncio
