@@ -11,7 +11,7 @@ from serving.ray.replicas import ReplicaStatus
 
 
 class VersionNote(BaseModel):
-    """What ``andon learn`` notes of a candidate beside its artifact."""
+    """What learning notes of a candidate beside its artifact."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     base: str
