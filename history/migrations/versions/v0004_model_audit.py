@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "v0003"
-down_revision = "v0002"
+revision = "v0004"
+down_revision = "v0003"
 branch_labels = None
 depends_on = None
 
