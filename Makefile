@@ -29,6 +29,7 @@ smoke: setup
 	$(BIN)/andon benchmark expert --smoke
 	$(BIN)/andon benchmark policy --smoke
 	$(BIN)/andon benchmark llm --smoke
+	$(BIN)/andon benchmark history --smoke
 	$(BIN)/andon benchmark line --smoke
 	$(BIN)/andon benchmark faults --smoke
 

@@ -97,7 +97,7 @@ CREATE FUNCTION effective_facts(parts uuid[]) RETURNS SETOF part_fact
     LANGUAGE sql STABLE ROWS 100 AS $$
     WITH frames AS (
         SELECT p AS part, p AS frame FROM unnest(parts) p
-            WHERE NOT EXISTS (SELECT FROM shot s WHERE s.frame_id = p)
+            WHERE (SELECT s.part_frame_id FROM shot s WHERE s.frame_id = p) IS NULL
         UNION
         SELECT s.part_frame_id, s.frame_id FROM shot s WHERE s.part_frame_id = ANY (parts)),
     effective AS (
@@ -106,8 +106,10 @@ CREATE FUNCTION effective_facts(parts uuid[]) RETURNS SETOF part_fact
             d.action, d.rule, d.policy_hash, d.expert_version, d.score, d.p_value, d.confidence,
             d.decided_at, a.outcome, a.result_seq, a.written_at, a.acknowledged_at,
             a.trigger_to_write_ms, bool_or(d.is_late) OVER (PARTITION BY f.part) AS has_late_answer
-        FROM frames f JOIN decision d ON d.frame_id = f.frame
-        LEFT JOIN acknowledgement a ON a.result_id = d.result_id
+        FROM frames f
+        CROSS JOIN LATERAL (SELECT * FROM decision i WHERE i.frame_id = f.frame OFFSET 0) d
+        LEFT JOIN LATERAL (SELECT * FROM acknowledgement i WHERE i.result_id = d.result_id
+            OFFSET 0) a ON true
         ORDER BY f.part, d.frame_id <> f.part, outcome_rank(a.outcome, a.written_at), d.is_late,
             source_rank(d.source), d.decided_at, d.result_id, a.outcome)
     SELECT e.*, r.severity, r.class_name, false
@@ -125,10 +127,10 @@ CREATE VIEW effective_part AS SELECT f.* FROM effective_facts(ARRAY(
 
 -- Writes the facts of some parts anew and carries the change into the counts. One transaction at
 -- a time does so: events of one part may arrive in several at once, and each must see the others.
--- Few rows are looked up in large tables, always by index, whatever the statistics say of tables
--- that were empty a moment ago.
-CREATE FUNCTION refresh_facts(asked uuid[]) RETURNS void LANGUAGE plpgsql
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+-- Few rows are looked up in large tables, always row by row and by index (OFFSET 0 and LATERAL),
+-- whatever the statistics say of tables that were empty a moment ago.
+CREATE FUNCTION refresh_facts(asked uuid[]) RETURNS void
+    LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     truth part_fact[];
     before part_fact[];
@@ -137,9 +139,11 @@ BEGIN
     PERFORM pg_advisory_xact_lock(281024950127);
     truth := ARRAY(SELECT t FROM effective_facts(asked) t);
     others := ARRAY(
-        SELECT DISTINCT f.part_frame_id FROM unnest(truth) t
-        JOIN part_fact f ON f.part_id = t.part_id AND f.product_id = t.product_id
-        WHERE t.part_id <> '' AND NOT f.is_repeated AND f.part_frame_id <> t.part_frame_id);
+        SELECT DISTINCT f.part_frame_id FROM unnest(truth) t CROSS JOIN LATERAL (
+            SELECT i.part_frame_id FROM part_fact i WHERE i.part_id = t.part_id
+                AND i.product_id = t.product_id AND NOT i.is_repeated
+                AND i.part_frame_id <> t.part_frame_id OFFSET 0) f
+        WHERE t.part_id <> '');
     before := ARRAY(SELECT f FROM part_fact f WHERE f.part_frame_id = ANY (asked || others));
     DELETE FROM part_fact f WHERE f.part_frame_id = ANY (ARRAY(
         SELECT unnest(asked) EXCEPT SELECT t.part_frame_id FROM unnest(truth) t));
@@ -194,7 +198,8 @@ $$;
 
 -- Follows the inserts of one statement. An event states its part where the part has several
 -- photographs; an anomaly changes no fact but by that.
-CREATE FUNCTION facts_follow() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION facts_follow() RETURNS trigger
+    LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     changed uuid[];
 BEGIN
