@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 LINE = (
-    "stack", "gateway", "worker", "train", "inspect", "classify", "models", "policy", "history",
-    "console", "doctor", "llm",
+    "stack", "gateway", "worker", "train", "inspect", "classify", "models", "policy", "certify",
+    "history", "console", "doctor", "llm",
 )  # fmt: skip
 """What a plant runs; each has a module of its name in ``andon.cli``."""
 

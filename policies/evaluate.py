@@ -1,15 +1,23 @@
 """Decides what a policy says about one situation: pure, total and deterministic."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from policies.certified import AutoPass
 from policies.conditions.compiled import context_of
 from policies.conditions.variables import MILLIMETRES, VARIABLES, Value
 from policies.errors import TamperedPolicyError
 from policies.limits import count_part
 from policies.model import Body, PolicyDocument, Rule, body_of, class_ids, content_hash
-from policies.reasons import because_of_fallback, because_of_rule, for_class, for_normal
+from policies.reasons import (
+    because_of_fallback,
+    because_of_rule,
+    because_uncertified,
+    for_class,
+    for_normal,
+)
 from policies.rules import compile_rules
 from policies.shots import ShotCombiner
 from policies.zones import ZoneMap
@@ -57,6 +65,7 @@ class ResolvedPolicy:
         self.audit_share = document.audit_share
         self.window_parts = max((limit.in_parts for limit in document.limits.values()), default=0)
         self.class_ids = class_ids(document)
+        self.auto_pass = AutoPass(document)
         self.rules = compile_rules(document, document.rules, "rules")
         """The rules in order, each with its condition."""
         self.names = frozenset(n for _, condition in self.rules for n in condition.variables)
@@ -234,11 +243,32 @@ class _Decision:
             return self._fallback(FallbackKind.UNSURE)
         self.steps.append(f"class {name!r}, confidence {answer.confidence:.3f}")
         decided = self._by_rules(answer) if self._policy.rules else None
-        if decided is not None:
-            return decided
-        if name == "unknown":
+        if decided is None and name == "unknown":
             return self._fallback(FallbackKind.UNKNOWN)
-        return self._by_class(answer)
+        return self._certified(decided or self._by_class(answer), answer)
+
+    def _certified(self, found: Outcome, answer: Classification) -> Outcome:
+        """A part that a class or rule lets pass needs a certificate where the policy says so.
+
+        For stated values no version is stated: they are taken as the certificate's.
+        """
+        asked, by_word = self._policy.auto_pass, not found.rule.startswith("fallback:")
+        if not asked.is_asked or found.action is not Action.PASS or not by_word:
+            return found
+        stated = self._values is not None
+        lacking = (
+            asked.unsure(answer) if stated else asked.lacks(answer, self._situation.inspection)
+        )
+        if not lacking:
+            words = asked.words(answer.class_name)
+            self.steps.append(words)
+            return replace(found, reason=f"{found.reason} {words}")
+        self.steps.append(f"may not pass by itself: {lacking}")
+        action = self._policy.document.fallbacks.unsure.action
+        action = Action.HOLD if action is Action.PASS else action
+        reason = because_uncertified(self._display(answer.class_name), answer, lacking)
+        held = (action, Severity.UNKNOWN, answer.class_name)
+        return self._outcome(held, ReasonCode.UNSURE, reason, "fallback:unsure")
 
     def _by_rules(self, answer: Classification) -> Outcome | None:
         """What the first rule that holds says, or None when none does."""

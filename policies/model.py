@@ -208,6 +208,44 @@ class Prices(Part):
     """One defective part that reaches the customer."""
 
 
+class CertifiedClass(Part):
+    """A class that may pass by itself, and the reviews that say so."""
+
+    from_confidence: Share = 0.0
+    """Answers at or above this confidence may pass."""
+    reviews: Annotated[int, Field(ge=0)] = 0
+    """Reviewed answers that were tested."""
+    escapes: Annotated[int, Field(ge=0)] = 0
+    """Of them: defects."""
+    bound: Share = 1.0
+    """Upper bound of the share of defects that the test gave."""
+
+
+class Certificate(Part):
+    """Which classes may pass by themselves; written by ``andon certify``, not by hand."""
+
+    escape: Share
+    """The promised share at most."""
+    confidence: Share
+    """The confidence of the promise."""
+    of: Literal["each", "together"] = "each"
+    """``each``: of the parts that pass under a class, defects; ``together``: of all defects, those
+    that pass under any of the classes."""
+    issued: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    """Date of the certificate, UTC."""
+    decides: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Hash of what the policy decides by; another policy needs another certificate."""
+    expert_version: Line
+    """The vision expert whose frames were reviewed; an answer on another's frame does not pass."""
+    classifier: Line
+    """The classifier that answered, and below what it answered with."""
+    model: Line = ""
+    prompt_hash: Line = ""
+    exemplars_version: Line = ""
+    classes: Annotated[dict[ClassName, CertifiedClass], Field(max_length=200)] = {}
+    """The classes that may pass; ``normal`` among them for false alarms."""
+
+
 class Silence(Part):
     """A lint that is known and accepted."""
 
@@ -255,8 +293,16 @@ class PolicyDocument(Part):
     """How several shots of one part make one decision; of no meaning for a single shot."""
     limits: Annotated[dict[Name, Limit], Field(max_length=32)] = {}
     """Limits across parts, by name."""
+    auto_pass: Literal["all", "certified"] = "all"  # noqa: S105 - no password
+    """``certified``: a part that the expert finds odd passes only under a certified class."""
+    certificate: Certificate | None = None
     silence: Annotated[tuple[Silence, ...], Field(max_length=64)] = ()
     """Lints that are known and accepted, each with a reason."""
+
+    @property
+    def asks_certificate(self) -> bool:
+        """Whether only certified classes pass by themselves."""
+        return self.auto_pass == "certified"  # noqa: S105 - no password
 
 
 Body = Mapping[str, object]

@@ -88,6 +88,11 @@ def because_of_fallback(
     return ": ".join(parts) + "."
 
 
+def because_uncertified(display: str, answer: Classification, lacking: str) -> str:
+    """Why a class that the policy lets pass does not pass by itself."""
+    return f"{plain(display)} ({_confidence(answer)}) may not pass by itself: {plain(lacking)}."
+
+
 def of_shot(shot: str, expected: int, reason: str) -> str:
     """Why a part is decided by one of its shots.
 

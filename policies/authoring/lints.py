@@ -16,6 +16,8 @@ LINTS: dict[str, str] = {
     "W101": "a defect is allowed to pass",
     "W102": "a fallback lets parts pass",
     "W103": "every answer is accepted, however unsure",
+    "W104": "a class would pass by itself, and has no certificate in force",
+    "W105": "a certificate that the policy does not ask for",
     "W201": "a class's own action can never be reached, a rule always decides first",
     "W202": "a rule's condition can never be true",
     "W203": "a rule can never fire, earlier rules always decide first",
@@ -34,6 +36,7 @@ def lints_of(policy: ResolvedPolicy, tree: Node) -> tuple[list[Problem], list[Pr
     regions = [space.boxes(condition.tree) for _, condition in policy.rules]
     found = [
         *_soft(document, regions, tree),
+        *_certificate(policy, tree),
         *_rules(policy, space, regions, tree),
         *_unused(policy, tree),
         *_prompt(document, tree),
@@ -91,6 +94,25 @@ def _soft(
         reason = "no confidence is asked of the classifier"
         fix = "say `unsure: {below: 0.6, action: hold}`"
         yield tree.problem("W103", ("fallbacks", "unsure"), reason, fix)
+
+
+def _certificate(policy: ResolvedPolicy, tree: Node) -> Iterator[Problem]:
+    document = policy.document
+    if not policy.auto_pass.is_asked:
+        if document.certificate is not None:
+            fix = "say `auto_pass: certified`, or take the certificate away"
+            reason = "every class passes as it says, certified or not"
+            yield tree.problem("W105", ("certificate",), reason, fix, of_key=True)
+        return
+    passing = [name for name, c in document.classes.items() if c.action is Action.PASS]
+    if document.normal.false_alarm is Action.PASS:
+        passing.append("normal")
+    for name in passing:
+        if lacking := policy.auto_pass.lacks_for(name):
+            path: Path = ("classes", name) if name in document.classes else ("auto_pass",)
+            reason = f"{name!r} does not pass by itself: {lacking}"
+            fix = "review its parts and run `andon certify`"
+            yield tree.problem("W104", path, reason, fix, of_key=True)
 
 
 def _rules(

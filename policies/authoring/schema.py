@@ -35,6 +35,7 @@ ERRORS: dict[str, str] = {
     "E309": "a zone outside the image or without area",
     "E310": "an unknown timezone, or a shift without length",
     "E311": "a limit that can never be exceeded",
+    "E312": "certified passing, and a way around it",
 }
 
 

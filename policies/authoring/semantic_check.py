@@ -12,6 +12,7 @@ from policies.conditions.variables import MILLIMETRES
 from policies.errors import ConditionError, Problem
 from policies.model import RESERVED_CLASSES, PolicyDocument, Rule, ShotRule, Zone
 from policies.rules import vocabulary_of
+from streams.codes import Action
 
 
 def errors_of(document: PolicyDocument, tree: Node) -> list[Problem]:
@@ -23,6 +24,7 @@ def errors_of(document: PolicyDocument, tree: Node) -> list[Problem]:
         *_zone_errors(document, tree),
         *_limit_errors(document, tree),
         *_shift_errors(document, tree),
+        *_certificate_errors(document, tree),
     ]
 
 
@@ -135,6 +137,25 @@ def _shift_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
             yield tree.problem(
                 "E310", ("shifts", name), reason, "give start and end different times"
             )
+
+
+def _certificate_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
+    for name in document.certificate.classes if document.certificate else ():
+        if name not in document.classes and name != "normal":
+            known = ", ".join(sorted(document.classes))
+            reason = f"class {name!r} is not among {known}"
+            path: Path = ("certificate", "classes", name)
+            yield tree.problem("E303", path, reason, "certify again", of_key=True)
+    if not document.asks_certificate:
+        return
+    if document.fallbacks.unsure.action is Action.PASS:
+        reason = "a class without a certificate takes the fallback `unsure`, which lets parts pass"
+        yield tree.problem("E312", ("fallbacks", "unsure", "action"), reason, "hold them")
+    for index, rule in enumerate(document.shots.rules):
+        if rule.action is Action.PASS:
+            reason = f"rule {rule.name!r} lets a part pass that its shots may have stopped"
+            path = ("shots", "rules", index, "action")
+            yield tree.problem("E312", path, reason, "let the shots decide, or hold the part")
 
 
 def _duplicates(at: Path, names: list[str], tree: Node) -> Iterator[Problem]:

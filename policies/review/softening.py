@@ -133,6 +133,9 @@ def _points(old: ResolvedPolicy, new: ResolvedPolicy) -> dict[str, list[Value]]:
     }
     for policy in (old, new):
         found["confidence"].update(_around(policy.document.fallbacks.unsure.below))
+        certificate = policy.document.certificate
+        for entry in certificate.classes.values() if certificate else ():
+            found["confidence"].update(_around(entry.from_confidence))
         for _, condition in policy.rules:
             for name, values in critical_values(condition.tree).items():
                 for value in values if name in found else ():

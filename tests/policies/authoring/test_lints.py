@@ -16,6 +16,10 @@ classes:
   dust: {severity: negligible, action: pass, description: specks}
 fallbacks: {unsure: {below: 0.5}}
 """
+CERTIFICATE = (
+    f"certificate: {{escape: 0.05, confidence: 0.95, issued: '2026-01-31', decides: '{'0' * 64}', "
+    "expert_version: e, classifier: c}\n"
+)
 DUSTY = "class == 'dust' && count > 1"
 CRACKED = "class == 'crack' && count > 3"
 
@@ -44,6 +48,8 @@ def rules(*conditions: tuple[str, str]) -> str:
         (HEAD.replace("{unsure", "{late: pass, unsure"), "W102", 7),
         (HEAD.replace("{below: 0.5}", "{below: 0.5, action: pass}"), "W102", 7),
         (HEAD.replace("{unsure: {below: 0.5}}", "{}"), "W103", 7),
+        (HEAD + "auto_pass: certified\n", "W104", 6),
+        (HEAD + CERTIFICATE, "W105", 8),
         (rules(("class == 'crack'", "hold")), "W201", 5),
         (rules(("class != 'dust'", "hold")), "W201", 5),
         (rules(("count > 3 && count < 2", "hold")), "W202", 9),

@@ -35,6 +35,10 @@ def changed(old: str, new: str) -> str:
     return GOOD.replace(old, new, 1)
 
 
+CERTIFICATE = (
+    f"certificate: {{escape: 0.05, confidence: 0.95, issued: '2026-01-31', decides: '{'0' * 64}', "
+    "expert_version: e, classifier: c, classes: {dent: {}}}\n"
+)
 WHEN = "class == 'crack' && longest_mm > 3 && zone == 'rim'"
 NESTED = "normal: {description: " + "[" * 12 + "]" * 12 + "}"
 BOMB = "\n".join(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 11))
@@ -106,6 +110,30 @@ BROKEN: list[tuple[str, str, int, str, str, str]] = [
         "E303",
         "dent",
         "",
+    ),
+    (
+        "certified passing with an unsure fallback that passes",
+        changed("below: 0.5, action: hold", "below: 0.5, action: pass") + "auto_pass: certified\n",
+        16,
+        "E312",
+        "lets parts pass",
+        "hold",
+    ),
+    (
+        "certified passing with a rule over shots that passes",
+        GOOD + "auto_pass: certified\nshots: {rules: [{name: r, when: 'true', action: pass}]}\n",
+        18,
+        "E312",
+        "'r'",
+        "shots",
+    ),
+    (
+        "certificate of an unknown class",
+        GOOD + CERTIFICATE,
+        17,
+        "E303",
+        "dent",
+        "again",
     ),
     ("unknown timezone", GOOD + "timezone: Mars/Base\n", 17, "E310", "Mars/Base", "Europe"),
     ("duplicate class", changed("  uneven:", "  crack:"), 7, "E105", "line 6", "keep one"),
