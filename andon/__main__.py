@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LINE = (
     "stack", "gateway", "worker", "train", "inspect", "classify", "models", "policy", "certify",
-    "history", "console", "doctor", "llm",
+    "taxonomy", "history", "console", "doctor", "llm",
 )  # fmt: skip
 """What a plant runs; each has a module of its name in ``andon.cli``."""
 

@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from lab.velm.predictions import GOOD, Pair
+from lab.velm.predictions import Pair
 from lab.velm.severity import negligible_of
+from policies.review.answer_files import GOOD
 from policies.review.certify import (
     Promise,
     ReviewedAnswer,

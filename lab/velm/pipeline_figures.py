@@ -12,8 +12,9 @@ from typing import Any
 from lab.velm.descriptions import write_released
 from lab.velm.pipeline import PipelineOptions
 from lab.velm.pipeline_naming import AnsweredPicture, Call
-from lab.velm.predictions import GOOD, Scores, our_matching, read_answers, score
+from lab.velm.predictions import Scores, our_matching, read_answers, score
 from lab.velm.severity import is_defect, score_severity
+from policies.review.answer_files import GOOD
 from serving.naming.base import UNKNOWN
 from streams.codes import Action
 from streams.ports import Situation

@@ -5,7 +5,6 @@ classes, as "macro accuracy", yet its table 2 holds plain accuracy per object wi
 counted as a class: both are given here, as ``jaccard`` and ``accuracy``.
 """
 
-import json
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,18 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from policies.review.answer_files import GOOD, AnswerFileError, read_json_object, split_key
 from prompts.names import fold
-from streams.errors import AndonError
 
-GOOD = "good"
 FIGURES = ("accuracy", "macro_f1", "kappa", "jaccard", "accuracy_anomalous")
 Pair = tuple[str, str]
 """(true display name, answer), both already normalised."""
 Matching = Callable[[str], str]
-
-
-class PredictionsError(AndonError):
-    """A predictions or descriptions file that cannot be scored; names the entry."""
 
 
 @dataclass(frozen=True)
@@ -61,24 +55,24 @@ def read_answers(
     """Object -> pairs, from ``"<object>_<class>_<nnn>": "<answer>"`` and the class descriptions.
 
     Raises:
-        PredictionsError: not JSON of that form, or an object or class without a description.
+        AnswerFileError: not JSON of that form, or an object or class without a description.
     """
-    described = _read_object(descriptions)
+    described = read_json_object(descriptions)
     pairs: dict[str, list[Pair]] = defaultdict(list)
-    for key, answer in _read_object(predictions).items():
+    for key, answer in read_json_object(predictions).items():
         if not isinstance(answer, str):
-            raise PredictionsError(f"{predictions.name}: the answer of {key!r} is not a text")
+            raise AnswerFileError(f"{predictions.name}: the answer of {key!r} is not a text")
         name, folder = split_key(key, described, predictions.name)
         classes = described[name]
         entry = [GOOD] if folder == GOOD else isinstance(classes, dict) and classes.get(folder)
         if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
-            raise PredictionsError(
+            raise AnswerFileError(
                 f"{descriptions.name}: no [display name, description] for class {folder!r} of "
                 f"{key!r}"
             )
         pairs[name].append((matching(entry[0]), matching(answer)))
     if not pairs:
-        raise PredictionsError(f"{predictions.name}: no predictions in it")
+        raise AnswerFileError(f"{predictions.name}: no predictions in it")
     return dict(pairs)
 
 
@@ -137,31 +131,3 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     """
     ordered = sorted(values)
     return ordered[int(0.025 * len(ordered))], ordered[int(0.975 * (len(ordered) - 1))]
-
-
-def _read_object(path: Path) -> dict[str, object]:
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PredictionsError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise PredictionsError(f"{path}: not JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise PredictionsError(f"{path}: expected one JSON object")
-    return body
-
-
-def split_key(key: str, described: Mapping[str, object], file: str) -> tuple[str, str]:
-    """Object and class folder of ``<object>_<class>_<number>``; the longest object name wins.
-
-    Raises:
-        PredictionsError: names the key and the file.
-    """
-    names = [name for name in described if key.startswith(f"{name}_")]
-    folder = key[len(max(names, key=len)) + 1 :].rpartition("_")[0] if names else ""
-    if not folder:
-        raise PredictionsError(
-            f"{file}: {key!r} is not <object>_<class>_<number> of a described object "
-            f"({', '.join(sorted(described))})"
-        )
-    return max(names, key=len), folder

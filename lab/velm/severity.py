@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lab.velm.predictions import GOOD, Pair, interval
+from lab.velm.predictions import Pair, interval
+from policies.review.answer_files import GOOD
 from streams.codes import Severity
 from streams.events import Classification, Inspection
 from streams.ports import Policy, Situation

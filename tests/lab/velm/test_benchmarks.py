@@ -10,7 +10,7 @@ import pytest
 from lab.datasets.folders import DatasetError
 from lab.datasets.published import open_benchmark
 from lab.datasets.refinements import ObjectRules, Rules, load_rules, shipped
-from lab.velm.predictions import split_key
+from policies.review.answer_files import split_key
 
 RULES = shipped("mvtec_ac")
 

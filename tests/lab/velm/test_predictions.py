@@ -9,13 +9,13 @@ import pytest
 from sklearn import metrics
 
 from lab.velm.predictions import (
-    PredictionsError,
     authors_matching,
     our_matching,
     read_answers,
     score,
 )
 from lab.velm.severity import SEVERITIES, designations, score_severity
+from policies.review.answer_files import AnswerFileError
 
 
 def test_metrics_agree_with_scikit_learn() -> None:
@@ -127,5 +127,5 @@ def test_the_longest_object_name_wins(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_file_names_its_fault(tmp_path: Path, predictions: object, message: str) -> None:
-    with pytest.raises(PredictionsError, match=message):
+    with pytest.raises(AnswerFileError, match=message):
         read_answers(*write(tmp_path, predictions, DESCRIBED))

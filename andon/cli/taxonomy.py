@@ -1,0 +1,155 @@
+"""``andon taxonomy``: whether the classes of a product are the right ones."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.markup import escape
+
+from andon.cli.options import Json, group
+from andon.cli.policy import database
+from andon.cli.policy.commands import policy_of, time_span
+from andon.cli.printing import print_found, progress
+from policies.errors import PolicyError
+from policies.evaluate import ResolvedPolicy
+from policies.review.answer_files import Subject, read_answer_file
+from policies.review.review_table import read_review_table
+from policies.review.taxonomy import Audit, ClassNote, ConfusionPrices, LabelledAnswer, Pair
+from policies.review.taxonomy import audit as judge
+from streams.codes import Action
+
+app = group("Are the classes of a product the right ones?")
+
+
+@app.callback()
+def _taxonomy() -> None:
+    """Are the classes of a product the right ones?"""
+
+
+@app.command()
+def audit(
+    answers: Annotated[
+        Path | None,
+        typer.Argument(
+            help='JSON {"<object>_<class>_<nnn>": "<answer>"}, or reviews as CSV or a JSON list; '
+            "the reviews of the history without it."
+        ),
+    ] = None,
+    descriptions: Annotated[
+        str,
+        typer.Option(help="A policy (file, hash, product), or the authors' JSON of descriptions."),
+    ] = "",
+    since: Annotated[str, typer.Option(help="Of the history, how far back: 90d, 12h.")] = "90d",
+    most: Annotated[int, typer.Option(min=1, help="Proposals shown of each kind.")] = 2,
+    as_json: Json = False,
+) -> None:
+    """Propose classes to merge or take apart, and parts that look mislabelled.
+
+    Two classes are proposed for merging when their parts are taken for each other more often than
+    for any other reason and both have the same action. Where one passes and the other does not, the
+    confusion and its cost are named instead: such classes must be told apart.
+    """
+    if not descriptions:
+        raise typer.BadParameter(
+            "name a policy or a file of descriptions", param_hint="--descriptions"
+        )
+    found = {
+        name: (judge(subject.answers, subject.notes, prices), subject.notes)
+        for name, (subject, prices) in _subjects(answers, descriptions, since).items()
+    }
+    body = {"objects": {name: _json(audited, notes) for name, (audited, notes) in found.items()}}
+    print_found(body, _shown(found, most), as_json)
+
+
+def _subjects(
+    answers: Path | None, descriptions: str, since: str
+) -> Mapping[str, tuple[Subject, ConfusionPrices]]:
+    if descriptions.endswith(".json"):
+        if answers is None:
+            raise PolicyError("descriptions of the authors' form need a file of answers")
+        read = read_answer_file(answers, Path(descriptions))
+        return {name: (subject, ConfusionPrices()) for name, subject in read.items()}
+    policy = policy_of(descriptions)
+    if answers is None:
+        found = asyncio.run(_of_history(policy, since))
+    else:
+        rows = enumerate(read_review_table(answers), 1)
+        found = [
+            LabelledAnswer(f"row {n}", r.truth, r.answer, r.confidence) for n, r in rows if r.truth
+        ]
+    document = policy.document
+    notes = {
+        name: ClassNote(name, c.display_name, c.description, c.action is Action.PASS)
+        for name, c in document.classes.items()
+    }
+    priced = document.prices
+    prices = ConfusionPrices(priced.escape, priced.hold) if priced else ConfusionPrices()
+    return {policy.product_id: (Subject(found, notes), prices)}
+
+
+async def _of_history(policy: ResolvedPolicy, since: str) -> list[LabelledAnswer]:
+    """Answers on frames of which a person named the class."""
+    found = []
+    with progress() as bar:
+        task = bar.add_task("recorded decisions", total=None)
+        async with aclosing(database.recorded_since(policy.product_id, time_span(since))) as rows:
+            async for row, _ in rows:
+                bar.advance(task)
+                answer, truth = row.classification, row.review.class_name if row.review else ""
+                if answer is not None and truth:
+                    part = str(row.frame_id)
+                    found.append(LabelledAnswer(part, truth, answer.class_name, answer.confidence))
+    return found
+
+
+def _json(audited: Audit, notes: Mapping[str, ClassNote]) -> dict[str, object]:
+    """The audit, and its proposals: which classes to merge, in the order of their score."""
+    proposals = [{"do": "merge", "classes": [p.first, p.second]} for p in audited.merges]
+    names = {name: note.display_name or name for name, note in notes.items()}
+    return {"proposals": proposals, "display_names": names, **asdict(audited)}
+
+
+def _shown(
+    found: Mapping[str, tuple[Audit, Mapping[str, ClassNote]]], most: int
+) -> Iterator[RenderableType]:
+    if not found:
+        yield "No reviewed answers."
+    for name, (audited, notes) in found.items():
+        yield f"[bold]{escape(name)}[/]: {audited.parts} named parts"
+        lines = list(_lines(audited, notes, most))
+        yield from lines or ["  nothing to propose"]
+
+
+def _lines(audited: Audit, notes: Mapping[str, ClassNote], most: int) -> Iterator[str]:
+    def called(name: str) -> str:
+        note = notes.get(name)
+        other = note.display_name if note and note.display_name not in ("", name) else ""
+        return escape(f"{name} ({other})" if other else name)
+
+    for what, pairs in (("merge", audited.merges), ("[red]tell apart[/]", audited.borders)):
+        for pair in pairs[:most]:
+            both = f"{called(pair.first)} and {called(pair.second)}"
+            yield f"  {what} {both}, score {pair.score:.2f}: {_confused(pair)}"
+    for several in audited.several[:most]:
+        kinds = ", ".join(f"{called(k)} {n}" for k, n in several.kinds.items())
+        words = f"{several.recognised:.0%} recognised; taken for {kinds}"
+        yield f"  split or describe {called(several.name)}: {words}"
+    for name in audited.never_answered[:most]:
+        yield f"  describe or merge {called(name)}: no answer names it"
+    for suspect in audited.suspects[:most]:
+        words = f"{called(suspect.looks_like)} at {suspect.probability:.0%}"
+        yield f"  look at {escape(suspect.part)}, filed under {called(suspect.truth)}: {words}"
+
+
+def _confused(pair: Pair) -> str:
+    words = (
+        f"{pair.first_as_second} of {pair.first_parts} taken for the second and "
+        f"{pair.second_as_first} of {pair.second_parts} for the first, "
+        f"texts alike to {pair.similarity:.2f}"
+    )
+    return f"{words}; one passes, cost {pair.cost:g}" if pair.cost else words
