@@ -14,6 +14,7 @@ from andon.cli.laboratory import GroupWithLaboratory, MissingExtraError
 from andon.scheduling import adopt_scheduling
 from serving.experts.errors import ExpertError
 from streams.errors import AndonError
+from streams.masking import masked
 
 if TYPE_CHECKING:
     from typer._click.core import Command, Context
@@ -91,7 +92,7 @@ def main() -> None:
 
 
 def _fail(error: Exception) -> None:
-    message = Text("error: ", style="bold red") + Text(str(error), style="default")
+    message = Text("error: ", style="bold red") + Text(masked(str(error)), style="default")
     Console(stderr=True, soft_wrap=True).print(message)
     sys.exit(1)
 

@@ -12,6 +12,7 @@ from history.migrate import current, head
 from policies.authoring.loading import load_policy
 from streams import topics
 from streams.errors import AndonError
+from streams.masking import masked
 
 TIMEOUT_S = 8.0
 
@@ -162,10 +163,10 @@ async def examine(settings: Settings, names: list[str]) -> list[Finding]:
 async def _one(name: str, settings: Settings) -> Finding:
     ask, remedy = CHECKS[name]
     try:
-        return Finding(name, True, await asyncio.wait_for(ask(settings), TIMEOUT_S))
+        return Finding(name, True, masked(await asyncio.wait_for(ask(settings), TIMEOUT_S)))
     except CheckFailed as failed:
-        return Finding(name, False, str(failed), failed.remedy)
+        return Finding(name, False, masked(str(failed)), failed.remedy)
     except TimeoutError:
         return Finding(name, False, f"no answer within {TIMEOUT_S:g} s", remedy)
     except Exception as error:  # noqa: BLE001 - a doctor reports whatever it finds
-        return Finding(name, False, f"{type(error).__name__}: {error}", remedy)
+        return Finding(name, False, masked(f"{type(error).__name__}: {error}"), remedy)

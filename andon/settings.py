@@ -5,35 +5,34 @@ Sections with tunables of their own live beside the code that reads them.
 """
 
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from andon.settings_sources import SettingsError as SettingsError
+from andon.settings_sources import explained, gather
 from connectors.settings import GatewaySettings
+from history.database_url import read_database_url
 from history.plant_times import PlantTimes
 from serving.naming.settings import ClassifierSettings
-from streams.errors import AndonError
+from streams.addresses import HostPort, read_host_port, read_servers
 from streams.settings import Section
 from streams.topics import PARTITIONS
 
-
-class SettingsError(AndonError):
-    """A setting has a value that cannot be used; the message names it."""
+# as pydantic reads a boolean
+_YES, _NO = ("true", "1", "yes", "on", "y", "t"), ("false", "0", "no", "off", "n", "f")
 
 
 class KafkaSettings(Section):
     """How Kafka is reached, and how topics are created."""
 
     bootstrap_servers: str = "127.0.0.1:19092"
-    """Comma-separated host:port."""
+    """Comma-separated host:port of brokers, PLAINTEXT."""
     idempotent_producer: bool = False
     """Switched on for Apache Kafka; the embedded broker does not support it."""
     replication_factor: Annotated[int, Field(ge=1, le=7)] = 1
@@ -47,25 +46,38 @@ class KafkaSettings(Section):
     static_membership: bool = True
     """A worker keeps its partitions across a restart (needs a stable ``instance`` name)."""
 
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _read_servers(cls, value: str) -> str:
+        return read_servers(value)
+
 
 class PostgresSettings(Section):
     """The history database."""
 
     url: SecretStr = SecretStr("postgresql+asyncpg://postgres@127.0.0.1:15432/andon")
-    """SQLAlchemy URL with the asyncpg driver."""
+    """Address of the database; ``postgres://`` and ``?sslmode=`` are understood."""
     pool_size: Annotated[int, Field(ge=1, le=100)] = 5
     """Most connections that one process holds."""
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
     """Seconds for one question or one batch of rows."""
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, value: SecretStr) -> SecretStr:
+        read_database_url(value.get_secret_value())
+        return value
 
 
 class S3Settings(Section):
     """The object store (MinIO or any S3)."""
 
     endpoint: str = "127.0.0.1:19000"
-    """host:port, without a scheme."""
+    """host:port; ``http://`` and ``https://`` before it say the same as ``secure``."""
     access_key: SecretStr = SecretStr("andon")
+    """Who asks: the access key id."""
     secret_key: SecretStr = SecretStr("andon-local-only")
+    """The secret of the access key."""
     secure: bool = False
     """Whether the connection uses TLS."""
     region: str = "us-east-1"
@@ -74,6 +86,33 @@ class S3Settings(Section):
     """Where pictures go; created when it is absent and the key may do so."""
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
     """Seconds for one object."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_scheme(cls, values: object) -> object:
+        """The scheme of the endpoint says whether TLS is used, unless ``secure`` contradicts."""
+        given = values.get("endpoint") if isinstance(values, Mapping) else None
+        if not isinstance(values, Mapping) or not isinstance(given, str):
+            return values
+        said = str(values.get("secure", "")).lower()
+        try:
+            read = _read_s3(given, said in _YES)
+        except ValueError as error:
+            raise ValueError(f"endpoint: {error}, not {given!r}") from None
+        if said in {"http": _YES, "https": _NO}.get(read.scheme, ()):
+            raise ValueError(f"endpoint: it says {read.scheme}:// but secure says {said}")
+        secure = {"secure": read.scheme == "https"} if read.scheme else {}
+        return {**values, "endpoint": str(read), **secure}
+
+
+def _read_s3(text: str, is_secure: bool) -> HostPort:
+    if text.strip().startswith("s3://"):
+        raise ValueError("it is a server, like 127.0.0.1:9000; a bucket goes into ANDON_S3__BUCKET")
+    is_secure = is_secure or text.strip().lower().startswith("https://")
+    read = read_host_port(text, "127.0.0.1:9000", 443 if is_secure else 80)
+    if read.scheme not in ("", "http", "https"):
+        raise ValueError(f"{read.scheme}:// is not S3's; write '{read}'")
+    return read
 
 
 class ServeSettings(Section):
@@ -87,6 +126,18 @@ class ServeSettings(Section):
     """Holds the cluster's token (Ray's ``RAY_AUTH_MODE=token``); without the file none is sent."""
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 5.0
     """Seconds for one batch when the frame's deadline leaves more."""
+
+    @field_validator("address", "ingress")
+    @classmethod
+    def _read_address(cls, value: str) -> str:
+        read = read_host_port(value, "127.0.0.1:6379")
+        if read.scheme == "ray":
+            raise ValueError(
+                "ray:// is Ray's client; write host:port of the head (GCS), often 6379"
+            )
+        if read.scheme not in ("", "grpc", "tcp", "http"):
+            raise ValueError(f"{read.scheme}:// is not spoken; write '{read}'")
+        return str(read)
 
 
 class PathSettings(Section):
@@ -131,16 +182,21 @@ class WorkerSettings(Section):
     """Prometheus port; 0 is off."""
 
 
+class _AllSources(PydanticBaseSettingsSource):
+    """The environment, ``.env`` and the TOML file, gathered by ``andon.settings_sources``."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
+        """Not asked for: all values come at once."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, object]:
+        return gather(self.settings_cls, os.environ)
+
+
 class Settings(BaseSettings):
     """All settings of a process of Andon."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ANDON_",
-        env_nested_delimiter="__",
-        env_file=".env",
-        extra="ignore",
-        frozen=True,
-    )
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
     kafka: KafkaSettings = KafkaSettings()
     postgres: PostgresSettings = PostgresSettings()
@@ -151,8 +207,17 @@ class Settings(BaseSettings):
     classifier: ClassifierSettings = ClassifierSettings()
     gateway: GatewaySettings = GatewaySettings()
     plant: PlantTimes = PlantTimes()
-    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe events that are logged: debug, info, warning or error."""
     log_json: bool = False
+    """One JSON object a line instead of text, for machines."""
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _read_level(cls, value: object) -> object:
+        """Capitals and the names of other languages are understood."""
+        text = str(value).strip().lower()
+        return {"warn": "warning", "critical": "error", "fatal": "error"}.get(text, text)
 
     @classmethod
     def settings_customise_sources(
@@ -163,10 +228,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        toml = TomlConfigSettingsSource(
-            settings_cls, Path(os.environ.get("ANDON_CONFIG", "andon.toml"))
-        )
-        return init_settings, env_settings, dotenv_settings, toml, file_secret_settings
+        return init_settings, _AllSources(settings_cls)
 
 
 @cache
@@ -174,7 +236,7 @@ def load_settings() -> Settings:
     """Read once per process.
 
     Raises:
-        SettingsError: names each bad setting by its environment name.
+        SettingsError: names file, section and setting of each mistake.
 
     >>> load_settings().kafka.partitions >= 1
     True
@@ -182,8 +244,4 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        lines = [
-            f"ANDON_{'__'.join(str(p) for p in e['loc']).upper()}: {e['msg']}"
-            for e in error.errors(include_url=False, include_input=False)
-        ]
-        raise SettingsError("settings: " + "; ".join(lines)) from None
+        raise SettingsError(f"settings: {explained(error, Settings, os.environ)}") from None

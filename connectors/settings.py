@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from connectors.handshake.config import HandshakeConfig
+from streams.addresses import read_opcua_url
 from streams.settings import Section
 
 Segment = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^/\x00-\x1f]+$")]
@@ -29,12 +30,17 @@ class GatewaySettings(HandshakeConfig):
     """One gateway serves one line controller and one station."""
 
     enterprise: str = ""
+    """First part of the asset path, for reports."""
     site: str = ""
+    """Second part of the asset path."""
     area: str = ""
+    """Third part of the asset path."""
     line: Segment = "line1"
+    """The line: with the station it keys every event of this gateway."""
     station: Segment = "station1"
+    """The station of this line controller and camera."""
     plc_url: str = "opc.tcp://127.0.0.1:14840"
-    """Endpoint of the line controller's OPC UA server."""
+    """Endpoint of the line controller's OPC UA server, ``opc.tcp://host:port/path``."""
     namespace: str = "urn:andon:line"
     """Namespace URI of the node set in the controller's server."""
     node_prefix: str = "Andon"
@@ -71,6 +77,11 @@ class GatewaySettings(HandshakeConfig):
     """Bound of the spool on disk, MiB; full: Ready drops (``FaultCode`` SPOOL_FULL)."""
     in_flight_mib: Annotated[int, Field(ge=9, le=65_536)] = 64
     """Message bytes on their way to the broker; more go to the spool, MiB."""
+
+    @field_validator("plc_url")
+    @classmethod
+    def _read_plc_url(cls, value: str) -> str:
+        return read_opcua_url(value)
 
     @field_validator("shots")
     @classmethod

@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import asyncpg
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from history.database_url import read_database_url
 from history.errors import HistoryError, RefusedRowError
 from streams.errors import UnavailableError
 
@@ -30,34 +32,32 @@ def make_engine(
     """An engine that waits for nothing longer than ``timeout_s``.
 
     Args:
-        url: SQLAlchemy URL with the asyncpg driver (``postgresql+asyncpg://``).
+        url: of the database, in any form that ``read_database_url`` understands.
         pool_size: most connections held.
         timeout_s: seconds for connecting, for a free connection, and for one statement.
         role: shown in ``pg_stat_activity`` as ``andon-<role>``.
 
     Raises:
-        HistoryError: the URL cannot be read or names another driver.
+        HistoryError: the URL cannot be read, or a certificate that it names.
     """
     try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise HistoryError("ANDON_POSTGRES__URL is not a database URL") from None
-    if parsed.drivername in {"postgresql", "postgres"}:
-        parsed = parsed.set(drivername="postgresql+asyncpg")
-    if parsed.drivername != "postgresql+asyncpg":
-        raise HistoryError(
-            f"ANDON_POSTGRES__URL names the driver {parsed.drivername!r}: "
-            "use postgresql+asyncpg://user@host:port/database"
-        )
+        address = read_database_url(url)
+    except ValueError as error:
+        raise HistoryError(f"ANDON_POSTGRES__URL {error}") from None
+    try:
+        tls = address.ssl_argument()
+    except (OSError, ssl.SSLError) as error:
+        raise HistoryError(f"ANDON_POSTGRES__URL names a certificate: {error}") from None
     return create_async_engine(
-        parsed,
+        make_url(address.url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=timeout_s,
         pool_pre_ping=True,
         hide_parameters=True,
         json_serializer=_as_json,
-        connect_args={
+        connect_args=({} if tls is None else {"ssl": tls})
+        | {
             "timeout": min(timeout_s, _CONNECT_S),
             "command_timeout": timeout_s,
             "server_settings": {

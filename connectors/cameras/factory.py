@@ -6,6 +6,7 @@ from connectors.cameras.folder import FolderCamera
 from connectors.cameras.opencv import OpenCVCamera
 from connectors.cameras.synthetic import SyntheticCamera
 from connectors.errors import CameraSpecError
+from streams.masking import masked
 from streams.ports import Camera
 
 _ACCEPTED = (
@@ -22,7 +23,7 @@ def open_camera(spec: str, capture_timeout_s: float = 2.0) -> Camera:
     """
     kind, separator, rest = spec.partition(":")
     if not separator or not (rest or kind == "synthetic"):
-        raise CameraSpecError(f"camera {spec!r}: {_ACCEPTED}")
+        raise CameraSpecError(f"camera {masked(spec)!r}: {_ACCEPTED}")
     match kind:
         case "folder":
             return FolderCamera.over_folder(Path(rest))
@@ -33,7 +34,7 @@ def open_camera(spec: str, capture_timeout_s: float = 2.0) -> Camera:
         case "opencv":
             source = int(rest) if rest.isdigit() else rest
             return OpenCVCamera(source, capture_timeout_s)
-    raise CameraSpecError(f"camera {spec!r}: unknown kind {kind!r}; {_ACCEPTED}")
+    raise CameraSpecError(f"camera {masked(spec)!r}: unknown kind {kind!r}; {_ACCEPTED}")
 
 
 def _synthetic(spec: str, rest: str) -> SyntheticCamera:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from connectors.errors import CaptureError
+from streams.masking import masked
 from streams.ports import Picture, Trigger
 
 T = TypeVar("T")
@@ -24,6 +25,8 @@ class OpenCVCamera:
 
     def __init__(self, source: int | str, timeout_s: float = 2.0) -> None:
         self._source = source
+        self._name = masked(str(source))
+        """For messages: the address of a stream may hold a password."""
         self._timeout = timeout_s
         self._capture: Any = None
         self._thread: concurrent.futures.ThreadPoolExecutor | None = None
@@ -49,7 +52,7 @@ class OpenCVCamera:
 
     async def _call(self, work: Callable[[], T], timeout_s: float) -> T:
         if self._thread is None:
-            raise CaptureError(f"camera {self._source}: not open")
+            raise CaptureError(f"camera {self._name}: not open")
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
             async with asyncio.timeout(timeout_s):
@@ -59,7 +62,7 @@ class OpenCVCamera:
             stuck, self._thread = self._thread, concurrent.futures.ThreadPoolExecutor(1)
             stuck.shutdown(wait=False, cancel_futures=True)
             self._capture = None
-            raise CaptureError(f"camera {self._source}: no picture in {timeout_s:g} s") from None
+            raise CaptureError(f"camera {self._name}: no picture in {timeout_s:g} s") from None
 
     def _open(self) -> None:
         import cv2
@@ -68,7 +71,7 @@ class OpenCVCamera:
         if not capture.isOpened():
             capture.release()
             raise CaptureError(
-                f"camera {self._source}: cannot be opened; check the index, file or address"
+                f"camera {self._name}: cannot be opened; check the index, file or address"
             )
         if self._live:
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
@@ -87,10 +90,10 @@ class OpenCVCamera:
             done, pixels = self._capture.read()
         if not done:
             self._release()
-            raise CaptureError(f"camera {self._source}: gave no picture")
+            raise CaptureError(f"camera {self._name}: gave no picture")
         encoded, data = cv2.imencode(".png", pixels)
         if not encoded:
-            raise CaptureError(f"camera {self._source}: the picture could not be encoded")
+            raise CaptureError(f"camera {self._name}: the picture could not be encoded")
         return bytes(data.tobytes())
 
     def _release(self) -> None:

@@ -50,6 +50,7 @@ class PriceSettings(Section):
     tokens_out: Annotated[float, Field(ge=0)] = 0.0
     """Price per million answer tokens."""
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    """ISO 4217 code of the prices, for reports."""
 
     def cost(self, tokens_in: int, tokens_out: int) -> float:
         """Price of one call."""
@@ -60,10 +61,13 @@ class EndpointSettings(Section):
     """One OpenAI-compatible endpoint with one model."""
 
     name: Name = "llm"
+    """What the cascade, logs and ``andon llm check`` call it."""
     base_url: Annotated[str, Field(min_length=1, max_length=2000)]
     """Address up to and including ``/v1``; a query is sent with every call."""
     model: Annotated[str, Field(min_length=1, max_length=200)]
+    """The model's name as the endpoint knows it; on Azure, the deployment's."""
     api_key: SecretStr = SecretStr("none")
+    """The key itself, for trials; Ray refuses it, since its dashboard would show it."""
     api_key_env: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = ""
     """Environment variable that holds the key instead, so that no file has to."""
     zone: EndpointZone = EndpointZone.EXTERNAL
@@ -75,14 +79,15 @@ class EndpointSettings(Section):
     logprobs: bool = False
     """Whether to ask for token log-probabilities; where they are given, they are the confidence."""
     top_logprobs: Annotated[int, Field(ge=0, le=20)] = 5
+    """Alternatives of each token that are asked for; they name the runners-up."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.0
-    """None leaves it out, for models that accept their default only."""
+    """``none`` leaves it out, for models that accept their default only."""
     max_tokens: Annotated[int, Field(ge=8, le=32_768)] = 64
     """The longest answer, with its reasoning, in tokens."""
     max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
     """Older servers know ``max_tokens`` only."""
     detail: Literal["auto", "low", "high"] | None = "auto"
-    """Image detail; None leaves it out."""
+    """Image detail; ``none`` leaves it out."""
     accepts: Manners | None = None
     """What ``andon llm check`` found out; without it, it is learned from the first refusals."""
     extra_body: dict[str, object] = Field({})
@@ -90,6 +95,7 @@ class EndpointSettings(Section):
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 20.0
     """A single call is abandoned after this and may be tried again."""
     connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """Longest wait for a connection, TLS included."""
     max_concurrency: Annotated[int, Field(ge=1, le=4096)] = 8
     """Calls in flight, late ones included."""
     max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 1024
@@ -99,6 +105,7 @@ class EndpointSettings(Section):
     backoff_s: Annotated[float, Field(gt=0, le=60)] = 0.1
     """Pause before the first retry, doubled each time, with full jitter."""
     backoff_most_s: Annotated[float, Field(gt=0, le=600)] = 5.0
+    """Longest pause between two calls of one question."""
     max_answer_bytes: Annotated[int, Field(ge=1024, le=64 << 20)] = 262_144
     """A response body larger than this is not read to its end."""
     breaker: BreakerSettings = BreakerSettings()
@@ -109,6 +116,12 @@ class EndpointSettings(Section):
     def address(self) -> Address:
         """Where calls go, read from ``base_url``."""
         return read_address(self.base_url)
+
+    @field_validator("temperature", "detail", mode="before")
+    @classmethod
+    def _read_none(cls, value: object) -> object:
+        """TOML has no null: the word says it."""
+        return None if str(value).strip().lower() in ("none", "null") else value
 
     @field_validator("base_url")
     @classmethod
@@ -138,7 +151,9 @@ class VisualSettings(Section):
     contour_px: Annotated[int, Field(ge=1, le=16)] = 2
     """Width of the red line."""
     encoding: Literal["png", "jpeg"] = "png"
+    """PNG is lossless; JPEG (4:4:4) takes half the bytes."""
     jpeg_quality: Annotated[int, Field(ge=50, le=100)] = 95
+    """Quality of JPEG, in OpenCV's scale."""
     zoom: bool = False
     """Add a fourth picture: the region enlarged."""
     numbered: bool = False
@@ -182,6 +197,7 @@ class ClassifierSettings(Section):
     """Who names anomalies."""
 
     kind: Literal["prototypes", "velm", "cascade"] = "prototypes"
+    """Exemplars on this host, a multimodal model behind an endpoint, or one after the other."""
     endpoints: Annotated[tuple[EndpointSettings, ...], Field(max_length=16)] = ()
     endpoint: str = ""
     """With ``velm``: which endpoint; the first when empty."""
