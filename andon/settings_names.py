@@ -50,6 +50,11 @@ class Node:
         return self.section is not None or bool(_parts(self.annotation) & {dict, tuple, list})
 
     @property
+    def has_free_names(self) -> bool:
+        """Whether the names below it are the plant's own."""
+        return dict in _parts(self.annotation)
+
+    @property
     def is_list(self) -> bool:
         """Whether it is a list, which the environment gives whole."""
         return bool(_parts(self.annotation) & {tuple, list})

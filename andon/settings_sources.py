@@ -232,11 +232,11 @@ def _hint_of_json(text: str) -> str:
 def _below_free_names(root: type[BaseModel], name: str) -> Node | None:
     """A setting whose last name is free, such as ``ANDON_GATEWAY__RECIPES__1``."""
     path = name.removeprefix(PREFIX).lower().split("__")
-    above = find(root, path[:-1]) if len(path) > 1 and all(path) else None
-    is_free = above is not None and above.section is None and above.is_structured
-    if not is_free or "dict" not in str(above.annotation if above else ""):
+    if not all(path):
         return None
-    return find(root, path)
+    above = [find(root, path[:length]) for length in range(1, len(path))]
+    is_free = any(node is not None and node.has_free_names for node in above)
+    return find(root, path) if is_free else None
 
 
 def _refuse_unknown(

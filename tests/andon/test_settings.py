@@ -161,6 +161,9 @@ def test_free_names_below_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDON_GATEWAY__RECIPES__2", "board")
     monkeypatch.setenv("ANDON_CLASSIFIER__CASCADE__ORDER", "prototypes, llm")
     settings = load()
+    monkeypatch.setenv("ANDON_PLANT__SHIFTS__EARLY__START", "06:00")
+    monkeypatch.setenv("ANDON_PLANT__SHIFTS__EARLY__END", "14:00")
+    assert set(load().plant.shifts) == {"early"}
     assert settings.gateway.recipes == {1: "tile", 2: "board"}
     assert settings.classifier.cascade.order == ("prototypes", "llm")
 
