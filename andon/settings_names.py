@@ -27,7 +27,7 @@ Step = str | int
 
 
 @dataclass(frozen=True)
-class Node:
+class SettingPlace:
     """One place in the tree: a section, or a setting."""
 
     path: Path
@@ -70,10 +70,10 @@ def variable_of(path: Iterable[Step]) -> str:
     return PREFIX + "__".join(str(step) for step in path).upper()
 
 
-def nodes_of(root: type[BaseModel], path: Path = ()) -> Iterator[Node]:
+def nodes_of(root: type[BaseModel], path: Path = ()) -> Iterator[SettingPlace]:
     """All sections and settings below ``root``, in the order of the code."""
     for name, field in root.model_fields.items():
-        node = Node((*path, name), field.annotation, field)
+        node = SettingPlace((*path, name), field.annotation, field)
         yield node
         if node.section is not None:
             yield from nodes_of(node.section, node.path)
@@ -95,7 +95,7 @@ def is_foreign(name: str, value: str) -> bool:
     return _ORCHESTRATORS.fullmatch(name) is not None
 
 
-def find(root: type[BaseModel], path: Sequence[Step]) -> Node | None:
+def find(root: type[BaseModel], path: Sequence[Step]) -> SettingPlace | None:
     """The setting at a path, which may lead into lists and free names; None where there is none."""
     annotation: object = root
     field: FieldInfo | None = None
@@ -111,12 +111,12 @@ def find(root: type[BaseModel], path: Sequence[Step]) -> Node | None:
         if not inner:
             return None
         annotation = inner[-1]
-    return Node(tuple(str(step) for step in path), annotation, field)
+    return SettingPlace(tuple(str(step) for step in path), annotation, field)
 
 
 def names_at(root: type[BaseModel], path: Sequence[Step]) -> list[str]:
     """What may stand at a path, for the message about a name that may not."""
-    node = find(root, path) if path else Node((), root)
+    node = find(root, path) if path else SettingPlace((), root)
     model = None if node is None else node.section
     return [] if model is None else list(model.model_fields)
 
@@ -137,7 +137,7 @@ def elsewhere(root: type[BaseModel], name: str) -> Path | None:
     return places[0] if len(places) == 1 else None
 
 
-def variables_of(root: type[BaseModel]) -> Mapping[str, Node]:
+def variables_of(root: type[BaseModel]) -> Mapping[str, SettingPlace]:
     """Every setting and section by the environment's name."""
     return {node.variable: node for node in nodes_of(root)}
 

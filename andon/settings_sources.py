@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from andon.settings_names import (
     OTHERS,
     PREFIX,
-    Node,
+    SettingPlace,
     Step,
     elsewhere,
     find,
@@ -229,7 +229,7 @@ def _hint_of_json(text: str) -> str:
     return ""
 
 
-def _below_free_names(root: type[BaseModel], name: str) -> Node | None:
+def _below_free_names(root: type[BaseModel], name: str) -> SettingPlace | None:
     """A setting whose last name is free, such as ``ANDON_GATEWAY__RECIPES__1``."""
     path = name.removeprefix(PREFIX).lower().split("__")
     if not all(path):
