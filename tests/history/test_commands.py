@@ -145,6 +145,17 @@ async def test_stats_check_and_export(tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(target.read_bytes().decode(), newline="")))
     assert [row["action"] for row in rows] == ["scrap", "pass", "pass"]
     assert rows[2]["part_id"] == HOSTILE
+    folders = {
+        "parquet": {"day=2026-11-01"},
+        "mvtec": {"tile", "README.txt", "manifest.jsonl"},
+        "coco": {"images", "annotations.json"},
+    }
+    for form, names in folders.items():
+        done = await run("export", "--format", form, "-o", str(tmp_path / form))
+        assert done.exit_code == 0
+        assert set(os.listdir(tmp_path / form)) == names
+    assert "1 images" in done.stderr
+    assert "needs a folder" in (await run("export", "--format", "coco")).stderr
     checked = await run("check", "--json")
     assert checked.exit_code == 1
     assert len(json.loads(checked.stdout)["unanswered"]) == 2

@@ -140,15 +140,38 @@ def pareto(
 @taking(wanted=chosen_frames)
 def export(
     wanted: FrameFilter,
-    file: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File; stdout without.")
+    target: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File, stdout without; or a new or empty folder."),
     ] = None,
     form: Annotated[
-        Literal["jsonl", "csv"], typer.Option("--format", help="JSON lines (exact) or CSV.")
+        Literal["jsonl", "csv", "parquet", "mvtec", "coco"],
+        typer.Option("--format", help="Lines: jsonl (exact), csv. Folders: parquet, mvtec, coco."),
     ] = "jsonl",
+    test_share: Annotated[
+        float, typer.Option(min=0, max=1, help="mvtec: share of good parts in test/good.")
+    ] = 0.2,
 ) -> None:
-    """Every frame of a filter, oldest first, as JSON lines or CSV."""
-    ask(lambda history: output.export(history, wanted, form, file))
+    """Every part of a filter, oldest first: lines, Parquet by day, or pictures with labels.
+
+    `mvtec` and `coco` hold the parts whose picture is kept. Their labels are the latest review's,
+    else the decision's; their masks are the regions that the vision expert found.
+    """
+    if form in ("jsonl", "csv"):
+        ask(lambda history: output.export(history, wanted, form, target))
+        return
+    if target is None:
+        raise typer.BadParameter(f"--format {form} needs a folder", param_hint="--output")
+    folder = target
+
+    async def write(history: History) -> dict[str, int]:
+        if form == "parquet":
+            return await output.export_folder(history, None, wanted, form, folder, test_share)
+        async with wiring.opened(wiring.image_store, load_settings()) as store:
+            return await output.export_folder(history, store, wanted, form, folder, test_share)
+
+    for what, count in ask(write).items():
+        typer.echo(f"{count} {what}", err=True)
 
 
 @app.command()

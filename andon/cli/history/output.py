@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -13,12 +14,13 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from andon.cli.printing import table_of_rows
-from history.export import csv_lines, json_lines
+from history.export.lines import csv_lines, json_lines
 from history.filters import FrameFilter
 from history.queries import History
 from history.records import FrameRecord, Gaps, Page, Pareto, ShotStory, Stats, Story
 from history.text import visible
 from streams.events import Acknowledgement, DeadLetter, Decision, Inspection, Review
+from streams.ports import ImageStore
 
 _COLOURS = {"pass": "green", "rework": "yellow", "scrap": "red", "hold": "magenta"}
 _REASON_WIDTH = 60
@@ -122,6 +124,41 @@ async def export(history: History, wanted: FrameFilter, form: str, output: Path 
             bar.advance(task)
     if draft and output:
         draft.replace(output)
+
+
+async def export_folder(
+    history: History,
+    store: ImageStore | None,
+    wanted: FrameFilter,
+    form: str,
+    folder: Path,
+    test_share: float,
+) -> dict[str, int]:
+    """Write a folder that is there only once it is whole; returns how many parts stand where.
+
+    Args:
+        history: where the parts are.
+        store: where the pictures are; None for a form without any.
+        wanted: which parts.
+        form: ``parquet``, ``mvtec`` or ``coco``.
+        folder: new or empty.
+        test_share: share of the good parts in the test side of ``mvtec``.
+    """
+    frames = history.export(wanted)
+    columns = (SpinnerColumn(), TextColumn("{task.completed} parts"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        advance = partial(bar.advance, bar.add_task("export", total=None))
+        if store is None:
+            from history.export.parquet import write_parquet  # pyarrow loads slowly
+
+            return {"parts": await write_parquet(frames, folder, advance)}
+        if form == "mvtec":
+            from history.export.mvtec import write_mvtec
+
+            return await write_mvtec(frames, store, folder, test_share, advance)
+        from history.export.coco import write_coco
+
+        return await write_coco(frames, store, folder, advance)
 
 
 def _line(frame: FrameRecord) -> tuple[Text | str, ...]:

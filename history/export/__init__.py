@@ -1,0 +1,1 @@
+"""The history for other tools: lines, Parquet, and folders of labelled pictures."""

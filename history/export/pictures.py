@@ -1,0 +1,101 @@
+"""Parts with their kept picture and what is known of it: the label, and where it came from."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from history.records import FrameRecord
+from streams.ports import ImageStore
+
+Mask = npt.NDArray[np.bool_]
+GOOD = "good"
+UNNAMED = "unknown"
+
+
+@dataclass(frozen=True)
+class LabelledPart:
+    """One part's picture as a data set holds it."""
+
+    frame: FrameRecord
+    label: str
+    """``good``, or the class as a folder's name."""
+    png: bytes
+    """The picture as PNG, with its bit depth."""
+    height: int
+    width: int
+    mask: Mask | None
+    """The expert's region at the picture's size; None for a good part or without a region."""
+
+
+def label_of(frame: FrameRecord) -> str:
+    """What a data set says of a part: the latest review's word, else the decision's.
+
+    >>> safe_name("a/b"), safe_name("good"), safe_name("")
+    ('a%2Fb', 'class-good', 'unknown')
+    """
+    if frame.review is not None:
+        is_good = frame.review.severity in ("normal", "negligible")
+        name = frame.review.class_name
+    else:
+        is_good, name = frame.action == "pass", frame.class_name
+    return GOOD if is_good else safe_name(name)
+
+
+def safe_name(name: str) -> str:
+    """A class as the name of a folder, apart from ``good``."""
+    if name == GOOD:
+        return f"class-{GOOD}"
+    escaped = quote(name, safe=" -_()").replace(".", "%2E")
+    return escaped or UNNAMED
+
+
+async def labelled_parts(
+    frames: AsyncIterator[FrameRecord], store: ImageStore
+) -> AsyncIterator[LabelledPart | None]:
+    """Each part that has a readable picture; None for a part that has none.
+
+    Raises:
+        UnavailableError: the object store does not answer.
+    """
+    async for frame in frames:
+        picture = await _kept(store, frame.image_key)
+        label = label_of(frame)
+        drawn = await _kept(store, frame.mask_key) if label != GOOD else None
+        yield (
+            None
+            if picture is None
+            else await asyncio.to_thread(_labelled, frame, label, picture, drawn)
+        )
+
+
+async def _kept(store: ImageStore, key: str | None) -> bytes | None:
+    try:
+        return await store.get(key) if key else None
+    except KeyError:
+        return None
+
+
+def _labelled(
+    frame: FrameRecord, label: str, picture: bytes, drawn: bytes | None
+) -> LabelledPart | None:
+    try:
+        pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        return None
+    height, width = pixels.shape[:2]
+    is_png = picture.startswith(b"\x89PNG")
+    png = picture if is_png else bytes(cv2.imencode(".png", pixels)[1])
+    mask = None
+    if drawn is not None:
+        coarse = cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_GRAYSCALE)
+        if coarse is not None:
+            full = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
+            mask = full > 0
+    return LabelledPart(frame, label, png, height, width, mask)
