@@ -44,6 +44,10 @@ def audit(
         str,
         typer.Option(help="A policy (file, hash, product), or the authors' JSON of descriptions."),
     ] = "",
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Exemplars instead of answers: a bundle, or a product's folder of them."),
+    ] = None,
     since: Annotated[str, typer.Option(help="Of the history, how far back: 90d, 12h.")] = "90d",
     most: Annotated[int, typer.Option(min=1, help="Proposals shown of each kind.")] = 2,
     as_json: Json = False,
@@ -60,14 +64,14 @@ def audit(
         )
     found = {
         name: (judge(subject.answers, subject.notes, prices), subject.notes)
-        for name, (subject, prices) in _subjects(answers, descriptions, since).items()
+        for name, (subject, prices) in _subjects(answers, descriptions, bundle, since).items()
     }
     body = {"objects": {name: _json(audited, notes) for name, (audited, notes) in found.items()}}
     print_found(body, _shown(found, most), as_json)
 
 
 def _subjects(
-    answers: Path | None, descriptions: str, since: str
+    answers: Path | None, descriptions: str, bundle: Path | None, since: str
 ) -> Mapping[str, tuple[Subject, ConfusionPrices]]:
     if descriptions.endswith(".json"):
         if answers is None:
@@ -75,7 +79,9 @@ def _subjects(
         read = read_answer_file(answers, Path(descriptions))
         return {name: (subject, ConfusionPrices()) for name, subject in read.items()}
     policy = policy_of(descriptions)
-    if answers is None:
+    if bundle is not None:
+        found = _of_exemplars(bundle)
+    elif answers is None:
         found = asyncio.run(_of_history(policy, since))
     else:
         rows = enumerate(read_review_table(answers), 1)
@@ -92,6 +98,25 @@ def _subjects(
     return {policy.product_id: (Subject(found, notes), prices)}
 
 
+def _of_exemplars(folder: Path) -> list[LabelledAnswer]:
+    """Each exemplar of a bundle as those of other parts name it; a part is its picture's digest."""
+    from serving.naming.exemplars import latest, load_bundle
+    from serving.naming.leaving_out import leave_parts_out
+
+    loaded = load_bundle(latest(folder.parent, folder.name) or folder)
+    parts = {e.part or e.sha256 for e in loaded.exemplars}
+    found = []
+    with progress() as bar:
+        task = bar.add_task("exemplars", total=len(parts))
+        for left in leave_parts_out(loaded, advance=lambda done: bar.advance(task, done)):
+            shares, exemplar = left.probabilities, left.exemplar
+            answer = max(shares, key=lambda name: shares[name])
+            called = f"{exemplar.part or 'no part'}, picture {exemplar.sha256[:12]}"
+            truth = exemplar.class_name
+            found.append(LabelledAnswer(called, truth, answer, shares[answer], shares[truth]))
+    return found
+
+
 async def _of_history(policy: ResolvedPolicy, since: str) -> list[LabelledAnswer]:
     """Answers on frames of which a person named the class."""
     found = []
@@ -102,8 +127,17 @@ async def _of_history(policy: ResolvedPolicy, since: str) -> list[LabelledAnswer
                 bar.advance(task)
                 answer, truth = row.classification, row.review.class_name if row.review else ""
                 if answer is not None and truth:
-                    part = str(row.frame_id)
-                    found.append(LabelledAnswer(part, truth, answer.class_name, answer.confidence))
+                    shares = answer.candidates
+                    of_truth = shares.get(truth, 0.0) if shares else None
+                    found.append(
+                        LabelledAnswer(
+                            str(row.frame_id),
+                            truth,
+                            answer.class_name,
+                            answer.confidence,
+                            of_truth,
+                        )
+                    )
     return found
 
 

@@ -52,6 +52,8 @@ class LabelledAnswer:
     truth: str
     answer: str
     confidence: float = 1.0
+    of_truth: float | None = None
+    """The confidence that the classifier gave the true class; None where it is not recorded."""
 
 
 @dataclass(frozen=True)
@@ -244,10 +246,21 @@ def _suspects(counts: _Counts, named: Sequence[LabelledAnswer]) -> list[Suspect]
     for part in named:
         if part.answer == part.truth or part.answer not in counts.of:
             continue
-        others = counts.table[part.truth, part.answer] - 1
-        misnamed = (others + 0.5) / counts.of[part.truth]
+        misnamed = _misnamed(counts, part)
         wrong = MISLABELLED * counts.recall(part.answer)
         probability = wrong / (wrong + (1 - MISLABELLED) * misnamed)
         if probability >= LIKELY:
             found.append(Suspect(part.part, part.truth, part.answer, probability, part.confidence))
     return sorted(found, key=lambda s: (-s.probability, -s.confidence, s.part))
+
+
+def _misnamed(counts: _Counts, part: LabelledAnswer) -> float:
+    """How likely a rightly filed part of the class gets this answer.
+
+    By how often its other parts do, and at least as often as the confidences of this part say.
+    """
+    others = counts.table[part.truth, part.answer] - 1
+    if part.of_truth is None or part.confidence <= 0.0:
+        return (others + 0.5) / counts.of[part.truth]
+    ratio = part.of_truth / part.confidence
+    return max(others / counts.of[part.truth], ratio * counts.recall(part.answer))

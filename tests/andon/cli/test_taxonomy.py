@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from andon.__main__ import app
 from policies.errors import PolicyError
+from serving.naming.teaching import Lesson, teach_product
+from tests.serving.naming.pictures import KINDS, plate, png, spoiled
 
 runner = CliRunner()
 POLICY = """\
@@ -57,3 +59,22 @@ def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
     assert audit(str(tmp_path / "r.csv")).exit_code == 2
     with pytest.raises(PolicyError, match="need a file of answers"):
         audit("--descriptions", "d.json")
+
+
+def test_exemplars_are_judged_by_each_other(tmp_path: Path) -> None:
+    lessons = []
+    for kind in KINDS:
+        for seed in range(4):
+            image, mask = spoiled(kind, seed)
+            lessons.append(Lesson(kind, png(image), mask, f"{kind}-{seed}"))
+    image, mask = spoiled("line", 9)
+    lessons.append(Lesson("hole", png(image), mask, "wrong"))
+    teach_product(tmp_path, "plate", lessons, normals=[png(plate(i)) for i in range(8)])
+    classes = "".join(f"  {kind}: {{severity: defect, action: scrap}}\n" for kind in KINDS)
+    (tmp_path / "plate.yaml").write_text(f"product: plate\nclasses:\n{classes}", "utf-8")
+    words = ("--bundle", str(tmp_path / "plate"), "--descriptions", str(tmp_path / "plate.yaml"))
+    found = json.loads(audit(*words, "--json").stdout)["objects"]["plate"]
+    assert found["parts"] == 13
+    first = found["suspects"][0]
+    assert (first["truth"], first["looks_like"]) == ("hole", "line")
+    assert first["part"].startswith("wrong, picture ")

@@ -111,6 +111,17 @@ def test_planted_wrong_labels_are_the_first_to_be_looked_at() -> None:
     assert {s.part for s in found.suspects} == {"wrong-0", "wrong-1"}
 
 
+def test_confidences_tell_a_wrong_label_from_a_close_call() -> None:
+    """Five parts a class, as of exemplars: their number alone would suspect nothing."""
+    parts = answers({("a", "a"): 4, ("b", "b"): 5})
+    close = LabelledAnswer("close", "a", "b", 0.5, 0.45)
+    clear = LabelledAnswer("clear", "a", "b", 0.97, 0.01)
+    assert audit([*parts, close], {}).suspects == ()
+    assert [s.part for s in audit([*parts, clear], {}).suspects] == ["clear"]
+    unstated = LabelledAnswer("unstated", "a", "b", 0.97)
+    assert audit([*parts, unstated], {}).suspects == ()
+
+
 def test_a_random_split_of_one_class_is_put_together_again() -> None:
     """A class that was divided at random: the answers cannot know which half is meant."""
     kept = 0
