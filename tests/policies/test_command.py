@@ -12,16 +12,18 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from typer.testing import CliRunner, Result
 
+from andon.__main__ import app as whole_app
 from andon.cli.policy import app
 from andon.settings import load_settings
 from history.migrate import upgrade
+from history.reviews import build_review
 from history.writer import PostgresHistoryWriter
 from infra.stack.broker import Broker
 from infra.stack.postgres_local import LocalPostgres
 from policies.authoring.loading import load_policy
 from policies.errors import SofteningError
 from policies.source import KafkaPolicySource
-from streams.codes import Action
+from streams.codes import Action, Severity
 from streams.errors import UnavailableError
 from streams.events import Decision
 from streams.kafka.connection import KafkaConnection
@@ -215,6 +217,47 @@ def test_backtest_over_the_history_is_exact(
     asyncio.run(_record(database, decisions))
     found = answer_of(andon("backtest", path, "--since", "9999d", "--json"))
     assert (found["in_force"], found["decisions"], found["exact"]) == (200, 200, True)
+
+
+async def _review(url: str, frames: list[Decision], severity: Severity, class_name: str) -> None:
+    writer = PostgresHistoryWriter(url)
+    try:
+        for frame in frames:
+            review = build_review(frame.frame_id, "ada", severity, class_name)
+            await writer.add_reviews([review])
+    finally:
+        await writer.close()
+
+
+def test_reviews_of_the_history_certify_and_are_audited(
+    tmp_path: Path, configured: None, database: str
+) -> None:
+    product = "certified"
+    path = write(tmp_path, product, "rework")
+    recorded = decisions_of(load_policy(path).policy_hash, product, 700)
+    passed = [d for d in recorded if d.rule == "class:dust"]
+    asyncio.run(_record(database, recorded))
+    asyncio.run(_review(database, passed[:40], Severity.NEGLIGIBLE, "dust"))
+    asyncio.run(_review(database, passed[40:42], Severity.DEFECT, "crack"))
+
+    def certify(*words: str) -> Any:
+        arguments = ["certify", str(path), "--since", "9999d", "--json", *words]
+        return answer_of(CliRunner().invoke(whole_app, arguments))
+
+    found = certify()
+    entry = next(c for c in found["classes"] if c["class_name"] == "dust")
+    assert (entry["reviews"], entry["escapes"], entry["certified"]) == (42, 2, False)
+    looser = certify("--escape", "0.3", "--write")
+    assert "dust" in looser["certificate"]["classes"]
+    document = load_policy(path).document
+    assert document.certificate is not None
+    assert document.certificate.expert_version == passed[0].inspection.expert_version  # type: ignore[union-attr]
+
+    arguments = ["taxonomy", "audit", "--descriptions", str(path), "--since", "9999d", "--json"]
+    audited = answer_of(CliRunner().invoke(whole_app, arguments))["objects"][product]
+    assert audited["parts"] == 42
+    (border,) = audited["borders"]
+    assert (border["first"], border["second"], border["first_as_second"]) == ("crack", "dust", 2)
 
 
 def test_explain_a_recorded_frame(tmp_path: Path, configured: None, database: str) -> None:
