@@ -28,6 +28,9 @@ class DemoDetails(MoreOptions):
     """Options of ``demo`` that are given by ``--set``."""
 
     seed: int = Field(7, description="Draws the parts that teach and the order of the others.")
+    shots: int = Field(
+        1, ge=1, le=16, description="Photographs of each part: one as it is, the others good."
+    )
     beside: bool = Field(
         False,
         description="Also decide the same parts without teaching, and repeat the line's decisions "

@@ -28,7 +28,7 @@ from lab.demo.summary import PartStory, Summary, summarise, tell
 from lab.demo.verdicts import Verdicts
 from lab.harness.learn import FALSE_ALARM_RATE, Learned, LearnRequest, remembered, request_of
 from lab.harness.line import ROLES, LineOptions, SimulatedLine
-from lab.harness.plan import LinePlan, make_plan
+from lab.harness.plan import LinePlan, make_plan, with_sides
 from lab.harness.settle import run_seconds, settle
 from lab.plc.ledger import read_ledger
 from policies.authoring.loading import load_policy
@@ -58,6 +58,8 @@ class DemoOptions:
     rate: float = FALSE_ALARM_RATE
     seed: int = 7
     """Draws which parts teach, and the order in which the others arrive."""
+    shots: int = 1
+    """Photographs of each part: one as it is, the others of good parts."""
     beside: bool = False
     """Also decide the same parts without teaching, and without the line's processes."""
     retrain: bool = False
@@ -71,12 +73,15 @@ def run_demo(options: DemoOptions, say: Say, progress: Progress) -> Summary:
     Raises:
         AndonError: something did not start or the folder is not what the demo needs.
     """
+    if options.beside and options.shots > 1:
+        raise DemoError("beside=true decides single photographs: leave it, or shots, away")
     source = choose_dataset(options.images)
     policy = choose_policy(options.policy, source, shipped=options.images is None)
     taught = set(policy.document.classes) - options.untaught
     plan = make_plan(
         policy.product_id, source.train, source.test, taught, options.parts, options.seed
     )
+    plan = with_sides(plan, options.shots, options.seed)
     # SIGTERM unwinds like Ctrl-C, so that nothing is left behind
     with _alone(options.folder), _signals(signal.default_int_handler, signal.SIGTERM):
         run = options.folder / "run"

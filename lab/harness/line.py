@@ -1,5 +1,6 @@
 """One simulated line from start to stop: stack, serving, roles, gateway, PLC."""
 
+import json
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -60,15 +61,25 @@ class SimulatedLine:
         return self.folder / "ledger.jsonl"
 
     @property
+    def shots(self) -> int:
+        """How many photographs the station takes of each part."""
+        return max((len(part.photographs) for part in self.plan.parts), default=1)
+
+    @property
     def environment(self) -> dict[str, str]:
         """The settings of every process of this line."""
+        shots = [
+            {"name": f"side{n}", "camera": f"list:{self._pictures(n)}"}
+            for n in range(1, self.shots + 1)
+        ]
         return {
+            **({"ANDON_GATEWAY__SHOTS": json.dumps(shots)} if self.shots > 1 else {}),
             **self.stack.environment(),
             "ANDON_PATHS__STATE": str(self.folder / "state"),
             "ANDON_GATEWAY__LINE": LINE,
             "ANDON_GATEWAY__STATION": STATION,
             "ANDON_GATEWAY__PLC_URL": self.plc_url,
-            "ANDON_GATEWAY__CAMERA": f"list:{self.folder / 'pictures.txt'}",
+            "ANDON_GATEWAY__CAMERA": f"list:{self._pictures(1)}",
             "ANDON_GATEWAY__JOURNAL_DIR": str(self.folder / "state" / "journal"),
             "ANDON_GATEWAY__SPOOL_DIR": str(self.folder / "state" / "spool"),
             "ANDON_GATEWAY__RESULT_WINDOW_MS": str(round(1000 * self.options.window_s)),
@@ -86,6 +97,7 @@ class SimulatedLine:
         The PLC is started by ``play``: the gateway connects to it when it is there.
         """
         self.write_plan()
+        roles = (*roles, "join") if self.shots > 1 else roles
         commands = {role: ["worker", role] for role in roles} | {"gateway": ["gateway"]}
         for name, words in commands.items():
             self.roles[name] = RoleProcess(name, words, self.folder, self.environment)
@@ -146,17 +158,19 @@ class SimulatedLine:
         return stack | {name: role.process.pid for name, role in self.roles.items()}
 
     def write_plan(self) -> None:
-        """Write the PLC's plan and the camera's list of pictures."""
+        """Write the PLC's plan, and for each shot the camera's list of pictures."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (
-            (self.folder / "plan.jsonl").open("w") as plan,
-            (self.folder / "pictures.txt").open("w") as pictures,
-        ):
+        with (self.folder / "plan.jsonl").open("w") as plan:
             for part in self.plan.parts:
                 product = part.product or self.plan.product
                 row = PlannedPart(part_id=part.part_id, product_id=product, lot_id="lot-1")
                 plan.write(row.model_dump_json() + "\n")
-                pictures.write(f"{part.photograph.path}\n")
+        for number in range(1, self.shots + 1):
+            shown = (part.photographs[number - 1].path for part in self.plan.parts)
+            self._pictures(number).write_text("".join(f"{path}\n" for path in shown))
+
+    def _pictures(self, shot: int) -> Path:
+        return self.folder / ("pictures.txt" if self.shots == 1 else f"pictures-{shot}.txt")
 
 
 class TriggerCount:

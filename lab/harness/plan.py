@@ -27,6 +27,15 @@ class PlayedPart:
     photograph: Sample
     product: str = ""
     """Another product than the plan's."""
+    others: tuple[Sample, ...] = ()
+    """What the other shots of the part show, where the station takes several."""
+    side: int = 0
+    """Which of the shots shows ``photograph``, from 0."""
+
+    @property
+    def photographs(self) -> tuple[Sample, ...]:
+        """What each shot shows, in order."""
+        return *self.others[: self.side], self.photograph, *self.others[self.side :]
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,25 @@ def make_plan(
         played = _thin(played, most_parts, rng)
     rng.shuffle(played)
     return LinePlan(product, tuple(train), exemplars, ()).playing(played)
+
+
+def with_sides(plan: LinePlan, shots: int, seed: int = 7) -> LinePlan:
+    """The same parts with ``shots`` photographs each: one side as planned, the others good.
+
+    Raises:
+        LinePlanError: no part of the plan is good.
+    """
+    if shots == 1:
+        return plan
+    good = [part.photograph for part in plan.parts if part.photograph.label == GOOD]
+    if not good:
+        raise LinePlanError(f"{plan.product}: no good part to show on the other sides")
+    rng = random.Random(seed)
+    parts = (
+        replace(part, others=tuple(rng.choices(good, k=shots - 1)), side=rng.randrange(shots))
+        for part in plan.parts
+    )
+    return replace(plan, parts=tuple(parts))
 
 
 def cycle(plan: LinePlan, count: int) -> LinePlan:

@@ -33,6 +33,7 @@ class OnKafka:
         decisions = [d for d in self.decisions if d.plc_boot_id in boots]
         frames = {key: frame for key, frame in self.frames.items() if key[0] in boots}
         ours = {d.frame_id for d in decisions} | set(frames.values())
+        ours |= {shot.frame_id for d in decisions for shot in d.shots if shot.frame_id is not None}
         return OnKafka(
             frames,
             decisions,

@@ -57,7 +57,7 @@ async def read_line(bootstrap_servers: str) -> OnKafka:
         dead[f"{letter.stage.value} {letter.error_type}"] += 1
     frames = first(Frame, lambda f: (f.plc_boot_id, f.trigger_seq))
     return OnKafka(
-        frames={(f.plc_boot_id, f.trigger_seq): f.frame_id for f in frames},
+        frames={(f.plc_boot_id, f.trigger_seq): f.part_identity for f in frames},
         decisions=list(first(Decision, lambda d: d.result_id)),
         acknowledgements=list(first(Acknowledgement, lambda a: (a.result_id, a.outcome))),
         anomalies={a.frame.frame_id for a in first(Anomaly, id)},

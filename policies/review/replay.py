@@ -10,6 +10,8 @@ from streams.ports import Failure, Outcome, Situation
 
 _BY_ANSWER = (FallbackKind.UNKNOWN, FallbackKind.UNSURE)
 _PREFIX = "fallback:"
+_OVER_SHOTS = "shots:"
+"""A rule over the shots of a part, or a missing one: no single situation led to it."""
 
 
 class Recorded(Protocol):
@@ -60,7 +62,7 @@ def situation_of(decision: Recorded) -> Situation | None:
     The words of a failure are not recorded apart, its reason code is: a replay gives the same
     decision with a shorter sentence.
     """
-    if not decision.policy_hash:
+    if not decision.policy_hash or decision.rule.startswith(_OVER_SHOTS):
         return None
     fallback, failure = _fallback(decision)
     return Situation(

@@ -1,11 +1,16 @@
 """How a policy combines the shots of one part."""
 
 import itertools
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
+from connectors.settings import GatewaySettings
 from policies.evaluate import ResolvedPolicy
 from policies.model import PolicyDocument
 from streams.codes import Action, DecisionSource, ReasonCode, Severity
@@ -170,3 +175,15 @@ def test_the_order_of_the_shots_changes_no_action() -> None:
             for order in itertools.permutations(shots)
         }
         assert found == {Action.SCRAP}
+
+
+def test_the_examples_of_the_page_are_valid() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "shots.md").read_text()
+    (section,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    shots = YAML(typ="safe", pure=True).load(section)["shots"]
+    found = policy(**shots).combine([pit(1), pit(2), None])
+    assert found.outcome.rule == "shots:two_pits"
+    (station,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    listed = GatewaySettings(**tomllib.loads(station)["gateway"]).shots
+    assert [shot.name for shot in listed] == ["top", "left", "left_dark_field"]
+    assert listed[2].delay_ms == 80

@@ -56,7 +56,8 @@ class StationWatches:
             alpha: see ``watch``; 0 watches nothing.
             every: most parts between two entries that carry the state.
         """
-        values = watched_values(decision)
+        # a part with several shots speaks of one camera now and of another then
+        values = {} if decision.shots else watched_values(decision)
         if not values or not alpha:
             return entry, ()
         assert decision.inspection is not None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.datasets.folders import Sample
-from lab.harness.plan import LinePlanError, cycle, make_plan, mixed
+from lab.harness.plan import LinePlanError, cycle, make_plan, mixed, with_sides
 
 TRAIN = [Sample(Path(f"train/{i}"), "good", False, group=f"t{i}") for i in range(3)]
 
@@ -62,3 +62,19 @@ def test_mixed_plays_the_share_of_anomalous_parts_that_was_asked_for() -> None:
     assert odd == [9, 19, 29, 39]
     assert len({part.part_id for part in parts}) == 40
     assert len({part.photograph.path for part in parts}) == 7
+
+
+def test_a_part_of_several_shots_shows_its_photograph_on_one_side() -> None:
+    test = [*photographs("good", 4), *photographs("hole", 6)]
+    plan = make_plan("tile", TRAIN, test, set(), None)
+    sided = with_sides(plan, 3)
+    assert [p.photograph for p in sided.parts] == [p.photograph for p in plan.parts]
+    for part in sided.parts:
+        assert len(part.photographs) == 3
+        assert part.photographs[part.side] is part.photograph
+        assert [p.label for p in part.others] == ["good", "good"]
+    assert len({part.side for part in sided.parts}) > 1
+    assert with_sides(plan, 1) is plan
+    bad = make_plan("tile", TRAIN, photographs("hole", 3), set(), None)
+    with pytest.raises(LinePlanError, match="no good part"):
+        with_sides(bad, 2)

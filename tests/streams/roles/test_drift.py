@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from streams.codes import Action, Severity
-from streams.events import Alert, Classification, CountedPart, Decision
+from streams.events import Alert, Classification, CountedPart, Decision, ShotSummary
 from streams.roles.config import LimitsConfig
 from streams.roles.drift.martingale import Side, smoothed_rank
 from streams.roles.drift.moments import Moments
@@ -221,3 +221,23 @@ def test_no_probability_watches_nothing() -> None:
     step = count(PartMemory(64), one, policy, config, START)
     assert step.entry is not None
     assert (step.entry.watched, step.entry.drift) == ({}, None)
+
+
+def test_a_part_of_several_shots_says_nothing_of_one_camera() -> None:
+    one = made_parts(2)[0]
+    shot = ShotSummary(
+        shot=1,
+        source=one.source,
+        severity=one.severity,
+        action=one.action,
+        reason_code=one.reason_code,
+    )
+    several = one.model_copy(update={"shots": (shot, shot)})
+    policy = one_policy({}).for_product("tile")
+    watched = [
+        step.entry.watched
+        for part in (one, several)
+        if (step := count(PartMemory(64), part, policy, LimitsConfig(), START)).entry is not None
+    ]
+    assert watched[0]
+    assert watched[1] == {}
