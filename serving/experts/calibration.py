@@ -1,9 +1,11 @@
 """Conformal calibration: thresholds and p-values from held-out normals alone.
 
-With n exchangeable held-out scores, at most the asked share of future normals exceeds the chosen
-order statistic (Vovk, Gammerman & Shafer 2005). Photographs of one part are not exchangeable with
-those of another, so that parts are: each part weighs one, shared among its photographs
-(hierarchical conformal prediction, Lee, Barber & Willett 2023).
+With n exchangeable held-out scores, the asked share of future normals exceeds the chosen order
+statistic (Vovk, Gammerman & Shafer 2005). Photographs of one part are not exchangeable with those
+of another, so that parts are: each part weighs one, shared among its photographs (hierarchical
+conformal prediction, Lee, Barber & Willett 2023). How much of its weight a new part brings along is
+estimated by leaving out each part in turn: all where its photographs are alike, hardly any where
+they are not. Between two held-out scores the threshold is interpolated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from serving.experts.types import Rows
+
 Scores = npt.NDArray[np.float64]
-_STATED = ("asked_rate", "rate", "threshold")
+_STATED = ("asked_rate", "rate", "threshold", "own_weight")
+_RATES = 16
+"""Rates at which ``own_weight`` leaves out each part."""
 _TAIL = 0.1
 """Share of the reference behind the tail of ``Reference``."""
 
@@ -29,6 +35,8 @@ class Calibration:
     rate: float
     """The rate the threshold stands for: ``asked_rate``, or the smallest attainable."""
     threshold: float
+    own_weight: float = 1.0
+    """Weight that a new part adds above its own photographs, 0 to 1, see ``own_weight``."""
 
     @property
     def groups(self) -> int:
@@ -36,7 +44,11 @@ class Calibration:
         return round(float(self.weights.sum()))
 
     def p_value(self, score: float) -> float:
-        """Share of held-out groups at least as odd, the new image counted in: (0, 1]."""
+        """Share of held-out groups at least as odd, the new part counted in: (0, 1].
+
+        Never too small: it takes the new part's photographs to be alike, where the threshold goes
+        by ``own_weight``, so that it may exceed the rate by ``1 / (groups + 1)`` at the threshold.
+        """
         first = int(np.searchsorted(self.scores, score, side="left"))
         above = float(self.weights[first:].sum())
         return min(1.0, (above + 1) / (self.groups + 1))
@@ -67,11 +79,12 @@ class Calibration:
         scores, weights = (
             np.asarray(tensors[f"calibration.{part}"], np.float64) for part in ("scores", "weights")
         )
-        return cls(scores, weights, **{name: described[name] for name in _STATED})
+        stated = {name: described[name] for name in _STATED if name in described}
+        return cls(scores, weights, **stated)
 
 
 def calibrate(scores: Scores, groups: Sequence[str], rate: float) -> Calibration:
-    """The conformal threshold: the score that a share ``rate`` of normal parts exceeds at most.
+    """The conformal threshold: the score that a share ``rate`` of normal parts exceeds.
 
     Args:
         scores: scores of held-out normals, in any order.
@@ -80,7 +93,7 @@ def calibrate(scores: Scores, groups: Sequence[str], rate: float) -> Calibration
             smallest attainable one is used, and ``rate`` of the result says so.
 
     >>> found = calibrate(np.arange(99.0), [str(part) for part in range(99)], rate=0.05)
-    >>> found.threshold, found.p_value(98.5)
+    >>> round(found.threshold, 6), found.p_value(98.5)
     (94.0, 0.01)
     """
     names, index, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
@@ -88,10 +101,42 @@ def calibrate(scores: Scores, groups: Sequence[str], rate: float) -> Calibration
     ordered = np.asarray(scores, dtype=np.float64)[order]
     weights = (1.0 / sizes)[index][order]
     used = max(rate, 1 / (len(names) + 1))
-    above = np.cumsum(weights[::-1])[::-1] - weights
-    allowed = used * (len(names) + 1) - 1 + 1e-9
-    threshold = float(ordered[int(np.argmax(above <= allowed))])
-    return Calibration(ordered, weights, rate, used, threshold)
+    own = own_weight(ordered, index[order], sizes, used)
+    above = max(used * (len(names) + own) - own, 0.0)
+    threshold = float(_exceeded_by(ordered, weights, np.array([above]))[0])
+    return Calibration(ordered, weights, rate, used, threshold, own)
+
+
+def own_weight(ordered: Scores, index: Rows, sizes: Rows, rate: float) -> float:
+    """How much of its weight a new part brings above its photographs, 0 to 1.
+
+    Each part is left out in turn: thresholds that a share of the others exceeds are exceeded by a
+    larger share of the one left out. The difference, times the number of parts, is what a part
+    weighs by itself: 1 where its photographs are alike.
+
+    Args:
+        ordered: ascending scores.
+        index: the part of each.
+        sizes: photographs by part.
+        rate: rates up to twice this one are looked at.
+    """
+    parts = len(sizes)
+    if parts < 3 or sizes.max() == 1:
+        return 1.0
+    rates = np.linspace(0, 2 * rate, _RATES + 1)[1:]
+    weights = (1.0 / sizes)[index]
+    seen = np.zeros(_RATES)
+    for part in range(parts):
+        others = index != part
+        cuts = _exceeded_by(ordered[others], weights[others], rates * (parts - 1))
+        seen += (ordered[~others] > cuts[:, None]).mean(axis=1)
+    return float(np.clip((seen - rates * parts).mean(), 0, 1))
+
+
+def _exceeded_by(ordered: Scores, weights: Scores, above: Scores) -> Scores:
+    """Thresholds that scores of the weights ``above`` exceed, between scores by interpolation."""
+    higher = np.cumsum(weights[::-1]) - weights[::-1]
+    return np.interp(above + 1e-9, higher, ordered[::-1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,11 +61,6 @@ class Model(TrainedModel):
     """What labelled photographs added; None before any."""
 
     @property
-    def all_roles(self) -> dict[str, str]:
-        """``roles`` with that of the taught head, if there is one."""
-        return self.roles if self.taught is None else {**self.roles, TAUGHT: self.taught.role}
-
-    @property
     def map_parts(self) -> tuple[tuple[str, ...], float, dict[str, float]]:
         """What ``fusion.fuse_maps`` needs beside the maps."""
         return self.map_heads, self.map_cut, self.map_alone
@@ -185,8 +180,9 @@ class ComposedExpert:
         prepared = time.perf_counter()
         found = self._runner(batch)
         inferred = time.perf_counter()
-        by_tile = self._surprises(found)
-        fused = shape.per_image(fuse_surprises(by_tile, self.model.all_roles))
+        by_tile, taught = self._surprises(found), self.model.taught
+        by_head = fuse_surprises(by_tile, self.model.roles)
+        fused = shape.per_image(taught.add(by_head, by_tile[TAUGHT]) if taught else by_head)
         heads = {k: shape.per_image(v) for k, v in by_tile.items()}
         values = shape.stitch(self._map(found)) if maps else None
         timings = split_time(started, prepared, inferred, len(images))

@@ -24,7 +24,8 @@ def peak_and_spread(values: Floats) -> Scores:
     """(N, h, w) to (2, N): the mean of the highest few cells and of the highest tenth."""
     flat = values.reshape(len(values), int(np.prod(values.shape[1:]))).astype(np.float64)
     counts = [max(1, round(share * flat.shape[1])) for share in (PEAK_SHARE, SPREAD_SHARE)]
-    ordered = -np.sort(-flat, axis=1)[:, : counts[1]]
+    highest = np.partition(-flat, counts[1] - 1, axis=1)[:, : counts[1]]
+    ordered = -np.sort(highest, axis=1)
     return np.stack([ordered[:, : counts[0]].mean(axis=1), ordered.mean(axis=1)])
 
 

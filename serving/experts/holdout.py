@@ -20,19 +20,27 @@ _BATCH = 8
 """Small, so that intermediate arrays are reused instead of mapped anew."""
 
 
+Cells = tuple[torch.Tensor, torch.Tensor]
+
+
 class Held:
-    """Scores and maps from heads that never saw the image's group."""
+    """Scores and maps from heads that never saw the image's group.
+
+    Maps are in deviations of the other folds' normals: divided by deviations that they had a share
+    in, the oddest would look tamer than the next part that is as odd.
+    """
 
     def __init__(self) -> None:
         self.maps: dict[str, Floats] = {}
         self.odd_maps: dict[str, Floats] = {}
-        self.cells: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.cells: dict[str, Cells] = {}
+        """Mean and inverse deviation of each cell, (h, w), over all held-out normals."""
         self.references: dict[str, Scores] = {}
         self.plain_surprise: dict[str, Scores] = {}
         self.normal_surprise: dict[str, Scores] = {}
         self.odd_surprise: dict[str, Scores] = {}
-        self.first: dict[str, Head] = {}
-        """Heads that have not seen the first fold."""
+        self.first: dict[str, tuple[Head, Cells]] = {}
+        """Heads that have not seen the first fold, with the cells' statistics of the others."""
 
 
 def make_folds(names: Sequence[str], folds: int, seed: int) -> list[Rows]:
@@ -75,7 +83,7 @@ def hold_out(
         heads: candidates.
         stage: what ``report`` is told.
     """
-    held = Held()
+    held, first = Held(), dict[str, Head]()
     raw: dict[str, list[list[Floats]]] = {name: [[], [], []] for name in heads}
     order: list[list[Rows]] = [[], [], []]
     steps = len(folds) * len(heads)
@@ -88,14 +96,15 @@ def hold_out(
             order[j].append(chosen)
         for done, name in enumerate(heads):
             head = HEADS[name].fit(rest, **options.head_config(name))
-            held.first.setdefault(name, head)
+            first.setdefault(name, head)
             for j, (given, chosen) in enumerate(parts):
                 raw[name][j].append(_apply(head, given, chosen))
             report(stage, i * len(heads) + done + 1, steps)
     rows_of = [np.concatenate(o) for o in order]
     for name, found in raw.items():
         maps = [_restore(np.concatenate(f), o) for f, o in zip(found, rows_of, strict=True)]
-        _record(held, name, maps[0], maps[1], maps[2])
+        cells = _record(held, name, maps, folds, drawn)
+        held.first[name] = (first[name], cells)
     return held
 
 
@@ -103,19 +112,54 @@ def rehearse(held: Held, roles: Mapping[str, str], images: FitInput) -> Scores:
     """Fused scores of images by the heads that have not seen the first fold."""
     surprises = {}
     for name in roles:
-        mean, inverse = (part.numpy() for part in held.cells[name])
-        values = _apply(held.first[name], images, np.arange(len(images)))
+        head, cells = held.first[name]
+        mean, inverse = (part.numpy() for part in cells)
+        values = _apply(head, images, np.arange(len(images)))
         surprises[name] = head_surprise(
             (values - mean) * inverse, head_reference(held.references[name])
         )
     return fuse_surprises(surprises, roles)
 
 
-def _record(held: Held, name: str, plain: Floats, changed: Floats, odd: Floats) -> None:
-    mean, inverse = _cell_statistics(plain)
-    plain, changed, odd = ((m - mean) * inverse for m in (plain, changed, odd))
+def expected_cells(few: Held, many: Held, folds: tuple[int, int]) -> dict[str, Cells]:
+    """Cell statistics as heads fitted on all normals will show them on parts never seen.
+
+    Heads fitted on fewer parts find the rest odder, by what falls with one over their number: two
+    hold-outs of different folds say how much is still to fall.
+
+    Args:
+        few: the hold-out in fewer folds.
+        many: that in more folds, whose heads are answered for.
+        folds: their numbers of folds.
+    """
+    parts = [count / (count - 1) for count in folds]
+    share = (parts[1] - 1) / (parts[0] - parts[1]) if folds[0] < folds[1] else 0.0
+    found = {}
+    for name, (mean, inverse) in many.cells.items():
+        before_mean, before_inverse = few.cells[name]
+        found[name] = (
+            mean + share * (mean - before_mean),
+            inverse * (inverse / before_inverse) ** share,
+        )
+    return found
+
+
+def _record(
+    held: Held, name: str, maps: Sequence[Floats], folds: Sequence[Rows], drawn: Rows
+) -> Cells:
+    """Keep a head's maps and surprises; gives the first fold's cell statistics."""
+    plain = maps[0]
+    fold_of = np.empty(len(plain), np.int64)
+    for i, rows in enumerate(folds):
+        fold_of[rows] = i
+    others = [_cell_statistics(plain[fold_of != i]) for i in range(len(folds))]
+    mean, inverse = (np.stack(part) for part in zip(*others, strict=True))
+    of_trial = fold_of[drawn]
+    plain = (plain - mean[fold_of]) * inverse[fold_of]
+    changed, odd = ((m - mean[of_trial[: len(m)]]) * inverse[of_trial[: len(m)]] for m in maps[1:])
+    whole = _cell_statistics(maps[0])
+    held.cells[name] = (torch.from_numpy(whole[0]), torch.from_numpy(whole[1]))
     reference = np.sort(peak_and_spread(plain), axis=1)
-    held.cells[name] = (torch.from_numpy(mean), torch.from_numpy(inverse))
     held.references[name] = reference
     known = head_reference(reference)
     held.maps[name], held.odd_maps[name] = plain, odd
@@ -124,6 +168,7 @@ def _record(held: Held, name: str, plain: Floats, changed: Floats, odd: Floats) 
         [held.plain_surprise[name], head_surprise(changed, known)]
     )
     held.odd_surprise[name] = head_surprise(odd, known)
+    return torch.from_numpy(others[0][0]), torch.from_numpy(others[0][1])
 
 
 def _cell_statistics(maps: Floats) -> tuple[Floats, Floats]:

@@ -1,6 +1,6 @@
 """What teaching gained, judged by exemplars whose part gave no direction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,12 @@ from serving.experts.calibration import Calibration, Reference, Scores, calibrat
 from serving.experts.composed import Model
 from serving.experts.fusion import fuse_surprises, head_reference
 from serving.experts.normal_cells import ExemplarCells, HeldDirections
-from serving.experts.taught import TAUGHT, compare, direction_surprises, strongest
+from serving.experts.taught import ROLES, add_taught, compare, direction_surprises, strongest
 from serving.experts.training_set import TrainingSet
 from serving.experts.types import Mask
 
-ROLES = ("gated", "full")
-"""Roles that are tried, see ``fusion.fuse_surprises``; the first wins a draw."""
+_WORST = 0.1
+"""False-alarm rates up to this one count when roles are compared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,12 @@ class Judgement:
     def __init__(
         self, model: Model, training: TrainingSet, seen: Sequence[Seen], held: HeldDirections
     ) -> None:
-        self.model, self.training, self.seen, self.held = model, training, seen, held
+        self.model, self.seen = model, seen
+        self._parts = training.parts[:: training.tiles]
+        _, index, sizes = np.unique(self._parts, return_inverse=True, return_counts=True)
+        self._weights = 1.0 / sizes[index]
+        self._normals_before = fuse_surprises(training.held_out, model.roles)
+        self._exemplars_before = [fuse_surprises(s.surprises, model.roles) for s in seen]
         self._known = [
             head_reference(np.sort(rows)) for rows in held.peak_and_spread.transpose(2, 0, 1)
         ]
@@ -71,57 +76,61 @@ class Judgement:
         return strongest(self._normals)
 
     def choose(self) -> RoleChoice:
-        """The role that finds most exemplars of parts and of classes held out."""
+        """The role that finds most of parts and of classes whose exemplars gave no direction."""
         parts, classes = [s.part for s in self.seen], [s.class_name for s in self.seen]
-        found = {role: self._judge(parts, role) for role in ROLES}
-        every = {role: found[role].sum() + self._judge(classes, role).sum() for role in ROLES}
-        role = max(ROLES, key=lambda r: every[r])
-        before = self._found_before()
+        by_part = {role: self._judge(parts, role) for role in ROLES}
+        by_class = {role: self._judge(classes, role) for role in ROLES}
+        role = max(ROLES, key=lambda r: _mean_rank(by_part[r]) + _mean_rank(by_class[r]))
+        rate = self.model.calibration.asked_rate
+        before = np.array([self._rank(self._normals_before, s) for s in self._exemplars_before])
+        labels = np.array(classes)
         stated = {
             name: {
                 "photographs": classes.count(name),
                 "parts": len({s.part for s in self.seen if s.class_name == name}),
-                "found_before": int(before[np.array(classes) == name].sum()),
-                "found": int(found[role][np.array(classes) == name].sum()),
+                "found_before": int((before[labels == name] <= rate).sum()),
+                "found": int((by_part[role][labels == name] <= rate).sum()),
             }
             for name in sorted(set(classes))
         }
-        whole = np.ones(len(self.seen), bool)
-        pictures = tuple(s.digest for s in self.seen)
-        return RoleChoice(role, self._calibrate(self._of_normals(whole), role), stated, pictures)
+        values = self._strongest(np.ones(len(self.seen), bool))
+        scores = self._per_image(add_taught(self._normals_before, values, role))
+        calibration = calibrate(scores, self._parts, rate)
+        return RoleChoice(role, calibration, stated, tuple(s.digest for s in self.seen))
 
-    def _judge(self, groups: Sequence[str], role: str) -> Mask:
-        """Whether each exemplar is found by the directions of other groups alone, (E,)."""
-        names, found = np.array(groups), np.zeros(len(groups), bool)
+    def _judge(self, groups: Sequence[str], role: str) -> Scores:
+        """Share of normals as odd as each exemplar by other groups' directions alone, (E,)."""
+        names, found = np.array(groups), np.ones(len(groups))
         for name in sorted(set(groups)):
             others = names != name
+            rows = np.flatnonzero(~others)
             if not others.any():
-                found[~others] = self._found_before()[~others]
+                for i in rows:
+                    found[i] = self._rank(self._normals_before, self._exemplars_before[int(i)])
                 continue
-            known = Reference.of(np.sort(strongest(self._normals[:, others])))
-            threshold = self._calibrate(self._of_normals(others), role).threshold
-            for i in np.flatnonzero(~others):
+            values = strongest(self._normals[:, others])
+            known = Reference.of(np.sort(values))
+            normals = add_taught(self._normals_before, known.surprise(values), role)
+            for i in rows:
                 own = known.surprise(strongest(self._exemplars[int(i)][:, others]))
-                found[i] = self._fused(self.seen[int(i)].surprises, own, role).max() > threshold
+                found[i] = self._rank(
+                    normals, add_taught(self._exemplars_before[int(i)], own, role)
+                )
         return found
 
-    def _found_before(self) -> Mask:
-        threshold = self._calibrate(None, "full").threshold
-        fused = [fuse_surprises(s.surprises, self.model.roles).max() for s in self.seen]
-        return np.array(fused) > threshold
+    def _rank(self, normals: Scores, exemplar: Scores) -> float:
+        """Share of parts, each weighing one, whose photographs are as odd as the exemplar."""
+        above = self._per_image(normals) >= exemplar.max()
+        return float(self._weights[above].sum() / self._weights.sum())
 
-    def _of_normals(self, directions: Mask) -> Scores:
+    def _strongest(self, directions: Mask) -> Scores:
         values = strongest(self._normals[:, directions])
         return Reference.of(np.sort(values)).surprise(values)
 
-    def _calibrate(self, taught: Scores | None, role: str) -> Calibration:
-        fused = self._fused(self.training.held_out, taught, role)
-        tiles = self.training.tiles
-        scores = self.model.preprocessing.per_image(fused)
-        rate = self.model.calibration.asked_rate
-        return calibrate(scores, self.training.parts[::tiles], rate)
+    def _per_image(self, values: Scores) -> Scores:
+        return self.model.preprocessing.per_image(values)
 
-    def _fused(self, known: Mapping[str, Scores], taught: Scores | None, role: str) -> Scores:
-        if taught is None:
-            return fuse_surprises(known, self.model.roles)
-        return fuse_surprises({**known, TAUGHT: taught}, {**self.model.roles, TAUGHT: role})
+
+def _mean_rank(shares: Scores) -> float:
+    """1 where no normal is as odd, 0 where a share of ``_WORST`` is; the mean over exemplars."""
+    return float(np.clip(1 - shares / _WORST, 0, None).mean())

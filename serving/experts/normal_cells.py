@@ -125,13 +125,15 @@ class NormalCells:
         for fold, rows in enumerate(self.folds):
             found, offset = self._fit(exemplars, hard, fold)
             maps.append(torch.cat([project(x, found) for x in self._batches(rows)]) - offset)
-        mean, inverse = _cell_statistics(maps)
-        others = [
-            _cell_statistics([m for j, m in enumerate(maps) if j != i]) for i in range(len(maps))
-        ]
+        moments = [_Moments.of(m) for m in maps]
+        whole = _Moments.total(moments)
+        mean, inverse = whole.statistics()
         order = np.argsort(np.concatenate(self.folds))
         standard = torch.cat(
-            [(m - own[0]) * own[1] for m, own in zip(maps, others, strict=True)]
+            [
+                _standardise(m, (whole - own).statistics())
+                for m, own in zip(maps, moments, strict=True)
+            ]
         ).numpy()[order]
         final, offset = self._fit(exemplars, hard, None)
         flat = standard.reshape(-1, *standard.shape[2:])
@@ -201,13 +203,42 @@ def _gaps(pictures: Sequence[ExemplarCells], centre: Tensor) -> list[Tensor]:
     return [p.mean.double() - centre @ p.weights.double() for p in pictures]
 
 
-def _cell_statistics(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean and inverse deviation (K, h, w) over maps (n, K, h, w), shrunk to those of all cells."""
-    joined = torch.cat(list(maps))
-    share = len(joined) / (len(joined) + _PRIOR)
-    own, spread = joined.mean(0), joined.var(0, correction=0)
-    every = joined.mean((0, 2, 3))[:, None, None]
-    whole = joined.var((0, 2, 3), correction=0)[:, None, None]
-    mean = share * own + (1 - share) * every
-    variance = share * spread + (1 - share) * whole + 1e-2 * whole + 1e-12
-    return mean, variance.rsqrt()
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """Count, sum and sum of squares (K, h, w) of maps."""
+
+    count: int
+    first: Tensor
+    second: Tensor
+
+    @classmethod
+    def of(cls, maps: Tensor) -> "_Moments":
+        return cls(len(maps), maps.double().sum(0), maps.double().square().sum(0))
+
+    @classmethod
+    def total(cls, parts: "Sequence[_Moments]") -> "_Moments":
+        return cls(
+            sum(p.count for p in parts),
+            torch.stack([p.first for p in parts]).sum(0),
+            torch.stack([p.second for p in parts]).sum(0),
+        )
+
+    def __sub__(self, other: "_Moments") -> "_Moments":
+        return _Moments(
+            self.count - other.count, self.first - other.first, self.second - other.second
+        )
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and inverse deviation (K, h, w), shrunk to those of all cells."""
+        share = self.count / (self.count + _PRIOR)
+        own = self.first / self.count
+        spread = self.second / self.count - own.square()
+        every = own.mean((1, 2), keepdim=True)
+        whole = self.second.mean((1, 2), keepdim=True) / self.count - every.square()
+        mean = share * own + (1 - share) * every
+        variance = share * spread + (1 - share) * whole + 1e-2 * whole + 1e-12
+        return mean.float(), variance.rsqrt().float()
+
+
+def _standardise(maps: Tensor, statistics: tuple[Tensor, Tensor]) -> Tensor:
+    return (maps - statistics[0]) * statistics[1]

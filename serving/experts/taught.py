@@ -14,7 +14,11 @@ from serving.experts.model import Arrays, pack_modules, unpack_part
 from serving.experts.types import Floats
 
 TAUGHT = "taught"
-"""The head's name among the maps, the surprises and the roles."""
+"""The head's name among the maps and the surprises."""
+ROLES = ("gated", "full")
+"""``full`` adds the whole surprise to the other heads' sum, ``gated`` what exceeds that at a
+p-value of ``GATE``, which leaves what nobody taught as it was."""
+GATE = 0.05
 STRONGEST = 2
 """Directions whose mean surprise counts: one alone would let the luckiest of many decide."""
 
@@ -30,7 +34,7 @@ class Taught:
     """Held-out normals' mean of the ``STRONGEST`` highest surprises, (M,), in the training set's
     order."""
     role: str
-    """``full`` or ``gated``, see ``fusion.fuse_surprises``."""
+    """One of ``ROLES``."""
     map_cut: float
     """Value of the strongest direction's map at which the region is outlined, in deviations."""
 
@@ -70,10 +74,23 @@ class Taught:
         """(N,) surprise of standardised maps (N, K, h, w)."""
         return self._whole.surprise(strongest(direction_surprises(maps, self._known)))
 
+    def add(self, fused: Scores, surprise: Scores) -> Scores:
+        """The other heads' fused surprise (N,) with that of this head."""
+        return add_taught(fused, surprise, self.role)
+
     def join(self, fused: Floats, maps: Floats) -> Floats:
         """The fused map (N, s, s) in units of the cut, raised where a direction is stronger."""
         own = common_grid(maps.max(axis=1), fused.shape[-1]) / np.float32(self.map_cut)
         return np.asarray(np.maximum(fused, own), np.float32)
+
+
+def add_taught(fused: Scores, surprise: Scores, role: str) -> Scores:
+    """Fused surprises (N,) with those of the taught head, in one of ``ROLES``.
+
+    >>> add_taught(np.array([1.0, 1.0]), np.array([2.0, 4.0]), "gated").round(2).tolist()
+    [1.0, 2.0]
+    """
+    return fused + (surprise if role == "full" else np.clip(surprise + np.log(GATE), 0, None))
 
 
 def direction_surprises(maps: Floats, known: Sequence[tuple[Reference, Reference]]) -> Scores:

@@ -26,7 +26,7 @@ from serving.experts.ddad.training import train_ddad
 from serving.experts.errors import RuntimeUnavailable, TrainingError
 from serving.experts.fusion import fuse_maps, fuse_surprises
 from serving.experts.heads import HEADS, FitInput
-from serving.experts.holdout import Held, hold_out, make_folds, rehearse
+from serving.experts.holdout import Held, expected_cells, hold_out, make_folds, rehearse
 from serving.experts.normals import Normals, describe_libraries, read_normals
 from serving.experts.options import FEWEST_IMAGES, Progress, TrainOptions
 from serving.experts.precision import compare_precisions
@@ -113,7 +113,8 @@ def _train(normals: Normals, options: TrainOptions, report: Progress) -> Compose
     scoring = tuple(heads.roles)
     final = hold_out(plain, None, odd, trial.rows, folds, options, scoring, report, "calibrate")
     kept = tuple(dict.fromkeys((*heads.roles, *region.heads)))
-    fitted = _fit(kept, plain, held.cells | final.cells, options, report)
+    expected = expected_cells(held, final, (options.folds, most))
+    fitted = _fit(kept, plain, held.cells | expected, options, report)
     evidence = _evidence(final, heads, trial, normals)
     calibration = calibrate(evidence.normal, evidence.groups, options.false_alarm_rate)
     found = sensitivity_report(evidence, calibration)
