@@ -8,9 +8,9 @@ from torch import Tensor
 
 from serving.experts.calibration import Calibration, Reference, Scores, calibrate
 from serving.experts.composed import Model
-from serving.experts.fusion import fuse_surprises, head_reference
+from serving.experts.fusion import fuse_surprises
 from serving.experts.normal_cells import ExemplarCells, HeldDirections
-from serving.experts.taught import ROLES, add_taught, compare, direction_surprises, strongest
+from serving.experts.taught import ROLES, add_taught, compare, highest_cells, strongest
 from serving.experts.training_set import TrainingSet
 from serving.experts.types import Mask
 
@@ -62,14 +62,10 @@ class Judgement:
         self._weights = 1.0 / sizes[index]
         self._normals_before = fuse_surprises(training.held_out, model.roles)
         self._exemplars_before = [fuse_surprises(s.surprises, model.roles) for s in seen]
-        self._known = [
-            head_reference(np.sort(rows)) for rows in held.peak_and_spread.transpose(2, 0, 1)
-        ]
-        self._normals = compare(held.peak_and_spread, self._known)
-        self._exemplars = [
-            direction_surprises(held.directions.of_layers(own.layers).numpy(), self._known)
-            for own in seen
-        ]
+        known = [Reference.of(np.sort(values)) for values in held.highest.T]
+        self._normals = compare(held.highest, known)
+        maps = (held.directions.of_layers(own.layers).numpy() for own in seen)
+        self._exemplars = [compare(highest_cells(m, held.sizes), known) for m in maps]
 
     def strongest(self) -> Scores:
         """Held-out normals' mean of the highest surprises over all directions, (N,)."""

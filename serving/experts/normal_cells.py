@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from serving.experts.calibration import Scores
-from serving.experts.fusion import peak_and_spread
 from serving.experts.heads.directions import (
     Directions,
     describe_cells,
@@ -19,6 +18,7 @@ from serving.experts.heads.directions import (
 )
 from serving.experts.options import Progress
 from serving.experts.runtime import Runner
+from serving.experts.taught import MOST_CELLS, highest_cells
 from serving.experts.types import Floats, Image, Mask, Rows
 
 SHRINK = 0.5
@@ -41,6 +41,12 @@ class ExemplarCells:
     weights: Tensor
     """Share of each cell of the finest grid in the defect, (P,), summing to 1."""
 
+    @property
+    def size(self) -> int:
+        """Cells of the defect, a share of ``MOST_CELLS`` of all at most."""
+        most = max(1, round(MOST_CELLS * len(self.weights)))
+        return min(most, int((self.weights > 0).sum()))
+
     @cached_property
     def mean(self) -> Tensor:
         """The defect's mean cell, (C,)."""
@@ -53,8 +59,10 @@ class HeldDirections:
     """Directions fitted on all normals, and what held-out normals show in them."""
 
     directions: Directions
-    peak_and_spread: Scores
-    """(2, N, K) of standardised maps, each by the parts of other folds."""
+    sizes: Rows
+    """Cells of each direction's defect, (K,)."""
+    highest: Scores
+    """(N, K) mean of so many highest cells of maps by directions of other folds."""
     strongest_map: Floats
     """(N, h, w), the highest of all directions."""
 
@@ -114,9 +122,12 @@ class NormalCells:
                 for name in ("weights", "cell_mean", "cell_inverse")
             )
         )
-        values = np.concatenate([chunk.peak_and_spread for chunk in chunks], axis=2)
-        highest = np.max([chunk.strongest_map for chunk in chunks], axis=0)
-        return HeldDirections(directions, values, highest)
+        return HeldDirections(
+            directions,
+            np.concatenate([chunk.sizes for chunk in chunks]),
+            np.concatenate([chunk.highest for chunk in chunks], axis=1),
+            np.max([chunk.strongest_map for chunk in chunks], axis=0),
+        )
 
     def _held(
         self, exemplars: Sequence[ExemplarCells], hard: Sequence[ExemplarCells]
@@ -136,10 +147,11 @@ class NormalCells:
             ]
         ).numpy()[order]
         final, offset = self._fit(exemplars, hard, None)
-        flat = standard.reshape(-1, *standard.shape[2:])
+        sizes = np.array([e.size for e in exemplars])
         return HeldDirections(
             Directions(final, mean + offset, inverse),
-            peak_and_spread(flat).reshape(2, *standard.shape[:2]),
+            sizes,
+            highest_cells(standard, sizes),
             standard.max(axis=1),
         )
 

@@ -8,10 +8,10 @@ from typing import Self
 import numpy as np
 
 from serving.experts.calibration import Reference, Scores
-from serving.experts.fusion import common_grid, head_reference, peak_and_spread
+from serving.experts.fusion import SPREAD_SHARE, common_grid
 from serving.experts.heads.directions import Directions
 from serving.experts.model import Arrays, pack_modules, unpack_part
-from serving.experts.types import Floats
+from serving.experts.types import Floats, Rows
 
 TAUGHT = "taught"
 """The head's name among the maps and the surprises."""
@@ -19,6 +19,8 @@ ROLES = ("gated", "full")
 """``full`` adds the whole surprise to the other heads' sum, ``gated`` what exceeds that at a
 p-value of ``GATE``, which leaves what nobody taught as it was."""
 GATE = 0.05
+MOST_CELLS = SPREAD_SHARE
+"""Share of a map's cells that a direction looks at, at most."""
 STRONGEST = 2
 """Directions whose mean surprise counts: one alone would let the luckiest of many decide."""
 
@@ -28,8 +30,10 @@ class Taught:
     """What labelled photographs added to a model."""
 
     directions: Directions
+    sizes: Rows
+    """Cells of each direction's defect, (K,): so many highest cells of its map count."""
     references: Scores
-    """Held-out normals' peak and spread by direction, (K, 2, M), rows ascending."""
+    """Held-out normals' mean of so many highest cells by direction, (K, M), rows ascending."""
     strongest: Scores
     """Held-out normals' mean of the ``STRONGEST`` highest surprises, (M,), in the training set's
     order."""
@@ -44,7 +48,7 @@ class Taught:
 
     def tensors(self) -> Arrays:
         """Its part of an artifact's tensors."""
-        own = {"references": self.references, "strongest": self.strongest}
+        own = {name: getattr(self, name) for name in ("sizes", "references", "strongest")}
         return pack_modules({f"{TAUGHT}.directions": self.directions}) | {
             f"{TAUGHT}.{name}": np.ascontiguousarray(values) for name, values in own.items()
         }
@@ -56,11 +60,12 @@ class Taught:
         own = {
             k: np.asarray(tensors[f"{TAUGHT}.{k}"], np.float64) for k in ("references", "strongest")
         }
-        return cls(directions=directions, role=role, map_cut=map_cut, **own)
+        sizes = np.asarray(tensors[f"{TAUGHT}.sizes"], np.int64)
+        return cls(directions=directions, sizes=sizes, role=role, map_cut=map_cut, **own)
 
     @cached_property
-    def _known(self) -> list[tuple[Reference, Reference]]:
-        return [head_reference(rows) for rows in self.references]
+    def _known(self) -> list[Reference]:
+        return [Reference.of(row) for row in self.references]
 
     @cached_property
     def _whole(self) -> Reference:
@@ -72,7 +77,8 @@ class Taught:
 
     def surprise(self, maps: Floats) -> Scores:
         """(N,) surprise of standardised maps (N, K, h, w)."""
-        return self._whole.surprise(strongest(direction_surprises(maps, self._known)))
+        found = compare(highest_cells(maps, self.sizes), self._known)
+        return self._whole.surprise(strongest(found))
 
     def add(self, fused: Scores, surprise: Scores) -> Scores:
         """The other heads' fused surprise (N,) with that of this head."""
@@ -93,20 +99,21 @@ def add_taught(fused: Scores, surprise: Scores, role: str) -> Scores:
     return fused + (surprise if role == "full" else np.clip(surprise + np.log(GATE), 0, None))
 
 
-def direction_surprises(maps: Floats, known: Sequence[tuple[Reference, Reference]]) -> Scores:
-    """(N, K) surprise of standardised maps (N, K, h, w)."""
-    count, directions = maps.shape[:2]
-    flat = maps.reshape(count * directions, *maps.shape[2:])
-    return compare(peak_and_spread(flat).reshape(2, count, directions), known)
+def highest_cells(maps: Floats, sizes: Rows) -> Scores:
+    """(N, K) mean of the ``sizes`` (K,) highest cells of maps (N, K, h, w).
+
+    A defect of few cells is looked for in few, a large one in many.
+    """
+    flat = maps.reshape(*maps.shape[:2], -1)
+    most = int(sizes.max())
+    highest = np.partition(-flat, most - 1, axis=2)[:, :, :most].astype(np.float64)
+    totals = np.cumsum(-np.sort(highest, axis=2), axis=2)
+    return np.asarray(totals[:, np.arange(len(sizes)), sizes - 1] / sizes)
 
 
-def compare(found: Scores, known: Sequence[tuple[Reference, Reference]]) -> Scores:
-    """(N, K) surprise of peak and spread (2, N, K): the mean over both."""
-    columns = [
-        (peak.surprise(found[0, :, k]) + spread.surprise(found[1, :, k])) / 2
-        for k, (peak, spread) in enumerate(known)
-    ]
-    return np.stack(columns, axis=1)
+def compare(found: Scores, known: Sequence[Reference]) -> Scores:
+    """(N, K) surprise of ``highest_cells`` (N, K)."""
+    return np.stack([of.surprise(found[:, k]) for k, of in enumerate(known)], axis=1)
 
 
 def strongest(surprises: Scores) -> Scores:

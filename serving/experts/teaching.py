@@ -115,7 +115,8 @@ class Teacher:
         choice = judged.choose()
         taught = Taught(
             directions=held.directions,
-            references=np.sort(held.peak_and_spread, axis=1).transpose(2, 0, 1),
+            sizes=held.sizes,
+            references=np.sort(held.highest, axis=0).T,
             strongest=judged.strongest(),
             role=choice.role,
             map_cut=normal_cut(held.strongest_map),
@@ -148,8 +149,10 @@ class Teacher:
     def _marked(self, picture: LabelledPicture, maps: Mapping[str, Floats]) -> Floats:
         """The defect on each tile (tiles, h, w): as drawn, else the oddest cells."""
         model, mask = self.untaught.model, picture.mask
-        if mask is not None and 0 < mask.mean() <= _WHOLE:
+        if mask is not None and mask.mean() <= _WHOLE:
             drawn = np.repeat(mask.astype(np.uint8)[:, :, None] * 255, 3, axis=2)
-            return model.preprocessing.cut(drawn)[..., 0].astype(np.float32)
+            cut = model.preprocessing.cut(drawn)[..., 0].astype(np.float32)
+            if cut.any():
+                return cut
         fused = fuse_maps(maps, *model.map_parts)
         return (fused >= np.quantile(fused, 1 - _ODDEST_SHARE)).astype(np.float32)
