@@ -97,7 +97,7 @@ def resplit_calibration(
     scores: npt.ArrayLike,
     groups: Sequence[str],
     rate: float,
-    repeats: int = 20,
+    repeats: int = 40,
     seed: int = 0,
 ) -> dict[str, Any]:
     """False alarms on unseen parts when normals are split by part again and again.
