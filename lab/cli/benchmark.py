@@ -16,6 +16,7 @@ from lab.benchmarks.expert_options import ExpertOptions
 from lab.cli.benchmark_drift import drift
 from lab.cli.benchmark_expert import expert
 from lab.cli.benchmark_shots import shots
+from lab.cli.benchmark_teaching import TeachingMore, teaching
 from lab.cli.demo import by_class_table, verdicts_table
 from lab.cli.tables import figures_table
 
@@ -23,6 +24,7 @@ app = typer.Typer(no_args_is_help=True)
 app.command(epilog=listed(ExpertOptions))(expert)
 app.command()(drift)
 app.command()(shots)
+app.command(epilog=listed(TeachingMore))(teaching)
 
 
 _say = partial(Console(stderr=True).print, soft_wrap=True)

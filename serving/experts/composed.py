@@ -146,10 +146,11 @@ class ComposedExpert:
         Raises:
             TrainingError: it was saved without its training set.
         """
-        seen, taught = dict(self.training_set().held_out), self.model.taught
-        if taught is not None:
-            seen[TAUGHT] = taught.held_out()
-        return self.model.preprocessing.per_image(fuse_surprises(seen, self.model.all_roles))
+        taught, model = self.model.taught, self.model
+        fused = fuse_surprises(self.training_set().held_out, model.roles)
+        return model.preprocessing.per_image(
+            taught.add(fused, taught.held_out()) if taught else fused
+        )
 
     def ready(self) -> Self:
         """Compile now, not at the first image.

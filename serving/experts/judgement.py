@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from serving.experts.calibration import Calibration, Reference, Scores, calibrate
 from serving.experts.composed import Model
 from serving.experts.fusion import fuse_surprises
+from serving.experts.heads.directions import Directions
 from serving.experts.normal_cells import ExemplarCells, HeldDirections
 from serving.experts.taught import ROLES, add_taught, compare, highest_cells, strongest
 from serving.experts.training_set import TrainingSet
-from serving.experts.types import Mask
+from serving.experts.types import Floats, Mask
 
 _WORST = 0.1
 """False-alarm rates up to this one count when roles are compared."""
@@ -28,9 +30,23 @@ class Seen:
     cells: ExemplarCells
     """The tile that shows most of the defect."""
     layers: list[Tensor]
-    """Relative layers of all its tiles, (tiles, C, h, w) each."""
+    """Relative layers of all its tiles in half precision, (tiles, C, h, w) each."""
     surprises: dict[str, Scores]
     """(tiles,) by scoring head."""
+
+    def score(self, model: Model) -> float:
+        """What an expert of ``model``, taught or not, says of the photograph; rounded otherwise."""
+        fused = fuse_surprises(self.surprises, model.roles)
+        if model.taught is not None:
+            maps = self.maps(model.taught.directions)
+            fused = model.taught.add(fused, model.taught.surprise(maps))
+        return float(model.preprocessing.per_image(fused)[0])
+
+    def maps(self, directions: Directions) -> Floats:
+        """Standardised maps by direction, (tiles, K, h, w)."""
+        with torch.inference_mode():
+            found: Tensor = directions.of_layers([layer.float() for layer in self.layers])
+        return np.asarray(found.numpy())
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +80,7 @@ class Judgement:
         self._exemplars_before = [fuse_surprises(s.surprises, model.roles) for s in seen]
         known = [Reference.of(np.sort(values)) for values in held.highest.T]
         self._normals = compare(held.highest, known)
-        maps = (held.directions.of_layers(own.layers).numpy() for own in seen)
+        maps = (own.maps(held.directions) for own in seen)
         self._exemplars = [compare(highest_cells(m, held.sizes), known) for m in maps]
 
     def strongest(self) -> Scores:

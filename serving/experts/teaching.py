@@ -106,7 +106,7 @@ class Teacher:
         pictures = [*exemplars, *hard_normals]
         seen = []
         for i, picture in enumerate(pictures):
-            seen.append(self._see(picture))
+            seen.append(self.see(picture))
             self._report("exemplars", i + 1, len(pictures))
         shown, hard = seen[: len(exemplars)], seen[len(exemplars) :]
         held = self._normals.hold_out([s.cells for s in shown], [s.cells for s in hard])
@@ -128,7 +128,7 @@ class Teacher:
         new = replace(model, taught=taught, calibration=choice.calibration, trained=said)
         return ComposedExpert(new, self.untaught.wanted, keep=self.untaught.keep)
 
-    def _see(self, picture: LabelledPicture) -> Seen:
+    def see(self, picture: LabelledPicture) -> Seen:
         """The picture as the untaught heads and the directions see it, kept for another time."""
         digest = picture.digest
         if digest not in self._seen:
@@ -144,7 +144,8 @@ class Teacher:
         most = int(np.argmax(marked.sum(axis=(1, 2))))
         weights = mark_cells(marked[most], *layers[0].shape[-2:])
         cells = ExemplarCells([layer[most : most + 1] for layer in layers], weights)
-        return Seen(digest, picture.class_name, picture.part, cells, layers, surprises)
+        halves = [layer.half() for layer in layers]
+        return Seen(digest, picture.class_name, picture.part, cells, halves, surprises)
 
     def _marked(self, picture: LabelledPicture, maps: Mapping[str, Floats]) -> Floats:
         """The defect on each tile (tiles, h, w): as drawn, else the oddest cells."""
