@@ -103,7 +103,8 @@ def resplit_calibration(
     """False alarms on unseen parts when normals are split by part again and again.
 
     Each resplit draws half of the parts to calibrate on and counts false alarms on the others,
-    once with photographs held out by part and once as if every photograph were its own part.
+    once with photographs held out by part and once as if every photograph were its own part. The
+    next resplit swaps the halves, which steadies the mean.
 
     Args:
         scores: of normals that the expert was not fitted on.
@@ -118,7 +119,9 @@ def resplit_calibration(
     values, names = np.asarray(scores, np.float64), np.asarray(groups)
     rng = np.random.default_rng(seed)
     parts = np.unique(names)
-    seen = [_resplit(values, names, rate, rng.permutation(parts)) for _ in range(repeats)]
+    orders = [rng.permutation(parts) for _ in range(-(-repeats // 2))]
+    both = [half for order in orders for half in (order, order[::-1])][:repeats]
+    seen = [_resplit(values, names, rate, order) for order in both]
     spread = []
     for _ in range(_BOOTSTRAPS):
         drawn = np.unique(rng.choice(parts, len(parts)))

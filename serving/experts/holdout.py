@@ -26,8 +26,8 @@ Cells = tuple[torch.Tensor, torch.Tensor]
 class Held:
     """Scores and maps from heads that never saw the image's group.
 
-    Maps are in deviations of the other folds' normals: divided by deviations that they had a share
-    in, the oddest would look tamer than the next part that is as odd.
+    For calibration, maps are in deviations of the other folds' normals: divided by deviations that
+    they had a share in, the oddest would look tamer than the next part that is as odd.
     """
 
     def __init__(self) -> None:
@@ -71,6 +71,7 @@ def hold_out(
     heads: Sequence[str],
     report: Progress,
     stage: str = "hold out",
+    by_others: bool = True,
 ) -> Held:
     """Fit each head on the other folds and apply it to each fold.
 
@@ -82,6 +83,8 @@ def hold_out(
         folds: rows of ``normals`` per fold.
         heads: candidates.
         stage: what ``report`` is told.
+        by_others: deviations are those of the other folds' normals, as calibration needs; False:
+            of all, by which heads are compared.
     """
     held, first = Held(), dict[str, Head]()
     raw: dict[str, list[list[Floats]]] = {name: [[], [], []] for name in heads}
@@ -103,7 +106,7 @@ def hold_out(
     rows_of = [np.concatenate(o) for o in order]
     for name, found in raw.items():
         maps = [_restore(np.concatenate(f), o) for f, o in zip(found, rows_of, strict=True)]
-        cells = _record(held, name, maps, folds, drawn)
+        cells = _record(held, name, maps, folds if by_others else [], drawn)
         held.first[name] = (first[name], cells)
     return held
 
@@ -148,16 +151,15 @@ def _record(
     held: Held, name: str, maps: Sequence[Floats], folds: Sequence[Rows], drawn: Rows
 ) -> Cells:
     """Keep a head's maps and surprises; gives the first fold's cell statistics."""
-    plain = maps[0]
-    fold_of = np.empty(len(plain), np.int64)
+    plain, whole = maps[0], _cell_statistics(maps[0])
+    fold_of = np.zeros(len(plain), np.int64)
     for i, rows in enumerate(folds):
         fold_of[rows] = i
-    others = [_cell_statistics(plain[fold_of != i]) for i in range(len(folds))]
+    others = [_cell_statistics(plain[fold_of != i]) for i in range(len(folds))] or [whole]
     mean, inverse = (np.stack(part) for part in zip(*others, strict=True))
     of_trial = fold_of[drawn]
     plain = (plain - mean[fold_of]) * inverse[fold_of]
     changed, odd = ((m - mean[of_trial[: len(m)]]) * inverse[of_trial[: len(m)]] for m in maps[1:])
-    whole = _cell_statistics(maps[0])
     held.cells[name] = (torch.from_numpy(whole[0]), torch.from_numpy(whole[1]))
     reference = np.sort(peak_and_spread(plain), axis=1)
     held.references[name] = reference

@@ -13,6 +13,14 @@ from serving.experts.fusion import fuse_surprises
 from serving.experts.heads.directions import Directions
 from serving.experts.normal_cells import ExemplarCells, HeldDirections
 from serving.experts.taught import ROLES, add_taught, compare, highest_cells, strongest
+from serving.experts.tradeoff import (
+    RATES,
+    FoundRow,
+    Share,
+    interval,
+    redraw_false_alarms,
+    share_by_part,
+)
 from serving.experts.training_set import TrainingSet
 from serving.experts.types import Floats, Mask
 
@@ -55,15 +63,21 @@ class RoleChoice:
 
     role: str
     calibration: Calibration
-    found: dict[str, dict[str, int]]
-    """By class: photographs, parts, and how many the untaught and the taught expert find, the
-    latter with the directions of other parts alone."""
+    classes: dict[str, dict[str, int]]
+    """Photographs and parts by class."""
+    at_rates: tuple[FoundRow, ...]
+    """What every rate finds of parts that gave no direction."""
     pictures: tuple[str, ...]
     """Digests of the photographs."""
 
     def described(self) -> dict[str, object]:
         """JSON values for the manifest."""
-        return {"role": self.role, "classes": self.found, "pictures": list(self.pictures)}
+        return {
+            "role": self.role,
+            "classes": self.classes,
+            "at_rates": list(self.at_rates),
+            "pictures": list(self.pictures),
+        }
 
 
 class Judgement:
@@ -94,21 +108,43 @@ class Judgement:
         by_class = {role: self._judge(classes, role) for role in ROLES}
         role = max(ROLES, key=lambda r: _mean_rank(by_part[r]) + _mean_rank(by_class[r]))
         rate = self.model.calibration.asked_rate
-        before = np.array([self._rank(self._normals_before, s) for s in self._exemplars_before])
-        labels = np.array(classes)
-        stated = {
-            name: {
-                "photographs": classes.count(name),
-                "parts": len({s.part for s in self.seen if s.class_name == name}),
-                "found_before": int((before[labels == name] <= rate).sum()),
-                "found": int((by_part[role][labels == name] <= rate).sum()),
-            }
-            for name in sorted(set(classes))
-        }
         values = self._strongest(np.ones(len(self.seen), bool))
         scores = self._per_image(add_taught(self._normals_before, values, role))
-        calibration = calibrate(scores, self._parts, rate)
-        return RoleChoice(role, calibration, stated, tuple(s.digest for s in self.seen))
+        before = np.array([self._rank(self._normals_before, s) for s in self._exemplars_before])
+        rates = sorted({*RATES, rate})
+        return RoleChoice(
+            role,
+            calibrate(scores, self._parts, rate),
+            {name: self._photographs(name) for name in sorted(set(classes))},
+            tuple(self._row(scores, r, by_part[role], before) for r in rates),
+            tuple(s.digest for s in self.seen),
+        )
+
+    def _photographs(self, name: str) -> dict[str, int]:
+        own = [s.part for s in self.seen if s.class_name == name]
+        return {"photographs": len(own), "parts": len(set(own))}
+
+    def _row(self, scores: Scores, rate: float, after: Scores, before: Scores) -> FoundRow:
+        """What a rate finds of each class by the directions of other parts, and found before."""
+        found = calibrate(scores, self._parts, rate)
+        parts = np.array(self._parts)
+        above = share_by_part(scores > found.threshold, parts)
+        return {
+            "asked_rate": rate,
+            "rate": found.rate,
+            "threshold": found.threshold,
+            "false_alarms": redraw_false_alarms(scores, self._parts, rate),
+            "classes": self._by_class(after <= above),
+            "before": self._by_class(before <= above),
+        }
+
+    def _by_class(self, flags: Mask) -> dict[str, Share]:
+        found = {}
+        for name in sorted({s.class_name for s in self.seen}):
+            own = [i for i, s in enumerate(self.seen) if s.class_name == name]
+            parts = np.array([self.seen[i].part for i in own])
+            found[name] = interval(share_by_part(flags[own], parts), len(set(parts)))
+        return found
 
     def _judge(self, groups: Sequence[str], role: str) -> Scores:
         """Share of normals as odd as each exemplar by other groups' directions alone, (E,)."""

@@ -13,10 +13,9 @@ import numpy as np
 
 from serving.experts.calibration import Calibration, Scores, calibrate
 from serving.experts.synthetic import LOCAL_KINDS
+from serving.experts.tradeoff import RATES, Share, redraw_false_alarms
 from serving.experts.types import Mask
 
-RATES = (0.01, 0.02, 0.03, 0.05, 0.1)
-"""False-alarm rates that the trade-off is shown at."""
 LOW_SENSITIVITY = 0.5
 """Below this share of local synthetic anomalies found, training warns."""
 MOST_ODDEST = 12
@@ -29,6 +28,7 @@ class RateRow(TypedDict):
     asked_rate: float
     rate: float
     threshold: float
+    false_alarms: Share
     local: float
 
 
@@ -117,6 +117,7 @@ def _at_rate(evidence: Evidence, rate: float, rows: Mask | None = None) -> RateR
         "asked_rate": rate,
         "rate": found.rate,
         "threshold": found.threshold,
+        "false_alarms": redraw_false_alarms(evidence.normal[kept], groups, rate),
         "local": _found(evidence, found.threshold, LOCAL_KINDS),
     }
 

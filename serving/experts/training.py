@@ -102,7 +102,9 @@ def _train(normals: Normals, options: TrainOptions, report: Progress) -> Compose
     changed = _describe(backbone, trial.changed, options.seed, partial(report, "exposures"))
     odd = _describe(backbone, trial.odd, options.seed, partial(report, "synthetic"))
     folds = make_folds(normals.names, options.folds, options.seed)
-    held = hold_out(plain, changed, odd, trial.rows, folds, options, candidates, report)
+    held = hold_out(
+        plain, changed, odd, trial.rows, folds, options, candidates, report, by_others=False
+    )
     heads = choose_heads(held.normal_surprise, held.odd_surprise, trial.kinds)
     region = choose_map(
         {k: v[trial.rows] for k, v in held.maps.items()}, held.odd_maps, trial.masks, trial.kinds

@@ -94,7 +94,7 @@ def test_the_artifact_says_what_its_threshold_finds(
 ) -> None:
     report = json.loads((artifact / "manifest.json").read_text())["trained"]["sensitivity"]
     assert set(report["by_kind"]) == set(KINDS)
-    assert [row["asked_rate"] for row in report["at_rates"]] == [0.01, 0.02, 0.03, 0.05, 0.1]
+    assert [row["asked_rate"] for row in report["at_rates"]] == [0.01, 0.02, 0.03, 0.05, 0.1, 0.2]
     files = [entry["file"] for entry in report["oddest"]]
     assert set(files) <= {p.name for p in normals}
     assert set(trained.held_out_maps) == set(files)
