@@ -16,7 +16,7 @@ from serving.experts.taught import ROLES, add_taught, compare, highest_cells, st
 from serving.experts.tradeoff import (
     RATES,
     FoundRow,
-    Share,
+    ShareInterval,
     interval,
     redraw_false_alarms,
     share_by_part,
@@ -138,7 +138,7 @@ class Judgement:
             "before": self._by_class(before <= above),
         }
 
-    def _by_class(self, flags: Mask) -> dict[str, Share]:
+    def _by_class(self, flags: Mask) -> dict[str, ShareInterval]:
         found = {}
         for name in sorted({s.class_name for s in self.seen}):
             own = [i for i, s in enumerate(self.seen) if s.class_name == name]

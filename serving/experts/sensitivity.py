@@ -13,11 +13,13 @@ import numpy as np
 
 from serving.experts.calibration import Calibration, Scores, calibrate
 from serving.experts.synthetic import LOCAL_KINDS
-from serving.experts.tradeoff import RATES, Share, redraw_false_alarms
+from serving.experts.tradeoff import RATES, ShareInterval, redraw_false_alarms
 from serving.experts.types import Mask
 
 LOW_SENSITIVITY = 0.5
 """Below this share of local synthetic anomalies found, training warns."""
+MOST_ADVISED = 0.1
+"""Highest rate that the warning names."""
 MOST_ODDEST = 12
 """Groups listed."""
 
@@ -28,7 +30,7 @@ class RateRow(TypedDict):
     asked_rate: float
     rate: float
     threshold: float
-    false_alarms: Share
+    false_alarms: ShareInterval
     local: float
 
 
@@ -94,7 +96,7 @@ def sensitivity_warning(report: Sensitivity, calibration: Calibration) -> list[s
         f"at this threshold only {report['local']:.0%} of faint synthetic local anomalies are "
         "found, the others would pass as normal"
     )
-    better = [r for r in report["at_rates"] if r["asked_rate"] > calibration.rate]
+    better = [r for r in report["at_rates"] if calibration.rate < r["asked_rate"] <= MOST_ADVISED]
     if better:
         text += f"; --rate {better[0]['asked_rate']:g} would find {better[0]['local']:.0%}"
         if len(better) > 1:

@@ -17,7 +17,7 @@ _NORMAL_QUANTILE = 1.959964
 """Of a 95 % interval."""
 
 
-class Share(TypedDict):
+class ShareInterval(TypedDict):
     """A share with its 95 % interval."""
 
     share: float
@@ -31,10 +31,10 @@ class FoundRow(TypedDict):
     asked_rate: float
     rate: float
     threshold: float
-    false_alarms: Share
-    classes: dict[str, Share]
+    false_alarms: ShareInterval
+    classes: dict[str, ShareInterval]
     """By class, on parts held out."""
-    before: dict[str, Share]
+    before: dict[str, ShareInterval]
     """The same without teaching."""
 
 
@@ -63,7 +63,7 @@ class StopPrices:
         return round(total + (caught + good * false_alarms) * self.look, 9)
 
 
-def redraw_false_alarms(scores: Scores, groups: Sequence[str], rate: float) -> Share:
+def redraw_false_alarms(scores: Scores, groups: Sequence[str], rate: float) -> ShareInterval:
     """False alarms when half of the parts, drawn again and again, calibrate for the others.
 
     The interval is that of single redraws: as far as one plant's threshold may be off.
@@ -87,7 +87,7 @@ def share_by_part(flags: Mask, parts: npt.NDArray[np.str_]) -> float:
     return float((flags / sizes[index]).sum() / len(sizes))
 
 
-def interval(share: float, count: int) -> Share:
+def interval(share: float, count: int) -> ShareInterval:
     """A share of ``count`` independent parts with Wilson's 95 % interval (1927).
 
     >>> interval(0.5, 4)["low"].__round__(3), interval(1.0, 4)["low"].__round__(3)
@@ -111,5 +111,5 @@ def recommend(rows: Sequence[FoundRow], prices: StopPrices) -> tuple[float, dict
     return min(costs, key=lambda rate: costs[rate]), costs
 
 
-def _mean(classes: Mapping[str, Share]) -> float:
+def _mean(classes: Mapping[str, ShareInterval]) -> float:
     return float(np.mean([found["share"] for found in classes.values()]))
