@@ -194,7 +194,7 @@ class Limit(Part):
 
 
 class Prices(Part):
-    """What a part costs, for back-tests."""
+    """What a part costs, for back-tests and for the choice of a false-alarm rate."""
 
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
     """ISO 4217 code."""
@@ -206,6 +206,10 @@ class Prices(Part):
     """One part held and looked at by a person."""
     escape: Money = 0.0
     """One defective part that reaches the customer."""
+    false_stop: Money = 0.0
+    """One good part that does not pass, beside the look at it; for the choice of a rate."""
+    defect_share: Share = 0.01
+    """Share of the parts that are defective; for the choice of a rate."""
 
 
 class CertifiedClass(Part):

@@ -1,6 +1,6 @@
 """``andon train``: normal photographs in, a calibrated expert out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +10,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from andon.cli.exemplar_folders import read_exemplars
 from andon.cli.experts import (
+    ExpertCommandError,
     artifact_root,
     list_inputs,
     read_groups,
@@ -18,9 +20,11 @@ from andon.cli.experts import (
 )
 from andon.cli.options import Json, More, MoreOptions, listed, read_options
 from andon.cli.printing import print_found, table_of_rows
+from andon.cli.rates import advice, read_prices, taught_table, write_rate_chart
 from serving.experts.images import read_image
 from serving.experts.pictures import save_picture, side_by_side
 from serving.experts.regions import make_region
+from serving.experts.tradeoff import recommend
 from serving.experts.types import Scored
 
 if TYPE_CHECKING:
@@ -28,6 +32,10 @@ if TYPE_CHECKING:
     from serving.experts.ddad.expert import DdadExpert
 
 app = typer.Typer(add_completion=False)
+
+
+_OF_DDAD = {"unet", "epochs"}
+_OF_TRAINING = {"size", "tiles", "threads", "seed"}
 
 
 class Training(MoreOptions):
@@ -39,6 +47,18 @@ class Training(MoreOptions):
     seed: int = Field(0, description="Seed of every random choice.")
     unet: str = Field("auto", description="ddad: published (33 M), published_s, small, auto.")
     epochs: int | None = Field(None, description="ddad: passes over the normals.")
+    exemplars: Path | None = Field(
+        None, description="Labelled defects to teach, one folder for each class."
+    )
+    masks: Path | None = Field(
+        None, description="Their masks, laid out alike: <class>/<stem>.png or <stem>_mask.png."
+    )
+    chart: Path | None = Field(
+        None, description="With exemplars: an SVG of what each rate costs and finds."
+    )
+    policy: Path | None = Field(
+        None, description="With exemplars: a policy whose prices recommend a rate."
+    )
 
 
 @app.command(epilog=listed(Training))
@@ -85,23 +105,57 @@ def train_command(
     paths = list_inputs([images])
     parts = read_groups(images, groups)
     with stage_bars() as report:
-        of_ddad = {"unet", "epochs"}
         options = TrainOptions(
             expert=expert,
             false_alarm_rate=rate,
             backbone=backbone,
             device=device,
-            ddad=DdadOptions(**chosen.model_dump(include=of_ddad)) if expert == "ddad" else None,
-            **chosen.model_dump(exclude=of_ddad),
+            ddad=DdadOptions(**chosen.model_dump(include=_OF_DDAD)) if expert == "ddad" else None,
+            **chosen.model_dump(include=_OF_TRAINING),
         )
         trained = train(product, paths, options, parts, report, resume)
+        if chosen.exemplars is not None:
+            trained = _taught(trained, chosen, groups, report)
         root = out or artifact_root()
         digest = save_artifact(trained, root)
     path = root / product / digest
     if review is not None:
         _write_review(trained, paths, review)
     body = {"artifact": str(path), "digest": digest, **_summary(trained)}
-    print_found(body, _shown(trained, path), as_json)
+    shown = [*_shown(trained, path), *_chosen_rate(trained, chosen, body)]
+    print_found(body, shown, as_json)
+
+
+def _taught(
+    trained: "ComposedExpert | DdadExpert",
+    chosen: Training,
+    groups: Path | None,
+    report: Callable[[str, int, int], None],
+) -> "ComposedExpert":
+    from serving.experts.composed import ComposedExpert
+    from serving.experts.teaching import teach
+
+    assert chosen.exemplars is not None
+    if not isinstance(trained, ComposedExpert):
+        raise ExpertCommandError(f"an expert of kind {trained.name!r} cannot be taught")
+    return teach(trained, read_exemplars(chosen.exemplars, chosen.masks, groups), report)
+
+
+def _chosen_rate(
+    trained: "ComposedExpert | DdadExpert", chosen: Training, body: dict[str, object]
+) -> Iterator[str]:
+    """Draw the trade-off and say the cheapest rate, where that was asked for."""
+    rows = trained.model.trained.get("taught", {}).get("at_rates", [])
+    if not rows:
+        return
+    if chosen.chart is not None:
+        title = f"{trained.product}: what a false-alarm rate costs and finds"
+        write_rate_chart(rows, chosen.chart, title)
+        yield str(chosen.chart)
+    if chosen.policy is not None:
+        prices, currency = read_prices(chosen.policy)
+        body["recommended_rate"], body["price_by_rate"] = recommend(rows, prices)
+        yield advice(rows, prices, currency)
 
 
 def _summary(trained: "ComposedExpert | DdadExpert") -> dict[str, object]:
@@ -133,13 +187,18 @@ def _shown(trained: "ComposedExpert | DdadExpert", path: Path) -> Iterator[Rende
                 f"{r['asked_rate']:g}",
                 f"{r['rate']:.4f}",
                 f"{r['threshold']:.3f}",
+                "{share:.1%} ({low:.0%} to {high:.0%})".format(**r["false_alarms"]),
                 f"{r['local']:.0%}",
             )
             for r in report["at_rates"]
         )
-        columns = ("--rate", "stands for", "threshold", "local found")
+        columns = ("--rate", "stands for", "threshold", "false alarms over redraws", "local found")
         yield found
-        yield table_of_rows(columns, rows, "at other rates")
+        if taught := trained.model.trained.get("taught"):
+            local = {r["asked_rate"]: r["local"] for r in report["at_rates"]}
+            yield taught_table(taught["at_rates"], local)
+        else:
+            yield table_of_rows(columns, rows, "at other rates")
     for warning in trained.model.trained.get("warnings", []):
         yield Text(f"warning: {warning}", style="yellow")
     yield Text(str(path))

@@ -22,6 +22,7 @@ from serving.experts.images import read_image
 from serving.experts.model import TrainedModel
 from serving.experts.options import Progress
 from serving.experts.teaching import LabelledPicture, Teacher
+from serving.experts.tradeoff import share_by_part
 from serving.experts.training import TrainOptions, train
 
 _FRAMES = 20
@@ -181,18 +182,27 @@ class _Bench:
     ) -> dict[str, Any]:
         flagged, odd = scores > model.calibration.threshold, self._odd & kept
         good = ~self._odd
-        by_part = [
-            flagged[good & (self._parts == part)].mean() for part in np.unique(self._parts[good])
-        ]
+        said = model.trained.get("taught", model.trained["sensitivity"])
         return {
             "auroc": image_auroc(scores[odd | good], self._odd[odd | good]),
             "found": float(flagged[odd].mean()),
-            "false_alarms": float(np.mean(by_part)),
+            "false_alarms": self._false_alarms(flagged),
+            "by_rate": {
+                f"{row['asked_rate']:g}": {
+                    "found": float((scores[odd] > row["threshold"]).mean()),
+                    "false_alarms": self._false_alarms(scores > row["threshold"]),
+                }
+                for row in said["at_rates"]
+            },
             "by_class": {
                 str(c): float(flagged[odd & (self._labels == c)].mean())
                 for c in np.unique(self._labels[odd])
             },
         }
+
+    def _false_alarms(self, flagged: npt.NDArray[np.bool_]) -> float:
+        good = ~self._odd
+        return share_by_part(flagged[good], self._parts[good])
 
     def _picture(self, sample: Sample) -> LabelledPicture:
         image = read_image(sample.path)
@@ -241,6 +251,13 @@ def _means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 "high": max(o[name] for o in own),
             }
             for name in ("auroc", "found", "false_alarms")
+        }
+        found[state]["by_rate"] = {
+            rate: {
+                name: fmean(o["by_rate"][rate][name] for o in own)
+                for name in ("found", "false_alarms")
+            }
+            for rate in own[0]["by_rate"]
         }
         classes = sorted({c for o in own for c in o["by_class"]})
         found[state]["by_class"] = {

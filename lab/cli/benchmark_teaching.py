@@ -72,6 +72,12 @@ def _shown(found: dict[str, Any]) -> Iterator[RenderableType]:
         for name in mean["taught"]["by_class"]
     ]
     yield table_of(("mean over draws", *states, "taught, lowest to highest"), rows)
+    both = ("found", "false_alarms")
+    rates = (r for r in mean["taught"]["by_rate"] if r in mean["untaught"]["by_rate"])
+    yield table_of(
+        ("rate asked", *(f"{n.replace('_', ' ')}, {s}" for s in states for n in both)),
+        [[r, *(f"{mean[s]['by_rate'][r][n]:.3f}" for s in states for n in both)] for r in rates],
+    )
     if found["left_out"]:
         names = ("found_untaught", "found_taught", "auroc_untaught", "auroc_taught")
         yield table_of(

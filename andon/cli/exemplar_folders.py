@@ -1,0 +1,51 @@
+"""Labelled photographs on disk, as ``andon train`` is taught them: a folder for each class."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from andon.cli.experts import ExpertCommandError, list_inputs, read_groups
+from serving.experts.images import read_image
+from serving.experts.types import Mask
+
+if TYPE_CHECKING:
+    from serving.experts.teaching import LabelledPicture
+
+
+def read_exemplars(
+    folder: Path, masks: Path | None, groups: Path | None
+) -> "list[LabelledPicture]":
+    """Every photograph in ``folder/<class>/``, with its mask where there is one.
+
+    Args:
+        folder: one folder of photographs for each class.
+        masks: ``<class>/<stem>.png`` or ``<class>/<stem>_mask.png``, marked above 127; None and
+            photographs without one are marked where the expert sees them.
+        groups: CSV of path and part; else the ``parts.csv`` at or above ``folder``.
+
+    Raises:
+        ExpertCommandError: no folder with photographs, or a mask of another size.
+    """
+    from serving.experts.teaching import LabelledPicture
+
+    kinds = sorted(d for d in folder.iterdir() if d.is_dir()) if folder.is_dir() else []
+    if not kinds:
+        raise ExpertCommandError(f"{folder}: expected one folder of photographs for each class")
+    parts, found = read_groups(folder, groups), []
+    for kind in kinds:
+        for path in list_inputs([kind]):
+            image = read_image(path)
+            mask = None if masks is None else _mask(masks / kind.name, path.stem)
+            if mask is not None and mask.shape != image.shape[:2]:
+                raise ExpertCommandError(f"{path}: its mask is of another size")
+            part = parts.get(path, f"{kind.name}/{path.name}")
+            found.append(LabelledPicture(image, kind.name, mask, part))
+    return found
+
+
+def _mask(folder: Path, stem: str) -> Mask | None:
+    for name in (f"{stem}_mask.png", f"{stem}.png"):
+        if (folder / name).is_file():
+            return np.asarray(read_image(folder / name)[:, :, 0] > 127, np.bool_)
+    return None
