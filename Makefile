@@ -32,6 +32,7 @@ smoke: setup
 	$(BIN)/andon benchmark history --smoke
 	$(BIN)/andon benchmark line --smoke
 	$(BIN)/andon benchmark faults --smoke
+	$(BIN)/andon benchmark shots --smoke
 
 lint: setup
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from infra.stack.process import free_port
 from lab.plc.controller import PlcConfig, SimulatedPlc
 from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
 from streams.envelope import Message, from_message
-from streams.events import Acknowledgement, Decision, Frame, decision_id
+from streams.events import Acknowledgement, Decision, Frame, ShotSummary, decision_id
 from streams.ids import new_frame_id
 from streams.ports import Camera, Outcome, Situation
 from streams.topics import ACKS, DECISIONS, FRAMES
@@ -121,6 +121,20 @@ def decision_for(
         reason_code=ReasonCode.NORMAL,
         decided_at=frame.captured_at,
     )
+
+
+def joined_for(frame: Frame, action: Action = Action.PASS) -> Decision:
+    """What the role join would answer for the part of a frame."""
+    summary = ShotSummary(
+        shot=1,
+        source=DecisionSource.EXPERT,
+        severity=Severity.NORMAL,
+        action=action,
+        reason_code=ReasonCode.NORMAL,
+    )
+    whole = {"frame_id": frame.part_identity, "shot": 1, "result_id": new_frame_id()}
+    shots = (summary,) * frame.shots_expected
+    return decision_for(frame, action=action).model_copy(update={**whole, "shots": shots})
 
 
 async def at_once(frame: Frame) -> Decision:

@@ -11,10 +11,9 @@ from lab.plc.controller import PlcConfig
 from lab.plc.ledger import entries_of
 from lab.plc.plan import PlannedPart
 from streams.codes import AckOutcome, Action, DecisionSource, ReasonCode
-from streams.events import Decision, Frame, ShotSummary, ShotVerdict
-from streams.ids import new_frame_id
+from streams.events import Decision, Frame, ShotVerdict
 from streams.topics import SHOTS
-from tests.connectors.line import Line, decision_for, running_line
+from tests.connectors.line import Line, decision_for, joined_for, running_line
 from tests.contracts.twins.camera import InMemoryCamera
 from tests.waiting import until
 
@@ -35,17 +34,6 @@ def station(**changes: object) -> GatewaySettings:
 
 def cameras() -> list[InMemoryCamera]:
     return [InMemoryCamera() for _ in SHOTS_OF_STATION]
-
-
-def joined(frame: Frame, action: Action = Action.PASS) -> Decision:
-    """What the role join would answer for the part of a frame."""
-    summary = ShotSummary(
-        shot=1, source="expert", severity="normal", action=action, reason_code=ReasonCode.NORMAL
-    )
-    whole = {"frame_id": frame.part_identity, "shot": 1, "shots": (summary,) * 3}
-    return decision_for(frame, action=action).model_copy(
-        update={**whole, "result_id": new_frame_id()}
-    )
 
 
 def of_shot(frame: Frame) -> Decision:
@@ -71,7 +59,7 @@ async def test_one_trigger_is_one_frame_for_each_shot_and_one_result(tmp_path: P
         assert len({f.frame_id for f in frames}) == 3
         assert {f.part_frame_id for f in frames} == {frames[0].frame_id}
         assert len({f.captured_at for f in frames}) == 1
-        line.bus.feed.tell(joined(frames[1]))
+        line.bus.feed.tell(joined_for(frames[1]))
         await line.plc.settled(1)
         (entry,) = entries_of(line.plc.ledger.rows)
         assert (entry.action, entry.source, len(entry.results)) == ("pass", "expert", 1)
@@ -88,8 +76,8 @@ async def test_the_decision_of_one_shot_is_never_the_parts(tmp_path: Path) -> No
         frames = await triggered(line)
         for frame in frames:
             line.bus.feed.tell(of_shot(frame))
-        line.bus.feed.tell(joined(frames[0], Action.REWORK))
-        line.bus.feed.tell(joined(frames[0], Action.HOLD))
+        line.bus.feed.tell(joined_for(frames[0], Action.REWORK))
+        line.bus.feed.tell(joined_for(frames[0], Action.HOLD))
         await line.plc.settled(1)
         (entry,) = entries_of(line.plc.ledger.rows)
         assert (entry.action, len(entry.results)) == ("rework", 1)
@@ -131,7 +119,7 @@ async def test_a_shot_that_its_camera_does_not_take_is_said_at_once(tmp_path: Pa
         frames = line.bus.frames
         assert sorted(f.shot for f in frames) == [1, 3]
         assert verdict.part_frame_id == frames[0].part_frame_id
-        line.bus.feed.tell(joined(frames[0], Action.HOLD))
+        line.bus.feed.tell(joined_for(frames[0], Action.HOLD))
         await line.plc.settled(1)
         assert [e.source for e in entries_of(line.plc.ledger.rows)] == ["expert"]
 
@@ -175,7 +163,7 @@ async def test_the_journal_knows_every_shot_of_a_trigger_after_a_kill(tmp_path: 
         assert entry.frame_ids == tuple(f.frame_id for f in frames)
         await line.stop_gateway()
         await line.start_gateway(ready=False)
-        line.bus.feed.tell(joined(frames[2]))
+        line.bus.feed.tell(joined_for(frames[2]))
         async with asyncio.timeout(30):
             await line.plc.settled(1)
         (entry_of_plc,) = entries_of(line.plc.ledger.rows)

@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 import pytest_asyncio
 
+from console.api import build_app
 from history.pictures import region_of, save_pictures
 from history.queries import History
 from history.writer import PostgresHistoryWriter
@@ -102,3 +104,23 @@ async def test_the_pictures_of_all_shots_are_saved(
     story = await history.show(PART)
     saved = await save_pictures(story, store, tmp_path)
     assert [path.name for path in saved] == [f"{ODD.frame_id}.png", f"{ODD.frame_id}-mask.png"]
+
+
+@pytest.mark.asyncio
+async def test_the_api_gives_the_picture_of_the_frame_that_is_named(
+    writer: PostgresHistoryWriter, history: History
+) -> None:
+    await recorded(writer)
+    fields = {"part_frame_id": PART, "shots_expected": 3}
+    await writer.add_anomalies([make.anomaly(1, frame_id=GOOD.frame_id, reason="audit", **fields)])
+    store = InMemoryImageStore()
+    for frame in (GOOD, ODD):
+        await store.put(image_key(frame.frame_id), b"\x89PNG" + frame.frame_id.bytes, "image/png")
+    transport = httpx.ASGITransport(app=build_app(history, store))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        for frame in (GOOD, ODD):
+            found = await client.get(f"/api/frames/{frame.frame_id}/image")
+            assert found.content == b"\x89PNG" + frame.frame_id.bytes
+        story = (await client.get(f"/api/frames/{LATE.frame_id}")).json()
+    assert [shot["shot"] for shot in story["shots"]] == [1, 2, 3]
+    assert [shot["image_key"] is not None for shot in story["shots"]] == [True, True, False]
