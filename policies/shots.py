@@ -7,7 +7,7 @@ from policies.conditions.compiled import CompiledCondition, context_of
 from policies.conditions.variables import MISSING, Value
 from policies.model import PolicyDocument, ShotRule
 from policies.reasons import because_of_shot_rule, of_shot
-from streams.codes import DecisionSource, ReasonCode, Severity
+from streams.codes import Action, DecisionSource, ReasonCode, Severity
 from streams.events import ShotVerdict
 from streams.ports import Combination, Outcome, Situation
 
@@ -63,7 +63,11 @@ class ShotCombiner:
         if not self.rules:
             return None
         values = [self._values(v, o) for v, o in zip(verdicts, each, strict=True)]
+        # where certificates are asked, no rule lets a part pass that one of its shots may not
+        stays = self.document.asks_certificate and any(o.action is not Action.PASS for o in each)
         for rule, condition in self.rules:
+            if stays and rule.action is Action.PASS:
+                continue
             held = [n for n, known in enumerate(values) if _holds(condition, known)]
             if len(held) >= rule.at_least:
                 first = each[held[0]]

@@ -146,6 +146,16 @@ def test_a_rule_may_ask_what_a_shot_was_judged(when: str, holds: bool) -> None:
     assert (found.outcome.rule == "shots:asked") is holds
 
 
+def test_where_certificates_are_asked_no_rule_over_shots_passes_what_a_shot_may_not() -> None:
+    rule = {"name": "one_pit", "when": "class == 'pit'", "action": "pass"}
+    shots = [good(1), pit(2)]
+    assert policy(rules=[rule]).combine(shots).outcome.action is Action.PASS
+    body = policy(rules=[rule]).document.model_dump() | {"auto_pass": "certified"}
+    asked = ResolvedPolicy(PolicyDocument.model_validate(body))
+    assert asked.combine(shots).outcome.action is Action.REWORK
+    assert asked.combine([good(1), good(2)]).outcome.action is Action.PASS
+
+
 def test_millimetres_are_not_known_at_a_station_without_scale() -> None:
     rule = {"name": "large", "when": "area_mm2 > 1", "action": "hold"}
     shots = [crack(1).model_copy(update={"station": place}) for place in ("cam-1", "elsewhere")]
