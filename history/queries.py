@@ -228,9 +228,15 @@ class History:
                     low = (end[0], end[1])
 
     async def gaps(self, line: str | None = None, since: datetime | None = None) -> Gaps:
-        """What is missing from a complete history of a line since a moment."""
-        async with self._asking("looking for gaps") as link:
-            return await read_gaps(link, line, since)
+        """What is missing from a complete history of a line since a moment.
+
+        One consistent snapshot, however long it takes; each statement has the time of a question.
+        """
+        with errors_translated("looking for gaps"):
+            async with self._engine.connect() as link:
+                await link.execution_options(isolation_level="REPEATABLE READ")
+                await self._check_facts(link)
+                return await read_gaps(link, line, since)
 
     @asynccontextmanager
     async def _asking(self, doing: str) -> AsyncIterator[AsyncConnection]:

@@ -1,10 +1,12 @@
 """Whether the history is complete and its facts are true, as far as it shows by itself."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
     Select,
     Table,
@@ -26,6 +28,7 @@ _ACK = METADATA.tables["acknowledgement"]
 _ANOMALY = METADATA.tables["anomaly"]
 _UNCOMPARED = ("part_frame_id", "is_repeated")
 """A part stays marked as repeated when the other one is corrected: harmless, and not compared."""
+_SLICE = 20_000
 
 
 async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | None) -> Gaps:
@@ -43,29 +46,60 @@ async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | N
     undecided = select(known.c.part).where(~decided.exists())
     found = [
         tuple(sorted((await link.execute(query)).scalars()))
-        for query in (undecided, unanswered, twice, _false_facts(line, since))
+        for query in (undecided, unanswered, twice)
     ]
+    false_facts: set[UUID] = set()
+    async for low, high in _slices(link, since):
+        false_facts.update((await link.execute(_false_facts(line, since, low, high))).scalars())
     quarters = tuple((await link.execute(_false_counts(line, since))).scalars())
     return Gaps(
         undecided=found[0],
         unanswered=found[1],
         decided_twice=found[2],
-        false_facts=found[3],
+        false_facts=tuple(sorted(false_facts)),
         false_counts=quarters,
     )
 
 
-def _parts(table: Table, line: str | None, since: datetime | None) -> Select[tuple[UUID]]:
+async def _slices(
+    link: AsyncConnection, since: datetime | None
+) -> AsyncIterator[tuple[UUID | None, UUID | None]]:
+    """Spans of frames, each after the first and up to the second: no statement grows with all.
+
+    A check of what was captured since a moment is one span.
+    """
+    frame, low = _DECISION.c.frame_id, None
+    while since is None:
+        after = _inside(frame, low, None)
+        query = select(frame).where(*after).order_by(frame).offset(_SLICE - 1).limit(1)
+        high = await link.scalar(query)
+        if high is None:
+            break
+        yield low, high
+        low = high
+    yield low, None
+
+
+def _inside(column: Column[UUID], low: UUID | None, high: UUID | None) -> list[ColumnElement[bool]]:
+    lower = [] if low is None else [column > low]
+    return lower + ([] if high is None else [column <= high])
+
+
+def _parts(table: Table, line: str | None, since: datetime | None) -> Select[UUID]:
     """The parts that the events of a table are about."""
     part = func.coalesce(SHOTS.c.part_frame_id, table.c.frame_id)
     joined = table.outerjoin(SHOTS, SHOTS.c.frame_id == table.c.frame_id)
     return select(part.label("part")).select_from(joined).where(*_of(table, line, since))
 
 
-def _false_facts(line: str | None, since: datetime | None) -> Select[tuple[UUID]]:
-    """Parts of which the fact is not what the insert-only tables say."""
-    kept = select(FACTS.c.part_frame_id.label("part")).where(*_of(FACTS, line, since))
-    parts = union(_parts(_DECISION, line, since), kept).cte()
+def _false_facts(
+    line: str | None, since: datetime | None, low: UUID | None, high: UUID | None
+) -> Select[UUID]:
+    """Parts of a span of frames of which the fact is not what the insert-only tables say."""
+    key = FACTS.c.part_frame_id
+    kept = select(key.label("part")).where(*_of(FACTS, line, since), *_inside(key, low, high))
+    decided = _parts(_DECISION, line, since).where(*_inside(_DECISION.c.frame_id, low, high))
+    parts = union(decided, kept).cte()
     asked = select(func.array_agg(parts.c.part)).scalar_subquery()
     names = [column.name for column in FACTS.columns]
     said = func.effective_facts(asked).table_valued(*FACTS.columns).alias("said")
@@ -81,7 +115,7 @@ def _false_facts(line: str | None, since: datetime | None) -> Select[tuple[UUID]
     return select(part).select_from(both).where(differs)
 
 
-def _false_counts(line: str | None, since: datetime | None) -> Select[tuple[datetime]]:
+def _false_counts(line: str | None, since: datetime | None) -> Select[datetime]:
     """Quarters of an hour that have facts, and counts that are not those of the facts."""
     quarter = func.date_bin(timedelta(minutes=15), FACTS.c.captured_at, _EPOCH)
     names = [c.name for c in COUNTS.columns if c.name not in ("quarter", "key", "parts")]

@@ -399,6 +399,50 @@ async def test_a_false_fact_and_a_false_count_are_found(
 
 
 @pytest.mark.asyncio
+async def test_who_may_only_record_needs_no_right_to_the_facts(
+    url: str, history: History, engine: AsyncEngine
+) -> None:
+    async with engine.begin() as link:
+        await link.execute(text("DROP ROLE IF EXISTS recorder"))
+        await link.execute(text("CREATE ROLE recorder LOGIN"))
+        await link.execute(
+            text("GRANT SELECT, INSERT ON decision, acknowledgement, review, anomaly TO recorder")
+        )
+    recorder = PostgresHistoryWriter(url.replace("postgres@", "recorder@"), migrate=False)
+    await recorder.add_decisions([make.decision(1)])
+    await recorder.add_acknowledgements([make.acknowledgement(make.decision(1))])
+    await recorder.close()
+    assert (await history.stats()).by_outcome == {"acknowledged": 1}
+    async with engine.begin() as link:
+        await link.execute(text("DROP OWNED BY recorder"))
+        await link.execute(text("DROP ROLE recorder"))
+
+
+@pytest.mark.asyncio
+async def test_false_facts_are_found_in_every_slice(
+    writer: PostgresHistoryWriter,
+    history: History,
+    engine: AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("history.reconcile._SLICE", 3)
+    await writer.add_decisions([make.decision(n) for n in range(10)])
+    ids = [make.frame_id(n) for n in range(11)]
+    async with engine.begin() as link:
+        await link.execute(
+            text("DELETE FROM part_fact WHERE part_frame_id IN (:a, :b)").bindparams(
+                a=ids[0], b=ids[2]
+            )
+        )
+        await link.execute(
+            text("UPDATE part_fact SET part_frame_id = :new WHERE part_frame_id = :old").bindparams(
+                new=ids[10], old=ids[9]
+            )
+        )
+    assert (await history.gaps()).false_facts == tuple(sorted({*ids[0:3:2], ids[9], ids[10]}))
+
+
+@pytest.mark.asyncio
 async def test_a_review_changes_what_statistics_say_of_its_part(
     writer: PostgresHistoryWriter, history: History
 ) -> None:

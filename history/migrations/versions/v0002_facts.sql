@@ -197,9 +197,10 @@ END
 $$;
 
 -- Follows the inserts of one statement. An event states its part where the part has several
--- photographs; an anomaly changes no fact but by that.
+-- photographs; an anomaly changes no fact but by that. It runs with its owner's rights: who records
+-- needs none on the facts.
 CREATE FUNCTION facts_follow() RETURNS trigger
-    LANGUAGE plpgsql SET enable_seqscan = off AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET enable_seqscan = off AS $$
 DECLARE
     changed uuid[];
 BEGIN
@@ -234,7 +235,8 @@ CREATE TRIGGER facts_follow AFTER INSERT ON anomaly REFERENCING NEW TABLE AS ins
     FOR EACH STATEMENT EXECUTE FUNCTION facts_follow();
 
 -- The facts of the next parts in the order of their frames; whether those were the last.
-CREATE FUNCTION backfill_facts(at_most integer) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION backfill_facts(at_most integer) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET enable_seqscan = off AS $$
 DECLARE
     low uuid;
     done boolean;

@@ -31,7 +31,7 @@ CREATE INDEX shot_verdict_part_frame_id_idx ON shot_verdict (part_frame_id);
 -- Follows the inserts of one statement. An event states its part where the part has several
 -- photographs; an anomaly and the verdict on a shot change no fact but by that.
 CREATE OR REPLACE FUNCTION facts_follow() RETURNS trigger
-    LANGUAGE plpgsql SET enable_seqscan = off AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET enable_seqscan = off AS $$
 DECLARE
     changed uuid[];
 BEGIN
