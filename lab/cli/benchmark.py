@@ -161,6 +161,9 @@ def llm(
 def history(
     parts: Annotated[int, typer.Option(min=1000, help="Parts in the database.")] = 1_000_000,
     rounds: Annotated[int, typer.Option(min=1, help="Times each question is asked.")] = 5,
+    sustain: Annotated[
+        float, typer.Option(min=0, help="Seconds of recording 1,000 decisions/s; 0: not.")
+    ] = 0.0,
     folder: Annotated[
         Path | None, typer.Option(help="Where the database is made and removed again.")
     ] = None,
@@ -169,15 +172,15 @@ def history(
 ) -> None:
     """Statistics, Pareto, views, pages and recording over many parts; exit 1 for false facts.
 
-    A million parts take 3 GB of disk and some minutes; the size is checked first. Times are medians
-    and of this machine as loaded as it is; `facts_cost_ratio` compares recording without and with
-    facts in the same minutes.
+    A million parts take 5 GB of disk and some minutes; the disk is measured first. Times are
+    medians on this machine, as loaded as it is; `facts_cost_ratio` compares recording without and
+    with facts in the same minutes.
     """
     from lab.benchmarks.history import HistoryBenchmark, benchmark_history
 
-    options = HistoryBenchmark(parts, rounds)
+    options = HistoryBenchmark(parts, rounds, sustain_s=sustain)
     if smoke:
-        options = HistoryBenchmark(3000, rounds=1, record=400, pages=8)
+        options = HistoryBenchmark(3000, rounds=1, record=400, pages=8, sustain_s=1.0)
     with tempfile.TemporaryDirectory(prefix="andon-", dir=folder) as scratch:
         result = asyncio.run(benchmark_history(options, Path(scratch), _say))
     print_found(result, [figures_table(result, f"A history of {options.parts} parts")], as_json)

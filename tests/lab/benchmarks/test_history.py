@@ -48,10 +48,11 @@ def test_the_disk_is_measured_before_anything_is_written(tmp_path: Path) -> None
 @pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_small_run(scratch: Path) -> None:
-    options = HistoryBenchmark(parts=2000, rounds=1, record=200, pages=8)
+    options = HistoryBenchmark(parts=2000, rounds=1, record=200, pages=8, sustain_s=1.0)
     told: list[str] = []
     figures = await benchmark_history(options, scratch, told.append)
     assert figures["facts_true"] is True
     assert figures["parts"] == 2000
     assert "bi_quality_by_hour_s" in figures
+    assert figures["steady_per_s"] == 1000
     assert told
