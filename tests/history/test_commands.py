@@ -146,7 +146,6 @@ async def test_stats_check_and_export(tmp_path: Path) -> None:
     assert [row["action"] for row in rows] == ["scrap", "pass", "pass"]
     assert rows[2]["part_id"] == HOSTILE
     folders = {
-        "parquet": {"day=2026-11-01"},
         "mvtec": {"tile", "README.txt", "manifest.jsonl"},
         "coco": {"images", "annotations.json"},
     }
@@ -156,6 +155,14 @@ async def test_stats_check_and_export(tmp_path: Path) -> None:
         assert set(os.listdir(tmp_path / form)) == names
     assert "1 images" in done.stderr
     assert "needs a folder" in (await run("export", "--format", "coco")).stderr
+    pytest.importorskip("pyarrow", reason="make setup installs it")
+    assert (await run("export", "--format", "parquet", "-o", str(tmp_path / "p"))).exit_code == 0
+    assert os.listdir(tmp_path / "p") == ["day=2026-11-01"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("filled")
+async def test_the_check_says_what_is_not_complete() -> None:
     checked = await run("check", "--json")
     assert checked.exit_code == 1
     assert len(json.loads(checked.stdout)["unanswered"]) == 2
