@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from andon import __version__
+from andon.cli.finite import with_finite_numbers
 from andon.cli.laboratory import GroupWithLaboratory, MissingExtraError
 from andon.scheduling import adopt_scheduling
 from serving.experts.errors import ExpertError
@@ -50,7 +51,7 @@ class Andon(GroupWithLaboratory):
             return super().get_command(ctx, cmd_name)
         command = typer.main.get_command(import_module(f"andon.cli.{cmd_name}").app)
         command.name = cmd_name
-        return command
+        return with_finite_numbers(command)
 
 
 app = typer.Typer(

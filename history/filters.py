@@ -72,6 +72,8 @@ class FrameFilter:
             value = getattr(self, name)
             if value is not None and value.tzinfo is None:
                 raise BadQueryError(f"{name} has no time zone: write 2026-11-23T06:00:00Z")
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise BadQueryError(f"until {self.until} is not after since {self.since}")
 
     def names_parts(self) -> bool:
         """Whether it asks for what the counts of parts do not tell apart: a lot, a serial."""
@@ -130,11 +132,17 @@ def parse_moment(words: str, now: datetime | None = None) -> datetime:
         BadQueryError: anything else.
     """
     if span := re.fullmatch(r"(\d{1,6})([smhdw])", words.strip()):
-        return (now or datetime.now(UTC)) - timedelta(**{_SPANS[span[2]]: int(span[1])})
+        try:
+            return (now or datetime.now(UTC)) - timedelta(**{_SPANS[span[2]]: int(span[1])})
+        except OverflowError:
+            raise BadQueryError(f"{words!r} is before the year 1") from None
     try:
         moment = datetime.fromisoformat(words.strip())
     except ValueError:
         raise BadQueryError(
             f"{words!r} is no time: write 30d, 2h, 2026-11-23 or 2026-11-23T06:00:00Z"
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        raise BadQueryError(f"{words!r} is no time of the years 1 to 9999") from None

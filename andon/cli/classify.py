@@ -13,7 +13,7 @@ from rich.progress import track
 from andon import wiring
 from andon.cli.experts import list_inputs, read_parts
 from andon.cli.options import Json, group
-from andon.cli.printing import print_found, table_of_rows
+from andon.cli.printing import plain, print_found, table_of_rows
 from andon.cli.reviewed_lessons import reviewed_lessons
 from andon.settings import load_settings
 from history.filters import FrameFilter
@@ -144,7 +144,13 @@ def ask(
         for file, answer in found
     ]
     cells = (
-        (str(file), a.class_name, f"{a.confidence:.2f}", f"{a.latency_ms:.0f}", a.unknown_reason)
+        (
+            plain(str(file)),
+            plain(a.class_name),
+            f"{a.confidence:.2f}",
+            f"{a.latency_ms:.0f}",
+            plain(a.unknown_reason),
+        )
         for file, a in found
     )
     columns = ("picture", "class", "confidence", "ms", "why unknown")
@@ -233,9 +239,12 @@ def _show_bundle(path: Path, as_json: bool) -> None:
     by_class = {name: bundle.of_class(name) for name in bundle.classes}
     table = table_of_rows(
         ("class", "examples", "parts"),
-        ((n, str(len(e)), str(len({s.part or s.sha256 for s in e}))) for n, e in by_class.items()),
-        title=f"{bundle.product_id}  {bundle.digest[:12]}",
+        (
+            (plain(n), str(len(e)), str(len({s.part or s.sha256 for s in e})))
+            for n, e in by_class.items()
+        ),
+        title=f"{plain(bundle.product_id)}  {bundle.digest[:12]}",
     )
-    normals = f"{len(bundle.normals)} normal pictures; {path}"
+    normals = f"{len(bundle.normals)} normal pictures; {plain(str(path))}"
     shown = (table, normals)
     print_found({**describe(bundle), "path": str(path)}, shown, as_json)

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import track
 
 from andon.cli.experts import artifact_root, find_artifact, list_inputs
-from andon.cli.options import Json
-from andon.cli.printing import print_found, table_of_rows
+from andon.cli.options import Json, writable_folder
+from andon.cli.output_names import output_names
+from andon.cli.printing import plain, print_found, table_of_rows
 from serving.experts.errors import UndecodableImage
 from serving.experts.images import read_image
 from serving.experts.pictures import save_picture, side_by_side
@@ -48,13 +49,14 @@ def inspect_command(
     """Score images; exit code 1 when one of them cannot be decoded."""
     if (artifact is None) == (product is None):
         raise typer.BadParameter("give either --artifact or --product")
+    if maps is not None:
+        writable_folder(maps, "--maps")
     from serving.experts.artifact import load_expert
 
     given = artifact if artifact is not None else artifact_root() / str(product)
     paths = list_inputs(images)
     expert = load_expert(find_artifact(given), runtime, precision, device)
-    if maps is not None:
-        maps.mkdir(parents=True, exist_ok=True)
+    names = output_names(paths)
     rows: list[dict[str, object]] = []
     cells: list[tuple[str, ...]] = []
     answers, bar_on = _score_all(expert, paths), Console(stderr=True)
@@ -64,13 +66,12 @@ def inspect_command(
         if image is None or scored is None:
             typer.echo(error, err=True)
             rows.append({"image": str(path), "verdict": "undecodable", "error": error})
-            cells.append((str(path), "[red]undecodable[/red]"))
+            cells.append((plain(str(path)), "[red]undecodable[/red]"))
             continue
         rows.append(_as_json(path, scored, mm_per_pixel))
-        cells.append((str(path), *_cells(scored)))
+        cells.append((plain(str(path)), *_cells(scored)))
         if maps is not None:
-            picture = maps / f"{path.parent.name}_{path.stem}.png"
-            save_picture(side_by_side(image, scored), str(picture))
+            save_picture(side_by_side(image, scored), str(maps / names[path]))
     columns = ("image", "verdict", "score", "threshold", "p", "pieces", "area px")
     print_found(rows, [table_of_rows(columns, cells)], as_json)
     if any(row["verdict"] == "undecodable" for row in rows):

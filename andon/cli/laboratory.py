@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from andon.cli.finite import with_finite_numbers
 from streams.errors import AndonError
 
 if TYPE_CHECKING:
@@ -66,4 +67,4 @@ def laboratory_command(*words: str) -> "Command":
         assert isinstance(command, TyperGroup)
         command = command.commands[word]
     command.name = words[-1]
-    return command
+    return with_finite_numbers(command)

@@ -5,8 +5,10 @@ and ``--set`` gives one of them: ``--set limit=20 --set price-in=2.5``.
 """
 
 import inspect
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
 import typer
@@ -24,6 +26,21 @@ More = Annotated[
 def group(text: str) -> typer.Typer:
     """The application of a command that has commands of its own; ``text`` is its help."""
     return typer.Typer(help=text, no_args_is_help=True, add_completion=False)
+
+
+def writable_folder(folder: Path, option: str) -> Path:
+    """The folder, made where it is absent: said before the work begins, not after it.
+
+    Raises:
+        typer.BadParameter: it is a file, or may not be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        words = f"{folder} cannot be written: {error.strerror}"
+        raise typer.BadParameter(words, param_hint=option) from None
 
 
 class MoreOptions(Section):

@@ -1,12 +1,20 @@
 """How a command prints what it found: one JSON value for programs, lines and tables for people."""
 
 import json
+import sys
 from collections.abc import Iterable
+from typing import Final
 
 import typer
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
+
+from history.text import visible
+
+PIPED_WIDTH: Final = 10_000
+"""Columns of an output that is no terminal: a table there is as wide as its words."""
 
 
 def print_found(body: object, shown: Iterable[RenderableType], as_json: bool) -> None:
@@ -19,16 +27,33 @@ def print_found(body: object, shown: Iterable[RenderableType], as_json: bool) ->
 
 def print_lines(shown: Iterable[RenderableType]) -> None:
     """Print lines with rich's markup, and tables; no line is broken."""
-    out = Console(soft_wrap=True, highlight=False)
+    out = console()
     for part in shown:
         out.print(part)
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal, or as its longest line where it is piped."""
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    return Console(soft_wrap=True, highlight=False, width=width)
+
+
+def plain(text: str) -> str:
+    """Text from outside, such as a file's or a class's name, as a line or a cell shows it.
+
+    Brackets are no markup, and control characters are escaped.
+
+    >>> plain("part[red].png")
+    'part\\[red].png'
+    """
+    return escape(visible(text))
 
 
 def table_of_rows(
     columns: Iterable[str], rows: Iterable[Iterable[RenderableType]], title: str | None = None
 ) -> Table:
     """A table with a heading over each column."""
-    made = Table(*columns, title=title)
+    made = Table(*(Column(name, overflow="fold") for name in columns), title=title)
     for row in rows:
         made.add_row(*row)
     return made

@@ -30,7 +30,9 @@ class StackError(AndonError):
 @app.command()
 def up(
     folder: Folder = FOLDER,
-    dashboard_port: Annotated[int, typer.Option(help="Ray's REST API.")] = DASHBOARD_PORT,
+    dashboard_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Ray's REST API.")
+    ] = DASHBOARD_PORT,
     as_json: Json = False,
 ) -> None:
     """Start all; topics, schema and bucket are there when it returns."""

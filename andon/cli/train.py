@@ -18,8 +18,8 @@ from andon.cli.experts import (
     read_groups,
     stage_bars,
 )
-from andon.cli.options import Json, More, MoreOptions, listed, read_options
-from andon.cli.printing import print_found, table_of_rows
+from andon.cli.options import Json, More, MoreOptions, listed, read_options, writable_folder
+from andon.cli.printing import plain, print_found, table_of_rows
 from andon.cli.rates import advice, read_prices, taught_table, write_rate_chart
 from serving.experts.images import read_image
 from serving.experts.pictures import save_picture, side_by_side
@@ -73,7 +73,11 @@ def train_command(
     ] = 0.01,
     groups: Annotated[
         Path | None,
-        typer.Option(help="CSV (path, part): photographs of one part are held out together."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV (path, part): photographs of one part are held out together.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of artifacts (default: the settings').")
@@ -102,6 +106,7 @@ def train_command(
     from serving.experts.training import TrainOptions, train
 
     chosen = read_options(Training, more)
+    _check_before(expert, chosen, out, review)
     paths = list_inputs([images])
     parts = read_groups(images, groups)
     with stage_bars() as report:
@@ -158,6 +163,25 @@ def _chosen_rate(
         yield advice(rows, prices, currency)
 
 
+def _check_before(expert: str, chosen: Training, out: Path | None, review: Path | None) -> None:
+    """What would only be found out at the end of the training."""
+    of_ddad = {"unet", "epochs"} & chosen.model_fields_set
+    if expert != "ddad" and of_ddad:
+        words = f"{', '.join(sorted(of_ddad))}: only --expert ddad takes it"
+        raise typer.BadParameter(words, param_hint="--set")
+    if expert == "ddad" and chosen.exemplars is not None:
+        raise typer.BadParameter("exemplars: only --expert patchcore is taught", param_hint="--set")
+    for name in ("exemplars", "masks", "policy"):
+        path = getattr(chosen, name)
+        if path is not None and not path.exists():
+            raise typer.BadParameter(f"{name}: {path} does not exist", param_hint="--set")
+    if chosen.chart is not None:
+        writable_folder(chosen.chart.parent, "--set chart")
+    writable_folder(out or artifact_root(), "--out")
+    if review is not None:
+        writable_folder(review, "--review")
+
+
 def _summary(trained: "ComposedExpert | DdadExpert") -> dict[str, object]:
     calibration = trained.model.calibration
     return {
@@ -175,7 +199,7 @@ def _shown(trained: "ComposedExpert | DdadExpert", path: Path) -> Iterator[Rende
     table = Table(show_header=False, box=None)
     for key, value in _summary(trained).items():
         if not isinstance(value, dict) and key != "warnings":
-            table.add_row(key, ", ".join(value) if isinstance(value, list) else str(value))
+            table.add_row(key, plain(", ".join(value) if isinstance(value, list) else str(value)))
     yield table
     if report := trained.model.trained.get("sensitivity"):
         found = Table("synthetic anomaly", "found", title="at this threshold", title_justify="left")

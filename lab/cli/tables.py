@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 
+from andon.cli.printing import plain
+
 
 def figures_table(figures: Mapping[str, object], title: str) -> Table:
     """Any nested result as a table of two columns."""
@@ -11,7 +13,7 @@ def figures_table(figures: Mapping[str, object], title: str) -> Table:
     for key, value in figures.items():
         for row in value if isinstance(value, list) else [value]:
             cells = ", ".join(f"{k} {v}" for k, v in row.items()) if isinstance(row, dict) else row
-            table.add_row(key.replace("_", " "), str(cells))
+            table.add_row(plain(key.replace("_", " ")), plain(str(cells)))
     return table
 
 
@@ -21,7 +23,7 @@ def table_of(
     """A table whose first ``left`` columns are words and whose others are numbers."""
     table = Table(title=title, title_justify="left")
     for number, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if number < left else "right")
+        table.add_column(heading, justify="left" if number < left else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table

@@ -6,6 +6,7 @@ of one fixed shape, so that a score depends neither on the batch nor on the orde
 
 import importlib.util
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -76,6 +77,10 @@ def choose(
         raise RuntimeUnavailable(f"runtime {runtime!r} is not among {', '.join(RUNTIMES)}")
     if precision not in PRECISIONS:
         raise RuntimeUnavailable(f"precision {precision!r} is not among {', '.join(PRECISIONS)}")
+    if re.fullmatch(r"auto|cpu|cuda(:\d{1,2})?", device) is None:
+        raise RuntimeUnavailable(f"device {device!r} is not among auto, cpu, cuda")
+    if threads is not None and threads < 1:
+        raise RuntimeUnavailable(f"threads {threads} is below 1")
     if runtime == "openvino" and device not in ("auto", "cpu"):
         raise RuntimeUnavailable(f"runtime 'openvino' runs on 'cpu', not on {device!r}")
     if device == "auto":

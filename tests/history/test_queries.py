@@ -1,6 +1,7 @@
 """Reading: the effective decision, pages, stories, statistics, streams, gaps."""
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -164,6 +165,7 @@ async def test_a_bad_question_says_what_is_wrong(history: History) -> None:
         lambda: decode_cursor("x' --"),
         lambda: decode_cursor(""),
         lambda: parse_moment("yesterday"),
+        lambda: FrameFilter(since=parse_moment("1d"), until=parse_moment("2d")),
     ):
         with pytest.raises(BadQueryError):
             bad()
@@ -184,6 +186,26 @@ def test_moments() -> None:
     assert parse_moment("90m", now) == now - timedelta(minutes=90)
     assert parse_moment("2026-11-23") == datetime(2026, 11, 23, tzinfo=UTC)
     assert parse_moment("2026-11-23T06:00:00+02:00") == datetime(2026, 11, 23, 4, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "", " ", "d", "-1d", "1", "1y", "1.5d", "9999999d", "999999d", "999999w", "800000d",
+        "2026-13-01", "2026-02-30", "0000-01-01", "10000-01-01", "yesterday", "1d2h", "nan", "inf",
+        "0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-14:00", "2026-11-23T25:00", "\x00",
+    ],
+)  # fmt: skip
+def test_absurd_moments_are_refused(words: str) -> None:
+    with pytest.raises(BadQueryError):
+        parse_moment(words)
+
+
+@given(st.text(max_size=20) | st.from_regex(r"\d{1,7}[smhdw]", fullmatch=True))
+@settings(deadline=None)
+def test_any_words_are_a_moment_or_refused(words: str) -> None:
+    with contextlib.suppress(BadQueryError):
+        assert parse_moment(words).tzinfo is UTC
 
 
 @pytest.mark.asyncio

@@ -13,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-from andon.cli.printing import table_of_rows
+from andon.cli.printing import console, table_of_rows
 from history.export.lines import csv_lines, json_lines
 from history.filters import FrameFilter
 from history.queries import History
@@ -35,10 +35,10 @@ def print_page(page: Page) -> None:
     )
     for frame in page.frames:
         table.add_row(*_line(frame))
-    console = Console()
-    console.print(table if page.frames else "no frame matches")
+    out = console()
+    out.print(table if page.frames else "no frame matches")
     if page.next_cursor:
-        console.print(f"more: --cursor {page.next_cursor}", soft_wrap=True)
+        out.print(f"more: --cursor {page.next_cursor}", soft_wrap=True)
 
 
 def print_story(story: Story) -> None:
@@ -47,15 +47,15 @@ def print_story(story: Story) -> None:
     table = Table(*columns, title=f"frame {story.frame_id}", show_header=False)
     for name, value in _story_rows(story):
         table.add_row(name, value)
-    Console().print(table)
+    console().print(table)
 
 
 def print_stats(stats: Stats) -> None:
     """Print the counts and the first-pass yield."""
-    console = Console()
+    out = console()
     fpy = "-" if stats.first_pass_yield is None else f"{stats.first_pass_yield:.2%}"
-    console.print(f"{stats.frames} frames, {stats.parts} parts, first-pass yield {fpy}")
-    console.print(
+    out.print(f"{stats.frames} frames, {stats.parts} parts, first-pass yield {fpy}")
+    out.print(
         f"{stats.with_late_answer} with a late answer; {stats.reviewed} reviewed, "
         f"{stats.review_agrees} of them agree"
     )
@@ -68,29 +68,29 @@ def print_stats(stats: Stats) -> None:
     ):
         if counts:
             rows = ((_text(name), str(count)) for name, count in counts.items())
-            console.print(table_of_rows((title, "frames"), rows))
+            out.print(table_of_rows((title, "frames"), rows))
     days = (
         (day.day, str(day.frames), *(str(day.by_action.get(a, 0)) for a in _COLOURS))
         for day in stats.by_day
     )
-    console.print(table_of_rows(("day (UTC)", "frames", *_COLOURS), days))
+    out.print(table_of_rows(("day (UTC)", "frames", *_COLOURS), days))
 
 
 def print_gaps(gaps: Gaps) -> None:
     """Print which frames are incomplete, at most twenty of each kind."""
-    console = Console()
+    out = console()
     for name, frames in (
         ("without a decision", gaps.undecided),
         ("without an answer of the PLC's side", gaps.unanswered),
         ("acknowledged twice", gaps.decided_twice),
         ("with a fact unlike the recorded events", gaps.false_facts),
     ):
-        console.print(f"{len(frames)} frames {name}")
+        out.print(f"{len(frames)} frames {name}")
         for frame_id in frames[:20]:
-            console.print(f"  {frame_id}")
-    console.print(f"{len(gaps.false_counts)} quarters of an hour with counts unlike the facts")
+            out.print(f"  {frame_id}")
+    out.print(f"{len(gaps.false_counts)} quarters of an hour with counts unlike the facts")
     for quarter in gaps.false_counts[:20]:
-        console.print(f"  {quarter:%Y-%m-%d %H:%M} UTC")
+        out.print(f"  {quarter:%Y-%m-%d %H:%M} UTC")
 
 
 def print_pareto(pareto: Pareto) -> None:
@@ -100,9 +100,9 @@ def print_pareto(pareto: Pareto) -> None:
     for row in pareto.rows:
         shares = (f"{share:.1%}" for share in (row.share, row.cumulative_share))
         table.add_row(_text(row.name or "-"), str(row.parts), *shares)
-    console = Console()
-    console.print(table)
-    console.print(f"{pareto.parts} parts under {pareto.names} names")
+    out = console()
+    out.print(table)
+    out.print(f"{pareto.parts} parts under {pareto.names} names")
 
 
 async def export(history: History, wanted: FrameFilter, form: str, output: Path | None) -> None:

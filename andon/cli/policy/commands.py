@@ -85,8 +85,8 @@ def explain(
     what: Annotated[str, typer.Argument(help="Policy file or hash; a frame id or part number.")],
     class_name: Annotated[str, typer.Option("--class", help="What the classifier says.")] = "",
     confidence: Annotated[float, typer.Option(min=0, max=1)] = 1.0,
-    area: Annotated[float | None, typer.Option(help="Area, mm².")] = None,
-    longest: Annotated[float | None, typer.Option(help="Longest side, mm.")] = None,
+    area: Annotated[float | None, typer.Option(min=0, help="Area, mm².")] = None,
+    longest: Annotated[float | None, typer.Option(min=0, help="Longest side, mm.")] = None,
     zone: Annotated[str, typer.Option(help="Zone that the region touches.")] = "",
     station: Annotated[str, typer.Option()] = "",
     lot: Annotated[str, typer.Option()] = "",
@@ -286,7 +286,7 @@ def time_span(text: str) -> timedelta:
     >>> time_span("12h")
     datetime.timedelta(seconds=43200)
     """
-    match = re.fullmatch(r"(\d{1,5})([dh])", text)
+    match = re.fullmatch(r"([1-9]\d{0,4})([dh])", text.strip())
     if match is None:
         raise typer.BadParameter(f"{text!r} is no time span: write 30d or 12h")
     number = int(match.group(1))

@@ -65,6 +65,62 @@ def test_good_images_alone_exit_0(artifact: Path, tmp_path: Path) -> None:
     assert "normal" in found.stdout
 
 
+NAMES = ["000.png", "a[red].png", "b[bold]x[/bold].png", "[", "x\x1b[31m.png", "é" * 60 + ".png"]
+
+
+def test_pictures_of_one_name_keep_their_maps_and_whole_names(
+    artifact: Path, tmp_path: Path
+) -> None:
+    sound = write(tmp_path / "sound", [surface(420)])[0].read_bytes()
+    folders = [tmp_path / "test" / "good", tmp_path / "train" / "good", tmp_path / "x[" / "7]"]
+    given = [folder / name for folder in folders for name in NAMES if name != "["]
+    for path in given:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(sound)
+    arguments = ["-a", str(artifact), "--maps", str(tmp_path / "maps")]
+    found = runner.invoke(inspect_app, [*arguments, *map(str, given)])
+    assert found.exit_code == 0, found.output
+    assert len(list((tmp_path / "maps").iterdir())) == len(given)
+    for path in given:
+        assert str(path).replace("\x1b", "\\x1b") in found.stdout
+    assert "\x1b" not in found.stdout
+
+
+def test_what_cannot_be_written_is_said_before_the_work(artifact: Path, tmp_path: Path) -> None:
+    picture = write(tmp_path / "good", [surface(430)])[0]
+    arguments = ["-a", str(artifact), str(picture), "--maps", str(picture)]
+    found = runner.invoke(inspect_app, arguments)
+    assert found.exit_code == 2
+    assert "cannot be written" in found.output
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--rate", "nan"), "no finite number"),
+        (("--set", "epochs=3"), "only --expert ddad"),
+        (("--set", "unet=small"), "only --expert ddad"),
+        (("--set", "sise=3"), "no option"),
+        (("--groups", "absent.csv"), "does not exist"),
+        (("--out", "/proc/nothing"), "cannot be written"),
+        (("--review", __file__), "cannot be written"),
+    ],
+)
+def test_a_training_checks_its_arguments_first(
+    normals: list[Path], words: tuple[str, str], reason: str
+) -> None:
+    from andon.cli.finite import with_finite_numbers
+    from andon.cli.train import app as train_app
+
+    command = with_finite_numbers(typer.main.get_command(train_app))
+    arguments = ["-p", "x", "-i", str(normals[0].parent), *words]
+    with pytest.raises(SystemExit) as stopped:
+        command.main(arguments, prog_name="train")
+    assert stopped.value.code == 2
+    with pytest.raises(Exception, match=reason):
+        command.main(arguments, prog_name="train", standalone_mode=False)
+
+
 def test_the_program_trains_and_refuses_what_is_not_there(tmp_path: Path) -> None:
     write(tmp_path / "few", [surface(i) for i in range(3)])
     for folder, reason in (("few", "too few"), ("none", "no such file")):
