@@ -101,6 +101,7 @@ def test_what_cannot_be_written_is_said_before_the_work(artifact: Path, tmp_path
         (("--set", "epochs=3"), "only --expert ddad"),
         (("--set", "unet=small"), "only --expert ddad"),
         (("--set", "sise=3"), "no option"),
+        (("--set", "exemplars=/absent"), "does not exist"),
         (("--groups", "absent.csv"), "does not exist"),
         (("--out", "/proc/nothing"), "cannot be written"),
         (("--review", __file__), "cannot be written"),
