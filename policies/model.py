@@ -278,6 +278,11 @@ class PolicyDocument(Part):
     """What may leave the plant towards a language model: nothing, the outlined crop, the image."""
     audit_share: Share = 0.0
     """Share of normal frames kept as pictures for audits."""
+    stop_rate: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """Share of normal parts that may be stopped, however many the expert sends to the classifier.
+    A part that looks odd passes as normal (``normal.false_alarm``) when more normal parts than that
+    look as odd, to expert and classifier together or, where they were not calibrated together, to
+    the expert. All that is sent may be stopped when absent."""
     prices: Prices | None = None
     normal: NormalPart = NormalPart()
     strategy: Prose = ""

@@ -47,6 +47,14 @@ def for_normal(inspection: Inspection) -> str:
     )
 
 
+def for_false_alarm(p_value: float, stop_rate: float) -> str:
+    """Why a part that looked odd is not stopped."""
+    return (
+        f"Looked odd, but {p_value:.1%} of normal parts look as odd, and no more than "
+        f"{stop_rate:.1%} of them may be stopped."
+    )
+
+
 def for_class(display: str, severity: Severity, answer: Classification) -> str:
     """Why a class decides by itself."""
     if answer.class_name == "normal":

@@ -118,6 +118,9 @@ class Classification(Event):
     """Class -> confidence, the runners-up included."""
     stages: tuple[str, ...] = ()
     """For a cascade: which stages were asked, in order."""
+    normal_p_value: Unit | None = None
+    """Share of normal parts that look as odd to expert and classifier together, by parts that
+    neither had seen; None where the two were not calibrated together."""
 
 
 class ShotSummary(Event):

@@ -65,6 +65,8 @@ class Inspection(Event):
     threshold: float
     p_value: Unit
     """Conformal: share of held-out normals at least as odd. Small is odd."""
+    least_p_value: Unit = 0.0
+    """The smallest p-value that the expert can give, however odd a part is; 0 when not said."""
     anomalous: bool
     region: Region | None = None
     expert_version: Text

@@ -17,7 +17,7 @@ from lab.cli.benchmark_drift import drift
 from lab.cli.benchmark_expert import expert
 from lab.cli.benchmark_shots import shots
 from lab.cli.benchmark_teaching import TeachingMore, teaching
-from lab.cli.demo import by_class_table, verdicts_table
+from lab.cli.demo import at_rates_table, by_class_table, verdicts_table
 from lab.cli.tables import figures_table
 
 app = typer.Typer(no_args_is_help=True)
@@ -65,9 +65,11 @@ def decision(
         Path | None, typer.Option(help="Policy file; without it, every class is held.")
     ] = None,
     rate: Annotated[
-        float,
-        typer.Option(min=0.001, max=0.3, help="False alarms asked of the expert, share of good."),
-    ] = 0.03,
+        float | None,
+        typer.Option(
+            min=0.001, max=0.3, help="Share of good parts that may be stopped, not the policy's."
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Draws of the parts that teach.")] = 5,
     folder: Annotated[Path, typer.Option(help="Where experts and exemplars are kept.")] = Path(
         ".andon/decision"
@@ -84,9 +86,10 @@ def decision(
     options = DecisionBenchmark(images, policy, rate, seeds, folder=folder)
     with stage_bars() as report:
         found = benchmark_decision(options, _say, report)
-    body = {name: verdicts.as_json() for name, verdicts in found.items()}
-    shown = [verdicts_table(found), by_class_table(found)]
-    print_found(body, shown, as_json)
+    shown = [verdicts_table(found.found), by_class_table(found.found)]
+    if found.at_rates:
+        shown.append(at_rates_table(found.at_rates))
+    print_found(found.as_json(), shown, as_json)
 
 
 @app.command()

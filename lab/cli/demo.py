@@ -60,9 +60,11 @@ def demo(
         list[str] | None, typer.Option(help="A class that the classifier is not taught.")
     ] = None,
     rate: Annotated[
-        float,
-        typer.Option(min=0.001, max=0.3, help="False alarms asked of the expert, share of good."),
-    ] = 0.03,
+        float | None,
+        typer.Option(
+            min=0.001, max=0.3, help="Share of good parts that may be stopped, not the policy's."
+        ),
+    ] = None,
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Train though nothing changed.")
     ] = False,
@@ -168,6 +170,26 @@ def by_class_table(by_name: "Mapping[str, Verdicts]") -> Table:
         for label in classes
     ]
     return table_of(("true class", *by_name), rows, "Defects that pass, by class")
+
+
+def at_rates_table(by_rate: "Mapping[float, Mapping[str, Verdicts]]") -> Table:
+    """Both shares at each stop rate, for a process engineer to choose from."""
+    names = list(next(iter(by_rate.values())))
+    rows = [
+        [
+            f"{rate:g}",
+            *(
+                " / ".join(
+                    "-" if share.value is None else f"{share.value:.1%}"
+                    for share in (found[name].defects_passed, found[name].good_stopped)
+                )
+                for name in names
+            ),
+        ]
+        for rate, found in by_rate.items()
+    ]
+    title = "Defects that pass / good parts that do not, by stop rate"
+    return table_of(("stop rate", *names), rows, title)
 
 
 def _by_action(counted: dict[str, dict[str, int]]) -> list[list[str]]:

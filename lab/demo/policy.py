@@ -4,9 +4,14 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
+from lab.harness.learn import FALSE_ALARM_RATE, SEND_RATE
 from policies.errors import PolicyError
+from policies.evaluate import ResolvedPolicy
 from policies.model import PolicyDocument, body_of
 from streams.codes import Action, Severity
+
+STOP_RATE = 0.05
+"""Share of the good parts that may be stopped where nobody said otherwise."""
 
 
 def hold_all_classes(product_id: str, class_names: Iterable[str]) -> dict[str, object]:
@@ -18,7 +23,9 @@ def hold_all_classes(product_id: str, class_names: Iterable[str]) -> dict[str, o
     held = {"severity": Severity.DEFECT.value, "action": Action.HOLD.value}
     classes = {name: {**held, "display_name": name.replace("_", " ")} for name in class_names}
     try:
-        document = PolicyDocument.model_validate({"product": product_id, "classes": classes})
+        document = PolicyDocument.model_validate(
+            {"product": product_id, "classes": classes, "stop_rate": STOP_RATE}
+        )
     except ValidationError as error:
         names = sorted({str(e["input"])[:64] for e in error.errors(include_url=False)})
         raise PolicyError(
@@ -31,3 +38,19 @@ def hold_all_classes(product_id: str, class_names: Iterable[str]) -> dict[str, o
             f"{', '.join(reserved)} cannot be a class, it is an answer itself: rename the folder"
         )
     return body_of(document)
+
+
+def with_stop_rate(policy: ResolvedPolicy, rate: float | None) -> ResolvedPolicy:
+    """The policy with another share of good parts that may be stopped; the same for None."""
+    return policy if rate is None else ResolvedPolicy.from_body({**policy.body, "stop_rate": rate})
+
+
+def sent_share(policy: ResolvedPolicy, classifier: str, taught: bool) -> float:
+    """Share of good parts that the expert is asked to send to the classifier.
+
+    More than may be stopped only where the classifier is calibrated together with the expert.
+    """
+    stop_rate = policy.document.stop_rate
+    if stop_rate is None:
+        return FALSE_ALARM_RATE
+    return max(stop_rate, SEND_RATE) if taught and classifier != "velm" else stop_rate

@@ -22,11 +22,11 @@ from lab.datasets.folders import GOOD, Dataset, load_dataset
 from lab.datasets.textile import TITLE, textile_dataset
 from lab.demo.classifier import classifier_args
 from lab.demo.parts import write_parts
-from lab.demo.policy import hold_all_classes
+from lab.demo.policy import hold_all_classes, sent_share, with_stop_rate
 from lab.demo.report import write_report
 from lab.demo.summary import PartStory, Summary, summarise, tell
 from lab.demo.verdicts import Verdicts
-from lab.harness.learn import FALSE_ALARM_RATE, Learned, LearnRequest, remembered, request_of
+from lab.harness.learn import Learned, LearnRequest, remembered, request_of
 from lab.harness.line import ROLES, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, make_plan, with_sides
 from lab.harness.settle import run_seconds, settle
@@ -55,7 +55,8 @@ class DemoOptions:
     window_s: float = 3.0
     classifier: str = "prototypes"
     untaught: frozenset[str] = frozenset()
-    rate: float = FALSE_ALARM_RATE
+    rate: float | None = None
+    """Share of the good parts that may be stopped; None for what the policy says."""
     seed: int = 7
     """Draws which parts teach, and the order in which the others arrive."""
     shots: int = 1
@@ -76,7 +77,7 @@ def run_demo(options: DemoOptions, say: Say, progress: Progress) -> Summary:
     if options.beside and options.shots > 1:
         raise DemoError("beside=true decides single photographs: leave it, or shots, away")
     source = choose_dataset(options.images)
-    policy = choose_policy(options.policy, source, shipped=options.images is None)
+    policy = choose_policy(options.policy, source, options.rate, shipped=options.images is None)
     taught = set(policy.document.classes) - options.untaught
     plan = make_plan(
         policy.product_id, source.train, source.test, taught, options.parts, options.seed
@@ -104,14 +105,21 @@ def choose_dataset(images: Path | None) -> Dataset:
     return found.without_tested_parts()
 
 
-def choose_policy(given: Path | None, source: Dataset, shipped: bool) -> ResolvedPolicy:
-    """The one given; the data set's own where it is ``shipped``; else every class is held."""
+def choose_policy(
+    given: Path | None, source: Dataset, rate: float | None, shipped: bool
+) -> ResolvedPolicy:
+    """The one given; the data set's own where it is ``shipped``; else every class is held.
+
+    ``rate`` replaces its ``stop_rate``.
+    """
     own = Path(__file__).parents[2] / "policies" / "products" / f"{source.name}.yaml"
     if given is not None:
-        return load_policy(given)
-    if shipped and own.is_file():
-        return load_policy(own)
-    return ResolvedPolicy.from_body(hold_all_classes(source.name, source.classes))
+        found = load_policy(given)
+    elif shipped and own.is_file():
+        found = load_policy(own)
+    else:
+        found = ResolvedPolicy.from_body(hold_all_classes(source.name, source.classes))
+    return with_stop_rate(found, rate)
 
 
 def _run(
@@ -127,7 +135,8 @@ def _run(
     begun = time.monotonic()
     title = f"{source.name}: {options.images}" if options.images else TITLE
     say(f"{title}: {told(plan, source)}")
-    learned = _learn_while_starting(options, plan, line, say, progress)
+    rate = sent_share(policy, options.classifier, any(plan.exemplars.values()))
+    learned = _learn_while_starting(options, plan, rate, line, say, progress)
     settings = line.stack.settings()
     asyncio.run(prepare(settings, [policy], "demo"))
     with _step(progress, "deploying the expert and the classifier on Ray Serve"):
@@ -196,11 +205,16 @@ def severities(policy: ResolvedPolicy) -> dict[str, Severity]:
 
 
 def _learn_while_starting(
-    options: DemoOptions, plan: LinePlan, line: SimulatedLine, say: Say, progress: Progress
+    options: DemoOptions,
+    plan: LinePlan,
+    rate: float,
+    line: SimulatedLine,
+    say: Say,
+    progress: Progress,
 ) -> Learned:
     root = options.folder / "learned"
     root.mkdir(parents=True, exist_ok=True)
-    request = request_of(plan, root, options.rate)
+    request = request_of(plan, root, rate)
     memory = root / f"{plan.product}.json"
     known = None if options.retrain else remembered(memory, request)
     child = None if known else _start_learning(request, root, memory)

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from serving.experts.types import Image
 
 FALSE_ALARM_RATE = 0.03
-"""Asked of the calibration: here an escape costs more than a part looked at twice."""
+"""Asked of the expert's calibration where its alarms stop parts: an escape costs more than a part
+looked at twice."""
+SEND_RATE = 0.2
+"""Asked of it where the classifier behind it looks closer and the policy says what may stop."""
 
 
 class LearnRequest(BaseModel):
@@ -137,7 +140,6 @@ def remembered(memory: Path, request: LearnRequest) -> Learned | None:
 def learn(request: LearnRequest) -> Learned:
     """Train the expert, unless it was trained on the same normals before; teach the classifier."""
     from andon.cli.experts import stage_bars
-    from serving.experts.artifact import load_expert
 
     with stage_bars() as report:
         artifact = untaught = _untaught(request, report)
@@ -146,7 +148,7 @@ def learn(request: LearnRequest) -> Learned:
             if request.teach_expert:
                 artifact = _taught_expert(request, untaught, report)
             report("teach", 0, 1)
-            exemplars = _taught_classifier(request, load_expert(artifact))
+            exemplars = _taught_classifier(request, artifact)
             report("teach", 1, 1)
     return Learned(
         product=request.product,
@@ -193,10 +195,13 @@ def _untaught(request: LearnRequest, report: "Progress") -> Path:
     return artifacts / digest
 
 
-def _taught_classifier(request: LearnRequest, expert: "Expert") -> Path:
-    """The exemplars' bundle, its regions outlined by the expert."""
+def _taught_classifier(request: LearnRequest, artifact: Path) -> Path:
+    """The exemplars' bundle: its regions outlined and its hard normals chosen by the expert."""
+    from serving.experts.artifact import load_expert
+    from serving.experts.composed import ComposedExpert
     from serving.naming.teaching import Lesson, teach_product
 
+    expert = load_expert(artifact)
     lessons = [
         Lesson(label, path.read_bytes(), part=group, name=str(path))
         for label, found in request.exemplars.items()
@@ -209,6 +214,7 @@ def _taught_classifier(request: LearnRequest, expert: "Expert") -> Path:
         normals=[path.read_bytes() for path, _ in request.train],
         normal_parts=[group for _, group in request.train],
         outline=partial(_outline, expert),
+        expert=expert if isinstance(expert, ComposedExpert) else None,
         afresh=True,
     )
 

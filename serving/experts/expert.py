@@ -79,6 +79,7 @@ def answer(
                 width,
                 {name: float(surprise[i]) for name, surprise in (heads or {}).items()},
                 timings_ms,
+                1 / (calibration.groups + 1),
             )
         )
     return found

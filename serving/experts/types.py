@@ -90,6 +90,8 @@ class Scored:
     heads: Mapping[str, float] = field(default_factory=dict)
     """Each head's own surprise, minus the natural logarithm of its p-value."""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    least_p_value: float = 0.0
+    """The smallest p-value that the held-out normals can vouch for: ``1 / (parts + 1)``."""
 
     def full_map(self) -> Floats:
         """The anomaly map at image size, float32 (image_height, image_width).

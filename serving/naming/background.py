@@ -67,9 +67,14 @@ class LayerBank:
         bank = cls(layer, basis, cells, norms, mean, np.asarray(spread, np.float32))
         return bank, (distances - mean) / bank.spread
 
-    def odd(self, scaled: Floats) -> Floats:
-        """Standardised distance of each cell (h, w) of scaled features (channels, h, w)."""
-        distances = _nearest(_project(scaled, self.basis)[None], self.cells, self.norms)[0]
+    def odd(self, scaled: Floats, own: npt.NDArray[np.bool_]) -> Floats:
+        """Standardised distance of each cell (h, w) of scaled features (channels, h, w).
+
+        ``own`` (n,) names the normal pictures that are not compared.
+        """
+        excluded = torch.from_numpy(own[None]) if own.any() else None
+        queries = _project(scaled, self.basis)[None]
+        distances = _nearest(queries, self.cells, self.norms, excluded)[0]
         return np.asarray((distances - self.mean) / self.spread, np.float32)
 
 
@@ -87,6 +92,8 @@ class Background:
     banks: tuple[LayerBank, ...]
     cut: float
     """Map value above which a cell is odd; infinite without banks."""
+    parts: npt.NDArray[np.str_]
+    """(n,): the part that each picture shows."""
 
     @classmethod
     def learn(cls, features: Features, groups: Sequence[str]) -> Self:
@@ -109,15 +116,19 @@ class Background:
             banks = tuple(bank for bank, _ in learned)
             held_out = np.mean([odd for _, odd in learned], axis=0)
             cut = float(np.quantile(held_out, CUT_QUANTILE))
-        return cls(scale, normals, centre, unit(pooled - centre), banks, cut)
+        return cls(scale, normals, centre, unit(pooled - centre), banks, cut, names)
 
     def embed(self, features: Features) -> Floats:
         """The unit embedding (channels,) of one picture's features."""
         return unit(features[EMBEDDING_LAYER].mean((1, 2)) - self.centre)
 
-    def deviation(self, features: Features) -> dict[str, Floats]:
-        """One picture's features by naming layer less the mean of similar normal pictures."""
+    def deviation(self, features: Features, part: str = "") -> dict[str, Floats]:
+        """One picture's features by naming layer less the mean of similar normal pictures.
+
+        Those of ``part`` are left out: a picture is not similar to itself.
+        """
         similar = self.embeddings @ self.embed(features)
+        similar = np.where(self.parts == part, -np.inf, similar)
         count = max(1, round(SIMILAR_SHARE * len(similar)))
         nearest = np.argpartition(-similar, count - 1)[:count]
         return {
@@ -125,11 +136,15 @@ class Background:
             for layer, normals in self.normals.items()
         }
 
-    def odd_cells(self, features: Features) -> Mask | None:
-        """Cells of one picture that are odd, the oddest at least; None without a map."""
+    def odd_cells(self, features: Features, part: str = "") -> Mask | None:
+        """Cells of one picture that are odd, the oddest at least; None without a map.
+
+        Pictures of ``part`` are left out.
+        """
         if not self.banks:
             return None
-        maps = [bank.odd(features[bank.layer] / self.scale[bank.layer]) for bank in self.banks]
+        own = self.parts == part
+        maps = [bank.odd(features[bank.layer] / self.scale[bank.layer], own) for bank in self.banks]
         odd = np.mean(maps, axis=0)
         return np.asarray(odd > min(self.cut, float(odd.max()) * 0.999), np.bool_)
 

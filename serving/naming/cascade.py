@@ -97,6 +97,9 @@ class CascadeClassifier:
             "tokens_out": sum(a.tokens_out for a in answers),
             "cost": sum(a.cost for a in answers),
             "latency_ms": latency_ms,
+            "normal_p_value": next(
+                (a.normal_p_value for a in answers if a.normal_p_value is not None), None
+            ),
         }
         final, last = asked[-1], len(asked) - 1
         is_last = last == len(self._stages) - 1

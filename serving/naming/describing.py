@@ -39,22 +39,24 @@ def region_cells(mask: Mask, odd: Mask | None) -> Floats:
     return np.asarray(found + AGREEMENT * cells, np.float32)
 
 
-def describe_region(features: Features, cells: Floats, background: Background | None) -> Floats:
+def describe_region(
+    features: Features, cells: Floats, background: Background | None, part: str = ""
+) -> Floats:
     """One vector, float32 (n,): each naming layer's unit deviation from normal over the region."""
     return np.concatenate(
         [
             unit(_pooled(deviation, cells))
-            for deviation in _deviations(features, cells, background).values()
+            for deviation in _deviations(features, cells, background, part).values()
         ]
     )
 
 
 def _deviations(
-    features: Features, cells: Floats, background: Background | None
+    features: Features, cells: Floats, background: Background | None, part: str
 ) -> dict[str, Floats]:
     """Less what is normal: of similar pictures or, untaught, of the picture outside the region."""
     if background is not None:
-        return background.deviation(features)
+        return background.deviation(features, part)
     found = {}
     for layer in NAMING_LAYERS:
         values = features[layer]
@@ -71,11 +73,14 @@ def _pooled(deviation: Floats, cells: Floats) -> Floats:
 
 
 def describe_picture(
-    features: Features, mask: Mask, background: Background | None, *, refine: bool
+    features: Features, mask: Mask, background: Background | None, *, refine: bool, part: str = ""
 ) -> Floats:
-    """The vector of one picture's region; ``refine`` where nobody drew the mask by hand."""
-    odd = background.odd_cells(features) if background is not None and refine else None
-    return describe_region(features, region_cells(mask, odd), background)
+    """The vector of one picture's region; ``refine`` where nobody drew the mask by hand.
+
+    Normal pictures of ``part`` are not compared with.
+    """
+    odd = background.odd_cells(features, part) if background is not None and refine else None
+    return describe_region(features, region_cells(mask, odd), background, part)
 
 
 def learn_background(bundle: ExemplarBundle, extractor: FeatureExtractor) -> Background | None:

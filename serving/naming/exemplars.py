@@ -9,29 +9,33 @@ is loaded, so that no bundle outlives the backbone that described it (docs/adr/0
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prompts.names import fold
-from serving.bundles import DIGEST, MANIFEST, BundleError, digest_of, read_file, write_bundle
+from serving.bundles import MANIFEST, BundleError, digest_of, write_bundle
 from serving.naming.base import RESERVED
-from streams.errors import AndonError
+from serving.naming.exemplar_manifest import (
+    FORMAT,
+    ExemplarEntry,
+    ExemplarManifest,
+    GateEntry,
+    HardNormalEntry,
+    MarkedPicture,
+    NormalEntry,
+    read_verified,
+)
+from serving.naming.exemplar_manifest import ExemplarError as ExemplarError
+from serving.naming.false_alarms import Gate
 from streams.regions import Mask, decode_mask, encode_mask
 
-FORMAT: Final = "andon.exemplars.v1"
 IMAGES: Final = "images"
 MAX_PER_CLASS: Final = 64
 """Most examples kept of one class; beyond the first few dozen they cost time and add nothing."""
-MAX_MANIFEST_BYTES: Final = 64 << 20
-
-
-class ExemplarError(AndonError):
-    """A bundle of examples that cannot be read, verified or extended."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,26 @@ class Normal:
 
 
 @dataclass(frozen=True)
+class HardNormal:
+    """A normal picture that an expert finds odd: what a false alarm looks like."""
+
+    image: bytes
+    mask: Mask
+    """Where it looks odd, as the expert outlined it."""
+    part: str
+    score: float
+    """The expert's, before it had seen the part."""
+    weight: float
+    """How many parts it stands for: its share of its part's photographs, more where not all of
+    the hard normals are kept."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the picture."""
+        return digest_of(self.image)
+
+
+@dataclass(frozen=True)
 class ExemplarBundle:
     """All that the prototype classifier knows of one product. Frozen: teaching returns another."""
 
@@ -77,6 +101,10 @@ class ExemplarBundle:
     normals: tuple[Normal, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
     """Where the examples come from: expert digest, source of masks."""
+    hard: tuple[HardNormal, ...] = ()
+    """Normal pictures that the expert of ``gate`` sends on."""
+    gate: Gate | None = None
+    """That expert's held-out scores; None where no expert was asked."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -133,15 +161,25 @@ def load_bundle(path: Path) -> ExemplarBundle:
     Raises:
         ExemplarError: names the file that is missing, altered or of another format.
     """
-    manifest = _Manifest.read(path)
-    images = {sha: _read(path / IMAGES / sha, sha) for sha in manifest.images}
+    manifest = ExemplarManifest.read(path)
+    images = {sha: read_verified(path / IMAGES / sha, sha) for sha in manifest.images}
     exemplars = tuple(
         Exemplar(e.class_name, images[e.image], _decoded(path, e), e.part, e.drawn)
         for e in manifest.exemplars
     )
     normals = tuple(Normal(images[n.image], n.part) for n in manifest.normals)
+    hard = tuple(
+        HardNormal(images[h.image], _decoded(path, h), h.part, h.score, h.weight)
+        for h in manifest.hard
+    )
     return ExemplarBundle(
-        manifest.product_id, manifest.backbone, exemplars, normals, dict(manifest.notes)
+        manifest.product_id,
+        manifest.backbone,
+        exemplars,
+        normals,
+        dict(manifest.notes),
+        hard,
+        manifest.gate.restored() if manifest.gate is not None else None,
     )
 
 
@@ -152,68 +190,16 @@ def latest(root: Path, product_id: str) -> Path | None:
     return max(found, key=lambda p: (p.stat().st_mtime_ns, p.name), default=None)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _ManifestExemplar(_Strict):
-    class_name: str
-    image: str
-    height: int
-    width: int
-    mask_rle: str
-    part: str
-    drawn: bool
-
-
-class _ManifestNormal(_Strict):
-    image: str
-    part: str
-
-
-class _Manifest(_Strict):
-    format: str
-    product_id: str
-    backbone: str
-    exemplars: tuple[_ManifestExemplar, ...]
-    normals: tuple[_ManifestNormal, ...]
-    notes: dict[str, str]
-
-    @property
-    def images(self) -> set[str]:
-        """Names of all the pictures."""
-        return {e.image for e in self.exemplars} | {n.image for n in self.normals}
-
-    @classmethod
-    def read(cls, path: Path) -> "_Manifest":
-        raw = _read(path / MANIFEST, path.name if DIGEST.fullmatch(path.name) else None)
-        if len(raw) > MAX_MANIFEST_BYTES:
-            raise ExemplarError(f"{path / MANIFEST}: larger than {MAX_MANIFEST_BYTES} bytes")
-        try:
-            manifest = cls.model_validate_json(raw)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the file"
-            raise ExemplarError(f"{path / MANIFEST}: {where}: {first['msg']}") from None
-        if manifest.format != FORMAT:
-            raise ExemplarError(
-                f"{path / MANIFEST}: format {manifest.format!r}; this build reads {FORMAT!r}"
-            )
-        for name in manifest.images:
-            if not DIGEST.fullmatch(name):
-                raise ExemplarError(f"{path / MANIFEST}: {name!r} is not a SHA-256")
-        return manifest
-
-
 def _files(bundle: ExemplarBundle) -> dict[str, bytes]:
-    shown: tuple[Exemplar | Normal, ...] = (*bundle.exemplars, *bundle.normals)
+    shown: tuple[Exemplar | Normal | HardNormal, ...]
+    shown = (*bundle.exemplars, *bundle.normals, *bundle.hard)
     files = {f"{IMAGES}/{picture.sha256}": picture.image for picture in shown}
-    manifest = _Manifest(
+    manifest = ExemplarManifest(
         format=FORMAT,
         product_id=bundle.product_id,
         backbone=bundle.backbone,
         exemplars=tuple(
-            _ManifestExemplar(
+            ExemplarEntry(
                 class_name=e.class_name,
                 image=e.sha256,
                 height=e.mask.shape[0],
@@ -224,26 +210,34 @@ def _files(bundle: ExemplarBundle) -> dict[str, bytes]:
             )
             for e in bundle.exemplars
         ),
-        normals=tuple(_ManifestNormal(image=n.sha256, part=n.part) for n in bundle.normals),
+        hard=tuple(
+            HardNormalEntry(
+                image=h.sha256,
+                height=h.mask.shape[0],
+                width=h.mask.shape[1],
+                mask_rle=encode_mask(h.mask),
+                part=h.part,
+                score=h.score,
+                weight=h.weight,
+            )
+            for h in bundle.hard
+        ),
+        gate=GateEntry.model_validate(asdict(bundle.gate)) if bundle.gate else None,
+        normals=tuple(NormalEntry(image=n.sha256, part=n.part) for n in bundle.normals),
         notes=dict(bundle.notes),
     )
-    body = json.dumps(manifest.model_dump(), indent=1, sort_keys=True, ensure_ascii=False)
+    # a bundle without hard normals is written as it was before there were any
+    stated = manifest.model_dump(exclude_defaults=True)
+    body = json.dumps(stated, indent=1, sort_keys=True, ensure_ascii=False)
     return files | {MANIFEST: body.encode()}
 
 
-def _decoded(path: Path, entry: _ManifestExemplar) -> Mask:
+def _decoded(path: Path, entry: MarkedPicture) -> Mask:
     try:
         mask = decode_mask(entry.mask_rle, entry.height, entry.width)
     except (ValueError, IndexError) as error:
         raise ExemplarError(f"{path / MANIFEST}: mask of {entry.image}: {error}") from error
     return _checked_mask(mask)
-
-
-def _read(path: Path, digest: str | None) -> bytes:
-    try:
-        return read_file(path, digest)
-    except BundleError as error:
-        raise ExemplarError(str(error)) from None
 
 
 def _check_class(bundle: ExemplarBundle, class_name: str) -> None:
@@ -271,6 +265,7 @@ def describe(bundle: ExemplarBundle) -> dict[str, object]:
         "digest": bundle.digest,
         "backbone": bundle.backbone,
         "normals": len(bundle.normals),
+        "hard_normals": len(bundle.hard),
         "classes": {
             name: {
                 "examples": len(bundle.of_class(name)),

@@ -23,9 +23,11 @@ from serving.naming.background import Background
 from serving.naming.base import UNKNOWN
 from serving.naming.describing import describe_picture, learn_background
 from serving.naming.exemplars import ExemplarBundle, Normal, load_bundle
+from serving.naming.false_alarms import FalseAlarms
 from serving.naming.features import (
     FeatureExtractor,
     Features,
+    Floats,
     Image,
     extract,
     load_extractor,
@@ -56,6 +58,8 @@ class Prototypes:
     """None while no class has examples."""
     background: Background | None
     extractor: FeatureExtractor
+    false_alarms: FalseAlarms | None = None
+    """None where no expert's hard normals were kept."""
 
     @classmethod
     def build(cls, bundle: ExemplarBundle, threads: int = 1) -> "Prototypes":
@@ -70,14 +74,35 @@ class Prototypes:
         if not examples:
             return cls(bundle, None, background, extractor)
         features = extract(extractor, [decode_image(e.image) for e in examples])
-        vectors = [
-            describe_picture(one(features, i), e.mask, background, refine=not e.drawn)
-            for i, e in enumerate(examples)
-        ]
+        vectors = np.stack(
+            [
+                describe_picture(one(features, i), e.mask, background, refine=not e.drawn)
+                for i, e in enumerate(examples)
+            ]
+        )
         labels = [e.class_name for e in examples]
         groups = [e.part or e.sha256 for e in examples]
-        model = fit(np.stack(vectors), labels, groups)
-        return cls(bundle, model, background, extractor)
+        model = fit(vectors, labels, groups)
+        alarms = _false_alarms(bundle, vectors, background, extractor)
+        return cls(bundle, model, background, extractor, alarms)
+
+
+def _false_alarms(
+    bundle: ExemplarBundle,
+    examples: Floats,
+    background: Background | None,
+    extractor: FeatureExtractor,
+) -> FalseAlarms | None:
+    if bundle.gate is None or not bundle.hard:
+        return None
+    features = extract(extractor, [decode_image(h.image) for h in bundle.hard])
+    vectors = [
+        describe_picture(one(features, i), h.mask, background, refine=True, part=h.part)
+        for i, h in enumerate(bundle.hard)
+    ]
+    scores, weights = ([getattr(h, name) for h in bundle.hard] for name in ("score", "weight"))
+    groups = [h.part for h in bundle.hard]
+    return FalseAlarms.learn(bundle.gate, examples, np.stack(vectors), scores, weights, groups)
 
 
 class PrototypeClassifier:
@@ -197,8 +222,13 @@ class PrototypeClassifier:
         folded = {fold(c.name): c.name for c in request.texts.classes}
         names = {c: folded[fold(c)] for c in ready.model.classes if fold(c) in folded}
         naming = ready.model.name(vector, names)
+        alarms, inspection = ready.false_alarms, request.inspection
+        p_value = None
+        if alarms is not None and alarms.expert_version == inspection.expert_version:
+            p_value = alarms.p_value(inspection.score, vector)
         if naming is None:
-            return _unknown("no class of the policy has examples", ready.bundle)
+            answer = _unknown("no class of the policy has examples", ready.bundle)
+            return answer.model_copy(update={"normal_p_value": p_value})
         reason = ""
         if naming.known < self._least_known:
             reason = (
@@ -214,6 +244,7 @@ class PrototypeClassifier:
             exemplars_version=ready.bundle.digest,
             unknown_reason=reason[:512],
             candidates={names[c]: naming.known * p for c, p in naming.probabilities.items()},
+            normal_p_value=p_value,
         )
 
 

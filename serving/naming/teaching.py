@@ -8,18 +8,21 @@ from typing import Final
 import cv2
 import numpy as np
 
+from serving.experts.composed import ComposedExpert
 from serving.experts.errors import UndecodableImage
 from serving.experts.images import decode_image
 from serving.naming.exemplars import (
     Exemplar,
     ExemplarBundle,
     ExemplarError,
+    HardNormal,
     Normal,
     latest,
     load_bundle,
     teach,
 )
 from serving.naming.features import DEFAULT_BACKBONE, Image, whole
+from serving.naming.hard_normals import hard_normals, held_out_gate
 from streams.regions import Mask
 
 NORMAL_LIMIT: Final = 128
@@ -55,6 +58,7 @@ def teach_product(
     normals: Sequence[bytes] = (),
     normal_parts: Sequence[str] = (),
     outline: Outliner | None = None,
+    expert: ComposedExpert | None = None,
     backbone: str = DEFAULT_BACKBONE,
     afresh: bool = False,
 ) -> Path:
@@ -63,6 +67,10 @@ def teach_product(
     Args:
         normals: encoded normal pictures; replace what the bundle knew of normal when given.
         normal_parts: the part of each; pictures of one part are held out together.
+        outline: outlines what nobody marked.
+        expert: trained on the normals; those that it would send on are kept as hard normals, and
+            its answers and the classifier's are calibrated together.
+        backbone: describes the pictures of a new bundle.
         afresh: begin with an empty bundle.
 
     Returns:
@@ -75,6 +83,11 @@ def teach_product(
     bundle = load_bundle(before) if before else ExemplarBundle(product_id, backbone)
     if normals:
         bundle = replace(bundle, normals=choose_normals(normals, normal_parts))
+    if expert is not None:
+        shown: tuple[Normal | HardNormal, ...] = (*bundle.normals, *bundle.hard)
+        known = [*normals] or [picture.image for picture in shown]
+        hard = hard_normals(expert, known)
+        bundle = replace(bundle, hard=hard, gate=held_out_gate(expert))
     return teach(bundle, [_exemplar(lesson, outline) for lesson in lessons]).save(root)
 
 

@@ -35,6 +35,7 @@ def to_inspection(
         score=scored.score,
         threshold=scored.threshold,
         p_value=scored.p_value,
+        least_p_value=scored.least_p_value,
         anomalous=scored.anomalous,
         region=None if scored.region is None else _region(scored.region),
         expert_version=version,

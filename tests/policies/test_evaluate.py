@@ -182,3 +182,62 @@ def test_hostile_class_names_are_plain_data(tile: ResolvedPolicy, word: str) -> 
 
 def test_the_benchmark_decides_by_its_last_rule() -> None:
     assert measure_decisions(seconds=0.01).last_rule_share == 1.0
+
+
+def with_rate(policy: ResolvedPolicy, rate: float | None) -> ResolvedPolicy:
+    return ResolvedPolicy.from_body({**policy.body, "stop_rate": rate})
+
+
+def crack(p_value: float | None) -> Classification:
+    return Classification(
+        class_name="crack", confidence=0.9, classifier="c", normal_p_value=p_value
+    )
+
+
+@pytest.mark.parametrize(
+    ("together", "alone", "stopped"),
+    [
+        (0.05, 0.2, True),
+        (0.051, 0.2, False),
+        (0.2, 0.001, False),
+        (None, 0.05, True),
+        (None, 0.06, False),
+    ],
+)
+def test_no_more_is_stopped_than_the_stop_rate_allows(
+    tile: ResolvedPolicy, together: float | None, alone: float, stopped: bool
+) -> None:
+    """The pair's p-value decides; the expert's where the two were not calibrated together."""
+    seen = inspection().model_copy(update={"p_value": alone})
+    situation = Situation(inspection=seen, classification=crack(together))
+    outcome = with_rate(tile, 0.05).decide(situation)
+    assert outcome.action is (Action.SCRAP if stopped else Action.PASS)
+    assert outcome.severity is (Severity.DEFECT if stopped else Severity.NORMAL)
+    assert (outcome.rule == "stop_rate") is not stopped
+    if not stopped:
+        assert "5.0% of them may be stopped" in outcome.reason
+    assert with_rate(tile, None).decide(situation).action is Action.SCRAP
+
+
+def test_what_is_odder_than_all_normals_is_stopped_however_few_they_are(
+    tile: ResolvedPolicy,
+) -> None:
+    """Ten parts vouch for no less than one in eleven, and the stop rate asks for one in twenty."""
+    odd = {"p_value": 1 / 11, "least_p_value": 1 / 11}
+    seen = inspection().model_copy(update=odd)
+    situation = Situation(inspection=seen, classification=crack(None))
+    assert with_rate(tile, 0.05).decide(situation).action is Action.SCRAP
+    usual = seen.model_copy(update={"p_value": 2 / 11})
+    situation = Situation(inspection=usual, classification=crack(None))
+    assert with_rate(tile, 0.05).decide(situation).action is Action.PASS
+
+
+def test_a_late_classifier_stops_what_the_expert_alone_would_stop(tile: ResolvedPolicy) -> None:
+    policy = with_rate(tile, 0.05)
+    for p_value, action in ((0.04, Action.HOLD), (0.15, Action.PASS)):
+        seen = inspection().model_copy(update={"p_value": p_value})
+        late = Situation(inspection=seen, fallback=FallbackKind.LATE)
+        assert policy.decide(late).action is action
+    seen = inspection().model_copy(update={"p_value": 0.15})
+    nobody = Situation(inspection=seen, fallback=FallbackKind.NO_DECISION)
+    assert policy.decide(nobody).action is Action.HOLD

@@ -1,6 +1,7 @@
 """A bundle loads as it was taught, or not at all."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from serving.naming.exemplars import (
     Exemplar,
     ExemplarBundle,
     ExemplarError,
+    HardNormal,
     Normal,
     describe,
     latest,
     load_bundle,
     teach,
 )
+from serving.naming.false_alarms import Gate
 from serving.naming.teaching import NORMAL_LIMIT, Lesson, choose_normals, teach_product
 from tests.serving.naming.pictures import plate, png, spoiled
 
@@ -174,3 +177,22 @@ def test_normals_are_bounded_in_number_and_size() -> None:
     assert len(kept.image) < len(large)
     with pytest.raises(ExemplarError, match="parts"):
         choose_normals(many, ["only one"])
+
+
+def test_hard_normals_come_back_with_the_gate_that_they_passed(tmp_path: Path) -> None:
+    image, mask = plate(5), np.eye(8, dtype=bool)
+    hard = HardNormal(png(image), mask, "p9", score=4.25, weight=0.5)
+    gate = Gate("d" * 64, 40, (0.5, 1.25, 4.25))
+    bundle = replace(a_bundle(), hard=(hard,), gate=gate)
+    loaded = load_bundle(bundle.save(tmp_path))
+    assert loaded.digest == bundle.digest
+    assert loaded.gate == gate
+    (after,) = loaded.hard
+    assert (after.image, after.part, after.score, after.weight) == (hard.image, "p9", 4.25, 0.5)
+    assert (after.mask == mask).all()
+
+
+def test_a_bundle_without_hard_normals_is_written_without_a_word_of_them(tmp_path: Path) -> None:
+    """So that bundles of before keep their digest."""
+    manifest = json.loads((a_bundle().save(tmp_path) / "manifest.json").read_text())
+    assert not {"hard", "gate"} & manifest.keys()

@@ -1,0 +1,94 @@
+"""The pair's p-value on made-up vectors: it keeps its promise, and sees defects that differ."""
+
+import numpy as np
+import pytest
+
+from serving.naming.false_alarms import FalseAlarms, Gate
+
+DIMENSIONS = 12
+SENT = 0.2
+
+
+def vectors(count: int, shift: float, rng: np.random.Generator) -> np.ndarray:
+    """Points about a direction that all share; defects lie ``shift`` along another one."""
+    found = rng.normal(size=(count, DIMENSIONS))
+    found[:, 0] += 3
+    found[:, 1] += shift
+    return found.astype(np.float32)
+
+
+def learned(parts: int = 400, seed: int = 0, weight: float = 1.0) -> FalseAlarms | None:
+    """From normals whose scores are standard normal; the oddest fifth was sent."""
+    rng = np.random.default_rng(seed)
+    scores = np.sort(rng.normal(size=parts))
+    sent = scores[-round(SENT * parts) :]
+    gate = Gate("expert", parts, tuple(scores.tolist()))
+    groups = [f"part {i}" for i in range(len(sent))]
+    return FalseAlarms.learn(
+        gate,
+        vectors(12, 4.0, rng),
+        vectors(len(sent), 0.0, rng),
+        sent.tolist(),
+        [weight] * len(sent),
+        groups,
+    )
+
+
+@pytest.mark.parametrize("stop_rate", [0.03, 0.05, 0.1])
+def test_no_more_normals_than_promised_are_stopped(stop_rate: float) -> None:
+    stopped = []
+    for seed in range(5):
+        alarms = learned(seed=seed)
+        assert alarms is not None
+        rng = np.random.default_rng(100 + seed)
+        scores, looks = rng.normal(size=2000), vectors(2000, 0.0, rng)
+        limit = np.quantile(rng.normal(size=20_000), 1 - SENT)
+        stopped += [
+            score > limit and alarms.p_value(float(score), look) <= stop_rate
+            for score, look in zip(scores, looks, strict=True)
+        ]
+    assert np.mean(stopped) <= stop_rate + 0.012
+    assert np.mean(stopped) >= stop_rate / 2
+
+
+def test_a_defect_that_hardly_passes_the_gate_is_stopped_for_its_looks() -> None:
+    alarms = learned()
+    assert alarms is not None
+    rng = np.random.default_rng(9)
+    faint = 1.2  # sent, like one normal part in nine
+    defects = [alarms.p_value(faint, look) <= 0.05 for look in vectors(200, 4.0, rng)]
+    normals = [alarms.p_value(faint, look) <= 0.05 for look in vectors(200, 0.0, rng)]
+    assert np.mean(defects) > np.mean(normals) + 0.5
+
+
+def test_what_is_odd_enough_is_stopped_whatever_it_looks_like() -> None:
+    alarms = learned()
+    assert alarms is not None
+    rng = np.random.default_rng(10)
+    assert all(alarms.p_value(12.0, look) <= 0.03 for look in vectors(50, -4.0, rng))
+
+
+def test_few_parts_do_not_let_pass_what_is_odder_than_all_of_them() -> None:
+    alarms = learned(parts=60)
+    assert alarms is not None
+    look = vectors(1, 6.0, np.random.default_rng(4))[0]
+    assert alarms.p_value(9.0, look) < 0.001 < 1 / 61
+
+
+def test_normals_that_stand_for_several_parts_weigh_as_much() -> None:
+    one, two = learned(), learned(weight=2.0)
+    assert one is not None
+    assert two is not None
+    look = vectors(1, 1.0, np.random.default_rng(3))[0]
+    above = one.p_value(1.5, look) * 401 - 1
+    assert two.p_value(1.5, look) == pytest.approx(min(1.0, (2 * above + 1) / 401))
+
+
+def test_few_parts_calibrate_nothing() -> None:
+    assert learned(parts=30) is None
+    gate = Gate("expert", 30, (0.0, 1.0))
+    none = np.empty((0, DIMENSIONS), np.float32)
+    rng = np.random.default_rng(0)
+    normals = vectors(20, 0.0, rng)
+    groups = [str(i) for i in range(20)]
+    assert FalseAlarms.learn(gate, none, normals, [1.0] * 20, [1.0] * 20, groups) is None
