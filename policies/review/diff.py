@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from policies.evaluate import ResolvedPolicy
-from policies.model import Body, PolicyDocument, Rule
+from policies.model import Body, PolicyDocument, Rule, body_of
 from policies.reasons import plain
 from policies.review.softening import Softening, softenings
 
@@ -70,7 +70,8 @@ def _changes(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[Change, ...]:
         ),
         *_named("limit", old.body["limits"], new.body["limits"]),
         *_named("shift", old.body["shifts"], new.body["shifts"]),
-        *_rest(old.body, new.body),
+        *_rules_over_shots(old.document, new.document),
+        *_rest(old.document, new.document),
     )
 
 
@@ -150,13 +151,30 @@ def _by_name(section: object) -> dict[str, object]:
     return {zone["name"]: zone for zone in section} if isinstance(section, list | tuple) else {}
 
 
-def _rest(before: Body, after: Body) -> Iterator[Change]:
+def _rules_over_shots(old: PolicyDocument, new: PolicyDocument) -> Iterator[Change]:
+    before, after = old.shots.rules, new.shots.rules
+    yield from _named(
+        "rule over shot", [r.model_dump() for r in before], [r.model_dump() for r in after]
+    )
+    yield from _order("rules over shots", [r.name for r in before], [r.name for r in after])
+
+
+def _rest(before: PolicyDocument, after: PolicyDocument) -> Iterator[Change]:
+    """Of the documents and not of the bodies: a section that an older version of the language did
+    not have is its default."""
     told = {"classes", "rules", "zones", "limits", "shifts"}
-    one = {k: v for k, v in before.items() if k not in told}
-    two = {k: v for k, v in after.items() if k not in told}
+    one, two = (_without_rules_over_shots(body_of(d), told) for d in (before, after))
     for at, old, new in _leaves(one, two, ""):
         read = at in ("strategy", "normal.description", "egress")
         yield Change(at, _changed(at.replace("fallbacks.", "fallback "), old, new), read)
+
+
+def _without_rules_over_shots(body: Body, told: set[str]) -> dict[str, object]:
+    left = {name: value for name, value in body.items() if name not in told}
+    shots = left.get("shots")
+    if isinstance(shots, Mapping):
+        left["shots"] = {name: value for name, value in shots.items() if name != "rules"}
+    return left
 
 
 def _leaves(one: object, two: object, at: str) -> Iterator[tuple[str, object, object]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from policies.authoring.loading import load_policy
+from policies.evaluate import ResolvedPolicy
 from policies.review.diff import Difference, difference
 
 OLD = """\
@@ -45,6 +46,12 @@ def compare(tmp_path: Path, new: str, old: str = OLD) -> Difference:
         ("  dust: {sev", "  dent: {sev", "class dust is gone (was negligible, pass) (the class"),
         ("  dust: {sev", "  dent: {sev", "new class dent: negligible, pass (the classifier"),
         ("name: big", "name: large", "new rule large: scrap when area_mm2 > 5"),
+        ("product: p\n", "product: p\nshots: {missing: scrap}\n", "shots.missing: none -> scrap"),
+        (
+            "product: p\n",
+            "product: p\nshots: {rules: [{name: two, when: 'count > 9', action: hold}]}\n",
+            "new rule over shot two: ",
+        ),
     ],
 )  # fmt: skip
 def test_changes_in_words(tmp_path: Path, old: str, new: str, words: str) -> None:
@@ -124,3 +131,11 @@ def test_a_rule_over_shots_that_no_longer_stops_is_a_softening(tmp_path: Path) -
     assert [str(s) for s in found.softenings] == [
         "rule two over shots, which is gone: hold -> pass, for example with count < 9"
     ]
+
+
+def test_a_section_that_an_older_language_did_not_have_is_no_change(tmp_path: Path) -> None:
+    (tmp_path / "new.yaml").write_text(OLD)
+    new = load_policy(tmp_path / "new.yaml")
+    old = ResolvedPolicy.from_body({k: v for k, v in new.body.items() if k != "shots"})
+    assert old.policy_hash != new.policy_hash
+    assert difference(old, new).lines() == ["nothing changes"]
