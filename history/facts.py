@@ -58,6 +58,11 @@ FACTS = Table(
     Index(None, "part_id"),
     Index(None, "lot_id", "captured_at"),
     Index(None, "class_name", "captured_at"),
+    Index(
+        "part_fact_audit_draw_idx",
+        text("audit_draw(part_frame_id)"),
+        postgresql_where=text("action = 'pass'"),
+    ),
     *(
         Index(f"part_fact_{name}_idx", "captured_at", "part_frame_id", postgresql_where=text(where))
         for name, where in (

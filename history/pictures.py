@@ -40,6 +40,22 @@ async def save_pictures(story: Story, store: ImageStore, folder: Path) -> list[P
     return written
 
 
+async def save_photographs(story: Story, store: ImageStore, folder: Path) -> list[Path]:
+    """Write the photographs of a part into ``folder`` as they were captured, nothing drawn.
+
+    Raises:
+        UnavailableError: the object store does not answer.
+    """
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    shots = [(shot.frame_id or story.frame_id, shot.image_key) for shot in story.shots]
+    written: list[Path] = []
+    for frame_id, key in shots or [(story.frame_id, story.image_key)]:
+        image = await _get(store, key)
+        if image is not None:
+            written.append(await _write(_named(folder, frame_id, image), image))
+    return written
+
+
 async def _save(
     story: Story,
     frame_id: UUID,
@@ -50,8 +66,7 @@ async def _save(
     written: list[Path] = []
     image, mask = [await _get(store, key) for key in keys]
     if image is not None:
-        suffix = next((s for magic, s in _SUFFIX.items() if image.startswith(magic)), ".bin")
-        written.append(await _write(folder / f"{frame_id}{suffix}", image))
+        written.append(await _write(_named(folder, frame_id, image), image))
     if mask is not None:
         written.append(await _write(folder / f"{frame_id}-mask.png", mask))
     region = region_of(story, frame_id)
@@ -122,6 +137,11 @@ async def _get(store: ImageStore, key: str | None) -> bytes | None:
         return await store.get(key) if key else None
     except KeyError:
         return None
+
+
+def _named(folder: Path, frame_id: UUID, image: bytes) -> Path:
+    suffix = next((s for magic, s in _SUFFIX.items() if image.startswith(magic)), ".bin")
+    return folder / f"{frame_id}{suffix}"
 
 
 async def _write(path: Path, body: bytes) -> Path:

@@ -12,12 +12,22 @@ from sqlalchemy import RowMapping, Select, cast, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
 
+from history.audits import (
+    AuditPart,
+    AuditQueue,
+    drawn_query,
+    passed_query,
+    queue_query,
+    sample_query,
+    to_counts,
+)
 from history.database import connected, errors_translated, make_engine
 from history.errors import BadQueryError, NotInHistoryError
 from history.facts import BACKFILL, FACTS, SHOTS
 from history.filters import FRAMES, FrameFilter, decode_cursor, encode_cursor
 from history.reconcile import read_gaps
 from history.records import (
+    AuditCount,
     FrameRecord,
     Gaps,
     Page,
@@ -173,6 +183,27 @@ class History:
             query = pareto_query(wanted or FrameFilter(), by)
             groups = (await link.execute(query)).mappings().all()
         return to_pareto(groups, by, top)
+
+    async def audit_counts(self, wanted: FrameFilter | None = None) -> tuple[AuditCount, ...]:
+        """How many parts passed, were drawn for blind audits and turned out to be defects."""
+        wanted = wanted or FrameFilter()
+        async with self._asking("counting audits") as link:
+            passed = (await link.execute(passed_query(wanted))).mappings().all()
+            drawn = (await link.execute(sample_query(wanted))).mappings().all()
+        return to_counts(passed, drawn)
+
+    async def audit_queue(self, wanted: FrameFilter | None = None, limit: int = 1) -> AuditQueue:
+        """Parts that passed, were drawn and wait for a blind review."""
+        async with self._asking("looking for parts to audit") as link:
+            rows = (await link.execute(queue_query(wanted or FrameFilter(), limit))).mappings()
+            found = list(rows)
+        parts = tuple(AuditPart.model_validate(dict(row)) for row in found)
+        return AuditQueue(waiting=found[0]["waiting"] if found else 0, parts=parts)
+
+    async def is_audited(self, part: UUID) -> bool:
+        """Whether a part passed and was drawn for blind audits."""
+        async with self._asking(f"reading {part}") as link:
+            return (await link.execute(drawn_query(part))).one_or_none() is not None
 
     async def stream_decisions(
         self, wanted: FrameFilter | None = None, batch: int = _STREAM_BATCH

@@ -186,6 +186,28 @@ class Stats(Record):
     """Reviews whose severity is the decision's."""
 
 
+class AuditCount(Record):
+    """Parts of one product, class, expert and policy that passed, and what audits say of them."""
+
+    product_id: str
+    class_name: str
+    """The class under which they passed; empty where they passed as normal or by a fallback."""
+    expert_version: str
+    policy_hash: str
+    share: float | None
+    """At which they were drawn; None where the policy is not in the history."""
+    passed: int
+    drawn: int = 0
+    without_picture: int = 0
+    """Drawn, not reviewed, and nothing is kept that could be: their frames were never inspected."""
+    reviewed: int = 0
+    """Drawn and blindly reviewed as normal, negligible or a defect."""
+    escapes: int = 0
+    """Of the reviewed: defects."""
+    undecided: int = 0
+    """Drawn and blindly reviewed as ``unknown``: in no rate."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedDecision:
     """One effective decision with what the policy saw, for back-tests."""

@@ -22,6 +22,7 @@ def build_review(
     action: Action | str | None = None,
     comment: str = "",
     reviewed_at: datetime | None = None,
+    is_blind: bool = False,
 ) -> Review:
     """A review with an identity of its own; a second one of the same frame supersedes it.
 
@@ -39,6 +40,7 @@ def build_review(
             severity=Severity(severity),
             action=Action(action) if action else None,
             comment=comment,
+            is_blind=is_blind,
             reviewed_at=reviewed_at or datetime.now(UTC),
         )
     except ValidationError as error:

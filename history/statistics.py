@@ -65,7 +65,7 @@ _PARETO_COLUMNS = {
 
 def stats_query(wanted: FrameFilter) -> Question:
     """One row ``n`` per combination of what the statistics count."""
-    parts = _counted(wanted, _IN_STATS)
+    parts = counted_parts(wanted, _IN_STATS)
     day = func.to_char(func.timezone("UTC", parts.c.captured_at), "YYYY-MM-DD").label("day")
     dimensions = (day, *(parts.c[name] for name in _IN_STATS))
     total = cast(func.sum(parts.c.n), BigInteger).label("n")
@@ -93,7 +93,7 @@ def repeated_query(wanted: FrameFilter) -> Question:
 def pareto_query(wanted: FrameFilter, by: ParetoBy) -> Question:
     """How many parts fell under each name, the most first."""
     name = _PARETO_COLUMNS.get(by, by.value)
-    parts = _counted(wanted, (name,))
+    parts = counted_parts(wanted, (name,))
     total = cast(func.sum(parts.c.n), BigInteger).label("n")
     query: Question = (
         select(parts.c[name].label("name"), total)
@@ -104,7 +104,7 @@ def pareto_query(wanted: FrameFilter, by: ParetoBy) -> Question:
     return query
 
 
-def _counted(wanted: FrameFilter, names: Sequence[str]) -> Subquery:
+def counted_parts(wanted: FrameFilter, names: Sequence[str]) -> Subquery:
     """Rows that say how many (``n``) parts with these columns were captured at a time.
 
     The time is exact or the start of its quarter: of a day of any time zone in either case.

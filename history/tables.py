@@ -192,6 +192,7 @@ class ReviewRow(OfEvent, table=True):
     severity: str = _text()
     action: str | None = _maybe_text()
     comment: str = _text()
+    is_blind: bool = False
     reviewed_at: datetime = _time()
 
 

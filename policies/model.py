@@ -277,7 +277,7 @@ class PolicyDocument(Part):
     egress: Literal["none", "crop", "full"] = "none"
     """What may leave the plant towards a language model: nothing, the outlined crop, the image."""
     audit_share: Share = 0.0
-    """Share of normal frames kept as pictures for audits."""
+    """Share of the parts that pass which are drawn for blind audits."""
     stop_rate: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     """Share of normal parts that may be stopped, however many the expert sends to the classifier.
     A part that looks odd passes as normal (``normal.false_alarm``) when more normal parts than that

@@ -210,6 +210,8 @@ class Review(Event):
     severity: Severity
     action: Action | None = None
     comment: Annotated[str, Field(max_length=4096)] = ""
+    is_blind: bool = False
+    """The reviewer was shown the picture and no verdict: only such a review counts in an audit."""
     reviewed_at: AwareDatetime
 
 

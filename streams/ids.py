@@ -1,5 +1,6 @@
 """A frame's id, minted once in the gateway's journal, and the object keys that derive from it."""
 
+import hashlib
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -19,6 +20,18 @@ def new_frame_id() -> UUID:
 def minted_at(frame_id: UUID) -> datetime:
     """The UTC time inside a UUIDv7, millisecond resolution."""
     return datetime.fromtimestamp((frame_id.int >> 80) / 1000, tz=UTC)
+
+
+def audit_draw(part: UUID) -> float:
+    """A number in [0, 1) that nobody chooses: below the audit share, the part is in the sample.
+
+    The first six bytes of the SHA-256 of the part's frame id; the history's SQL function of the
+    same name gives the same number.
+
+    >>> round(audit_draw(UUID("019ac000-0000-7000-8000-000000000000")), 6)
+    0.557975
+    """
+    return int.from_bytes(hashlib.sha256(part.bytes).digest()[:6], "big") / 2.0**48
 
 
 def frame_key(frame_id: UUID) -> str:

@@ -1,6 +1,5 @@
 """What becomes of a frame or an anomaly: pure. Values in, events out."""
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from streams.events import (
     ShotVerdict,
     decision_id,
 )
+from streams.ids import audit_draw
 from streams.ports import Failure, Outcome, Policy, Situation
 
 _FALLBACK_KINDS = {
@@ -103,9 +103,8 @@ def _anomaly(frame: Frame, inspection: Inspection, moment: Moment, reason: str) 
 
 
 def sampled(frame_id: UUID, share: float) -> bool:
-    """Whether a frame is in the audit sample: a hash of its id, uniform in [0, 1), under share."""
-    digest = hashlib.blake2b(frame_id.bytes, digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2.0**64 < share
+    """Whether a part is in the audit sample at a share from 0 to 1, should it pass."""
+    return audit_draw(frame_id) < share
 
 
 # --- An anomaly, after the classifier ---------------------------------------------------------

@@ -21,6 +21,7 @@ from andon.__main__ import app
 from andon.settings import load_settings
 from history.errors import NotInHistoryError
 from history.object_store import S3ImageStore, S3Objects
+from history.policy_log import PolicyLog
 from history.writer import PostgresHistoryWriter
 from infra.stack.broker import Broker
 from infra.stack.s3_local import LocalS3
@@ -245,3 +246,36 @@ async def test_a_csv_cell_is_never_a_formula(url: str, monkeypatch: pytest.Monke
     (row,) = csv.DictReader(io.StringIO((await run("export", "--format", "csv")).stdout))
     assert row["part_id"] == '\'=HYPERLINK("x")\n,"'
     load_settings.cache_clear()
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("filled")
+async def test_an_audit_shows_pictures_and_no_verdict_and_takes_drawn_parts_only(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    log, writer = PolicyLog(url), PostgresHistoryWriter(url)
+    await log.store_version("q" * 64, "tile", {"audit_share": 1.0})
+    await log.close()
+    passed = make.decision(9, DecisionSource.CLASSIFIER, class_name="water", policy_hash="q" * 64)
+    await writer.add_decisions([passed])
+    await writer.add_anomalies([make.anomaly(9)])
+    frame = str(make.frame_id(9))
+    shown = await run("audit", "next", "--images", str(tmp_path), "--json")
+    queue = json.loads(shown.stdout)
+    part = {"part_frame_id": frame, "product_id": "tile", "line": "line-1", "station": "top"}
+    assert queue == {"waiting": 1, "parts": [part]}
+    assert "water" not in shown.stdout
+    said = ("--severity", "defect", "--class", "crack", "--by", "Ada", "--json")
+    refused = await run("audit", "review", "P0000002", *said)
+    assert refused.exit_code == 2
+    assert "was not drawn" in " ".join(refused.stderr.split())
+    made = Review.model_validate_json((await run("audit", "review", frame, *said)).stdout)
+    assert made.is_blind
+    await writer.add_reviews([made])
+    await writer.close()
+    stats = json.loads((await run("stats", "--json")).stdout)
+    escapes = stats["escapes"]["by_class"]["water"]
+    assert (escapes["reviewed"], escapes["escapes"], escapes["rate"]) == (1, 1, 1.0)
+    assert stats["escapes"]["overall"]["not_audited"] == 2
+    assert "2.50% to 100.00%" in (await run("stats")).stdout

@@ -1,38 +1,31 @@
 """The commands of ``andon history``."""
 
 import asyncio
-import contextlib
 import json
-from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
 from pydantic import Field
 
 from andon import wiring
-from andon.cli.history import output
+from andon.cli.history import audit, escapes, output
+from andon.cli.history.asking import Frame, ask, publish_review, usage_errors
 from andon.cli.options import Json, More, MoreOptions, group, listed, read_options, taking
 from andon.settings import load_settings
 from history.bi import READER, apply_bi
-from history.errors import BadQueryError
 from history.filters import FrameFilter, parse_moment
 from history.migrate import head, upgrade, write_facts
 from history.pictures import save_pictures
 from history.queries import History
-from history.records import Story
-from history.reviews import build_review, submit_review
+from history.records import AuditCount, Stats, Story
+from history.reviews import build_review
 from history.statistics import ParetoBy
-from streams.events import Review
 
-T = TypeVar("T")
 app = group("Read the defect history.")
-_TIMEOUT_S = 120.0
-"""A question over a year of parts may take longer than a row of the line."""
-
-Frame = Annotated[str, typer.Argument(help="Frame id, or the serial of a part seen once.")]
+app.add_typer(audit.app, name="audit")
 Text = str | None
 Line = Annotated[Text, typer.Option(help="Line.")]
 Since = Annotated[Text, typer.Option(help="From: 30d, 2h, 2026-11-23, ISO time.")]
@@ -61,7 +54,7 @@ def chosen_frames(
 ) -> FrameFilter:
     """The filter behind the options of a command."""
     rarely = read_options(RarelyAsked, more).model_dump()
-    with _usage_errors():
+    with usage_errors():
         return FrameFilter(
             product=product,
             line=line,
@@ -118,9 +111,21 @@ def stats(
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many rules to name.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """Counts by action, class, source and day; first-pass yield; the most frequent rules."""
-    found = ask(lambda history: history.stats(wanted, top))
-    typer.echo(found.model_dump_json()) if as_json else output.print_stats(found)
+    """Counts by action, class, source and day; first-pass yield; the rate of escaped defects.
+
+    The rate stands on blind audits alone (`andon history audit`), with its 95 % interval.
+    """
+
+    async def count(history: History) -> tuple[Stats, tuple[AuditCount, ...]]:
+        return await history.stats(wanted, top), await history.audit_counts(wanted)
+
+    found, audits = ask(count)
+    report = escapes.report_of(audits)
+    if as_json:
+        typer.echo(json.dumps(found.model_dump(mode="json") | {"escapes": asdict(report)}))
+        return
+    output.print_stats(found)
+    escapes.print_report(report)
 
 
 @app.command(epilog=listed(RarelyAsked))
@@ -177,7 +182,7 @@ def export(
 @app.command()
 def check(line: Line = None, since: Since = None, as_json: Json = False) -> None:
     """Is the history complete, and do its facts say what was recorded? Exit code 1 when not."""
-    with _usage_errors():
+    with usage_errors():
         moment = parse_moment(since) if since else None
     gaps = ask(lambda history: history.gaps(line, moment))
     typer.echo(gaps.model_dump_json()) if as_json else output.print_gaps(gaps)
@@ -201,9 +206,9 @@ def review(
         await history.show(frame_id)
         return frame_id
 
-    with _usage_errors():
+    with usage_errors():
         made = build_review(ask(checked), by, severity, class_name, action, comment)
-    asyncio.run(_publish(made))
+    asyncio.run(publish_review(made))
     typer.echo(made.model_dump_json() if as_json else f"review {made.review_id} published")
 
 
@@ -246,34 +251,7 @@ def bi(
     typer.echo(json.dumps(done) if as_json else words)
 
 
-def ask(question: Callable[[History], Awaitable[T]]) -> T:
-    """Open the history, ask it one question, and close it."""
-
-    async def run() -> T:
-        build = partial(wiring.history, least_timeout_s=_TIMEOUT_S)
-        async with wiring.opened(build, load_settings()) as history:
-            return await question(history)
-
-    with _usage_errors():
-        return asyncio.run(run())
-
-
-@contextlib.contextmanager
-def _usage_errors() -> Iterator[None]:
-    """A question that cannot be asked is bad usage: exit code 2."""
-    try:
-        yield
-    except BadQueryError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 async def _save(story: Story, folder: Path) -> list[Path]:
 
     async with wiring.opened(wiring.image_store, load_settings()) as store:
         return await save_pictures(story, store, folder)
-
-
-async def _publish(made: Review) -> None:
-
-    async with wiring.publisher(load_settings()) as publisher:
-        await submit_review(publisher, made)
