@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -168,9 +168,10 @@ class WorkerSettings(Section):
     """How long a batch waits to fill, milliseconds."""
     fallback_margin_ms: Annotated[int, Field(ge=0, le=60_000)] = 150
     """Inspect and classify fall back this long before the deadline, milliseconds."""
-    join_margin_ms: Annotated[int, Field(ge=0, le=60_000)] = 100
+    join_margin_ms: Annotated[int, Field(ge=0, le=60_000)] | None = None
     """Join decides a part without its missing shots this long before the deadline, milliseconds:
-    less than ``fallback_margin_ms``, more than the gateway's ``watchdog_margin_ms``."""
+    after the fallbacks of its shots and before the gateway's ``watchdog_margin_ms``. Unset: two
+    thirds of ``fallback_margin_ms``."""
     remembered_parts: Annotated[int, Field(ge=16, le=100_000)] = 1024
     """Limits: parts remembered per line and product, so that each counts once."""
     stop_within_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
@@ -180,6 +181,21 @@ class WorkerSettings(Section):
     alarms while nothing changes; 0 watches nothing."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Prometheus port; 0 is off."""
+
+    @model_validator(mode="after")
+    def _joins_after_the_fallbacks(self) -> Self:
+        if self.join_margin_ms is not None and self.join_margin_ms >= self.fallback_margin_ms:
+            raise ValueError(
+                f"join_margin_ms: {self.join_margin_ms} is not less than fallback_margin_ms "
+                f"({self.fallback_margin_ms}): a shot that takes its fallback would be missing"
+            )
+        return self
+
+    @property
+    def join_margin_s(self) -> float:
+        """When join decides without the missing shots, seconds before the deadline."""
+        margin = self.join_margin_ms
+        return (self.fallback_margin_ms * 2 / 3 if margin is None else margin) / 1000
 
 
 class _AllSources(PydanticBaseSettingsSource):

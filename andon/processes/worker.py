@@ -60,7 +60,7 @@ def role_config(role: RoleName, settings: Settings) -> RoleConfig:
             stop_within_s=worker.stop_within_s,
             drift_alpha=worker.drift_alpha,
         ),
-        join=JoinConfig(margin_s=worker.join_margin_ms / 1000),
+        join=JoinConfig(margin_s=worker.join_margin_s),
         metrics_port=worker.metrics_port,
     )
 

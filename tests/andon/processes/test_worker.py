@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from andon.processes.worker import READ, role_config
-from andon.settings import Settings
+from andon.settings import Settings, WorkerSettings
 from streams.roles.config import RoleName
 
 SETTINGS = Settings.model_validate(
@@ -36,3 +37,19 @@ def test_no_part_waits_for_what_is_only_recorded(role: RoleName, waits_ms: int) 
 def test_every_role_reads_something() -> None:
     assert all(READ.values())
     assert sorted(READ) == ["classify", "inspect", "join", "limits", "record"]
+
+
+@pytest.mark.parametrize(
+    ("given", "margin_s"),
+    [({}, 0.1), ({"fallback_margin_ms": 600}, 0.4), ({"join_margin_ms": 120}, 0.12)],
+)
+def test_parts_are_joined_after_the_fallbacks(given: dict[str, int], margin_s: float) -> None:
+    settings = Settings(worker=WorkerSettings(**given))
+    config = role_config("join", settings)
+    assert config.join.margin_s == pytest.approx(margin_s)
+    assert config.join.margin_s < config.flow.margin_s
+
+
+def test_a_join_before_the_fallbacks_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"200 is not less than fallback_margin_ms \(150\)"):
+        WorkerSettings(join_margin_ms=200)
