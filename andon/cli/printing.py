@@ -7,6 +7,7 @@ from typing import Final
 
 import typer
 from rich.console import Console, RenderableType
+from rich.errors import MarkupError
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Column, Table
@@ -26,10 +27,18 @@ def print_found(body: object, shown: Iterable[RenderableType], as_json: bool) ->
 
 
 def print_lines(shown: Iterable[RenderableType]) -> None:
-    """Print lines with rich's markup, and tables; no line is broken."""
+    """Print lines with rich's markup, and tables; no line is broken.
+
+    A line whose brackets make no markup is shown as it is: a folder may be called ``[/7]``.
+    """
     out = console()
     for part in shown:
-        out.print(part)
+        try:
+            out.print(part)
+        except MarkupError:
+            if not isinstance(part, str):
+                raise
+            out.print(part, markup=False)
 
 
 def console() -> Console:

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from history.database import make_engine
 from history.database_url import read_database_url
 from history.errors import HistoryError
+from history.migrate import current
+from infra.stack.postgres_local import LocalPostgres
+from streams.errors import UnavailableError
 
 PLAIN = "postgresql+asyncpg://andon:pw@db:5432/andon"
 
@@ -109,3 +112,19 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         return
     assert read.url.startswith("postgresql+asyncpg://")
     assert read_database_url(read.url).url == read.url
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
+async def test_a_real_server_is_reached(postgres: LocalPostgres, mode: str) -> None:
+    plain = postgres.database_url("postgres").replace("postgresql+asyncpg", "postgres")
+    assert await current(f"{plain}?sslmode={mode}&connect_timeout=5") == ""
+
+
+@pytest.mark.asyncio
+async def test_a_server_without_tls_is_refused_where_tls_is_asked_for(
+    postgres: LocalPostgres,
+) -> None:
+    url = f"{postgres.database_url('postgres')}?sslmode=require"
+    with pytest.raises(UnavailableError, match="SSL"):
+        await current(url)

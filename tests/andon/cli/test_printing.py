@@ -57,6 +57,11 @@ def test_brackets_are_no_markup(name: str, capsys: pytest.CaptureFixture[str]) -
     assert any(f" {name} " in line for line in lines)
 
 
+def test_a_line_whose_brackets_make_no_markup_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    print_found({}, ["files: out[/7]/x", "[bold]ok[/]"], as_json=False)
+    assert capsys.readouterr().out.splitlines() == ["files: out[/7]/x", "ok"]
+
+
 def test_json_is_one_value(capsys: pytest.CaptureFixture[str]) -> None:
     print_found({"name": "[red]"}, iter(()), as_json=True)
     assert json.loads(capsys.readouterr().out) == {"name": "[red]"}

@@ -1,0 +1,46 @@
+"""Whoever logs it: passwords, keys and tokens are masked."""
+
+import io
+import logging
+
+import pytest
+import structlog
+
+from andon.log import configure_logging, mask_event
+
+URL = "rtsp://operator:hunter2@10.0.0.7/live"
+
+
+def test_an_event_is_masked() -> None:
+    event = mask_event(None, "info", {"event": f"open {URL}", "source": URL, "count": 3})
+    assert event == {
+        "event": "open rtsp://operator:***@10.0.0.7/live",
+        "source": "rtsp://operator:***@10.0.0.7/live",
+        "count": 3,
+    }
+
+
+@pytest.mark.parametrize("as_json", ["true", "false"])
+def test_libraries_and_errors_are_masked(
+    as_json: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from andon.settings import load_settings
+
+    monkeypatch.setenv("ANDON_LOG_JSON", as_json)
+    monkeypatch.setattr("andon.log.load_settings", load_settings.__wrapped__)
+    root, stream = logging.getLogger(), io.StringIO()
+    monkeypatch.setattr(root, "handlers", [logging.StreamHandler(stream)])
+    try:
+        configure_logging()
+        log = structlog.get_logger("camera")
+        try:
+            raise OSError(f"cannot open {URL}")
+        except OSError:
+            log.error("camera.down", exc_info=True)
+            root.exception("in a library, with %s", URL)
+    finally:
+        structlog.reset_defaults()
+        logging.captureWarnings(False)
+    written = stream.getvalue() + capsys.readouterr().err
+    assert "operator:***@" in written
+    assert "hunter2" not in written
