@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 LINE = (
-    "stack", "gateway", "worker", "train", "inspect", "classify", "models", "policy", "certify",
-    "taxonomy", "history", "console", "doctor", "llm",
+    "stack", "gateway", "worker", "train", "inspect", "classify", "learn", "models", "policy",
+    "certify", "taxonomy", "history", "console", "doctor", "llm",
 )  # fmt: skip
 """What a plant runs; each has a module of its name in ``andon.cli``."""
 

@@ -3,10 +3,10 @@
 The layout is the same in both: a trained folder is copied to S3 as it is, its manifest last. The
 files that a manifest names are checked when the bundle is opened.
 
-``<product>/latest.json`` with ``{"digest": ...}`` says which version is in force; a product without
-one has the bundle that was written last. ``<product>/shadow.json`` names in the same form a version
-that is scored beside it, and ``<product>/notes/<digest>.json`` holds what is known of a version and
-is no part of it.
+``<product>/latest.json`` with ``{"digest": ...}`` says which version is in force, or with null that
+none is; a product without it has the bundle that was written last. ``<product>/shadow.json`` names
+in the same form a version that is scored beside it, and ``<product>/notes/<digest>.json`` holds
+what is known of a version and is no part of it.
 """
 
 import json
@@ -68,9 +68,9 @@ class BundleStore:
                     newest[product] = max(newest.get(product, (written, digest)), (written, digest))
                 case [product, name] if name == POINTER:
                     pointed.add(product)
-        in_force = {product: digest for product, (_, digest) in newest.items()}
-        in_force |= {product: d for product in pointed if (d := self.pointed(product))}
-        return dict(sorted(in_force.items()))
+        in_force: dict[str, str | None] = {p: digest for p, (_, digest) in newest.items()}
+        in_force |= {product: self.pointed(product) for product in pointed}
+        return {product: digest for product, digest in sorted(in_force.items()) if digest}
 
     def versions(self, product: str) -> dict[str, float]:
         """Digest of every version of a product, with the time it was written, Unix seconds."""
@@ -82,7 +82,7 @@ class BundleStore:
         return found
 
     def pointed(self, product: str, name: str = POINTER) -> str | None:
-        """The digest that a pointer of the product names; None where there is no pointer.
+        """The digest that a pointer of the product names; None where nothing is named.
 
         Args:
             name: ``POINTER``, or ``SHADOW`` for the version that is scored beside.
@@ -102,7 +102,7 @@ class BundleStore:
             ) from None
 
     def point(self, product: str, digest: str | None, name: str = POINTER) -> None:
-        """Let a pointer name a version of the store; None takes back what it names.
+        """Let a pointer name a version of the store, or none.
 
         Raises:
             StoreError: the version is not in the store, or its manifest was altered.

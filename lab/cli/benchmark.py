@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from andon.cli.options import Json, listed
-from andon.cli.printing import print_found
+from andon.cli.printing import print_found, table_of_rows
 from lab.benchmarks.expert_options import ExpertOptions
 from lab.cli.benchmark_drift import drift
 from lab.cli.benchmark_expert import expert
@@ -90,6 +90,37 @@ def decision(
     if found.at_rates:
         shown.append(at_rates_table(found.at_rates))
     print_found(found.as_json(), shown, as_json)
+
+
+@app.command()
+def learn(
+    images: Annotated[
+        Path, typer.Argument(help="Folder in MVTec-AD layout, with parts.csv.", show_default=False)
+    ],
+    splits: Annotated[int, typer.Option(min=1, help="Draws of the reviewed parts.")] = 20,
+    normals: Annotated[int, typer.Option(min=1, help="Normal parts that are reviewed.")] = 40,
+    rate: Annotated[
+        float,
+        typer.Option(min=0.001, max=0.3, help="False alarms asked of the expert, share of good."),
+    ] = 0.03,
+    folder: Annotated[Path, typer.Option(help="Where the expert is kept.")] = Path(
+        ".andon/learn-benchmark"
+    ),
+    as_json: Json = False,
+) -> None:
+    """How far escapes fall on parts that nobody reviewed when half of each class is reviewed."""
+    from andon.cli.experts import stage_bars
+    from lab.benchmarks.learn import LearnBenchmark, benchmark_learn, means
+
+    options = LearnBenchmark(images.resolve(), splits, normals, rate, folder=folder)
+    with stage_bars() as report:
+        found = benchmark_learn(options, _say, report)
+    body = means(found)
+    rows = {"all": body, **body["by_class"]} if isinstance(body["by_class"], dict) else {}
+    names = ("defective_parts", "escapes_before", "escapes_after")
+    cells = ((label, *(str(row[name]) for name in names)) for label, row in rows.items())
+    alarms = f"false alarms: {body['false_alarms_before']} -> {body['false_alarms_after']}"
+    print_found(body, [table_of_rows(("class", *names), cells), alarms], as_json)
 
 
 @app.command()

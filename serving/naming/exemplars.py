@@ -33,6 +33,8 @@ from serving.naming.exemplar_manifest import ExemplarError as ExemplarError
 from serving.naming.false_alarms import Gate
 from streams.regions import Mask, decode_mask, encode_mask
 
+POINTER: Final = "latest.json"
+"""Beside a product's bundles: which of them is in force (``serving.bundle_store``)."""
 IMAGES: Final = "images"
 MAX_PER_CLASS: Final = 64
 """Most examples kept of one class; beyond the first few dozen they cost time and add nothing."""
@@ -184,10 +186,31 @@ def load_bundle(path: Path) -> ExemplarBundle:
 
 
 def latest(root: Path, product_id: str) -> Path | None:
-    """The bundle of a product that was taught last (by modification time), or None."""
+    """The bundle of a product in force: what its pointer names, else what was taught last.
+
+    Raises:
+        ExemplarError: the pointer is damaged.
+    """
     folder = root / product_id
+    if (folder / POINTER).is_file():
+        try:
+            digest = json.loads(read_verified(folder / POINTER, None))["digest"]
+        except (ValueError, KeyError, TypeError):
+            raise ExemplarError(
+                f"{folder / POINTER} is damaged: delete it, or `andon models use` a version"
+            ) from None
+        return folder / str(digest) if digest else None
     found = [p.parent for p in folder.glob(f"*/{MANIFEST}")] if folder.is_dir() else []
     return max(found, key=lambda p: (p.stat().st_mtime_ns, p.name), default=None)
+
+
+def put_latest(root: Path, product_id: str, digest: str) -> None:
+    """Let the pointer name this bundle where the product has one; else the newest is in force."""
+    pointer = root / product_id / POINTER
+    if pointer.is_file():
+        draft = pointer.with_name(f".{POINTER}.{os.getpid()}")
+        draft.write_text(json.dumps({"digest": digest}), "utf-8")
+        os.replace(draft, pointer)
 
 
 def _files(bundle: ExemplarBundle) -> dict[str, bytes]:

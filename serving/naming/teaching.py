@@ -19,6 +19,7 @@ from serving.naming.exemplars import (
     Normal,
     latest,
     load_bundle,
+    put_latest,
     teach,
 )
 from serving.naming.features import DEFAULT_BACKBONE, Image, whole
@@ -88,7 +89,9 @@ def teach_product(
         known = [*normals] or [picture.image for picture in shown]
         hard = hard_normals(expert, known)
         bundle = replace(bundle, hard=hard, gate=held_out_gate(expert))
-    return teach(bundle, [_exemplar(lesson, outline) for lesson in lessons]).save(root)
+    path = teach(bundle, [_exemplar(lesson, outline) for lesson in lessons]).save(root)
+    put_latest(root, product_id, path.name)
+    return path
 
 
 def choose_normals(images: Sequence[bytes], parts: Sequence[str] = ()) -> tuple[Normal, ...]:

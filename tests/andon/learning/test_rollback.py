@@ -28,6 +28,8 @@ from tests.serving.experts.conftest import trained as trained
 from tests.serving.experts.pictures import scratched, surface
 from tests.serving.ray.local import served
 
+pytestmark = pytest.mark.slow
+
 
 def pictures() -> list[bytes]:
     found = []

@@ -1,0 +1,151 @@
+"""A candidate: the expert in force, taught with all that people have said of parts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from andon.learning.errors import LearningError
+from andon.learning.figures import Verdict
+from andon.learning.lessons import MOST_PER_CLASS, ReviewedPicture, choose
+from andon.learning.suspects import Suspect, find_suspects
+from serving.experts.composed import ComposedExpert
+from serving.experts.errors import ExpertError
+from serving.experts.expert import Expert
+from serving.experts.images import decode_image
+from serving.experts.options import Progress
+from serving.experts.teaching import LabelledPicture, Teacher
+from serving.experts.types import Image, Scored
+from serving.naming.exemplars import Exemplar, ExemplarBundle, teach
+from serving.naming.features import whole
+from streams.regions import Mask
+
+BATCH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A taught expert with the exemplars that belong to it."""
+
+    expert: ComposedExpert
+    bundle: ExemplarBundle
+    learned: tuple[str, ...]
+    """Frames whose reviews it learned from."""
+
+
+class Apprentice:
+    """The expert in force, whose normals are described once, to be taught again and again.
+
+    Args:
+        expert: the expert in force.
+        bundle: the exemplars in force: what is taught beside the reviews.
+        progress: told of every step.
+
+    Raises:
+        LearningError: an expert that cannot be taught.
+    """
+
+    def __init__(
+        self, expert: Expert, bundle: ExemplarBundle, progress: Progress | None = None
+    ) -> None:
+        if not isinstance(expert, ComposedExpert):
+            raise LearningError(
+                f"experts of kind {expert.name!r} cannot be taught; train one of kind patchcore"
+            )
+        self.expert, self.bundle = expert, bundle
+        self._report = progress or (lambda stage, done, total: None)
+        try:
+            self._teacher = Teacher(expert, progress)
+        except ExpertError as error:
+            raise LearningError(f"the expert in force cannot be taught: {error}") from error
+
+    def learn(self, pictures: Sequence[ReviewedPicture], most: int = MOST_PER_CLASS) -> Candidate:
+        """A candidate from the exemplars in force and these reviews.
+
+        Args:
+            pictures: reviewed photographs; defects teach, normals are what must not be found.
+            most: photographs of each class that the reviews may add.
+        """
+        chosen = choose(pictures, most)
+        normals = [p for p in pictures if not p.is_defect]
+        relabelled = {p.image for p in normals}
+        kept = tuple(e for e in self.bundle.exemplars if e.image not in relabelled)
+        before = replace(self.bundle, exemplars=kept)
+        bundle = teach(before, [_exemplar(picture) for picture in chosen])
+        expert = self._teacher.teach(
+            [_labelled(exemplar) for exemplar in bundle.exemplars],
+            [LabelledPicture(decode_image(p.image), "normal", None, p.part) for p in normals],
+        )
+        learned = (*(p.frame for p in chosen), *(p.frame for p in normals))
+        return Candidate(expert, bundle, learned)
+
+
+def compare(
+    before: Expert,
+    after: Expert,
+    pictures: Sequence[ReviewedPicture],
+    progress: Progress | None = None,
+) -> tuple[list[Verdict], list[tuple[Scored, Scored]]]:
+    """Each picture judged by the expert in force and by the candidate."""
+    verdicts: list[Verdict] = []
+    scored: list[tuple[Scored, Scored]] = []
+    for start in range(0, len(pictures), BATCH):
+        some = pictures[start : start + BATCH]
+        images = [decode_image(p.image) for p in some]
+        for picture, old, new in zip(some, before.score(images), after.score(images), strict=True):
+            verdicts.append(
+                Verdict(
+                    picture.frame,
+                    picture.part,
+                    picture.class_name,
+                    old.anomalous,
+                    new.anomalous,
+                    old.score / old.threshold,
+                    new.score / new.threshold,
+                )
+            )
+            scored.append((old, new))
+        if progress is not None:
+            progress("judge", len(verdicts), len(pictures))
+    return verdicts, scored
+
+
+def suspects_of(bundle: ExemplarBundle, threads: int = 1) -> list[Suspect]:
+    """Exemplars of a bundle that disagree with their class, worst first."""
+    from serving.naming.describing import describe_picture, learn_background
+    from serving.naming.features import extract, load_extractor, one
+
+    examples = bundle.exemplars
+    if not examples:
+        return []
+    extractor = load_extractor(bundle.backbone, threads)
+    background = learn_background(bundle, extractor)
+    features = extract(extractor, [decode_image(e.image) for e in examples])
+    vectors = [
+        describe_picture(one(features, i), e.mask, background, refine=not e.drawn)
+        for i, e in enumerate(examples)
+    ]
+    labels = [e.class_name for e in examples]
+    return find_suspects(np.stack(vectors), labels, [e.part or e.sha256 for e in examples])
+
+
+def _exemplar(picture: ReviewedPicture) -> Exemplar:
+    mask = picture.outline
+    if mask is None or not mask.any():
+        mask = whole(decode_image(picture.image))
+    return Exemplar(picture.class_name, picture.image, mask, picture.part, drawn=False)
+
+
+def _labelled(exemplar: Exemplar) -> LabelledPicture:
+    image = decode_image(exemplar.image)
+    mask = None if exemplar.mask.all() else _of_shape(exemplar.mask, image)
+    return LabelledPicture(image, exemplar.class_name, mask, exemplar.part)
+
+
+def _of_shape(mask: Mask, image: Image) -> Mask:
+    height, width = image.shape[:2]
+    if mask.shape == (height, width):
+        return mask
+    large = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large > 0.5, np.bool_)

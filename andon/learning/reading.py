@@ -1,0 +1,94 @@
+"""Reads what people said of parts, with the pictures that were kept."""
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+
+from andon.learning.lessons import ReviewedPicture
+from history.filters import FrameFilter
+from history.queries import History
+from history.records import FrameRecord
+from serving.experts.errors import UndecodableImage
+from serving.experts.images import decode_image
+from serving.naming.base import RESERVED
+from streams.codes import Severity
+from streams.ports import ImageStore
+from streams.regions import Mask
+
+_PAGE = 200
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """The reviewed photographs of a product, and what could not be used."""
+
+    pictures: list[ReviewedPicture]
+    left_out: dict[str, int]
+    """How many reviews were left out, by reason."""
+
+
+async def read_reviews(history: History, store: ImageStore, wanted: FrameFilter) -> Reviews:
+    """Every reviewed frame of ``wanted`` whose picture is kept: anomalies and the audit sample.
+
+    A person's word is the label: a class for a defect, the severity ``normal`` for a good part.
+
+    Raises:
+        UnavailableError: the database or the object store is down.
+    """
+    pictures: list[ReviewedPicture] = []
+    left_out: Counter[str] = Counter()
+    cursor: str | None = None
+    while True:
+        page = await history.list_frames(wanted, _PAGE, cursor)
+        for record in page.frames:
+            label = label_of(record)
+            if label is None:
+                left_out["the review names no class and is not normal"] += 1
+                continue
+            picture = await _picture(record, label, store)
+            if picture is None:
+                left_out["no picture is kept"] += 1
+            else:
+                pictures.append(picture)
+        cursor = page.next_cursor
+        if cursor is None:
+            return Reviews(pictures, dict(left_out))
+
+
+def label_of(record: FrameRecord) -> str | None:
+    """The class that a person named, empty for a normal part, None where neither was said."""
+    if record.review is None:
+        return None
+    if record.review.severity == Severity.NORMAL:
+        return ""
+    name = record.review.class_name
+    return name if name and name not in RESERVED else None
+
+
+async def _picture(record: FrameRecord, label: str, store: ImageStore) -> ReviewedPicture | None:
+    image = await _get(store, record.image_key)
+    if image is None:
+        return None
+    drawn, outline = await _get(store, record.mask_key), None
+    with suppress(UndecodableImage):
+        outline = _mask(drawn) if drawn is not None else None
+    return ReviewedPicture(
+        frame=str(record.frame_id),
+        part=record.part_id or str(record.frame_id),
+        at=record.captured_at,
+        class_name=label,
+        image=image,
+        outline=outline,
+        action=record.action,
+    )
+
+
+def _mask(drawn: bytes) -> Mask:
+    found: Mask = decode_image(drawn)[:, :, 0] > 127
+    return found
+
+
+async def _get(store: ImageStore, key: str | None) -> bytes | None:
+    with suppress(KeyError):
+        return await store.get(key) if key else None
+    return None

@@ -1,0 +1,76 @@
+"""Learning as a whole: rehearse on earlier reviews, judge on later ones, then learn from all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from andon.learning.candidate import Apprentice, Candidate, compare, suspects_of
+from andon.learning.errors import LearningError
+from andon.learning.figures import Shares, Verdict, by_class, shares
+from andon.learning.lessons import FEWEST, ReviewedPicture, split_by_time
+from andon.learning.suspects import Suspect
+from serving.experts.options import Progress
+from serving.experts.types import Scored
+
+
+@dataclass(frozen=True)
+class LearningOptions:
+    """How reviews are learned from."""
+
+    most: int
+    """Photographs of each class that the reviews may add."""
+    later_share: float
+    """Share of the reviewed parts, the latest, that the rehearsal is judged on; in (0, 1)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lecture:
+    """A candidate, and the evidence for it."""
+
+    candidate: Candidate
+    """Learned from all reviews."""
+    verdicts: list[Verdict]
+    """Of the later parts, by a rehearsal that had learned from the earlier ones alone."""
+    pictures: list[ReviewedPicture]
+    """Those later parts, in the same order."""
+    scored: list[tuple[Scored, Scored]]
+    """Their answers before and after."""
+    suspects: list[Suspect]
+    """Exemplars of the candidate that disagree with their class."""
+
+    @property
+    def shares(self) -> Shares:
+        """Escapes and false alarms of the later parts."""
+        return shares(self.verdicts)
+
+    @property
+    def by_class(self) -> dict[str, Shares]:
+        """The same of each class."""
+        return by_class(self.verdicts)
+
+
+def lecture(
+    apprentice: Apprentice,
+    pictures: Sequence[ReviewedPicture],
+    options: LearningOptions,
+    progress: Progress | None = None,
+) -> Lecture:
+    """A candidate from all reviews, with figures of a rehearsal that never saw the later parts.
+
+    Raises:
+        LearningError: too few reviews to learn anything from, or to test it.
+    """
+    earlier, later = split_by_time(pictures, options.later_share)
+    defects = {p.part for p in earlier if p.is_defect}
+    if len(defects) < FEWEST:
+        raise LearningError(
+            f"{len(defects)} reviewed defective parts with a picture are too few to learn from: "
+            f"review at least {FEWEST}, of different parts"
+        )
+    if not later:
+        raise LearningError(
+            f"{len(pictures)} reviewed photographs leave no later part to test on: review more"
+        )
+    rehearsed = apprentice.learn(earlier, options.most)
+    verdicts, scored = compare(apprentice.expert, rehearsed.expert, later, progress)
+    candidate = apprentice.learn(pictures, options.most)
+    return Lecture(candidate, verdicts, list(later), scored, suspects_of(candidate.bundle))

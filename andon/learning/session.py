@@ -1,0 +1,134 @@
+"""One session of learning: what is in force comes from the store, the candidate goes back to it."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from andon.learning.candidate import Apprentice
+from andon.learning.errors import LearningError
+from andon.learning.in_force import Stores
+from andon.learning.lessons import ReviewedPicture
+from andon.learning.rehearsal import LearningOptions, Lecture, lecture
+from andon.learning.report import write_learning_report
+from andon.learning.versions import VersionNote
+from serving.bundles import digest_of
+from serving.experts.artifact import load_expert, save_artifact
+from serving.experts.options import Progress
+from serving.naming.exemplars import ExemplarBundle, load_bundle
+from serving.naming.features import DEFAULT_BACKBONE
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A candidate in the store, not in force."""
+
+    product: str
+    digest: str
+    exemplars: str
+    """Digest of the exemplar bundle that belongs to it."""
+    lecture: Lecture
+    report: Path
+    frames: dict[str, str]
+    """Frame id by SHA-256 of its picture."""
+
+    def doubtful(self) -> list[tuple[str, str, str]]:
+        """Exemplars that disagree with their class: name, its class, the class it looks like."""
+        exemplars = self.lecture.candidate.bundle.exemplars
+        found = []
+        for suspect in self.lecture.suspects:
+            own = exemplars[suspect.index]
+            name = self.frames.get(own.sha256, own.part or own.sha256[:12])
+            found.append((name, suspect.class_name, suspect.looks_like))
+        return found
+
+    def as_json(self) -> dict[str, object]:
+        """For programs."""
+        return {
+            "product": self.product,
+            "candidate": self.digest,
+            "exemplars": self.exemplars,
+            "learned": list(self.lecture.candidate.learned),
+            "held_out": self.lecture.shares.as_json(),
+            "by_class": {k: v.as_json() for k, v in self.lecture.by_class.items()},
+            "doubtful": [
+                {"exemplar": name, "class": own, "looks_like": other}
+                for name, own, other in self.doubtful()
+            ],
+            "report": str(self.report),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """The expert in force of a product, ready to be taught."""
+
+    stores: Stores
+    product: str
+    base: str
+    """Digest of the expert in force."""
+    apprentice: Apprentice
+    progress: Progress
+
+    @classmethod
+    def open(cls, stores: Stores, product: str, progress: Progress) -> "Session":
+        """Fetch what is in force.
+
+        Raises:
+            LearningError: the product has no expert, or one that cannot be taught.
+            AndonError: the store cannot be read.
+        """
+        base = stores.experts.products().get(product)
+        if base is None:
+            raise LearningError(f"{product}: no expert in the store; `andon train` makes one")
+        digest = stores.exemplars.products().get(product)
+        bundle = ExemplarBundle(product, DEFAULT_BACKBONE)
+        if digest is not None:
+            bundle = load_bundle(stores.exemplars.fetch(product, digest))
+        expert = load_expert(stores.experts.fetch(product, base))
+        return cls(stores, product, base, Apprentice(expert, bundle, progress), progress)
+
+    def learn(
+        self,
+        pictures: Sequence[ReviewedPicture],
+        most: int,
+        later_share: float,
+        without: Sequence[str],
+        report: Path,
+    ) -> Made:
+        """A candidate in the store with its note, and its report; what is in force stays so.
+
+        Raises:
+            LearningError: too little to learn from, or nothing to test it on.
+        """
+        options = LearningOptions(most, later_share)
+        found = lecture(self.apprentice, pictures, options, self.progress)
+        self._hold_in_force()
+        with tempfile.TemporaryDirectory(prefix="andon-learn-") as folder:
+            digest = save_artifact(found.candidate.expert, Path(folder))
+            self.stores.experts.add(self.product, Path(folder) / self.product / digest)
+            bundle = found.candidate.bundle.save(Path(folder) / "exemplars")
+            self.stores.exemplars.add(self.product, bundle)
+        note = VersionNote(
+            base=self.base,
+            exemplars=bundle.name,
+            learned=list(found.candidate.learned),
+            without=list(without),
+            held_out=found.shares.as_json(),
+        )
+        self.stores.experts.put_note(self.product, digest, note.model_dump_json().encode())
+        frames = {digest_of(p.image): p.frame for p in pictures}
+        words = [
+            f"Candidate {digest[:12]} of the expert in force {self.base[:12]}, from "
+            f"{len(note.learned)} of {len(pictures)} reviewed photographs.",
+            "The figures are of a rehearsal: it learned from the earlier parts alone and is judged "
+            "on the later ones. The candidate then learned from both.",
+        ]
+        write_learning_report(report, self.product, words, found, frames)
+        return Made(self.product, digest, bundle.name, found, report, frames)
+
+    def _hold_in_force(self) -> None:
+        """A product without pointers has what was written last, which a candidate would be."""
+        for store in (self.stores.experts, self.stores.exemplars):
+            if store.pointed(self.product) is None:
+                store.point(self.product, store.products().get(self.product))
