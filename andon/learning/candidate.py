@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 
 from andon.learning.errors import LearningError
-from andon.learning.figures import Verdict
+from andon.learning.figures import JudgedTwice
 from andon.learning.lessons import MOST_PER_CLASS, ReviewedPicture, choose
-from andon.learning.suspects import Suspect, find_suspects
+from andon.learning.suspects import Doubt, find_suspects
 from serving.experts.composed import ComposedExpert
 from serving.experts.errors import ExpertError
 from serving.experts.expert import Expert
@@ -86,16 +86,16 @@ def compare(
     after: Expert,
     pictures: Sequence[ReviewedPicture],
     progress: Progress | None = None,
-) -> tuple[list[Verdict], list[tuple[Scored, Scored]]]:
+) -> tuple[list[JudgedTwice], list[tuple[Scored, Scored]]]:
     """Each picture judged by the expert in force and by the candidate."""
-    verdicts: list[Verdict] = []
+    verdicts: list[JudgedTwice] = []
     scored: list[tuple[Scored, Scored]] = []
     for start in range(0, len(pictures), BATCH):
         some = pictures[start : start + BATCH]
         images = [decode_image(p.image) for p in some]
         for picture, old, new in zip(some, before.score(images), after.score(images), strict=True):
             verdicts.append(
-                Verdict(
+                JudgedTwice(
                     picture.frame,
                     picture.part,
                     picture.class_name,
@@ -111,7 +111,7 @@ def compare(
     return verdicts, scored
 
 
-def suspects_of(bundle: ExemplarBundle, threads: int = 1) -> list[Suspect]:
+def suspects_of(bundle: ExemplarBundle, threads: int = 1) -> list[Doubt]:
     """Exemplars of a bundle that disagree with their class, worst first."""
     from serving.naming.describing import describe_picture, learn_background
     from serving.naming.features import extract, load_extractor, one

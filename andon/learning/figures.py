@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Verdict:
+class JudgedTwice:
     """One photograph judged by the expert in force and by the candidate."""
 
     frame: str
@@ -56,10 +56,10 @@ class Shares:
         }
 
 
-def shares(verdicts: Sequence[Verdict]) -> Shares:
+def shares(verdicts: Sequence[JudgedTwice]) -> Shares:
     """Shares over parts; a part of several photographs counts by the share of them.
 
-    >>> found = shares([Verdict("f", "p", "crack", False, True, 0.5, 1.5)])
+    >>> found = shares([JudgedTwice("f", "p", "crack", False, True, 0.5, 1.5)])
     >>> found.escapes_before, found.escapes_after, found.alarms_before
     (1.0, 0.0, None)
     """
@@ -75,7 +75,7 @@ def shares(verdicts: Sequence[Verdict]) -> Shares:
     )
 
 
-def by_class(verdicts: Sequence[Verdict]) -> dict[str, Shares]:
+def by_class(verdicts: Sequence[JudgedTwice]) -> dict[str, Shares]:
     """The same of each class."""
     names = sorted({v.class_name for v in verdicts if v.class_name})
     return {name: shares([v for v in verdicts if v.class_name == name]) for name in names}

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from andon.learning.candidate import Apprentice, Candidate, compare, suspects_of
 from andon.learning.errors import LearningError
-from andon.learning.figures import Shares, Verdict, by_class, shares
+from andon.learning.figures import JudgedTwice, Shares, by_class, shares
 from andon.learning.lessons import FEWEST, ReviewedPicture, split_by_time
-from andon.learning.suspects import Suspect
+from andon.learning.suspects import Doubt
 from serving.experts.options import Progress
 from serving.experts.types import Scored
 
@@ -28,13 +28,13 @@ class Lecture:
 
     candidate: Candidate
     """Learned from all reviews."""
-    verdicts: list[Verdict]
+    verdicts: list[JudgedTwice]
     """Of the later parts, by a rehearsal that had learned from the earlier ones alone."""
     pictures: list[ReviewedPicture]
     """Those later parts, in the same order."""
     scored: list[tuple[Scored, Scored]]
     """Their answers before and after."""
-    suspects: list[Suspect]
+    suspects: list[Doubt]
     """Exemplars of the candidate that disagree with their class."""
 
     @property

@@ -9,7 +9,7 @@ import cv2
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from andon.learning.rehearsal import Lecture
-from andon.learning.suspects import Suspect
+from andon.learning.suspects import Doubt
 from serving.experts.images import decode_image
 from serving.experts.pictures import outlined
 from serving.experts.types import Image
@@ -37,12 +37,12 @@ class PartCard:
 
 
 @dataclass(frozen=True)
-class SuspectCard:
+class DoubtfulCard:
     """An exemplar that disagrees with its class, beside the one that it is most like."""
 
     name: str
     nearest_name: str
-    suspect: Suspect
+    suspect: Doubt
     picture: str
     nearest: str
 
@@ -116,11 +116,9 @@ def _card(found: Lecture, index: int) -> PartCard:
     )
 
 
-def _suspect(
-    suspect: Suspect, exemplars: Sequence[Exemplar], frames: dict[str, str]
-) -> SuspectCard:
+def _suspect(suspect: Doubt, exemplars: Sequence[Exemplar], frames: dict[str, str]) -> DoubtfulCard:
     own, other = exemplars[suspect.index], exemplars[suspect.nearest]
-    return SuspectCard(
+    return DoubtfulCard(
         frames.get(own.sha256, own.part or own.sha256[:12]),
         frames.get(other.sha256, other.part or other.sha256[:12]),
         suspect,

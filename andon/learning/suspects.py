@@ -17,7 +17,7 @@ COMMON_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Suspect:
+class Doubt:
     """An exemplar that disagrees with its class."""
 
     index: int
@@ -31,7 +31,7 @@ class Suspect:
     """Cosines to its own class and to the other."""
 
 
-def find_suspects(vectors: Floats, labels: Sequence[str], groups: Sequence[str]) -> list[Suspect]:
+def find_suspects(vectors: Floats, labels: Sequence[str], groups: Sequence[str]) -> list[Doubt]:
     """Exemplars that another class describes better than their own does, worst first.
 
     Args:
@@ -64,7 +64,7 @@ def find_suspects(vectors: Floats, labels: Sequence[str], groups: Sequence[str])
         if rest[best] > own:
             nearest = int(members[best][(units[members[best]] @ vector).argmax()])
             found.append(
-                Suspect(i, classes[truth[i]], classes[best], nearest, float(own), float(rest[best]))
+                Doubt(i, classes[truth[i]], classes[best], nearest, float(own), float(rest[best]))
             )
     return sorted(found, key=lambda s: s.own - s.other)
 

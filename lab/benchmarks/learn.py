@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from andon.learning.candidate import BATCH, Apprentice, compare
-from andon.learning.figures import Shares, Verdict, by_class, shares
+from andon.learning.figures import JudgedTwice, Shares, by_class, shares
 from andon.learning.lessons import MOST_PER_CLASS, ReviewedPicture
 from lab.datasets.folders import GOOD, Sample, load_dataset
 from lab.harness.learn import FALSE_ALARM_RATE, LearnRequest, learn
@@ -140,7 +140,7 @@ def means(found: Sequence[SplitFigures]) -> dict[str, object]:
     }
 
 
-def _figures(seed: int, reviewed: int, verdicts: Sequence[Verdict]) -> SplitFigures:
+def _figures(seed: int, reviewed: int, verdicts: Sequence[JudgedTwice]) -> SplitFigures:
     return SplitFigures(seed, reviewed, shares(verdicts), by_class(verdicts))
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from andon.learning.errors import LearningError
-from andon.learning.figures import Verdict, by_class, shares
+from andon.learning.figures import JudgedTwice, by_class, shares
 from andon.learning.lessons import ReviewedPicture, choose, split_by_time, without
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
@@ -53,11 +53,11 @@ def test_a_review_is_left_out_by_its_frame() -> None:
 
 def test_each_part_weighs_one() -> None:
     verdicts = [
-        Verdict("1", "p", "crack", False, True, 0.5, 2.0),
-        Verdict("2", "p", "crack", False, False, 0.5, 0.9),
-        Verdict("3", "q", "crack", True, True, 2.0, 2.0),
-        Verdict("4", "g", "", False, True, 0.5, 1.5),
-        Verdict("5", "h", "", False, False, 0.5, 0.5),
+        JudgedTwice("1", "p", "crack", False, True, 0.5, 2.0),
+        JudgedTwice("2", "p", "crack", False, False, 0.5, 0.9),
+        JudgedTwice("3", "q", "crack", True, True, 2.0, 2.0),
+        JudgedTwice("4", "g", "", False, True, 0.5, 1.5),
+        JudgedTwice("5", "h", "", False, False, 0.5, 0.5),
     ]
     found = shares(verdicts)
     assert (found.defects, found.normals) == (2, 2)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from andon.learning.figures import Verdict, by_class, shares
+from andon.learning.figures import JudgedTwice, by_class, shares
 from andon.learning.lessons import ReviewedPicture
 from lab.benchmarks.learn import SplitFigures, draw, means
 
@@ -26,8 +26,11 @@ def test_half_of_each_class_s_parts_are_reviewed_and_some_are_left_to_judge() ->
 
 
 def test_means_weigh_each_split_alike() -> None:
-    first = [Verdict("1", "p", "crack", False, True, 0, 2), Verdict("2", "g", "", True, True, 2, 2)]
-    second = [Verdict("3", "q", "crack", False, False, 0, 0)]
+    first = [
+        JudgedTwice("1", "p", "crack", False, True, 0, 2),
+        JudgedTwice("2", "g", "", True, True, 2, 2),
+    ]
+    second = [JudgedTwice("3", "q", "crack", False, False, 0, 0)]
     found = [SplitFigures(i, 1, shares(v), by_class(v)) for i, v in enumerate((first, second))]
     body = means(found)
     assert (body["escapes_before"], body["escapes_after"]) == (1.0, 0.5)
