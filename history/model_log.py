@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from history.database import connected, make_engine
@@ -27,6 +27,52 @@ class ModelChange(Record):
     applied_by: str
     reason: str
     applied_at: datetime
+
+
+class ShadowCount(Record):
+    """What a version in the shadow said of frames, beside the version in force."""
+
+    product_id: str
+    expert_version: str
+    """Digest of the version in the shadow."""
+    frames: int
+    both: int
+    """Frames that both find anomalous."""
+    only_shadow: int
+    only_in_force: int
+    first_at: datetime
+    last_at: datetime
+    """When the first and the last of the frames were photographed."""
+
+
+_SHADOWS = text(
+    """
+    SELECT d.product_id, s.expert_version, count(*) AS frames,
+        count(*) FILTER (WHERE s.anomalous AND d.odd) AS both,
+        count(*) FILTER (WHERE s.anomalous AND NOT d.odd) AS only_shadow,
+        count(*) FILTER (WHERE NOT s.anomalous AND d.odd) AS only_in_force,
+        min(d.captured_at) AS first_at, max(d.captured_at) AS last_at
+    FROM (
+        SELECT DISTINCT ON (told.frame_id, told.expert_version)
+            told.frame_id, told.expert_version, told.anomalous
+        FROM decision teller,
+            jsonb_to_recordset(teller.event #> '{inspection,shadows}')
+                AS told(frame_id uuid, expert_version text, anomalous boolean)
+        WHERE jsonb_typeof(teller.event #> '{inspection,shadows}') = 'array'
+            AND teller.captured_at >= :since
+    ) s
+    JOIN (
+        SELECT DISTINCT ON (frame_id) frame_id, product_id, captured_at,
+            (event #>> '{inspection,anomalous}')::boolean AS odd
+        FROM decision
+        WHERE event #> '{inspection}' IS NOT NULL AND captured_at >= :since
+            AND event #>> '{inspection,anomalous}' IS NOT NULL
+    ) d USING (frame_id)
+    WHERE CAST(:product AS text) IS NULL OR d.product_id = :product
+    GROUP BY d.product_id, s.expert_version
+    ORDER BY max(d.captured_at) DESC
+    """
+)
 
 
 class ModelLog:
@@ -84,6 +130,13 @@ class ModelLog:
             query = query.where(_AUDIT.c.product_id == clean(product_id))
         async with connected(self._engine, self._timeout_s, "reading the audit") as link:
             return [_change(row) for row in (await link.execute(query.limit(limit))).mappings()]
+
+    async def shadows(self, since: datetime, product_id: str | None = None) -> list[ShadowCount]:
+        """What versions in the shadow said of the frames since then, the latest first."""
+        values = {"since": since, "product": clean(product_id) if product_id else None}
+        async with connected(self._engine, self._timeout_s, "reading shadows") as link:
+            found = await link.execute(_SHADOWS, values)
+            return [ShadowCount.model_validate(dict(row)) for row in found.mappings()]
 
 
 def _change(row: RowMapping) -> ModelChange:

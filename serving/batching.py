@@ -61,6 +61,11 @@ class Batches(Generic[T, R]):
         """Items not yet in a batch."""
         return len(self._waiting)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is under way."""
+        return not self._waiting and not self._running
+
     def submit(self, item: T, weight: int, timeout_s: float) -> "asyncio.Future[R]":
         """Queue one item; its future gives the result, ``QueueFull`` or ``Expired``."""
         loop = asyncio.get_running_loop()

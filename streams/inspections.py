@@ -1,6 +1,7 @@
 """The base of all events, and what a vision expert says of one picture."""
 
 from typing import Annotated, ClassVar
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -57,6 +58,17 @@ class Region(Event):
     """Mean score inside the region over mean score outside."""
 
 
+class ShadowScore(Event):
+    """What a version that is not in force said of a frame, of which nobody acted on it."""
+
+    frame_id: UUID
+    expert_version: Text
+    """Artifact digest."""
+    score: float
+    threshold: float
+    anomalous: bool
+
+
 class Inspection(Event):
     """The vision expert's answer for one frame."""
 
@@ -81,3 +93,6 @@ class Inspection(Event):
     sharpness: float | None = None
     """Mean difference of neighbouring pixels over that of pixels three apart, above 0."""
     timings_ms: dict[str, float] = {}
+    shadows: tuple[ShadowScore, ...] = ()
+    """What a version in the shadow said of earlier frames of the product: it is scored when the
+    replica is idle, and told with a later answer."""

@@ -54,6 +54,9 @@ def learn_command(
     report: Annotated[
         Path, typer.Option(help="Where to write what would have changed, with pictures.")
     ] = Path("learn.html"),
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Let Serve score the candidate beside, without action.")
+    ] = False,
     more: More = None,
     as_json: Json = False,
 ) -> None:
@@ -74,7 +77,9 @@ def learn_command(
     with stage_bars() as bars:
         session = Session.open(open_stores(load_settings()), product, bars)
         made = session.learn(pictures, tuning.most, tuning.later, tuple(leave_out or ()), report)
-    print_found(made.as_json(), _shown(made, pictures), as_json)
+        if shadow:
+            session.shadow(made)
+    print_found(made.as_json(), _shown(made, pictures, shadow), as_json)
 
 
 async def _read(wanted: FrameFilter) -> "Reviews":
@@ -99,7 +104,9 @@ def _tell_left_out(reviews: "Reviews") -> None:
         Console(stderr=True).print(f"{count} reviews left out: {escape(why)}", soft_wrap=True)
 
 
-def _shown(made: "Made", pictures: Sequence[ReviewedPicture]) -> Iterator[RenderableType]:
+def _shown(
+    made: "Made", pictures: Sequence[ReviewedPicture], shadow: bool
+) -> Iterator[RenderableType]:
     shares = made.lecture.shares
     rows = [("all defects", shares), *made.lecture.by_class.items()]
     columns = ("later parts", "parts", "escape, in force", "escape, candidate")
@@ -114,6 +121,8 @@ def _shown(made: "Made", pictures: Sequence[ReviewedPicture]) -> Iterator[Render
             f"like {escape(other)}; `--without {escape(name)}` leaves it out"
         )
     yield f"report: {escape(str(made.report))}"
+    if shadow:
+        yield f"scored beside: `andon models shadow {escape(made.product)}` says what it would do"
     yield (
         f"candidate {made.digest} learned from {len(made.lecture.candidate.learned)} of "
         f"{len(pictures)} reviewed photographs; "

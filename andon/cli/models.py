@@ -17,7 +17,9 @@ from andon.learning.catalogue import read_versions
 from andon.learning.in_force import Stores, Wish, put_in_force
 from andon.learning.versions import Version, VersionNote, before, find_version
 from andon.settings import Settings, load_settings
-from history.model_log import ModelChange
+from history.filters import parse_moment
+from history.model_log import ModelChange, ShadowCount
+from serving.bundle_store import SHADOW
 
 app = group("Versions of the experts: what there is, what is in force, and the way back.")
 
@@ -97,6 +99,51 @@ def rollback(
         return await _put(settings, open_stores(settings), wish, wait)
 
     _show(asyncio.run(run()), as_json)
+
+
+@app.command()
+def shadow(
+    product: Product,
+    version: Annotated[
+        str | None, typer.Argument(help="Scored from now on beside the one in force.")
+    ] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="Score nothing beside any more.")] = False,
+    since: Annotated[str, typer.Option(help="Frames from then on: 30d, 2h, 2026-11-23.")] = "30d",
+    as_json: Json = False,
+) -> None:
+    """Let Serve score a version beside the one in force, without action; what it said so far.
+
+    It scores a share of the frames (`vision.shadow_share` of Serve's configuration), only while no
+    frame waits.
+    """
+    settings = load_settings()
+    store = open_stores(settings).experts
+    if version is not None:
+        store.point(product, find_version(version, store.versions(product), product), SHADOW)
+    elif stop:
+        store.point(product, None, SHADOW)
+
+    async def read() -> list[ShadowCount]:
+        async with wiring.opened(wiring.model_log, settings) as audit:
+            return await audit.shadows(parse_moment(since), product)
+
+    found = asyncio.run(read())
+    now = store.pointed(product, SHADOW)
+    columns = ("version", "frames", "both odd", "only shadow", "only in force", "until (UTC)")
+    rows = (
+        (
+            c.expert_version[:12],
+            str(c.frames),
+            str(c.both),
+            str(c.only_shadow),
+            str(c.only_in_force),
+            f"{c.last_at:%Y-%m-%d %H:%M:%S}",
+        )
+        for c in found
+    )
+    body = {"shadow": now, "counts": [count.model_dump(mode="json") for count in found]}
+    words = f"in the shadow: {now or 'nothing'}"
+    print_found(body, [words, table_of_rows(columns, rows)], as_json)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from andon.learning.lessons import ReviewedPicture
 from andon.learning.rehearsal import LearningOptions, Lecture, lecture
 from andon.learning.report import write_learning_report
 from andon.learning.versions import VersionNote
+from serving.bundle_store import SHADOW
 from serving.bundles import digest_of
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.options import Progress
@@ -126,6 +127,10 @@ class Session:
         ]
         write_learning_report(report, self.product, words, found, frames)
         return Made(self.product, digest, bundle.name, found, report, frames)
+
+    def shadow(self, made: Made) -> None:
+        """Let the replicas score the candidate beside the expert in force."""
+        self.stores.experts.point(self.product, made.digest, SHADOW)
 
     def _hold_in_force(self) -> None:
         """A product without pointers has what was written last, which a candidate would be."""

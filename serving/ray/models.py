@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from serving.bundle_store import BundleStore
+from serving.bundle_store import SHADOW, BundleStore
 from serving.experts.errors import ExpertError
 from serving.experts.expert import Expert
 from serving.experts.types import Image
@@ -61,11 +61,21 @@ def loader(settings: VisionSettings) -> Load:
 class ModelSet:
     """Experts by product. ``current`` is replaced whole, so that readers need no lock."""
 
-    def __init__(self, load: Load, store: BundleStore, batch: int, follow_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        load: Load,
+        store: BundleStore,
+        batch: int,
+        follow_s: float = 0.0,
+        shadowed: bool = False,
+    ) -> None:
         self._load, self._store, self._batch = load, store, batch
         self.watch = StoreWatch(store, follow_s)
         self._wanted = VisionUserConfig(products={})
         self._current: Mapping[str, Loaded] = MappingProxyType({})
+        self._shadowed = shadowed
+        self.shadows: Mapping[str, Loaded] = MappingProxyType({})
+        """The version that is scored beside the one in force, by product."""
         self._refused: dict[str, str] = {}
         self._changing = threading.Lock()
         self.problems: Mapping[str, str] = {}
@@ -133,9 +143,30 @@ class ModelSet:
         self.problems = problems
         now = {product: loaded.version for product, loaded in fresh.items()}
         self._current = MappingProxyType(fresh)
+        if self._shadowed:
+            self.shadows = MappingProxyType(self._take_shadows(now))
         if now != held:
             with suppress(OSError):  # a folder that may not be written: nothing to go back to
                 self._store.remember({**self._store.remembered(), **now})
+
+    def _take_shadows(self, now: Mapping[str, str]) -> dict[str, Loaded]:
+        """The shadows that the store names; one that cannot be loaded is a problem, no more."""
+        fresh: dict[str, Loaded] = {}
+        for product, version in now.items():
+            old = self.shadows.get(product)
+            try:
+                wanted = self._store.pointed(product, SHADOW)
+                if wanted is None or wanted == version:
+                    continue
+                if old is not None and old.version == wanted:
+                    fresh[product] = old
+                elif self._refused.get(f"{product} (shadow)") != wanted:
+                    self._refused[f"{product} (shadow)"] = wanted
+                    fresh[product] = self._open(product, wanted)
+            except REFUSALS as error:
+                self.problems = {**self.problems, f"{product} (shadow)": str(error)}
+                log.error("product %s, shadow: %s", product, error)
+        return fresh
 
     def _version(self, product: str, version: str, problems: dict[str, str]) -> Loaded | None:
         """The version asked for, or else the one that the product has or had."""

@@ -45,6 +45,8 @@ class VisionSettings(Section):
     health_interval_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
     """A replica that scored nothing for this long scores its known image on a health check."""
     follow_s: Follow = 5.0
+    shadow_share: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Share of a product's frames that the version in its shadow scores too; 0: none."""
     loader: str = "serving.experts.artifact:load_expert"
     """``module:function`` that opens an artifact folder."""
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from serving.batching import Batches, Expired, QueueFull
 from serving.bundle_store import BundleStore
@@ -20,6 +20,7 @@ from serving.experts.types import Image
 from serving.ray.inspections import to_failure, to_inspection
 from serving.ray.models import Loaded, ModelSet, loader
 from serving.ray.settings import VisionSettings, VisionUserConfig, parse
+from serving.ray.shadowing import ShadowScorer
 from serving.ray.wire import pack_inspections, unpack_images
 from streams.codes import ReasonCode
 from streams.events import Inspection
@@ -36,6 +37,7 @@ class _Item:
     product: str
     image: bytes
     arrived: float
+    frame_id: UUID | None
 
 
 class VisionDeployment:
@@ -52,7 +54,14 @@ class VisionDeployment:
     def __init__(self, settings: VisionSettings, open_store: Callable[[], BundleStore]) -> None:
         self._settings = settings
         self._replica = uuid4().hex
-        self._models = ModelSet(loader(settings), open_store(), settings.batch, settings.follow_s)
+        self._models = ModelSet(
+            loader(settings),
+            open_store(),
+            settings.batch,
+            settings.follow_s,
+            shadowed=settings.shadow_share > 0,
+        )
+        self._shadow = ShadowScorer(settings.shadow_share)
         self._following: asyncio.Task[None] | None = None
         self._batcher: Batches[_Item, Answer] = Batches(
             self._work, settings.batch, settings.batch_wait_ms / 1000, settings.queue_mib * MIB
@@ -99,8 +108,10 @@ class VisionDeployment:
         items = unpack_images(call)
         now = time.perf_counter()
         futures = [
-            self._batcher.submit(_Item(product, image, now), len(image), timeout_s)
-            for product, image in items
+            self._batcher.submit(
+                _Item(item.product, item.image, now, item.frame_id), len(item.image), timeout_s
+            )
+            for item in items
         ]
         answers = await asyncio.gather(*futures, return_exceptions=True)
         return pack_inspections([_settled(answer) for answer in answers])
@@ -110,6 +121,7 @@ class VisionDeployment:
         return {
             "replica": self._replica,
             "versions": {p: loaded.version for p, loaded in self._models.current.items()},
+            "shadows": {p: loaded.version for p, loaded in self._models.shadows.items()},
             "pinned": self._models.pinned,
             "problems": dict(self._models.problems),
             "waiting": self._batcher.waiting,
@@ -135,6 +147,7 @@ class VisionDeployment:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
         await self._batcher.close()
+        await self._shadow.close()
         for pool in (self._decoders, self._scorer, self._changer):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -163,8 +176,8 @@ class VisionDeployment:
             waited = [{"queue": (taken - items[i].arrived) * 1000, "decode": ready} for i in places]
             images = [image for i in places if not isinstance(image := decoded[i], Failure)]
             scored = await self._score(product, images, waited)
-            for i, answer in zip(places, scored, strict=True):
-                answers[i] = answer
+            for i, image, answer in zip(places, images, scored, strict=True):
+                answers[i] = self._with_shadow(items[i], image, answer)
         return [a if a is not None else to_failure(RuntimeError("not scored")) for a in answers]
 
     async def _score(
@@ -180,6 +193,19 @@ class VisionDeployment:
         else:
             self._proven = float("-inf")
         return answers
+
+    def _with_shadow(self, item: _Item, image: Image, answer: Answer) -> Answer:
+        """The answer with what the shadow said of earlier frames; this one may be its next."""
+        if not isinstance(answer, Inspection):
+            return answer
+        shadow = self._models.shadows.get(item.product)
+        if shadow is not None and item.frame_id is not None:
+            self._shadow.offer(item.product, shadow, item.frame_id, image, self._is_idle)
+        told = self._shadow.take(item.product) if shadow is not None else ()
+        return answer.model_copy(update={"shadows": told}) if told else answer
+
+    def _is_idle(self) -> bool:
+        return self._batcher.idle
 
     def _no_artifact(self, product: str) -> Failure:
         problems = self._models.problems

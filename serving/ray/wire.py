@@ -1,16 +1,18 @@
 """What travels between worker and replica: JSON and raw image bytes in one blob, no pickle.
 
 A call is a four-byte length (big endian), a JSON array of ``[what, size]`` and the images, one
-after another; ``what`` is the product of a vision call and the request of a classifier call. An
-answer is one JSON array. Workers and replicas of neighbouring releases understand each other:
-unknown fields are kept or ignored. Calls and answers travel as messages of one gRPC method each.
+after another; ``what`` is product and frame of a vision call (the product alone, as workers up to
+0.2 say it) and the request of a classifier call. An answer is one JSON array. Replicas understand
+workers of the release before: unknown fields are kept or ignored. Calls and answers travel as
+messages of one gRPC method each.
 """
 
 import json
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
@@ -34,6 +36,16 @@ _LENGTH = struct.Struct(">I")
 A = TypeVar("A", Inspection, Classification)
 
 
+@dataclass(frozen=True)
+class AskedImage:
+    """One image of a call to the vision expert."""
+
+    product: str
+    image: bytes
+    frame_id: UUID | None = None
+    """None where the worker did not say it."""
+
+
 class _Answer(BaseModel, Generic[A]):
     model_config = ConfigDict(frozen=True)
     ok: A | None = None
@@ -48,20 +60,28 @@ _HEADER = TypeAdapter(list[tuple[object, int]])
 
 def pack_images(requests: Sequence[InspectionRequest]) -> bytes:
     """One call to the vision expert."""
-    return _pack_call((r.product_id, r.image) for r in requests)
+    return _pack_call(
+        ({"product": r.product_id, "frame": str(r.frame_id)}, r.image) for r in requests
+    )
 
 
-def unpack_images(body: bytes) -> list[tuple[str, bytes]]:
-    """Product and encoded image of each item.
+def unpack_images(body: bytes) -> list[AskedImage]:
+    """What each item asks.
 
     >>> from uuid import uuid4
-    >>> unpack_images(pack_images([InspectionRequest(uuid4(), "tile", b"picture")]))
-    [('tile', b'picture')]
+    >>> unpack_images(pack_images([InspectionRequest(uuid4(), "tile", b"picture")]))[0].product
+    'tile'
 
     Raises:
         ValueError: not such a call.
     """
-    return [(str(product), image) for product, image in _unpack_call(body)]
+    found = []
+    for what, image in _unpack_call(body):
+        if isinstance(what, dict):
+            found.append(AskedImage(str(what["product"]), image, UUID(str(what["frame"]))))
+        else:
+            found.append(AskedImage(str(what), image))
+    return found
 
 
 def pack_requests(requests: Sequence[ClassificationRequest]) -> bytes:

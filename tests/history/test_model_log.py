@@ -1,11 +1,15 @@
 """The audit of the experts in force."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
 
 from history.model_log import ModelLog
+from history.writer import PostgresHistoryWriter
+from streams.inspections import ShadowScore
+from tests.history import make
 
 
 @pytest_asyncio.fixture
@@ -27,3 +31,25 @@ async def test_the_log_says_who_put_which_version_in_force(log: ModelLog) -> Non
     assert second.reason == "a\N{REPLACEMENT CHARACTER}b'; --"
     assert first.applied_at.tzinfo is not None
     assert await log.changes("tile", limit=1) == [second]
+
+
+@pytest.mark.asyncio
+async def test_what_a_shadow_said_is_counted_beside_the_version_in_force(
+    log: ModelLog, writer: PostgresHistoryWriter
+) -> None:
+    parts = [
+        make.decision(i, inspection=make.inspection(odd))
+        for i, odd in enumerate((True, False, True))
+    ]
+    shadows = [
+        ShadowScore(
+            frame_id=part.frame_id, expert_version="new", score=1, threshold=1, anomalous=odd
+        )
+        for part, odd in zip(parts, (True, True, False), strict=True)
+    ]
+    teller = make.decision(9, inspection=make.inspection(shadows=(*shadows, shadows[0])))
+    await writer.add_decisions([*parts, teller])
+    (found,) = await log.shadows(datetime(2020, 1, 1, tzinfo=UTC))
+    assert found.expert_version == "new"
+    assert (found.frames, found.both, found.only_shadow, found.only_in_force) == (3, 1, 1, 1)
+    assert await log.shadows(datetime(2020, 1, 1, tzinfo=UTC), "another") == []

@@ -35,15 +35,15 @@ class Actor:
     async def score_many(self, body: bytes, timeout_s: float) -> bytes:
         items = unpack_images(body)
         self.calls.append(len(items))
-        if items[0][0] == "hang":
+        if items[0].product == "hang":
             try:
                 self.hanging.set()
                 await asyncio.sleep(60)
             finally:
                 self.ended.set()
-        if items[0][0] == "break":
+        if items[0].product == "break":
             raise RuntimeError("the replica broke")
-        return pack_inspections([ANSWER] * (len(items) - (items[0][0] == "short")))
+        return pack_inspections([ANSWER] * (len(items) - (items[0].product == "short")))
 
 
 def asked(*products: str, image: bytes = b"x") -> list[InspectionRequest]:

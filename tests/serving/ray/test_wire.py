@@ -32,7 +32,9 @@ FAILURE = Failure(ReasonCode.UNDECODABLE_IMAGE, "UndecodableImage", "not an imag
 @given(st.lists(st.tuples(st.text(max_size=20), st.binary(max_size=50)), max_size=6))
 def test_images_come_back_as_they_were(items: list[tuple[str, bytes]]) -> None:
     requests = [InspectionRequest(uuid4(), product, image) for product, image in items]
-    assert wire.unpack_images(wire.pack_images(requests)) == items
+    found = wire.unpack_images(wire.pack_images(requests))
+    assert [(asked.product, asked.image) for asked in found] == items
+    assert [asked.frame_id for asked in found] == [request.frame_id for request in requests]
 
 
 def test_a_request_to_classify_comes_back_whole() -> None:
