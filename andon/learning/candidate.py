@@ -19,6 +19,7 @@ from serving.experts.teaching import LabelledPicture, Teacher
 from serving.experts.types import Image, Scored
 from serving.naming.exemplars import Exemplar, ExemplarBundle, teach
 from serving.naming.features import whole
+from serving.naming.teaching import choose_normals
 from streams.regions import Mask
 
 BATCH = 8
@@ -72,6 +73,9 @@ class Apprentice:
         relabelled = {p.image for p in normals}
         kept = tuple(e for e in self.bundle.exemplars if e.image not in relabelled)
         before = replace(self.bundle, exemplars=kept)
+        if not before.normals and normals:
+            shown = [p.image for p in normals]
+            before = replace(before, normals=choose_normals(shown, [p.part for p in normals]))
         bundle = teach(before, [_exemplar(picture) for picture in chosen])
         expert = self._teacher.teach(
             [_labelled(exemplar) for exemplar in bundle.exemplars],

@@ -7,7 +7,8 @@ split.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -108,11 +109,23 @@ def reviewable(
 
 
 def draw(pictures: Sequence[ReviewedPicture], normals: int, seed: int) -> set[str]:
-    """Half of each class's parts, rounded up, and ``normals`` normal ones; one part is left."""
+    """The parts that are reviewed; see ``half_of_the_parts``."""
+    return half_of_the_parts([(p.part, p.class_name) for p in pictures], normals, seed)
+
+
+def half_of_the_parts(named: Iterable[tuple[str, str]], normals: int, seed: int) -> set[str]:
+    """Half of each class's parts, rounded up, and ``normals`` normal ones; one part is left.
+
+    Args:
+        named: part and class of each photograph; a normal one has no class.
+    """
+    by_class: dict[str, set[str]] = defaultdict(set)
+    for part, name in named:
+        by_class[name].add(part)
     rng = random.Random(seed)
     reviewed: set[str] = set()
-    for name in sorted({p.class_name for p in pictures}):
-        parts = sorted({p.part for p in pictures if p.class_name == name})
+    for name in sorted(by_class):
+        parts = sorted(by_class[name])
         rng.shuffle(parts)
         count = (len(parts) + 1) // 2 if name else normals
         reviewed |= set(parts[: min(count, max(1, len(parts) - 1))])

@@ -106,6 +106,10 @@ def learn(
     folder: Annotated[Path, typer.Option(help="Where the expert is kept.")] = Path(
         ".andon/learn-benchmark"
     ),
+    line: Annotated[
+        bool,
+        typer.Option("--line", help="One run of the whole line instead; exit 1 unless it holds."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """How far escapes fall on parts that nobody reviewed when half of each class is reviewed."""
@@ -113,6 +117,14 @@ def learn(
     from lab.benchmarks.learn import LearnBenchmark, benchmark_learn, means
 
     options = LearnBenchmark(images.resolve(), splits, normals, rate, folder=folder)
+    if line:
+        from lab.benchmarks.learn_line import learn_on_line
+
+        found_on_line = learn_on_line(options, _say)
+        shown = [figures_table(found_on_line, "Learning on the whole line")]
+        print_found(found_on_line, shown, as_json)
+        is_fine = not found_on_line["lost"] and found_on_line["rolled_back"]
+        raise typer.Exit(0 if is_fine else 1)
     with stage_bars() as report:
         found = benchmark_learn(options, _say, report)
     body = means(found)
