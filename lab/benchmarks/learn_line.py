@@ -101,9 +101,15 @@ class LoopRun:
         found: dict[str, object] = json.loads(out)
         return found
 
-    def play(self, samples: Sequence[Sample], at: int = 0, then: Sequence[str] = ()) -> "Played":
-        """Play the photographs, by the number of the part that they show; begin a command after
-        ``at`` of them.
+    def play(
+        self, samples: Sequence[Sample], at: int = 0, then: Sequence[str] = (), review: bool = False
+    ) -> "Played":
+        """Play the photographs, each as the part that it shows.
+
+        Args:
+            at: after so many of them a command is begun.
+            then: the command.
+            review: whether a person says of each part what it is, before the line ends.
         """
         self.lines += 1
         parts = tuple(PlayedPart(sample.part, sample) for sample in samples)
@@ -121,15 +127,17 @@ class LoopRun:
             answers = [self.answer(process) for process in begun]
             ledger = read_ledger(line.ledger)
             _, reckoning = asyncio.run(settle(self.settings, ledger, len(samples), True))
+            keys = sorted(entry.key for entry in ledger)
+            decided = [
+                (sample, reckoning.effective[key])
+                for sample, key in zip(samples, keys, strict=True)
+                if key in reckoning.effective
+            ]
+            if review:
+                asyncio.run(self.review(decided))
         finally:
             line.stop()
         self.lost += [*reckoning.lost, *reckoning.acted_twice]
-        keys = sorted(entry.key for entry in ledger)
-        decided = [
-            (sample, reckoning.effective[key])
-            for sample, key in zip(samples, keys, strict=True)
-            if key in reckoning.effective
-        ]
         return Played(decided, answers)
 
     async def review(self, decided: "Sequence[tuple[Sample, Decision]]") -> None:
@@ -216,7 +224,7 @@ def _loop(run: LoopRun, source: Dataset, options: LearnBenchmark, base: str) -> 
     first = [s for s in source.test if s.part in reviewed]
     others = [s for s in source.test if s.part not in reviewed]
     run.say(f"{len(first)} parts that will be reviewed")
-    asyncio.run(run.review(run.play(first).decided))
+    run.play(first, review=True)
     report = str(run.folder / "learn.html")
     words = ("learn", "--product", run.product, "--shadow", "--report", report, "--json")
     made = run.answer(run.command(*words))

@@ -1,0 +1,55 @@
+"""``andon models list``: the store alone is needed, and what cannot be known is said."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from andon.cli.models import app
+from andon.settings import load_settings
+from infra.stack.process import free_port
+from serving.bundle_store import SHADOW, open_folder
+from tests.serving.ray.tiny import save_tiny
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of the settings; neither database nor Serve."""
+    monkeypatch.setenv("ANDON_PATHS__ARTIFACTS", str(tmp_path / "experts"))
+    monkeypatch.setenv("ANDON_PATHS__EXEMPLARS", str(tmp_path / "exemplars"))
+    monkeypatch.setenv("ANDON_SERVE__INGRESS", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv(
+        "ANDON_POSTGRES__URL", f"postgresql+asyncpg://postgres@127.0.0.1:{free_port()}/andon"
+    )
+    load_settings.cache_clear()
+    yield tmp_path / "experts"
+    load_settings.cache_clear()
+
+
+def test_versions_are_listed_without_database_and_serve(store: Path) -> None:
+    digests = [save_tiny(store, "tile", note=note) for note in ("one", "two", "three")]
+    pointers = open_folder(store)
+    pointers.point("tile", digests[0])
+    pointers.point("tile", digests[1], SHADOW)
+    done = runner.invoke(app, ["list", "--json"])
+    assert done.exit_code == 0, done.output
+    found = {version["digest"]: version for version in json.loads(done.stdout)}
+    assert set(found) == set(digests)
+    assert [found[d]["in_force"] for d in digests] == [True, False, False]
+    assert [found[d]["shadow"] for d in digests] == [False, True, False]
+    assert "who put what in force" in done.stderr
+    assert "what the replicas hold" in done.stderr
+
+
+def test_a_version_that_is_not_there_is_refused_before_anything(store: Path) -> None:
+    digest = save_tiny(store, "tile")
+    done = runner.invoke(app, ["use", "tile", "0000"])
+    assert done.exit_code == 1
+    assert "andon models list" in str(done.exception)
+    assert open_folder(store).pointed("tile") is None
+    unreachable = runner.invoke(app, ["use", "tile", digest[:8]])
+    assert unreachable.exit_code == 1
+    assert open_folder(store).pointed("tile") is None
