@@ -31,7 +31,7 @@ class Wish:
     product: str
     expert: str
     exemplars: str | None
-    """None leaves the exemplars as they are."""
+    """None leaves the exemplars as they are; empty: none shall be in force."""
     by: str
     reason: str
 
@@ -59,7 +59,7 @@ async def put_in_force(
     """
     experts, exemplars, product = stores.experts, stores.exemplars, wish.product
     await asyncio.to_thread(experts.manifest, product, wish.expert)
-    if wish.exemplars is not None:
+    if wish.exemplars:
         await asyncio.to_thread(exemplars.manifest, product, wish.exemplars)
     log_before = await log.changes(product, 1)
     _refuse_pinned(await replicas.look(), wish)
@@ -70,18 +70,19 @@ async def put_in_force(
         await _until_all_have_it(wish, replicas, wait_s, tell)
     except (AndonError, asyncio.CancelledError):
         if old is not None:
-            back = old_exemplars if wish.exemplars is not None else None
+            back = (old_exemplars or "") if wish.exemplars is not None else None
             await asyncio.to_thread(_point, stores, product, old, back)
         raise
-    if log_before and old == wish.expert != log_before[0].to_expert:
-        old = log_before[0].to_expert  # an audit entry that could not be written is written now
+    new_exemplars = old_exemplars if wish.exemplars is None else wish.exemplars or None
+    if (old, old_exemplars) == (wish.expert, new_exemplars):
+        last = log_before[0] if log_before else None
+        if last is not None and last.to_expert == wish.expert:
+            return last  # nothing changed: a rollback goes where it went before
+        # an audit entry that could not be written is written now
+        old = last.to_expert if last is not None else None
     try:
         return await log.append(
-            product,
-            (old, wish.expert),
-            (old_exemplars, wish.exemplars or old_exemplars),
-            wish.by,
-            wish.reason,
+            product, (old, wish.expert), (old_exemplars, new_exemplars), wish.by, wish.reason
         )
     except UnavailableError as error:
         raise UnavailableError(
@@ -98,7 +99,7 @@ def lacking(status: ApplicationStatus, wish: Wish) -> list[str]:
     found = []
     for deployment, digest in wanted.items():
         for replica in status.of(deployment):
-            if replica.versions.get(wish.product) != digest:
+            if replica.versions.get(wish.product, "") != digest:
                 has = (replica.versions.get(wish.product) or "none")[:12]
                 why = replica.problems.get(wish.product) or replica.problems.get("*")
                 reason = f": {why}" if why else ""
@@ -155,5 +156,5 @@ def _in_force(store: BundleStore, product: str) -> str | None:
 def _point(stores: Stores, product: str, expert: str, exemplars: str | None) -> None:
     """The exemplars first: they name anomalies of either expert."""
     if exemplars is not None:
-        stores.exemplars.point(product, exemplars)
+        stores.exemplars.point(product, exemplars or None)
     stores.experts.point(product, expert)

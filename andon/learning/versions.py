@@ -113,7 +113,7 @@ def find_version(words: str, versions: Collection[str], product: str) -> str:
 
 
 def before(changes: Sequence[ModelChange], product: str) -> tuple[str, str | None]:
-    """The expert and the exemplars to which a rollback returns.
+    """The expert and the exemplars to which a rollback returns; see ``Wish.exemplars``.
 
     Args:
         changes: the product's audit, latest first.
@@ -126,7 +126,10 @@ def before(changes: Sequence[ModelChange], product: str) -> tuple[str, str | Non
             f"{product}: the audit knows no version before the one in force; "
             f"`andon models use {product} VERSION` names one"
         )
-    return changes[0].from_expert, changes[0].from_exemplars
+    last = changes[0]
+    assert last.from_expert is not None
+    changed = last.from_exemplars != last.to_exemplars
+    return last.from_expert, (last.from_exemplars or "") if changed else None
 
 
 def _section(values: Mapping[str, object], name: str) -> Mapping[str, object]:

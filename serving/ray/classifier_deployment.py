@@ -168,7 +168,7 @@ class ClassifierDeployment:
             except AndonError as error:
                 problems[product] = str(error)
                 before = known.get(product)
-                if before is not None and before != digest:
+                if before is not None and digest is not None and before != digest:
                     with suppress(AndonError):
                         bundles[product] = self._store.fetch(product, before)
                         problems[product] += f"; it goes on with {before[:12]}"

@@ -120,7 +120,31 @@ async def test_it_waits_until_every_replica_has_it_and_writes_it_down(plant: Pla
     (row,) = plant.log.rows
     assert (row.from_expert, row.to_expert, row.to_exemplars) == (plant.first, second, exemplars)
     assert (row.applied_by, row.reason) == ("Ada", "a test")
-    assert before(plant.log.rows, "tile") == (plant.first, exemplars)
+    assert before(plant.log.rows, "tile") == (plant.first, None)
+
+
+@pytest.mark.asyncio
+async def test_a_rollback_returns_to_the_exemplars_before_even_to_none(plant: Plant) -> None:
+    second = plant.made("second")
+    bundles = [save_tiny(plant.root / "exemplars", "tile", note=note) for note in "ab"]
+    plant.stores.exemplars.point("tile", None)
+    await plant.use(second, bundles[0])
+    await plant.use(*before(plant.log.rows, "tile"))
+    assert plant.stores.experts.pointed("tile") == plant.first
+    assert plant.stores.exemplars.products() == {}
+    await plant.use(plant.first, bundles[0])
+    await plant.use(plant.first, bundles[1])
+    await plant.use(*before(plant.log.rows, "tile"))
+    assert plant.stores.exemplars.pointed("tile") == bundles[0]
+
+
+@pytest.mark.asyncio
+async def test_what_is_in_force_already_leaves_the_way_back(plant: Plant) -> None:
+    second = plant.made("second")
+    await plant.use(second)
+    await plant.use(second)
+    assert len(plant.log.rows) == 1
+    assert before(plant.log.rows, "tile") == (plant.first, None)
 
 
 @pytest.mark.asyncio
