@@ -2,10 +2,10 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from andon.learning.candidate import Apprentice
+from andon.learning.candidate import Apprentice, Candidate
 from andon.learning.errors import LearningError
 from andon.learning.in_force import Stores
 from andon.learning.lessons import ReviewedPicture
@@ -18,6 +18,7 @@ from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.options import Progress
 from serving.naming.exemplars import ExemplarBundle, load_bundle
 from serving.naming.features import DEFAULT_BACKBONE
+from serving.naming.hard_normals import hard_normals, held_out_gate
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +109,7 @@ class Session:
         with tempfile.TemporaryDirectory(prefix="andon-learn-") as folder:
             digest = save_artifact(found.candidate.expert, Path(folder))
             self.stores.experts.add(self.product, Path(folder) / self.product / digest)
-            bundle = found.candidate.bundle.save(Path(folder) / "exemplars")
+            bundle = _paired(found.candidate).save(Path(folder) / "exemplars")
             self.stores.exemplars.add(self.product, bundle)
         note = VersionNote(
             base=self.base,
@@ -137,3 +138,13 @@ class Session:
         for store in (self.stores.experts, self.stores.exemplars):
             if store.pointed(self.product) is None:
                 store.point(self.product, store.products().get(self.product))
+
+
+def _paired(candidate: Candidate) -> ExemplarBundle:
+    """The bundle with what the candidate, not the expert before, says of its normal pictures."""
+    bundle = candidate.bundle
+    if bundle.gate is None:
+        return bundle
+    shown = [*(n.image for n in bundle.normals), *(h.image for h in bundle.hard)]
+    hard = hard_normals(candidate.expert, shown)
+    return replace(bundle, hard=hard, gate=held_out_gate(candidate.expert))
