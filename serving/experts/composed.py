@@ -187,7 +187,8 @@ class ComposedExpert:
         heads = {k: shape.per_image(v) for k, v in by_tile.items()}
         values = shape.stitch(self._map(found)) if maps else None
         timings = split_time(started, prepared, inferred, len(images))
-        return answer(images, fused, values, self.model.calibration, timings, heads)
+        share = taught.region_share if taught else 0.0
+        return answer(images, fused, values, self.model.calibration, timings, heads, share)
 
     def look(self, batch: Image) -> tuple[dict[str, Floats], dict[str, Scores]]:
         """Standardised maps and surprises by head of prepared pictures (N, H, W, 3)."""

@@ -48,6 +48,7 @@ def answer(
     calibration: Calibration,
     timings_ms: Mapping[str, float],
     heads: Mapping[str, Scores] | None = None,
+    region_share: float = 0.0,
 ) -> list[Scored]:
     """Judge scores (N,) by the threshold and outline what is anomalous.
 
@@ -58,6 +59,7 @@ def answer(
         calibration: the artifact's threshold and held-out scores.
         timings_ms: milliseconds per image, see ``split_time``.
         heads: surprise (N,) by head, where the expert has heads.
+        region_share: outline where the map exceeds this share of its peak; 0: where it exceeds 1.
     """
     found = []
     for i, image in enumerate(images):
@@ -66,7 +68,8 @@ def answer(
         anomalous = score > calibration.threshold
         if maps is not None:
             values = maps[i]
-            region = make_region(values, 1.0, height, width) if anomalous else None
+            cut = region_share * float(values.max()) or 1.0
+            region = make_region(values, cut, height, width) if anomalous else None
         found.append(
             Scored(
                 score,

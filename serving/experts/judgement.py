@@ -12,7 +12,7 @@ from serving.experts.composed import Model
 from serving.experts.fusion import fuse_surprises
 from serving.experts.heads.directions import Directions
 from serving.experts.normal_cells import ExemplarCells, HeldDirections
-from serving.experts.taught import ROLES, add_taught, compare, highest_cells, strongest
+from serving.experts.taught import ROLES, add_taught, compare, highest_cells, join_maps, strongest
 from serving.experts.tradeoff import (
     RATES,
     FoundRow,
@@ -22,8 +22,12 @@ from serving.experts.tradeoff import (
     share_by_part,
 )
 from serving.experts.training_set import TrainingSet
-from serving.experts.types import Floats, Mask
+from serving.experts.types import Floats, Mask, enlarge
 
+_SHARES = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+"""Shares of a map's peak that are tried for the region; 0 is the cut alone."""
+_FEWEST_DRAWN = 3
+"""Drawn exemplars that the share is chosen by, at least."""
 _WORST = 0.1
 """False-alarm rates up to this one count when roles are compared."""
 
@@ -37,10 +41,16 @@ class Seen:
     part: str
     cells: ExemplarCells
     """The tile that shows most of the defect."""
+    tile: int
+    """Which of its tiles that is."""
     layers: list[Tensor]
     """Relative layers of all its tiles in half precision, (tiles, C, h, w) each."""
     surprises: dict[str, Scores]
     """(tiles,) by scoring head."""
+    fused: Floats
+    """The untaught heads' map of the tile that shows most, (s, s), in units of its cut."""
+    mask: Mask | None
+    """The defect on that tile, (H, W); None where nobody drew it."""
 
     def score(self, model: Model) -> float:
         """What an expert of ``model``, taught or not, says of the photograph; rounded otherwise."""
@@ -94,8 +104,9 @@ class Judgement:
         self._exemplars_before = [fuse_surprises(s.surprises, model.roles) for s in seen]
         known = [Reference.of(np.sort(values)) for values in held.highest.T]
         self._normals = compare(held.highest, known)
-        maps = (own.maps(held.directions) for own in seen)
+        maps = [own.maps(held.directions) for own in seen]
         self._exemplars = [compare(highest_cells(m, held.sizes), known) for m in maps]
+        self._maps = [m[own.tile] for m, own in zip(maps, seen, strict=True)]
 
     def strongest(self) -> Scores:
         """Held-out normals' mean of the highest surprises over all directions, (N,)."""
@@ -119,6 +130,23 @@ class Judgement:
             tuple(self._row(scores, r, by_part[role], before) for r in rates),
             tuple(s.digest for s in self.seen),
         )
+
+    def choose_share(self, cut: float) -> float:
+        """The share of a map's peak that outlines drawn exemplars best, by other parts' directions.
+
+        Args:
+            cut: that of the strongest direction's map, see ``Taught.map_cut``.
+        """
+        found: list[list[float]] = []
+        for own, maps in zip(self.seen, self._maps, strict=True):
+            others = [s.part != own.part for s in self.seen]
+            if own.mask is None or not own.mask.any() or not any(others):
+                continue
+            joined = join_maps(own.fused[None], maps[others].max(axis=0)[None], cut)[0]
+            found.append([_overlap(joined, own.mask, share) for share in _SHARES])
+        if len(found) < _FEWEST_DRAWN:
+            return 0.0
+        return _SHARES[int(np.argmax(np.mean(found, axis=0)))]
 
     def _photographs(self, name: str) -> dict[str, int]:
         own = [s.part for s in self.seen if s.class_name == name]
@@ -177,6 +205,13 @@ class Judgement:
 
     def _per_image(self, values: Scores) -> Scores:
         return self.model.preprocessing.per_image(values)
+
+
+def _overlap(values: Floats, mask: Mask, share: float) -> float:
+    """Intersection over union of the outlined region and the mask."""
+    inside = (values > (share * float(values.max()) or 1.0)).astype(np.float32)
+    outlined = enlarge(inside, *mask.shape) > 0.5
+    return float((outlined & mask).sum() / max((outlined | mask).sum(), 1))
 
 
 def _mean_rank(shares: Scores) -> float:

@@ -40,11 +40,17 @@ class Taught:
     role: str
     """One of ``ROLES``."""
     map_cut: float
-    """Value of the strongest direction's map at which the region is outlined, in deviations."""
+    """Value of the strongest direction's map that hardly any normal cell exceeds, in deviations."""
+    region_share: float = 0.0
+    """The region is where the map exceeds this share of its peak; 0: where it exceeds the cut."""
 
     def stated(self) -> dict[str, str | float]:
         """Its part of an artifact's manifest."""
-        return {"role": self.role, "map_cut": self.map_cut}
+        return {
+            "role": self.role,
+            "map_cut": self.map_cut,
+            "region_share": self.region_share,
+        }
 
     def tensors(self) -> Arrays:
         """Its part of an artifact's tensors."""
@@ -54,14 +60,23 @@ class Taught:
         }
 
     @classmethod
-    def restored(cls, tensors: Arrays, role: str, map_cut: float) -> Self:
+    def restored(
+        cls, tensors: Arrays, role: str, map_cut: float, region_share: float = 0.0
+    ) -> Self:
         """What ``stated`` and ``tensors`` came from."""
         directions = Directions(**unpack_part(tensors, f"{TAUGHT}.directions"))
         own = {
             k: np.asarray(tensors[f"{TAUGHT}.{k}"], np.float64) for k in ("references", "strongest")
         }
         sizes = np.asarray(tensors[f"{TAUGHT}.sizes"], np.int64)
-        return cls(directions=directions, sizes=sizes, role=role, map_cut=map_cut, **own)
+        return cls(
+            directions=directions,
+            sizes=sizes,
+            role=role,
+            map_cut=map_cut,
+            region_share=region_share,
+            **own,
+        )
 
     @cached_property
     def _known(self) -> list[Reference]:
@@ -85,9 +100,8 @@ class Taught:
         return add_taught(fused, surprise, self.role)
 
     def join(self, fused: Floats, maps: Floats) -> Floats:
-        """The fused map (N, s, s) in units of the cut, raised where a direction is stronger."""
-        own = common_grid(maps.max(axis=1), fused.shape[-1]) / np.float32(self.map_cut)
-        return np.asarray(np.maximum(fused, own), np.float32)
+        """The mean of the fused map (N, s, s) and the strongest direction's, in units of cuts."""
+        return join_maps(fused, maps.max(axis=1), self.map_cut)
 
 
 def add_taught(fused: Scores, surprise: Scores, role: str) -> Scores:
@@ -97,6 +111,12 @@ def add_taught(fused: Scores, surprise: Scores, role: str) -> Scores:
     [1.0, 2.0]
     """
     return fused + (surprise if role == "full" else np.clip(surprise + np.log(GATE), 0, None))
+
+
+def join_maps(fused: Floats, strongest_map: Floats, cut: float) -> Floats:
+    """The mean of fused maps (N, s, s), in units of their cut, and of strongest maps (N, h, w)."""
+    own = common_grid(strongest_map, fused.shape[-1]) / np.float32(cut)
+    return np.asarray((fused + own) / 2, np.float32)
 
 
 def highest_cells(maps: Floats, sizes: Rows) -> Scores:

@@ -8,7 +8,7 @@ the head and the threshold. Exemplars judge themselves by the directions of othe
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +29,8 @@ _FOLDS = 8
 """Folds of the normals' hold-out, fewer where there are fewer parts."""
 _WHOLE = 0.9
 """A mask that covers more of its picture than this marks nothing."""
+_COVERED = 0.5
+"""A pixel of a resized mask belongs to the defect where it reaches this."""
 _ODDEST_SHARE = 1 / 64
 """Share of the map that counts as the defect where nobody marked it."""
 
@@ -113,13 +115,15 @@ class Teacher:
         model = self.untaught.model
         judged = Judgement(model, self.training, shown, held)
         choice = judged.choose()
+        cut = normal_cut(held.strongest_map)
         taught = Taught(
             directions=held.directions,
             sizes=held.sizes,
             references=np.sort(held.highest, axis=0).T,
             strongest=judged.strongest(),
             role=choice.role,
-            map_cut=normal_cut(held.strongest_map),
+            map_cut=cut,
+            region_share=judged.choose_share(cut),
         )
         said = model.trained | {
             "taught": choice.described() | {"hard_normals": [p.digest for p in hard_normals]},
@@ -140,20 +144,30 @@ class Teacher:
         tiles = self.untaught.model.preprocessing.cut(picture.image)
         maps, surprises = self.untaught.look(tiles)
         layers = self._normals.describe(tiles)
-        marked = self._marked(picture, maps)
+        fused = fuse_maps(maps, *self.untaught.model.map_parts)
+        drawn = self._drawn(picture)
+        marked = drawn
+        if marked is None:
+            marked = (fused >= np.quantile(fused, 1 - _ODDEST_SHARE)).astype(np.float32)
         most = int(np.argmax(marked.sum(axis=(1, 2))))
         weights = mark_cells(marked[most], *layers[0].shape[-2:])
-        cells = ExemplarCells([layer[most : most + 1] for layer in layers], weights)
-        halves = [layer.half() for layer in layers]
-        return Seen(digest, picture.class_name, picture.part, cells, halves, surprises)
+        return Seen(
+            digest=digest,
+            class_name=picture.class_name,
+            part=picture.part,
+            cells=ExemplarCells([layer[most : most + 1] for layer in layers], weights),
+            tile=most,
+            layers=[layer.half() for layer in layers],
+            surprises=surprises,
+            fused=fused[most],
+            mask=None if drawn is None else drawn[most] >= _COVERED,
+        )
 
-    def _marked(self, picture: LabelledPicture, maps: Mapping[str, Floats]) -> Floats:
-        """The defect on each tile (tiles, h, w): as drawn, else the oddest cells."""
-        model, mask = self.untaught.model, picture.mask
-        if mask is not None and mask.mean() <= _WHOLE:
-            drawn = np.repeat(mask.astype(np.uint8)[:, :, None] * 255, 3, axis=2)
-            cut = model.preprocessing.cut(drawn)[..., 0].astype(np.float32)
-            if cut.any():
-                return cut
-        fused = fuse_maps(maps, *model.map_parts)
-        return (fused >= np.quantile(fused, 1 - _ODDEST_SHARE)).astype(np.float32)
+    def _drawn(self, picture: LabelledPicture) -> Floats | None:
+        """The mask on each tile, 0 to 1, (tiles, h, w); None where it says nothing."""
+        mask = picture.mask
+        if mask is None or mask.mean() > _WHOLE:
+            return None
+        grey = np.repeat(mask.astype(np.uint8)[:, :, None] * 255, 3, axis=2)
+        cut = self.untaught.model.preprocessing.cut(grey)[..., 0].astype(np.float32)
+        return cut * np.float32(1 / 255) if cut.any() else None

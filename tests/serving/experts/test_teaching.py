@@ -90,6 +90,16 @@ def test_its_map_joins_the_region(taught: ComposedExpert) -> None:
     assert abs(y - 63) < 12
 
 
+def test_drawn_exemplars_choose_how_much_of_a_peak_is_outlined(taught: ComposedExpert) -> None:
+    assert taught.model.taught is not None
+    assert 0 < taught.model.taught.region_share < 1
+    found = taught.score([faint(821)])[0]
+    assert found.region is not None
+    assert found.anomaly_map is not None
+    inside = found.anomaly_map[found.region.mask]
+    assert inside.min() > taught.model.taught.region_share * found.anomaly_map.max() - 1e-6
+
+
 def test_nothing_taught_changes_nothing(loaded: ComposedExpert, teacher: Teacher) -> None:
     assert scores(teacher.teach([])) == scores(loaded)
     assert scores(teach(loaded, [])) == scores(loaded)
