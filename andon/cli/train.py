@@ -202,7 +202,9 @@ def _shown(trained: "ComposedExpert | DdadExpert", path: Path) -> Iterator[Rende
             table.add_row(key, plain(", ".join(value) if isinstance(value, list) else str(value)))
     yield table
     if report := trained.model.trained.get("sensitivity"):
-        found = Table("synthetic anomaly", "found", title="at this threshold", title_justify="left")
+        taught = trained.model.trained.get("taught")
+        title = "at the threshold before teaching" if taught else "at this threshold"
+        found = Table("synthetic anomaly", "found", title=title, title_justify="left")
         for kind, share in report["by_kind"].items():
             found.add_row(kind, f"{share:.0%}")
         found.add_row("local kinds, mean", f"{report['local']:.0%}", style="bold")
@@ -218,7 +220,7 @@ def _shown(trained: "ComposedExpert | DdadExpert", path: Path) -> Iterator[Rende
         )
         columns = ("--rate", "stands for", "threshold", "false alarms over redraws", "local found")
         yield found
-        if taught := trained.model.trained.get("taught"):
+        if taught:
             local = {r["asked_rate"]: r["local"] for r in report["at_rates"]}
             yield taught_table(taught["at_rates"], local)
         else:

@@ -130,7 +130,9 @@ class Teacher:
             "precision": {"measured": False, "why": "it was measured before teaching"},
         }
         new = replace(model, taught=taught, calibration=choice.calibration, trained=said)
-        return ComposedExpert(new, self.untaught.wanted, keep=self.untaught.keep)
+        made = ComposedExpert(new, self.untaught.wanted, keep=self.untaught.keep)
+        made.held_out_maps = self.untaught.held_out_maps
+        return made
 
     def see(self, picture: LabelledPicture) -> Seen:
         """The picture as the untaught heads and the directions see it, kept for another time."""
