@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import ssl
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -42,7 +43,7 @@ class Transport:
         # No redirects: they could lead a picture out of the zone. Proxies only towards outside.
         outside = settings.zone is EndpointZone.EXTERNAL
         http = openai.DefaultAsyncHttpxClient(
-            timeout=timeout, follow_redirects=False, trust_env=outside
+            timeout=timeout, follow_redirects=False, trust_env=outside, verify=_trusted(settings)
         )
         key = _key(settings)
         headers = {k: v.get_secret_value() for k, v in settings.headers.items()}
@@ -146,6 +147,18 @@ def estimate_tokens(question: Question, settings: EndpointSettings) -> tuple[int
     """Prompt and answer tokens to set aside before the call; the answer at its allowed most."""
     prompt = (len(question.system) + len(question.text)) // CHARS_PER_TOKEN + 1
     return prompt + TOKENS_PER_PICTURE * len(question.image_urls), settings.max_tokens
+
+
+def _trusted(settings: EndpointSettings) -> ssl.SSLContext | bool:
+    """The authorities of ``SSL_CERT_FILE``, such as the plant's own; else those of the client."""
+    path = os.environ.get("SSL_CERT_FILE", "")
+    if not path:
+        return True
+    try:
+        return ssl.create_default_context(cafile=path)
+    except OSError as error:
+        words = f"endpoint {settings.name!r}: SSL_CERT_FILE={path}: {error.strerror or error}"
+        raise EndpointError(words) from None
 
 
 def _key(settings: EndpointSettings) -> str:

@@ -21,6 +21,8 @@ _FILTERED: Final = re.compile(
     r"|moderation|safety system",
     re.I,
 )
+_NOT_GENERATED: Final = re.compile(r"json_validate_failed|failed to generate (?:valid )?json", re.I)
+"""The model wrote no JSON this time: Groq says so as HTTP 400."""
 _HINTS: Final = (
     (
         re.compile(r"at most \d+ (?:image|multimodal)|too many images|only one image", re.I),
@@ -64,9 +66,13 @@ def failure_of(
     after = refusal.pause_s if retry_after_s is None else retry_after_s
     hint = next((words for pattern, words in _HINTS if pattern.search(refusal.message)), "")
     if status in (402, 429):
-        spent = status == 402 or bool(_EXHAUSTED.search(said))
+        # Gemini words its limit per minute like a spent quota, but says when to come again.
+        spent = status == 402 or "insufficient_quota" in said
+        spent = spent or (after is None and bool(_EXHAUSTED.search(said)))
         problem = CallProblem.RATE_LIMITED
         return Failed(problem, text[:SHOWN_CHARS], not spent, spent, after, refusal=refusal)
+    if _NOT_GENERATED.search(said):
+        return Failed(CallProblem.SERVER_ERROR, text[:SHOWN_CHARS], True, False, after, True)
     hint = hint or _hint_of_status(status)
     text = f"{text[: SHOWN_CHARS - 200]}; {hint}" if hint else text[:SHOWN_CHARS]
     is_server = (status in _TRANSIENT or status >= 500) and status not in _PERMANENT

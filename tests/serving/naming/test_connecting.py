@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import ipaddress
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from serving.naming.calls import CallProblem, Completion, Failed, Question
+from serving.naming.calls import CallProblem, Completion, EndpointError, Failed, Question
 from serving.naming.completion import Transport
 from serving.naming.settings import EndpointSettings, EndpointZone
 
@@ -67,6 +68,9 @@ def self_signed(folder: Path) -> ssl.SSLContext:
         x509.CertificateBuilder(name, name, key.public_key(), 1)
         .not_valid_before(now)
         .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+        )
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
@@ -107,6 +111,19 @@ async def test_the_certificate_is_not_trusted(tmp_path: Path) -> None:
         failed = await ask(f"https://127.0.0.1:{port}/v1")
     assert not failed.retryable
     assert "TLS: the certificate of 127.0.0.1 is not trusted: self" in failed.message
+
+
+async def test_the_plants_own_authority_is_trusted_where_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply = b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"
+    async with listening(reply, self_signed(tmp_path)) as port:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "both.pem"))
+        failed = await ask(f"https://127.0.0.1:{port}/v1")
+        assert "HTTP 503" in failed.message
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
+    with pytest.raises(EndpointError, match=r"SSL_CERT_FILE=.*absent\.pem"):
+        await ask("https://127.0.0.1:9/v1")
 
 
 @pytest.mark.parametrize("reply", [b"", b"garbage", b"\x15\x03\x01\x00\x02\x02F"])

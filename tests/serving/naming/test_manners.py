@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.naming.calls import Failed
 from serving.naming.failures import failure_of
 from serving.naming.manners import STRICTEST_FIRST, Feature, Manners, Sent, learn, refused_feature
 from serving.naming.refusals import refusal_of, refusal_of_text
@@ -189,3 +190,30 @@ def test_any_error_text_is_read(text: str, status: int) -> None:
 )
 def test_how_long_the_words_ask_to_wait(message: str, seconds: float | None) -> None:
     assert refusal_of_text(message, 429).pause_s == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("body", "retryable"),
+    [
+        (wrapped("You exceeded your current quota", code="insufficient_quota"), False),
+        (wrapped("You exceeded your current quota, check your plan and billing"), False),
+        (wrapped("You exceeded your current quota. Please retry in 12.5s."), True),
+        (wrapped("Rate limit reached; add a payment method at /account/billing"), True),
+        (wrapped("Your credit balance is too low"), False),
+    ],
+)
+def test_a_spent_quota_is_told_from_a_limit_that_passes(body: object, retryable: bool) -> None:
+    refusal = refusal_of(body, 429)
+    assert refusal is not None
+    failed = failure_of(refusal, "llm")
+    assert isinstance(failed, Failed)
+    assert failed.retryable == retryable
+
+
+def test_json_that_was_not_generated_this_time_is_asked_for_again() -> None:
+    refusal = refusal_of(wrapped("Failed to generate JSON.", code="json_validate_failed"), 400)
+    assert refusal is not None
+    failed = failure_of(refusal, "llm")
+    assert isinstance(failed, Failed)
+    assert (failed.retryable, failed.blames_endpoint) == (True, False)
+    assert refused_feature(refusal, FEATURES) is None
