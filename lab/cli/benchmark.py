@@ -13,6 +13,7 @@ from rich.console import Console
 from andon.cli.options import Json, listed
 from andon.cli.printing import print_found, table_of_rows
 from lab.benchmarks.expert_options import ExpertOptions
+from lab.cli.benchmark_absorb import absorb
 from lab.cli.benchmark_drift import drift
 from lab.cli.benchmark_expert import expert
 from lab.cli.benchmark_shots import shots
@@ -25,6 +26,7 @@ app.command(epilog=listed(ExpertOptions))(expert)
 app.command()(drift)
 app.command()(shots)
 app.command(epilog=listed(TeachingMore))(teaching)
+app.command()(absorb)
 
 
 _say = partial(Console(stderr=True).print, soft_wrap=True)

@@ -92,15 +92,15 @@ def train(
 
 def _train(normals: Normals, options: TrainOptions, report: Progress) -> ComposedExpert:
     candidates = _candidates(options, normals.preprocessing)
-    layers = _layers(candidates)
+    layers = layers_of(candidates)
     shape = normals.preprocessing.shape
     backbone = load_backbone(options.backbone, options.choose_f32(), layers, shape)
-    plain = _describe(backbone, normals.pixels, options.seed, partial(report, "features"))
+    plain = describe_pictures(backbone, normals.pixels, options.seed, partial(report, "features"))
     rng = np.random.default_rng(options.seed)
     exposure = options.exposure_change
     trial = make_trial(normals.pixels, options.synthetic, exposure, options.seed, rng)
-    changed = _describe(backbone, trial.changed, options.seed, partial(report, "exposures"))
-    odd = _describe(backbone, trial.odd, options.seed, partial(report, "synthetic"))
+    changed = describe_pictures(backbone, trial.changed, options.seed, partial(report, "exposures"))
+    odd = describe_pictures(backbone, trial.odd, options.seed, partial(report, "synthetic"))
     folds = make_folds(normals.names, options.folds, options.seed)
     held = hold_out(
         plain, changed, odd, trial.rows, folds, options, candidates, report, by_others=False
@@ -116,7 +116,7 @@ def _train(normals: Normals, options: TrainOptions, report: Progress) -> Compose
     final = hold_out(plain, None, odd, trial.rows, folds, options, scoring, report, "calibrate")
     kept = tuple(dict.fromkeys((*heads.roles, *region.heads)))
     expected = expected_cells(held, final, (options.folds, most))
-    fitted = _fit(kept, plain, held.cells | expected, options, report)
+    fitted = fit_heads(kept, plain, held.cells | expected, options, report)
     evidence = _evidence(final, heads, trial, normals)
     calibration = calibrate(evidence.normal, evidence.groups, options.false_alarm_rate)
     found = sensitivity_report(evidence, calibration)
@@ -136,7 +136,7 @@ def _train(normals: Normals, options: TrainOptions, report: Progress) -> Compose
         preprocessing=normals.preprocessing,
         calibration=calibration,
         trained=trained,
-        layers=_layers(kept),
+        layers=layers_of(kept),
         heads=fitted,
         references={k: final.references[k] for k in heads.roles},
         roles=heads.roles,
@@ -152,7 +152,7 @@ def _train(normals: Normals, options: TrainOptions, report: Progress) -> Compose
     return expert
 
 
-def _fit(
+def fit_heads(
     kept: Sequence[str],
     plain: FitInput,
     cells: Mapping[str, tuple[Tensor, Tensor]],
@@ -181,7 +181,7 @@ def _compare_bf16(
     The f32 scores are those of the hold-out; heads always run in f32, so that of bf16 only the
     backbone is compiled.
     """
-    layers = _layers(model.roles)
+    layers = layers_of(model.roles)
     try:
         choice = choose("openvino", "bf16", "cpu", options.threads)
         backbone = load_backbone(model.backbone, choice, layers, model.preprocessing.shape)
@@ -193,7 +193,7 @@ def _compare_bf16(
         fuse_surprises(held.odd_surprise, model.roles)[tried],
     )
     rough = [
-        rehearse(held, model.roles, _describe(backbone, images, options.seed))
+        rehearse(held, model.roles, describe_pictures(backbone, images, options.seed))
         for images in (trial.normals[unseen], trial.odd[tried])
     ]
     return compare_precisions(
@@ -233,7 +233,8 @@ def _held_out_maps(held: Held, model: Model, found: Sensitivity) -> dict[str, Fl
     return result
 
 
-def _layers(heads: Iterable[str]) -> tuple[str, ...]:
+def layers_of(heads: Iterable[str]) -> tuple[str, ...]:
+    """The backbone's layers that these heads read."""
     return tuple(sorted({layer for h in heads for layer in HEADS[h].layers})) or ("stage4",)
 
 
@@ -247,12 +248,13 @@ def _candidates(options: TrainOptions, preprocessing: Preprocessing) -> tuple[st
     return left
 
 
-def _describe(
+def describe_pictures(
     backbone: Runner,
     pixels: Image,
     seed: int,
     report: Callable[[int, int], None] | None = None,
 ) -> FitInput:
+    """Features of prepared pictures (N, H, W, 3), batch by batch; ``report`` is told of each."""
     parts = []
     for start in range(0, len(pixels), _BATCH):
         parts.append(backbone(pixels[start : start + _BATCH]))

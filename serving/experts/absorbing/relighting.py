@@ -1,0 +1,248 @@
+"""A change of light between two sets of pictures: a tone curve and a smooth gain over the picture.
+
+``new = gain(x, y) * curve(old)`` is estimated from sets that show different parts, so that only
+what all parts of a set have in common can count: the distribution of grey values and the mean
+picture. The curve is monotone, one for each channel; the gain is the exponential of a polynomial in
+x and y.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.experts.types import Floats, Image, Mask
+
+_GRID = 8
+"""Cells a side whose means the gain is fitted to."""
+_QUANTILES = 129
+_TURNS = 6
+"""Curve and gain are estimated in turn so often."""
+_DARK = 4.0
+"""Grey values added where ratios are taken, so that black areas do not decide."""
+_RIDGE = 1e-2
+"""Shrinks the gain to none, as a share of the cells' own weight."""
+_DEGREE = 4
+"""Degree of the curve."""
+_LEAST_RANGE = 4.0
+"""Range of grey values below which there is no curve to see, only a factor."""
+_CELL_USED = 0.5
+"""Share of a cell that must be compared for the cell to count."""
+_MOST_PIXELS = 400_000
+"""Grey values of a set that its quantiles are taken from, about."""
+_MOST_PICTURES = 100
+"""Old pictures that are compared."""
+_TERMS = 7
+_LEAST = 0.01
+"""Change of a logarithm below which there is nothing to mend: one per cent of the light."""
+_CERTAIN = 4.0
+"""Standard errors by which two kinds of pictures must differ."""
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Relighting:
+    """What the light does to a picture of the old kind."""
+
+    curve: Doubles
+    """New grey value by old one, (256, channels), rising, before the gain."""
+    slopes: Doubles
+    """The gain's logarithm: factors of x, y, x*x, x*y, y*y and the cubes over [-1, 1], (7,)."""
+
+    @classmethod
+    def none(cls) -> "Relighting":
+        """Leaves every picture as it is."""
+        return cls(np.repeat(np.arange(256.0)[:, None], 3, axis=1), np.zeros(_TERMS))
+
+    def __call__(self, pictures: Image) -> Image:
+        """The pictures (N, H, W, 3) under the new light."""
+        gain = self.gain(*pictures.shape[1:3])[..., None]
+        curves = self.curve.astype(np.float32)
+        found = np.empty_like(pictures)
+        for i, picture in enumerate(pictures):
+            lit = np.stack([curves[picture[..., c], c] for c in range(3)], axis=-1) * gain
+            found[i] = np.clip(np.round(lit), 0, 255).astype(np.uint8)
+        return found
+
+    def gain(self, height: int, width: int) -> Floats:
+        """The gain over a picture, (height, width)."""
+        return np.exp(_terms(height, width) @ self.slopes).astype(np.float32)
+
+    def describe(self) -> dict[str, object]:
+        """JSON values for the manifest."""
+        middle = [round(float(v), 1) for v in self.curve[[32, 64, 128, 192, 224]].mean(axis=1)]
+        field = self.gain(33, 33)
+        return {
+            "grey_32_64_128_192_224_becomes": middle,
+            "gain_lowest": round(float(field.min()), 3),
+            "gain_highest": round(float(field.max()), 3),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """Pictures of both kinds, and the pixels (H, W) that they are compared at."""
+
+    old: Image
+    new: Image
+    use: Mask
+
+    def cells(self, pictures: Image) -> Doubles:
+        """Mean grey value of each cell that is compared of each picture, (N, cells)."""
+        grey = pictures.mean(axis=3, dtype=np.float32)
+        found = []
+        for rows in np.array_split(np.arange(grey.shape[1]), _GRID):
+            for columns in np.array_split(np.arange(grey.shape[2]), _GRID):
+                place = np.ix_(rows, columns)
+                use = self.use[place]
+                if use.mean() >= _CELL_USED:
+                    found.append(grey[(slice(None), *place)][:, use].mean(axis=1))
+        return np.stack(found, axis=1).astype(np.float64)
+
+    def terms(self) -> Doubles:
+        """The gain's terms in the cells that are compared, (cells, terms)."""
+        every = _terms(*self.use.shape)
+        found = []
+        for rows in np.array_split(np.arange(self.use.shape[0]), _GRID):
+            for columns in np.array_split(np.arange(self.use.shape[1]), _GRID):
+                place = np.ix_(rows, columns)
+                if self.use[place].mean() >= _CELL_USED:
+                    found.append(every[place][self.use[place]].mean(axis=0))
+        return np.stack(found)
+
+    def greys(self, pictures: Image, gain: Floats | None = None) -> Doubles:
+        """Grey values by channel (M, channels) where they are compared, divided by ``gain``.
+
+        They are spread over a grey value each, so that their quantiles are not steps.
+        """
+        count = pictures[..., 0].size
+        step = max(1, round(count / _MOST_PIXELS))
+        flat = np.flatnonzero(self.use)[:: max(1, step // 4)]
+        pictures = pictures[:: max(1, min(4, step))]
+        values = pictures.reshape(len(pictures), -1, 3)[:, flat].astype(np.float64)
+        values += np.random.default_rng(0).uniform(-0.5, 0.5, values.shape[:2])[..., None]
+        if gain is not None:
+            values /= gain.reshape(-1)[flat][None, :, None]
+        return values.reshape(-1, 3)
+
+
+def estimate_relighting(
+    old: Image, new: Image, shading: bool = True, leave_out: Mask | None = None
+) -> Relighting | None:
+    """The change of light from ``old`` to ``new`` pictures, uint8 (N, H, W, 3) each.
+
+    What differs no more than pictures of one kind differ among themselves is left out: the curve
+    where brightness and contrast do not differ for certain, the gain where no slope does.
+
+    Args:
+        old: pictures of normal parts as they were.
+        new: pictures of other normal parts under the new light, one for each part.
+        shading: whether the gain may vary over the picture.
+        leave_out: where the new pictures show something else, (H, W).
+
+    Returns:
+        None where nothing differs for certain.
+    """
+    use = np.ones(new.shape[1:3], bool) if leave_out is None else ~leave_out
+    pair = _Pair(old[:: max(1, len(old) // _MOST_PICTURES)], new, use)
+    found = _estimate(pair, curved=True, shaded=shading)
+    if shading and not _slopes_differ(pair, found):
+        shading, found = False, _estimate(pair, curved=True, shaded=False)
+    if _greys_differ(pair, found):
+        return found
+    return _estimate(pair, curved=False, shaded=True) if shading else None
+
+
+def _estimate(pair: _Pair, curved: bool, shaded: bool) -> Relighting:
+    found, shape = Relighting.none(), pair.use.shape
+    old_values, new_cells = pair.greys(pair.old), pair.cells(pair.new).mean(axis=0)
+    terms = pair.terms()
+    for _ in range(_TURNS):
+        if curved:
+            greys = pair.greys(pair.new, found.gain(*shape))
+            found = replace(found, curve=_match(old_values, greys))
+        if not shaded:
+            break
+        flat = pair.cells(replace(found, slopes=np.zeros(_TERMS))(pair.old)).mean(axis=0)
+        found = replace(found, slopes=_fit_gain(terms, flat, new_cells))
+        if not curved:
+            break
+    return found
+
+
+def _slopes_differ(pair: _Pair, found: Relighting) -> bool:
+    """Whether the new pictures agree on a slope that the curve alone does not explain."""
+    flat, terms = pair.cells(replace(found, slopes=np.zeros(_TERMS))(pair.old)), pair.terms()
+    centre = flat.mean(axis=0)
+    usual, slopes = (
+        np.array([_fit_gain(terms, centre, cells) for cells in kind])
+        for kind in (flat, pair.cells(pair.new))
+    )
+    return _differ(usual, slopes)
+
+
+def _greys_differ(pair: _Pair, found: Relighting) -> bool:
+    """Whether brightness or contrast differ, the gain taken out of the new pictures."""
+    gain = found.gain(*pair.use.shape)[pair.use][:, None]
+    usual = np.array([_look(picture[pair.use].astype(np.float32)) for picture in pair.old])
+    new = np.array([_look(picture[pair.use] / gain) for picture in pair.new])
+    return _differ(usual, new)
+
+
+def _look(values: Floats) -> tuple[float, float]:
+    """Logarithms of the mean grey value and of the deviation over the mean."""
+    mean = float(values.mean()) + 1.0
+    return float(np.log(mean)), float(np.log(float(values.std()) / mean + 1e-3))
+
+
+def _differ(usual: Doubles, new: Doubles) -> bool:
+    """Whether any column's mean differs by ``_CERTAIN`` standard errors and ``_LEAST``."""
+    spread = np.sqrt(np.maximum(usual.var(axis=0), 1e-10))
+    error = spread * np.sqrt(1 / len(usual) + 1 / len(new))
+    change = np.abs(new.mean(axis=0) - usual.mean(axis=0))
+    return bool(((change >= _CERTAIN * error) & (change >= _LEAST)).any())
+
+
+def _match(old: Doubles, new: Doubles) -> Doubles:
+    """The rising curve that gives old values the distribution of new ones, (256, channels).
+
+    A polynomial: a curve that follows each quantile would roughen or flatten the grain. Beyond the
+    outermost quantiles it goes on straight.
+    """
+    shares = np.linspace(0, 1, _QUANTILES)[1:-1]
+    grey, found = np.arange(256.0), np.empty((256, old.shape[1]))
+    for channel in range(old.shape[1]):
+        known = np.quantile(old[:, channel], shares)
+        wanted = np.quantile(new[:, channel], shares)
+        low, high = known[0], known[-1]
+        if high - low < _LEAST_RANGE:
+            found[:, channel] = grey * (wanted.mean() + 1) / (known.mean() + 1)
+            continue
+        curve = np.polynomial.Polynomial.fit(known, wanted, _DEGREE)
+        slope = curve.deriv()
+        inside = curve(np.clip(grey, low, high))
+        beyond = np.where(grey < low, (grey - low) * max(float(slope(low)), 0.0), 0.0)
+        beyond += np.where(grey > high, (grey - high) * max(float(slope(high)), 0.0), 0.0)
+        found[:, channel] = np.maximum.accumulate(inside + beyond)
+    return found
+
+
+def _fit_gain(terms: Doubles, old: Doubles, new: Doubles) -> Doubles:
+    """Factors of the gain's logarithm, of least squares over cells."""
+    ratio = np.log((new + _DARK) / (old + _DARK))
+    ratio, centred = ratio - ratio.mean(), terms - terms.mean(axis=0)
+    ridge = _RIDGE * len(centred) * np.eye(_TERMS)
+    found: Doubles = np.linalg.solve(centred.T @ centred + ridge, centred.T @ ratio)
+    return found
+
+
+def _terms(height: int, width: int) -> Doubles:
+    """The gain's terms at each pixel, each of mean 0, (height, width, terms)."""
+    y, x = np.meshgrid(
+        (np.arange(height) + 0.5) / height * 2 - 1,
+        (np.arange(width) + 0.5) / width * 2 - 1,
+        indexing="ij",
+    )
+    terms = np.stack([x, y, x * x, x * y, y * y, x**3, y**3], axis=-1)
+    found: Doubles = terms - terms.mean(axis=(0, 1))
+    return found
