@@ -26,7 +26,7 @@ _ON_PRINT = 60
 """Synthetic anomalies made on the print."""
 
 
-class Judged(TypedDict):
+class AbsorbJudgement(TypedDict):
     """An expert on good and defective parts."""
 
     image_auroc: float
@@ -40,8 +40,8 @@ class LightRow(TypedDict):
 
     change: str
     draw: int
-    nothing_done: Judged
-    absorbed: Judged
+    nothing_done: AbsorbJudgement
+    absorbed: AbsorbJudgement
     auroc_lost: float
     """Against the expert before the change, on the same parts without it."""
     how: str
@@ -53,8 +53,8 @@ class DesignRow(TypedDict):
 
     draw: int
     how: str
-    nothing_done: Judged
-    absorbed: Judged
+    nothing_done: AbsorbJudgement
+    absorbed: AbsorbJudgement
     look_share: float
     print_covered: float
     """Share of the print that the look takes in."""
@@ -71,7 +71,7 @@ class AbsorbFigures(TypedDict):
     dataset: str
     asked_rate: float
     goods: int
-    plain: Judged
+    plain: AbsorbJudgement
     light: list[LightRow]
     design: list[DesignRow]
     defects_given_as_good: str
@@ -249,7 +249,9 @@ def _absorb(
     return found.expert, " and ".join(found.how) or "nothing to absorb", found.look
 
 
-def _judge(expert: ComposedExpert, parts: _Parts, others: Sequence[int], change: Change) -> Judged:
+def _judge(
+    expert: ComposedExpert, parts: _Parts, others: Sequence[int], change: Change
+) -> AbsorbJudgement:
     good = _scores(expert, [parts.good_images[i] for i in others], change)
     bad = _scores(expert, parts.bad_images, change)
     threshold = expert.model.calibration.threshold
@@ -257,7 +259,7 @@ def _judge(expert: ComposedExpert, parts: _Parts, others: Sequence[int], change:
     alarms: dict[str, list[bool]] = {}
     for i, score in zip(others, good, strict=True):
         alarms.setdefault(parts.good[i].part, []).append(bool(score > threshold))
-    return Judged(
+    return AbsorbJudgement(
         image_auroc=image_auroc(np.concatenate([good, bad]), truth),
         false_alarms=float(np.mean([np.mean(own) for own in alarms.values()])),
         found=float((bad > threshold).mean()),

@@ -13,7 +13,7 @@ from andon.cli.printing import print_found
 from lab.cli.tables import table_of
 
 if TYPE_CHECKING:
-    from lab.benchmarks.absorb import AbsorbFigures, Judged
+    from lab.benchmarks.absorb import AbsorbFigures, AbsorbJudgement
 
 MOST_LOST = 0.01
 """AUROC that may be lost to a change of light."""
@@ -69,7 +69,7 @@ def absorb(
 
 
 def _shown(found: "AbsorbFigures") -> Iterator[RenderableType]:
-    def cells(judged: "Judged") -> list[str]:
+    def cells(judged: "AbsorbJudgement") -> list[str]:
         figures = (judged["image_auroc"], judged["false_alarms"], judged["found"])
         return [f"{figure:.3f}" for figure in figures]
 

@@ -22,8 +22,10 @@ _DARK = 4.0
 """Grey values added where ratios are taken, so that black areas do not decide."""
 _RIDGE = 1e-2
 """Shrinks the gain to none, as a share of the cells' own weight."""
-_DEGREE = 4
+_DEGREE = 2
 """Degree of the curve."""
+_CLIPPED = 4.0
+"""Grey values this close to black or white may be cut off and say nothing of the curve."""
 _LEAST_RANGE = 4.0
 """Range of grey values below which there is no curve to see, only a factor."""
 _CELL_USED = 0.5
@@ -206,25 +208,34 @@ def _differ(usual: Doubles, new: Doubles) -> bool:
 def _match(old: Doubles, new: Doubles) -> Doubles:
     """The rising curve that gives old values the distribution of new ones, (256, channels).
 
-    A polynomial: a curve that follows each quantile would roughen or flatten the grain. Beyond the
-    outermost quantiles it goes on straight.
+    A polynomial between logarithms, where a gain is a shift and a gamma a slope: a curve that
+    follows each quantile would roughen or flatten the grain. Beyond the outermost quantiles it goes
+    on straight.
     """
     shares = np.linspace(0, 1, _QUANTILES)[1:-1]
     grey, found = np.arange(256.0), np.empty((256, old.shape[1]))
     for channel in range(old.shape[1]):
         known = np.quantile(old[:, channel], shares)
         wanted = np.quantile(new[:, channel], shares)
+        inside = (wanted > _CLIPPED) & (wanted < 255 - _CLIPPED)
+        known, wanted = (known[inside], wanted[inside]) if inside.sum() > 8 else (known, wanted)
         low, high = known[0], known[-1]
         if high - low < _LEAST_RANGE:
             found[:, channel] = grey * (wanted.mean() + 1) / (known.mean() + 1)
             continue
-        curve = np.polynomial.Polynomial.fit(known, wanted, _DEGREE)
+        curve = np.polynomial.Polynomial.fit(_log(known), _log(wanted), _DEGREE)
         slope = curve.deriv()
-        inside = curve(np.clip(grey, low, high))
-        beyond = np.where(grey < low, (grey - low) * max(float(slope(low)), 0.0), 0.0)
-        beyond += np.where(grey > high, (grey - high) * max(float(slope(high)), 0.0), 0.0)
-        found[:, channel] = np.maximum.accumulate(inside + beyond)
+        middle = curve(np.clip(_log(grey), _log(low), _log(high)))
+        beyond = np.where(grey < low, (_log(grey) - _log(low)) * slope(_log(low)), 0.0)
+        beyond += np.where(grey > high, (_log(grey) - _log(high)) * slope(_log(high)), 0.0)
+        rising = np.maximum.accumulate(np.exp(middle + beyond) - _DARK)
+        found[:, channel] = np.maximum(rising, 0.0)
     return found
+
+
+def _log(grey: Doubles | float) -> Doubles:
+    """The logarithm in which a change of exposure is a shift and a gamma is a slope."""
+    return np.asarray(np.log(np.maximum(grey, 0.0) + _DARK), np.float64)
 
 
 def _fit_gain(terms: Doubles, old: Doubles, new: Doubles) -> Doubles:

@@ -60,6 +60,7 @@ def test_parts_under_the_same_light_are_left_alone() -> None:
     assert (Relighting.none()(pictures) == pictures).all()
 
 
+@pytest.mark.slow
 def test_a_new_light_is_absorbed_and_the_old_version_stays(
     trained: ComposedExpert, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_new_light_is_absorbed_and_the_old_version_stays(
     assert [s.score for s in trained.score(fresh[:5], maps=False)] == before
 
 
+@pytest.mark.slow
 def test_a_print_is_added_where_it_is_and_hides_no_scratch(trained: ComposedExpert) -> None:
     fresh = [printed(surface(seed)) for seed in range(500, 540)]
     assert flagged(trained, fresh) > 0.9
@@ -96,11 +98,13 @@ def test_a_print_is_added_where_it_is_and_hides_no_scratch(trained: ComposedExpe
     assert flagged(found.expert, [printed(scratched(seed)) for seed in range(20)]) >= 0.9
 
 
+@pytest.mark.slow
 def test_parts_of_the_known_kind_give_nothing_to_absorb(trained: ComposedExpert) -> None:
     found = absorb(trained, goods())
     assert (found.how, found.expert) == ((), trained)
 
 
+@pytest.mark.slow
 def test_defects_at_places_of_their_own_are_refused(trained: ComposedExpert) -> None:
     spots = []
     for number, good in enumerate(goods()):
@@ -111,6 +115,7 @@ def test_defects_at_places_of_their_own_are_refused(trained: ComposedExpert) -> 
         absorb(trained, spots)
 
 
+@pytest.mark.slow
 def test_what_labelled_defects_show_is_refused(trained: ComposedExpert) -> None:
     taken = [GoodPicture(scratched(seed), "", f"{seed}.png") for seed in range(400, 410)]
     known = [LabelledPicture(scratched(seed), "scratch", None, str(seed)) for seed in range(6)]
