@@ -1,6 +1,6 @@
 """The plant's time zone and shifts, by which the views for business intelligence tell days."""
 
-from datetime import time
+from datetime import UTC, datetime, time, timedelta
 from itertools import combinations
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -64,3 +64,21 @@ class PlantTimes(Section):
             if minutes & {minute % _DAY for minute in two.minutes()}:
                 raise ValueError(f"shifts {name!r} and {other!r} overlap: a part would count twice")
         return value
+
+    def shift_at(self, moment: datetime) -> tuple[str, datetime]:
+        """The shift at a moment and its first minute in UTC; outside of shifts the local day.
+
+        >>> PlantTimes().shift_at(datetime(2026, 11, 23, 6, 30, tzinfo=UTC))[1].isoformat()
+        '2026-11-23T00:00:00+00:00'
+        """
+        zone = ZoneInfo(self.time_zone)
+        local = moment.astimezone(zone)
+        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+        minute = local.hour * 60 + local.minute
+        for name, shift in self.shifts.items():
+            span = shift.minutes()
+            for days_back in (0, 1):
+                if minute + days_back * _DAY in span:
+                    start = midnight + timedelta(days=-days_back, minutes=span.start)
+                    return name, start.replace(tzinfo=zone).astimezone(UTC)
+        return "day", midnight.replace(tzinfo=zone).astimezone(UTC)

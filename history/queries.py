@@ -25,6 +25,14 @@ from history.database import connected, errors_translated, make_engine
 from history.errors import BadQueryError, NotInHistoryError
 from history.facts import BACKFILL, FACTS, SHOTS
 from history.filters import FRAMES, FrameFilter, decode_cursor, encode_cursor
+from history.golden import (
+    GoldenRun,
+    GoldenStatus,
+    known_query,
+    lines_query,
+    runs_query,
+    to_status,
+)
 from history.reconcile import read_gaps
 from history.records import (
     AuditCount,
@@ -204,6 +212,17 @@ class History:
         """Whether a part passed and was drawn for blind audits."""
         async with self._asking(f"reading {part}") as link:
             return (await link.execute(drawn_query(part))).one_or_none() is not None
+
+    async def golden_parts(
+        self, since: datetime, until: datetime, line: str | None = None
+    ) -> tuple[GoldenStatus, ...]:
+        """Which golden parts of the policies in force each line has run within a time."""
+        async with self._asking("reading golden parts") as link:
+            known = (await link.execute(known_query())).mappings().all()
+            lines = (await link.execute(lines_query(since, until))).mappings().all()
+            runs = (await link.execute(runs_query(since, until))).mappings().all()
+        found = to_status(known, lines, [GoldenRun.model_validate(dict(run)) for run in runs])
+        return tuple(status for status in found if line in (None, status.line))
 
     async def stream_decisions(
         self, wanted: FrameFilter | None = None, batch: int = _STREAM_BATCH

@@ -43,7 +43,10 @@ async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | N
         .group_by(_ACK.c.frame_id)
         .having(func.count(_ACK.c.result_id.distinct()) > 1)
     )
-    undecided = select(known.c.part).where(~decided.exists())
+    golden = select(_DECISION.c.frame_id).where(
+        _DECISION.c.frame_id == known.c.part, _DECISION.c.is_golden
+    )
+    undecided = select(known.c.part).where(~decided.exists(), ~golden.exists())
     found = [
         tuple(sorted((await link.execute(query)).scalars()))
         for query in (undecided, unanswered, twice)

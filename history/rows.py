@@ -46,7 +46,8 @@ def anomaly_row(event: Anomaly) -> Row:
 
 def decision_row(event: Decision) -> Row:
     """The row of a decision; what nobody asks for by column is in ``event``."""
-    return _row(DecisionRow, event, event.inspection, event.classification)
+    is_golden = event.golden is not None
+    return _row(DecisionRow, event, event.inspection, event.classification, is_golden=is_golden)
 
 
 def verdict_row(event: ShotVerdict) -> Row:

@@ -8,7 +8,7 @@ Times are UTC (``timestamptz``).
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, MetaData, Text, func
+from sqlalchemy import BigInteger, Column, DateTime, Index, MetaData, Text, func, text
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
@@ -119,6 +119,7 @@ class DecisionRow(OfPart, table=True):
     __table_args__ = (
         Index(None, "captured_at", "frame_id"),
         Index(None, "frame_id"),
+        Index("decision_golden_idx", "frame_id", postgresql_where=text("is_golden")),
     )
 
     result_id: UUID = Field(primary_key=True)
@@ -138,6 +139,7 @@ class DecisionRow(OfPart, table=True):
     classifier: str = _text()
     confidence: float | None = None
     decided_at: datetime = _time()
+    is_golden: bool = False
 
 
 class ShotVerdictRow(OfPart, table=True):

@@ -7,7 +7,17 @@ from policies.model import Body, PolicyDocument, body_of, content_hash
 from streams.events import Classification, Inspection
 
 WITHOUT_INFLUENCE: Final = frozenset(
-    {"auto_pass", "certificate", "audit_share", "limits", "prices", "shots", "silence", "takt_s"}
+    {
+        "auto_pass",
+        "certificate",
+        "audit_share",
+        "golden",
+        "limits",
+        "prices",
+        "shots",
+        "silence",
+        "takt_s",
+    }
     | {"title"}
 )
 """Keys of a policy that change nothing about which odd frames pass under which class."""

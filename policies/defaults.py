@@ -34,6 +34,9 @@ class HoldEverything:
         held = self.decide(Situation())
         return Combination(held, 0, (held,) * len(shots))
 
+    def golden(self, part_id: str, action: Action, severity: Severity) -> None:
+        return None
+
     def observe(
         self, decision: Decision, before: Sequence[CountedPart], exceeded: frozenset[str]
     ) -> LimitVerdict:

@@ -22,7 +22,13 @@ from policies.rules import compile_rules
 from policies.shots import ShotCombiner
 from policies.stopping import share_as_odd
 from streams.codes import Action, FallbackKind, ReasonCode, Severity
-from streams.events import Classification, CountedPart, Decision, ShotVerdict
+from streams.events import (
+    Classification,
+    CountedPart,
+    Decision,
+    GoldenCheck,
+    ShotVerdict,
+)
 from streams.ports import (
     ClassificationTexts,
     ClassText,
@@ -112,6 +118,14 @@ class ResolvedPolicy:
     def combine(self, shots: Sequence[ShotVerdict | None]) -> Combination:
         """What to do with a part of several shots."""
         return self._shots.combine(shots)
+
+    def golden(self, part_id: str, action: Action, severity: Severity) -> GoldenCheck | None:
+        """Whether a known part was judged as it should be; None for any other part."""
+        known = self.document.golden.get(part_id)
+        if known is None:
+            return None
+        is_right = action in known.action and known.severity in (None, severity)
+        return GoldenCheck(actions=known.action, severity=known.severity, is_right=is_right)
 
     def observe(
         self, decision: Decision, before: Sequence[CountedPart], exceeded: frozenset[str]

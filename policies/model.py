@@ -250,6 +250,15 @@ class Certificate(Part):
     """The classes that may pass; ``normal`` among them for false alarms."""
 
 
+class GoldenPart(Part):
+    """A known part that is run to check the line: it counts in no statistics and no limit."""
+
+    action: Annotated[tuple[Action, ...], Field(min_length=1, max_length=4)]
+    """What the line may do with it, ``[pass]`` if it is good; anything else asks it to stop."""
+    severity: Severity | None = None
+    """Severity that its decision must have; any when absent."""
+
+
 class Silence(Part):
     """A lint that is known and accepted."""
 
@@ -305,6 +314,8 @@ class PolicyDocument(Part):
     auto_pass: Literal["all", "certified"] = "all"  # noqa: S105 - no password
     """``certified``: a part that the expert finds odd passes only under a certified class."""
     certificate: Certificate | None = None
+    golden: Annotated[dict[Line, GoldenPart], Field(max_length=64)] = {}
+    """Known good and known bad parts by serial, to be run at the start of each shift."""
     silence: Annotated[tuple[Silence, ...], Field(max_length=64)] = ()
     """Lints that are known and accepted, each with a reason."""
 

@@ -139,6 +139,16 @@ class ShotSummary(Event):
     score: float | None = None
 
 
+class GoldenCheck(Event):
+    """What a part that the policy knows should be judged, and whether it was."""
+
+    actions: tuple[Action, ...]
+    """What the line may do with it."""
+    severity: Severity | None = None
+    """What its decision must say; None: anything."""
+    is_right: bool
+
+
 class Decision(PartOnLine):
     """What the line controller reads; names after OPC 40100-1 and OPC 40001-101.
 
@@ -172,6 +182,8 @@ class Decision(PartOnLine):
     """Milliseconds by stage: ``queue_inspect``, ``expert``, ``queue_classify``, ``classifier``."""
     shots: tuple[ShotSummary, ...] = ()
     """One for each expected shot of a part with several, in order; empty for a single shot."""
+    golden: GoldenCheck | None = None
+    """Of a known part alone: it counts in no statistics, no limit, no drift and no lesson."""
 
 
 class ShotVerdict(Decision):
@@ -278,6 +290,7 @@ class Alert(Event):
 
     Of ``kind`` ``limit``: a limit that was exceeded; the gateway turns it into ``StopRequest``. Of
     ``kind`` ``drift``: frames of a station that no longer look as they did; it never asks to stop.
+    Of ``kind`` ``golden``: a known part that was judged wrongly; it asks to stop.
     """
 
     event_type: ClassVar[str] = "andon.alert.v1"
@@ -286,7 +299,7 @@ class Alert(Event):
     product_id: Text
     kind: Text = "limit"
     limit: Text
-    """The limit's name; of drift ``drift/`` and the quantity."""
+    """The limit's name, ``drift/`` and the quantity, or ``golden/`` and the part."""
     reason: Annotated[str, Field(max_length=2048)]
     request_stop: bool = False
     count: int = 0

@@ -20,6 +20,7 @@ from streams.events import (
     CountedPart,
     DeadLetter,
     Decision,
+    GoldenCheck,
     Inspection,
     Review,
     ShotVerdict,
@@ -187,6 +188,10 @@ class Policy(Protocol):
         Args:
             shots: one for each expected shot, in order, at least one; None where nothing came.
         """
+        ...
+
+    def golden(self, part_id: str, action: Action, severity: Severity) -> GoldenCheck | None:
+        """Whether a known part was judged as it should be; None for any other part. Pure."""
         ...
 
     def observe(

@@ -217,9 +217,8 @@ class Gateway:
     def _decide(self, part: Part, reason: ReasonCode) -> None:
         """Give the gateway's own answer: the product's no-decision action, or a hold."""
         entry = self._mint(part)
-        policy_hash = ""
+        policy = self._ports.policies.for_product(part.trigger.product_id)
         if reason is ReasonCode.NO_DECISION:
-            policy = self._ports.policies.for_product(part.trigger.product_id)
             outcome = policy.decide(
                 Situation(
                     station=self._settings.station,
@@ -227,12 +226,11 @@ class Gateway:
                     fallback=FallbackKind.NO_DECISION,
                 )
             )
-            policy_hash = policy.policy_hash
         else:
             outcome = part_events.held(reason)
         now = time.time()
         subject = part_events.part_on_line(self._settings, entry, self._clock)
-        decision = part_events.gateway_decision(subject, outcome, reason, policy_hash, now)
+        decision = part_events.gateway_decision(subject, outcome, reason, policy, now)
         verdict = part_events.verdict_of(decision)
         log.warning("part.watchdog", **_words(part), reason=reason.name, action=outcome.action)
         line = StepLine(t="decided", k=part.key, v=verdict, d=decision.model_dump_json())

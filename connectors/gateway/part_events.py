@@ -18,7 +18,7 @@ from streams.codes import (
 )
 from streams.events import Acknowledgement, Decision, Frame, PartOnLine, ShotVerdict, decision_id
 from streams.ids import frame_key
-from streams.ports import Outcome, Picture
+from streams.ports import Outcome, Picture, Policy
 from streams.topics import INLINE_LIMIT_BYTES
 
 _IN_WORDS = {
@@ -108,9 +108,12 @@ def held(reason: ReasonCode) -> Outcome:
 
 
 def gateway_decision(
-    part: PartOnLine, outcome: Outcome, reason: ReasonCode, policy_hash: str, at: float
+    part: PartOnLine, outcome: Outcome, reason: ReasonCode, policy: Policy, at: float
 ) -> Decision:
-    """A decision that the gateway itself takes; its ``source`` is ``watchdog``."""
+    """A decision that the gateway itself takes; its ``source`` is ``watchdog``.
+
+    A part that the handshake itself holds was judged by no policy: its decision names none.
+    """
     return Decision(
         **dict(part),
         result_id=decision_id(part.frame_id, DecisionSource.WATCHDOG),
@@ -123,8 +126,9 @@ def gateway_decision(
         reason_code=reason,
         reason=outcome.reason[:2048],
         rule=outcome.rule,
-        policy_hash=policy_hash,
+        policy_hash=policy.policy_hash if reason is ReasonCode.NO_DECISION else "",
         decided_at=utc(at),
+        golden=policy.golden(part.part_id, outcome.action, outcome.severity),
     )
 
 

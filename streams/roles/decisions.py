@@ -210,6 +210,7 @@ def decide(
         classification=classification,
         decided_at=decided_at,
         timings_ms={name: round(ms, 3) for name, ms in timings.items()},
+        golden=None if of_shot else policy.golden(part.part_id, outcome.action, outcome.severity),
     )
 
 

@@ -167,6 +167,7 @@ def joined(shots: Sequence[ShotVerdict | None], policy: Policy, moment: Moment) 
             _summary(number, verdict, each)
             for number, (verdict, each) in enumerate(zip(shots, found.each, strict=True), 1)
         ),
+        golden=policy.golden(first.part_id, outcome.action, outcome.severity),
     )
 
 

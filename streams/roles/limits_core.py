@@ -9,14 +9,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from streams.codes import DecisionSource
 from streams.envelope import Message, to_message
-from streams.events import Alert, CountedPart, Decision
+from streams.events import Alert, CountedPart, Decision, GoldenCheck
 from streams.ports import Policy
 from streams.roles.config import LimitsConfig
 from streams.roles.drift.alerts import StationWatches
+
+_GOLDEN = UUID("7d0c3f1e-52a4-5c7b-8a86-0e6f4b9d2c31")
 
 Key = tuple[str, str]
 """Line and product."""
@@ -80,6 +82,9 @@ def count(
     needed = policy.window_parts
     if decision.is_late or needed is None:
         return CountStep()
+    if decision.golden is not None:
+        alerts = golden_alerts(decision, decision.golden)
+        return CountStep(alerts=tuple(in_time(a, config.stop_within_s, now) for a in alerts))
     memory.capacity = max(config.remembered_parts, needed)
     known = memory.get(decision.frame_id)
     if known is not None:
@@ -103,6 +108,34 @@ def count(
     memory.put(entry)
     alerts = tuple(in_time(alert, config.stop_within_s, now) for alert in verdict.alerts)
     return CountStep(entry, entry.number % memory.capacity, (*alerts, *drifts))
+
+
+def golden_alerts(decision: Decision, check: GoldenCheck) -> tuple[Alert, ...]:
+    """An alert that stops the line when a known part was judged wrongly, by whomever.
+
+    Its id derives from the part: redelivery, or a second wrong decision, repeats it.
+    """
+    if check.is_right:
+        return ()
+    should = " or ".join(action.value for action in check.actions)
+    should += f" as {check.severity.value}" if check.severity is not None else ""
+    found = f"{decision.action.value} as {decision.severity.value} ({decision.class_name or '-'})"
+    return (
+        Alert(
+            alert_id=uuid5(_GOLDEN, str(decision.part_identity)),
+            line=decision.line,
+            product_id=decision.product_id,
+            kind="golden",
+            limit=f"golden/{decision.part_id}"[:512],
+            reason=f"golden part {decision.part_id} should be {should}; "
+            f"{decision.source.value} said {found}"[:2048],
+            request_stop=True,
+            count=1,
+            policy_hash=decision.policy_hash,
+            station=decision.station,
+            raised_at=decision.decided_at,
+        ),
+    )
 
 
 def _again(memory: PartMemory, known: CountedPart, decision: Decision) -> CountStep:

@@ -60,3 +60,8 @@ def test_it_says_whose_it_is(policy: Policy) -> None:
     assert 0 <= policy.audit_share <= 1
     texts = policy.texts("cam-1")
     assert (texts.product_id, texts.policy_hash) == ("tile", policy.policy_hash)
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: type(policy).__name__)
+def test_a_part_that_it_does_not_know_checks_nothing(policy: Policy) -> None:
+    assert policy.golden("P1", Action.PASS, Severity.NORMAL) is None

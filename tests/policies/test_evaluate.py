@@ -241,3 +241,22 @@ def test_a_late_classifier_stops_what_the_expert_alone_would_stop(tile: Resolved
     seen = inspection().model_copy(update={"p_value": 0.15})
     nobody = Situation(inspection=seen, fallback=FallbackKind.NO_DECISION)
     assert policy.decide(nobody).action is Action.HOLD
+
+
+def test_golden_parts_are_right_by_action_and_where_asked_by_severity() -> None:
+    golden = {
+        "GOOD": {"action": ["pass"]},
+        "BAD": {"action": ["rework", "scrap"], "severity": "defect"},
+    }
+    policy = ResolvedPolicy(PolicyDocument.model_validate({"product": "tile", "golden": golden}))
+
+    def right(part: str, action: Action, severity: Severity) -> bool | None:
+        check = policy.golden(part, action, severity)
+        return None if check is None else check.is_right
+
+    assert right("GOOD", Action.PASS, Severity.NEGLIGIBLE)
+    assert right("GOOD", Action.HOLD, Severity.UNKNOWN) is False
+    assert right("BAD", Action.SCRAP, Severity.DEFECT)
+    assert right("BAD", Action.SCRAP, Severity.NEGLIGIBLE) is False
+    assert right("BAD", Action.PASS, Severity.DEFECT) is False
+    assert right("good", Action.PASS, Severity.NORMAL) is None

@@ -181,7 +181,9 @@ def _line(frame: FrameRecord) -> tuple[Text | str, ...]:
 def _story_rows(story: Story) -> Iterable[tuple[str, Text]]:
     frame = story.effective
     if frame is None:
-        yield "decision", Text("none recorded", style="bold red")
+        is_golden = any(event.get("golden") for event in story.decisions)
+        words = "of a golden part, which counts in nothing else" if is_golden else "none recorded"
+        yield "decision", Text(words, style="" if is_golden else "bold red")
     else:
         yield "part", _text(f"{frame.part_id}  lot {frame.lot_id}  product {frame.product_id}")
         yield "where", _text(f"{frame.line}/{frame.station}, trigger {frame.trigger_seq}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from policies.defaults import HoldEverything
 from streams.codes import Action, FallbackKind, ReasonCode, Severity
-from streams.events import CountedPart, Decision, ShotVerdict
+from streams.events import CountedPart, Decision, GoldenCheck, ShotVerdict
 from streams.ports import (
     ClassificationTexts,
     Combination,
@@ -24,6 +24,12 @@ class TwinPolicy:
     policy_hash: str = "policy-1"
     audit_share: float = 0.0
     window_parts: int | None = 0
+
+    def golden(self, part_id: str, action: Action, severity: Severity) -> GoldenCheck | None:
+        """Parts named ``golden`` are good, and must pass."""
+        if part_id != "golden":
+            return None
+        return GoldenCheck(actions=(Action.PASS,), is_right=action is Action.PASS)
 
     def observe(
         self, decision: Decision, before: Sequence[CountedPart], exceeded: frozenset[str]

@@ -257,3 +257,31 @@ def test_the_changelog_record_has_its_slot_and_partition() -> None:
     message = entry_message(entry, 5, partition=3)
     assert (message.key, message.partition) == (b"line-1/tile/5", 3)
     assert from_message(CountedPart, message.value, message.headers) == entry
+
+
+def golden(is_right: bool, **changes: object) -> Decision:
+    check = {"actions": ["pass"], "is_right": is_right}
+    return decision(golden=check, part_id="GOOD", decided_at=NOW, **changes)
+
+
+def test_a_golden_part_judged_wrongly_stops_the_line_and_one_judged_right_does_not() -> None:
+    wrong = golden(False)
+    counting = Counting().take([golden(True), wrong, wrong])
+    assert {alert.alert_id for alert in counting.alerts} == {counting.alerts[0].alert_id}
+    alert = counting.alerts[0]
+    assert (alert.kind, alert.limit, alert.request_stop) == ("golden", "golden/GOOD", True)
+    assert "golden part GOOD should be pass; classifier said scrap" in alert.reason
+    (late,) = Counting().take([golden(False)], NOW + timedelta(hours=1)).alerts
+    assert not late.request_stop
+
+
+def test_golden_parts_are_in_no_limit_and_in_no_memory() -> None:
+    """Three scrapped parts are allowed: golden ones between them are not the fourth."""
+    counting = Counting().take([*parts("xxx"), golden(True), golden(True)])
+    assert (counting.alerts, len(counting.memory), len(counting.slots)) == ([], 3, 3)
+    assert [a.limit for a in counting.take(parts("x")).alerts] == ["many"]
+
+
+def test_what_a_golden_part_should_be_travels_with_the_part() -> None:
+    sent = part_message(golden(False))
+    assert from_message(Decision, sent.value, sent.headers).golden is not None
