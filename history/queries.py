@@ -2,15 +2,13 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import MISSING, fields
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import RowMapping, Select, cast, func, select, text, tuple_
+from sqlalchemy import RowMapping, Select, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import Text
 
 from history.audits import (
     AuditPart,
@@ -41,10 +39,10 @@ from history.records import (
     Page,
     Pareto,
     RecordedDecision,
-    ReviewSummary,
     Stats,
     Story,
 )
+from history.replayed import recorded, replayed_query
 from history.statistics import (
     ParetoBy,
     pareto_query,
@@ -55,9 +53,7 @@ from history.statistics import (
 )
 from history.stories import KeptPicture, shots_of
 from history.tables import METADATA
-from streams.codes import Action, DecisionSource, ReasonCode, Severity
 from streams.errors import UnavailableError
-from streams.events import Classification, Inspection
 
 Query = Select[tuple[object, ...]]
 M = TypeVar("M", bound=BaseModel)
@@ -224,6 +220,12 @@ class History:
         found = to_status(known, lines, [GoldenRun.model_validate(dict(run)) for run in runs])
         return tuple(status for status in found if line in (None, status.line))
 
+    async def golden_runs(self, since: datetime, until: datetime) -> tuple[GoldenRun, ...]:
+        """Every run of a golden part within a time, oldest first."""
+        async with self._asking("reading golden parts") as link:
+            rows = (await link.execute(runs_query(since, until))).mappings()
+            return tuple(GoldenRun.model_validate(dict(row)) for row in rows)
+
     async def stream_decisions(
         self, wanted: FrameFilter | None = None, batch: int = _STREAM_BATCH
     ) -> AsyncGenerator[RecordedDecision, None]:
@@ -236,9 +238,10 @@ class History:
             wanted: which frames.
             batch: decisions read at once.
         """
-        async with aclosing(self._scan(_replayed(wanted), batch, "streaming decisions")) as rows:
+        query = replayed_query(wanted)
+        async with aclosing(self._scan(query, batch, "streaming decisions")) as rows:
             async for row in rows:
-                yield _recorded(row)
+                yield recorded(row)
 
     async def export(
         self, wanted: FrameFilter | None = None, batch: int = _STREAM_BATCH
@@ -314,33 +317,3 @@ def _frames(wanted: FrameFilter | None = None) -> Query:
 
 def _record(row: RowMapping) -> FrameRecord:
     return FrameRecord.model_validate({**row, "other_decisions": row["other_decisions"] or ()})
-
-
-_REPLAYED = tuple(field.name for field in fields(RecordedDecision) if field.default is MISSING)
-
-
-def _replayed(wanted: FrameFilter | None) -> Query:
-    c = FRAMES.c
-    from_event = {name: cast(c.event[name], Text) for name in ("inspection", "classification")}
-    columns = (
-        from_event[name].label(name) if name in from_event else c[name] for name in _REPLAYED
-    )
-    query: Query = select(*columns)
-    return query.where(*(wanted or FrameFilter()).conditions(FRAMES))
-
-
-def _recorded(row: RowMapping) -> RecordedDecision:
-    typed = {
-        "source": DecisionSource(row["source"]),
-        "action": Action(row["action"]),
-        "severity": Severity(row["severity"]),
-        "reason_code": ReasonCode(row["reason_code"]),
-        "inspection": _parsed(Inspection, row["inspection"]),
-        "classification": _parsed(Classification, row["classification"]),
-        "review": ReviewSummary.model_validate(row["review"]) if row["review"] else None,
-    }
-    return RecordedDecision(**{**{name: row[name] for name in _REPLAYED}, **typed})
-
-
-def _parsed(model: type[M], text: str | None) -> M | None:
-    return None if text is None or text == "null" else model.model_validate_json(text)

@@ -13,6 +13,7 @@ from pydantic import Field
 from andon import wiring
 from andon.cli.history import audit, escapes, output
 from andon.cli.history.asking import Frame, ask, publish_review, usage_errors
+from andon.cli.history.gauge import gauge
 from andon.cli.history.golden import golden
 from andon.cli.options import Json, More, MoreOptions, group, listed, read_options, taking
 from andon.settings import load_settings
@@ -28,6 +29,7 @@ from history.statistics import ParetoBy
 app = group("Read the defect history.")
 app.add_typer(audit.app, name="audit")
 app.command()(golden)
+app.command()(gauge)
 Text = str | None
 Line = Annotated[Text, typer.Option(help="Line.")]
 Since = Annotated[Text, typer.Option(help="From: 30d, 2h, 2026-11-23, ISO time.")]
