@@ -223,6 +223,14 @@ def test_a_joined_decision_is_the_parts_own() -> None:
     assert from_message(Decision, to_message(found).value, to_message(found).headers) == found
 
 
+def test_a_golden_part_of_several_shots_is_checked_once_as_a_whole() -> None:
+    shots = [made.verdict(n, part_frame_id=PARTS[0], part_id="golden") for n in (1, 2)]
+    found = joined([*shots, None], TwinPolicy("tile"), Moment())
+    assert found.golden is not None
+    assert not found.golden.is_right
+    assert all(shot.golden is None for shot in shots)
+
+
 def test_a_policy_that_breaks_down_holds_the_part() -> None:
     class Broken(TwinPolicy):
         def combine(self, shots: object) -> object:  # type: ignore[override]
