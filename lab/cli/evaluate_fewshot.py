@@ -32,7 +32,9 @@ def fewshot(
     images: Images,
     shots: Annotated[str, typer.Option(help="Examples per class, comma-separated.")] = "1,3,5",
     seeds: Annotated[int, typer.Option(min=1, max=1000)] = 20,
-    masks: Annotated[str, typer.Option(help="Regions: true, expert or both.")] = "both",
+    masks: Annotated[
+        str, typer.Option(help="Regions: true, expert, drawn (exemplars true) or both.")
+    ] = "both",
     artifact: Artifact = None,
     policy: PolicyFile = None,
     cache: Cache = Path(".andon/cache"),
@@ -43,22 +45,22 @@ def fewshot(
     from lab.datasets.folders import load_dataset
     from lab.velm.answers_cache import Cache as AnswersCache
     from lab.velm.fewshot import measure
-    from lab.velm.fewshot_material import EXPERT, SOURCES, gather
+    from lab.velm.fewshot_material import SOURCES, TRUE, gather
     from lab.velm.trained_experts import trained_expert
     from policies.authoring.loading import load_policy
     from serving.experts.artifact import load_expert
 
     counts = _counts(shots)
     if masks not in (*SOURCES, "both"):
-        raise typer.BadParameter(f"{masks!r} is not among true, expert, both")
+        raise typer.BadParameter(f"{masks!r} is not among {', '.join(SOURCES)}, both")
     wanted = SOURCES if masks == "both" else (masks,)
     dataset = load_dataset(images)
     in_force = load_policy(policy) if policy is not None else None
     with stage_bars() as report:
         expert = None
-        if EXPERT in wanted and artifact is not None:
+        if wanted != (TRUE,) and artifact is not None:
             expert = load_expert(find_artifact(artifact))
-        elif EXPERT in wanted:
+        elif wanted != (TRUE,):
             expert = trained_expert(dataset, cache, report=report)
         with AnswersCache(cache) as kept:
             examples = gather(dataset, expert, kept, report)

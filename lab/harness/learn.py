@@ -196,16 +196,17 @@ def _untaught(request: LearnRequest, report: "Progress") -> Path:
 
 
 def _taught_classifier(request: LearnRequest, artifact: Path) -> Path:
-    """The exemplars' bundle: its regions outlined and its hard normals chosen by the expert."""
+    """The exemplars' bundle; the expert outlines what nobody drew and chooses the hard normals."""
     from serving.experts.artifact import load_expert
     from serving.experts.composed import ComposedExpert
+    from serving.experts.images import read_image
     from serving.naming.teaching import Lesson, teach_product
 
     expert = load_expert(artifact)
     lessons = [
-        Lesson(label, path.read_bytes(), part=group, name=str(path))
+        Lesson(label, path.read_bytes(), _drawn_mask(mask, read_image(path)), group, str(path))
         for label, found in request.exemplars.items()
-        for path, group, _ in found
+        for path, group, mask in found
     ]
     return teach_product(
         request.root / "exemplars",

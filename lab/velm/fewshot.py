@@ -111,6 +111,7 @@ class _Table:
     def __init__(self, examples: Sequence[Example], masks: str) -> None:
         self.examples, self.masks = tuple(examples), masks
         self.vectors = np.array([e.vectors[masks] for e in examples], np.float32)
+        self.taught = np.array([e.taught[masks] for e in examples], np.float32)
         self.labels = np.array([e.label for e in examples])
         self.parts = np.array([e.part for e in examples])
         self.classes = tuple(sorted(set(self.labels.tolist())))
@@ -135,7 +136,7 @@ class _Table:
     def model(self, exemplars: np.ndarray) -> PrototypeModel:
         """Fitted as the line fits it."""
         labels, parts = self.labels[exemplars].tolist(), self.parts[exemplars].tolist()
-        return fit(self.vectors[exemplars], labels, parts)
+        return fit(self.taught[exemplars], labels, parts)
 
     def name(self, model: PrototypeModel, queries: np.ndarray) -> list[Naming]:
         """One answer per query."""

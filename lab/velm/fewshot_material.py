@@ -14,7 +14,7 @@ from serving.experts.images import decode_image, read_image
 from serving.experts.options import Progress
 from serving.experts.types import Mask, Scored
 from serving.naming.background import Background
-from serving.naming.describing import describe_picture
+from serving.naming.describing import describe_example, describe_picture
 from serving.naming.features import Image, extract, load_extractor, one
 from serving.naming.teaching import choose_normals
 from streams.errors import AndonError
@@ -22,8 +22,10 @@ from streams.events import Inspection
 
 TRUE: Final = "true"
 EXPERT: Final = "expert"
-SOURCES: Final = (TRUE, EXPERT)
-"""Where regions come from: drawn by a person, or outlined by the vision expert."""
+DRAWN: Final = "drawn"
+SOURCES: Final = (TRUE, EXPERT, DRAWN)
+"""Where regions come from: all drawn by a person, all outlined by the vision expert, or, as where a
+plant marks its examples, drawn on the exemplars and outlined by the expert on the queries."""
 
 KIND: Final = "fewshot"
 _BATCH: Final = 8
@@ -41,6 +43,9 @@ class Example:
     part: str
     path: str
     vectors: Mapping[str, Sequence[float]]
+    """As a query."""
+    taught: Mapping[str, Sequence[float]]
+    """As an exemplar."""
     inspections: Mapping[str, Inspection]
     """What the policy sees; ``anomalous`` is the expert's word."""
 
@@ -106,14 +111,18 @@ def _describe(
         scored = expert.score(images) if expert is not None else [None] * len(images)
         for i, (sample, image, answer) in enumerate(zip(chosen, images, scored, strict=True)):
             regions = _regions(sample, image, answer)
-            vectors = {
-                source: describe_picture(
-                    one(features, i), mask, background, refine=source == EXPERT
-                ).tolist()
-                for source, (mask, _) in regions.items()
-            }
+            own = one(features, i)
+            vectors, taught = {}, {}
+            for source, (mask, _) in regions.items():
+                is_drawn = source == TRUE
+                query = describe_picture(own, mask, background, refine=not is_drawn)
+                vectors[source] = query.tolist()
+                taught[source] = describe_example(own, mask, background, drawn=is_drawn).tolist()
             seen = {source: inspection for source, (_, inspection) in regions.items()}
-            yield Example(sample.label, str(sample.group), sample.path.name, vectors, seen)
+            if EXPERT in regions:
+                vectors[DRAWN], seen[DRAWN] = vectors[EXPERT], seen[EXPERT]
+                taught[DRAWN] = taught[TRUE]
+            yield Example(sample.label, str(sample.group), sample.path.name, vectors, taught, seen)
         report("pictures", start + len(chosen), len(samples))
 
 

@@ -35,6 +35,10 @@ DIMENSIONS: Final = 32
 """Principal components kept of a layer's channels in the bank."""
 CUT_QUANTILE: Final = 0.99
 """Share of normal cells that lie below the cut."""
+WHITEN_SHRINK: Final = 0.5
+"""Share of the mean eigenvalue in each of the deviations' covariance before it is evened out."""
+WHITEN_POWER: Final = 0.25
+"""Power of the covariance that is divided out: what differs among normal parts counts for less."""
 FEWEST_FOR_MAP: Final = 8
 """With normal pictures of fewer parts cells cannot be standardised: there is no map."""
 
@@ -94,6 +98,8 @@ class Background:
     """Map value above which a cell is odd; infinite without banks."""
     parts: npt.NDArray[np.str_]
     """(n,): the part that each picture shows."""
+    whitening: Mapping[str, Floats]
+    """(channels, channels) by naming layer, for deviations."""
 
     @classmethod
     def learn(cls, features: Features, groups: Sequence[str]) -> Self:
@@ -116,7 +122,12 @@ class Background:
             banks = tuple(bank for bank, _ in learned)
             held_out = np.mean([odd for _, odd in learned], axis=0)
             cut = float(np.quantile(held_out, CUT_QUANTILE))
-        return cls(scale, normals, centre, unit(pooled - centre), banks, cut, names)
+        embeddings = unit(pooled - centre)
+        whitening = {
+            layer: _whitening(_own_deviations(values, embeddings, names))
+            for layer, values in normals.items()
+        }
+        return cls(scale, normals, centre, embeddings, banks, cut, names, whitening)
 
     def embed(self, features: Features) -> Floats:
         """The unit embedding (channels,) of one picture's features."""
@@ -128,9 +139,7 @@ class Background:
         Those of ``part`` are left out: a picture is not similar to itself.
         """
         similar = self.embeddings @ self.embed(features)
-        similar = np.where(self.parts == part, -np.inf, similar)
-        count = max(1, round(SIMILAR_SHARE * len(similar)))
-        nearest = np.argpartition(-similar, count - 1)[:count]
+        nearest = _most_similar(similar, self.parts == part)
         return {
             layer: features[layer] / self.scale[layer] - normals[nearest].mean(0)
             for layer, normals in self.normals.items()
@@ -147,6 +156,38 @@ class Background:
         maps = [bank.odd(features[bank.layer] / self.scale[bank.layer], own) for bank in self.banks]
         odd = np.mean(maps, axis=0)
         return np.asarray(odd > min(self.cut, float(odd.max()) * 0.999), np.bool_)
+
+
+def _most_similar(similar: Floats, own: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """The most similar quarter of the normal pictures, those of the ``own`` part left out."""
+    count = max(1, min(round(SIMILAR_SHARE * len(similar)), int((~own).sum())))
+    return np.argpartition(-np.where(own, -np.inf, similar), count - 1)[:count]
+
+
+def _own_deviations(
+    scaled: Floats, embeddings: Floats, parts: npt.NDArray[np.str_]
+) -> npt.NDArray[np.float64]:
+    """Covariance (channels, channels) of each normal picture less those most similar to it."""
+    channels = scaled.shape[1]
+    total = np.zeros((channels, channels))
+    similar = embeddings @ embeddings.T
+    for i, picture in enumerate(scaled):
+        own = parts == parts[i]
+        if not own.all():
+            rows = picture - scaled[_most_similar(similar[i], own)].mean(0)
+            rows = rows.reshape(channels, -1).astype(np.float64)
+            total += rows @ rows.T
+    return total
+
+
+def _whitening(covariance: npt.NDArray[np.float64]) -> Floats:
+    """The shrunk covariance to the power of minus ``WHITEN_POWER``; of nothing, the identity."""
+    values, vectors = np.linalg.eigh(covariance)
+    values = (1 - WHITEN_SHRINK) * values + WHITEN_SHRINK * values.mean()
+    if values.mean() <= 0:
+        return np.eye(len(values), dtype=np.float32)
+    evened = vectors / (values / values.mean()) ** WHITEN_POWER
+    return np.asarray(evened @ vectors.T, np.float32)
 
 
 def _components(scaled: Floats) -> Floats:

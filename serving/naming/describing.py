@@ -43,12 +43,11 @@ def describe_region(
     features: Features, cells: Floats, background: Background | None, part: str = ""
 ) -> Floats:
     """One vector, float32 (n,): each naming layer's unit deviation from normal over the region."""
-    return np.concatenate(
-        [
-            unit(_pooled(deviation, cells))
-            for deviation in _deviations(features, cells, background, part).values()
-        ]
-    )
+    found = []
+    for layer, deviation in _deviations(features, cells, background, part).items():
+        pooled = _pooled(deviation, cells)
+        found.append(unit(pooled if background is None else background.whitening[layer] @ pooled))
+    return np.concatenate(found)
 
 
 def _deviations(
@@ -81,6 +80,21 @@ def describe_picture(
     """
     odd = background.odd_cells(features, part) if background is not None and refine else None
     return describe_region(features, region_cells(mask, odd), background, part)
+
+
+def describe_example(
+    features: Features, mask: Mask, background: Background | None, *, drawn: bool
+) -> Floats:
+    """The vector of a labelled picture, to compare regions with that nobody drew.
+
+    A drawn mask is better than any outline, and a query has but an outline: the example is seen
+    both ways, as it was drawn and as its odd cells would be found.
+    """
+    found = describe_picture(features, mask, background, refine=True)
+    if not drawn:
+        return found
+    seen = describe_picture(features, mask, background, refine=False)
+    return np.asarray((found + seen) / 2, np.float32)
 
 
 def learn_background(bundle: ExemplarBundle, extractor: FeatureExtractor) -> Background | None:

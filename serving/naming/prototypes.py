@@ -21,7 +21,7 @@ from serving.experts.errors import UndecodableImage
 from serving.experts.images import decode_image
 from serving.naming.background import Background
 from serving.naming.base import UNKNOWN
-from serving.naming.describing import describe_picture, learn_background
+from serving.naming.describing import describe_example, describe_picture, learn_background
 from serving.naming.exemplars import ExemplarBundle, Normal, load_bundle
 from serving.naming.false_alarms import FalseAlarms
 from serving.naming.features import (
@@ -76,7 +76,7 @@ class Prototypes:
         features = extract(extractor, [decode_image(e.image) for e in examples])
         vectors = np.stack(
             [
-                describe_picture(one(features, i), e.mask, background, refine=not e.drawn)
+                describe_example(one(features, i), e.mask, background, drawn=e.drawn)
                 for i, e in enumerate(examples)
             ]
         )

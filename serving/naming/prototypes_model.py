@@ -2,10 +2,11 @@
 
 A class is the unit mean of its examples' vectors (Snell et al. 2017, "Prototypical Networks",
 without the training), after half of what all classes have in common is taken away: being odd at
-all must not make a stranger look known. Which class: a softmax over cosines. Whether any: a
-logistic function of the nearest cosine. Both are calibrated on the examples
-themselves, each judged by prototypes that never saw its part; few examples move the calibration
-little from its prior (docs/prototypes.md says where the priors come from).
+all must not make a stranger look known. A class may have two looks, which the mean of both is not
+like: the cosine to its nearest example counts beside that to its prototype. Which class: a softmax
+over these similarities. Whether any: a logistic function of the highest. Both are calibrated on the
+examples themselves, each judged by others than its part's; few examples move the calibration little
+from its prior (docs/prototypes.md says where the priors come from).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,15 +20,19 @@ from serving.naming.features import Floats, unit
 
 COMMON_SHARE: Final = 0.5
 """Share of the prototypes' mean that is taken away from every vector."""
+NEAREST_SHARE: Final = 0.3
+"""Weight of the nearest example of a class beside its prototype."""
 TEMPERATURES: Final = tuple(float(t) for t in np.geomspace(0.02, 0.5, 25))
 PRIOR_TEMPERATURE: Final = 0.1
 """The temperature before there is any evidence."""
-PRIOR_FLOOR: Final = 0.2
+PRIOR_FLOOR: Final = 0.16
 """Cosine to a prototype of one example that speaks neither for known nor for unknown, a priori."""
 PRIOR_AGREEMENT: Final = 0.3
 """Cosine between two examples of a class, before evidence: by it more examples raise the floor."""
 SLOPE: Final = 10.0
 """Steepness of the logistic function, per unit of cosine."""
+FULL_SHOTS: Final = 5
+"""Examples of a class from which on the confidence is evened out in full."""
 KNOWN_SHARE: Final = 0.8
 """Share of anomalies that are of a taught class, before the picture is seen."""
 PRIOR_EXAMPLES: Final = 20.0
@@ -43,7 +48,10 @@ class Naming:
     known: float
     """Probability that it is one of them."""
     similarity: float
-    """Cosine to the nearest prototype."""
+    """Similarity to the nearest class, a cosine."""
+    evening: float = 1.0
+    """Power of the confidence: examples judge each other by one example fewer than a query is
+    judged by, so that what they say of themselves is too modest."""
 
     @property
     def best(self) -> str:
@@ -53,15 +61,18 @@ class Naming:
     @property
     def confidence(self) -> float:
         """Probability of the best class."""
-        return self.known * self.probabilities[self.best]
+        return float((self.known * self.probabilities[self.best]) ** self.evening)
 
 
 @dataclass(frozen=True)
 class PrototypeModel:
-    """Prototypes with their calibration. ``prototypes`` float32 (classes, n), unit rows."""
+    """Examples and prototypes with their calibration."""
 
     classes: tuple[str, ...]
-    prototypes: Floats
+    units: Floats
+    """(examples, n), unit rows less what is common."""
+    truth: npt.NDArray[np.int64]
+    """(examples,): the class of each."""
     common: Floats
     """(n,): taken away from unit vectors before they are compared."""
     temperature: float
@@ -72,33 +83,44 @@ class PrototypeModel:
         wanted = [i for i, c in enumerate(self.classes) if among is None or c in among]
         if not wanted:
             return None
-        cosines = self.prototypes[wanted] @ unit(unit(vector) - self.common)
-        powers = np.exp((cosines - cosines.max()) / self.temperature)
+        similar = _similarities(unit(unit(vector) - self.common), self.units, self.truth)[wanted]
+        powers = np.exp((similar - similar.max()) / self.temperature)
         shares = powers / powers.sum()
-        best = float(cosines.max())
+        best = float(similar.max())
         odds = KNOWN_SHARE / (1 - KNOWN_SHARE) * float(np.exp(SLOPE * (best - self.floor)))
         known = odds / (1 + odds)
         names = {self.classes[i]: float(p) for i, p in zip(wanted, shares, strict=True)}
-        return Naming(names, known, best)
+        shots = min(len(self.units) / len(self.classes), FULL_SHOTS)
+        return Naming(names, known, best, 1 / (1 + shots / FULL_SHOTS))
 
 
 def fit(vectors: Floats, labels: Sequence[str], groups: Sequence[str]) -> PrototypeModel:
-    """Prototypes of labelled vectors (n, d); ``groups`` names each one's part."""
+    """A model of labelled vectors (n, d); ``groups`` names each one's part."""
     classes = tuple(dict.fromkeys(labels))
     units = unit(vectors)
     truth = np.array([classes.index(label) for label in labels])
-    members = [truth == i for i in range(len(classes))]
-    common = COMMON_SHARE * unit(np.stack([units[m].mean(0) for m in members])).mean(0)
+    means = np.stack([units[truth == i].mean(0) for i in range(len(classes))])
+    common = COMMON_SHARE * unit(means).mean(0)
     units = unit(units - common)
-    prototypes = unit(np.stack([units[m].mean(0) for m in members]))
-    left = _left_out(units, truth, np.array(groups), prototypes)
+    left = _left_out(units, truth, np.array(groups), len(classes))
     shots = len(units) / len(classes)
-    return PrototypeModel(classes, prototypes, common, _temperature(left), _floor(left, shots))
+    return PrototypeModel(classes, units, truth, common, _temperature(left), _floor(left, shots))
+
+
+def _similarities(vector: Floats, units: Floats, truth: npt.NDArray[np.int64]) -> Floats:
+    """Similarity (classes,) of a unit vector: to each class's prototype and nearest example."""
+    cosines = units @ vector
+    found = []
+    for own in (truth == i for i in range(int(truth.max()) + 1)):
+        prototype = float(unit(units[own].mean(0)) @ vector)
+        nearest = float(cosines[own].max())
+        found.append((1 - NEAREST_SHARE) * prototype + NEAREST_SHARE * nearest)
+    return np.array(found, np.float32)
 
 
 @dataclass(frozen=True)
 class _LeftOut:
-    """Cosines (n, classes) of examples to prototypes that never saw their part, and own class."""
+    """Similarities (n, classes) of examples to classes without their part, and own class."""
 
     cosines: Floats
     truth: npt.NDArray[np.int64]
@@ -119,17 +141,15 @@ def _left_out(
     units: Floats,
     truth: npt.NDArray[np.int64],
     groups: npt.NDArray[np.str_],
-    prototypes: Floats,
+    classes: int,
 ) -> _LeftOut:
     rows, labels = [], []
     for i, vector in enumerate(units):
-        others = (truth == truth[i]) & (groups != groups[i])
-        if others.any():
-            without = prototypes.copy()
-            without[truth[i]] = unit(units[others].mean(0))
-            rows.append(without @ vector)
+        kept = (truth != truth[i]) | (groups != groups[i])
+        if (kept & (truth == truth[i])).any():
+            rows.append(_similarities(vector, units[kept], truth[kept]))
             labels.append(truth[i])
-    shape = (0, len(prototypes))
+    shape = (0, classes)
     return _LeftOut(
         np.stack(rows) if rows else np.zeros(shape, np.float32), np.array(labels, dtype=np.int64)
     )

@@ -33,7 +33,8 @@ def examples(noise: float, parts: int = 4, shots: int = 3) -> list[Example]:
             vector = rng.normal(0, noise, 24).astype(np.float32)
             vector[c] += 1
             name = f"{kind}-{i % parts}"
-            found.append(Example(kind, name, f"{name}-{i}", {TRUE: vector.tolist()}, {TRUE: seen}))
+            vectors = {TRUE: vector.tolist()}
+            found.append(Example(kind, name, f"{name}-{i}", vectors, vectors, {TRUE: seen}))
     return found
 
 
@@ -64,11 +65,11 @@ def test_clear_classes_are_named_and_strangers_refused() -> None:
 def test_noise_is_chance() -> None:
     rng = np.random.default_rng(1)
     seen = Inspection(score=2, threshold=1, p_value=0, anomalous=True, expert_version="")
-    found = [
-        Example(k, f"{k}{i % 6}", "", {TRUE: rng.normal(size=64).astype(np.float32)}, {TRUE: seen})
-        for k in KINDS
-        for i in range(36)
-    ]
+    found = []
+    for kind in KINDS:
+        for i in range(36):
+            noise = {TRUE: rng.normal(size=64).astype(np.float32)}
+            found.append(Example(kind, f"{kind}{i % 6}", "", noise, noise, {TRUE: seen}))
     figures = measure(found, TRUE, (5,), seeds=20)
     assert figures.naming[0].accuracy == pytest.approx(1 / 3, abs=0.08)
     assert figures.unknown is not None

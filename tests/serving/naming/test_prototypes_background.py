@@ -57,6 +57,27 @@ def test_the_deviation_of_a_normal_picture_is_small() -> None:
     assert np.array_equal(spoiled["256/stage5"], normal["256/stage5"])
 
 
+def test_a_picture_is_not_compared_with_those_of_its_own_part() -> None:
+    """A normal picture of the background is as odd as one that it never saw."""
+    known = features(24, 1)
+    background = Background.learn(known, [str(i) for i in range(24)])
+    own, fresh = one(known, 5), one(features(1, 9), 0)
+    alike = np.abs(background.deviation(own)["512/stage5"]).mean()
+    apart = np.abs(background.deviation(own, "5")["512/stage5"]).mean()
+    unseen = np.abs(background.deviation(fresh)["512/stage5"]).mean()
+    assert alike < 0.95 * apart
+    assert apart == pytest.approx(unseen, rel=0.05)
+
+
+def test_what_differs_among_normal_parts_counts_for_less() -> None:
+    known = features(24, 1)
+    known["512/stage5"][:, 7] += np.random.default_rng(3).normal(0, 3, (24, 1, 1))
+    background = Background.learn(known, [str(i) for i in range(24)])
+    weights = np.diag(background.whitening["512/stage5"])
+    scaled = weights / background.scale["512/stage5"][:, 0, 0]
+    assert scaled[7] < 0.5 * np.median(scaled)
+
+
 def test_few_parts_give_no_map() -> None:
     count = 2 * FEWEST_FOR_MAP
     one_part_less = [str(i % (FEWEST_FOR_MAP - 1)) for i in range(count)]

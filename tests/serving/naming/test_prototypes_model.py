@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from serving.naming import prototypes_model
 from serving.naming.prototypes_model import KNOWN_SHARE, TEMPERATURES, PrototypeModel, fit
 
 
@@ -38,7 +39,8 @@ def test_probabilities_add_up_and_confidence_is_of_both_questions() -> None:
     naming = model_of(3).name(cluster(1, 1, 0.3, seed=7)[0])
     assert naming is not None
     assert sum(naming.probabilities.values()) == pytest.approx(1, abs=1e-5)
-    assert naming.confidence == pytest.approx(naming.known * naming.probabilities[naming.best])
+    both = naming.known * naming.probabilities[naming.best]
+    assert naming.confidence == pytest.approx(both**naming.evening)
 
 
 def test_only_the_classes_asked_for_are_answered() -> None:
@@ -85,3 +87,26 @@ def test_a_vector_of_zeros_is_unknown() -> None:
     naming = model_of(3).name(np.zeros(32, np.float32))
     assert naming is not None
     assert naming.known < KNOWN_SHARE
+
+
+def test_a_class_of_two_looks_is_known_by_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean of two looks is like neither; a third class lies nearer than that mean."""
+    looks = np.concatenate([cluster(0, 3, 0.02), cluster(1, 3, 0.02)])
+    labels = ["a"] * 6 + ["b"] * 6
+    groups = [str(i) for i in range(12)]
+    model = fit(np.concatenate([looks, cluster(2, 6, 0.02)]), labels, groups)
+    between = cluster(0, 1, 0.0)[0] + 0.75 * cluster(2, 1, 0.0)[0]
+    named = model.name(between)
+    monkeypatch.setattr(prototypes_model, "NEAREST_SHARE", 0.0)
+    by_means = model.name(between)
+    assert named is not None
+    assert by_means is not None
+    assert (named.best, by_means.best) == ("a", "b")
+
+
+def test_more_examples_even_the_confidence_out() -> None:
+    """A single example is taken at its word; from five on the full correction holds."""
+    vector = cluster(1, 1, 0.3, seed=7)[0]
+    found = [model_of(shots).name(vector) for shots in (1, 5, 9)]
+    evening = [n.evening for n in found if n is not None]
+    assert evening[0] > evening[1] == evening[2] == 0.5
