@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from andon.cli.options import Json, listed
-from andon.cli.printing import print_found
+from andon.cli.printing import plain, print_found
 from lab.cli.evaluate_ablation import ablation
 from lab.cli.evaluate_certify import certify
 from lab.cli.evaluate_fewshot import fewshot
@@ -80,7 +80,10 @@ def severity(file: Predictions, descriptions: Descriptions, as_json: Json = Fals
 def _severity_table(ours: Any, theirs: Any) -> Table:
     table = table_of(
         ("object", "normal", "negligible", "defect"),
-        ([name, *(f"{v:.2f}" for v in shares.values())] for name, shares in ours.objects.items()),
+        (
+            [plain(name), *(f"{v:.2f}" for v in shares.values())]
+            for name, shares in ours.objects.items()
+        ),
         "Share of each severity's images answered with that severity; percent",
     )
     table.add_section()

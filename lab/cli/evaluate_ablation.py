@@ -8,7 +8,7 @@ import typer
 from rich.console import RenderableType
 
 from andon.cli.options import Json, taking
-from andon.cli.printing import print_found
+from andon.cli.printing import plain, print_found
 from lab.cli.evaluate_options import Asked
 from lab.cli.evaluate_session import opened_evaluation
 from lab.cli.tables import table_of
@@ -44,7 +44,7 @@ def _shown(rows: "Sequence[AblationRow]", title: str, folder: Path) -> Iterator[
     """Objects down, prompts across, as the paper prints it."""
     headings = (row.name if row.difference is None else f"w/o {row.name}" for row in rows)
     body = (
-        [name, *(f"{row.result.scores.objects[name]['accuracy']:.1f}" for row in rows)]
+        [plain(name), *(f"{row.result.scores.objects[name]['accuracy']:.1f}" for row in rows)]
         for name in rows[0].result.scores.objects
     )
     table = table_of(["object", *headings], body, f"{title}: accuracy in percent")
@@ -57,5 +57,5 @@ def _shown(rows: "Sequence[AblationRow]", title: str, folder: Path) -> Iterator[
     yield table
     for row in rows:
         for reason, count in row.result.document["unanswered"].items():
-            yield f"{row.name}: NOT ANSWERED: {count} pictures: {reason}"
-    yield f"files: {folder}"
+            yield plain(f"{row.name}: NOT ANSWERED: {count} pictures: {reason}")
+    yield plain(f"files: {folder}")

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from andon.cli.options import Json
-from andon.cli.printing import print_found
+from andon.cli.printing import plain, print_found
 from lab.cli.tables import table_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _shown(figures: "FewShotFigures") -> Iterator[RenderableType]:
         unknown = figures.unknown
         hidden = Table("hidden class", "AUROC", "acted on", title="unknown, leave one class out")
         for name, area in unknown.by_class.items():
-            hidden.add_row(name, f"{area:.3f}", f"{unknown.acted_on[name]:.3f}")
+            hidden.add_row(plain(name), f"{area:.3f}", f"{unknown.acted_on[name]:.3f}")
         hidden.add_section()
         hidden.add_row("mean", f"{unknown.auroc:.3f}", f"{unknown.acted_on_mean:.3f}")
         yield hidden
@@ -106,5 +106,5 @@ def _shown(figures: "FewShotFigures") -> Iterator[RenderableType]:
         names = sorted({action for found in actions.values() for action in found})
         acted = Table("class", *names, title=f"actions at {figures.naming[-1].shots} shots")
         for name, found in actions.items():
-            acted.add_row(name, *(f"{found.get(action, 0.0):.2f}" for action in names))
+            acted.add_row(plain(name), *(f"{found.get(action, 0.0):.2f}" for action in names))
         yield acted

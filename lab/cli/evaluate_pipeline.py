@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from andon.cli.options import Json, taking
-from andon.cli.printing import print_found
+from andon.cli.printing import plain, print_found
 from lab.cli.evaluate_options import Asked
 from lab.cli.evaluate_session import opened_evaluation
 from lab.cli.tables import table_of
@@ -45,7 +45,7 @@ def scores_table(theirs: "Scores", ours: "Scores", title: str) -> Table:
 
     headings = ["object", "images", *(name.replace("_", " ") for name in FIGURES)]
     rows = (
-        [name, str(theirs.images[name]), *(f"{figures[f]:.2f}" for f in FIGURES)]
+        [plain(name), str(theirs.images[name]), *(f"{figures[f]:.2f}" for f in FIGURES)]
         for name, figures in theirs.objects.items()
     )
     table = table_of(headings, rows, title)
