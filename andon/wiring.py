@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
 
-from andon.settings import Settings, load_settings
+from andon.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
     from connectors.decision_feed import KafkaDecisionFeed
@@ -233,13 +233,17 @@ def bundle_store(location: str) -> "BundleStore":
 def cameras(settings: Settings) -> "list[Camera]":
     """The station's cameras, one for each shot: shots that name the same one share it.
 
-    Raises ``AndonError`` for a specification that cannot be used.
+    Raises ``SettingsError`` for a specification that cannot be used.
     """
     from connectors.cameras import open_camera
+    from connectors.errors import CameraSpecError
 
     own = settings.gateway
     names = [shot.camera or own.camera for shot in own.shots] or [own.camera]
-    found = {name: open_camera(name, own.capture_timeout_s) for name in dict.fromkeys(names)}
+    try:
+        found = {name: open_camera(name, own.capture_timeout_s) for name in dict.fromkeys(names)}
+    except CameraSpecError as error:
+        raise SettingsError(f"settings: ANDON_GATEWAY__CAMERA: {error}") from None
     return [found[name] for name in names]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from andon import wiring
-from andon.settings import Settings
+from andon.settings import Settings, SettingsError
 from streams.ports import (
     AnomalyClassifier,
     ImageStore,
@@ -60,3 +60,10 @@ def test_what_is_opened_is_closed_even_when_that_fails(settings: Settings) -> No
 def test_bundles_lie_in_a_folder_or_in_s3(tmp_path: Path) -> None:
     assert wiring.bundle_store(str(tmp_path)).products() == {}
     wiring.bundle_store("s3://bundles/experts")
+
+
+def test_a_camera_that_cannot_be_meant_is_named_by_its_setting(settings: Settings) -> None:
+    gateway = settings.gateway.model_copy(update={"camera": "rstp://u:secret@camera/live"})
+    with pytest.raises(SettingsError, match="ANDON_GATEWAY__CAMERA: camera") as refused:
+        wiring.cameras(settings.model_copy(update={"gateway": gateway}))
+    assert "secret" not in str(refused.value)
