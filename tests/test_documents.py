@@ -169,3 +169,10 @@ def test_the_architecture_walks_every_module_of_the_way() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     missing = [name for name in (*INSPECT, *CLASSIFY_ROLE, *POLICY) if f"`{name}`" not in text]
     assert not missing
+
+
+def test_the_reference_of_settings_is_what_the_code_says() -> None:
+    from andon.settings_reference import reference
+
+    written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert written == reference(), "run: python -m andon.settings_reference > docs/settings.md"

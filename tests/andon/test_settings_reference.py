@@ -1,18 +1,12 @@
-"""The reference of settings says what the code takes."""
+"""The reference of settings is whole; ``tests/test_documents.py`` compares it with the code."""
 
 from pathlib import Path
 
 from andon.settings import Settings
 from andon.settings_names import nodes_of
-from andon.settings_reference import reference, undescribed
+from andon.settings_reference import undescribed
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
-
-
-def test_the_document_is_what_the_code_says() -> None:
-    assert DOCUMENT.read_text(encoding="utf-8") == reference(), (
-        "run: python -m andon.settings_reference > docs/settings.md"
-    )
 
 
 def test_every_setting_is_explained() -> None:
