@@ -120,9 +120,10 @@ def suspects_of(bundle: ExemplarBundle, threads: int = 1) -> list[Doubt]:
     from serving.naming.describing import describe_picture, learn_background
     from serving.naming.features import extract, load_extractor, one
 
-    examples = bundle.exemplars
-    if not examples:
+    marked = [i for i, e in enumerate(bundle.exemplars) if not e.mask.all()]
+    if not marked:
         return []
+    examples = [bundle.exemplars[i] for i in marked]
     extractor = load_extractor(bundle.backbone, threads)
     background = learn_background(bundle, extractor)
     features = extract(extractor, [decode_image(e.image) for e in examples])
@@ -131,7 +132,8 @@ def suspects_of(bundle: ExemplarBundle, threads: int = 1) -> list[Doubt]:
         for i, e in enumerate(examples)
     ]
     labels = [e.class_name for e in examples]
-    return find_suspects(np.stack(vectors), labels, [e.part or e.sha256 for e in examples])
+    found = find_suspects(np.stack(vectors), labels, [e.part or e.sha256 for e in examples])
+    return [replace(d, index=marked[d.index], nearest=marked[d.nearest]) for d in found]
 
 
 def _exemplar(picture: ReviewedPicture) -> Exemplar:

@@ -2,7 +2,8 @@
 
 Each is compared with the prototypes of all classes, those of its own class made without its part,
 as the local classifier compares an anomaly. A single exemplar of a class has nothing to agree with
-and is not judged.
+and is not judged. Neither is one that nothing outlines: its description is of the part, not of a
+defect.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,9 @@ import numpy as np
 
 from serving.experts.types import Floats
 
+OUTLIER = 3.0
+"""How far below the others' margin, in deviations (from the median absolute one), a margin must be:
+where classes overlap, many exemplars are near another class, and none of them stands out."""
 COMMON_SHARE = 0.5
 """Share of the prototypes' mean that is taken away: being odd at all is common to all classes."""
 
@@ -49,7 +53,8 @@ def find_suspects(vectors: Floats, labels: Sequence[str], groups: Sequence[str])
     )
     units = _unit(units - common.mean(0))
     parts = np.array(groups)
-    found = []
+    found: list[Doubt] = []
+    margins: list[float] = []
     for i, vector in enumerate(units):
         others = parts != parts[i]
         members = [np.flatnonzero((truth == c) & others) for c in range(len(classes))]
@@ -61,12 +66,18 @@ def find_suspects(vectors: Floats, labels: Sequence[str], groups: Sequence[str])
         own = cosines[truth[i]]
         rest = np.where(np.arange(len(classes)) == truth[i], -np.inf, cosines)
         best = int(rest.argmax())
+        margins.append(float(own - rest[best]))
         if rest[best] > own:
             nearest = int(members[best][(units[members[best]] @ vector).argmax()])
             found.append(
                 Doubt(i, classes[truth[i]], classes[best], nearest, float(own), float(rest[best]))
             )
-    return sorted(found, key=lambda s: s.own - s.other)
+    if not found:
+        return []
+    usual = float(np.median(margins))
+    spread = 1.4826 * float(np.median(np.abs(np.array(margins) - usual)))
+    odd = [doubt for doubt in found if doubt.own - doubt.other < usual - OUTLIER * spread]
+    return sorted(odd, key=lambda doubt: doubt.own - doubt.other)
 
 
 def _unit(vectors: Floats) -> Floats:
