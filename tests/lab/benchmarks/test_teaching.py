@@ -4,8 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from lab.benchmarks.teaching import TeachingOptions, draw_exemplars, make_splits
+from lab.benchmarks.teaching import (
+    TeachingOptions,
+    draw_exemplars,
+    make_splits,
+    measure_teaching,
+)
 from lab.datasets.folders import GOOD, Dataset, DatasetError, Sample
+from serving.experts.options import TrainOptions
+from tests.serving.experts.pictures import SIDE, scratched, surface, write
 
 
 def photographs(label: str, parts: int, each: int) -> tuple[Sample, ...]:
@@ -55,3 +62,19 @@ def test_without_redraws_the_split_is_the_data_sets_own() -> None:
 def test_a_test_without_defects_is_refused() -> None:
     with pytest.raises(DatasetError, match="normal and anomalous"):
         make_splits(Dataset("good only", GOOD_ONES[:40], GOOD_ONES[40:]), TeachingOptions())
+
+
+@pytest.mark.slow
+def test_teaching_is_measured_beside_the_untaught_expert(tmp_path: Path) -> None:
+    good = write(tmp_path / "good", [surface(i) for i in range(30)])
+    odd = write(tmp_path / "scratch", [scratched(600 + i) for i in range(6)])
+    normals = tuple(Sample(p, GOOD, False) for p in good)
+    scratches = tuple(Sample(p, "scratch", True) for p in odd)
+    data = Dataset("made up", normals[:22], (*normals[22:], *scratches))
+    training = TrainOptions(size=SIDE, synthetic=20, threads=1, coreset=32, false_alarm_rate=0.1)
+    found = measure_teaching(data, training, TeachingOptions(2, 2), lambda *told: None)
+    assert len(found["draws"]) == 2
+    assert found["mean"]["taught"]["found"]["mean"] == 1.0
+    assert set(found["mean"]["taught"]["by_class"]) == {"scratch"}
+    assert set(found["mean"]["taught"]["by_rate"]) >= {"0.05", "0.1"}
+    assert found["cost"]["untaught_ms"] > 0
