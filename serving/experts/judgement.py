@@ -28,6 +28,10 @@ _SHARES = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 """Shares of a map's peak that are tried for the region; 0 is the cut alone."""
 _FEWEST_DRAWN = 3
 """Drawn exemplars that the share is chosen by, at least."""
+_LEAST_GAIN = 0.1
+"""What a head that counts in full must gain over a gated one, in the sum of two ``_mean_rank``."""
+_MOST_LOST = 0.04
+"""What a class that was left out may lose by a head that counts in full, see ``_mean_rank``."""
 _WORST = 0.1
 """False-alarm rates up to this one count when roles are compared."""
 
@@ -113,15 +117,26 @@ class Judgement:
         return strongest(self._normals)
 
     def choose(self) -> RoleChoice:
-        """The role that finds most of parts and of classes whose exemplars gave no direction."""
+        """The role that finds most of parts and of classes whose exemplars gave no direction.
+
+        A head that counts in full costs classes that nobody taught, and not every artifact has
+        exemplars that show it: it must gain a lot, and lose no class that was left out.
+        """
         parts, classes = [s.part for s in self.seen], [s.class_name for s in self.seen]
         by_part = {role: self._judge(parts, role) for role in ROLES}
         by_class = {role: self._judge(classes, role) for role in ROLES}
-        role = max(ROLES, key=lambda r: _mean_rank(by_part[r]) + _mean_rank(by_class[r]))
+        before = np.array([self._rank(self._normals_before, s) for s in self._exemplars_before])
+        labels = np.array(classes)
+        lost = max(
+            _mean_rank(before[labels == name]) - _mean_rank(by_class["full"][labels == name])
+            for name in set(classes)
+        )
+        reached = {r: _mean_rank(by_part[r]) + _mean_rank(by_class[r]) for r in ROLES}
+        gained = reached["full"] - reached["gated"]
+        role = "full" if gained >= _LEAST_GAIN and lost <= _MOST_LOST else "gated"
         rate = self.model.calibration.asked_rate
         values = self._strongest(np.ones(len(self.seen), bool))
         scores = self._per_image(add_taught(self._normals_before, values, role))
-        before = np.array([self._rank(self._normals_before, s) for s in self._exemplars_before])
         rates = sorted({*RATES, rate})
         return RoleChoice(
             role,

@@ -21,8 +21,9 @@ p-value of ``GATE``, which leaves what nobody taught as it was."""
 GATE = 0.05
 MOST_CELLS = SPREAD_SHARE
 """Share of a map's cells that a direction looks at, at most."""
-STRONGEST = 2
-"""Directions whose mean surprise counts: one alone would let the luckiest of many decide."""
+WEIGHTS = (2 / 3, 1 / 3)
+"""How much the strongest and the second strongest direction count: the strongest alone would let
+the luckiest of many decide, and a photograph that was labelled by mistake."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,8 +36,7 @@ class Taught:
     references: Scores
     """Held-out normals' mean of so many highest cells by direction, (K, M), rows ascending."""
     strongest: Scores
-    """Held-out normals' mean of the ``STRONGEST`` highest surprises, (M,), in the training set's
-    order."""
+    """Held-out normals' highest surprises by ``WEIGHTS``, (M,), in the training set's order."""
     role: str
     """One of ``ROLES``."""
     map_cut: float
@@ -137,6 +137,6 @@ def compare(found: Scores, known: Sequence[Reference]) -> Scores:
 
 
 def strongest(surprises: Scores) -> Scores:
-    """(N, K) to (N,): the mean of the ``STRONGEST`` highest."""
-    kept = min(STRONGEST, surprises.shape[1])
-    return np.asarray(np.sort(surprises, axis=1)[:, -kept:].mean(axis=1))
+    """(N, K) to (N,): the two highest by ``WEIGHTS``; of a single direction that one."""
+    highest = -np.sort(-surprises, axis=1)[:, : len(WEIGHTS)]
+    return np.asarray(np.average(highest, axis=1, weights=WEIGHTS[: highest.shape[1]]))
