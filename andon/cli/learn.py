@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from andon import wiring
 from andon.cli.experts import stage_bars
+from andon.cli.learn_absorb import REVIEWS, absorb_pictures, folder_goods, reviewed_goods
 from andon.cli.models import open_stores
 from andon.cli.options import Json, More, MoreOptions, listed, read_options
 from andon.cli.printing import print_found, table_of_rows
@@ -57,14 +58,25 @@ def learn_command(
     shadow: Annotated[
         bool, typer.Option("--shadow", help="Let Serve score the candidate beside, without action.")
     ] = False,
+    absorb: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|reviews",
+            help="Instead accept a new light or look: good parts in a folder, or reviewed normal.",
+        ),
+    ] = None,
     more: More = None,
     as_json: Json = False,
 ) -> None:
     """Build a candidate from confirmed reviews, test it on later parts, write a report.
 
-    Nothing is put in force: `andon models use` does that, with the digest that is printed.
+    With --absorb from ten good parts of a new kind. Nothing is put in force: `andon models use`
+    does that, with the digest that is printed.
     """
     tuning = read_options(LearnTuning, more)
+    if absorb is not None and absorb != REVIEWS:
+        absorb_pictures(product, folder_goods(Path(absorb)), as_json)
+        return
     wanted = FrameFilter(
         product=product,
         reviewed=True,
@@ -74,6 +86,9 @@ def learn_command(
     reviews = asyncio.run(_read(wanted))
     pictures = without(reviews.pictures, leave_out or [])
     _tell_left_out(reviews)
+    if absorb is not None:
+        absorb_pictures(product, reviewed_goods(pictures), as_json)
+        return
     with stage_bars() as bars:
         session = Session.open(open_stores(load_settings()), product, bars)
         made = session.learn(pictures, tuning.most, tuning.later, tuple(leave_out or ()), report)

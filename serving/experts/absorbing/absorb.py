@@ -18,7 +18,11 @@ import numpy as np
 
 from serving.experts.absorbing.additions import odd_places, spread_looks, with_look
 from serving.experts.absorbing.refitting import Refitted, folds_of, options_of, refit
-from serving.experts.absorbing.relighting import Relighting, estimate_relighting
+from serving.experts.absorbing.relighting import (
+    Relighting,
+    estimate_relighting,
+    redraw_relighting,
+)
 from serving.experts.composed import ComposedExpert
 from serving.experts.errors import TrainingError
 from serving.experts.options import Progress
@@ -114,6 +118,7 @@ class _Absorbing:
         self.prepared = np.stack([self.shape.cut(good.image) for good in self.goods])
         """(goods, tiles, H, W, 3)"""
         self.light: Relighting | None = None
+        self.left_out: Mask | None = None
         self.look: Mask | None = None
         self.looks: Image | None = None
 
@@ -136,24 +141,34 @@ class _Absorbing:
         self.light = self._light()
         if self.light is None:
             return None
-        self.training = replace(self.training, pixels=self.light(self.training.pixels))
         folds = folds_of(self.training.parts, self.seed)
+        pixels = self.training.pixels
+        draws = redraw_relighting(self.light, pixels, self._new(), len(folds), self.left_out)
+        relit = np.empty_like(pixels)
+        for rows, light in zip(folds, draws, strict=True):
+            relit[rows] = light(pixels[rows])
+        self.training = replace(self.training, pixels=relit)
         return refit(self.old, self.training, folds, self.report)
 
     def _light(self) -> Relighting | None:
         """The change of light; a place where the good parts show a new look does not count."""
-        old, new = self.training.pixels, self.prepared.reshape(-1, *self.prepared.shape[2:])
+        old, new = self.training.pixels, self._new()
         if self.shape.tiles > 1:
             return estimate_relighting(old, new, shading=False)
         place = odd_places(old, new)
-        leave_out = place if place.mean() <= _MOST_AREA else np.zeros_like(place)
-        found = estimate_relighting(old, new, leave_out=leave_out)
+        self.left_out = place if place.mean() <= _MOST_AREA else np.zeros_like(place)
+        found = estimate_relighting(old, new, leave_out=self.left_out)
         if found is None:
             return None
         place = odd_places(found(old), new)
-        if place.mean() > _MOST_AREA or (place == leave_out).all():
+        if place.mean() > _MOST_AREA or (place == self.left_out).all():
             return found
+        self.left_out = place
         return estimate_relighting(old, new, leave_out=place)
+
+    def _new(self) -> Image:
+        """The good parts' pictures, tile by tile."""
+        return self.prepared.reshape(-1, *self.prepared.shape[2:])
 
     def _new_look(self, expert: ComposedExpert) -> Mask | None:
         """Where good parts that stay odd agree that they differ."""

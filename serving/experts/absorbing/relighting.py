@@ -16,7 +16,7 @@ from serving.experts.types import Floats, Image, Mask
 _GRID = 8
 """Cells a side whose means the gain is fitted to."""
 _QUANTILES = 129
-_TURNS = 6
+_TURNS = 4
 """Curve and gain are estimated in turn so often."""
 _DARK = 4.0
 """Grey values added where ratios are taken, so that black areas do not decide."""
@@ -30,9 +30,9 @@ _LEAST_RANGE = 4.0
 """Range of grey values below which there is no curve to see, only a factor."""
 _CELL_USED = 0.5
 """Share of a cell that must be compared for the cell to count."""
-_MOST_PIXELS = 400_000
+_MOST_PIXELS = 200_000
 """Grey values of a set that its quantiles are taken from, about."""
-_MOST_PICTURES = 100
+_MOST_PICTURES = 80
 """Old pictures that are compared."""
 _TERMS = 7
 _LEAST = 0.01
@@ -153,6 +153,24 @@ def estimate_relighting(
     if _greys_differ(pair, found):
         return found
     return _estimate(pair, curved=False, shaded=True) if shading else None
+
+
+def redraw_relighting(
+    found: Relighting, old: Image, new: Image, count: int, leave_out: Mask | None = None
+) -> list[Relighting]:
+    """The same change estimated from ``count`` draws of the new pictures with replacement.
+
+    Ten parts say the light within a few grey values only. Normals that are relit by several draws
+    differ among themselves by as much, and so do not promise what nobody knows.
+    """
+    use = np.ones(new.shape[1:3], bool) if leave_out is None else ~leave_out
+    pair = _Pair(old[:: max(1, len(old) // _MOST_PICTURES)], new, use)
+    curved = bool((found.curve != Relighting.none().curve).any())
+    shaded, rng = bool(found.slopes.any()), np.random.default_rng(0)
+    return [
+        _estimate(replace(pair, new=new[rng.integers(len(new), size=len(new))]), curved, shaded)
+        for _ in range(count)
+    ]
 
 
 def _estimate(pair: _Pair, curved: bool, shaded: bool) -> Relighting:
