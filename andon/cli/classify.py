@@ -1,18 +1,20 @@
 """``andon classify``: teach the local classifier from labelled pictures, and ask it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from pydantic import Field
+from rich.console import Console, RenderableType
 from rich.progress import track
+from rich.table import Table
 
 from andon import wiring
 from andon.cli.experts import list_inputs, read_parts
-from andon.cli.options import Json, group
+from andon.cli.options import Json, More, MoreOptions, group, listed, read_options
 from andon.cli.printing import plain, print_found, table_of_rows
 from andon.cli.reviewed_lessons import reviewed_lessons
 from andon.settings import load_settings
@@ -45,7 +47,15 @@ class TeachingError(AndonError):
     """The pictures, masks or folders given to ``andon classify`` cannot be used."""
 
 
-@app.command("teach")
+class TeachingMoreOptions(MoreOptions):
+    """Options of ``classify teach`` that are given by ``--set``."""
+
+    expert: bool = Field(
+        True, description="Teach the expert too, as a new version, and calibrate both together."
+    )
+
+
+@app.command("teach", epilog=listed(TeachingMoreOptions))
 def teach_command(
     product: Product,
     images: Annotated[
@@ -69,13 +79,18 @@ def teach_command(
     ] = 20,
     artifact: Artifact = None,
     root: Root = None,
+    more: More = None,
     as_json: Json = False,
 ) -> None:
     """Add labelled examples: of one class from pictures, or of any from reviews.
 
-    One to five pictures of different parts are enough for a class.
+    One to five pictures of different parts are enough for a class. They also teach the product's
+    newest expert, or that of --artifact, as a new version.
     """
+    from andon.cli.taught_experts import newest_expert, teach_expert
 
+    chosen = read_options(TeachingMoreOptions, more)
+    expert = newest_expert(product, artifact)
     table = read_parts(parts) if parts else {}
     part_of = {Path(path).name: part for path, part in table.items()}
     if from_history:
@@ -88,15 +103,17 @@ def teach_command(
             for f in list_inputs(images)
         ]
     shown = list_inputs([normals]) if normals else []
+    normal = [f.read_bytes() for f in shown]
     path = teach_product(
         root or Path(load_settings().paths.exemplars),
         product,
         lessons,
-        normals=[f.read_bytes() for f in shown],
+        normals=normal,
         normal_parts=[part_of.get(f.name, f.stem) for f in shown],
-        outline=_outliner(artifact),
+        outline=_outliner(expert),
     )
-    _show_bundle(path, as_json)
+    taught = teach_expert(path, expert, normal) if expert is not None and chosen.expert else {}
+    _show_bundle(Path(str(taught.get("exemplars", path))), as_json, taught)
 
 
 async def _reviewed(product: str, class_name: str | None, limit: int) -> list[Lesson]:
@@ -234,7 +251,7 @@ def _latest(root: Path | None, product: str) -> Path:
     return path
 
 
-def _show_bundle(path: Path, as_json: bool) -> None:
+def _show_bundle(path: Path, as_json: bool, taught: Mapping[str, object] | None = None) -> None:
     bundle = load_bundle(path)
     by_class = {name: bundle.of_class(name) for name in bundle.classes}
     table = table_of_rows(
@@ -245,6 +262,18 @@ def _show_bundle(path: Path, as_json: bool) -> None:
         ),
         title=f"{plain(bundle.product_id)}  {bundle.digest[:12]}",
     )
-    normals = f"{len(bundle.normals)} normal pictures; {plain(str(path))}"
-    shown = (table, normals)
-    print_found({**describe(bundle), "path": str(path)}, shown, as_json)
+    counted = f"{len(bundle.normals)} normal pictures, {len(bundle.hard)} hard ones"
+    shown: list[RenderableType] = [table, f"{counted}; {plain(str(path))}"]
+    if taught:
+        shown += [_gained(taught), f"taught expert: {plain(str(taught['expert']))}"]
+    body = {**describe(bundle), "path": str(path), **({"taught": taught} if taught else {})}
+    print_found(body, shown, as_json)
+
+
+def _gained(taught: Mapping[str, object]) -> Table:
+    """What the expert finds of each class's exemplars, by those of other parts, before and now."""
+    said = taught["gained"]
+    found = said.get("classes", {}) if isinstance(said, dict) else {}
+    names = [str(name).replace("_", " ") for name in next(iter(found.values()), {})]
+    rows = ((plain(n), *(plain(str(v)) for v in found[n].values())) for n in found)
+    return table_of_rows(("class", *names), rows, "what the expert finds of each class")

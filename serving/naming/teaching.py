@@ -60,6 +60,7 @@ def teach_product(
     normal_parts: Sequence[str] = (),
     outline: Outliner | None = None,
     expert: ComposedExpert | None = None,
+    known_normals: Sequence[bytes] = (),
     backbone: str = DEFAULT_BACKBONE,
     afresh: bool = False,
 ) -> Path:
@@ -71,6 +72,7 @@ def teach_product(
         outline: outlines what nobody marked.
         expert: trained on the normals; those that it would send on are kept as hard normals, and
             its answers and the classifier's are calibrated together.
+        known_normals: what it was trained on, where ``normals`` is not given; else the bundle's.
         backbone: describes the pictures of a new bundle.
         afresh: begin with an empty bundle.
 
@@ -86,7 +88,7 @@ def teach_product(
         bundle = replace(bundle, normals=choose_normals(normals, normal_parts))
     if expert is not None:
         shown: tuple[Normal | HardNormal, ...] = (*bundle.normals, *bundle.hard)
-        known = [*normals] or [picture.image for picture in shown]
+        known = [*normals] or [*known_normals] or [picture.image for picture in shown]
         hard = hard_normals(expert, known)
         bundle = replace(bundle, hard=hard, gate=held_out_gate(expert))
     path = teach(bundle, [_exemplar(lesson, outline) for lesson in lessons]).save(root)

@@ -1,0 +1,65 @@
+"""Exemplars teach the expert too: a new version of it, and the bundle calibrated with that."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from andon.cli.experts import artifact_root, find_artifact, stage_bars
+from andon.settings import load_settings
+from serving.experts.artifact import load_expert, save_artifact
+from serving.experts.composed import ComposedExpert
+from serving.experts.images import decode_image
+from serving.experts.teaching import LabelledPicture, teach
+from serving.experts.types import enlarge
+from serving.naming.exemplars import Exemplar, load_bundle
+from serving.naming.teaching import teach_product
+
+
+def newest_expert(product: str, given: Path | None) -> Path | None:
+    """The artifact that is given, else the product's newest; None where no folder has one."""
+    if given is not None:
+        return find_artifact(given)
+    if "://" in load_settings().paths.artifacts:
+        return None
+    folder = artifact_root() / product
+    return find_artifact(folder) if any(folder.glob("*/manifest.json")) else None
+
+
+def teach_expert(bundle: Path, artifact: Path, normals: Sequence[bytes]) -> dict[str, object]:
+    """Teach an expert all exemplars of a bundle, and calibrate the bundle with the new version.
+
+    Args:
+        bundle: the exemplars' folder.
+        artifact: the expert to teach, taught before or not.
+        normals: encoded normal photographs that it was trained on; without any, the bundle's.
+
+    Returns:
+        JSON values: the folders of both, and by class what teaching gained. Empty where the expert
+        is of a kind that is not taught, or was saved without its training set.
+    """
+    known, expert = load_bundle(bundle), load_expert(artifact)
+    if not isinstance(expert, ComposedExpert) or expert.keep is None:
+        return {}
+    with stage_bars() as report:
+        taught = teach(expert, [_labelled(e) for e in known.exemplars], report)
+    digest = save_artifact(taught, artifact.parents[1])
+    new = load_expert(artifact.parent / digest)
+    assert isinstance(new, ComposedExpert)
+    root = bundle.parents[1]
+    paired = teach_product(root, known.product_id, (), expert=new, known_normals=normals)
+    return {
+        "expert": str(artifact.parent / digest),
+        "exemplars": str(paired),
+        "gained": new.model.trained.get("taught"),
+    }
+
+
+def _labelled(exemplar: Exemplar) -> LabelledPicture:
+    """As the expert is taught it: a mask that nobody drew is left to the expert."""
+    image = decode_image(exemplar.image)
+    mask = None
+    if exemplar.drawn:
+        mask = enlarge(exemplar.mask.astype(np.float32), *image.shape[:2]) > 0.5
+        mask = mask if mask.any() else None
+    return LabelledPicture(image, exemplar.class_name, mask, exemplar.part)

@@ -1,0 +1,70 @@
+"""``andon classify teach`` teaches the expert too, unless it is told not to."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from andon.cli.classify import app
+from serving.experts.artifact import load_expert, save_artifact
+from serving.experts.composed import ComposedExpert
+from serving.experts.training import TrainOptions, train
+from serving.naming.exemplars import load_bundle
+from tests.serving.experts.pictures import SIDE, scratched, surface, write
+
+OPTIONS = TrainOptions(
+    size=SIDE, synthetic=30, threads=1, coreset=32, calibration_folds=3, false_alarm_rate=0.4
+)
+
+
+@pytest.fixture(scope="module")
+def normals(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write(tmp_path_factory.mktemp("normals"), [surface(i) for i in range(24)])
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory, normals: list[Path]) -> Path:
+    root = tmp_path_factory.mktemp("artifacts")
+    return root / "part" / save_artifact(train("part", normals, OPTIONS), root)
+
+
+def teach(root: Path, artifact: Path, normals: list[Path], *more: str) -> dict[str, object]:
+    pictures = write(root / "scratch", [scratched(500 + i) for i in range(2)])
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.line(mask, (SIDE // 2, SIDE // 2), (SIDE - 12, SIDE - 20), 255, 4)
+    for picture in pictures:
+        cv2.imwrite(str(picture.with_name(f"{picture.stem}_mask.png")), mask)
+    words = ["teach", *map(str, pictures), "--product", "part", "--class", "scratch"]
+    words += ["--masks", str(root / "scratch"), "--normals", str(normals[0].parent)]
+    words += ["--artifact", str(artifact), "--exemplars", str(root / "exemplars"), "--json", *more]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_the_expert_is_taught_and_both_are_calibrated_together(
+    tmp_path: Path, artifact: Path, normals: list[Path]
+) -> None:
+    said = teach(tmp_path, artifact, normals)
+    taught = said["taught"]
+    assert isinstance(taught, dict)
+    assert set(taught["gained"]["classes"]) == {"scratch"}
+    new = load_expert(Path(taught["expert"]))
+    assert isinstance(new, ComposedExpert)
+    assert new.model.taught is not None
+    assert new.version != artifact.name
+    bundle = load_bundle(Path(str(said["path"])))
+    assert bundle.gate is not None
+    assert bundle.gate.expert_version == new.version
+    assert len(bundle.hard) == (new.held_out_scores() > new.model.calibration.threshold).sum() > 0
+    assert bundle.classes == ("scratch",)
+
+
+def test_it_can_be_left_as_it_is(tmp_path: Path, artifact: Path, normals: list[Path]) -> None:
+    said = teach(tmp_path, artifact, normals, "--set", "expert=false")
+    assert "taught" not in said
+    assert load_bundle(Path(str(said["path"]))).gate is None
