@@ -12,7 +12,7 @@ import pytest_asyncio
 from alembic import command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, text
+from sqlalchemy import Column, Connection, MetaData, Table, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from history import migrate
@@ -20,8 +20,11 @@ from history.database import make_engine
 from history.filters import FrameFilter
 from history.migrate import upgrade, write_facts
 from history.queries import History
+from history.rows import Row
 from history.statistics import ParetoBy
+from history.tables import METADATA
 from history.writer import PostgresHistoryWriter
+from history.writer import _insert as insert_of
 from streams.codes import AckOutcome, Action, DecisionSource, Severity
 from streams.errors import UnavailableError
 from streams.events import Acknowledgement, Decision, Review
@@ -331,12 +334,26 @@ async def downgraded(engine: AsyncEngine) -> None:
         await link.run_sync(down)
 
 
+class EarlierWriter(PostgresHistoryWriter):
+    """Writes decisions without the column by which golden parts are known."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, migrate=False)
+        columns = [c for c in METADATA.tables["decision"].columns if c.name != "is_golden"]
+        before = Table("decision", MetaData(), *(Column(c.name, c.type) for c in columns))
+        self._inserts["decision"] = insert_of(before)
+
+    async def _insert(self, table: str, batch: Sequence[Row]) -> None:
+        rows = [{name: row[name] for name in row if name != "is_golden"} for row in batch]
+        await super()._insert(table, rows)
+
+
 @pytest.mark.asyncio
 async def test_facts_of_an_earlier_versions_parts_are_written_while_events_arrive(
     url: str, engine: AsyncEngine
 ) -> None:
     await downgraded(engine)
-    old = PostgresHistoryWriter(url, migrate=False)
+    old = EarlierWriter(url)
     decided = [make.decision(n, part_id=f"S{n % 30}") for n in range(60)]
     await old.add_decisions(decided[:50])
     await old.add_acknowledgements([make.acknowledgement(d) for d in decided[:20]])
@@ -364,7 +381,7 @@ async def test_record_prepares_what_an_earlier_version_left(
     url: str, engine: AsyncEngine, history: History
 ) -> None:
     await downgraded(engine)
-    old = PostgresHistoryWriter(url, migrate=False)
+    old = EarlierWriter(url)
     await old.add_decisions([make.decision(n) for n in range(5)])
     await old.close()
     writer = PostgresHistoryWriter(url)
