@@ -13,7 +13,7 @@ import numpy as np
 
 from serving.experts.types import Floats
 
-OUTLIER = 3.0
+OUTLIER = 1.0
 """How far below the others' margin, in deviations (from the median absolute one), a margin must be:
 where classes overlap, many exemplars are near another class, and none of them stands out."""
 COMMON_SHARE = 0.5
