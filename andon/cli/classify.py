@@ -85,7 +85,7 @@ def teach_command(
     """Add labelled examples: of one class from pictures, or of any from reviews.
 
     One to five pictures of different parts are enough for a class. They also teach the product's
-    newest expert, or that of --artifact, as a new version.
+    newest expert, or that of --artifact, as a new version; `andon models use` puts both in force.
     """
     from andon.cli.taught_experts import newest_expert, teach_expert
 
@@ -266,6 +266,7 @@ def _show_bundle(path: Path, as_json: bool, taught: Mapping[str, object] | None 
     shown: list[RenderableType] = [table, f"{counted}; {plain(str(path))}"]
     if taught:
         shown += [_gained(taught), f"taught expert: {plain(str(taught['expert']))}"]
+        shown += [plain(str(taught["waits"]))] if taught["waits"] else []
     body = {**describe(bundle), "path": str(path), **({"taught": taught} if taught else {})}
     print_found(body, shown, as_json)
 

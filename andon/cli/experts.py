@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from andon import wiring
 from andon.cli.printing import progress
 from andon.settings import load_settings
+from serving.errors import StoreError
 from serving.experts.images import list_images
 from streams.errors import AndonError
 
@@ -57,6 +59,20 @@ def find_artifact(given: Path) -> Path:
             f"{given}: no artifact there; give the folder that `andon train` printed"
         )
     return versions[-1].parent
+
+
+def waiting_words(root: Path, product: str, digest: str) -> str:
+    """What to say of a new version that waits in the store; empty where it is in force at once."""
+    try:
+        pointed = wiring.bundle_store(str(root)).pointed(product)
+    except StoreError as error:
+        return str(error)
+    if pointed in (None, digest):
+        return ""
+    return (
+        f"not in force: {product} has version {pointed[:12]} in force until "
+        f"`andon models use {product} {digest[:12]}`"
+    )
 
 
 def list_inputs(given: Sequence[Path]) -> list[Path]:

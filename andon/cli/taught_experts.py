@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from andon.cli.experts import artifact_root, find_artifact, stage_bars
+from andon import wiring
+from andon.cli.experts import artifact_root, find_artifact, stage_bars, waiting_words
+from andon.learning.versions import VersionNote
 from andon.settings import load_settings
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
@@ -35,8 +37,9 @@ def teach_expert(bundle: Path, artifact: Path, normals: Sequence[bytes]) -> dict
         normals: encoded normal photographs that it was trained on; without any, the bundle's.
 
     Returns:
-        JSON values: the folders of both, and by class what teaching gained. Empty where the expert
-        is of a kind that is not taught, or was saved without its training set.
+        JSON values: the folders of both, by class what teaching gained, and what to do where the
+        new version waits. Empty where the expert is of a kind that is not taught, or was saved
+        without its training set.
     """
     known, expert = load_bundle(bundle), load_expert(artifact)
     if not isinstance(expert, ComposedExpert) or expert.keep is None:
@@ -48,7 +51,11 @@ def teach_expert(bundle: Path, artifact: Path, normals: Sequence[bytes]) -> dict
     assert isinstance(new, ComposedExpert)
     root = bundle.parents[1]
     paired = teach_product(root, known.product_id, (), expert=new, known_normals=normals)
+    note = VersionNote(base=artifact.name, exemplars=paired.name)  # `andon models use` takes both
+    artifacts, product = artifact.parents[1], artifact.parent.name
+    wiring.bundle_store(str(artifacts)).put_note(product, digest, note.model_dump_json().encode())
     return {
+        "waits": waiting_words(artifacts, product, digest),
         "expert": str(artifact.parent / digest),
         "exemplars": str(paired),
         "gained": new.model.trained.get("taught"),

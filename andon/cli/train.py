@@ -17,6 +17,7 @@ from andon.cli.experts import (
     list_inputs,
     read_groups,
     stage_bars,
+    waiting_words,
 )
 from andon.cli.options import Json, More, MoreOptions, listed, read_options, writable_folder
 from andon.cli.printing import plain, print_found, table_of_rows
@@ -99,7 +100,8 @@ def train_command(
 ) -> None:
     """Train a vision expert on normal images and calibrate its threshold.
 
-    Says what share of synthetic anomalies the threshold finds, and which normals set it.
+    Says what share of synthetic anomalies the threshold finds, and which normals set it. A product
+    with a version in force keeps it until `andon models use`; else the new one is in force.
     """
     from serving.experts.artifact import save_artifact
     from serving.experts.ddad.options import DdadOptions
@@ -126,8 +128,10 @@ def train_command(
     path = root / product / digest
     if review is not None:
         _write_review(trained, paths, review)
-    body = {"artifact": str(path), "digest": digest, **_summary(trained)}
+    waits = waiting_words(root, product, digest)
+    body = {"artifact": str(path), "digest": digest, "in_force": not waits, **_summary(trained)}
     shown = [*_shown(trained, path), *_chosen_rate(trained, chosen, body)]
+    shown += [Text(waits, style="yellow")] if waits else []
     print_found(body, shown, as_json)
 
 

@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from andon.cli.classify import app
+from andon.learning.versions import VersionNote
+from serving.bundle_store import open_folder
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
 from serving.experts.training import TrainOptions, train
@@ -58,6 +60,9 @@ def test_the_expert_is_taught_and_both_are_calibrated_together(
     assert new.model.taught is not None
     assert new.version != artifact.name
     bundle = load_bundle(Path(str(said["path"])))
+    note = open_folder(artifact.parents[1]).note("part", new.version)
+    assert note is not None
+    assert VersionNote.model_validate_json(note).exemplars == bundle.digest
     assert bundle.gate is not None
     assert bundle.gate.expert_version == new.version
     assert len(bundle.hard) == (new.held_out_scores() > new.model.calibration.threshold).sum() > 0
