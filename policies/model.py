@@ -312,7 +312,7 @@ class PolicyDocument(Part):
     limits: Annotated[dict[Name, Limit], Field(max_length=32)] = {}
     """Limits across parts, by name."""
     auto_pass: Literal["all", "certified"] = "all"  # noqa: S105 - no password
-    """``certified``: a part that the expert finds odd passes only under a certified class."""
+    """``certified``: an odd part passes only under a certified class, or by ``stop_rate``."""
     certificate: Certificate | None = None
     golden: Annotated[dict[Line, GoldenPart], Field(max_length=64)] = {}
     """Known good and known bad parts by serial, to be run at the start of each shift."""

@@ -53,7 +53,7 @@ def plain(text: str) -> str:
     Brackets are no markup, and control characters are escaped.
 
     >>> plain("part[red].png")
-    'part\\[red].png'
+    'part\\\\[red].png'
     """
     return escape(visible(text))
 

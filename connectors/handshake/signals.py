@@ -58,7 +58,7 @@ class Signal(_SignalRow, Enum):
     READY = "Boolean", _G, "a trigger will be captured"
     BUSY = "Boolean", _G, "an exposure is under way: the part must not move"
     RESULT_OVERRUN = "Boolean", _G, "a result was lost because none were acknowledged"
-    STOP_REQUEST = "Boolean", _G, "a limit across parts asks the line to stop"
+    STOP_REQUEST = "Boolean", _G, "a limit or a wrongly judged golden part asks to stop"
     TRIGGER_ACK_SEQ = "UInt32", _G, "last trigger seen; the trigger group may change"
     EXPOSURE_DONE_SEQ = "UInt32", _G, "last trigger exposed; the part may move"
     MISSED_COUNT = "UInt32", _G, "triggers that were not captured"
