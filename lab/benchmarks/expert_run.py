@@ -62,7 +62,9 @@ def trained(
     expert = train("benchmark", paths, options, data.groups or None, report)
     with tempfile.TemporaryDirectory() as folder:
         digest = save_artifact(expert, Path(folder))
-        return loaded(Path(folder) / "benchmark" / digest, where)
+        ready = loaded(Path(folder) / "benchmark" / digest, where)
+        ready.training_set()  # read while its folder is there, and kept
+        return ready
 
 
 def speed(ready: ComposedExpert, data: Dataset, seconds: float) -> dict[str, Any]:
