@@ -27,6 +27,11 @@ test-all: setup
 # Every benchmark, as short as it runs, to see that it works. The figures mean nothing.
 smoke: setup
 	$(BIN)/andon benchmark expert --smoke
+	$(BIN)/andon benchmark teaching --smoke
+	$(BIN)/andon benchmark decision --smoke
+	$(BIN)/andon benchmark learn --smoke
+	$(BIN)/andon benchmark absorb --smoke
+	$(BIN)/andon benchmark drift --smoke
 	$(BIN)/andon benchmark policy --smoke
 	$(BIN)/andon benchmark llm --smoke
 	$(BIN)/andon benchmark history --smoke

@@ -39,6 +39,8 @@ class DecisionBenchmark:
     first_seed: int = 7
     """The demo's own seed is the first."""
     folder: Path = Path(".andon/decision")
+    smoke: bool = False
+    """Train in seconds: whether everything runs, not how well."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def benchmark_decision(options: DecisionBenchmark, say: Say, report: Progress) -
         plan = make_plan(policy.product_id, source.train, source.test, classes, None, seed)
         say(f"seed {seed}: {told(plan, source)}")
         sent = sent_share(policy, "prototypes", any(plan.exemplars.values()))
-        learned = learn(request_of(plan, options.folder, sent))
+        request = request_of(plan, options.folder, sent)
+        learned = learn(request.model_copy(update={"smoke": options.smoke}))
         photographs = [part.photograph for part in plan.parts]
         pictures = [photograph.path for photograph in photographs]
         for artifact, decided in ((learned.artifact, taught), (learned.untaught, untaught)):

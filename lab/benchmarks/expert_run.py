@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -12,6 +12,7 @@ from andon.cli.experts import ExpertCommandError
 from lab.benchmarks.expert import Report, score_set
 from lab.benchmarks.expert_options import ExpertOptions
 from lab.datasets.folders import Dataset
+from lab.datasets.made_up import cheaply
 from lab.metrics import image_auroc
 from lab.peers import anomalib_peer
 from serving.experts.artifact import load_expert, save_artifact
@@ -57,7 +58,7 @@ def trained(
     """An expert trained on the data set and loaded as it would be in production."""
     options = TrainOptions(false_alarm_rate=rate, device=where.device, threads=where.threads)
     if smoke:
-        options = replace(options, synthetic=40, calibration_folds=3, coreset=96)
+        options = cheaply(options)
     paths = [s.path for s in data.train]
     expert = train("benchmark", paths, options, data.groups or None, report)
     with tempfile.TemporaryDirectory() as folder:

@@ -41,6 +41,8 @@ class LearnBenchmark:
     most: int = MOST_PER_CLASS
     seed: int = 1
     folder: Path = Path(".andon/learn-benchmark")
+    smoke: bool = False
+    """Train in seconds: whether everything runs, not how well."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def benchmark_learn(options: LearnBenchmark, say: Say, report: Progress) -> list
         exemplars={},
         root=options.folder,
         false_alarm_rate=options.rate,
+        smoke=options.smoke,
     )
     expert = load_expert(learn(request).untaught)
     apprentice = Apprentice(expert, ExemplarBundle(source.name, DEFAULT_BACKBONE), report)

@@ -42,6 +42,8 @@ class TeachingOptions:
     leave_out: bool = False
     """Teach all classes but one in turn, and measure on that one."""
     seed: int = 0
+    rounds: int = 9
+    """Rounds in which the CPU that a frame takes is measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +113,7 @@ def measure_teaching(
         bench = _Bench(Teacher(expert, told), split, told)
         for turn, taught, without in bench.draws(options, draws, number * draws):
             rows.append({"split": number, "draw": turn, **bench.row(taught, without)})
-        cost = measure_cost(expert, bench.last, bench.pictures(_FRAMES))
+        cost = measure_cost(expert, bench.last, bench.pictures(_FRAMES), options.rounds)
     return {
         "dataset": data.name,
         "splits": len(splits),
@@ -214,7 +216,7 @@ def measure_cost(
     untaught: ComposedExpert,
     taught: ComposedExpert,
     pictures: Sequence[npt.NDArray[np.uint8]],
-    rounds: int = 9,
+    rounds: int,
 ) -> dict[str, float]:
     """Milliseconds of CPU that a frame takes, one by one, untaught and taught in turn."""
     spent: dict[str, list[float]] = {"untaught": [], "taught": []}

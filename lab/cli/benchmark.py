@@ -19,6 +19,7 @@ from lab.cli.benchmark_expert import expert
 from lab.cli.benchmark_shots import shots
 from lab.cli.benchmark_teaching import TeachingMore, teaching
 from lab.cli.demo import at_rates_table, by_class_table, verdicts_table
+from lab.cli.smoke import folder_or_smoke
 from lab.cli.tables import figures_table
 
 app = typer.Typer(no_args_is_help=True)
@@ -62,7 +63,9 @@ def line(
 
 @app.command()
 def decision(
-    images: Annotated[Path, typer.Argument(help="Folder in MVTec-AD layout.", show_default=False)],
+    images: Annotated[
+        Path | None, typer.Argument(help="Folder in MVTec-AD layout.", show_default=False)
+    ] = None,
     policy: Annotated[
         Path | None, typer.Option(help="Policy file; without it, every class is held.")
     ] = None,
@@ -76,6 +79,9 @@ def decision(
     folder: Annotated[Path, typer.Option(help="Where experts and exemplars are kept.")] = Path(
         ".andon/decision"
     ),
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Made-up images, one draw, for CI.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Defects that pass and good parts that do not, as `andon demo` decides, without its processes.
@@ -85,7 +91,10 @@ def decision(
     from andon.cli.experts import stage_bars
     from lab.benchmarks.decision import DecisionBenchmark, benchmark_decision
 
-    options = DecisionBenchmark(images, policy, rate, seeds, folder=folder)
+    source = folder_or_smoke(images, smoke)
+    options = DecisionBenchmark(source, policy, rate, seeds, folder=folder)
+    if smoke:
+        options = replace(options, seeds=1, folder=source.with_name("learned"), smoke=True)
     with stage_bars() as report:
         found = benchmark_decision(options, _say, report)
     shown = [verdicts_table(found.found), by_class_table(found.found)]
@@ -97,8 +106,9 @@ def decision(
 @app.command()
 def learn(
     images: Annotated[
-        Path, typer.Argument(help="Folder in MVTec-AD layout, with parts.csv.", show_default=False)
-    ],
+        Path | None,
+        typer.Argument(help="Folder in MVTec-AD layout, with parts.csv.", show_default=False),
+    ] = None,
     splits: Annotated[int, typer.Option(min=1, help="Draws of the reviewed parts.")] = 20,
     normals: Annotated[int, typer.Option(min=1, help="Normal parts that are reviewed.")] = 40,
     rate: Annotated[
@@ -112,13 +122,22 @@ def learn(
         bool,
         typer.Option("--line", help="One run of the whole line instead; exit 1 unless it holds."),
     ] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Made-up images, one draw, for CI.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """How far escapes fall on parts that nobody reviewed when half of each class is reviewed."""
     from andon.cli.experts import stage_bars
     from lab.benchmarks.learn import LearnBenchmark, benchmark_learn, means
 
-    options = LearnBenchmark(images.resolve(), splits, normals, rate, folder=folder)
+    if line and smoke:
+        raise typer.BadParameter("--line plays the whole line: there is no --smoke of it")
+    source = folder_or_smoke(images, smoke).resolve()
+    options = LearnBenchmark(source, splits, normals, rate, folder=folder)
+    if smoke:
+        own = source.with_name("learned")
+        options = replace(options, splits=1, normals=4, folder=own, smoke=True)
     if line:
         from lab.benchmarks.learn_line import learn_on_line
 

@@ -1,8 +1,5 @@
 """``andon benchmark expert``: accuracy, calibration, misses and speed on a data set."""
 
-import atexit
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,13 +12,14 @@ from andon.cli.experts import find_artifact, stage_bars
 from andon.cli.options import Json, More, read_options
 from andon.cli.printing import print_found
 from lab.benchmarks.expert_options import ExpertOptions
+from lab.cli.smoke import folder_or_smoke
 from lab.cli.tables import table_of
 
 if TYPE_CHECKING:
     from lab.datasets.folders import Dataset
 
 SMOKE_AUROC = 0.9
-"""Plain scratches on made-up images: below this something is broken."""
+"""Plain scratches and stains on made-up images: below this something is broken."""
 
 
 def expert(
@@ -93,17 +91,8 @@ def expert(
 def _dataset(folder: Path | None, protocol: str, most: int | None, smoke: bool) -> "Dataset":
     from lab.datasets.folders import load_dataset
 
-    if smoke == (folder is not None):
-        raise typer.BadParameter("give either a data set or --smoke")
-    if folder is not None:
-        data = load_dataset(folder, protocol)
-        return data.limited(most) if most else data
-    from lab.datasets.made_up import write_smoke_set
-
-    made = Path(tempfile.mkdtemp(prefix="andon-smoke-"))
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
-    write_smoke_set(made)
-    return load_dataset(made, protocol)
+    data = load_dataset(folder_or_smoke(folder, smoke), protocol)
+    return data.limited(most) if most else data
 
 
 def _shown(figures: dict[str, Any]) -> Iterator[RenderableType]:

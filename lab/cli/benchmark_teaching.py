@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from andon.cli.experts import stage_bars
 from andon.cli.options import Json, More, MoreOptions, read_options
 from andon.cli.printing import print_found
+from lab.cli.smoke import folder_or_smoke
 from lab.cli.tables import table_of
 
 
@@ -22,7 +23,10 @@ class TeachingMore(MoreOptions):
 
 
 def teaching(
-    dataset: Annotated[Path, typer.Argument(help="MVTec-AD, VisA or plain-folder data set.")],
+    dataset: Annotated[
+        Path | None,
+        typer.Argument(help="MVTec-AD, VisA or plain-folder data set.", show_default=False),
+    ] = None,
     protocol: Annotated[
         str, typer.Option(help="full (as published) or disjoint (by part, needs parts.csv).")
     ] = "disjoint",
@@ -39,6 +43,9 @@ def teaching(
         bool,
         typer.Option("--leave-out-class", help="Teach all classes but one, and measure that one."),
     ] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Made-up images, one draw, for CI.")
+    ] = False,
     more: More = None,
     as_json: Json = False,
 ) -> None:
@@ -48,13 +55,18 @@ def teaching(
     """
     from lab.benchmarks.teaching import TeachingOptions, measure_teaching
     from lab.datasets.folders import load_dataset
+    from lab.datasets.made_up import cheaply
     from serving.experts.training import TrainOptions
 
     chosen = read_options(TeachingMore, more)
     options = TeachingOptions(exemplars, draws, redraws, leave_out_class, chosen.seed)
     training = TrainOptions(false_alarm_rate=rate, threads=chosen.threads)
+    data = load_dataset(folder_or_smoke(dataset, smoke), protocol)
+    if smoke:
+        training = cheaply(training)
+        options = TeachingOptions(2, 1, 0, leave_out_class, chosen.seed, rounds=1)
     with stage_bars() as report:
-        found = measure_teaching(load_dataset(dataset, protocol), training, options, report)
+        found = measure_teaching(data, training, options, report)
     print_found(found, _shown(found), as_json)
 
 

@@ -44,6 +44,8 @@ class LearnRequest(BaseModel):
     false_alarm_rate: float
     teach_expert: bool = True
     """Whether the exemplars teach the expert too, not the classifier alone."""
+    smoke: bool = False
+    """Train in seconds: whether everything runs, not how well."""
 
     @property
     def fingerprint(self) -> str:
@@ -179,6 +181,7 @@ def _taught_expert(request: LearnRequest, untaught: Path, report: "Progress") ->
 
 def _untaught(request: LearnRequest, report: "Progress") -> Path:
     """The artifact of the request's normals: remembered under their fingerprint, or trained."""
+    from lab.datasets.made_up import cheaply
     from serving.experts.artifact import save_artifact
     from serving.experts.training import TrainOptions, train
 
@@ -188,6 +191,8 @@ def _untaught(request: LearnRequest, report: "Progress") -> Path:
         return artifacts / note.read_text()
     groups = dict(request.train)
     options = TrainOptions(false_alarm_rate=request.false_alarm_rate)
+    if request.smoke:
+        options = cheaply(options)
     trained = train(request.product, list(groups), options, groups, report)
     digest = save_artifact(trained, artifacts.parent)
     note.parent.mkdir(parents=True, exist_ok=True)
