@@ -10,7 +10,7 @@ def test_resplits_show_what_holding_out_by_image_hides() -> None:
     scores = np.repeat(rng.normal(size=60), 5) + 0.05 * rng.normal(size=300)
     parts = np.repeat(np.arange(60), 5).astype(str).tolist()
     found = resplit_calibration(scores, parts, 0.05)
-    assert (found["parts"], found["images"], found["repeats"]) == (60, 300, 20)
+    assert (found["parts"], found["images"], found["repeats"]) == (60, 300, 40)
     assert found["by_part"]["mean"] <= 0.065
     assert found["by_image"]["mean"] > found["by_part"]["mean"]
     low, high = found["interval_by_part"]
