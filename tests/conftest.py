@@ -26,10 +26,10 @@ def shared() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every coroutine test gets the check for leaked tasks."""
+    """Every coroutine test gets the check for leaked tasks, before and after its other fixtures."""
     for item in items:
         if item.get_closest_marker("asyncio") is not None and isinstance(item, pytest.Function):
-            item.fixturenames.append("no_leaked_tasks")
+            item.fixturenames.insert(0, "no_leaked_tasks")
 
 
 @pytest_asyncio.fixture

@@ -14,7 +14,7 @@ from history.database import make_engine
 from history.errors import HistoryError, RefusedRowError
 from history.migrate import upgrade
 from history.writer import PostgresHistoryWriter
-from infra.stack.postgres_local import start_postgres
+from infra.stack.postgres_local import LocalPostgres, start_postgres
 from streams.errors import UnavailableError
 from tests.history import make
 
@@ -114,8 +114,7 @@ async def test_a_database_killed_mid_batch_is_unavailable_and_then_catches_up(
     events = [make.decision(n) for n in range(20_000)]
     await writer.add_decisions(events[:10])
     batch = asyncio.create_task(writer.add_decisions(events))
-    await asyncio.to_thread(_wait_until_a_backend_inserts, server.pid)
-    server.kill()
+    await asyncio.to_thread(_kill_while_a_backend_inserts, server)
     with pytest.raises(UnavailableError, match="writing 20000 rows of decision"):
         await batch
     with pytest.raises(UnavailableError):
@@ -128,11 +127,13 @@ async def test_a_database_killed_mid_batch_is_unavailable_and_then_catches_up(
         await writer.close()
 
 
-def _wait_until_a_backend_inserts(pid: int) -> None:
+def _kill_while_a_backend_inserts(server: LocalPostgres) -> None:
+    """Kill from the thread that saw it: the event loop may be too busy to be told in time."""
     deadline = time.monotonic() + 30
-    while not _backend_busy(pid):
+    while not _backend_busy(server.pid):
         assert time.monotonic() < deadline, "no INSERT was seen"
-        time.sleep(0.005)
+        time.sleep(0.001)
+    server.kill()
 
 
 def _backend_busy(pid: int) -> bool:
