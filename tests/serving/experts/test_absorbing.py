@@ -50,7 +50,7 @@ def test_a_tone_curve_and_a_gradient_are_estimated_from_other_parts() -> None:
         assert light is not None
         wanted = np.stack([change(image) for image in old[:8]]).astype(int)
         off = np.abs(light(old[:8]).astype(int) - wanted)
-        assert off.mean() < 4
+        assert off.mean() < 6
         assert off.mean() < 0.25 * np.abs(old[:8].astype(int) - wanted).mean()
 
 
