@@ -20,7 +20,6 @@ from policies.reasons import (
 )
 from policies.rules import compile_rules
 from policies.shots import ShotCombiner
-from policies.stopping import share_as_odd
 from streams.codes import Action, FallbackKind, ReasonCode, Severity
 from streams.events import (
     Classification,
@@ -74,10 +73,12 @@ class ResolvedPolicy:
         self.rules = compile_rules(document, document.rules, "rules")
         """The rules in order, each with its condition."""
         self.names = frozenset(n for _, condition in self.rules for n in condition.variables)
-        self.measurements = Measurements(document, self.names)
+        self.measurements = Measurements(document, self.names, self.scale)
         over_shots = compile_rules(document, document.shots.rules, "shots.rules", of_shots=True)
         used = frozenset(n for _, condition in over_shots for n in condition.variables)
-        self._shots = ShotCombiner(document, over_shots, Measurements(document, used).known)
+        self._shots = ShotCombiner(
+            document, over_shots, Measurements(document, used, self.scale).known
+        )
 
     @classmethod
     def from_body(cls, body: Body, expected_hash: str | None = None) -> "ResolvedPolicy":
@@ -95,6 +96,10 @@ class ResolvedPolicy:
             )
         return cls(PolicyDocument.model_validate(body), body)
 
+    def scale(self, station: str) -> float | None:
+        """Millimetres per pixel at the station, or None without a scale."""
+        return self.document.mm_per_px.get(station, self.document.mm_per_px.get("default"))
+
     def texts(self, station: str) -> ClassificationTexts:
         """What the classifier may know; the classes in the order of their numbers."""
         document = self.document
@@ -108,7 +113,7 @@ class ResolvedPolicy:
                 ClassText(name, c.display_name or name, c.description) for name, c in ordered
             ),
             egress=document.egress,
-            mm_per_pixel=self.measurements.scale(station),
+            mm_per_pixel=self.scale(station),
         )
 
     def decide(self, situation: Situation) -> Outcome:
@@ -141,7 +146,7 @@ class ResolvedPolicy:
 
     def measure(self, situation: Situation) -> dict[str, Value]:
         """The values that conditions of any policy with this scale and zones would see."""
-        return Measurements(self.document, _ALL_NAMES).of(situation)
+        return Measurements(self.document, _ALL_NAMES, self.scale).of(situation)
 
     def decide_measured(self, answer: Classification, values: Mapping[str, Value]) -> Outcome:
         """The decision for stated values of the measured names, as an analysis needs them.
@@ -179,7 +184,7 @@ class _Decision:
 
     def outcome(self) -> Outcome:
         situation = self._situation
-        p_value, rate = share_as_odd(situation), self._policy.document.stop_rate
+        p_value, rate = _share_as_odd(situation), self._policy.document.stop_rate
         if rate is not None and p_value is not None:
             self.steps.append(f"p-value {p_value:.4f}, stop rate {rate:g}")
             if p_value > rate:
@@ -239,7 +244,7 @@ class _Decision:
         """What the first rule that holds says, or None when none does."""
         policy, values, station = self._policy, self._values, self._situation.station
         if values is None:
-            if policy.names & MILLIMETRES and policy.measurements.scale(station) is None:
+            if policy.names & MILLIMETRES and policy.scale(station) is None:
                 self.steps.append(f"station {station!r} has no scale, so millimetres are unknown")
                 return self._fallback(FallbackKind.UNSURE, "no scale for this station")
             values = policy.measurements.of(self._situation)
@@ -303,3 +308,23 @@ class _Decision:
         if known is not None:
             return known.severity
         return Severity.NORMAL if name == "normal" else Severity.UNKNOWN
+
+
+def _share_as_odd(situation: Situation) -> float | None:
+    """The share of normal parts that look as odd, which ``stop_rate`` is compared with.
+
+    None where a stop rate has no say.
+
+    It is that of expert and classifier together, or of the expert alone where the two were not
+    calibrated together or the classifier came too late. A part that nobody inspected, or that
+    failed otherwise, is not judged by it; nor is one that is odder than every normal part that the
+    expert knows: few parts cannot vouch for a small share, and it must not pass for that.
+    """
+    inspection, answer = situation.inspection, situation.classification
+    if inspection is None or not inspection.anomalous:
+        return None
+    if answer is None and situation.fallback is not FallbackKind.LATE:
+        return None
+    if answer is not None and answer.normal_p_value is not None:
+        return answer.normal_p_value
+    return None if inspection.p_value <= inspection.least_p_value else inspection.p_value

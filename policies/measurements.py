@@ -14,10 +14,21 @@ _NO_REGION = Region(image_height=0, image_width=0, mask_height=0, mask_width=0, 
 
 
 class Measurements:
-    """Reads the variables that a policy uses; a value that is absent is 0 or ''."""
+    """Reads the variables that a policy uses; a value that is absent is 0 or ''.
 
-    def __init__(self, document: PolicyDocument, names: frozenset[str]) -> None:
-        self._scale = document.mm_per_px
+    Args:
+        document: whose zones and shifts count.
+        names: the variables that are read.
+        scale: millimetres per pixel at a station, None without a scale.
+    """
+
+    def __init__(
+        self,
+        document: PolicyDocument,
+        names: frozenset[str],
+        scale: Callable[[str], float | None],
+    ) -> None:
+        self.scale = scale
         self._zones = ZoneMap(document.zones)
         self._shifts = [
             (name, _minutes(s.start), _minutes(s.end))
@@ -50,10 +61,6 @@ class Measurements:
         """The same without millimetres at a station that has no scale."""
         scaled = self.scale(situation.station) is not None
         return {n: v for n, v in self.of(situation).items() if scaled or n not in MILLIMETRES}
-
-    def scale(self, station: str) -> float | None:
-        """Millimetres per pixel at the station, or None without a scale."""
-        return self._scale.get(station, self._scale.get("default"))
 
     def shift_at(self, moment: datetime | None) -> str:
         """The shift in force; '' outside every shift or without a time."""
