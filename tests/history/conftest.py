@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from history.database import make_engine
 from history.migrate import upgrade
+from history.queries import History
 from history.writer import PostgresHistoryWriter
 from infra.stack.postgres_local import LocalPostgres
 
@@ -59,6 +60,13 @@ def url(postgres: LocalPostgres, template: str) -> Iterator[str]:
 @pytest_asyncio.fixture
 async def writer(url: str) -> AsyncIterator[PostgresHistoryWriter]:
     made = PostgresHistoryWriter(url)
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture
+async def history(url: str) -> AsyncIterator[History]:
+    made = History(url)
     yield made
     await made.close()
 

@@ -35,6 +35,11 @@ def frame_id(number: int) -> UUID:
     return UUID(int=(millis << 80) | (7 << 76) | ((number & 0xFFF) << 64) | (2 << 62) | tail)
 
 
+def decided(number: int, source: DecisionSource, late: bool = False) -> Decision:
+    """A decision to hold part ``number`` for a crack, by ``source``."""
+    return decision(number, source, Action.HOLD, "crack", is_late=late)
+
+
 def captured(number: int) -> datetime:
     """One part a second."""
     return START + timedelta(seconds=number)

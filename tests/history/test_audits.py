@@ -23,13 +23,6 @@ LEFT = [n for n in range(1, 60) if n not in DRAWN]
 
 
 @pytest_asyncio.fixture
-async def history(url: str) -> AsyncIterator[History]:
-    made = History(url)
-    yield made
-    await made.close()
-
-
-@pytest_asyncio.fixture
 async def policies(url: str) -> AsyncIterator[None]:
     """One policy that draws half of what passes, one that draws nothing."""
     log = PolicyLog(url)

@@ -2,44 +2,29 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import pytest
-import pytest_asyncio
-from alembic import command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Column, Connection, MetaData, Table, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from history import migrate
 from history.database import make_engine
 from history.filters import FrameFilter
-from history.migrate import upgrade, write_facts
 from history.queries import History
-from history.rows import Row
 from history.statistics import ParetoBy
-from history.tables import METADATA
 from history.writer import PostgresHistoryWriter
-from history.writer import _insert as insert_of
 from streams.codes import AckOutcome, Action, DecisionSource, Severity
-from streams.errors import UnavailableError
 from streams.events import Acknowledgement, Decision, Review
 from tests.history import make
 
 T = TypeVar("T")
 Recorded = Decision | Acknowledgement | Review
 EXPERT, CLASSIFIER, FALLBACK, WATCHDOG = list(DecisionSource)[:4]
-
-
-@pytest_asyncio.fixture
-async def history(url: str) -> AsyncIterator[History]:
-    made = History(url)
-    yield made
-    await made.close()
 
 
 async def write(writer: PostgresHistoryWriter, events: Sequence[Recorded]) -> None:
@@ -326,95 +311,6 @@ async def test_a_pareto_of_a_lot_by_station(
     assert (found.parts, found.names) == (3, 2)
 
 
-async def downgraded(engine: AsyncEngine) -> None:
-    def down(connection: Connection) -> None:
-        command.downgrade(migrate._config(connection), "v0001")
-
-    async with engine.begin() as link:
-        await link.run_sync(down)
-
-
-class EarlierWriter(PostgresHistoryWriter):
-    """Writes decisions without the column by which golden parts are known."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url, migrate=False)
-        columns = [c for c in METADATA.tables["decision"].columns if c.name != "is_golden"]
-        before = Table("decision", MetaData(), *(Column(c.name, c.type) for c in columns))
-        self._inserts["decision"] = insert_of(before)
-
-    async def _insert(self, table: str, batch: Sequence[Row]) -> None:
-        rows = [{name: row[name] for name in row if name != "is_golden"} for row in batch]
-        await super()._insert(table, rows)
-
-
-@pytest.mark.asyncio
-async def test_facts_of_an_earlier_versions_parts_are_written_while_events_arrive(
-    url: str, engine: AsyncEngine
-) -> None:
-    await downgraded(engine)
-    old = EarlierWriter(url)
-    decided = [make.decision(n, part_id=f"S{n % 30}") for n in range(60)]
-    await old.add_decisions(decided[:50])
-    await old.add_acknowledgements([make.acknowledgement(d) for d in decided[:20]])
-    await upgrade(url)
-    reader = History(url)
-    with pytest.raises(UnavailableError, match="andon history migrate"):
-        await reader.stats()
-    told: list[int] = []
-    await asyncio.gather(
-        write_facts(url, at_once=7, progress=told.append),
-        old.add_acknowledgements([make.acknowledgement(d) for d in decided[20:]]),
-        old.add_decisions(decided[50:]),
-    )
-    await write_facts(url)
-    stats = await reader.stats()
-    assert (stats.frames, stats.parts, stats.by_outcome) == (60, 30, {"acknowledged": 60})
-    assert (await reader.gaps()).complete
-    assert told[:2] == [7, 14]
-    await reader.close()
-    await old.close()
-
-
-@pytest.mark.asyncio
-async def test_record_prepares_what_an_earlier_version_left(
-    url: str, engine: AsyncEngine, history: History
-) -> None:
-    await downgraded(engine)
-    old = EarlierWriter(url)
-    await old.add_decisions([make.decision(n) for n in range(5)])
-    await old.close()
-    writer = PostgresHistoryWriter(url)
-    await writer.add_decisions([make.decision(7)])
-    assert writer._preparing is not None
-    await writer._preparing
-    assert (await history.stats()).frames == 6
-    await writer.close()
-
-
-@pytest.mark.asyncio
-async def test_a_false_fact_and_a_false_count_are_found(
-    writer: PostgresHistoryWriter, history: History, engine: AsyncEngine
-) -> None:
-    await writer.add_decisions([make.decision(n) for n in range(3)])
-    changes = (
-        "UPDATE part_fact SET action = 'scrap' WHERE part_frame_id = :id",
-        "UPDATE part_count SET parts = parts + 1",
-    )
-    async with engine.begin() as link:
-        await link.execute(text(changes[0]), {"id": make.frame_id(1)})
-    gaps = await history.gaps(line="line-1", since=make.captured(0))
-    assert gaps.false_facts == (make.frame_id(1),)
-    assert not gaps.complete
-    async with engine.begin() as link:
-        await link.execute(
-            text("SELECT refresh_facts(ARRAY[CAST(:id AS uuid)])"), {"id": make.frame_id(1)}
-        )
-        await link.execute(text(changes[1]))
-    gaps = await history.gaps()
-    assert (gaps.false_facts, gaps.false_counts) == ((), (make.START,))
-
-
 @pytest.mark.asyncio
 async def test_who_may_only_record_needs_no_right_to_the_facts(
     url: str, history: History, engine: AsyncEngine
@@ -433,30 +329,6 @@ async def test_who_may_only_record_needs_no_right_to_the_facts(
     async with engine.begin() as link:
         await link.execute(text("DROP OWNED BY recorder"))
         await link.execute(text("DROP ROLE recorder"))
-
-
-@pytest.mark.asyncio
-async def test_false_facts_are_found_in_every_slice(
-    writer: PostgresHistoryWriter,
-    history: History,
-    engine: AsyncEngine,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("history.reconcile._SLICE", 3)
-    await writer.add_decisions([make.decision(n) for n in range(10)])
-    ids = [make.frame_id(n) for n in range(11)]
-    async with engine.begin() as link:
-        await link.execute(
-            text("DELETE FROM part_fact WHERE part_frame_id IN (:a, :b)").bindparams(
-                a=ids[0], b=ids[2]
-            )
-        )
-        await link.execute(
-            text("UPDATE part_fact SET part_frame_id = :new WHERE part_frame_id = :old").bindparams(
-                new=ids[10], old=ids[9]
-            )
-        )
-    assert (await history.gaps()).false_facts == tuple(sorted({*ids[0:3:2], ids[9], ids[10]}))
 
 
 @pytest.mark.asyncio

@@ -1,6 +1,5 @@
 """Golden parts: in no fact, no count and no queue; run or missing, right or wrong by shift."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -19,13 +18,6 @@ from tests.history import make
 
 HASH = "g" * 64
 GOLDEN = {"GOOD": {"action": ["pass"]}, "BAD": {"action": ["scrap"]}}
-
-
-@pytest_asyncio.fixture
-async def history(url: str) -> AsyncIterator[History]:
-    made = History(url)
-    yield made
-    await made.close()
 
 
 @pytest_asyncio.fixture(autouse=True)

@@ -3,13 +3,11 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,17 +22,6 @@ from streams.ids import image_key, mask_key
 from tests.history import make
 
 EXPERT, CLASSIFIER, FALLBACK, WATCHDOG = list(DecisionSource)[:4]
-
-
-@pytest_asyncio.fixture
-async def history(url: str) -> AsyncIterator[History]:
-    made = History(url)
-    yield made
-    await made.close()
-
-
-def decided(number: int, source: DecisionSource, late: bool = False) -> Decision:
-    return make.decision(number, source, Action.HOLD, "crack", is_late=late)
 
 
 @pytest.mark.asyncio
@@ -60,7 +47,7 @@ async def test_the_effective_decision_in_any_order_of_arrival(
 ) -> None:
     for number, order in enumerate(itertools.permutations(answers)):
         for source, late, outcome in order:
-            event = decided(number, source, late)
+            event = make.decided(number, source, late)
             if outcome:
                 await writer.add_acknowledgements(
                     [make.acknowledgement(event, AckOutcome(outcome))]
@@ -77,7 +64,7 @@ async def test_the_effective_decision_in_any_order_of_arrival(
 async def test_an_acknowledgement_after_an_unanswered_write_wins(
     writer: PostgresHistoryWriter, history: History
 ) -> None:
-    event = decided(1, EXPERT)
+    event = make.decided(1, EXPERT)
     await writer.add_decisions([event])
     for outcome in (AckOutcome.UNACKNOWLEDGED, AckOutcome.ACKNOWLEDGED):
         await writer.add_acknowledgements([make.acknowledgement(event, outcome)])
@@ -89,7 +76,7 @@ async def test_an_acknowledgement_after_an_unanswered_write_wins(
 async def test_one_row_per_frame_with_pictures_and_the_latest_review(
     writer: PostgresHistoryWriter, history: History
 ) -> None:
-    await writer.add_decisions([decided(1, CLASSIFIER), make.decision(2)])
+    await writer.add_decisions([make.decided(1, CLASSIFIER), make.decision(2)])
     await writer.add_anomalies([make.anomaly(1), make.anomaly(1, reason="decided")])
     await writer.add_reviews([make.review(1, nth=n, class_name=f"c{n}") for n in (1, 2, 0)])
     newer, older = (await history.list_frames()).frames
@@ -210,7 +197,7 @@ def test_any_words_are_a_moment_or_refused(words: str) -> None:
 
 @pytest.mark.asyncio
 async def test_the_whole_story(writer: PostgresHistoryWriter, history: History) -> None:
-    fallback, late = decided(1, FALLBACK), decided(1, CLASSIFIER, late=True)
+    fallback, late = make.decided(1, FALLBACK), make.decided(1, CLASSIFIER, late=True)
     await writer.add_decisions([late, fallback])
     await writer.add_acknowledgements([make.acknowledgement(fallback)])
     await writer.add_anomalies([make.anomaly(1)])
@@ -260,7 +247,7 @@ async def test_statistics(writer: PostgresHistoryWriter, history: History) -> No
             make.decision(3, part_id="", product_id="x"),
             make.decision(4, part_id="", product_id="x"),
             make.decision(5, FALLBACK, Action.HOLD, "hole", product_id="x"),
-            decided(5, CLASSIFIER, late=True).model_copy(update={"product_id": "x"}),
+            make.decided(5, CLASSIFIER, late=True).model_copy(update={"product_id": "x"}),
             make.decision(90_000, product_id="other"),
         ]
     )
@@ -285,8 +272,8 @@ async def test_a_stream_is_every_effective_decision_in_order(
     writer: PostgresHistoryWriter, history: History
 ) -> None:
     await writer.add_decisions([make.decision(n) for n in range(50)])
-    await writer.add_decisions([decided(7, WATCHDOG)])
-    await writer.add_acknowledgements([make.acknowledgement(decided(7, WATCHDOG))])
+    await writer.add_decisions([make.decided(7, WATCHDOG)])
+    await writer.add_acknowledgements([make.acknowledgement(make.decided(7, WATCHDOG))])
     await writer.add_reviews([make.review(7)])
     found = [d async for d in history.stream_decisions(batch=7)]
     assert [d.frame_id for d in found] == [make.frame_id(n) for n in range(50)]
@@ -313,25 +300,6 @@ async def test_a_stream_left_early_gives_its_connection_back(
             break
     assert len((await history.list_frames()).frames) == 30
     await history.close()
-
-
-@pytest.mark.asyncio
-async def test_gaps(writer: PostgresHistoryWriter, history: History) -> None:
-    events = [make.decision(n) for n in range(4)]
-    watchdog = decided(1, WATCHDOG)
-    await writer.add_decisions([*events, watchdog, make.decision(9, line="line-2")])
-    acks = [make.acknowledgement(e) for e in (events[0], events[1], watchdog)]
-    await writer.add_acknowledgements(acks)
-    orphan = make.acknowledgement(make.decision(8))
-    await writer.add_acknowledgements([orphan])
-    await writer.add_anomalies([make.anomaly(2)])
-    gaps = await history.gaps("line-1")
-    assert gaps.undecided == (make.frame_id(8),)
-    assert gaps.unanswered == (make.frame_id(2), make.frame_id(3))
-    assert gaps.decided_twice == (make.frame_id(1),)
-    assert not gaps.complete
-    assert (await history.gaps("line-3")).complete
-    assert (await history.gaps("line-1", since=make.captured(9))).complete
 
 
 @pytest.mark.asyncio

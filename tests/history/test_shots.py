@@ -1,11 +1,9 @@
 """A part with several shots: one row, one story, every picture."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from console.api import build_app
 from history.pictures import region_of, save_pictures
@@ -19,13 +17,6 @@ from tests.history import make
 
 PART = make.frame_id(1)
 GOOD, ODD, LATE = (make.verdict(1, shot) for shot in (1, 2, 3))
-
-
-@pytest_asyncio.fixture
-async def history(url: str) -> AsyncIterator[History]:
-    made = History(url)
-    yield made
-    await made.close()
 
 
 def summary(shot: int, verdict: ShotVerdict | None, action: Action) -> ShotSummary:

@@ -1,8 +1,8 @@
 """One insert-only table per topic, the policies' versions and audit, and the views over them."""
 
-from pathlib import Path
-
 from alembic import op
+
+from history.migrations.beside import run_beside
 
 revision = "v0001"
 down_revision = None
@@ -12,9 +12,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Runs the SQL beside this file, one statement after the other."""
-    for statement in Path(__file__).with_suffix(".sql").read_text("utf-8").split(";\n"):
-        if statement.strip():
-            op.get_bind().exec_driver_sql(statement)
+    run_beside(__file__, ";\n")
 
 
 def downgrade() -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
+from history.migrations.beside import run_beside, statements
+
 revision = "v0002"
 down_revision = "v0001"
 branch_labels = None
@@ -15,8 +17,7 @@ _INDEXES_BEFORE = ("part_id", "lot_id", "class_name", "not_passed", "not_answere
 
 def upgrade() -> None:
     """Runs the SQL beside this file; the facts of what is recorded already are written later."""
-    for statement in _statements(Path(__file__).with_suffix(".sql"), ";\n\n"):
-        op.get_bind().exec_driver_sql(statement)
+    run_beside(__file__)
 
 
 def downgrade() -> None:
@@ -30,10 +31,6 @@ def downgrade() -> None:
     op.execute("DROP TABLE shot, part_fact, part_count, fact_backfill")
     before = [f"CREATE VIEW {name} " for name in _VIEWS_BEFORE]
     before += [f"CREATE INDEX decision_{name}" for name in _INDEXES_BEFORE]
-    for statement in _statements(Path(__file__).with_name("v0001_records.sql"), ";\n"):
+    for statement in statements(Path(__file__).with_name("v0001_records.sql"), ";\n"):
         if any(words in statement for words in before):
             op.get_bind().exec_driver_sql(statement)
-
-
-def _statements(path: Path, end: str) -> list[str]:
-    return [s for s in path.read_text("utf-8").split(end) if s.strip()]

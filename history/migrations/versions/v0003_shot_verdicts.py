@@ -1,8 +1,8 @@
 """What each shot of a part with several was judged, beside the decision of the part."""
 
-from pathlib import Path
-
 from alembic import op
+
+from history.migrations.beside import run_beside
 
 revision = "v0003"
 down_revision = "v0002"
@@ -12,9 +12,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Runs the SQL beside this file."""
-    for statement in Path(__file__).with_suffix(".sql").read_text("utf-8").split(";\n\n"):
-        if statement.strip():
-            op.get_bind().exec_driver_sql(statement)
+    run_beside(__file__)
 
 
 def downgrade() -> None:

@@ -1,8 +1,8 @@
 """Blind audits: which parts that passed are drawn, and which reviews saw no verdict."""
 
-from pathlib import Path
-
 from alembic import op
+
+from history.migrations.beside import run_beside
 
 revision = "v0005"
 down_revision = "v0004"
@@ -12,9 +12,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Runs the SQL beside this file."""
-    for statement in Path(__file__).with_suffix(".sql").read_text("utf-8").split(";\n\n"):
-        if statement.strip():
-            op.get_bind().exec_driver_sql(statement)
+    run_beside(__file__)
 
 
 def downgrade() -> None:

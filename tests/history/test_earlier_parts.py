@@ -1,0 +1,85 @@
+"""Parts that an earlier version recorded get their facts beside the recording."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from alembic import command
+from sqlalchemy import Column, Connection, MetaData, Table
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from history import migrate
+from history.migrate import upgrade, write_facts
+from history.queries import History
+from history.rows import Row
+from history.tables import METADATA
+from history.writer import PostgresHistoryWriter
+from history.writer import _insert as insert_of
+from streams.errors import UnavailableError
+from tests.history import make
+
+
+async def downgraded(engine: AsyncEngine) -> None:
+    def down(connection: Connection) -> None:
+        command.downgrade(migrate._config(connection), "v0001")
+
+    async with engine.begin() as link:
+        await link.run_sync(down)
+
+
+class EarlierWriter(PostgresHistoryWriter):
+    """Writes decisions without the column by which golden parts are known."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, migrate=False)
+        columns = [c for c in METADATA.tables["decision"].columns if c.name != "is_golden"]
+        before = Table("decision", MetaData(), *(Column(c.name, c.type) for c in columns))
+        self._inserts["decision"] = insert_of(before)
+
+    async def _insert(self, table: str, batch: Sequence[Row]) -> None:
+        rows = [{name: row[name] for name in row if name != "is_golden"} for row in batch]
+        await super()._insert(table, rows)
+
+
+@pytest.mark.asyncio
+async def test_facts_of_an_earlier_versions_parts_are_written_while_events_arrive(
+    url: str, engine: AsyncEngine
+) -> None:
+    await downgraded(engine)
+    old = EarlierWriter(url)
+    decided = [make.decision(n, part_id=f"S{n % 30}") for n in range(60)]
+    await old.add_decisions(decided[:50])
+    await old.add_acknowledgements([make.acknowledgement(d) for d in decided[:20]])
+    await upgrade(url)
+    reader = History(url)
+    with pytest.raises(UnavailableError, match="andon history migrate"):
+        await reader.stats()
+    told: list[int] = []
+    await asyncio.gather(
+        write_facts(url, at_once=7, progress=told.append),
+        old.add_acknowledgements([make.acknowledgement(d) for d in decided[20:]]),
+        old.add_decisions(decided[50:]),
+    )
+    await write_facts(url)
+    stats = await reader.stats()
+    assert (stats.frames, stats.parts, stats.by_outcome) == (60, 30, {"acknowledged": 60})
+    assert (await reader.gaps()).complete
+    assert told[:2] == [7, 14]
+    await reader.close()
+    await old.close()
+
+
+@pytest.mark.asyncio
+async def test_record_prepares_what_an_earlier_version_left(
+    url: str, engine: AsyncEngine, history: History
+) -> None:
+    await downgraded(engine)
+    old = EarlierWriter(url)
+    await old.add_decisions([make.decision(n) for n in range(5)])
+    await old.close()
+    writer = PostgresHistoryWriter(url)
+    await writer.add_decisions([make.decision(7)])
+    assert writer._preparing is not None
+    await writer._preparing
+    assert (await history.stats()).frames == 6
+    await writer.close()
