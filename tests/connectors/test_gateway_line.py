@@ -82,13 +82,15 @@ async def test_no_answer_is_the_products_no_decision_action(tmp_path: Path) -> N
     config = GatewaySettings(result_window_ms=1000, watchdog_margin_ms=600)
     async with running_line(tmp_path, PlcConfig(takt_s=1.0), config=config) as line:
         await line.start_gateway()
-        await line.plc.trigger(PlannedPart(part_id="a", product_id="demo"))
+        await line.plc.trigger(PlannedPart(part_id="golden", product_id="demo"))
         await line.plc.settled(1)
         await until(lambda: len(line.bus.acks) == 1)
         decision, ack = line.bus.decisions[0], line.bus.acks[0]
         assert summary_of(line)["by_source"] == {"watchdog": 1}
         assert (decision.action, decision.source) == (Action.REWORK, DecisionSource.WATCHDOG)
         assert decision.reason_code is ReasonCode.NO_DECISION
+        assert decision.golden is not None
+        assert not decision.golden.is_right
         assert decision.result_id == ack.result_id
         assert {decision.captured_at, ack.captured_at} == {line.bus.frames[0].captured_at}
         assert decision.result_id == decision_id(decision.frame_id, DecisionSource.WATCHDOG)

@@ -57,6 +57,15 @@ async def test_the_policy_decides_on_the_class(bench: MakeBench) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_golden_part_that_is_named_a_defect_was_judged_wrongly(bench: MakeBench) -> None:
+    b = bench()
+    await role_over(b, TwinClassifier()).handle(delivery(anomaly(part_id="golden"), ODD))
+    (decision,) = decisions(b)
+    assert decision.golden is not None
+    assert not decision.golden.is_right
+
+
+@pytest.mark.asyncio
 async def test_what_is_only_to_be_kept_is_not_classified(bench: MakeBench) -> None:
     b = bench()
     classifier = TwinClassifier()

@@ -59,6 +59,18 @@ async def test_a_normal_frame_is_decided_by_the_expert(bench: MakeBench) -> None
 
 
 @pytest.mark.asyncio
+async def test_a_golden_part_is_checked_when_the_expert_or_a_fallback_decides_it(
+    bench: MakeBench,
+) -> None:
+    b = bench()
+    await role_over(b, TwinExpert()).handle(delivery(frame(part_id="golden"), b"picture"))
+    await role_over(b, TwinExpert(down=True)).handle(delivery(frame(part_id="golden"), b"picture"))
+    await role_over(b, TwinExpert()).handle(delivery(frame(), b"picture"))
+    checks = [decision.golden for decision in decisions(b)]
+    assert [check and check.is_right for check in checks] == [True, False, None]
+
+
+@pytest.mark.asyncio
 async def test_an_anomalous_frame_goes_to_classification_with_its_picture(
     bench: MakeBench,
 ) -> None:
