@@ -3,18 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from andon import wiring
 from andon.cli.experts import artifact_root, find_artifact, stage_bars, waiting_words
+from andon.learning.candidate import labelled_picture
 from andon.learning.versions import VersionNote
 from andon.settings import load_settings
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
-from serving.experts.images import decode_image
-from serving.experts.teaching import LabelledPicture, teach
-from serving.experts.types import enlarge
-from serving.naming.exemplars import Exemplar, load_bundle
+from serving.experts.teaching import teach
+from serving.naming.exemplars import load_bundle
 from serving.naming.teaching import teach_product
 
 
@@ -45,7 +42,9 @@ def teach_expert(bundle: Path, artifact: Path, normals: Sequence[bytes]) -> dict
     if not isinstance(expert, ComposedExpert) or expert.keep is None:
         return {}
     with stage_bars() as report:
-        taught = teach(expert, [_labelled(e) for e in known.exemplars], report)
+        taught = teach(
+            expert, [labelled_picture(e, drawn_only=True) for e in known.exemplars], report
+        )
     digest = save_artifact(taught, artifact.parents[1])
     new = load_expert(artifact.parent / digest)
     assert isinstance(new, ComposedExpert)
@@ -60,13 +59,3 @@ def teach_expert(bundle: Path, artifact: Path, normals: Sequence[bytes]) -> dict
         "exemplars": str(paired),
         "gained": new.model.trained.get("taught"),
     }
-
-
-def _labelled(exemplar: Exemplar) -> LabelledPicture:
-    """As the expert is taught it: a mask that nobody drew is left to the expert."""
-    image = decode_image(exemplar.image)
-    mask = None
-    if exemplar.drawn:
-        mask = enlarge(exemplar.mask.astype(np.float32), *image.shape[:2]) > 0.5
-        mask = mask if mask.any() else None
-    return LabelledPicture(image, exemplar.class_name, mask, exemplar.part)

@@ -5,19 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-
+from andon.learning.candidate import labelled_picture
 from andon.learning.errors import LearningError
-from andon.learning.in_force import Stores
+from andon.learning.in_force import Stores, hold_in_force
 from andon.learning.versions import VersionNote
 from serving.experts.absorbing.absorb import GoodPicture, absorb
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
-from serving.experts.images import decode_image
 from serving.experts.options import Progress
 from serving.experts.teaching import LabelledPicture
-from serving.naming.exemplars import Exemplar, load_bundle
+from serving.naming.exemplars import load_bundle
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,24 +59,14 @@ def absorb_goods(
     exemplars: list[LabelledPicture] = []
     if bundle is not None:
         known = load_bundle(stores.exemplars.fetch(product, bundle))
-        exemplars = [_labelled(exemplar) for exemplar in known.exemplars]
+        exemplars = [labelled_picture(exemplar) for exemplar in known.exemplars]
     found = absorb(expert, goods, exemplars, progress)
     if not found.how:
         return AbsorbedVersion(product, base, base, (), found.said)
-    if stores.experts.pointed(product) is None:  # or the newest version would be in force
-        stores.experts.point(product, base)
+    hold_in_force(stores, product)
     with tempfile.TemporaryDirectory(prefix="andon-absorb-") as folder:
         digest = save_artifact(found.expert, Path(folder))
         stores.experts.add(product, Path(folder) / product / digest)
     note = VersionNote(base=base, exemplars=bundle, learned=[good.name for good in goods])
     stores.experts.put_note(product, digest, note.model_dump_json().encode())
     return AbsorbedVersion(product, base, digest, found.how, found.said)
-
-
-def _labelled(exemplar: Exemplar) -> LabelledPicture:
-    image = decode_image(exemplar.image)
-    if exemplar.mask.all():
-        return LabelledPicture(image, exemplar.class_name, None, exemplar.part)
-    height, width = image.shape[:2]
-    mask = cv2.resize(exemplar.mask.astype(np.uint8), (width, height)) > 0
-    return LabelledPicture(image, exemplar.class_name, np.asarray(mask, bool), exemplar.part)

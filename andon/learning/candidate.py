@@ -78,7 +78,7 @@ class Apprentice:
             before = replace(before, normals=choose_normals(shown, [p.part for p in normals]))
         bundle = teach(before, [_exemplar(picture) for picture in chosen])
         expert = self._teacher.teach(
-            [_labelled(exemplar) for exemplar in bundle.exemplars],
+            [labelled_picture(exemplar) for exemplar in bundle.exemplars],
             [LabelledPicture(decode_image(p.image), "normal", None, p.part) for p in normals],
         )
         learned = (*(p.frame for p in chosen), *(p.frame for p in normals))
@@ -143,9 +143,16 @@ def _exemplar(picture: ReviewedPicture) -> Exemplar:
     return Exemplar(picture.class_name, picture.image, mask, picture.part, drawn=False)
 
 
-def _labelled(exemplar: Exemplar) -> LabelledPicture:
+def labelled_picture(exemplar: Exemplar, drawn_only: bool = False) -> LabelledPicture:
+    """An exemplar as the expert is taught it: a mask that covers all of it marks nothing.
+
+    Args:
+        exemplar: labelled, drawn by a person or outlined by an expert.
+        drawn_only: an outline that nobody drew marks nothing either; the expert looks by itself.
+    """
     image = decode_image(exemplar.image)
-    mask = None if exemplar.mask.all() else _of_shape(exemplar.mask, image)
+    unmarked = exemplar.mask.all() or (drawn_only and not exemplar.drawn)
+    mask = None if unmarked else _of_shape(exemplar.mask, image)
     return LabelledPicture(image, exemplar.class_name, mask, exemplar.part)
 
 

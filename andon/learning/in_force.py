@@ -36,6 +36,16 @@ class Wish:
     reason: str
 
 
+def hold_in_force(stores: Stores, product: str) -> None:
+    """Pin what is in force before a candidate is written, expert and exemplars.
+
+    A product without a pointer has what was written last, which the candidate would be.
+    """
+    for store in (stores.experts, stores.exemplars):
+        if store.pointed(product) is None:
+            store.point(product, store.products().get(product))
+
+
 async def put_in_force(
     wish: Wish,
     stores: Stores,

@@ -1,6 +1,7 @@
 """Reads what people said of parts, with the pictures that were kept."""
 
 from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -37,22 +38,33 @@ async def read_reviews(history: History, store: ImageStore, wanted: FrameFilter)
     """
     pictures: list[ReviewedPicture] = []
     left_out: Counter[str] = Counter()
+    async for record in each_frame(history, wanted):
+        label = label_of(record)
+        if label is None:
+            left_out["the review names no class and is not normal"] += 1
+            continue
+        picture = await reviewed_picture(record, label, store)
+        if picture is None:
+            left_out["no picture is kept"] += 1
+        else:
+            pictures.append(picture)
+    return Reviews(pictures, dict(left_out))
+
+
+async def each_frame(history: History, wanted: FrameFilter) -> AsyncIterator[FrameRecord]:
+    """The frames of ``wanted``, newest first, a page at a time.
+
+    Raises:
+        UnavailableError: the database is down.
+    """
     cursor: str | None = None
     while True:
         page = await history.list_frames(wanted, _PAGE, cursor)
         for record in page.frames:
-            label = label_of(record)
-            if label is None:
-                left_out["the review names no class and is not normal"] += 1
-                continue
-            picture = await _picture(record, label, store)
-            if picture is None:
-                left_out["no picture is kept"] += 1
-            else:
-                pictures.append(picture)
+            yield record
         cursor = page.next_cursor
         if cursor is None:
-            return Reviews(pictures, dict(left_out))
+            return
 
 
 def label_of(record: FrameRecord) -> str | None:
@@ -65,7 +77,14 @@ def label_of(record: FrameRecord) -> str | None:
     return name if name and name not in RESERVED else None
 
 
-async def _picture(record: FrameRecord, label: str, store: ImageStore) -> ReviewedPicture | None:
+async def reviewed_picture(
+    record: FrameRecord, label: str, store: ImageStore
+) -> ReviewedPicture | None:
+    """The frame's photograph and outline under a label; None where no picture is kept.
+
+    Raises:
+        UnavailableError: the object store is down.
+    """
     image = await _get(store, record.image_key)
     if image is None:
         return None

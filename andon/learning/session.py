@@ -7,7 +7,7 @@ from pathlib import Path
 
 from andon.learning.candidate import Apprentice, Candidate
 from andon.learning.errors import LearningError
-from andon.learning.in_force import Stores
+from andon.learning.in_force import Stores, hold_in_force
 from andon.learning.lessons import ReviewedPicture
 from andon.learning.rehearsal import LearningOptions, Lecture, lecture
 from andon.learning.report import write_learning_report
@@ -105,7 +105,7 @@ class Session:
         """
         options = LearningOptions(most, later_share)
         found = lecture(self.apprentice, pictures, options, self.progress)
-        self._hold_in_force()
+        hold_in_force(self.stores, self.product)
         with tempfile.TemporaryDirectory(prefix="andon-learn-") as folder:
             digest = save_artifact(found.candidate.expert, Path(folder))
             self.stores.experts.add(self.product, Path(folder) / self.product / digest)
@@ -132,12 +132,6 @@ class Session:
     def shadow(self, made: Made) -> None:
         """Let the replicas score the candidate beside the expert in force."""
         self.stores.experts.point(self.product, made.digest, SHADOW)
-
-    def _hold_in_force(self) -> None:
-        """A product without pointers has what was written last, which a candidate would be."""
-        for store in (self.stores.experts, self.stores.exemplars):
-            if store.pointed(self.product) is None:
-                store.point(self.product, store.products().get(self.product))
 
 
 def _paired(candidate: Candidate) -> ExemplarBundle:
