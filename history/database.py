@@ -6,6 +6,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import ClassVar
 
 import asyncpg
 from sqlalchemy.engine import make_url
@@ -121,3 +122,25 @@ def _as_json(value: object) -> str:
 
 def _say(error: object) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0] if error else "no reason given"
+
+
+class AuditLog:
+    """Who changed what, in tables of their own; rows are only added."""
+
+    role: ClassVar[str]
+    """Shown in ``pg_stat_activity`` as ``andon-<role>``."""
+
+    def __init__(self, url: str, pool_size: int = 2, timeout_s: float = 10.0) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            url: SQLAlchemy URL with the asyncpg driver.
+            pool_size: most connections held.
+            timeout_s: seconds for one call.
+        """
+        self._engine = make_engine(url, pool_size, timeout_s, role=self.role)
+        self._timeout_s = timeout_s
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._engine.dispose()

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import RowMapping, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from history.database import connected, make_engine
+from history.database import AuditLog, connected
 from history.records import Record
 from history.tables import METADATA
 from history.text import clean
@@ -75,26 +75,13 @@ _SHADOWS = text(
 )
 
 
-class ModelLog:
+class ModelLog(AuditLog):
     """The audit of the experts in PostgreSQL; rows are only added.
 
     Every method raises ``UnavailableError`` when the database is down.
     """
 
-    def __init__(self, url: str, pool_size: int = 2, timeout_s: float = 10.0) -> None:
-        """Nothing is opened yet.
-
-        Args:
-            url: SQLAlchemy URL with the asyncpg driver.
-            pool_size: most connections held.
-            timeout_s: seconds for one call.
-        """
-        self._engine = make_engine(url, pool_size, timeout_s, role="models")
-        self._timeout_s = timeout_s
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._engine.dispose()
+    role = "models"
 
     async def append(
         self,

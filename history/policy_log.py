@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import RowMapping, select
 from sqlalchemy.dialects.postgresql import insert
 
-from history.database import connected, make_engine
+from history.database import AuditLog, connected
 from history.errors import NotInHistoryError
 from history.records import Record
 from history.tables import METADATA
@@ -38,26 +38,13 @@ class AuditEntry(Record):
     applied_at: datetime
 
 
-class PolicyLog:
+class PolicyLog(AuditLog):
     """The versions and the audit in PostgreSQL.
 
     Every method raises ``UnavailableError`` when the database is down.
     """
 
-    def __init__(self, url: str, pool_size: int = 2, timeout_s: float = 10.0) -> None:
-        """Nothing is opened yet.
-
-        Args:
-            url: SQLAlchemy URL with the asyncpg driver.
-            pool_size: most connections held.
-            timeout_s: seconds for one call.
-        """
-        self._engine = make_engine(url, pool_size, timeout_s, role="policy")
-        self._timeout_s = timeout_s
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._engine.dispose()
+    role = "policy"
 
     async def store_version(
         self, policy_hash: str, product_id: str, body: dict[str, object]

@@ -1,21 +1,21 @@
 """``andon classify``: teach the local classifier from labelled pictures, and ask it."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import Field
 from rich.console import Console, RenderableType
 from rich.progress import track
-from rich.table import Table
 
 from andon import wiring
 from andon.cli.experts import list_inputs, read_parts
 from andon.cli.options import Json, More, MoreOptions, group, listed, read_options
 from andon.cli.printing import plain, print_found, table_of_rows
+from andon.cli.rates import gained_table
 from andon.cli.reviewed_lessons import reviewed_lessons
 from andon.settings import load_settings
 from history.filters import FrameFilter
@@ -28,6 +28,9 @@ from streams.events import Classification, Inspection
 from streams.ids import new_frame_id
 from streams.ports import ClassificationRequest, ClassificationTexts, ClassText, Failure
 from streams.regions import Mask, region_from_mask
+
+if TYPE_CHECKING:
+    from andon.cli.taught_experts import TaughtExpert
 
 app = group("Teach the local classifier and ask it.")
 
@@ -112,8 +115,8 @@ def teach_command(
         normal_parts=[part_of.get(f.name, f.stem) for f in shown],
         outline=_outliner(expert),
     )
-    taught = teach_expert(path, expert, normal) if expert is not None and chosen.expert else {}
-    _show_bundle(Path(str(taught.get("exemplars", path))), as_json, taught)
+    taught = teach_expert(path, expert, normal) if expert is not None and chosen.expert else None
+    _show_bundle(taught.exemplars if taught else path, as_json, taught)
 
 
 async def _reviewed(product: str, class_name: str | None, limit: int) -> list[Lesson]:
@@ -251,7 +254,7 @@ def _latest(root: Path | None, product: str) -> Path:
     return path
 
 
-def _show_bundle(path: Path, as_json: bool, taught: Mapping[str, object] | None = None) -> None:
+def _show_bundle(path: Path, as_json: bool, taught: "TaughtExpert | None" = None) -> None:
     bundle = load_bundle(path)
     by_class = {name: bundle.of_class(name) for name in bundle.classes}
     table = table_of_rows(
@@ -265,16 +268,12 @@ def _show_bundle(path: Path, as_json: bool, taught: Mapping[str, object] | None 
     counted = f"{len(bundle.normals)} normal pictures, {len(bundle.hard)} hard ones"
     shown: list[RenderableType] = [table, f"{counted}; {plain(str(path))}"]
     if taught:
-        shown += [_gained(taught), f"taught expert: {plain(str(taught['expert']))}"]
-        shown += [plain(str(taught["waits"]))] if taught["waits"] else []
-    body = {**describe(bundle), "path": str(path), **({"taught": taught} if taught else {})}
+        shown.append(gained_table(taught.gained["at_rates"], taught.gained["classes"]))
+        shown.append(f"taught expert: {plain(str(taught.expert))}")
+        shown += [plain(taught.waits)] if taught.waits else []
+    body = {
+        **describe(bundle),
+        "path": str(path),
+        **({"taught": taught.as_json()} if taught else {}),
+    }
     print_found(body, shown, as_json)
-
-
-def _gained(taught: Mapping[str, object]) -> Table:
-    """What the expert finds of each class's exemplars, by those of other parts, before and now."""
-    said = taught["gained"]
-    found = said.get("classes", {}) if isinstance(said, dict) else {}
-    names = [str(name).replace("_", " ") for name in next(iter(found.values()), {})]
-    rows = ((plain(n), *(plain(str(v)) for v in found[n].values())) for n in found)
-    return table_of_rows(("class", *names), rows, "what the expert finds of each class")

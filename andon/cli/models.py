@@ -229,7 +229,7 @@ def _row(version: Version) -> tuple[str, ...]:
     taught = version.taught or {}
     counts = taught.get("classes")
     named = counts if isinstance(counts, dict) else {}
-    words = ", ".join(f"{name} {count}" for name, count in named.items())
+    words = ", ".join(f"{name} {own['photographs']}" for name, own in named.items())
     found = f"{version.sensitivity:.0%}" if version.sensitivity is not None else ""
     return (
         escape(version.product),

@@ -7,6 +7,7 @@ import jinja2
 from rich.table import Table
 
 from andon.cli.experts import ExpertCommandError
+from andon.cli.printing import plain
 from policies.authoring.loading import load_policy
 from serving.experts.tradeoff import FoundRow, ShareInterval, StopPrices, recommend
 
@@ -30,6 +31,28 @@ def taught_table(rows: Sequence[FoundRow], local: Mapping[float, float]) -> Tabl
             *(_said(row["classes"][name]) for name in classes),
             f"{local[row['asked_rate']]:.0%}" if row["asked_rate"] in local else "",
         )
+    return table
+
+
+def gained_table(rows: Sequence[FoundRow], classes: Mapping[str, Mapping[str, int]]) -> Table:
+    """What each rate finds of each class before and after teaching, with 95 % intervals.
+
+    Args:
+        rows: of ``trained.taught.at_rates``, on parts that taught nothing.
+        classes: photographs and parts of each class that taught.
+    """
+    table = Table(
+        *("class", "photographs", "parts", "--rate", "found before", "found now"),
+        title="what the expert finds of parts that taught nothing",
+        title_justify="left",
+    )
+    for name, counts in classes.items():
+        for row in rows:
+            before, now = row["before"].get(name), row["classes"].get(name)
+            if before is not None and now is not None:
+                own = (str(counts["photographs"]), str(counts["parts"]))
+                shares = (_said(before), _said(now))
+                table.add_row(plain(name), *own, f"{row['asked_rate']:g}", *shares)
     return table
 
 

@@ -1,7 +1,9 @@
 """Exemplars teach the expert too: a new version of it, and the bundle calibrated with that."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from andon import wiring
 from andon.cli.experts import artifact_root, find_artifact, stage_bars, waiting_words
@@ -11,6 +13,7 @@ from andon.settings import load_settings
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
 from serving.experts.teaching import teach
+from serving.experts.tradeoff import FoundRow
 from serving.naming.exemplars import load_bundle
 from serving.naming.teaching import teach_product
 
@@ -25,7 +28,30 @@ def newest_expert(product: str, given: Path | None) -> Path | None:
     return find_artifact(folder) if any(folder.glob("*/manifest.json")) else None
 
 
-def teach_expert(bundle: Path, artifact: Path, normals: Sequence[bytes]) -> dict[str, object]:
+class TaughtGains(TypedDict):
+    """What the manifest of a taught expert says under ``trained.taught``, as far as it is shown."""
+
+    classes: dict[str, dict[str, int]]
+    at_rates: list[FoundRow]
+
+
+@dataclass(frozen=True)
+class TaughtExpert:
+    """A taught version and the exemplars that were calibrated with it."""
+
+    expert: Path
+    exemplars: Path
+    waits: str
+    """What to do where the new version is not in force by itself; else empty."""
+    gained: TaughtGains
+
+    def as_json(self) -> dict[str, object]:
+        """For programs."""
+        paths = {"expert": str(self.expert), "exemplars": str(self.exemplars)}
+        return {**paths, "waits": self.waits, "gained": self.gained}
+
+
+def teach_expert(bundle: Path, artifact: Path, normals: Sequence[bytes]) -> TaughtExpert | None:
     """Teach an expert all exemplars of a bundle, and calibrate the bundle with the new version.
 
     Args:
@@ -34,13 +60,12 @@ def teach_expert(bundle: Path, artifact: Path, normals: Sequence[bytes]) -> dict
         normals: encoded normal photographs that it was trained on; without any, the bundle's.
 
     Returns:
-        JSON values: the folders of both, by class what teaching gained, and what to do where the
-        new version waits. Empty where the expert is of a kind that is not taught, or was saved
-        without its training set.
+        None where the expert is of a kind that is not taught, or was saved without its training
+        set.
     """
     known, expert = load_bundle(bundle), load_expert(artifact)
     if not isinstance(expert, ComposedExpert) or expert.keep is None:
-        return {}
+        return None
     with stage_bars() as report:
         taught = teach(
             expert, [labelled_picture(e, drawn_only=True) for e in known.exemplars], report
@@ -53,9 +78,5 @@ def teach_expert(bundle: Path, artifact: Path, normals: Sequence[bytes]) -> dict
     note = VersionNote(base=artifact.name, exemplars=paired.name)  # `andon models use` takes both
     artifacts, product = artifact.parents[1], artifact.parent.name
     wiring.bundle_store(str(artifacts)).put_note(product, digest, note.model_dump_json().encode())
-    return {
-        "waits": waiting_words(artifacts, product, digest),
-        "expert": str(artifact.parent / digest),
-        "exemplars": str(paired),
-        "gained": new.model.trained.get("taught"),
-    }
+    waits = waiting_words(artifacts, product, digest)
+    return TaughtExpert(artifact.parent / digest, paired, waits, new.model.trained["taught"])

@@ -124,7 +124,7 @@ def lacking(status: ApplicationStatus, wish: Wish) -> list[str]:
 async def _until_all_have_it(
     wish: Wish, replicas: ServeReplicas, wait_s: float, tell: Callable[[str], None]
 ) -> None:
-    until, said = time.monotonic() + wait_s, ""
+    until, said = time.monotonic() + wait_s, 0
     while True:
         try:
             missing = lacking(await replicas.look(), wish)
@@ -132,9 +132,9 @@ async def _until_all_have_it(
             missing = [str(error)]
         if not missing:
             return
-        if (now := "; ".join(missing)) != said:
-            tell(now)
-            said = now
+        if len(missing) != said:
+            tell(f"{len(missing)} not yet: {'; '.join(sorted(missing))}")
+            said = len(missing)
         refused = [words for words in missing if wish.expert[:12] in words]
         if refused or time.monotonic() > until:
             why = "refused it" if refused else f"did not have it after {wait_s:g} s"

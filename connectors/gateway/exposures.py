@@ -139,7 +139,7 @@ class Exposures:
     async def _taken(self, number: int, part: Part) -> Picture | Exception:
         try:
             return await self._take(number, part)
-        except Exception as error:
+        except Exception as error:  # a shot that failed, however, is a shot without a picture
             words = {"part_id": part.trigger.part_id, "trigger_seq": part.key.trigger_seq}
             unforeseen = None if isinstance(error, CaptureError) else error
             log.error("camera.failed", **words, shot=number, why=str(error), exc_info=unforeseen)

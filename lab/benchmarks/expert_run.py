@@ -8,11 +8,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from andon.cli.experts import ExpertCommandError
+from andon.cli.experts import ExpertCommandError, find_artifact
 from lab.benchmarks.expert import Report, score_set
 from lab.benchmarks.expert_options import ExpertOptions
-from lab.datasets.folders import Dataset
+from lab.datasets.folders import Dataset, load_dataset
 from lab.datasets.made_up import cheaply
+from lab.datasets.textile import textile_dataset
 from lab.metrics import image_auroc
 from lab.peers import anomalib_peer
 from serving.experts.artifact import load_expert, save_artifact
@@ -50,6 +51,24 @@ def loaded(artifact: Path, where: Where) -> ComposedExpert:
             "docs/ddad.md says how DDAD is measured"
         )
     return expert
+
+
+def unseen_parts(folder: Path | None) -> Dataset:
+    """A data set whose test shows no part that trains; the textile set where no folder is given."""
+    if folder is None:
+        return textile_dataset()
+    data = load_dataset(folder)
+    return load_dataset(folder, "disjoint") if data.groups else data
+
+
+def given_or_trained(
+    artifact: Path | None, data: Dataset, rate: float, report: Report, smoke: bool
+) -> ComposedExpert:
+    """The expert in a folder, or one trained on the data set, on what this machine has."""
+    where = Where("auto", "auto", "auto", None)
+    if artifact is not None:
+        return loaded(find_artifact(artifact), where)
+    return trained(data, rate, where, report, smoke)
 
 
 def trained(

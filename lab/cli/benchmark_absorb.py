@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import RenderableType
 
-from andon.cli.experts import find_artifact, stage_bars
+from andon.cli.experts import stage_bars
 from andon.cli.options import Json
 from andon.cli.printing import print_found
 from lab.cli.tables import table_of
@@ -42,26 +42,15 @@ def absorb(
     more than 0.01 of AUROC.
     """
     from lab.benchmarks.absorb import AbsorbOptions, measure_absorbing
-    from lab.benchmarks.expert_run import Where, loaded, trained
-    from lab.datasets.folders import load_dataset
-    from lab.datasets.textile import textile_dataset
+    from lab.benchmarks.expert_run import given_or_trained, unseen_parts
 
-    if dataset is None:
-        data = textile_dataset()
-    else:
-        data = load_dataset(dataset)
-        if data.groups:
-            data = load_dataset(dataset, "disjoint")
+    data = unseen_parts(dataset)
     options = AbsorbOptions(goods, draws)
     if smoke:
         most, options = 16, AbsorbOptions(draws=1)
     data = data.limited(most) if most else data
     with stage_bars() as report:
-        where = Where("auto", "auto", "auto", None)
-        if artifact is not None:
-            ready = loaded(find_artifact(artifact), where)
-        else:
-            ready = trained(data, rate, where, report, smoke)
+        ready = given_or_trained(artifact, data, rate, report, smoke)
         found = measure_absorbing(ready, data, options, report)
     print_found(found, _shown(found), as_json)
     missed = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import RenderableType
 
-from andon.cli.experts import find_artifact, stage_bars
+from andon.cli.experts import stage_bars
 from andon.cli.options import Json
 from andon.cli.printing import print_found
 from lab.cli.tables import table_of
@@ -46,25 +46,14 @@ def drift(
     Exit code 1 when a run without a change alarms, or gamma .8 or .6 is noticed too late.
     """
     from lab.benchmarks.drift import DriftOptions, measure_drift
-    from lab.benchmarks.expert_run import Where, loaded, trained
-    from lab.datasets.folders import load_dataset
-    from lab.datasets.textile import textile_dataset
+    from lab.benchmarks.expert_run import given_or_trained, unseen_parts
 
-    if dataset is None:
-        data = textile_dataset()
-    else:
-        data = load_dataset(dataset)
-        if data.groups:
-            data = load_dataset(dataset, "disjoint")
+    data = unseen_parts(dataset)
     options = DriftOptions(alpha, runs, parts, before)
     if smoke:
         data, options = data.limited(60), DriftOptions(alpha, 2, 500, 100)
     with stage_bars() as report:
-        where = Where("auto", "auto", "auto", None)
-        if artifact is not None:
-            ready = loaded(find_artifact(artifact), where)
-        else:
-            ready = trained(data, rate, where, report, smoke)
+        ready = given_or_trained(artifact, data, rate, report, smoke)
         found = measure_drift(ready, data, options, report)
     print_found(found, _shown(found), as_json)
     late = [

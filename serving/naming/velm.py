@@ -136,7 +136,7 @@ class VelmClassifier:
         """A photograph of a normal part; where that fails, the prompt goes without one."""
         try:
             return self._references.reference(request.texts.product_id, request.image)
-        except Exception:
+        except Exception:  # whatever fails, the prompt goes without a reference
             log.exception("no reference for product %r", request.texts.product_id)
             return None
 

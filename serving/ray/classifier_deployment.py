@@ -94,7 +94,7 @@ class ClassifierDeployment:
                 resolved = await asyncio.to_thread(self._resolve)
                 if resolved != self._resolved:
                     await self._take(resolved)
-            except Exception:
+            except Exception:  # a store that is down leaves what is loaded in force
                 log.exception("looking for the exemplars in force failed")
 
     async def _take(self, resolved: dict[str, str | None]) -> None:

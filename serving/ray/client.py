@@ -99,7 +99,7 @@ class _ServeClient:
                 kind, message = "WrongAnswer", f"{len(answers)} answers to {len(part)} requests"
             except grpc.aio.AioRpcError as error:
                 kind, message = error.code().name, str(error.details())
-            except Exception as error:
+            except Exception as error:  # a defect of the port must not lose the batch
                 log.exception("a call to Ray Serve failed in an unexpected way")
                 kind, message = type(error).__name__, str(error)
             failure = Failure(self.unavailable, kind, message[:512], retryable=True)

@@ -104,7 +104,7 @@ def _score(offered: _Offered) -> ShadowScore | None:
     version = offered.shadow.version
     try:
         scored = offered.shadow.expert.score([offered.image], maps=False)[0]
-    except Exception:
+    except Exception:  # what is in the shadow must never disturb the version in force
         log.exception("the version in the shadow, %s, failed", version[:12])
         return None
     return ShadowScore(

@@ -155,7 +155,7 @@ class VisionDeployment:
         """Take what is in force by now; what goes wrong is logged and does not end the replica."""
         try:
             await asyncio.get_running_loop().run_in_executor(self._changer, self._models.follow)
-        except Exception:
+        except Exception:  # a store that is down leaves what is loaded in force
             log.exception("looking for the versions in force failed")
 
     async def _work(self, items: Sequence[_Item]) -> list[Answer]:

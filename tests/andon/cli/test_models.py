@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from andon.cli.models import app
+from andon.cli.models import _row, app
+from andon.learning.versions import describe_version
 from andon.settings import load_settings
 from infra.stack.process import free_port
 from serving.bundle_store import SHADOW, open_folder
@@ -42,6 +43,13 @@ def test_versions_are_listed_without_database_and_serve(store: Path) -> None:
     assert [found[d]["shadow"] for d in digests] == [False, True, False]
     assert "who put what in force" in done.stderr
     assert "what the replicas hold" in done.stderr
+
+
+def test_the_table_counts_what_a_version_was_taught() -> None:
+    taught = {"classes": {"crack": {"photographs": 5, "parts": 4}, "[pit]": {"photographs": 1}}}
+    manifest: dict[str, object] = {"expert": "patchcore", "trained": {"taught": taught}}
+    version = describe_version("tile", "ab" * 32, 0.0, manifest, None, (None, None), (), ())
+    assert "crack 5, \\[pit] 1" in _row(version)
 
 
 def test_a_version_that_is_not_there_is_refused_before_anything(store: Path) -> None:

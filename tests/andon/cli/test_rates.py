@@ -9,7 +9,7 @@ import pytest
 
 from andon.cli.exemplar_folders import read_exemplars
 from andon.cli.experts import ExpertCommandError
-from andon.cli.rates import advice, read_prices, taught_table, write_rate_chart
+from andon.cli.rates import advice, gained_table, read_prices, taught_table, write_rate_chart
 from serving.experts.tradeoff import StopPrices
 from tests.serving.experts.test_tradeoff import ROWS
 
@@ -37,6 +37,22 @@ def test_the_table_has_a_row_for_each_rate() -> None:
     table = taught_table(ROWS, {0.05: 0.4})
     assert table.row_count == len(ROWS)
     assert "crack" in [str(column.header) for column in table.columns]
+
+
+def test_what_teaching_gained_stands_beside_what_was_found_before() -> None:
+    table = gained_table(ROWS, {"crack": {"photographs": 5, "parts": 4}})
+    cells = [list(column.cells) for column in table.columns]
+    assert cells[:4] == [
+        ["crack"] * len(ROWS),
+        ["5"] * len(ROWS),
+        ["4"] * len(ROWS),
+        [f"{row['asked_rate']:g}" for row in ROWS],
+    ]
+    for column, state in zip(cells[4:], ("before", "classes"), strict=True):
+        assert [cell.split()[0] for cell in column] == [
+            f"{row[state]['crack']['share']:.0%}"  # type: ignore[literal-required]
+            for row in ROWS
+        ]
 
 
 def test_prices_of_a_policy_recommend_a_rate(tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ def test_the_expert_is_taught_and_both_are_calibrated_together(
     taught = said["taught"]
     assert isinstance(taught, dict)
     assert set(taught["gained"]["classes"]) == {"scratch"}
+    shares = [row["classes"]["scratch"]["share"] for row in taught["gained"]["at_rates"]]
+    assert shares == sorted(shares)
     new = load_expert(Path(taught["expert"]))
     assert isinstance(new, ComposedExpert)
     assert new.model.taught is not None
