@@ -3,14 +3,18 @@
 No writes, no login: bind it to loopback or put the plant's own proxy before it.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Protocol
 from uuid import UUID
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
@@ -32,6 +36,8 @@ class Pictures(ImageStore, Protocol):
 
 
 Words = Annotated[str | None, Field(max_length=512)]
+_TIME = "`30d` or `2h` ago, `2026-11-23`, or an ISO time; UTC unless it names a zone."
+Moment = Annotated[str | None, Field(max_length=64, description=_TIME)]
 _PICTURES = {
     b"\x89PNG": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
@@ -39,11 +45,50 @@ _PICTURES = {
     b"II*\x00": "image/tiff",
     b"MM\x00*": "image/tiff",
 }
+_OTHER = "application/octet-stream"
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cache-Control": "private, max-age=31536000, immutable",
 }
+
+
+class Problem(BaseModel):
+    """Why there is no answer, in words."""
+
+    detail: str
+
+
+class Mistake(BaseModel):
+    """One thing that is wrong with a request."""
+
+    loc: tuple[str | int, ...]
+    """Where: ``query`` or ``path``, and the parameter's name."""
+    msg: str
+    type: str
+
+
+class Mistakes(BaseModel):
+    """Everything that is wrong with a request."""
+
+    detail: tuple[Mistake, ...]
+
+
+Answers = dict[int | str, dict[str, object]]
+_REFUSALS: Answers = {
+    422: {"model": Mistakes, "description": "The request cannot be understood."},
+    503: {"model": Problem, "description": "The database or the object store does not answer."},
+}
+_MISSING: Answers = {404: {"model": Problem, "description": "Nothing is known, or kept, of it."}}
+
+
+def _pictures(*kinds: str) -> Answers:
+    """The answers of a route that sends a picture."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    return {
+        200: {"description": "The picture.", "content": dict.fromkeys(kinds, binary)},
+        **_MISSING,
+    }
 
 
 class FrameQuery(BaseModel):
@@ -58,8 +103,8 @@ class FrameQuery(BaseModel):
     action: Action | None = None
     severity: Severity | None = None
     source: DecisionSource | None = None
-    since: Words = None
-    until: Words = None
+    since: Moment = None
+    until: Moment = None
     passed: bool | None = None
     reviewed: bool | None = None
 
@@ -85,16 +130,49 @@ def build_app(history: History, store: Pictures) -> FastAPI:
         await history.close()
         await store.close()
 
-    app = FastAPI(title="Andon history", lifespan=life, openapi_url="/api/openapi.json")
-    for kind, status in ((BadQueryError, 422), (NotInHistoryError, 404), (UnavailableError, 503)):
+    app = FastAPI(
+        title="Andon history",
+        lifespan=life,
+        openapi_url="/api/openapi.json",
+        dependencies=[Depends(_only_what_is_known)],
+        responses=_REFUSALS,
+    )
+    for kind, status in ((NotInHistoryError, 404), (UnavailableError, 503)):
         app.add_exception_handler(kind, partial(_refused, status))
+    app.add_exception_handler(BadQueryError, _mistaken)
+    app.add_exception_handler(RequestValidationError, _mistaken)
     _add_questions(app, history)
     _add_pictures(app, history, store)
     return app
 
 
+async def _only_what_is_known(request: Request) -> None:
+    """Refuse a parameter that the route does not have, or has once: both would be passed over."""
+    app: FastAPI = request.app
+    described = app.openapi()["paths"][request.scope["route"].path]["get"].get("parameters", ())
+    known = [one["name"] for one in described if one["in"] == "query"]
+    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = (
+                f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
+            )
+            raise BadQueryError(f"no parameter is called {name!r}; {hint}")
+        if times > 1:
+            raise BadQueryError(f"{name!r} is given {times} times; give it once")
+
+
 async def _refused(status: int, _: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, status)
+
+
+async def _mistaken(_: Request, error: Exception) -> Response:
+    """What is wrong with a request, whoever found it, in one form."""
+    if isinstance(error, RequestValidationError):
+        found = [{key: e[key] for key in ("loc", "msg", "type")} for e in error.errors()]
+    else:
+        found = [{"loc": ["query"], "msg": str(error), "type": "bad_query"}]
+    return JSONResponse({"detail": jsonable_encoder(found)}, 422)
 
 
 def _add_questions(app: FastAPI, history: History) -> None:
@@ -108,12 +186,14 @@ def _add_questions(app: FastAPI, history: History) -> None:
     async def frames(
         wanted: Wanted,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-        cursor: Annotated[str | None, Query(max_length=256)] = None,
+        cursor: Annotated[
+            str | None, Query(max_length=256, description="`next_cursor` of the page before.")
+        ] = None,
     ) -> Page:
         """Frames with their effective decision, newest first."""
         return await history.list_frames(wanted, limit, cursor)
 
-    @app.get("/api/frames/{frame_id}")
+    @app.get("/api/frames/{frame_id}", responses=_MISSING)
     async def story(frame_id: UUID) -> Story:
         """All that is known of a frame."""
         return await history.show(frame_id)
@@ -133,29 +213,41 @@ def _add_questions(app: FastAPI, history: History) -> None:
         return await history.pareto(wanted, by, top)
 
     @app.get("/api/gaps")
-    async def gaps(line: Words = None, since: Words = None) -> Gaps:
+    async def gaps(line: Words = None, since: Moment = None) -> Gaps:
         """What is missing from a complete history."""
         return await history.gaps(line, _moment(since))
 
 
 def _add_pictures(app: FastAPI, history: History, store: Pictures) -> None:
     async def kept(key: str | None) -> bytes:
+        """The object under the key; of most parts that passed none is kept, so there is no key."""
         try:
-            return await store.get(key or "")
+            if key:
+                return await store.get(key)
         except KeyError:
-            raise HTTPException(404, "no picture of this frame is kept") from None
+            pass  # it was kept, and its time is over
+        raise HTTPException(404, "no picture of this frame is kept")
 
-    @app.get("/api/frames/{frame_id}/image")
+    anything = _pictures(*dict.fromkeys(_PICTURES.values()), _OTHER)
+
+    @app.get("/api/frames/{frame_id}/image", response_class=Response, responses=anything)
     async def image(frame_id: UUID) -> Response:
         """The picture as captured."""
         return _picture(await kept((await history.show(frame_id)).image_key))
 
-    @app.get("/api/frames/{frame_id}/mask")
+    @app.get("/api/frames/{frame_id}/mask", response_class=Response, responses=anything)
     async def mask(frame_id: UUID) -> Response:
         """The odd region, 255 inside."""
         return _picture(await kept((await history.show(frame_id)).mask_key))
 
-    @app.get("/api/frames/{frame_id}/region")
+    @app.get(
+        "/api/frames/{frame_id}/region",
+        response_class=Response,
+        responses={
+            **_pictures("image/png"),
+            415: {"model": Problem, "description": "What is kept is no picture to draw on."},
+        },
+    )
     async def region(frame_id: UUID) -> Response:
         """The picture with the region's outline in red."""
         from fastapi.concurrency import run_in_threadpool
@@ -173,4 +265,4 @@ def _add_pictures(app: FastAPI, history: History, store: Pictures) -> None:
 def _picture(body: bytes) -> Response:
     """A picture under the type that its bytes show: a browser must not run a part's picture."""
     kinds = (kind for magic, kind in _PICTURES.items() if body.startswith(magic))
-    return Response(body, media_type=next(kinds, "application/octet-stream"), headers=_HEADERS)
+    return Response(body, media_type=next(kinds, _OTHER), headers=_HEADERS)

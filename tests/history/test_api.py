@@ -116,3 +116,24 @@ async def test_a_database_that_is_down_is_503() -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://andon") as client:
         assert (await client.get("/api/health")).status_code == 503
     await history.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("frames?clas=crack", "did you mean 'class'?"),
+        ("frames?action=pass&action=scrap", "'action' is given 2 times"),
+        ("frames?since=yesterday", "yesterday"),
+        ("frames?limit=0", "greater than or equal to 1"),
+        ("health?deep=1", "there are none"),
+    ],
+)
+async def test_what_cannot_be_meant_is_a_list_of_mistakes(
+    client: httpx.AsyncClient, query: str, words: str
+) -> None:
+    answer = await client.get(f"/api/{query}")
+    assert answer.status_code == 422
+    mistakes = answer.json()["detail"]
+    assert words in "; ".join(mistake["msg"] for mistake in mistakes)
+    assert all(set(mistake) == {"loc", "msg", "type"} for mistake in mistakes)
