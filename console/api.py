@@ -53,7 +53,7 @@ _HEADERS = {
 }
 
 
-class Problem(BaseModel):
+class NoAnswer(BaseModel):
     """Why there is no answer, in words."""
 
     detail: str
@@ -77,9 +77,9 @@ class Mistakes(BaseModel):
 Answers = dict[int | str, dict[str, object]]
 _REFUSALS: Answers = {
     422: {"model": Mistakes, "description": "The request cannot be understood."},
-    503: {"model": Problem, "description": "The database or the object store does not answer."},
+    503: {"model": NoAnswer, "description": "The database or the object store does not answer."},
 }
-_MISSING: Answers = {404: {"model": Problem, "description": "Nothing is known, or kept, of it."}}
+_MISSING: Answers = {404: {"model": NoAnswer, "description": "Nothing is known, or kept, of it."}}
 
 
 def _pictures(*kinds: str) -> Answers:
@@ -245,7 +245,7 @@ def _add_pictures(app: FastAPI, history: History, store: Pictures) -> None:
         response_class=Response,
         responses={
             **_pictures("image/png"),
-            415: {"model": Problem, "description": "What is kept is no picture to draw on."},
+            415: {"model": NoAnswer, "description": "What is kept is no picture to draw on."},
         },
     )
     async def region(frame_id: UUID) -> Response:
