@@ -18,8 +18,11 @@ RESERVED_CLASSES = ("normal", "unknown")
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 """Identifier: lower case letters, digits, ``_``, ``-`` and ``.``; at most 64 characters."""
-ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.()+-]{0,63}$")]
-"""Class name: letters, digits, blanks and ``_ . ( ) + -``; at most 64 characters."""
+PlantName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
+"""Product or class as the plant writes it: any characters but control characters, at most 200.
+
+``andon policy validate`` asks for more (``streams.names``); what was stored before stays readable.
+"""
 Line = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """One line of text for people, without control characters."""
 Prose = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
@@ -185,7 +188,7 @@ class Limit(Part):
     """Length of the window in parts of the product on the line."""
     action: tuple[Action, ...] = ()
     """Count parts with these actions; every action but ``pass`` when empty."""
-    classes: tuple[ClassName, ...] = ()
+    classes: tuple[PlantName, ...] = ()
     """Count these classes only; all when empty."""
     each_class: bool = False
     """Count every class for itself instead of together."""
@@ -246,7 +249,7 @@ class Certificate(Part):
     model: Line = ""
     prompt_hash: Line = ""
     exemplars_version: Line = ""
-    classes: Annotated[dict[ClassName, CertifiedClass], Field(max_length=200)] = {}
+    classes: Annotated[dict[PlantName, CertifiedClass], Field(max_length=200)] = {}
     """The classes that may pass; ``normal`` among them for false alarms."""
 
 
@@ -264,7 +267,7 @@ class Silence(Part):
 
     code: Annotated[str, Field(pattern=r"^W\d{3}$")]
     """The lint's code, such as ``W201``."""
-    at: Line = ""
+    at: Annotated[str, Field(max_length=400, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
     """Path inside the file, such as ``classes.uneven``; the whole file when empty."""
     reason: Annotated[str, Field(min_length=3, max_length=500)]
     """Why it is accepted."""
@@ -275,8 +278,8 @@ class PolicyDocument(Part):
 
     policy: Literal[1] = 1
     """Version of the policy language."""
-    product: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-    """Product id as the PLC sends it."""
+    product: PlantName
+    """Product id as the PLC sends it, without the blanks or NULs that the PLC pads it with."""
     title: Line = ""
     """The product's name for people."""
     takt_s: Annotated[float, Field(gt=0.0, le=3600.0)] | None = None
@@ -296,7 +299,7 @@ class PolicyDocument(Part):
     normal: NormalPart = NormalPart()
     strategy: Prose = ""
     """Goes into the classifier's prompt: how to tell the classes apart."""
-    classes: Annotated[dict[ClassName, AnomalyClass], Field(max_length=200)] = {}
+    classes: Annotated[dict[PlantName, AnomalyClass], Field(max_length=200)] = {}
     """The anomalies that have a name, by name."""
     timezone: Annotated[str, Field(max_length=64)] = "UTC"
     """IANA zone of the shifts, such as ``Europe/Berlin``."""

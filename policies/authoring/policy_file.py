@@ -1,5 +1,6 @@
 """Reads a policy file into one tree, within bounds, with its base file merged in."""
 
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def _read(path: Path) -> tuple[Node | None, list[Problem]]:
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
         reason, fix = "the file is not UTF-8 text", "save it as UTF-8 in the editor"
         return None, [Place(str(path), line, column).problem("E101", "", reason, fix)]
-    return parse(text, str(path))
+    return parse(unicodedata.normalize("NFC", text), str(path))
 
 
 def _merge(base: Node, over: Node) -> Node:

@@ -30,12 +30,13 @@ ERRORS: dict[str, str] = {
     "E303": "a class that the policy does not have",
     "E305": "millimetres without a scale",
     "E306": "a name used twice",
-    "E307": "two classes with one number, or that differ in case only",
+    "E307": "two classes with one number, or that differ in case or blanks only",
     "E308": "a class named `normal` or `unknown`",
     "E309": "a zone outside the image or without area",
     "E310": "an unknown timezone, or a shift without length",
     "E311": "a limit that can never be exceeded",
     "E312": "certified passing, and a way around it",
+    "E313": "a product or class with blanks around it, invisible characters, or too long a name",
 }
 
 

@@ -4,6 +4,8 @@ Wrong and missing values are replaced by stand-ins, so that what else is wrong s
 """
 
 import json
+import re
+from math import isfinite
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
@@ -13,11 +15,10 @@ from policies.authoring.yaml_tree import Data, Node, Path
 from policies.conditions.checker import closest
 from policies.errors import Problem
 from policies.model import PolicyDocument
+from streams.names import fault_of
 
 _PATTERNS = {
     "name": "lower case letters, digits, '_', '-' and '.', at most 64 characters",
-    "product": "letters, digits, '_', '-' and '.', at most 64 characters",
-    "id": "letters, digits, blanks and _ . ( ) + -, at most 64 characters",
     "start": "a time of day such as 22:00",
     "end": "a time of day such as 06:00",
     "currency": "three capital letters such as EUR",
@@ -113,27 +114,41 @@ def problem_of(error: ErrorDetails, tree: Node) -> Problem:
     kind = error["type"]
     of_key = kind == "extra_forbidden" or "[key]" in error["loc"]
     target = location[:-1] if kind == "missing" else location
-    node = tree.at(location)
-    given = node.data() if node is not None else None
-    reason, fix = _words(kind, error, location, given)
+    reason, fix = _comma(tree, location) or _words(kind, error, location, tree.at(location))
     code = {"extra_forbidden": "E201", "missing": "E202"}.get(kind, "E203")
     return tree.problem(code, target, reason, fix, of_key=of_key or kind == "missing")
 
 
-def _words(kind: str, error: ErrorDetails, location: Path, given: Data) -> tuple[str, str]:
+def _comma(tree: Node, location: Path) -> tuple[str, str] | None:
+    """Of a decimal comma between brackets, which YAML reads as the end of the number."""
+    above, key = tree.at(location[:-1]), str(location[-1]) if location else ""
+    if above is None or not isinstance(above.value, dict) or not re.fullmatch("[0-9]+", key):
+        return None
+    keys = list(above.value)
+    place = keys.index(key) if key in keys else 0
+    name, before, here = keys[place - 1], above.value[keys[place - 1]], above.value[keys[place]]
+    if not place or not isinstance(before.value, int) or here.value is not None or here.raw:
+        return None
+    return f"{name} is {before.raw},{key}, with a comma", f"write {before.raw}.{key}"
+
+
+def _words(kind: str, error: ErrorDetails, location: Path, node: Node | None) -> tuple[str, str]:
     name, context = str(location[-1]) if location else "policy", error.get("ctx") or {}
+    given = node.data() if node is not None else None
     if "[key]" in error["loc"]:
-        return f"{name!r} cannot be a name here", f"allowed are {_PATTERNS['id']}"
+        return _no_name(location)
     if kind == "extra_forbidden":
         return _unknown_key(name, location)
     if kind == "missing":
         inside = f" in {_path(location[:-1])}" if len(location) > 1 else ""
-        return f"{name!r} is missing{inside}", f"add `{name}: ...`{_choices(location)}"
+        return f"{_show(name)} is missing{inside}", f"add `{name}: ...`{_choices(location)}"
     if kind in ("enum", "literal_error"):
         return _not_among(name, str(context.get("expected", "")), given)
     if kind in _TYPES:
-        return _wrong_type(name, _TYPES[kind], given)
+        return _wrong_type(name, _TYPES[kind], given, node.raw if node is not None else "")
     if kind == "string_pattern_mismatch":
+        if name == "product":
+            return f"product {_show(given)} {_fault(str(given))}", ""
         allowed = _PATTERNS.get(name, "printable characters without control characters")
         return f"{name} {_show(given)} is not allowed", f"allowed are {allowed}"
     if kind in _TOO_LONG:
@@ -155,12 +170,24 @@ def _words(kind: str, error: ErrorDetails, location: Path, given: Data) -> tuple
     return f"{name}: {error['msg']}", ""
 
 
+def _no_name(location: Path) -> tuple[str, str]:
+    key = str(location[-1])
+    if "classes" in location[:-1]:
+        return f"class {_show(key)} {_fault(key)}", ""
+    allowed = _PATTERNS["name"] if location[0] in ("shifts", "limits") else "printable characters"
+    return f"{_show(key)} cannot be a name here", f"allowed are {allowed}"
+
+
+def _fault(name: str) -> str:
+    return fault_of(name) or "is no name"
+
+
 def _unknown_key(name: str, location: Path) -> tuple[str, str]:
     known = _keys_at(location[:-1])
     close = closest(name, known, 0.55)
     where = f" in {_path(location[:-1])}" if len(location) > 1 else ""
     fix = f"did you mean {close!r}?" if close else f"known here: {', '.join(known)}"
-    return f"unknown key {name!r}{where}", fix
+    return f"unknown key {_show(name)}{where}", fix
 
 
 def _not_among(name: str, expected: str, given: Data) -> tuple[str, str]:
@@ -171,19 +198,27 @@ def _not_among(name: str, expected: str, given: Data) -> tuple[str, str]:
     return f"{name} {_show(given)} is not among {', '.join(words)}", fix
 
 
-def _wrong_type(name: str, wanted: str, given: Data) -> tuple[str, str]:
+def _wrong_type(name: str, wanted: str, given: Data, raw: str) -> tuple[str, str]:
     if wanted == "text" and isinstance(given, bool | int | float):
-        return f"{name} must be text, not the value {_show(given)}", f"write '{_show(given)}'"
+        return f"{name} must be text, not the value {raw}", f"write '{raw}'"
+    if wanted == "text" and given is None and raw:
+        return f"{name} must be text, and {raw} is YAML for nothing", f"write '{raw}'"
     if wanted in ("a number", "a whole number") and isinstance(given, str):
-        unit = given.strip().split(" ")[0].rstrip("msµ%").replace(",", ".")
-        try:
-            return f"{name} must be {wanted}, not the text {_show(given)}", f"write {float(unit):g}"
-        except ValueError:
-            return f"{name} must be {wanted}, not the text {_show(given)}", ""
+        return f"{name} must be {wanted}, not the text {_show(given)}", _number_in(given)
     if wanted == "a list":
         return f"{name} must be a list, not {_show(given)}", f"write [{_show(given)}]"
     fix = "write mm_per_px: {default: 0.1}" if name == "mm_per_px" else ""
     return f"{name} must be {wanted}, not {_show(given)}", fix
+
+
+def _number_in(text: str) -> str:
+    """The fix where a text holds a number with a unit, a percent sign or a decimal comma."""
+    unit = text.strip().split(" ")[0].rstrip("msµ%").replace(",", ".")
+    try:
+        number = float(unit) / (100 if text.rstrip().endswith("%") else 1)
+    except ValueError:
+        return ""
+    return f"write {number:g}" if isfinite(number) else ""
 
 
 def _show(given: Data) -> str:
@@ -199,7 +234,7 @@ def _path(location: Path) -> str:
     text = ""
     for step in location:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
-    return text
+    return text if len(text) <= 200 else text[:197] + "..."
 
 
 def _keys_at(location: Path) -> tuple[str, ...]:

@@ -12,12 +12,15 @@ from policies.conditions.variables import MILLIMETRES
 from policies.errors import ConditionError, Problem
 from policies.model import RESERVED_CLASSES, PolicyDocument, Rule, ShotRule, Zone
 from policies.rules import vocabulary_of
+from prompts.names import fold
 from streams.codes import Action
+from streams.names import fault_of, mended
 
 
 def errors_of(document: PolicyDocument, tree: Node) -> list[Problem]:
     """Everything that makes a well-formed document unusable."""
     return [
+        *_name_errors(document, tree),
         *_class_errors(document, tree),
         *_rule_errors(document, document.rules, ("rules",), tree),
         *_rule_errors(document, document.shots.rules, ("shots", "rules"), tree),
@@ -39,10 +42,22 @@ def _inside(tree: Node, path: Path, error: ConditionError) -> Problem:
     return place.problem("E301", at, reason, error.fix)
 
 
+def _name_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
+    """Names that would be taken for another, or that nobody could type."""
+    names: dict[Path, str] = {("product",): document.product}
+    names |= {("classes", name): name for name in document.classes}
+    for path, name in names.items():
+        if fault := fault_of(name):
+            what = f"{'product' if path == ('product',) else 'class'} {name!r}"
+            fix = f"write {meant!r}" if (meant := mended(name)) else "give it a name"
+            of_key = path != ("product",)
+            yield tree.problem("E313", path, f"{what} {fault}", fix, of_key=of_key)
+
+
 def _class_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
-    for name in RESERVED_CLASSES:
-        if name in document.classes:
-            fix = "describe good parts under `normal`" if name == "normal" else "see `fallbacks`"
+    for name in document.classes:
+        if (answer := fold(name)) in RESERVED_CLASSES:
+            fix = "describe good parts under `normal`" if answer == "normal" else "see `fallbacks`"
             reason = f"{name!r} is an answer of its own and cannot be a class"
             yield tree.problem("E308", ("classes", name), reason, fix, of_key=True)
     seen: dict[int, str] = {}
@@ -57,10 +72,10 @@ def _class_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
         seen[entry.id] = name
     folded: dict[str, str] = {}
     for name in document.classes:
-        if name.lower() in folded:
-            reason = f"{name!r} and {folded[name.lower()]!r} differ only in upper and lower case"
+        if fold(name) in folded:
+            reason = f"{name!r} and {folded[fold(name)]!r} differ only in case or blanks"
             yield tree.problem("E307", ("classes", name), reason, "rename one of them", of_key=True)
-        folded[name.lower()] = name
+        folded[fold(name)] = name
 
 
 def _rule_errors(

@@ -223,7 +223,7 @@ class _Reader:
                 raise _Unreadable
             key = str(event.value) if isinstance(event, ScalarEvent) else ""
             if twice := key in keys:
-                reason = f"{key!r} is already given on line {keys[key].line}"
+                reason = f"{key[:200]!r} is already given on line {keys[key].line}"
                 self._refuse(event, "E105", reason, "keep one of the two")
             inner = self._next()
             assert isinstance(inner, NodeEvent)

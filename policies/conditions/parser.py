@@ -21,6 +21,8 @@ MAX_NODES = 200
 """Most operators, names and values in one condition: the bound on its cost."""
 MAX_DEPTH = 20
 """Deepest nesting of parentheses and negations."""
+MAX_TEXT = 200
+"""Most characters of a quoted text, as of a class's name."""
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 METHODS = ("startsWith", "endsWith", "contains")
 _TOKEN = re.compile(
@@ -287,9 +289,9 @@ def _number(token: _Token) -> Number:
 
 def _text(token: _Token) -> Text:
     value = re.sub(r"\\(['\"\\])", r"\1", token.text[1:-1])
-    if len(value) > 128 or not value.isprintable():
+    if len(value) > MAX_TEXT or not value.isprintable():
         raise ConditionError(
-            "a quoted text is longer than 128 characters or has control characters",
+            f"a quoted text is longer than {MAX_TEXT} characters or has control characters",
             "",
             token.column,
         )

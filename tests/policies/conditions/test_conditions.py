@@ -26,7 +26,7 @@ VOCABULARY = Vocabulary(frozenset({"crack", "dust"}), frozenset({"rim"}), frozen
         ("lot[0] == 'a'", "'['"),
         ("lot + lot + lot == lot", "'+' needs two numbers"),
         ("lot == 'a' + 'b'", "'+' needs two numbers"),
-        ("lot == '" + "a" * 400 + "'", "128 characters"),
+        ("lot == '" + "a" * 400 + "'", "200 characters"),
         ("lot == 'a\x00b'", "control characters"),
         ("{'a': 1} == {'a': 1}", "'{'"),
         ("class == 'crack' ? true : false", "'? :'"),
@@ -102,14 +102,11 @@ def test_numbers_are_doubles_whatever_they_look_like() -> None:
     assert condition.variables == ("area_mm2", "count")
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["a'b", 'a"b', "a\nb", "{{ 7*7 }}", "a\u202eb", "a;b", "<b>", "a" * 65, " a", "-", "$(true)"],
-)
+@pytest.mark.parametrize("name", ["a\nb", "a\u202eb", "a" * 201, " a", "\x7f", "\u2028", ""])
 def test_hostile_class_names_of_a_file_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "p.yaml"
     entry = json.dumps({name: {"severity": "defect", "action": "scrap"}})
     path.write_text(f"product: p\nclasses: {entry}\n")
     (problem,) = check_file(path).errors
     assert problem.line == 2
-    assert "cannot be a name" in problem.reason
+    assert problem.reason.startswith("class ")
