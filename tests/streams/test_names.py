@@ -7,9 +7,29 @@ from streams.names import LONGEST, fault_of, is_derived, key_of, mended, normal_
 
 TEXT = st.text(max_size=300)
 PLANT = st.sampled_from(
-    (
-        "textile AB12 lötfehler AB/12 日本 .. . CON nul.txt com1 a. a\\b a:b a* =1 -a ~ %41 A a latest.json"
-    ).split()
+    [
+        "textile",
+        "AB12",
+        "lötfehler",
+        "AB/12",
+        "日本",
+        "..",
+        ".",
+        "CON",
+        "nul.txt",
+        "com1",
+        "a.",
+        "a\\b",
+        "a:b",
+        "a*",
+        "=1",
+        "-a",
+        "~",
+        "%41",
+        "A",
+        "a",
+        "latest.json",
+    ]
 )
 ODD = st.sampled_from(["6ES7 155-6AU01-0BN0", "AB/12 ö", "", " a", "a ", "x" * 200])
 TAKEN = st.sampled_from(["ab-12-o--db51c3d6e6300ad0", "AB-12-O--DB51C3D6E6300AD0"])
