@@ -19,10 +19,7 @@ RESERVED_CLASSES = ("normal", "unknown")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 """Identifier: lower case letters, digits, ``_``, ``-`` and ``.``; at most 64 characters."""
 PlantName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
-"""Product or class as the plant writes it: any characters but control characters, at most 200.
-
-``andon policy validate`` asks for more (``streams.names``); what was stored before stays readable.
-"""
+"""Product or class as the plant writes it; a file is held to ``streams.names`` beside."""
 Line = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """One line of text for people, without control characters."""
 Prose = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
@@ -267,7 +264,7 @@ class Silence(Part):
 
     code: Annotated[str, Field(pattern=r"^W\d{3}$")]
     """The lint's code, such as ``W201``."""
-    at: Annotated[str, Field(max_length=400, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    at: Prose = ""
     """Path inside the file, such as ``classes.uneven``; the whole file when empty."""
     reason: Annotated[str, Field(min_length=3, max_length=500)]
     """Why it is accepted."""

@@ -8,27 +8,20 @@ from streams.names import LONGEST, fault_of, is_derived, key_of, mended, normal_
 TEXT = st.text(max_size=300)
 PLANT = st.sampled_from(
     [
-        "textile",
-        "AB12",
-        "lötfehler",
-        "AB/12",
-        "日本",
-        "..",
-        ".",
-        "CON",
-        "nul.txt",
-        "com1",
-        "a.",
-        "a\\b",
-        "a:b",
-        "a*",
-        "=1",
-        "-a",
-        "~",
-        "%41",
-        "A",
-        "a",
-        "latest.json",
+        *(
+            "textile",
+            "AB12",
+            "lötfehler",
+            "AB/12",
+            "日本",
+            "..",
+            ".",
+            "CON",
+            "nul.txt",
+            "com1",
+            "a.",
+        ),
+        *("a\\b", "a:b", "a*", "=1", "-a", "~", "%41", "A", "a", "latest.json", "LPT1.", "clock$"),
     ]
 )
 ODD = st.sampled_from(["6ES7 155-6AU01-0BN0", "AB/12 ö", "", " a", "a ", "x" * 200])
