@@ -6,12 +6,12 @@ from uuid import UUID
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
 from history.records import Story
 from streams.errors import UndecodableImageError
 from streams.events import Inspection, Region
+from streams.images.decoding import decode
 from streams.ports import ImageStore
 from streams.regions import region_mask
 
@@ -109,10 +109,7 @@ def outlined(image: bytes, region: Region) -> bytes:
         UndecodableImageError: the bytes are no picture, or the region is no region.
     """
     try:
-        decoded = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_UNCHANGED)
-        if decoded is None:
-            raise ValueError("it cannot be decoded")
-        pixels = _as_8_bit(decoded)
+        pixels = np.ascontiguousarray(decode(image).pixels[:, :, ::-1])
         height, width = pixels.shape[:2]
         mask = region_mask(region).astype(np.uint8)
         full = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
@@ -121,15 +118,6 @@ def outlined(image: bytes, region: Region) -> bytes:
     contours, _ = cv2.findContours(full, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(pixels, contours, -1, _RED, max(1, round(max(height, width) / 256)))
     return bytes(cv2.imencode(".png", pixels)[1])
-
-
-def _as_8_bit(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """Pixels in BGR of 8 bits, from grey, alpha or 16 bits."""
-    if pixels.dtype != np.uint8:
-        pixels = cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
-    if pixels.ndim == 2:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
-    return np.ascontiguousarray(pixels[:, :, :3])
 
 
 async def _get(store: ImageStore, key: str | None) -> bytes | None:

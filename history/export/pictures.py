@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from history.records import FrameRecord
+from streams.errors import UndecodableImageError
+from streams.images.decoding import DecodedImage, decode
+from streams.images.png import SIGNATURE
 from streams.ports import ImageStore
 
 Mask = npt.NDArray[np.bool_]
@@ -84,14 +87,11 @@ def _labelled(
     frame: FrameRecord, label: str, picture: bytes, drawn: bytes | None
 ) -> LabelledPart | None:
     try:
-        pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        pixels = None
-    if pixels is None:
+        found = decode(picture)
+    except UndecodableImageError:
         return None
-    height, width = pixels.shape[:2]
-    is_png = picture.startswith(b"\x89PNG")
-    png = picture if is_png else bytes(cv2.imencode(".png", pixels)[1])
+    height, width = found.pixels.shape[:2]
+    png = picture if picture.startswith(SIGNATURE) else _as_png(picture, found)
     mask = None
     if drawn is not None:
         coarse = cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -99,3 +99,12 @@ def _labelled(
             full = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
             mask = full > 0
     return LabelledPart(frame, label, png, height, width, mask)
+
+
+def _as_png(picture: bytes, found: DecodedImage) -> bytes:
+    """As decoded; pixels of more than 8 bits keep them."""
+    pixels = found.pixels[:, :, ::-1]
+    if found.bits > 8:
+        kept = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = pixels if kept is None else kept
+    return bytes(cv2.imencode(".png", pixels)[1])

@@ -10,6 +10,8 @@ import numpy as np
 
 from lab.demo.summary import PartStory, Summary
 from streams.codes import Action
+from streams.errors import UndecodableImageError
+from streams.images.decoding import decode
 from streams.regions import decode_mask
 
 PICTURE_PX = 220
@@ -44,8 +46,9 @@ def write_report(path: Path, summary: Summary, stories: Sequence[PartStory], tit
 
 def picture_with_region(story: PartStory) -> str:
     """A data URL: the photograph, its odd region outlined in red. Empty if undecodable."""
-    image = cv2.imdecode(np.frombuffer(story.picture.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
+    try:
+        image = decode(story.picture.read_bytes()).pixels[:, :, ::-1]
+    except (OSError, UndecodableImageError):
         return ""
     scale = PICTURE_PX / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))

@@ -1,72 +1,61 @@
-"""Bytes to pixels, the same in training and serving.
+"""Pictures as the experts take them, the same in training and serving.
 
-16-bit images are scaled linearly from the full range 0..65535 to 0..255 (a fixed scale: stretching
-by content would hide exposure faults). Alpha is laid over white. EXIF orientation is applied.
+``streams.images`` decodes; here are its errors in the experts' own tree, and what was decided about
+a picture is said once.
 """
 
-import io
-import warnings
+import logging
 from pathlib import Path
 
-import numpy as np
-from PIL import Image as pillow
-from PIL import ImageOps, UnidentifiedImageError
-
 from serving.experts.errors import UndecodableImage
-from serving.experts.types import Image, Rows
+from serving.experts.types import Image
+from streams.errors import UndecodableImageError
+from streams.images.decoding import DecodedImage, TooDeepError, decode
+from streams.images.files import CONTENT_TYPES
+from streams.images.files import list_pictures as list_images
 
-MAX_PIXELS = 200_000_000
-"""Largest image decoded, pixels: a bound on memory, not a limit of the experts."""
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm"})
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
-_WIDE_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+log = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = frozenset(CONTENT_TYPES)
+_MOST_SAID = 100
+_said: set[str] = set()
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "DeeperImage",
+    "decode_image",
+    "decode_noted",
+    "list_images",
+    "read_image",
+    "read_noted",
+]
 
 
-def decode_image(data: bytes) -> Image:
-    """Decode an encoded image to uint8 RGB of shape (height, width, 3).
+class DeeperImage(UndecodableImage):
+    """A pixel needs more bits than were said; ``bits`` is how many."""
+
+    def __init__(self, message: str, bits: int) -> None:
+        super().__init__(message)
+        self.bits = bits
+
+
+def decode_image(data: bytes, bits: int | None = None) -> Image:
+    """Decode an encoded image to uint8 RGB of shape (height, width, 3); what was decided is logged.
 
     Args:
-        data: PNG, JPEG, BMP, TIFF, WebP, PNM or GIF (first frame); 8 or 16 bit; grey, colour,
-            palette or alpha.
+        data: see :func:`streams.images.decoding.decode`.
+        bits: bits of the camera's pixels in 16-bit files, as the artifact states them.
 
     Raises:
-        UndecodableImage: empty, truncated, not an image, or larger than ``MAX_PIXELS``.
+        UndecodableImage: empty, truncated, not an image, or larger than the limit.
 
     >>> decode_image(b"P5 2 1 255 " + bytes([0, 255])).tolist()
     [[[0, 0, 0], [255, 255, 255]]]
     """
-    if not data:
-        raise UndecodableImage("the image is empty (0 bytes)")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _decode(data)
-    except UnidentifiedImageError:
-        raise UndecodableImage(
-            f"not an image ({_describe(data)}); expected PNG, JPEG, ..."
-        ) from None
-    except UndecodableImage:
-        raise
-    except pillow.DecompressionBombError as error:
-        raise UndecodableImage(str(error)) from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
-        reason = str(error) or type(error).__name__
-        raise UndecodableImage(f"truncated or damaged: {reason}") from None
+    return _told(decode_noted(data, bits), "")
 
 
-def _decode(data: bytes) -> Image:
-    with pillow.open(io.BytesIO(data), formats=_FORMATS) as opened:
-        width, height = opened.size
-        if width * height > MAX_PIXELS:
-            raise UndecodableImage(
-                f"{width}x{height} pixels exceed the limit of {MAX_PIXELS // 10**6} megapixels"
-            )
-        opened.load()
-        _require_end(opened.format or "", data)
-        return _to_rgb(opened)
-
-
-def read_image(path: Path) -> Image:
+def read_image(path: Path, bits: int | None = None) -> Image:
     """Decode the image file at ``path``; errors name the file.
 
     Raises:
@@ -78,50 +67,43 @@ def read_image(path: Path) -> Image:
     Traceback (most recent call last):
     serving.experts.errors.UndecodableImage: .../none.png: cannot be read: No such file or directory
     """
+    return _told(read_noted(path, bits), f"{path}: ")
+
+
+def decode_noted(data: bytes, bits: int | None = None) -> DecodedImage:
+    """The decoded image with its depth and notes.
+
+    Raises:
+        UndecodableImage: as :func:`decode_image`; ``DeeperImage`` where ``bits`` are too few.
+    """
     try:
-        return decode_image(path.read_bytes())
+        return decode(data, bits)
+    except TooDeepError as error:
+        raise DeeperImage(str(error), error.bits) from None
+    except UndecodableImageError as error:
+        raise UndecodableImage(str(error)) from None
+
+
+def read_noted(path: Path, bits: int | None = None) -> DecodedImage:
+    """The decoded file with its depth and notes.
+
+    Raises:
+        UndecodableImage: as :func:`read_image`; ``DeeperImage`` where ``bits`` are too few.
+    """
+    try:
+        return decode_noted(path.read_bytes(), bits)
     except OSError as error:
         raise UndecodableImage(f"{path}: cannot be read: {error.strerror}") from None
+    except DeeperImage as error:
+        raise DeeperImage(f"{path}: {error}", error.bits) from None
     except UndecodableImage as error:
         raise UndecodableImage(f"{path}: {error}") from None
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Every image file under ``folder`` (by suffix), sorted, hidden files left out."""
-    return sorted(
-        p
-        for p in folder.rglob("*")
-        if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file() and not p.name.startswith(".")
-    )
-
-
-def _to_rgb(opened: pillow.Image) -> Image:
-    turned = ImageOps.exif_transpose(opened)
-    if turned.mode in _WIDE_MODES:
-        wide = np.asarray(turned).astype(np.int64)
-        return np.repeat(_to_8_bit(wide)[:, :, None], 3, axis=2)
-    if turned.mode == "F":
-        raise UndecodableImage("floating-point pixels have no defined range; save as 8 or 16 bit")
-    if "A" in turned.getbands() or "transparency" in turned.info:
-        layer = turned.convert("RGBA")
-        turned = pillow.alpha_composite(pillow.new("RGBA", layer.size, "white"), layer)
-    return np.ascontiguousarray(np.asarray(turned.convert("RGB"), dtype=np.uint8))
-
-
-def _require_end(kind: str, data: bytes) -> None:
-    """Pillow accepts files whose last bytes are missing when every pixel can still be guessed."""
-    if kind == "PNG" and b"IEND" not in data:
-        raise UndecodableImage("truncated or damaged: the PNG has no end")
-    if kind == "JPEG" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-        raise UndecodableImage("truncated or damaged: the JPEG has no end")
-
-
-def _to_8_bit(wide: Rows) -> Image:
-    return np.asarray((np.clip(wide, 0, 65535) * 255 + 32767) // 65535, dtype=np.uint8)
-
-
-def _describe(data: bytes) -> str:
-    head = data[:16]
-    if all(32 <= b < 127 or b in (9, 10, 13) for b in head):
-        return f"text that begins {head.decode('ascii')!r}"
-    return f"{len(data)} bytes that begin {head[:8].hex(' ')}"
+def _told(found: DecodedImage, where: str) -> Image:
+    """The pixels; each note is logged the first time that a process meets it."""
+    for note in found.notes:
+        if note not in _said and len(_said) < _MOST_SAID:
+            _said.add(note)
+            log.warning("%s%s (said once)", where, note)
+    return found.pixels

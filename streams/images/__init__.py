@@ -1,0 +1,1 @@
+"""One reader of pictures: which files are pictures, and what their bytes show."""

@@ -1,0 +1,337 @@
+"""The rules that every picture goes by: what is read, what is refused, what is said."""
+
+import io
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as pillow
+from PIL import ImageOps
+
+from streams.errors import UndecodableImageError
+from streams.images.decoding import TooDeepError, decode
+from tests.streams.images.fuzz import run
+from tests.streams.images.made import by_kind, encoded, exif, orientation, photograph
+
+KINDS = sorted(by_kind())
+NOT_WATCHED = {"pgm text"}
+"""Kinds whose form has nothing that tells of lost bytes."""
+COLOUR = pillow.fromarray(photograph())
+
+
+def with_exif(block: bytes) -> bytes:
+    return encoded(COLOUR, "JPEG", quality=90, exif=b"Exif\0\0" + block)
+
+
+UPRIGHT = decode(with_exif(exif(orientation(1)))).pixels
+TURNED = np.rot90(UPRIGHT, -1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_a_picture_in_colour(kind: str) -> None:
+    found = decode(by_kind()[kind])
+    assert found.pixels.dtype == np.uint8
+    assert found.pixels.shape in ((96, 128, 3), (128, 96, 3), (2, 3, 3))
+
+
+@pytest.mark.parametrize(
+    "kind", ["png", "bmp", "tif", "ppm", "tif tiff_lzw", "tif packbits", "apng"]
+)
+def test_lossless_kinds_give_the_photograph_itself(kind: str) -> None:
+    assert (
+        decode(by_kind()[kind]).pixels == photograph()[:, :, :: -1 if "16" in kind else 1]
+    ).all()
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_jpeg_is_turned_as_its_orientation_says(value: int, order: str) -> None:
+    data = with_exif(exif(orientation(value, order), order=order))
+    expected = np.asarray(ImageOps.exif_transpose(pillow.open(io.BytesIO(data))))
+    assert (decode(data).pixels == expected).all()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 0xFFFF).filter(lambda tag: tag != 0x0112),
+            st.integers(0, 20),
+            st.integers(0, 0xFFFFFFFF),
+            st.binary(min_size=4, max_size=4),
+        ),
+        max_size=8,
+    ),
+    st.integers(0, 8),
+    st.sampled_from("<>"),
+)
+def test_no_other_tag_of_any_type_matters(
+    others: list[tuple[int, int, int, bytes]], place: int, order: str
+) -> None:
+    entries = [*others[:place], orientation(6, order), *others[place:]]
+    assert (decode(with_exif(exif(*entries, order=order))).pixels == TURNED).all()
+
+
+ILL_TYPED = [
+    (tag, kind, count, value)
+    for tag in (0x010F, 0x011A, 0x0128, 0x0100, 0x8769, 0x9003, 0x927C)
+    for kind in (0, 1, 2, 5, 6, 7, 10, 11, 12, 13, 99)
+    for count, value in ((1, b"\xff\xff\xff\xff"), (0xFFFFFFFF, b"\x00\x00\x00\x00"))
+]
+
+
+@pytest.mark.parametrize("entry", ILL_TYPED, ids=lambda e: f"{e[0]:04x}-type{e[1]}-x{e[2]}")
+def test_an_ill_typed_tag_leaves_the_picture_turned(entry: tuple[int, int, int, bytes]) -> None:
+    assert (decode(with_exif(exif(entry, orientation(6)))).pixels == TURNED).all()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        (0x0112, 2, 2, b"6\0\0\0"),
+        (0x0112, 3, 1, struct.pack("<HH", 99, 0)),
+        (0x0112, 3, 1, struct.pack("<HH", 0, 0)),
+        (0x0112, 5, 1, b"\0\0\0\0"),
+        (0x0112, 3, 2, struct.pack("<HH", 6, 6)),
+    ],
+)
+def test_an_orientation_that_is_none_turns_nothing(entry: tuple[int, int, int, bytes]) -> None:
+    assert (decode(with_exif(exif(entry))).pixels == UPRIGHT).all()
+
+
+@pytest.mark.parametrize("cut", [0, 3, 8, 9, 12, 17])
+def test_exif_that_is_cut_off_turns_nothing(cut: int) -> None:
+    assert (decode(with_exif(exif(orientation(6))[:cut])).pixels == UPRIGHT).all()
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k not in NOT_WATCHED])
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.5, 0.8, 0.97])
+def test_what_is_cut_off_is_refused_or_lost_no_pixel(kind: str, share: float) -> None:
+    whole = by_kind()[kind]
+    try:
+        found = decode(whole[: int(len(whole) * share)])
+    except UndecodableImageError:
+        return
+    assert len(decode(whole).notes) > 0, "only later pages may be missing"
+    assert (found.pixels == decode(whole).pixels).all()
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if "jpg" not in k and k not in NOT_WATCHED])
+def test_bytes_lost_anywhere_are_refused_or_were_not_of_the_picture(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    whole = by_kind()[kind]
+    expected = decode(whole).pixels
+    wrong = 0
+    for _ in range(60):
+        length = int(2 ** rng.uniform(0, np.log2(len(whole) / 2)))
+        at = int(rng.integers(2, len(whole) - length))
+        try:
+            found = decode(whole[:at] + whole[at + length :]).pixels
+        except UndecodableImageError:
+            continue
+        wrong += found.shape != expected.shape or bool((found != expected).any())
+    assert wrong <= (3 if kind == "mpo" else 1 if kind == "tif big" else 0)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "jpg grey", "jpg progressive", "jpg restarts", "jpg cmyk"])
+@pytest.mark.parametrize("lost", [0.05, 0.1, 0.2, 0.35, 0.6])
+@pytest.mark.parametrize("at", [0.4, 0.5, 0.7])
+def test_a_hole_in_a_jpeg_is_refused(kind: str, lost: float, at: float) -> None:
+    pytest.importorskip("simplejpeg")
+    whole = by_kind()[kind]
+    begin = whole.rindex(b"\xff\xda") if "progressive" not in kind else whole.index(b"\xff\xda")
+    begin += int((len(whole) - begin) * at)
+    rest = whole[min(len(whole) - 2, begin + int((len(whole) - begin) * lost * 2)) :]
+    for closed in (rest, b"\xff\xd9"):
+        with pytest.raises(UndecodableImageError, match="truncated or damaged"):
+            decode(whole[:begin] + closed)
+
+
+def test_a_progressive_jpeg_that_was_cut_between_scans_and_closed_is_refused() -> None:
+    whole = by_kind()["jpg progressive"]
+    last = whole.rindex(b"\xff\xda")
+    with pytest.raises(UndecodableImageError, match="scans"):
+        decode(whole[:last] + b"\xff\xd9")
+
+
+@pytest.mark.parametrize(
+    "trailer",
+    [b"\xff\xda", b"\xff\xd9\xff\xda\xff", bytes(4096), b"\xff" * 50, b"vendor\xff\xda\x00\x08"],
+)
+@pytest.mark.parametrize("kind", ["jpg", "jpg progressive", "png", "bmp", "gif"])
+def test_what_a_vendor_writes_behind_the_picture_is_not_read(kind: str, trailer: bytes) -> None:
+    data = by_kind()[kind]
+    assert (decode(data + trailer).pixels == decode(data).pixels).all()
+
+
+def test_zeros_that_fill_up_a_jpegs_last_block_are_no_damage() -> None:
+    data = by_kind()["jpg"]
+    end = data.rindex(b"\xff\xd9")
+    assert (decode(data[:end] + bytes(37) + data[end:]).pixels == decode(data).pixels).all()
+
+
+@pytest.mark.parametrize("alpha", [0, 1, 128, 255])
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP"])
+def test_alpha_that_is_the_same_everywhere_is_none(alpha: int, kind: str) -> None:
+    picture = COLOUR.convert("RGBA")
+    picture.putalpha(alpha)
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    found = decode(encoded(picture, kind, **options))
+    assert (found.pixels == photograph()).all()
+    assert bool(found.notes) == (alpha < 255 and kind != "BMP"), "Pillow writes no alpha to BMP"
+
+
+def test_other_alpha_is_laid_over_white_and_said() -> None:
+    picture = pillow.new("RGBA", (2, 1), (10, 20, 30, 255))
+    picture.putpixel((1, 0), (10, 20, 30, 0))
+    found = decode(encoded(picture, "PNG"))
+    assert found.pixels[0].tolist() == [[10, 20, 30], [255, 255, 255]]
+    assert "transparent" in found.notes[0]
+
+
+def wide(kind: str, bits: int, colour: bool) -> bytes:
+    grey = photograph() if colour else photograph()[:, :, 0]
+    values = (grey.astype(np.uint32) * ((1 << bits) - 1) // 255).astype(np.uint16)
+    values.flat[0] = (1 << bits) - 1
+    return bytes(cv2.imencode(kind, values)[1].tobytes())
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("kind", [".png", ".tif", ".pgm"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_wide_pixels_are_scaled_by_the_bits_they_use(kind: str, bits: int, colour: bool) -> None:
+    if kind == ".pgm" and colour:
+        kind = ".ppm"
+    data = wide(kind, bits, colour)
+    expected = photograph()[:, :, ::-1] if colour else np.repeat(photograph()[:, :, :1], 3, axis=2)
+    for found in (decode(data), decode(data, bits)):
+        close = np.abs(found.pixels.astype(int) - expected)
+        close[0, 0] = 0
+        assert close.max() <= 1
+        assert found.bits == bits
+    assert not decode(data, bits).notes
+    assert bool(decode(data).notes) == (bits < 16)
+
+
+@pytest.mark.parametrize("kind", [".png", ".tif", ".pgm"])
+def test_pixels_above_the_bit_depth_are_refused_and_not_made_white(kind: str) -> None:
+    data = wide(kind, 14, False)
+    with pytest.raises(TooDeepError, match="use 14 bits, but a bit depth of 12") as raised:
+        decode(data, 12)
+    assert raised.value.bits == 14
+    assert decode(data, 16).pixels.max() < 70
+
+
+@pytest.mark.parametrize(("greatest", "bits"), [(1023, 10), (4095, 12), (100, 7), (1000, 10)])
+def test_a_stated_greatest_value_is_white_whatever_the_depth(greatest: int, bits: int) -> None:
+    kind: type = np.uint8 if greatest < 256 else np.dtype(">u2")  # type: ignore[assignment]
+    data = b"P5 2 1 %d\n" % greatest + np.array([greatest, greatest // 2], kind).tobytes()
+    found = decode(data, 8)
+    assert found.pixels[0, 0, 0] == 255
+    assert abs(int(found.pixels[0, 1, 0]) - 127) <= 1
+    assert (found.bits, found.guessed) == (bits, False)
+
+
+def test_a_value_above_the_stated_greatest_is_damage() -> None:
+    with pytest.raises(UndecodableImageError, match="above the stated 4095"):
+        decode(b"P5 1 1 4095\n" + b"\x10\x00")
+
+
+def test_white_is_zero_in_16_bits_too() -> None:
+    values = np.array([[0, 65535]], np.uint16)
+    data = bytearray(encoded(pillow.fromarray(values), "TIFF"))
+    at = data.index(struct.pack("<HHL", 262, 3, 1))
+    data[at + 8] = 0
+    assert decode(bytes(data)).pixels[0, :, 0].tolist() == [255, 0]
+
+
+@pytest.mark.parametrize("values", [[-1, 5], [0, 70000]])
+def test_32_bit_values_that_16_bits_do_not_hold_are_refused(values: list[int]) -> None:
+    data = encoded(pillow.fromarray(np.array([values], np.int32)), "TIFF")
+    with pytest.raises(UndecodableImageError, match="no defined range"):
+        decode(data)
+
+
+@pytest.mark.parametrize("kind", ["mpo", "apng", "gif animated", "webp animated", "tif pages"])
+def test_of_several_pages_the_first_is_read_and_that_is_said(kind: str) -> None:
+    found = decode(by_kind()[kind])
+    assert found.notes == ("the first of 2 pages or frames is read",)
+    close = np.abs(found.pixels.astype(int) - photograph()[:, :, :: -1 if "tif" in kind else 1])
+    assert close.mean() < 12
+
+
+def test_two_jpegs_in_one_file_are_said() -> None:
+    assert decode(by_kind()["jpg grey"] * 2).notes
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (encoded(pillow.new("RGB", (9000, 9000)), "PNG"), "bomb"),
+        (encoded(pillow.new("RGB", (9000, 9000)), "TIFF", compression="tiff_lzw"), "bomb|not in"),
+        (b"P5 60000 60000 255\n", "megapixels"),
+        (b"P4 99999 1999\n", "bomb"),
+        (b"P4 9999 1999\n", "not in"),
+    ],
+)
+def test_what_would_take_far_more_memory_than_a_photograph_is_refused(
+    data: bytes, reason: str
+) -> None:
+    with pytest.raises(UndecodableImageError, match=reason):
+        decode(data)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "jpg progressive", "png", "bmp grey"])
+def test_a_size_that_the_bytes_cannot_hold_is_refused(kind: str) -> None:
+    data = by_kind()[kind]
+    for old, new in ((b"\x00\x60", b"\x60\x60"), (b"\x60\x00", b"\x60\x60")):
+        changed = data.replace(old, new, 1)
+        if changed != data:
+            with pytest.raises(UndecodableImageError):
+                decode(changed)
+
+
+def test_mutations_of_every_kind_raise_nothing_else() -> None:
+    found = run(1200, seed=11)
+    assert not found.others
+    assert found.decoded > 100
+    assert found.refused > 100
+
+
+@pytest.mark.slow
+def test_20_000_mutations_raise_nothing_else_and_stay_small() -> None:
+    found = run(20_000)
+    assert not found.others
+    assert found.memory_mib < 200
+
+
+RIGHT = {
+    "exif_rotated6_ImageWidth_as_rational.jpg": (160, 120),
+    "exif_rotated6_tag_010f_type11_x1.jpg": (160, 120),
+    "exif_rotated6_tag_011a_type6_x1.jpg": (160, 120),
+    "exif_rotated6_tag_0128_type1_x1.jpg": (160, 120),
+    "trailing_data_with_FFDA.jpg": (120, 160),
+    "bmp32_alpha_all_zero.bmp": (120, 160),
+    "mono16_with_12_significant_bits.png": (120, 160),
+    "mono16_with_12_significant_bits.tif": (120, 160),
+    "multipage.tif": (120, 160),
+}
+REFUSED = ("jpeg_hole_of_1400_bytes_in_middle.jpg", "jpeg_lost_60_to_100pct_then_eoi.jpg")
+
+
+@pytest.mark.parametrize("name", sorted(RIGHT))
+def test_files_that_people_met_are_read(name: str, shared: Path) -> None:
+    found = decode((shared / "cases" / "images" / name).read_bytes())
+    assert found.pixels.shape == (*RIGHT[name], 3)
+    assert 90 < found.pixels.mean() < 160
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_files_that_people_met_are_refused(name: str, shared: Path) -> None:
+    pytest.importorskip("simplejpeg")
+    with pytest.raises(UndecodableImageError, match="Corrupt JPEG data"):
+        decode((shared / "cases" / "images" / name).read_bytes())
