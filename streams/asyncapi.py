@@ -4,6 +4,7 @@
 """
 
 import sys
+from typing import cast
 
 from streams import topics
 from streams.envelope import attribute_of, is_structured
@@ -50,6 +51,8 @@ def document() -> Schema:
                 "Visual inspection of a production line: CloudEvents 1.0 over Kafka. Image topics "
                 "are in binary content mode: the picture is the value, every field of the event a "
                 "header (ce_ and the field's name without underscores; nested fields as JSON). "
+                "Headers are UTF-8 text, numbers and true or false included; one without a value "
+                "is left out. "
                 "Unknown fields are kept; a breaking change has a new major version in ce_type."
             ),
             "license": {"name": "Apache-2.0"},
@@ -58,7 +61,7 @@ def document() -> Schema:
         "channels": {_name(topic): _channel(topic) for topic in ALL},
         "operations": _operations(),
         "components": {
-            "messages": {t.event.__name__: _message(t, schemas) for t in ALL},
+            "messages": {_message_name(t): _message(t, schemas) for t in ALL},
             "schemas": dict(sorted(schemas.items())),
         },
     }
@@ -80,11 +83,11 @@ def to_yaml(value: object) -> str:
 
 
 def _channel(topic: Topic) -> Schema:
-    event = topic.event.__name__
+    name = _message_name(topic)
     return {
         "address": topic.name,
         "description": topic.description,
-        "messages": {event: {"$ref": f"#/components/messages/{event}"}},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"}},
         "bindings": {
             "kafka": {
                 "topic": topic.name,
@@ -116,7 +119,7 @@ def _operations() -> Schema:
 def _message(topic: Topic, schemas: Schema) -> Schema:
     event = topic.event
     headers: Schema = _CLOUDEVENTS | {"ce_type": {"type": "string", "const": event.event_type}}
-    required = ["ce_specversion", "ce_id", "ce_source", "ce_type"]
+    required = ["ce_specversion", "ce_id", "ce_source", "ce_type", "content-type"]
     payload: Schema = {"$ref": f"#/components/schemas/{event.__name__}"}
     _add_schema(event, schemas)
     if event.is_binary:
@@ -130,6 +133,11 @@ def _message(topic: Topic, schemas: Schema) -> Schema:
             "description": "The original bytes; empty when ce_dataref names an object.",
         }
     content_type = "application/octet-stream" if event.is_binary else "application/json"
+    headers["content-type"] = (
+        {"type": "string", "description": "The picture's media type."}
+        if "content_type" in event.model_fields
+        else {"type": "string", "const": content_type}
+    )
     return {
         "name": event.event_type,
         "title": event.__name__,
@@ -139,7 +147,7 @@ def _message(topic: Topic, schemas: Schema) -> Schema:
         "payload": payload,
         "bindings": {
             "kafka": {
-                "key": {"type": "string", "description": topic.key},
+                "key": {"type": "string", "description": f"UTF-8: {topic.key}."},
                 "bindingVersion": "0.5.0",
             }
         },
@@ -148,23 +156,48 @@ def _message(topic: Topic, schemas: Schema) -> Schema:
 
 def _header_schemas(event: type[Event]) -> tuple[Schema, list[str]]:
     """Each field as the text of a header: nested ones are JSON of their schema."""
-    properties = event.model_json_schema(ref_template="#/components/schemas/{model}")["properties"]
+    schema = event.model_json_schema(ref_template="#/components/schemas/{model}")
     headers: Schema = {}
     for name, info in event.model_fields.items():
-        if name == "content_type":
-            headers["content-type"] = {"type": "string"}
-        header = "ce_" + attribute_of(name)
+        found: Schema = schema["properties"][name]
         if is_structured(info.annotation):
-            headers[header] = {
+            found = {
                 "type": "string",
                 "contentMediaType": "application/json",
-                "contentSchema": properties[name],
+                "contentSchema": found,
             }
-        else:
-            headers[header] = properties[name]
+        headers["ce_" + attribute_of(name)] = _as_text(found, schema.get("$defs", {}))
     fields = event.model_fields.items()
     needed = ["ce_" + attribute_of(name) for name, info in fields if info.is_required()]
     return headers, needed
+
+
+_TEXTS: dict[str, Schema] = {
+    "integer": {"type": "string", "pattern": "^-?[0-9]+$"},
+    "number": {"type": "string", "pattern": "^-?[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]+)?$"},
+    "boolean": {"type": "string", "enum": ["true", "false"]},
+}
+"""How a value of JSON stands in a header: every header is text."""
+
+
+def _as_text(schema: Schema, others: Schema) -> Schema:
+    """The schema of a value's text; a value that may be null has no header then."""
+    choices = cast(list[Schema], schema.get("anyOf", ()))
+    if choices:
+        first = next(one for one in choices if one.get("type") != "null")
+        about: Schema = {key: schema[key] for key in schema if key in ("title", "description")}
+        return _as_text(first, others) | about
+    reference = schema.get("$ref")
+    meant = cast(Schema, others[str(reference).rsplit("/", 1)[-1]]) if reference else schema
+    text = _TEXTS.get(str(meant.get("type")))
+    if text is None:
+        return {key: schema[key] for key in schema if key != "default" or schema[key]}
+    if meant.get("type") == "integer" and "enum" in meant:
+        text = {"type": "string", "enum": [str(n) for n in cast(list[int], meant["enum"])]}
+    words = [str(schema["description"])] if "description" in schema else []
+    words += [f"{key} {schema[key]}" for key in schema if "imum" in key.lower()]
+    about = {"title": schema["title"]} if "title" in schema else {}
+    return about | text | ({"description": "; ".join(words)} if words else {})
 
 
 def _add_schema(event: type[Event], schemas: Schema) -> None:
@@ -172,6 +205,13 @@ def _add_schema(event: type[Event], schemas: Schema) -> None:
     for name, nested in schema.pop("$defs", {}).items():
         schemas[name] = nested
     schemas[event.__name__] = schema
+
+
+def _message_name(topic: Topic) -> str:
+    """The event's name; two topics of one event have keys of their own, so two messages."""
+    first = next(t for t in ALL if t.event is topic.event)
+    event = topic.event.__name__
+    return event if topic is first else f"{event}Of{_name(topic).capitalize()}"
 
 
 def _name(topic: Topic) -> str:

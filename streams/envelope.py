@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cache
 from types import UnionType
 from typing import TypeVar, Union, get_args, get_origin
+from urllib.parse import quote
 
 from cloudevents.core.bindings.kafka import to_binary_event
 from cloudevents.core.formats.json import JSONFormat
@@ -231,4 +232,5 @@ def _identity(event: Event) -> Identity:
 
 def _of_part(part: PartOnLine, identity: str, time: datetime) -> Identity:
     segments = (part.enterprise, part.site, part.area, part.line, part.station)
-    return identity, "/" + "/".join(s for s in segments if s), part.part_id, time, part.key
+    source = "/" + "/".join(quote(s, safe=":") for s in segments if s)
+    return identity, source, part.part_id, time, part.key

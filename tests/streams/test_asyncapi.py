@@ -68,6 +68,14 @@ def test_a_real_frame_has_the_headers_of_the_document() -> None:
     assert set(message["headers"]["required"]) <= set(sent)
 
 
+def test_each_topic_says_its_own_key() -> None:
+    channels = document()["channels"]
+    for topic in ALL:
+        (reference,) = channels[topic.name.removeprefix("andon.")]["messages"].values()
+        message = resolve(document(), reference["$ref"])
+        assert message["bindings"]["kafka"]["key"]["description"] == f"UTF-8: {topic.key}."
+
+
 def test_the_schemas_are_json_schema() -> None:
     for schema in document()["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.envelope import from_message, to_message
+from streams.envelope import from_message, header_dict, to_message
 from streams.errors import MalformedEventError, MissingHeaderError, UnsupportedSchemaError
 from streams.events import Anomaly, Frame, Inspection
 from streams.ids import minted_at, new_frame_id
@@ -64,3 +64,9 @@ def test_malformed_header_is_named(bad: bytes) -> None:
 
 def test_frame_id_tells_when_it_was_minted() -> None:
     assert abs(minted_at(new_frame_id()) - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_the_source_is_a_uri_reference_whatever_the_line_is_called() -> None:
+    headers = header_dict(to_message(frame(line="Straße 1/2", station="[oben]?"), b"x").headers)
+    assert headers["ce_source"] == "/Stra%C3%9Fe%201%2F2/%5Boben%5D%3F"
+    assert headers["ce_line"] == "Straße 1/2"
