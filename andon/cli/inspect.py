@@ -87,7 +87,7 @@ def _score_all(
         errors: dict[Path, str] = {}
         for path in paths[start : start + _BATCH]:
             try:
-                decoded[path] = read_image(path)
+                decoded[path] = read_image(path, expert.bit_depth)
             except UndecodableImage as error:
                 errors[path] = str(error)
         answers = dict(zip(decoded, expert.score(list(decoded.values())), strict=True))

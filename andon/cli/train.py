@@ -36,7 +36,7 @@ app = typer.Typer(add_completion=False)
 
 
 _OF_DDAD = {"unet", "epochs"}
-_OF_TRAINING = {"size", "tiles", "threads", "seed"}
+_OF_TRAINING = {"size", "tiles", "threads", "seed", "bit_depth"}
 
 
 class Training(MoreOptions):
@@ -45,6 +45,9 @@ class Training(MoreOptions):
     size: int = Field(256, description="Side of the network's input, pixels.")
     tiles: bool = Field(False, description="Overlapping tiles: small defects on large images.")
     threads: int | None = Field(None, description="CPU threads; without it, all.")
+    bit_depth: int | None = Field(
+        None, description="Bits of the camera in 16-bit files; without it, counted."
+    )
     seed: int = Field(0, description="Seed of every random choice.")
     unet: str = Field("auto", description="ddad: published (33 M), published_s, small, auto.")
     epochs: int | None = Field(None, description="ddad: passes over the normals.")
@@ -243,7 +246,8 @@ def _write_review(
     maps = getattr(trained, "held_out_maps", {})
     for i, entry in enumerate(trained.model.trained.get("sensitivity", {}).get("oddest", [])):
         values = maps[entry["file"]]
-        image = read_image(next(p for p in paths if p.as_posix().endswith(entry["file"])))
+        photograph = next(p for p in paths if p.as_posix().endswith(entry["file"]))
+        image = read_image(photograph, trained.bit_depth)
         height, width = image.shape[:2]
         score, threshold = entry["score"], calibration.threshold
         judged = (score, threshold, calibration.p_value(score), score > threshold)

@@ -96,7 +96,7 @@ def compare(
     scored: list[tuple[Scored, Scored]] = []
     for start in range(0, len(pictures), BATCH):
         some = pictures[start : start + BATCH]
-        images = [decode_image(p.image) for p in some]
+        images = [decode_image(p.image, before.bit_depth) for p in some]
         for picture, old, new in zip(some, before.score(images), after.score(images), strict=True):
             verdicts.append(
                 JudgedTwice(

@@ -71,7 +71,7 @@ async def _decide_all(
     try:
         for start in range(0, len(photographs), BATCH):
             pictures = [p.read_bytes() for p in photographs[start : start + BATCH]]
-            scored = expert.score([decode_image(picture) for picture in pictures])
+            scored = expert.score([decode_image(p, expert.bit_depth) for p in pictures])
             for picture, answer in zip(pictures, scored, strict=True):
                 inspection = to_inspection(answer, expert.name, expert.version, {})
                 part = _part(policy, len(decisions) + 1)

@@ -117,7 +117,7 @@ def _manifest(model: Model | DdadModel) -> dict[str, object]:
     return own | {
         "product": model.product,
         "backbone": model.backbone,
-        "preprocessing": asdict(model.preprocessing),
+        "preprocessing": {k: v for k, v in asdict(model.preprocessing).items() if v is not None},
         "calibration": model.calibration.described(),
         "trained": model.trained,
     }

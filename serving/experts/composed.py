@@ -171,6 +171,11 @@ class ComposedExpert:
         """The runtime in use."""
         return self._runner.choice
 
+    @property
+    def bit_depth(self) -> int | None:
+        """Bits of the camera's pixels in 16-bit files, as in training."""
+        return self.model.preprocessing.bits
+
     def score(self, images: Sequence[Image], maps: bool = True) -> list[Scored]:
         """One answer per image, in order; see ``Expert.score``."""
         if not images:

@@ -31,6 +31,11 @@ class Expert(Protocol):
         """The product it was trained for."""
         ...
 
+    @property
+    def bit_depth(self) -> int | None:
+        """Bits of the camera's pixels in 16-bit files, for the decoder; None: counted in each."""
+        ...
+
     def score(self, images: Sequence[Image], maps: bool = True) -> list[Scored]:
         """One answer per image, in order.
 

@@ -2,15 +2,16 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from serving.experts.images import read_image
+from serving.experts.images import DeeperImage, read_noted
 from serving.experts.options import Progress, TrainOptions
 from serving.experts.preprocessing import Preprocessing, choose_preprocessing, tile_preprocessing
 from serving.experts.types import Floats, Image
@@ -36,6 +37,8 @@ class Normals:
     """Whether the groups were given; otherwise every photograph is its own."""
     files: Sequence[str] = ()
     """Names of the photographs, without the folder that all have in common."""
+    notes: Sequence[str] = ()
+    """What the decoder decided about photographs, with how many of them."""
 
     def described(self) -> dict[str, object]:
         """Counts and a hash of the prepared pixels, in order."""
@@ -53,11 +56,12 @@ class Normals:
         """What to say where photographs seem to share parts and nobody said which."""
         share = near_duplicates(self.pixels)
         if self.grouped or share < _WARN_SHARE:
-            return []
+            return list(self.notes)
         return [
+            *self.notes,
             f"{share:.0%} of the images have a near duplicate: photographs of one part, if they "
             "are, must be held out together or the threshold is too low; say which with "
-            "--groups CSV"
+            "--groups CSV",
         ]
 
 
@@ -79,9 +83,9 @@ def read_normals(
         rank = {name: i for i, name in enumerate(order)}
         rows = sorted(range(len(images)), key=lambda i: rank[names[i]])[: options.most_images]
         images, names = [images[i] for i in sorted(rows)], [names[i] for i in sorted(rows)]
-    preprocessing, pixels = _read(images, options, report)
+    preprocessing, pixels, notes = _read(images, options, report)
     names = [name for name in names for _ in range(preprocessing.tiles)]
-    return Normals(product, preprocessing, pixels, names, bool(groups), _relative(images))
+    return Normals(product, preprocessing, pixels, names, bool(groups), _relative(images), notes)
 
 
 def describe_libraries() -> dict[str, str]:
@@ -123,20 +127,44 @@ def _relative(paths: Sequence[Path]) -> list[str]:
 
 def _read(
     paths: Sequence[Path], options: TrainOptions, report: Progress
-) -> tuple[Preprocessing, Image]:
-    """Every image prepared, tiles in a row; the originals are not kept."""
-    shape = read_image(paths[0]).shape[:2]
+) -> tuple[Preprocessing, Image, list[str]]:
+    """Every image prepared, tiles in a row; the originals are not kept.
+
+    A deeper image, or one of another shape, begins anew: all are prepared alike.
+    """
+    shape = read_noted(paths[0], options.bit_depth).pixels.shape[:2]
     choose = tile_preprocessing if options.tiles else choose_preprocessing
-    preprocessing = choose(shape, options.size)
+    preprocessing = replace(choose(shape, options.size), bits=options.bit_depth)
     rows: list[Image] = []
+    notes: Counter[str] = Counter()
     start = 0
     while start < len(paths):
-        image = read_image(paths[start])
-        if preprocessing.mode == "native" and image.shape[:2] != shape:
-            preprocessing = Preprocessing("squash", options.size, options.size)
-            rows, start = [], 0
+        try:
+            found = read_noted(paths[start], preprocessing.bits)
+        except DeeperImage as error:
+            if options.bit_depth is not None:
+                raise
+            preprocessing = replace(preprocessing, bits=error.bits)
+            rows, notes, start = [], Counter(), 0
             continue
-        rows.append(preprocessing.cut(image))
+        if preprocessing.mode == "native" and found.pixels.shape[:2] != shape:
+            preprocessing = Preprocessing(
+                "squash", options.size, options.size, bits=preprocessing.bits
+            )
+            rows, notes, start = [], Counter(), 0
+            continue
+        if found.guessed:
+            preprocessing = replace(preprocessing, bits=found.bits)
+        else:
+            notes.update(found.notes)
+        rows.append(preprocessing.cut(found.pixels))
         start += 1
         report("read", start, len(paths))
-    return preprocessing, np.concatenate(rows)
+    said = [f"{count} of {len(paths)} images: {note}" for note, count in notes.items()]
+    if options.bit_depth is None and (preprocessing.bits or 16) < 16:
+        said.append(
+            f"no image of 16 bits uses more than {preprocessing.bits}: white is taken as "
+            f"{(1 << (preprocessing.bits or 16)) - 1}, in use too; where the camera has another "
+            "depth, say so with --set bit_depth=N"
+        )
+    return preprocessing, np.concatenate(rows), said

@@ -49,6 +49,8 @@ class TrainOptions:
     exposure_change: float | None = None
     """Change of gain (share) under which a normal part stays normal; 0: exposure is a defect.
     None is half of the spread seen among the normals, 0.12 at most."""
+    bit_depth: int | None = None
+    """Bits of the camera's pixels in 16-bit files, 8 to 16; None counts them over all images."""
     seed: int = 0
     runtime: str = "auto"
     device: str = "auto"
@@ -70,6 +72,8 @@ class TrainOptions:
         check_range(self, 0, math.inf, "patches", "reweight")
         check_range(self, 20, math.inf, "synthetic")
         check_range(self, FEWEST_IMAGES, math.inf, "most_images")
+        if self.bit_depth is not None:
+            check_range(self, 8, 16, "bit_depth")
         if self.exposure_change is not None:
             check_range(self, 0, 1, "exposure_change")
 

@@ -27,6 +27,8 @@ class Preprocessing:
     rows: int = 1
     """How many rows of tiles there are."""
     columns: int = 1
+    bits: int | None = None
+    """Bits of the camera's pixels in 16-bit files; None where training saw no such file."""
 
     @property
     def shape(self) -> tuple[int, int]:

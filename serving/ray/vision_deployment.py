@@ -162,7 +162,10 @@ class VisionDeployment:
         loop = asyncio.get_running_loop()
         taken = time.perf_counter()
         decoded = await asyncio.gather(
-            *(loop.run_in_executor(self._decoders, _decode, item.image) for item in items)
+            *(
+                loop.run_in_executor(self._decoders, _decode, item.image, self._bits(item.product))
+                for item in items
+            )
         )
         ready = (time.perf_counter() - taken) * 1000 / len(items)
         answers: list[Answer | None] = [None] * len(items)
@@ -204,6 +207,11 @@ class VisionDeployment:
         told = self._shadow.take(item.product) if shadow is not None else ()
         return answer.model_copy(update={"shadows": told}) if told else answer
 
+    def _bits(self, product: str) -> int | None:
+        """The bit depth that the product's expert was trained with."""
+        loaded = self._models.current.get(product)
+        return None if loaded is None else loaded.expert.bit_depth
+
     def _is_idle(self) -> bool:
         return self._batcher.idle
 
@@ -215,9 +223,9 @@ class VisionDeployment:
         return Failure(ReasonCode.NO_ARTIFACT, "NoArtifact", message[:512])
 
 
-def _decode(image: bytes) -> Image | Failure:
+def _decode(image: bytes, bits: int | None) -> Image | Failure:
     try:
-        return decode_image(image)
+        return decode_image(image, bits)
     except Exception as error:  # noqa: BLE001 - one picture must not fail its batch
         return to_failure(error)
 

@@ -192,6 +192,11 @@ class DdadExpert:
         """The product it was trained for."""
         return self.model.product
 
+    @property
+    def bit_depth(self) -> int | None:
+        """Bits of the camera's pixels in 16-bit files, as in training."""
+        return self.model.preprocessing.bits
+
     def score(self, images: Sequence[Image], maps: bool = True) -> list[Scored]:
         """One answer per image, in order; see ``Expert.score``."""
         if not images:

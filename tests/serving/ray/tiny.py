@@ -55,6 +55,11 @@ class TinyExpert:
         self._threshold = float(str(manifest["threshold"]))
         self._delay_s = float(str(manifest["delay_s"]))
 
+    @property
+    def bit_depth(self) -> int | None:
+        """Bits of the camera's pixels in 16-bit files, as in training."""
+        return None
+
     def score(self, images: Sequence[Image], maps: bool = True) -> list[Scored]:
         if self._delay_s:
             time.sleep(self._delay_s)
