@@ -3,14 +3,15 @@
 The layout is the same in both: a trained folder is copied to S3 as it is, its manifest last. The
 files that a manifest names are checked when the bundle is opened.
 
-``<product>/latest.json`` with ``{"digest": ...}`` says which version is in force, or with null that
-none is; a product without it has the bundle that was written last. ``<product>/shadow.json`` names
-in the same form a version that is scored beside it, and ``<product>/notes/<digest>.json`` holds
-what is known of a version and is no part of it.
+In a product's folder, ``latest.json`` with ``{"digest": ...}`` says which version is in force, or
+with null that none is; a product without it has the bundle that was written last. ``shadow.json``
+names in the same form a version that is scored beside it, and ``notes/<digest>.json`` holds what is
+known of a version and is no part of it.
 """
 
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -18,8 +19,17 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from serving.bundles import DIGEST, MANIFEST, BundleError, digest_of, product_folder, read_file
+from serving.bundles import (
+    DIGEST,
+    MANIFEST,
+    BundleError,
+    digest_of,
+    folder_before,
+    product_folder,
+    read_file,
+)
 from serving.errors import StoreError
+from streams.names import is_derived
 
 POINTER = "latest.json"
 _SERVED = ".served.json"
@@ -53,6 +63,8 @@ class BundleStore:
     def __init__(self, blobs: Blobs, cache: Path) -> None:
         self._blobs = blobs
         self._cache = cache
+        self._folders: dict[str, str] = {}
+        self._names: dict[str, str] = {}
 
     def products(self) -> dict[str, str]:
         """Every product that has a version, with the digest of the one in force.
@@ -69,13 +81,14 @@ class BundleStore:
                 case [product, name] if name == POINTER:
                     pointed.add(product)
         in_force: dict[str, str | None] = {p: digest for p, (_, digest) in newest.items()}
-        in_force |= {product: self.pointed(product) for product in pointed}
-        return {product: digest for product, digest in sorted(in_force.items()) if digest}
+        in_force |= {folder: self._pointed(folder, POINTER) for folder in pointed}
+        named = ((self._name_of(f, digest), digest) for f, digest in in_force.items() if digest)
+        return dict(sorted(named))
 
     def versions(self, product: str) -> dict[str, float]:
         """Digest of every version of a product, with the time it was written, Unix seconds."""
         found = {}
-        for key, written in self._blobs.keys(f"{_segment(product)}/").items():
+        for key, written in self._blobs.keys(f"{self._folder(product)}/").items():
             match key.split("/"):
                 case [_, digest, name] if name == MANIFEST and DIGEST.fullmatch(digest):
                     found[digest] = written
@@ -90,7 +103,10 @@ class BundleStore:
         Raises:
             StoreError: the pointer is damaged.
         """
-        body = self._blobs.get(f"{_segment(product)}/{name}")
+        return self._pointed(self._folder(product), name)
+
+    def _pointed(self, folder: str, name: str) -> str | None:
+        body = self._blobs.get(f"{folder}/{name}")
         if body is None:
             return None
         try:
@@ -98,7 +114,7 @@ class BundleStore:
             return None if said is None else _checked(str(said))
         except (ValueError, KeyError, TypeError, StoreError):
             raise StoreError(
-                f"{product}/{name} is damaged: delete it, or `andon models use` a version"
+                f"{folder}/{name} is damaged: delete it, or `andon models use` a version"
             ) from None
 
     def point(self, product: str, digest: str | None, name: str = POINTER) -> None:
@@ -110,7 +126,7 @@ class BundleStore:
         if digest is not None:
             self.manifest(product, digest)
         body = json.dumps({"digest": digest}).encode()
-        self._blobs.put(f"{_segment(product)}/{name}", body)
+        self._blobs.put(f"{self._folder(product)}/{name}", body)
 
     def manifest(self, product: str, digest: str) -> dict[str, object]:
         """The manifest of a version, checked against its digest.
@@ -118,11 +134,12 @@ class BundleStore:
         Raises:
             StoreError: absent, altered, or no JSON object.
         """
-        body = self._blobs.get(f"{_segment(product)}/{_checked(digest)}/{MANIFEST}")
+        body = self._blobs.get(f"{self._folder(product)}/{_checked(digest)}/{MANIFEST}")
         what = f"{product} {digest[:12]}"
         if body is None:
             raise StoreError(
-                f"{what}: not in the store; `andon models list --product {product}` says what is"
+                f"{what}: not in the store; "
+                f"`andon models list --product {shlex.quote(product)}` says what is"
             )
         if digest_of(body) != digest:
             raise StoreError(f"{what}: its manifest was altered since it was written")
@@ -141,16 +158,18 @@ class BundleStore:
             return
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         for path in sorted(files, key=lambda path: path.name == MANIFEST):
-            key = f"{_segment(product)}/{_checked(digest)}/{path.relative_to(folder).as_posix()}"
+            key = (
+                f"{self._folder(product)}/{_checked(digest)}/{path.relative_to(folder).as_posix()}"
+            )
             self._blobs.put(key, path.read_bytes())
 
     def note(self, product: str, digest: str) -> bytes | None:
         """What was noted of a version, if anything was."""
-        return self._blobs.get(f"{_segment(product)}/notes/{_checked(digest)}.json")
+        return self._blobs.get(f"{self._folder(product)}/notes/{_checked(digest)}.json")
 
     def put_note(self, product: str, digest: str, body: bytes) -> None:
         """Note something of a version; what was noted before is replaced."""
-        self._blobs.put(f"{_segment(product)}/notes/{_checked(digest)}.json", body)
+        self._blobs.put(f"{self._folder(product)}/notes/{_checked(digest)}.json", body)
 
     def remember(self, versions: Mapping[str, str]) -> None:
         """Note on this host what it serves, so that a process that starts anew can go on with it.
@@ -174,8 +193,8 @@ class BundleStore:
         Raises:
             StoreError: absent, or its manifest is not the one that ``digest`` names.
         """
-        prefix = f"{_segment(product)}/{_checked(digest)}/"
-        folder = self._cache / _segment(product) / digest
+        prefix = f"{self._folder(product)}/{_checked(digest)}/"
+        folder = self._cache / self._folder(product) / digest
         if not (folder / MANIFEST).is_file():
             self._download(prefix, folder, f"{product} {digest[:12]}")
         try:
@@ -183,6 +202,32 @@ class BundleStore:
         except BundleError as error:
             raise StoreError(f"{error}; the folder may be deleted and is fetched again") from None
         return folder
+
+    def _folder(self, product: str) -> str:
+        """The product's folder in the store; a store of before may call it otherwise."""
+        if product not in self._folders:
+            try:
+                found, before = product_folder(product), folder_before(product)
+            except BundleError as error:
+                raise StoreError(str(error)) from None
+            if before is not None and self._blobs.keys(f"{before}/"):
+                found = before
+            self._folders[product] = found
+        return self._folders[product]
+
+    def _name_of(self, folder: str, digest: str) -> str:
+        """The product of a folder: the manifest of a version says it where the folder does not."""
+        if not is_derived(folder):
+            return folder
+        if folder not in self._names:
+            try:
+                manifest = json.loads(self._blobs.get(f"{folder}/{digest}/{MANIFEST}") or b"{}")
+                self._names[folder] = str(manifest.get("product") or manifest["product_id"])
+            except (ValueError, KeyError, AttributeError):
+                raise StoreError(
+                    f"{folder}: the manifest of {digest[:12]} does not name its product"
+                ) from None
+        return self._names[folder]
 
     def _download(self, prefix: str, folder: Path, what: str) -> None:
         names = [key.removeprefix(prefix) for key in self._blobs.keys(prefix)]
@@ -272,13 +317,6 @@ def split_s3(location: str) -> tuple[str, str]:
         raise StoreError(f"{location!r}: expected s3://bucket/prefix")
     prefix = parts.path.strip("/")
     return parts.netloc, prefix + "/" if prefix else ""
-
-
-def _segment(product: str) -> str:
-    try:
-        return product_folder(product)
-    except BundleError as error:
-        raise StoreError(str(error)) from None
 
 
 def _checked(digest: str) -> str:

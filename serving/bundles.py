@@ -1,5 +1,7 @@
 """Content-addressed folders: ``<root>/<product>/<digest>/`` with a ``manifest.json``.
 
+The product's folder is called like the product where every file system takes that name, and by a
+key that derives from it where not (``streams.names.key_of``); the manifest has the name itself.
 The digest is the SHA-256 of the manifest, which names every other file by its own: what is read is
 what was written. Vision experts and exemplars are both kept so, whatever their manifests say.
 """
@@ -13,9 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from streams.names import fault_of, key_of
+
 MANIFEST: Final = "manifest.json"
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_PRODUCT = re.compile(r"[^\s./\\\x00-\x1f][^/\\\x00-\x1f]{0,127}")
+_BEFORE = re.compile(r"[^\s./\\\x00-\x1f][^/\\\x00-\x1f]{0,127}")
 
 
 class BundleError(Exception):
@@ -32,17 +36,42 @@ def digest_of(body: bytes) -> str:
 
 
 def product_folder(product: str) -> str:
-    """The name of a product's folder, which is the product's own.
+    """The name of a product's folder: one segment of a path or of an object's key.
+
+    >>> product_folder("textile"), product_folder("AB/12 ö")
+    ('textile', 'ab-12-o--db51c3d6e6300ad0')
 
     Raises:
-        BundleError: the name cannot be one of a folder.
+        BundleError: it is no name.
     """
-    if not _PRODUCT.fullmatch(product):
-        raise BundleError(
-            f"product {product!r} cannot name a folder: 1 to 128 characters, no slash, backslash, "
-            "control character or leading dot"
-        )
-    return product
+    if fault := fault_of(product):
+        raise BundleError(f"product {product[:80]!r} {fault}")
+    return key_of(product)
+
+
+def folder_before(product: str) -> str | None:
+    """The folder that a product without a plain name had up to version 0.2, where it had one."""
+    return product if key_of(product) != product and _BEFORE.fullmatch(product) else None
+
+
+def product_path(root: Path, product: str) -> Path:
+    """The product's folder below ``root``, whether or not there is one yet.
+
+    Raises:
+        BundleError: it is no name, or another product's differs from it only in case: a file
+            system that does not tell case apart would mix the two.
+    """
+    key, before = product_folder(product), folder_before(product)
+    there = os.listdir(root) if root.is_dir() else []
+    if before in there:
+        return root / product
+    for other in there:
+        if key not in there and other != key and other.casefold() == key.casefold():
+            raise BundleError(
+                f"product {product!r} differs from {other!r}, which is in {root}, only in upper "
+                "and lower case: write it alike, or give it another name"
+            )
+    return root / key
 
 
 def write_bundle(root: Path, product: str, files: Mapping[str, bytes]) -> Path:
@@ -54,9 +83,9 @@ def write_bundle(root: Path, product: str, files: Mapping[str, bytes]) -> Path:
         files: bytes by relative path, ``manifest.json`` among them.
 
     Raises:
-        BundleError: the product cannot name a folder, or the folder cannot be written.
+        BundleError: the product is no name, or the folder cannot be written.
     """
-    parent = root / product_folder(product)
+    parent = product_path(root, product)
     target = parent / digest_of(files[MANIFEST])
     if (target / MANIFEST).is_file():
         return target

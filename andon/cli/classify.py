@@ -1,6 +1,7 @@
 """``andon classify``: teach the local classifier from labelled pictures, and ask it."""
 
 import asyncio
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,16 @@ from rich.progress import track
 
 from andon import wiring
 from andon.cli.experts import list_inputs, read_parts
-from andon.cli.options import Json, More, MoreOptions, group, listed, read_options
+from andon.cli.options import (
+    Json,
+    More,
+    MoreOptions,
+    Product,
+    group,
+    listed,
+    plant_name,
+    read_options,
+)
 from andon.cli.printing import plain, print_found, table_of_rows
 from andon.cli.rates import gained_table
 from andon.cli.reviewed_lessons import reviewed_lessons
@@ -34,7 +44,6 @@ if TYPE_CHECKING:
 
 app = group("Teach the local classifier and ask it.")
 
-Product = Annotated[str, typer.Option("--product", "-p", help="The product, as the PLC names it.")]
 Masks = Annotated[
     Path | None, typer.Option(help="Folder of masks: <stem>.png or <stem>_mask.png, > 127.")
 ]
@@ -65,7 +74,8 @@ def teach_command(
         list[Path] | None, typer.Argument(help="Picture files, or folders of them.")
     ] = None,
     class_name: Annotated[
-        str | None, typer.Option("--class", "-c", help="What the pictures show.")
+        str | None,
+        typer.Option("--class", "-c", callback=plant_name, help="What the pictures show."),
     ] = None,
     masks: Masks = None,
     normals: Annotated[
@@ -248,8 +258,8 @@ def _latest(root: Path | None, product: str) -> Path:
     path = latest(folder, product)
     if path is None:
         raise TeachingError(
-            f"{folder / product}: nothing was taught yet; "
-            f"andon classify teach --product {product} --class NAME IMAGES..."
+            f"{folder}: nothing was taught yet of {product!r}; "
+            f"andon classify teach --product {shlex.quote(product)} --class NAME IMAGES..."
         )
     return path
 

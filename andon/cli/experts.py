@@ -1,6 +1,7 @@
 """What the commands over experts share: pictures, artifacts, errors and progress."""
 
 import csv
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from andon import wiring
 from andon.cli.printing import progress
 from andon.settings import load_settings
+from serving.bundles import BundleError, product_path
 from serving.errors import StoreError
 from serving.experts.images import list_images
 from streams.errors import AndonError
@@ -45,6 +47,18 @@ def artifact_root() -> Path:
     return Path(root)
 
 
+def product_artifacts(root: Path, product: str) -> Path:
+    """The folder of a product's artifacts below ``root``, whether or not there is one yet.
+
+    Raises:
+        ExpertCommandError: another product's name differs only in case.
+    """
+    try:
+        return product_path(root, product)
+    except BundleError as error:
+        raise ExpertCommandError(str(error)) from None
+
+
 def find_artifact(given: Path) -> Path:
     """An artifact's folder: ``given`` itself, or the newest version in a product's folder.
 
@@ -71,7 +85,7 @@ def waiting_words(root: Path, product: str, digest: str) -> str:
         return ""
     return (
         f"not in force: {product} has version {pointed[:12]} in force until "
-        f"`andon models use {product} {digest[:12]}`"
+        f"`andon models use {shlex.quote(product)} {digest[:12]}`"
     )
 
 

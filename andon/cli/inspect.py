@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from andon.cli.experts import artifact_root, find_artifact, list_inputs
-from andon.cli.options import Json, writable_folder
+from andon.cli.experts import artifact_root, find_artifact, list_inputs, product_artifacts
+from andon.cli.options import Json, plant_name, writable_folder
 from andon.cli.output_names import output_names
 from andon.cli.printing import plain, print_found, table_of_rows
 from serving.experts.errors import UndecodableImage
@@ -33,7 +33,10 @@ def inspect_command(
         typer.Option("--artifact", "-a", help="Artifact folder, or a product's folder."),
     ] = None,
     product: Annotated[
-        str | None, typer.Option("--product", "-p", help="Newest artifact of this product.")
+        str | None,
+        typer.Option(
+            "--product", "-p", callback=plant_name, help="Newest artifact of this product."
+        ),
     ] = None,
     maps: Annotated[
         Path | None, typer.Option(help="Write a picture per image here: contours and heat map.")
@@ -53,7 +56,7 @@ def inspect_command(
         writable_folder(maps, "--maps")
     from serving.experts.artifact import load_expert
 
-    given = artifact if artifact is not None else artifact_root() / str(product)
+    given = artifact if artifact is not None else product_artifacts(artifact_root(), str(product))
     paths = list_inputs(images)
     expert = load_expert(find_artifact(given), runtime, precision, device)
     names = output_names(paths)

@@ -1,6 +1,7 @@
 """``andon learn``: a candidate from what people said of parts, tested before anybody uses it."""
 
 import asyncio
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,7 @@ from andon import wiring
 from andon.cli.experts import stage_bars
 from andon.cli.learn_absorb import REVIEWS, absorb_pictures, folder_goods, reviewed_goods
 from andon.cli.models import open_stores
-from andon.cli.options import Json, More, MoreOptions, listed, read_options
+from andon.cli.options import Json, More, MoreOptions, Product, listed, read_options
 from andon.cli.printing import print_found, table_of_rows
 from andon.learning.errors import LearningError
 from andon.learning.lessons import LATER_SHARE, MOST_PER_CLASS, ReviewedPicture, without
@@ -43,7 +44,7 @@ class LearnTuning(MoreOptions):
 
 @app.command(epilog=listed(LearnTuning))
 def learn_command(
-    product: Annotated[str, typer.Option("--product", "-p", help="The product, as in its policy.")],
+    product: Product,
     since: Annotated[
         str | None, typer.Option(help="Parts from then on: 30d, 2h, 2026-11-23; all without.")
     ] = None,
@@ -141,7 +142,7 @@ def _shown(
     yield (
         f"candidate {made.digest} learned from {len(made.lecture.candidate.learned)} of "
         f"{len(pictures)} reviewed photographs; "
-        f"in force with: andon models use {escape(made.product)} {made.digest[:12]}"
+        f"in force with: andon models use {escape(shlex.quote(made.product))} {made.digest[:12]}"
     )
 
 

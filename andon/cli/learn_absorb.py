@@ -1,5 +1,6 @@
 """The part of ``andon learn`` that absorbs a new kind of good part."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,5 +78,5 @@ def _shown(made: "AbsorbedVersion") -> Iterator[RenderableType]:
             yield f"{name.replace('_', ' ')}: {escape(str(value))}"
     yield (
         f"candidate {made.digest}; in force with: "
-        f"andon models use {escape(made.product)} {made.digest[:12]}"
+        f"andon models use {escape(shlex.quote(made.product))} {made.digest[:12]}"
     )

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from andon import wiring
-from andon.cli.options import Json, group
+from andon.cli.options import Json, OneProduct, group, plant_name
 from andon.cli.printing import print_found, table_of_rows
 from andon.learning.catalogue import read_versions
 from andon.learning.in_force import Stores, Wish, put_in_force
@@ -23,7 +23,7 @@ from serving.bundle_store import SHADOW
 
 app = group("Versions of the experts: what there is, what is in force, and the way back.")
 
-Product = Annotated[str, typer.Argument(help="The product, as in its policy.")]
+Product = Annotated[str, typer.Argument(callback=plant_name, help="The product, as in its policy.")]
 Reason = Annotated[str, typer.Option(help="Why; kept in the audit table.")]
 By = Annotated[str, typer.Option(help="Who; by default the user of this host.")]
 Wait = Annotated[
@@ -40,9 +40,7 @@ def open_stores(settings: Settings) -> Stores:
 
 @app.command("list")
 def list_(
-    product: Annotated[
-        str | None, typer.Option("--product", "-p", help="One product; all without.")
-    ] = None,
+    product: OneProduct = None,
     as_json: Json = False,
 ) -> None:
     """Each version: trained and taught on what, held-out figures, in force since when, by whom.

@@ -14,6 +14,7 @@ from typing import Annotated, ParamSpec, TypeVar
 import typer
 from pydantic import ValidationError
 
+from streams.names import fault_of, normal_form
 from streams.settings import Section
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -26,6 +27,29 @@ More = Annotated[
 def group(text: str) -> typer.Typer:
     """The application of a command that has commands of its own; ``text`` is its help."""
     return typer.Typer(help=text, no_args_is_help=True, add_completion=False)
+
+
+def plant_name(given: str | None) -> str | None:
+    """A product or class that an option names, without blanks around it; for ``callback``.
+
+    Raises:
+        typer.BadParameter: it is no name; said before the work begins.
+    """
+    if given is not None and (fault := fault_of(given := normal_form(given))):
+        raise typer.BadParameter(f"{given[:80]!r} {fault}")
+    return given
+
+
+Product = Annotated[
+    str,
+    typer.Option(
+        "--product", "-p", callback=plant_name, help="The product, as in its policy and the PLC."
+    ),
+]
+OneProduct = Annotated[
+    str | None,
+    typer.Option("--product", "-p", callback=plant_name, help="One product; all without."),
+]
 
 
 def writable_folder(folder: Path, option: str) -> Path:

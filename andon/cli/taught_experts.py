@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import TypedDict
 
 from andon import wiring
-from andon.cli.experts import artifact_root, find_artifact, stage_bars, waiting_words
+from andon.cli.experts import (
+    artifact_root,
+    find_artifact,
+    product_artifacts,
+    stage_bars,
+    waiting_words,
+)
 from andon.learning.candidate import labelled_picture
 from andon.learning.versions import VersionNote
 from andon.settings import load_settings
@@ -24,7 +30,7 @@ def newest_expert(product: str, given: Path | None) -> Path | None:
         return find_artifact(given)
     if "://" in load_settings().paths.artifacts:
         return None
-    folder = artifact_root() / product
+    folder = product_artifacts(artifact_root(), product)
     return find_artifact(folder) if any(folder.glob("*/manifest.json")) else None
 
 

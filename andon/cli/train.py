@@ -15,11 +15,20 @@ from andon.cli.experts import (
     ExpertCommandError,
     artifact_root,
     list_inputs,
+    product_artifacts,
     read_groups,
     stage_bars,
     waiting_words,
 )
-from andon.cli.options import Json, More, MoreOptions, listed, read_options, writable_folder
+from andon.cli.options import (
+    Json,
+    More,
+    MoreOptions,
+    Product,
+    listed,
+    read_options,
+    writable_folder,
+)
 from andon.cli.printing import plain, print_found, table_of_rows
 from andon.cli.rates import advice, read_prices, taught_table, write_rate_chart
 from serving.experts.images import read_image
@@ -67,7 +76,7 @@ class Training(MoreOptions):
 
 @app.command(epilog=listed(Training))
 def train_command(
-    product: Annotated[str, typer.Option("--product", "-p", help="The product, as in its policy.")],
+    product: Product,
     images: Annotated[
         Path, typer.Option("--images", "-i", help="Folder of photographs of normal parts.")
     ],
@@ -112,6 +121,7 @@ def train_command(
 
     chosen = read_options(Training, more)
     _check_before(expert, chosen, out, review)
+    folder = product_artifacts(out or artifact_root(), product)
     paths = list_inputs([images])
     parts = read_groups(images, groups)
     with stage_bars() as report:
@@ -126,12 +136,11 @@ def train_command(
         trained = train(product, paths, options, parts, report, resume)
         if chosen.exemplars is not None:
             trained = _taught(trained, chosen, groups, report)
-        root = out or artifact_root()
-        digest = save_artifact(trained, root)
-    path = root / product / digest
+        digest = save_artifact(trained, folder.parent)
+    path = folder / digest
     if review is not None:
         _write_review(trained, paths, review)
-    waits = waiting_words(root, product, digest)
+    waits = waiting_words(folder.parent, product, digest)
     body = {"artifact": str(path), "digest": digest, "in_force": not waits, **_summary(trained)}
     shown = [*_shown(trained, path), *_chosen_rate(trained, chosen, body)]
     shown += [Text(waits, style="yellow")] if waits else []

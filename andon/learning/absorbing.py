@@ -9,6 +9,7 @@ from andon.learning.candidate import labelled_picture
 from andon.learning.errors import LearningError
 from andon.learning.in_force import Stores, hold_in_force
 from andon.learning.versions import VersionNote
+from serving.bundles import product_path
 from serving.experts.absorbing.absorb import GoodPicture, absorb
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
@@ -66,7 +67,7 @@ def absorb_goods(
     hold_in_force(stores, product)
     with tempfile.TemporaryDirectory(prefix="andon-absorb-") as folder:
         digest = save_artifact(found.expert, Path(folder))
-        stores.experts.add(product, Path(folder) / product / digest)
+        stores.experts.add(product, product_path(Path(folder), product) / digest)
     note = VersionNote(base=base, exemplars=bundle, learned=[good.name for good in goods])
     stores.experts.put_note(product, digest, note.model_dump_json().encode())
     return AbsorbedVersion(product, base, digest, found.how, found.said)

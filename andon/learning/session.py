@@ -13,7 +13,7 @@ from andon.learning.rehearsal import LearningOptions, Lecture, lecture
 from andon.learning.report import write_learning_report
 from andon.learning.versions import VersionNote
 from serving.bundle_store import SHADOW
-from serving.bundles import digest_of
+from serving.bundles import digest_of, product_path
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.options import Progress
 from serving.naming.exemplars import ExemplarBundle, load_bundle
@@ -108,7 +108,7 @@ class Session:
         hold_in_force(self.stores, self.product)
         with tempfile.TemporaryDirectory(prefix="andon-learn-") as folder:
             digest = save_artifact(found.candidate.expert, Path(folder))
-            self.stores.experts.add(self.product, Path(folder) / self.product / digest)
+            self.stores.experts.add(self.product, product_path(Path(folder), self.product) / digest)
             bundle = _paired(found.candidate).save(Path(folder) / "exemplars")
             self.stores.exemplars.add(self.product, bundle)
         note = VersionNote(

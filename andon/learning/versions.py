@@ -1,5 +1,6 @@
 """The versions of a product's expert: what the store and the audit know of each. Pure."""
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -108,7 +109,8 @@ def find_version(words: str, versions: Collection[str], product: str) -> str:
         return found[0]
     problem = "several versions begin" if found else "no version begins"
     raise LearningError(
-        f"{product}: {problem} with {words!r}; `andon models list --product {product}` lists them"
+        f"{product}: {problem} with {words!r}; "
+        f"`andon models list --product {shlex.quote(product)}` lists them"
     )
 
 
@@ -124,7 +126,7 @@ def before(changes: Sequence[ModelChange], product: str) -> tuple[str, str | Non
     if not changes or changes[0].from_expert is None:
         raise LearningError(
             f"{product}: the audit knows no version before the one in force; "
-            f"`andon models use {product} VERSION` names one"
+            f"`andon models use {shlex.quote(product)} VERSION` names one"
         )
     last = changes[0]
     assert last.from_expert is not None

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from lab.harness.line import SERVE_TEMPLATE
 from lab.harness.plan import LinePlan
+from serving.bundles import product_path
 from serving.ray.deploy import Config, serve_config
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _untaught(request: LearnRequest, report: "Progress") -> Path:
     from serving.experts.artifact import save_artifact
     from serving.experts.training import TrainOptions, train
 
-    artifacts = request.root / "artifacts" / request.product
+    artifacts = product_path(request.root / "artifacts", request.product)
     note = request.root / "untaught" / request.untaught_fingerprint
     if note.is_file() and (artifacts / note.read_text() / "manifest.json").is_file():
         return artifacts / note.read_text()

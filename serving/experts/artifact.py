@@ -41,7 +41,7 @@ def save_artifact(expert: Expert, root: Path) -> str:
     """Write the artifact atomically and give its digest; saving the same again changes nothing.
 
     Raises:
-        ArtifactError: the product's name is not a plain folder name, or nothing can be written.
+        ArtifactError: the product is no name, or nothing can be written.
     """
     if not isinstance(expert, ComposedExpert | DdadExpert):
         raise ArtifactError(f"cannot save an expert of kind {expert.name!r}")

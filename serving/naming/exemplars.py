@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from prompts.names import fold
-from serving.bundles import MANIFEST, BundleError, digest_of, write_bundle
+from serving.bundles import MANIFEST, BundleError, digest_of, product_path, write_bundle
 from serving.naming.base import RESERVED
 from serving.naming.exemplar_manifest import (
     FORMAT,
@@ -31,6 +31,7 @@ from serving.naming.exemplar_manifest import (
 )
 from serving.naming.exemplar_manifest import ExemplarError as ExemplarError
 from serving.naming.false_alarms import Gate
+from streams.names import fault_of
 from streams.regions import Mask, decode_mask, encode_mask
 
 POINTER: Final = "latest.json"
@@ -143,7 +144,8 @@ def teach(bundle: ExemplarBundle, examples: Iterable[Exemplar]) -> ExemplarBundl
     """
     fresh: dict[str, Exemplar] = {}
     for example in examples:
-        _check_class(bundle, example.class_name)
+        check_class(example.class_name)
+        _check_apart(bundle, example.class_name)
         fresh[example.sha256] = replace(example, mask=_checked_mask(example.mask))
     kept = tuple(e for e in bundle.exemplars if e.sha256 not in fresh)
     taught = replace(bundle, exemplars=kept + tuple(fresh.values()))
@@ -191,7 +193,7 @@ def latest(root: Path, product_id: str) -> Path | None:
     Raises:
         ExemplarError: the pointer is damaged.
     """
-    folder = root / product_id
+    folder = _folder(root, product_id)
     if (folder / POINTER).is_file():
         try:
             digest = json.loads(read_verified(folder / POINTER, None))["digest"]
@@ -206,11 +208,18 @@ def latest(root: Path, product_id: str) -> Path | None:
 
 def put_latest(root: Path, product_id: str, digest: str) -> None:
     """Let the pointer name this bundle where the product has one; else the newest is in force."""
-    pointer = root / product_id / POINTER
+    pointer = _folder(root, product_id) / POINTER
     if pointer.is_file():
         draft = pointer.with_name(f".{POINTER}.{os.getpid()}")
         draft.write_text(json.dumps({"digest": digest}), "utf-8")
         os.replace(draft, pointer)
+
+
+def _folder(root: Path, product_id: str) -> Path:
+    try:
+        return product_path(root, product_id)
+    except BundleError as error:
+        raise ExemplarError(str(error)) from None
 
 
 def _files(bundle: ExemplarBundle) -> dict[str, bytes]:
@@ -263,13 +272,21 @@ def _decoded(path: Path, entry: MarkedPicture) -> Mask:
     return _checked_mask(mask)
 
 
-def _check_class(bundle: ExemplarBundle, class_name: str) -> None:
-    if not class_name.strip() or len(class_name) > 512:
-        raise ExemplarError(f"class name {class_name[:40]!r}: 1 to 512 characters are needed")
+def check_class(class_name: str) -> None:
+    """Refuse what cannot be taught as a class, before anything long begins.
+
+    Raises:
+        ExemplarError: it is no name, or an answer of every classifier.
+    """
+    if fault := fault_of(class_name):
+        raise ExemplarError(f"class name {class_name[:80]!r} {fault}")
     if fold(class_name) in {fold(name) for name in RESERVED}:
         raise ExemplarError(
             f"class {class_name!r} is reserved: the classifier answers it, nobody teaches it"
         )
+
+
+def _check_apart(bundle: ExemplarBundle, class_name: str) -> None:
     for other in bundle.classes:
         if other != class_name and fold(other) == fold(class_name):
             raise ExemplarError(f"class {class_name!r} reads like {other!r}, already taught")

@@ -17,6 +17,7 @@ from serving.naming.exemplars import (
     ExemplarError,
     HardNormal,
     Normal,
+    check_class,
     latest,
     load_bundle,
     put_latest,
@@ -24,6 +25,7 @@ from serving.naming.exemplars import (
 )
 from serving.naming.features import DEFAULT_BACKBONE, Image, whole
 from serving.naming.hard_normals import hard_normals, held_out_gate
+from streams.names import normal_form
 from streams.regions import Mask
 
 NORMAL_LIMIT: Final = 128
@@ -82,6 +84,9 @@ def teach_product(
     Raises:
         ExemplarError: a picture that cannot be decoded, or a class name that cannot be used.
     """
+    lessons = [replace(each, class_name=normal_form(each.class_name)) for each in lessons]
+    for class_name in dict.fromkeys(lesson.class_name for lesson in lessons):
+        check_class(class_name)
     before = None if afresh else latest(root, product_id)
     bundle = load_bundle(before) if before else ExemplarBundle(product_id, backbone)
     if normals:

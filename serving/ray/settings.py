@@ -6,6 +6,7 @@ from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from serving.errors import ServeConfigError
+from streams.names import LONGEST
 from streams.settings import Section
 
 VISION = "VisionExpert"
@@ -17,7 +18,7 @@ INGRESS = "Ingress"
 LATEST: Final = "latest"
 """In place of a digest: what the store has in force, which the replica follows."""
 
-Product = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\\\x00-\x1f]+$")]
+Product = Annotated[str, Field(min_length=1, max_length=LONGEST, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Version = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|latest)$")]
 """Digest of a bundle (SHA-256 of its ``manifest.json``, hexadecimal), or ``latest``."""
 
@@ -117,6 +118,11 @@ def parse(model: type[S], value: object, where: str) -> S:
 
 def _problem(error: ErrorDetails) -> str:
     place = ".".join(str(p) for p in error["loc"] if "[" not in str(p)) or "value"
+    if error["type"] == "string_type" and "[key]" in error["loc"]:
+        return (
+            f"{place}: a product is text, and YAML reads this one as {error['input']!r}: write it "
+            "in quotes, as it stands in the policy"
+        )
     if "string_pattern_mismatch" in error["type"] and "0-9a-f" in error["msg"]:
         return (
             f"{place}: {error['input']!r} is no digest (64 hexadecimal digits, as `train` prints)"

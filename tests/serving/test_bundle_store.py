@@ -13,9 +13,10 @@ import pytest
 from history.object_store import S3Objects
 from infra.stack.process import ProcessError
 from serving.bundle_store import SHADOW, BundleStore, FolderBlobs, open_folder, split_s3
+from serving.bundles import BundleError, digest_of, product_path
 from serving.errors import StoreError
 from tests.serving.bundles import copy_bundle, write_file
-from tests.serving.ray.tiny import save_tiny
+from tests.serving.ray.tiny import load_tiny, save_tiny
 
 
 class Remote(NamedTuple):
@@ -147,7 +148,7 @@ def test_what_is_no_digest_never_becomes_a_path(remote: Remote, digest: str) -> 
         remote.store.fetch("tile", digest)
 
 
-@pytest.mark.parametrize("product", ["", "..", ".hidden", "a/b", "a\\b", "x\n", " x", "y" * 200])
+@pytest.mark.parametrize("product", ["", " ", "x\n", " x", "x ", "y" * 201, "a\u200bb", "\x00"])
 def test_what_cannot_name_a_folder_is_no_product(remote: Remote, product: str) -> None:
     with pytest.raises(StoreError, match="product"):
         remote.store.fetch(product, "0" * 64)
@@ -174,3 +175,60 @@ def test_s3_locations() -> None:
     assert split_s3("s3://andon") == ("andon", "")
     with pytest.raises(StoreError, match="expected s3://"):
         split_s3("s3:///artifacts")
+
+
+PLANT_NAMES = ["AB/12 ö", "6ES7 155-6AU01-0BN0", "日本", "..", "CON", "[red]", "x" * 200, "007"]
+
+
+@pytest.mark.parametrize("remote", ["folder"], indirect=True)
+@pytest.mark.parametrize("product", PLANT_NAMES)
+def test_a_product_is_called_as_the_plant_calls_it(
+    remote: Remote, tmp_path: Path, product: str
+) -> None:
+    digest = save_tiny(tmp_path / "made", product, note="one")
+    folder = product_path(tmp_path / "made", product) / digest
+    assert folder.parent.parent == tmp_path / "made"
+    remote.store.add(product, folder)
+    assert remote.store.products() == {product: digest}
+    assert list(remote.store.versions(product)) == [digest]
+    remote.store.point(product, digest)
+    remote.store.put_note(product, digest, b"{}")
+    assert remote.store.pointed(product) == digest
+    fetched = remote.store.fetch(product, digest)
+    assert load_tiny(fetched).product == product
+    assert fetched.resolve().is_relative_to(tmp_path / "cache")
+
+
+def test_names_of_plants_are_keys_of_s3(remote: Remote, tmp_path: Path) -> None:
+    made = {p: save_tiny(tmp_path / "made", p, note=p) for p in ("AB/12 ö", "tile", "AB 12 o")}
+    for product, digest in made.items():
+        remote.store.add(product, product_path(tmp_path / "made", product) / digest)
+    assert remote.store.products() == made
+
+
+def test_a_folder_of_before_keeps_its_name(remote: Remote, tmp_path: Path) -> None:
+    product = "Türgriff 12"
+    digest = save_tiny(tmp_path / "made", product, note="one")
+    copy_bundle(remote.put, product, product_path(tmp_path / "made", product) / digest)
+    assert remote.store.products() == {product: digest}
+    remote.store.point(product, digest)
+    assert load_tiny(remote.store.fetch(product, digest)).product == product
+    (tmp_path / "old" / product).mkdir(parents=True)
+    assert product_path(tmp_path / "old", product) == tmp_path / "old" / product
+
+
+def test_products_that_differ_in_case_are_not_mixed(tmp_path: Path) -> None:
+    save_tiny(tmp_path, "Tile", note="one")
+    with pytest.raises(BundleError, match="only in upper and lower case"):
+        save_tiny(tmp_path, "tile", note="two")
+    assert product_path(tmp_path, "Tile") == tmp_path / "Tile"
+    (tmp_path / "tile").mkdir()
+    assert save_tiny(tmp_path, "tile", note="two")  # both stood there before
+
+
+def test_a_manifest_that_names_no_product_is_said(remote: Remote) -> None:
+    body = b"{}"
+    digest = digest_of(body)
+    remote.put(f"ab-12--{'0' * 16}/{digest}/manifest.json", body)
+    with pytest.raises(StoreError, match="does not name its product"):
+        remote.store.products()

@@ -132,10 +132,18 @@ def test_a_class_is_bounded() -> None:
         teach(a_bundle(), many)
 
 
-@pytest.mark.parametrize("product", ["../up", "a/b", "..", "", "x\x00", "a" * 200])
-def test_products_that_cannot_name_a_folder(product: str, tmp_path: Path) -> None:
-    with pytest.raises(ExemplarError, match="folder"):
-        ExemplarBundle(product, "efficientnet_lite0").save(tmp_path)
+@pytest.mark.parametrize("product", ["", " ", "x\x00", "a" * 201, "tile ", "til\u200be"])
+def test_what_is_no_name_is_no_product(product: str, tmp_path: Path) -> None:
+    with pytest.raises(ExemplarError, match="product"):
+        ExemplarBundle(product, "backbone").save(tmp_path)
+
+
+@pytest.mark.parametrize("product", ["../up", "a/b", "..", "AB/12 ö", "日本", "CON", "a" * 200])
+def test_any_name_is_a_product(product: str, tmp_path: Path) -> None:
+    saved = ExemplarBundle(product, "backbone").save(tmp_path / "root")
+    assert saved.parent.parent == tmp_path / "root"
+    assert latest(tmp_path / "root", product) == saved
+    assert load_bundle(saved).product_id == product
 
 
 def test_teaching_adds_to_the_latest_bundle(tmp_path: Path) -> None:

@@ -157,6 +157,10 @@ async def test_a_store_that_is_away_leaves_the_running_versions_at_work(
         ({"products": {"tile": "v2"}}, "products.tile: 'v2' is no digest"),
         ({"products": {"tile": "0" * 64}}, "not in the store"),
         ({"product": {}}, "product: Extra inputs"),
+        ({"products": {7: "latest"}}, "YAML reads this one as 7: write it in quotes"),
+        ({"products": {True: "latest"}}, "YAML reads this one as True: write it in quotes"),
+        ({"products": {1e3: "latest"}}, "YAML reads this one as 1000.0: write it in quotes"),
+        ({"products": {None: "latest"}}, "YAML reads this one as None: write it in quotes"),
     ],
 )
 async def test_a_first_configuration_that_cannot_be_used_is_an_error(

@@ -1,7 +1,6 @@
 """A vision expert and a classifier small enough to reason about; both are real behind the ports."""
 
 import asyncio
-import hashlib
 import io
 import json
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as pillow
 
+from serving.bundles import write_bundle
 from serving.experts.errors import ArtifactError
 from serving.experts.types import Blob, Image, Region, Scored
 from streams.codes import ReasonCode
@@ -29,11 +29,7 @@ def save_tiny(
     body = json.dumps(
         {"product": product, "threshold": threshold, "delay_s": delay_s, "note": note}
     ).encode()
-    digest = hashlib.sha256(body).hexdigest()
-    folder = root / product / digest
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.json").write_bytes(body)
-    return digest
+    return write_bundle(root, product, {"manifest.json": body}).name
 
 
 def load_tiny(path: Path, **options: object) -> "TinyExpert":
