@@ -8,7 +8,6 @@ from contextlib import aclosing
 import structlog
 
 from streams.envelope import from_message
-from streams.errors import EventError
 from streams.events import Alert, Decision
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.delivery import Delivery
@@ -54,6 +53,13 @@ class KafkaDecisionFeed:
                 return alert if alert.line == self._line and alert.request_stop else None
             if record.key.startswith(f"{self._line}/".encode()):
                 return from_message(Decision, record.value, record.headers)
-        except EventError as error:
-            log.warning("feed.unreadable", topic=record.topic, offset=record.offset, why=str(error))
+        except Exception as error:  # noqa: BLE001 - nothing that a message contains ends the feed
+            log.warning(
+                "feed.unreadable",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                key=record.key[:200].decode("utf-8", "replace"),
+                why=f"{type(error).__name__}: {error}"[:2000],
+            )
         return None

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 from pydantic import ValidationError
@@ -15,6 +17,7 @@ from policies.evaluate import ResolvedPolicy
 from streams.envelope import from_message
 from streams.errors import AndonError, UnavailableError
 from streams.events import PolicyInForce
+from streams.followers import kept_following
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.delivery import Delivery
 from streams.kafka.reader import BEGINNING, PartitionReader
@@ -45,8 +48,9 @@ class KafkaPolicySource:
         self._cache = DiskCache(cache_dir) if cache_dir is not None else None
         self._start_timeout_s = start_timeout_s
         self._policies: dict[str, ResolvedPolicy] = {}
+        self._on_down: Callable[[bool], None] = lambda _: None
         self._ready = asyncio.Event()
-        self._following: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[NoReturn] | None = None
 
     def for_product(self, product_id: str) -> ResolvedPolicy | HoldEverything:
         """The policy in force; for a product without one, a policy that holds every part."""
@@ -63,7 +67,9 @@ class KafkaPolicySource:
             UnavailableError: the broker did not answer in time and there is no cache.
         """
         self._ready.clear()
-        self._following = asyncio.create_task(self._follow(), name="policies")
+        reader = PartitionReader(self._connection, {POLICIES.name: BEGINNING})
+        following = kept_following("policies", partial(self._follow, reader), self._say_down)
+        self._following = asyncio.create_task(following, name="policies")
         try:
             await asyncio.wait_for(self._ready.wait(), self._start_timeout_s)
         except TimeoutError:
@@ -86,8 +92,15 @@ class KafkaPolicySource:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def _follow(self) -> None:
-        reader, changed = PartitionReader(self._connection, {POLICIES.name: BEGINNING}), True
+    def tell(self, on_down: Callable[[bool], None]) -> None:
+        """Call ``on_down`` when the follower died, and when it follows again."""
+        self._on_down = on_down
+
+    def _say_down(self, down: bool) -> None:
+        self._on_down(down)
+
+    async def _follow(self, reader: PartitionReader) -> None:
+        changed = True
         async with contextlib.aclosing(reader.follow()) as batches:
             async for records in batches:
                 for record in records:
@@ -108,8 +121,14 @@ class KafkaPolicySource:
             return True
         try:
             self._put(policy_of(from_message(PolicyInForce, record.value, record.headers)))
-        except AndonError as error:
-            _log.error("policy refused, the one before stays in force", key=key, error=str(error))
+        except Exception as error:  # noqa: BLE001 - no message ends the follower
+            why = str(error) if isinstance(error, AndonError) else repr(error)
+            _log.error(
+                "policy refused, the one before stays in force",
+                key=key[:512],
+                offset=record.offset,
+                error=why[:2000],
+            )
             return False
         return True
 

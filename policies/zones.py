@@ -9,6 +9,7 @@ import numpy.typing as npt
 from policies.model import Zone
 from streams.events import Region
 from streams.ports import Situation
+from streams.run_lengths import cells_inside, read_runs
 
 Corners = tuple[tuple[float, float], ...]
 MAX_CELLS = 1 << 22
@@ -64,9 +65,9 @@ def _touched_cells(region: Region) -> npt.NDArray[np.intp]:
     """Row-major indices of the cells that belong to the region."""
     height, width = _size(region)
     if (height, width) == (region.mask_height, region.mask_width):
-        runs = decode_runs(region.mask_rle, height * width)
+        runs = read_runs(region.mask_rle, height * width)
         if runs is not None:
-            columns, rows = np.divmod(runs, height)
+            columns, rows = np.divmod(cells_inside(runs), height)
             return np.asarray(rows * width + columns, dtype=np.intp)
     return _cells_of_boxes(region, height, width)
 
@@ -85,38 +86,6 @@ def _cells_of_boxes(region: Region, height: int, width: int) -> npt.NDArray[np.i
 
 def _clip(value: float, size: int) -> int:
     return int(min(max(value, 0.0), size - 1.0))
-
-
-def decode_runs(rle: str, cells: int) -> npt.NDArray[np.intp] | None:
-    """Column-major indices set in a COCO compressed run-length string; None when damaged.
-
-    Written out here because the C decoder trusts its input, and this text comes from outside.
-    """
-    lengths: list[int] = []
-    position = 0
-    while position < len(rle):
-        value, shift, more = 0, 0, True
-        while more:
-            if position >= len(rle) or shift > 30:
-                return None
-            bits = ord(rle[position]) - 48
-            if not 0 <= bits < 64:
-                return None
-            value |= (bits & 0x1F) << shift
-            more = bool(bits & 0x20)
-            position += 1
-            shift += 5
-            if not more and bits & 0x10:
-                value |= -1 << shift
-        if len(lengths) > 2:
-            value += lengths[-2]
-        if value < 0 or value > cells:
-            return None
-        lengths.append(value)
-    if sum(lengths) != cells:
-        return None
-    values = np.arange(len(lengths)) % 2 == 1
-    return np.flatnonzero(np.repeat(values, lengths))
 
 
 @lru_cache(maxsize=256)

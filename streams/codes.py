@@ -94,6 +94,7 @@ class FaultCode(IntEnum):
     PLC_HEARTBEAT = 5
     RESULT_OVERRUN = 6
     UNKNOWN_RECIPE = 7
+    FOLLOWER = 8
 
 
 class FallbackKind(StrEnum):

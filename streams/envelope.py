@@ -6,6 +6,7 @@ value. Headers that no field claims are kept as extra fields.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,8 +34,14 @@ from streams.events import (
     Review,
 )
 
+MAX_JSON_BYTES = 2 << 20
+"""Longest JSON that is read: the value of a JSON topic, or one structured header."""
+MAX_DEPTH = 32
+"""Deepest nesting of objects and lists that is read."""
 _PREFIX = "ce_"
 _CONTENT_TYPE = "content-type"
+_BYTES = "application/octet-stream"
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _STANDARD = {"id", "type", "source", "specversion", "time", "subject", "dataschema"}
 E = TypeVar("E", bound=Event)
 Identity = tuple[str, str, str, datetime | None, str]
@@ -75,7 +82,7 @@ def to_message(event: Event, value: bytes = b"") -> Message:
     if time is not None:
         attributes["time"] = time
     if event.is_binary:
-        attributes["datacontenttype"] = getattr(event, "content_type", "application/octet-stream")
+        attributes["datacontenttype"] = getattr(event, "content_type", "") or _BYTES
         data, fields = value, _header_fields(event)
     else:
         attributes["datacontenttype"] = "application/json"
@@ -92,7 +99,8 @@ def from_message(model: type[E], value: bytes | None, headers: Headers) -> E:
     Raises:
         MissingHeaderError: no ``ce_type``, or a required field's header is absent.
         UnsupportedSchemaError: another event type or a future major version.
-        MalformedEventError: anything else that does not validate.
+        MalformedEventError: anything else that does not validate. Nothing that a message contains
+            raises another error than these three.
 
     >>> from datetime import UTC, datetime
     >>> at = datetime(2026, 11, 28, tzinfo=UTC)
@@ -106,10 +114,55 @@ def from_message(model: type[E], value: bytes | None, headers: Headers) -> E:
     if model.is_binary:
         return _validate(model, _fields_from_headers(model, found))
     try:
-        body = json.loads(value or b"")
+        body = read_json(value or b"")
     except ValueError as error:
         raise MalformedEventError(f"{model.event_type}: the value is not JSON: {error}") from error
     return _validate(model, body)
+
+
+def read_json(text: str | bytes) -> object:
+    """JSON from outside, bounded in length and depth: ``json.loads`` ends a process that is sent
+    brackets enough.
+
+    Raises:
+        ValueError: no JSON, or over one of the bounds.
+
+    >>> read_json(b'{"part": [1, 2]}')
+    {'part': [1, 2]}
+    >>> read_json('"half \\\\ud800 a character"') == "half \N{REPLACEMENT CHARACTER} a character"
+    True
+    >>> read_json("[" * 200_000)
+    Traceback (most recent call last):
+    ValueError: nested over 32 deep
+    """
+    if len(text) > MAX_JSON_BYTES:
+        raise ValueError(f"{len(text)} characters, at most {MAX_JSON_BYTES} are read")
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"nested over {MAX_DEPTH} deep") from None
+    plain = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    if plain.count(b"[") + plain.count(b"{") > MAX_DEPTH:
+        _check_depth(found)
+    return _without_surrogates(found) if _SURROGATE.search(plain) else found
+
+
+def _without_surrogates(found: object) -> object:
+    """Half a character, which no database and no wire can hold, becomes U+FFFD."""
+    text = json.dumps(found, ensure_ascii=False)
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    clean: object = json.loads(whole)
+    return clean
+
+
+def _check_depth(found: object) -> None:
+    level = [v for v in (found,) if isinstance(v, dict | list)]
+    for _ in range(MAX_DEPTH):
+        below = [v.values() if isinstance(v, dict) else v for v in level]
+        level = [v for values in below for v in values if isinstance(v, dict | list)]
+        if not level:
+            return
+    raise ValueError(f"nested over {MAX_DEPTH} deep")
 
 
 def header_dict(headers: Headers) -> dict[str, str]:
@@ -135,7 +188,8 @@ def _validate(model: type[E], fields: object) -> E:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        problems = [(".".join(map(str, e["loc"])), e["type"], e["msg"]) for e in error.errors()]
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        problems = [(".".join(map(str, e["loc"])), e["type"], e["msg"]) for e in found]
         text = "; ".join(f"{where or 'value'}: {message}" for where, _, message in problems[:5])
         kind = (
             MissingHeaderError
@@ -164,7 +218,7 @@ def _fields_from_headers(model: type[Event], found: Mapping[str, str]) -> dict[s
         field, structured = known.get(name, (name, False))
         if structured:
             try:
-                fields[field] = json.loads(text)
+                fields[field] = read_json(text)
             except ValueError as error:
                 raise MalformedEventError(f"header {header} is not JSON: {error}") from error
         else:

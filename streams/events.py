@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar
 from uuid import UUID, uuid5
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from streams.codes import (
     AckOutcome,
@@ -19,11 +19,17 @@ from streams.inspections import Blob as Blob
 from streams.inspections import Box as Box
 from streams.inspections import Event as Event
 from streams.inspections import Inspection as Inspection
+from streams.inspections import Int32 as Int32
+from streams.inspections import Int64 as Int64
+from streams.inspections import Moment as Moment
+from streams.inspections import Real as Real
 from streams.inspections import Region as Region
 from streams.inspections import Text as Text
+from streams.inspections import Timings as Timings
 from streams.inspections import UInt32 as UInt32
 from streams.inspections import Unit as Unit
 
+ShotNumber = Annotated[int, Field(ge=1, le=256)]
 _DECISIONS = UUID("6b9f1d5e-4a8e-5c0f-9a53-0d1f3f6a7c11")
 
 
@@ -41,14 +47,14 @@ class PartOnLine(Event):
     lot_id: Text = ""
     plc_boot_id: UInt32
     trigger_seq: Annotated[int, Field(ge=1, le=0xFFFFFFFF)]
-    encoder_pos: int = 0
-    captured_at: AwareDatetime
-    deadline: AwareDatetime
+    encoder_pos: Int32 = 0
+    captured_at: Moment
+    deadline: Moment
     """End of the result window T: what is not written to the PLC by then is the PLC's default."""
-    result_window_ms: Annotated[int, Field(gt=0)]
-    shot: Annotated[int, Field(ge=1)] = 1
+    result_window_ms: Annotated[int, Field(gt=0, le=0xFFFFFFFF)]
+    shot: ShotNumber = 1
     """Number of this photograph among those of the part, from 1."""
-    shots_expected: Annotated[int, Field(ge=1)] = 1
+    shots_expected: ShotNumber = 1
     """How many photographs the part's one trigger asked for; with 1 nothing is joined."""
     shot_name: Text = ""
     """What the station calls this shot: a side, a light, a camera."""
@@ -74,9 +80,9 @@ class Frame(PartOnLine):
     event_type: ClassVar[str] = "andon.frame.v1"
     is_binary: ClassVar[bool] = True
     content_type: Text = "application/octet-stream"
-    size_bytes: int
-    sha256: str
-    dataref: str | None = None
+    size_bytes: Annotated[int, Field(ge=0, le=(1 << 63) - 1)]
+    sha256: Text
+    dataref: Annotated[str, Field(max_length=1024)] | None = None
     """Object key of the image when it exceeds the inline limit; the value is then empty."""
     image_name: Text = ""
     light: Text = ""
@@ -93,7 +99,7 @@ class Anomaly(Event):
     """False: recorded only (a fallback has decided already, or a normal kept for audit)."""
     reason: Text = "anomalous"
     """``anomalous``, ``decided`` (a fallback was first) or ``audit``."""
-    timings_ms: dict[str, float] = {}
+    timings_ms: Timings = {}
     """Milliseconds by stage so far: ``queue_inspect``, ``expert``, ``inspect``."""
 
 
@@ -109,14 +115,14 @@ class Classification(Event):
     prompt_hash: Text = ""
     exemplars_version: Text = ""
     unknown_reason: Text = ""
-    tokens_in: int = 0
-    tokens_out: int = 0
-    cost: float = 0.0
+    tokens_in: Int64 = 0
+    tokens_out: Int64 = 0
+    cost: Real = 0.0
     """The cost in the currency of the endpoint's price list."""
-    latency_ms: float = 0.0
-    candidates: dict[str, float] = {}
+    latency_ms: Real = 0.0
+    candidates: Annotated[dict[Text, Real], Field(max_length=4096)] = {}
     """Class -> confidence, the runners-up included."""
-    stages: tuple[str, ...] = ()
+    stages: tuple[Text, ...] = ()
     """For a cascade: which stages were asked, in order."""
     normal_p_value: Unit | None = None
     """Share of normal parts that look as odd to expert and classifier together, by parts that
@@ -126,7 +132,7 @@ class Classification(Event):
 class ShotSummary(Event):
     """What one shot contributed to the decision of its part."""
 
-    shot: int
+    shot: ShotNumber
     name: Text = ""
     frame_id: UUID | None = None
     """The shot's own frame; None when nothing was heard of the shot before the part was decided."""
@@ -136,7 +142,7 @@ class ShotSummary(Event):
     class_name: Text = ""
     reason_code: ReasonCode
     rule: Text = ""
-    score: float | None = None
+    score: Real | None = None
 
 
 class GoldenCheck(Event):
@@ -163,7 +169,7 @@ class Decision(PartOnLine):
     source: DecisionSource
     evaluation: Evaluation
     class_name: Text = ""
-    class_id: int = -1
+    class_id: Int32 = -1
     severity: Severity
     action: Action
     reason_code: ReasonCode
@@ -172,15 +178,15 @@ class Decision(PartOnLine):
     """The rule of the policy that fired: ``normal``, ``class:crack``, ``fallback:late`` ..."""
     is_late: bool = False
     """Decided after another decision stood or the window closed: recorded, never acted on."""
-    recipe: int = 0
+    recipe: Annotated[int, Field(ge=0, le=0xFFFF)] = 0
     policy_hash: Text = ""
     inspection: Inspection | None = None
     classification: Classification | None = None
-    decided_at: AwareDatetime
+    decided_at: Moment
     is_historical: bool = False
-    timings_ms: dict[str, float] = {}
+    timings_ms: Timings = {}
     """Milliseconds by stage: ``queue_inspect``, ``expert``, ``queue_classify``, ``classifier``."""
-    shots: tuple[ShotSummary, ...] = ()
+    shots: Annotated[tuple[ShotSummary, ...], Field(max_length=256)] = ()
     """One for each expected shot of a part with several, in order; empty for a single shot."""
     golden: GoldenCheck | None = None
     """Of a known part alone: it counts in no statistics, no limit, no drift and no lesson."""
@@ -204,10 +210,10 @@ class Acknowledgement(PartOnLine):
     action: Action
     outcome: AckOutcome
     result_seq: UInt32 = 0
-    decided_at: AwareDatetime | None = None
-    written_at: AwareDatetime | None = None
-    acknowledged_at: AwareDatetime | None = None
-    trigger_to_write_ms: float | None = None
+    decided_at: Moment | None = None
+    written_at: Moment | None = None
+    acknowledged_at: Moment | None = None
+    trigger_to_write_ms: Real | None = None
     detail: Text = ""
 
 
@@ -224,7 +230,7 @@ class Review(Event):
     comment: Annotated[str, Field(max_length=4096)] = ""
     is_blind: bool = False
     """The reviewer was shown the picture and no verdict: only such a review counts in an audit."""
-    reviewed_at: AwareDatetime
+    reviewed_at: Moment
 
 
 class DeadLetter(Event):
@@ -238,12 +244,12 @@ class DeadLetter(Event):
     error_type: Text
     error: Annotated[str, Field(max_length=4096)]
     topic: Text
-    partition: int
-    offset: int
+    partition: Int32
+    offset: Int64
     original_key: str = ""
     original_headers: dict[str, str] = {}
     frame_id: UUID | None = None
-    failed_at: AwareDatetime
+    failed_at: Moment
 
 
 class PolicyInForce(Event):
@@ -251,11 +257,11 @@ class PolicyInForce(Event):
 
     event_type: ClassVar[str] = "andon.policy.v1"
     product_id: Text
-    policy_hash: Text
+    policy_hash: Annotated[str, Field(min_length=1, max_length=512)]
     body: dict[str, object]
     applied_by: Text = ""
     reason: Text = ""
-    applied_at: AwareDatetime
+    applied_at: Moment
 
 
 class CountedPart(Event):
@@ -268,7 +274,7 @@ class CountedPart(Event):
     event_type: ClassVar[str] = "andon.counted.v1"
     line: Text
     product_id: Text
-    number: Annotated[int, Field(ge=1)]
+    number: Annotated[int, Field(ge=1, le=(1 << 63) - 1)]
     """Counts the parts of the product on the line, from 1."""
     frame_id: UUID
     source: DecisionSource
@@ -278,11 +284,11 @@ class CountedPart(Event):
     """The limits that were exceeded after this part: none of them is alerted again."""
     station: Text = ""
     expert_version: Text = ""
-    watched: dict[str, float] = {}
+    watched: Annotated[dict[Text, Real], Field(max_length=256)] = {}
     """What the part adds to the watch for drift, by quantity."""
     drift: dict[str, object] | None = None
     """The watch over the part's station after it, now and then: those between are redone."""
-    decided_at: AwareDatetime
+    decided_at: Moment
 
 
 class Alert(Event):
@@ -302,16 +308,16 @@ class Alert(Event):
     """The limit's name, ``drift/`` and the quantity, or ``golden/`` and the part."""
     reason: Annotated[str, Field(max_length=2048)]
     request_stop: bool = False
-    count: int = 0
-    window_parts: int = 0
+    count: Int64 = 0
+    window_parts: Int64 = 0
     policy_hash: Text = ""
     station: Text = ""
     """Whose frames drift; a limit counts all stations."""
-    began_at: AwareDatetime | None = None
+    began_at: Moment | None = None
     """When the part was decided that the drift most likely began with."""
     moved: tuple[Text, ...] = ()
     """``light`` and ``focus`` where the pictures' statistics say so, else ``look``."""
-    raised_at: AwareDatetime
+    raised_at: Moment
 
 
 def decision_id(frame_id: UUID, source: DecisionSource, of_shot: bool = False) -> UUID:

@@ -1,14 +1,33 @@
 """The base of all events, and what a vision expert says of one picture."""
 
-from typing import Annotated, ClassVar
+from datetime import UTC, datetime
+from typing import Annotated, ClassVar, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 Text = Annotated[str, Field(max_length=512)]
 """Text from outside (serials, names): any characters, bounded length."""
 UInt32 = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
+Int32 = Annotated[int, Field(ge=-(1 << 31), le=(1 << 31) - 1)]
+"""What the controller's Int32 holds, and any pixel coordinate."""
+Int64 = Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1)]
+"""What the history's columns hold."""
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+FLOAT32_MAX = 3.4028234663852886e38
+Real = Annotated[float, Field(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
+"""What the controller's Float holds."""
+Moment = Annotated[
+    AwareDatetime,
+    Field(ge=datetime(1970, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC)),
+]
+"""A moment that every clock, controller and database of the line can hold."""
+Timings = Annotated[dict[Text, Real], Field(max_length=256)]
+"""Milliseconds by stage."""
+MASK_CELLS = 1 << 25
+"""Largest mask that an event may declare: it takes one byte a cell once it is decoded, 32 MiB."""
+MASK_TEXT = 1 << 20
+"""Longest run-length text of a mask, characters."""
 
 
 class Event(BaseModel):
@@ -23,39 +42,48 @@ class Event(BaseModel):
 class Box(Event):
     """Axis-aligned box in image pixels; ``x``/``y`` is the upper left corner."""
 
-    x: int
-    y: int
-    width: int
-    height: int
+    x: Int32
+    y: Int32
+    width: Int32
+    height: Int32
 
 
 class Blob(Event):
     """One connected piece of the odd region, in image pixels."""
 
     box: Box
-    area_px: float
-    longest_side_px: float
-    centroid_x: float
-    centroid_y: float
-    peak: float
+    area_px: Real
+    longest_side_px: Real
+    centroid_x: Real
+    centroid_y: Real
+    peak: Real
     """Highest anomaly score inside the piece."""
 
 
 class Region(Event):
     """The odd region. The mask may be coarser than the image; all measures are image pixels."""
 
-    image_height: int
-    image_width: int
-    mask_height: int
-    mask_width: int
-    mask_rle: str
+    image_height: UInt32
+    image_width: UInt32
+    mask_height: UInt32
+    mask_width: UInt32
+    mask_rle: Annotated[str, Field(max_length=MASK_TEXT)]
     """COCO compressed run-length encoding (ASCII), column-major, mask_height x mask_width."""
-    blobs: tuple[Blob, ...] = ()
-    area_px: float = 0.0
-    longest_side_px: float = 0.0
-    count: int = 0
-    contrast: float = 0.0
+    blobs: Annotated[tuple[Blob, ...], Field(max_length=4096)] = ()
+    area_px: Real = 0.0
+    longest_side_px: Real = 0.0
+    count: Int64 = 0
+    contrast: Real = 0.0
     """Mean score inside the region over mean score outside."""
+
+    @model_validator(mode="after")
+    def _mask_fits(self) -> Self:
+        """The declared size is checked here, before anyone sets memory aside for it."""
+        if self.mask_height * self.mask_width > MASK_CELLS:
+            raise ValueError(
+                f"a mask of {self.mask_height} x {self.mask_width} cells; at most {MASK_CELLS}"
+            )
+        return self
 
 
 class ShadowScore(Event):
@@ -64,8 +92,8 @@ class ShadowScore(Event):
     frame_id: UUID
     expert_version: Text
     """Artifact digest."""
-    score: float
-    threshold: float
+    score: Real
+    threshold: Real
     anomalous: bool
 
 
@@ -73,8 +101,8 @@ class Inspection(Event):
     """The vision expert's answer for one frame."""
 
     event_type: ClassVar[str] = "andon.inspection.v1"
-    score: float
-    threshold: float
+    score: Real
+    threshold: Real
     p_value: Unit
     """Conformal: share of held-out normals at least as odd. Small is odd."""
     least_p_value: Unit = 0.0
@@ -84,15 +112,15 @@ class Inspection(Event):
     expert_version: Text
     """Artifact digest."""
     expert_name: Text = ""
-    image_height: int = 0
-    image_width: int = 0
-    brightness: float | None = None
+    image_height: UInt32 = 0
+    image_width: UInt32 = 0
+    brightness: Real | None = None
     """Mean of the picture's grey values, 0 to 1."""
-    contrast: float | None = None
+    contrast: Real | None = None
     """Their deviation over their mean, at least 0."""
-    sharpness: float | None = None
+    sharpness: Real | None = None
     """Mean difference of neighbouring pixels over that of pixels three apart, above 0."""
-    timings_ms: dict[str, float] = {}
+    timings_ms: Timings = {}
     shadows: tuple[ShadowScore, ...] = ()
     """What a version in the shadow said of earlier frames of the product: it is scored when the
     replica is idle, and told with a later answer."""

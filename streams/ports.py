@@ -4,7 +4,7 @@ Expected failures come back as values (``Failure``); an exception through a port
 of the adapter, and the agents treat it as ``UnavailableError``.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -217,6 +217,11 @@ class PolicySource(Protocol):
     async def stop(self) -> None: ...
     def for_product(self, product_id: str) -> Policy:
         """The policy in force; for a product without one, a policy that holds every part."""
+        ...
+
+    def tell(self, on_down: Callable[[bool], None]) -> None:
+        """Call ``on_down`` with True when the policies are no longer followed, and with False once
+        they are again."""
         ...
 
 

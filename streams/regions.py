@@ -4,7 +4,10 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
+from streams.errors import MalformedEventError
 from streams.events import Region
+from streams.inspections import MASK_CELLS
+from streams.run_lengths import read_runs
 
 Mask = npt.NDArray[np.bool_]
 
@@ -21,9 +24,23 @@ def encode_mask(mask: Mask) -> str:
 
 
 def decode_mask(rle: str, height: int, width: int) -> Mask:
-    """The bool mask of shape (height, width) behind an RLE string."""
-    counts = {"size": [height, width], "counts": rle.encode("ascii")}
-    return np.asarray(coco.decode(counts), dtype=np.bool_)
+    """The bool mask of shape (height, width) behind an RLE string.
+
+    Takes milliseconds for a large mask: call it off the event loop.
+
+    Raises:
+        MalformedEventError: the runs are damaged or do not fill the declared size, or the mask is
+            larger than ``MASK_CELLS``. No memory was set aside for it then.
+    """
+    cells = height * width
+    runs = read_runs(rle, cells) if 0 < cells <= MASK_CELLS else None
+    if runs is None:
+        raise MalformedEventError(
+            f"the mask's run lengths ({len(rle)} characters) are not those of {height} x {width} "
+            f"cells; at most {MASK_CELLS} cells are read"
+        )
+    inside = np.arange(runs.size) % 2 == 1
+    return np.repeat(inside, runs).reshape(width, height).T
 
 
 def region_from_mask(mask: Mask, image_height: int, image_width: int) -> Region:

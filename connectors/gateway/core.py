@@ -33,6 +33,7 @@ from connectors.line_link import Changed, LineLink, LinkEvent
 from connectors.settings import GatewaySettings
 from streams.codes import AckOutcome, DecisionSource, FallbackKind, FaultCode, ReasonCode
 from streams.events import Alert, Decision
+from streams.followers import kept_following
 from streams.ids import new_frame_id
 from streams.ports import Camera, DecisionFeed, PolicySource, Situation
 
@@ -82,8 +83,10 @@ class Gateway:
         self._recipe_moved = False
         self._posts: set[asyncio.Task[None]] = set()
         self._answering: Decision | None = None
+        self._down: set[str] = set()
         ports.publisher.on_down = lambda down: self._fault(FaultCode.KAFKA, down)
         ports.publisher.on_full = self._spool_full
+        ports.policies.tell(lambda down: self._follower_down("policies", down))
 
     async def run(self) -> None:
         """Serve the line until cancelled; then tell the controller, close camera and journal."""
@@ -92,7 +95,7 @@ class Gateway:
             self._ports.publisher.run(),
             self._writer.run(),
             self._read_triggers(),
-            self._follow_decisions(),
+            kept_following("decisions", self._follow_decisions, self._decisions_down),
             self._exposures.run(),
         ]
         tasks = [asyncio.create_task(w, name=getattr(w, "__qualname__", "gateway")) for w in work]
@@ -145,14 +148,29 @@ class Gateway:
 
     async def _follow_decisions(self) -> None:
         async for event in self._ports.feed:
-            if isinstance(event, Alert):
-                log.warning("line.stop_request", limit=event.limit, why=event.reason)
-                self._apply(hs.Notice.STOP_REQUESTED)
-            elif event.station == self._settings.station and _decides(event):
-                self._answering = event
-                verdict = part_events.verdict_of(event)
+            try:
+                self._hear(event)
+            except Exception:  # one event's failure must not stop those behind it
+                log.exception("feed.refused", event=type(event).__name__, line=event.line)
+
+    def _hear(self, event: Decision | Alert) -> None:
+        if isinstance(event, Alert):
+            log.warning("line.stop_request", limit=event.limit, why=event.reason)
+            self._apply(hs.Notice.STOP_REQUESTED)
+        elif event.station == self._settings.station and _decides(event):
+            self._answering = event
+            verdict = part_events.verdict_of(event)
+            try:
                 self._apply(hs.Decided(part_events.key_of(event), event.frame_id, verdict))
+            finally:
                 self._answering = None
+
+    def _decisions_down(self, down: bool) -> None:
+        self._follower_down("decisions", down)
+
+    def _follower_down(self, name: str, down: bool) -> None:
+        (self._down.add if down else self._down.discard)(name)
+        self._fault(FaultCode.FOLLOWER, bool(self._down))
 
     def _fault(self, code: FaultCode, active: bool) -> None:
         if (code in self._state.faults) != active:

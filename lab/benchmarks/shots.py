@@ -175,6 +175,8 @@ class OnePolicy:
     def for_product(self, product_id: str) -> Policy:
         return self.policy
 
+    def tell(self, on_down: Callable[[bool], None]) -> None: ...
+
 
 Say = Callable[[int], None]
 

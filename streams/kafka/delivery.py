@@ -1,7 +1,7 @@
 """One record as a role receives it, and the dead letter it may become. Pure."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid5
@@ -9,7 +9,11 @@ from uuid import UUID, uuid5
 from streams.codes import Stage
 from streams.envelope import Message, header_dict, to_message
 from streams.events import DeadLetter
+from streams.topics import INLINE_LIMIT_BYTES
 
+_KEPT_CHARACTERS = 128 << 10
+"""Of all the original headers together; one is cut at an eighth of it."""
+_KEPT_KEY = 512
 _LETTERS = UUID("0c2f8c57-5d0b-5a86-9b53-3f8e7a2d4d10")
 _SALVAGED = UUID("d2a1c1f5-0b9a-5b7e-8a43-6a7d5a1d9e22")
 
@@ -49,7 +53,16 @@ def dead_letter(
     now: datetime,
     frame_id: UUID | None = None,
 ) -> Message:
-    """The message for ``andon.dead``: original bytes, headers, error and stage."""
+    """The message for ``andon.dead``: original bytes, headers, error and stage.
+
+    However large the original was, the broker takes the letter: what is cut off, the error says.
+    """
+    value = delivery.value[:INLINE_LIMIT_BYTES]
+    headers = _kept(header_dict(delivery.headers))
+    cut = len(value) < len(delivery.value) or headers != header_dict(delivery.headers)
+    if cut:
+        error = f"{error[:3800]} (of {len(delivery.value)} bytes {len(value)} are kept, and the "
+        error += f"first {_KEPT_CHARACTERS // 8} characters of each header)"
     letter = DeadLetter(
         letter_id=letter_id(delivery.topic, delivery.partition, delivery.offset, stage),
         stage=stage,
@@ -58,9 +71,21 @@ def dead_letter(
         topic=delivery.topic,
         partition=delivery.partition,
         offset=delivery.offset,
-        original_key=delivery.key.decode("utf-8", "replace"),
-        original_headers=header_dict(delivery.headers),
+        original_key=delivery.key.decode("utf-8", "replace")[:_KEPT_KEY],
+        original_headers=headers,
         frame_id=frame_id,
         failed_at=now,
     )
-    return to_message(letter, delivery.value)
+    return to_message(letter, value)
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers as far as they fit into a letter beside a picture."""
+    kept: dict[str, str] = {}
+    room = _KEPT_CHARACTERS
+    for name, text in headers.items():
+        kept[name[:_KEPT_KEY]] = short = text[: min(room, _KEPT_CHARACTERS // 8)]
+        room -= len(short) + len(name[:_KEPT_KEY])
+        if room <= 0:
+            break
+    return kept

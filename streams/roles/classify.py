@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from streams.codes import ReasonCode
@@ -21,7 +22,7 @@ from streams.ports import (
 )
 from streams.roles.calls import Answered, Calls, FallbackDue, InTime, Late, remaining_s
 from streams.roles.decisions import Moment, classified, fallback
-from streams.roles.pictures import fetched
+from streams.roles.pictures import beside_the_loop, fetched
 from streams.roles.results import Results
 from streams.roles.salvage import attributes, nested_attributes
 
@@ -76,7 +77,8 @@ class ClassifyRole:
             image = await fetched(frame.dataref, self.images, remaining_s(due_s))
         policy = self.policies.for_product(frame.product_id)
         if isinstance(image, Failure):
-            reaction = classified(anomaly, image, policy, _moment(delivery))
+            decide = partial(classified, anomaly, image, policy, _moment(delivery))
+            reaction = await beside_the_loop([anomaly.inspection], decide)
             await self.results.reaction(delivery, frame.frame_id, reaction)
             return
         request = ClassificationRequest(
@@ -92,8 +94,8 @@ class ClassifyRole:
             step = await anext(steps)
             if isinstance(step, FallbackDue):
                 policy = self.policies.for_product(frame.product_id)
-                decision = fallback(anomaly, step.failure, policy, _moment(delivery))
-                await self.results.decision(decision)
+                decided = partial(fallback, anomaly, step.failure, policy, _moment(delivery))
+                await self.results.decision(await beside_the_loop([anomaly.inspection], decided))
                 waiting = self._late_answer(anomaly, delivery, steps, stack.pop_all())
                 task = self._late[frame.frame_id] = asyncio.create_task(waiting)
                 task.add_done_callback(lambda _: self._late.pop(frame.frame_id))
@@ -121,7 +123,8 @@ class ClassifyRole:
         self.results.telemetry.stages(moment.timings_ms)
         policy = self.policies.for_product(anomaly.frame.product_id)
         late = isinstance(step, Late)
-        reaction = classified(anomaly, step.answered.answer, policy, moment, late)
+        decide = partial(classified, anomaly, step.answered.answer, policy, moment, late)
+        reaction = await beside_the_loop([anomaly.inspection], decide)
         await self.results.reaction(delivery, anomaly.frame.frame_id, reaction)
 
     async def _unreadable(self, delivery: Delivery, error: Exception, code: ReasonCode) -> None:

@@ -8,6 +8,7 @@ after a crash the verdicts of every undecided part are delivered again, and noth
 import asyncio
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 from streams.envelope import from_message
@@ -18,6 +19,7 @@ from streams.ports import PolicySource
 from streams.roles.config import JoinConfig
 from streams.roles.decisions import Moment
 from streams.roles.join_core import CompletePart, JoinState, Judged, Tick, joined, step
+from streams.roles.pictures import beside_the_loop
 from streams.roles.results import Results
 
 
@@ -112,7 +114,9 @@ class JoinRole:
         try:
             product = next(v.product_id for v in complete.shots if v is not None)
             policy = self.policies.for_product(product)
-            await self.results.decision(joined(complete.shots, policy, Moment()))
+            decide = partial(joined, complete.shots, policy, Moment())
+            inspections = [shot.inspection for shot in complete.shots if shot is not None]
+            await self.results.decision(await beside_the_loop(inspections, decide))
         except Exception as error:  # noqa: BLE001 - handed to the verdicts' handlers
             if not decided.done():
                 decided.set_exception(error)

@@ -2,11 +2,26 @@
 
 import asyncio
 import io
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from streams.codes import ReasonCode
 from streams.errors import UnavailableError
-from streams.events import Region
+from streams.events import Inspection, Region
 from streams.ports import Failure, ImageStore
+
+T = TypeVar("T")
+LARGE_MASK_TEXT = 8192
+"""Reading a longer mask takes over 5 ms: too long for an event loop, characters."""
+
+
+async def beside_the_loop(inspections: Iterable[Inspection | None], decide: Callable[[], T]) -> T:
+    """What ``decide`` returns, which may look at these inspections' masks: where one is large it
+    runs in a thread."""
+    regions = (found.region for found in inspections if found is not None)
+    if any(len(region.mask_rle) > LARGE_MASK_TEXT for region in regions if region is not None):
+        return await asyncio.to_thread(decide)
+    return decide()
 
 
 async def fetched(dataref: str, store: ImageStore | None, timeout_s: float) -> bytes | Failure:
@@ -35,7 +50,9 @@ def mask_png(region: Region) -> bytes:
     from streams.regions import region_mask
 
     buffer = io.BytesIO()
-    Image.fromarray(region_mask(region).astype(np.uint8) * 255).save(buffer, format="PNG")
+    grey = np.ascontiguousarray(region_mask(region)).view(np.uint8)
+    grey *= 255
+    Image.fromarray(grey).save(buffer, format="PNG")
     return buffer.getvalue()
 
 

@@ -216,7 +216,11 @@ class Results:
             policies: None when the part is decided already.
         """
         failure = Failure(code, type(error).__name__, str(error))
-        part = salvage(delivery, fields)
+        try:
+            part = salvage(delivery, fields)
+        except Exception as unread:  # noqa: BLE001 - the letter is sent whatever stands in it
+            self.telemetry.log("nothing can be salvaged", error=repr(unread))
+            part = None
         if part is not None and policies is not None:
             policy = policies.for_product(part.product_id)
             await self.decision(fallback(part, failure, policy, Moment()))

@@ -1,13 +1,12 @@
 """What can still be read of a frame whose headers do not validate: pure, never raises."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from pydantic import ValidationError
 
-from streams.envelope import Headers, attribute_of, header_dict
+from streams.envelope import Headers, attribute_of, header_dict, read_json
 from streams.events import PartOnLine
 from streams.kafka.delivery import Delivery, salvaged_frame_id
 
@@ -26,7 +25,7 @@ def attributes(headers: Headers) -> dict[str, str]:
 def nested_attributes(text: str) -> dict[str, object]:
     """The fields of a JSON header, such as an anomaly's frame; empty when it is not an object."""
     try:
-        found = json.loads(text)
+        found = read_json(text)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -17,11 +17,9 @@ from policies.errors import ConditionError
 from policies.evaluate import ResolvedPolicy
 from policies.model import PolicyDocument, body_of, content_hash
 from policies.review.diff import difference
-from policies.zones import decode_runs
 from streams.codes import Action, FallbackKind, ReasonCode
 from streams.events import Blob, Box, Classification, Inspection, Region
 from streams.ports import Failure, Outcome, Situation
-from streams.regions import encode_mask
 from tests.policies.naive import holds
 
 CLASSES = ("crack", "dust", "hole")
@@ -285,25 +283,3 @@ def test_no_softening_goes_unnamed(
     before, after = old.decide(situation), new.decide(situation)
     if before.action is not Action.PASS and after.action is Action.PASS:
         assert difference(old, new).softens
-
-
-@relaxed
-@given(
-    rows=st.integers(1, 12),
-    columns=st.integers(1, 12),
-    seed=st.integers(0, 10_000),
-)
-def test_runs_are_decoded_as_coco_does(rows: int, columns: int, seed: int) -> None:
-    import numpy as np
-
-    mask = np.random.default_rng(seed).random((rows, columns)) < 0.4
-    found = decode_runs(encode_mask(mask), rows * columns)
-    assert found is not None
-    assert found.tolist() == np.flatnonzero(mask.ravel(order="F")).tolist()
-
-
-@relaxed
-@given(rle=st.text(max_size=40), cells=st.integers(0, 5000))
-def test_damaged_runs_are_none_or_inside(rle: str, cells: int) -> None:
-    found = decode_runs(rle, cells)
-    assert found is None or all(0 <= index < cells for index in found)

@@ -108,3 +108,53 @@ async def test_a_cancelled_future_of_the_library_does_not_end_the_following(
         await until(lambda: action_of(source, "leaked") is Action.SCRAP)
     finally:
         await source.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_follower_that_dies_is_said_and_begun_again(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = KafkaBench(broker.bootstrap_servers)
+    await bench.apply("died", "rework")
+    source = bench.source()
+    said: list[bool] = []
+    source.tell(said.append)
+    await source.start()
+    getmany = AIOKafkaConsumer.getmany
+    dying = [True]
+
+    async def dies(consumer: AIOKafkaConsumer, *args: object, **words: object) -> object:
+        if dying:
+            dying.clear()
+            raise RuntimeError("a defect of the library")
+        return await getmany(consumer, *args, **words)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", dies)
+    try:
+        await until(lambda: True in said)
+        await bench.apply("died", "scrap")
+        await until(lambda: action_of(source, "died") is Action.SCRAP)
+        await until(lambda: said[-1] is False)
+    finally:
+        await source.stop()
+
+
+@pytest.mark.asyncio
+async def test_brackets_and_bodies_that_are_no_policy_leave_the_one_before(
+    fresh_broker: Broker,
+) -> None:
+    servers = fresh_broker.bootstrap_servers
+    await KafkaBench(servers).apply("solid", "scrap")
+    publisher = KafkaPublisher(KafkaConnection(servers))
+    source = KafkaBench(servers).source()
+    said: list[bool] = []
+    source.tell(said.append)
+    await source.start()
+    try:
+        await publisher.send(POLICIES.name, Message(b"solid", b"[" * 200_000, ()))
+        await publisher.send(POLICIES.name, Message(b"solid", b"", ()))
+        await until(lambda: action_of(source, "solid") is Action.HOLD)
+        assert True not in said
+    finally:
+        await publisher.stop()
+        await source.stop()

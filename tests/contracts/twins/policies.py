@@ -1,6 +1,6 @@
 """Twins of ``streams.ports.Policy`` and ``streams.ports.PolicySource``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from policies.defaults import HoldEverything
@@ -75,6 +75,8 @@ class TwinPolicies:
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
+
+    def tell(self, on_down: Callable[[bool], None]) -> None: ...
 
     def put(self, policy: Policy) -> None:
         self.in_force[policy.product_id] = policy
