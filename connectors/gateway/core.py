@@ -35,7 +35,8 @@ from streams.codes import AckOutcome, DecisionSource, FallbackKind, FaultCode, R
 from streams.events import Alert, Decision
 from streams.followers import kept_following
 from streams.ids import new_frame_id
-from streams.ports import Camera, DecisionFeed, PolicySource, Situation
+from streams.names import normal_form
+from streams.ports import Camera, DecisionFeed, PolicySource, Situation, Trigger
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +79,7 @@ class Gateway:
         self._writer = ControllerWriter(
             ports.link, ports.journal, self._written, self._journal_failed
         )
+        self._padded: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._trigger_moved = asyncio.Event()
         self._recipe_moved = False
@@ -224,6 +226,7 @@ class Gateway:
         known = self._ports.journal.entries.get(part.key)
         if known is not None:
             return known
+        self._say_padded(part.trigger)
         wall = time.time() - (time.monotonic() - part.triggered_at)
         window_s = part.deadline - part.triggered_at
         more = 0 if part.missed else self._exposures.count - 1
@@ -232,22 +235,30 @@ class Gateway:
         self._ports.journal.append(entry)
         return entry
 
+    def _say_padded(self, trigger: Trigger) -> None:
+        """Say once for each text that the controller pads it: events have it without."""
+        for name in {"part_id", "lot_id", "product_id"} - self._padded:
+            written = str(getattr(trigger, name))
+            if (taken := normal_form(written)) != written:
+                self._padded.add(name)
+                log.warning("trigger.padded", text=name, written=repr(written), taken=taken)
+
     def _decide(self, part: Part, reason: ReasonCode) -> None:
         """Give the gateway's own answer: the product's no-decision action, or a hold."""
         entry = self._mint(part)
-        policy = self._ports.policies.for_product(part.trigger.product_id)
+        subject = part_events.part_on_line(self._settings, entry, self._clock)
+        policy = self._ports.policies.for_product(subject.product_id)
         if reason is ReasonCode.NO_DECISION:
             outcome = policy.decide(
                 Situation(
                     station=self._settings.station,
-                    lot_id=part.trigger.lot_id,
+                    lot_id=subject.lot_id,
                     fallback=FallbackKind.NO_DECISION,
                 )
             )
         else:
             outcome = part_events.held(reason)
         now = time.time()
-        subject = part_events.part_on_line(self._settings, entry, self._clock)
         decision = part_events.gateway_decision(subject, outcome, reason, policy, now)
         verdict = part_events.verdict_of(decision)
         log.warning("part.watchdog", **_words(part), reason=reason.name, action=outcome.action)

@@ -18,6 +18,7 @@ from streams.codes import (
 )
 from streams.events import Acknowledgement, Decision, Frame, PartOnLine, ShotVerdict, decision_id
 from streams.ids import frame_key
+from streams.names import normal_form
 from streams.ports import Outcome, Picture, Policy
 from streams.topics import INLINE_LIMIT_BYTES
 
@@ -30,7 +31,11 @@ _IN_WORDS = {
 def part_on_line(
     where: GatewaySettings, entry: JournalEntry, clock: ClockStatus, shot: int = 0
 ) -> PartOnLine:
-    """The fields that every event of a part repeats; those of one of its shots with ``shot``."""
+    """The fields that every event of a part repeats; those of one of its shots with ``shot``.
+
+    What the controller wrote stands in the journal and is written back to it as it was; events have
+    it without the blanks or NULs around it, as people and policies write it.
+    """
     trigger = entry.trigger
     several = len(entry.frame_ids) > 1
     return PartOnLine(
@@ -44,9 +49,9 @@ def part_on_line(
         area=where.area,
         line=where.line,
         station=where.station,
-        product_id=trigger.product_id,
-        part_id=trigger.part_id,
-        lot_id=trigger.lot_id,
+        product_id=normal_form(trigger.product_id),
+        part_id=normal_form(trigger.part_id),
+        lot_id=normal_form(trigger.lot_id),
         plc_boot_id=entry.key.plc_boot_id,
         trigger_seq=entry.key.trigger_seq,
         encoder_pos=trigger.encoder_pos,

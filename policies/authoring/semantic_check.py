@@ -46,9 +46,11 @@ def _name_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
     """Names that would be taken for another, or that nobody could type."""
     names: dict[Path, str] = {("product",): document.product}
     names |= {("classes", name): name for name in document.classes}
+    names |= {("golden", serial): serial for serial in document.golden}
+    kinds = {"product": "product", "classes": "class", "golden": "part"}
     for path, name in names.items():
         if fault := fault_of(name):
-            what = f"{'product' if path == ('product',) else 'class'} {name!r}"
+            what = f"{kinds[str(path[0])]} {name!r}"
             fix = f"write {meant!r}" if (meant := mended(name)) else "give it a name"
             of_key = path != ("product",)
             yield tree.problem("E313", path, f"{what} {fault}", fix, of_key=of_key)

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from connectors.handshake.signals import Signal
 from connectors.settings import GatewaySettings
@@ -51,6 +52,31 @@ async def test_every_part_gets_its_own_result(tmp_path: Path) -> None:
         assert [f.part_id for f in line.bus.frames] == [p.part_id for p in plan]
         for entry in entries_of(line.plc.ledger.rows):
             assert [r.part_id for r in entry.results] == [entry.trigger.part_id]
+
+
+@pytest.mark.asyncio
+async def test_padded_texts_are_trimmed_said_once_and_given_back_as_they_were(
+    tmp_path: Path,
+) -> None:
+    config = GatewaySettings(result_window_ms=1000, watchdog_margin_ms=600)
+    texts = {"product_id": "demo\0\0\0\0", "lot_id": "lötpaste 7 "}
+    plan = [PlannedPart(part_id=f"A{n}      ", **texts) for n in range(3)]
+    plc = PlcConfig(takt_s=0.05, window_s=10.0)
+    with capture_logs() as said:
+        async with running_line(tmp_path, plc, config=config) as line:
+            await line.start_gateway()
+            await play(line.plc, plan, takt_s=0.05, ready_wait_s=10)
+            await until(lambda: len(line.bus.acks) == 3)
+        for event in (*line.bus.frames, *line.bus.decisions):
+            assert event.part_id in ("A0", "A1", "A2")
+            assert (event.product_id, event.lot_id) == ("demo", "lötpaste 7")
+        assert {d.action for d in line.bus.decisions} == {Action.REWORK}  # of the policy of "demo"
+        for entry in entries_of(line.plc.ledger.rows):
+            assert [r.part_id for r in entry.results] == [entry.trigger.part_id]
+            assert entry.trigger.part_id.endswith("      ")
+    assert sorted(e["text"] for e in said if e["event"] == "trigger.padded") == [
+        *("lot_id", "part_id", "product_id")
+    ]
 
 
 @pytest.mark.asyncio
