@@ -80,10 +80,32 @@ def key_of(name: str) -> str:
     """
     if _PLAIN.fullmatch(name) and not _DEVICES.fullmatch(name) and not _DERIVED.search(name):
         return name
+    return derived_key(name)
+
+
+def derived_key(name: str) -> str:
+    """What of a name is plain, and 16 digits of its SHA-256."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     shown = re.sub(r"[^a-z0-9]+", "-", plain)[:40].strip("-") or "name"
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{shown}--{digest}"
+
+
+def is_portable(name: str) -> bool:
+    """Whether every file system takes the name for a file as people read it.
+
+    >>> is_portable("lötfehler"), is_portable("AB/12"), is_portable("nul.txt")
+    (True, False, False)
+    """
+    return not (
+        fault_of(name)
+        or set(name) & set('<>:"/\\|?*')
+        or name[0] in ".~-"
+        or name[-1] == "."
+        or len(name.encode()) > LONGEST
+        or _DEVICES.fullmatch(name)
+        or _DERIVED.search(name)
+    )
 
 
 def is_derived(key: str) -> bool:

@@ -1,22 +1,29 @@
 """Labelled photographs on disk, as ``andon train`` is taught them: a folder for each class."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from andon.cli.experts import ExpertCommandError, list_inputs, read_groups
 from serving.experts.images import read_image
 from serving.experts.types import Mask
+from streams.names import fault_of, normal_form
 
 if TYPE_CHECKING:
     from serving.experts.teaching import LabelledPicture
+
+CLASS_FILE: Final = "class.txt"
+"""In the folder of a class: its name, where the folder cannot be called so."""
 
 
 def read_exemplars(
     folder: Path, masks: Path | None, groups: Path | None
 ) -> "list[LabelledPicture]":
     """Every photograph in ``folder/<class>/``, with its mask where there is one.
+
+    The class is called like its folder, or as the folder's ``class.txt`` says: ``AB/12`` can name
+    no folder.
 
     Args:
         folder: one folder of photographs for each class.
@@ -25,7 +32,7 @@ def read_exemplars(
         groups: CSV of path and part; else the ``parts.csv`` at or above ``folder``.
 
     Raises:
-        ExpertCommandError: no folder with photographs, or a mask of another size.
+        ExpertCommandError: no folder with photographs, a mask of another size, or no class's name.
     """
     from serving.experts.teaching import LabelledPicture
 
@@ -34,14 +41,27 @@ def read_exemplars(
         raise ExpertCommandError(f"{folder}: expected one folder of photographs for each class")
     parts, found = read_groups(folder, groups), []
     for kind in kinds:
+        class_name = _class_of(kind)
         for path in list_inputs([kind]):
             image = read_image(path)
             mask = None if masks is None else _mask(masks / kind.name, path.stem)
             if mask is not None and mask.shape != image.shape[:2]:
                 raise ExpertCommandError(f"{path}: its mask is of another size")
             part = parts.get(path, f"{kind.name}/{path.name}")
-            found.append(LabelledPicture(image, kind.name, mask, part))
+            found.append(LabelledPicture(image, class_name, mask, part))
     return found
+
+
+def _class_of(folder: Path) -> str:
+    stated = folder / CLASS_FILE
+    try:
+        text = stated.read_text("utf-8-sig") if stated.is_file() else folder.name
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExpertCommandError(f"{stated}: the class's name as UTF-8 text: {error}") from None
+    name = normal_form(text.strip())
+    if fault := fault_of(name):
+        raise ExpertCommandError(f"{stated if stated.is_file() else folder}: {name!r} {fault}")
+    return name
 
 
 def _mask(folder: Path, stem: str) -> Mask | None:

@@ -40,6 +40,7 @@ from serving.experts.types import Scored
 if TYPE_CHECKING:
     from serving.experts.composed import ComposedExpert
     from serving.experts.ddad.expert import DdadExpert
+    from serving.experts.teaching import LabelledPicture
 
 app = typer.Typer(add_completion=False)
 
@@ -124,6 +125,7 @@ def train_command(
     folder = product_artifacts(out or artifact_root(), product)
     paths = list_inputs([images])
     parts = read_groups(images, groups)
+    defects = _labelled(chosen, groups)
     with stage_bars() as report:
         options = TrainOptions(
             expert=expert,
@@ -134,8 +136,8 @@ def train_command(
             **chosen.model_dump(include=_OF_TRAINING),
         )
         trained = train(product, paths, options, parts, report, resume)
-        if chosen.exemplars is not None:
-            trained = _taught(trained, chosen, groups, report)
+        if defects:
+            trained = _taught(trained, defects, report)
         digest = save_artifact(trained, folder.parent)
     path = folder / digest
     if review is not None:
@@ -147,19 +149,26 @@ def train_command(
     print_found(body, shown, as_json)
 
 
+def _labelled(chosen: Training, groups: Path | None) -> "list[LabelledPicture]":
+    """The defects to teach; read before the training, which a mask of another size would spoil."""
+    if chosen.policy is not None:
+        read_prices(chosen.policy)
+    if chosen.exemplars is None:
+        return []
+    return read_exemplars(chosen.exemplars, chosen.masks, groups)
+
+
 def _taught(
     trained: "ComposedExpert | DdadExpert",
-    chosen: Training,
-    groups: Path | None,
+    defects: "Sequence[LabelledPicture]",
     report: Callable[[str, int, int], None],
 ) -> "ComposedExpert":
     from serving.experts.composed import ComposedExpert
     from serving.experts.teaching import teach
 
-    assert chosen.exemplars is not None
     if not isinstance(trained, ComposedExpert):
         raise ExpertCommandError(f"an expert of kind {trained.name!r} cannot be taught")
-    return teach(trained, read_exemplars(chosen.exemplars, chosen.masks, groups), report)
+    return teach(trained, defects, report)
 
 
 def _chosen_rate(

@@ -10,7 +10,7 @@ from history.records import FrameRecord
 _NESTED = {"review", "other_decisions"}
 _COLUMNS = [name for name in FrameRecord.model_fields if name not in _NESTED]
 _REVIEW = ("reviewer", "class_name", "severity", "action", "comment", "reviewed_at")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 async def json_lines(frames: AsyncIterator[FrameRecord]) -> AsyncIterator[str]:

@@ -2,6 +2,7 @@
 
 ``PRODUCT/train/good``, ``PRODUCT/test/good``, ``PRODUCT/test/CLASS`` and
 ``PRODUCT/ground_truth/CLASS/NAME_mask.png``. Masks are the expert's regions: nobody drew them.
+A name that no folder can have stands in the folder's ``class.txt``, and in ``manifest.jsonl``.
 """
 
 import asyncio
@@ -14,8 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from history.export.folder import whole_folder
-from history.export.pictures import GOOD, LabelledPart, labelled_parts, safe_name
+from history.export.folder import FolderNames, whole_folder
+from history.export.pictures import GOOD, LabelledPart, labelled_parts
 from history.records import FrameRecord
 from streams.ports import ImageStore
 
@@ -52,13 +53,16 @@ async def write_mvtec(
     counts: Counter[str] = Counter()
     with whole_folder(folder) as draft:
         manifest: list[str] = []
+        products, classes = FolderNames(), FolderNames(GOOD)
         async for part in labelled_parts(frames, store):
             if progress is not None:
                 progress()
             if part is None:
                 counts["without a picture"] += 1
                 continue
-            place = _place(part, test_share)
+            product = products.of(part.frame.product_id)
+            label = GOOD if part.label == GOOD else classes.of(part.label)
+            place = Path(product, _side(part, test_share), label, f"{part.frame.frame_id}.png")
             await asyncio.to_thread(_write, draft, part, place)
             counts[place.parts[1]] += 1
             manifest.append(json.dumps(_line(part, place)) + "\n")
@@ -67,12 +71,11 @@ async def write_mvtec(
     return dict(counts)
 
 
-def _place(part: LabelledPart, test_share: float) -> Path:
+def _side(part: LabelledPart, test_share: float) -> str:
     frame = part.frame
     serial = f"{frame.product_id}/{frame.part_id or frame.frame_id}"
     drawn = int.from_bytes(hashlib.sha256(serial.encode()).digest()[:4]) / 2**32
-    side = "test" if part.label != GOOD or drawn < test_share else "train"
-    return Path(safe_name(frame.product_id), side, part.label, f"{frame.frame_id}.png")
+    return "test" if part.label != GOOD or drawn < test_share else "train"
 
 
 def _write(root: Path, part: LabelledPart, place: Path) -> None:
@@ -81,6 +84,8 @@ def _write(root: Path, part: LabelledPart, place: Path) -> None:
     path.write_bytes(part.png)
     if part.label == GOOD:
         return
+    if path.parent.name != part.label:
+        (path.parent / "class.txt").write_text(part.label + "\n", encoding="utf-8")
     mask = part.mask if part.mask is not None else np.zeros((part.height, part.width), np.bool_)
     product, _, label, name = place.parts
     target = root / product / "ground_truth" / label / name.replace(".png", "_mask.png")
@@ -93,6 +98,7 @@ def _line(part: LabelledPart, place: Path) -> dict[str, object]:
     return {
         "file": place.as_posix(),
         "frame_id": str(frame.frame_id),
+        "product": frame.product_id,
         "part_id": frame.part_id,
         "label": part.label,
         "reviewed": frame.review is not None,

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -26,7 +25,7 @@ class LabelledPart:
 
     frame: FrameRecord
     label: str
-    """``good``, or the class as a folder's name."""
+    """``good``, or the class."""
     png: bytes
     """The picture as PNG, with its bit depth."""
     height: int
@@ -38,23 +37,16 @@ class LabelledPart:
 def label_of(frame: FrameRecord) -> str:
     """What a data set says of a part: the latest review's word, else the decision's.
 
-    >>> safe_name("a/b"), safe_name("good"), safe_name("")
-    ('a%2Fb', 'class-good', 'unknown')
+    A class that is itself called ``good`` is ``class-good``, and one without a name ``unknown``.
     """
     if frame.review is not None:
         is_good = frame.review.severity in ("normal", "negligible")
         name = frame.review.class_name
     else:
         is_good, name = frame.action == "pass", frame.class_name
-    return GOOD if is_good else safe_name(name)
-
-
-def safe_name(name: str) -> str:
-    """A class as the name of a folder, apart from ``good``."""
-    if name == GOOD:
-        return f"class-{GOOD}"
-    escaped = quote(name, safe=" -_()").replace(".", "%2E")
-    return escaped or UNNAMED
+    if is_good:
+        return GOOD
+    return f"class-{GOOD}" if name == GOOD else name or UNNAMED
 
 
 async def labelled_parts(

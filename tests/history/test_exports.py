@@ -1,6 +1,7 @@
 """Exports: each is read back by the tool that people use for it."""
 
 import asyncio
+import itertools
 import json
 import subprocess
 from collections.abc import AsyncIterator, Sequence
@@ -13,11 +14,13 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from andon.cli.exemplar_folders import read_exemplars
 from history.errors import HistoryError
 from history.export.coco import write_coco
 from history.export.mvtec import write_mvtec
 from history.records import FrameRecord, OtherDecision, ReviewSummary
 from streams.ids import image_key, mask_key
+from streams.names import derived_key, key_of
 from streams.roles.pictures import mask_png
 from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.history import make
@@ -163,7 +166,7 @@ def test_mvtec_layout(tmp_path: Path) -> None:
         folder.relative_to(root).as_posix(): len(list(folder.glob("*.png")))
         for folder in root.glob("*/*")
     }
-    hostile = "%2E%2E%2Fa%2Fb%0A%27%3B DROP TABLE parts%3B --%F0%9F%A7%B1"
+    hostile = derived_key(HOSTILE)
     defects = {"crack": 1, "unknown": 1, "class-good": 1, hostile: 1}
     assert found == {
         "train/good": counts["train"],
@@ -171,6 +174,8 @@ def test_mvtec_layout(tmp_path: Path) -> None:
         **{f"test/{name}": n for name, n in defects.items()},
         **{f"ground_truth/{name}": n for name, n in defects.items()},
     }
+    assert (root / "test" / hostile / "class.txt").read_text("utf-8") == HOSTILE + "\n"
+    assert not list(root.glob("*/crack/class.txt"))
     crack = make.frame_id(12)
     mask = cv2.imread(str(root / f"ground_truth/crack/{crack}_mask.png"), cv2.IMREAD_UNCHANGED)
     shown = cv2.imread(str(root / f"test/crack/{crack}.png"))
@@ -184,6 +189,27 @@ def test_mvtec_layout(tmp_path: Path) -> None:
     again = asyncio.run(write_mvtec(stream(records), store, tmp_path / "again", test_share=0.3))
     assert again == counts
     assert (tmp_path / "again" / "manifest.jsonl").read_text().splitlines() == lines
+
+
+def test_classes_and_products_stand_in_folders_as_plants_call_them(tmp_path: Path) -> None:
+    classes = ("lötfehler", "AB/12 ö", "Crack", "crack", "Good", "日本", "..", "CON", "x" * 200)
+    records = [
+        record(n, "scrap", name, product_id=product)
+        for n, (name, product) in enumerate(itertools.product(classes, ("AB/12", "6ES7 155")))
+    ]
+    store = asyncio.run(kept(records))
+    asyncio.run(write_mvtec(stream(records), store, tmp_path / "set"))
+    for folder in (tmp_path / "set").glob("*/test/*"):
+        assert len(list(folder.glob("*.png"))) == 1
+    folders = sorted(path.name for path in (tmp_path / "set" / "6ES7 155" / "test").iterdir())
+    assert len({name.casefold() for name in folders}) == len(classes)
+    assert {"lötfehler", "日本", "Crack"} <= set(folders)
+    lines = (tmp_path / "set" / "manifest.jsonl").read_text("utf-8").splitlines()
+    assert {(told["label"], told["product"]) for told in map(json.loads, lines)} == set(
+        itertools.product(classes, ("AB/12", "6ES7 155"))
+    )
+    pictures = read_exemplars(tmp_path / "set" / key_of("AB/12") / "test", None, None)
+    assert {picture.class_name for picture in pictures} == set(classes)
 
 
 @pytest.mark.slow
