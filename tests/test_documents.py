@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from andon.reference import WRITERS
 from andon.settings import Settings
 from tests.streams.roles.test_path import CLASSIFY_ROLE, INSPECT, POLICY
 
@@ -171,8 +172,7 @@ def test_the_architecture_walks_every_module_of_the_way() -> None:
     assert not missing
 
 
-def test_the_reference_of_settings_is_what_the_code_says() -> None:
-    from andon.settings_reference import reference
-
-    written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert written == reference(), "run: python -m andon.settings_reference > docs/settings.md"
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_reference_is_what_the_code_says(name: str) -> None:
+    written = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert written == WRITERS[name](), "run: python -m andon.reference"

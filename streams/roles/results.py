@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, start_http_server
 
 from streams.backoff import backoff_s
 from streams.codes import ReasonCode, Stage
@@ -22,6 +22,7 @@ from streams.events import Alert, Decision, ShotVerdict
 from streams.kafka.delivery import Delivery, dead_letter
 from streams.log import Log
 from streams.ports import Failure, PolicySource, Publisher
+from streams.roles import metrics
 from streams.roles.config import FlowConfig
 from streams.roles.decisions import Moment, Reaction, fallback
 from streams.roles.salvage import readable_frame_id, salvage
@@ -30,7 +31,6 @@ from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS, SHOTS
 T = TypeVar("T")
 REMIND_S = 30.0
 """How often the log repeats that something is still away, seconds."""
-_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 @dataclass
@@ -62,29 +62,15 @@ class Telemetry:
         self.log = log
         self._clock = clock
         self._away: dict[str, _Outage] = {}
-        self._events = self._counter("events", "Events received", "topic")
-        self._decisions = self._counter(
-            "decisions", "Decisions published", "source", "action", "reason"
-        )
-        self._verdicts = self._counter("shots", "Verdicts on shots published", "source", "action")
-        self._alerts = self._counter("alerts", "Limits exceeded", "limit", "stop")
-        self._letters = self._counter("dead_letters", "Dead letters", "error")
-        self._retries = self._counter("retries", "Calls repeated", "what")
-        self._stages = Histogram(
-            "andon_stage_seconds",
-            "Time by stage",
-            ["role", "stage"],
-            registry=self.registry,
-            buckets=_SECONDS,
-        )
-        self._in_flight = self._gauge("in_flight_events", "Events held")
-        self._in_flight_bytes = self._gauge("in_flight_bytes", "Message bytes held")
-
-    def _counter(self, name: str, what: str, *labels: str) -> Counter:
-        return Counter(f"andon_{name}", what, ["role", *labels], registry=self.registry)
-
-    def _gauge(self, name: str, what: str) -> Gauge:
-        return Gauge(f"andon_{name}", what, ["role"], registry=self.registry).labels(self.role)
+        self._events = metrics.EVENTS.counter(self.registry)
+        self._decisions = metrics.DECIDED.counter(self.registry)
+        self._verdicts = metrics.VERDICTS.counter(self.registry)
+        self._alerts = metrics.ALERTED.counter(self.registry)
+        self._letters = metrics.LETTERS.counter(self.registry)
+        self._retries = metrics.RETRIES.counter(self.registry)
+        self._stages = metrics.STAGES.histogram(self.registry)
+        self._in_flight = metrics.HELD.gauge(self.registry).labels(self.role)
+        self._in_flight_bytes = metrics.HELD_BYTES.gauge(self.registry).labels(self.role)
 
     def event(self, topic: str) -> None:
         """An event arrived."""

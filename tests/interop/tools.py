@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".venvs"
 """Ignored by git, as the environments of peers and Kafka's jars are."""
 MIN_NODE = 18
-PROMTOOL = "github.com/prometheus/prometheus/cmd/promtool@v0.308.0"
+PROMTOOL = "github.com/prometheus/prometheus/cmd/promtool@v0.316.0"
 
 
 class NodeTools:

@@ -1,10 +1,7 @@
-"""Writes ``docs/settings.md`` from the code: ``python -m andon.settings_reference``."""
+"""Writes ``docs/settings.md``: every setting, its environment name, unit, default and range."""
 
-import ast
 import inspect
 import json
-import sys
-import textwrap
 from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Final, Literal, get_args, get_origin
@@ -12,6 +9,7 @@ from typing import Annotated, Final, Literal, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from andon.reference.text import GENERATED, docstrings_below, table
 from andon.settings import Settings
 from andon.settings_names import OTHERS, model_in, variable_of
 
@@ -31,9 +29,9 @@ _KINDS: Final = {
     dict: "names and values",
 }
 _SIGNS: Final = (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
-_HEAD: Final = """# Settings
+_HEAD: Final = f"""# Settings
 
-<!-- Written by `python -m andon.settings_reference`; a test compares it with the code. -->
+{GENERATED}
 
 Every process reads the same settings: from the environment, then `.env` in the current folder,
 then `andon.toml` there (`ANDON_CONFIG` names another file, which must exist). What stands first
@@ -44,7 +42,7 @@ two underscores between them; lists and tables are JSON there, and a list of wor
 [kafka]
 bootstrap_servers = "broker1:9092,broker2:9092"   # ANDON_KAFKA__BOOTSTRAP_SERVERS
 
-[[classifier.endpoints]]                          # ANDON_CLASSIFIER__ENDPOINTS='[{"name": ...}]'
+[[classifier.endpoints]]                          # ANDON_CLASSIFIER__ENDPOINTS='[{{"name": ...}}]'
 name = "llm"
 ```
 
@@ -112,14 +110,12 @@ def _table(
     """One row a setting; those of a list's elements have no variable of their own."""
     heads = ["name", "default", "unit or form", "what it does"]
     heads += [] if is_listed else ["environment"]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    rows = []
     for name in names:
         field = model.model_fields[name]
-        what = _described(model).get(name, "").replace("``", "`").replace("\n", " ")
-        cells = [f"`{name}`", _default(field), _form(name, field), what]
-        cells += [] if is_listed else [f"`{variable_of((*path, name))}`"]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return lines
+        row = [f"`{name}`", _default(field), _form(name, field), _described(model).get(name, "")]
+        rows.append(row if is_listed else [*row, f"`{variable_of((*path, name))}`"])
+    return table(heads, rows)
 
 
 @cache
@@ -127,18 +123,8 @@ def _described(model: type[BaseModel]) -> dict[str, str]:
     """The docstring below each field, of the model and those that it extends."""
     found: dict[str, str] = {}
     for one in reversed(model.__mro__):
-        if not issubclass(one, BaseModel) or one is BaseModel:
-            continue
-        try:
-            source = textwrap.dedent(inspect.getsource(one))
-        except (OSError, TypeError):
-            continue
-        body = ast.parse(source).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for line, after in zip(body.body, body.body[1:], strict=False):
-            words = after.value if isinstance(after, ast.Expr) else None
-            if isinstance(line, ast.AnnAssign) and isinstance(words, ast.Constant):
-                found[ast.unparse(line.target)] = inspect.cleandoc(str(words.value))
+        if issubclass(one, BaseModel) and one is not BaseModel:
+            found |= docstrings_below(one)
     return found
 
 
@@ -213,7 +199,3 @@ def _choices(annotation: object) -> list[str]:
         if isinstance(part, type) and hasattr(part, "__members__"):
             return [str(member.value) for member in part.__members__.values()]
     return []
-
-
-if __name__ == "__main__":
-    sys.stdout.write(reference())

@@ -1,0 +1,109 @@
+"""The metrics of a role, by name: what Prometheus scrapes, and ``docs/metrics.md`` explains."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric: its name, what it counts or measures, and its labels beside ``role``."""
+
+    name: str
+    """In the code; a counter's name ends with ``_total`` when it is scraped."""
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    """Of the exposition, in words; the unit is the name's last part where there is one."""
+    labels: tuple[str, ...] = ()
+    watch: str = ""
+    """What a person should make of it."""
+
+    def counter(self, registry: CollectorRegistry) -> Counter:
+        return Counter(self.name, self.help, ["role", *self.labels], registry=registry)
+
+    def gauge(self, registry: CollectorRegistry) -> Gauge:
+        return Gauge(self.name, self.help, ["role", *self.labels], registry=registry)
+
+    def histogram(self, registry: CollectorRegistry) -> Histogram:
+        labels = ["role", *self.labels]
+        return Histogram(self.name, self.help, labels, registry=registry, buckets=_SECONDS)
+
+
+EVENTS = MetricRow(
+    "andon_events",
+    "counter",
+    "Events received",
+    ("topic",),
+    "No rise while parts run: the role gets nothing.",
+)
+DECIDED = MetricRow(
+    "andon_decisions",
+    "counter",
+    "Decisions published",
+    ("source", "action", "reason"),
+    "A rising share of source `fallback` means that a model does not answer; `reason` says why.",
+)
+VERDICTS = MetricRow(
+    "andon_shots",
+    "counter",
+    "Verdicts on shots published",
+    ("source", "action"),
+    "Only at stations with several shots of a part.",
+)
+ALERTED = MetricRow(
+    "andon_alerts",
+    "counter",
+    "Alerts published: limits, drift, golden parts",
+    ("limit", "stop"),
+    "With stop `true` the line was asked to stop.",
+)
+LETTERS = MetricRow(
+    "andon_dead_letters",
+    "counter",
+    "Dead letters",
+    ("error",),
+    "Each is an event that could not be used; its bytes are on `andon.dead`.",
+)
+RETRIES = MetricRow(
+    "andon_retries",
+    "counter",
+    "Calls repeated",
+    ("what",),
+    "Rises while something is away; the log says since when.",
+)
+STAGES = MetricRow(
+    "andon_stage_seconds",
+    "histogram",
+    "Time by stage",
+    ("stage",),
+    "The upper quantiles must stay well below the line's window.",
+)
+HELD = MetricRow(
+    "andon_in_flight_events",
+    "gauge",
+    "Events held",
+    watch="Near `worker.concurrency` the role is the bottleneck.",
+)
+HELD_BYTES = MetricRow(
+    "andon_in_flight_bytes",
+    "gauge",
+    "Message bytes held",
+    watch="Near `worker.in_flight_mib` pictures wait for memory.",
+)
+METRICS = (EVENTS, DECIDED, VERDICTS, ALERTED, LETTERS, RETRIES, STAGES, HELD, HELD_BYTES)
+LABELS = {
+    "role": "which worker: `inspect`, `classify`, `record`, `limits` or `join`",
+    "topic": "the Kafka topic",
+    "source": "who decided ([codes.md](codes.md))",
+    "action": "`pass`, `rework`, `scrap` or `hold`",
+    "reason": "the name of the ReasonCode ([codes.md](codes.md))",
+    "limit": "the limit's name, `drift/` and the quantity, or `golden/` and the part",
+    "stop": "`true` where the line was asked to stop",
+    "error": "the error's type",
+    "what": "what is called again: `publish`, `history`, `changelog` ...",
+    "stage": "`inspect`, `classify`: the whole stay; `queue_inspect`, `expert` ...: a part of it",
+}
+"""What each label's values mean."""
