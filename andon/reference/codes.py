@@ -29,9 +29,9 @@ _CLASS_ID = """
 
 The number of the class that the part got its action for, as the product's policy numbers it: the
 `id` that the policy states for the class, else the smallest free number from 0, in the order of the
-classes' names. State the ids where a controller counts by them, since a new class may else move those
-after it; `andon policy diff` names the numbers that a new version moves. -1: no class of the policy,
-so normal, unknown, or decided without a class.
+classes' names. State the ids where a controller counts by them, since a new class may else move
+those after it; `andon policy diff` names the numbers that a new version moves. -1: no class of the
+policy, so normal, unknown, or decided without a class.
 """
 _TAIL = """
 ## Elsewhere
