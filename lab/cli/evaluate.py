@@ -1,5 +1,6 @@
 """``andon evaluate``: the paper's benchmark from files, and pipelines over datasets."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,7 +45,8 @@ def predictions(
     """
     from lab.velm.predictions import authors_matching, our_matching, read_answers, score
 
-    theirs = score(read_answers(file, descriptions, authors_matching), resamples)
+    warned: list[str] = []
+    theirs = score(read_answers(file, descriptions, authors_matching, warned.append), resamples)
     ours = score(read_answers(file, descriptions, our_matching))
     title = "The authors' matching (case folded, nothing else); percent"
     explained = (
@@ -52,8 +54,8 @@ def predictions(
         "jaccard: TP/(TP+FP+FN), the paper's equation (1) as printed; accuracy anomalous: without "
         "the good images."
     )
-    body = {**theirs.as_json(), "mean_our_matching": ours.mean}
-    print_found(body, [scores_table(theirs, ours, title), explained], as_json)
+    body = {**theirs.as_json(), "mean_our_matching": ours.mean, "warnings": warned}
+    print_found(body, [scores_table(theirs, ours, title), explained, *_warnings(warned)], as_json)
 
 
 @app.command()
@@ -67,14 +69,19 @@ def severity(file: Predictions, descriptions: Descriptions, as_json: Json = Fals
     from lab.velm.severity import score_severity
 
     ours = score_severity(read_answers(file, descriptions, our_matching))
-    theirs = score_severity(read_answers(file, descriptions, authors_matching))
+    warned: list[str] = []
+    theirs = score_severity(read_answers(file, descriptions, authors_matching, warned.append))
     gate, classifier = ours.escapes["gate"], ours.escapes["classifier"]
     escapes = (
         f"escapes: {gate + classifier:.2f} % of the defects would pass: {gate:.2f} % because "
         f"the gate called them good, {classifier:.2f} % because they were named negligible"
     )
-    body = {**asdict(ours), "mean_authors_matching": theirs.mean}
-    print_found(body, [_severity_table(ours, theirs), escapes], as_json)
+    body = {**asdict(ours), "mean_authors_matching": theirs.mean, "warnings": warned}
+    print_found(body, [_severity_table(ours, theirs), escapes, *_warnings(warned)], as_json)
+
+
+def _warnings(said: Iterable[str]) -> Iterator[str]:
+    return (f"[yellow]warning:[/] {plain(sentence)}" for sentence in said)
 
 
 def _severity_table(ours: Any, theirs: Any) -> Table:

@@ -7,17 +7,20 @@ counted as a class: both are given here, as ``jaccard`` and ``accuracy``.
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from statistics import fmean
 
 from policies.review.answer_files import GOOD, AnswerFileError, read_json_object, split_key
-from prompts.names import fold
+from prompts.names import NORMAL, fold
 
 FIGURES = ("accuracy", "macro_f1", "kappa", "jaccard", "accuracy_anomalous")
+NO_CLASS = "(no class)"
+"""What an answer counts for that is neither ``good`` nor a class of its object."""
 Pair = tuple[str, str]
-"""(true display name, answer), both already normalised."""
+"""(true class, answered class), both as their folders are called."""
 Matching = Callable[[str], str]
 
 
@@ -50,30 +53,102 @@ our_matching: Matching = fold
 
 
 def read_answers(
-    predictions: Path, descriptions: Path, matching: Matching = authors_matching
+    predictions: Path,
+    descriptions: Path,
+    matching: Matching = authors_matching,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> dict[str, list[Pair]]:
     """Object -> pairs, from ``"<object>_<class>_<nnn>": "<answer>"`` and the class descriptions.
 
+    As the authors score: a class is called like its folder, an answer counts for the class whose
+    display name it is, and every other answer but ``good`` for one class more, ``NO_CLASS``. A true
+    class without a description is a class of its own that no answer can be. An answer that is no
+    text is left out.
+
+    Args:
+        predictions: the answers.
+        descriptions: object -> class folder -> [display name, description].
+        matching: brings names into the form in which they are compared.
+        warn: told in a sentence what was taken in which way.
+
     Raises:
-        AnswerFileError: not JSON of that form, or an object or class without a description.
+        AnswerFileError: not JSON of that form, or none of its objects is described.
     """
-    described = read_json_object(descriptions)
+    answers, described = read_json_object(predictions), _described(descriptions, matching)
+    texts = {key: answer for key, answer in answers.items() if isinstance(answer, str)}
+    if absent := sorted(answers.keys() - texts.keys()):
+        warn(f"answers that are no text, left out as the authors do: {_some(absent)}")
+    objects = set(described) | {
+        name for key in texts if (name := _of_good(key)) and not _belongs_to(key, described)
+    }
     pairs: dict[str, list[Pair]] = defaultdict(list)
-    for key, answer in read_json_object(predictions).items():
-        if not isinstance(answer, str):
-            raise AnswerFileError(f"{predictions.name}: the answer of {key!r} is not a text")
-        name, folder = split_key(key, described, predictions.name)
-        classes = described[name]
-        entry = [GOOD] if folder == GOOD else isinstance(classes, dict) and classes.get(folder)
-        if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
-            raise AnswerFileError(
-                f"{descriptions.name}: no [display name, description] for class {folder!r} of "
-                f"{key!r}"
-            )
-        pairs[name].append((matching(entry[0]), matching(answer)))
-    if not pairs:
-        raise AnswerFileError(f"{predictions.name}: no predictions in it")
+    foreign: list[str] = []
+    for key, answer in texts.items():
+        known = objects if _belongs_to(key, objects) else {key.partition("_")[0]: None}
+        name, folder = split_key(key.lower(), {n.lower(): None for n in known}, predictions.name)
+        called = described.get(name, {})
+        meant = GOOD if matching(answer) == GOOD else called.get(matching(answer), NO_CLASS)
+        if meant == NO_CLASS:
+            foreign.append(f"{answer!r} ({name})")
+        pairs[name].append((GOOD if folder == GOOD else matching(folder), meant))
+    if not described.keys() & pairs.keys():
+        names = ", ".join(sorted(pairs)) or "no predictions in it"
+        raise AnswerFileError(
+            f"{predictions.name}: {names}; {descriptions.name} describes "
+            f"{', '.join(sorted(described)) or 'nothing'}"
+        )
+    for said in _without_description(pairs, described):
+        warn(said)
+    if foreign:
+        warn(f"answers that are no class of the object, {len(foreign)}: {_some(foreign)}")
     return dict(pairs)
+
+
+def _described(path: Path, matching: Matching) -> dict[str, dict[str, str]]:
+    """By object the class of each display name; the last where two have the same.
+
+    The authors fold the case of true classes and not of described ones, and so does their matching.
+    """
+    found = {}
+    for name, classes in read_json_object(path).items():
+        entries = classes.items() if isinstance(classes, dict) else ()
+        found[name.lower()] = {
+            matching(entry[0]): folder if matching is authors_matching else matching(folder)
+            for folder, entry in entries
+            if folder != NORMAL and isinstance(entry, list) and entry and isinstance(entry[0], str)
+        }
+    return found
+
+
+def _without_description(
+    pairs: Mapping[str, Sequence[Pair]], described: Mapping[str, Mapping[str, str]]
+) -> Iterator[str]:
+    for name, answers in sorted(pairs.items()):
+        known = set(described.get(name, {}).values())
+        counts = Counter(truth for truth, _ in answers if truth != GOOD and truth not in known)
+        for truth, count in sorted(counts.items()):
+            near = get_close_matches(truth, sorted(known), 1, 0.8)
+            yield (
+                f"{name}: class {truth!r} ({count} pictures) has no description: it is scored as a "
+                "class of its own, which no answer can be"
+                + (f"; described is {near[0]!r}" if near else "")
+            )
+
+
+def _of_good(key: str) -> str:
+    """The object of ``<object>_good_<number>``, described or not; empty for other keys."""
+    name, _, folder = key.lower().rpartition("_")[0].rpartition("_")
+    return name if folder == GOOD else ""
+
+
+def _belongs_to(key: str, objects: Iterable[str]) -> bool:
+    return any(key.lower().startswith(f"{name.lower()}_") for name in objects)
+
+
+def _some(names: Iterable[str]) -> str:
+    unique = sorted(set(names))
+    more = f" and {len(unique) - 5} others" if len(unique) > 5 else ""
+    return ", ".join(name[:80] for name in unique[:5]) + more
 
 
 def score(pairs: Mapping[str, Sequence[Pair]], resamples: int = 0, seed: int = 0) -> Scores:

@@ -113,10 +113,10 @@ def read_json_object(path: Path) -> dict[str, object]:
         AnswerFileError: it cannot be read, or is none.
     """
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise AnswerFileError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AnswerFileError(f"{path}: not JSON: {error}") from None
     if not isinstance(body, dict):
         raise AnswerFileError(f"{path}: expected one JSON object")

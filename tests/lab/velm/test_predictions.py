@@ -1,5 +1,6 @@
 """The paper's figures from the released answers, and the metrics against scikit-learn."""
 
+import codecs
 import itertools
 import json
 import random
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from sklearn import metrics
+from typer.testing import CliRunner
 
+from andon.__main__ import app
 from lab.velm.predictions import (
     authors_matching,
     our_matching,
@@ -112,7 +115,7 @@ DESCRIBED = {"metal": {"a_b": ["a b", "text"]}, "metal_nut": {"bent": ["bent", "
 
 def test_the_longest_object_name_wins(tmp_path: Path) -> None:
     files = write(tmp_path, {"metal_nut_bent_001": "Bent", "metal_a_b_002": "good"}, DESCRIBED)
-    assert read_answers(*files) == {"metal_nut": [("bent", "bent")], "metal": [("a b", "good")]}
+    assert read_answers(*files) == {"metal_nut": [("bent", "bent")], "metal": [("a_b", "good")]}
 
 
 @pytest.mark.parametrize(
@@ -121,11 +124,148 @@ def test_the_longest_object_name_wins(tmp_path: Path) -> None:
         ("{", "not JSON"),
         ([], "one JSON object"),
         ({}, "no predictions"),
-        ({"glass_cut_001": "cut"}, "'glass_cut_001' is not"),
-        ({"metal_scratch_001": "scratch"}, "class 'scratch'"),
-        ({"metal_a_b_001": 3}, "not a text"),
+        ({"glass_cut_001": "cut"}, "glass; d.json describes metal, metal_nut"),
+        ({"metal": "cut"}, "'metal' is not"),
+        ({"metal_001": "cut"}, "'metal_001' is not"),
+        ({"metal_a_b_001": 3}, "no predictions"),
+        ("[" * 100_000, "not JSON"),
+        ("\ufffe", "not JSON"),
     ],
 )
 def test_a_bad_file_names_its_fault(tmp_path: Path, predictions: object, message: str) -> None:
     with pytest.raises(AnswerFileError, match=message):
         read_answers(*write(tmp_path, predictions, DESCRIBED))
+
+
+def scored_by_scikit_learn(
+    predictions: dict[str, object], described: dict[str, dict[str, list[str]]]
+) -> dict[str, float]:
+    """What the released evaluation computes, in the words of its description."""
+    found = []
+    for name, classes in described.items():
+        called = {entry[0].lower(): folder for folder, entry in classes.items()}
+        called.pop(classes["normal"][0].lower())
+        called["good"] = "good"
+        pairs = [
+            (key[len(name) + 1 :].rpartition("_")[0].lower(), called.get(answer.lower(), "other"))
+            for key, answer in predictions.items()
+            if isinstance(answer, str) and key.startswith(f"{name}_")
+        ]
+        truth, answers = zip(*pairs, strict=True)
+        labels = sorted({*truth, *answers})
+        found.append(
+            (
+                metrics.accuracy_score(truth, answers),
+                metrics.f1_score(truth, answers, labels=labels, average="macro"),
+                metrics.cohen_kappa_score(truth, answers, labels=labels),
+            )
+        )
+    means = [100 * sum(column) / len(found) for column in zip(*found, strict=True)]
+    return dict(zip(("accuracy", "macro_f1", "kappa"), means, strict=True))
+
+
+TEXTS = {
+    "bolt": {"normal": ["even"], "bent": ["bent tip", "x"], "cut_a": ["cut", "x"]},
+    "nut": {"normal": ["even"], "bent": ["bent", "x", "more", "fields"], "Rust": ["rust", "x"]},
+    "cap": {"normal": ["even"], "hole-a": ["hole", "x"], "hole-b": ["hole", "x"]},
+}
+WORDS = (
+    *(
+        "good",
+        "Good",
+        "bent tip",
+        "Bent Tip",
+        "bent tip.",
+        "bent",
+        "cut",
+        "CUT",
+        "cut ",
+        "rust",
+        "RUST",
+    ),
+    *("hole", "Hole", "", " ", "normal", "even", "unknown", "something else", "anything", "ｃut"),
+)
+TRUTHS = {
+    "bolt": ("good", "bent", "cut_a", "scratch"),
+    "nut": ("good", "bent", "Rust", "rust"),
+    "cap": ("good", "hole-a", "hole-b", "holes"),
+}
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_files_of_the_authors_form_score_as_the_authors_score_them(
+    tmp_path: Path, seed: int
+) -> None:
+    rng = random.Random(seed)
+    answers: dict[str, object] = {
+        f"{name}_{rng.choice(classes)}_{number:03d}": rng.choice(WORDS)
+        for name, classes in TRUTHS.items()
+        for number in range(rng.randint(3, 60))
+    }
+    expected = scored_by_scikit_learn(answers, TEXTS)
+    answers |= {"bolt_bent_900": None, "nut_bent_901": 3, "cap_hole-a_902": ["hole"]}
+    said: list[str] = []
+    figures = score(read_answers(*write(tmp_path, answers, TEXTS), warn=said.append)).mean
+    assert {name: figures[name] for name in expected} == pytest.approx(expected)
+    assert "no text" in said[0]
+    with_bom = [codecs.BOM_UTF8 + path.read_bytes() for path in write(tmp_path, answers, TEXTS)]
+    for name, body in zip(("p.json", "d.json"), with_bom, strict=True):
+        (tmp_path / name).write_bytes(body)
+    again = score(read_answers(tmp_path / "p.json", tmp_path / "d.json")).mean
+    assert again == figures
+
+
+def test_a_true_class_without_a_description_is_one_of_its_own_and_named(tmp_path: Path) -> None:
+    answers = {
+        "bolt_scratch_000": "scratch",
+        "bolt_scratches_001": "good",
+        "bolt_bent_002": "bent tip",
+    }
+    said: list[str] = []
+    pairs = read_answers(*write(tmp_path, answers, TEXTS), warn=said.append)
+    assert [right for right, _ in pairs["bolt"]] == ["scratch", "scratches", "bent"]
+    assert score(pairs).mean["accuracy"] == pytest.approx(100 / 3)
+    assert [sentence.split(" (")[0] for sentence in said[:2]] == [
+        "bolt: class 'scratch'",
+        "bolt: class 'scratches'",
+    ]
+    severities = score_severity(pairs, rounds=10)
+    assert severities.mean["normal"] == 0
+
+
+@pytest.mark.parametrize("body", ["bent", [], [3, "x"], {"name": "bent"}, None])
+def test_a_description_of_another_form_is_none(tmp_path: Path, body: object) -> None:
+    described = {"bolt": {"normal": ["even"], "bent": body, "cut_a": ["cut", "x"]}}
+    said: list[str] = []
+    files = write(tmp_path, {"bolt_bent_000": "bent", "bolt_cut_a_001": "cut"}, described)
+    assert score(read_answers(*files, warn=said.append)).mean["accuracy"] == 50
+    assert "'bent' (1 pictures) has no description" in said[0]
+
+
+def test_an_object_without_descriptions_is_scored_and_named(tmp_path: Path) -> None:
+    answers = {
+        "bolt_bent_000": "bent tip",
+        "big_nut_good_001": "good",
+        "big_nut_cut_002": "cut",
+        "ring_cut_003": "cut",
+    }
+    said: list[str] = []
+    pairs = read_answers(*write(tmp_path, answers, TEXTS), warn=said.append)
+    assert {name: [right for right, _ in each] for name, each in pairs.items()} == {
+        "bolt": ["bent"],
+        "big_nut": ["good", "cut"],
+        "ring": ["cut"],
+    }
+    assert sum("has no description" in sentence for sentence in said) == 2
+
+
+def test_the_command_warns_and_goes_on(tmp_path: Path) -> None:
+    answers = {"bolt_scratch[/7]_000": "=scratch", "bolt_bent_001": "bent tip"}
+    predictions, descriptions = write(tmp_path, answers, TEXTS)
+    for command in ("predictions", "severity"):
+        words = ["evaluate", command, str(predictions), "--descriptions", str(descriptions)]
+        shown = CliRunner().invoke(app, words)
+        assert shown.exit_code == 0, shown.output
+        assert "'scratch[/7]' (1 pictures) has no description" in shown.output
+        told = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+        assert len(told["warnings"]) == 2
