@@ -31,8 +31,10 @@ from serving.experts.taught import TAUGHT, Taught
 from serving.experts.training_set import TrainingSet
 
 SCHEMA = 6
-SCHEMA_TAUGHT = 7
-"""Of an artifact with a taught head, which earlier builds would score without it."""
+SCHEMA_GATED = 7
+"""Of an artifact that an earlier build taught."""
+SCHEMA_TAUGHT = 8
+"""Of an artifact with a taught head, which earlier builds would score otherwise."""
 _TENSORS = "tensors.safetensors"
 _TRAINING = "training.safetensors"
 
@@ -50,8 +52,8 @@ def save_artifact(expert: Expert, root: Path) -> str:
     stated = {"schema": SCHEMA, "tensors_sha256": digest_of(body), **_manifest(model)}
     files = {_TENSORS: body}
     if isinstance(expert, ComposedExpert):
-        if expert.model.taught is not None:
-            stated["schema"] = SCHEMA_TAUGHT
+        if (taught := expert.model.taught) is not None:
+            stated["schema"] = SCHEMA_GATED if taught.others is None else SCHEMA_TAUGHT
         if expert.keep is not None:
             files[_TRAINING] = expert.training_set().packed()
             stated["training_sha256"] = digest_of(files[_TRAINING])
@@ -162,7 +164,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise ArtifactError(str(error)) from None
     except ValueError:
         raise ArtifactError(f"{path}: the manifest is not JSON") from None
-    known = (SCHEMA, SCHEMA_TAUGHT)
+    known = (SCHEMA, SCHEMA_GATED, SCHEMA_TAUGHT)
     if not isinstance(manifest, dict) or manifest.get("schema") not in known:
         raise ArtifactError(
             f"{path}: schema is not {' or '.join(map(str, known))}; train again with this version"

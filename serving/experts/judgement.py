@@ -29,7 +29,7 @@ _SHARES = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 _FEWEST_DRAWN = 3
 """Drawn exemplars that the share is chosen by, at least."""
 _LEAST_GAIN = 0.1
-"""What a head that counts in full must gain over a gated one, in the sum of two ``_mean_rank``."""
+"""What a head must gain in full over a bounded one, in the sum of two ``_mean_rank``."""
 _MOST_LOST = 0.04
 """What a class that was left out may lose by a head that counts in full, see ``_mean_rank``."""
 _WORST = 0.1
@@ -106,6 +106,8 @@ class Judgement:
         self._weights = 1.0 / sizes[index]
         self._normals_before = fuse_surprises(training.held_out, model.roles)
         self._exemplars_before = [fuse_surprises(s.surprises, model.roles) for s in seen]
+        self.others = np.sort(self._normals_before)
+        self._others = Reference.of(self.others)
         known = [Reference.of(np.sort(values)) for values in held.highest.T]
         self._normals = compare(held.highest, known)
         maps = [own.maps(held.directions) for own in seen]
@@ -132,11 +134,11 @@ class Judgement:
             for name in set(classes)
         )
         reached = {r: _mean_rank(by_part[r]) + _mean_rank(by_class[r]) for r in ROLES}
-        gained = reached["full"] - reached["gated"]
-        role = "full" if gained >= _LEAST_GAIN and lost <= _MOST_LOST else "gated"
+        gained = reached["full"] - reached["bounded"]
+        role = "full" if gained >= _LEAST_GAIN and lost <= _MOST_LOST else "bounded"
         rate = self.model.calibration.asked_rate
         values = self._strongest(np.ones(len(self.seen), bool))
-        scores = self._per_image(add_taught(self._normals_before, values, role))
+        scores = self._per_image(add_taught(self._normals_before, values, role, self._others))
         rates = sorted({*RATES, rate})
         return RoleChoice(
             role,
@@ -201,12 +203,11 @@ class Judgement:
                 continue
             values = strongest(self._normals[:, others])
             known = Reference.of(np.sort(values))
-            normals = add_taught(self._normals_before, known.surprise(values), role)
+            normals = add_taught(self._normals_before, known.surprise(values), role, self._others)
             for i in rows:
                 own = known.surprise(strongest(self._exemplars[int(i)][:, others]))
-                found[i] = self._rank(
-                    normals, add_taught(self._exemplars_before[int(i)], own, role)
-                )
+                before = self._exemplars_before[int(i)]
+                found[i] = self._rank(normals, add_taught(before, own, role, self._others))
         return found
 
     def _rank(self, normals: Scores, exemplar: Scores) -> float:

@@ -15,10 +15,17 @@ from serving.experts.types import Floats, Rows
 
 TAUGHT = "taught"
 """The head's name among the maps and the surprises."""
-ROLES = ("gated", "full")
-"""``full`` adds the whole surprise to the other heads' sum, ``gated`` what exceeds that at a
-p-value of ``GATE``, which leaves what nobody taught as it was."""
+ROLES = ("bounded", "full")
+"""How the taught head may count. ``full`` adds its whole surprise to the other heads' sum. With
+``bounded`` both speak up beyond a p-value only: twice what this head's surprise exceeds that of
+``STEEP_GATE`` by is added to the others' surprise, of which a tenth counts beyond ``BOUND``. So
+what nobody taught stays as it was, and an odd normal does not drown what somebody taught. Artifacts
+of earlier builds may say ``gated``: the excess over ``GATE``, added to the sum."""
 GATE = 0.05
+BOUND = 0.05
+BEYOND = 0.1
+STEEP_GATE = 0.02
+STEEP = 2.0
 MOST_CELLS = SPREAD_SHARE
 """Share of a map's cells that a direction looks at, at most."""
 WEIGHTS = (2 / 3, 1 / 3)
@@ -43,6 +50,9 @@ class Taught:
     """Value of the strongest direction's map that hardly any normal cell exceeds, in deviations."""
     region_share: float = 0.0
     """The region is where the map exceeds this share of its peak; 0: where it exceeds the cut."""
+    others: Scores | None = None
+    """Held-out normals' fused surprise of the other heads (M,), ascending; artifacts of earlier
+    builds lack it."""
 
     def stated(self) -> dict[str, str | float]:
         """Its part of an artifact's manifest."""
@@ -55,6 +65,8 @@ class Taught:
     def tensors(self) -> Arrays:
         """Its part of an artifact's tensors."""
         own = {name: getattr(self, name) for name in ("sizes", "references", "strongest")}
+        if self.others is not None:
+            own["others"] = self.others
         return pack_modules({f"{TAUGHT}.directions": self.directions}) | {
             f"{TAUGHT}.{name}": np.ascontiguousarray(values) for name, values in own.items()
         }
@@ -68,6 +80,8 @@ class Taught:
         own = {
             k: np.asarray(tensors[f"{TAUGHT}.{k}"], np.float64) for k in ("references", "strongest")
         }
+        if (others := tensors.get(f"{TAUGHT}.others")) is not None:
+            own["others"] = np.asarray(others, np.float64)
         sizes = np.asarray(tensors[f"{TAUGHT}.sizes"], np.int64)
         return cls(
             directions=directions,
@@ -86,6 +100,10 @@ class Taught:
     def _whole(self) -> Reference:
         return Reference.of(np.sort(self.strongest))
 
+    @cached_property
+    def _others(self) -> Reference | None:
+        return None if self.others is None else Reference.of(self.others)
+
     def held_out(self) -> Scores:
         """(M,) surprise of the training set's normals, none of which had been seen."""
         return self._whole.surprise(self.strongest)
@@ -97,20 +115,39 @@ class Taught:
 
     def add(self, fused: Scores, surprise: Scores) -> Scores:
         """The other heads' fused surprise (N,) with that of this head."""
-        return add_taught(fused, surprise, self.role)
+        return add_taught(fused, surprise, self.role, self._others)
 
     def join(self, fused: Floats, maps: Floats) -> Floats:
         """The mean of the fused map (N, s, s) and the strongest direction's, in units of cuts."""
         return join_maps(fused, maps.max(axis=1), self.map_cut)
 
 
-def add_taught(fused: Scores, surprise: Scores, role: str) -> Scores:
-    """Fused surprises (N,) with those of the taught head, in one of ``ROLES``.
+def add_taught(
+    fused: Scores, surprise: Scores, role: str, others: Reference | None = None
+) -> Scores:
+    """Fused surprises (N,) with those of the taught head.
+
+    Args:
+        fused: of the other heads.
+        surprise: of the taught head.
+        role: one of ``ROLES``, or ``gated``.
+        others: held-out normals' fused surprises of the other heads; ``bounded`` needs them.
 
     >>> add_taught(np.array([1.0, 1.0]), np.array([2.0, 4.0]), "gated").round(2).tolist()
     [1.0, 2.0]
+    >>> known = Reference.of(np.sort(np.random.default_rng(0).exponential(size=500)))
+    >>> seen = np.array([1.0, 1.0, 9.0]), np.array([3.0, 6.0, 3.0])
+    >>> add_taught(*seen, "bounded", known).round(1).tolist()
+    [0.9, 5.1, 3.4]
     """
-    return fused + (surprise if role == "full" else np.clip(surprise + np.log(GATE), 0, None))
+    if role == "full":
+        return fused + surprise
+    if role == "gated":
+        return np.asarray(fused + np.clip(surprise + np.log(GATE), 0, None))
+    assert others is not None
+    own, bound = others.surprise(fused), -np.log(BOUND)
+    kept = np.minimum(own, bound) + BEYOND * np.clip(own - bound, 0, None)
+    return np.asarray(kept + STEEP * np.clip(surprise + np.log(STEEP_GATE), 0, None))
 
 
 def join_maps(fused: Floats, strongest_map: Floats, cut: float) -> Floats:

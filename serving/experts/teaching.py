@@ -124,6 +124,7 @@ class Teacher:
             role=choice.role,
             map_cut=cut,
             region_share=judged.choose_share(cut),
+            others=judged.others,
         )
         said = model.trained | {
             "taught": choice.described() | {"hard_normals": [p.digest for p in hard_normals]},

@@ -11,7 +11,7 @@ from serving.experts.artifact import load_expert, load_training_set, save_artifa
 from serving.experts.composed import ComposedExpert
 from serving.experts.errors import ArtifactError, TrainingError
 from serving.experts.expert import Expert
-from serving.experts.taught import TAUGHT
+from serving.experts.taught import ROLES, TAUGHT
 from serving.experts.teaching import LabelledPicture, Teacher, teach
 from serving.experts.types import Mask
 from tests.serving.experts.pictures import SIDE, scratched, surface
@@ -173,3 +173,19 @@ def test_held_out_scores_are_those_that_the_threshold_comes_from(
         found = expert.held_out_scores()
         assert len(found) == len(expert.training_set().files)
         assert np.allclose(np.sort(found), expert.model.calibration.scores)
+
+
+def test_an_artifact_that_an_earlier_build_taught_scores_as_it_did(
+    taught: ComposedExpert, tmp_path: Path
+) -> None:
+    """It gated the taught head and did not keep what the other heads say of normals."""
+    assert taught.model.taught is not None
+    assert taught.model.taught.role in ROLES
+    earlier = replace(taught.model.taught, role="gated", others=None)
+    expert = ComposedExpert(replace(taught.model, taught=earlier), taught.wanted, keep=taught.keep)
+    folder = tmp_path / "part" / save_artifact(expert, tmp_path)
+    assert json.loads((folder / "manifest.json").read_text())["schema"] == 7
+    again = load_expert(folder, "openvino", "f32", "cpu", 1)
+    assert isinstance(again, ComposedExpert)
+    assert scores(again) == scores(expert)
+    assert scores(again) != scores(taught)
