@@ -27,5 +27,9 @@ class JournalError(ConnectorError):
     """The journal cannot be read or written; without it no trigger may be accepted."""
 
 
+class JournalBusyError(JournalError):
+    """Another gateway serves this line and station, and holds its journal."""
+
+
 class SpoolFullError(ConnectorError):
     """The spool has reached its limit in bytes; frames cannot be kept."""

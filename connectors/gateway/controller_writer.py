@@ -1,6 +1,7 @@
 """Writes to the line controller, one after another: status is merged, a result is two writes."""
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,9 +22,9 @@ class ControllerWriter:
     back and ordered anew after it.
 
     Args:
+        journal: holds a result's number before the controller sees it. When the disk fails the
+            result is written all the same, because the part must be decided.
         on_written: called with the part when both writes of its result came back.
-        on_journal_error: called when a result's number could not be made durable; the result is
-            written all the same, because the part must be decided.
     """
 
     def __init__(
@@ -31,12 +32,10 @@ class ControllerWriter:
         link: LineLink,
         journal: Journal,
         on_written: Callable[[PartKey], None],
-        on_journal_error: Callable[[JournalError], None],
     ) -> None:
         self._link = link
         self._journal = journal
         self._on_written = on_written
-        self._on_journal_error = on_journal_error
         self._status: dict[Signal, SignalValue] = {}
         self._results: deque[WriteResult] = deque()
         self._waiting = asyncio.Event()
@@ -79,10 +78,8 @@ class ControllerWriter:
             return
         generation = self._generation
         command = self._results.popleft()
-        try:
+        with contextlib.suppress(JournalError):
             await self._journal.commit()
-        except JournalError as error:
-            self._on_journal_error(error)
         if generation != self._generation:
             return
         status, self._status = self._status, {}

@@ -16,7 +16,7 @@ from connectors.errors import ConnectorError, JournalError, LinkError, SpoolFull
 from connectors.gateway import part_events
 from connectors.gateway.controller_writer import ControllerWriter
 from connectors.gateway.exposures import Exposures, GatewayInputs
-from connectors.gateway.host_clock import clock_status
+from connectors.gateway.host_clock import clock_status, host_boot
 from connectors.gateway.journal import Journal
 from connectors.gateway.journal_entries import (
     JournalEntry,
@@ -65,7 +65,9 @@ class Gateway:
     def __init__(self, settings: GatewaySettings, ports: GatewayPorts) -> None:
         self._settings = settings
         self._ports = ports
-        self._state = recover(settings, ports.journal.open(), time.monotonic(), time.time())
+        self._host = host_boot()
+        known = ports.journal.open()
+        self._state = recover(settings, known, time.monotonic(), time.time(), self._host)
         self._clock = clock_status()
         self._exposures = Exposures(
             settings,
@@ -73,12 +75,10 @@ class Gateway:
             ports.journal,
             ports.publisher,
             self._clock,
-            GatewayInputs(self._apply, self._fault, self._journal_failed),
+            GatewayInputs(self._apply, self._fault),
         )
         self._outcomes = OutcomePublisher(settings, ports.journal, ports.publisher, self._clock)
-        self._writer = ControllerWriter(
-            ports.link, ports.journal, self._written, self._journal_failed
-        )
+        self._writer = ControllerWriter(ports.link, ports.journal, self._written)
         self._padded: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._trigger_moved = asyncio.Event()
@@ -88,6 +88,7 @@ class Gateway:
         self._down: set[str] = set()
         ports.publisher.on_down = lambda down: self._fault(FaultCode.KAFKA, down)
         ports.publisher.on_full = self._spool_full
+        ports.journal.on_fault = self._journal_fault
         ports.policies.tell(lambda down: self._follower_down("policies", down))
 
     async def run(self) -> None:
@@ -119,6 +120,8 @@ class Gateway:
             case hs.Connected():
                 self._apply(event)
                 self._remember_run()
+                if self._ports.journal.damaged:
+                    self._ports.journal.compact()
             case hs.Notice.DISCONNECTED:
                 self._writer.clear()
                 self._apply(event)
@@ -183,9 +186,10 @@ class Gateway:
         self._ports.journal.append(StepLine(t="written", k=key, at=time.time()))
         self._apply(hs.ResultWritten(key))
 
-    def _journal_failed(self, error: JournalError) -> None:
-        log.error("journal.failed", why=str(error))
-        self._fault(FaultCode.JOURNAL, True)
+    def _journal_fault(self, error: JournalError | None) -> None:
+        if error is not None:
+            log.error("journal.failed", why=str(error))
+        self._fault(FaultCode.JOURNAL, error is not None)
 
     def _apply(self, event: hs.Input) -> None:
         self._state, commands = step(self._state, time.monotonic(), event)
@@ -217,10 +221,15 @@ class Gateway:
                     if part.verdict is None:
                         self._ports.journal.append(StepLine(t="closed", k=part.key))
                 self._remember_run(new=True)
+            case hs.MemoryBehind(why, dropped):
+                log.error("journal.behind_the_controller", why=why, dropped=len(dropped))
+                for part in dropped:
+                    self._ports.journal.append(StepLine(t="closed", k=part.key))
 
     def _remember_run(self, new: bool = False) -> None:
-        boot_id, last = self._state.plc_boot_id, self._state.last_trigger_seq
-        self._ports.journal.append(RunLine(t="run", b=boot_id, s=last, new=new))
+        state = self._state
+        boot_id, last, result = state.plc_boot_id, state.last_trigger_seq, state.result_seq
+        self._ports.journal.append(RunLine(t="run", b=boot_id, s=last, new=new, r=result))
 
     def _mint(self, part: Part) -> JournalEntry:
         known = self._ports.journal.entries.get(part.key)
@@ -231,7 +240,8 @@ class Gateway:
         window_s = part.deadline - part.triggered_at
         more = 0 if part.missed else self._exposures.count - 1
         frames = [part.frame_id or new_frame_id(), *(new_frame_id() for _ in range(more))]
-        entry = JournalEntry.minted(part.trigger, frames, wall, window_s, part.missed)
+        clock = (self._host, round(part.triggered_at, 4)) if self._host else None
+        entry = JournalEntry.minted(part.trigger, frames, wall, window_s, part.missed, clock)
         self._ports.journal.append(entry)
         return entry
 

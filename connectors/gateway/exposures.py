@@ -5,6 +5,7 @@ the last exposure is over; each frame is published as soon as it is taken.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +34,6 @@ class GatewayInputs:
 
     apply: Callable[[hs.Input], None]
     fault: Callable[[FaultCode, bool], None]
-    journal_failed: Callable[[JournalError], None]
 
 
 @dataclass(eq=False)
@@ -126,7 +126,8 @@ class Exposures:
         shot = number if self.count > 1 else 0
         subject = part_events.part_on_line(self._settings, entry, self._clock, shot)
         if picture is not None:
-            await self._commit()
+            with contextlib.suppress(JournalError):  # the journal reports it; the part goes on
+                await self._journal.commit()
             event = part_events.frame_event(subject, picture, self._shots[number - 1].light)
             await self._publisher.send(FRAMES.name, to_message(event, picture.data))
             return True
@@ -163,14 +164,6 @@ class Exposures:
             self._journal.append(StepLine(t="captured", k=part.key, at=time.time()))
         self._inputs.apply(hs.ExposureEnded(part.key, captured=exposing.taken > 0))
         exposing.ended.set()
-
-    async def _commit(self) -> None:
-        try:
-            await self._journal.commit()
-        except JournalError as error:
-            self._inputs.journal_failed(error)
-        else:
-            self._inputs.fault(FaultCode.JOURNAL, False)
 
     def _station(self, camera: Camera) -> _Station:
         def on_fault(broken: bool) -> None:

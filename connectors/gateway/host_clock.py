@@ -1,7 +1,8 @@
-"""Whether this host's clock is synchronised, asked of the kernel."""
+"""This host's clocks: whether one is synchronised, and which boot the other counts from."""
 
 import ctypes
 import sys
+from pathlib import Path
 
 from streams.codes import ClockStatus
 
@@ -22,3 +23,11 @@ def clock_status() -> ClockStatus:
     if result < 0:
         return ClockStatus.UNKNOWN
     return ClockStatus.UNSYNCHRONISED if result == _TIME_ERROR else ClockStatus.SYNCHRONISED
+
+
+def host_boot() -> str:
+    """Names this boot of the host, from which the monotonic clock counts; empty when unknown."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()[:13]
+    except (OSError, ValueError):
+        return ""

@@ -1,6 +1,5 @@
-"""The journal's lines (``crc32 json``) as models, and what they add up to. Pure."""
+"""The journal's lines as models, and what they add up to. Pure."""
 
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -9,7 +8,9 @@ from uuid import UUID
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from connectors.gateway.journal_frames import unframed
 from connectors.handshake import HandshakeConfig, Part, PartKey, Phase, State, Verdict, restore
+from connectors.handshake.sequence import steps
 from streams.ports import Trigger
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,8 @@ class RunLine(_Line):
     b: int | None
     s: int
     new: bool = False
+    r: int | None = None
+    """``ResultSeq`` as it stood then; absent in journals of earlier versions."""
 
 
 class JournalEntry(_Line):
@@ -42,6 +45,8 @@ class JournalEntry(_Line):
     group: tuple[str, str, str, int, int] = Field(alias="g")
     """Part, lot, product, encoder position and takt."""
     triggered_at: float = Field(alias="at")
+    clock: tuple[str, float] | None = Field(default=None, alias="mo")
+    """The host's boot, and its monotonic clock at the trigger, seconds: no clock step moves it."""
     window_s: float = Field(alias="w")
     missed: bool = Field(default=False, alias="m")
     captured: bool = Field(default=False, alias="c")
@@ -65,6 +70,7 @@ class JournalEntry(_Line):
         at: float,
         window_s: float,
         missed: bool = False,
+        clock: tuple[str, float] | None = None,
     ) -> "JournalEntry":
         """The entry of a trigger that was seen at ``at``, with a frame id for each shot."""
         t = trigger
@@ -75,6 +81,7 @@ class JournalEntry(_Line):
             shots=tuple(frame_ids[1:]),
             group=(t.part_id, t.lot_id, t.product_id, t.encoder_pos, t.takt_ms),
             triggered_at=at,
+            clock=clock,
             window_s=window_s,
             missed=missed,
         )
@@ -129,8 +136,11 @@ class Recovered:
 
     plc_boot_id: int | None = None
     last_trigger_seq: int = 0
+    result_seq: int | None = None
+    """The newest ``ResultSeq`` that was ordered or read; None: the journal does not say."""
     entries: dict[PartKey, JournalEntry] = field(default_factory=dict)
-    corrupt_lines: int = 0
+    damage: list[str] = field(default_factory=list)
+    """What is wrong with the file, in words: then it may not be the whole story."""
 
 
 JournalLine = RunLine | JournalEntry | StepLine
@@ -138,38 +148,31 @@ _LINES: TypeAdapter[JournalLine] = TypeAdapter(Annotated[JournalLine, Field(disc
 
 
 def encode_line(line: JournalLine) -> bytes:
-    """A line as bytes, behind its checksum.
+    """A line's body.
 
     >>> encode_line(RunLine(t="run", b=7, s=41))
-    b'b088da0a {"t":"run","b":7,"s":41}\\n'
+    b'{"t":"run","b":7,"s":41}'
     """
-    body = line.model_dump_json(exclude_defaults=True, by_alias=True).encode()
-    return b"%08x %s\n" % (zlib.crc32(body), body)
+    return line.model_dump_json(exclude_defaults=True, by_alias=True).encode()
 
 
-def replay(data: bytes) -> tuple[Recovered, int]:
-    """Read lines: what they say, and how many of the bytes are whole lines."""
-    known = Recovered()
-    good = 0
-    for line in data.splitlines(keepends=True):
-        if not line.endswith(b"\n"):
-            break
-        good += len(line)
-        crc, _, body = line.rstrip(b"\n").partition(b" ")
+def replay(data: bytes) -> tuple[Recovered, int, int]:
+    """Read lines: what they say, how many of the bytes are whole lines, and the last's number."""
+    known, found = Recovered(), unframed(data)
+    known.damage = found.damage
+    for body in found.bodies:
         try:
-            if int(crc, 16) != zlib.crc32(body):
-                raise ValueError("checksum")
             apply_line(known, _LINES.validate_json(body))
         except ValueError as error:
-            known.corrupt_lines += 1
-            log.error("journal.corrupt_line", why=str(error), at_byte=good - len(line))
-    return known, good
+            known.damage.append(f"a line cannot be read: {error}")
+    return known, found.whole_bytes, found.last
 
 
 def snapshot_lines(known: Recovered) -> Iterator[bytes]:
     """The fewest lines that replay to the same."""
     if known.plc_boot_id is not None:
-        yield encode_line(RunLine(t="run", b=known.plc_boot_id, s=known.last_trigger_seq))
+        run = RunLine(t="run", b=known.plc_boot_id, s=known.last_trigger_seq, r=known.result_seq)
+        yield encode_line(run)
     for entry in known.entries.values():
         yield encode_line(entry.model_copy(update={"t": "part"}))
 
@@ -181,12 +184,24 @@ def apply_line(known: Recovered, line: JournalLine) -> None:
             if line.new:
                 known.entries = {k: e for k, e in known.entries.items() if k.plc_boot_id != line.b}
             known.plc_boot_id, known.last_trigger_seq = line.b, line.s
+            known.result_seq = line.r if line.r is not None else known.result_seq
         case JournalEntry():
             known.entries[line.key] = line
             if line.t == "minted":
                 known.plc_boot_id, known.last_trigger_seq = line.key
-        case StepLine() if line.k in known.entries:
-            known.entries[line.k] = _advance(known.entries[line.k], line)
+            elif line.key.plc_boot_id == known.plc_boot_id:
+                known.result_seq = _later(known.result_seq, line.result_seq)
+        case StepLine():
+            if line.t == "writing":
+                known.result_seq = line.r
+            if line.k in known.entries:
+                known.entries[line.k] = _advance(known.entries[line.k], line)
+
+
+def _later(known: int | None, found: int) -> int | None:
+    if found == 0 or (known is not None and steps(known, found) <= 0):
+        return known
+    return found
 
 
 def _advance(entry: JournalEntry, line: StepLine) -> JournalEntry:
@@ -212,16 +227,18 @@ def _advance(entry: JournalEntry, line: StepLine) -> JournalEntry:
     return entry.model_copy(update=changes)
 
 
-def recover(config: HandshakeConfig, known: Recovered, now: float, wall: float) -> State:
+def recover(
+    config: HandshakeConfig, known: Recovered, now: float, wall: float, host: str = ""
+) -> State:
     """The handshake's state with which a restarted gateway begins.
 
     Args:
         now: monotonic time, seconds; the same moment as
         wall: seconds since the epoch.
+        host: this boot of the host, as in ``JournalEntry.clock``; empty when it has no name.
     """
-    offset = now - wall
     parts = [
-        _part(entry, offset)
+        _part(entry, now, wall, host)
         for entry in known.entries.values()
         if entry.key.plc_boot_id == known.plc_boot_id
         and not entry.closed
@@ -232,27 +249,49 @@ def recover(config: HandshakeConfig, known: Recovered, now: float, wall: float) 
         for entry in known.entries.values()
         if (entry.closed or entry.acknowledgement) and entry.verdict is not None
     }
-    return restore(config, known.plc_boot_id, known.last_trigger_seq, parts, closed)
+    return restore(
+        config,
+        known.plc_boot_id,
+        known.last_trigger_seq,
+        parts,
+        closed,
+        result_seq=known.result_seq,
+        whole=not known.damage,
+    )
 
 
-def _part(entry: JournalEntry, offset: float) -> Part:
+def _part(entry: JournalEntry, now: float, wall: float, host: str) -> Part:
     """An open part. Without a picture it is held as soon as the line is back (``asked``)."""
     phase = Phase.OPEN
     if entry.result_seq:
         phase = Phase.WRITTEN if entry.written_at is not None else Phase.WRITING
     elif entry.verdict is not None:
         phase = Phase.QUEUED
+    triggered_at = _monotonic(entry, now, wall, host)
+    offset = triggered_at - entry.triggered_at
     return Part(
         key=entry.key,
         trigger=entry.trigger,
         frame_id=entry.frame_id,
-        triggered_at=entry.triggered_at + offset,
-        deadline=entry.triggered_at + entry.window_s + offset,
+        triggered_at=triggered_at,
+        deadline=triggered_at + entry.window_s,
         missed=entry.missed,
         phase=phase,
         asked=entry.missed or not entry.captured,
         verdict=entry.verdict,
         result_seq=entry.result_seq,
-        ordered_at=entry.ordered_at + offset if entry.ordered_at is not None else None,
-        written_at=entry.written_at + offset if entry.written_at is not None else None,
+        ordered_at=min(entry.ordered_at + offset, now) if entry.ordered_at is not None else None,
+        written_at=min(entry.written_at + offset, now) if entry.written_at is not None else None,
     )
+
+
+def _monotonic(entry: JournalEntry, now: float, wall: float, host: str) -> float:
+    """When the part was triggered, on today's monotonic clock: never later than now, so that a
+    clock that was set back gives no part more than its window from here.
+
+    Within one boot of the host the clock of then goes on, whatever the wall clock did. After
+    another boot only the wall clocks can be compared.
+    """
+    if entry.clock is not None and host and entry.clock[0] == host:
+        return min(entry.clock[1], now)
+    return min(entry.triggered_at + now - wall, now)

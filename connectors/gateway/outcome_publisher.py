@@ -47,7 +47,7 @@ class OutcomePublisher:
 
         Raises ``SpoolFullError``; the decision then stays in the journal.
         """
-        with contextlib.suppress(JournalError):  # the writer reports it; the part goes on
+        with contextlib.suppress(JournalError):  # the journal reports it; the part goes on
             await self.journal.commit()
         await self.publisher.send(DECISIONS.name, to_message(decision))
         self.journal.append(StepLine(t="decision_sent", k=key))

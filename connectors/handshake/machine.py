@@ -54,8 +54,15 @@ def restore(
     last_trigger_seq: int,
     parts: Iterable[Part],
     closed: Mapping[PartKey, UUID],
+    result_seq: int | None = None,
+    whole: bool = True,
 ) -> State:
-    """The state after a restart, from the journal. ``Connected`` then reads back the rest."""
+    """The state after a restart, from the journal. ``Connected`` then reads back the rest.
+
+    Args:
+        result_seq: the newest ``ResultSeq`` in the journal; None: it does not say.
+        whole: False where the journal is damaged, and lines may be missing.
+    """
     known = {part.key: part for part in parts}
     ordered = [p for p in known.values() if p.result_seq]
     waiting = [p for p in known.values() if p.phase is Phase.QUEUED and not p.result_seq]
@@ -69,6 +76,9 @@ def restore(
         queue=queued,
         backlog=missed,
         closed=dict(closed),
+        result_seq=result_seq or 0,
+        result_seq_known=result_seq is not None,
+        memory_whole=whole,
     )
 
 
@@ -147,9 +157,10 @@ def _connected(state: State, now: float, values: SignalValues) -> Step:
         state, commands = _first_contact(state, current, values), list[Command]()
     elif known != current.plc_boot_id or _went_back(state, current):
         state, commands = triggers.resynchronise(state, current.plc_boot_id, current.trigger_seq)
-        return replace(state, result_seq=number(values, Signal.RESULT_SEQ)), commands
+        return _remembering(state, number(values, Signal.RESULT_SEQ)), commands
     else:
         state = replace(state, missed_count=number(values, Signal.MISSED_COUNT))
+        doubt = _doubt(state, number(values, Signal.RESULT_SEQ))
         state, commands = results.read_back(
             state,
             now,
@@ -157,9 +168,32 @@ def _connected(state: State, now: float, values: SignalValues) -> Step:
             number(values, Signal.RESULT_TRIGGER_SEQ),
             number(values, Signal.RESULT_ACK_SEQ),
         )
+        if doubt:
+            acknowledged = number(values, Signal.TRIGGER_ACK_SEQ)
+            state, more = triggers.forgotten(state, acknowledged, current.trigger_seq, doubt)
+            commands += more
+    state = _remembering(state, number(values, Signal.RESULT_SEQ))
     state, interrupted = _interrupted(state)
     state, more = triggers.missed_while_away(state, now, current)
     return _recipe(state, recipe_of(values)), [*commands, *interrupted, *more]
+
+
+def _remembering(state: State, result_seq: int) -> State:
+    """From here on the memory is the controller's own, and whole."""
+    return replace(state, result_seq=result_seq, result_seq_known=True, memory_whole=True)
+
+
+def _doubt(state: State, result_seq: int) -> str:
+    """Why results may have been written that this gateway knows nothing of; empty: there are none.
+
+    Every result has its number on disk before the controller sees it. So a controller that is ahead
+    of a journal was served by one that this one is only a copy or a part of.
+    """
+    if not state.memory_whole:
+        return "the journal is damaged"
+    if state.result_seq_known and steps(state.result_seq, result_seq) > 0:
+        return f"ResultSeq is {result_seq}, the journal ends at {state.result_seq}"
+    return ""
 
 
 def _first_contact(state: State, current: Trigger, values: SignalValues) -> State:

@@ -41,6 +41,10 @@ class State:
     closed: Mapping[PartKey, UUID] = field(default_factory=dict)
     """Recent parts and the result that stood."""
     result_seq: int = 0
+    result_seq_known: bool = False
+    """False before the first controller, and after a journal that does not say."""
+    memory_whole: bool = True
+    """False after a start with a damaged journal, until the controller was read."""
     exposure_done_seq: int = 0
     missed_count: int = 0
     overrun: bool = False

@@ -11,6 +11,7 @@ from connectors.handshake.values import (
     Command,
     Decide,
     ExposureEnded,
+    MemoryBehind,
     Part,
     PartKey,
     Phase,
@@ -113,6 +114,29 @@ def resynchronise(state: State, boot_id: int, trigger_seq: int) -> Step:
         missed_count=0,
         exposure_done_seq=trigger_seq,
     )
+    return state, commands
+
+
+def forgotten(state: State, acknowledged: int, current: int, why: str) -> Step:
+    """Results may have been written that the journal lacks: no second one is.
+
+    The later of its last trigger and ``TriggerAckSeq`` counts. What is open up to there gets no
+    result any more, and the controller's own default holds it. Nothing is reported of it, because
+    what became of it is not known. A result that surely was written is still waited for.
+
+    Args:
+        acknowledged: ``TriggerAckSeq``.
+        current: ``TriggerSeq``.
+    """
+    if steps(acknowledged, current) < 0:
+        acknowledged = current
+    open_ = (Phase.OPEN, Phase.QUEUED)
+    dropped = tuple(part for part in state.parts.values() if part.phase in open_)
+    commands: list[Command] = [MemoryBehind(why, dropped)]
+    for part in dropped:
+        state = forget(state, part)
+    if steps(state.last_trigger_seq, acknowledged) > 0:
+        state = replace(state, last_trigger_seq=acknowledged)
     return state, commands
 
 

@@ -194,4 +194,13 @@ class Resynchronised(NamedTuple):
     dropped: tuple[Part, ...]
 
 
-Command = WriteStatus | Capture | Decide | WriteResult | ResultReport | Resynchronised
+class MemoryBehind(NamedTuple):
+    """The controller knows more than the journal: parts that may have a result already get none."""
+
+    why: str
+    dropped: tuple[Part, ...]
+
+
+Command = (
+    WriteStatus | Capture | Decide | WriteResult | ResultReport | Resynchronised | MemoryBehind
+)

@@ -5,24 +5,28 @@ import json
 import time
 import zlib
 from pathlib import Path
+from typing import IO
 from uuid import UUID
 
 import pytest
 
-from connectors.errors import JournalError
+from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway.journal import Journal
 from connectors.gateway.journal_entries import (
     JournalEntry,
     StepLine,
+    encode_line,
     recover,
     replay,
     snapshot_lines,
 )
+from connectors.gateway.journal_frames import framed
 from connectors.handshake import HandshakeConfig, PartKey, Phase, Verdict
 from streams.codes import DecisionSource, ReasonCode, ResultCode
 from streams.events import decision_id
 from streams.ids import new_frame_id
 from streams.ports import Trigger
+from tests.waiting import until
 
 
 def entry_of(seq: int, boot: int = 7) -> JournalEntry:
@@ -63,7 +67,7 @@ async def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> No
     mint(journal, lost)  # never committed: the process dies here
     data = path.read_bytes()
     await journal.close()
-    known, good = replay(data)
+    known, good, _ = replay(data)
     assert good == len(data)
     assert (known.plc_boot_id, known.last_trigger_seq) == (7, 2)
     assert known.entries[first.key].closed
@@ -87,7 +91,7 @@ async def test_a_torn_last_line_is_cut_off_and_the_rest_kept(tmp_path: Path) -> 
         again = Journal(path)
         known = again.open()
         assert list(known.entries) == [entries[0].key]
-        assert known.corrupt_lines == 0
+        assert known.damage == []
         third = entry_of(3)
         mint(again, third)
         await again.close()
@@ -95,8 +99,18 @@ async def test_a_torn_last_line_is_cut_off_and_the_rest_kept(tmp_path: Path) -> 
 
 
 def test_a_damaged_line_is_skipped_and_counted() -> None:
-    known, _ = replay(b"00000000 {}\nnonsense\n")
-    assert known.corrupt_lines == 2
+    known, _, _ = replay(b"00000000 {}\nnonsense\n")
+    assert len(known.damage) == 2
+
+
+def test_a_line_that_is_missing_is_damage_and_one_that_was_never_whole_is_not() -> None:
+    bodies = [encode_line(entry_of(n)) for n in (1, 2, 3)]
+    lines = framed(bodies, 0).splitlines(keepends=True)
+    assert replay(b"".join(lines))[0].damage == []
+    assert replay(b"".join([lines[0], lines[1], lines[2][:-1]]))[0].damage == []
+    for wrong in ([lines[0], lines[2]], [lines[1], lines[2]], [lines[0], lines[0], lines[1]]):
+        (damage,) = replay(b"".join(wrong))[0].damage[:1]
+        assert "follows line" in damage
 
 
 def test_lines_that_name_every_field_are_read() -> None:
@@ -111,8 +125,9 @@ def test_lines_that_name_every_field_are_read() -> None:
         | {"oa": None, "wa": None, "a": "", "z": 1},
     ]
     bodies = [json.dumps(row).encode() for row in rows]
-    known, _ = replay(b"".join(b"%08x %s\n" % (zlib.crc32(body), body) for body in bodies))
-    assert (known.corrupt_lines, known.plc_boot_id, known.last_trigger_seq) == (0, 7, 41)
+    known, _, _ = replay(b"".join(b"%08x %s\n" % (zlib.crc32(body), body) for body in bodies))
+    assert (known.damage, known.plc_boot_id, known.last_trigger_seq) == ([], 7, 41)
+    assert known.result_seq == 9
     new, old = known.entries[PartKey(7, 41)], known.entries[PartKey(7, 40)]
     assert (old.missed, old.closed, old.verdict) == (True, True, None)
     assert (new.trigger.part_id, new.result_seq, new.ordered_at) == ("a", 9, 2.0)
@@ -135,7 +150,7 @@ async def test_the_file_stays_bounded_and_open_parts_survive(tmp_path: Path) -> 
         await journal.commit()
         assert path.stat().st_size < 25_000
     await journal.close()
-    known, _ = replay(path.read_bytes())
+    known, _, _ = replay(path.read_bytes())
     assert known.entries[stays.key] == stays.model_copy(update={"t": "part"})
     assert known.last_trigger_seq == 399
     assert 10 <= len(known.entries) < 100
@@ -218,29 +233,171 @@ async def test_a_slow_disk_makes_no_line_wait_for_ever(
 async def test_two_gateways_cannot_share_a_journal(tmp_path: Path) -> None:
     first = Journal(tmp_path / "line.journal")
     first.open()
-    with pytest.raises(JournalError, match="another gateway"):
+    with pytest.raises(JournalBusyError, match="another gateway"):
         Journal(tmp_path / "line.journal").open()
     await first.close()
 
 
+FULL = OSError(28, "No space left on device")
+BROKEN = OSError(5, "Input/output error")
+READ_ONLY = OSError(30, "Read-only file system")
+
+
 @pytest.mark.asyncio
-async def test_a_disk_that_fails_says_so_and_nothing_is_lost(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("error", [FULL, BROKEN, READ_ONLY], ids=lambda e: e.strerror)
+async def test_a_disk_that_fails_is_tried_again_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    monkeypatch.setattr("connectors.gateway.journal._FLUSH_S", 0.01)
     journal = Journal(tmp_path / "line.journal")
     journal.open()
+    told: list[bool] = []
+    journal.on_fault = lambda failure: told.append(failure is not None)
     write = journal._write
 
-    def full(data: bytes) -> None:
-        raise OSError(28, "No space left on device")
+    def fails(data: bytes) -> None:
+        raise error
 
-    monkeypatch.setattr(journal, "_write", full)
+    monkeypatch.setattr(journal, "_write", fails)
     entry = entry_of(1)
     mint(journal, entry)
-    with pytest.raises(JournalError, match="No space"):
+    with pytest.raises(JournalError, match=error.strerror):
         await journal.commit()
+    journal.append(StepLine(t="captured", k=entry.key))
+    assert told == [True]
     monkeypatch.setattr(journal, "_write", write)
-    await journal.commit()
-    assert list(replay(journal.path.read_bytes())[0].entries) == [entry.key]
+    await until(lambda: told == [True, False])
+    known, _, _ = replay(journal.path.read_bytes())
+    assert (list(known.entries), known.entries[entry.key].captured) == ([entry.key], True)
+    assert known.damage == []
     await journal.close()
+
+
+@pytest.mark.asyncio
+async def test_what_a_failing_disk_took_of_a_line_is_cut_off_before_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "line.journal")
+    journal.open()
+    mint(journal, entry_of(1))
+    await journal.commit()
+    assert journal._file is not None
+    whole, half = journal._file, HalfWritten(journal._file)
+    journal._file = half  # type: ignore[assignment]
+    mint(journal, entry_of(2))
+    with pytest.raises(JournalError):
+        await journal.commit()
+    assert half.left
+    journal._file = whole
+    await journal.commit()
+    known, _, _ = replay(journal.path.read_bytes())
+    assert (known.damage, len(known.entries)) == ([], 2)
+    await journal.close()
+
+
+class HalfWritten:
+    """A file on a disk that takes half of what is written, then fails, truncation included."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.left = 0
+
+    def write(self, data: bytes) -> int:
+        if self.left:
+            raise BROKEN
+        self.left = len(data) // 2
+        return self._file.write(data[: self.left])
+
+    def truncate(self, size: int) -> int:
+        raise BROKEN
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+
+@pytest.mark.asyncio
+async def test_a_compaction_that_the_disk_does_not_take_leaves_the_journal_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "line.journal", limit_bytes=2_000, keep_closed=1)
+    journal.open()
+
+    def full(data: bytes) -> None:
+        raise FULL
+
+    monkeypatch.setattr(journal, "_rewrite", full)
+    for n in range(1, 30):
+        mint(journal, entry_of(n))
+        await journal.commit()
+    known, _, _ = replay(journal.path.read_bytes())
+    assert (known.damage, len(known.entries)) == ([], 29)
+    await journal.close()
+
+
+@pytest.mark.asyncio
+async def test_a_long_outage_of_the_disk_holds_a_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.gateway.journal._MOST_WAITING", 5_000)
+    journal = Journal(tmp_path / "line.journal")
+    journal.open()
+    write, rewrite = journal._write, journal._rewrite
+
+    def fails(data: bytes) -> None:
+        raise FULL
+
+    monkeypatch.setattr(journal, "_write", fails)
+    monkeypatch.setattr(journal, "_rewrite", fails)
+    for n in range(1, 100):
+        mint(journal, entry_of(n))
+        with pytest.raises(JournalError):
+            await journal.commit()
+        assert sum(map(len, journal._pending)) < 6_000
+    monkeypatch.setattr(journal, "_write", write)
+    monkeypatch.setattr(journal, "_rewrite", rewrite)
+    await journal.commit()
+    known, _, _ = replay(journal.path.read_bytes())
+    assert (known.damage, len(known.entries)) == ([], 99)
+    await journal.close()
+
+
+@pytest.mark.asyncio
+async def test_a_damaged_journal_is_kept_beside_and_written_anew(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "line.journal")
+    journal.open()
+    for n in range(1, 4):
+        mint(journal, entry_of(n))
+    await journal.close()
+    whole = journal.path.read_bytes()
+    damaged = whole[:100] + bytes([whole[100] ^ 1]) + whole[101:]
+    journal.path.write_bytes(damaged)
+    again = Journal(journal.path)
+    assert len(again.open().entries) == 2
+    assert again.damaged
+    assert journal.path.with_suffix(".bad").read_bytes() == damaged
+    again.compact()
+    await again.commit()
+    assert not again.damaged
+    await again.close()
+    known, _, _ = replay(journal.path.read_bytes())
+    assert (known.damage, len(known.entries)) == ([], 2)
+
+
+def test_a_clock_that_was_set_back_gives_no_part_more_than_its_window() -> None:
+    """One boot of the host: the monotonic clock goes on. Another boot: at most T from here."""
+    lines = Journal(Path("unused"))
+    entry = entry_of(1).model_copy(update={"clock": ("boot-a", 500.0)})  # at 1001, T = 1 s
+    mint(lines, entry)
+    lines.append(StepLine(t="writing", k=entry.key, r=1, v=verdict_for(entry.frame_id), at=1001.5))
+    for wall in (1001.2, 1001.2 - 3600, 1001.2 + 3600):
+        for host, deadline in (("boot-a", 501.0), ("boot-b", 501.2 + 1.0), ("", 501.2 + 1.0)):
+            state = recover(HandshakeConfig(), lines._known, now=501.2, wall=wall, host=host)
+            (part,) = state.parts.values()
+            assert part.deadline <= deadline + 1e-9
+            assert part.ordered_at is not None
+            assert part.ordered_at <= 501.2
+            if host == "boot-a":
+                assert part.deadline == pytest.approx(501.0)
 
 
 def test_recovery_gives_each_part_its_phase() -> None:
@@ -278,6 +435,6 @@ def test_every_event_of_a_part_states_one_moment_of_capture() -> None:
     journal.append(decided)
     for entry in (pictured, slow):
         journal.append(StepLine(t="captured", k=entry.key, at=2000.0))
-    known, _ = replay(b"".join(snapshot_lines(journal._known)))
+    known, _, _ = replay(framed(snapshot_lines(journal._known), 0))
     assert known.entries[pictured.key].part_captured_at == 2000.0
     assert known.entries[slow.key].part_captured_at == slow.triggered_at
