@@ -44,7 +44,7 @@ class KafkaSettings(Section):
     fetch_max_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 50
     """Milliseconds a fetch may wait at the broker; the latency of an idle line."""
     static_membership: bool = True
-    """A worker keeps its partitions across a restart (needs a stable ``instance`` name)."""
+    """A worker keeps its partitions across a restart, under its ``instance`` name."""
 
     @field_validator("bootstrap_servers")
     @classmethod
@@ -156,8 +156,9 @@ class PathSettings(Section):
 class WorkerSettings(Section):
     """How a worker takes its role."""
 
-    instance: str = "0"
-    """Stable name of this worker among those of its role (static membership)."""
+    instance: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9._-]*$")] = ""
+    """Stable name of this worker among those of its role (static membership). Unset: made of the
+    host, the state folder and the lowest number that no other worker of the role there has."""
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 64
     """Events in flight per agent."""
     in_flight_mib: Annotated[int, Field(ge=16, le=65536)] = 256
@@ -180,7 +181,7 @@ class WorkerSettings(Section):
     """Limits: probability, at most, that the watch over a station's frames of one product ever
     alarms while nothing changes; 0 watches nothing."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """Prometheus port; 0 is off."""
+    """Prometheus port, one for each worker of a host; 0 is off."""
 
     @model_validator(mode="after")
     def _joins_after_the_fallbacks(self) -> Self:

@@ -6,7 +6,7 @@ Each role imports only the adapters it needs, and opens them while it joins its 
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -15,6 +15,7 @@ import structlog
 
 from andon import wiring
 from andon.notify import notify_ready, notify_stopping
+from andon.processes.instance import claimed_instance
 from andon.settings import Settings
 from streams.kafka.faust_app import BusConfig
 from streams.log import quieten
@@ -35,8 +36,14 @@ SERVE_WAIT_S = 10.0
 """A worker says that it is ready without Ray Serve after this long, seconds."""
 
 
-def role_config(role: RoleName, settings: Settings) -> RoleConfig:
-    """What the role is told, from the settings."""
+def role_config(role: RoleName, settings: Settings, instance: str | None = None) -> RoleConfig:
+    """What the role is told, from the settings.
+
+    Args:
+        role: what the worker does.
+        settings: the process's.
+        instance: its name among the workers of the role; None joins the group under no name.
+    """
     kafka, worker, fetch_wait_ms = settings.kafka, settings.worker, settings.kafka.fetch_max_wait_ms
     if role in ("record", "limits"):  # no part waits for these: they ask the broker less often
         fetch_wait_ms = max(fetch_wait_ms, UNHURRIED_MS)
@@ -45,7 +52,7 @@ def role_config(role: RoleName, settings: Settings) -> RoleConfig:
         bus=BusConfig(
             connection=replace(wiring.kafka_connection(settings), fetch_max_wait_ms=fetch_wait_ms),
             state=settings.paths.state,
-            instance=worker.instance if kafka.static_membership else None,
+            instance=instance,
         ),
         flow=FlowConfig(
             concurrency=worker.concurrency,
@@ -108,12 +115,22 @@ async def run_worker(role: RoleName, settings: Settings) -> None:
     Raises:
         AndonError: a dependency is configured wrongly, or the broker connection broke down.
     """
+    with ExitStack() as held:
+        instance = None
+        if settings.kafka.static_membership:
+            own, state = settings.worker.instance, settings.paths.state
+            instance = held.enter_context(claimed_instance(role, own, state))
+        await _run(role_config(role, settings, instance), settings)
+
+
+async def _run(config: RoleConfig, settings: Settings) -> None:
+    role = config.role
     quieten()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    config, log = role_config(role, settings), structlog.get_logger(role=role).info
+    log = structlog.get_logger(role=role, instance=config.bus.instance).info
     started = Started(config)
     make, kafka = partial(open_role, settings, started), settings.kafka
     runner = RoleRunner(config, READ[role], make, log, kafka.replication_factor, kafka.partitions)

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from streams.backoff import backoff_s
 from streams.codes import ReasonCode, Stage
 from streams.envelope import Message, to_message
-from streams.errors import UnavailableError
+from streams.errors import AndonError, UnavailableError
 from streams.events import Alert, Decision, ShotVerdict
 from streams.kafka.delivery import Delivery, dead_letter
 from streams.log import Log
@@ -31,6 +31,10 @@ from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS, SHOTS
 T = TypeVar("T")
 REMIND_S = 30.0
 """How often the log repeats that something is still away, seconds."""
+
+
+class MetricsPortError(AndonError):
+    """The port of the metrics cannot be opened."""
 
 
 @dataclass
@@ -131,8 +135,18 @@ class Telemetry:
         self._in_flight_bytes.set_function(size)
 
     def serve(self, port: int) -> Callable[[], None]:
-        """Expose on ``port`` of every interface; returns what stops it."""
-        server, thread = start_http_server(port, registry=self.registry)
+        """Expose on ``port`` of every interface; returns what stops it.
+
+        Raises:
+            MetricsPortError: the port cannot be had.
+        """
+        try:
+            server, thread = start_http_server(port, registry=self.registry)
+        except OSError as error:
+            raise MetricsPortError(
+                f"ANDON_WORKER__METRICS_PORT: port {port} cannot be opened ({error.strerror}); "
+                "each worker of a host needs a port of its own, and 0 exposes nothing"
+            ) from error
 
         def stop() -> None:
             server.shutdown()

@@ -1,9 +1,12 @@
 """Logs say what changed, not how often it was tried."""
 
 import logging
+import socket
+
+import pytest
 
 from streams.log import OncePer
-from streams.roles.results import Telemetry
+from streams.roles.results import MetricsPortError, Telemetry
 
 
 def test_an_outage_is_said_once_and_its_end_too() -> None:
@@ -31,3 +34,12 @@ def test_a_repeated_record_passes_once_in_a_while() -> None:
     assert once.filter(record("another"))
     now[0] = 31.0
     assert once.filter(record("Unable connect to node with id %s"))
+
+
+def test_a_metrics_port_that_is_taken_is_named_by_its_setting() -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(MetricsPortError, match=rf"ANDON_WORKER__METRICS_PORT: port {port} "):
+            Telemetry("inspect").serve(port)

@@ -1,0 +1,74 @@
+"""Which of the workers of a role this process is: a name that no other one on this host has.
+
+Static membership of a consumer group needs it. The broker takes two members of one name for the
+same worker and ends the first one's session, so that neither of them gets ready for good.
+"""
+
+import fcntl
+import hashlib
+import itertools
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from streams.errors import AndonError
+
+
+class InstanceTakenError(AndonError):
+    """Another worker of the role has the name that this one was given."""
+
+
+@contextmanager
+def claimed_instance(role: str, wanted: str, state: Path) -> Iterator[str]:
+    """The name of this worker for as long as the context lasts; a process that dies frees it.
+
+    Args:
+        role: the workers' role.
+        wanted: a name of its own, or nothing: then the host, the state folder and the lowest number
+            that is free make one, and a worker that is started again finds the same.
+        state: the state folder of this host; the names are held by locked files in it.
+
+    Raises:
+        InstanceTakenError: a worker of the role on this host has the wanted name.
+    """
+    folder = state / "workers"
+    folder.mkdir(parents=True, exist_ok=True)
+    held: IO[str] | str
+    if wanted:
+        name = wanted
+        held = _lock(folder / f"{role}-{name}.lock")
+        if isinstance(held, str):
+            raise InstanceTakenError(
+                f"ANDON_WORKER__INSTANCE: another `andon worker {role}` on this host is instance "
+                f"{name!r}{held}; leave the setting out, or give each worker one of its own"
+            )
+    else:
+        here = hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:4]
+        for number in itertools.count():
+            name = f"{socket.gethostname()}-{here}-{number}"
+            held = _lock(folder / f"{role}-{name}.lock")
+            if not isinstance(held, str):
+                break
+    assert not isinstance(held, str)
+    with held:
+        yield name
+
+
+def _lock(path: Path) -> IO[str] | str:
+    """The locked file, which holds this process's id; or who has it, in words."""
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        with file:
+            file.seek(0)
+            pid = file.read(20).strip()
+        return f" (process {pid})" if pid else " already"
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+

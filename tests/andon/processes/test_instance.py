@@ -1,0 +1,53 @@
+"""Workers of one role on one host have names of their own."""
+
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from andon.processes.instance import InstanceTakenError, claimed_instance
+
+
+def test_workers_side_by_side_are_told_apart_and_a_free_name_is_taken_again(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        first = held.enter_context(claimed_instance("inspect", "", tmp_path))
+        second = held.enter_context(claimed_instance("inspect", "", tmp_path))
+        other_role = held.enter_context(claimed_instance("classify", "", tmp_path))
+        other_folder = held.enter_context(claimed_instance("inspect", "", tmp_path / "other"))
+        assert first.endswith("-0")
+        assert second.endswith("-1")
+        assert other_role == first
+        assert other_folder not in (first, second)
+    with claimed_instance("inspect", "", tmp_path) as again:
+        assert again == first
+
+
+def test_a_worker_that_was_killed_leaves_its_name(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, sys\n"
+        "from andon.processes.instance import claimed_instance\n"
+        "with claimed_instance('inspect', '', pathlib.Path(sys.argv[1])) as name:\n"
+        "    print(name, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -9
+    with claimed_instance("inspect", "", tmp_path) as name:
+        assert name == done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", ["press-3", "0"])
+def test_a_name_that_is_taken_is_refused_by_its_setting(tmp_path: Path, name: str) -> None:
+    with (
+        claimed_instance("inspect", name, tmp_path) as own,
+        pytest.raises(InstanceTakenError, match=r"ANDON_WORKER__INSTANCE: .* \(process \d+\)"),
+        claimed_instance("inspect", name, tmp_path),
+    ):
+        raise AssertionError("two workers of one name")
+    assert own == name
+    with claimed_instance("inspect", name, tmp_path), claimed_instance("record", name, tmp_path):
+        pass
