@@ -18,15 +18,9 @@ _CHATTY = (
     "urllib3",
     "httpx",
     "openai",
+    "alembic.runtime.plugins",
     "streams.kafka.faust_adapter",
 )
-
-
-class _Masking(logging.Formatter):
-    """Formats a library's record; passwords, keys and tokens in it are masked."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return masked(super().format(record))
 
 
 def mask_event(
@@ -42,31 +36,36 @@ def mask_event(
 def configure_logging() -> None:
     """Structured events by the settings' level; libraries below WARNING stay silent.
 
-    Nothing secret is written, whoever logs it: one rule masks both (``streams.masking``).
+    A library's record is written as an event of ours is: one line with its time, JSON where the
+    settings ask for it. Nothing secret is written, whoever logs it: one rule masks both
+    (``streams.masking``).
     """
     settings = load_settings()
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    stamp: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[structlog.typing.Processor] = [
+        structlog.processors.format_exc_info,
+        mask_event,
+        structlog.processors.JSONRenderer()
+        if settings.log_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+    ]
     logging.basicConfig(stream=sys.stderr, level=level)
+    of_libraries = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, *stamp],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    )
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(_Masking("%(levelname)s %(name)s %(message)s"))
+        handler.setFormatter(of_libraries)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if settings.log_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            mask_event,
-            renderer,
-        ],
+        processors=[structlog.contextvars.merge_contextvars, *stamp, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,

@@ -287,7 +287,9 @@ class _Decision:
             code = failure.reason_code
         name = answer.class_name if answer and kind is FallbackKind.UNSURE else "unknown"
         self.steps.append(f"fallback {kind.value}: {action.value}")
-        reason = because_of_fallback(kind, answer, failure, fallbacks.unsure.below, detail)
+        inspected = self._situation.inspection is not None
+        below = fallbacks.unsure.below
+        reason = because_of_fallback(kind, answer, failure, below, detail, inspected)
         found = (action, Severity.UNKNOWN, name)
         return self._outcome(found, code, reason, f"fallback:{kind.value}")
 

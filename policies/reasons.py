@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from policies.conditions.variables import VARIABLES, Value
 from policies.model import Rule, ShotRule
-from streams.codes import FallbackKind, Severity
+from streams.codes import FallbackKind, ReasonCode, Severity
 from streams.events import Classification, Inspection
 from streams.ports import Failure
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _LIMIT = 300
+_LONGEST_FAILURE = 420
 _MEANING = {
     Severity.NORMAL: "which is as it should be",
     Severity.NEGLIGIBLE: "which does not matter on this product",
@@ -29,9 +30,19 @@ _FALLBACKS = {
     FallbackKind.UNKNOWN: "The anomaly is none that the policy knows",
     FallbackKind.UNSURE: "The classifier is not sure what the anomaly is",
     FallbackKind.LATE: "The classifier did not answer in time",
-    FallbackKind.EXPERT_UNAVAILABLE: "The vision expert did not answer",
-    FallbackKind.NO_DECISION: "Nobody could decide about the part in time",
+    FallbackKind.EXPERT_UNAVAILABLE: "The vision expert could not answer",
+    FallbackKind.NO_DECISION: "Nobody could decide about the part",
 }
+_LATE_EXPERT = "The vision expert did not answer in time"
+_FAILURES = {
+    ReasonCode.EXPERT_UNAVAILABLE: "The vision expert could not answer",
+    ReasonCode.CLASSIFIER_UNAVAILABLE: "The classifier could not answer",
+    ReasonCode.UNDECODABLE_IMAGE: "The picture could not be read",
+    ReasonCode.MALFORMED_EVENT: "The event of the part could not be read",
+    ReasonCode.UNKNOWN_PRODUCT: "The product is not known",
+    ReasonCode.NO_ARTIFACT: "The product has no vision expert in force",
+}
+"""What went wrong, in words, where the failure says it better than the fallback's kind does."""
 
 
 def plain(text: str, limit: int = _LIMIT) -> str:
@@ -79,9 +90,19 @@ def because_of_fallback(
     failure: Failure | None,
     below: float,
     detail: str = "",
+    is_inspected: bool = True,
 ) -> str:
-    """Why a fallback decides, with what went wrong."""
-    parts = [_FALLBACKS[kind]]
+    """Why a fallback decides: which stage failed, and what went wrong there.
+
+    Args:
+        kind: the fallback of the policy.
+        answer: the classifier's, if it answered.
+        failure: what went wrong, if anything did.
+        below: the confidence that the policy asks for.
+        detail: why the policy itself could not decide.
+        is_inspected: whether the vision expert answered; what was late is the classifier then.
+    """
+    parts = [_stage(kind, failure, is_inspected)]
     if detail:
         parts.append(detail)
     elif kind is FallbackKind.UNSURE and answer is not None:
@@ -92,8 +113,17 @@ def because_of_fallback(
         elif answer.unknown_reason:
             parts.append(plain(answer.unknown_reason))
     if failure is not None and failure.message:
-        parts.append(plain(failure.message))
-    return ": ".join(parts) + "."
+        parts.append(plain(failure.message, _LONGEST_FAILURE))
+    return ": ".join(parts).rstrip(".") + "."
+
+
+def _stage(kind: FallbackKind, failure: Failure | None, is_inspected: bool) -> str:
+    """Which stage did not answer, and whether it was late or could not."""
+    if failure is not None and failure.reason_code in _FAILURES:
+        return _FAILURES[failure.reason_code]
+    if kind is FallbackKind.LATE and not is_inspected:
+        return _LATE_EXPERT
+    return _FALLBACKS[kind]
 
 
 def because_uncertified(display: str, answer: Classification, lacking: str) -> str:

@@ -71,4 +71,3 @@ def _lock(path: Path) -> IO[str] | str:
     file.write(str(os.getpid()))
     file.flush()
     return file
-

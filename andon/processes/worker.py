@@ -44,7 +44,7 @@ def role_config(role: RoleName, settings: Settings, instance: str | None = None)
         settings: the process's.
         instance: its name among the workers of the role; None joins the group under no name.
     """
-    kafka, worker, fetch_wait_ms = settings.kafka, settings.worker, settings.kafka.fetch_max_wait_ms
+    worker, fetch_wait_ms = settings.worker, settings.kafka.fetch_max_wait_ms
     if role in ("record", "limits"):  # no part waits for these: they ask the broker less often
         fetch_wait_ms = max(fetch_wait_ms, UNHURRIED_MS)
     return RoleConfig(

@@ -9,6 +9,7 @@ import structlog
 
 from connectors.errors import CaptureError
 from streams.backoff import backoff_s
+from streams.log import Outage
 from streams.ports import Camera, Picture, Trigger
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,7 @@ class SupervisedCamera:
 
     def __post_init__(self) -> None:
         self._failures = 0
+        self._outage = Outage()
         self._broken = asyncio.Event()
         self._broken.set()
 
@@ -46,10 +48,14 @@ class SupervisedCamera:
             try:
                 await self.camera.open()
             except CaptureError as error:
-                log.error("camera.unavailable", why=str(error))
+                if (told := self._outage.failed(str(error))) is not None:
+                    more = {"seconds": told.seconds, "attempts": told.failures}
+                    log.error("camera.unavailable", why=str(error), **more)
                 await asyncio.sleep(backoff_s(attempt, 0.2, self.retry_max_s))
                 attempt += 1
             else:
+                if (told := self._outage.ended()) is not None:
+                    log.info("camera.open", away_s=told.seconds, attempts=told.failures + 1)
                 attempt = self._failures = 0
                 self._broken.clear()
                 self.on_fault(False)

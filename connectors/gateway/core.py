@@ -14,6 +14,7 @@ import structlog
 
 from connectors.errors import ConnectorError, JournalError, LinkError, SpoolFullError
 from connectors.gateway import part_events
+from connectors.gateway.changes import changes
 from connectors.gateway.controller_writer import ControllerWriter
 from connectors.gateway.exposures import Exposures, GatewayInputs
 from connectors.gateway.host_clock import clock_status, host_boot
@@ -31,12 +32,12 @@ from connectors.handshake import values as hs
 from connectors.handshake.signals import TRIGGER_GROUP, Signal, SignalValues, number
 from connectors.line_link import Changed, LineLink, LinkEvent
 from connectors.settings import GatewaySettings
-from streams.codes import AckOutcome, DecisionSource, FallbackKind, FaultCode, ReasonCode
+from streams.codes import AckOutcome, DecisionSource, FaultCode, ReasonCode
 from streams.events import Alert, Decision
 from streams.followers import kept_following
 from streams.ids import new_frame_id
 from streams.names import normal_form
-from streams.ports import Camera, DecisionFeed, PolicySource, Situation, Trigger
+from streams.ports import Camera, DecisionFeed, PolicySource, Trigger
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +104,11 @@ class Gateway:
         ]
         tasks = [asyncio.create_task(w, name=getattr(w, "__qualname__", "gateway")) for w in work]
         self._send_left_over()
-        self._apply(hs.FaultChanged(FaultCode.CAMERA, True))
+        # until the camera has opened; no fault to tell anybody of
+        self._state, _ = step(
+            self._state, time.monotonic(), hs.FaultChanged(FaultCode.CAMERA, True)
+        )
+        self._apply(hs.Notice.TICK)
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -179,7 +184,6 @@ class Gateway:
 
     def _fault(self, code: FaultCode, active: bool) -> None:
         if (code in self._state.faults) != active:
-            log.log(40 if active else 20, "gateway.fault", code=code.name, active=active)
             self._apply(hs.FaultChanged(code, active))
 
     def _written(self, key: PartKey) -> None:
@@ -192,7 +196,10 @@ class Gateway:
         self._fault(FaultCode.JOURNAL, error is not None)
 
     def _apply(self, event: hs.Input) -> None:
-        self._state, commands = step(self._state, time.monotonic(), event)
+        before = self._state
+        self._state, commands = step(before, time.monotonic(), event)
+        for line in changes(before, self._state, event):
+            (log.error if line.is_problem else log.info)(line.event, **line.fields)
         for command in commands:
             self._execute(command)
         if self._timer is not None:
@@ -211,8 +218,8 @@ class Gateway:
             case hs.Capture(part):
                 entry = self._mint(part)
                 self._post(self._exposures.expose(part, entry))
-            case hs.Decide(part, reason):
-                self._decide(part, reason)
+            case hs.Decide(part, reason, why):
+                self._decide(part, reason, why)
             case hs.ResultReport():
                 self._report(command)
             case hs.Resynchronised(boot_id, dropped):
@@ -253,25 +260,22 @@ class Gateway:
                 self._padded.add(name)
                 log.warning("trigger.padded", text=name, written=repr(written), taken=taken)
 
-    def _decide(self, part: Part, reason: ReasonCode) -> None:
+    def _decide(self, part: Part, reason: ReasonCode, why: str) -> None:
         """Give the gateway's own answer: the product's no-decision action, or a hold."""
         entry = self._mint(part)
         subject = part_events.part_on_line(self._settings, entry, self._clock)
         policy = self._ports.policies.for_product(subject.product_id)
         if reason is ReasonCode.NO_DECISION:
-            outcome = policy.decide(
-                Situation(
-                    station=self._settings.station,
-                    lot_id=subject.lot_id,
-                    fallback=FallbackKind.NO_DECISION,
-                )
-            )
+            is_away = FaultCode.KAFKA in self._state.faults
+            station, lot = self._settings.station, subject.lot_id
+            outcome = policy.decide(part_events.undecided(station, lot, entry, is_away))
         else:
-            outcome = part_events.held(reason)
+            outcome = part_events.held(reason, why)
         now = time.time()
         decision = part_events.gateway_decision(subject, outcome, reason, policy, now)
         verdict = part_events.verdict_of(decision)
-        log.warning("part.watchdog", **_words(part), reason=reason.name, action=outcome.action)
+        more = {"reason": reason.name, "action": outcome.action.value, "why": outcome.reason}
+        log.warning("part.watchdog", **_words(part), **more)
         line = StepLine(t="decided", k=part.key, v=verdict, d=decision.model_dump_json())
         self._ports.journal.append(line)
         self._post(self._outcomes.send_decision(part.key, decision))

@@ -50,6 +50,8 @@ class _Exposing:
 
     open: int
     taken: int = 0
+    why: str = ""
+    """Why the last shot without a picture has none."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -121,7 +123,7 @@ class Exposures:
         """One shot; whether its frame was published."""
         taken = await self._taken(number, part)
         picture = taken if isinstance(taken, Picture) else None
-        self._end(part, exposing, picture)
+        self._end(part, exposing, taken)
         entry = self._journal.entries.get(part.key, entry)
         shot = number if self.count > 1 else 0
         subject = part_events.part_on_line(self._settings, entry, self._clock, shot)
@@ -154,15 +156,18 @@ class Exposures:
         async with station.turn:
             return await station.camera.capture(part.trigger)
 
-    def _end(self, part: Part, exposing: _Exposing, picture: Picture | None) -> None:
+    def _end(self, part: Part, exposing: _Exposing, taken: Picture | Exception) -> None:
         """An exposure is over; with the last one the part may move."""
         exposing.open -= 1
-        exposing.taken += picture is not None
+        if isinstance(taken, Picture):
+            exposing.taken += 1
+        else:
+            exposing.why = str(taken)
         if exposing.open:
             return
         if exposing.taken:
             self._journal.append(StepLine(t="captured", k=part.key, at=time.time()))
-        self._inputs.apply(hs.ExposureEnded(part.key, captured=exposing.taken > 0))
+        self._inputs.apply(hs.ExposureEnded(part.key, exposing.taken > 0, exposing.why))
         exposing.ended.set()
 
     def _station(self, camera: Camera) -> _Station:

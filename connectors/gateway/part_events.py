@@ -12,6 +12,7 @@ from streams.codes import (
     ClockStatus,
     DecisionSource,
     Evaluation,
+    FallbackKind,
     ReasonCode,
     ResultCode,
     Severity,
@@ -19,12 +20,12 @@ from streams.codes import (
 from streams.events import Acknowledgement, Decision, Frame, PartOnLine, ShotVerdict, decision_id
 from streams.ids import frame_key
 from streams.names import normal_form
-from streams.ports import Outcome, Picture, Policy
+from streams.ports import Failure, Outcome, Picture, Policy, Situation
 from streams.topics import INLINE_LIMIT_BYTES
 
 _IN_WORDS = {
-    ReasonCode.MISSED_TRIGGER: "the trigger was not captured: the gateway was not ready",
-    ReasonCode.CAPTURE_FAILED: "the camera gave no picture",
+    ReasonCode.MISSED_TRIGGER: "The trigger was not captured",
+    ReasonCode.CAPTURE_FAILED: "The camera gave no picture",
 }
 
 
@@ -85,7 +86,7 @@ def frame_event(part: PartOnLine, picture: Picture, light: str = "") -> Frame:
 def failed_shot(part: PartOnLine, why: str, at: float) -> ShotVerdict:
     """The verdict on a shot that its camera did not take: the part is joined without it."""
     source = DecisionSource.WATCHDOG
-    outcome = held(ReasonCode.CAPTURE_FAILED)
+    outcome = held(ReasonCode.CAPTURE_FAILED, why)
     return ShotVerdict(
         **dict(part),
         result_id=decision_id(part.frame_id, source, of_shot=True),
@@ -95,21 +96,36 @@ def failed_shot(part: PartOnLine, why: str, at: float) -> ShotVerdict:
         severity=outcome.severity,
         action=outcome.action,
         reason_code=outcome.reason_code,
-        reason=f"{outcome.reason}: {why}"[:2048],
+        reason=outcome.reason[:2048],
         rule=outcome.rule,
         decided_at=utc(at),
     )
 
 
-def held(reason: ReasonCode) -> Outcome:
-    """The outcome that the handshake itself demands: the part is held."""
+def held(reason: ReasonCode, why: str) -> Outcome:
+    """The outcome that the handshake itself demands: the part is held, for a cause in words."""
     return Outcome(
         Action.HOLD,
         Severity.UNKNOWN,
         reason_code=reason,
-        reason=_IN_WORDS[reason],
+        reason=f"{_IN_WORDS[reason]}: {why}." if why else f"{_IN_WORDS[reason]}.",
         rule=f"gateway:{reason.name.lower()}",
     )
+
+
+def undecided(station: str, lot_id: str, entry: JournalEntry, kafka_is_away: bool) -> Situation:
+    """What the policy is asked when no decision came in time, and what the gateway knows of why."""
+    if not entry.captured:
+        why = "the exposure is not over"
+    elif kafka_is_away:
+        why = "Kafka takes nothing, and the frame waits on the gateway's disk"
+    elif not entry.published:
+        why = "the frame is not at the broker yet"
+    else:
+        why = "the frame is at the broker, and no decision came back from the workers"
+    failure = Failure(ReasonCode.NO_DECISION, "Watchdog", why)
+    kind = FallbackKind.NO_DECISION
+    return Situation(station=station, lot_id=lot_id, fallback=kind, failure=failure)
 
 
 def gateway_decision(

@@ -223,7 +223,8 @@ def _interrupted(state: State) -> Step:
         cut = part.phase is Phase.OPEN and part.asked and state.exposing != part.key
         if cut:
             reason = ReasonCode.MISSED_TRIGGER if part.missed else ReasonCode.CAPTURE_FAILED
-            commands.append(Decide(part, reason))
+            why = "the gateway was started again meanwhile"
+            commands.append(Decide(part, reason, why))
     return state, commands
 
 

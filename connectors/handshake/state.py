@@ -69,6 +69,21 @@ class State:
         )
 
     @property
+    def why_not_ready(self) -> str:
+        """Why Ready is not set, in words; empty where it is."""
+        if self.ready:
+            return ""
+        if blocking := sorted(self.faults & BLOCKING_FAULTS):
+            return f"fault {', '.join(code.name for code in blocking)} stands"
+        if not self.alive:
+            return "PlcHeartbeat does not move"
+        if self.exposing is not None:
+            return f"the camera is still at trigger {self.exposing.trigger_seq}"
+        if not self.config.pipelining:
+            return "the part before has no acknowledged result, and pipelining is off"
+        return f"{self._open} parts have no acknowledged result, and open_limit is reached"
+
+    @property
     def _open(self) -> int:
         """Captured parts whose outcome is not known yet."""
         return sum(not part.missed for part in self.parts.values())

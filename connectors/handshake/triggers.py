@@ -38,10 +38,12 @@ def trigger_seen(state: State, now: float, event: TriggerSeen) -> Step:
     state = replace(state, takt_ms=trigger.takt_ms)
     before = span(state.last_trigger_seq, trigger.trigger_seq, state.config.missed_limit + 1)[:-1]
     gap = [replace(_unread(trigger), trigger_seq=seq) for seq in before]
-    state, commands = miss(state, now, gap, distance - 1)
+    jumped = f"TriggerSeq jumped from {state.last_trigger_seq} to {trigger.trigger_seq}"
+    why = "" if ready else f"the gateway was not ready: {state.why_not_ready}"
+    state, commands = miss(state, now, gap, distance - 1, jumped)
     state = replace(state, last_trigger_seq=trigger.trigger_seq)
     if not ready:
-        state, more = miss(state, now, [trigger], 1, event.frame_id)
+        state, more = miss(state, now, [trigger], 1, why, event.frame_id)
         return state, [*commands, *more]
     part = _part(state, now, trigger, event.frame_id)
     state = replace(keep(state, part), exposing=part.key)
@@ -53,12 +55,14 @@ def miss(
     now: float,
     triggers: list[Trigger],
     count: int,
+    why: str,
     frame_id: UUID | None = None,
     expired: bool = False,
 ) -> Step:
     """Count ``count`` misses, and demand a hold for each of ``triggers``.
 
-    ``expired``: the triggers came while nobody was connected, so their windows count as over.
+    ``why`` says in words how it came about. ``expired``: the triggers came while nobody was
+    connected, so their windows count as over.
     """
     commands: list[Command] = []
     for trigger in triggers:
@@ -68,7 +72,7 @@ def miss(
             continue
         part = replace(part, deadline=now) if expired else part
         state = keep(state, part)
-        commands.append(Decide(part, ReasonCode.MISSED_TRIGGER))
+        commands.append(Decide(part, ReasonCode.MISSED_TRIGGER, why))
     return replace(state, missed_count=(state.missed_count + count) & 0xFFFFFFFF), commands
 
 
@@ -90,7 +94,7 @@ def exposure_ended(state: State, event: ExposureEnded) -> Step:
     if event.captured or part is None or part.phase is not Phase.OPEN or part.asked:
         return state, []
     part = replace(part, asked=True)
-    return keep(state, part), [Decide(part, ReasonCode.CAPTURE_FAILED)]
+    return keep(state, part), [Decide(part, ReasonCode.CAPTURE_FAILED, event.why)]
 
 
 def resynchronise(state: State, boot_id: int, trigger_seq: int) -> Step:
@@ -148,7 +152,8 @@ def missed_while_away(state: State, now: float, current: Trigger) -> Step:
         current if seq == current.trigger_seq else replace(_unread(current), trigger_seq=seq)
         for seq in numbers
     ]
-    state, commands = miss(state, now, triggers, count, expired=True)
+    why = "the gateway had no connection to the controller"
+    state, commands = miss(state, now, triggers, count, why, expired=True)
     state = replace(state, last_trigger_seq=current.trigger_seq)
     if state.exposing is None and count:
         state = replace(state, exposure_done_seq=current.trigger_seq)

@@ -85,6 +85,8 @@ class ExposureEnded(NamedTuple):
 
     key: PartKey
     captured: bool = True
+    why: str = ""
+    """Without a picture: the camera's own words."""
 
 
 class Decided(NamedTuple):
@@ -166,6 +168,8 @@ class Decide(NamedTuple):
 
     part: Part
     reason: ReasonCode
+    why: str = ""
+    """The reason in words."""
 
 
 class WriteResult(NamedTuple):

@@ -21,6 +21,7 @@ from connectors.opcua.nodes import checked_value, data_value, node_ids
 from connectors.settings import GatewaySettings
 from streams.backoff import backoff_s
 from streams.cancellation import asked_to_end
+from streams.log import Outage
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class OpcUaLink:
         self._nodes: dict[Signal, ua.NodeId] = {}
         self._lost = asyncio.Event()
         self._reason = ""
+        self._outage = Outage()
 
     def drop(self, reason: str) -> None:
         if not self._lost.is_set():
@@ -123,6 +125,7 @@ class OpcUaLink:
             events = await self._establish(client)
             stood = True
             self._enter(LinkState.CONNECTED)
+            self._tell_connected()
             events.forward(on_event)
             await self._lost.wait()
         except (Exception, asyncio.CancelledError) as error:
@@ -134,9 +137,7 @@ class OpcUaLink:
             if stood:
                 on_event(Notice.DISCONNECTED)
             await self._close(client)
-        log.warning(
-            "plc.link_lost" if stood else "plc.unreachable", url=self._url, why=self._reason
-        )
+        self._tell_away(stood)
         return stood
 
     async def _on_lost(self, error: Exception) -> None:
@@ -171,9 +172,23 @@ class OpcUaLink:
         with contextlib.suppress(Exception):
             client.disconnect_socket()
 
+    def _tell_away(self, stood: bool) -> None:
+        """One line when it goes away, however often it is tried to connect again."""
+        if stood:
+            log.warning("plc.link_lost", url=self._url, why=self._reason)
+        elif (told := self._outage.failed(self._reason)) is not None:
+            seconds, attempts = told.seconds, told.failures
+            more = {"seconds": seconds, "attempts": attempts}
+            log.warning("plc.unreachable", url=self._url, why=self._reason, **more)
+
+    def _tell_connected(self) -> None:
+        told = self._outage.ended()
+        more = {} if told is None else {"away_s": told.seconds, "attempts": told.failures + 1}
+        log.info("plc.connected", url=self._url, **more)
+
     def _enter(self, state: LinkState) -> None:
         if state is not self._state:
-            log.info("plc.link", url=self._url, state=state.value)
+            log.debug("plc.link", url=self._url, state=state.value)
             self._state = state
 
 

@@ -21,6 +21,7 @@ from serving.naming.guard import CircuitBreaker, HourlyBudget, Spending, retry_d
 from serving.naming.manners import Manners, learn, refused_feature
 from serving.naming.refusals import Refusal
 from serving.naming.settings import EndpointSettings
+from streams.log import Outage
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ class Endpoint:
         self.manners = settings.accepts or Manners()
         self._clock = clock
         self._chance = chance
+        self._outage = Outage(clock)
+        self._last_failure = ""
         self.last_refusal: Refusal | None = None
         """What the endpoint last said when it did not answer."""
         self._places = asyncio.Semaphore(settings.max_concurrency)
@@ -120,12 +123,14 @@ class Endpoint:
             manners = self.manners
             outcome = await self._within(question, manners, began, deadline, attempt)
             if not isinstance(outcome, Failed):
+                self._tell_back(outcome)
                 return outcome
             last, left_s = outcome.message, deadline - self._clock()
             self.last_refusal = outcome.refusal
             if await self._learns(question, manners, outcome):
                 taught += 1
                 continue
+            self._tell_failed(outcome)
             if taught and not outcome.retryable:  # smaller pictures did not help
                 self.manners = self.manners.model_copy(update=pictures)
             if not outcome.retryable or attempt - taught >= self.settings.attempts:
@@ -282,9 +287,25 @@ class Endpoint:
         finally:
             self.statistics.waiting -= 1
 
+    def _tell_failed(self, failed: Failed) -> None:
+        """One line in the log for each kind of failure, however many parts wait for an answer."""
+        self._last_failure = failed.message
+        status = failed.refusal.status if failed.refusal is not None else 0
+        if self._outage.failed(f"{failed.problem.value} {status}") is not None:
+            log.error("%s does not answer: %s", self.name, failed.message)
+
+    def _tell_back(self, outcome: Reply | Unanswered) -> None:
+        if isinstance(outcome, Unanswered):
+            if self._outage.failed(outcome.problem.value) is not None:
+                log.error("%s does not answer: %s", self.name, outcome.message)
+        elif (told := self._outage.ended()) is not None:
+            words = (self.name, told.seconds, told.failures)
+            log.warning("%s answers again, after %.1f s and %d failures", *words)
+
     def _open(self, attempt: int) -> Unanswered:
         wait_s = self.breaker.wait_s(self._clock())
-        text = f"{self.name} failed repeatedly; asked again in {wait_s:.1f} s"
+        last = f" ({self._last_failure[:250]})" if self._last_failure else ""
+        text = f"{self.name} failed repeatedly{last}; asked again in {wait_s:.1f} s"
         return Unanswered(CallProblem.BREAKER_OPEN, text, attempt)
 
     def _estimate(self, question: Question) -> Spending:

@@ -40,6 +40,22 @@ _HINTS: Final = (
         "the model takes no pictures: name one that does",
     ),
     (
+        re.compile(
+            r"(?:api|access|subscription).?key.{0,30}(?:invalid|not valid|incorrect|missing)"
+            r"|(?:invalid|incorrect|missing|wrong|no).{0,12}(?:api|access|subscription).?key",
+            re.I,
+        ),
+        "check the key (api_key_env)",
+    ),
+    (
+        re.compile(
+            r"model\b.{0,80}(?:not (?:found|exist|available|served|a valid)|n.t exist|is unknown)"
+            r"|(?:unknown|invalid|unsupported|no such|not a valid) model\b",
+            re.I,
+        ),
+        "check the model's name (model)",
+    ),
+    (
         re.compile(r"context (?:length|window)|too many tokens|max_model_len", re.I),
         "the question is too long for the model: a longer context, or smaller pictures "
         "(classifier.velm.visual.side_px)",

@@ -29,6 +29,8 @@ from streams.ports import ClassificationRequest, Failure, InspectionRequest
 
 log = logging.getLogger(__name__)
 
+CONNECT_S = 0.25
+"""So long a call waits for a connection; whoever asks again learns meanwhile why it waits."""
 CALL_BYTES = 32 << 20
 """Most image bytes in one call; more go in calls of their own."""
 _OPTIONS: Final = (
@@ -79,7 +81,8 @@ class _ServeClient:
         if self._channel is None:
             return False
         try:
-            await asyncio.wait_for(self._channel.channel_ready(), timeout_s)
+            if self._channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
+                await asyncio.wait_for(self._channel.channel_ready(), timeout_s)
         except TimeoutError:
             return False
         return True
@@ -111,6 +114,9 @@ class _ServeClient:
     async def _call(self, body: bytes, timeout_s: float) -> bytes:
         if self._channel is None:
             raise _failed(grpc.StatusCode.CANCELLED, "the client was not started, or is closed")
+        if not await self.wait_connected(min(CONNECT_S, timeout_s)):
+            message = f"no connection to Serve's ingress at {self._address}"
+            raise _failed(grpc.StatusCode.UNAVAILABLE, message)
         call = self._channel.unary_unary(f"/{SERVICE}/{self.method}")
         sent = (("authorization", f"Bearer {self._token}"),) if self._token else ()
         try:

@@ -11,7 +11,7 @@ import itertools
 import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from streams.backoff import backoff_s
@@ -23,7 +23,6 @@ Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 LEAST_CALL_S = 1.0
 """A call holds its place at least so long, though all of its items may be decided, seconds."""
-NOT_IN_TIME = Failure(ReasonCode.LATE, "Late", "no answer before the fallback was due")
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,18 @@ class _Item(Generic[Request, Answer]):
     size: int
     future: "asyncio.Future[Answered[Answer]]"
     queued_s: float = field(default_factory=time.time)
+    sent_s: float | None = None
+
+    def not_in_time(self, last: Failure | None) -> Failure:
+        """Why there is no answer by now: what the last call said, if one was answered."""
+        if last is not None:
+            return replace(last, message=f"{last.message}; asked again, without an answer in time")
+        if self.sent_s is None:
+            waited_ms = (time.time() - self.queued_s) * 1000
+            message = f"it waited {waited_ms:.0f} ms in the worker, whose calls were all under way"
+            return Failure(ReasonCode.LATE, "Queued", message)
+        message = f"it was asked {(time.time() - self.sent_s) * 1000:.0f} ms before"
+        return Failure(ReasonCode.LATE, "Late", message)
 
 
 class Calls(Generic[Request, Answer]):
@@ -107,16 +118,18 @@ class Calls(Generic[Request, Answer]):
         ``due_s``. The wait for the fallback is this coroutine's own timer: no queue delays it.
         """
         flow, decided = self._flow, False
+        last: Failure | None = None
         give_up_s = max(due_s, time.time()) + flow.late_grace_s
         for attempt in itertools.count():
-            future = self._submit(request, due_s, size)
+            item = self._submit(request, due_s, size)
             if not decided:
-                await asyncio.wait({future}, timeout=remaining_s(due_s))
-                if not future.done():
+                await asyncio.wait({item.future}, timeout=remaining_s(due_s))
+                if not item.future.done():
                     decided = True
-                    yield FallbackDue(NOT_IN_TIME)
-            answered = await future
+                    yield FallbackDue(item.not_in_time(last))
+            answered = await item.future
             failure = answered.answer
+            last = failure if isinstance(failure, Failure) else None
             if not isinstance(failure, Failure) or not failure.retryable:
                 yield Late(answered) if decided else InTime(answered)
                 return
@@ -144,15 +157,13 @@ class Calls(Generic[Request, Answer]):
             task.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
 
-    def _submit(
-        self, request: Request, due_s: float, size: int
-    ) -> "asyncio.Future[Answered[Answer]]":
-        """Queue one item; the future resolves to an answer or a ``Failure``, never raises."""
+    def _submit(self, request: Request, due_s: float, size: int) -> _Item[Request, Answer]:
+        """Queue one item; its future resolves to an answer or a ``Failure``, never raises."""
         future: asyncio.Future[Answered[Answer]] = asyncio.get_running_loop().create_future()
         item = _Item(request, due_s, size, future)
         heapq.heappush(self._live, (due_s, next(self._order), item))
         self._pump()
-        return future
+        return item
 
     def _pump(self) -> None:
         self._expire(time.time())
@@ -210,6 +221,8 @@ class Calls(Generic[Request, Answer]):
             [item.due_s for item in items], time.time(), self._flow.call_timeout_s, LEAST_CALL_S
         )
         timeout_s = max(place_s, self._late_s)
+        for item in items:
+            item.sent_s = time.time()
         task = asyncio.create_task(self._run(items, timeout_s))
         self._calls.add(task)
         task.add_done_callback(self._finished)

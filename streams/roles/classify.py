@@ -93,6 +93,7 @@ class ClassifyRole:
             steps = await stack.enter_async_context(aclosing(asked))
             step = await anext(steps)
             if isinstance(step, FallbackDue):
+                self.results.telemetry.answered("classifier", step.failure)
                 policy = self.policies.for_product(frame.product_id)
                 decided = partial(fallback, anomaly, step.failure, policy, _moment(delivery))
                 await self.results.decision(await beside_the_loop([anomaly.inspection], decided))
@@ -122,8 +123,11 @@ class ClassifyRole:
         moment = _moment(delivery, step.answered)
         self.results.telemetry.stages(moment.timings_ms)
         policy = self.policies.for_product(anomaly.frame.product_id)
-        late = isinstance(step, Late)
-        decide = partial(classified, anomaly, step.answered.answer, policy, moment, late)
+        late, answer = isinstance(step, Late), step.answered.answer
+        if not late:
+            failure = answer if isinstance(answer, Failure) else None
+            self.results.telemetry.answered("classifier", failure)
+        decide = partial(classified, anomaly, answer, policy, moment, late)
         reaction = await beside_the_loop([anomaly.inspection], decide)
         await self.results.reaction(delivery, anomaly.frame.frame_id, reaction)
 

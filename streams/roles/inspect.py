@@ -88,12 +88,16 @@ class InspectRole:
         async with aclosing(self._calls.ask(request, due_s, len(image))) as steps:
             async for step in steps:
                 if isinstance(step, FallbackDue):
+                    self.results.telemetry.answered("expert", step.failure)
                     policy, moment = self._policy(frame), _moment(frame, delivery)
                     await self.results.decision(fallback(frame, step.failure, policy, moment))
                     continue
                 moment = _moment(frame, delivery, step.answered)
                 self.results.telemetry.stages(moment.timings_ms)
                 if isinstance(step, InTime):
+                    answer = step.answered.answer
+                    failure = answer if isinstance(answer, Failure) else None
+                    self.results.telemetry.answered("expert", failure)
                     reaction = self._in_time(frame, step.answered.answer, moment)
                 else:
                     reaction = inspected_late(frame, step.answered.answer, moment)

@@ -20,7 +20,7 @@ from streams.envelope import Message, to_message
 from streams.errors import AndonError, UnavailableError
 from streams.events import Alert, Decision, ShotVerdict
 from streams.kafka.delivery import Delivery, dead_letter
-from streams.log import Log
+from streams.log import Log, Outage
 from streams.ports import Failure, PolicySource, Publisher
 from streams.roles import metrics
 from streams.roles.config import FlowConfig
@@ -29,19 +29,18 @@ from streams.roles.salvage import readable_frame_id, salvage
 from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS, SHOTS
 
 T = TypeVar("T")
-REMIND_S = 30.0
-"""How often the log repeats that something is still away, seconds."""
+
+
+_AWAY = (
+    ReasonCode.LATE,
+    ReasonCode.EXPERT_UNAVAILABLE,
+    ReasonCode.CLASSIFIER_UNAVAILABLE,
+    ReasonCode.NO_ARTIFACT,
+)
 
 
 class MetricsPortError(AndonError):
     """The port of the metrics cannot be opened."""
-
-
-@dataclass
-class _Outage:
-    since_s: float
-    said_s: float
-    failures: int = 1
 
 
 class Telemetry:
@@ -65,7 +64,7 @@ class Telemetry:
         self.role = role
         self.log = log
         self._clock = clock
-        self._away: dict[str, _Outage] = {}
+        self._outages: dict[str, Outage] = {}
         self._events = metrics.EVENTS.counter(self.registry)
         self._decisions = metrics.DECIDED.counter(self.registry)
         self._verdicts = metrics.VERDICTS.counter(self.registry)
@@ -105,24 +104,32 @@ class Telemetry:
         and says when it is back.
         """
         self._retries.labels(self.role, what).inc()
-        now = self._clock()
-        outage = self._away.get(what)
-        if outage is None:
-            self._away[what] = _Outage(now, now)
-            self.log("away", what=what, error=str(error))
-            return
-        outage.failures += 1
-        if now - outage.said_s >= REMIND_S:
-            outage.said_s = now
-            seconds = round(now - outage.since_s)
-            self.log("still away", what=what, seconds=seconds, failures=outage.failures)
+        self._lacking(what, str(error), str(error))
+
+    def answered(self, what: str, failure: Failure | None) -> None:
+        """``what`` (``expert``, ``classifier``) answered in time, or did not.
+
+        A failure that speaks of the part says nothing of who was asked.
+        """
+        if failure is None:
+            self.succeeded(what)
+        elif failure.reason_code in _AWAY:
+            kind = f"{failure.reason_code.name} {failure.error_type}"
+            self._lacking(what, kind, f"{kind}: {failure.message}")
+
+    def _lacking(self, what: str, kind: str, why: str) -> None:
+        told = self._outages.setdefault(what, Outage(self._clock)).failed(kind)
+        if told is not None and told.is_new:
+            self.log("away", what=what, error=why)
+        elif told is not None:
+            seconds = round(told.seconds)
+            self.log("still away", what=what, seconds=seconds, failures=told.failures, error=why)
 
     def succeeded(self, what: str) -> None:
         """A call to ``what`` was answered."""
-        outage = self._away.pop(what, None)
-        if outage is not None:
-            seconds = round(self._clock() - outage.since_s, 1)
-            self.log("back", what=what, seconds=seconds, failures=outage.failures)
+        outage = self._outages.get(what)
+        if outage is not None and (told := outage.ended()) is not None:
+            self.log("back", what=what, seconds=told.seconds, failures=told.failures)
 
     def stages(self, timings_ms: Mapping[str, float]) -> None:
         """Latency by stage, milliseconds."""

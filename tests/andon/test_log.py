@@ -1,7 +1,9 @@
 """Whoever logs it: passwords, keys and tokens are masked."""
 
 import io
+import json
 import logging
+from datetime import datetime
 
 import pytest
 import structlog
@@ -41,6 +43,14 @@ def test_libraries_and_errors_are_masked(
     finally:
         structlog.reset_defaults()
         logging.captureWarnings(False)
+    of_library = stream.getvalue().splitlines()
+    if as_json == "true":
+        (line,) = (json.loads(one) for one in of_library)
+        assert (line["level"], line["logger"]) == ("error", "root")
+        assert "hunter2" not in line["exception"]
+        assert datetime.fromisoformat(line["timestamp"]).tzinfo is not None
+    else:
+        assert datetime.fromisoformat(of_library[0].split()[0]).tzinfo is not None
     written = stream.getvalue() + capsys.readouterr().err
     assert "operator:***@" in written
     assert "hunter2" not in written

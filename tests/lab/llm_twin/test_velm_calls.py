@@ -79,6 +79,33 @@ async def test_a_wrong_key_is_never_shown(server: TwinServer) -> None:
     assert "very-secret" not in answer.message
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"api_key": "mine"}, ("HTTP 401", "check the key (api_key_env)")),
+        ({"model": "no-such-model"}, ("HTTP 404", "the model's name")),
+    ],
+)
+async def test_a_wrong_key_or_model_is_said_once_in_the_log_and_to_every_part(
+    server: TwinServer,
+    caplog: pytest.LogCaptureFixture,
+    wrong: dict[str, str],
+    told: tuple[str, str],
+) -> None:
+    server.twin.behaviour = Behaviour(api_key="right")
+    settings = {"api_key": "right", **wrong}
+    async with asking(server, **settings) as classifier:
+        answers = [await classifier.classify(request(number=n), 20) for n in range(12)]
+    for answer in answers:  # the breaker's refusals too
+        assert isinstance(answer, Failure)
+        assert answer.reason_code is ReasonCode.CLASSIFIER_UNAVAILABLE
+        assert all(words in answer.message for words in told), answer.message
+    assert "breaker_open" in {a.error_type for a in answers if isinstance(a, Failure)}
+    lines = [r.getMessage() for r in caplog.records if "does not answer" in r.getMessage()]
+    assert len(lines) == 1
+    assert all(words in lines[0] for words in told)
+
+
 async def test_retry_after_holds_every_caller_back(server: TwinServer) -> None:
     """All wait as long as one was told to; those without the time fail at once."""
     server.twin.behaviour = Behaviour(rate_limit_rate=1, retry_after_s=3600)

@@ -3,9 +3,12 @@
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.faust_adapter import BoundedConsumerThread, BoundedTransport
@@ -38,6 +41,27 @@ async def test_the_consumer_waits_as_long_as_told_and_takes_8_mib(tmp_path: Path
     assert consumer._group_instance_id == "andon-inspect-7"
     assert consumer._session_timeout_ms == 6000
     assert consumer._heartbeat_interval_ms == 1000
+    await consumer.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_partition_on_which_nothing_is_sent_is_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = app_for(tmp_path)
+    thread = app.consumer._thread
+    thread.thread_loop.close()
+    consumer = thread._create_worker_consumer(app.transport)
+    idle = TopicPartition(FRAMES.name, 0)
+    consumer.assign([idle])
+    consumer._fetcher = SimpleNamespace(_subscriptions=consumer._subscription)
+    thread._consumer, thread.time_started = consumer, -1e6
+    AIOKafkaConsumerThread.verify_event_path(thread, 0.0, idle)
+    assert "has not sent fetch request" in caplog.text, "Faust's own search finds a fault"
+    caplog.clear()
+    thread.verify_event_path(0.0, idle)
+    assert not caplog.records
+    consumer._fetcher = None
     await consumer.stop()
 
 

@@ -1,13 +1,20 @@
 """How long a call may hold its place, and the audit sample."""
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.codes import ReasonCode
 from streams.ids import new_frame_id
-from streams.roles.calls import call_timeout_s
+from streams.ports import Failure
+from streams.roles.calls import Calls, FallbackDue, call_timeout_s
+from streams.roles.config import FlowConfig
 from streams.roles.decisions import sampled
 
 
@@ -30,3 +37,52 @@ def test_the_sample_is_a_share_and_repeats() -> None:
 def test_the_sample_has_sound_ends(frame: UUID) -> None:
     assert not sampled(frame, 0.0)
     assert sampled(frame, 1.0)
+
+
+async def steps_of(
+    call: Callable[[Sequence[str], float], Awaitable[Sequence[str | Failure]]], **flow: float
+) -> list[Failure]:
+    """What falls back of two questions at once, where one call is made at a time."""
+    calls: Calls[str, str] = Calls(
+        call, FlowConfig(concurrency=1, **flow), ReasonCode.EXPERT_UNAVAILABLE
+    )
+
+    async def ask(what: str) -> Failure:
+        async with aclosing(calls.ask(what, time.time() + 0.2, 1)) as steps:
+            async for step in steps:
+                assert isinstance(step, FallbackDue)
+                return step.failure
+        raise AssertionError("no step")
+
+    found = await asyncio.gather(ask("first"), ask("second"))
+    await calls.close()
+    return found
+
+
+@pytest.mark.asyncio
+async def test_what_is_late_says_whether_it_was_asked_at_all() -> None:
+    async def hangs(_: Sequence[str], __: float) -> Sequence[str | Failure]:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    asked, waiting = await steps_of(hangs)
+    assert asked.reason_code is waiting.reason_code is ReasonCode.LATE
+    assert asked.message.startswith("it was asked ")
+    assert waiting.message.endswith("whose calls were all under way")
+
+
+@pytest.mark.asyncio
+async def test_what_failed_before_it_was_asked_again_is_the_cause() -> None:
+    answered: list[str] = []
+
+    async def fails_once(asked: Sequence[str], _: float) -> Sequence[str | Failure]:
+        if len(answered) < 2:
+            answered.extend(asked)
+            down = Failure(ReasonCode.EXPERT_UNAVAILABLE, "Died", "the replica died", True)
+            return [down] * len(asked)
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    first, _ = await steps_of(fails_once, retry_s=0.001)
+    assert first.reason_code is ReasonCode.EXPERT_UNAVAILABLE
+    assert first.message == "the replica died; asked again, without an answer in time"

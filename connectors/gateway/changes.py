@@ -1,0 +1,52 @@
+"""What the log says of the handshake: one line for each change of its state. Pure."""
+
+from typing import Final, NamedTuple
+
+from connectors.handshake.state import State
+from connectors.handshake.values import Connected, Input
+from streams.codes import FaultCode
+
+FAULTS: Final = {
+    FaultCode.CAMERA: "the camera does not open or gives no picture",
+    FaultCode.KAFKA: "Kafka takes nothing: what is sent waits on disk",
+    FaultCode.JOURNAL: "the journal cannot be written",
+    FaultCode.SPOOL_FULL: "the spool is full, or cannot be written",
+    FaultCode.PLC_HEARTBEAT: "PlcHeartbeat stands still",
+    FaultCode.RESULT_OVERRUN: "the controller acknowledges no results, and one was dropped",
+    FaultCode.FOLLOWER: "decisions or policies cannot be read from Kafka",
+    FaultCode.UNKNOWN_RECIPE: "the controller asks for a recipe that is not among gateway.recipes",
+}
+"""Every fault in words."""
+
+
+class Said(NamedTuple):
+    """One line of the log."""
+
+    event: str
+    fields: dict[str, object]
+    is_problem: bool = False
+
+
+def changes(before: State, after: State, event: Input) -> list[Said]:
+    """What changed with one input, for the log."""
+    said = [
+        Said("gateway.fault", {"code": code.name, "active": True, "what": FAULTS[code]}, True)
+        for code in sorted(after.faults - before.faults)
+    ]
+    said += [
+        Said("gateway.fault", {"code": code.name, "active": False})
+        for code in sorted(before.faults - after.faults)
+    ]
+    if after.alive and not before.alive:
+        said.append(Said("plc.heartbeat", {"moves": True}))
+    if before.stop_request and not after.stop_request:
+        said.append(Said("line.stop_request_reset", {}))
+    if before.fault_reset_seq != after.fault_reset_seq and not isinstance(event, Connected):
+        said.append(Said("plc.fault_reset", {"seq": after.fault_reset_seq}))
+    asked = before.recipe_ack_seq != after.recipe_ack_seq
+    if asked and before.online:
+        known = FaultCode.UNKNOWN_RECIPE not in after.faults
+        words: dict[str, object] = {"seq": after.recipe_ack_seq, "active": after.recipe_active}
+        words |= {"before": before.recipe_active} if known else {"known": after.config.recipes}
+        said.append(Said("recipe.changed" if known else "recipe.refused", words, not known))
+    return said
