@@ -65,6 +65,9 @@ class TeachingMoreOptions(MoreOptions):
     expert: bool = Field(
         True, description="Teach the expert too, as a new version, and calibrate both together."
     )
+    onto: str | None = Field(
+        None, description="Digest of the exemplars that are added to; without, those in force."
+    )
 
 
 @app.command("teach", epilog=listed(TeachingMoreOptions))
@@ -98,12 +101,14 @@ def teach_command(
     """Add labelled examples: of one class from pictures, or of any from reviews.
 
     One to five pictures of different parts are enough for a class. They also teach the product's
-    newest expert, or that of --artifact, as a new version; `andon models use` puts both in force.
+    expert in force, or that of --artifact, as a new version; `andon models use` puts both in force.
     """
-    from andon.cli.taught_experts import newest_expert, teach_expert
+    from andon.cli import taught_experts
 
     chosen = read_options(TeachingMoreOptions, more)
-    expert = newest_expert(product, artifact)
+    folder = root or Path(load_settings().paths.exemplars)
+    expert = taught_experts.expert_to_teach(product, artifact)
+    before = taught_experts.bundle_to_teach(folder, product, chosen.onto)
     table = read_parts(parts) if parts else {}
     part_of = {Path(path).name: part for path, part in table.items()}
     if from_history:
@@ -117,16 +122,23 @@ def teach_command(
         ]
     shown = list_inputs([normals]) if normals else []
     normal = [f.read_bytes() for f in shown]
+    taught_experts.hold_exemplars(folder, product)
     path = teach_product(
-        root or Path(load_settings().paths.exemplars),
+        folder,
         product,
         lessons,
         normals=normal,
         normal_parts=[part_of.get(f.name, f.stem) for f in shown],
         outline=_outliner(expert),
+        onto=before,
     )
-    taught = teach_expert(path, expert, normal) if expert is not None and chosen.expert else None
-    _show_bundle(taught.exemplars if taught else path, as_json, taught)
+    taught = None
+    if expert is not None and chosen.expert:
+        taught = taught_experts.teach_expert(path, expert, normal)
+    made = taught.exemplars if taught else path
+    waits = taught.waits if taught else ""
+    waits = waits or taught_experts.waiting_exemplars(folder, product, made)
+    _show_bundle(made, as_json, taught, waits)
 
 
 async def _reviewed(product: str, class_name: str | None, limit: int) -> list[Lesson]:
@@ -253,7 +265,6 @@ def _mask(folder: Path | None, image: Path) -> Mask | None:
 
 
 def _latest(root: Path | None, product: str) -> Path:
-
     folder = root or Path(load_settings().paths.exemplars)
     path = latest(folder, product)
     if path is None:
@@ -264,7 +275,9 @@ def _latest(root: Path | None, product: str) -> Path:
     return path
 
 
-def _show_bundle(path: Path, as_json: bool, taught: "TaughtExpert | None" = None) -> None:
+def _show_bundle(
+    path: Path, as_json: bool, taught: "TaughtExpert | None" = None, waits: str = ""
+) -> None:
     bundle = load_bundle(path)
     by_class = {name: bundle.of_class(name) for name in bundle.classes}
     table = table_of_rows(
@@ -279,11 +292,12 @@ def _show_bundle(path: Path, as_json: bool, taught: "TaughtExpert | None" = None
     shown: list[RenderableType] = [table, f"{counted}; {plain(str(path))}"]
     if taught:
         shown.append(gained_table(taught.gained["at_rates"], taught.gained["classes"]))
-        shown.append(f"taught expert: {plain(str(taught.expert))}")
-        shown += [plain(taught.waits)] if taught.waits else []
+        shown.append(f"taught expert: {plain(str(taught.expert))}, made from {taught.base[:12]}")
+    shown += [plain(waits)] if waits else []
     body = {
         **describe(bundle),
         "path": str(path),
         **({"taught": taught.as_json()} if taught else {}),
+        **({"waits": waits} if waits else {}),
     }
     print_found(body, shown, as_json)

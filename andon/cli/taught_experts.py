@@ -1,4 +1,7 @@
-"""Exemplars teach the expert too: a new version of it, and the bundle calibrated with that."""
+"""Exemplars teach the expert too: a new version of it, and the bundle calibrated with that.
+
+What a command put in force stays so: expert and exemplars then wait together in their stores.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,29 +12,69 @@ from andon import wiring
 from andon.cli.experts import (
     artifact_root,
     find_artifact,
-    product_artifacts,
     stage_bars,
     waiting_words,
 )
 from andon.learning.candidate import labelled_picture
-from andon.learning.versions import VersionNote
+from andon.learning.versions import VersionNote, find_version
 from andon.settings import load_settings
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
 from serving.experts.teaching import teach
 from serving.experts.tradeoff import FoundRow
-from serving.naming.exemplars import load_bundle
+from serving.naming.exemplars import latest, load_bundle
 from serving.naming.teaching import teach_product
 
 
-def newest_expert(product: str, given: Path | None) -> Path | None:
-    """The artifact that is given, else the product's newest; None where no folder has one."""
+def expert_to_teach(product: str, given: Path | None) -> Path | None:
+    """The artifact that is given, else the product's expert in force; None where there is none.
+
+    Raises:
+        StoreError: the pointer is damaged, or what it names was altered.
+    """
     if given is not None:
         return find_artifact(given)
     if "://" in load_settings().paths.artifacts:
         return None
-    folder = product_artifacts(artifact_root(), product)
-    return find_artifact(folder) if any(folder.glob("*/manifest.json")) else None
+    store = wiring.bundle_store(str(artifact_root()))
+    digest = store.products().get(product)
+    return store.fetch(product, digest) if digest is not None else None
+
+
+def bundle_to_teach(root: Path, product: str, wanted: str | None) -> Path | None:
+    """The exemplars that lessons are added to: those wanted, else those in force, if any.
+
+    Args:
+        root: folder of bundles.
+        wanted: a digest, or the beginning of one.
+
+    Raises:
+        LearningError: none, or several begin so.
+    """
+    if wanted is None:
+        return latest(root, product)
+    store = wiring.bundle_store(str(root))
+    return store.fetch(product, find_version(wanted, store.versions(product), product))
+
+
+def hold_exemplars(root: Path, product: str) -> None:
+    """Pin the exemplars in force where the expert is pinned, so that new ones wait with theirs."""
+    artifacts = load_settings().paths.artifacts
+    if wiring.bundle_store(artifacts).pointed(product) is None:
+        return
+    exemplars = wiring.bundle_store(str(root))
+    if exemplars.pointed(product) is None:
+        exemplars.point(product, exemplars.products().get(product))
+
+
+def waiting_exemplars(root: Path, product: str, bundle: Path) -> str:
+    """What to say of exemplars that wait without an expert of theirs; empty where they do not."""
+    if wiring.bundle_store(str(root)).products().get(product) == bundle.name:
+        return ""
+    return (
+        f"not in force: `andon models use {product} EXPERT --exemplars {bundle.name[:12]}` "
+        f"puts them in force, `--set onto={bundle.name[:12]}` adds more to them"
+    )
 
 
 class TaughtGains(TypedDict):
@@ -45,6 +88,8 @@ class TaughtGains(TypedDict):
 class TaughtExpert:
     """A taught version and the exemplars that were calibrated with it."""
 
+    base: str
+    """Digest of the expert that it was made from."""
     expert: Path
     exemplars: Path
     waits: str
@@ -54,7 +99,8 @@ class TaughtExpert:
     def as_json(self) -> dict[str, object]:
         """For programs."""
         paths = {"expert": str(self.expert), "exemplars": str(self.exemplars)}
-        return {**paths, "waits": self.waits, "gained": self.gained}
+        said = {"base": self.base, "waits": self.waits, "gained": self.gained}
+        return {**paths, **said}
 
 
 def teach_expert(bundle: Path, artifact: Path, normals: Sequence[bytes]) -> TaughtExpert | None:
@@ -80,9 +126,14 @@ def teach_expert(bundle: Path, artifact: Path, normals: Sequence[bytes]) -> Taug
     new = load_expert(artifact.parent / digest)
     assert isinstance(new, ComposedExpert)
     root = bundle.parents[1]
-    paired = teach_product(root, known.product_id, (), expert=new, known_normals=normals)
+    paired = teach_product(
+        root, known.product_id, (), expert=new, known_normals=normals, onto=bundle
+    )
     note = VersionNote(base=artifact.name, exemplars=paired.name)  # `andon models use` takes both
-    artifacts, product = artifact.parents[1], artifact.parent.name
+    artifacts, product = artifact.parents[1], new.product
     wiring.bundle_store(str(artifacts)).put_note(product, digest, note.model_dump_json().encode())
     waits = waiting_words(artifacts, product, digest)
-    return TaughtExpert(artifact.parent / digest, paired, waits, new.model.trained["taught"])
+    if waits:
+        waits += f"; `--set onto={paired.name[:12]}` adds more examples to these"
+    made = artifact.parent / digest
+    return TaughtExpert(artifact.name, made, paired, waits, new.model.trained["taught"])

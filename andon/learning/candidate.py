@@ -17,7 +17,7 @@ from serving.experts.images import decode_image
 from serving.experts.options import Progress
 from serving.experts.teaching import LabelledPicture, Teacher
 from serving.experts.types import Image, Scored
-from serving.naming.exemplars import Exemplar, ExemplarBundle, teach
+from serving.naming.exemplars import Exemplar, ExemplarBundle, Normal, teach
 from serving.naming.features import whole
 from serving.naming.teaching import choose_normals
 from streams.regions import Mask
@@ -33,6 +33,8 @@ class Candidate:
     bundle: ExemplarBundle
     learned: tuple[str, ...]
     """Frames whose reviews it learned from."""
+    false_alarms: tuple[Normal, ...]
+    """Reviewed parts that look odd and are normal, the latest last."""
 
 
 class Apprentice:
@@ -82,7 +84,13 @@ class Apprentice:
             [LabelledPicture(decode_image(p.image), "normal", None, p.part) for p in normals],
         )
         learned = (*(p.frame for p in chosen), *(p.frame for p in normals))
-        return Candidate(expert, bundle, learned)
+        return Candidate(expert, bundle, learned, _false_alarms(normals))
+
+
+def _false_alarms(normals: Sequence[ReviewedPicture]) -> tuple[Normal, ...]:
+    """Those that an expert outlined: what was never odd says nothing of false alarms."""
+    odd = [p for p in normals if p.outline is not None and p.outline.any()]
+    return tuple(Normal(p.image, p.part) for p in sorted(odd, key=lambda p: p.at))
 
 
 def compare(

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from andon.learning.candidate import Apprentice, Candidate
@@ -18,7 +18,7 @@ from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.options import Progress
 from serving.naming.exemplars import ExemplarBundle, load_bundle
 from serving.naming.features import DEFAULT_BACKBONE
-from serving.naming.hard_normals import hard_normals, held_out_gate
+from serving.naming.hard_normals import pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,10 +135,11 @@ class Session:
 
 
 def _paired(candidate: Candidate) -> ExemplarBundle:
-    """The bundle with what the candidate, not the expert before, says of its normal pictures."""
+    """The bundle with what the candidate, not the expert before, says of its normal pictures.
+
+    A bundle without normals that an expert judged has nothing to be calibrated on.
+    """
     bundle = candidate.bundle
     if bundle.gate is None:
         return bundle
-    shown = [*(n.image for n in bundle.normals), *(h.image for h in bundle.hard)]
-    hard = hard_normals(candidate.expert, shown)
-    return replace(bundle, hard=hard, gate=held_out_gate(candidate.expert))
+    return pair(bundle, candidate.expert, reviewed=candidate.false_alarms)

@@ -222,7 +222,6 @@ def _taught_classifier(request: LearnRequest, artifact: Path) -> Path:
         normal_parts=[group for _, group in request.train],
         outline=partial(_outline, expert),
         expert=expert if isinstance(expert, ComposedExpert) else None,
-        afresh=True,
     )
 
 

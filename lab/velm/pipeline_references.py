@@ -44,7 +44,6 @@ def make_bundle(inspected: InspectedObject, oracle: bool, cache: Cache) -> Path:
         [_lesson(e, oracle) for e in exemplars],
         normals=bodies,
         normal_parts=[s.group or "" for s in normals],
-        afresh=True,
     )
     cache.put(KIND, key, path)
     return path

@@ -86,7 +86,13 @@ class HardNormal:
     """The expert's, before it had seen the part."""
     weight: float
     """How many parts it stands for: its share of its part's photographs, more where not all of
-    the hard normals are kept."""
+    the hard normals are kept; 0 where a person reviewed it as a false alarm, since it was picked
+    for being odd."""
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether a person called it a false alarm; the expert was not trained on it."""
+        return self.weight == 0
 
     @cached_property
     def sha256(self) -> str:
@@ -204,15 +210,6 @@ def latest(root: Path, product_id: str) -> Path | None:
         return folder / str(digest) if digest else None
     found = [p.parent for p in folder.glob(f"*/{MANIFEST}")] if folder.is_dir() else []
     return max(found, key=lambda p: (p.stat().st_mtime_ns, p.name), default=None)
-
-
-def put_latest(root: Path, product_id: str, digest: str) -> None:
-    """Let the pointer name this bundle where the product has one; else the newest is in force."""
-    pointer = _folder(root, product_id) / POINTER
-    if pointer.is_file():
-        draft = pointer.with_name(f".{POINTER}.{os.getpid()}")
-        draft.write_text(json.dumps({"digest": digest}), "utf-8")
-        os.replace(draft, pointer)
 
 
 def _folder(root: Path, product_id: str) -> Path:

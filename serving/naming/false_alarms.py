@@ -76,18 +76,21 @@ class FalseAlarms:
             examples: (n, d).
             normals: (m, d).
             scores: the expert's score of each hard normal, held out.
-            weights: its share of its part among all the photographs of the part.
+            weights: its share of its part among all the photographs of the part; 0 where a person
+                reviewed it as a false alarm: it says what one looks like and calibrates nothing,
+                for it was picked for being odd.
             groups: its part.
         """
-        if not len(examples) or len(set(groups)) < FEWEST_PARTS:
+        stands = np.asarray(weights, np.float64) > 0
+        if not len(examples) or len(set(np.asarray(groups)[stands].tolist())) < FEWEST_PARTS:
             return None
         common = COMMON_SHARE * unit(unit(examples).mean(0))
         odd, plain = (unit(unit(v) - common) for v in (examples, normals))
         target = odd.mean(0)
-        looks = _judge_each_other(plain, target, groups)
+        looks = _judge_each_other(plain, target, groups)[stands]
         known = Reference.of(np.sort(looks))
         seen = Reference.of(np.sort(np.asarray(gate.scores, np.float64)))
-        both = seen.surprise(np.asarray(scores, np.float64)) + known.surprise(looks)
+        both = seen.surprise(np.asarray(scores, np.float64)[stands]) + known.surprise(looks)
         order = np.argsort(both, kind="stable")
         return cls(
             gate.expert_version,
@@ -96,7 +99,7 @@ class FalseAlarms:
             seen,
             known,
             both[order],
-            np.asarray(weights, np.float64)[order],
+            np.asarray(weights, np.float64)[stands][order],
             gate.parts,
         )
 

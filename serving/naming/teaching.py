@@ -15,16 +15,13 @@ from serving.naming.exemplars import (
     Exemplar,
     ExemplarBundle,
     ExemplarError,
-    HardNormal,
     Normal,
     check_class,
-    latest,
     load_bundle,
-    put_latest,
     teach,
 )
 from serving.naming.features import DEFAULT_BACKBONE, Image, whole
-from serving.naming.hard_normals import hard_normals, held_out_gate
+from serving.naming.hard_normals import pair
 from streams.names import normal_form
 from streams.regions import Mask
 
@@ -64,9 +61,9 @@ def teach_product(
     expert: ComposedExpert | None = None,
     known_normals: Sequence[bytes] = (),
     backbone: str = DEFAULT_BACKBONE,
-    afresh: bool = False,
+    onto: Path | None = None,
 ) -> Path:
-    """Add lessons to the product's latest bundle under ``root`` and save the new one.
+    """Add lessons to a bundle and save the new one under ``root``; which is in force stays so.
 
     Args:
         normals: encoded normal pictures; replace what the bundle knew of normal when given.
@@ -76,7 +73,7 @@ def teach_product(
             its answers and the classifier's are calibrated together.
         known_normals: what it was trained on, where ``normals`` is not given; else the bundle's.
         backbone: describes the pictures of a new bundle.
-        afresh: begin with an empty bundle.
+        onto: folder of the bundle that the lessons are added to; without it they begin a new one.
 
     Returns:
         The folder of the new bundle; its name is the digest.
@@ -87,18 +84,13 @@ def teach_product(
     lessons = [replace(each, class_name=normal_form(each.class_name)) for each in lessons]
     for class_name in dict.fromkeys(lesson.class_name for lesson in lessons):
         check_class(class_name)
-    before = None if afresh else latest(root, product_id)
-    bundle = load_bundle(before) if before else ExemplarBundle(product_id, backbone)
+    bundle = load_bundle(onto) if onto is not None else ExemplarBundle(product_id, backbone)
     if normals:
         bundle = replace(bundle, normals=choose_normals(normals, normal_parts))
+    bundle = teach(bundle, [_exemplar(lesson, outline) for lesson in lessons])
     if expert is not None:
-        shown: tuple[Normal | HardNormal, ...] = (*bundle.normals, *bundle.hard)
-        known = [*normals] or [*known_normals] or [picture.image for picture in shown]
-        hard = hard_normals(expert, known)
-        bundle = replace(bundle, hard=hard, gate=held_out_gate(expert))
-    path = teach(bundle, [_exemplar(lesson, outline) for lesson in lessons]).save(root)
-    put_latest(root, product_id, path.name)
-    return path
+        bundle = pair(bundle, expert, [*normals] or known_normals)
+    return bundle.save(root)
 
 
 def choose_normals(images: Sequence[bytes], parts: Sequence[str] = ()) -> tuple[Normal, ...]:

@@ -1,6 +1,8 @@
 """``andon classify teach`` teaches the expert too, unless it is told not to."""
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -10,12 +12,14 @@ from typer.testing import CliRunner
 
 from andon.cli.classify import app
 from andon.learning.versions import VersionNote
-from serving.bundle_store import open_folder
+from andon.settings import load_settings
+from serving.bundle_store import BundleStore, open_folder
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
 from serving.experts.training import TrainOptions, train
 from serving.naming.exemplars import load_bundle
 from tests.serving.experts.pictures import SIDE, scratched, surface, write
+from tests.serving.ray.tiny import save_tiny
 
 OPTIONS = TrainOptions(
     size=SIDE, synthetic=30, threads=1, coreset=32, calibration_folds=3, false_alarm_rate=0.4
@@ -33,7 +37,20 @@ def artifact(tmp_path_factory: pytest.TempPathFactory, normals: list[Path]) -> P
     return root / "part" / save_artifact(train("part", normals, OPTIONS), root)
 
 
-def teach(root: Path, artifact: Path, normals: list[Path], *more: str) -> dict[str, object]:
+@pytest.fixture
+def store(tmp_path: Path, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BundleStore]:
+    """The store of the settings: the artifact, and a newer version that nobody put in force."""
+    root = tmp_path / "artifacts"
+    shutil.copytree(artifact, root / "part" / artifact.name)
+    save_tiny(root, "part", note="newer")
+    monkeypatch.setenv("ANDON_PATHS__ARTIFACTS", str(root))
+    load_settings.cache_clear()
+    yield open_folder(root)
+    load_settings.cache_clear()
+
+
+def teach(root: Path, artifact: Path | None, normals: list[Path], *more: str) -> dict[str, object]:
+    """Without ``artifact`` the command looks for the expert in force."""
     pictures = write(root / "scratch", [scratched(500 + i) for i in range(2)])
     mask = np.zeros((SIDE, SIDE), np.uint8)
     cv2.line(mask, (SIDE // 2, SIDE // 2), (SIDE - 12, SIDE - 20), 255, 4)
@@ -41,7 +58,8 @@ def teach(root: Path, artifact: Path, normals: list[Path], *more: str) -> dict[s
         cv2.imwrite(str(picture.with_name(f"{picture.stem}_mask.png")), mask)
     words = ["teach", *map(str, pictures), "--product", "part", "--class", "scratch"]
     words += ["--masks", str(root / "scratch"), "--normals", str(normals[0].parent)]
-    words += ["--artifact", str(artifact), "--exemplars", str(root / "exemplars"), "--json", *more]
+    words += ["--artifact", str(artifact)] if artifact is not None else []
+    words += ["--exemplars", str(root / "exemplars"), "--json", *more]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     found: dict[str, object] = json.loads(done.stdout)
@@ -75,3 +93,22 @@ def test_it_can_be_left_as_it_is(tmp_path: Path, artifact: Path, normals: list[P
     said = teach(tmp_path, artifact, normals, "--set", "expert=false")
     assert "taught" not in said
     assert load_bundle(Path(str(said["path"]))).gate is None
+
+
+def test_the_expert_in_force_is_taught_and_what_is_new_waits(
+    tmp_path: Path, artifact: Path, normals: list[Path], store: BundleStore
+) -> None:
+    newest = store.versions("part").keys() - {artifact.name}
+    store.point("part", artifact.name)
+    exemplars = open_folder(tmp_path / "exemplars")
+    said = teach(tmp_path, None, normals)
+    taught = said["taught"]
+    assert isinstance(taught, dict)
+    assert newest
+    assert taught["base"] == artifact.name
+    assert "models use" in str(said["waits"])
+    assert (store.products(), exemplars.products()) == ({"part": artifact.name}, {})
+    first = Path(str(said["path"])).name
+    more = teach(tmp_path, None, normals, "--set", "expert=false", "--set", f"onto={first[:9]}")
+    assert "--exemplars" in str(more["waits"])
+    assert exemplars.products() == {}

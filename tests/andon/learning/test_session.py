@@ -1,6 +1,7 @@
 """From reviews to a candidate: tested on later parts, in the store, not in force."""
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from andon.learning.versions import VersionNote
 from serving.bundle_store import open_folder
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
-from serving.naming.exemplars import latest, load_bundle
+from serving.naming.exemplars import ExemplarBundle, latest, load_bundle
+from serving.naming.features import DEFAULT_BACKBONE
+from serving.naming.hard_normals import pair
 from tests.serving.experts.conftest import normals as normals
 from tests.serving.experts.conftest import trained as trained
 from tests.serving.experts.pictures import surface
@@ -111,6 +114,24 @@ def test_a_review_corrects_what_was_taught_before(plant: tuple[Path, str]) -> No
     finally:
         session.stores.experts.point("part", base)
         session.stores.exemplars.point("part", None)
+
+
+def test_a_reviewed_false_alarm_reaches_expert_and_classifier(
+    trained: ComposedExpert, normals: list[Path], tmp_path: Path
+) -> None:
+    save_artifact(trained, tmp_path / "experts")
+    taught = ExemplarBundle("part", DEFAULT_BACKBONE)
+    shown = [path.read_bytes() for path in normals]
+    pair(taught, trained, shown).save(tmp_path / "exemplars")
+    pictures = reviews()
+    odd = np.zeros(surface(0).shape[:2], bool)
+    odd[10:20, 10:20] = True
+    pictures[-1] = replace(pictures[-1], outline=odd)
+    made = open_session(tmp_path).learn(pictures, 20, 0.3, [], tmp_path / "learn.html")
+    bundle = load_bundle(tmp_path / "exemplars" / "part" / made.exemplars)
+    assert [h.part for h in bundle.hard if h.reviewed] == [pictures[-1].part]
+    assert bundle.gate is not None
+    assert bundle.gate.expert_version == made.digest
 
 
 def test_too_little_is_refused(plant: tuple[Path, str]) -> None:

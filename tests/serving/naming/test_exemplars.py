@@ -146,7 +146,7 @@ def test_any_name_is_a_product(product: str, tmp_path: Path) -> None:
     assert load_bundle(saved).product_id == product
 
 
-def test_teaching_adds_to_the_latest_bundle(tmp_path: Path) -> None:
+def test_teaching_adds_to_a_bundle_or_begins_one(tmp_path: Path) -> None:
     first, mask = spoiled("hole", 1)
     second, _ = spoiled("line", 2)
     one = teach_product(tmp_path, "tile", [Lesson("hole", png(first), mask, "p1")])
@@ -156,6 +156,7 @@ def test_teaching_adds_to_the_latest_bundle(tmp_path: Path) -> None:
         [Lesson("line", png(second), name="line.png")],
         normals=[png(plate(i)) for i in range(3)],
         outline=lambda image: image[:, :, 0] > 200,
+        onto=one,
     )
     assert latest(tmp_path, "tile") == two != one
     assert describe(load_bundle(two))["classes"] == {
@@ -165,7 +166,7 @@ def test_teaching_adds_to_the_latest_bundle(tmp_path: Path) -> None:
     line = load_bundle(two).of_class("line")[0]
     assert line.drawn is False
     assert 0 < line.mask.mean() < 0.2
-    afresh = teach_product(tmp_path, "tile", [Lesson("hole", png(first), mask)], afresh=True)
+    afresh = teach_product(tmp_path, "tile", [Lesson("hole", png(first), mask)])
     assert load_bundle(afresh).normals == ()
 
 

@@ -92,3 +92,46 @@ def test_few_parts_calibrate_nothing() -> None:
     normals = vectors(20, 0.0, rng)
     groups = [str(i) for i in range(20)]
     assert FalseAlarms.learn(gate, none, normals, [1.0] * 20, [1.0] * 20, groups) is None
+
+
+def stained(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Normal parts that look much like the defects, and differ along a direction of their own."""
+    found = vectors(count, 2.5, rng)
+    found[:, 2] += 4
+    return found
+
+
+def with_reviewed(seed: int, count: int) -> FalseAlarms:
+    """The same normals as ``learned``, and reviewed false alarms."""
+    rng = np.random.default_rng(seed)
+    scores = np.sort(rng.normal(size=400))
+    sent = scores[-80:]
+    looks = np.concatenate([vectors(80, 0.0, rng), stained(count, rng)])
+    learned = FalseAlarms.learn(
+        Gate("expert", 400, tuple(scores.tolist())),
+        vectors(12, 4.0, np.random.default_rng(77)),
+        looks,
+        [*sent.tolist(), *[2.0] * count],
+        [1.0] * 80 + [0.0] * count,
+        [f"part {i}" for i in range(80 + count)],
+    )
+    assert learned is not None
+    return learned
+
+
+def test_reviewed_false_alarms_say_what_one_looks_like_and_calibrate_nothing() -> None:
+    before, after = with_reviewed(0, 0), with_reviewed(0, 60)
+    assert len(after.scores) == len(before.scores) == 80
+    assert after.weights.sum() == 80
+    rng = np.random.default_rng(11)
+    alike = stained(300, rng)
+    stopped = [np.mean([a.p_value(1.2, v) <= 0.05 for v in alike]) for a in (before, after)]
+    assert stopped[1] < stopped[0] - 0.1
+
+
+def test_reviewed_false_alarms_alone_calibrate_nothing() -> None:
+    gate = Gate("expert", 40, tuple(np.linspace(0, 1, 40)))
+    rng = np.random.default_rng(0)
+    groups = [str(i) for i in range(20)]
+    given = (vectors(5, 4.0, rng), vectors(20, 0.0, rng), [1.0] * 20, [0.0] * 20, groups)
+    assert FalseAlarms.learn(gate, *given) is None

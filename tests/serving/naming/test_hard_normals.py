@@ -8,7 +8,8 @@ import pytest
 from serving.experts.composed import ComposedExpert
 from serving.experts.training import TrainOptions, train
 from serving.naming import hard_normals as module
-from serving.naming.hard_normals import hard_normals, held_out_gate
+from serving.naming.exemplars import Exemplar, ExemplarBundle, Normal
+from serving.naming.hard_normals import hard_normals, held_out_gate, pair, training_rows
 from tests.serving.experts.pictures import SIDE, surface, write
 
 OPTIONS = TrainOptions(
@@ -55,3 +56,37 @@ def test_fewer_that_are_kept_stand_for_all(
     few = hard_normals(expert, pictures)
     assert len(few) == 3
     assert sum(h.weight for h in few) == pytest.approx(sum(h.weight for h in every))
+
+
+def test_reviewed_false_alarms_stay_beside_the_trained_ones(
+    expert: ComposedExpert, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [path.read_bytes() for path in files]
+    alarms = [
+        Normal(path.read_bytes(), f"line {i}")
+        for i, path in enumerate(
+            write(files[0].parent / "line", [surface(950 + i) for i in range(3)])
+        )
+    ]
+    monkeypatch.setattr(module, "MOST_REVIEWED", 2)
+    bundle = ExemplarBundle("part", "efficientnet_lite0")
+    first = pair(bundle, expert, pictures, alarms)
+    trained = [h for h in first.hard if not h.reviewed]
+    known = hard_normals(expert, pictures)
+    assert [(h.image, h.weight) for h in trained] == [(h.image, h.weight) for h in known]
+    assert [h.part for h in first.hard if h.reviewed] == ["line 1", "line 2"]
+    defect = Exemplar("hole", alarms[2].image, np.ones((2, 2), np.bool_))
+    again = pair(ExemplarBundle("part", "x", (defect,), hard=first.hard), expert, pictures)
+    assert [h.part for h in again.hard if h.reviewed] == ["line 1"]
+
+
+def test_pictures_may_be_shown_otherwise_than_they_were_trained(
+    expert: ComposedExpert, files: list[Path]
+) -> None:
+    pictures = [path.read_bytes() for path in files]
+    others = [p.read_bytes() for p in write(files[0].parent / "o", [surface(i) for i in range(24)])]
+    rows = training_rows(expert, pictures)
+    assert rows == list(range(24))
+    found = hard_normals(expert, others, rows)
+    known = hard_normals(expert, pictures)
+    assert [(h.part, h.score) for h in found] == [(h.part, h.score) for h in known]
