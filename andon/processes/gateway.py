@@ -1,7 +1,9 @@
 """Composes the gateway: one line controller, one camera, Kafka and the object store."""
 
 import asyncio
+import itertools
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import structlog
@@ -9,11 +11,13 @@ import structlog
 from andon import wiring
 from andon.notify import notify_ready, notify_stopping
 from andon.settings import Settings
+from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway.core import Gateway, GatewayPorts
 from connectors.gateway.spool import ReferencingPublisher, SpoolingPublisher
 from streams.log import quieten
 
 log = structlog.get_logger(__name__)
+_DISK_RETRY_S = 1.0
 _FEED_WAIT_S = 10.0
 """Readiness waits this long for Kafka, then says ready without it: parts are held meanwhile."""
 
@@ -44,15 +48,15 @@ async def run_gateway(settings: Settings) -> None:
 
 async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, asyncio.Event]:
     own = settings.gateway
-    spool = wiring.spool(settings)
-    spool.open()
+    spool, journal = wiring.spool(settings), wiring.journal(settings)
+    lookback_s = own.feed_lookback_s if journal.path.exists() else 0.0
+    await _usable(journal.open)
+    await _usable(spool.open)
     producer = await stack.enter_async_context(wiring.publisher(settings, own.publish_timeout_s))
     policies = await stack.enter_async_context(
         wiring.policies(settings, f"{own.line}-{own.station}")
     )
     images = await stack.enter_async_context(wiring.opened(wiring.image_store, settings))
-    journal = wiring.journal(settings)
-    lookback_s = own.feed_lookback_s if journal.path.exists() else 0.0
     feed = wiring.decision_feed(settings, lookback_s)
     ports = GatewayPorts(
         link=wiring.line_link(settings),
@@ -68,6 +72,26 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, 
         policies=policies,
     )
     return Gateway(own, ports), feed.caught_up
+
+
+async def _usable(open_: Callable[[], object]) -> None:
+    """Open the journal or the spool, however long the disk is full, read-only or broken.
+
+    The controller meanwhile holds every part itself: nobody is online.
+
+    Raises:
+        JournalBusyError: another gateway serves the line.
+    """
+    for attempt in itertools.count():
+        try:
+            await asyncio.to_thread(open_)
+            return
+        except JournalBusyError:
+            raise
+        except (JournalError, OSError) as error:
+            if attempt % 30 == 0:
+                log.error("gateway.waits_for_its_disk", why=str(error), tries=attempt + 1)
+        await asyncio.sleep(_DISK_RETRY_S)
 
 
 async def _announce(following: asyncio.Event) -> None:

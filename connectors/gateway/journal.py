@@ -26,6 +26,7 @@ from connectors.gateway.journal_entries import (
     snapshot_lines,
 )
 from connectors.gateway.journal_frames import framed
+from connectors.gateway.spool_files import sync_folder
 from connectors.handshake.values import PartKey
 
 log = structlog.get_logger(__name__)
@@ -97,7 +98,7 @@ class Journal:
         if self._size < len(data):
             file.truncate(self._size)
         if not data:
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         if damage := self._known.damage:
             log.error("journal.damaged", path=str(self.path), found=len(damage), first=damage[:3])
             with contextlib.suppress(OSError):
@@ -257,7 +258,7 @@ class Journal:
         self._file, self._size, self._torn = file, len(data), False
         # A journal of open parts alone may exceed the limit: grow it rather than rewrite always.
         self._limit = max(self._limit, 2 * len(data))
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
 
 
 def _write_all(file: IO[bytes], data: bytes) -> None:
@@ -277,14 +278,6 @@ def _lock(file: IO[bytes], path: Path) -> None:
         raise JournalBusyError(
             f"{path}: another gateway serves this line and station; stop it first"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _answer(waiters: list[asyncio.Future[None]], error: JournalError | None) -> None:

@@ -1,9 +1,8 @@
 """Messages wait on disk while the broker is down, and are sent in order once it is back."""
 
 import asyncio
-import base64
+import contextlib
 import json
-import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from connectors.errors import SpoolFullError
+from connectors.gateway.spool_files import decode, encode, write_file
 from streams.backoff import backoff_s
 from streams.envelope import Message, header_dict
 from streams.errors import UnavailableError
@@ -22,10 +22,15 @@ from streams.topics import ACKS, DECISIONS, FRAMES, INLINE_LIMIT_BYTES
 log = structlog.get_logger(__name__)
 _RESERVE = 1.1
 """Decisions and acknowledgements may exceed the limit by a tenth: they are small and last."""
+_PROBE_S = 1.0
+"""A failing disk is asked this often whether it works again, seconds."""
+_PROBE_BYTES = 64 << 10
 
 
 class Spool:
-    """One file per message, named by a running number; every file is synced before it counts.
+    """One file per message, named by a running number; file and folder are synced before it counts.
+
+    A file that is damaged is set aside as ``.bad``, with a log line; it never ends the gateway.
 
     Args:
         folder: where the files are; it survives a restart.
@@ -37,14 +42,21 @@ class Spool:
         self._limit = limit_bytes
         self._files: deque[tuple[Path, int]] = deque()
         self._next = 0
+        self._failing = False
         self.size_bytes = 0
 
     def open(self) -> None:
-        """Find what an earlier run left. Blocks on the disk."""
+        """Find what an earlier run left. Blocks on the disk. Raises ``OSError``."""
+        self._files.clear()
+        self.size_bytes = 0
         self._folder.mkdir(parents=True, exist_ok=True)
         for leftover in self._folder.glob("*.tmp"):
-            leftover.unlink()
+            with contextlib.suppress(OSError):
+                leftover.unlink()
         for path in sorted(self._folder.glob("*.msg")):
+            if not (path.stem.isdecimal() and path.is_file()):
+                self._aside(path, "no file of the spool")
+                continue
             size = path.stat().st_size
             self._files.append((path, size))
             self.size_bytes += size
@@ -54,9 +66,15 @@ class Spool:
         return len(self._files)
 
     @property
+    def failing(self) -> bool:
+        """Whether the disk refused the last message."""
+        return self._failing
+
+    @property
     def full(self) -> bool:
-        """Whether over nine tenths of the limit are used: no frame should be taken then."""
-        return self.size_bytes > 0.9 * self._limit
+        """Whether over nine tenths of the limit are used, or the disk fails: no frame should be
+        taken then."""
+        return self._failing or self.size_bytes > 0.9 * self._limit
 
     async def put(self, topic: str, message: Message) -> None:
         """Keep a message; it is on disk when this returns.
@@ -75,60 +93,72 @@ class Spool:
         self._next += 1
         self.size_bytes += len(data)
         try:
-            await asyncio.to_thread(_write, path, data)
+            await asyncio.to_thread(write_file, path, data)
         except OSError as error:
+            self._failing = True
             self.size_bytes -= len(data)
             raise SpoolFullError(f"{path}: {error.strerror}") from error
+        self._failing = False
         self._files.append((path, len(data)))
 
+    async def probe(self) -> None:
+        """Ask a failing disk whether it takes files again."""
+        path = self._folder / "probe.tmp"
+        try:
+            await asyncio.to_thread(write_file, path, b"0" * _PROBE_BYTES)
+            await asyncio.to_thread(path.unlink, True)
+        except OSError:
+            return
+        self._failing = False
+
     async def oldest(self) -> tuple[str, Message] | None:
-        """The next message to send; files that cannot be read are set aside as ``.bad``."""
+        """The next message to send; those that cannot be read are set aside."""
         while self._files:
-            path, size = self._files[0]
+            path, _ = self._files[0]
             try:
                 return decode(await asyncio.to_thread(path.read_bytes))
-            except (OSError, ValueError, KeyError) as error:
-                log.error("spool.bad_file", path=str(path), why=str(error))
-                self._files.popleft()
-                self.size_bytes -= size
-                if path.exists():
-                    path.rename(path.with_suffix(".bad"))
+            except OSError as error:  # a disk that fails: the next start tries it again
+                log.error("spool.unreadable", path=str(path), why=str(error))
+                self._forget_oldest()
+            except Exception as error:  # noqa: BLE001 - whatever stands in a file ends nobody
+                self.set_oldest_aside(f"{type(error).__name__}: {error}")
         return None
 
     async def drop_oldest(self) -> None:
         """Remove the oldest message: the broker has it."""
+        path = self._forget_oldest()
+        try:
+            await asyncio.to_thread(path.unlink, True)
+        except OSError as error:  # sent again after a restart, and recognised by its identity
+            log.warning("spool.not_removed", path=str(path), why=str(error))
+
+    def set_oldest_aside(self, why: str) -> None:
+        """Keep the oldest message as ``.bad``, out of the way of those behind it."""
+        self._aside(self._forget_oldest(), why)
+
+    def _forget_oldest(self) -> Path:
         path, size = self._files.popleft()
         self.size_bytes -= size
-        await asyncio.to_thread(path.unlink, True)
+        return path
 
-
-def encode(topic: str, message: Message) -> bytes:
-    """A message as the bytes of its file: one JSON line, then the value as it is."""
-    head = {
-        "topic": topic,
-        "key": base64.b64encode(message.key).decode(),
-        "headers": [[name, base64.b64encode(raw).decode()] for name, raw in message.headers],
-        "size": len(message.value),
-    }
-    return json.dumps(head).encode() + b"\n" + message.value
-
-
-def decode(data: bytes) -> tuple[str, Message]:
-    """The reverse of ``encode``. Raises ``ValueError`` or ``KeyError`` for a damaged file.
-
-    >>> decode(encode("andon.acks", Message(b"line1/station1", b"{}", ())))[1].value
-    b'{}'
-    """
-    line, _, value = data.partition(b"\n")
-    head = json.loads(line)
-    if len(value) != head["size"]:
-        raise ValueError(f"{len(value)} bytes where {head['size']} were written")
-    headers = tuple((name, base64.b64decode(raw)) for name, raw in head["headers"])
-    return head["topic"], Message(base64.b64decode(head["key"]), value, headers)
+    def _aside(self, path: Path, why: str) -> None:
+        log.error("spool.bad_file", path=str(path), why=why)
+        with contextlib.suppress(OSError):
+            path.rename(path.with_suffix(".bad"))
 
 
 def historical(topic: str, message: Message, now: datetime) -> Message:
-    """The message, marked ``is_historical`` if its part's deadline has passed."""
+    """The message, marked ``is_historical`` if its part's deadline has passed.
+
+    One that does not say its deadline stays as it is: its readers judge it.
+    """
+    try:
+        return _historical(topic, message, now)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return message
+
+
+def _historical(topic: str, message: Message, now: datetime) -> Message:
     if topic == FRAMES.name:
         deadline = header_dict(message.headers).get("ce_deadline", "")
         if deadline and datetime.fromisoformat(deadline) < now:
@@ -187,7 +217,7 @@ class SpoolingPublisher:
     def __post_init__(self) -> None:
         self._room = self.in_flight_bytes
         self._down = self._full = False
-        self._stored = asyncio.Event()
+        self._stored, self._no_room = asyncio.Event(), asyncio.Event()
         if len(self.spool):
             self._stored.set()
 
@@ -211,12 +241,44 @@ class SpoolingPublisher:
             await self.spool.put(topic, message)
         except SpoolFullError:
             self._set_full(True)
-            raise
+            if not await self._sent_all_the_same(topic, message):
+                raise
+            return
         self._stored.set()
         self._set_full(self.spool.full)
 
+    async def _sent_all_the_same(self, topic: str, message: Message) -> bool:
+        """With no room on disk only the broker is left, even one that was lost before."""
+        size = len(message.value)
+        if not self._down or size > self._room:
+            return False
+        self._room -= size
+        try:
+            await self._try(topic, message)
+        except UnavailableError:
+            return False
+        finally:
+            self._room += size
+        if not len(self.spool):
+            self._set_down(False)
+        return True
+
     async def run(self) -> None:
         """Send what is spooled, whenever the broker takes it. Runs until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._drain())
+            group.create_task(self._watch_disk())
+
+    async def _watch_disk(self) -> None:
+        """A disk that refused a message is asked again, and says by itself that it has room."""
+        while True:
+            await self._no_room.wait()
+            await asyncio.sleep(_PROBE_S)
+            if self.spool.failing:
+                await self.spool.probe()
+            self._set_full(self.spool.full)
+
+    async def _drain(self) -> None:
         attempt = 0
         while True:
             await self._stored.wait()
@@ -232,6 +294,9 @@ class SpoolingPublisher:
                 self._set_down(True, str(error))
                 await asyncio.sleep(backoff_s(attempt, 0.1, 5.0, jitter=0.5))
                 attempt += 1
+                continue
+            except Exception as error:  # noqa: BLE001 - one message must not stop those behind it
+                self.spool.set_oldest_aside(f"{type(error).__name__}: {error}")
                 continue
             attempt = 0
             await self.spool.drop_oldest()
@@ -254,13 +319,5 @@ class SpoolingPublisher:
     def _set_full(self, full: bool) -> None:
         if full != self._full:
             self._full = full
+            (self._no_room.set if full else self._no_room.clear)()
             self.on_full(full)
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

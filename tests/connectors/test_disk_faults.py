@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from andon.processes import gateway as gateway_process
+from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway import journal as journal_module
+from connectors.gateway import spool as spool_module
 from connectors.handshake.signals import Signal
 from connectors.settings import GatewaySettings
 from lab.plc.controller import PlcConfig
@@ -14,6 +17,7 @@ from lab.plc.ledger import entries_of, summarise
 from lab.plc.plan import PlannedPart
 from streams.codes import AckOutcome, FaultCode
 from tests.connectors.line import Line, at_once, decision_for, running_line
+from tests.waiting import until
 
 PLC = PlcConfig(takt_s=0.05, window_s=60.0)
 ROOMY = GatewaySettings(result_window_ms=60_000)
@@ -93,3 +97,57 @@ async def test_restarted_with_a_journal_that_lacks_results_nothing_is_acted_on_t
         taken = [a for a in line.bus.acks if a.outcome is AckOutcome.ACKNOWLEDGED]
         results = {(a.part_id, a.result_id) for a in taken}
         assert len(results) == len({part for part, _ in results}), "no two decisions of a part"
+
+
+@pytest.mark.asyncio
+async def test_a_start_waits_for_its_disk_and_for_no_other_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_process, "_DISK_RETRY_S", 0.001)
+    answers: list[Exception | None] = [
+        OSError(errno.EROFS, "read-only"),
+        JournalError("no space"),
+        OSError(errno.EIO, "broken"),
+        None,
+        JournalBusyError("another gateway"),
+    ]
+
+    def open_() -> None:
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+
+    await gateway_process._usable(open_)
+    assert len(answers) == 1
+    with pytest.raises(JournalBusyError):
+        await gateway_process._usable(open_)
+
+
+@pytest.mark.asyncio
+async def test_a_full_spool_disk_gives_ready_back_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broker and spool fail together, and both come back: nothing has to be captured first."""
+    works = [True]
+    write = spool_module.write_file
+
+    def asked(path: Path, data: bytes) -> None:
+        if not works:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(spool_module, "write_file", asked)
+    config = GatewaySettings(result_window_ms=1000, watchdog_margin_ms=700)
+    async with running_line(tmp_path, PlcConfig(takt_s=1.0), config=config) as line:
+        line.bus.answer = at_once
+        await line.start_gateway()
+        works.clear()
+        line.bus.lose()
+        await trigger(line, "meanwhile")
+        assert await line.plc.wait_for(lambda: fault(line) == FaultCode.SPOOL_FULL, 5)
+        works.append(True)
+        assert await line.plc.wait_for(lambda: line.plc.ready, 5)
+        line.bus.regain()
+        await trigger(line, "after")
+        await until(lambda: len(line.bus.acks) == 2)
+        assert summarise(entries_of(line.plc.ledger.rows))["acted_twice"] == 0

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from connectors.errors import SpoolFullError
-from connectors.gateway.spool import ReferencingPublisher, Spool, SpoolingPublisher, decode, encode
+from connectors.gateway import spool as spool_module
+from connectors.gateway.spool import ReferencingPublisher, Spool, SpoolingPublisher
+from connectors.gateway.spool_files import decode, encode
 from streams.envelope import Message, from_message, to_message
 from streams.events import Frame
 from streams.ids import frame_key
@@ -40,8 +42,17 @@ def damage(folder: Path, data: bytes) -> None:
 def test_a_message_survives_its_file() -> None:
     original = message("a\nb")
     assert decode(encode("topic", original)) == ("topic", original)
-    with pytest.raises(ValueError, match="bytes where"):
+    with pytest.raises(ValueError, match="checksum"):
         decode(encode("topic", original)[:-1])
+
+
+def test_a_file_of_an_earlier_version_is_read() -> None:
+    """They have no checksum."""
+    original = message("a\nb")
+    old = encode("topic", original).partition(b" ")[2]
+    assert decode(old) == ("topic", original)
+    with pytest.raises(ValueError, match="bytes where"):
+        decode(old[:-1])
 
 
 @pytest.mark.asyncio
@@ -84,6 +95,94 @@ async def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
     assert found is not None
     assert found[1].value == b"kept"
     assert sum(name.endswith(".bad") for name in os.listdir(tmp_path)) == 1
+
+
+@pytest.mark.asyncio
+async def test_any_byte_flipped_and_any_cut_is_found_and_the_rest_is_sent(tmp_path: Path) -> None:
+    """The damaged message is kept as ``.bad``; it is sent as it was or not at all."""
+    spool = opened(tmp_path / "first")
+    await spool.put(FRAMES.name, to_message(frame(datetime.now(UTC)), b"picture"))
+    (path,) = (tmp_path / "first").glob("*.msg")
+    data = path.read_bytes()
+    damaged = [data[:n] + bytes([data[n] ^ 0x11]) + data[n + 1 :] for n in range(len(data))]
+    damaged += [data[:n] for n in range(len(data))] + [b"", b"\xff" * 9, b"[]", b"{}", b"null\n"]
+    folder = tmp_path / "second"
+    folder.mkdir()
+    for number, wrong in enumerate(damaged):
+        (folder / f"{number:020d}.msg").write_bytes(wrong)
+    (folder / "notes.msg").write_text("not ours")
+    (folder / f"{len(damaged):020d}.msg").write_bytes(data)
+    again = opened(folder, 1 << 24)
+    bus = MemoryBus()
+    sender = SpoolingPublisher(bus, again, timeout_s=1, in_flight_bytes=1 << 20)
+    running = asyncio.create_task(sender.run())
+    await until(lambda: len(again) == 0 and len(bus.sent) == 1)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    assert bus.frames[0].part_id == "part-1"
+    assert len(list(folder.glob("*.bad"))) == len(damaged) + 1
+    assert again.size_bytes == 0
+
+
+@pytest.mark.asyncio
+async def test_a_message_that_the_publisher_cannot_send_is_set_aside(tmp_path: Path) -> None:
+    class Refusing:
+        async def send(self, topic: str, message: Message) -> None:
+            if topic == "refused":
+                raise ValueError("no such header")
+            sent.append(topic)
+
+    sent: list[str] = []
+    spool = opened(tmp_path)
+    for topic in ("refused", "t"):
+        await spool.put(topic, message("x"))
+    sender = SpoolingPublisher(Refusing(), spool, timeout_s=1, in_flight_bytes=1 << 20)
+    running = asyncio.create_task(sender.run())
+    await until(lambda: sent == ["t"])
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    assert sum(name.endswith(".bad") for name in os.listdir(tmp_path)) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("error", [28, 5, 30])
+async def test_a_failing_disk_is_asked_again_and_a_broker_that_is_back_takes_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    monkeypatch.setattr("connectors.gateway.spool._PROBE_S", 0.01)
+    works = [True]
+    write = spool_module.write_file
+
+    def asked(path: Path, data: bytes) -> None:
+        if not works:
+            raise OSError(error, os.strerror(error))
+        write(path, data)
+
+    monkeypatch.setattr(spool_module, "write_file", asked)
+    bus, full = MemoryBus(), []
+    sender = SpoolingPublisher(
+        bus, opened(tmp_path), timeout_s=1, in_flight_bytes=1 << 20, on_full=full.append
+    )
+    running = asyncio.create_task(sender.run())
+    event = to_message(frame(datetime.now(UTC)), b"img")
+    works.clear()
+    bus.lose()
+    with pytest.raises(SpoolFullError):
+        await sender.send(FRAMES.name, event)
+    assert full == [True]
+    bus.regain()
+    await sender.send(FRAMES.name, event)  # the disk still fails
+    assert len(bus.sent) == 1
+    works.append(True)
+    await until(lambda: full == [True, False])
+    bus.lose()
+    await sender.send(FRAMES.name, event)
+    assert len(sender.spool) == 1
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
 
 
 @pytest.mark.asyncio
