@@ -1,9 +1,10 @@
 """What teaching gained, judged by exemplars whose part gave no direction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from serving.experts.calibration import Calibration, Reference, Scores, calibrat
 from serving.experts.composed import Model
 from serving.experts.fusion import fuse_surprises
 from serving.experts.heads.directions import Directions
+from serving.experts.mixtures import Mixtures
 from serving.experts.normal_cells import ExemplarCells, HeldDirections
 from serving.experts.taught import ROLES, add_taught, compare, highest_cells, join_maps, strongest
 from serving.experts.tradeoff import (
@@ -98,9 +100,16 @@ class Judgement:
     """Held-out normals and exemplars, each judged by directions that its part did not give."""
 
     def __init__(
-        self, model: Model, training: TrainingSet, seen: Sequence[Seen], held: HeldDirections
+        self,
+        model: Model,
+        training: TrainingSet,
+        seen: Sequence[Seen],
+        held: HeldDirections,
+        mixtures: Mixtures,
     ) -> None:
-        self.model, self.seen = model, seen
+        self.model, self.seen, self._mixtures = model, seen, mixtures
+        self._own = np.arange(len(mixtures.weights)) < mixtures.kept
+        self._shown = np.array([s.part for s in seen])
         self._parts = training.parts[:: training.tiles]
         _, index, sizes = np.unique(self._parts, return_inverse=True, return_counts=True)
         self._weights = 1.0 / sizes[index]
@@ -116,7 +125,7 @@ class Judgement:
 
     def strongest(self) -> Scores:
         """Held-out normals' mean of the highest surprises over all directions, (N,)."""
-        return strongest(self._normals)
+        return strongest(self._normals[:, self._own])
 
     def choose(self) -> RoleChoice:
         """The role that finds most of parts and of classes whose exemplars gave no direction.
@@ -124,9 +133,11 @@ class Judgement:
         A head that counts in full costs classes that nobody taught, and not every artifact has
         exemplars that show it: it must gain a lot, and lose no class that was left out.
         """
-        parts, classes = [s.part for s in self.seen], [s.class_name for s in self.seen]
-        by_part = {role: self._judge(parts, role) for role in ROLES}
-        by_class = {role: self._judge(classes, role) for role in ROLES}
+        classes = [s.class_name for s in self.seen]
+        by_part = {role: self._judge(self._shown, role, self._without_part) for role in ROLES}
+        by_class = {
+            role: self._judge(np.array(classes), role, self._mixtures.without) for role in ROLES
+        }
         before = np.array([self._rank(self._normals_before, s) for s in self._exemplars_before])
         labels = np.array(classes)
         lost = max(
@@ -137,7 +148,8 @@ class Judgement:
         gained = reached["full"] - reached["bounded"]
         role = "full" if gained >= _LEAST_GAIN and lost <= _MOST_LOST else "bounded"
         rate = self.model.calibration.asked_rate
-        values = self._strongest(np.ones(len(self.seen), bool))
+        values = self.strongest()
+        values = Reference.of(np.sort(values)).surprise(values)
         scores = self._per_image(add_taught(self._normals_before, values, role, self._others))
         rates = sorted({*RATES, rate})
         return RoleChoice(
@@ -156,8 +168,8 @@ class Judgement:
         """
         found: list[list[float]] = []
         for own, maps in zip(self.seen, self._maps, strict=True):
-            others = [s.part != own.part for s in self.seen]
-            if own.mask is None or not own.mask.any() or not any(others):
+            others = self._without_part(self._shown == own.part)
+            if own.mask is None or not own.mask.any() or not others.any():
                 continue
             joined = join_maps(own.fused[None], maps[others].max(axis=0)[None], cut)[0]
             found.append([_overlap(joined, own.mask, share) for share in _SHARES])
@@ -191,12 +203,18 @@ class Judgement:
             found[name] = interval(share_by_part(flags[own], parts), len(set(parts)))
         return found
 
-    def _judge(self, groups: Sequence[str], role: str) -> Scores:
+    def _without_part(self, theirs: Mask) -> Mask:
+        """Directions (K,) to which the part of these exemplars (E,) gave nothing."""
+        return self._mixtures.without_part(theirs, str(self._shown[theirs][0]))
+
+    def _judge(
+        self, groups: npt.NDArray[np.str_], role: str, usable: Callable[[Mask], Mask]
+    ) -> Scores:
         """Share of normals as odd as each exemplar by other groups' directions alone, (E,)."""
-        names, found = np.array(groups), np.ones(len(groups))
+        found = np.ones(len(groups))
         for name in sorted(set(groups)):
-            others = names != name
-            rows = np.flatnonzero(~others)
+            others = usable(groups == name)
+            rows = np.flatnonzero(groups == name)
             if not others.any():
                 for i in rows:
                     found[i] = self._rank(self._normals_before, self._exemplars_before[int(i)])
@@ -214,10 +232,6 @@ class Judgement:
         """Share of parts, each weighing one, whose photographs are as odd as the exemplar."""
         above = self._per_image(normals) >= exemplar.max()
         return float(self._weights[above].sum() / self._weights.sum())
-
-    def _strongest(self, directions: Mask) -> Scores:
-        values = strongest(self._normals[:, directions])
-        return Reference.of(np.sort(values)).surprise(values)
 
     def _per_image(self, values: Scores) -> Scores:
         return self.model.preprocessing.per_image(values)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from serving.experts.heads.directions import (
     project,
     relative_layers,
 )
+from serving.experts.mixtures import Mixtures
 from serving.experts.options import Progress
 from serving.experts.runtime import Runner
 from serving.experts.taught import MOST_CELLS, highest_cells
@@ -64,7 +66,7 @@ class HeldDirections:
     highest: Scores
     """(N, K) mean of so many highest cells of maps by directions of other folds."""
     strongest_map: Floats
-    """(N, h, w), the highest of all directions."""
+    """(N, h, w), the highest of the expert's own directions."""
 
 
 class NormalCells:
@@ -104,17 +106,28 @@ class NormalCells:
             return relative_layers(found)
 
     def hold_out(
-        self, exemplars: Sequence[ExemplarCells], hard: Sequence[ExemplarCells] = ()
+        self,
+        exemplars: Sequence[ExemplarCells],
+        mixtures: Mixtures,
+        hard: Sequence[ExemplarCells] = (),
     ) -> HeldDirections:
         """Directions of the exemplars, and the normals' maps by directions of the other folds.
 
         Args:
-            exemplars: labelled defects, one direction each.
+            exemplars: labelled defects.
+            mixtures: which of them give each direction.
             hard: marked cells of normals that look like defects: they widen the covariance.
         """
+        fitted = [self._fit(exemplars, hard, fold) for fold in (*range(len(self.folds)), None)]
+        logs = np.log([e.size for e in exemplars])
+        sizes = np.exp(mixtures.weights @ logs).round().astype(np.int64)
+        shares = torch.from_numpy(mixtures.weights.astype(np.float32))
+        bounds = [*range(0, mixtures.kept, _MOST_AT_ONCE), mixtures.kept]
+        bounds += [*range(mixtures.kept, len(shares), _MOST_AT_ONCE)[1:], len(shares)]
         chunks = [
-            self._held(exemplars[start : start + _MOST_AT_ONCE], hard)
-            for start in range(0, len(exemplars), _MOST_AT_ONCE)
+            self._held(shares[start:end], sizes[start:end], fitted)
+            for start, end in pairwise(bounds)
+            if start < end
         ]
         directions = Directions(
             *(
@@ -122,20 +135,21 @@ class NormalCells:
                 for name in ("weights", "cell_mean", "cell_inverse")
             )
         )
+        own = chunks[: -(-mixtures.kept // _MOST_AT_ONCE)]
         return HeldDirections(
             directions,
-            np.concatenate([chunk.sizes for chunk in chunks]),
+            sizes,
             np.concatenate([chunk.highest for chunk in chunks], axis=1),
-            np.max([chunk.strongest_map for chunk in chunks], axis=0),
+            np.max([chunk.strongest_map for chunk in own], axis=0),
         )
 
     def _held(
-        self, exemplars: Sequence[ExemplarCells], hard: Sequence[ExemplarCells]
+        self, shares: Tensor, sizes: Rows, fitted: Sequence[tuple[Tensor, Tensor]]
     ) -> HeldDirections:
         maps: list[Tensor] = []
-        for fold, rows in enumerate(self.folds):
-            found, offset = self._fit(exemplars, hard, fold)
-            maps.append(torch.cat([project(x, found) for x in self._batches(rows)]) - offset)
+        for rows, (found, offset) in zip(self.folds, fitted, strict=False):
+            mean = torch.einsum("ke,ehw->khw", shares, offset)
+            maps.append(torch.cat([project(x, shares @ found) for x in self._batches(rows)]) - mean)
         moments = [_Moments.of(m) for m in maps]
         whole = _Moments.total(moments)
         mean, inverse = whole.statistics()
@@ -146,10 +160,10 @@ class NormalCells:
                 for m, own in zip(maps, moments, strict=True)
             ]
         ).numpy()[order]
-        final, offset = self._fit(exemplars, hard, None)
-        sizes = np.array([e.size for e in exemplars])
+        final, offset = fitted[-1]
+        whole_mean = mean + torch.einsum("ke,ehw->khw", shares, offset)
         return HeldDirections(
-            Directions(final, mean + offset, inverse),
+            Directions(shares @ final, whole_mean, inverse),
             sizes,
             highest_cells(standard, sizes),
             standard.max(axis=1),

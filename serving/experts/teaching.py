@@ -2,9 +2,10 @@
 
 Each photograph gives a direction in the space of patch features: the normals' pooled covariance,
 shrunk and inverted, times the mean of the defect's cells (Fisher's linear discriminant, one for
-each photograph). A new picture's cells are projected on all directions. Nothing that was trained
-is fitted again: normals are described once more and projected, held out by part, which calibrates
-the head and the threshold. Exemplars judge themselves by the directions of other parts.
+each photograph), and each class of several the mean of theirs. A new picture's cells are projected
+on all directions. Nothing that was trained is fitted again: normals are described once more and
+projected, held out by part, which calibrates the head and the threshold. Exemplars judge themselves
+by the directions of other parts.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from serving.experts.fusion import fuse_maps
 from serving.experts.heads.directions import LAYERS
 from serving.experts.holdout import make_folds
 from serving.experts.judgement import Judgement, Seen
+from serving.experts.mixtures import Mixtures
 from serving.experts.normal_cells import ExemplarCells, NormalCells, mark_cells
 from serving.experts.options import Progress
 from serving.experts.selection import normal_cut
@@ -111,15 +113,17 @@ class Teacher:
             seen.append(self.see(picture))
             self._report("exemplars", i + 1, len(pictures))
         shown, hard = seen[: len(exemplars)], seen[len(exemplars) :]
-        held = self._normals.hold_out([s.cells for s in shown], [s.cells for s in hard])
-        model = self.untaught.model
-        judged = Judgement(model, self.training, shown, held)
+        mixtures = Mixtures.of([s.class_name for s in shown], [s.part for s in shown])
+        cells = [s.cells for s in shown]
+        held = self._normals.hold_out(cells, mixtures, [s.cells for s in hard])
+        model, kept = self.untaught.model, mixtures.kept
+        judged = Judgement(model, self.training, shown, held, mixtures)
         choice = judged.choose()
         cut = normal_cut(held.strongest_map)
         taught = Taught(
-            directions=held.directions,
-            sizes=held.sizes,
-            references=np.sort(held.highest, axis=0).T,
+            directions=held.directions.first(kept),
+            sizes=held.sizes[:kept],
+            references=np.sort(held.highest[:, :kept], axis=0).T,
             strongest=judged.strongest(),
             role=choice.role,
             map_cut=cut,

@@ -16,7 +16,7 @@ class Directions(nn.Module):
     """How far each cell lies in each direction, in deviations of held-out normals.
 
     Args:
-        weights: (K, C), one row for each labelled photograph.
+        weights: (K, C), one row for each labelled photograph, one for each class of several.
         cell_mean: (K, h, w), the projections' mean over held-out normals.
         cell_inverse: (K, h, w), one over their deviation.
     """
@@ -34,6 +34,11 @@ class Directions(nn.Module):
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
         """Standardised maps, (N, K, h, w)."""
         return self.of_layers(relative_layers(features))
+
+    def first(self, count: int) -> "Directions":
+        """The first so many."""
+        own = (self.weights, self.cell_mean, self.cell_inverse)
+        return Directions(*(part[:count].contiguous() for part in own))
 
     def of_layers(self, layers: Sequence[Tensor]) -> Tensor:
         """Standardised maps (N, K, h, w) of ``relative_layers``."""
