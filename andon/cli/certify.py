@@ -63,7 +63,7 @@ def certify(
         promise = Promise(escape, confidence)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    if of == "together" and (source is None or source.suffix not in TABLES):
+    if of == "together" and (source is None or source.suffix.lower() not in TABLES):
         raise typer.BadParameter(
             "together needs a random sample of all named parts, as a table (--from FILE.csv): in "
             "a history stopped parts are reviewed more often than passed ones",
@@ -72,7 +72,7 @@ def certify(
     collected = _collected(found_policy, source, time_span(since))
     answers = collected.of_latest
     candidates = set(passing_classes(found_policy))
-    if source is None or source.suffix not in TABLES:
+    if source is None or source.suffix.lower() not in TABLES:
         candidates |= {answer.class_name for answer in answers}
     test = certify_each if of == "each" else certify_together
     findings = test(answers, candidates, promise)
@@ -94,7 +94,7 @@ def certify(
 
 
 def _collected(policy: ResolvedPolicy, source: Path | None, since: timedelta) -> Collected:
-    if source is not None and source.suffix in TABLES:
+    if source is not None and source.suffix.lower() in TABLES:
         return of_table(policy, read_review_table(source))
     if source is not None:
         fold, reviews = Reviewing(policy), read_reviews(source)

@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from rich.progress import track
 
 from andon import wiring
-from andon.cli.experts import list_inputs, read_parts
+from andon.cli.experts import list_inputs, list_normals, parts_of
 from andon.cli.options import (
     Json,
     More,
@@ -29,13 +29,14 @@ from andon.cli.rates import gained_table
 from andon.cli.reviewed_lessons import reviewed_lessons
 from andon.settings import load_settings
 from history.filters import FrameFilter
-from serving.experts.images import read_image
+from serving.experts.images import read_image, read_marked
 from serving.experts.types import Image
 from serving.naming.exemplars import describe, latest, load_bundle
 from serving.naming.teaching import Lesson, Outliner, teach_product
 from streams.errors import AndonError
 from streams.events import Classification, Inspection
 from streams.ids import new_frame_id
+from streams.images.layout import MaskFolder
 from streams.ports import ClassificationRequest, ClassificationTexts, ClassText, Failure
 from streams.regions import Mask, region_from_mask
 
@@ -109,18 +110,18 @@ def teach_command(
     folder = root or Path(load_settings().paths.exemplars)
     expert = taught_experts.expert_to_teach(product, artifact)
     before = taught_experts.bundle_to_teach(folder, product, chosen.onto)
-    table = read_parts(parts) if parts else {}
-    part_of = {Path(path).name: part for path, part in table.items()}
+    shown = list_normals(normals) if normals else []
+    named = list_inputs(images or [])
+    part_of = parts_of(parts, [*named, *shown]) if parts else {}
     if from_history:
         lessons = asyncio.run(_reviewed(product, class_name, limit))
     else:
         if not images or class_name is None:
             raise typer.BadParameter("pictures and --class are needed, or --from-history")
         lessons = [
-            Lesson(class_name, f.read_bytes(), _mask(masks, f), part_of.get(f.name, f.stem), str(f))
-            for f in list_inputs(images)
+            Lesson(class_name, f.read_bytes(), _mask(masks, f), part_of.get(f, f.stem), str(f))
+            for f in named
         ]
-    shown = list_inputs([normals]) if normals else []
     normal = [f.read_bytes() for f in shown]
     taught_experts.hold_exemplars(folder, product)
     path = teach_product(
@@ -128,7 +129,7 @@ def teach_command(
         product,
         lessons,
         normals=normal,
-        normal_parts=[part_of.get(f.name, f.stem) for f in shown],
+        normal_parts=[part_of.get(f, f.stem) for f in shown],
         outline=_outliner(expert),
         onto=before,
     )
@@ -258,9 +259,9 @@ def _mask(folder: Path | None, image: Path) -> Mask | None:
     if folder is None:
         return None
 
-    for name in (f"{image.stem}_mask.png", f"{image.stem}.png"):
-        if (folder / name).is_file():
-            return read_image(folder / name)[:, :, 0] > 127
+    place = MaskFolder(folder).of(image.stem)
+    if place is not None:
+        return read_marked(place)
     raise TeachingError(f"{folder}: no mask {image.stem}_mask.png or {image.stem}.png for {image}")
 
 

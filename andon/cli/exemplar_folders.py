@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
+import typer
 
 from andon.cli.experts import ExpertCommandError, list_inputs, read_groups
-from serving.experts.images import read_image
-from serving.experts.types import Mask
+from serving.experts.images import read_image, read_marked
+from streams.images.layout import MASK_NAMES, MaskFolder, child, is_normal, shortened, subfolders
 from streams.names import fault_of, normal_form
 
 if TYPE_CHECKING:
@@ -36,19 +36,31 @@ def read_exemplars(
     """
     from serving.experts.teaching import LabelledPicture
 
-    kinds = sorted(d for d in folder.iterdir() if d.is_dir()) if folder.is_dir() else []
+    inside = subfolders(folder)
+    kinds = [d for d in inside if not is_normal(d) and d.name.lower() not in MASK_NAMES]
+    if len(kinds) < len(inside):
+        others = shortened([d for d in inside if d not in kinds])
+        typer.echo(f"{folder}: taken for no class of defects: {others}", err=True)
     if not kinds:
         raise ExpertCommandError(f"{folder}: expected one folder of photographs for each class")
-    parts, found = read_groups(folder, groups), []
+    parts, found, unmarked = read_groups(folder, groups), [], 0
     for kind in kinds:
         class_name = _class_of(kind)
+        drawn = None if masks is None else MaskFolder(child(masks, kind.name))
         for path in list_inputs([kind]):
             image = read_image(path)
-            mask = None if masks is None else _mask(masks / kind.name, path.stem)
+            place = drawn.of(path.stem) if drawn is not None else None
+            mask = None if place is None else read_marked(place)
+            unmarked += drawn is not None and mask is None
             if mask is not None and mask.shape != image.shape[:2]:
                 raise ExpertCommandError(f"{path}: its mask is of another size")
             part = parts.get(path, f"{kind.name}/{path.name}")
             found.append(LabelledPicture(image, class_name, mask, part))
+    if unmarked:
+        words = (
+            f"{masks}: {unmarked} of {len(found)} photographs have no mask; the expert marks them"
+        )
+        typer.echo(words, err=True)
     return found
 
 
@@ -62,10 +74,3 @@ def _class_of(folder: Path) -> str:
     if fault := fault_of(name):
         raise ExpertCommandError(f"{stated if stated.is_file() else folder}: {name!r} {fault}")
     return name
-
-
-def _mask(folder: Path, stem: str) -> Mask | None:
-    for name in (f"{stem}_mask.png", f"{stem}.png"):
-        if (folder / name).is_file():
-            return np.asarray(read_image(folder / name)[:, :, 0] > 127, np.bool_)
-    return None

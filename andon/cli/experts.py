@@ -1,18 +1,21 @@
 """What the commands over experts share: pictures, artifacts, errors and progress."""
 
-import csv
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import typer
 
 from andon import wiring
 from andon.cli.printing import progress
 from andon.settings import load_settings
 from serving.bundles import BundleError, product_path
 from serving.errors import StoreError
-from serving.experts.images import list_images
+from serving.experts.images import IMAGE_SUFFIXES
 from streams.errors import AndonError
+from streams.images.layout import LayoutError, normal_folders, photographs
+from streams.images.parts import read_parts, require_match
 
 
 class ExpertCommandError(AndonError):
@@ -90,7 +93,7 @@ def waiting_words(root: Path, product: str, digest: str) -> str:
 
 
 def list_inputs(given: Sequence[Path]) -> list[Path]:
-    """Files as given, folders as the images in them.
+    """Files as given, folders as the photographs in them; masks of a data set are none.
 
     Raises:
         ExpertCommandError: a path does not exist, or a folder holds no image.
@@ -99,34 +102,64 @@ def list_inputs(given: Sequence[Path]) -> list[Path]:
     for path in given:
         if not path.exists():
             raise ExpertCommandError(f"{path}: no such file or folder")
-        inside = list_images(path) if path.is_dir() else [path]
+        inside = photographs(path) if path.is_dir() else [path]
         if not inside:
-            raise ExpertCommandError(f"{path}: no images in this folder")
+            kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+            raise ExpertCommandError(f"{path}: no images in this folder ({kinds})")
         found += inside
     return found
 
 
-def read_parts(table: Path) -> dict[str, str]:
-    """Part by path, both as they stand in a CSV.
+def list_normals(folder: Path) -> list[Path]:
+    """The photographs of normal parts in a folder or a data set; says what it leaves out.
 
     Raises:
-        ExpertCommandError: the CSV lacks the columns ``path`` and ``part``.
+        ExpertCommandError: no such folder, no image in it, or defects among them.
     """
-    with table.open(newline="", encoding="utf-8") as stream:
-        rows = csv.DictReader(stream)
-        if not {"path", "part"} <= set(rows.fieldnames or ()):
-            raise ExpertCommandError(f"{table}: the columns 'path' and 'part' are needed")
-        return {row["path"]: row["part"] for row in rows}
+    if not folder.is_dir():
+        return list_inputs([folder])
+    try:
+        found = normal_folders(folder)
+    except LayoutError as error:
+        raise ExpertCommandError(str(error)) from None
+    if found.words():
+        typer.echo(f"{folder}: {found.words()}", err=True)
+    return list_inputs(found.read)
 
 
-def read_groups(images: Path, given: Path | None) -> dict[Path, str]:
+def read_groups(
+    images: Path, given: Path | None, pictures: Sequence[Path] | None = None, strict: bool = True
+) -> dict[Path, str]:
     """Part by image path, from ``given`` or the ``parts.csv`` at or above the images' folder.
 
+    Args:
+        images: the folder.
+        given: a CSV of path and part.
+        pictures: the images; all of the folder without.
+        strict: refuse a table that names none of them.
+
     Raises:
-        ExpertCommandError: the CSV lacks the columns ``path`` and ``part``.
+        TableError: the CSV cannot be used, or names none of the images.
     """
     nearby = (folder / "parts.csv" for folder in [images, *images.parents][:3])
     table = given or next((p for p in nearby if p.is_file()), None)
     if table is None:
         return {}
-    return {table.parent / path: part for path, part in read_parts(table).items()}
+    shown = photographs(images) if pictures is None else pictures
+    found = read_parts(table, shown, [images])
+    if strict:
+        require_match(found, shown)
+    typer.echo(found.words(), err=True)
+    return dict(found.groups)
+
+
+def parts_of(table: Path, pictures: Sequence[Path]) -> dict[Path, str]:
+    """Part by image path, from a CSV whose paths may be those of another machine.
+
+    Raises:
+        TableError: the CSV cannot be used, or names none of the images.
+    """
+    found = require_match(read_parts(table, pictures, [Path()], by_name=True), pictures)
+    if found.without or found.unmatched:
+        typer.echo(found.words(), err=True)
+    return dict(found.groups)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.markup import escape
 
-from andon.cli.experts import list_inputs, read_groups, stage_bars
+from andon.cli.experts import list_normals, read_groups, stage_bars
 from andon.cli.models import open_stores
 from andon.cli.printing import print_found
 from andon.learning.lessons import ReviewedPicture
@@ -32,11 +32,9 @@ def folder_goods(folder: Path) -> "list[GoodPicture]":
     """
     from serving.experts.absorbing.absorb import GoodPicture
 
-    parts = read_groups(folder, None)
-    return [
-        GoodPicture(read_image(path), parts.get(path, ""), path.name)
-        for path in list_inputs([folder])
-    ]
+    photographs = list_normals(folder)
+    parts = read_groups(folder, None, photographs, strict=False)
+    return [GoodPicture(read_image(path), parts.get(path, ""), path.name) for path in photographs]
 
 
 def reviewed_goods(pictures: Sequence[ReviewedPicture]) -> "list[GoodPicture]":

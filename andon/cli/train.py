@@ -14,7 +14,7 @@ from andon.cli.exemplar_folders import read_exemplars
 from andon.cli.experts import (
     ExpertCommandError,
     artifact_root,
-    list_inputs,
+    list_normals,
     product_artifacts,
     read_groups,
     stage_bars,
@@ -123,8 +123,8 @@ def train_command(
     chosen = read_options(Training, more)
     _check_before(expert, chosen, out, review)
     folder = product_artifacts(out or artifact_root(), product)
-    paths = list_inputs([images])
-    parts = read_groups(images, groups)
+    paths = list_normals(images)
+    parts = read_groups(images, groups, paths)
     defects = _labelled(chosen, groups)
     with stage_bars() as report:
         options = TrainOptions(

@@ -11,7 +11,8 @@ from streams.ports import Camera
 
 _ACCEPTED = (
     "accepted: folder:PATH, list:FILE (one path per line), "
-    "synthetic:seed=N,size=N,defects=SHARE, opencv:INDEX, opencv:FILE, opencv:rtsp://..."
+    "synthetic:seed=N,size=N,defects=SHARE, opencv:INDEX, opencv:/dev/video0, opencv:FILE, "
+    "opencv:rtsp://..."
 )
 
 

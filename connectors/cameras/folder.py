@@ -4,18 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from connectors.errors import CameraSpecError, CaptureError
-from streams.ports import Picture, Trigger
+import structlog
 
-CONTENT_TYPES = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".bmp": "image/bmp",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-    ".webp": "image/webp",
-}
+from connectors.errors import CameraSpecError, CaptureError
+from streams.images.files import CONTENT_TYPES
+from streams.images.layout import child, photographs
+from streams.ports import Picture, Trigger
+from streams.tables import TableError, is_file, located, read_lines
+
+log = structlog.get_logger(__name__)
 
 
 class FolderCamera:
@@ -28,6 +25,11 @@ class FolderCamera:
         self._files = tuple(files)
         self._root = root
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files in the order of the triggers."""
+        return self._files
+
     @classmethod
     def over_folder(cls, folder: Path) -> "FolderCamera":
         """A flat folder, or ``test/**`` of an MVTec-layout folder; sorted by path.
@@ -35,12 +37,14 @@ class FolderCamera:
         Raises:
             CameraSpecError: no such folder, or no picture in it.
         """
-        root = folder / "test" if (folder / "test").is_dir() else folder
-        files = sorted(p for p in root.rglob("*") if p.suffix.lower() in CONTENT_TYPES)
+        tested = child(folder, "test")
+        root = tested if tested.is_dir() else folder
+        files = photographs(root)
         if not files:
             raise CameraSpecError(
-                f"camera folder:{folder}: no pictures there; expected files like *.jpg or *.png "
-                "in it, or an MVTec layout with test/<class>/*"
+                f"camera folder:{folder}: no pictures there; expected files "
+                f"({', '.join(sorted(CONTENT_TYPES))}) in it, or an MVTec layout with "
+                "test/<class>/*"
             )
         return cls(files, root)
 
@@ -48,17 +52,30 @@ class FolderCamera:
     def over_list(cls, listing: Path) -> "FolderCamera":
         """One path per line, in the order of the triggers; relative to the list's folder.
 
+        A line that begins with ``#`` is a comment, unless it names a file.
+
         Raises:
-            CameraSpecError: the list cannot be read or is empty.
+            CameraSpecError: the list cannot be read, is empty, or names no file that is there.
         """
         try:
-            lines = listing.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise CameraSpecError(f"camera list:{listing}: {error}") from error
-        files = [listing.parent / line for line in lines if line.strip()]
-        if not files:
+            lines = list(read_lines(listing))
+        except TableError as error:
+            raise CameraSpecError(f"camera list:{error}") from None
+        named = [(number, text, located(listing.parent, text)) for number, text in lines]
+        named = [n for n in named if is_file(n[2]) or not n[1].lstrip().startswith("#")]
+        if not named:
             raise CameraSpecError(f"camera list:{listing}: the list is empty")
-        return cls(files)
+        absent = [(number, path) for number, _, path in named if not is_file(path)]
+        if len(absent) == len(named):
+            number, path = absent[0]
+            raise CameraSpecError(
+                f"camera list:{listing}:{number}: none of its {len(named)} files is there; "
+                f"the first would be {path}"
+            )
+        if absent:
+            first = f"line {absent[0][0]}: {absent[0][1]}"
+            log.warning("camera.list", absent=len(absent), of=len(named), first=first)
+        return cls([path for _, _, path in named])
 
     async def open(self) -> None:
         """Find out whether the first file is there; nothing needs to warm up."""

@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from connectors.errors import CaptureError
@@ -19,7 +20,7 @@ class OpenCVCamera:
     that the picture is of this part and not of one before.
 
     Args:
-        source: USB index, file name or ``rtsp://`` address.
+        source: USB index, device (``/dev/video0``), file name or ``rtsp://`` address.
         timeout_s: deadline of one exposure, seconds; a camera that misses it is reopened.
     """
 
@@ -33,7 +34,7 @@ class OpenCVCamera:
 
     @property
     def _live(self) -> bool:
-        return isinstance(self._source, int) or "://" in self._source
+        return is_live(self._source)
 
     async def open(self) -> None:
         """Open the source. Raises ``CaptureError`` when that takes over ten deadlines."""
@@ -100,6 +101,22 @@ class OpenCVCamera:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+def is_live(source: int | str) -> bool:
+    """Whether a source goes on by itself: a device or a stream, not a file.
+
+    >>> [is_live(source) for source in (0, "/dev/v4l/by-id/usb-cam", "rtsp://cam/1", "run.mp4")]
+    [True, True, True, False]
+    """
+    if isinstance(source, int):
+        return True
+    if "://" in source:
+        return not source.lower().startswith("file:")
+    try:
+        return source.startswith("/dev/") or Path(source).is_char_device()
+    except (OSError, ValueError):
+        return False
 
 
 def _open_capture(cv2: Any, source: int | str) -> Any:

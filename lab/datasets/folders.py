@@ -4,21 +4,25 @@ A ``parts.csv`` (columns ``path``, ``class``, ``part``) at the root says which p
 same part; with it the ``disjoint`` protocol keeps every part of the test set out of training.
 """
 
-import csv
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from serving.experts.images import IMAGE_SUFFIXES, list_images
 from streams.errors import AndonError
+from streams.images.files import list_pictures
+from streams.images.layout import NORMAL_NAMES, MaskFolder, child, photographs, subfolders
+from streams.images.parts import read_parts, require_match
+from streams.tables import TableError, TableRow, located
+from streams.tables import read_table as read_any_table
+
+log = logging.getLogger(__name__)
 
 GOOD = "good"
 """The label of normal images."""
 PROTOCOLS = ("full", "disjoint")
-NORMAL_NAMES = frozenset({"good", "normal", "nominal", "ok"})
-"""Folder names that hold normal images, compared in lower case."""
 PLAIN_TEST_SHARE = 0.3
 """Plain folders: share of the normal groups kept for the test, by a hash of the group."""
 
@@ -36,7 +40,8 @@ class Sample:
     """Class name; ``GOOD`` for normal images."""
     anomalous: bool
     mask: Path | None = None
-    """Grey picture, anomalous above 127; None for normal images and where there is none."""
+    """Grey picture, anomalous above 127, or a folder of such (MVTec LOCO), which are united; None
+    for normal images and where there is none."""
     group: str | None = None
     """The part it shows, where known."""
 
@@ -48,7 +53,8 @@ class Sample:
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of the file's name, the part, the picture and its mask."""
-        files = [p.read_bytes() for p in (self.path, self.mask) if p is not None]
+        masks = [] if self.mask is None else mask_files(self.mask)
+        files = [p.read_bytes() for p in (self.path, *masks)]
         said = f"{self.path.name}\0{self.group}\0".encode()
         return hashlib.sha256(b"".join([said, *files])).hexdigest()
 
@@ -126,9 +132,9 @@ def load_dataset(folder: Path, protocol: str = "full") -> Dataset:
         raise DatasetError(f"protocol {protocol!r} is not among {', '.join(PROTOCOLS)}")
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
-    parts = _read_parts(folder / "parts.csv")
+    parts = _read_parts(folder)
     split_csv = folder.parent / "split_csv" / "1cls.csv"
-    if (folder / "train").is_dir():
+    if child(folder, "train").is_dir():
         found = _load_mvtec(folder, parts)
     elif split_csv.is_file():
         found = _load_visa(folder, split_csv, parts)
@@ -136,35 +142,40 @@ def load_dataset(folder: Path, protocol: str = "full") -> Dataset:
         found = _load_plain(folder, parts)
     if not found.train:
         raise DatasetError(f"{folder}: no normal images to train on")
+    _say_masks(found, folder)
     return found if protocol == "full" else _disjoint(found, folder)
 
 
-def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
-    """The rows of a CSV.
+def read_table(path: Path, *columns: str) -> tuple[TableRow, ...]:
+    """The rows of a table.
 
     Raises:
-        DatasetError: it lacks one of the columns.
+        DatasetError: it cannot be read, or lacks one of the columns.
     """
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = csv.DictReader(stream)
-        if not set(columns) <= set(rows.fieldnames or ()):
-            needed = " and ".join(map(repr, columns))
-            raise DatasetError(f"{path}: the columns {needed} are needed")
-        return list(rows)
+    try:
+        return read_any_table(path, *columns).rows
+    except TableError as error:
+        raise DatasetError(str(error)) from None
+
+
+def mask_files(place: Path) -> list[Path]:
+    """The pictures of a mask: itself, or all in the folder."""
+    return list_pictures(place) if place.is_dir() else [place]
 
 
 def _load_mvtec(folder: Path, parts: Mapping[Path, str]) -> Dataset:
-    good = [d for d in _folders(folder / "train") if d.name.lower() in NORMAL_NAMES]
-    train = [_normal(p, parts) for d in good or [folder / "train"] for p in list_images(d)]
+    taught, tested = child(folder, "train"), child(folder, "test")
+    good = [d for d in subfolders(taught) if d.name.lower() in NORMAL_NAMES]
+    train = [_normal(p, parts) for d in good or [taught] for p in list_pictures(d)]
     test: list[Sample] = []
-    for kind in _folders(folder / "test"):
+    for kind in subfolders(tested):
         if kind.name.lower() in NORMAL_NAMES:
-            test += [_normal(p, parts) for p in list_images(kind)]
+            test += [_normal(p, parts) for p in list_pictures(kind)]
         else:
-            truth = folder / "ground_truth" / kind.name
+            masks = MaskFolder(child(child(folder, "ground_truth"), kind.name))
             test += [
-                Sample(p, kind.name, True, _find_mask(truth, p.stem), parts.get(p))
-                for p in list_images(kind)
+                Sample(p, kind.name, True, masks.of(p.stem), parts.get(p))
+                for p in list_pictures(kind)
             ]
     return Dataset(folder.name, tuple(train), tuple(test))
 
@@ -173,34 +184,35 @@ def _load_visa(folder: Path, split_csv: Path, parts: Mapping[Path, str]) -> Data
     root = split_csv.parent.parent
     train: list[Sample] = []
     test: list[Sample] = []
-    for row in read_table(split_csv):
-        if row.get("object") != folder.name:
+    for row in read_table(split_csv, "object", "split", "label", "image"):
+        if row["object"] != folder.name:
             continue
-        path = root / row["image"]
+        path = located(root, row["image"])
         if row["label"].lower() in NORMAL_NAMES:
-            (train if row["split"] == "train" else test).append(_normal(path, parts))
+            (train if row["split"].lower() == "train" else test).append(_normal(path, parts))
         else:
-            mask = root / row["mask"] if row.get("mask") else None
+            written = row.values.get("mask")
+            mask = located(root, written) if written else None
             test.append(Sample(path, row["label"], True, mask, parts.get(path)))
     return Dataset(folder.name, tuple(train), tuple(test))
 
 
 def _load_plain(folder: Path, parts: Mapping[Path, str]) -> Dataset:
-    kinds = _folders(folder)
+    kinds = subfolders(folder)
     normal = [d for d in kinds if d.name.lower() in NORMAL_NAMES]
     if not kinds:
-        return Dataset(folder.name, tuple(_normal(p, parts) for p in list_images(folder)), ())
+        return Dataset(folder.name, tuple(_normal(p, parts) for p in list_pictures(folder)), ())
     if not normal:
         raise DatasetError(
             f"{folder}: none of its folders ({', '.join(d.name for d in kinds)}) is named "
             f"{', '.join(sorted(NORMAL_NAMES))}; expected one folder per class, one of them normal"
         )
-    samples = [_normal(p, parts) for d in normal for p in list_images(d)]
+    samples = [_normal(p, parts) for d in normal for p in list_pictures(d)]
     kept = {s.path for s in samples if _fraction(s.group or s.path.name) < PLAIN_TEST_SHARE}
     test = [s for s in samples if s.path in kept]
     for kind in kinds:
         if kind not in normal:
-            test += [Sample(p, kind.name, True, None, parts.get(p)) for p in list_images(kind)]
+            test += [Sample(p, kind.name, True, None, parts.get(p)) for p in list_pictures(kind)]
     return Dataset(folder.name, tuple(s for s in samples if s.path not in kept), tuple(test))
 
 
@@ -210,28 +222,36 @@ def _disjoint(found: Dataset, folder: Path) -> Dataset:
     return found.without_tested_parts()
 
 
-def _read_parts(path: Path) -> dict[Path, str]:
-    if not path.is_file():
+def _read_parts(folder: Path) -> Mapping[Path, str]:
+    table = folder / "parts.csv"
+    if not table.is_file():
         return {}
-    return {path.parent / row["path"]: row["part"] for row in read_table(path, "path", "part")}
+    pictures = photographs(folder)
+    try:
+        found = require_match(read_parts(table, pictures), pictures)
+    except TableError as error:
+        raise DatasetError(str(error)) from None
+    if found.without or found.unmatched:
+        log.warning("%s", found.words())
+    return found.groups
 
 
-def _find_mask(truth: Path, stem: str) -> Path | None:
-    for name in (f"{stem}_mask", stem):
-        for suffix in (".png", *sorted(IMAGE_SUFFIXES - {".png"})):
-            if (truth / (name + suffix)).is_file():
-                return truth / (name + suffix)
-    return None
+def _say_masks(found: Dataset, folder: Path) -> None:
+    """Masks that are missing where others are there change what is measured, so they are said."""
+    odd = [s for s in found.test if s.anomalous]
+    without = [s for s in odd if s.mask is None]
+    if without and (len(without) < len(odd) or child(folder, "ground_truth").is_dir()):
+        log.warning(
+            "%s: %d of %d anomalous pictures have no mask, the first is %s",
+            folder,
+            len(without),
+            len(odd),
+            without[0].path,
+        )
 
 
 def _normal(path: Path, parts: Mapping[Path, str]) -> Sample:
     return Sample(path, GOOD, False, None, parts.get(path))
-
-
-def _folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(d for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
 
 
 def _fraction(text: str) -> float:

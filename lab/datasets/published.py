@@ -15,6 +15,8 @@ from lab.datasets.refinements import (
     refine,
     shipped,
 )
+from streams.images.layout import child, subfolders
+from streams.tables import located
 
 KINDS: Final = ("auto", "mvtec-ad", "mvtec-ac", "visa", "visa-ac")
 _SPLIT: Final = Path("split_csv") / "1cls.csv"
@@ -68,12 +70,12 @@ def open_benchmark(
 def _as_it_is(root: Path, wanted: Sequence[str], rules: Rules | None) -> Benchmark:
     if (root / _SPLIT).is_file():
         return _visa(root, "visa", wanted, rules)
-    if (root.parent / _SPLIT).is_file() and not (root / "train").is_dir():
+    if (root.parent / _SPLIT).is_file() and not child(root, "train").is_dir():
         return _visa(root.parent, "visa", wanted or [root.name], rules)
-    if (root / "train").is_dir():
+    if child(root, "train").is_dir():
         folders = [root]
     else:
-        folders = sorted(d for d in root.iterdir() if (d / "train").is_dir())
+        folders = [d for d in subfolders(root) if child(d, "train").is_dir()]
     if not folders:
         found = [load_dataset(root)]
         return Benchmark(root.name, {found[0].name: found[0]})
@@ -109,7 +111,7 @@ def _visa(root: Path, kind: str, wanted: Sequence[str], given: Rules | None) -> 
     if not split.is_file():
         raise DatasetError(f"{split}: no such file; VisA comes with it (split_csv/1cls.csv)")
     rules = given or shipped("visa_ac")
-    in_split = dict.fromkeys(row["object"] for row in read_table(split))
+    in_split = dict.fromkeys(row["object"] for row in read_table(split, "object"))
     chosen = _chosen(list(in_split), wanted, root)
     found = {name: _labelled(load_dataset(root / name), root, name) for name in chosen}
     if kind == "visa" and given is None:
@@ -131,7 +133,7 @@ def _labelled(dataset: Dataset, root: Path, name: str) -> Dataset:
     labels = {}
     for row in read_table(path, "image", "label"):
         parts = (part.strip() for part in row["label"].split(","))
-        labels[root / row["image"]] = ", ".join(part for part in parts if part)
+        labels[located(root, row["image"])] = ", ".join(part for part in parts if part)
     test = []
     for sample in dataset.test:
         if sample.anomalous and sample.path not in labels:

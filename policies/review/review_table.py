@@ -1,6 +1,5 @@
 """Reviewed answers as a table from elsewhere: CSV with a heading, or a JSON list of objects."""
 
-import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policies.errors import PolicyError
 from streams.codes import Severity
+from streams.tables import TableError, read_table, read_text
 
 
 class ReviewedRow(BaseModel):
@@ -36,17 +36,16 @@ def read_review_table(path: Path) -> list[ReviewedRow]:
         PolicyError: not such a file; names the row and what is wrong with it.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PolicyError(f"{path}: cannot be read as text: {error}") from None
-    if path.suffix == ".csv":
-        rows: list[Mapping[str, object]] = [
-            {name: value for name, value in row.items() if value not in (None, "")}
-            for row in csv.DictReader(text.splitlines())
-        ]
-    else:
-        rows = _json_rows(path, text)
-    return [_row(path, number, row) for number, row in enumerate(rows, 1)]
+        if path.suffix.lower() == ".csv":
+            table = read_table(path, "answer")
+            return [
+                _row(table.at(row), {name: value for name, value in row.values.items() if value})
+                for row in table.rows
+            ]
+        rows = _json_rows(path, read_text(path)[0])
+    except TableError as error:
+        raise PolicyError(str(error)) from None
+    return [_row(f"{path}: row {number}", row) for number, row in enumerate(rows, 1)]
 
 
 def _json_rows(path: Path, text: str) -> list[Mapping[str, object]]:
@@ -59,15 +58,13 @@ def _json_rows(path: Path, text: str) -> list[Mapping[str, object]]:
     return body
 
 
-def _row(path: Path, number: int, row: Mapping[str, object]) -> ReviewedRow:
+def _row(at: str, row: Mapping[str, object]) -> ReviewedRow:
     try:
         found = ReviewedRow.model_validate(row)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(step) for step in first["loc"])
-        raise PolicyError(f"{path}: row {number}: {where}: {first['msg']}") from None
+        raise PolicyError(f"{at}: {where}: {first['msg']}") from None
     if not found.truth and found.severity is None:
-        raise PolicyError(
-            f"{path}: row {number}: neither `class` nor `severity` says what a person found"
-        )
+        raise PolicyError(f"{at}: neither `class` nor `severity` says what a person found")
     return found

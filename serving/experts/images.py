@@ -7,8 +7,10 @@ a picture is said once.
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from serving.experts.errors import UndecodableImage
-from serving.experts.types import Image
+from serving.experts.types import Image, Mask
 from streams.errors import UndecodableImageError
 from streams.images.decoding import DecodedImage, TooDeepError, decode
 from streams.images.files import CONTENT_TYPES
@@ -27,6 +29,7 @@ __all__ = [
     "decode_noted",
     "list_images",
     "read_image",
+    "read_marked",
     "read_noted",
 ]
 
@@ -68,6 +71,27 @@ def read_image(path: Path, bits: int | None = None) -> Image:
     serving.experts.errors.UndecodableImage: .../none.png: cannot be read: No such file or directory
     """
     return _told(read_noted(path, bits), f"{path}: ")
+
+
+def read_marked(place: Path) -> Mask:
+    """What a ground-truth mask marks, bool (height, width): above 127, or any grey if nothing is.
+
+    Args:
+        place: a picture, or a folder of pictures of one size, whose marks are united (MVTec LOCO).
+
+    Raises:
+        UndecodableImage: one cannot be read, or is of another size than the others.
+    """
+    found: Mask | None = None
+    for path in list_images(place) if place.is_dir() else [place]:
+        grey = read_image(path)[:, :, 0]
+        marked = np.asarray(grey > 127 if (grey > 127).any() else grey > 0, np.bool_)
+        if found is not None and found.shape != marked.shape:
+            raise UndecodableImage(f"{path}: its size is not that of the masks beside it")
+        found = marked if found is None else found | marked
+    if found is None:
+        raise UndecodableImage(f"{place}: no mask in this folder")
+    return found
 
 
 def decode_noted(data: bytes, bits: int | None = None) -> DecodedImage:

@@ -34,7 +34,9 @@ class Normals:
     names: list[str]
     """The group of each row: the part or capture that it shows."""
     grouped: bool
-    """Whether the groups were given; otherwise every photograph is its own."""
+    """Whether groups were given; otherwise every photograph is its own."""
+    told: int = 0
+    """Photographs whose group was given; the others are groups of their own."""
     files: Sequence[str] = ()
     """Names of the photographs, without the folder that all have in common."""
     notes: Sequence[str] = ()
@@ -49,16 +51,23 @@ class Normals:
             "images": len(self.pixels),
             "groups": len(set(self.names)),
             "grouped": self.grouped,
+            "grouped_images": self.told,
             "sha256": digest.hexdigest(),
         }
 
     def warnings(self) -> list[str]:
         """What to say where photographs seem to share parts and nobody said which."""
+        said = list(self.notes)
+        if self.grouped and self.told < len(self.files):
+            said.append(
+                f"the parts of {self.told} of {len(self.files)} images were given; each of the "
+                "others is taken for a part of its own"
+            )
         share = near_duplicates(self.pixels)
         if self.grouped or share < _WARN_SHARE:
-            return list(self.notes)
+            return said
         return [
-            *self.notes,
+            *said,
             f"{share:.0%} of the images have a near duplicate: photographs of one part, if they "
             "are, must be held out together or the threshold is too low; say which with "
             "--groups CSV",
@@ -83,9 +92,10 @@ def read_normals(
         rank = {name: i for i, name in enumerate(order)}
         rows = sorted(range(len(images)), key=lambda i: rank[names[i]])[: options.most_images]
         images, names = [images[i] for i in sorted(rows)], [names[i] for i in sorted(rows)]
+    told = sum(image in groups for image in images)
     preprocessing, pixels, notes = _read(images, options, report)
     names = [name for name in names for _ in range(preprocessing.tiles)]
-    return Normals(product, preprocessing, pixels, names, bool(groups), _relative(images), notes)
+    return Normals(product, preprocessing, pixels, names, told > 0, told, _relative(images), notes)
 
 
 def describe_libraries() -> dict[str, str]:

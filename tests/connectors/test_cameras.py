@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from connectors.cameras import FolderCamera, OpenCVCamera, SyntheticCamera, open_camera
+from connectors.cameras.opencv import is_live
 from connectors.cameras.synthetic import render
 from connectors.errors import CameraSpecError, CaptureError
 from streams.ports import Trigger
@@ -125,3 +126,65 @@ def test_a_bad_specification_says_what_is_accepted(spec: str) -> None:
 def test_an_empty_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(CameraSpecError, match="no pictures there"):
         open_camera(f"folder:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    "other", ["._1.png", "Thumbs.db", "__MACOSX/._2.png", "__MACOSX/3.png", "Ground_Truth/a/1.png"]
+)
+def test_a_folder_serves_the_pictures_that_training_takes(other: str, tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["1.png"])
+    (tmp_path / other).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / other).write_bytes(b"x")
+    camera = FolderCamera.over_folder(tmp_path)
+    assert [path.name for path in camera.files] == ["1.png"]
+
+
+@pytest.mark.parametrize("test", ["test", "Test", "TEST"])
+def test_a_data_set_serves_its_test_in_any_case(test: str, tmp_path: Path) -> None:
+    write_pictures(tmp_path, [f"{test}/good/1.png", "Train/good/2.png", "Ground_Truth/cut/3.png"])
+    assert [path.name for path in FolderCamera.over_folder(tmp_path).files] == ["1.png"]
+
+
+@pytest.mark.parametrize("suffix", [".pgm", ".PGM", ".gif", ".jfif", ".ppm"])
+def test_a_folder_serves_every_kind_that_the_decoder_reads(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"1{suffix}").write_bytes(b"P5 1 1 255\n0")
+    assert len(FolderCamera.over_folder(tmp_path).files) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+@pytest.mark.parametrize("line", ["ä b.png", "..\\lists\\ä b.png", '"ä b.png"', "ä b.png  "])
+def test_a_list_is_read_as_people_save_it(encoding: str, line: str, tmp_path: Path) -> None:
+    paths = write_pictures(tmp_path / "lists", ["ä b.png", "c.png"])
+    listing = tmp_path / "lists" / "order.txt"
+    listing.write_bytes(f"# first\r\n{line}\r\n\r\nc.png\r\n".encode(encoding))
+    found = FolderCamera.over_list(listing).files
+    assert [path.resolve() for path in found] == paths
+
+
+def test_a_list_that_names_no_file_says_the_first(tmp_path: Path) -> None:
+    (tmp_path / "order.txt").write_text("gone.png\naway.png\n")
+    with pytest.raises(CameraSpecError, match=r"order\.txt:1: none of its 2 files is there"):
+        FolderCamera.over_list(tmp_path / "order.txt")
+
+
+@pytest.mark.parametrize(
+    ("source", "live"),
+    [
+        (0, True), ("/dev/video0", True), ("/dev/v4l/by-id/usb-Cam_1234-index0", True),
+        ("rtsp://u:p@10.0.0.7/s", True), ("http://cam/mjpeg", True), ("udp://@:5000", True),
+        ("/dev/null", True), ("run.mp4", False), ("/data/run.avi", False), ("file:///a.mp4", False),
+    ],
+)  # fmt: skip
+def test_devices_and_streams_are_live(source: int | str, live: bool) -> None:
+    assert is_live(source) is live
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("password", ["geheim", "p@ss:w/rd", "p%20ss!$&x"])
+@pytest.mark.parametrize("kind", ["opencv:", ""])
+async def test_no_message_holds_a_streams_password(password: str, kind: str) -> None:
+    spec = f"{kind}rtsp://op:{password}@127.0.0.1:9/x"
+    with pytest.raises((CameraSpecError, CaptureError)) as raised:
+        await open_camera(spec, 1).open()
+    assert password not in str(raised.value)
+    assert "op:***@" in str(raised.value)

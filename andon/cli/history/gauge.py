@@ -1,6 +1,5 @@
 """``andon history gauge``: would the line say the same again, and is it right?"""
 
-import csv
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from history.filters import parse_moment
 from history.golden import GoldenRun
 from history.text import visible
 from policies.review.agreement import Agreement, Appraisal, Trial, appraise
+from streams.tables import TableError, read_table
 
 ACCEPTED = ("pass", "good", "accept", "ok", "normal", "1")
 REJECTED = ("rework", "scrap", "hold", "bad", "reject", "nok", "defect", "0")
@@ -66,22 +66,17 @@ def _trial(run: GoldenRun) -> Trial:
 
 def _rows(table: Path) -> Iterator[Trial]:
     try:
-        with table.open(encoding="utf-8-sig", newline="") as opened:
-            reader = csv.DictReader(opened)
-            missing = {"part", "verdict", "reference"} - set(reader.fieldnames or ())
-            if missing:
-                raise BadQueryError(f"{table}:1: no column {', '.join(sorted(missing))}")
-            for row in reader:
-                at = f"{table}:{reader.line_num}"
-                reference = row["reference"] or ""
-                yield Trial(
-                    row["part"],
-                    _is_accepted(row["verdict"] or "", at),
-                    _is_accepted(reference, at) if reference.strip() else None,
-                    row.get("appraiser") or "line",
-                )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadQueryError(f"{table} cannot be read: {error}") from None
+        found = read_table(table, "part", "verdict", "reference")
+    except TableError as error:
+        raise BadQueryError(str(error)) from None
+    for row in found.rows:
+        at, reference = found.at(row), row["reference"]
+        yield Trial(
+            row["part"],
+            _is_accepted(row["verdict"], at),
+            _is_accepted(reference, at) if reference else None,
+            row.values.get("appraiser") or "line",
+        )
 
 
 def _is_accepted(words: str, at: str) -> bool:

@@ -1,0 +1,90 @@
+"""Whose photographs train, and which show one part: refused or said, never guessed in silence."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from andon.cli.exemplar_folders import read_exemplars
+from andon.cli.experts import (
+    ExpertCommandError,
+    list_inputs,
+    list_normals,
+    parts_of,
+    read_groups,
+)
+from streams.tables import TableError
+
+
+def pictures(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(root / name), np.full((8, 8), 90, np.uint8))
+
+
+@pytest.fixture
+def data_set(tmp_path: Path) -> Path:
+    pictures(tmp_path, "train/good/1.png", "train/good/2.png", "test/good/3.png", "test/cut/4.png")
+    pictures(tmp_path, "ground_truth/cut/4_mask.png")
+    return tmp_path
+
+
+def test_a_data_sets_root_trains_on_its_normals_and_says_so(
+    data_set: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [p.name for p in list_normals(data_set)] == ["1.png", "2.png"]
+    said = capsys.readouterr().err
+    assert "train/good" in said
+    assert "left out: ground_truth, test" in said
+
+
+def test_a_folder_of_defects_is_refused(data_set: Path) -> None:
+    pictures(data_set, "mixed/NG/1.png")
+    with pytest.raises(ExpertCommandError, match="it has NG, and no folder is named good"):
+        list_normals(data_set / "mixed")
+
+
+def test_masks_are_not_looked_at_as_parts(data_set: Path) -> None:
+    found = {path.name for path in list_inputs([data_set])}
+    assert found == {"1.png", "2.png", "3.png", "4.png"}
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("row", ["train/good/1.png", "train\\good\\1.png", "{}/train/good/1.png"])
+def test_groups_are_matched_and_counted(
+    given: bool, row: str, data_set: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = data_set / "parts.csv"
+    table.write_text(f"path,part\n{row.format(data_set)},P1\nelsewhere.png,P2\n")
+    folder = data_set / "train" / "good"
+    found = read_groups(folder, table if given else None)
+    assert found == {folder / "1.png": "P1"}
+    said = capsys.readouterr().err
+    assert "parts of 1 photographs; 1 photographs have no row" in said
+    assert "1 of 2 rows name none" in said
+
+
+def test_groups_that_match_nothing_are_an_error(data_set: Path) -> None:
+    (data_set / "parts.csv").write_text("path,part\nx/1.png,P1\n")
+    with pytest.raises(TableError, match="none of its 1 rows"):
+        read_groups(data_set / "train" / "good", None)
+    assert read_groups(data_set / "train" / "good", None, strict=False) == {}
+
+
+def test_parts_of_another_machine_are_matched_by_name(data_set: Path) -> None:
+    table = data_set / "export.csv"
+    table.write_text("path;part\nD:\\line 4\\1.png;P1\nD:\\line 4\\2.png;P1\n")
+    shown = list_normals(data_set)
+    assert set(parts_of(table, shown).values()) == {"P1"}
+
+
+def test_exemplars_are_defects_and_their_missing_masks_are_counted(
+    data_set: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures(data_set, "test/cut/5.png")
+    found = read_exemplars(data_set / "test", data_set / "ground_truth", None)
+    assert [(p.class_name, p.mask is None) for p in found] == [("cut", False), ("cut", True)]
+    said = capsys.readouterr().err
+    assert "taken for no class of defects: good" in said
+    assert "1 of 2 photographs have no mask" in said
