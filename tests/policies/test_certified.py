@@ -1,5 +1,6 @@
 """A policy that asks certificates lets a part pass only under one that is in force."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,6 +54,29 @@ def answered(name: str, confidence: float = 0.9, **other: str) -> Situation:
     )
     answer = Classification(class_name=name, confidence=confidence, **versions)
     return Situation(inspection=inspection, classification=answer)
+
+
+@pytest.mark.parametrize("name", ["crack", "stain", "normal", "unknown"])
+def test_the_stop_rate_draws_the_line_before_any_certificate(name: str) -> None:
+    """Above it a part is as normal as one that the expert never sent; below it, words count."""
+    policy = certified(stop_rate=0.05)
+    situation = answered(name)
+    assert situation.classification is not None
+    for p_value, rule in ((0.06, "stop_rate"), (0.04, None)):
+        judged = situation.classification.model_copy(update={"normal_p_value": p_value})
+        outcome = policy.decide(replace(situation, classification=judged))
+        assert (outcome.rule == "stop_rate") is (rule is not None)
+        assert (outcome.action is Action.PASS) is (rule is not None)
+        assert (outcome.reason_code is ReasonCode.NORMAL) is (rule is not None)
+
+
+def test_another_stop_rate_ends_a_certificate() -> None:
+    outcome = certified(stop_rate=0.05).decide(answered("dust"))
+    assert outcome.action is not Action.PASS
+    body = {**BODY, "stop_rate": 0.05}
+    assert deciding_hash(PolicyDocument.model_validate(body)) != deciding_hash(
+        PolicyDocument.model_validate(BODY)
+    )
 
 
 def test_a_certified_class_passes_and_the_reason_names_the_certificate() -> None:
