@@ -103,7 +103,7 @@ def calibrate(scores: Scores, groups: Sequence[str], rate: float) -> Calibration
     used = max(rate, 1 / (len(names) + 1))
     own = own_weight(ordered, index[order], sizes, used)
     above = max(used * (len(names) + own) - own, 0.0)
-    threshold = float(_exceeded_by(ordered, weights, np.array([above]))[0])
+    threshold = float(exceeded_by(ordered, weights, np.array([above]))[0])
     return Calibration(ordered, weights, rate, used, threshold, own)
 
 
@@ -128,12 +128,12 @@ def own_weight(ordered: Scores, index: Rows, sizes: Rows, rate: float) -> float:
     seen = np.zeros(_RATES)
     for part in range(parts):
         others = index != part
-        cuts = _exceeded_by(ordered[others], weights[others], rates * (parts - 1))
+        cuts = exceeded_by(ordered[others], weights[others], rates * (parts - 1))
         seen += (ordered[~others] > cuts[:, None]).mean(axis=1)
     return float(np.clip((seen - rates * parts).mean(), 0, 1))
 
 
-def _exceeded_by(ordered: Scores, weights: Scores, above: Scores) -> Scores:
+def exceeded_by(ordered: Scores, weights: Scores, above: Scores) -> Scores:
     """Thresholds that scores of the weights ``above`` exceed, between scores by interpolation."""
     higher = np.cumsum(weights[::-1]) - weights[::-1]
     return np.interp(above + 1e-9, higher, ordered[::-1])

@@ -16,7 +16,7 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from serving.experts.calibration import Reference, Scores
+from serving.experts.calibration import Reference, Scores, exceeded_by
 from serving.naming.features import Floats, unit
 
 FOLDS: Final = 8
@@ -25,6 +25,9 @@ FEWEST_PARTS: Final = 8
 """With hard normals of fewer parts there is nothing to calibrate on."""
 COMMON_SHARE: Final = 0.5
 """Share of the examples' mean that is taken away from every vector, as in naming."""
+_HIGHEST_RATE: Final = 0.1
+_RATES: Final = 16
+"""Rates up to the highest one at which each part is left out, see ``_own_weight``."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class FalseAlarms:
     """How many parts each stands for."""
     parts: int
     """Parts in all, those included that the expert did not send."""
+    own_weight: float = 1.0
+    """What a new part weighs above its own photographs, 0 to 1: 1 where these are alike."""
 
     @classmethod
     def learn(
@@ -92,19 +97,24 @@ class FalseAlarms:
         seen = Reference.of(np.sort(np.asarray(gate.scores, np.float64)))
         both = seen.surprise(np.asarray(scores, np.float64)[stands]) + known.surprise(looks)
         order = np.argsort(both, kind="stable")
+        ordered, weighed = both[order], np.asarray(weights, np.float64)[stands][order]
         return cls(
             gate.expert_version,
             common,
             target - plain.mean(0),
             seen,
             known,
-            both[order],
-            np.asarray(weights, np.float64)[stands][order],
+            ordered,
+            weighed,
             gate.parts,
+            _own_weight(ordered, weighed, np.asarray(groups)[stands][order], gate.parts),
         )
 
     def p_value(self, score: float, vector: Floats) -> float:
         """Share of normal parts at least as odd, the new part counted in: (0, 1].
+
+        The new part is counted by what a part weighs above its own photographs, so that a share of
+        normal parts as large as the stop rate is stopped, and no smaller one.
 
         Beyond the oddest normal the share shrinks by the surprise, which is a logarithm of shares:
         few parts cannot vouch for a small share, and a part must not pass for that.
@@ -116,8 +126,34 @@ class FalseAlarms:
         look = unit(unit(vector) - self.common) @ self.direction
         surprise = self.gate.surprise(np.array([score])) + self.looks.surprise(np.array([look]))
         first = int(np.searchsorted(self.scores, float(surprise[0]), side="left"))
-        share = min(1.0, (float(self.weights[first:].sum()) + 1) / (self.parts + 1))
+        above, own = float(self.weights[first:].sum()), self.own_weight
+        share = min(1.0, max((above + own) / (self.parts + own), 1 / (self.parts + 1)))
         return share * float(np.exp(min(self.scores[-1] - surprise[0], 0.0)))
+
+
+def _own_weight(
+    ordered: Scores, weights: Scores, groups: npt.NDArray[np.str_], parts: int
+) -> float:
+    """How much of its weight a new part brings above its photographs, 0 to 1.
+
+    As ``serving.experts.calibration.own_weight``, of which the oddest normals alone are known: each
+    part is left out, and what its photographs weigh above thresholds that a share of the others
+    exceeds is compared with that share.
+
+    Args:
+        ordered: ascending scores of the hard normals.
+        weights: how many parts each stands for.
+        groups: the part of each.
+        parts: in all.
+    """
+    highest = min(_HIGHEST_RATE, float(weights.sum()) / parts / 2)
+    rates = np.linspace(0, highest, _RATES + 1)[1:]
+    seen = np.zeros(_RATES)
+    for part in np.unique(groups):
+        others = groups != part
+        cuts = exceeded_by(ordered[others], weights[others], rates * (parts - 1))
+        seen += ((ordered[~others] > cuts[:, None]) * weights[~others]).sum(axis=1)
+    return float(np.clip((seen - rates * parts).mean(), 0, 1))
 
 
 def _judge_each_other(plain: Floats, target: Floats, groups: Sequence[str]) -> Scores:

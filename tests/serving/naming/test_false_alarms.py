@@ -80,8 +80,56 @@ def test_normals_that_stand_for_several_parts_weigh_as_much() -> None:
     assert one is not None
     assert two is not None
     look = vectors(1, 1.0, np.random.default_rng(3))[0]
-    above = one.p_value(1.5, look) * 401 - 1
-    assert two.p_value(1.5, look) == pytest.approx(min(1.0, (2 * above + 1) / 401))
+    above = one.p_value(1.5, look) * (400 + one.own_weight) - one.own_weight
+    twice = (2 * above + two.own_weight) / (400 + two.own_weight)
+    assert two.p_value(1.5, look) == pytest.approx(min(1.0, twice))
+
+
+def photographed(alike: float, seed: int, parts: int = 80, each: int = 5) -> FalseAlarms:
+    """Several photographs of each part; ``alike`` is the share of the variance between parts."""
+    rng = np.random.default_rng(seed)
+    scores, looks = photographs(alike, parts, each, rng)
+    gate = Gate("expert", parts, tuple(np.sort(scores).tolist()))
+    sent = scores > np.quantile(scores, 1 - SENT)
+    groups = np.repeat([f"part {i}" for i in range(parts)], each)
+    found = FalseAlarms.learn(
+        gate,
+        vectors(12, 4.0, np.random.default_rng(77)),
+        looks[sent],
+        scores[sent].tolist(),
+        [1 / each] * int(sent.sum()),
+        groups[sent].tolist(),
+    )
+    assert found is not None
+    return found
+
+
+def photographs(
+    alike: float, parts: int, each: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (n,) and vectors (n, d) of photographs, part by part."""
+    own = rng.normal(size=parts * each)
+    scores = np.sqrt(alike) * np.repeat(rng.normal(size=parts), each) + np.sqrt(1 - alike) * own
+    apart = vectors(parts * each, 0.0, rng)
+    common = np.repeat(vectors(parts, 0.0, rng), each, axis=0)
+    looks = np.sqrt(alike) * common + np.sqrt(1 - alike) * apart
+    return scores, looks.astype(np.float32)
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 0.95])
+def test_as_many_normals_are_stopped_as_may_be_however_alike_a_part_s_photographs_are(
+    alike: float,
+) -> None:
+    stopped = []
+    for seed in range(30):
+        alarms = photographed(alike, seed)
+        scores, looks = photographs(alike, 200, 1, np.random.default_rng(1000 + seed))
+        limit = 0.84
+        stopped += [
+            score > limit and alarms.p_value(float(score), look) <= 0.05
+            for score, look in zip(scores, looks, strict=True)
+        ]
+    assert 0.042 < np.mean(stopped) < 0.06
 
 
 def test_few_parts_calibrate_nothing() -> None:
