@@ -194,7 +194,8 @@ def _untaught(request: LearnRequest, report: "Progress") -> Path:
     options = TrainOptions(false_alarm_rate=request.false_alarm_rate)
     if request.smoke:
         options = cheaply(options)
-    trained = train(request.product, list(groups), options, groups, report)
+    known = {path: part for path, part in groups.items() if part != str(path)}
+    trained = train(request.product, list(groups), options, known, report)
     digest = save_artifact(trained, artifacts.parent)
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text(digest)

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from serving.experts.grouping import GuessedGroups, guess_groups
 from serving.experts.images import DeeperImage, read_noted
 from serving.experts.options import Progress, TrainOptions
 from serving.experts.preprocessing import Preprocessing, choose_preprocessing, tile_preprocessing
@@ -34,13 +35,15 @@ class Normals:
     names: list[str]
     """The group of each row: the part or capture that it shows."""
     grouped: bool
-    """Whether groups were given; otherwise every photograph is its own."""
+    """Whether groups were given."""
     told: int = 0
     """Photographs whose group was given; the others are groups of their own."""
     files: Sequence[str] = ()
     """Names of the photographs, without the folder that all have in common."""
     notes: Sequence[str] = ()
     """What the decoder decided about photographs, with how many of them."""
+    guessed: GuessedGroups | None = None
+    """What the file names tell of groups, where none were given."""
 
     def described(self) -> dict[str, object]:
         """Counts and a hash of the prepared pixels, in order."""
@@ -52,8 +55,15 @@ class Normals:
             "groups": len(set(self.names)),
             "grouped": self.grouped,
             "grouped_images": self.told,
+            "grouped_by": self._grouped_by,
             "sha256": digest.hexdigest(),
         }
+
+    @property
+    def _grouped_by(self) -> str:
+        if self.grouped:
+            return "given"
+        return "file names" if self.guessed and self.guessed.usable else "nothing"
 
     def warnings(self) -> list[str]:
         """What to say where photographs seem to share parts and nobody said which."""
@@ -63,8 +73,10 @@ class Normals:
                 f"the parts of {self.told} of {len(self.files)} images were given; each of the "
                 "others is taken for a part of its own"
             )
+        if self.guessed:
+            said.append(self.guessed.told())
         share = near_duplicates(self.pixels)
-        if self.grouped or share < _WARN_SHARE:
+        if self._grouped_by != "nothing" or share < _WARN_SHARE:
             return said
         return [
             *said,
@@ -83,6 +95,8 @@ def read_normals(
 ) -> Normals:
     """Read at most ``options.most_images`` photographs, whole groups at random, and prepare them.
 
+    Where no group is given, file names may tell them, see ``grouping``.
+
     Raises:
         UndecodableImage: names the file.
     """
@@ -94,8 +108,12 @@ def read_normals(
         images, names = [images[i] for i in sorted(rows)], [names[i] for i in sorted(rows)]
     told = sum(image in groups for image in images)
     preprocessing, pixels, notes = _read(images, options, report)
-    names = [name for name in names for _ in range(preprocessing.tiles)]
-    return Normals(product, preprocessing, pixels, names, told > 0, told, _relative(images), notes)
+    tiles, files = preprocessing.tiles, _relative(images)
+    guessed = None if told else guess_groups(files, pixels[::tiles])
+    if guessed and guessed.usable:
+        names = list(guessed.names)
+    names = [name for name in names for _ in range(tiles)]
+    return Normals(product, preprocessing, pixels, names, told > 0, told, files, notes, guessed)
 
 
 def describe_libraries() -> dict[str, str]:
