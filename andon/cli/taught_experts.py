@@ -120,7 +120,9 @@ def teach_expert(bundle: Path, artifact: Path, normals: Sequence[bytes]) -> Taug
         return None
     with stage_bars() as report:
         taught = teach(
-            expert, [labelled_picture(e, drawn_only=True) for e in known.exemplars], report
+            expert,
+            [labelled_picture(e, expert.bit_depth, drawn_only=True) for e in known.exemplars],
+            report,
         )
     digest = save_artifact(taught, artifact.parents[1])
     new = load_expert(artifact.parent / digest)

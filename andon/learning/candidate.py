@@ -10,6 +10,7 @@ from andon.learning.errors import LearningError
 from andon.learning.figures import JudgedTwice
 from andon.learning.lessons import MOST_PER_CLASS, ReviewedPicture, choose
 from andon.learning.suspects import Doubt, find_suspects
+from serving.bundles import digest_of
 from serving.experts.composed import ComposedExpert
 from serving.experts.errors import ExpertError
 from serving.experts.expert import Expert
@@ -72,19 +73,36 @@ class Apprentice:
         """
         chosen = choose(pictures, most)
         normals = [p for p in pictures if not p.is_defect]
-        relabelled = {p.image for p in normals}
-        kept = tuple(e for e in self.bundle.exemplars if e.image not in relabelled)
+        kept = _corrected(self.bundle.exemplars, pictures)
         before = replace(self.bundle, exemplars=kept)
         if not before.normals and normals:
             shown = [p.image for p in normals]
             before = replace(before, normals=choose_normals(shown, [p.part for p in normals]))
-        bundle = teach(before, [_exemplar(picture) for picture in chosen])
+        origins = {exemplar.origin for exemplar in kept}
+        fresh = [p for p in chosen if digest_of(p.image) not in origins]
+        bundle = teach(before, [_exemplar(picture) for picture in fresh])
+        bits = self.expert.bit_depth
         expert = self._teacher.teach(
-            [labelled_picture(exemplar) for exemplar in bundle.exemplars],
-            [LabelledPicture(decode_image(p.image), "normal", None, p.part) for p in normals],
+            [labelled_picture(exemplar, bits) for exemplar in bundle.exemplars],
+            [LabelledPicture(decode_image(p.image, bits), "normal", None, p.part) for p in normals],
         )
         learned = (*(p.frame for p in chosen), *(p.frame for p in normals))
         return Candidate(expert, bundle, learned, _false_alarms(normals))
+
+
+def _corrected(
+    exemplars: Sequence[Exemplar], pictures: Sequence[ReviewedPicture]
+) -> tuple[Exemplar, ...]:
+    """The exemplars as the reviews name them, without those that are normal.
+
+    One that was made from a photograph, to show it under a new light, stands for it.
+    """
+    said = {digest_of(picture.image): picture.class_name for picture in pictures}
+    named = [
+        replace(e, class_name=said.get(e.origin, said.get(e.sha256, e.class_name)))
+        for e in exemplars
+    ]
+    return tuple(exemplar for exemplar in named if exemplar.class_name)
 
 
 def _false_alarms(normals: Sequence[ReviewedPicture]) -> tuple[Normal, ...]:
@@ -151,14 +169,17 @@ def _exemplar(picture: ReviewedPicture) -> Exemplar:
     return Exemplar(picture.class_name, picture.image, mask, picture.part, drawn=False)
 
 
-def labelled_picture(exemplar: Exemplar, drawn_only: bool = False) -> LabelledPicture:
+def labelled_picture(
+    exemplar: Exemplar, bits: int | None = None, drawn_only: bool = False
+) -> LabelledPicture:
     """An exemplar as the expert is taught it: a mask that covers all of it marks nothing.
 
     Args:
         exemplar: labelled, drawn by a person or outlined by an expert.
+        bits: the expert's ``bit_depth``.
         drawn_only: an outline that nobody drew marks nothing either; the expert looks by itself.
     """
-    image = decode_image(exemplar.image)
+    image = decode_image(exemplar.image, bits)
     unmarked = exemplar.mask.all() or (drawn_only and not exemplar.drawn)
     mask = None if unmarked else _of_shape(exemplar.mask, image)
     return LabelledPicture(image, exemplar.class_name, mask, exemplar.part)

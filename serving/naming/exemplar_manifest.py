@@ -36,6 +36,7 @@ class ExemplarEntry(MarkedPicture):
 
     class_name: str
     drawn: bool
+    origin: str = ""
 
 
 class HardNormalEntry(MarkedPicture):

@@ -53,6 +53,9 @@ class Exemplar:
     """The part photographed, so that shots of one part never confirm each other."""
     drawn: bool = True
     """A person drew the mask: it is used as it is. Otherwise an expert outlined it."""
+    origin: str = ""
+    """Digest of the photograph that the picture was made from, where it shows an old part under a
+    new light; empty for a photograph."""
 
     @cached_property
     def sha256(self) -> str:
@@ -174,7 +177,7 @@ def load_bundle(path: Path) -> ExemplarBundle:
     manifest = ExemplarManifest.read(path)
     images = {sha: read_verified(path / IMAGES / sha, sha) for sha in manifest.images}
     exemplars = tuple(
-        Exemplar(e.class_name, images[e.image], _decoded(path, e), e.part, e.drawn)
+        Exemplar(e.class_name, images[e.image], _decoded(path, e), e.part, e.drawn, e.origin)
         for e in manifest.exemplars
     )
     normals = tuple(Normal(images[n.image], n.part) for n in manifest.normals)
@@ -236,6 +239,7 @@ def _files(bundle: ExemplarBundle) -> dict[str, bytes]:
                 mask_rle=encode_mask(e.mask),
                 part=e.part,
                 drawn=e.drawn,
+                origin=e.origin,
             )
             for e in bundle.exemplars
         ),

@@ -82,7 +82,7 @@ def training_rows(expert: ComposedExpert, pictures: Sequence[bytes]) -> list[int
         _digest(training.pixels[row * tiles : (row + 1) * tiles]): row
         for row in range(len(training.files))
     }
-    return [row_of.get(_digest(shape.cut(decode_image(picture)))) for picture in pictures]
+    return [row_of.get(_digest(shape.cut(decode_image(p, expert.bit_depth)))) for p in pictures]
 
 
 def hard_normals(
@@ -140,7 +140,8 @@ def _seen(expert: ComposedExpert, pictures: Sequence[bytes]) -> list[tuple[float
     """Score, and where each looks odd, also where the expert, having learned it, is content."""
     found = []
     for start in range(0, len(pictures), _BATCH):
-        images = [decode_image(picture) for picture in pictures[start : start + _BATCH]]
+        some = pictures[start : start + _BATCH]
+        images = [decode_image(picture, expert.bit_depth) for picture in some]
         for image, answer in zip(images, expert.score(images), strict=True):
             assert answer.anomaly_map is not None
             values = answer.anomaly_map

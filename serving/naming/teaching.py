@@ -29,7 +29,8 @@ NORMAL_LIMIT: Final = 128
 """Normal pictures kept in a bundle; 64 cost 4 points of accuracy on magnetic tile."""
 _KEPT_BYTES: Final = 256 << 10
 _KEPT_SIDE: Final = 1024
-_JPEG_QUALITY: Final = 95
+JPEG_QUALITY: Final = 95
+"""Of pictures that are made anew for a bundle."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def _bounded(image: bytes, name: str) -> bytes:
     factor = min(1.0, _KEPT_SIDE / max(decoded.shape[:2]))
     size = (max(1, round(decoded.shape[1] * factor)), max(1, round(decoded.shape[0] * factor)))
     smaller = cv2.resize(decoded, size, interpolation=cv2.INTER_AREA)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     ok, encoded = cv2.imencode(".jpg", smaller[:, :, ::-1], quality)
     if not ok:
         raise ExemplarError(f"{name}: cannot be encoded as JPEG")

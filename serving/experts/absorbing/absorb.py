@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from serving.experts.absorbing.additions import odd_places, spread_looks, with_look
+from serving.experts.absorbing.new_kind import NewKind
 from serving.experts.absorbing.refitting import Refitted, folds_of, options_of, refit
 from serving.experts.absorbing.relighting import (
     Relighting,
@@ -70,6 +71,8 @@ class Absorbed:
     """JSON values: what was done and on what evidence. The manifest keeps them."""
     look: Mask | None = None
     """Where a look was added, (H, W) of the prepared picture."""
+    kind: NewKind | None = None
+    """What changed, to show other photographs so; None where there was nothing to absorb."""
 
 
 def absorb(
@@ -285,7 +288,8 @@ class _Absorbing:
         said["taught"] = expert.model.taught is not None
         model = replace(expert.model, trained=expert.model.trained | {"absorbed": said})
         final = ComposedExpert(model, expert.wanted, keep=expert.keep)
-        return Absorbed(final, how, said, self.look)
+        kind = NewKind(self.light, self.look, [good.image for good in self.goods])
+        return Absorbed(final, how, said, self.look, kind)
 
     def _names(self) -> list[str]:
         return [good.name for good in self.goods]

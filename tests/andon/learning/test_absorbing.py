@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from andon.cli.learn_absorb import folder_goods, reviewed_goods
@@ -12,9 +13,14 @@ from andon.learning.versions import VersionNote
 from lab.benchmarks.changes import gamma
 from serving.bundle_store import open_folder
 from serving.experts.absorbing.absorb import GoodPicture
-from serving.experts.artifact import save_artifact
+from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
-from tests.andon.learning.test_session import reviews
+from serving.experts.images import decode_image
+from serving.naming.exemplars import Exemplar, ExemplarBundle, Normal, load_bundle
+from serving.naming.features import DEFAULT_BACKBONE
+from serving.naming.hard_normals import pair
+from serving.naming.teaching import choose_normals
+from tests.andon.learning.test_session import encoded, reviews
 from tests.serving.experts.conftest import normals as normals
 from tests.serving.experts.conftest import trained as trained
 from tests.serving.experts.pictures import surface, write
@@ -44,6 +50,45 @@ def test_the_candidate_is_in_the_store_and_the_version_before_in_force(
     usual = [GoodPicture(surface(seed), "", str(seed)) for seed in range(400, 410)]
     again = absorb_goods(stores, "part", usual, silent)
     assert (again.digest, again.how) == (base, ())
+
+
+@pytest.mark.slow
+def test_the_exemplars_are_shown_so_and_calibrated_with_what_absorbed_it(
+    trained: ComposedExpert, normals: list[Path], tmp_path: Path
+) -> None:
+    stores = Stores(open_folder(tmp_path / "experts"), open_folder(tmp_path / "exemplars"))
+    save_artifact(trained, tmp_path / "experts")
+    pictures = [path.read_bytes() for path in normals]
+    marked = np.zeros(surface(0).shape[:2], bool)
+    marked[30:40, 30:40] = True
+    defect = Exemplar("spot", pictures[0], marked, "p", origin="")
+    alarm = Normal(encoded(surface(990)), "reviewed")
+    before = pair(
+        ExemplarBundle("part", DEFAULT_BACKBONE, (defect,), choose_normals(pictures)),
+        trained,
+        reviewed=[alarm],
+    )
+    old = before.save(tmp_path / "exemplars").name
+    change = gamma(0.6)
+    goods = [GoodPicture(change(surface(seed)), "", str(seed)) for seed in range(400, 410)]
+    made = absorb_goods(stores, "part", goods, silent)
+    body = stores.experts.note("part", made.digest)
+    assert body is not None
+    new = VersionNote.model_validate_json(body).exemplars
+    assert new not in (None, old)
+    assert stores.exemplars.products() == {"part": old}
+    bundle = load_bundle(tmp_path / "exemplars" / "part" / str(new))
+    assert bundle.gate is not None
+    assert bundle.gate.expert_version == made.digest
+    expert = load_expert(tmp_path / "experts" / "part" / made.digest)
+    assert isinstance(expert, ComposedExpert)
+    sent = (expert.held_out_scores() > expert.model.calibration.threshold).sum()
+    assert len([h for h in bundle.hard if not h.reviewed]) == sent > 0
+    assert [h.part for h in bundle.hard if h.reviewed] == ["reviewed"]
+    assert [e.origin for e in bundle.exemplars] == [defect.sha256]
+    for shown, known in zip(bundle.normals, before.normals, strict=True):
+        wanted = change(decode_image(known.image)).astype(int)
+        assert np.abs(decode_image(shown.image) - wanted).mean() < 4
 
 
 def test_a_product_without_an_expert(tmp_path: Path) -> None:
