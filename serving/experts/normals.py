@@ -193,6 +193,6 @@ def _read(
         said.append(
             f"no image of 16 bits uses more than {preprocessing.bits}: white is taken as "
             f"{(1 << (preprocessing.bits or 16)) - 1}, in use too; where the camera has another "
-            "depth, say so with --set bit_depth=N"
+            "depth, say so with --set bit-depth=N"
         )
     return preprocessing, np.concatenate(rows), said

@@ -37,7 +37,7 @@ class TooDeepError(UndecodableImageError):
     def __init__(self, bits: int, said: int) -> None:
         super().__init__(
             f"its pixels use {bits} bits, but a bit depth of {said} is set: brighter ones would "
-            "turn white; set the camera's bit depth"
+            "turn white; set the camera's bit depth and train again"
         )
         self.bits = bits
 
@@ -80,7 +80,7 @@ def decode(data: bytes, bits: int | None = None) -> DecodedImage:
     if guessed and depth < 16:
         notes.append(
             f"its 16-bit pixels use {depth} bits, so white is taken as {(1 << depth) - 1}; "
-            "set the camera's bit depth to be sure"
+            "training keeps a bit depth (--set bit-depth=N)"
         )
     if raw.alpha is not None:
         grey, note = _over_white(grey, raw.alpha)

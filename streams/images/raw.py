@@ -12,7 +12,7 @@ Words = npt.NDArray[np.uint16]
 Samples = Bytes | Words
 
 MAX_PIXELS = 200_000_000
-"""Largest picture decoded, pixels."""
+"""Largest picture decoded, pixels: a bound on memory, not a limit of the experts."""
 _MOST_BYTES = 200_000_000
 """Memory that a picture may need however few bytes its file has."""
 _SPARSE = 25

@@ -38,7 +38,7 @@ def test_bits_are_counted_over_all_images_and_said(deep: ComposedExpert) -> None
     said = [w for w in deep.model.trained["warnings"] if "16 bits" in w]
     assert len(said) == 1
     assert "4095" in said[0]
-    assert "--set bit_depth" in said[0]
+    assert "--set bit-depth" in said[0]
 
 
 def test_the_artifact_keeps_the_depth(deep: ComposedExpert, tmp_path: Path) -> None:

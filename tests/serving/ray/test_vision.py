@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
+import cv2
+import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -19,6 +21,8 @@ from streams.events import Inspection
 from streams.ports import Failure, InspectionRequest
 from streams.regions import region_mask
 from tests.serving.ray.tiny import LOADER, picture, save_tiny
+from tests.streams.images.fuzz import mutated
+from tests.streams.images.made import by_kind
 from tests.waiting import until
 
 
@@ -62,6 +66,48 @@ async def test_each_image_gets_its_answer_from_its_products_expert(
     assert (broken.reason_code, broken.retryable) == (ReasonCode.UNDECODABLE_IMAGE, False)
     assert isinstance(normal, Inspection)
     assert not normal.anomalous
+
+
+@pytest.mark.asyncio
+async def test_wide_pixels_are_scaled_by_the_depth_of_the_products_expert(
+    replica: VisionDeployment, tmp_path: Path
+) -> None:
+    products = {
+        "tile": save_tiny(tmp_path, "tile", note="12 bits"),
+        "cloth": save_tiny(tmp_path, "cloth"),
+    }
+    await replica.reconfigure({"products": products})
+    dim, deep = (
+        cv2.imencode(".png", np.full((8, 8), value, np.uint16))[1].tobytes()
+        for value in (1000, 9000)
+    )
+    as_trained, counted, too_deep = await _ask(
+        replica, ("tile", dim), ("cloth", dim), ("tile", deep)
+    )
+    assert isinstance(as_trained, Inspection)
+    assert isinstance(counted, Inspection)
+    assert as_trained.brightness == pytest.approx(62 / 255, abs=0.01)
+    assert counted.brightness == pytest.approx(249 / 255, abs=0.01)
+    assert isinstance(too_deep, Failure)
+    assert (too_deep.reason_code, too_deep.retryable) == (ReasonCode.UNDECODABLE_IMAGE, False)
+    assert "bit depth of 12" in too_deep.message
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("damage", range(6))
+async def test_a_damaged_picture_has_its_own_reason_and_is_not_asked_again(
+    damage: int, replica: VisionDeployment, tmp_path: Path
+) -> None:
+    await replica.reconfigure({"products": {"tile": save_tiny(tmp_path, "tile")}})
+    rng = np.random.default_rng(damage)
+    kinds = sorted(by_kind().items())
+    damaged = [(name, mutated(data, data, rng)) for name, data in kinds]
+    for (name, _), answer in zip(
+        damaged, await _ask(replica, *(("tile", data) for _, data in damaged)), strict=True
+    ):
+        if isinstance(answer, Failure):
+            assert answer.reason_code is ReasonCode.UNDECODABLE_IMAGE, name
+            assert not answer.retryable
 
 
 @pytest.mark.asyncio

@@ -50,11 +50,12 @@ class TinyExpert:
         self.product = str(manifest["product"])
         self._threshold = float(str(manifest["threshold"]))
         self._delay_s = float(str(manifest["delay_s"]))
+        self._bit_depth = 12 if manifest["note"] == "12 bits" else None
 
     @property
     def bit_depth(self) -> int | None:
         """Bits of the camera's pixels in 16-bit files, as in training."""
-        return None
+        return self._bit_depth
 
     def score(self, images: Sequence[Image], maps: bool = True) -> list[Scored]:
         if self._delay_s:
