@@ -29,6 +29,14 @@ class LineLink(Protocol):
         """Read values in one service call. Raises ``LinkError``."""
         ...
 
-    async def write(self, values: SignalValues) -> None:
-        """Write in one service call. Raises ``LinkError``; the connection is then replaced."""
+    async def write(self, values: SignalValues) -> frozenset[Signal]:
+        """Write in one service call.
+
+        Returns:
+            The signals that the controller refuses for good (no right, another type, no such
+            node). The others are written, and these are not sent again on this connection.
+
+        Raises:
+            LinkError: nothing is known to be written, and the connection is replaced.
+        """
         ...

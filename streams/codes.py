@@ -230,6 +230,19 @@ class FaultCode(IntEnum):
 
     Go on; it ends by itself. If it stays, call whoever runs the line's programs.
     """
+    SIGNAL_REFUSED = 9
+    """The controller does not let the gateway write one of its signals, which the log names. Ready
+    stays, and every other signal is written.
+
+    Go on if nothing needs that signal; give the gateway the right to write it, and let it connect
+    anew.
+    """
+    RESULT_REFUSED = 10
+    """The controller does not let the gateway write ResultTriggerSeq, ResultCode or ResultSeq: no
+    result can be told. Ready is down.
+
+    Hold every part; give the gateway the right to write them, and let it connect anew.
+    """
 
 
 class FallbackKind(StrEnum):

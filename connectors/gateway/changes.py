@@ -14,6 +14,8 @@ FAULTS: Final = {
     FaultCode.PLC_HEARTBEAT: "PlcHeartbeat stands still",
     FaultCode.RESULT_OVERRUN: "the controller acknowledges no results, and one was dropped",
     FaultCode.FOLLOWER: "decisions or policies cannot be read from Kafka",
+    FaultCode.SIGNAL_REFUSED: "the controller refuses a signal: see plc.signal_refused",
+    FaultCode.RESULT_REFUSED: "the controller refuses a signal without which no result is told",
     FaultCode.UNKNOWN_RECIPE: "the controller asks for a recipe that is not among gateway.recipes",
 }
 """Every fault in words."""

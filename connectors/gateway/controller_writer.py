@@ -14,6 +14,9 @@ from connectors.handshake.signals import Signal, SignalValue, SignalValues
 from connectors.handshake.values import PartKey, WriteResult
 from connectors.line_link import LineLink
 
+NEEDED = frozenset({Signal.RESULT_TRIGGER_SEQ, Signal.RESULT_CODE, Signal.RESULT_SEQ})
+"""Without one of these no result can be told."""
+
 
 class ControllerWriter:
     """The only writer of the gateway's signals.
@@ -25,6 +28,8 @@ class ControllerWriter:
         journal: holds a result's number before the controller sees it. When the disk fails the
             result is written all the same, because the part must be decided.
         on_written: called with the part when both writes of its result came back.
+        on_refused: called when the signals change that the controller does not let us write; with
+            the part, where its result cannot be told because of them.
     """
 
     def __init__(
@@ -32,10 +37,13 @@ class ControllerWriter:
         link: LineLink,
         journal: Journal,
         on_written: Callable[[PartKey], None],
+        on_refused: Callable[[frozenset[Signal], PartKey | None], None],
     ) -> None:
         self._link = link
         self._journal = journal
         self._on_written = on_written
+        self._on_refused = on_refused
+        self._refused: frozenset[Signal] = frozenset()
         self._status: dict[Signal, SignalValue] = {}
         self._results: deque[WriteResult] = deque()
         self._waiting = asyncio.Event()
@@ -74,7 +82,7 @@ class ControllerWriter:
     async def _one(self) -> None:
         if not self._results:
             values, self._status = self._status, {}
-            await self._link.write(values)
+            self._note(values, await self._link.write(values))
             return
         generation = self._generation
         command = self._results.popleft()
@@ -83,10 +91,25 @@ class ControllerWriter:
         if generation != self._generation:
             return
         status, self._status = self._status, {}
-        await self._link.write({**status, **result_group(command)})
-        await self._link.write({Signal.RESULT_SEQ: command.part.result_seq})
-        if generation == self._generation:
+        group = {**status, **result_group(command)}
+        refused = await self._link.write(group)
+        if not refused & NEEDED:  # a number over half a result would be acted on
+            number = {Signal.RESULT_SEQ: command.part.result_seq}
+            refused |= await self._link.write(number)
+            group |= number
+        if generation != self._generation:
+            return
+        self._note(group, refused)
+        if refused & NEEDED:
+            self._on_refused(self._refused, command.part.key)
+        else:
             self._on_written(command.part.key)
+
+    def _note(self, written: SignalValues, refused: frozenset[Signal]) -> None:
+        now = (self._refused - written.keys()) | refused
+        if now != self._refused:
+            self._refused = now
+            self._on_refused(now, None)
 
 
 def result_group(command: WriteResult) -> dict[Signal, SignalValue]:

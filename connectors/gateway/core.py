@@ -15,7 +15,7 @@ import structlog
 from connectors.errors import ConnectorError, JournalError, LinkError, SpoolFullError
 from connectors.gateway import part_events
 from connectors.gateway.changes import changes
-from connectors.gateway.controller_writer import ControllerWriter
+from connectors.gateway.controller_writer import NEEDED, ControllerWriter
 from connectors.gateway.exposures import Exposures, GatewayInputs
 from connectors.gateway.host_clock import clock_status, host_boot
 from connectors.gateway.journal import Journal
@@ -79,7 +79,7 @@ class Gateway:
             GatewayInputs(self._apply, self._fault),
         )
         self._outcomes = OutcomePublisher(settings, ports.journal, ports.publisher, self._clock)
-        self._writer = ControllerWriter(ports.link, ports.journal, self._written)
+        self._writer = ControllerWriter(ports.link, ports.journal, self._written, self._refused)
         self._padded: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._trigger_moved = asyncio.Event()
@@ -189,6 +189,13 @@ class Gateway:
     def _written(self, key: PartKey) -> None:
         self._ports.journal.append(StepLine(t="written", k=key, at=time.time()))
         self._apply(hs.ResultWritten(key))
+
+    def _refused(self, signals: frozenset[Signal], part: PartKey | None) -> None:
+        self._fault(FaultCode.SIGNAL_REFUSED, bool(signals))
+        self._fault(FaultCode.RESULT_REFUSED, bool(signals & NEEDED))
+        if part is not None:
+            names = ", ".join(sorted(s.wire_name for s in signals & NEEDED))
+            self._apply(hs.ResultRefused(part, f"the controller refuses {names}"))
 
     def _journal_fault(self, error: JournalError | None) -> None:
         if error is not None:

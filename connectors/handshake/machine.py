@@ -28,6 +28,7 @@ from connectors.handshake.values import (
     PartKey,
     Phase,
     RecipeRequested,
+    ResultRefused,
     ResultWritten,
     TriggerSeen,
     WriteStatus,
@@ -92,8 +93,8 @@ def _apply(state: State, now: float, event: Input) -> Step:
             return triggers.exposure_ended(state, event)
         case Decided():
             return results.decided(state, now, event)
-        case ResultWritten():
-            return results.result_written(state, now, event)
+        case ResultWritten() | ResultRefused():
+            return results.write_ended(state, now, event)
         case CounterMoved():
             return _counter_moved(state, now, event)
         case Connected():

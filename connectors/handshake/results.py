@@ -11,6 +11,7 @@ from connectors.handshake.values import (
     Part,
     PartKey,
     Phase,
+    ResultRefused,
     ResultReport,
     ResultWritten,
     WriteResult,
@@ -112,12 +113,16 @@ def pump(state: State, now: float) -> Step:
     return state, [*commands, WriteResult(part, len(state.queue) + len(state.backlog))]
 
 
-def result_written(state: State, now: float, event: ResultWritten) -> Step:
-    """Note that both writes of the result came back."""
+def write_ended(state: State, now: float, event: ResultWritten | ResultRefused) -> Step:
+    """Both writes of the result came back; or the controller refuses it, never hears of it, and
+    its own default holds the part."""
     part = state.parts.get(event.key)
     if part is None or part.phase is not Phase.WRITING:
         return state, []
-    return keep(state, replace(part, phase=Phase.WRITTEN, written_at=now)), []
+    if isinstance(event, ResultWritten):
+        return keep(state, replace(part, phase=Phase.WRITTEN, written_at=now)), []
+    state, more = pump(forget(state, part), now)
+    return state, [report(part, AckOutcome.UNACKNOWLEDGED, event.why), *more]
 
 
 def acknowledged(state: State, now: float, result_seq: int) -> Step:

@@ -10,7 +10,9 @@ from connectors.handshake.signals import Signal, SignalValues
 from connectors.handshake.values import Part, PartKey, Phase
 from streams.codes import FaultCode
 
-BLOCKING_FAULTS = frozenset({FaultCode.CAMERA, FaultCode.JOURNAL, FaultCode.SPOOL_FULL})
+BLOCKING_FAULTS = frozenset(
+    {FaultCode.CAMERA, FaultCode.JOURNAL, FaultCode.SPOOL_FULL, FaultCode.RESULT_REFUSED}
+)
 """Faults with which no trigger may be accepted."""
 CLOSED_LIMIT = 4096
 """Closed parts remembered, to tell a late decision from a repeated one."""

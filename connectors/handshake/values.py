@@ -103,6 +103,13 @@ class ResultWritten(NamedTuple):
     key: PartKey
 
 
+class ResultRefused(NamedTuple):
+    """The controller does not let us write the result: nobody was told of it."""
+
+    key: PartKey
+    why: str
+
+
 class CounterMoved(NamedTuple):
     """``PlcHeartbeat``, ``ResultAckSeq`` or ``FaultResetSeq`` has this value now."""
 
@@ -141,6 +148,7 @@ Input = (
     | ExposureEnded
     | Decided
     | ResultWritten
+    | ResultRefused
     | CounterMoved
     | RecipeRequested
     | FaultChanged

@@ -6,6 +6,7 @@ while the state said connected (ADR 0010).
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from typing import TypeVar
@@ -26,6 +27,22 @@ from streams.log import Outage
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _VALUE = ua.AttributeIds.Value
+_ON_ITS_WAY_S = 0.2
+"""A notification of what was just read may still come for this long, seconds."""
+_FOR_GOOD = frozenset(
+    {
+        "BadUserAccessDenied",
+        "BadNotWritable",
+        "BadWriteNotSupported",
+        "BadTypeMismatch",
+        "BadOutOfRange",
+        "BadNodeIdUnknown",
+        "BadNodeIdInvalid",
+        "BadAttributeIdInvalid",
+        "BadNotSupported",
+    }
+)
+"""Statuses of one node that another attempt, or another connection, gets again."""
 _SESSION_MS = 10_000
 """The server may forget a broken connection's session, and its subscription, after this."""
 
@@ -56,6 +73,8 @@ class OpcUaLink:
         self._lost = asyncio.Event()
         self._reason = ""
         self._outage = Outage()
+        self._refused: set[Signal] = set()
+        """Signals that the controller does not let this connection write."""
 
     def drop(self, reason: str) -> None:
         if not self._lost.is_set():
@@ -82,17 +101,25 @@ class OpcUaLink:
         )
         return {s: checked_value(s, v) for s, v in zip(wanted, values, strict=True)}
 
-    async def write(self, values: SignalValues) -> None:
+    async def write(self, values: SignalValues) -> frozenset[Signal]:
         client = self._current()
-        statuses = await self._guard(
-            client.uaclient.write_attributes(
-                [self._nodes[s] for s in values], [data_value(s, v) for s, v in values.items()]
-            )
-        )
-        for signal, status in zip(values, statuses, strict=True):
-            if not status.is_good():
-                self.drop(f"{signal.wire_name} was refused")
-                raise LinkError(f"{self._url}: write of {signal.wire_name} refused: {status.name}")
+        sent = {s: v for s, v in values.items() if s not in self._refused}
+        if sent:
+            nodes = [self._nodes[s] for s in sent]
+            dressed = [data_value(s, v) for s, v in sent.items()]
+            statuses = await self._guard(client.uaclient.write_attributes(nodes, dressed))
+            for signal, status in zip(sent, statuses, strict=True):
+                if not status.is_good():
+                    self._not_written(signal, status)
+        return frozenset(self._refused & values.keys())
+
+    def _not_written(self, signal: Signal, status: ua.StatusCode) -> None:
+        if status.name not in _FOR_GOOD:
+            self.drop(f"{signal.wire_name} was refused: {status.name}")
+            raise LinkError(f"{self._url}: write of {signal.wire_name} refused: {status.name}")
+        self._refused.add(signal)
+        told = {"signal": signal.wire_name, "why": status.name}
+        log.error("plc.signal_refused", url=self._url, **told)
 
     def _current(self) -> Client:
         if self._client is None or self._lost.is_set():
@@ -115,6 +142,7 @@ class OpcUaLink:
         """Connect, and stay until the connection is lost; returns whether it stood."""
         self._enter(LinkState.CONNECTING)
         self._lost, self._reason = asyncio.Event(), ""
+        self._refused.clear()
         # asyncua's own deadline must not fall together with ours: two at once can end a task.
         client = Client(self._url, timeout=2 * self._timeout, watchdog_intervall=self._timeout)
         client.connection_lost_callback = self._on_lost
@@ -127,7 +155,10 @@ class OpcUaLink:
             self._enter(LinkState.CONNECTED)
             self._tell_connected()
             events.forward(on_event)
-            await self._lost.wait()
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(self._watch(events))
+                await self._lost.wait()
+                watching.cancel()
         except (Exception, asyncio.CancelledError) as error:
             if asked_to_end():
                 raise
@@ -139,6 +170,30 @@ class OpcUaLink:
             await self._close(client)
         self._tell_away(stood)
         return stood
+
+    async def _watch(self, events: "_Notifications") -> None:
+        """Drop the link when its subscription tells nothing any more.
+
+        A server may forget a subscription and keep the connection. The controller's heartbeat is
+        silent then, but moves when it is read; where it does not move either, its program stands
+        still, and the link is sound.
+        """
+        silent_s = self._settings.dead_after_s
+        with contextlib.suppress(LinkError):
+            while True:
+                since = time.monotonic() - events.beat_at
+                if since < silent_s:
+                    await asyncio.sleep(silent_s - since)
+                    continue
+                read = await self.read([Signal.PLC_HEARTBEAT])
+                beat_at = events.beat_at
+                await asyncio.sleep(_ON_ITS_WAY_S)
+                if events.beat_at != beat_at:
+                    continue
+                if read[Signal.PLC_HEARTBEAT] != events.beat:
+                    self.drop("the subscription is silent, though PlcHeartbeat moves")
+                    return
+                events.beat_at = time.monotonic()
 
     async def _on_lost(self, error: Exception) -> None:
         self.drop(f"transport lost: {error}")
@@ -153,9 +208,9 @@ class OpcUaLink:
                     f"{self._url}: no namespace {self._settings.namespace!r}; set gateway.namespace"
                 ) from error
             self._nodes = node_ids(self._settings.node_prefix, index)
-            events = await _subscribe(
-                client, [self._nodes[s] for s in WATCHED], self._settings.publishing_interval_ms
-            )
+            events = _Notifications(self.drop)
+            watched = [self._nodes[s] for s in WATCHED]
+            await _subscribe(client, watched, self._settings.publishing_interval_ms, events)
             found = await client.uaclient.read_attributes(list(self._nodes.values()), _VALUE)
         self._client = client
         events.start({s: checked_value(s, v) for s, v in zip(self._nodes, found, strict=True)})
@@ -195,12 +250,17 @@ class OpcUaLink:
 class _Notifications:
     """Turns each publish response into one ``Changed``, held back until ``Connected`` went out."""
 
-    def __init__(self) -> None:
+    def __init__(self, lost: Callable[[str], None]) -> None:
         self._held: list[LinkEvent] = []
         self._forward: Callable[[LinkEvent], None] | None = None
+        self._tell_lost = lost
+        self.beat: SignalValue = 0
+        """The controller's heartbeat as it was told last, and when."""
+        self.beat_at = time.monotonic()
 
     def start(self, values: SignalValues) -> None:
         self._held.insert(0, Connected(values))
+        self.beat, self.beat_at = values[Signal.PLC_HEARTBEAT], time.monotonic()
 
     def forward(self, on_event: Callable[[LinkEvent], None]) -> None:
         for event in self._held:
@@ -210,11 +270,16 @@ class _Notifications:
     async def __call__(self, result: ua.PublishResult) -> None:
         moved: dict[Signal, SignalValue] = {}
         for notification in result.NotificationMessage.NotificationData or ():
+            if isinstance(notification, ua.StatusChangeNotification):
+                self._tell_lost(f"the subscription ended: {notification.Status}")
             for item in getattr(notification, "MonitoredItems", ()):
-                if item.Value is not None and item.Value.Value is not None:
-                    moved[WATCHED[item.ClientHandle]] = item.Value.Value.Value
+                value = item.Value.Value.Value if item.Value and item.Value.Value else None
+                if value is not None:
+                    moved[WATCHED[item.ClientHandle]] = value
         if not moved:
             return
+        if Signal.PLC_HEARTBEAT in moved:
+            self.beat, self.beat_at = moved[Signal.PLC_HEARTBEAT], time.monotonic()
         event = Changed(moved)
         if self._forward is None:
             self._held.append(event)
@@ -222,9 +287,10 @@ class _Notifications:
             self._forward(event)
 
 
-async def _subscribe(client: Client, nodes: list[ua.NodeId], interval_ms: float) -> _Notifications:
+async def _subscribe(
+    client: Client, nodes: list[ua.NodeId], interval_ms: float, events: _Notifications
+) -> None:
     """One subscription on the watched signals; the newest value of each is enough (counters)."""
-    events = _Notifications()
     params = ua.CreateSubscriptionParameters()
     params.RequestedPublishingInterval = interval_ms
     params.RequestedLifetimeCount = 10_000
@@ -241,7 +307,6 @@ async def _subscribe(client: Client, nodes: list[ua.NodeId], interval_ms: float)
     for signal, result in zip(WATCHED, results, strict=True):
         if not result.StatusCode.is_good():
             raise NodeSetError(f"cannot watch {signal.wire_name}: {result.StatusCode.name}")
-    return events
 
 
 def _monitored(node: ua.NodeId, handle: int, interval_ms: float) -> ua.MonitoredItemCreateRequest:

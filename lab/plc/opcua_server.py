@@ -91,7 +91,8 @@ class SignalServer:
         if not event.is_external:
             return
         by_id = {nid.Identifier: s for s, nid in self._ids.items() if s.owner is Owner.GATEWAY}
-        items = event.request_params.NodesToWrite
+        pairs = zip(event.request_params.NodesToWrite, event.response_params, strict=True)
+        items = [item for item, status in pairs if status.is_good()]
         values = {by_id.get(i.NodeId.Identifier): i.Value.Value.Value for i in items}
         changed = {s: v for s, v in values.items() if s is not None and self.values[s] != v}
         self.values.update(changed)

@@ -127,14 +127,16 @@ async def test_writes_what_the_gateway_owns(controller: Controller) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_refused_write_is_an_error_and_costs_the_connection(
+async def test_a_signal_that_is_refused_for_good_is_named_and_the_others_are_written(
     controller: Controller,
 ) -> None:
     async with Running(controller) as running:
-        with pytest.raises(LinkError, match="TriggerSeq"):
-            await controller.link.write({Signal.TRIGGER_SEQ: 5})
-        await until(lambda: running.connections == 2)
-        assert Notice.DISCONNECTED in running.events
+        for beat in (1, 2):
+            values = {Signal.TRIGGER_SEQ: 5, Signal.VISION_HEARTBEAT: beat}
+            assert await controller.link.write(values) == {Signal.TRIGGER_SEQ}
+            assert controller.seen(Signal.VISION_HEARTBEAT) == beat
+        assert await controller.link.write({Signal.READY: True}) == frozenset()
+        assert running.connections == 1
         assert controller.seen(Signal.TRIGGER_SEQ) == 0
 
 

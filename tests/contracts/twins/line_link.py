@@ -48,13 +48,11 @@ class InMemoryLineLink:
         self._check()
         return {s: self.values[s] for s in signals}
 
-    async def write(self, values: SignalValues) -> None:
+    async def write(self, values: SignalValues) -> frozenset[Signal]:
         self._check()
-        for signal in values:
-            if signal.owner is not Owner.GATEWAY:
-                self._lost.set()
-                raise LinkError(f"write of {signal.wire_name} refused")
-        self.values.update(values)
+        refused = frozenset(s for s in values if s.owner is not Owner.GATEWAY)
+        self.values.update({s: v for s, v in values.items() if s not in refused})
+        return refused
 
     def _check(self) -> None:
         if self._on_event is None or self._lost.is_set():

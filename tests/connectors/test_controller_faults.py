@@ -1,0 +1,120 @@
+"""Controllers that forget a subscription or refuse a signal: the rest of the line works."""
+
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from connectors.handshake.signals import Signal
+from connectors.settings import GatewaySettings
+from lab.plc.controller import PlcConfig
+from lab.plc.ledger import entries_of, summarise
+from lab.plc.plan import PlannedPart
+from streams.codes import AckOutcome, FaultCode
+from tests.connectors.line import Line, at_once, running_line
+from tests.waiting import until
+
+PLC = PlcConfig(takt_s=0.05, window_s=20.0)
+ROOMY = GatewaySettings(result_window_ms=20_000)
+
+
+async def forget_subscriptions(line: Line) -> None:
+    """As a controller does after a download: the connection and its session stay."""
+    service = line.plc._server._running().iserver.subscription_service
+    await service.delete_subscriptions(list(service.subscriptions))
+
+
+async def allow(line: Line, signal: Signal, writable: bool) -> None:
+    server = line.plc._server
+    await server._running().get_node(server._ids[signal]).set_writable(writable)
+
+
+async def trigger(line: Line, name: str) -> None:
+    await line.plc.settled(await line.plc.trigger(PlannedPart(part_id=name, product_id="demo")))
+
+
+@pytest.mark.asyncio
+async def test_a_subscription_that_the_controller_forgot_costs_one_connection_and_no_part(
+    tmp_path: Path,
+) -> None:
+    async with running_line(tmp_path, PLC, config=ROOMY) as line:
+        line.bus.answer = at_once
+        await line.start_gateway()
+        await trigger(line, "before")
+        for name in ("first", "second"):
+            with capture_logs() as told:
+                await forget_subscriptions(line)
+                await trigger(line, name)  # nobody is told of it
+                assert await line.plc.wait_for(lambda: line.plc.ready, 20)
+            lost = [row for row in told if row["event"] == "plc.link_lost"]
+            assert len(lost) == 1
+            assert "subscription" in str(lost[0]["why"])
+        await trigger(line, "after")
+        summary = summarise(entries_of(line.plc.ledger.rows))
+        assert (summary["decided"], summary["acted_twice"], summary["wrong_part"]) == (4, 0, 0)
+        assert entries_of(line.plc.ledger.rows)[-1].source == "expert"
+
+
+@pytest.mark.asyncio
+async def test_a_frozen_program_costs_no_connection(tmp_path: Path) -> None:
+    async with running_line(tmp_path, PLC, config=ROOMY) as line:
+        await line.start_gateway()
+        with capture_logs() as told:
+            line.plc.heartbeat_frozen = True
+            frozen = FaultCode.PLC_HEARTBEAT
+            assert await line.plc.wait_for(
+                lambda: line.plc.gateway(Signal.FAULT_CODE) == frozen, 20
+            )
+            beat = int(line.plc.gateway(Signal.VISION_HEARTBEAT))
+            await until(lambda: int(line.plc.gateway(Signal.VISION_HEARTBEAT)) > beat + 4, 20)
+            line.plc.heartbeat_frozen = False
+            assert await line.plc.wait_for(lambda: line.plc.ready, 20)
+        assert [row for row in told if row["event"] == "plc.link_lost"] == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("signal", [Signal.CLASS_ID, Signal.SCORE, Signal.MISSED_COUNT])
+async def test_a_signal_that_is_refused_is_named_and_the_rest_works(
+    tmp_path: Path, signal: Signal
+) -> None:
+    async with running_line(tmp_path, PLC, config=ROOMY) as line:
+        line.bus.answer = at_once
+        await allow(line, signal, False)
+        with capture_logs() as told:
+            await line.start_gateway()
+            await trigger(line, "a")
+            await trigger(line, "b")
+        shown = FaultCode.SIGNAL_REFUSED
+        assert await line.plc.wait_for(lambda: line.plc.gateway(Signal.FAULT_CODE) == shown, 10)
+        assert line.plc.ready
+        named = [row["signal"] for row in told if row["event"] == "plc.signal_refused"]
+        assert named == [signal.wire_name]
+        assert [row for row in told if row["event"] == "plc.link_lost"] == []
+        entries = entries_of(line.plc.ledger.rows)
+        assert [entry.source for entry in entries] == ["expert", "expert"]
+        await until(lambda: len(line.bus.acks) == 2)
+        assert {a.outcome for a in line.bus.acks} == {AckOutcome.ACKNOWLEDGED}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "signal", [Signal.RESULT_CODE, Signal.RESULT_TRIGGER_SEQ, Signal.RESULT_SEQ]
+)
+async def test_without_a_whole_result_none_is_told_and_nothing_is_captured(
+    tmp_path: Path, signal: Signal
+) -> None:
+    """A number over half a result would be acted on."""
+    plc = PlcConfig(takt_s=0.05, window_s=2.0)
+    async with running_line(tmp_path, plc, config=GatewaySettings(result_window_ms=2000)) as line:
+        line.bus.answer = at_once
+        await allow(line, signal, False)
+        await line.start_gateway()
+        await trigger(line, "a")
+        shown = FaultCode.RESULT_REFUSED
+        assert await line.plc.wait_for(lambda: line.plc.gateway(Signal.FAULT_CODE) == shown, 10)
+        assert await line.plc.wait_for(lambda: not line.plc.gateway(Signal.READY), 10)
+        (entry,) = entries_of(line.plc.ledger.rows)
+        assert (entry.results, entry.source) == ([], "plc_default")
+        await until(lambda: len(line.bus.acks) == 1)
+        assert line.bus.acks[0].outcome is AckOutcome.UNACKNOWLEDGED
+        assert signal.wire_name in line.bus.acks[0].detail
