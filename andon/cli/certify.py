@@ -12,7 +12,7 @@ import typer
 from rich.console import RenderableType
 from rich.markup import escape as plain
 
-from andon.cli.options import Json
+from andon.cli.options import Json, writable_file
 from andon.cli.policy import database, output
 from andon.cli.policy.check import check_with_prompt
 from andon.cli.policy.commands import policy_of, time_span
@@ -58,6 +58,10 @@ def certify(
     A class is certified where reviewed answers prove that at most so many escape, over all classes
     and thresholds at once. Exit code 1 when a class that passes is not certified.
     """
+    if write and not Path(policy).is_file():
+        raise typer.BadParameter(f"{policy} is no policy file", param_hint="--write")
+    if write:
+        writable_file(Path(policy), "--write")
     found_policy = policy_of(policy)
     try:
         promise = Promise(escape, confidence)

@@ -23,6 +23,7 @@ from andon.cli.options import (
     listed,
     plant_name,
     read_options,
+    writable_folder,
 )
 from andon.cli.printing import plain, print_found, table_of_rows
 from andon.cli.rates import gained_table
@@ -107,7 +108,7 @@ def teach_command(
     from andon.cli import taught_experts
 
     chosen = read_options(TeachingMoreOptions, more)
-    folder = root or Path(load_settings().paths.exemplars)
+    folder = _writable_root(root)
     expert = taught_experts.expert_to_teach(product, artifact)
     before = taught_experts.bundle_to_teach(folder, product, chosen.onto)
     shown = list_normals(normals) if normals else []
@@ -140,6 +141,15 @@ def teach_command(
     waits = taught.waits if taught else ""
     waits = waits or taught_experts.waiting_exemplars(folder, product, made)
     _show_bundle(made, as_json, taught, waits)
+
+
+def _writable_root(given: Path | None) -> Path:
+    kept = load_settings().paths.exemplars
+    if given is None and "://" in kept:
+        raise TeachingError(
+            f"ANDON_PATHS__EXEMPLARS is {kept}: give a folder (--exemplars) and copy it"
+        )
+    return writable_folder(given or Path(kept), "--exemplars")
 
 
 async def _reviewed(product: str, class_name: str | None, limit: int) -> list[Lesson]:

@@ -13,9 +13,10 @@ from rich.markup import escape
 
 from andon import wiring
 from andon.cli.experts import stage_bars
+from andon.cli.history.asking import usage_errors
 from andon.cli.learn_absorb import REVIEWS, absorb_pictures, folder_goods, reviewed_goods
 from andon.cli.models import open_stores
-from andon.cli.options import Json, More, MoreOptions, Product, listed, read_options
+from andon.cli.options import Json, More, MoreOptions, Product, listed, read_options, writable_file
 from andon.cli.printing import print_found, table_of_rows
 from andon.learning.errors import LearningError
 from andon.learning.lessons import LATER_SHARE, MOST_PER_CLASS, ReviewedPicture, without
@@ -78,12 +79,15 @@ def learn_command(
     if absorb is not None and absorb != REVIEWS:
         absorb_pictures(product, folder_goods(Path(absorb)), as_json)
         return
-    wanted = FrameFilter(
-        product=product,
-        reviewed=True,
-        since=parse_moment(since) if since else None,
-        until=parse_moment(until) if until else None,
-    )
+    with usage_errors():
+        wanted = FrameFilter(
+            product=product,
+            reviewed=True,
+            since=parse_moment(since) if since else None,
+            until=parse_moment(until) if until else None,
+        )
+    if absorb is None:
+        writable_file(report, "--report")
     reviews = asyncio.run(_read(wanted))
     pictures = without(reviews.pictures, leave_out or [])
     _tell_left_out(reviews)

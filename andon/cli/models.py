@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from andon import wiring
+from andon.cli.history.asking import usage_errors
 from andon.cli.options import Json, OneProduct, group, plant_name
 from andon.cli.printing import print_found, table_of_rows
 from andon.learning.catalogue import read_versions
@@ -115,6 +116,8 @@ def shadow(
     frame waits.
     """
     settings = load_settings()
+    with usage_errors():
+        begin = parse_moment(since)
     store = open_stores(settings).experts
     if version is not None:
         store.point(product, find_version(version, store.versions(product), product), SHADOW)
@@ -123,7 +126,7 @@ def shadow(
 
     async def read() -> list[ShadowCount]:
         async with wiring.opened(wiring.model_log, settings) as audit:
-            return await audit.shadows(parse_moment(since), product)
+            return await audit.shadows(begin, product)
 
     found = asyncio.run(read())
     now = store.pointed(product, SHADOW)

@@ -5,6 +5,7 @@ and ``--set`` gives one of them: ``--set limit=20 --set price-in=2.5``.
 """
 
 import inspect
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -65,6 +66,18 @@ def writable_folder(folder: Path, option: str) -> Path:
     except OSError as error:
         words = f"{folder} cannot be written: {error.strerror}"
         raise typer.BadParameter(words, param_hint=option) from None
+
+
+def writable_file(path: Path, option: str) -> Path:
+    """A file that may be written, said before the work begins; its folder is made where absent.
+
+    Raises:
+        typer.BadParameter: it is a folder, or may not be written.
+    """
+    writable_folder(path.parent, option)
+    if path.is_dir() or (path.exists() and not os.access(path, os.W_OK)):
+        raise typer.BadParameter(f"{path} is no file that can be written", param_hint=option)
+    return path
 
 
 class MoreOptions(Section):

@@ -100,10 +100,10 @@ def _subjects(
 
 def _of_exemplars(folder: Path) -> list[LabelledAnswer]:
     """Each exemplar of a bundle as those of other parts name it; a part is its picture's digest."""
-    from serving.naming.exemplars import latest, load_bundle
+    from serving.naming.exemplars import latest_in, load_bundle
     from serving.naming.leaving_out import leave_parts_out
 
-    loaded = load_bundle(latest(folder.parent, folder.name) or folder)
+    loaded = load_bundle(latest_in(folder) or folder)
     parts = {e.part or e.sha256 for e in loaded.exemplars}
     found = []
     with progress() as bar:

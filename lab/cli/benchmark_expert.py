@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from andon.cli.experts import find_artifact, stage_bars
-from andon.cli.options import Json, More, read_options
+from andon.cli.options import Json, More, read_options, writable_file
 from andon.cli.printing import print_found
 from lab.benchmarks.expert_options import ExpertOptions
 from lab.cli.smoke import folder_or_smoke
@@ -57,6 +57,8 @@ def expert(
     from lab.benchmarks.expert import chart as draw
 
     chosen = read_options(ExpertOptions, more)
+    if chart is not None:
+        writable_file(chart, "--chart")
     data = _dataset(dataset, protocol, most, smoke)
     if smoke:
         chosen = chosen.model_copy(update={"seconds": min(chosen.seconds, 0.5)})

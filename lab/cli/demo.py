@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from andon.cli.options import Json, More, MoreOptions, listed, read_options
+from andon.cli.options import Json, More, MoreOptions, listed, read_options, writable_file
 from andon.cli.printing import print_found, progress
 from lab.cli.tables import table_of
 
@@ -83,6 +83,7 @@ def demo(
 
     if report.suffix.lower() == ".csv":
         raise typer.BadParameter(f"{report} would be the table of parts; name an .html file")
+    writable_file(report, "--report")
     options = DemoOptions(
         images=images,
         policy=policy,

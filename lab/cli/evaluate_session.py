@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
-from andon.cli.options import read_options
+from andon.cli.options import read_options, writable_folder
 from andon.settings import load_settings
 from lab.cli.evaluate_options import Asked, EvaluateError, EvaluationOptions, chosen_endpoint
 
@@ -38,6 +38,8 @@ def opened_evaluation(
     from lab.velm.pipeline_run import EvaluationRun
 
     more = read_options(EvaluationOptions, asked.more)
+    if asked.out is not None:
+        writable_folder(asked.out, "--out")
     settings = load_settings().classifier
     kind = classifier or settings.kind
     velm = settings.velm

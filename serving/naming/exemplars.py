@@ -202,7 +202,15 @@ def latest(root: Path, product_id: str) -> Path | None:
     Raises:
         ExemplarError: the pointer is damaged.
     """
-    folder = _folder(root, product_id)
+    return latest_in(_folder(root, product_id))
+
+
+def latest_in(folder: Path) -> Path | None:
+    """As ``latest``, of a product's folder.
+
+    Raises:
+        ExemplarError: the pointer is damaged.
+    """
     if (folder / POINTER).is_file():
         try:
             digest = json.loads(read_verified(folder / POINTER, None))["digest"]

@@ -15,7 +15,17 @@ from andon.cli.history import audit, escapes, output
 from andon.cli.history.asking import Frame, ask, publish_review, usage_errors
 from andon.cli.history.gauge import gauge
 from andon.cli.history.golden import golden
-from andon.cli.options import Json, More, MoreOptions, group, listed, read_options, taking
+from andon.cli.options import (
+    Json,
+    More,
+    MoreOptions,
+    group,
+    listed,
+    read_options,
+    taking,
+    writable_file,
+    writable_folder,
+)
 from andon.settings import load_settings
 from history.bi import READER, apply_bi
 from history.filters import FrameFilter, parse_moment
@@ -166,6 +176,10 @@ def export(
     `mvtec` and `coco` hold the parts whose picture is kept. Their labels are the latest review's,
     else the decision's; their masks are the regions that the vision expert found.
     """
+    if target is not None and form in ("jsonl", "csv"):
+        writable_file(target, "--output")
+    elif target is not None:
+        writable_folder(target.parent, "--output")
     if form in ("jsonl", "csv"):
         ask(lambda history: output.export(history, wanted, form, target))
         return
