@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LINE = (
     "stack", "gateway", "worker", "train", "inspect", "classify", "learn", "models", "policy",
-    "certify", "taxonomy", "history", "console", "doctor", "llm",
+    "certify", "taxonomy", "history", "console", "deploy", "doctor", "llm",
 )  # fmt: skip
 """What a plant runs; each has a module of its name in ``andon.cli``."""
 

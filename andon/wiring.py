@@ -7,7 +7,7 @@ process loads no library that its own adapters do not need.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from connectors.gateway.journal import Journal
     from connectors.gateway.spool import Spool
     from connectors.line_link import LineLink
+    from connectors.opcua.probe import Probed
     from history.model_log import ModelLog
     from history.object_store import S3ImageStore, S3Objects
     from history.policy_log import PolicyLog
@@ -109,6 +110,22 @@ async def policies(settings: Settings, reader: str = "") -> AsyncIterator["Polic
     await source.start()
     try:
         yield source
+    finally:
+        await source.stop()
+
+
+async def policies_in_force(settings: Settings) -> Mapping[str, str]:
+    """The hash of the policy in force, by product, as the broker has it.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+    """
+    from policies.source import KafkaPolicySource
+
+    source = KafkaPolicySource(kafka_connection(settings), start_timeout_s=6.0)
+    await source.start()
+    try:
+        return dict(source.versions())
     finally:
         await source.stop()
 
@@ -252,6 +269,13 @@ def line_link(settings: Settings) -> "LineLink":
     from connectors.opcua.link import OpcUaLink
 
     return OpcUaLink(settings.gateway)
+
+
+async def probe_controller(settings: Settings) -> "Probed":
+    """What the line controller shows now; nothing is written there."""
+    from connectors.opcua.probe import probe
+
+    return await probe(settings.gateway)
 
 
 def journal(settings: Settings) -> "Journal":

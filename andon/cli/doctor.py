@@ -1,16 +1,18 @@
-"""``andon doctor``: is everything that this host is configured with there?"""
+"""``andon doctor``: could a part be decided now, and if not, why?"""
 
 import asyncio
+import logging
 from dataclasses import asdict
 from typing import Annotated
 
+import structlog
 import typer
-from rich.markup import escape
 
-from andon.checks import CHECKS, examine
+from andon.checks import CHECKS, examine, examine_products
+from andon.checks.findings import Finding
 from andon.cli.options import Json
-from andon.cli.printing import print_found, table_of_rows
-from andon.settings import load_settings
+from andon.cli.printing import plain, print_found, table_of_rows
+from andon.settings import Settings, load_settings
 
 app = typer.Typer(add_completion=False)
 
@@ -20,15 +22,40 @@ def doctor(
     only: Annotated[
         list[str] | None, typer.Argument(help="Checks to run; all without.", show_default=False)
     ] = None,
+    product: Annotated[
+        str | None,
+        typer.Option("--product", "-p", help="This product; every one with a policy without."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check every configured dependency; exit code 1 when one fails."""
+    """Could a part be decided now, and if not, why? Exit code 1 when something fails.
+
+    Every dependency is asked what matters for it, and every product that has a policy in force
+    whether a part of it could be decided. With names of checks only those are run.
+    """
     names = list(only or CHECKS)
     if unknown := [name for name in names if name not in CHECKS]:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(CHECKS)}")
-    findings = asyncio.run(examine(load_settings(), names))
+    # what libraries and adapters would say meanwhile stands in the rows
+    logging.disable(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        findings = asyncio.run(_all(load_settings(), names, product, only is None or not only))
+    finally:
+        logging.disable(logging.NOTSET)
+        structlog.reset_defaults()
     marks = {True: "[green]ok[/]", False: "[red]fails[/]"}
-    rows = ((marks[f.ok], f.name, escape(f.detail), escape(f.remedy)) for f in findings)
+    rows = ((marks[f.ok], plain(f.name), plain(f.detail), plain(f.remedy)) for f in findings)
     table = table_of_rows(("", "check", "found", "what to do"), rows)
+    table.columns[1].no_wrap = True
     print_found([asdict(f) for f in findings], [table], as_json)
     raise typer.Exit(0 if all(f.ok for f in findings) else 1)
+
+
+async def _all(
+    settings: Settings, names: list[str], product: str | None, with_products: bool
+) -> list[Finding]:
+    findings = await examine(settings, names)
+    if with_products or product is not None:
+        findings += await examine_products(settings, product, findings)
+    return findings

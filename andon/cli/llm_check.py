@@ -1,9 +1,12 @@
 """Finds out what an endpoint accepts, with pictures that show nothing of a product."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 from andon.cli.llm_questions import PlainReference, Shape, drawn_request
+from serving.naming.calls import Failed
+from serving.naming.completion import Transport
 from serving.naming.endpoint import Endpoint
 from serving.naming.manners import STRICTEST_FIRST, Manners
 from serving.naming.settings import EndpointSettings
@@ -23,6 +26,8 @@ BAREST: Final = Manners(
 """The least that can be asked: the pictures and the words."""
 UNNAMED: Final = frozenset({400, 422, 500, 501})
 """Statuses with which servers refuse a part of a request, sometimes without naming it."""
+_NOT_LISTED: Final = frozenset({400, 404, 405, 422, 501})
+"""Statuses of endpoints that list no models, though they may answer questions."""
 MOST_TOKENS: Final = 4096
 """An answer that needs more tokens than this is not looked for."""
 
@@ -32,6 +37,29 @@ async def check_endpoints(
 ) -> list[dict[str, object]]:
     """One row per endpoint: ``endpoint``, ``ok``, ``message``, what it accepts, and warnings."""
     return [await _Check(settings, timeout_s).run() for settings in endpoints]
+
+
+async def check_listed(settings: EndpointSettings, timeout_s: float) -> tuple[str, bool]:
+    """Whether an endpoint can be used, as cheaply as it can be found out; in words, and whether.
+
+    It is asked which models it lists, which costs nothing. Only where that does not answer it
+    is asked one question about a drawn picture.
+    """
+    transport = Transport(settings)
+    try:
+        async with asyncio.timeout(timeout_s):
+            found = await transport.listed()
+    except TimeoutError:
+        return f"{settings.name}: no list of models within {timeout_s:g} s", False
+    finally:
+        await transport.close()
+    if isinstance(found, tuple) and settings.model in found:
+        return f"{settings.name}: {settings.model} is listed", True
+    status = found.refusal.status if isinstance(found, Failed) and found.refusal else 0
+    if isinstance(found, Failed) and status not in _NOT_LISTED:
+        return found.message, False
+    (row,) = await check_endpoints([settings], timeout_s)
+    return f"{settings.name}: {row['message']}", bool(row["ok"])
 
 
 class _Check:

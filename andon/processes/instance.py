@@ -4,6 +4,7 @@ Static membership of a consumer group needs it. The broker takes two members of 
 same worker and ends the first one's session, so that neither of them gets ready for good.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import itertools
@@ -11,18 +12,43 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from streams.errors import AndonError
+
+AT_WORK: Final = "at work"
+"""Stands in the file of a worker that has joined its group."""
 
 
 class InstanceTakenError(AndonError):
     """Another worker of the role has the name that this one was given."""
 
 
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """A worker's name, held by a locked file."""
+
+    name: str
+    file: IO[str]
+
+    def joined(self) -> None:
+        """The worker has joined its group: from now on it counts as at work."""
+        self.file.write(f"\n{AT_WORK}")
+        self.file.flush()
+
+
+@dataclass
+class Workers:
+    """The workers of one role that run on this host with one state folder."""
+
+    at_work: int = 0
+    joining: int = 0
+
+
 @contextmanager
-def claimed_instance(role: str, wanted: str, state: Path) -> Iterator[str]:
+def claimed_instance(role: str, wanted: str, state: Path) -> Iterator[Instance]:
     """The name of this worker for as long as the context lasts; a process that dies frees it.
 
     Args:
@@ -54,7 +80,23 @@ def claimed_instance(role: str, wanted: str, state: Path) -> Iterator[str]:
                 break
     assert not isinstance(held, str)
     with held:
-        yield name
+        yield Instance(name, held)
+
+
+def workers_here(state: Path) -> dict[str, Workers]:
+    """The workers of each role that run on this host with this state folder."""
+    found: dict[str, Workers] = {}
+    for path in sorted((state / "workers").glob("*.lock")):
+        with contextlib.suppress(OSError), path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                of_role = found.setdefault(path.name.partition("-")[0], Workers())
+                if AT_WORK in file.read(64):
+                    of_role.at_work += 1
+                else:
+                    of_role.joining += 1
+    return found
 
 
 def _lock(path: Path) -> IO[str] | str:
@@ -65,7 +107,7 @@ def _lock(path: Path) -> IO[str] | str:
     except OSError:
         with file:
             file.seek(0)
-            pid = file.read(20).strip()
+            pid = file.readline().strip()
         return f" (process {pid})" if pid else " already"
     file.truncate(0)
     file.write(str(os.getpid()))

@@ -6,7 +6,7 @@ Each role imports only the adapters it needs, and opens them while it joins its 
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -15,7 +15,7 @@ import structlog
 
 from andon import wiring
 from andon.notify import notify_ready, notify_stopping
-from andon.processes.instance import claimed_instance
+from andon.processes.instance import Instance, claimed_instance
 from andon.settings import Settings
 from streams.kafka.faust_app import BusConfig
 from streams.log import quieten
@@ -115,15 +115,12 @@ async def run_worker(role: RoleName, settings: Settings) -> None:
     Raises:
         AndonError: a dependency is configured wrongly, or the broker connection broke down.
     """
-    with ExitStack() as held:
-        instance = None
-        if settings.kafka.static_membership:
-            own, state = settings.worker.instance, settings.paths.state
-            instance = held.enter_context(claimed_instance(role, own, state))
-        await _run(role_config(role, settings, instance), settings)
+    with claimed_instance(role, settings.worker.instance, settings.paths.state) as own:
+        instance = own.name if settings.kafka.static_membership else None
+        await _run(role_config(role, settings, instance), settings, own)
 
 
-async def _run(config: RoleConfig, settings: Settings) -> None:
+async def _run(config: RoleConfig, settings: Settings, own: Instance) -> None:
     role = config.role
     quieten()
     stop = asyncio.Event()
@@ -132,10 +129,15 @@ async def _run(config: RoleConfig, settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     log = structlog.get_logger(role=role, instance=config.bus.instance).info
     started = Started(config)
+
+    def at_work() -> None:
+        own.joined()
+        started.announce()
+
     make, kafka = partial(open_role, settings, started), settings.kafka
     runner = RoleRunner(config, READ[role], make, log, kafka.replication_factor, kafka.partitions)
     try:
-        await runner.run(stop, started.announce)
+        await runner.run(stop, at_work)
     finally:
         notify_stopping()
         await started.close()

@@ -13,9 +13,11 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from serving.errors import DeployError, ServeConfigError
 from serving.ray.settings import (
@@ -131,31 +133,70 @@ def deploy(
             that was asked for; the message says which and why.
     """
     check_config(config, "serve configuration")
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(config, file)
+        file.flush()
+        command = ["--timeout", str(timeout_s), file.name]
+        return _in_child(command, address, timeout_s + 30, token_file)
+
+
+class DeploymentState(BaseModel):
+    """What Serve says of one deployment."""
+
+    status: str
+    message: str = ""
+
+
+class ApplicationState(BaseModel):
+    """What Serve says of one application."""
+
+    status: str
+    message: str = ""
+    deployments: dict[str, DeploymentState] = {}
+
+
+def application_status(
+    address: str, token_file: Path | None = None, timeout_s: float = 30.0
+) -> dict[str, ApplicationState]:
+    """What Serve says of its applications, by name; empty where none was deployed.
+
+    Args:
+        address: host:port of the GCS.
+        token_file: as :func:`deploy` takes it.
+        timeout_s: seconds until an answer.
+
+    Raises:
+        DeployError: Ray cannot be reached, or does not answer.
+    """
+    found = _in_child(["--status"], address, timeout_s, token_file)
+    return {name: ApplicationState.model_validate(one) for name, one in found.items()}
+
+
+def _in_child(
+    arguments: Sequence[str], address: str, timeout_s: float, token_file: Path | None
+) -> Config:
+    """The one JSON object that this module prints in a process of its own."""
     if not _reachable(address):
         raise DeployError(f"no Ray at {address}: start one (`andon stack up`, `ray start --head`)")
     environment = dict(os.environ)
     if token_file is not None and token_file.exists():
         environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file.absolute())}
-    command = [sys.executable, "-m", "serving.ray.deploy", "--address", address]
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(config, file)
-        file.flush()
-        command += ["--timeout", str(timeout_s), file.name]
-        try:
-            done = subprocess.run(
-                command,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=timeout_s + 30,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise DeployError(f"no answer from the Ray at {address} in {timeout_s:g} s") from None
+    command = [sys.executable, "-m", "serving.ray.deploy", "--address", address, *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise DeployError(f"no answer from the Ray at {address} in {timeout_s:g} s") from None
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if not lines:
         end = "\n".join(done.stderr.splitlines()[-8:])
-        raise DeployError(f"the Ray at {address} did not take the application:\n{end}")
+        raise DeployError(f"the Ray at {address} did not answer:\n{end}")
     result: Config = json.loads(lines[-1])
     if "error" in result:
         raise DeployError(str(result["error"]))
@@ -181,7 +222,7 @@ def _reachable(address: str, timeout_s: float = 1.0) -> bool:
         return False
 
 
-def _deploy_here(config: Config, address: str, timeout_s: float) -> Config:
+def _connect_here(address: str) -> None:
     if address.startswith(("127.0.0.1:", "localhost:")):
         # Ray would replace the loopback address by that of the host's first interface, at which a
         # head of this kind does not listen
@@ -189,10 +230,34 @@ def _deploy_here(config: Config, address: str, timeout_s: float) -> Config:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ray
+
+    ray.init(address, namespace="serve", log_to_driver=False, logging_level="error")
+
+
+def _status_here(address: str) -> Config:
+    _connect_here(address)
+    from ray import serve
+
+    return {
+        name: {
+            "status": found.status,
+            "message": found.message,
+            "deployments": {
+                d: {"status": one.status, "message": one.message}
+                for d, one in found.deployments.items()
+            },
+        }
+        for name, found in serve.status().applications.items()
+    }
+
+
+def _deploy_here(config: Config, address: str, timeout_s: float) -> Config:
+    _connect_here(address)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         from ray import serve
         from ray.serve.schema import ServeDeploySchema
 
-    ray.init(address, namespace="serve", log_to_driver=False, logging_level="error")
     schema = ServeDeploySchema.model_validate(config)
     serve.start(
         proxy_location=schema.proxy_location,
@@ -244,10 +309,16 @@ def _why(name: str, status: Any) -> str:
 
 def _main() -> int:
     parser = argparse.ArgumentParser(prog="python -m serving.ray.deploy", description=__doc__)
-    parser.add_argument("config", type=Path, help="Serve configuration, YAML or JSON")
+    parser.add_argument("config", type=Path, nargs="?", help="Serve configuration, YAML or JSON")
+    parser.add_argument("--status", action="store_true", help="print what runs, change nothing")
     parser.add_argument("--address", required=True, help="host:port of the Ray head")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds until all is up")
     options = parser.parse_args()
+    if options.status:
+        sys.stdout.write(json.dumps(_status_here(options.address)) + "\n")
+        return 0
+    if options.config is None:
+        parser.error("the configuration is missing")
     config = read_config(options.config)
     check_config(config, str(options.config))
     result = _deploy_here(config, options.address, options.timeout)

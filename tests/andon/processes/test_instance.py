@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from andon.processes.instance import InstanceTakenError, claimed_instance
+from andon.processes.instance import InstanceTakenError, claimed_instance, workers_here
 
 
 def test_workers_side_by_side_are_told_apart_and_a_free_name_is_taken_again(tmp_path: Path) -> None:
@@ -16,12 +16,17 @@ def test_workers_side_by_side_are_told_apart_and_a_free_name_is_taken_again(tmp_
         second = held.enter_context(claimed_instance("inspect", "", tmp_path))
         other_role = held.enter_context(claimed_instance("classify", "", tmp_path))
         other_folder = held.enter_context(claimed_instance("inspect", "", tmp_path / "other"))
-        assert first.endswith("-0")
-        assert second.endswith("-1")
-        assert other_role == first
-        assert other_folder not in (first, second)
+        assert first.name.endswith("-0")
+        assert second.name.endswith("-1")
+        assert other_role.name == first.name
+        assert other_folder.name not in (first.name, second.name)
+        second.joined()
+        here = workers_here(tmp_path)
+        assert (here["inspect"].at_work, here["inspect"].joining) == (1, 1)
+        assert (here["classify"].at_work, here["classify"].joining) == (0, 1)
+    assert not workers_here(tmp_path)
     with claimed_instance("inspect", "", tmp_path) as again:
-        assert again == first
+        assert again.name == first.name
 
 
 def test_a_worker_that_was_killed_leaves_its_name(tmp_path: Path) -> None:
@@ -29,7 +34,7 @@ def test_a_worker_that_was_killed_leaves_its_name(tmp_path: Path) -> None:
         "import os, pathlib, sys\n"
         "from andon.processes.instance import claimed_instance\n"
         "with claimed_instance('inspect', '', pathlib.Path(sys.argv[1])) as name:\n"
-        "    print(name, flush=True)\n"
+        "    print(name.name, flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run(
@@ -37,7 +42,7 @@ def test_a_worker_that_was_killed_leaves_its_name(tmp_path: Path) -> None:
     )
     assert done.returncode == -9
     with claimed_instance("inspect", "", tmp_path) as name:
-        assert name == done.stdout.strip()
+        assert name.name == done.stdout.strip()
 
 
 @pytest.mark.parametrize("name", ["press-3", "0"])
@@ -48,6 +53,6 @@ def test_a_name_that_is_taken_is_refused_by_its_setting(tmp_path: Path, name: st
         claimed_instance("inspect", name, tmp_path),
     ):
         raise AssertionError("two workers of one name")
-    assert own == name
+    assert own.name == name
     with claimed_instance("inspect", name, tmp_path), claimed_instance("record", name, tmp_path):
         pass

@@ -1,0 +1,95 @@
+"""Checks of what keeps things: broker, database, object store, policy files, the state folder."""
+
+import asyncio
+import os
+from typing import Final
+
+from andon import wiring
+from andon.checks.findings import CheckFailed
+from andon.settings import Settings
+from history.migrate import current, head
+from policies.authoring.loading import load_policy
+from streams import topics
+from streams.errors import AndonError
+
+PROBE_KEY: Final = "doctor/probe"
+"""The object that the doctor writes; the same each time."""
+
+
+async def check_kafka(settings: Settings) -> str:
+    """The broker answers and has every topic."""
+    servers = settings.kafka.bootstrap_servers
+    admin = wiring.kafka_connection(settings).admin()
+    try:
+        await admin.start()
+        found = set(await admin.list_topics())
+    finally:
+        await admin.close()
+    missing = [t.name for t in topics.ALL if t.name not in found]
+    if missing:
+        raise CheckFailed(
+            f"{servers} lacks {', '.join(missing)}",
+            "start a worker or run `andon stack up`: both create the topics",
+        )
+    return f"{servers}, {len(topics.ALL)} topics"
+
+
+async def check_postgres(settings: Settings) -> str:
+    """The database answers and its schema is this build's."""
+    have, want = await current(settings.postgres.url.get_secret_value()), head()
+    if have != want:
+        raise CheckFailed(
+            f"schema {have or 'absent'}, this build needs {want}",
+            "start `andon worker record`: it migrates the database",
+        )
+    return f"schema {have}"
+
+
+async def check_s3(settings: Settings) -> str:
+    """The object store answers, and has a bucket that can be written."""
+    s3, objects = settings.s3, wiring.s3_objects(settings)
+    if not await asyncio.to_thread(objects.has_bucket):
+        raise CheckFailed(
+            f"{s3.endpoint} has no bucket {s3.bucket!r}",
+            "start `andon worker record`: it creates the bucket, or create it and grant the key",
+        )
+    try:
+        await asyncio.to_thread(objects.put, PROBE_KEY, b"andon doctor")
+    except AndonError as error:
+        raise CheckFailed(
+            f"bucket {s3.bucket!r} is there and cannot be written: {error}",
+            "grant the key of ANDON_S3__ACCESS_KEY to put objects there",
+        ) from None
+    return f"{objects}, can be written"
+
+
+async def check_policies(settings: Settings) -> str:
+    """Every policy file is valid, and at least one policy is in force."""
+    files = sorted(settings.paths.policies.glob("*.yaml"))
+    if not files:
+        raise CheckFailed(
+            f"no *.yaml in {settings.paths.policies}", "set ANDON_PATHS__POLICIES to the folder"
+        )
+    for file in files:
+        await asyncio.to_thread(load_policy, file)
+    in_force = await wiring.policies_in_force(settings)
+    if not in_force:
+        raise CheckFailed(
+            f"{len(files)} valid files, and no policy is in force: every part is held",
+            "`andon policy apply FILE`",
+        )
+    return f"{len(files)} valid files; in force: {', '.join(sorted(in_force))}"
+
+
+async def check_state(settings: Settings) -> str:
+    """The state folder can be written, with room for the spool."""
+    folder = settings.paths.state
+    probe = folder / f".doctor-{os.getpid()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    probe.write_bytes(b"x")
+    probe.unlink()
+    usage = os.statvfs(folder)
+    free_mib = usage.f_bavail * usage.f_frsize >> 20
+    if free_mib < 1024:
+        raise CheckFailed(f"{free_mib} MiB free in {folder}", "free at least 1 GiB for the spool")
+    return f"{folder}, {free_mib} MiB free"
