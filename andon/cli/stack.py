@@ -52,8 +52,8 @@ def up(
         remember(folder, stack)
         asyncio.run(prepare(settings, [], "stack"))
     seconds = round(time.monotonic() - begun, 1)
+    addresses = {**_addresses(settings, dashboard_port), "ray_logs": str(stack.ray_logs or "")}
     stack.leave()
-    addresses = _addresses(settings, dashboard_port)
     table = table_of_rows(("component", "address"), addresses.items(), f"ready after {seconds} s")
     print_found({"ready_s": seconds, **addresses}, [table], as_json)
 

@@ -97,6 +97,14 @@ class LocalStack:
             raise ProcessError(f"{name}: the stack does not run")
         self.components[name] = self._threads.submit(self._starters()[name]).result()
 
+    @property
+    def ray_logs(self) -> Path | None:
+        """Where Ray's processes and replicas write their logs; None while Ray does not run."""
+        from infra.stack.ray_local import LocalRay
+
+        ray = self.components.get("ray")
+        return ray.temp_dir / "session_latest" / "logs" if isinstance(ray, LocalRay) else None
+
     def leave(self) -> None:
         """Let the components of a stack that is not tethered run on without this process."""
         self.components.clear()

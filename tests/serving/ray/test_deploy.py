@@ -65,7 +65,7 @@ def test_versions_arguments_and_replicas_are_filled_in() -> None:
     ("products", "args", "words"),
     [
         ({"tile": "v2"}, {}, "user_config of VisionExpert: products.tile: 'v2' is no digest"),
-        ({"a/b": DIGEST}, {}, "products"),
+        ({"a\nb": DIGEST}, {}, "products"),
         ({}, {"vision": {"batch": 0}}, r"args: vision\.batch: Input should be greater"),
         ({}, {"vision": {"bacth": 8}}, r"vision\.bacth: Extra inputs"),
         ({}, {"artefacts": "x"}, "artefacts: Extra inputs"),
