@@ -26,7 +26,10 @@ class LineLink(Protocol):
         ...
 
     async def read(self, signals: Iterable[Signal]) -> dict[Signal, SignalValue]:
-        """Read values in one service call. Raises ``LinkError``."""
+        """Read values in one service call; those of bad or uncertain quality are left out.
+
+        Raises ``LinkError``.
+        """
         ...
 
     async def write(self, values: SignalValues) -> frozenset[Signal]:

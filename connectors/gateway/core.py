@@ -27,7 +27,7 @@ from connectors.gateway.journal_entries import (
 )
 from connectors.gateway.outcome_publisher import OutcomePublisher
 from connectors.gateway.spool import SpoolingPublisher
-from connectors.handshake import Part, PartKey, next_wakeup, recipe_of, step, trigger_of
+from connectors.handshake import Part, PartKey, next_wakeup, recipe_of, step, trigger_seen_of
 from connectors.handshake import values as hs
 from connectors.handshake.signals import TRIGGER_GROUP, Signal, SignalValues, number
 from connectors.line_link import Changed, LineLink, LinkEvent
@@ -152,8 +152,12 @@ class Gateway:
                 values = await self._ports.link.read((*TRIGGER_GROUP, *more))
             except LinkError:
                 continue  # the new connection reads everything back
-            self._apply(hs.TriggerSeen(trigger_of(values), new_frame_id()))
-            if recipe:
+            seen = trigger_seen_of(values, new_frame_id())
+            if seen is None:  # asked again, until the quality is good or the link is lost
+                asyncio.get_running_loop().call_later(0.1, self._trigger_moved.set)
+                continue
+            self._apply(seen)
+            if recipe and values.keys() >= set(more):
                 self._apply(recipe_of(values))
 
     async def _follow_decisions(self) -> None:

@@ -12,7 +12,7 @@ from connectors.handshake import results, triggers
 from connectors.handshake.config import HandshakeConfig
 from connectors.handshake.results import Step
 from connectors.handshake.sequence import steps
-from connectors.handshake.signals import Signal, SignalValues, number, text
+from connectors.handshake.signals import TRIGGER_GROUP, Signal, SignalValues, number, text
 from connectors.handshake.state import LATCHED_FAULTS, State
 from connectors.handshake.values import (
     Command,
@@ -249,6 +249,15 @@ def _reset(state: State, now: float, seq: int) -> Step:
         stop_request=False,
     )
     return results.release(state, now)
+
+
+def trigger_seen_of(values: SignalValues, frame_id: UUID) -> TriggerSeen | None:
+    """A trigger as read, where signals of bad quality are left out; None when it cannot be told
+    whether there is one."""
+    if not values.keys() >= {Signal.PLC_BOOT_ID, Signal.TRIGGER_SEQ}:
+        return None
+    whole = {signal: signal.default for signal in TRIGGER_GROUP} | dict(values)
+    return TriggerSeen(trigger_of(whole), frame_id, values.keys() >= set(TRIGGER_GROUP))
 
 
 def trigger_of(values: SignalValues) -> Trigger:

@@ -34,7 +34,7 @@ def trigger_seen(state: State, now: float, event: TriggerSeen) -> Step:
         return resynchronise(state, trigger.plc_boot_id, trigger.trigger_seq)
     if distance == 0:
         return state, []
-    ready = state.ready
+    ready = state.ready and event.readable
     state = replace(state, takt_ms=trigger.takt_ms)
     before = span(state.last_trigger_seq, trigger.trigger_seq, state.config.missed_limit + 1)[:-1]
     gap = [replace(_unread(trigger), trigger_seq=seq) for seq in before]

@@ -78,6 +78,8 @@ class TriggerSeen(NamedTuple):
 
     trigger: Trigger
     frame_id: UUID
+    readable: bool = True
+    """False where a signal of the group has no good quality: the part is held."""
 
 
 class ExposureEnded(NamedTuple):

@@ -18,7 +18,7 @@ from connectors.errors import LinkError, NodeSetError
 from connectors.handshake.signals import WATCHED, Signal, SignalValue, SignalValues
 from connectors.handshake.values import Connected, Notice
 from connectors.line_link import Changed, LinkEvent
-from connectors.opcua.nodes import checked_value, data_value, node_ids
+from connectors.opcua.nodes import checked_value, data_value, is_usable, node_ids, value_at_start
 from connectors.settings import GatewaySettings
 from streams.backoff import backoff_s
 from streams.cancellation import asked_to_end
@@ -99,7 +99,21 @@ class OpcUaLink:
         values = await self._guard(
             client.uaclient.read_attributes([self._nodes[s] for s in wanted], _VALUE)
         )
-        return {s: checked_value(s, v) for s, v in zip(wanted, values, strict=True)}
+        found: dict[Signal, SignalValue] = {}
+        for signal, value in zip(wanted, values, strict=True):
+            if is_usable(value):
+                found[signal] = self._checked(signal, value)
+            else:
+                told = {"signal": signal.wire_name, "quality": value.StatusCode.name}
+                log.warning("plc.signal_unusable", url=self._url, **told)
+        return found
+
+    def _checked(self, signal: Signal, value: ua.DataValue) -> SignalValue:
+        try:
+            return checked_value(signal, value)
+        except NodeSetError as error:
+            self.drop(str(error))
+            raise LinkError(str(error)) from error
 
     async def write(self, values: SignalValues) -> frozenset[Signal]:
         client = self._current()
@@ -190,7 +204,7 @@ class OpcUaLink:
                 await asyncio.sleep(_ON_ITS_WAY_S)
                 if events.beat_at != beat_at:
                     continue
-                if read[Signal.PLC_HEARTBEAT] != events.beat:
+                if read.get(Signal.PLC_HEARTBEAT, events.beat) != events.beat:
                     self.drop("the subscription is silent, though PlcHeartbeat moves")
                     return
                 events.beat_at = time.monotonic()
@@ -213,7 +227,7 @@ class OpcUaLink:
             await _subscribe(client, watched, self._settings.publishing_interval_ms, events)
             found = await client.uaclient.read_attributes(list(self._nodes.values()), _VALUE)
         self._client = client
-        events.start({s: checked_value(s, v) for s, v in zip(self._nodes, found, strict=True)})
+        events.start({s: value_at_start(s, v) for s, v in zip(self._nodes, found, strict=True)})
         return events
 
     async def _close(self, client: Client) -> None:

@@ -16,6 +16,35 @@ def data_value(signal: Signal, value: SignalValue) -> ua.DataValue:
     return ua.DataValue(ua.Variant(value, ua.VariantType[signal.data_type]))
 
 
+_ABSENT = frozenset({"BadNodeIdUnknown", "BadNodeIdInvalid", "BadAttributeIdInvalid"})
+_NEEDED = frozenset(
+    {
+        Signal.PLC_BOOT_ID,
+        Signal.TRIGGER_SEQ,
+        Signal.TRIGGER_ACK_SEQ,
+        Signal.RESULT_SEQ,
+        Signal.RESULT_TRIGGER_SEQ,
+        Signal.RESULT_ACK_SEQ,
+    }
+)
+"""What tells where a line stands: without one of them no connection begins."""
+
+
+def is_usable(read: ua.DataValue) -> bool:
+    """Whether the value's quality is good, or the node is not there, which is no matter of
+    quality."""
+    status = read.StatusCode
+    return status is None or status.is_good() or status.name in _ABSENT
+
+
+def value_at_start(signal: Signal, read: ua.DataValue) -> SignalValue:
+    """``checked_value``, or what a cold controller shows where the quality is bad and nothing
+    depends on it before the next trigger."""
+    if not is_usable(read) and signal not in _NEEDED:
+        return signal.default
+    return checked_value(signal, read)
+
+
 def checked_value(signal: Signal, read: ua.DataValue) -> SignalValue:
     """The Python value of a data value that was read.
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from asyncua import ua
 from structlog.testing import capture_logs
 
 from connectors.handshake.signals import Signal
@@ -94,6 +95,36 @@ async def test_a_signal_that_is_refused_is_named_and_the_rest_works(
         assert [entry.source for entry in entries] == ["expert", "expert"]
         await until(lambda: len(line.bus.acks) == 2)
         assert {a.outcome for a in line.bus.acks} == {AckOutcome.ACKNOWLEDGED}
+
+
+async def put_with(line: Line, signal: Signal, value: object, status: int) -> None:
+    """As an OPC server does while a tag is stale."""
+    server = line.plc._server
+    kind = ua.VariantType[signal.data_type]
+    read = ua.DataValue(ua.Variant(value, kind), StatusCode=ua.StatusCode(status))
+    await server._running().write_attribute_value(server._ids[signal], read)
+
+
+QUALITIES = [ua.StatusCodes.UncertainLastUsableValue, ua.StatusCodes.BadWaitingForInitialData]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", QUALITIES)
+async def test_a_part_whose_signals_have_no_good_quality_is_held_and_the_line_goes_on(
+    tmp_path: Path, status: int
+) -> None:
+    async with running_line(tmp_path, PLC, config=ROOMY) as line:
+        line.bus.answer = at_once
+        await put_with(line, Signal.RECIPE_REQ, 0, status)  # no connection waits for it
+        await line.start_gateway()
+        await put_with(line, Signal.TAKT_MS, 50, status)
+        await trigger(line, "stale")
+        await put_with(line, Signal.TAKT_MS, 50, ua.StatusCodes.Good)
+        assert await line.plc.wait_for(lambda: line.plc.ready, 20)
+        await trigger(line, "fresh")
+        stale, fresh = entries_of(line.plc.ledger.rows)
+        assert (stale.action, stale.results[0].reason) == ("hold", "missed_trigger")
+        assert (fresh.action, fresh.source) == ("pass", "expert")
 
 
 @pytest.mark.asyncio
