@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from streams.errors import AndonError
+
+log = logging.getLogger(__name__)
 
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -18,6 +21,8 @@ _MARKS = (
     (b"\xfe\xff", "utf-16"),
 )
 _DELIMITERS = ",;\t|"
+_GUESSED = ("windows-1252", "latin-1")
+"""Encodings that take any bytes: whether they are right, nobody can tell."""
 _MOST_BYTES = 64 << 20
 """Largest table read, bytes."""
 _QUOTES = "\"'"
@@ -117,6 +122,8 @@ def read_text(path: Path) -> tuple[str, str]:
     except OSError as error:
         raise TableError(f"{path}: cannot be read: {error.strerror}") from None
     text, encoding = _decoded(path, data)
+    if encoding in _GUESSED:
+        log.warning("%s: no UTF-8, so it is read as %s; are its letters right?", path, encoding)
     bad = next((i for i, c in enumerate(text) if c < " " and c not in "\t\r\n\f"), None)
     if bad is not None:
         line = text.count("\n", 0, bad) + 1

@@ -29,6 +29,21 @@ _READERS = (
     (b"GIF89a", read_gif),
     *((b"P" + digit, read_netpbm) for digit in (b"1", b"2", b"3", b"4", b"5", b"6", b"f", b"F")),
 )
+_OTHERS = (
+    (4, b"jP  \r\n\x87\n", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftyphei", "HEIC"),
+    (4, b"ftypmif1", "HEIC"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (4, b"JXL ", "JPEG XL"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"%PDF", "PDF"),
+    (0, b"\x76\x2f\x31\x01", "OpenEXR"),
+    (0, b"P7\n", "PAM"),
+    (0, b"<svg", "SVG"),
+)
+"""Place and bytes by which other kinds are told, to name them in the refusal."""
 
 
 class TooDeepError(UndecodableImageError):
@@ -100,6 +115,9 @@ def _read(data: bytes) -> Raw:
                 return reader(data)
             except (struct.error, LookupError, ValueError, TypeError, ArithmeticError) as error:
                 raise damaged(str(error) or type(error).__name__) from None
+    for place, magic, name in _OTHERS:
+        if data.startswith(magic, place):
+            raise UndecodableImageError(f"a file of {name}, which is not read; save it as PNG")
     raise UndecodableImageError(f"not an image ({_describe(data)}); expected PNG, JPEG, ...")
 
 

@@ -123,6 +123,14 @@ def test_a_list_is_read_line_by_line_in_any_encoding(tmp_path: Path) -> None:
         assert list(read_lines(tmp_path / "list.txt")) == [(1, "ä b.png"), (3, "c.png")]
 
 
+def test_letters_that_are_guessed_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.csv").write_bytes("path,part\nü.png,1\n".encode("cp1252"))
+    assert read_table(tmp_path / "a.csv").encoding == "windows-1252"
+    assert "a.csv: no UTF-8, so it is read as windows-1252" in caplog.text
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     rows=st.lists(
