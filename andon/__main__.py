@@ -13,6 +13,7 @@ from andon import __version__
 from andon.cli.finite import with_finite_numbers
 from andon.cli.laboratory import GroupWithLaboratory, MissingExtraError
 from andon.scheduling import adopt_scheduling
+from history.text import visible
 from serving.experts.errors import ExpertError
 from streams.errors import AndonError
 from streams.masking import masked
@@ -93,7 +94,8 @@ def main() -> None:
 
 
 def _fail(error: Exception) -> None:
-    message = Text("error: ", style="bold red") + Text(masked(str(error)), style="default")
+    shown = "\n".join(visible(line) for line in masked(str(error)).split("\n"))
+    message = Text("error: ", style="bold red") + Text(shown, style="default")
     Console(stderr=True, soft_wrap=True).print(message)
     sys.exit(1)
 

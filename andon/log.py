@@ -8,6 +8,7 @@ from collections.abc import MutableMapping
 import structlog
 
 from andon.settings import load_settings
+from history.text import visible
 from streams.masking import masked
 
 _CHATTY = (
@@ -33,6 +34,19 @@ def mask_event(
     return event
 
 
+def show_event(
+    _logger: object, _method: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    """A processor of structlog that keeps an event for people on its one line.
+
+    A serial may hold a line break or an escape sequence; JSON escapes it, a line shows it so.
+    """
+    for name, value in event.items():
+        if isinstance(value, str) and name != "exception":
+            event[name] = visible(value)
+    return event
+
+
 def configure_logging() -> None:
     """Structured events by the settings' level; libraries below WARNING stay silent.
 
@@ -49,10 +63,11 @@ def configure_logging() -> None:
     last: list[structlog.typing.Processor] = [
         structlog.processors.format_exc_info,
         mask_event,
-        structlog.processors.JSONRenderer()
-        if settings.log_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
     ]
+    if settings.log_json:
+        last.append(structlog.processors.JSONRenderer())
+    else:
+        last += [show_event, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     logging.basicConfig(stream=sys.stderr, level=level)
     of_libraries = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *stamp],

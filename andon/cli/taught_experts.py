@@ -3,6 +3,7 @@
 What a command put in force stays so: expert and exemplars then wait together in their stores.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +73,9 @@ def waiting_exemplars(root: Path, product: str, bundle: Path) -> str:
     if wiring.bundle_store(str(root)).products().get(product) == bundle.name:
         return ""
     return (
-        f"not in force: `andon models use {product} EXPERT --exemplars {bundle.name[:12]}` "
-        f"puts them in force, `--set onto={bundle.name[:12]}` adds more to them"
+        f"not in force: `andon models use {shlex.quote(product)} EXPERT "
+        f"--exemplars {bundle.name[:12]}` puts them in force, "
+        f"`--set onto={bundle.name[:12]}` adds more to them"
     )
 
 

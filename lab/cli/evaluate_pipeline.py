@@ -92,8 +92,10 @@ def lines_of(document: dict[str, Any]) -> list[str]:
             f"{now['calls']} calls, {now['cost']:.2f} {now['currency']}"
         )
     if document["unknown"]:
-        found.append("unknown: " + ", ".join(f"{k} {v}" for k, v in document["unknown"].items()))
+        said = ", ".join(f"{k} {v}" for k, v in document["unknown"].items())
+        found.append(plain(f"unknown: {said}"))
     for reason, count in document["unanswered"].items():
-        found.append(f"NOT ANSWERED: {count} pictures: {reason}; run the same command again")
-    found.append(f"files: {document['files']['predictions']} and beside it")
+        words = f"NOT ANSWERED: {count} pictures: {reason}; run the same command again"
+        found.append(plain(words))
+    found.append(plain(f"files: {document['files']['predictions']} and beside it"))
     return found

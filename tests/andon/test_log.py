@@ -54,3 +54,28 @@ def test_libraries_and_errors_are_masked(
     written = stream.getvalue() + capsys.readouterr().err
     assert "operator:***@" in written
     assert "hunter2" not in written
+
+
+@pytest.mark.parametrize(
+    "serial",
+    ["A\nB", "A\r\nB", "\x1b[2J\x1b[31mred", "a\u2028b", "\u202eelit", "tab\there", "\x00"],
+)
+def test_a_serial_never_breaks_or_colours_a_line(
+    serial: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from andon.settings import load_settings
+
+    monkeypatch.setenv("ANDON_LOG_JSON", "false")
+    monkeypatch.setattr("andon.log.load_settings", load_settings.__wrapped__)
+    root, stream = logging.getLogger(), io.StringIO()
+    monkeypatch.setattr(root, "handlers", [logging.StreamHandler(stream)])
+    try:
+        configure_logging()
+        structlog.get_logger("gateway").warning("part.watchdog", part_id=serial, why=f"of {serial}")
+        root.warning("a library says %s", serial)
+    finally:
+        structlog.reset_defaults()
+        logging.captureWarnings(False)
+    for written in (stream.getvalue(), capsys.readouterr().err):
+        assert len(written.splitlines()) == 1
+        assert written.rstrip("\n").isprintable()

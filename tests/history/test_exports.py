@@ -1,6 +1,8 @@
 """Exports: each is read back by the tool that people use for it."""
 
 import asyncio
+import csv
+import io
 import itertools
 import json
 import subprocess
@@ -17,6 +19,7 @@ from pycocotools.coco import COCO
 from andon.cli.exemplar_folders import read_exemplars
 from history.errors import HistoryError
 from history.export.coco import write_coco
+from history.export.lines import csv_lines
 from history.export.mvtec import write_mvtec
 from history.records import FrameRecord, OtherDecision, ReviewSummary
 from streams.ids import image_key, mask_key
@@ -77,6 +80,48 @@ async def kept(records: Sequence[FrameRecord]) -> InMemoryImageStore:
 
 
 HOSTILE = "../a/b\n'; DROP TABLE parts; --🧱"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "=1+1",
+            "+1",
+            "-1",
+            "@SUM(A1)",
+            "=cmd|'/c calc'!A1",
+            "\t=1",
+            "\r=1",
+            "\n=1",
+            "=",
+            "+",
+            "-",
+            "@",
+        ),
+        *(
+            '=HYPERLINK("http://x")',
+            "@a",
+            "-a b",
+            "+49 7",
+            "=\u200b1",
+            "--",
+            "=ä",
+            "-0,6",
+            "+ä",
+            "@日本",
+        ),
+    ],
+)
+def test_no_cell_of_a_csv_is_a_formula(text: str) -> None:
+    records = [record(0, class_name=text, part_id=text, lot_id=text, product_id=text)]
+
+    async def written() -> str:
+        return "".join([line async for line in csv_lines(stream(records))])
+
+    rows = list(csv.DictReader(io.StringIO(asyncio.run(written()), newline="")))
+    for column in ("class_name", "part_id", "lot_id", "product_id"):
+        assert rows[0][column] == "'" + text
 
 
 def test_parquet_by_day_read_by_duckdb(tmp_path: Path) -> None:

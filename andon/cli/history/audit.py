@@ -18,6 +18,7 @@ from history.pictures import save_photographs
 from history.queries import History
 from history.records import Story
 from history.reviews import build_review
+from history.text import visible
 
 app = group("Blind audits of parts that passed: how many defects escape?")
 Text = str | None
@@ -53,7 +54,8 @@ def next_(
         return
     typer.echo(f"{queue.waiting} parts wait for a blind review")
     for part in queue.parts:
-        typer.echo(f"{part.part_frame_id}  {part.product_id}, {part.line}/{part.station}")
+        where = f"{part.product_id}, {part.line}/{part.station}"
+        typer.echo(f"{part.part_frame_id}  {visible(where)}")
     for path in saved:
         typer.echo(f"saved {path}")
 

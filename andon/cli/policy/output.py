@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.styled import Styled
 from rich.table import Table
 
-from andon.cli.printing import table_of_rows
+from andon.cli.printing import plain, table_of_rows
 from history.policy_log import AuditEntry
 from policies.authoring.loading import Report
 from policies.review.backtest import BacktestReport, Findings
@@ -51,8 +51,8 @@ def outcome(found: Outcome, steps: tuple[str, ...]) -> Iterator[str]:
     for number, step in enumerate(steps, 1):
         yield f"  {number}. {escape(step)}"
     yield (
-        f"[bold]{found.action.value}[/] ({found.severity.value}, {escape(found.rule)}): "
-        f"{escape(found.reason)}"
+        f"[bold]{found.action.value}[/] ({found.severity.value}, {plain(found.rule)}): "
+        f"{plain(found.reason)}"
     )
 
 

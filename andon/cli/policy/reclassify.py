@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from andon import wiring
 from andon.cli.policy import database
-from andon.cli.printing import print_found, progress
+from andon.cli.printing import plain, print_found, progress
 from andon.settings import load_settings
 from policies.evaluate import ResolvedPolicy
 from policies.review.reclassify import Pairs, ReclassifyReport, Replayed, estimate, reclassify
@@ -78,7 +78,7 @@ def show_report(report: ReclassifyReport) -> Iterator[str]:
     """What the classifier says now."""
     yield f"{report.asked} answers, cost {report.cost:.2f}"
     for reason, count in report.failed.items():
-        yield f"  {count} without an answer: {reason}"
+        yield plain(f"  {count} without an answer: {reason}")
     for (before, now), count in report.classes.most_common(20):
         yield escape(f"  {count} x {before} -> {now}")
     stops, truth = report.stops, report.truth
