@@ -72,6 +72,7 @@ def hold_out(
     report: Progress,
     stage: str = "hold out",
     by_others: bool = True,
+    shown: FitInput | None = None,
 ) -> Held:
     """Fit each head on the other folds and apply it to each fold.
 
@@ -85,6 +86,7 @@ def hold_out(
         stage: what ``report`` is told.
         by_others: deviations are those of the other folds' normals, as calibration needs; False:
             of all, by which heads are compared.
+        shown: what is scored in place of ``normals``, row by row, which heads are still fitted on.
     """
     held, first = Held(), dict[str, Head]()
     raw: dict[str, list[list[Floats]]] = {name: [[], [], []] for name in heads}
@@ -94,7 +96,11 @@ def hold_out(
         rest = normals.select(torch.from_numpy(np.setdiff1d(np.arange(len(normals)), rows)))
         tried = np.flatnonzero(np.isin(drawn, rows))
         none = np.empty(0, tried.dtype)
-        parts = ((normals, rows), (changed or normals, tried if changed else none), (odd, tried))
+        parts = (
+            (shown or normals, rows),
+            (changed or normals, tried if changed else none),
+            (odd, tried),
+        )
         for j, (_, chosen) in enumerate(parts):
             order[j].append(chosen)
         for done, name in enumerate(heads):

@@ -120,6 +120,8 @@ class _Absorbing:
         self.seed = options_of(self.old.model).seed
         self.prepared = np.stack([self.shape.cut(good.image) for good in self.goods])
         """(goods, tiles, H, W, 3)"""
+        self.shown: Image | None = None
+        """The stored normals as the hold-out scores them, where it is not as heads know them."""
         self.light: Relighting | None = None
         self.left_out: Mask | None = None
         self.look: Mask | None = None
@@ -147,11 +149,11 @@ class _Absorbing:
         folds = folds_of(self.training.parts, self.seed)
         pixels = self.training.pixels
         draws = redraw_relighting(self.light, pixels, self._new(), len(folds), self.left_out)
-        relit = np.empty_like(pixels)
+        self.shown = np.empty_like(pixels)
         for rows, light in zip(folds, draws, strict=True):
-            relit[rows] = light(pixels[rows])
-        self.training = replace(self.training, pixels=relit)
-        return refit(self.old, self.training, folds, self.report)
+            self.shown[rows] = light(pixels[rows])
+        self.training = replace(self.training, pixels=self.light(pixels))
+        return refit(self.old, self.training, folds, self.report, shown=self.shown)
 
     def _light(self) -> Relighting | None:
         """The change of light; a place where the good parts show a new look does not count."""
@@ -194,7 +196,9 @@ class _Absorbing:
         self.training = replace(
             self.training, pixels=with_look(self.training.pixels, self.looks, look)
         )
-        return refit(expert, self.training, folds, self.report, look)
+        if self.shown is not None:
+            self.shown = with_look(self.shown, self.looks, look)
+        return refit(expert, self.training, folds, self.report, look, self.shown)
 
     def _flagged(self, expert: ComposedExpert) -> list[str]:
         found = expert.score([good.image for good in self.goods], maps=False)

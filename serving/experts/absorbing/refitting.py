@@ -21,6 +21,8 @@ from serving.experts.types import Image, Mask, Rows
 
 _FOLDS = 8
 """Folds of the hold-out, fewer where there are fewer parts."""
+_COARSE = 3
+"""Folds for heads that draw the map and have no say in the score."""
 _SYNTHETIC = 80
 """Synthetic anomalies that say what the new threshold finds."""
 
@@ -53,26 +55,40 @@ def refit(
     folds: Sequence[Rows],
     report: Progress,
     look: Mask | None = None,
+    shown: Image | None = None,
 ) -> Refitted:
     """Fit, hold out and calibrate; which heads there are and how they count stays.
+
+    Cell statistics are those of the hold-out as it is. Training reckons with heads that know more
+    parts than those of the hold-out did; here what is new to them is the light or the look, of
+    which the heads in use know no more.
 
     Args:
         expert: the untaught expert.
         training: other pictures of its normals.
         folds: rows held out together, see ``folds_of``.
         look: where the pictures show a new look, (H, W).
+        shown: what is scored of each normal in the hold-out, where that differs from what heads
+            are fitted on.
     """
     model, options = expert.model, options_of(expert.model)
-    kept = tuple(model.heads)
+    kept, scoring = tuple(model.heads), tuple(model.roles)
     backbone = load_backbone(
         model.backbone, options.choose_f32(), layers_of(kept), model.preprocessing.shape
     )
     pixels, seed = training.pixels, options.seed
-    odd, kinds, drawn, on_look = _anomalies(training.pixels, options, look)
+    odd, kinds, drawn, on_look = _anomalies(pixels if shown is None else shown, options, look)
     plain = describe_pictures(backbone, pixels, seed, lambda a, b: report("features", a, b))
     changed = describe_pictures(backbone, odd, seed, lambda a, b: report("synthetic", a, b))
-    held = hold_out(plain, None, changed, drawn, list(folds), options, kept, report, "calibrate")
-    heads = fit_heads(kept, plain, held.cells, options, report)
+    other = None if shown is None else describe_pictures(backbone, shown, seed)
+    none, drawing = np.zeros(0, np.int64), tuple(k for k in kept if k not in scoring)
+    coarse = hold_out(
+        plain, None, changed, none, _joined(folds), options, drawing, report, "map", shown=other
+    )
+    held = hold_out(
+        plain, None, changed, drawn, list(folds), options, scoring, report, "calibrate", shown=other
+    )
+    heads = fit_heads(kept, plain, coarse.cells | held.cells, options, report)
     shape = model.preprocessing
     scores = shape.per_image(fuse_surprises(held.plain_surprise, model.roles))
     parts = training.parts[:: shape.tiles]
@@ -100,6 +116,11 @@ def refit(
         found,
         float(there.mean()) if len(there) else None,
     )
+
+
+def _joined(folds: Sequence[Rows]) -> list[Rows]:
+    """Fewer folds, each of several whole ones."""
+    return [np.concatenate(folds[i::_COARSE]) for i in range(min(_COARSE, len(folds)))]
 
 
 def _held_out(held: Held, model: Model) -> dict[str, Scores]:

@@ -4,35 +4,45 @@
 what all parts of a set have in common can count: the distribution of grey values and the mean
 picture. The curve is monotone, one for each channel; the gain is the exponential of a polynomial in
 x and y.
+
+The curve is found by generalised least squares over the quantiles of each picture (Aitken 1935):
+where parts differ among themselves, in brightness above all, ten of them say little, and where they
+are alike, as in contrast, they say much.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
+import cv2
 import numpy as np
 import numpy.typing as npt
+from numpy.polynomial import Polynomial
 
-from serving.experts.types import Floats, Image, Mask
+from serving.experts.types import Floats, Image, Mask, Rows
 
 _GRID = 8
 """Cells a side whose means the gain is fitted to."""
-_QUANTILES = 129
+_QUANTILES = 33
 _TURNS = 4
 """Curve and gain are estimated in turn so often."""
 _DARK = 4.0
 """Grey values added where ratios are taken, so that black areas do not decide."""
 _RIDGE = 1e-2
 """Shrinks the gain to none, as a share of the cells' own weight."""
-_DEGREE = 2
-"""Degree of the curve."""
+_DEGREES = range(2, 5)
+"""Degrees of the curve between logarithms: a gain is a shift, a gamma a slope. A higher degree is
+taken only where the pictures show for certain that it is needed."""
+_QUANTISED = 1 / 12
+"""Variance of what rounding to whole grey values hides, grey values squared."""
 _CLIPPED = 4.0
 """Grey values this close to black or white may be cut off and say nothing of the curve."""
 _LEAST_RANGE = 4.0
 """Range of grey values below which there is no curve to see, only a factor."""
 _CELL_USED = 0.5
 """Share of a cell that must be compared for the cell to count."""
-_MOST_PIXELS = 200_000
-"""Grey values of a set that its quantiles are taken from, about."""
-_MOST_PICTURES = 80
+_SIDE = 128
+"""Pixels a side that are compared of a larger picture, about."""
+_MOST_PICTURES = 160
 """Old pictures that are compared."""
 _TERMS = 7
 _LEAST = 0.01
@@ -59,11 +69,10 @@ class Relighting:
     def __call__(self, pictures: Image) -> Image:
         """The pictures (N, H, W, 3) under the new light."""
         gain = self.gain(*pictures.shape[1:3])[..., None]
-        curves = self.curve.astype(np.float32)
+        table = self.curve.astype(np.float32)[None]
         found = np.empty_like(pictures)
         for i, picture in enumerate(pictures):
-            lit = np.stack([curves[picture[..., c], c] for c in range(3)], axis=-1) * gain
-            found[i] = np.clip(np.round(lit), 0, 255).astype(np.uint8)
+            found[i] = np.clip(np.round(cv2.LUT(picture, table) * gain), 0, 255)
         return found
 
     def gain(self, height: int, width: int) -> Floats:
@@ -83,11 +92,25 @@ class Relighting:
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """Pictures of both kinds, and the pixels (H, W) that they are compared at."""
+    """Pictures of both kinds, thinned out, and the pixels (H, W) that they are compared at."""
 
     old: Image
     new: Image
     use: Mask
+
+    @classmethod
+    def of(cls, old: Image, new: Image, leave_out: Mask | None) -> "_Pair":
+        """So many of the pictures and of their pixels as decide."""
+        use = np.ones(new.shape[1:3], bool) if leave_out is None else ~leave_out
+        step = max(1, round(min(use.shape) / _SIDE))
+        old = old[:: max(1, len(old) // _MOST_PICTURES)]
+        thin = np.s_[:, ::step, ::step]
+        return cls(np.ascontiguousarray(old[thin]), np.ascontiguousarray(new[thin]), use[thin[1:]])
+
+    @cached_property
+    def old_quantiles(self) -> Doubles:
+        """Quantiles of the old pictures."""
+        return self.quantiles(self.old)
 
     def cells(self, pictures: Image) -> Doubles:
         """Mean grey value of each cell that is compared of each picture, (N, cells)."""
@@ -112,20 +135,21 @@ class _Pair:
                     found.append(every[place][self.use[place]].mean(axis=0))
         return np.stack(found)
 
-    def greys(self, pictures: Image, gain: Floats | None = None) -> Doubles:
-        """Grey values by channel (M, channels) where they are compared, divided by ``gain``.
+    def quantiles(self, pictures: Image, gain: Floats | None = None) -> Doubles:
+        """Quantiles of the grey values of each picture, divided by ``gain``, (N, 31, channels).
 
-        They are spread over a grey value each, so that their quantiles are not steps.
+        Grey values are spread over one each, so that their quantiles are not steps.
         """
-        count = pictures[..., 0].size
-        step = max(1, round(count / _MOST_PIXELS))
-        flat = np.flatnonzero(self.use)[:: max(1, step // 4)]
-        pictures = pictures[:: max(1, min(4, step))]
-        values = pictures.reshape(len(pictures), -1, 3)[:, flat].astype(np.float64)
-        values += np.random.default_rng(0).uniform(-0.5, 0.5, values.shape[:2])[..., None]
-        if gain is not None:
-            values /= gain.reshape(-1)[flat][None, :, None]
-        return values.reshape(-1, 3)
+        shares = np.linspace(0, 1, _QUANTILES)[1:-1]
+        found = np.empty((len(pictures), len(shares), 3))
+        rng = np.random.default_rng(0)
+        spread = rng.uniform(-0.5, 0.5, (int(self.use.sum()), 1)).astype(np.float32)
+        for i, picture in enumerate(pictures):
+            values = picture[self.use] + spread
+            if gain is not None:
+                values /= gain[self.use][:, None]
+            found[i] = np.quantile(values, shares, axis=0)
+        return found
 
 
 def estimate_relighting(
@@ -145,8 +169,7 @@ def estimate_relighting(
     Returns:
         None where nothing differs for certain.
     """
-    use = np.ones(new.shape[1:3], bool) if leave_out is None else ~leave_out
-    pair = _Pair(old[:: max(1, len(old) // _MOST_PICTURES)], new, use)
+    pair = _Pair.of(old, new, leave_out)
     found = _estimate(pair, curved=True, shaded=shading)
     if shading and not _slopes_differ(pair, found):
         shading, found = False, _estimate(pair, curved=True, shaded=False)
@@ -160,27 +183,25 @@ def redraw_relighting(
 ) -> list[Relighting]:
     """The same change estimated from ``count`` draws of the new pictures with replacement.
 
-    Ten parts say the light within a few grey values only. Normals that are relit by several draws
-    differ among themselves by as much, and so do not promise what nobody knows.
+    Ten parts say the light within a grey value or two only. Normals that are relit by a draw differ
+    from those that are relit by the estimate by about as much as the next parts will.
     """
-    use = np.ones(new.shape[1:3], bool) if leave_out is None else ~leave_out
-    pair = _Pair(old[:: max(1, len(old) // _MOST_PICTURES)], new, use)
+    pair = _Pair.of(old, new, leave_out)
     curved = bool((found.curve != Relighting.none().curve).any())
     shaded, rng = bool(found.slopes.any()), np.random.default_rng(0)
-    return [
-        _estimate(replace(pair, new=new[rng.integers(len(new), size=len(new))]), curved, shaded)
-        for _ in range(count)
-    ]
+    draws = [rng.integers(len(new), size=len(new)) for _ in range(count)]
+    return [_estimate(pair, curved, shaded, draw) for draw in draws]
 
 
-def _estimate(pair: _Pair, curved: bool, shaded: bool) -> Relighting:
+def _estimate(pair: _Pair, curved: bool, shaded: bool, chosen: Rows | None = None) -> Relighting:
+    """Curve and gain in turn, from the ``chosen`` new pictures; from all of them by default."""
+    chosen = np.arange(len(pair.new)) if chosen is None else chosen
     found, shape = Relighting.none(), pair.use.shape
-    old_values, new_cells = pair.greys(pair.old), pair.cells(pair.new).mean(axis=0)
-    terms = pair.terms()
+    new_cells, terms = pair.cells(pair.new)[chosen].mean(axis=0), pair.terms()
     for _ in range(_TURNS):
         if curved:
-            greys = pair.greys(pair.new, found.gain(*shape))
-            found = replace(found, curve=_match(old_values, greys))
+            new_quantiles = pair.quantiles(pair.new, found.gain(*shape))[chosen]
+            found = replace(found, curve=_match(pair.old_quantiles, new_quantiles))
         if not shaded:
             break
         flat = pair.cells(replace(found, slopes=np.zeros(_TERMS))(pair.old)).mean(axis=0)
@@ -224,24 +245,33 @@ def _differ(usual: Doubles, new: Doubles) -> bool:
 
 
 def _match(old: Doubles, new: Doubles) -> Doubles:
-    """The rising curve that gives old values the distribution of new ones, (256, channels).
+    """The rising curve under which old parts show the quantiles of new ones, (256, channels).
 
     A polynomial between logarithms, where a gain is a shift and a gamma a slope: a curve that
     follows each quantile would roughen or flatten the grain. Beyond the outermost quantiles it goes
     on straight.
+
+    Args:
+        old: quantiles by picture, (N, Q, channels).
+        new: the same of the new pictures.
     """
-    shares = np.linspace(0, 1, _QUANTILES)[1:-1]
-    grey, found = np.arange(256.0), np.empty((256, old.shape[1]))
-    for channel in range(old.shape[1]):
-        known = np.quantile(old[:, channel], shares)
-        wanted = np.quantile(new[:, channel], shares)
-        inside = (wanted > _CLIPPED) & (wanted < 255 - _CLIPPED)
-        known, wanted = (known[inside], wanted[inside]) if inside.sum() > 8 else (known, wanted)
-        low, high = known[0], known[-1]
+    grey, found = np.arange(256.0), np.empty((256, old.shape[2]))
+    for channel in range(old.shape[2]):
+        known, wanted = old[..., channel], new[..., channel]
+        inside = np.all(
+            [
+                (x > _CLIPPED) & (x < 255 - _CLIPPED)
+                for x in (known.mean(axis=0), wanted.mean(axis=0))
+            ],
+            axis=0,
+        )
+        if inside.sum() > 8:
+            known, wanted = known[:, inside], wanted[:, inside]
+        low, high = known.mean(axis=0)[[0, -1]]
         if high - low < _LEAST_RANGE:
             found[:, channel] = grey * (wanted.mean() + 1) / (known.mean() + 1)
             continue
-        curve = np.polynomial.Polynomial.fit(_log(known), _log(wanted), _DEGREE)
+        curve = _fit_curve(_log(known), _log(wanted))
         slope = curve.deriv()
         middle = curve(np.clip(_log(grey), _log(low), _log(high)))
         beyond = np.where(grey < low, (_log(grey) - _log(low)) * slope(_log(low)), 0.0)
@@ -249,6 +279,44 @@ def _match(old: Doubles, new: Doubles) -> Doubles:
         rising = np.maximum.accumulate(np.exp(middle + beyond) - _DARK)
         found[:, channel] = np.maximum(rising, 0.0)
     return found
+
+
+def _fit_curve(old: Doubles, new: Doubles) -> Polynomial:
+    """The polynomial of the least degree that explains the quantiles (N, Q) of new parts.
+
+    A further degree must explain ``_CERTAIN`` standard errors.
+    """
+    curve, left = _least_squares(old, new, _DEGREES[0])
+    for degree in _DEGREES[1:]:
+        further, still_left = _least_squares(old, new, degree)
+        if left - still_left < _CERTAIN**2:
+            break
+        curve, left = further, still_left
+    return curve
+
+
+def _least_squares(old: Doubles, new: Doubles, degree: int) -> tuple[Polynomial, float]:
+    """The polynomial by generalised least squares, and the squared errors that it leaves.
+
+    Errors are weighed by how old parts differ among themselves under the curve that is sought, so
+    that it is found in turns.
+    """
+    middle = float(old.mean())
+    powers = np.stack([(old - middle) ** k for k in range(degree + 1)])
+    factors = np.zeros(degree + 1)
+    factors[1] = float(new.mean(axis=0).std() / old.mean(axis=0).std())
+    wanted, terms = new.mean(axis=0), powers.mean(axis=1).T
+    quantised = _QUANTISED * np.exp(-2 * wanted)
+    left = 0.0
+    for _ in range(_TURNS):
+        lit = np.tensordot(factors, powers, axes=1)
+        errors = (np.cov(lit.T) + np.diag(quantised)) * (1 / len(old) + 1 / len(new))
+        weights = np.linalg.inv(errors)
+        factors = np.linalg.solve(terms.T @ weights @ terms, terms.T @ weights @ wanted)
+        gap = wanted - terms @ factors
+        left = float(gap @ weights @ gap)
+    shifted = Polynomial(factors)
+    return shifted(Polynomial([-middle, 1.0])), left
 
 
 def _log(grey: Doubles | float) -> Doubles:

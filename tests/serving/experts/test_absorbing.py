@@ -1,5 +1,7 @@
 """Absorbing on small made-up parts: light is relit, a print is added, defects are refused."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from serving.experts.absorbing.absorb import (
     absorb,
 )
 from serving.experts.absorbing.additions import anomalies_on, spread_looks, with_look
+from serving.experts.absorbing.refitting import Refitted, refit
 from serving.experts.absorbing.relighting import Relighting, estimate_relighting
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
@@ -54,6 +57,23 @@ def test_a_tone_curve_and_a_gradient_are_estimated_from_other_parts() -> None:
         assert off.mean() < 0.25 * np.abs(old[:8].astype(int) - wanted).mean()
 
 
+def test_a_curve_does_not_follow_parts_that_happen_to_be_dark() -> None:
+    """Parts differ in brightness alone: that ten new ones are darker is no reason for contrast."""
+
+    def exposed(first: int, count: int, low: float, high: float) -> Image:
+        shares = np.random.default_rng(first).uniform(low, high, count)
+        pictures = stack(first, count) * shares[:, None, None, None]
+        return np.round(pictures).astype(np.uint8)
+
+    old, new = exposed(0, 40, 0.9, 1.1), gamma(0.6)(exposed(100, 10, 0.9, 1.0))
+    light = estimate_relighting(old, new)
+    assert light is not None
+    grey = np.arange(90, 151)
+    found, wanted = light.curve[grey, 0], 255 * (grey / 255) ** 0.6
+    slopes = np.diff(np.log(found)).mean() / np.diff(np.log(wanted)).mean()
+    assert slopes == pytest.approx(1, abs=0.05)
+
+
 def test_parts_under_the_same_light_are_left_alone() -> None:
     assert estimate_relighting(stack(0, 40), stack(100, 10)) is None
     pictures = stack(0, 2)
@@ -67,6 +87,7 @@ def test_a_new_light_is_absorbed_and_the_old_version_stays(
     change = gamma(0.6)
     fresh = [surface(seed) for seed in range(500, 540)]
     before = [s.score for s in trained.score(fresh[:5], maps=False)]
+    files = trained.version, trained.training_set().pixels.copy()
     assert flagged(trained, [change(image) for image in fresh]) > 0.9
     found = absorb(trained, goods(change))
     assert found.how == ("relit",)
@@ -79,7 +100,9 @@ def test_a_new_light_is_absorbed_and_the_old_version_stays(
     assert isinstance(again, ComposedExpert)
     assert again.training_set().pixels.mean() > trained.training_set().pixels.mean()
     after = [s.score for s in trained.score(fresh[:5], maps=False)]
-    assert after == pytest.approx(before, rel=1e-5)
+    assert after == before
+    assert trained.version == files[0]
+    assert (trained.training_set().pixels == files[1]).all()
 
 
 @pytest.mark.slow
@@ -97,6 +120,21 @@ def test_a_print_is_added_where_it_is_and_hides_no_scratch(trained: ComposedExpe
         cv2.line(image, (60, 14), (82, 38), (200, 200, 200), 2)
     assert flagged(found.expert, across) >= 0.9
     assert flagged(found.expert, [printed(scratched(seed)) for seed in range(20)]) >= 0.9
+
+
+@pytest.mark.slow
+def test_a_look_on_which_no_defect_would_be_found_is_refused(
+    trained: ComposedExpert, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blind(*given: object, **named: object) -> Refitted:
+        found = refit(*given, **named)  # type: ignore[arg-type]
+        assert found.found_on_look is not None
+        assert found.found_on_look > 0.3
+        return replace(found, found_on_look=0.1)
+
+    monkeypatch.setattr("serving.experts.absorbing.absorb.refit", blind)
+    with pytest.raises(AbsorbRefused, match="on the new look 10% of synthetic anomalies"):
+        absorb(trained, goods(printed))
 
 
 @pytest.mark.slow
