@@ -3,17 +3,24 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lab.benchmarks.absorb_figures import (
+    PRINT,
+    AbsorbFigures,
+    AbsorbJudgement,
+    DesignRow,
+    LightRow,
+    summaries,
+)
 from lab.benchmarks.changes import CHANGES, Change
 from lab.benchmarks.expert import Report
 from lab.datasets.folders import Dataset, Sample
 from lab.metrics import image_auroc
-from serving.experts.absorbing.absorb import Absorbed, AbsorbRefused, GoodPicture, absorb
+from serving.experts.absorbing.absorb import AbsorbRefused, GoodPicture, absorb
 from serving.experts.absorbing.additions import anomalies_on
 from serving.experts.composed import ComposedExpert
 from serving.experts.images import read_image
@@ -26,64 +33,13 @@ _ON_PRINT = 60
 """Synthetic anomalies made on the print."""
 
 
-class AbsorbJudgement(TypedDict):
-    """An expert on good and defective parts."""
-
-    image_auroc: float
-    false_alarms: float
-    """Each part weighs one."""
-    found: float
-
-
-class LightRow(TypedDict):
-    """One change of light, absorbed once."""
-
-    change: str
-    draw: int
-    nothing_done: AbsorbJudgement
-    absorbed: AbsorbJudgement
-    auroc_lost: float
-    """Against the expert before the change, on the same parts without it."""
-    how: str
-    seconds: float
-
-
-class DesignRow(TypedDict):
-    """A print on every part, absorbed once."""
-
-    draw: int
-    how: str
-    nothing_done: AbsorbJudgement
-    absorbed: AbsorbJudgement
-    look_share: float
-    print_covered: float
-    """Share of the print that the look takes in."""
-    on_print_found: float
-    """Share found of synthetic anomalies on the print, by the expert that absorbed it."""
-    same_without_print: float
-    """Share found of the same anomalies on parts without a print, by the expert before."""
-    seconds: float
-
-
-class AbsorbFigures(TypedDict):
-    """What the benchmark prints."""
-
-    dataset: str
-    asked_rate: float
-    goods: int
-    plain: AbsorbJudgement
-    light: list[LightRow]
-    design: list[DesignRow]
-    defects_given_as_good: str
-    """What absorbing ten defective parts of one class answers, other defects being exemplars."""
-
-
 @dataclass(frozen=True)
 class AbsorbOptions:
     """How much is tried."""
 
     goods: int = 10
     draws: int = 3
+    changes: Sequence[str] = (*LIGHT, PRINT)
     seed: int = 0
 
 
@@ -107,87 +63,140 @@ class _Parts:
         return given, [i for i, s in enumerate(self.good) if s.part not in set(chosen)]
 
 
+class _Bench:
+    """An expert, the parts it is judged on, and what it says of them under each light."""
+
+    def __init__(self, expert: ComposedExpert, parts: _Parts, options: AbsorbOptions) -> None:
+        self.expert, self.parts, self.options = expert, parts, options
+        self.plain = self.score(expert, lambda image: image)
+        self._nothing: dict[str, _PartScores] = {}
+
+    def score(self, expert: ComposedExpert, change: Change) -> "_PartScores":
+        """Scores of all good and of all defective parts."""
+        good = _scores(expert, self.parts.good_images, change)
+        bad = _scores(expert, self.parts.bad_images, change)
+        return _PartScores(good, bad, expert.model.calibration.threshold)
+
+    def light(self, name: str, draw: int) -> LightRow:
+        """A change of light, absorbed from the draw's good parts."""
+        given, others = self.parts.draw(self.options.goods, self._rng(draw))
+        change = CHANGES[name]
+        if name not in self._nothing:
+            self._nothing[name] = self.score(self.expert, change)
+        nothing, plain = (self.judge(s, others) for s in (self._nothing[name], self.plain))
+        made = _absorb(self.expert, self.parts, given, change)
+        absorbed = nothing
+        if made.expert is not self.expert:
+            absorbed = self.judge(self.score(made.expert, change), others)
+        return LightRow(
+            change=name,
+            draw=draw,
+            nothing_done=nothing,
+            absorbed=absorbed,
+            auroc_lost=plain["image_auroc"] - absorbed["image_auroc"],
+            how=made.how,
+            seconds=made.seconds,
+            cpu_seconds=made.cpu_seconds,
+        )
+
+    def design(self, draw: int) -> DesignRow:
+        """A print at a place of the draw's own, absorbed from the draw's good parts."""
+        rng = self._rng(draw)
+        given, others = self.parts.draw(self.options.goods, rng)
+        printed, expert = make_print(rng), self.expert
+        nothing = self.judge(self.score(expert, printed), others)
+        made = _absorb(expert, self.parts, given, printed)
+        new, look = made.expert, made.look
+        absorbed = self.judge(self.score(new, printed), others) if new is not expert else nothing
+        prepare, some = (
+            expert.model.preprocessing,
+            [self.parts.good_images[i] for i in others[:120]],
+        )
+        plain = np.stack([prepare(image) for image in some])
+        with_print = np.stack([prepare(printed(image)) for image in some])
+        where = np.abs(with_print.astype(int) - plain).max(axis=(0, 3)) > 12
+        odd, _, _, _ = anomalies_on(with_print, _grown(where), _ON_PRINT, draw + 17)
+        same, _, _, _ = anomalies_on(plain, _grown(where), _ON_PRINT, draw + 17)
+        return DesignRow(
+            draw=draw,
+            how=made.how,
+            nothing_done=nothing,
+            absorbed=absorbed,
+            auroc_lost=self.judge(self.plain, others)["image_auroc"] - absorbed["image_auroc"],
+            look_share=0.0 if look is None else float(look.mean()),
+            print_covered=0.0 if look is None else float(look[where].mean()),
+            on_print_found=_share(new, list(odd)),
+            same_without_print=_share(expert, list(same)),
+            seconds=made.seconds,
+            cpu_seconds=made.cpu_seconds,
+        )
+
+    def judge(self, found: "_PartScores", others: Sequence[int]) -> AbsorbJudgement:
+        """AUROC, false alarms among the ``others`` of the good parts, and defects found."""
+        good, bad = found.good[np.array(others)], found.bad
+        alarms: dict[str, list[bool]] = {}
+        for i, score in zip(others, good, strict=True):
+            alarms.setdefault(self.parts.good[i].part, []).append(bool(score > found.threshold))
+        truth = np.repeat([False, True], [len(good), len(bad)])
+        return AbsorbJudgement(
+            image_auroc=image_auroc(np.concatenate([good, bad]), truth),
+            false_alarms=float(np.mean([np.mean(own) for own in alarms.values()])),
+            found=float((bad > found.threshold).mean()),
+        )
+
+    def _rng(self, draw: int) -> np.random.Generator:
+        return np.random.default_rng([self.options.seed, draw])
+
+
+@dataclass(frozen=True, eq=False)
+class _PartScores:
+    """What an expert says of every part."""
+
+    good: npt.NDArray[np.float64]
+    bad: npt.NDArray[np.float64]
+    threshold: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """An absorbed expert, or the one before and why it was refused."""
+
+    expert: ComposedExpert
+    how: str
+    look: Mask | None
+    seconds: float
+    cpu_seconds: float
+
+
 def measure_absorbing(
     expert: ComposedExpert, data: Dataset, options: AbsorbOptions, report: Report
 ) -> AbsorbFigures:
-    """Each change of light and a print, ``options.draws`` times; defects that are given as good."""
+    """Each change ``options.draws`` times; then defects that are given as good."""
     good = [s for s in (*data.test, *data.left_out) if not s.anomalous]
     bad = [s for s in data.test if s.anomalous]
     parts = _Parts(good, [read_image(s.path) for s in good], bad, [read_image(s.path) for s in bad])
+    bench = _Bench(expert, parts, options)
     light: list[LightRow] = []
     design: list[DesignRow] = []
-    total = options.draws * (len(LIGHT) + 1) + 1
-    for draw in range(options.draws):
-        for name in LIGHT:
-            rng = np.random.default_rng([options.seed, draw])
-            light.append(_light(expert, parts, name, draw, options.goods, rng))
+    total = options.draws * len(options.changes) + 1
+    for name in options.changes:
+        for draw in range(options.draws):
+            if name == PRINT:
+                design.append(bench.design(draw))
+            else:
+                light.append(bench.light(name, draw))
             report("absorb", len(light) + len(design), total)
-        rng = np.random.default_rng([options.seed, draw])
-        design.append(_design(expert, parts, draw, options.goods, rng))
-        report("absorb", len(light) + len(design), total)
+    refused = _poisoned(expert, parts, options.goods)
+    report("absorb", total, total)
     return AbsorbFigures(
         dataset=data.name,
         asked_rate=expert.model.calibration.asked_rate,
         goods=options.goods,
-        plain=_judge(expert, parts, range(len(good)), lambda image: image),
+        plain=bench.judge(bench.plain, range(len(good))),
         light=light,
         design=design,
-        defects_given_as_good=_poisoned(expert, parts, options.goods),
-    )
-
-
-def _light(
-    expert: ComposedExpert,
-    parts: _Parts,
-    name: str,
-    draw: int,
-    count: int,
-    rng: np.random.Generator,
-) -> LightRow:
-    change = CHANGES[name]
-    given, others = parts.draw(count, rng)
-    plain = _judge(expert, parts, others, lambda image: image)
-    nothing = _judge(expert, parts, others, change)
-    begun = time.perf_counter()
-    new, how = _absorbed(expert, parts, given, change)
-    seconds = time.perf_counter() - begun
-    absorbed = _judge(new, parts, others, change) if new is not expert else nothing
-    return LightRow(
-        change=name,
-        draw=draw,
-        nothing_done=nothing,
-        absorbed=absorbed,
-        auroc_lost=plain["image_auroc"] - absorbed["image_auroc"],
-        how=how,
-        seconds=seconds,
-    )
-
-
-def _design(
-    expert: ComposedExpert, parts: _Parts, draw: int, count: int, rng: np.random.Generator
-) -> DesignRow:
-    given, others = parts.draw(count, rng)
-    printed = make_print(rng)
-    nothing = _judge(expert, parts, others, printed)
-    begun = time.perf_counter()
-    new, how, look = _absorb(expert, parts, given, printed)
-    seconds = time.perf_counter() - begun
-    prepare = expert.model.preprocessing
-    plain = np.stack([prepare(parts.good_images[i]) for i in others[:120]])
-    with_print = np.stack([prepare(printed(parts.good_images[i])) for i in others[:120]])
-    where = np.abs(with_print.astype(int) - plain).max(axis=(0, 3)) > 12
-    odd, _, _, _ = anomalies_on(with_print, _grown(where), _ON_PRINT, draw + 17)
-    same, _, _, _ = anomalies_on(plain, _grown(where), _ON_PRINT, draw + 17)
-    return DesignRow(
-        draw=draw,
-        how=how,
-        nothing_done=nothing,
-        absorbed=_judge(new, parts, others, printed) if new is not expert else nothing,
-        look_share=0.0 if look is None else float(look.mean()),
-        print_covered=0.0 if look is None else float(look[where].mean()),
-        on_print_found=_share(new, list(odd)),
-        same_without_print=_share(expert, list(same)),
-        seconds=seconds,
+        summary=summaries(light, design),
+        defects_given_as_good=refused,
     )
 
 
@@ -228,42 +237,19 @@ def _poisoned(expert: ComposedExpert, parts: _Parts, count: int) -> str:
     return f"accepted: {' and '.join(found.how) or 'nothing to absorb'}"
 
 
-def _absorbed(
-    expert: ComposedExpert, parts: _Parts, given: Sequence[int], change: Change
-) -> tuple[ComposedExpert, str]:
-    new, how, _ = _absorb(expert, parts, given, change)
-    return new, how
-
-
-def _absorb(
-    expert: ComposedExpert, parts: _Parts, given: Sequence[int], change: Change
-) -> tuple[ComposedExpert, str, Mask | None]:
+def _absorb(expert: ComposedExpert, parts: _Parts, given: Sequence[int], change: Change) -> _Made:
     goods = [
         GoodPicture(change(parts.good_images[i]), parts.good[i].part, parts.good[i].path.name)
         for i in given
     ]
+    begun, used = time.perf_counter(), time.process_time()
+    new, how, look = expert, "", None
     try:
-        found: Absorbed = absorb(expert, goods)
+        found = absorb(expert, goods)
+        new, how, look = found.expert, " and ".join(found.how) or "nothing to absorb", found.look
     except AbsorbRefused as refused:
-        return expert, f"refused: {refused}", None
-    return found.expert, " and ".join(found.how) or "nothing to absorb", found.look
-
-
-def _judge(
-    expert: ComposedExpert, parts: _Parts, others: Sequence[int], change: Change
-) -> AbsorbJudgement:
-    good = _scores(expert, [parts.good_images[i] for i in others], change)
-    bad = _scores(expert, parts.bad_images, change)
-    threshold = expert.model.calibration.threshold
-    truth = np.repeat([False, True], [len(good), len(bad)])
-    alarms: dict[str, list[bool]] = {}
-    for i, score in zip(others, good, strict=True):
-        alarms.setdefault(parts.good[i].part, []).append(bool(score > threshold))
-    return AbsorbJudgement(
-        image_auroc=image_auroc(np.concatenate([good, bad]), truth),
-        false_alarms=float(np.mean([np.mean(own) for own in alarms.values()])),
-        found=float((bad > threshold).mean()),
-    )
+        how = f"refused: {refused}"
+    return _Made(new, how, look, time.perf_counter() - begun, time.process_time() - used)
 
 
 def _scores(
