@@ -19,8 +19,8 @@ _RULES: Final = (
         ),
         rf"\1:{MASK}@",
     ),
-    # user:password@ where the scheme was lost
-    (re.compile(r"(?<![\w.\-:])([\w.\-]{1,100}):[^\s/:@\"'*]{1,100}@(?=[\w\[])"), rf"\1:{MASK}@"),
+    # user:password@ where the scheme was lost, and the user perhaps with it
+    (re.compile(r"(?<![\w.\-:])([\w.\-]{0,100}):[^\s/:@\"'*]{1,100}@(?=[\w\[])"), rf"\1:{MASK}@"),
     # a token alone before the host
     (re.compile(r"\b(https?://)[^\s/?#:@\"']{8,200}@", re.I), rf"\1{MASK}@"),
     # in the query of an address, shorter names are secret too

@@ -1,0 +1,405 @@
+"""The README's way, process by process, on Apache Kafka, with other people's readers attached.
+
+    python -m tests.interop.readme_line FOLDER [--parts N]
+
+The store is empty when Serve is deployed, then an expert is trained and taught, a policy applied,
+and each process started by its own command, two workers of the role inspect among them. While parts
+run, a version is put in force and a replica killed. kafkajs follows every topic, and afterwards the
+AsyncAPI parser with ajv, the CloudEvents SDK of JavaScript, the AWS SDK and pandas read it all.
+What went wrong is printed, each with the command or reader that shows it; exit code 1.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import psutil
+
+from andon.stack.local import LocalStack, StackPorts
+from andon.stack.prepare import prepare
+from infra.stack.process import Process, answers_http, free_port
+from lab.datasets.textile import TEXTILE, textile_dataset
+from lab.harness.line import LineOptions, SimulatedLine
+from lab.harness.plan import LinePlan, cycle, make_plan
+from lab.harness.processes import RoleProcess
+from lab.harness.settle import settle
+from lab.plc.ledger import read_ledger
+from streams.events import Decision
+from streams.topics import ALL
+from tests.history.views import read_views
+from tests.interop.tools import NodeTools, node_tools
+
+ROOT = Path(__file__).parents[2]
+TRAIN = 40
+"""Normal textiles that train: enough for a verdict, not for a good one."""
+ROLES = ("inspect", "classify", "record", "limits")
+WINDOW_S = 6.0
+"""Long, so that a busy machine is no fault."""
+LINES_WITHOUT_PLC = 6
+"""Log lines that a gateway may write while its controller is away."""
+
+
+@dataclass
+class Findings:
+    """What went wrong, by the number of what was promised."""
+
+    faults: list[str] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+
+    def check(self, name: str, holds: object, found: object = "") -> None:
+        """Note whether a promise holds; ``found`` says what was there instead."""
+        (self.passed if holds else self.faults).append(name if holds else f"{name}: {found}"[:2000])
+        sys.stderr.write(f"{'ok   ' if holds else 'FAULT'} {name}\n")
+
+
+@dataclass
+class ReadmeLine:
+    """One run; ``folder`` is the current one of every command, as a plant's would be."""
+
+    folder: Path
+    parts: int
+    findings: Findings = field(default_factory=Findings)
+
+    def run(self) -> list[str]:
+        """Everything, in the README's order; returns what went wrong."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        os.chdir(self.folder)  # Ray's replicas and every command look for .andon below it
+        self.stack = LocalStack(
+            self.folder / ".andon" / "stack",
+            replace(StackPorts.free(), ray_dashboard=free_port()),
+            broker_kind="kafka",
+        )
+        self.stack.start()
+        try:
+            asyncio.run(prepare(self.stack.settings(), [], "interop"))
+            self.pictures()
+            self.models()
+            self.play()
+        finally:
+            self.stack.stop()
+        return self.findings.faults
+
+    # --- Before the line ----------------------------------------------------------------------
+
+    def pictures(self) -> None:
+        """A folder in MVTec layout, as people have them: normals, defects and masks."""
+        source = textile_dataset()
+        self.plan: LinePlan = make_plan(
+            TEXTILE, source.train[:TRAIN], source.test, {"local", "global"}, self.parts
+        )
+        self.root = self.folder / "textile"
+        for name, samples in {
+            "train/good": self.plan.train,
+            **{f"test/{label}": found for label, found in self.plan.exemplars.items()},
+        }.items():
+            (self.root / name).mkdir(parents=True)
+            for sample in samples:
+                shutil.copy(sample.path, self.root / name)
+
+    def models(self) -> None:
+        """Deploy on an empty store, train, teach, apply: in this order, as the README has it."""
+        check = self.findings.check
+        done = self.serve("deploy", str(ROOT / "infra" / "serve.yaml"))
+        check("serve deploy on an empty store", done.returncode == 0, tail(done))
+        done = self.andon("train", "--product", TEXTILE, "--images", self.root, "--json")
+        if done.returncode:  # it may refuse a root with defects in it, if it says what to give
+            check("train --images ROOT says what to give", "train/good" in said(done), tail(done))
+            normals = self.root / "train" / "good"
+            done = self.andon("train", "--product", TEXTILE, "--images", normals, "--json")
+        check("andon train", done.returncode == 0, tail(done))
+        manifests = list((self.folder / ".andon" / "artifacts").rglob("manifest.json"))
+        used = json.dumps([json.loads(path.read_text()) for path in manifests])
+        check(
+            "a defect is never taken for a normal", "test/" not in used, "the manifest names test/"
+        )
+        words: list[str | Path] = ["--normals", self.root / "train" / "good"]
+        for label in self.plan.exemplars:
+            folder = self.root / "test" / label
+            done = self.andon("classify", "teach", "-p", TEXTILE, "-c", label, folder, *words)
+            check(f"andon classify teach {label}", done.returncode == 0, tail(done))
+            words = []
+        policy = ROOT / "policies" / "products" / "textile.yaml"
+        done = self.andon("policy", "apply", policy, "--json")
+        check("andon policy apply", done.returncode == 0, tail(done))
+
+    # --- The line -----------------------------------------------------------------------------
+
+    def play(self) -> None:
+        """Parts run while a version is put in force and a replica is killed."""
+        options = LineOptions(takt_s=0.5, window_s=WINDOW_S)
+        settings = {
+            "ANDON_LOG_JSON": "true",
+            "ANDON_PATHS__POLICIES": str(ROOT / "policies/products"),
+        }
+        line = SimulatedLine(
+            self.folder, self.stack, cycle(self.plan, self.parts), options, settings
+        )
+        node = node_tools()
+        try:
+            line.start(ROLES)
+            second = RoleProcess("inspect-2", ["worker", "inspect"], self.folder, line.environment)
+            line.roles["inspect-2"] = second
+            second.wait_ready(60)
+            self.findings.check("a second worker of a role is ready", second.process.running)
+            self.alone(line)
+            self.doctor(line)
+            self.metrics_port_in_use(line)
+            with following(node, self.stack, self.folder / "messages.jsonl"):
+                line.start_plc()
+                self.disturb(line)
+                line.wait_plc()
+                self.settled(line)
+                self.wait_for_messages()
+            self.readers(node)
+        finally:
+            line.stop()
+        self.logs()
+
+    def alone(self, line: SimulatedLine) -> None:
+        """A gateway without its controller says so, and not three times a second."""
+        time.sleep(10)  # the only way to see that it keeps silent
+        lines = line.roles["gateway"].process.log_path.read_text().splitlines()
+        about = [text for text in lines if "plc" in text]
+        self.findings.check(
+            "a gateway without its controller is quiet", len(about) <= LINES_WITHOUT_PLC, about[-6:]
+        )
+
+    def doctor(self, line: SimulatedLine) -> None:
+        """It answers for a product, and its names are whole in a pipe."""
+        done = self.andon("doctor", "--json", more=line.environment)
+        found = json.loads(done.stdout) if done.stdout.strip().startswith(("[", "{")) else []
+        failing = [f for f in found if isinstance(f, dict) and not f.get("ok")]
+        others = [f for f in failing if f.get("name") not in ("plc",)]  # it is not started yet
+        self.findings.check("andon doctor finds the line able to decide", not others, others)
+        self.findings.check("andon doctor looks for a policy", "polic" in done.stdout)
+        piped = self.andon("doctor", more=line.environment).stdout
+        self.findings.check("piped tables keep whole names", "…" not in piped, piped[-1500:])
+
+    def metrics_port_in_use(self, line: SimulatedLine) -> None:
+        port = str(self.stack.ports.broker)
+        more = {**line.environment, "ANDON_WORKER__METRICS_PORT": port}
+        done = self.andon("worker", "record", more=more, timeout_s=60)
+        refused = done.returncode not in (0, 124) and "Traceback" not in said(done)
+        self.findings.check("a metrics port in use is refused in words", refused, tail(done))
+
+    def disturb(self, line: SimulatedLine) -> None:
+        """In the middle of the run: another version in force, and a replica killed."""
+        time.sleep(0.25 * self.parts)
+        listed = json.loads(self.andon("models", "list", "-p", TEXTILE, "--json").stdout or "[]")
+        digests = [v["digest"] for v in versions_in(listed) if not v.get("in_force")]
+        if digests:
+            done = self.andon("models", "use", TEXTILE, digests[-1], "--reason", "interop")
+            self.findings.check(
+                "andon models use waits and tells", done.returncode == 0, tail(done)
+            )
+        else:
+            self.findings.check("a second version is listed", False, listed)
+        victims = replica_processes(self.stack)
+        self.findings.check("there is a replica to kill", victims)
+        if victims:
+            victims[0].kill()
+
+    def settled(self, line: SimulatedLine) -> None:
+        """No part without a decision, none held by the swap or the kill, and reasons that fit."""
+        ledger = read_ledger(line.ledger)
+        settings = self.stack.settings()
+        kafka, balance = asyncio.run(settle(settings, ledger, self.parts))
+        check = self.findings.check
+        check("no part is lost", not balance.lost, balance.lost)
+        check("no part is acted on twice", not balance.acted_twice, balance.acted_twice)
+        held = [
+            f"{d.part_id} {d.source.value} {d.reason_code.name}: {d.reason}"
+            for d in balance.effective.values()
+            if d.source.value in ("fallback", "watchdog")
+            and d.reason_code.name not in ("UNKNOWN_CLASS", "UNSURE")
+        ]
+        check("a swap and a killed replica hold no part", not held, held[:6])
+        check(
+            "reasons name the stage", not misnamed(kafka.decisions), misnamed(kafka.decisions)[:4]
+        )
+
+    def wait_for_messages(self) -> None:
+        """Until kafkajs has what the topics hold: as many decisions as parts."""
+        path, until = self.folder / "messages.jsonl", time.monotonic() + 90
+        while time.monotonic() < until:
+            if path.is_file() and path.read_text().count('"andon.decisions"') >= self.parts:
+                return
+            time.sleep(1)
+        self.findings.check(
+            "kafkajs follows every topic", False, "decisions are missing after 90 s"
+        )
+
+    # --- Other people's readers ---------------------------------------------------------------
+
+    def readers(self, node: NodeTools) -> None:
+        """The same run as others see it."""
+        check, path = self.findings.check, self.folder / "messages.jsonl"
+        found = cast(
+            dict[str, Any], node.run("asyncapi.cjs", ROOT / "docs" / "asyncapi.yaml", path)
+        )
+        problems = found["diagnostics"] + found["problems"]
+        check("AsyncAPI parser and ajv: every message fits", not problems, problems[:5])
+        topics = {"andon.frames", "andon.anomalies", "andon.decisions", "andon.acks"}
+        check("kafkajs: every topic of a part", topics <= set(found["checked"]), found["checked"])
+        events = cast(list[dict[str, Any]], node.run("cloudevents.cjs", path))
+        check("CloudEvents SDK: every event is valid", all(e["valid"] for e in events))
+        records = asyncio.run(read_views(self.stack.settings().postgres.url.get_secret_value()))
+        parts = records["bi.part"]
+        check("pandas: one row a part", len(parts) == self.parts, f"{len(parts)} of {self.parts}")
+        self.over_http(node)
+
+    def over_http(self, node: NodeTools) -> None:
+        """Every picture that is kept is found by its key, and every other is 404."""
+        check, port = self.findings.check, free_port()
+        command = [sys.executable, "-m", "andon", "console", "--port", str(port)]
+        log = self.folder / "logs" / "console.log"
+        process = Process("console", command, log, self.stack.environment())
+        try:
+            process.wait_ready(lambda: answers_http(port, "/api/health"), 60)
+            api = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=30)
+            frames = api.get("/frames", params={"limit": 1000}).json()["frames"]
+            asked = {f["frame_id"]: api.get(f"/frames/{f['frame_id']}/image") for f in frames}
+            wrong = [
+                (f["frame_id"], asked[f["frame_id"]].status_code)
+                for f in frames
+                if asked[f["frame_id"]].status_code != (200 if f["image_key"] else 404)
+            ]
+            check("HTTP API: pictures, or 404", not wrong, wrong[:5])
+            s3 = self.stack.settings().s3
+            keys = [f["image_key"] for f in frames if f["image_key"]]
+            secrets = (s3.access_key.get_secret_value(), s3.secret_key.get_secret_value())
+            where = (f"http://{s3.endpoint}", s3.bucket, *secrets)
+            read = cast(dict[str, Any], node.run("pictures.cjs", *where, *keys))["read"]
+            sizes = {f["image_key"]: len(asked[f["frame_id"]].content) for f in frames}
+            lost = {key: size for key, size in read.items() if size != sizes[key]}
+            check("AWS SDK: every picture by its key", read and not lost, lost)
+        finally:
+            process.stop()
+
+    def logs(self) -> None:
+        """Every line of a process is JSON, and no process met what it did not expect."""
+        check = self.findings.check
+        for path in sorted((self.folder / "logs").glob("*.log")):
+            if path.stem in ("plc", "console"):
+                continue
+            lines = path.read_text(errors="replace").splitlines()
+            plain = [text for text in lines if not is_json(text)]
+            check(f"log of {path.stem}: JSON throughout", not plain, plain[:4])
+            errors = [text for text in lines if '"level": "error"' in text]
+            expected = [text for text in errors if "away" in text or "failed" in text]
+            check(f"log of {path.stem}: no false error", len(errors) == len(expected), errors[:4])
+
+    # --- Commands -----------------------------------------------------------------------------
+
+    def andon(
+        self, *words: str | Path, more: dict[str, str] | None = None, timeout_s: float = 300
+    ) -> "subprocess.CompletedProcess[str]":
+        """A command as the README writes it, with the plant's settings."""
+        command = [sys.executable, "-m", "andon", *map(str, words)]
+        return ended(command, {**self.stack.environment(), **(more or {})}, timeout_s)
+
+    def serve(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Ray's own command, with the stack's token."""
+        command = [str(Path(sys.executable).with_name("serve")), *words]
+        command += ["--address", f"http://127.0.0.1:{self.stack.ports.ray_dashboard}"]
+        token = {"RAY_AUTH_MODE": "token"}
+        token["RAY_AUTH_TOKEN_PATH"] = self.stack.environment()["ANDON_SERVE__TOKEN_FILE"]
+        return ended(command, token, 300)
+
+
+@contextmanager
+def following(node: NodeTools, stack: LocalStack, out: Path) -> Iterator[None]:
+    """kafkajs reads every topic meanwhile."""
+    script = Path(__file__).parent / "node" / "follow.cjs"
+    servers = stack.settings().kafka.bootstrap_servers
+    words = ["node", str(script), servers, str(out), *(topic.name for topic in ALL)]
+    environment = {"NODE_PATH": str(node.packages / "node_modules")}
+    process = Process("kafkajs", words, out.with_name("kafkajs.log"), environment)
+    try:
+        yield
+    finally:
+        process.stop(5)
+
+
+def ended(
+    command: Sequence[str], more: dict[str, str], timeout_s: float
+) -> "subprocess.CompletedProcess[str]":
+    """The command's end; 124 where it has none in time."""
+    environment = {**os.environ, **more}
+    try:
+        return subprocess.run(
+            list(command), env=environment, capture_output=True, text=True, timeout=timeout_s
+        )
+    except subprocess.TimeoutExpired as late:
+        out = late.stdout.decode() if isinstance(late.stdout, bytes) else ""
+        return subprocess.CompletedProcess(list(command), 124, out, f"no end in {timeout_s} s")
+
+
+def said(done: "subprocess.CompletedProcess[str]") -> str:
+    return done.stdout + done.stderr
+
+
+def tail(done: "subprocess.CompletedProcess[str]") -> str:
+    return f"exit {done.returncode}: {said(done)[-600:]}"
+
+
+def is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return not text.strip()
+
+
+def versions_in(listed: object) -> list[dict[str, Any]]:
+    """The versions of what ``andon models list --json`` prints, wherever they stand."""
+    if isinstance(listed, dict):
+        own = [cast(dict[str, Any], listed)] if "digest" in listed else []
+        return own + [v for below in listed.values() for v in versions_in(below)]
+    return [v for below in listed for v in versions_in(below)] if isinstance(listed, list) else []
+
+
+def replica_processes(stack: LocalStack) -> list[psutil.Process]:
+    """The replicas of the vision expert below the stack's Ray."""
+    head = psutil.Process(stack.components["ray"].pid)
+    below = [head, *head.children(recursive=True)]
+    return [
+        p for p in below if "ServeReplica" in (c := " ".join(p.cmdline())) and "VisionExpert" in c
+    ]
+
+
+def misnamed(decisions: Sequence[Decision]) -> list[str]:
+    """Reasons that blame the classifier for parts that no expert has seen."""
+    return [
+        f"{d.part_id}: {d.reason}"
+        for d in decisions
+        if d.inspection is None and "classifier" in d.reason and d.source.value == "fallback"
+    ]
+
+
+def main() -> None:
+    """Run it, and print the verdict."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--parts", type=int, default=60)
+    given = parser.parse_args()
+    line = ReadmeLine(given.folder.resolve(), given.parts)
+    faults = line.run()
+    count = len(line.findings.passed)
+    verdict = f"{len(faults)} faults" if faults else "no fault of the list"
+    sys.stdout.write("\n".join([f"{count} promises hold", *faults, verdict]) + "\n")
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()
