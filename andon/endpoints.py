@@ -47,6 +47,10 @@ def _known(endpoint: EndpointSettings, state: Path) -> Manners | None:
         log.warning("%s cannot be read and is passed over: %s", path, str(error).splitlines()[0])
         return None
     is_same = (record.base_url, record.model) == (endpoint.address.base, endpoint.model)
+    if not is_same:
+        log.warning(
+            "%s is of another address or model and is passed over: run `andon llm check`", path
+        )
     return record.accepts if is_same else None
 
 

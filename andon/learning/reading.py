@@ -1,5 +1,6 @@
 """Reads what people said of parts, with the pictures that were kept."""
 
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -15,6 +16,8 @@ from serving.naming.base import RESERVED
 from streams.codes import Severity
 from streams.ports import ImageStore
 from streams.regions import Mask
+
+log = logging.getLogger(__name__)
 
 _PAGE = 200
 
@@ -89,8 +92,10 @@ async def reviewed_picture(
     if image is None:
         return None
     drawn, outline = await _get(store, record.mask_key), None
-    with suppress(UndecodableImage):
+    try:
         outline = _mask(drawn) if drawn is not None else None
+    except UndecodableImage as error:
+        log.warning("the mask of %s teaches nothing: %s", record.frame_id, error)
     return ReviewedPicture(
         frame=str(record.frame_id),
         part=record.part_id or str(record.frame_id),

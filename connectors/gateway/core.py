@@ -81,6 +81,7 @@ class Gateway:
         self._outcomes = OutcomePublisher(settings, ports.journal, ports.publisher, self._clock)
         self._writer = ControllerWriter(ports.link, ports.journal, self._written, self._refused)
         self._padded: set[str] = set()
+        self._saw_no_takt = False
         self._timer: asyncio.TimerHandle | None = None
         self._trigger_moved = asyncio.Event()
         self._recipe_moved = False
@@ -253,7 +254,7 @@ class Gateway:
         known = self._ports.journal.entries.get(part.key)
         if known is not None:
             return known
-        self._say_padded(part.trigger)
+        self._say_odd(part.trigger)
         wall = time.time() - (time.monotonic() - part.triggered_at)
         window_s = part.deadline - part.triggered_at
         more = 0 if part.missed else self._exposures.count - 1
@@ -263,8 +264,12 @@ class Gateway:
         self._ports.journal.append(entry)
         return entry
 
-    def _say_padded(self, trigger: Trigger) -> None:
-        """Say once for each text that the controller pads it: events have it without."""
+    def _say_odd(self, trigger: Trigger) -> None:
+        """Say once what of a trigger is not taken as it stands, or can never be decided in time."""
+        if not trigger.takt_ms and not self._settings.result_window_ms and not self._saw_no_takt:
+            self._saw_no_takt = True
+            remedy = "write TaktMs before each trigger, or set gateway.result_window_ms"
+            log.error("trigger.no_window", takt_ms=0, remedy=remedy)
         for name in {"part_id", "lot_id", "product_id"} - self._padded:
             written = str(getattr(trigger, name))
             if (taken := normal_form(written)) != written:

@@ -37,27 +37,35 @@ def read_decisions(path: Path, advance: Callable[[int], None] | None = None) -> 
         try:
             yield Decision.model_validate_json(line)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(step) for step in first["loc"])
-            raise PolicyError(
-                f"{path}:{number}: no decision: {where}: {first['msg']}; "
-                "export the history again with this version"
-            ) from None
+            raise _unreadable(path, number, "decision", error) from None
 
 
 def read_reviews(path: Path) -> dict[UUID, Severity]:
-    """What the last review of each frame in the same dump found."""
+    """What the last review of each frame in the same dump found.
+
+    Raises:
+        PolicyError: a review that this build does not read: without it another one would count.
+    """
     found: dict[UUID, Review] = {}
-    for _, line in _lines(path):
+    for number, line in _lines(path):
         if b'"review_id"' in line:
             try:
                 review = Review.model_validate_json(line)
-            except ValidationError:
-                continue
+            except ValidationError as error:
+                raise _unreadable(path, number, "review", error) from None
             known = found.get(review.frame_id)
             if known is None or known.reviewed_at <= review.reviewed_at:
                 found[review.frame_id] = review
     return {frame: review.severity for frame, review in found.items()}
+
+
+def _unreadable(path: Path, number: int, kind: str, error: ValidationError) -> PolicyError:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(step) for step in first["loc"])
+    return PolicyError(
+        f"{path}:{number}: no {kind}: {where}: {first['msg']}; "
+        "export the history again with this version"
+    )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

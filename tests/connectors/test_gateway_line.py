@@ -296,3 +296,20 @@ async def test_recipes_and_stop_requests(tmp_path: Path) -> None:
             ),
             5,
         )
+
+
+@pytest.mark.asyncio
+async def test_a_controller_without_a_takt_is_told_that_no_part_can_be_decided(
+    tmp_path: Path,
+) -> None:
+    plan = [PlannedPart(part_id=f"A{n}", product_id="demo") for n in range(2)]
+    plc = PlcConfig(takt_s=0.05, window_s=10.0)
+    with capture_logs() as said:
+        async with running_line(tmp_path, plc, config=GatewaySettings()) as line:
+            await line.plc.put({Signal.TAKT_MS: 0})
+            await line.start_gateway()
+            await play(line.plc, plan, takt_s=0.05, ready_wait_s=10)
+            await until(lambda: len(line.bus.acks) >= 2)
+    told = [line for line in said if line["event"] == "trigger.no_window"]
+    assert len(told) == 1
+    assert "result_window_ms" in told[0]["remedy"]

@@ -129,8 +129,11 @@ class ReadmeLine:
             done = self.andon("classify", "teach", "-p", TEXTILE, "-c", label, folder, *words)
             check(f"andon classify teach {label}", done.returncode == 0, tail(done))
             words = []
+        failing = [f for f in self.doctor_says() if not f.get("ok")]
+        told = [f for f in failing if TEXTILE in json.dumps(f) and "polic" in json.dumps(f)]
+        check("andon doctor says that the product has no policy in force", told, failing)
         policy = ROOT / "policies" / "products" / "textile.yaml"
-        done = self.andon("policy", "apply", policy, "--json")
+        done = self.andon("policy", "apply", policy, "--reason", "interop")
         check("andon policy apply", done.returncode == 0, tail(done))
 
     # --- The line -----------------------------------------------------------------------------
@@ -175,16 +178,21 @@ class ReadmeLine:
             "a gateway without its controller is quiet", len(about) <= LINES_WITHOUT_PLC, about[-6:]
         )
 
-    def doctor(self, line: SimulatedLine) -> None:
-        """It answers for a product, and its names are whole in a pipe."""
-        done = self.andon("doctor", "--json", more=line.environment)
+    def doctor_says(self, more: dict[str, str] | None = None) -> list[dict[str, Any]]:
+        """The findings of ``andon doctor``; none where it prints no JSON."""
+        done = self.andon("doctor", "--json", more=more)
         found = json.loads(done.stdout) if done.stdout.strip().startswith(("[", "{")) else []
-        failing = [f for f in found if isinstance(f, dict) and not f.get("ok")]
-        others = [f for f in failing if f.get("name") not in ("plc",)]  # it is not started yet
-        self.findings.check("andon doctor finds the line able to decide", not others, others)
-        self.findings.check("andon doctor looks for a policy", "polic" in done.stdout)
+        rows = found if isinstance(found, list) else found.get("findings", [])
+        return [row for row in rows if isinstance(row, dict)]
+
+    def doctor(self, line: SimulatedLine) -> None:
+        """The line could decide a part but for its controller; names are whole in a pipe."""
+        found = self.doctor_says(line.environment)
+        failing = [f for f in found if not f.get("ok") and f.get("name") != "plc"]  # not started
+        check = self.findings.check
+        check("andon doctor finds the line able to decide", found and not failing, failing)
         piped = self.andon("doctor", more=line.environment).stdout
-        self.findings.check("piped tables keep whole names", "…" not in piped, piped[-1500:])
+        check("piped tables keep whole names", piped and "…" not in piped, piped[-1500:])
 
     def metrics_port_in_use(self, line: SimulatedLine) -> None:
         port = str(self.stack.ports.broker)
@@ -225,6 +233,8 @@ class ReadmeLine:
             and d.reason_code.name not in ("UNKNOWN_CLASS", "UNSURE")
         ]
         check("a swap and a killed replica hold no part", not held, held[:6])
+        passed = [d for d in balance.effective.values() if d.action.value == "pass"]
+        check("good parts pass", passed, [d.reason for d in balance.effective.values()][:3])
         check(
             "reasons name the stage", not misnamed(kafka.decisions), misnamed(kafka.decisions)[:4]
         )
@@ -233,7 +243,9 @@ class ReadmeLine:
         """Until kafkajs has what the topics hold: as many decisions as parts."""
         path, until = self.folder / "messages.jsonl", time.monotonic() + 90
         while time.monotonic() < until:
-            if path.is_file() and path.read_text().count('"andon.decisions"') >= self.parts:
+            text = path.read_text() if path.is_file() else ""
+            topics = ('"andon.decisions"', '"andon.acks"')
+            if all(text.count(topic) >= self.parts for topic in topics):
                 return
             time.sleep(1)
         self.findings.check(

@@ -200,3 +200,10 @@ def test_the_fold_is_bounded(policy: ResolvedPolicy, corpus: list[Decision]) -> 
         fold.add(hole)
     assert fold.report.possible_escapes.count == 3000
     assert len(fold.report.possible_escapes.parts) == 1000
+
+
+def test_a_review_that_cannot_be_read_is_no_missing_review(tmp_path: Path) -> None:
+    file = tmp_path / "dump.jsonl"
+    file.write_text('{"review_id": "not an id"}\n')
+    with pytest.raises(PolicyError, match=r"dump\.jsonl:1: no review: review_id: "):
+        read_reviews(file)
