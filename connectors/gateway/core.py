@@ -80,8 +80,7 @@ class Gateway:
         )
         self._outcomes = OutcomePublisher(settings, ports.journal, ports.publisher, self._clock)
         self._writer = ControllerWriter(ports.link, ports.journal, self._written, self._refused)
-        self._padded: set[str] = set()
-        self._saw_no_takt = False
+        self._said: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._trigger_moved = asyncio.Event()
         self._recipe_moved = False
@@ -266,14 +265,13 @@ class Gateway:
 
     def _say_odd(self, trigger: Trigger) -> None:
         """Say once what of a trigger is not taken as it stands, or can never be decided in time."""
-        if not trigger.takt_ms and not self._settings.result_window_ms and not self._saw_no_takt:
-            self._saw_no_takt = True
-            remedy = "write TaktMs before each trigger, or set gateway.result_window_ms"
-            log.error("trigger.no_window", takt_ms=0, remedy=remedy)
-        for name in {"part_id", "lot_id", "product_id"} - self._padded:
+        if not (trigger.takt_ms or self._settings.result_window_ms or "takt_ms" in self._said):
+            self._said.add("takt_ms")
+            log.error("trigger.no_window", remedy="write TaktMs, or set gateway.result_window_ms")
+        for name in {"part_id", "lot_id", "product_id"} - self._said:
             written = str(getattr(trigger, name))
             if (taken := normal_form(written)) != written:
-                self._padded.add(name)
+                self._said.add(name)
                 log.warning("trigger.padded", text=name, written=repr(written), taken=taken)
 
     def _decide(self, part: Part, reason: ReasonCode, why: str) -> None:
