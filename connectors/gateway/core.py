@@ -27,6 +27,7 @@ from connectors.gateway.journal_entries import (
 )
 from connectors.gateway.outcome_publisher import OutcomePublisher
 from connectors.gateway.spool import SpoolingPublisher
+from connectors.gateway.trigger_notes import TriggerNotes
 from connectors.handshake import Part, PartKey, next_wakeup, recipe_of, step, trigger_seen_of
 from connectors.handshake import values as hs
 from connectors.handshake.signals import TRIGGER_GROUP, Signal, SignalValues, number
@@ -36,8 +37,7 @@ from streams.codes import AckOutcome, DecisionSource, FaultCode, ReasonCode
 from streams.events import Alert, Decision
 from streams.followers import kept_following
 from streams.ids import new_frame_id
-from streams.names import normal_form
-from streams.ports import Camera, DecisionFeed, PolicySource, Trigger
+from streams.ports import Camera, DecisionFeed, PolicySource
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +80,7 @@ class Gateway:
         )
         self._outcomes = OutcomePublisher(settings, ports.journal, ports.publisher, self._clock)
         self._writer = ControllerWriter(ports.link, ports.journal, self._written, self._refused)
-        self._said: set[str] = set()
+        self._notes = TriggerNotes(has_window=bool(settings.result_window_ms))
         self._timer: asyncio.TimerHandle | None = None
         self._trigger_moved = asyncio.Event()
         self._recipe_moved = False
@@ -253,7 +253,7 @@ class Gateway:
         known = self._ports.journal.entries.get(part.key)
         if known is not None:
             return known
-        self._say_odd(part.trigger)
+        self._notes.read(part.trigger)
         wall = time.time() - (time.monotonic() - part.triggered_at)
         window_s = part.deadline - part.triggered_at
         more = 0 if part.missed else self._exposures.count - 1
@@ -262,17 +262,6 @@ class Gateway:
         entry = JournalEntry.minted(part.trigger, frames, wall, window_s, part.missed, clock)
         self._ports.journal.append(entry)
         return entry
-
-    def _say_odd(self, trigger: Trigger) -> None:
-        """Say once what of a trigger is not taken as it stands, or can never be decided in time."""
-        if not (trigger.takt_ms or self._settings.result_window_ms or "takt_ms" in self._said):
-            self._said.add("takt_ms")
-            log.error("trigger.no_window", remedy="write TaktMs, or set gateway.result_window_ms")
-        for name in {"part_id", "lot_id", "product_id"} - self._said:
-            written = str(getattr(trigger, name))
-            if (taken := normal_form(written)) != written:
-                self._said.add(name)
-                log.warning("trigger.padded", text=name, written=repr(written), taken=taken)
 
     def _decide(self, part: Part, reason: ReasonCode, why: str) -> None:
         """Give the gateway's own answer: the product's no-decision action, or a hold."""
