@@ -11,7 +11,6 @@ import structlog
 
 from policies.evaluate import ResolvedPolicy
 from policies.model import Body
-from streams.errors import AndonError
 
 _log = structlog.get_logger(__name__)
 
@@ -26,8 +25,9 @@ class DiskCache:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "policies.json"
 
-    def write(self, bodies: Mapping[str, Body]) -> None:
-        """Replace the copy. A full disk is logged, never raised: the line goes on."""
+    def write(self, bodies: Mapping[str, Body]) -> bool:
+        """Replace the copy; whether it is there. A full disk is logged, never raised: the line goes
+        on."""
         draft = self._path.with_name(f"policies-{uuid4().hex}.tmp")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,18 +36,21 @@ class DiskCache:
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self._path)
+            return True
         except OSError as error:
             _log.warning("policy cache not written", path=str(self._path), error=str(error))
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
+            return False
 
     def read(self) -> list[ResolvedPolicy]:
         """Every policy of the copy that can be read; none when there is no copy."""
+        found: list[ResolvedPolicy] = []
         try:
-            bodies = json.loads(self._path.read_text("utf-8"))
-            return [ResolvedPolicy.from_body(body, key) for key, body in bodies.items()]
+            for key, body in json.loads(self._path.read_text("utf-8")).items():
+                found.append(ResolvedPolicy.from_body(body, key))
         except FileNotFoundError:
-            return []
-        except (OSError, ValueError, AttributeError, AndonError) as error:
-            _log.warning("policy cache not readable", path=str(self._path), error=str(error))
-            return []
+            pass
+        except Exception as error:  # noqa: BLE001 - a damaged copy is no copy, whatever it holds
+            _log.warning("policy cache not readable", path=str(self._path), error=repr(error)[:500])
+        return found

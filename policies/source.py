@@ -24,6 +24,7 @@ from streams.kafka.reader import BEGINNING, PartitionReader
 from streams.topics import POLICIES
 
 _log = structlog.get_logger(__name__)
+_DISK_RETRY_S = 2.0
 
 
 class KafkaPolicySource:
@@ -51,6 +52,7 @@ class KafkaPolicySource:
         self._on_down: Callable[[bool], None] = lambda _: None
         self._ready = asyncio.Event()
         self._following: asyncio.Task[NoReturn] | None = None
+        self._copying: asyncio.TimerHandle | None = None
 
     def for_product(self, product_id: str) -> ResolvedPolicy | HoldEverything:
         """The policy in force; for a product without one, a policy that holds every part."""
@@ -86,6 +88,8 @@ class KafkaPolicySource:
 
     async def stop(self) -> None:
         """Stop following. May be called twice."""
+        if self._copying is not None:
+            self._copying.cancel()
         task, self._following = self._following, None
         if task is not None:
             task.cancel()
@@ -106,11 +110,19 @@ class KafkaPolicySource:
                 for record in records:
                     changed |= self._take(record)
                 if changed and reader.caught_up.is_set():
-                    if self._cache is not None:
-                        in_force = self._policies.values()
-                        self._cache.write({policy.policy_hash: policy.body for policy in in_force})
+                    self._keep_copy()
                     self._ready.set()
                     changed = False
+
+    def _keep_copy(self) -> None:
+        """The copy on disk; a disk that does not take it is tried again, for it must not name a
+        policy that was withdrawn."""
+        if self._cache is None:
+            return
+        in_force = self._policies.values()
+        if not self._cache.write({policy.policy_hash: policy.body for policy in in_force}):
+            loop = asyncio.get_running_loop()
+            self._copying = loop.call_later(_DISK_RETRY_S, self._keep_copy)
 
     def _take(self, record: Delivery) -> bool:
         """Apply one message; the last one wins, and one that cannot be used changes nothing."""

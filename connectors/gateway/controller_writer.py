@@ -13,7 +13,11 @@ from connectors.gateway.journal_entries import StepLine
 from connectors.handshake.signals import Signal, SignalValue, SignalValues
 from connectors.handshake.values import PartKey, WriteResult
 from connectors.line_link import LineLink
+from streams.inspections import FLOAT32_MAX
 
+_INT32_MAX = (1 << 31) - 1
+_LATEST_S = 7_258_118_400.0
+"""The year 2200, seconds since the epoch."""
 NEEDED = frozenset({Signal.RESULT_TRIGGER_SEQ, Signal.RESULT_CODE, Signal.RESULT_SEQ})
 """Without one of these no result can be told."""
 
@@ -113,18 +117,23 @@ class ControllerWriter:
 
 
 def result_group(command: WriteResult) -> dict[Signal, SignalValue]:
-    """The values of the result registers, without ``ResultSeq``, which is written after them."""
+    """The values of the result registers, without ``ResultSeq``, which is written after them.
+
+    Whatever an old journal or a controller's own text holds, the registers can hold it: what says
+    how sure, how bad or when is brought into range, what says what to do with the part always is.
+    """
     part = command.part
     verdict = part.verdict
     assert verdict is not None
+    at = verdict.decided_at
     return {
         Signal.RESULT_TRIGGER_SEQ: part.key.trigger_seq,
-        Signal.RESULT_PART_ID: part.trigger.part_id,
+        Signal.RESULT_PART_ID: part.trigger.part_id.encode("utf-8", "replace").decode(),
         Signal.RESULT_CODE: int(verdict.code),
         Signal.REASON_CODE: int(verdict.reason),
         Signal.DECISION_SOURCE: verdict.source.code,
         Signal.PENDING_RESULTS: command.pending,
-        Signal.CLASS_ID: verdict.class_id,
-        Signal.SCORE: verdict.score,
-        Signal.RESULT_TIME: datetime.fromtimestamp(verdict.decided_at, tz=UTC),
+        Signal.CLASS_ID: verdict.class_id if abs(verdict.class_id) <= _INT32_MAX else -1,
+        Signal.SCORE: max(min(verdict.score, FLOAT32_MAX), -FLOAT32_MAX),
+        Signal.RESULT_TIME: datetime.fromtimestamp(min(max(at, 0.0), _LATEST_S), tz=UTC),
     }

@@ -10,6 +10,8 @@ import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 
+import structlog
+
 from connectors.errors import JournalError
 from connectors.gateway import part_events
 from connectors.gateway.journal import Journal
@@ -22,6 +24,8 @@ from streams.events import Acknowledgement, Decision
 from streams.ports import Publisher
 from streams.topics import ACKS, DECISIONS
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True)
 class OutcomePublisher:
@@ -33,14 +37,24 @@ class OutcomePublisher:
     clock: ClockStatus
 
     def left_over(self) -> Iterator[Coroutine[None, None, None]]:
-        """The sends of what an earlier run decided or concluded and may not have published."""
+        """The sends of what an earlier run decided or concluded and may not have published.
+
+        What this version cannot read any more is named in the log and given up.
+        """
         for entry in list(self.journal.entries.values()):
-            if entry.decision:
-                decision = Decision.model_validate_json(entry.decision)
-                yield self.send_decision(entry.key, decision)
-            if entry.acknowledgement:
-                event = Acknowledgement.model_validate_json(entry.acknowledgement)
-                yield self._send_own(entry.key, event)
+            try:
+                if entry.decision:
+                    decision = Decision.model_validate_json(entry.decision)
+                    yield self.send_decision(entry.key, decision)
+                if entry.acknowledgement:
+                    event = Acknowledgement.model_validate_json(entry.acknowledgement)
+                    yield self._send_own(entry.key, event)
+            except ValueError as error:
+                words = {"part_id": entry.trigger.part_id, "trigger_seq": entry.key.trigger_seq}
+                log.error("journal.event_given_up", **words, why=str(error)[:2000])
+                self.journal.append(StepLine(t="decision_sent", k=entry.key))
+                if entry.acknowledgement:
+                    self.journal.append(StepLine(t="closed", k=entry.key))
 
     async def send_decision(self, key: PartKey, decision: Decision) -> None:
         """Publish the decision once it is on disk, so that a restart publishes the same one.

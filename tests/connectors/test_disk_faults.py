@@ -10,12 +10,15 @@ from andon.processes import gateway as gateway_process
 from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway import journal as journal_module
 from connectors.gateway import spool as spool_module
+from connectors.gateway.journal import Journal
+from connectors.gateway.journal_entries import StepLine
+from connectors.handshake import Verdict
 from connectors.handshake.signals import Signal
 from connectors.settings import GatewaySettings
 from lab.plc.controller import PlcConfig
 from lab.plc.ledger import entries_of, summarise
 from lab.plc.plan import PlannedPart
-from streams.codes import AckOutcome, FaultCode
+from streams.codes import AckOutcome, DecisionSource, FaultCode, ReasonCode, ResultCode
 from tests.connectors.line import Line, at_once, decision_for, running_line
 from tests.waiting import until
 
@@ -151,3 +154,35 @@ async def test_a_full_spool_disk_gives_ready_back_by_itself(
         await trigger(line, "after")
         await until(lambda: len(line.bus.acks) == 2)
         assert summarise(entries_of(line.plc.ledger.rows))["acted_twice"] == 0
+
+
+@pytest.mark.asyncio
+async def test_a_journal_of_an_earlier_version_with_a_verdict_beyond_every_bound(
+    tmp_path: Path,
+) -> None:
+    """Its events are given up by name, its results are written within what the registers hold."""
+    async with running_line(tmp_path, PLC, config=ROOMY) as line:
+        await line.start_gateway()
+        await line.plc.trigger(PlannedPart(part_id="poisoned", product_id="demo"))
+        await until(lambda: len(line.bus.frames) == 1)
+        await line.stop_gateway()
+        journal = Journal(tmp_path / "line.journal")
+        (entry,) = journal.open().entries.values()
+        source, result_id = DecisionSource.EXPERT, entry.frame_id
+        verdict = Verdict(
+            result_id, source, ResultCode.PASS, ReasonCode.NORMAL, 1 << 31, 1e39, -62135650000.0
+        )
+        journal.append(StepLine(t="decided", k=entry.key, v=verdict, d='{"class_id": 2147483648}'))
+        await journal.close()
+        await line.start_gateway()
+        await line.plc.settled(1)
+        (row,) = entries_of(line.plc.ledger.rows)
+        assert (row.action, row.source) == ("pass", "expert")
+        assert line.plc.gateway(Signal.CLASS_ID) == -1
+        await trigger_and_take(line)
+
+
+async def trigger_and_take(line: Line) -> None:
+    line.bus.answer = at_once
+    await trigger(line, "after")
+    assert entries_of(line.plc.ledger.rows)[-1].source == "expert"

@@ -7,6 +7,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from infra.stack.broker import Broker, start_broker
+from policies.disk_cache import DiskCache
 from policies.publish import publish
 from policies.source import KafkaPolicySource
 from streams.codes import Action
@@ -158,3 +159,28 @@ async def test_brackets_and_bodies_that_are_no_policy_leave_the_one_before(
     finally:
         await publisher.stop()
         await source.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_disk_that_was_full_gets_the_copy_later(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("policies.source._DISK_RETRY_S", 0.01)
+    folder = tmp_path / "cache"
+    folder.write_text("no folder can be made here")
+    await KafkaBench(broker.bootstrap_servers).apply("late-copy", "scrap")
+    connection = KafkaConnection(broker.bootstrap_servers, fetch_max_wait_ms=20)
+    source = KafkaPolicySource(connection, folder)
+    await source.start()
+    try:
+        assert action_of(source, "late-copy") is Action.SCRAP
+        folder.unlink()
+        await until(lambda: any(p.product_id == "late-copy" for p in DiskCache(folder).read()))
+    finally:
+        await source.stop()
+
+
+@pytest.mark.parametrize("text", ["", "[", "[" * 200_000, "[]", "null", '{"a": 1}', '{"a": {}}'])
+def test_a_damaged_copy_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "policies.json").write_text(text)
+    assert DiskCache(tmp_path).read() == []
