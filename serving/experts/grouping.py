@@ -62,7 +62,8 @@ def guess_groups(files: Sequence[str], pixels: Image) -> GuessedGroups | None:
     """The coarsest groups by the beginning of a name whose members are more alike than chance.
 
     Finer groups are tried first, and coarser ones on their means: a lot counts where the parts of
-    a lot are alike, not only the photographs of a part. None where nothing is.
+    a lot are alike, not only the photographs of a part. Groups that are too few to be held out by
+    do not replace finer ones that are enough. None where nothing is alike.
 
     Args:
         files: names of N photographs, folders of their own included.
@@ -73,7 +74,9 @@ def guess_groups(files: Sequence[str], pixels: Image) -> GuessedGroups | None:
     for names in _proposals(files):
         _, groups = np.unique(np.array(names), return_inverse=True)
         if _alike(looks, units, groups):
-            found, units = GuessedGroups(tuple(names)), groups
+            coarser, units = GuessedGroups(tuple(names)), groups
+            if coarser.usable or found is None or not found.usable:
+                found = coarser
     return found
 
 

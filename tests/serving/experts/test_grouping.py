@@ -84,6 +84,16 @@ def test_a_lot_counts_where_its_parts_are_alike() -> None:
     assert finer.count == lots * parts
 
 
+def test_few_lots_do_not_replace_parts_that_are_enough() -> None:
+    of_lot = np.repeat(np.linspace(-30, 30, 6), 5 * EACH)
+    light = (120 + of_lot)[:, None, None, None] + boards(30, 6).astype(float) - 120
+    pixels = np.clip(light, 0, 255).astype(np.uint8)
+    files = [f"lot{a}-{b}-{k}.png" for a in range(6) for b in range(5) for k in range(EACH)]
+    found = guess_groups(files, pixels)
+    assert found is not None
+    assert found.count == 30
+
+
 def test_training_reads_the_groups_and_says_so(tmp_path: Path) -> None:
     paths = []
     for board in range(24):
