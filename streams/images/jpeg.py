@@ -24,6 +24,8 @@ _JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 _END = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
 _MOST_SCANS = 100
+_MOST_SEGMENTS = 2000
+_MOST_EXIF = 4
 _PIXELS_A_BYTE = 1024
 """More pixels than this for each byte are not in any coding of JPEG."""
 _HARMLESS = ("unknown JFIF revision", "Unknown Adobe color", "Invalid SOS parameters")
@@ -134,12 +136,14 @@ def _from_cmyk(ink: Samples) -> Samples:
 def _opened(data: bytes) -> _Picture:
     """Read the segments up to the pixels, and leave out what they do not need."""
     found, kept, is_jfif, at = _Picture(b""), [data[:2]], False, 2
+    tried = 0
     for marker, begin, at in _segments(data):
         body = data[begin + 4 : at]
         if marker == 0xE0 and body.startswith(b"JFIF\x00"):
             is_jfif = True
-        elif marker == 0xE1 and found.orientation == 1 and body.startswith(b"Exif\x00\x00"):
+        elif marker == 0xE1 and tried < _MOST_EXIF and body.startswith(b"Exif\x00\x00"):
             found = replace(found, orientation=orientation_of(body))
+            tried += 1 if found.orientation == 1 else _MOST_EXIF
         elif marker == 0xE2 and body.startswith(b"MPF\x00"):
             found = replace(found, frames=max(1, _count_of_mpf(body[4:])))
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
@@ -156,7 +160,7 @@ def _opened(data: bytes) -> _Picture:
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, begin and end of every segment before the pixels."""
     at = 2
-    while True:
+    for _ in range(_MOST_SEGMENTS):
         if data[at : at + 1] != b"\xff":
             raise damaged("no marker where the JPEG must have one")
         while data[at + 1 : at + 2] == b"\xff":
@@ -168,6 +172,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             raise damaged("the JPEG ends before its pixels")
         yield marker, at, at + 2 + length
         at += 2 + length
+    raise damaged(f"over {_MOST_SEGMENTS} segments before the JPEG's pixels")
 
 
 def _with_frame(found: _Picture, marker: int, body: bytes) -> _Picture:

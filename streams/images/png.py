@@ -12,6 +12,7 @@ from streams.images.raw import Raw, check_size, damaged
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_MOST_CHUNKS = 200_000
 _MOST_DEFLATED = 1040
 """Deflate makes at most 1032 bytes of one."""
 
@@ -48,7 +49,7 @@ def read_png(data: bytes) -> Raw:
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Name, begin and end of every chunk up to the last."""
     at, name = len(SIGNATURE), b""
-    while name != b"IEND":
+    for _ in range(_MOST_CHUNKS):
         length, name = struct.unpack(">L4s", data[at : at + 8].ljust(8, b"\xff"))
         end = at + 12 + length
         if not name.isalpha() or end > len(data):
@@ -56,7 +57,10 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         if (at == len(SIGNATURE)) != (name == b"IHDR"):
             raise damaged("the PNG's header is not its first chunk")
         yield name, at, end
+        if name == b"IEND":
+            return
         at = end
+    raise damaged(f"over {_MOST_CHUNKS} chunks in the PNG")
 
 
 def _decoded(clean: bytes, header: bytes, deflated: int, orientation: int, frames: int) -> Raw:
@@ -79,10 +83,10 @@ def _decoded(clean: bytes, header: bytes, deflated: int, orientation: int, frame
 def _require_whole(clean: bytes, needed: int) -> None:
     """OpenCV gives a picture whose last rows are missing: count them first."""
     stream, made, at = zlib.decompressobj(), 0, len(SIGNATURE)
-    while at < len(clean):
+    while at < len(clean) and made < needed:
         length, name = struct.unpack_from(">L4s", clean, at)
         part = clean[at + 8 : at + 8 + length] if name == b"IDAT" else b""
-        while part:
+        while part and made < needed:
             try:
                 made += len(stream.decompress(part, 1 << 20))
             except zlib.error as error:

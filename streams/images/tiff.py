@@ -119,11 +119,17 @@ def _directory(data: bytes, order: str, big: int, start: int) -> _Page:
     for place in range(at, at + count * size, size):
         (tag,) = struct.unpack_from(order + "H", data, place)
         entries.setdefault(tag, data[place : place + size])
-    end = at + count * size
-    following = data[end : end + (8 if big else 4)].ljust(8 if big else 4, b"\x00")
-    return _Page(
-        data, order, big, entries, int.from_bytes(following, "little" if order == "<" else "big")
-    )
+    return _Page(data, order, big, entries, _following(data, order, big, start))
+
+
+def _following(data: bytes, order: str, big: int, start: int) -> int:
+    """Where the directory after the one at ``start`` begins; 0 after the last."""
+    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
+    end = start + (8 + count * 20 if big else 2 + count * 12)
+    if count < 1 or end > len(data):
+        raise damaged("the TIFF's directory is cut off")
+    following = data[end : end + (8 if big else 4)]
+    return int.from_bytes(following, "little" if order == "<" else "big")
 
 
 def _count_pages(page: _Page) -> int:
@@ -133,7 +139,7 @@ def _count_pages(page: _Page) -> int:
     while following and following not in places and seen < _MOST_PAGES:
         places.add(following)
         try:
-            following = _directory(page.data, page.order, page.big, following).following
+            following = _following(page.data, page.order, page.big, following)
         except (struct.error, UndecodableImageError):
             break
         seen += 1
@@ -182,10 +188,15 @@ def _require_strips(page: _Page) -> None:
     for place, size in zip(places, sizes, strict=False):
         if place + size > len(page.data):
             raise damaged("pixels of the TIFF are beyond its end")
+    if sum(sizes) > len(page.data):
+        raise damaged("strips of the TIFF lie over each other")
     compression = page.number(_COMPRESSION, 1)
     if compression in _DEFLATE:
+        pixels = page.number(_WIDTH) * page.number(_HEIGHT)
+        bits = max(page.numbers(_BITS, (1,))) * page.number(_SAMPLES, 1)
+        left = 2 * pixels * bits // 8 + (len(places) << 16)
         for strip in _strips(page):
-            _require_deflated(strip)
+            left -= _inflated(strip, left)
     elif compression == _JPEG:
         tables, count = page.block(_TABLES), page.number(_SAMPLES, 1)
         planes = 1 if page.number(_PLANAR, 1) == 2 else count
@@ -193,17 +204,18 @@ def _require_strips(page: _Page) -> None:
             jpeg.decoded((tables[:-2] or b"\xff\xd8") + strip[2:], planes)
 
 
-def _require_deflated(strip: bytes) -> None:
-    """The strip inflates to its end, where its checksum stands."""
-    stream, part = zlib.decompressobj(), strip
+def _inflated(strip: bytes, most: int) -> int:
+    """Bytes that a strip inflates to, up to its end, where its checksum stands."""
+    stream, part, made = zlib.decompressobj(), strip, 0
     try:
-        while part and not stream.eof:
-            stream.decompress(part, 1 << 20)
+        while part and not stream.eof and made <= most:
+            made += len(stream.decompress(part, 1 << 20))
             part = stream.unconsumed_tail
     except zlib.error as error:
         raise damaged(str(error)) from None
     if not stream.eof:
-        raise damaged("a strip of the TIFF is cut off")
+        raise damaged("a strip of the TIFF is cut off, or holds more than its pixels")
+    return made
 
 
 def _require_fax(page: _Page, found: Raw) -> None:

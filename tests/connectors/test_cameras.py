@@ -161,6 +161,29 @@ def test_a_list_is_read_as_people_save_it(encoding: str, line: str, tmp_path: Pa
     assert [path.resolve() for path in found] == paths
 
 
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    "name", ["plain", "bom", "crlf", "latin1", "utf16", "backslash", "comment", "trailing_space"]
+)
+def test_lists_that_people_have(name: str, shared: Path) -> None:
+    files = FolderCamera.over_list(shared / "cases" / "folders" / "lists" / f"{name}.txt").files
+    assert all(path.is_file() for path in files)
+    assert [p.name for p in files] in (["ä b.png", "c.png"], ["c.png"])
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "served"),
+    [
+        ("mac_zip", ["001.png", "002.png"]), ("pgm_only", ["1.pgm"]), ("Upper", ["1.PNG"]),
+        ("pgm_mixed", ["1.png", "2.pgm", "3.gif"]), ("umlaut set", ["0 1.PNG", "g.png"]),
+    ],
+)  # fmt: skip
+def test_folders_that_people_have(name: str, served: list[str], shared: Path) -> None:
+    files = FolderCamera.over_folder(shared / "cases" / "folders" / name).files
+    assert [path.name for path in files] == served
+
+
 def test_a_list_that_names_no_file_says_the_first(tmp_path: Path) -> None:
     (tmp_path / "order.txt").write_text("gone.png\naway.png\n")
     with pytest.raises(CameraSpecError, match=r"order\.txt:1: none of its 2 files is there"):

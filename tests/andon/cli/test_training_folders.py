@@ -72,6 +72,23 @@ def test_groups_that_match_nothing_are_an_error(data_set: Path) -> None:
     assert read_groups(data_set / "train" / "good", None, strict=False) == {}
 
 
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "grouped"),
+    [
+        ("plain", 2), ("backslash", 1), ("excel_utf8_bom", 1), ("latin1", 1), ("space_header", 1),
+        ("absent_files", "none of its 1 rows"), ("short_row", "short_row.csv:2: 1 values"),
+    ],
+)  # fmt: skip
+def test_tables_that_people_have(name: str, grouped: int | str, shared: Path) -> None:
+    folder = shared / "cases" / "folders" / "parts"
+    if isinstance(grouped, int):
+        assert len(read_groups(folder / "normals", folder / f"{name}.csv")) == grouped
+    else:
+        with pytest.raises(TableError, match=grouped):
+            read_groups(folder / "normals", folder / f"{name}.csv")
+
+
 def test_parts_of_another_machine_are_matched_by_name(data_set: Path) -> None:
     table = data_set / "export.csv"
     table.write_text("path;part\nD:\\line 4\\1.png;P1\nD:\\line 4\\2.png;P1\n")
