@@ -20,11 +20,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from prompts.errors import PromptError
 from prompts.names import RESERVED, fold
+from streams.names import LONGEST
 from streams.ports import ClassificationTexts
 from streams.settings import Section
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-MAX_NAME: Final = 128
+MAX_NAME: Final = LONGEST
 """Longest class or product name, characters."""
 MAX_DESCRIPTION: Final = 10_240
 """Longest description of the normal product, of a class, or of the strategy, characters."""

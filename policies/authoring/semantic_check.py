@@ -58,6 +58,9 @@ def _name_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
 
 def _class_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
     for name in document.classes:
+        if not fold(name) and not fault_of(name):
+            reason = f"class {name!r} is punctuation alone, which an empty answer would name"
+            yield tree.problem("E313", ("classes", name), reason, "use a word", of_key=True)
         if (answer := fold(name)) in RESERVED_CLASSES:
             fix = "describe good parts under `normal`" if answer == "normal" else "see `fallbacks`"
             reason = f"{name!r} is an answer of its own and cannot be a class"

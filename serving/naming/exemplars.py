@@ -287,7 +287,7 @@ def check_class(class_name: str) -> None:
     Raises:
         ExemplarError: it is no name, or an answer of every classifier.
     """
-    if fault := fault_of(class_name):
+    if fault := fault_of(class_name) or ("" if fold(class_name) else "is punctuation alone"):
         raise ExemplarError(f"class name {class_name[:80]!r} {fault}")
     if fold(class_name) in {fold(name) for name in RESERVED}:
         raise ExemplarError(

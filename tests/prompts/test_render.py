@@ -156,7 +156,7 @@ def test_ten_kilobytes_fit_and_more_is_refused() -> None:
         ((ClassText("a", "Crack", ""), ClassText("b", "crack.", "")), "'a' and 'b' both read as"),
         ((ClassText("a", "Normal", ""),), "reserved"),
         ((ClassText("a", " \n ", ""),), "empty"),
-        ((ClassText("a", "n" * 129, ""),), "129 characters"),
+        ((ClassText("a", "n" * 201, ""),), "201 characters"),
         (tuple(ClassText(f"c{i}", f"c{i}", "") for i in range(201)), "201 classes"),
     ],
 )

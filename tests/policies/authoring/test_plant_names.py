@@ -1,11 +1,14 @@
 """Products and classes as plants write them, and scalars that YAML reads as something else."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from policies.authoring.loading import Report, check_file
 from policies.evaluate import ResolvedPolicy
+from prompts.names import fold
+from prompts.render import render
 from streams.codes import Action
 from streams.events import Classification
 from streams.ports import Situation
@@ -98,11 +101,17 @@ def test_a_product_and_a_class_are_any_text(tmp_path: Path, name: str) -> None:
     literal = name.replace("\\", "\\\\").replace("'", "\\'")
     path = tmp_path / "policy.yaml"
     when = quoted(f"class == '{literal}'")
+    if not fold(name):
+        path.write_text(POLICY.format(product="tile", name=quoted(name), when="count > 1"), "utf-8")
+        assert [error.code for error in check_file(path).errors] == ["E313"]
+        return
     path.write_text(POLICY.format(product=quoted(name), name=quoted(name), when=when), "utf-8")
     report = check_file(path)
     assert report.policy is not None, report.errors
     again = ResolvedPolicy.from_body(dict(report.policy.body), report.policy.policy_hash)
     assert again.product_id == name
+    asked = render(again.texts("")).text
+    assert json.dumps(name, ensure_ascii=False) in asked
     answer = Classification(class_name=name, confidence=0.9, classifier="example")
     assert again.decide(Situation(classification=answer)).action is Action.REWORK
 
