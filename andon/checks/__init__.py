@@ -109,6 +109,8 @@ async def _asked(name: str, check: Check, settings: Settings) -> Finding:
         return Finding(name, False, masked(str(failed)), failed.remedy)
     except TimeoutError:
         return Finding(name, False, f"no answer within {check.timeout_s:g} s", check.remedy)
+    except ConnectionRefusedError as error:
+        return Finding(name, False, f"nothing listens there: {error}", check.remedy)
     except Exception as error:  # noqa: BLE001 - a doctor reports whatever it finds
         words = str(error) if isinstance(error, AndonError) else f"{type(error).__name__}: {error}"
         return Finding(name, False, masked(words), check.remedy)

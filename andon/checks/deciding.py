@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shlex
 from collections.abc import Mapping
 from typing import Final
 
@@ -15,6 +16,8 @@ from streams.errors import UnavailableError
 
 DECIDING: Final = ("inspect", "classify")
 """Roles without which no part is decided by what it shows."""
+ASK_S: Final = 20.0
+"""How long a language model may take for one answer, seconds."""
 LOOK_S: Final = 6.0
 """How long the replicas may take to say what they hold, seconds."""
 
@@ -87,12 +90,12 @@ async def check_llm(settings: Settings) -> str:
         asked = tuple(e for e in own.endpoints if e.name in own.cascade.order)
     if not asked:
         return f"not asked: the classifier is {own.kind}"
-    from andon.cli.llm_check import check_listed
+    from andon.cli.llm_check import check_once
 
     remedy = "`andon llm check` tries what the endpoint takes"
     said = []
     for endpoint in asked:
-        answer, is_fine = await check_listed(endpoint, LOOK_S)
+        answer, is_fine = await check_once(endpoint, ASK_S)
         if not is_fine:
             raise CheckFailed(answer, remedy)
         said.append(answer)
@@ -132,6 +135,7 @@ async def check_product(settings: Settings, product: str, in_force: Mapping[str,
         CheckFailed: what is missing; the first thing to do about it.
     """
     missing: list[tuple[str, str]] = []
+    named = shlex.quote(product)
     policy = in_force.get(product)
     if policy is None:
         missing.append(("no policy is in force for it", "`andon policy apply FILE`"))
@@ -145,12 +149,12 @@ async def check_product(settings: Settings, product: str, in_force: Mapping[str,
         wanted = (await asyncio.to_thread(store.products)).get(product)
         experts, why = _held(status, VISION, product, wanted)
         if why:
-            missing.append((why, f"`andon train --product {product} --images DIR`"))
+            missing.append((why, f"`andon train --product {named} --images DIR`"))
         needs_exemplars = settings.classifier.kind != "velm" and bool(status.of(CLASSIFIER))
         exemplars, why = _held(status, CLASSIFIER, product, None)
         if why and needs_exemplars:
             words = f"anomalies would all take the fallback: {why}"
-            teach = f"`andon classify teach --product {product} --class NAME DIR`"
+            teach = f"`andon classify teach --product {named} --class NAME DIR`"
             missing.append((words, teach))
     if missing:
         raise CheckFailed("; ".join(what for what, _ in missing), missing[0][1])

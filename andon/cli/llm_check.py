@@ -1,12 +1,9 @@
 """Finds out what an endpoint accepts, with pictures that show nothing of a product."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 from andon.cli.llm_questions import PlainReference, Shape, drawn_request
-from serving.naming.calls import Failed
-from serving.naming.completion import Transport
 from serving.naming.endpoint import Endpoint
 from serving.naming.manners import STRICTEST_FIRST, Manners
 from serving.naming.settings import EndpointSettings
@@ -26,8 +23,6 @@ BAREST: Final = Manners(
 """The least that can be asked: the pictures and the words."""
 UNNAMED: Final = frozenset({400, 422, 500, 501})
 """Statuses with which servers refuse a part of a request, sometimes without naming it."""
-_NOT_LISTED: Final = frozenset({400, 404, 405, 422, 501})
-"""Statuses of endpoints that list no models, though they may answer questions."""
 MOST_TOKENS: Final = 4096
 """An answer that needs more tokens than this is not looked for."""
 
@@ -39,27 +34,16 @@ async def check_endpoints(
     return [await _Check(settings, timeout_s).run() for settings in endpoints]
 
 
-async def check_listed(settings: EndpointSettings, timeout_s: float) -> tuple[str, bool]:
-    """Whether an endpoint can be used, as cheaply as it can be found out; in words, and whether.
+async def check_once(settings: EndpointSettings, timeout_s: float) -> tuple[str, bool]:
+    """Whether an endpoint answers one question about a drawn picture; in words, and whether.
 
-    It is asked which models it lists, which costs nothing. Only where that does not answer it
-    is asked one question about a drawn picture.
+    It is the cheapest that finds a wrong key, a wrong model and one that takes no pictures: lists
+    of models are often given to everybody, and leave out what a gateway calls otherwise.
     """
-    transport = Transport(settings)
-    try:
-        async with asyncio.timeout(timeout_s):
-            found = await transport.listed()
-    except TimeoutError:
-        return f"{settings.name}: no list of models within {timeout_s:g} s", False
-    finally:
-        await transport.close()
-    if isinstance(found, tuple) and settings.model in found:
-        return f"{settings.name}: {settings.model} is listed", True
-    status = found.refusal.status if isinstance(found, Failed) and found.refusal else 0
-    if isinstance(found, Failed) and status not in _NOT_LISTED:
-        return found.message, False
-    (row,) = await check_endpoints([settings], timeout_s)
-    return f"{settings.name}: {row['message']}", bool(row["ok"])
+    answer = await _Check(settings, timeout_s).ask()
+    if isinstance(answer, Failure):
+        return answer.message, False
+    return f"{settings.name}: {settings.model} answered in {answer.latency_ms:.0f} ms", True
 
 
 class _Check:
@@ -77,7 +61,7 @@ class _Check:
     async def run(self) -> dict[str, object]:
         """Ask until it is known what the endpoint takes and gives."""
         row: dict[str, object] = {"endpoint": self._settings.name, "model": self._settings.model}
-        answer = await self._ask()
+        answer = await self.ask()
         if isinstance(answer, Failure) and self._status in UNNAMED:
             answer = await self._explore(answer)
         if isinstance(answer, Failure):
@@ -106,7 +90,7 @@ class _Check:
             "warnings": self._warnings,
         }
 
-    async def _ask(
+    async def ask(
         self, shape: Shape = "line", settings: EndpointSettings | None = None
     ) -> Classification | Failure:
         """One question as the endpoint is known to take it; what it teaches is kept."""
@@ -131,13 +115,13 @@ class _Check:
     async def _explore(self, refused: Failure) -> Classification | Failure:
         """The refusal named nothing: ask for the least, then add one thing after the other."""
         self._accepts = BAREST
-        answer = await self._ask()
+        answer = await self.ask()
         if isinstance(answer, Failure):
             return refused
         for change in self._additions():
             before = self._accepts
             self._accepts = before.model_copy(update=change)
-            tried = await self._ask()
+            tried = await self.ask()
             if isinstance(tried, Failure):
                 self._accepts = before
             else:
@@ -168,7 +152,7 @@ class _Check:
         tokens = self._settings.max_tokens
         while (tokens := 4 * tokens) <= MOST_TOKENS:
             roomier = self._settings.model_copy(update={"max_tokens": tokens})
-            answer = await self._ask(settings=roomier)
+            answer = await self.ask(settings=roomier)
             if isinstance(answer, Failure):
                 return
             if not answer.unknown_reason.startswith("truncated"):
@@ -181,7 +165,7 @@ class _Check:
     async def _show_another(self, first: Classification) -> None:
         """A second picture, to see whether the answer follows it, and what else is given."""
         wanted = self._settings
-        second = await self._ask("spot", wanted.model_copy(update={"logprobs": True}))
+        second = await self.ask("spot", wanted.model_copy(update={"logprobs": True}))
         if isinstance(second, Classification) and second.class_name == first.class_name:
             self._warnings.append(
                 f"it says {first.class_name!r} of a line and of a spot: does it see pictures?"

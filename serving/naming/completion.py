@@ -63,17 +63,6 @@ class Transport:
         """Close the connections."""
         await self._client.close()
 
-    async def listed(self) -> Completion | Failed | tuple[str, ...]:
-        """The names of the models that the endpoint lists; a failure as ``send`` gives it."""
-        try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                page = await self._client.models.list()
-            return tuple(str(model.id) for model in page.data or ())
-        except openai.APIStatusError as error:
-            return _of_status(error, self._settings.name)
-        except Exception as error:  # noqa: BLE001 - a transport's own error must not leave the port
-            return connection_failure(error, self._address, self._settings)
-
     async def send(self, question: Question, manners: Manners = Manners()) -> Completion | Failed:
         """One call as the endpoint takes it, within the endpoint's own ``timeout_s``."""
         settings = self._settings
