@@ -109,7 +109,7 @@ async def check_workers(settings: Settings) -> str:
     counted, where = await _members(settings), "in the consumer groups"
     if counted is None:
         counted = {role: found.at_work for role, found in here.items()}
-        where = "at work on this host (this broker does not describe its groups)"
+        where = "at work on this host (the broker does not describe its groups)"
     joining = [role for role in needed if role in here and here[role].joining]
     absent = [role for role in needed if not counted.get(role)]
     if absent:

@@ -1,5 +1,6 @@
 """Who is in the roles' consumer groups."""
 
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streams.codes import Stage
@@ -10,21 +11,19 @@ ROLES = (Stage.INSPECT, Stage.CLASSIFY, Stage.JOIN, Stage.RECORD, Stage.LIMITS)
 
 
 async def count_members(connection: KafkaConnection) -> dict[str, int] | None:
-    """How many workers each role's group has; None where the broker cannot describe its groups.
-
-    The embedded broker cannot: its answer is not what the protocol says.
-    """
+    """How many workers each role's group has; None where the broker does not say."""
     admin = connection.admin()
     try:
         await admin.start()
-        groups = {app_id(role.value): role.value for role in ROLES}
-        answers = await admin.describe_consumer_groups(list(groups))
-        found = {}
-        for answer in answers:
-            for _, group, _, _, _, members, *_ in answer.groups:
-                found[groups[group]] = len(members)
-        return found
+        # one by one: aiokafka misreads an answer about several groups
+        return {role.value: await _members(admin, app_id(role.value)) for role in ROLES}
     except (KafkaError, OSError, ValueError):
         return None
     finally:
         await admin.close()
+
+
+async def _members(admin: AIOKafkaAdminClient, group: str) -> int:
+    (answer,) = await admin.describe_consumer_groups([group])
+    ((_, _, state, _, _, members, *_),) = answer.groups
+    return len(members) if state == "Stable" else 0  # in a rebalance nobody is given anything
