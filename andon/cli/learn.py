@@ -127,15 +127,15 @@ def _tell_left_out(reviews: "Reviews") -> None:
 def _shown(
     made: "Made", pictures: Sequence[ReviewedPicture], shadow: bool
 ) -> Iterator[RenderableType]:
-    shares = made.lecture.shares
-    rows = [("all defects", shares), *made.lecture.by_class.items()]
+    shares = made.tested.shares
+    rows = [("all defects", shares), *made.tested.by_class.items()]
     columns = ("later parts", "parts", "escape, in force", "escape, candidate")
     yield table_of_rows(columns, (_row(name, found) for name, found in rows))
     yield (
         f"{shares.normals} later normal parts: {_percent(shares.alarms_before)} found anomalous by "
         f"the expert in force, {_percent(shares.alarms_after)} by the candidate"
     )
-    for name, own, other in made.doubtful():
+    for name, own, other in made.suspects():
         yield (
             f"[yellow]label to look at:[/] {escape(name)} is said to be {escape(own)} and looks "
             f"like {escape(other)}; `--without {escape(name)}` leaves it out"
@@ -144,7 +144,7 @@ def _shown(
     if shadow:
         yield f"scored beside: `andon models shadow {escape(made.product)}` says what it would do"
     yield (
-        f"candidate {made.digest} learned from {len(made.lecture.candidate.learned)} of "
+        f"candidate {made.digest} learned from {len(made.tested.candidate.learned)} of "
         f"{len(pictures)} reviewed photographs; "
         f"in force with: andon models use {escape(shlex.quote(made.product))} {made.digest[:12]}"
     )

@@ -9,7 +9,7 @@ import numpy as np
 from andon.learning.errors import LearningError
 from andon.learning.figures import JudgedTwice
 from andon.learning.lessons import MOST_PER_CLASS, ReviewedPicture, choose
-from andon.learning.suspects import Doubt, find_suspects
+from andon.learning.suspects import SuspectLabel, find_suspects
 from serving.bundles import digest_of
 from serving.experts.composed import ComposedExpert
 from serving.experts.errors import ExpertError
@@ -141,7 +141,7 @@ def compare(
     return verdicts, scored
 
 
-def suspects_of(bundle: ExemplarBundle, threads: int = 1) -> list[Doubt]:
+def suspects_of(bundle: ExemplarBundle, threads: int = 1) -> list[SuspectLabel]:
     """Exemplars of a bundle that disagree with their class, worst first."""
     from serving.naming.describing import describe_picture, learn_background
     from serving.naming.features import extract, load_extractor, one

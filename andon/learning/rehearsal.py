@@ -7,7 +7,7 @@ from andon.learning.candidate import Apprentice, Candidate, compare, suspects_of
 from andon.learning.errors import LearningError
 from andon.learning.figures import JudgedTwice, Shares, by_class, shares
 from andon.learning.lessons import FEWEST, ReviewedPicture, split_by_time
-from andon.learning.suspects import Doubt
+from andon.learning.suspects import SuspectLabel
 from serving.experts.options import Progress
 from serving.experts.types import Scored
 
@@ -23,7 +23,7 @@ class LearningOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class Lecture:
+class TestedCandidate:
     """A candidate, and the evidence for it."""
 
     candidate: Candidate
@@ -34,7 +34,7 @@ class Lecture:
     """Those later parts, in the same order."""
     scored: list[tuple[Scored, Scored]]
     """Their answers before and after."""
-    suspects: list[Doubt]
+    suspects: list[SuspectLabel]
     """Exemplars of the candidate that disagree with their class."""
 
     @property
@@ -48,12 +48,12 @@ class Lecture:
         return by_class(self.verdicts)
 
 
-def lecture(
+def learn_and_test(
     apprentice: Apprentice,
     pictures: Sequence[ReviewedPicture],
     options: LearningOptions,
     progress: Progress | None = None,
-) -> Lecture:
+) -> TestedCandidate:
     """A candidate from all reviews, with figures of a rehearsal that never saw the later parts.
 
     Raises:
@@ -73,4 +73,4 @@ def lecture(
     rehearsed = apprentice.learn(earlier, options.most)
     verdicts, scored = compare(apprentice.expert, rehearsed.expert, later, progress)
     candidate = apprentice.learn(pictures, options.most)
-    return Lecture(candidate, verdicts, list(later), scored, suspects_of(candidate.bundle))
+    return TestedCandidate(candidate, verdicts, list(later), scored, suspects_of(candidate.bundle))

@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from andon.learning.rehearsal import Lecture
-from andon.learning.suspects import Doubt
+from andon.learning.rehearsal import TestedCandidate
+from andon.learning.suspects import SuspectLabel
 from serving.experts.images import decode_image
 from serving.experts.pictures import outlined
 from serving.experts.types import Image
@@ -42,13 +42,13 @@ class DoubtfulCard:
 
     name: str
     nearest_name: str
-    suspect: Doubt
+    suspect: SuspectLabel
     picture: str
     nearest: str
 
 
 def write_learning_report(
-    path: Path, product: str, words: Sequence[str], found: Lecture, frames: dict[str, str]
+    path: Path, product: str, words: Sequence[str], found: TestedCandidate, frames: dict[str, str]
 ) -> None:
     """Write the report as one HTML file.
 
@@ -70,7 +70,7 @@ def write_learning_report(
     path.write_text(body, encoding="utf-8")
 
 
-def _sections(found: Lecture) -> list[tuple[str, int, list[PartCard]]]:
+def _sections(found: TestedCandidate) -> list[tuple[str, int, list[PartCard]]]:
     verdicts = list(enumerate(found.verdicts))
     kinds = {
         "Escapes that it would have stopped": [i for i, v in verdicts if v.class_name and v.gained],
@@ -95,12 +95,12 @@ def _sections(found: Lecture) -> list[tuple[str, int, list[PartCard]]]:
     return made
 
 
-def _change(found: Lecture, index: int) -> float:
+def _change(found: TestedCandidate, index: int) -> float:
     verdict = found.verdicts[index]
     return abs(verdict.score_after - verdict.score_before)
 
 
-def _card(found: Lecture, index: int) -> PartCard:
+def _card(found: TestedCandidate, index: int) -> PartCard:
     verdict, picture = found.verdicts[index], found.pictures[index]
     image = decode_image(picture.image)
     before, after = found.scored[index]
@@ -116,7 +116,9 @@ def _card(found: Lecture, index: int) -> PartCard:
     )
 
 
-def _suspect(suspect: Doubt, exemplars: Sequence[Exemplar], frames: dict[str, str]) -> DoubtfulCard:
+def _suspect(
+    suspect: SuspectLabel, exemplars: Sequence[Exemplar], frames: dict[str, str]
+) -> DoubtfulCard:
     own, other = exemplars[suspect.index], exemplars[suspect.nearest]
     return DoubtfulCard(
         frames.get(own.sha256, own.part or own.sha256[:12]),

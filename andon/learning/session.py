@@ -9,7 +9,7 @@ from andon.learning.candidate import Apprentice, Candidate
 from andon.learning.errors import LearningError
 from andon.learning.in_force import Stores, hold_in_force
 from andon.learning.lessons import ReviewedPicture
-from andon.learning.rehearsal import LearningOptions, Lecture, lecture
+from andon.learning.rehearsal import LearningOptions, TestedCandidate, learn_and_test
 from andon.learning.report import write_learning_report
 from andon.learning.versions import VersionNote
 from serving.bundle_store import SHADOW
@@ -29,16 +29,16 @@ class Made:
     digest: str
     exemplars: str
     """Digest of the exemplar bundle that belongs to it."""
-    lecture: Lecture
+    tested: TestedCandidate
     report: Path
     frames: dict[str, str]
     """Frame id by SHA-256 of its picture."""
 
-    def doubtful(self) -> list[tuple[str, str, str]]:
+    def suspects(self) -> list[tuple[str, str, str]]:
         """Exemplars that disagree with their class: name, its class, the class it looks like."""
-        exemplars = self.lecture.candidate.bundle.exemplars
+        exemplars = self.tested.candidate.bundle.exemplars
         found = []
-        for suspect in self.lecture.suspects:
+        for suspect in self.tested.suspects:
             own = exemplars[suspect.index]
             name = self.frames.get(own.sha256, own.part or own.sha256[:12])
             found.append((name, suspect.class_name, suspect.looks_like))
@@ -50,12 +50,12 @@ class Made:
             "product": self.product,
             "candidate": self.digest,
             "exemplars": self.exemplars,
-            "learned": list(self.lecture.candidate.learned),
-            "held_out": self.lecture.shares.as_json(),
-            "by_class": {k: v.as_json() for k, v in self.lecture.by_class.items()},
+            "learned": list(self.tested.candidate.learned),
+            "held_out": self.tested.shares.as_json(),
+            "by_class": {k: v.as_json() for k, v in self.tested.by_class.items()},
             "doubtful": [
                 {"exemplar": name, "class": own, "looks_like": other}
-                for name, own, other in self.doubtful()
+                for name, own, other in self.suspects()
             ],
             "report": str(self.report),
         }
@@ -104,7 +104,7 @@ class Session:
             LearningError: too little to learn from, or nothing to test it on.
         """
         options = LearningOptions(most, later_share)
-        found = lecture(self.apprentice, pictures, options, self.progress)
+        found = learn_and_test(self.apprentice, pictures, options, self.progress)
         hold_in_force(self.stores, self.product)
         with tempfile.TemporaryDirectory(prefix="andon-learn-") as folder:
             digest = save_artifact(found.candidate.expert, Path(folder))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from serving.experts.types import Floats
+from serving.naming.features import unit
 
 OUTLIER = 1.0
 """How far below the others' margin, in deviations (from the median absolute one), a margin must be:
@@ -21,7 +22,7 @@ COMMON_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Doubt:
+class SuspectLabel:
     """An exemplar that disagrees with its class."""
 
     index: int
@@ -35,7 +36,9 @@ class Doubt:
     """Cosines to its own class and to the other."""
 
 
-def find_suspects(vectors: Floats, labels: Sequence[str], groups: Sequence[str]) -> list[Doubt]:
+def find_suspects(
+    vectors: Floats, labels: Sequence[str], groups: Sequence[str]
+) -> list[SuspectLabel]:
     """Exemplars that another class describes better than their own does, worst first.
 
     Args:
@@ -46,14 +49,12 @@ def find_suspects(vectors: Floats, labels: Sequence[str], groups: Sequence[str])
     classes = sorted(set(labels))
     if len(classes) < 2:
         return []
-    units = _unit(vectors)
+    units = unit(vectors)
     truth = np.array([classes.index(label) for label in labels])
-    common = COMMON_SHARE * _unit(
-        np.stack([units[truth == i].mean(0) for i in range(len(classes))])
-    )
-    units = _unit(units - common.mean(0))
+    common = COMMON_SHARE * unit(np.stack([units[truth == i].mean(0) for i in range(len(classes))]))
+    units = unit(units - common.mean(0))
     parts = np.array(groups)
-    found: list[Doubt] = []
+    found: list[SuspectLabel] = []
     margins: list[float] = []
     for i, vector in enumerate(units):
         others = parts != parts[i]
@@ -61,7 +62,7 @@ def find_suspects(vectors: Floats, labels: Sequence[str], groups: Sequence[str])
         if not len(members[truth[i]]):
             continue
         cosines = np.array(
-            [float(_unit(units[m].mean(0)) @ vector) if len(m) else -1.0 for m in members]
+            [float(unit(units[m].mean(0)) @ vector) if len(m) else -1.0 for m in members]
         )
         own = cosines[truth[i]]
         rest = np.where(np.arange(len(classes)) == truth[i], -np.inf, cosines)
@@ -70,16 +71,13 @@ def find_suspects(vectors: Floats, labels: Sequence[str], groups: Sequence[str])
         if rest[best] > own:
             nearest = int(members[best][(units[members[best]] @ vector).argmax()])
             found.append(
-                Doubt(i, classes[truth[i]], classes[best], nearest, float(own), float(rest[best]))
+                SuspectLabel(
+                    i, classes[truth[i]], classes[best], nearest, float(own), float(rest[best])
+                )
             )
     if not found:
         return []
     usual = float(np.median(margins))
     spread = 1.4826 * float(np.median(np.abs(np.array(margins) - usual)))
-    odd = [doubt for doubt in found if doubt.own - doubt.other < usual - OUTLIER * spread]
-    return sorted(odd, key=lambda doubt: doubt.own - doubt.other)
-
-
-def _unit(vectors: Floats) -> Floats:
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
+    odd = [suspect for suspect in found if suspect.own - suspect.other < usual - OUTLIER * spread]
+    return sorted(odd, key=lambda suspect: suspect.own - suspect.other)

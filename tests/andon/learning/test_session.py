@@ -74,9 +74,9 @@ def test_a_candidate_is_tested_on_later_parts_and_waits_in_the_store(
     root, base = plant
     session = open_session(root)
     made = session.learn(reviews(), 20, 0.3, ["left"], root / "learn.html")
-    tested = {v.frame for v in made.lecture.verdicts}
+    tested = {v.frame for v in made.tested.verdicts}
     assert tested == {"band-6", "band-7", "good-5"}
-    found = made.lecture.shares
+    found = made.tested.shares
     assert found.escapes_before is not None
     assert found.escapes_before > 0.0
     assert found.escapes_after == 0.0
@@ -93,7 +93,7 @@ def test_a_candidate_is_tested_on_later_parts_and_waits_in_the_store(
     assert len(note.learned) == 17
     assert note.held_out["escapes_after"] == 0.0
     page = (root / "learn.html").read_text()
-    stopped = sum(bool(v.class_name) and v.gained for v in made.lecture.verdicts)
+    stopped = sum(bool(v.class_name) and v.gained for v in made.tested.verdicts)
     assert f"Escapes that it would have stopped ({stopped})" in page
     assert "band-7" in page
     assert page.count("data:image/jpeg;base64,") >= 2 * stopped
@@ -110,7 +110,7 @@ def test_a_review_corrects_what_was_taught_before(plant: tuple[Path, str]) -> No
     again += [ReviewedPicture(p.frame, p.part, p.at, "", p.image) for p in stripes]
     try:
         second = open_session(root).learn(again, 20, 0.3, [], root / "second.html")
-        assert set(second.lecture.candidate.bundle.classes) == {"band"}
+        assert set(second.tested.candidate.bundle.classes) == {"band"}
     finally:
         session.stores.experts.point("part", base)
         session.stores.exemplars.point("part", None)
