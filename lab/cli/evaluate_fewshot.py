@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from andon.cli.options import Json
@@ -33,27 +33,32 @@ def fewshot(
     shots: Annotated[str, typer.Option(help="Examples per class, comma-separated.")] = "1,3,5",
     seeds: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     masks: Annotated[
-        str, typer.Option(help="Regions: true, expert, drawn (exemplars true) or both.")
-    ] = "both",
+        str, typer.Option(help="Whose regions: true, taught (as shipped), drawn, expert, or all.")
+    ] = "all",
     artifact: Artifact = None,
     policy: PolicyFile = None,
     cache: Cache = Path(".andon/cache"),
     as_json: Json = False,
 ) -> None:
-    """Name anomalies from 1 to 5 examples; exemplars and queries show different parts."""
+    """Name anomalies from 1 to 5 examples; exemplars and queries show different parts.
+
+    Each figure says who drew the regions. As shipped, a person marks the exemplars, which teach the
+    expert, and the expert outlines the queries; the others leave the expert untaught.
+    """
     from andon.cli.experts import find_artifact, stage_bars
     from lab.datasets.folders import load_dataset
     from lab.velm.answers_cache import Cache as AnswersCache
     from lab.velm.fewshot import measure
-    from lab.velm.fewshot_material import SOURCES, TRUE, gather
+    from lab.velm.fewshot_material import PROTOCOLS, TAUGHT, TRUE, gather
+    from lab.velm.fewshot_taught import TaughtRegions, can_be_taught
     from lab.velm.trained_experts import trained_expert
     from policies.authoring.loading import load_policy
     from serving.experts.artifact import load_expert
 
     counts = _counts(shots)
-    if masks not in (*SOURCES, "both"):
-        raise typer.BadParameter(f"{masks!r} is not among {', '.join(SOURCES)}, both")
-    wanted = SOURCES if masks == "both" else (masks,)
+    if masks not in (*PROTOCOLS, "all"):
+        raise typer.BadParameter(f"{masks!r} is not among {', '.join(PROTOCOLS)}, all")
+    wanted = tuple(PROTOCOLS) if masks == "all" else (masks,)
     dataset = load_dataset(images)
     in_force = load_policy(policy) if policy is not None else None
     with stage_bars() as report:
@@ -62,10 +67,16 @@ def fewshot(
             expert = load_expert(find_artifact(artifact))
         elif wanted != (TRUE,):
             expert = trained_expert(dataset, cache, report=report)
+        if masks == "all" and not can_be_taught(expert):
+            wanted = tuple(source for source in wanted if source != TAUGHT)
+            Console(stderr=True).print(f"{TAUGHT} is left out: this expert cannot be taught")
         with AnswersCache(cache) as kept:
             examples = gather(dataset, expert, kept, report)
-    figures = [measure(examples, source, counts, seeds, in_force) for source in wanted]
-    found = {f.masks: f.as_json() for f in figures}
+            taught = TaughtRegions(dataset, expert, kept, report) if TAUGHT in wanted else None
+            figures = [
+                measure(examples, source, counts, seeds, in_force, taught) for source in wanted
+            ]
+    found = {f.masks: {"protocol": PROTOCOLS[f.masks], **f.as_json()} for f in figures}
     version = expert.version if expert else ""
     body = {"dataset": dataset.name, "expert": version, "masks": found}
     print_found(body, (part for one in figures for part in _shown(one)), as_json)
@@ -82,7 +93,9 @@ def _counts(text: str) -> list[int]:
 
 
 def _shown(figures: "FewShotFigures") -> Iterator[RenderableType]:
-    title = f"regions: {figures.masks}; {figures.seeds} seeds; exemplars and queries by part"
+    from lab.velm.fewshot_material import PROTOCOLS
+
+    title = f"{figures.masks}: {PROTOCOLS[figures.masks]}; {figures.seeds} seeds; by part"
     headings = ("shots", "macro accuracy", "±", "as shipped", "unknown", "wrong", "escapes", "ECE")
     table = table_of(headings, (), title, left=0)
     for row in figures.naming:

@@ -13,14 +13,15 @@ from typing import Any, Final
 import numpy as np
 
 from lab.metrics import image_auroc
-from lab.velm.fewshot_material import Example, FewShotError
+from lab.velm.fewshot_material import DRAWN, TAUGHT, Example, FewShotError
+from lab.velm.fewshot_taught import TaughtRegions
 from lab.velm.pipeline import in_turns
 from lab.velm.severity import is_defect
 from serving.naming.base import UNKNOWN
 from serving.naming.prototypes import LEAST_KNOWN
 from serving.naming.prototypes_model import Naming, PrototypeModel, fit
 from streams.codes import Action
-from streams.events import Classification
+from streams.events import Classification, Inspection
 from streams.ports import Policy, Situation
 
 UNKNOWN_SHOTS: Final = 5
@@ -90,16 +91,26 @@ def measure(
     shots: Sequence[int] = (1, 3, 5),
     seeds: int = 20,
     policy: Policy | None = None,
+    taught: TaughtRegions | None = None,
 ) -> FewShotFigures:
     """Naming at each number of shots, and ``unknown`` by leaving each class out.
+
+    Args:
+        examples: every anomalous picture.
+        masks: where regions come from, one of ``PROTOCOLS``.
+        shots: examples of each class.
+        seeds: episodes.
+        policy: whose actions are counted.
+        taught: outlines the queries, for the protocol ``taught``.
 
     Raises:
         FewShotError: a class with fewer than two parts, or regions from ``masks`` are absent.
     """
-    chosen = [e for e in examples if masks in e.vectors]
+    source = DRAWN if masks == TAUGHT else masks
+    chosen = [e for e in examples if source in e.vectors]
     if not chosen:
         raise FewShotError(f"no regions from {masks!r}: train or name an expert (--artifact)")
-    table = _Table(chosen, masks)
+    table = _Table(chosen, source, taught if masks == TAUGHT else None)
     naming = tuple(_naming(table, k, seeds, policy) for k in shots)
     unknown = _unknown(table, seeds) if len(table.classes) > 2 else None
     return FewShotFigures(masks, seeds, table.classes, naming, unknown)
@@ -108,8 +119,10 @@ def measure(
 class _Table:
     """The examples as arrays."""
 
-    def __init__(self, examples: Sequence[Example], masks: str) -> None:
-        self.examples, self.masks = tuple(examples), masks
+    def __init__(
+        self, examples: Sequence[Example], masks: str, regions: TaughtRegions | None = None
+    ) -> None:
+        self.examples, self.masks, self._regions = tuple(examples), masks, regions
         self.vectors = np.array([e.vectors[masks] for e in examples], np.float32)
         self.taught = np.array([e.taught[masks] for e in examples], np.float32)
         self.labels = np.array([e.label for e in examples])
@@ -138,26 +151,45 @@ class _Table:
         labels, parts = self.labels[exemplars].tolist(), self.parts[exemplars].tolist()
         return fit(self.taught[exemplars], labels, parts)
 
-    def name(self, model: PrototypeModel, queries: np.ndarray) -> list[Naming]:
-        """One answer per query."""
-        answers = [model.name(self.vectors[i]) for i in queries]
-        return [a for a in answers if a is not None]
+    def ask(self, exemplars: np.ndarray, queries: np.ndarray) -> list["_Answer"]:
+        """One answer per query by a classifier, and an expert where it is taught, of exemplars."""
+        model = self.model(exemplars)
+        if self._regions is None:
+            seen = {int(i): self.examples[i].inspections[self.masks] for i in queries}
+            vectors = {int(i): self.vectors[i] for i in queries}
+        else:
+            seen = self._regions.inspections(exemplars, queries)
+            vectors = {i: self._regions.vector(i, inspection) for i, inspection in seen.items()}
+        answers = []
+        for i in queries.tolist():
+            naming = model.name(vectors[i])
+            if naming is not None:
+                answers.append(_Answer(str(self.labels[i]), naming, seen[i]))
+        return answers
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What was answered of one query."""
+
+    truth: str
+    naming: Naming
+    inspection: Inspection
 
 
 def _naming(table: _Table, shots: int, seeds: int, policy: Policy | None) -> NamingFigures:
-    rows: list[tuple[int, str, Naming]] = []
+    rows: list[_Answer] = []
     accuracies = []
     for seed in range(seeds):
-        exemplars, queries = table.episode(seed, shots)
-        answers = table.name(table.model(exemplars), queries)
-        truth = table.labels[queries]
-        right = np.array([a.best for a in answers]) == truth
+        answers = table.ask(*table.episode(seed, shots))
+        truth = np.array([a.truth for a in answers])
+        right = np.array([a.naming.best for a in answers]) == truth
         accuracies.append(_macro(right, truth, table.classes))
-        rows += [(int(i), str(t), a) for i, t, a in zip(queries, truth, answers, strict=True)]
-    truth = np.array([t for _, t, _ in rows])
-    right = np.array([a.best == t for _, t, a in rows])
-    refused = np.array([a.known < LEAST_KNOWN for _, _, a in rows])
-    confidences = np.array([a.confidence for _, _, a in rows])
+        rows += answers
+    truth = np.array([a.truth for a in rows])
+    right = np.array([a.naming.best == a.truth for a in rows])
+    refused = np.array([a.naming.known < LEAST_KNOWN for a in rows])
+    confidences = np.array([a.naming.confidence for a in rows])
     actions, escapes = _acted(table, rows, policy) if policy is not None else ({}, None)
     return NamingFigures(
         shots=shots,
@@ -180,9 +212,9 @@ def _unknown(table: _Table, seeds: int) -> UnknownFigures:
     for seed in range(seeds):
         exemplars, queries = table.episode(seed, UNKNOWN_SHOTS)
         for hidden in table.classes:
-            model = table.model(exemplars[table.labels[exemplars] != hidden])
-            known = np.array([a.known for a in table.name(model, queries)])
-            strange = table.labels[queries] == hidden
+            answers = table.ask(exemplars[table.labels[exemplars] != hidden], queries)
+            known = np.array([a.naming.known for a in answers])
+            strange = np.array([a.truth == hidden for a in answers])
             areas[hidden].append(image_auroc(known, ~strange))
             acted[hidden].append(float((known[strange] >= LEAST_KNOWN).mean()))
             refused.append(float((known[~strange] < LEAST_KNOWN).mean()))
@@ -198,20 +230,22 @@ def _unknown(table: _Table, seeds: int) -> UnknownFigures:
 
 
 def _acted(
-    table: _Table, rows: Sequence[tuple[int, str, Naming]], policy: Policy
+    table: _Table, rows: Sequence[_Answer], policy: Policy
 ) -> tuple[dict[str, dict[str, float]], float]:
     """What the policy would do: shares of actions by true class, and of defects that pass."""
     counts = {name: Counter[str]() for name in table.classes}
     passed = []
-    for i, truth, answer in rows:
-        inspection = table.examples[i].inspections[table.masks]
-        name = UNKNOWN if answer.known < LEAST_KNOWN else answer.best
+    for row in rows:
+        naming = row.naming
         given = Classification(
-            class_name=name, confidence=answer.confidence, classifier="prototypes"
+            class_name=UNKNOWN if naming.known < LEAST_KNOWN else naming.best,
+            confidence=naming.confidence,
+            classifier="prototypes",
         )
-        action = policy.decide(Situation(inspection=inspection, classification=given)).action
-        counts[truth][action.value] += 1
-        if is_defect(policy, inspection, truth):
+        situation = Situation(inspection=row.inspection, classification=given)
+        action = policy.decide(situation).action
+        counts[row.truth][action.value] += 1
+        if is_defect(policy, row.inspection, row.truth):
             passed.append(action is Action.PASS)
     shares = {
         name: {action: n / found.total() for action, n in sorted(found.items())}

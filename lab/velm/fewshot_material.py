@@ -21,11 +21,16 @@ from streams.errors import AndonError
 from streams.events import Inspection
 
 TRUE: Final = "true"
-EXPERT: Final = "expert"
+TAUGHT: Final = "taught"
 DRAWN: Final = "drawn"
-SOURCES: Final = (TRUE, EXPERT, DRAWN)
-"""Where regions come from: all drawn by a person, all outlined by the vision expert, or, as where a
-plant marks its examples, drawn on the exemplars and outlined by the expert on the queries."""
+EXPERT: Final = "expert"
+PROTOCOLS: Final = {
+    TRUE: "exemplars and queries drawn by a person",
+    TAUGHT: "exemplars drawn, queries outlined by the expert that was taught them: as shipped",
+    DRAWN: "exemplars drawn, queries outlined by the untaught expert",
+    EXPERT: "exemplars and queries outlined by the untaught expert",
+}
+"""Where regions come from."""
 
 KIND: Final = "fewshot"
 _BATCH: Final = 8
@@ -78,13 +83,13 @@ def gather(
     key = digest_json(expert.version if expert else "", code, pictures)
     examples = cache.get(KIND, key, list[Example])
     if examples is None:
-        background = _background(dataset, report)
+        background = learn_normals(dataset, report)
         examples = list(_describe(samples, background, expert, report))
         cache.put(KIND, key, examples)
     return examples
 
 
-def _background(dataset: Dataset, report: Progress) -> Background:
+def learn_normals(dataset: Dataset, report: Progress) -> Background:
     """Learned from as many of the training pictures as a bundle would keep."""
     normals = choose_normals(
         [s.path.read_bytes() for s in dataset.train], [s.group or "" for s in dataset.train]

@@ -17,15 +17,19 @@ CUT: Final = 1.0
 MASK_CUT: Final = 0.5
 
 
-def outlined(scored: Scored, values: Floats, expert: str = "") -> tuple[Mask, Inspection]:
+def outlined(
+    scored: Scored, values: Floats, expert: str = "", share: float = 0.0
+) -> tuple[Mask, Inspection]:
     """The region of a map (h, w) as the line measures it, also where the expert saw nothing.
 
     Args:
         scored: the expert's answer.
         values: its anomaly map.
         expert: the artifact's digest.
+        share: of the map's peak above which a taught expert outlines; 0: above the cut.
     """
-    region = make_region(values, CUT, scored.image_height, scored.image_width)
+    cut = share * float(values.max()) or CUT
+    region = make_region(values, cut, scored.image_height, scored.image_width)
     answer = replace(scored, region=region)
     return region.mask, to_inspection(answer, "evaluation", expert, {})
 

@@ -1,5 +1,6 @@
 """From a picture's features and its odd region to one vector: what the prototypes compare."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -43,8 +44,13 @@ def describe_region(
     features: Features, cells: Floats, background: Background | None, part: str = ""
 ) -> Floats:
     """One vector, float32 (n,): each naming layer's unit deviation from normal over the region."""
+    return pool(_deviations(features, cells, background, part), cells, background)
+
+
+def pool(deviations: Mapping[str, Floats], cells: Floats, background: Background | None) -> Floats:
+    """Deviations (channels, h, w) by naming layer over a region, see ``describe_region``."""
     found = []
-    for layer, deviation in _deviations(features, cells, background, part).items():
+    for layer, deviation in deviations.items():
         pooled = _pooled(deviation, cells)
         found.append(unit(pooled if background is None else background.whitening[layer] @ pooled))
     return np.concatenate(found)

@@ -119,20 +119,25 @@ def test_material_survives_the_disk(tmp_path: Path) -> None:
     assert measure(kept, TRUE, seeds=2) == measure(before, TRUE, seeds=2)
 
 
-@pytest.mark.slow
-def test_pictures_from_disk_to_figures(tmp_path: Path) -> None:
+def save_plates(root: Path) -> Path:
+    """Normal plates, and four spoiled ones of each kind with masks, each of a part of its own."""
     rows = ["path,class,part"]
     for i in range(12):
-        rows.append(_save(tmp_path, f"train/good/{i}.png", png(plate(i)), "good", f"g{i}"))
+        rows.append(_save(root, f"train/good/{i}.png", png(plate(i)), "good", f"g{i}"))
     for kind in KINDS:
         for i in range(4):
             image, mask = spoiled(kind, i)
             name = f"test/{kind}/{i}.png"
-            rows.append(_save(tmp_path, name, png(image), kind, f"{kind}{i}"))
+            rows.append(_save(root, name, png(image), kind, f"{kind}{i}"))
             drawn = np.repeat((mask * 255).astype(np.uint8)[:, :, None], 3, axis=2)
-            _save(tmp_path, f"ground_truth/{kind}/{i}_mask.png", png(drawn), kind, "")
-    (tmp_path / "parts.csv").write_text("\n".join(rows))
-    dataset = load_dataset(tmp_path)
+            _save(root, f"ground_truth/{kind}/{i}_mask.png", png(drawn), kind, "")
+    (root / "parts.csv").write_text("\n".join(rows))
+    return root
+
+
+@pytest.mark.slow
+def test_pictures_from_disk_to_figures(tmp_path: Path) -> None:
+    dataset = load_dataset(save_plates(tmp_path))
     with Cache(tmp_path / "cache") as cache:
         found = gather(dataset, None, cache)
         asked: list[str] = []
