@@ -123,18 +123,31 @@ class ReadmeLine:
         check(
             "a defect is never taken for a normal", "test/" not in used, "the manifest names test/"
         )
+        self.deploy()
         words: list[str | Path] = ["--normals", self.root / "train" / "good"]
         for label in self.plan.exemplars:
             folder = self.root / "test" / label
             done = self.andon("classify", "teach", "-p", TEXTILE, "-c", label, folder, *words)
             check(f"andon classify teach {label}", done.returncode == 0, tail(done))
             words = []
-        failing = [f for f in self.doctor_says() if not f.get("ok")]
+        failing = [f for f in self.doctor_says("-p", TEXTILE) if not f.get("ok")]
         told = [f for f in failing if TEXTILE in json.dumps(f) and "polic" in json.dumps(f)]
         check("andon doctor says that the product has no policy in force", told, failing)
         policy = ROOT / "policies" / "products" / "textile.yaml"
         done = self.andon("policy", "apply", policy, "--reason", "interop")
         check("andon policy apply", done.returncode == 0, tail(done))
+
+    def deploy(self) -> None:
+        """The file that is deployed already takes what was trained since; no digest is made up."""
+        check, shipped = self.findings.check, ROOT / "infra" / "serve.yaml"
+        done = self.andon("deploy", shipped)
+        check("andon deploy after a training", done.returncode == 0, tail(done))
+        unknown = self.folder / "unknown.yaml"
+        text = shipped.read_text(encoding="utf-8")
+        unknown.write_text(text.replace("products: latest", f"products: {{{TEXTILE}: {'0' * 64}}}"))
+        done = self.andon("deploy", unknown)
+        refused = done.returncode == 1 and "0" * 12 in said(done) and "Traceback" not in said(done)
+        check("a digest that is not in the store is refused", refused, tail(done))
 
     # --- The line -----------------------------------------------------------------------------
 
@@ -178,16 +191,16 @@ class ReadmeLine:
             "a gateway without its controller is quiet", len(about) <= LINES_WITHOUT_PLC, about[-6:]
         )
 
-    def doctor_says(self, more: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    def doctor_says(self, *words: str, more: dict[str, str] | None = None) -> list[dict[str, Any]]:
         """The findings of ``andon doctor``; none where it prints no JSON."""
-        done = self.andon("doctor", "--json", more=more)
+        done = self.andon("doctor", "--json", *words, more=more)
         found = json.loads(done.stdout) if done.stdout.strip().startswith(("[", "{")) else []
         rows = found if isinstance(found, list) else found.get("findings", [])
         return [row for row in rows if isinstance(row, dict)]
 
     def doctor(self, line: SimulatedLine) -> None:
         """The line could decide a part but for its controller; names are whole in a pipe."""
-        found = self.doctor_says(line.environment)
+        found = self.doctor_says(more=line.environment)
         failing = [f for f in found if not f.get("ok") and f.get("name") != "plc"]  # not started
         check = self.findings.check
         check("andon doctor finds the line able to decide", found and not failing, failing)
