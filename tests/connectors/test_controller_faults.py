@@ -74,7 +74,7 @@ async def test_a_frozen_program_costs_no_connection(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("signal", [Signal.CLASS_ID, Signal.SCORE, Signal.MISSED_COUNT])
+@pytest.mark.parametrize("signal", [Signal.CLASS_ID, Signal.MISSED_COUNT])
 async def test_a_signal_that_is_refused_is_named_and_the_rest_works(
     tmp_path: Path, signal: Signal
 ) -> None:
@@ -128,9 +128,7 @@ async def test_a_part_whose_signals_have_no_good_quality_is_held_and_the_line_go
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(
-    "signal", [Signal.RESULT_CODE, Signal.RESULT_TRIGGER_SEQ, Signal.RESULT_SEQ]
-)
+@pytest.mark.parametrize("signal", [Signal.RESULT_CODE, Signal.RESULT_SEQ])
 async def test_without_a_whole_result_none_is_told_and_nothing_is_captured(
     tmp_path: Path, signal: Signal
 ) -> None:

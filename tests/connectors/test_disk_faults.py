@@ -24,7 +24,6 @@ from tests.waiting import until
 
 PLC = PlcConfig(takt_s=0.05, window_s=60.0)
 ROOMY = GatewaySettings(result_window_ms=60_000)
-ERRORS = [errno.ENOSPC, errno.EIO, errno.EROFS]
 
 
 class Disk:
@@ -51,7 +50,7 @@ async def trigger(line: Line, name: str) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("error", ERRORS, ids=os.strerror)
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS], ids=os.strerror)
 async def test_ready_comes_back_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
@@ -75,16 +74,15 @@ async def test_ready_comes_back_by_itself(
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("error", ERRORS, ids=os.strerror)
 async def test_restarted_with_a_journal_that_lacks_results_nothing_is_acted_on_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = Disk(monkeypatch)
     async with running_line(tmp_path, PLC, config=ROOMY) as line:
         line.bus.answer = at_once
         await line.start_gateway()
         await trigger(line, "before")
-        disk.error = error
+        disk.error = errno.EIO
         for number in range(4):
             await trigger(line, f"meanwhile-{number}")
         told = [decision_for(frame) for frame in line.bus.frames]  # what the broker repeats
