@@ -14,7 +14,7 @@ from serving.bundles import BundleError, product_path
 from serving.errors import StoreError
 from serving.experts.images import IMAGE_SUFFIXES
 from streams.errors import AndonError
-from streams.images.layout import LayoutError, normal_folders, photographs
+from streams.images.layout import LayoutError, normal_folders, photographs, table_in
 from streams.images.parts import read_parts, require_match
 
 
@@ -141,8 +141,8 @@ def read_groups(
     Raises:
         TableError: the CSV cannot be used, or names none of the images.
     """
-    nearby = (folder / "parts.csv" for folder in [images, *images.parents][:3])
-    table = given or next((p for p in nearby if p.is_file()), None)
+    nearby = (table_in(folder, "parts.csv") for folder in [images, *images.parents][:3])
+    table = given or next(filter(None, nearby), None)
     if table is None:
         return {}
     shown = photographs(images) if pictures is None else pictures

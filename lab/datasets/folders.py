@@ -13,7 +13,7 @@ from pathlib import Path
 
 from streams.errors import AndonError
 from streams.images.files import list_pictures
-from streams.images.layout import NORMAL_NAMES, MaskFolder, child, photographs, subfolders
+from streams.images.layout import NORMAL_NAMES, MaskFolder, child, photographs, subfolders, table_in
 from streams.images.parts import read_parts, require_match
 from streams.tables import TableError, TableRow, located
 from streams.tables import read_table as read_any_table
@@ -223,8 +223,8 @@ def _disjoint(found: Dataset, folder: Path) -> Dataset:
 
 
 def _read_parts(folder: Path) -> Mapping[Path, str]:
-    table = folder / "parts.csv"
-    if not table.is_file():
+    table = table_in(folder, "parts.csv")
+    if table is None:
         return {}
     pictures = photographs(folder)
     try:

@@ -53,6 +53,14 @@ def child(folder: Path, name: str) -> Path:
     return next((d for d in subfolders(folder) if d.name.lower() == name.lower()), exact)
 
 
+def table_in(folder: Path, name: str) -> Path | None:
+    """The table of that name in whatever case; None where there is none."""
+    if not folder.is_dir():
+        return None
+    alike = [p for p in folder.iterdir() if p.name.lower() == name and p.is_file()]
+    return next((p for p in alike if p.name == name), next(iter(sorted(alike)), None))
+
+
 def subfolders(folder: Path) -> list[Path]:
     """The folders in a folder, sorted; hidden ones and those of systems left out."""
     if not folder.is_dir():

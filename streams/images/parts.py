@@ -50,6 +50,8 @@ def read_parts(
     """
     found = read_table(table, "path", "part")
     by_key = {_key(picture): picture for picture in pictures}
+    folded = Counter(key.casefold() for key in by_key)
+    by_key |= {k.casefold(): p for k, p in by_key.items() if folded[k.casefold()] == 1}
     names = Counter(picture.name for picture in pictures)
     by_name_alone = {p.name: p for p in pictures if by_name and names[p.name] == 1}
     bases = [table.parent, *roots]
@@ -66,7 +68,7 @@ def read_parts(
                 f"{found.at(row)}: {row['path']} is part {row['part']!r} here and "
                 f"{groups[picture]!r} before"
             )
-    without = len(by_key) - len(groups)
+    without = len(set(by_key.values())) - len(groups)
     return PartsOfPictures(table, groups, len(found.rows), without, unmatched)
 
 
@@ -89,7 +91,8 @@ def require_match(found: PartsOfPictures, pictures: Sequence[Path]) -> PartsOfPi
 def _match(written: str, bases: Sequence[Path], by_key: Mapping[str, Path]) -> Path | None:
     for base in bases:
         for text in spellings(written):
-            picture = by_key.get(_key(base / text))
+            key = _key(base / text)
+            picture = by_key.get(key) or by_key.get(key.casefold())
             if picture is not None:
                 return picture
     return None

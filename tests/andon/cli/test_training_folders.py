@@ -65,6 +65,23 @@ def test_groups_are_matched_and_counted(
     assert "1 of 2 rows name none" in said
 
 
+@pytest.mark.parametrize("name", ["parts.csv", "Parts.csv", "PARTS.CSV"])
+@pytest.mark.parametrize("row", ["Train/Good/1.PNG", "TRAIN\\GOOD\\1.png"])
+def test_capitals_of_another_system_hide_no_table_and_no_row(
+    name: str, row: str, data_set: Path
+) -> None:
+    (data_set / name).write_text(f"path,part\n{row},P1\n")
+    folder = data_set / "train" / "good"
+    assert read_groups(folder, None) == {folder / "1.png": "P1"}
+
+
+def test_names_that_differ_in_case_only_are_two_photographs(data_set: Path) -> None:
+    folder = data_set / "train" / "good"
+    pictures(folder, "A.png", "a.png")
+    (data_set / "parts.csv").write_text("path,part\ntrain/good/a.png,P1\ntrain/good/A.png,P2\n")
+    assert read_groups(folder, None) == {folder / "a.png": "P1", folder / "A.png": "P2"}
+
+
 def test_groups_that_match_nothing_are_an_error(data_set: Path) -> None:
     (data_set / "parts.csv").write_text("path,part\nx/1.png,P1\n")
     with pytest.raises(TableError, match="none of its 1 rows"):
