@@ -42,7 +42,7 @@ class ShotCombiner:
 
     def _outcome(self, verdict: ShotVerdict | None) -> Outcome:
         if verdict is None or verdict.source is DecisionSource.WATCHDOG:
-            reason = verdict.reason if verdict else "nothing was heard of it in time"
+            reason = verdict.reason if verdict else "no worker said anything of it in time"
             code = verdict.reason_code if verdict else ReasonCode.NO_DECISION
             action = self.document.shots.missing or self.document.fallbacks.no_decision
             unknown = Severity.UNKNOWN

@@ -21,7 +21,7 @@ from lab.harness.settle import run_seconds, settle
 from lab.plc.ledger import read_ledger
 from policies.authoring.loading import load_policy
 from serving.ray.deploy import deploy
-from streams.codes import DecisionSource
+from streams.codes import DecisionSource, ReasonCode
 
 LEARNED = Path(".andon/benchmark")
 """Where the reference expert is kept between runs, and the last run's logs."""
@@ -30,6 +30,9 @@ BUFFER = {"ANDON_GATEWAY__UNACKNOWLEDGED_LIMIT": "64"}
 """Results that come in batches wait in the gateway; the default of 8 is made for real takts."""
 PICTURES = 200
 """Parts of the line benchmark before its pictures come again."""
+
+
+_UNANSWERED = (ReasonCode.EXPERT_UNAVAILABLE, ReasonCode.CLASSIFIER_UNAVAILABLE)
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,10 @@ class Bench:
     plan: LinePlan
     learned: learning.Learned
 
-    def serve(self, profile: ExpertProfile, batch: int = 8) -> None:
+    def serve(self, profile: ExpertProfile, batch: int = 8, replicas: int = 1) -> None:
         """Deploy, or redeploy, with this profile of the expert."""
-        config = self.learned.serve_config(vision={**asdict(profile), "batch": batch})
+        vision = {**asdict(profile), "batch": batch}
+        config = self.learned.serve_config(replicas, vision=vision)
         serve = self.line.stack.settings().serve
         deploy(config, serve.address, token_file=serve.token_file)
 
@@ -93,11 +97,13 @@ def benchmark_faults(
 ) -> dict[str, Any]:
     """Kill each process in turn; the balance and how long each was away.
 
-    Over Apache Kafka the broker is the last of them.
+    Two replicas serve each deployment, as ``infra/serve.yaml`` has them: ``unanswered`` counts the
+    parts that got a fallback because expert or classifier could not answer, and should be 0. Over
+    Apache Kafka the broker is the last of them.
     """
     if broker == "kafka":
         names = (*names, BROKER)
-    with _bench(400, LineOptions(takt_s, window_s), say, broker) as bench:
+    with _bench(400, LineOptions(takt_s, window_s), say, broker, replicas=2) as bench:
         line = bench.line
         line.plan = cycle(bench.plan, parts)
         line.write_plan()
@@ -107,6 +113,7 @@ def benchmark_faults(
         return {
             **reckoning.figures(),
             "plc_default": reckoning.by_source[DecisionSource.PLC_DEFAULT.value],
+            "unanswered": sum(d.reason_code in _UNANSWERED for d in kafka.decisions),
             "dead_letters": kafka.dead_letters,
             "run_s": round(run_seconds(line.ledger), 1),
             "faults": [asdict(fault) for fault in found],
@@ -121,6 +128,7 @@ def _bench(
     say: Say,
     broker: BrokerKind = "embedded",
     anomalous: float | None = None,
+    replicas: int = 1,
 ) -> Iterator[Bench]:
     source = textile_dataset()
     policy = load_policy(SERVE_TEMPLATE.parents[1] / "policies" / "products" / "textile.yaml")
@@ -139,7 +147,7 @@ def _bench(
         stack.start()
         asyncio.run(prepare(stack.settings(), [policy], "benchmark"))
         bench = Bench(line, plan, learned)
-        bench.serve(REFERENCE)
+        bench.serve(REFERENCE, replicas=replicas)
         line.start()
         yield bench
     finally:

@@ -92,10 +92,11 @@ class Learned(BaseModel):
     def digest(self) -> str:
         return self.artifact.name
 
-    def serve_config(self, **args: object) -> Config:
+    def serve_config(self, replicas: int = 1, **args: object) -> Config:
         """The configuration of Serve with this expert and these exemplars.
 
         Args:
+            replicas: of each deployment; one where none is killed and the machine has other work.
             args: further arguments of the application, such as ``vision`` or ``classifier``.
         """
         root = self.root.resolve()
@@ -109,7 +110,7 @@ class Learned(BaseModel):
             {self.product: self.digest},
             exemplars,
             {**places, **args},
-            num_replicas=1,  # nothing is killed here, and the machine has other work
+            num_replicas=replicas,
         )
 
 

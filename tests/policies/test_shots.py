@@ -78,7 +78,7 @@ def test_the_gravest_action_decides_and_its_shot_is_named() -> None:
 def test_a_missing_shot_is_held_and_may_outweigh_a_part_to_rework() -> None:
     found = policy().combine([pit(1), good(2), None])
     assert (found.outcome.action, found.outcome.rule) == ("hold", "shots:missing")
-    assert "3 of 3: nothing was heard" in found.outcome.reason
+    assert "3 of 3: no worker said anything of it in time" in found.outcome.reason
     seen = policy(combine="any_defect").combine([pit(1), good(2), None])
     assert (seen.outcome.action, seen.outcome.class_name) == ("rework", "pit")
 
