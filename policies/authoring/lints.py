@@ -25,6 +25,7 @@ LINTS: dict[str, str] = {
     "W205": "a zone or shift that no rule asks for",
     "W301": "millimetres are used and some stations have no scale",
     "W302": "a text of the prompt is missing",
+    "W303": "a text ends where a # begins a comment, as in `RAL #7035`",
     "W901": "a silence that silences nothing",
 }
 
@@ -40,6 +41,7 @@ def lints_of(policy: ResolvedPolicy, tree: Node) -> tuple[list[Problem], list[Pr
         *_rules(policy, space, regions, tree),
         *_unused(policy, tree),
         *_prompt(document, tree),
+        *_comments(tree),
     ]
     shown: list[Problem] = []
     silenced: list[Problem] = []
@@ -53,6 +55,15 @@ def lints_of(policy: ResolvedPolicy, tree: Node) -> tuple[list[Problem], list[Pr
             reason = f"nothing here is {silence.code}{f' at {silence.at}' if silence.at else ''}"
             shown.append(tree.problem("W901", ("silence", index), reason, "take the silence away"))
     return shown, silenced
+
+
+def _comments(tree: Node) -> Iterator[Problem]:
+    """Texts that were probably meant to go on: a comment has a blank behind its ``#``."""
+    for path, node in tree.scalars():
+        if node.cut:
+            reason = f"{node.raw[:80]!r} is all that is read: {node.cut!r} is a comment"
+            fix = "put the whole text in quotes, or a blank behind the #"
+            yield tree.problem("W303", path, reason, fix)
 
 
 def _silencer(document: PolicyDocument, problem: Problem) -> list[int]:

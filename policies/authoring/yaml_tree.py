@@ -5,7 +5,7 @@ schema of YAML 1.2, so that ``no`` and ``on`` are text.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from math import isfinite
 
@@ -35,6 +35,7 @@ MAX_DEPTH = 10
 """Deepest nesting; the language itself needs five levels."""
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_COMMENT = re.compile(r"[ \t]+(#[^\s#!].{0,40})")
 _WORDS: dict[str, Scalar] = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
@@ -67,6 +68,8 @@ class Node:
     """A scalar as it was written."""
     block: Place | None = None
     """Where the first character of a scalar on one line stands, inside its quotes."""
+    cut: str = ""
+    """What follows an unquoted scalar after a blank: a ``#`` without a blank behind it."""
 
     def data(self) -> Data:
         """The plain data."""
@@ -75,6 +78,18 @@ class Node:
         if isinstance(self.value, list):
             return [node.data() for node in self.value]
         return self.value
+
+    def scalars(self, path: Path = ()) -> Iterator[tuple[Path, "Node"]]:
+        """Every scalar below this node, with its path."""
+        inner: Iterable[tuple[int | str, Node]] = ()
+        if isinstance(self.value, dict):
+            inner = self.value.items()
+        elif isinstance(self.value, list):
+            inner = enumerate(self.value)
+        else:
+            yield path, self
+        for step, node in inner:
+            yield from node.scalars((*path, step))
 
     def locate(self, path: Path, of_key: bool = False) -> tuple[Place, str]:
         """Place and text of a path, or of the deepest part of it that is there."""
@@ -171,7 +186,7 @@ class _Reader:
 
     def __init__(self, text: str, file: str) -> None:
         self._events: Iterator[Event] = YAML(typ="safe", pure=True).parse(text)
-        self._file, self._read = file, 0
+        self._text, self._file, self._read = text, file, 0
         self.problems: list[Problem] = []
 
     def root(self) -> Node | None:
@@ -238,7 +253,9 @@ class _Reader:
         quoted = 1 if event.style in ("'", '"') else 0
         inner = replace(place, column=place.column + quoted) if one_line else None
         text = str(event.value)
-        return Node(place, _resolve(text) if plain else text, raw=text, block=inner)
+        cut = _COMMENT.match(self._text, event.end_mark.index) if plain and text else None
+        value = _resolve(text) if plain else text
+        return Node(place, value, raw=text, block=inner, cut=cut.group(1) if cut else "")
 
     def _check_properties(self, event: NodeEvent) -> None:
         if isinstance(event, AliasEvent):

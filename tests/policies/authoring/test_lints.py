@@ -63,6 +63,7 @@ def rules(*conditions: tuple[str, str]) -> str:
         (rules(("area_mm2 > 2", "hold")).replace("default:", "S1:"), "W301", 2),
         (HEAD.replace(", description: a line", ""), "W302", 5),
         (HEAD.replace("normal: {description: grey}\n", ""), "W302", 1),
+        (HEAD + "title: RAL #7035\n", "W303", 8),
         (HEAD + "silence: [{code: W101, reason: nothing of it}]\n", "W901", 8),
     ],
 )  # fmt: skip

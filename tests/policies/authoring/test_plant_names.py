@@ -250,3 +250,35 @@ def test_the_field_cases_are_as_they_should_be(shared: Path) -> None:
     fixes = {name: [error.fix for error in report.errors] for name, report in found.items()}
     assert "write '007'" in fixes["product_number_007.yaml"]
     assert "write 0.6" in fixes["decimal_comma.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ("product: AB #12", "AB"),
+        ("product: tile\ntitle: RAL #7035", "RAL"),
+        ("product: tile\ntitle: Teil  #A   ", "Teil"),
+        ("product: tile\nnormal:\n  description: as RAL #7035 says", "as RAL"),
+    ],
+)
+def test_a_text_that_a_comment_cuts_is_said(tmp_path: Path, line: str, read: str) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(f"policy: 1\n{line}\n")
+    (cut,) = [w for w in check_file(path).warnings if w.code == "W303"]
+    assert f"{read!r} is all that is read" in cut.reason
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "product: tile # 12",
+        "product: AB#12",
+        "product: 'AB #12'",
+        "product: tile  ## mine",
+        "product: tile\n#takt_s: 1.2",
+    ],
+)
+def test_what_is_meant_as_a_comment_is_not_said(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(f"policy: 1\n{line}\n")
+    assert "W303" not in {warning.code for warning in check_file(path).warnings}
