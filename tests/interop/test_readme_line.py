@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_no_fault_of_the_list(scratch: Path) -> None:
     need_kafka()
     node_tools()
@@ -25,7 +25,7 @@ def test_no_fault_of_the_list(scratch: Path) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=1700,
+        timeout=3500,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert done.stdout.rstrip().endswith("no fault of the list")
