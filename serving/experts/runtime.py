@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -181,7 +181,9 @@ class _CompiledGraph:
     ) -> None:
         import openvino as ov
 
-        self._names = module.names
+        # The queue's callback must not hold this graph: Python does not see that circle, which goes
+        # through OpenVINO, and would never free it.
+        self._collect = partial(_collect, tuple(module.names))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = ov.convert_model(
@@ -216,9 +218,10 @@ class _CompiledGraph:
             self._queue.wait_all()
         return slots
 
-    def _collect(self, request: Any, slot: dict[str, Floats]) -> None:
-        for i, name in enumerate(self._names):
-            slot[name] = np.array(request.get_output_tensor(i).data, dtype=np.float32)
+
+def _collect(names: Sequence[str], request: Any, slot: dict[str, Floats]) -> None:
+    for i, name in enumerate(names):
+        slot[name] = np.array(request.get_output_tensor(i).data, dtype=np.float32)
 
 
 class _Positional(nn.Module):
