@@ -144,9 +144,11 @@ class ReadmeLine:
         check("andon deploy after a training", done.returncode == 0, tail(done))
         unknown = self.folder / "unknown.yaml"
         text = shipped.read_text(encoding="utf-8")
-        unknown.write_text(text.replace("products: latest", f"products: {{{TEXTILE}: {'0' * 64}}}"))
+        unknown.write_text(
+            text.replace("products: latest", f"products: {{{TEXTILE}: {'ab' * 32}}}")
+        )
         done = self.andon("deploy", unknown)
-        refused = done.returncode == 1 and "0" * 12 in said(done) and "Traceback" not in said(done)
+        refused = done.returncode == 1 and "abab" in said(done) and "Traceback" not in said(done)
         check("a digest that is not in the store is refused", refused, tail(done))
 
     # --- The line -----------------------------------------------------------------------------
