@@ -134,7 +134,7 @@ class ReadmeLine:
         told = [f for f in failing if TEXTILE in json.dumps(f) and "polic" in json.dumps(f)]
         check("andon doctor says that the product has no policy in force", told, failing)
         policy = ROOT / "policies" / "products" / "textile.yaml"
-        done = self.andon("policy", "apply", policy, "--reason", "interop")
+        done = self.andon("policy", "apply", policy, "--reason", "interop", "--yes")
         check("andon policy apply", done.returncode == 0, tail(done))
 
     def deploy(self) -> None:
