@@ -1,10 +1,10 @@
 """The base of all events, and what a vision expert says of one picture."""
 
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Text = Annotated[str, Field(max_length=512)]
 """Text from outside (serials, names): any characters, bounded length."""
@@ -25,7 +25,7 @@ Moment = Annotated[
 Timings = Annotated[dict[Text, Real], Field(max_length=256)]
 """Milliseconds by stage."""
 MASK_CELLS = 1 << 25
-"""Largest mask that an event may declare: it takes one byte a cell once it is decoded, 32 MiB."""
+"""Largest mask that is decoded: it takes one byte a cell then, 32 MiB."""
 MASK_TEXT = 1 << 20
 """Longest run-length text of a mask, characters."""
 
@@ -75,15 +75,6 @@ class Region(Event):
     count: Int64 = 0
     contrast: Real = 0.0
     """Mean score inside the region over mean score outside."""
-
-    @model_validator(mode="after")
-    def _mask_fits(self) -> Self:
-        """The declared size is checked here, before anyone sets memory aside for it."""
-        if self.mask_height * self.mask_width > MASK_CELLS:
-            raise ValueError(
-                f"a mask of {self.mask_height} x {self.mask_width} cells; at most {MASK_CELLS}"
-            )
-        return self
 
 
 class ShadowScore(Event):

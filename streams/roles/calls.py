@@ -10,19 +10,23 @@ import heapq
 import itertools
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from streams.backoff import backoff_s
 from streams.codes import ReasonCode
+from streams.events import Inspection
 from streams.ports import Failure
 from streams.roles.config import FlowConfig
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
+T = TypeVar("T")
 LEAST_CALL_S = 1.0
 """A call holds its place at least so long, though all of its items may be decided, seconds."""
+LARGE_MASK_TEXT = 8192
+"""Reading a longer mask takes over 5 ms: too long for an event loop, characters."""
 
 
 @dataclass(frozen=True)
@@ -278,6 +282,15 @@ class Calls(Generic[Request, Answer]):
 
     def _failure(self, error_type: str, message: str) -> Failure:
         return Failure(self._unavailable, error_type, message, retryable=True)
+
+
+async def beside_the_loop(inspections: Iterable[Inspection | None], decide: Callable[[], T]) -> T:
+    """What ``decide`` returns, which may look at these inspections' masks: where one is large it
+    runs in a thread."""
+    regions = (found.region for found in inspections if found is not None)
+    if any(len(region.mask_rle) > LARGE_MASK_TEXT for region in regions if region is not None):
+        return await asyncio.to_thread(decide)
+    return decide()
 
 
 def remaining_s(due_s: float) -> float:

@@ -20,9 +20,17 @@ from streams.ports import (
     ImageStore,
     PolicySource,
 )
-from streams.roles.calls import Answered, Calls, FallbackDue, InTime, Late, remaining_s
+from streams.roles.calls import (
+    Answered,
+    Calls,
+    FallbackDue,
+    InTime,
+    Late,
+    beside_the_loop,
+    remaining_s,
+)
 from streams.roles.decisions import Moment, classified, fallback
-from streams.roles.pictures import beside_the_loop, fetched
+from streams.roles.pictures import fetched
 from streams.roles.results import Results
 from streams.roles.salvage import attributes, nested_attributes
 

@@ -16,10 +16,10 @@ from streams.errors import EventError, MalformedEventError
 from streams.events import ShotVerdict
 from streams.kafka.delivery import Delivery
 from streams.ports import PolicySource
+from streams.roles.calls import beside_the_loop
 from streams.roles.config import JoinConfig
 from streams.roles.decisions import Moment
 from streams.roles.join_core import CompletePart, JoinState, Judged, Tick, joined, step
-from streams.roles.pictures import beside_the_loop
 from streams.roles.results import Results
 
 

@@ -2,26 +2,11 @@
 
 import asyncio
 import io
-from collections.abc import Callable, Iterable
-from typing import TypeVar
 
 from streams.codes import ReasonCode
 from streams.errors import UnavailableError
-from streams.events import Inspection, Region
+from streams.events import Region
 from streams.ports import Failure, ImageStore
-
-T = TypeVar("T")
-LARGE_MASK_TEXT = 8192
-"""Reading a longer mask takes over 5 ms: too long for an event loop, characters."""
-
-
-async def beside_the_loop(inspections: Iterable[Inspection | None], decide: Callable[[], T]) -> T:
-    """What ``decide`` returns, which may look at these inspections' masks: where one is large it
-    runs in a thread."""
-    regions = (found.region for found in inspections if found is not None)
-    if any(len(region.mask_rle) > LARGE_MASK_TEXT for region in regions if region is not None):
-        return await asyncio.to_thread(decide)
-    return decide()
 
 
 async def fetched(dataref: str, store: ImageStore | None, timeout_s: float) -> bytes | Failure:

@@ -19,6 +19,7 @@ from policies.model import PolicyDocument, body_of, content_hash
 from policies.review.diff import difference
 from streams.codes import Action, FallbackKind, ReasonCode
 from streams.events import Blob, Box, Classification, Inspection, Region
+from streams.inspections import FLOAT32_MAX
 from streams.ports import Failure, Outcome, Situation
 from tests.policies.naive import holds
 
@@ -77,13 +78,14 @@ bodies = st.fixed_dictionaries(
         ),
     }
 )
-wild = st.floats(allow_nan=False, allow_infinity=False)
+wild = st.floats(-FLOAT32_MAX, FLOAT32_MAX)
+int32 = st.integers(-(2**31), 2**31 - 1)
 regions = st.builds(
     Region,
-    image_height=st.integers(-5, 10**6),
-    image_width=st.integers(-5, 10**6),
-    mask_height=st.integers(-5, 3000),
-    mask_width=st.integers(-5, 3000),
+    image_height=st.integers(0, 10**6),
+    image_width=st.integers(0, 10**6),
+    mask_height=st.integers(0, 3000),
+    mask_width=st.integers(0, 3000),
     mask_rle=st.one_of(st.text(max_size=30), st.just("0`8"), st.just("PPP1")),
     area_px=wild,
     longest_side_px=wild,
@@ -92,7 +94,7 @@ regions = st.builds(
         st.builds(
             Blob,
             box=st.builds(
-                Box, x=st.integers(), y=st.integers(), width=st.integers(), height=st.integers()
+                Box, x=int32, y=int32, width=int32, height=int32
             ),
             area_px=wild, longest_side_px=wild, centroid_x=wild, centroid_y=wild, peak=wild,
         ),
