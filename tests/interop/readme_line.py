@@ -171,10 +171,10 @@ class ReadmeLine:
             second.wait_ready(60)
             self.findings.check("a second worker of a role is ready", second.process.running)
             self.alone(line)
-            self.doctor(line)
             self.metrics_port_in_use(line)
             with following(node, self.stack, self.folder / "messages.jsonl"):
                 line.start_plc()
+                self.doctor(line)
                 self.disturb(line)
                 line.wait_plc()
                 self.settled(line)
@@ -201,9 +201,9 @@ class ReadmeLine:
         return [row for row in rows if isinstance(row, dict)]
 
     def doctor(self, line: SimulatedLine) -> None:
-        """The line could decide a part but for its controller; names are whole in a pipe."""
+        """A part could be decided now; names are whole in a pipe."""
         found = self.doctor_says(more=line.environment)
-        failing = [f for f in found if not f.get("ok") and f.get("name") != "plc"]  # not started
+        failing = [f for f in found if not f.get("ok")]
         check = self.findings.check
         check("andon doctor finds the line able to decide", found and not failing, failing)
         piped = self.andon("doctor", more=line.environment).stdout
