@@ -218,7 +218,6 @@ class ReadmeLine:
 
     def disturb(self, line: SimulatedLine) -> None:
         """In the middle of the run: another version in force, and a replica killed."""
-        time.sleep(0.25 * self.parts)
         listed = json.loads(self.andon("models", "list", "-p", TEXTILE, "--json").stdout or "[]")
         digests = [v["digest"] for v in versions_in(listed) if not v.get("in_force")]
         if digests:
@@ -418,7 +417,7 @@ def main() -> None:
     """Run it, and print the verdict."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--parts", type=int, default=60)
+    parser.add_argument("--parts", type=int, default=100)
     given = parser.parse_args()
     line = ReadmeLine(given.folder.resolve(), given.parts)
     faults = line.run()
