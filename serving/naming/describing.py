@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-import cv2
 import numpy as np
 
 from serving.experts.images import decode_image
@@ -25,7 +24,8 @@ from streams.regions import Mask
 CELLS: Final = 32
 """Side of the grid on which regions are compared: the map's."""
 AGREEMENT: Final = 0.1
-"""Weight of the expert's region beside the odd cells'."""
+"""Weight of the expert's region as a whole beside that of all odd cells: a region of many cells
+does not drown few odd ones."""
 
 
 def region_cells(mask: Mask, odd: Mask | None) -> Floats:
@@ -36,8 +36,8 @@ def region_cells(mask: Mask, odd: Mask | None) -> Floats:
     cells = coverage(mask, CELLS, CELLS)
     if odd is None:
         return cells
-    found = cv2.resize(odd.astype(np.float32), (CELLS, CELLS), interpolation=cv2.INTER_AREA)
-    return np.asarray(found + AGREEMENT * cells, np.float32)
+    found = coverage(odd, CELLS, CELLS)
+    return np.asarray(found / found.sum() + AGREEMENT * cells / cells.sum(), np.float32)
 
 
 def describe_region(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from serving.naming.background import FEWEST_FOR_MAP, Background
-from serving.naming.describing import CELLS, describe_picture, region_cells
+from serving.naming.describing import AGREEMENT, CELLS, describe_picture, region_cells
 from serving.naming.features import (
     NAMING_LAYERS,
     SCALES,
@@ -119,3 +119,15 @@ def test_exposure_is_normalised() -> None:
     assert np.abs(difference).mean() < 2
     flat = np.full((5, 5, 3), 7, np.uint8)
     assert np.unique(normalise_exposure(flat)).tolist() == [110]
+
+
+def test_an_outline_of_many_cells_does_not_drown_few_odd_ones() -> None:
+    odd = np.zeros((CELLS, CELLS), np.bool_)
+    odd[3:5, 3:5] = True
+    outlines = [np.zeros((CELLS, CELLS), np.bool_) for _ in range(2)]
+    outlines[0][20:22, 20:22] = True
+    outlines[1][10:, :] = True
+    for outline in outlines:
+        cells = region_cells(outline, odd)
+        assert float(cells[odd].sum()) == pytest.approx(1.0)
+        assert float(cells[outline].sum()) == pytest.approx(AGREEMENT)
