@@ -30,7 +30,7 @@ from andon.stack.local import LocalStack, StackPorts
 from andon.stack.prepare import prepare
 from infra.stack.process import Process, answers_http, free_port
 from lab.datasets.textile import TEXTILE, textile_dataset
-from lab.harness.line import LineOptions, SimulatedLine
+from lab.harness.line import LineOptions, SimulatedLine, TriggerCount
 from lab.harness.plan import LinePlan, cycle, make_plan
 from lab.harness.processes import RoleProcess
 from lab.harness.settle import settle
@@ -174,6 +174,9 @@ class ReadmeLine:
             self.metrics_port_in_use(line)
             with following(node, self.stack, self.folder / "messages.jsonl"):
                 line.start_plc()
+                first, until = TriggerCount(line.ledger), time.monotonic() + 60
+                while not first.count() and time.monotonic() < until:
+                    time.sleep(0.2)
                 self.doctor(line)
                 self.disturb(line)
                 line.wait_plc()
