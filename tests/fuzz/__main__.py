@@ -4,6 +4,7 @@ Exit code 1 where one raises, or takes more than a second of the processor or 20
 """
 
 import importlib
+import logging
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ def main(kind: str, count: int) -> bool:
     """Try ``count`` mutations with ``tried`` of ``tests/fuzz/test_<kind>.py``; whether all held."""
     tried = importlib.import_module(f"tests.fuzz.test_{kind}").tried
     taken, failed = [], 0
+    logging.disable()  # what is said of each mutation is for people who have one file
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(count):
             began, held = time.thread_time(), peak_mib()
