@@ -85,7 +85,8 @@ async def test_a_value_that_no_row_can_hold_is_named_and_the_others_are_in(
     writer: PostgresHistoryWriter, engine: AsyncEngine
 ) -> None:
     letters = [(make.dead_letter(n, offset=n), "dead") for n in range(3)]
-    letters[1] = (make.dead_letter(1, offset=1 << 70), "dead")
+    unbounded = make.dead_letter(1).model_copy(update={"offset": 1 << 70})
+    letters[1] = (unbounded, "dead")
     with pytest.raises(RefusedRowError, match="1 of 3 rows"):
         await writer.add_dead_letters(letters)
     assert (await rows(engine, "SELECT count(*) FROM dead_letter"))[0][0] == 2
