@@ -9,6 +9,7 @@ from policies.errors import PolicyError
 from policies.evaluate import ResolvedPolicy
 from policies.model import PolicyDocument, body_of
 from streams.codes import Action, Severity
+from streams.names import fault_of
 
 STOP_RATE = 0.05
 """Share of the good parts that may be stopped where nobody said otherwise."""
@@ -20,18 +21,19 @@ def hold_all_classes(product_id: str, class_names: Iterable[str]) -> dict[str, o
     Raises:
         PolicyError: a name cannot be a product id or a class name.
     """
+    names = list(class_names)
+    if faults := sorted(f"{n[:64]!r} {fault_of(n)}" for n in (product_id, *names) if fault_of(n)):
+        raise PolicyError(f"{'; '.join(faults)}: rename the folder")
     held = {"severity": Severity.DEFECT.value, "action": Action.HOLD.value}
-    classes = {name: {**held, "display_name": name.replace("_", " ")} for name in class_names}
+    classes = {name: {**held, "display_name": name.replace("_", " ")} for name in names}
     try:
         document = PolicyDocument.model_validate(
             {"product": product_id, "classes": classes, "stop_rate": STOP_RATE}
         )
     except ValidationError as error:
-        names = sorted({str(e["input"])[:64] for e in error.errors(include_url=False)})
+        refused = sorted({repr(str(e["input"])[:64]) for e in error.errors(include_url=False)})
         raise PolicyError(
-            f"{', '.join(map(repr, names))} cannot be a product or class name: rename the folder; "
-            "allowed are letters, digits, blanks and _ . ( ) + -, at most 64 characters "
-            "(a product id has no blanks)"
+            f"{', '.join(refused)} cannot be a product or class name: rename the folder"
         ) from None
     if reserved := sorted({"normal", "unknown"} & set(document.classes)):
         raise PolicyError(

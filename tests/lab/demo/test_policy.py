@@ -27,10 +27,18 @@ def test_hold_all_classes_holds_all_but_normal_frames() -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["'; DROP TABLE decision; --", "{{ 7 * 7 }}", "a\nb", "\x1b[2J", "\u202etxt", "x" * 512, ""],
+    ["a\nb", "\x1b[2J", "\u202etxt", "x" * 512, ""],
 )
 def test_a_folder_that_cannot_name_a_class_is_refused(word: str) -> None:
     with pytest.raises(PolicyError, match="rename the folder"):
         hold_all_classes("p", [word])
     with pytest.raises(PolicyError, match="rename the folder"):
         hold_all_classes("p", ["unknown"])
+
+
+@pytest.mark.parametrize("word", ["'; DROP TABLE decision; --", "{{ 7 * 7 }}", "AB/12 ö"])
+def test_any_other_text_names_a_class(word: str) -> None:
+    policy = ResolvedPolicy.from_body(hold_all_classes(word, [word]))
+    answer = Classification(class_name=word, confidence=0.9, classifier="test")
+    found = policy.decide(Situation(inspection=seen(anomalous=True), classification=answer))
+    assert (found.action, found.class_name) == (Action.HOLD, word)
