@@ -31,7 +31,7 @@ from streams.codes import AckOutcome, DecisionSource, ResultCode
 from tests.connectors.world import World, frame_id, verdict
 
 HOST = "boot-a"
-EVERY = max(1, int(os.environ.get("ANDON_DAMAGE_EVERY", "29")))
+EVERY = max(1, int(os.environ.get("ANDON_TEST_DAMAGE_EVERY", "29")))
 """Every so many bytes are flipped; 1 flips each of them."""
 
 

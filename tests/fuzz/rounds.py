@@ -1,6 +1,6 @@
 """How many mutations a fuzz test tries: a small share at each run, all of them where it is asked.
 
-``ANDON_FUZZ=5000 python -m pytest tests/fuzz`` sets the number for every kind.
+``ANDON_TEST_FUZZ=5000 python -m pytest tests/fuzz`` sets the number for every kind.
 """
 
 import os
@@ -12,8 +12,8 @@ MOST_MIB: Final = 200.0
 
 
 def rounds(share: int) -> int:
-    """The number of mutations: ``ANDON_FUZZ``, else the share that every run tries."""
-    return int(os.environ.get("ANDON_FUZZ", share))
+    """The number of mutations: ``ANDON_TEST_FUZZ``, else the share that every run tries."""
+    return int(os.environ.get("ANDON_TEST_FUZZ", share))
 
 
 def peak_mib() -> float:

@@ -1,6 +1,6 @@
 """Nothing that a message contains ends a reader: broken messages of every topic, from a seed.
 
-``ANDON_FUZZ=2000 pytest tests/fuzz/test_messages.py`` sends that many of each topic.
+``ANDON_TEST_FUZZ=2000 pytest tests/fuzz/test_messages.py`` sends that many of each topic.
 """
 
 import os
@@ -45,7 +45,7 @@ from tests.contracts.twins.policies import TwinPolicies
 from tests.contracts.twins.publisher import TwinPublisher
 from tests.fuzz.messages import broken, samples
 
-EACH = int(os.environ.get("ANDON_FUZZ", "150"))
+EACH = int(os.environ.get("ANDON_TEST_FUZZ", "150"))
 """Messages of each topic."""
 NOBODY = KafkaConnection("127.0.0.1:1")
 
