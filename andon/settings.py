@@ -224,6 +224,9 @@ class Settings(BaseSettings):
     classifier: ClassifierSettings = ClassifierSettings()
     gateway: GatewaySettings = GatewaySettings()
     plant: PlantTimes = PlantTimes()
+    secure: bool = False
+    """Whether `andon stack up`, `andon demo` and the benchmarks start a secured local stack: with
+    certificates, passwords and keys made on the spot, and credentials of its own for each role."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe events that are logged: debug, info, warning or error."""
     log_json: bool = False

@@ -46,7 +46,8 @@ def up(
     ports = ports_of(settings, dashboard_port)
     console = Console(stderr=True)
     begun = time.monotonic()
-    stack = LocalStack(folder, ports, tethered=False, token_file=settings.serve.token_file)
+    token_file, secure = settings.serve.token_file, settings.secure
+    stack = LocalStack(folder, ports, tethered=False, token_file=token_file, secure=secure)
     with console.status("starting broker, PostgreSQL, S3 and Ray"):
         stack.start(lambda name, seconds: console.print(f"{name} ready after {seconds:.1f} s"))
         remember(folder, stack)

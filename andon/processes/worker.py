@@ -27,7 +27,7 @@ from streams.roles.limits import COUNTED_FROM, LimitsRole
 from streams.roles.record import RecordRole
 from streams.roles.record_core import RECORDED
 from streams.roles.results import Results
-from streams.roles.runner import Role, RoleRunner
+from streams.roles.runner import RoleRunner, RunningRole
 from streams.topics import ANOMALIES, FRAMES, MIB, SHOTS, Topic
 
 UNHURRIED_MS = 1000
@@ -154,7 +154,9 @@ READ: Mapping[RoleName, Sequence[Topic]] = {
 
 
 @asynccontextmanager
-async def open_role(settings: Settings, started: Started, results: Results) -> AsyncIterator[Role]:
+async def open_role(
+    settings: Settings, started: Started, results: Results
+) -> AsyncIterator[RunningRole]:
     """The role over its adapters, which are opened here and closed with it."""
     config = started.config
     async with AsyncExitStack() as stack:

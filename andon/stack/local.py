@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from andon.settings import Settings
+from andon.stack.security import FOLDER, sections_of
 from infra.stack.process import ProcessError, free_port
 from infra.stack.server import HOST, LocalServer
+from streams.principals import Role
 from streams.topics import PARTITIONS
 
 BrokerKind = Literal["embedded", "kafka"]
@@ -51,6 +53,8 @@ class LocalStack:
     broker_kind: BrokerKind = "embedded"
     token_file: Path | None = None
     """Ray's token; None keeps it in ``folder``."""
+    secure: bool = False
+    """Whether every connection is encrypted and every role has credentials of its own."""
     components: dict[str, LocalServer] = field(default_factory=dict)
     _threads: ThreadPoolExecutor | None = None
 
@@ -110,17 +114,21 @@ class LocalStack:
         self.components.clear()
         self.stop()
 
-    def settings(self) -> Settings:
+    def settings(self, role: Role | None = None) -> Settings:
         """The same as ``environment``, for this process."""
-        return Settings.model_validate(self._sections())
+        return Settings.model_validate(self._sections(role))
 
-    def environment(self) -> dict[str, str]:
-        """Settings of Andon's processes, as environment variables."""
+    def environment(self, role: Role | None = None) -> dict[str, str]:
+        """Settings of one role's processes, as environment variables.
+
+        Args:
+            role: whose credentials a secured stack gives; None: the administrator's.
+        """
         return {
             f"ANDON_{section}__{name}".upper(): (
                 str(value).lower() if isinstance(value, bool) else str(value)
             )
-            for section, values in self._sections().items()
+            for section, values in self._sections(role).items()
             for name, value in values.items()
         }
 
@@ -128,7 +136,7 @@ class LocalStack:
     def _token_file(self) -> Path:
         return (self.token_file or self.folder / "ray_token").absolute()
 
-    def _sections(self) -> dict[str, dict[str, str | int]]:
+    def _sections(self, role: Role | None) -> dict[str, dict[str, str | int]]:
         """What the processes must know of the stack, by section and name of the settings.
 
         The embedded broker gets one partition a topic, for one line and one worker of each role:
@@ -138,7 +146,7 @@ class LocalStack:
         """
         is_kafka, ports = self.broker_kind == "kafka", self.ports
         url = f"postgresql+asyncpg://postgres@{HOST}:{ports.postgres}/andon"
-        return {
+        sections: dict[str, dict[str, str | int]] = {
             "kafka": {
                 "bootstrap_servers": f"{HOST}:{ports.broker}",
                 "idempotent_producer": is_kafka,
@@ -153,6 +161,11 @@ class LocalStack:
                 "token_file": str(self._token_file),
             },
         }
+        if self.secure:
+            folder = (self.folder / FOLDER).absolute()
+            for section, values in sections_of(folder, role or Role.ADMIN).items():
+                sections.setdefault(section, {}).update(values)
+        return sections
 
     def _starters(self) -> dict[str, Callable[[], LocalServer]]:
         from infra.stack.postgres_local import start_postgres

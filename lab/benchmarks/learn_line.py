@@ -17,7 +17,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from andon import wiring
-from andon.settings import Settings
+from andon.settings import Settings, load_settings
 from andon.stack.local import LocalStack, StackPorts
 from andon.stack.prepare import prepare
 from history.filters import FrameFilter, parse_moment
@@ -195,7 +195,7 @@ def learn_on_line(options: LearnBenchmark, say: Say) -> dict[str, object]:
     folder = (options.folder / "run").resolve()
     shutil.rmtree(folder, ignore_errors=True)
     open_folder(folder / "artifacts").add(source.name, learned.untaught)
-    stack = LocalStack(folder / "stack", StackPorts.free())
+    stack = LocalStack(folder / "stack", StackPorts.free(), secure=load_settings().secure)
     run = LoopRun(source.name, stack, folder, say)
     say("starting broker, PostgreSQL, S3 and Ray")
     stack.start()

@@ -46,7 +46,7 @@ from streams.roles.config import FlowConfig, JoinConfig, RoleConfig, RoleName
 from streams.roles.inspect import InspectRole
 from streams.roles.join import JoinRole
 from streams.roles.results import Results
-from streams.roles.runner import MakeRole, Role, RoleRunner
+from streams.roles.runner import MakeRole, RoleRunner, RunningRole
 from streams.topics import ANOMALIES, FRAMES, Topic
 from streams.topics import SHOTS as VERDICTS
 
@@ -234,7 +234,7 @@ async def _played(
     plc = SimulatedPlc(config)
     judge = StandInJudge(options.late_s)
     policies = OnePolicy(ResolvedPolicy(PolicyDocument.model_validate(POLICY)))
-    makers: dict[RoleName, tuple[Topic, Callable[[Results], Role]]] = {
+    makers: dict[RoleName, tuple[Topic, Callable[[Results], RunningRole]]] = {
         "inspect": (FRAMES, lambda results: InspectRole(judge, policies, results)),
         "classify": (ANOMALIES, lambda results: ClassifyRole(judge, policies, results)),
         "join": (
@@ -275,11 +275,11 @@ def _settings(options: ShotsBenchmark, servers: str, folder: Path) -> Settings:
     )
 
 
-def _opened(make: Callable[[Results], Role]) -> MakeRole:
+def _opened(make: Callable[[Results], RunningRole]) -> MakeRole:
     """A role whose ports need no opening."""
 
     @asynccontextmanager
-    async def opened(results: Results) -> AsyncIterator[Role]:
+    async def opened(results: Results) -> AsyncIterator[RunningRole]:
         yield make(results)
 
     return opened

@@ -16,6 +16,7 @@ from types import FrameType
 
 from rich.progress import Progress
 
+from andon.settings import load_settings
 from andon.stack.local import LocalStack, StackPorts
 from andon.stack.prepare import prepare
 from lab.datasets.folders import GOOD, Dataset, load_dataset
@@ -87,7 +88,7 @@ def run_demo(options: DemoOptions, say: Say, progress: Progress) -> Summary:
     with _alone(options.folder), _signals(signal.default_int_handler, signal.SIGTERM):
         run = options.folder / "run"
         shutil.rmtree(run, ignore_errors=True)
-        stack = LocalStack(run / "stack", StackPorts.free())
+        stack = LocalStack(run / "stack", StackPorts.free(), secure=load_settings().secure)
         line = SimulatedLine(run, stack, plan, LineOptions(options.takt_s, options.window_s))
         try:
             with classifier_args(options.classifier, run) as classifier:

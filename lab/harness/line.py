@@ -12,6 +12,7 @@ from infra.stack.process import Process, ProcessError, free_port
 from lab.harness.plan import LinePlan
 from lab.harness.processes import RoleProcess, stop_all
 from lab.plc.plan import PlannedPart
+from streams.principals import Role
 
 ROLES = ("inspect", "classify", "record")
 READY_TIMEOUT_S = 60.0
@@ -67,14 +68,18 @@ class SimulatedLine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The settings of every process of this line."""
+        """The settings of the commands around this line: the administrator's, if secured."""
+        return self.environment_of(None)
+
+    def environment_of(self, role: Role | None) -> dict[str, str]:
+        """The settings of a process of this line; a secured stack gives each role its own."""
         shots = [
             {"name": f"side{n}", "camera": f"list:{self._pictures(n)}"}
             for n in range(1, self.shots + 1)
         ]
         return {
             **({"ANDON_GATEWAY__SHOTS": json.dumps(shots)} if self.shots > 1 else {}),
-            **self.stack.environment(),
+            **self.stack.environment(role),
             "ANDON_PATHS__STATE": str(self.folder / "state"),
             "ANDON_GATEWAY__LINE": LINE,
             "ANDON_GATEWAY__STATION": STATION,
@@ -100,7 +105,8 @@ class SimulatedLine:
         roles = (*roles, "join") if self.shots > 1 else roles
         commands = {role: ["worker", role] for role in roles} | {"gateway": ["gateway"]}
         for name, words in commands.items():
-            self.roles[name] = RoleProcess(name, words, self.folder, self.environment)
+            environment = self.environment_of(Role(name))
+            self.roles[name] = RoleProcess(name, words, self.folder, environment)
         return {role: self.roles[role].wait_ready(READY_TIMEOUT_S) for role in roles}
 
     def play(self, on_part: Callable[[int], None] = lambda done: None) -> None:

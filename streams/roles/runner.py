@@ -15,7 +15,7 @@ from streams.roles.results import Results, Telemetry
 from streams.topics import PARTITIONS, Topic
 
 
-class Role(Handler, Protocol):
+class RunningRole(Handler, Protocol):
     """What inspect, classify, record and limits have in common."""
 
     async def close(self) -> None:
@@ -23,7 +23,7 @@ class Role(Handler, Protocol):
         ...
 
 
-MakeRole = Callable[[Results], AbstractAsyncContextManager[Role]]
+MakeRole = Callable[[Results], AbstractAsyncContextManager[RunningRole]]
 
 
 class RoleRunner:
@@ -93,7 +93,7 @@ class RoleRunner:
             await self._intake.drain(0.0)
             await app.stop()
 
-    async def _drain(self, role: Role) -> None:
+    async def _drain(self, role: RunningRole) -> None:
         left = await self._intake.drain(self.config.flow.stop_timeout_s)
         if left:
             self._log("left unacknowledged, to be delivered again", events=left)

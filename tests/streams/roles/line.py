@@ -17,7 +17,7 @@ from streams.kafka.faust_app import BusConfig
 from streams.kafka.topic_admin import ensure_topics
 from streams.roles.config import FlowConfig, RoleConfig, RoleName
 from streams.roles.results import Results
-from streams.roles.runner import MakeRole, Role, RoleRunner
+from streams.roles.runner import MakeRole, RoleRunner, RunningRole
 from streams.topics import FRAMES, MAX_MESSAGE_BYTES, Topic
 from tests.waiting import until
 
@@ -94,11 +94,11 @@ def config(role: RoleName, servers: str, state: Path, **flow: object) -> RoleCon
     return RoleConfig(role, BusConfig(KafkaConnection(servers), state), FlowConfig(**flow))  # type: ignore[arg-type]
 
 
-def opened(make: Callable[[Results], Role]) -> MakeRole:
+def opened(make: Callable[[Results], RunningRole]) -> MakeRole:
     """A role whose ports need no opening."""
 
     @asynccontextmanager
-    async def open_role(results: Results) -> AsyncIterator[Role]:
+    async def open_role(results: Results) -> AsyncIterator[RunningRole]:
         yield make(results)
 
     return open_role
@@ -106,7 +106,7 @@ def opened(make: Callable[[Results], Role]) -> MakeRole:
 
 @asynccontextmanager
 async def running(
-    config: RoleConfig, topics: Sequence[Topic], make: Callable[[Results], Role]
+    config: RoleConfig, topics: Sequence[Topic], make: Callable[[Results], RunningRole]
 ) -> AsyncIterator[RoleRunner]:
     """A role in this process, from ready to gracefully stopped."""
     stop, ready = asyncio.Event(), asyncio.Event()

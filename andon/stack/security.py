@@ -1,0 +1,51 @@
+"""What each role of a secured local stack is given: its own credentials, and nobody else's.
+
+Certificates, passwords and keys are made on the spot below ``<stack's folder>/security/``.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from streams.principals import Role
+
+FOLDER: Final = "security"
+"""Below the stack's folder; mode 0700, and 0600 for each file."""
+Sections = Mapping[str, Mapping[str, str | int]]
+"""Section of the settings -> name -> value."""
+
+
+def secure_kafka(folder: Path, role: Role) -> Sections:
+    """How a role's processes reach the broker.
+
+    Args:
+        folder: where the stack's certificates and passwords are.
+        role: whose settings.
+    """
+    return {}
+
+
+def secure_postgres(folder: Path, role: Role) -> Sections:
+    """How a role's processes reach the database and the object store."""
+    return {}
+
+
+def secure_plc(folder: Path, role: Role) -> Sections:
+    """How a role's processes reach the line controller; the gateway's alone do."""
+    return {}
+
+
+_OF_EACH: Final[tuple[Callable[[Path, Role], Sections], ...]] = (
+    secure_kafka,
+    secure_postgres,
+    secure_plc,
+)
+
+
+def sections_of(folder: Path, role: Role) -> dict[str, dict[str, str | int]]:
+    """All that a role's settings have more, or otherwise, in a secured stack."""
+    merged: dict[str, dict[str, str | int]] = {}
+    for made in _OF_EACH:
+        for section, values in made(folder, role).items():
+            merged.setdefault(section, {}).update(values)
+    return merged
