@@ -16,15 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from history.database_url import read_database_url
 from history.errors import HistoryError, RefusedRowError
-from streams.errors import UnavailableError
+from history.failures import postgres_cause
+from streams.failures import Cause, TransientError
 
-_UNAVAILABLE = ("08", "25006", "28", "3D", "40", "42501", "53", "55", "57", "58", "XX")
-"""SQLSTATE classes that say "not now": connection, read-only standby, authorisation, missing
-database, rolled back, privileges, resources, locks, operator, system, internal."""
 _CONNECT_S = 10.0
 """Longest wait for a connection, however long a statement may take."""
-_REFUSED = ("22", "23")
-_NO_SCHEMA = ("42P01", "42703", "42883")
 
 
 def make_engine(
@@ -76,13 +72,15 @@ def errors_translated(doing: str) -> Iterator[None]:
     try:
         yield
     except (OSError, TimeoutError, PoolTimeoutError) as error:
-        raise UnavailableError(f"PostgreSQL did not answer while {doing}: {_say(error)}") from error
+        said = f"PostgreSQL did not answer while {doing}: {_say(error)}"
+        raise TransientError(Cause.AWAY, said) from error
     except (asyncpg.InterfaceError, asyncpg.PostgresError) as error:
         raise _translated(error, error, doing) from error
     except DBAPIError as error:
         cause = getattr(error.orig, "__cause__", None) or error.orig
         if error.connection_invalidated:
-            raise UnavailableError(f"PostgreSQL went away while {doing}: {_say(cause)}") from error
+            said = f"PostgreSQL went away while {doing}: {_say(cause)}"
+            raise TransientError(Cause.AWAY, said) from error
         raise _translated(error, cause, doing) from error
 
 
@@ -93,26 +91,27 @@ async def connected(
     """A connection in a transaction, for at most ``timeout_s`` seconds.
 
     Raises:
-        UnavailableError: the database is down, slow, not migrated, or refused us.
-        RefusedRowError: it refused a value.
+        TransientError: the database is down, slow, full, not migrated, or does not know us.
+        RefusedRowError: it refused a value, or does not let us write there.
     """
     with errors_translated(doing):
         async with asyncio.timeout(timeout_s), engine.begin() as connection:
             yield connection
 
 
-def _translated(error: Exception, cause: object, doing: str) -> Exception:
-    state = str(getattr(cause, "sqlstate", "") or "")
-    if state in _NO_SCHEMA:
-        return UnavailableError(
+def _translated(error: Exception, cause: BaseException | None, doing: str) -> Exception:
+    why = postgres_cause(cause or error)
+    if why is None:
+        return error
+    if why.is_permanent:
+        return RefusedRowError(why, f"PostgreSQL refused {doing}: {why.value}: {_say(cause)}")
+    if why is Cause.NOT_PREPARED:
+        return TransientError(
+            why,
             f"the history's tables are not there or too old ({_say(cause)}): "
-            "start `andon worker record`, it migrates the database"
+            "start `andon worker record`, it migrates the database",
         )
-    if isinstance(cause, ValueError) or state.startswith(_REFUSED):
-        return RefusedRowError(f"PostgreSQL refused a value while {doing}: {_say(cause)}")
-    if isinstance(cause, asyncpg.InterfaceError) or state.startswith(_UNAVAILABLE):
-        return UnavailableError(f"PostgreSQL did not answer while {doing}: {_say(cause)}")
-    return error
+    return TransientError(why, f"PostgreSQL did not answer while {doing}: {_say(cause)}")
 
 
 def _as_json(value: object) -> str:

@@ -1,6 +1,7 @@
 """What can go wrong in the history, beyond ``streams.errors.UnavailableError``."""
 
 from streams.errors import AndonError
+from streams.failures import PermanentError
 
 
 class HistoryError(AndonError):
@@ -15,5 +16,5 @@ class BadQueryError(HistoryError):
     """A filter or a page cursor that cannot be read."""
 
 
-class RefusedRowError(HistoryError):
+class RefusedRowError(PermanentError, HistoryError):
     """PostgreSQL refused an event's values; the other events of its batch are recorded."""

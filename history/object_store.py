@@ -9,20 +9,21 @@ from typing import TypeVar
 
 import urllib3
 from minio import Minio
-from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.error import MinioException
 
-from streams.errors import UnavailableError
+from history.failures import ABSENT, s3_cause, s3_code
+from streams.failures import Cause, PermanentError, TransientError, failed
 
 T = TypeVar("T")
-_ABSENT = ("NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound")
 _MADE_BY_ANOTHER = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 
 class S3Objects:
     """Objects below ``prefix`` of one bucket of MinIO or any S3. Every call blocks.
 
-    Every method raises ``UnavailableError`` when the server does not answer in time or refuses.
-    S3 writes an object whole or not at all.
+    Every method raises ``TransientError``, an ``UnavailableError``, when the server does not answer
+    in time or may do it another time, and ``PermanentError`` when it refuses for good. S3 writes an
+    object whole or not at all.
 
     Args:
         endpoint: host:port, without a scheme.
@@ -83,16 +84,21 @@ class S3Objects:
             try:
                 self._client.make_bucket(self._bucket)
             except MinioException as error:
-                if _code(error) not in _MADE_BY_ANOTHER:
+                if s3_code(error) not in _MADE_BY_ANOTHER:
                     raise
 
     def put(self, key: str, body: bytes, content_type: str = "") -> None:
         """Store; the same key again is replaced."""
         try:
             self._put(key, body, content_type)
+            return
         except KeyError:  # there is no bucket yet, or it was removed
             self.ensure_bucket()
+        try:
             self._put(key, body, content_type)
+        except KeyError as error:
+            absent = OSError("there is no such bucket, though it was made")
+            raise self.failure("storing", key, absent, Cause.NOT_PREPARED) from error
 
     def _put(self, key: str, body: bytes, content_type: str) -> None:
         kind, size = _header(content_type), len(body)
@@ -141,25 +147,26 @@ class S3Objects:
         """Close the connections."""
         self._http.clear()
 
-    def unavailable(self, doing: str, key: str, error: Exception) -> UnavailableError:
+    def failure(
+        self, doing: str, key: str, error: Exception, cause: Cause
+    ) -> TransientError | PermanentError:
         """The error that says what was tried, where, and why it failed."""
         said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         where = f"s3://{self._bucket}/{self._prefix}{key}"
-        return UnavailableError(
-            f"the object store {self._endpoint} failed while {doing} {where}: {said}"
-        )
+        verb = "refused" if cause.is_permanent else "failed while"
+        return failed(cause, f"the object store {self._endpoint} {verb} {doing} {where}: {said}")
 
     @contextmanager
     def _reached(self, doing: str, key: str = "") -> Iterator[None]:
-        """Raises ``KeyError`` for what is absent, ``UnavailableError`` for all else."""
+        """Raises ``KeyError`` for what is absent, a typed failure for all else."""
         try:
             yield
-        except MinioException as error:
-            if _code(error) in _ABSENT:
+        except KeyError:
+            raise
+        except Exception as error:
+            if isinstance(error, MinioException) and s3_code(error) in ABSENT:
                 raise KeyError(key) from None
-            raise self.unavailable(doing, key, error) from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self.unavailable(doing, key, error) from error
+            raise self.failure(doing, key, error, s3_cause(error)) from error
 
 
 class S3ImageStore:
@@ -206,19 +213,7 @@ class S3ImageStore:
             async with asyncio.timeout(self._objects.timeout_s):
                 return await loop.run_in_executor(self._threads, work)
         except TimeoutError as error:
-            raise self._objects.unavailable(doing, key, error) from error
-
-
-def _code(error: MinioException) -> str:
-    """S3's error code, also from rclone, whose ``text/xml`` the client refuses to parse."""
-    if isinstance(error, S3Error):
-        return str(error.code)
-    if isinstance(error, InvalidResponseError):
-        known = (*_ABSENT, *_MADE_BY_ANOTHER)
-        return next((code for code in known if f"<Code>{code}<" in str(error)), "")
-    if isinstance(error, ServerError):
-        return "NotFound" if error.status_code == 404 else ""
-    return ""
+            raise self._objects.failure(doing, key, error, Cause.AWAY) from error
 
 
 def _header(content_type: str) -> str:

@@ -106,10 +106,13 @@ class PostgresHistoryWriter:
         try:
             await self._insert(table, batch)
         except RefusedRowError:
-            if len(batch) > 1:
-                await self._one_by_one(table, batch)
-            else:
+            if len(batch) == 1:
                 raise
+            refused = await self._halves(table, batch)
+            if refused:
+                said = "; ".join(str(error) for error in refused[:5])
+                count = f"{len(refused)} of {len(batch)} rows"
+                raise RefusedRowError(refused[0].cause, f"{count}: {said}") from None
 
     async def _ensure_schema(self) -> None:
         """Migrate once, when the database first answers: record may start while it is down."""
@@ -133,16 +136,17 @@ class PostgresHistoryWriter:
             except UnavailableError:
                 await asyncio.sleep(backoff_s(attempt, 1.0, 60.0))
 
-    async def _one_by_one(self, table: str, batch: Sequence[rows.Row]) -> None:
-        """After a refusal the rows that PostgreSQL takes go in, and the others are named."""
-        refused: list[str] = []
-        for row in batch:
+    async def _halves(self, table: str, batch: Sequence[rows.Row]) -> list[RefusedRowError]:
+        """After a refusal the rows that PostgreSQL takes go in, halved until the others stand
+        alone: few statements for one bad row among many."""
+        refused: list[RefusedRowError] = []
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
             try:
-                await self._insert(table, [row])
+                await self._insert(table, half)
             except RefusedRowError as error:
-                refused.append(str(error))
-        if refused:
-            raise RefusedRowError(f"{len(refused)} of {len(batch)} rows: {'; '.join(refused[:5])}")
+                refused += [error] if len(half) == 1 else await self._halves(table, half)
+        return refused
 
     async def _insert(self, table: str, batch: Sequence[rows.Row]) -> None:
         doing = f"writing {len(batch)} rows of {table}"

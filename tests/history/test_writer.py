@@ -189,6 +189,6 @@ async def test_a_role_without_rights_is_told_apart_from_a_bad_row(
         await link.execute(text("GRANT SELECT ON history_version TO guest"))
     await engine.dispose()
     guest = PostgresHistoryWriter(url.replace("postgres@", "guest@"))
-    with pytest.raises(UnavailableError, match="InsufficientPrivilege"):
+    with pytest.raises(RefusedRowError, match="not allowed: InsufficientPrivilege"):
         await guest.add_decisions([make.decision(1)])
     await guest.close()
