@@ -16,6 +16,7 @@ from lab.benchmarks.expert_options import ExpertOptions
 from lab.cli.benchmark_absorb import absorb
 from lab.cli.benchmark_drift import drift
 from lab.cli.benchmark_expert import expert
+from lab.cli.benchmark_mutants import mutants
 from lab.cli.benchmark_shots import shots
 from lab.cli.benchmark_teaching import TeachingMore, teaching
 from lab.cli.demo import at_rates_table, by_class_table, verdicts_table
@@ -28,6 +29,7 @@ app.command()(drift)
 app.command()(shots)
 app.command(epilog=listed(TeachingMore))(teaching)
 app.command()(absorb)
+app.command()(mutants)
 
 
 _say = partial(Console(stderr=True).print, soft_wrap=True)
