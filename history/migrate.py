@@ -4,7 +4,7 @@ Several processes may call ``upgrade`` at once: one migrates under an advisory l
 find it done. Everything happens in one transaction, with bounded waits for locks and statements.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from typing import TypeVar
 
@@ -15,10 +15,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from history.database import connected, errors_translated, make_engine
+from history.rights import (
+    VERSION_TABLE,
+    DatabaseRole,
+    grant_statements,
+    role_statements,
+)
 
 T = TypeVar("T")
 _LOCK = 0x416E646F6E  # "Andon"
-_VERSION_TABLE = "history_version"
 
 
 def head() -> str:
@@ -62,8 +67,43 @@ async def upgrade(
             )
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         command.upgrade(_config(connection), "head")
+        if _has_roles(connection):  # a new table is nobody's until it is granted
+            _execute(connection, grant_statements())
 
     await _run(url, statement_timeout_s, migrate)
+
+
+async def grant(url: str, timeout_s: float = 60.0) -> None:
+    """Create the roles of ``history.rights`` and their rights; may be applied again.
+
+    Of a database that is not migrated the owner is made, who migrates it, and with that the rights.
+
+    Args:
+        url: of a superuser, or of a role that may create roles and owns the tables.
+        timeout_s: seconds for all of it.
+
+    Raises:
+        UnavailableError: the database does not answer, or refuses.
+    """
+
+    def apply(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        _execute(connection, role_statements())
+        if _current(connection) == head():
+            _execute(connection, grant_statements())
+
+    await _run(url, timeout_s, apply)
+
+
+def _has_roles(connection: Connection) -> bool:
+    query = text("SELECT count(*) FROM pg_roles WHERE rolname = ANY(:names)")
+    found = connection.scalar(query, {"names": [role.value for role in DatabaseRole]})
+    return bool(found == len(DatabaseRole))
+
+
+def _execute(connection: Connection, statements: Iterable[str]) -> None:
+    for statement in statements:
+        connection.exec_driver_sql(statement)
 
 
 async def write_facts(
@@ -100,7 +140,7 @@ async def write_facts(
 
 
 def _current(connection: Connection) -> str:
-    context = MigrationContext.configure(connection, opts={"version_table": _VERSION_TABLE})
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     return context.get_current_revision() or ""
 
 
@@ -118,5 +158,5 @@ def _config(connection: Connection | None = None) -> Config:
     config = Config()
     config.set_main_option("script_location", str(files("history") / "migrations"))
     config.attributes["connection"] = connection
-    config.attributes["version_table"] = _VERSION_TABLE
+    config.attributes["version_table"] = VERSION_TABLE
     return config

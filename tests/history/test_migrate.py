@@ -12,6 +12,7 @@ from history import migrate
 from history.database import make_engine
 from history.facts import METADATA
 from history.migrate import current, head, upgrade
+from history.rights import VERSION_TABLE
 from streams.errors import UnavailableError
 
 
@@ -19,7 +20,7 @@ async def drift(url: str) -> list[tuple[object, ...]]:
     """How the database differs from ``history.tables``; empty when it does not."""
 
     def compare(connection: Connection) -> list[tuple[object, ...]]:
-        options = {"version_table": migrate._VERSION_TABLE, "compare_type": True}
+        options = {"version_table": VERSION_TABLE, "compare_type": True}
         return list(
             compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
         )
@@ -36,7 +37,7 @@ async def test_upgrade_reaches_head_and_models_do_not_drift(empty_url: str) -> N
     assert await current(empty_url) == ""
     await upgrade(empty_url)
     await upgrade(empty_url)
-    assert await current(empty_url) == head() == "v0006"
+    assert await current(empty_url) == head() == "v0007"
     assert await drift(empty_url) == []
 
 

@@ -15,6 +15,7 @@ from andon.cli.history import audit, escapes, output
 from andon.cli.history.asking import Frame, ask, publish_review, usage_errors
 from andon.cli.history.gauge import gauge
 from andon.cli.history.golden import golden
+from andon.cli.history.grants import grant
 from andon.cli.options import (
     Json,
     More,
@@ -40,6 +41,7 @@ app = group("Read the defect history.")
 app.add_typer(audit.app, name="audit")
 app.command()(golden)
 app.command()(gauge)
+app.command()(grant)
 Text = str | None
 Line = Annotated[Text, typer.Option(help="Line.")]
 Since = Annotated[Text, typer.Option(help="From: 30d, 2h, 2026-11-23, ISO time.")]
