@@ -15,12 +15,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from history.database import connected, errors_translated, make_engine
+from history.errors import RefusedRowError
 from history.rights import (
     VERSION_TABLE,
     DatabaseRole,
     grant_statements,
     role_statements,
 )
+from streams.failures import Cause, TransientError
 
 T = TypeVar("T")
 _LOCK = 0x416E646F6E  # "Andon"
@@ -150,6 +152,9 @@ async def _run(url: str, timeout_s: float, work: Callable[[Connection], T]) -> T
         with errors_translated("migrating"):
             async with engine.begin() as connection:
                 return await connection.run_sync(work)
+    except RefusedRowError as error:  # not this event's fault: all wait for somebody with the right
+        said = f"{error}: `andon history migrate` as the owner of the tables (docs/history.md)"
+        raise TransientError(Cause.NOT_PREPARED, said) from error
     finally:
         await engine.dispose()
 
