@@ -11,11 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from history.bi import READER, apply_bi
 from history.database import connected, make_engine
-from history.errors import HistoryError
+from history.errors import HistoryError, RefusedRowError
 from history.plant_times import PlantTimes
 from history.writer import PostgresHistoryWriter
 from streams.codes import Action, DecisionSource, Severity
-from streams.errors import UnavailableError
 from tests.history import make
 
 BERLIN = PlantTimes.model_validate(
@@ -156,7 +155,7 @@ async def test_the_reader_reads_the_views_and_nothing_else(
         "UPDATE bi.shift SET shift = ''",
         "CREATE VIEW bi.mine AS SELECT 1",
     ):
-        with pytest.raises(UnavailableError, match="InsufficientPrivilege"):
+        with pytest.raises(RefusedRowError, match="InsufficientPrivilege"):
             async with connected(guest, 5.0, "trying") as link:
                 await link.execute(text(forbidden))
     await guest.dispose()
