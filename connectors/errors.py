@@ -33,3 +33,11 @@ class JournalBusyError(JournalError):
 
 class SpoolFullError(ConnectorError):
     """The spool has reached its limit in bytes; frames cannot be kept."""
+
+
+class CertificateError(ConnectorError):
+    """A certificate, a key or a revocation list cannot be read, or is not what it is taken for."""
+
+
+class CertificateRefusedError(CertificateError):
+    """The line controller's certificate is not trusted; the message says why and what to run."""

@@ -1,9 +1,10 @@
 """Settings of one line's gateway: ``ANDON_GATEWAY__LINE``, ``[gateway]`` in ``andon.toml``."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, Literal, Self, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from connectors.handshake.config import HandshakeConfig
 from streams.addresses import read_opcua_url
@@ -26,7 +27,67 @@ class ShotSettings(Section):
     """Which light the controller switches for the shot; recorded with the frame."""
 
 
-class GatewaySettings(HandshakeConfig):
+SecurityPolicy = Literal["None", "Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"]
+_POLICIES: Final = {name.lower(): name for name in get_args(SecurityPolicy)}
+
+
+class PlcSecurity(Section):
+    """How the line controller is reached: by which security policy, and as which user."""
+
+    security_policy: SecurityPolicy = "None"
+    """OPC UA security policy; with `None` anyone on the network can read and write the signals."""
+    security_mode: Literal["Sign", "SignAndEncrypt"] = "SignAndEncrypt"
+    """What the policy does to each message: only sign it, or encrypt it too."""
+    pki_dir: Path = Path(".andon/state/pki")
+    """The gateway's certificate and key (`own/`), the certificates that it trusts (`trusted/`),
+    authorities (`issuers/`) and their revocation lists (`crl/`); see `andon plc trust`."""
+    certificate: Path | None = None
+    """The gateway's own certificate, PEM or DER, where it is not in `pki_dir`."""
+    private_key: Path | None = None
+    """Its RSA key without a password, PEM or DER, where it is not in `pki_dir`."""
+    plc_check_host: bool = True
+    """Whether the controller's certificate must name the host of `plc_url`."""
+    user_name: str = ""
+    """The user at the controller; empty: anonymous, or the one of `user_certificate`."""
+    password: SecretStr | None = None
+    """The user's password."""
+    user_certificate: Path | None = None
+    """The user's certificate instead of a name and password, PEM or DER."""
+    user_key: Path | None = None
+    """The RSA key of `user_certificate`, PEM or DER, without a password."""
+
+    @field_validator("security_policy", mode="before")
+    @classmethod
+    def _read_policy(cls, value: object) -> object:
+        """Capitals, dashes and underscores are passed over, and the URI is understood."""
+        name = re.sub(r"[-_ ]", "", str(value).rpartition("#")[2])
+        return _POLICIES.get(name.lower(), value)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        """Each half of a pair asks for the other, and a user for a policy."""
+        pairs = (
+            ("user_name", "password", "the user's password"),
+            ("password", "user_name", "whose password it is"),
+            ("user_certificate", "user_key", "the key of the user's certificate"),
+            ("user_key", "user_certificate", "the certificate of the key"),
+            ("certificate", "private_key", "the key of the gateway's certificate"),
+            ("private_key", "certificate", "the certificate of the key"),
+        )
+        for name, other, words in pairs:
+            if getattr(self, name) and not getattr(self, other):
+                raise ValueError(f"{other}: {name} is set, and {words} is not")
+        if self.user_name and self.user_certificate:
+            raise ValueError("user_certificate: user_name is set too; one of them says who it is")
+        if self.security_policy == "None" and (self.user_name or self.user_certificate):
+            raise ValueError(
+                "security_policy: a user is set, and without a policy the password could be read "
+                "on the network; set it to Basic256Sha256, or to what the controller offers"
+            )
+        return self
+
+
+class GatewaySettings(HandshakeConfig, PlcSecurity):
     """One gateway serves one line controller and one station."""
 
     enterprise: str = ""

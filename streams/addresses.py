@@ -4,6 +4,7 @@ A value that cannot be meant raises ``ValueError`` with the form to write instea
 is the one form that the clients take.
 """
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -96,7 +97,12 @@ def read_opcua_url(text: str) -> str:
     """
     given = re.sub(r"^opc\.tcp:/?(?=[^/])", "", text.strip(_QUOTES))
     scheme, separator, rest = given.rpartition("://")
-    authority = rest.partition("/")[0].rpartition("@")[2]
+    authority = rest.partition("/")[0]
+    if "@" in authority:
+        raise ValueError(
+            "a user or password stands in it; set ANDON_GATEWAY__USER_NAME and "
+            "ANDON_GATEWAY__PASSWORD, and write the address like opc.tcp://host:4840"
+        )
     if not authority or re.search(r"\s", given):
         raise ValueError("is no address; write it like opc.tcp://host:4840")
     host, port = _split(authority, "opc.tcp://host:4840")
@@ -106,6 +112,21 @@ def read_opcua_url(text: str) -> str:
     if scheme.lower() != "opc.tcp":
         raise ValueError(f"{scheme}:// is not spoken; write '{right}'")
     return f"opc.tcp://{rest}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine and nothing that others reach.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("[::1]"), is_loopback("plc-7")
+    (True, True, False)
+    """
+    plain = host.strip("[]").lower()
+    if plain == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(plain).is_loopback
+    except ValueError:
+        return False
 
 
 def _split(authority: str, example: str) -> tuple[str, int | None]:

@@ -12,16 +12,19 @@ NODES: Final = (
     "check ANDON_GATEWAY__NAMESPACE, ANDON_GATEWAY__NODE_PREFIX and the controller's node set "
     "(docs/handshake.md)"
 )
+SECURITY: Final = "`andon plc trust` exchanges certificates (docs/plc-security.md)"
 
 
 async def check_plc(settings: Settings) -> str:
     """The controller's node set is whole and of the right types, and its heartbeat moves."""
-    from connectors.errors import NodeSetError
+    from connectors.errors import CertificateError, LinkError, NodeSetError
 
     try:
         found = await wiring.probe_controller(settings)
     except NodeSetError as error:
         raise CheckFailed(str(error), NODES) from None
+    except (CertificateError, LinkError) as error:
+        raise CheckFailed(str(error), SECURITY) from None
     if not found.plc_beats:
         raise CheckFailed(
             f"PlcHeartbeat stands at {number(found.values, Signal.PLC_HEARTBEAT)}",

@@ -19,9 +19,11 @@ from connectors.handshake.signals import WATCHED, Signal, SignalValue, SignalVal
 from connectors.handshake.values import Connected, Notice
 from connectors.line_link import Changed, LinkEvent
 from connectors.opcua.nodes import checked_value, data_value, is_usable, node_ids, value_at_start
+from connectors.opcua.secured import connect, make_client, warn_unless_secured
 from connectors.settings import GatewaySettings
 from streams.backoff import backoff_s
 from streams.cancellation import asked_to_end
+from streams.errors import AndonError
 from streams.log import Outage
 
 log = structlog.get_logger(__name__)
@@ -57,10 +59,11 @@ class LinkState(Enum):
 
 
 class OpcUaLink:
-    """``LineLink`` over OPC UA, with the security policy ``None``.
+    """``LineLink`` over OPC UA.
 
     Args:
-        settings: the controller's address and node set, deadlines and the cap of the back-off.
+        settings: the controller's address, security and node set, deadlines and the cap of the
+            back-off.
     """
 
     def __init__(self, settings: GatewaySettings) -> None:
@@ -83,6 +86,7 @@ class OpcUaLink:
 
     async def run(self, on_event: Callable[[LinkEvent], None]) -> None:
         attempt = 0
+        warn_unless_secured(self._settings)
         try:
             while True:
                 connected = await self._one_connection(on_event)
@@ -148,7 +152,7 @@ class OpcUaLink:
         except (Exception, asyncio.CancelledError) as error:
             if asked_to_end():
                 raise
-            text = f"{type(error).__name__} {error}".strip()
+            text = _words(error)
             self.drop(text)
             raise LinkError(f"{self._url}: {text}") from error
 
@@ -157,10 +161,8 @@ class OpcUaLink:
         self._enter(LinkState.CONNECTING)
         self._lost, self._reason = asyncio.Event(), ""
         self._refused.clear()
-        # asyncua's own deadline must not fall together with ours: two at once can end a task.
-        client = Client(self._url, timeout=2 * self._timeout, watchdog_intervall=self._timeout)
+        client = make_client(self._settings, "Andon gateway")
         client.connection_lost_callback = self._on_lost
-        client.name, client.application_uri = "Andon gateway", "urn:andon:gateway"
         client.session_timeout = _SESSION_MS
         stood = False
         try:
@@ -176,7 +178,7 @@ class OpcUaLink:
         except (Exception, asyncio.CancelledError) as error:
             if asked_to_end():
                 raise
-            self._reason = self._reason or f"{type(error).__name__} {error}".strip()
+            self._reason = self._reason or _words(error)
         finally:
             self._client = None
             if stood:
@@ -214,7 +216,7 @@ class OpcUaLink:
 
     async def _establish(self, client: Client) -> "_Notifications":
         async with asyncio.timeout(4 * self._timeout):
-            await client.connect()
+            await connect(client, self._settings)
             try:
                 index = await client.get_namespace_index(self._settings.namespace)
             except ValueError as error:
@@ -259,6 +261,12 @@ class OpcUaLink:
         if state is not self._state:
             log.debug("plc.link", url=self._url, state=state.value)
             self._state = state
+
+
+def _words(error: BaseException) -> str:
+    """An error of ours says all; another one's text may be empty."""
+    named = "" if isinstance(error, AndonError) else type(error).__name__
+    return f"{named} {error}".strip()
 
 
 class _Notifications:

@@ -9,6 +9,7 @@ from asyncua import Client, ua
 from connectors.errors import NodeSetError
 from connectors.handshake.signals import Owner, Signal, SignalValues
 from connectors.opcua.nodes import checked_value, node_ids
+from connectors.opcua.secured import connected
 from connectors.settings import GatewaySettings
 
 _LOOK_S = 0.1
@@ -32,11 +33,11 @@ async def probe(settings: GatewaySettings) -> Probed:
 
     Raises:
         NodeSetError: the namespace or nodes are absent, of another type, or may not be written.
+        CertificateError: the server's certificate is not trusted, or the gateway has none.
+        LinkError: the server refuses the gateway's certificate, its user or the policy.
         OSError: nobody listens, or the connection broke.
     """
-    client = Client(settings.plc_url, timeout=2 * settings.plc_timeout_s)
-    client.name = "Andon doctor"
-    async with client:
+    async with connected(settings, "Andon doctor") as client:
         try:
             index = await client.get_namespace_index(settings.namespace)
         except ValueError:

@@ -15,6 +15,7 @@ from connectors.handshake.signals import Signal, SignalValue, SignalValues, numb
 from lab.plc.ledger import Disposition, Ledger, LedgerRow, code_name
 from lab.plc.opcua_server import SignalServer, cold_start
 from lab.plc.plan import PlannedPart
+from lab.plc.security import ServerSecurity
 from streams.codes import DecisionSource, ReasonCode, ResultCode
 
 
@@ -53,14 +54,19 @@ class SimulatedPlc:
     asks whether the gateway is Ready.
     """
 
-    def __init__(self, config: PlcConfig, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self,
+        config: PlcConfig,
+        ledger: Ledger | None = None,
+        security: ServerSecurity | None = None,
+    ) -> None:
         self.config = config
         self.ledger = ledger or Ledger(None)
         self.heartbeat_frozen = False
         self.acks_withheld = False
         self.boot_id = int(time.time()) & 0xFFFFFFFF
         self.trigger_seq = 0
-        self._server = SignalServer(config.url, self._on_change)
+        self._server = SignalServer(config.url, self._on_change, security=security)
         self._parts: dict[int, _Arrived] = {}
         self._open: set[int] = set()
         self._beats = 0

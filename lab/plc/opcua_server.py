@@ -9,6 +9,7 @@ from asyncua import Server, ua
 from asyncua.common.callback import CallbackType
 
 from connectors.handshake.signals import Owner, Signal, SignalValue, SignalValues
+from lab.plc.security import ServerSecurity
 
 NAMESPACE = "urn:andon:line"
 PREFIX = "Andon"
@@ -30,6 +31,8 @@ class SignalServer:
     url: str
     on_change: Callable[[SignalValues], None]
     values: dict[Signal, SignalValue] = field(default_factory=cold_start)
+    security: ServerSecurity | None = None
+    """Without it anyone may read and write."""
     _server: Server | None = None
     _ids: dict[Signal, ua.NodeId] = field(default_factory=dict)
 
@@ -39,7 +42,10 @@ class SignalServer:
         await server.init()
         server.set_endpoint(self.url)
         server.set_server_name("Andon simulated line controller")
-        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        if self.security is None:
+            server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        else:
+            await self.security.apply(server)
         index = await server.register_namespace(NAMESPACE)
         folder = await server.nodes.objects.add_object(ua.NodeId(PREFIX, index), PREFIX)
         for signal in Signal:
