@@ -13,6 +13,7 @@ from minio.error import MinioException
 
 from history.failures import ABSENT, s3_cause, s3_code
 from streams.failures import Cause, PermanentError, TransientError, failed
+from streams.ports import MAX_OBJECT_BYTES
 
 T = TypeVar("T")
 _MADE_BY_ANOTHER = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
@@ -107,18 +108,27 @@ class S3Objects:
                 self._bucket, self._prefix + key, io.BytesIO(body), size, content_type=kind
             )
 
-    def get(self, key: str) -> bytes | None:
-        """The object's bytes; None where there is none."""
+    def get(self, key: str, at_most: int | None = None) -> bytes | None:
+        """The object's bytes; None where there is none.
+
+        Raises:
+            PermanentError: it has more than ``at_most`` bytes; no more of them are read.
+        """
         try:
             with self._reached("reading", key):
                 reply = self._client.get_object(self._bucket, self._prefix + key)
                 try:
-                    return bytes(reply.data)
+                    body = bytes(reply.read(None if at_most is None else at_most + 1))
                 finally:
                     reply.close()
                     reply.release_conn()
         except KeyError:
             return None
+        if at_most is not None and len(body) > at_most:
+            where = f"s3://{self._bucket}/{self._prefix}{key}"
+            said = f"{where} has more than the {at_most} bytes that are read of it"
+            raise PermanentError(Cause.TOO_LARGE, said)
+        return body
 
     def exists(self, key: str) -> bool:
         """Whether the object is there."""
@@ -187,9 +197,10 @@ class S3ImageStore:
         """Store; the same key again is replaced. Raises ``UnavailableError``."""
         await self._call("storing", key, lambda: self._objects.put(key, body, content_type))
 
-    async def get(self, key: str) -> bytes:
-        """The object's bytes. Raises ``KeyError`` when absent, ``UnavailableError``."""
-        body = await self._call("reading", key, lambda: self._objects.get(key))
+    async def get(self, key: str, at_most: int = MAX_OBJECT_BYTES) -> bytes:
+        """The object's bytes. Raises ``KeyError`` when absent, ``UnavailableError``, and
+        ``PermanentError`` when it has more than ``at_most`` bytes."""
+        body = await self._call("reading", key, lambda: self._objects.get(key, at_most))
         if body is None:
             raise KeyError(key)
         return body

@@ -6,6 +6,9 @@ from uuid import UUID
 
 import uuid_utils
 
+FRAMES_PREFIX = "frames/"
+"""Pictures as captured, too large for Kafka: written by the gateway alone."""
+
 
 def new_frame_id() -> UUID:
     """A UUIDv7 (RFC 9562): sorts by the time it was minted.
@@ -36,7 +39,17 @@ def audit_draw(part: UUID) -> float:
 
 def frame_key(frame_id: UUID) -> str:
     """The picture as captured, written by the gateway when it exceeds the inline limit."""
-    return f"frames/{_folder(frame_id)}"
+    return f"{FRAMES_PREFIX}{_folder(frame_id)}"
+
+
+def is_frame_key(key: str) -> bool:
+    """Whether an object's key is below the frames' prefix, wherever a server would look.
+
+    >>> [is_frame_key(key) for key in ("frames/2025/11/26/x", "frames/../dead/1", "dead/1")]
+    [True, False, False]
+    """
+    steps = key.removeprefix(FRAMES_PREFIX).replace("\\", "/").split("/")
+    return key.startswith(FRAMES_PREFIX) and not {"", ".", ".."} & set(steps) and key.isprintable()
 
 
 def image_key(frame_id: UUID) -> str:

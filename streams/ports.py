@@ -235,14 +235,18 @@ class Changelog(Protocol):
 
 # --- Record -----------------------------------------------------------------------------------
 
+MAX_OBJECT_BYTES = 64 << 20
+"""Largest object that is read into memory; as much is set aside for each."""
+
 
 @runtime_checkable
 class ImageStore(Protocol):
     """Objects by key. Keys derive from frame ids (``streams.ids``)."""
 
     async def put(self, key: str, body: bytes, content_type: str) -> None: ...
-    async def get(self, key: str) -> bytes:
-        """Raises ``KeyError`` when absent, ``UnavailableError`` when the store is down."""
+    async def get(self, key: str, at_most: int = MAX_OBJECT_BYTES) -> bytes:
+        """Raises ``KeyError`` when absent, ``UnavailableError`` when the store is down, and
+        ``PermanentError`` for an object of more than ``at_most`` bytes, which is not read."""
         ...
 
     async def exists(self, key: str) -> bool: ...

@@ -82,7 +82,7 @@ class ClassifyRole:
         due_s = frame.deadline.timestamp() - self.results.flow.margin_s
         image: bytes | Failure = delivery.value
         if frame.dataref is not None:
-            image = await fetched(frame.dataref, self.images, remaining_s(due_s))
+            image = await fetched(frame, self.images, remaining_s(due_s))
         policy = self.policies.for_product(frame.product_id)
         if isinstance(image, Failure):
             decide = partial(classified, anomaly, image, policy, _moment(delivery))

@@ -10,7 +10,15 @@ from streams.envelope import from_message
 from streams.errors import EventError
 from streams.events import Frame, Inspection
 from streams.kafka.delivery import Delivery
-from streams.ports import Failure, ImageStore, InspectionRequest, Policy, PolicySource, VisionExpert
+from streams.ports import (
+    MAX_OBJECT_BYTES,
+    Failure,
+    ImageStore,
+    InspectionRequest,
+    Policy,
+    PolicySource,
+    VisionExpert,
+)
 from streams.roles.calls import Answered, Calls, FallbackDue, InTime, remaining_s
 from streams.roles.decisions import (
     Moment,
@@ -25,8 +33,6 @@ from streams.roles.pictures import fetched
 from streams.roles.results import Results
 from streams.roles.salvage import attributes
 
-LARGE_IMAGE_BYTES = 64 << 20
-"""Memory set aside for one image fetched by ``dataref``."""
 NO_SLOT = Failure(ReasonCode.LATE, "Overloaded", "too many large images at once")
 
 
@@ -46,7 +52,7 @@ class InspectRole:
             ReasonCode.EXPERT_UNAVAILABLE,
             batch=self.results.flow.batch,
         )
-        slots = max(1, self.results.flow.in_flight_bytes // LARGE_IMAGE_BYTES)
+        slots = max(1, self.results.flow.in_flight_bytes // MAX_OBJECT_BYTES)
         self._large_images = asyncio.Semaphore(slots)
 
     async def close(self) -> None:
@@ -71,7 +77,7 @@ class InspectRole:
             await self._not_inspected(frame, delivery, NO_SLOT)
             return
         try:
-            image = await fetched(frame.dataref, self.images, remaining_s(due_s))
+            image = await fetched(frame, self.images, remaining_s(due_s))
             if isinstance(image, Failure):
                 await self._not_inspected(frame, delivery, image)
             else:

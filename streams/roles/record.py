@@ -26,7 +26,7 @@ from streams.kafka.delivery import Delivery
 from streams.ports import HistoryWriter, ImageStore
 from streams.roles.collector import Collector
 from streams.roles.config import RecordConfig
-from streams.roles.pictures import mask_png
+from streams.roles.pictures import mask_png, original
 from streams.roles.record_core import RECORDED, StoredEvent, StoredObject, recorded
 from streams.roles.results import Results
 from streams.roles.salvage import attributes, readable_frame_id
@@ -84,10 +84,11 @@ class RecordRole:
             elif item.region is not None:
                 body = await asyncio.to_thread(mask_png, item.region)
             else:
+                assert item.copy_of is not None
                 try:
-                    body = await self.images.get(item.copy_of or "")
+                    body = await original(item.copy_of, self.images)
                 except KeyError:
-                    missing = {"key": item.copy_of, "wanted_by": item.key}
+                    missing = {"key": item.copy_of.dataref, "wanted_by": item.key}
                     self.results.telemetry.log("a picture is missing", **missing)
                     return
             await self.images.put(item.key, body, item.content_type)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from streams.envelope import from_message
-from streams.events import Anomaly, DeadLetter, Event, Region
+from streams.events import Anomaly, DeadLetter, Event, Frame, Region
 from streams.ids import dead_letter_key, image_key, mask_key
 from streams.kafka.delivery import Delivery
 from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS, SHOTS, Topic
@@ -20,8 +20,8 @@ class StoredObject:
     key: str
     content_type: str
     body: bytes | None = None
-    copy_of: str | None = None
-    """Key of an object that the gateway stored: the picture was too large for Kafka."""
+    copy_of: Frame | None = None
+    """Its picture is an object that the gateway stored: it was too large for Kafka."""
     region: Region | None = None
     """The region that is to be stored as a PNG mask."""
 
@@ -56,7 +56,7 @@ def _objects(event: Event, value: bytes) -> list[StoredObject]:
     if frame.dataref is None:
         objects = [StoredObject(key, frame.content_type, body=value)]
     else:
-        objects = [StoredObject(key, frame.content_type, copy_of=frame.dataref)]
+        objects = [StoredObject(key, frame.content_type, copy_of=frame)]
     if region is not None:
         objects.append(StoredObject(mask_key(frame.frame_id), "image/png", region=region))
     return objects

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from history.object_store import S3ImageStore, S3Objects
+from streams.failures import PermanentError
 from streams.ids import image_key, mask_key
 from streams.ports import ImageStore
 from tests.contracts.twins.image_store import InMemoryImageStore
@@ -39,6 +40,15 @@ async def test_what_is_put_is_got(store: ImageStore) -> None:
         await store.put(key, body, "image/png")
         assert await store.get(key) == body
         assert await store.exists(key)
+
+
+@pytest.mark.asyncio
+async def test_no_more_is_read_than_asked_for(store: ImageStore) -> None:
+    await store.put("a", b"12345", "image/png")
+    assert await store.get("a", at_most=5) == b"12345"
+    with pytest.raises(PermanentError, match="more than"):
+        await store.get("a", at_most=4)
+    assert await store.get("a") == b"12345"  # the connection is sound after that
 
 
 @pytest.mark.asyncio

@@ -128,6 +128,6 @@ async def test_a_large_image_comes_from_the_store(bench: MakeBench) -> None:
     await store.put("frames/large", b"40 megapixels", "image/png")
     classifier = TwinClassifier()
     role = role_over(b, classifier, images=store)
-    await role.handle(delivery(anomaly(dataref="frames/large"), b""))
+    await role.handle(delivery(anomaly(image=b"40 megapixels", dataref="frames/large"), b""))
     assert classifier.seen[0].image == b"40 megapixels"
     assert decisions(b)[0].source is DecisionSource.CLASSIFIER

@@ -109,9 +109,19 @@ async def test_an_anomaly_is_kept_with_picture_mask_and_row(recording: Recording
 @pytest.mark.asyncio
 async def test_a_picture_by_reference_is_copied(recording: Recording) -> None:
     await recording.store.put("frames/large", b"large", "image/png")
-    anomaly = Anomaly(frame=frame(dataref="frames/large"), inspection=inspection(False))
+    anomaly = Anomaly(frame=frame(b"large", dataref="frames/large"), inspection=inspection(False))
     await recording.role.handle(delivery(anomaly, b""))
     assert await recording.store.get(image_key(anomaly.frame.frame_id)) == b"large"
+    await recording.role.close()
+
+
+@pytest.mark.asyncio
+async def test_a_reference_to_another_object_is_a_dead_letter(recording: Recording) -> None:
+    await recording.store.put("dead/0190", b"secret", "image/png")
+    stolen = frame(b"secret", dataref="dead/0190")
+    await recording.role.handle(delivery(Anomaly(frame=stolen, inspection=inspection(False)), b""))
+    assert not await recording.store.exists(image_key(stolen.frame_id))
+    assert recording.history.anomalies == {}
     await recording.role.close()
 
 
