@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 LINE = (
-    "stack", "gateway", "worker", "train", "inspect", "classify", "learn", "models", "policy",
-    "certify", "taxonomy", "history", "console", "deploy", "doctor", "llm",
+    "stack", "gateway", "plc", "worker", "train", "inspect", "classify", "learn", "models",
+    "policy", "certify", "taxonomy", "history", "console", "deploy", "doctor", "llm",
 )  # fmt: skip
 """What a plant runs; each has a module of its name in ``andon.cli``."""
 
@@ -34,7 +34,6 @@ class Andon(GroupWithLaboratory):
 
     laboratory: ClassVar[Mapping[str, str]] = {
         "demo": "Run the whole line once over a folder of photographs.",
-        "plc": "A simulated PLC: an OPC UA server that plays a line.",
         "evaluate": "Score predictions and pipelines; the paper's benchmark.",
         "benchmark": "Measure the line, the experts and the policies.",
     }

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from connectors.gateway.spool import Spool
     from connectors.line_link import LineLink
     from connectors.opcua.probe import Probed
+    from connectors.opcua.secured import Offered
+    from connectors.pki.folder import PkiFolder
     from history.model_log import ModelLog
     from history.object_store import S3ImageStore, S3Objects
     from history.policy_log import PolicyLog
@@ -276,6 +278,20 @@ async def probe_controller(settings: Settings) -> "Probed":
     from connectors.opcua.probe import probe
 
     return await probe(settings.gateway)
+
+
+def pki_folder(settings: Settings) -> "PkiFolder":
+    """The gateway's certificates, and those that it trusts."""
+    from connectors.opcua.secured import pki_of
+
+    return pki_of(settings.gateway)
+
+
+async def controller_certificate(settings: Settings) -> "Offered":
+    """What the line controller shows to anyone; nothing is trusted by that."""
+    from connectors.opcua.secured import offered
+
+    return await offered(settings.gateway)
 
 
 def journal(settings: Settings) -> "Journal":

@@ -7,6 +7,7 @@ server signed. asyncua has a validator of its own, which is not used (ADR 0150).
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,15 +20,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from connectors.errors import CertificateError, CertificateRefusedError, LinkError
-from connectors.opcua.certificates import (
+from connectors.pki.certificates import (
     Identity,
     named,
     read_certificates,
     read_identity,
     thumbprint,
 )
-from connectors.opcua.pki import PkiFolder
-from connectors.opcua.trust import Expected, TrustList, Why, refusal
+from connectors.pki.folder import PkiFolder
+from connectors.pki.trust import Expected, TrustList, Why, refusal
 from connectors.settings import GatewaySettings
 from streams.addresses import is_loopback
 
@@ -85,6 +86,35 @@ async def connected(settings: GatewaySettings, name: str) -> AsyncIterator[Clien
         yield client
     finally:
         await client.disconnect()
+
+
+@dataclass(frozen=True)
+class Offered:
+    """What a server shows to anyone: its certificate, and how it may be spoken to."""
+
+    certificate: x509.Certificate
+    uri: str
+    offers: list[str]
+
+
+async def offered(settings: GatewaySettings) -> Offered:
+    """Ask a server for its certificate; nothing is trusted by that.
+
+    Raises:
+        LinkError: it has none, or does not answer.
+    """
+    client = make_client(settings, "Andon gateway")
+    try:
+        async with asyncio.timeout(4 * settings.plc_timeout_s):
+            endpoints = await client.connect_and_get_server_endpoints()
+    except (OSError, TimeoutError, ua.UaError) as error:
+        raise LinkError(f"{settings.plc_url} does not answer: {error!r}") from None
+    offers = sorted({_offer(one) for one in endpoints})
+    for one in endpoints:
+        if one.ServerCertificate:
+            found = read_certificates(one.ServerCertificate, "what the controller shows")
+            return Offered(found[0], one.Server.ApplicationUri, offers)
+    raise LinkError(f"{settings.plc_url} has no certificate; it offers {', '.join(offers)}")
 
 
 def warn_unless_secured(settings: GatewaySettings) -> None:

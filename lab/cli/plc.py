@@ -1,4 +1,4 @@
-"""``andon plc``: a simulated line controller with a ledger."""
+"""``andon plc simulate``: a simulated line controller with a ledger."""
 
 import asyncio
 import logging
@@ -14,14 +14,19 @@ from andon.cli.printing import print_found, progress
 from lab.cli.tables import figures_table
 
 if TYPE_CHECKING:
-    from lab.plc.controller import PlcConfig
+    from lab.plc.controller import SimulatedPlc
     from lab.plc.plan import PlannedPart
 
-app = typer.Typer()
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def plc() -> None:
+    """A controller of the laboratory."""
 
 
 @app.command()
-def plc(
+def simulate(
     plan: Annotated[
         Path | None, typer.Option(help='JSON lines: {"part_id", "lot_id", "product_id"}.')
     ] = None,
@@ -40,15 +45,21 @@ def plc(
     ledger: Annotated[Path, typer.Option(help="Ledger file (JSON lines).")] = Path("ledger.jsonl"),
     url: Annotated[str, typer.Option(help="Endpoint.")] = "opc.tcp://127.0.0.1:14840",
     ready_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for Ready.")] = 60,
+    security: Annotated[
+        Path | None, typer.Option(help="Folder of its certificates, trust list and users/.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Play parts to a gateway and keep the book of what happened."""
-    from lab.plc.controller import PlcConfig
+    from lab.plc.controller import PlcConfig, SimulatedPlc
+    from lab.plc.ledger import Ledger
     from lab.plc.plan import PlannedPart, generate_plan, read_rows
+    from lab.plc.security import read_security
 
     todo = read_rows(plan, PlannedPart) if plan else generate_plan(parts, product)
     config = PlcConfig(url, takt_s=takt, window_s=window)
-    summary = asyncio.run(_play(todo, config, ledger, in_flight * wait_result, ready_timeout))
+    controller = SimulatedPlc(config, Ledger(ledger), read_security(security) if security else None)
+    summary = asyncio.run(_play(todo, controller, in_flight * wait_result, ready_timeout))
     print_found(summary, [figures_table(summary, f"The controller's ledger ({ledger})")], as_json)
     if summary["parts"] != len(todo) or summary["undecided"]:
         raise typer.Exit(1)
@@ -56,21 +67,17 @@ def plc(
 
 async def _play(
     todo: "Sequence[PlannedPart]",
-    config: "PlcConfig",
-    path: Path,
+    controller: "SimulatedPlc",
     in_flight: int,
     ready_timeout: float,
 ) -> dict[str, object]:
     from andon.log import configure_logging
     from andon.notify import notify_ready
-    from lab.plc.controller import SimulatedPlc
-    from lab.plc.ledger import Ledger, entries_of, summarise
+    from lab.plc.ledger import entries_of, summarise
     from lab.plc.play import play
 
     configure_logging()
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
-    ledger = Ledger(path)
-    controller = SimulatedPlc(config, ledger)
     await controller.start()
     notify_ready()
     try:
@@ -80,7 +87,7 @@ async def _play(
                 play(
                     controller,
                     todo,
-                    takt_s=config.takt_s,
+                    takt_s=controller.config.takt_s,
                     in_flight=in_flight,
                     ready_timeout_s=ready_timeout,
                     on_part=lambda n: bars.update(bar, completed=n),
@@ -94,5 +101,5 @@ async def _play(
             playing.result()
     finally:
         await controller.stop()
-        ledger.close()
-    return summarise(entries_of(ledger.rows))
+        controller.ledger.close()
+    return summarise(entries_of(controller.ledger.rows))

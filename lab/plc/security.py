@@ -19,9 +19,9 @@ from asyncua.server.internal_server import InternalServer
 from cryptography import x509
 
 from connectors.errors import CertificateError
-from connectors.opcua.certificates import named, read_certificates, uris_of
-from connectors.opcua.pki import PkiFolder
-from connectors.opcua.trust import CertificateRefusal, Expected, refusal
+from connectors.pki.certificates import named, read_certificates, uris_of
+from connectors.pki.folder import PkiFolder
+from connectors.pki.trust import CertificateRefusal, Expected, refusal
 
 log = structlog.get_logger(__name__)
 OFFERED = [

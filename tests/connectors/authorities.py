@@ -8,8 +8,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from connectors.opcua.certificates import Identity, make_identity
-from connectors.opcua.pki import PkiFolder
+from connectors.pki.certificates import Identity, make_identity
+from connectors.pki.folder import PkiFolder
 
 GATEWAY, CONTROLLER = "urn:test:gateway", "urn:test:controller"
 HOSTS = ("127.0.0.1", "localhost")

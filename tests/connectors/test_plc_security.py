@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from connectors.errors import CertificateError, CertificateRefusedError, LinkError
 from connectors.handshake.signals import Signal
 from connectors.line_link import LinkEvent
-from connectors.opcua.certificates import Identity, make_identity, thumbprint
 from connectors.opcua.link import OpcUaLink
-from connectors.opcua.pki import PkiFolder
 from connectors.opcua.secured import connected
+from connectors.pki.certificates import Identity, make_identity, thumbprint
+from connectors.pki.folder import PkiFolder
 from connectors.settings import GatewaySettings
 from infra.stack.process import free_port
 from lab.plc.opcua_server import SignalServer

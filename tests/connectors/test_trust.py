@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from cryptography import x509
 
-from connectors.opcua.trust import Expected, TrustList, Why, refusal
+from connectors.pki.trust import Expected, TrustList, Why, refusal
 from tests.connectors.authorities import (
     CONTROLLER,
     DAY,

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from connectors.errors import CertificateError
-from connectors.opcua.certificates import (
+from connectors.pki.certificates import (
     Identity,
     digest,
     read_certificates,
@@ -25,7 +25,7 @@ from connectors.opcua.certificates import (
     read_identity,
     thumbprint,
 )
-from connectors.opcua.trust import TrustList
+from connectors.pki.trust import TrustList
 
 REJECTED_LIMIT: Final = 64
 """Certificates kept in ``rejected/``; the oldest goes when another comes."""

@@ -68,11 +68,15 @@ def digest(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex().upper()
 
 
-def named(certificate: x509.Certificate) -> str:
-    """The certificate in words: its subject's common name, or whole subject, and thumbprint."""
+def common_name(certificate: x509.Certificate) -> str:
+    """The subject's common name, or the whole subject where it has none."""
     common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    name = str(common[0].value) if common else certificate.subject.rfc4514_string() or "no name"
-    return f"{name!r}, thumbprint {thumbprint(certificate)}"
+    return str(common[0].value) if common else certificate.subject.rfc4514_string()
+
+
+def named(certificate: x509.Certificate) -> str:
+    """The certificate in words: its name and its thumbprint."""
+    return f"{common_name(certificate)!r}, thumbprint {thumbprint(certificate)}"
 
 
 def uris_of(certificate: x509.Certificate) -> list[str]:

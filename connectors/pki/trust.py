@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from connectors.opcua.certificates import hosts_of, thumbprint, uris_of
+from connectors.pki.certificates import hosts_of, thumbprint, uris_of
 
 LONGEST_CHAIN: Final = 5
 """Certificates between the other side's and a trusted one, both included."""

@@ -1,0 +1,38 @@
+"""``andon plc``: the certificates between gateway and line controller, and a simulated one."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+import typer
+
+from andon.cli import plc_trust
+from andon.cli.laboratory import GroupWithLaboratory
+
+if TYPE_CHECKING:
+    from typer._click.core import Context
+
+SIMULATE = "simulate"
+
+
+class Plc(GroupWithLaboratory):
+    """The exchange of certificates, and the laboratory's controller."""
+
+    above = ("plc",)
+    laboratory: ClassVar[Mapping[str, str]] = {
+        SIMULATE: "A simulated PLC that plays a line; meant where no subcommand is named.",
+    }
+
+    def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
+        """``andon plc --parts 20`` is the simulated controller, as ``andon plc`` alone is."""
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = [SIMULATE, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=Plc, add_completion=False)
+app.add_typer(plc_trust.app, name="trust")
+
+
+@app.callback()
+def plc() -> None:
+    """Exchange certificates with the line controller, or simulate one."""

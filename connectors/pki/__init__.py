@@ -1,0 +1,1 @@
+"""Certificates of OPC UA applications: made, kept in a folder, and judged."""
