@@ -109,7 +109,7 @@ def because_of_fallback(
         parts.append(f"{plain(answer.class_name)} at {_confidence(answer)}, {below:.0%} is asked")
     elif kind is FallbackKind.UNKNOWN and answer is not None:
         if answer.class_name != "unknown":
-            parts.append(f"the answer was {plain(answer.class_name)!r}")
+            parts.append(f"the answer was {plain(answer.class_name)!r}, no class of the policy")
         elif answer.unknown_reason:
             parts.append(plain(answer.unknown_reason))
     if failure is not None and failure.message:

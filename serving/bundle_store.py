@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import structlog
+
 from serving.bundles import (
     DIGEST,
     MANIFEST,
@@ -31,6 +33,7 @@ from serving.bundles import (
 from serving.errors import StoreError
 from streams.names import is_derived
 
+log = structlog.get_logger(__name__)
 POINTER = "latest.json"
 _SERVED = ".served.json"
 SHADOW = "shadow.json"
@@ -184,7 +187,10 @@ class BundleStore:
         try:
             said = json.loads((self._cache / _SERVED).read_bytes())
             return {str(product): _checked(str(digest)) for product, digest in said.items()}
-        except (OSError, ValueError, AttributeError, StoreError):
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, AttributeError, StoreError) as error:
+            log.warning("served_before_unknown", file=str(self._cache / _SERVED), reason=str(error))
             return {}
 
     def fetch(self, product: str, digest: str) -> Path:
