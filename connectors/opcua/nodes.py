@@ -12,8 +12,11 @@ def node_ids(prefix: str, namespace_index: int) -> dict[Signal, ua.NodeId]:
 
 
 def data_value(signal: Signal, value: SignalValue) -> ua.DataValue:
-    """What is written for ``value``, in the signal's own type."""
-    return ua.DataValue(ua.Variant(value, ua.VariantType[signal.data_type]))
+    """What is written for ``value``, in the signal's own type.
+
+    It carries neither a status nor a time: many controllers refuse a Write that does.
+    """
+    return ua.DataValue(ua.Variant(value, ua.VariantType[signal.data_type]), StatusCode=None)
 
 
 _ABSENT = frozenset({"BadNodeIdUnknown", "BadNodeIdInvalid", "BadAttributeIdInvalid"})
