@@ -37,8 +37,18 @@ class KafkaConnection:
     """Seconds the broker may take for one request."""
     fetch_max_wait_ms: int = 50
     """Milliseconds a fetch may wait at the broker for the first byte: the latency when idle."""
+    slowest_kib_s: float = 256.0
+    """The slowest link that is still good, KiB/s: a message may take so much longer."""
     idempotent_producer: bool = False
     """Switched on for Apache Kafka; the embedded broker does not support it."""
+
+    def time_for(self, size: int) -> float:
+        """Seconds that a message of ``size`` bytes may take.
+
+        >>> KafkaConnection("localhost:9092", request_timeout_s=2.0).time_for(2 << 20)
+        10.0
+        """
+        return self.request_timeout_s + size / (self.slowest_kib_s * 1024)
 
     def consumer(self) -> AIOKafkaConsumer:
         """A consumer without a group, not started; its partitions are assigned by hand."""
@@ -61,7 +71,7 @@ class KafkaConnection:
             enable_idempotence=self.idempotent_producer,
             max_request_size=MAX_MESSAGE_BYTES,
             max_batch_size=BATCH_BYTES,
-            request_timeout_ms=max(int(self.request_timeout_s * 1000), 1000),
+            request_timeout_ms=max(int(self.time_for(MAX_MESSAGE_BYTES) * 1000), 1000),
             retry_backoff_ms=_RETRY_MS,
         )
 
@@ -79,7 +89,7 @@ class KafkaConnection:
             "broker": ";".join(f"kafka://{host}" for host in hosts),
             "broker_request_timeout": self.request_timeout_s,
             "consumer_max_fetch_size": MAX_FETCH_BYTES,
-            "producer_request_timeout": self.request_timeout_s,
+            "producer_request_timeout": self.time_for(MAX_MESSAGE_BYTES),
             "producer_max_request_size": MAX_MESSAGE_BYTES,
             "producer_max_batch_size": BATCH_BYTES,
             "producer_acks": -1,
@@ -113,3 +123,30 @@ async def stop_client(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_s: fl
         if asked_to_end():
             raise
         log.debug("kafka.stopped_with_an_error", why=repr(error))
+
+
+def drop_connections(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    """Cut every connection of a client at once, with what is still to be sent on it.
+
+    aiokafka's own ``close`` goes on sending what it has, on a link that may be stalled or slow.
+    """
+    of_client = client.client if isinstance(client, AIOKafkaProducer) else client._client
+    for connection in list(of_client._conns.values()):
+        writer = connection._writer
+        if writer is not None:
+            writer.transport.abort()
+
+
+async def abandon(producer: AIOKafkaProducer, timeout_s: float) -> None:
+    """End a producer that is stuck; what it has not sent is given up, its senders have been told.
+
+    ``stop`` would wait for what is stuck, and leave the sending task behind when that takes long.
+    """
+    drop_connections(producer)
+    sender = producer._sender
+    with contextlib.suppress(*DOWN, asyncio.CancelledError):
+        async with asyncio.timeout(timeout_s):
+            if sender is not None:
+                await sender.close()
+            await producer.client.close()
+    producer._closed = True

@@ -1,13 +1,14 @@
 """One record as a role receives it, and the dead letter it may become. Pure."""
 
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid5
 
 from streams.codes import Stage
-from streams.envelope import Message, header_dict, to_message
+from streams.envelope import Message, header_dict, read_json, to_message
 from streams.events import DeadLetter
 from streams.topics import INLINE_LIMIT_BYTES
 
@@ -57,12 +58,6 @@ def dead_letter(
 
     However large the original was, the broker takes the letter: what is cut off, the error says.
     """
-    value = delivery.value[:INLINE_LIMIT_BYTES]
-    headers = _kept(header_dict(delivery.headers))
-    cut = len(value) < len(delivery.value) or headers != header_dict(delivery.headers)
-    if cut:
-        error = f"{error[:3800]} (of {len(delivery.value)} bytes {len(value)} are kept, and the "
-        error += f"first {_KEPT_CHARACTERS // 8} characters of each header)"
     letter = DeadLetter(
         letter_id=letter_id(delivery.topic, delivery.partition, delivery.offset, stage),
         stage=stage,
@@ -72,11 +67,68 @@ def dead_letter(
         partition=delivery.partition,
         offset=delivery.offset,
         original_key=delivery.key.decode("utf-8", "replace")[:_KEPT_KEY],
-        original_headers=headers,
+        original_headers=header_dict(delivery.headers),
         frame_id=frame_id,
         failed_at=now,
     )
-    return to_message(letter, value)
+    return _message(letter, delivery.value)
+
+
+NEVER = -1
+"""Partition and offset of a message that no broker took."""
+
+
+def refused_letter(
+    topic: str, message: Message, stage: Stage, error_type: str, error: str, now: datetime
+) -> Message:
+    """The letter for a message that the broker, or a store before it, refused for good.
+
+    It has no position. Its identity derives from the event's own, so that it is one letter however
+    often the message is tried.
+    """
+    headers = header_dict(message.headers)
+    identity = headers.get("ce_id") or f"{zlib.crc32(message.value, zlib.crc32(message.key)):08x}"
+    letter = DeadLetter(
+        letter_id=uuid5(_LETTERS, f"{topic}/{identity}/{stage.value}"),
+        stage=stage,
+        error_type=error_type[:512],
+        error=error[:4096],
+        topic=topic,
+        partition=NEVER,
+        offset=NEVER,
+        original_key=message.key.decode("utf-8", "replace")[:_KEPT_KEY],
+        original_headers=headers,
+        frame_id=_frame_of(headers, message.value),
+        failed_at=now,
+    )
+    return _message(letter, message.value)
+
+
+def _frame_of(headers: Mapping[str, str], value: bytes) -> UUID | None:
+    """The frame that a message is about, where it says so in a header or in its JSON."""
+    try:
+        if "ce_frameid" in headers:
+            return UUID(headers["ce_frameid"])
+        body = read_json(value)
+        return UUID(str(body["frame_id"])) if isinstance(body, dict) else None
+    except (ValueError, KeyError):
+        return None
+
+
+def without_value(letter: Message) -> Message:
+    """The letter alone, for a broker that does not take it with the original bytes."""
+    return Message(letter.key, b"", letter.headers, letter.partition)
+
+
+def _message(letter: DeadLetter, original: bytes) -> Message:
+    """However large the original was, the broker takes the letter: the error says what is cut."""
+    value = original[:INLINE_LIMIT_BYTES]
+    headers, error = _kept(letter.original_headers), letter.error
+    if len(value) < len(original) or headers != letter.original_headers:
+        error = f"{error[:3800]} (of {len(original)} bytes {len(value)} are kept, and the "
+        error += f"first {_KEPT_CHARACTERS // 8} characters of each header)"
+    changed = {"original_headers": headers, "error": error[:4096]}
+    return to_message(letter.model_copy(update=changed), value)
 
 
 def _kept(headers: Mapping[str, str]) -> dict[str, str]:

@@ -105,12 +105,14 @@ class RoleApp:
     def __init__(self, role: str, bus: BusConfig, buffered_events: int) -> None:
         self._role = role
         self._app = create_app(role, bus, buffered_events)
-        self._timeout_s = bus.connection.request_timeout_s
+        self._connection = bus.connection
         self._starting: asyncio.Task[None] | None = None
 
     def publisher(self) -> Publisher:
         """Sends with the app's own producer."""
-        return FaustPublisher(self._app, self._timeout_s)
+        return FaustPublisher(
+            self._app, self._connection.request_timeout_s, self._connection.slowest_kib_s
+        )
 
     def start(
         self, topics: Sequence[Topic], intake: Intake, opened: "asyncio.Future[Handler]"

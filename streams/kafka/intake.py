@@ -15,9 +15,13 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from aiokafka.errors import KafkaError
+
 from streams.envelope import Message
-from streams.errors import UnavailableError
+from streams.kafka.alone import TOGETHER, send_alone
+from streams.kafka.connection import drop_connections
 from streams.kafka.delivery import Delivery
+from streams.kafka.failures import kafka_cause, kafka_failure
 from streams.log import Log
 
 Item = TypeVar("Item")
@@ -165,6 +169,7 @@ class Intake:
             produced_s=message.timestamp,
             generation=message.generation_id,
         )
+        message.value = event.value = None  # the event may wait long for those before it
         self._on_event(message.topic)
         self._acks.track(message.tp, message.generation_id, message.offset, (stream, event))
         self._bytes += len(delivery.value)
@@ -208,25 +213,47 @@ class Intake:
 
 
 class FaustPublisher:
-    """The ``Publisher`` of a worker: sends with the producer that its Faust app has anyway."""
+    """The ``Publisher`` of a worker: sends with the producer that its Faust app has anyway.
 
-    def __init__(self, app: Any, timeout_s: float) -> None:
+    Args:
+        app: whose producer sends.
+        timeout_s: seconds that the smallest message may take.
+        slowest_kib_s: the slowest good link, KiB/s: larger ones may take so much longer.
+    """
+
+    def __init__(self, app: Any, timeout_s: float, slowest_kib_s: float) -> None:
         self._app = app
         self._timeout_s = timeout_s
+        self._bytes_s = slowest_kib_s * 1024
 
     async def send(self, topic: str, message: Message) -> None:
-        """Returns once the broker has it. Raises ``UnavailableError`` after the timeout."""
+        """Returns once the broker has it.
+
+        Raises:
+            TransientError: not within the time for its size, or not now.
+            PermanentError: the broker refuses this message.
+        """
         try:
-            async with asyncio.timeout(self._timeout_s):
-                result = await self._app.producer.send(
-                    topic,
-                    message.key,
-                    message.value,
-                    message.partition,
-                    None,
-                    list(message.headers),
-                )
-                await result
+            async with asyncio.timeout(self._timeout_s + len(message.value) / self._bytes_s):
+                await self._send(topic, message)
         except Exception as error:
-            reason = str(error) or type(error).__name__
-            raise UnavailableError(f"{topic}: {reason}") from error
+            if isinstance(error, TimeoutError):  # stuck: the client goes on by another connection
+                drop_connections(self._app.producer._ensure_producer())
+            raise kafka_failure(_root(error), topic) from error
+
+    async def _send(self, topic: str, message: Message) -> None:
+        producer = self._app.producer
+        try:
+            result = await producer.send(
+                topic, message.key, message.value, message.partition, None, list(message.headers)
+            )
+            await result
+        except Exception as error:
+            if kafka_cause(_root(error)) not in TOGETHER:
+                raise
+            await send_alone(producer._ensure_producer(), topic, message)
+
+
+def _root(error: BaseException) -> BaseException:
+    """Faust wraps what its client raised."""
+    return error.__cause__ if isinstance(error.__cause__, KafkaError) else error

@@ -1,64 +1,148 @@
 """The ``Publisher`` of every process that runs no Faust app."""
 
 import asyncio
+import contextlib
+from dataclasses import dataclass, field
 
+import structlog
 from aiokafka import AIOKafkaProducer
 
 from streams.cancellation import asked_to_end
 from streams.envelope import Message
-from streams.errors import UnavailableError
-from streams.kafka.connection import DOWN, KafkaConnection, stop_client
+from streams.failures import Cause, TransientError
+from streams.kafka.alone import TOGETHER, send_alone
+from streams.kafka.connection import DOWN, KafkaConnection, abandon, stop_client
+from streams.kafka.failures import kafka_cause, kafka_failure
+
+log = structlog.get_logger(__name__)
+_CONNECTING = 3
+"""Connecting takes several round trips: so many times the time of one request."""
+
+
+@dataclass(eq=False)
+class _Session:
+    """One producer, until it is stuck."""
+
+    producer: AIOKafkaProducer
+    lost: "asyncio.Future[None]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    outstanding: int = 0
+    """Bytes that it has and the broker has not said to have."""
 
 
 class KafkaPublisher:
-    """``Publisher`` over aiokafka. Connects at the first message, and again after an outage."""
+    """``Publisher`` over aiokafka. Connects at the first message, and again after an outage.
+
+    A message may take the longer, the larger it and those before it are. One that takes longer
+    than its bytes need on the slowest good link proves that the connection is stuck: it is cut, so
+    that nothing is sent twice on it, and the next message opens another.
+    """
 
     def __init__(self, connection: KafkaConnection) -> None:
         self._connection = connection
-        self._producer: AIOKafkaProducer | None = None
+        self._session: _Session | None = None
         self._connecting = asyncio.Lock()
+        self._abandoned: set[asyncio.Task[None]] = set()
 
     async def send(self, topic: str, message: Message) -> None:
-        """Returns once every in-sync replica has it. Raises ``UnavailableError``."""
+        """Returns once every in-sync replica has it.
+
+        Raises:
+            TransientError: the broker did not answer in time, or may take it another time.
+            PermanentError: it refuses this message, whatever is sent beside it.
+        """
         try:
-            producer = self._producer or await self._connect()
-            await producer.send_and_wait(
-                topic,
-                message.value,
-                key=message.key,
-                partition=message.partition,
-                headers=list(message.headers),
-            )
-        except (*DOWN, asyncio.CancelledError) as error:
+            session = self._session or await self._connect()
+            await self._within_time(session, topic, message)
+        except (*DOWN, TypeError, ValueError, asyncio.CancelledError) as error:
             if asked_to_end():
                 raise
-            raise self._unavailable(error) from error
+            raise self._failure(error, topic) from error
 
     async def start(self) -> None:
-        """Connect now. Without it the first message does. Raises ``UnavailableError``."""
+        """Connect now. Without it the first message does. Raises ``TransientError``."""
         try:
             await self._connect()
         except DOWN as error:
-            raise self._unavailable(error) from error
+            raise self._failure(error) from error
 
     async def stop(self) -> None:
         """Messages not sent yet are given up: their senders have been told."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await stop_client(producer, self._connection.request_timeout_s)
+        session, self._session = self._session, None
+        for task in self._abandoned:
+            task.cancel()
+        await asyncio.gather(*self._abandoned, return_exceptions=True)
+        if session is not None:
+            await stop_client(session.producer, self._connection.request_timeout_s)
 
-    async def _connect(self) -> AIOKafkaProducer:
+    async def _within_time(self, session: _Session, topic: str, message: Message) -> None:
+        size = len(message.value)
+        session.outstanding += size
+        time_s = self._connection.time_for(session.outstanding)
+        sending = asyncio.ensure_future(_send(session.producer, topic, message))
+        try:
+            await asyncio.wait(
+                {sending, session.lost}, timeout=time_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if sending.done():
+                sending.result()
+                return
+            self._give_up(session, topic, size)
+            raise TransientError(Cause.AWAY, self._where(topic) + f": no answer in {time_s:.1f} s")
+        finally:
+            session.outstanding -= size
+            if not sending.done():
+                sending.cancel()
+                with contextlib.suppress(asyncio.CancelledError, *DOWN):
+                    await sending
+
+    def _give_up(self, session: _Session, topic: str, size: int) -> None:
+        """The session's connections are stuck: those that wait for it learn it together."""
+        if session.lost.done():
+            return
+        session.lost.set_result(None)
+        log.warning("kafka.stuck", topic=topic, size=size, outstanding=session.outstanding)
+        if self._session is session:
+            self._session = None
+        task = asyncio.create_task(
+            abandon(session.producer, self._connection.request_timeout_s), name="kafka abandon"
+        )
+        self._abandoned.add(task)
+        task.add_done_callback(self._abandoned.discard)
+
+    async def _connect(self) -> _Session:
         async with self._connecting:
-            if self._producer is None:
+            if self._session is None:
                 producer = self._connection.producer()
                 try:
-                    await producer.start()
+                    async with asyncio.timeout(_CONNECTING * self._connection.request_timeout_s):
+                        await producer.start()
                 except BaseException:
                     await stop_client(producer, self._connection.request_timeout_s)
                     raise
-                self._producer = producer
-            return self._producer
+                self._session = _Session(producer)
+            return self._session
 
-    def _unavailable(self, error: BaseException) -> UnavailableError:
-        text = f"{type(error).__name__} {error}".strip()
-        return UnavailableError(f"Kafka at {self._connection.bootstrap_servers}: {text}")
+    def _where(self, topic: str = "") -> str:
+        return f"Kafka at {self._connection.bootstrap_servers}" + (f", {topic}" if topic else "")
+
+    def _failure(self, error: BaseException, topic: str = "") -> Exception:
+        if isinstance(error, TransientError):
+            return error
+        return kafka_failure(error, self._where(topic))
+
+
+async def _send(producer: AIOKafkaProducer, topic: str, message: Message) -> None:
+    try:
+        await producer.send_and_wait(
+            topic,
+            message.value,
+            key=message.key,
+            partition=message.partition,
+            headers=list(message.headers),
+        )
+    except Exception as error:
+        if kafka_cause(error) not in TOGETHER:
+            raise
+        await send_alone(producer, topic, message)

@@ -36,6 +36,8 @@ class FlowConfig:
     retry_s: float = 0.1
     """Pause before a retryable failure is tried again; doubles up to ``retry_cap_s``."""
     retry_cap_s: float = 5.0
+    aside_after: int = 6
+    """So many failures of one message while others get through, and it becomes a dead letter."""
     stop_timeout_s: float = 8.0
     """How long a graceful stop waits for the events in flight."""
 
@@ -50,8 +52,6 @@ class RecordConfig:
     """How long a write waits to fill."""
     parallel_puts: int = 8
     """Objects written at once."""
-    rejected_after: int = 3
-    """Times one event may be refused by a store that is up before it becomes a dead letter."""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,12 @@
 """The record role: events to rows and objects, however long the stores are away."""
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from streams.backoff import backoff_s
 from streams.codes import ReasonCode
 from streams.errors import EventError
 from streams.events import (
@@ -28,7 +26,7 @@ from streams.roles.collector import Collector
 from streams.roles.config import RecordConfig
 from streams.roles.pictures import mask_png, original
 from streams.roles.record_core import RECORDED, StoredEvent, StoredObject, recorded
-from streams.roles.results import Results
+from streams.roles.results import Results, named
 from streams.roles.salvage import attributes, readable_frame_id
 from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS, SHOTS
 
@@ -69,13 +67,14 @@ class RecordRole:
             await self._dead(delivery, ReasonCode.MALFORMED_EVENT.name, reason, frame_id)
             return
         for stored in item.objects:
-            if not await self._kept(OBJECTS, partial(self._put, stored), delivery):
-                return
+            is_kept = await self._kept(OBJECTS, partial(self._put, stored), delivery)
+            if not is_kept and delivery.topic != DEAD.name:
+                return  # a dead letter has its row even where its bytes cannot be kept
         await self._collectors[delivery.topic].add((delivery, item))
 
     async def failed(self, delivery: Delivery, error: Exception) -> None:
-        """Something unforeseen: a dead letter."""
-        await self._dead(delivery, type(error).__name__, str(error), None)
+        """Refused for good, or something unforeseen: a dead letter."""
+        await self._dead(delivery, named(error), str(error), None)
 
     async def _put(self, item: StoredObject) -> None:
         async with self._puts:
@@ -94,32 +93,23 @@ class RecordRole:
             await self.images.put(item.key, body, item.content_type)
 
     async def _write(self, entries: Sequence[Entry]) -> None:
-        """All of them in one write; when the store refuses it, one by one to find the culprit."""
-        add = partial(self._add, [item for _, item in entries])
-        try:
-            await self.results.until_available(HISTORY, add)
+        """All of them in one write; when the store refuses it, each alone to find the culprit."""
+        error = await self.results.attempt(HISTORY, partial(self._add, [i for _, i in entries]))
+        if error is None:
             return
-        except Exception as error:  # noqa: BLE001 - one bad row must not block the others
-            self.results.telemetry.log("a write was refused", error=str(error), events=len(entries))
-        for delivery, item in entries:
-            await self._kept(HISTORY, partial(self._add, [item]), delivery)
+        self.results.telemetry.log("a write was refused", error=str(error), events=len(entries))
+        await asyncio.gather(
+            *(self._kept(HISTORY, partial(self._add, [item]), item_of) for item_of, item in entries)
+        )
 
     async def _kept(
         self, what: str, store: Callable[[], Awaitable[None]], delivery: Delivery
     ) -> bool:
         """Store, for as long as the store is down; False when it refused and a letter was sent."""
-        flow = self.results.flow
-        for attempt in itertools.count(1):
-            try:
-                await self.results.until_available(what, store)
-                return True
-            except Exception as error:  # noqa: BLE001 - a store that is up and refuses
-                if attempt >= self.record.rejected_after:
-                    await self.failed(delivery, error)
-                    return False
-                self.results.telemetry.failed(what, error)
-            await asyncio.sleep(backoff_s(attempt, flow.retry_s, flow.retry_cap_s))
-        raise AssertionError("unreachable")
+        error = await self.results.attempt(what, store)
+        if error is not None:
+            await self.failed(delivery, error)
+        return error is None
 
     async def _add(self, items: Sequence[StoredEvent]) -> None:
         events = [item.event for item in items]

@@ -5,8 +5,9 @@ metrics; and log lines when something changes.
 import asyncio
 import itertools
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -16,15 +17,17 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from streams.backoff import backoff_s
 from streams.codes import ReasonCode, Stage
-from streams.envelope import Message, to_message
+from streams.envelope import Message, header_dict, to_message
 from streams.errors import AndonError, UnavailableError
 from streams.events import Alert, Decision, ShotVerdict
-from streams.kafka.delivery import Delivery, dead_letter
+from streams.failures import PermanentError, TransientError, cause_of
+from streams.kafka.delivery import Delivery, dead_letter, refused_letter, without_value
 from streams.log import Log, Outage
 from streams.ports import Failure, PolicySource, Publisher
 from streams.roles import metrics
 from streams.roles.config import FlowConfig
 from streams.roles.decisions import Moment, Reaction, fallback
+from streams.roles.patience import Tries
 from streams.roles.salvage import readable_frame_id, salvage
 from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS, SHOTS
 
@@ -172,6 +175,7 @@ class Results:
     publisher: Publisher
     telemetry: Telemetry
     flow: FlowConfig
+    _served: Counter[str] = field(default_factory=Counter, init=False)
 
     async def reaction(self, delivery: Delivery, frame_id: UUID, reaction: Reaction) -> None:
         """Everything that an event led to."""
@@ -242,9 +246,54 @@ class Results:
         await self.dead_letter(delivery, name, detail, frame_id)
 
     async def send(self, topic: str, message: Message) -> None:
-        """Return once the broker has it; the caller's event stays unacknowledged until then."""
-        send = partial(self.publisher.send, topic, message)
-        await self.until_available("publish", send)
+        """Return once the broker has it; the caller's event stays unacknowledged until then.
+
+        What the broker refuses for good becomes a dead letter, and the caller goes on.
+        """
+        error = await self.attempt("publish", partial(self.publisher.send, topic, message))
+        if error is None:
+            return
+        if topic == DEAD.name:
+            await self._letter_alone(message, error)
+            return
+        self.telemetry.log("a message was refused", topic=topic, error=str(error))
+        now = datetime.now(UTC)
+        letter = refused_letter(topic, message, self.stage, named(error), str(error), now)
+        await self.send(DEAD.name, letter)
+        self.telemetry.dead_letter(named(error))
+
+    async def _letter_alone(self, letter: Message, error: Exception) -> None:
+        """A refused letter: without the original's bytes, or in the log at least."""
+        if letter.value:
+            send = partial(self.publisher.send, DEAD.name, without_value(letter))
+            again = await self.attempt("publish", send)
+            if again is None:
+                return
+            error = again
+        said = header_dict(letter.headers)
+        self.telemetry.log("a dead letter was refused", error=str(error), letter=said)
+
+    async def attempt(self, what: str, call: Callable[[], Awaitable[None]]) -> Exception | None:
+        """Repeat the call until it succeeds, however long ``what`` is away.
+
+        Returns:
+            None, or the error with which this one message is to be set aside: ``what`` refused it
+            for good, or failed it again and again while it did what others asked.
+        """
+        tries, began = None, self._served[what]
+        while True:
+            try:
+                await call()
+            except Exception as error:  # noqa: BLE001 - a defect of an adapter is a failure too
+                tries = tries or Tries(self.flow.aside_after, began)
+                if tries.failed(error, self._served[what]):
+                    return error
+                self.telemetry.failed(what, error)
+            else:
+                self._served[what] += 1
+                self.telemetry.succeeded(what)
+                return None
+            await asyncio.sleep(self._pause_s(tries.attempts - 1))
 
     async def until_available(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         """The call's result, however long it raises ``UnavailableError``."""
@@ -256,5 +305,18 @@ class Results:
             else:
                 self.telemetry.succeeded(what)
                 return result
-            await asyncio.sleep(backoff_s(attempt, self.flow.retry_s, self.flow.retry_cap_s))
+            await asyncio.sleep(self._pause_s(attempt))
         raise AssertionError("unreachable")
+
+    def _pause_s(self, attempt: int) -> float:
+        return backoff_s(attempt, self.flow.retry_s, self.flow.retry_cap_s, jitter=0.3)
+
+
+def named(error: Exception) -> str:
+    """What a dead letter calls the error: its cause where an adapter named one.
+
+    >>> named(PermanentError(Cause.TOO_LARGE, "9 MiB")), named(ValueError("?"))
+    ('TOO_LARGE', 'ValueError')
+    """
+    typed = isinstance(error, PermanentError | TransientError)
+    return cause_of(error).name if typed else type(error).__name__

@@ -11,6 +11,7 @@ from infra.stack.broker import Broker, start_broker
 from infra.stack.process import free_port
 from streams.envelope import Message
 from streams.errors import UnavailableError
+from streams.failures import Cause, PermanentError
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.faust_app import BusConfig, create_app
 from streams.kafka.intake import FaustPublisher
@@ -18,7 +19,7 @@ from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.reader import BEGINNING, PartitionReader
 from streams.kafka.topic_admin import ensure_topics
 from streams.ports import Publisher
-from streams.topics import FRAMES, MIB, PARTS
+from streams.topics import FRAMES, MAX_MESSAGE_BYTES, MIB, PARTS
 from tests.contracts.twins.publisher import TwinPublisher
 
 Sent = list[tuple[bytes, bytes, tuple[tuple[str, bytes], ...], int | None]]
@@ -87,7 +88,7 @@ class FaustBench(KafkaBench):
         app = create_app("inspect", BusConfig(self.connection, self.state), 16)
         await app.producer.start()
         try:
-            yield FaustPublisher(app, self.connection.request_timeout_s)
+            yield FaustPublisher(app, self.connection.request_timeout_s, 256.0)
         finally:
             await app.producer.stop()
 
@@ -127,6 +128,20 @@ async def test_a_broker_that_is_away_is_said_and_used_again(bench: TwinBench | K
         async with bench.up():
             await eventually_sends(publisher, message)
             await stack.aclose()
+
+
+@pytest.mark.asyncio
+async def test_one_message_that_is_refused_costs_no_other(bench: TwinBench | KafkaBench) -> None:
+    refused = Message(b"line/1", bytes(MAX_MESSAGE_BYTES + 1), ())
+    others = [Message(b"line/1", b"%d" % number, ()) for number in range(20)]
+    async with bench.up(), bench.publisher() as publisher:
+        sends = [publisher.send(FRAMES.name, m) for m in (*others[:10], refused, *others[10:])]
+        results = await asyncio.gather(*sends, return_exceptions=True)
+        (error,) = [r for r in results if isinstance(r, BaseException)]
+        assert isinstance(error, PermanentError)
+        assert error.cause is Cause.TOO_LARGE
+        sent = await bench.sent(FRAMES.name)
+        assert sorted(int(value) for _, value, _, _ in sent) == list(range(20))
 
 
 async def eventually_sends(publisher: Publisher, message: Message) -> None:

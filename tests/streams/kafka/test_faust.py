@@ -100,10 +100,10 @@ def following(
     return asyncio.ensure_future(intake.agent(opened)(stream))
 
 
-@dataclass(frozen=True)
+@dataclass
 class FakeMessage:
     offset: int
-    value: bytes
+    value: bytes | None
     topic: str = FRAMES.name
     partition: int = 0
     key: bytes = b"k"
@@ -118,6 +118,7 @@ class FakeEvent:
 
     def __init__(self, offset: int, value: bytes) -> None:
         self.message = FakeMessage(offset, value)
+        self.value: bytes | None = value
 
 
 class FakeStream:
