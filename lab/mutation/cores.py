@@ -22,6 +22,8 @@ CORES: Final[Mapping[str, Core]] = {
             for name in ("machine", "results", "triggers", "state", "sequence", "values", "config")
         ),
         (
+            "tests/connectors/test_handshake_rules.py",
+            "tests/connectors/test_handshake_restart.py",
             "tests/connectors/test_handshake.py",
             "tests/connectors/test_handshake_properties.py",
         ),

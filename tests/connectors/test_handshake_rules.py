@@ -1,0 +1,399 @@
+"""Rules of the handshake one by one, at their edges: who waits, who is late, what wakes it up."""
+
+from dataclasses import replace
+
+import pytest
+
+from connectors.handshake import PartKey, Phase, State, next_wakeup, step
+from connectors.handshake import values as hs
+from connectors.handshake.machine import trigger_seen_of
+from connectors.handshake.results import (
+    acknowledged,
+    confirm,
+    decided,
+    due,
+    forget,
+    keep,
+    pump,
+    release,
+    write_ended,
+)
+from connectors.handshake.sequence import LAST, steps
+from connectors.handshake.signals import TRIGGER_GROUP, Signal
+from connectors.handshake.state import CLOSED_LIMIT
+from connectors.handshake.triggers import exposure_ended, miss, resynchronise, trigger_seen
+from streams.codes import AckOutcome, FaultCode, ReasonCode, ResultCode
+from tests.connectors.handshake_state import CONFIG, KEY, part, shown, state, told, trigger
+from tests.connectors.world import frame_id
+
+
+def seen(seq: int, boot: int = 1, readable: bool = True) -> hs.TriggerSeen:
+    return hs.TriggerSeen(trigger(seq, boot), frame_id(trigger(seq, boot)), readable)
+
+
+# --- What a new state says ----------------------------------------------------------------------
+
+
+def test_a_gateway_that_never_met_a_controller_promises_nothing() -> None:
+    fresh = State(CONFIG)
+    assert (fresh.online, fresh.alive, fresh.ready) == (False, False, False)
+    assert (fresh.overrun, fresh.stop_request, fresh.result_seq_known) == (False, False, False)
+    assert fresh.memory_whole
+    assert told().class_id == -1
+
+
+def test_ready_needs_every_one_of_its_conditions() -> None:
+    assert state().ready
+    assert state().why_not_ready == ""
+    assert state().outputs[Signal.BUSY] is False
+    busy = state(exposing=KEY)
+    assert busy.outputs[Signal.BUSY] is True
+    assert busy.why_not_ready == "the camera is still at trigger 5"
+    dead = state(alive=False)
+    assert (dead.ready, dead.why_not_ready) == (False, "PlcHeartbeat does not move")
+    faulty = state(faults=frozenset({FaultCode.CAMERA, FaultCode.JOURNAL}))
+    assert not faulty.ready
+    assert faulty.why_not_ready == "fault CAMERA, JOURNAL stands"
+    assert not state(online=False).ready
+
+
+def test_one_part_at_a_time_without_pipelining() -> None:
+    single = CONFIG.model_copy(update={"pipelining": False})
+    assert replace(state(), config=single).ready
+    waiting = replace(state(part()), config=single)
+    assert not waiting.ready
+    assert waiting.why_not_ready.startswith("the part before has no acknowledged result")
+
+
+@pytest.mark.parametrize(("missed", "ready"), [(0, False), (1, True)])
+def test_missed_parts_do_not_count_towards_the_open_limit(missed: int, ready: bool) -> None:
+    limited = CONFIG.model_copy(update={"open_limit": 3})
+    parts = [part(n, missed=n < missed) for n in range(3)]
+    at_limit = replace(state(*parts), config=limited)
+    assert at_limit.ready is ready
+    if not ready:
+        assert (
+            at_limit.why_not_ready
+            == "3 parts have no acknowledged result, and open_limit is reached"
+        )
+
+
+# --- When it wakes up ---------------------------------------------------------------------------
+
+BEAT = 10.0 + 0.5
+"""The next heartbeat of ``state()``."""
+
+
+@pytest.mark.parametrize(
+    ("parts", "changes", "expected"),
+    [
+        ((), {}, BEAT),
+        ((), {"beat_at": 99.0}, 11.5),
+        ((), {"beat_at": 99.0, "online": False}, 99.5),
+        ((), {"beat_at": 99.0, "faults": frozenset({FaultCode.PLC_HEARTBEAT})}, 99.5),
+        ((part(),), {"beat_at": 99.0}, 10.9),
+        ((part(asked=True),), {"beat_at": 99.0}, 11.5),
+        ((part(phase=Phase.QUEUED),), {"beat_at": 99.0}, 11.0),
+        ((part(phase=Phase.QUEUED, missed=True),), {"beat_at": 99.0}, 11.5),
+        ((part(phase=Phase.WRITING, deadline=1.0),), {"beat_at": 99.0}, 11.5),
+        ((part(phase=Phase.WRITTEN, written_at=9.2),), {"beat_at": 99.0}, 11.2),
+        ((part(phase=Phase.WRITTEN, written_at=0.0, missed=True),), {"beat_at": 99.0}, 2.0),
+        ((part(phase=Phase.REPORTED, written_at=1.0, deadline=1.0),), {"beat_at": 99.0}, 11.5),
+    ],
+)
+def test_it_wakes_up_for_what_is_due_next(
+    parts: tuple[hs.Part, ...], changes: dict[str, object], expected: float
+) -> None:
+    assert next_wakeup(state(*parts, **changes)) == pytest.approx(expected)
+
+
+def test_its_heartbeat_counts_up_once_a_period() -> None:
+    before = state(vision_heartbeat=8)
+    assert step(before, 10.49, hs.Notice.TICK)[0].vision_heartbeat == 8
+    after, _ = step(before, 10.5, hs.Notice.TICK)
+    assert (after.vision_heartbeat, after.beat_at) == (9, 10.5)
+    wrapped, _ = step(state(vision_heartbeat=LAST), 10.5, hs.Notice.TICK)
+    assert wrapped.vision_heartbeat == 0
+
+
+def test_a_controller_is_dead_at_its_third_missed_heartbeat() -> None:
+    assert step(state(), 11.49, hs.Notice.TICK)[0].alive
+    dead, _ = step(state(), 11.5, hs.Notice.TICK)
+    assert not dead.alive
+    assert dead.faults == {FaultCode.PLC_HEARTBEAT}
+    back, _ = step(dead, 12.0, hs.CounterMoved(Signal.PLC_HEARTBEAT, 1))
+    assert (back.alive, back.faults, back.heartbeat_at) == (True, frozenset(), 12.0)
+    away, _ = step(state(online=False), 99.0, hs.Notice.TICK)
+    assert away.faults == frozenset(), "nobody is dead who is not connected"
+
+
+def test_a_connection_that_ends_is_neither_online_nor_alive() -> None:
+    after, commands = step(state(), 10.1, hs.Notice.DISCONNECTED)
+    assert (after.online, after.alive, commands) == (False, False, [])
+
+
+# --- Decisions ----------------------------------------------------------------------------------
+
+
+def test_a_decision_at_the_deadline_is_late_and_one_before_is_written() -> None:
+    event = hs.Decided(KEY, part().frame_id, told())
+    after, commands = decided(state(part()), 10.999, event)
+    assert isinstance(commands[0], hs.WriteResult)
+    assert after.parts[KEY].phase is Phase.WRITING
+    late, commands = decided(state(part()), 11.0, event)
+    assert commands[0].outcome is AckOutcome.LATE
+    assert KEY not in late.parts
+
+
+@pytest.mark.parametrize(
+    ("boot", "of", "expected"),
+    [(1, 1, None), (2, 1, AckOutcome.OLD_BOOT), (None, 1, None), (None, 2, None)],
+)
+def test_a_decision_for_an_unknown_part_is_of_an_old_boot_or_of_nobody(
+    boot: int | None, of: int, expected: AckOutcome | None
+) -> None:
+    event = hs.Decided(PartKey(of, 77), frame_id(trigger(77)), told(77))
+    _, commands = decided(state(plc_boot_id=boot), 10.0, event)
+    assert [c.outcome for c in commands] == ([expected] if expected else [])
+
+
+def test_only_so_many_closed_parts_are_remembered() -> None:
+    full = {PartKey(1, n): told(1).result_id for n in range(100, 100 + CLOSED_LIMIT - 1)}
+    after = forget(state(part(phase=Phase.WRITTEN), closed=full), part(phase=Phase.WRITTEN))
+    assert len(after.closed) == CLOSED_LIMIT
+    assert PartKey(1, 100) in after.closed
+    one_more = part(6, Phase.WRITTEN)
+    after = forget(keep(after, one_more), one_more)
+    assert len(after.closed) == CLOSED_LIMIT
+    assert PartKey(1, 100) not in after.closed
+
+
+# --- The controller's registers -----------------------------------------------------------------
+
+
+def test_a_result_that_was_reported_without_being_written_leaves_its_place() -> None:
+    reported, next_one = part(4, Phase.REPORTED), part(5, Phase.QUEUED)
+    after, commands = pump(state(reported, next_one), 10.5)
+    assert reported.key not in after.parts
+    assert isinstance(commands[0], hs.WriteResult)
+
+
+def test_a_result_that_was_reported_unacknowledged_keeps_its_place() -> None:
+    reported = part(4, Phase.REPORTED, written_at=8.0)
+    before = state(reported, part(5, Phase.QUEUED))
+    assert pump(before, 10.5) == (before, [])
+
+
+def test_a_queued_result_is_late_from_its_deadline_on_and_a_missed_one_never() -> None:
+    after, commands = pump(state(part(phase=Phase.QUEUED)), 11.0)
+    assert [c.outcome for c in commands] == [AckOutcome.LATE]
+    assert not after.parts
+    missed = part(phase=Phase.QUEUED, missed=True)
+    _, commands = pump(state(missed), 99.0)
+    assert isinstance(commands[0], hs.WriteResult)
+
+
+def test_holds_of_missed_triggers_wait_until_the_queue_is_empty() -> None:
+    missed, normal = part(4, Phase.QUEUED, missed=True), part(5, Phase.QUEUED)
+    after, (write,) = pump(state(missed, normal), 10.5)
+    assert (write.part.key, write.pending) == (normal.key, 2)
+    assert after.backlog == (missed.key,)
+    after, (write,) = pump(state(missed), 10.5)
+    assert (write.part.key, write.pending) == (missed.key, 1)
+    assert (after.queue, after.backlog) == ((missed.key,), ())
+
+
+def test_nothing_is_ordered_without_a_connection() -> None:
+    before = state(part(phase=Phase.QUEUED), online=False)
+    assert pump(before, 10.5) == (before, [])
+
+
+def test_only_a_write_that_was_ordered_can_come_back() -> None:
+    queued = state(part(phase=Phase.QUEUED))
+    assert write_ended(queued, 10.5, hs.ResultWritten(KEY)) == (queued, [])
+    writing = state(part(phase=Phase.WRITING, result_seq=3))
+    after, commands = write_ended(writing, 10.5, hs.ResultWritten(KEY))
+    assert (after.parts[KEY].phase, after.parts[KEY].written_at) == (Phase.WRITTEN, 10.5)
+    assert commands == []
+    after, commands = write_ended(writing, 10.5, hs.ResultRefused(KEY, "no right"))
+    assert commands[0].outcome is AckOutcome.UNACKNOWLEDGED
+    assert KEY not in after.parts
+
+
+def test_an_acknowledgement_closes_what_it_reaches() -> None:
+    written = part(phase=Phase.WRITTEN, result_seq=3, written_at=10.4)
+    for seq, closed in ((0, False), (2, False), (3, True), (4, True)):
+        after, commands = acknowledged(state(written), 10.6, seq)
+        assert (KEY not in after.parts) is closed, seq
+        assert [c.outcome for c in commands] == ([AckOutcome.ACKNOWLEDGED] if closed else [])
+    unnumbered = state(part(phase=Phase.WRITING, result_seq=0))
+    assert acknowledged(unnumbered, 10.6, 3) == (unnumbered, [])
+    again = state(part(phase=Phase.QUEUED, result_seq=3))
+    assert acknowledged(again, 10.6, 3) == (again, [])
+    silent, commands = acknowledged(state(part(phase=Phase.REPORTED, result_seq=3)), 10.6, 3)
+    assert (commands, KEY in silent.parts) == ([], False), "its outcome was told before"
+
+
+def test_a_result_written_at_its_deadline_was_in_time() -> None:
+    in_time = confirm(part(phase=Phase.WRITTEN, written_at=11.0), 11.2)
+    assert (in_time.detail, in_time.acknowledged_at) == ("", 11.2)
+    assert confirm(part(phase=Phase.WRITTEN, written_at=11.001), 11.2).detail
+    unknown = confirm(part(phase=Phase.WRITTEN), 11.2)
+    assert unknown.part is not None
+    assert unknown.part.written_at == 11.2
+
+
+def test_what_time_brings_comes_at_its_moment_and_once() -> None:
+    assert due(state(part()), 10.899)[1] == []
+    after, (ask,) = due(state(part()), 10.9)
+    assert ask.reason is ReasonCode.NO_DECISION
+    assert due(after, 10.95)[1] == [], "it is asked once"
+    assert due(state(part(asked=True)), 10.95)[1] == []
+    queued = state(part(phase=Phase.QUEUED))
+    assert due(queued, 10.999)[1] == []
+    after, (late,) = due(queued, 11.0)
+    assert late.outcome is AckOutcome.LATE
+    assert due(after, 11.1)[1] == []
+    missed = state(part(phase=Phase.QUEUED, missed=True))
+    assert due(missed, 99.0) == (missed, [])
+
+
+def test_a_result_counts_as_unacknowledged_after_its_time_and_not_while_it_is_written() -> None:
+    written = state(part(phase=Phase.WRITTEN, written_at=10.0))
+    assert due(written, 11.999)[1] == []
+    after, (lost,) = due(written, 12.0)
+    assert lost.outcome is AckOutcome.UNACKNOWLEDGED
+    assert after.parts[KEY].phase is Phase.REPORTED
+    writing = state(part(phase=Phase.WRITING, written_at=10.0))
+    assert due(writing, 99.0) == (writing, [])
+    unwritten = state(part(phase=Phase.WRITTEN))
+    assert due(unwritten, 99.0) == (unwritten, [])
+
+
+def test_a_fault_reset_frees_the_places_of_what_was_lost() -> None:
+    lost, waiting = part(4, Phase.REPORTED, written_at=1.0), part(5, Phase.QUEUED)
+    after, commands = release(state(lost, waiting), 10.5)
+    assert after.parts.keys() == {waiting.key}
+    assert isinstance(commands[0], hs.WriteResult)
+
+
+# --- Triggers -----------------------------------------------------------------------------------
+
+
+def test_a_trigger_that_was_read_is_captured_and_one_that_was_not_is_held() -> None:
+    after, commands = trigger_seen(state(), 10.0, seen(6))
+    assert [type(c) for c in commands] == [hs.Capture]
+    assert (after.exposing, after.missed_count) == (PartKey(1, 6), 0)
+    after, (hold,) = trigger_seen(state(), 10.0, seen(6, readable=False))
+    assert (hold.reason, hold.part.missed, hold.part.asked) == (
+        ReasonCode.MISSED_TRIGGER,
+        True,
+        True,
+    )
+    assert hold.why == "the gateway was not ready: "
+    assert hold.part.deadline == 11.0, "its window is not over"
+    assert after.missed_count == 1
+
+
+def test_a_trigger_while_not_ready_says_why_it_was_missed() -> None:
+    _, (hold,) = trigger_seen(state(alive=False), 10.0, seen(6))
+    assert hold.why == "the gateway was not ready: PlcHeartbeat does not move"
+
+
+def test_the_same_trigger_again_is_none_and_an_older_one_is_a_cold_start() -> None:
+    before = state(part())
+    assert trigger_seen(before, 10.0, seen(5)) == (before, [])
+    zero = state(last_trigger_seq=0)
+    assert trigger_seen(zero, 10.0, seen(0)) == (zero, [])
+    after, commands = trigger_seen(before, 10.0, seen(4))
+    assert isinstance(commands[0], hs.Resynchronised)
+    assert (after.last_trigger_seq, after.parts) == (4, {})
+    _, commands = trigger_seen(before, 10.0, seen(5, boot=2))
+    assert isinstance(commands[0], hs.Resynchronised), "the same number of another run is no repeat"
+    offline = state(online=False)
+    assert trigger_seen(offline, 10.0, seen(6)) == (offline, [])
+
+
+def test_a_cold_start_forgets_what_was_closed_in_the_same_run_only() -> None:
+    closed = {PartKey(1, 3): told(3).result_id}
+    same, _ = resynchronise(state(closed=closed, overrun=True), 1, 0)
+    assert (same.closed, same.overrun) == ({}, False)
+    other, _ = resynchronise(state(closed=closed), 2, 0)
+    assert other.closed == closed
+
+
+def test_parts_of_before_a_cold_start_are_reported_once() -> None:
+    told_before = part(4, Phase.REPORTED)
+    waiting, open_ = part(5, Phase.QUEUED), part(6)
+    _, commands = resynchronise(state(told_before, waiting, open_), 2, 0)
+    assert [(c.key, c.outcome) for c in commands[1:]] == [(waiting.key, AckOutcome.OLD_BOOT)]
+
+
+def test_a_jump_holds_the_newest_up_to_the_limit_and_counts_all() -> None:
+    limited = CONFIG.model_copy(update={"missed_limit": 3})
+    after, commands = trigger_seen(replace(state(), config=limited), 10.0, seen(11))
+    held = [c.part.key.trigger_seq for c in commands if isinstance(c, hs.Decide)]
+    assert held == [8, 9, 10]
+    assert after.missed_count == 5
+    assert commands[0].why == "TriggerSeq jumped from 5 to 11"
+
+
+def test_a_missed_trigger_is_held_once_and_no_more_than_the_limit_wait() -> None:
+    limited = CONFIG.model_copy(update={"missed_limit": 2})
+    before = replace(state(part(5, missed=True)), config=limited)
+    after, commands = miss(before, 10.0, [trigger(5), trigger(6), trigger(7)], 3, "why")
+    assert [c.part.key.trigger_seq for c in commands] == [6]
+    assert after.missed_count == 3
+    assert miss(state(part()), 10.0, [trigger(5)], 1, "why")[1] == [], "it is known already"
+    _, (expired,) = miss(state(), 10.0, [trigger(6)], 1, "why", expired=True)
+    assert expired.part.deadline == 10.0
+
+
+def test_a_picture_that_failed_is_held_once() -> None:
+    failed = hs.ExposureEnded(KEY, captured=False, why="no light")
+    after, (hold,) = exposure_ended(state(part(), exposing=KEY), failed)
+    assert (hold.reason, hold.why, hold.part.asked) == (ReasonCode.CAPTURE_FAILED, "no light", True)
+    assert (after.exposing, after.exposure_done_seq) == (None, 5)
+    assert after.parts[KEY].asked
+    assert exposure_ended(state(part(asked=True)), failed)[1] == []
+    assert exposure_ended(state(part(phase=Phase.QUEUED)), failed)[1] == []
+    assert exposure_ended(state(part()), hs.ExposureEnded(KEY))[1] == []
+
+
+def test_a_trigger_group_is_told_whole_partly_or_not_at_all() -> None:
+    frame = frame_id(trigger())
+    whole = {signal: shown()[signal] for signal in TRIGGER_GROUP}
+    found = trigger_seen_of(whole, frame)
+    assert found is not None
+    assert found.readable
+    partly = trigger_seen_of({Signal.PLC_BOOT_ID: 1, Signal.TRIGGER_SEQ: 5}, frame)
+    assert partly is not None
+    assert not partly.readable
+    assert (partly.trigger.trigger_seq, partly.trigger.part_id) == (5, "")
+    assert trigger_seen_of({Signal.TRIGGER_SEQ: 5}, frame) is None
+
+
+def test_half_the_ring_ahead_is_ahead_and_more_is_behind() -> None:
+    half = LAST // 2
+    assert steps(1, 1 + half) == half
+    assert steps(1, 2 + half) == half + 1 - LAST
+    assert steps(0, 7) == 7
+    assert steps(7, 0) == -7
+
+
+def test_times_of_the_settings_are_told_in_seconds() -> None:
+    assert (CONFIG.ack_timeout_s, CONFIG.heartbeat_s, CONFIG.dead_after_s) == (2.0, 0.5, 1.5)
+    assert (CONFIG.watchdog_margin_s, CONFIG.window_s(800)) == (0.1, 1.0)
+
+
+def test_a_decision_over_the_limit_is_an_overrun_until_the_reset() -> None:
+    limited = CONFIG.model_copy(update={"unacknowledged_limit": 1})
+    full = replace(state(part(4, Phase.WRITTEN, written_at=10.0), part(5)), config=limited)
+    after, (lost,) = decided(full, 10.5, hs.Decided(KEY, part().frame_id, told()))
+    assert (lost.outcome, after.overrun) == (AckOutcome.UNACKNOWLEDGED, True)
+    assert after.faults == {FaultCode.RESULT_OVERRUN}
+    reset, _ = step(
+        replace(after, stop_request=True), 10.6, hs.CounterMoved(Signal.FAULT_RESET_SEQ, 1)
+    )
+    assert (reset.overrun, reset.stop_request, reset.faults) == (False, False, frozenset())
+    assert told(code=ResultCode.HOLD).code is ResultCode.HOLD
