@@ -37,6 +37,8 @@ smoke: setup
 	$(BIN)/andon benchmark history --smoke
 	$(BIN)/andon benchmark line --smoke
 	$(BIN)/andon benchmark faults --smoke
+	$(BIN)/andon benchmark faults --smoke --schedule 1
+	$(BIN)/andon benchmark mutants --smoke
 	$(BIN)/andon benchmark shots --smoke
 
 lint: setup

@@ -55,7 +55,7 @@ def play_with_faults(line: SimulatedLine, names: Sequence[str], say: Say) -> lis
             fault.error = "the line was over before"
             continue
         try:
-            fault.back_s = _inject(line, fault.name)
+            fault.back_s = kill(line, fault.name)
         except (ProcessError, psutil.Error) as error:
             fault.error = str(error)
         back = "" if fault.back_s is None else f", back at work after {fault.back_s:.1f} s"
@@ -64,13 +64,19 @@ def play_with_faults(line: SimulatedLine, names: Sequence[str], say: Say) -> lis
     return faults
 
 
-def _inject(line: SimulatedLine, name: str) -> float | None:
-    """Kill, start again as a supervisor would, wait; seconds until it works."""
+def kill(line: SimulatedLine, name: str, down_s: float = STORE_DOWN_S) -> float | None:
+    """Kill, start again as a supervisor would, wait; seconds until it works.
+
+    A store or the broker stays away for ``down_s`` before it is started.
+
+    Raises:
+        ProcessError: it did not come back.
+    """
     begun = time.monotonic()
     if name == REPLICA:
         return _kill_replica(line)
     if name in STORES or name == BROKER:
-        return _kill_store(line.stack, name)
+        return _kill_store(line.stack, name, down_s)
     role = line.roles[name]
     role.process.kill()
     role.start()
@@ -78,12 +84,33 @@ def _inject(line: SimulatedLine, name: str) -> float | None:
     return time.monotonic() - begun
 
 
-def _kill_store(stack: LocalStack, name: str) -> float | None:
+def pause(line: SimulatedLine, name: str, seconds: float) -> None:
+    """Stop a process and its children for a while, as a host does that swaps or migrates."""
+    if name == REPLICA:
+        stopped = replicas(line.stack.components["ray"].process.pid, "VisionExpert")[:1]
+    else:
+        pids = line.pids()
+        if name not in pids:
+            raise ProcessError(f"{name} does not run")
+        root = psutil.Process(pids[name])
+        stopped = [root, *root.children(recursive=True)]
+    try:
+        for process in stopped:
+            with contextlib.suppress(psutil.Error):
+                process.suspend()
+        time.sleep(seconds)
+    finally:
+        for process in reversed(stopped):
+            with contextlib.suppress(psutil.Error):
+                process.resume()
+
+
+def _kill_store(stack: LocalStack, name: str, down_s: float) -> float | None:
     if name == BROKER and stack.broker_kind == "embedded":
         raise ProcessError("the embedded broker's data ends with it: kill Apache Kafka instead")
     begun = time.monotonic()
     stack.components[name].kill()
-    time.sleep(STORE_DOWN_S)
+    time.sleep(down_s)
     stack.restart(name)
     return time.monotonic() - begun if name == BROKER else None
 

@@ -1,27 +1,24 @@
-"""The two benchmarks of the whole line: its rate, and its faults."""
+"""The benchmark of the whole line's rate, and the line that benchmarks play on."""
 
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from andon.stack.local import BrokerKind, LocalStack, StackPorts
 from andon.stack.prepare import prepare
-from lab.benchmarks.faults import BROKER, Say, play_with_faults
+from lab.benchmarks.faults import Say
 from lab.benchmarks.throughput import REFERENCE, SHIPPED, ExpertProfile, alone, combine, play_round
 from lab.datasets.textile import textile_dataset
 from lab.demo.summary import percentile
 from lab.harness import learn as learning
 from lab.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, cycle, make_plan, mixed
-from lab.harness.settle import run_seconds, settle
-from lab.plc.ledger import read_ledger
 from policies.authoring.loading import load_policy
 from serving.ray.deploy import deploy
-from streams.codes import DecisionSource, ReasonCode
 
 LEARNED = Path(".andon/benchmark")
 """Where the reference expert is kept between runs, and the last run's logs."""
@@ -30,9 +27,6 @@ BUFFER = {"ANDON_GATEWAY__UNACKNOWLEDGED_LIMIT": "64"}
 """Results that come in batches wait in the gateway; the default of 8 is made for real takts."""
 PICTURES = 200
 """Parts of the line benchmark before its pictures come again."""
-
-
-_UNANSWERED = (ReasonCode.EXPERT_UNAVAILABLE, ReasonCode.CLASSIFIER_UNAVAILABLE)
 
 
 @dataclass(frozen=True)
@@ -69,13 +63,13 @@ class Bench:
 def benchmark_line(options: LineBenchmark, say: Say) -> dict[str, Any]:
     """Reference and shipped expert, each alternated with the line; then half load."""
     paced = LineOptions(window_s=SATURATED_WINDOW_S)
-    with _bench(options.train, paced, say, anomalous=options.anomalous) as bench:
-        result: dict[str, Any] = {"expert": bench.learned.digest}
+    with bench(options.train, paced, say, anomalous=options.anomalous) as running:
+        result: dict[str, Any] = {"expert": running.learned.digest}
         for name, profile in (("reference", REFERENCE), ("shipped", SHIPPED)):
-            result[name] = _alternate(bench, profile, options, say)
+            result[name] = _alternate(running, profile, options, say)
             if profile is REFERENCE:
                 rate = float(result[name]["line_frames_per_s"])
-                result["half_load"] = _half_load(bench, rate / 2, options)
+                result["half_load"] = _half_load(running, rate / 2, options)
         reference = result["reference"]
         return {
             "ratio": reference["ratio"],
@@ -87,49 +81,17 @@ def benchmark_line(options: LineBenchmark, say: Say) -> dict[str, Any]:
         }
 
 
-def benchmark_faults(
-    parts: int,
-    takt_s: float,
-    window_s: float,
-    names: Sequence[str],
-    say: Say,
-    broker: BrokerKind = "embedded",
-) -> dict[str, Any]:
-    """Kill each process in turn; the balance and how long each was away.
-
-    Two replicas serve each deployment, as ``infra/serve.yaml`` has them: ``unanswered`` counts the
-    parts that got a fallback because expert or classifier could not answer, and should be 0. Over
-    Apache Kafka the broker is the last of them.
-    """
-    if broker == "kafka":
-        names = (*names, BROKER)
-    with _bench(400, LineOptions(takt_s, window_s), say, broker, replicas=2) as bench:
-        line = bench.line
-        line.plan = cycle(bench.plan, parts)
-        line.write_plan()
-        found = play_with_faults(line, names, say)
-        ledger = read_ledger(line.ledger)
-        kafka, reckoning = asyncio.run(settle(line.stack.settings(), ledger, parts))
-        return {
-            **reckoning.figures(),
-            "plc_default": reckoning.by_source[DecisionSource.PLC_DEFAULT.value],
-            "unanswered": sum(d.reason_code in _UNANSWERED for d in kafka.decisions),
-            "dead_letters": kafka.dead_letters,
-            "run_s": round(run_seconds(line.ledger), 1),
-            "faults": [asdict(fault) for fault in found],
-            "why": [*reckoning.lost, *reckoning.acted_twice][:20],
-        }
-
-
 @contextlib.contextmanager
-def _bench(
+def bench(
     train: int,
     options: LineOptions,
     say: Say,
     broker: BrokerKind = "embedded",
     anomalous: float | None = None,
     replicas: int = 1,
+    failing_hosts: bool = False,
 ) -> Iterator[Bench]:
+    """Start the stack, the taught expert and the line; everything is stopped at the end."""
     source = textile_dataset()
     policy = load_policy(SERVE_TEMPLATE.parents[1] / "policies" / "products" / "textile.yaml")
     plan = make_plan(
@@ -142,14 +104,14 @@ def _bench(
     folder = LEARNED / "run"
     shutil.rmtree(folder, ignore_errors=True)
     stack = LocalStack(folder / "stack", StackPorts.free(), broker_kind=broker)
-    line = SimulatedLine(folder, stack, plan, options, BUFFER)
+    line = SimulatedLine(folder, stack, plan, options, BUFFER, failing_hosts)
     try:
         stack.start()
         asyncio.run(prepare(stack.settings(), [policy], "benchmark"))
-        bench = Bench(line, plan, learned)
-        bench.serve(REFERENCE, replicas=replicas)
+        made = Bench(line, plan, learned)
+        made.serve(REFERENCE, replicas=replicas)
         line.start()
-        yield bench
+        yield made
     finally:
         line.stop()
         stack.stop()

@@ -5,7 +5,7 @@ import tempfile
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,7 @@ from lab.benchmarks.expert_options import ExpertOptions
 from lab.cli.benchmark_absorb import absorb
 from lab.cli.benchmark_drift import drift
 from lab.cli.benchmark_expert import expert
+from lab.cli.benchmark_faults import faults
 from lab.cli.benchmark_mutants import mutants
 from lab.cli.benchmark_shots import shots
 from lab.cli.benchmark_teaching import TeachingMore, teaching
@@ -29,6 +30,7 @@ app.command()(drift)
 app.command()(shots)
 app.command(epilog=listed(TeachingMore))(teaching)
 app.command()(absorb)
+app.command()(faults)
 app.command()(mutants)
 
 
@@ -156,34 +158,6 @@ def learn(
     cells = ((label, *(str(row[name]) for name in names)) for label, row in rows.items())
     alarms = f"false alarms: {body['false_alarms_before']} -> {body['false_alarms_after']}"
     print_found(body, [table_of_rows(("class", *names), cells), alarms], as_json)
-
-
-@app.command()
-def faults(
-    parts: Annotated[int, typer.Option(min=20, help="Parts to play.")] = 1000,
-    takt: Annotated[float, typer.Option(min=0.02, help="Seconds between parts.")] = 0.15,
-    window: Annotated[float, typer.Option(min=0.3, help="Result window, seconds.")] = 3.0,
-    broker: Annotated[
-        Literal["embedded", "kafka"],
-        typer.Option(help="Over Apache Kafka (needs Java, Maven) the broker is killed too."),
-    ] = "embedded",
-    smoke: Annotated[bool, typer.Option("--smoke", help="Three kills, few parts.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Kill -9 of each process while the line runs; exit code 1 unless nothing is lost."""
-    from lab.benchmarks.faults import FAULTS
-    from lab.benchmarks.line import benchmark_faults
-
-    result = benchmark_faults(
-        parts=120 if smoke else parts,
-        takt_s=takt,
-        window_s=window,
-        names=("inspect", "gateway", "record") if smoke else FAULTS,
-        say=_say,
-        broker=broker,
-    )
-    print_found(result, [figures_table(result, "Faults while the line runs")], as_json)
-    raise typer.Exit(0 if not result["lost"] and not result["acted_twice"] else 1)
 
 
 @app.command()

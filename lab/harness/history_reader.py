@@ -1,15 +1,44 @@
 """What PostgreSQL and the object store hold, asked in plain SQL and S3: an auditor's view."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from uuid import UUID
 
 import asyncpg
 
 from andon import wiring
 from andon.settings import Settings
+from lab.harness.checker import RecordedAck
 from lab.harness.reckoning import InHistory
+from streams.codes import AckOutcome
 from streams.ids import image_key
+
+
+async def read_told(settings: Settings, boots: Set[int] | None = None) -> list[RecordedAck]:
+    """Every acknowledgement that the history has, of these runs of the controller."""
+    url = settings.postgres.url.get_secret_value().replace("+asyncpg", "")
+    connection = await asyncpg.connect(url, timeout=settings.postgres.timeout_s)
+    try:
+        rows = await connection.fetch(
+            "SELECT plc_boot_id, trigger_seq, part_id, result_id, outcome, action, result_seq, "
+            "written_at IS NULL OR written_at <= (event ->> 'deadline')::timestamptz AS in_time "
+            "FROM acknowledgement"
+        )
+    finally:
+        await connection.close()
+    return [
+        RecordedAck(
+            key=(row["plc_boot_id"], row["trigger_seq"]),
+            part_id=row["part_id"],
+            result_id=UUID(str(row["result_id"])),
+            outcome=AckOutcome(row["outcome"]),
+            action=row["action"],
+            result_seq=row["result_seq"],
+            in_time=row["in_time"],
+        )
+        for row in rows
+        if boots is None or row["plc_boot_id"] in boots
+    ]
 
 
 async def read_history(settings: Settings) -> InHistory:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from andon.stack.local import LocalStack
 from infra.stack.process import Process, ProcessError, free_port
+from lab.harness.failing_host import VARIABLE
 from lab.harness.plan import LinePlan
 from lab.harness.processes import RoleProcess, stop_all
 from lab.plc.plan import PlannedPart
@@ -49,6 +50,8 @@ class SimulatedLine:
     options: LineOptions = LineOptions()
     settings: Mapping[str, str] = field(default_factory=dict)
     """More settings, as environment variables."""
+    failing_hosts: bool = False
+    """Whether a disk or clock of a role can be told to fail, see ``lab.harness.failing_host``."""
     roles: dict[str, RoleProcess] = field(default_factory=dict)
     plc: Process | None = None
 
@@ -60,6 +63,10 @@ class SimulatedLine:
     def ledger(self) -> Path:
         """The PLC's own book of the run."""
         return self.folder / "ledger.jsonl"
+
+    def host_file(self, role: str) -> Path:
+        """Where the process of a role reads what its host does to it."""
+        return self.folder / "hosts" / f"{role}.json"
 
     @property
     def shots(self) -> int:
@@ -106,7 +113,11 @@ class SimulatedLine:
         commands = {role: ["worker", role] for role in roles} | {"gateway": ["gateway"]}
         for name, words in commands.items():
             environment = self.environment_of(Role(name))
-            self.roles[name] = RoleProcess(name, words, self.folder, environment)
+            program = "andon"
+            if self.failing_hosts:
+                environment |= {VARIABLE: str(self.host_file(name))}
+                program = "lab.harness.failing_host"
+            self.roles[name] = RoleProcess(name, words, self.folder, environment, program)
         return {role: self.roles[role].wait_ready(READY_TIMEOUT_S) for role in roles}
 
     def play(self, on_part: Callable[[int], None] = lambda done: None) -> None:

@@ -16,11 +16,19 @@ class RoleProcess:
     """One process of the line, running; started anew with the same command after a kill."""
 
     def __init__(
-        self, name: str, words: Sequence[str], folder: Path, environment: Mapping[str, str]
+        self,
+        name: str,
+        words: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        program: str = "andon",
     ) -> None:
-        """Start ``andon`` with these words and return at once; ``wait_ready`` waits for it."""
+        """Start ``andon`` with these words and return at once; ``wait_ready`` waits for it.
+
+        ``program`` is a module that runs ``andon`` under conditions of its own.
+        """
         self.name = name
-        self._command = [sys.executable, "-m", "andon", *words]
+        self._command = [sys.executable, "-m", program, *words]
         self._log = folder / "logs" / f"{name}.log"
         self._environment = environment
         self._starts = 0

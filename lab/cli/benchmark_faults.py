@@ -1,0 +1,103 @@
+"""``andon benchmark faults``: the fault matrix, and seeded schedules of faults."""
+
+from functools import partial
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from andon.cli.options import Json
+from andon.cli.printing import print_found
+from lab.cli.tables import figures_table, table_of
+
+_COLUMNS = ("row", "verdict", "parts", "lost", "twice", "contradictory", "recovery s", "held")
+
+
+def faults(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this row, or a group such as kill; may be given several times."),
+    ] = None,
+    parts: Annotated[
+        int | None,
+        typer.Option(min=20, help="Parts of each row (100), or of the schedule (10000)."),
+    ] = None,
+    takt: Annotated[float, typer.Option(min=0.02, help="Seconds between parts.")] = 0.2,
+    window: Annotated[float, typer.Option(min=0.3, help="Result window, seconds.")] = 3.0,
+    broker: Annotated[
+        Literal["embedded", "kafka"],
+        typer.Option(help="Over Apache Kafka (needs Java, Maven) brokers are killed too."),
+    ] = "embedded",
+    schedule: Annotated[
+        int | None,
+        typer.Option(help="Seed of a random schedule, played in place of the rows."),
+    ] = None,
+    kills: Annotated[int, typer.Option(min=0, help="Of each process in the schedule.")] = 20,
+    pauses: Annotated[int, typer.Option(min=0, help="Of each process in the schedule.")] = 0,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Few rows or parts, for CI.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Faults on the running line, judged by PLC and history; exit code 1 where one broke it.
+
+    A row is played on the running line: processes killed or stopped, disks that fail, clocks that
+    are off, broken messages. A schedule draws kills and pauses of every process from its seed, and
+    the same seed plays them again.
+    """
+    from lab.benchmarks.fault_matrix import HOLDS, figures_of, play_rows
+    from lab.benchmarks.fault_rows import SMOKE
+    from lab.benchmarks.faults_schedule import run_schedule
+    from lab.benchmarks.line import bench
+    from lab.harness.line import LineOptions
+    from lab.harness.plan import cycle
+    from lab.harness.schedule import schedule as drawn
+
+    say = partial(Console(stderr=True).print, soft_wrap=True, markup=False)
+    names = list(SMOKE) if smoke and not only else rows_of(only)
+    options = LineOptions(takt, window)
+    with bench(
+        400,
+        options,
+        say,
+        broker,
+        replicas=2,
+        failing_hosts=schedule is None,
+    ) as running:
+        if schedule is not None:
+            count, each = (500, 1) if smoke else (parts or 10_000, kills)
+            planned = drawn(schedule, count, victims(broker), each, pauses)
+            running.line.plan = cycle(running.plan, count)
+            running.line.write_plan()
+            say(f"seed {schedule}: {len(planned)} faults in {count} parts")
+            result = {"seed": schedule, **run_schedule(running.line, planned, say)}
+            shown = figures_table(result, f"Schedule of seed {schedule}")
+        else:
+            count = parts or (60 if smoke else 100)
+            found = list(play_rows(running.line, running.plan, names, count, say))
+            result = figures_of(found)
+            cells = [[str(value) for value in one.cells()] for one in found]
+            shown = table_of(_COLUMNS, cells, "Faults while the line runs", left=2)
+    print_found(result, [shown], as_json)
+    raise typer.Exit(0 if result["verdict"] == HOLDS else 1)
+
+
+def victims(broker: str) -> list[str]:
+    """Every process that a schedule kills: the embedded broker's data would end with it."""
+    from lab.benchmarks.faults import BROKER, FAULTS
+
+    return [*FAULTS, BROKER] if broker == "kafka" else list(FAULTS)
+
+
+def rows_of(only: list[str] | None) -> list[str]:
+    """The rows that are asked for, by name or group; all without a wish.
+
+    Raises:
+        typer.BadParameter: there is no such row.
+    """
+    from lab.benchmarks.fault_rows import ROWS
+
+    wishes = only or list(ROWS)
+    groups = {row.group for row in ROWS.values()}
+    if unknown := [wish for wish in wishes if wish not in ROWS and wish not in groups]:
+        known = ", ".join([*sorted(groups), *ROWS])
+        raise typer.BadParameter(f"{', '.join(unknown)}: rows are {known}")
+    return [name for name, row in ROWS.items() if name in wishes or row.group in wishes]
