@@ -126,12 +126,18 @@ def _counter_moved(state: State, now: float, event: CounterMoved) -> Step:
 def _tick(state: State, now: float) -> Step:
     config = state.config
     if now - state.beat_at >= config.heartbeat_s:
-        beat = (state.vision_heartbeat + 1) & 0xFFFFFFFF
+        beat = _next_beat(state.vision_heartbeat)
         state = replace(state, vision_heartbeat=beat, beat_at=now)
     if state.online and now - state.heartbeat_at >= config.dead_after_s:
         faults = state.faults | {FaultCode.PLC_HEARTBEAT}
         state = replace(state, alive=False, faults=faults)
     return results.due(state, now)
+
+
+def _next_beat(beat: int) -> int:
+    """It moves with the first write after a reconnect too: a controller that gives its trigger
+    between Ready and the next beat would else hold a part that is then decided all the same."""
+    return (beat + 1) & 0xFFFFFFFF
 
 
 def _heard(state: State, now: float, beat: int) -> State:
@@ -151,7 +157,8 @@ def _connected(state: State, now: float, values: SignalValues) -> Step:
         recipe_ack_seq=number(values, Signal.RECIPE_ACK_SEQ),
         recipe_active=number(values, Signal.RECIPE_ACTIVE),
         fault_reset_seq=number(values, Signal.FAULT_RESET_SEQ),
-        vision_heartbeat=number(values, Signal.VISION_HEARTBEAT),
+        vision_heartbeat=_next_beat(number(values, Signal.VISION_HEARTBEAT)),
+        beat_at=now,
         stop_request=state.stop_request or bool(values[Signal.STOP_REQUEST]),
     )
     if known is None:

@@ -28,7 +28,8 @@ class Breach(StrEnum):
     TWO_ACKNOWLEDGED = "two_acknowledged"
     """The history says of two results of one trigger that the controller took them."""
     NOT_APPLIED = "not_applied"
-    """The history says that a result was taken in time, and the controller decided by itself."""
+    """The history says without a doubt that a result was taken, and the controller, by itself, did
+    something else. One that says what the controller did all the same contradicts nobody."""
     ANOTHER_ACTION = "another_action"
     """The history says that another action was taken than the controller took."""
     SAID_LATE = "said_late"
@@ -59,8 +60,8 @@ class RecordedAck:
     outcome: AckOutcome
     action: str
     result_seq: int
-    in_time: bool = True
-    """False where it says itself that it was written after the window."""
+    is_sure: bool = True
+    """False where it says itself that the controller's default may stand."""
 
 
 @dataclass(frozen=True)
@@ -140,11 +141,10 @@ def _of_history(entry: LedgerEntry, told: Sequence[RecordedAck]) -> list[Found]:
     if len(taken) > 1:
         found.append(Found(Breach.TWO_ACKNOWLEDGED, entry.key, f"{len(taken)} results"))
     for one in taken.values():
-        if one.in_time and not applied:
-            found.append(Found(Breach.NOT_APPLIED, entry.key, f"{one.action} was told"))
-        elif applied and one.action != entry.action:
-            why = f"{one.action} was told, {entry.action} was done"
-            found.append(Found(Breach.ANOTHER_ACTION, entry.key, why))
+        if one.action != entry.action and (applied or one.is_sure):
+            why = f"{one.action} was told, {entry.action} was done {entry.default_reason or ''}"
+            kind = Breach.ANOTHER_ACTION if applied else Breach.NOT_APPLIED
+            found.append(Found(kind, entry.key, why.rstrip()))
         if one.part_id not in ("", entry.part_id):
             found.append(Found(Breach.WRONG_PART, entry.key, one.part_id))
     for one in told:

@@ -21,8 +21,7 @@ async def read_told(settings: Settings, boots: Set[int] | None = None) -> list[R
     try:
         rows = await connection.fetch(
             "SELECT plc_boot_id, trigger_seq, part_id, result_id, outcome, action, result_seq, "
-            "written_at IS NULL OR written_at <= (event ->> 'deadline')::timestamptz AS in_time "
-            "FROM acknowledgement"
+            "coalesce(event ->> 'detail', '') = '' AS is_sure FROM acknowledgement"
         )
     finally:
         await connection.close()
@@ -34,7 +33,7 @@ async def read_told(settings: Settings, boots: Set[int] | None = None) -> list[R
             outcome=AckOutcome(row["outcome"]),
             action=row["action"],
             result_seq=row["result_seq"],
-            in_time=row["in_time"],
+            is_sure=row["is_sure"],
         )
         for row in rows
         if boots is None or row["plc_boot_id"] in boots

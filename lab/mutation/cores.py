@@ -39,16 +39,30 @@ CORES: Final[Mapping[str, Core]] = {
         ("connectors/gateway/spool.py", "connectors/gateway/spool_files.py"),
         ("tests/connectors/test_spool.py",),
     ),
-    "join": Core(("streams/roles/join_core.py",), ("tests/streams/roles/test_join.py",)),
-    "limits": Core(("streams/roles/limits_core.py",), ("tests/streams/roles/test_limits.py",)),
+    "join": Core(
+        ("streams/roles/join_core.py",),
+        ("tests/streams/roles/test_core_edges.py", "tests/streams/roles/test_join.py"),
+    ),
+    "limits": Core(
+        ("streams/roles/limits_core.py",),
+        ("tests/streams/roles/test_core_edges.py", "tests/streams/roles/test_limits.py"),
+    ),
     "record": Core(("streams/roles/record_core.py",), ("tests/streams/roles/test_record.py",)),
     "decisions": Core(
         ("streams/roles/decisions.py",),
-        ("tests/streams/roles/test_inspect.py", "tests/streams/roles/test_classify.py"),
+        (
+            "tests/streams/roles/test_decisions.py",
+            "tests/streams/roles/test_inspect.py",
+            "tests/streams/roles/test_classify.py",
+        ),
     ),
     "evaluate": Core(
         ("policies/evaluate.py",),
-        ("tests/policies/test_evaluate.py", "tests/policies/test_properties.py"),
+        (
+            "tests/policies/test_evaluate.py",
+            "tests/policies/test_certified.py",
+            "tests/policies/test_properties.py",
+        ),
     ),
     "calibration": Core(
         ("serving/experts/calibration.py",),

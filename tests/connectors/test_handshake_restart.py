@@ -222,3 +222,10 @@ def test_status_that_changed_is_written_first_and_only_what_changed() -> None:
     assert step(after, 10.2, hs.Notice.STOP_REQUESTED)[1] == []
     _, (first, *_) = connected()
     assert first.values.keys() == after.outputs.keys(), "after a reconnect all of them"
+
+
+def test_the_heartbeat_moves_with_the_first_write() -> None:
+    """A controller that believes Ready must find the gateway alive in the same moment."""
+    after, (first, *_) = connected(values={"vision_heartbeat": 41})
+    assert first.values[Signal.VISION_HEARTBEAT] == 42
+    assert after.beat_at == 10.5

@@ -48,7 +48,7 @@ def runs(draw: st.DrawFn) -> tuple[list[LedgerEntry], list[RecordedAck]]:
     ledger, said = [], []
     for seq in range(1, draw(st.integers(1, 12)) + 1):
         action = draw(st.sampled_from(ACTIONS))
-        kind = draw(st.sampled_from(["taken", "default", "late", "unheard", "after"]))
+        kind = draw(st.sampled_from(["taken", "default", "agrees", "late", "unheard", "after"]))
         late = result(seq, action, "late")
         match kind:
             case "taken":
@@ -58,6 +58,9 @@ def runs(draw: st.DrawFn) -> tuple[list[LedgerEntry], list[RecordedAck]]:
             case "default":
                 ledger.append(entry(seq, default="gateway_dead"))
                 said.append(told(seq, action, AckOutcome.UNACKNOWLEDGED))
+            case "agrees":
+                ledger.append(entry(seq, default="gateway_dead"))
+                said.append(told(seq, "hold"))
             case "late":
                 ledger.append(entry(seq, late, default="window", ack=False))
                 said.append(told(seq, action, AckOutcome.LATE))
@@ -66,7 +69,7 @@ def runs(draw: st.DrawFn) -> tuple[list[LedgerEntry], list[RecordedAck]]:
                 said.append(told(seq, action, AckOutcome.UNACKNOWLEDGED))
             case "after":
                 ledger.append(entry(seq, late, default="window"))
-                said.append(replace(told(seq, action), in_time=False))
+                said.append(replace(told(seq, action), is_sure=False))
     return ledger, said
 
 
