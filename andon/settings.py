@@ -41,6 +41,9 @@ class KafkaSettings(Section):
     """Partitions of a topic that is created here and keyed by line: as many workers share it."""
     request_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
     """Seconds the broker may take for one request."""
+    slowest_kib_s: Annotated[float, Field(ge=1, le=1_048_576)] = 64.0
+    """The slowest link that is still good, KiB/s: a message may take so much longer for its size
+    before its connection counts as stuck."""
     fetch_max_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 50
     """Milliseconds a fetch may wait at the broker; the latency of an idle line."""
     static_membership: bool = True

@@ -122,9 +122,12 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     reconnect_max_s: Annotated[float, Field(gt=0, le=300)] = 2.0
     """Cap of the exponential back-off between connection attempts, seconds."""
     publish_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
-    """The broker may take this long for one message; then it goes to the spool, seconds."""
+    """A message that takes longer is kept in the spool until the broker has it, seconds."""
+    picture_connections: Annotated[int, Field(ge=1, le=64)] = 24
+    """Most connections to the broker for pictures; as many are opened as keep the link busy."""
     object_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
-    """Deadline for putting one frame over the inline limit into object storage, seconds."""
+    """Deadline for putting one frame over the inline limit into object storage, seconds; it grows
+    with the frame's size."""
     feed_lookback_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
     """After a restart the decisions of this long back are read again, seconds."""
 

@@ -13,7 +13,6 @@ from andon.notify import notify_ready, notify_stopping
 from andon.settings import Settings
 from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway.core import Gateway, GatewayPorts
-from connectors.gateway.spool import ReferencingPublisher, SpoolingPublisher
 from streams.log import quieten
 
 log = structlog.get_logger(__name__)
@@ -48,26 +47,22 @@ async def run_gateway(settings: Settings) -> None:
 
 async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, asyncio.Event]:
     own = settings.gateway
-    spool, journal = wiring.spool(settings), wiring.journal(settings)
+    spools, journal = wiring.spools(settings), wiring.journal(settings)
     lookback_s = own.feed_lookback_s if journal.path.exists() else 0.0
     await _usable(journal.open)
-    await _usable(spool.open)
-    producer = await stack.enter_async_context(wiring.publisher(settings, own.publish_timeout_s))
+    for spool in spools.values():
+        await _usable(spool.open)
     policies = await stack.enter_async_context(
         wiring.policies(settings, f"{own.line}-{own.station}")
     )
     images = await stack.enter_async_context(wiring.opened(wiring.image_store, settings))
+    publisher = await stack.enter_async_context(wiring.lanes(settings, spools, images))
     feed = wiring.decision_feed(settings, lookback_s)
     ports = GatewayPorts(
         link=wiring.line_link(settings),
         cameras=wiring.cameras(settings),
         journal=journal,
-        publisher=SpoolingPublisher(
-            ReferencingPublisher(producer, images, own.object_timeout_s),
-            spool,
-            timeout_s=own.publish_timeout_s,
-            in_flight_bytes=own.in_flight_mib << 20,
-        ),
+        publisher=publisher,
         feed=feed,
         policies=policies,
     )

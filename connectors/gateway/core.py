@@ -25,8 +25,9 @@ from connectors.gateway.journal_entries import (
     StepLine,
     recover,
 )
+from connectors.gateway.lanes import LanedPublisher
 from connectors.gateway.outcome_publisher import OutcomePublisher
-from connectors.gateway.spool import SpoolingPublisher
+from connectors.gateway.spooling import SpoolingPublisher
 from connectors.gateway.trigger_notes import TriggerNotes
 from connectors.handshake import Part, PartKey, next_wakeup, recipe_of, step, trigger_seen_of
 from connectors.handshake import values as hs
@@ -50,7 +51,7 @@ class GatewayPorts:
     cameras: Sequence[Camera]
     """One for each shot of the settings, in order; a single one without shots."""
     journal: Journal
-    publisher: SpoolingPublisher
+    publisher: SpoolingPublisher | LanedPublisher
     feed: DecisionFeed
     policies: PolicySource
 

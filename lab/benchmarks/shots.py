@@ -17,7 +17,8 @@ from pathlib import Path
 from andon import wiring
 from andon.settings import KafkaSettings, PathSettings, Settings
 from connectors.gateway.core import Gateway, GatewayPorts
-from connectors.gateway.spool import SpoolingPublisher
+from connectors.gateway.lanes import Lane
+from connectors.gateway.spooling import SpoolingPublisher
 from connectors.settings import GatewaySettings, ShotSettings
 from infra.stack.broker import start_broker
 from infra.stack.process import free_port
@@ -305,7 +306,7 @@ async def _gateway(
     settings: Settings, parts: Sequence[SidedPart], policies: OnePolicy, delay_s: float
 ) -> AsyncIterator[None]:
     """The gateway over a faulty network, from following the decisions to stopped."""
-    spool = wiring.spool(settings)
+    spool = wiring.spools(settings)[Lane.PICTURES]
     spool.open()
     async with wiring.publisher(settings) as producer:
         network = FaultyNetwork(producer, parts, delay_s)

@@ -37,7 +37,7 @@ class KafkaConnection:
     """Seconds the broker may take for one request."""
     fetch_max_wait_ms: int = 50
     """Milliseconds a fetch may wait at the broker for the first byte: the latency when idle."""
-    slowest_kib_s: float = 256.0
+    slowest_kib_s: float = 64.0
     """The slowest link that is still good, KiB/s: a message may take so much longer."""
     idempotent_producer: bool = False
     """Switched on for Apache Kafka; the embedded broker does not support it."""
@@ -46,7 +46,7 @@ class KafkaConnection:
         """Seconds that a message of ``size`` bytes may take.
 
         >>> KafkaConnection("localhost:9092", request_timeout_s=2.0).time_for(2 << 20)
-        10.0
+        34.0
         """
         return self.request_timeout_s + size / (self.slowest_kib_s * 1024)
 

@@ -23,11 +23,11 @@ from streams.events import Alert, Decision, ShotVerdict
 from streams.failures import PermanentError, TransientError, cause_of
 from streams.kafka.delivery import Delivery, dead_letter, refused_letter, without_value
 from streams.log import Log, Outage
+from streams.patience import Tries
 from streams.ports import Failure, PolicySource, Publisher
 from streams.roles import metrics
 from streams.roles.config import FlowConfig
 from streams.roles.decisions import Moment, Reaction, fallback
-from streams.roles.patience import Tries
 from streams.roles.salvage import readable_frame_id, salvage
 from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS, SHOTS
 

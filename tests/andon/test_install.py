@@ -32,7 +32,7 @@ from andon.settings import load_settings
 settings = load_settings()
 for build in (wiring.vision_expert, wiring.classifier, wiring.history, wiring.history_writer,
               wiring.policy_log, wiring.image_store, wiring.changelog, wiring.line_link,
-              wiring.journal, wiring.spool, wiring.cameras):
+              wiring.journal, wiring.spools, wiring.cameras):
     build(settings)
 import json, sys
 print(json.dumps(sorted(sys.modules)), file=sys.stderr)

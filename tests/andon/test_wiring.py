@@ -36,9 +36,10 @@ def test_adapters_are_of_their_ports(settings: Settings) -> None:
 
 def test_the_gateway_s_files_bear_line_and_station(settings: Settings, tmp_path: Path) -> None:
     assert wiring.journal(settings).path == tmp_path / "journal" / "line1-station1.journal"
-    spool = wiring.spool(settings)
-    spool.open()
-    assert (tmp_path / "spool" / "line1-station1").is_dir()
+    for spool in wiring.spools(settings).values():
+        spool.open()
+    folder = tmp_path / "spool" / "line1-station1"
+    assert {path.name for path in folder.iterdir()} == {"words", "large"}
 
 
 def test_what_is_opened_is_closed_even_when_that_fails(settings: Settings) -> None:

@@ -11,7 +11,8 @@ from connectors.cameras import SyntheticCamera
 from connectors.gateway.core import Gateway, GatewayPorts
 from connectors.gateway.journal import Journal
 from connectors.gateway.part_events import part_of
-from connectors.gateway.spool import Spool, SpoolingPublisher
+from connectors.gateway.spool import Spool
+from connectors.gateway.spooling import SpoolingPublisher
 from connectors.handshake.signals import Signal
 from connectors.opcua.link import OpcUaLink
 from connectors.settings import GatewaySettings

@@ -10,8 +10,10 @@ import pytest
 
 from connectors.errors import SpoolFullError
 from connectors.gateway import spool as spool_module
-from connectors.gateway.spool import ReferencingPublisher, Spool, SpoolingPublisher
+from connectors.gateway.lanes import ReferencingPublisher
+from connectors.gateway.spool import Spool
 from connectors.gateway.spool_files import decode, encode
+from connectors.gateway.spooling import SpoolingPublisher
 from streams.envelope import Message, from_message, to_message
 from streams.events import Frame
 from streams.ids import frame_key
@@ -64,10 +66,10 @@ async def test_order_and_size_survive_a_restart(tmp_path: Path) -> None:
     assert (len(again), again.size_bytes) == (12, spool.size_bytes)
     await again.put("t", message("12"))
     for n in range(13):
-        found = await again.oldest()
+        found = await again.take()
         assert found is not None
-        assert found[1].value == str(n).encode()
-        await again.drop_oldest()
+        assert found[2].value == str(n).encode()
+        await again.drop(found[0])
     assert again.size_bytes == 0
     assert os.listdir(tmp_path) == []
 
@@ -91,9 +93,9 @@ async def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
     await spool.put("t", message("kept"))
     damage(tmp_path, b"{")
     again = opened(tmp_path)
-    found = await again.oldest()
+    found = await again.take()
     assert found is not None
-    assert found[1].value == b"kept"
+    assert found[2].value == b"kept"
     assert sum(name.endswith(".bad") for name in os.listdir(tmp_path)) == 1
 
 
@@ -151,7 +153,7 @@ async def test_a_message_that_the_publisher_cannot_send_is_set_aside(tmp_path: P
 async def test_a_failing_disk_is_asked_again_and_a_broker_that_is_back_takes_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
-    monkeypatch.setattr("connectors.gateway.spool._PROBE_S", 0.01)
+    monkeypatch.setattr("connectors.gateway.spooling._PROBE_S", 0.01)
     works = [True]
     write = spool_module.write_file
 

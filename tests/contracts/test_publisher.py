@@ -88,7 +88,7 @@ class FaustBench(KafkaBench):
         app = create_app("inspect", BusConfig(self.connection, self.state), 16)
         await app.producer.start()
         try:
-            yield FaustPublisher(app, self.connection.request_timeout_s, 256.0)
+            yield FaustPublisher(app, self.connection.request_timeout_s, 64.0)
         finally:
             await app.producer.stop()
 

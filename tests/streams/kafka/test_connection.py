@@ -28,4 +28,4 @@ def test_no_other_module_builds_a_client() -> None:
 def test_faust_is_told_the_same() -> None:
     settings = KafkaConnection("a:1, b:2", request_timeout_s=3.0).faust_settings()
     assert settings["broker"] == "kafka://a:1;kafka://b:2"
-    assert settings["producer_request_timeout"] == 3.0 + 9 * 1024 / 256
+    assert settings["producer_request_timeout"] == 3.0 + 9 * 1024 / 64

@@ -4,7 +4,7 @@ import pytest
 
 from streams.errors import UnavailableError
 from streams.failures import Cause, failed
-from streams.roles.patience import Tries
+from streams.patience import Tries
 
 
 def test_a_backend_that_serves_nobody_is_waited_for() -> None:

@@ -1,0 +1,157 @@
+"""The gateway's lanes to the broker: what decides a part never queues behind pictures.
+
+Each lane has connections, a bound and a spool of its own. A link that carries less than the line's
+pictures then still carries every decision and acknowledgement, and an object store that is down
+holds back only the pictures that need it.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from connectors.gateway.spooling import SpoolingPublisher
+from streams.envelope import Message, header_dict
+from streams.errors import UnavailableError
+from streams.ports import ImageStore, Publisher
+from streams.topics import FRAMES, INLINE_LIMIT_BYTES
+
+
+class Lane(StrEnum):
+    """What travels together."""
+
+    WORDS = "words"
+    """Decisions, acknowledgements, verdicts, dead letters: small, and first."""
+    PICTURES = "pictures"
+    """Frames that travel inside their message."""
+    LARGE = "large"
+    """Frames that go through the object store."""
+
+
+def lane_of(topic: str, message: Message) -> Lane:
+    """The lane of a message.
+
+    >>> lane_of("andon.acks", Message(b"k", b"{}", ())).name
+    'WORDS'
+    """
+    if topic != FRAMES.name:
+        return Lane.WORDS
+    return Lane.LARGE if len(message.value) > INLINE_LIMIT_BYTES else Lane.PICTURES
+
+
+@dataclass(eq=False)
+class LanedPublisher:
+    """The gateway's publisher: one ``SpoolingPublisher`` for each lane.
+
+    Args:
+        lanes: by their kind; what has none of its own goes with the pictures.
+    """
+
+    lanes: Mapping[Lane, SpoolingPublisher]
+    on_down: Callable[[bool], None] = lambda _: None
+    on_full: Callable[[bool], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        self._down: set[Lane] = set()
+        self._full: set[Lane] = set()
+        for lane, publisher in self.lanes.items():
+            publisher.on_down = self._told(lane, self._down, lambda down: self.on_down(down))
+            publisher.on_full = self._told(lane, self._full, lambda full: self.on_full(full))
+
+    async def send(self, topic: str, message: Message) -> None:
+        """Send or keep a message. Raises ``SpoolFullError`` when neither can be done."""
+        lane = lane_of(topic, message)
+        await self.lanes.get(lane, self.lanes[Lane.PICTURES]).send(topic, message)
+
+    async def run(self) -> None:
+        """Send what is spooled. Runs until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for publisher in self.lanes.values():
+                group.create_task(publisher.run())
+
+    def _told(
+        self, lane: Lane, where: set[Lane], tell: Callable[[bool], None]
+    ) -> Callable[[bool], None]:
+        """The first lane says that something is wrong, the last one that it is over."""
+
+        def told(wrong: bool) -> None:
+            before = bool(where)
+            (where.add if wrong else where.discard)(lane)
+            if bool(where) != before:
+                tell(wrong)
+
+        return told
+
+
+@dataclass(eq=False)
+class SharedPublisher:
+    """Several connections as one, as many at once as keep the link busy and no more.
+
+    A client of Kafka sends one batch at a time, and its connection stands still for a round trip
+    after each. A link on which a picture takes long needs one connection; one with a long round
+    trip needs as many as pictures fit into it. One that is stuck stops only what is on it.
+
+    Args:
+        publishers: the connections; those that are never needed are never opened.
+        round_trip_s: how long the smallest message takes, seconds.
+    """
+
+    publishers: Sequence[Publisher]
+    round_trip_s: Callable[[], float] = lambda: 0.0
+
+    def __post_init__(self) -> None:
+        self._busy = [0] * len(self.publishers)
+        self._changed = asyncio.Condition()
+        self._transfer_s = 0.0
+        """How long one picture takes on the whole link."""
+
+    @property
+    def at_once(self) -> int:
+        """How many connections are used together now."""
+        if not self._transfer_s:
+            return 1
+        needed = 1 + math.ceil(self.round_trip_s() / self._transfer_s)
+        return min(needed, len(self.publishers))
+
+    async def send(self, topic: str, message: Message) -> None:
+        """Raises what the publisher raises."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: sum(self._busy) < self.at_once)
+            chosen = self._busy.index(min(self._busy))
+            self._busy[chosen] += 1
+        began, beside = time.monotonic(), sum(self._busy)
+        try:
+            await self.publishers[chosen].send(topic, message)
+            took_s = max(time.monotonic() - began - self.round_trip_s(), 1e-3) / beside
+            self._transfer_s = (self._transfer_s + took_s) / 2 if self._transfer_s else took_s
+        finally:
+            self._busy[chosen] -= 1
+            async with self._changed:
+                self._changed.notify_all()
+
+
+@dataclass(frozen=True)
+class ReferencingPublisher:
+    """Puts frames over the inline limit into object storage; the message then only names them."""
+
+    publisher: Publisher
+    images: ImageStore
+    timeout_s: float
+    """Seconds that the store may take for the smallest picture."""
+    slowest_kib_s: float = 64.0
+    """The slowest link that is still good, KiB/s: a large picture may take so much longer."""
+
+    async def send(self, topic: str, message: Message) -> None:
+        if topic == FRAMES.name and len(message.value) > INLINE_LIMIT_BYTES:
+            headers = header_dict(message.headers)
+            content_type = headers.get("content-type", "application/octet-stream")
+            time_s = self.timeout_s + len(message.value) / (self.slowest_kib_s * 1024)
+            try:
+                async with asyncio.timeout(time_s):
+                    await self.images.put(headers["ce_dataref"], message.value, content_type)
+            except TimeoutError as error:
+                raise UnavailableError(f"object storage took over {time_s:.1f} s") from error
+            message = Message(message.key, b"", message.headers)
+        await self.publisher.send(topic, message)

@@ -1,0 +1,293 @@
+"""Lanes: what is refused, slow or stuck costs nothing but itself."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.gateway import spooling
+from connectors.gateway.lanes import Lane, LanedPublisher, ReferencingPublisher, SharedPublisher
+from connectors.gateway.spool import Budget, Spool
+from connectors.gateway.spooling import SpoolingPublisher
+from streams.envelope import Message, to_message
+from streams.errors import UnavailableError
+from streams.events import DeadLetter
+from streams.failures import Cause
+from streams.ids import frame_key
+from streams.ports import Publisher
+from streams.topics import ACKS, DEAD, FRAMES, INLINE_LIMIT_BYTES, SHOTS
+from tests.connectors.line import MemoryBus, frame_on
+from tests.contracts.twins.image_store import InMemoryImageStore
+from tests.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spooling, "backoff_s", lambda *_, **__: 0.001)
+
+
+def message(text: str) -> Message:
+    return Message(b"line1/station1", text.encode(), (("ce_id", text.encode()),))
+
+
+def picture(size: int) -> Message:
+    event = frame_on("line1", deadline=datetime.now(UTC) + timedelta(hours=1), size_bytes=size)
+    event = event.model_copy(update={"dataref": frame_key(event.frame_id)})
+    return to_message(event, bytes(size))
+
+
+def spooled(folder: Path, budget: int | Budget = 1 << 26) -> Spool:
+    spool = Spool(folder, budget)
+    spool.open()
+    return spool
+
+
+def sender(publisher: Publisher, folder: Path, **changes: float) -> SpoolingPublisher:
+    options: dict[str, float] = {"timeout_s": 1.0, "in_flight_bytes": 1 << 25} | changes
+    return SpoolingPublisher(publisher, spooled(folder), **options)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def running(publisher: SpoolingPublisher | LanedPublisher) -> AsyncIterator[None]:
+    task = asyncio.create_task(publisher.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def files(folder: Path, ending: str = "") -> list[str]:
+    return [name for name in os.listdir(folder) if name.endswith(ending)]
+
+
+def letters(bus: MemoryBus) -> list[tuple[str, str]]:
+    found = [letter for letter, _ in bus.of(DEAD.name)]
+    return [(x.topic, x.error_type) for x in found if isinstance(x, DeadLetter)]
+
+
+class Gate(MemoryBus):
+    """Takes each message when it is let through, and counts how often each was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+        self.attempts: list[bytes] = []
+
+    async def send(self, topic: str, message: Message) -> None:
+        self.attempts.append(message.value)
+        await self.go.wait()
+        await super().send(topic, message)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("spooled_first", [False, True])
+async def test_a_refused_message_is_a_dead_letter_and_fifty_behind_it_arrive(
+    tmp_path: Path, spooled_first: bool
+) -> None:
+    bus = MemoryBus()
+    bus.refuses[ACKS.name] = Cause.NOT_ALLOWED
+    publisher = sender(bus, tmp_path)
+    if spooled_first:
+        bus.lose()
+    async with running(publisher):
+        await publisher.send(ACKS.name, message("refused"))
+        for number in range(50):
+            await publisher.send(SHOTS.name, message(f"{number}"))
+        bus.regain()
+        await until(lambda: len(bus.sent) == 51 and not len(publisher.spool))
+    assert letters(bus) == [(ACKS.name, "NOT_ALLOWED")]
+    assert sorted(int(m.value) for t, m in bus.sent if t == SHOTS.name) == list(range(50))
+    assert files(tmp_path, ".bad") == []
+
+
+@pytest.mark.asyncio
+async def test_what_may_not_even_be_a_dead_letter_is_kept_on_disk(tmp_path: Path) -> None:
+    bus = MemoryBus()
+    bus.refuses = {ACKS.name: Cause.NOT_ALLOWED, DEAD.name: Cause.NOT_ALLOWED}
+    publisher = sender(bus, tmp_path)
+    await publisher.send(ACKS.name, message("refused"))
+    assert len(files(tmp_path, ".bad")) == 1
+    assert len(publisher.spool) == publisher.spool.size_bytes == 0
+
+
+@pytest.mark.asyncio
+async def test_a_message_that_alone_fails_is_set_aside_and_the_rest_flows(tmp_path: Path) -> None:
+    """As a partition without a leader, or an object that one broken disk cannot take."""
+
+    class Poisoned(MemoryBus):
+        async def send(self, topic: str, message: Message) -> None:
+            if message.value == b"poison" and topic != DEAD.name:
+                raise UnavailableError("again and again")
+            await super().send(topic, message)
+
+    bus = Poisoned()
+    publisher = sender(bus, tmp_path)
+    async with running(publisher):
+        await publisher.send("t", message("poison"))
+        async with asyncio.timeout(20):
+            while not letters(bus):
+                await publisher.send(SHOTS.name, message("good"))
+                await asyncio.sleep(0.002)
+        await until(lambda: not len(publisher.spool))
+    assert letters(bus) == [("t", "AWAY")]
+
+
+@pytest.mark.asyncio
+async def test_a_slow_message_is_kept_on_disk_and_sent_once(tmp_path: Path) -> None:
+    bus = Gate()
+    publisher = sender(bus, tmp_path, timeout_s=0.01)
+    publisher.tells_when_slow = False
+    async with running(publisher):
+        await publisher.send(FRAMES.name, picture(1000))
+        assert len(files(tmp_path, ".msg")) == 1, "durable, while it is under way"
+        bus.go.set()
+        await until(lambda: not len(publisher.spool))
+    assert len(bus.attempts) == len(bus.sent) == 1
+    assert files(tmp_path) == []
+
+
+@pytest.mark.asyncio
+async def test_a_slow_message_that_fails_is_sent_again_from_disk(tmp_path: Path) -> None:
+    bus = Gate()
+    bus.down_for = 1
+    publisher = sender(bus, tmp_path, timeout_s=0.01)
+    async with running(publisher):
+        await publisher.send("t", message("x"))
+        bus.go.set()
+        await until(lambda: len(bus.sent) == 1 and not len(publisher.spool))
+    assert bus.attempts == [b"x", b"x"]
+
+
+@pytest.mark.asyncio
+async def test_no_answer_says_that_the_broker_is_lost_unless_the_link_is_known_to_be_slow(
+    tmp_path: Path,
+) -> None:
+    bus, told = Gate(), []
+    publisher = sender(bus, tmp_path, timeout_s=0.05)
+    publisher.on_down = told.append
+    async with running(publisher):
+        await publisher.send("t", message("a"))
+        assert told == [True]
+        bus.go.set()
+        await until(lambda: told == [True, False])
+        publisher._usual_s = 10.0
+        bus.go.clear()
+        await publisher.send("t", message("b"))
+        assert told == [True, False]
+        bus.go.set()
+        await until(lambda: not len(publisher.spool))
+
+
+def laned(tmp_path: Path, by_lane: dict[Lane, Publisher]) -> LanedPublisher:
+    return LanedPublisher({k: sender(p, tmp_path / k, timeout_s=0.05) for k, p in by_lane.items()})
+
+
+@pytest.mark.asyncio
+async def test_a_large_frame_that_the_store_does_not_take_holds_nothing_back(
+    tmp_path: Path,
+) -> None:
+    bus, store = MemoryBus(), InMemoryImageStore()
+    large = picture(INLINE_LIMIT_BYTES + 1)
+    key = dict(large.headers)["ce_dataref"].decode()
+    store.refuses[key] = Cause.AWAY
+    by_lane: dict[Lane, Publisher] = {
+        Lane.WORDS: bus,
+        Lane.PICTURES: bus,
+        Lane.LARGE: ReferencingPublisher(bus, store, timeout_s=5),
+    }
+    publisher = laned(tmp_path, by_lane)
+    async with running(publisher):
+        await publisher.send(FRAMES.name, large)
+        for number in range(100):
+            await publisher.send(SHOTS.name, message(str(number)))
+            await publisher.send(FRAMES.name, picture(10))
+        assert len(bus.sent) == 200
+        store.refuses.clear()
+        await until(lambda: len(bus.sent) == 201)
+    assert len(store.objects) == 1
+
+
+@pytest.mark.asyncio
+async def test_decisions_pass_pictures_that_are_stuck(tmp_path: Path) -> None:
+    words, pictures = MemoryBus(), Gate()
+    publisher = laned(tmp_path, {Lane.WORDS: words, Lane.PICTURES: pictures})
+    async with running(publisher):
+        for _ in range(5):
+            await publisher.send(FRAMES.name, picture(1000))
+        for number in range(20):
+            await publisher.send(SHOTS.name, message(str(number)))
+        assert len(words.sent) == 20
+        assert pictures.sent == []
+
+
+@pytest.mark.asyncio
+async def test_the_line_is_told_once_of_lanes_that_fail_together(tmp_path: Path) -> None:
+    words, pictures = MemoryBus(), MemoryBus()
+    publisher = laned(tmp_path, {Lane.WORDS: words, Lane.PICTURES: pictures})
+    told: list[bool] = []
+    publisher.on_down = told.append
+    for bus in (words, pictures):
+        bus.lose()
+    async with running(publisher):
+        await publisher.send(SHOTS.name, message("x"))
+        await publisher.send(FRAMES.name, picture(10))
+        assert told == [True]
+        words.regain()
+        await until(lambda: len(words.sent) == 1)
+        assert told == [True]
+        pictures.regain()
+        await until(lambda: told == [True, False])
+
+
+def test_lanes_keep_within_one_bound(tmp_path: Path) -> None:
+    budget = Budget(2100)
+    first, second = (spooled(tmp_path / name, budget) for name in "ab")
+
+    async def fill() -> None:
+        await first.put("t", message("x" * 400))
+        assert not second.full
+        file = await second.put("t", message("x" * 400))
+        assert first.full
+        assert second.full
+        await second.drop(file)
+        assert not first.full
+
+    asyncio.run(fill())
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("round_trip_s", "transfer_s", "at_once"),
+    [(0.0, 0.0, 1), (0.001, 2.0, 2), (4.0, 2.0, 3), (4.0, 0.2, 8)],
+)
+async def test_as_many_connections_as_keep_the_link_busy(
+    round_trip_s: float, transfer_s: float, at_once: int
+) -> None:
+    shared = SharedPublisher([MemoryBus() for _ in range(8)], lambda: round_trip_s)
+    shared._transfer_s = transfer_s
+    assert shared.at_once == at_once
+
+
+@pytest.mark.asyncio
+async def test_the_first_picture_goes_alone_and_then_each_connection_has_one() -> None:
+    gates = [Gate() for _ in range(4)]
+    shared = SharedPublisher(gates, lambda: 1.0)
+
+    def counted() -> list[int]:
+        return [len(gate.attempts) for gate in gates]
+
+    sends = [asyncio.create_task(shared.send("t", message(str(n)))) for n in range(5)]
+    is_alone: Callable[[], bool] = lambda: counted() == [1, 0, 0, 0]  # noqa: E731
+    await until(is_alone)
+    gates[0].go.set()
+    await until(lambda: sum(counted()) >= 4)
+    for gate in gates:
+        gate.go.set()
+    await asyncio.gather(*sends)
+    assert sum(counted()) == 5
