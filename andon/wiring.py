@@ -38,12 +38,6 @@ if TYPE_CHECKING:
     from streams.ports import Camera, Changelog, ImageStore, PolicySource, Publisher
 
 
-WORDS_AT_ONCE = 256
-"""Decisions and acknowledgements of a gateway that may be on their way together."""
-LARGE_AT_ONCE = 2
-"""Pictures of a gateway that may be on their way to the object store together."""
-
-
 class Closable(Protocol):
     """An adapter that holds connections."""
 
@@ -311,54 +305,23 @@ def journal(settings: Settings) -> "Journal":
 
 
 def spools(settings: Settings) -> "Mapping[Lane, Spool]":
-    """Where the gateway's messages wait on disk, by lane; together they keep within the limit."""
-    from connectors.gateway.lanes import Lane
-    from connectors.gateway.spool import Budget, Spool
+    """Where the gateway's messages wait on disk, by lane."""
+    from connectors.gateway.lanes import spools_of
 
-    own = settings.gateway
-    folder, budget = own.spool_dir / f"{own.line}-{own.station}", Budget(own.spool_limit_mib << 20)
-    below = {Lane.WORDS: folder / "words", Lane.PICTURES: folder, Lane.LARGE: folder / "large"}
-    return {lane: Spool(path, budget) for lane, path in below.items()}
+    return spools_of(settings.gateway)
 
 
 @asynccontextmanager
 async def lanes(
     settings: Settings, spools: "Mapping[Lane, Spool]", images: "ImageStore"
 ) -> AsyncIterator["LanedPublisher"]:
-    """The gateway's way to the broker: decisions before pictures, and each on its own spool."""
-    from connectors.gateway.lanes import (
-        Lane,
-        LanedPublisher,
-        ReferencingPublisher,
-        SharedPublisher,
-    )
-    from connectors.gateway.spooling import SpoolingPublisher
+    """The gateway's way to the broker: decisions before pictures, each with connections."""
+    from connectors.gateway.lanes import lanes_of
     from streams.kafka.publisher import KafkaPublisher
 
     own, connection = settings.gateway, kafka_connection(settings)
-    first, *more = [KafkaPublisher(connection) for _ in range(1 + own.picture_connections)]
-    room = own.in_flight_mib << 20
-
-    def lane(kind: Lane, publisher: "Publisher", at_once: int) -> SpoolingPublisher:
-        return SpoolingPublisher(
-            publisher,
-            spools[kind],
-            timeout_s=own.publish_timeout_s,
-            in_flight_bytes=room,
-            at_once=at_once,
-            tells_when_slow=kind is Lane.WORDS,
-        )
-
-    words = lane(Lane.WORDS, first, WORDS_AT_ONCE)
-    large = ReferencingPublisher(first, images, own.object_timeout_s, connection.slowest_kib_s)
-    pictures = SharedPublisher(more, words.quickest_s)
+    made = [KafkaPublisher(connection) for _ in range(1 + own.picture_connections)]
     try:
-        yield LanedPublisher(
-            {
-                Lane.WORDS: words,
-                Lane.PICTURES: lane(Lane.PICTURES, pictures, own.picture_connections),
-                Lane.LARGE: lane(Lane.LARGE, large, LARGE_AT_ONCE),
-            }
-        )
+        yield lanes_of(own, made, images, spools, connection.slowest_kib_s)
     finally:
-        await asyncio.gather(*(publisher.stop() for publisher in (first, *more)))
+        await asyncio.gather(*(publisher.stop() for publisher in made))

@@ -12,11 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from connectors.gateway.spool import Budget, Spool
 from connectors.gateway.spooling import SpoolingPublisher
+from connectors.settings import GatewaySettings
 from streams.envelope import Message, header_dict
 from streams.errors import UnavailableError
 from streams.ports import ImageStore, Publisher
 from streams.topics import FRAMES, INLINE_LIMIT_BYTES
+
+_WORDS_AT_ONCE = 256
+"""Decisions and acknowledgements that may be on their way together."""
+_LARGE_AT_ONCE = 2
+"""Pictures that may be on their way to the object store together."""
 
 
 class Lane(StrEnum):
@@ -155,3 +162,45 @@ class ReferencingPublisher:
                 raise UnavailableError(f"object storage took over {time_s:.1f} s") from error
             message = Message(message.key, b"", message.headers)
         await self.publisher.send(topic, message)
+
+
+def spools_of(own: GatewaySettings) -> Mapping[Lane, Spool]:
+    """The spool of each lane; together they keep within the limit.
+
+    Pictures keep the folder that earlier versions used for everything.
+    """
+    folder, budget = own.spool_dir / f"{own.line}-{own.station}", Budget(own.spool_limit_mib << 20)
+    below = {Lane.WORDS: folder / "words", Lane.PICTURES: folder, Lane.LARGE: folder / "large"}
+    return {lane: Spool(path, budget) for lane, path in below.items()}
+
+
+def lanes_of(
+    own: GatewaySettings,
+    connections: Sequence[Publisher],
+    images: ImageStore,
+    spools: Mapping[Lane, Spool],
+    slowest_kib_s: float,
+) -> LanedPublisher:
+    """A gateway's lanes. The first connection carries words, the others pictures."""
+
+    def lane(kind: Lane, publisher: Publisher, at_once: int) -> SpoolingPublisher:
+        return SpoolingPublisher(
+            publisher,
+            spools[kind],
+            timeout_s=own.publish_timeout_s,
+            in_flight_bytes=own.in_flight_mib << 20,
+            at_once=at_once,
+            tells_when_slow=kind is Lane.WORDS,
+        )
+
+    first, *others = connections
+    words = lane(Lane.WORDS, first, _WORDS_AT_ONCE)
+    pictures = SharedPublisher(others, words.quickest_s)
+    large = ReferencingPublisher(first, images, own.object_timeout_s, slowest_kib_s)
+    return LanedPublisher(
+        {
+            Lane.WORDS: words,
+            Lane.PICTURES: lane(Lane.PICTURES, pictures, len(others)),
+            Lane.LARGE: lane(Lane.LARGE, large, _LARGE_AT_ONCE),
+        }
+    )
