@@ -39,6 +39,8 @@ smoke: setup
 	$(BIN)/andon benchmark faults --smoke
 	$(BIN)/andon benchmark faults --smoke --schedule 1
 	$(BIN)/andon benchmark mutants --smoke
+	$(BIN)/andon benchmark stalls --smoke
+	$(BIN)/andon benchmark soak --smoke
 	$(BIN)/andon benchmark shots --smoke
 
 lint: setup

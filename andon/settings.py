@@ -232,6 +232,9 @@ class Settings(BaseSettings):
     certificates, passwords and keys made on the spot, and credentials of its own for each role."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe events that are logged: debug, info, warning or error."""
+    stall_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
+    """Work that holds the event loop of gateway or worker for longer is logged, milliseconds;
+    0: not measured."""
     log_json: bool = False
     """One JSON object a line instead of text, for machines."""
 

@@ -10,6 +10,7 @@ import structlog
 
 from andon import wiring
 from andon.notify import notify_ready, notify_stopping
+from andon.processes.stalls import watched_loop
 from andon.settings import Settings
 from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway.core import Gateway, GatewayPorts
@@ -29,6 +30,7 @@ async def run_gateway(settings: Settings) -> None:
     """
     quieten()
     async with AsyncExitStack() as stack:
+        stack.enter_context(watched_loop(settings.stall_ms))
         gateway, following = await _compose(settings, stack)
         serving = asyncio.create_task(gateway.run(), name="gateway")
         ready = asyncio.create_task(_announce(following))

@@ -16,6 +16,7 @@ import structlog
 from andon import wiring
 from andon.notify import notify_ready, notify_stopping
 from andon.processes.instance import Instance, claimed_instance
+from andon.processes.stalls import watched_loop
 from andon.settings import Settings
 from streams.kafka.faust_app import BusConfig
 from streams.log import quieten
@@ -115,7 +116,8 @@ async def run_worker(role: RoleName, settings: Settings) -> None:
     Raises:
         AndonError: a dependency is configured wrongly, or the broker connection broke down.
     """
-    with claimed_instance(role, settings.worker.instance, settings.paths.state) as own:
+    claimed = claimed_instance(role, settings.worker.instance, settings.paths.state)
+    with watched_loop(settings.stall_ms), claimed as own:
         instance = own.name if settings.kafka.static_membership else None
         await _run(role_config(role, settings, instance), settings, own)
 

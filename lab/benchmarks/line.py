@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,7 @@ def bench(
     anomalous: float | None = None,
     replicas: int = 1,
     failing_hosts: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Bench]:
     """Start the stack, the taught expert and the line; everything is stopped at the end."""
     source = textile_dataset()
@@ -104,7 +105,9 @@ def bench(
     folder = LEARNED / "run"
     shutil.rmtree(folder, ignore_errors=True)
     stack = LocalStack(folder / "stack", StackPorts.free(), broker_kind=broker)
-    line = SimulatedLine(folder, stack, plan, options, BUFFER, failing_hosts)
+    line = SimulatedLine(
+        folder, stack, plan, options, {**BUFFER, **(settings or {})}, failing_hosts
+    )
     try:
         stack.start()
         asyncio.run(prepare(stack.settings(), [policy], "benchmark"))

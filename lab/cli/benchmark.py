@@ -17,6 +17,7 @@ from lab.cli.benchmark_absorb import absorb
 from lab.cli.benchmark_drift import drift
 from lab.cli.benchmark_expert import expert
 from lab.cli.benchmark_faults import faults
+from lab.cli.benchmark_long import soak, stalls
 from lab.cli.benchmark_mutants import mutants
 from lab.cli.benchmark_shots import shots
 from lab.cli.benchmark_teaching import TeachingMore, teaching
@@ -32,6 +33,8 @@ app.command(epilog=listed(TeachingMore))(teaching)
 app.command()(absorb)
 app.command()(faults)
 app.command()(mutants)
+app.command()(soak)
+app.command()(stalls)
 
 
 _say = partial(Console(stderr=True).print, soft_wrap=True)
