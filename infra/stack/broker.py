@@ -41,6 +41,7 @@ def start_broker(
     log_path: Path | None = None,
     ready_timeout_s: float = 15.0,
     tethered: bool = True,
+    advertised_port: int | None = None,
 ) -> Broker:
     """Start a broker and return once it answers a metadata request.
 
@@ -53,6 +54,7 @@ def start_broker(
         log_path: where its output is appended; None discards it.
         ready_timeout_s: seconds to wait for its first answer.
         tethered: whether it ends with the thread that called; the stack's outlives its starter.
+        advertised_port: where clients are sent, as by a proxy before it; None: where it listens.
 
     Raises:
         ProcessError: the binary is missing, the port is taken, or the broker did not come up.
@@ -60,7 +62,8 @@ def start_broker(
     chosen = take_port(port, "ANDON_KAFKA__BOOTSTRAP_SERVERS")
     url = f"tcp://{HOST}:{chosen}"
     command = [broker_binary(), "broker", "--cluster-id", CLUSTER_ID]
-    command += ["--listener-url", url, "--advertised-listener-url", url]
+    shown = url if advertised_port is None else f"tcp://{HOST}:{advertised_port}"
+    command += ["--listener-url", url, "--advertised-listener-url", shown]
     command += ["--storage-engine", "memory://tansu/" if storage == "memory" else storage]
 
     def answers(_: Process) -> bool:

@@ -17,6 +17,7 @@ from lab.cli.benchmark_absorb import absorb
 from lab.cli.benchmark_drift import drift
 from lab.cli.benchmark_expert import expert
 from lab.cli.benchmark_faults import faults
+from lab.cli.benchmark_links import links
 from lab.cli.benchmark_long import soak, stalls
 from lab.cli.benchmark_mutants import mutants
 from lab.cli.benchmark_shots import shots
@@ -32,6 +33,7 @@ app.command()(shots)
 app.command(epilog=listed(TeachingMore))(teaching)
 app.command()(absorb)
 app.command()(faults)
+app.command()(links)
 app.command()(mutants)
 app.command()(soak)
 app.command()(stalls)

@@ -1,0 +1,81 @@
+"""``andon benchmark links``: the gateway behind a slow, distant and unreliable link."""
+
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from andon.cli.options import Json
+from andon.cli.printing import print_found
+from lab.cli.tables import table_of
+
+LEAST_LINK_SHARE = 0.8
+"""The backlog must fall at this share of the link's speed, at least."""
+MOST_RESENT = 0.05
+"""So many bytes may be sent again, at most, as a share."""
+WORDS_OVER_S = 2.0
+"""Beyond three round trips, 95 of 100 decisions may take so long, seconds."""
+
+
+def links(
+    backlog: Annotated[
+        float, typer.Option(min=1, help="How long the backlog takes on the link, seconds.")
+    ] = 40.0,
+    picture_kb: Annotated[int, typer.Option(min=1, help="Size of a picture, kB.")] = 500,
+    line_mb_s: Annotated[
+        float, typer.Option(min=0.01, help="Rate at which the line makes pictures, MB/s.")
+    ] = 1.0,
+    unlucky: Annotated[
+        int, typer.Option(min=0, help="One connection in so many is reset or stalls; 0: none.")
+    ] = 10,
+    seed: Annotated[int, typer.Option(help="Of where connections end.")] = 0,
+    smoke: Annotated[bool, typer.Option("--smoke", help="One short case, for CI.")] = False,
+    as_json: Json = False,
+) -> None:
+    """A backlog of pictures over links of 10, 1 and 0.1 times the line's rate, 0 to 2 s away.
+
+    Decisions and acknowledgements go on meanwhile and must pass the pictures. Exit code 1 when they
+    do not, when the backlog falls at under 80 % of the link's speed (after its first quarter), or
+    when over 5 % of the bytes are sent again.
+    """
+    from lab.benchmarks.links import LinkFigures, LinksOptions, measure_links
+
+    options = LinksOptions(
+        line_bytes_s=line_mb_s * 1e6,
+        picture_bytes=picture_kb * 1000,
+        backlog_s=backlog,
+        unlucky_in=unlucky,
+        seed=seed,
+    )
+    if smoke:
+        options = replace(options, backlog_s=5.0, unlucky_in=0, speeds=(1.0,), delays_s=(0.05,))
+    say = partial(Console(stderr=True).print, soft_wrap=True, markup=False)
+    found = measure_links(options, say)
+
+    def holds(one: LinkFigures) -> bool:
+        return (
+            one.link_share >= LEAST_LINK_SHARE
+            and one.resent_share <= MOST_RESENT
+            and one.words_p95_s <= 6 * one.delay_s + WORDS_OVER_S
+        )
+
+    rows = [
+        (
+            f"{one.of_line:g}",
+            f"{one.delay_s:g}",
+            f"{one.words_p50_s:.2f}",
+            f"{one.words_p95_s:.2f}",
+            f"{one.words_most_s:.2f}",
+            f"{one.link_share:.0%}",
+            f"{one.resent_share:.1%}",
+            f"{one.unlucky} of {one.connections}",
+            "yes" if holds(one) else "no",
+        )
+        for one in found
+    ]
+    heads = ("speed", "delay s", "words p50 s", "p95 s", "most s", "of the link", "resent")
+    shown = table_of((*heads, "unlucky", "holds"), rows, "Links, in the line's rate", left=0)
+    print_found({"links": [asdict(one) for one in found]}, [shown], as_json)
+    raise typer.Exit(0 if all(map(holds, found)) else 1)
