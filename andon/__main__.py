@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LINE = (
     "stack", "gateway", "plc", "worker", "train", "inspect", "classify", "learn", "models",
     "policy", "certify", "taxonomy", "history", "console", "deploy", "doctor", "llm",
+    "topics",
 )  # fmt: skip
 """What a plant runs; each has a module of its name in ``andon.cli``."""
 

@@ -35,8 +35,10 @@ class KafkaSettings(Section):
     """Comma-separated host:port of brokers, PLAINTEXT."""
     idempotent_producer: bool = False
     """Switched on for Apache Kafka; the embedded broker does not support it."""
-    replication_factor: Annotated[int, Field(ge=1, le=7)] = 1
-    """Copies of each partition of a topic that is created here."""
+    replication_factor: Annotated[int, Field(ge=1, le=7)] | None = None
+    """Copies of each partition of a topic. Unset: 3, and 1 where every broker is on this host."""
+    min_insync_replicas: Annotated[int, Field(ge=1, le=7)] | None = None
+    """So many copies have a message before its sender is told. Unset: 2 of 3, else 1."""
     partitions: Annotated[int, Field(ge=1, le=256)] = PARTITIONS
     """Partitions of a topic that is created here and keyed by line: as many workers share it."""
     request_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from serving.ray.replicas import ServeReplicas
     from streams.kafka.connection import KafkaConnection
     from streams.ports import Camera, Changelog, ImageStore, PolicySource, Publisher
+    from streams.topics import Wanted
 
 
 class Closable(Protocol):
@@ -71,6 +72,16 @@ def kafka_connection(settings: Settings) -> "KafkaConnection":
 
     names = {field.name for field in fields(KafkaConnection)}
     return KafkaConnection(**settings.kafka.model_dump(include=names))
+
+
+def topics_wanted(settings: Settings) -> "Wanted":
+    """How the topics are to be kept."""
+    from streams.topics import Wanted
+
+    own = settings.kafka
+    return Wanted.of(
+        own.bootstrap_servers, own.replication_factor, own.min_insync_replicas, own.partitions
+    )
 
 
 @asynccontextmanager

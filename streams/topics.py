@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from streams import events
+from streams.addresses import is_loopback
 
 MIB = 1 << 20
 INLINE_LIMIT_BYTES = 8 * MIB
@@ -130,3 +131,46 @@ ALL: tuple[Topic, ...] = (
     ALERTS,
     DEAD,
 )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How topics are to be kept."""
+
+    copies: int = 1
+    """Of each partition, at least."""
+    in_sync: int = 1
+    """So many of them must have a message before its sender is told, at least."""
+    partitions: int = PARTITIONS
+    """Of every topic that has more than one by its definition, at least."""
+
+    def config_of(self, topic: Topic) -> dict[str, str]:
+        """The topic's configuration."""
+        kept = {"min.insync.replicas": str(self.in_sync)} if self.in_sync > 1 else {}
+        return topic.config | kept
+
+    def partitions_of(self, topic: Topic) -> int:
+        """How many it has when it is created here."""
+        return 1 if topic.partitions == 1 else self.partitions
+
+    @classmethod
+    def of(
+        cls, servers: str, copies: int | None, in_sync: int | None, partitions: int = PARTITIONS
+    ) -> "Wanted":
+        """What the settings ask for; three copies and two in sync unless they say otherwise.
+
+        Args:
+            servers: brokers; where all are on this host, one copy is meant.
+            copies: of each partition; None: by the servers.
+            in_sync: None: 2 of 3 or more copies, else 1.
+            partitions: of topics that have several.
+
+        >>> Wanted.of("kafka-1:9092,kafka-2:9092", None, None)
+        Wanted(copies=3, in_sync=2, partitions=4)
+        >>> Wanted.of("127.0.0.1:19092", None, None).copies
+        1
+        """
+        if copies is None:
+            hosts = [server.rpartition(":")[0] for server in servers.split(",")]
+            copies = 1 if all(is_loopback(host.strip()) for host in hosts) else 3
+        return cls(copies, in_sync or (2 if copies >= 3 else 1), partitions)

@@ -17,21 +17,22 @@ PROBE_KEY: Final = "doctor/probe"
 
 
 async def check_kafka(settings: Settings) -> str:
-    """The broker answers and has every topic."""
-    servers = settings.kafka.bootstrap_servers
-    admin = wiring.kafka_connection(settings).admin()
-    try:
-        await admin.start()
-        found = set(await admin.list_topics())
-    finally:
-        await admin.close()
-    missing = [t.name for t in topics.ALL if t.name not in found]
-    if missing:
+    """The broker answers and every topic is as the line needs it."""
+    from streams.kafka.topic_check import check_topics
+
+    wanted = wiring.topics_wanted(settings)
+    wrong = await check_topics(wiring.kafka_connection(settings), wanted)
+    if absent := [w.topic for w in wrong if w.what == "topic"]:
         raise CheckFailed(
-            f"{servers} lacks {', '.join(missing)}",
-            "start a worker or run `andon stack up`: both create the topics",
+            f"{settings.kafka.bootstrap_servers} lacks {', '.join(absent)}",
+            "start a worker or run `andon topics mend`: both create the topics",
         )
-    return f"{servers}, {len(topics.ALL)} topics"
+    if wrong:
+        raise CheckFailed("; ".join(w.words() for w in wrong)[:600], "`andon topics mend`")
+    return (
+        f"{settings.kafka.bootstrap_servers}, {len(topics.ALL)} topics, "
+        f"copies {wanted.copies}, in sync {wanted.in_sync}"
+    )
 
 
 async def check_postgres(settings: Settings) -> str:

@@ -14,6 +14,7 @@ from andon.processes.stalls import watched_loop
 from andon.settings import Settings
 from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway.core import Gateway, GatewayPorts
+from streams.kafka.topic_check import tell_of_topics
 from streams.log import quieten
 
 log = structlog.get_logger(__name__)
@@ -34,6 +35,8 @@ async def run_gateway(settings: Settings) -> None:
         gateway, following = await _compose(settings, stack)
         serving = asyncio.create_task(gateway.run(), name="gateway")
         ready = asyncio.create_task(_announce(following))
+        wanted, connection = wiring.topics_wanted(settings), wiring.kafka_connection(settings)
+        looking = asyncio.create_task(tell_of_topics(connection, wanted, log.error))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, serving.cancel)
@@ -41,6 +44,7 @@ async def run_gateway(settings: Settings) -> None:
             await asyncio.wait([serving])
         finally:
             ready.cancel()
+            looking.cancel()
             notify_stopping()
         if not serving.cancelled():
             serving.result()

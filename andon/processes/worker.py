@@ -136,8 +136,8 @@ async def _run(config: RoleConfig, settings: Settings, own: Instance) -> None:
         own.joined()
         started.announce()
 
-    make, kafka = partial(open_role, settings, started), settings.kafka
-    runner = RoleRunner(config, READ[role], make, log, kafka.replication_factor, kafka.partitions)
+    make = partial(open_role, settings, started)
+    runner = RoleRunner(config, READ[role], make, log, wiring.topics_wanted(settings))
     try:
         await runner.run(stop, at_work)
     finally:

@@ -19,10 +19,8 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
     from policies.publish import publish
     from streams.kafka.topic_admin import ensure_topics
 
-    kafka, url = settings.kafka, settings.postgres.url.get_secret_value()
-    await ensure_topics(
-        wiring.kafka_connection(settings), kafka.replication_factor, partitions=kafka.partitions
-    )
+    url = settings.postgres.url.get_secret_value()
+    await ensure_topics(wiring.kafka_connection(settings), wiring.topics_wanted(settings))
     await migrate.upgrade(url)
     await apply_bi(url, settings.plant)
     async with wiring.opened(wiring.image_store, settings) as images:

@@ -11,9 +11,10 @@ from streams.backoff import backoff_s
 from streams.errors import AndonError, UnavailableError
 from streams.kafka.connection import DOWN, KafkaConnection
 from streams.log import Log
-from streams.topics import ALL, PARTITIONS, Topic
+from streams.topics import ALL, Topic, Wanted
 
 _EXISTS = 36
+_TOO_FEW_BROKERS = 38
 
 
 class TopicsError(AndonError):
@@ -22,17 +23,15 @@ class TopicsError(AndonError):
 
 async def ensure_topics(
     connection: KafkaConnection,
-    replication_factor: int = 1,
+    wanted: Wanted | None = None,
     topics: Iterable[Topic] = ALL,
-    partitions: int = PARTITIONS,
 ) -> tuple[str, ...]:
     """Create what is missing; returns the names created. Idempotent; existing ones are kept.
 
     Args:
         connection: to the broker.
-        replication_factor: copies of each partition.
+        wanted: copies and partitions; one copy without it.
         topics: which.
-        partitions: of every topic that has more than one by its definition.
 
     Raises:
         UnavailableError: no broker answered within the connection's request timeout.
@@ -41,8 +40,8 @@ async def ensure_topics(
     admin = connection.admin()
     try:
         await admin.start()
-        wanted = [_new_topic(t, replication_factor, partitions) for t in topics]
-        return await _create_missing(admin, wanted)
+        new = [_new_topic(topic, wanted or Wanted()) for topic in topics]
+        return await _create_missing(admin, new)
     except DOWN as error:
         where = connection.bootstrap_servers
         raise UnavailableError(f"Kafka at {where}: {error or repr(error)}") from error
@@ -52,17 +51,16 @@ async def ensure_topics(
 
 async def await_topics(
     connection: KafkaConnection,
-    replication_factor: int,
+    wanted: Wanted,
     stop: asyncio.Event,
     log: Log,
-    partitions: int = PARTITIONS,
 ) -> bool:
     """``ensure_topics`` for as long as the broker is away; False when ``stop`` was set first."""
     for attempt in itertools.count():
         if stop.is_set():
             break
         try:
-            await ensure_topics(connection, replication_factor, partitions=partitions)
+            await ensure_topics(connection, wanted)
             return True
         except UnavailableError as error:
             log("waiting for the broker", error=str(error))
@@ -71,12 +69,12 @@ async def await_topics(
     return False
 
 
-def _new_topic(topic: Topic, replication_factor: int, partitions: int) -> NewTopic:
+def _new_topic(topic: Topic, wanted: Wanted) -> NewTopic:
     return NewTopic(
         name=topic.name,
-        num_partitions=1 if topic.partitions == 1 else partitions,
-        replication_factor=replication_factor,
-        topic_configs=topic.config,
+        num_partitions=wanted.partitions_of(topic),
+        replication_factor=wanted.copies,
+        topic_configs=wanted.config_of(topic),
     )
 
 
@@ -92,7 +90,10 @@ async def _create_missing(
     for name, code, *detail in answer.topic_errors:
         if code not in (0, _EXISTS):
             reason = detail[0] if detail else ""
-            raise TopicsError(f"topic {name}: the broker refused it with code {code}: {reason}")
+            words = f"topic {name}: the broker refused it with code {code}: {reason}"
+            if code == _TOO_FEW_BROKERS:
+                words += "; ANDON_KAFKA__REPLICATION_FACTOR says that fewer copies are meant"
+            raise TopicsError(words)
         if code == 0:
             created.append(name)
     return tuple(created)

@@ -9,10 +9,11 @@ from streams.codes import Stage
 from streams.kafka.faust_app import RoleApp
 from streams.kafka.intake import Handler, Intake
 from streams.kafka.topic_admin import await_topics
+from streams.kafka.topic_check import tell_of_topics
 from streams.log import Log
 from streams.roles.config import RoleConfig
 from streams.roles.results import Results, Telemetry
-from streams.topics import PARTITIONS, Topic
+from streams.topics import Topic, Wanted
 
 
 class RunningRole(Handler, Protocol):
@@ -35,17 +36,18 @@ class RoleRunner:
         topics: Sequence[Topic],
         make_role: MakeRole,
         log: Log,
-        replication_factor: int = 1,
-        partitions: int = PARTITIONS,
+        wanted: Wanted | None = None,
     ) -> None:
-        """``make_role`` opens the role with its ports, around what it publishes with."""
+        """``make_role`` opens the role with its ports, around what it publishes with.
+
+        Topics that are absent are created as ``wanted``; what is wrong with others is logged.
+        """
         self.config = config
         self.telemetry = Telemetry(config.role, log)
         self._topics = topics
         self._make_role = make_role
         self._log = log
-        self._replication = replication_factor
-        self._partitions = partitions
+        self._wanted = wanted or Wanted()
         flow = config.flow
         self._intake = Intake(
             flow.in_flight_events, flow.in_flight_bytes, log, self.telemetry.event
@@ -64,7 +66,8 @@ class RoleRunner:
         port = self.config.metrics_port
         stop_metrics = self.telemetry.serve(port) if port else None
         try:
-            if await await_topics(connection, self._replication, stop, self._log, self._partitions):
+            if await await_topics(connection, self._wanted, stop, self._log):
+                await tell_of_topics(connection, self._wanted, self._log)
                 await self._run(stop, on_ready)
         finally:
             if stop_metrics is not None:

@@ -63,10 +63,10 @@ async def put_in_force(
             after it the message says that only the audit entry is missing.
     """
     settings, product, now = load_settings(), policy.product_id, policy.policy_hash
-    connection, copies = wiring.kafka_connection(settings), settings.kafka.replication_factor
+    connection, wanted = wiring.kafka_connection(settings), wiring.topics_wanted(settings)
     async with _log() as log, wiring.publisher(settings) as publisher:
         await log.store_version(now, product, dict(policy.body))
-        await ensure_topics(connection, copies, [POLICIES])
+        await ensure_topics(connection, wanted, [POLICIES])
         await publish(policy, publisher, by, reason)
         before = replaces.policy_hash if replaces else None
         try:

@@ -10,7 +10,7 @@ from infra.stack.process import free_port
 from streams.errors import UnavailableError
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.topic_admin import await_topics, ensure_topics
-from streams.topics import ALL
+from streams.topics import ALL, Wanted
 
 
 async def partitions(servers: str) -> dict[str, int]:
@@ -35,7 +35,7 @@ async def test_created_once_with_their_partitions(fresh_broker: Broker) -> None:
 @pytest.mark.asyncio
 async def test_a_line_of_its_own_needs_one_partition(fresh_broker: Broker) -> None:
     servers = fresh_broker.bootstrap_servers
-    await ensure_topics(KafkaConnection(servers), partitions=1)
+    await ensure_topics(KafkaConnection(servers), Wanted(partitions=1))
     assert set((await partitions(servers)).values()) == {1}
 
 
@@ -51,7 +51,7 @@ async def test_a_worker_waits_for_the_broker() -> None:
     stop = asyncio.Event()
     servers = f"127.0.0.1:{port}"
     waiting = asyncio.create_task(
-        await_topics(KafkaConnection(servers), 1, stop, lambda *a, **k: said.set())
+        await_topics(KafkaConnection(servers), Wanted(), stop, lambda *a, **k: said.set())
     )
     await asyncio.wait_for(said.wait(), 10)
     broker = await asyncio.to_thread(start_broker, port)
@@ -66,5 +66,5 @@ async def test_waiting_ends_when_stopped() -> None:
     stop = asyncio.Event()
     servers = f"127.0.0.1:{free_port()}"
     assert not await asyncio.wait_for(
-        await_topics(KafkaConnection(servers), 1, stop, lambda *a, **k: stop.set()), 20
+        await_topics(KafkaConnection(servers), Wanted(), stop, lambda *a, **k: stop.set()), 20
     )
