@@ -20,6 +20,13 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from history.facts import COUNTS, FACTS, SHOTS
+from history.numbering import (
+    contradicted_parts,
+    lost_messages,
+    numbered_twice,
+    of_line,
+    trigger_holes,
+)
 from history.records import Gaps
 from history.tables import METADATA
 
@@ -36,10 +43,12 @@ async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | N
     known = union(*(_parts(table, line, since) for table in (_ACK, _ANOMALY))).subquery()
     decided = select(FACTS.c.part_frame_id).where(FACTS.c.part_frame_id == known.c.part)
     answered = select(_ACK.c.frame_id).where(_ACK.c.frame_id == FACTS.c.part_frame_id)
-    unanswered = select(FACTS.c.part_frame_id).where(*_of(FACTS, line, since), ~answered.exists())
+    unanswered = select(FACTS.c.part_frame_id).where(
+        *of_line(FACTS, line, since), ~answered.exists()
+    )
     twice = (
         select(_ACK.c.frame_id)
-        .where(*_of(_ACK, line, since), _ACK.c.outcome == "acknowledged")
+        .where(*of_line(_ACK, line, since), _ACK.c.outcome == "acknowledged")
         .group_by(_ACK.c.frame_id)
         .having(func.count(_ACK.c.result_id.distinct()) > 1)
     )
@@ -54,6 +63,7 @@ async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | N
     false_facts: set[UUID] = set()
     async for low, high in _slices(link, since):
         false_facts.update((await link.execute(_false_facts(line, since, low, high))).scalars())
+    contradicted = (await link.execute(contradicted_parts(line, since))).scalars()
     quarters = tuple((await link.execute(_false_counts(line, since))).scalars())
     return Gaps(
         undecided=found[0],
@@ -61,6 +71,10 @@ async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | N
         decided_twice=found[2],
         false_facts=tuple(sorted(false_facts)),
         false_counts=quarters,
+        contradicted=tuple(sorted(contradicted)),
+        holes=await trigger_holes(link, line, since),
+        twice_numbered=await numbered_twice(link, line, since),
+        lost=await lost_messages(link, since),
     )
 
 
@@ -92,7 +106,7 @@ def _parts(table: Table, line: str | None, since: datetime | None) -> Select[UUI
     """The parts that the events of a table are about."""
     part = func.coalesce(SHOTS.c.part_frame_id, table.c.frame_id)
     joined = table.outerjoin(SHOTS, SHOTS.c.frame_id == table.c.frame_id)
-    return select(part.label("part")).select_from(joined).where(*_of(table, line, since))
+    return select(part.label("part")).select_from(joined).where(*of_line(table, line, since))
 
 
 def _false_facts(
@@ -100,7 +114,7 @@ def _false_facts(
 ) -> Select[UUID]:
     """Parts of a span of frames of which the fact is not what the insert-only tables say."""
     key = FACTS.c.part_frame_id
-    kept = select(key.label("part")).where(*_of(FACTS, line, since), *_inside(key, low, high))
+    kept = select(key.label("part")).where(*of_line(FACTS, line, since), *_inside(key, low, high))
     decided = _parts(_DECISION, line, since).where(*_inside(_DECISION.c.frame_id, low, high))
     parts = union(decided, kept).cte()
     asked = select(func.array_agg(parts.c.part)).scalar_subquery()
@@ -139,12 +153,3 @@ def _false_counts(line: str | None, since: datetime | None) -> Select[datetime]:
 
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-
-
-def _of(table: Table, line: str | None, since: datetime | None) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if line is not None:
-        conditions.append(table.c.line == line)
-    if since is not None:
-        conditions.append(table.c.captured_at >= since)
-    return conditions

@@ -237,6 +237,37 @@ class RecordedDecision:
     """An effective decision is never a late one."""
 
 
+class TriggerHole(Record):
+    """Numbers in a row that a controller gave its parts in one run of its program."""
+
+    line: str
+    station: str
+    plc_boot_id: int
+    """Which run: the controller's PlcBootId."""
+    first: int
+    """TriggerSeq of the first."""
+    last: int
+    """TriggerSeq of the last, inclusive."""
+
+    @property
+    def count(self) -> int:
+        """How many numbers."""
+        return self.last - self.first + 1
+
+
+class LostMessages(Record):
+    """A span of a topic's partition that a role never read, as it said when it came back."""
+
+    stage: str
+    topic: str
+    partition: int
+    first: int
+    """Offset of the first."""
+    error: str
+    """How many, and which."""
+    noticed_at: datetime
+
+
 class Gaps(Record):
     """What is missing from the history, or is there twice."""
 
@@ -250,6 +281,14 @@ class Gaps(Record):
     """Parts of which the kept fact says something else than the recorded events."""
     false_counts: tuple[datetime, ...] = ()
     """Quarters of an hour whose counts are not those of the facts."""
+    contradicted: tuple[UUID, ...] = ()
+    """Frames whose acknowledgement states another action than the decision that it answers."""
+    holes: tuple["TriggerHole", ...] = ()
+    """Trigger numbers of which nothing is on record, between two that are."""
+    twice_numbered: tuple["TriggerHole", ...] = ()
+    """Trigger numbers under which two parts were acknowledged."""
+    lost: tuple["LostMessages", ...] = ()
+    """Messages that retention deleted before a role had read them."""
 
     @property
     def complete(self) -> bool:

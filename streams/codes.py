@@ -284,6 +284,10 @@ class ClockStatus(StrEnum):
     """The host does not say."""
 
 
+LOST_TO_RETENTION = "LostToRetention"
+"""The error type of a dead letter for messages that were deleted before a role had read them."""
+
+
 class Stage(StrEnum):
     """Where in the flow something happened: dead letters and timings name it."""
 

@@ -50,10 +50,15 @@ class KafkaConnection:
         """
         return self.request_timeout_s + size / (self.slowest_kib_s * 1024)
 
-    def consumer(self) -> AIOKafkaConsumer:
-        """A consumer without a group, not started; its partitions are assigned by hand."""
+    def consumer(self, group: str | None = None) -> AIOKafkaConsumer:
+        """A consumer, not started; its partitions are assigned by hand.
+
+        Args:
+            group: whose committed offsets it can read; it does not join it.
+        """
         return AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap_servers,
+            group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_bytes=MAX_FETCH_BYTES,

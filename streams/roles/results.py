@@ -16,12 +16,13 @@ from uuid import UUID
 from prometheus_client import CollectorRegistry, start_http_server
 
 from streams.backoff import backoff_s
-from streams.codes import ReasonCode, Stage
+from streams.codes import LOST_TO_RETENTION, ReasonCode, Stage
 from streams.envelope import Message, header_dict, to_message
 from streams.errors import AndonError, UnavailableError
 from streams.events import Alert, Decision, ShotVerdict
 from streams.failures import PermanentError, TransientError, cause_of
 from streams.kafka.delivery import Delivery, dead_letter, refused_letter, without_value
+from streams.kafka.retention import LostSpan
 from streams.log import Log, Outage
 from streams.patience import Tries
 from streams.ports import Failure, PolicySource, Publisher
@@ -211,6 +212,14 @@ class Results:
         letter = dead_letter(delivery, self.stage, error_type, error, now, frame_id)
         await self.send(DEAD.name, letter)
         self.telemetry.dead_letter(error_type)
+
+    async def lost(self, span: LostSpan) -> None:
+        """Messages that no worker of the role will read: a dead letter without bytes."""
+        place = {"topic": span.topic, "partition": span.partition}
+        offsets = {"first": span.first, "last": span.last}
+        self.telemetry.log("messages were lost to retention", **place, **offsets)
+        await self.send(DEAD.name, span.letter(self.stage, datetime.now(UTC)))
+        self.telemetry.dead_letter(LOST_TO_RETENTION)
 
     async def unreadable(
         self,

@@ -6,8 +6,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from streams.codes import Stage
-from streams.kafka.faust_app import RoleApp
+from streams.kafka.faust_app import RoleApp, app_id
 from streams.kafka.intake import Handler, Intake
+from streams.kafka.retention import find_lost
 from streams.kafka.topic_admin import await_topics
 from streams.kafka.topic_check import tell_of_topics
 from streams.log import Log
@@ -75,6 +76,7 @@ class RoleRunner:
 
     async def _run(self, stop: asyncio.Event, on_ready: Callable[[], None] | None) -> None:
         config = self.config
+        lost = await find_lost(config.bus.connection, app_id(config.role), self._topics, self._log)
         app = RoleApp(config.role, config.bus, 4 * config.flow.in_flight_events)
         opened: asyncio.Future[Handler] = asyncio.get_running_loop().create_future()
         app.start(self._topics, self._intake, opened)
@@ -82,6 +84,8 @@ class RoleRunner:
         try:
             async with self._make_role(results) as role:
                 opened.set_result(role)
+                for span in lost:
+                    await results.lost(span)
                 try:
                     await app.joined(stop)
                     if not stop.is_set():

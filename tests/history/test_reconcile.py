@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from history.queries import History
 from history.writer import PostgresHistoryWriter
-from streams.codes import DecisionSource
+from streams.codes import LOST_TO_RETENTION, Action, DecisionSource
 from tests.history import make
 
 
@@ -74,3 +74,54 @@ async def test_false_facts_are_found_in_every_slice(
             )
         )
     assert (await history.gaps()).false_facts == tuple(sorted({*ids[0:3:2], ids[9], ids[10]}))
+
+
+@pytest.mark.asyncio
+async def test_numbers_without_a_record_are_holes(
+    writer: PostgresHistoryWriter, history: History
+) -> None:
+    """Part n has the trigger number n + 1; each run of each station counts for itself."""
+    await writer.add_decisions([make.decision(n) for n in (0, 1, 5, 6)])
+    await writer.add_acknowledgements([make.acknowledgement(make.decision(3))])
+    other = [make.decision(n, line="line-2", plc_boot_id=n // 20) for n in (10, 11, 30)]
+    wrapped = [make.decision(40 + n, line="line-3", trigger_seq=s) for n, s in enumerate(WRAP)]
+    await writer.add_decisions([*other, *wrapped])
+    found = (await history.gaps()).holes
+    assert [(h.line, h.plc_boot_id, h.first, h.last) for h in found] == [
+        ("line-1", 7, 3, 3),
+        ("line-1", 7, 5, 5),
+    ]
+    assert (await history.gaps("line-1")).holes == found
+    assert not (await history.gaps("line-2")).holes
+
+
+WRAP = (4294967294, 4294967295, 1, 2)
+
+
+@pytest.mark.asyncio
+async def test_an_acknowledgement_that_contradicts_is_found(
+    writer: PostgresHistoryWriter, history: History
+) -> None:
+    events = [make.decision(n) for n in range(3)]
+    assert events[1].action is not Action.SCRAP
+    again = make.decision(7, trigger_seq=3)
+    await writer.add_decisions([*events, again])
+    odd = make.acknowledgement(events[1], action=Action.SCRAP)
+    acks = [odd, *(make.acknowledgement(event) for event in (events[0], events[2], again))]
+    await writer.add_acknowledgements(acks)
+    gaps = await history.gaps("line-1")
+    assert gaps.contradicted == (make.frame_id(1),)
+    assert [(h.first, h.last) for h in gaps.twice_numbered] == [(3, 3)]
+    assert not gaps.complete
+
+
+@pytest.mark.asyncio
+async def test_messages_that_retention_deleted_are_listed(
+    writer: PostgresHistoryWriter, history: History
+) -> None:
+    lost = make.dead_letter(40, error_type=LOST_TO_RETENTION, topic="andon.decisions")
+    await writer.add_dead_letters([(make.dead_letter(1), ""), (lost, "")])
+    (found,) = (await history.gaps()).lost
+    assert (found.topic, found.partition, found.first) == ("andon.decisions", 0, 40)
+    assert not (await history.gaps()).complete
+    assert (await history.gaps(since=make.captured(41))).complete

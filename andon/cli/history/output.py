@@ -83,11 +83,24 @@ def print_gaps(gaps: Gaps) -> None:
         ("without a decision", gaps.undecided),
         ("without an answer of the PLC's side", gaps.unanswered),
         ("acknowledged twice", gaps.decided_twice),
+        ("whose acknowledgement contradicts the decision", gaps.contradicted),
         ("with a fact unlike the recorded events", gaps.false_facts),
     ):
         out.print(f"{len(frames)} frames {name}")
         for frame_id in frames[:20]:
             out.print(f"  {frame_id}")
+    for name, spans in (
+        ("without any record", gaps.holes),
+        ("with two acknowledged parts", gaps.twice_numbered),
+    ):
+        out.print(f"{sum(span.count for span in spans)} trigger numbers {name}")
+        for span in spans[:20]:
+            place = f"{_text(span.line)}/{_text(span.station)}, boot {span.plc_boot_id}"
+            out.print(f"  {place}: {span.first} to {span.last}")
+    out.print(f"{len(gaps.lost)} spans of messages lost to retention")
+    for lost in gaps.lost[:20]:
+        where = f"{lost.topic}, partition {lost.partition}"
+        out.print(f"  {where}: {_text(lost.error)} (noticed {lost.noticed_at:%Y-%m-%d %H:%M} UTC)")
     out.print(f"{len(gaps.false_counts)} quarters of an hour with counts unlike the facts")
     for quarter in gaps.false_counts[:20]:
         out.print(f"  {quarter:%Y-%m-%d %H:%M} UTC")

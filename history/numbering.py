@@ -1,0 +1,112 @@
+"""What the controllers' trigger numbers say of the history: numbers without a record, and twice.
+
+A controller counts its parts in TriggerSeq, from 1 in each run of its program (PlcBootId), and the
+gateway answers each number. So a number between two others of a run has an event, or it was lost.
+The numbers wrap from 4294967295 to 1.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, Table, func, select, union
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from history.facts import SHOTS
+from history.records import LostMessages, TriggerHole
+from history.tables import METADATA
+from streams.codes import LOST_TO_RETENTION
+
+_DECISION = METADATA.tables["decision"]
+_ACK = METADATA.tables["acknowledgement"]
+_ANOMALY = METADATA.tables["anomaly"]
+_LETTER = METADATA.tables["dead_letter"]
+_HALF = 0x7FFFFFFF
+"""A step over half of all numbers is the wrap, and no hole."""
+
+
+def of_line(table: Table, line: str | None, since: datetime | None) -> list[ColumnElement[bool]]:
+    """What was captured on one line, or on any, since a moment, or ever."""
+    conditions: list[ColumnElement[bool]] = []
+    if line is not None:
+        conditions.append(table.c.line == line)
+    if since is not None:
+        conditions.append(table.c.captured_at >= since)
+    return conditions
+
+
+async def trigger_holes(
+    link: AsyncConnection, line: str | None, since: datetime | None
+) -> tuple[TriggerHole, ...]:
+    """Numbers of which no event is on record, between two of the same run that have one."""
+    names = ("line", "station", "plc_boot_id", "trigger_seq")
+    numbers = union(
+        *(
+            select(*(table.c[name] for name in names)).where(*of_line(table, line, since))
+            for table in (_DECISION, _ACK, _ANOMALY)
+        )
+    ).subquery()
+    run = (numbers.c.line, numbers.c.station, numbers.c.plc_boot_id)
+    before = func.lag(numbers.c.trigger_seq).over(partition_by=run, order_by=numbers.c.trigger_seq)
+    steps = select(*run, before.label("before"), numbers.c.trigger_seq.label("seq")).subquery()
+    step = steps.c.seq - steps.c.before
+    found = await link.execute(
+        select(steps.c.line, steps.c.station, steps.c.plc_boot_id, steps.c.before, steps.c.seq)
+        .where(step > 1, step <= _HALF)
+        .order_by(*steps.c)
+    )
+    return tuple(
+        TriggerHole(line=at, station=station, plc_boot_id=boot, first=low + 1, last=high - 1)
+        for at, station, boot, low, high in found
+    )
+
+
+async def numbered_twice(
+    link: AsyncConnection, line: str | None, since: datetime | None
+) -> tuple[TriggerHole, ...]:
+    """Numbers of one run under which two different parts were acknowledged."""
+    part = func.coalesce(SHOTS.c.part_frame_id, _ACK.c.frame_id)
+    number = (_ACK.c.line, _ACK.c.station, _ACK.c.plc_boot_id, _ACK.c.trigger_seq)
+    found = await link.execute(
+        select(*number)
+        .select_from(_ACK.outerjoin(SHOTS, SHOTS.c.frame_id == _ACK.c.frame_id))
+        .where(*of_line(_ACK, line, since), _ACK.c.outcome == "acknowledged")
+        .group_by(*number)
+        .having(func.count(part.distinct()) > 1)
+        .order_by(*number)
+    )
+    return tuple(
+        TriggerHole(line=at, station=station, plc_boot_id=boot, first=seq, last=seq)
+        for at, station, boot, seq in found
+    )
+
+
+def contradicted_parts(line: str | None, since: datetime | None) -> Select[UUID]:
+    """Frames of which the controller acknowledged another action than its decision states."""
+    same = (_DECISION.c.result_id == _ACK.c.result_id) & (_DECISION.c.frame_id == _ACK.c.frame_id)
+    return (
+        select(_ACK.c.frame_id)
+        .select_from(_ACK.join(_DECISION, same))
+        .where(
+            *of_line(_ACK, line, since),
+            _ACK.c.outcome == "acknowledged",
+            _ACK.c.action != _DECISION.c.action,
+        )
+        .distinct()
+    )
+
+
+async def lost_messages(link: AsyncConnection, since: datetime | None) -> tuple[LostMessages, ...]:
+    """Spans that roles noticed to be gone when they came back; of any line, nobody knows which."""
+    names = ("stage", "topic", "partition", "offset", "error", "failed_at")
+    wanted = [_LETTER.c.failed_at >= since] if since is not None else []
+    found = await link.execute(
+        select(*(_LETTER.c[name] for name in names))
+        .where(_LETTER.c.error_type == LOST_TO_RETENTION, *wanted)
+        .order_by(_LETTER.c.failed_at, _LETTER.c.topic, _LETTER.c.partition)
+    )
+    return tuple(
+        LostMessages(
+            stage=stage, topic=topic, partition=partition, first=first, error=error, noticed_at=at
+        )
+        for stage, topic, partition, first, error, at in found
+    )
