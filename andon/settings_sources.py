@@ -29,6 +29,7 @@ from andon.settings_names import (
     variable_of,
     variables_of,
 )
+from andon.settings_secrets import files_of, fill_tables, filled
 from streams.errors import AndonError
 from streams.masking import masked
 
@@ -93,10 +94,11 @@ def explained(error: ValidationError, root: type[BaseModel], environment: Mappin
 
 def _gather(root: type[BaseModel], environment: Mapping[str, str]) -> Gathered:
     gathered = Gathered()
-    _add_toml(gathered, environment.get(CONFIG, ""))
+    _add_toml(gathered, root, environment.get(CONFIG, ""))
     from_file = _of_env_file(gathered)
     for variables, suffix in ((from_file, f" in {ENV_FILE}"), (environment, "")):
-        _add_variables(gathered, root, variables, suffix)
+        whole = filled(root, variables, suffix, gathered.problems)
+        _add_variables(gathered, root, whole, suffix)
     _refuse_unknown(
         gathered,
         root,
@@ -108,7 +110,7 @@ def _gather(root: type[BaseModel], environment: Mapping[str, str]) -> Gathered:
     return gathered
 
 
-def _add_toml(gathered: Gathered, named: str) -> None:
+def _add_toml(gathered: Gathered, root: type[BaseModel], named: str) -> None:
     path = Path(named or DEFAULT_FILE)
     if not path.is_file():
         if named:
@@ -123,6 +125,7 @@ def _add_toml(gathered: Gathered, named: str) -> None:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         gathered.problems.append(f"{path} is not TOML: {error}{_hint_of_toml(text, str(error))}")
         return
+    fill_tables(root, document, gathered.problems)
     for name, value in document.items():
         gathered.put((name,), value, str(path))
 
@@ -246,7 +249,7 @@ def _refuse_unknown(
     variables: Mapping[str, str],
 ) -> None:
     """A variable of Andon's that names nothing is a mistake."""
-    known = variables_of(root)
+    known = {**variables_of(root), **files_of(root)}
     keys = _key_variables(gathered.values)
     for given, suffix in names.items():
         name = given.upper()

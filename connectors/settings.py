@@ -50,7 +50,7 @@ class PlcSecurity(Section):
     user_name: str = ""
     """The user at the controller; empty: anonymous, or the one of `user_certificate`."""
     password: SecretStr | None = None
-    """The user's password."""
+    """The user's password; `ANDON_GATEWAY__PASSWORD_FILE` names a file that holds it."""
     user_certificate: Path | None = None
     """The user's certificate instead of a name and password, PEM or DER."""
     user_key: Path | None = None

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from andon.reference import WRITERS
 from andon.settings import Settings
+from andon.settings_secrets import files_of
 from tests.streams.roles.test_path import CLASSIFY_ROLE, INSPECT, POLICY
 
 ROOT = Path(__file__).parents[1]
@@ -133,7 +134,7 @@ def settings_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 def test_each_setting_that_a_document_names_is_one() -> None:
     """Records and the changelog may speak of what was."""
-    known = set(settings_of(Settings, "ANDON_"))
+    known = {*settings_of(Settings, "ANDON_"), *files_of(Settings)}
     unknown = [
         f"{name_of(document)}: {setting}"
         for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))

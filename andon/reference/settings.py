@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from andon.reference.text import GENERATED, docstrings_below, table
 from andon.settings import Settings
 from andon.settings_names import OTHERS, model_in, variable_of
+from andon.settings_secrets import files_of
 
 _UNITS: Final = {
     "_ms": "ms",
@@ -29,6 +30,13 @@ _KINDS: Final = {
     dict: "names and values",
 }
 _SIGNS: Final = (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
+
+
+def _files() -> str:
+    """The variables that may name a secret's file."""
+    return ", ".join(f"`{name}`" for name in files_of(Settings))
+
+
 _HEAD: Final = f"""# Settings
 
 {GENERATED}
@@ -49,8 +57,12 @@ name = "llm"
 A mistake ends every process before it begins, and names file, section and setting; so does a name
 that is none, with the one that was probably meant. Files are UTF-8, with or without a byte order
 mark. Variables that Kubernetes and Docker write (`ANDON_..._SERVICE_HOST`, `tcp://...`) are passed
-over, and those that `api_key_env` names. Passwords, keys and tokens are shown as `***` in messages,
-logs and `andon doctor`.
+over, and those that `api_key_env` names.
+
+Passwords, keys and tokens are shown as `***` in messages, logs and `andon doctor`. Each of them may
+stand in a file instead: {_files()} name it, or `password_file` and the like in the TOML file. A
+secret that is named twice in one place is a mistake; the line break at the file's end is no part of
+it.
 
 Addresses are understood as their communities write them: `postgres://` and `?sslmode=` (with
 `sslrootcert`, `sslcert`, `sslkey`), `http://` and `https://` before the S3 endpoint,

@@ -163,6 +163,12 @@ def _trusted(settings: EndpointSettings) -> ssl.SSLContext | bool:
 
 def _key(settings: EndpointSettings) -> str:
     name = settings.api_key_env
+    if settings.api_key_file is not None:
+        try:
+            return settings.api_key_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            words = f"endpoint {settings.name!r}: {settings.api_key_file}: {error}"
+            raise EndpointError(words) from None
     if not name:
         return settings.api_key.get_secret_value().strip()
     if name not in os.environ:

@@ -1,16 +1,19 @@
 """Settings of the naming stage; section ``classifier`` of Andon's settings."""
 
-import ipaddress
 from enum import StrEnum
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from prompts import PromptParts
 from serving.naming.addresses import Address, read_address
 from serving.naming.manners import Manners
+from streams.addresses import is_loopback
 from streams.settings import Section
 
+NO_KEY: Final = "none"
+"""Stands for the key of an endpoint that asks for none."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
 
@@ -66,10 +69,14 @@ class EndpointSettings(Section):
     """Address up to and including ``/v1``; a query is sent with every call."""
     model: Annotated[str, Field(min_length=1, max_length=200)]
     """The model's name as the endpoint knows it; on Azure, the deployment's."""
-    api_key: SecretStr = SecretStr("none")
+    api_key: SecretStr = SecretStr(NO_KEY)
     """The key itself, for trials; Ray refuses it, since its dashboard would show it."""
     api_key_env: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = ""
     """Environment variable that holds the key instead, so that no file has to."""
+    api_key_file: Path | None = None
+    """File that holds the key instead, on the host that asks."""
+    key_in_the_clear: bool = False
+    """Send the key by plain ``http://`` over a network, where anyone between can read it."""
     zone: EndpointZone = EndpointZone.EXTERNAL
     """Stated, never guessed; ``loopback`` is checked against ``base_url``."""
     headers: dict[str, SecretStr] = Field({})
@@ -132,15 +139,26 @@ class EndpointSettings(Section):
     @model_validator(mode="after")
     def _check_zone(self) -> "EndpointSettings":
         host = self.address.host
-        if self.zone is EndpointZone.LOOPBACK and not _is_loopback(host):
+        if self.zone is EndpointZone.LOOPBACK and not is_loopback(host):
             raise ValueError(
                 f"endpoint {self.name!r} says zone 'loopback' but base_url names {host!r}; "
                 "say 'plant' or 'external', or pictures could leave the plant unasked"
             )
-        plain = self.address.base.startswith("http://") and not _is_loopback(host)
+        plain = self.address.base.startswith("http://") and not is_loopback(host)
         if self.zone is EndpointZone.EXTERNAL and plain:
             raise ValueError(f"endpoint {self.name!r} is external: base_url must be https")
+        if plain and self.has_key and not self.key_in_the_clear:
+            raise ValueError(
+                f"endpoint {self.name!r} would send its key to {host!r} by plain http: "
+                "write https into base_url, or set key_in_the_clear"
+            )
         return self
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a key, or a header that may be one, goes with each call."""
+        is_given = self.api_key.get_secret_value().strip() not in ("", NO_KEY)
+        return is_given or bool(self.api_key_env or self.api_key_file or self.headers)
 
 
 class VisualSettings(Section):
@@ -220,12 +238,3 @@ class ClassifierSettings(Section):
             if absent:
                 raise ValueError(f"cascade stages without an endpoint: {', '.join(absent)}")
         return self
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -29,6 +29,7 @@ async def ask(base_url: str, key: str = "k", timeout_s: float = 20.0) -> Failed:
             "model": "m",
             "api_key": key,
             "zone": EndpointZone.PLANT,
+            "key_in_the_clear": True,
             "timeout_s": timeout_s,
             "connect_timeout_s": 10.0,
         }

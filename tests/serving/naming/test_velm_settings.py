@@ -1,6 +1,7 @@
 """What may be configured, and what is refused before a picture could leave."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from serving.errors import ServeConfigError
 from serving.naming.base import Classifier
 from serving.naming.build import build_classifier, serve_options
 from serving.naming.calls import EndpointError
-from serving.naming.completion import Transport
+from serving.naming.completion import Transport, _key
 from serving.naming.settings import ClassifierSettings, EndpointSettings, PriceSettings
 
 LOCAL = {"name": "twin", "base_url": "http://127.0.0.1:1/v1", "model": "m", "zone": "loopback"}
@@ -118,3 +119,28 @@ def test_the_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
         Transport(settings)
     monkeypatch.setenv("ANDON_TEST_KEY_OF_THE_TWIN", "k")
     Transport(settings)
+
+
+PLANT = {"name": "p", "base_url": "http://llm.plant:8000/v1", "model": "m", "zone": "plant"}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [{"api_key": "sk-1"}, {"api_key_env": "K"}, {"api_key_file": "k"}, {"headers": {"x": "sk-1"}}],
+)
+def test_a_key_does_not_cross_the_network_in_the_clear(key: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="by plain http") as raised:
+        EndpointSettings.model_validate(PLANT | key)
+    assert "sk-1" not in str(raised.value).split("[type=")[0]
+    for told in ({"key_in_the_clear": True}, {"base_url": "https://llm.plant/v1"}):
+        assert EndpointSettings.model_validate(PLANT | key | told).has_key
+    assert not EndpointSettings.model_validate(PLANT).has_key
+    assert EndpointSettings.model_validate(LOCAL | key).has_key
+
+
+def test_the_key_may_come_from_a_file(tmp_path: Path) -> None:
+    settings = EndpointSettings(**(LOCAL | {"api_key_file": tmp_path / "key"}))
+    with pytest.raises(EndpointError, match=r"key: .*No such file"):
+        _key(settings)
+    (tmp_path / "key").write_text("k\n")
+    assert _key(settings) == "k"
