@@ -52,7 +52,7 @@ class KafkaPolicySource:
         self._on_down: Callable[[bool], None] = lambda _: None
         self._ready = asyncio.Event()
         self._following: asyncio.Task[NoReturn] | None = None
-        self._copying: asyncio.TimerHandle | None = None
+        self._copying: asyncio.Task[None] | None = None
 
     def for_product(self, product_id: str) -> ResolvedPolicy | HoldEverything:
         """The policy in force; for a product without one, a policy that holds every part."""
@@ -110,19 +110,31 @@ class KafkaPolicySource:
                 for record in records:
                     changed |= self._take(record)
                 if changed and reader.caught_up.is_set():
-                    self._keep_copy()
+                    await self._keep_copy()
                     self._ready.set()
                     changed = False
 
-    def _keep_copy(self) -> None:
+    async def _keep_copy(self) -> None:
         """The copy on disk; a disk that does not take it is tried again, for it must not name a
         policy that was withdrawn."""
+        if self._copying is not None:
+            self._copying.cancel()
+            self._copying = None
+        if not await self._copied():
+            self._copying = asyncio.create_task(self._copied_later(), name="policies-copy")
+
+    async def _copied(self) -> bool:
+        """Whether what is in force now is on disk; the disk is waited for in a thread."""
         if self._cache is None:
-            return
-        in_force = self._policies.values()
-        if not self._cache.write({policy.policy_hash: policy.body for policy in in_force}):
-            loop = asyncio.get_running_loop()
-            self._copying = loop.call_later(_DISK_RETRY_S, self._keep_copy)
+            return True
+        bodies = {policy.policy_hash: policy.body for policy in self._policies.values()}
+        return await asyncio.to_thread(self._cache.write, bodies)
+
+    async def _copied_later(self) -> None:
+        while True:
+            await asyncio.sleep(_DISK_RETRY_S)
+            if await self._copied():
+                return
 
     def _take(self, record: Delivery) -> bool:
         """Apply one message; the last one wins, and one that cannot be used changes nothing."""

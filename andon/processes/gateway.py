@@ -10,6 +10,7 @@ import structlog
 
 from andon import wiring
 from andon.notify import notify_ready, notify_stopping
+from andon.processes.heap import settle_heap
 from andon.processes.stalls import watched_loop
 from andon.settings import Settings
 from connectors.errors import JournalBusyError, JournalError
@@ -101,5 +102,6 @@ async def _announce(following: asyncio.Event) -> None:
             await following.wait()
     except TimeoutError:
         log.warning("gateway.ready_without_kafka", waited_s=_FEED_WAIT_S)
+    settle_heap()
     notify_ready()
     log.info("gateway.ready")

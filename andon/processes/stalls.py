@@ -1,6 +1,7 @@
 """Callbacks that hold a process's event loop: measured and logged where the settings ask for it."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ import structlog
 
 log = structlog.get_logger(__name__)
 EVENT = "loop.stalled"
-"""The log line; ``ms`` is how long the loop stood still, ``cpu_ms`` its own work meanwhile."""
+"""The log line; ``ms`` is how long the loop stood still, ``cpu_ms`` its own work meanwhile, of
+which ``gc_ms`` were the collector's."""
 
 
 @contextmanager
@@ -23,19 +25,31 @@ def watched_loop(stall_ms: float) -> Iterator[None]:
         yield
         return
     run = asyncio.Handle._run
+    collecting, collected_s = [0.0], [0.0]
+
+    def collector(phase: str, _: dict[str, int]) -> None:
+        if phase == "start":
+            collecting[0] = time.perf_counter()
+        else:
+            collected_s[0] += time.perf_counter() - collecting[0]
 
     def timed(handle: asyncio.Handle) -> None:
         began, cpu = time.perf_counter(), time.thread_time()
+        collected_s[0] = 0.0
         run(handle)
         took_ms = (time.perf_counter() - began) * 1000
         if took_ms >= stall_ms:
             own_ms = (time.thread_time() - cpu) * 1000
-            log.warning(EVENT, ms=round(took_ms, 2), cpu_ms=round(own_ms, 2), of=named(handle))
+            found = {"ms": took_ms, "cpu_ms": own_ms, "gc_ms": 1000 * collected_s[0]}
+            shown = {name: round(value, 2) for name, value in found.items()}
+            log.warning(EVENT, **shown, of=named(handle))
 
     setattr(asyncio.Handle, "_run", timed)  # noqa: B010 - there is no public place to time it
+    gc.callbacks.append(collector)
     try:
         yield
     finally:
+        gc.callbacks.remove(collector)
         setattr(asyncio.Handle, "_run", run)  # noqa: B010
 
 

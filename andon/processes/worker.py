@@ -15,6 +15,7 @@ import structlog
 
 from andon import wiring
 from andon.notify import notify_ready, notify_stopping
+from andon.processes.heap import settle_heap
 from andon.processes.instance import Instance, claimed_instance
 from andon.processes.stalls import watched_loop
 from andon.settings import Settings
@@ -107,6 +108,7 @@ class Started:
         if self._serve is not None and not await self._serve.wait_connected(SERVE_WAIT_S):
             log = structlog.get_logger(role=self.config.role)
             log.warning("ray serve is away: parts get their fallback meanwhile")
+        settle_heap()
         notify_ready()
 
 

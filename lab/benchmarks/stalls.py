@@ -33,6 +33,8 @@ class LoopStalls:
     """By the CPU time of the loop's own thread."""
     worst_ms: float = 0.0
     worst_own_ms: float = 0.0
+    worst_gc_ms: float = 0.0
+    """The longest that the collector of cycles took of one."""
     where: dict[str, float] = field(default_factory=dict)
     """The longest by whose callback it was, milliseconds of wall time."""
 
@@ -43,6 +45,7 @@ class LoopStalls:
         self.over_50_ms += ms > MOST_MS
         self.over_50_ms_own += own > MOST_MS
         self.worst_ms, self.worst_own_ms = max(self.worst_ms, ms), max(self.worst_own_ms, own)
+        self.worst_gc_ms = max(self.worst_gc_ms, float(str(line.get("gc_ms", 0.0))))
         of = str(line.get("of", ""))
         self.where[of] = max(self.where.get(of, 0.0), ms)
 
@@ -55,6 +58,7 @@ class LoopStalls:
             "over_50_ms_own": self.over_50_ms_own,
             "worst_ms": self.worst_ms,
             "worst_own_ms": self.worst_own_ms,
+            "worst_gc_ms": self.worst_gc_ms,
             "where": dict(longest),
         }
 

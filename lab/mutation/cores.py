@@ -33,11 +33,22 @@ CORES: Final[Mapping[str, Core]] = {
             f"connectors/gateway/{name}.py"
             for name in ("journal", "journal_entries", "journal_frames")
         ),
-        ("tests/connectors/test_journal.py", "tests/connectors/test_journal_damage.py"),
+        (
+            "tests/connectors/test_journal_edges.py",
+            "tests/connectors/test_journal.py",
+            "tests/connectors/test_journal_damage.py",
+        ),
     ),
     "spool": Core(
-        ("connectors/gateway/spool.py", "connectors/gateway/spool_files.py"),
-        ("tests/connectors/test_spool.py",),
+        tuple(
+            f"connectors/gateway/{name}.py"
+            for name in ("spool", "spool_files", "spooling", "lanes")
+        ),
+        (
+            "tests/connectors/test_spool_edges.py",
+            "tests/connectors/test_spool.py",
+            "tests/connectors/test_lanes.py",
+        ),
     ),
     "join": Core(
         ("streams/roles/join_core.py",),

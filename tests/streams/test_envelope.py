@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.envelope import from_message, header_dict, to_message
+from streams.envelope import from_message, header_dict, read_json, to_message
 from streams.errors import MalformedEventError, MissingHeaderError, UnsupportedSchemaError
 from streams.events import Anomaly, Frame, Inspection
 from streams.ids import minted_at, new_frame_id
@@ -70,3 +70,9 @@ def test_the_source_is_a_uri_reference_whatever_the_line_is_called() -> None:
     headers = header_dict(to_message(frame(line="Straße 1/2", station="[oben]?"), b"x").headers)
     assert headers["ce_source"] == "/Stra%C3%9Fe%201%2F2/%5Boben%5D%3F"
     assert headers["ce_line"] == "Straße 1/2"
+
+
+def test_json_of_more_values_than_an_event_has_is_not_read() -> None:
+    assert read_json("[" + "1," * 50_000 + "1]")
+    with pytest.raises(ValueError, match="over 50000 values"):
+        read_json("[" + "1," * 50_001 + "1]")

@@ -1,11 +1,13 @@
 """Work that holds the event loop is logged with whose it was, and only where it is asked for."""
 
 import asyncio
+import gc
 import time
 
 import pytest
 from structlog.testing import capture_logs
 
+from andon.processes.heap import settle_heap
 from andon.processes.stalls import EVENT, watched_loop
 
 
@@ -54,3 +56,13 @@ def test_the_loop_is_as_before_afterwards() -> None:
     with watched_loop(1.0):
         assert asyncio.Handle._run is not before
     assert asyncio.Handle._run is before
+
+
+def test_what_is_there_at_the_start_is_looked_at_no_more() -> None:
+
+    frozen = gc.get_freeze_count()
+    try:
+        settle_heap()
+        assert gc.get_freeze_count() > frozen
+    finally:
+        gc.unfreeze()

@@ -1,0 +1,331 @@
+"""The journal at its edges: what its lines add up to, when it is written anew, what it forgets."""
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from connectors.errors import JournalError
+from connectors.gateway import journal as journal_module
+from connectors.gateway.journal import Journal
+from connectors.gateway.journal_entries import (
+    JournalEntry,
+    Recovered,
+    RunLine,
+    StepLine,
+    apply_line,
+    encode_line,
+    recover,
+    replay,
+    snapshot_lines,
+)
+from connectors.gateway.journal_frames import framed
+from connectors.handshake import HandshakeConfig, PartKey, Phase
+from tests.connectors.handshake_state import part, told, trigger
+from tests.waiting import until
+
+CONFIG = HandshakeConfig(result_window_ms=1000)
+
+
+def entry(seq: int = 5, boot: int = 1, **changes: object) -> JournalEntry:
+    made = JournalEntry.minted(trigger(seq, boot), [UUID(int=seq)], 1000.0, 1.0)
+    return made.model_copy(update=changes)
+
+
+def known(*lines: object) -> Recovered:
+    found = Recovered()
+    for line in lines:
+        apply_line(found, line)  # type: ignore[arg-type]
+    return found
+
+
+# --- What lines add up to -----------------------------------------------------------------------
+
+
+def test_a_minted_part_is_neither_missed_nor_captured_nor_published_nor_closed() -> None:
+    made = entry()
+    assert (made.missed, made.captured, made.published, made.closed) == (False,) * 4
+    assert JournalEntry.minted(trigger(), [UUID(int=1)], 0.0, 1.0, missed=True).missed
+    assert not RunLine(t="run", b=1, s=1).new
+
+
+def test_lines_are_frozen_and_read_by_name_and_by_letter() -> None:
+    made = entry()
+    with pytest.raises(ValueError, match="frozen"):
+        made.closed = True  # type: ignore[misc]
+    assert JournalEntry.model_validate_json(encode_line(made)) == made
+    assert b'"k":' in encode_line(made)
+    assert b"missed" not in encode_line(made)
+    assert JournalEntry.model_validate(made.model_dump()) == made
+
+
+def test_a_new_run_voids_parts_of_its_number_and_keeps_others() -> None:
+    before = known(entry(1, boot=1), entry(2, boot=2))
+    apply_line(before, RunLine(t="run", b=1, s=9))
+    assert len(before.entries) == 2, "the same run goes on"
+    apply_line(before, RunLine(t="run", b=1, s=0, new=True))
+    assert before.entries.keys() == {PartKey(2, 2)}
+    assert (before.plc_boot_id, before.last_trigger_seq) == (1, 0)
+
+
+def test_a_run_that_does_not_say_the_result_keeps_what_is_known() -> None:
+    found = known(RunLine(t="run", b=1, s=1, r=8), RunLine(t="run", b=1, s=2))
+    assert found.result_seq == 8
+    assert known(RunLine(t="run", b=1, s=1, r=8), RunLine(t="run", b=1, s=2, r=0)).result_seq == 0
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([entry(1, result_seq=7, t="part")], 7),
+        ([entry(1, result_seq=7, t="part"), entry(2, result_seq=6, t="part")], 7),
+        ([entry(1, result_seq=6, t="part"), entry(2, result_seq=7, t="part")], 7),
+        ([entry(1, result_seq=0, t="part")], None),
+        ([entry(1, boot=9, result_seq=7, t="part")], None),
+        ([entry(1, result_seq=7, t="part"), entry(2, result_seq=0, t="part")], 7),
+        ([entry(1, result_seq=7)], None),
+    ],
+)
+def test_the_newest_result_of_this_run_is_the_one_that_counts(
+    parts: list[JournalEntry], expected: int | None
+) -> None:
+    assert known(RunLine(t="run", b=1, s=1), *parts).result_seq == expected
+
+
+def test_a_snapshot_says_the_same_in_fewer_lines() -> None:
+    whole = known(RunLine(t="run", b=1, s=5, r=3), entry(5), entry(6, boot=2))
+    again, _, _ = replay(framed(snapshot_lines(whole), 0))
+    assert (again.plc_boot_id, again.last_trigger_seq, again.result_seq) == (2, 6, 3)
+    assert again.entries.keys() == whole.entries.keys()
+    assert list(snapshot_lines(Recovered())) == []
+    nobody = Recovered(entries={entry(5).key: entry(5)})
+    assert len(list(snapshot_lines(nobody))) == 1, "no run was ever seen"
+
+
+def test_a_restart_counts_on_from_the_moments_of_the_trigger() -> None:
+    """Triggered 2 s before the restart, ordered 1.5 and written 1.2 s before it."""
+    step = {"captured": True, "result_seq": 4, "ordered_at": 1000.5, "written_at": 1000.8}
+    found = recover(CONFIG, known(entry(**step)), now=50.0, wall=1002.0)
+    (one,) = found.parts.values()
+    assert (one.triggered_at, one.deadline) == (48.0, 49.0)
+    assert one.ordered_at == pytest.approx(48.5)
+    assert one.written_at == pytest.approx(48.8)
+    assert (one.phase, one.asked) == (Phase.WRITTEN, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "phase", "asked"),
+    [
+        ({}, Phase.OPEN, True),
+        ({"captured": True}, Phase.OPEN, False),
+        ({"captured": True, "missed": True}, Phase.OPEN, True),
+        ({"captured": True, "verdict": told()}, Phase.QUEUED, False),
+        ({"captured": True, "verdict": told(), "result_seq": 3}, Phase.WRITING, False),
+    ],
+)
+def test_where_a_part_stands_after_a_restart(
+    changes: dict[str, object], phase: Phase, asked: bool
+) -> None:
+    (one,) = recover(CONFIG, known(entry(**changes)), 50.0, 1000.0).parts.values()
+    assert (one.phase, one.asked) == (phase, asked)
+
+
+def test_parts_that_are_closed_told_or_of_another_run_are_open_no_more() -> None:
+    closed = entry(1, closed=True, verdict=told(1))
+    reported = entry(2, acknowledgement="{}", verdict=told(2))
+    unjudged = entry(3, closed=True)
+    other = entry(4, boot=7)
+    found = recover(
+        CONFIG, known(other, closed, reported, unjudged, RunLine(t="run", b=1, s=4)), 1.0, 1.0
+    )
+    assert found.parts == {}
+    assert found.closed.keys() == {closed.key, reported.key}
+    assert found.memory_whole
+    damaged = known()
+    damaged.damage.append("torn")
+    assert not recover(CONFIG, damaged, 1.0, 1.0).memory_whole
+
+
+# --- When it is written anew --------------------------------------------------------------------
+
+
+def opened(path: Path, **options: int) -> Journal:
+    journal = Journal(path, **options)
+    journal.open()
+    return journal
+
+
+@pytest.mark.asyncio
+async def test_a_file_at_its_limit_is_appended_to_and_one_over_it_is_written_anew(
+    tmp_path: Path,
+) -> None:
+    line = framed([encode_line(entry(1))], 0)
+    rewrites: list[int] = []
+    for limit in (2 * len(line), 2 * len(line) - 1):
+        journal = opened(tmp_path / f"{limit}.journal", limit_bytes=limit)
+        rewrite = journal._rewrite
+
+        def counted(data: bytes, rewrite=rewrite) -> None:
+            rewrites.append(len(data))
+            rewrite(data)
+
+        journal._rewrite = counted  # type: ignore[method-assign]
+        journal.append(entry(1))
+        await journal.commit()
+        assert journal.path.stat().st_size == len(line)
+        journal.append(entry(2))
+        await journal.commit()
+        await journal.close()
+        if limit == 2 * len(line):
+            assert rewrites == []
+    assert len(rewrites) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_file_of_open_parts_alone_may_grow_to_twice_their_size(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "line.journal", limit_bytes=10)
+    for seq in range(1, 6):
+        journal.append(entry(seq))
+        await journal.commit()
+    assert journal._limit >= journal.path.stat().st_size
+    assert isinstance(journal._limit, int)
+    await journal.close()
+
+
+@pytest.mark.asyncio
+async def test_the_newest_closed_parts_are_kept_and_every_open_one(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "line.journal", keep_closed=2)
+    for seq in range(1, 6):
+        journal.append(entry(seq))
+        if seq != 2:
+            journal.append(StepLine(t="closed", k=PartKey(1, seq)))
+    journal.compact()
+    await journal.commit()
+    assert [key.trigger_seq for key in journal.entries] == [2, 4, 5]
+    journal.compact()
+    await journal.commit()
+    assert [key.trigger_seq for key in journal.entries] == [2, 4, 5]
+    await journal.close()
+
+
+@pytest.mark.asyncio
+async def test_a_compaction_without_room_leaves_the_file_and_tries_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = opened(tmp_path / "line.journal", limit_bytes=100)
+
+    def no_room(data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(journal, "_rewrite", no_room)
+    journal.append(entry(1))
+    await journal.commit()
+    assert journal._limit == 150, "half as much again, so that not every line tries"
+    assert replay(journal.path.read_bytes())[0].entries.keys() == {PartKey(1, 1)}
+    journal.compact()
+    with pytest.raises(JournalError):
+        await journal.commit()
+    monkeypatch.undo()
+    await journal.commit()
+    await journal.close()
+
+
+@pytest.mark.asyncio
+async def test_what_waits_for_a_failed_disk_is_bounded_and_nothing_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "_MOST_WAITING", 400)
+    faults: list[bool] = []
+    journal = opened(tmp_path / "line.journal")
+    journal.on_fault = lambda error: faults.append(error is not None)
+    works = journal_module._write_all
+
+    def broken(file: object, data: bytes) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(journal_module, "_write_all", broken)
+    journal.append(entry(1))
+    with pytest.raises(JournalError):
+        await journal.commit()
+    assert not journal._whole_next
+    assert len(journal._pending) == 1
+    for seq in range(2, 6):
+        journal.append(entry(seq))
+    with pytest.raises(JournalError):
+        await journal.commit()
+    assert (journal._pending, journal._whole_next) == ([], True)
+    monkeypatch.setattr(journal_module, "_write_all", works)
+    await until(lambda: not journal._whole_next)
+    assert faults == [True, False]
+    assert len(replay(journal.path.read_bytes())[0].entries) == 5
+    await journal.close()
+
+
+@pytest.mark.asyncio
+async def test_a_write_that_failed_half_way_leaves_no_half_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = opened(tmp_path / "line.journal")
+    journal.append(entry(1))
+    await journal.commit()
+    works = journal_module._write_all
+
+    def half(file: object, data: bytes) -> None:
+        works(file, data[: len(data) // 2])  # type: ignore[arg-type]
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(journal_module, "_write_all", half)
+    journal.append(entry(2))
+    with pytest.raises(JournalError):
+        await journal.commit()
+    assert not journal._torn
+    monkeypatch.setattr(journal_module, "_write_all", works)
+    await journal.commit()
+    found, whole, _ = replay(journal.path.read_bytes())
+    assert (len(found.entries), found.damage) == (2, [])
+    assert whole == journal.path.stat().st_size
+    await journal.close()
+
+
+def test_only_a_file_that_was_just_made_needs_its_folder_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(journal_module, "sync_folder", synced.append)
+    opened(tmp_path / "line.journal")._file.close()  # type: ignore[union-attr]
+    assert synced == [tmp_path]
+    (tmp_path / "line.journal").write_bytes(framed([encode_line(entry(1))], 0))
+    opened(tmp_path / "line.journal")._file.close()  # type: ignore[union-attr]
+    assert synced == [tmp_path]
+
+
+def test_a_folder_that_stands_there_is_no_error_and_missing_ones_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "line.journal"
+    for _ in range(2):
+        opened(path)._file.close()  # type: ignore[union-attr]
+    assert path.exists()
+
+
+def test_a_torn_end_is_cut_off_and_a_whole_file_is_left_alone(tmp_path: Path) -> None:
+    whole = framed([encode_line(entry(1))], 0)
+    for data in (whole, whole + b"torn"):
+        path = tmp_path / "line.journal"
+        path.write_bytes(data)
+        journal = opened(path)
+        assert path.read_bytes() == whole
+        assert not journal.damaged
+        journal._file.close()  # type: ignore[union-attr]
+    assert part().key == PartKey(1, 5)
+
+
+@pytest.mark.asyncio
+async def test_a_line_that_nobody_waits_for_is_soon_on_disk(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "line.journal")
+    journal.append(entry(1))
+    assert journal.path.stat().st_size == 0
+    async with asyncio.timeout(10):
+        await until(lambda: journal.path.stat().st_size > 0)
+    await journal.close()
