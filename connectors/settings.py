@@ -107,7 +107,8 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     node_prefix: str = "Andon"
     """Node ids are ``s=<node_prefix>.<Signal>`` in that namespace."""
     camera: str = "synthetic:seed=0"
-    """``folder:PATH``, ``list:FILE``, ``synthetic:seed=N,size=N`` or ``opencv:0|file|rtsp://``."""
+    """``folder:PATH``, ``list:FILE``, ``synthetic:seed=N,size=N``, ``opencv:0|file|rtsp://|http://``
+    or ``snapshot:http://``; see docs/cameras.md."""
     shots: Annotated[tuple[ShotSettings, ...], Field(max_length=16)] = ()
     """The photographs of each part, as JSON or ``[[gateway.shots]]``; empty: one by ``camera``."""
     is_simulated: bool = False
@@ -115,6 +116,11 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
 
     capture_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Deadline of one exposure, seconds."""
+    camera_latency_ms: Annotated[float, Field(ge=0, le=10_000)] = 200.0
+    """Longest time from the start of a live camera's exposure to its arrival or time stamp, ms; a
+    frame that may have been exposed before the trigger is never taken."""
+    camera_stall_s: Annotated[float, Field(gt=0, le=60)] = 0.8
+    """A live camera without a frame for this long is a fault, and opened again, seconds."""
     plc_timeout_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     """Deadline of one OPC UA service call, seconds."""
     publishing_interval_ms: Annotated[float, Field(ge=1, le=1000)] = 10.0

@@ -3,7 +3,10 @@
 from pathlib import Path
 
 from connectors.cameras.folder import FolderCamera
-from connectors.cameras.opencv import OpenCVCamera
+from connectors.cameras.http import MjpegSource, SnapshotCamera
+from connectors.cameras.live import LiveCamera
+from connectors.cameras.opencv import OpenCVCamera, is_live
+from connectors.cameras.opencv_stream import OpenCVSource
 from connectors.cameras.synthetic import SyntheticCamera
 from connectors.errors import CameraSpecError
 from streams.masking import masked
@@ -12,12 +15,28 @@ from streams.ports import Camera
 _ACCEPTED = (
     "accepted: folder:PATH, list:FILE (one path per line), "
     "synthetic:seed=N,size=N,defects=SHARE, opencv:INDEX, opencv:/dev/video0, opencv:FILE, "
-    "opencv:rtsp://..."
+    "opencv:rtsp://..., opencv:http://... (a stream of JPEGs), snapshot:http://... (one picture)"
 )
+LATENCY_S = 0.2
+"""Unless the settings say otherwise: the longest from an exposure's start to its arrival, s."""
+STALL_S = 0.8
+"""Unless the settings say otherwise: a live camera without frames for so long is lost, s."""
+_VIDEO = (".m3u8", ".mpd", ".mp4", ".mkv", ".ts", ".flv", ".webm", ".avi", ".mov")
 
 
-def open_camera(spec: str, capture_timeout_s: float = 2.0) -> Camera:
+def open_camera(
+    spec: str,
+    capture_timeout_s: float = 2.0,
+    latency_s: float = LATENCY_S,
+    stall_s: float = STALL_S,
+) -> Camera:
     """The camera that ``spec`` names; not opened yet.
+
+    Args:
+        spec: as ``ANDON_GATEWAY__CAMERA``.
+        capture_timeout_s: deadline of one exposure, seconds.
+        latency_s: bound from the start of a live camera's exposure to its arrival, seconds.
+        stall_s: a live camera without frames for so long is lost, seconds.
 
     Raises:
         CameraSpecError: the specification cannot be read; the message lists what is accepted.
@@ -33,9 +52,20 @@ def open_camera(spec: str, capture_timeout_s: float = 2.0) -> Camera:
         case "synthetic":
             return _synthetic(spec, rest)
         case "opencv":
-            source = int(rest) if rest.isdigit() else rest
-            return OpenCVCamera(source, capture_timeout_s)
+            return _opencv(rest, capture_timeout_s, latency_s, stall_s)
+        case "snapshot" if rest.lower().startswith(("http://", "https://")):
+            return SnapshotCamera(rest, capture_timeout_s, latency_s)
     raise CameraSpecError(f"camera {masked(spec)!r}: unknown kind {kind!r}; {_ACCEPTED}")
+
+
+def _opencv(rest: str, timeout_s: float, latency_s: float, stall_s: float) -> Camera:
+    source = int(rest) if rest.isdigit() else rest
+    if not is_live(source):
+        return OpenCVCamera(source, timeout_s)
+    path = rest.lower().partition("?")[0]
+    if path.startswith(("http://", "https://")) and not path.endswith(_VIDEO):
+        return LiveCamera(lambda: MjpegSource(rest, timeout_s, latency_s), timeout_s, stall_s)
+    return LiveCamera(lambda: OpenCVSource(source, timeout_s, latency_s), timeout_s, stall_s)
 
 
 def _synthetic(spec: str, rest: str) -> SyntheticCamera:

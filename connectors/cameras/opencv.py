@@ -1,4 +1,4 @@
-"""USB cameras, video files and RTSP streams through OpenCV."""
+"""Video files through OpenCV, and which sources are live."""
 
 import asyncio
 import concurrent.futures
@@ -14,13 +14,12 @@ T = TypeVar("T")
 
 
 class OpenCVCamera:
-    """One ``cv2.VideoCapture``; every call runs in one thread of its own, with a deadline.
+    """One ``cv2.VideoCapture`` over a file; every call runs in a thread of its own, in time.
 
-    A live source buffers frames: the buffer is kept at one and a stale frame is grabbed away, so
-    that the picture is of this part and not of one before.
+    At the end of the file it begins again.
 
     Args:
-        source: USB index, device (``/dev/video0``), file name or ``rtsp://`` address.
+        source: file name.
         timeout_s: deadline of one exposure, seconds; a camera that misses it is reopened.
     """
 
@@ -31,10 +30,6 @@ class OpenCVCamera:
         self._timeout = timeout_s
         self._capture: Any = None
         self._thread: concurrent.futures.ThreadPoolExecutor | None = None
-
-    @property
-    def _live(self) -> bool:
-        return is_live(self._source)
 
     async def open(self) -> None:
         """Open the source. Raises ``CaptureError`` when that takes over ten deadlines."""
@@ -74,8 +69,6 @@ class OpenCVCamera:
             raise CaptureError(
                 f"camera {self._name}: cannot be opened; check the index, file or address"
             )
-        if self._live:
-            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self._capture = capture
 
     def _grab(self) -> bytes:
@@ -83,10 +76,8 @@ class OpenCVCamera:
 
         if self._capture is None:
             self._open()
-        if self._live:
-            self._capture.grab()
         done, pixels = self._capture.read()
-        if not done and not self._live:
+        if not done:
             self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
             done, pixels = self._capture.read()
         if not done:

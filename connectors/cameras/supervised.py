@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from connectors.cameras.live import Loses
 from connectors.errors import CaptureError
 from streams.backoff import backoff_s
 from streams.log import Outage
@@ -42,7 +43,7 @@ class SupervisedCamera:
         """Open the camera, and open it again whenever it broke, until cancelled."""
         attempt = 0
         while True:
-            await self._broken.wait()
+            await self._until_broken()
             with contextlib.suppress(CaptureError):
                 await self.camera.close()
             try:
@@ -59,6 +60,25 @@ class SupervisedCamera:
                 attempt = self._failures = 0
                 self._broken.clear()
                 self.on_fault(False)
+
+    async def _until_broken(self) -> None:
+        """Until captures failed, or a live camera finds its source gone."""
+        if self._broken.is_set() or not isinstance(self.camera, Loses):
+            await self._broken.wait()
+            return
+        waits = [asyncio.ensure_future(self._broken.wait()), asyncio.ensure_future(self._lost())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+
+    async def _lost(self) -> None:
+        assert isinstance(self.camera, Loses)
+        why = await self.camera.lost()
+        log.error("camera.lost", why=why)
+        self.on_fault(True)
+        self._broken.set()
 
     async def capture(self, trigger: Trigger) -> Picture:
         """Expose once within the deadline. Raises ``CaptureError``."""

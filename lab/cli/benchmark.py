@@ -14,6 +14,7 @@ from andon.cli.options import Json, listed
 from andon.cli.printing import print_found, table_of_rows
 from lab.benchmarks.expert_options import ExpertOptions
 from lab.cli.benchmark_absorb import absorb
+from lab.cli.benchmark_camera import camera
 from lab.cli.benchmark_drift import drift
 from lab.cli.benchmark_expert import expert
 from lab.cli.benchmark_faults import faults
@@ -32,6 +33,7 @@ app.command()(drift)
 app.command()(shots)
 app.command(epilog=listed(TeachingMore))(teaching)
 app.command()(absorb)
+app.command()(camera)
 app.command()(faults)
 app.command()(links)
 app.command()(mutants)

@@ -1,6 +1,7 @@
 """The contract of ``streams.ports.Camera``: the twin and every camera of the gateway keep it."""
 
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -9,13 +10,18 @@ import pytest
 import pytest_asyncio
 
 from connectors.cameras import open_camera
+from lab.cameras.network import NetworkCamera
 from streams.ports import Camera
 from tests.connectors.test_cameras import trigger, write_pictures
 from tests.contracts.twins.camera import InMemoryCamera
 
 
-def spec_of(kind: str, folder: Path) -> str:
+def spec_of(kind: str, folder: Path, twins: ExitStack) -> str:
     match kind:
+        case "stream":
+            return f"opencv:{twins.enter_context(NetworkCamera(100, 0.01)).stream}"
+        case "snapshot":
+            return f"snapshot:{twins.enter_context(NetworkCamera(100, 0.01)).snapshot}"
         case "folder":
             write_pictures(folder, ["a.png", "b.jpg", "c.bmp"])
             return f"folder:{folder}"
@@ -32,14 +38,18 @@ def spec_of(kind: str, folder: Path) -> str:
     return f"opencv:{folder / 'film.avi'}"
 
 
-@pytest_asyncio.fixture(params=["memory", "folder", "list", "synthetic", "opencv"])
+@pytest_asyncio.fixture(
+    params=["memory", "folder", "list", "synthetic", "opencv", "stream", "snapshot"]
+)
 async def camera(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Camera]:
     opened: Camera = InMemoryCamera()
-    if request.param != "memory":
-        opened = open_camera(spec_of(request.param, tmp_path), capture_timeout_s=10)
-    await opened.open()
-    yield opened
-    await opened.close()
+    with ExitStack() as twins:
+        if request.param != "memory":
+            spec = spec_of(request.param, tmp_path, twins)
+            opened = open_camera(spec, capture_timeout_s=10, latency_s=0.05)
+        await opened.open()
+        yield opened
+        await opened.close()
 
 
 @pytest.mark.asyncio

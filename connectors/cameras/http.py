@@ -1,0 +1,157 @@
+"""Network cameras over HTTP: a stream of JPEGs, or one picture per request.
+
+A stream's frame is new when its first byte came after a moment at which nothing was waiting in the
+connection, less the camera's own delay. So a backlog is never taken for a frame of now.
+"""
+
+import asyncio
+import select
+import time
+from email.message import Message
+
+from connectors.cameras.http_request import Answer, get
+from connectors.cameras.live import LiveFrame
+from connectors.cameras.multipart import MultipartReader, StreamPart
+from connectors.errors import CaptureError
+from streams.masking import masked
+from streams.ports import Picture, Trigger
+
+_QUIET_S = 0.005
+"""Nothing came for this long: neither this host nor the camera's end of the wire holds a frame."""
+_LIMIT = 64 * 1024 * 1024
+
+
+class MjpegSource:
+    """``LiveSource`` over ``multipart/x-mixed-replace``; the camera's own bytes are kept.
+
+    Args:
+        address: ``http://`` or ``https://``, with user and password where it has them.
+        timeout_s: of the connection, seconds.
+        latency_s: bound of the camera's delay from an exposure's start to its first byte, seconds.
+    """
+
+    def __init__(self, address: str, timeout_s: float, latency_s: float) -> None:
+        self.name = masked(address)
+        self._address = address
+        self._timeout = timeout_s
+        self._latency = latency_s
+        self._answer: Answer | None = None
+        self._parts: list[StreamPart] = []
+        self._quiet_at = float("-inf")
+
+    def open(self) -> None:
+        self._answer = answer = get(self._address, self.name, self._timeout)
+        kind = answer.response.headers.get_content_type()
+        boundary = answer.response.headers.get_param("boundary", "")
+        if not kind.startswith("multipart/") or not isinstance(boundary, str) or not boundary:
+            raise CaptureError(
+                f"{self.name}: sends {kind}, no stream of pictures; for one picture per request "
+                "write snapshot:ADDRESS, for a video rtsp://"
+            )
+        self._reader = MultipartReader(boundary, _LIMIT)
+
+    def read(self) -> LiveFrame:
+        while not self._parts:
+            data = self._more()
+            try:
+                self._parts = self._reader.feed(data, self._quiet_at)
+            except CaptureError as error:
+                raise CaptureError(f"{self.name}: {error}") from None
+        part = self._parts.pop(0)
+        kind = part.headers.get("content-type", "image/jpeg").partition(";")[0]
+        return LiveFrame(part.mark - self._latency, lambda: (part.body, kind))
+
+    def _more(self) -> bytes:
+        if (answer := self._answer) is None:
+            raise CaptureError(f"{self.name}: not open")
+        deadline = time.monotonic() + self._timeout
+        try:
+            while not answer.is_waiting():
+                before = time.monotonic()
+                if select.select([answer.sock], [], [], _QUIET_S)[0]:
+                    break
+                self._quiet_at = before
+                if before > deadline:
+                    raise CaptureError(f"{self.name}: sent nothing for {self._timeout:g} s")
+            data = answer.response.read1(1 << 20)
+        except (OSError, ValueError) as error:
+            raise CaptureError(f"{self.name}: the connection broke: {error}") from None
+        if not data:
+            raise CaptureError(f"{self.name}: the camera closed the stream")
+        return data
+
+    def close(self) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.close()
+
+    def abort(self) -> None:
+        """``read`` looks up by itself within its time-out."""
+
+
+class SnapshotCamera:
+    """``Camera`` that asks for one picture per trigger: ``http://camera/snapshot.jpg``.
+
+    A camera may answer with the picture that it has, so it is asked after its own delay; the same
+    bytes twice are no new picture.
+
+    Args:
+        address: ``http://`` or ``https://``, with user and password where it has them.
+        timeout_s: deadline of one exposure, seconds.
+        latency_s: bound of the age of the picture that the camera serves, seconds.
+    """
+
+    def __init__(self, address: str, timeout_s: float = 2.0, latency_s: float = 0.2) -> None:
+        self._name = masked(address)
+        self._address = address
+        self._timeout = timeout_s
+        self._latency = latency_s
+        self._before = b""
+
+    async def open(self) -> None:
+        """Take one picture, so that a wrong address or password is told at once."""
+        self._before = b""
+        await asyncio.to_thread(self._get)
+
+    async def capture(self, trigger: Trigger) -> Picture:
+        await asyncio.sleep(self._latency)
+        data, kind = await asyncio.to_thread(self._get)
+        if data == self._before:
+            raise CaptureError(f"camera {self._name}: the same bytes as before, no new picture")
+        self._before = data
+        suffix = kind.removeprefix("image/").replace("jpeg", "jpg")
+        return Picture(data, kind, f"{trigger.trigger_seq:06d}.{suffix}", {"exposed_by": "arrival"})
+
+    async def close(self) -> None:
+        """Every request is a connection of its own."""
+
+    def _get(self) -> tuple[bytes, str]:
+        deadline = time.monotonic() + self._timeout
+        answer = get(self._address, f"camera {self._name}", self._timeout)
+        try:
+            kind = _image_type(answer.response.headers, self._name)
+            body = bytearray()
+            while block := answer.response.read1(1 << 20):
+                body += block
+                if len(body) > _LIMIT or time.monotonic() > deadline:
+                    raise CaptureError(
+                        f"camera {self._name}: no whole picture in {self._timeout:g} s and "
+                        f"{_LIMIT >> 20} MiB"
+                    )
+        except (OSError, ValueError) as error:
+            raise CaptureError(f"camera {self._name}: the connection broke: {error}") from None
+        finally:
+            answer.close()
+        stated = answer.response.headers.get("Content-Length", "")
+        if not body or (stated.isdecimal() and int(stated) != len(body)):
+            raise CaptureError(f"camera {self._name}: only {len(body)} bytes of a picture came")
+        return bytes(body), kind
+
+
+def _image_type(headers: Message, name: str) -> str:
+    kind = headers.get_content_type()
+    if not kind.startswith("image/"):
+        raise CaptureError(
+            f"camera {name}: sends {kind}, no picture; for a stream write its address alone"
+        )
+    return kind
