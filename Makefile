@@ -35,6 +35,7 @@ smoke: setup
 	$(BIN)/andon benchmark policy --smoke
 	$(BIN)/andon benchmark llm --smoke
 	$(BIN)/andon benchmark history --smoke
+	$(BIN)/andon benchmark camera --smoke
 	$(BIN)/andon benchmark line --smoke
 	$(BIN)/andon benchmark faults --smoke
 	$(BIN)/andon benchmark faults --smoke --schedule 1

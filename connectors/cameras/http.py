@@ -9,7 +9,7 @@ import select
 import time
 from email.message import Message
 
-from connectors.cameras.http_request import Answer, get
+from connectors.cameras.http_request import CameraAnswer, get
 from connectors.cameras.live import LiveFrame
 from connectors.cameras.multipart import MultipartReader, StreamPart
 from connectors.errors import CaptureError
@@ -35,7 +35,7 @@ class MjpegSource:
         self._address = address
         self._timeout = timeout_s
         self._latency = latency_s
-        self._answer: Answer | None = None
+        self._answer: CameraAnswer | None = None
         self._parts: list[StreamPart] = []
         self._quiet_at = float("-inf")
 

@@ -28,7 +28,7 @@ class _OneShotTls(http.client.HTTPSConnection):
 
 
 @dataclass(frozen=True)
-class Answer:
+class CameraAnswer:
     """A camera's answer whose body is still to be read."""
 
     response: http.client.HTTPResponse
@@ -43,7 +43,7 @@ class Answer:
         self.sock.close()
 
 
-def get(address: str, name: str, timeout_s: float) -> Answer:
+def get(address: str, name: str, timeout_s: float) -> CameraAnswer:
     """Ask the camera; Basic or Digest as it demands. Raises ``CaptureError`` with the masked name.
 
     Args:
@@ -68,7 +68,7 @@ def get(address: str, name: str, timeout_s: float) -> Answer:
     return answer
 
 
-def _ask(address: str, timeout_s: float, credentials: str) -> Answer:
+def _ask(address: str, timeout_s: float, credentials: str) -> CameraAnswer:
     url = urlsplit(address)
     kind = _OneShotTls if url.scheme == "https" else _OneShot
     connection = kind(url.hostname or "", url.port, timeout=timeout_s)
@@ -79,7 +79,7 @@ def _ask(address: str, timeout_s: float, credentials: str) -> Answer:
         if credentials:
             headers["Authorization"] = credentials
         connection.request("GET", _target(address), headers=headers)
-        return Answer(connection.getresponse(), sock)
+        return CameraAnswer(connection.getresponse(), sock)
     except BaseException:
         connection.close()
         raise
