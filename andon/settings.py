@@ -20,41 +20,12 @@ from connectors.settings import GatewaySettings
 from history.database_url import read_database_url
 from history.plant_times import PlantTimes
 from serving.naming.settings import ClassifierSettings
-from streams.addresses import HostPort, read_host_port, read_servers
+from streams.addresses import HostPort, read_host_port
+from streams.kafka.settings import KafkaSettings as KafkaSettings
 from streams.settings import Section
-from streams.topics import PARTITIONS
 
 # as pydantic reads a boolean
 _YES, _NO = ("true", "1", "yes", "on", "y", "t"), ("false", "0", "no", "off", "n", "f")
-
-
-class KafkaSettings(Section):
-    """How Kafka is reached, and how topics are created."""
-
-    bootstrap_servers: str = "127.0.0.1:19092"
-    """Comma-separated host:port of brokers, PLAINTEXT."""
-    idempotent_producer: bool = False
-    """Switched on for Apache Kafka; the embedded broker does not support it."""
-    replication_factor: Annotated[int, Field(ge=1, le=7)] | None = None
-    """Copies of each partition of a topic. Unset: 3, and 1 where every broker is on this host."""
-    min_insync_replicas: Annotated[int, Field(ge=1, le=7)] | None = None
-    """So many copies have a message before its sender is told. Unset: 2 of 3, else 1."""
-    partitions: Annotated[int, Field(ge=1, le=256)] = PARTITIONS
-    """Partitions of a topic that is created here and keyed by line: as many workers share it."""
-    request_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
-    """Seconds the broker may take for one request."""
-    slowest_kib_s: Annotated[float, Field(ge=1, le=1_048_576)] = 64.0
-    """The slowest link that is still good, KiB/s: a message may take so much longer for its size
-    before its connection counts as stuck."""
-    fetch_max_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 50
-    """Milliseconds a fetch may wait at the broker; the latency of an idle line."""
-    static_membership: bool = True
-    """A worker keeps its partitions across a restart, under its ``instance`` name."""
-
-    @field_validator("bootstrap_servers")
-    @classmethod
-    def _read_servers(cls, value: str) -> str:
-        return read_servers(value)
 
 
 class PostgresSettings(Section):

@@ -70,8 +70,8 @@ def kafka_connection(settings: Settings) -> "KafkaConnection":
     """How every client of this process reaches the brokers."""
     from streams.kafka.connection import KafkaConnection
 
-    names = {field.name for field in fields(KafkaConnection)}
-    return KafkaConnection(**settings.kafka.model_dump(include=names))
+    own, names = settings.kafka, {field.name for field in fields(KafkaConnection)}
+    return KafkaConnection(**own.model_dump(include=names), security=own.security)
 
 
 def topics_wanted(settings: Settings) -> "Wanted":

@@ -75,8 +75,8 @@ def read_servers(text: str) -> str:
         read = read_host_port(server, "broker:9092", 9092)
         if read.scheme in ("ssl", "sasl_ssl", "sasl_plaintext", "kafka+ssl", "https"):
             raise ValueError(
-                f"{read.scheme.upper()}:// is not spoken; name a PLAINTEXT listener, like "
-                f"'{read.host}:9092'"
+                f"{read.scheme.upper()}:// is said by ANDON_KAFKA__SECURITY_PROTOCOL; write "
+                f"'{read}' alone"
             )
         if read.scheme not in ("", "plaintext", "kafka", "tcp"):
             raise ValueError(f"{read.scheme}:// is not Kafka's; write '{read}'")

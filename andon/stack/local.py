@@ -133,6 +133,15 @@ class LocalStack:
         }
 
     @property
+    def _is_kafka(self) -> bool:
+        """The embedded broker cannot be secured."""
+        return self.secure or self.broker_kind == "kafka"
+
+    @property
+    def _security(self) -> Path:
+        return (self.folder / FOLDER).absolute()
+
+    @property
     def _token_file(self) -> Path:
         return (self.token_file or self.folder / "ray_token").absolute()
 
@@ -144,7 +153,7 @@ class LocalStack:
         the embedded broker looks again after 100 ms (at 50 it takes a tenth more of the line's
         CPU, at 200 a part's result takes twice as long).
         """
-        is_kafka, ports = self.broker_kind == "kafka", self.ports
+        is_kafka, ports = self._is_kafka, self.ports
         url = f"postgresql+asyncpg://postgres@{HOST}:{ports.postgres}/andon"
         sections: dict[str, dict[str, str | int]] = {
             "kafka": {
@@ -162,8 +171,7 @@ class LocalStack:
             },
         }
         if self.secure:
-            folder = (self.folder / FOLDER).absolute()
-            for section, values in sections_of(folder, role or Role.ADMIN).items():
+            for section, values in sections_of(self._security, role or Role.ADMIN).items():
                 sections.setdefault(section, {}).update(values)
         return sections
 
@@ -193,12 +201,18 @@ class LocalStack:
 
     def _start_broker(self) -> LocalServer:
         log = self.folder / "logs" / "broker.log"
-        if self.broker_kind == "kafka":
-            from infra.stack.kafka_local import start_kafka
+        if self._is_kafka:
+            from infra.stack.kafka_local import kafka_available, start_kafka
+            from infra.stack.kafka_secured import BrokerSecurity
 
-            return start_kafka(
-                self.folder / "kafka", self.ports.broker, log, tethered=self.tethered
-            )
+            if self.secure and (reason := kafka_available()):
+                raise ProcessError(
+                    "ANDON_SECURE needs Apache Kafka, as the embedded broker has neither "
+                    f"certificates nor access control lists: {reason}"
+                )
+            security = BrokerSecurity(self._security) if self.secure else None
+            data, port = self.folder / "kafka", self.ports.broker
+            return start_kafka(data, port, log, tethered=self.tethered, security=security)
         from infra.stack.broker import start_broker
 
         return start_broker(self.ports.broker, log_path=log, tethered=self.tethered)

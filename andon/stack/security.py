@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from infra.stack.kafka_secured import BrokerSecurity
 from streams.principals import Role
 
 FOLDER: Final = "security"
@@ -22,7 +23,16 @@ def secure_kafka(folder: Path, role: Role) -> Sections:
         folder: where the stack's certificates and passwords are.
         role: whose settings.
     """
-    return {}
+    client = BrokerSecurity(folder).client(role)
+    return {
+        "kafka": {
+            "security_protocol": client.protocol,
+            "sasl_mechanism": client.mechanism,
+            "username": client.username,
+            "password": client.password,
+            "ca_file": str(client.ca_file),
+        }
+    }
 
 
 def secure_postgres(folder: Path, role: Role) -> Sections:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from infra.stack.broker import Broker, alive_brokers
+from infra.stack.certificates import write_private
+from infra.stack.kafka_secured import BrokerSecurity
 from infra.stack.process import Process, ProcessError, free_port
 from infra.stack.server import HOST, launch, log_beside, make_folder, run_to_end, take_port
 from streams.topics import MAX_FETCH_BYTES, MAX_MESSAGE_BYTES
@@ -81,6 +83,7 @@ def start_kafka(
     ready_timeout_s: float = 90.0,
     tethered: bool = True,
     cache: Path = CACHE,
+    security: BrokerSecurity | None = None,
 ) -> LocalKafka:
     """Start a broker on ``data_dir`` (formatted on first use); return once it serves clients.
 
@@ -94,6 +97,7 @@ def start_kafka(
         ready_timeout_s: seconds until it must serve (recovery of its logs included).
         tethered: whether it ends with the thread that called; the stack's outlives its starter.
         cache: where ``fetch_kafka`` keeps the jars.
+        security: TLS, logins and an authorizer; None listens in plain text.
 
     Raises:
         ProcessError: no Java or jars, the port is in use, or it did not come up.
@@ -107,16 +111,20 @@ def start_kafka(
     data_dir.mkdir(parents=True, exist_ok=True)
     logs = data_dir / "log"
     if not logs.is_dir():
-        _format(java, data_dir, logs)
-    settings = _write_settings(data_dir / "server.properties", logs, chosen)
+        _format(java, data_dir, logs, security)
+    settings = _write_settings(data_dir / "server.properties", logs, chosen, security)
 
     def serves(_: Process) -> bool:
         """Before it is a member of its own cluster it answers, but knows of no broker."""
+        if security is not None:
+            return security.is_serving(f"{HOST}:{chosen}")
         return bool(alive_brokers(chosen))
 
     command = [*java, "kafka.Kafka", str(settings)]
     log = log_beside(data_dir, log_path)
     process = launch("kafka", command, log, serves, ready_timeout_s, tethered=tethered)
+    if security is not None:
+        security.apply_access(f"{HOST}:{chosen}")
     return LocalKafka(process, chosen, data_dir)
 
 
@@ -139,27 +147,30 @@ def _java_version(java: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def _write_settings(path: Path, logs: Path, port: int) -> Path:
+def _write_settings(path: Path, logs: Path, port: int, security: BrokerSecurity | None) -> Path:
     controller = free_port()
-    settings = {
+    settings: dict[str, object] = {
         "message.max.bytes": MAX_MESSAGE_BYTES,
         "replica.fetch.max.bytes": MAX_FETCH_BYTES,
         "log.dirs": logs,
         "listeners": f"CLIENTS://{HOST}:{port},CONTROLLER://{HOST}:{controller}",
         "advertised.listeners": f"CLIENTS://{HOST}:{port}",
         "controller.quorum.voters": f"1@{HOST}:{controller}",
+        **(security.server_settings() if security is not None else {}),
     }
     own = "".join(f"{name}={value}\n" for name, value in settings.items())
-    path.write_text((_FILES / "server.properties").read_text() + own)
+    write_private(path, (_FILES / "server.properties").read_text() + own)
     return path
 
 
-def _format(java: list[str], data_dir: Path, logs: Path) -> None:
+def _format(java: list[str], data_dir: Path, logs: Path, security: BrokerSecurity | None) -> None:
     def make(draft: Path) -> None:
-        settings = _write_settings(data_dir / "format.properties", draft, free_port())
+        port = free_port()
+        settings = _write_settings(data_dir / "format.properties", draft, port, security)
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
         words = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)]
-        run_to_end([*java, *words], 120.0)
+        users = security.format_words() if security is not None else []
+        run_to_end([*java, *words, *users], 120.0)
         settings.unlink()
 
     make_folder(logs, make)

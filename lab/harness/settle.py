@@ -28,7 +28,7 @@ async def settle(
     """
     until = time.monotonic() + SETTLE_S
     while True:
-        kafka = await read_line(settings.kafka.bootstrap_servers)
+        kafka = await read_line(settings.kafka.bootstrap_servers, settings.kafka.security)
         if shared_broker:
             kafka = kafka.of_boots({part.key[0] for part in ledger})
         reckoning = reckon(ledger, kafka, await read_history(settings), planned)

@@ -12,6 +12,7 @@ from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.delivery import Delivery
 from streams.kafka.reader import BEGINNING, PartitionReader
+from streams.kafka.security import KafkaSecurity
 
 IDLE_S = 20.0
 """Give up when a broker that has more gives nothing for this long."""
@@ -26,20 +27,27 @@ EVENTS: Mapping[str, type[Event]] = {
 E = TypeVar("E", bound=Event)
 
 
-async def read_topic(bootstrap_servers: str, names: Sequence[str]) -> AsyncIterator[Delivery]:
+async def read_topic(
+    bootstrap_servers: str, names: Sequence[str], security: KafkaSecurity | None = None
+) -> AsyncIterator[Delivery]:
     """Every record of the topics as of now."""
-    connection = KafkaConnection(bootstrap_servers, request_timeout_s=IDLE_S, fetch_max_wait_ms=50)
+    connection = KafkaConnection(
+        bootstrap_servers,
+        request_timeout_s=IDLE_S,
+        fetch_max_wait_ms=50,
+        security=security or KafkaSecurity(),
+    )
     reader = PartitionReader(connection, dict.fromkeys(names, BEGINNING))
     async for records in reader.read_to_end():
         for record in records:
             yield record
 
 
-async def read_line(bootstrap_servers: str) -> OnKafka:
+async def read_line(bootstrap_servers: str, security: KafkaSecurity | None = None) -> OnKafka:
     """What frames, anomalies, decisions, acknowledgements, alerts and dead letters there are."""
     events: list[Event] = []
     dead: Counter[str] = Counter()
-    async for record in read_topic(bootstrap_servers, list(EVENTS)):
+    async for record in read_topic(bootstrap_servers, list(EVENTS), security):
         try:
             events.append(from_message(EVENTS[record.topic], record.value, record.headers))
         except EventError as error:

@@ -1,14 +1,13 @@
 """The one way to connect to Kafka, and the only module that builds its clients.
 
-TLS and SASL belong here: one more field of ``KafkaConnection`` reaches every consumer, producer
-and admin client, and Faust's.
+``KafkaConnection.security`` reaches every consumer, producer and admin client, and Faust's.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -16,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streams.cancellation import asked_to_end
+from streams.kafka.security import KafkaSecurity
 from streams.topics import MAX_FETCH_BYTES, MAX_MESSAGE_BYTES, MIB
 
 log = structlog.get_logger(__name__)
@@ -41,6 +41,8 @@ class KafkaConnection:
     """The slowest link that is still good, KiB/s: a message may take so much longer."""
     idempotent_producer: bool = False
     """Switched on for Apache Kafka; the embedded broker does not support it."""
+    security: KafkaSecurity = field(default_factory=KafkaSecurity)
+    """TLS and login."""
 
     def time_for(self, size: int) -> float:
         """Seconds that a message of ``size`` bytes may take.
@@ -66,6 +68,7 @@ class KafkaConnection:
             fetch_max_wait_ms=self.fetch_max_wait_ms,
             request_timeout_ms=int(self.request_timeout_s * 1000),
             retry_backoff_ms=_RETRY_MS,
+            **self.security.client_options(),
         )
 
     def producer(self) -> AIOKafkaProducer:
@@ -78,6 +81,7 @@ class KafkaConnection:
             max_batch_size=BATCH_BYTES,
             request_timeout_ms=max(int(self.time_for(MAX_MESSAGE_BYTES) * 1000), 1000),
             retry_backoff_ms=_RETRY_MS,
+            **self.security.client_options(),
         )
 
     def admin(self) -> AIOKafkaAdminClient:
@@ -85,6 +89,7 @@ class KafkaConnection:
         return AIOKafkaAdminClient(
             bootstrap_servers=self.bootstrap_servers,
             request_timeout_ms=int(self.request_timeout_s * 1000),
+            **self.security.client_options(),
         )
 
     def faust_settings(self) -> dict[str, object]:
@@ -92,6 +97,7 @@ class KafkaConnection:
         hosts = [host.strip() for host in self.bootstrap_servers.split(",") if host.strip()]
         return {
             "broker": ";".join(f"kafka://{host}" for host in hosts),
+            "broker_credentials": self.security.faust_credentials(),
             "broker_request_timeout": self.request_timeout_s,
             "consumer_max_fetch_size": MAX_FETCH_BYTES,
             "producer_request_timeout": self.time_for(MAX_MESSAGE_BYTES),

@@ -41,8 +41,8 @@ def test_brokers(given_: str, read: str) -> None:
     [
         ("", "names no server"),
         (",", "names no server"),
-        ("SSL://a:9093", "name a PLAINTEXT listener, like 'a:9092'"),
-        ("SASL_SSL://a:9093", "PLAINTEXT"),
+        ("SSL://a:9093", "SECURITY_PROTOCOL; write 'a:9093' alone"),
+        ("SASL_SSL://a:9093", "SASL_SSL:// is said by"),
         ("http://a:9092", "write 'a:9092'"),
         ("a:b", "its port is no number"),
         ("a:0", "its port is no number"),
