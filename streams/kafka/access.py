@@ -61,7 +61,7 @@ class AccessError(AndonError):
 
 
 @dataclass(frozen=True, order=True)
-class Rule:
+class AccessRule:
     """One rule that allows something, as the brokers keep it."""
 
     principal: str
@@ -89,7 +89,7 @@ class Rule:
         return self.resource in _KIND_OF and self.operation in _NUMBER_OF
 
 
-def wanted_rules(principal: str = PRINCIPAL, host: str = ANY_HOST) -> list[Rule]:
+def wanted_rules(principal: str = PRINCIPAL, host: str = ANY_HOST) -> list[AccessRule]:
     """All rules of the matrix.
 
     Args:
@@ -109,9 +109,9 @@ def principal_of(role: Role, template: str = PRINCIPAL) -> str:
 class AccessState:
     """What the brokers have, beside what is right."""
 
-    present: frozenset[Rule]
-    missing: frozenset[Rule]
-    others: frozenset[Rule]
+    present: frozenset[AccessRule]
+    missing: frozenset[AccessRule]
+    others: frozenset[AccessRule]
     """Rules that allow more on Andon's topics and groups than the matrix does, to whomever."""
 
     @property
@@ -120,7 +120,7 @@ class AccessState:
         return not self.missing and not self.others
 
 
-def compare(there: Iterable[Rule], wanted: Iterable[Rule]) -> AccessState:
+def compare(there: Iterable[AccessRule], wanted: Iterable[AccessRule]) -> AccessState:
     """What is missing, and what allows more than is wanted."""
     have, want = set(there), set(wanted)
     principals = {rule.principal for rule in want}
@@ -128,7 +128,7 @@ def compare(there: Iterable[Rule], wanted: Iterable[Rule]) -> AccessState:
     return AccessState(frozenset(have & want), frozenset(want - have), frozenset(others))
 
 
-def _is_about_andon(rule: Rule, wanted: set[Rule]) -> bool:
+def _is_about_andon(rule: AccessRule, wanted: set[AccessRule]) -> bool:
     names = {w.name for w in wanted if w.resource == rule.resource != Resource.CLUSTER}
     if rule.name == "*":
         return bool(names)
@@ -137,7 +137,7 @@ def _is_about_andon(rule: Rule, wanted: set[Rule]) -> bool:
     return rule.name in names
 
 
-async def read_access(connection: KafkaConnection, wanted: Iterable[Rule]) -> AccessState:
+async def read_access(connection: KafkaConnection, wanted: Iterable[AccessRule]) -> AccessState:
     """Ask the brokers which rules they have.
 
     Raises:
@@ -153,7 +153,9 @@ async def read_access(connection: KafkaConnection, wanted: Iterable[Rule]) -> Ac
         )
     _check(answer.error_code, answer.error_message)
     found = [
-        Rule(principal, _word(operation), _word(kind, _RESOURCES), name, pattern == _PREFIXED, host)
+        AccessRule(
+            principal, _word(operation), _word(kind, _RESOURCES), name, pattern == _PREFIXED, host
+        )
         for kind, name, pattern, rules in answer.resources
         for principal, host, operation, permission in rules
         if permission == _ALLOW
@@ -161,7 +163,7 @@ async def read_access(connection: KafkaConnection, wanted: Iterable[Rule]) -> Ac
     return compare(found, wanted)
 
 
-async def add_rules(connection: KafkaConnection, rules: Iterable[Rule]) -> None:
+async def add_rules(connection: KafkaConnection, rules: Iterable[AccessRule]) -> None:
     """Add them; those that are there stay. Raises as ``read_access``."""
     creations = [_fields(rule) for rule in rules]
     if creations:
@@ -170,7 +172,7 @@ async def add_rules(connection: KafkaConnection, rules: Iterable[Rule]) -> None:
             _check(code, message)
 
 
-async def remove_rules(connection: KafkaConnection, rules: Iterable[Rule]) -> None:
+async def remove_rules(connection: KafkaConnection, rules: Iterable[AccessRule]) -> None:
     """Remove those that this build has words for. Raises as ``read_access``."""
     filters = [_fields(rule) for rule in rules if rule.is_known]
     if filters:
@@ -232,11 +234,11 @@ def _check(code: int, message: str | None) -> None:
         raise AccessError(f"the broker refused it: {message or for_code(code).__name__}")
 
 
-def _rule(grant: Grant, principal: str, host: str) -> Rule:
-    return Rule(principal, grant.operation, grant.resource, grant.name, grant.prefixed, host)
+def _rule(grant: Grant, principal: str, host: str) -> AccessRule:
+    return AccessRule(principal, grant.operation, grant.resource, grant.name, grant.prefixed, host)
 
 
-def _fields(rule: Rule) -> tuple[int, str, int, str, str, int, int]:
+def _fields(rule: AccessRule) -> tuple[int, str, int, str, str, int, int]:
     pattern = _PREFIXED if rule.prefixed else _LITERAL
     kind, operation = _KIND_OF[rule.resource], _NUMBER_OF[rule.operation]
     return kind, rule.name, pattern, rule.principal, rule.host, operation, _ALLOW

@@ -15,7 +15,7 @@ from infra.stack.kafka_secured import BrokerSecurity
 from streams.errors import UnavailableError
 from streams.kafka.access import (
     AccessError,
-    Rule,
+    AccessRule,
     ScramCredential,
     add_rules,
     read_access,
@@ -134,7 +134,7 @@ def test_who_has_no_login_or_a_wrong_one_is_refused_in_words(secured: Secured) -
 def test_rules_are_found_added_and_removed(secured: Secured) -> None:
     admin, wanted = connection(secured, Role.ADMIN), wanted_rules()
     assert run(read_access(admin, wanted)).is_right
-    anybody = Rule("User:*", "Write", "topic", "andon.decisions", False)
+    anybody = AccessRule("User:*", "Write", "topic", "andon.decisions", False)
     run(add_rules(admin, [anybody]))
     assert run(read_access(admin, wanted)).others == {anybody}
     run(remove_rules(admin, [anybody]))
@@ -152,7 +152,7 @@ def test_a_role_can_neither_see_nor_change_the_rules_nor_make_topics(secured: Se
     with pytest.raises(AccessError, match="refused"):
         run(read_access(own, wanted_rules()))
     with pytest.raises(AccessError, match="refused"):
-        run(add_rules(own, [Rule("User:*", "Write", "topic", "andon.decisions", False)]))
+        run(add_rules(own, [AccessRule("User:*", "Write", "topic", "andon.decisions", False)]))
     admin = connection(secured, Role.ADMIN)
     assert run(read_access(admin, wanted_rules())).is_right
 

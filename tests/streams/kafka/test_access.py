@@ -2,11 +2,11 @@
 
 import pytest
 
-from streams.kafka.access import AccessState, Rule, compare, principal_of, wanted_rules
+from streams.kafka.access import AccessRule, AccessState, compare, principal_of, wanted_rules
 from streams.principals import Role
 
 WANTED = wanted_rules()
-WRITE = Rule("User:andon-gateway", "Write", "topic", "andon.frames", False)
+WRITE = AccessRule("User:andon-gateway", "Write", "topic", "andon.frames", False)
 
 
 def test_each_role_is_a_user_or_a_certificate() -> None:
@@ -28,28 +28,28 @@ def test_what_is_missing_is_found() -> None:
 @pytest.mark.parametrize(
     "rule",
     [
-        Rule("User:*", "Write", "topic", "andon.decisions", False),
-        Rule("User:bob", "All", "topic", "*", False),
-        Rule("User:bob", "Read", "topic", "andon.fr", True),
-        Rule("User:bob", "Read", "topic", "andon.frames.more", True),
-        Rule("User:bob", "Delete", "group", "andon-inspect", False),
-        Rule("User:andon-limits", "Write", "topic", "payments", False),
-        Rule("User:andon-limits", "Alter", "cluster", "kafka-cluster", False),
+        AccessRule("User:*", "Write", "topic", "andon.decisions", False),
+        AccessRule("User:bob", "All", "topic", "*", False),
+        AccessRule("User:bob", "Read", "topic", "andon.fr", True),
+        AccessRule("User:bob", "Read", "topic", "andon.frames.more", True),
+        AccessRule("User:bob", "Delete", "group", "andon-inspect", False),
+        AccessRule("User:andon-limits", "Write", "topic", "payments", False),
+        AccessRule("User:andon-limits", "Alter", "cluster", "kafka-cluster", False),
     ],
 )
-def test_whoever_may_more_than_the_matrix_says_is_found(rule: Rule) -> None:
+def test_whoever_may_more_than_the_matrix_says_is_found(rule: AccessRule) -> None:
     assert compare([*WANTED, rule], WANTED).others == {rule}
 
 
 @pytest.mark.parametrize(
     "rule",
     [
-        Rule("User:bob", "Write", "topic", "payments", False),
-        Rule("User:bob", "Alter", "cluster", "kafka-cluster", False),
-        Rule("User:bob", "Read", "group", "payments", True),
+        AccessRule("User:bob", "Write", "topic", "payments", False),
+        AccessRule("User:bob", "Alter", "cluster", "kafka-cluster", False),
+        AccessRule("User:bob", "Read", "group", "payments", True),
     ],
 )
-def test_what_is_not_about_the_line_is_left_alone(rule: Rule) -> None:
+def test_what_is_not_about_the_line_is_left_alone(rule: AccessRule) -> None:
     assert compare([*WANTED, rule], WANTED).is_right
 
 
@@ -58,10 +58,10 @@ def test_a_rule_in_the_words_of_kafka_acls() -> None:
         "kafka-acls --add --allow-principal 'User:andon-gateway' --operation Write "
         "--topic andon.frames"
     )
-    cluster = Rule("User:a", "Alter", "cluster", "kafka-cluster", False, "10.0.0.7")
+    cluster = AccessRule("User:a", "Alter", "cluster", "kafka-cluster", False, "10.0.0.7")
     assert cluster.command == (
         "kafka-acls --add --allow-principal 'User:a' --allow-host 10.0.0.7 --operation Alter "
         "--cluster"
     )
-    prefixed = Rule("User:a", "Describe", "group", "andon-", True)
+    prefixed = AccessRule("User:a", "Describe", "group", "andon-", True)
     assert prefixed.command.endswith("--group andon- --resource-pattern-type prefixed")
