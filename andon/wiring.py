@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from connectors.decision_feed import KafkaDecisionFeed
     from connectors.gateway.journal import Journal
     from connectors.gateway.lanes import Lane, LanedPublisher
+    from connectors.gateway.ownership import OwnedLink
     from connectors.gateway.spool import Spool
-    from connectors.line_link import LineLink
     from connectors.opcua.probe import Probed
     from connectors.opcua.secured import Offered
     from connectors.pki.folder import PkiFolder
@@ -279,11 +279,14 @@ def cameras(settings: Settings) -> "list[Camera]":
     return [found[name] for name in names]
 
 
-def line_link(settings: Settings) -> "LineLink":
-    """The OPC UA connection to the line controller."""
+def line_link(settings: Settings) -> "OwnedLink":
+    """The OPC UA connection to the line controller, for as long as this gateway is in charge."""
+    from connectors.gateway.ownership import OwnedLink
     from connectors.opcua.link import OpcUaLink
 
-    return OpcUaLink(settings.gateway)
+    own = settings.gateway
+    memory = own.journal_dir / f"{own.line}-{own.station}.owner"
+    return OwnedLink(OpcUaLink(own), own, memory, own.standby)
 
 
 async def probe_controller(settings: Settings) -> "Probed":

@@ -31,6 +31,10 @@ class JournalBusyError(JournalError):
     """Another gateway serves this line and station, and holds its journal."""
 
 
+class GatewayBusyError(ConnectorError):
+    """Another gateway is in charge of the line controller."""
+
+
 class SpoolFullError(ConnectorError):
     """The spool has reached its limit in bytes; frames cannot be kept."""
 

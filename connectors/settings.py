@@ -111,6 +111,9 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     or ``snapshot:http://``; see docs/cameras.md."""
     shots: Annotated[tuple[ShotSettings, ...], Field(max_length=16)] = ()
     """The photographs of each part, as JSON or ``[[gateway.shots]]``; empty: one by ``camera``."""
+    standby: bool = False
+    """Wait while another gateway is in charge of the controller, and take over when it dies;
+    without it such a gateway ends with an error."""
     is_simulated: bool = False
     """Marks every event as from a demo or test."""
 

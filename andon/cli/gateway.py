@@ -15,6 +15,12 @@ def gateway(
     camera: Annotated[
         str | None, typer.Option(help="folder:PATH, list:FILE, synthetic:..., opencv:...")
     ] = None,
+    standby: Annotated[
+        bool | None,
+        typer.Option(
+            "--standby", help="Wait while another gateway is in charge; take over when it dies."
+        ),
+    ] = None,
 ) -> None:
     """Serve one line: trigger, capture, publish; decisions back to the controller."""
     import asyncio
@@ -26,7 +32,7 @@ def gateway(
     from connectors.settings import GatewaySettings
 
     settings = load_settings()
-    given = {"line": line, "station": station, "plc_url": plc, "camera": camera}
+    given = {"line": line, "station": station, "plc_url": plc, "camera": camera, "standby": standby}
     overrides = {name: value for name, value in given.items() if value is not None}
     try:
         own = GatewaySettings.model_validate({**settings.gateway.model_dump(), **overrides})

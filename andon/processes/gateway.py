@@ -65,13 +65,15 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, 
     images = await stack.enter_async_context(wiring.opened(wiring.image_store, settings))
     publisher = await stack.enter_async_context(wiring.lanes(settings, spools, images))
     feed = wiring.decision_feed(settings, lookback_s)
+    link = wiring.line_link(settings)
     ports = GatewayPorts(
-        link=wiring.line_link(settings),
+        link=link,
         cameras=wiring.cameras(settings),
         journal=journal,
         publisher=publisher,
         feed=feed,
         policies=policies,
+        in_charge=lambda: link.in_charge,
     )
     return Gateway(own, ports), feed.caught_up
 

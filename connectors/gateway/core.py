@@ -7,7 +7,7 @@ here: captures run beside each other, writes to the controller one after another
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -54,6 +54,8 @@ class GatewayPorts:
     publisher: SpoolingPublisher | LanedPublisher
     feed: DecisionFeed
     policies: PolicySource
+    in_charge: Callable[[], bool] = lambda: True
+    """Whether this gateway, and no other one, speaks for the line controller's parts."""
 
 
 class Gateway:
@@ -173,10 +175,13 @@ class Gateway:
             log.warning("line.stop_request", limit=event.limit, why=event.reason)
             self._apply(hs.Notice.STOP_REQUESTED)
         elif event.station == self._settings.station and _decides(event):
+            key = part_events.key_of(event)
+            if key not in self._state.parts and not self._ports.in_charge():
+                return  # a part of the gateway in charge
             self._answering = event
             verdict = part_events.verdict_of(event)
             try:
-                self._apply(hs.Decided(part_events.key_of(event), event.frame_id, verdict))
+                self._apply(hs.Decided(key, event.frame_id, verdict))
             finally:
                 self._answering = None
 

@@ -75,7 +75,7 @@ class Signal(_SignalRow, Enum):
     RESULT_TIME = "DateTime", _G, "when it was decided, UTC"
     RESULT_SEQ = "UInt32", _G, "result counter, written last, in a Write of its own"
     RECIPE_ACK_SEQ = "UInt32", _G, "the RecipeReqSeq that was answered"
-    VISION_HEARTBEAT = "UInt32", _G, "counts up while the gateway runs"
+    VISION_HEARTBEAT = "UInt32", _G, "moves while the gateway runs; its upper 16 bits name which"
 
     @property
     def wire_name(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from connectors.cameras import SyntheticCamera
 from connectors.gateway.core import Gateway, GatewayPorts
 from connectors.gateway.journal import Journal
+from connectors.gateway.ownership import OwnedLink
 from connectors.gateway.part_events import part_of
 from connectors.gateway.spool import Spool
 from connectors.gateway.spooling import SpoolingPublisher
@@ -153,6 +154,8 @@ class Line:
     cameras: Sequence[Camera] = ()
     """One for each shot, where the settings have several."""
     config: GatewaySettings = field(default_factory=GatewaySettings)
+    owned: bool = False
+    """Whether the gateway minds that another one may be in charge of the controller."""
     gateway: Gateway | None = None
     _task: asyncio.Task | None = None
 
@@ -164,13 +167,16 @@ class Line:
         )
         policies = TwinPolicies()
         policies.put(ReworkPolicy("demo"))
+        link = OpcUaLink(settings)
+        owner = OwnedLink(link, settings, self.folder / "line.owner", settings.standby)
         ports = GatewayPorts(
-            link=OpcUaLink(settings),
+            link=owner if self.owned else link,
             cameras=self.cameras or [self.camera],
             journal=Journal(self.folder / "line.journal"),
             publisher=SpoolingPublisher(self.bus, spool, timeout_s=1.0, in_flight_bytes=1 << 24),
             feed=self.bus.feed,
             policies=policies,
+            in_charge=(lambda: owner.in_charge) if self.owned else (lambda: True),
         )
         self.gateway = Gateway(settings, ports)
         self._task = asyncio.create_task(self.gateway.run())
