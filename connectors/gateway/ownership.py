@@ -49,6 +49,7 @@ class OwnedLink:
         self._number = 0
         self._before = _remembered(memory)
         self._count = 0
+        self._ready = False
         self._checked_at = -1.0
         self._guarded = True
         self._connected: Connected | None = None
@@ -88,8 +89,8 @@ class OwnedLink:
     async def write(self, values: SignalValues) -> frozenset[Signal]:
         """As the port says, once the register says that this gateway is in charge still.
 
-        Every write carries the gateway's beat: where two write in spite of all, the one that
-        claimed last finds it and gives way.
+        Every write carries the gateway's beat, so that where two write in spite of all, the one
+        that claimed finds it and gives way; and Ready, which a claim takes down.
         """
         self._check_charge()
         if not self._guarded:
@@ -98,9 +99,12 @@ class OwnedLink:
             await self._check()
         if Signal.VISION_HEARTBEAT in values:
             self._count = number(values, Signal.VISION_HEARTBEAT)
-        beat = {Signal.VISION_HEARTBEAT: beat_of(self._number, self._count)}
-        refused = await self._link.write({**values, **beat})
-        return refused if Signal.VISION_HEARTBEAT in values else refused - beat.keys()
+        self._ready = bool(values.get(Signal.READY, self._ready))
+        mine: dict[Signal, SignalValue] = {
+            Signal.READY: self._ready,
+            Signal.VISION_HEARTBEAT: beat_of(self._number, self._count),
+        }
+        return await self._link.write({**values, **mine}) & values.keys()
 
     def _check_charge(self) -> None:
         if not self.in_charge:
@@ -201,8 +205,10 @@ class OwnedLink:
     async def _claim(self, beat: int) -> bool:
         mine = new_number(beat)
         claim: dict[Signal, SignalValue] = {Signal.VISION_HEARTBEAT: beat_of(mine, 1)}
+        # the heartbeat moves now, and what a dead gateway said of Ready must not count again
+        claim |= {Signal.ONLINE: True, Signal.READY: False}
         began = time.monotonic()
-        refused = await self._link.write({**claim, Signal.ONLINE: True})
+        refused = await self._link.write(claim)
         if Signal.VISION_HEARTBEAT in refused:
             log.error("gateway.ownership_unknown", why="VisionHeartbeat cannot be written")
             self._guarded = False
@@ -213,7 +219,7 @@ class OwnedLink:
         stands, _ = await self._look()
         if gateway_of(stands) != mine:
             return False
-        self._number, self._count = mine, 1
+        self._number, self._count, self._ready = mine, 1, False
         self._before = mine
         _remember(self._memory, mine)
         log.info("gateway.in_charge", number=mine, after=gateway_of(beat))

@@ -149,6 +149,25 @@ async def test_a_reconnection_finds_its_own_number_and_goes_on(tmp_path: Path) -
         assert gateway_of(_beat(cable)) == mine
 
 
+@pytest.mark.asyncio
+async def test_a_claim_takes_a_dead_gateways_ready_down_and_a_live_one_puts_it_back(
+    tmp_path: Path,
+) -> None:
+    cables = Cables()
+    first, claimer = (owned(cables.another(), tmp_path, name) for name in "ab")
+    values = cables.first.values
+    async with running(first):
+        await until(lambda: first.in_charge, 5)
+        await first.write({Signal.READY: True})
+        async with running(claimer._link):
+            claiming = asyncio.create_task(claimer._claim(_beat(cables.first)))
+            await until(lambda: not values[Signal.READY])
+            await first.write({Signal.VISION_HEARTBEAT: 9})  # it had read its number just before
+            assert not await claiming
+        await first.write({Signal.VISION_HEARTBEAT: 10})
+        assert values[Signal.READY] is True
+
+
 def _beat(cable: InMemoryLineLink) -> int:
     return number(cable.values, Signal.VISION_HEARTBEAT)
 
@@ -157,11 +176,9 @@ def _beat(cable: InMemoryLineLink) -> int:
 
 
 @asynccontextmanager
-async def two_gateways(
-    folder: Path, config: GatewaySettings, window_s: float = 1.0
-) -> AsyncIterator[tuple[Line, Line]]:
+async def two_gateways(folder: Path, config: GatewaySettings) -> AsyncIterator[tuple[Line, Line]]:
     """A line with a gateway in charge, and another one that is not started yet."""
-    plc = PlcConfig(takt_s=0.1, window_s=window_s)
+    plc = PlcConfig(takt_s=5.0)
     (folder / "a").mkdir()
     (folder / "b").mkdir()
     async with running_line(folder / "a", plc, owned=True) as first:
