@@ -15,6 +15,7 @@ from lab.benchmarks.throughput import REFERENCE, SHIPPED, ExpertProfile, alone, 
 from lab.datasets.textile import textile_dataset
 from lab.demo.summary import percentile
 from lab.harness import learn as learning
+from lab.harness.clustered import ClusteredStack
 from lab.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, cycle, make_plan, mixed
 from policies.authoring.loading import load_policy
@@ -91,6 +92,7 @@ def bench(
     replicas: int = 1,
     failing_hosts: bool = False,
     settings: Mapping[str, str] | None = None,
+    brokers: int = 1,
 ) -> Iterator[Bench]:
     """Start the stack, the taught expert and the line; everything is stopped at the end."""
     source = textile_dataset()
@@ -105,6 +107,10 @@ def bench(
     folder = LEARNED / "run"
     shutil.rmtree(folder, ignore_errors=True)
     stack = LocalStack(folder / "stack", StackPorts.free(), broker_kind=broker)
+    if brokers > 1:
+        stack = ClusteredStack(
+            folder / "stack", StackPorts.free(), broker_kind="kafka", brokers=brokers
+        )
     line = SimulatedLine(
         folder, stack, plan, options, {**BUFFER, **(settings or {})}, failing_hosts
     )

@@ -28,6 +28,9 @@ def faults(
         Literal["embedded", "kafka"],
         typer.Option(help="Over Apache Kafka (needs Java, Maven) brokers are killed too."),
     ] = "embedded",
+    brokers: Annotated[
+        int, typer.Option(min=1, max=5, help="Of Apache Kafka: with three a leader is killed.")
+    ] = 1,
     schedule: Annotated[
         int | None,
         typer.Option(help="Seed of a random schedule, played in place of the rows."),
@@ -52,6 +55,7 @@ def faults(
     from lab.harness.schedule import schedule as drawn
 
     say = partial(Console(stderr=True).print, soft_wrap=True, markup=False)
+    broker = "kafka" if brokers > 1 else broker
     names = list(SMOKE) if smoke and not only else rows_of(only)
     options = LineOptions(takt, window)
     with bench(
@@ -61,6 +65,7 @@ def faults(
         broker,
         replicas=2,
         failing_hosts=schedule is None,
+        brokers=brokers,
     ) as running:
         if schedule is not None:
             count, each = (500, 1) if smoke else (parts or 10_000, kills)

@@ -40,15 +40,8 @@ CORES: Final[Mapping[str, Core]] = {
         ),
     ),
     "spool": Core(
-        tuple(
-            f"connectors/gateway/{name}.py"
-            for name in ("spool", "spool_files", "spooling", "lanes")
-        ),
-        (
-            "tests/connectors/test_spool_edges.py",
-            "tests/connectors/test_spool.py",
-            "tests/connectors/test_lanes.py",
-        ),
+        ("connectors/gateway/spool.py", "connectors/gateway/spool_files.py"),
+        ("tests/connectors/test_spool_edges.py", "tests/connectors/test_spool.py"),
     ),
     "join": Core(
         ("streams/roles/join_core.py",),
