@@ -107,8 +107,8 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     node_prefix: str = "Andon"
     """Node ids are ``s=<node_prefix>.<Signal>`` in that namespace."""
     camera: str = "synthetic:seed=0"
-    """``folder:PATH``, ``list:FILE``, ``synthetic:seed=N,size=N``, ``opencv:0|file|rtsp://|http://``
-    or ``snapshot:http://``; see docs/cameras.md."""
+    """``folder:PATH``, ``list:FILE``, ``synthetic:seed=N,size=N``, ``opencv:0|file|rtsp://|http://``,
+    ``snapshot:http://`` or ``genicam:SERIAL``; see docs/cameras.md."""
     shots: Annotated[tuple[ShotSettings, ...], Field(max_length=16)] = ()
     """The photographs of each part, as JSON or ``[[gateway.shots]]``; empty: one by ``camera``."""
     standby: bool = False
@@ -124,6 +124,14 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     frame that may have been exposed before the trigger is never taken."""
     camera_stall_s: Annotated[float, Field(gt=0, le=60)] = 0.8
     """A live camera without a frame for this long is a fault, and opened again, seconds."""
+    camera_features: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, max_length=64
+    )
+    """Features of a GenICam camera by their names, set in this order and read back, as JSON or
+    ``[gateway.camera_features]``: ``{"ExposureTime": 5000, "TriggerMode": "On"}``."""
+    camera_producer: Path | None = None
+    """The camera maker's GenTL producer (``.cti``) for ``genicam:``; without it, those of
+    ``GENICAM_GENTL64_PATH``."""
     plc_timeout_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     """Deadline of one OPC UA service call, seconds."""
     publishing_interval_ms: Annotated[float, Field(ge=1, le=1000)] = 10.0

@@ -1,21 +1,30 @@
 """A camera from its specification in the settings."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from connectors.cameras.folder import FolderCamera
+from connectors.cameras.genicam import (
+    Feature,
+    GenicamSource,
+    GenicamTriggered,
+    is_software_triggered,
+)
+from connectors.cameras.harvester import HarvesterDevice
 from connectors.cameras.http import MjpegSource, SnapshotCamera
 from connectors.cameras.live import LiveCamera
 from connectors.cameras.opencv import OpenCVCamera, is_live
 from connectors.cameras.opencv_stream import OpenCVSource
 from connectors.cameras.synthetic import SyntheticCamera
-from connectors.errors import CameraSpecError
+from connectors.errors import CameraSpecError, CaptureError
 from streams.masking import masked
 from streams.ports import Camera
 
 _ACCEPTED = (
     "accepted: folder:PATH, list:FILE (one path per line), "
     "synthetic:seed=N,size=N,defects=SHARE, opencv:INDEX, opencv:/dev/video0, opencv:FILE, "
-    "opencv:rtsp://..., opencv:http://... (a stream of JPEGs), snapshot:http://... (one picture)"
+    "opencv:rtsp://..., opencv:http://... (a stream of JPEGs), snapshot:http://... (one picture), "
+    "genicam:SERIAL"
 )
 LATENCY_S = 0.2
 """Unless the settings say otherwise: the longest from an exposure's start to its arrival, s."""
@@ -29,6 +38,8 @@ def open_camera(
     capture_timeout_s: float = 2.0,
     latency_s: float = LATENCY_S,
     stall_s: float = STALL_S,
+    features: Mapping[str, Feature] | None = None,
+    producer: Path | None = None,
 ) -> Camera:
     """The camera that ``spec`` names; not opened yet.
 
@@ -37,6 +48,8 @@ def open_camera(
         capture_timeout_s: deadline of one exposure, seconds.
         latency_s: bound from the start of a live camera's exposure to its arrival, seconds.
         stall_s: a live camera without frames for so long is lost, seconds.
+        features: of a GenICam camera, by name, set in this order.
+        producer: the GenTL producer of GenICam cameras.
 
     Raises:
         CameraSpecError: the specification cannot be read; the message lists what is accepted.
@@ -53,9 +66,33 @@ def open_camera(
             return _synthetic(spec, rest)
         case "opencv":
             return _opencv(rest, capture_timeout_s, latency_s, stall_s)
+        case "genicam":
+            limits = (capture_timeout_s, latency_s, stall_s)
+            return _genicam(spec, limits, features or {}, producer)
         case "snapshot" if rest.lower().startswith(("http://", "https://")):
             return SnapshotCamera(rest, capture_timeout_s, latency_s)
     raise CameraSpecError(f"camera {masked(spec)!r}: unknown kind {kind!r}; {_ACCEPTED}")
+
+
+def _genicam(
+    spec: str,
+    limits: tuple[float, float, float],
+    features: Mapping[str, Feature],
+    producer: Path | None,
+) -> Camera:
+    timeout_s, latency_s, stall_s = limits
+    serial = spec.partition(":")[2]
+    try:
+        is_triggered = is_software_triggered(features)
+    except CaptureError as error:
+        raise CameraSpecError(f"camera {spec!r}: {error}") from None
+
+    def device() -> HarvesterDevice:
+        return HarvesterDevice(serial, producer)
+
+    if is_triggered:
+        return GenicamTriggered(device, features, timeout_s)
+    return LiveCamera(lambda: GenicamSource(device(), features, latency_s), timeout_s, stall_s)
 
 
 def _opencv(rest: str, timeout_s: float, latency_s: float, stall_s: float) -> Camera:

@@ -1,0 +1,192 @@
+"""GenICam cameras (GigE Vision, USB3 Vision): free-running, or triggered by software."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from connectors.cameras.live import LiveFrame
+from connectors.cameras.pixels import read_format, unpack
+from connectors.errors import CaptureError
+from streams.ports import Picture, Trigger
+
+T = TypeVar("T")
+Feature = bool | int | float | str
+_BAYER = {"BayerRG": "RGGB", "BayerGR": "GRBG", "BayerGB": "GBRG", "BayerBG": "BGGR"}
+_QUEUED = 64
+"""Most old frames that are thrown away before a software trigger."""
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """What a camera sent."""
+
+    data: bytes
+    width: int
+    height: int
+    format: str
+
+
+class GenicamDevice(Protocol):
+    """One opened camera; every call comes from one thread, and may block within its time-out."""
+
+    name: str
+
+    def open(self, features: Mapping[str, Feature]) -> None:
+        """Connect, set the features in their order, read them back and acquire."""
+        ...
+
+    def fetch(self, timeout_s: float) -> RawImage | None:
+        """The next frame in order; None: none came in time."""
+        ...
+
+    def trigger(self) -> None:
+        """Execute ``TriggerSoftware``."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def encode_png(image: RawImage) -> tuple[bytes, str]:
+    """A PNG of 8 bits, or of 16 bits that hold the camera's bits as they are; Bayer in colours."""
+    import cv2
+
+    form = read_format(image.format)
+    pixels = unpack(image.data, image.width, image.height, form)
+    if form.kind in _BAYER:
+        pixels = cv2.cvtColor(pixels, getattr(cv2, f"COLOR_Bayer{_BAYER[form.kind]}2BGR"))
+    elif form.kind.startswith("RGB"):
+        pixels = pixels[:, :, 2::-1]
+    elif form.kind == "BGRa":
+        pixels = pixels[:, :, :3]
+    done, data = cv2.imencode(
+        ".png", np.ascontiguousarray(pixels), [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    )
+    if not done:
+        raise CaptureError("the picture could not be encoded")
+    return bytes(data.tobytes()), "image/png"
+
+
+def is_software_triggered(features: Mapping[str, Feature]) -> bool:
+    """Whether the features ask for it. Raises ``CaptureError`` for a trigger by a wire.
+
+    >>> is_software_triggered({"TriggerMode": "On", "TriggerSource": "Software"})
+    True
+    """
+    if features.get("TriggerMode") != "On":
+        return False
+    source = features.get("TriggerSource")
+    if source != "Software":
+        raise CaptureError(
+            f"TriggerSource {source}: which frame belongs to which part cannot be proved for a "
+            "camera that is triggered by wire; set Software, or TriggerMode Off"
+        )
+    return True
+
+
+class GenicamSource:
+    """``LiveSource`` over a free-running camera.
+
+    A frame counts from the last moment at which no frame was waiting, less the camera's delay.
+    """
+
+    def __init__(
+        self, device: GenicamDevice, features: Mapping[str, Feature], latency_s: float
+    ) -> None:
+        self.name = device.name
+        self._device = device
+        self._features = features
+        self._latency = latency_s
+        self._closed = False
+
+    def open(self) -> None:
+        self._device.open(self._features)
+
+    def read(self) -> LiveFrame:
+        empty_at: float | None = None
+        while not self._closed:
+            before = time.monotonic()
+            image = self._device.fetch(0.005)
+            if image is not None:
+                began = None if empty_at is None else empty_at - self._latency
+                return LiveFrame(began, partial(encode_png, image))
+            empty_at = before
+        raise CaptureError(f"{self.name}: closed")
+
+    def close(self) -> None:
+        self._device.close()
+
+    def abort(self) -> None:
+        self._closed = True
+
+
+class GenicamTriggered:
+    """``Camera`` whose exposure is commanded: throw away what waits, trigger, take what comes.
+
+    Args:
+        make: a new device for every opening.
+        features: of the camera, by their names; ``TriggerMode`` is On.
+        timeout_s: deadline of one exposure, seconds.
+    """
+
+    def __init__(
+        self, make: Callable[[], GenicamDevice], features: Mapping[str, Feature], timeout_s: float
+    ) -> None:
+        self._make = make
+        self._features = features
+        self._timeout = timeout_s
+        self._device: GenicamDevice | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    async def open(self) -> None:
+        await self.close()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="camera")
+        self._device = device = self._make()
+        await self._call(lambda: device.open(self._features), 10 * self._timeout)
+
+    async def capture(self, trigger: Trigger) -> Picture:
+        data, kind = await self._call(self._expose, self._timeout)
+        return Picture(data, kind, f"{trigger.trigger_seq:06d}.png", {"exposed_by": "trigger"})
+
+    async def close(self) -> None:
+        thread, self._thread = self._thread, None
+        device, self._device = self._device, None
+        if thread is not None:
+            if device is not None:
+                thread.submit(device.close)
+            thread.shutdown(wait=False)
+
+    def _expose(self) -> tuple[bytes, str]:
+        device = self._device
+        if device is None:
+            raise CaptureError("camera: not open")
+        for _ in range(_QUEUED):
+            if device.fetch(0.001) is None:
+                break
+        else:
+            raise CaptureError(f"camera {device.name}: sends frames that nobody triggered")
+        device.trigger()
+        image = device.fetch(self._timeout)
+        if image is None:
+            raise CaptureError(
+                f"camera {device.name}: no frame in {self._timeout:g} s of a trigger"
+            )
+        return encode_png(image)
+
+    async def _call(self, work: Callable[[], T], timeout_s: float) -> T:
+        if self._thread is None:
+            raise CaptureError("camera: not open")
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            async with asyncio.timeout(timeout_s + 0.5):
+                return await future
+        except TimeoutError:
+            with contextlib.suppress(CaptureError):
+                await self.close()
+            raise CaptureError(f"camera: no answer in {timeout_s:g} s") from None

@@ -1,0 +1,109 @@
+"""``GenicamDevice`` by harvesters, over a GenTL producer (a maker's ``.cti``)."""
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from connectors.cameras.genicam import Feature, RawImage
+from connectors.errors import CaptureError
+
+_ONE = threading.Lock()
+"""Producers are opened one after another."""
+
+
+class HarvesterDevice:
+    """One camera of a producer.
+
+    Args:
+        serial: its serial number, or empty for the only one.
+        producer: the ``.cti``; None: those of ``GENICAM_GENTL64_PATH``.
+    """
+
+    def __init__(self, serial: str, producer: Path | None) -> None:
+        self.name = f"genicam:{serial}"
+        self._serial = serial
+        self._producer = producer
+        self._harvester: Any = None
+        self._acquirer: Any = None
+
+    def open(self, features: Mapping[str, Feature]) -> None:
+        try:
+            from harvesters.core import Harvester
+        except ImportError:
+            raise CaptureError(
+                f"{self.name}: GenICam needs the extra: pip install 'andon[genicam]'"
+            ) from None
+        with _ONE:
+            self._harvester = harvester = Harvester()
+            for path in self._producers():
+                harvester.add_file(str(path))
+            harvester.update()
+            self._acquirer = harvester.create(self._which(harvester.device_info_list))
+        nodes = self._acquirer.remote_device.node_map
+        for name, value in features.items():
+            self._set(nodes, name, value)
+        self._acquirer.start()
+
+    def fetch(self, timeout_s: float) -> RawImage | None:
+        buffer = self._acquirer.try_fetch(timeout=timeout_s)
+        if buffer is None:
+            return None
+        with buffer:
+            part = buffer.payload.components[0]
+            return RawImage(part.data.tobytes(), part.width, part.height, part.data_format)
+
+    def trigger(self) -> None:
+        self._acquirer.remote_device.node_map.TriggerSoftware.execute()
+
+    def close(self) -> None:
+        acquirer, self._acquirer = self._acquirer, None
+        harvester, self._harvester = self._harvester, None
+        with _ONE:
+            if acquirer is not None:
+                acquirer.stop()
+                acquirer.destroy()
+            if harvester is not None:
+                harvester.reset()
+
+    def _producers(self) -> list[Path]:
+        if self._producer is not None:
+            found = [self._producer]
+        else:
+            folders = os.environ.get("GENICAM_GENTL64_PATH", "").split(os.pathsep)
+            found = [path for folder in folders if folder for path in Path(folder).glob("*.cti")]
+        missing = [path for path in found if not path.is_file()]
+        if missing or not found:
+            what = f"no file {missing[0]}" if missing else "no GenTL producer"
+            raise CaptureError(
+                f"{self.name}: {what}; install the camera maker's (.cti) and set "
+                "ANDON_GATEWAY__CAMERA_PRODUCER or GENICAM_GENTL64_PATH"
+            )
+        return found
+
+    def _which(self, devices: list[Any]) -> int:
+        serials = [str(device.property_dict.get("serial_number", "")) for device in devices]
+        if self._serial in serials:
+            return serials.index(self._serial)
+        if not self._serial and len(serials) == 1:
+            return 0
+        shown = ", ".join(serials) or "none"
+        raise CaptureError(f"{self.name}: no such camera; serial numbers found: {shown}")
+
+    def _set(self, nodes: Any, name: str, value: Feature) -> None:
+        if not nodes.has_node(name):
+            raise CaptureError(f"{self.name}: the camera has no feature {name}")
+        node = nodes.get_node(name)
+        try:
+            node.value = value
+            found = node.value
+        except Exception as error:  # noqa: BLE001 - the bindings' own kinds have no common root
+            raise CaptureError(f"{self.name}: {name} = {value!r} was refused: {error}") from None
+        is_near = (
+            abs(found - value) <= 0.05 * abs(value)
+            if isinstance(value, int | float) and isinstance(found, int | float)
+            else found == value
+        )
+        if not is_near:
+            raise CaptureError(f"{self.name}: {name} is {found!r}, and {value!r} was set")
