@@ -94,7 +94,8 @@ def _bit_stream(raw: npt.NDArray[np.uint8], count: int, bits: int) -> npt.NDArra
     at = first >> 3
     word = padded[at] | padded[at + 1] << 8 | padded[at + 2] << 16
     found = (word >> (first & 7).astype(np.uint32)) & ((1 << bits) - 1)
-    return found.astype(np.uint16)
+    samples: npt.NDArray[np.uint16] = found.astype(np.uint16)
+    return samples
 
 
 def _two_in_three(raw: npt.NDArray[np.uint8], count: int, bits: int) -> npt.NDArray[np.uint16]:
@@ -106,5 +107,5 @@ def _two_in_three(raw: npt.NDArray[np.uint8], count: int, bits: int) -> npt.NDAr
     found = np.empty((len(padded), 2), np.uint16)
     found[:, 0] = padded[:, 0] << low | (padded[:, 1] & mask)
     found[:, 1] = padded[:, 2] << low | (padded[:, 1] >> 4 & mask)
-    flat: npt.NDArray[np.uint16] = found.reshape(-1)[:count]
-    return flat
+    samples: npt.NDArray[np.uint16] = found.reshape(-1)[:count]
+    return samples
