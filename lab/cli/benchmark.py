@@ -22,6 +22,7 @@ from lab.cli.benchmark_links import links
 from lab.cli.benchmark_long import soak, stalls
 from lab.cli.benchmark_mutants import mutants
 from lab.cli.benchmark_shots import shots
+from lab.cli.benchmark_takeover import takeover
 from lab.cli.benchmark_teaching import TeachingMore, teaching
 from lab.cli.demo import at_rates_table, by_class_table, verdicts_table
 from lab.cli.smoke import folder_or_smoke
@@ -39,6 +40,7 @@ app.command()(links)
 app.command()(mutants)
 app.command()(soak)
 app.command()(stalls)
+app.command()(takeover)
 
 
 _say = partial(Console(stderr=True).print, soft_wrap=True)
