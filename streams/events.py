@@ -248,6 +248,8 @@ class DeadLetter(Event):
     offset: Int64
     original_key: str = ""
     original_headers: dict[str, str] = {}
+    is_cut: bool = False
+    """Whether the value or a header is less than the original's."""
     frame_id: UUID | None = None
     failed_at: Moment
 

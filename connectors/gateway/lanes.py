@@ -8,6 +8,7 @@ holds back only the pictures that need it.
 import asyncio
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +23,13 @@ from streams.topics import FRAMES, INLINE_LIMIT_BYTES
 
 _WORDS_AT_ONCE = 256
 """Decisions and acknowledgements that may be on their way together."""
+_REMEMBERED = 20
+"""So many pictures tell how long one takes: the lower quartile, as connecting holds some up."""
+_SPARE = 1
+"""Connections beside those that the link needs."""
+_STUCK, _STUCK_S = 3.0, 2.0
+"""A picture that takes so many times as long as it should, and so many seconds, is stuck; others
+then take its turn."""
 _LARGE_AT_ONCE = 2
 """Pictures that may be on their way to the object store together."""
 
@@ -109,34 +117,50 @@ class SharedPublisher:
     round_trip_s: Callable[[], float] = lambda: 0.0
 
     def __post_init__(self) -> None:
-        self._busy = [0] * len(self.publishers)
+        self._began: list[float | None] = [None] * len(self.publishers)
+        """Since when each has something on its way, monotonic seconds."""
         self._changed = asyncio.Condition()
-        self._transfer_s = 0.0
-        """How long one picture takes on the whole link."""
+        self._recent_s: deque[float] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def transfer_s(self) -> float:
+        """How long one picture takes on the whole link, seconds; 0 before the first."""
+        quickest_first = sorted(self._recent_s)
+        return quickest_first[len(quickest_first) // 4] if quickest_first else 0.0
 
     @property
     def at_once(self) -> int:
-        """How many connections are used together now."""
-        if not self._transfer_s:
+        """How many connections are used together now; one more than needed rides out a pause."""
+        if not self.transfer_s:
             return 1
-        needed = 1 + math.ceil(self.round_trip_s() / self._transfer_s)
+        needed = _SPARE + 1 + math.ceil(self.round_trip_s() / self.transfer_s)
         return min(needed, len(self.publishers))
 
     async def send(self, topic: str, message: Message) -> None:
         """Raises what the publisher raises."""
         async with self._changed:
-            await self._changed.wait_for(lambda: sum(self._busy) < self.at_once)
-            chosen = self._busy.index(min(self._busy))
-            self._busy[chosen] += 1
-        began, beside = time.monotonic(), sum(self._busy)
+            await self._changed.wait_for(self._has_turn)
+            chosen = self._began.index(None)
+            began = self._began[chosen] = time.monotonic()
+        beside = self._moving()
         try:
             await self.publishers[chosen].send(topic, message)
             took_s = max(time.monotonic() - began - self.round_trip_s(), 1e-3) / beside
-            self._transfer_s = (self._transfer_s + took_s) / 2 if self._transfer_s else took_s
+            self._recent_s.append(took_s)
         finally:
-            self._busy[chosen] -= 1
+            self._began[chosen] = None
             async with self._changed:
                 self._changed.notify_all()
+
+    def _has_turn(self) -> bool:
+        return None in self._began and self._moving() < self.at_once
+
+    def _moving(self) -> int:
+        """Connections that carry something; one that takes far longer than it should is stuck."""
+        usual_s = self.round_trip_s() + self.transfer_s * self.at_once
+        stuck_s = _STUCK * usual_s + _STUCK_S if self.transfer_s else math.inf
+        now = time.monotonic()
+        return sum(began is not None and now - began < stuck_s for began in self._began)
 
 
 @dataclass(frozen=True)

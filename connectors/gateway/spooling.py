@@ -180,10 +180,12 @@ class SpoolingPublisher:
             return
         self._set_full(self.spool.full)
 
+        served = self._served
+
         async def watched() -> None:
             await asyncio.wait({sending})
             error = None if sending.cancelled() else sending.exception()
-            await self._arrived(file, topic, message, error)
+            await self._arrived(file, topic, message, error, served)
 
         task = asyncio.create_task(watched(), name=f"kept {topic}")
         self._on_their_way.add(task)
@@ -250,12 +252,13 @@ class SpoolingPublisher:
     async def _follow(self, file: SpooledFile, topic: str, message: Message) -> None:
         """One message of the spool to the broker."""
         error: BaseException | None = None
+        served = self._served
         try:
             async with self._turns:
                 await self._timed(topic, historical(topic, message, datetime.now(UTC)))
         except Exception as failed:  # noqa: BLE001 - one message must not stop those behind it
             error = failed
-        await self._arrived(file, topic, message, error)
+        await self._arrived(file, topic, message, error, served)
         if isinstance(error, UnavailableError | TimeoutError):
             attempts = file.tries.attempts if file.tries is not None else 1
             await asyncio.sleep(backoff_s(attempts - 1, 0.1, 5.0, jitter=0.5))
@@ -269,9 +272,18 @@ class SpoolingPublisher:
         self._recent_s.append(took_s)
 
     async def _arrived(
-        self, file: SpooledFile, topic: str, message: Message, error: BaseException | None
+        self,
+        file: SpooledFile,
+        topic: str,
+        message: Message,
+        error: BaseException | None,
+        served: int,
     ) -> None:
-        """What becomes of a message of the spool that was under way."""
+        """What becomes of a message of the spool that was under way.
+
+        Args:
+            served: how many had got through when it was begun.
+        """
         if error is None:
             self._failed.clear()
             await self.spool.drop(file)
@@ -284,7 +296,8 @@ class SpoolingPublisher:
             if file.tries.attempts >= _IN_ORDER and file not in self._failed:
                 self._failed = [*self._failed, file][-_TRIED_TOGETHER:]
             file.is_taken = False
-            self._set_down(True, str(error))
+            if self._served == served:  # else others got through meanwhile
+                self._set_down(True, str(error))
             self._stored.set()
         elif isinstance(error, PermanentError):
             await self._refused(topic, message, error, file)

@@ -28,7 +28,7 @@ from streams.topics import ACKS, DECISIONS, FRAMES
 WORD_BYTES = 1200
 """Size of a decision, bytes."""
 WORDS_EVERY_S = 0.25
-_WARM = 0.25
+_WARM = 0.5
 """This share of the backlog passes before its speed is measured: clients connect meanwhile."""
 _LEAST = 8
 """Pictures of the smallest backlog."""

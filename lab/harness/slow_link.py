@@ -14,6 +14,8 @@ from typing import Final
 CHUNK: Final = 16 << 10
 _SOCKET_BYTES: Final = 64 << 10
 """Buffers of the proxy's sockets: what waits must wait at the sender, as behind a real link."""
+_BURST_S: Final = 0.05
+"""A link that idled so long, or whose timer came so late, makes up for it."""
 _DOOM_BYTES: Final = 4 << 20
 """An unlucky connection ends somewhere in its first so many bytes."""
 
@@ -62,8 +64,8 @@ class _Lane:
         """Return when ``size`` bytes have been put on the link. Waiters are served in turn."""
         async with self._turn:
             now = asyncio.get_running_loop().time()
-            self._free_at = max(self._free_at, now) + size / self.bytes_s
-            await asyncio.sleep(self._free_at - now)
+            self._free_at = max(self._free_at, now - _BURST_S) + size / self.bytes_s
+            await asyncio.sleep(max(self._free_at - now, 0.0))
 
 
 @dataclass(eq=False)

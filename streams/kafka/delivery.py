@@ -117,17 +117,19 @@ def _frame_of(headers: Mapping[str, str], value: bytes) -> UUID | None:
 
 def without_value(letter: Message) -> Message:
     """The letter alone, for a broker that does not take it with the original bytes."""
-    return Message(letter.key, b"", letter.headers, letter.partition)
+    headers = [(name, raw) for name, raw in letter.headers if name != "ce_iscut"]
+    return Message(letter.key, b"", (*headers, ("ce_iscut", b"true")), letter.partition)
 
 
 def _message(letter: DeadLetter, original: bytes) -> Message:
     """However large the original was, the broker takes the letter: the error says what is cut."""
     value = original[:INLINE_LIMIT_BYTES]
     headers, error = _kept(letter.original_headers), letter.error
-    if len(value) < len(original) or headers != letter.original_headers:
+    is_cut = len(value) < len(original) or headers != letter.original_headers
+    if is_cut:
         error = f"{error[:3800]} (of {len(original)} bytes {len(value)} are kept, and the "
         error += f"first {_KEPT_CHARACTERS // 8} characters of each header)"
-    changed = {"original_headers": headers, "error": error[:4096]}
+    changed = {"original_headers": headers, "error": error[:4096], "is_cut": is_cut}
     return to_message(letter.model_copy(update=changed), value)
 
 

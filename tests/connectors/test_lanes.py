@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.gateway import spooling
+from connectors.gateway import lanes, spooling
 from connectors.gateway.lanes import Lane, LanedPublisher, ReferencingPublisher, SharedPublisher
 from connectors.gateway.spool import Budget, Spool
 from connectors.gateway.spooling import SpoolingPublisher
@@ -264,13 +264,14 @@ def test_lanes_keep_within_one_bound(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("round_trip_s", "transfer_s", "at_once"),
-    [(0.0, 0.0, 1), (0.001, 2.0, 2), (4.0, 2.0, 3), (4.0, 0.2, 8)],
+    [(0.0, 0.0, 1), (0.0, 2.0, 2), (0.001, 2.0, 3), (4.0, 2.0, 4), (4.0, 0.2, 8)],
 )
 async def test_as_many_connections_as_keep_the_link_busy(
     round_trip_s: float, transfer_s: float, at_once: int
 ) -> None:
     shared = SharedPublisher([MemoryBus() for _ in range(8)], lambda: round_trip_s)
-    shared._transfer_s = transfer_s
+    if transfer_s:
+        shared._recent_s.append(transfer_s)
     assert shared.at_once == at_once
 
 
@@ -291,3 +292,20 @@ async def test_the_first_picture_goes_alone_and_then_each_connection_has_one() -
         gate.go.set()
     await asyncio.gather(*sends)
     assert sum(counted()) == 5
+
+
+@pytest.mark.asyncio
+async def test_a_connection_that_is_stuck_takes_no_other_s_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "_STUCK_S", 0.0)
+    gates = [Gate() for _ in range(4)]
+    for gate in gates[1:]:
+        gate.go.set()
+    shared = SharedPublisher(gates)
+    shared._recent_s.append(0.001)
+    sends = [asyncio.create_task(shared.send("t", message(str(n)))) for n in range(20)]
+    await until(lambda: sum(task.done() for task in sends) == 19)
+    assert len(gates[1].sent) + len(gates[2].sent) + len(gates[3].sent) == 19
+    gates[0].go.set()
+    await asyncio.gather(*sends)
