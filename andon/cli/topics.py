@@ -11,6 +11,7 @@ import typer
 from andon import wiring
 from andon.cli.options import Json
 from andon.cli.printing import plain, print_found, table_of_rows
+from andon.cli.topics_acl import acl
 from andon.settings import load_settings
 from streams.events import DeadLetter
 from streams.failures import PermanentError
@@ -23,7 +24,10 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 @app.callback()
 def topics() -> None:
-    """The topics at the broker: whether they are as meant, and what was set aside."""
+    """The topics at the broker: whether they are as meant, who may use them, what was set aside."""
+
+
+app.command()(acl)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from streams.cancellation import asked_to_end
 from streams.errors import UnavailableError
 from streams.kafka.connection import DOWN, KafkaConnection
 from streams.kafka.delivery import Delivery
+from streams.kafka.refusals import explained, is_refusal
 
 log = structlog.get_logger(__name__)
 BEGINNING, END = 0.0, math.inf
@@ -27,6 +28,8 @@ CHECK_S = 2.0
 _AT_ONCE = 64
 """Records per poll while following: a long log must not stop the caller's other tasks."""
 _POLL_MS = 1000
+_REFUSED_ATTEMPT = 10
+"""The back-off of a reader that is refused is as long as after so many attempts."""
 
 _Batches = Mapping[TopicPartition, list[ConsumerRecord]]
 
@@ -80,7 +83,8 @@ class PartitionReader:
                     yield _deliveries(batches)
         except DOWN as error:
             where = f"{', '.join(self._since_s)} at {self._connection.bootstrap_servers}"
-            raise UnavailableError(f"{where}: {error!r}") from error
+            said = await explained(error, self._connection)
+            raise UnavailableError(f"{where}: {said}") from error
 
     async def follow(self) -> AsyncGenerator[list[Delivery], None]:
         """The records as they come; an empty list once ``caught_up`` is set. Never ends.
@@ -107,7 +111,10 @@ class PartitionReader:
                 if asked_to_end():
                     raise
                 servers = self._connection.bootstrap_servers
-                log.warning("kafka.reader_down", servers=servers, why=repr(error))
+                said = await explained(error, self._connection)
+                log.warning("kafka.reader_down", servers=servers, why=said)
+                if is_refusal(error):  # a person must mend it, and reads the log meanwhile
+                    attempt = max(attempt, _REFUSED_ATTEMPT)
             finally:
                 self.caught_up.clear()
             await asyncio.sleep(backoff_s(attempt, 0.1, 5.0, jitter=0.5))

@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from streams.backoff import backoff_s
 from streams.errors import AndonError, UnavailableError
 from streams.kafka.connection import DOWN, KafkaConnection
+from streams.kafka.refusals import explained
 from streams.log import Log
 from streams.topics import ALL, Topic, Wanted
 
@@ -43,8 +44,8 @@ async def ensure_topics(
         new = [_new_topic(topic, wanted or Wanted()) for topic in topics]
         return await _create_missing(admin, new)
     except DOWN as error:
-        where = connection.bootstrap_servers
-        raise UnavailableError(f"Kafka at {where}: {error or repr(error)}") from error
+        said = await explained(error, connection)
+        raise UnavailableError(f"Kafka at {connection.bootstrap_servers}: {said}") from error
     finally:
         await admin.close()
 

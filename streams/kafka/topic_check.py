@@ -13,8 +13,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from streams.errors import UnavailableError
+from streams.failures import failed
 from streams.kafka.connection import DOWN, KafkaConnection
-from streams.kafka.failures import kafka_failure
+from streams.kafka.failures import kafka_cause
+from streams.kafka.refusals import explained
 from streams.kafka.topic_admin import TopicsError, ensure_topics
 from streams.log import Log
 from streams.topics import ALL, Topic, Wanted
@@ -106,7 +108,9 @@ async def check_topics(
             await admin.start()
             found = await _found(admin, [topic.name for topic in names])
     except DOWN as error:
-        raise kafka_failure(error, f"Kafka at {connection.bootstrap_servers}") from error
+        said = await explained(error, connection)
+        where = f"Kafka at {connection.bootstrap_servers}"
+        raise failed(kafka_cause(error), f"{where}: {said}") from error
     finally:
         await admin.close()
     return [wrong for topic in names for wrong in judge(topic, found.get(topic.name), wanted)]
