@@ -272,7 +272,7 @@ def cameras(settings: Settings) -> "list[Camera]":
     own = settings.gateway
     names = [shot.camera or own.camera for shot in own.shots] or [own.camera]
     limits = (own.capture_timeout_s, own.camera_latency_ms / 1000, own.camera_stall_s)
-    genicam = (own.camera_features, own.camera_producer)
+    genicam = (own.camera_features, own.camera_producer, own.camera_checks)
     try:
         found = {name: open_camera(name, *limits, *genicam) for name in dict.fromkeys(names)}
     except CameraSpecError as error:

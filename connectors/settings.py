@@ -124,6 +124,9 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     frame that may have been exposed before the trigger is never taken."""
     camera_stall_s: Annotated[float, Field(gt=0, le=60)] = 0.8
     """A live camera without a frame for this long is a fault, and opened again, seconds."""
+    camera_checks: bool = True
+    """A live camera's picture that has the bytes of the one before, is black, saturated or of
+    another size is no picture; false where good parts look so."""
     camera_features: dict[str, bool | int | float | str] = Field(
         default_factory=dict, max_length=64
     )

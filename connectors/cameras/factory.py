@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from connectors.cameras.checked import CheckedCamera
 from connectors.cameras.folder import FolderCamera
 from connectors.cameras.genicam import (
     Feature,
@@ -40,6 +41,7 @@ def open_camera(
     stall_s: float = STALL_S,
     features: Mapping[str, Feature] | None = None,
     producer: Path | None = None,
+    is_checked: bool = True,
 ) -> Camera:
     """The camera that ``spec`` names; not opened yet.
 
@@ -50,10 +52,25 @@ def open_camera(
         stall_s: a live camera without frames for so long is lost, seconds.
         features: of a GenICam camera, by name, set in this order.
         producer: the GenTL producer of GenICam cameras.
+        is_checked: refuse pictures of live cameras that are frozen, black, saturated or of another
+            size.
 
     Raises:
         CameraSpecError: the specification cannot be read; the message lists what is accepted.
     """
+    limits = (capture_timeout_s, latency_s, stall_s)
+    camera = _unchecked(spec, limits, features or {}, producer)
+    is_replay = isinstance(camera, FolderCamera | SyntheticCamera | OpenCVCamera)
+    return CheckedCamera(camera) if is_checked and not is_replay else camera
+
+
+def _unchecked(
+    spec: str,
+    limits: tuple[float, float, float],
+    features: Mapping[str, Feature],
+    producer: Path | None,
+) -> Camera:
+    capture_timeout_s, latency_s, _ = limits
     kind, separator, rest = spec.partition(":")
     if not separator or not (rest or kind == "synthetic"):
         raise CameraSpecError(f"camera {masked(spec)!r}: {_ACCEPTED}")
@@ -65,10 +82,9 @@ def open_camera(
         case "synthetic":
             return _synthetic(spec, rest)
         case "opencv":
-            return _opencv(rest, capture_timeout_s, latency_s, stall_s)
+            return _opencv(rest, *limits)
         case "genicam":
-            limits = (capture_timeout_s, latency_s, stall_s)
-            return _genicam(spec, limits, features or {}, producer)
+            return _genicam(spec, limits, features, producer)
         case "snapshot" if rest.lower().startswith(("http://", "https://")):
             return SnapshotCamera(rest, capture_timeout_s, latency_s)
     raise CameraSpecError(f"camera {masked(spec)!r}: unknown kind {kind!r}; {_ACCEPTED}")

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.cameras import open_camera
+from connectors.cameras.checked import CheckedCamera
 from connectors.cameras.freshness import StreamClock
+from connectors.cameras.health import fault_of_picture, figures_of
 from connectors.cameras.http_request import authorization
 from connectors.cameras.live import LiveCamera, LiveFrame
 from connectors.cameras.multipart import MultipartReader
@@ -21,6 +24,7 @@ from connectors.errors import CaptureError
 from lab.benchmarks.camera import CameraBenchmark, measure_freshness, measure_stall
 from lab.cameras.network import NetworkCamera
 from lab.cameras.painted import painted, read_painted
+from streams.ports import Picture, Trigger
 from tests.connectors.test_cameras import trigger
 
 
@@ -151,7 +155,7 @@ async def test_frames_that_waited_while_nobody_read_are_not_new() -> None:
     with NetworkCamera(25, 0.02) as twin:
         camera = open_camera(f"opencv:{twin.stream}", 10, latency_s=0.03)
         await camera.open()
-        source = camera._session.source  # type: ignore[attr-defined]
+        source = camera.inner._session.source  # type: ignore[attr-defined]
         plain, held = source._more, threading.Event()
 
         def hold_up() -> bytes:
@@ -185,6 +189,54 @@ async def test_the_same_snapshot_twice_is_no_new_picture() -> None:
         await camera.capture(trigger(1))
         with pytest.raises(CaptureError, match="the same bytes as before"):
             await camera.capture(trigger(2))
+
+
+@dataclass
+class Showing:
+    """A camera that shows what it is told."""
+
+    shown: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.uint16]]]
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+    async def capture(self, trigger: Trigger) -> Picture:
+        data = cv2.imencode(".png", self.shown.pop(0))[1].tobytes()
+        return Picture(data, "image/png", f"{trigger.trigger_seq}.png")
+
+
+def noise(low: int, high: int, size: int = 64, kind: type = np.uint8) -> np.ndarray:
+    return np.random.default_rng(low + high).integers(low, high, (size, size)).astype(kind)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("picture", "why"),
+    [
+        (noise(0, 5), "black"), (noise(0, 15, kind=np.uint16), "black"),
+        (noise(252, 256), "saturated"), (noise(4070, 4096, kind=np.uint16), "saturated"),
+        (noise(0, 200, size=32), "32 x 32, and was 64 x 64"), (noise(0, 200), "the same bytes"),
+    ],
+)  # fmt: skip
+async def test_a_picture_that_is_none_is_refused_and_the_next_is_taken(
+    picture: np.ndarray, why: str
+) -> None:
+    camera = CheckedCamera(Showing([noise(0, 200), picture, noise(5, 100)]))
+    await camera.capture(trigger(1))
+    with pytest.raises(CaptureError, match=why):
+        await camera.capture(trigger(2))
+    await camera.capture(trigger(3))
+
+
+@pytest.mark.parametrize("picture", [noise(0, 30), noise(200, 256), noise(0, 1000, kind=np.uint16)])
+def test_dim_and_bright_parts_are_pictures(picture: np.ndarray) -> None:
+    full = picture if picture.dtype == np.uint8 else picture << 4
+    assert fault_of_picture(figures_of(full), None) == ""
+
+
+def test_sharpness_falls_out_of_focus() -> None:
+    sharp = noise(0, 200)
+    blurred = cv2.GaussianBlur(sharp, (0, 0), 3)
+    assert figures_of(np.asarray(blurred)).sharpness < figures_of(sharp).sharpness / 3
 
 
 @pytest.mark.asyncio
