@@ -19,6 +19,7 @@ from andon.settings_sources import explained, gather
 from connectors.settings import GatewaySettings
 from history.database_url import read_database_url
 from history.plant_times import PlantTimes
+from policies.signing import SigningSettings
 from serving.naming.settings import ClassifierSettings
 from streams.addresses import HostPort, read_host_port
 from streams.kafka.settings import KafkaSettings as KafkaSettings
@@ -200,6 +201,7 @@ class Settings(BaseSettings):
     classifier: ClassifierSettings = ClassifierSettings()
     gateway: GatewaySettings = GatewaySettings()
     plant: PlantTimes = PlantTimes()
+    signing: SigningSettings = SigningSettings()
     secure: bool = False
     """Whether `andon stack up`, `andon demo` and the benchmarks start a secured local stack: with
     certificates, passwords and keys made on the spot, and credentials of its own for each role."""

@@ -75,7 +75,7 @@ def known_query() -> Question:
     query: Question = (
         select(_AUDIT.c.product_id, _VERSION.c.body)
         .ext(distinct_on(_AUDIT.c.product_id))
-        .join(_VERSION, _VERSION.c.policy_hash == _AUDIT.c.to_hash)
+        .outerjoin(_VERSION, _VERSION.c.policy_hash == _AUDIT.c.to_hash)
         .order_by(_AUDIT.c.product_id, _AUDIT.c.applied_at.desc(), _AUDIT.c.id.desc())
     )
     return query
@@ -111,7 +111,7 @@ def to_status(
     of: dict[tuple[str, str, str], list[GoldenRun]] = {}
     for run in runs:
         of.setdefault((run.line, run.product_id, run.part_id), []).append(run)
-    parts = {row["product_id"]: row["body"].get("golden") or {} for row in known}
+    parts = {row["product_id"]: (row["body"] or {}).get("golden") or {} for row in known}
     places = sorted({(row["line"], row["product_id"]) for row in lines})
     found = []
     for line, product in places:

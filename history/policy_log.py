@@ -31,7 +31,8 @@ class AuditEntry(Record):
     id: int
     product_id: str
     from_hash: str | None
-    to_hash: str
+    to_hash: str | None
+    """None: the policy was withdrawn."""
     applied_by: str
     reason: str
     softening: bool
@@ -66,12 +67,13 @@ class PolicyLog(AuditLog):
         self,
         product_id: str,
         from_hash: str | None,
-        to_hash: str,
+        to_hash: str | None,
         applied_by: str,
         reason: str,
         softening: bool = False,
     ) -> AuditEntry:
-        """Write down who put which version in force, and why; the database stamps the time.
+        """Write down who put which version in force (None: withdrew it), and why; the database
+        stamps the time.
 
         Raises:
             RefusedRowError: ``to_hash`` was never stored.
@@ -79,7 +81,7 @@ class PolicyLog(AuditLog):
         row = {
             "product_id": clean(product_id),
             "from_hash": clean(from_hash) if from_hash else None,
-            "to_hash": clean(to_hash),
+            "to_hash": clean(to_hash) if to_hash else None,
             "applied_by": clean(applied_by),
             "reason": clean(reason),
             "softening": softening,

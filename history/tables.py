@@ -254,7 +254,10 @@ class PolicyAuditRow(Table, table=True):
     )
     product_id: str = _text()
     from_hash: str | None = _maybe_text()
-    to_hash: str = _text(foreign_key="policy_version.policy_hash")
+    to_hash: str | None = Field(
+        default=None, sa_type=Text, nullable=True, foreign_key="policy_version.policy_hash"
+    )
+    """None: the policy was withdrawn, and parts of the product are held."""
     applied_by: str = _text()
     reason: str = _text()
     softening: bool = False

@@ -8,11 +8,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import structlog
+from pydantic import TypeAdapter
 
 from policies.evaluate import ResolvedPolicy
+from policies.in_force import SignedCopy
 from policies.model import Body
 
 _log = structlog.get_logger(__name__)
+_COPIES = TypeAdapter(dict[str, SignedCopy])
 
 
 class DiskCache:
@@ -24,21 +27,41 @@ class DiskCache:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "policies.json"
+        self._signed_path = folder / "signed.json"
 
     def write(self, bodies: Mapping[str, Body]) -> bool:
         """Replace the copy; whether it is there. A full disk is logged, never raised: the line goes
         on."""
-        draft = self._path.with_name(f"policies-{uuid4().hex}.tmp")
+        return self._write(self._path, bodies)
+
+    def write_signed(self, copies: Mapping[str, SignedCopy]) -> bool:
+        """The same for signed messages, withdrawals included, under their products."""
+        content = {product: copy.model_dump() for product, copy in copies.items()}
+        return self._write(self._signed_path, content)
+
+    def read_signed(self) -> dict[str, SignedCopy]:
+        """Every signed message of the copy; whoever reads them must look at their signatures."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return _COPIES.validate_json(self._signed_path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except Exception as error:  # noqa: BLE001 - a damaged copy is no copy, whatever it holds
+            said = repr(error)[:500]
+            _log.warning("policy cache not readable", path=str(self._signed_path), error=said)
+            return {}
+
+    def _write(self, path: Path, content: Mapping[str, object]) -> bool:
+        draft = path.with_name(f"policies-{uuid4().hex}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with draft.open("x", encoding="utf-8") as file:
-                json.dump(bodies, file)
+                json.dump(content, file)
                 file.flush()
                 os.fsync(file.fileno())
-            draft.replace(self._path)
+            draft.replace(path)
             return True
         except OSError as error:
-            _log.warning("policy cache not written", path=str(self._path), error=str(error))
+            _log.warning("policy cache not written", path=str(path), error=str(error))
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
             return False

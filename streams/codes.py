@@ -226,9 +226,11 @@ class FaultCode(IntEnum):
     Ask for a recipe that is listed, or move FaultResetSeq.
     """
     FOLLOWER = 8
-    """The reader of decisions or policies died, and is begun again. Ready stays.
+    """The reader of decisions or policies died, and is begun again; or a policy was refused that no
+    trusted key signed, and the one before stays in force. Ready stays.
 
-    Go on; it ends by itself. If it stays, call whoever runs the line's programs.
+    Go on; the first ends by itself. If it stays, call whoever runs the line's programs: `andon
+    doctor` names the product.
     """
     SIGNAL_REFUSED = 9
     """The controller does not let the gateway write one of its signals, which the log names. Ready

@@ -76,7 +76,8 @@ async def examine_products(
         others: what was found otherwise: what fails there keeps parts from being decided too.
     """
     try:
-        in_force = await asyncio.wait_for(wiring.policies_in_force(settings), TIMEOUT_S)
+        asked = wiring.policies_in_force(settings)
+        in_force = (await asyncio.wait_for(asked, TIMEOUT_S)).versions
     except (AndonError, TimeoutError, OSError):
         in_force = {}
     names = sorted(in_force) if product is None else [product]

@@ -74,12 +74,18 @@ async def check_policies(settings: Settings) -> str:
     for file in files:
         await asyncio.to_thread(load_policy, file)
     in_force = await wiring.policies_in_force(settings)
-    if not in_force:
+    if in_force.refused:
+        said = "; ".join(f"{name}: {why}" for name, why in sorted(in_force.refused.items()))
+        raise CheckFailed(
+            f"the last message of a product was refused, the policy before it stands: {said}",
+            "find who writes andon.policies, then `andon policy apply FILE` again",
+        )
+    if not in_force.versions:
         raise CheckFailed(
             f"{len(files)} valid files, and no policy is in force: every part is held",
             "`andon policy apply FILE`",
         )
-    return f"{len(files)} valid files; in force: {', '.join(sorted(in_force))}"
+    return f"{len(files)} valid files; in force: {', '.join(sorted(in_force.versions))}"
 
 
 async def check_state(settings: Settings) -> str:

@@ -25,6 +25,8 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
     await apply_bi(url, settings.plant)
     async with wiring.opened(wiring.image_store, settings) as images:
         await images.ensure_bucket()
+    signer = wiring.policy_signer(settings)
+    serials = (await wiring.policies_in_force(settings)).serials if signer else {}
     async with (
         wiring.opened(wiring.policy_log, settings) as log,
         wiring.publisher(settings) as publisher,
@@ -33,7 +35,7 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
             product, now = policy.product_id, policy.policy_hash
             before = await log.in_force(product)
             await log.store_version(now, product, dict(policy.body))
-            await publish(policy, publisher, who, WHY)
+            await publish(policy, publisher, who, WHY, signer, serials.get(product, 0))
             if before is None or before.to_hash != now:
                 old = before.to_hash if before is not None else None
                 await log.append_audit(product, old, now, who, WHY)

@@ -13,7 +13,7 @@ FAULTS: Final = {
     FaultCode.SPOOL_FULL: "the spool is full, or cannot be written",
     FaultCode.PLC_HEARTBEAT: "PlcHeartbeat stands still",
     FaultCode.RESULT_OVERRUN: "the controller acknowledges no results, and one was dropped",
-    FaultCode.FOLLOWER: "decisions or policies cannot be read from Kafka",
+    FaultCode.FOLLOWER: "decisions or policies cannot be read from Kafka, or a policy was refused",
     FaultCode.SIGNAL_REFUSED: "the controller refuses a signal: see plc.signal_refused",
     FaultCode.RESULT_REFUSED: "the controller refuses a signal without which no result is told",
     FaultCode.UNKNOWN_RECIPE: "the controller asks for a recipe that is not among gateway.recipes",

@@ -199,6 +199,12 @@ def test_apply_log_soften_and_roll_back(
     assert "crack: rework -> pass" in words
     assert "nothing changes" in andon("diff", product, hash_one).stdout
 
+    gone = andon("withdraw", product, "--yes", "--by", "ada", "--reason", "no more")
+    assert gone.exit_code == 0, gone.output
+    assert asyncio.run(in_force(servers, product))[1] is Action.HOLD
+    assert answer_of(andon("log", product, "--json"))[0]["to_hash"] is None
+    assert "withdrawn" in andon("log", product).stdout
+
 
 async def _record(url: str, decisions: list[Decision]) -> None:
     writer = PostgresHistoryWriter(url)

@@ -14,7 +14,7 @@ import typer
 from pydantic import Field
 
 from andon.cli.options import Json, More, MoreOptions, group, listed, read_options, taking
-from andon.cli.policy import database, output, reclassify
+from andon.cli.policy import database, output, reclassify, signing
 from andon.cli.policy.check import check_with_prompt
 from andon.cli.printing import print_found, print_lines, progress
 from andon.settings import load_settings
@@ -30,6 +30,7 @@ from policies.review.replay import situation_of
 from streams.events import Classification, Decision
 
 app = group("Validate, explain, compare, back-test and apply policies.")
+app.add_typer(signing.key, name="key")
 Since = Annotated[str, typer.Option(help="How far back: 30d, 12h.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -185,6 +186,21 @@ def rollback(
 ) -> None:
     """Put an older version in force again."""
     _put_in_force(asyncio.run(database.version(policy_hash)), request, None, "rollback")
+
+
+@app.command()
+@taking(request=stated_request)
+def withdraw(
+    product: Annotated[str, typer.Argument(help="Product whose parts shall be held.")],
+    request: Request,
+) -> None:
+    """Take a product's policy out of force: every part of it is held. With an audit entry."""
+    if not request.yes and not _agreed(f"hold every part of {product}?"):
+        typer.echo("nothing changed")
+        raise typer.Exit(1)
+    made = database.take_out_of_force(product, request.by, request.reason or "withdrawn")
+    entry = asyncio.run(made)
+    typer.echo(f"withdrawn: {product}, its parts are held (audit entry {entry.id})")
 
 
 @app.command()

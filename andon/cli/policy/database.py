@@ -12,7 +12,7 @@ from history.records import RecordedDecision
 from policies.authoring.loading import load_policy
 from policies.errors import PolicyError
 from policies.evaluate import ResolvedPolicy
-from policies.publish import publish
+from policies.publish import publish, withdraw
 from policies.review.backtest import Backtest, BacktestReport
 from streams.codes import Severity
 from streams.errors import AndonError, UnavailableError
@@ -44,7 +44,7 @@ async def in_force(product: str) -> ResolvedPolicy | None:
     """What was applied last; None when the product never had a policy."""
     async with _log() as log:
         entry = await log.in_force(product)
-        return await _version(log, entry.to_hash) if entry else None
+        return await _version(log, entry.to_hash) if entry and entry.to_hash else None
 
 
 async def audit(product: str | None, limit: int) -> list[AuditEntry]:
@@ -64,10 +64,12 @@ async def put_in_force(
     """
     settings, product, now = load_settings(), policy.product_id, policy.policy_hash
     connection, wanted = wiring.kafka_connection(settings), wiring.topics_wanted(settings)
+    signer = wiring.policy_signer(settings)
     async with _log() as log, wiring.publisher(settings) as publisher:
         await log.store_version(now, product, dict(policy.body))
         await ensure_topics(connection, wanted, [POLICIES])
-        await publish(policy, publisher, by, reason)
+        after = await _last_serial(product) if signer else 0
+        await publish(policy, publisher, by, reason, signer, after)
         before = replaces.policy_hash if replaces else None
         try:
             return await log.append_audit(product, before, now, by, reason, softening)
@@ -75,6 +77,31 @@ async def put_in_force(
             raise UnavailableError(
                 f"the policy is in force, but its audit entry is missing: {error}; run this again"
             ) from error
+
+
+async def take_out_of_force(product: str, by: str, reason: str) -> AuditEntry:
+    """Withdraw a product's policy, and write the audit entry; every part of it is held then.
+
+    Raises:
+        UnavailableError: as of ``put_in_force``.
+    """
+    settings, before = load_settings(), await in_force(product)
+    if before is None:
+        raise NoSuchPolicyError(f"{product!r} has no policy in force; see `andon policy log`")
+    signer = wiring.policy_signer(settings)
+    async with _log() as log, wiring.publisher(settings) as publisher:
+        await withdraw(product, publisher, signer, await _last_serial(product) if signer else 0)
+        try:
+            return await log.append_audit(product, before.policy_hash, None, by, reason)
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"the policy is withdrawn, but its audit entry is missing: {error}; run this again"
+            ) from error
+
+
+async def _last_serial(product: str) -> int:
+    """A new signature must stand above the last one, whatever this host's clock says."""
+    return (await wiring.policies_in_force(load_settings())).serials.get(product, 0)
 
 
 async def recorded_since(
@@ -117,7 +144,7 @@ async def known_versions(product: str) -> dict[str, ResolvedPolicy]:
 async def _versions(product: str) -> dict[str, ResolvedPolicy]:
     """Every version the product ever had, for the comparison of texts."""
     async with _log() as log:
-        hashes = {entry.to_hash for entry in await log.list_log(product, 1000)}
+        hashes = {e.to_hash for e in await log.list_log(product, 1000) if e.to_hash}
         return {found: await _version(log, found) for found in sorted(hashes)}
 
 

@@ -85,7 +85,11 @@ def audit(entries: Sequence[AuditEntry]) -> Table:
     rows = []
     for entry in entries:
         when = f"{entry.applied_at:%Y-%m-%d %H:%M:%S}"
-        cells = (entry.product_id, (entry.from_hash or "none")[:12], entry.to_hash[:12])
+        cells = (
+            entry.product_id,
+            (entry.from_hash or "none")[:12],
+            (entry.to_hash or "withdrawn")[:12],
+        )
         soft = "softening" if entry.softening else ""
         rows.append((when, *map(escape, (*cells, entry.applied_by, entry.reason, soft))))
     return table_of_rows(columns, rows)
