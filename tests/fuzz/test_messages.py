@@ -19,7 +19,7 @@ from connectors.gateway.part_events import key_of, verdict_of
 from connectors.handshake.values import Part, WriteResult
 from connectors.opcua.nodes import data_value
 from history import rows
-from policies.source import KafkaPolicySource
+from policies.in_force import PoliciesInForce
 from streams.codes import ReasonCode, Stage
 from streams.envelope import Message, from_message, header_dict, to_message
 from streams.errors import EventError, MalformedEventError
@@ -87,7 +87,7 @@ def on_the_wire(decision: Decision) -> None:
 @pytest.mark.parametrize("topic", ALL, ids=lambda topic: topic.name)
 async def test_broken_messages_are_refused_or_harmless(topic: Topic) -> None:
     feed = KafkaDecisionFeed(NOBODY, "line-1")
-    policies = KafkaPolicySource(NOBODY)
+    policies = PoliciesInForce()
     publisher = TwinPublisher()
     results = Results(Stage.INSPECT, publisher, Telemetry("inspect"), FlowConfig())
     accepted = 0
@@ -97,7 +97,7 @@ async def test_broken_messages_are_refused_or_harmless(topic: Topic) -> None:
             delivery = delivered(topic, message, offset)
             with capture_logs():
                 if topic is POLICIES:
-                    policies._take(delivery)
+                    policies.take(delivery, is_new=True)
                 elif topic in (DECISIONS, ALERTS):
                     feed._read(delivery)
             try:
