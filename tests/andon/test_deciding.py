@@ -73,8 +73,8 @@ def judged(
     policies: tuple[str, ...] = ("tile",),
     others: tuple[Finding, ...] = (),
 ) -> list[Finding]:
-    async def in_force(_: Settings) -> dict[str, str]:
-        return dict.fromkeys(policies, "c" * 64)
+    async def in_force(_: Settings) -> wiring.InForce:
+        return wiring.InForce(dict.fromkeys(policies, "c" * 64), {}, {})
 
     monkeypatch.setattr(wiring, "policies_in_force", in_force)
     monkeypatch.setattr(wiring, "replicas", lambda _: Replicas(said))
