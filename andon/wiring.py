@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     from history.policy_log import PolicyLog
     from history.queries import History
     from history.writer import PostgresHistoryWriter
-    from policies.signing import Signer, TrustedKeys
     from serving.bundle_store import BundleStore
     from serving.ray.client import ServeClassifier, ServeVisionExpert
     from serving.ray.replicas import ServeReplicas
     from streams.kafka.connection import KafkaConnection
-    from streams.ports import Camera, Changelog, ImageStore, PolicySource, Publisher
+    from streams.ports import Camera, Changelog, ImageStore, Publisher
     from streams.topics import Wanted
 
 
@@ -104,86 +103,6 @@ async def publisher(
         yield made
     finally:
         await made.stop()
-
-
-@asynccontextmanager
-async def policies(settings: Settings, reader: str = "") -> AsyncIterator["PolicySource"]:
-    """The policies in force, read to the end of their topic, with a copy on this host's disk.
-
-    Args:
-        reader: names a copy of one process; without it the workers of the host share theirs.
-    """
-
-    def build() -> "PolicySource":
-        from policies.source import KafkaPolicySource
-
-        # A new policy may take half a second to arrive; an idle fetch then costs next to nothing.
-        connection = replace(kafka_connection(settings), fetch_max_wait_ms=500)
-        folder = settings.paths.state / "policies" / reader
-        return KafkaPolicySource(connection, folder, trusted=_trusted_keys(settings))
-
-    source = await asyncio.to_thread(build)
-    await source.start()
-    try:
-        yield source
-    finally:
-        await source.stop()
-
-
-@dataclass(frozen=True)
-class InForce:
-    """What the broker says is in force."""
-
-    versions: Mapping[str, str]
-    """The hash of the policy in force, by product."""
-    refused: Mapping[str, str]
-    """Why the last message of a product was refused; nobody uses it."""
-    serials: Mapping[str, int]
-    """The highest serial that a policy of the product was signed with."""
-
-
-async def policies_in_force(settings: Settings) -> InForce:
-    """The policies as the broker has them, judged as every worker judges them.
-
-    Raises:
-        UnavailableError: the broker does not answer.
-    """
-    from policies.source import KafkaPolicySource
-
-    trusted = _trusted_keys(settings)
-    source = KafkaPolicySource(kafka_connection(settings), start_timeout_s=6.0, trusted=trusted)
-    await source.start()
-    try:
-        return InForce(dict(source.versions()), source.refused(), source.serials())
-    finally:
-        await source.stop()
-
-
-def _trusted_keys(settings: Settings) -> "TrustedKeys | None":
-    from policies.signing import TrustedKeys
-
-    folder = settings.signing.trusted_keys
-    return None if folder is None else TrustedKeys.load(folder)
-
-
-def policy_signer(settings: Settings) -> "Signer | None":
-    """Signs policies that are put in force; None where nothing is signed.
-
-    Raises:
-        PolicyError: signatures are asked for here, and there is no key to sign with.
-    """
-    from policies.errors import PolicyError
-    from policies.signing import Signer
-
-    own = settings.signing
-    if own.key_file is not None:
-        return Signer.load(own.key_file)
-    if own.trusted_keys is not None:
-        raise PolicyError(
-            "policies must be signed here: name your private key by ANDON_SIGNING__KEY_FILE "
-            "(`andon policy key new` makes one)"
-        )
-    return None
 
 
 def changelog(settings: Settings) -> "Changelog":

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from andon import wiring
+from andon import policy_wiring
 from andon.checks.deciding import (
     check_llm,
     check_product,
@@ -76,7 +76,7 @@ async def examine_products(
         others: what was found otherwise: what fails there keeps parts from being decided too.
     """
     try:
-        asked = wiring.policies_in_force(settings)
+        asked = policy_wiring.policies_in_force(settings)
         in_force = (await asyncio.wait_for(asked, TIMEOUT_S)).versions
     except (AndonError, TimeoutError, OSError):
         in_force = {}

@@ -4,7 +4,7 @@ import asyncio
 import os
 from typing import Final
 
-from andon import wiring
+from andon import policy_wiring, wiring
 from andon.checks.findings import CheckFailed
 from andon.settings import Settings
 from history.migrate import current, head
@@ -73,7 +73,7 @@ async def check_policies(settings: Settings) -> str:
         )
     for file in files:
         await asyncio.to_thread(load_policy, file)
-    in_force = await wiring.policies_in_force(settings)
+    in_force = await policy_wiring.policies_in_force(settings)
     if in_force.refused:
         said = "; ".join(f"{name}: {why}" for name, why in sorted(in_force.refused.items()))
         raise CheckFailed(

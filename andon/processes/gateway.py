@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from andon import wiring
+from andon import policy_wiring, wiring
 from andon.notify import notify_ready, notify_stopping
 from andon.processes.heap import settle_heap
 from andon.processes.stalls import watched_loop
@@ -60,7 +60,7 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, 
     for spool in spools.values():
         await _usable(spool.open)
     policies = await stack.enter_async_context(
-        wiring.policies(settings, f"{own.line}-{own.station}")
+        policy_wiring.policies(settings, f"{own.line}-{own.station}")
     )
     images = await stack.enter_async_context(wiring.opened(wiring.image_store, settings))
     publisher = await stack.enter_async_context(wiring.lanes(settings, spools, images))

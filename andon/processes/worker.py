@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from andon import wiring
+from andon import policy_wiring, wiring
 from andon.notify import notify_ready, notify_stopping
 from andon.processes.heap import settle_heap
 from andon.processes.instance import Instance, claimed_instance
@@ -170,7 +170,7 @@ async def open_role(
             history = await enter(wiring.opened(wiring.history_writer, settings))
             yield RecordRole(history, images, results, config.record)
             return
-        policies = await enter(wiring.policies(settings))
+        policies = await enter(policy_wiring.policies(settings))
         if config.role == "join":
             yield JoinRole(policies, results, config.join)
             return

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from andon import wiring
+from andon import policy_wiring, wiring
 from andon.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
     await apply_bi(url, settings.plant)
     async with wiring.opened(wiring.image_store, settings) as images:
         await images.ensure_bucket()
-    signer = wiring.policy_signer(settings)
-    serials = (await wiring.policies_in_force(settings)).serials if signer else {}
+    signer = policy_wiring.policy_signer(settings)
+    serials = (await policy_wiring.policies_in_force(settings)).serials if signer else {}
     async with (
         wiring.opened(wiring.policy_log, settings) as log,
         wiring.publisher(settings) as publisher,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from andon import wiring
+from andon import policy_wiring, wiring
 from andon.checks import examine, examine_products
 from andon.checks.findings import Finding
 from andon.processes.instance import claimed_instance
@@ -73,10 +73,10 @@ def judged(
     policies: tuple[str, ...] = ("tile",),
     others: tuple[Finding, ...] = (),
 ) -> list[Finding]:
-    async def in_force(_: Settings) -> wiring.InForce:
-        return wiring.InForce(dict.fromkeys(policies, "c" * 64), {}, {})
+    async def in_force(_: Settings) -> policy_wiring.InForce:
+        return policy_wiring.InForce(dict.fromkeys(policies, "c" * 64), {}, {})
 
-    monkeypatch.setattr(wiring, "policies_in_force", in_force)
+    monkeypatch.setattr(policy_wiring, "policies_in_force", in_force)
     monkeypatch.setattr(wiring, "replicas", lambda _: Replicas(said))
     monkeypatch.setattr(wiring, "bundle_store", lambda _: Store())
     return asyncio.run(examine_products(settings, product, others))

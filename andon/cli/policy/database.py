@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from datetime import UTC, datetime, timedelta
 
-from andon import wiring
+from andon import policy_wiring, wiring
 from andon.settings import load_settings
 from history.filters import FrameFilter
 from history.policy_log import AuditEntry, PolicyLog
@@ -64,7 +64,7 @@ async def put_in_force(
     """
     settings, product, now = load_settings(), policy.product_id, policy.policy_hash
     connection, wanted = wiring.kafka_connection(settings), wiring.topics_wanted(settings)
-    signer = wiring.policy_signer(settings)
+    signer = policy_wiring.policy_signer(settings)
     async with _log() as log, wiring.publisher(settings) as publisher:
         await log.store_version(now, product, dict(policy.body))
         await ensure_topics(connection, wanted, [POLICIES])
@@ -88,7 +88,7 @@ async def take_out_of_force(product: str, by: str, reason: str) -> AuditEntry:
     settings, before = load_settings(), await in_force(product)
     if before is None:
         raise NoSuchPolicyError(f"{product!r} has no policy in force; see `andon policy log`")
-    signer = wiring.policy_signer(settings)
+    signer = policy_wiring.policy_signer(settings)
     async with _log() as log, wiring.publisher(settings) as publisher:
         await withdraw(product, publisher, signer, await _last_serial(product) if signer else 0)
         try:
@@ -101,7 +101,7 @@ async def take_out_of_force(product: str, by: str, reason: str) -> AuditEntry:
 
 async def _last_serial(product: str) -> int:
     """A new signature must stand above the last one, whatever this host's clock says."""
-    return (await wiring.policies_in_force(load_settings())).serials.get(product, 0)
+    return (await policy_wiring.policies_in_force(load_settings())).serials.get(product, 0)
 
 
 async def recorded_since(
