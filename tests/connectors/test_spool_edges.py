@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from connectors.errors import SpoolFullError
 from connectors.gateway import spool as spool_module
 from connectors.gateway.lanes import Lane, lane_of
-from connectors.gateway.spool import Spool
+from connectors.gateway.spool import Budget, Spool
 from connectors.gateway.spool_files import encode
 from connectors.gateway.spooling import historical
 from streams.envelope import Message, header_dict, to_message
@@ -176,3 +177,49 @@ def test_a_picture_travels_by_reference_above_the_limit() -> None:
     assert lane_of(FRAMES.name, message(INLINE_LIMIT_BYTES)) is Lane.PICTURES
     assert lane_of(FRAMES.name, message(INLINE_LIMIT_BYTES + 1)) is Lane.LARGE
     assert lane_of(ACKS.name, message(INLINE_LIMIT_BYTES + 1)) is Lane.WORDS
+
+
+@pytest.mark.asyncio
+async def test_spools_that_share_a_budget_give_its_room_back(tmp_path: Path) -> None:
+    budget = Budget(1 << 20)
+    first, second = Spool(tmp_path / "a" / "first", budget), Spool(tmp_path / "second", budget)
+    first.open()
+    second.open()
+    files = [await spool.put(FRAMES.name, message(100)) for spool in (first, second)]
+    assert budget.used == first.size_bytes + second.size_bytes
+    await first.drop(files[0])
+    assert budget.used == second.size_bytes
+    second.set_aside(files[1], "why")
+    assert budget.used == 0
+    budget.limit, budget.used = 10, 9
+    assert not first.full, "nine tenths are not above nine tenths"
+    budget.used = 10
+    assert first.full
+
+
+@pytest.mark.asyncio
+async def test_a_message_is_not_taken_while_it_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, idle = opened(tmp_path, 1 << 20), []
+    write = spool_module.write_file
+
+    def watched(path: Path, data: bytes) -> None:
+        idle.append(spool._oldest(()))
+        write(path, data)
+
+    monkeypatch.setattr(spool_module, "write_file", watched)
+    await spool.put(FRAMES.name, message(1))
+    assert idle == [None]
+    assert await spool.take() is not None
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_somebody_removed_is_removed(tmp_path: Path) -> None:
+    spool = opened(tmp_path, 1 << 20)
+    file = await spool.put(FRAMES.name, message(1))
+    names(tmp_path, "*.msg")[0].unlink()
+    with capture_logs() as logs:
+        await spool.drop(file)
+    assert not logs
+    assert len(spool) == 0
