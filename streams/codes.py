@@ -245,6 +245,12 @@ class FaultCode(IntEnum):
 
     Hold every part; give the gateway the right to write them, and let it connect anew.
     """
+    CLOCK_SKEW = 11
+    """The clock of a worker's host differs from the gateway's by more than a quarter of the result
+    window: its decisions come too soon or too late. Ready stays.
+
+    Go on; synchronise the clocks of the hosts, or parts are held. It ends with the next decision.
+    """
 
 
 class FallbackKind(StrEnum):

@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -19,14 +20,10 @@ from connectors.gateway.controller_writer import NEEDED, ControllerWriter
 from connectors.gateway.exposures import Exposures, GatewayInputs
 from connectors.gateway.host_clock import clock_status, host_boot
 from connectors.gateway.journal import Journal
-from connectors.gateway.journal_entries import (
-    JournalEntry,
-    RunLine,
-    StepLine,
-    recover,
-)
+from connectors.gateway.journal_entries import JournalEntry, RunLine, StepLine, recover
 from connectors.gateway.lanes import LanedPublisher
 from connectors.gateway.outcome_publisher import OutcomePublisher
+from connectors.gateway.skew import SkewWatch
 from connectors.gateway.spooling import SpoolingPublisher
 from connectors.gateway.trigger_notes import TriggerNotes
 from connectors.handshake import Part, PartKey, next_wakeup, recipe_of, step, trigger_seen_of
@@ -84,6 +81,7 @@ class Gateway:
         self._outcomes = OutcomePublisher(settings, ports.journal, ports.publisher, self._clock)
         self._writer = ControllerWriter(ports.link, ports.journal, self._written, self._refused)
         self._notes = TriggerNotes(has_window=bool(settings.result_window_ms))
+        self._skew = SkewWatch(lambda off: self._fault(FaultCode.CLOCK_SKEW, off))
         self._timer: asyncio.TimerHandle | None = None
         self._trigger_moved = asyncio.Event()
         self._recipe_moved = False
@@ -93,16 +91,17 @@ class Gateway:
         ports.publisher.on_down = lambda down: self._fault(FaultCode.KAFKA, down)
         ports.publisher.on_full = self._spool_full
         ports.journal.on_fault = self._journal_fault
-        ports.policies.tell(lambda down: self._follower_down("policies", down))
+        ports.policies.tell(partial(self._follower_down, "policies"))
 
     async def run(self) -> None:
         """Serve the line until cancelled; then tell the controller, close camera and journal."""
+        decisions_down = partial(self._follower_down, "decisions")
         work: list[Coroutine[None, None, None]] = [
             self._ports.link.run(self._on_link),
             self._ports.publisher.run(),
             self._writer.run(),
             self._read_triggers(),
-            kept_following("decisions", self._follow_decisions, self._decisions_down),
+            kept_following("decisions", self._follow_decisions, decisions_down),
             self._exposures.run(),
         ]
         tasks = [asyncio.create_task(w, name=getattr(w, "__qualname__", "gateway")) for w in work]
@@ -174,7 +173,10 @@ class Gateway:
         if isinstance(event, Alert):
             log.warning("line.stop_request", limit=event.limit, why=event.reason)
             self._apply(hs.Notice.STOP_REQUESTED)
-        elif event.station == self._settings.station and _decides(event):
+        elif event.station == self._settings.station:
+            self._skew.saw(event, time.time())
+            if not _decides(event):
+                return
             key = part_events.key_of(event)
             if key not in self._state.parts and not self._ports.in_charge():
                 return  # a part of the gateway in charge
@@ -184,9 +186,6 @@ class Gateway:
                 self._apply(hs.Decided(key, event.frame_id, verdict))
             finally:
                 self._answering = None
-
-    def _decisions_down(self, down: bool) -> None:
-        self._follower_down("decisions", down)
 
     def _follower_down(self, name: str, down: bool) -> None:
         (self._down.add if down else self._down.discard)(name)
