@@ -28,9 +28,10 @@ from streams.topics import ACKS, DECISIONS, FRAMES
 WORD_BYTES = 1200
 """Size of a decision, bytes."""
 WORDS_EVERY_S = 0.25
-_WARM = 0.5
-"""This share of the backlog passes before its speed is measured: clients connect meanwhile."""
-_LEAST = 8
+_FROM, _TO = 0.4, 0.9
+"""The share of the backlog between which its speed is measured: clients connect before, and the
+last few wait for connections that stalled."""
+_LEAST = 24
 """Pictures of the smallest backlog."""
 _MOST_S = 900.0
 """A backlog that takes longer is given up, seconds."""
@@ -191,8 +192,7 @@ def _figures(
 ) -> LinkFigures:
     took = sorted(watched[0].arrived[one] - at for one, at in made.items())
     pictures = sorted(at for one in watched[1:] for at in one.bytes_at)
-    first = round(len(pictures) * _WARM)
-    measured = pictures[first:]
+    measured = pictures[round(len(pictures) * _FROM) : round(len(pictures) * _TO)]
     size = sum(size for _, size in measured[1:])
     seconds = measured[-1][0] - measured[0][0]
     total = sum(size for one in watched for _, size in one.bytes_at)

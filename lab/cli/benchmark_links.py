@@ -37,8 +37,8 @@ def links(
     """A backlog of pictures over links of 10, 1 and 0.1 times the line's rate, 0 to 2 s away.
 
     Decisions and acknowledgements go on meanwhile and must pass the pictures. Exit code 1 when they
-    do not, when the second half of the backlog (clients connect before) falls at under 80 % of the
-    link's speed, or when over 5 % of the bytes are sent again.
+    do not, when the backlog falls at under 80 % of the link's speed (between two fifths and nine
+    tenths of it: clients connect before), or when over 5 % of the bytes are sent again.
     """
     from lab.benchmarks.links import LinkFigures, LinksOptions, measure_links
 
