@@ -1,6 +1,7 @@
 """``andon stack``: broker, PostgreSQL, S3 and Ray on this machine, at the settings' ports."""
 
 import asyncio
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from andon.cli.options import Json, group
 from andon.cli.printing import print_found, table_of_rows
 from andon.settings import Settings, load_settings
 from streams.errors import AndonError
+from streams.principals import Role
 
 if TYPE_CHECKING:
     from andon.stack.local import StackPorts
@@ -51,7 +53,8 @@ def up(
     with console.status("starting broker, PostgreSQL, S3 and Ray"):
         stack.start(lambda name, seconds: console.print(f"{name} ready after {seconds:.1f} s"))
         remember(folder, stack)
-        asyncio.run(prepare(settings, [], "stack"))
+        own = stack.settings() if secure else settings
+        asyncio.run(prepare(own, [], "stack"))
     seconds = round(time.monotonic() - begun, 1)
     addresses = {**_addresses(settings, dashboard_port), "ray_logs": str(stack.ray_logs or "")}
     stack.leave()
@@ -66,6 +69,26 @@ def down(folder: Folder = FOLDER) -> None:
 
     names = end(folder)
     typer.echo(f"stopped {', '.join(names)}" if names else f"nothing runs in {folder}")
+
+
+@app.command()
+def env(
+    role: Annotated[Role, typer.Argument(help="Whose settings: a worker's, or a person's.")],
+    folder: Folder = FOLDER,
+) -> None:
+    """Lines for the shell that give a role's settings: eval "$(andon stack env inspect)".
+
+    With ANDON_SECURE they hold the role's own passwords.
+    """
+    from andon.stack.local import LocalStack
+
+    settings = load_settings()
+    ports, token_file = ports_of(settings, DASHBOARD_PORT), settings.serve.token_file
+    stack = LocalStack(folder, ports, token_file=token_file, secure=settings.secure)
+    if settings.secure and not stack.security_folder.is_dir():
+        raise StackError(f"no secured stack was started in {folder}: `andon stack up` first")
+    for name, value in stack.environment(role).items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
 
 
 @app.command()

@@ -138,7 +138,8 @@ class LocalStack:
         return self.secure or self.broker_kind == "kafka"
 
     @property
-    def _security(self) -> Path:
+    def security_folder(self) -> Path:
+        """Where certificates and passwords are."""
         return (self.folder / FOLDER).absolute()
 
     @property
@@ -171,7 +172,7 @@ class LocalStack:
             },
         }
         if self.secure:
-            for section, values in sections_of(self._security, role or Role.ADMIN).items():
+            for section, values in sections_of(self.security_folder, role or Role.ADMIN).items():
                 sections.setdefault(section, {}).update(values)
         return sections
 
@@ -210,7 +211,7 @@ class LocalStack:
                     "ANDON_SECURE needs Apache Kafka, as the embedded broker has neither "
                     f"certificates nor access control lists: {reason}"
                 )
-            security = BrokerSecurity(self._security) if self.secure else None
+            security = BrokerSecurity(self.security_folder) if self.secure else None
             data, port = self.folder / "kafka", self.ports.broker
             return start_kafka(data, port, log, tethered=self.tethered, security=security)
         from infra.stack.broker import start_broker

@@ -1,0 +1,44 @@
+"""``andon stack env``: each role is given its own login, and nobody else's."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from andon.cli.stack import app
+from andon.settings import load_settings
+from andon.stack.local import LocalStack, StackPorts
+from streams.principals import Role
+
+
+def test_each_role_has_a_login_of_its_own_in_a_secured_stack(tmp_path: Path) -> None:
+    stack = LocalStack(tmp_path, StackPorts.free(), secure=True)
+    found = {role: stack.environment(role) for role in Role}
+    assert {e["ANDON_KAFKA__USERNAME"] for e in found.values()} == {role.user for role in Role}
+    assert len({e["ANDON_KAFKA__PASSWORD"] for e in found.values()}) == len(Role)
+    assert stack.environment() == found[Role.ADMIN]
+    own = stack.settings(Role.JOIN).kafka
+    assert own.security.username == "andon-join"
+    assert own.security_protocol == "SASL_SSL"
+    assert own.idempotent_producer
+
+
+def test_without_it_nobody_logs_in(tmp_path: Path) -> None:
+    plain = LocalStack(tmp_path, StackPorts.free()).environment(Role.JOIN)
+    assert not [name for name in plain if "PASSWORD" in name or "SECURITY" in name]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_lines_are_for_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANDON_SECURE", "1")
+    load_settings.cache_clear()
+    folder = tmp_path / "a stack"
+    try:
+        refused = CliRunner().invoke(app, ["env", "inspect", "--folder", str(folder)])
+        assert "andon stack up" in str(refused.exception)
+        (folder / "security").mkdir(parents=True)
+        shown = CliRunner().invoke(app, ["env", "inspect", "--folder", str(folder)]).stdout
+    finally:
+        load_settings.cache_clear()
+    assert "export ANDON_KAFKA__USERNAME=andon-inspect\n" in shown
+    assert f"export ANDON_KAFKA__CA_FILE='{folder}/security/ca.pem'\n" in shown
