@@ -1,11 +1,14 @@
 """What ``import_path`` of ``infra/serve.yaml`` names: the Serve application, composed."""
 
+import os
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from andon.endpoints import with_remembered
 from andon.settings import Settings, load_settings
 from andon.wiring import bundle_store
+from serving.errors import DeployError
 from serving.ray.settings import AppSettings
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ def build(args: AppSettings) -> "Application":
     from serving.ray.app import build_application
 
     settings = load_settings()
+    refuse_without_token(settings, os.environ)
     paths = settings.paths
     return build_application(
         with_configured_classifier(args, settings),
@@ -27,6 +31,20 @@ def build(args: AppSettings) -> "Application":
         partial(bundle_store, args.artifacts or paths.artifacts),
         partial(bundle_store, args.exemplars or paths.exemplars),
     )
+
+
+def refuse_without_token(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Serve's replicas listen on every interface and unpickle what they are sent.
+
+    Raises:
+        DeployError: Ray asks nobody for a token here, and the settings do not say that it may.
+    """
+    if environment.get("RAY_AUTH_MODE") != "token" and not settings.serve.without_token:
+        raise DeployError(
+            "this Ray asks nobody for a token, and a replica would run what anyone sends to its "
+            "port: start Ray with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH, or set "
+            "ANDON_SERVE__WITHOUT_TOKEN=true where Ray runs"
+        )
 
 
 def with_configured_classifier(args: AppSettings, settings: Settings) -> AppSettings:

@@ -101,6 +101,9 @@ class ServeSettings(Section):
     """host:port of the application's ingress: it listens there, and workers call it there."""
     token_file: Path = Path(".andon/stack/ray_token")
     """Holds the cluster's token (Ray's ``RAY_AUTH_MODE=token``); without the file none is sent."""
+    without_token: bool = False
+    """Deploy on a Ray that asks nobody for a token: each replica then runs what anyone who reaches
+    its port sends."""
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 5.0
     """Seconds for one batch when the frame's deadline leaves more."""
 
@@ -159,6 +162,8 @@ class WorkerSettings(Section):
     alarms while nothing changes; 0 watches nothing."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Prometheus port, one for each worker of a host; 0 is off."""
+    metrics_host: Annotated[str, Field(min_length=1, max_length=255)] = "127.0.0.1"
+    """Address that the Prometheus port listens on; `0.0.0.0` for every interface."""
 
     @model_validator(mode="after")
     def _joins_after_the_fallbacks(self) -> Self:

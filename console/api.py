@@ -4,7 +4,7 @@ No writes, no login: bind it to loopback or put the plant's own proxy before it.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from difflib import get_close_matches
@@ -15,9 +15,11 @@ from uuid import UUID
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, Field
 
+from console.description import page
+from console.guard import HEADERS, Guard
 from history.errors import BadQueryError, NotInHistoryError
 from history.filters import FrameFilter, parse_moment
 from history.pictures import outlined, region_of
@@ -26,6 +28,7 @@ from history.records import Gaps, Page, Pareto, Stats, Story
 from history.statistics import ParetoBy
 from streams.codes import Action, DecisionSource, Severity
 from streams.errors import UnavailableError, UndecodableImageError
+from streams.masking import masked
 from streams.ports import ImageStore
 
 
@@ -47,8 +50,7 @@ _PICTURES = {
 }
 _OTHER = "application/octet-stream"
 _HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
     "Cache-Control": "private, max-age=31536000, immutable",
 }
 
@@ -121,8 +123,14 @@ def _moment(words: str | None) -> datetime | None:
 Wanted = Annotated[FrameFilter, Depends(_wanted)]
 
 
-def build_app(history: History, store: Pictures) -> FastAPI:
-    """The application over a history and an object store; it closes both when it ends."""
+def build_app(history: History, store: Pictures, hosts: Sequence[str] = ()) -> FastAPI:
+    """The application over a history and an object store; it closes both when it ends.
+
+    Args:
+        history: asked by the routes.
+        store: holds the pictures.
+        hosts: that it answers as, besides loopback.
+    """
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -134,22 +142,33 @@ def build_app(history: History, store: Pictures) -> FastAPI:
         title="Andon history",
         lifespan=life,
         openapi_url="/api/openapi.json",
+        docs_url=None,  # FastAPI's pages fetch scripts from a CDN
+        redoc_url=None,
         dependencies=[Depends(_only_what_is_known)],
         responses=_REFUSALS,
     )
     for kind, status in ((NotInHistoryError, 404), (UnavailableError, 503)):
         app.add_exception_handler(kind, partial(_refused, status))
+    app.add_middleware(Guard, hosts=tuple(hosts))
+    app.add_exception_handler(Exception, _broken)
     app.add_exception_handler(BadQueryError, _mistaken)
     app.add_exception_handler(RequestValidationError, _mistaken)
     _add_questions(app, history)
     _add_pictures(app, history, store)
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        """What can be asked."""
+        return HTMLResponse(page(app))
+
     return app
 
 
 async def _only_what_is_known(request: Request) -> None:
     """Refuse a parameter that the route does not have, or has once: both would be passed over."""
     app: FastAPI = request.app
-    described = app.openapi()["paths"][request.scope["route"].path]["get"].get("parameters", ())
+    route = app.openapi()["paths"].get(request.scope["route"].path, {"get": {}})
+    described = route["get"].get("parameters", ())
     known = [one["name"] for one in described if one["in"] == "query"]
     for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
         if name not in known:
@@ -162,8 +181,13 @@ async def _only_what_is_known(request: Request) -> None:
             raise BadQueryError(f"{name!r} is given {times} times; give it once")
 
 
+async def _broken(_: Request, error: Exception) -> Response:
+    """A mistake of ours: its words stay in the log. It is answered outside of the guard."""
+    return JSONResponse({"detail": "an internal error"}, 500, HEADERS)
+
+
 async def _refused(status: int, _: Request, error: Exception) -> Response:
-    return JSONResponse({"detail": str(error)}, status)
+    return JSONResponse({"detail": masked(str(error))}, status)
 
 
 async def _mistaken(_: Request, error: Exception) -> Response:

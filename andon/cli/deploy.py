@@ -37,6 +37,13 @@ def deploy_(
     settings, config = load_settings(), read_config(file)
     check_config(config, str(file))
     check_digests(config, settings, str(file))
+    token = settings.serve.token_file
+    if not token.exists() and not settings.serve.without_token:
+        raise DeployError(
+            f"no token of the Ray in {token} (ANDON_SERVE__TOKEN_FILE); without one anyone who "
+            "reaches a replica's port runs code there, and ANDON_SERVE__WITHOUT_TOKEN=true says "
+            "that this is meant"
+        )
     with Console(stderr=True).status(f"deploying {file} on the Ray at {settings.serve.address}"):
         found = deploy(config, settings.serve.address, wait, settings.serve.token_file)
     print_found(found, [f"{found['application']}: {found['status']}"], as_json)

@@ -71,6 +71,7 @@ def role_config(role: RoleName, settings: Settings, instance: str | None = None)
         ),
         join=JoinConfig(margin_s=worker.join_margin_s),
         metrics_port=worker.metrics_port,
+        metrics_host=worker.metrics_host,
     )
 
 

@@ -9,8 +9,9 @@ _HEAD: Final = f"""# Metrics
 
 {GENERATED}
 
-A worker exposes its metrics for Prometheus on every interface of its host at `worker.metrics_port`
-(`ANDON_WORKER__METRICS_PORT`, one port for each worker of a host; 0, the default, exposes none).
+A worker exposes its metrics for Prometheus at `worker.metrics_port` (`ANDON_WORKER__METRICS_PORT`,
+one port for each worker of a host; 0, the default, exposes none), on loopback unless
+`ANDON_WORKER__METRICS_HOST` names another address, such as `0.0.0.0`.
 The gateway exposes none: its state is in the controller's registers ([signals.md](signals.md)).
 Ray Serve's own metrics are Ray's ([serving.md](serving.md)).
 

@@ -97,3 +97,5 @@ class RoleConfig:
     join: JoinConfig = field(default_factory=JoinConfig)
     metrics_port: int = 0
     """Prometheus port; 0 is off."""
+    metrics_host: str = "127.0.0.1"
+    """Address that the Prometheus port listens on."""

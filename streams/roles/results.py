@@ -145,14 +145,14 @@ class Telemetry:
         self._in_flight.set_function(events)
         self._in_flight_bytes.set_function(size)
 
-    def serve(self, port: int) -> Callable[[], None]:
-        """Expose on ``port`` of every interface; returns what stops it.
+    def serve(self, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
+        """Expose on ``port`` of ``host``; returns what stops it.
 
         Raises:
             MetricsPortError: the port cannot be had.
         """
         try:
-            server, thread = start_http_server(port, registry=self.registry)
+            server, thread = start_http_server(port, host, self.registry)
         except OSError as error:
             raise MetricsPortError(
                 f"ANDON_WORKER__METRICS_PORT: port {port} cannot be opened ({error.strerror}); "

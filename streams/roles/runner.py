@@ -65,7 +65,7 @@ class RoleRunner:
         """
         connection = self.config.bus.connection
         port = self.config.metrics_port
-        stop_metrics = self.telemetry.serve(port) if port else None
+        stop_metrics = self.telemetry.serve(port, self.config.metrics_host) if port else None
         try:
             if await await_topics(connection, self._wanted, stop, self._log):
                 await tell_of_topics(connection, self._wanted, self._log)

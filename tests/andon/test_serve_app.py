@@ -2,8 +2,9 @@
 
 import pytest
 
-from andon.serve_app import with_configured_classifier
+from andon.serve_app import refuse_without_token, with_configured_classifier
 from andon.settings import Settings
+from serving.errors import DeployError
 from serving.ray.settings import AppSettings, ClassifierArguments
 
 ENDPOINT = (
@@ -35,3 +36,12 @@ def test_a_key_in_the_settings_never_reaches_ray(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ValueError, match="api_key_env") as raised:
         with_configured_classifier(args, Settings())
     assert "sk-1" not in str(raised.value)
+
+
+def test_an_application_is_not_built_on_a_ray_that_asks_for_no_token() -> None:
+    for environment in ({}, {"RAY_AUTH_MODE": "disabled"}):
+        with pytest.raises(DeployError, match="RAY_AUTH_MODE=token"):
+            refuse_without_token(Settings(), environment)
+        told = Settings.model_validate({"serve": {"without_token": True}})
+        refuse_without_token(told, environment)
+    refuse_without_token(Settings(), {"RAY_AUTH_MODE": "token"})

@@ -39,7 +39,7 @@ async def client(
     await writer.add_anomalies([make.anomaly(1), make.anomaly(2)])
     history = History(url)
     transport = httpx.ASGITransport(build_app(history, store))
-    async with httpx.AsyncClient(transport=transport, base_url="http://andon") as made:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as made:
         yield made
     await history.close()
 
@@ -113,7 +113,7 @@ async def test_nothing_can_be_written(client: httpx.AsyncClient) -> None:
 async def test_a_database_that_is_down_is_503() -> None:
     history = History("postgresql+asyncpg://postgres@127.0.0.1:1/andon", timeout_s=2)
     transport = httpx.ASGITransport(build_app(history, InMemoryImageStore()))
-    async with httpx.AsyncClient(transport=transport, base_url="http://andon") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         assert (await client.get("/api/health")).status_code == 503
     await history.close()
 

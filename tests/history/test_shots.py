@@ -108,7 +108,7 @@ async def test_the_api_gives_the_picture_of_the_frame_that_is_named(
     for frame in (GOOD, ODD):
         await store.put(image_key(frame.frame_id), b"\x89PNG" + frame.frame_id.bytes, "image/png")
     transport = httpx.ASGITransport(app=build_app(history, store))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         for frame in (GOOD, ODD):
             found = await client.get(f"/api/frames/{frame.frame_id}/image")
             assert found.content == b"\x89PNG" + frame.frame_id.bytes

@@ -21,7 +21,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, products: str) -> Excep
     file.write_text(text)
     own = {
         "paths": {"artifacts": str(tmp_path / "artifacts")},
-        "serve": {"address": f"127.0.0.1:{free_port()}"},
+        "serve": {"address": f"127.0.0.1:{free_port()}", "without_token": True},
     }
     monkeypatch.setattr(command, "load_settings", lambda: Settings.model_validate(own))
     done = CliRunner().invoke(command.app, [str(file)])
@@ -46,3 +46,16 @@ def test_what_is_there_goes_to_ray(
     digest = save_tiny(tmp_path / "artifacts")
     named = f"{{tile: {digest}}}" if what == "digest" else "latest"
     assert "no Ray at 127.0.0.1" in str(run(tmp_path, monkeypatch, named))
+
+
+def test_without_the_ray_s_token_nothing_is_deployed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {
+        "paths": {"artifacts": str(tmp_path), "exemplars": str(tmp_path)},
+        "serve": {"token_file": str(tmp_path / "absent")},
+    }
+    monkeypatch.setattr(command, "load_settings", lambda: Settings.model_validate(own))
+    done = CliRunner().invoke(command.app, [str(SHIPPED)])
+    assert isinstance(done.exception, DeployError)
+    assert "ANDON_SERVE__WITHOUT_TOKEN" in str(done.exception)
