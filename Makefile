@@ -29,6 +29,7 @@ smoke: setup
 	$(BIN)/andon benchmark expert --smoke
 	$(BIN)/andon benchmark teaching --smoke
 	$(BIN)/andon benchmark decision --smoke
+	$(BIN)/andon benchmark links --smoke
 	$(BIN)/andon benchmark learn --smoke
 	$(BIN)/andon benchmark absorb --smoke
 	$(BIN)/andon benchmark drift --smoke
