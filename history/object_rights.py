@@ -1,6 +1,6 @@
 """Who may do what in the object store: the policies of S3 and MinIO, by role, as data.
 
-``s3/<role>.json`` are written from it (``python -m history.object_rights``) for the bucket ``andon``.
+``python -m history.object_rights`` writes ``s3/<role>.json`` from it, for the bucket ``andon``.
 """
 
 import json
