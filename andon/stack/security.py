@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from andon.stack.plc_security import USER, gateway_pki, make_plc_security
 from infra.stack.kafka_secured import BrokerSecurity
 from streams.principals import Role
 
@@ -41,8 +42,18 @@ def secure_postgres(folder: Path, role: Role) -> Sections:
 
 
 def secure_plc(folder: Path, role: Role) -> Sections:
-    """How a role's processes reach the line controller; the gateway's alone do."""
-    return {}
+    """How the gateway, and who asks the doctor, reach the simulated line controller."""
+    if role not in (Role.GATEWAY, Role.ADMIN):
+        return {}
+    return {
+        "gateway": {
+            "security_policy": "Basic256Sha256",
+            "security_mode": "SignAndEncrypt",
+            "pki_dir": str(gateway_pki(folder).absolute()),
+            "user_name": USER,
+            "password": make_plc_security(folder),
+        }
+    }
 
 
 _OF_EACH: Final[tuple[Callable[[Path, Role], Sections], ...]] = (

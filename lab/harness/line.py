@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from andon.stack.local import LocalStack
+from andon.stack.plc_security import controller_pki
 from infra.stack.process import Process, ProcessError, free_port
 from lab.harness.failing_host import VARIABLE
 from lab.harness.plan import LinePlan
@@ -134,6 +135,8 @@ class SimulatedLine:
         words = ["plc", "--plan", str(self.folder / "plan.jsonl"), "--ledger", str(self.ledger)]
         words += ["--url", self.plc_url, "--takt", str(self.options.takt_s)]
         words += ["--window", str(self.options.window_s), "--json"]
+        if self.stack.secure:
+            words += ["--security", str(controller_pki(self.stack.security_folder))]
         if self.options.wait_result:
             words += ["--wait-result", "--in-flight", str(self.options.in_flight)]
         self.plc = Process(
