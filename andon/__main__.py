@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 LINE = (
-    "stack", "gateway", "plc", "worker", "train", "inspect", "classify", "learn", "models",
-    "policy", "certify", "taxonomy", "history", "console", "deploy", "doctor", "llm",
+    "stack", "gateway", "plc", "camera", "worker", "train", "inspect", "classify", "learn",
+    "models", "policy", "certify", "taxonomy", "history", "console", "deploy", "doctor", "llm",
     "topics",
 )  # fmt: skip
 """What a plant runs; each has a module of its name in ``andon.cli``."""

@@ -18,6 +18,7 @@ import structlog
 from andon.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
+    from connectors.cameras.survey import CameraSurvey
     from connectors.decision_feed import KafkaDecisionFeed
     from connectors.gateway.journal import Journal
     from connectors.gateway.lanes import Lane, LanedPublisher
@@ -232,13 +233,19 @@ def cameras(settings: Settings) -> "list[Camera]":
 
     own = settings.gateway
     names = [shot.camera or own.camera for shot in own.shots] or [own.camera]
-    limits = (own.capture_timeout_s, own.camera_latency_ms / 1000, own.camera_stall_s)
-    genicam = (own.camera_features, own.camera_producer, own.camera_checks)
+    limits = own.capture_timeout_s, own.camera_latency_ms / 1000, own.camera_stall_s
+    genicam = own.camera_features, own.camera_producer, own.camera_checks
     try:
         found = {name: open_camera(name, *limits, *genicam) for name in dict.fromkeys(names)}
     except CameraSpecError as error:
         raise SettingsError(f"settings: ANDON_GATEWAY__CAMERA: {error}") from None
     return [found[name] for name in names]
+
+
+async def survey_camera(settings: Settings, n: int, say: Callable[[int], None]) -> "CameraSurvey":
+    """``n`` captures of the station's first camera. Raises ``CaptureError``: it does not open."""
+    from connectors.cameras.survey import survey
+    return await survey(cameras(settings)[0], n, say)
 
 
 def line_link(settings: Settings) -> "OwnedLink":
