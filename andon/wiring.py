@@ -245,6 +245,7 @@ def cameras(settings: Settings) -> "list[Camera]":
 async def survey_camera(settings: Settings, n: int, say: Callable[[int], None]) -> "CameraSurvey":
     """``n`` captures of the station's first camera. Raises ``CaptureError``: it does not open."""
     from connectors.cameras.survey import survey
+
     return await survey(cameras(settings)[0], n, say)
 
 
