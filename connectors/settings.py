@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self, get_args
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from connectors.handshake.config import HandshakeConfig
+from connectors.signal_map import NAMESPACE, SignalMap, read_signal_map
 from streams.addresses import read_opcua_url
 from streams.settings import Section
 
@@ -102,10 +103,16 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     """The station of this line controller and camera."""
     plc_url: str = "opc.tcp://127.0.0.1:14840"
     """Endpoint of the line controller's OPC UA server, ``opc.tcp://host:port/path``."""
-    namespace: str = "urn:andon:line"
+    namespace: str = NAMESPACE
     """Namespace URI of the node set in the controller's server."""
     node_prefix: str = "Andon"
-    """Node ids are ``s=<node_prefix>.<Signal>`` in that namespace."""
+    """Node ids are ``s=<node_prefix>.<Signal>`` in that namespace, unless a pattern is set."""
+    node_pattern: str = ""
+    """Node ids by one pattern, such as ``ns=4;s=MAIN.Andon.{signal}``, or a make:
+    ``siemens``, ``beckhoff``, ``codesys``, ``ignition``, ``kepware``."""
+    signals: dict[str, str] = Field({})
+    """Node ids of single signals: ``none`` where the controller has none, ``=VALUE`` where a
+    signal of the controller's always has this value."""
     camera: str = "synthetic:seed=0"
     """``folder:PATH``, ``list:FILE``, ``synthetic:seed=N,size=N``, ``opencv:0|file|rtsp://|http://``,
     ``snapshot:http://`` or ``genicam:SERIAL``; see docs/cameras.md."""
@@ -166,6 +173,15 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     @classmethod
     def _read_plc_url(cls, value: str) -> str:
         return read_opcua_url(value)
+
+    @model_validator(mode="after")
+    def _maps_the_signals(self) -> Self:
+        self.signal_map()
+        return self
+
+    def signal_map(self) -> SignalMap:
+        """Where each signal is at the controller."""
+        return read_signal_map(self.node_pattern, self.namespace, self.node_prefix, self.signals)
 
     @field_validator("shots")
     @classmethod

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import typer
 
-from andon.cli import plc_trust
+from andon.cli import plc_export, plc_trust
 from andon.cli.laboratory import GroupWithLaboratory
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ class Plc(GroupWithLaboratory):
 
 app = typer.Typer(cls=Plc, add_completion=False)
 app.add_typer(plc_trust.app, name="trust")
+app.command()(plc_export.export)
 
 
 @app.callback()
 def plc() -> None:
-    """Exchange certificates with the line controller, or simulate one."""
+    """Wire a line controller: ready code, certificates; or simulate one."""

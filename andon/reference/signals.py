@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from andon.reference.text import GENERATED, table
-from connectors.handshake.signals import TRIGGER_GROUP, WATCHED, Owner, Signal
+from connectors.handshake.signals import LOSSES, TRIGGER_GROUP, WATCHED, Owner, Signal
 from connectors.settings import GatewaySettings
 
 
@@ -20,7 +20,8 @@ The controller is the OPC UA server, the gateway its client; [handshake.md](hand
 which order they are written. Node ids are `s=<node_prefix>.<Signal>` in the namespace with the URI
 of `gateway.namespace`, at the endpoint `gateway.plc_url`: by default
 `s={_default("node_prefix")}.<Signal>` in `{_default("namespace")}` at
-`{_default("plc_url")}`. The gateway connects without security (policy None) and
+`{_default("plc_url")}`. `gateway.node_pattern` and `gateway.signals` name other nodes
+([plc.md](plc.md)). The gateway connects without security (policy None) and
 without a user, so let only its host reach the server. It needs to read all signals and to write its
 own. It asks for a publishing and sampling interval of {_INTERVAL_MS} ms
 (`gateway.publishing_interval_ms`); a server that revises it upwards delays the gateway's view of
@@ -40,6 +41,7 @@ def reference() -> str:
         (Owner.GATEWAY, "Written by the gateway"),
     ):
         heads = ["node", "type", "default", "meaning"]
+        heads += ["without it"]
         heads += ["read by the gateway"] if owner is Owner.PLC else []
         rows = [_row(signal) for signal in Signal if signal.owner is owner]
         lines += ["", f"## {title}", "", *table(heads, rows)]
@@ -52,6 +54,7 @@ def _row(signal: Signal) -> list[str]:
     default = "empty" if value == "" else f"`{shown.lower() if value is False else shown}`"
     node = f"`{_default('node_prefix')}.{signal.wire_name}`"
     row = [node, signal.data_type, default, signal.meaning]
+    row += [LOSSES.get(signal, "**needed**: no connection begins")]
     return [*row, _read(signal)] if signal.owner is Owner.PLC else row
 
 

@@ -116,6 +116,45 @@ WATCHED: tuple[Signal, ...] = (
 """What the gateway subscribes to."""
 
 
+LOSSES: Mapping[Signal, str] = {
+    Signal.TRIGGER_ENABLE: "nothing: it is not acted on",
+    Signal.PART_ID: "parts have no serial; they are told apart by TriggerSeq only",
+    Signal.LOT_ID: "parts have no lot",
+    Signal.PRODUCT_ID: "set it to a constant (=NAME): it selects policy and expert",
+    Signal.ENCODER_POS: "the history has no conveyor position",
+    Signal.TAKT_MS: "set gateway.result_window_ms, or a constant (=MS)",
+    Signal.RECIPE_REQ_SEQ: "no recipe can be asked for",
+    Signal.FAULT_RESET_SEQ: "what stands until a reset (overrun, StopRequest) needs a restart",
+    Signal.RECIPE_REQ: "no recipe can be asked for",
+    Signal.PLC_HEARTBEAT: "only that the server answers is watched, not that its program runs",
+    Signal.ONLINE: "the controller sees only by VisionHeartbeat that the gateway runs",
+    Signal.READY: "the controller cannot know when a trigger would be missed",
+    Signal.BUSY: "the controller cannot see that an exposure is under way",
+    Signal.RESULT_OVERRUN: "a lost result is seen by FaultCode 6 only",
+    Signal.STOP_REQUEST: "no limit across parts can ask the line to stop",
+    Signal.EXPOSURE_DONE_SEQ: "the part may move only when its result is there",
+    Signal.MISSED_COUNT: "missed triggers are seen by their hold only",
+    Signal.RESULT_PART_ID: "results are matched by ResultTriggerSeq only",
+    Signal.REASON_CODE: "the controller cannot tell why",
+    Signal.DECISION_SOURCE: "the controller cannot tell who decided",
+    Signal.PENDING_RESULTS: "the controller cannot see how many results wait",
+    Signal.FAULT_CODE: "the controller cannot tell what is wrong with the gateway",
+    Signal.RECIPE_ACTIVE: "the controller cannot see the recipe in force",
+    Signal.CLASS_ID: "the controller cannot tell the class of a defect",
+    Signal.SCORE: "the controller cannot see the anomaly score",
+    Signal.RESULT_TIME: "the controller cannot see when it was decided",
+    Signal.RECIPE_ACK_SEQ: "recipe requests are not answered",
+    Signal.VISION_HEARTBEAT: "the controller cannot tell that the gateway stopped",
+}
+"""What is lost where a controller does not have a signal. The others are ``NEEDED``."""
+
+NEEDED = frozenset(Signal) - LOSSES.keys()
+"""Without one of these no connection begins."""
+
+COUNTERS = frozenset(s for s in Signal if s.data_type == "UInt32" and s is not Signal.TAKT_MS)
+"""They only count up and wrap: a signed controller shows them as negative half of the time."""
+
+
 def number(values: SignalValues, signal: Signal) -> int:
     """The value of an integer or boolean signal.
 

@@ -14,12 +14,13 @@ from typing import TypeVar
 import structlog
 from asyncua import Client, ua
 
-from connectors.errors import LinkError, NodeSetError
-from connectors.handshake.signals import WATCHED, Signal, SignalValue, SignalValues
-from connectors.handshake.values import Connected, Notice
-from connectors.line_link import Changed, LinkEvent
-from connectors.opcua.nodes import checked_value, data_value, is_usable, node_ids, value_at_start
+from connectors.errors import LinkError
+from connectors.handshake.signals import Signal, SignalValue, SignalValues
+from connectors.handshake.values import Notice
+from connectors.line_link import LinkEvent
+from connectors.opcua.node_set import ABSENT, AbsenceNotes, NodeSet, open_node_set, read_in_parts
 from connectors.opcua.secured import connect, make_client, warn_unless_secured
+from connectors.opcua.subscription import Intervals, Notifications, subscribe
 from connectors.settings import GatewaySettings
 from streams.backoff import backoff_s
 from streams.cancellation import asked_to_end
@@ -72,12 +73,18 @@ class OpcUaLink:
         self._timeout = settings.plc_timeout_s
         self._state = LinkState.DISCONNECTED
         self._client: Client | None = None
-        self._nodes: dict[Signal, ua.NodeId] = {}
+        self._nodes = NodeSet({}, {}, {})
+        self._absences = AbsenceNotes(settings.plc_url)
         self._lost = asyncio.Event()
         self._reason = ""
         self._outage = Outage()
         self._refused: set[Signal] = set()
         """Signals that the controller does not let this connection write."""
+        self._unfit: set[Signal] = set()
+        """Signals whose node could not hold the last value."""
+        self._missing: frozenset[Signal] = frozenset()
+        """Signals that should be there and are of no use."""
+        self._intervals: Intervals | None = None
 
     def drop(self, reason: str) -> None:
         if not self._lost.is_set():
@@ -98,46 +105,76 @@ class OpcUaLink:
             self._enter(LinkState.DISCONNECTED)
 
     async def read(self, signals: Iterable[Signal]) -> dict[Signal, SignalValue]:
+        client, nodes = self._current(), self._nodes
         wanted = list(signals)
-        client = self._current()
-        values = await self._guard(
-            client.uaclient.read_attributes([self._nodes[s] for s in wanted], _VALUE)
-        )
-        found: dict[Signal, SignalValue] = {}
-        for signal, value in zip(wanted, values, strict=True):
-            if is_usable(value):
-                found[signal] = self._checked(signal, value)
-            else:
-                told = {"signal": signal.wire_name, "quality": value.StatusCode.name}
-                log.warning("plc.signal_unusable", url=self._url, **told)
+        found = {s: nodes.constants[s] for s in wanted if s in nodes.constants}
+        asked = [s for s in wanted if s in nodes.ids]
+        values = await self._guard(read_in_parts(client, [nodes.ids[s] for s in asked], _VALUE))
+        for signal, value in zip(asked, values, strict=True):
+            status = value.StatusCode
+            if status is not None and status.name in ABSENT:
+                reason = f"{signal.wire_name} is gone ({status.name}): the controller was changed"
+                self.drop(reason)
+                raise LinkError(reason)
+            try:
+                if status is not None and not status.is_good():
+                    raise ValueError(f"has the quality {status.name}")
+                found[signal] = nodes.value(signal, value)
+            except ValueError as error:
+                told = {"signal": signal.wire_name, "node": str(nodes.addresses[signal])}
+                log.warning("plc.value_unusable", url=self._url, **told, found=str(error))
         return found
-
-    def _checked(self, signal: Signal, value: ua.DataValue) -> SignalValue:
-        try:
-            return checked_value(signal, value)
-        except NodeSetError as error:
-            self.drop(str(error))
-            raise LinkError(str(error)) from error
 
     async def write(self, values: SignalValues) -> frozenset[Signal]:
         client = self._current()
-        sent = {s: v for s, v in values.items() if s not in self._refused}
+        sent: dict[Signal, ua.DataValue] = {}
+        unfit: set[Signal] = set()
+        for signal, value in values.items():
+            if signal not in self._nodes.ids or signal in self._refused:
+                continue
+            try:
+                sent[signal] = self._nodes.written(signal, value)
+            except ValueError as error:
+                unfit.add(signal)
+                if signal not in self._unfit:
+                    self._tell_refused(signal, str(error))
+        self._unfit = (self._unfit - values.keys()) | unfit
         if sent:
-            nodes = [self._nodes[s] for s in sent]
-            dressed = [data_value(s, v) for s, v in sent.items()]
-            statuses = await self._guard(client.uaclient.write_attributes(nodes, dressed))
+            statuses = await self._guard(self._write(client, sent))
             for signal, status in zip(sent, statuses, strict=True):
                 if not status.is_good():
                     self._not_written(signal, status)
-        return frozenset(self._refused & values.keys())
+        return frozenset((self._refused | self._missing | unfit) & values.keys())
+
+    async def _write(self, client: Client, sent: dict[Signal, ua.DataValue]) -> list[ua.StatusCode]:
+        """One Write, or one for each node where the controller refuses the Write as a whole."""
+        nodes = [self._nodes.ids[s] for s in sent]
+        values = list(sent.values())
+        try:
+            statuses: list[ua.StatusCode] = await client.uaclient.write_attributes(nodes, values)
+            return statuses
+        except ua.UaStatusCodeError as error:
+            status = ua.StatusCode(error.code)
+            if status.name not in _FOR_GOOD | {"BadTooManyOperations"} or len(sent) == 1:
+                raise
+        single = []
+        for node, value in zip(nodes, values, strict=True):
+            try:
+                single += await client.uaclient.write_attributes([node], [value])
+            except ua.UaStatusCodeError as error:
+                single.append(ua.StatusCode(error.code))
+        return single
 
     def _not_written(self, signal: Signal, status: ua.StatusCode) -> None:
         if status.name not in _FOR_GOOD:
             self.drop(f"{signal.wire_name} was refused: {status.name}")
             raise LinkError(f"{self._url}: write of {signal.wire_name} refused: {status.name}")
         self._refused.add(signal)
-        told = {"signal": signal.wire_name, "why": status.name}
-        log.error("plc.signal_refused", url=self._url, **told)
+        self._tell_refused(signal, status.name)
+
+    def _tell_refused(self, signal: Signal, why: str) -> None:
+        told = {"signal": signal.wire_name, "node": str(self._nodes.addresses[signal]), "why": why}
+        log.error("plc.signal_refused", url=self._url, **told, remedy="run: andon plc check")
 
     def _current(self) -> Client:
         if self._client is None or self._lost.is_set():
@@ -161,6 +198,7 @@ class OpcUaLink:
         self._enter(LinkState.CONNECTING)
         self._lost, self._reason = asyncio.Event(), ""
         self._refused.clear()
+        self._unfit.clear()
         client = make_client(self._settings, "Andon gateway")
         client.connection_lost_callback = self._on_lost
         client.session_timeout = _SESSION_MS
@@ -187,7 +225,7 @@ class OpcUaLink:
         self._tell_away(stood)
         return stood
 
-    async def _watch(self, events: "_Notifications") -> None:
+    async def _watch(self, events: Notifications) -> None:
         """Drop the link when its subscription tells nothing any more.
 
         A server may forget a subscription and keep the connection. The controller's heartbeat is
@@ -196,6 +234,8 @@ class OpcUaLink:
         """
         silent_s = self._settings.dead_after_s
         with contextlib.suppress(LinkError):
+            while Signal.PLC_HEARTBEAT not in self._nodes.ids:
+                await self._stand_in(events)
             while True:
                 since = time.monotonic() - events.beat_at
                 if since < silent_s:
@@ -211,25 +251,32 @@ class OpcUaLink:
                     return
                 events.beat_at = time.monotonic()
 
+    async def _stand_in(self, events: Notifications) -> None:
+        """Where the controller has no heartbeat, that its server answers is one.
+
+        TriggerSeq is told with it, in case the server has forgotten the subscription.
+        """
+        await asyncio.sleep(self._settings.heartbeat_s)
+        read = await self.read([Signal.TRIGGER_SEQ])
+        beat = (int(str(events.beat)) + 1) & 0xFFFFFFFF
+        events.tell({Signal.PLC_HEARTBEAT: beat, **read})
+
     async def _on_lost(self, error: Exception) -> None:
         self.drop(f"transport lost: {error}")
 
-    async def _establish(self, client: Client) -> "_Notifications":
+    async def _establish(self, client: Client) -> Notifications:
         async with asyncio.timeout(4 * self._timeout):
             await connect(client, self._settings)
-            try:
-                index = await client.get_namespace_index(self._settings.namespace)
-            except ValueError as error:
-                raise NodeSetError(
-                    f"{self._url}: no namespace {self._settings.namespace!r}; set gateway.namespace"
-                ) from error
-            self._nodes = node_ids(self._settings.node_prefix, index)
-            events = _Notifications(self.drop)
-            watched = [self._nodes[s] for s in WATCHED]
-            await _subscribe(client, watched, self._settings.publishing_interval_ms, events)
-            found = await client.uaclient.read_attributes(list(self._nodes.values()), _VALUE)
-        self._client = client
-        events.start({s: value_at_start(s, v) for s, v in zip(self._nodes, found, strict=True)})
+            nodes = await open_node_set(client, self._settings)
+            events = Notifications(nodes, self.drop)
+            asked_ms = self._settings.publishing_interval_ms
+            intervals = await subscribe(client, nodes, asked_ms, events)
+            nodes.demand_needed()
+            await nodes.read_again(client)
+        self._absences.tell(nodes.wrong)
+        self._missing = frozenset(one.signal for one in nodes.wrong)
+        self._nodes, self._client, self._intervals = nodes, client, intervals
+        events.start({signal: nodes.values[signal] for signal in Signal})
         return events
 
     async def _close(self, client: Client) -> None:
@@ -255,6 +302,9 @@ class OpcUaLink:
     def _tell_connected(self) -> None:
         told = self._outage.ended()
         more = {} if told is None else {"away_s": told.seconds, "attempts": told.failures + 1}
+        if self._intervals is not None:
+            more |= {"publishing_ms": self._intervals.publishing_ms}
+            more |= {"sampling_ms": self._intervals.sampling_ms}
         log.info("plc.connected", url=self._url, **more)
 
     def _enter(self, state: LinkState) -> None:
@@ -266,76 +316,9 @@ class OpcUaLink:
 def _words(error: BaseException) -> str:
     """An error of ours says all; another one's text may be empty."""
     named = "" if isinstance(error, AndonError) else type(error).__name__
+    if named in ("BadTooManySessions", "BadMaxConnectionsReached"):
+        named += (
+            ": the controller takes no further client; close others, raise its limit, or wait "
+            "until it forgets a session that broke"
+        )
     return f"{named} {error}".strip()
-
-
-class _Notifications:
-    """Turns each publish response into one ``Changed``, held back until ``Connected`` went out."""
-
-    def __init__(self, lost: Callable[[str], None]) -> None:
-        self._held: list[LinkEvent] = []
-        self._forward: Callable[[LinkEvent], None] | None = None
-        self._tell_lost = lost
-        self.beat: SignalValue = 0
-        """The controller's heartbeat as it was told last, and when."""
-        self.beat_at = time.monotonic()
-
-    def start(self, values: SignalValues) -> None:
-        self._held.insert(0, Connected(values))
-        self.beat, self.beat_at = values[Signal.PLC_HEARTBEAT], time.monotonic()
-
-    def forward(self, on_event: Callable[[LinkEvent], None]) -> None:
-        for event in self._held:
-            on_event(event)
-        self._held, self._forward = [], on_event
-
-    async def __call__(self, result: ua.PublishResult) -> None:
-        moved: dict[Signal, SignalValue] = {}
-        for notification in result.NotificationMessage.NotificationData or ():
-            if isinstance(notification, ua.StatusChangeNotification):
-                self._tell_lost(f"the subscription ended: {notification.Status}")
-            for item in getattr(notification, "MonitoredItems", ()):
-                value = item.Value.Value.Value if item.Value and item.Value.Value else None
-                if value is not None:
-                    moved[WATCHED[item.ClientHandle]] = value
-        if not moved:
-            return
-        if Signal.PLC_HEARTBEAT in moved:
-            self.beat, self.beat_at = moved[Signal.PLC_HEARTBEAT], time.monotonic()
-        event = Changed(moved)
-        if self._forward is None:
-            self._held.append(event)
-        else:
-            self._forward(event)
-
-
-async def _subscribe(
-    client: Client, nodes: list[ua.NodeId], interval_ms: float, events: _Notifications
-) -> None:
-    """One subscription on the watched signals; the newest value of each is enough (counters)."""
-    params = ua.CreateSubscriptionParameters()
-    params.RequestedPublishingInterval = interval_ms
-    params.RequestedLifetimeCount = 10_000
-    params.RequestedMaxKeepAliveCount = max(int(1000 / interval_ms), 1)
-    params.PublishingEnabled = True
-    created = await client.uaclient.create_subscription(params, events)
-    request = ua.CreateMonitoredItemsParameters()
-    request.SubscriptionId = created.SubscriptionId
-    request.TimestampsToReturn = ua.TimestampsToReturn.Neither
-    request.ItemsToCreate = [
-        _monitored(node, handle, interval_ms) for handle, node in enumerate(nodes)
-    ]
-    results = await client.uaclient.create_monitored_items(request)
-    for signal, result in zip(WATCHED, results, strict=True):
-        if not result.StatusCode.is_good():
-            raise NodeSetError(f"cannot watch {signal.wire_name}: {result.StatusCode.name}")
-
-
-def _monitored(node: ua.NodeId, handle: int, interval_ms: float) -> ua.MonitoredItemCreateRequest:
-    item = ua.MonitoredItemCreateRequest()
-    item.ItemToMonitor = ua.ReadValueId(NodeId=node, AttributeId=_VALUE)
-    item.MonitoringMode = ua.MonitoringMode.Reporting
-    item.RequestedParameters = ua.MonitoringParameters(
-        ClientHandle=handle, SamplingInterval=interval_ms, QueueSize=1, DiscardOldest=True
-    )
-    return item

@@ -8,7 +8,7 @@ from asyncua import Client, ua
 
 from connectors.errors import NodeSetError
 from connectors.handshake.signals import Owner, Signal, SignalValues
-from connectors.opcua.nodes import checked_value, node_ids
+from connectors.opcua.node_set import NodeSet, open_node_set, read_in_parts
 from connectors.opcua.secured import connected
 from connectors.settings import GatewaySettings
 
@@ -38,60 +38,45 @@ async def probe(settings: GatewaySettings) -> Probed:
         OSError: nobody listens, or the connection broke.
     """
     async with connected(settings, "Andon doctor") as client:
-        try:
-            index = await client.get_namespace_index(settings.namespace)
-        except ValueError:
-            found = ", ".join(await client.get_namespace_array())
-            raise NodeSetError(f"no namespace {settings.namespace!r} there, but {found}") from None
-        nodes = node_ids(settings.node_prefix, index)
-        values = await _read(client, nodes)
+        nodes = await open_node_set(client, settings)
+        if nodes.wrong:
+            shown = "; ".join(str(one) for one in nodes.wrong[:3])
+            more = f"; and {len(nodes.wrong) - 3} more" if len(nodes.wrong) > 3 else ""
+            count = f"{len(nodes.wrong)} of {len(nodes.addresses)} signals cannot be used"
+            raise NodeSetError(f"{count}: {shown}{more}")
         await _check_writable(client, nodes)
-        beats = {s: nodes[s] for s in (Signal.PLC_HEARTBEAT, Signal.VISION_HEARTBEAT)}
-        moved = await _moved(client, beats, values, settings.dead_after_s)
-    return Probed(values, Signal.PLC_HEARTBEAT in moved, Signal.VISION_HEARTBEAT in moved)
+        values = dict(nodes.values)
+        moved = await _moved(client, nodes, settings.dead_after_s)
+    beats = Signal.PLC_HEARTBEAT in moved or Signal.PLC_HEARTBEAT not in nodes.ids
+    return Probed(values, beats, Signal.VISION_HEARTBEAT in moved)
 
 
-async def _read(client: Client, nodes: dict[Signal, ua.NodeId]) -> SignalValues:
-    """Every signal; all that are wrong are named at once."""
-    read = await client.uaclient.read_attributes(list(nodes.values()), ua.AttributeIds.Value)
-    values, wrong = {}, []
-    for signal, value in zip(nodes, read, strict=True):
-        try:
-            values[signal] = checked_value(signal, value)
-        except NodeSetError as error:
-            wrong.append(str(error))
-    if wrong:
-        shown = "; ".join(wrong[:3])
-        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise NodeSetError(f"{len(wrong)} of {len(nodes)} signals cannot be read: {shown}{more}")
-    return values
-
-
-async def _check_writable(client: Client, nodes: dict[Signal, ua.NodeId]) -> None:
-    own = [signal for signal in Signal if signal.owner is Owner.GATEWAY]
-    levels = await client.uaclient.read_attributes(
-        [nodes[signal] for signal in own], ua.AttributeIds.UserAccessLevel
-    )
+async def _check_writable(client: Client, nodes: NodeSet) -> None:
+    own = [signal for signal in nodes.ids if signal.owner is Owner.GATEWAY]
+    ids = [nodes.ids[signal] for signal in own]
+    levels = await read_in_parts(client, ids, ua.AttributeIds.UserAccessLevel)
     shut = [
-        signal.wire_name
+        f"{signal.wire_name} ({nodes.addresses[signal]})"
         for signal, level in zip(own, levels, strict=True)
-        if level.Value is not None and not (int(level.Value.Value) & _WRITE)
+        if level.Value is not None
+        and level.Value.Value is not None
+        and not (int(level.Value.Value) & _WRITE)
     ]
     if shut:
         raise NodeSetError(f"may not be written: {', '.join(shut)}")
 
 
-async def _moved(
-    client: Client, nodes: dict[Signal, ua.NodeId], before: SignalValues, within_s: float
-) -> set[Signal]:
-    """Which of the counters differ from ``before`` within a time."""
+async def _moved(client: Client, nodes: NodeSet, within_s: float) -> set[Signal]:
+    """Which of the heartbeats differ from their values at the start within a time."""
+    watched = [s for s in (Signal.PLC_HEARTBEAT, Signal.VISION_HEARTBEAT) if s in nodes.ids]
     moved: set[Signal] = set()
     now: Callable[[], float] = asyncio.get_running_loop().time
     until = now() + within_s
-    while now() < until and len(moved) < len(nodes):
+    while now() < until and len(moved) < len(watched):
         await asyncio.sleep(_LOOK_S)
-        read = await client.uaclient.read_attributes(list(nodes.values()), ua.AttributeIds.Value)
-        for signal, value in zip(nodes, read, strict=True):
-            if checked_value(signal, value) != before[signal]:
+        ids = [nodes.ids[signal] for signal in watched]
+        read = await read_in_parts(client, ids, ua.AttributeIds.Value)
+        for signal, value in zip(watched, read, strict=True):
+            if nodes.value(signal, value) != nodes.values[signal]:
                 moved.add(signal)
     return moved

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from connectors.handshake.sequence import following
 from connectors.handshake.signals import Signal, SignalValue, SignalValues, number
 from lab.plc.ledger import Disposition, Ledger, LedgerRow, code_name
-from lab.plc.opcua_server import SignalServer, cold_start
+from lab.plc.opcua_server import NodeLayout, SignalServer, cold_start
 from lab.plc.plan import PlannedPart
 from lab.plc.security import ServerSecurity
 from streams.codes import DecisionSource, ReasonCode, ResultCode
@@ -59,6 +59,7 @@ class SimulatedPlc:
         config: PlcConfig,
         ledger: Ledger | None = None,
         security: ServerSecurity | None = None,
+        layout: NodeLayout | None = None,
     ) -> None:
         self.config = config
         self.ledger = ledger or Ledger(None)
@@ -66,7 +67,9 @@ class SimulatedPlc:
         self.acks_withheld = False
         self.boot_id = int(time.time()) & 0xFFFFFFFF
         self.trigger_seq = 0
-        self._server = SignalServer(config.url, self._on_change, security=security)
+        self._server = SignalServer(
+            config.url, self._on_change, security=security, layout=layout or NodeLayout()
+        )
         self._parts: dict[int, _Arrived] = {}
         self._open: set[int] = set()
         self._beats = 0

@@ -1,7 +1,7 @@
 """The controller's side of the network: an OPC UA server with one node per signal."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,11 +9,29 @@ from asyncua import Server, ua
 from asyncua.common.callback import CallbackType
 
 from connectors.handshake.signals import Owner, Signal, SignalValue, SignalValues
+from connectors.opcua.coercion import from_wire, to_wire
 from lab.plc.security import ServerSecurity
 
 NAMESPACE = "urn:andon:line"
 PREFIX = "Andon"
 """Of every node's identifier."""
+
+
+@dataclass(frozen=True)
+class NodeLayout:
+    """How a make of controllers names the nodes of the signals, and of which types they are."""
+
+    namespaces: tuple[str, ...] = (NAMESPACE,)
+    """URIs that the server registers, in this order; the signals are in the last one."""
+    identifier: Callable[[Signal], object] = lambda signal: f"{PREFIX}.{signal.wire_name}"
+    """The identifier of a signal's node: a text, a number, a GUID or bytes."""
+    kinds: Mapping[Signal, ua.VariantType] = field(default_factory=dict)
+    """Types that differ from the signal's own."""
+    absent: frozenset[Signal] = frozenset()
+    """Signals that the controller lacks."""
+
+    def kind(self, signal: Signal) -> ua.VariantType:
+        return self.kinds.get(signal, ua.VariantType[signal.data_type])
 
 
 def cold_start() -> dict[Signal, SignalValue]:
@@ -33,6 +51,7 @@ class SignalServer:
     values: dict[Signal, SignalValue] = field(default_factory=cold_start)
     security: ServerSecurity | None = None
     """Without it anyone may read and write."""
+    layout: NodeLayout = field(default_factory=NodeLayout)
     _server: Server | None = None
     _ids: dict[Signal, ua.NodeId] = field(default_factory=dict)
 
@@ -46,13 +65,15 @@ class SignalServer:
             server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         else:
             await self.security.apply(server)
-        index = await server.register_namespace(NAMESPACE)
+        for uri in self.layout.namespaces:
+            index = await server.register_namespace(uri)
         folder = await server.nodes.objects.add_object(ua.NodeId(PREFIX, index), PREFIX)
         for signal in Signal:
-            name = signal.wire_name
-            self._ids[signal] = ua.NodeId(f"{PREFIX}.{name}", index)
-            kind = ua.VariantType[signal.data_type]
-            node = await folder.add_variable(self._ids[signal], name, signal.default, kind)
+            if signal in self.layout.absent:
+                continue
+            self._ids[signal] = ua.NodeId(self.layout.identifier(signal), index)
+            first = to_wire(signal, signal.default, self.layout.kind(signal))
+            node = await folder.add_variable(self._ids[signal], signal.wire_name, first)
             if signal.owner is Owner.GATEWAY:
                 await node.set_writable()
         server.subscribe_server_callback(CallbackType.PostWrite, self._written)
@@ -79,7 +100,9 @@ class SignalServer:
         server = self._running()
         for signal, value in values.items():
             self.values[signal] = value
-            variant = ua.Variant(value, ua.VariantType[signal.data_type])
+            if signal not in self._ids:
+                continue
+            variant = to_wire(signal, value, self.layout.kind(signal))
             await server.write_attribute_value(self._ids[signal], ua.DataValue(variant))
 
     def _running(self) -> Server:
@@ -99,7 +122,8 @@ class SignalServer:
         by_id = {nid.Identifier: s for s, nid in self._ids.items() if s.owner is Owner.GATEWAY}
         pairs = zip(event.request_params.NodesToWrite, event.response_params, strict=True)
         items = [item for item, status in pairs if status.is_good()]
-        values = {by_id.get(i.NodeId.Identifier): i.Value.Value.Value for i in items}
-        changed = {s: v for s, v in values.items() if s is not None and self.values[s] != v}
+        told = {by_id.get(i.NodeId.Identifier): i.Value.Value for i in items}
+        values = {s: from_wire(s, v) for s, v in told.items() if s is not None}
+        changed = {s: v for s, v in values.items() if self.values[s] != v}
         self.values.update(changed)
         self.on_change(changed)

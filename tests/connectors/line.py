@@ -19,6 +19,7 @@ from connectors.opcua.link import OpcUaLink
 from connectors.settings import GatewaySettings
 from infra.stack.process import free_port
 from lab.plc.controller import PlcConfig, SimulatedPlc
+from lab.plc.opcua_server import NodeLayout
 from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
 from streams.envelope import Message, from_message
 from streams.events import Acknowledgement, Decision, Frame, ShotSummary, decision_id
@@ -198,11 +199,16 @@ class Line:
 
 
 @asynccontextmanager
-async def running_line(folder: Path, plc_config: PlcConfig | None = None, **options):
+async def running_line(
+    folder: Path,
+    plc_config: PlcConfig | None = None,
+    layout: NodeLayout | None = None,
+    **options,
+):
     """A line whose gateway is started; everything is put down at the end."""
     config = plc_config or PlcConfig(takt_s=1.0)
     url = f"opc.tcp://127.0.0.1:{free_port()}"
-    plc = SimulatedPlc(PlcConfig(**{**vars(config), "url": url}))
+    plc = SimulatedPlc(PlcConfig(**{**vars(config), "url": url}), layout=layout)
     await plc.start()
     line = Line(folder, plc, **options)
     try:

@@ -55,7 +55,10 @@ async def test_the_signals_are_read_and_the_heartbeats_are_waited_for(
     ("setting", "said"),
     [
         ({"namespace": "urn:other"}, "no namespace 'urn:other' there, but .*urn:andon:line"),
-        ({"node_prefix": "Other"}, "35 of 35 signals cannot be read: TriggerEnable: BadNodeId"),
+        (
+            {"node_prefix": "Other"},
+            "35 of 35 signals cannot be used: TriggerEnable .*is not there",
+        ),
     ],
 )
 async def test_an_open_port_is_not_enough(

@@ -17,7 +17,7 @@ from connectors.decision_feed import KafkaDecisionFeed
 from connectors.gateway.controller_writer import result_group
 from connectors.gateway.part_events import key_of, verdict_of
 from connectors.handshake.values import Part, WriteResult
-from connectors.opcua.nodes import data_value
+from connectors.opcua.coercion import to_wire
 from history import rows
 from policies.in_force import PoliciesInForce
 from streams.codes import ReasonCode, Stage
@@ -80,7 +80,8 @@ def on_the_wire(decision: Decision) -> None:
     verdict = verdict_of(decision)
     part = Part(key_of(decision), trigger, decision.frame_id, 0.0, 1.0, verdict=verdict)
     for signal, value in result_group(WriteResult(part, 1)).items():
-        to_binary(ua.DataValue, data_value(signal, value))
+        variant = to_wire(signal, value, ua.VariantType[signal.data_type])
+        to_binary(ua.DataValue, ua.DataValue(variant, StatusCode=None))
 
 
 @pytest.mark.asyncio

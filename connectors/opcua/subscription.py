@@ -1,0 +1,118 @@
+"""The subscription on the watched signals: one ``Changed`` for each publish response."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from asyncua import Client, ua
+
+from connectors.handshake.signals import NEEDED, WATCHED, Signal, SignalValue, SignalValues
+from connectors.handshake.values import Connected
+from connectors.line_link import Changed, LinkEvent
+from connectors.opcua.node_set import NodeSet
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """What the server granted, milliseconds; each adds to the trigger's latency."""
+
+    publishing_ms: float
+    sampling_ms: float
+
+
+class Notifications:
+    """Turns each publish response into one ``Changed``, held back until ``Connected`` went out."""
+
+    def __init__(self, nodes: NodeSet, lost: Callable[[str], None]) -> None:
+        self._nodes = nodes
+        self._held: list[LinkEvent] = []
+        self._forward: Callable[[LinkEvent], None] | None = None
+        self._tell_lost = lost
+        self.beat: SignalValue = 0
+        """The controller's heartbeat as it was told last, and when."""
+        self.beat_at = time.monotonic()
+
+    def start(self, values: SignalValues) -> None:
+        self._held.insert(0, Connected(values))
+        self.beat, self.beat_at = values[Signal.PLC_HEARTBEAT], time.monotonic()
+
+    def forward(self, on_event: Callable[[LinkEvent], None]) -> None:
+        for event in self._held:
+            on_event(event)
+        self._held, self._forward = [], on_event
+
+    async def __call__(self, result: ua.PublishResult) -> None:
+        moved: dict[Signal, SignalValue] = {}
+        for notification in result.NotificationMessage.NotificationData or ():
+            if isinstance(notification, ua.StatusChangeNotification):
+                self._tell_lost(f"the subscription ended: {notification.Status}")
+            for item in getattr(notification, "MonitoredItems", ()):
+                self._take(moved, WATCHED[item.ClientHandle], item.Value)
+        if moved:
+            self.tell(moved)
+
+    def _take(
+        self, moved: dict[Signal, SignalValue], signal: Signal, value: ua.DataValue | None
+    ) -> None:
+        if value is None or value.Value is None or value.Value.Value is None:
+            return
+        try:
+            moved[signal] = self._nodes.value(signal, value)
+        except ValueError as error:
+            told = {"signal": signal.wire_name, "found": str(error)}
+            log.warning("plc.value_unusable", **told)
+
+    def tell(self, moved: SignalValues) -> None:
+        """Pass on what moved."""
+        if Signal.PLC_HEARTBEAT in moved:
+            self.beat, self.beat_at = moved[Signal.PLC_HEARTBEAT], time.monotonic()
+        event = Changed(moved)
+        if self._forward is None:
+            self._held.append(event)
+        else:
+            self._forward(event)
+
+
+async def subscribe(
+    client: Client, nodes: NodeSet, interval_ms: float, events: Notifications
+) -> Intervals:
+    """One subscription on the watched signals; the newest value of each is enough (counters).
+
+    A signal that cannot be watched is left out of ``nodes``.
+    """
+    params = ua.CreateSubscriptionParameters()
+    params.RequestedPublishingInterval = interval_ms
+    params.RequestedLifetimeCount = 10_000
+    params.RequestedMaxKeepAliveCount = max(int(1000 / interval_ms), 1)
+    params.PublishingEnabled = True
+    created = await client.uaclient.create_subscription(params, events)
+    watched = [signal for signal in WATCHED if signal in nodes.ids]
+    request = ua.CreateMonitoredItemsParameters()
+    request.SubscriptionId = created.SubscriptionId
+    request.TimestampsToReturn = ua.TimestampsToReturn.Neither
+    request.ItemsToCreate = [
+        _monitored(nodes.ids[signal], WATCHED.index(signal), interval_ms) for signal in watched
+    ]
+    results = await client.uaclient.create_monitored_items(request)
+    sampling_ms = interval_ms
+    for signal, result in zip(watched, results, strict=True):
+        if result.StatusCode.is_good():
+            sampling_ms = max(sampling_ms, float(result.RevisedSamplingInterval or 0.0))
+        else:
+            fix = "let it be subscribed to"
+            more = "" if signal in NEEDED else f", or set gateway.signals.{signal.wire_name}=none"
+            nodes.leave_out(signal, f"cannot be watched ({result.StatusCode.name})", fix + more)
+    return Intervals(float(created.RevisedPublishingInterval or interval_ms), sampling_ms)
+
+
+def _monitored(node: ua.NodeId, handle: int, interval_ms: float) -> ua.MonitoredItemCreateRequest:
+    item = ua.MonitoredItemCreateRequest()
+    item.ItemToMonitor = ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value)
+    item.MonitoringMode = ua.MonitoringMode.Reporting
+    item.RequestedParameters = ua.MonitoringParameters(
+        ClientHandle=handle, SamplingInterval=interval_ms, QueueSize=1, DiscardOldest=True
+    )
+    return item
