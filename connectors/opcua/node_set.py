@@ -25,7 +25,7 @@ _AID: Final = ua.AttributeIds
 
 
 @dataclass(frozen=True)
-class Wrong:
+class UnusableSignal:
     """What is wrong with one signal, and what to do about it."""
 
     signal: Signal
@@ -50,12 +50,12 @@ class NodeSet:
     kinds: dict[Signal, ua.VariantType] = field(default_factory=dict)
     values: dict[Signal, SignalValue] = field(default_factory=dict)
     """What was shown when the connection began."""
-    wrong: list[Wrong] = field(default_factory=list)
+    wrong: list[UnusableSignal] = field(default_factory=list)
 
     def leave_out(self, signal: Signal, found: str, remedy: str) -> None:
         """Take note that a signal cannot be used on this connection."""
         node = str(self.addresses[signal])
-        self.wrong.append(Wrong(signal, node, found, remedy))
+        self.wrong.append(UnusableSignal(signal, node, found, remedy))
         self.ids.pop(signal, None)
         self.constants[signal] = self.values[signal] = signal.default
 
@@ -232,7 +232,7 @@ class AbsenceNotes:
         self._url = url
         self._said: set[str] = set()
 
-    def tell(self, wrong: Iterable[Wrong]) -> None:
+    def tell(self, wrong: Iterable[UnusableSignal]) -> None:
         now = {str(one): one for one in wrong}
         for text in now.keys() - self._said:
             one = now[text]
