@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from andon.stack.local import BrokerKind, LocalStack, StackPorts
@@ -82,6 +83,31 @@ def benchmark_line(options: LineBenchmark, say: Say) -> dict[str, Any]:
         }
 
 
+def benchmark_secured(options: LineBenchmark, say: Say) -> dict[str, Any]:
+    """The line over Apache Kafka in plain text and by role over TLS, alternated.
+
+    Each has a stack of its own, one after the other in every round; ``ratio`` is the line's rate
+    over the bare expert's, measured beside it. ``cost`` is the share of it that security takes.
+    """
+    paced, once = LineOptions(window_s=SATURATED_WINDOW_S), replace(options, rounds=1)
+    ratios: dict[str, list[float]] = {"plain": [], "secured": []}
+    for _ in range(options.rounds):
+        for name, found in ratios.items():
+            secure = name == "secured"
+            with bench(
+                options.train, paced, say, "kafka", options.anomalous, secure=secure
+            ) as running:
+                found.append(float(_alternate(running, REFERENCE, once, say)["ratio"]))
+            say(f"{name}: ratio {found[-1]:.3f}")
+    plain, secured = (median(found) for found in ratios.values())
+    return {
+        "plain_ratio": round(plain, 3),
+        "secured_ratio": round(secured, 3),
+        "cost": round(1 - secured / plain, 3),
+        "rounds": ratios,
+    }
+
+
 @contextlib.contextmanager
 def bench(
     train: int,
@@ -93,6 +119,7 @@ def bench(
     failing_hosts: bool = False,
     settings: Mapping[str, str] | None = None,
     brokers: int = 1,
+    secure: bool = False,
 ) -> Iterator[Bench]:
     """Start the stack, the taught expert and the line; everything is stopped at the end."""
     source = textile_dataset()
@@ -106,7 +133,7 @@ def bench(
     say(f"reference expert {learned.digest}")
     folder = LEARNED / "run"
     shutil.rmtree(folder, ignore_errors=True)
-    stack = LocalStack(folder / "stack", StackPorts.free(), broker_kind=broker)
+    stack = LocalStack(folder / "stack", StackPorts.free(), broker_kind=broker, secure=secure)
     if brokers > 1:
         stack = ClusteredStack(
             folder / "stack", StackPorts.free(), broker_kind="kafka", brokers=brokers

@@ -55,6 +55,10 @@ def line(
     anomalous: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the played parts that are not good.")
     ] = 0.1,
+    secured: Annotated[
+        bool,
+        typer.Option("--secured", help="Apache Kafka in plain text beside TLS and rights by role."),
+    ] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="One short round, for CI.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -64,12 +68,12 @@ def line(
     expert (torch f32, one thread), `shipped` of the runtime that the artifact picks by itself.
     `flow_cpu_ms` is the overhead's share of broker, inspect, classify and Ray.
     """
-    from lab.benchmarks.line import LineBenchmark, benchmark_line
+    from lab.benchmarks.line import LineBenchmark, benchmark_line, benchmark_secured
 
     options = LineBenchmark(rounds, seconds, in_flight, batch, anomalous)
     if smoke:
         options = replace(options, rounds=1, seconds=4.0, train=60)
-    result = benchmark_line(options, _say)
+    result = (benchmark_secured if secured else benchmark_line)(options, _say)
     shown = figures_table(result, "The whole line beside the bare expert")
     print_found(result, [shown], as_json)
 
