@@ -67,7 +67,7 @@ def failed(cause: Cause, message: str) -> TransientError | PermanentError:
     """The error of the kind that the cause is of.
 
     >>> failed(Cause.TOO_LARGE, "9 MiB where 1 MiB is taken")
-    PermanentError(<Cause.TOO_LARGE: 'too large'>, '9 MiB where 1 MiB is taken')
+    PermanentError('9 MiB where 1 MiB is taken')
     >>> isinstance(failed(Cause.FULL, "no space left"), UnavailableError)
     True
     """

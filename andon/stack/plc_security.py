@@ -18,7 +18,7 @@ def gateway_pki(folder: Path) -> Path:
 
 
 def controller_pki(folder: Path) -> Path:
-    """The controller's, which ``andon plc simulate --security`` takes."""
+    """The controller's, which ``andon plc simulate --security FOLDER`` takes."""
     return folder / "plc" / "controller"
 
 

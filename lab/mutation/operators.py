@@ -49,8 +49,8 @@ class Mutant:
 def mutants(source: str) -> list[Mutant]:
     """Every mutant of a module.
 
-    >>> [(m.before, m.after) for m in mutants("def f(a): return a < 1 and not a")]
-    [('a < 1 and (not a)', 'a < 1 or (not a)'), ('a < 1', 'a <= 1'), ('not a', 'a')]
+    >>> [(m.before, m.after) for m in mutants("def f(a): return a < 1 and a > 0")]
+    [('a < 1 and a > 0', 'a < 1 or a > 0'), ('a < 1', 'a <= 1'), ('a > 0', 'a >= 0')]
     """
     return [mutant for mutant, _ in _all(ast.parse(source))]
 

@@ -324,6 +324,7 @@ class Results:
 def named(error: Exception) -> str:
     """What a dead letter calls the error: its cause where an adapter named one.
 
+    >>> from streams.failures import Cause
     >>> named(PermanentError(Cause.TOO_LARGE, "9 MiB")), named(ValueError("?"))
     ('TOO_LARGE', 'ValueError')
     """
