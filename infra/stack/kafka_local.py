@@ -31,8 +31,10 @@ MIN_JAVA = 17
 HEAP = "384m"
 _NO_MAVEN = "no `mvn` on the path: install Apache Maven, it fetches Kafka's jars"
 _FILES = Path(__file__).parent / "kafka"
-_JAVA_OPTIONS = [f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-"""Small, and quick to start rather than quick in the long run."""
+_JAVA_OPTIONS = [f"-Xmx{HEAP}", "-XX:+UseSerialGC"]
+_QUICK_START = "-XX:TieredStopAtLevel=1"
+"""Quick to start rather than quick in the long run. A secured broker goes without it: only the
+optimising compiler uses the processor's instructions for AES."""
 
 
 @dataclass
@@ -107,7 +109,7 @@ def start_kafka(
         raise ProcessError(f"Apache Kafka cannot run here: {reason}")
     data_dir = data_dir.resolve()
     chosen = take_port(port, "ANDON_KAFKA__BOOTSTRAP_SERVERS")
-    java = _java(fetch_kafka(cache))
+    java = _java(fetch_kafka(cache), encrypts=security is not None)
     data_dir.mkdir(parents=True, exist_ok=True)
     logs = data_dir / "log"
     if not logs.is_dir():
@@ -133,9 +135,10 @@ def _folder(cache: Path) -> Path:
     return cache.resolve() / hashlib.sha256((_FILES / "pom.xml").read_bytes()).hexdigest()[:12]
 
 
-def _java(jars: Path) -> list[str]:
+def _java(jars: Path, encrypts: bool = False) -> list[str]:
     logging = f"-Dlog4j2.configurationFile={_FILES / 'log4j2.properties'}"
-    return ["java", *_JAVA_OPTIONS, logging, "-cp", f"{jars}/*"]
+    quick = [] if encrypts else [_QUICK_START]
+    return ["java", *_JAVA_OPTIONS, *quick, logging, "-cp", f"{jars}/*"]
 
 
 def _java_version(java: str) -> int:
