@@ -174,7 +174,7 @@ class OpcUaLink:
 
     def _tell_refused(self, signal: Signal, why: str) -> None:
         told = {"signal": signal.wire_name, "node": str(self._nodes.addresses[signal]), "why": why}
-        log.error("plc.signal_refused", url=self._url, **told, remedy="run: andon plc check")
+        log.error("plc.signal_refused", url=self._url, **told, remedy="run: andon doctor plc")
 
     def _current(self) -> Client:
         if self._client is None or self._lost.is_set():

@@ -75,7 +75,7 @@ class NodeSet:
         first = [one for one in self.wrong if one.signal in NEEDED]
         shown = "; ".join(str(one) for one in first[:3])
         more = len(self.wrong) - len(first[:3])
-        raise NodeSetError(f"{shown}{f'; and {more} more' if more else ''} (andon plc check)")
+        raise NodeSetError(f"{shown}{f'; and {more} more' if more else ''} (andon doctor plc)")
 
     def value(self, signal: Signal, read: ua.DataValue) -> SignalValue:
         """The value of a data value of good quality. Raises ``ValueError``."""
@@ -109,7 +109,7 @@ def namespace_indexes(
             if address.uri not in namespaces:
                 raise NodeSetError(
                     f"{settings.plc_url}: {signal.wire_name}: no namespace {address.uri!r} there, "
-                    f"but {', '.join(namespaces)}; set gateway.namespace (andon plc browse)"
+                    f"but {', '.join(namespaces)}; set gateway.namespace"
                 )
             index = namespaces.index(address.uri)
         ids[signal] = ua.NodeId(address.identifier, index)
