@@ -53,7 +53,7 @@ PRESETS: Final = {
     ),
     "ignition": Preset(
         "s=[default]{prefix}/{signal}",
-        "urn:inductiveautomation:ignition:opcua:server",
+        "urn:inductiveautomation:ignition:opcua:tags",
         "a folder of tags of the default provider",
     ),
     "kepware": Preset(

@@ -63,7 +63,7 @@ MAKES = {
         {"node_pattern": "codesys"},
     ),
     "ignition": (
-        NodeLayout(("urn:inductiveautomation:ignition:opcua:server",), named("[default]Andon/{}")),
+        NodeLayout(("urn:inductiveautomation:ignition:opcua:tags",), named("[default]Andon/{}")),
         {"node_pattern": "ignition"},
     ),
     "kepware": (

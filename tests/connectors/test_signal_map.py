@@ -60,7 +60,7 @@ MAKES = {
     "siemens": 'nsu=http://www.siemens.com/simatic-s7-opcua;s="Andon"."TriggerSeq"',
     "beckhoff": "nsu=urn:BeckhoffAutomation:Ua:PLC1;s=MAIN.Andon.TriggerSeq",
     "codesys": "nsu=CODESYSSPV3/3S/IecVarAccess;s=|var|PLC.Application.Andon.TriggerSeq",
-    "ignition": "nsu=urn:inductiveautomation:ignition:opcua:server;s=[default]Andon/TriggerSeq",
+    "ignition": "nsu=urn:inductiveautomation:ignition:opcua:tags;s=[default]Andon/TriggerSeq",
     "kepware": "nsu=KEPServerEX;s=Channel1.Device1.Andon.TriggerSeq",
 }
 
