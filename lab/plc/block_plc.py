@@ -13,7 +13,7 @@ from lab.plc.structured_text import FunctionBlock, Value
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PartOutcome:
     """What the block told of one part."""
 
     trigger_seq: int
@@ -35,7 +35,7 @@ class BlockPlc:
 
     def __init__(self, url: str, window_ms: int = 2000, cycle_s: float = 0.005) -> None:
         self.block = FunctionBlock(structured_text())
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[PartOutcome] = []
         self.refused = 0
         self._cycle_s = cycle_s
         self._server = SignalServer(url, lambda _: None)
@@ -106,7 +106,7 @@ class BlockPlc:
         if told["OutcomeValid"]:
             seq, code, source = (int(str(told[f"Outcome{n}"])) for n in ("Seq", "Code", "Source"))
             names = self._parts[seq], str(io["ResultPartId"])
-            self.outcomes.append(Outcome(seq, names[0], code, source, names[1]))
+            self.outcomes.append(PartOutcome(seq, names[0], code, source, names[1]))
 
 
 def _moved(before: dict[str, Value], now: dict[str, Value]) -> SignalValues:
