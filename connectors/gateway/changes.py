@@ -17,6 +17,7 @@ FAULTS: Final = {
     FaultCode.SIGNAL_REFUSED: "the controller refuses a signal: see plc.signal_refused",
     FaultCode.RESULT_REFUSED: "the controller refuses a signal without which no result is told",
     FaultCode.UNKNOWN_RECIPE: "the controller asks for a recipe that is not among gateway.recipes",
+    FaultCode.CLOCK_SKEW: "a worker's clock is off: see clock.skew",
 }
 """Every fault in words."""
 
