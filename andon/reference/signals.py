@@ -21,9 +21,10 @@ which order they are written. Node ids are `s=<node_prefix>.<Signal>` in the nam
 of `gateway.namespace`, at the endpoint `gateway.plc_url`: by default
 `s={_default("node_prefix")}.<Signal>` in `{_default("namespace")}` at
 `{_default("plc_url")}`. `gateway.node_pattern` and `gateway.signals` name other nodes
-([plc.md](plc.md)). The gateway connects without security (policy None) and
-without a user, so let only its host reach the server. It needs to read all signals and to write its
-own. It asks for a publishing and sampling interval of {_INTERVAL_MS} ms
+([plc.md](plc.md)). As shipped the gateway connects without security and without
+a user, so let only its host reach the server, or set both up
+([plc-security.md](plc-security.md)). It needs to read all signals and to write its own.
+It asks for a publishing and sampling interval of {_INTERVAL_MS} ms
 (`gateway.publishing_interval_ms`); a server that revises it upwards delays the gateway's view of
 each trigger by as much.
 
