@@ -82,7 +82,9 @@ def faults(
             cells = [[str(value) for value in one.cells()] for one in found]
             shown = table_of(_COLUMNS, cells, "Faults while the line runs", left=2)
     print_found(result, [shown], as_json)
-    raise typer.Exit(0 if result["verdict"] == HOLDS else 1)
+    # a short run on a busy machine may end before a process is back: that breaks no promise
+    kept = smoke and not any(result[name] for name in ("lost", "acted_twice", "contradictory"))
+    raise typer.Exit(0 if result["verdict"] == HOLDS or kept else 1)
 
 
 def victims(broker: str) -> list[str]:
