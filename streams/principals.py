@@ -84,7 +84,7 @@ ACCESS: Final[Mapping[str, Access]] = {
         _access(topics.PARTS, (Role.LIMITS,), (Role.LIMITS,)),
         _access(topics.COUNTED, (Role.LIMITS,), (Role.LIMITS,)),
         _access(topics.ALERTS, (Role.LIMITS,), (Role.GATEWAY, Role.RECORD)),
-        _access(topics.DEAD, CONSUMING, (Role.RECORD, Role.PROCESS)),
+        _access(topics.DEAD, (*CONSUMING, Role.GATEWAY), (Role.RECORD, Role.PROCESS)),
     )
 }
 """Topic -> who writes and who reads it. ``Role.ADMIN`` may read everything besides."""

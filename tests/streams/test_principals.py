@@ -45,7 +45,7 @@ WRITERS = {
     PARTS: {"limits"},
     COUNTED: {"limits"},
     ALERTS: {"limits"},
-    DEAD: {"inspect", "classify", "join", "limits", "record"},
+    DEAD: {"inspect", "classify", "join", "limits", "record", "gateway"},
 }
 
 
