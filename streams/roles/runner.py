@@ -8,7 +8,7 @@ from typing import Protocol
 from streams.codes import Stage
 from streams.kafka.faust_app import RoleApp, app_id
 from streams.kafka.intake import Handler, Intake
-from streams.kafka.retention import find_lost
+from streams.kafka.retention import LostSpan, find_lost
 from streams.kafka.topic_admin import await_topics
 from streams.kafka.topic_check import tell_of_topics
 from streams.log import Log
@@ -84,8 +84,7 @@ class RoleRunner:
         try:
             async with self._make_role(results) as role:
                 opened.set_result(role)
-                for span in lost:
-                    await results.lost(span)
+                telling = asyncio.create_task(_tell(results, lost), name="lost to retention")
                 try:
                     await app.joined(stop)
                     if not stop.is_set():
@@ -94,6 +93,8 @@ class RoleRunner:
                             on_ready()
                         await app.ended(stop)
                 finally:
+                    telling.cancel()
+                    await asyncio.gather(telling, return_exceptions=True)
                     await self._drain(role)
         finally:
             opened.cancel()
@@ -105,3 +106,9 @@ class RoleRunner:
         if left:
             self._log("left unacknowledged, to be delivered again", events=left)
         await role.close()
+
+
+async def _tell(results: Results, lost: Sequence[LostSpan]) -> None:
+    """Dead letters of what retention took, however long the broker is away."""
+    for span in lost:
+        await results.lost(span)
