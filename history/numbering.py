@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, Table, func, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from history.facts import SHOTS
-from history.records import LostMessages, TriggerHole
+from history.records import LostMessages, TriggerNumbers
 from history.tables import METADATA
 from streams.codes import LOST_TO_RETENTION
 
@@ -36,7 +36,7 @@ def of_line(table: Table, line: str | None, since: datetime | None) -> list[Colu
 
 async def trigger_holes(
     link: AsyncConnection, line: str | None, since: datetime | None
-) -> tuple[TriggerHole, ...]:
+) -> tuple[TriggerNumbers, ...]:
     """Numbers of which no event is on record, between two of the same run that have one."""
     names = ("line", "station", "plc_boot_id", "trigger_seq")
     numbers = union(
@@ -55,14 +55,14 @@ async def trigger_holes(
         .order_by(*steps.c)
     )
     return tuple(
-        TriggerHole(line=at, station=station, plc_boot_id=boot, first=low + 1, last=high - 1)
+        TriggerNumbers(line=at, station=station, plc_boot_id=boot, first=low + 1, last=high - 1)
         for at, station, boot, low, high in found
     )
 
 
 async def numbered_twice(
     link: AsyncConnection, line: str | None, since: datetime | None
-) -> tuple[TriggerHole, ...]:
+) -> tuple[TriggerNumbers, ...]:
     """Numbers of one run under which two different parts were acknowledged."""
     part = func.coalesce(SHOTS.c.part_frame_id, _ACK.c.frame_id)
     number = (_ACK.c.line, _ACK.c.station, _ACK.c.plc_boot_id, _ACK.c.trigger_seq)
@@ -75,7 +75,7 @@ async def numbered_twice(
         .order_by(*number)
     )
     return tuple(
-        TriggerHole(line=at, station=station, plc_boot_id=boot, first=seq, last=seq)
+        TriggerNumbers(line=at, station=station, plc_boot_id=boot, first=seq, last=seq)
         for at, station, boot, seq in found
     )
 

@@ -237,7 +237,7 @@ class RecordedDecision:
     """An effective decision is never a late one."""
 
 
-class TriggerHole(Record):
+class TriggerNumbers(Record):
     """Numbers in a row that a controller gave its parts in one run of its program."""
 
     line: str
@@ -283,9 +283,9 @@ class Gaps(Record):
     """Quarters of an hour whose counts are not those of the facts."""
     contradicted: tuple[UUID, ...] = ()
     """Frames whose acknowledgement states another action than the decision that it answers."""
-    holes: tuple["TriggerHole", ...] = ()
+    holes: tuple["TriggerNumbers", ...] = ()
     """Trigger numbers of which nothing is on record, between two that are."""
-    twice_numbered: tuple["TriggerHole", ...] = ()
+    twice_numbered: tuple["TriggerNumbers", ...] = ()
     """Trigger numbers under which two parts were acknowledged."""
     lost: tuple["LostMessages", ...] = ()
     """Messages that retention deleted before a role had read them."""

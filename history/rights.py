@@ -10,7 +10,7 @@ from typing import Final
 
 from history.bi import READER
 from history.facts import BACKFILL, COUNTS, FACTS, SHOTS
-from history.tables import METADATA
+from history.tables import METADATA, TOPIC_TABLES
 from streams.principals import Role
 
 VERSION_TABLE: Final = "history_version"
@@ -50,19 +50,9 @@ OF_LINE: Final[Mapping[Role, DatabaseRole]] = {
 }
 """The role of the database that each role of the line is a member of; the others have none."""
 
-OF_TOPICS: Final = (
-    "anomaly",
-    "decision",
-    "shot_verdict",
-    "acknowledgement",
-    "review",
-    "dead_letter",
-    "alert",
-)
-"""One table per topic: what the line did."""
 OF_CHANGES: Final = ("policy_version", "policy_audit", "model_audit")
 """Who put which policy and which model in force."""
-INSERT_ONLY: Final = (*OF_TOPICS, *OF_CHANGES)
+INSERT_ONLY: Final = (*TOPIC_TABLES, *OF_CHANGES)
 """A row of these is never changed; a trigger says so to the owner, too."""
 BY_TRIGGERS: Final = (FACTS.name, COUNTS.name, SHOTS.name, BACKFILL.name)
 """Kept by triggers with the owner's rights, so that nobody else writes them."""
@@ -84,7 +74,7 @@ def may(role: DatabaseRole, verb: Verb, table: str) -> bool:
         case DatabaseRole.OWNER:
             return table not in INSERT_ONLY or verb in (Verb.SELECT, Verb.INSERT)
         case DatabaseRole.RECORDER if verb is Verb.INSERT:
-            return table in OF_TOPICS
+            return table in TOPIC_TABLES
         case DatabaseRole.PROCESS if verb is Verb.INSERT:
             return table in OF_CHANGES
     if verb is not Verb.SELECT:

@@ -27,6 +27,16 @@ class Table(SQLModel, registry=_REGISTRY):
 
 
 METADATA = Table.metadata
+TOPIC_TABLES = (
+    "anomaly",
+    "decision",
+    "shot_verdict",
+    "acknowledgement",
+    "review",
+    "dead_letter",
+    "alert",
+)
+"""One for each topic that is recorded: what the line did."""
 Json = dict[str, object]
 _ZONED = DateTime(timezone=True)
 

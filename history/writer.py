@@ -12,7 +12,7 @@ from history import rows
 from history.database import connected, make_engine
 from history.errors import RefusedRowError
 from history.migrate import upgrade, write_facts
-from history.tables import METADATA
+from history.tables import METADATA, TOPIC_TABLES
 from streams.backoff import backoff_s
 from streams.errors import UnavailableError
 from streams.events import (
@@ -26,15 +26,6 @@ from streams.events import (
 )
 
 E = TypeVar("E")
-_TABLES = (
-    "anomaly",
-    "decision",
-    "shot_verdict",
-    "acknowledgement",
-    "review",
-    "dead_letter",
-    "alert",
-)
 
 
 class PostgresHistoryWriter:
@@ -60,7 +51,7 @@ class PostgresHistoryWriter:
         self._preparing: asyncio.Task[None] | None = None
         self._engine = make_engine(url, pool_size, timeout_s, role="record")
         self._timeout_s = timeout_s
-        self._inserts = {name: _insert(METADATA.tables[name]) for name in _TABLES}
+        self._inserts = {name: _insert(METADATA.tables[name]) for name in TOPIC_TABLES}
 
     async def add_anomalies(self, events: Sequence[Anomaly]) -> None:
         """Raises ``UnavailableError``; ``RefusedRowError`` for a value that no row can hold."""
