@@ -16,6 +16,8 @@ from lab.plc.ledger import LedgerEntry, read_ledger
 from streams.errors import AndonError
 
 HOLDS, BROKEN, SKIPPED = "holds", "BROKEN", "not done"
+UNSHOWN = "not shown"
+"""No promise was broken, but no part came after the fault that anybody could decide."""
 _NORMAL = ("expert", "classifier")
 
 
@@ -81,10 +83,10 @@ def _played(line: SimulatedLine, plan: LinePlan, name: str, parts: int) -> RowFo
     found.acted_twice, found.contradictory = verdict.acted_twice, verdict.contradictory
     found.recovery_s, found.held = _recovery_s(ledger, over_at), _held(ledger)
     found.why = "; ".join([*(f"{role} ended" for role in gone), *verdict.why])[:500]
+    found.verdict = HOLDS if verdict.holds and not gone else BROKEN
     if found.recovery_s is None:
         found.why = f"no part was decided after it; {found.why}"
-    is_fine = verdict.holds and not gone and found.recovery_s is not None
-    found.verdict = HOLDS if is_fine else BROKEN
+        found.verdict = BROKEN if found.verdict == BROKEN else UNSHOWN
     return found
 
 
@@ -119,10 +121,12 @@ def _held(ledger: Sequence[LedgerEntry]) -> int:
 def figures_of(found: Sequence[RowFound]) -> dict[str, object]:
     """The table for programs; ``verdict`` is that of the worst row that was played."""
     broken = [one.row for one in found if one.verdict == BROKEN]
+    unshown = [one.row for one in found if one.verdict == UNSHOWN]
     names = ("lost", "acted_twice", "contradictory")
     return {
         "rows": [asdict(one) for one in found],
         **{name: sum(getattr(one, name) for one in found) for name in names},
         "broken": broken,
-        "verdict": BROKEN if broken else HOLDS,
+        "unshown": unshown,
+        "verdict": BROKEN if broken else UNSHOWN if unshown else HOLDS,
     }

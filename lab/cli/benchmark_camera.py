@@ -51,5 +51,5 @@ def camera(
     assert isinstance(stall, float)
     said = f"fault of a stalled camera after {stall:g} s"
     print_found(result, [table_of_rows(_COLUMNS, cells), said], as_json)
-    in_time = smoke or (not result["failed"] and 0 <= stall <= 1)
-    raise typer.Exit(0 if not result["stale"] and in_time else 1)
+    in_time = smoke or (not result["failed"] and stall <= 1)
+    raise typer.Exit(0 if not result["stale"] and stall >= 0 and in_time else 1)

@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from lab.benchmarks.fault_matrix import BROKEN, HOLDS, RowFound, figures_of
+from lab.benchmarks.fault_matrix import BROKEN, HOLDS, UNSHOWN, RowFound, figures_of
 from lab.benchmarks.fault_rows import ROWS, SMOKE
 from lab.cli.benchmark_faults import rows_of, victims
 from lab.harness.poison import poisonous
@@ -37,6 +37,9 @@ def test_the_table_is_as_bad_as_its_worst_row() -> None:
     assert figures_of([fine, left_out])["verdict"] == HOLDS
     body = figures_of([fine, bad])
     assert (body["verdict"], body["broken"], body["lost"]) == (BROKEN, ["b"], 2)
+    unshown = RowFound("d", "disk", parts=60, verdict=UNSHOWN)
+    assert figures_of([fine, unshown])["verdict"] == UNSHOWN
+    assert figures_of([unshown, bad])["verdict"] == BROKEN
     assert fine.cells()[:3] == ["a", HOLDS, 60]
 
 
