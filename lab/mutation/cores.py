@@ -23,6 +23,7 @@ CORES: Final[Mapping[str, Core]] = {
         ),
         (
             "tests/connectors/test_handshake_rules.py",
+            "tests/connectors/test_handshake_triggers.py",
             "tests/connectors/test_handshake_restart.py",
             "tests/connectors/test_handshake.py",
             "tests/connectors/test_handshake_properties.py",

@@ -226,35 +226,6 @@ async def test_a_large_image_that_is_gone_is_held_and_named(bench: MakeBench) ->
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(
-    ("changed", "says"),
-    [
-        ({"dataref": "dead/0190"}, "not below frames/"),
-        ({"dataref": "frames/../dead/0190"}, "not below frames/"),
-        ({"dataref": ""}, "not below frames/"),
-        ({"size_bytes": 3}, "more than"),
-        ({"size_bytes": 9}, "not the picture"),
-        ({"size_bytes": 1 << 62}, "at most 67108864"),
-        ({"sha256": "00" * 32}, "not the picture"),
-    ],
-)
-async def test_a_message_reads_no_other_object(
-    bench: MakeBench, changed: dict[str, Any], says: str
-) -> None:
-    """Whoever can write the topic names any key, size and hash: one part is held, and named."""
-    b = bench()
-    store = InMemoryImageStore()
-    for key in ("frames/large", "dead/0190"):
-        await store.put(key, b"secret", "image/png")
-    fields = {"dataref": "frames/large", **changed}
-    role = role_over(b, TwinExpert(), images=store)
-    await role.handle(delivery(frame(b"secret", **fields), b""))
-    assert decisions(b)[0].source is DecisionSource.FALLBACK
-    assert says in letters(b)[0][0].error
-    assert anomalies(b) == []
-
-
-@pytest.mark.asyncio
 async def test_a_broker_that_is_away_is_waited_for(bench: MakeBench) -> None:
     b = bench()
     b.publisher.down_for = 3

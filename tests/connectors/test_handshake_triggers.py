@@ -1,0 +1,139 @@
+"""Rules of the handshake's triggers: captured, missed, held, or of another run."""
+
+from dataclasses import replace
+
+from connectors.handshake import PartKey, Phase, step
+from connectors.handshake import values as hs
+from connectors.handshake.machine import trigger_seen_of
+from connectors.handshake.results import (
+    decided,
+)
+from connectors.handshake.sequence import LAST, steps
+from connectors.handshake.signals import TRIGGER_GROUP, Signal
+from connectors.handshake.triggers import exposure_ended, miss, resynchronise, trigger_seen
+from streams.codes import AckOutcome, FaultCode, ReasonCode, ResultCode
+from tests.connectors.handshake_state import CONFIG, KEY, part, shown, state, told, trigger
+from tests.connectors.world import frame_id
+
+
+def seen(seq: int, boot: int = 1, readable: bool = True) -> hs.TriggerSeen:
+    return hs.TriggerSeen(trigger(seq, boot), frame_id(trigger(seq, boot)), readable)
+
+
+def test_a_trigger_that_was_read_is_captured_and_one_that_was_not_is_held() -> None:
+    after, commands = trigger_seen(state(), 10.0, seen(6))
+    assert [type(c) for c in commands] == [hs.Capture]
+    assert (after.exposing, after.missed_count) == (PartKey(1, 6), 0)
+    after, (hold,) = trigger_seen(state(), 10.0, seen(6, readable=False))
+    assert (hold.reason, hold.part.missed, hold.part.asked) == (
+        ReasonCode.MISSED_TRIGGER,
+        True,
+        True,
+    )
+    assert hold.why == "the gateway was not ready: "
+    assert hold.part.deadline == 11.0, "its window is not over"
+    assert after.missed_count == 1
+
+
+def test_a_trigger_while_not_ready_says_why_it_was_missed() -> None:
+    _, (hold,) = trigger_seen(state(alive=False), 10.0, seen(6))
+    assert hold.why == "the gateway was not ready: PlcHeartbeat does not move"
+
+
+def test_the_same_trigger_again_is_none_and_an_older_one_is_a_cold_start() -> None:
+    before = state(part())
+    assert trigger_seen(before, 10.0, seen(5)) == (before, [])
+    zero = state(last_trigger_seq=0)
+    assert trigger_seen(zero, 10.0, seen(0)) == (zero, [])
+    after, commands = trigger_seen(before, 10.0, seen(4))
+    assert isinstance(commands[0], hs.Resynchronised)
+    assert (after.last_trigger_seq, after.parts) == (4, {})
+    _, commands = trigger_seen(before, 10.0, seen(5, boot=2))
+    assert isinstance(commands[0], hs.Resynchronised), "the same number of another run is no repeat"
+    offline = state(online=False)
+    assert trigger_seen(offline, 10.0, seen(6)) == (offline, [])
+
+
+def test_a_cold_start_forgets_what_was_closed_in_the_same_run_only() -> None:
+    closed = {PartKey(1, 3): told(3).result_id}
+    same, _ = resynchronise(state(closed=closed, overrun=True), 1, 0)
+    assert (same.closed, same.overrun) == ({}, False)
+    other, _ = resynchronise(state(closed=closed), 2, 0)
+    assert other.closed == closed
+
+
+def test_parts_of_before_a_cold_start_are_reported_once() -> None:
+    told_before = part(4, Phase.REPORTED)
+    waiting, open_ = part(5, Phase.QUEUED), part(6)
+    _, commands = resynchronise(state(told_before, waiting, open_), 2, 0)
+    assert [(c.key, c.outcome) for c in commands[1:]] == [(waiting.key, AckOutcome.OLD_BOOT)]
+
+
+def test_a_jump_holds_the_newest_up_to_the_limit_and_counts_all() -> None:
+    limited = CONFIG.model_copy(update={"missed_limit": 3})
+    after, commands = trigger_seen(replace(state(), config=limited), 10.0, seen(11))
+    held = [c.part.key.trigger_seq for c in commands if isinstance(c, hs.Decide)]
+    assert held == [8, 9, 10]
+    assert after.missed_count == 5
+    assert commands[0].why == "TriggerSeq jumped from 5 to 11"
+
+
+def test_a_missed_trigger_is_held_once_and_no_more_than_the_limit_wait() -> None:
+    limited = CONFIG.model_copy(update={"missed_limit": 2})
+    before = replace(state(part(5, missed=True)), config=limited)
+    after, commands = miss(before, 10.0, [trigger(5), trigger(6), trigger(7)], 3, "why")
+    assert [c.part.key.trigger_seq for c in commands] == [6]
+    assert after.missed_count == 3
+    assert miss(state(part()), 10.0, [trigger(5)], 1, "why")[1] == [], "it is known already"
+    _, (expired,) = miss(state(), 10.0, [trigger(6)], 1, "why", expired=True)
+    assert expired.part.deadline == 10.0
+
+
+def test_a_picture_that_failed_is_held_once() -> None:
+    failed = hs.ExposureEnded(KEY, captured=False, why="no light")
+    after, (hold,) = exposure_ended(state(part(), exposing=KEY), failed)
+    assert (hold.reason, hold.why, hold.part.asked) == (ReasonCode.CAPTURE_FAILED, "no light", True)
+    assert (after.exposing, after.exposure_done_seq) == (None, 5)
+    assert after.parts[KEY].asked
+    assert exposure_ended(state(part(asked=True)), failed)[1] == []
+    assert exposure_ended(state(part(phase=Phase.QUEUED)), failed)[1] == []
+    assert exposure_ended(state(part()), hs.ExposureEnded(KEY))[1] == []
+
+
+def test_a_trigger_group_is_told_whole_partly_or_not_at_all() -> None:
+    frame = frame_id(trigger())
+    whole = {signal: shown()[signal] for signal in TRIGGER_GROUP}
+    found = trigger_seen_of(whole, frame)
+    assert found is not None
+    assert found.readable
+    partly = trigger_seen_of({Signal.PLC_BOOT_ID: 1, Signal.TRIGGER_SEQ: 5}, frame)
+    assert partly is not None
+    assert not partly.readable
+    assert (partly.trigger.trigger_seq, partly.trigger.part_id) == (5, "")
+    assert trigger_seen_of({Signal.TRIGGER_SEQ: 5}, frame) is None
+
+
+def test_half_the_ring_ahead_is_ahead_and_more_is_behind() -> None:
+    half = LAST // 2
+    assert steps(1, 1 + half) == half
+    assert steps(1, 2 + half) == half + 1 - LAST
+    assert steps(0, 7) == 7
+    assert steps(7, 0) == -7
+
+
+def test_times_of_the_settings_are_told_in_seconds() -> None:
+    assert (CONFIG.ack_timeout_s, CONFIG.heartbeat_s, CONFIG.dead_after_s) == (2.0, 0.5, 1.5)
+    assert (CONFIG.watchdog_margin_s, CONFIG.window_s(800)) == (0.1, 1.0)
+
+
+def test_a_decision_over_the_limit_is_an_overrun_until_the_reset() -> None:
+    limited = CONFIG.model_copy(update={"unacknowledged_limit": 1})
+    full = replace(state(part(4, Phase.WRITTEN, written_at=10.0), part(5)), config=limited)
+    after, (lost,) = decided(full, 10.5, hs.Decided(KEY, part().frame_id, told()))
+    assert (lost.outcome, after.overrun) == (AckOutcome.UNACKNOWLEDGED, True)
+    assert after.faults == {FaultCode.RESULT_OVERRUN}
+    reset, _ = step(
+        replace(after, stop_request=True), 10.6, hs.CounterMoved(Signal.FAULT_RESET_SEQ, 1)
+    )
+    assert (reset.overrun, reset.stop_request, reset.faults) == (False, False, frozenset())
+    assert told(code=ResultCode.HOLD).code is ResultCode.HOLD
