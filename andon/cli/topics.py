@@ -88,8 +88,9 @@ def resend(
 ) -> None:
     """Send set-aside messages to their topic once more, as they were.
 
-    What was recorded already is recognised by its identity. Exit code 1 when a letter is not there
-    or holds only a part of its message.
+    What was recorded already is recognised by its identity. Where the broker asks for logins, run
+    it as a role that writes the topic. Exit code 1 when a letter is not there or holds only a part
+    of its message.
     """
     found = asyncio.run(_resend(set(letters)))
     rows = ((str(letter), plain(said)) for letter, said in found.items())

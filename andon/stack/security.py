@@ -1,5 +1,8 @@
 """What each role of a secured local stack is given: its own credentials, and nobody else's.
 
+Kafka and the line controller are secured. The database and the object store are not: every process
+reaches them by the local stack's own login.
+
 Certificates, passwords and keys are made on the spot below ``<stack's folder>/security/``.
 """
 
@@ -36,11 +39,6 @@ def secure_kafka(folder: Path, role: Role) -> Sections:
     }
 
 
-def secure_postgres(folder: Path, role: Role) -> Sections:
-    """How a role's processes reach the database and the object store."""
-    return {}
-
-
 def secure_plc(folder: Path, role: Role) -> Sections:
     """How the gateway, and who asks the doctor, reach the simulated line controller."""
     if role not in (Role.GATEWAY, Role.ADMIN):
@@ -58,7 +56,6 @@ def secure_plc(folder: Path, role: Role) -> Sections:
 
 _OF_EACH: Final[tuple[Callable[[Path, Role], Sections], ...]] = (
     secure_kafka,
-    secure_postgres,
     secure_plc,
 )
 
