@@ -9,6 +9,8 @@ from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
 
 from andon import __version__
 
@@ -46,6 +48,29 @@ def test_pins_name_no_index() -> None:
     text = (ROOT / "constraints.txt").read_text()
     assert "://" not in text
     assert "--" not in text
+
+
+def test_hashed_constraints_are_the_constraints_with_hashes() -> None:
+    hashed = (ROOT / "constraints-hashed.txt").read_text()
+    assert "://" not in hashed
+    assert set(re.findall(r"--[a-z-]+", hashed)) == {"--hash"}
+    entries = re.findall(
+        r"^(\S.*?) \\\n((?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", hashed, re.M
+    )
+    assert [pin for pin, _ in entries] == (ROOT / "constraints.txt").read_text().splitlines()
+
+
+def test_what_is_installed_is_what_was_pinned() -> None:
+    here = default_environment()
+    pins = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    pinned = {p.name: p for p in pins if p.marker is None or p.marker.evaluate(here)}
+    found = {_normal(one.name): one.version for one in distributions()}
+    assert len(pinned.keys() & found.keys()) > 50, "run in the project's environment"
+    assert not {
+        name: version
+        for name, version in found.items()
+        if name in pinned and not pinned[name].specifier.contains(version)
+    }
 
 
 def test_every_direct_dependency_is_pinned_and_documented() -> None:
