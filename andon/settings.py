@@ -23,6 +23,7 @@ from policies.signing import SigningSettings
 from serving.naming.settings import ClassifierSettings
 from streams.addresses import HostPort, read_host_port
 from streams.kafka.settings import KafkaSettings as KafkaSettings
+from streams.mqtt.settings import MqttSettings
 from streams.settings import Section
 
 # as pydantic reads a boolean
@@ -205,6 +206,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     gateway: GatewaySettings = GatewaySettings()
+    mqtt: MqttSettings = MqttSettings()
     plant: PlantTimes = PlantTimes()
     signing: SigningSettings = SigningSettings()
     secure: bool = False

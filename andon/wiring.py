@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from serving.ray.client import ServeClassifier, ServeVisionExpert
     from serving.ray.replicas import ServeReplicas
     from streams.kafka.connection import KafkaConnection
-    from streams.ports import Camera, Changelog, ImageStore, Publisher
+    from streams.ports import Announcer, Camera, Changelog, ImageStore, Publisher
     from streams.topics import Wanted
 
 
@@ -118,6 +118,30 @@ def decision_feed(settings: Settings, lookback_s: float) -> "KafkaDecisionFeed":
     from connectors.decision_feed import KafkaDecisionFeed
 
     return KafkaDecisionFeed(kafka_connection(settings), settings.gateway.line, lookback_s)
+
+
+@asynccontextmanager
+async def announcer(settings: Settings, worker: str) -> AsyncIterator["Announcer"]:
+    """Tells an MQTT broker; it connects while the worker starts.
+
+    Args:
+        worker: its name among those of the role, of which the client's is made.
+
+    Raises:
+        SettingsError: the extra ``mqtt`` is not installed.
+    """
+    try:
+        from streams.mqtt.announcer import MqttAnnouncer
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"{error.name} is not installed: pip install 'andon[mqtt]' brings it"
+        ) from None
+    made = MqttAnnouncer(settings.mqtt, settings.mqtt.client_id or f"andon-{worker}")
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.close()
 
 
 # --- PostgreSQL and the object store ----------------------------------------------------------

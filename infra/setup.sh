@@ -42,7 +42,7 @@ install() {
     "$uv" pip install --compile-bytecode --python "$venv/bin/python" "$@"
 }
 install $hashed --only-binary :all: -c "$constraints" -r pyproject.toml \
-    --extra embedded --extra demo --extra lab --group dev --group build || {
+    --extra embedded --extra demo --extra lab --extra mqtt --group dev --group build || {
     [ -z "$hashed" ] || echo "If a hash differs, the file is not the one that was tested. For builds" \
         "of your own (torch for CPUs alone, a mirror that builds anew): make HASHES=no setup" >&2
     exit 1

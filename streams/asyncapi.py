@@ -25,16 +25,19 @@ ENDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "andon.anomalies": (("inspect",), ("classify", "record")),
     "andon.decisions": (
         ("gateway", "inspect", "classify", "join"),
-        ("gateway", "record", "limits"),
+        ("gateway", "record", "limits", "mqtt"),
     ),
     "andon.shots": (("gateway", "inspect", "classify"), ("join", "record")),
-    "andon.acks": (("gateway",), ("record",)),
+    "andon.acks": (("gateway",), ("record", "mqtt")),
     "andon.reviews": (("console",), ("record",)),
     "andon.policies": (("policy",), ("gateway", "inspect", "classify", "join", "limits")),
     "andon.parts": (("limits",), ("limits",)),
     "andon.counted": (("limits",), ("limits",)),
-    "andon.alerts": (("limits",), ("gateway", "record")),
-    "andon.dead": (("inspect", "classify", "join", "record", "limits"), ("record",)),
+    "andon.alerts": (("limits",), ("gateway", "record", "mqtt")),
+    "andon.dead": (
+        ("inspect", "classify", "join", "record", "limits", "mqtt"),
+        ("record",),
+    ),
 }
 """Who sends each topic, and who receives it."""
 

@@ -306,3 +306,4 @@ class Stage(StrEnum):
     RECORD = "record"
     GATEWAY = "gateway"
     LIMITS = "limits"
+    MQTT = "mqtt"

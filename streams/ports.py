@@ -278,6 +278,18 @@ class Publisher(Protocol):
         ...
 
 
+class Announcer(Protocol):
+    """Tells programs outside Andon what was decided."""
+
+    async def announce(self, topic: str, payload: bytes) -> None:
+        """Returns once the broker has acknowledged the message, which may arrive twice.
+
+        Raises ``TransientError`` when it does not in time, and ``PermanentError`` for a message
+        that it will never take.
+        """
+        ...
+
+
 # --- The edge ---------------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ class Role(StrEnum):
     JOIN = "join"
     LIMITS = "limits"
     RECORD = "record"
+    MQTT = "mqtt"
     CONSOLE = "console"
     PROCESS = "process"
     """People who put policies in force and review parts at a prompt."""
@@ -44,7 +45,7 @@ class Role(StrEnum):
 
 PREFIX: Final = "andon"
 """Topics begin with it and a dot, users and consumer groups with it and a dash."""
-CONSUMING: Final = (Role.INSPECT, Role.CLASSIFY, Role.JOIN, Role.LIMITS, Role.RECORD)
+CONSUMING: Final = (Role.INSPECT, Role.CLASSIFY, Role.JOIN, Role.LIMITS, Role.RECORD, Role.MQTT)
 """The workers: each joins a consumer group of its own, with one Faust application.
 
 Faust is run without tables, leader topic and topic declaration, so there is no internal topic: the
@@ -74,16 +75,16 @@ ACCESS: Final[Mapping[str, Access]] = {
     for access in (
         _access(topics.FRAMES, (Role.GATEWAY,), (Role.INSPECT,)),
         _access(topics.ANOMALIES, (Role.INSPECT,), (Role.CLASSIFY, Role.RECORD)),
-        _access(topics.DECISIONS, _DECIDERS, (Role.GATEWAY, Role.LIMITS, Role.RECORD)),
+        _access(topics.DECISIONS, _DECIDERS, (Role.GATEWAY, Role.LIMITS, Role.RECORD, Role.MQTT)),
         _access(
             topics.SHOTS, (Role.INSPECT, Role.CLASSIFY, Role.GATEWAY), (Role.JOIN, Role.RECORD)
         ),
-        _access(topics.ACKS, (Role.GATEWAY,), (Role.RECORD,)),
+        _access(topics.ACKS, (Role.GATEWAY,), (Role.RECORD, Role.MQTT)),
         _access(topics.REVIEWS, (Role.CONSOLE, Role.PROCESS), (Role.RECORD,)),
         _access(topics.POLICIES, (Role.PROCESS, Role.ADMIN), _FOLLOW_POLICIES),
         _access(topics.PARTS, (Role.LIMITS,), (Role.LIMITS,)),
         _access(topics.COUNTED, (Role.LIMITS,), (Role.LIMITS,)),
-        _access(topics.ALERTS, (Role.LIMITS,), (Role.GATEWAY, Role.RECORD)),
+        _access(topics.ALERTS, (Role.LIMITS,), (Role.GATEWAY, Role.RECORD, Role.MQTT)),
         _access(topics.DEAD, (*CONSUMING, Role.GATEWAY), (Role.RECORD, Role.PROCESS)),
     )
 }

@@ -26,14 +26,17 @@ from streams.roles.config import FlowConfig, JoinConfig, LimitsConfig, RoleConfi
 from streams.roles.inspect import InspectRole
 from streams.roles.join import JoinRole
 from streams.roles.limits import COUNTED_FROM, LimitsRole
+from streams.roles.mqtt import ANNOUNCED, MqttConfig, MqttRole
 from streams.roles.record import RecordRole
 from streams.roles.record_core import RECORDED
 from streams.roles.results import Results
 from streams.roles.runner import RoleRunner, RunningRole
 from streams.topics import ANOMALIES, FRAMES, MIB, SHOTS, Topic
 
+UNHURRIED: frozenset[RoleName] = frozenset({"record", "limits", "mqtt"})
+"""No part waits for these: they ask the broker less often."""
 UNHURRIED_MS = 1000
-"""How long a fetch of record and limits may wait at the broker, milliseconds."""
+"""How long their fetch may wait at the broker, milliseconds."""
 SERVE_WAIT_S = 10.0
 """A worker says that it is ready without Ray Serve after this long, seconds."""
 
@@ -47,7 +50,7 @@ def role_config(role: RoleName, settings: Settings, instance: str | None = None)
         instance: its name among the workers of the role; None joins the group under no name.
     """
     worker, fetch_wait_ms = settings.worker, settings.kafka.fetch_max_wait_ms
-    if role in ("record", "limits"):  # no part waits for these: they ask the broker less often
+    if role in UNHURRIED:
         fetch_wait_ms = max(fetch_wait_ms, UNHURRIED_MS)
     return RoleConfig(
         role=role,
@@ -85,8 +88,9 @@ class ServeClient(Protocol):
 class Started:
     """Tells the supervisor that the worker is at work, once Ray Serve is reached too."""
 
-    def __init__(self, config: RoleConfig) -> None:
+    def __init__(self, config: RoleConfig, name: str = "0") -> None:
         self.config = config
+        self.name = name
         self._serve: ServeClient | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -133,7 +137,7 @@ async def _run(config: RoleConfig, settings: Settings, own: Instance) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     log = structlog.get_logger(role=role, instance=config.bus.instance).info
-    started = Started(config)
+    started = Started(config, own.name)
 
     def at_work() -> None:
         own.joined()
@@ -154,6 +158,7 @@ READ: Mapping[RoleName, Sequence[Topic]] = {
     "join": [SHOTS],
     "record": RECORDED,
     "limits": COUNTED_FROM,
+    "mqtt": ANNOUNCED,
 }
 """The topics of each role."""
 
@@ -170,6 +175,12 @@ async def open_role(
             images = await enter(wiring.opened(wiring.image_store, settings))
             history = await enter(wiring.opened(wiring.history_writer, settings))
             yield RecordRole(history, images, results, config.record)
+            return
+        if config.role == "mqtt":
+            announcer = await enter(wiring.announcer(settings, started.name))
+            own = settings.gateway
+            place = MqttConfig(settings.mqtt.topic_prefix, own.site, own.area)
+            yield MqttRole(announcer, results, place)
             return
         policies = await enter(policy_wiring.policies(settings))
         if config.role == "join":

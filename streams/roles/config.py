@@ -6,7 +6,7 @@ from typing import Literal
 from streams.kafka.faust_app import BusConfig
 from streams.topics import MIB
 
-RoleName = Literal["inspect", "classify", "join", "record", "limits"]
+RoleName = Literal["inspect", "classify", "join", "record", "limits", "mqtt"]
 
 
 @dataclass(frozen=True)

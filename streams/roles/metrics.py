@@ -95,7 +95,7 @@ HELD_BYTES = MetricRow(
 )
 METRICS = (EVENTS, DECIDED, VERDICTS, ALERTED, LETTERS, RETRIES, STAGES, HELD, HELD_BYTES)
 LABELS = {
-    "role": "which worker: `inspect`, `classify`, `record`, `limits` or `join`",
+    "role": "which worker: `inspect`, `classify`, `record`, `limits`, `join` or `mqtt`",
     "topic": "the Kafka topic",
     "source": "who decided ([codes.md](codes.md))",
     "action": "`pass`, `rework`, `scrap` or `hold`",

@@ -45,7 +45,7 @@ WRITERS = {
     PARTS: {"limits"},
     COUNTED: {"limits"},
     ALERTS: {"limits"},
-    DEAD: {"inspect", "classify", "join", "limits", "record", "gateway"},
+    DEAD: {"inspect", "classify", "join", "limits", "record", "mqtt", "gateway"},
 }
 
 

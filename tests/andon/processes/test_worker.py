@@ -36,7 +36,7 @@ def test_no_part_waits_for_what_is_only_recorded(role: RoleName, waits_ms: int) 
 
 def test_every_role_reads_something() -> None:
     assert all(READ.values())
-    assert sorted(READ) == ["classify", "inspect", "join", "limits", "record"]
+    assert sorted(READ) == ["classify", "inspect", "join", "limits", "mqtt", "record"]
 
 
 @pytest.mark.parametrize(
