@@ -40,6 +40,7 @@ smoke: setup
 	$(BIN)/andon benchmark history --smoke
 	$(BIN)/andon benchmark camera --smoke
 	$(BIN)/andon benchmark line --smoke
+	$(BIN)/andon benchmark latency --smoke
 	$(BIN)/andon benchmark faults --smoke
 	$(BIN)/andon benchmark faults --smoke --schedule 1
 	$(BIN)/andon benchmark mutants --smoke

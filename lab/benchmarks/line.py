@@ -12,7 +12,15 @@ from typing import Any
 from andon.stack.local import BrokerKind, LocalStack, StackPorts
 from andon.stack.prepare import prepare
 from lab.benchmarks.faults import Say
-from lab.benchmarks.throughput import REFERENCE, SHIPPED, ExpertProfile, alone, combine, play_round
+from lab.benchmarks.throughput import (
+    REFERENCE,
+    SHIPPED,
+    ExpertProfile,
+    Round,
+    alone,
+    combine,
+    play_round,
+)
 from lab.datasets.textile import textile_dataset
 from lab.demo.summary import percentile
 from lab.harness import learn as learning
@@ -190,12 +198,24 @@ def _alternate(
     return combine(solo, rounds, profile)
 
 
-def _half_load(bench: Bench, rate: float, options: LineBenchmark) -> dict[str, Any]:
-    """Trigger to the result at the PLC, at a fixed takt of half the saturated rate."""
+def paced_round(bench: Bench, rate: float, seconds: float) -> Round:
+    """Play at a fixed takt, ``rate`` parts/s, after two seconds of it as a warm-up."""
     paced = LineOptions(takt_s=1 / rate, window_s=SATURATED_WINDOW_S)
     play_round(bench.line, paced, cycle(bench.plan, max(20, int(rate * 2))))
-    parts = max(40, int(rate * options.seconds))
-    measured = play_round(bench.line, paced, cycle(bench.plan, parts))
+    return play_round(bench.line, paced, cycle(bench.plan, max(40, int(rate * seconds))))
+
+
+def saturated_rate(bench: Bench, in_flight: int, seconds: float) -> float:
+    """Parts/s that the line takes, after a warm-up; ``seconds`` is how long it is measured."""
+    paced = LineOptions(0.001, SATURATED_WINDOW_S, True, in_flight)
+    warm = play_round(bench.line, paced, cycle(bench.plan, 4 * in_flight))
+    parts = max(60, int(warm.frames_per_s * seconds))
+    return play_round(bench.line, paced, cycle(bench.plan, parts)).frames_per_s
+
+
+def _half_load(bench: Bench, rate: float, options: LineBenchmark) -> dict[str, Any]:
+    """Trigger to the result at the PLC, at a fixed takt of half the saturated rate."""
+    measured = paced_round(bench, rate, options.seconds)
     return {
         "frames_per_s": round(rate, 2),
         "p50_ms": round(percentile(measured.latencies_ms, 0.5), 1),

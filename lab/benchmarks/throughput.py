@@ -14,7 +14,7 @@ from infra.stack.process import ProcessError
 from lab.benchmarks.cpu import cpu_seconds, per_frame_ms
 from lab.harness.line import LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan
-from lab.plc.ledger import read_ledger
+from lab.plc.ledger import LedgerEntry, read_ledger
 
 NOT_THE_LINE = ("plc",)
 """Components that stand for the plant: their CPU is not the line's."""
@@ -44,6 +44,8 @@ class Round:
     cpu_ms: Mapping[str, float]
     latencies_ms: tuple[float, ...]
     sources: Mapping[str, int]
+    entries: tuple[LedgerEntry, ...] = ()
+    """The controller's own account of each part."""
 
 
 def alone(
@@ -82,6 +84,7 @@ def play_round(line: SimulatedLine, options: LineOptions, plan: LinePlan) -> Rou
         cpu_ms=per_frame_ms(before, after, len(entries)),
         latencies_ms=tuple(sorted(r.ms or 0.0 for e in entries for r in e.applied)),
         sources=Counter(e.source or "none" for e in entries),
+        entries=tuple(entries),
     )
 
 
