@@ -11,7 +11,7 @@ from connectors.errors import JournalError, LinkError
 from connectors.gateway.journal import Journal
 from connectors.gateway.journal_entries import StepLine
 from connectors.handshake.signals import Signal, SignalValue, SignalValues
-from connectors.handshake.values import PartKey, WriteResult
+from connectors.handshake.values import BeatWritten, PartKey, WriteResult
 from connectors.line_link import LineLink
 from streams.inspections import FLOAT32_MAX
 
@@ -32,6 +32,7 @@ class ControllerWriter:
         journal: holds a result's number before the controller sees it. When the disk fails the
             result is written all the same, because the part must be decided.
         on_written: called with the part when both writes of its result came back.
+        on_beat: called when a write with ``VisionHeartbeat`` came back.
         on_refused: called when the signals change that the controller does not let us write; with
             the part, where its result cannot be told because of them.
     """
@@ -41,11 +42,13 @@ class ControllerWriter:
         link: LineLink,
         journal: Journal,
         on_written: Callable[[PartKey], None],
+        on_beat: Callable[[BeatWritten], None],
         on_refused: Callable[[frozenset[Signal], PartKey | None], None],
     ) -> None:
         self._link = link
         self._journal = journal
         self._on_written = on_written
+        self._on_beat = on_beat
         self._on_refused = on_refused
         self._refused: frozenset[Signal] = frozenset()
         self._status: dict[Signal, SignalValue] = {}
@@ -86,7 +89,8 @@ class ControllerWriter:
     async def _one(self) -> None:
         if not self._results:
             values, self._status = self._status, {}
-            self._note(values, await self._link.write(values))
+            began = time.monotonic()
+            self._note(values, await self._link.write(values), began)
             return
         generation = self._generation
         command = self._results.popleft()
@@ -96,6 +100,7 @@ class ControllerWriter:
             return
         status, self._status = self._status, {}
         group = {**status, **result_group(command)}
+        began = time.monotonic()
         refused = await self._link.write(group)
         if not refused & NEEDED:  # a number over half a result would be acted on
             number = {Signal.RESULT_SEQ: command.part.result_seq}
@@ -103,13 +108,15 @@ class ControllerWriter:
             group |= number
         if generation != self._generation:
             return
-        self._note(group, refused)
+        self._note(group, refused, began)
         if refused & NEEDED:
             self._on_refused(self._refused, command.part.key)
         else:
             self._on_written(command.part.key)
 
-    def _note(self, written: SignalValues, refused: frozenset[Signal]) -> None:
+    def _note(self, written: SignalValues, refused: frozenset[Signal], began: float) -> None:
+        if Signal.VISION_HEARTBEAT in written.keys() - refused:
+            self._on_beat(BeatWritten(began))
         now = (self._refused - written.keys()) | refused
         if now != self._refused:
             self._refused = now

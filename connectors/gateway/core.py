@@ -79,7 +79,8 @@ class Gateway:
             GatewayInputs(self._apply, self._fault),
         )
         self._outcomes = OutcomePublisher(settings, ports.journal, ports.publisher, self._clock)
-        self._writer = ControllerWriter(ports.link, ports.journal, self._written, self._refused)
+        written, refused = self._written, self._refused
+        self._writer = ControllerWriter(ports.link, ports.journal, written, self._apply, refused)
         self._notes = TriggerNotes(has_window=bool(settings.result_window_ms))
         self._skew = SkewWatch(lambda off: self._fault(FaultCode.CLOCK_SKEW, off))
         self._timer: asyncio.TimerHandle | None = None

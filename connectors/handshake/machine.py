@@ -13,8 +13,10 @@ from connectors.handshake.config import HandshakeConfig
 from connectors.handshake.results import Step
 from connectors.handshake.sequence import steps
 from connectors.handshake.signals import TRIGGER_GROUP, Signal, SignalValues, number, text
+from connectors.handshake.silence import over_silence
 from connectors.handshake.state import LATCHED_FAULTS, State
 from connectors.handshake.values import (
+    BeatWritten,
     Command,
     Connected,
     CounterMoved,
@@ -93,12 +95,12 @@ def _apply(state: State, now: float, event: Input) -> Step:
             return triggers.exposure_ended(state, event)
         case Decided():
             return results.decided(state, now, event)
-        case ResultWritten() | ResultRefused():
-            return results.write_ended(state, now, event)
+        case BeatWritten() | ResultWritten() | ResultRefused():
+            return _write_ended(over_silence(state, now), now, event)
         case CounterMoved():
             return _counter_moved(state, now, event)
         case Connected():
-            return _connected(state, now, event.values)
+            return _connected(over_silence(state, now), now, event.values)
         case Notice.DISCONNECTED:
             return replace(state, online=False, alive=False), []
         case Notice.STOP_REQUESTED:
@@ -109,6 +111,14 @@ def _apply(state: State, now: float, event: Input) -> Step:
             faults = state.faults - {event.code}
             faults = faults | {event.code} if event.active else faults
             return replace(state, faults=faults), []
+
+
+def _write_ended(
+    state: State, now: float, event: BeatWritten | ResultWritten | ResultRefused
+) -> Step:
+    if isinstance(event, BeatWritten):
+        return replace(state, spoke_at=event.ordered_at), []
+    return results.write_ended(state, now, event)
 
 
 def _counter_moved(state: State, now: float, event: CounterMoved) -> Step:

@@ -140,13 +140,17 @@ def acknowledged(state: State, now: float, result_seq: int) -> Step:
 def confirm(part: Part, now: float) -> ResultReport:
     """The report of a result that the controller took: none is ordered after its window.
 
-    Only a hold for a missed trigger, or a write that took long, may have come too late for the
-    controller; its own default then holds the part, and ``detail`` says so.
+    Only a hold for a missed trigger, a write that took long, or one after a silence of the gateway
+    may have come too late for the controller; its own default then holds the part, and ``detail``
+    says so.
     """
     part = part if part.written_at is not None else replace(part, written_at=now)
     assert part.written_at is not None
-    late = part.written_at > part.deadline
-    detail = "written after the window: the controller's default may stand" if late else ""
+    detail = ""
+    if part.unheard:
+        detail = "written after a silence of the gateway: the controller's default may stand"
+    if part.written_at > part.deadline:
+        detail = "written after the window: the controller's default may stand"
     return report(part, AckOutcome.ACKNOWLEDGED, detail, now)
 
 

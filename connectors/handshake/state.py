@@ -57,6 +57,10 @@ class State:
     fault_reset_seq: int = 0
     vision_heartbeat: int = 0
     beat_at: float = 0.0
+    spoke_at: float = float("-inf")
+    """When the newest heartbeat that the controller is known to have was sent."""
+    silent_until: float = float("-inf")
+    """End of the last silence so long that the controller may have held its open parts."""
 
     @property
     def ready(self) -> bool:

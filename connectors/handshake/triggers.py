@@ -5,6 +5,7 @@ from uuid import UUID
 
 from connectors.handshake.results import Step, forget, keep, pump, report
 from connectors.handshake.sequence import span, steps
+from connectors.handshake.silence import just_ended
 from connectors.handshake.state import State
 from connectors.handshake.values import (
     Capture,
@@ -78,7 +79,8 @@ def miss(
 
 def _part(state: State, now: float, trigger: Trigger, frame_id: UUID | None) -> Part:
     key = PartKey(trigger.plc_boot_id, trigger.trigger_seq)
-    return Part(key, trigger, frame_id, now, now + state.config.window_s(trigger.takt_ms))
+    deadline = now + state.config.window_s(trigger.takt_ms)
+    return Part(key, trigger, frame_id, now, deadline, unheard=just_ended(state, now))
 
 
 def _unread(trigger: Trigger) -> Trigger:

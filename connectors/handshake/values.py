@@ -62,6 +62,8 @@ class Part:
     ordered_at: float | None = None
     """When its write was ordered; after a crash this stands in for ``written_at``."""
     written_at: float | None = None
+    unheard: bool = False
+    """Whether the controller may have taken the gateway for dead while this part was open."""
 
 
 # --- Inputs -----------------------------------------------------------------------------------
@@ -103,6 +105,13 @@ class ResultWritten(NamedTuple):
     """Both writes of a result were confirmed."""
 
     key: PartKey
+
+
+class BeatWritten(NamedTuple):
+    """A write with the gateway's heartbeat was confirmed."""
+
+    ordered_at: float
+    """When it was begun, monotonic seconds: the controller had it no earlier."""
 
 
 class ResultRefused(NamedTuple):
@@ -151,6 +160,7 @@ Input = (
     | Decided
     | ResultWritten
     | ResultRefused
+    | BeatWritten
     | CounterMoved
     | RecipeRequested
     | FaultChanged

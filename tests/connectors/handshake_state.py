@@ -41,6 +41,7 @@ def state(*parts: Part, **changes: object) -> State:
         "alive": True,
         "heartbeat_at": 10.0,
         "beat_at": 10.0,
+        "spoke_at": 10.0,
         "last_trigger_seq": 5,
         "parts": {p.key: p for p in parts},
         "queue": tuple(p.key for p in parts if p.phase is not Phase.OPEN and not p.missed),

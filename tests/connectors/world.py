@@ -6,13 +6,14 @@ import random
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
 from connectors.handshake import HandshakeConfig, PartKey, State, Verdict, next_wakeup, step
 from connectors.handshake import values as hs
 from connectors.handshake.sequence import following
-from connectors.handshake.signals import Owner, Signal
+from connectors.handshake.signals import Owner, Signal, SignalValues
 from streams.codes import AckOutcome, DecisionSource, ReasonCode, ResultCode
 from streams.ports import Trigger
 
@@ -48,6 +49,9 @@ class World:
         self.captured: list[PartKey] = []
         self.reports: list[hs.ResultReport] = []
         self.resynchronised = 0
+        self.held: set[PartKey] = set()
+        """Parts that the controller held by itself, because it took the gateway for dead."""
+        self._beat_at = float("-inf")
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._epoch = 0
@@ -138,9 +142,22 @@ class World:
             lambda: action() if self.connected and epoch == self._epoch else None,
         )
 
+    def _take_status(self, values: SignalValues, ordered_at: float) -> None:
+        self.plc.update(values)
+        if Signal.VISION_HEARTBEAT in values:
+            self._hold_open_parts()
+            self._beat_at = self.now
+            self.feed(hs.BeatWritten(ordered_at))
+
+    def _hold_open_parts(self) -> None:
+        """As a controller does that heard no heartbeat for the dead time."""
+        if self.now - self._beat_at >= self.config.dead_after_s:
+            self.held |= self.triggered.keys() - self.results.keys()
+
     def _take_result(self, command: hs.WriteResult) -> None:
         part = command.part
         assert part.verdict is not None
+        self._hold_open_parts()
         self.plc[Signal.RESULT_TRIGGER_SEQ] = part.key.trigger_seq
         self.plc[Signal.RESULT_SEQ] = part.result_seq
         row = (part.result_seq, part.trigger.part_id, int(part.verdict.code))
@@ -163,7 +180,7 @@ class World:
         match command:
             case hs.WriteStatus(values):
                 assert all(s.owner is Owner.GATEWAY for s in values)
-                self._over_wire(lambda: self.plc.update(values), 0.001, 0.005)
+                self._over_wire(partial(self._take_status, values, self.now), 0.001, 0.005)
             case hs.WriteResult(part):
                 boot = part.key.plc_boot_id
 
@@ -224,6 +241,9 @@ class World:
             per_part[report.key].append(report.outcome)
         for found in per_part.values():
             assert len(set(found) if repeated else found) == 1, per_part
+        for report in own:
+            if report.outcome is AckOutcome.ACKNOWLEDGED and report.key in self.held:
+                assert report.detail, f"{report.key} was held, and its result is said to be taken"
         for key in self.results:
             if key.plc_boot_id == self.plc[Signal.PLC_BOOT_ID] and key not in self.state.parts:
                 assert key in per_part, f"{key} was written and never reported"
