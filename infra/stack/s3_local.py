@@ -6,8 +6,10 @@ For tests, the demo and a developer's machine; a plant runs MinIO or another S3
 
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from infra.stack.process import Process, ProcessError, port_is_open
 from infra.stack.server import HOST, LocalServer, launch, log_beside, take_port
@@ -35,32 +37,36 @@ def start_s3(
     log_path: Path | None = None,
     ready_timeout_s: float = 15.0,
     tethered: bool = True,
+    others: Mapping[str, str] = MappingProxyType({}),
 ) -> LocalS3:
     """Serve ``data_dir`` (created) as S3 and return once it listens. Each bucket is a folder.
 
-    The keys go to the server through its environment: no process list shows them.
+    The keys go to the server through its environment: no process list shows them. Each of them may
+    do everything: this server knows no policies.
 
     Args:
         data_dir: the folder of buckets.
         port: TCP port on 127.0.0.1; None takes a free one.
-        access_key: the one access key that is let in.
+        access_key: the access key that is let in.
         secret_key: its secret.
         log_path: where its output is appended; None: ``<data_dir>.log``.
         ready_timeout_s: seconds until it must listen.
         tethered: whether it ends with the thread that called; the stack's outlives its starter.
+        others: more access keys that are let in, with their secrets.
 
     Raises:
         ProcessError: not installed, the port is in use, a key holds a comma, or no start.
     """
-    if "," in access_key + secret_key:
+    keys = {access_key: secret_key, **others}
+    if any("," in word for pair in keys.items() for word in pair):
         raise ProcessError("the embedded S3 takes no comma in its keys: choose others")
     data_dir = data_dir.resolve()
     chosen = take_port(port, "ANDON_S3__ENDPOINT")
     data_dir.mkdir(parents=True, exist_ok=True)
     command = [rclone(), "serve", "s3", "--addr", f"{HOST}:{chosen}", "--config", "", "--quiet"]
     command += ["--no-cleanup", str(data_dir)]
-    quoted = f"{access_key},{secret_key}".replace('"', '""')
-    env = {"RCLONE_AUTH_KEY": f'"{quoted}"'}  # one field of a CSV row
+    fields = (f"{key},{secret}".replace('"', '""') for key, secret in keys.items())
+    env = {"RCLONE_AUTH_KEY": ",".join(f'"{field}"' for field in fields)}  # a CSV row
     log = log_beside(data_dir, log_path)
 
     def listens(_: Process) -> bool:

@@ -6,9 +6,15 @@ import pytest
 from typer.testing import CliRunner
 
 from andon.cli.stack import app
+from andon.policy_wiring import policy_signer
 from andon.settings import load_settings
 from andon.stack.local import LocalStack, StackPorts
-from streams.principals import Role
+from history.object_rights import RIGHTS
+from history.rights import OF_LINE
+from policies.signing import TrustedKeys
+from streams.envelope import Message
+from streams.principals import Role, may_write
+from streams.topics import POLICIES
 
 
 def test_each_role_has_a_login_of_its_own_in_a_secured_stack(tmp_path: Path) -> None:
@@ -21,6 +27,32 @@ def test_each_role_has_a_login_of_its_own_in_a_secured_stack(tmp_path: Path) -> 
     assert own.security.username == "andon-join"
     assert own.security_protocol == "SASL_SSL"
     assert own.idempotent_producer
+
+
+def test_each_role_is_given_its_own_way_to_the_stores(tmp_path: Path) -> None:
+    stack = LocalStack(tmp_path, StackPorts.free(), secure=True)
+    found = {role: stack.settings(role) for role in Role}
+    urls = {role: own.postgres.url.get_secret_value() for role, own in found.items()}
+    for role, url in urls.items():
+        login, _, password = url.partition("://")[2].partition("@")[0].partition(":")
+        assert login == role.user
+        assert bool(password) == (role in OF_LINE), "a role without rights has no login"
+    secrets = [own.s3.secret_key.get_secret_value() for own in found.values()]
+    without = [role for role in Role if role is not Role.ADMIN and role not in RIGHTS]
+    assert len(set(secrets)) == len(Role) - len(without) + 1
+    signing = {role for role, own in found.items() if own.signing.key_file is not None}
+    assert signing == {role for role in Role if may_write(role, POLICIES.name)}
+
+
+@pytest.mark.parametrize("role", [Role.PROCESS, Role.ADMIN])
+def test_what_a_role_signs_is_trusted_by_all(tmp_path: Path, role: Role) -> None:
+    stack = LocalStack(tmp_path, StackPorts.free(), secure=True)
+    signer = policy_signer(stack.settings(role))
+    folder = stack.settings(Role.INSPECT).signing.trusted_keys
+    assert signer is not None
+    assert folder is not None
+    signed = signer.sign(Message(b"textile", b"{}", ()))
+    assert TrustedKeys.load(folder).serial_of(b"textile", b"{}", signed.headers)
 
 
 def test_without_it_nobody_logs_in(tmp_path: Path) -> None:
