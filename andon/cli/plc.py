@@ -1,11 +1,11 @@
-"""``andon plc``: the certificates between gateway and line controller, and a simulated one."""
+"""``andon plc``: what wires a line controller to the gateway, and a simulated one."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import typer
 
-from andon.cli import plc_export, plc_trust
+from andon.cli import plc_browse, plc_check, plc_export, plc_trust
 from andon.cli.laboratory import GroupWithLaboratory
 
 if TYPE_CHECKING:
@@ -31,9 +31,11 @@ class Plc(GroupWithLaboratory):
 
 app = typer.Typer(cls=Plc, add_completion=False)
 app.add_typer(plc_trust.app, name="trust")
+app.command()(plc_browse.browse)
+app.command()(plc_check.check)
 app.command()(plc_export.export)
 
 
 @app.callback()
 def plc() -> None:
-    """Wire a line controller: ready code, certificates; or simulate one."""
+    """Wire a line controller: find its signals, prove them, ready code, trust; or simulate one."""

@@ -95,7 +95,7 @@ def fetch(
     from andon import wiring
     from connectors.pki.certificates import thumbprint
 
-    settings = _settings(url)
+    settings = settings_at(url)
     pki = wiring.pki_folder(settings)
     offered = asyncio.run(wiring.controller_certificate(settings))
     found = pki.find(thumbprint(offered.certificate))
@@ -154,7 +154,8 @@ def list_(as_json: Json = False) -> None:
     print_found(rows, [table if rows else f"{pki.root} holds none"], as_json)
 
 
-def _settings(url: str = "") -> "Settings":
+def settings_at(url: str = "") -> "Settings":
+    """The settings, with the controller at ``url`` where one is named."""
     from andon.settings import SettingsError, load_settings
 
     settings = load_settings()
@@ -172,7 +173,7 @@ def _settings(url: str = "") -> "Settings":
 def _pki() -> "PkiFolder":
     from andon import wiring
 
-    return wiring.pki_folder(_settings())
+    return wiring.pki_folder(settings_at())
 
 
 def _of_file(path: Path) -> "x509.Certificate":

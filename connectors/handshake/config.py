@@ -1,12 +1,14 @@
 """Times and limits of the handshake, as a plant sets them."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from streams.settings import Section
 
-Milliseconds = Annotated[int, Field(gt=0, le=3_600_000)]
+LONGEST_MS: Final = 3_600_000
+"""No time of the handshake is longer than an hour, milliseconds."""
+Milliseconds = Annotated[int, Field(gt=0, le=LONGEST_MS)]
 
 
 class HandshakeConfig(Section):
@@ -32,6 +34,24 @@ class HandshakeConfig(Section):
     """Missed triggers for which a hold is still written; older ones are only counted."""
     recipes: dict[int, str] = Field({})
     """Recipe number -> name. Empty: every recipe request is accepted."""
+
+    def window_fault(self, takt_ms: int) -> str:
+        """Why no result window follows from this ``TaktMs``, in words; empty where one does.
+
+        >>> HandshakeConfig().window_fault(takt_ms=0)
+        'TaktMs is 0: there is no result window'
+        >>> HandshakeConfig(result_window_ms=2000).window_fault(takt_ms=0)
+        ''
+        """
+        if self.result_window_ms:
+            return ""
+        if takt_ms == 0:
+            return "TaktMs is 0: there is no result window"
+        if takt_ms > LONGEST_MS:
+            return f"TaktMs is {takt_ms}: over an hour is no result window"
+        if takt_ms <= self.watchdog_margin_ms:
+            return f"TaktMs is {takt_ms}: no more than watchdog_margin_ms"
+        return ""
 
     def window_s(self, takt_ms: int) -> float:
         """The result window T of a part, seconds.

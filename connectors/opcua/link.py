@@ -19,12 +19,11 @@ from connectors.handshake.signals import Signal, SignalValue, SignalValues
 from connectors.handshake.values import Notice
 from connectors.line_link import LinkEvent
 from connectors.opcua.node_set import ABSENT, AbsenceNotes, NodeSet, open_node_set, read_in_parts
-from connectors.opcua.secured import connect, make_client, warn_unless_secured
+from connectors.opcua.secured import connect, make_client, warn_unless_secured, words_of
 from connectors.opcua.subscription import Intervals, Notifications, subscribe
 from connectors.settings import GatewaySettings
 from streams.backoff import backoff_s
 from streams.cancellation import asked_to_end
-from streams.errors import AndonError
 from streams.log import Outage
 
 log = structlog.get_logger(__name__)
@@ -174,7 +173,7 @@ class OpcUaLink:
 
     def _tell_refused(self, signal: Signal, why: str) -> None:
         told = {"signal": signal.wire_name, "node": str(self._nodes.addresses[signal]), "why": why}
-        log.error("plc.signal_refused", url=self._url, **told, remedy="run: andon doctor plc")
+        log.error("plc.signal_refused", url=self._url, **told, remedy="run: andon plc check")
 
     def _current(self) -> Client:
         if self._client is None or self._lost.is_set():
@@ -189,7 +188,7 @@ class OpcUaLink:
         except (Exception, asyncio.CancelledError) as error:
             if asked_to_end():
                 raise
-            text = _words(error)
+            text = words_of(error)
             self.drop(text)
             raise LinkError(f"{self._url}: {text}") from error
 
@@ -216,7 +215,7 @@ class OpcUaLink:
         except (Exception, asyncio.CancelledError) as error:
             if asked_to_end():
                 raise
-            self._reason = self._reason or _words(error)
+            self._reason = self._reason or words_of(error)
         finally:
             self._client = None
             if stood:
@@ -311,14 +310,3 @@ class OpcUaLink:
         if state is not self._state:
             log.debug("plc.link", url=self._url, state=state.value)
             self._state = state
-
-
-def _words(error: BaseException) -> str:
-    """An error of ours says all; another one's text may be empty."""
-    named = "" if isinstance(error, AndonError) else type(error).__name__
-    if named in ("BadTooManySessions", "BadMaxConnectionsReached"):
-        named += (
-            ": the controller takes no further client; close others, raise its limit, or wait "
-            "until it forgets a session that broke"
-        )
-    return f"{named} {error}".strip()

@@ -20,6 +20,7 @@ from connectors.signal_map import NodeAddress
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+R = TypeVar("R")
 ABSENT: Final = frozenset({"BadNodeIdUnknown", "BadNodeIdInvalid", "BadAttributeIdInvalid"})
 _AID: Final = ua.AttributeIds
 
@@ -75,7 +76,7 @@ class NodeSet:
         first = [one for one in self.wrong if one.signal in NEEDED]
         shown = "; ".join(str(one) for one in first[:3])
         more = len(self.wrong) - len(first[:3])
-        raise NodeSetError(f"{shown}{f'; and {more} more' if more else ''} (andon doctor plc)")
+        raise NodeSetError(f"{shown}{f'; and {more} more' if more else ''} (andon plc check)")
 
     def value(self, signal: Signal, read: ua.DataValue) -> SignalValue:
         """The value of a data value of good quality. Raises ``ValueError``."""
@@ -213,8 +214,8 @@ async def read_in_parts(
 
 
 async def in_parts(
-    call: Callable[[Sequence[T]], Awaitable[list[ua.DataValue]]], items: Sequence[T]
-) -> list[ua.DataValue]:
+    call: Callable[[Sequence[T]], Awaitable[list[R]]], items: Sequence[T]
+) -> list[R]:
     """Call with all items, or with each half where the server takes no so many."""
     try:
         return await call(items)

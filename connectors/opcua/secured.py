@@ -6,7 +6,7 @@ server signed. asyncua has a validator of its own, which is not used (ADR 0150).
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -31,6 +31,7 @@ from connectors.pki.folder import PkiFolder
 from connectors.pki.trust import Expected, TrustList, Why, refusal
 from connectors.settings import GatewaySettings
 from streams.addresses import is_loopback
+from streams.errors import AndonError
 
 log = structlog.get_logger(__name__)
 POLICIES: Final = {
@@ -86,6 +87,39 @@ async def connected(settings: GatewaySettings, name: str) -> AsyncIterator[Clien
         yield client
     finally:
         await client.disconnect()
+
+
+@asynccontextmanager
+async def reached(settings: GatewaySettings, name: str) -> AsyncIterator[Client]:
+    """As ``connected``, for a person who waits: what fails on the way is a ``LinkError``."""
+    client = make_client(settings, name)
+    client.session_timeout = 60_000  # one that broke must not hold a place for an hour
+    url = settings.plc_url
+    try:
+        async with asyncio.timeout(4 * settings.plc_timeout_s):
+            await connect(client, settings)
+    except TimeoutError:
+        raise LinkError(f"{url} does not answer within {4 * settings.plc_timeout_s:g} s") from None
+    except (OSError, ua.UaError) as error:
+        raise LinkError(f"{url}: {words_of(error)}") from error
+    try:
+        yield client
+    except (OSError, TimeoutError, ua.UaError) as error:
+        raise LinkError(f"{url}: the connection broke: {words_of(error)}") from error
+    finally:
+        with suppress(OSError, TimeoutError, ua.UaError):
+            await client.disconnect()
+
+
+def words_of(error: BaseException) -> str:
+    """An error of ours says all; another one's text may be empty."""
+    named_ = "" if isinstance(error, AndonError) else type(error).__name__
+    if named_ in ("BadTooManySessions", "BadMaxConnectionsReached"):
+        named_ += (
+            ": the controller takes no further client; close others, raise its limit, or wait "
+            "until it forgets a session that broke"
+        )
+    return f"{named_} {error}".strip()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,203 @@
+"""``check`` and ``browse`` against servers that are as plants have them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from asyncua import ua
+from asyncua.common.callback import CallbackType
+
+from connectors.errors import LinkError
+from connectors.handshake.signals import Signal, SignalValue
+from connectors.opcua.browsing import browse
+from connectors.opcua.check import Checked, CheckedSignal, check
+from connectors.opcua.check_conditions import Condition, Observed, conditions
+from connectors.settings import GatewaySettings
+from infra.stack.process import free_port
+from lab.plc.opcua_server import NodeLayout, SignalServer
+
+KIND = ua.VariantType
+
+
+@asynccontextmanager
+async def serving(layout: NodeLayout | None = None) -> AsyncIterator[SignalServer]:
+    """A controller whose program runs."""
+    url = f"opc.tcp://127.0.0.1:{free_port()}"
+    server = SignalServer(url, lambda _: None, layout=layout or NodeLayout())
+    await server.open()
+    await server.put({Signal.TAKT_MS: 800})
+
+    async def beat() -> None:
+        for count in range(1, 10_000):
+            await server.put({Signal.PLC_HEARTBEAT: count})
+            await asyncio.sleep(0.02)
+
+    await server.listen()
+    beating = asyncio.create_task(beat())
+    try:
+        yield server
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        await server.close()
+
+
+def told(server: SignalServer, **more: object) -> GatewaySettings:
+    fields = {"plc_url": server.url, "heartbeat_ms": 100, "plc_timeout_s": 10.0, **more}
+    return GatewaySettings.model_validate(fields)
+
+
+def row(found: Checked, signal: Signal) -> CheckedSignal:
+    return next(one for one in found.signals if one.signal is signal)
+
+
+def condition(found: Checked, name: str) -> Condition:
+    return next(one for one in found.conditions if one.name == name)
+
+
+async def values_of(server: SignalServer) -> dict[Signal, SignalValue]:
+    return {s: v for s, v in server.values.items() if s is not Signal.PLC_HEARTBEAT}
+
+
+@pytest.mark.asyncio
+async def test_a_sound_controller_could_run_and_stands_as_before() -> None:
+    async with serving() as server:
+        await server.put({Signal.CLASS_ID: -1, Signal.RESULT_CODE: 4, Signal.RESULT_SEQ: 17})
+        before = await values_of(server)
+        found = await check(told(server))
+        assert found.could_run
+        assert [one for one in found.signals if one.found] == []
+        assert [one for one in found.conditions if not one.is_met] == []
+        assert row(found, Signal.TRIGGER_SEQ).proved == "read, watched"
+        assert row(found, Signal.RESULT_PART_ID).proved == "read, written and read back"
+        assert row(found, Signal.RESULT_SEQ).proved == "read, written as it stood"
+        assert await values_of(server) == before
+
+
+@pytest.mark.asyncio
+async def test_what_is_wrong_is_named_with_what_to_do_and_what_is_lost() -> None:
+    layout = NodeLayout(
+        kinds={Signal.VISION_HEARTBEAT: KIND.UInt16},
+        absent=frozenset({Signal.RESULT_CODE, Signal.LOT_ID, Signal.SCORE}),
+    )
+    async with serving(layout) as server:
+        score = ua.NodeId("Andon.Score", server._ids[Signal.READY].NamespaceIndex)
+        await server._running().nodes.objects.add_variable(score, "Score", 0, KIND.Int32)
+        node = server._running().get_node(server._ids[Signal.FAULT_CODE])
+        await node.set_writable(False)
+        stale = ua.DataValue(ua.Variant("p", KIND.String), ua.StatusCode(0x40900000))
+        await server._running().write_attribute_value(server._ids[Signal.PRODUCT_ID], stale)
+        found = await check(told(server))
+    assert not found.could_run
+    assert [one.signal for one in found.signals if one.stops] == [Signal.RESULT_CODE]
+    assert "is not there" in row(found, Signal.RESULT_CODE).found
+    assert "signals.RESULT_CODE" not in row(found, Signal.RESULT_CODE).remedy
+    assert "gateway.signals.ResultCode" in row(found, Signal.RESULT_CODE).remedy
+    assert row(found, Signal.LOT_ID).lost == "parts have no lot"
+    assert "is Int32" in row(found, Signal.SCORE).found
+    assert "cannot hold" in row(found, Signal.VISION_HEARTBEAT).found
+    assert "may not be written" in row(found, Signal.FAULT_CODE).found
+    assert "Uncertain" in row(found, Signal.PRODUCT_ID).found
+
+
+@pytest.mark.asyncio
+async def test_a_register_that_does_not_keep_what_is_written_is_told() -> None:
+    async with serving() as server:
+        stuck = {Signal.RESULT_TRIGGER_SEQ: 0, Signal.RESULT_PART_ID: "Andon"}
+
+        def overwrite(_: object, __: object = None) -> None:
+            for signal, value in stuck.items():
+                node = server._running().iserver.aspace[server._ids[signal]]
+                variant = ua.Variant(value, KIND[signal.data_type])
+                node.attributes[ua.AttributeIds.Value].value = ua.DataValue(variant)
+
+        server._running().subscribe_server_callback(CallbackType.PostWrite, overwrite)
+        found = await check(told(server))
+    assert not found.could_run
+    assert row(found, Signal.RESULT_TRIGGER_SEQ).found == "shows 0 after 70000 was written"
+    assert row(found, Signal.RESULT_PART_ID).found == "keeps 5 of 64 characters"
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_written_where_a_gateway_is_in_charge_or_nobody_may() -> None:
+    async with serving() as server:
+        wrote = []
+        server.on_change = wrote.append
+
+        async def gateway() -> None:
+            for count in range(1, 10_000):
+                await server.put({Signal.VISION_HEARTBEAT: count})
+                await asyncio.sleep(0.02)
+
+        beating = asyncio.create_task(gateway())
+        try:
+            found = await check(told(server))
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+        assert not condition(found, "VisionHeartbeat").is_met
+        assert found.could_run
+        assert row(found, Signal.RESULT_CODE).proved == "read, may be written"
+        await check(told(server), writes=False)
+        assert wrote == []
+
+
+def observed(**changes: object) -> Observed:
+    fields = {
+        "beats_s": (0.4, 0.9, 1.4, 1.9, 2.4, 2.9),
+        "watched_s": 3.0,
+        "gateway_beats": False,
+        "publishing_ms": 10.0,
+        "sampling_ms": 10.0,
+        "round_trip_ms": 2.0,
+        "has_heartbeat": True,
+        "takt_ms": 800,
+    }
+    return Observed(**{**fields, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "words", "stops"),
+    [
+        ({"beats_s": ()}, "PlcHeartbeat", "stood still for 3.0 s", True),
+        ({"beats_s": (0.1, 2.0)}, "PlcHeartbeat", "at most 1.9 s apart", True),
+        ({"has_heartbeat": False, "beats_s": ()}, "PlcHeartbeat", "there is none", False),
+        ({"sampling_ms": 100.0}, "intervals", "seen up to 110 ms late", False),
+        ({"takt_ms": 0}, "T", "TaktMs is 0", True),
+        ({"takt_ms": 3_600_001}, "T", "over an hour", True),
+        ({"takt_ms": 50}, "T", "no more than watchdog_margin_ms", True),
+        ({"takt_ms": 70}, "T", "-4 ms of it are left", True),
+    ],
+)
+def test_conditions(changes: dict[str, object], name: str, words: str, stops: bool) -> None:
+    found = {one.name: one for one in conditions(GatewaySettings(), observed(**changes))}[name]
+    assert words in found.found
+    assert (found.stops, bool(found.remedy)) == (stops, not found.is_met)
+
+
+def test_a_window_of_the_settings_needs_no_takt() -> None:
+    own = GatewaySettings(result_window_ms=2000)
+    assert all(one.is_met for one in conditions(own, observed(takt_ms=0)))
+
+
+@pytest.mark.asyncio
+async def test_browse_finds_every_signal_and_stops_at_its_limit() -> None:
+    layout = NodeLayout(("urn:a", "urn:b;100%"), lambda s: f'"DB"."{s.wire_name}"')
+    async with serving(layout) as server:
+        found = await browse(told(server), 1000)
+        assert (found.is_whole, len(found.proposal.chosen)) == (True, len(Signal))
+        pattern = 'nsu=urn:b%3B100%25;s="DB"."{signal}"'
+        assert found.proposal.pattern == pattern
+        assert (await check(told(server, node_pattern=pattern))).could_run
+        short = await browse(told(server), 10)
+        assert not short.is_whole
+        problems = {s: one.problem for s, one in found.proposal.chosen.items() if one.problem}
+        assert problems == {}
+
+
+@pytest.mark.asyncio
+async def test_nobody_there_is_an_error_that_says_so() -> None:
+    nowhere = GatewaySettings(plc_url=f"opc.tcp://127.0.0.1:{free_port()}")
+    with pytest.raises(LinkError, match="ConnectionRefused"):
+        await check(nowhere)
