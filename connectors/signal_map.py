@@ -7,7 +7,7 @@ by index: ``nsu=urn:plc;s=Andon.Ready``, ``ns=3;i=1001``, ``g=...``, ``b=...``.
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import unquote
 from uuid import UUID
@@ -74,6 +74,15 @@ class NodeAddress:
     def __str__(self) -> str:
         where = f"nsu={self.uri};" if self.uri else f"ns={self.index};" if self.index else ""
         return where + _identifier_text(self.identifier)
+
+    @property
+    def as_setting(self) -> str:
+        """The node id as the settings read it back, whatever is in its namespace's URI.
+
+        >>> NodeAddress(7, "urn:a;b").as_setting
+        'nsu=urn:a%3Bb;i=7'
+        """
+        return str(replace(self, uri=self.uri.replace("%", "%25").replace(";", "%3B")))
 
 
 def _identifier_text(identifier: int | str | UUID | bytes) -> str:

@@ -68,7 +68,7 @@ def _lines(signal: "Signal", found: "Browsed") -> Iterator[str]:
 
     proposal = found.proposal
     chosen, name = proposal.chosen.get(signal), signal.wire_name
-    more = [_node(other) for other in proposal.others[signal]]
+    more = [other.node.as_setting for other in proposal.others[signal]]
     also = f"; or {', '.join(more)}" if more else ""
     if chosen is None and signal in NEEDED:
         guess = f"; perhaps {', '.join(more)}" if more else ""
@@ -77,15 +77,9 @@ def _lines(signal: "Signal", found: "Browsed") -> Iterator[str]:
         yield f"{name} = 'none'  # not found{also}; {LOSSES[signal]}"
     elif signal not in proposal.follows:
         note = "; ".join(filter(None, (chosen.kind, chosen.problem)))
-        yield f"{name} = {_quoted(_node(chosen))}  # {note}{also}"
+        yield f"{name} = {_quoted(chosen.node.as_setting)}  # {note}{also}"
     elif chosen.problem or more:
         yield f"# {name} by the pattern: {chosen.problem or chosen.kind}{also}"
-
-
-def _node(candidate: "Candidate") -> str:
-    from connectors.opcua.candidates import written
-
-    return written(candidate.node)
 
 
 def _quoted(text: str) -> str:
@@ -101,7 +95,7 @@ def _body(url: str, found: "Browsed") -> dict[str, object]:
     def described(one: "Candidate | None") -> dict[str, str] | None:
         if one is None:
             return None
-        return {"node": _node(one), "type": one.kind, "problem": one.problem}
+        return {"node": one.node.as_setting, "type": one.kind, "problem": one.problem}
 
     proposal = found.proposal
     signals = {

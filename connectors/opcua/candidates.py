@@ -154,7 +154,7 @@ def _pattern_of(nodes: Mapping[Signal, NodeAddress]) -> tuple[str, frozenset[Sig
     """The pattern that most nodes follow, and which they are; none for less than a third of all."""
     followers: dict[str, set[Signal]] = {}
     for signal, node in nodes.items():
-        text, name = written(node), signal.wire_name
+        text, name = node.as_setting, signal.wire_name
         at = text.rfind(name)
         if isinstance(node.identifier, str) and at >= 0:
             pattern = f"{text[:at]}{{signal}}{text[at + len(name) :]}"
@@ -163,9 +163,3 @@ def _pattern_of(nodes: Mapping[Signal, NodeAddress]) -> tuple[str, frozenset[Sig
     if len(followers.get(best, ())) * 3 < len(Signal) or best.count("{") != 1:
         return "", frozenset()
     return best, frozenset(followers[best])
-
-
-def written(node: NodeAddress) -> str:
-    """A node id as the settings take it, its namespace by URI."""
-    uri = node.uri.replace("%", "%25").replace(";", "%3B")
-    return str(replace(node, uri=uri))
