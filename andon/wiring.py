@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from connectors.gateway.lanes import Lane, LanedPublisher
     from connectors.gateway.ownership import OwnedLink
     from connectors.gateway.spool import Spool
-    from connectors.opcua.browsing import Browsed
-    from connectors.opcua.check import Checked
     from connectors.opcua.probe import Probed
     from connectors.opcua.secured import Offered
     from connectors.pki.folder import PkiFolder
@@ -290,24 +288,6 @@ async def probe_controller(settings: Settings) -> "Probed":
     from connectors.opcua.probe import probe
 
     return await probe(settings.gateway)
-
-
-async def check_controller(
-    settings: Settings, writes: bool, say: Callable[[str], None]
-) -> "Checked":
-    """Prove the controller's signals one by one, by writing them back where ``writes``."""
-    from connectors.opcua.check import check
-
-    return await check(settings.gateway, writes, say)
-
-
-async def browse_controller(
-    settings: Settings, limit: int, say: Callable[[int], None]
-) -> "Browsed":
-    """Candidates for each signal among the controller's nodes."""
-    from connectors.opcua.browsing import browse
-
-    return await browse(settings.gateway, limit, say)
 
 
 def pki_folder(settings: Settings) -> "PkiFolder":

@@ -30,13 +30,13 @@ def check(
     The result registers are written and read back, and then have their own values again; nothing
     is written where a gateway is in charge. Exit code 1 where a line could not run.
     """
-    from andon import wiring
+    from andon import plc_wiring
 
     settings = settings_at(url)
     with progress() as bars:
         bar = bars.add_task("connects", total=None)
         found = asyncio.run(
-            wiring.check_controller(
+            plc_wiring.check_controller(
                 settings, not read_only, lambda words: bars.update(bar, description=words)
             )
         )

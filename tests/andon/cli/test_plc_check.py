@@ -7,7 +7,7 @@ import pytest
 from asyncua import ua
 from typer.testing import CliRunner, Result
 
-from andon import wiring
+from andon import plc_wiring
 from andon.cli.plc import app
 from connectors.handshake.signals import Signal
 from connectors.opcua.browsing import Browsed
@@ -37,7 +37,7 @@ def browsed(monkeypatch: pytest.MonkeyPatch, found: list[Variable], *words: str)
     async def answer(*_: object) -> Browsed:
         return Browsed(propose(found), len(found), is_whole=True)
 
-    monkeypatch.setattr(wiring, "browse_controller", answer)
+    monkeypatch.setattr(plc_wiring, "browse_controller", answer)
     return CliRunner().invoke(app, ["browse", URL, *words])
 
 
@@ -94,7 +94,7 @@ def test_check_says_what_to_do_and_whether_a_line_could_run(
         asked.append((settings.gateway.plc_url, writes))
         return found
 
-    monkeypatch.setattr(wiring, "check_controller", answer)
+    monkeypatch.setattr(plc_wiring, "check_controller", answer)
     shown = CliRunner().invoke(app, ["check", "--url", URL])
     assert (shown.exit_code, shown.stdout.splitlines()[-1]) == (code, last)
     if LOST in found.signals:
