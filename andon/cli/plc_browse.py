@@ -14,7 +14,7 @@ from andon.cli.printing import plain, print_found, progress
 if TYPE_CHECKING:
     from connectors.handshake.signals import Signal
     from connectors.opcua.browsing import Browsed
-    from connectors.opcua.candidates import Candidate
+    from connectors.opcua.candidates import SignalCandidate
 
 LIMIT = 20_000
 
@@ -92,7 +92,7 @@ def _quoted(text: str) -> str:
 def _body(url: str, found: "Browsed") -> dict[str, object]:
     from connectors.handshake.signals import NEEDED, Signal
 
-    def described(one: "Candidate | None") -> dict[str, str] | None:
+    def described(one: "SignalCandidate | None") -> dict[str, str] | None:
         if one is None:
             return None
         return {"node": one.node.as_setting, "type": one.kind, "problem": one.problem}

@@ -7,7 +7,7 @@ from typing import Final
 
 from asyncua import Client, ua
 
-from connectors.opcua.candidates import Proposal, Variable, likely, propose
+from connectors.opcua.candidates import NamedVariable, Proposal, likely, propose
 from connectors.opcua.node_set import built_in, in_parts, read_in_parts
 from connectors.opcua.secured import reached
 from connectors.settings import GatewaySettings
@@ -65,7 +65,7 @@ class _Walk:
         self._timeout_s = timeout_s
         self._limit = limit
         self._seen = {ua.NodeId(ua.ObjectIds.ObjectsFolder), ua.NodeId(ua.ObjectIds.Server)}
-        self.found: list[Variable] = []
+        self.found: list[NamedVariable] = []
         self.is_whole = True
 
     async def run(self, say: Callable[[int], None]) -> None:
@@ -101,7 +101,7 @@ class _Walk:
     def _take(self, node: ua.NodeId, path: str, name: str) -> None:
         index = node.NamespaceIndex
         uri = self._uris[index] if index else ""
-        self.found.append(Variable(NodeAddress(node.Identifier, uri, 0), path, name))
+        self.found.append(NamedVariable(NodeAddress(node.Identifier, uri, 0), path, name))
 
     async def _browsed(self, nodes: Sequence[ua.NodeId]) -> list[list[ua.ReferenceDescription]]:
         parameters = ua.BrowseParameters()
@@ -133,8 +133,8 @@ def _children_of(node: ua.NodeId) -> ua.BrowseDescription:
 
 
 async def _with_types(
-    client: Client, uris: Sequence[str], variables: Sequence[Variable]
-) -> list[Variable]:
+    client: Client, uris: Sequence[str], variables: Sequence[NamedVariable]
+) -> list[NamedVariable]:
     """The variables with their declared types, and whether they may be written."""
     ids = [
         ua.NodeId(one.node.identifier, uris.index(one.node.uri) if one.node.uri else 0)

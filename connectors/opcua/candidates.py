@@ -20,7 +20,7 @@ _KEYS: Final = {signal.wire_name.lower(): signal for signal in Signal}
 
 
 @dataclass(frozen=True)
-class Variable:
+class NamedVariable:
     """One variable of a server."""
 
     node: NodeAddress
@@ -31,12 +31,12 @@ class Variable:
     """Its built-in type; None where that is not known, or is none."""
     writable: bool = True
 
-    def known_as(self, kind: ua.VariantType | None, writable: bool) -> "Variable":
+    def known_as(self, kind: ua.VariantType | None, writable: bool) -> "NamedVariable":
         return replace(self, kind=kind, writable=writable)
 
 
 @dataclass(frozen=True)
-class Candidate:
+class SignalCandidate:
     """A node that a signal may be."""
 
     node: NodeAddress
@@ -53,8 +53,8 @@ class Proposal:
     they follow none.
     """
 
-    chosen: Mapping[Signal, Candidate]
-    others: Mapping[Signal, tuple[Candidate, ...]]
+    chosen: Mapping[Signal, SignalCandidate]
+    others: Mapping[Signal, tuple[SignalCandidate, ...]]
     pattern: str
     follows: frozenset[Signal]
     """Signals whose node the pattern gives."""
@@ -87,7 +87,7 @@ def _nearness(signal: Signal, name: str) -> float:
     return found.ratio() if found.real_quick_ratio() >= _NEAR else 0.0
 
 
-def likely(variables: Iterable[Variable]) -> list[Variable]:
+def likely(variables: Iterable[NamedVariable]) -> list[NamedVariable]:
     """Those whose name is a signal's, or near to one."""
     kept, known = [], dict[str, bool]()
     for one in variables:
@@ -99,7 +99,7 @@ def likely(variables: Iterable[Variable]) -> list[Variable]:
     return kept
 
 
-def propose(variables: Sequence[Variable]) -> Proposal:
+def propose(variables: Sequence[NamedVariable]) -> Proposal:
     """The most likely node of each signal.
 
     Signals stand together in one structure, block or folder: the one that has most of them comes
@@ -107,8 +107,8 @@ def propose(variables: Sequence[Variable]) -> Proposal:
     written.
     """
     home = _home_of(variables)
-    chosen: dict[Signal, Candidate] = {}
-    others: dict[Signal, tuple[Candidate, ...]] = {}
+    chosen: dict[Signal, SignalCandidate] = {}
+    others: dict[Signal, tuple[SignalCandidate, ...]] = {}
     for signal in Signal:
         ranked = sorted(
             ((_rank(signal, one, home), number, one) for number, one in enumerate(variables)),
@@ -124,14 +124,16 @@ def propose(variables: Sequence[Variable]) -> Proposal:
     return Proposal(chosen, others, pattern, follows)
 
 
-def _home_of(variables: Sequence[Variable]) -> str:
+def _home_of(variables: Sequence[NamedVariable]) -> str:
     homes: Counter[str] = Counter()
     for one in variables:
         homes[one.folder] += plain_name(one.name) in _KEYS
     return max(homes, key=lambda folder: homes[folder], default="")
 
 
-def _rank(signal: Signal, variable: Variable, home: str) -> tuple[bool, bool, float, bool, bool]:
+def _rank(
+    signal: Signal, variable: NamedVariable, home: str
+) -> tuple[bool, bool, float, bool, bool]:
     """Taken by its name; at home; how near the name is; of a fitting type; may be written."""
     near = _nearness(signal, plain_name(variable.name))
     at_home = variable.folder == home
@@ -140,14 +142,14 @@ def _rank(signal: Signal, variable: Variable, home: str) -> tuple[bool, bool, fl
     return named, at_home, near, fits, variable.writable or signal.owner is Owner.PLC
 
 
-def _candidate(signal: Signal, variable: Variable) -> Candidate:
+def _candidate(signal: Signal, variable: NamedVariable) -> SignalCandidate:
     kind = variable.kind.name if variable.kind is not None else "no built-in type"
     problem = ""
     if variable.kind is None or not can_hold(signal, variable.kind):
         problem = f"is {kind}, not one of {taken_types(signal)}"
     elif signal.owner is Owner.GATEWAY and not variable.writable:
         problem = "this user may not write it"
-    return Candidate(variable.node, kind, problem)
+    return SignalCandidate(variable.node, kind, problem)
 
 
 def _pattern_of(nodes: Mapping[Signal, NodeAddress]) -> tuple[str, frozenset[Signal]]:

@@ -3,7 +3,7 @@
 from asyncua import ua
 
 from connectors.handshake.signals import Signal
-from connectors.opcua.candidates import Variable, likely, plain_name, propose
+from connectors.opcua.candidates import NamedVariable, likely, plain_name, propose
 from connectors.signal_map import NodeAddress, read_signal_map
 
 KIND = ua.VariantType
@@ -16,12 +16,12 @@ def variable(
     node: str = "",
     kind: str = "UInt32",
     writable: bool = True,
-) -> Variable:
+) -> NamedVariable:
     address = NodeAddress(node or f"{folder[1:].replace('/', '.')}.{name}", URI)
-    return Variable(address, folder, name, KIND[kind], writable)
+    return NamedVariable(address, folder, name, KIND[kind], writable)
 
 
-def whole(folder: str = "/PLC/Andon", prefix: str = "") -> list[Variable]:
+def whole(folder: str = "/PLC/Andon", prefix: str = "") -> list[NamedVariable]:
     return [variable(prefix + s.wire_name, folder, kind=s.data_type) for s in Signal]
 
 
@@ -80,7 +80,7 @@ def test_another_signals_own_node_is_no_guess_and_what_is_not_there_is_not_chose
 
 def test_numbers_give_no_pattern() -> None:
     numbered = [
-        Variable(NodeAddress(1000 + n, URI), "/Andon", s.wire_name, KIND[s.data_type])
+        NamedVariable(NodeAddress(1000 + n, URI), "/Andon", s.wire_name, KIND[s.data_type])
         for n, s in enumerate(Signal)
     ]
     found = propose(numbered)

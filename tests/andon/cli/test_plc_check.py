@@ -11,7 +11,7 @@ from andon import plc_wiring
 from andon.cli.plc import app
 from connectors.handshake.signals import Signal
 from connectors.opcua.browsing import Browsed
-from connectors.opcua.candidates import Variable, propose
+from connectors.opcua.candidates import NamedVariable, propose
 from connectors.opcua.check import Checked, CheckedSignal
 from connectors.opcua.check_conditions import Condition
 from connectors.settings import GatewaySettings
@@ -20,9 +20,9 @@ from connectors.signal_map import NodeAddress, SignalMap
 URL = "opc.tcp://127.0.0.1:4840"
 
 
-def variables(*left_out: str) -> list[Variable]:
+def variables(*left_out: str) -> list[NamedVariable]:
     return [
-        Variable(
+        NamedVariable(
             NodeAddress(f"Andon's.{signal.wire_name}", "urn:plc"),
             "/Andon",
             signal.wire_name,
@@ -33,7 +33,7 @@ def variables(*left_out: str) -> list[Variable]:
     ]
 
 
-def browsed(monkeypatch: pytest.MonkeyPatch, found: list[Variable], *words: str) -> Result:
+def browsed(monkeypatch: pytest.MonkeyPatch, found: list[NamedVariable], *words: str) -> Result:
     async def answer(*_: object) -> Browsed:
         return Browsed(propose(found), len(found), is_whole=True)
 
@@ -46,7 +46,7 @@ def mapped(text: str) -> SignalMap:
 
 
 def test_browse_prints_a_map_that_the_settings_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    score = Variable(NodeAddress(7, "urn:plc"), "/Andon", "Score", ua.VariantType.Int32)
+    score = NamedVariable(NodeAddress(7, "urn:plc"), "/Andon", "Score", ua.VariantType.Int32)
     done = browsed(monkeypatch, [*variables("LotId", "Score"), score])
     assert done.exit_code == 0, done.output
     nodes = mapped(done.stdout)
@@ -60,7 +60,9 @@ def test_browse_prints_a_map_that_the_settings_read(monkeypatch: pytest.MonkeyPa
 def test_browse_ends_with_one_where_a_needed_signal_has_no_node(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    near = Variable(NodeAddress("x", "urn:plc"), "/Andon", "TriggerSequ", ua.VariantType.UInt32)
+    near = NamedVariable(
+        NodeAddress("x", "urn:plc"), "/Andon", "TriggerSequ", ua.VariantType.UInt32
+    )
     found = [*variables("TriggerSeq"), near]
     done = browsed(monkeypatch, found)
     assert done.exit_code == 1
