@@ -13,7 +13,8 @@ from andon.checks.deciding import (
     check_workers,
 )
 from andon.checks.edge import check_camera, check_gateway, check_plc
-from andon.checks.findings import CheckFailed, Finding
+from andon.checks.exposure import REMEDY, check_exposure
+from andon.checks.findings import CheckFailed, CheckWarned, Finding
 from andon.checks.stores import (
     check_kafka,
     check_policies,
@@ -56,6 +57,7 @@ CHECKS: Mapping[str, Check] = {
     "plc": Check(check_plc, _PLC),
     "gateway": Check(check_gateway, _PLC),
     "camera": Check(check_camera, "check ANDON_GATEWAY__CAMERA"),
+    "exposure": Check(check_exposure, REMEDY, False),
 }
 """What is asked under each name."""
 
@@ -106,6 +108,8 @@ async def _asked(name: str, check: Check, settings: Settings) -> Finding:
     try:
         said = await asyncio.wait_for(check.ask(settings), check.timeout_s)
         return Finding(name, True, masked(said))
+    except CheckWarned as warned:
+        return Finding(name, True, masked(str(warned)), warned.remedy, warns=True)
     except CheckFailed as failed:
         return Finding(name, False, masked(str(failed)), failed.remedy)
     except TimeoutError:

@@ -31,7 +31,8 @@ def doctor(
     """Could a part be decided now, and if not, why? Exit code 1 when something fails.
 
     Every dependency is asked what matters for it, and every product that has a policy in force
-    whether a part of it could be decided. With names of checks only those are run.
+    whether a part of it could be decided. With names of checks only those are run. `exposure` warns
+    of connections that leave this host in plain text.
     """
     names = list(only or CHECKS)
     if unknown := [name for name in names if name not in CHECKS]:
@@ -45,7 +46,11 @@ def doctor(
         logging.disable(logging.NOTSET)
         structlog.reset_defaults()
     marks = {True: "[green]ok[/]", False: "[red]fails[/]"}
-    rows = ((marks[f.ok], plain(f.name), plain(f.detail), plain(f.remedy)) for f in findings)
+    warns = "[yellow]warns[/]"
+    rows = (
+        (warns if f.warns else marks[f.ok], plain(f.name), plain(f.detail), plain(f.remedy))
+        for f in findings
+    )
     table = table_of_rows(("", "check", "found", "what to do"), rows)
     table.columns[1].no_wrap = True
     print_found([asdict(f) for f in findings], [table], as_json)

@@ -9,9 +9,11 @@ from streams.codes import Stage
 from streams.kafka.faust_app import RoleApp, app_id
 from streams.kafka.intake import Handler, Intake
 from streams.kafka.retention import LostSpan, find_lost
+from streams.kafka.rights import require_rights
 from streams.kafka.topic_admin import await_topics
 from streams.kafka.topic_check import tell_of_topics
 from streams.log import Log
+from streams.principals import Role
 from streams.roles.config import RoleConfig
 from streams.roles.results import Results, Telemetry
 from streams.topics import Topic, Wanted
@@ -61,6 +63,7 @@ class RoleRunner:
         The group is joined while the role's ports are opened: both take seconds.
 
         Raises:
+            RightsError: the broker does not let this client do what the role is for.
             AppError: the broker connection broke down for good.
         """
         connection = self.config.bus.connection
@@ -69,6 +72,7 @@ class RoleRunner:
         try:
             if await await_topics(connection, self._wanted, stop, self._log):
                 await tell_of_topics(connection, self._wanted, self._log)
+                await require_rights(connection, Role(self.config.role), self._log)
                 await self._run(stop, on_ready)
         finally:
             if stop_metrics is not None:

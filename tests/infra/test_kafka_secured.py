@@ -1,6 +1,8 @@
 """Apache Kafka by role: who is let in, and what of all topics each role can write and read."""
 
 import asyncio
+import os
+import subprocess
 import sys
 from collections.abc import Coroutine, Iterator
 from dataclasses import replace
@@ -13,7 +15,6 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from infra.stack.certificates import password_of
 from infra.stack.kafka_local import LocalKafka, start_kafka
 from infra.stack.kafka_secured import BrokerSecurity
-from infra.stack.process import Process
 from streams.errors import UnavailableError
 from streams.kafka.access import (
     AccessError,
@@ -28,6 +29,7 @@ from streams.kafka.access import (
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.reader import BEGINNING, PartitionReader
 from streams.kafka.refusals import why_refused
+from streams.kafka.rights import find_lacking
 from streams.kafka.security import KafkaSecurity
 from streams.kafka.topic_admin import ensure_topics
 from streams.principals import Role, may_read, may_write
@@ -179,11 +181,12 @@ def test_no_password_is_in_the_log_or_on_the_command_line(secured: Secured) -> N
         assert file.read_text() not in words
 
 
-def test_a_worker_with_another_roles_login_is_told_which_right_it_lacks(
+def test_a_worker_with_another_roles_login_ends_and_says_which_rights_it_lacks(
     secured: Secured, tmp_path: Path
 ) -> None:
     own = connection(secured, Role.RECORD)
     environment = {
+        **os.environ,
         "ANDON_KAFKA__BOOTSTRAP_SERVERS": own.bootstrap_servers,
         "ANDON_KAFKA__SECURITY_PROTOCOL": own.security.protocol,
         "ANDON_KAFKA__USERNAME": own.security.username,
@@ -191,12 +194,33 @@ def test_a_worker_with_another_roles_login_is_told_which_right_it_lacks(
         "ANDON_KAFKA__CA_FILE": str(own.security.ca_file),
         "ANDON_PATHS__STATE": str(tmp_path),
     }
-    log = tmp_path / "worker.log"
     command = [sys.executable, "-m", "andon", "worker", "limits"]
-    worker = Process("limits", command, log, environment)
-    words = "does not allow user 'andon-record' to use topic andon.policies"
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    said = " ".join(ended.stdout.split()) + " ".join(ended.stderr.split())
+    assert ended.returncode == 1, said
+    for words in (
+        "the role limits cannot work",
+        "user 'andon-record'",
+        "Write on topic andon.alerts",
+        "Read on topic andon.policies",
+        "ANDON_KAFKA__USERNAME is 'andon-limits'",
+        "andon topics acl",
+    ):
+        assert words in said
+    assert "Read on topic andon.decisions" not in said, "record may read those"
+    assert own.security.password not in said
+
+
+def test_each_role_may_do_what_it_is_for_and_one_rule_less_is_named(secured: Secured) -> None:
+    for role in Role:
+        assert run(find_lacking(connection(secured, role), role)) == []
+    admin = connection(secured, Role.ADMIN)
+    rules = [r for r in wanted_rules() if r.name == "andon-join" and r.operation == "Read"]
+    run(remove_rules(admin, rules))
     try:
-        worker.wait_ready(lambda: words in log.read_text(), 60.0)
+        lacking = run(find_lacking(connection(secured, Role.JOIN), Role.JOIN))
     finally:
-        worker.stop()
-    assert own.security.password not in log.read_text()
+        run(add_rules(admin, rules))
+    assert [str(one) for one in lacking] == ["Read on consumer group andon-join"]
