@@ -251,6 +251,13 @@ class FaultCode(IntEnum):
 
     Go on; synchronise the clocks of the hosts, or parts are held. It ends with the next decision.
     """
+    NO_WINDOW = 12
+    """TaktMs was 0, over an hour or shorter than the gateway's margin with the last trigger, so
+    nobody can say by when its result is due: the part is held. Ready stays.
+
+    Write TaktMs before TriggerSeq, or set `gateway.result_window_ms`; it ends with the next
+    trigger.
+    """
 
 
 class FallbackKind(StrEnum):

@@ -18,6 +18,7 @@ FAULTS: Final = {
     FaultCode.RESULT_REFUSED: "the controller refuses a signal without which no result is told",
     FaultCode.UNKNOWN_RECIPE: "the controller asks for a recipe that is not among gateway.recipes",
     FaultCode.CLOCK_SKEW: "a worker's clock is off: see clock.skew",
+    FaultCode.NO_WINDOW: "TaktMs gives no result window: write it, or set gateway.result_window_ms",
 }
 """Every fault in words."""
 

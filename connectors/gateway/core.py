@@ -81,7 +81,7 @@ class Gateway:
         self._outcomes = OutcomePublisher(settings, ports.journal, ports.publisher, self._clock)
         written, refused = self._written, self._refused
         self._writer = ControllerWriter(ports.link, ports.journal, written, self._apply, refused)
-        self._notes = TriggerNotes(has_window=bool(settings.result_window_ms))
+        self._notes = TriggerNotes()
         self._skew = SkewWatch(lambda off: self._fault(FaultCode.CLOCK_SKEW, off))
         self._timer: asyncio.TimerHandle | None = None
         self._trigger_moved = asyncio.Event()

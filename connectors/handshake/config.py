@@ -61,7 +61,7 @@ class HandshakeConfig(Section):
         >>> HandshakeConfig(result_window_ms=2000).window_s(takt_ms=800)
         2.0
         """
-        return (self.result_window_ms or max(takt_ms, 1)) / 1000
+        return (self.result_window_ms or takt_ms) / 1000
 
     @property
     def watchdog_margin_s(self) -> float:

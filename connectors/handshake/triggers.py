@@ -19,8 +19,11 @@ from connectors.handshake.values import (
     Resynchronised,
     TriggerSeen,
 )
-from streams.codes import AckOutcome, ReasonCode
+from streams.codes import AckOutcome, FaultCode, ReasonCode
 from streams.ports import Trigger
+
+_UNSTATED_S = 1.0
+"""A window that nobody has stated: it only tells how late the hold of such a part came."""
 
 
 def trigger_seen(state: State, now: float, event: TriggerSeen) -> Step:
@@ -35,12 +38,13 @@ def trigger_seen(state: State, now: float, event: TriggerSeen) -> Step:
         return resynchronise(state, trigger.plc_boot_id, trigger.trigger_seq)
     if distance == 0:
         return state, []
-    ready = state.ready and event.readable
-    state = replace(state, takt_ms=trigger.takt_ms)
+    unfit = _why_held(state, event)
+    ready = state.ready and not unfit
+    state = _with_takt(state, event)
     before = span(state.last_trigger_seq, trigger.trigger_seq, state.config.missed_limit + 1)[:-1]
     gap = [replace(_unread(trigger), trigger_seq=seq) for seq in before]
     jumped = f"TriggerSeq jumped from {state.last_trigger_seq} to {trigger.trigger_seq}"
-    why = "" if ready else f"the gateway was not ready: {state.why_not_ready}"
+    why = unfit or f"the gateway was not ready: {state.why_not_ready}"
     state, commands = miss(state, now, gap, distance - 1, jumped)
     state = replace(state, last_trigger_seq=trigger.trigger_seq)
     if not ready:
@@ -49,6 +53,23 @@ def trigger_seen(state: State, now: float, event: TriggerSeen) -> Step:
     part = _part(state, now, trigger, event.frame_id)
     state = replace(keep(state, part), exposing=part.key)
     return state, [*commands, Capture(part)]
+
+
+def _why_held(state: State, event: TriggerSeen) -> str:
+    """Why the part is held whether the gateway is ready or not, in words; empty: it is not."""
+    if not event.readable:
+        return "a signal of its group has no good quality, and the log names it"
+    return state.config.window_fault(event.trigger.takt_ms)
+
+
+def _with_takt(state: State, event: TriggerSeen) -> State:
+    """The takt as the controller states it; one that gives no window is a fault until the next."""
+    if not event.readable:
+        return state
+    faults = state.faults - {FaultCode.NO_WINDOW}
+    if state.config.window_fault(event.trigger.takt_ms):
+        return replace(state, faults=faults | {FaultCode.NO_WINDOW})
+    return replace(state, faults=faults, takt_ms=event.trigger.takt_ms)
 
 
 def miss(
@@ -79,8 +100,16 @@ def miss(
 
 def _part(state: State, now: float, trigger: Trigger, frame_id: UUID | None) -> Part:
     key = PartKey(trigger.plc_boot_id, trigger.trigger_seq)
-    deadline = now + state.config.window_s(trigger.takt_ms)
+    deadline = now + _window_s(state, trigger.takt_ms)
     return Part(key, trigger, frame_id, now, deadline, unheard=just_ended(state, now))
+
+
+def _window_s(state: State, takt_ms: int) -> float:
+    """The window of a part; where the controller states none, that of the part before."""
+    for takt in (takt_ms, state.takt_ms):
+        if not state.config.window_fault(takt):
+            return state.config.window_s(takt)
+    return _UNSTATED_S
 
 
 def _unread(trigger: Trigger) -> Trigger:

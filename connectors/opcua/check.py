@@ -6,6 +6,7 @@ Every signal is read, and watched or written back as the gateway will do it.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -142,7 +143,9 @@ async def _moved(client: Client, nodes: NodeSet, signal: Signal) -> bool:
     if signal not in nodes.ids:
         return False
     (read,) = await read_in_parts(client, [nodes.ids[signal]], _VALUE)
-    return nodes.value(signal, read) != nodes.values[signal]
+    with suppress(ValueError):
+        return nodes.value(signal, read) != nodes.values[signal]
+    return False
 
 
 async def _round_trip_ms(client: Client, nodes: NodeSet) -> float:

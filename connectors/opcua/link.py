@@ -116,8 +116,6 @@ class OpcUaLink:
                 self.drop(reason)
                 raise LinkError(reason)
             try:
-                if status is not None and not status.is_good():
-                    raise ValueError(f"has the quality {status.name}")
                 found[signal] = nodes.value(signal, value)
             except ValueError as error:
                 told = {"signal": signal.wire_name, "node": str(nodes.addresses[signal])}

@@ -13,7 +13,7 @@ from asyncua import Client, ua
 from asyncua.ua.uaerrors import BadTooManyOperations
 
 from connectors.errors import NodeSetError
-from connectors.handshake.signals import LOSSES, NEEDED, Signal, SignalValue
+from connectors.handshake.signals import LOSSES, NEEDED, Owner, Signal, SignalValue
 from connectors.opcua.coercion import can_hold, from_wire, taken_types, to_wire
 from connectors.settings import GatewaySettings
 from connectors.signal_map import NodeAddress
@@ -65,9 +65,8 @@ class NodeSet:
         signals = list(self.ids)
         reads = await read_in_parts(client, [self.ids[s] for s in signals], _AID.Value)
         for signal, read in zip(signals, reads, strict=True):
-            if read.StatusCode is None or read.StatusCode.is_good():
-                with suppress(ValueError):
-                    self.values[signal] = from_wire(signal, read.Value)
+            with suppress(ValueError):
+                self.values[signal] = self.value(signal, read)
 
     def demand_needed(self) -> None:
         """Raise ``NodeSetError`` that names all, where a signal is wrong that no line can lack."""
@@ -79,7 +78,10 @@ class NodeSet:
         raise NodeSetError(f"{shown}{f'; and {more} more' if more else ''} (andon plc check)")
 
     def value(self, signal: Signal, read: ua.DataValue) -> SignalValue:
-        """The value of a data value of good quality. Raises ``ValueError``."""
+        """The value of a data value. Raises ``ValueError``: its quality, type or range is wrong."""
+        status = read.StatusCode
+        if status is not None and not status.is_good() and not _is_of_use(signal, status.name):
+            raise ValueError(f"has the quality {status.name}")
         return from_wire(signal, read.Value)
 
     def written(self, signal: Signal, value: SignalValue) -> ua.DataValue:
@@ -148,7 +150,7 @@ def _take(made: NodeSet, signal: Signal, read: ua.DataValue, kind: ua.VariantTyp
         if not can_hold(signal, kind):
             types = f"make it one of {taken_types(signal)}"
             return made.leave_out(signal, f"is {kind.name}", _remedy(signal, types))
-    if name != "Good":
+    if name != "Good" and not _is_of_use(signal, name):
         if signal in NEEDED:
             words = f"has the quality {name}", "the controller must give it a good value"
             return made.leave_out(signal, *words)
@@ -159,6 +161,16 @@ def _take(made: NodeSet, signal: Signal, read: ua.DataValue, kind: ua.VariantTyp
     except ValueError as error:
         made.leave_out(signal, str(error), _remedy(signal, "correct the value"))
     return None
+
+
+def _is_of_use(signal: Signal, status: str) -> bool:
+    """Whether what the gateway itself wrote may be taken back with this quality.
+
+    A server that stands between shows its last value as uncertain, and as waiting what nobody has
+    written yet; a gateway that waited for good ones would wait for its own writes.
+    """
+    shown = status.startswith("Uncertain") or status == "BadWaitingForInitialData"
+    return signal.owner is Owner.GATEWAY and shown
 
 
 def _remedy(signal: Signal, do: str) -> str:

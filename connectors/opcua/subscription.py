@@ -31,6 +31,8 @@ class Notifications:
         self._held: list[LinkEvent] = []
         self._forward: Callable[[LinkEvent], None] | None = None
         self._tell_lost = lost
+        self._unusable: set[Signal] = set()
+        """Watched signals whose value cannot be used now: said once."""
         self.beat: SignalValue = 0
         """The controller's heartbeat as it was told last, and when."""
         self.beat_at = time.monotonic()
@@ -57,13 +59,20 @@ class Notifications:
     def _take(
         self, moved: dict[Signal, SignalValue], signal: Signal, value: ua.DataValue | None
     ) -> None:
-        if value is None or value.Value is None or value.Value.Value is None:
+        """A value of no good quality is not acted on: a reset, say, that nobody asked for."""
+        if value is None:
             return
         try:
-            moved[signal] = self._nodes.value(signal, value)
+            found = self._nodes.value(signal, value)
+            if value.Value is not None and value.Value.Value is not None:
+                moved[signal] = found
         except ValueError as error:
-            told = {"signal": signal.wire_name, "found": str(error)}
-            log.warning("plc.value_unusable", **told)
+            if signal not in self._unusable:
+                told = {"signal": signal.wire_name, "found": str(error)}
+                log.warning("plc.value_unusable", **told)
+            self._unusable.add(signal)
+        else:
+            self._unusable.discard(signal)
 
     def tell(self, moved: SignalValues) -> None:
         """Pass on what moved."""

@@ -6,7 +6,8 @@ import pytest
 from asyncua import ua
 from structlog.testing import capture_logs
 
-from connectors.handshake.signals import Signal
+from connectors.handshake.signals import Owner, Signal
+from connectors.handshake.values import Notice
 from connectors.settings import GatewaySettings
 from lab.plc.controller import PlcConfig
 from lab.plc.ledger import entries_of, summarise
@@ -125,6 +126,39 @@ async def test_a_part_whose_signals_have_no_good_quality_is_held_and_the_line_go
         stale, fresh = entries_of(line.plc.ledger.rows)
         assert (stale.action, stale.results[0].reason) == ("hold", "missed_trigger")
         assert (fresh.action, fresh.source) == ("pass", "expert")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", QUALITIES)
+async def test_what_nobody_has_written_yet_is_waited_for_by_nobody(
+    tmp_path: Path, status: int
+) -> None:
+    """A server between shows the gateway's own signals so until the gateway has written them."""
+    async with running_line(tmp_path, PLC, config=ROOMY, owned=True) as line:
+        line.bus.answer = at_once
+        for signal in Signal:
+            if signal.owner is Owner.GATEWAY:
+                await put_with(line, signal, signal.default, status)
+        await line.start_gateway()
+        await trigger(line, "a")
+        assert [entry.source for entry in entries_of(line.plc.ledger.rows)] == ["expert"]
+
+
+@pytest.mark.asyncio
+async def test_a_reset_of_no_good_quality_resets_nothing(tmp_path: Path) -> None:
+    async with running_line(tmp_path, PLC, config=ROOMY) as line:
+        gateway = await line.start_gateway()
+        gateway._apply(Notice.STOP_REQUESTED)
+        asked = Signal.STOP_REQUEST
+        assert await line.plc.wait_for(lambda: bool(line.plc.gateway(asked)), 10)
+        with capture_logs() as told:
+            await put_with(line, Signal.FAULT_RESET_SEQ, 7, QUALITIES[0])
+            await until(lambda: any(row["event"] == "plc.value_unusable" for row in told))
+            beat = int(line.plc.gateway(Signal.VISION_HEARTBEAT))
+            await until(lambda: int(line.plc.gateway(Signal.VISION_HEARTBEAT)) > beat + 1, 20)
+            assert line.plc.gateway(asked), "the value was uncertain"
+            await put_with(line, Signal.FAULT_RESET_SEQ, 7, ua.StatusCodes.Good)
+            assert await line.plc.wait_for(lambda: not line.plc.gateway(asked), 10)
 
 
 @pytest.mark.asyncio

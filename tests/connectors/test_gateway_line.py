@@ -299,17 +299,26 @@ async def test_recipes_and_stop_requests(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_controller_without_a_takt_is_told_that_no_part_can_be_decided(
+async def test_without_a_takt_parts_are_held_with_a_fault_until_there_is_one(
     tmp_path: Path,
 ) -> None:
-    plan = [PlannedPart(part_id=f"A{n}", product_id="demo") for n in range(2)]
     plc = PlcConfig(takt_s=0.05, window_s=10.0)
     with capture_logs() as said:
         async with running_line(tmp_path, plc, config=GatewaySettings()) as line:
-            await line.plc.put({Signal.TAKT_MS: 0})
+            line.bus.answer = at_once
             await line.start_gateway()
-            await play(line.plc, plan, takt_s=0.05, ready_wait_s=10)
-            await until(lambda: len(line.bus.acks) >= 2)
-    told = [line for line in said if line["event"] == "trigger.no_window"]
-    assert len(told) == 1
-    assert "result_window_ms" in told[0]["remedy"]
+            for takt_ms, name in ((0, "a"), (0xFFFFFFFF, "b"), (20_000, "c")):
+                await line.plc.put({Signal.TAKT_MS: takt_ms})
+                assert await line.plc.wait_for(lambda: line.plc.ready, 10)
+                part = PlannedPart(part_id=name, product_id="demo")
+                await line.plc.settled(await line.plc.trigger(part))
+                fault = FaultCode.NONE if name == "c" else FaultCode.NO_WINDOW
+                assert await line.plc.wait_for(
+                    lambda: line.plc.gateway(Signal.FAULT_CODE) == fault,  # noqa: B023
+                    10,
+                )
+            entries = entries_of(line.plc.ledger.rows)
+    assert [entry.action for entry in entries] == ["hold", "hold", "pass"]
+    assert [entry.source for entry in entries] == ["watchdog", "watchdog", "expert"]
+    faults = [row["active"] for row in said if row.get("code") == FaultCode.NO_WINDOW.name]
+    assert faults == [True, False], "one line for each change"

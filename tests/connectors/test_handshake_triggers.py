@@ -30,7 +30,7 @@ def test_a_trigger_that_was_read_is_captured_and_one_that_was_not_is_held() -> N
         True,
         True,
     )
-    assert hold.why == "the gateway was not ready: "
+    assert hold.why == "a signal of its group has no good quality, and the log names it"
     assert hold.part.deadline == 11.0, "its window is not over"
     assert after.missed_count == 1
 
@@ -38,6 +38,28 @@ def test_a_trigger_that_was_read_is_captured_and_one_that_was_not_is_held() -> N
 def test_a_trigger_while_not_ready_says_why_it_was_missed() -> None:
     _, (hold,) = trigger_seen(state(alive=False), 10.0, seen(6))
     assert hold.why == "the gateway was not ready: PlcHeartbeat does not move"
+
+
+def test_a_takt_that_gives_no_window_is_a_fault_and_a_hold_until_the_next_trigger() -> None:
+    own = CONFIG.model_copy(update={"result_window_ms": None})
+    before = replace(state(takt_ms=800), config=own)
+    for takt, words in ((0, "TaktMs is 0"), (3_600_001, "over an hour"), (100, "no more than")):
+        bad = seen(6)._replace(trigger=replace(trigger(6), takt_ms=takt))
+        after, (hold,) = trigger_seen(before, 10.0, bad)
+        assert (after.fault_code, after.ready) == (FaultCode.NO_WINDOW, True)
+        assert (hold.reason, hold.part.missed) == (ReasonCode.MISSED_TRIGGER, True)
+        assert words in hold.why
+        assert hold.part.deadline == 10.8, "as the part before"
+        good = seen(7)._replace(trigger=replace(trigger(7), takt_ms=500))
+        healed, commands = trigger_seen(after, 11.0, good)
+        assert (healed.fault_code, [type(c) for c in commands]) == (FaultCode.NONE, [hs.Capture])
+        assert healed.parts[PartKey(1, 7)].deadline == 11.5
+        unread, _ = trigger_seen(after, 11.0, good._replace(readable=False))
+        assert unread.fault_code is FaultCode.NO_WINDOW, "nobody knows yet"
+    _, (hold,) = trigger_seen(replace(state(takt_ms=0), config=own), 10.0, bad)
+    assert hold.part.deadline == 11.0
+    _, (capture,) = trigger_seen(state(), 10.0, bad)
+    assert isinstance(capture, hs.Capture), "the settings state the window"
 
 
 def test_the_same_trigger_again_is_none_and_an_older_one_is_a_cold_start() -> None:
