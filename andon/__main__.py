@@ -37,6 +37,7 @@ class Andon(GroupWithLaboratory):
         "demo": "Run the whole line once over a folder of photographs.",
         "evaluate": "Score predictions and pipelines; the paper's benchmark.",
         "benchmark": "Measure the line, the experts and the policies.",
+        "supply": "What is installed here: bill of materials, licences, known weaknesses.",
     }
 
     def list_commands(self, ctx: "Context") -> list[str]:

@@ -2,7 +2,7 @@
 
 import typer
 
-from lab.cli import benchmark, demo, evaluate, llm, plc
+from lab.cli import benchmark, demo, evaluate, llm, plc, supply
 
 COMMANDS: dict[str, typer.Typer] = {
     "demo": demo.app,
@@ -10,5 +10,6 @@ COMMANDS: dict[str, typer.Typer] = {
     "llm": llm.app,
     "evaluate": evaluate.app,
     "benchmark": benchmark.app,
+    "supply": supply.app,
 }
 """Applications by subcommand of ``andon``."""

@@ -1,5 +1,6 @@
 """An environment of a peer's own under ``.venvs/``: its dependencies never meet ours."""
 
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ def programs_of(venv: Path, requirements: Sequence[str], timeout_s: float = 900.
     programs = venv / "bin"
     if (venv / "ready").is_file():
         return programs
-    uv = shutil.which("uv")
+    uv = shutil.which("uv", path=f"{os.environ['PATH']}{os.pathsep}{sys.prefix}-tools/bin")
     if uv is None:
         raise PeerError(f"uv is not on the path; it makes {venv}")
     make = [uv, "venv", "-q", "--clear", "--python", sys.executable, str(venv)]

@@ -1,0 +1,1 @@
+"""What the installed environment is made of: parts, licences and known weaknesses."""
