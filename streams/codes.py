@@ -247,9 +247,9 @@ class FaultCode(IntEnum):
     """
     CLOCK_SKEW = 11
     """The clock of a worker's host differs from the gateway's by more than a quarter of the result
-    window: its decisions come too soon or too late. Ready stays.
+    window. It counts windows from the parts' arrival meanwhile. Ready stays.
 
-    Go on; synchronise the clocks of the hosts, or parts are held. It ends with the next decision.
+    Go on; synchronise the clocks of the hosts. It ends with the next decision.
     """
     NO_WINDOW = 12
     """TaktMs was 0, over an hour or shorter than the gateway's margin with the last trigger, so

@@ -101,6 +101,8 @@ class Anomaly(Event):
     """``anomalous``, ``decided`` (a fallback was first) or ``audit``."""
     timings_ms: Timings = {}
     """Milliseconds by stage so far: ``queue_inspect``, ``expert``, ``inspect``."""
+    inspected_at: Moment | None = None
+    """When it was sent, by the clock of the part's gateway as far as that is known."""
 
 
 class Classification(Event):
@@ -183,6 +185,10 @@ class Decision(PartOnLine):
     inspection: Inspection | None = None
     classification: Classification | None = None
     decided_at: Moment
+    """By the clock of the part's gateway, as far as who decided knows it."""
+    clock_ahead_s: Real = 0.0
+    """By how much the clock of the host that decided was found to be ahead of the gateway's, or
+    behind where negative, seconds; 0 where nothing spoke against it."""
     is_historical: bool = False
     timings_ms: Timings = {}
     """Milliseconds by stage: ``queue_inspect``, ``expert``, ``queue_classify``, ``classifier``."""

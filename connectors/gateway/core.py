@@ -31,7 +31,7 @@ from connectors.handshake import values as hs
 from connectors.handshake.signals import TRIGGER_GROUP, Signal, SignalValues, number
 from connectors.line_link import Changed, LineLink, LinkEvent
 from connectors.settings import GatewaySettings
-from streams.codes import AckOutcome, DecisionSource, FaultCode, ReasonCode
+from streams.codes import AckOutcome, FaultCode, ReasonCode
 from streams.events import Alert, Decision
 from streams.followers import kept_following
 from streams.ids import new_frame_id
@@ -175,10 +175,10 @@ class Gateway:
             log.warning("line.stop_request", limit=event.limit, why=event.reason)
             self._apply(hs.Notice.STOP_REQUESTED)
         elif event.station == self._settings.station:
-            self._skew.saw(event, time.time())
-            if not _decides(event):
-                return
             key = part_events.key_of(event)
+            self._skew.saw(event, self._wall_of(key))
+            if not part_events.may_stand(event):
+                return
             if key not in self._state.parts and not self._ports.in_charge():
                 return  # a part of the gateway in charge
             self._answering = event
@@ -187,6 +187,13 @@ class Gateway:
                 self._apply(hs.Decided(key, event.frame_id, verdict))
             finally:
                 self._answering = None
+
+    def _wall_of(self, key: PartKey) -> float:
+        """Now by the wall clock as it was when the part was triggered, whatever set it since."""
+        part, entry = self._state.parts.get(key), self._ports.journal.entries.get(key)
+        if part is None or entry is None:
+            return time.time()
+        return entry.triggered_at + time.monotonic() - part.triggered_at
 
     def _follower_down(self, name: str, down: bool) -> None:
         (self._down.add if down else self._down.discard)(name)
@@ -275,9 +282,9 @@ class Gateway:
         subject = part_events.part_on_line(self._settings, entry, self._clock)
         policy = self._ports.policies.for_product(subject.product_id)
         if reason is ReasonCode.NO_DECISION:
-            is_away = FaultCode.KAFKA in self._state.faults
             station, lot = self._settings.station, subject.lot_id
-            outcome = policy.decide(part_events.undecided(station, lot, entry, is_away))
+            situation = part_events.undecided(station, lot, entry, self._state.faults)
+            outcome = policy.decide(situation)
         else:
             outcome = part_events.held(reason, why)
         now = time.time()
@@ -340,9 +347,3 @@ class Gateway:
 
 def _words(part: Part) -> dict[str, object]:
     return {"part_id": part.trigger.part_id, "trigger_seq": part.key.trigger_seq}
-
-
-def _decides(event: Decision) -> bool:
-    """Whether a decision may stand for its part: in time, and not that of one of its shots."""
-    whole = event.shots_expected == 1 or event.shots or event.source is DecisionSource.WATCHDOG
-    return bool(whole) and not event.is_late

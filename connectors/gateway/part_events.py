@@ -1,6 +1,7 @@
 """The events that the gateway publishes, from its journal's entries. Pure."""
 
 import hashlib
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from connectors.gateway.journal_entries import JournalEntry
@@ -13,6 +14,7 @@ from streams.codes import (
     DecisionSource,
     Evaluation,
     FallbackKind,
+    FaultCode,
     ReasonCode,
     ResultCode,
     Severity,
@@ -113,16 +115,20 @@ def held(reason: ReasonCode, why: str) -> Outcome:
     )
 
 
-def undecided(station: str, lot_id: str, entry: JournalEntry, kafka_is_away: bool) -> Situation:
+def undecided(
+    station: str, lot_id: str, entry: JournalEntry, faults: Collection[FaultCode]
+) -> Situation:
     """What the policy is asked when no decision came in time, and what the gateway knows of why."""
     if not entry.captured:
         why = "the exposure is not over"
-    elif kafka_is_away:
+    elif FaultCode.KAFKA in faults:
         why = "Kafka takes nothing, and the frame waits on the gateway's disk"
     elif not entry.published:
         why = "the frame is not at the broker yet"
     else:
         why = "the frame is at the broker, and no decision came back from the workers"
+        if FaultCode.CLOCK_SKEW in faults:
+            why += " (clock skew: a worker's clock and the gateway's differ)"
     failure = Failure(ReasonCode.NO_DECISION, "Watchdog", why)
     kind = FallbackKind.NO_DECISION
     return Situation(station=station, lot_id=lot_id, fallback=kind, failure=failure)
@@ -164,6 +170,13 @@ def verdict_of(decision: Decision) -> Verdict:
         score=decision.inspection.score if decision.inspection else 0.0,
         decided_at=decision.decided_at.timestamp(),
     )
+
+
+def may_stand(decision: Decision) -> bool:
+    """Whether it may stand for its part: in time, and not that of one of its shots."""
+    is_own = decision.source is DecisionSource.WATCHDOG
+    is_whole = decision.shots_expected == 1 or bool(decision.shots) or is_own
+    return is_whole and not decision.is_late
 
 
 def key_of(part: PartOnLine) -> PartKey:

@@ -1,8 +1,9 @@
 """Whether a worker's clock is off, told from its own decisions.
 
 A decision is taken after its part was captured and before it arrives here. ``captured_at`` and the
-arrival are this host's times, ``decided_at`` is the worker's: where it lies outside of the two, the
-worker's clock is off by at least as much. No assumption about the network is needed.
+arrival are this host's times; ``decided_at`` and ``clock_ahead_s`` together are the worker's own:
+where that lies outside of the two, the worker's clock is off by at least as much. No assumption
+about the network is needed, and none of the worker's own estimate is believed.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,8 @@ def skew_s(decision: Decision, arrived_s: float) -> float:
     Args:
         arrived_s: when the decision arrived, seconds since the epoch by this host's clock.
     """
-    decided_s, captured_s = decision.decided_at.timestamp(), decision.captured_at.timestamp()
+    decided_s = decision.decided_at.timestamp() + decision.clock_ahead_s
+    captured_s = decision.captured_at.timestamp()
     return max(decided_s - arrived_s, 0.0) or min(decided_s - captured_s, 0.0)
 
 
@@ -39,6 +41,11 @@ class SkewWatch:
     def __init__(self, on_skew: Callable[[bool], None]) -> None:
         self._on_skew = on_skew
         self._off: set[DecisionSource] = set()
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the clock of any of them is."""
+        return bool(self._off)
 
     def saw(self, decision: Decision, arrived_s: float) -> None:
         """Judge the clock of a decision that has just arrived; those of a gateway say nothing."""
@@ -57,4 +64,4 @@ class SkewWatch:
             log.error("clock.skew", **words, result_window_ms=decision.result_window_ms)
         else:
             log.info("clock.skew_ended", source=source.value)
-        self._on_skew(bool(self._off))
+        self._on_skew(self.is_off)

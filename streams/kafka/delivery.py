@@ -21,7 +21,7 @@ _SALVAGED = UUID("d2a1c1f5-0b9a-5b7e-8a43-6a7d5a1d9e22")
 
 @dataclass(frozen=True)
 class Delivery:
-    """One Kafka record, with the worker's clocks at its arrival."""
+    """One Kafka record, with the time of its arrival."""
 
     topic: str
     partition: int
@@ -30,8 +30,10 @@ class Delivery:
     value: bytes
     headers: Sequence[tuple[str, bytes]]
     produced_s: float | None = None
-    """The record's own timestamp, seconds since the epoch."""
-    arrived_s: float = field(default_factory=time.time)
+    """When its sender sent it, by the sender's clock, seconds since the epoch; None where the
+    broker puts its own time in its place."""
+    arrived_s: float = field(default_factory=time.monotonic)
+    """By this process's monotonic clock."""
     generation: int = 0
     """The consumer group's when the record was fetched: another one, another assignment."""
 

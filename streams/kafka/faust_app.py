@@ -138,6 +138,16 @@ class RoleApp:
         if not stop.is_set() and (failed is not None or self._app.crashed):
             raise self._broken(failed)
 
+    async def log_ends(self) -> dict[tuple[str, int], int]:
+        """Where the log of each partition of ours ends now, by topic and number.
+
+        Raises:
+            KafkaError: no broker answered.
+        """
+        consumer = self._app.consumer
+        ends = await consumer.highwaters(*consumer.assignment())
+        return {(partition.topic, partition.partition): end for partition, end in ends.items()}
+
     async def ended(self, stop: asyncio.Event) -> None:
         """Return once ``stop`` is set. Raises ``AppError`` when the app ends before."""
         await _first(stop.wait(), self._app._crashed.wait(), self._app._stopped.wait())

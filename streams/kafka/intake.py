@@ -25,6 +25,8 @@ from streams.kafka.failures import kafka_cause, kafka_failure
 from streams.log import Log
 
 Item = TypeVar("Item")
+_CREATED = 0
+"""Kafka's type of a record's timestamp that its sender gave it (CreateTime)."""
 
 
 @dataclass
@@ -166,7 +168,7 @@ class Intake:
             key=message.key or b"",
             value=message.value or b"",
             headers=message.headers or (),
-            produced_s=message.timestamp,
+            produced_s=message.timestamp if message.timestamp_type == _CREATED else None,
             generation=message.generation_id,
         )
         message.value = event.value = None  # the event may wait long for those before it

@@ -240,7 +240,7 @@ def _deliveries(batches: _Batches) -> list[Delivery]:
             key=record.key or b"",
             value=record.value or b"",
             headers=record.headers or (),
-            produced_s=record.timestamp / 1000,
+            produced_s=record.timestamp / 1000 if record.timestamp_type == 0 else None,
         )
         for records in batches.values()
         for record in records

@@ -31,7 +31,7 @@ LARGE_MASK_TEXT = 8192
 
 @dataclass(frozen=True)
 class Answered(Generic[Answer]):
-    """What came back for one item, and when it was sent and answered (seconds, wall clock)."""
+    """What came back for one item, and when it was sent and answered (seconds, monotonic clock)."""
 
     answer: Answer | Failure
     sent_s: float
@@ -65,18 +65,22 @@ class _Item(Generic[Request, Answer]):
     due_s: float
     size: int
     future: "asyncio.Future[Answered[Answer]]"
-    queued_s: float = field(default_factory=time.time)
+    queued_s: float = field(default_factory=time.monotonic)
     sent_s: float | None = None
 
     def not_in_time(self, last: Failure | None) -> Failure:
         """Why there is no answer by now: what the last call said, if one was answered."""
         if last is not None:
             return replace(last, message=f"{last.message}; asked again, without an answer in time")
+        if self.due_s <= self.queued_s:
+            over_s = self.queued_s - self.due_s
+            message = f"its time had been over for {over_s:.1f} s when it came"
+            return Failure(ReasonCode.LATE, "Late", f"{message} (a backlog, or clock skew)")
         if self.sent_s is None:
-            waited_ms = (time.time() - self.queued_s) * 1000
+            waited_ms = (time.monotonic() - self.queued_s) * 1000
             message = f"it waited {waited_ms:.0f} ms in the worker, whose calls were all under way"
             return Failure(ReasonCode.LATE, "Queued", message)
-        message = f"it was asked {(time.time() - self.sent_s) * 1000:.0f} ms before"
+        message = f"it was asked {(time.monotonic() - self.sent_s) * 1000:.0f} ms before"
         return Failure(ReasonCode.LATE, "Late", message)
 
 
@@ -123,7 +127,7 @@ class Calls(Generic[Request, Answer]):
         """
         flow, decided = self._flow, False
         last: Failure | None = None
-        give_up_s = max(due_s, time.time()) + flow.late_grace_s
+        give_up_s = max(due_s, time.monotonic()) + flow.late_grace_s
         for attempt in itertools.count():
             item = self._submit(request, due_s, size)
             if not decided:
@@ -137,7 +141,7 @@ class Calls(Generic[Request, Answer]):
             if not isinstance(failure, Failure) or not failure.retryable:
                 yield Late(answered) if decided else InTime(answered)
                 return
-            wake_s = time.time() + backoff_s(attempt, flow.retry_s, flow.retry_cap_s)
+            wake_s = time.monotonic() + backoff_s(attempt, flow.retry_s, flow.retry_cap_s)
             if not decided and wake_s >= due_s:
                 await asyncio.sleep(remaining_s(due_s))
                 decided = True
@@ -170,7 +174,7 @@ class Calls(Generic[Request, Answer]):
         return item
 
     def _pump(self) -> None:
-        self._expire(time.time())
+        self._expire(time.monotonic())
         while len(self._calls) < self._places and (self._live or self._decided):
             if len(self._live) + len(self._decided) < self._batch and not self._waited():
                 return
@@ -189,7 +193,7 @@ class Calls(Generic[Request, Answer]):
         oldest = min(
             [i.queued_s for _, _, i in self._live] + [i.queued_s for i in self._decided][:1]
         )
-        left = oldest + self._flow.batch_wait_s - time.time()
+        left = oldest + self._flow.batch_wait_s - time.monotonic()
         if left <= 0.0005:
             return True
         if self._timer is None or self._timer.cancelled():
@@ -222,11 +226,14 @@ class Calls(Generic[Request, Answer]):
 
     def _send(self, items: list[_Item[Request, Answer]]) -> None:
         place_s = call_timeout_s(
-            [item.due_s for item in items], time.time(), self._flow.call_timeout_s, LEAST_CALL_S
+            [item.due_s for item in items],
+            time.monotonic(),
+            self._flow.call_timeout_s,
+            LEAST_CALL_S,
         )
         timeout_s = max(place_s, self._late_s)
         for item in items:
-            item.sent_s = time.time()
+            item.sent_s = time.monotonic()
         task = asyncio.create_task(self._run(items, timeout_s))
         self._calls.add(task)
         task.add_done_callback(self._finished)
@@ -254,7 +261,7 @@ class Calls(Generic[Request, Answer]):
             self._pump()
 
     async def _run(self, items: list[_Item[Request, Answer]], timeout_s: float) -> None:
-        sent_s = time.time()
+        sent_s = time.monotonic()
         answers: Sequence[Answer | Failure]
         try:
             async with asyncio.timeout(timeout_s):
@@ -269,14 +276,14 @@ class Calls(Generic[Request, Answer]):
             raise
         except Exception as error:  # noqa: BLE001 - a port that raises is unavailable
             answers = [self._failure(type(error).__name__, str(error))] * len(items)
-        answered_s = time.time()
+        answered_s = time.monotonic()
         for item, answer in zip(items, answers, strict=True):
             if not item.future.done():
                 item.future.set_result(Answered(answer, sent_s, answered_s))
 
     def _give_up(self, item: _Item[Request, Answer], error_type: str, message: str) -> None:
         if not item.future.done():
-            now_s = time.time()
+            now_s = time.monotonic()
             final = Failure(self._unavailable, error_type, message, retryable=False)
             item.future.set_result(Answered(final, now_s, now_s))
 
@@ -294,8 +301,8 @@ async def beside_the_loop(inspections: Iterable[Inspection | None], decide: Call
 
 
 def remaining_s(due_s: float) -> float:
-    """Seconds from now until ``due_s``, seconds since the epoch; never negative."""
-    return max(0.0, due_s - time.time())
+    """Seconds from now until ``due_s`` of the monotonic clock; never negative."""
+    return max(0.0, due_s - time.monotonic())
 
 
 def call_timeout_s(dues_s: list[float], now_s: float, longest_s: float, least_s: float) -> float:

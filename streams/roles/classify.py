@@ -79,13 +79,16 @@ class ClassifyRole:
         frame = anomaly.frame
         if not anomaly.classify or frame.frame_id in self._late:  # delivered again: decided
             return
-        due_s = frame.deadline.timestamp() - self.results.flow.margin_s
+        clocks, sent_at = self.results.clocks, anomaly.inspected_at or frame.captured_at
+        self.results.heard(frame, sent_at.timestamp(), delivery)
+        ends_s = frame.deadline.timestamp() - self.results.flow.margin_s
+        due_s = clocks.due_s(frame.key, ends_s)
         image: bytes | Failure = delivery.value
         if frame.dataref is not None:
             image = await fetched(frame, self.images, remaining_s(due_s))
         policy = self.policies.for_product(frame.product_id)
         if isinstance(image, Failure):
-            decide = partial(classified, anomaly, image, policy, _moment(delivery))
+            decide = partial(classified, anomaly, image, policy, self._moment(anomaly, delivery))
             reaction = await beside_the_loop([anomaly.inspection], decide)
             await self.results.reaction(delivery, frame.frame_id, reaction)
             return
@@ -103,7 +106,9 @@ class ClassifyRole:
             if isinstance(step, FallbackDue):
                 self.results.telemetry.answered("classifier", step.failure)
                 policy = self.policies.for_product(frame.product_id)
-                decided = partial(fallback, anomaly, step.failure, policy, _moment(delivery))
+                said = self.results.in_words(step.failure, frame)
+                moment = self._moment(anomaly, delivery)
+                decided = partial(fallback, anomaly, said, policy, moment)
                 await self.results.decision(await beside_the_loop([anomaly.inspection], decided))
                 waiting = self._late_answer(anomaly, delivery, steps, stack.pop_all())
                 task = self._late[frame.frame_id] = asyncio.create_task(waiting)
@@ -128,7 +133,7 @@ class ClassifyRole:
     async def _answered(self, anomaly: Anomaly, delivery: Delivery, step: Step) -> None:
         if isinstance(step, FallbackDue):
             return
-        moment = _moment(delivery, step.answered)
+        moment = self._moment(anomaly, delivery, step.answered)
         self.results.telemetry.stages(moment.timings_ms)
         policy = self.policies.for_product(anomaly.frame.product_id)
         late, answer = isinstance(step, Late), step.answered.answer
@@ -145,12 +150,16 @@ class ClassifyRole:
         policies = None if outer.get("classify") == "false" else self.policies
         await self.results.unreadable(delivery, fields, error, code, policies)
 
-
-def _moment(delivery: Delivery, answered: Answered[Classification] | None = None) -> Moment:
-    now_s = time.time()
-    timings = {"classify": (now_s - delivery.arrived_s) * 1000}
-    if answered is not None:
-        queued_s = delivery.produced_s or delivery.arrived_s
-        timings["queue_classify"] = max(0.0, answered.sent_s - queued_s) * 1000
-        timings["classifier"] = (answered.answered_s - answered.sent_s) * 1000
-    return Moment(now_s, timings)
+    def _moment(
+        self, anomaly: Anomaly, delivery: Delivery, answered: Answered[Classification] | None = None
+    ) -> Moment:
+        clocks, station = self.results.clocks, anomaly.frame.key
+        timings = {"classify": (time.monotonic() - delivery.arrived_s) * 1000}
+        if answered is not None:
+            waited_s = answered.sent_s - delivery.arrived_s
+            if anomaly.inspected_at is not None:
+                sent_s = clocks.at_s(station, answered.sent_s)
+                waited_s = sent_s - anomaly.inspected_at.timestamp()
+            timings["queue_classify"] = max(0.0, waited_s) * 1000
+            timings["classifier"] = (answered.answered_s - answered.sent_s) * 1000
+        return self.results.moment(station, timings)

@@ -1,10 +1,10 @@
-"""What becomes of a frame or an anomaly: pure. Values in, events out."""
+"""What becomes of a frame or an anomaly, and what time it is for it: values in, events out."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from uuid import UUID
 
 from streams.codes import (
     Action,
@@ -18,13 +18,12 @@ from streams.events import (
     Anomaly,
     Classification,
     Decision,
-    Frame,
     Inspection,
     PartOnLine,
     ShotVerdict,
     decision_id,
 )
-from streams.ids import audit_draw
+from streams.kafka.delivery import Delivery
 from streams.ports import Failure, Outcome, Policy, Situation
 
 _FALLBACK_KINDS = {
@@ -51,60 +50,17 @@ class Reaction:
 
 @dataclass(frozen=True)
 class Moment:
-    """Now, in seconds since the epoch, and the timings so far by stage in milliseconds."""
+    """Now at the part's gateway, and the timings so far by stage in milliseconds."""
 
     now_s: float = field(default_factory=time.time)
+    """Seconds since the epoch."""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    ahead_s: float = 0.0
+    """By how much this host's clock was found to be ahead of the gateway's, seconds."""
 
     def after(self, timings_ms: Mapping[str, float]) -> "Moment":
         """The same with the timings of the stages before."""
-        return Moment(self.now_s, {**timings_ms, **self.timings_ms})
-
-
-# --- A frame, after the expert ----------------------------------------------------------------
-
-
-def anomalous(frame: Frame, inspection: Inspection, moment: Moment) -> Reaction:
-    """An anomaly to classify."""
-    return Reaction(anomaly=_anomaly(frame, inspection, moment, "anomalous"))
-
-
-def normal(frame: Frame, inspection: Inspection, policy: Policy, moment: Moment) -> Reaction:
-    """A decision, and the picture if the audit samples it."""
-    audit = None
-    if sampled(frame.part_identity, policy.audit_share):  # all shots of a part, or none
-        audit = _anomaly(frame, inspection, moment, "audit")
-    return Reaction(decide(frame, policy, DecisionSource.EXPERT, moment, inspection), audit)
-
-
-def not_inspected(frame: PartOnLine, failure: Failure, policy: Policy, moment: Moment) -> Reaction:
-    """A final failure: the fallback, and a dead letter that keeps the bytes."""
-    return Reaction(fallback(frame, failure, policy, moment), dead=failure)
-
-
-def inspected_late(frame: Frame, answer: Inspection | Failure, moment: Moment) -> Reaction:
-    """After the fallback image and region are kept and change no action.
-
-    A frame that was never inspected keeps its picture as a dead letter.
-    """
-    if isinstance(answer, Failure):
-        return Reaction(dead=answer)
-    return Reaction(anomaly=_anomaly(frame, answer, moment, "decided"))
-
-
-def _anomaly(frame: Frame, inspection: Inspection, moment: Moment, reason: str) -> Anomaly:
-    return Anomaly(
-        frame=frame,
-        inspection=inspection,
-        classify=reason == "anomalous",
-        reason=reason,
-        timings_ms={name: round(ms, 3) for name, ms in moment.timings_ms.items()},
-    )
-
-
-def sampled(frame_id: UUID, share: float) -> bool:
-    """Whether a part is in the audit sample at a share from 0 to 1, should it pass."""
-    return audit_draw(frame_id) < share
+        return replace(self, timings_ms={**timings_ms, **self.timings_ms})
 
 
 # --- An anomaly, after the classifier ---------------------------------------------------------
@@ -209,6 +165,7 @@ def decide(
         inspection=inspection,
         classification=classification,
         decided_at=decided_at,
+        clock_ahead_s=round(moment.ahead_s, 3),
         timings_ms={name: round(ms, 3) for name, ms in timings.items()},
         golden=None if of_shot else policy.golden(part.part_id, outcome.action, outcome.severity),
     )
@@ -248,3 +205,133 @@ def _total(policy: Policy, situation: Situation) -> Outcome:
             reason=f"the policy could not be evaluated: {type(error).__name__}: {error}",
             rule="fallback:policy_error",
         )
+
+
+# --- When ----------------------------------------------------------------------------------------
+
+Ends = Mapping[tuple[str, int], int]
+"""The end of the log by topic and partition."""
+SENDING_S = 0.1
+"""So long may a message be under way to the broker that says something of a clock, seconds."""
+_KEPT_S = 300.0
+"""Bounds are kept for one to two times as long: clocks drift by some milliseconds meanwhile."""
+_STATIONS = 1024
+"""So many stations are remembered; the one that was added first is forgotten beyond."""
+_ASKED = 64
+"""So many answers to the question for the log's end are remembered."""
+
+
+@dataclass
+class _Bounds:
+    """Bounds of one station's lead, seconds, from the messages since ``since_s``."""
+
+    since_s: float
+    most: float = float("inf")
+    least: float = float("-inf")
+
+
+class _Lead:
+    """By how much the monotonic clock is ahead of one gateway's wall clock."""
+
+    def __init__(self) -> None:
+        self._now = self._before = _Bounds(float("-inf"))
+
+    @property
+    def most(self) -> float:
+        return min(self._now.most, self._before.most)
+
+    @property
+    def least(self) -> float:
+        return min(max(self._now.least, self._before.least), self.most)
+
+    def heard(self, arrived_s: float, sent_s: float, absent_s: float | None) -> None:
+        if arrived_s - self._now.since_s > _KEPT_S:
+            is_recent = arrived_s - self._now.since_s <= 2 * _KEPT_S
+            self._before = self._now if is_recent else _Bounds(arrived_s)
+            self._now = _Bounds(arrived_s)
+        if absent_s is not None:
+            least = absent_s - sent_s - SENDING_S
+            if least > self.most:  # the gateway's clock was set back
+                self._now = self._before = _Bounds(arrived_s)
+            self._now.least = max(self._now.least, least)
+        self._now.most = min(self._now.most, arrived_s - sent_s)
+
+    def gateway_s(self, monotonic_s: float, wall_s: float) -> float:
+        """The gateway's wall clock, as ``wall_s`` says it unless that is proven wrong."""
+        by_arrival = monotonic_s - self.most
+        if by_arrival <= wall_s <= monotonic_s - self.least:
+            return wall_s
+        return by_arrival
+
+
+class GatewayClocks:
+    """What time it is at each gateway, told from what arrives from there.
+
+    A part's window ends at a moment of its gateway's wall clock. The wall clock of a worker's host
+    may be off, and may be set at any time, so what is waited for is counted by the monotonic clock.
+    Two things bound by how much that is ahead of a gateway's wall clock, its *lead*:
+
+    * a message was sent before it arrived: the lead is at most what arrival and sending differ by;
+    * a message that was not in the log yet when its end was asked for was sent later than that, but
+      for the time that sending takes: the lead is at least what asking and sending differ by.
+
+    A wall clock that agrees with both is believed. One that does not is off, and the time is
+    counted from the messages' arrival: a window by the age that a part had when it was sent.
+
+    Gateways are named by the key of their messages, ``line/station``.
+
+    Args:
+        monotonic: this process's monotonic clock, seconds.
+        wall: this host's wall clock, seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._monotonic = monotonic
+        self._wall = wall
+        self._leads: dict[str, _Lead] = {}
+        self._asked: deque[tuple[float, Ends]] = deque(maxlen=_ASKED)
+
+    def log_ended(self, asked_s: float, ends: Ends) -> None:
+        """Where the log ended when it was asked for at ``asked_s`` of the monotonic clock."""
+        self._asked.append((asked_s, ends))
+
+    def heard(self, station: str, sent_s: float, delivery: Delivery) -> None:
+        """A message arrived that was sent at ``sent_s`` of its gateway's wall clock."""
+        lead = self._leads.get(station)
+        if lead is None:
+            if len(self._leads) >= _STATIONS:
+                del self._leads[next(iter(self._leads))]
+            lead = self._leads[station] = _Lead()
+        lead.heard(delivery.arrived_s, sent_s, self._absent_s(delivery))
+
+    def at_s(self, station: str, monotonic_s: float | None = None) -> float:
+        """The wall clock of the station's gateway, seconds since the epoch.
+
+        Args:
+            monotonic_s: then; now without it.
+        """
+        now_s, wall_s = self._monotonic(), self._wall()
+        lead = self._leads.get(station)
+        gateway_s = wall_s if lead is None else lead.gateway_s(now_s, wall_s)
+        return gateway_s if monotonic_s is None else gateway_s - (now_s - monotonic_s)
+
+    def due_s(self, station: str, deadline_s: float) -> float:
+        """When a moment of the gateway's wall clock is there, by our monotonic clock."""
+        return self._monotonic() + deadline_s - self.at_s(station)
+
+    def ahead_s(self, station: str) -> float:
+        """By how much this host's wall clock was found to be ahead of the gateway's, or behind
+        where negative, seconds; 0 where nothing speaks against it."""
+        return self._wall() - self.at_s(station)
+
+    def _absent_s(self, delivery: Delivery) -> float | None:
+        """When the message was not in the log yet, by our monotonic clock."""
+        place = delivery.topic, delivery.partition
+        for asked_s, ends in reversed(self._asked):
+            if ends.get(place, delivery.offset + 1) <= delivery.offset:
+                return asked_s
+        return None

@@ -23,12 +23,9 @@ from streams.roles.calls import Answered, Calls, FallbackDue, InTime, remaining_
 from streams.roles.decisions import (
     Moment,
     Reaction,
-    anomalous,
     fallback,
-    inspected_late,
-    normal,
-    not_inspected,
 )
+from streams.roles.inspected import anomalous, inspected_late, normal, not_inspected
 from streams.roles.pictures import fetched
 from streams.roles.results import Results
 from streams.roles.salvage import attributes
@@ -66,7 +63,10 @@ class InspectRole:
         except EventError as error:
             await self._unreadable(delivery, error, ReasonCode.MALFORMED_EVENT)
             return
-        due_s = frame.deadline.timestamp() - self.results.flow.margin_s
+        clocks, sent_s = self.results.clocks, delivery.produced_s or frame.captured_at.timestamp()
+        self.results.heard(frame, sent_s, delivery)
+        ends_s = frame.deadline.timestamp() - self.results.flow.margin_s
+        due_s = clocks.due_s(frame.key, ends_s)
         if frame.dataref is None:
             await self._inspect(frame, delivery, delivery.value, due_s)
             return
@@ -95,10 +95,11 @@ class InspectRole:
             async for step in steps:
                 if isinstance(step, FallbackDue):
                     self.results.telemetry.answered("expert", step.failure)
-                    policy, moment = self._policy(frame), _moment(frame, delivery)
-                    await self.results.decision(fallback(frame, step.failure, policy, moment))
+                    policy, moment = self._policy(frame), self._moment(frame, delivery)
+                    said = self.results.in_words(step.failure, frame)
+                    await self.results.decision(fallback(frame, said, policy, moment))
                     continue
-                moment = _moment(frame, delivery, step.answered)
+                moment = self._moment(frame, delivery, step.answered)
                 self.results.telemetry.stages(moment.timings_ms)
                 if isinstance(step, InTime):
                     answer = step.answered.answer
@@ -117,7 +118,7 @@ class InspectRole:
         return normal(frame, answer, self._policy(frame), moment)
 
     async def _not_inspected(self, frame: Frame, delivery: Delivery, failure: Failure) -> None:
-        moment = _moment(frame, delivery)
+        moment = self._moment(frame, delivery)
         reaction = not_inspected(frame, failure, self._policy(frame), moment)
         await self.results.reaction(delivery, frame.frame_id, reaction)
 
@@ -128,13 +129,15 @@ class InspectRole:
     def _policy(self, frame: Frame) -> Policy:
         return self.policies.for_product(frame.product_id)
 
-
-def _moment(
-    frame: Frame, delivery: Delivery, answered: Answered[Inspection] | None = None
-) -> Moment:
-    now_s = time.time()
-    timings = {"inspect": (now_s - delivery.arrived_s) * 1000}
-    if answered is not None:
-        timings["queue_inspect"] = (answered.sent_s - frame.captured_at.timestamp()) * 1000
-        timings["expert"] = (answered.answered_s - answered.sent_s) * 1000
-    return Moment(now_s, timings)
+    def _moment(
+        self, frame: Frame, delivery: Delivery, answered: Answered[Inspection] | None = None
+    ) -> Moment:
+        clocks, timings = (
+            self.results.clocks,
+            {"inspect": (time.monotonic() - delivery.arrived_s) * 1000},
+        )
+        if answered is not None:
+            queued_s = clocks.at_s(frame.key, answered.sent_s) - frame.captured_at.timestamp()
+            timings["queue_inspect"] = queued_s * 1000
+            timings["expert"] = (answered.answered_s - answered.sent_s) * 1000
+        return self.results.moment(frame.key, timings)

@@ -18,7 +18,6 @@ from streams.kafka.delivery import Delivery
 from streams.ports import PolicySource
 from streams.roles.calls import beside_the_loop
 from streams.roles.config import JoinConfig
-from streams.roles.decisions import Moment
 from streams.roles.join_core import CompletePart, JoinState, Judged, Tick, joined, step
 from streams.roles.results import Results
 
@@ -76,7 +75,10 @@ class JoinRole:
         part = verdict.part_identity
         if part not in joining.state.decided:
             joining.waiting.setdefault(part, asyncio.get_running_loop().create_future())
-        self._apply(joining, Judged(verdict, time.time()))
+        clocks = self.results.clocks
+        self.results.heard(verdict, verdict.decided_at.timestamp(), delivery)
+        end_s = clocks.due_s(verdict.key, verdict.deadline.timestamp())
+        self._apply(joining, Judged(verdict, time.monotonic(), end_s))
         decided = joining.waiting.get(part)
         if decided is not None:
             await asyncio.shield(decided)
@@ -103,18 +105,18 @@ class JoinRole:
         joining.unschedule()
         due_s = joining.state.next_due_s
         if due_s is not None:
-            delay_s = max(due_s - time.time(), 0.0)
+            delay_s = max(due_s - time.monotonic(), 0.0)
             joining.timer = asyncio.get_running_loop().call_later(delay_s, self._tick, joining)
 
     def _tick(self, joining: _Joining) -> None:
-        self._apply(joining, Tick(time.time()))
+        self._apply(joining, Tick(time.monotonic()))
 
     async def _decide(self, complete: CompletePart, joining: _Joining) -> None:
         decided = joining.waiting[complete.part]
         try:
-            product = next(v.product_id for v in complete.shots if v is not None)
-            policy = self.policies.for_product(product)
-            decide = partial(joined, complete.shots, policy, Moment())
+            first = next(v for v in complete.shots if v is not None)
+            policy = self.policies.for_product(first.product_id)
+            decide = partial(joined, complete.shots, policy, self.results.moment(first.key))
             inspections = [shot.inspection for shot in complete.shots if shot is not None]
             await self.results.decision(await beside_the_loop(inspections, decide))
         except Exception as error:  # noqa: BLE001 - handed to the verdicts' handlers

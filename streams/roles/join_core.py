@@ -1,5 +1,7 @@
 """Joins the verdicts on the shots of one part into the part's one decision: no input, no output.
 
+Times that end with ``_s`` are seconds of the process's monotonic clock, but for a ``Moment``'s.
+
 ``step(state, event, config) -> state, parts``: a part is complete when every expected shot has a
 verdict, or when its time is over. The first verdict of a shot counts, another one never does.
 """
@@ -24,7 +26,7 @@ class OpenPart:
 
     expected: int
     due_s: float
-    """When the part is decided with the shots that there are, seconds since the epoch."""
+    """When the part is decided with the shots that there are."""
     verdicts: Mapping[int, ShotVerdict] = field(default_factory=dict)
     """By number of the shot."""
 
@@ -51,10 +53,11 @@ class JoinState:
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict arrived, at ``now_s`` seconds since the epoch."""
+    """A verdict arrived at ``now_s``, and its part's window ends at ``end_s``."""
 
     verdict: ShotVerdict
     now_s: float
+    end_s: float
 
 
 @dataclass(frozen=True)
@@ -102,19 +105,18 @@ def _judged(state: JoinState, event: Judged, config: JoinConfig) -> JoinState:
         return state
     part = state.open.get(identity)
     if part is None:
-        part = OpenPart(verdict.shots_expected, _due_s(verdict, event.now_s, config))
+        part = OpenPart(verdict.shots_expected, _due_s(event, config))
     if verdict.shot in part.verdicts or verdict.shot > part.expected:
         return state
     part = replace(part, verdicts={**part.verdicts, verdict.shot: verdict})
     return replace(state, open={**state.open, identity: part})
 
 
-def _due_s(verdict: ShotVerdict, now_s: float, config: JoinConfig) -> float:
+def _due_s(event: Judged, config: JoinConfig) -> float:
     """Before the window ends; once it has, the other shots of a backlog get time to arrive."""
-    end_s = verdict.deadline.timestamp()
-    if now_s >= end_s:
-        return now_s + config.backlog_wait_s
-    return max(end_s - config.margin_s, now_s + config.least_wait_s)
+    if event.now_s >= event.end_s:
+        return event.now_s + config.backlog_wait_s
+    return max(event.end_s - config.margin_s, event.now_s + config.least_wait_s)
 
 
 def joined_id(part: UUID) -> UUID:
@@ -162,6 +164,7 @@ def joined(shots: Sequence[ShotVerdict | None], policy: Policy, moment: Moment) 
         inspection=None if deciding is None else deciding.inspection,
         classification=None if deciding is None else deciding.classification,
         decided_at=decided_at,
+        clock_ahead_s=round(moment.ahead_s, 3),
         timings_ms={**timings, "join": round(max(waited_s, 0.0) * 1000, 3)},
         shots=tuple(
             _summary(number, verdict, each)

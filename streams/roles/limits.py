@@ -63,6 +63,8 @@ class LimitsRole:
         except EventError as error:
             await self.failed(delivery, error)
             return
+        decided_s = decision.decided_at.timestamp()
+        self.results.clocks.heard(decision.key, decided_s, delivery)
         if assignment is not None:
             await self._count(decision, delivery, assignment)
         elif not decision.is_late:
@@ -98,7 +100,8 @@ class LimitsRole:
         if memory is None:
             memory = PartMemory(self.config.remembered_parts)
         policy = self.policies.for_product(decision.product_id)
-        step = count(memory, decision, policy, self.config, datetime.now(UTC))
+        now = datetime.fromtimestamp(self.results.clocks.at_s(decision.key), UTC)
+        step = count(memory, decision, policy, self.config, now)
         if len(memory):
             memories[key] = memory
         return step

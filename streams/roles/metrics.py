@@ -1,9 +1,12 @@
 """The metrics of a role, by name: what Prometheus scrapes, and ``docs/metrics.md`` explains."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from streams.errors import AndonError
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -93,10 +96,18 @@ HELD_BYTES = MetricRow(
     "Message bytes held",
     watch="Near `worker.in_flight_mib` pictures wait for memory.",
 )
-METRICS = (EVENTS, DECIDED, VERDICTS, ALERTED, LETTERS, RETRIES, STAGES, HELD, HELD_BYTES)
+SKEW = MetricRow(
+    "andon_clock_skew_seconds",
+    "gauge",
+    "Host's clock ahead of the gateway's",
+    ("station",),
+    "Not 0: synchronise the clocks of the two hosts (NTP). No part waits for it meanwhile.",
+)
+METRICS = (EVENTS, DECIDED, VERDICTS, ALERTED, LETTERS, RETRIES, STAGES, HELD, HELD_BYTES, SKEW)
 LABELS = {
     "role": "which worker: `inspect`, `classify`, `record`, `limits`, `join` or `mqtt`",
     "topic": "the Kafka topic",
+    "station": "the key of the gateway's messages, `line/station`",
     "source": "who decided ([codes.md](codes.md))",
     "action": "`pass`, `rework`, `scrap` or `hold`",
     "reason": "the name of the ReasonCode ([codes.md](codes.md))",
@@ -107,3 +118,29 @@ LABELS = {
     "stage": "`inspect`, `classify`: the whole stay; `queue_inspect`, `expert` ...: a part of it",
 }
 """What each label's values mean."""
+
+
+class MetricsPortError(AndonError):
+    """The port of the metrics cannot be opened."""
+
+
+def served(registry: CollectorRegistry, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
+    """Expose a registry on ``port`` of ``host``; returns what stops it.
+
+    Raises:
+        MetricsPortError: the port cannot be had.
+    """
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise MetricsPortError(
+            f"ANDON_WORKER__METRICS_PORT: port {port} cannot be opened ({error.strerror}); "
+            "each worker of a host needs a port of its own, and 0 exposes nothing"
+        ) from error
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return stop

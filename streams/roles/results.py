@@ -7,19 +7,19 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
 from streams.backoff import backoff_s
 from streams.codes import LOST_TO_RETENTION, ReasonCode, Stage
 from streams.envelope import Message, header_dict, to_message
-from streams.errors import AndonError, UnavailableError
-from streams.events import Alert, Decision, ShotVerdict
+from streams.errors import UnavailableError
+from streams.events import Alert, Decision, PartOnLine, ShotVerdict
 from streams.failures import PermanentError, TransientError, cause_of
 from streams.kafka.delivery import Delivery, dead_letter, refused_letter, without_value
 from streams.kafka.retention import LostSpan
@@ -28,23 +28,19 @@ from streams.patience import Tries
 from streams.ports import Failure, PolicySource, Publisher
 from streams.roles import metrics
 from streams.roles.config import FlowConfig
-from streams.roles.decisions import Moment, Reaction, fallback
+from streams.roles.decisions import GatewayClocks, Moment, Reaction, fallback
 from streams.roles.salvage import readable_frame_id, salvage
 from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS, SHOTS
 
 T = TypeVar("T")
-
-
 _AWAY = (
     ReasonCode.LATE,
     ReasonCode.EXPERT_UNAVAILABLE,
     ReasonCode.CLASSIFIER_UNAVAILABLE,
     ReasonCode.NO_ARTIFACT,
 )
-
-
-class MetricsPortError(AndonError):
-    """The port of the metrics cannot be opened."""
+SKEW_SHARE = 0.25
+"""A clock that is off by more than this share of the result window is said."""
 
 
 class Telemetry:
@@ -77,6 +73,8 @@ class Telemetry:
         self._retries = metrics.RETRIES.counter(self.registry)
         self._stages = metrics.STAGES.histogram(self.registry)
         self._in_flight = metrics.HELD.gauge(self.registry).labels(self.role)
+        self._skew = metrics.SKEW.gauge(self.registry)
+        self._off: set[str] = set()
         self._in_flight_bytes = metrics.HELD_BYTES.gauge(self.registry).labels(self.role)
 
     def event(self, topic: str) -> None:
@@ -140,31 +138,26 @@ class Telemetry:
         for stage, ms in timings_ms.items():
             self._stages.labels(self.role, stage).observe(ms / 1000)
 
+    def clock(self, station: str, ahead_s: float, window_s: float) -> None:
+        """By how much this host's clock was found to be ahead of a gateway's, seconds.
+
+        The log says once that it is off by over a quarter of the window, and once that it is not.
+        """
+        self._skew.labels(self.role, station).set(round(ahead_s, 3))
+        is_off = abs(ahead_s) > SKEW_SHARE * window_s
+        if is_off != (station in self._off):
+            (self._off.add if is_off else self._off.discard)(station)
+            said = "clock skew" if is_off else "clock skew ended"
+            self.log(said, station=station, ahead_s=round(ahead_s, 3))
+
+    def is_off(self, station: str) -> bool:
+        """Whether the last message of a gateway told that the clocks differ."""
+        return station in self._off
+
     def watch(self, events: Callable[[], int], size: Callable[[], int]) -> None:
         """Read the events and bytes in flight when scraped."""
         self._in_flight.set_function(events)
         self._in_flight_bytes.set_function(size)
-
-    def serve(self, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
-        """Expose on ``port`` of ``host``; returns what stops it.
-
-        Raises:
-            MetricsPortError: the port cannot be had.
-        """
-        try:
-            server, thread = start_http_server(port, host, self.registry)
-        except OSError as error:
-            raise MetricsPortError(
-                f"ANDON_WORKER__METRICS_PORT: port {port} cannot be opened ({error.strerror}); "
-                "each worker of a host needs a port of its own, and 0 exposes nothing"
-            ) from error
-
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-        return stop
 
 
 @dataclass(eq=False)
@@ -176,7 +169,29 @@ class Results:
     publisher: Publisher
     telemetry: Telemetry
     flow: FlowConfig
+    clocks: GatewayClocks = field(default_factory=GatewayClocks)
+    """What time it is at the gateways of the parts."""
     _served: Counter[str] = field(default_factory=Counter, init=False)
+
+    def heard(self, part: PartOnLine, sent_s: float, delivery: Delivery) -> None:
+        """A message of a part arrived that was sent at ``sent_s`` of its gateway's clock."""
+        self.clocks.heard(part.key, sent_s, delivery)
+        ahead_s = self.clocks.ahead_s(part.key)
+        self.telemetry.clock(part.key, ahead_s, part.result_window_ms / 1000)
+
+    def in_words(self, failure: Failure, part: PartOnLine) -> Failure:
+        """A failure to answer in time, with the clocks as a cause where they are off."""
+        ahead_s = self.clocks.ahead_s(part.key)
+        if failure.reason_code is not ReasonCode.LATE or not self.telemetry.is_off(part.key):
+            return failure
+        side = "ahead of" if ahead_s > 0 else "behind"
+        said = f"clock skew: this host's clock is {abs(ahead_s):.1f} s {side} the gateway's"
+        return replace(failure, message=f"{failure.message}; {said}")
+
+    def moment(self, station: str, timings_ms: Mapping[str, float] | None = None) -> Moment:
+        """Now at the gateway of the station, and the timings so far."""
+        now_s, ahead_s = self.clocks.at_s(station), self.clocks.ahead_s(station)
+        return Moment(now_s, timings_ms or {}, ahead_s)
 
     async def reaction(self, delivery: Delivery, frame_id: UUID, reaction: Reaction) -> None:
         """Everything that an event led to."""
@@ -243,7 +258,8 @@ class Results:
             part = None
         if part is not None and policies is not None:
             policy = policies.for_product(part.product_id)
-            await self.decision(fallback(part, failure, policy, Moment()))
+            moment = self.moment(part.key)
+            await self.decision(fallback(part, failure, policy, moment))
         frame_id = part.frame_id if part else readable_frame_id(fields)
         await self._failed(delivery, failure, frame_id)
 

@@ -1,6 +1,7 @@
 """One role from start to graceful stop: broker, topics, agents, drain."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
@@ -14,6 +15,7 @@ from streams.kafka.topic_admin import await_topics
 from streams.kafka.topic_check import tell_of_topics
 from streams.log import Log
 from streams.principals import Role
+from streams.roles import metrics
 from streams.roles.config import RoleConfig
 from streams.roles.results import Results, Telemetry
 from streams.topics import Topic, Wanted
@@ -27,6 +29,10 @@ class RunningRole(Handler, Protocol):
         ...
 
 
+ASK_EVERY_S = 0.5
+"""How often a role asks where the log ends, seconds."""
+ASKED_WITHIN_S = 5.0
+"""How long it waits for the answer, seconds."""
 MakeRole = Callable[[Results], AbstractAsyncContextManager[RunningRole]]
 
 
@@ -67,8 +73,7 @@ class RoleRunner:
             AppError: the broker connection broke down for good.
         """
         connection = self.config.bus.connection
-        port = self.config.metrics_port
-        stop_metrics = self.telemetry.serve(port, self.config.metrics_host) if port else None
+        stop_metrics = self._served_metrics()
         try:
             if await await_topics(connection, self._wanted, stop, self._log):
                 await tell_of_topics(connection, self._wanted, self._log)
@@ -77,6 +82,11 @@ class RoleRunner:
         finally:
             if stop_metrics is not None:
                 stop_metrics()
+
+    def _served_metrics(self) -> Callable[[], None] | None:
+        """What stops the exposition, where there is one."""
+        port, host = self.config.metrics_port, self.config.metrics_host
+        return metrics.served(self.telemetry.registry, port, host) if port else None
 
     async def _run(self, stop: asyncio.Event, on_ready: Callable[[], None] | None) -> None:
         config = self.config
@@ -88,7 +98,10 @@ class RoleRunner:
         try:
             async with self._make_role(results) as role:
                 opened.set_result(role)
-                telling = asyncio.create_task(_tell(results, lost), name="lost to retention")
+                beside = [
+                    asyncio.create_task(_tell(results, lost), name="lost to retention"),
+                    asyncio.create_task(_ask_for_ends(results, app), name="ends of the log"),
+                ]
                 try:
                     await app.joined(stop)
                     if not stop.is_set():
@@ -97,8 +110,9 @@ class RoleRunner:
                             on_ready()
                         await app.ended(stop)
                 finally:
-                    telling.cancel()
-                    await asyncio.gather(telling, return_exceptions=True)
+                    for task in beside:
+                        task.cancel()
+                    await asyncio.gather(*beside, return_exceptions=True)
                     await self._drain(role)
         finally:
             opened.cancel()
@@ -110,6 +124,20 @@ class RoleRunner:
         if left:
             self._log("left unacknowledged, to be delivered again", events=left)
         await role.close()
+
+
+async def _ask_for_ends(results: Results, app: RoleApp) -> None:
+    """Ask for the log's ends again and again: they tell how old a message is, by no wall clock."""
+    while True:
+        asked_s = time.monotonic()
+        try:
+            async with asyncio.timeout(ASKED_WITHIN_S):
+                ends = await app.log_ends()
+        except Exception:  # noqa: BLE001, S110 - the broker is away, as others say
+            pass
+        else:
+            results.clocks.log_ended(asked_s, ends)
+        await asyncio.sleep(ASK_EVERY_S)
 
 
 async def _tell(results: Results, lost: Sequence[LostSpan]) -> None:

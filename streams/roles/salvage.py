@@ -1,5 +1,6 @@
 """What can still be read of a frame whose headers do not validate: pure, never raises."""
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -47,7 +48,7 @@ def salvage(delivery: Delivery, fields: Mapping[str, object]) -> PartOnLine | No
     several = "part_frame_id" in found or str(found.get("shots_expected", 1)) != "1"
     if several and not read.keys() >= _OF_A_SHOT:
         return None  # nobody can say which shot of which part it is: it counts as missing
-    arrived = datetime.fromtimestamp(delivery.produced_s or delivery.arrived_s, tz=UTC)
+    arrived = datetime.fromtimestamp(delivery.produced_s or time.time(), tz=UTC)
     window_ms = int(str(read.setdefault("result_window_ms", DEFAULT_WINDOW_MS)))
     frame_id = salvaged_frame_id(delivery.topic, delivery.partition, delivery.offset)
     guessed = {

@@ -86,3 +86,13 @@ async def test_the_controller_sees_a_workers_clock_that_is_off(tmp_path: Path) -
             )
             ahead = timedelta(0)
             assert await line.plc.wait_for(lambda: line.plc.ready, 10)
+
+
+def test_a_worker_that_knows_that_its_clock_is_off_is_judged_by_what_it_shows() -> None:
+    """``decided_at`` is in the gateway's time then, and says nothing alone."""
+    told: list[bool] = []
+    watch = SkewWatch(told.append)
+    for ahead_s in (3600.0, -3600.0, 0.0):
+        decision = decided(0.05).model_copy(update={"clock_ahead_s": ahead_s})
+        watch.saw(decision, decision.captured_at.timestamp() + 0.1)
+        assert told[-1] is (ahead_s != 0)

@@ -8,7 +8,8 @@ from policies.authoring.loading import load_policy
 from streams.codes import FallbackKind, ReasonCode
 from streams.events import Anomaly, Frame, Inspection
 from streams.ports import Failure, Situation
-from streams.roles.decisions import Moment, anomalous, fallback, situation_of
+from streams.roles.decisions import Moment, fallback, situation_of
+from streams.roles.inspected import anomalous
 from tests.streams.made import frame, inspection
 
 TILE = load_policy(Path(__file__).parents[2] / "policies" / "products" / "magnetic_tile.yaml")

@@ -9,6 +9,7 @@ from streams.events import CountedPart, Decision, GoldenCheck, ShotVerdict
 from streams.ports import (
     ClassificationTexts,
     Combination,
+    Failure,
     LimitVerdict,
     Outcome,
     Policy,
@@ -41,9 +42,10 @@ class TwinPolicy:
 
     def decide(self, situation: Situation) -> Outcome:
         if situation.fallback is not None:
-            code = situation.failure.reason_code if situation.failure else ReasonCode.NONE
+            why = situation.failure or Failure(ReasonCode.NONE, "", "")
             rule = f"fallback:{situation.fallback.value}"
-            return Outcome(Action.HOLD, Severity.UNKNOWN, reason_code=code, rule=rule)
+            words = {"reason_code": why.reason_code, "reason": why.message, "rule": rule}
+            return Outcome(Action.HOLD, Severity.UNKNOWN, **words)
         if situation.classification is not None:
             name = situation.classification.class_name
             return Outcome(Action.SCRAP, Severity.DEFECT, name, 1, ReasonCode.CLASS)

@@ -108,6 +108,7 @@ class FakeMessage:
     partition: int = 0
     key: bytes = b"k"
     headers: tuple[()] = ()
+    timestamp_type: int = 0
     timestamp: float = 0.0
     tp: tuple[str, int] = ("t", 0)
     generation_id: int = 1

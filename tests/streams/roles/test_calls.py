@@ -15,7 +15,7 @@ from streams.ids import new_frame_id
 from streams.ports import Failure
 from streams.roles.calls import Calls, FallbackDue, call_timeout_s
 from streams.roles.config import FlowConfig
-from streams.roles.decisions import sampled
+from streams.roles.inspected import sampled
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ async def steps_of(
     )
 
     async def ask(what: str) -> Failure:
-        async with aclosing(calls.ask(what, time.time() + 0.2, 1)) as steps:
+        async with aclosing(calls.ask(what, time.monotonic() + 0.2, 1)) as steps:
             async for step in steps:
                 assert isinstance(step, FallbackDue)
                 return step.failure

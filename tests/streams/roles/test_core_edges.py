@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from streams.codes import Action, Severity
-from streams.events import GoldenCheck
+from streams.events import GoldenCheck, ShotVerdict
 from streams.ids import new_frame_id
 from streams.roles.config import JoinConfig, LimitsConfig
 from streams.roles.decisions import Moment
@@ -30,8 +30,12 @@ def shot(number: int, deadline_s: float = 1.0, **changes: object):
     return made.verdict(number, 2, **{**fields, **changes})
 
 
+def judged(verdict: ShotVerdict, now_s: float) -> Judged:
+    return Judged(verdict, now_s, verdict.deadline.timestamp())
+
+
 def due(deadline_s: float) -> float:
-    state, _ = step(JoinState(), Judged(shot(1, deadline_s), NOW_S), CONFIG)
+    state, _ = step(JoinState(), judged(shot(1, deadline_s), NOW_S), CONFIG)
     (part,) = state.open.values()
     return part.due_s - NOW_S
 
@@ -45,26 +49,26 @@ def test_a_window_that_ends_now_is_over() -> None:
 
 def test_a_decided_part_is_remembered_until_its_moment() -> None:
     first, second = (shot(n, part_frame_id=new_frame_id()) for n in (1, 1))
-    state, _ = step(JoinState(), Judged(first, NOW_S), CONFIG)
+    state, _ = step(JoinState(), judged(first, NOW_S), CONFIG)
     state, (complete,) = step(state, Tick(NOW_S + 5), CONFIG)
     assert complete.part == first.part_identity
     until = NOW_S + 5 + CONFIG.remember_s
     assert state.decided == {first.part_identity: until}
     for moment, remembered in ((until - 0.001, True), (until, False)):
-        later, _ = step(state, Judged(second, moment), CONFIG)
+        later, _ = step(state, judged(second, moment), CONFIG)
         later, _ = step(later, Tick(moment), CONFIG)
         later, _ = step(later, Tick(moment + CONFIG.backlog_wait_s), CONFIG)
         if remembered:
             continue
         assert first.part_identity not in later.decided
-    stays, _ = step(state, Judged(second, until - 1e6), CONFIG)
+    stays, _ = step(state, judged(second, until - 1e6), CONFIG)
     assert first.part_identity in stays.decided
 
 
 def test_a_part_is_forgotten_at_the_moment_that_it_was_remembered_until() -> None:
     part, other = new_frame_id(), shot(1, part_frame_id=new_frame_id())
     known = JoinState({}, {part: NOW_S + 10})
-    state, _ = step(known, Judged(other, NOW_S), CONFIG)
+    state, _ = step(known, judged(other, NOW_S), CONFIG)
     at, complete = step(state, Tick(NOW_S + 10), CONFIG)
     assert complete
     assert part not in at.decided

@@ -17,16 +17,12 @@ from streams.ids import audit_draw
 from streams.ports import Failure, Outcome, Situation
 from streams.roles.decisions import (
     Moment,
-    anomalous,
     classified,
     decide,
     evaluation_of,
-    inspected_late,
-    normal,
-    not_inspected,
-    sampled,
     situation_of,
 )
+from streams.roles.inspected import anomalous, inspected_late, normal, not_inspected, sampled
 from tests.contracts.twins.policies import TwinPolicy
 from tests.streams.made import frame, inspection
 

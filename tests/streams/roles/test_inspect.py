@@ -1,6 +1,7 @@
 """The inspect role over twins: what it decides, when, and what it keeps."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from streams.codes import Action, DecisionSource, ReasonCode, Stage
 from streams.events import Anomaly, DeadLetter, Decision, ShotVerdict, decision_id
 from streams.ids import new_frame_id
 from streams.kafka.delivery import letter_id
+from streams.roles.decisions import GatewayClocks
 from streams.roles.inspect import InspectRole
 from streams.topics import ANOMALIES, DEAD, DECISIONS, SHOTS
 from tests.contracts.twins.image_store import InMemoryImageStore
@@ -330,3 +332,30 @@ async def test_a_shot_of_an_unreadable_place_decides_nothing(bench: MakeBench, b
     assert len(letters(b)) == 1
     assert not decisions(b)
     assert not b.publisher.of(SHOTS.name)
+
+
+@pytest.mark.asyncio
+async def test_a_part_that_came_too_late_says_what_the_causes_may_be(bench: MakeBench) -> None:
+    b = bench()
+    old = datetime.now(UTC) - timedelta(hours=1)
+    shot = frame(captured_at=old, deadline=old + timedelta(seconds=1))
+    await role_over(b, TwinExpert()).handle(delivery(shot, b"picture"))
+    reason = decisions(b)[0].reason
+    assert "its time had been over for 3599." in reason
+    assert "(a backlog, or clock skew)" in reason
+
+
+@pytest.mark.asyncio
+async def test_a_late_part_names_a_clock_that_is_known_to_be_off(bench: MakeBench) -> None:
+    """This host's clock is a day behind: the frame comes from the future, and its expert hangs."""
+    b = bench()
+    b.results.clocks = GatewayClocks(wall=lambda: time.time() - 86_400)
+    await role_over(b, TwinExpert(hang=True)).handle(delivery(frame(window_ms=250), b"picture"))
+    (decision,) = decisions(b)
+    assert "clock skew: this host's clock is 86400.0 s behind the gateway's" in decision.reason
+    assert decision.clock_ahead_s == pytest.approx(-86_400, abs=1)
+    assert not decision.is_late
+    assert b.value("andon_clock_skew_seconds", station="line-1/cam-1") == pytest.approx(
+        -86_400, abs=1
+    )
+    assert b.logged.count("clock skew") == 1

@@ -58,7 +58,7 @@ class Joiner:
 
     def take(self, one: ShotVerdict, at_s: float) -> "Joiner":
         self.wait(at_s)
-        return self._step(Judged(one, START_S + at_s), at_s)
+        return self._step(Judged(one, START_S + at_s, one.deadline.timestamp()), at_s)
 
     def wait(self, until_s: float) -> "Joiner":
         """Tick whenever a tick is due, as the role's timer does."""

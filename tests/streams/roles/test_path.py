@@ -11,6 +11,7 @@ from types import FrameType
 import grpc
 import pytest
 
+import streams.roles.runner
 from infra.stack.broker import Broker
 from policies.evaluate import ResolvedPolicy
 from policies.model import PolicyDocument
@@ -34,6 +35,7 @@ from tests.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 MOST = 12
+pytestmark = pytest.mark.usefixtures("alone")
 FLOW = [
     "streams/kafka/intake.py",  # gate, one task per event, acknowledged in order; the producer
     "streams/envelope.py",  # record to event, and back
@@ -44,7 +46,7 @@ FLOW = [
     "streams/roles/decisions.py",  # what becomes of it: pure
     "streams/roles/results.py",  # published, until the broker has it; counted
 ]
-INSPECT = [*FLOW, "streams/roles/inspect.py"]
+INSPECT = [*FLOW, "streams/roles/inspect.py", "streams/roles/inspected.py"]
 CLASSIFY_ROLE = [*FLOW, "streams/roles/classify.py"]
 POLICY = [
     "policies/source.py",
@@ -52,6 +54,12 @@ POLICY = [
     "policies/reasons.py",
 ]
 """The policy in force: classify asks it for its texts, and for the decision."""
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker does now and then beside the frames runs in the same thread."""
+    monkeypatch.setattr(streams.roles.runner, "ASK_EVERY_S", 3600.0)
 
 
 class Trace:

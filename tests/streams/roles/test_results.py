@@ -6,7 +6,8 @@ import socket
 import pytest
 
 from streams.log import OncePer
-from streams.roles.results import MetricsPortError, Telemetry
+from streams.roles.metrics import MetricsPortError, served
+from streams.roles.results import Telemetry
 
 
 def test_an_outage_is_said_once_and_its_end_too() -> None:
@@ -42,4 +43,4 @@ def test_a_metrics_port_that_is_taken_is_named_by_its_setting() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(MetricsPortError, match=rf"ANDON_WORKER__METRICS_PORT: port {port} "):
-            Telemetry("inspect").serve(port)
+            served(Telemetry("inspect").registry, port)
