@@ -117,7 +117,9 @@ def decision_feed(settings: Settings, lookback_s: float) -> "KafkaDecisionFeed":
     """What Kafka says to the gateway's line, from ``lookback_s`` seconds ago on."""
     from connectors.decision_feed import KafkaDecisionFeed
 
-    return KafkaDecisionFeed(kafka_connection(settings), settings.gateway.line, lookback_s)
+    own = settings.gateway
+    connection = kafka_connection(settings)
+    return KafkaDecisionFeed(connection, own.line, lookback_s, has_recipes=bool(own.recipes))
 
 
 @asynccontextmanager

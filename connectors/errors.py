@@ -11,6 +11,10 @@ class CaptureError(ConnectorError):
     """The camera gave no picture for a trigger. The part is held, the reason recorded."""
 
 
+class CameraLostError(CaptureError):
+    """The camera could not be set, nor opened again as it was."""
+
+
 class CameraSpecError(ConnectorError):
     """A camera specification that cannot be read; the message lists what is accepted."""
 

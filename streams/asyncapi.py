@@ -34,6 +34,7 @@ ENDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "andon.parts": (("limits",), ("limits",)),
     "andon.counted": (("limits",), ("limits",)),
     "andon.alerts": (("limits",), ("gateway", "record", "mqtt")),
+    "andon.changeovers": (("gateway", "inspect"), ("gateway", "inspect", "record")),
     "andon.dead": (
         ("inspect", "classify", "join", "record", "limits", "mqtt"),
         ("record",),

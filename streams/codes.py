@@ -258,6 +258,29 @@ class FaultCode(IntEnum):
     Write TaktMs before TriggerSeq, or set `gateway.result_window_ms`; it ends with the next
     trigger.
     """
+    RECIPE_EXPERT = 13
+    """The recipe's product has no expert in Serve, or not the version that the recipe asks for;
+    RecipeActive stays as it was.
+
+    Feed no part of that product. Train the expert or put the version in force (`andon models use`),
+    then ask again; the log says what is missing.
+    """
+    RECIPE_POLICY = 14
+    """No policy is in force for the recipe's product, or not the version that the recipe asks for;
+    RecipeActive stays as it was.
+
+    Feed no part of that product. Put the policy in force (`andon policy apply`), then ask again.
+    """
+    RECIPE_CAMERA = 15
+    """The camera refuses a feature of the recipe; RecipeActive stays as it was.
+
+    Feed no part of that product. The log names the feature: correct it in `gateway.recipes`.
+    """
+    RECIPE_TIMEOUT = 16
+    """A stage did not answer within `recipe_timeout_s`; RecipeActive stays as it was.
+
+    Ask again. If it stays, call whoever runs the line's programs: the log names the stage.
+    """
 
 
 class FallbackKind(StrEnum):

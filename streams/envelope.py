@@ -20,6 +20,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from pydantic import BaseModel, ValidationError
 
+from streams.changeovers import ChangeoverStep
 from streams.errors import MalformedEventError, MissingHeaderError, UnsupportedSchemaError
 from streams.events import (
     Acknowledgement,
@@ -286,6 +287,9 @@ def _identity(event: Event) -> Identity:
         case Alert():
             key = f"{event.line}/{event.product_id}"
             return str(event.alert_id), "/andon/limits", event.limit, event.raised_at, key
+        case ChangeoverStep():
+            step, source = str(event.step_id), f"/andon/{event.stage.value}"
+            return step, source, event.recipe_name, event.at, event.key
     raise TypeError(f"{type(event).__name__} is no message of its own")
 
 

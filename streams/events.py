@@ -62,6 +62,8 @@ class PartOnLine(Event):
     """The part's identity, the frame id of its trigger; None: this event's own ``frame_id``."""
     clock_status: ClockStatus = ClockStatus.UNKNOWN
     is_simulated: bool = False
+    recipe: Annotated[int, Field(ge=0, le=0xFFFF)] = 0
+    """The recipe in force at the trigger; 0: none, or the station has no recipes."""
 
     @property
     def key(self) -> str:
@@ -180,7 +182,6 @@ class Decision(PartOnLine):
     """The rule of the policy that fired: ``normal``, ``class:crack``, ``fallback:late`` ..."""
     is_late: bool = False
     """Decided after another decision stood or the window closed: recorded, never acted on."""
-    recipe: Annotated[int, Field(ge=0, le=0xFFFF)] = 0
     policy_hash: Text = ""
     inspection: Inspection | None = None
     classification: Classification | None = None

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 from uuid import UUID
 
+from streams.changeovers import ChangeoverStep
 from streams.codes import Action, FallbackKind, ReasonCode, Severity
 from streams.envelope import Message
 from streams.events import (
@@ -57,6 +58,19 @@ class VisionExpert(Protocol):
         self, requests: Sequence[InspectionRequest], timeout_s: float
     ) -> Sequence[Inspection | Failure]:
         """One answer per request, in order, within ``timeout_s`` seconds."""
+        ...
+
+    async def warm(self, product_id: str, version: str, timeout_s: float) -> str | Failure:
+        """Have the product's expert in force loaded and warmed up wherever it is scored.
+
+        Args:
+            product_id: whose expert.
+            version: the version that it must be, or how it begins; empty: any.
+            timeout_s: seconds that it may take.
+
+        Returns:
+            The version that every replica has; a ``Failure`` says why there is none such.
+        """
         ...
 
 
@@ -328,6 +342,7 @@ class Camera(Protocol):
 
 
 class DecisionFeed(Protocol):
-    """What one line is told: decisions in order per station, and alerts that ask for a stop."""
+    """What one line is told: decisions in order per station, alerts that ask for a stop, and what
+    other stages say to a change of the recipe."""
 
-    def __aiter__(self) -> AsyncIterator[Decision | Alert]: ...
+    def __aiter__(self) -> AsyncIterator[Decision | Alert | ChangeoverStep]: ...

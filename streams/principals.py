@@ -85,6 +85,11 @@ ACCESS: Final[Mapping[str, Access]] = {
         _access(topics.PARTS, (Role.LIMITS,), (Role.LIMITS,)),
         _access(topics.COUNTED, (Role.LIMITS,), (Role.LIMITS,)),
         _access(topics.ALERTS, (Role.LIMITS,), (Role.GATEWAY, Role.RECORD, Role.MQTT)),
+        _access(
+            topics.CHANGEOVERS,
+            (Role.GATEWAY, Role.INSPECT),
+            (Role.GATEWAY, Role.INSPECT, Role.RECORD),
+        ),
         _access(topics.DEAD, (*CONSUMING, Role.GATEWAY), (Role.RECORD, Role.PROCESS)),
     )
 }

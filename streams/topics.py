@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from streams import events
+from streams import changeovers, events
 from streams.addresses import is_loopback
 
 MIB = 1 << 20
@@ -111,6 +111,12 @@ ALERTS = Topic(
     "Limits across parts that were exceeded.",
     partitions=1,
 )
+CHANGEOVERS = Topic(
+    "andon.changeovers",
+    "line/station",
+    changeovers.ChangeoverStep,
+    "Changes of the recipe: asked for, answered by each stage, acknowledged or refused.",
+)
 DEAD = Topic(
     "andon.dead",
     "original key",
@@ -129,6 +135,7 @@ ALL: tuple[Topic, ...] = (
     PARTS,
     COUNTED,
     ALERTS,
+    CHANGEOVERS,
     DEAD,
 )
 

@@ -14,7 +14,8 @@ from andon.processes.heap import settle_heap
 from andon.processes.stalls import watched_loop
 from andon.settings import Settings
 from connectors.errors import JournalBusyError, JournalError
-from connectors.gateway.core import Gateway, GatewayPorts
+from connectors.gateway.adapters import GatewayPorts
+from connectors.gateway.core import Gateway
 from streams.kafka.topic_check import tell_of_topics
 from streams.log import quieten
 

@@ -31,7 +31,7 @@ from streams.roles.record import RecordRole
 from streams.roles.record_core import RECORDED
 from streams.roles.results import Results
 from streams.roles.runner import RoleRunner, RunningRole
-from streams.topics import ANOMALIES, FRAMES, MIB, SHOTS, Topic
+from streams.topics import ANOMALIES, CHANGEOVERS, FRAMES, MIB, SHOTS, Topic
 
 UNHURRIED: frozenset[RoleName] = frozenset({"record", "limits", "mqtt"})
 """No part waits for these: they ask the broker less often."""
@@ -153,7 +153,7 @@ async def _run(config: RoleConfig, settings: Settings, own: Instance) -> None:
 
 
 READ: Mapping[RoleName, Sequence[Topic]] = {
-    "inspect": [FRAMES],
+    "inspect": [FRAMES, CHANGEOVERS],
     "classify": [ANOMALIES],
     "join": [SHOTS],
     "record": RECORDED,

@@ -1,10 +1,12 @@
 """A live camera whose pictures are looked at before anybody judges the part by them."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from connectors.cameras.adjustable import Feature, adjusted
 from connectors.cameras.health import PictureFigures, fault_of_picture, figures_of
 from connectors.cameras.live import Loses
 from connectors.errors import CaptureError
@@ -44,6 +46,11 @@ class CheckedCamera:
 
     async def close(self) -> None:
         await self.inner.close()
+
+    async def adjust(self, features: Mapping[str, Feature]) -> None:
+        """As ``inner``; the next picture is not compared with those before."""
+        await adjusted(self.inner, features)
+        self._before, self._first = b"", None
 
     async def lost(self) -> str:
         """As ``inner`` finds out; one that cannot is never lost by itself."""

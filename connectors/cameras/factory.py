@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from connectors.cameras.adjustable import Feature, FeaturedCamera
 from connectors.cameras.checked import CheckedCamera
 from connectors.cameras.folder import FolderCamera
 from connectors.cameras.genicam import (
-    Feature,
     GenicamSource,
     GenicamTriggered,
     is_software_triggered,
@@ -98,17 +98,19 @@ def _genicam(
 ) -> Camera:
     timeout_s, latency_s, stall_s = limits
     serial = spec.partition(":")[2]
-    try:
-        is_triggered = is_software_triggered(features)
-    except CaptureError as error:
-        raise CameraSpecError(f"camera {spec!r}: {error}") from None
 
     def device() -> HarvesterDevice:
         return HarvesterDevice(serial, producer)
 
-    if is_triggered:
-        return GenicamTriggered(device, features, timeout_s)
-    return LiveCamera(lambda: GenicamSource(device(), features, latency_s), timeout_s, stall_s)
+    def make(features: Mapping[str, Feature]) -> Camera:
+        if is_software_triggered(features):
+            return GenicamTriggered(device, features, timeout_s)
+        return LiveCamera(lambda: GenicamSource(device(), features, latency_s), timeout_s, stall_s)
+
+    try:
+        return FeaturedCamera(make, features)
+    except CaptureError as error:
+        raise CameraSpecError(f"camera {spec!r}: {error}") from None
 
 
 def _opencv(rest: str, timeout_s: float, latency_s: float, stall_s: float) -> Camera:
@@ -131,6 +133,4 @@ def _synthetic(spec: str, rest: str) -> SyntheticCamera:
             options[name] = float(value)
         except ValueError:
             raise CameraSpecError(f"camera {spec!r}: cannot read {pair!r}; {_ACCEPTED}") from None
-    if not 16 <= options["size"] <= 4096 or not 0 <= options["defects"] <= 1:
-        raise CameraSpecError(f"camera {spec!r}: size is 16 to 4096 pixels, defects 0 to 1")
     return SyntheticCamera(int(options["seed"]), int(options["size"]), options["defects"])

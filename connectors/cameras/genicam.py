@@ -11,13 +11,13 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from connectors.cameras.adjustable import Feature
 from connectors.cameras.live import LiveFrame
 from connectors.cameras.pixels import read_format, unpack
 from connectors.errors import CaptureError
 from streams.ports import Picture, Trigger
 
 T = TypeVar("T")
-Feature = bool | int | float | str
 _BAYER = {"BayerRG": "RGGB", "BayerGR": "GRBG", "BayerGB": "GBRG", "BayerBG": "BGGR"}
 _QUEUED = 64
 """Most old frames that are thrown away before a software trigger."""

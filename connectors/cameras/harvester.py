@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from connectors.cameras.genicam import Feature, RawImage
+from connectors.cameras.adjustable import Feature
+from connectors.cameras.genicam import RawImage
 from connectors.errors import CaptureError
 
 _ONE = threading.Lock()

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
+from connectors.cameras.adjustable import Feature, adjusted
 from connectors.cameras.live import Loses
-from connectors.errors import CaptureError
+from connectors.errors import CameraLostError, CaptureError
 from streams.backoff import backoff_s
 from streams.log import Outage
 from streams.ports import Camera, Picture, Trigger
@@ -93,6 +94,20 @@ class SupervisedCamera:
             raise
         self._failures = 0
         return picture
+
+    async def adjust(self, features: Mapping[str, Feature]) -> None:
+        """Give the camera these features, or leave it as it was.
+
+        Raises:
+            CaptureError: it has none that can be set, or refuses one.
+        """
+        try:
+            await adjusted(self.camera, features)
+        except BaseException as error:
+            if isinstance(error, CameraLostError) or not isinstance(error, CaptureError):
+                self.on_fault(True)
+                self._broken.set()
+            raise
 
     async def close(self) -> None:
         await self.camera.close()

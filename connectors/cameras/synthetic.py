@@ -1,11 +1,13 @@
 """A camera without optics: deterministic textures, some with a defect."""
 
 import asyncio
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from connectors.errors import CaptureError
+from connectors.cameras.adjustable import Feature
+from connectors.errors import CameraSpecError, CaptureError
 from streams.ports import Picture, Trigger
 
 
@@ -19,25 +21,48 @@ class SyntheticCamera:
         seed: chooses the series.
         size: side of the square picture, pixels.
         defects: share of defective parts, 0 to 1.
+
+    Raises:
+        CameraSpecError: the size is not 16 to 4096 pixels, or the share not 0 to 1.
     """
 
     def __init__(self, seed: int = 0, size: int = 256, defects: float = 0.2) -> None:
-        self._seed = seed
-        self._size = size
-        self._defects = defects
+        self._base = self._options = {"seed": float(seed), "size": float(size), "defects": defects}
+        fault = _fault_of(self._base)
+        if fault:
+            raise CameraSpecError(f"camera synthetic: {fault}")
 
     async def open(self) -> None:
         """Load the encoder, so that the first part does not wait for it."""
         await asyncio.to_thread(_encode_png, np.zeros((16, 16), np.uint8))
 
     async def capture(self, trigger: Trigger) -> Picture:
-        pixels, defect = render(self._seed, trigger.trigger_seq, self._size, self._defects)
+        options, number = self._options, trigger.trigger_seq
+        seed = int(options["seed"])
+        pixels, defect = render(seed, number, int(options["size"]), options["defects"])
         data = await asyncio.to_thread(_encode_png, pixels)
-        name = f"synthetic-{self._seed}-{trigger.trigger_seq:06d}.png"
+        name = f"synthetic-{seed}-{number:06d}.png"
         return Picture(data, "image/png", name, {"defect": defect})
+
+    async def adjust(self, features: Mapping[str, Feature]) -> None:
+        """Its options by their names, on top of those that it was made with."""
+        wanted = dict(self._base)
+        for name, value in features.items():
+            if name not in wanted or isinstance(value, str):
+                raise CaptureError(f"camera synthetic: {name} = {value!r} cannot be set")
+            wanted[name] = float(value)
+        if fault := _fault_of(wanted):
+            raise CaptureError(f"camera synthetic: {fault}")
+        self._options = wanted
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+def _fault_of(options: Mapping[str, float]) -> str:
+    if not 16 <= options["size"] <= 4096 or not 0 <= options["defects"] <= 1:
+        return "size is 16 to 4096 pixels, defects 0 to 1"
+    return ""
 
 
 def render(

@@ -17,6 +17,10 @@ FAULTS: Final = {
     FaultCode.SIGNAL_REFUSED: "the controller refuses a signal: see plc.signal_refused",
     FaultCode.RESULT_REFUSED: "the controller refuses a signal without which no result is told",
     FaultCode.UNKNOWN_RECIPE: "the controller asks for a recipe that is not among gateway.recipes",
+    FaultCode.RECIPE_EXPERT: "the recipe's expert is not in force in Serve: see recipe.refused",
+    FaultCode.RECIPE_POLICY: "the recipe's policy is not in force: see recipe.refused",
+    FaultCode.RECIPE_CAMERA: "the camera refuses a feature of the recipe: see recipe.refused",
+    FaultCode.RECIPE_TIMEOUT: "a stage did not answer for the recipe: see recipe.refused",
     FaultCode.CLOCK_SKEW: "a worker's clock is off: see clock.skew",
     FaultCode.NO_WINDOW: "TaktMs gives no result window: write it, or set gateway.result_window_ms",
 }
@@ -47,10 +51,7 @@ def changes(before: State, after: State, event: Input) -> list[Said]:
         said.append(Said("line.stop_request_reset", {}))
     if before.fault_reset_seq != after.fault_reset_seq and not isinstance(event, Connected):
         said.append(Said("plc.fault_reset", {"seq": after.fault_reset_seq}))
-    asked = before.recipe_ack_seq != after.recipe_ack_seq
-    if asked and before.online:
-        known = FaultCode.UNKNOWN_RECIPE not in after.faults
+    if not after.config.recipes and before.online and before.recipe_active != after.recipe_active:
         words: dict[str, object] = {"seq": after.recipe_ack_seq, "active": after.recipe_active}
-        words |= {"before": before.recipe_active} if known else {"known": after.config.recipes}
-        said.append(Said("recipe.changed" if known else "recipe.refused", words, not known))
+        said.append(Said("recipe.changed", words | {"before": before.recipe_active}))
     return said

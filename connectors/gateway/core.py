@@ -7,52 +7,35 @@ here: captures run beside each other, writes to the controller one after another
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from functools import partial
 
 import structlog
 
 from connectors.errors import ConnectorError, JournalError, LinkError, SpoolFullError
 from connectors.gateway import part_events
+from connectors.gateway.adapters import GatewayPorts
 from connectors.gateway.changes import changes
 from connectors.gateway.controller_writer import NEEDED, ControllerWriter
 from connectors.gateway.exposures import Exposures, GatewayInputs
 from connectors.gateway.host_clock import clock_status, host_boot
-from connectors.gateway.journal import Journal
-from connectors.gateway.journal_entries import JournalEntry, RunLine, StepLine, recover
-from connectors.gateway.lanes import LanedPublisher
+from connectors.gateway.journal_entries import JournalEntry, RunLine, StepLine, entry_of, recover
 from connectors.gateway.outcome_publisher import OutcomePublisher
+from connectors.gateway.recipes import RecipeChanges
 from connectors.gateway.skew import SkewWatch
-from connectors.gateway.spooling import SpoolingPublisher
 from connectors.gateway.trigger_notes import TriggerNotes
 from connectors.handshake import Part, PartKey, next_wakeup, recipe_of, step, trigger_seen_of
 from connectors.handshake import values as hs
 from connectors.handshake.signals import TRIGGER_GROUP, Signal, SignalValues, number
-from connectors.line_link import Changed, LineLink, LinkEvent
+from connectors.line_link import Changed, LinkEvent
 from connectors.settings import GatewaySettings
+from streams.changeovers import ChangeoverStep
 from streams.codes import AckOutcome, FaultCode, ReasonCode
 from streams.events import Alert, Decision
 from streams.followers import kept_following
 from streams.ids import new_frame_id
-from streams.ports import Camera, DecisionFeed, PolicySource
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class GatewayPorts:
-    """The adapters that the gateway works with; ``andon`` builds them."""
-
-    link: LineLink
-    cameras: Sequence[Camera]
-    """One for each shot of the settings, in order; a single one without shots."""
-    journal: Journal
-    publisher: SpoolingPublisher | LanedPublisher
-    feed: DecisionFeed
-    policies: PolicySource
-    in_charge: Callable[[], bool] = lambda: True
-    """Whether this gateway, and no other one, speaks for the line controller's parts."""
 
 
 class Gateway:
@@ -81,6 +64,8 @@ class Gateway:
         self._outcomes = OutcomePublisher(settings, ports.journal, ports.publisher, self._clock)
         written, refused = self._written, self._refused
         self._writer = ControllerWriter(ports.link, ports.journal, written, self._apply, refused)
+        own = settings, self._exposures, ports.policies, ports.publisher
+        self._recipes = RecipeChanges(*own, self._apply, self._post)
         self._notes = TriggerNotes()
         self._skew = SkewWatch(lambda off: self._fault(FaultCode.CLOCK_SKEW, off))
         self._timer: asyncio.TimerHandle | None = None
@@ -170,8 +155,10 @@ class Gateway:
             except Exception:  # one event's failure must not stop those behind it
                 log.exception("feed.refused", event=type(event).__name__, line=event.line)
 
-    def _hear(self, event: Decision | Alert) -> None:
-        if isinstance(event, Alert):
+    def _hear(self, event: Decision | Alert | ChangeoverStep) -> None:
+        if isinstance(event, ChangeoverStep):
+            self._recipes.hear(event)
+        elif isinstance(event, Alert):
             log.warning("line.stop_request", limit=event.limit, why=event.reason)
             self._apply(hs.Notice.STOP_REQUESTED)
         elif event.station == self._settings.station:
@@ -181,6 +168,9 @@ class Gateway:
                 return
             if key not in self._state.parts and not self._ports.in_charge():
                 return  # a part of the gateway in charge
+            if why := self._recipes.contradiction(event):
+                log.error("decision.of_another_recipe", recipe=event.recipe, why=why)
+                return
             self._answering = event
             verdict = part_events.verdict_of(event)
             try:
@@ -246,6 +236,8 @@ class Gateway:
                 self._decide(part, reason, why)
             case hs.ResultReport():
                 self._report(command)
+            case hs.PrepareRecipe() | hs.AbandonRecipe() | hs.RecipeReport():
+                self._recipes.execute(command)
             case hs.Resynchronised(boot_id, dropped):
                 log.warning("plc.resynchronised", plc_boot_id=boot_id, dropped=len(dropped))
                 for part in dropped:
@@ -267,12 +259,7 @@ class Gateway:
         if known is not None:
             return known
         self._notes.read(part.trigger)
-        wall = time.time() - (time.monotonic() - part.triggered_at)
-        window_s = part.deadline - part.triggered_at
-        more = 0 if part.missed else self._exposures.count - 1
-        frames = [part.frame_id or new_frame_id(), *(new_frame_id() for _ in range(more))]
-        clock = (self._host, round(part.triggered_at, 4)) if self._host else None
-        entry = JournalEntry.minted(part.trigger, frames, wall, window_s, part.missed, clock)
+        entry = entry_of(part, self._exposures.count, time.monotonic(), time.time(), self._host)
         self._ports.journal.append(entry)
         return entry
 
@@ -341,6 +328,7 @@ class Gateway:
         await asyncio.gather(*tasks, *self._posts, return_exceptions=True)
         if self._timer is not None:
             self._timer.cancel()
+        await self._recipes.close()
         await self._exposures.close()
         await self._ports.journal.close()
 

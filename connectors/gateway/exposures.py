@@ -7,11 +7,12 @@ the last exposure is over; each frame is published as soon as it is taken.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
+from connectors.cameras.adjustable import Feature
 from connectors.cameras.supervised import SupervisedCamera
 from connectors.errors import CaptureError, JournalError
 from connectors.gateway import part_events
@@ -101,6 +102,16 @@ class Exposures:
         """Close every camera."""
         for station in self._stations.values():
             await station.camera.close()
+
+    async def adjust(self, features: Mapping[str, Feature]) -> None:
+        """Give every camera these features on top of the settings', each between its exposures.
+
+        Raises:
+            CaptureError: a camera refuses one; those before it have theirs.
+        """
+        for station in self._stations.values():
+            async with station.turn:
+                await station.camera.adjust(features)
 
     async def expose(self, part: Part, entry: JournalEntry) -> None:
         """Take every shot of a part, and publish each once its frame id is on disk."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from connectors.gateway.journal_frames import unframed
 from connectors.handshake import HandshakeConfig, Part, PartKey, Phase, State, Verdict, restore
 from connectors.handshake.sequence import steps
+from streams.ids import new_frame_id
 from streams.ports import Trigger
 
 log = structlog.get_logger(__name__)
@@ -61,6 +62,8 @@ class JournalEntry(_Line):
     acknowledgement: str = Field(default="", alias="a")
     """The outcome as JSON; empty once the broker has it."""
     closed: bool = Field(default=False, alias="z")
+    recipe: int = Field(default=0, alias="q")
+    """The recipe in force at the trigger; 0: none."""
 
     @classmethod
     def minted(
@@ -71,6 +74,7 @@ class JournalEntry(_Line):
         window_s: float,
         missed: bool = False,
         clock: tuple[str, float] | None = None,
+        recipe: int = 0,
     ) -> "JournalEntry":
         """The entry of a trigger that was seen at ``at``, with a frame id for each shot."""
         t = trigger
@@ -84,6 +88,7 @@ class JournalEntry(_Line):
             clock=clock,
             window_s=window_s,
             missed=missed,
+            recipe=recipe,
         )
 
     @property
@@ -227,6 +232,22 @@ def _advance(entry: JournalEntry, line: StepLine) -> JournalEntry:
     return entry.model_copy(update=changes)
 
 
+def entry_of(part: Part, shots: int, now: float, wall: float, host: str) -> JournalEntry:
+    """A new entry of a part, with a frame id for each shot.
+
+    Args:
+        shots: how many photographs are taken of a part.
+        now: monotonic time, seconds; the same moment as
+        wall: seconds since the epoch.
+        host: this boot of the host; empty when it has no name.
+    """
+    more = 0 if part.missed else shots - 1
+    frames = [part.frame_id or new_frame_id(), *(new_frame_id() for _ in range(more))]
+    clock = (host, round(part.triggered_at, 4)) if host else None
+    at, window_s = wall - (now - part.triggered_at), part.deadline - part.triggered_at
+    return JournalEntry.minted(part.trigger, frames, at, window_s, part.missed, clock, part.recipe)
+
+
 def recover(
     config: HandshakeConfig, known: Recovered, now: float, wall: float, host: str = ""
 ) -> State:
@@ -282,6 +303,7 @@ def _part(entry: JournalEntry, now: float, wall: float, host: str) -> Part:
         result_seq=entry.result_seq,
         ordered_at=min(entry.ordered_at + offset, now) if entry.ordered_at is not None else None,
         written_at=min(entry.written_at + offset, now) if entry.written_at is not None else None,
+        recipe=entry.recipe,
     )
 
 

@@ -63,6 +63,7 @@ def part_on_line(
         result_window_ms=max(round(entry.window_s * 1000), 1),
         clock_status=clock,
         is_simulated=where.is_simulated,
+        recipe=entry.recipe,
     )
 
 

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from connectors.handshake.recipes import Recipe
 from streams.settings import Section
 
 LONGEST_MS: Final = 3_600_000
@@ -32,8 +33,32 @@ class HandshakeConfig(Section):
     """Parts without a closed result; at the limit the gateway drops Ready."""
     missed_limit: Annotated[int, Field(ge=1, le=65_536)] = 1024
     """Missed triggers for which a hold is still written; older ones are only counted."""
-    recipes: dict[int, str] = Field({})
-    """Recipe number -> name. Empty: every recipe request is accepted."""
+    recipes: dict[Annotated[int, Field(ge=1, le=0xFFFF)], Recipe] = Field({})
+    """Recipe number -> recipe, or the name of its product alone. With any, parts are captured only
+    under a recipe that every stage has; empty: requests are acknowledged and select nothing."""
+    recipe_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """A change-over that is not over after so many seconds is refused, seconds."""
+
+    @field_validator("recipes")
+    @classmethod
+    def _recipes_told_apart(cls, recipes: dict[int, Recipe]) -> dict[int, Recipe]:
+        names = [recipe.called for recipe in recipes.values()]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two recipes are called {name!r}; give each a name of its own")
+        return recipes
+
+    def recipe_number(self, number: int, name: str = "") -> int | None:
+        """The number of the recipe that is asked for by number, or by name where that is 0.
+
+        >>> config = HandshakeConfig(recipes={7: Recipe(product="tile", name="Tile 30x30")})
+        >>> config.recipe_number(7), config.recipe_number(0, "Tile 30x30"), config.recipe_number(8)
+        (7, 7, None)
+        """
+        if number:
+            return number if number in self.recipes else None
+        found = (n for n, recipe in self.recipes.items() if name and recipe.called == name)
+        return next(found, None)
 
     def window_fault(self, takt_ms: int) -> str:
         """Why no result window follows from this ``TaktMs``, in words; empty where one does.

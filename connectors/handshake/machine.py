@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from uuid import UUID
 
-from connectors.handshake import results, triggers
+from connectors.handshake import changeover, results, triggers
 from connectors.handshake.config import HandshakeConfig
 from connectors.handshake.results import Step
 from connectors.handshake.sequence import steps
@@ -29,6 +29,8 @@ from connectors.handshake.values import (
     Part,
     PartKey,
     Phase,
+    RecipePrepared,
+    RecipeRefused,
     RecipeRequested,
     ResultRefused,
     ResultWritten,
@@ -43,6 +45,8 @@ def step(state: State, now: float, event: Input) -> tuple[State, list[Command]]:
     """One input. Status signals that changed come first, as one write."""
     before = state.outputs if state.online else {}
     new, commands = _apply(state, now, event)
+    new, more = changeover.advance(new, now)
+    commands = [*commands, *more]
     if not new.online:
         return new, commands
     changed = {s: v for s, v in new.outputs.items() if before.get(s) != v or s not in before}
@@ -105,8 +109,8 @@ def _apply(state: State, now: float, event: Input) -> Step:
             return replace(state, online=False, alive=False), []
         case Notice.STOP_REQUESTED:
             return replace(state, stop_request=True), []
-        case RecipeRequested():
-            return _recipe(state, event), []
+        case RecipeRequested() | RecipePrepared() | RecipeRefused():
+            return changeover.heard(state, now, event)
         case FaultChanged():
             faults = state.faults - {event.code}
             faults = faults | {event.code} if event.active else faults
@@ -164,8 +168,6 @@ def _connected(state: State, now: float, values: SignalValues) -> Step:
         online=True,
         alive=False,
         takt_ms=current.takt_ms,
-        recipe_ack_seq=number(values, Signal.RECIPE_ACK_SEQ),
-        recipe_active=number(values, Signal.RECIPE_ACTIVE),
         fault_reset_seq=number(values, Signal.FAULT_RESET_SEQ),
         vision_heartbeat=_next_beat(number(values, Signal.VISION_HEARTBEAT)),
         beat_at=now,
@@ -175,7 +177,9 @@ def _connected(state: State, now: float, values: SignalValues) -> Step:
         state, commands = _first_contact(state, current, values), list[Command]()
     elif known != current.plc_boot_id or _went_back(state, current):
         state, commands = triggers.resynchronise(state, current.plc_boot_id, current.trigger_seq)
-        return _remembering(state, number(values, Signal.RESULT_SEQ)), commands
+        state = _remembering(state, number(values, Signal.RESULT_SEQ))
+        state, more = changeover.reconnected(state, now, values)
+        return state, [*commands, *more]
     else:
         state = replace(state, missed_count=number(values, Signal.MISSED_COUNT))
         doubt = _doubt(state, number(values, Signal.RESULT_SEQ))
@@ -193,7 +197,8 @@ def _connected(state: State, now: float, values: SignalValues) -> Step:
     state = _remembering(state, number(values, Signal.RESULT_SEQ))
     state, interrupted = _interrupted(state)
     state, more = triggers.missed_while_away(state, now, current)
-    return _recipe(state, recipe_of(values)), [*commands, *interrupted, *more]
+    state, recipe = changeover.reconnected(state, now, values)
+    return state, [*commands, *interrupted, *more, *recipe]
 
 
 def _remembering(state: State, result_seq: int) -> State:
@@ -246,17 +251,6 @@ def _interrupted(state: State) -> Step:
     return state, commands
 
 
-def _recipe(state: State, event: RecipeRequested) -> State:
-    if event.seq == state.recipe_ack_seq:
-        return state
-    state = replace(state, recipe_ack_seq=event.seq)
-    if state.config.recipes and event.recipe not in state.config.recipes:
-        return replace(state, faults=state.faults | {FaultCode.UNKNOWN_RECIPE})
-    return replace(
-        state, recipe_active=event.recipe, faults=state.faults - {FaultCode.UNKNOWN_RECIPE}
-    )
-
-
 def _reset(state: State, now: float, seq: int) -> Step:
     state = replace(
         state,
@@ -265,7 +259,9 @@ def _reset(state: State, now: float, seq: int) -> Step:
         overrun=False,
         stop_request=False,
     )
-    return results.release(state, now)
+    state, commands = changeover.again(state, now)
+    state, more = results.release(state, now)
+    return state, [*commands, *more]
 
 
 def trigger_seen_of(values: SignalValues, frame_id: UUID) -> TriggerSeen | None:
@@ -288,9 +284,3 @@ def trigger_of(values: SignalValues) -> Trigger:
         encoder_pos=number(values, Signal.ENCODER_POS),
         takt_ms=number(values, Signal.TAKT_MS),
     )
-
-
-def recipe_of(values: SignalValues) -> RecipeRequested:
-    """The recipe request as read."""
-    seq, recipe = Signal.RECIPE_REQ_SEQ, Signal.RECIPE_REQ
-    return RecipeRequested(number(values, seq), number(values, recipe))

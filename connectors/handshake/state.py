@@ -7,7 +7,7 @@ from uuid import UUID
 
 from connectors.handshake.config import HandshakeConfig
 from connectors.handshake.signals import Signal, SignalValues
-from connectors.handshake.values import Part, PartKey, Phase
+from connectors.handshake.values import Changeover, Part, PartKey, Phase
 from streams.codes import FaultCode
 
 BLOCKING_FAULTS = frozenset(
@@ -16,7 +16,17 @@ BLOCKING_FAULTS = frozenset(
 """Faults with which no trigger may be accepted."""
 CLOSED_LIMIT = 4096
 """Closed parts remembered, to tell a late decision from a repeated one."""
-LATCHED_FAULTS = frozenset({FaultCode.RESULT_OVERRUN, FaultCode.UNKNOWN_RECIPE})
+RECIPE_FAULTS = frozenset(
+    {
+        FaultCode.UNKNOWN_RECIPE,
+        FaultCode.RECIPE_EXPERT,
+        FaultCode.RECIPE_POLICY,
+        FaultCode.RECIPE_CAMERA,
+        FaultCode.RECIPE_TIMEOUT,
+    }
+)
+"""Why the last change-over was refused; the next one that succeeds ends them."""
+LATCHED_FAULTS = RECIPE_FAULTS | {FaultCode.RESULT_OVERRUN}
 """Faults that stand until the controller resets them."""
 
 
@@ -53,7 +63,13 @@ class State:
     faults: frozenset[FaultCode] = frozenset()
     stop_request: bool = False
     recipe_active: int = 0
+    """The recipe in force, or the one that is to be again after a restart."""
+    recipe_set: bool = False
+    """Whether every stage has it; told only where recipes are configured."""
     recipe_ack_seq: int = 0
+    changeover: Changeover | None = None
+    changeovers: int = 0
+    """How many were begun in this process."""
     fault_reset_seq: int = 0
     vision_heartbeat: int = 0
     beat_at: float = 0.0
@@ -69,10 +85,16 @@ class State:
             self.online
             and self.alive
             and self.exposing is None
+            and self.has_recipe
             and not self.faults & BLOCKING_FAULTS
             and (len(self.parts) < self.config.open_limit or self._open < self.config.open_limit)
             and (self.config.pipelining or not self.parts)
         )
+
+    @property
+    def has_recipe(self) -> bool:
+        """Whether parts may be captured as far as recipes go."""
+        return not self.config.recipes or (self.recipe_set and self.changeover is None)
 
     @property
     def why_not_ready(self) -> str:
@@ -85,9 +107,19 @@ class State:
             return "PlcHeartbeat does not move"
         if self.exposing is not None:
             return f"the camera is still at trigger {self.exposing.trigger_seq}"
+        if not self.has_recipe:
+            return self._why_no_recipe
         if not self.config.pipelining:
             return "the part before has no acknowledged result, and pipelining is off"
         return f"{self._open} parts have no acknowledged result, and open_limit is reached"
+
+    @property
+    def _why_no_recipe(self) -> str:
+        if self.changeover is not None:
+            return f"the change-over to recipe {self.changeover.recipe} is under way"
+        if self.recipe_active:
+            return f"recipe {self.recipe_active} could not be prepared"
+        return "no recipe is in force: RecipeReqSeq asks for one"
 
     @property
     def _open(self) -> int:
@@ -136,4 +168,6 @@ def next_wakeup(state: State) -> float:
             times.append(part.deadline)
         elif part.phase is Phase.WRITTEN and part.written_at is not None:
             times.append(part.written_at + config.ack_timeout_s)
+    if state.changeover is not None and state.changeover.refusal is None:
+        times.append(state.changeover.deadline)
     return min(times)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from uuid import UUID
 
+from connectors.handshake.changeover import under_recipe
 from connectors.handshake.results import Step, forget, keep, pump, report
 from connectors.handshake.sequence import span, steps
 from connectors.handshake.silence import just_ended
@@ -38,7 +39,8 @@ def trigger_seen(state: State, now: float, event: TriggerSeen) -> Step:
         return resynchronise(state, trigger.plc_boot_id, trigger.trigger_seq)
     if distance == 0:
         return state, []
-    unfit = _why_held(state, event)
+    trigger, recipe, contradicts = under_recipe(state, trigger)
+    unfit = contradicts or _why_held(state, event)
     ready = state.ready and not unfit
     state = _with_takt(state, event)
     before = span(state.last_trigger_seq, trigger.trigger_seq, state.config.missed_limit + 1)[:-1]
@@ -50,7 +52,7 @@ def trigger_seen(state: State, now: float, event: TriggerSeen) -> Step:
     if not ready:
         state, more = miss(state, now, [trigger], 1, why, event.frame_id)
         return state, [*commands, *more]
-    part = _part(state, now, trigger, event.frame_id)
+    part = replace(_part(state, now, trigger, event.frame_id), recipe=recipe)
     state = replace(keep(state, part), exposing=part.key)
     return state, [*commands, Capture(part)]
 

@@ -64,6 +64,29 @@ class Part:
     written_at: float | None = None
     unheard: bool = False
     """Whether the controller may have taken the gateway for dead while this part was open."""
+    recipe: int = 0
+    """The recipe that it was triggered under; 0: none, or none is configured."""
+
+
+@dataclass(frozen=True)
+class Changeover:
+    """One change of the recipe under way: from its request until all stages have it, or it ends."""
+
+    number: int
+    """Counts the change-overs of this process."""
+    seq: int
+    """The ``RecipeReqSeq`` that it answers."""
+    recipe: int
+    before: int
+    """The recipe in force at its beginning, and again if it is refused; 0: none."""
+    began_at: float
+    deadline: float
+    asked: bool = False
+    """Whether the stages were asked for it."""
+    prepared: bool = False
+    """Whether every stage has it."""
+    refusal: tuple[FaultCode, str] | None = None
+    """Why it is given up, while the stages go back."""
 
 
 # --- Inputs -----------------------------------------------------------------------------------
@@ -133,6 +156,22 @@ class RecipeRequested(NamedTuple):
 
     seq: int
     recipe: int
+    name: str = ""
+    """The recipe's name, where ``recipe`` is 0."""
+
+
+class RecipePrepared(NamedTuple):
+    """Every stage has the recipe of this change-over."""
+
+    number: int
+
+
+class RecipeRefused(NamedTuple):
+    """A stage cannot have it, and every stage stands as before; or it was given up, as asked."""
+
+    number: int
+    code: FaultCode
+    why: str
 
 
 class FaultChanged(NamedTuple):
@@ -163,6 +202,8 @@ Input = (
     | BeatWritten
     | CounterMoved
     | RecipeRequested
+    | RecipePrepared
+    | RecipeRefused
     | FaultChanged
     | Notice
 )
@@ -225,6 +266,37 @@ class MemoryBehind(NamedTuple):
     dropped: tuple[Part, ...]
 
 
+class PrepareRecipe(NamedTuple):
+    """See that every stage has the recipe; no exposure is under way. It replaces the one before.
+    The answer is ``RecipePrepared`` or ``RecipeRefused``."""
+
+    changeover: Changeover
+
+
+class AbandonRecipe(NamedTuple):
+    """Go back to the recipe before; the answer is ``RecipeRefused``."""
+
+    changeover: Changeover
+
+
+class RecipeReport(NamedTuple):
+    """How a change-over ended: exactly one for each that was begun or refused."""
+
+    changeover: Changeover
+    ended_at: float
+    refusal: tuple[FaultCode, str] | None = None
+    """None: the recipe is in force, and acknowledged."""
+
+
 Command = (
-    WriteStatus | Capture | Decide | WriteResult | ResultReport | Resynchronised | MemoryBehind
+    WriteStatus
+    | Capture
+    | Decide
+    | WriteResult
+    | ResultReport
+    | Resynchronised
+    | MemoryBehind
+    | PrepareRecipe
+    | AbandonRecipe
+    | RecipeReport
 )

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from andon import wiring
 from andon.settings import KafkaSettings, PathSettings, Settings
-from connectors.gateway.core import Gateway, GatewayPorts
+from connectors.gateway.adapters import GatewayPorts
+from connectors.gateway.core import Gateway
 from connectors.gateway.lanes import Lane
 from connectors.gateway.spooling import SpoolingPublisher
 from connectors.settings import GatewaySettings, ShotSettings
@@ -91,6 +92,9 @@ class StandInJudge:
 
     def __init__(self, late_s: float) -> None:
         self._late_s = late_s
+
+    async def warm(self, product_id: str, version: str, timeout_s: float) -> str | Failure:
+        return version or "stand-in"
 
     async def inspect(
         self, requests: Sequence[InspectionRequest], timeout_s: float

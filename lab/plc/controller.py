@@ -178,6 +178,22 @@ class SimulatedPlc:
         """Wait until the part has its result, the controller's default included."""
         await self._parts[seq].settled.wait()
 
+    async def ask_recipe(self, recipe: int) -> int:
+        """Ask for a recipe by its number. Returns the RecipeReqSeq."""
+        seq = following(number(self._server.values, Signal.RECIPE_REQ_SEQ))
+        self._note("recipe_asked", recipe_seq=seq, recipe=recipe)
+        await self.put({Signal.RECIPE_REQ: recipe})
+        await self.put({Signal.RECIPE_REQ_SEQ: seq})
+        return seq
+
+    async def change_recipe(self, recipe: int, timeout_s: float) -> bool:
+        """Ask for a recipe and wait for the answer; whether it is in force."""
+        seq = await self.ask_recipe(recipe)
+        answered = await self.wait_for(
+            lambda: self.gateway(Signal.RECIPE_ACK_SEQ) == seq, timeout_s
+        )
+        return answered and self.gateway(Signal.RECIPE_ACTIVE) == recipe
+
     async def acknowledge(self) -> None:
         """Answer the result that stands in the registers."""
         seq = self.gateway(Signal.RESULT_SEQ)
@@ -218,6 +234,10 @@ class SimulatedPlc:
             self._gateway_beat_at = time.monotonic()
         if Signal.RESULT_SEQ in changed:
             self._take_result()
+        if Signal.RECIPE_ACK_SEQ in changed:
+            words = (Signal.RECIPE_ACK_SEQ, Signal.RECIPE_ACTIVE, Signal.FAULT_CODE)
+            seq, recipe, fault = (self.gateway(signal) for signal in words)
+            self._note("recipe_answered", recipe_seq=seq, recipe=recipe, fault=fault)
         self._moved.set()
 
     def _take_result(self) -> None:

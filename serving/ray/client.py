@@ -5,7 +5,9 @@ what Ray does, and whoever may ask again decides that itself. Ray is not importe
 """
 
 import asyncio
+import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
@@ -13,11 +15,13 @@ from typing import Final, TypeVar
 import grpc
 import grpc.aio
 
+from serving.ray.replicas import ApplicationStatus, warm_version
 from serving.ray.wire import (
     CLASSIFY,
     GRPC_LIMITS,
     SCORE,
     SERVICE,
+    WARM,
     pack_images,
     pack_requests,
     unpack_classifications,
@@ -31,6 +35,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_S = 0.25
 """So long a call waits for a connection; whoever asks again learns meanwhile why it waits."""
+WARM_AGAIN_S = 0.25
+"""Pause before replicas that were missing or differed are asked again."""
 CALL_BYTES = 32 << 20
 """Most image bytes in one call; more go in calls of their own."""
 _OPTIONS: Final = (
@@ -96,7 +102,7 @@ class _ServeClient:
     ) -> list[A | Failure]:
         async def one(part: Sequence[Q]) -> Sequence[A | Failure]:
             try:
-                answers = unpack(await self._call(pack(part), timeout_s))
+                answers = unpack(await self._call(self.method, pack(part), timeout_s))
                 if len(answers) == len(part):
                     return answers
                 kind, message = "WrongAnswer", f"{len(answers)} answers to {len(part)} requests"
@@ -111,13 +117,13 @@ class _ServeClient:
         parts = await asyncio.gather(*(one(part) for part in _parts(requests)))
         return [answer for part in parts for answer in part]
 
-    async def _call(self, body: bytes, timeout_s: float) -> bytes:
+    async def _call(self, method: str, body: bytes, timeout_s: float) -> bytes:
         if self._channel is None:
             raise _failed(grpc.StatusCode.CANCELLED, "the client was not started, or is closed")
         if not await self.wait_connected(min(CONNECT_S, timeout_s)):
             message = f"no connection to Serve's ingress at {self._address}"
             raise _failed(grpc.StatusCode.UNAVAILABLE, message)
-        call = self._channel.unary_unary(f"/{SERVICE}/{self.method}")
+        call = self._channel.unary_unary(f"/{SERVICE}/{method}")
         sent = (("authorization", f"Bearer {self._token}"),) if self._token else ()
         try:
             answer: bytes = await call(body, timeout=timeout_s, metadata=sent, wait_for_ready=True)
@@ -147,6 +153,31 @@ class ServeVisionExpert(_ServeClient):
     ) -> Sequence[Inspection | Failure]:
         """One answer per request, in order, within ``timeout_s`` seconds; never raises."""
         return await self._ask(requests, timeout_s, pack_images, unpack_inspections)
+
+    async def warm(self, product_id: str, version: str, timeout_s: float) -> str | Failure:
+        """The version that every replica holds; replicas that are away are waited for meanwhile."""
+        deadline = time.monotonic() + timeout_s
+        body = json.dumps({"product": product_id}).encode()
+        while True:
+            left_s = deadline - time.monotonic()
+            try:
+                said = await self._call(WARM, body, max(left_s, 0.01))
+                found = warm_version(
+                    ApplicationStatus.model_validate_json(said), product_id, version
+                )
+            except grpc.aio.AioRpcError as error:
+                found = self._not_warm(error)
+            except ValueError as error:
+                found = Failure(self.unavailable, "WrongAnswer", str(error)[:512])
+            left_s = deadline - time.monotonic()
+            if isinstance(found, str) or not found.retryable or left_s <= WARM_AGAIN_S:
+                return found
+            await asyncio.sleep(WARM_AGAIN_S)
+
+    def _not_warm(self, error: grpc.aio.AioRpcError) -> Failure:
+        is_old = error.code() is grpc.StatusCode.UNIMPLEMENTED
+        said = "it is of an older release, deploy Serve anew" if is_old else str(error.details())
+        return Failure(self.unavailable, error.code().name, said[:512], retryable=not is_old)
 
 
 class ServeClassifier(_ServeClient):

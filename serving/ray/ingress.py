@@ -1,12 +1,14 @@
 """The way into the application: a gRPC server that hands each call to a deployment.
 
 Workers need no Ray to call it: bytes in, bytes out (``serving.ray.wire``), one method of
-``andon.Serving`` for each deployment, and ``Status``, which says what every replica holds. Serve's
-own gRPC proxy would do the same, but it listens on every interface and asks nobody for a token
-(ADR 0044).
+``andon.Serving`` for each deployment, ``Status``, which says what every replica holds, and
+``Warm``, which has every replica load what is in force for a product before it says so. Serve's own
+gRPC proxy would do the same, but it listens on every interface and asks nobody for a token (ADR
+0044).
 """
 
 import asyncio
+import json
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -17,7 +19,7 @@ import grpc.aio
 from serving.errors import ServeConfigError
 from serving.ray.replicas import STATUS, ApplicationStatus, ReplicaStatus
 from serving.ray.settings import CLASSIFIER, VISION
-from serving.ray.wire import CLASSIFY, GRPC_LIMITS, SCORE, SERVICE
+from serving.ray.wire import CLASSIFY, GRPC_LIMITS, SCORE, SERVICE, WARM
 
 with warnings.catch_warnings():
     # Ray 2.60's schema module uses a pydantic call that pydantic deprecated.
@@ -74,6 +76,7 @@ class IngressDeployment:
             calls[CLASSIFY] = _forward(classifier, "classify_many")
             behind[CLASSIFIER] = classifier
         calls[STATUS] = _status(behind, count or _count_replicas)
+        calls[WARM] = _warm(vision, count or _count_replicas)
         handlers = {n: grpc.unary_unary_rpc_method_handler(call) for n, call in calls.items()}
         # with the check of the token that Ray gives the replicas' own servers
         self._server = create_grpc_server_with_interceptors(options=_OPTIONS, asynchronous=True)
@@ -110,7 +113,10 @@ def _status(behind: Mapping[str, DeploymentHandle], count: Count) -> Forward:
     async def status(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
         try:
             expected = dict(await asyncio.to_thread(count))
-            found = [await _ask_all(h, name, expected.get(name, 1)) for name, h in behind.items()]
+            found = [
+                await _ask_all(h.options(method_name="status", _by_reference=False), n, expected)
+                for n, h in behind.items()
+            ]
         except Exception as error:  # noqa: BLE001 - whatever Ray raises, nothing is known
             message = f"{type(error).__name__}: {str(error).strip()[-512:]}"
             await context.abort(grpc.StatusCode.UNAVAILABLE, message)
@@ -121,16 +127,40 @@ def _status(behind: Mapping[str, DeploymentHandle], count: Count) -> Forward:
     return status
 
 
-async def _ask_all(handle: DeploymentHandle, name: str, count: int) -> dict[str, ReplicaStatus]:
-    """Each replica's status; Serve has no way to call every replica, so they are called until
-    ``count`` different ones have answered.
+def _warm(vision: DeploymentHandle, count: Count) -> Forward:
+    call = vision.options(method_name="warm", _by_reference=False)
+
+    async def warm(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        left = context.time_remaining()
+        try:
+            product = str(json.loads(body)["product"])
+            expected = dict(await asyncio.to_thread(count))
+            found = await _ask_all(call, VISION, expected, product, each_s=left or ONE_STATUS_S)
+        except Exception as error:  # noqa: BLE001 - whatever Ray raises, nothing is known
+            message = f"{type(error).__name__}: {str(error).strip()[-512:]}"
+            await context.abort(grpc.StatusCode.UNAVAILABLE, message)
+        answer = ApplicationStatus(replicas=list(found.values()), expected=expected)
+        return answer.model_dump_json().encode()
+
+    return warm
+
+
+async def _ask_all(
+    call: DeploymentHandle,
+    name: str,
+    expected: Mapping[str, int],
+    *arguments: str,
+    each_s: float = ONE_STATUS_S,
+) -> dict[str, ReplicaStatus]:
+    """Each replica's status; Serve has no way to call every replica, so they are called until as
+    many different ones have answered as there should be.
     """
-    call = handle.options(method_name="status", _by_reference=False)
+    count = expected.get(name, 1)
 
     async def one() -> ReplicaStatus | None:
         try:
-            async with asyncio.timeout(ONE_STATUS_S):
-                answer = await call.remote()
+            async with asyncio.timeout(each_s):
+                answer = await call.remote(*arguments)
         except Exception:  # noqa: BLE001 - a replica that cannot answer is missing
             return None
         return ReplicaStatus.model_validate({**answer, "deployment": name})

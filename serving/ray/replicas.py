@@ -9,7 +9,10 @@ import grpc
 import grpc.aio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from serving.ray.settings import VISION
+from streams.codes import ReasonCode
 from streams.errors import UnavailableError
+from streams.ports import Failure
 
 STATUS: Final = "Status"
 """The ingress's method that asks every replica."""
@@ -45,6 +48,38 @@ class ApplicationStatus(BaseModel):
     def missing(self, deployment: str) -> int:
         """Replicas of a deployment that should be there and did not answer."""
         return max(0, self.expected.get(deployment, 0) - len(self.of(deployment)))
+
+
+def warm_version(status: ApplicationStatus, product: str, wanted: str) -> str | Failure:
+    """The version of a product that every replica of the vision expert holds, or why there is none.
+
+    Args:
+        status: what every replica said after it had looked at the store.
+        product: whose expert.
+        wanted: how the version must begin; empty: any.
+    """
+    replicas, missing = status.of(VISION), status.missing(VISION)
+    if missing or not replicas:
+        said = f"{missing or 'all'} of its replicas did not answer"
+        return Failure(ReasonCode.EXPERT_UNAVAILABLE, "ReplicaMissing", said, retryable=True)
+    for replica in replicas:
+        if product not in replica.versions:
+            why = replica.problems.get(product) or replica.problems.get("*")
+            why = why or "no version of it is in force"
+            message = f"no expert for product {product!r}: {why}"
+            return Failure(ReasonCode.NO_ARTIFACT, "NoArtifact", message[:512])
+    versions = {replica.versions[product] for replica in replicas}
+    if len(versions) > 1:
+        said = f"its replicas hold {len(versions)} versions for product {product!r}"
+        return Failure(ReasonCode.EXPERT_UNAVAILABLE, "VersionsDiffer", said, retryable=True)
+    version = versions.pop()
+    if version.startswith(wanted):
+        return version
+    why = next((r.problems[product] for r in replicas if product in r.problems), "")
+    message = f"version {version[:12]} of product {product!r} is in force, and not {wanted[:12]}"
+    return Failure(
+        ReasonCode.NO_ARTIFACT, "OtherVersion", f"{message}{': ' + why if why else ''}"[:512]
+    )
 
 
 class ServeReplicas:

@@ -127,6 +127,16 @@ class VisionDeployment:
             "waiting": self._batcher.waiting,
         }
 
+    async def warm(self, product: str) -> dict[str, object]:
+        """Look at once which version the store has in force for a product, load and warm it up, and
+        say what this replica holds."""
+        models = self._models
+        held = product in models.current
+        if self._settings.follow_s or not held:
+            models.watch.missed |= not held
+            await asyncio.get_running_loop().run_in_executor(self._changer, models.follow)
+        return await self.status()
+
     async def check_health(self) -> None:
         """Pass when images were scored lately, else score the known image and compare.
 

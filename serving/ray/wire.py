@@ -25,6 +25,9 @@ SCORE: Final = "Score"
 """The method that scores images."""
 CLASSIFY: Final = "Classify"
 """The method that names anomalies."""
+WARM: Final = "Warm"
+"""The method that has every replica load the expert in force for a product, and says what each
+holds."""
 MOST_BYTES: Final = 512 << 20
 GRPC_LIMITS: Final = (
     ("grpc.max_send_message_length", MOST_BYTES),

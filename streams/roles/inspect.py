@@ -20,6 +20,7 @@ from streams.ports import (
     VisionExpert,
 )
 from streams.roles.calls import Answered, Calls, FallbackDue, InTime, remaining_s
+from streams.roles.changeovers import RecipeStage
 from streams.roles.decisions import (
     Moment,
     Reaction,
@@ -29,6 +30,7 @@ from streams.roles.inspected import anomalous, inspected_late, normal, not_inspe
 from streams.roles.pictures import fetched
 from streams.roles.results import Results
 from streams.roles.salvage import attributes
+from streams.topics import CHANGEOVERS
 
 NO_SLOT = Failure(ReasonCode.LATE, "Overloaded", "too many large images at once")
 
@@ -49,6 +51,7 @@ class InspectRole:
             ReasonCode.EXPERT_UNAVAILABLE,
             batch=self.results.flow.batch,
         )
+        self._recipes = RecipeStage(self.expert, self.policies, self.results)
         slots = max(1, self.results.flow.in_flight_bytes // MAX_OBJECT_BYTES)
         self._large_images = asyncio.Semaphore(slots)
 
@@ -57,7 +60,10 @@ class InspectRole:
         await self._calls.close()
 
     async def handle(self, delivery: Delivery) -> None:
-        """One frame: returns once its results are at the broker."""
+        """One frame, or a recipe that is asked for: returns once its results are at the broker."""
+        if delivery.topic == CHANGEOVERS.name:
+            await self._recipes.handle(delivery)
+            return
         try:
             frame = from_message(Frame, delivery.value, delivery.headers)
         except EventError as error:

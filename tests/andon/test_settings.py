@@ -74,7 +74,7 @@ def test_a_whole_section_and_its_parts(alone: Path, monkeypatch: pytest.MonkeyPa
         ("ANDON_CLASSIFIER__ENDPOINTS", '{"a": 1}', "ANDON_CLASSIFIER__ENDPOINTS"),
         ("ANDON_KAFKA", '"x"', "a section of names and values"),
         ("ANDON_KAFKA", '{"partitons": 3}', "did you mean 'partitions'"),
-        ("ANDON_GATEWAY__RECIPES__X", "tile", "valid integer"),
+        ("ANDON_GATEWAY__RECIPES", '{"X": "tile"}', "valid integer"),
         ("ANDON_LOG_LEVEL", "loud", "'debug', 'info'"),
     ],
 )
@@ -158,13 +158,17 @@ def test_the_variable_of_a_key_is_a_name(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_free_names_below_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDON_GATEWAY__RECIPES", '{"1": "tile"}')
-    monkeypatch.setenv("ANDON_GATEWAY__RECIPES__2", "board")
+    monkeypatch.setenv("ANDON_GATEWAY__RECIPES__2__PRODUCT", "board")
+    monkeypatch.setenv("ANDON_GATEWAY__RECIPES__3__PRODUCT", "cable")
+    monkeypatch.setenv("ANDON_GATEWAY__RECIPES__3__NAME", "Cable 3 mm")
     monkeypatch.setenv("ANDON_CLASSIFIER__CASCADE__ORDER", "prototypes, llm")
     settings = load()
     monkeypatch.setenv("ANDON_PLANT__SHIFTS__EARLY__START", "06:00")
     monkeypatch.setenv("ANDON_PLANT__SHIFTS__EARLY__END", "14:00")
     assert set(load().plant.shifts) == {"early"}
-    assert settings.gateway.recipes == {1: "tile", 2: "board"}
+    called = {n: (r.product, r.called) for n, r in settings.gateway.recipes.items()}
+    whole = {1: ("tile", "tile"), 2: ("board", "board"), 3: ("cable", "Cable 3 mm")}
+    assert called == whole
     assert settings.classifier.cascade.order == ("prototypes", "llm")
 
 

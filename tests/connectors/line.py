@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from connectors.cameras import SyntheticCamera
-from connectors.gateway.core import Gateway, GatewayPorts
+from connectors.gateway.adapters import GatewayPorts
+from connectors.gateway.core import Gateway
 from connectors.gateway.journal import Journal
 from connectors.gateway.ownership import OwnedLink
 from connectors.gateway.part_events import part_of
@@ -20,12 +21,21 @@ from connectors.settings import GatewaySettings
 from infra.stack.process import free_port
 from lab.plc.controller import PlcConfig, SimulatedPlc
 from lab.plc.opcua_server import NodeLayout
-from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
+from streams.changeovers import ChangeoverPhase, ChangeoverStep
+from streams.codes import (
+    Action,
+    DecisionSource,
+    Evaluation,
+    FaultCode,
+    ReasonCode,
+    Severity,
+    Stage,
+)
 from streams.envelope import Message, from_message
 from streams.events import Acknowledgement, Decision, Frame, ShotSummary, decision_id
 from streams.ids import new_frame_id
 from streams.ports import Camera, Outcome, Situation
-from streams.topics import ACKS, DECISIONS, FRAMES
+from streams.topics import ACKS, CHANGEOVERS, DECISIONS, FRAMES
 from tests.contracts.twins.decision_feed import InMemoryDecisionFeed
 from tests.contracts.twins.policies import TwinPolicies, TwinPolicy
 from tests.contracts.twins.publisher import TwinPublisher
@@ -34,12 +44,14 @@ from tests.contracts.twins.publisher import TwinPublisher
 class MemoryBus(TwinPublisher):
     """Kafka of one line: what is sent can be read back, and the feed hears its decisions.
 
-    ``answer`` plays the workers: it decides a frame that was sent.
+    ``answer`` plays the workers: it decides a frame that was sent; ``stage`` answers requests for
+    a recipe.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.answer: Callable[[Frame], Awaitable[Decision | None]] | None = None
+        self.stage: Callable[[ChangeoverStep], ChangeoverStep | None] = has_recipe
         self.feed = InMemoryDecisionFeed()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -53,6 +65,10 @@ class MemoryBus(TwinPublisher):
         await super().send(topic, message)
         if topic == DECISIONS.name:
             self.feed.tell(from_message(Decision, message.value, message.headers))
+        if topic == CHANGEOVERS.name:
+            step = from_message(ChangeoverStep, message.value, message.headers)
+            if step.phase is ChangeoverPhase.REQUESTED and (said := self.stage(step)) is not None:
+                self.feed.tell(said)
         if topic == FRAMES.name and self.answer is not None:
             frame = from_message(Frame, message.value, message.headers)
             task = asyncio.create_task(self._answer(frame, self.answer))
@@ -70,6 +86,11 @@ class MemoryBus(TwinPublisher):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
+    def changeovers(self) -> list[ChangeoverStep]:
+        """What the gateway said of changes of the recipe."""
+        return [event for event, _ in self.of(CHANGEOVERS.name)]
+
+    @property
     def frames(self) -> list[Frame]:
         return [event for event, _ in self.of(FRAMES.name)]
 
@@ -80,6 +101,13 @@ class MemoryBus(TwinPublisher):
     @property
     def acks(self) -> list[Acknowledgement]:
         return [event for event, _ in self.of(ACKS.name)]
+
+
+def has_recipe(step: ChangeoverStep, code: FaultCode = FaultCode.NONE) -> ChangeoverStep:
+    """What inspect would answer: it has the recipe, or not for this reason."""
+    phase = ChangeoverPhase.REFUSED if code else ChangeoverPhase.PREPARED
+    changes = {"stage": Stage.INSPECT, "phase": phase, "fault_code": code, "reason": code.name}
+    return step.model_copy(update=changes)
 
 
 class ReworkPolicy(TwinPolicy):
@@ -168,6 +196,7 @@ class Line:
         )
         policies = TwinPolicies()
         policies.put(ReworkPolicy("demo"))
+        policies.put(TwinPolicy("board"))
         link = OpcUaLink(settings)
         owner = OwnedLink(link, settings, self.folder / "line.owner", settings.standby)
         ports = GatewayPorts(

@@ -49,26 +49,34 @@ def test_a_heartbeat_that_stops_is_said_once_and_so_is_its_return() -> None:
 
 
 def test_recipes_and_fault_resets_are_said() -> None:
-    config = HandshakeConfig(recipes={1: "small", 2: "large"})
     said = logged(
-        State(config),
+        State(HandshakeConfig()),
         [
             (0.0, hs.Connected(ONLINE)),
             (0.1, hs.RecipeRequested(1, 2)),
             (0.2, hs.RecipeRequested(1, 2)),
-            (0.3, hs.RecipeRequested(2, 9)),
             (0.4, hs.Notice.STOP_REQUESTED),
             (0.5, hs.CounterMoved(Signal.FAULT_RESET_SEQ, 1)),
         ],
     )
     assert said == [
         "recipe.changed 2",
-        "!gateway.fault UNKNOWN_RECIPE",
-        "!recipe.refused 2",
-        "gateway.fault UNKNOWN_RECIPE over",
         "line.stop_request_reset",
         "plc.fault_reset",
     ]
+
+
+def test_a_refused_recipe_is_a_fault_until_the_next_one() -> None:
+    said = logged(
+        State(HandshakeConfig.model_validate({"recipes": {1: "small"}})),
+        [
+            (0.0, hs.Connected(ONLINE)),
+            (0.1, hs.RecipeRequested(1, 9)),
+            (0.2, hs.RecipeRequested(2, 1)),
+            (0.3, hs.RecipePrepared(2)),
+        ],
+    )
+    assert said == ["!gateway.fault UNKNOWN_RECIPE", "gateway.fault UNKNOWN_RECIPE over"]
 
 
 @pytest.mark.parametrize("code", [FaultCode.KAFKA, FaultCode.CAMERA])

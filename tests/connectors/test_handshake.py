@@ -255,15 +255,13 @@ def test_first_contact_in_the_middle_of_a_run_captures_nothing_old() -> None:
     assert world.plc[Signal.TRIGGER_ACK_SEQ] == 500
 
 
-def test_recipes_are_answered_and_unknown_ones_are_a_fault() -> None:
-    world = ready_world(seed=16, config=HandshakeConfig(recipes={1: "small", 2: "large"}))
-    world.feed(hs.RecipeRequested(1, 2))
+def test_without_configured_recipes_every_request_is_answered_at_once() -> None:
+    world = ready_world(seed=16)
+    world.feed(hs.RecipeRequested(1, 7))
     world.run(0.1)
-    assert (world.plc[Signal.RECIPE_ACK_SEQ], world.plc[Signal.RECIPE_ACTIVE]) == (1, 2)
-    world.feed(hs.RecipeRequested(2, 7))
-    world.run(0.1)
-    assert (world.plc[Signal.RECIPE_ACK_SEQ], world.plc[Signal.RECIPE_ACTIVE]) == (2, 2)
-    assert world.plc[Signal.FAULT_CODE] == FaultCode.UNKNOWN_RECIPE
+    assert (world.plc[Signal.RECIPE_ACK_SEQ], world.plc[Signal.RECIPE_ACTIVE]) == (1, 7)
+    assert world.plc[Signal.READY]
+    assert world.plc[Signal.FAULT_CODE] == FaultCode.NONE
 
 
 def test_a_blocking_fault_drops_ready_and_a_stop_request_stands_until_reset() -> None:

@@ -16,6 +16,7 @@ from infra.stack.broker import Broker
 from lab.plc.controller import PlcConfig
 from lab.plc.ledger import entries_of
 from lab.plc.plan import PlannedPart
+from streams.changeovers import ChangeoverStep
 from streams.codes import FaultCode
 from streams.envelope import to_message
 from streams.events import Alert, Decision
@@ -38,7 +39,7 @@ def said(told: Sequence[Mapping[str, Any]], event: str) -> int:
 class Overheard(KafkaDecisionFeed):
     """The feed over Kafka, in place of the bus's own."""
 
-    def tell(self, event: Decision | Alert) -> None:
+    def tell(self, event: Decision | Alert | ChangeoverStep) -> None:
         """The bus's decisions go to nobody: what counts here is on Kafka."""
 
 
@@ -87,7 +88,7 @@ class Dying:
         self._inner = inner
         self._deaths = deaths
 
-    def tell(self, event: Decision | Alert) -> None:
+    def tell(self, event: Decision | Alert | ChangeoverStep) -> None:
         self._inner.tell(event)
 
     async def __aiter__(self) -> AsyncIterator[Decision | Alert]:

@@ -10,11 +10,19 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
-from connectors.handshake import HandshakeConfig, PartKey, State, Verdict, next_wakeup, step
+from connectors.handshake import (
+    HandshakeConfig,
+    PartKey,
+    State,
+    Verdict,
+    next_wakeup,
+    recipe_of,
+    step,
+)
 from connectors.handshake import values as hs
 from connectors.handshake.sequence import following
 from connectors.handshake.signals import Owner, Signal, SignalValues
-from streams.codes import AckOutcome, DecisionSource, ReasonCode, ResultCode
+from streams.codes import AckOutcome, DecisionSource, FaultCode, ReasonCode, ResultCode
 from streams.ports import Trigger
 
 _SPACE = UUID("6b9f1d5e-4a8e-5c0f-9a53-0d1f3f6a7c12")
@@ -31,6 +39,11 @@ class World:
     silent: float = 0.0
     """Share of parts that Kafka never answers."""
     capture_fails: float = 0.0
+    prepare_s: tuple[float, float] = (0.01, 0.2)
+    """How long the stages take to have a recipe."""
+    refused: frozenset[int] = frozenset()
+    """Recipes whose expert there is not."""
+    product: str = "p"
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -52,6 +65,9 @@ class World:
         self.held: set[PartKey] = set()
         """Parts that the controller held by itself, because it took the gateway for dead."""
         self._beat_at = float("-inf")
+        self.changeovers: list[hs.RecipeReport] = []
+        self.preparing = 0
+        """The number of the change-over that the stages work at."""
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._epoch = 0
@@ -75,12 +91,22 @@ class World:
         ready = self.state.ready
         self.state, commands = step(self.state, self.now, event)
         assert len(self.state.queue) <= self.config.unacknowledged_limit
+        self._check_recipe()
         for command in commands:
             self._execute(command, ready)
         wake = next_wakeup(self.state)
         if wake < self._wake or self._wake <= self.now:
             self._wake = wake
             self.later(max(wake - self.now, 0.0005), self._tick)
+
+    def _check_recipe(self) -> None:
+        """Under a recipe nothing is undecided that another one was for."""
+        state = self.state
+        if not state.config.recipes or not state.has_recipe:
+            return
+        for part in state.parts.values():
+            if part.phase is hs.Phase.OPEN and not part.missed and part.recipe:
+                assert part.recipe == state.recipe_active, f"{part.key} is of {part.recipe}"
 
     def _tick(self) -> None:
         self._wake = float("inf")
@@ -103,7 +129,9 @@ class World:
         key = PartKey(self.plc[Signal.PLC_BOOT_ID], seq)
         part = part if part is not None else f"part-{key.plc_boot_id}-{seq}"
         self.triggered[key] = part
-        self.plc.update({Signal.PART_ID: part, Signal.PRODUCT_ID: "p", Signal.TRIGGER_SEQ: seq})
+        self.plc.update(
+            {Signal.PART_ID: part, Signal.PRODUCT_ID: self.product, Signal.TRIGGER_SEQ: seq}
+        )
         self._over_wire(self._read_trigger, 0.001, 0.012)
         return key
 
@@ -114,11 +142,21 @@ class World:
             self.plc[Signal.TRIGGER_SEQ],
             self.plc[Signal.PART_ID],
             "lot",
-            "p",
+            self.plc[Signal.PRODUCT_ID],
             0,
             self.takt_ms,
         )
         self.feed(hs.TriggerSeen(trigger, frame_id(trigger)))
+
+    def ask(self, recipe: int) -> int:
+        """Ask for a recipe; the RecipeReqSeq."""
+        seq = following(self.plc[Signal.RECIPE_REQ_SEQ])
+        self.plc.update({Signal.RECIPE_REQ: recipe, Signal.RECIPE_REQ_SEQ: seq})
+        self._over_wire(self._read_recipe, 0.001, 0.012)
+        return seq
+
+    def _read_recipe(self) -> None:
+        self.feed(recipe_of(self.plc))
 
     def restart_plc(self) -> None:
         """Cold start: a new boot id, every counter 0."""
@@ -208,6 +246,32 @@ class World:
                 self.reports.append(command)
             case hs.Resynchronised():
                 self.resynchronised += 1
+            case hs.PrepareRecipe() | hs.AbandonRecipe() | hs.RecipeReport():
+                self._recipe(command)
+
+    def _recipe(self, command: hs.PrepareRecipe | hs.AbandonRecipe | hs.RecipeReport) -> None:
+        match command:
+            case hs.PrepareRecipe(changeover):
+                assert self.state.exposing is None, "the camera is set during an exposure"
+                assert not self.state.ready
+                self.preparing = changeover.number
+                self.later(self.rng.uniform(*self.prepare_s), lambda: self._prepared(changeover))
+            case hs.AbandonRecipe(changeover):
+                self.preparing = 0
+                code, why = FaultCode.RECIPE_TIMEOUT, "given up"
+                back = hs.RecipeRefused(changeover.number, code, why)
+                self.later(self.rng.uniform(0.001, 0.02), lambda: self.feed(back))
+            case hs.RecipeReport():
+                self.changeovers.append(command)
+
+    def _prepared(self, changeover: hs.Changeover) -> None:
+        if self.preparing != changeover.number:
+            return  # left for another one
+        if changeover.recipe in self.refused:
+            code = FaultCode.RECIPE_EXPERT
+            self.feed(hs.RecipeRefused(changeover.number, code, "no expert"))
+        else:
+            self.feed(hs.RecipePrepared(changeover.number))
 
     def _shoot(self, part: hs.Part) -> None:
         if self.rng.random() < self.capture_fails:

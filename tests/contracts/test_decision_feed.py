@@ -9,17 +9,19 @@ from uuid import uuid4
 import pytest
 
 from connectors.decision_feed import KafkaDecisionFeed
+from streams.changeovers import ChangeoverStep
 from streams.envelope import to_message
 from streams.events import Alert, Decision
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.topic_admin import ensure_topics
 from streams.ports import DecisionFeed
-from streams.topics import ALERTS, DECISIONS
+from streams.topics import ALERTS, CHANGEOVERS, DECISIONS
 from tests.connectors.line import decision_for, frame_on
 from tests.contracts.twins.decision_feed import InMemoryDecisionFeed
+from tests.streams.made import recipe_request
 
-Tell = Callable[[Decision | Alert], Awaitable[None]]
+Tell = Callable[[Decision | Alert | ChangeoverStep], Awaitable[None]]
 Told = AbstractAsyncContextManager[tuple[DecisionFeed, Tell]]
 
 
@@ -35,8 +37,8 @@ def alert_on(line: str, request_stop: bool) -> Alert:
     )
 
 
-async def take(feed: DecisionFeed, count: int) -> list[Decision | Alert]:
-    found: list[Decision | Alert] = []
+async def take(feed: DecisionFeed, count: int) -> list[Decision | Alert | ChangeoverStep]:
+    found: list[Decision | Alert | ChangeoverStep] = []
     async with asyncio.timeout(60), aclosing(aiter(feed)) as events:
         async for event in events:
             found.append(event)
@@ -49,7 +51,7 @@ async def take(feed: DecisionFeed, count: int) -> list[Decision | Alert]:
 async def twin() -> AsyncIterator[tuple[DecisionFeed, Tell]]:
     feed = InMemoryDecisionFeed("line1")
 
-    async def say(event: Decision | Alert) -> None:
+    async def say(event: Decision | Alert | ChangeoverStep) -> None:
         feed.tell(event)
 
     yield feed, say
@@ -58,15 +60,15 @@ async def twin() -> AsyncIterator[tuple[DecisionFeed, Tell]]:
 @asynccontextmanager
 async def kafka(servers: str) -> AsyncIterator[tuple[DecisionFeed, Tell]]:
     connection = KafkaConnection(servers, fetch_max_wait_ms=10)
-    await ensure_topics(connection, topics=[DECISIONS, ALERTS])
+    await ensure_topics(connection, topics=[DECISIONS, ALERTS, CHANGEOVERS])
     publisher = KafkaPublisher(connection)
 
-    async def say(event: Decision | Alert) -> None:
-        topic = ALERTS if isinstance(event, Alert) else DECISIONS
+    async def say(event: Decision | Alert | ChangeoverStep) -> None:
+        topic = {Alert: ALERTS, ChangeoverStep: CHANGEOVERS}.get(type(event), DECISIONS)
         await publisher.send(topic.name, to_message(event))
 
     try:
-        yield KafkaDecisionFeed(connection, "line1", lookback_s=60.0), say
+        yield KafkaDecisionFeed(connection, "line1", lookback_s=60.0, has_recipes=True), say
     finally:
         await publisher.stop()
 
@@ -97,6 +99,16 @@ async def test_alerts_of_the_line_that_ask_for_a_stop(told: Told) -> None:
         (event,) = await take(feed, 1)
         assert isinstance(event, Alert)
         assert (event.line, event.request_stop) == ("line1", True)
+
+
+@pytest.mark.asyncio
+async def test_answers_to_a_change_of_the_lines_recipe(told: Told) -> None:
+    async with told as (feed, say):
+        for line in ("line2", "line1"):
+            await say(recipe_request(line=line, station="station1"))
+        (event,) = await take(feed, 1)
+        assert isinstance(event, ChangeoverStep)
+        assert event.line == "line1"
 
 
 @pytest.mark.asyncio

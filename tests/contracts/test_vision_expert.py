@@ -82,3 +82,17 @@ async def test_one_that_is_away_fails_each_request_and_may_be_asked_again(kind: 
     assert len(failures) == 3
     assert {f.reason_code for f in failures} == {ReasonCode.EXPERT_UNAVAILABLE}
     assert all(f.retryable for f in failures)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_product_is_warm_or_it_is_said_why_not(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    async with subject(kind, request, tmp_path) as at:
+        version = await at.expert.warm("tile", "", 60)
+        assert isinstance(version, str)
+        assert await at.expert.warm("tile", version[:12], 60) == version
+        for product, wanted in (("tile", "0" * 64), ("never seen", "")):
+            refused = await at.expert.warm(product, wanted, 60)
+            assert isinstance(refused, Failure)
+            assert (refused.reason_code, refused.retryable) == (ReasonCode.NO_ARTIFACT, False)

@@ -11,6 +11,7 @@ from streams.envelope import Message, to_message
 from streams.events import Alert, CountedPart, Event, PolicyInForce
 from streams.topics import ALL, MAX_MESSAGE_BYTES
 from tests.history import make
+from tests.streams.made import recipe_request
 
 BRACKETS = b"[" * 200_000
 EXTREMES: tuple[Any, ...] = (
@@ -101,6 +102,7 @@ def samples() -> dict[str, list[Message]]:
         alert,
         counted,
         policy,
+        recipe_request(),
     ]
     found: dict[str, list[Message]] = {topic.name: [] for topic in ALL}
     for event in events:

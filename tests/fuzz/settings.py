@@ -17,7 +17,7 @@ endpoint = "https://minio:9000"
 line = "Linie 1"
 plc_url = "opc.tcp://plc:4840"
 camera = "opencv:rtsp://user:pw@camera/live"
-recipes = { 1 = "tile", 2 = "board" }
+recipes = { 1 = "tile", 2 = { product = "board", camera_features = { Gain = 2.5 } } }
 [[classifier.endpoints]]
 name = "llm"
 base_url = "https://llm.example.com/v1"

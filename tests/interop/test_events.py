@@ -16,6 +16,7 @@ from streams.roles.limits_core import entry_message, part_message
 from streams.topics import ALL, COUNTED, FRAMES, PARTS
 from tests.history import make
 from tests.interop.tools import node_tools, write_messages
+from tests.streams.made import recipe_request
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "asyncapi.yaml"
@@ -87,6 +88,7 @@ def everything() -> list[tuple[str, Message]]:
         (make.review(1), b""),
         (in_force, b""),
         (alert, b""),
+        (recipe_request(), b""),
         (make.dead_letter(1, original_headers={"ce_id": "7"}), PICTURE),
     ]
     topic_of = {topic.event: topic.name for topic in ALL if topic not in (PARTS, COUNTED)}

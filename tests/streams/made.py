@@ -3,7 +3,15 @@
 import hashlib
 from datetime import UTC, datetime, timedelta
 
-from streams.codes import Action, DecisionSource, Evaluation, ReasonCode, Severity
+from streams.changeovers import ChangeoverPhase, ChangeoverStep
+from streams.codes import (
+    Action,
+    DecisionSource,
+    Evaluation,
+    ReasonCode,
+    Severity,
+    Stage,
+)
 from streams.envelope import to_message
 from streams.events import Event, Frame, Inspection, PartOnLine, Region, ShotVerdict, decision_id
 from streams.ids import new_frame_id
@@ -92,6 +100,25 @@ def verdict(
         "decided_at": datetime.now(UTC),
     }
     return ShotVerdict.model_validate(part | fields | changes)
+
+
+def recipe_request(**changes: object) -> ChangeoverStep:
+    """A gateway asks for a recipe of ``tile``."""
+    now = datetime.now(UTC)
+    fields: dict[str, object] = {
+        "step_id": new_frame_id(),
+        "changeover_id": new_frame_id(),
+        "phase": ChangeoverPhase.REQUESTED,
+        "stage": Stage.GATEWAY,
+        "line": "line-1",
+        "station": "cam-1",
+        "recipe": 7,
+        "recipe_name": "Tile 30",
+        "product_id": "tile",
+        "deadline": now + timedelta(seconds=20),
+        "at": now,
+    }
+    return ChangeoverStep.model_validate(fields | changes)
 
 
 def delivery(event: Event, image: bytes = b"", offset: int = 0) -> Delivery:

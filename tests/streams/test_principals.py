@@ -22,6 +22,7 @@ from streams.topics import (
     ALERTS,
     ALL,
     ANOMALIES,
+    CHANGEOVERS,
     COUNTED,
     DEAD,
     DECISIONS,
@@ -45,6 +46,7 @@ WRITERS = {
     PARTS: {"limits"},
     COUNTED: {"limits"},
     ALERTS: {"limits"},
+    CHANGEOVERS: {"gateway", "inspect"},
     DEAD: {"inspect", "classify", "join", "limits", "record", "mqtt", "gateway"},
 }
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+from streams.changeovers import ChangeoverStep
 from streams.events import Alert, Decision
 
 
@@ -11,12 +12,12 @@ class InMemoryDecisionFeed:
 
     def __init__(self, line: str = "line1") -> None:
         self._line = line
-        self._told: asyncio.Queue[Decision | Alert] = asyncio.Queue()
+        self._told: asyncio.Queue[Decision | Alert | ChangeoverStep] = asyncio.Queue()
 
-    def tell(self, event: Decision | Alert) -> None:
-        if event.line == self._line and (isinstance(event, Decision) or event.request_stop):
+    def tell(self, event: Decision | Alert | ChangeoverStep) -> None:
+        if event.line == self._line and (not isinstance(event, Alert) or event.request_stop):
             self._told.put_nowait(event)
 
-    async def __aiter__(self) -> AsyncGenerator[Decision | Alert, None]:
+    async def __aiter__(self) -> AsyncGenerator[Decision | Alert | ChangeoverStep, None]:
         while True:
             yield await self._told.get()

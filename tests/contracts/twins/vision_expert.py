@@ -19,6 +19,10 @@ class TwinExpert:
     hang: bool = False
     raises: bool = False
     calls: list[int] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=lambda: {"tile": "a" * 64})
+    """What is in force, by product."""
+    warmed: list[str] = field(default_factory=list)
+    """The products that were asked to be warm, in order."""
 
     async def inspect(
         self, requests: Sequence[InspectionRequest], timeout_s: float
@@ -34,6 +38,20 @@ class TwinExpert:
             down = Failure(ReasonCode.EXPERT_UNAVAILABLE, "ActorDiedError", "gone", retryable=True)
             return [down] * len(requests)
         return [self._answer(request) for request in requests]
+
+    async def warm(self, product_id: str, version: str, timeout_s: float) -> str | Failure:
+        self.warmed.append(product_id)
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        if self.down:
+            return Failure(ReasonCode.EXPERT_UNAVAILABLE, "ActorDiedError", "gone", retryable=True)
+        found = self.versions.get(product_id)
+        if found is None:
+            message = f"no expert for product {product_id!r}: no version of it is in force"
+            return Failure(ReasonCode.NO_ARTIFACT, "NoArtifact", message)
+        if not found.startswith(version):
+            return Failure(ReasonCode.NO_ARTIFACT, "OtherVersion", f"{found} is in force")
+        return found
 
     @staticmethod
     def _answer(request: InspectionRequest) -> Inspection | Failure:

@@ -58,6 +58,18 @@ async def test_a_product_trained_after_the_deployment_is_found(tmp_path: Path) -
 
 
 @pytest.mark.asyncio
+async def test_a_product_is_warm_once_somebody_asks_for_it(tmp_path: Path) -> None:
+    async with started(tmp_path, {"products": "latest"}) as replica:
+        assert (await replica.warm("tile"))["versions"] == {}
+        first = save_tiny(tmp_path, "tile")
+        assert (await replica.warm("tile"))["versions"] == {"tile": first}
+        assert await version(replica) == first
+        second = save_tiny(tmp_path, "tile", note="the next one")
+        open_folder(tmp_path).point("tile", second)
+        assert (await replica.warm("tile"))["versions"] == {"tile": second}
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("products", ["latest", {"tile": "latest"}])
 async def test_the_pointer_decides_which_version_answers(tmp_path: Path, products: object) -> None:
     store = open_folder(tmp_path)

@@ -1,0 +1,25 @@
+"""What a gateway works with."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from connectors.gateway.journal import Journal
+from connectors.gateway.lanes import LanedPublisher
+from connectors.gateway.spooling import SpoolingPublisher
+from connectors.line_link import LineLink
+from streams.ports import Camera, DecisionFeed, PolicySource
+
+
+@dataclass(frozen=True)
+class GatewayPorts:
+    """The adapters that the gateway works with; ``andon`` builds them."""
+
+    link: LineLink
+    cameras: Sequence[Camera]
+    """One for each shot of the settings, in order; a single one without shots."""
+    journal: Journal
+    publisher: SpoolingPublisher | LanedPublisher
+    feed: DecisionFeed
+    policies: PolicySource
+    in_charge: Callable[[], bool] = lambda: True
+    """Whether this gateway, and no other one, speaks for the line controller's parts."""
