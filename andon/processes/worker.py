@@ -28,7 +28,7 @@ from streams.roles.join import JoinRole
 from streams.roles.limits import COUNTED_FROM, LimitsRole
 from streams.roles.mqtt import ANNOUNCED, MqttConfig, MqttRole
 from streams.roles.record import RecordRole
-from streams.roles.record_core import RECORDED
+from streams.roles.record_core import RECORDED, WITH_OBJECTS
 from streams.roles.results import Results
 from streams.roles.runner import RoleRunner, RunningRole
 from streams.topics import ANOMALIES, CHANGEOVERS, FRAMES, MIB, SHOTS, Topic
@@ -72,6 +72,7 @@ def role_config(role: RoleName, settings: Settings, instance: str | None = None)
             stop_within_s=worker.stop_within_s,
             drift_alpha=worker.drift_alpha,
         ),
+        apart=WITH_OBJECTS if role == "record" else frozenset(),
         join=JoinConfig(margin_s=worker.join_margin_s),
         metrics_port=worker.metrics_port,
         metrics_host=worker.metrics_host,

@@ -1,12 +1,13 @@
 """What Faust's settings cannot say.
 
-Five things of its Kafka transport, by subclassing at Faust's own extension points (no fork,
+Six things of its Kafka transport, by subclassing at Faust's own extension points (no fork,
 nothing patched):
 
 * the wait of a fetch at the broker, which Faust fixes at 1,500 ms;
 * the idempotent producer without Faust's exactly-once mode;
 * a gate before each message, so that a role which holds enough bytes stops fetching. Faust's own
   bound counts messages, and stalls a busy partition for up to a second when it is reached;
+* partitions held back in the midst of a fetch: Faust drops what the fetch had brought of them;
 * a start without the second that Faust sleeps in case tables are still being declared;
 * no search for partitions that stand still: it takes a partition on which nothing was sent for five
   minutes for one that is not fetched, and says so as an error, again and again.
@@ -57,6 +58,13 @@ class BoundedConsumer(Consumer):  # type: ignore[misc]
 
     def _new_consumer_thread(self) -> BoundedConsumerThread:
         return BoundedConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _wait_next_records(
+        self, timeout: float
+    ) -> tuple[Mapping[Any, Any] | None, set[Any] | None]:
+        """Records, and the partitions whose records are handed out: those of all that came."""
+        records, active = await super()._wait_next_records(timeout)
+        return records, active if active is None else {*active, *(records or ())}
 
 
 class TunedProducer(Producer):  # type: ignore[misc]

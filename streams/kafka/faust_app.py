@@ -127,8 +127,14 @@ class RoleApp:
         for topic in topics:
             app.agent(faust_topic(app, topic), concurrency=1, name=topic.name)(agent)
         app.transport.gated = intake.gated
+        intake.hold_back = self._hold_back
         app.on_partitions_revoked.connect(settle, weak=False)
         self._starting = asyncio.create_task(app.start())
+
+    def _hold_back(self, topics: frozenset[str], back: bool) -> None:
+        consumer = self._app.consumer
+        ours = {partition for partition in consumer.assignment() if partition.topic in topics}
+        (consumer.pause_partitions if back else consumer.resume_partitions)(ours)
 
     async def joined(self, stop: asyncio.Event) -> None:
         """Return once events are delivered, or ``stop`` is set. Raises ``AppError``."""

@@ -11,7 +11,7 @@ lost. So an event is acknowledged to Faust only once every earlier event of its 
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -69,6 +69,14 @@ class InOrderAcks(Generic[Item]):
         return ready
 
 
+@dataclass
+class _Held:
+    """Events in flight, and their message bytes."""
+
+    events: int = 0
+    size: int = 0
+
+
 class Handler(Protocol):
     """What is done with each event."""
 
@@ -87,11 +95,16 @@ class Intake:
     The bound is a gate before the agent (``streams.kafka.faust_adapter``): an event that has
     arrived is never queued, so its fallback timer starts at once.
 
+    Topics that stand apart hold back no others: their events pass the gate and have the same bounds
+    once more for themselves. Reached, nothing more is fetched of these topics until there is room;
+    what one fetch had brought before that still comes.
+
     Args:
         most_events: bound on the events held.
         most_bytes: bound on their message bytes.
         log: told about events that stay unacknowledged.
         on_event: told the topic of each event that arrives.
+        apart: names of the topics that stand apart.
     """
 
     def __init__(
@@ -100,6 +113,7 @@ class Intake:
         most_bytes: int,
         log: Log,
         on_event: Callable[[str], None] = lambda _: None,
+        apart: Collection[str] = (),
     ) -> None:
         self._most_events = most_events
         self._most_bytes = most_bytes
@@ -107,10 +121,16 @@ class Intake:
         self._on_event = on_event
         self._acks: InOrderAcks[tuple[Any, Any]] = InOrderAcks()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._bytes = 0
+        self._apart = frozenset(apart)
+        self._held = {False: _Held(), True: _Held()}
+        """By whether a topic stands apart."""
+        self.hold_back: Callable[[frozenset[str], bool], None] = lambda *_: None
+        """Called with the topics that stand apart, and whether nothing more is to be fetched of
+        them; again and again while that is so, for a rebalance forgets it."""
         self._room = asyncio.Event()
         self._room.set()
         self._stopping = False
+        self._is_held_back = False
 
     @property
     def in_flight(self) -> int:
@@ -120,13 +140,14 @@ class Intake:
     @property
     def in_flight_bytes(self) -> int:
         """Their message bytes."""
-        return self._bytes
+        return sum(held.size for held in self._held.values())
 
     def gated(self, callback: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
         """Each message waits here until there is room; for ever once the role is stopping."""
 
         async def wait(message: Any) -> None:
-            await self._room.wait()
+            if self._stopping or not self._stands_apart(message):
+                await self._room.wait()
             await callback(message)
 
         return wait
@@ -174,7 +195,9 @@ class Intake:
         message.value = event.value = None  # the event may wait long for those before it
         self._on_event(message.topic)
         self._acks.track(message.tp, message.generation_id, message.offset, (stream, event))
-        self._bytes += len(delivery.value)
+        held = self._held[self._stands_apart(message)]
+        held.events += 1
+        held.size += len(delivery.value)
         task = asyncio.create_task(self._work(message, delivery, opened))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -197,21 +220,29 @@ class Intake:
             self._log("unhandled", error=f"{type(error).__name__}: {error}", topic=delivery.topic)
             return
         finally:
-            self._bytes -= len(delivery.value)
+            held = self._held[self._stands_apart(message)]
+            held.events -= 1
+            held.size -= len(delivery.value)
             asyncio.get_running_loop().call_soon(self._update_room)
         for stream, event in self._acks.done(message.tp, message.generation_id, message.offset):
             await stream.ack(event)
 
+    def _stands_apart(self, message: Any) -> bool:
+        return bool(self._apart) and message.topic in self._apart
+
+    def _is_full(self, held: "_Held") -> bool:
+        return held.events >= self._most_events or held.size >= self._most_bytes
+
     def _update_room(self) -> None:
-        full = (
-            self._stopping
-            or len(self._tasks) >= self._most_events
-            or self._bytes >= self._most_bytes
-        )
-        if full:
+        if self._stopping or self._is_full(self._held[False]):
             self._room.clear()
         else:
             self._room.set()
+        if is_full := self._is_full(self._held[True]):
+            self.hold_back(self._apart, True)
+        elif self._is_held_back:
+            self.hold_back(self._apart, False)
+        self._is_held_back = is_full
 
 
 class FaustPublisher:

@@ -95,6 +95,8 @@ class RoleConfig:
     record: RecordConfig = field(default_factory=RecordConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     join: JoinConfig = field(default_factory=JoinConfig)
+    apart: frozenset[str] = frozenset()
+    """Names of topics whose events hold back no others: they have bounds of their own."""
     metrics_port: int = 0
     """Prometheus port; 0 is off."""
     metrics_host: str = "127.0.0.1"

@@ -10,6 +10,8 @@ from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS, SH
 
 RECORDED: tuple[Topic, ...] = (ANOMALIES, DECISIONS, SHOTS, ACKS, REVIEWS, ALERTS, DEAD)
 """The topics that record reads; never the wide ``andon.frames``."""
+WITH_OBJECTS: frozenset[str] = frozenset({ANOMALIES.name, DEAD.name})
+"""Names of those whose events wait for the object store; the others must not wait for them."""
 _MODELS: dict[str, type[Event]] = {topic.name: topic.event for topic in RECORDED}
 
 

@@ -59,7 +59,11 @@ class RoleRunner:
         self._wanted = wanted or Wanted()
         flow = config.flow
         self._intake = Intake(
-            flow.in_flight_events, flow.in_flight_bytes, log, self.telemetry.event
+            flow.in_flight_events,
+            flow.in_flight_bytes,
+            log,
+            self.telemetry.event,
+            config.apart,
         )
         self.telemetry.watch(lambda: self._intake.in_flight, lambda: self._intake.in_flight_bytes)
 

@@ -117,8 +117,8 @@ class FakeMessage:
 class FakeEvent:
     """A Faust event as the intake sees it."""
 
-    def __init__(self, offset: int, value: bytes) -> None:
-        self.message = FakeMessage(offset, value)
+    def __init__(self, offset: int, value: bytes, topic: str = FRAMES.name) -> None:
+        self.message = FakeMessage(offset, value, topic)
         self.value: bytes | None = value
 
 
@@ -164,6 +164,35 @@ async def test_the_gate_closes_at_the_byte_bound_and_opens_again() -> None:
     await asyncio.wait_for(gate, 2)
     assert taken.is_set()
     assert stream.acked == [0, 1]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.asyncio
+async def test_topics_that_stand_apart_hold_back_themselves_and_no_others() -> None:
+    intake = Intake(2, 1000, lambda *_, **__: None, apart={"pictures"})
+    told: list[tuple[frozenset[str], bool]] = []
+    intake.hold_back = lambda topics, back: told.append((topics, back))
+    stream, release, passed = FakeStream(), asyncio.Event(), asyncio.Event()
+
+    async def handler(delivery: Any) -> None:
+        if delivery.topic == "pictures":
+            await release.wait()
+
+    async def take(_: object) -> None:
+        passed.set()
+
+    running = following(intake, handler, stream)
+    for offset in range(3):
+        stream.queue.put_nowait(FakeEvent(offset, b"x", "pictures"))
+    await until(lambda: intake.in_flight == 3, 2, "all taken")
+    assert told == [(frozenset({"pictures"}), True)] * 2, "again for one that came all the same"
+    await asyncio.wait_for(intake.gated(take)(FakeMessage(3, b"x")), 2)
+    assert passed.is_set()
+    release.set()
+    await until(lambda: not intake.in_flight, 2, "all done")
+    await until(lambda: told[-1] == (frozenset({"pictures"}), False), 2, "let go again")
+    assert told.count((frozenset({"pictures"}), False)) == 1
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 

@@ -5,27 +5,29 @@ import os
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from infra.stack.broker import Broker
 from streams.codes import DecisionSource
-from streams.envelope import Message
-from streams.events import Decision
+from streams.envelope import Message, to_message
+from streams.errors import UnavailableError
+from streams.events import Anomaly, Decision
 from streams.ids import image_key
 from streams.roles.classify import ClassifyRole
 from streams.roles.config import RecordConfig
 from streams.roles.inspect import InspectRole
 from streams.roles.record import RecordRole
-from streams.roles.record_core import RECORDED
+from streams.roles.record_core import RECORDED, WITH_OBJECTS
 from streams.topics import ANOMALIES, DEAD, DECISIONS, FRAMES
 from tests.contracts.twins.anomaly_classifier import TwinClassifier
 from tests.contracts.twins.history_writer import TwinHistory
 from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.contracts.twins.policies import TwinPolicies
 from tests.contracts.twins.vision_expert import TwinExpert
-from tests.streams.made import BROKEN, ODD, frame
+from tests.streams.made import BROKEN, ODD, frame, inspection
 from tests.streams.roles.line import (
     config,
     death_of,
@@ -36,7 +38,54 @@ from tests.streams.roles.line import (
     send_frame,
     spawned,
 )
+from tests.streams.roles.test_record import decision
 from tests.waiting import until
+
+
+class AwayStore(InMemoryImageStore):
+    """An object store that nobody reaches until it is back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_away = True
+        self.asked = 0
+
+    async def put(self, key: str, body: bytes, content_type: str) -> None:
+        self.asked += 1
+        if self.is_away:
+            raise UnavailableError("nobody answers")
+        await super().put(key, body, content_type)
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow
+async def test_pictures_without_a_store_hold_back_no_decision(
+    fresh_broker: Broker, tmp_path: Path
+) -> None:
+    """More pictures than may be held: the others are recorded, and the pictures afterwards."""
+    servers, pictures = fresh_broker.bootstrap_servers, 40
+    history, store = TwinHistory(), AwayStore()
+    record = config("record", servers, tmp_path, in_flight_events=4, retry_cap_s=0.2)
+    async with producer(servers) as send_to, reading(servers, DEAD) as dead:
+        for number in range(1, pictures + 1):
+            shot = frame(ODD, trigger_seq=number)
+            kept = Anomaly(frame=shot, inspection=inspection(True))
+            await send(send_to, ANOMALIES, to_message(kept, ODD))
+        async with running(
+            replace(record, apart=WITH_OBJECTS),
+            list(RECORDED),
+            lambda r: RecordRole(history, store, r, RecordConfig()),
+        ) as runner:
+            await until(lambda: store.asked > 0, 20, "pictures that wait")
+            for number in range(1, 21):
+                await send(send_to, DECISIONS, to_message(decision(f"P-{number}")))
+            await until(lambda: len(history.decisions) == 20, 20, "decisions without pictures")
+            assert not history.anomalies
+            store.is_away = False
+            await until(lambda: len(history.anomalies) == pictures, 30, "every picture")
+            assert len(store.objects) == 2 * pictures
+            await until(lambda: not runner._intake.in_flight, 10)
+    assert not dead.of(DEAD)
 
 
 @pytest.mark.asyncio
