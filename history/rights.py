@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from history.bi import READER
+from history.console_tables import AUDIT, SESSIONS, USERS
 from history.facts import BACKFILL, COUNTS, FACTS, SHOTS
 from history.tables import METADATA, TOPIC_TABLES
 from streams.principals import Role
@@ -35,7 +36,7 @@ class DatabaseRole(StrEnum):
     RECORDER = "andon_recorder"
     """Adds what the line did, and reads nothing of it."""
     CONSOLE = "andon_console"
-    """Reads the history."""
+    """Reads the history, and keeps who may log in and what people did."""
     PROCESS = "andon_process"
     """Reads the history, and adds to the audits of policies and models."""
     READER = READER
@@ -52,7 +53,9 @@ OF_LINE: Final[Mapping[Role, DatabaseRole]] = {
 
 OF_CHANGES: Final = ("policy_version", "policy_audit", "model_audit")
 """Who put which policy and which model in force."""
-INSERT_ONLY: Final = (*TOPIC_TABLES, *OF_CHANGES)
+OF_LOGINS: Final = (USERS.name, SESSIONS.name)
+"""Who may log in at the console, and who is: nobody else reads them."""
+INSERT_ONLY: Final = (*TOPIC_TABLES, *OF_CHANGES, AUDIT.name)
 """A row of these is never changed; a trigger says so to the owner, too."""
 BY_TRIGGERS: Final = (FACTS.name, COUNTS.name, SHOTS.name, BACKFILL.name)
 """Kept by triggers with the owner's rights, so that nobody else writes them."""
@@ -77,6 +80,12 @@ def may(role: DatabaseRole, verb: Verb, table: str) -> bool:
             return table in TOPIC_TABLES
         case DatabaseRole.PROCESS if verb is Verb.INSERT:
             return table in OF_CHANGES
+        case DatabaseRole.CONSOLE if verb is Verb.INSERT:
+            return table in (*OF_LOGINS, AUDIT.name)
+        case DatabaseRole.CONSOLE if verb is Verb.UPDATE:
+            return table in OF_LOGINS
+        case DatabaseRole.PROCESS if table in OF_LOGINS:
+            return False
     if verb is not Verb.SELECT:
         return False
     return role in _READS_ALL or (role is DatabaseRole.RECORDER and table == VERSION_TABLE)
@@ -114,6 +123,7 @@ def grant_statements() -> Iterator[str]:
     yield f"GRANT EXECUTE ON FUNCTION {_MAKES_FACTS} TO {DatabaseRole.RECORDER}"
     for role in _READS_ALL:  # views too
         yield f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+    yield f"REVOKE ALL ON {', '.join(OF_LOGINS)} FROM {DatabaseRole.PROCESS}"
     for role in DatabaseRole:
         if role is not DatabaseRole.OWNER:
             for table in TABLES:

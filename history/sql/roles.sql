@@ -61,6 +61,8 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO andon_console;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO andon_process;
 
+REVOKE ALL ON console_user, console_session FROM andon_process;
+
 GRANT INSERT ON anomaly TO andon_recorder;
 
 GRANT INSERT ON decision TO andon_recorder;
@@ -76,6 +78,12 @@ GRANT INSERT ON dead_letter TO andon_recorder;
 GRANT INSERT ON alert TO andon_recorder;
 
 GRANT SELECT ON history_version TO andon_recorder;
+
+GRANT SELECT, INSERT, UPDATE ON console_user TO andon_console;
+
+GRANT SELECT, INSERT, UPDATE ON console_session TO andon_console;
+
+GRANT SELECT, INSERT ON console_audit TO andon_console;
 
 GRANT SELECT, INSERT ON policy_version TO andon_process;
 
