@@ -182,6 +182,17 @@ class WorkerSettings(Section):
         return (self.fallback_margin_ms * 2 / 3 if margin is None else margin) / 1000
 
 
+class ConsoleSettings(Section):
+    """The console in the browser."""
+
+    lookback_s: Annotated[float, Field(ge=0, le=604_800)] = 3600.0
+    """The live page begins with the parts of so many seconds, or with the shift where that is
+    longer ago."""
+    login_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """Seconds that a page waits for the database to say who asks; after that whoever was let in
+    before is still let in."""
+
+
 class _AllSources(PydanticBaseSettingsSource):
     """The environment, ``.env`` and the TOML file, gathered by ``andon.settings_sources``."""
 
@@ -208,6 +219,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     mqtt: MqttSettings = MqttSettings()
     plant: PlantTimes = PlantTimes()
+    console: ConsoleSettings = ConsoleSettings()
     signing: SigningSettings = SigningSettings()
     secure: bool = False
     """Whether `andon stack up`, `andon demo` and the benchmarks start a secured local stack: with

@@ -1,42 +1,25 @@
-"""A read-only HTTP API over the history: pages, stories, statistics, pictures.
-
-No writes, no login: bind it to loopback or put the plant's own proxy before it.
-"""
+"""The read-only HTTP API over the history: pages, stories, statistics, pictures."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from datetime import datetime
 from difflib import get_close_matches
-from functools import partial
-from typing import Annotated, Protocol
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
-from fastapi.encoders import jsonable_encoder
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, Field
 
 from console.description import page
-from console.guard import HEADERS, Guard
-from history.errors import BadQueryError, NotInHistoryError
+from history.errors import BadQueryError
 from history.filters import FrameFilter, parse_moment
 from history.pictures import outlined, region_of
 from history.queries import History
 from history.records import Gaps, Page, Pareto, Stats, Story
 from history.statistics import ParetoBy
 from streams.codes import Action, DecisionSource, Severity
-from streams.errors import UnavailableError, UndecodableImageError
-from streams.masking import masked
+from streams.errors import UndecodableImageError
 from streams.ports import ImageStore
-
-
-class Pictures(ImageStore, Protocol):
-    """An image store that the application closes when it ends."""
-
-    async def close(self) -> None: ...
-
 
 Words = Annotated[str | None, Field(max_length=512)]
 _TIME = "`30d` or `2h` ago, `2026-11-23`, or an ISO time; UTC unless it names a zone."
@@ -49,7 +32,7 @@ _PICTURES = {
     b"MM\x00*": "image/tiff",
 }
 _OTHER = "application/octet-stream"
-_HEADERS = {
+PICTURE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
     "Cache-Control": "private, max-age=31536000, immutable",
 }
@@ -123,45 +106,28 @@ def _moment(words: str | None) -> datetime | None:
 Wanted = Annotated[FrameFilter, Depends(_wanted)]
 
 
-def build_app(history: History, store: Pictures, hosts: Sequence[str] = ()) -> FastAPI:
-    """The application over a history and an object store; it closes both when it ends.
+def add_api(app: FastAPI, history: History, store: ImageStore) -> None:
+    """The routes of the API.
 
     Args:
+        app: gets them.
         history: asked by the routes.
         store: holds the pictures.
-        hosts: that it answers as, besides loopback.
     """
+    router = APIRouter(dependencies=[Depends(_only_what_is_known)], responses=_REFUSALS)
+    _add_questions(router, history)
+    _add_pictures(router, history, store)
+    app.include_router(router)
 
-    @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await history.close()
-        await store.close()
-
-    app = FastAPI(
-        title="Andon history",
-        lifespan=life,
-        openapi_url="/api/openapi.json",
-        docs_url=None,  # FastAPI's pages fetch scripts from a CDN
-        redoc_url=None,
-        dependencies=[Depends(_only_what_is_known)],
-        responses=_REFUSALS,
-    )
-    for kind, status in ((NotInHistoryError, 404), (UnavailableError, 503)):
-        app.add_exception_handler(kind, partial(_refused, status))
-    app.add_middleware(Guard, hosts=tuple(hosts))
-    app.add_exception_handler(Exception, _broken)
-    app.add_exception_handler(BadQueryError, _mistaken)
-    app.add_exception_handler(RequestValidationError, _mistaken)
-    _add_questions(app, history)
-    _add_pictures(app, history, store)
+    @app.get("/api/openapi.json", include_in_schema=False)
+    def openapi() -> JSONResponse:
+        """The API's own description."""
+        return JSONResponse(app.openapi())
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
         """What can be asked."""
         return HTMLResponse(page(app))
-
-    return app
 
 
 async def _only_what_is_known(request: Request) -> None:
@@ -181,25 +147,7 @@ async def _only_what_is_known(request: Request) -> None:
             raise BadQueryError(f"{name!r} is given {times} times; give it once")
 
 
-async def _broken(_: Request, error: Exception) -> Response:
-    """A mistake of ours: its words stay in the log. It is answered outside of the guard."""
-    return JSONResponse({"detail": "an internal error"}, 500, HEADERS)
-
-
-async def _refused(status: int, _: Request, error: Exception) -> Response:
-    return JSONResponse({"detail": masked(str(error))}, status)
-
-
-async def _mistaken(_: Request, error: Exception) -> Response:
-    """What is wrong with a request, whoever found it, in one form."""
-    if isinstance(error, RequestValidationError):
-        found = [{key: e[key] for key in ("loc", "msg", "type")} for e in error.errors()]
-    else:
-        found = [{"loc": ["query"], "msg": str(error), "type": "bad_query"}]
-    return JSONResponse({"detail": jsonable_encoder(found)}, 422)
-
-
-def _add_questions(app: FastAPI, history: History) -> None:
+def _add_questions(app: APIRouter, history: History) -> None:
     @app.get("/api/health")
     async def health() -> dict[str, str]:
         """Answers 200 when the database answers, 503 when it does not."""
@@ -242,7 +190,7 @@ def _add_questions(app: FastAPI, history: History) -> None:
         return await history.gaps(line, _moment(since))
 
 
-def _add_pictures(app: FastAPI, history: History, store: Pictures) -> None:
+def _add_pictures(app: APIRouter, history: History, store: ImageStore) -> None:
     async def kept(key: str | None) -> bytes:
         """The object under the key; of most parts that passed none is kept, so there is no key."""
         try:
@@ -257,12 +205,12 @@ def _add_pictures(app: FastAPI, history: History, store: Pictures) -> None:
     @app.get("/api/frames/{frame_id}/image", response_class=Response, responses=anything)
     async def image(frame_id: UUID) -> Response:
         """The picture as captured."""
-        return _picture(await kept((await history.show(frame_id)).image_key))
+        return picture_answer(await kept((await history.show(frame_id)).image_key))
 
     @app.get("/api/frames/{frame_id}/mask", response_class=Response, responses=anything)
     async def mask(frame_id: UUID) -> Response:
         """The odd region, 255 inside."""
-        return _picture(await kept((await history.show(frame_id)).mask_key))
+        return picture_answer(await kept((await history.show(frame_id)).mask_key))
 
     @app.get(
         "/api/frames/{frame_id}/region",
@@ -281,12 +229,12 @@ def _add_pictures(app: FastAPI, history: History, store: Pictures) -> None:
         if odd is None:
             raise HTTPException(404, "this frame has no region")
         try:
-            return _picture(await run_in_threadpool(outlined, body, odd))
+            return picture_answer(await run_in_threadpool(outlined, body, odd))
         except UndecodableImageError as error:
             raise HTTPException(415, str(error)) from None
 
 
-def _picture(body: bytes) -> Response:
+def picture_answer(body: bytes) -> Response:
     """A picture under the type that its bytes show: a browser must not run a part's picture."""
     kinds = (kind for magic, kind in _PICTURES.items() if body.startswith(magic))
-    return Response(body, media_type=next(kinds, _OTHER), headers=_HEADERS)
+    return Response(body, media_type=next(kinds, _OTHER), headers=PICTURE_HEADERS)

@@ -1,7 +1,8 @@
-"""What stands before every route of the HTTP API: as whom it answers, what browsers are told."""
+"""What stands before every route: as whom it answers, who may write, what browsers are told."""
 
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -38,7 +39,8 @@ class Guard:
     """Answers only requests for a host that it is allowed to be, with the headers on each answer.
 
     A page of another site that a browser is led to take for this console (DNS rebinding) asks with
-    that site's name in ``Host``.
+    that site's name in ``Host``. A page of another site that has a browser send a form here names
+    itself in ``Origin``; a write without a token must name this console there.
 
     Args:
         app: what answers.
@@ -61,9 +63,22 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        given = Headers(scope=scope).getlist("host")
-        if len(given) == 1 and host_of(given[0]) in self._hosts:
-            await self._app(scope, receive, send_with_headers)
-            return
-        refused = JSONResponse({"detail": "this host is not allowed; see --allow-host"}, 421)
-        await refused(scope, receive, send_with_headers)
+        headers = Headers(scope=scope)
+        given = headers.getlist("host")
+        refused: JSONResponse | None = None
+        if len(given) != 1 or host_of(given[0]) not in self._hosts:
+            refused = JSONResponse({"detail": "this host is not allowed; see --allow-host"}, 421)
+        elif not is_own_write(scope["method"], headers):
+            refused = JSONResponse({"detail": "a write must come from a page of this console"}, 403)
+        await (refused or self._app)(scope, receive, send_with_headers)
+
+
+def is_own_write(method: str, headers: Headers) -> bool:
+    """Whether a request changes nothing, shows a token, or comes from a page of this console.
+
+    A browser adds no token by itself, and always says the origin of what changes something.
+    """
+    if method in ("GET", "HEAD", "OPTIONS") or "authorization" in headers:
+        return True
+    origins = headers.getlist("origin")
+    return len(origins) == 1 and urlsplit(origins[0]).netloc == headers.get("host", "").lower()

@@ -21,7 +21,7 @@ class DoubledAccountError(HistoryError):
     """A person of that name is there already."""
 
 
-class Account(Record):
+class ConsoleUser(Record):
     """A person who may log in."""
 
     name: str
@@ -72,22 +72,25 @@ class Accounts:
         """Close the connections."""
         await self._engine.dispose()
 
-    async def everybody(self) -> list[Account]:
+    async def everybody(self) -> list[ConsoleUser]:
         """All people, by name."""
         query = select(USERS).order_by(USERS.c.name)
         async with connected(self._engine, self._timeout_s, "reading the users") as link:
             return [
-                Account.model_validate(dict(row)) for row in (await link.execute(query)).mappings()
+                ConsoleUser.model_validate(dict(row))
+                for row in (await link.execute(query)).mappings()
             ]
 
-    async def find(self, name: str) -> tuple[Account, str] | None:
+    async def find(self, name: str) -> tuple[ConsoleUser, str] | None:
         """A person and the hash of the password."""
         query = select(USERS).where(USERS.c.name == clean(name))
         async with connected(self._engine, self._timeout_s, "reading a user") as link:
             row = (await link.execute(query)).mappings().one_or_none()
-        return None if row is None else (Account.model_validate(dict(row)), str(row["password"]))
+        return (
+            None if row is None else (ConsoleUser.model_validate(dict(row)), str(row["password"]))
+        )
 
-    async def add(self, account: Account, password_hash: str, deed: Deed) -> None:
+    async def add(self, account: ConsoleUser, password_hash: str, deed: Deed) -> None:
         """Let a person in.
 
         Raises:
@@ -100,7 +103,7 @@ class Accounts:
                 raise DoubledAccountError(f"there is a user {account.name!r} already")
             await write_deed(link, deed)
 
-    async def add_first(self, account: Account, password_hash: str, deed: Deed) -> bool:
+    async def add_first(self, account: ConsoleUser, password_hash: str, deed: Deed) -> bool:
         """Let the first person in; False, and nothing done, where there is anybody."""
         async with connected(self._engine, self._timeout_s, "looking for users") as link:
             await write_deed(link, deed)  # takes the audit's lock: of two consoles one is first

@@ -68,6 +68,8 @@ def _access(topic: topics.Topic, writers: tuple[Role, ...], readers: tuple[Role,
 
 
 _DECIDERS = (Role.INSPECT, Role.CLASSIFY, Role.JOIN, Role.GATEWAY)
+_TELLING = (Role.RECORD, Role.MQTT, Role.CONSOLE)
+"""They keep or show what became of a part."""
 _FOLLOW_POLICIES = (*_DECIDERS, Role.LIMITS, Role.CONSOLE, Role.PROCESS)
 
 ACCESS: Final[Mapping[str, Access]] = {
@@ -75,16 +77,16 @@ ACCESS: Final[Mapping[str, Access]] = {
     for access in (
         _access(topics.FRAMES, (Role.GATEWAY,), (Role.INSPECT,)),
         _access(topics.ANOMALIES, (Role.INSPECT,), (Role.CLASSIFY, Role.RECORD)),
-        _access(topics.DECISIONS, _DECIDERS, (Role.GATEWAY, Role.LIMITS, Role.RECORD, Role.MQTT)),
+        _access(topics.DECISIONS, _DECIDERS, (Role.GATEWAY, Role.LIMITS, *_TELLING)),
         _access(
             topics.SHOTS, (Role.INSPECT, Role.CLASSIFY, Role.GATEWAY), (Role.JOIN, Role.RECORD)
         ),
-        _access(topics.ACKS, (Role.GATEWAY,), (Role.RECORD, Role.MQTT)),
+        _access(topics.ACKS, (Role.GATEWAY,), _TELLING),
         _access(topics.REVIEWS, (Role.CONSOLE, Role.PROCESS), (Role.RECORD,)),
         _access(topics.POLICIES, (Role.PROCESS, Role.ADMIN), _FOLLOW_POLICIES),
         _access(topics.PARTS, (Role.LIMITS,), (Role.LIMITS,)),
         _access(topics.COUNTED, (Role.LIMITS,), (Role.LIMITS,)),
-        _access(topics.ALERTS, (Role.LIMITS,), (Role.GATEWAY, Role.RECORD, Role.MQTT)),
+        _access(topics.ALERTS, (Role.LIMITS,), (Role.GATEWAY, *_TELLING)),
         _access(
             topics.CHANGEOVERS,
             (Role.GATEWAY, Role.INSPECT),

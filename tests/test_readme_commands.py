@@ -92,6 +92,8 @@ def parse_andon(words: list[str], is_mention: bool) -> None:
             return
         context = command.make_context(name, list(words), parent=parent)
         rest = [*context._protected_args, *context.args]
+        if not rest and command.invoke_without_command:
+            return
         found, command, words = command.resolve_command(context, rest)
         name, parent = found or name, context
     if is_mention and not words:

@@ -1,14 +1,18 @@
-"""``andon console``: the read-only HTTP API over the history."""
+"""``andon console``: the pages and the HTTP API, and who may use them."""
 
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False)
+from andon.cli.console_audit import audit
+from andon.cli.console_people import add_user, password, token
+
+app = typer.Typer(add_completion=False, invoke_without_command=True)
 
 
-@app.command()
+@app.callback()
 def console(
+    context: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port.")] = 8080,
     allow_host: Annotated[
@@ -16,20 +20,28 @@ def console(
         typer.Option(help="A name that it is asked by, besides loopback and --host; repeatable."),
     ] = None,
 ) -> None:
-    """Serve the history over HTTP (`/docs` describes it); Ctrl-C ends it."""
+    """Serve the pages and the history's HTTP API (`/docs` describes it); Ctrl-C ends it.
+
+    Where nobody may log in yet, an administrator is made and the password is printed once.
+    """
+    if context.invoked_subcommand is not None:
+        return
     import uvicorn
 
-    from andon import wiring
+    from andon.console_wiring import console_parts
+    from andon.log import configure_logging
     from andon.settings import load_settings
-    from console.api import build_app
+    from console.app import build_app
     from streams.addresses import is_loopback
 
     settings = load_settings()
+    configure_logging()
     names = (f"[{host}]" if ":" in host else host, *(allow_host or ()))
-    web = build_app(wiring.history(settings), wiring.image_store(settings), names)
+    web = build_app(console_parts(settings), names, _announce)
     if not is_loopback(host):
-        words = "the console asks nobody who they are; put the plant's proxy before it"
+        words = "what is typed there, passwords too, is not encrypted; put TLS before it"
         typer.echo(f"warning: {host} is not loopback, and {words}", err=True)
+    typer.echo(f"console: http://{names[0]}:{port}/", err=True)
     uvicorn.run(
         web,
         host=host,
@@ -37,4 +49,16 @@ def console(
         log_level=settings.log_level,
         access_log=False,
         server_header=False,
+        timeout_graceful_shutdown=2,  # a live page's stream never ends by itself
     )
+
+
+def _announce(name: str, password: str) -> None:
+    """Print the first person's password: it is kept nowhere, and opens once."""
+    typer.echo(f"first login: {name}  password: {password}  (shown once; change it)", err=True)
+
+
+app.command("add-user")(add_user)
+app.command()(password)
+app.command()(token)
+app.command()(audit)

@@ -47,6 +47,8 @@ def _commands(command: "Command", words: str) -> "Iterator[tuple[str, Command]]"
     if not isinstance(command, TyperGroup):
         yield words, command
         return
+    if command.invoke_without_command:
+        yield words, command
     context = typer.Context(command)
     for name in command.list_commands(context):
         _, called, _ = command.resolve_command(context, [name])

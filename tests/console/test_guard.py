@@ -8,9 +8,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from console.api import build_app
 from console.guard import HEADERS, host_of
 from streams.errors import UnavailableError
+from tests.console.make import app_of, client_of
 
 pytestmark = pytest.mark.asyncio
 PASSWORD = "hunter22"
@@ -38,9 +38,8 @@ def away() -> Away:
 
 @pytest_asyncio.fixture
 async def client(away: Away) -> AsyncIterator[httpx.AsyncClient]:
-    app = build_app(away, away, ["console.plant"])  # type: ignore[arg-type]
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as made:
+    app = app_of(away, away, ("console.plant",))
+    async with client_of(app, base="http://127.0.0.1:8080") as made:
         yield made
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from history.accounts import Account, Accounts, DoubledAccountError, Login
+from history.accounts import Accounts, ConsoleUser, DoubledAccountError, Login
 from history.console_audit import ConsoleAudit, Deed
 from history.errors import NotInHistoryError
 
@@ -18,7 +18,7 @@ DEED = Deed(actor="test", action="test")
 @pytest_asyncio.fixture
 async def accounts(url: str) -> AsyncIterator[Accounts]:
     made = Accounts(url, timeout_s=10.0)
-    await made.add(Account(name="ada", role="quality"), "phc-1", DEED)
+    await made.add(ConsoleUser(name="ada", role="quality"), "phc-1", DEED)
     await made.open(Login(secret_hash="s1", user_name="ada", role="quality", expires_at=SOON), DEED)
     kiosk = Login(secret_hash="t1", user_name="ada", label="kiosk", role="viewer", expires_at=SOON)
     await made.open(kiosk, DEED)
@@ -55,8 +55,8 @@ async def test_a_person_who_is_shut_out_has_nothing_open(accounts: Accounts) -> 
 
 async def test_one_person_of_a_name_and_one_first(accounts: Accounts, url: str) -> None:
     with pytest.raises(DoubledAccountError, match="'ada'"):
-        await accounts.add(Account(name="ada", role="admin"), "x", DEED)
-    assert not await accounts.add_first(Account(name="admin", role="admin"), "x", DEED)
+        await accounts.add(ConsoleUser(name="ada", role="admin"), "x", DEED)
+    assert not await accounts.add_first(ConsoleUser(name="admin", role="admin"), "x", DEED)
     with pytest.raises(NotInHistoryError, match="'bob'"):
         await accounts.set_role("bob", "admin", DEED)
     assert [one.name for one in await accounts.everybody()] == ["ada"]

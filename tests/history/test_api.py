@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from console.api import build_app
 from history.queries import History
 from history.writer import PostgresHistoryWriter
 from streams.codes import Action, DecisionSource
 from streams.ids import image_key
+from tests.console.make import app_of, client_of
 from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.history import make
 
@@ -38,8 +38,7 @@ async def client(
     )
     await writer.add_anomalies([make.anomaly(1), make.anomaly(2)])
     history = History(url)
-    transport = httpx.ASGITransport(build_app(history, store))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as made:
+    async with client_of(app_of(history, store)) as made:
         yield made
     await history.close()
 
@@ -112,8 +111,7 @@ async def test_nothing_can_be_written(client: httpx.AsyncClient) -> None:
 @pytest.mark.asyncio
 async def test_a_database_that_is_down_is_503() -> None:
     history = History("postgresql+asyncpg://postgres@127.0.0.1:1/andon", timeout_s=2)
-    transport = httpx.ASGITransport(build_app(history, InMemoryImageStore()))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with client_of(app_of(history)) as client:
         assert (await client.get("/api/health")).status_code == 503
     await history.close()
 

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-import httpx
 import pytest
 
-from console.api import build_app
 from history.pictures import region_of, save_pictures
 from history.queries import History
 from history.writer import PostgresHistoryWriter
 from streams.codes import Action, DecisionSource, ReasonCode, Severity
 from streams.events import Decision, ShotSummary, ShotVerdict
 from streams.ids import image_key, mask_key
+from tests.console.make import app_of, client_of
 from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.history import make
 
@@ -107,8 +106,7 @@ async def test_the_api_gives_the_picture_of_the_frame_that_is_named(
     store = InMemoryImageStore()
     for frame in (GOOD, ODD):
         await store.put(image_key(frame.frame_id), b"\x89PNG" + frame.frame_id.bytes, "image/png")
-    transport = httpx.ASGITransport(app=build_app(history, store))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with client_of(app_of(history, store)) as client:
         for frame in (GOOD, ODD):
             found = await client.get(f"/api/frames/{frame.frame_id}/image")
             assert found.content == b"\x89PNG" + frame.frame_id.bytes

@@ -37,6 +37,7 @@ from lab.harness.settle import settle
 from lab.plc.ledger import read_ledger
 from streams.events import Decision
 from streams.topics import ALL
+from tests.console.make import new_token
 from tests.history.views import read_views
 from tests.interop.tools import NodeTools, node_tools
 
@@ -295,8 +296,10 @@ class ReadmeLine:
         log = self.folder / "logs" / "console.log"
         process = Process("console", command, log, self.stack.environment())
         try:
-            process.wait_ready(lambda: answers_http(port, "/api/health"), 60)
-            api = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=30)
+            process.wait_ready(lambda: answers_http(port, "/login"), 60)
+            url = self.stack.settings().postgres.url.get_secret_value()
+            headers = {"Authorization": f"Bearer {asyncio.run(new_token(url))}"}
+            api = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", headers=headers, timeout=30)
             frames = api.get("/frames", params={"limit": 1000}).json()["frames"]
             asked = {f["frame_id"]: api.get(f"/frames/{f['frame_id']}/image") for f in frames}
             wrong = [

@@ -1,0 +1,99 @@
+"""``andon console add-user``, ``password`` and ``token``: who may use the console."""
+
+import asyncio
+import getpass
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from andon.cli.options import Json
+from andon.cli.printing import print_found
+from andon.console_wiring import accounts
+from andon.settings import load_settings
+from console.access import ConsoleRole
+from console.credentials import new_password, new_secret, password_hash, secret_hash
+from history.accounts import Accounts, ConsoleUser, Login
+from history.console_audit import Deed
+
+Name = Annotated[str, typer.Argument(help="The person's name, as it is typed to log in.")]
+Role = Annotated[ConsoleRole, typer.Option(help="What the person or program may do.")]
+
+
+def add_user(name: Name, role: Role = ConsoleRole.VIEWER, as_json: Json = False) -> None:
+    """Let a person in; prints a password that opens once and must be changed then."""
+    secret = new_password()
+
+    async def work(to: Accounts) -> None:
+        account = ConsoleUser(name=name, role=role, must_change=True)
+        await to.add(account, await password_hash(secret), _deed("user.add", name, after=role))
+
+    _run(work)
+    shown = f"{name}, {role.value}: password {secret} (shown once; it must be changed)"
+    print_found({"name": name, "role": role, "password": secret}, [shown], as_json)
+
+
+def password(name: Name, as_json: Json = False) -> None:
+    """Give a person a new password that opens once; ends every session of theirs."""
+    secret = new_password()
+
+    async def work(to: Accounts) -> None:
+        kept = await password_hash(secret)
+        await to.set_password(name, kept, _deed("user.password", name), must_change=True)
+
+    _run(work)
+    shown = f"{name}: password {secret} (shown once; it must be changed)"
+    print_found({"name": name, "password": secret}, [shown], as_json)
+
+
+def token(
+    label: Annotated[str, typer.Argument(help="What the token is for, as the audit names it.")],
+    user: Annotated[str, typer.Option(help="Who answers for it; it ends when they are disabled.")],
+    role: Role = ConsoleRole.VIEWER,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Days until it expires.")] = 90,
+    as_json: Json = False,
+) -> None:
+    """Make a token for a program or a kiosk: `Authorization: Bearer TOKEN`. Shown once."""
+    secret, ends = new_secret(), datetime.now(UTC) + timedelta(days=days)
+
+    async def work(to: Accounts) -> None:
+        login = Login(
+            secret_hash=secret_hash(secret),
+            user_name=user,
+            label=label,
+            role=role,
+            expires_at=ends,
+        )
+        await to.open(login, _deed("token.add", label, after=role))
+
+    _run(work)
+    shown = f"{label}, {role.value}, until {ends:%Y-%m-%d}: {secret} (shown once)"
+    found = {"label": label, "role": role, "expires_at": ends, "token": secret}
+    print_found(found, [shown], as_json)
+
+
+def _deed(action: str, object: str, after: str = "") -> Deed:
+    """Something done at a prompt: who it was is what this host says."""
+    actor, host = getpass.getuser(), socket.gethostname()
+    return Deed(
+        actor=actor,
+        action=action,
+        object=object,
+        login="host",
+        via="cli",
+        after=after,
+        address=host,
+    )
+
+
+def _run(work: Callable[[Accounts], Awaitable[None]]) -> None:
+    async def opened() -> None:
+        to = accounts(load_settings())
+        try:
+            await work(to)
+        finally:
+            await to.close()
+
+    asyncio.run(opened())

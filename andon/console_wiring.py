@@ -1,0 +1,49 @@
+"""The console's parts, built as ``andon.wiring`` builds the rest."""
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from andon.settings import Settings
+from andon.wiring import history, image_store, kafka_connection
+
+if TYPE_CHECKING:
+    from console.parts import ConsoleParts
+    from history.accounts import Accounts
+    from history.console_audit import ConsoleAudit
+
+
+def accounts(settings: Settings) -> "Accounts":
+    """Who may log in at the console, and who is logged in."""
+    from history.accounts import Accounts
+
+    own = settings.postgres
+    timeout_s = min(own.timeout_s, settings.console.login_timeout_s)
+    return Accounts(own.url.get_secret_value(), timeout_s=timeout_s)
+
+
+def console_audit(settings: Settings) -> "ConsoleAudit":
+    """What people did at the console."""
+    from history.console_audit import ConsoleAudit
+
+    own = settings.postgres
+    return ConsoleAudit(own.url.get_secret_value(), timeout_s=own.timeout_s)
+
+
+def console_parts(settings: Settings) -> "ConsoleParts":
+    """What the console is made of; its feed begins with the shift that is running."""
+    from console.feed.live_feed import TOPICS, LiveFeed
+    from console.parts import ConsoleParts
+    from streams.kafka.reader import PartitionReader
+
+    _, began = settings.plant.shift_at(datetime.now(UTC))
+    since_s = min(began.timestamp(), time.time() - settings.console.lookback_s)
+    reader = PartitionReader(kafka_connection(settings), dict.fromkeys(TOPICS, since_s))
+    return ConsoleParts(
+        history=history(settings),
+        store=image_store(settings),
+        accounts=accounts(settings),
+        audit=console_audit(settings),
+        plant=settings.plant,
+        feed=LiveFeed(reader, settings.plant.shift_at),
+    )

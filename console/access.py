@@ -1,0 +1,97 @@
+"""Who may call which route: one table, asked before every answer. What it does not name is refused.
+
+``tests/console/test_access.py`` walks every route with every role.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class ConsoleRole(StrEnum):
+    """What a person may do at the console."""
+
+    VIEWER = "viewer"
+    """Looks at the line, as a screen on the wall does."""
+    OPERATOR = "operator"
+    """Works at the line."""
+    QUALITY = "quality"
+    """Judges what the line decided."""
+    ENGINEER = "engineer"
+    """Looks after policies, models and the line's programs."""
+    ADMIN = "admin"
+    """Lets people in."""
+
+
+Route = tuple[str, str]
+"""Method and path, as the application declares it."""
+PUBLIC: Final[frozenset[ConsoleRole]] = frozenset()
+"""Nobody is asked who they are."""
+EVERYBODY: Final = frozenset(ConsoleRole)
+STAFF: Final = EVERYBODY - {ConsoleRole.VIEWER}
+AUDITORS: Final = frozenset({ConsoleRole.QUALITY, ConsoleRole.ADMIN})
+ADMINS: Final = frozenset({ConsoleRole.ADMIN})
+
+
+def _routes(
+    roles: frozenset[ConsoleRole], routes: str
+) -> Iterable[tuple[Route, frozenset[ConsoleRole]]]:
+    for line in routes.split("\n"):
+        if words := line.split():
+            yield (words[0], words[1]), roles
+
+
+ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
+    [
+        *_routes(
+            PUBLIC,
+            """
+            GET  /static/{name}
+            GET  /login
+            POST /login
+            POST /preferences
+            """,
+        ),
+        *_routes(
+            EVERYBODY,
+            """
+            GET  /
+            GET  /password
+            POST /password
+            POST /logout
+            GET  /live
+            GET  /live/events
+            GET  /live/parts/{identity}
+            GET  /find
+            GET  /pictures/{frame_id}/{size}
+            """,
+        ),
+        *_routes(
+            STAFF,
+            """
+            POST /live/alerts/{alert_id}
+            GET  /docs
+            GET  /api/openapi.json
+            GET  /api/health
+            GET  /api/frames
+            GET  /api/frames/{frame_id}
+            GET  /api/frames/{frame_id}/image
+            GET  /api/frames/{frame_id}/mask
+            GET  /api/frames/{frame_id}/region
+            GET  /api/stats
+            GET  /api/pareto
+            GET  /api/gaps
+            """,
+        ),
+    ]
+)
+
+
+def may_call(role: ConsoleRole, method: str, path: str) -> bool:
+    """Whether a role may call a route.
+
+    >>> may_call(ConsoleRole.VIEWER, "GET", "/api/frames")
+    False
+    """
+    roles = ACCESS.get((method, path))
+    return roles is not None and (roles is PUBLIC or role in roles)

@@ -1,0 +1,1 @@
+"""What the line does at this moment, read from Kafka: it needs no database."""

@@ -1,0 +1,109 @@
+"""The line at this moment: its last parts, the last one that was stopped, the shift's counters."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Final
+from uuid import UUID
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
+
+from console.feed.acknowledged import acknowledge
+from console.feed.live_feed import LiveFeed
+from console.feed.positions import Positions, is_beyond, read_positions
+from console.identity import Gatekeeper, secret_of, who_of
+from console.pages.live_fragments import LiveFragments
+from console.parts import ConsoleParts
+from console.rendering import Renderer, asked_language
+from history.errors import BadQueryError, NotInHistoryError
+from history.filters import FrameFilter
+
+BEAT_S: Final = 2.0
+"""A browser that hears nothing for three beats says that what it shows is old."""
+GATHER_S: Final = 0.1
+"""What comes within it is one message: ten parts a second are ten pictures, not a hundred pages."""
+CHECK_S: Final = 5.0
+"""How long a stream may outlive its session."""
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
+    """The routes of this page."""
+    feed = parts.feed
+    fragments = LiveFragments(renderer, feed)
+
+    @app.get("/live", include_in_schema=False)
+    def live(request: Request) -> Response:
+        """The whole page as things stand."""
+        word = feed.word
+        views = fragments.lines(asked_language(request))
+        alerts = fragments.alerts(asked_language(request))
+        return renderer.page(
+            request, "live.html", lines=views, alerts=alerts, word=word, is_fresh=feed.is_fresh
+        )
+
+    @app.get("/live/events", include_in_schema=False)
+    async def events(request: Request, since: str = "") -> Response:
+        """What changes, as server-sent events."""
+        asked = read_positions(request.headers.get("last-event-id") or since)
+        stream = _stream(request, feed, fragments, asked)
+        return StreamingResponse(stream, media_type="text/event-stream", headers=_HEADERS)
+
+    @app.get("/live/parts/{identity}", include_in_schema=False)
+    def focus(request: Request, identity: UUID) -> Response:
+        """One of the last parts, large."""
+        part = feed.state.part(identity)
+        if part is None or part.decision is None:
+            raise HTTPException(404, "this part is not among the last ones of its line")
+        return HTMLResponse(fragments.focus(part, asked_language(request)))
+
+    @app.post("/live/alerts/{alert_id}", include_in_schema=False)
+    async def take_note(request: Request, alert_id: UUID) -> Response:
+        """Somebody looks after a request to stop."""
+        if alert_id not in feed.state.alerts:
+            raise HTTPException(404, "there is no such alert")
+        who = who_of(request)
+        await acknowledge(parts.audit, feed, alert_id, who.deed(request, "", str(alert_id)))
+        return RedirectResponse("/live", 303)
+
+    @app.get("/find", include_in_schema=False)
+    async def find(serial: str = "") -> Response:
+        """The page of the part with that serial number, or of the frame."""
+        serial = serial.strip()[:512]
+        if found := feed.state.find(serial):
+            return RedirectResponse(f"/parts/{found[0].identity}", 303)
+        try:
+            return RedirectResponse(f"/parts/{await parts.history.resolve(serial)}", 303)
+        except BadQueryError:
+            page = await parts.history.list_frames(FrameFilter(part_id=serial), limit=1)
+            return RedirectResponse(f"/parts/{page.frames[0].frame_id}", 303)
+        except NotInHistoryError:
+            raise HTTPException(404, f"no part {serial!r} is known") from None
+
+
+async def _stream(
+    request: Request, feed: LiveFeed, fragments: LiveFragments, asked: Positions
+) -> AsyncIterator[str]:
+    """Messages for one browser, until its session ends or it goes."""
+    keeper: Gatekeeper = request.app.state.gatekeeper
+    loop, language = asyncio.get_running_loop(), asked_language(request)
+    seen, checked = 0, loop.time()
+    while True:
+        if feed.is_fresh and is_beyond(asked, feed.positions):
+            yield _message("begin-again", {}, feed.word)
+            return
+        before, seen = seen, feed.state.changes
+        yield _message("line", fragments.news(before, asked, language), feed.word)
+        await feed.wait(seen, BEAT_S)
+        if feed.state.changes > seen:
+            await asyncio.sleep(GATHER_S)
+        if loop.time() - checked > CHECK_S:
+            checked = loop.time()
+            if await keeper.who(secret_of(request)) is None:
+                yield _message("begin-again", {}, feed.word)
+                return
+
+
+def _message(kind: str, data: object, word: str) -> str:
+    return f"event: {kind}\nid: {word}\ndata: {json.dumps(data)}\n\n"

@@ -1,0 +1,29 @@
+"""What the console is made of: built by ``andon.wiring``, handed to every page."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from console.feed.live_feed import LiveFeed
+from history.accounts import Accounts
+from history.console_audit import ConsoleAudit
+from history.plant_times import PlantTimes
+from history.queries import History
+from streams.ports import ImageStore
+
+
+class Pictures(ImageStore, Protocol):
+    """An image store that the application closes when it ends."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class ConsoleParts:
+    """What pages ask."""
+
+    history: History
+    store: Pictures
+    accounts: Accounts
+    audit: ConsoleAudit
+    plant: PlantTimes
+    feed: LiveFeed

@@ -1,0 +1,92 @@
+"""What is answered when a question cannot be: JSON to programs, a page to people."""
+
+from functools import partial
+from typing import Final
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request, Response
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from starlette.exceptions import HTTPException
+
+from console.forms import BadFormError
+from console.guard import HEADERS
+from console.identity import ForbiddenError, LoginNeededError, PasswordExpiredError
+from console.rendering import Renderer
+from history.errors import BadQueryError, NotInHistoryError
+from streams.errors import UnavailableError
+from streams.masking import masked
+
+_STATUS: Final = {
+    BadFormError: 400,
+    ForbiddenError: 403,
+    NotInHistoryError: 404,
+    UnavailableError: 503,
+}
+
+
+def add_refusals(app: FastAPI, renderer: Renderer) -> None:
+    """The handlers of every expected error."""
+    for kind, status in _STATUS.items():
+        app.add_exception_handler(kind, partial(_refused, renderer, status))
+    for mistake in (BadQueryError, RequestValidationError):
+        app.add_exception_handler(mistake, partial(_mistaken, renderer))
+    app.add_exception_handler(HTTPException, partial(_http, renderer))
+    app.add_exception_handler(LoginNeededError, partial(_elsewhere, "/login", 401))
+    app.add_exception_handler(PasswordExpiredError, partial(_elsewhere, "/password", 403))
+    app.add_exception_handler(Exception, partial(_broken, renderer))
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a person reads the answer: a browser that goes to a page, or swaps a piece of one."""
+    is_read = "text/html" in request.headers.get("accept", "") or "hx-request" in request.headers
+    return is_read and not request.url.path.startswith("/api/")
+
+
+def _said(renderer: Renderer, request: Request, status: int, words: str) -> Response:
+    if wants_page(request):
+        return renderer.page(request, "refused.html", status, code=status, words=words)
+    return JSONResponse({"detail": words}, status)
+
+
+async def _refused(renderer: Renderer, status: int, request: Request, error: Exception) -> Response:
+    return _said(renderer, request, status, masked(str(error)))
+
+
+async def _mistaken(renderer: Renderer, request: Request, error: Exception) -> Response:
+    """What is wrong with a request, whoever found it, in one form."""
+    if isinstance(error, RequestValidationError):
+        found = [{key: e[key] for key in ("loc", "msg", "type")} for e in error.errors()]
+    else:
+        found = [{"loc": ["query"], "msg": str(error), "type": "bad_query"}]
+    if wants_page(request):
+        words = "; ".join(str(one["msg"]) for one in found)
+        return _said(renderer, request, 422, words)
+    return JSONResponse({"detail": jsonable_encoder(found)}, 422)
+
+
+async def _http(renderer: Renderer, request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    answer = _said(renderer, request, error.status_code, str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _elsewhere(path: str, status: int, request: Request, error: Exception) -> Response:
+    """To the page that mends it, and back to where they were going."""
+    if not wants_page(request):
+        return JSONResponse({"detail": str(error)}, status)
+    if "hx-request" in request.headers:
+        return HTMLResponse("", status, headers={"HX-Refresh": "true"})
+    query = f"?{request.url.query}" if request.url.query else ""
+    there = quote(request.url.path + query) if request.method == "GET" else ""
+    return RedirectResponse(f"{path}?next={there}" if there else path, 303)
+
+
+async def _broken(renderer: Renderer, request: Request, error: Exception) -> Response:
+    """A mistake of ours: its words stay in the log. It is answered outside of the guard."""
+    answer = _said(renderer, request, 500, "an internal error")
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    return answer

@@ -1,0 +1,243 @@
+"""The live page and its stream: what comes, what was missed in a break, and hostile texts."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from fastapi import FastAPI
+from starlette.types import Message
+
+from console.app import build_app
+from console.feed.acknowledged import ACTION
+from console.feed.live_feed import LiveFeed
+from console.feed.positions import read_positions
+from history.console_audit import Deed
+from history.plant_times import PlantTimes
+from streams.codes import Action, DecisionSource
+from streams.envelope import to_message
+from streams.events import Alert, Decision
+from streams.kafka.delivery import Delivery
+from streams.topics import ALERTS, DECISIONS
+from tests.console.make import BASE, GivenRecords, client_of, parts_of
+from tests.history import make
+
+pytestmark = pytest.mark.asyncio
+DEADLINE_S = 20.0
+
+
+def record(event: Decision | Alert, offset: int) -> Delivery:
+    topic = ALERTS.name if isinstance(event, Alert) else DECISIONS.name
+    message = to_message(event)
+    return Delivery(topic, 0, offset, message.key, message.value, message.headers)
+
+
+def scrapped(number: int, **change: Any) -> Decision:
+    fields = {"inspection": make.inspection(), **change}
+    return make.decision(number, DecisionSource.CLASSIFIER, Action.SCRAP, "crack", **fields)
+
+
+def stop_request() -> Alert:
+    return Alert(
+        alert_id=uuid4(),
+        line="line-1",
+        product_id="tile",
+        limit="scrap",
+        reason="9 of 50 parts",
+        request_stop=True,
+        raised_at=datetime.now(UTC),
+    )
+
+
+class Deeds:
+    """An audit that remembers."""
+
+    def __init__(self) -> None:
+        self.written: list[Deed] = []
+
+    async def append(self, deed: Deed) -> None:
+        self.written.append(deed)
+
+    async def of_action(self, action: str, since: datetime) -> list[Deed]:
+        return [deed for deed in self.written if deed.action == action]
+
+    async def close(self) -> None: ...
+
+
+class World:
+    """A console with records to give, and its pages."""
+
+    def __init__(self) -> None:
+        self.records = GivenRecords()
+        self.feed = LiveFeed(self.records, PlantTimes().shift_at)
+        self.deeds = Deeds()
+        self.app = build_app(parts_of(feed=self.feed, audit=self.deeds))
+
+    async def give(self, *deliveries: Delivery) -> None:
+        before = self.feed.state.changes
+        self.records.give(*deliveries)
+        async with asyncio.timeout(DEADLINE_S):
+            while self.feed.state.changes == before:
+                await self.feed.wait(before, 1.0)
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[World]:
+    world = World()
+    task = asyncio.create_task(world.feed.run())
+    try:
+        yield world
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def listening(app: FastAPI, last: str = "") -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    """What a browser with ``Last-Event-ID`` is sent, event by event."""
+    sent: asyncio.Queue[bytes] = asyncio.Queue()
+    gone = asyncio.Event()
+
+    async def receive() -> Message:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            sent.put_nowait(message.get("body", b""))
+
+    async def events() -> AsyncIterator[dict[str, Any]]:
+        while True:
+            async with asyncio.timeout(DEADLINE_S):
+                lines = (await sent.get()).decode().strip().splitlines()
+            if lines:
+                fields = dict(line.split(": ", 1) for line in lines)
+                yield {**fields, "data": json.loads(fields["data"])}
+
+    headers = [(b"host", b"localhost"), (b"authorization", b"Bearer viewer")]
+    headers += [(b"last-event-id", last.encode())] if last else []
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/live/events",
+        "raw_path": b"/live/events",
+        "query_string": b"",
+        "headers": headers,
+        "scheme": "http",
+        "server": ("localhost", 80),
+        "client": ("127.0.0.1", 1),
+        "http_version": "1.1",
+        "root_path": "",
+    }
+    task = asyncio.create_task(app(scope, receive, send))  # type: ignore[arg-type]
+    try:
+        yield events()
+    finally:
+        gone.set()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def ids(event: dict[str, Any]) -> list[UUID]:
+    return [UUID(part["id"]) for part in event["data"]["parts"]]
+
+
+async def test_what_comes_is_sent_and_after_a_break_only_what_was_missed() -> None:
+    async with running() as world:
+        await world.give(record(scrapped(0), 0), record(scrapped(1), 1))
+        async with listening(world.app) as events:
+            first = await anext(events)
+            assert ids(first) == [make.frame_id(0), make.frame_id(1)]
+            await world.give(record(scrapped(2), 2))
+            second = await anext(events)
+            assert ids(second) == [make.frame_id(2)]
+            assert read_positions(second["id"]) == {(DECISIONS.name, 0): 3}
+        await world.give(record(scrapped(3), 3))
+        async with listening(world.app, second["id"]) as events:
+            assert ids(await anext(events)) == [make.frame_id(3)]
+
+
+async def test_a_console_that_was_started_again_gives_only_what_was_missed() -> None:
+    async with running() as again:
+        await again.give(*(record(scrapped(n), n) for n in range(3)))
+        async with listening(again.app, "d0-2") as events:
+            assert ids(await anext(events)) == [make.frame_id(2)]
+
+
+async def test_a_browser_ahead_of_the_broker_begins_again() -> None:
+    async with running() as world:
+        await world.give(record(scrapped(0), 0))
+        async with listening(world.app, "d0-900") as events:
+            assert (await anext(events))["event"] == "begin-again"
+
+
+async def test_a_browser_is_told_when_kafka_is_not_heard() -> None:
+    async with running() as world:
+        world.records.caught_up.clear()
+        async with listening(world.app) as events:
+            assert (await anext(events))["data"]["fresh"] is False
+        async with client_of(world.app) as client:
+            assert 'data-fresh="no"' in (await client.get("/live")).text
+
+
+async def test_the_page_shows_part_picture_outline_and_reason() -> None:
+    async with running() as world:
+        await world.give(
+            record(make.decision(0), 0), record(scrapped(1), 1), record(make.decision(2), 2)
+        )
+        async with client_of(world.app, headers={"Accept-Language": "de"}) as client:
+            page = (await client.get("/live")).text
+            part = await client.get(f"/live/parts/{make.frame_id(1)}")
+            nobody = await client.get(f"/live/parts/{make.frame_id(9)}")
+            found = await client.get("/find", params={"serial": " P0000001 "})
+    assert page.index("P0000002") > page.index("P0000001"), "the stopped part is the large one"
+    assert f'src="/pictures/{make.frame_id(1)}/large"' in page
+    assert '<path d="M' in part.text
+    assert "Ausschuss" in page
+    assert "die Klasse entscheidet" in page
+    assert nobody.status_code == 404
+    assert found.headers["location"] == f"/parts/{make.frame_id(1)}"
+
+
+async def test_texts_of_the_line_are_texts() -> None:
+    evil = "<img src=x onerror=alert(1)>\"'"
+    fields = {"line": evil, "part_id": evil, "class_name": evil, "reason": evil, "product_id": evil}
+    async with running() as world:
+        await world.give(record(make.decision(1, action=Action.SCRAP, **fields), 0))
+        async with client_of(world.app) as client:
+            page = (await client.get("/live")).text
+        async with listening(world.app) as events:
+            told = await anext(events)
+    pieces = [page, *(p["html"] for p in told["data"]["parts"])]
+    pieces += [line[name] for line in told["data"]["lines"] for name in ("head", "focus")]
+    assert all("<img src=x" not in piece for piece in pieces)
+    assert all("&lt;img src=x" in piece for piece in pieces)
+
+
+async def test_a_message_that_cannot_be_read_does_not_end_the_feed() -> None:
+    async with running() as world:
+        broken = Delivery(DECISIONS.name, 0, 0, b"", b"\xff", [])
+        await world.give(broken, record(scrapped(1), 1))
+        assert world.feed.state.line_names() == ["line-1"]
+        assert world.feed.word == "d0-2"
+
+
+async def test_a_request_to_stop_is_acknowledged_once_and_written_down() -> None:
+    alert = stop_request()
+    async with running() as world:
+        await world.give(record(scrapped(0), 0), record(alert, 0))
+        headers = {"Origin": BASE}
+        async with client_of(world.app, "operator", headers=headers) as client:
+            assert "asked to stop" in (await client.get("/live")).text
+            for _ in range(2):
+                done = await client.post(f"/live/alerts/{alert.alert_id}")
+                assert (done.status_code, done.headers["location"]) == (303, "/live")
+            assert (await client.post(f"/live/alerts/{uuid4()}")).status_code == 404
+            page = (await client.get("/live")).text
+    assert 'role="alert">\n<span class="sign"' not in page
+    assert "a operator looks after" in page
+    assert [(d.action, d.object) for d in world.deeds.written] == [(ACTION, str(alert.alert_id))]

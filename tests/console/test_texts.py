@@ -1,0 +1,59 @@
+"""The catalogue of texts is whole, and pages use what is in it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import console
+from console.access import ConsoleRole
+from console.pages import PAGES
+from console.texts import LANGUAGES, catalogue, translator
+from streams.codes import AckOutcome, Action, DecisionSource, ReasonCode, Severity
+
+ROOT = Path(console.__file__).parent
+USED = re.compile(r"""["']([a-z]+\.[a-z0-9_]+)["']""")
+MADE = {
+    "action": [a.value for a in Action],
+    "severity": [s.value for s in Severity],
+    "source": [s.value for s in DecisionSource],
+    "outcome": [*(o.value for o in AckOutcome), "none"],
+    "reason": [f"r{code.value}" for code in ReasonCode],
+    "role": [role.value for role in ConsoleRole],
+    "nav": [page.link.name for page in PAGES if page.link],
+    "theme": ["auto", "light", "dark"],
+    "refused": ["s403", "s404", "s422", "s503"],
+}
+"""Sections whose keys are made of codes."""
+
+
+def test_every_text_is_there_in_every_language() -> None:
+    for key, texts in catalogue().items():
+        assert set(texts) == set(LANGUAGES), key
+        assert all(texts.values()), key
+        names = {lang: set(re.findall(r"\{(\w+)\}", text)) for lang, text in texts.items()}
+        assert len({frozenset(found) for found in names.values()}) == 1, key
+
+
+def test_every_code_has_its_words() -> None:
+    made = {f"{section}.{name}" for section, names in MADE.items() for name in names}
+    assert made <= catalogue().keys()
+
+
+def test_pages_use_what_is_there_and_nothing_is_left_over() -> None:
+    sources = [*ROOT.rglob("*.html"), *ROOT.rglob("*.py")]
+    used = {key for path in sources for key in USED.findall(path.read_text("utf-8"))}
+    made = {f"{section}.{name}" for section, names in MADE.items() for name in names}
+    sections = {key.partition(".")[0] for key in catalogue()}
+    templates = "".join(path.read_text("utf-8") for path in ROOT.rglob("*.html"))
+    asked = set(re.findall(r"""\bt\(["']([a-z]+\.[a-z0-9_]+)["'][,)]""", templates))
+    assert asked <= catalogue().keys()
+    assert catalogue().keys() - used - made == set()
+    assert MADE.keys() <= sections
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_values_stand_in_the_texts(language: str) -> None:
+    assert "17" in translator(language)("login.wait", seconds=17)
+    with pytest.raises(KeyError):
+        translator(language)("login.nothing")
