@@ -32,8 +32,8 @@ def translator(language: str) -> Translate:
 
     >>> translator("de")("action.hold")
     'Halten'
-    >>> translator("en")("live.more", count=3)
-    '3 more'
+    >>> translator("en")("login.wait", seconds=3)
+    'Too many tries: wait 3 s.'
     """
 
     def translate(key: str, **values: object) -> str:
