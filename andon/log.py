@@ -9,7 +9,7 @@ import structlog
 
 from andon.settings import load_settings
 from history.text import visible
-from streams.masking import masked
+from streams.masking import masked_value
 
 _CHATTY = (
     "aiokafka",
@@ -27,10 +27,9 @@ _CHATTY = (
 def mask_event(
     _logger: object, _method: str, event: MutableMapping[str, object]
 ) -> MutableMapping[str, object]:
-    """A processor of structlog that masks every text of an event."""
+    """A processor of structlog that masks what is secret in an event, however deep it stands."""
     for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = masked(value)
+        event[name] = masked_value(name, value)
     return event
 
 
