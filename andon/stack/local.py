@@ -21,6 +21,7 @@ from andon.stack.security import (
     serving_environment,
 )
 from history.object_users import apply_users
+from infra.stack.certificates import private_folder
 from infra.stack.process import ProcessError, free_port
 from infra.stack.server import HOST, LocalServer
 from streams.principals import Role
@@ -230,7 +231,7 @@ class LocalStack:
         secret = keys.pop(admin)
         if data.is_dir() or not minio_is_built():  # what it kept before stays within reach
             return start_s3(data, port, admin, secret, log, tethered=tethered, others=keys)
-        data = self.folder / "minio"
+        data = private_folder(self.folder / "minio")  # it keeps the secrets of its users
         server = start_minio(data, port, admin, secret, log, tethered=tethered)
         apply_users(server.endpoint, admin, secret, keys)
         return server

@@ -42,6 +42,8 @@ QUIET_ENV: Mapping[str, str] = {
     "RAY_task_events_report_interval_ms": "0",
     "RAY_metrics_report_interval_ms": "60000",
     "RAY_enable_metrics_collection": "0",
+    # Figures for whoever asks: there is no such port, so that it does not listen.
+    "DASHBOARD_METRIC_PORT": "65536",
     "RAY_enable_timeline": "0",
     "RAY_event_stats": "0",
     # a replica is not background work: 15, the default, starves it beside anything else
@@ -125,7 +127,6 @@ def start_ray(
     environment = {
         **QUIET_ENV,
         "RAY_AUTH_TOKEN_PATH": str(token),
-        "DASHBOARD_METRIC_PORT": str(free_port()),
         **(env or {}),
     }
     before = log_file.stat().st_size if log_file.exists() else 0

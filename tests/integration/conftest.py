@@ -62,6 +62,7 @@ def start_plant(
     folder: Path,
     broker: BrokerKind = "embedded",
     models: Callable[[LinePlan, Path], Config] = trained,
+    secure: bool = False,
 ) -> Plant:
     """Stack, expert, exemplars, policy: everything but the line's own processes."""
     source = textile_dataset()
@@ -70,7 +71,7 @@ def start_plant(
         policy.product_id, source.train[:TRAIN], source.test, set(policy.document.classes), None
     )
     config = models(plan, folder)
-    stack = LocalStack(folder / "stack", StackPorts.free(), broker_kind=broker)
+    stack = LocalStack(folder / "stack", StackPorts.free(), broker_kind=broker, secure=secure)
     stack.start()
     try:
         asyncio.run(prepare(stack.settings(), [policy], "test"))
