@@ -1,0 +1,115 @@
+{{- define "andon.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- /* Labels of one component: (dict "root" $ "component" "inspect") */ -}}
+{{- define "andon.labels" -}}
+app.kubernetes.io/name: andon
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "andon.meta" -}}
+{{ include "andon.labels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+{{- end }}
+
+{{- define "andon.pod-security" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "andon.container-security" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- /* What every process is told; the role's user at the broker: (dict "root" $ "role" "inspect") */ -}}
+{{- define "andon.env" -}}
+{{- $root := .root }}{{- $v := .root.Values }}
+- name: ANDON_KAFKA__BOOTSTRAP_SERVERS
+  value: {{ printf "%s-kafka-bootstrap:%d" $v.kafka.cluster (int $v.kafka.port) | quote }}
+{{- if $v.kafka.users }}
+- name: ANDON_KAFKA__SECURITY_PROTOCOL
+  value: SASL_SSL
+- name: ANDON_KAFKA__CA_FILE
+  value: /etc/andon/kafka-ca/ca.crt
+- name: ANDON_KAFKA__USERNAME
+  value: andon-{{ .role }}
+- name: ANDON_KAFKA__PASSWORD
+  valueFrom: {secretKeyRef: {name: andon-{{ .role }}, key: password}}
+{{- end }}
+- name: ANDON_KAFKA__REPLICATION_FACTOR
+  value: "3"
+- name: ANDON_KAFKA__MIN_INSYNC_REPLICAS
+  value: "2"
+- name: ANDON_POSTGRES__URL
+  valueFrom: {secretKeyRef: {name: {{ $v.postgres.urlSecret.name }}, key: {{ $v.postgres.urlSecret.key }}}}
+{{ include "andon.store-env" $root }}
+- name: ANDON_SERVE__INGRESS
+  value: {{ printf "%s-ingress:16380" $root.Release.Name | quote }}
+- name: ANDON_SERVE__TOKEN_FILE
+  value: /etc/andon/ray/token
+{{- range $name, $value := $v.settings }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "andon.store-env" -}}
+- name: ANDON_S3__ENDPOINT
+  value: {{ .Values.s3.endpoint | quote }}
+- name: ANDON_S3__SECURE
+  value: {{ .Values.s3.secure | quote }}
+- name: ANDON_S3__REGION
+  value: {{ .Values.s3.region | quote }}
+- name: ANDON_S3__BUCKET
+  value: {{ .Values.s3.bucket | quote }}
+- name: ANDON_S3__ACCESS_KEY
+  valueFrom: {secretKeyRef: {name: {{ .Values.s3.keySecret.name }}, key: {{ .Values.s3.keySecret.accessKey }}}}
+- name: ANDON_S3__SECRET_KEY
+  valueFrom: {secretKeyRef: {name: {{ .Values.s3.keySecret.name }}, key: {{ .Values.s3.keySecret.secretKey }}}}
+- name: ANDON_PATHS__ARTIFACTS
+  value: s3://{{ .Values.s3.bucket }}/artifacts
+- name: ANDON_PATHS__EXEMPLARS
+  value: s3://{{ .Values.s3.bucket }}/exemplars
+{{- end }}
+
+{{- define "andon.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+- {name: state, mountPath: /var/lib/andon}
+- {name: ray-token, mountPath: /etc/andon/ray, readOnly: true}
+{{- if .Values.kafka.users }}
+- {name: kafka-ca, mountPath: /etc/andon/kafka-ca, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "andon.volumes" -}}
+- name: tmp
+  emptyDir: {sizeLimit: 1Gi}
+- name: ray-token
+  secret:
+    secretName: {{ .Values.ray.tokenSecret.name }}
+    items: [{key: {{ .Values.ray.tokenSecret.key }}, path: token}]
+{{- if .Values.kafka.users }}
+- name: kafka-ca
+  secret: {secretName: {{ .Values.kafka.cluster }}-cluster-ca-cert}
+{{- end }}
+{{- end }}
+
+{{- define "andon.pull" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
