@@ -1,10 +1,15 @@
 """Brings the database's schema to what this build needs, without ``alembic.ini`` or a shell.
 
 Several processes may call ``upgrade`` at once: one migrates under an advisory lock, the others
-find it done. Everything happens in one transaction, with bounded waits for locks and statements.
+find it done. Each revision is one transaction with bounded waits for locks and statements, and the
+indexes of large tables are built beside the recording.
 """
 
-from collections.abc import Callable, Iterable
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from importlib.resources import files
 from typing import TypeVar
 
@@ -13,19 +18,29 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from history.database import connected, errors_translated, make_engine
 from history.errors import RefusedRowError
+from history.migrations.indexes import INDEXES
 from history.rights import (
     VERSION_TABLE,
     DatabaseRole,
     grant_statements,
     role_statements,
 )
+from streams.backoff import backoff_s
 from streams.failures import Cause, TransientError
 
 T = TypeVar("T")
 _LOCK = 0x416E646F6E  # "Andon"
+_LOCK_WAIT_MS = 500
+"""So long a revision waits for one lock, and whoever records behind it, milliseconds."""
+_ASKED_EVERY_S = 0.1
+"""How often the lock of whoever migrates is asked for, seconds."""
+_LOCKED = ("55P03", "40P01")
+"""SQLSTATEs of a lock that was not had: not in time, or not without a deadlock."""
 
 
 def head() -> str:
@@ -39,7 +54,11 @@ async def current(url: str, timeout_s: float = 10.0) -> str:
     Raises:
         UnavailableError: the database does not answer.
     """
-    return await _run(url, timeout_s, _current)
+
+    async def ask(link: AsyncConnection) -> str:
+        return await link.run_sync(_current)
+
+    return await _run(url, timeout_s, ask)
 
 
 async def upgrade(
@@ -47,32 +66,63 @@ async def upgrade(
 ) -> None:
     """Migrate to ``head()``; returns at once when the database has that revision.
 
+    Events may be recorded meanwhile: each revision is a transaction of its own that waits for a
+    lock only briefly, lets those behind it pass, and tries again.
+
     Args:
         url: SQLAlchemy URL with the asyncpg driver.
-        lock_timeout_s: longest wait for another migrating process, or for a table's lock.
+        lock_timeout_s: how long another migrating process, or the locks of a revision, are tried.
         statement_timeout_s: longest single statement.
 
     Raises:
         UnavailableError: the database does not answer, or a lock was not had in time.
     """
+    is_new = False
 
-    def migrate(connection: Connection) -> None:
-        if _current(connection) == head():
+    async def migrate(link: AsyncConnection) -> None:
+        nonlocal is_new
+        if await link.run_sync(_current) == head():
             return
-        for name, seconds in (
-            ("lock_timeout", lock_timeout_s),
-            ("statement_timeout", statement_timeout_s),
-        ):
-            connection.execute(
-                text("SELECT set_config(:name, :value, true)"),
-                {"name": name, "value": str(int(seconds * 1000))},
-            )
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        command.upgrade(_config(connection), "head")
-        if _has_roles(connection):  # a new table is nobody's until it is granted
-            _execute(connection, grant_statements())
+        await _alone(link, lock_timeout_s)
+        before = await link.run_sync(_current)
+        is_new = not before
+        for revision in _revisions_after(before):
+            step = partial(_migrate_to, revision)
+            await _patiently(link, step, lock_timeout_s)
+        if await link.run_sync(_has_roles):  # a new table is nobody's until it is granted
+            grants = partial(_execute, statements=grant_statements())
+            await _patiently(link, grants, lock_timeout_s)
 
     await _run(url, statement_timeout_s, migrate)
+    if is_new:
+        await build_indexes(url, statement_timeout_s)
+
+
+async def build_indexes(url: str, timeout_s: float = 3600.0) -> None:
+    """Build the indexes of ``history.migrations.indexes`` that are missing, beside the recording.
+
+    Returns at once where none is. What was left half built by a process that ended is built anew.
+
+    Args:
+        url: of a role that owns the tables.
+        timeout_s: longest time for one of them, the end of older transactions included.
+
+    Raises:
+        UnavailableError: the database does not answer, or refuses.
+    """
+
+    async def build(link: AsyncConnection) -> None:
+        if not await _missing_indexes(link):
+            return
+        await _alone(link, timeout_s)
+        missing = await _missing_indexes(link)
+        await link.rollback()
+        by_itself = await link.execution_options(isolation_level="AUTOCOMMIT")
+        for name in missing:
+            await by_itself.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+            await by_itself.exec_driver_sql(f"CREATE INDEX CONCURRENTLY {name} {INDEXES[name]}")
+
+    await _run(url, timeout_s, build)
 
 
 async def grant(url: str, timeout_s: float = 60.0) -> None:
@@ -88,11 +138,14 @@ async def grant(url: str, timeout_s: float = 60.0) -> None:
         UnavailableError: the database does not answer, or refuses.
     """
 
-    def apply(connection: Connection) -> None:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    def granted(connection: Connection) -> None:
         _execute(connection, role_statements())
         if _current(connection) == head():
             _execute(connection, grant_statements())
+
+    async def apply(link: AsyncConnection) -> None:
+        await _alone(link, timeout_s)
+        await _patiently(link, granted, timeout_s)
 
     await _run(url, timeout_s, apply)
 
@@ -146,17 +199,76 @@ def _current(connection: Connection) -> str:
     return context.get_current_revision() or ""
 
 
-async def _run(url: str, timeout_s: float, work: Callable[[Connection], T]) -> T:
+async def _run(url: str, timeout_s: float, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     engine = make_engine(url, pool_size=1, timeout_s=timeout_s, role="migrate")
     try:
         with errors_translated("migrating"):
-            async with engine.begin() as connection:
-                return await connection.run_sync(work)
+            async with engine.connect() as link:
+                return await work(link)
     except RefusedRowError as error:  # not this event's fault: all wait for somebody with the right
         said = f"{error}: `andon history migrate` as the owner of the tables (docs/history.md)"
         raise TransientError(Cause.NOT_PREPARED, said) from error
     finally:
         await engine.dispose()
+
+
+async def _alone(link: AsyncConnection, patience_s: float) -> None:
+    """Hold the lock of whoever changes the schema, until the connection ends.
+
+    It is asked for again and again and not waited for: an index that is built waits for every
+    transaction that is older, and one that waits for this lock would be such a transaction.
+    """
+    until = time.monotonic() + patience_s
+    while not await link.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}):
+        await link.commit()
+        if time.monotonic() >= until:
+            said = f"another process has been migrating the history for {patience_s:g} s"
+            raise TransientError(Cause.BUSY, f"{said} (lock timeout)")
+        await asyncio.sleep(_ASKED_EVERY_S)
+    await link.commit()
+
+
+async def _patiently(
+    link: AsyncConnection, work: Callable[[Connection], None], patience_s: float
+) -> None:
+    """Do it in one transaction; where a lock is not had at once, later again.
+
+    Whoever records queues behind a lock that is waited for, so it is waited for only briefly.
+    """
+    until = time.monotonic() + patience_s
+    for attempt in itertools.count():
+        try:
+            lock_ms = min(_LOCK_WAIT_MS, max(int(1000 * patience_s), 1))
+            await link.execute(
+                text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": str(lock_ms)}
+            )
+            await link.run_sync(work)
+            await link.commit()
+            return
+        except DBAPIError as error:
+            await link.rollback()
+            if getattr(error.orig, "sqlstate", "") not in _LOCKED or time.monotonic() >= until:
+                raise
+        await asyncio.sleep(backoff_s(attempt, 0.1, 2.0, jitter=0.3))
+
+
+async def _missing_indexes(link: AsyncConnection) -> list[str]:
+    query = text(
+        "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+        "WHERE i.indisvalid AND c.relnamespace = current_schema()::regnamespace"
+    )
+    found = set((await link.execute(query)).scalars())
+    return [name for name in INDEXES if name not in found]
+
+
+def _revisions_after(before: str) -> list[str]:
+    script = ScriptDirectory.from_config(_config())
+    found = script.iterate_revisions("head", before or "base")
+    return [revision.revision for revision in reversed(list(found))]
+
+
+def _migrate_to(revision: str, connection: Connection) -> None:
+    command.upgrade(_config(connection), revision)
 
 
 def _config(connection: Connection | None = None) -> Config:

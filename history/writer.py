@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from history import rows
 from history.database import connected, make_engine
 from history.errors import RefusedRowError
-from history.migrate import upgrade, write_facts
+from history.migrate import build_indexes, upgrade, write_facts
 from history.tables import METADATA, TOPIC_TABLES
 from streams.backoff import backoff_s
 from streams.errors import UnavailableError
@@ -24,6 +24,7 @@ from streams.events import (
     Review,
     ShotVerdict,
 )
+from streams.failures import Cause, cause_of
 
 E = TypeVar("E")
 
@@ -116,15 +117,18 @@ class PostgresHistoryWriter:
                 self._preparing = asyncio.create_task(self._prepare_old_parts())
 
     async def _prepare_old_parts(self) -> None:
-        """The facts of what an earlier version recorded, beside the recording, until all are there.
+        """The facts of what an earlier version recorded, and then indexes, beside the recording.
 
-        `andon history` says meanwhile that they are not.
+        `andon history` says meanwhile that not all facts are there.
         """
         for attempt in itertools.count(1):
             try:
                 await write_facts(self._url)
+                await build_indexes(self._url)
                 return
-            except UnavailableError:
+            except UnavailableError as error:
+                if cause_of(error) is Cause.NOT_PREPARED:  # who owns the tables migrates them
+                    return
                 await asyncio.sleep(backoff_s(attempt, 1.0, 60.0))
 
     async def _halves(self, table: str, batch: Sequence[rows.Row]) -> list[RefusedRowError]:

@@ -30,7 +30,7 @@ from andon.cli.options import (
 from andon.settings import load_settings
 from history.bi import READER, apply_bi
 from history.filters import FrameFilter, parse_moment
-from history.migrate import head, upgrade, write_facts
+from history.migrate import build_indexes, head, upgrade, write_facts
 from history.pictures import save_pictures
 from history.queries import History
 from history.records import AuditCount, Stats, Story
@@ -246,6 +246,7 @@ def migrate() -> None:
 
     async def run() -> None:
         await upgrade(url)
+        await build_indexes(url)
         await write_facts(url, progress=told)
 
     asyncio.run(run())

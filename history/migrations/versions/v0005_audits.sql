@@ -10,9 +10,6 @@ CREATE FUNCTION audit_draw(part uuid) RETURNS double precision LANGUAGE sql IMMU
         / 281474976710656::double precision
 $$;
 
-CREATE INDEX part_fact_audit_draw_idx ON part_fact (audit_draw(part_frame_id))
-    WHERE action = 'pass';
-
 -- The parts that passed and were drawn, with their latest blind review: `audit_severity` is null
 -- until there is one.
 CREATE VIEW audit_sample AS SELECT f.part_frame_id, f.captured_at, f.line, f.station, f.product_id,

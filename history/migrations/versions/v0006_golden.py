@@ -25,5 +25,5 @@ def downgrade() -> None:
             op.get_bind().exec_driver_sql(
                 statement.replace("CREATE FUNC", "CREATE OR REPLACE FUNC")
             )
-    op.execute("DROP INDEX decision_golden_idx")
+    op.execute("DROP INDEX IF EXISTS decision_golden_idx")
     op.execute("ALTER TABLE decision DROP COLUMN is_golden")

@@ -3,8 +3,6 @@
 
 ALTER TABLE decision ADD COLUMN is_golden boolean NOT NULL DEFAULT false;
 
-CREATE INDEX decision_golden_idx ON decision (frame_id) WHERE is_golden;
-
 -- As before, but for golden parts: they have no fact, and so are in no count, page or export.
 CREATE OR REPLACE FUNCTION effective_facts(parts uuid[]) RETURNS SETOF part_fact
     LANGUAGE sql STABLE ROWS 100 AS $$
