@@ -38,16 +38,24 @@ class NodeTools:
         return json.loads(done.stdout)
 
 
+def digest_of(wanted: bytes) -> str:
+    """Tells a folder of what a list asks for from one that an older list asked for."""
+    return hashlib.sha256(wanted).hexdigest()[:12]
+
+
 @cache
-def node_tools() -> NodeTools:
-    """Skips, with a reason, where there is no Node or npm cannot fetch the packages."""
+def node_tools(where: Path = HERE / "node") -> NodeTools:
+    """The packages of ``where/package.json``.
+
+    Skips, with a reason, where there is no Node or npm cannot fetch the packages.
+    """
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("no `node` and `npm` on the path: install Node.js 18 or newer")
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=30)
     if int(version.stdout.strip().lstrip("v").split(".")[0]) < MIN_NODE:
         pytest.skip(f"Node.js {version.stdout.strip()} is too old: {MIN_NODE} or newer is needed")
-    wanted = (HERE / "node" / "package.json").read_bytes()
-    folder = CACHE / f"node-{hashlib.sha256(wanted).hexdigest()[:12]}"
+    wanted = (where / "package.json").read_bytes()
+    folder = CACHE / f"node-{digest_of(wanted)}"
     if not folder.is_dir():
         draft = folder.with_name(f"{folder.name}-{os.getpid()}")
         draft.mkdir(parents=True)
