@@ -125,7 +125,7 @@ def in_its_own_time(rng: random.Random):  # type: ignore[no-untyped-def]
 
 
 def figures(rows: Sequence[Row]) -> dict[str, object]:
-    """What the controllers' own rows say; a part that was open at a loss of power has no outcome."""
+    """What the controllers say; a part that was open at a loss of power has no outcome."""
     part_of = {(r["boot"], r["trigger_seq"]): r["part_id"] for r in rows if r["event"] == "trigger"}
     results = [row for row in rows if row["event"] == "result"]
     told = Counter((row["boot"], row["trigger_seq"]) for row in results)
