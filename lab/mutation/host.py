@@ -28,6 +28,8 @@ from lab.mutation.operators import mutated
 _OURS = {"andon", "connectors", "console", "history", "infra", "lab", "policies", "prompts"}
 _OURS |= {"serving", "streams", "tests"}
 _POLL_S = 0.02
+CRASHED = 70
+"""The code of a child in which pytest itself raised, as it does for a file that nobody closed."""
 LOADED = "modules.txt"
 """The names of the modules that the tests of the code as it is had loaded at their end."""
 
@@ -91,7 +93,7 @@ def _forked(order: dict[str, str], folder: Path, timeout_s: float) -> dict[str, 
         with (folder / "last.log").open("wb") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-        code = 70
+        code = CRASHED
         try:
             code = _tested(order, folder)
         except BaseException:  # noqa: BLE001 - the child ends here, whatever the mutant did

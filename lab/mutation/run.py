@@ -14,6 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from lab.mutation.cores import Core
+from lab.mutation.host import CRASHED
 from lab.mutation.operators import Mutant, mutants
 from streams.errors import AndonError
 
@@ -48,7 +49,7 @@ class CoreFound:
 
     @property
     def killed(self) -> int:
-        """Mutants that a test noticed, or that made one hang."""
+        """Mutants that a test noticed, or that made one hang or pytest itself raise."""
         return sum(t.killed for t in self.tried)
 
     @property
@@ -176,7 +177,7 @@ def run_core(
                 code, took = host.ask(core, limit, **_order(module, mutant))
             finally:
                 free.put(host)
-            if code not in (-1, 0, 1, 2):
+            if code not in (-1, 0, 1, 2, CRASHED):
                 raise MutationError(f"{module}:{mutant.line}: pytest ended with {code}")
             return Tried(module, mutant, code != 0, took)
 
