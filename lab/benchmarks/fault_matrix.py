@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import psutil
 
-from lab.benchmarks.fault_rows import ROWS, FaultRow
+from lab.benchmarks.fault_rows import FaultRow
 from lab.benchmarks.faults import Say
 from lab.benchmarks.faults_schedule import judge
 from lab.harness.line import SimulatedLine, TriggerCount
@@ -48,22 +48,26 @@ class RowFound:
 
 
 def play_rows(
-    line: SimulatedLine, plan: LinePlan, names: Sequence[str], parts: int, say: Say
+    line: SimulatedLine,
+    plan: LinePlan,
+    names: Sequence[str],
+    parts: int,
+    say: Say,
+    known: Mapping[str, FaultRow],
 ) -> Iterator[RowFound]:
-    """Play and judge each row, one after the other on the same line."""
+    """Play and judge each row that is named of the known, one after the other on the same line."""
     for name in names:
-        row = ROWS[name]
+        row = known[name]
         if row.needs_disk_broker and line.stack.broker_kind == "embedded":
             yield RowFound(name, row.group, why="needs --broker kafka")
             continue
         say(f"{name}: {row.what}")
-        found = _played(line, plan, name, parts)
+        found = _played(line, plan, name, row, parts)
         say(f"{name}: {found.verdict} {found.why}".rstrip())
         yield found
 
 
-def _played(line: SimulatedLine, plan: LinePlan, name: str, parts: int) -> RowFound:
-    row = ROWS[name]
+def _played(line: SimulatedLine, plan: LinePlan, name: str, row: FaultRow, parts: int) -> RowFound:
     found = RowFound(name, row.group)
     line.plan = cycle(plan, parts)
     line.ledger.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from lab.harness.line import SimulatedLine
 from lab.harness.poison import send_poison
 
 ROUND_S = 4.0
-"""How long a disk or a clock is at fault, or a process stopped, seconds."""
+"""How long a disk or a clock is at fault, or a process stopped, where nobody says; seconds."""
 Inject = Callable[[SimulatedLine], float | None]
 """Does it and returns once it is over; seconds until the victim worked again, where known."""
 
@@ -40,11 +40,11 @@ def _killed(name: str) -> FaultRow:
     return FaultRow("kill", f"kill -9 of {name}", lambda line: kill(line, name), name == BROKER)
 
 
-def _paused(name: str) -> FaultRow:
+def _paused(name: str, lasting_s: float) -> FaultRow:
     def stopped(line: SimulatedLine) -> None:
-        pause(line, name, ROUND_S)
+        pause(line, name, lasting_s)
 
-    return FaultRow("pause", f"{name} stopped for {ROUND_S:g} s", stopped)
+    return FaultRow("pause", f"{name} stopped for {lasting_s:g} s", stopped)
 
 
 def _told(line: SimulatedLine, role: str, said: Mapping[str, object] | None) -> None:
@@ -61,13 +61,13 @@ def _restarted(line: SimulatedLine, role: str) -> None:
     line.roles[role].start()
 
 
-def _disk(role: str, code: int, restart: bool) -> FaultRow:
+def _disk(role: str, code: int, restart: bool, lasting_s: float) -> FaultRow:
     name = errno.errorcode[code]
 
     def failing(line: SimulatedLine) -> float | None:
         state = str(line.folder / "state")
         _told(line, role, {"errno": code, "folder": state})
-        time.sleep(ROUND_S)
+        time.sleep(lasting_s)
         if restart:
             _restarted(line, role)
             time.sleep(ROUND_S)
@@ -79,10 +79,11 @@ def _disk(role: str, code: int, restart: bool) -> FaultRow:
         return None
 
     again = ", restarted meanwhile" if restart else ""
-    return FaultRow("disk", f"{name} on journal, spool and caches of {role}{again}", failing)
+    what = f"{name} for {lasting_s:g} s on journal, spool and caches of {role}{again}"
+    return FaultRow("disk", what, failing)
 
 
-def _clock(role: str, ahead_s: float, restart: bool) -> FaultRow:
+def _clock(role: str, ahead_s: float, restart: bool, lasting_s: float) -> FaultRow:
     def shifted(line: SimulatedLine) -> float | None:
         _told(line, role, {"ahead_s": ahead_s})
         if restart:
@@ -92,7 +93,7 @@ def _clock(role: str, ahead_s: float, restart: bool) -> FaultRow:
             back: float | None = time.monotonic() - begun
         else:
             back = None
-        time.sleep(ROUND_S)
+        time.sleep(lasting_s)
         _told(line, role, None)
         return back
 
@@ -109,21 +110,30 @@ def _poisoned(line: SimulatedLine) -> None:
 
 
 _RESTART = (("", False), ("-restart", True))
-ROWS: dict[str, FaultRow] = {
-    **{f"kill-{name}": _killed(name) for name in (*ROLE_FAULTS, REPLICA, *STORES, BROKER)},
-    **{f"pause-{name}": _paused(name) for name in (*ROLE_FAULTS, *STORES, BROKER)},
-    **{
-        f"disk-{errno.errorcode[code].lower()}{suffix}": _disk("gateway", code, restart)
-        for code in (errno.ENOSPC, errno.EIO, errno.EROFS)
-        for suffix, restart in _RESTART
-    },
-    "disk-worker-enospc": _disk("inspect", errno.ENOSPC, restart=False),
-    **{
-        f"clock-{role}{ahead:+g}s{suffix}": _clock(role, ahead, restart)
-        for role, ahead in (("gateway", 1.0), ("gateway", -3600.0), ("inspect", 0.9))
-        for suffix, restart in _RESTART
-    },
-    "poison": FaultRow("poison", "broken messages on every topic", _poisoned),
-}
+_CLOCKS = (("gateway", 1.0), ("gateway", -3600.0), ("inspect", 0.9))
+
+
+def rows(lasting_s: float = ROUND_S) -> dict[str, FaultRow]:
+    """Every row by its name; a disk or clock is at fault, or a process stopped, so long."""
+    return {
+        **{f"kill-{name}": _killed(name) for name in (*ROLE_FAULTS, REPLICA, *STORES, BROKER)},
+        **{f"pause-{name}": _paused(name, lasting_s) for name in (*ROLE_FAULTS, *STORES, BROKER)},
+        **{
+            f"disk-{errno.errorcode[code].lower()}{suffix}": _disk(
+                "gateway", code, restart, lasting_s
+            )
+            for code in (errno.ENOSPC, errno.EIO, errno.EROFS)
+            for suffix, restart in _RESTART
+        },
+        "disk-worker-enospc": _disk("inspect", errno.ENOSPC, False, lasting_s),
+        **{
+            f"clock-{role}{ahead:+g}s{suffix}": _clock(role, ahead, restart, lasting_s)
+            for role, ahead in _CLOCKS
+            for suffix, restart in _RESTART
+        },
+        "poison": FaultRow("poison", "broken messages on every topic", _poisoned),
+    }
+
+
 SMOKE = ("kill-inspect", "kill-gateway", "disk-enospc-restart", "disk-eio", "poison")
 """The rows that CI plays."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psutil
 
@@ -13,8 +13,10 @@ from lab.benchmarks.faults import Say, kill, pause
 from lab.harness.checker import Found, counted, judged
 from lab.harness.history_reader import read_told
 from lab.harness.line import SimulatedLine, TriggerCount
+from lab.harness.plan import LinePlan, cycle
 from lab.harness.reckoning import OnKafka, Reckoning
-from lab.harness.schedule import KILL, PlannedFault
+from lab.harness.schedule import KILL, Leg, PlannedFault
+from lab.harness.schedule_record import LegFound, ScheduleRecord
 from lab.harness.settle import settle
 from lab.plc.ledger import LedgerEntry, read_ledger
 from streams.errors import AndonError
@@ -59,56 +61,81 @@ async def settled_and_judged(
     return kafka, balance, judged(ledger, told, planned)
 
 
-def play_schedule(line: SimulatedLine, planned: Sequence[PlannedFault], say: Say) -> list[str]:
-    """Play the line's plan with these faults; the errors of those that could not be done.
+def play_leg(
+    line: SimulatedLine, planned: Sequence[PlannedFault], say: Say
+) -> tuple[int, list[PlannedFault], list[str]]:
+    """Play the line's plan with these faults.
+
+    Returns:
+        How many were done; those that the end of the parts came before; the errors of the rest.
 
     Raises:
         ProcessError: the PLC did not finish.
     """
+    line.ledger.unlink(missing_ok=True)
+    line.write_plan()
     line.start_plc()
     triggers = TriggerCount(line.ledger)
-    errors = []
-    for fault in planned:
-        while line.plc_runs and triggers.count() < fault.at_part:
+    done, left, errors = 0, list(planned), []
+    while left:
+        while line.plc_runs and triggers.count() < left[0].at_part:
             time.sleep(0.02)
         if not line.plc_runs:
-            errors.append(f"{fault}: the line was over before")
-            continue
+            break
+        fault = left.pop(0)
         try:
             if fault.kind == KILL:
                 kill(line, fault.victim, fault.seconds)
             else:
                 pause(line, fault.victim, fault.seconds)
+            done += 1
+            say(str(fault))
         except (AndonError, psutil.Error) as error:
             errors.append(f"{fault}: {error}")
-        say(str(fault) if not errors or not errors[-1].startswith(str(fault)) else errors[-1])
+            say(errors[-1])
     line.wait_plc()
-    return errors
+    return done, left, errors
 
 
 def run_schedule(
-    line: SimulatedLine, planned: Sequence[PlannedFault], say: Say
-) -> dict[str, object]:
-    """Play and judge; the figures of the run.
+    line: SimulatedLine,
+    plan: LinePlan,
+    played: Sequence[Leg],
+    record: ScheduleRecord,
+    say: Say,
+) -> None:
+    """Play and judge the legs that the record lacks.
+
+    What a leg had no time for is done at the begin of the next.
 
     Raises:
-        ProcessError: the PLC did not finish.
+        ProcessError: the PLC did not finish, or a process ended by itself.
     """
-    parts = len(line.plan.parts)
-    begun = time.monotonic()
-    errors = play_schedule(line, planned, say)
-    gone = [name for name, role in line.roles.items() if not role.process.running]
-    if gone:
-        raise ProcessError(f"{', '.join(gone)} ended by themselves: see {line.folder / 'logs'}")
-    result = asyncio.run(judge(line.stack.settings(), read_ledger(line.ledger), parts))
-    return {
-        "parts": result.parts,
-        "faults": len(planned) - len(errors),
-        "lost": result.lost,
-        "acted_twice": result.acted_twice,
-        "contradictory": result.contradictory,
-        "run_s": round(time.monotonic() - begun, 1),
-        "not_done": errors[:20],
-        "why": result.why,
-        "verdict": "holds" if result.holds else "BROKEN",
-    }
+    over = record.left
+    for leg in played[len(record.legs) :]:
+        begun = time.monotonic()
+        line.plan = cycle(plan, leg.parts)
+        faults = sorted(
+            [*(replace(fault, at_part=1) for fault in over), *leg.faults],
+            key=lambda fault: fault.at_part,
+        )
+        done, over, errors = play_leg(line, faults, say)
+        gone = [name for name, role in line.roles.items() if not role.process.running]
+        if gone:
+            logs = line.folder / "logs"
+            raise ProcessError(f"{', '.join(gone)} ended by themselves: see {logs}")
+        verdict = asyncio.run(judge(line.stack.settings(), read_ledger(line.ledger), leg.parts))
+        found = LegFound(
+            leg=leg.number,
+            parts=verdict.parts,
+            faults=done,
+            lost=verdict.lost,
+            acted_twice=verdict.acted_twice,
+            contradictory=verdict.contradictory,
+            run_s=round(time.monotonic() - begun, 1),
+            errors=tuple(errors),
+            left=tuple(over),
+            why=tuple(verdict.why),
+        )
+        record.add(found)
+        say(f"leg {leg.number} of {len(played)}: {found.in_words()}")

@@ -30,6 +30,8 @@ from lab.harness.plan import LinePlan, cycle, make_plan, mixed
 from policies.authoring.loading import load_policy
 from serving.ray.deploy import deploy
 
+DEPLOY_S = 400.0
+"""Until Ray Serve has deployed, seconds: on a machine that others keep busy it takes minutes."""
 LEARNED = Path(".andon/benchmark")
 """Where the reference expert is kept between runs, and the last run's logs."""
 SATURATED_WINDOW_S = 20.0
@@ -67,7 +69,7 @@ class Bench:
         vision = {**asdict(profile), "batch": batch}
         config = self.learned.serve_config(replicas, vision=vision)
         serve = self.line.stack.settings().serve
-        deploy(config, serve.address, token_file=serve.token_file)
+        deploy(config, serve.address, DEPLOY_S, serve.token_file)
 
 
 def benchmark_line(options: LineBenchmark, say: Say) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from lab.cli.benchmark_absorb import absorb
 from lab.cli.benchmark_camera import camera
 from lab.cli.benchmark_drift import drift
 from lab.cli.benchmark_expert import expert
-from lab.cli.benchmark_faults import faults
+from lab.cli.benchmark_faults import FaultDetails, faults
 from lab.cli.benchmark_latency import latency
 from lab.cli.benchmark_links import links
 from lab.cli.benchmark_long import soak, stalls
@@ -36,7 +36,7 @@ app.command()(shots)
 app.command(epilog=listed(TeachingMore))(teaching)
 app.command()(absorb)
 app.command()(camera)
-app.command()(faults)
+app.command(epilog=listed(FaultDetails))(faults)
 app.command()(latency)
 app.command()(links)
 app.command()(mutants)

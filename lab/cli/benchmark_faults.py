@@ -1,16 +1,29 @@
 """``andon benchmark faults``: the fault matrix, and seeded schedules of faults."""
 
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from pydantic import Field
 from rich.console import Console
 
-from andon.cli.options import Json
+from andon.cli.options import Json, More, MoreOptions, read_options
 from andon.cli.printing import print_found
 from lab.cli.tables import figures_table, table_of
 
 _COLUMNS = ("row", "verdict", "parts", "lost", "twice", "contradictory", "recovery s", "held")
+LEG_PARTS = 500
+"""A long schedule is judged, and kept by ``--resume``, by so many parts at a time."""
+
+
+class FaultDetails(MoreOptions):
+    """What is asked for rarely."""
+
+    pauses: int = Field(0, ge=0, description="Of each process in the schedule.")
+    lasting_s: float = Field(
+        4.0, ge=1, le=600, description="How long a disk or clock is at fault, or a process stopped."
+    )
 
 
 def faults(
@@ -36,7 +49,11 @@ def faults(
         typer.Option(help="Seed of a random schedule, played in place of the rows."),
     ] = None,
     kills: Annotated[int, typer.Option(min=0, help="Of each process in the schedule.")] = 20,
-    pauses: Annotated[int, typer.Option(min=0, help="Of each process in the schedule.")] = 0,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Keeps every 500 parts of a schedule; the same again goes on."),
+    ] = None,
+    more: More = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Few rows or parts, for CI.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -44,40 +61,51 @@ def faults(
 
     A row is played on the running line: processes killed or stopped, disks that fail, clocks that
     are off, broken messages. A schedule draws kills and pauses of every process from its seed, and
-    the same seed plays them again.
+    the same seed plays them again; with `--resume` a run that was interrupted goes on.
     """
     from lab.benchmarks.fault_matrix import HOLDS, UNSHOWN, figures_of, play_rows
-    from lab.benchmarks.fault_rows import SMOKE
+    from lab.benchmarks.fault_rows import SMOKE, rows
     from lab.benchmarks.faults_schedule import run_schedule
     from lab.benchmarks.line import bench
     from lab.harness.line import LineOptions
-    from lab.harness.plan import cycle
+    from lab.harness.schedule import legs
     from lab.harness.schedule import schedule as drawn
+    from lab.harness.schedule_record import open_record
 
     say = partial(Console(stderr=True).print, soft_wrap=True, markup=False)
+    chosen = read_options(FaultDetails, more)
     broker = "kafka" if brokers > 1 else broker
     names = list(SMOKE) if smoke and not only else rows_of(only)
-    options = LineOptions(takt, window)
+    count, each = (500, 1) if smoke else (parts or 10_000, kills)
+    record = None
+    if schedule is not None:
+        planned = drawn(schedule, count, victims(broker), each, chosen.pauses)
+        of_run: dict[str, object] = {
+            "seed": schedule,
+            "parts": count,
+            "kills": each,
+            "pauses": chosen.pauses,
+        }
+        of_run |= {"takt_s": takt, "window_s": window, "broker": broker, "brokers": brokers}
+        record = open_record(resume, of_run)
     with bench(
         400,
-        options,
+        LineOptions(takt, window),
         say,
         broker,
         replicas=2,
         failing_hosts=schedule is None,
         brokers=brokers,
     ) as running:
-        if schedule is not None:
-            count, each = (500, 1) if smoke else (parts or 10_000, kills)
-            planned = drawn(schedule, count, victims(broker), each, pauses)
-            running.line.plan = cycle(running.plan, count)
-            running.line.write_plan()
+        if record is not None:
             say(f"seed {schedule}: {len(planned)} faults in {count} parts")
-            result = {"seed": schedule, **run_schedule(running.line, planned, say)}
+            run_schedule(running.line, running.plan, legs(planned, count, LEG_PARTS), record, say)
+            result = {"seed": schedule, **record.figures(len(planned))}
             shown = figures_table(result, f"Schedule of seed {schedule}")
         else:
             count = parts or (60 if smoke else 100)
-            found = list(play_rows(running.line, running.plan, names, count, say))
+            lasting = rows(chosen.lasting_s)
+            found = list(play_rows(running.line, running.plan, names, count, say, lasting))
             result = figures_of(found)
             cells = [[str(value) for value in one.cells()] for one in found]
             shown = table_of(_COLUMNS, cells, "Faults while the line runs", left=2)
@@ -100,11 +128,12 @@ def rows_of(only: list[str] | None) -> list[str]:
     Raises:
         typer.BadParameter: there is no such row.
     """
-    from lab.benchmarks.fault_rows import ROWS
+    from lab.benchmarks.fault_rows import rows
 
-    wishes = only or list(ROWS)
-    groups = {row.group for row in ROWS.values()}
-    if unknown := [wish for wish in wishes if wish not in ROWS and wish not in groups]:
-        known = ", ".join([*sorted(groups), *ROWS])
-        raise typer.BadParameter(f"{', '.join(unknown)}: rows are {known}")
-    return [name for name, row in ROWS.items() if name in wishes or row.group in wishes]
+    known = rows()
+    wishes = only or list(known)
+    groups = {row.group for row in known.values()}
+    if unknown := [wish for wish in wishes if wish not in known and wish not in groups]:
+        listed = ", ".join([*sorted(groups), *known])
+        raise typer.BadParameter(f"{', '.join(unknown)}: rows are {listed}")
+    return [name for name, row in known.items() if name in wishes or row.group in wishes]

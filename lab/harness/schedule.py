@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 KILL, PAUSE = "kill", "pause"
 _PAUSES_S = (0.2, 6.0)
@@ -48,3 +48,34 @@ def schedule(
         PlannedFault(place, kind, victim, round(rng.uniform(*bounds[kind]), 2))
         for place, (kind, victim) in zip(places, kinds, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A stretch of a long schedule, played and judged by itself."""
+
+    number: int
+    """From 1."""
+    parts: int
+    faults: tuple[PlannedFault, ...]
+    """Its faults, at parts of this leg."""
+
+
+def legs(planned: Sequence[PlannedFault], parts: int, size: int) -> list[Leg]:
+    """Cut a schedule into legs of ``size`` parts; what is left over goes with the last.
+
+    >>> [leg.parts for leg in legs([], 1250, 500)]
+    [500, 750]
+    """
+    count = max(1, parts // size)
+    found = []
+    for number in range(count):
+        first = number * size
+        end = parts if number == count - 1 else first + size
+        faults = tuple(
+            replace(fault, at_part=fault.at_part - first)
+            for fault in planned
+            if first <= fault.at_part < end
+        )
+        found.append(Leg(number + 1, end - first, faults))
+    return found

@@ -4,10 +4,12 @@ import pytest
 import typer
 
 from lab.benchmarks.fault_matrix import BROKEN, HOLDS, UNSHOWN, RowFound, figures_of
-from lab.benchmarks.fault_rows import ROWS, SMOKE
+from lab.benchmarks.fault_rows import SMOKE, rows
 from lab.cli.benchmark_faults import rows_of, victims
 from lab.harness.poison import poisonous
 from streams.topics import ALL
+
+ROWS = rows()
 
 
 def test_rows_are_named_by_themselves_or_by_their_group() -> None:
@@ -48,3 +50,9 @@ def test_there_is_poison_for_every_topic(topic) -> None:
     for key, value, headers in poisonous(topic.name):
         assert key is not None or value is not None
         assert all(isinstance(raw, bytes) for _, raw in headers)
+
+
+def test_a_fault_lasts_as_long_as_is_asked() -> None:
+    assert "for 60 s" in rows(60.0)["disk-enospc"].what
+    assert "for 60 s" in rows(60.0)["pause-gateway"].what
+    assert rows(60.0).keys() == ROWS.keys()
