@@ -67,6 +67,7 @@ CORES: Final[Mapping[str, Core]] = {
             "tests/policies/test_evaluate.py",
             "tests/policies/test_certified.py",
             "tests/policies/test_properties.py",
+            "tests/policies/test_shots.py",
         ),
     ),
     "calibration": Core(

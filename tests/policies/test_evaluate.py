@@ -260,3 +260,53 @@ def test_golden_parts_are_right_by_action_and_where_asked_by_severity() -> None:
     assert right("BAD", Action.SCRAP, Severity.NEGLIGIBLE) is False
     assert right("BAD", Action.PASS, Severity.DEFECT) is False
     assert right("good", Action.PASS, Severity.NORMAL) is None
+
+
+def test_exactly_the_confidence_that_is_asked_is_enough(tile: ResolvedPolicy) -> None:
+    below = tile.document.fallbacks.unsure.below
+    assert tile.decide(named("crack", below)).rule == "class:crack"
+    assert tile.decide(named("crack", below - 0.001)).rule == "fallback:unsure"
+
+
+def small(**more: object) -> ResolvedPolicy:
+    """Two classes, and what else a test asks for."""
+    classes = {
+        "dust": {"severity": "negligible", "action": "pass", "display_name": "Dust, grey"},
+        "pit": {"severity": "defect", "action": "rework"},
+    }
+    return ResolvedPolicy(
+        PolicyDocument.model_validate({"product": "tile", "classes": classes, **more})
+    )
+
+
+def test_a_rule_has_the_severity_that_it_names_or_the_classs() -> None:
+    own = {"name": "any_dust", "when": "class == 'dust'", "severity": "defect", "action": "scrap"}
+    silent = {"name": "any_pit", "when": "class == 'pit'", "action": "hold"}
+    policy = small(rules=[own, silent])
+    assert policy.decide(named("dust")).severity is Severity.DEFECT
+    assert policy.decide(named("pit")).severity is Severity.DEFECT
+    assert small(rules=[{**silent, "when": "true"}]).decide(named("dust")).severity is (
+        Severity.NEGLIGIBLE
+    )
+
+
+def test_a_class_without_a_name_to_show_is_called_as_it_is() -> None:
+    shown = {c.name: c.display_name for c in small().texts("any").classes}
+    assert shown == {"dust": "Dust, grey", "pit": "pit"}
+
+
+def test_the_path_says_which_rule_held() -> None:
+    rules = [
+        {"name": "first", "when": "class == 'pit'", "action": "hold"},
+        {"name": "second", "when": "class == 'dust'", "action": "hold"},
+    ]
+    _, steps = small(rules=rules).explain(named("dust"))
+    assert "rule first: class == 'pit' is false" in steps
+    assert "rule second: class == 'dust' is true" in steps
+
+
+def test_what_was_late_is_told_by_what_was_there(tile: ResolvedPolicy) -> None:
+    expert = tile.decide(Situation(fallback=FallbackKind.LATE)).reason
+    classifier = tile.decide(Situation(inspection=inspection(), fallback=FallbackKind.LATE)).reason
+    assert "expert" in expert
+    assert "expert" not in classifier
