@@ -47,6 +47,7 @@ smoke: setup
 	$(BIN)/andon benchmark stalls --smoke
 	$(BIN)/andon benchmark soak --smoke
 	$(BIN)/andon benchmark shots --smoke
+	$(BIN)/andon benchmark recipes --smoke
 
 lint: setup
 	$(BIN)/ruff check .

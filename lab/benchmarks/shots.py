@@ -24,6 +24,7 @@ from connectors.settings import GatewaySettings, ShotSettings
 from infra.stack.broker import start_broker
 from infra.stack.process import free_port
 from lab.benchmarks.shots_plan import POLICY, SHOTS, SidedPart, expected, faults_of, make_parts
+from lab.harness.roles_here import opened_role, running_roles
 from lab.plc.controller import PlcConfig, SimulatedPlc
 from lab.plc.ledger import LedgerEntry, entries_of
 from lab.plc.plan import PlannedPart
@@ -48,7 +49,7 @@ from streams.roles.config import FlowConfig, JoinConfig, RoleConfig, RoleName
 from streams.roles.inspect import InspectRole
 from streams.roles.join import JoinRole
 from streams.roles.results import Results
-from streams.roles.runner import MakeRole, RoleRunner, RunningRole
+from streams.roles.runner import RoleRunner, RunningRole
 from streams.topics import ANOMALIES, FRAMES, Topic
 from streams.topics import SHOTS as VERDICTS
 
@@ -254,10 +255,12 @@ async def _played(
         flow = FlowConfig(concurrency=256, batch=1, margin_s=options.fallback_margin_s)
         bus = BusConfig(connection, folder / "state")
         runners = [
-            RoleRunner(RoleConfig(name, bus, flow), [topic], _opened(make), lambda *_, **__: None)
+            RoleRunner(
+                RoleConfig(name, bus, flow), [topic], opened_role(make), lambda *_, **__: None
+            )
             for name, (topic, make) in makers.items()
         ]
-        await stack.enter_async_context(_running(runners))
+        await stack.enter_async_context(running_roles(runners))
         await stack.enter_async_context(_gateway(settings, parts, policies, options.late_s))
         await play(plc, plan, takt_s=options.takt_s, ready_wait_s=10.0, on_part=on_part)
     return plc
@@ -278,31 +281,6 @@ def _settings(options: ShotsBenchmark, servers: str, folder: Path) -> Settings:
             is_simulated=True,
         ),
     )
-
-
-def _opened(make: Callable[[Results], RunningRole]) -> MakeRole:
-    """A role whose ports need no opening."""
-
-    @asynccontextmanager
-    async def opened(results: Results) -> AsyncIterator[RunningRole]:
-        yield make(results)
-
-    return opened
-
-
-@asynccontextmanager
-async def _running(runners: Sequence[RoleRunner]) -> AsyncIterator[None]:
-    """Roles in this process, from all ready to all stopped. A role that fails ends the run."""
-    stop, ready = asyncio.Event(), [asyncio.Event() for _ in runners]
-    async with asyncio.TaskGroup() as group:
-        for runner, one in zip(runners, ready, strict=True):
-            group.create_task(runner.run(stop, one.set))
-        try:
-            for one in ready:
-                await one.wait()
-            yield
-        finally:
-            stop.set()
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from lab.cli.benchmark_latency import latency
 from lab.cli.benchmark_links import links
 from lab.cli.benchmark_long import soak, stalls
 from lab.cli.benchmark_mutants import mutants
+from lab.cli.benchmark_recipes import recipes
 from lab.cli.benchmark_shots import shots
 from lab.cli.benchmark_takeover import takeover
 from lab.cli.benchmark_teaching import TeachingMore, teaching
@@ -40,6 +41,7 @@ app.command(epilog=listed(FaultDetails))(faults)
 app.command()(latency)
 app.command()(links)
 app.command()(mutants)
+app.command()(recipes)
 app.command()(soak)
 app.command()(stalls)
 app.command()(takeover)
