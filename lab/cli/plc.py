@@ -51,10 +51,10 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Play parts to a gateway and keep the book of what happened."""
+    from connectors.opcua.server_security import read_security
     from lab.plc.controller import PlcConfig, SimulatedPlc
     from lab.plc.ledger import Ledger
     from lab.plc.plan import PlannedPart, generate_plan, read_rows
-    from lab.plc.security import read_security
 
     todo = read_rows(plan, PlannedPart) if plan else generate_plan(parts, product)
     config = PlcConfig(url, takt_s=takt, window_s=window)

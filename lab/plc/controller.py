@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from connectors.handshake.sequence import following
 from connectors.handshake.signals import Signal, SignalValue, SignalValues, number
+from connectors.opcua.server_security import ServerSecurity
 from lab.plc.ledger import Disposition, Ledger, LedgerRow, code_name
 from lab.plc.opcua_server import NodeLayout, SignalServer, cold_start
 from lab.plc.plan import PlannedPart
-from lab.plc.security import ServerSecurity
 from streams.codes import DecisionSource, ReasonCode, ResultCode
 
 

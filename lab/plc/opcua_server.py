@@ -10,7 +10,7 @@ from asyncua.common.callback import CallbackType
 
 from connectors.handshake.signals import Owner, Signal, SignalValue, SignalValues
 from connectors.opcua.coercion import from_wire, to_wire
-from lab.plc.security import ServerSecurity
+from connectors.opcua.server_security import ServerSecurity
 
 NAMESPACE = "urn:andon:line"
 PREFIX = "Andon"

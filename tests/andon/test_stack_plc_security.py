@@ -8,9 +8,9 @@ from andon.settings import Settings
 from andon.stack.plc_security import controller_pki
 from andon.stack.security import secure_plc
 from connectors.opcua.secured import connected
+from connectors.opcua.server_security import read_security
 from infra.stack.process import free_port
 from lab.plc.opcua_server import SignalServer
-from lab.plc.security import read_security
 from streams.principals import Role
 
 

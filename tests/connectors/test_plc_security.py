@@ -15,12 +15,12 @@ from connectors.handshake.signals import Signal
 from connectors.line_link import LinkEvent
 from connectors.opcua.link import OpcUaLink
 from connectors.opcua.secured import connected
+from connectors.opcua.server_security import ServerSecurity
 from connectors.pki.certificates import Identity, make_identity, thumbprint
 from connectors.pki.folder import PkiFolder
 from connectors.settings import GatewaySettings
 from infra.stack.process import free_port
 from lab.plc.opcua_server import SignalServer
-from lab.plc.security import ServerSecurity
 from tests.connectors.authorities import (
     CONTROLLER,
     FUTURE,

@@ -15,12 +15,12 @@ from andon.__main__ import app
 from andon.settings import load_settings
 from connectors.errors import CertificateRefusedError
 from connectors.opcua.secured import connected
+from connectors.opcua.server_security import ServerSecurity
 from connectors.pki.certificates import read_certificates, thumbprint
 from connectors.pki.folder import PkiFolder
 from connectors.settings import GatewaySettings
 from infra.stack.process import free_port
 from lab.plc.opcua_server import SignalServer
-from lab.plc.security import ServerSecurity
 from streams.errors import AndonError
 from tests.connectors.authorities import own
 

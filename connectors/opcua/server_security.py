@@ -1,4 +1,4 @@
-"""The simulated controller's side of OPC UA security: its certificate, its trust list, its users.
+"""An OPC UA server's side of security: its certificate, its trust list, its users.
 
 asyncua's server opens a channel without a policy whatever it offers, and lets a session read and
 write before it is activated. So whoever reads or writes must be a user that was let in.
@@ -32,12 +32,12 @@ OFFERED = [
     ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
     ua.SecurityPolicyType.Aes256Sha256RsaPss_Sign,
 ]
-"""What a secured controller offers; nothing without a policy is among it."""
+"""What a secured server offers; nothing without a policy is among it."""
 
 
 @dataclass
 class ServerSecurity:
-    """Who may speak to a controller.
+    """Who may speak to a server of ours.
 
     Args:
         pki: its own certificate, and the trust list of its clients.
@@ -129,6 +129,6 @@ def read_security(root: Path) -> ServerSecurity:
     """
     pki = PkiFolder(root)
     if not pki.has_identity:
-        raise CertificateError(f"{root} holds no certificate of a controller (own/)")
+        raise CertificateError(f"{root} holds no certificate of a server (own/)")
     users = {path.name: path.read_text().rstrip("\n") for path in sorted(root.glob("users/*"))}
     return ServerSecurity(pki, users)
