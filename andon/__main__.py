@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 LINE = (
-    "stack", "gateway", "plc", "camera", "worker", "train", "inspect", "classify", "learn",
-    "models", "policy", "certify", "taxonomy", "history", "console", "deploy", "doctor", "llm",
-    "topics",
+    "stack", "gateway", "vision-server", "plc", "camera", "worker", "train", "inspect", "classify",
+    "learn", "models", "policy", "certify", "taxonomy", "history", "console", "deploy", "doctor",
+    "llm", "topics",
 )  # fmt: skip
 """What a plant runs; each has a module of its name in ``andon.cli``."""
 
@@ -51,7 +51,9 @@ class Andon(GroupWithLaboratory):
         """
         if cmd_name not in LINE:
             return super().get_command(ctx, cmd_name)
-        command = typer.main.get_command(import_module(f"andon.cli.{cmd_name}").app)
+        command = typer.main.get_command(
+            import_module(f"andon.cli.{cmd_name.replace('-', '_')}").app
+        )
         command.name = cmd_name
         return with_finite_numbers(command)
 

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from andon.settings_sources import SettingsError as SettingsError
 from andon.settings_sources import explained, gather
 from connectors.settings import GatewaySettings
+from connectors.vision.settings import VisionServerSettings
 from history.database_url import read_database_url
 from history.plant_times import PlantTimes
 from policies.signing import SigningSettings
@@ -218,6 +219,7 @@ class Settings(BaseSettings):
     classifier: ClassifierSettings = ClassifierSettings()
     gateway: GatewaySettings = GatewaySettings()
     mqtt: MqttSettings = MqttSettings()
+    vision: VisionServerSettings = VisionServerSettings()
     plant: PlantTimes = PlantTimes()
     console: ConsoleSettings = ConsoleSettings()
     signing: SigningSettings = SigningSettings()

@@ -4,7 +4,7 @@ Expected failures come back as values (``Failure``); an exception through a port
 of the adapter, and the agents treat it as ``UnavailableError``.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -233,6 +233,10 @@ class PolicySource(Protocol):
         """The policy in force; for a product without one, a policy that holds every part."""
         ...
 
+    def versions(self) -> Mapping[str, str]:
+        """The hash of the policy in force, by product."""
+        ...
+
     def tell(self, on_down: Callable[[bool], None]) -> None:
         """Call ``on_down`` with True when the policies are no longer followed, and with False once
         they are again."""
@@ -296,11 +300,8 @@ class Announcer(Protocol):
     """Tells programs outside Andon what was decided."""
 
     async def announce(self, topic: str, payload: bytes) -> None:
-        """Returns once the broker has acknowledged the message, which may arrive twice.
-
-        Raises ``TransientError`` when it does not in time, and ``PermanentError`` for a message
-        that it will never take.
-        """
+        """Returns once the broker has it, perhaps twice. Raises ``TransientError`` when it is not
+        told in time, and ``PermanentError`` for a message that the broker never takes."""
         ...
 
 

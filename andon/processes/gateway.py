@@ -16,8 +16,10 @@ from andon.settings import Settings
 from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway.adapters import GatewayPorts
 from connectors.gateway.core import Gateway
+from connectors.line_link import LineLink
 from streams.kafka.topic_check import tell_of_topics
 from streams.log import quieten
+from streams.ports import PolicySource
 
 log = structlog.get_logger(__name__)
 _DISK_RETRY_S = 1.0
@@ -34,9 +36,10 @@ async def run_gateway(settings: Settings) -> None:
     quieten()
     async with AsyncExitStack() as stack:
         stack.enter_context(watched_loop(settings.stall_ms))
-        gateway, following = await _compose(settings, stack)
+        link = wiring.line_link(settings)
+        gateway, following, _ = await compose(settings, stack, link, lambda: link.in_charge)
         serving = asyncio.create_task(gateway.run(), name="gateway")
-        ready = asyncio.create_task(_announce(following))
+        ready = asyncio.create_task(announce(following))
         wanted, connection = wiring.topics_wanted(settings), wiring.kafka_connection(settings)
         looking = asyncio.create_task(tell_of_topics(connection, wanted, log.error))
         loop = asyncio.get_running_loop()
@@ -53,7 +56,23 @@ async def run_gateway(settings: Settings) -> None:
         log.info("gateway.stopped")
 
 
-async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, asyncio.Event]:
+async def compose(
+    settings: Settings,
+    stack: AsyncExitStack,
+    link: LineLink,
+    in_charge: Callable[[], bool] = lambda: True,
+) -> tuple[Gateway, asyncio.Event, PolicySource]:
+    """The gateway over its adapters, which are closed with ``stack``.
+
+    Args:
+        settings: of the station.
+        stack: holds what is opened here.
+        link: to the line controller.
+        in_charge: whether this gateway speaks for the controller's parts.
+
+    Returns:
+        The gateway, an event that is set once Kafka's decisions are followed, and the policies.
+    """
     own = settings.gateway
     spools, journal = wiring.spools(settings), wiring.journal(settings)
     lookback_s = own.feed_lookback_s if journal.path.exists() else 0.0
@@ -66,7 +85,6 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, 
     images = await stack.enter_async_context(wiring.opened(wiring.image_store, settings))
     publisher = await stack.enter_async_context(wiring.lanes(settings, spools, images))
     feed = wiring.decision_feed(settings, lookback_s)
-    link = wiring.line_link(settings)
     ports = GatewayPorts(
         link=link,
         cameras=wiring.cameras(settings),
@@ -74,9 +92,9 @@ async def _compose(settings: Settings, stack: AsyncExitStack) -> tuple[Gateway, 
         publisher=publisher,
         feed=feed,
         policies=policies,
-        in_charge=lambda: link.in_charge,
+        in_charge=in_charge,
     )
-    return Gateway(own, ports), feed.caught_up
+    return Gateway(own, ports), feed.caught_up, policies
 
 
 async def _usable(open_: Callable[[], object]) -> None:
@@ -99,7 +117,8 @@ async def _usable(open_: Callable[[], object]) -> None:
         await asyncio.sleep(_DISK_RETRY_S)
 
 
-async def _announce(following: asyncio.Event) -> None:
+async def announce(following: asyncio.Event) -> None:
+    """Tell the supervisor that the gateway is ready, once it follows Kafka's decisions."""
     try:
         async with asyncio.timeout(_FEED_WAIT_S):
             await following.wait()

@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,6 +180,9 @@ class OnePolicy:
     async def stop(self) -> None: ...
     def for_product(self, product_id: str) -> Policy:
         return self.policy
+
+    def versions(self) -> Mapping[str, str]:
+        return {self.policy.product_id: self.policy.policy_hash}
 
     def tell(self, on_down: Callable[[bool], None]) -> None: ...
 

@@ -15,6 +15,7 @@ from connectors.handshake.values import Connected, Notice
 from connectors.line_link import Changed, LineLink, LinkEvent
 from connectors.opcua.link import OpcUaLink
 from connectors.settings import GatewaySettings
+from connectors.vision.controller import JobController
 from infra.stack.process import free_port
 from lab.plc.controller import PlcConfig, SimulatedPlc
 from tests.contracts.twins.line_link import InMemoryLineLink
@@ -90,10 +91,29 @@ class OpcUaController:
         await self.plc.stop()
 
 
-Controller = TwinController | OwnedController | OpcUaController
+class JobsController:
+    """The controller within the process of the vision server."""
+
+    def __init__(self) -> None:
+        self.link = JobController(HandshakeConfig(), window_ms=1000)
+
+    async def put(self, values: SignalValues) -> None:
+        self.link.put(values)
+
+    def seen(self, signal: Signal) -> SignalValue:
+        return self.link.values[signal]
+
+    async def power_cycle(self) -> None:
+        pytest.skip("a controller within the gateway's process is there as long as the gateway")
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
 
 
-@pytest.fixture(params=[TwinController, OwnedController, OpcUaController])
+Controller = TwinController | OwnedController | OpcUaController | JobsController
+
+
+@pytest.fixture(params=[TwinController, OwnedController, OpcUaController, JobsController])
 def controller(request: pytest.FixtureRequest) -> Controller:
     made: Controller = request.param()
     return made

@@ -6,8 +6,9 @@ from fastapi import FastAPI
 from typer.testing import CliRunner
 
 from andon import log
-from andon.cli import console, gateway, worker
+from andon.cli import console, gateway, vision_server, worker
 from andon.processes import gateway as gateway_process
+from andon.processes import vision_server as vision_process
 from andon.processes import worker as worker_process
 from andon.settings import Settings, SettingsError
 
@@ -43,6 +44,21 @@ def test_the_gateway_s_options_replace_settings(monkeypatch: pytest.MonkeyPatch)
     assert (own.line, own.station, own.camera) == ("l7", "station1", "synthetic:seed=3")
     wrong = runner.invoke(gateway.app, ["--line", "a/b"])
     assert isinstance(wrong.exception, SettingsError)
+
+
+def test_the_vision_server_s_options_replace_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Settings] = []
+
+    async def run_vision_server(settings: Settings) -> None:
+        given.append(settings)
+
+    monkeypatch.setattr(vision_process, "run_vision_server", run_vision_server)
+    done = runner.invoke(vision_server.app, ["--line", "l7", "--url", "opc.tcp://127.0.0.1"])
+    assert done.exit_code == 0, done.output
+    assert (given[0].gateway.line, given[0].vision.url) == ("l7", "opc.tcp://127.0.0.1")
+    wrong = runner.invoke(vision_server.app, ["--url", "opc.tcp://0.0.0.0:4840"])
+    assert isinstance(wrong.exception, SettingsError)
+    assert "pki_dir" in str(wrong.exception)
 
 
 def test_a_worker_takes_one_of_the_roles(monkeypatch: pytest.MonkeyPatch) -> None:

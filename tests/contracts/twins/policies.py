@@ -1,6 +1,6 @@
 """Twins of ``streams.ports.Policy`` and ``streams.ports.PolicySource``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from policies.defaults import HoldEverything
@@ -77,6 +77,9 @@ class TwinPolicies:
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
+
+    def versions(self) -> Mapping[str, str]:
+        return {product: policy.policy_hash for product, policy in self.in_force.items()}
 
     def tell(self, on_down: Callable[[bool], None]) -> None: ...
 

@@ -1,0 +1,143 @@
+"""Results, recipes and states as the standard's structures; no field of theirs is left Null.
+
+The classes of ``ua`` are made when the types are loaded, so they are looked up by name here.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from asyncua import ua
+
+from connectors.vision.jobs import JobResult
+from connectors.vision.node_table import number_of
+from connectors.vision.states import AutomaticState, MainState, VisionState
+from connectors.vision.system import RecipeInForce
+
+COMPLETED, FAILED = 1, 4
+"""``ResultState``: somebody decided, or the part is held because nobody did."""
+_SYSTEM_STATES: Final = {
+    MainState.PREOPERATIONAL: 6,  # NST: non-scheduled time
+    MainState.HALTED: 4,  # SDT: scheduled downtime
+    MainState.ERROR: 5,  # UDT: unscheduled downtime
+    MainState.OPERATIONAL: 2,  # SBY: stand by
+}
+_PRODUCTION: Final = 1
+_BINARY: Final = ua.VariantType.ExtensionObject
+
+
+def structure(name: str, **fields: object) -> object:
+    """A structure of a data type, by its name."""
+    made: object = getattr(ua, name)(**fields)
+    return made
+
+
+def named(kind: str, identity: str) -> object:
+    """One of the structures that are an identity in the first place."""
+    return structure(kind, Id=identity)
+
+
+def recipe_inside(product_id: str, version: str) -> object:
+    """A recipe by its name inside: the product, and the hash of its policy in force."""
+    return structure(
+        "RecipeIdInternalDataType",
+        Id=f"{product_id}@{version}" if version else product_id,
+        Version=version,
+        Description=ua.LocalizedText(product_id),
+    )
+
+
+def recipe_outside(product_id: str) -> object:
+    """A recipe by its name outside, which is the product's."""
+    return named("RecipeIdExternalDataType", product_id)
+
+
+def internal(recipe: RecipeInForce) -> object:
+    """A recipe by its name inside."""
+    return recipe_inside(recipe.product_id, recipe.version)
+
+
+def configuration_id(station: str, version: str) -> object:
+    """The one configuration of a station: what runs there."""
+    return structure("ConfigurationIdDataType", Id=station, Version=version)
+
+
+def content_of(result: JobResult) -> list[ua.Variant]:
+    """What was decided: action, its code, reason, its code, source, class number, score."""
+    source = result.source.value if result.source else ""
+    return [
+        ua.Variant(result.code.name.lower(), ua.VariantType.String),
+        ua.Variant(int(result.code), ua.VariantType.UInt16),
+        ua.Variant(result.reason.name.lower(), ua.VariantType.String),
+        ua.Variant(int(result.reason), ua.VariantType.UInt16),
+        ua.Variant(source, ua.VariantType.String),
+        ua.Variant(result.class_id, ua.VariantType.Int32),
+        ua.Variant(result.score, ua.VariantType.Float),
+    ]
+
+
+def result_fields(result: JobResult, configuration: object) -> dict[str, object]:
+    """A result, by the names that ResultReadyEventType and ResultDataType have in common."""
+    job = result.job
+    exposed = result.exposed_at or result.decided_at
+    return {
+        "ResultId": named("ResultIdDataType", result.result_id),
+        "IsPartial": False,
+        "IsSimulated": result.is_simulated,
+        "ResultState": COMPLETED if result.is_decided else FAILED,
+        "MeasId": named("MeasIdDataType", job.meas_id),
+        "PartId": named("PartIdDataType", job.part_id),
+        "ExternalRecipeId": recipe_outside(job.product_id),
+        "InternalRecipeId": recipe_inside(job.product_id, job.recipe_version),
+        "ProductId": named("ProductIdDataType", job.product_id),
+        "ExternalConfigurationId": configuration,
+        "InternalConfigurationId": configuration,
+        "JobId": named("JobIdDataType", job.job_id),
+        "CreationTime": result.decided_at,
+        "ProcessingTimes": structure(
+            "ProcessingTimesDataType",
+            StartTime=result.started_at,
+            EndTime=result.decided_at,
+            AcquisitionDuration=_ms(exposed - result.started_at),
+            ProcessingDuration=_ms(result.decided_at - exposed),
+        ),
+        "ResultContent": content_of(result),
+    }
+
+
+def result_structure(result: JobResult, configuration: object) -> object:
+    """The same as a ResultDataType."""
+    fields = result_fields(result, configuration)
+    return structure("ResultDataType", HasTransferableDataOnFile=False, **fields)
+
+
+VARIANT_TYPES: Final = {
+    "IsPartial": ua.VariantType.Boolean,
+    "IsSimulated": ua.VariantType.Boolean,
+    "ResultState": ua.VariantType.Int32,
+    "CreationTime": ua.VariantType.DateTime,
+    "ResultContent": ua.VariantType.Variant,
+}
+"""By field; the others are structures."""
+
+
+def variant(name: str, value: object) -> ua.Variant:
+    """A field's value with its type."""
+    return ua.Variant(value, VARIANT_TYPES.get(name, _BINARY))
+
+
+def system_state(state: VisionState) -> object:
+    """``SystemState``: production while a job runs, else what the machine says."""
+    number = _PRODUCTION if state.executes else _SYSTEM_STATES[state.main]
+    words = state.main.value if state.automatic is None else state.automatic.value
+    value = ua.SystemStateDataType(number)
+    return structure("SystemStateDescriptionDataType", State=value, StateDescription=words)
+
+
+def state_type(state: MainState | AutomaticState) -> str:
+    """The number of the type whose machine has the state."""
+    is_main = isinstance(state, MainState)
+    return number_of("VisionStateMachineType" if is_main else "VisionAutomaticModeStateMachineType")
+
+
+def _ms(span: timedelta) -> float:
+    return max(span.total_seconds() * 1000, 0.0)

@@ -1,0 +1,286 @@
+"""The vision server with a client: jobs, states and results; no mandatory field is Null."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from asyncua import Client, ua
+
+from connectors.cameras import SyntheticCamera
+from connectors.errors import CaptureError
+from connectors.vision.node_table import children, nodes
+from streams.events import Frame
+from streams.ports import Picture, Trigger
+from tests.connectors.authorities import PASSWORD, USER, folders, own
+from tests.connectors.line import MemoryBus
+from tests.connectors.vision.station import (
+    AUTOMATIC,
+    MACHINE,
+    VERSIONS,
+    VisionClient,
+    connected,
+    running_station,
+)
+
+STATE_CHANGED, ERROR, RESOLVED = 1018, 1019, 1020
+PREPARED, JOB_STARTED, READY, ACQUIRED, RESULT_READY = 1022, 1013, 1023, 1025, 1024
+BAD_STATE = ua.StatusCodes.BadInvalidState
+
+
+async def refused(client: VisionClient, path: str, *given: object) -> None:
+    with pytest.raises(ua.UaStatusCodeError) as error:
+        await client.call(path, *given)
+    assert error.value.code == BAD_STATE
+
+
+@pytest.mark.asyncio
+async def test_a_single_job_from_preparation_to_its_result(tmp_path: Path) -> None:
+    kinds = (STATE_CHANGED, PREPARED, JOB_STARTED, READY, ACQUIRED, RESULT_READY)
+    async with running_station(tmp_path) as station, connected(station, *kinds) as client:
+        await client.enters(AUTOMATIC, "Initialized")
+        with pytest.raises(ua.UaStatusCodeError) as error:
+            await client.start(recipe="demo")
+        assert error.value.code == BAD_STATE
+        await client.prepare()
+        job, code = await client.start(part="P-7")
+        assert code == 0
+        (event,) = await client.hears(client.of(RESULT_READY))
+        assert (event.JobId.Id, event.PartId.Id, event.MeasId.Id) == (job.Id, "P-7", "M-1")
+        assert event.ExternalRecipeId.Id == event.ProductId.Id == "demo"
+        assert event.InternalRecipeId.Version == VERSIONS["demo"]
+        assert event.ResultState == 1
+        assert [one.Value for one in event.ResultContent[:3]] == ["pass", 1, "normal"]
+        for row in children(str(RESULT_READY)):
+            assert getattr(event, row.plain_name) is not None, row.plain_name
+        for name in ("EventId", "SourceNode", "SourceName", "Time", "ReceiveTime", "Message"):
+            assert getattr(event, name) is not None, name
+        await client.hears(client.of(READY))
+        await client.enters(AUTOMATIC, "Ready")
+        moved = [e.Transition.Text for e in client.seen.events if client.of(STATE_CHANGED)(e)]
+        assert moved[-3:] == [
+            "InitializedToReadyRecipe",
+            "ReadyToSingleExecution",
+            "SingleExecutionToReadyAuto",
+        ]
+        order = [nodes()[str(e.EventType.Identifier)].plain_name for e in client.seen.events]
+        told = [name for name in order if name not in ("StateChangedEventType",)]
+        assert told.index("JobStartedEventType") < told.index("AcquisitionDoneEventType")
+        assert told[0] == "RecipePreparedEventType"
+        await _results_can_be_asked_for(client, event.ResultId)
+
+
+async def _results_can_be_asked_for(client: VisionClient, result_id: object) -> None:
+    timeout = ua.Variant(1000, ua.VariantType.Int32)
+    own = "ResultManagement"
+    _, result, error = await client.call(f"{own}.GetResultById", result_id, timeout)
+    assert (error, result.ResultId, result.PartId.Id) == (0, result_id, "P-7")
+    assert [one.Value for one in result.ResultContent[:1]] == ["pass"]
+    *parts, error = await client.call(f"{own}.GetResultComponentsById", result_id, timeout)
+    assert (error, parts[6].Id) == (0, "P-7")
+    nobody = ua.ResultIdDataType(Id="nothing")
+    *_, error = await client.call(f"{own}.GetResultById", nobody, timeout)
+    assert error == -4
+
+
+@pytest.mark.asyncio
+async def test_lists_of_recipes_results_and_configurations(tmp_path: Path) -> None:
+    async with running_station(tmp_path) as station, connected(station, RESULT_READY) as client:
+        await client.prepare("tile")
+        for _ in range(2):
+            await client.start()
+            await client.enters(AUTOMATIC, "Ready")
+        await client.hears(client.of(RESULT_READY), 2)
+        number = ua.Variant(0, ua.VariantType.UInt32)
+        rest = (number, number, ua.Variant(0, ua.VariantType.Int32))
+        for prepared, names in ((2, {"demo", "tile"}), (1, {"tile"}), (0, {"demo"})):
+            complete, count, _, found, error = await client.call(
+                "RecipeManagement.GetRecipeListFiltered",
+                ua.RecipeIdExternalDataType(),
+                ua.ProductIdDataType(),
+                ua.Variant(prepared, ua.VariantType.Int32),
+                *rest,
+            )
+            assert (complete, count, error) == (True, len(names), 0)
+            assert {one.Id.partition("@")[0] for one in found} == names
+        wanted = [
+            ua.MeasIdDataType(Id="M-1"),
+            ua.PartIdDataType(),
+            ua.RecipeIdExternalDataType(Id="tile"),
+            ua.RecipeIdInternalDataType(),
+            ua.ConfigurationIdDataType(),
+            ua.ConfigurationIdDataType(),
+            ua.ProductIdDataType(),
+            ua.JobIdDataType(),
+        ]
+        one_page = (ua.Variant(1, ua.VariantType.UInt32), number, rest[2])
+        path, any_state = (
+            "ResultManagement.GetResultListFiltered",
+            ua.Variant(0, ua.VariantType.Int32),
+        )
+        complete, count, _, found, error = await client.call(path, any_state, *wanted, *one_page)
+        assert (complete, count, len(found), error) == (False, 1, 1, 0)
+        failed = ua.Variant(4, ua.VariantType.Int32)
+        assert (await client.call(path, failed, *wanted, *rest))[1] == 0
+        *_, found, error = await client.call("ConfigurationManagement.GetConfigurationList", *rest)
+        assert (error, found[0].InternalId.Id) == (0, "line1/station1")
+        active = await client.node("ConfigurationManagement.ActiveConfiguration").read_value()
+        assert active.InternalId == found[0].InternalId
+        (error,) = await client.call(
+            "ConfigurationManagement.ActivateConfiguration", ua.ConfigurationIdDataType(Id="other")
+        )
+        assert error == -5
+
+
+class FailingCamera(SyntheticCamera):
+    """Fails while it is told to."""
+
+    fails = False
+
+    async def open(self) -> None:
+        if self.fails:
+            raise CaptureError("the cable is out")
+        await super().open()
+
+    async def capture(self, trigger: Trigger) -> Picture:
+        if self.fails:
+            raise CaptureError("the cable is out")
+        return await super().capture(trigger)
+
+
+@pytest.mark.asyncio
+async def test_what_is_not_decided_is_a_failed_result_and_a_fault_is_the_error_state(
+    tmp_path: Path,
+) -> None:
+    camera = FailingCamera(size=32)
+    kinds = (RESULT_READY, ERROR, RESOLVED)
+    async with (
+        running_station(tmp_path, camera) as station,
+        connected(station, *kinds) as client,
+    ):
+        await client.prepare()
+        camera.fails = True
+        for number in range(1, 4):
+            _, code = await client.start(part=f"P-{number}")
+            assert code == 0
+            await client.hears(client.of(RESULT_READY), number)
+            if number < 3:
+                await client.enters(AUTOMATIC, "Ready")
+        await client.enters(MACHINE, "Error")
+        assert await client.state(AUTOMATIC) == "BadStateNotActive"
+        (error,) = await client.hears(client.of(ERROR))
+        assert (error.Message.Text, error.ToState.Text) == ("fault 1 CAMERA", "Error")
+        results = [e for e in client.seen.events if client.of(RESULT_READY)(e)]
+        assert [e.ResultState for e in results] == [4, 4, 4]
+        assert {e.ResultContent[0].Value for e in results} == {"hold"}
+        camera.fails = False
+        await client.enters(AUTOMATIC, "Ready")  # its recipe is prepared still
+        await client.hears(client.of(RESOLVED))
+
+
+@pytest.mark.asyncio
+async def test_the_methods_of_the_state_machine(tmp_path: Path) -> None:
+    why = ua.Variant(0, ua.VariantType.Int32), ua.Variant("", ua.VariantType.String)
+    async with running_station(tmp_path) as station, connected(station) as client:
+        await client.enters(MACHINE, "Operational")
+        await refused(client, f"{MACHINE}.SelectModeAutomatic")
+        await refused(client, f"{AUTOMATIC}.Stop", *why)
+        assert await client.call(f"{MACHINE}.Halt", *why) == [0]
+        assert await client.state(MACHINE) == "Halted"
+        await refused(client, f"{MACHINE}.Halt", *why)
+        assert await client.call(f"{MACHINE}.Reset", *why) == [0]
+        assert await client.state(MACHINE) == "Preoperational"
+        assert await client.call(f"{MACHINE}.SelectModeAutomatic") == [0]
+        assert await client.state(AUTOMATIC) == "Initialized"
+        number = await client.node(f"{MACHINE}.CurrentState.Number").read_value()
+        assert number == 4
+        state = await client.node("SystemState").read_value()
+        assert (state.State, state.StateDescription) == (2, "Initialized")
+
+
+@pytest.mark.asyncio
+async def test_continuous_execution_until_it_is_stopped(tmp_path: Path) -> None:
+    why = ua.Variant(0, ua.VariantType.Int32), ua.Variant("", ua.VariantType.String)
+    async with (
+        running_station(tmp_path, continuous_ms=20) as station,
+        connected(station, RESULT_READY, READY) as client,
+    ):
+        await client.prepare()
+        job, code = await client.start("StartContinuous", part="P")
+        assert code == 0
+        assert await client.state(AUTOMATIC) == "ContinuousExecution"
+        results = await client.hears(client.of(RESULT_READY), 4)
+        assert await client.call(f"{AUTOMATIC}.Stop", *why) == [0]
+        assert await client.state(AUTOMATIC) == "Ready"
+        (ready,) = await client.hears(client.of(READY))
+        assert ready.JobId == job
+        assert {e.JobId.Id for e in results} == {job.Id}
+        assert [e.PartId.Id for e in results[:4]] == ["P-1", "P-2", "P-3", "P-4"]
+        assert len({e.ResultId.Id for e in results}) == len(results)
+
+
+@pytest.mark.asyncio
+async def test_a_secured_server_lets_its_user_start_jobs_and_nobody_else(tmp_path: Path) -> None:
+    _, theirs = folders(tmp_path, own("client"), own("server"))
+    (theirs.root / "users").mkdir()
+    (theirs.root / "users" / USER).write_text(PASSWORD)
+    async with running_station(tmp_path, pki_dir=theirs.root) as station:
+
+        async def secured(password: str | None) -> Client:
+            client = Client(station.url)
+            client.application_uri = "urn:test:gateway"
+            identity, controller = own("client"), own("server")
+            await client.set_security(
+                _policy(),
+                _written(tmp_path / "cert.der", identity.certificate_der),
+                _written(tmp_path / "key.pem", identity.key_pem),
+                server_certificate=_written(tmp_path / "server.der", controller.certificate_der),
+                mode=ua.MessageSecurityMode.SignAndEncrypt,
+            )
+            if password is not None:
+                client.set_user(USER)
+                client.set_password(password)
+            return client
+
+        async with await secured(PASSWORD) as client:
+            assert (await client.get_namespace_array())[0]
+        for client in (await secured("wrong"), await secured(None), Client(station.url)):
+            with pytest.raises((ua.UaError, ConnectionError, asyncio.TimeoutError)):
+                async with client:
+                    await client.get_namespace_array()
+
+
+def _policy() -> type:
+    from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+
+    found: type = SecurityPolicyBasic256Sha256
+    return found
+
+
+def _written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.asyncio
+async def test_every_job_of_a_silent_line_is_held_once(tmp_path: Path) -> None:
+    """Nobody answers a frame: the gateway's watchdog decides, or the controller by default."""
+    bus = MemoryBus()
+
+    async def nobody(_: Frame) -> None:
+        return None
+
+    bus.answer = nobody
+    async with (
+        running_station(tmp_path, bus=bus, window_ms=300) as station,
+        connected(station, RESULT_READY) as client,
+    ):
+        await client.prepare()
+        for number in range(1, 4):
+            assert (await client.start())[1] == 0
+            await client.hears(client.of(RESULT_READY), number)
+            await client.enters(AUTOMATIC, "Ready")
+        results = [e for e in client.seen.events if client.of(RESULT_READY)(e)]
+        sources = {e.ResultContent[4].Value for e in results}
+        assert sources <= {"watchdog", ""}  # on a machine that is busy the default may be first
+        assert [e.ResultState for e in results] == [4] * 3
+        assert len({e.ResultId.Id for e in results}) == 3
