@@ -63,6 +63,7 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /live/events
             GET  /live/parts/{identity}
             GET  /find
+            GET  /parts/{frame_id}
             GET  /pictures/{frame_id}/{size}
             """,
         ),
@@ -70,6 +71,8 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             STAFF,
             """
             POST /live/alerts/{alert_id}
+            GET  /history
+            GET  /pareto
             GET  /docs
             GET  /api/openapi.json
             GET  /api/health

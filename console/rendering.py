@@ -63,6 +63,7 @@ class Renderer:
         self._environment.filters |= {
             "clock": self.clock,
             "moment": self.moment,
+            "second": self.second,
             "short": short,
             "ms": milliseconds,
         }
@@ -70,6 +71,10 @@ class Renderer:
     def clock(self, at: datetime) -> str:
         """Hours, minutes and seconds in the plant's zone."""
         return at.astimezone(self._zone).strftime("%H:%M:%S")
+
+    def second(self, at: datetime) -> str:
+        """Date and time to the second in the plant's zone."""
+        return at.astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
 
     def moment(self, at: datetime | str | None) -> str:
         """Date and time in the plant's zone, to the millisecond where it was told so."""

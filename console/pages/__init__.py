@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from console.pages import live, login, pictures
+from console.pages import live, login, pareto, part, pictures, search
 from console.parts import ConsoleParts
 from console.rendering import NavLink, Renderer
 
@@ -22,5 +22,8 @@ PAGES = (
     ConsolePage(login.add),
     ConsolePage(pictures.add),
     ConsolePage(live.add, NavLink("live", "/live")),
+    ConsolePage(part.add),
+    ConsolePage(search.add, NavLink("history", "/history")),
+    ConsolePage(pareto.add, NavLink("pareto", "/pareto")),
 )
 """In the order of the bar. Rights are in ``console.access``, texts in ``console/texts.toml``."""

@@ -34,10 +34,10 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
     fragments = LiveFragments(renderer, feed)
 
     @app.get("/live", include_in_schema=False)
-    def live(request: Request) -> Response:
-        """The whole page as things stand."""
+    def live(request: Request, part: UUID | None = None) -> Response:
+        """The whole page as things stand, with a part in view if one is named."""
         word = feed.word
-        views = fragments.lines(asked_language(request))
+        views = fragments.lines(asked_language(request), part)
         alerts = fragments.alerts(asked_language(request))
         return renderer.page(
             request, "live.html", lines=views, alerts=alerts, word=word, is_fresh=feed.is_fresh

@@ -27,6 +27,8 @@ class LineView:
     head: str
     focus: str
     rows: tuple[str, ...]
+    pinned: UUID | None = None
+    """The part that is kept in view."""
 
 
 class LiveFragments:
@@ -41,10 +43,10 @@ class LiveFragments:
         self._renderer, self._feed = renderer, feed
         self._rows: OrderedDict[tuple[UUID, int, str], str] = OrderedDict()
 
-    def lines(self, language: str) -> list[LineView]:
-        """Every line as it stands, by name."""
+    def lines(self, language: str, pinned: UUID | None = None) -> list[LineView]:
+        """Every line as it stands, by name; a line with the pinned part keeps that in view."""
         state = self._feed.state
-        return [self._line(state.lines[name], language) for name in state.line_names()]
+        return [self._line(state.lines[name], language, pinned) for name in state.line_names()]
 
     def news(self, change: int, asked: Positions, language: str) -> Json:
         """What came after a change, for a browser that had read up to ``asked``."""
@@ -72,7 +74,7 @@ class LiveFragments:
                 self._rows.popitem(last=False)
         return self._rows[key]
 
-    def focus(self, part: LivePart, language: str) -> str:
+    def focus(self, part: LivePart, language: str, is_pinned: bool = False) -> str:
         """One part with its picture as the largest thing."""
         decision = part.decision
         inspection = decision.inspection if decision else None
@@ -81,6 +83,7 @@ class LiveFragments:
         if region is not None:
             size = region.image_width, region.image_height
         values = {**_told(part), "outline": outline_path(region), "size": size}
+        values["is_pinned"] = is_pinned
         return self._renderer.fragment("live_focus.html", language, values)
 
     def head(self, line: LiveLine, language: str) -> str:
@@ -96,13 +99,15 @@ class LiveFragments:
         values = {"open_ones": open_ones, "last": asking[0] if asking else None, "known": known}
         return self._renderer.fragment("live_alerts.html", language, values)
 
-    def _line(self, line: LiveLine, language: str) -> LineView:
-        focus = line.newest_stopped()
+    def _line(self, line: LiveLine, language: str, pinned: UUID | None) -> LineView:
+        kept = line.parts.get(pinned) if pinned else None
+        focus = kept if kept and kept.decisions else line.newest_stopped()
         return LineView(
             line.name,
             self.head(line, language),
-            self.focus(focus, language) if focus else "",
+            self.focus(focus, language, focus is kept) if focus else "",
             tuple(self.row(part, language) for part in line.newest(SHOWN)),
+            pinned if focus is kept else None,
         )
 
 

@@ -126,7 +126,7 @@
     if (!event.target.closest("[data-unpin]")) return;
     const line = event.target.closest("[data-line]");
     delete line.dataset.pinned;
-    location.reload();
+    location.assign("/live");
   });
 
   connect(page.dataset.since);

@@ -9,6 +9,7 @@ import console
 from console.access import ConsoleRole
 from console.pages import PAGES
 from console.texts import LANGUAGES, catalogue, translator
+from history.statistics import ParetoBy
 from streams.codes import AckOutcome, Action, DecisionSource, ReasonCode, Severity
 
 ROOT = Path(console.__file__).parent
@@ -20,6 +21,7 @@ MADE = {
     "outcome": [*(o.value for o in AckOutcome), "none"],
     "reason": [f"r{code.value}" for code in ReasonCode],
     "role": [role.value for role in ConsoleRole],
+    "by": [kind.value for kind in ParetoBy],
     "nav": [page.link.name for page in PAGES if page.link],
     "theme": ["auto", "light", "dark"],
     "refused": ["s403", "s404", "s422", "s503"],
@@ -45,6 +47,10 @@ def test_pages_use_what_is_there_and_nothing_is_left_over() -> None:
     used = {key for path in sources for key in USED.findall(path.read_text("utf-8"))}
     made = {f"{section}.{name}" for section, names in MADE.items() for name in names}
     sections = {key.partition(".")[0] for key in catalogue()}
+    texts = "".join(path.read_text("utf-8") for path in sources)
+    words = set(re.findall(r"""["']([a-z_0-9]+)["']""", texts))
+    joined = set(re.findall(r"""\bt\("([a-z]+)\." ~""", texts))
+    used |= {f"{section}.{word}" for section in joined for word in words}
     templates = "".join(path.read_text("utf-8") for path in ROOT.rglob("*.html"))
     asked = set(re.findall(r"""\bt\(["']([a-z]+\.[a-z0-9_]+)["'][,)]""", templates))
     assert asked <= catalogue().keys()
