@@ -15,7 +15,6 @@ CODES: Final = ("action", "severity", "source")
 TIMES: Final = ("since", "until")
 CHOICES: Final = ("passed", "reviewed")
 NAMES: Final = (*WORDS, *CODES, *TIMES, *CHOICES)
-_FIELDS: Final = {"part": "part_id", "lot": "lot_id", "class": "class_name"}
 _LONGEST: Final = 512
 
 
@@ -45,10 +44,24 @@ def read_asked(given: Mapping[str, str], time_zone: str) -> AskedFrames:
         BadQueryError: a word that is none of its enumeration, or no time.
     """
     kept = {name: given[name].strip()[:_LONGEST] for name in NAMES if given.get(name, "").strip()}
-    texts = {_FIELDS.get(name, name): kept[name] for name in (*WORDS, *CODES) if name in kept}
     times = {name: moment_in(time_zone, kept[name]) for name in TIMES if name in kept}
     choices = {name: _choice(name, kept[name]) for name in CHOICES if name in kept}
-    return AskedFrames(kept, FrameFilter(**texts, **times, **choices))
+    wanted = FrameFilter(
+        product=kept.get("product"),
+        line=kept.get("line"),
+        station=kept.get("station"),
+        part_id=kept.get("part"),
+        lot_id=kept.get("lot"),
+        class_name=kept.get("class"),
+        action=kept.get("action"),
+        severity=kept.get("severity"),
+        source=kept.get("source"),
+        since=times.get("since"),
+        until=times.get("until"),
+        reviewed=choices.get("reviewed"),
+        passed=choices.get("passed"),
+    )
+    return AskedFrames(kept, wanted)
 
 
 def moment_in(time_zone: str, words: str) -> datetime:

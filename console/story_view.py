@@ -71,15 +71,15 @@ def view_of(story: Story) -> StoryView:
     verdicts = _read(ShotVerdict, story.verdicts)
     answers = _read(Acknowledgement, story.acknowledgements)
     reviews = _read(Review, story.reviews)
-    given = (story.decisions, story.verdicts, story.acknowledgements, story.reviews)
-    found = (decisions, verdicts, answers, reviews)
+    given = (*story.decisions, *story.verdicts, *story.acknowledgements, *story.reviews)
+    found = (*decisions, *verdicts, *answers, *reviews)
     return StoryView(
         tuple(decisions),
         tuple(verdicts),
         tuple(answers),
         tuple(reviews),
         tuple(_moments(decisions, verdicts, answers, reviews)),
-        sum(map(len, given)) - sum(map(len, found)),
+        len(given) - len(found),
     )
 
 
