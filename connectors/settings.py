@@ -166,6 +166,10 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     """Where messages wait while the broker is down."""
     spool_limit_mib: Annotated[int, Field(ge=1, le=1_048_576)] = 2048
     """Bound of the spool on disk, MiB; full: Ready drops (``FaultCode`` SPOOL_FULL)."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """TCP port on which this gateway's metrics are exposed for Prometheus; 0: none."""
+    metrics_host: Annotated[str, Field(min_length=1, max_length=255)] = "127.0.0.1"
+    """Address that the metrics' port listens on."""
     in_flight_mib: Annotated[int, Field(ge=9, le=65_536)] = 64
     """Message bytes on their way to the broker; more go to the spool, MiB."""
 

@@ -16,7 +16,9 @@ from andon.settings import Settings
 from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway.adapters import GatewayPorts
 from connectors.gateway.core import Gateway
+from connectors.gateway.meter import GatewayMeter
 from connectors.line_link import LineLink
+from streams.exposition import served
 from streams.kafka.topic_check import tell_of_topics
 from streams.log import quieten
 from streams.ports import PolicySource
@@ -85,6 +87,11 @@ async def compose(
     images = await stack.enter_async_context(wiring.opened(wiring.image_store, settings))
     publisher = await stack.enter_async_context(wiring.lanes(settings, spools, images))
     feed = wiring.decision_feed(settings, lookback_s)
+    waiting = {lane.value: spool.__len__ for lane, spool in spools.items()}
+    meter = GatewayMeter(own.line, own.station, in_charge, waiting)
+    if own.metrics_port:
+        setting = "ANDON_GATEWAY__METRICS_PORT"
+        stack.callback(served(meter.registry, own.metrics_port, own.metrics_host, setting))
     ports = GatewayPorts(
         link=link,
         cameras=wiring.cameras(settings),
@@ -93,6 +100,7 @@ async def compose(
         feed=feed,
         policies=policies,
         in_charge=in_charge,
+        on_step=meter.saw,
     )
     return Gateway(own, ports), feed.caught_up, policies
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from connectors.gateway.journal import Journal
 from connectors.gateway.lanes import LanedPublisher
 from connectors.gateway.spooling import SpoolingPublisher
+from connectors.handshake.state import State
+from connectors.handshake.values import Command
 from connectors.line_link import LineLink
 from streams.ports import Camera, DecisionFeed, PolicySource
 
@@ -23,3 +25,5 @@ class GatewayPorts:
     policies: PolicySource
     in_charge: Callable[[], bool] = lambda: True
     """Whether this gateway, and no other one, speaks for the line controller's parts."""
+    on_step: Callable[[State, State, Sequence[Command]], None] = lambda *_: None
+    """Told of each step of the handshake: the state before, after, and what was ordered."""

@@ -214,6 +214,7 @@ class Gateway:
         self._state, commands = step(before, time.monotonic(), event)
         for line in changes(before, self._state, event):
             (log.error if line.is_problem else log.info)(line.event, **line.fields)
+        self._ports.on_step(before, self._state, commands)
         for command in commands:
             self._execute(command)
         if self._timer is not None:

@@ -1,39 +1,6 @@
 """The metrics of a role, by name: what Prometheus scrapes, and ``docs/metrics.md`` explains."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
-
-from streams.errors import AndonError
-
-_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-
-
-@dataclass(frozen=True)
-class MetricRow:
-    """One metric: its name, what it counts or measures, and its labels beside ``role``."""
-
-    name: str
-    """In the code; a counter's name ends with ``_total`` when it is scraped."""
-    kind: Literal["counter", "gauge", "histogram"]
-    help: str
-    """Of the exposition, in words; the unit is the name's last part where there is one."""
-    labels: tuple[str, ...] = ()
-    watch: str = ""
-    """What a person should make of it."""
-
-    def counter(self, registry: CollectorRegistry) -> Counter:
-        return Counter(self.name, self.help, ["role", *self.labels], registry=registry)
-
-    def gauge(self, registry: CollectorRegistry) -> Gauge:
-        return Gauge(self.name, self.help, ["role", *self.labels], registry=registry)
-
-    def histogram(self, registry: CollectorRegistry) -> Histogram:
-        labels = ["role", *self.labels]
-        return Histogram(self.name, self.help, labels, registry=registry, buckets=_SECONDS)
-
+from streams.exposition import MetricRow
 
 EVENTS = MetricRow(
     "andon_events",
@@ -118,29 +85,3 @@ LABELS = {
     "stage": "`inspect`, `classify`: the whole stay; `queue_inspect`, `expert` ...: a part of it",
 }
 """What each label's values mean."""
-
-
-class MetricsPortError(AndonError):
-    """The port of the metrics cannot be opened."""
-
-
-def served(registry: CollectorRegistry, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
-    """Expose a registry on ``port`` of ``host``; returns what stops it.
-
-    Raises:
-        MetricsPortError: the port cannot be had.
-    """
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except OSError as error:
-        raise MetricsPortError(
-            f"ANDON_WORKER__METRICS_PORT: port {port} cannot be opened ({error.strerror}); "
-            "each worker of a host needs a port of its own, and 0 exposes nothing"
-        ) from error
-
-    def stop() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return stop

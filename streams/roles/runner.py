@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from streams.codes import Stage
+from streams.exposition import served
 from streams.kafka.faust_app import RoleApp, app_id
 from streams.kafka.intake import Handler, Intake
 from streams.kafka.retention import LostSpan, find_lost
@@ -15,7 +16,6 @@ from streams.kafka.topic_admin import await_topics
 from streams.kafka.topic_check import tell_of_topics
 from streams.log import Log
 from streams.principals import Role
-from streams.roles import metrics
 from streams.roles.config import RoleConfig
 from streams.roles.results import Results, Telemetry
 from streams.topics import Topic, Wanted
@@ -90,7 +90,7 @@ class RoleRunner:
     def _served_metrics(self) -> Callable[[], None] | None:
         """What stops the exposition, where there is one."""
         port, host = self.config.metrics_port, self.config.metrics_host
-        return metrics.served(self.telemetry.registry, port, host) if port else None
+        return served(self.telemetry.registry, port, host) if port else None
 
     async def _run(self, stop: asyncio.Event, on_ready: Callable[[], None] | None) -> None:
         config = self.config

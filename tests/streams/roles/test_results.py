@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
+from streams.exposition import MetricsPortError, served
 from streams.log import OncePer
-from streams.roles.metrics import MetricsPortError, served
 from streams.roles.results import Telemetry
 
 

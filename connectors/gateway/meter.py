@@ -1,0 +1,154 @@
+"""What the gateway counts for Prometheus. It looks on: nothing that it does reaches a part."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from connectors.handshake.state import State
+from connectors.handshake.values import Capture, Command, Decide, ResultReport
+from streams.codes import FaultCode, ReasonCode
+from streams.exposition import MetricKind, MetricRow
+
+COMMON: Final = ("line", "station")
+
+
+def _row(
+    name: str, kind: MetricKind, help_: str, labels: tuple[str, ...] = (), watch: str = ""
+) -> MetricRow:
+    return MetricRow(f"andon_gateway_{name}", kind, help_, labels, watch, COMMON)
+
+
+CAPTURED = _row(
+    "captures", "counter", "Parts exposed", watch="No rise while the line runs: it is not Ready."
+)
+MISSED = _row(
+    "missed",
+    "counter",
+    "Triggers missed: each part is held",
+    watch="The log says of each why; at a change-over some are meant.",
+)
+UNDECIDED = _row(
+    "watchdog_decisions",
+    "counter",
+    "Parts that the gateway decided itself",
+    ("reason",),
+    "`NO_DECISION`: no answer came in time; `CAPTURE_FAILED`: the camera gave no picture.",
+)
+RESULTS = _row(
+    "results",
+    "counter",
+    "Results by what the controller made of them",
+    ("outcome", "action", "source"),
+    "Any outcome but `acknowledged` is a part that the controller decided itself.",
+)
+RESULT_TIME = _row(
+    "trigger_to_result_seconds",
+    "histogram",
+    "Trigger to result written, of parts that were told",
+    watch="The upper quantiles must stay below the result window.",
+)
+WINDOW_LEFT = _row(
+    "window_left_seconds",
+    "histogram",
+    "Result window left when the result was written",
+    watch="The lower quantiles near 0: the next slow part is held.",
+)
+READY = _row("ready", "gauge", "Whether the next trigger will be captured: 1 or 0")
+CONNECTED = _row("plc_connected", "gauge", "Whether the controller is connected: 1 or 0")
+ALIVE = _row("plc_alive", "gauge", "Whether the controller's heartbeat moves: 1 or 0")
+IN_CHARGE = _row("in_charge", "gauge", "Whether this gateway serves the line: 1 or 0, on stand-by")
+FAULT = _row(
+    "fault",
+    "gauge",
+    "Whether the fault stands: 1 or 0",
+    ("fault",),
+    "[codes.md](codes.md) says of each fault what to do.",
+)
+OPEN = _row("open_parts", "gauge", "Parts whose outcome is not known yet")
+SPOOLED = _row(
+    "spooled_messages",
+    "gauge",
+    "Messages that wait on disk for the broker",
+    ("lane",),
+    "Rises while Kafka takes less than the line gives.",
+)
+GATEWAY_METRICS: Final = (
+    CAPTURED, MISSED, UNDECIDED, RESULTS, RESULT_TIME, WINDOW_LEFT,
+    READY, CONNECTED, ALIVE, IN_CHARGE, FAULT, OPEN, SPOOLED,
+)  # fmt: skip
+GATEWAY_LABELS: Final = {
+    "line": "of the gateway's settings",
+    "station": "of the gateway's settings",
+    "outcome": "`acknowledged`, `late`, `unacknowledged` or `old_boot`",
+    "fault": "the name of the FaultCode ([codes.md](codes.md))",
+    "lane": "`words`, `pictures` or `large` (pictures by reference): which messages wait",
+}
+
+
+class GatewayMeter:
+    """Counts what the handshake does, step by step.
+
+    Args:
+        line: name of the line, a label of every metric.
+        station: name of the station, likewise.
+        in_charge: whether this gateway serves the controller now.
+        waiting: for each lane, how many messages wait on disk; asked at each scrape.
+    """
+
+    def __init__(
+        self,
+        line: str,
+        station: str,
+        in_charge: Callable[[], bool],
+        waiting: Mapping[str, Callable[[], int]],
+    ) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._place = place = (line, station)
+        self._captured = CAPTURED.counter(registry).labels(*place)
+        self._missed = MISSED.counter(registry).labels(*place)
+        self._undecided = UNDECIDED.counter(registry)
+        self._results = RESULTS.counter(registry)
+        self._result_time = RESULT_TIME.histogram(registry).labels(*place)
+        self._window_left = WINDOW_LEFT.histogram(registry).labels(*place)
+        self._ready = READY.gauge(registry).labels(*place)
+        self._connected = CONNECTED.gauge(registry).labels(*place)
+        self._alive = ALIVE.gauge(registry).labels(*place)
+        self._open = OPEN.gauge(registry).labels(*place)
+        self._faults = FAULT.gauge(registry)
+        IN_CHARGE.gauge(registry).labels(*place).set_function(lambda: float(in_charge()))
+        spooled = SPOOLED.gauge(registry)
+        for lane, count in waiting.items():
+            spooled.labels(*place, lane).set_function(count)
+        for code in FaultCode:  # each is there from the beginning: an alert sees it rise
+            if code is not FaultCode.NONE:
+                self._faults.labels(*place, code.name).set(0)
+
+    def saw(self, before: State, after: State, commands: Sequence[Command]) -> None:
+        """Count what one step of the handshake changed and ordered."""
+        self._ready.set(after.ready)
+        self._connected.set(after.online)
+        self._alive.set(after.alive)
+        self._open.set(len(after.parts))
+        for code in before.faults ^ after.faults:
+            self._faults.labels(*self._place, code.name).set(code in after.faults)
+        for command in commands:
+            match command:
+                case Capture():
+                    self._captured.inc()
+                case Decide(_, ReasonCode.MISSED_TRIGGER):
+                    self._missed.inc()
+                case Decide(_, reason):
+                    self._undecided.labels(*self._place, reason.name).inc()
+                case ResultReport():
+                    self._reported(command)
+
+    def _reported(self, report: ResultReport) -> None:
+        verdict, part = report.verdict, report.part
+        labels = (report.outcome.value, verdict.code.name.lower(), verdict.source.value)
+        self._results.labels(*self._place, *labels).inc()
+        if part is None or part.verdict is not verdict or part.written_at is None:
+            return
+        self._result_time.observe(part.written_at - part.triggered_at)
+        if not part.missed:
+            self._window_left.observe(max(part.deadline - part.written_at, 0.0))

@@ -1,0 +1,103 @@
+"""What the gateway tells Prometheus of the handshake, step by step."""
+
+from dataclasses import replace
+
+from prometheus_client import CollectorRegistry
+
+from connectors.gateway.meter import GATEWAY_LABELS, GATEWAY_METRICS, GatewayMeter
+from connectors.handshake import HandshakeConfig, Phase, step
+from connectors.handshake import values as hs
+from connectors.handshake.results import report
+from streams.codes import AckOutcome, FaultCode, ReasonCode
+from tests.connectors.handshake_state import part, state
+from tests.connectors.world import World
+
+PLACE = {"line": "L1", "station": "S1"}
+
+
+def meter(in_charge: bool = True, waiting: int = 0) -> GatewayMeter:
+    return GatewayMeter("L1", "S1", lambda: in_charge, {"pictures": lambda: waiting})
+
+
+def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    return registry.get_sample_value(f"andon_gateway_{name}", PLACE | labels)
+
+
+def test_a_whole_line_is_counted() -> None:
+    """Every part is exposed once and told once, and the state is what the handshake says."""
+    found = meter()
+    world = World(seed=4, config=HandshakeConfig(result_window_ms=800), silent=0.2)
+    feed = world.feed
+
+    def watched(event: hs.Input) -> None:
+        before = world.state
+        _, commands = step(before, world.now, event)
+        feed(event)
+        found.saw(before, world.state, commands)
+
+    world.feed = watched
+    world.connect()
+    world.run(1)
+    for _ in range(20):
+        world.trigger()
+        world.run(1)
+    counted = found.registry
+    assert value(counted, "captures_total") == len(world.captured) == 20
+    told = [one for one in world.reports if one.outcome is AckOutcome.ACKNOWLEDGED]
+    by_expert = value(
+        counted, "results_total", outcome="acknowledged", action="pass", source="expert"
+    )
+    by_gateway = value(
+        counted, "results_total", outcome="acknowledged", action="rework", source="watchdog"
+    )
+    assert by_expert
+    assert by_gateway
+    assert by_expert + by_gateway == len(told) == 20
+    assert value(counted, "watchdog_decisions_total", reason="NO_DECISION") == by_gateway
+    assert value(counted, "trigger_to_result_seconds_count") == 20
+    assert value(counted, "window_left_seconds_count") == 20
+    assert [value(counted, name) for name in ("ready", "plc_connected", "plc_alive")] == [1, 1, 1]
+    world.cut()
+    assert (value(counted, "ready"), value(counted, "plc_connected")) == (0, 0)
+
+
+def test_a_fault_is_there_before_it_stands_and_after_it_is_over() -> None:
+    found = meter()
+    assert value(found.registry, "fault", fault="CAMERA") == 0
+    before = state()
+    broken = replace(before, faults=frozenset({FaultCode.CAMERA}))
+    found.saw(before, broken, [])
+    assert value(found.registry, "fault", fault="CAMERA") == 1
+    found.saw(broken, before, [])
+    assert value(found.registry, "fault", fault="CAMERA") == 0
+
+
+def test_a_missed_trigger_is_no_decision_of_the_watchdog() -> None:
+    found = meter()
+    missed = part(missed=True)
+    found.saw(state(), state(missed), [hs.Decide(missed, ReasonCode.MISSED_TRIGGER)])
+    assert value(found.registry, "missed_total") == 1
+    assert value(found.registry, "open_parts") == 1
+    assert value(found.registry, "watchdog_decisions_total", reason="MISSED_TRIGGER") is None
+
+
+def test_what_was_never_written_has_no_time() -> None:
+    found = meter()
+    late = report(part(phase=Phase.QUEUED), AckOutcome.LATE)
+    found.saw(state(), state(), [late])
+    assert (
+        value(found.registry, "results_total", outcome="late", action="pass", source="expert") == 1
+    )
+    assert value(found.registry, "trigger_to_result_seconds_count") == 0
+
+
+def test_charge_and_spool_are_asked_for_at_the_scrape() -> None:
+    found = meter(in_charge=False, waiting=7)
+    assert value(found.registry, "in_charge") == 0
+    assert value(found.registry, "spooled_messages", lane="pictures") == 7
+
+
+def test_no_label_names_a_part() -> None:
+    labels = {name for metric in GATEWAY_METRICS for name in metric.all_labels}
+    assert not labels & {"part_id", "lot_id", "frame_id", "serial"}
+    assert labels - {"action", "source", "reason"} == GATEWAY_LABELS.keys()
