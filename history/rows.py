@@ -9,6 +9,7 @@ from history.tables import (
     AcknowledgementRow,
     AlertRow,
     AnomalyRow,
+    ChangeoverRow,
     DeadLetterRow,
     DecisionRow,
     ReviewRow,
@@ -16,6 +17,7 @@ from history.tables import (
     Table,
 )
 from history.text import clean, event_json
+from streams.changeovers import ChangeoverStep
 from streams.events import (
     Acknowledgement,
     Alert,
@@ -74,6 +76,11 @@ def dead_letter_row(letter: tuple[DeadLetter, str]) -> Row:
 def alert_row(event: Alert) -> Row:
     """The row of a limit that was exceeded."""
     return _row(AlertRow, event, limit_name=clean(event.limit))
+
+
+def changeover_row(event: ChangeoverStep) -> Row:
+    """The row of one step of a change of the recipe."""
+    return _row(ChangeoverRow, event)
 
 
 def _row(table: type[Table], event: Event, *parts: BaseModel | None, **stated: object) -> Row:

@@ -35,6 +35,7 @@ TOPIC_TABLES = (
     "review",
     "dead_letter",
     "alert",
+    "changeover",
 )
 """One for each topic that is recorded: what the line did."""
 Json = dict[str, object]
@@ -239,6 +240,32 @@ class AlertRow(OfEvent, table=True):
     reason: str = _text()
     request_stop: bool = False
     raised_at: datetime = _time()
+
+
+class ChangeoverRow(OfEvent, table=True):
+    """``andon.changeovers``: one step of a change of a station's recipe."""
+
+    __tablename__ = "changeover"
+    __table_args__ = (Index(None, "line", "station", "at"), Index(None, "changeover_id"))
+
+    step_id: UUID = Field(primary_key=True)
+    changeover_id: UUID
+    phase: str = _text()
+    """``requested``, ``prepared``, ``refused`` or ``acknowledged``."""
+    stage: str = _text()
+    line: str = _text()
+    station: str = _text()
+    recipe: int
+    recipe_name: str = _text()
+    recipe_before: int
+    product_id: str = _text()
+    policy_hash: str = _text()
+    expert_version: str = _text()
+    fault_code: int
+    reason: str = _text()
+    at: datetime = _time()
+    took_ms: float
+    is_simulated: bool = False
 
 
 class PolicyVersionRow(Table, table=True):

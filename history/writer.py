@@ -14,6 +14,7 @@ from history.errors import RefusedRowError
 from history.migrate import build_indexes, upgrade, write_facts
 from history.tables import METADATA, TOPIC_TABLES
 from streams.backoff import backoff_s
+from streams.changeovers import ChangeoverStep
 from streams.errors import UnavailableError
 from streams.events import (
     Acknowledgement,
@@ -81,6 +82,10 @@ class PostgresHistoryWriter:
     async def add_alerts(self, events: Sequence[Alert]) -> None:
         """Raises ``UnavailableError``; ``RefusedRowError`` for a value that no row can hold."""
         await self._add("alert", rows.alert_row, events)
+
+    async def add_changeovers(self, events: Sequence[ChangeoverStep]) -> None:
+        """Raises ``UnavailableError``; ``RefusedRowError`` for a value that no row can hold."""
+        await self._add("changeover", rows.changeover_row, events)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -77,6 +77,8 @@ GRANT INSERT ON dead_letter TO andon_recorder;
 
 GRANT INSERT ON alert TO andon_recorder;
 
+GRANT INSERT ON changeover TO andon_recorder;
+
 GRANT SELECT ON history_version TO andon_recorder;
 
 GRANT SELECT, INSERT, UPDATE ON console_user TO andon_console;

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
+from streams.changeovers import ChangeoverStep
 from streams.codes import ReasonCode
 from streams.errors import EventError
 from streams.events import (
@@ -28,7 +29,7 @@ from streams.roles.pictures import mask_png, original
 from streams.roles.record_core import RECORDED, StoredEvent, StoredObject, recorded
 from streams.roles.results import Results, named
 from streams.roles.salvage import attributes, readable_frame_id
-from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS, SHOTS
+from streams.topics import ACKS, ALERTS, ANOMALIES, CHANGEOVERS, DEAD, DECISIONS, REVIEWS, SHOTS
 
 E = TypeVar("E", bound=Event)
 Entry = tuple[Delivery, StoredEvent]
@@ -126,6 +127,8 @@ class RecordRole:
                 await self.history.add_reviews(_as(Review, events))
             case ALERTS.name:
                 await self.history.add_alerts(_as(Alert, events))
+            case CHANGEOVERS.name:
+                await self.history.add_changeovers(_as(ChangeoverStep, events))
             case DEAD.name:
                 letters = _as(DeadLetter, events)
                 await self.history.add_dead_letters(

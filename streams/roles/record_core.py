@@ -6,9 +6,22 @@ from streams.envelope import from_message
 from streams.events import Anomaly, DeadLetter, Event, Frame, Region
 from streams.ids import dead_letter_key, image_key, mask_key
 from streams.kafka.delivery import Delivery
-from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, REVIEWS, SHOTS, Topic
+from streams.topics import (
+    ACKS,
+    ALERTS,
+    ANOMALIES,
+    CHANGEOVERS,
+    DEAD,
+    DECISIONS,
+    REVIEWS,
+    SHOTS,
+    Topic,
+)
 
-RECORDED: tuple[Topic, ...] = (ANOMALIES, DECISIONS, SHOTS, ACKS, REVIEWS, ALERTS, DEAD)
+RECORDED: tuple[Topic, ...] = (
+    *(ANOMALIES, DECISIONS, SHOTS, ACKS, REVIEWS),
+    *(ALERTS, CHANGEOVERS, DEAD),
+)
 """The topics that record reads; never the wide ``andon.frames``."""
 WITH_OBJECTS: frozenset[str] = frozenset({ANOMALIES.name, DEAD.name})
 """Names of those whose events wait for the object store; the others must not wait for them."""

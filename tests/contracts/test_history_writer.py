@@ -17,6 +17,7 @@ from streams.events import Alert
 from streams.ports import HistoryWriter
 from tests.contracts.twins.history_writer import TwinHistory
 from tests.history import make
+from tests.streams.made import recipe_request
 
 TABLES = (
     "anomaly",
@@ -26,6 +27,7 @@ TABLES = (
     "review",
     "dead_letter",
     "alert",
+    "changeover",
 )
 
 
@@ -47,7 +49,7 @@ class TwinBench:
         kept = self.writer
         rows = (
             *(kept.anomalies, kept.decisions, kept.verdicts, kept.acks),
-            *(kept.reviews, kept.letters, kept.alerts),
+            *(kept.reviews, kept.letters, kept.alerts, kept.changeovers),
         )
         return dict(zip(TABLES, map(len, rows), strict=True))
 
@@ -118,6 +120,7 @@ async def everything(writer: HistoryWriter, numbers: list[int]) -> None:
         writer.add_anomalies([make.anomaly(n) for n in numbers]),
         writer.add_dead_letters([(make.dead_letter(n), f"dead/{n}") for n in numbers]),
         writer.add_alerts([alert(n) for n in numbers]),
+        writer.add_changeovers([recipe_request(step_id=UUID(int=n)) for n in numbers]),
     ]
     random.Random(numbers[0]).shuffle(calls)
     for call in calls:

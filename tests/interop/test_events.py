@@ -19,6 +19,7 @@ from tests.interop.tools import node_tools, write_messages
 from tests.streams.made import recipe_request
 
 ROOT = Path(__file__).parents[2]
+RECIPE = recipe_request()
 DOCUMENT = ROOT / "docs" / "asyncapi.yaml"
 PICTURE = b"\x89PNG\r\n\x1a\n\x00\xff not valid UTF-8 \xc3("
 NAMES = {"line": "Straße 1", "station": "oben", "product_id": "6ES7 155", "part_id": "Teil\t'7' ü"}
@@ -88,7 +89,7 @@ def everything() -> list[tuple[str, Message]]:
         (make.review(1), b""),
         (in_force, b""),
         (alert, b""),
-        (recipe_request(), b""),
+        (RECIPE, b""),
         (make.dead_letter(1, original_headers={"ce_id": "7"}), PICTURE),
     ]
     topic_of = {topic.event: topic.name for topic in ALL if topic not in (PARTS, COUNTED)}

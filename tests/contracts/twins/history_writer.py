@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from streams.changeovers import ChangeoverStep
 from streams.errors import UnavailableError
 from streams.events import (
     Acknowledgement,
@@ -33,6 +34,7 @@ class TwinHistory:
     reviews: dict[object, Review] = field(default_factory=dict)
     letters: dict[object, tuple[DeadLetter, str]] = field(default_factory=dict)
     alerts: dict[object, Alert] = field(default_factory=dict)
+    changeovers: dict[object, ChangeoverStep] = field(default_factory=dict)
 
     def _check(self, events: Sequence[Event]) -> None:
         if self.down:
@@ -70,3 +72,7 @@ class TwinHistory:
     async def add_alerts(self, events: Sequence[Alert]) -> None:
         self._check(events)
         self.alerts = {event.alert_id: event for event in events} | self.alerts
+
+    async def add_changeovers(self, events: Sequence[ChangeoverStep]) -> None:
+        self._check(events)
+        self.changeovers = {event.step_id: event for event in events} | self.changeovers
