@@ -15,7 +15,7 @@ from policies.evaluate import ResolvedPolicy
 from policies.in_force import PoliciesInForce
 from policies.signing import TrustedKeys
 from streams.errors import UnavailableError
-from streams.followers import kept_following
+from streams.followers import kept_following, told_when_behind
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.reader import BEGINNING, PartitionReader
 from streams.topics import POLICIES
@@ -48,10 +48,11 @@ class KafkaPolicySource:
         self._cache = DiskCache(cache_dir) if cache_dir is not None else None
         self._start_timeout_s = start_timeout_s
         self._in_force = PoliciesInForce(trusted)
-        self._died = self._told = False
+        self._died = self._behind = self._told = False
         self._on_down: Callable[[bool], None] = lambda _: None
         self._ready = asyncio.Event()
         self._following: asyncio.Task[NoReturn] | None = None
+        self._watching: asyncio.Task[NoReturn] | None = None
         self._copying: asyncio.Task[None] | None = None
 
     def for_product(self, product_id: str) -> ResolvedPolicy | HoldEverything:
@@ -82,6 +83,8 @@ class KafkaPolicySource:
         reader = PartitionReader(self._connection, {POLICIES.name: BEGINNING})
         following = kept_following("policies", partial(self._follow, reader), self._say_down)
         self._following = asyncio.create_task(following, name="policies")
+        behind = told_when_behind("policies", reader.caught_up, self._say_behind)
+        self._watching = asyncio.create_task(behind, name="policies behind")
         try:
             await asyncio.wait_for(self._ready.wait(), self._start_timeout_s)
         except TimeoutError:
@@ -102,15 +105,15 @@ class KafkaPolicySource:
         """Stop following. May be called twice."""
         if self._copying is not None:
             self._copying.cancel()
-        task, self._following = self._following, None
-        if task is not None:
+        tasks = [task for task in (self._following, self._watching) if task is not None]
+        self._following = self._watching = None
+        for task in tasks:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def tell(self, on_down: Callable[[bool], None]) -> None:
-        """Call ``on_down`` when the follower died or a policy was refused, and when neither is so
-        any more."""
+        """Call ``on_down`` when the follower died or is behind, or a policy was refused, and when
+        nothing of that is so any more."""
         self._on_down, self._told = on_down, False
         self._say()
 
@@ -118,8 +121,12 @@ class KafkaPolicySource:
         self._died = down
         self._say()
 
+    def _say_behind(self, behind: bool) -> None:
+        self._behind = behind
+        self._say()
+
     def _say(self) -> None:
-        fault = self._died or bool(self._in_force.refused)
+        fault = self._died or self._behind or bool(self._in_force.refused)
         if fault != self._told:
             self._told = fault
             self._on_down(fault)

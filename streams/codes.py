@@ -226,8 +226,8 @@ class FaultCode(IntEnum):
     Ask for a recipe that is listed, or move FaultResetSeq.
     """
     FOLLOWER = 8
-    """The reader of decisions or policies died, and is begun again; or a policy was refused that no
-    trusted key signed, and the one before stays in force. Ready stays.
+    """The reader of decisions or policies died, and is begun again; or has been behind for 10 s; or
+    a policy was refused that no trusted key signed, and the one before stays in force. Ready stays.
 
     Go on; the first ends by itself. If it stays, call whoever runs the line's programs: `andon
     doctor` names the product.

@@ -98,6 +98,7 @@ async def compose(
         journal=journal,
         publisher=publisher,
         feed=feed,
+        caught_up=feed.caught_up,
         policies=policies,
         in_charge=in_charge,
         on_step=meter.saw,

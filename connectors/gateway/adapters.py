@@ -1,7 +1,8 @@
 """What a gateway works with."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from connectors.gateway.journal import Journal
 from connectors.gateway.lanes import LanedPublisher
@@ -10,6 +11,12 @@ from connectors.handshake.state import State
 from connectors.handshake.values import Command
 from connectors.line_link import LineLink
 from streams.ports import Camera, DecisionFeed, PolicySource
+
+
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,8 @@ class GatewayPorts:
     publisher: SpoolingPublisher | LanedPublisher
     feed: DecisionFeed
     policies: PolicySource
+    caught_up: asyncio.Event = field(default_factory=_set_event)
+    """Set while ``feed`` has given all that stands at the broker."""
     in_charge: Callable[[], bool] = lambda: True
     """Whether this gateway, and no other one, speaks for the line controller's parts."""
     on_step: Callable[[State, State, Sequence[Command]], None] = lambda *_: None

@@ -32,7 +32,7 @@ from connectors.settings import GatewaySettings
 from streams.changeovers import ChangeoverStep
 from streams.codes import AckOutcome, FaultCode, ReasonCode
 from streams.events import Alert, Decision
-from streams.followers import kept_following
+from streams.followers import kept_following, told_when_behind
 from streams.ids import new_frame_id
 
 log = structlog.get_logger(__name__)
@@ -82,12 +82,14 @@ class Gateway:
     async def run(self) -> None:
         """Serve the line until cancelled; then tell the controller, close camera and journal."""
         decisions_down = partial(self._follower_down, "decisions")
+        behind = partial(self._follower_down, "decisions behind")
         work: list[Coroutine[None, None, None]] = [
             self._ports.link.run(self._on_link),
             self._ports.publisher.run(),
             self._writer.run(),
             self._read_triggers(),
             kept_following("decisions", self._follow_decisions, decisions_down),
+            told_when_behind("decisions", self._ports.caught_up, behind),
             self._exposures.run(),
         ]
         tasks = [asyncio.create_task(w, name=getattr(w, "__qualname__", "gateway")) for w in work]

@@ -18,6 +18,10 @@ log = structlog.get_logger(__name__)
 _RESERVE = 1.1
 """Decisions and acknowledgements may exceed the limit by a tenth: they are small and last."""
 _PROBE_BYTES = 64 << 10
+_BAD_FILES = 1000
+"""So many files that were set aside are kept in a folder, and"""
+_BAD_SHARE = 0.1
+"""so large a share of the limit may they take."""
 
 
 @dataclass(eq=False)
@@ -43,7 +47,8 @@ class SpooledFile:
 class Spool:
     """One file per message, named by a running number; file and folder are synced before it counts.
 
-    A file that is damaged is set aside as ``.bad``, with a log line; it never ends the gateway.
+    A file that is damaged is set aside as ``.bad``, with a log line; it never ends the gateway. Of
+    those the latest are kept, within bounds of number and bytes.
 
     Args:
         folder: where the files are; it survives a restart.
@@ -56,6 +61,9 @@ class Spool:
         self._files: dict[Path, SpooledFile] = {}
         self._next = 0
         self._failing = False
+        self._bad: dict[Path, int] = {}
+        """Files that were set aside, oldest first, and their bytes."""
+        self._told_of_bad = False
         self.size_bytes = 0
 
     def open(self) -> None:
@@ -66,6 +74,9 @@ class Spool:
         for leftover in self._folder.glob("*.tmp"):
             with contextlib.suppress(OSError):
                 leftover.unlink()
+        bad = sorted(self._folder.glob("*.bad"))
+        self._bad = {path: path.stat().st_size for path in bad if path.is_file()}
+        self._bound_bad()
         for path in sorted(self._folder.glob("*.msg")):
             if not (path.stem.isdecimal() and path.is_file()):
                 self._aside(path, "no file of the spool")
@@ -175,4 +186,20 @@ class Spool:
     def _aside(self, path: Path, why: str) -> None:
         log.error("spool.bad_file", path=str(path), why=why)
         with contextlib.suppress(OSError):
-            path.rename(path.with_suffix(".bad"))
+            kept = path.rename(path.with_suffix(".bad"))
+            if kept.is_file():
+                self._bad[kept] = kept.stat().st_size
+                self._bound_bad()
+
+    def _bound_bad(self) -> None:
+        """Remove the oldest of those that were set aside, beyond the bounds; says so once."""
+        limit = _BAD_SHARE * self._budget.limit
+        while len(self._bad) > _BAD_FILES or sum(self._bad.values()) > limit:
+            oldest = next(iter(self._bad))
+            size = self._bad.pop(oldest)
+            if not self._told_of_bad:
+                self._told_of_bad = True
+                most = {"most_files": _BAD_FILES, "most_bytes": int(limit)}
+                log.error("spool.bad_files_removed", oldest=str(oldest), size=size, **most)
+            with contextlib.suppress(OSError):
+                oldest.unlink()

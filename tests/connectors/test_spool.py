@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from connectors.errors import SpoolFullError
 from connectors.gateway import spool as spool_module
@@ -100,8 +101,12 @@ async def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_any_byte_flipped_and_any_cut_is_found_and_the_rest_is_sent(tmp_path: Path) -> None:
+async def test_any_byte_flipped_and_any_cut_is_found_and_the_rest_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The damaged message is kept as ``.bad``; it is sent as it was or not at all."""
+    monkeypatch.setattr(spool_module, "_BAD_FILES", 100_000)
+    monkeypatch.setattr(spool_module, "_BAD_SHARE", 100.0)
     spool = opened(tmp_path / "first")
     await spool.put(FRAMES.name, to_message(frame(datetime.now(UTC)), b"picture"))
     (path,) = (tmp_path / "first").glob("*.msg")
@@ -236,3 +241,32 @@ async def test_large_frames_go_to_object_storage_and_are_named() -> None:
     assert [m.value for _, m in bus.sent] == [b"", b"small"]
     assert await store.get(frame_key(event.frame_id)) == body
     assert from_message(Frame, b"", bus.sent[0][1].headers).dataref == frame_key(event.frame_id)
+
+
+@pytest.mark.parametrize(
+    ("files", "each", "kept"), [(1010, 1, 1000), (30, 100, 10), (1, 2000, 0)], ids=str
+)
+def test_of_what_was_set_aside_the_latest_is_kept_within_bounds(
+    tmp_path: Path, files: int, each: int, kept: int
+) -> None:
+    """A tenth of the limit is 1,000 bytes here, and at most 1,000 files are kept."""
+    for number in range(files):
+        (tmp_path / f"{number:020d}.bad").write_bytes(b"x" * each)
+    spool = Spool(tmp_path, 10_000)
+    with capture_logs() as logs:
+        spool.open()
+        spool.open()
+    left = sorted(int(path.stem) for path in tmp_path.glob("*.bad"))
+    assert left == list(range(files - kept, files))
+    assert [entry["event"] for entry in logs] == ["spool.bad_files_removed"]
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_is_set_aside_counts(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 10_000)
+    spool.open()
+    for number in range(4):
+        file = await spool.put(FRAMES.name, Message(b"k", bytes(400), ()))
+        spool.set_aside(file, f"test {number}")
+    assert sum(name.endswith(".bad") for name in os.listdir(tmp_path)) == 2
+    assert spool.size_bytes == 0
