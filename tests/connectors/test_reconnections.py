@@ -25,6 +25,7 @@ from tests.connectors.line import at_once, running_line
 from tests.waiting import until
 
 _TIMES = int(os.environ.get("ANDON_TEST_RECONNECTIONS", "3"))
+_WITHIN_S = 3.0 if "ANDON_TEST_RECONNECTIONS" in os.environ else 10.0
 _MANY = int(os.environ.get("ANDON_TEST_RECONNECTIONS", "50"))
 
 
@@ -94,7 +95,9 @@ async def test_ready_comes_back_after_each_of_many_reconnections(
                 await namespaces_move(line.plc, 2)
             began = time.monotonic()
             await line.plc._server.listen()
-            back = await line.plc.wait_for(lambda: gateway._state.online and line.plc.ready, 10)
+            back = await line.plc.wait_for(
+                lambda: gateway._state.online and line.plc.ready, _WITHIN_S
+            )
             assert back, f"after reconnection {number + 1}"
             took_s.append(time.monotonic() - began)
             tasks = tasks or len(asyncio.all_tasks())
@@ -106,5 +109,3 @@ async def test_ready_comes_back_after_each_of_many_reconnections(
     assert max(left.values()) <= 2, left
     said = "%d reconnections: Ready again after %.2f s at most, half of them after %.2f s"
     logging.getLogger(__name__).warning(said, times, max(took_s), sorted(took_s)[times // 2])
-    if "ANDON_TEST_RECONNECTIONS" in os.environ:
-        assert max(took_s) <= 3.0
