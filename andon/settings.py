@@ -148,7 +148,8 @@ class WorkerSettings(Section):
     batch: Annotated[int, Field(ge=1, le=256)] = 8
     """Most frames sent to Serve in one call."""
     batch_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 5.0
-    """How long a batch waits to fill, milliseconds."""
+    """How long a call waits to fill while another one is under way, milliseconds; the first frame
+    at an idle expert is sent at once."""
     fallback_margin_ms: Annotated[int, Field(ge=0, le=60_000)] = 150
     """Inspect and classify fall back this long before the deadline, milliseconds."""
     join_margin_ms: Annotated[int, Field(ge=0, le=60_000)] | None = None

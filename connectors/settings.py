@@ -144,7 +144,7 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     ``GENICAM_GENTL64_PATH``."""
     plc_timeout_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     """Deadline of one OPC UA service call, seconds."""
-    publishing_interval_ms: Annotated[float, Field(ge=1, le=1000)] = 10.0
+    publishing_interval_ms: Annotated[float, Field(ge=1, le=1000)] = 5.0
     """OPC UA publishing and sampling interval, milliseconds: adds to the trigger's latency."""
     reconnect_max_s: Annotated[float, Field(gt=0, le=300)] = 1.0
     """Cap of the exponential back-off between connection attempts, seconds."""

@@ -32,8 +32,9 @@ class VisionSettings(Section):
 
     batch: Annotated[int, Field(ge=1, le=256)] = 8
     """Most images scored at once."""
-    batch_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
-    """How long a batch waits to fill when the expert is idle, milliseconds."""
+    batch_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """How long a batch waits to fill when the expert is idle, milliseconds; what comes while it is
+    busy travels together anyway."""
     queue_mib: Annotated[int, Field(ge=8, le=65536)] = 256
     """Bound on encoded images waiting in one replica, MiB; beyond it items fail, retryable."""
     decode_threads: Annotated[int, Field(ge=1, le=64)] = 1

@@ -87,6 +87,9 @@ class _Item(Generic[Request, Answer]):
 class Calls(Generic[Request, Answer]):
     """Collects items into calls of at most ``batch``, with a bounded number of calls at once.
 
+    While no call is under way an item is sent at once; else it waits up to ``flow.batch_wait_s``
+    for others to travel with.
+
     A call holds its place until it is answered or the fallbacks of all its items are due. With
     ``late_s`` it then goes on in the background until it is that many seconds old, and so that
     calls which went on hold at most ``flow.late_parts`` items; without, it is cut.
@@ -176,7 +179,9 @@ class Calls(Generic[Request, Answer]):
     def _pump(self) -> None:
         self._expire(time.monotonic())
         while len(self._calls) < self._places and (self._live or self._decided):
-            if len(self._live) + len(self._decided) < self._batch and not self._waited():
+            waiting = len(self._live) + len(self._decided)
+            # an idle expert has nothing to gain from a fuller call
+            if self._calls and waiting < self._batch and not self._waited():
                 return
             self._send(self._next_batch())
         if self._live and self._expiry is None:

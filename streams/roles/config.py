@@ -22,7 +22,7 @@ class FlowConfig:
     batch: int = 8
     """Most items in one call."""
     batch_wait_s: float = 0.005
-    """How long a call waits to fill."""
+    """How long a call waits to fill while another one is under way."""
     margin_s: float = 0.150
     """The fallback is decided this long before the deadline."""
     call_timeout_s: float = 5.0

@@ -53,7 +53,7 @@ def test_versions_arguments_and_replicas_are_filled_in() -> None:
     (app,) = config["applications"]
     vision, classifier, _ = app["deployments"]
     assert app["name"] == "line7"
-    assert app["args"]["vision"] == {"batch": 4, "batch_wait_ms": 2, "threads": 1}
+    assert app["args"]["vision"] == {"batch": 4, "threads": 1}
     assert vision["user_config"] == {"products": {"tile": DIGEST}}
     assert vision["num_replicas"] == 2
     assert classifier["user_config"] == {"exemplars": {"tile": "latest"}}

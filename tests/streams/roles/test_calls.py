@@ -86,3 +86,33 @@ async def test_what_failed_before_it_was_asked_again_is_the_cause() -> None:
     first, _ = await steps_of(fails_once, retry_s=0.001)
     assert first.reason_code is ReasonCode.EXPERT_UNAVAILABLE
     assert first.message == "the replica died; asked again, without an answer in time"
+
+
+@pytest.mark.asyncio
+async def test_an_idle_expert_is_asked_at_once_and_a_busy_one_by_full_calls() -> None:
+    asked: list[list[str]] = []
+    begun, answer = asyncio.Event(), asyncio.Event()
+
+    async def call(items: Sequence[str], _: float) -> Sequence[str | Failure]:
+        asked.append(list(items))
+        begun.set()
+        await answer.wait()
+        return list(items)
+
+    flow = FlowConfig(concurrency=8, batch=3, batch_wait_s=60.0)
+    calls: Calls[str, str] = Calls(call, flow, ReasonCode.EXPERT_UNAVAILABLE, batch=3)
+
+    async def ask(what: str) -> None:
+        async with aclosing(calls.ask(what, time.time() + 60.0, 1)) as steps:
+            async for _ in steps:
+                pass
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        for what in ("first", "second", "third"):
+            group.create_task(ask(what))
+            await asyncio.sleep(0)
+        await begun.wait()
+        assert asked == [["first"]]
+        answer.set()
+    await calls.close()
+    assert asked == [["first"], ["second", "third"]]
