@@ -75,12 +75,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def cli(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Visual inspection for factory lines: detect, classify, act."""
-    adopt_scheduling()
+    adopt_scheduling(command=context.invoked_subcommand)
 
 
 def main() -> None:

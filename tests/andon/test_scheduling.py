@@ -10,14 +10,15 @@ from andon.scheduling import SchedulingError, adopt_scheduling
 
 SHOW = (
     "import os, subprocess, sys; from andon.scheduling import adopt_scheduling as adopt;"
-    "adopt(); child = 'import os; print(os.sched_getscheduler(0))';"
+    "[adopt(command=name) for name in sys.argv[1:]];"
+    "child = 'import os; print(os.sched_getscheduler(0))';"
     "subprocess.run([sys.executable, '-c', child], check=True)"
 )
 
 
-def of_a_child(value: str) -> int:
+def of_a_child(value: str, *commands: str) -> int:
     done = subprocess.run(
-        [sys.executable, "-c", SHOW],
+        [sys.executable, "-c", SHOW, *(commands or ("worker",))],
         env={**os.environ, "ANDON_SCHEDULING": value},
         capture_output=True,
         text=True,
@@ -29,6 +30,13 @@ def of_a_child(value: str) -> int:
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="scheduling policies are Linux'")
 def test_what_a_command_starts_inherits_it() -> None:
     assert of_a_child("") == os.SCHED_BATCH
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="scheduling policies are Linux'")
+def test_what_speaks_to_a_controller_is_woken_at_once_unless_told_otherwise() -> None:
+    assert of_a_child("", "demo", "gateway") == os.SCHED_OTHER
+    assert of_a_child("", "gateway") == os.SCHED_OTHER
+    assert of_a_child("batch", "gateway") == os.SCHED_BATCH
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="scheduling policies are Linux'")
