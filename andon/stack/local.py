@@ -64,6 +64,8 @@ class LocalStack:
     """Ray's token; None keeps it in ``folder``."""
     secure: bool = False
     """Whether every connection is encrypted and every role has credentials of its own."""
+    with_minio: bool = True
+    """Whether a secured stack takes MinIO as its object store where it is built."""
     components: dict[str, LocalServer] = field(default_factory=dict)
     _threads: ThreadPoolExecutor | None = None
 
@@ -229,7 +231,7 @@ class LocalStack:
             return start_s3(data, port, log_path=log, tethered=tethered)
         admin, keys = Role.ADMIN.user, object_keys(self.security_folder)
         secret = keys.pop(admin)
-        if data.is_dir() or not minio_is_built():  # what it kept before stays within reach
+        if data.is_dir() or not (self.with_minio and minio_is_built()):  # what was kept stays
             return start_s3(data, port, admin, secret, log, tethered=tethered, others=keys)
         data = private_folder(self.folder / "minio")  # it keeps the secrets of its users
         server = start_minio(data, port, admin, secret, log, tethered=tethered)

@@ -31,10 +31,9 @@ MIN_JAVA = 17
 HEAP = "384m"
 _NO_MAVEN = "no `mvn` on the path: install Apache Maven, it fetches Kafka's jars"
 _FILES = Path(__file__).parent / "kafka"
-_JAVA_OPTIONS = [f"-Xmx{HEAP}", "-XX:+UseSerialGC"]
-_QUICK_START = "-XX:TieredStopAtLevel=1"
-"""Quick to start rather than quick in the long run. A secured broker goes without it: only the
-optimising compiler uses the processor's instructions for AES."""
+_JAVA_OPTIONS = [f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+"""Quick to start rather than quick in the long run: what a local stack does takes minutes, and the
+optimising compiler would work through all of them (ADR 0164)."""
 
 
 @dataclass
@@ -109,7 +108,7 @@ def start_kafka(
         raise ProcessError(f"Apache Kafka cannot run here: {reason}")
     data_dir = data_dir.resolve()
     chosen = take_port(port, "ANDON_KAFKA__BOOTSTRAP_SERVERS")
-    java = _java(fetch_kafka(cache), encrypts=security is not None)
+    java = _java(fetch_kafka(cache))
     data_dir.mkdir(parents=True, exist_ok=True)
     logs = data_dir / "log"
     if not logs.is_dir():
@@ -135,10 +134,9 @@ def _folder(cache: Path) -> Path:
     return cache.resolve() / hashlib.sha256((_FILES / "pom.xml").read_bytes()).hexdigest()[:12]
 
 
-def _java(jars: Path, encrypts: bool = False) -> list[str]:
+def _java(jars: Path) -> list[str]:
     logging = f"-Dlog4j2.configurationFile={_FILES / 'log4j2.properties'}"
-    quick = [] if encrypts else [_QUICK_START]
-    return ["java", *_JAVA_OPTIONS, *quick, logging, "-cp", f"{jars}/*"]
+    return ["java", *_JAVA_OPTIONS, logging, "-cp", f"{jars}/*"]
 
 
 def _java_version(java: str) -> int:

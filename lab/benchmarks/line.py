@@ -143,7 +143,13 @@ def bench(
     say(f"reference expert {learned.digest}")
     folder = LEARNED / "run"
     shutil.rmtree(folder, ignore_errors=True)
-    stack = LocalStack(folder / "stack", StackPorts.free(), broker_kind=broker, secure=secure)
+    stack = LocalStack(
+        folder / "stack",
+        StackPorts.free(),
+        broker_kind=broker,
+        secure=secure,
+        with_minio=False,  # the same store, secured or not
+    )
     if brokers > 1:
         stack = ClusteredStack(
             folder / "stack", StackPorts.free(), broker_kind="kafka", brokers=brokers
