@@ -22,6 +22,7 @@ from connectors.handshake.signals import (
     SignalValues,
     number,
 )
+from connectors.handshake.state import BLOCKING_FAULTS, RECIPE_FAULTS
 from connectors.handshake.values import Connected, Notice
 from connectors.line_link import Changed, LinkEvent
 from connectors.vision.jobs import Job, JobResult
@@ -29,6 +30,7 @@ from streams.codes import DecisionSource, FaultCode, ReasonCode, ResultCode
 
 _SOURCES = {source.code: source for source in DecisionSource}
 _NO_CLASS = -1
+_DOWN = BLOCKING_FAULTS | {FaultCode.PLC_HEARTBEAT}
 
 
 class NotReadyError(LinkError):
@@ -79,6 +81,7 @@ class JobController:
         self.values: dict[Signal, SignalValue] = {s: s.default for s in Signal}
         self.values |= {Signal.PLC_BOOT_ID: self.boot_id, Signal.TAKT_MS: self.window_ms}
         self._open: dict[int, _Triggered] = {}
+        self._recipe: tuple[int, asyncio.Future[FaultCode]] | None = None
         self._on_event: Callable[[LinkEvent], None] | None = None
 
     # --- for the vision system ------------------------------------------------------------
@@ -91,8 +94,12 @@ class JobController:
     @property
     def is_down(self) -> bool:
         """Whether the gateway is away, or has a fault with which it captures nothing."""
-        is_ready = bool(self.values[Signal.READY]) or bool(self.values[Signal.BUSY])
-        return not self.values[Signal.ONLINE] or (self.fault is not FaultCode.NONE and not is_ready)
+        return not self.values[Signal.ONLINE] or self.fault in _DOWN
+
+    @property
+    def asks_to_stop(self) -> bool:
+        """Whether a limit across parts, or a part judged wrongly, asks the line to stop."""
+        return bool(self.values[Signal.STOP_REQUEST])
 
     @property
     def is_ready(self) -> bool:
@@ -122,6 +129,18 @@ class JobController:
         )
         self.put({Signal.TRIGGER_SEQ: seq})
         return found.settled
+
+    def request_recipe(self, number_: int) -> "asyncio.Future[FaultCode]":
+        """Ask for a recipe of ``gateway.recipes``; the future is ``NONE`` once every stage has it,
+        or why it cannot be had. A request that is under way is given up for it."""
+        if self._recipe is not None and not self._recipe[1].done():
+            self._recipe[1].set_result(FaultCode.RECIPE_TIMEOUT)
+        seq = following(self._now(Signal.RECIPE_REQ_SEQ))
+        answer: asyncio.Future[FaultCode] = asyncio.get_running_loop().create_future()
+        self._recipe = (seq, answer)
+        self.put({Signal.RECIPE_REQ: number_})
+        self.put({Signal.RECIPE_REQ_SEQ: seq})
+        return answer
 
     def reset_faults(self) -> None:
         """Acknowledge what stands until a reset, such as a request to stop."""
@@ -156,6 +175,8 @@ class JobController:
             self._exposed(self._now(Signal.EXPOSURE_DONE_SEQ))
         if Signal.RESULT_SEQ in mine:
             self._take_result()
+        if Signal.RECIPE_ACK_SEQ in mine:
+            self._recipe_answered()
         self.tell.status()
         return refused
 
@@ -174,6 +195,18 @@ class JobController:
         watched = {s: v for s, v in values.items() if s in WATCHED}
         if self._on_event is not None and watched:
             self._on_event(Changed(watched))
+
+    def _recipe_answered(self) -> None:
+        """The acknowledgement stands beside the recipe in force, and the reason of a refusal."""
+        if self._recipe is None or self._recipe[0] != self._now(Signal.RECIPE_ACK_SEQ):
+            return
+        answer, self._recipe = self._recipe[1], None
+        is_active = self._now(Signal.RECIPE_ACTIVE) == self._now(Signal.RECIPE_REQ)
+        if not answer.done():
+            refusal = self.fault if self.fault in RECIPE_FAULTS else FaultCode.NONE
+            if not is_active and refusal is FaultCode.NONE:
+                refusal = FaultCode.RECIPE_TIMEOUT
+            answer.set_result(refusal)
 
     def _exposed(self, seq: int) -> None:
         found = self._open.get(seq)

@@ -10,8 +10,8 @@ from asyncua import ua
 
 from connectors.vision.jobs import JobResult
 from connectors.vision.node_table import number_of
+from connectors.vision.notices import RecipeInForce
 from connectors.vision.states import AutomaticState, MainState, VisionState
-from connectors.vision.system import RecipeInForce
 
 COMPLETED, FAILED = 1, 4
 """``ResultState``: somebody decided, or the part is held because nobody did."""
@@ -36,24 +36,24 @@ def named(kind: str, identity: str) -> object:
     return structure(kind, Id=identity)
 
 
-def recipe_inside(product_id: str, version: str) -> object:
-    """A recipe by its name inside: the product, and the hash of its policy in force."""
+def recipe_inside(name: str, version: str) -> object:
+    """A recipe by its name inside: its name, and the hash of its product's policy in force."""
     return structure(
         "RecipeIdInternalDataType",
-        Id=f"{product_id}@{version}" if version else product_id,
+        Id=f"{name}@{version}" if version else name,
         Version=version,
-        Description=ua.LocalizedText(product_id),
+        Description=ua.LocalizedText(name),
     )
 
 
-def recipe_outside(product_id: str) -> object:
-    """A recipe by its name outside, which is the product's."""
-    return named("RecipeIdExternalDataType", product_id)
+def recipe_outside(name: str) -> object:
+    """A recipe by its name outside."""
+    return named("RecipeIdExternalDataType", name)
 
 
 def internal(recipe: RecipeInForce) -> object:
     """A recipe by its name inside."""
-    return recipe_inside(recipe.product_id, recipe.version)
+    return recipe_inside(recipe.name, recipe.version)
 
 
 def configuration_id(station: str, version: str) -> object:
@@ -86,8 +86,8 @@ def result_fields(result: JobResult, configuration: object) -> dict[str, object]
         "ResultState": COMPLETED if result.is_decided else FAILED,
         "MeasId": named("MeasIdDataType", job.meas_id),
         "PartId": named("PartIdDataType", job.part_id),
-        "ExternalRecipeId": recipe_outside(job.product_id),
-        "InternalRecipeId": recipe_inside(job.product_id, job.recipe_version),
+        "ExternalRecipeId": recipe_outside(job.recipe),
+        "InternalRecipeId": recipe_inside(job.recipe, job.recipe_version),
         "ProductId": named("ProductIdDataType", job.product_id),
         "ExternalConfigurationId": configuration,
         "InternalConfigurationId": configuration,

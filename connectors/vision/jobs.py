@@ -12,12 +12,14 @@ class Job:
 
     job_id: str
     product_id: str
-    """The recipe by its name outside: the product whose policy and expert judge the part."""
+    """The product whose policy and expert judge the part."""
     part_id: str
+    recipe: str = ""
+    """The recipe by its name outside."""
     meas_id: str = ""
     lot_id: str = ""
     recipe_version: str = ""
-    """The recipe by its name inside: the hash of the product's policy in force."""
+    """The hash of the product's policy in force."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ A method that the present state does not allow is refused with BadInvalidState. 
 for in vain otherwise (no such recipe, an unknown result) is the method's own ``Error``, below 0.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from inspect import isawaitable
 from typing import Final, TypeAlias, TypeVar
 
 from asyncua import ua
@@ -21,15 +22,9 @@ from connectors.vision.encoding import (
     variant,
 )
 from connectors.vision.jobs import JobResult
+from connectors.vision.notices import NO_RECIPE, NOT_READY, JobAsked, RecipeError, RecipeInForce
 from connectors.vision.states import MoveCause, NotNowError
-from connectors.vision.system import (
-    NO_RECIPE,
-    NOT_READY,
-    JobAsked,
-    RecipeError,
-    RecipeInForce,
-    VisionSystem,
-)
+from connectors.vision.system import VisionSystem
 
 NO_RESULT: Final = -4
 NO_CONFIGURATION: Final = -5
@@ -75,16 +70,24 @@ class Methods:
     Args:
         system: the station.
         configuration: a ConfigurationDataType, the one that is active.
+        shown: returns once clients can see all that happened, so that the state that follows a call
+            stands when its answer is sent.
     """
 
-    def __init__(self, system: VisionSystem, configuration: object) -> None:
+    def __init__(
+        self,
+        system: VisionSystem,
+        configuration: object,
+        shown: Callable[[], Awaitable[None]],
+    ) -> None:
         self._system = system
         self._configuration = configuration
+        self._shown = shown
 
     def by_path(self) -> Mapping[str, VisionMethod]:
         """Every method by its path below the vision system."""
         vision, automatic = MACHINES
-        own: dict[str, Callable[..., Answer]] = {
+        own: dict[str, Callable[..., Answer | Awaitable[Answer]]] = {
             f"{vision}.Halt": partial(self._moves, MoveCause.HALT),
             f"{vision}.Reset": partial(self._moves, MoveCause.RESET),
             f"{vision}.SelectModeAutomatic": partial(self._moves, MoveCause.SELECT_AUTOMATIC),
@@ -102,7 +105,21 @@ class Methods:
             "ConfigurationManagement.GetConfigurationById": self._configuration_by_id,
             "ConfigurationManagement.GetConfigurationList": self._list_configurations,
         }
-        return {path: _method(one) for path, one in own.items()}
+        return {path: self._method(one) for path, one in own.items()}
+
+    def _method(self, call: Callable[..., Answer | Awaitable[Answer]]) -> VisionMethod:
+        """What asyncua calls; a method that the state does not allow has the status of it."""
+
+        async def called(parent: ua.NodeId, *given: ua.Variant) -> Answer:
+            try:
+                answer = call(*given)
+                told = await answer if isawaitable(answer) else answer
+            except NotNowError:
+                return _NOW
+            await self._shown()
+            return told
+
+        return called
 
     # --- state machines -------------------------------------------------------------------
 
@@ -129,10 +146,13 @@ class Methods:
 
     # --- recipes --------------------------------------------------------------------------
 
-    def _prepare(self, outside: ua.Variant, inside: ua.Variant) -> Answer:
-        found, error = _tried(lambda: self._system.prepare(self._named(outside, inside)), None)
-        done = ua.Variant(error == 0, ua.VariantType.Boolean)
-        return [_recipe(found), done, _error(error)]
+    async def _prepare(self, outside: ua.Variant, inside: ua.Variant) -> Answer:
+        found, is_done, error = None, False, 0
+        try:
+            found, is_done = await self._system.prepare(self._named(outside, inside))
+        except RecipeError as refusal:
+            error = refusal.code
+        return [_recipe(found), ua.Variant(is_done, ua.VariantType.Boolean), _error(error)]
 
     def _unprepare(self, outside: ua.Variant, inside: ua.Variant) -> Answer:
         found, error = _tried(lambda: self._system.unprepare(self._named(outside, inside)), None)
@@ -144,8 +164,8 @@ class Methods:
             return name
         given = _id(inside)
         for recipe in self._system.recipes():
-            if given in (recipe.product_id, f"{recipe.product_id}@{recipe.version}"):
-                return recipe.product_id
+            if given in (recipe.name, f"{recipe.name}@{recipe.version}"):
+                return recipe.name
         raise RecipeError(f"no recipe {given!r} is in force", NO_RECIPE)
 
     def _list_recipes(
@@ -157,13 +177,14 @@ class Methods:
         start: ua.Variant,
         _: ua.Variant,
     ) -> Answer:
-        names = [name for name in (_id(outside), _id(product)) if name]
+        name, product_id = _id(outside), _id(product)
         wanted = _PREPARED.get(int(prepared.Value if prepared.Value is not None else 2))
         found = [
             recipe
             for recipe in self._system.recipes()
-            if all(name == recipe.product_id for name in names)
-            and (wanted is None or wanted == (recipe.product_id in self._system.state.prepared))
+            if name in ("", recipe.name)
+            and product_id in ("", recipe.product_id)
+            and (wanted is None or wanted == (recipe.name in self._system.state.prepared))
         ]
         return _listed([internal(one) for one in found], most, start)
 
@@ -228,18 +249,6 @@ class Methods:
 
     def _list_configurations(self, most: ua.Variant, start: ua.Variant, _: ua.Variant) -> Answer:
         return _listed([self._configuration], most, start)
-
-
-def _method(call: Callable[..., Answer]) -> VisionMethod:
-    """What asyncua calls; a method that the state does not allow has the status of it."""
-
-    async def called(parent: ua.NodeId, *given: ua.Variant) -> Answer:
-        try:
-            return call(*given)
-        except NotNowError:
-            return _NOW
-
-    return called
 
 
 def _tried(call: Callable[[], T], otherwise: T) -> tuple[T, int]:

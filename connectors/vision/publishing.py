@@ -23,8 +23,8 @@ from connectors.vision.encoding import (
 )
 from connectors.vision.jobs import JobResult
 from connectors.vision.node_table import NodeRow, nodes, number_of
+from connectors.vision.notices import ErrorNotice, JobNotice, Moved, Notice, RecipeNotice
 from connectors.vision.states import VisionState
-from connectors.vision.system import ErrorNotice, JobNotice, Moved, Notice, RecipeNotice
 
 _VISION, _AUTOMATIC = MACHINES
 _MACHINE_TYPES: Final = {
@@ -58,12 +58,12 @@ class Publishing:
                 await self._event(f"{kind}EventType", _AUTOMATIC, f"{kind}: {job_id}", told)
             case RecipeNotice(recipe):
                 given = {
-                    "ExternalId": recipe_outside(recipe.product_id),
+                    "ExternalId": recipe_outside(recipe.name),
                     "InternalId": internal(recipe),
                     "ProductId": named("ProductIdDataType", recipe.product_id),
                 }
                 fields = {name: variant(name, value) for name, value in given.items()}
-                words = f"recipe {recipe.product_id} is prepared"
+                words = f"recipe {recipe.name} is prepared"
                 await self._event("RecipePreparedEventType", _AUTOMATIC, words, fields)
             case ErrorNotice(transition, is_resolved, words):
                 kind = "ErrorResolvedEventType" if is_resolved else "ErrorEventType"

@@ -13,9 +13,10 @@ from connectors.vision.address_space import build
 from connectors.vision.controller import JobController
 from connectors.vision.encoding import configuration_id, structure
 from connectors.vision.methods import Methods
+from connectors.vision.notices import Notice
 from connectors.vision.publishing import Publishing
 from connectors.vision.settings import VisionServerSettings
-from connectors.vision.system import Notice, VisionSystem
+from connectors.vision.system import VisionSystem
 
 log = structlog.get_logger(__name__)
 MOST_NOTICES = 10_000
@@ -66,6 +67,7 @@ class VisionServer:
             on_ready()
             while True:
                 await publishing.show(await self._waiting.get())
+                self._waiting.task_done()
         finally:
             await self.system.close()
             await server.stop()
@@ -98,7 +100,7 @@ class VisionServer:
             InternalId=identity,
             LastModified=datetime.now(UTC),
         )
-        space.link(Methods(self.system, configuration).by_path())
+        space.link(Methods(self.system, configuration, self._waiting.join).by_path())
         active = ua.Variant(configuration, ua.VariantType.ExtensionObject)
         await space.write("ConfigurationManagement.ActiveConfiguration", active)
         publishing = Publishing(space, identity)

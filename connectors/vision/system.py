@@ -8,86 +8,35 @@ import asyncio
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
-from connectors.errors import ConnectorError
 from connectors.vision.controller import ControllerEvents, JobController, NotReadyError
 from connectors.vision.jobs import Job, JobResult
+from connectors.vision.notices import (
+    NO_RECIPE,
+    NOT_PREPARED,
+    REFUSED_BY_A_STAGE,
+    STOP_ASKED,
+    ErrorNotice,
+    JobAsked,
+    JobNotice,
+    Moved,
+    Notice,
+    RecipeError,
+    RecipeInForce,
+    RecipeNotice,
+)
 from connectors.vision.settings import VisionServerSettings
-from connectors.vision.states import AutomaticState, MainState, MoveCause, VisionState, step
+from connectors.vision.states import AutomaticState, MoveCause, VisionState, step
+from streams.codes import FaultCode
 
 log = structlog.get_logger(__name__)
 SETTLE_S = 3.0
 """A fault of the gateway while it starts, such as a camera that opens, counts after this long."""
-
-
-class RecipeError(ConnectorError):
-    """There is no such recipe, or it is not prepared."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-NO_RECIPE, NOT_PREPARED, NOT_READY = -1, -2, -3
-"""The ``Error`` of a method: below 0 are an application's own."""
-
-
-@dataclass(frozen=True)
-class RecipeInForce:
-    """A product that can be inspected, by its name outside and the version in force."""
-
-    product_id: str
-    version: str
-
-
-@dataclass(frozen=True)
-class JobAsked:
-    """What a client asks of a job; any of it may be empty."""
-
-    recipe: str = ""
-    product: str = ""
-    part_id: str = ""
-    meas_id: str = ""
-
-
-@dataclass(frozen=True)
-class Moved:
-    """The machines made one transition."""
-
-    transition: str
-    state: VisionState
-    """After the last transition of its cause."""
-
-
-@dataclass(frozen=True)
-class JobNotice:
-    """A job started, was exposed, or lets the next one start."""
-
-    kind: str
-    """``JobStarted``, ``AcquisitionDone`` or ``Ready``, as the standard's event types begin."""
-    job_id: str
-
-
-@dataclass(frozen=True)
-class RecipeNotice:
-    """Jobs may use the recipe from now on."""
-
-    recipe: RecipeInForce
-
-
-@dataclass(frozen=True)
-class ErrorNotice:
-    """The gateway has a fault, or has none any more."""
-
-    transition: str
-    is_resolved: bool
-    words: str
-
-
-Notice = Moved | JobNotice | RecipeNotice | ErrorNotice | JobResult
+PREPARE_WAIT_S = 2.0
+"""PrepareRecipe answers after so long at the latest; then RecipePrepared says when it is done."""
 
 
 class VisionSystem:
@@ -116,6 +65,7 @@ class VisionSystem:
         self._is_exposed = False
         self._is_settled = False
         self._looping: asyncio.Task[None] | None = None
+        self._changing: set[asyncio.Task[None]] = set()
         self._free = asyncio.Event()
         self._settling: asyncio.TimerHandle | None = None
         self.state = VisionState()
@@ -131,16 +81,34 @@ class VisionSystem:
         """No further trigger."""
         if self._settling is not None:
             self._settling.cancel()
+        for task in self._changing:
+            task.cancel()
+        await asyncio.gather(*self._changing, return_exceptions=True)
         await self._end_loop()
 
     # --- methods: each raises NotNowError where the state does not allow it ----------------
 
-    def prepare(self, name: str) -> RecipeInForce:
-        """PrepareRecipe: jobs may use the recipe. Raises ``RecipeError``: there is none."""
+    async def prepare(self, name: str) -> tuple[RecipeInForce, bool]:
+        """PrepareRecipe: jobs may use the recipe, once every stage has it.
+
+        Returns:
+            The recipe, and whether it is prepared; otherwise a notice follows when it is.
+
+        Raises:
+            RecipeError: there is none, or a stage cannot have it.
+        """
         found = self.recipe(name)
-        self._move(MoveCause.PREPARED, name)
-        self._tell(RecipeNotice(found))
-        return found
+        step(self.state, MoveCause.PREPARED, found.name)
+        if not found.number:
+            self._prepared(found)
+            return found, True
+        changing = asyncio.create_task(self._change_over(found), name="change-over")
+        self._changing.add(changing)
+        changing.add_done_callback(self._changing.discard)
+        done, _ = await asyncio.wait({changing}, timeout=PREPARE_WAIT_S)
+        if done:
+            changing.result()
+        return found, bool(done)
 
     def unprepare(self, name: str) -> RecipeInForce:
         """UnprepareRecipe: jobs may use it no longer. Raises ``RecipeError``: it was not."""
@@ -150,15 +118,23 @@ class VisionSystem:
         return self.recipe(name)
 
     def recipe(self, name: str) -> RecipeInForce:
-        """The recipe of a name. Raises ``RecipeError``: no policy is in force for the product."""
-        version = self._in_force().get(name)
-        if version is None:
-            raise RecipeError(f"no policy is in force for a product {name!r}", NO_RECIPE)
-        return RecipeInForce(name, version)
+        """The recipe of a name. Raises ``RecipeError``: there is none with a policy in force."""
+        for found in self.recipes():
+            if found.name == name:
+                return found
+        raise RecipeError(f"there is no recipe {name!r} with a policy in force", NO_RECIPE)
 
     def recipes(self) -> list[RecipeInForce]:
-        """All recipes, by name."""
-        return [RecipeInForce(name, version) for name, version in sorted(self._in_force().items())]
+        """All recipes whose product has a policy in force, by name."""
+        in_force, configured = self._in_force(), self._controller.config.recipes
+        if not configured:
+            return [RecipeInForce(name, name, hash_) for name, hash_ in sorted(in_force.items())]
+        found = [
+            RecipeInForce(recipe.called, recipe.product, in_force[recipe.product], number)
+            for number, recipe in configured.items()
+            if recipe.product in in_force
+        ]
+        return sorted(found, key=lambda one: one.name)
 
     def start_single(self, asked: JobAsked) -> str:
         """StartSingleJob: one trigger; returns the job's id.
@@ -178,6 +154,8 @@ class VisionSystem:
     def start_continuous(self, asked: JobAsked) -> str:
         """StartContinuous: triggers until Stop or Abort; returns the job's id. Raises as above."""
         moved = step(self.state, MoveCause.START_CONTINUOUS)
+        if self._controller.asks_to_stop:
+            raise RecipeError("a limit asks the line to stop; Reset ends that", STOP_ASKED)
         job = self._new_job(asked)
         self._begin(job, *moved)
         self._looping = asyncio.create_task(self._continuous(job), name="continuous execution")
@@ -218,32 +196,70 @@ class VisionSystem:
 
     def _look(self) -> None:
         """The gateway wrote something: the machines follow."""
-        if self._controller.is_ready:
-            self._is_settled = True
-            self._free.set()
-            self._move(MoveCause.AVAILABLE)
-            single = self.state.automatic is AutomaticState.SINGLE_EXECUTION
-            if single and self._is_exposed:
-                self._move(MoveCause.DONE)
-                self._finish_job()
-        else:
+        if self._controller.is_down:
             self._free.clear()
-            if self._controller.is_down and self._is_settled:
+            if self._is_settled:
                 self._move(MoveCause.FAULT)
-                if self.state.main is MainState.ERROR:
-                    self._finish_job()
+                self._finish_job()
+            return
+        if self._controller.is_ready or self._controller.config.recipes:
+            # where recipes are configured the gateway is not ready before one is prepared
+            self._is_settled = True
+            self._move(MoveCause.AVAILABLE)
+        is_continuous = self.state.automatic is AutomaticState.CONTINUOUS_EXECUTION
+        if self._controller.is_ready:
+            self._free.set()
+            if self._is_exposed and self.state.executes and not is_continuous:
+                self._move(MoveCause.DONE)
+        if is_continuous and self._controller.asks_to_stop:
+            log.warning("vision.stopped_by_a_limit")
+            self._move(MoveCause.DONE)
+        self._finish_job()
 
     # --- inside ---------------------------------------------------------------------------
 
     def _new_job(self, asked: JobAsked) -> Job:
-        prepared = self.state.prepared
-        name = asked.recipe or asked.product or (prepared[-1] if prepared else "")
-        if name and name not in prepared:
-            self.recipe(name)
-            raise RecipeError(f"recipe {name!r} is not prepared", NOT_PREPARED)
-        version = self._in_force().get(name, "")
+        found = self._chosen(asked)
         job_id = f"{self._controller.boot_id}-job{next(self._numbers)}"
-        return Job(job_id, name, asked.part_id or job_id, asked.meas_id, recipe_version=version)
+        return Job(
+            job_id,
+            found.product_id,
+            asked.part_id or job_id,
+            found.name,
+            asked.meas_id,
+            recipe_version=found.version,
+        )
+
+    def _chosen(self, asked: JobAsked) -> RecipeInForce:
+        """By the recipe's name, else by its product, else the one prepared last."""
+        known = {recipe.name: recipe for recipe in self.recipes()}
+        for found in (known[name] for name in reversed(self.state.prepared) if name in known):
+            wanted = asked.recipe or asked.product or found.name
+            if wanted == found.name or (not asked.recipe and wanted == found.product_id):
+                return found
+        wanted = asked.recipe or asked.product
+        if asked.recipe:
+            self.recipe(wanted)
+        raise RecipeError(f"recipe {wanted!r} is not prepared", NOT_PREPARED)
+
+    async def _change_over(self, recipe: RecipeInForce) -> None:
+        """Until every stage has the recipe. Raises ``RecipeError``: one cannot have it."""
+        try:
+            async with asyncio.timeout(self._controller.config.recipe_timeout_s + 1):
+                fault = await self._controller.request_recipe(recipe.number)
+                if not fault:
+                    await self._until_ready()
+        except TimeoutError:
+            fault = FaultCode.RECIPE_TIMEOUT
+        if fault:
+            why = f"recipe {recipe.name!r} was refused: {fault.name}"
+            raise RecipeError(why, REFUSED_BY_A_STAGE - fault)
+        self.state = replace(self.state, prepared=())  # one recipe is in force at a time
+        self._prepared(recipe)
+
+    def _prepared(self, recipe: RecipeInForce) -> None:
+        self._move(MoveCause.PREPARED, recipe.name)
+        self._tell(RecipeNotice(recipe))
 
     def _begin(self, job: Job, state: VisionState, transitions: tuple[str, ...]) -> None:
         self._job, self._is_exposed = job, False
@@ -263,13 +279,16 @@ class VisionSystem:
     async def _continuous(self, job: Job) -> None:
         takt_s, loop = self._settings.continuous_ms / 1000, asyncio.get_running_loop()
         for number in itertools.count(1):
-            while not self._controller.is_ready:
-                self._free.clear()
-                await self._free.wait()
+            await self._until_ready()
             began = loop.time()
             part = replace(job, part_id=f"{job.part_id}-{number}")
             await asyncio.shield(self._controller.trigger(part))
             await asyncio.sleep(max(0.0, takt_s - (loop.time() - began)))
+
+    async def _until_ready(self) -> None:
+        while not self._controller.is_ready:
+            self._free.clear()
+            await self._free.wait()
 
     async def _end_loop(self) -> None:
         if self._looping is not None:

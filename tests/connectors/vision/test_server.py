@@ -1,18 +1,22 @@
 """The vision server with a client: jobs, states and results; no mandatory field is Null."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from asyncua import Client, ua
 
 from connectors.cameras import SyntheticCamera
 from connectors.errors import CaptureError
+from connectors.settings import GatewaySettings
 from connectors.vision.node_table import children, nodes
-from streams.events import Frame
+from streams.codes import FaultCode
+from streams.events import Alert, Frame
 from streams.ports import Picture, Trigger
 from tests.connectors.authorities import PASSWORD, USER, folders, own
-from tests.connectors.line import MemoryBus
+from tests.connectors.line import MemoryBus, has_recipe
 from tests.connectors.vision.station import (
     AUTOMATIC,
     MACHINE,
@@ -87,7 +91,7 @@ async def test_lists_of_recipes_results_and_configurations(tmp_path: Path) -> No
     async with running_station(tmp_path) as station, connected(station, RESULT_READY) as client:
         await client.prepare("tile")
         for _ in range(2):
-            await client.start()
+            assert (await client.start())[1] == 0
             await client.enters(AUTOMATIC, "Ready")
         await client.hears(client.of(RESULT_READY), 2)
         number = ua.Variant(0, ua.VariantType.UInt32)
@@ -129,6 +133,31 @@ async def test_lists_of_recipes_results_and_configurations(tmp_path: Path) -> No
             "ConfigurationManagement.ActivateConfiguration", ua.ConfigurationIdDataType(Id="other")
         )
         assert error == -5
+
+
+@pytest.mark.asyncio
+async def test_a_recipe_of_the_settings_is_prepared_once_every_stage_has_it(tmp_path: Path) -> None:
+    recipes = {7: {"product": "demo", "name": "Demo 30x30"}, 8: "tile", 9: "carpet"}
+    gateway = GatewaySettings.model_validate({"recipes": recipes})
+    async with (
+        running_station(tmp_path, gateway=gateway) as station,
+        connected(station, RESULT_READY, PREPARED) as client,
+    ):
+        await client.prepare("Demo 30x30")  # the system is operational without any recipe
+        await client.hears(client.of(PREPARED))
+        assert (await client.start(part="P-1"))[1] == 0
+        (event,) = await client.hears(client.of(RESULT_READY))
+        assert (event.ExternalRecipeId.Id, event.ProductId.Id) == ("Demo 30x30", "demo")
+        frame = station.bus.frames[0]
+        assert (frame.product_id, frame.recipe) == ("demo", 7)
+        await client.enters(AUTOMATIC, "Ready")
+        station.bus.stage = lambda step: has_recipe(step, FaultCode.RECIPE_EXPERT)
+        inside = ua.RecipeIdInternalDataType()
+        path = "RecipeManagement.PrepareRecipe"
+        for name, code in (("tile", -100 - FaultCode.RECIPE_EXPERT), ("carpet", -1)):
+            *_, done, error = await client.call(path, ua.RecipeIdExternalDataType(Id=name), inside)
+            assert (done, error) == (False, code)
+        assert (await client.start(part="P-2"))[1] == 0  # the one before stands
 
 
 class FailingCamera(SyntheticCamera):
@@ -216,6 +245,26 @@ async def test_continuous_execution_until_it_is_stopped(tmp_path: Path) -> None:
         assert {e.JobId.Id for e in results} == {job.Id}
         assert [e.PartId.Id for e in results[:4]] == ["P-1", "P-2", "P-3", "P-4"]
         assert len({e.ResultId.Id for e in results}) == len(results)
+        assert (await client.start("StartContinuous", part="Q"))[1] == 0
+        station.bus.feed.tell(_stop())
+        await client.enters(AUTOMATIC, "Ready")
+        assert (await client.start("StartContinuous"))[1] == -6
+        assert await client.call(f"{MACHINE}.Reset", *why) == [0]
+        assert await client.call(f"{MACHINE}.SelectModeAutomatic") == [0]
+        await client.prepare()
+        assert (await client.start("StartContinuous"))[1] == 0
+
+
+def _stop() -> Alert:
+    return Alert(
+        alert_id=uuid4(),
+        line="line1",
+        product_id="demo",
+        limit="many",
+        reason="too many",
+        request_stop=True,
+        raised_at=datetime.now(UTC),
+    )
 
 
 @pytest.mark.asyncio
