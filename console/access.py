@@ -86,6 +86,21 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /api/gaps
             """,
         ),
+        *_routes(
+            AUDITORS,
+            """
+            GET  /audit
+            """,
+        ),
+        *_routes(
+            ADMINS,
+            """
+            GET  /people
+            POST /people
+            POST /people/{name}
+            POST /tokens/{secret_hash}
+            """,
+        ),
     ]
 )
 

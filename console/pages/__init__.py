@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from console.pages import live, login, pareto, part, pictures, search
+from console.pages import audit, live, login, pareto, part, people, pictures, search
 from console.parts import ConsoleParts
 from console.rendering import NavLink, Renderer
 
@@ -25,5 +25,7 @@ PAGES = (
     ConsolePage(part.add),
     ConsolePage(search.add, NavLink("history", "/history")),
     ConsolePage(pareto.add, NavLink("pareto", "/pareto")),
+    ConsolePage(people.add, NavLink("people", "/people")),
+    ConsolePage(audit.add, NavLink("audit", "/audit")),
 )
 """In the order of the bar. Rights are in ``console.access``, texts in ``console/texts.toml``."""

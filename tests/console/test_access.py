@@ -27,6 +27,7 @@ VALUES = {
     "{alert_id}": FRAME,
     "{size}": "small",
     "{name}": "console.css",
+    "{secret_hash}": "ab" * 32,
 }
 ROUTES = sorted(ACCESS)
 STREAM = ("GET", "/live/events")
