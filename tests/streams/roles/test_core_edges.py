@@ -136,3 +136,11 @@ def test_a_golden_part_says_what_was_found_where_no_class_was() -> None:
     (alert,) = golden_alerts(one.model_copy(update={"class_name": "crack"}), wrong)
     assert "(crack)" in alert.reason
     assert golden_alerts(one, GoldenCheck(actions=(Action.SCRAP,), is_right=True)) == ()
+
+
+def test_the_watch_of_a_station_is_always_among_what_is_remembered() -> None:
+    held, config = PartMemory(32), LimitsConfig(remembered_parts=32)
+    for one in counted_parts("." * 100, decided_at=NOW):
+        policy = one_policy({"many": {"more_than": 3, "in_parts": 20}}).for_product(one.product_id)
+        count(held, one, policy, config, NOW)
+        assert any(entry.drift is not None for entry in held.last(32))
