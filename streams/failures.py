@@ -5,9 +5,12 @@ Each backend has one function that names the ``Cause`` of its client's errors, b
 calls it knows by the type whether to wait and repeat, or to set that one message aside.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 
+from streams.codes import ReasonCode
 from streams.errors import AndonError, UnavailableError
+from streams.masking import masked
 
 
 class Cause(StrEnum):
@@ -81,3 +84,17 @@ def cause_of(error: BaseException) -> Cause:
     (<Cause.LOGIN: 'login'>, <Cause.AWAY: 'away'>)
     """
     return error.cause if isinstance(error, TransientError | PermanentError) else Cause.AWAY
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one item could not be answered. ``retryable`` is False for bad input."""
+
+    reason_code: ReasonCode
+    error_type: str
+    message: str
+    """Where what failed was told a secret and says it again, it is masked."""
+    retryable: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", masked(self.message))

@@ -4,6 +4,7 @@ What is masked is found by where it stands: in an address, after a name that say
 header. Where the end of a secret is not certain, more is masked rather than less.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -140,3 +141,22 @@ def masked_value(name: str, value: object) -> object:
             return masked(value.decode("utf-8", "backslashreplace"))
         case _:
             return masked(str(value))
+
+
+class MaskingFilter(logging.Filter):
+    """Masks what a logger is told, its exceptions too, before any handler sees it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through, masked."""
+        record.msg, record.args = masked(record.getMessage()), None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = masked(logging.Formatter().formatException(record.exc_info))
+        return True
+
+
+def masking_logger(name: str) -> logging.Logger:
+    """The logger of a module whose process does not set up its own log, as a replica of Ray."""
+    logger = logging.getLogger(name)
+    if not any(isinstance(each, MaskingFilter) for each in logger.filters):
+        logger.addFilter(MaskingFilter())
+    return logger

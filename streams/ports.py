@@ -26,17 +26,7 @@ from streams.events import (
     Review,
     ShotVerdict,
 )
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why one item could not be answered. ``retryable`` is False for bad input."""
-
-    reason_code: ReasonCode
-    error_type: str
-    message: str
-    retryable: bool = False
-
+from streams.failures import Failure as Failure
 
 # --- Detect -----------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ budget counts it at its estimate. At most ``max_concurrency`` calls are under wa
 """
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Callable
@@ -22,8 +21,9 @@ from serving.naming.manners import Manners, learn, refused_feature
 from serving.naming.refusals import Refusal
 from serving.naming.settings import EndpointSettings
 from streams.log import Outage
+from streams.masking import masking_logger
 
-log = logging.getLogger(__name__)
+log = masking_logger(__name__)
 
 
 @dataclass(frozen=True)

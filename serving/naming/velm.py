@@ -1,7 +1,6 @@
 """VELM's second stage: a multimodal language model names the anomaly (paper, section 3.2)."""
 
 import asyncio
-import logging
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +18,10 @@ from serving.naming.settings import EndpointZone, VelmSettings
 from serving.naming.visual import EgressError, PromptPictures, make_pictures
 from streams.codes import ReasonCode
 from streams.events import Classification
+from streams.masking import masking_logger
 from streams.ports import ClassificationRequest, ClassificationTexts, Failure
 
-log = logging.getLogger(__name__)
+log = masking_logger(__name__)
 
 PICTURE_THREADS = min(4, os.cpu_count() or 1)
 """Pictures are made first come, first served: more threads would only make the first ones wait."""

@@ -4,7 +4,6 @@ Plain Python: ``serving.ray.app`` makes a Ray Serve deployment of it.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,9 +20,10 @@ from serving.ray.wire import pack_classifications, unpack_requests
 from streams.codes import ReasonCode
 from streams.errors import AndonError
 from streams.events import Classification
+from streams.masking import masking_logger
 from streams.ports import ClassificationRequest, Failure
 
-log = logging.getLogger(__name__)
+log = masking_logger(__name__)
 
 Answer = Classification | Failure
 

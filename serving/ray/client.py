@@ -6,7 +6,6 @@ what Ray does, and whoever may ask again decides that itself. Ray is not importe
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,9 +28,10 @@ from serving.ray.wire import (
 )
 from streams.codes import ReasonCode
 from streams.events import Classification, Inspection
+from streams.masking import masking_logger
 from streams.ports import ClassificationRequest, Failure, InspectionRequest
 
-log = logging.getLogger(__name__)
+log = masking_logger(__name__)
 
 CONNECT_S = 0.25
 """So long a call waits for a connection; whoever asks again learns meanwhile why it waits."""

@@ -1,6 +1,5 @@
 """The experts that one replica holds: loaded beside the old ones, checked, then swapped in."""
 
-import logging
 import math
 import threading
 from collections.abc import Callable, Mapping
@@ -20,8 +19,9 @@ from serving.extensions import named_function
 from serving.ray.following import StoreWatch
 from serving.ray.settings import LATEST, VisionSettings, VisionUserConfig
 from streams.errors import AndonError
+from streams.masking import masking_logger
 
-log = logging.getLogger(__name__)
+log = masking_logger(__name__)
 
 Load = Callable[[Path], Expert]
 REFUSALS = (AndonError, ExpertError, OSError, RuntimeError, ValueError)

@@ -6,7 +6,6 @@ answer of the product. Whatever it cannot do in time is left out.
 """
 
 import asyncio
-import logging
 import os
 import threading
 from collections import defaultdict, deque
@@ -19,8 +18,9 @@ from uuid import UUID
 from serving.experts.types import Image
 from serving.ray.models import Loaded
 from streams.inspections import ShadowScore
+from streams.masking import masking_logger
 
-log = logging.getLogger(__name__)
+log = masking_logger(__name__)
 
 WAITING = 8
 """Pictures that wait for the shadow; more are left out."""

@@ -4,7 +4,6 @@ Plain Python: ``serving.ray.app`` makes a Ray Serve deployment of it.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,9 +23,10 @@ from serving.ray.shadowing import ShadowScorer
 from serving.ray.wire import pack_inspections, unpack_images
 from streams.codes import ReasonCode
 from streams.events import Inspection
+from streams.masking import masking_logger
 from streams.ports import Failure
 
-log = logging.getLogger(__name__)
+log = masking_logger(__name__)
 
 Answer = Inspection | Failure
 MIB = 1 << 20

@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 from streams.codes import Stage
 from streams.envelope import Message, header_dict, read_json, to_message
 from streams.events import DeadLetter
+from streams.masking import masked
 from streams.topics import INLINE_LIMIT_BYTES
 
 _KEPT_CHARACTERS = 128 << 10
@@ -64,7 +65,7 @@ def dead_letter(
         letter_id=letter_id(delivery.topic, delivery.partition, delivery.offset, stage),
         stage=stage,
         error_type=error_type[:512],
-        error=error[:4096],
+        error=masked(error)[:4096],
         topic=delivery.topic,
         partition=delivery.partition,
         offset=delivery.offset,
@@ -94,7 +95,7 @@ def refused_letter(
         letter_id=uuid5(_LETTERS, f"{topic}/{identity}/{stage.value}"),
         stage=stage,
         error_type=error_type[:512],
-        error=error[:4096],
+        error=masked(error)[:4096],
         topic=topic,
         partition=NEVER,
         offset=NEVER,

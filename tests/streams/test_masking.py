@@ -1,10 +1,21 @@
 """One rule says what must not be read."""
 
+import io
+import logging
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.masking import masked
+from streams.codes import ReasonCode, Stage
+from streams.envelope import from_message
+from streams.events import DeadLetter
+from streams.kafka.delivery import Delivery, dead_letter
+from streams.masking import masked, masking_logger
+from streams.ports import Failure
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 SECRETS = [
     "rtsp://operator:hunter2@10.0.0.7:554/live",
@@ -66,3 +77,36 @@ def test_the_rest_stays(text: str) -> None:
 @given(st.text(max_size=200))
 def test_any_text_is_masked(text: str) -> None:
     assert masked(masked(text)) == masked(text)
+
+
+URL = "rtsp://operator:hunter2@10.0.0.7/live"
+
+
+def test_a_masking_logger_hides_arguments_and_exceptions_from_every_handler() -> None:
+    log, stream = masking_logger("tests.of.masking"), io.StringIO()
+    handler = logging.StreamHandler(stream)
+    log.addHandler(handler)
+    try:
+        log.warning("%s does not answer after %d s", URL, 3)
+        try:
+            raise OSError(f"cannot open {URL}")
+        except OSError:
+            log.exception("a call failed")
+    finally:
+        log.removeHandler(handler)
+    written = stream.getvalue()
+    assert "operator:***@10.0.0.7/live does not answer after 3 s" in written
+    assert "OSError: cannot open rtsp://operator:***@" in written
+    assert "hunter2" not in written
+    assert len(masking_logger("tests.of.masking").filters) == 1
+
+
+def test_what_failed_is_told_without_its_secrets() -> None:
+    """The message of a failure goes on into reasons, the history and dead letters."""
+    failure = Failure(ReasonCode.CLASSIFIER_UNAVAILABLE, "Refused", f"no way to {URL}")
+    assert failure.message == "no way to rtsp://operator:***@10.0.0.7/live"
+    letter = dead_letter(
+        Delivery("t", 0, 1, b"", b"", ()), Stage.RECORD, "OSError", f"no way to {URL}", NOW
+    )
+    shown = from_message(DeadLetter, letter.value, letter.headers)
+    assert shown.error == "no way to rtsp://operator:***@10.0.0.7/live"
