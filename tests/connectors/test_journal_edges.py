@@ -18,6 +18,7 @@ from connectors.gateway.journal_entries import (
     StepLine,
     apply_line,
     encode_line,
+    entry_of,
     recover,
     replay,
     snapshot_lines,
@@ -329,3 +330,48 @@ async def test_a_line_that_nobody_waits_for_is_soon_on_disk(tmp_path: Path) -> N
     async with asyncio.timeout(10):
         await until(lambda: journal.path.stat().st_size > 0)
     await journal.close()
+
+
+# --- A part's entry -----------------------------------------------------------------------------
+
+
+def test_a_part_is_entered_with_a_frame_for_each_shot() -> None:
+    shown = part(frame_id=UUID(int=9))
+    alone = entry_of(shown, 1, 10.5, 1000.0, "")
+    assert (alone.frame_id, alone.shots, alone.missed) == (UUID(int=9), (), False)
+    three = entry_of(shown, 3, 10.5, 1000.0, "")
+    assert three.frame_id == UUID(int=9)
+    assert len({three.frame_id, *three.shots}) == 3
+    minted = entry_of(part(frame_id=None), 1, 10.5, 1000.0, "")
+    assert minted.frame_id.version == 7
+
+
+def test_a_missed_part_has_one_frame_however_many_shots_there_are() -> None:
+    missed = entry_of(part(missed=True), 3, 10.5, 1000.0, "")
+    assert (missed.missed, missed.shots) == (True, ())
+
+
+def test_an_entry_tells_the_trigger_by_both_clocks() -> None:
+    """The part was triggered at 10 s of the monotonic clock, half a second ago; it has 1 s."""
+    entered = entry_of(part(), 1, 10.5, 1000.0, "boot-1")
+    assert (entered.triggered_at, entered.window_s) == (999.5, 1.0)
+    assert entered.clock == ("boot-1", 10.0)
+    assert entry_of(part(), 1, 10.5, 1000.0, "").clock is None
+
+
+def test_the_same_result_number_is_no_later_one() -> None:
+    """Numbers wrap: what is the same or behind changes nothing, whatever was known."""
+    for seq, expected in ((5, 5), (4, 5), (6, 6), (0, 5)):
+        found = known(RunLine(t="run", b=1, s=5, r=5), entry(5, t="part", result_seq=seq))
+        assert found.result_seq == expected
+
+
+def test_lines_hold_what_is_not_as_usual() -> None:
+    assert encode_line(RunLine(t="run", b=7, s=41)) == b'{"t":"run","b":7,"s":41}'
+
+
+def test_a_published_part_is_so_after_a_restart() -> None:
+    made = entry()
+    found = known(made, StepLine(t="published", k=made.key))
+    assert found.entries[made.key].published
+    assert not found.entries[made.key].captured
