@@ -149,6 +149,9 @@ class Gateway:
             self._apply(seen)
             if recipe and values.keys() >= set(more):
                 self._apply(recipe_of(values))
+            elif recipe:  # of bad quality: asked again
+                self._recipe_moved = True
+                asyncio.get_running_loop().call_later(0.1, self._trigger_moved.set)
 
     async def _follow_decisions(self) -> None:
         async for event in self._ports.feed:

@@ -150,9 +150,11 @@ def under_recipe(state: State, trigger: Trigger) -> tuple[Trigger, int, str]:
 
 
 def recipe_of(values: SignalValues) -> RecipeRequested:
-    """The recipe request as read."""
-    seq, recipe = Signal.RECIPE_REQ_SEQ, Signal.RECIPE_REQ
-    return RecipeRequested(number(values, seq), number(values, recipe))
+    """The recipe request as read, by number or by name."""
+    seq, wanted = number(values, Signal.RECIPE_REQ_SEQ), values[Signal.RECIPE_REQ]
+    if isinstance(wanted, str):
+        return RecipeRequested(seq, 0, normal_form(wanted))
+    return RecipeRequested(seq, number(values, Signal.RECIPE_REQ))
 
 
 def _begin(state: State, now: float, seq: int, recipe: int) -> Step:

@@ -151,6 +151,9 @@ LOSSES: Mapping[Signal, str] = {
 NEEDED = frozenset(Signal) - LOSSES.keys()
 """Without one of these no connection begins."""
 
+NAMED = frozenset({Signal.RECIPE_REQ})
+"""Numbers that a controller may give by name: then their node is of a text type."""
+
 COUNTERS = frozenset(s for s in Signal if s.data_type == "UInt32" and s is not Signal.TAKT_MS)
 """They only count up and wrap: a signed controller shows them as negative half of the time."""
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from asyncua import ua
 
-from connectors.handshake.signals import COUNTERS, Signal, SignalValue
+from connectors.handshake.signals import COUNTERS, NAMED, Signal, SignalValue
 
 _Type = ua.VariantType
 _INTEGERS: Final[dict[ua.VariantType, tuple[int, int]]] = {
@@ -38,13 +38,18 @@ BITS: Final = {kind: (high - low).bit_length() for kind, (low, high) in _INTEGER
 
 def can_hold(signal: Signal, kind: ua.VariantType) -> bool:
     """Whether a node of this type can be the signal's."""
-    return kind in _KINDS[signal.data_type]
+    return kind in _kinds(signal)
 
 
 def taken_types(signal: Signal) -> str:
     """The types that a signal's node may have, its own first."""
     own = signal.data_type
-    return ", ".join([own, *sorted({kind.name for kind in _KINDS[own]} - {own})])
+    return ", ".join([own, *sorted({kind.name for kind in _kinds(signal)} - {own})])
+
+
+def _kinds(signal: Signal) -> frozenset[ua.VariantType]:
+    kinds = _KINDS[signal.data_type]
+    return kinds | _TEXTS if signal in NAMED else kinds
 
 
 def from_wire(signal: Signal, variant: ua.Variant | None) -> SignalValue:
@@ -62,6 +67,8 @@ def from_wire(signal: Signal, variant: ua.Variant | None) -> SignalValue:
         shown = variant.VariantType.name + (" array" if variant.is_array else "")
         raise ValueError(f"is {shown}, not one of {taken_types(signal)}")
     value = variant.Value
+    if signal in NAMED and variant.VariantType in _TEXTS:
+        return _name(signal, _text(value))
     match signal.data_type:
         case "Boolean":
             return bool(value)
@@ -84,6 +91,14 @@ def _integer(signal: Signal, value: float, kind: ua.VariantType) -> int:
     if not low <= whole <= high:
         raise ValueError(f"is {whole}, out of the range {low} to {high}")
     return whole
+
+
+def _name(signal: Signal, text: str) -> SignalValue:
+    """A name; digits alone are the number that they write."""
+    plain = text.strip(" \0")
+    if plain and not (plain.isascii() and plain.isdigit()):
+        return text
+    return _integer(signal, int(plain or 0), _Type.Int64)
 
 
 def _text(value: object) -> str:

@@ -28,7 +28,7 @@ def plc() -> None:
 @app.command()
 def simulate(
     plan: Annotated[
-        Path | None, typer.Option(help='JSON lines: {"part_id", "lot_id", "product_id"}.')
+        Path | None, typer.Option(help='JSON lines: {"part_id", "lot_id", "product_id", "recipe"}.')
     ] = None,
     parts: Annotated[int, typer.Option(min=1, help="Parts to make up without --plan.")] = 10,
     product: Annotated[str, typer.Option(help="Their product.")] = "demo",

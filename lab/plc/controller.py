@@ -178,21 +178,23 @@ class SimulatedPlc:
         """Wait until the part has its result, the controller's default included."""
         await self._parts[seq].settled.wait()
 
-    async def ask_recipe(self, recipe: int) -> int:
-        """Ask for a recipe by its number. Returns the RecipeReqSeq."""
+    async def ask_recipe(self, recipe: int | str) -> int:
+        """Ask for a recipe by its number, or by its name where RecipeReq is a text. Returns the
+        RecipeReqSeq."""
         seq = following(number(self._server.values, Signal.RECIPE_REQ_SEQ))
         self._note("recipe_asked", recipe_seq=seq, recipe=recipe)
         await self.put({Signal.RECIPE_REQ: recipe})
         await self.put({Signal.RECIPE_REQ_SEQ: seq})
         return seq
 
-    async def change_recipe(self, recipe: int, timeout_s: float) -> bool:
-        """Ask for a recipe and wait for the answer; whether it is in force."""
+    async def change_recipe(self, recipe: int | str, timeout_s: float) -> bool:
+        """Ask for a recipe; whether an answer came, and by it the recipe of that number is in
+        force."""
         seq = await self.ask_recipe(recipe)
         answered = await self.wait_for(
             lambda: self.gateway(Signal.RECIPE_ACK_SEQ) == seq, timeout_s
         )
-        return answered and self.gateway(Signal.RECIPE_ACTIVE) == recipe
+        return answered and recipe in (self.gateway(Signal.RECIPE_ACTIVE), str(recipe))
 
     async def acknowledge(self) -> None:
         """Answer the result that stands in the registers."""

@@ -22,6 +22,8 @@ class PlannedPart(BaseModel):
     part_id: str
     product_id: str
     lot_id: str = ""
+    recipe: int = 0
+    """The recipe that must be in force before it comes; 0: whichever is."""
 
 
 def generate_plan(parts: int, product_id: str, lot_id: str = "lot-1") -> list[PlannedPart]:

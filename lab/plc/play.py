@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 from connectors.handshake.signals import Signal
 from lab.plc.controller import SimulatedPlc
+from lab.plc.ledger import code_name
 from lab.plc.plan import PlannedPart
+from streams.codes import FaultCode
 from streams.errors import AndonError
 
 
@@ -38,8 +40,11 @@ async def play(
         on_part: called with the number of parts triggered so far.
 
     Raises:
-        NoGatewayError: no gateway was Ready in time.
+        NoGatewayError: no gateway was Ready in time, or it refused a recipe of the plan.
     """
+    if plan and plan[0].recipe:
+        await plc.wait_for(lambda: plc.gateway_alive, ready_timeout_s)
+        await _change_over(plc, plan[0], ready_timeout_s)
     if not await plc.wait_for(lambda: plc.ready, ready_timeout_s):
         raise NoGatewayError(
             f"no gateway was Online and Ready within {ready_timeout_s:g} s: start `andon gateway` "
@@ -52,6 +57,7 @@ async def play(
         await asyncio.sleep(max(slot - time.monotonic(), 0.0))
         if in_flight:
             await plc.wait_for(lambda: plc.open_parts < in_flight, plc.config.result_window_s + 1)
+        await _change_over(plc, part, ready_timeout_s)
         patience = waiting if ready_wait_s is None else ready_wait_s
         await plc.wait_for(lambda: plc.ready or not plc.gateway_alive, patience)
         await plc.trigger(part)
@@ -61,6 +67,19 @@ async def play(
     await plc.wait_for(lambda: _all_acknowledged(plc), 2.0)
     await plc.put({Signal.TRIGGER_ENABLE: False})
     await asyncio.sleep(LAST_ACK_S)
+
+
+async def _change_over(plc: SimulatedPlc, part: PlannedPart, timeout_s: float) -> None:
+    """Ask for the part's recipe where another one is in force, and wait until it is."""
+    if part.recipe in (0, plc.gateway(Signal.RECIPE_ACTIVE)):
+        return
+    if not await plc.change_recipe(part.recipe, timeout_s):
+        code = code_name(FaultCode, plc.gateway(Signal.FAULT_CODE))
+        raise NoGatewayError(
+            f"{part.part_id}: recipe {part.recipe} was refused or not answered within "
+            f"{timeout_s:g} s (FaultCode {code}); the gateway's log says why"
+        )
+    await plc.wait_for(lambda: plc.ready, timeout_s)
 
 
 def _all_acknowledged(plc: SimulatedPlc) -> bool:

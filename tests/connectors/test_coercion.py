@@ -107,3 +107,18 @@ def test_a_value_is_written_without_status_and_times(signal: Signal) -> None:
     sent = NodeSet({}, {}, {}).written(signal, signal.default)
     assert struct_to_binary(sent)[0] == value_alone
     assert can_hold(signal, sent.Value.VariantType)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [("7", 7), ("", 0), ("  12\0", 12), ("Tile 30x30", "Tile 30x30"), ("7a", "7a"), ("²", "²")],
+)
+def test_a_recipe_may_be_a_name(given: str, found: object) -> None:
+    assert can_hold(Signal.RECIPE_REQ, ua.VariantType.String)
+    assert from_wire(Signal.RECIPE_REQ, ua.Variant(given, ua.VariantType.String)) == found
+    assert not can_hold(Signal.RECIPE_ACTIVE, ua.VariantType.String)
+
+
+def test_a_number_in_digits_has_the_range_of_its_signal() -> None:
+    with pytest.raises(ValueError, match="out of the range"):
+        from_wire(Signal.RECIPE_REQ, ua.Variant("70000", ua.VariantType.String))

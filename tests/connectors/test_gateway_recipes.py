@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from asyncua import ua
 
 from connectors.handshake.signals import Signal
 from connectors.settings import GatewaySettings
 from lab.plc.controller import PlcConfig
+from lab.plc.opcua_server import NodeLayout
 from lab.plc.plan import PlannedPart
 from streams.changeovers import ChangeoverPhase, ChangeoverStep
 from streams.codes import FaultCode, ResultCode
@@ -30,7 +32,7 @@ SETTINGS = GatewaySettings.model_validate(
 PART = PlannedPart(part_id="the part", product_id="")
 
 
-async def line_under(line: Line, recipe: int) -> Line:
+async def line_under(line: Line, recipe: int | str) -> Line:
     await line.start_gateway(ready=False)
     await until(lambda: bool(line.plc.gateway(Signal.ONLINE)), 20)
     assert await line.plc.change_recipe(recipe, 20)
@@ -106,15 +108,20 @@ async def test_a_worker_that_never_answers_is_named(tmp_path: Path) -> None:
         assert "no worker of the role inspect answered" in line.bus.changeovers[-1].reason
 
 
-async def test_a_restarted_gateway_sets_the_camera_before_it_is_ready(tmp_path: Path) -> None:
-    async with running_line(tmp_path, PLC, config=SETTINGS) as line:
-        await line_under(line, 2)
+async def test_a_restarted_gateway_sets_the_camera_of_a_recipe_that_was_asked_for_by_name(
+    tmp_path: Path,
+) -> None:
+    by_name = NodeLayout(kinds={Signal.RECIPE_REQ: ua.VariantType.String})
+    async with running_line(tmp_path, PLC, by_name, config=SETTINGS) as line:
+        await line_under(line, "Board 2")
         await line.stop_gateway()
         await line.start_gateway()
         assert line.plc.gateway(Signal.RECIPE_ACTIVE) == 2
         await line.plc.trigger(PART)
         await until(lambda: len(line.bus.frames) == 1, 20)
         assert line.bus.frames[0].image_name.startswith("synthetic-2-")
+        assert await line.plc.change_recipe("nobody's", 20)
+        assert line.plc.gateway(Signal.FAULT_CODE) == FaultCode.UNKNOWN_RECIPE
 
 
 async def test_a_decision_by_another_version_than_the_recipes_does_not_stand(
