@@ -17,6 +17,8 @@ from streams.kafka.reader import END, PartitionReader
 from streams.topics import ALERTS, CHANGEOVERS, DECISIONS
 
 log = structlog.get_logger(__name__)
+LAST_DECISIONS = 500
+"""So many of each partition are read again after a restart, whatever their times say."""
 
 
 class KafkaDecisionFeed:
@@ -24,8 +26,9 @@ class KafkaDecisionFeed:
 
     Args:
         line: only keys ``line/...`` and alerts of this line are yielded.
-        lookback_s: begin with the records of this many seconds before now. 0 is a fresh start:
-            decisions from now on, and alerts from the end of their topic.
+        lookback_s: begin with the records of this many seconds before now, and with the last
+            decisions in any case: a clock that is off must not cost those of open parts. 0 is a
+            fresh start: decisions from now on, and alerts from the end of their topic.
         has_recipes: read the answers to changes of the recipe too, from now on.
     """
 
@@ -42,7 +45,8 @@ class KafkaDecisionFeed:
         since = {DECISIONS.name: since_s, ALERTS.name: alerts_since_s}
         if has_recipes:
             since[CHANGEOVERS.name] = time.time()  # not the end: an answer may be there before us
-        self._reader = PartitionReader(connection, since)
+        last = {DECISIONS.name: LAST_DECISIONS} if lookback_s > 0 else {}
+        self._reader = PartitionReader(connection, since, last=last)
 
     @property
     def caught_up(self) -> asyncio.Event:

@@ -16,7 +16,7 @@ from lab.benchmarks.faults import (
     kill,
     pause,
 )
-from lab.harness.line import SimulatedLine
+from lab.harness.line import ROLES, SimulatedLine
 from lab.harness.poison import send_poison
 
 ROUND_S = 4.0
@@ -110,7 +110,12 @@ def _poisoned(line: SimulatedLine) -> None:
 
 
 _RESTART = (("", False), ("-restart", True))
-_CLOCKS = (("gateway", 1.0), ("gateway", -3600.0), ("inspect", 0.9))
+_HOUR_S = 3600.0
+_CLOCKS = (
+    *((role, hour) for role in (*ROLES, "gateway") for hour in (_HOUR_S, -_HOUR_S)),
+    ("gateway", 1.0),
+    ("inspect", 0.9),
+)
 
 
 def rows(lasting_s: float = ROUND_S) -> dict[str, FaultRow]:

@@ -40,15 +40,22 @@ class PartitionReader:
     Args:
         connection: to the broker.
         since_s: topic -> where to begin: ``BEGINNING``, ``END`` or a moment.
+        last: topic -> so many of its latest records of each partition at least, whatever their
+            times say: clocks of their senders and of this host may be off.
         resume: after an outage go on where the last consumer stood; False: begin again.
     """
 
     def __init__(
-        self, connection: KafkaConnection, since_s: Mapping[str, float], resume: bool = True
+        self,
+        connection: KafkaConnection,
+        since_s: Mapping[str, float],
+        resume: bool = True,
+        last: Mapping[str, int] | None = None,
     ) -> None:
         self._connection = connection
         self._since_s = dict(since_s)
         self._resume = resume
+        self._last = dict(last or {})
         self._positions: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._absent: list[str] = []
@@ -149,6 +156,9 @@ class PartitionReader:
                 # None where nothing is as new; the embedded broker says offset 0, timestamp -1.
                 if at is not None and at.timestamp >= 0:
                     positions[partition] = min(at.offset, positions[partition])
+        for partition, begin in positions.items():
+            latest = self._ends[partition] - self._last.get(partition.topic, 0)
+            positions[partition] = min(begin, max(latest, 0))
         return positions
 
     async def _next(self, consumer: AIOKafkaConsumer) -> list[Delivery]:

@@ -122,6 +122,25 @@ async def test_begins_at_the_beginning_the_end_or_a_moment(fresh_broker: Broker)
 
 
 @pytest.mark.asyncio
+async def test_the_last_records_are_read_whatever_their_times_say(fresh_broker: Broker) -> None:
+    """This host's clock is an hour ahead of whoever sent them."""
+    await ensure_topics(connection(fresh_broker), topics=TOPICS)
+    async with publishing(fresh_broker) as send:
+        for number in range(5):
+            await send(DECISIONS, b"%d" % number)
+        since = {DECISIONS.name: time.time() + 3600, ALERTS.name: time.time() + 3600}
+        await send(ALERTS, b"an alert")
+        reader = PartitionReader(connection(fresh_broker), since, last={DECISIONS.name: 3})
+        async with following(reader) as found:
+            await found.until(b"2", b"3", b"4")
+            await asyncio.wait_for(reader.caught_up.wait(), 10)
+            assert len(found.values) == 3
+        more = PartitionReader(connection(fresh_broker), since, last={DECISIONS.name: 99})
+        async with following(more) as found:
+            await found.until(b"0", b"1", b"2", b"3", b"4")
+
+
+@pytest.mark.asyncio
 async def test_follows_a_topic_once_it_exists(fresh_broker: Broker) -> None:
     since = {POLICIES.name: BEGINNING, ALERTS.name: END}
     async with following(PartitionReader(connection(fresh_broker), since)) as found:
