@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from connectors.handshake.signals import Signal, SignalValue, SignalValues
-from connectors.handshake.values import Connected, Notice
+from connectors.handshake.values import Connected, Notice, TriggerAge
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class LineLink(Protocol):
 
         Raises ``LinkError``.
         """
+        ...
+
+    def trigger_age(self) -> TriggerAge:
+        """How long ago the ``TriggerSeq`` that was read last had been written."""
         ...
 
     async def write(self, values: SignalValues) -> frozenset[Signal]:

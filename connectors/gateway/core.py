@@ -142,7 +142,7 @@ class Gateway:
                 values = await self._ports.link.read((*TRIGGER_GROUP, *more))
             except LinkError:
                 continue  # the new connection reads everything back
-            seen = trigger_seen_of(values, new_frame_id())
+            seen = trigger_seen_of(values, new_frame_id(), self._ports.link.trigger_age())
             if seen is None:  # asked again, until the quality is good or the link is lost
                 asyncio.get_running_loop().call_later(0.1, self._trigger_moved.set)
                 continue

@@ -17,7 +17,7 @@ from connectors.errors import GatewayBusyError, LinkError
 from connectors.gateway.claims import Charge, Watch, beat_of, gateway_of, new_number
 from connectors.handshake.config import HandshakeConfig
 from connectors.handshake.signals import Signal, SignalValue, SignalValues, number
-from connectors.handshake.values import Connected, Notice
+from connectors.handshake.values import Connected, Notice, TriggerAge
 from connectors.line_link import Changed, LineLink, LinkEvent
 
 log = structlog.get_logger(__name__)
@@ -85,6 +85,10 @@ class OwnedLink:
         """As the port says; a gateway that is not in charge has nothing to read."""
         self._check_charge()
         return await self._link.read(signals)
+
+    def trigger_age(self) -> TriggerAge:
+        """As the port says."""
+        return self._link.trigger_age()
 
     async def write(self, values: SignalValues) -> frozenset[Signal]:
         """As the port says, once the register says that this gateway is in charge still.

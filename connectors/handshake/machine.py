@@ -34,6 +34,7 @@ from connectors.handshake.values import (
     RecipeRequested,
     ResultRefused,
     ResultWritten,
+    TriggerAge,
     TriggerSeen,
     WriteStatus,
 )
@@ -264,13 +265,16 @@ def _reset(state: State, now: float, seq: int) -> Step:
     return state, [*commands, *more]
 
 
-def trigger_seen_of(values: SignalValues, frame_id: UUID) -> TriggerSeen | None:
+def trigger_seen_of(
+    values: SignalValues, frame_id: UUID, age: TriggerAge = TriggerAge()
+) -> TriggerSeen | None:
     """A trigger as read, where signals of bad quality are left out; None when it cannot be told
     whether there is one."""
     if not values.keys() >= {Signal.PLC_BOOT_ID, Signal.TRIGGER_SEQ}:
         return None
     whole = {signal: signal.default for signal in TRIGGER_GROUP} | dict(values)
-    return TriggerSeen(trigger_of(whole), frame_id, values.keys() >= set(TRIGGER_GROUP))
+    readable = values.keys() >= set(TRIGGER_GROUP)
+    return TriggerSeen(trigger_of(whole), frame_id, readable, age)
 
 
 def trigger_of(values: SignalValues) -> Trigger:

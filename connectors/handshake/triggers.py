@@ -18,6 +18,7 @@ from connectors.handshake.values import (
     PartKey,
     Phase,
     Resynchronised,
+    TriggerAge,
     TriggerSeen,
 )
 from streams.codes import AckOutcome, FaultCode, ReasonCode
@@ -50,9 +51,9 @@ def trigger_seen(state: State, now: float, event: TriggerSeen) -> Step:
     state, commands = miss(state, now, gap, distance - 1, jumped)
     state = replace(state, last_trigger_seq=trigger.trigger_seq)
     if not ready:
-        state, more = miss(state, now, [trigger], 1, why, event.frame_id)
+        state, more = miss(state, now, [trigger], 1, why, event.frame_id, age=event.age)
         return state, [*commands, *more]
-    part = replace(_part(state, now, trigger, event.frame_id), recipe=recipe)
+    part = replace(_part(state, now, trigger, event.frame_id, event.age), recipe=recipe)
     state = replace(keep(state, part), exposing=part.key)
     return state, [*commands, Capture(part)]
 
@@ -82,6 +83,7 @@ def miss(
     why: str,
     frame_id: UUID | None = None,
     expired: bool = False,
+    age: TriggerAge = TriggerAge(),
 ) -> Step:
     """Count ``count`` misses, and demand a hold for each of ``triggers``.
 
@@ -90,7 +92,7 @@ def miss(
     """
     commands: list[Command] = []
     for trigger in triggers:
-        part = replace(_part(state, now, trigger, frame_id), missed=True, asked=True)
+        part = replace(_part(state, now, trigger, frame_id, age), missed=True, asked=True)
         waiting = sum(other.missed for other in state.parts.values())
         if part.key in state.parts or waiting >= state.config.missed_limit:
             continue
@@ -100,10 +102,14 @@ def miss(
     return replace(state, missed_count=(state.missed_count + count) & 0xFFFFFFFF), commands
 
 
-def _part(state: State, now: float, trigger: Trigger, frame_id: UUID | None) -> Part:
+def _part(
+    state: State, now: float, trigger: Trigger, frame_id: UUID | None, age: TriggerAge
+) -> Part:
+    """The part of a trigger that is seen now; its window began when the trigger was given."""
     key = PartKey(trigger.plc_boot_id, trigger.trigger_seq)
-    deadline = now + _window_s(state, trigger.takt_ms)
-    return Part(key, trigger, frame_id, now, deadline, unheard=just_ended(state, now))
+    deadline = now - age.at_most_s + _window_s(state, trigger.takt_ms)
+    triggered_at = now - age.known_s
+    return Part(key, trigger, frame_id, triggered_at, deadline, unheard=just_ended(state, now))
 
 
 def _window_s(state: State, takt_ms: int) -> float:

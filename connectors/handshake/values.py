@@ -98,6 +98,15 @@ class Connected(NamedTuple):
     values: SignalValues
 
 
+class TriggerAge(NamedTuple):
+    """How long ago a trigger was given, seconds; the window T has run since then."""
+
+    known_s: float = 0.0
+    """As far as the controller's time stamps tell it; 0 without any."""
+    at_most_s: float = 0.0
+    """No longer than this: the result is due so much earlier."""
+
+
 class TriggerSeen(NamedTuple):
     """``TriggerSeq`` moved; the group was read with it. ``frame_id`` is used if it counts."""
 
@@ -105,6 +114,7 @@ class TriggerSeen(NamedTuple):
     frame_id: UUID
     readable: bool = True
     """False where a signal of the group has no good quality: the part is held."""
+    age: TriggerAge = TriggerAge()
 
 
 class ExposureEnded(NamedTuple):

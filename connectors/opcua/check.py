@@ -119,6 +119,7 @@ async def check(
             round_trip_ms=await _round_trip_ms(client, nodes),
             has_heartbeat=Signal.PLC_HEARTBEAT in nodes.ids,
             takt_ms=number(nodes.values, Signal.TAKT_MS),
+            has_stamps=await _has_stamps(client, nodes),
         )
         qualities = await _qualities(client, nodes)
     wrong = {one.signal: one for one in nodes.wrong}
@@ -156,6 +157,13 @@ async def _round_trip_ms(client: Client, nodes: NodeSet) -> float:
         await read_in_parts(client, [next(iter(nodes.ids.values()))], _VALUE)
         took.append((time.monotonic() - began) * 1000)
     return sorted(took)[len(took) // 2] if took else 0.0
+
+
+async def _has_stamps(client: Client, nodes: NodeSet) -> bool:
+    """Whether the values say when they changed: T runs from the trigger by that."""
+    asked = [nodes.ids.get(s) for s in (Signal.TRIGGER_SEQ, Signal.PLC_HEARTBEAT)]
+    reads = await read_in_parts(client, [one for one in asked if one is not None], _VALUE)
+    return None not in asked and all(read.SourceTimestamp is not None for read in reads)
 
 
 async def _qualities(client: Client, nodes: NodeSet) -> Mapping[Signal, str]:

@@ -20,6 +20,8 @@ class Observed:
     round_trip_ms: float
     has_heartbeat: bool
     takt_ms: int
+    has_stamps: bool
+    """Whether the trigger and the heartbeat have source time stamps."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,12 @@ def _window(settings: GatewaySettings, seen: Observed) -> Condition:
             remedy="write the time between parts in milliseconds, or set gateway.result_window_ms",
         )
     told_ms = seen.publishing_ms + seen.sampling_ms
+    since = "by its time stamps" if seen.has_stamps else "less the intervals: no time stamps"
     writes_ms = 2 * seen.round_trip_ms
     left_ms = window_ms - settings.watchdog_margin_ms - told_ms - writes_ms
     found = (
-        f"{window_ms} ms by {source}; {left_ms:.0f} ms of it are left for picture and decision "
+        f"{window_ms} ms by {source} from the trigger, {since}; "
+        f"{left_ms:.0f} ms of it are left for picture and decision "
         f"({told_ms:g} until the trigger is told, {writes_ms:.0f} for two Writes, "
         f"{settings.watchdog_margin_ms} before T the gateway decides itself)"
     )

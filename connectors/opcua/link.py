@@ -15,12 +15,13 @@ import structlog
 from asyncua import Client, ua
 
 from connectors.errors import LinkError
-from connectors.handshake.signals import Signal, SignalValue, SignalValues
-from connectors.handshake.values import Notice
+from connectors.handshake.signals import Signal, SignalValue, SignalValues, number
+from connectors.handshake.values import Notice, TriggerAge
 from connectors.line_link import LinkEvent
 from connectors.opcua.node_set import ABSENT, AbsenceNotes, NodeSet, open_node_set, read_in_parts
 from connectors.opcua.secured import connect, make_client, warn_unless_secured, words_of
-from connectors.opcua.subscription import Intervals, Notifications, subscribe
+from connectors.opcua.subscription import Intervals, Notifications, seconds_of, subscribe
+from connectors.opcua.trigger_time import TriggerTime
 from connectors.settings import GatewaySettings
 from streams.backoff import backoff_s
 from streams.cancellation import asked_to_end
@@ -84,6 +85,9 @@ class OpcUaLink:
         self._missing: frozenset[Signal] = frozenset()
         """Signals that should be there and are of no use."""
         self._intervals: Intervals | None = None
+        self._times = TriggerTime()
+        self._trigger_read: tuple[int, float | None, float] | None = None
+        """TriggerSeq, its source time stamp, and when they were read."""
 
     def drop(self, reason: str) -> None:
         if not self._lost.is_set():
@@ -117,10 +121,18 @@ class OpcUaLink:
                 raise LinkError(reason)
             try:
                 found[signal] = nodes.value(signal, value)
+                if signal is Signal.TRIGGER_SEQ:
+                    stamp = seconds_of(value.SourceTimestamp)
+                    self._trigger_read = number(found, signal), stamp, time.monotonic()
             except ValueError as error:
                 told = {"signal": signal.wire_name, "node": str(nodes.addresses[signal])}
                 log.warning("plc.value_unusable", url=self._url, **told, found=str(error))
         return found
+
+    def trigger_age(self) -> TriggerAge:
+        if self._trigger_read is None:
+            return TriggerAge()
+        return self._times.age(*self._trigger_read)
 
     async def write(self, values: SignalValues) -> frozenset[Signal]:
         client = self._current()
@@ -273,6 +285,7 @@ class OpcUaLink:
         self._absences.tell(nodes.wrong)
         self._missing = frozenset(one.signal for one in nodes.wrong)
         self._nodes, self._client, self._intervals = nodes, client, intervals
+        self._times, self._trigger_read = events.trigger_time, None
         events.start({signal: nodes.values[signal] for signal in Signal})
         return events
 

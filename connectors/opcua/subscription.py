@@ -1,16 +1,18 @@
 """The subscription on the watched signals: one ``Changed`` for each publish response."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import structlog
 from asyncua import Client, ua
 
-from connectors.handshake.signals import NEEDED, WATCHED, Signal, SignalValue, SignalValues
+from connectors.handshake.signals import NEEDED, WATCHED, Signal, SignalValue, SignalValues, number
 from connectors.handshake.values import Connected
 from connectors.line_link import Changed, LinkEvent
 from connectors.opcua.node_set import NodeSet
+from connectors.opcua.trigger_time import TriggerTime
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +33,7 @@ class Notifications:
         self._held: list[LinkEvent] = []
         self._forward: Callable[[LinkEvent], None] | None = None
         self._tell_lost = lost
+        self.trigger_time = TriggerTime()
         self._unusable: set[Signal] = set()
         """Watched signals whose value cannot be used now: said once."""
         self.beat: SignalValue = 0
@@ -48,13 +51,35 @@ class Notifications:
 
     async def __call__(self, result: ua.PublishResult) -> None:
         moved: dict[Signal, SignalValue] = {}
+        now, stamps = time.monotonic(), dict[Signal, float]()
         for notification in result.NotificationMessage.NotificationData or ():
             if isinstance(notification, ua.StatusChangeNotification):
                 self._tell_lost(f"the subscription ended: {notification.Status}")
             for item in getattr(notification, "MonitoredItems", ()):
-                self._take(moved, WATCHED[item.ClientHandle], item.Value)
+                signal = WATCHED[item.ClientHandle]
+                self._take(moved, signal, item.Value)
+                if signal in moved and (stamp := seconds_of(item.Value.SourceTimestamp)):
+                    stamps[signal] = stamp
+        self._take_times(moved, stamps, result.NotificationMessage.PublishTime, now)
         if moved:
             self.tell(moved)
+
+    def _take_times(
+        self,
+        moved: SignalValues,
+        stamps: Mapping[Signal, float],
+        published: datetime | None,
+        now: float,
+    ) -> None:
+        times, server = self.trigger_time, seconds_of(published)
+        if server is None:
+            return
+        if Signal.PLC_HEARTBEAT in stamps and self._forward is not None:
+            # before that came the value of the start, which may be old
+            times.beat(stamps[Signal.PLC_HEARTBEAT], server)
+        if Signal.TRIGGER_SEQ in stamps:
+            times.told(number(moved, Signal.TRIGGER_SEQ), stamps[Signal.TRIGGER_SEQ])
+        times.published(server, now, Signal.TRIGGER_SEQ not in moved)
 
     def _take(
         self, moved: dict[Signal, SignalValue], signal: Signal, value: ua.DataValue | None
@@ -101,7 +126,7 @@ async def subscribe(
     watched = [signal for signal in WATCHED if signal in nodes.ids]
     request = ua.CreateMonitoredItemsParameters()
     request.SubscriptionId = created.SubscriptionId
-    request.TimestampsToReturn = ua.TimestampsToReturn.Neither
+    request.TimestampsToReturn = ua.TimestampsToReturn.Source
     request.ItemsToCreate = [
         _monitored(nodes.ids[signal], WATCHED.index(signal), interval_ms) for signal in watched
     ]
@@ -114,7 +139,16 @@ async def subscribe(
             fix = "let it be subscribed to"
             more = "" if signal in NEEDED else f", or set gateway.signals.{signal.wire_name}=none"
             nodes.leave_out(signal, f"cannot be watched ({result.StatusCode.name})", fix + more)
-    return Intervals(float(created.RevisedPublishingInterval or interval_ms), sampling_ms)
+    granted = Intervals(float(created.RevisedPublishingInterval or interval_ms), sampling_ms)
+    events.trigger_time.granted(granted.publishing_ms / 1000, granted.sampling_ms / 1000)
+    return granted
+
+
+def seconds_of(stamp: datetime | None) -> float | None:
+    """A server's time stamp as seconds since the epoch; None where it gave none."""
+    if stamp is None:
+        return None
+    return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
 
 
 def _monitored(node: ua.NodeId, handle: int, interval_ms: float) -> ua.MonitoredItemCreateRequest:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from asyncua import Server, ua
@@ -29,6 +30,8 @@ class NodeLayout:
     """Types that differ from the signal's own."""
     absent: frozenset[Signal] = frozenset()
     """Signals that the controller lacks."""
+    stamps: bool = True
+    """Whether values have source time stamps."""
 
     def kind(self, signal: Signal) -> ua.VariantType:
         return self.kinds.get(signal, ua.VariantType[signal.data_type])
@@ -103,7 +106,9 @@ class SignalServer:
             if signal not in self._ids:
                 continue
             variant = to_wire(signal, value, self.layout.kind(signal))
-            await server.write_attribute_value(self._ids[signal], ua.DataValue(variant))
+            stamp = datetime.now(UTC) if self.layout.stamps else None
+            dated = ua.DataValue(variant, SourceTimestamp=stamp)
+            await server.write_attribute_value(self._ids[signal], dated)
 
     def _running(self) -> Server:
         assert self._server is not None, "the controller is not started"

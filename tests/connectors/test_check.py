@@ -159,6 +159,7 @@ def observed(**changes: object) -> Observed:
         "round_trip_ms": 2.0,
         "has_heartbeat": True,
         "takt_ms": 800,
+        "has_stamps": True,
     }
     return Observed(**{**fields, **changes})
 
@@ -170,6 +171,7 @@ def observed(**changes: object) -> Observed:
         ({"beats_s": (0.1, 2.0)}, "PlcHeartbeat", "at most 1.9 s apart", True),
         ({"has_heartbeat": False, "beats_s": ()}, "PlcHeartbeat", "there is none", False),
         ({"sampling_ms": 100.0}, "intervals", "seen up to 110 ms late", False),
+        ({"has_stamps": False}, "T", "no time stamps", False),
         ({"takt_ms": 0}, "T", "TaktMs is 0", True),
         ({"takt_ms": 3_600_001}, "T", "over an hour", True),
         ({"takt_ms": 50}, "T", "no more than watchdog_margin_ms", True),

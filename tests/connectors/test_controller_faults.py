@@ -7,13 +7,14 @@ from asyncua import ua
 from structlog.testing import capture_logs
 
 from connectors.handshake.signals import Owner, Signal
-from connectors.handshake.values import Notice
+from connectors.handshake.values import Notice, PartKey
 from connectors.settings import GatewaySettings
 from lab.plc.controller import PlcConfig
 from lab.plc.ledger import entries_of, summarise
+from lab.plc.opcua_server import NodeLayout
 from lab.plc.plan import PlannedPart
 from streams.codes import AckOutcome, FaultCode
-from tests.connectors.line import Line, at_once, running_line
+from tests.connectors.line import Line, at_once, decision_for, running_line
 from tests.waiting import until
 
 PLC = PlcConfig(takt_s=0.05, window_s=20.0)
@@ -181,3 +182,28 @@ async def test_without_a_whole_result_none_is_told_and_nothing_is_captured(
         await until(lambda: len(line.bus.acks) == 1)
         assert line.bus.acks[0].outcome is AckOutcome.UNACKNOWLEDGED
         assert signal.wire_name in line.bus.acks[0].detail
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("stamps", [True, False])
+async def test_the_window_ends_with_the_controllers_own_however_late_a_trigger_is_told(
+    tmp_path: Path, stamps: bool
+) -> None:
+    """Told once a second, a trigger is up to a second old when the gateway hears of it."""
+    own = GatewaySettings(result_window_ms=20_000, publishing_interval_ms=1000)
+    layout = NodeLayout(stamps=stamps)
+    async with running_line(tmp_path, PLC, layout, config=own) as line:
+        gateway = await line.start_gateway()
+        for name in "abc":
+            seq = await line.plc.trigger(PlannedPart(part_id=name, product_id="demo"))
+            key = PartKey(line.plc.boot_id, seq)
+            await until(lambda: key in gateway._state.parts, 20)  # noqa: B023
+            part = gateway._state.parts[key]
+            await until(lambda: len(line.bus.frames) == seq, 20)  # noqa: B023
+            given = line.plc._parts[seq].triggered
+            assert part.deadline <= given + 20.25, "with what its time stamps may be off"
+            assert part.deadline >= given + (19.5 if stamps else 17.0)
+            assert part.triggered_at <= given + (0.25 if stamps else 20.0)
+            line.bus.feed.tell(decision_for(line.bus.frames[-1]))
+            await line.plc.settled(seq)
+            assert await line.plc.wait_for(lambda: line.plc.ready, 20)

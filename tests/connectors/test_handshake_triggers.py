@@ -62,6 +62,18 @@ def test_a_takt_that_gives_no_window_is_a_fault_and_a_hold_until_the_next_trigge
     assert isinstance(capture, hs.Capture), "the settings state the window"
 
 
+def test_the_window_runs_from_the_trigger_and_not_from_its_notification() -> None:
+    old = seen(6)._replace(age=hs.TriggerAge(0.3, 0.4))
+    after, _ = trigger_seen(state(), 10.0, old)
+    taken = after.parts[PartKey(1, 6)]
+    assert (taken.triggered_at, taken.deadline) == (9.7, 10.6)
+    _, (hold,) = trigger_seen(state(alive=False), 10.0, old)
+    assert (hold.part.triggered_at, hold.part.deadline) == (9.7, 10.6)
+    over, _ = trigger_seen(state(), 10.0, seen(6)._replace(age=hs.TriggerAge(2.0, 2.0)))
+    _, commands = step(over, 10.0, hs.Notice.TICK)
+    assert hs.Decide in map(type, commands), "nobody waits for a window that is over"
+
+
 def test_the_same_trigger_again_is_none_and_an_older_one_is_a_cold_start() -> None:
     before = state(part())
     assert trigger_seen(before, 10.0, seen(5)) == (before, [])

@@ -11,7 +11,7 @@ from connectors.errors import LinkError
 from connectors.gateway.ownership import OwnedLink
 from connectors.handshake.config import HandshakeConfig
 from connectors.handshake.signals import Signal, SignalValue, SignalValues
-from connectors.handshake.values import Connected, Notice
+from connectors.handshake.values import Connected, Notice, TriggerAge
 from connectors.line_link import Changed, LineLink, LinkEvent
 from connectors.opcua.link import OpcUaLink
 from connectors.settings import GatewaySettings
@@ -164,6 +164,17 @@ async def test_tells_watched_signals_and_reads_the_others(controller: Controller
         assert not running.changed().keys() & {Signal.PART_ID, Signal.ENCODER_POS}
         read = await controller.link.read([Signal.PART_ID, Signal.ENCODER_POS])
         assert read == {Signal.PART_ID: "b\n☃", Signal.ENCODER_POS: -5}
+
+
+@pytest.mark.asyncio
+async def test_tells_how_long_ago_a_trigger_was_given_at_most(controller: Controller) -> None:
+    async with Running(controller) as running:
+        assert controller.link.trigger_age() == TriggerAge(), "none was read yet"
+        await controller.put({Signal.TRIGGER_SEQ: 5})
+        await until(lambda: running.changed().get(Signal.TRIGGER_SEQ) == 5)
+        await controller.link.read([Signal.TRIGGER_SEQ])
+        age = controller.link.trigger_age()
+        assert 0.0 <= age.known_s <= age.at_most_s
 
 
 @pytest.mark.asyncio

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from connectors.errors import LinkError
 from connectors.handshake.signals import WATCHED, Owner, Signal, SignalValue, SignalValues
-from connectors.handshake.values import Connected, Notice
+from connectors.handshake.values import Connected, Notice, TriggerAge
 from connectors.line_link import Changed, LinkEvent
 
 
@@ -47,6 +47,9 @@ class InMemoryLineLink:
     async def read(self, signals: Iterable[Signal]) -> dict[Signal, SignalValue]:
         self._check()
         return {s: self.values[s] for s in signals}
+
+    def trigger_age(self) -> TriggerAge:
+        return TriggerAge()
 
     async def write(self, values: SignalValues) -> frozenset[Signal]:
         self._check()
