@@ -23,7 +23,7 @@ from connectors.handshake.signals import (
     number,
 )
 from connectors.handshake.state import BLOCKING_FAULTS, RECIPE_FAULTS
-from connectors.handshake.values import Connected, Notice
+from connectors.handshake.values import Connected, Notice, TriggerAge
 from connectors.line_link import Changed, LinkEvent
 from connectors.vision.jobs import Job, JobResult
 from streams.codes import DecisionSource, FaultCode, ReasonCode, ResultCode
@@ -164,6 +164,10 @@ class JobController:
         """As the port says."""
         self._check()
         return {signal: self.values[signal] for signal in signals}
+
+    def trigger_age(self) -> TriggerAge:
+        """As the port says; a job is told of at once."""
+        return TriggerAge()
 
     async def write(self, values: SignalValues) -> frozenset[Signal]:
         """As the port says."""
