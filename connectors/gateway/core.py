@@ -23,6 +23,7 @@ from connectors.gateway.journal_entries import JournalEntry, RunLine, StepLine, 
 from connectors.gateway.outcome_publisher import OutcomePublisher
 from connectors.gateway.recipes import RecipeChanges
 from connectors.gateway.skew import SkewWatch
+from connectors.gateway.stop_requests import StopRequests
 from connectors.gateway.trigger_notes import TriggerNotes
 from connectors.handshake import Part, PartKey, next_wakeup, recipe_of, step, trigger_seen_of
 from connectors.handshake import values as hs
@@ -68,6 +69,8 @@ class Gateway:
         self._recipes = RecipeChanges(*own, self._apply, self._post)
         self._notes = TriggerNotes()
         self._skew = SkewWatch(lambda off: self._fault(FaultCode.CLOCK_SKEW, off))
+        ask = partial(self._apply, hs.Notice.STOP_REQUESTED)
+        self._stops = StopRequests(ports.journal, known.alerted_at, ask, self._is_online)
         self._timer: asyncio.TimerHandle | None = None
         self._trigger_moved = asyncio.Event()
         self._recipe_moved = False
@@ -164,8 +167,7 @@ class Gateway:
         if isinstance(event, ChangeoverStep):
             self._recipes.hear(event)
         elif isinstance(event, Alert):
-            log.warning("line.stop_request", limit=event.limit, why=event.reason)
-            self._apply(hs.Notice.STOP_REQUESTED)
+            self._stops.hear(event)
         elif event.station == self._settings.station:
             key = part_events.key_of(event)
             self._skew.saw(event, self._wall_of(key))
@@ -189,6 +191,9 @@ class Gateway:
         if part is None or entry is None:
             return time.time()
         return entry.triggered_at + time.monotonic() - part.triggered_at
+
+    def _is_online(self) -> bool:
+        return self._state.online
 
     def _follower_down(self, name: str, down: bool) -> None:
         (self._down.add if down else self._down.discard)(name)

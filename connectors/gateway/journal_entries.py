@@ -32,6 +32,13 @@ class RunLine(_Line):
     """``ResultSeq`` as it stood then; absent in journals of earlier versions."""
 
 
+class AlertLine(_Line):
+    """An alert of the moment ``at``, seconds since the epoch, has become a ``StopRequest``."""
+
+    t: Literal["alert"]
+    at: float
+
+
 class JournalEntry(_Line):
     """What is known of one trigger. Times are seconds since the epoch.
 
@@ -144,11 +151,13 @@ class Recovered:
     result_seq: int | None = None
     """The newest ``ResultSeq`` that was ordered or read; None: the journal does not say."""
     entries: dict[PartKey, JournalEntry] = field(default_factory=dict)
+    alerted_at: float = 0.0
+    """Alerts up to this moment have become a ``StopRequest``, which may have been reset."""
     damage: list[str] = field(default_factory=list)
     """What is wrong with the file, in words: then it may not be the whole story."""
 
 
-JournalLine = RunLine | JournalEntry | StepLine
+JournalLine = RunLine | AlertLine | JournalEntry | StepLine
 _LINES: TypeAdapter[JournalLine] = TypeAdapter(Annotated[JournalLine, Field(discriminator="t")])
 
 
@@ -178,6 +187,8 @@ def snapshot_lines(known: Recovered) -> Iterator[bytes]:
     if known.plc_boot_id is not None:
         run = RunLine(t="run", b=known.plc_boot_id, s=known.last_trigger_seq, r=known.result_seq)
         yield encode_line(run)
+    if known.alerted_at:
+        yield encode_line(AlertLine(t="alert", at=known.alerted_at))
     for entry in known.entries.values():
         yield encode_line(entry.model_copy(update={"t": "part"}))
 
@@ -190,6 +201,8 @@ def apply_line(known: Recovered, line: JournalLine) -> None:
                 known.entries = {k: e for k, e in known.entries.items() if k.plc_boot_id != line.b}
             known.plc_boot_id, known.last_trigger_seq = line.b, line.s
             known.result_seq = line.r if line.r is not None else known.result_seq
+        case AlertLine():
+            known.alerted_at = max(known.alerted_at, line.at)
         case JournalEntry():
             known.entries[line.key] = line
             if line.t == "minted":

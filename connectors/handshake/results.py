@@ -110,7 +110,7 @@ def pump(state: State, now: float) -> Step:
     seq = following(state.result_seq)
     part = replace(state.parts[state.queue[0]], phase=Phase.WRITING, result_seq=seq, ordered_at=now)
     state = replace(keep(state, part), result_seq=seq)
-    return state, [*commands, WriteResult(part, len(state.queue) + len(state.backlog))]
+    return state, [*commands, WriteResult(part, state.pending)]
 
 
 def write_ended(state: State, now: float, event: ResultWritten | ResultRefused) -> Step:

@@ -132,10 +132,18 @@ class State:
         blocking = sorted(self.faults & BLOCKING_FAULTS)
         return min(blocking or sorted(self.faults) or [FaultCode.NONE])
 
+    @property
+    def pending(self) -> int:
+        """Results that wait for the controller's acknowledgement, the written one included."""
+        return len(self.queue) + len(self.backlog)
+
     @cached_property
     def outputs(self) -> SignalValues:
         """Every status signal as it should stand on the controller."""
+        # a single one is told with the result itself, which saves a write for each part
+        more = {Signal.PENDING_RESULTS: self.pending} if self.pending > 1 else {}
         return {
+            **more,
             Signal.ONLINE: self.online,
             Signal.READY: self.ready,
             Signal.BUSY: self.exposing is not None,

@@ -1,6 +1,8 @@
 """Controllers that forget a subscription or refuse a signal: the rest of the line works."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from asyncua import ua
@@ -14,6 +16,7 @@ from lab.plc.ledger import entries_of, summarise
 from lab.plc.opcua_server import NodeLayout
 from lab.plc.plan import PlannedPart
 from streams.codes import AckOutcome, FaultCode
+from streams.events import Alert
 from tests.connectors.line import Line, at_once, decision_for, running_line
 from tests.waiting import until
 
@@ -207,3 +210,33 @@ async def test_the_window_ends_with_the_controllers_own_however_late_a_trigger_i
             line.bus.feed.tell(decision_for(line.bus.frames[-1]))
             await line.plc.settled(seq)
             assert await line.plc.wait_for(lambda: line.plc.ready, 20)
+
+
+@pytest.mark.asyncio
+async def test_a_stop_request_that_was_reset_does_not_come_back_with_a_restart(
+    tmp_path: Path,
+) -> None:
+    """Alerts of the last minute are read again then."""
+
+    def alert(raised_at: datetime) -> Alert:
+        fields = {"line": "line1", "product_id": "demo", "limit": "scrap", "reason": "too many"}
+        return Alert(alert_id=uuid4(), request_stop=True, raised_at=raised_at, **fields)
+
+    async with running_line(tmp_path, PLC, config=ROOMY) as line:
+        asked, now = Signal.STOP_REQUEST, datetime.now(UTC)
+        await line.start_gateway()
+        line.bus.feed.tell(alert(now))
+        assert await line.plc.wait_for(lambda: bool(line.plc.gateway(asked)), 10)
+        await line.stop_gateway()
+        await line.start_gateway()
+        assert line.plc.gateway(asked), "nobody has reset it"
+        await line.reset_faults()
+        assert await line.plc.wait_for(lambda: not line.plc.gateway(asked), 10)
+        await line.stop_gateway()
+        await line.start_gateway()
+        line.bus.feed.tell(alert(now))
+        line.bus.answer = at_once
+        await trigger(line, "a")  # the alert before it was heard
+        assert not line.plc.gateway(asked)
+        line.bus.feed.tell(alert(now + timedelta(seconds=1)))
+        assert await line.plc.wait_for(lambda: bool(line.plc.gateway(asked)), 10)

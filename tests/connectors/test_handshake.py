@@ -328,3 +328,19 @@ def test_a_second_decision_while_the_first_waits_is_late_and_a_repeated_one_is_n
     assert [(r.verdict, r.outcome) for r in world.reports] == [(other, AckOutcome.LATE)]
     world.run(0.1)
     assert [row[2] for row in world.results[key]] == [ResultCode.SCRAP]
+
+
+def test_results_that_wait_are_counted_while_the_first_is_not_acknowledged() -> None:
+    world = ready_world(
+        seed=5, decide_s=(0.01, 0.02), config=HandshakeConfig(result_window_ms=9000)
+    )
+    world.acks_withheld = True
+    for number in (1, 2, 3):
+        world.trigger()
+        world.run(0.2)
+        shown = world.plc[Signal.PENDING_RESULTS] if number > 1 else world.state.pending
+        assert shown == number
+    world.acks_withheld = False
+    world.acknowledge()
+    world.run(2)
+    assert world.state.pending == 0
