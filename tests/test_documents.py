@@ -4,11 +4,12 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from pydantic import BaseModel
 
-from andon.reference import WRITERS, chart
+from andon.reference import WRITERS, chart, dashboard
 from andon.settings import Settings
 from andon.settings_secrets import files_of
 from tests.streams.roles.test_path import CLASSIFY_ROLE, INSPECT, POLICY
@@ -179,7 +180,8 @@ def test_a_reference_is_what_the_code_says(name: str) -> None:
     assert written == WRITERS[name](), "run: python -m andon.reference"
 
 
-@pytest.mark.parametrize("name", chart.WRITERS)
-def test_the_charts_topics_and_users_are_those_of_the_code(name: str) -> None:
-    written = (ROOT / chart.FOLDER / name).read_text(encoding="utf-8")
-    assert written == chart.WRITERS[name](), "run: python -m andon.reference"
+@pytest.mark.parametrize("source", [chart, dashboard], ids=["chart", "dashboard"])
+def test_what_is_installed_is_written_from_the_codes_data(source: ModuleType) -> None:
+    for name, write in source.WRITERS.items():
+        written = (ROOT / source.FOLDER / name).read_text(encoding="utf-8")
+        assert written == write(), "run: python -m andon.reference"

@@ -1,12 +1,12 @@
 """Writes the generated documents into ``docs``, or into the folder that is given.
 
-Without a folder also what the Helm chart makes of the topics and the roles.
+Without a folder also the dashboard, and what the Helm chart makes of the topics and the roles.
 """
 
 import sys
 from pathlib import Path
 
-from andon.reference import WRITERS, chart
+from andon.reference import WRITERS, chart, dashboard
 
 
 def main() -> None:
@@ -14,7 +14,8 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
     writers = {folder / name: write for name, write in WRITERS.items()}
     if len(sys.argv) == 1:
-        writers |= {Path(chart.FOLDER) / name: write for name, write in chart.WRITERS.items()}
+        for other in (chart, dashboard):
+            writers |= {Path(other.FOLDER) / name: write for name, write in other.WRITERS.items()}
     for path, write in writers.items():
         text = write()
         if not path.is_file() or path.read_text(encoding="utf-8") != text:

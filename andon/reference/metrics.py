@@ -21,7 +21,9 @@ Every metric of a worker has the label `role`, every one of a gateway `line` and
 a part, a lot or a frame. Counters count from the start of their process, so ask for
 `rate()` or `increase()`; `infra/prometheus/andon.rules.yaml` holds alerts to begin with, and
 `promtool check rules` checks it, and `promtool test rules infra/prometheus/andon.rules.test.yaml`
-lets each alert fire once and stay silent once.
+lets each alert fire once and stay silent once. `infra/grafana/andon.json` is a dashboard of the
+lines for Grafana, written by `python -m andon.reference`; `pytest tests/interop/test_dashboard.py`
+asks a real Prometheus each of its questions.
 
 ## Workers
 """

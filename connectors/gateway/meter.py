@@ -78,8 +78,6 @@ GATEWAY_METRICS: Final = (
     READY, CONNECTED, ALIVE, IN_CHARGE, FAULT, OPEN, SPOOLED,
 )  # fmt: skip
 GATEWAY_LABELS: Final = {
-    "line": "of the gateway's settings",
-    "station": "of the gateway's settings",
     "outcome": "`acknowledged`, `late`, `unacknowledged` or `old_boot`",
     "fault": "the name of the FaultCode ([codes.md](codes.md))",
     "lane": "`words`, `pictures` or `large` (pictures by reference): which messages wait",

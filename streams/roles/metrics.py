@@ -13,7 +13,7 @@ DECIDED = MetricRow(
     "andon_decisions",
     "counter",
     "Decisions published",
-    ("source", "action", "reason"),
+    ("line", "product", "source", "action", "reason"),
     "A rising share of source `fallback` means that a model does not answer; `reason` says why.",
 )
 VERDICTS = MetricRow(
@@ -74,7 +74,9 @@ METRICS = (EVENTS, DECIDED, VERDICTS, ALERTED, LETTERS, RETRIES, STAGES, HELD, H
 LABELS = {
     "role": "which worker: `inspect`, `classify`, `record`, `limits`, `join` or `mqtt`",
     "topic": "the Kafka topic",
-    "station": "the key of the gateway's messages, `line/station`",
+    "line": "the line's name",
+    "product": "the product's name",
+    "station": "of a gateway, its name; of a worker's metric, `line/station`",
     "source": "who decided ([codes.md](codes.md))",
     "action": "`pass`, `rework`, `scrap` or `hold`",
     "reason": "the name of the ReasonCode ([codes.md](codes.md))",

@@ -83,9 +83,8 @@ class Telemetry:
 
     def decision(self, decision: Decision) -> None:
         """A decision was published."""
-        self._decisions.labels(
-            self.role, decision.source.value, decision.action.value, decision.reason_code.name
-        ).inc()
+        who = (decision.source.value, decision.action.value, decision.reason_code.name)
+        self._decisions.labels(self.role, decision.line, decision.product_id, *who).inc()
 
     def verdict(self, verdict: ShotVerdict) -> None:
         """The verdict on one of several shots was published."""

@@ -9,6 +9,7 @@ from connectors.handshake import HandshakeConfig, Phase, step
 from connectors.handshake import values as hs
 from connectors.handshake.results import report
 from streams.codes import AckOutcome, FaultCode, ReasonCode
+from streams.roles.metrics import LABELS
 from tests.connectors.handshake_state import part, state
 from tests.connectors.world import World
 
@@ -100,4 +101,4 @@ def test_charge_and_spool_are_asked_for_at_the_scrape() -> None:
 def test_no_label_names_a_part() -> None:
     labels = {name for metric in GATEWAY_METRICS for name in metric.all_labels}
     assert not labels & {"part_id", "lot_id", "frame_id", "serial"}
-    assert labels - {"action", "source", "reason"} == GATEWAY_LABELS.keys()
+    assert labels == (LABELS.keys() & labels) | GATEWAY_LABELS.keys()

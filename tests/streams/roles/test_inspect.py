@@ -57,7 +57,9 @@ async def test_a_normal_frame_is_decided_by_the_expert(bench: MakeBench) -> None
     assert {"inspect", "queue_inspect", "expert", "policy"} <= set(decision.timings_ms)
     assert not anomalies(b)
     assert not letters(b)
-    assert b.value("andon_decisions_total", source="expert", action="pass", reason="NORMAL") == 1
+    labels = {"source": "expert", "action": "pass", "reason": "NORMAL"}
+    place = {"line": shot.line, "product": shot.product_id}
+    assert b.value("andon_decisions_total", **place, **labels) == 1
 
 
 @pytest.mark.asyncio
