@@ -100,6 +100,7 @@ class OpcUaLink:
         try:
             while True:
                 connected = await self._one_connection(on_event)
+                _end_if_asked()
                 attempt = 0 if connected else attempt + 1
                 self._enter(LinkState.BACKING_OFF)
                 longest_s = self._settings.reconnect_max_s
@@ -214,6 +215,7 @@ class OpcUaLink:
         stood = False
         try:
             events = await self._establish(client)
+            _end_if_asked()
             stood = True
             self._enter(LinkState.CONNECTED)
             self._tell_connected()
@@ -321,3 +323,13 @@ class OpcUaLink:
         if state is not self._state:
             log.debug("plc.link", url=self._url, state=state.value)
             self._state = state
+
+
+def _end_if_asked() -> None:
+    """The client may have kept a cancellation to itself while it connected or closed.
+
+    Raises:
+        CancelledError: this task was asked to end.
+    """
+    if asked_to_end():
+        raise asyncio.CancelledError

@@ -9,14 +9,17 @@ import gc
 import logging
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from asyncua import Client
 
+from connectors.opcua.link import OpcUaLink
 from connectors.opcua.node_set import NodeSet
 from connectors.opcua.subscription import Notifications
 from connectors.settings import GatewaySettings
+from infra.stack.process import free_port
 from lab.plc.controller import PlcConfig, SimulatedPlc
 from lab.plc.ledger import entries_of
 from lab.plc.opcua_server import NAMESPACE, NodeLayout, SignalServer
@@ -109,3 +112,24 @@ async def test_ready_comes_back_after_each_of_many_reconnections(
     assert max(left.values()) <= 2, left
     said = "%d reconnections: Ready again after %.2f s at most, half of them after %.2f s"
     logging.getLogger(__name__).warning(said, times, max(took_s), sorted(took_s)[times // 2])
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_keeps_a_cancellation_to_itself_holds_up_no_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    link = OpcUaLink(GatewaySettings(plc_url=f"opc.tcp://127.0.0.1:{free_port()}"))
+    closing = asyncio.Event()
+
+    async def close(_: object) -> None:
+        closing.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(link, "_close", close)
+    running = asyncio.create_task(link.run(lambda _: None))
+    await asyncio.wait_for(closing.wait(), 20)
+    running.cancel()
+    done, _ = await asyncio.wait([running], timeout=20)
+    assert running in done, "it connects anew"
+    assert running.cancelled()
