@@ -150,8 +150,9 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     """Cap of the exponential back-off between connection attempts, seconds."""
     publish_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     """A message that takes longer is kept in the spool until the broker has it, seconds."""
-    picture_connections: Annotated[int, Field(ge=1, le=64)] = 24
-    """Most connections to the broker for pictures; as many are opened as keep the link busy."""
+    picture_connections: Annotated[int, Field(ge=1, le=256)] = 24
+    """Most connections to the broker for pictures; as many are opened as keep the link busy. One
+    that is seconds long needs more, and decisions wait longer beside them."""
     object_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
     """Deadline for putting one frame over the inline limit into object storage, seconds; it grows
     with the frame's size."""

@@ -61,6 +61,8 @@ class LinksOptions:
     speeds: Sequence[float] = (10.0, 1.0, 0.1)
     delays_s: Sequence[float] = (0.0, 0.5, 2.0)
     seed: int = 0
+    connections: int | None = None
+    """Most connections for pictures; None: as many as the gateway's setting says."""
 
     def cases(self) -> list[LinkCase]:
         """Every speed with every delay."""
@@ -132,7 +134,8 @@ def measure_links(options: LinksOptions, say: Say) -> list[LinkFigures]:
 async def _one(case: LinkCase, options: LinksOptions, port: int, broker_port: int) -> LinkFigures:
     bytes_s = case.of_line * options.line_bytes_s
     with tempfile.TemporaryDirectory(prefix="andon-links-") as folder:
-        own = GatewaySettings(spool_dir=Path(folder), spool_limit_mib=4096)
+        most = {} if options.connections is None else {"picture_connections": options.connections}
+        own = GatewaySettings(spool_dir=Path(folder), spool_limit_mib=4096, **most)
         spools = spools_of(own)
         for spool in spools.values():
             await asyncio.to_thread(spool.open)

@@ -30,6 +30,9 @@ def links(
     unlucky: Annotated[
         int, typer.Option(min=0, help="One connection in so many is reset or stalls; 0: none.")
     ] = 10,
+    connections: Annotated[
+        int | None, typer.Option(min=1, help="Most for pictures; by the gateway's setting without.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of where connections end.")] = 0,
     smoke: Annotated[bool, typer.Option("--smoke", help="One short case, for CI.")] = False,
     as_json: Json = False,
@@ -48,6 +51,7 @@ def links(
         backlog_s=backlog,
         unlucky_in=unlucky,
         seed=seed,
+        connections=connections,
     )
     if smoke:
         options = replace(options, backlog_s=5.0, unlucky_in=0, speeds=(1.0,), delays_s=(0.05,))
