@@ -25,6 +25,8 @@ from streams.codes import FaultCode
 from streams.names import normal_form
 from streams.ports import Trigger
 
+AGAIN_S = 10.0
+"""After so long the recipe that is shown is prepared again, where a stage could not have it."""
 SUPERSEDED = (FaultCode.NONE, "the controller asked for another one meanwhile")
 
 
@@ -95,6 +97,10 @@ def again(state: State, now: float) -> Step:
 def advance(state: State, now: float) -> Step:
     """What is due of the change-over under way, whatever has just happened."""
     running = state.changeover
+    if state.lacks_its_recipe and now >= state.recipe_again_at:
+        state, begun = again(state, now)
+        state, asked = advance(state, now)
+        return state, [*begun, *asked]
     if running is None or running.refusal is not None:
         return state, []
     if running.prepared and (running.recipe == state.recipe_active or _is_drained(state)):
@@ -186,6 +192,7 @@ def _refuse(state: State, now: float, ended: Changeover, refusal: tuple[FaultCod
         state,
         changeover=None,
         recipe_ack_seq=ended.seq,
+        recipe_again_at=now + AGAIN_S,
         faults=(state.faults - RECIPE_FAULTS) | {refusal[0]},
     )
     return state, [RecipeReport(ended, now, refusal)]

@@ -66,6 +66,8 @@ class State:
     """The recipe in force, or the one that is to be again after a restart."""
     recipe_set: bool = False
     """Whether every stage has it; told only where recipes are configured."""
+    recipe_again_at: float = 0.0
+    """When the recipe that is shown is prepared again, because not every stage could have it."""
     recipe_ack_seq: int = 0
     changeover: Changeover | None = None
     changeovers: int = 0
@@ -95,6 +97,12 @@ class State:
     def has_recipe(self) -> bool:
         """Whether parts may be captured as far as recipes go."""
         return not self.config.recipes or (self.recipe_set and self.changeover is None)
+
+    @property
+    def lacks_its_recipe(self) -> bool:
+        """Whether the recipe that is shown is still to be prepared, and nothing is under way."""
+        wanted = bool(self.config.recipes) and self.recipe_active != 0 and not self.recipe_set
+        return self.online and wanted and self.changeover is None
 
     @property
     def why_not_ready(self) -> str:
@@ -178,4 +186,6 @@ def next_wakeup(state: State) -> float:
             times.append(part.written_at + config.ack_timeout_s)
     if state.changeover is not None and state.changeover.refusal is None:
         times.append(state.changeover.deadline)
+    if state.lacks_its_recipe:
+        times.append(state.recipe_again_at)
     return min(times)

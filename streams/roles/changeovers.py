@@ -10,6 +10,7 @@ from streams.envelope import from_message, to_message
 from streams.kafka.delivery import Delivery
 from streams.policy_read import policy_read
 from streams.ports import Failure, PolicySource, VisionExpert
+from streams.roles.calls import remaining_s
 from streams.roles.results import Results
 from streams.topics import CHANGEOVERS
 
@@ -32,8 +33,11 @@ class RecipeStage:
             EventError: it is no such event.
         """
         step = from_message(ChangeoverStep, delivery.value, delivery.headers)
-        left_s = step.deadline.timestamp() - time.time() - ANSWER_S
-        if step.phase is not ChangeoverPhase.REQUESTED or left_s <= 0:
+        if step.phase is not ChangeoverPhase.REQUESTED:
+            return
+        due_s = self.results.clocks.due_s(step.key, step.deadline.timestamp() - ANSWER_S)
+        left_s = remaining_s(due_s)
+        if not left_s:
             return
         answer = await self._answer(step, left_s)
         words = {"product": step.product_id, "phase": answer.phase.value, "why": answer.reason}
@@ -56,7 +60,8 @@ class RecipeStage:
         self, step: ChangeoverStep, code: FaultCode, why: str, policy: str = "", version: str = ""
     ) -> ChangeoverStep:
         phase = ChangeoverPhase.PREPARED if code is FaultCode.NONE else ChangeoverPhase.REFUSED
-        now, stage = datetime.now(UTC), self.results.stage
+        now = datetime.fromtimestamp(self.results.clocks.at_s(step.key), UTC)
+        stage = self.results.stage
         changes = {
             "step_id": step_id(step.changeover_id, stage, phase),
             "stage": stage,

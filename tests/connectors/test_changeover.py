@@ -178,6 +178,21 @@ def test_a_restarted_gateway_prepares_the_recipe_that_is_shown_before_it_is_read
     assert shown(world)[:2] == (1, 2)
 
 
+def test_a_restarted_gateway_that_cannot_have_the_recipe_tries_again_by_itself() -> None:
+    world = under(2)
+    world.cut()
+    world.state = type(world.state)(CONFIG, plc_boot_id=1)
+    world.refused = frozenset({2})
+    world.connect()
+    world.run(25)
+    assert shown(world) == (1, 2, FaultCode.RECIPE_EXPERT)
+    assert outcomes(world)[1:] == [(2, FaultCode.RECIPE_EXPERT)] * 3
+    world.refused = frozenset()
+    world.run(11)
+    assert shown(world) == (1, 2, FaultCode.NONE)
+    assert world.plc[Signal.READY]
+
+
 def test_a_restarted_gateway_that_cannot_have_the_recipe_tries_again_at_the_reset() -> None:
     world = under(2)
     world.cut()

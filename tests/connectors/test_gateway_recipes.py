@@ -10,6 +10,7 @@ from connectors.settings import GatewaySettings
 from lab.plc.controller import PlcConfig
 from lab.plc.opcua_server import NodeLayout
 from lab.plc.plan import PlannedPart
+from lab.plc.play import NoGatewayError, play
 from streams.changeovers import ChangeoverPhase, ChangeoverStep
 from streams.codes import FaultCode, ResultCode
 from streams.events import Decision, Frame
@@ -43,11 +44,9 @@ async def line_under(line: Line, recipe: int | str) -> Line:
 async def test_each_stage_has_the_recipe_when_it_is_acknowledged(tmp_path: Path) -> None:
     async with running_line(tmp_path, PLC, config=SETTINGS) as line:
         line.bus.answer = passed
-        await line_under(line, 1)
-        for recipe in (1, 2):
-            assert await line.plc.change_recipe(recipe, 20)
-            await line.plc.wait_for(lambda: line.plc.ready, 20)
-            await line.plc.settled(await line.plc.trigger(PART))
+        await line.start_gateway(ready=False)
+        plan = [PART.model_copy(update={"recipe": recipe}) for recipe in (1, 2)]
+        await play(line.plc, plan, takt_s=0.05, in_flight=1, ready_timeout_s=20)
         found = [(f.recipe, f.product_id, f.image_name.split("-")[1]) for f in line.bus.frames]
         assert found == [(1, "tile", "1"), (2, "board", "2")]
         assert line.plc.gateway(Signal.RESULT_CODE) == ResultCode.PASS
@@ -121,6 +120,8 @@ async def test_a_restarted_gateway_sets_the_camera_of_a_recipe_that_was_asked_fo
         await until(lambda: len(line.bus.frames) == 1, 20)
         assert line.bus.frames[0].image_name.startswith("synthetic-2-")
         assert await line.plc.change_recipe("nobody's", 20)
+        with pytest.raises(NoGatewayError, match=r"recipe 9 was refused .*unknown_recipe"):
+            await play(line.plc, [PART.model_copy(update={"recipe": 9})], takt_s=0.05)
         assert line.plc.gateway(Signal.FAULT_CODE) == FaultCode.UNKNOWN_RECIPE
 
 
