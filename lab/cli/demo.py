@@ -15,11 +15,13 @@ from andon.cli.printing import print_found, progress
 from lab.cli.tables import table_of
 
 if TYPE_CHECKING:
+    from lab.demo.console import DemoConsole
     from lab.demo.summary import PartStory, Summary
     from lab.demo.verdicts import Verdicts
 
 app = typer.Typer()
 ACTIONS = ("pass", "rework", "scrap", "hold")
+OPEN = ".venv/bin/andon demo --console"
 MOST_ESCAPED = 10
 """Defects that passed, named on the last screen; the CSV has them all."""
 
@@ -31,6 +33,7 @@ class DemoDetails(MoreOptions):
     shots: int = Field(
         1, ge=1, le=16, description="Photographs of each part: one as it is, the others good."
     )
+    retrain: bool = Field(False, description="Train though nothing changed.")
     beside: bool = Field(
         False,
         description="Also decide the same parts without teaching, and repeat the line's decisions "
@@ -65,8 +68,8 @@ def demo(
             min=0.001, max=0.3, help="Share of good parts that may be stopped, not the policy's."
         ),
     ] = None,
-    retrain: Annotated[
-        bool, typer.Option("--retrain", help="Train though nothing changed.")
+    console: Annotated[
+        bool, typer.Option("--console", help="Open the console, and keep it open until Ctrl-C.")
     ] = False,
     report: Annotated[
         Path, typer.Option(help="Where the HTML report goes; a CSV with a row per part beside it.")
@@ -93,23 +96,32 @@ def demo(
         classifier=classifier,
         untaught=frozenset(untaught or ()),
         rate=rate,
-        retrain=retrain,
+        console=console,
         report=report,
         **read_options(DemoDetails, more).model_dump(),
     )
     try:
         with progress(transient=False) as bars:
-            say = lambda text: bars.console.print(escape(text), soft_wrap=True)  # noqa: E731
-            summary = run_demo(options, say, bars)
+
+            def say(text: str) -> None:
+                bars.console.print(escape(text), soft_wrap=True, highlight=False)
+
+            def finished(summary: "Summary", console: "DemoConsole | None") -> None:
+                bars.stop()
+                print_found(summary.as_json(), shown(summary, console is not None), as_json)
+                if console is not None:
+                    say(f"the console stays open until Ctrl-C: {console.told()}")
+                    console.wait()
+
+            summary = run_demo(options, say, bars, finished)
     except KeyboardInterrupt:
         typer.echo("stopped; nothing is left running", err=True)
         raise typer.Exit(130) from None
-    print_found(summary.as_json(), shown(summary), as_json)
     raise typer.Exit(0 if summary.reckoning.balanced else 1)
 
 
-def shown(summary: "Summary") -> Iterator[RenderableType]:
-    """The last screen: what happened to the parts."""
+def shown(summary: "Summary", is_open: bool = False) -> Iterator[RenderableType]:
+    """The last screen: what happened to the parts, and unless the console is open, how to."""
     figures = summary.as_json()
     escapes = {name: sum(found.values()) for name, found in summary.escapes.items()}
     rows = [
@@ -151,6 +163,8 @@ def shown(summary: "Summary") -> Iterator[RenderableType]:
         f"every part that did not pass, and every defect that did, with its picture: "
         f"{figures['report']}"
     )
+    if not is_open:
+        yield f"a run like it in a browser, live and afterwards: [bold]{OPEN}[/]"
 
 
 def verdicts_table(by_name: "Mapping[str, Verdicts]") -> Table:

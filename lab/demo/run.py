@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -22,6 +23,7 @@ from andon.stack.prepare import prepare
 from lab.datasets.folders import GOOD, Dataset, load_dataset
 from lab.datasets.textile import TITLE, textile_dataset
 from lab.demo.classifier import classifier_args
+from lab.demo.console import DemoConsole
 from lab.demo.parts import write_parts
 from lab.demo.policy import hold_all_classes, sent_share, with_stop_rate
 from lab.demo.report import write_report
@@ -39,6 +41,8 @@ from streams.codes import Severity
 from streams.errors import AndonError
 
 Say = Callable[[str], None]
+Finished = Callable[["Summary", "DemoConsole | None"], None]
+"""Told what happened, and the console if there is one, while everything still runs."""
 
 
 class DemoError(AndonError):
@@ -65,11 +69,18 @@ class DemoOptions:
     beside: bool = False
     """Also decide the same parts without teaching, and without the line's processes."""
     retrain: bool = False
+    console: bool = False
+    """Whether the console is open while the parts come."""
     folder: Path = Path(".andon/demo")
     report: Path = Path("report.html")
 
 
-def run_demo(options: DemoOptions, say: Say, progress: Progress) -> Summary:
+def run_demo(
+    options: DemoOptions,
+    say: Say,
+    progress: Progress,
+    finished: Finished = lambda summary, console: None,
+) -> Summary:
     """Play the line and return what happened; every process and port is gone afterwards.
 
     Raises:
@@ -91,8 +102,11 @@ def run_demo(options: DemoOptions, say: Say, progress: Progress) -> Summary:
         stack = LocalStack(run / "stack", StackPorts.free(), secure=load_settings().secure)
         line = SimulatedLine(run, stack, plan, LineOptions(options.takt_s, options.window_s))
         try:
-            with classifier_args(options.classifier, run) as classifier:
-                return _run(options, source, policy, plan, line, classifier, say, progress)
+            with classifier_args(options.classifier, run) as classifier, ExitStack() as beside:
+                tools = _Tools(classifier, beside, say, progress)
+                summary, console = _run(options, source, policy, plan, line, tools)
+                finished(summary, console)
+                return summary
         finally:
             # a second Ctrl-C must not cut the cleaning up short
             with _signals(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM):
@@ -123,25 +137,42 @@ def choose_policy(
     return with_stop_rate(found, rate)
 
 
+@dataclass(frozen=True)
+class _Tools:
+    """What a run is played with."""
+
+    classifier: dict[str, object]
+    beside: ExitStack
+    """Ends what runs beside the line."""
+    say: Say
+    progress: Progress
+
+    def console(self, line: SimulatedLine) -> DemoConsole:
+        """Open the console, and say how to log in."""
+        made = DemoConsole(line)
+        self.beside.callback(made.stop)
+        self.say(f"watch the line: {made.told()}")
+        return made
+
+
 def _run(
     options: DemoOptions,
     source: Dataset,
     policy: ResolvedPolicy,
     plan: LinePlan,
     line: SimulatedLine,
-    classifier: dict[str, object],
-    say: Say,
-    progress: Progress,
-) -> Summary:
-    begun = time.monotonic()
+    tools: _Tools,
+) -> tuple[Summary, DemoConsole | None]:
+    begun, say, progress = time.monotonic(), tools.say, tools.progress
     title = f"{source.name}: {options.images}" if options.images else TITLE
     say(f"{title}: {told(plan, source)}")
     rate = sent_share(policy, options.classifier, any(plan.exemplars.values()))
     learned = _learn_while_starting(options, plan, rate, line, say, progress)
     settings = line.stack.settings()
     asyncio.run(prepare(settings, [policy], "demo"))
+    console = tools.console(line) if options.console else None
     with _step(progress, "deploying the expert and the classifier on Ray Serve"):
-        config, serve = learned.serve_config(classifier=classifier), settings.serve
+        config, serve = learned.serve_config(classifier=tools.classifier), settings.serve
         deploy(config, serve.address, token_file=serve.token_file)
     with _step(progress, "starting inspect, classify, record, limits and the gateway"):
         ready = line.start((*ROLES, "limits"))
@@ -170,7 +201,7 @@ def _run(
     summary = summarise(reckoning, stories, run_seconds(line.ledger), extra, beside)
     write_report(options.report, summary, stories, f"Andon: {title}")
     write_parts(options.report.with_suffix(".csv"), stories)
-    return summary
+    return summary, console
 
 
 def told(plan: LinePlan, source: Dataset) -> str:

@@ -52,10 +52,10 @@ def summary_of(stories: list[PartStory]) -> Summary:
     return summarise(balance, stories, 1.0, EXTRA)
 
 
-def screen(summary: Summary) -> str:
+def screen(summary: Summary, is_open: bool = False) -> str:
     out = io.StringIO()
     console = Console(file=out, width=160)
-    for part in shown(summary):
+    for part in shown(summary, is_open):
         console.print(part, soft_wrap=True)
     return out.getvalue()
 
@@ -65,6 +65,12 @@ def test_a_defect_that_passed_is_an_escape_and_nothing_else_is(picture: Path) ->
     assert figures["escaped_parts"] == ["slipped\n<b>"]
     assert figures["escapes"] == {"tear": {"expert": 1}}
     assert figures["confusion"]["tear"] == {"pass": 2, "hold": 1, "none": 1}
+
+
+def test_the_last_screen_says_how_to_open_the_console_unless_it_is(picture: Path) -> None:
+    found = summary_of(five(picture))
+    assert screen(found).rstrip().endswith(".venv/bin/andon demo --console")
+    assert "--console" not in screen(found, is_open=True)
 
 
 def test_the_last_screen_names_what_escaped_and_where_every_part_is(picture: Path) -> None:
