@@ -33,7 +33,7 @@ def faults(
     ] = None,
     parts: Annotated[
         int | None,
-        typer.Option(min=20, help="Parts of each row (100), or of the schedule (10000)."),
+        typer.Option(min=20, help="Parts of each row (100 or more), or of a schedule (10000)."),
     ] = None,
     takt: Annotated[float, typer.Option(min=0.02, help="Seconds between parts.")] = 0.2,
     window: Annotated[float, typer.Option(min=0.3, help="Result window, seconds.")] = 3.0,
@@ -103,7 +103,7 @@ def faults(
             result = {"seed": schedule, **record.figures(len(planned))}
             shown = figures_table(result, f"Schedule of seed {schedule}")
         else:
-            count = parts or (60 if smoke else 100)
+            count = parts or (60 if smoke else parts_around(chosen.lasting_s, takt))
             lasting = rows(chosen.lasting_s)
             found = list(play_rows(running.line, running.plan, names, count, say, lasting))
             result = figures_of(found)
@@ -113,6 +113,17 @@ def faults(
     # a short run on a busy machine may end before a process is back: that breaks no promise
     fine = (HOLDS, UNSHOWN) if smoke else (HOLDS,)
     raise typer.Exit(0 if result["verdict"] in fine else 1)
+
+
+def parts_around(lasting_s: float, takt_s: float) -> int:
+    """Parts of a row whose fault begins after a third of them, so that many come after its end.
+
+    The controller goes on giving triggers while a gateway is not ready.
+
+    >>> parts_around(4.0, 0.2), parts_around(60.0, 0.3)
+    (100, 415)
+    """
+    return max(100, round(1.5 * (1.25 * lasting_s + 8.0) / takt_s))
 
 
 def victims(broker: str) -> list[str]:

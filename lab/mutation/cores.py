@@ -27,6 +27,7 @@ CORES: Final[Mapping[str, Core]] = {
             "tests/connectors/test_handshake_restart.py",
             "tests/connectors/test_handshake.py",
             "tests/connectors/test_handshake_properties.py",
+            "tests/connectors/test_changeover.py",
         ),
     ),
     "journal": Core(

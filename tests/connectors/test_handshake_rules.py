@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.handshake import PartKey, Phase, State, next_wakeup, step
+from connectors.handshake import HandshakeConfig, PartKey, Phase, State, next_wakeup, step
 from connectors.handshake import values as hs
 from connectors.handshake.results import (
     acknowledged,
@@ -273,3 +273,20 @@ def test_a_fault_reset_frees_the_places_of_what_was_lost() -> None:
     after, commands = release(state(lost, waiting), 10.5)
     assert after.parts.keys() == {waiting.key}
     assert isinstance(commands[0], hs.WriteResult)
+
+
+def test_a_recipe_is_found_by_its_number_or_by_its_name() -> None:
+    recipes = {7: {"product": "tile", "name": "Tile 30"}, 8: {"product": "frame"}}
+    config = HandshakeConfig.model_validate({"recipes": recipes})
+    assert [config.recipe_number(n) for n in (7, 8, 9)] == [7, 8, None]
+    assert config.recipe_number(0, "Tile 30") == 7
+    assert config.recipe_number(0, "frame") == 8
+    assert config.recipe_number(0, "Tile") is None
+    assert config.recipe_number(0, "") is None
+    assert config.recipe_number(8, "Tile 30") == 8, "a number goes before a name"
+
+
+def test_a_takt_of_an_hour_is_a_window_and_of_more_is_none() -> None:
+    config = HandshakeConfig()
+    assert config.window_fault(3_600_000) == ""
+    assert "over an hour" in config.window_fault(3_600_001)

@@ -5,7 +5,7 @@ import typer
 
 from lab.benchmarks.fault_matrix import BROKEN, HOLDS, UNSHOWN, RowFound, figures_of
 from lab.benchmarks.fault_rows import SMOKE, rows
-from lab.cli.benchmark_faults import rows_of, victims
+from lab.cli.benchmark_faults import parts_around, rows_of, victims
 from lab.harness.poison import poisonous
 from streams.topics import ALL
 
@@ -56,3 +56,9 @@ def test_a_fault_lasts_as_long_as_is_asked() -> None:
     assert "for 60 s" in rows(60.0)["disk-enospc"].what
     assert "for 60 s" in rows(60.0)["pause-gateway"].what
     assert rows(60.0).keys() == ROWS.keys()
+
+
+@pytest.mark.parametrize(("lasting_s", "takt_s"), [(4.0, 0.2), (60.0, 0.2), (60.0, 0.05)])
+def test_parts_come_after_a_fault_however_long_it_lasts(lasting_s: float, takt_s: float) -> None:
+    after_s = 2 / 3 * parts_around(lasting_s, takt_s) * takt_s - lasting_s
+    assert after_s >= 5.0
