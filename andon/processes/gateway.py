@@ -19,9 +19,13 @@ from connectors.gateway.core import Gateway
 from connectors.gateway.meter import GatewayMeter
 from connectors.line_link import LineLink
 from streams.exposition import served
+from streams.kafka.connection import KafkaConnection
+from streams.kafka.rights import RightsError, require_rights
 from streams.kafka.topic_check import tell_of_topics
-from streams.log import quieten
+from streams.log import Log, quieten
 from streams.ports import PolicySource
+from streams.principals import Role
+from streams.topics import Wanted
 
 log = structlog.get_logger(__name__)
 _DISK_RETRY_S = 1.0
@@ -43,7 +47,7 @@ async def run_gateway(settings: Settings) -> None:
         serving = asyncio.create_task(gateway.run(), name="gateway")
         ready = asyncio.create_task(announce(following))
         wanted, connection = wiring.topics_wanted(settings), wiring.kafka_connection(settings)
-        looking = asyncio.create_task(tell_of_topics(connection, wanted, log.error))
+        looking = asyncio.create_task(tell_of_broker(connection, wanted, log.error))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, serving.cancel)
@@ -56,6 +60,19 @@ async def run_gateway(settings: Settings) -> None:
         if not serving.cancelled():
             serving.result()
         log.info("gateway.stopped")
+
+
+async def tell_of_broker(connection: KafkaConnection, wanted: Wanted, say: Log) -> None:
+    """One line for each topic that is wrong, and one for the rights that the gateway lacks.
+
+    A worker without its rights ends; the gateway goes on, because the controller hears from nobody
+    else why parts are held.
+    """
+    await tell_of_topics(connection, wanted, say)
+    try:
+        await require_rights(connection, Role.GATEWAY, say)
+    except RightsError as error:
+        say("gateway.lacks_rights", why=str(error))
 
 
 async def compose(

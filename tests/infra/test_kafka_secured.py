@@ -12,6 +12,7 @@ from typing import TypeVar
 import pytest
 from aiokafka.errors import TopicAuthorizationFailedError
 
+from andon.processes.gateway import tell_of_broker
 from infra.stack.certificates import password_of
 from infra.stack.kafka_local import LocalKafka, start_kafka
 from infra.stack.kafka_secured import BrokerSecurity
@@ -33,7 +34,7 @@ from streams.kafka.rights import find_lacking
 from streams.kafka.security import KafkaSecurity
 from streams.kafka.topic_admin import ensure_topics
 from streams.principals import Role, may_read, may_write
-from streams.topics import ALL
+from streams.topics import ALL, Wanted
 from tests.infra.needs import need_kafka
 from tests.waiting import until
 
@@ -211,6 +212,19 @@ def test_a_worker_with_another_roles_login_ends_and_says_which_rights_it_lacks(
         assert words in said
     assert "Read on topic andon.decisions" not in said, "record may read those"
     assert own.security.password not in said
+
+
+def test_a_gateway_with_another_roles_login_says_so_and_goes_on(secured: Secured) -> None:
+    said: list[str] = []
+
+    def say(event: str, **fields: object) -> None:
+        said.append(f"{event} {fields}")
+
+    run(tell_of_broker(connection(secured, Role.GATEWAY), Wanted(), say))
+    assert not [line for line in said if "rights" in line]
+    run(tell_of_broker(connection(secured, Role.INSPECT), Wanted(), say))
+    (line,) = (line for line in said if "gateway.lacks_rights" in line)
+    assert "Write on topic andon.acks" in line
 
 
 def test_each_role_may_do_what_it_is_for_and_one_rule_less_is_named(secured: Secured) -> None:
