@@ -98,22 +98,30 @@ def benchmark_secured(options: LineBenchmark, say: Say) -> dict[str, Any]:
 
     Each has a stack of its own, one after the other in every round; ``ratio`` is the line's rate
     over the bare expert's, measured beside it. ``cost`` is the share of it that security takes.
+    ``cpu_ms`` is the line's CPU per frame, the expert's included: where other work disturbs the
+    rates, ``cpu_cost`` says what a line that has no CPU left would lose.
     """
     paced, once = LineOptions(window_s=SATURATED_WINDOW_S), replace(options, rounds=1)
     ratios: dict[str, list[float]] = {"plain": [], "secured": []}
+    spent: dict[str, list[float]] = {"plain": [], "secured": []}
     for _ in range(options.rounds):
         for name, found in ratios.items():
             secure = name == "secured"
             with bench(
                 options.train, paced, say, "kafka", options.anomalous, secure=secure
             ) as running:
-                found.append(float(_alternate(running, REFERENCE, once, say)["ratio"]))
-            say(f"{name}: ratio {found[-1]:.3f}")
+                measured = _alternate(running, REFERENCE, once, say)
+            found.append(float(measured["ratio"]))
+            spent[name].append(float(measured["expert_cpu_ms"] + measured["overhead_cpu_ms"]))
+            say(f"{name}: ratio {found[-1]:.3f}, {spent[name][-1]:.1f} ms of CPU per frame")
     plain, secured = (median(found) for found in ratios.values())
+    plain_cpu, secured_cpu = (median(found) for found in spent.values())
     return {
         "plain_ratio": round(plain, 3),
         "secured_ratio": round(secured, 3),
         "cost": round(1 - secured / plain, 3),
+        "cpu_ms": {"plain": round(plain_cpu, 1), "secured": round(secured_cpu, 1)},
+        "cpu_cost": round(1 - plain_cpu / secured_cpu, 3),
         "rounds": ratios,
     }
 
