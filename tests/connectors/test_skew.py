@@ -1,5 +1,6 @@
 """A worker's clock that is off is told from its decisions."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from connectors.gateway.skew import SkewWatch, skew_s
 from connectors.handshake.signals import Signal
 from connectors.settings import GatewaySettings
 from lab.plc.controller import PlcConfig
+from lab.plc.ledger import entries_of
 from lab.plc.plan import PlannedPart
 from streams.codes import DecisionSource, FaultCode
 from streams.events import Decision, Frame
@@ -96,3 +98,33 @@ def test_a_worker_that_knows_that_its_clock_is_off_is_judged_by_what_it_shows() 
         decision = decided(0.05).model_copy(update={"clock_ahead_s": ahead_s})
         watch.saw(decision, decision.captured_at.timestamp() + 0.1)
         assert told[-1] is (ahead_s != 0)
+
+
+@pytest.mark.asyncio
+async def test_a_gateways_clock_that_is_set_in_a_run_changes_no_parts_fate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is set an hour ahead and back between trigger and decision, and over a restart."""
+    right, ahead_s = time.time, 0.0
+    monkeypatch.setattr(time, "time", lambda: right() + ahead_s)
+    steps = iter([3600.0, -3600.0, 0.0, 3600.0])
+
+    async def answer(frame: Frame) -> Decision:
+        nonlocal ahead_s
+        ahead_s = next(steps)
+        return decision_for(frame)
+
+    config = GatewaySettings(result_window_ms=5000)
+    async with running_line(tmp_path, PlcConfig(takt_s=5.0), config=config) as line:
+        line.bus.answer = answer
+        await line.start_gateway()
+        for number in range(4):
+            if number == 2:
+                await line.stop_gateway()
+                ahead_s = -ahead_s
+                await line.start_gateway()
+            seq = await line.plc.trigger(PlannedPart(part_id=f"p{number}", product_id="demo"))
+            await line.plc.settled(seq)
+            assert await line.plc.wait_for(lambda: line.plc.ready, 10)
+        entries = entries_of(line.plc.ledger.rows)
+    assert [(entry.action, entry.results_in_window) for entry in entries] == [("pass", 1)] * 4
