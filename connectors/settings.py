@@ -146,7 +146,7 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     """Deadline of one OPC UA service call, seconds."""
     publishing_interval_ms: Annotated[float, Field(ge=1, le=1000)] = 5.0
     """OPC UA publishing and sampling interval, milliseconds: adds to the trigger's latency."""
-    reconnect_max_s: Annotated[float, Field(gt=0, le=300)] = 1.0
+    reconnect_max_s: Annotated[float, Field(gt=0, le=300)] = 0.5
     """Cap of the exponential back-off between connection attempts, seconds."""
     publish_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     """A message that takes longer is kept in the spool until the broker has it, seconds."""
