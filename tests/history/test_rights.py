@@ -198,5 +198,5 @@ async def test_the_owner_migrates_an_empty_database_and_grants(
 
 
 def test_roles_that_work_on_messages_have_no_database() -> None:
-    without = {Role.GATEWAY, Role.INSPECT, Role.CLASSIFY, Role.JOIN, Role.LIMITS}
+    without = {Role.GATEWAY, Role.INSPECT, Role.CLASSIFY, Role.JOIN, Role.LIMITS, Role.MQTT}
     assert set(Role) - set(rights.OF_LINE) == without
