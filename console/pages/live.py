@@ -61,10 +61,14 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
     @app.post("/live/alerts/{alert_id}", include_in_schema=False)
     async def take_note(request: Request, alert_id: UUID) -> Response:
         """Somebody looks after a request to stop."""
-        if alert_id not in feed.state.alerts:
+        meant = feed.state.alerts.get(alert_id)
+        if meant is None:
             raise HTTPException(404, "there is no such alert")
-        who = who_of(request)
-        await acknowledge(parts.audit, feed, alert_id, who.deed(request, "", str(alert_id)))
+        who, limit = who_of(request), (meant.line, meant.product_id, meant.limit)
+        for one in [a for a in feed.state.alerts.values() if a.raised_at <= meant.raised_at]:
+            if (one.line, one.product_id, one.limit) == limit:
+                deed = who.deed(request, "", str(one.alert_id))
+                await acknowledge(parts.audit, feed, one.alert_id, deed)
         return RedirectResponse("/live", 303)
 
     @app.get("/find", include_in_schema=False)

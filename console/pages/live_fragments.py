@@ -1,6 +1,7 @@
 """The pieces of the live page as HTML: rendered once for all browsers of a language."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -11,7 +12,7 @@ from console.feed.positions import Positions, has_news
 from console.outlines import outline_path
 from console.rendering import Renderer
 from streams.codes import Action
-from streams.events import Decision
+from streams.events import Alert, Decision
 
 SHOWN: Final = 24
 """Parts of a line that are shown."""
@@ -95,7 +96,8 @@ class LiveFragments:
         """The alerts that ask to stop, those first that nobody looks after."""
         known = self._feed.acknowledged
         asking = [a for a in reversed(self._feed.state.alerts.values()) if a.request_stop]
-        open_ones = [alert for alert in asking if alert.alert_id not in known]
+        waiting = [alert for alert in asking if alert.alert_id not in known]
+        open_ones = newest_of_limits(waiting)
         values = {"open_ones": open_ones, "last": asking[0] if asking else None, "known": known}
         return self._renderer.fragment("live_alerts.html", language, values)
 
@@ -109,6 +111,18 @@ class LiveFragments:
             tuple(self.row(part, language) for part in line.newest(SHOWN)),
             pinned if focus is kept else None,
         )
+
+
+def newest_of_limits(alerts: Iterable[Alert]) -> list[Alert]:
+    """The first of each line, product and limit: whoever looks after it looks after those before.
+
+    Args:
+        alerts: newest first.
+    """
+    found: dict[tuple[str, str, str], Alert] = {}
+    for alert in alerts:
+        found.setdefault((alert.line, alert.product_id, alert.limit), alert)
+    return list(found.values())
 
 
 def _told(part: LivePart) -> Json:

@@ -226,6 +226,20 @@ async def test_a_message_that_cannot_be_read_does_not_end_the_feed() -> None:
         assert world.feed.word == "d0-2"
 
 
+async def test_the_newest_request_of_a_limit_stands_for_those_before() -> None:
+    first, second = stop_request(), stop_request()
+    async with running() as world:
+        await world.give(record(scrapped(0), 0), record(first, 0), record(second, 1))
+        async with client_of(world.app, "operator", headers={"Origin": BASE}) as client:
+            page = (await client.get("/live")).text
+            assert page.count('action="/live/alerts/') == 1
+            assert str(second.alert_id) in page
+            await client.post(f"/live/alerts/{second.alert_id}")
+            assert 'action="/live/alerts/' not in (await client.get("/live")).text
+    written = {deed.object for deed in world.deeds.written}
+    assert written == {str(first.alert_id), str(second.alert_id)}
+
+
 async def test_a_request_to_stop_is_acknowledged_once_and_written_down() -> None:
     alert = stop_request()
     async with running() as world:
