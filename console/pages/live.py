@@ -13,7 +13,7 @@ from console.feed.acknowledged import acknowledge
 from console.feed.live_feed import LiveFeed
 from console.feed.positions import Positions, is_beyond, read_positions
 from console.identity import Gatekeeper, secret_of, who_of
-from console.pages.live_fragments import LiveFragments
+from console.pages.live_fragments import LiveFragments, with_those_before
 from console.parts import ConsoleParts
 from console.rendering import Renderer, asked_language
 from history.errors import BadQueryError, NotInHistoryError
@@ -64,11 +64,9 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         meant = feed.state.alerts.get(alert_id)
         if meant is None:
             raise HTTPException(404, "there is no such alert")
-        who, limit = who_of(request), (meant.line, meant.product_id, meant.limit)
-        for one in [a for a in feed.state.alerts.values() if a.raised_at <= meant.raised_at]:
-            if (one.line, one.product_id, one.limit) == limit:
-                deed = who.deed(request, "", str(one.alert_id))
-                await acknowledge(parts.audit, feed, one.alert_id, deed)
+        for one in with_those_before(meant, feed.state.alerts.values()):
+            deed = who_of(request).deed(request, "", str(one.alert_id))
+            await acknowledge(parts.audit, feed, one.alert_id, deed)
         return RedirectResponse("/live", 303)
 
     @app.get("/find", include_in_schema=False)

@@ -125,6 +125,13 @@ def newest_of_limits(alerts: Iterable[Alert]) -> list[Alert]:
     return list(found.values())
 
 
+def with_those_before(meant: Alert, alerts: Iterable[Alert]) -> list[Alert]:
+    """An alert and those of its line, product and limit that were raised before it."""
+    limit = meant.line, meant.product_id, meant.limit
+    alike = [a for a in alerts if (a.line, a.product_id, a.limit) == limit]
+    return [alert for alert in alike if alert.raised_at <= meant.raised_at]
+
+
 def _told(part: LivePart) -> Json:
     """What a template says of a part."""
     decision, told = part.decision, part.acknowledgement
