@@ -28,6 +28,8 @@ from faust.transport.drivers.aiokafka import (
 from streams.topics import MAX_FETCH_BYTES
 
 Callback = Callable[[Any], Awaitable[None]]
+Fetch = Callable[[float], Awaitable[tuple[Mapping[Any, Any] | None, set[Any] | None]]]
+"""Waits so long for records; gives them, and the partitions whose records are handed out."""
 
 
 class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -55,16 +57,11 @@ class BoundedConsumer(Consumer):  # type: ignore[misc]
         self, transport: "BoundedTransport", callback: Callback, *args: Any, **kw: Any
     ) -> None:
         super().__init__(transport, transport.gated(callback), *args, **kw)
+        fetch: Fetch = super()._wait_next_records
+        self._wait_next_records = transport.handed_out(fetch)
 
     def _new_consumer_thread(self) -> BoundedConsumerThread:
         return BoundedConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
-    async def _wait_next_records(
-        self, timeout: float
-    ) -> tuple[Mapping[Any, Any] | None, set[Any] | None]:
-        """Records, and the partitions whose records are handed out: those of all that came."""
-        records, active = await super()._wait_next_records(timeout)
-        return records, active if active is None else {*active, *(records or ())}
 
 
 class TunedProducer(Producer):  # type: ignore[misc]
@@ -89,6 +86,8 @@ class BoundedTransport(Transport):  # type: ignore[misc]
     gated: Callable[[Callback], Callback] = staticmethod(lambda callback: callback)
     """Puts a gate before the callback that takes each message; while that waits, nothing more is
     fetched."""
+    handed_out: Callable[[Fetch], Fetch] = staticmethod(lambda fetch: fetch)
+    """Says of the records that were fetched which are handed out."""
 
 
 class NoTables(TableManager):  # type: ignore[misc]

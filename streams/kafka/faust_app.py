@@ -127,6 +127,7 @@ class RoleApp:
         for topic in topics:
             app.agent(faust_topic(app, topic), concurrency=1, name=topic.name)(agent)
         app.transport.gated = intake.gated
+        app.transport.handed_out = intake.handed_out
         intake.hold_back = self._hold_back
         app.on_partitions_revoked.connect(settle, weak=False)
         self._starting = asyncio.create_task(app.start())

@@ -152,6 +152,16 @@ class Intake:
 
         return wait
 
+    @staticmethod
+    def handed_out(fetch: Callable[[float], Awaitable[Any]]) -> Callable[[float], Awaitable[Any]]:
+        """Of what is fetched everything: also what came of a partition that was held back since."""
+
+        async def wait(timeout: float) -> Any:
+            records, active = await fetch(timeout)
+            return records, active if active is None else {*active, *(records or ())}
+
+        return wait
+
     def agent(self, opened: "asyncio.Future[Handler]") -> Callable[[Any], Awaitable[None]]:
         """A Faust agent that hands each event to the handler; events wait until it is open."""
 
