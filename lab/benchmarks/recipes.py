@@ -5,6 +5,7 @@ expert is a replica of Serve's with played scoring. The simulated controller kee
 """
 
 import asyncio
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -30,7 +31,7 @@ from lab.harness.roles_here import opened_role, running_roles
 from lab.harness.topics_reader import read_topic
 from lab.plc.controller import PlcConfig, SimulatedPlc
 from lab.plc.ledger import Key, entries_of
-from lab.plc.plan import generate_plan
+from lab.plc.plan import PlannedPart, generate_plan
 from policies.evaluate import ResolvedPolicy
 from policies.model import PolicyDocument
 from policies.publish import publish
@@ -246,12 +247,12 @@ def _active(plc: SimulatedPlc) -> int:
 
 async def _parts(options: RecipesBenchmark, plc: SimulatedPlc, over: asyncio.Event) -> None:
     """A conveyor: a part that finds no Ready within the takt is triggered all the same."""
-    for part in generate_plan(1_000_000, "part"):
+    for number in itertools.count(1):
         if over.is_set():
             break
         slot = time.monotonic() + options.takt_s
         await plc.wait_for(lambda: plc.ready, options.takt_s)
-        await plc.trigger(part.model_copy(update={"product_id": ""}))
+        await plc.trigger(PlannedPart(part_id=f"part-{number:06d}", product_id=""))
         await asyncio.sleep(max(slot - time.monotonic(), 0.0))
     await plc.wait_for(lambda: plc.open_parts == 0, options.window_s + 1)
 
