@@ -28,7 +28,7 @@ NAMED = [*UNITS, COMPOSE, INFRA / "image" / "Dockerfile", *sorted((CHART / "temp
 
 def environment_names() -> set[str]:
     known = {node.variable for node in nodes_of(Settings)}
-    return known | {f"{name}_FILE" for name in known} | {"ANDON_CONFIG", "ANDON_IMAGE"}
+    return known | {f"{name}_FILE" for name in known} | {"ANDON_CONFIG"}
 
 
 @pytest.mark.parametrize("path", NAMED, ids=lambda path: path.name)
