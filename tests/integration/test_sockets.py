@@ -14,12 +14,12 @@ import pytest
 from andon.stack.local import LocalStack, StackPorts
 from andon.stack.plc_security import controller_pki, make_plc_security
 from andon.stack.security import database_security, object_keys
+from connectors.opcua.server_security import read_security
 from infra.stack.broker import Broker
 from infra.stack.postgres_local import LocalPostgres, start_postgres
 from infra.stack.process import free_port
 from infra.stack.s3_local import start_s3
 from lab.plc.opcua_server import SignalServer
-from lab.plc.security import read_security
 from streams.principals import Role
 from tests.integration.leaks import leaks, secrets_of
 from tests.integration.sockets import METHODS, served
