@@ -26,6 +26,7 @@ dependencies = ["part"]
 embedded = []
 demo = []
 lab = []
+mqtt = []
 
 [dependency-groups]
 dev = []
