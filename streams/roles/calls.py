@@ -134,7 +134,8 @@ class Calls(Generic[Request, Answer]):
         for attempt in itertools.count():
             item = self._submit(request, due_s, size)
             if not decided:
-                await asyncio.wait({item.future}, timeout=remaining_s(due_s))
+                if item.queued_s < due_s:  # else its fallback is due, however quick the answer
+                    await asyncio.wait({item.future}, timeout=remaining_s(due_s))
                 if not item.future.done():
                     decided = True
                     yield FallbackDue(item.not_in_time(last))
