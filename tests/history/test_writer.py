@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -114,8 +115,11 @@ async def test_a_database_killed_mid_batch_is_unavailable_and_then_catches_up(
     writer = PostgresHistoryWriter(server.url, timeout_s=60.0)
     events = [make.decision(n) for n in range(20_000)]
     await writer.add_decisions(events[:10])
-    batch = asyncio.create_task(writer.add_decisions(events))
+    holder = await asyncpg.connect(server.url.replace("+asyncpg", ""))
+    await holder.execute("BEGIN; LOCK TABLE part_fact IN SHARE MODE")
+    batch = asyncio.create_task(writer.add_decisions(events))  # its triggers wait for it
     await asyncio.to_thread(_kill_while_a_backend_inserts, server)
+    holder.terminate()
     with pytest.raises(UnavailableError, match="writing 20000 rows of decision"):
         await batch
     with pytest.raises(UnavailableError):
