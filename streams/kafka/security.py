@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from streams.errors import AndonError
+from streams.tls import client_context
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT"]
 Mechanism = Literal["SCRAM-SHA-512", "PLAIN"]
@@ -90,28 +91,5 @@ def ssl_context(security: KafkaSecurity) -> ssl.SSLContext:
     Raises:
         KafkaSecurityError: names the file and what is wrong with it.
     """
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     ca, cert, key = security.ca_file, security.cert_file, security.key_file
-    if ca is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the system's authorities do not count
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        try:
-            context.load_verify_locations(cafile=ca)
-        except OSError as error:
-            raise KafkaSecurityError(
-                f"ANDON_KAFKA__CA_FILE: {ca} holds no PEM certificates that can be read: {error}"
-            ) from None
-    if cert is not None:
-        try:
-            context.load_cert_chain(cert, key, password=_refuse_passphrase)
-        except (OSError, ValueError) as error:
-            raise KafkaSecurityError(
-                f"ANDON_KAFKA__CERT_FILE: {cert} and the key {key} are no PEM pair: {error}"
-            ) from None
-    return context
-
-
-def _refuse_passphrase() -> str:
-    """Without it OpenSSL would ask at the terminal."""
-    raise ValueError("the key is encrypted; give one without a passphrase")
+    return client_context(ca, cert, key, "KAFKA", KafkaSecurityError)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import ssl
 from collections.abc import Coroutine
 from typing import Final
 
@@ -15,6 +14,7 @@ from streams.errors import AndonError
 from streams.failures import Cause, PermanentError, TransientError, failed
 from streams.log import Outage
 from streams.mqtt.settings import MqttSettings
+from streams.tls import client_context
 
 log = structlog.get_logger(__name__)
 AT_LEAST_ONCE: Final = 1
@@ -41,7 +41,12 @@ class MqttAnnouncer:
     def __init__(self, settings: MqttSettings, client_id: str) -> None:
         self._settings = settings
         self._client_id = client_id
-        self._tls = _tls(settings) if settings.is_encrypted else None
+        ca, cert, key = settings.ca_file, settings.cert_file, settings.key_file
+        self._tls = (
+            client_context(ca, cert, key, "MQTT", MqttSecurityError)
+            if settings.is_encrypted
+            else None
+        )
         self._session: asyncio.Future[_Session] | None = None
         self._running: asyncio.Task[None] | None = None
         self._why = "not connected yet"
@@ -176,35 +181,3 @@ def _state(is_online: bool) -> bytes:
 def _cause(error: Exception) -> Cause:
     said = str(error).lower()
     return Cause.LOGIN if any(code in said for code in _LOGIN_CODES) else Cause.AWAY
-
-
-def _tls(settings: MqttSettings) -> ssl.SSLContext:
-    """TLS 1.2 or newer; the broker's certificate and the name in it are always checked.
-
-    Raises:
-        MqttSecurityError: names the file and what is wrong with it.
-    """
-    context = ssl.create_default_context()
-    ca, cert, key = settings.ca_file, settings.cert_file, settings.key_file
-    if ca is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the system's authorities do not count
-        try:
-            context.load_verify_locations(cafile=ca)
-        except OSError as error:
-            raise MqttSecurityError(
-                f"ANDON_MQTT__CA_FILE: {ca} holds no PEM certificates that can be read: {error}"
-            ) from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if cert is not None:
-        try:
-            context.load_cert_chain(cert, key, password=_refuse_passphrase)
-        except (OSError, ValueError) as error:
-            raise MqttSecurityError(
-                f"ANDON_MQTT__CERT_FILE: {cert} and the key {key} are no PEM pair: {error}"
-            ) from None
-    return context
-
-
-def _refuse_passphrase() -> str:
-    """Without it OpenSSL would ask at the terminal."""
-    raise ValueError("the key is encrypted; give one without a passphrase")
