@@ -7,39 +7,15 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from console import credentials
 from console.app import build_app
 from console.first_start import let_first_in
 from console.throttle import TRIES
 from history.accounts import Accounts
 from history.console_audit import ConsoleAudit
 from tests.console.make import BASE, client_of, parts_of
-from tests.history.conftest import template as template
-from tests.history.conftest import url as url
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("quick_hashes")]
 NEW = "correct horse battery"
-
-
-@pytest.fixture(autouse=True)
-def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The least that Argon2 takes: these tests are not about its cost."""
-    cheap = credentials.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(credentials, "_HASHER", cheap)
-
-
-@pytest_asyncio.fixture
-async def accounts(url: str) -> AsyncIterator[Accounts]:
-    made = Accounts(url, timeout_s=10.0)
-    yield made
-    await made.close()
-
-
-@pytest_asyncio.fixture
-async def audit(url: str) -> AsyncIterator[ConsoleAudit]:
-    made = ConsoleAudit(url)
-    yield made
-    await made.close()
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ from console.app import build_app
 from history.accounts import Accounts
 from history.console_audit import ConsoleAudit
 from tests.console.make import BASE, client_of, new_token, parts_of
-from tests.history.conftest import template as template
-from tests.history.conftest import url as url
 
 pytestmark = pytest.mark.asyncio
 PAGE = {"Accept": "text/html", "Origin": BASE}
@@ -22,25 +20,9 @@ PASSWORD = re.compile(r"<code>((?:\w{4}-){3}\w{4})</code>")
 
 
 @pytest_asyncio.fixture
-async def accounts(url: str) -> AsyncIterator[Accounts]:
-    made = Accounts(url, timeout_s=10.0)
-    yield made
-    await made.close()
-
-
-@pytest_asyncio.fixture
-async def audit(url: str) -> AsyncIterator[ConsoleAudit]:
-    made = ConsoleAudit(url)
-    yield made
-    await made.close()
-
-
-@pytest_asyncio.fixture
 async def admin(
-    url: str, accounts: Accounts, audit: ConsoleAudit, monkeypatch: pytest.MonkeyPatch
+    url: str, accounts: Accounts, audit: ConsoleAudit, quick_hashes: None
 ) -> AsyncIterator[httpx.AsyncClient]:
-    cheap = credentials.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(credentials, "_HASHER", cheap)
     secret = await new_token(url, ConsoleRole.ADMIN)
     app = build_app(parts_of(accounts=accounts, audit=audit))
     async with client_of(app, secret, headers=PAGE) as made:
