@@ -15,10 +15,6 @@ from pathlib import Path
 
 from andon import policy_wiring, wiring
 from andon.settings import KafkaSettings, PathSettings, Settings
-from connectors.gateway.adapters import GatewayPorts
-from connectors.gateway.core import Gateway
-from connectors.gateway.lanes import Lane
-from connectors.gateway.spooling import SpoolingPublisher
 from connectors.handshake.recipes import Recipe
 from connectors.handshake.signals import Signal
 from connectors.settings import GatewaySettings
@@ -27,6 +23,7 @@ from infra.stack.process import ProcessError, free_port
 from lab.benchmarks.recipes_expert import ReplicaHere, save_played
 from lab.benchmarks.recipes_judge import AskedRecipe, OfRecipe, asked_of, judged
 from lab.demo.summary import percentile
+from lab.harness.gateway_here import gateway_here
 from lab.harness.roles_here import opened_role, running_roles
 from lab.harness.topics_reader import read_topic
 from lab.plc.controller import PlcConfig, SimulatedPlc
@@ -168,30 +165,13 @@ def _settings(options: RecipesBenchmark, servers: str, folder: Path, plan: _Plan
 
 @asynccontextmanager
 async def _gateway(settings: Settings) -> AsyncIterator[None]:
-    """The gateway, from following the decisions to stopped."""
-    spool = wiring.spools(settings)[Lane.PICTURES]
-    spool.open()
-    feed = wiring.decision_feed(settings, 0.0)
+    """The gateway over the policies in force, from following the decisions to stopped."""
     async with (
         wiring.publisher(settings) as producer,
         policy_wiring.policies(settings, "gateway") as policies,
+        gateway_here(settings, producer, policies),
     ):
-        ports = GatewayPorts(
-            link=wiring.line_link(settings),
-            cameras=wiring.cameras(settings),
-            journal=wiring.journal(settings),
-            publisher=SpoolingPublisher(producer, spool, timeout_s=5.0, in_flight_bytes=1 << 26),
-            feed=feed,
-            policies=policies,
-        )
-        task = asyncio.create_task(Gateway(settings.gateway, ports).run())
-        try:
-            async with asyncio.timeout(60):
-                await feed.caught_up.wait()
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        yield
 
 
 async def _played(options: RecipesBenchmark, plc: SimulatedPlc, store: Path, say: Say) -> str:

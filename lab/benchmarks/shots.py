@@ -16,14 +16,11 @@ from pathlib import Path
 
 from andon import wiring
 from andon.settings import KafkaSettings, PathSettings, Settings
-from connectors.gateway.adapters import GatewayPorts
-from connectors.gateway.core import Gateway
-from connectors.gateway.lanes import Lane
-from connectors.gateway.spooling import SpoolingPublisher
 from connectors.settings import GatewaySettings, ShotSettings
 from infra.stack.broker import start_broker
 from infra.stack.process import free_port
 from lab.benchmarks.shots_plan import POLICY, SHOTS, SidedPart, expected, faults_of, make_parts
+from lab.harness.gateway_here import gateway_here
 from lab.harness.roles_here import opened_role, running_roles
 from lab.plc.controller import PlcConfig, SimulatedPlc
 from lab.plc.ledger import LedgerEntry, entries_of
@@ -291,25 +288,11 @@ async def _gateway(
     settings: Settings, parts: Sequence[SidedPart], policies: OnePolicy, delay_s: float
 ) -> AsyncIterator[None]:
     """The gateway over a faulty network, from following the decisions to stopped."""
-    spool = wiring.spools(settings)[Lane.PICTURES]
-    spool.open()
+    cameras = [PlannedCamera(parts, side) for side in range(len(SHOTS))]
     async with wiring.publisher(settings) as producer:
         network = FaultyNetwork(producer, parts, delay_s)
-        feed = wiring.decision_feed(settings, 0.0)
-        ports = GatewayPorts(
-            link=wiring.line_link(settings),
-            cameras=[PlannedCamera(parts, side) for side in range(len(SHOTS))],
-            journal=wiring.journal(settings),
-            publisher=SpoolingPublisher(network, spool, timeout_s=5.0, in_flight_bytes=1 << 26),
-            feed=feed,
-            policies=policies,
-        )
-        task = asyncio.create_task(Gateway(settings.gateway, ports).run())
         try:
-            async with asyncio.timeout(60):
-                await feed.caught_up.wait()
-            yield
+            async with gateway_here(settings, network, policies, cameras):
+                yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
             await asyncio.gather(*network.late, return_exceptions=True)

@@ -1,0 +1,49 @@
+"""A gateway in this process, over the broker and the controller of the settings."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from andon import wiring
+from andon.settings import Settings
+from connectors.gateway.adapters import GatewayPorts
+from connectors.gateway.core import Gateway
+from connectors.gateway.lanes import Lane
+from connectors.gateway.spooling import SpoolingPublisher
+from streams.ports import Camera, PolicySource, Publisher
+
+
+@asynccontextmanager
+async def gateway_here(
+    settings: Settings,
+    producer: Publisher,
+    policies: PolicySource,
+    cameras: Sequence[Camera] | None = None,
+) -> AsyncIterator[None]:
+    """From following the decisions to stopped.
+
+    Args:
+        settings: of the station.
+        producer: what the gateway sends with.
+        policies: in force.
+        cameras: one for each shot; None: those of the settings.
+    """
+    spool = wiring.spools(settings)[Lane.PICTURES]
+    spool.open()
+    feed = wiring.decision_feed(settings, 0.0)
+    ports = GatewayPorts(
+        link=wiring.line_link(settings),
+        cameras=wiring.cameras(settings) if cameras is None else cameras,
+        journal=wiring.journal(settings),
+        publisher=SpoolingPublisher(producer, spool, timeout_s=5.0, in_flight_bytes=1 << 26),
+        feed=feed,
+        policies=policies,
+    )
+    task = asyncio.create_task(Gateway(settings.gateway, ports).run())
+    try:
+        async with asyncio.timeout(60):
+            await feed.caught_up.wait()
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
