@@ -14,10 +14,10 @@ from rich.markup import escape as plain
 
 from andon.cli.options import Json, writable_file
 from andon.cli.policy import database, output
-from andon.cli.policy.check import check_with_prompt
 from andon.cli.policy.commands import policy_of, time_span
 from andon.cli.printing import print_found, print_lines, progress, table_of_rows
 from policies.authoring.certificate_block import with_certificate
+from policies.authoring.prompt_check import check_with_prompt
 from policies.certified import deciding_hash
 from policies.errors import PolicyError
 from policies.evaluate import ResolvedPolicy

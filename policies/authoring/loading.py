@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policies.authoring.lints import lints_of
-from policies.authoring.policy_file import read_tree
+from policies.authoring.policy_file import read_text, read_tree
 from policies.authoring.schema_check import document_of
 from policies.authoring.semantic_check import errors_of
+from policies.authoring.yaml_tree import Node
 from policies.errors import InvalidPolicyError, Problem
 from policies.evaluate import ResolvedPolicy
 
@@ -35,18 +36,34 @@ def check_file(path: Path | str) -> Report:
         PolicyError: the file is not there or cannot be opened.
     """
     path = Path(path)
-    tree, problems = read_tree(path)
+    return _report(str(path), *read_tree(path))
+
+
+def check_text(text: str, name: str = "policy.yaml") -> Report:
+    """Checks a text that is in no file, such as one that is being edited.
+
+    Args:
+        text: the policy; it stands by itself, so that ``extends`` is an error.
+        name: what problems call the text.
+
+    >>> [p.code for p in check_text("product: tile\\nclases: {}").errors]
+    ['E201']
+    """
+    return _report(name, *read_text(text, name))
+
+
+def _report(file: str, tree: Node | None, problems: list[Problem]) -> Report:
     if tree is None:
-        return Report(str(path), _in_order(problems))
+        return Report(file, _in_order(problems))
     document, found = document_of(tree)
     problems += found
     if document is not None:
         problems += _elsewhere(errors_of(document, tree), found)
     if problems or document is None:
-        return Report(str(path), _in_order(problems))
+        return Report(file, _in_order(problems))
     policy = ResolvedPolicy(document)
     warnings, silenced = lints_of(policy, tree)
-    return Report(str(path), (), _in_order(warnings), _in_order(silenced), policy)
+    return Report(file, (), _in_order(warnings), _in_order(silenced), policy)
 
 
 def _elsewhere(later: list[Problem], found: list[Problem]) -> list[Problem]:

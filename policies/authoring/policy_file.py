@@ -14,12 +14,8 @@ def read_tree(path: Path) -> tuple[Node | None, list[Problem]]:
     Raises:
         PolicyError: the file is not there or cannot be opened.
     """
-    tree, problems = _read(path)
+    tree, problems = _mapping(str(path), *_read(path))
     if tree is None or not isinstance(tree.value, dict):
-        if not problems:
-            reason = "the file is empty" if tree is None else "a policy is a mapping of keys"
-            fix = "begin with `policy: 1` and `product: ...`"
-            problems = [Place(str(path), 1, 1).problem("E103", "", reason, fix)]
         return None, problems
     extends = tree.value.pop("extends", None)
     if extends is None:
@@ -29,6 +25,40 @@ def read_tree(path: Path) -> tuple[Node | None, list[Problem]]:
     if base is None:
         return (None if found else tree), problems
     return _merge(base, tree), problems
+
+
+def read_text(text: str, name: str) -> tuple[Node | None, list[Problem]]:
+    """The tree of a text that is in no file, and what is wrong with its form."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        return None, [_too_large(name)]
+    plain = "".join(" " if "\ud800" <= c <= "\udfff" else c for c in text)
+    tree, problems = _mapping(name, *parse(unicodedata.normalize("NFC", plain), name))
+    if tree is None or not isinstance(tree.value, dict) or "extends" not in tree.value:
+        return tree, problems
+    place = tree.keys.pop("extends")
+    del tree.value["extends"]
+    reason = "this text has no folder, so there is no base that it could extend"
+    fix = "write what the base says here"
+    return tree, [*problems, place.problem("E109", "extends", reason, fix)]
+
+
+def _mapping(
+    name: str, tree: Node | None, problems: list[Problem]
+) -> tuple[Node | None, list[Problem]]:
+    """The tree if it is one of a policy, and what is wrong otherwise."""
+    if tree is not None and isinstance(tree.value, dict):
+        return tree, problems
+    if not problems:
+        reason = "the file is empty" if tree is None else "a policy is a mapping of keys"
+        fix = "begin with `policy: 1` and `product: ...`"
+        problems = [Place(name, 1, 1).problem("E103", "", reason, fix)]
+    return None, problems
+
+
+def _too_large(name: str) -> Problem:
+    reason = f"the file is larger than {MAX_BYTES // 1024} KiB"
+    fix = "shorten the descriptions, or split the product"
+    return Place(name, 1, 1).problem("E102", "", reason, fix)
 
 
 def _base(path: Path, extends: Node) -> tuple[Node | None, list[Problem]]:
@@ -62,9 +92,7 @@ def _read(path: Path) -> tuple[Node | None, list[Problem]]:
     except OSError as error:
         raise PolicyError(f"{path}: cannot be read: {error.strerror or error}") from error
     if len(raw) > MAX_BYTES:
-        reason = f"the file is larger than {MAX_BYTES // 1024} KiB"
-        fix = "shorten the descriptions, or split the product"
-        return None, [Place(str(path), 1, 1).problem("E102", "", reason, fix)]
+        return None, [_too_large(str(path))]
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -40,22 +40,22 @@ ERRORS: dict[str, str] = {
 }
 
 
-class _Schema(BaseModel):
-    """The part of a JSON Schema that the reference page reads."""
+class SchemaNode(BaseModel):
+    """The part of a JSON Schema that the reference page and the completion read."""
 
     ref: str = Field("", alias="$ref")
-    defs: dict[str, "_Schema"] = Field({}, alias="$defs")
-    properties: dict[str, "_Schema"] = {}
+    defs: dict[str, "SchemaNode"] = Field({}, alias="$defs")
+    properties: dict[str, "SchemaNode"] = {}
     required: tuple[str, ...] = ()
     description: str = ""
     default: object = None
     type: str = "value"
     enum: tuple[str, ...] = ()
     const: object = None
-    any_of: tuple["_Schema", ...] = Field((), alias="anyOf")
-    items: "_Schema | None" = None
-    prefix_items: tuple["_Schema", ...] = Field((), alias="prefixItems")
-    named: dict[str, "_Schema"] = Field({}, alias="patternProperties")
+    any_of: tuple["SchemaNode", ...] = Field((), alias="anyOf")
+    items: "SchemaNode | None" = None
+    prefix_items: tuple["SchemaNode", ...] = Field((), alias="prefixItems")
+    named: dict[str, "SchemaNode"] = Field({}, alias="patternProperties")
     minimum: float | None = None
     above: float | None = Field(None, alias="exclusiveMinimum")
     maximum: float | None = None
@@ -96,7 +96,7 @@ def schema_text() -> str:
 
 def reference() -> str:
     """The reference page: every key, every name of a condition, every error and lint."""
-    schema = _Schema.model_validate(json_schema())
+    schema = SchemaNode.model_validate(json_schema())
     parts = [
         "# Policy reference",
         "Made from the model by `andon policy schema --write`; do not edit by hand.",
@@ -123,7 +123,7 @@ name does (`area_mm2`). A condition has at most 500 characters and 200 parts; th
 functions and no string building, so that its cost is at most one visit per part."""
 
 
-def _keys(definition: _Schema, schema: _Schema) -> str:
+def _keys(definition: SchemaNode, schema: SchemaNode) -> str:
     rows = []
     for key, entry in definition.properties.items():
         required = key in definition.required or key == "product"
@@ -139,7 +139,7 @@ def _default(value: object) -> str:
     return f"`{json.dumps(value)}`" if not isinstance(value, dict) else "see there"
 
 
-def _kind(entry: _Schema, schema: _Schema) -> str:
+def _kind(entry: SchemaNode, schema: SchemaNode) -> str:
     if entry.ref:
         name = entry.ref.rsplit("/", 1)[-1]
         definition = schema.defs[name]
@@ -157,7 +157,7 @@ def _kind(entry: _Schema, schema: _Schema) -> str:
     return entry.type + _bounds(entry)
 
 
-def _bounds(entry: _Schema) -> str:
+def _bounds(entry: SchemaNode) -> str:
     low = entry.above if entry.minimum is None else entry.minimum
     if low is not None and entry.maximum is not None:
         return f", {'above ' if entry.minimum is None else ''}{low:g} to {entry.maximum:g}"

@@ -137,7 +137,7 @@ def parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
     problems = list(_tabs(text, file))
     if problems:
         return None, problems
-    if _too_deep_flow(text):
+    if are_brackets_too_deep(text):
         reason = "brackets are nested too deeply"
         return None, [Place(file, 1, 1).problem("E108", "", reason, "write blocks")]
     reader = _Reader(text, file)
@@ -167,7 +167,7 @@ def _tabs(text: str, file: str) -> Iterator[Problem]:
             yield Place(file, number, column).problem("E104", "", reason, "indent with blanks")
 
 
-def _too_deep_flow(text: str) -> bool:
+def are_brackets_too_deep(text: str) -> bool:
     """Whether brackets nest deeper than the scanner should see: it keeps state for each."""
     depth = 0
     for bracket in re.finditer(r"[][{}]", text):

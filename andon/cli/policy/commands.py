@@ -15,10 +15,10 @@ from pydantic import Field
 
 from andon.cli.options import Json, More, MoreOptions, group, listed, read_options, taking
 from andon.cli.policy import database, output, reclassify, signing
-from andon.cli.policy.check import check_with_prompt
 from andon.cli.printing import print_found, print_lines, progress
 from andon.settings import load_settings
 from policies.authoring.loading import load_policy
+from policies.authoring.prompt_check import check_with_prompt
 from policies.authoring.schema import REFERENCE_FILE, SCHEMA_FILE, reference, schema_text
 from policies.errors import SofteningError
 from policies.evaluate import ResolvedPolicy

@@ -1,9 +1,9 @@
-"""The check of a policy file, and whether its texts can become the language model's prompt."""
+"""The check of a policy, and whether its texts can become the language model's prompt."""
 
 from dataclasses import replace
 from pathlib import Path
 
-from policies.authoring.loading import Report, check_file
+from policies.authoring.loading import Report, check_file, check_text
 from policies.errors import Problem
 from prompts import PromptError, PromptParts, render
 
@@ -20,7 +20,20 @@ def check_with_prompt(path: Path | str) -> Report:
     Raises:
         PolicyError: the file is not there or cannot be opened.
     """
-    report = check_file(path)
+    return _with_prompt(check_file(path))
+
+
+def check_text_with_prompt(text: str, name: str = "policy.yaml") -> Report:
+    """The same report on a text that is in no file; it stands by itself, without a base.
+
+    Args:
+        text: the policy as it is written.
+        name: what problems call the text.
+    """
+    return _with_prompt(check_text(text, name))
+
+
+def _with_prompt(report: Report) -> Report:
     if report.policy is None:
         return report
     try:
