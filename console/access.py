@@ -29,6 +29,7 @@ PUBLIC: Final[frozenset[ConsoleRole]] = frozenset()
 """Nobody is asked who they are."""
 EVERYBODY: Final = frozenset(ConsoleRole)
 STAFF: Final = EVERYBODY - {ConsoleRole.VIEWER}
+PROCESS: Final = frozenset({ConsoleRole.QUALITY, ConsoleRole.ENGINEER, ConsoleRole.ADMIN})
 AUDITORS: Final = frozenset({ConsoleRole.QUALITY, ConsoleRole.ADMIN})
 ADMINS: Final = frozenset({ConsoleRole.ADMIN})
 
@@ -84,6 +85,13 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /api/stats
             GET  /api/pareto
             GET  /api/gaps
+            """,
+        ),
+        *_routes(
+            PROCESS,
+            """
+            POST /api/policies/check
+            POST /api/policies/complete
             """,
         ),
         *_routes(

@@ -1,5 +1,6 @@
 """Pages as HTML: templates, the texts of the visitor's language, times of the plant."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -94,7 +95,10 @@ class Renderer:
     def page(
         self, request: Request, template: str, status: int = 200, **values: object
     ) -> HTMLResponse:
-        """A whole page for whoever asks."""
+        """A whole page for whoever asks.
+
+        A page with ``nonce`` may make styles of its own, as the policy editor does.
+        """
         language = asked_language(request)
         theme = request.cookies.get(THEME_COOKIE, "auto")
         who: Who | None = getattr(request.state, "who", None)
@@ -112,7 +116,19 @@ class Renderer:
             **values,
         }
         html = self.fragment(template, language, found)
-        return HTMLResponse(html, status, headers=_HEADERS)
+        return HTMLResponse(html, status, headers=_headers(str(values.get("nonce", ""))))
+
+
+def new_nonce() -> str:
+    """A word that only this answer's content policy and scripts know."""
+    return secrets.token_urlsafe(16)
+
+
+def _headers(nonce: str) -> Mapping[str, str]:
+    if not nonce:
+        return _HEADERS
+    allowed = f"style-src 'self' 'nonce-{nonce}'"
+    return {**_HEADERS, "Content-Security-Policy": PAGE_POLICY.replace("style-src 'self'", allowed)}
 
 
 def asked_language(request: Request) -> str:

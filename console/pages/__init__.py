@@ -5,7 +5,17 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from console.pages import audit, live, login, pareto, part, people, pictures, search
+from console.pages import (
+    audit,
+    live,
+    login,
+    pareto,
+    part,
+    people,
+    pictures,
+    policy_check,
+    search,
+)
 from console.parts import ConsoleParts
 from console.rendering import NavLink, Renderer
 
@@ -25,6 +35,7 @@ PAGES = (
     ConsolePage(part.add),
     ConsolePage(search.add, NavLink("history", "/history")),
     ConsolePage(pareto.add, NavLink("pareto", "/pareto")),
+    ConsolePage(policy_check.add),
     ConsolePage(people.add, NavLink("people", "/people")),
     ConsolePage(audit.add, NavLink("audit", "/audit")),
 )
