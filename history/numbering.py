@@ -20,6 +20,10 @@ _DECISION = METADATA.tables["decision"]
 _ACK = METADATA.tables["acknowledgement"]
 _ANOMALY = METADATA.tables["anomaly"]
 _LETTER = METADATA.tables["dead_letter"]
+TAKEN = (_ACK.c.outcome == "acknowledged") | (
+    (_ACK.c.outcome == "late") & _ACK.c.acknowledged_at.is_not(None)
+)
+"""Results that the controller took from its registers, in time or late."""
 _HALF = 0x7FFFFFFF
 """A step over half of all numbers is the wrap, and no hole."""
 
@@ -63,13 +67,13 @@ async def trigger_holes(
 async def numbered_twice(
     link: AsyncConnection, line: str | None, since: datetime | None
 ) -> tuple[TriggerNumbers, ...]:
-    """Numbers of one run under which two different parts were acknowledged."""
+    """Numbers of one run under which the controller has results of two parts."""
     part = func.coalesce(SHOTS.c.part_frame_id, _ACK.c.frame_id)
     number = (_ACK.c.line, _ACK.c.station, _ACK.c.plc_boot_id, _ACK.c.trigger_seq)
     found = await link.execute(
         select(*number)
         .select_from(_ACK.outerjoin(SHOTS, SHOTS.c.frame_id == _ACK.c.frame_id))
-        .where(*of_line(_ACK, line, since), _ACK.c.outcome == "acknowledged")
+        .where(*of_line(_ACK, line, since), TAKEN)
         .group_by(*number)
         .having(func.count(part.distinct()) > 1)
         .order_by(*number)
@@ -81,14 +85,14 @@ async def numbered_twice(
 
 
 def contradicted_parts(line: str | None, since: datetime | None) -> Select[UUID]:
-    """Frames of which the controller acknowledged another action than its decision states."""
+    """Frames of which the controller has another action than its decision states."""
     same = (_DECISION.c.result_id == _ACK.c.result_id) & (_DECISION.c.frame_id == _ACK.c.frame_id)
     return (
         select(_ACK.c.frame_id)
         .select_from(_ACK.join(_DECISION, same))
         .where(
             *of_line(_ACK, line, since),
-            _ACK.c.outcome == "acknowledged",
+            TAKEN,
             _ACK.c.action != _DECISION.c.action,
         )
         .distinct()

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from history.facts import COUNTS, FACTS, SHOTS
 from history.numbering import (
+    TAKEN,
     contradicted_parts,
     lost_messages,
     numbered_twice,
@@ -39,7 +40,7 @@ _SLICE = 20_000
 
 
 async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | None) -> Gaps:
-    """Parts without a decision or an answer, acknowledged twice, or with a wrong fact."""
+    """Parts without a decision or an answer, answered twice, or with a wrong fact."""
     known = union(*(_parts(table, line, since) for table in (_ACK, _ANOMALY))).subquery()
     decided = select(FACTS.c.part_frame_id).where(FACTS.c.part_frame_id == known.c.part)
     answered = select(_ACK.c.frame_id).where(_ACK.c.frame_id == FACTS.c.part_frame_id)
@@ -48,7 +49,7 @@ async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | N
     )
     twice = (
         select(_ACK.c.frame_id)
-        .where(*of_line(_ACK, line, since), _ACK.c.outcome == "acknowledged")
+        .where(*of_line(_ACK, line, since), TAKEN)
         .group_by(_ACK.c.frame_id)
         .having(func.count(_ACK.c.result_id.distinct()) > 1)
     )
@@ -63,6 +64,9 @@ async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | N
     false_facts: set[UUID] = set()
     async for low, high in _slices(link, since):
         false_facts.update((await link.execute(_false_facts(line, since, low, high))).scalars())
+    late = select(func.count(_ACK.c.frame_id.distinct())).where(
+        *of_line(_ACK, line, since), _ACK.c.outcome == "late", _ACK.c.written_at.is_not(None)
+    )
     contradicted = (await link.execute(contradicted_parts(line, since))).scalars()
     quarters = tuple((await link.execute(_false_counts(line, since))).scalars())
     return Gaps(
@@ -75,6 +79,7 @@ async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | N
         holes=await trigger_holes(link, line, since),
         twice_numbered=await numbered_twice(link, line, since),
         lost=await lost_messages(link, since),
+        written_late=await link.scalar(late) or 0,
     )
 
 

@@ -276,7 +276,7 @@ class Gaps(Record):
     unanswered: tuple[UUID, ...]
     """Decided frames for which neither PLC nor gateway reported an outcome."""
     decided_twice: tuple[UUID, ...]
-    """Frames with two acknowledged decisions."""
+    """Frames of which the controller has two decisions."""
     false_facts: tuple[UUID, ...] = ()
     """Parts of which the kept fact says something else than the recorded events."""
     false_counts: tuple[datetime, ...] = ()
@@ -286,11 +286,14 @@ class Gaps(Record):
     holes: tuple["TriggerNumbers", ...] = ()
     """Trigger numbers of which nothing is on record, between two that are."""
     twice_numbered: tuple["TriggerNumbers", ...] = ()
-    """Trigger numbers under which two parts were acknowledged."""
+    """Trigger numbers under which the controller has results of two parts."""
     lost: tuple["LostMessages", ...] = ()
     """Messages that retention deleted before a role had read them."""
+    written_late: int = 0
+    """Frames whose result reached the controller after its window; nothing is missing of them."""
 
     @property
     def complete(self) -> bool:
         """Whether there are none."""
-        return not any(getattr(self, name) for name in type(self).model_fields)
+        gaps = type(self).model_fields.keys() - {"written_late"}
+        return not any(getattr(self, name) for name in gaps)

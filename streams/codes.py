@@ -302,11 +302,12 @@ class AckOutcome(StrEnum):
     """What became of a result written, or due to be written, to the PLC."""
 
     ACKNOWLEDGED = "acknowledged"
-    """The controller answered with ResultAckSeq."""
+    """Written within the window, and the controller answered with ResultAckSeq."""
     UNACKNOWLEDGED = "unacknowledged"
-    """The result was written and not answered in `ack_timeout_ms`, or lost to an overrun."""
+    """Written in time and not answered in `ack_timeout_ms`, refused, or lost to an overrun."""
     LATE = "late"
-    """The window was over, or another decision stood: it was not written."""
+    """Its window was over, or another decision stood. One with a `written_at` was written after its
+    window, and the controller's own default stands; the others were not written."""
     OLD_BOOT = "old_boot"
     """The controller had restarted: the part is not its any more."""
 

@@ -209,7 +209,10 @@ class ShotVerdict(Decision):
 
 
 class Acknowledgement(PartOnLine):
-    """What became of one result at the PLC. The acknowledged decision is the effective one."""
+    """What became of one result at the PLC. The acknowledged decision is the effective one.
+
+    A ``late`` one with a ``written_at`` was written after the part's window.
+    """
 
     event_type: ClassVar[str] = "andon.ack.v1"
     result_id: UUID
@@ -222,6 +225,14 @@ class Acknowledgement(PartOnLine):
     acknowledged_at: Moment | None = None
     trigger_to_write_ms: Real | None = None
     detail: Text = ""
+
+    @property
+    def reached_controller(self) -> bool:
+        """Whether the controller took the result from its registers, in time or late."""
+        is_late = self.outcome is AckOutcome.LATE
+        return self.outcome is AckOutcome.ACKNOWLEDGED or (
+            is_late and self.acknowledged_at is not None
+        )
 
 
 class Review(Event):

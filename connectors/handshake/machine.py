@@ -51,6 +51,9 @@ def step(state: State, now: float, event: Input) -> tuple[State, list[Command]]:
     if not new.online:
         return new, commands
     changed = {s: v for s, v in new.outputs.items() if before.get(s) != v or s not in before}
+    if changed and new.pending != new.pending_told:  # 1 and 0 are not worth a write of their own
+        changed[Signal.PENDING_RESULTS] = new.pending
+        new = replace(new, pending_told=new.pending)
     if changed:
         return new, [WriteStatus(changed), *commands]
     return new, commands
@@ -107,7 +110,7 @@ def _apply(state: State, now: float, event: Input) -> Step:
         case Connected():
             return _connected(over_silence(state, now), now, event.values)
         case Notice.DISCONNECTED:
-            return replace(state, online=False, alive=False), []
+            return replace(state, online=False, alive=False, pending_told=None), []
         case Notice.STOP_REQUESTED:
             return replace(state, stop_request=True), []
         case RecipeRequested() | RecipePrepared() | RecipeRefused():
@@ -163,7 +166,7 @@ def _heard(state: State, now: float, beat: int) -> State:
 
 def _connected(state: State, now: float, values: SignalValues) -> Step:
     current = trigger_of(values)
-    known = state.plc_boot_id
+    known, heard_at = state.plc_boot_id, state.heartbeat_at
     state = replace(
         _heard(state, now, number(values, Signal.PLC_HEARTBEAT)),
         online=True,
@@ -197,7 +200,7 @@ def _connected(state: State, now: float, values: SignalValues) -> Step:
             commands += more
     state = _remembering(state, number(values, Signal.RESULT_SEQ))
     state, interrupted = _interrupted(state)
-    state, more = triggers.missed_while_away(state, now, current)
+    state, more = triggers.missed_while_away(state, now, current, heard_at)
     state, recipe = changeover.reconnected(state, now, values)
     return state, [*commands, *interrupted, *more, *recipe]
 

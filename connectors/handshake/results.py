@@ -19,6 +19,8 @@ from connectors.handshake.values import (
 from streams.codes import AckOutcome, FaultCode, ReasonCode
 
 Step = tuple[State, list[Command]]
+WRITTEN_LATE = "written after the window: the controller's default may stand"
+"""Of a result that the controller was told all the same."""
 
 
 def keep(state: State, part: Part) -> State:
@@ -69,12 +71,22 @@ def decided(state: State, now: float, event: Decided) -> Step:
     if now >= part.deadline:
         return forget(state, part), [report(part, AckOutcome.LATE, "the window is over")]
     if len(state.queue) >= state.config.unacknowledged_limit:
-        faults = state.faults | {FaultCode.RESULT_OVERRUN}
-        state = replace(forget(state, part), overrun=True, faults=faults)
+        state = _overrun(forget(state, part))
         detail = f"overrun: {len(state.queue)} results are not acknowledged"
         return state, [report(part, AckOutcome.UNACKNOWLEDGED, detail)]
     part = replace(part, phase=Phase.QUEUED)
     return pump(replace(keep(state, part), queue=(*state.queue, part.key)), now)
+
+
+def _overrun(state: State) -> State:
+    """A result is lost to the controller, because it does not acknowledge those before."""
+    return replace(state, overrun=True, faults=state.faults | {FaultCode.RESULT_OVERRUN})
+
+
+def _is_unanswered(state: State) -> bool:
+    """Whether the result in the registers was not acknowledged in its time."""
+    head = state.head()
+    return head is not None and head.phase is Phase.REPORTED
 
 
 def _after_the_fact(state: State, event: Decided, refused: ResultReport) -> list[Command]:
@@ -109,7 +121,7 @@ def pump(state: State, now: float) -> Step:
         return state, commands
     seq = following(state.result_seq)
     part = replace(state.parts[state.queue[0]], phase=Phase.WRITING, result_seq=seq, ordered_at=now)
-    state = replace(keep(state, part), result_seq=seq)
+    state = replace(keep(state, part), result_seq=seq, pending_told=state.pending)
     return state, [*commands, WriteResult(part, state.pending)]
 
 
@@ -138,20 +150,24 @@ def acknowledged(state: State, now: float, result_seq: int) -> Step:
 
 
 def confirm(part: Part, now: float) -> ResultReport:
-    """The report of a result that the controller took: none is ordered after its window.
+    """The report of a result that the controller took.
 
-    Only a hold for a missed trigger, a write that took long, or one after a silence of the gateway
-    may have come too late for the controller; its own default then holds the part, and ``detail``
-    says so.
+    One that was written after its window is late: the controller acknowledges it all the same, and
+    its own default stands. That happens to holds of missed triggers and to a write that took long.
+    ``detail`` says where the gateway cannot know what the controller did.
     """
     part = part if part.written_at is not None else replace(part, written_at=now)
-    assert part.written_at is not None
+    if is_late(part):
+        return report(part, AckOutcome.LATE, WRITTEN_LATE, now)
     detail = ""
     if part.unheard:
         detail = "written after a silence of the gateway: the controller's default may stand"
-    if part.written_at > part.deadline:
-        detail = "written after the window: the controller's default may stand"
     return report(part, AckOutcome.ACKNOWLEDGED, detail, now)
+
+
+def is_late(part: Part) -> bool:
+    """Whether its result was written after its window."""
+    return part.written_at is not None and part.written_at > part.deadline
 
 
 def due(state: State, now: float) -> Step:
@@ -166,11 +182,18 @@ def due(state: State, now: float) -> Step:
                 commands.append(Decide(part, ReasonCode.NO_DECISION))
         elif part.phase is Phase.QUEUED and not part.missed and now >= part.deadline:
             commands.append(report(part, AckOutcome.LATE, "the window ended in the buffer"))
-            state = keep(state, replace(part, phase=Phase.REPORTED))
+            state = forget(_overrun(state) if _is_unanswered(state) else state, part)
         elif part.phase is Phase.WRITTEN and _overdue(part, now - config.ack_timeout_s):
-            commands.append(report(part, AckOutcome.UNACKNOWLEDGED, "no ResultAckSeq"))
+            commands.append(_unanswered(part))
             state = keep(state, replace(part, phase=Phase.REPORTED))
     return state, commands
+
+
+def _unanswered(part: Part) -> ResultReport:
+    """The report of a written result without a ResultAckSeq; one that came late stays late."""
+    if is_late(part):
+        return report(part, AckOutcome.LATE, f"{WRITTEN_LATE}; no ResultAckSeq")
+    return report(part, AckOutcome.UNACKNOWLEDGED, "no ResultAckSeq")
 
 
 def _overdue(part: Part, since: float) -> bool:

@@ -52,6 +52,8 @@ class State:
     """Holds of missed triggers; written when the queue is empty."""
     closed: Mapping[PartKey, UUID] = field(default_factory=dict)
     """Recent parts and the result that stood."""
+    pending_told: int | None = None
+    """``PendingResults`` as the controller has it; None: not known."""
     result_seq: int = 0
     result_seq_known: bool = False
     """False before the first controller, and after a journal that does not say."""

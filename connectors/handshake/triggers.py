@@ -82,13 +82,13 @@ def miss(
     count: int,
     why: str,
     frame_id: UUID | None = None,
-    expired: bool = False,
+    heard_at: float | None = None,
     age: TriggerAge = TriggerAge(),
 ) -> Step:
     """Count ``count`` misses, and demand a hold for each of ``triggers``.
 
-    ``why`` says in words how it came about. ``expired``: the triggers came while nobody was
-    connected, so their windows count as over.
+    ``why`` says in words how it came about. ``heard_at``: the triggers came while nobody was
+    connected, at any time since the controller was heard last, so their windows count from then.
     """
     commands: list[Command] = []
     for trigger in triggers:
@@ -96,7 +96,8 @@ def miss(
         waiting = sum(other.missed for other in state.parts.values())
         if part.key in state.parts or waiting >= state.config.missed_limit:
             continue
-        part = replace(part, deadline=now) if expired else part
+        if heard_at is not None:
+            part = replace(part, deadline=max(now, heard_at + part.deadline - now))
         state = keep(state, part)
         commands.append(Decide(part, ReasonCode.MISSED_TRIGGER, why))
     return replace(state, missed_count=(state.missed_count + count) & 0xFFFFFFFF), commands
@@ -183,8 +184,8 @@ def forgotten(state: State, acknowledged: int, current: int, why: str) -> Step:
     return state, commands
 
 
-def missed_while_away(state: State, now: float, current: Trigger) -> Step:
-    """After a reconnect in the same run every trigger since is missed."""
+def missed_while_away(state: State, now: float, current: Trigger, heard_at: float) -> Step:
+    """After a reconnect in the same run every trigger since ``heard_at`` is missed."""
     count = steps(state.last_trigger_seq, current.trigger_seq)
     numbers = span(state.last_trigger_seq, current.trigger_seq, state.config.missed_limit)
     triggers = [
@@ -192,7 +193,7 @@ def missed_while_away(state: State, now: float, current: Trigger) -> Step:
         for seq in numbers
     ]
     why = "the gateway had no connection to the controller"
-    state, commands = miss(state, now, triggers, count, why, expired=True)
+    state, commands = miss(state, now, triggers, count, why, heard_at=heard_at)
     state = replace(state, last_trigger_seq=current.trigger_seq)
     if state.exposing is None and count:
         state = replace(state, exposure_done_seq=current.trigger_seq)

@@ -211,7 +211,8 @@ class LineState:
     def _take_answer(self, line: LiveLine, part: LivePart, told: Acknowledgement) -> None:
         """A result that the PLC took says more than one that came too late for it."""
         known = part.acknowledgement
-        if known is not None and known.outcome is AckOutcome.ACKNOWLEDGED:
+        is_taken = known is not None and known.outcome is AckOutcome.ACKNOWLEDGED
+        if is_taken or (known is not None and known.written_at and not told.written_at):
             return
         part.acknowledgement = told
         if (left := part.headroom_ms) is not None:

@@ -13,7 +13,7 @@ from lab.demo.verdicts import JudgedPart, Verdicts
 from lab.harness.plan import LinePlan
 from lab.harness.reckoning import OnKafka, Reckoning
 from lab.plc.ledger import LedgerEntry
-from streams.codes import AckOutcome, Action, DecisionSource, Severity
+from streams.codes import Action, DecisionSource, Severity
 from streams.events import Decision, Inspection
 
 
@@ -94,7 +94,7 @@ def tell(
     latency = {
         (a.plc_boot_id, a.trigger_seq): a.trigger_to_write_ms
         for a in kafka.acknowledgements
-        if a.outcome is AckOutcome.ACKNOWLEDGED
+        if a.reached_controller
     }
     stories = []
     for part in ledger:

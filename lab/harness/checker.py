@@ -136,7 +136,7 @@ def _of_controller(entry: LedgerEntry, repeats: int) -> list[Found]:
 
 def _of_history(entry: LedgerEntry, told: Sequence[RecordedAck]) -> list[Found]:
     applied = {row.result_seq for row in entry.results if row.disposition is Disposition.APPLIED}
-    taken = {one.result_id: one for one in told if one.outcome is AckOutcome.ACKNOWLEDGED}
+    taken = {one.result_id: one for one in told if _was_taken(one)}
     found = []
     if len(taken) > 1:
         found.append(Found(Breach.TWO_ACKNOWLEDGED, entry.key, f"{len(taken)} results"))
@@ -148,8 +148,15 @@ def _of_history(entry: LedgerEntry, told: Sequence[RecordedAck]) -> list[Found]:
         if one.part_id not in ("", entry.part_id):
             found.append(Found(Breach.WRONG_PART, entry.key, one.part_id))
     for one in told:
-        if one.outcome is AckOutcome.LATE and one.result_seq and one.result_seq in applied:
+        said_late = one.outcome is AckOutcome.LATE and one.is_sure
+        if said_late and one.result_seq and one.result_seq in applied:
             found.append(Found(Breach.SAID_LATE, entry.key))
     if applied and entry.acknowledged and not taken:
         found.append(Found(Breach.UNTOLD, entry.key, f"{entry.action} was acknowledged"))
     return found
+
+
+def _was_taken(one: RecordedAck) -> bool:
+    """Whether the controller has the result, for all that the history says."""
+    may_be_late = one.outcome is AckOutcome.LATE and not one.is_sure
+    return one.outcome is AckOutcome.ACKNOWLEDGED or (may_be_late and one.result_seq > 0)

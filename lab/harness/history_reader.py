@@ -21,7 +21,8 @@ async def read_told(settings: Settings, boots: Set[int] | None = None) -> list[R
     try:
         rows = await connection.fetch(
             "SELECT plc_boot_id, trigger_seq, part_id, result_id, outcome, action, result_seq, "
-            "coalesce(event ->> 'detail', '') = '' AS is_sure FROM acknowledgement"
+            "coalesce(event ->> 'detail', '') NOT LIKE '%may stand%' AS is_sure "
+            "FROM acknowledgement"
         )
     finally:
         await connection.close()

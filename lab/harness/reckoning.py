@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from lab.plc.ledger import Key, LedgerEntry
-from streams.codes import AckOutcome, DecisionSource
+from streams.codes import DecisionSource
 from streams.events import Acknowledgement, Alert, Decision
 
 
@@ -97,9 +97,7 @@ def reckon(
     for decision in kafka.decisions:
         decisions.setdefault((decision.plc_boot_id, decision.trigger_seq), []).append(decision)
     acked = {
-        (a.plc_boot_id, a.trigger_seq): a
-        for a in kafka.acknowledgements
-        if a.outcome is AckOutcome.ACKNOWLEDGED
+        (a.plc_boot_id, a.trigger_seq): a for a in kafka.acknowledgements if a.reached_controller
     }
     effective = {
         key: decision

@@ -47,6 +47,7 @@ def state(*parts: Part, **changes: object) -> State:
         "queue": tuple(p.key for p in parts if p.phase is not Phase.OPEN and not p.missed),
         "backlog": tuple(p.key for p in parts if p.phase is Phase.QUEUED and p.missed),
         "result_seq_known": True,
+        "pending_told": sum(p.phase is not Phase.OPEN for p in parts),
     }
     return State(CONFIG, **{**fields, **changes})  # type: ignore[arg-type]
 

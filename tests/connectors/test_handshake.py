@@ -92,13 +92,33 @@ def test_the_ninth_unacknowledged_result_is_an_overrun() -> None:
     assert world.plc[Signal.FAULT_CODE] == 0
 
 
-def test_overrun_also_when_the_windows_are_short() -> None:
+def test_results_whose_window_ended_in_the_buffer_leave_it_and_raise_no_overrun() -> None:
     world = ready_world(seed=5, decide_s=(0.01, 0.02), takt_ms=200)
     world.acks_withheld = True
-    for _ in range(9):
+    keys = [world.trigger()]
+    for _ in range(11):
+        world.run(0.2)
+        keys.append(world.trigger())
+    world.run(0.1)
+    assert not world.plc[Signal.RESULT_OVERRUN]
+    assert len(world.state.queue) == 2, "the one in the registers, and the newest"
+    world.acks_withheld = False
+    world.acknowledge()
+    world.run(0.05)
+    assert set(world.results) == {keys[0], keys[-1]}, "the one that is in time is told at once"
+    world.run(1)
+    assert world.plc[Signal.PENDING_RESULTS] == 0
+    world.check()
+
+
+def test_a_controller_that_acknowledges_nothing_is_told_so_when_the_windows_are_short() -> None:
+    world = ready_world(seed=5, decide_s=(0.01, 0.02), takt_ms=200)
+    world.acks_withheld = True
+    for _ in range(30):
         world.trigger()
         world.run(0.2)
     assert world.plc[Signal.RESULT_OVERRUN]
+    assert world.plc[Signal.FAULT_CODE] == FaultCode.RESULT_OVERRUN
 
 
 @pytest.mark.parametrize("same_boot", [True, False])
@@ -239,7 +259,7 @@ def test_triggers_during_an_outage_are_missed_and_held() -> None:
     world.run(3)
     world.check()
     assert [world.results[k][0][2] for k in missed] == [ResultCode.HOLD] * 12
-    assert {world.outcomes()[k] for k in missed} == {AckOutcome.ACKNOWLEDGED}
+    assert {world.outcomes()[k] for k in missed} == {AckOutcome.LATE}
     assert all("after the window" in r.detail for r in world.reports if r.key in missed)
     assert len(world.captured) == 1
     assert world.plc[Signal.MISSED_COUNT] == 12

@@ -173,20 +173,26 @@ def test_a_part_whose_exposure_was_cut_short_is_held_and_others_are_not() -> Non
 
 
 def test_triggers_while_away_are_missed_and_their_windows_over() -> None:
-    after, commands = missed_while_away(state(), 10.5, trigger(7))
+    after, commands = missed_while_away(state(), 11.5, trigger(7), heard_at=10.2)
     held = [c for c in commands if isinstance(c, hs.Decide)]
     assert [(c.part.key.trigger_seq, c.part.trigger.part_id) for c in held] == [
         (6, ""),
         (7, "part-7"),
     ]
-    assert {c.part.deadline for c in held} == {10.5}
+    assert {c.part.deadline for c in held} == {11.5}
     assert (after.missed_count, after.last_trigger_seq, after.exposure_done_seq) == (2, 7, 7)
 
 
+def test_after_a_short_cut_the_window_counts_from_when_the_controller_was_heard() -> None:
+    _, commands = missed_while_away(state(), 10.5, trigger(7), heard_at=10.2)
+    held = [c.part for c in commands if isinstance(c, hs.Decide)]
+    assert [part.deadline for part in held] == [pytest.approx(11.2)] * 2
+
+
 def test_the_exposure_that_is_under_way_is_not_told_as_done() -> None:
-    after, _ = missed_while_away(state(exposing=KEY), 10.5, trigger(7))
+    after, _ = missed_while_away(state(exposing=KEY), 10.5, trigger(7), 10.0)
     assert after.exposure_done_seq == 0
-    after, _ = missed_while_away(state(exposure_done_seq=3), 10.5, trigger(5))
+    after, _ = missed_while_away(state(exposure_done_seq=3), 10.5, trigger(5), 10.0)
     assert after.exposure_done_seq == 3, "nothing was missed"
 
 

@@ -234,11 +234,21 @@ def test_an_acknowledgement_closes_what_it_reaches() -> None:
 
 def test_a_result_written_at_its_deadline_was_in_time() -> None:
     in_time = confirm(part(phase=Phase.WRITTEN, written_at=11.0), 11.2)
-    assert (in_time.detail, in_time.acknowledged_at) == ("", 11.2)
-    assert confirm(part(phase=Phase.WRITTEN, written_at=11.001), 11.2).detail
+    assert (in_time.outcome, in_time.detail) == (AckOutcome.ACKNOWLEDGED, "")
+    assert in_time.acknowledged_at == 11.2
+    late = confirm(part(phase=Phase.WRITTEN, written_at=11.001), 11.2)
+    assert (late.outcome, late.acknowledged_at) == (AckOutcome.LATE, 11.2)
+    assert "the controller's default may stand" in late.detail
     unknown = confirm(part(phase=Phase.WRITTEN), 11.2)
     assert unknown.part is not None
     assert unknown.part.written_at == 11.2
+    assert unknown.outcome is AckOutcome.LATE
+
+
+def test_a_late_result_that_nobody_takes_stays_late() -> None:
+    _, (lost,) = due(state(part(phase=Phase.WRITTEN, written_at=11.5)), 13.5)
+    assert (lost.outcome, lost.acknowledged_at) == (AckOutcome.LATE, None)
+    assert lost.detail.endswith("no ResultAckSeq")
 
 
 def test_what_time_brings_comes_at_its_moment_and_once() -> None:

@@ -119,7 +119,7 @@ def test_a_missed_trigger_is_held_once_and_no_more_than_the_limit_wait() -> None
     assert [c.part.key.trigger_seq for c in commands] == [6]
     assert after.missed_count == 3
     assert miss(state(part()), 10.0, [trigger(5)], 1, "why")[1] == [], "it is known already"
-    _, (expired,) = miss(state(), 10.0, [trigger(6)], 1, "why", expired=True)
+    _, (expired,) = miss(state(), 10.0, [trigger(6)], 1, "why", heard_at=5.0)
     assert expired.part.deadline == 10.0
 
 

@@ -59,6 +59,8 @@ class World:
         """What reached the controller: result number, part, code."""
         self.result_seqs: list[int] = []
         self.triggered: dict[PartKey, str] = {}
+        self.triggered_at: dict[PartKey, float] = {}
+        self.reached_at: dict[PartKey, float] = {}
         self.captured: list[PartKey] = []
         self.reports: list[hs.ResultReport] = []
         self.resynchronised = 0
@@ -129,6 +131,7 @@ class World:
         key = PartKey(self.plc[Signal.PLC_BOOT_ID], seq)
         part = part if part is not None else f"part-{key.plc_boot_id}-{seq}"
         self.triggered[key] = part
+        self.triggered_at[key] = self.now
         self.plc.update(
             {Signal.PART_ID: part, Signal.PRODUCT_ID: self.product, Signal.TRIGGER_SEQ: seq}
         )
@@ -201,6 +204,7 @@ class World:
         row = (part.result_seq, part.trigger.part_id, int(part.verdict.code))
         if row not in self.results[part.key]:
             self.results[part.key].append(row)
+            self.reached_at.setdefault(part.key, self.now)
             self.result_seqs.append(part.result_seq)
         if not self.acks_withheld:
             self.later(self.rng.uniform(0.001, 0.02), self.acknowledge)
@@ -308,9 +312,26 @@ class World:
         for report in own:
             if report.outcome is AckOutcome.ACKNOWLEDGED and report.key in self.held:
                 assert report.detail, f"{report.key} was held, and its result is said to be taken"
+            self._check_late(report)
         for key in self.results:
             if key.plc_boot_id == self.plc[Signal.PLC_BOOT_ID] and key not in self.state.parts:
                 assert key in per_part, f"{key} was written and never reported"
+
+    def _check_late(self, report: hs.ResultReport) -> None:
+        """What reached the controller after its window is said to be late, and what came in time
+        is not, but for the ways of trigger and result, and triggers that nobody saw."""
+        reached = self.reached_at.get(report.key)
+        part = report.part
+        triggered = self.triggered_at.get(report.key)
+        if reached is None or part is None or triggered is None:
+            return
+        over_s = reached - triggered - self.config.window_s(self.takt_ms)
+        if over_s > 0.03 and report.outcome is not AckOutcome.OLD_BOOT:
+            assert report.outcome is AckOutcome.LATE or part.ordered_at == part.written_at, (
+                f"{report.key} came {over_s:.3f} s after its window: {report}"
+            )
+        if report.outcome is AckOutcome.LATE and over_s < -0.03:
+            assert part.missed, f"{report.key} came in time: {report}"
 
     def outcomes(self) -> dict[PartKey, AckOutcome]:
         return {r.key: r.outcome for r in self.reports if r.part is not None}

@@ -76,6 +76,19 @@ def test_parts_count_once_by_what_the_plc_was_told() -> None:
     assert line.missed == 1
 
 
+def test_what_the_controller_took_late_is_said_to_be_late_whatever_came_after_it() -> None:
+    log = Log()
+    hold, other = make.decision(1, DecisionSource.WATCHDOG, Action.HOLD), scrapped(1)
+    at = {"written_at": hold.decided_at}
+    written = told(1, hold, AckOutcome.LATE).model_copy(update=at)
+    unwritten = told(1, other, AckOutcome.LATE)
+    for event in (hold, written, unwritten):
+        log.add(event)
+    (part,) = log.state.lines["line-1"].newest(9)
+    assert part.acknowledgement == written
+    assert log.state.lines["line-1"].missed == 1
+
+
 def test_an_answer_before_its_decision_waits_for_it() -> None:
     log = Log()
     log.add(told(1, scrapped(1)))

@@ -114,7 +114,8 @@ def events_of(part: UUID, drawn: Sequence[Answer], reviews: int, serial: str) ->
         )
         events.append(decision)
         for outcome in answer.outcomes:
-            written = None if outcome is AckOutcome.LATE else decision.decided_at
+            unwritten = outcome is AckOutcome.LATE and answer.is_late
+            written = None if unwritten else decision.decided_at
             events.append(make.acknowledgement(decision, outcome, written_at=written))
     return events + [
         make.review(0, nth, frame_id=frames[nth % 2], review_id=uuid4()) for nth in range(reviews)
@@ -123,14 +124,15 @@ def events_of(part: UUID, drawn: Sequence[Answer], reviews: int, serial: str) ->
 
 def expected(part: UUID, events: Sequence[Recorded]) -> tuple[object, ...] | None:
     """What the fact must say, worked out from the events alone."""
-    outcomes = {"acknowledged": 0, "unacknowledged": 2}
+    outcomes = {"acknowledged": 0, "unacknowledged": 2, "late": 2}
 
     def heard(result: UUID) -> tuple[int, str | None, datetime | None]:
         found = [
             (1 if rank == 2 and ack.written_at else rank, ack.outcome.value, ack.written_at)
             for ack in events
             if isinstance(ack, Acknowledgement) and ack.result_id == result
-            for rank in [outcomes.get(ack.outcome.value, 3)]
+            for known in [outcomes.get(ack.outcome.value, 3)]
+            for rank in [3 if ack.outcome is AckOutcome.LATE and not ack.written_at else known]
         ]
         return min(found, key=lambda f: f[:2]) if found else (2, None, None)
 

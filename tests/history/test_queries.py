@@ -34,6 +34,8 @@ EXPERT, CLASSIFIER, FALLBACK, WATCHDOG = list(DecisionSource)[:4]
         ([(CLASSIFIER, True, "late"), (FALLBACK, False, "acknowledged")], FALLBACK),
         ([(CLASSIFIER, True, "acknowledged"), (FALLBACK, False, "unacknowledged")], CLASSIFIER),
         ([(CLASSIFIER, False, None), (WATCHDOG, False, "unacknowledged")], WATCHDOG),
+        ([(CLASSIFIER, False, None), (WATCHDOG, False, "late")], WATCHDOG),
+        ([(CLASSIFIER, False, "acknowledged"), (WATCHDOG, False, "late")], CLASSIFIER),
         ([(WATCHDOG, False, None), (FALLBACK, False, None)], FALLBACK),
         ([(FALLBACK, False, "old_boot"), (WATCHDOG, False, None)], WATCHDOG),
         ([(FALLBACK, True, None), (WATCHDOG, True, None)], FALLBACK),

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from history.queries import History
 from history.writer import PostgresHistoryWriter
-from streams.codes import LOST_TO_RETENTION, Action, DecisionSource
+from streams.codes import LOST_TO_RETENTION, AckOutcome, Action, DecisionSource
 from tests.history import make
 
 
@@ -27,6 +27,28 @@ async def test_gaps(writer: PostgresHistoryWriter, history: History) -> None:
     assert not gaps.complete
     assert (await history.gaps("line-3")).complete
     assert (await history.gaps("line-1", since=make.captured(9))).complete
+
+
+@pytest.mark.asyncio
+async def test_a_result_that_came_late_is_counted_and_is_no_gap(
+    writer: PostgresHistoryWriter, history: History
+) -> None:
+    events = [make.decision(n) for n in range(3)]
+    await writer.add_decisions(events)
+    unwritten = {"written_at": None, "acknowledged_at": None, "result_seq": 0}
+    acks = [
+        make.acknowledgement(events[0], AckOutcome.LATE),
+        make.acknowledgement(events[1], AckOutcome.LATE, **unwritten),
+        make.acknowledgement(events[2]),
+    ]
+    await writer.add_acknowledgements(acks)
+    gaps = await history.gaps("line-1")
+    assert (gaps.written_late, gaps.complete) == (1, True)
+    assert (await history.stats()).by_outcome == {"acknowledged": 1, "late": 2}
+    watchdog = make.decided(0, DecisionSource.WATCHDOG)
+    await writer.add_decisions([watchdog])
+    await writer.add_acknowledgements([make.acknowledgement(watchdog)])
+    assert (await history.gaps("line-1")).decided_twice == (make.frame_id(0),)
 
 
 @pytest.mark.asyncio

@@ -104,6 +104,7 @@ def print_gaps(gaps: Gaps) -> None:
     out.print(f"{len(gaps.false_counts)} quarters of an hour with counts unlike the facts")
     for quarter in gaps.false_counts[:20]:
         out.print(f"  {quarter:%Y-%m-%d %H:%M} UTC")
+    out.print(f"late: {gaps.written_late} frames whose result came after its window (no gap)")
 
 
 def print_pareto(pareto: Pareto) -> None:
@@ -215,7 +216,8 @@ def _story_rows(story: Story) -> Iterable[tuple[str, Text]]:
         ack = Acknowledgement.model_validate(event)
         took = ack.trigger_to_write_ms
         after = "" if took is None else f", {took:.0f} ms after the trigger"
-        yield "PLC", _text(f"{ack.outcome}: {ack.action} by {ack.source}{after}")
+        why = f" ({ack.detail})" if ack.detail else ""
+        yield "PLC", _text(f"{ack.outcome}: {ack.action} by {ack.source}{after}{why}")
     for event in story.reviews:
         said = Review.model_validate(event)
         words = f"{said.severity} {said.class_name} by {said.reviewer}"

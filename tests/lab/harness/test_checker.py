@@ -48,7 +48,9 @@ def runs(draw: st.DrawFn) -> tuple[list[LedgerEntry], list[RecordedAck]]:
     ledger, said = [], []
     for seq in range(1, draw(st.integers(1, 12)) + 1):
         action = draw(st.sampled_from(ACTIONS))
-        kind = draw(st.sampled_from(["taken", "default", "agrees", "late", "unheard", "after"]))
+        kind = draw(
+            st.sampled_from(["taken", "default", "agrees", "late", "unheard", "after", "doubt"])
+        )
         late = result(seq, action, "late")
         match kind:
             case "taken":
@@ -70,6 +72,9 @@ def runs(draw: st.DrawFn) -> tuple[list[LedgerEntry], list[RecordedAck]]:
             case "after":
                 ledger.append(entry(seq, late, default="window"))
                 said.append(replace(told(seq, action), is_sure=False))
+            case "doubt":
+                ledger.append(entry(seq, result(seq, action)))
+                said.append(replace(told(seq, action, AckOutcome.LATE), is_sure=False))
     return ledger, said
 
 
