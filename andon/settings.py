@@ -232,6 +232,9 @@ class Settings(BaseSettings):
     stall_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
     """Work that holds the event loop of gateway or worker for longer is logged, milliseconds;
     0: not measured."""
+    status_every_s: Annotated[float, Field(ge=0, le=600)] = 2.0
+    """Gateway and workers say on `andon.status` how they are: at once where something changed, and
+    at least so often, seconds; 0: they say nothing, and the console's page of the line is empty."""
     log_json: bool = False
     """One JSON object a line instead of text, for machines."""
 

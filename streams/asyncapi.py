@@ -35,6 +35,10 @@ ENDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "andon.counted": (("limits",), ("limits",)),
     "andon.alerts": (("limits",), ("gateway", "record", "mqtt")),
     "andon.changeovers": (("gateway", "inspect"), ("gateway", "inspect", "record")),
+    "andon.status": (
+        ("gateway", "inspect", "classify", "join", "record", "limits", "mqtt"),
+        ("console",),
+    ),
     "andon.dead": (
         ("inspect", "classify", "join", "record", "limits", "mqtt"),
         ("record",),
@@ -97,7 +101,7 @@ def _channel(topic: Topic) -> Schema:
                 "topic": topic.name,
                 "partitions": topic.partitions,
                 "topicConfiguration": {
-                    "cleanup.policy": ["compact" if topic.compacted else "delete"],
+                    "cleanup.policy": topic.cleanup.split(","),
                     "retention.ms": topic.retention_ms,
                     "max.message.bytes": MAX_MESSAGE_BYTES,
                 },

@@ -34,6 +34,7 @@ from streams.events import (
     PolicyInForce,
     Review,
 )
+from streams.status import ProcessStatus
 
 MAX_JSON_BYTES = 2 << 20
 """Longest JSON that is read: the value of a JSON topic, or one structured header."""
@@ -290,6 +291,9 @@ def _identity(event: Event) -> Identity:
         case ChangeoverStep():
             step, source = str(event.step_id), f"/andon/{event.stage.value}"
             return step, source, event.recipe_name, event.at, event.key
+        case ProcessStatus():
+            said = f"{event.key}/{event.started_at.timestamp():.3f}/{event.number}"
+            return said, "/andon/status", event.key, event.at, event.key
     raise TypeError(f"{type(event).__name__} is no message of its own")
 
 

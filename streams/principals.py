@@ -92,6 +92,7 @@ ACCESS: Final[Mapping[str, Access]] = {
             (Role.GATEWAY, Role.INSPECT),
             (Role.GATEWAY, Role.INSPECT, Role.RECORD),
         ),
+        _access(topics.STATUS, (*CONSUMING, Role.GATEWAY), (Role.CONSOLE,)),
         _access(topics.DEAD, (*CONSUMING, Role.GATEWAY), (Role.RECORD, Role.PROCESS)),
     )
 }

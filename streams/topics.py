@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from streams import changeovers, events
+from streams import changeovers, events, status
 from streams.addresses import is_loopback
 
 MIB = 1 << 20
@@ -31,15 +31,22 @@ class Topic:
     retention_ms: int = 168 * HOUR_MS
     """-1 keeps for ever."""
     compacted: bool = False
-    """The last message of each key is kept, whatever its age."""
+    """The last message of each key is kept, as long as ``retention_ms`` says."""
     segment_bytes: int | None = None
     """Size at which the broker begins a new segment (only older ones are compacted), or its own."""
+
+    @property
+    def cleanup(self) -> str:
+        """Kafka's word for what goes: what is old, what a later message replaced, or both."""
+        if not self.compacted:
+            return "delete"
+        return "compact" if self.retention_ms < 0 else "compact,delete"
 
     @property
     def config(self) -> dict[str, str]:
         """The broker's topic configuration."""
         config = {
-            "cleanup.policy": "compact" if self.compacted else "delete",
+            "cleanup.policy": self.cleanup,
             "retention.ms": str(self.retention_ms),
             "max.message.bytes": str(MAX_MESSAGE_BYTES),
         }
@@ -117,6 +124,15 @@ CHANGEOVERS = Topic(
     changeovers.ChangeoverStep,
     "Changes of the recipe: asked for, answered by each stage, acknowledged or refused.",
 )
+STATUS = Topic(
+    "andon.status",
+    "role/instance",
+    status.ProcessStatus,
+    "How gateways and workers are: the last word of each process, for a week.",
+    partitions=1,
+    compacted=True,
+    segment_bytes=16 * MIB,
+)
 DEAD = Topic(
     "andon.dead",
     "original key",
@@ -136,6 +152,7 @@ ALL: tuple[Topic, ...] = (
     COUNTED,
     ALERTS,
     CHANGEOVERS,
+    STATUS,
     DEAD,
 )
 

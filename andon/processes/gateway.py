@@ -3,20 +3,24 @@
 import asyncio
 import itertools
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 import structlog
 
-from andon import policy_wiring, wiring
+from andon import __version__, policy_wiring, wiring
 from andon.notify import notify_ready, notify_stopping
 from andon.processes.heap import settle_heap
 from andon.processes.stalls import watched_loop
+from andon.processes.status import telling
 from andon.settings import Settings
 from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway.adapters import GatewayPorts
 from connectors.gateway.core import Gateway
 from connectors.gateway.meter import GatewayMeter
+from connectors.gateway.watch import GatewayWatch, WatchedLink
+from connectors.handshake.state import State
+from connectors.handshake.values import Command
 from connectors.line_link import LineLink
 from streams.exposition import served
 from streams.kafka.connection import KafkaConnection
@@ -25,6 +29,7 @@ from streams.kafka.topic_check import tell_of_topics
 from streams.log import Log, quieten
 from streams.ports import PolicySource
 from streams.principals import Role
+from streams.status_teller import place_of
 from streams.topics import Wanted
 
 log = structlog.get_logger(__name__)
@@ -43,7 +48,9 @@ async def run_gateway(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         stack.enter_context(watched_loop(settings.stall_ms))
         link = wiring.line_link(settings)
-        gateway, following, _ = await compose(settings, stack, link, lambda: link.in_charge)
+        gateway, following, _ = await compose(
+            settings, stack, link, lambda: link.in_charge, lambda: link.number
+        )
         serving = asyncio.create_task(gateway.run(), name="gateway")
         ready = asyncio.create_task(announce(following))
         wanted, connection = wiring.topics_wanted(settings), wiring.kafka_connection(settings)
@@ -80,6 +87,7 @@ async def compose(
     stack: AsyncExitStack,
     link: LineLink,
     in_charge: Callable[[], bool] = lambda: True,
+    owner: Callable[[], int] = lambda: 0,
 ) -> tuple[Gateway, asyncio.Event, PolicySource]:
     """The gateway over its adapters, which are closed with ``stack``.
 
@@ -88,6 +96,7 @@ async def compose(
         stack: holds what is opened here.
         link: to the line controller.
         in_charge: whether this gateway speaks for the controller's parts.
+        owner: the number under which it does; 0 where there is none.
 
     Returns:
         The gateway, an event that is set once Kafka's decisions are followed, and the policies.
@@ -109,8 +118,26 @@ async def compose(
     if own.metrics_port:
         setting = "ANDON_GATEWAY__METRICS_PORT"
         stack.callback(served(meter.registry, own.metrics_port, own.metrics_host, setting))
+    watched = WatchedLink(link)
+    watch = GatewayWatch(
+        own,
+        watched,
+        place_of(settings.paths.state),
+        __version__,
+        in_charge,
+        owner,
+        waiting,
+        policies.versions,
+        settings.status_every_s or 1.0,
+    )
+    await stack.enter_async_context(telling(settings, watch.look))
+
+    def on_step(before: State, after: State, commands: Sequence[Command]) -> None:
+        meter.saw(before, after, commands)
+        watch.saw(before, after, commands)
+
     ports = GatewayPorts(
-        link=link,
+        link=watched,
         cameras=wiring.cameras(settings),
         journal=journal,
         publisher=publisher,
@@ -118,7 +145,7 @@ async def compose(
         caught_up=feed.caught_up,
         policies=policies,
         in_charge=in_charge,
-        on_step=meter.saw,
+        on_step=on_step,
     )
     return Gateway(own, ports), feed.caught_up, policies
 

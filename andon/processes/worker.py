@@ -5,6 +5,7 @@ Each role imports only the adapters it needs, and opens them while it joins its 
 
 import asyncio
 import signal
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -13,11 +14,12 @@ from typing import Protocol
 
 import structlog
 
-from andon import policy_wiring, wiring
+from andon import __version__, policy_wiring, wiring
 from andon.notify import notify_ready, notify_stopping
 from andon.processes.heap import settle_heap
 from andon.processes.instance import Instance, claimed_instance
 from andon.processes.stalls import watched_loop
+from andon.processes.status import telling
 from andon.settings import Settings
 from streams.kafka.faust_app import BusConfig
 from streams.log import quieten
@@ -31,6 +33,7 @@ from streams.roles.record import RecordRole
 from streams.roles.record_core import RECORDED, WITH_OBJECTS
 from streams.roles.results import Results
 from streams.roles.runner import RoleRunner, RunningRole
+from streams.roles.watch import WorkerWatch
 from streams.topics import ANOMALIES, CHANGEOVERS, FRAMES, MIB, SHOTS, Topic
 
 UNHURRIED: frozenset[RoleName] = frozenset({"record", "limits", "mqtt"})
@@ -74,6 +77,7 @@ def role_config(role: RoleName, settings: Settings, instance: str | None = None)
         ),
         apart=WITH_OBJECTS if role == "record" else frozenset(),
         join=JoinConfig(margin_s=worker.join_margin_s),
+        status_every_s=settings.status_every_s,
         metrics_port=worker.metrics_port,
         metrics_host=worker.metrics_host,
     )
@@ -89,9 +93,12 @@ class ServeClient(Protocol):
 class Started:
     """Tells the supervisor that the worker is at work, once Ray Serve is reached too."""
 
-    def __init__(self, config: RoleConfig, name: str = "0") -> None:
+    def __init__(
+        self, config: RoleConfig, name: str = "0", watch: WorkerWatch | None = None
+    ) -> None:
         self.config = config
         self.name = name
+        self.watch = watch
         self._serve: ServeClient | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -138,16 +145,18 @@ async def _run(config: RoleConfig, settings: Settings, own: Instance) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     log = structlog.get_logger(role=role, instance=config.bus.instance).info
-    started = Started(config, own.name)
+    watch = WorkerWatch(own.name, __version__, log)
+    started = Started(config, own.name, watch)
 
     def at_work() -> None:
         own.joined()
         started.announce()
 
     make = partial(open_role, settings, started)
-    runner = RoleRunner(config, READ[role], make, log, wiring.topics_wanted(settings))
+    runner = RoleRunner(config, READ[role], make, watch.log, wiring.topics_wanted(settings))
     try:
-        await runner.run(stop, at_work)
+        async with telling(settings, partial(watch.look, runner, socket.gethostname())):
+            await runner.run(stop, at_work)
     finally:
         notify_stopping()
         await started.close()
@@ -184,6 +193,8 @@ async def open_role(
             yield MqttRole(announcer, results, place)
             return
         policies = await enter(policy_wiring.policies(settings))
+        if started.watch is not None:
+            started.watch.policies = policies.versions
         if config.role == "join":
             yield JoinRole(policies, results, config.join)
             return

@@ -60,6 +60,11 @@ class OwnedLink:
         self.in_charge = False
         """Whether this gateway may write to the controller."""
 
+    @property
+    def number(self) -> int:
+        """The number under which it is in charge; 0 while it is not."""
+        return self._number if self.in_charge else 0
+
     async def run(self, on_event: Callable[[LinkEvent], None]) -> None:
         """As the port says.
 

@@ -155,6 +155,25 @@ class RoleApp:
         ends = await consumer.highwaters(*consumer.assignment())
         return {(partition.topic, partition.partition): end for partition, end in ends.items()}
 
+    async def lag(self) -> dict[str, int]:
+        """Topic -> messages of our partitions that we were not given yet.
+
+        The brokers are asked: what the client remembers of the logs' ends is as old as its last
+        fetch, and a role that holds all it may hold does not fetch.
+
+        Raises:
+            KafkaError: no broker answered.
+        """
+        consumer = self._app.consumer
+        thread, read = consumer._thread, consumer._read_offset
+        partitions = consumer.assignment()
+        ends = await thread.call_thread(thread._ensure_consumer().end_offsets, partitions)
+        found = {partition.topic: 0 for partition in partitions}
+        for partition, end in ends.items():
+            given = read.get(partition)
+            found[partition.topic] += max(end - given - 1, 0) if given is not None else 0
+        return found
+
     async def ended(self, stop: asyncio.Event) -> None:
         """Return once ``stop`` is set. Raises ``AppError`` when the app ends before."""
         await _first(stop.wait(), self._app._crashed.wait(), self._app._stopped.wait())

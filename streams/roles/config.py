@@ -97,6 +97,8 @@ class RoleConfig:
     join: JoinConfig = field(default_factory=JoinConfig)
     apart: frozenset[str] = frozenset()
     """Names of topics whose events hold back no others: they have bounds of their own."""
+    status_every_s: float = 0.0
+    """Seconds between two messages that say how the worker is, at most; 0: it says nothing."""
     metrics_port: int = 0
     """Prometheus port; 0 is off."""
     metrics_host: str = "127.0.0.1"

@@ -65,6 +65,7 @@ class Telemetry:
         self.log = log
         self._clock = clock
         self._outages: dict[str, Outage] = {}
+        self.models: dict[str, str] = {}  # product -> the expert's version by the last decision
         self._events = metrics.EVENTS.counter(self.registry)
         self._decisions = metrics.DECIDED.counter(self.registry)
         self._verdicts = metrics.VERDICTS.counter(self.registry)
@@ -83,6 +84,8 @@ class Telemetry:
 
     def decision(self, decision: Decision) -> None:
         """A decision was published."""
+        if decision.inspection is not None:
+            self.models[decision.product_id] = decision.inspection.expert_version
         who = (decision.source.value, decision.action.value, decision.reason_code.name)
         self._decisions.labels(self.role, decision.line, decision.product_id, *who).inc()
 

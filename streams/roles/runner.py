@@ -1,8 +1,9 @@
 """One role from start to graceful stop: broker, topics, agents, drain."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -65,6 +66,10 @@ class RoleRunner:
             self.telemetry.event,
             config.apart,
         )
+        self.lag: Mapping[str, int] = {}
+        """Topic -> messages that the role was not given yet, where somebody asks for it."""
+        self.is_ready = False
+        """Whether it has joined its group."""
         self.telemetry.watch(lambda: self._intake.in_flight, lambda: self._intake.in_flight_bytes)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
@@ -105,15 +110,18 @@ class RoleRunner:
                 beside = [
                     asyncio.create_task(_tell(results, lost), name="lost to retention"),
                     asyncio.create_task(_ask_for_ends(results, app), name="ends of the log"),
+                    asyncio.create_task(self._ask_for_lag(app), name="lag"),
                 ]
                 try:
                     await app.joined(stop)
                     if not stop.is_set():
+                        self.is_ready = True
                         self._log("ready", role=config.role)
                         if on_ready is not None:
                             on_ready()
                         await app.ended(stop)
                 finally:
+                    self.is_ready = False
                     for task in beside:
                         task.cancel()
                     await asyncio.gather(*beside, return_exceptions=True)
@@ -122,6 +130,14 @@ class RoleRunner:
             opened.cancel()
             await self._intake.drain(0.0)
             await app.stop()
+
+    async def _ask_for_lag(self, app: RoleApp) -> None:
+        """Ask now and then how far behind the role is; nothing else waits for the answer."""
+        while every_s := self.config.status_every_s:
+            await asyncio.sleep(every_s)
+            with contextlib.suppress(Exception):  # the broker is away, as others say
+                async with asyncio.timeout(ASKED_WITHIN_S):
+                    self.lag = await app.lag()
 
     async def _drain(self, role: RunningRole) -> None:
         left = await self._intake.drain(self.config.flow.stop_timeout_s)

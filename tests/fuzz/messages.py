@@ -12,6 +12,7 @@ from streams.events import Alert, CountedPart, Event, PolicyInForce
 from streams.topics import ALL, MAX_MESSAGE_BYTES
 from tests.history import make
 from tests.streams.made import recipe_request
+from tests.streams.statuses import gateway_said
 
 BRACKETS = b"[" * 200_000
 EXTREMES: tuple[Any, ...] = (
@@ -103,6 +104,7 @@ def samples() -> dict[str, list[Message]]:
         counted,
         policy,
         recipe_request(),
+        gateway_said(),
     ]
     found: dict[str, list[Message]] = {topic.name: [] for topic in ALL}
     for event in events:

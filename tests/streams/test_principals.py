@@ -31,6 +31,7 @@ from streams.topics import (
     POLICIES,
     REVIEWS,
     SHOTS,
+    STATUS,
     Topic,
 )
 
@@ -47,6 +48,7 @@ WRITERS = {
     COUNTED: {"limits"},
     ALERTS: {"limits"},
     CHANGEOVERS: {"gateway", "inspect"},
+    STATUS: {"inspect", "classify", "join", "limits", "record", "mqtt", "gateway"},
     DEAD: {"inspect", "classify", "join", "limits", "record", "mqtt", "gateway"},
 }
 
