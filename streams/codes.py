@@ -281,6 +281,12 @@ class FaultCode(IntEnum):
 
     Ask again. If it stays, call whoever runs the line's programs: the log names the stage.
     """
+    RECIPE_UNREADABLE = 17
+    """RecipeReq had bad or uncertain quality for a second after RecipeReqSeq moved; RecipeActive
+    stays as it was.
+
+    Give RecipeReq a good value, then ask again.
+    """
 
 
 class FallbackKind(StrEnum):

@@ -21,6 +21,7 @@ FAULTS: Final = {
     FaultCode.RECIPE_POLICY: "the recipe's policy is not in force: see recipe.refused",
     FaultCode.RECIPE_CAMERA: "the camera refuses a feature of the recipe: see recipe.refused",
     FaultCode.RECIPE_TIMEOUT: "a stage did not answer for the recipe: see recipe.refused",
+    FaultCode.RECIPE_UNREADABLE: "RecipeReq has no good quality: see plc.value_unusable",
     FaultCode.CLOCK_SKEW: "a worker's clock is off: see clock.skew",
     FaultCode.NO_WINDOW: "TaktMs gives no result window: write it, or set gateway.result_window_ms",
 }

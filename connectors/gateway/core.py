@@ -21,11 +21,12 @@ from connectors.gateway.exposures import Exposures, GatewayInputs
 from connectors.gateway.host_clock import clock_status, host_boot
 from connectors.gateway.journal_entries import JournalEntry, RunLine, StepLine, entry_of, recover
 from connectors.gateway.outcome_publisher import OutcomePublisher
+from connectors.gateway.recipe_requests import RecipeRequests
 from connectors.gateway.recipes import RecipeChanges
 from connectors.gateway.skew import SkewWatch
 from connectors.gateway.stop_requests import StopRequests
 from connectors.gateway.trigger_notes import TriggerNotes
-from connectors.handshake import Part, PartKey, next_wakeup, recipe_of, step, trigger_seen_of
+from connectors.handshake import Part, PartKey, next_wakeup, step, trigger_seen_of
 from connectors.handshake import values as hs
 from connectors.handshake.signals import TRIGGER_GROUP, Signal, SignalValues, number
 from connectors.line_link import Changed, LinkEvent
@@ -73,7 +74,7 @@ class Gateway:
         self._stops = StopRequests(ports.journal, known.alerted_at, ask, self._is_online)
         self._timer: asyncio.TimerHandle | None = None
         self._trigger_moved = asyncio.Event()
-        self._recipe_moved = False
+        self._recipe_requests = RecipeRequests()
         self._posts: set[asyncio.Task[None]] = set()
         self._answering: Decision | None = None
         self._down: set[str] = set()
@@ -117,6 +118,8 @@ class Gateway:
         match event:
             case hs.Connected():
                 self._apply(event)
+                if self._recipe_requests.connected(event.values):
+                    self._trigger_moved.set()
                 self._remember_run()
                 if self._ports.journal.damaged:
                     self._ports.journal.compact()
@@ -130,7 +133,8 @@ class Gateway:
         for counter in (Signal.PLC_HEARTBEAT, Signal.RESULT_ACK_SEQ, Signal.FAULT_RESET_SEQ):
             if counter in values:
                 self._apply(hs.CounterMoved(counter, number(values, counter)))
-        self._recipe_moved |= Signal.RECIPE_REQ_SEQ in values
+        if Signal.RECIPE_REQ_SEQ in values:
+            self._recipe_requests.moved()
         if values.keys() & {Signal.TRIGGER_SEQ, Signal.PLC_BOOT_ID, Signal.RECIPE_REQ_SEQ}:
             self._trigger_moved.set()
 
@@ -139,21 +143,17 @@ class Gateway:
         while True:
             await self._trigger_moved.wait()
             self._trigger_moved.clear()
-            recipe, self._recipe_moved = self._recipe_moved, False
-            more = (Signal.RECIPE_REQ_SEQ, Signal.RECIPE_REQ) if recipe else ()
+            requests = self._recipe_requests
             try:
-                values = await self._ports.link.read((*TRIGGER_GROUP, *more))
+                values = await self._ports.link.read((*TRIGGER_GROUP, *requests.wanted))
             except LinkError:
                 continue  # the new connection reads everything back
             seen = trigger_seen_of(values, new_frame_id(), self._ports.link.trigger_age())
-            if seen is None:  # asked again, until the quality is good or the link is lost
-                asyncio.get_running_loop().call_later(0.1, self._trigger_moved.set)
-                continue
-            self._apply(seen)
-            if recipe and values.keys() >= set(more):
-                self._apply(recipe_of(values))
-            elif recipe:  # of bad quality: asked again
-                self._recipe_moved = True
+            if seen is not None:
+                self._apply(seen)
+            if (recipe := requests.read(values, time.monotonic())) is not None:
+                self._apply(recipe)
+            if seen is None or requests.wanted:  # of bad quality: asked again
                 asyncio.get_running_loop().call_later(0.1, self._trigger_moved.set)
 
     async def _follow_decisions(self) -> None:

@@ -49,15 +49,27 @@ def requested(state: State, now: float, event: RecipeRequested) -> Step:
     if event.seq == (running.seq if running is not None else state.recipe_ack_seq):
         return state, []
     if not config.recipes:
-        return replace(state, recipe_ack_seq=event.seq, recipe_active=event.recipe), []
+        return _echoed(state, event), []
     if event.seq == 0:
         return _without(state, now)
+    if not event.is_readable:
+        why = "RecipeReq has no good quality, and the log names it"
+        return _unknown(state, now, event.seq, 0, (FaultCode.RECIPE_UNREADABLE, why))
     recipe = config.recipe_number(event.recipe, event.name)
     if recipe is not None:
         return _begin(state, now, event.seq, recipe)
     wanted = event.recipe or event.name or "0"
     why = f"recipe {wanted} is not among gateway.recipes"
     return _unknown(state, now, event.seq, event.recipe, (FaultCode.UNKNOWN_RECIPE, why))
+
+
+def _echoed(state: State, event: RecipeRequested) -> State:
+    """Without configured recipes a request is acknowledged and shown, if it can be read."""
+    faults = state.faults - RECIPE_FAULTS
+    state = replace(state, recipe_ack_seq=event.seq, faults=faults)
+    if event.is_readable:
+        return replace(state, recipe_active=event.recipe)
+    return replace(state, faults=faults | {FaultCode.RECIPE_UNREADABLE})
 
 
 def reconnected(state: State, now: float, values: SignalValues) -> Step:
@@ -70,7 +82,7 @@ def reconnected(state: State, now: float, values: SignalValues) -> Step:
     asked, running = recipe_of(values), state.changeover
     if not state.config.recipes:
         state = replace(state, recipe_ack_seq=acknowledged, recipe_active=active)
-        return requested(state, now, asked)
+        return requested(state, now, asked) if asked.is_readable else (state, [])
     is_set = state.recipe_set and active == state.recipe_active and active != 0
     known = active if active in state.config.recipes else 0
     state = replace(
@@ -78,7 +90,7 @@ def reconnected(state: State, now: float, values: SignalValues) -> Step:
     )
     if running is not None and _answers(state, running, asked):
         return state, []
-    if asked.seq != acknowledged:
+    if asked.seq != acknowledged and asked.is_readable:
         return requested(state, now, asked)
     state, dropped = _drop(state, now)
     state, commands = again(state, now)
@@ -157,7 +169,9 @@ def under_recipe(state: State, trigger: Trigger) -> tuple[Trigger, int, str]:
 
 def recipe_of(values: SignalValues) -> RecipeRequested:
     """The recipe request as read, by number or by name."""
-    seq, wanted = number(values, Signal.RECIPE_REQ_SEQ), values[Signal.RECIPE_REQ]
+    seq, wanted = number(values, Signal.RECIPE_REQ_SEQ), values.get(Signal.RECIPE_REQ)
+    if wanted is None:
+        return RecipeRequested(seq, 0, is_readable=False)
     if isinstance(wanted, str):
         return RecipeRequested(seq, 0, normal_form(wanted))
     return RecipeRequested(seq, number(values, Signal.RECIPE_REQ))
@@ -221,7 +235,8 @@ def _answers(state: State, running: Changeover, asked: RecipeRequested) -> bool:
         return False
     if asked.seq == state.recipe_ack_seq:  # answered before: it brings back what is shown
         return running.recipe == state.recipe_active
-    return running.recipe == state.config.recipe_number(asked.recipe, asked.name)
+    wanted = state.config.recipe_number(asked.recipe, asked.name)
+    return not asked.is_readable or running.recipe == wanted
 
 
 def _is_drained(state: State) -> bool:

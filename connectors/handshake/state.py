@@ -23,6 +23,7 @@ RECIPE_FAULTS = frozenset(
         FaultCode.RECIPE_POLICY,
         FaultCode.RECIPE_CAMERA,
         FaultCode.RECIPE_TIMEOUT,
+        FaultCode.RECIPE_UNREADABLE,
     }
 )
 """Why the last change-over was refused; the next one that succeeds ends them."""

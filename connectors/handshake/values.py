@@ -168,6 +168,8 @@ class RecipeRequested(NamedTuple):
     recipe: int
     name: str = ""
     """The recipe's name, where ``recipe`` is 0."""
+    is_readable: bool = True
+    """False where ``RecipeReq`` has no good quality: nobody knows which recipe is meant."""
 
 
 class RecipePrepared(NamedTuple):

@@ -82,6 +82,8 @@ class OpcUaLink:
         """Signals that the controller does not let this connection write."""
         self._unfit: set[Signal] = set()
         """Signals whose node could not hold the last value."""
+        self._unusable: set[Signal] = set()
+        """Signals whose value could not be used when it was read last: said once."""
         self._missing: frozenset[Signal] = frozenset()
         """Signals that should be there and are of no use."""
         self._intervals: Intervals | None = None
@@ -125,9 +127,12 @@ class OpcUaLink:
                 if signal is Signal.TRIGGER_SEQ:
                     stamp = seconds_of(value.SourceTimestamp)
                     self._trigger_read = number(found, signal), stamp, time.monotonic()
+                self._unusable.discard(signal)
             except ValueError as error:
                 told = {"signal": signal.wire_name, "node": str(nodes.addresses[signal])}
-                log.warning("plc.value_unusable", url=self._url, **told, found=str(error))
+                if signal not in self._unusable:
+                    log.warning("plc.value_unusable", url=self._url, **told, found=str(error))
+                self._unusable.add(signal)
         return found
 
     def trigger_age(self) -> TriggerAge:
@@ -208,6 +213,7 @@ class OpcUaLink:
         self._enter(LinkState.CONNECTING)
         self._lost, self._reason = asyncio.Event(), ""
         self._refused.clear()
+        self._unusable.clear()
         self._unfit.clear()
         client = make_client(self._settings, "Andon gateway")
         client.connection_lost_callback = self._on_lost
@@ -288,7 +294,8 @@ class OpcUaLink:
         self._missing = frozenset(one.signal for one in nodes.wrong)
         self._nodes, self._client, self._intervals = nodes, client, intervals
         self._times, self._trigger_read = events.trigger_time, None
-        events.start({signal: nodes.values[signal] for signal in Signal})
+        told = set(Signal) - ({Signal.RECIPE_REQ} & nodes.unread)  # a request cannot be guessed
+        events.start({signal: nodes.values[signal] for signal in told})
         return events
 
     async def _close(self, client: Client) -> None:

@@ -4,7 +4,6 @@ Namespaces are resolved by their URI each time, because a download may give them
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -51,6 +50,8 @@ class NodeSet:
     kinds: dict[Signal, ua.VariantType] = field(default_factory=dict)
     values: dict[Signal, SignalValue] = field(default_factory=dict)
     """What was shown when the connection began."""
+    unread: set[Signal] = field(default_factory=set)
+    """Signals that had no good quality when the connection began."""
     wrong: list[UnusableSignal] = field(default_factory=list)
 
     def leave_out(self, signal: Signal, found: str, remedy: str) -> None:
@@ -65,8 +66,10 @@ class NodeSet:
         signals = list(self.ids)
         reads = await read_in_parts(client, [self.ids[s] for s in signals], _AID.Value)
         for signal, read in zip(signals, reads, strict=True):
-            with suppress(ValueError):
+            try:
                 self.values[signal] = self.value(signal, read)
+            except ValueError:
+                self.unread.add(signal)
 
     def demand_needed(self) -> None:
         """Raise ``NodeSetError`` that names all, where a signal is wrong that no line can lack."""
