@@ -38,6 +38,7 @@ smoke: setup
 	$(BIN)/andon benchmark policy --smoke
 	$(BIN)/andon benchmark llm --smoke
 	$(BIN)/andon benchmark history --smoke
+	$(BIN)/andon benchmark console --smoke
 	$(BIN)/andon benchmark camera --smoke
 	$(BIN)/andon benchmark line --smoke
 	$(BIN)/andon benchmark latency --smoke

@@ -5,6 +5,7 @@ from typing import Final
 import cv2
 import numpy as np
 
+from streams.errors import MalformedEventError
 from streams.events import Region
 from streams.regions import region_mask
 
@@ -15,7 +16,7 @@ _FINER: Final = 4
 
 
 def outline_path(region: Region | None) -> str:
-    """A path in the pixels of the picture; empty without a region, or for one that is none.
+    """A path in the pixels of the picture; empty without a region, or for one that is damaged.
 
     Takes about a millisecond.
     """
@@ -26,7 +27,7 @@ def outline_path(region: Region | None) -> str:
         if max(mask.shape) <= _COARSE:  # the outline of a cell is its edge, not its centre
             mask = np.kron(mask, np.ones((_FINER, _FINER), np.uint8))
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    except (cv2.error, ValueError):
+    except (cv2.error, ValueError, MalformedEventError):
         return ""
     tolerance = 0.5
     while sum(len(c) for c in contours) > _MOST_POINTS and tolerance < 64:

@@ -26,6 +26,8 @@ class ConsolePage:
 
     add: Callable[[FastAPI, ConsoleParts, Renderer], None]
     link: NavLink | None = None
+    states: tuple[str, ...] = ()
+    """Addresses of other states of the page that are looked at by themselves in a browser."""
 
 
 PAGES = (
@@ -33,10 +35,14 @@ PAGES = (
     ConsolePage(pictures.add),
     ConsolePage(live.add, NavLink("live", "/live")),
     ConsolePage(part.add),
-    ConsolePage(search.add, NavLink("history", "/history")),
-    ConsolePage(pareto.add, NavLink("pareto", "/pareto")),
+    ConsolePage(
+        search.add,
+        NavLink("history", "/history"),
+        ("/history?view=list&passed=any", "/history?part=nobody", "/history?since=never"),
+    ),
+    ConsolePage(pareto.add, NavLink("pareto", "/pareto"), ("/pareto?by=rule&since=1d",)),
     ConsolePage(policy_check.add),
     ConsolePage(people.add, NavLink("people", "/people")),
-    ConsolePage(audit.add, NavLink("audit", "/audit")),
+    ConsolePage(audit.add, NavLink("audit", "/audit"), ("/audit?verify=yes",)),
 )
 """In the order of the bar. Rights are in ``console.access``, texts in ``console/texts.toml``."""

@@ -73,19 +73,14 @@ async def benchmark_history(options: HistoryBenchmark, folder: Path, say: Say) -
     Raises:
         TooLittleDiskError: before anything is written.
     """
-    needed, free = options.parts * BYTES_A_PART, shutil.disk_usage(folder).free
-    if needed > free:
-        raise TooLittleDiskError(
-            f"{options.parts} parts need about {needed / 1e9:.0f} GB, {folder} has "
-            f"{free / 1e9:.0f} GB: choose fewer parts or another --folder"
-        )
+    enough_disk(options.parts, folder)
     with start_postgres(folder / "postgres") as server:
         await upgrade(server.url)
         await apply_bi(server.url, PlantTimes(time_zone="Europe/Berlin"))
         plain = await asyncpg.connect(server.url.replace("+asyncpg", ""))
         history = History(server.url, timeout_s=_WAIT_S)
         try:
-            figures = await _fill(plain, options.parts, say)
+            figures = await fill_history(plain, options.parts, say)
             figures |= await _ask(history, plain, options, say)
             figures |= await _record(server.url, plain, options, say)
             say("comparing facts and recorded events")
@@ -99,7 +94,21 @@ async def benchmark_history(options: HistoryBenchmark, folder: Path, say: Say) -
     return figures
 
 
-async def _fill(plain: asyncpg.Connection, parts: int, say: Say) -> Figures:
+def enough_disk(parts: int, folder: Path) -> None:
+    """Refuse to fill a folder that has no room.
+
+    Raises:
+        TooLittleDiskError: it has not.
+    """
+    needed, free = parts * BYTES_A_PART, shutil.disk_usage(folder).free
+    if needed > free:
+        raise TooLittleDiskError(
+            f"{parts} parts need about {needed / 1e9:.0f} GB, {folder} has "
+            f"{free / 1e9:.0f} GB: choose fewer parts or another --folder"
+        )
+
+
+async def fill_history(plain: asyncpg.Connection, parts: int, say: Say) -> Figures:
     """COPY events with the triggers off, then write the facts of each chunk at once."""
     await plain.set_type_codec(
         "jsonb",

@@ -15,6 +15,7 @@ from andon.cli.printing import print_found, table_of_rows
 from lab.benchmarks.expert_options import ExpertOptions
 from lab.cli.benchmark_absorb import absorb
 from lab.cli.benchmark_camera import camera
+from lab.cli.benchmark_console import ConsoleMore, console
 from lab.cli.benchmark_drift import drift
 from lab.cli.benchmark_expert import expert
 from lab.cli.benchmark_faults import FaultDetails, faults
@@ -37,6 +38,7 @@ app.command()(shots)
 app.command(epilog=listed(TeachingMore))(teaching)
 app.command()(absorb)
 app.command()(camera)
+app.command(epilog=listed(ConsoleMore))(console)
 app.command(epilog=listed(FaultDetails))(faults)
 app.command()(latency)
 app.command()(links)

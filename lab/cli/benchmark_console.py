@@ -1,0 +1,144 @@
+"""``andon benchmark console``: what people see of the line, in a real browser."""
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import Field
+from rich.console import Console
+
+from andon.cli.options import Json, More, MoreOptions, read_options
+from andon.cli.printing import print_found
+from lab.cli.tables import figures_table
+
+
+class ConsoleMeasure(StrEnum):
+    """What of the console is measured."""
+
+    BROWSER = "browser"
+    HISTORY = "history"
+    ISOLATION = "isolation"
+
+
+_TITLES = {
+    "start": "The live page, cold",
+    "pages": "Every page in Chromium",
+    "screen": "From Kafka to the screen",
+    "reconnects": "Connections cut",
+    "history": "Pages of many parts",
+    "isolation": "The line while console and PostgreSQL are killed",
+}
+
+
+class ConsoleMore(MoreOptions):
+    """Rarely asked for."""
+
+    rate: float = Field(10.0, gt=0, le=200, description="Parts/s on their way to the screen.")
+    restarts: int = Field(5, ge=0, le=1000, description="Cuts that kill the console too.")
+    starts: int = Field(5, ge=0, le=100, description="Times that the live page is opened cold.")
+    rounds: int = Field(5, ge=1, le=100, description="Times that each page of many is asked for.")
+    isolation_rounds: int = Field(3, ge=1, le=20, description="Alternations of `isolation`.")
+    isolation_parts: int = Field(600, ge=40, le=100_000, description="Parts of one of its rounds.")
+    takt: float = Field(0.2, ge=0.02, le=60, description="Its seconds between parts.")
+
+
+def console(
+    what: Annotated[
+        list[ConsoleMeasure] | None,
+        typer.Argument(help="What to measure; browser and history without a word."),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="How long parts come on their way to the screen; 0: not.")
+    ] = 60.0,
+    cuts: Annotated[int, typer.Option(min=0, help="Connections that are cut; 0: not.")] = 50,
+    parts: Annotated[int, typer.Option(min=1000, help="Parts of the history.")] = 1_000_000,
+    axe: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, envvar="AXE_CORE", help="axe-core's axe.min.js."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the databases are made and removed again.")
+    ] = None,
+    more: More = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="As short as it runs, for CI.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The console in Chromium: to the screen, over cuts, every page; pages of a million parts.
+
+    Exit code 1 where a part was missed or doubled, or a page did what none may: ask another host,
+    be refused by the content policy, say an error, be wider than its window. Where no Chromium is
+    installed, `browser` says so. `isolation` plays the line with the console and PostgreSQL killed,
+    alternated with undisturbed rounds; it is not done unasked.
+    """
+    chosen = read_options(ConsoleMore, more)
+    wanted = what or [ConsoleMeasure.BROWSER, ConsoleMeasure.HISTORY]
+    say = partial(Console(stderr=True).print, soft_wrap=True, markup=False)
+    found: dict[str, object] = {}
+    with tempfile.TemporaryDirectory(prefix="andon-", dir=folder) as made:
+        if ConsoleMeasure.BROWSER in wanted:
+            found |= _browser(seconds, cuts, axe, chosen, smoke, Path(made) / "browser", say)
+        if ConsoleMeasure.HISTORY in wanted:
+            from lab.benchmarks.console_history import benchmark_pages_of_many
+
+            rounds = 1 if smoke else chosen.rounds
+            many = 3000 if smoke else parts
+            over = Path(made) / "history"
+            over.mkdir()
+            found["history"] = asyncio.run(benchmark_pages_of_many(many, rounds, over, say))
+    if ConsoleMeasure.ISOLATION in wanted:
+        from lab.benchmarks.console_isolation import IsolationOptions, benchmark_isolation
+
+        options = IsolationOptions(chosen.isolation_rounds, chosen.isolation_parts, chosen.takt)
+        found["isolation"] = benchmark_isolation(options, say)
+    shown = [
+        figures_table(figures, _TITLES[name])
+        for name, figures in found.items()
+        if isinstance(figures, Mapping)
+    ]
+    print_found(found, [*shown, *(str(v) for v in found.values() if isinstance(v, str))], as_json)
+    raise typer.Exit(0 if is_fine(found) else 1)
+
+
+def _browser(
+    seconds: float,
+    cuts: int,
+    axe: Path | None,
+    chosen: ConsoleMore,
+    smoke: bool,
+    folder: Path,
+    say: "partial[None]",
+) -> dict[str, object]:
+    from lab.benchmarks.console import ConsoleBenchmark, benchmark_console
+    from lab.harness.chromium import NAMES, chromium_path
+
+    if chromium_path() is None:
+        return {"skipped": f"browser: none of {', '.join(NAMES)} is installed"}
+    script = axe.read_text("utf-8") if axe is not None else ""
+    options = ConsoleBenchmark(
+        seconds, chosen.rate, cuts, min(chosen.restarts, cuts), chosen.starts, 3, script
+    )
+    if smoke:
+        options = replace(options, seconds=2.0, cuts=1, restarts=0, starts=1, looks=1)
+    return asyncio.run(benchmark_console(options, folder, say))
+
+
+def is_fine(found: Mapping[str, object]) -> bool:
+    """Whether nothing was found that is wrong at any speed."""
+    wrong = 0
+    for name, keys in (
+        ("screen", ("not_seen",)),
+        ("reconnects", ("gaps", "doubles")),
+        ("pages", ("not_reached", "elsewhere", "refused", "errors", "too_wide", "axe")),
+        ("isolation", ("lost",)),
+    ):
+        figures = found.get(name)
+        if isinstance(figures, Mapping):
+            counts = (figures.get(key) for key in keys)
+            wrong += sum(count for count in counts if isinstance(count, int))
+    return wrong == 0
