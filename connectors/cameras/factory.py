@@ -1,12 +1,14 @@
 """A camera from its specification in the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from connectors.cameras.adjustable import Feature, FeaturedCamera
+from connectors.cameras.aravis import AravisDevice
 from connectors.cameras.checked import CheckedCamera
 from connectors.cameras.folder import FolderCamera
 from connectors.cameras.genicam import (
+    GenicamDevice,
     GenicamSource,
     GenicamTriggered,
     is_software_triggered,
@@ -25,7 +27,7 @@ _ACCEPTED = (
     "accepted: folder:PATH, list:FILE (one path per line), "
     "synthetic:seed=N,size=N,defects=SHARE, opencv:INDEX, opencv:/dev/video0, opencv:FILE, "
     "opencv:rtsp://..., opencv:http://... (a stream of JPEGs), snapshot:http://... (one picture), "
-    "genicam:SERIAL"
+    "genicam:SERIAL, aravis:SERIAL"
 )
 LATENCY_S = 0.2
 """Unless the settings say otherwise: the longest from an exposure's start to its arrival, s."""
@@ -72,7 +74,7 @@ def _unchecked(
 ) -> Camera:
     capture_timeout_s, latency_s, _ = limits
     kind, separator, rest = spec.partition(":")
-    if not separator or not (rest or kind == "synthetic"):
+    if not separator or not (rest or kind in ("synthetic", "aravis")):
         raise CameraSpecError(f"camera {masked(spec)!r}: {_ACCEPTED}")
     match kind:
         case "folder":
@@ -81,10 +83,12 @@ def _unchecked(
             return FolderCamera.over_list(Path(rest))
         case "synthetic":
             return _synthetic(spec, rest)
+        case "aravis":
+            return _genicam(spec, limits, features, lambda: AravisDevice(rest))
         case "opencv":
             return _opencv(rest, *limits)
         case "genicam":
-            return _genicam(spec, limits, features, producer)
+            return _genicam(spec, limits, features, lambda: HarvesterDevice(rest, producer))
         case "snapshot" if rest.lower().startswith(("http://", "https://")):
             return SnapshotCamera(rest, capture_timeout_s, latency_s)
     raise CameraSpecError(f"camera {masked(spec)!r}: unknown kind {kind!r}; {_ACCEPTED}")
@@ -94,13 +98,9 @@ def _genicam(
     spec: str,
     limits: tuple[float, float, float],
     features: Mapping[str, Feature],
-    producer: Path | None,
+    device: Callable[[], GenicamDevice],
 ) -> Camera:
     timeout_s, latency_s, stall_s = limits
-    serial = spec.partition(":")[2]
-
-    def device() -> HarvesterDevice:
-        return HarvesterDevice(serial, producer)
 
     def make(features: Mapping[str, Feature]) -> Camera:
         if is_software_triggered(features):

@@ -15,10 +15,18 @@ from connectors.cameras.adjustable import Feature
 from connectors.cameras.live import LiveFrame
 from connectors.cameras.pixels import read_format, unpack
 from connectors.errors import CaptureError
+from streams.images.png import with_white
 from streams.ports import Picture, Trigger
 
 T = TypeVar("T")
+_FIRST = 4
+"""So many triggers are tried when a camera is opened."""
 _BAYER = {"BayerRG": "RGGB", "BayerGR": "GRBG", "BayerGB": "GBRG", "BayerBG": "BGGR"}
+CLOCKS = (
+    ("TimestampLatch", "TimestampLatchValue", ""),
+    ("GevTimestampControlLatch", "GevTimestampValue", "GevTimestampTickFrequency"),
+)
+"""How a camera's clock is latched, where it is read, and its frequency where that is not 1 GHz."""
 _QUEUED = 64
 """Most old frames that are thrown away before a software trigger."""
 
@@ -31,6 +39,8 @@ class RawImage:
     width: int
     height: int
     format: str
+    stamp_ns: int = 0
+    """When it was exposed by the camera's clock, ns; 0: it did not say."""
 
 
 class GenicamDevice(Protocol):
@@ -50,11 +60,29 @@ class GenicamDevice(Protocol):
         """Execute ``TriggerSoftware``."""
         ...
 
+    def clock_ns(self) -> int | None:
+        """The camera's clock now, in the unit of the frames' time stamps; None: not to be read."""
+        ...
+
     def close(self) -> None: ...
 
 
+def is_as_set(found: Feature, value: Feature) -> bool:
+    """Whether a feature that was read back has the value that was set; numbers within 5 %.
+
+    >>> is_as_set(4990.0, 5000), is_as_set("Mono8", "Mono12")
+    (True, False)
+    """
+    if isinstance(value, int | float) and isinstance(found, int | float):
+        return abs(found - value) <= 0.05 * abs(value)
+    return found == value
+
+
 def encode_png(image: RawImage) -> tuple[bytes, str]:
-    """A PNG of 8 bits, or of 16 bits that hold the camera's bits as they are; Bayer in colours."""
+    """A PNG of 8 bits, or of 16 bits that hold the camera's values as they are; Bayer in colours.
+
+    One of 16 bits states its white, so that every reader knows how many of them count.
+    """
     import cv2
 
     form = read_format(image.format)
@@ -70,7 +98,8 @@ def encode_png(image: RawImage) -> tuple[bytes, str]:
     )
     if not done:
         raise CaptureError("the picture could not be encoded")
-    return bytes(data.tobytes()), "image/png"
+    encoded = bytes(data.tobytes())
+    return encoded if form.bits == 8 else with_white(encoded, (1 << form.bits) - 1), "image/png"
 
 
 def is_software_triggered(features: Mapping[str, Feature]) -> bool:
@@ -148,7 +177,7 @@ class GenicamTriggered:
         await self.close()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="camera")
         self._device = device = self._make()
-        await self._call(lambda: device.open(self._features), 10 * self._timeout)
+        await self._call(partial(self._opened, device), 10 * self._timeout)
 
     async def capture(self, trigger: Trigger) -> Picture:
         data, kind = await self._call(self._expose, self._timeout)
@@ -161,6 +190,19 @@ class GenicamTriggered:
             if device is not None:
                 thread.submit(device.close)
             thread.shutdown(wait=False)
+
+    def _opened(self, device: GenicamDevice) -> None:
+        """Opened, and a first trigger was answered: some cameras are deaf while they begin."""
+        device.open(self._features)
+        for _ in range(_FIRST):
+            device.trigger()
+            if device.fetch(self._timeout / 2) is not None:
+                return
+        device.close()
+        raise CaptureError(
+            f"camera {device.name}: answers no software trigger; check TriggerSelector, and that "
+            "its light or line does not hold it"
+        )
 
     def _expose(self) -> tuple[bytes, str]:
         device = self._device

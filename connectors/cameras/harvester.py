@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.cameras.adjustable import Feature
-from connectors.cameras.genicam import RawImage
+from connectors.cameras.genicam import CLOCKS, RawImage, is_as_set
 from connectors.errors import CaptureError
 
 _ONE = threading.Lock()
@@ -53,10 +53,21 @@ class HarvesterDevice:
             return None
         with buffer:
             part = buffer.payload.components[0]
-            return RawImage(part.data.tobytes(), part.width, part.height, part.data_format)
+            data, stamp_ns = part.data.tobytes(), _stamp_ns(buffer)
+            return RawImage(data, part.width, part.height, part.data_format, stamp_ns)
 
     def trigger(self) -> None:
         self._acquirer.remote_device.node_map.TriggerSoftware.execute()
+
+    def clock_ns(self) -> int | None:
+        nodes = self._acquirer.remote_device.node_map
+        for latch, value, frequency in CLOCKS:
+            if nodes.has_node(latch) and nodes.has_node(value):
+                nodes.get_node(latch).execute()
+                ticks = int(nodes.get_node(value).value)
+                hertz = int(nodes.get_node(frequency).value) if frequency else 10**9
+                return ticks * 10**9 // hertz if hertz else None
+        return None
 
     def close(self) -> None:
         acquirer, self._acquirer = self._acquirer, None
@@ -101,10 +112,13 @@ class HarvesterDevice:
             found = node.value
         except Exception as error:  # noqa: BLE001 - the bindings' own kinds have no common root
             raise CaptureError(f"{self.name}: {name} = {value!r} was refused: {error}") from None
-        is_near = (
-            abs(found - value) <= 0.05 * abs(value)
-            if isinstance(value, int | float) and isinstance(found, int | float)
-            else found == value
-        )
-        if not is_near:
+        if not is_as_set(found, value):
             raise CaptureError(f"{self.name}: {name} is {found!r}, and {value!r} was set")
+
+
+def _stamp_ns(buffer: Any) -> int:
+    """The frame's time stamp; not every producer tells it in nanoseconds."""
+    try:
+        return int(buffer.timestamp_ns or 0)
+    except Exception:  # noqa: BLE001 - the bindings' own kinds have no common root
+        return 0

@@ -16,6 +16,25 @@ from connectors.errors import CaptureError
 Samples = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 _NAME: Final = re.compile(r"(Mono|Bayer(?:RG|GR|GB|BG)|RGBa?|BGRa?)(8|10|12|14|16)(p|Packed)?$")
 _CHANNELS: Final = {"RGB": 3, "BGR": 3, "RGBa": 4, "BGRa": 4}
+_CODES: Final = {
+    0x01080001: "Mono8", 0x01100003: "Mono10", 0x01100005: "Mono12", 0x01100025: "Mono14",
+    0x01100007: "Mono16", 0x010A0046: "Mono10p", 0x010C0047: "Mono12p", 0x010E0104: "Mono14p",
+    0x010C0004: "Mono10Packed", 0x010C0006: "Mono12Packed",
+    0x01080008: "BayerGR8", 0x01080009: "BayerRG8", 0x0108000A: "BayerGB8", 0x0108000B: "BayerBG8",
+    0x0110000C: "BayerGR10", 0x0110000D: "BayerRG10", 0x0110000E: "BayerGB10",
+    0x0110000F: "BayerBG10", 0x01100010: "BayerGR12", 0x01100011: "BayerRG12",
+    0x01100012: "BayerGB12", 0x01100013: "BayerBG12", 0x0110002E: "BayerGR16",
+    0x0110002F: "BayerRG16", 0x01100030: "BayerGB16", 0x01100031: "BayerBG16",
+    0x010A0056: "BayerGR10p", 0x010A0058: "BayerRG10p", 0x010A0054: "BayerGB10p",
+    0x010A0052: "BayerBG10p", 0x010C0057: "BayerGR12p", 0x010C0059: "BayerRG12p",
+    0x010C0055: "BayerGB12p", 0x010C0053: "BayerBG12p", 0x010C0026: "BayerGR10Packed",
+    0x010C0027: "BayerRG10Packed", 0x010C0028: "BayerGB10Packed", 0x010C0029: "BayerBG10Packed",
+    0x010C002A: "BayerGR12Packed", 0x010C002B: "BayerRG12Packed", 0x010C002C: "BayerGB12Packed",
+    0x010C002D: "BayerBG12Packed", 0x02180014: "RGB8", 0x02180015: "BGR8", 0x02200016: "RGBa8",
+    0x02200017: "BGRa8", 0x02300018: "RGB10", 0x02300019: "BGR10", 0x0230001A: "RGB12",
+    0x0230001B: "BGR12", 0x02300033: "RGB16", 0x0230004B: "BGR16",
+}  # fmt: skip
+"""The numbers of the formats in the naming convention, as a camera sends them with each frame."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +72,15 @@ def read_format(name: str) -> PixelFormat:
             "BayerRG8 or its like, also packed, RGB8 or BGR8"
         )
     return PixelFormat(found[1], int(found[2]), found[3] or "")
+
+
+def name_of_code(code: int) -> str:
+    """A format's name by its number; one that is not known keeps its number, and is not read.
+
+    >>> name_of_code(0x010C0047)
+    'Mono12p'
+    """
+    return _CODES.get(code, f"0x{code:08X}")
 
 
 def unpack(data: bytes, width: int, height: int, form: PixelFormat) -> Samples:

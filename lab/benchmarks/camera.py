@@ -3,17 +3,21 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
 
 from connectors.cameras import open_camera
+from connectors.cameras.freshness import SETTLE_S
 from connectors.cameras.supervised import SupervisedCamera
 from connectors.errors import CaptureError
+from lab.benchmarks.camera_gige import measure_gige
+from lab.cameras import fake_gige, rtsp
 from lab.cameras.network import NetworkCamera
 from lab.cameras.painted import read_painted
+from lab.cameras.rtsp import RtspCamera
 from streams.ports import Camera, Trigger
 
 
@@ -26,12 +30,14 @@ class CameraBenchmark:
         pauses_s: time between triggers, seconds.
         fps: of the camera.
         delay_ms: from an exposure to its first byte, milliseconds.
+        gige_frames: how many frames of the GigE camera are compared with what it draws.
     """
 
     triggers: int = 200
     pauses_s: tuple[float, ...] = (0.2, 2.0, 20.0)
     fps: float = 25.0
     delay_ms: float = 80.0
+    gige_frames: int = 100
 
 
 @dataclass(frozen=True)
@@ -52,26 +58,43 @@ class Freshness:
 
 
 def benchmark_camera(options: CameraBenchmark, say: Callable[[str], None]) -> dict[str, object]:
-    """Every pause at a stream and at a camera of single pictures; then a camera that stalls."""
-    rows = asyncio.run(_all_pauses(options, say))
-    say("a camera that stalls")
-    stall = asyncio.run(measure_stall(options))
+    """Every pause at every kind of network camera, cameras that stall, and a GigE camera.
+
+    Kinds whose twin is not installed are left out, and ``left_out`` says what to install.
+    """
+    kinds, left_out = ["opencv", "snapshot"], [why for why in _lacking() if why]
+    if not rtsp.why_not():
+        kinds.append("rtsp")
+    rows = asyncio.run(_all_pauses(kinds, options, say))
+    say("cameras that stall")
+    streams = [kind for kind in kinds if kind != "snapshot"]
+    stalls = [asyncio.run(measure_stall(options, kind)) for kind in streams]
+    gige = None
+    if not fake_gige.why_not():
+        say("a GigE camera")
+        gige = asdict(measure_gige(options.gige_frames))
     return {
         "rows": [asdict(row) for row in rows],
         "stale": sum(row.stale for row in rows),
         "failed": sum(row.failed for row in rows),
-        "stall_fault_s": stall,
+        "stall_fault_s": min(stalls) if min(stalls) < 0 else max(stalls),
+        "gige": gige,
+        "left_out": left_out,
         "fps": options.fps,
         "delay_ms": options.delay_ms,
     }
 
 
-async def _all_pauses(options: CameraBenchmark, say: Callable[[str], None]) -> list[Freshness]:
+def _lacking() -> tuple[str, str]:
+    return rtsp.why_not(), fake_gige.why_not()
+
+
+async def _all_pauses(
+    kinds: Sequence[str], options: CameraBenchmark, say: Callable[[str], None]
+) -> list[Freshness]:
     """Every measurement has a camera of its own, so they may run side by side."""
     runs = [
-        measure_freshness(kind, pause, options, say)
-        for pause in options.pauses_s
-        for kind in ("opencv", "snapshot")
+        measure_freshness(kind, pause, options, say) for pause in options.pauses_s for kind in kinds
     ]
     return await asyncio.gather(*runs)
 
@@ -82,7 +105,7 @@ async def measure_freshness(
     """Trigger after trigger, ``pause_s`` apart.
 
     Args:
-        kind: ``opencv`` for the stream, ``snapshot`` for a picture per request.
+        kind: ``opencv`` for a stream of JPEGs, ``snapshot`` for a picture per request, ``rtsp``.
         pause_s: between triggers, seconds.
         options: the camera and how often it is triggered.
         say: told when it is done.
@@ -90,9 +113,11 @@ async def measure_freshness(
     ages: list[float] = []
     times: list[float] = []
     failed = 0
-    with NetworkCamera(options.fps, options.delay_ms / 1000) as twin:
-        camera = open_camera(f"{kind}:{twin.stream if kind == 'opencv' else twin.snapshot}", 2.0)
+    with _twin(kind, options) as twin:
+        camera = open_camera(_spec(kind, twin), 2.0)
         await camera.open()
+        if kind == "rtsp":  # nothing is proved until the first backlog is over
+            await asyncio.sleep(SETTLE_S)
         due = time.monotonic()
         for number in range(1, options.triggers + 1):
             due += pause_s
@@ -116,18 +141,16 @@ async def measure_freshness(
     )  # fmt: skip
 
 
-async def measure_stall(options: CameraBenchmark) -> float:
+async def measure_stall(options: CameraBenchmark, kind: str = "opencv") -> float:
     """Seconds from a camera's last frame to the gateway's fault; -1: none within five."""
     faults: asyncio.Queue[bool] = asyncio.Queue()
-    with NetworkCamera(options.fps, options.delay_ms / 1000) as twin:
-        watched = SupervisedCamera(
-            open_camera(f"opencv:{twin.stream}", 2.0), 2.0, faults.put_nowait
-        )
+    with _twin(kind, options) as twin:
+        watched = SupervisedCamera(open_camera(_spec(kind, twin), 2.0), 2.0, faults.put_nowait)
         running = asyncio.ensure_future(watched.run())
         try:
             await asyncio.wait_for(faults.get(), 20)
             await watched.capture(_trigger(1))
-            twin.frozen.set()
+            twin.stall()
             frozen = time.monotonic()
             broken = await asyncio.wait_for(faults.get(), 5)
             return round(time.monotonic() - frozen, 3) if broken else -1.0
@@ -137,6 +160,17 @@ async def measure_stall(options: CameraBenchmark) -> float:
             running.cancel()
             await asyncio.wait([running])
             await watched.close()
+
+
+def _twin(kind: str, options: CameraBenchmark) -> NetworkCamera | RtspCamera:
+    made = RtspCamera if kind == "rtsp" else NetworkCamera
+    return made(options.fps, options.delay_ms / 1000)
+
+
+def _spec(kind: str, twin: NetworkCamera | RtspCamera) -> str:
+    if kind == "snapshot" and isinstance(twin, NetworkCamera):
+        return f"snapshot:{twin.snapshot}"
+    return f"opencv:{twin.stream}"
 
 
 async def _exposed_ms(camera: Camera, number: int) -> int:

@@ -43,6 +43,10 @@ class NetworkCamera:
     def snapshot(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}/snapshot.jpg"
 
+    def stall(self) -> None:
+        """The connection stays, and nothing comes any more."""
+        self.frozen.set()
+
     def now_ms(self) -> float:
         """What a picture exposed now would say, with its fraction."""
         return 1000 * (time.monotonic() - self.started)

@@ -16,6 +16,7 @@ from connectors.cameras import open_camera
 from connectors.cameras.genicam import Feature, GenicamTriggered, RawImage, encode_png
 from connectors.cameras.pixels import read_format, unpack
 from connectors.errors import CameraSpecError, CaptureError
+from streams.images.decoding import decode
 from tests.connectors.test_cameras import trigger
 
 
@@ -92,14 +93,24 @@ def test_a_red_part_is_red_in_every_bayer_pattern(name: str) -> None:
     assert (blue, green, red) == (0, 0, 200)
 
 
+@pytest.mark.parametrize(("name", "bits"), [("Mono10", 10), ("Mono12p", 12), ("RGB12", 12)])
+def test_the_depth_goes_with_the_frame_to_every_reader(name: str, bits: int) -> None:
+    """A dim picture whose values fit fewer bits is not taken for a bright one of fewer."""
+    form = read_format(name)
+    sent = packed([200] * 4 * form.channels, form.bits, form.packing)
+    found = decode(encode_png(RawImage(sent, 2, 2, name))[0])
+    assert (found.bits, found.guessed) == (bits, False)
+    assert found.pixels.max() == round(255 * 200 / ((1 << bits) - 1))
+
+
 class Commanded:
-    """A camera that exposes on command; ``old`` frames wait in it."""
+    """A camera that exposes on command, its first frame at opening; ``old`` frames wait in it."""
 
     name = "genicam:twin"
 
-    def __init__(self, old: int = 0, deaf: bool = False) -> None:
+    def __init__(self, old: int = 0, deaf_after: int = 1000) -> None:
         self.queue = [self._image(255)] * old
-        self.deaf = deaf
+        self.deaf_after = deaf_after
         self.exposed = 0
         self.features: dict[str, Feature] = {}
 
@@ -114,8 +125,11 @@ class Commanded:
 
     def trigger(self) -> None:
         self.exposed += 1
-        if not self.deaf:
-            self.queue.append(self._image(self.exposed))
+        if self.exposed <= self.deaf_after:
+            self.queue.append(self._image(self.exposed - 1))
+
+    def clock_ns(self) -> int | None:
+        return None
 
     def close(self) -> None: ...
 
@@ -141,7 +155,7 @@ async def test_each_software_trigger_gets_its_own_frame_and_none_that_waited() -
 @pytest.mark.parametrize(
     ("device", "why"),
     [
-        (Commanded(deaf=True), "no frame in 0.1 s of a trigger"),
+        (Commanded(deaf_after=1), "no frame in 0.1 s of a trigger"),
         (Commanded(old=200), "frames that nobody triggered"),
     ],
 )
@@ -151,6 +165,13 @@ async def test_a_trigger_without_its_frame_is_no_picture(device: Commanded, why:
     with pytest.raises(CaptureError, match=why):
         await camera.capture(trigger(1))
     await camera.close()
+
+
+@pytest.mark.asyncio
+async def test_a_camera_that_answers_no_trigger_does_not_open() -> None:
+    camera = GenicamTriggered(lambda: Commanded(deaf_after=0), SOFTWARE, 0.1)
+    with pytest.raises(CaptureError, match="answers no software trigger; check TriggerSelector"):
+        await camera.open()
 
 
 def test_a_trigger_by_wire_is_refused_with_what_to_set() -> None:

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from connectors.cameras import open_camera
+from lab.cameras import fake_gige, rtsp
 from lab.cameras.network import NetworkCamera
 from streams.ports import Camera
 from tests.connectors.test_cameras import trigger, write_pictures
@@ -17,7 +18,14 @@ from tests.contracts.twins.camera import InMemoryCamera
 
 
 def spec_of(kind: str, folder: Path, twins: ExitStack) -> str:
+    if why := {"rtsp": rtsp.why_not, "aravis": fake_gige.why_not}.get(kind, str)():
+        pytest.skip(why)
     match kind:
+        case "rtsp":
+            return f"opencv:{twins.enter_context(rtsp.RtspCamera(50)).stream}"
+        case "aravis":
+            twins.enter_context(fake_gige.FakeGigECamera())
+            return f"aravis:{fake_gige.SERIAL}"
         case "stream":
             return f"opencv:{twins.enter_context(NetworkCamera(100, 0.01)).stream}"
         case "snapshot":
@@ -39,7 +47,10 @@ def spec_of(kind: str, folder: Path, twins: ExitStack) -> str:
 
 
 @pytest_asyncio.fixture(
-    params=["memory", "folder", "list", "synthetic", "opencv", "stream", "snapshot"]
+    params=[
+        *("memory", "folder", "list", "synthetic", "opencv", "stream", "snapshot"),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("rtsp", "aravis")),
+    ]
 )
 async def camera(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Camera]:
     opened: Camera = InMemoryCamera()
