@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 LINE = (
-    "stack", "gateway", "vision-server", "plc", "camera", "worker", "train", "inspect", "classify",
-    "learn", "models", "policy", "certify", "taxonomy", "history", "console", "deploy", "doctor",
-    "llm", "topics",
+    "stack", "gateway", "vision-server", "plc", "camera", "worker", "product", "train", "inspect",
+    "classify", "learn", "models", "policy", "certify", "taxonomy", "history", "console", "deploy",
+    "doctor", "llm", "topics",
 )  # fmt: skip
 """What a plant runs; each has a module of its name in ``andon.cli``."""
 

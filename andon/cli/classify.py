@@ -137,7 +137,7 @@ def teach_command(
     taught = None
     if expert is not None and chosen.expert:
         taught = taught_experts.teach_expert(path, expert, normal)
-    made = taught.exemplars if taught else path
+    made = taught.made.exemplars if taught else path
     waits = taught.waits if taught else ""
     waits = waits or taught_experts.waiting_exemplars(folder, product, made)
     _show_bundle(made, as_json, taught, waits)
@@ -302,8 +302,11 @@ def _show_bundle(
     counted = f"{len(bundle.normals)} normal pictures, {len(bundle.hard)} hard ones"
     shown: list[RenderableType] = [table, f"{counted}; {plain(str(path))}"]
     if taught:
-        shown.append(gained_table(taught.gained["at_rates"], taught.gained["classes"]))
-        shown.append(f"taught expert: {plain(str(taught.expert))}, made from {taught.base[:12]}")
+        gained = taught.made.gained
+        shown.append(gained_table(gained["at_rates"], gained["classes"]))
+        shown.append(
+            f"taught expert: {plain(str(taught.made.expert))}, made from {taught.made.base[:12]}"
+        )
     shown += [plain(waits)] if waits else []
     body = {
         **describe(bundle),

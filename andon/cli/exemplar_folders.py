@@ -1,5 +1,6 @@
 """Labelled photographs on disk, as ``andon train`` is taught them: a folder for each class."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,9 +18,18 @@ CLASS_FILE: Final = "class.txt"
 """In the folder of a class: its name, where the folder cannot be called so."""
 
 
-def read_exemplars(
-    folder: Path, masks: Path | None, groups: Path | None
-) -> "list[LabelledPicture]":
+@dataclass(frozen=True)
+class LabelledFile:
+    """A photograph of a defect in a folder that is called like its class."""
+
+    path: Path
+    class_name: str
+    mask: Path | None
+    """Its mask, or the folder of its masks."""
+    part: str
+
+
+def list_exemplars(folder: Path, masks: Path | None, groups: Path | None) -> list[LabelledFile]:
     """Every photograph in ``folder/<class>/``, with its mask where there is one.
 
     The class is called like its folder, or as the folder's ``class.txt`` says: ``AB/12`` can name
@@ -32,10 +42,8 @@ def read_exemplars(
         groups: CSV of path and part; else the ``parts.csv`` at or above ``folder``.
 
     Raises:
-        ExpertCommandError: no folder with photographs, a mask of another size, or no class's name.
+        ExpertCommandError: no folder with photographs, or no class's name.
     """
-    from serving.experts.teaching import LabelledPicture
-
     inside = subfolders(folder)
     kinds = [d for d in inside if not is_normal(d) and d.name.lower() not in MASK_NAMES]
     if len(kinds) < len(inside):
@@ -43,24 +51,40 @@ def read_exemplars(
         typer.echo(f"{folder}: taken for no class of defects: {others}", err=True)
     if not kinds:
         raise ExpertCommandError(f"{folder}: expected one folder of photographs for each class")
-    parts, found, unmarked = read_groups(folder, groups), [], 0
+    parts, found = read_groups(folder, groups), []
     for kind in kinds:
         class_name = _class_of(kind)
         drawn = None if masks is None else MaskFolder(child(masks, kind.name))
         for path in list_inputs([kind]):
-            image = read_image(path)
             place = drawn.of(path.stem) if drawn is not None else None
-            mask = None if place is None else read_marked(place)
-            unmarked += drawn is not None and mask is None
-            if mask is not None and mask.shape != image.shape[:2]:
-                raise ExpertCommandError(f"{path}: its mask is of another size")
             part = parts.get(path, f"{kind.name}/{path.name}")
-            found.append(LabelledPicture(image, class_name, mask, part))
-    if unmarked:
+            found.append(LabelledFile(path, class_name, place, part))
+    unmarked = sum(each.mask is None for each in found)
+    if masks is not None and unmarked:
         words = (
             f"{masks}: {unmarked} of {len(found)} photographs have no mask; the expert marks them"
         )
         typer.echo(words, err=True)
+    return found
+
+
+def read_exemplars(
+    folder: Path, masks: Path | None, groups: Path | None
+) -> "list[LabelledPicture]":
+    """The pixels of ``list_exemplars``.
+
+    Raises:
+        ExpertCommandError: a mask of another size; and as ``list_exemplars``.
+    """
+    from serving.experts.teaching import LabelledPicture
+
+    found = []
+    for each in list_exemplars(folder, masks, groups):
+        image = read_image(each.path)
+        mask = None if each.mask is None else read_marked(each.mask)
+        if mask is not None and mask.shape != image.shape[:2]:
+            raise ExpertCommandError(f"{each.path}: its mask is of another size")
+        found.append(LabelledPicture(image, each.class_name, mask, each.part))
     return found
 
 

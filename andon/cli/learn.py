@@ -15,9 +15,9 @@ from andon import wiring
 from andon.cli.experts import stage_bars
 from andon.cli.history.asking import usage_errors
 from andon.cli.learn_absorb import REVIEWS, absorb_pictures, folder_goods, reviewed_goods
-from andon.cli.models import open_stores
 from andon.cli.options import Json, More, MoreOptions, Product, listed, read_options, writable_file
 from andon.cli.printing import print_found, table_of_rows
+from andon.learning.changing import open_stores
 from andon.learning.errors import LearningError
 from andon.learning.lessons import LATER_SHARE, MOST_PER_CLASS, ReviewedPicture, without
 from andon.learning.session import Session

@@ -9,8 +9,8 @@ from rich.console import RenderableType
 from rich.markup import escape
 
 from andon.cli.experts import list_normals, read_groups, stage_bars
-from andon.cli.models import open_stores
 from andon.cli.printing import print_found
+from andon.learning.changing import open_stores
 from andon.learning.lessons import ReviewedPicture
 from andon.settings import load_settings
 from serving.experts.images import decode_image, read_image

@@ -2,7 +2,7 @@
 
 import asyncio
 import getpass
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated
 
 import typer
@@ -15,9 +15,9 @@ from andon.cli.history.asking import usage_errors
 from andon.cli.options import Json, OneProduct, group, plant_name
 from andon.cli.printing import print_found, table_of_rows
 from andon.learning.catalogue import read_versions
-from andon.learning.in_force import Stores, Wish, put_in_force
-from andon.learning.versions import Version, VersionNote, before, find_version
-from andon.settings import Settings, load_settings
+from andon.learning.changing import WAIT_S, Tell, open_stores, roll_back, use_version
+from andon.learning.versions import Version, find_version
+from andon.settings import load_settings
 from history.filters import parse_moment
 from history.model_log import ModelChange, ShadowCount
 from serving.bundle_store import SHADOW
@@ -30,13 +30,6 @@ By = Annotated[str, typer.Option(help="Who; by default the user of this host.")]
 Wait = Annotated[
     float, typer.Option(min=1, max=3600, help="Longest wait for the replicas, seconds.")
 ]
-WAIT_S = 120.0
-
-
-def open_stores(settings: Settings) -> Stores:
-    """The stores of the settings, experts and exemplars."""
-    paths = settings.paths
-    return Stores(wiring.bundle_store(paths.artifacts), wiring.bundle_store(paths.exemplars))
 
 
 @app.command("list")
@@ -70,14 +63,15 @@ def use(
     as_json: Json = False,
 ) -> None:
     """Put a version in force: returns once every replica answers with it, or fails and says why."""
-    settings = load_settings()
-    stores = open_stores(settings)
-    expert = find_version(version, stores.experts.versions(product), product)
-    bundle = asyncio.run(_belonging(settings, stores, product, expert))
-    if exemplars is not None:
-        bundle = find_version(exemplars, stores.exemplars.versions(product), product)
-    wish = Wish(product, expert, bundle, by or getpass.getuser(), reason)
-    _show(asyncio.run(_put(settings, stores, wish, wait)), as_json)
+    who = by or getpass.getuser()
+    _show(
+        _waited(
+            lambda tell: use_version(
+                load_settings(), product, version, who, reason, exemplars, wait, tell
+            )
+        ),
+        as_json,
+    )
 
 
 @app.command()
@@ -89,15 +83,10 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Return to the version before the last change, its exemplars included."""
-    settings = load_settings()
-
-    async def run() -> ModelChange:
-        async with wiring.opened(wiring.model_log, settings) as log:
-            expert, exemplars = before(await log.changes(product, 1), product)
-        wish = Wish(product, expert, exemplars, by or getpass.getuser(), reason)
-        return await _put(settings, open_stores(settings), wish, wait)
-
-    _show(asyncio.run(run()), as_json)
+    who = by or getpass.getuser()
+    _show(
+        _waited(lambda tell: roll_back(load_settings(), product, who, reason, wait, tell)), as_json
+    )
 
 
 @app.command()
@@ -177,26 +166,11 @@ def log(
     print_found(body, [table_of_rows(columns, rows)], as_json)
 
 
-async def _belonging(settings: Settings, stores: Stores, product: str, expert: str) -> str | None:
-    """The exemplar bundle that a version was learned with, or was last in force with."""
-    body = await asyncio.to_thread(stores.experts.note, product, expert)
-    if body is not None:
-        return VersionNote.model_validate_json(body).exemplars
-    async with wiring.opened(wiring.model_log, settings) as audit:
-        changes = await audit.changes(product, 1000)
-    return next((c.to_exemplars for c in changes if c.to_expert == expert), None)
-
-
-async def _put(settings: Settings, stores: Stores, wish: Wish, wait_s: float) -> ModelChange:
+def _waited(work: Callable[[Tell], Coroutine[object, object, ModelChange]]) -> ModelChange:
+    """Do it, and say meanwhile which replicas it waits for."""
     console = Console(stderr=True, soft_wrap=True)
-    async with (
-        wiring.opened(wiring.model_log, settings) as audit,
-        wiring.opened(wiring.replicas, settings) as replicas,
-    ):
-        with console.status("waiting until every replica has it"):
-            return await put_in_force(
-                wish, stores, audit, replicas, wait_s, lambda words: console.print(escape(words))
-            )
+    with console.status("waiting until every replica has it"):
+        return asyncio.run(work(lambda words: console.print(escape(words))))
 
 
 def _show(change: ModelChange, as_json: bool) -> None:

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 from andon import wiring
 from andon.cli.experts import (
@@ -16,15 +15,10 @@ from andon.cli.experts import (
     stage_bars,
     waiting_words,
 )
-from andon.learning.candidate import labelled_picture
-from andon.learning.versions import VersionNote, find_version
+from andon.learning.teaching import TaughtVersion, teach_version
+from andon.learning.versions import find_version
 from andon.settings import load_settings
-from serving.experts.artifact import load_expert, save_artifact
-from serving.experts.composed import ComposedExpert
-from serving.experts.teaching import teach
-from serving.experts.tradeoff import FoundRow
 from serving.naming.exemplars import latest, load_bundle
-from serving.naming.teaching import teach_product
 
 
 def expert_to_teach(product: str, given: Path | None) -> Path | None:
@@ -79,65 +73,35 @@ def waiting_exemplars(root: Path, product: str, bundle: Path) -> str:
     )
 
 
-class TaughtGains(TypedDict):
-    """What the manifest of a taught expert says under ``trained.taught``, as far as it is shown."""
-
-    classes: dict[str, dict[str, int]]
-    at_rates: list[FoundRow]
-
-
 @dataclass(frozen=True)
 class TaughtExpert:
-    """A taught version and the exemplars that were calibrated with it."""
+    """A taught version in the store, and what to say where it waits there."""
 
-    base: str
-    """Digest of the expert that it was made from."""
-    expert: Path
-    exemplars: Path
+    made: TaughtVersion
     waits: str
     """What to do where the new version is not in force by itself; else empty."""
-    gained: TaughtGains
 
     def as_json(self) -> dict[str, object]:
         """For programs."""
-        paths = {"expert": str(self.expert), "exemplars": str(self.exemplars)}
-        said = {"base": self.base, "waits": self.waits, "gained": self.gained}
+        made = self.made
+        paths = {"expert": str(made.expert), "exemplars": str(made.exemplars)}
+        said = {"base": made.base, "waits": self.waits, "gained": made.gained}
         return {**paths, **said}
 
 
 def teach_expert(bundle: Path, artifact: Path, normals: Sequence[bytes]) -> TaughtExpert | None:
-    """Teach an expert all exemplars of a bundle, and calibrate the bundle with the new version.
+    """Teach an expert all exemplars of a bundle; None where it is of a kind that is not taught.
 
     Args:
         bundle: the exemplars' folder.
         artifact: the expert to teach, taught before or not.
         normals: encoded normal photographs that it was trained on; without any, the bundle's.
-
-    Returns:
-        None where the expert is of a kind that is not taught, or was saved without its training
-        set.
     """
-    known, expert = load_bundle(bundle), load_expert(artifact)
-    if not isinstance(expert, ComposedExpert) or expert.keep is None:
-        return None
     with stage_bars() as report:
-        taught = teach(
-            expert,
-            [labelled_picture(e, expert.bit_depth, drawn_only=True) for e in known.exemplars],
-            report,
-        )
-    digest = save_artifact(taught, artifact.parents[1])
-    new = load_expert(artifact.parent / digest)
-    assert isinstance(new, ComposedExpert)
-    root = bundle.parents[1]
-    paired = teach_product(
-        root, known.product_id, (), expert=new, known_normals=normals, onto=bundle
-    )
-    note = VersionNote(base=artifact.name, exemplars=paired.name)  # `andon models use` takes both
-    artifacts, product = artifact.parents[1], new.product
-    wiring.bundle_store(str(artifacts)).put_note(product, digest, note.model_dump_json().encode())
-    waits = waiting_words(artifacts, product, digest)
+        made = teach_version(bundle, artifact, normals, report)
+    if made is None:
+        return None
+    waits = waiting_words(artifact.parents[1], load_bundle(bundle).product_id, made.expert.name)
     if waits:
-        waits += f"; `--set onto={paired.name[:12]}` adds more examples to these"
-    made = artifact.parent / digest
-    return TaughtExpert(artifact.name, made, paired, waits, new.model.trained["taught"])
+        waits += f"; `--set onto={made.exemplars.name[:12]}` adds more examples to these"
+    return TaughtExpert(made, waits)

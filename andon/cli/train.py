@@ -31,11 +31,9 @@ from andon.cli.options import (
 )
 from andon.cli.printing import plain, print_found, table_of_rows
 from andon.cli.rates import advice, read_prices, taught_table, write_rate_chart
-from serving.experts.images import read_image
-from serving.experts.pictures import save_picture, side_by_side
-from serving.experts.regions import make_region
+from serving.experts.oddest import draw_oddest
+from serving.experts.pictures import save_picture
 from serving.experts.tradeoff import recommend
-from serving.experts.types import Scored
 
 if TYPE_CHECKING:
     from serving.experts.composed import ComposedExpert
@@ -260,15 +258,6 @@ def _write_review(
 ) -> None:
     """The oddest normals with maps from heads that had not seen them, oddest first."""
     folder.mkdir(parents=True, exist_ok=True)
-    calibration = trained.model.calibration
-    maps = getattr(trained, "held_out_maps", {})
-    for i, entry in enumerate(trained.model.trained.get("sensitivity", {}).get("oddest", [])):
-        values = maps[entry["file"]]
-        photograph = next(p for p in paths if p.as_posix().endswith(entry["file"]))
-        image = read_image(photograph, trained.bit_depth)
-        height, width = image.shape[:2]
-        score, threshold = entry["score"], calibration.threshold
-        judged = (score, threshold, calibration.p_value(score), score > threshold)
-        scored = Scored(*judged, values, make_region(values, 1.0, height, width), height, width)
-        name = f"{i + 1:02d}_{entry['score']:.2f}_{Path(entry['file']).stem}.png"
-        save_picture(side_by_side(image, scored), str(folder / name))
+    for number, odd in enumerate(draw_oddest(trained, paths), 1):
+        name = f"{number:02d}_{odd.score:.2f}_{odd.photograph.stem}.png"
+        save_picture(odd.picture, str(folder / name))

@@ -79,9 +79,8 @@ async def put_in_force(
     try:
         await _until_all_have_it(wish, replicas, wait_s, tell)
     except (AndonError, asyncio.CancelledError):
-        if old is not None:
-            back = (old_exemplars or "") if wish.exemplars is not None else None
-            await asyncio.to_thread(_point, stores, product, old, back)
+        back = (old_exemplars or "") if wish.exemplars is not None else None
+        await asyncio.to_thread(_point, stores, product, old, back)
         raise
     new_exemplars = old_exemplars if wish.exemplars is None else wish.exemplars or None
     if (old, old_exemplars) == (wish.expert, new_exemplars):
@@ -139,8 +138,8 @@ async def _until_all_have_it(
         if refused or time.monotonic() > until:
             why = "refused it" if refused else f"did not have it after {wait_s:g} s"
             raise LearningError(
-                f"{wish.product} {wish.expert[:12]}: a replica {why}, the version before is in "
-                f"force again: {'; '.join(refused or missing)}"
+                f"{wish.product} {wish.expert[:12]}: a replica {why}, what was in force before is "
+                f"in force again: {'; '.join(refused or missing)}"
             )
         await asyncio.sleep(LOOK_S)
 
@@ -163,7 +162,7 @@ def _in_force(store: BundleStore, product: str) -> str | None:
     return store.pointed(product) or store.products().get(product)
 
 
-def _point(stores: Stores, product: str, expert: str, exemplars: str | None) -> None:
+def _point(stores: Stores, product: str, expert: str | None, exemplars: str | None) -> None:
     """The exemplars first: they name anomalies of either expert."""
     if exemplars is not None:
         stores.exemplars.point(product, exemplars or None)

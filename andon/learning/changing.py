@@ -1,0 +1,97 @@
+"""Puts versions in force with everything that it takes: stores, audit and replicas of the settings.
+
+The command ``andon models``, the page *Models* and the last step of a new product all come here.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from andon import wiring
+from andon.learning.in_force import Stores, Wish, put_in_force
+from andon.learning.versions import VersionNote, before, find_version
+from andon.settings import Settings
+from history.model_log import ModelChange
+
+WAIT_S = 120.0
+"""Longest wait for the replicas, seconds, where nobody says otherwise."""
+Tell = Callable[[str], None]
+
+
+def open_stores(settings: Settings) -> Stores:
+    """The stores of the settings, experts and exemplars."""
+    paths = settings.paths
+    return Stores(wiring.bundle_store(paths.artifacts), wiring.bundle_store(paths.exemplars))
+
+
+async def use_version(
+    settings: Settings,
+    product: str,
+    version: str,
+    by: str,
+    reason: str,
+    exemplars: str | None = None,
+    wait_s: float = WAIT_S,
+    tell: Tell = lambda _: None,
+) -> ModelChange:
+    """Put a version in force on every replica, with the exemplars that belong to it.
+
+    Args:
+        version: its digest, or the beginning of it.
+        exemplars: other exemplars than those that belong to it, in the same form.
+        tell: is told how many replicas have it.
+
+    Raises:
+        LearningError: no such version, Serve's configuration pins another, or a replica did not
+            take it.
+        UnavailableError: store, database or Serve do not answer; the message says what holds.
+    """
+    stores = open_stores(settings)
+    known = await asyncio.to_thread(stores.experts.versions, product)
+    expert = find_version(version, known, product)
+    if exemplars is None:
+        bundle = await _belonging(settings, stores, product, expert)
+    else:
+        kept = await asyncio.to_thread(stores.exemplars.versions, product)
+        bundle = find_version(exemplars, kept, product)
+    return await put(settings, stores, Wish(product, expert, bundle, by, reason), wait_s, tell)
+
+
+async def roll_back(
+    settings: Settings,
+    product: str,
+    by: str,
+    reason: str,
+    wait_s: float = WAIT_S,
+    tell: Tell = lambda _: None,
+) -> ModelChange:
+    """Return to the version before the last change, its exemplars included.
+
+    Raises:
+        LearningError: there was nothing before; and as ``use_version``.
+        UnavailableError: as ``use_version``.
+    """
+    async with wiring.opened(wiring.model_log, settings) as log:
+        expert, exemplars = before(await log.changes(product, 1), product)
+    wish = Wish(product, expert, exemplars, by, reason)
+    return await put(settings, open_stores(settings), wish, wait_s, tell)
+
+
+async def put(
+    settings: Settings, stores: Stores, wish: Wish, wait_s: float, tell: Tell
+) -> ModelChange:
+    """Put a wish in force over the audit and the replicas of the settings."""
+    async with (
+        wiring.opened(wiring.model_log, settings) as audit,
+        wiring.opened(wiring.replicas, settings) as replicas,
+    ):
+        return await put_in_force(wish, stores, audit, replicas, wait_s, tell)
+
+
+async def _belonging(settings: Settings, stores: Stores, product: str, expert: str) -> str | None:
+    """The exemplar bundle that a version was learned with, or was last in force with."""
+    body = await asyncio.to_thread(stores.experts.note, product, expert)
+    if body is not None:
+        return VersionNote.model_validate_json(body).exemplars
+    async with wiring.opened(wiring.model_log, settings) as audit:
+        changes = await audit.changes(product, 1000)
+    return next((c.to_exemplars for c in changes if c.to_expert == expert), None)
