@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-import cv2
-
 from serving.experts.composed import ComposedExpert
 from serving.experts.oddest import draw_oddest
-from tests.serving.experts.pictures import SIDE
 
 
 def test_each_is_its_own_picture(trained: ComposedExpert, normals: list[Path]) -> None:
@@ -15,7 +12,3 @@ def test_each_is_its_own_picture(trained: ComposedExpert, normals: list[Path]) -
     odd = trained.model.trained["sensitivity"]["oddest"]
     assert [seen.photograph.name for seen in found] == [entry["file"] for entry in odd]
     assert [seen.score for seen in found] == [entry["score"] for entry in odd]
-    picture = found[0].picture
-    photograph = cv2.imread(str(found[0].photograph))
-    enlarged = picture.shape[0] // SIDE
-    assert picture[::enlarged, ::enlarged].shape[0] == photograph.shape[0]
