@@ -48,6 +48,15 @@ def head() -> str:
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
 
 
+def is_newer(revision: str) -> bool:
+    """Whether a later build made this revision: no build before it knows it.
+
+    Revisions add to what the build before needs, so that one records on beside the later one.
+    """
+    known = ScriptDirectory.from_config(_config()).walk_revisions()
+    return bool(revision) and revision not in {script.revision for script in known}
+
+
 async def current(url: str, timeout_s: float = 10.0) -> str:
     """The revision that the database has; empty before the first migration.
 
@@ -64,7 +73,7 @@ async def current(url: str, timeout_s: float = 10.0) -> str:
 async def upgrade(
     url: str, lock_timeout_s: float = 30.0, statement_timeout_s: float = 600.0
 ) -> None:
-    """Migrate to ``head()``; returns at once when the database has that revision.
+    """Migrate to ``head()``; returns at once when the database has that revision or a newer one.
 
     Events may be recorded meanwhile: each revision is a transaction of its own that waits for a
     lock only briefly, lets those behind it pass, and tries again.
@@ -81,10 +90,13 @@ async def upgrade(
 
     async def migrate(link: AsyncConnection) -> None:
         nonlocal is_new
-        if await link.run_sync(_current) == head():
+        before = await link.run_sync(_current)
+        if before == head() or is_newer(before):
             return
         await _alone(link, lock_timeout_s)
         before = await link.run_sync(_current)
+        if is_newer(before):
+            return
         is_new = not before
         for revision in _revisions_after(before):
             step = partial(_migrate_to, revision)
@@ -140,7 +152,7 @@ async def grant(url: str, timeout_s: float = 60.0) -> None:
 
     def granted(connection: Connection) -> None:
         _execute(connection, role_statements())
-        if _current(connection) == head():
+        if _current(connection) == head():  # a newer build grants what it made
             _execute(connection, grant_statements())
 
     async def apply(link: AsyncConnection) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from andon import policy_wiring, wiring
 from andon.checks.findings import CheckFailed
 from andon.settings import Settings
-from history.migrate import current, head
+from history.migrate import current, head, is_newer
 from policies.authoring.loading import load_policy
 from streams import topics
 from streams.errors import AndonError
@@ -36,8 +36,10 @@ async def check_kafka(settings: Settings) -> str:
 
 
 async def check_postgres(settings: Settings) -> str:
-    """The database answers and its schema is this build's."""
+    """The database answers and its schema is this build's, or a later build's."""
     have, want = await current(settings.postgres.url.get_secret_value()), head()
+    if is_newer(have):
+        return f"schema {have}, made by a later build than this one ({want}): upgrade this one too"
     if have != want:
         raise CheckFailed(
             f"schema {have or 'absent'}, this build needs {want}",

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from history import migrate
 from history.database import make_engine
 from history.facts import METADATA
-from history.migrate import current, head, upgrade
+from history.migrate import current, head, is_newer, upgrade
 from history.rights import VERSION_TABLE
 from streams.errors import UnavailableError
 
@@ -69,6 +69,19 @@ async def test_a_lock_that_is_not_had_in_time_is_an_error_and_leaves_nothing(
     await engine.dispose()
     assert await current(empty_url) == ""
     await upgrade(empty_url)
+
+
+@pytest.mark.asyncio
+async def test_what_a_later_build_made_is_left_as_it_is(url: str) -> None:
+    assert not is_newer(head())
+    assert not is_newer("")
+    engine = make_engine(url)
+    async with engine.begin() as link:
+        await link.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = 'v9999'"))
+    await engine.dispose()
+    await upgrade(url)
+    assert await current(url) == "v9999"
+    assert is_newer("v9999")
 
 
 @pytest.mark.asyncio

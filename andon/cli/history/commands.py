@@ -30,7 +30,7 @@ from andon.cli.options import (
 from andon.settings import load_settings
 from history.bi import READER, apply_bi
 from history.filters import FrameFilter, parse_moment
-from history.migrate import build_indexes, head, upgrade, write_facts
+from history.migrate import build_indexes, current, head, is_newer, upgrade, write_facts
 from history.pictures import save_pictures
 from history.queries import History
 from history.records import AuditCount, Stats, Story
@@ -244,13 +244,15 @@ def migrate() -> None:
         if read % 50_000 == 0:
             typer.echo(f"{read} decisions prepared", err=True)
 
-    async def run() -> None:
+    async def run() -> str:
         await upgrade(url)
         await build_indexes(url)
         await write_facts(url, progress=told)
+        return await current(url)
 
-    asyncio.run(run())
-    typer.echo(f"schema {head()}")
+    revision = asyncio.run(run())
+    newer = f", made by a later build than this one ({head()})" if is_newer(revision) else ""
+    typer.echo(f"schema {revision}{newer}")
 
 
 @app.command()
