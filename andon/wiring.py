@@ -328,10 +328,13 @@ async def lanes(
 ) -> AsyncIterator["LanedPublisher"]:
     """The gateway's way to the broker: decisions before pictures, each with connections."""
     from connectors.gateway.lanes import lanes_of
+    from connectors.gateway.shared_publisher import BATCH_BYTES
     from streams.kafka.publisher import KafkaPublisher
 
     own, connection = settings.gateway, kafka_connection(settings)
-    made = [KafkaPublisher(connection) for _ in range(1 + own.picture_connections)]
+    words = KafkaPublisher(connection)
+    pictures = [KafkaPublisher(connection, BATCH_BYTES) for _ in range(own.picture_connections)]
+    made = [words, *pictures]
     try:
         yield lanes_of(own, made, images, spools, connection.slowest_kib_s)
     finally:

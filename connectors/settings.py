@@ -151,8 +151,7 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     publish_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     """A message that takes longer is kept in the spool until the broker has it, seconds."""
     picture_connections: Annotated[int, Field(ge=1, le=256)] = 24
-    """Most connections to the broker for pictures; as many are opened as keep the link busy. One
-    that is seconds long needs more, and decisions wait longer beside them."""
+    """Most connections to the broker for pictures; as many are opened as keep the link busy."""
     object_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
     """Deadline for putting one frame over the inline limit into object storage, seconds; it grows
     with the frame's size."""
@@ -171,8 +170,9 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     """TCP port on which this gateway's metrics are exposed for Prometheus; 0: none."""
     metrics_host: Annotated[str, Field(min_length=1, max_length=255)] = "127.0.0.1"
     """Address that the metrics' port listens on."""
-    in_flight_mib: Annotated[int, Field(ge=9, le=65_536)] = 64
-    """Message bytes on their way to the broker; more go to the spool, MiB."""
+    in_flight_mib: Annotated[int, Field(ge=9, le=65_536)] = 128
+    """Message bytes on their way to the broker, of each lane; more wait in the spool, MiB. A link
+    is kept busy where this is a third more than its speed times its round trip."""
 
     @field_validator("plc_url")
     @classmethod

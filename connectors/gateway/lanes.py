@@ -6,13 +6,11 @@ holds back only the pictures that need it.
 """
 
 import asyncio
-import math
-import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from connectors.gateway.shared_publisher import SharedPublisher
 from connectors.gateway.spool import Budget, Spool
 from connectors.gateway.spooling import SpoolingPublisher
 from connectors.settings import GatewaySettings
@@ -23,15 +21,10 @@ from streams.topics import FRAMES, INLINE_LIMIT_BYTES
 
 _WORDS_AT_ONCE = 256
 """Decisions and acknowledgements that may be on their way together."""
-_REMEMBERED = 20
-"""So many pictures tell how long one takes: the lower quartile, as connecting holds some up."""
-_SPARE = 1
-"""Connections beside those that the link needs."""
-_STUCK, _STUCK_S = 3.0, 2.0
-"""A picture that takes so many times as long as it should, and so many seconds, is stuck; others
-then take its turn."""
-_LARGE_AT_ONCE = 2
-"""Pictures that may be on their way to the object store together."""
+_SPOOLED_AT_ONCE = 1024
+"""Pictures of the spool that may be on their way together; their bytes are bounded before."""
+_LARGE_AT_ONCE = 8
+"""Pictures that may be on their way to the object store together, at most."""
 
 
 class Lane(StrEnum):
@@ -100,69 +93,6 @@ class LanedPublisher:
         return told
 
 
-@dataclass(eq=False)
-class SharedPublisher:
-    """Several connections as one, as many at once as keep the link busy and no more.
-
-    A client of Kafka sends one batch at a time, and its connection stands still for a round trip
-    after each. A link on which a picture takes long needs one connection; one with a long round
-    trip needs as many as pictures fit into it. One that is stuck stops only what is on it.
-
-    Args:
-        publishers: the connections; those that are never needed are never opened.
-        round_trip_s: how long the smallest message takes, seconds.
-    """
-
-    publishers: Sequence[Publisher]
-    round_trip_s: Callable[[], float] = lambda: 0.0
-
-    def __post_init__(self) -> None:
-        self._began: list[float | None] = [None] * len(self.publishers)
-        """Since when each has something on its way, monotonic seconds."""
-        self._changed = asyncio.Condition()
-        self._recent_s: deque[float] = deque(maxlen=_REMEMBERED)
-
-    @property
-    def transfer_s(self) -> float:
-        """How long one picture takes on the whole link, seconds; 0 before the first."""
-        quickest_first = sorted(self._recent_s)
-        return quickest_first[len(quickest_first) // 4] if quickest_first else 0.0
-
-    @property
-    def at_once(self) -> int:
-        """How many connections are used together now; one more than needed rides out a pause."""
-        if not self.transfer_s:
-            return 1
-        needed = _SPARE + 1 + math.ceil(self.round_trip_s() / self.transfer_s)
-        return min(needed, len(self.publishers))
-
-    async def send(self, topic: str, message: Message) -> None:
-        """Raises what the publisher raises."""
-        async with self._changed:
-            await self._changed.wait_for(self._has_turn)
-            chosen = self._began.index(None)
-            began = self._began[chosen] = time.monotonic()
-        beside = self._moving()
-        try:
-            await self.publishers[chosen].send(topic, message)
-            took_s = max(time.monotonic() - began - self.round_trip_s(), 1e-3) / beside
-            self._recent_s.append(took_s)
-        finally:
-            self._began[chosen] = None
-            async with self._changed:
-                self._changed.notify_all()
-
-    def _has_turn(self) -> bool:
-        return None in self._began and self._moving() < self.at_once
-
-    def _moving(self) -> int:
-        """Connections that carry something; one that takes far longer than it should is stuck."""
-        usual_s = self.round_trip_s() + self.transfer_s * self.at_once
-        stuck_s = _STUCK * usual_s + _STUCK_S if self.transfer_s else math.inf
-        now = time.monotonic()
-        return sum(began is not None and now - began < stuck_s for began in self._began)
-
-
 @dataclass(frozen=True)
 class ReferencingPublisher:
     """Puts frames over the inline limit into object storage; the message then only names them."""
@@ -208,6 +138,7 @@ def lanes_of(
     """A gateway's lanes. The first connection carries words, the others pictures."""
 
     def lane(kind: Lane, publisher: Publisher, at_once: int) -> SpoolingPublisher:
+        shared = publisher if isinstance(publisher, SharedPublisher) else None
         return SpoolingPublisher(
             publisher,
             spools[kind],
@@ -215,16 +146,18 @@ def lanes_of(
             in_flight_bytes=own.in_flight_mib << 20,
             at_once=at_once,
             tells_when_slow=kind is Lane.WORDS,
+            wanted_bytes=None if shared is None else shared.wanted_bytes,
         )
 
     first, *others = connections
     words = lane(Lane.WORDS, first, _WORDS_AT_ONCE)
     pictures = SharedPublisher(others, words.quickest_s)
     large = ReferencingPublisher(first, images, own.object_timeout_s, slowest_kib_s)
+    uploads = SharedPublisher([large] * _LARGE_AT_ONCE, words.quickest_s)
     return LanedPublisher(
         {
             Lane.WORDS: words,
-            Lane.PICTURES: lane(Lane.PICTURES, pictures, len(others)),
-            Lane.LARGE: lane(Lane.LARGE, large, _LARGE_AT_ONCE),
+            Lane.PICTURES: lane(Lane.PICTURES, pictures, _SPOOLED_AT_ONCE),
+            Lane.LARGE: lane(Lane.LARGE, uploads, _LARGE_AT_ONCE),
         }
     )

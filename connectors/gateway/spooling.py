@@ -1,7 +1,7 @@
 """What the broker does not take at once goes to the spool, and from there to the broker."""
 
 import asyncio
-import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -11,16 +11,17 @@ from datetime import UTC, datetime
 import structlog
 
 from connectors.errors import SpoolFullError
+from connectors.gateway.historical import historical
 from connectors.gateway.spool import Spool, SpooledFile
 from streams.backoff import backoff_s
 from streams.codes import Stage
-from streams.envelope import Message, header_dict
+from streams.envelope import Message
 from streams.errors import UnavailableError
 from streams.failures import PermanentError, cause_of
 from streams.kafka.delivery import refused_letter, without_value
 from streams.patience import Tries
 from streams.ports import Publisher
-from streams.topics import ACKS, DEAD, DECISIONS, FRAMES
+from streams.topics import DEAD
 
 log = structlog.get_logger(__name__)
 _PROBE_S = 1.0
@@ -31,35 +32,12 @@ _IN_ORDER = 4
 """A message that failed so often lets those behind it try, so that it alone is found out."""
 _TRIED_TOGETHER = 16
 """So many of the oldest messages are tried in turn while nothing gets through."""
-_REMEMBERED = 20
+_REMEMBERED = 200
 """So many messages tell how long the quickest takes."""
+_FOR_NEW = 0.25
+"""The share of what may be on its way that the spool leaves to new messages."""
 _OVERDUE = 3.0
 """The broker counts as lost when a message takes so many times as long as they did before."""
-
-
-def historical(topic: str, message: Message, now: datetime) -> Message:
-    """The message, marked ``is_historical`` if its part's deadline has passed.
-
-    One that does not say its deadline stays as it is: its readers judge it.
-    """
-    try:
-        return _historical(topic, message, now)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return message
-
-
-def _historical(topic: str, message: Message, now: datetime) -> Message:
-    if topic == FRAMES.name:
-        deadline = header_dict(message.headers).get("ce_deadline", "")
-        if deadline and datetime.fromisoformat(deadline) < now:
-            headers = (*message.headers, ("ce_is_historical", b"true"))
-            return Message(message.key, message.value, headers)
-    elif topic in (DECISIONS.name, ACKS.name):
-        body = json.loads(message.value)
-        if datetime.fromisoformat(body["deadline"]) < now:
-            value = json.dumps({**body, "is_historical": True}).encode()
-            return Message(message.key, value, message.headers)
-    return message
 
 
 @dataclass(eq=False)
@@ -77,6 +55,7 @@ class SpoolingPublisher:
         at_once: how many messages may be on their way.
         tells_when_slow: whether a message that takes far longer than those before it says that
             the broker is lost; not where messages are large.
+        wanted_bytes: how much of the spool keeps the link busy now; None: whatever has room.
         on_down: called with True when the broker is lost and False when it is back.
         on_full: called with True when the spool is full and False when it has room again.
     """
@@ -88,6 +67,7 @@ class SpoolingPublisher:
     in_flight_bytes: int
     at_once: int = 256
     tells_when_slow: bool = True
+    wanted_bytes: Callable[[], float] | None = None
     on_down: Callable[[bool], None] = lambda _: None
     on_full: Callable[[bool], None] = lambda _: None
 
@@ -95,6 +75,7 @@ class SpoolingPublisher:
         self._room = self.in_flight_bytes
         self._turns = asyncio.Semaphore(self.at_once)
         self._down = self._full = False
+        self._spooled_bytes = 0
         self._served = 0
         self._usual_s = 0.0
         self._recent_s: deque[float] = deque(maxlen=_REMEMBERED)
@@ -230,11 +211,12 @@ class SpoolingPublisher:
         try:
             while True:
                 await self._stored.wait()
-                if len(under_way) < (1 if self._down else self.at_once):
+                if self._may_take(len(under_way)):
                     self._stored.clear()
                     found = await self.spool.take(self._failed)
                     if found is not None:
                         self._stored.set()
+                        self._hold(len(found[2].value))
                         task = asyncio.create_task(self._follow(*found), name="spool")
                         under_way.add(task)
                         task.add_done_callback(under_way.discard)
@@ -249,6 +231,18 @@ class SpoolingPublisher:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
+    def _may_take(self, under_way: int) -> bool:
+        """Whether another message of the spool may be on its way, beside so many."""
+        if self._down or not under_way:
+            return not under_way
+        wanted = math.inf if self.wanted_bytes is None else self.wanted_bytes()
+        has_room = self._room > _FOR_NEW * self.in_flight_bytes
+        return has_room and under_way < self.at_once and self._spooled_bytes < wanted
+
+    def _hold(self, size: int) -> None:
+        self._room -= size
+        self._spooled_bytes += size
+
     async def _follow(self, file: SpooledFile, topic: str, message: Message) -> None:
         """One message of the spool to the broker."""
         error: BaseException | None = None
@@ -258,6 +252,8 @@ class SpoolingPublisher:
                 await self._timed(topic, historical(topic, message, datetime.now(UTC)))
         except Exception as failed:  # noqa: BLE001 - one message must not stop those behind it
             error = failed
+        finally:
+            self._hold(-len(message.value))
         await self._arrived(file, topic, message, error, served)
         if isinstance(error, UnavailableError | TimeoutError):
             attempts = file.tries.attempts if file.tries is not None else 1

@@ -15,6 +15,8 @@ LEAST_LINK_SHARE = 0.8
 """The backlog must fall at this share of the link's speed, at least."""
 MOST_RESENT = 0.05
 """So many bytes may be sent again, at most, as a share."""
+SPEEDS = (10.0, 1.0, 0.1)
+DELAYS_S = (0.0, 0.5, 2.0)
 WORDS_OVER_S = 2.0
 """Beyond three round trips, 95 of 100 decisions may take so long, seconds."""
 
@@ -32,6 +34,14 @@ def links(
     ] = 10,
     connections: Annotated[
         int | None, typer.Option(min=1, help="Most for pictures; by the gateway's setting without.")
+    ] = None,
+    speed: Annotated[
+        list[float] | None,
+        typer.Option(min=0.01, help="Speed of the link in the line's rate; may be given again."),
+    ] = None,
+    delay: Annotated[
+        list[float] | None,
+        typer.Option(min=0, help="Seconds from one end to the other; may be given again."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of where connections end.")] = 0,
     smoke: Annotated[bool, typer.Option("--smoke", help="One short case, for CI.")] = False,
@@ -52,6 +62,8 @@ def links(
         unlucky_in=unlucky,
         seed=seed,
         connections=connections,
+        speeds=tuple(speed or SPEEDS),
+        delays_s=tuple(delay or DELAYS_S),
     )
     if smoke:
         options = replace(options, backlog_s=5.0, unlucky_in=0, speeds=(1.0,), delays_s=(0.05,))

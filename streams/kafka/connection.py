@@ -71,14 +71,14 @@ class KafkaConnection:
             **self.security.client_options(),
         )
 
-    def producer(self) -> AIOKafkaProducer:
+    def producer(self, batch_bytes: int = BATCH_BYTES) -> AIOKafkaProducer:
         """A producer that waits for every in-sync replica, not started."""
         return AIOKafkaProducer(
             bootstrap_servers=self.bootstrap_servers,
             acks="all",
             enable_idempotence=self.idempotent_producer,
             max_request_size=MAX_MESSAGE_BYTES,
-            max_batch_size=BATCH_BYTES,
+            max_batch_size=batch_bytes,
             request_timeout_ms=max(int(self.time_for(MAX_MESSAGE_BYTES) * 1000), 1000),
             retry_backoff_ms=_RETRY_MS,
             **self.security.client_options(),

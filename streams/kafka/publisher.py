@@ -12,7 +12,7 @@ from streams.cancellation import asked_to_end
 from streams.envelope import Message
 from streams.failures import Cause, TransientError
 from streams.kafka.alone import TOGETHER, send_alone
-from streams.kafka.connection import DOWN, KafkaConnection, abandon, stop_client
+from streams.kafka.connection import BATCH_BYTES, DOWN, KafkaConnection, abandon, stop_client
 from streams.kafka.failures import kafka_cause, kafka_failure
 
 log = structlog.get_logger(__name__)
@@ -28,14 +28,12 @@ class _Session:
     lost: "asyncio.Future[None]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
-    outstanding: int = 0
-    """Bytes that it has and the broker has not said to have."""
     quickest_s: float | None = None
     """How long the quickest message took; None before the first."""
 
-    def time_for(self, connection: KafkaConnection) -> float:
+    def time_for(self, outstanding: int, connection: KafkaConnection) -> float:
         """Seconds until what it has must have arrived, connecting anew included."""
-        time_s = connection.time_for(self.outstanding)
+        time_s = connection.time_for(outstanding)
         if self.quickest_s is None:
             return _CONNECTING * time_s
         return time_s + _CONNECTING * self.quickest_s
@@ -49,9 +47,15 @@ class KafkaPublisher:
     that nothing is sent twice on it, and the next message opens another.
     """
 
-    def __init__(self, connection: KafkaConnection) -> None:
-        self._connection = connection
+    def __init__(self, connection: KafkaConnection, batch_bytes: int = BATCH_BYTES) -> None:
+        """Args:
+        connection: where the brokers are.
+        batch_bytes: messages that wait together travel as one batch, of at most so many bytes.
+        """
+        self._connection, self._batch_bytes = connection, batch_bytes
         self._session: _Session | None = None
+        self._outstanding = 0
+        """Bytes that it was given and the broker has not said to have."""
         self._connecting = asyncio.Lock()
         self._abandoned: set[asyncio.Task[None]] = set()
 
@@ -62,13 +66,17 @@ class KafkaPublisher:
             TransientError: the broker did not answer in time, or may take it another time.
             PermanentError: it refuses this message, whatever is sent beside it.
         """
+        self._outstanding += len(message.value)
         try:
             session = self._session or await self._connect()
+            await asyncio.sleep(0)  # those that were given with it count for its time as well
             await self._within_time(session, topic, message)
         except (*DOWN, TypeError, ValueError, asyncio.CancelledError) as error:
             if asked_to_end():
                 raise
             raise self._failure(error, topic) from error
+        finally:
+            self._outstanding -= len(message.value)
 
     async def start(self) -> None:
         """Connect now. Without it the first message does. Raises ``TransientError``."""
@@ -87,9 +95,8 @@ class KafkaPublisher:
             await stop_client(session.producer, self._connection.request_timeout_s)
 
     async def _within_time(self, session: _Session, topic: str, message: Message) -> None:
-        size = len(message.value)
-        session.outstanding += size
-        time_s, began = session.time_for(self._connection), time.monotonic()
+        time_s = session.time_for(self._outstanding, self._connection)
+        began = time.monotonic()
         sending = asyncio.ensure_future(_send(session.producer, topic, message))
         try:
             await asyncio.wait(
@@ -100,10 +107,9 @@ class KafkaPublisher:
                 took_s = time.monotonic() - began
                 session.quickest_s = min(took_s, session.quickest_s or took_s)
                 return
-            self._give_up(session, topic, size)
+            self._give_up(session, topic, len(message.value))
             raise TransientError(Cause.AWAY, self._where(topic) + f": no answer in {time_s:.1f} s")
         finally:
-            session.outstanding -= size
             if not sending.done():
                 sending.cancel()
                 with contextlib.suppress(asyncio.CancelledError, *DOWN):
@@ -114,7 +120,7 @@ class KafkaPublisher:
         if session.lost.done():
             return
         session.lost.set_result(None)
-        log.warning("kafka.stuck", topic=topic, size=size, outstanding=session.outstanding)
+        log.warning("kafka.stuck", topic=topic, size=size, outstanding=self._outstanding)
         if self._session is session:
             self._session = None
         task = asyncio.create_task(
@@ -126,7 +132,7 @@ class KafkaPublisher:
     async def _connect(self) -> _Session:
         async with self._connecting:
             if self._session is None:
-                producer = self._connection.producer()
+                producer = self._connection.producer(self._batch_bytes)
                 try:
                     async with asyncio.timeout(_CONNECTING * self._connection.request_timeout_s):
                         await producer.start()

@@ -2,15 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from connectors.gateway import lanes, spooling
-from connectors.gateway.lanes import Lane, LanedPublisher, ReferencingPublisher, SharedPublisher
+from connectors.gateway import spooling
+from connectors.gateway.lanes import Lane, LanedPublisher, ReferencingPublisher
 from connectors.gateway.spool import Budget, Spool
 from connectors.gateway.spooling import SpoolingPublisher
 from streams.envelope import Message, to_message
@@ -262,50 +262,34 @@ def test_lanes_keep_within_one_bound(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(
-    ("round_trip_s", "transfer_s", "at_once"),
-    [(0.0, 0.0, 1), (0.0, 2.0, 2), (0.001, 2.0, 3), (4.0, 2.0, 4), (4.0, 0.2, 8)],
-)
-async def test_as_many_connections_as_keep_the_link_busy(
-    round_trip_s: float, transfer_s: float, at_once: int
-) -> None:
-    shared = SharedPublisher([MemoryBus() for _ in range(8)], lambda: round_trip_s)
-    if transfer_s:
-        shared._recent_s.append(transfer_s)
-    assert shared.at_once == at_once
+async def test_the_spool_reads_ahead_as_much_as_keeps_the_link_busy(tmp_path: Path) -> None:
+    bus = Gate()
+    publisher = sender(bus, tmp_path)
+    publisher.wanted_bytes = lambda: 30.0
+    for number in range(9):
+        await publisher.spool.put("t", message(f"{number}".rjust(10)))
+    publisher._stored.set()
+    async with running(publisher):
+        await until(lambda: len(bus.attempts) == 3)
+        assert publisher._spooled_bytes == 30
+        bus.go.set()
+        await until(lambda: len(bus.sent) == 9 and not len(publisher.spool))
+    assert publisher._spooled_bytes == 0
+    assert publisher._room == publisher.in_flight_bytes
 
 
 @pytest.mark.asyncio
-async def test_the_first_picture_goes_alone_and_then_each_connection_has_one() -> None:
-    gates = [Gate() for _ in range(4)]
-    shared = SharedPublisher(gates, lambda: 1.0)
-
-    def counted() -> list[int]:
-        return [len(gate.attempts) for gate in gates]
-
-    sends = [asyncio.create_task(shared.send("t", message(str(n)))) for n in range(5)]
-    is_alone: Callable[[], bool] = lambda: counted() == [1, 0, 0, 0]  # noqa: E731
-    await until(is_alone)
-    gates[0].go.set()
-    await until(lambda: sum(counted()) >= 4)
-    for gate in gates:
-        gate.go.set()
-    await asyncio.gather(*sends)
-    assert sum(counted()) == 5
-
-
-@pytest.mark.asyncio
-async def test_a_connection_that_is_stuck_takes_no_other_s_turn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(lanes, "_STUCK_S", 0.0)
-    gates = [Gate() for _ in range(4)]
-    for gate in gates[1:]:
-        gate.go.set()
-    shared = SharedPublisher(gates)
-    shared._recent_s.append(0.001)
-    sends = [asyncio.create_task(shared.send("t", message(str(n)))) for n in range(20)]
-    await until(lambda: sum(task.done() for task in sends) == 19)
-    assert len(gates[1].sent) + len(gates[2].sent) + len(gates[3].sent) == 19
-    gates[0].go.set()
-    await asyncio.gather(*sends)
+async def test_a_backlog_leaves_room_for_what_is_new(tmp_path: Path) -> None:
+    bus = Gate()
+    publisher = sender(bus, tmp_path, in_flight_bytes=100)
+    for number in range(12):
+        await publisher.spool.put("t", message(f"{number}".rjust(10)))
+    publisher._stored.set()
+    async with running(publisher):
+        await until(lambda: len(bus.attempts) == 8)
+        new = asyncio.create_task(publisher.send("t", message("new")))
+        await until(lambda: b"new" in bus.attempts)
+        assert len(bus.attempts) == 9
+        bus.go.set()
+        await new
+        await until(lambda: len(bus.sent) == 13)

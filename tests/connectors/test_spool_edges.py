@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from connectors.errors import SpoolFullError
 from connectors.gateway import spool as spool_module
+from connectors.gateway.historical import historical
 from connectors.gateway.lanes import Lane, lane_of
 from connectors.gateway.spool import Budget, Spool
 from connectors.gateway.spool_files import encode
-from connectors.gateway.spooling import historical
 from streams.envelope import Message, header_dict, to_message
 from streams.topics import ACKS, DECISIONS, FRAMES, INLINE_LIMIT_BYTES, SHOTS
 from tests.connectors.line import decision_for, frame_on
