@@ -79,10 +79,9 @@ class ClassifyRole:
         frame = anomaly.frame
         if not anomaly.classify or frame.frame_id in self._late:  # delivered again: decided
             return
-        clocks, sent_at = self.results.clocks, anomaly.inspected_at or frame.captured_at
+        sent_at = anomaly.inspected_at or frame.captured_at
         self.results.heard(frame, sent_at.timestamp(), delivery)
-        ends_s = frame.deadline.timestamp() - self.results.flow.margin_s
-        due_s = clocks.due_s(frame.key, ends_s)
+        due_s = await self.results.due_s(frame)
         image: bytes | Failure = delivery.value
         if frame.dataref is not None:
             image = await fetched(frame, self.images, remaining_s(due_s))

@@ -57,6 +57,12 @@ class Moment:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     ahead_s: float = 0.0
     """By how much this host's clock was found to be ahead of the gateway's, seconds."""
+    earliest_s: float = float("inf")
+    """The earliest that it may be there, where that is before ``now_s``."""
+
+    def is_past(self, deadline: datetime) -> bool:
+        """Whether that is over for sure; of a part that may be open its gateway judges."""
+        return datetime.fromtimestamp(min(self.now_s, self.earliest_s), tz=UTC) > deadline
 
     def after(self, timings_ms: Mapping[str, float]) -> "Moment":
         """The same with the timings of the stages before."""
@@ -75,9 +81,8 @@ def classified(
 ) -> Reaction:
     """The classifier answered, or cannot answer at all.
 
-    ``after_another``: the fallback stands already, and an answer is a second decision that is
-    recorded and changes no action. Bad input is a dead letter; a classifier that is away is not:
-    the anomaly is kept anyway.
+    ``after_another``: the fallback stands already, and an answer is a second decision that changes
+    no action. Bad input is a dead letter; a classifier that is away is not: the anomaly is kept.
     """
     if isinstance(answer, Failure):
         decision = None if after_another else fallback(anomaly, answer, policy, moment)
@@ -93,9 +98,6 @@ def classified(
             after_another=after_another,
         )
     )
-
-
-# --- Both -------------------------------------------------------------------------------------
 
 
 def fallback(
@@ -160,7 +162,7 @@ def decide(
         reason_code=outcome.reason_code,
         reason=outcome.reason[:2048],
         rule=outcome.rule,
-        is_late=after_another or decided_at > part.deadline,
+        is_late=after_another or moment.is_past(part.deadline),
         policy_hash=policy.policy_hash,
         inspection=inspection,
         classification=classification,
@@ -218,7 +220,7 @@ _KEPT_S = 300.0
 _STATIONS = 1024
 """So many stations are remembered; the one that was added first is forgotten beyond."""
 _ASKED = 64
-"""So many answers to the question for the log's end are remembered."""
+"""So many ends of the log are remembered."""
 
 
 @dataclass
@@ -256,6 +258,11 @@ class _Lead:
             self._now.least = max(self._now.least, least)
         self._now.most = min(self._now.most, arrived_s - sent_s)
 
+    def earliest_s(self, monotonic_s: float, wall_s: float) -> float:
+        """Until something new came from there, a clock that is ahead looks like a backlog."""
+        is_known = self.least > float("-inf")
+        return self.gateway_s(monotonic_s, wall_s) if is_known else monotonic_s - self.most
+
     def gateway_s(self, monotonic_s: float, wall_s: float) -> float:
         """The gateway's wall clock, as ``wall_s`` says it unless that is proven wrong."""
         by_arrival = monotonic_s - self.most
@@ -276,7 +283,8 @@ class GatewayClocks:
       for the time that sending takes: the lead is at least what asking and sending differ by.
 
     A wall clock that agrees with both is believed. One that does not is off, and the time is
-    counted from the messages' arrival: a window by the age that a part had when it was sent.
+    counted from the messages' arrival: a window by the age that a part had when it was sent. Before
+    the second bound is there, no part is late by our wall clock alone.
 
     Gateways are named by the key of their messages, ``line/station``.
 
@@ -309,19 +317,24 @@ class GatewayClocks:
         lead.heard(delivery.arrived_s, sent_s, self._absent_s(delivery))
 
     def at_s(self, station: str, monotonic_s: float | None = None) -> float:
-        """The wall clock of the station's gateway, seconds since the epoch.
-
-        Args:
-            monotonic_s: then; now without it.
-        """
-        now_s, wall_s = self._monotonic(), self._wall()
-        lead = self._leads.get(station)
+        """The wall clock of the station's gateway then, or now, seconds since the epoch."""
+        now_s, wall_s, lead = self._monotonic(), self._wall(), self._leads.get(station)
         gateway_s = wall_s if lead is None else lead.gateway_s(now_s, wall_s)
         return gateway_s if monotonic_s is None else gateway_s - (now_s - monotonic_s)
 
     def due_s(self, station: str, deadline_s: float) -> float:
-        """When a moment of the gateway's wall clock is there, by our monotonic clock."""
-        return self._monotonic() + deadline_s - self.at_s(station)
+        """When a moment of the gateway's wall clock is there, by our monotonic clock, at most."""
+        at_s = self.earliest_s if self.is_doubted(station, deadline_s) else self.at_s
+        return self._monotonic() + deadline_s - at_s(station)
+
+    def is_doubted(self, station: str, deadline_s: float) -> bool:
+        """Whether only this host's wall clock says that the moment has passed."""
+        return self.earliest_s(station) < deadline_s <= self.at_s(station)
+
+    def earliest_s(self, station: str) -> float:
+        """The earliest that it may be at the station's gateway, seconds since the epoch."""
+        now_s, wall_s, lead = self._monotonic(), self._wall(), self._leads.get(station)
+        return wall_s if lead is None else lead.earliest_s(now_s, wall_s)
 
     def ahead_s(self, station: str) -> float:
         """By how much this host's wall clock was found to be ahead of the gateway's, or behind

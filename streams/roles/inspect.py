@@ -69,10 +69,9 @@ class InspectRole:
         except EventError as error:
             await self._unreadable(delivery, error, ReasonCode.MALFORMED_EVENT)
             return
-        clocks, sent_s = self.results.clocks, delivery.produced_s or frame.captured_at.timestamp()
+        sent_s = delivery.produced_s or frame.captured_at.timestamp()
         self.results.heard(frame, sent_s, delivery)
-        ends_s = frame.deadline.timestamp() - self.results.flow.margin_s
-        due_s = clocks.due_s(frame.key, ends_s)
+        due_s = await self.results.due_s(frame)
         if frame.dataref is None:
             await self._inspect(frame, delivery, delivery.value, due_s)
             return

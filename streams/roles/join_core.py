@@ -159,7 +159,7 @@ def joined(shots: Sequence[ShotVerdict | None], policy: Policy, moment: Moment) 
         reason_code=outcome.reason_code,
         reason=outcome.reason[:2048],
         rule=outcome.rule,
-        is_late=decided_at > first.deadline,
+        is_late=moment.is_past(first.deadline),
         policy_hash=policy.policy_hash,
         inspection=None if deciding is None else deciding.inspection,
         classification=None if deciding is None else deciding.classification,

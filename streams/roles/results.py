@@ -41,12 +41,12 @@ _AWAY = (
 )
 SKEW_SHARE = 0.25
 """A clock that is off by more than this share of the result window is said."""
+_FOR_OTHERS = 0.1
+"""The share of its window that a part waits where its age is in doubt."""
 
 
 class Telemetry:
-    """Counters and latencies by role, and one log line per change of state.
-
-    ``andon_`` is the prefix of every metric; each role has a registry of its own.
+    """Counters and latencies by role, in a registry of its own, and a log line per change of state.
 
     Args:
         role: the label of every metric.
@@ -111,10 +111,8 @@ class Telemetry:
         self._lacking(what, str(error), str(error))
 
     def answered(self, what: str, failure: Failure | None) -> None:
-        """``what`` (``expert``, ``classifier``) answered in time, or did not.
-
-        A failure that speaks of the part says nothing of who was asked.
-        """
+        """``what`` (``expert``, ``classifier``) answered in time, or did not; a failure that speaks
+        of the part says nothing of who was asked."""
         if failure is None:
             self.succeeded(what)
         elif failure.reason_code in _AWAY:
@@ -141,10 +139,8 @@ class Telemetry:
             self._stages.labels(self.role, stage).observe(ms / 1000)
 
     def clock(self, station: str, ahead_s: float, window_s: float) -> None:
-        """By how much this host's clock was found to be ahead of a gateway's, seconds.
-
-        The log says once that it is off by over a quarter of the window, and once that it is not.
-        """
+        """By how much this host's clock was found to be ahead of a gateway's, seconds; the log says
+        once that it is off by over a quarter of the window, and once that it is not."""
         self._skew.labels(self.role, station).set(round(ahead_s, 3))
         is_off = abs(ahead_s) > SKEW_SHARE * window_s
         if is_off != (station in self._off):
@@ -190,10 +186,18 @@ class Results:
         said = f"clock skew: this host's clock is {abs(ahead_s):.1f} s {side} the gateway's"
         return replace(failure, message=f"{failure.message}; {said}")
 
+    async def due_s(self, part: PartOnLine) -> float:
+        """When its fallback is due, by our monotonic clock. A part that is late by our wall clock
+        alone waits a little for those behind it in the log, which know of a later time."""
+        ends_s = part.deadline.timestamp() - self.flow.margin_s
+        if self.clocks.is_doubted(part.key, ends_s):
+            await asyncio.sleep(_FOR_OTHERS * part.result_window_ms / 1000)
+        return self.clocks.due_s(part.key, ends_s)
+
     def moment(self, station: str, timings_ms: Mapping[str, float] | None = None) -> Moment:
         """Now at the gateway of the station, and the timings so far."""
-        now_s, ahead_s = self.clocks.at_s(station), self.clocks.ahead_s(station)
-        return Moment(now_s, timings_ms or {}, ahead_s)
+        clocks, ahead_s = self.clocks, self.clocks.ahead_s(station)
+        return Moment(clocks.at_s(station), timings_ms or {}, ahead_s, clocks.earliest_s(station))
 
     async def reaction(self, delivery: Delivery, frame_id: UUID, reaction: Reaction) -> None:
         """Everything that an event led to."""
@@ -225,8 +229,7 @@ class Results:
     ) -> None:
         """The original bytes to ``andon.dead``."""
         self.telemetry.log("dead letter", error_type=error_type, error=error)
-        now = datetime.now(UTC)
-        letter = dead_letter(delivery, self.stage, error_type, error, now, frame_id)
+        letter = dead_letter(delivery, self.stage, error_type, error, datetime.now(UTC), frame_id)
         await self.send(DEAD.name, letter)
         self.telemetry.dead_letter(error_type)
 
@@ -260,8 +263,7 @@ class Results:
             part = None
         if part is not None and policies is not None:
             policy = policies.for_product(part.product_id)
-            moment = self.moment(part.key)
-            await self.decision(fallback(part, failure, policy, moment))
+            await self.decision(fallback(part, failure, policy, self.moment(part.key)))
         frame_id = part.frame_id if part else readable_frame_id(fields)
         await self._failed(delivery, failure, frame_id)
 
@@ -284,8 +286,8 @@ class Results:
             await self._letter_alone(message, error)
             return
         self.telemetry.log("a message was refused", topic=topic, error=str(error))
-        now = datetime.now(UTC)
-        letter = refused_letter(topic, message, self.stage, named(error), str(error), now)
+        said, now = str(error), datetime.now(UTC)
+        letter = refused_letter(topic, message, self.stage, named(error), said, now)
         await self.send(DEAD.name, letter)
         self.telemetry.dead_letter(named(error))
 

@@ -172,3 +172,17 @@ def test_the_memory_is_bounded() -> None:
         world.gets(station=f"a/{number}")
     assert world.error_s("a/0") == pytest.approx(-1, abs=1e-5), "forgotten"
     assert world.error_s("a/1099") == pytest.approx(-TRAVEL_S, abs=1e-5)
+
+
+def test_no_part_is_late_by_our_clock_alone() -> None:
+    world = World(3600.0)
+    world.gets()
+    soon_s = world.gateway_s + 0.5
+    assert world.clocks.is_doubted("a/1", soon_s)
+    assert world.clocks.due_s("a/1", soon_s) == pytest.approx(world.elapsed_s + 0.51, abs=1e-5)
+    assert not world.clocks.is_doubted("a/1", world.gateway_s - 1.0), "late by the gateway's own"
+    world.asks()
+    world.gets()
+    assert not world.clocks.is_doubted("a/1", world.gateway_s + 0.5)
+    assert not world.clocks.is_doubted("b/1", world.gateway_s + 0.5)
+    assert world.clocks.earliest_s("a/1") == world.clocks.at_s("a/1")

@@ -341,10 +341,34 @@ async def test_a_part_that_came_too_late_says_what_the_causes_may_be(bench: Make
     b = bench()
     old = datetime.now(UTC) - timedelta(hours=1)
     shot = frame(captured_at=old, deadline=old + timedelta(seconds=1))
+    b.results.clocks.log_ended(time.monotonic(), {("andon.frames", 0): 7})
+    b.results.heard(frame(), time.time(), delivery(frame(), b"picture", offset=7))
     await role_over(b, TwinExpert()).handle(delivery(shot, b"picture"))
     reason = decisions(b)[0].reason
     assert "its time had been over for 3599." in reason
     assert "(a backlog, or clock skew)" in reason
+    assert decisions(b)[0].is_late
+
+
+@pytest.mark.asyncio
+async def test_of_a_backlog_that_only_our_clock_calls_late_the_newest_parts_are_judged(
+    bench: MakeBench,
+) -> None:
+    """Nothing new came from the gateway yet: this host's clock may as well be an hour ahead."""
+    b = bench()
+    b.results.clocks = GatewayClocks(wall=lambda: time.time() + 3600)
+    role, began = role_over(b, TwinExpert()), datetime.now(UTC) - timedelta(seconds=9.7)
+    ages = [timedelta(seconds=n) for n in range(10)]
+    parts = [
+        frame(captured_at=began + age, deadline=began + age + timedelta(seconds=1)) for age in ages
+    ]
+    sent = [replace(delivery(p, b"picture"), produced_s=p.captured_at.timestamp()) for p in parts]
+    await asyncio.gather(*(role.handle(one) for one in sent))
+    made = {one.frame_id: one for one in decisions(b)}
+    *older, newest = (made[part.frame_id] for part in parts)
+    assert all(one.is_late and one.source is DecisionSource.FALLBACK for one in older)
+    assert (newest.source, newest.is_late) == (DecisionSource.EXPERT, False)
+    assert newest.decided_at > newest.deadline, "by our clock, which nobody has refuted yet"
 
 
 @pytest.mark.asyncio
