@@ -2,18 +2,26 @@
 
 import asyncio
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from andon import policy_wiring, wiring
 from andon.checks.findings import CheckFailed
 from andon.settings import Settings
 from history.migrate import current, head, is_newer
+from history.object_rights import RIGHTS
 from policies.authoring.loading import load_policy
 from streams import topics
-from streams.errors import AndonError
+from streams.failures import Cause, PermanentError
 
 PROBE_KEY: Final = "doctor/probe"
 """The object that the doctor writes; the same each time."""
+PROBE_NAME: Final = "doctor-probe"
+"""Its name below a prefix, for a key that may put nowhere else."""
+PREFIXES: Final = tuple(dict.fromkeys(p for puts, gets in RIGHTS.values() for p in puts + gets))
+PUT_BELOW: Final = tuple(p for p in PREFIXES if p not in RIGHTS["ml"][0])
+"""Where the doctor tries to put. What lies among artifacts is listed, and looks like one."""
 
 
 async def check_kafka(settings: Settings) -> str:
@@ -49,21 +57,52 @@ async def check_postgres(settings: Settings) -> str:
 
 
 async def check_s3(settings: Settings) -> str:
-    """The object store answers, and has a bucket that can be written."""
+    """The object store answers, and its bucket takes or gives what the key may put or read.
+
+    A key with the rights of one role sees little: it is asked below each prefix of the line, and
+    what it may not is said.
+    """
     s3, objects = settings.s3, wiring.s3_objects(settings)
-    if not await asyncio.to_thread(objects.has_bucket):
+    try:
+        has_bucket = await asyncio.to_thread(objects.has_bucket)
+    except PermanentError as error:
+        if error.cause is not Cause.NOT_ALLOWED:
+            raise
+        has_bucket = True  # who may list nothing is not told
+    if not has_bucket:
         raise CheckFailed(
             f"{s3.endpoint} has no bucket {s3.bucket!r}",
             "start `andon worker record`: it creates the bucket, or create it and grant the key",
         )
-    try:
-        await asyncio.to_thread(objects.put, PROBE_KEY, b"andon doctor")
-    except AndonError as error:
+    body = b"andon doctor"
+    if await _may(partial(objects.put, PROBE_KEY, body)):
+        return f"{objects}, can be written"
+    puts = [p for p in PUT_BELOW if await _may(partial(objects.put, p + PROBE_NAME, body))]
+    reads = [p for p in PREFIXES if await _may(partial(objects.keys, p + PROBE_NAME))]
+    if not puts and not reads:
         raise CheckFailed(
-            f"bucket {s3.bucket!r} is there and cannot be written: {error}",
-            "grant the key of ANDON_S3__ACCESS_KEY to put objects there",
-        ) from None
-    return f"{objects}, can be written"
+            f"{objects} answers, and {s3.access_key} may neither put nor read anything there",
+            "`andon history grant --objects DIR` gives the key of each role its rights",
+        )
+    parts = [f"may put below {', '.join(puts)}" if puts else "may put nothing"]
+    parts.append(f"may read below {', '.join(reads)}" if reads else "may read nothing")
+    unseen = [p for p in PREFIXES if p not in puts and p not in reads]
+    if unseen:
+        parts.append(f"cannot see {', '.join(unseen)}")
+    if not puts:
+        parts.append("whether it may put artifacts or exemplars was not tried")
+    return f"{objects}: {s3.access_key} {'; '.join(parts)}"
+
+
+async def _may(call: Callable[[], object]) -> bool:
+    """Whether the object store allows it. Raises what else it says."""
+    try:
+        await asyncio.to_thread(call)
+    except PermanentError as error:
+        if error.cause is Cause.NOT_ALLOWED:
+            return False
+        raise
+    return True
 
 
 async def check_policies(settings: Settings) -> str:
