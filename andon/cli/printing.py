@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final, Protocol
 
 import typer
 from rich.console import Console, RenderableType
@@ -24,6 +25,34 @@ def print_found(body: object, shown: Iterable[RenderableType], as_json: bool) ->
         typer.echo(json.dumps(body, default=str))
     else:
         print_lines(shown)
+
+
+class Say(Protocol):
+    """Says something to people, and something of the one JSON object to programs."""
+
+    def __call__(self, shown: Iterable[RenderableType], **body: object) -> None:
+        """Lines, or tables; and fields of the object."""
+        ...
+
+
+@contextmanager
+def told(as_json: bool) -> Iterator[Say]:
+    """What a command says step by step: at once to people, or as one JSON object at its end.
+
+    The object is printed too where the command ends with an error: it says how far that came.
+    """
+    found: dict[str, object] = {}
+
+    def say(shown: Iterable[RenderableType], **body: object) -> None:
+        found.update(body)
+        if not as_json:
+            print_lines(shown)
+
+    try:
+        yield say
+    finally:
+        if as_json:
+            print_found(found, (), as_json)
 
 
 def print_lines(shown: Iterable[RenderableType]) -> None:

@@ -104,8 +104,7 @@ class Telemetry:
     def failed(self, what: str, error: Exception) -> None:
         """A call to ``what`` (``broker``, ``history`` ...) failed and will be repeated.
 
-        However many events wait for it, the log says once that it is away, reminds now and then,
-        and says when it is back.
+        However many events wait, the log says once that it is away, now and then, and at its end.
         """
         self._retries.labels(self.role, what).inc()
         self._lacking(what, str(error), str(error))
@@ -235,9 +234,8 @@ class Results:
 
     async def lost(self, span: LostSpan) -> None:
         """Messages that no worker of the role will read: a dead letter without bytes."""
-        place = {"topic": span.topic, "partition": span.partition}
-        offsets = {"first": span.first, "last": span.last}
-        self.telemetry.log("messages were lost to retention", **place, **offsets)
+        said = {"topic": span.topic, "partition": span.partition, "first": span.first}
+        self.telemetry.log("messages were lost to retention", **said, last=span.last)
         await self.send(DEAD.name, span.letter(self.stage, datetime.now(UTC)))
         self.telemetry.dead_letter(LOST_TO_RETENTION)
 

@@ -178,19 +178,25 @@ def test_apply_log_soften_and_roll_back(
     assert asyncio.run(in_force(servers, product))[1] is Action.SCRAP
 
     softer = write(tmp_path, product, "pass")
-    refused = andon("apply", softer, "--yes", "--since", "9999d")
+    refused = andon("apply", softer, "--yes", "--since", "9999d", "--json")
     assert isinstance(refused.exception, SofteningError)
+    said = json.loads(refused.stdout)
+    assert (said["applied"], said["softens"], said["backtest"]["decisions"]) == (False, True, 60)
     assert asyncio.run(in_force(servers, product))[1] is Action.SCRAP, "nothing changed"
     allowed = andon("apply", softer, "--yes", "--allow-softening", "--skip-backtest")
     assert allowed.exit_code == 0, allowed.output
     assert asyncio.run(in_force(servers, product))[1] is Action.PASS
 
+    said = answer_of(andon("apply", softer, "--yes", "--skip-backtest", "--json"))
+    assert (said["applied"], said["softens"], said["product"]) == (True, False, product)
+    assert said["policy_hash"] == load_policy(softer).policy_hash
+    assert said["audit_entry"] > 0
     back = andon("rollback", hash_one[:12], "--yes", "--reason", "too soft")
     assert back.exit_code == 0, back.output
     assert asyncio.run(in_force(servers, product)) == (hash_one, Action.REWORK)
 
     entries = answer_of(andon("log", product, "--json"))
-    assert [e["softening"] for e in entries] == [False, True, False, False]
+    assert [e["softening"] for e in entries] == [False, False, True, False, False]
     assert (entries[-1]["applied_by"], entries[-1]["reason"]) == ("ada", "start")
     assert entries[-1]["from_hash"] is None
     assert entries[0]["to_hash"] == hash_one

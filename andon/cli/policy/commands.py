@@ -15,7 +15,7 @@ from pydantic import Field
 
 from andon.cli.options import Json, More, MoreOptions, group, listed, read_options, taking
 from andon.cli.policy import database, output, reclassify, signing
-from andon.cli.printing import print_found, print_lines, progress
+from andon.cli.printing import Say, print_found, progress, told
 from andon.settings import load_settings
 from policies.authoring.loading import load_policy
 from policies.authoring.prompt_check import check_with_prompt
@@ -169,13 +169,15 @@ def apply(
     skip_backtest: Annotated[
         bool, typer.Option("--skip-backtest", help="Do not look at the history.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Validate, back-test, show the difference, ask, publish; with an audit entry."""
-    report = check_with_prompt(file)
-    print_lines(output.problems(report))
-    if report.policy is None:
-        raise typer.Exit(1)
-    _put_in_force(report.policy, request, None if skip_backtest else time_span(since))
+    with told(as_json) as say:
+        report = check_with_prompt(file)
+        say(output.problems(report), report=output.report_json(report), applied=False)
+        if report.policy is None:
+            raise typer.Exit(1)
+        _put_in_force(report.policy, request, None if skip_backtest else time_span(since), say)
 
 
 @app.command()
@@ -183,9 +185,12 @@ def apply(
 def rollback(
     policy_hash: Annotated[str, typer.Argument(help="Hash of an older version, or its beginning.")],
     request: Request,
+    as_json: Json = False,
 ) -> None:
     """Put an older version in force again."""
-    _put_in_force(asyncio.run(database.version(policy_hash)), request, None, "rollback")
+    with told(as_json) as say:
+        version = asyncio.run(database.version(policy_hash))
+        _put_in_force(version, request, None, say, "rollback")
 
 
 @app.command()
@@ -193,14 +198,15 @@ def rollback(
 def withdraw(
     product: Annotated[str, typer.Argument(help="Product whose parts shall be held.")],
     request: Request,
+    as_json: Json = False,
 ) -> None:
     """Take a product's policy out of force: every part of it is held. With an audit entry."""
-    if not request.yes and not _agreed(f"hold every part of {product}?"):
-        typer.echo("nothing changed")
-        raise typer.Exit(1)
-    made = database.take_out_of_force(product, request.by, request.reason or "withdrawn")
-    entry = asyncio.run(made)
-    typer.echo(f"withdrawn: {product}, its parts are held (audit entry {entry.id})")
+    with told(as_json) as say:
+        _ask(f"hold every part of {product}?", request, say)
+        made = database.take_out_of_force(product, request.by, request.reason or "withdrawn")
+        entry = asyncio.run(made)
+        shown = f"withdrawn: {product}, its parts are held (audit entry {entry.id})"
+        say([shown], product=product, applied=True, audit_entry=entry.id)
 
 
 @app.command()
@@ -229,41 +235,54 @@ def schema(
 
 
 def _put_in_force(
-    policy: ResolvedPolicy, request: Request, since: timedelta | None, reason: str = ""
+    policy: ResolvedPolicy,
+    request: Request,
+    since: timedelta | None,
+    say: Say,
+    reason: str = "",
 ) -> None:
     """Show what would change, ask, and change it; ``since`` back-tests so far back first."""
     short = policy.policy_hash[:12]
     before = asyncio.run(database.in_force(policy.product_id))
     found = difference(before, policy) if before else None
     if found is None:
-        typer.echo(f"the first policy of {policy.product_id}")
+        shown: list[str] = [f"the first policy of {policy.product_id}"]
     elif found.old_hash == found.new_hash:
-        typer.echo(f"{short} is in force already; it is published again")
+        shown = [f"{short} is in force already; it is published again"]
     else:
-        typer.echo(f"{found.old_hash[:12]} -> {short}:")
-        print_lines(output.difference(found))
+        shown = [f"{found.old_hash[:12]} -> {short}:", *output.difference(found)]
+    body = None if found is None else output.difference_json(found)
+    say(shown, product=policy.product_id, policy_hash=policy.policy_hash, difference=body)
     if since is not None and before is not None:
-        print_lines(output.backtest(_recorded(policy, since)))
+        replayed = _recorded(policy, since)
+        say(output.backtest(replayed), backtest=output.backtest_json(replayed))
     softens = found is not None and found.softens
+    say([], softens=softens, applied=False)
     if softens and not request.allow_softening:
         raise SofteningError(
             "this lets parts pass that are stopped today (see SOFTENING above); "
             "if that is meant, say --allow-softening"
         )
-    if not request.yes and not _agreed(f"put {short} in force?"):
-        typer.echo("nothing changed")
-        raise typer.Exit(1)
+    _ask(f"put {short} in force?", request, say)
     entry = asyncio.run(
         database.put_in_force(policy, before, request.by, request.reason or reason, softens)
     )
-    typer.echo(f"in force: {policy.product_id} {policy.policy_hash} (audit entry {entry.id})")
+    shown = [f"in force: {policy.product_id} {policy.policy_hash} (audit entry {entry.id})"]
+    say(shown, applied=True, audit_entry=entry.id)
+
+
+def _ask(question: str, request: Request, say: Say) -> None:
+    """Go on if that is agreed to; else end with exit code 1."""
+    if not request.yes and not _agreed(question):
+        say(["nothing changed"], applied=False)
+        raise typer.Exit(1)
 
 
 def _agreed(question: str) -> bool:
     if not sys.stdin.isatty():
         typer.echo("nobody is here to ask; say --yes", err=True)
         return False
-    return typer.confirm(question)
+    return typer.confirm(question, err=True)
 
 
 def _all_products() -> list[Path]:

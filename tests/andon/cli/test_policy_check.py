@@ -50,6 +50,10 @@ def test_it_is_not_applied_either(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "E401" in done.stdout
     assert "in force" not in done.stdout
+    done = runner.invoke(app, ["apply", write(tmp_path, "hole", "Hole"), "--yes", "--json"])
+    assert done.exit_code == 1
+    said = json.loads(done.stdout)
+    assert (said["applied"], said["report"]["errors"][0]["code"]) == (False, "E401")
 
 
 def test_names_that_differ_are_taken(tmp_path: Path) -> None:
