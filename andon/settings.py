@@ -193,6 +193,9 @@ class ConsoleSettings(Section):
     login_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Seconds that a page waits for the database to say who asks; after that whoever was let in
     before is still let in."""
+    second_review: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Share of the reviewed parts that a second person reviews without seeing the first verdict,
+    where the policy that judged them does not say (``second_review``)."""
 
 
 class _AllSources(PydanticBaseSettingsSource):

@@ -1,6 +1,6 @@
 """Reads the history: lists, whole stories, statistics and streams for back-tests."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from typing import TypeVar
@@ -54,6 +54,7 @@ from history.statistics import (
 from history.stories import KeptPicture, shots_of
 from history.tables import METADATA
 from streams.errors import UnavailableError
+from streams.events import Region
 
 Query = Select[tuple[object, ...]]
 M = TypeVar("M", bound=BaseModel)
@@ -103,7 +104,7 @@ class History:
         query = _frames(wanted).order_by(c.captured_at.desc(), c.frame_id.desc()).limit(limit + 1)
         if cursor is not None:
             query = query.where(tuple_(c.captured_at, c.frame_id) < tuple_(*decode_cursor(cursor)))
-        async with self._asking("listing frames") as link:
+        async with self.asking("listing frames") as link:
             found = [_record(row) for row in (await link.execute(query)).mappings()]
         more = len(found) > limit
         last = found[limit - 1] if more else None
@@ -137,7 +138,7 @@ class History:
             NotInHistoryError: nothing is.
         """
         told: dict[str, tuple[dict[str, object], ...]] = {}
-        async with self._asking(f"reading {frame_id}") as link:
+        async with self.asking(f"reading {frame_id}") as link:
             shot = select(SHOTS.c.part_frame_id).where(SHOTS.c.frame_id == frame_id)
             part = await link.scalar(shot) or frame_id
             frames = await link.scalar(select(func.part_frames(part))) or [part]
@@ -174,7 +175,7 @@ class History:
     async def stats(self, wanted: FrameFilter | None = None, top: int = 10) -> Stats:
         """Counts over the effective decisions, first-pass yield, the most frequent rules."""
         wanted = wanted or FrameFilter()
-        async with self._asking("counting") as link:
+        async with self.asking("counting") as link:
             groups = (await link.execute(stats_query(wanted))).mappings().all()
             repeated = (await link.execute(repeated_query(wanted))).mappings().one()
         return to_stats(groups, repeated, top)
@@ -183,22 +184,32 @@ class History:
         self, wanted: FrameFilter | None = None, by: ParetoBy = ParetoBy.CLASS, top: int = 10
     ) -> Pareto:
         """Under which names the most parts fall, with their cumulative share."""
-        async with self._asking("counting") as link:
+        async with self.asking("counting") as link:
             query = pareto_query(wanted or FrameFilter(), by)
             groups = (await link.execute(query)).mappings().all()
         return to_pareto(groups, by, top)
 
+    async def painted(self, reviews: Sequence[UUID]) -> dict[UUID, tuple[UUID, Region]]:
+        """What reviewers painted: the frame and the region, by review."""
+        c = METADATA.tables["review"].c
+        region = c.event["region"]
+        query = select(c.review_id, c.frame_id, region).where(c.review_id.in_(list(reviews)))
+        query = query.where(func.jsonb_typeof(region) == "object")
+        async with self.asking("reading painted outlines") as link:
+            rows = (await link.execute(query)).all()
+        return {review: (frame, Region.model_validate(told)) for review, frame, told in rows}
+
     async def audit_counts(self, wanted: FrameFilter | None = None) -> tuple[AuditCount, ...]:
         """How many parts passed, were drawn for blind audits and turned out to be defects."""
         wanted = wanted or FrameFilter()
-        async with self._asking("counting audits") as link:
+        async with self.asking("counting audits") as link:
             passed = (await link.execute(passed_query(wanted))).mappings().all()
             drawn = (await link.execute(sample_query(wanted))).mappings().all()
         return to_counts(passed, drawn)
 
     async def audit_queue(self, wanted: FrameFilter | None = None, limit: int = 1) -> AuditQueue:
         """Parts that passed, were drawn and wait for a blind review."""
-        async with self._asking("looking for parts to audit") as link:
+        async with self.asking("looking for parts to audit") as link:
             rows = (await link.execute(queue_query(wanted or FrameFilter(), limit))).mappings()
             found = list(rows)
         parts = tuple(AuditPart.model_validate(dict(row)) for row in found)
@@ -206,14 +217,14 @@ class History:
 
     async def is_audited(self, part: UUID) -> bool:
         """Whether a part passed and was drawn for blind audits."""
-        async with self._asking(f"reading {part}") as link:
+        async with self.asking(f"reading {part}") as link:
             return (await link.execute(drawn_query(part))).one_or_none() is not None
 
     async def golden_parts(
         self, since: datetime, until: datetime, line: str | None = None
     ) -> tuple[GoldenStatus, ...]:
         """Which golden parts of the policies in force each line has run within a time."""
-        async with self._asking("reading golden parts") as link:
+        async with self.asking("reading golden parts") as link:
             known = (await link.execute(known_query())).mappings().all()
             lines = (await link.execute(lines_query(since, until))).mappings().all()
             runs = (await link.execute(runs_query(since, until))).mappings().all()
@@ -222,7 +233,7 @@ class History:
 
     async def golden_runs(self, since: datetime, until: datetime) -> tuple[GoldenRun, ...]:
         """Every run of a golden part within a time, oldest first."""
-        async with self._asking("reading golden parts") as link:
+        async with self.asking("reading golden parts") as link:
             rows = (await link.execute(runs_query(since, until))).mappings()
             return tuple(GoldenRun.model_validate(dict(row)) for row in rows)
 
@@ -292,7 +303,7 @@ class History:
                 return await read_gaps(link, line, since)
 
     @asynccontextmanager
-    async def _asking(self, doing: str) -> AsyncIterator[AsyncConnection]:
+    async def asking(self, doing: str) -> AsyncIterator[AsyncConnection]:
         """A connection of which every query sees the same moment, once all facts are there."""
         async with connected(self._engine, self._timeout_s, doing) as link:
             await link.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))

@@ -1,5 +1,6 @@
 """Reviews, which say what a person decided afterwards; they travel on ``andon.reviews``."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -8,10 +9,35 @@ from pydantic import ValidationError
 from history.errors import BadQueryError
 from streams.codes import Action, Severity
 from streams.envelope import to_message
-from streams.events import Review
+from streams.events import Region, Review
 from streams.ids import new_frame_id
 from streams.ports import Publisher
 from streams.topics import REVIEWS
+
+
+@dataclass(frozen=True)
+class ReviewerSaid:
+    """What a review at the console says besides: nobody states it at a prompt."""
+
+    login: str = ""
+    """How the reviewer is known."""
+    region: Region | None = None
+    """Where the reviewer painted the defect."""
+    is_settlement: bool = False
+    """Said where two people had disagreed."""
+
+
+def build_withdrawal(of: Review, reviewed_at: datetime | None = None) -> Review:
+    """The review that takes another one back; it is of the same person."""
+    return Review(
+        review_id=new_frame_id(),
+        frame_id=of.frame_id,
+        reviewer=of.reviewer,
+        severity=Severity.UNKNOWN,
+        login=of.login,
+        withdraws=of.review_id,
+        reviewed_at=reviewed_at or datetime.now(UTC),
+    )
 
 
 def build_review(
@@ -23,6 +49,7 @@ def build_review(
     comment: str = "",
     reviewed_at: datetime | None = None,
     is_blind: bool = False,
+    said: ReviewerSaid | None = None,
 ) -> Review:
     """A review with an identity of its own; a second one of the same frame supersedes it.
 
@@ -41,6 +68,7 @@ def build_review(
             action=Action(action) if action else None,
             comment=comment,
             is_blind=is_blind,
+            **({} if said is None else vars(said)),
             reviewed_at=reviewed_at or datetime.now(UTC),
         )
     except ValidationError as error:

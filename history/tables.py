@@ -196,7 +196,10 @@ class ReviewRow(OfEvent, table=True):
     """``andon.reviews``: what a person decided afterwards."""
 
     __tablename__ = "review"
-    __table_args__ = (Index(None, "frame_id", "reviewed_at"),)
+    __table_args__ = (
+        Index(None, "frame_id", "reviewed_at"),
+        Index("review_withdraws_idx", "withdraws", postgresql_where=text("withdraws IS NOT NULL")),
+    )
 
     review_id: UUID = Field(primary_key=True)
     frame_id: UUID
@@ -206,6 +209,8 @@ class ReviewRow(OfEvent, table=True):
     action: str | None = _maybe_text()
     comment: str = _text()
     is_blind: bool = False
+    is_settlement: bool = False
+    withdraws: UUID | None = None
     reviewed_at: datetime = _time()
 
 

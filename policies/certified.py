@@ -14,6 +14,7 @@ WITHOUT_INFLUENCE: Final = frozenset(
         "golden",
         "limits",
         "prices",
+        "second_review",
         "shots",
         "silence",
         "takt_s",

@@ -91,10 +91,7 @@ class Zone(Part):
     """What conditions compare ``zone`` with."""
     unit: Literal["fraction", "px", "mm"] = "fraction"
     """Unit of the corners: fractions of the image's width and height, pixels or millimetres."""
-    polygon: Annotated[
-        tuple[tuple[float, float], ...],
-        Field(min_length=3, max_length=64),
-    ]
+    polygon: Annotated[tuple[tuple[float, float], ...], Field(min_length=3, max_length=64)]
     """Corners as [x, y] from the image's upper left; closed by itself."""
     stations: Annotated[tuple[Line, ...], Field(max_length=64)] = ()
     """Stations whose camera sees this zone here; all when empty."""
@@ -287,11 +284,13 @@ class PolicyDocument(Part):
     """What may leave the plant towards a language model: nothing, the outlined crop, the image."""
     audit_share: Share = 0.0
     """Share of the parts that pass which are drawn for blind audits."""
+    second_review: Share | None = None
+    """Share of the reviewed parts that a second person reviews blind; the console's by default."""
     stop_rate: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     """Share of normal parts that may be stopped, however many the expert sends to the classifier.
     A part that looks odd passes as normal (``normal.false_alarm``) when more normal parts than that
-    look as odd, to expert and classifier together or, where they were not calibrated together, to
-    the expert. All that is sent may be stopped when absent."""
+    look as odd, to expert and classifier together or, not calibrated together, to the expert. All
+    that is sent may be stopped when absent."""
     prices: Prices | None = None
     normal: NormalPart = NormalPart()
     strategy: Prose = ""

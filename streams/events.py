@@ -248,6 +248,14 @@ class Review(Event):
     comment: Annotated[str, Field(max_length=4096)] = ""
     is_blind: bool = False
     """The reviewer was shown the picture and no verdict: only such a review counts in an audit."""
+    is_settlement: bool = False
+    """Said where two people had disagreed, by somebody who saw both; it counts as they did."""
+    region: Region | None = None
+    """Where the reviewer painted the defect; None where nobody did."""
+    login: Text = ""
+    """How the reviewer is known: ``password``, ``token`` ...; empty where only stated."""
+    withdraws: UUID | None = None
+    """The review that this one takes back; then it says nothing else."""
     reviewed_at: Moment
 
 

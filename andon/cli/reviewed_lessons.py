@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from andon.learning.reading import each_frame, label_of, reviewed_picture
+from andon.learning.reading import each_frame, label_of, painted_in, reviewed_picture
 from history.filters import FrameFilter
 from history.queries import History
 from serving.naming.teaching import Lesson
@@ -34,12 +34,12 @@ async def reviewed_lessons(
         name = label_of(record)
         if not name or (class_name is not None and name != class_name) or taken[name] >= limit:
             continue
-        picture = await reviewed_picture(record, name, store)
+        picture = await reviewed_picture(record, name, store, await painted_in(history, [record]))
         if picture is None:
             continue
         said = f"frame {picture.frame}"
         lessons.append(
-            Lesson(name, picture.image, picture.outline, picture.part, said, drawn=False)
+            Lesson(name, picture.image, picture.outline, picture.part, said, picture.drawn)
         )
         taken[name] += 1
         if class_name is not None and taken[name] >= limit:

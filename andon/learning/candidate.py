@@ -165,8 +165,14 @@ def suspects_of(bundle: ExemplarBundle, threads: int = 1) -> list[SuspectLabel]:
 def _exemplar(picture: ReviewedPicture) -> Exemplar:
     mask = picture.outline
     if mask is None or not mask.any():
-        mask = whole(decode_image(picture.image))
-    return Exemplar(picture.class_name, picture.image, mask, picture.part, drawn=False)
+        return Exemplar(
+            picture.class_name,
+            picture.image,
+            whole(decode_image(picture.image)),
+            picture.part,
+            drawn=False,
+        )
+    return Exemplar(picture.class_name, picture.image, mask, picture.part, picture.drawn)
 
 
 def labelled_picture(

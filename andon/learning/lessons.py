@@ -29,7 +29,10 @@ class ReviewedPicture:
     """Empty for a normal part."""
     image: bytes
     outline: Mask | None = None
-    """Where the expert in force saw something odd; None where it saw nothing."""
+    """Where a person painted the defect, else where the expert in force saw something odd; None
+    where it saw nothing."""
+    drawn: bool = False
+    """A person painted the outline."""
     action: str = ""
     """What the line did with the part."""
 

@@ -2,9 +2,10 @@
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from uuid import UUID
 
 from andon.learning.lessons import ReviewedPicture
 from history.filters import FrameFilter
@@ -14,12 +15,17 @@ from serving.experts.errors import UndecodableImage
 from serving.experts.images import decode_image
 from serving.naming.base import RESERVED
 from streams.codes import Severity
+from streams.errors import MalformedEventError
+from streams.events import Region
+from streams.ids import image_key
 from streams.ports import ImageStore
-from streams.regions import Mask
+from streams.regions import Mask, region_mask
 
 log = logging.getLogger(__name__)
 
 _PAGE = 200
+Painted = Mapping[UUID, tuple[UUID, Region]]
+"""The frame that a reviewer painted on and the region, by review."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ async def read_reviews(history: History, store: ImageStore, wanted: FrameFilter)
         if label is None:
             left_out["the review names no class and is not normal"] += 1
             continue
-        picture = await reviewed_picture(record, label, store)
+        picture = await reviewed_picture(record, label, store, await painted_in(history, [record]))
         if picture is None:
             left_out["no picture is kept"] += 1
         else:
@@ -80,21 +86,38 @@ def label_of(record: FrameRecord) -> str | None:
     return name if name and name not in RESERVED else None
 
 
+async def painted_in(history: History, records: Sequence[FrameRecord]) -> Painted:
+    """What the latest reviewers of the records painted, by review.
+
+    Raises:
+        UnavailableError: the database is down.
+    """
+    reviews = [r.review.review_id for r in records if r.review is not None and r.review.class_name]
+    return await history.painted(reviews) if reviews else {}
+
+
 async def reviewed_picture(
-    record: FrameRecord, label: str, store: ImageStore
+    record: FrameRecord, label: str, store: ImageStore, painted: Painted | None = None
 ) -> ReviewedPicture | None:
-    """The frame's photograph and outline under a label; None where no picture is kept.
+    """The photograph and outline under a label; None where no picture is kept.
+
+    The outline is what the reviewer painted, on the photograph of the part that was painted on;
+    else what the expert outlined.
 
     Raises:
         UnavailableError: the object store is down.
     """
-    image = await _get(store, record.image_key)
+    told = (painted or {}).get(record.review.review_id) if record.review is not None else None
+    image = await _get(store, record.image_key if told is None else image_key(told[0]))
     if image is None:
         return None
     drawn, outline = await _get(store, record.mask_key), None
     try:
-        outline = _mask(drawn) if drawn is not None else None
-    except UndecodableImage as error:
+        if told is not None:
+            outline = region_mask(told[1])
+        else:
+            outline = _mask(drawn) if drawn is not None else None
+    except (UndecodableImage, MalformedEventError) as error:
         log.warning("the mask of %s teaches nothing: %s", record.frame_id, error)
     return ReviewedPicture(
         frame=str(record.frame_id),
@@ -103,6 +126,7 @@ async def reviewed_picture(
         class_name=label,
         image=image,
         outline=outline,
+        drawn=told is not None and outline is not None,
         action=record.action,
     )
 

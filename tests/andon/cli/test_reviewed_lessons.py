@@ -10,6 +10,7 @@ import pytest
 from andon.cli.reviewed_lessons import reviewed_lessons
 from history.filters import FrameFilter
 from history.records import FrameRecord, Page, ReviewSummary
+from streams.events import Region
 from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.serving.naming.pictures import plate, png, spoiled
 
@@ -21,6 +22,10 @@ class Pages:
 
     def __init__(self, frames: list[FrameRecord]) -> None:
         self.frames = frames
+        self.painted_regions: dict[UUID, tuple[UUID, Region]] = {}
+
+    async def painted(self, reviews: list[UUID]) -> dict[UUID, tuple[UUID, Region]]:
+        return {one: self.painted_regions[one] for one in reviews if one in self.painted_regions}
 
     async def list_frames(self, wanted: FrameFilter, limit: int, cursor: str | None) -> Page:
         start = int(cursor or 0)

@@ -11,6 +11,9 @@ from PIL import Image as pillow
 from andon.learning.reading import label_of, read_reviews
 from history.filters import FrameFilter
 from history.records import FrameRecord, Page, ReviewSummary
+from streams.events import Region
+from streams.ids import image_key
+from streams.regions import region_from_mask
 from tests.contracts.twins.image_store import InMemoryImageStore
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -40,6 +43,10 @@ class TwoPages:
 
     def __init__(self, frames: list[FrameRecord]) -> None:
         self.frames = frames
+        self.painted_regions: dict[UUID, tuple[UUID, Region]] = {}
+
+    async def painted(self, reviews: list[UUID]) -> dict[UUID, tuple[UUID, Region]]:
+        return {one: self.painted_regions[one] for one in reviews if one in self.painted_regions}
 
     async def list_frames(
         self, wanted: FrameFilter | None = None, limit: int = 50, cursor: str | None = None
@@ -91,3 +98,27 @@ async def test_reviewed_frames_with_a_picture_teach() -> None:
         "the review names no class and is not normal": 1,
         "no picture is kept": 2,
     }
+
+
+@pytest.mark.asyncio
+async def test_what_a_reviewer_painted_stands_before_the_expert_s_outline() -> None:
+    shot = frame("defect", "crack")
+    assert shot.review is not None
+    painted_on = UUID("019ac000-0000-7000-8000-000000000000")
+    mask = np.zeros((6, 6), np.bool_)
+    mask[1:3, 2:5] = True
+    history = TwoPages([frame("normal", ""), shot])
+    history.painted_regions = {
+        shot.review.review_id: (painted_on, region_from_mask(mask, 60, 60)),
+    }
+    store = InMemoryImageStore()
+    await store.put("image", b"the first photograph", "image/png")
+    await store.put(image_key(painted_on), b"the one painted on", "image/png")
+    found = await read_reviews(history, store, FrameFilter(product="tile"))
+    (crack,) = [p for p in found.pictures if p.is_defect]
+    assert crack.image == b"the one painted on"
+    assert crack.drawn
+    assert crack.outline is not None
+    assert np.array_equal(crack.outline, mask)
+    (good,) = [p for p in found.pictures if not p.is_defect]
+    assert not good.drawn

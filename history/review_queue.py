@@ -1,0 +1,314 @@
+"""Parts that wait for a person: which they are, in which order, and what a reviewer sees beside.
+
+A part is in the queue for one reason (``WaitingFor``). Parts of which no picture is kept are not:
+nobody could judge them. Audits are those of ``history.audits``.
+"""
+
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    DateTime,
+    Double,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+)
+
+from history.audits import SAMPLE
+from history.facts import FACTS
+from history.filters import FrameFilter
+from history.queries import History
+from history.records import Record
+from history.statistics import counted_parts
+from history.tables import METADATA
+
+Question = Select[tuple[object, ...]]
+MOST_COUNTED: Final = 1000
+"""A queue that is longer is said to be that long."""
+REFERENCES: Final = 6
+_ANOMALY = METADATA.tables["anomaly"].c
+_VERSION = METADATA.tables["policy_version"].c
+_PART = FACTS.c.part_frame_id
+_STANDING = Table(
+    "standing_review",
+    MetaData(),
+    Column("review_id", Uuid),
+    Column("frame_id", Uuid),
+    *(Column(name, Text) for name in ("reviewer", "severity", "class_name")),
+    Column("is_blind", Boolean),
+    Column("reviewed_at", DateTime(timezone=True)),
+)
+"""Reviews that nobody took back."""
+
+
+class WaitingFor(StrEnum):
+    """Why a part waits for a person."""
+
+    DISAGREEMENT = "disagreement"
+    """Two people judged it differently, the second without seeing the first."""
+    HOLD = "hold"
+    """The line held it, and for none of the next three reasons."""
+    UNKNOWN = "unknown"
+    """Nobody could name what is odd."""
+    UNSURE = "unsure"
+    """The class was too uncertain."""
+    LATE = "late"
+    """Nobody had decided in time."""
+    SECOND = "second"
+    """It was drawn for a second person, who sees nothing of the first."""
+    AUDIT = "audit"
+    """It passed and was drawn for a blind audit."""
+    REJECT = "reject"
+    """It was sorted out, under a class or a rule; in random order."""
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the reviewer must see no verdict before giving one."""
+        return self in (WaitingFor.SECOND, WaitingFor.AUDIT)
+
+
+class WaitingPart(Record):
+    """A part that waits, and why."""
+
+    part_frame_id: UUID
+    waits_for: WaitingFor
+
+
+class ReferencePart(Record):
+    """A good part to compare with."""
+
+    frame_id: UUID
+    is_reviewed: bool
+    """Whether a person called it normal; else it passed as normal and nobody looked."""
+
+
+class RejectCount(Record):
+    """How many of the parts that were stopped and reviewed were good."""
+
+    stopped: int
+    reviewed: int
+    """Stopped and reviewed as normal, negligible or a defect."""
+    false_alarms: int
+    """Of them: normal or negligible."""
+    undecided: int
+    """Stopped and reviewed as ``unknown``."""
+
+
+def _has_picture(part: ColumnElement[UUID]) -> ColumnElement[bool]:
+    frames = func.part_frames(part)
+    return exists(select(_ANOMALY.frame_id).where(_ANOMALY.frame_id == func.any(frames)))
+
+
+def _reviews_of(part: ColumnElement[UUID]) -> ColumnElement[bool]:
+    return _STANDING.c.frame_id == func.any(func.part_frames(part))
+
+
+_STOPPED: Final = case(
+    (
+        or_(
+            FACTS.c.has_late_answer,
+            FACTS.c.source == "watchdog",
+            FACTS.c.rule.in_(("fallback:late", "fallback:no_decision")),
+        ),
+        WaitingFor.LATE.value,
+    ),
+    (FACTS.c.rule == "fallback:unsure", WaitingFor.UNSURE.value),
+    (
+        or_(FACTS.c.rule == "fallback:unknown", FACTS.c.class_name == "unknown"),
+        WaitingFor.UNKNOWN.value,
+    ),
+    (FACTS.c.action == "hold", WaitingFor.HOLD.value),
+    else_=WaitingFor.REJECT.value,
+)
+"""Why a part waits that did not pass and that nobody reviewed."""
+_OF_STOPPED: Final = (
+    WaitingFor.HOLD,
+    WaitingFor.UNKNOWN,
+    WaitingFor.UNSURE,
+    WaitingFor.LATE,
+    WaitingFor.REJECT,
+)
+
+
+def waiting_query(
+    waits_for: WaitingFor, wanted: FrameFilter, reviewer: str, second_share: float
+) -> Question:
+    """The parts that wait for one reason, the first to be reviewed first.
+
+    Args:
+        waits_for: the reason.
+        wanted: of which parts.
+        reviewer: who asks: nobody is their own second.
+        second_share: share of the reviewed parts that get a second review where the policy that
+            judged them does not say.
+    """
+    if waits_for is WaitingFor.AUDIT:
+        c = SAMPLE.c
+        open_ones = (c.has_picture, c.audit_severity.is_(None), *wanted.conditions(SAMPLE))
+        query: Question = select(c.part_frame_id).where(*open_ones)
+        return query.order_by(func.md5(cast(c.part_frame_id, Text)))
+    query = select(_PART).where(*wanted.conditions(FACTS), _has_picture(_PART))
+    if waits_for in _OF_STOPPED:
+        query = query.where(
+            FACTS.c.action != "pass",
+            FACTS.c.review_severity.is_(None),
+            literal(waits_for.value) == _STOPPED,
+        )
+        if waits_for is WaitingFor.REJECT:
+            return query.order_by(func.md5(cast(_PART, Text)))
+        return query.order_by(FACTS.c.captured_at.desc(), _PART.desc())
+    query = query.where(FACTS.c.review_severity.is_not(None))
+    if waits_for is WaitingFor.DISAGREEMENT:
+        query = query.where(_disagree())
+    else:
+        query = query.where(_asks_second(reviewer, second_share))
+    return query.order_by(FACTS.c.captured_at, _PART)
+
+
+def _disagree() -> ColumnElement[bool]:
+    """The latest review is blind, and somebody else had said otherwise; a later one settles it."""
+    r = _STANDING.alias("r")
+    latest = (
+        select(_STANDING)
+        .where(_reviews_of(_PART))
+        .order_by(_STANDING.c.reviewed_at.desc(), _STANDING.c.review_id.desc())
+        .limit(1)
+        .correlate(FACTS)
+        .lateral("latest")
+    )
+    c = latest.c
+    both_named = and_(c.class_name != "", r.c.class_name != "", c.class_name != r.c.class_name)
+    other = select(r.c.review_id).where(
+        r.c.frame_id == func.any(func.part_frames(_PART)),
+        c.is_blind,
+        r.c.reviewer != c.reviewer,
+        or_(r.c.severity != c.severity, both_named),
+    )
+    return exists(other.correlate(FACTS))
+
+
+def _asks_second(reviewer: str, second_share: float) -> ColumnElement[bool]:
+    """One person reviewed it, not who asks, and it was drawn: by a hash that nobody chooses."""
+    draw = func.audit_draw(cast(func.md5(func.concat("second", _PART)), Uuid))
+    own = cast(_VERSION.body.op("->>")("second_review"), Double)
+    stated = select(own).where(_VERSION.policy_hash == FACTS.c.policy_hash)
+    share = func.coalesce(stated.correlate(FACTS).scalar_subquery(), second_share)
+    of_part = select(_STANDING.c.reviewer).where(_reviews_of(_PART)).correlate(FACTS)
+    people = select(func.count(_STANDING.c.reviewer.distinct())).where(_reviews_of(_PART))
+    return and_(
+        draw < share,
+        people.correlate(FACTS).scalar_subquery() == 1,
+        ~exists(of_part.where(_STANDING.c.reviewer == reviewer)),
+    )
+
+
+class ReviewQueue:
+    """Questions of whoever reviews; each raises ``UnavailableError`` when the database is down.
+
+    Args:
+        history: through which they are asked.
+        second_share: share of the reviewed parts that a second person reviews where the policy
+            does not say, 0 to 1.
+    """
+
+    def __init__(self, history: History, second_share: float = 0.0) -> None:
+        self._history, self._second_share = history, second_share
+
+    async def waiting(
+        self,
+        waits_for: WaitingFor,
+        wanted: FrameFilter,
+        reviewer: str,
+        without: Collection[UUID] = (),
+        limit: int = 1,
+    ) -> list[WaitingPart]:
+        """The next parts, but for those that are somebody's already."""
+        query = waiting_query(waits_for, wanted, reviewer, self._second_share).limit(limit)
+        if without:
+            of = SAMPLE.c.part_frame_id if waits_for is WaitingFor.AUDIT else _PART
+            query = query.where(of.not_in(list(without)))
+        async with self._history.asking("reading the queue of reviews") as link:
+            found = (await link.execute(query)).scalars().all()
+        return [WaitingPart(part_frame_id=UUID(str(p)), waits_for=waits_for) for p in found]
+
+    async def counts(
+        self, wanted: FrameFilter, reviewer: str, reasons: Sequence[WaitingFor]
+    ) -> dict[WaitingFor, int]:
+        """How many wait for each reason, as far as ``MOST_COUNTED``."""
+        found: dict[WaitingFor, int] = {}
+        async with self._history.asking("counting the queue of reviews") as link:
+            for reason in reasons:
+                query = waiting_query(reason, wanted, reviewer, self._second_share)
+                some = query.order_by(None).limit(MOST_COUNTED).subquery()
+                found[reason] = await link.scalar(select(func.count()).select_from(some)) or 0
+        return found
+
+    async def references(self, product: str, station: str, but: UUID) -> list[ReferencePart]:
+        """Good parts of the product at the station with a picture, those that people saw first."""
+        of_product = (
+            FACTS.c.product_id == product,
+            FACTS.c.station == station,
+            _PART.is_distinct_from(but),
+        )
+        called_normal = FACTS.c.review_severity == "normal"
+        unseen = and_(FACTS.c.review_severity.is_(None), FACTS.c.severity == "normal")
+        found: list[ReferencePart] = []
+        async with self._history.asking("looking for a good part") as link:
+            for good, is_reviewed in ((called_normal, True), (unseen, False)):
+                query = (
+                    select(_PART)
+                    .where(*of_product, good, FACTS.c.action == "pass", _has_picture(_PART))
+                    .order_by(FACTS.c.captured_at.desc(), _PART.desc())
+                    .limit(REFERENCES)
+                )
+                frames = (await link.execute(query)).scalars()
+                found += [ReferencePart(frame_id=p, is_reviewed=is_reviewed) for p in frames]
+                if found:
+                    break
+        return found
+
+    async def policy_body(self, policy_hash: str) -> dict[str, object]:
+        """The policy that judged a part; empty where the history does not have it."""
+        query = select(_VERSION.body).where(_VERSION.policy_hash == policy_hash)
+        async with self._history.asking("reading a policy") as link:
+            body = await link.scalar(query)
+        return dict(body) if body else {}
+
+    async def rejects(self, wanted: FrameFilter) -> RejectCount:
+        """False alarms among the parts that were stopped and reviewed.
+
+        It is of the stopped parts only where those that are reviewed were not chosen: the reason
+        ``REJECT`` gives them in random order.
+        """
+        parts = counted_parts(wanted, ("action", "review_severity"))
+        query: Question = (
+            select(parts.c.review_severity, func.sum(parts.c.n).label("n"))
+            .where(parts.c.action != "pass")
+            .group_by(parts.c.review_severity)
+        )
+        async with self._history.asking("counting reviews") as link:
+            rows = (await link.execute(query)).mappings().all()
+        said = {row["review_severity"]: int(row["n"]) for row in rows}
+        good = said.get("normal", 0) + said.get("negligible", 0)
+        return RejectCount(
+            stopped=sum(said.values()),
+            reviewed=good + said.get("defect", 0),
+            false_alarms=good,
+            undecided=said.get("unknown", 0),
+        )
