@@ -28,6 +28,7 @@ from streams.inspections import Text as Text
 from streams.inspections import Timings as Timings
 from streams.inspections import UInt32 as UInt32
 from streams.inspections import Unit as Unit
+from streams.reviews import Review as Review
 
 ShotNumber = Annotated[int, Field(ge=1, le=256)]
 _DECISIONS = UUID("6b9f1d5e-4a8e-5c0f-9a53-0d1f3f6a7c11")
@@ -233,30 +234,6 @@ class Acknowledgement(PartOnLine):
         return self.outcome is AckOutcome.ACKNOWLEDGED or (
             is_late and self.acknowledged_at is not None
         )
-
-
-class Review(Event):
-    """What a person decided afterwards about a frame."""
-
-    event_type: ClassVar[str] = "andon.review.v1"
-    review_id: UUID
-    frame_id: UUID
-    reviewer: Text
-    class_name: Text = ""
-    severity: Severity
-    action: Action | None = None
-    comment: Annotated[str, Field(max_length=4096)] = ""
-    is_blind: bool = False
-    """The reviewer was shown the picture and no verdict: only such a review counts in an audit."""
-    is_settlement: bool = False
-    """Said where two people had disagreed, by somebody who saw both; it counts as they did."""
-    region: Region | None = None
-    """Where the reviewer painted the defect; None where nobody did."""
-    login: Text = ""
-    """How the reviewer is known: ``password``, ``token`` ...; empty where only stated."""
-    withdraws: UUID | None = None
-    """The review that this one takes back; then it says nothing else."""
-    reviewed_at: Moment
 
 
 class DeadLetter(Event):
