@@ -19,6 +19,7 @@ from history.audits import (
     sample_query,
     to_counts,
 )
+from history.changeovers import ChangeoverRecord, RecordedStep, steps_query, to_changeovers
 from history.database import connected, errors_translated, make_engine
 from history.errors import BadQueryError, NotInHistoryError
 from history.facts import BACKFILL, FACTS, SHOTS
@@ -290,6 +291,20 @@ class History:
                     if end is None:
                         return
                     low = (end[0], end[1])
+
+    async def changeovers(
+        self,
+        line: str | None = None,
+        station: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 50,
+    ) -> tuple[ChangeoverRecord, ...]:
+        """Changes of the recipe that were asked for within a time, newest first."""
+        query = steps_query(line, station, since, until, limit)
+        async with connected(self._engine, self._timeout_s, "reading change-overs") as link:
+            rows = (await link.execute(query)).mappings()
+            return to_changeovers(RecordedStep.model_validate(dict(row)) for row in rows)
 
     async def gaps(self, line: str | None = None, since: datetime | None = None) -> Gaps:
         """What is missing from a complete history of a line since a moment.

@@ -25,9 +25,11 @@ class ChangeoverStep(Event):
     """One step of one change-over of a station.
 
     The gateway asks (``requested``), a worker that inspects the station's frames answers
-    (``prepared`` or ``refused``), and the gateway says how it ended (``acknowledged`` or
-    ``refused``). ``policy_hash`` and ``expert_version`` are what the recipe asks for in a request,
-    empty for whatever is in force, and what the stage found in an answer.
+    (``prepared`` or ``refused``), the gateway says that its own policy and camera have it
+    (``prepared``), and how it ended (``acknowledged`` or ``refused``).
+
+    ``policy_hash`` and ``expert_version`` are what the recipe asks for in a request, empty for
+    whatever is in force, and what the stage found in an answer.
     """
 
     event_type: ClassVar[str] = "andon.changeover.v1"

@@ -6,7 +6,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from connectors.handshake.state import State
-from connectors.handshake.values import Capture, Command, Decide, ResultReport
+from connectors.handshake.values import Capture, Command, Decide, RecipeReport, ResultReport
 from streams.codes import FaultCode, ReasonCode
 from streams.exposition import MetricKind, MetricRow
 
@@ -65,6 +65,13 @@ FAULT = _row(
     ("fault",),
     "[codes.md](codes.md) says of each fault what to do.",
 )
+CHANGEOVER = _row(
+    "changeover_seconds",
+    "histogram",
+    "Change-over of the recipe, from its request to the answer at the controller",
+    ("ended",),
+    "`refused`: `andon history changeovers` names the code; most of the time is the slowest part.",
+)
 OPEN = _row("open_parts", "gauge", "Parts whose outcome is not known yet")
 SPOOLED = _row(
     "spooled_messages",
@@ -75,10 +82,11 @@ SPOOLED = _row(
 )
 GATEWAY_METRICS: Final = (
     CAPTURED, MISSED, UNDECIDED, RESULTS, RESULT_TIME, WINDOW_LEFT,
-    READY, CONNECTED, ALIVE, IN_CHARGE, FAULT, OPEN, SPOOLED,
+    CHANGEOVER, READY, CONNECTED, ALIVE, IN_CHARGE, FAULT, OPEN, SPOOLED,
 )  # fmt: skip
 GATEWAY_LABELS: Final = {
     "outcome": "`acknowledged`, `late`, `unacknowledged` or `old_boot`",
+    "ended": "`acknowledged`, `refused`, or `superseded` by another request or a new start",
     "fault": "the name of the FaultCode ([codes.md](codes.md))",
     "lane": "`words`, `pictures` or `large` (pictures by reference): which messages wait",
 }
@@ -109,6 +117,7 @@ class GatewayMeter:
         self._results = RESULTS.counter(registry)
         self._result_time = RESULT_TIME.histogram(registry).labels(*place)
         self._window_left = WINDOW_LEFT.histogram(registry).labels(*place)
+        self._changeover = CHANGEOVER.histogram(registry)
         self._ready = READY.gauge(registry).labels(*place)
         self._connected = CONNECTED.gauge(registry).labels(*place)
         self._alive = ALIVE.gauge(registry).labels(*place)
@@ -140,6 +149,15 @@ class GatewayMeter:
                     self._undecided.labels(*self._place, reason.name).inc()
                 case ResultReport():
                     self._reported(command)
+                case RecipeReport():
+                    self._changed(command)
+
+    def _changed(self, report: RecipeReport) -> None:
+        refusal = report.refusal
+        refused = "superseded" if refusal and refusal[0] is FaultCode.NONE else "refused"
+        ended = "acknowledged" if refusal is None else refused
+        took_s = report.ended_at - report.changeover.began_at
+        self._changeover.labels(*self._place, ended).observe(took_s)
 
     def _reported(self, report: ResultReport) -> None:
         verdict, part = report.verdict, report.part

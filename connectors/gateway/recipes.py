@@ -162,6 +162,8 @@ class RecipeChanges:
             why = f"{type(error).__name__}: {error}"[:512]
             self.apply(hs.RecipeRefused(changeover.number, FaultCode.RECIPE_TIMEOUT, why))
         else:
+            phase, now = ChangeoverPhase.PREPARED, time.monotonic()
+            self.post(self._send(self._step(changeover, phase, now)))
             self.apply(hs.RecipePrepared(changeover.number))
 
     async def _stages(self, work: _Work) -> None:

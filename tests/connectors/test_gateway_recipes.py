@@ -12,7 +12,7 @@ from lab.plc.opcua_server import NodeLayout
 from lab.plc.plan import PlannedPart
 from lab.plc.play import NoGatewayError, play
 from streams.changeovers import ChangeoverPhase, ChangeoverStep
-from streams.codes import FaultCode, ResultCode
+from streams.codes import FaultCode, ResultCode, Stage
 from streams.events import Decision, Frame
 from tests.connectors.line import Line, decision_for, has_recipe, running_line
 from tests.waiting import until
@@ -50,9 +50,11 @@ async def test_each_stage_has_the_recipe_when_it_is_acknowledged(tmp_path: Path)
         found = [(f.recipe, f.product_id, f.image_name.split("-")[1]) for f in line.bus.frames]
         assert found == [(1, "tile", "1"), (2, "board", "2")]
         assert line.plc.gateway(Signal.RESULT_CODE) == ResultCode.PASS
-        asked, ended = line.bus.changeovers[-2:]
-        phases = (ChangeoverPhase.REQUESTED, ChangeoverPhase.ACKNOWLEDGED)
-        assert (asked.phase, ended.phase) == phases
+        own = [step for step in line.bus.changeovers if step.stage is Stage.GATEWAY]
+        asked, prepared, ended = own[-3:]
+        phases = [step.phase.value for step in (asked, prepared, ended)]
+        assert phases == ["requested", "prepared", "acknowledged"]
+        assert asked.took_ms <= prepared.took_ms <= ended.took_ms
         assert (asked.recipe, asked.recipe_before, asked.product_id) == (2, 1, "board")
         assert ended.changeover_id == asked.changeover_id
         assert (ended.recipe_name, ended.took_ms > 0) == ("Board 2", True)

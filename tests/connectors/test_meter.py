@@ -102,3 +102,13 @@ def test_no_label_names_a_part() -> None:
     labels = {name for metric in GATEWAY_METRICS for name in metric.all_labels}
     assert not labels & {"part_id", "lot_id", "frame_id", "serial"}
     assert labels == (LABELS.keys() & labels) | GATEWAY_LABELS.keys()
+
+
+def test_change_overs_are_timed_by_how_they_ended() -> None:
+    found = meter()
+    begun = hs.Changeover(1, 2, 3, 0, began_at=10.0, deadline=40.0)
+    ends = (None, (FaultCode.RECIPE_EXPERT, "no expert"), (FaultCode.NONE, "another one"))
+    found.saw(state(), state(), [hs.RecipeReport(begun, 10.25, end) for end in ends])
+    for ended in ("acknowledged", "refused", "superseded"):
+        assert value(found.registry, "changeover_seconds_count", ended=ended) == 1
+        assert value(found.registry, "changeover_seconds_sum", ended=ended) == 0.25

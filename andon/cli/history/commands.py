@@ -13,6 +13,7 @@ from pydantic import Field
 from andon import wiring
 from andon.cli.history import audit, escapes, output
 from andon.cli.history.asking import Frame, ask, publish_review, usage_errors
+from andon.cli.history.changeovers import changeovers
 from andon.cli.history.gauge import gauge
 from andon.cli.history.golden import golden
 from andon.cli.history.grants import grant
@@ -39,6 +40,7 @@ from history.statistics import ParetoBy
 
 app = group("Read the defect history.")
 app.add_typer(audit.app, name="audit")
+app.command()(changeovers)
 app.command()(golden)
 app.command()(gauge)
 app.command()(grant)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from andon.cli.printing import console, table_of_rows
+from history.changeovers import ChangeoverEnd, ChangeoverRecord
 from history.export.lines import csv_lines, json_lines
 from history.filters import FrameFilter
 from history.queries import History
@@ -105,6 +106,27 @@ def print_gaps(gaps: Gaps) -> None:
     for quarter in gaps.false_counts[:20]:
         out.print(f"  {quarter:%Y-%m-%d %H:%M} UTC")
     out.print(f"late: {gaps.written_late} frames whose result came after its window (no gap)")
+
+
+def print_changeovers(found: Sequence[ChangeoverRecord]) -> None:
+    """Print one line per change of the recipe."""
+    took = Column("took ms", justify="right")
+    columns = ("requested (UTC)", "line", "from", "to", "ended", took, "by stage, ms", "why")
+    table = Table(*columns)
+    for one in found:
+        name = f" {one.recipe_name}" if one.recipe_name else ""
+        code = f" {one.fault}" if one.ended is ChangeoverEnd.REFUSED else ""
+        table.add_row(
+            f"{one.requested_at:%Y-%m-%d %H:%M:%S}",
+            _text(f"{one.line}/{one.station}"),
+            str(one.recipe_before or "-"),
+            _text(f"{one.recipe}{name}"),
+            Text(f"{one.ended.value}{code}", "red" if code else ""),
+            "-" if one.took_ms is None else f"{one.took_ms:.0f}",
+            ", ".join(f"{stage.stage} {stage.took_ms:.0f}" for stage in one.stages) or "-",
+            _text(one.reason),
+        )
+    console().print(table if found else "no change of the recipe is on record")
 
 
 def print_pareto(pareto: Pareto) -> None:
