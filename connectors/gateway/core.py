@@ -118,8 +118,8 @@ class Gateway:
         match event:
             case hs.Connected():
                 self._apply(event)
-                if self._recipe_requests.connected(event.values):
-                    self._trigger_moved.set()
+                self._recipe_requests.connected(event.values)
+                self._trigger_moved.set()
                 self._remember_run()
                 if self._ports.journal.damaged:
                     self._ports.journal.compact()
@@ -145,7 +145,7 @@ class Gateway:
             self._trigger_moved.clear()
             requests = self._recipe_requests
             try:
-                values = await self._ports.link.read((*TRIGGER_GROUP, *requests.wanted))
+                values = await self._ports.link.read((*TRIGGER_GROUP, *requests.begin()))
             except LinkError:
                 continue  # the new connection reads everything back
             seen = trigger_seen_of(values, new_frame_id(), self._ports.link.trigger_age())
@@ -153,7 +153,7 @@ class Gateway:
                 self._apply(seen)
             if (recipe := requests.read(values, time.monotonic())) is not None:
                 self._apply(recipe)
-            if seen is None or requests.wanted:  # of bad quality: asked again
+            if seen is None or requests.stands:  # of bad quality: asked again
                 asyncio.get_running_loop().call_later(0.1, self._trigger_moved.set)
 
     async def _follow_decisions(self) -> None:

@@ -14,41 +14,44 @@ class RecipeRequests:
     """Remembers that a request stands until it is answered one way or the other."""
 
     def __init__(self) -> None:
-        self._stands = False
+        self._stands = self._is_read = False
         self._unread_since: float | None = None
 
     @property
-    def wanted(self) -> tuple[Signal, ...]:
-        """What is to be read with the trigger's group."""
-        return (Signal.RECIPE_REQ_SEQ, Signal.RECIPE_REQ) if self._stands else ()
+    def stands(self) -> bool:
+        """Whether a request is still to be read."""
+        return self._stands
 
-    def connected(self, values: SignalValues) -> bool:
-        """A connection told what stands at the controller; whether a request is still to be read.
+    def connected(self, values: SignalValues) -> None:
+        """A connection told what stands at the controller.
 
-        Where it could be read the handshake has heard of it with the connection.
+        Where the request could be read the handshake has heard of it with the connection.
         """
         self._stands, self._unread_since = Signal.RECIPE_REQ not in values, None
-        return self._stands
 
     def moved(self) -> None:
         """``RecipeReqSeq`` has another value."""
         self._stands, self._unread_since = True, None
 
+    def begin(self) -> tuple[Signal, ...]:
+        """What is to be read with the trigger's group now; one that comes meanwhile stands."""
+        self._is_read, self._stands = self._stands, False
+        return (Signal.RECIPE_REQ_SEQ, Signal.RECIPE_REQ) if self._is_read else ()
+
     def read(self, values: SignalValues, now: float) -> RecipeRequested | None:
-        """The request, if it can be told by now; ``wanted`` says whether it is to be read again.
+        """The request, if it can be told by now; ``stands`` says whether it is to be read again.
 
         A request whose number has no good quality cannot be answered: the subscription tells it
         once the number is good again.
         """
-        if not self._stands:
+        if not self._is_read:
             return None
         if Signal.RECIPE_REQ_SEQ in values and Signal.RECIPE_REQ in values:
-            self._stands = False
             return recipe_of(values)
         since = self._unread_since = self._unread_since or now
         if now - since < GIVEN_UP_S:
+            self._stands = True
             return None
-        self._stands = False
         if Signal.RECIPE_REQ_SEQ not in values:
             return None
         return RecipeRequested(number(values, Signal.RECIPE_REQ_SEQ), 0, is_readable=False)

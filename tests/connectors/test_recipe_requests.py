@@ -23,36 +23,57 @@ WHOLE: dict[Signal, SignalValue] = {**SEQ, Signal.RECIPE_REQ: 2}
 UNREADABLE = hs.RecipeRequested(4, 0, is_readable=False)
 
 
+BOTH = (Signal.RECIPE_REQ_SEQ, Signal.RECIPE_REQ)
+
+
+def read(asked: RecipeRequests, values: dict[Signal, SignalValue], at: float) -> object:
+    """One read: what was asked for with it, and the request that follows."""
+    wanted = asked.begin()
+    assert wanted in ((), BOTH)
+    return asked.read(values, at) if wanted else None
+
+
 def test_a_request_is_read_until_it_can_be_and_answered_once() -> None:
     asked = RecipeRequests()
-    assert (asked.wanted, asked.read(WHOLE, 1.0)) == ((), None)
+    assert (asked.begin(), asked.read(WHOLE, 1.0)) == ((), None)
     asked.moved()
-    assert asked.wanted == (Signal.RECIPE_REQ_SEQ, Signal.RECIPE_REQ)
+    assert asked.begin() == BOTH
     assert asked.read({}, 1.0) is None
-    assert asked.read(SEQ, 1.1) is None
-    assert asked.read(WHOLE, 1.2) == hs.RecipeRequested(4, 2)
-    assert (asked.wanted, asked.read(WHOLE, 1.3)) == ((), None)
+    assert read(asked, SEQ, 1.1) is None
+    assert read(asked, WHOLE, 1.2) == hs.RecipeRequested(4, 2)
+    assert (asked.stands, read(asked, WHOLE, 1.3)) == (False, None)
+
+
+def test_a_request_that_comes_while_the_one_before_is_read_is_read_too() -> None:
+    asked = RecipeRequests()
+    asked.moved()
+    asked.begin()
+    asked.moved()
+    assert asked.read({**WHOLE, Signal.RECIPE_REQ_SEQ: 3}, 1.0) == hs.RecipeRequested(3, 2)
+    assert asked.stands
+    assert read(asked, WHOLE, 1.1) == hs.RecipeRequested(4, 2)
 
 
 def test_a_request_that_stays_without_quality_is_given_up() -> None:
     asked = RecipeRequests()
     asked.moved()
-    assert asked.read(SEQ, 10.0) is None
-    assert asked.read(SEQ, 10.0 + GIVEN_UP_S - 0.01) is None
-    assert asked.wanted
-    assert asked.read(SEQ, 10.0 + GIVEN_UP_S) == UNREADABLE
-    assert not asked.wanted
+    assert read(asked, SEQ, 10.0) is None
+    assert read(asked, SEQ, 10.0 + GIVEN_UP_S - 0.01) is None
+    assert asked.stands
+    assert read(asked, SEQ, 10.0 + GIVEN_UP_S) == UNREADABLE
+    assert not asked.stands
     asked.moved()
-    assert asked.read({}, 20.0) is None, "the time counts anew"
-    assert asked.read({}, 20.0 + GIVEN_UP_S) is None, "without its number nobody can answer"
-    assert not asked.wanted
+    assert read(asked, {}, 20.0) is None, "the time counts anew"
+    assert read(asked, {}, 20.0 + GIVEN_UP_S) is None, "without its number nobody can answer"
+    assert not asked.stands
 
 
 def test_a_connection_without_the_request_has_it_read() -> None:
     asked = RecipeRequests()
-    assert not asked.connected(WHOLE)
-    assert asked.connected(SEQ)
-    assert asked.wanted
+    asked.connected(WHOLE)
+    assert not asked.stands
+    asked.connected(SEQ)
+    assert asked.stands
 
 
 def test_an_unreadable_request_is_refused_with_a_code_and_the_recipe_before_goes_on() -> None:
