@@ -38,6 +38,7 @@ from streams.followers import kept_following, told_when_behind
 from streams.ids import new_frame_id
 
 log = structlog.get_logger(__name__)
+_MOVING = Signal.TRIGGER_ENABLE, Signal.PLC_HEARTBEAT, Signal.RESULT_ACK_SEQ, Signal.FAULT_RESET_SEQ
 
 
 class Gateway:
@@ -130,7 +131,7 @@ class Gateway:
                 self._on_change(values)
 
     def _on_change(self, values: SignalValues) -> None:
-        for counter in (Signal.PLC_HEARTBEAT, Signal.RESULT_ACK_SEQ, Signal.FAULT_RESET_SEQ):
+        for counter in _MOVING:
             if counter in values:
                 self._apply(hs.CounterMoved(counter, number(values, counter)))
         if Signal.RECIPE_REQ_SEQ in values:

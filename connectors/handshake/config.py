@@ -27,6 +27,8 @@ class HandshakeConfig(Section):
     """Missed heartbeats after which the other side counts as dead."""
     pipelining: bool = True
     """Ready again once the exposure is done, before the result is out."""
+    use_trigger_enable: bool = False
+    """Ready only while the controller's ``TriggerEnable`` is set; off: it is not acted on."""
     unacknowledged_limit: Annotated[int, Field(ge=1, le=64)] = 8
     """Results waiting for the controller's acknowledgement; one more is an overrun."""
     open_limit: Annotated[int, Field(ge=1, le=4096)] = 128

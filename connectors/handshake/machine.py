@@ -136,6 +136,8 @@ def _counter_moved(state: State, now: float, event: CounterMoved) -> Step:
             return replace(state, alive=True), []
         case Signal.RESULT_ACK_SEQ:
             return results.acknowledged(state, now, event.value)
+        case Signal.TRIGGER_ENABLE:
+            return replace(state, enabled=bool(event.value)), []
         case Signal.FAULT_RESET_SEQ if event.value != state.fault_reset_seq:
             return _reset(state, now, event.value)
     return state, []
@@ -171,6 +173,7 @@ def _connected(state: State, now: float, values: SignalValues) -> Step:
         _heard(state, now, number(values, Signal.PLC_HEARTBEAT)),
         online=True,
         alive=False,
+        enabled=bool(values[Signal.TRIGGER_ENABLE]),
         takt_ms=current.takt_ms,
         fault_reset_seq=number(values, Signal.FAULT_RESET_SEQ),
         vision_heartbeat=_next_beat(number(values, Signal.VISION_HEARTBEAT)),

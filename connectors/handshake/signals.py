@@ -112,12 +112,13 @@ WATCHED: tuple[Signal, ...] = (
     Signal.RECIPE_REQ_SEQ,
     Signal.FAULT_RESET_SEQ,
     Signal.PLC_HEARTBEAT,
+    Signal.TRIGGER_ENABLE,
 )
 """What the gateway subscribes to."""
 
 
 LOSSES: Mapping[Signal, str] = {
-    Signal.TRIGGER_ENABLE: "nothing: it is not acted on",
+    Signal.TRIGGER_ENABLE: "nothing, as long as gateway.use_trigger_enable is off",
     Signal.PART_ID: "parts have no serial; they are told apart by TriggerSeq only",
     Signal.LOT_ID: "parts have no lot",
     Signal.PRODUCT_ID: "set it to a constant (=NAME): it selects policy and expert",

@@ -41,6 +41,8 @@ class State:
     online: bool = False
     alive: bool = False
     """Whether the controller's heartbeat moves."""
+    enabled: bool = False
+    """``TriggerEnable``, as the controller shows it."""
     plc_heartbeat: int = 0
     heartbeat_at: float = 0.0
     last_trigger_seq: int = 0
@@ -91,6 +93,7 @@ class State:
             and self.alive
             and self.exposing is None
             and self.has_recipe
+            and (self.enabled or not self.config.use_trigger_enable)
             and not self.faults & BLOCKING_FAULTS
             and (len(self.parts) < self.config.open_limit or self._open < self.config.open_limit)
             and (self.config.pipelining or not self.parts)
@@ -118,6 +121,8 @@ class State:
             return "PlcHeartbeat does not move"
         if self.exposing is not None:
             return f"the camera is still at trigger {self.exposing.trigger_seq}"
+        if not self.enabled and self.config.use_trigger_enable:
+            return "TriggerEnable is not set"
         if not self.has_recipe:
             return self._why_no_recipe
         if not self.config.pipelining:

@@ -155,7 +155,8 @@ class ResultRefused(NamedTuple):
 
 
 class CounterMoved(NamedTuple):
-    """``PlcHeartbeat``, ``ResultAckSeq`` or ``FaultResetSeq`` has this value now."""
+    """``PlcHeartbeat``, ``ResultAckSeq``, ``FaultResetSeq`` or ``TriggerEnable`` (0 or 1) has this
+    value now."""
 
     signal: Signal
     value: int

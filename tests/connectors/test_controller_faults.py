@@ -240,3 +240,20 @@ async def test_a_stop_request_that_was_reset_does_not_come_back_with_a_restart(
         assert not line.plc.gateway(asked)
         line.bus.feed.tell(alert(now + timedelta(seconds=1)))
         assert await line.plc.wait_for(lambda: bool(line.plc.gateway(asked)), 10)
+
+
+@pytest.mark.asyncio
+async def test_ready_follows_trigger_enable_where_it_is_used(tmp_path: Path) -> None:
+    own = ROOMY.model_copy(update={"use_trigger_enable": True})
+    async with running_line(tmp_path, PLC, config=own) as line:
+        line.bus.answer = at_once
+        await line.plc.put({Signal.TRIGGER_ENABLE: True})
+        await line.start_gateway()
+        await line.plc.put({Signal.TRIGGER_ENABLE: False})
+        assert await line.plc.wait_for(lambda: not line.plc.ready, 20)
+        await trigger(line, "disabled")
+        await line.plc.put({Signal.TRIGGER_ENABLE: True})
+        assert await line.plc.wait_for(lambda: line.plc.ready, 20)
+        await trigger(line, "enabled")
+        found = [(entry.action, entry.source) for entry in entries_of(line.plc.ledger.rows)]
+        assert found == [("hold", "watchdog"), ("pass", "expert")]

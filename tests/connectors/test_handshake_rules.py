@@ -63,6 +63,19 @@ def test_one_part_at_a_time_without_pipelining() -> None:
     assert waiting.why_not_ready.startswith("the part before has no acknowledged result")
 
 
+def test_trigger_enable_is_acted_on_only_where_that_is_set() -> None:
+    disabled = state(enabled=False)
+    assert disabled.ready
+    heeding = replace(disabled, config=CONFIG.model_copy(update={"use_trigger_enable": True}))
+    assert (heeding.ready, heeding.why_not_ready) == (False, "TriggerEnable is not set")
+    enabled, (told_,) = step(heeding, 10.1, hs.CounterMoved(Signal.TRIGGER_ENABLE, 1))
+    assert told_ == hs.WriteStatus({Signal.READY: True})
+    disabled, _ = step(enabled, 10.2, hs.CounterMoved(Signal.TRIGGER_ENABLE, 0))
+    _, commands = step(disabled, 10.3, seen(6))
+    (hold,) = [c for c in commands if isinstance(c, hs.Decide)]
+    assert hold.why == "the gateway was not ready: TriggerEnable is not set"
+
+
 @pytest.mark.parametrize(("missed", "ready"), [(0, False), (1, True)])
 def test_missed_parts_do_not_count_towards_the_open_limit(missed: int, ready: bool) -> None:
     limited = CONFIG.model_copy(update={"open_limit": 3})
