@@ -261,8 +261,11 @@ def cameras(settings: Settings) -> "list[Camera]":
     names = [shot.camera or own.camera for shot in own.shots] or [own.camera]
     limits = own.capture_timeout_s, own.camera_latency_ms / 1000, own.camera_stall_s
     genicam = own.camera_features, own.camera_producer, own.camera_checks
+    window_s = own.camera_trigger_window_ms / 1000
     try:
-        found = {name: open_camera(name, *limits, *genicam) for name in dict.fromkeys(names)}
+        found = {
+            name: open_camera(name, *limits, *genicam, window_s) for name in dict.fromkeys(names)
+        }
     except CameraSpecError as error:
         raise SettingsError(f"settings: ANDON_GATEWAY__CAMERA: {error}") from None
     return [found[name] for name in names]

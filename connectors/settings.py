@@ -131,6 +131,9 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     frame that may have been exposed before the trigger is never taken."""
     camera_stall_s: Annotated[float, Field(gt=0, le=60)] = 0.8
     """A live camera without a frame for this long is a fault, and opened again, seconds."""
+    camera_trigger_window_ms: Annotated[float, Field(gt=0, le=5000)] = 20.0
+    """A camera that is triggered by wire exposes within this before or after the controller's
+    trigger, ms; parts must be more than twice as far apart."""
     camera_checks: bool = True
     """A live camera's picture that has the bytes of the one before, is black, saturated or of
     another size is no picture; false where good parts look so."""

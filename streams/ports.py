@@ -310,6 +310,8 @@ class Trigger:
     product_id: str
     encoder_pos: int
     takt_ms: int
+    given_at: float | None = field(default=None, compare=False)
+    """When it was given, by ``time.monotonic``; None where nobody told."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A camera from its specification in the settings."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from connectors.cameras.adjustable import Feature, FeaturedCamera
@@ -11,7 +12,8 @@ from connectors.cameras.genicam import (
     GenicamDevice,
     GenicamSource,
     GenicamTriggered,
-    is_software_triggered,
+    Triggered,
+    triggered_by,
 )
 from connectors.cameras.harvester import HarvesterDevice
 from connectors.cameras.http import MjpegSource, SnapshotCamera
@@ -19,6 +21,7 @@ from connectors.cameras.live import LiveCamera
 from connectors.cameras.opencv import OpenCVCamera, is_live
 from connectors.cameras.opencv_stream import OpenCVSource
 from connectors.cameras.synthetic import SyntheticCamera
+from connectors.cameras.wired import WiredCamera, WiredSource, WireTiming
 from connectors.errors import CameraSpecError, CaptureError
 from streams.masking import masked
 from streams.ports import Camera
@@ -33,6 +36,8 @@ LATENCY_S = 0.2
 """Unless the settings say otherwise: the longest from an exposure's start to its arrival, s."""
 STALL_S = 0.8
 """Unless the settings say otherwise: a live camera without frames for so long is lost, s."""
+WINDOW_S = 0.02
+"""Unless the settings say otherwise: how far a wire's exposure is from its trigger at most, s."""
 _VIDEO = (".m3u8", ".mpd", ".mp4", ".mkv", ".ts", ".flv", ".webm", ".avi", ".mov")
 
 
@@ -44,6 +49,7 @@ def open_camera(
     features: Mapping[str, Feature] | None = None,
     producer: Path | None = None,
     is_checked: bool = True,
+    window_s: float = WINDOW_S,
 ) -> Camera:
     """The camera that ``spec`` names; not opened yet.
 
@@ -56,11 +62,12 @@ def open_camera(
         producer: the GenTL producer of GenICam cameras.
         is_checked: refuse pictures of live cameras that are frozen, black, saturated or of another
             size.
+        window_s: a camera that is triggered by wire exposes within this of the trigger, seconds.
 
     Raises:
         CameraSpecError: the specification cannot be read; the message lists what is accepted.
     """
-    limits = (capture_timeout_s, latency_s, stall_s)
+    limits = (capture_timeout_s, latency_s, stall_s, window_s)
     camera = _unchecked(spec, limits, features or {}, producer)
     is_replay = isinstance(camera, FolderCamera | SyntheticCamera | OpenCVCamera)
     return CheckedCamera(camera) if is_checked and not is_replay else camera
@@ -68,11 +75,11 @@ def open_camera(
 
 def _unchecked(
     spec: str,
-    limits: tuple[float, float, float],
+    limits: tuple[float, float, float, float],
     features: Mapping[str, Feature],
     producer: Path | None,
 ) -> Camera:
-    capture_timeout_s, latency_s, _ = limits
+    capture_timeout_s, latency_s, stall_s, _ = limits
     kind, separator, rest = spec.partition(":")
     if not separator or not (rest or kind in ("synthetic", "aravis")):
         raise CameraSpecError(f"camera {masked(spec)!r}: {_ACCEPTED}")
@@ -86,7 +93,7 @@ def _unchecked(
         case "aravis":
             return _genicam(spec, limits, features, lambda: AravisDevice(rest))
         case "opencv":
-            return _opencv(rest, *limits)
+            return _opencv(rest, capture_timeout_s, latency_s, stall_s)
         case "genicam":
             return _genicam(spec, limits, features, lambda: HarvesterDevice(rest, producer))
         case "snapshot" if rest.lower().startswith(("http://", "https://")):
@@ -96,16 +103,21 @@ def _unchecked(
 
 def _genicam(
     spec: str,
-    limits: tuple[float, float, float],
+    limits: tuple[float, float, float, float],
     features: Mapping[str, Feature],
     device: Callable[[], GenicamDevice],
 ) -> Camera:
-    timeout_s, latency_s, stall_s = limits
+    timeout_s, latency_s, stall_s, window_s = limits
 
     def make(features: Mapping[str, Feature]) -> Camera:
-        if is_software_triggered(features):
-            return GenicamTriggered(device, features, timeout_s)
-        return LiveCamera(lambda: GenicamSource(device(), features, latency_s), timeout_s, stall_s)
+        match triggered_by(features):
+            case Triggered.BY_SOFTWARE:
+                return GenicamTriggered(device, features, timeout_s)
+            case Triggered.BY_WIRE:
+                timing = WireTiming(window_s, latency_s, timeout_s)
+                return WiredCamera(lambda: WiredSource(device(), features, timing), timing)
+        source = partial(GenicamSource, features=features, latency_s=latency_s)
+        return LiveCamera(lambda: source(device()), timeout_s, stall_s)
 
     try:
         return FeaturedCamera(make, features)

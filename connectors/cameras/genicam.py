@@ -1,4 +1,7 @@
-"""GenICam cameras (GigE Vision, USB3 Vision): free-running, or triggered by software."""
+"""GenICam cameras (GigE Vision, USB3 Vision): free-running, or triggered by software.
+
+Those that are triggered by wire are in ``connectors.cameras.wired``.
+"""
 
 import asyncio
 import contextlib
@@ -6,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -102,21 +106,29 @@ def encode_png(image: RawImage) -> tuple[bytes, str]:
     return encoded if form.bits == 8 else with_white(encoded, (1 << form.bits) - 1), "image/png"
 
 
-def is_software_triggered(features: Mapping[str, Feature]) -> bool:
-    """Whether the features ask for it. Raises ``CaptureError`` for a trigger by a wire.
+class Triggered(StrEnum):
+    """What begins an exposure of a GenICam camera."""
 
-    >>> is_software_triggered({"TriggerMode": "On", "TriggerSource": "Software"})
-    True
+    NOT = "free-running"
+    BY_SOFTWARE = "software"
+    BY_WIRE = "wire"
+
+
+def triggered_by(features: Mapping[str, Feature]) -> Triggered:
+    """What the features ask for. Raises ``CaptureError`` for a trigger without a source.
+
+    >>> triggered_by({"TriggerMode": "On", "TriggerSource": "Line1"}).value
+    'wire'
     """
     if features.get("TriggerMode") != "On":
-        return False
+        return Triggered.NOT
     source = features.get("TriggerSource")
-    if source != "Software":
+    if not source:
         raise CaptureError(
-            f"TriggerSource {source}: which frame belongs to which part cannot be proved for a "
-            "camera that is triggered by wire; set Software, or TriggerMode Off"
+            "TriggerMode is On without a TriggerSource; set Software, or the line that the light "
+            "barrier is wired to, such as Line1"
         )
-    return True
+    return Triggered.BY_SOFTWARE if source == "Software" else Triggered.BY_WIRE
 
 
 class GenicamSource:

@@ -26,6 +26,8 @@ class LiveFrame:
     """The bytes and their content type."""
     proof: str = "arrival"
     """What ``began`` rests on: ``arrival``, ``stream`` or ``device`` time stamps."""
+    latest: float = float("inf")
+    """The exposure began no later than this."""
 
 
 class LiveSource(Protocol):
@@ -54,22 +56,35 @@ class Loses(Protocol):
 
 
 @dataclass(eq=False)
-class _Session:
-    """What one reading thread leaves behind; a thread that hangs keeps only its own."""
+class ReadingThread:
+    """What one reading thread leaves behind; a thread that hangs keeps only its own.
+
+    Args:
+        source: the driver, read by this thread alone.
+        loop: where ``news`` is told.
+        on_frame: called with every frame, in the reading thread.
+    """
 
     source: LiveSource
     loop: asyncio.AbstractEventLoop
+    on_frame: Callable[[LiveFrame], object] = lambda _: None
     frame: LiveFrame | None = None
     at: float = 0.0
     """When the newest frame was read."""
     count: int = 0
+    is_open: bool = False
     error: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """The thread has ended; ``error`` says why."""
 
     def run(self) -> None:
+        """Read until the source ends or ``stop`` is set."""
         try:
             self.source.open()
+            self.is_open = True
+            self._tell()
             while not self.stop.is_set():
                 self._take(self.source.read())
         except CaptureError as error:
@@ -80,10 +95,23 @@ class _Session:
             with contextlib.suppress(Exception):
                 self.source.close()
             self._tell()
+            with contextlib.suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self.over.set)
+
+    async def more(self, deadline: float) -> bool:
+        """Wait for a frame, the opening or the end; False: none came by the deadline."""
+        try:
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                await self.news.wait()
+        except TimeoutError:
+            return False
+        self.news.clear()
+        return True
 
     def _take(self, frame: LiveFrame) -> None:
         self.frame, self.at = frame, time.monotonic()
         self.count += 1
+        self.on_frame(frame)
         self._tell()
 
     def _tell(self) -> None:
@@ -106,7 +134,7 @@ class LiveCamera:
         self._make = make
         self._timeout = timeout_s
         self._stall = stall_s
-        self._session: _Session | None = None
+        self._session: ReadingThread | None = None
 
     @property
     def frames(self) -> int:
@@ -116,14 +144,14 @@ class LiveCamera:
     async def open(self) -> None:
         """Start reading, and wait for the first frame."""
         await self.close()
-        session = _Session(self._make(), asyncio.get_running_loop())
+        session = ReadingThread(self._make(), asyncio.get_running_loop())
         self._session = session
         threading.Thread(target=session.run, name="camera", daemon=True).start()
         deadline = time.monotonic() + 10 * self._timeout
         while not session.count:
             if session.error:
                 raise CaptureError(f"camera {session.error}")
-            if not await self._news(session, deadline):
+            if not await session.more(deadline):
                 raise CaptureError(
                     f"camera {session.source.name}: no picture in {10 * self._timeout:g} s"
                 )
@@ -138,10 +166,10 @@ class LiveCamera:
         while True:
             frame = session.frame
             if frame is not None and frame.began is not None and frame.began >= asked:
-                return await _picture(frame, trigger, asked)
+                return await picture_of(frame, trigger, asked)
             if session.error or time.monotonic() >= deadline:
                 raise CaptureError(self._why(session, asked))
-            await self._news(session, deadline)
+            await session.more(deadline)
 
     async def lost(self) -> str:
         """Wait until the source ended, or gave no frame for ``stall_s``; the reason."""
@@ -161,16 +189,7 @@ class LiveCamera:
             session.stop.set()
             session.source.abort()
 
-    async def _news(self, session: _Session, deadline: float) -> bool:
-        try:
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                await session.news.wait()
-        except TimeoutError:
-            return False
-        session.news.clear()
-        return True
-
-    def _why(self, session: _Session, asked: float) -> str:
+    def _why(self, session: ReadingThread, asked: float) -> str:
         name, frame = session.source.name, session.frame
         if session.error:
             return f"camera {session.error}"
@@ -184,7 +203,8 @@ class LiveCamera:
         )
 
 
-async def _picture(frame: LiveFrame, trigger: Trigger, asked: float) -> Picture:
+async def picture_of(frame: LiveFrame, trigger: Trigger, asked: float) -> Picture:
+    """The picture of a frame, with how long after ``asked`` its exposure began at the earliest."""
     data, content_type = await asyncio.to_thread(frame.encode)
     began = frame.began if frame.began is not None else asked
     told = {"exposed_after_ms": f"{1000 * (began - asked):.0f}", "exposed_by": frame.proof}

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -164,8 +164,9 @@ class Exposures:
         delay_s = self._shots[number - 1].delay_ms / 1000
         if delay_s:
             await asyncio.sleep(max(part.triggered_at + delay_s - time.monotonic(), 0.0))
+        trigger = replace(part.trigger, given_at=part.triggered_at + delay_s)
         async with station.turn:
-            return await station.camera.capture(part.trigger)
+            return await station.camera.capture(trigger)
 
     def _end(self, part: Part, exposing: _Exposing, taken: Picture | Exception) -> None:
         """An exposure is over; with the last one the part may move."""
