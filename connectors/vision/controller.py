@@ -97,6 +97,11 @@ class JobController:
         return not self.values[Signal.ONLINE] or self.fault in _DOWN
 
     @property
+    def small_fault(self) -> FaultCode:
+        """A fault of the gateway with which it still captures; ``NONE`` without one."""
+        return FaultCode.NONE if self.fault in _DOWN else self.fault
+
+    @property
     def asks_to_stop(self) -> bool:
         """Whether a limit across parts, or a part judged wrongly, asks the line to stop."""
         return bool(self.values[Signal.STOP_REQUEST])

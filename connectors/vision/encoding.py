@@ -8,7 +8,7 @@ from typing import Final
 
 from asyncua import ua
 
-from connectors.vision.jobs import JobResult
+from connectors.vision.jobs import Job, JobResult
 from connectors.vision.node_table import number_of
 from connectors.vision.notices import RecipeInForce
 from connectors.vision.states import AutomaticState, MainState, VisionState
@@ -110,7 +110,31 @@ def result_structure(result: JobResult, configuration: object) -> object:
     return structure("ResultDataType", HasTransferableDataOnFile=False, **fields)
 
 
+def vision_fields(
+    configuration: object, cause: str, job: Job | None, result_id: str = ""
+) -> dict[str, ua.Variant]:
+    """What VisionEventType has, as much of it as there is: without a job only the cause."""
+    found: dict[str, object] = {
+        "CausePath": cause,
+        "ExternalConfigurationId": configuration,
+        "InternalConfigurationId": configuration,
+    }
+    if job is not None:
+        found |= {
+            "MeasId": named("MeasIdDataType", job.meas_id),
+            "PartId": named("PartIdDataType", job.part_id),
+            "ExternalRecipeId": recipe_outside(job.recipe),
+            "InternalRecipeId": recipe_inside(job.recipe, job.recipe_version),
+            "ProductId": named("ProductIdDataType", job.product_id),
+            "JobId": named("JobIdDataType", job.job_id),
+        }
+    if result_id:
+        found["ResultId"] = named("ResultIdDataType", result_id)
+    return {name: variant(name, value) for name, value in found.items()}
+
+
 VARIANT_TYPES: Final = {
+    "CausePath": ua.VariantType.String,
     "IsPartial": ua.VariantType.Boolean,
     "IsSimulated": ua.VariantType.Boolean,
     "ResultState": ua.VariantType.Int32,

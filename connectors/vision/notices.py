@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from connectors.errors import ConnectorError
-from connectors.vision.jobs import JobResult
+from connectors.vision.jobs import Job, JobResult
 from connectors.vision.states import VisionState
 
 
@@ -78,4 +78,30 @@ class ErrorNotice:
     words: str
 
 
-Notice = Moved | JobNotice | RecipeNotice | ErrorNotice | JobResult
+@dataclass(frozen=True)
+class InformationNotice:
+    """Something that a person may want to know, and with which jobs go on."""
+
+    cause: str
+    """The part of the system that it comes from."""
+    words: str
+    job: Job | None = None
+    """The one that runs, if any does."""
+
+
+@dataclass(frozen=True)
+class DiagnosticNotice:
+    """A part that no model decided."""
+
+    result: JobResult
+
+
+Notice = (
+    Moved
+    | JobNotice
+    | RecipeNotice
+    | ErrorNotice
+    | InformationNotice
+    | DiagnosticNotice
+    | JobResult
+)

@@ -20,10 +20,19 @@ from connectors.vision.encoding import (
     result_fields,
     system_state,
     variant,
+    vision_fields,
 )
 from connectors.vision.jobs import JobResult
 from connectors.vision.node_table import NodeRow, nodes, number_of
-from connectors.vision.notices import ErrorNotice, JobNotice, Moved, Notice, RecipeNotice
+from connectors.vision.notices import (
+    DiagnosticNotice,
+    ErrorNotice,
+    InformationNotice,
+    JobNotice,
+    Moved,
+    Notice,
+    RecipeNotice,
+)
 from connectors.vision.states import VisionState
 
 _VISION, _AUTOMATIC = MACHINES
@@ -31,7 +40,11 @@ _MACHINE_TYPES: Final = {
     _VISION: "VisionStateMachineType",
     _AUTOMATIC: "VisionAutomaticModeStateMachineType",
 }
-_SEVERITY: Final = {"ErrorEventType": 800}
+_SEVERITY: Final = {
+    "ErrorEventType": 800,
+    "VisionInformationEventType": 100,
+    "VisionDiagnosticInfoEventType": 50,
+}
 _USUAL_SEVERITY: Final = 200
 Fields = Mapping[str, ua.Variant]
 
@@ -68,6 +81,14 @@ class Publishing:
             case ErrorNotice(transition, is_resolved, words):
                 kind = "ErrorResolvedEventType" if is_resolved else "ErrorEventType"
                 await self._event(kind, _VISION, words, self._transition(transition))
+            case InformationNotice(cause, words, job):
+                fields = vision_fields(self._configuration, cause, job)
+                await self._event("VisionInformationEventType", "", words, fields)
+            case DiagnosticNotice(result):
+                source = result.source.value if result.source else "nobody"
+                words = f"part {result.job.part_id}: {source} decided, {result.reason.name.lower()}"
+                fields = vision_fields(self._configuration, source, result.job, result.result_id)
+                await self._event("VisionDiagnosticInfoEventType", "", words, fields)
             case JobResult():
                 await self._result(notice)
 
@@ -138,7 +159,8 @@ class Publishing:
         source = self._space.nodes[machine]
         event.EventType = self._space.event_type(kind)
         event.EventId = uuid.uuid4().bytes
-        event.SourceNode, event.SourceName = source.nodeid, machine.rpartition(".")[2]
+        name = machine.rpartition(".")[2] or self._space.name
+        event.SourceNode, event.SourceName = source.nodeid, name
         event.Time = event.ReceiveTime = now
         event.LocalTime = ua.TimeZoneDataType(Offset=0, DaylightSavingInOffset=False)
         event.Message = ua.LocalizedText(words)

@@ -19,7 +19,9 @@ from connectors.vision.notices import (
     NOT_PREPARED,
     REFUSED_BY_A_STAGE,
     STOP_ASKED,
+    DiagnosticNotice,
     ErrorNotice,
+    InformationNotice,
     JobAsked,
     JobNotice,
     Moved,
@@ -67,6 +69,7 @@ class VisionSystem:
         self._looping: asyncio.Task[None] | None = None
         self._changing: set[asyncio.Task[None]] = set()
         self._free = asyncio.Event()
+        self._informed = (FaultCode.NONE, False)
         self._settling: asyncio.TimerHandle | None = None
         self.state = VisionState()
         self.results: OrderedDict[str, JobResult] = OrderedDict()
@@ -188,6 +191,8 @@ class VisionSystem:
         if self._job is not None and result.job.job_id == self._job.job_id:
             self._is_exposed = True  # a part that was never exposed has its result too
         self._tell(result)
+        if not result.is_decided:
+            self._tell(DiagnosticNotice(result))
         self._look()
 
     def _settled(self) -> None:
@@ -196,6 +201,7 @@ class VisionSystem:
 
     def _look(self) -> None:
         """The gateway wrote something: the machines follow."""
+        self._inform()
         if self._controller.is_down:
             self._free.clear()
             if self._is_settled:
@@ -215,6 +221,22 @@ class VisionSystem:
             log.warning("vision.stopped_by_a_limit")
             self._move(MoveCause.DONE)
         self._finish_job()
+
+    def _inform(self) -> None:
+        """Tell which faults with which jobs go on came and went, and that the line shall stop."""
+        fault, asks = self._controller.small_fault, self._controller.asks_to_stop
+        before, asked = self._informed
+        self._informed = (fault, asks)
+        told = []
+        if before and fault is not before:
+            told.append(("gateway", f"fault {before.value} {before.name} is over"))
+        if fault and fault is not before:
+            told.append(("gateway", f"fault {fault.value} {fault.name}"))
+        if asks is not asked:
+            words = "asks the line to stop" if asks else "no longer asks the line to stop"
+            told.append(("limits", f"a limit {words}"))
+        for cause, words in told:
+            self._tell(InformationNotice(cause, words, self._job))
 
     # --- inside ---------------------------------------------------------------------------
 

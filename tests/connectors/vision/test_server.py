@@ -10,6 +10,7 @@ from asyncua import Client, ua
 
 from connectors.cameras import SyntheticCamera
 from connectors.errors import CaptureError
+from connectors.handshake.signals import Signal
 from connectors.settings import GatewaySettings
 from connectors.vision.node_table import children, nodes
 from streams.codes import FaultCode
@@ -28,6 +29,7 @@ from tests.connectors.vision.station import (
 
 STATE_CHANGED, ERROR, RESOLVED = 1018, 1019, 1020
 PREPARED, JOB_STARTED, READY, ACQUIRED, RESULT_READY = 1022, 1013, 1023, 1025, 1024
+VISION_EVENT, DIAGNOSTIC, INFORMATION = 1015, 1037, 1038
 BAD_STATE = ua.StatusCodes.BadInvalidState
 
 
@@ -321,7 +323,7 @@ async def test_every_job_of_a_silent_line_is_held_once(tmp_path: Path) -> None:
     bus.answer = nobody
     async with (
         running_station(tmp_path, bus=bus, window_ms=300) as station,
-        connected(station, RESULT_READY) as client,
+        connected(station, RESULT_READY, DIAGNOSTIC) as client,
     ):
         await client.prepare()
         for number in range(1, 4):
@@ -333,3 +335,32 @@ async def test_every_job_of_a_silent_line_is_held_once(tmp_path: Path) -> None:
         assert sources <= {"watchdog", ""}  # on a machine that is busy the default may be first
         assert [e.ResultState for e in results] == [4] * 3
         assert len({e.ResultId.Id for e in results}) == 3
+        told = await client.hears(client.of(DIAGNOSTIC), 3)
+        assert [e.ResultId.Id for e in told] == [e.ResultId.Id for e in results]
+        for event, result in zip(told, results, strict=True):
+            assert event.CausePath in ("watchdog", "nobody")
+            for row in children(str(VISION_EVENT)):
+                assert getattr(event, row.plain_name) is not None, row.plain_name
+            assert (event.PartId.Id, event.Severity) == (result.PartId.Id, 50)
+
+
+@pytest.mark.asyncio
+async def test_what_jobs_go_on_with_is_information(tmp_path: Path) -> None:
+    """A fault that stops nothing, and a limit that asks to stop: both when they come and go."""
+    async with running_station(tmp_path) as station, connected(station, INFORMATION) as client:
+        await client.prepare()
+        known = len(client.seen.events)
+        small = FaultCode.FOLLOWER
+        for fault, stop in ((small, False), (small, True), (FaultCode.NONE, False)):
+            shown = {Signal.FAULT_CODE: int(fault), Signal.STOP_REQUEST: stop}
+            station.controller.values |= shown
+            station.controller.tell.status()
+        told = (await client.hears(client.of(INFORMATION), known + 4))[known:]
+        assert [(e.CausePath, e.Message.Text) for e in told] == [
+            ("gateway", "fault 8 FOLLOWER"),
+            ("limits", "a limit asks the line to stop"),
+            ("gateway", "fault 8 FOLLOWER is over"),
+            ("limits", "a limit no longer asks the line to stop"),
+        ]
+        assert {(e.SourceName, e.Severity) for e in told} == {("Andon", 100)}
+        assert await client.state(AUTOMATIC) == "Ready"
