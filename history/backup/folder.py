@@ -1,0 +1,117 @@
+"""A backup as a folder: the dump of the database, the objects of each bucket, and what it is."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from history.backup.database import dump_database, restore_database
+from history.backup.objects import copy_in, copy_out, remove_unlisted
+from history.errors import HistoryError
+from history.object_store import S3Objects
+
+DUMP: Final = "history.dump"
+ABOUT: Final = "backup.json"
+BUCKETS: Final = "buckets"
+Progress = Callable[[str, int, int], None]
+"""Is called with a bucket, and how many of how many of its objects are done."""
+
+
+class Backup(BaseModel):
+    """What is in a backup."""
+
+    model_config = ConfigDict(frozen=True)
+
+    made_at: datetime
+    """When it was begun: the state of the database is not older."""
+    schema_revision: str
+    buckets: dict[str, int]
+    """Objects of each bucket."""
+    objects_bytes: int
+    """Of all objects, before the same bytes are kept once."""
+    dump_bytes: int
+
+
+def make_backup(
+    url: str, revision: str, buckets: Mapping[str, S3Objects], folder: Path, progress: Progress
+) -> Backup:
+    """Write a backup, or bring the one in ``folder`` up to date.
+
+    The database comes first: pictures are stored before what was decided of them is recorded, so
+    the objects that are copied afterwards hold all that the dump names. A backup that was
+    interrupted has no ``backup.json``, and is completed by the next.
+
+    Args:
+        url: of the database, as the owner.
+        revision: of its schema.
+        buckets: by name.
+        folder: new, or of an earlier backup.
+
+    Raises:
+        HistoryError: the database's tool is absent, or says why it could not.
+        UnavailableError: the object store does not answer.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = datetime.now(UTC)
+    (folder / ABOUT).unlink(missing_ok=True)
+    dump_database(url, folder / DUMP)
+    counts: dict[str, int] = {}
+    size = 0
+    for name, objects in buckets.items():
+        own = folder / BUCKETS / name
+        copies = copy_out(objects, own, partial(progress, name))
+        remove_unlisted(own)
+        counts[name] = len(copies)
+        size += sum(copy.size for copy in copies)
+    backup = Backup(
+        made_at=begun,
+        schema_revision=revision,
+        buckets=counts,
+        objects_bytes=size,
+        dump_bytes=(folder / DUMP).stat().st_size,
+    )
+    (folder / ABOUT).write_text(backup.model_dump_json(indent=2) + "\n")
+    return backup
+
+
+def read_backup(folder: Path) -> Backup:
+    """What is in ``folder``.
+
+    Raises:
+        HistoryError: no whole backup.
+    """
+    try:
+        return Backup.model_validate_json((folder / ABOUT).read_text())
+    except FileNotFoundError:
+        said = f"{folder} has no {ABOUT}: it is no backup, or one that was interrupted"
+        raise HistoryError(f"{said}; make it again with the same folder") from None
+    except (OSError, ValidationError) as error:
+        raise HistoryError(f"{folder / ABOUT} cannot be read: {error}") from None
+
+
+def restore_backup(
+    folder: Path, url: str, buckets: Mapping[str, S3Objects], progress: Progress
+) -> Backup:
+    """Fill an empty database, and the buckets, from a backup.
+
+    Args:
+        folder: of the backup.
+        url: of the empty database, as its owner.
+        buckets: by the names that they had.
+
+    Raises:
+        HistoryError: no whole backup, a bucket that is not given, a database that is not empty, or
+            a damaged file.
+        UnavailableError: the object store does not answer.
+    """
+    backup = read_backup(folder)
+    if missing := sorted(set(backup.buckets) - set(buckets)):
+        raise HistoryError(f"the backup has a bucket that the settings do not name: {missing}")
+    restore_database(url, folder / DUMP)
+    for name in backup.buckets:
+        own = folder / BUCKETS / name
+        copy_in(own, buckets[name], partial(progress, name))
+    return backup

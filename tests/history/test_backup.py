@@ -1,0 +1,142 @@
+"""The drill: a history is backed up, lost, and brought back; and what a backup refuses."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from history.backup.folder import ABOUT, DUMP, make_backup, read_backup, restore_backup
+from history.backup.objects import ObjectCopy, read_list
+from history.errors import HistoryError
+from history.migrate import head
+from history.object_store import S3Objects
+from history.queries import History
+from history.writer import PostgresHistoryWriter
+from infra.stack.s3_local import LocalS3
+from streams.ids import image_key
+from tests.history import make
+from tests.history.conftest import _fresh_name
+
+PICTURE = b"\x89PNG\r\n" + bytes(range(256)) * 40
+
+
+def quiet(bucket: str, done: int, of: int) -> None:
+    assert done <= of, bucket
+
+
+def bucket_of(s3: LocalS3) -> S3Objects:
+    name = _fresh_name().replace("_", "-")
+    return S3Objects(s3.endpoint, s3.access_key, s3.secret_key, bucket=name)
+
+
+@pytest.fixture
+def bucket(s3: LocalS3) -> Iterator[S3Objects]:
+    made = bucket_of(s3)
+    yield made
+    made.close()
+
+
+async def filled(writer: PostgresHistoryWriter, bucket: S3Objects) -> dict[str, bytes]:
+    """Parts with pictures, decided and acknowledged; the objects by key."""
+    decided = [make.decision(n) for n in range(5)]
+    await writer.add_decisions(decided)
+    await writer.add_acknowledgements([make.acknowledgement(event) for event in decided])
+    await writer.add_anomalies([make.anomaly(n) for n in range(3)])
+    await writer.add_reviews([make.review(1)])
+    kept = {image_key(make.frame_id(n)): PICTURE + bytes([n]) for n in range(3)}
+    kept |= {"dead/odd key with spaces/ümlaut": b"", "artifacts/same": PICTURE + b"\x00"}
+    for key, body in kept.items():
+        bucket.put(key, body, "image/png")
+    return kept
+
+
+@pytest.mark.asyncio
+async def test_a_lost_history_is_brought_back(
+    writer: PostgresHistoryWriter, history: History, url: str, empty_url: str, s3: LocalS3,
+    bucket: S3Objects, tmp_path: Path,
+) -> None:  # fmt: skip
+    kept = await filled(writer, bucket)
+    before = await history.stats()
+    made = await asyncio.to_thread(
+        make_backup, url, head(), {"plant": bucket}, tmp_path / "b", quiet
+    )
+    assert made.buckets == {"plant": len(kept)}
+    again = bucket_of(s3)  # the plant's own is lost, and the database with it
+    found = await asyncio.to_thread(
+        restore_backup, tmp_path / "b", empty_url, {"plant": again}, quiet
+    )
+    assert found == made
+    restored = History(empty_url)
+    try:
+        assert (await restored.gaps()).complete
+        assert await restored.stats() == before
+        assert (await restored.show(make.frame_id(1))) == await history.show(make.frame_id(1))
+    finally:
+        await restored.close()
+    assert set(again.keys("")) == set(kept)
+    assert all(again.read(key) == (body, "image/png") for key, body in kept.items())
+    with pytest.raises(HistoryError, match=r"already exists.*empty database"):
+        await asyncio.to_thread(restore_backup, tmp_path / "b", url, {"plant": again}, quiet)
+
+
+@pytest.mark.asyncio
+async def test_a_backup_is_renewed_and_forgets_what_was_removed(
+    writer: PostgresHistoryWriter, url: str, bucket: S3Objects, tmp_path: Path
+) -> None:
+    kept = await filled(writer, bucket)
+    await asyncio.to_thread(make_backup, url, head(), {"plant": bucket}, tmp_path, quiet)
+    own = tmp_path / "buckets" / "plant"
+    first = {file: file.stat().st_mtime_ns for file in (own / "objects").glob("*/*")}
+    assert len(first) == len(set(kept.values())), "the same bytes are kept once"
+    gone, fresh = sorted(kept)[-1], "inspections/new/image"
+    bucket._client.remove_object(bucket._bucket, gone)
+    bucket.put(fresh, b"new", "image/png")
+    await asyncio.to_thread(make_backup, url, head(), {"plant": bucket}, tmp_path, quiet)
+    assert {copy.key for copy in read_list(own)} == set(kept) - {gone} | {fresh}
+    second = {file: file.stat().st_mtime_ns for file in (own / "objects").glob("*/*")}
+    assert len(second) == len(first), "one came and one went"
+    assert second.items() >= {f: t for f, t in first.items() if f in second}.items()
+
+
+@pytest.mark.asyncio
+async def test_what_is_no_whole_backup_is_refused(
+    writer: PostgresHistoryWriter, url: str, empty_url: str, bucket: S3Objects, tmp_path: Path
+) -> None:
+    with pytest.raises(HistoryError, match="no backup, or one that was interrupted"):
+        read_backup(tmp_path)
+    await filled(writer, bucket)
+    await asyncio.to_thread(make_backup, url, head(), {"plant": bucket}, tmp_path, quiet)
+    with pytest.raises(HistoryError, match=r"do not name: \['plant'\]"):
+        await asyncio.to_thread(restore_backup, tmp_path, empty_url, {}, quiet)
+    about = tmp_path / ABOUT
+    about.write_text(json.dumps({"made_at": "soon"}))
+    with pytest.raises(HistoryError, match="cannot be read"):
+        read_backup(tmp_path)
+    (tmp_path / DUMP).write_bytes(b"PGDMP and no more")
+    await asyncio.to_thread(make_backup, url, head(), {"plant": bucket}, tmp_path, quiet)
+    damaged = next(file for file in (tmp_path / "buckets").rglob("??/*") if file.stat().st_size)
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.raises(HistoryError, match="the backup is damaged"):
+        await asyncio.to_thread(restore_backup, tmp_path, empty_url, {"plant": bucket}, quiet)
+
+
+@settings(max_examples=30)
+@given(st.text(min_size=1))
+def test_no_key_names_a_place_outside_the_backup(key: str) -> None:
+    copy = ObjectCopy(key=key, sha256="ab" * 32, size=1, content_type="", written=0.0)
+    assert copy.file(Path("/b")) == Path("/b/objects/ab") / ("ab" * 32)
+    assert ObjectCopy.model_validate_json(copy.model_dump_json()) == copy
+
+
+def test_a_dump_that_cannot_be_made_says_why_and_shows_no_password(
+    postgres: object, bucket: S3Objects, tmp_path: Path
+) -> None:
+    away = "postgresql+asyncpg://andon:hush@127.0.0.1:1/andon"
+    with pytest.raises(HistoryError, match=r"pg_dump failed: .*refused") as caught:
+        make_backup(away, head(), {}, tmp_path, quiet)
+    assert "hush" not in str(caught.value)
+    assert not (tmp_path / ABOUT).exists()
