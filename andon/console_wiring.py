@@ -33,12 +33,15 @@ def console_audit(settings: Settings) -> "ConsoleAudit":
 def console_parts(settings: Settings) -> "ConsoleParts":
     """What the console is made of; its feed begins with the shift that is running."""
     from console.feed.live_feed import TOPICS, LiveFeed
+    from console.feed.status_feed import StatusFeed
     from console.parts import ConsoleParts
-    from streams.kafka.reader import PartitionReader
+    from streams.kafka.reader import BEGINNING, PartitionReader
+    from streams.topics import STATUS
 
     _, began = settings.plant.shift_at(datetime.now(UTC))
     since_s = min(began.timestamp(), time.time() - settings.console.lookback_s)
     reader = PartitionReader(kafka_connection(settings), dict.fromkeys(TOPICS, since_s))
+    statuses = PartitionReader(kafka_connection(settings), {STATUS.name: BEGINNING})
     return ConsoleParts(
         history=history(settings),
         store=image_store(settings),
@@ -46,4 +49,5 @@ def console_parts(settings: Settings) -> "ConsoleParts":
         audit=console_audit(settings),
         plant=settings.plant,
         feed=LiveFeed(reader, settings.plant.shift_at),
+        status=StatusFeed(statuses),
     )

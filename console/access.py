@@ -63,6 +63,9 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /live
             GET  /live/events
             GET  /live/parts/{identity}
+            GET  /line
+            GET  /line/{line}
+            GET  /line-events
             GET  /find
             GET  /parts/{frame_id}
             GET  /pictures/{frame_id}/{size}
@@ -85,6 +88,8 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /api/stats
             GET  /api/pareto
             GET  /api/gaps
+            GET  /api/lines
+            GET  /api/lines/{line}
             """,
         ),
         *_routes(

@@ -70,6 +70,7 @@ def _work(
 ) -> Iterator[Coroutine[object, object, None]]:
     """What goes on beside the requests."""
     yield parts.feed.run()
+    yield parts.status.run()
     yield follow_acknowledged(parts.audit, parts.feed)
     if announce is not None:
         yield let_first_in(parts.accounts, announce)

@@ -10,6 +10,8 @@ KINDS: Final = {
     "console.css": "text/css; charset=utf-8",
     "console.js": "text/javascript; charset=utf-8",
     "editor.js": "text/javascript; charset=utf-8",
+    "line.css": "text/css; charset=utf-8",
+    "line.js": "text/javascript; charset=utf-8",
     "live.js": "text/javascript; charset=utf-8",
     "htmx.min.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from console.feed.live_feed import LiveFeed
+from console.feed.status_feed import StatusFeed
 from history.accounts import Accounts
 from history.console_audit import ConsoleAudit
 from history.plant_times import PlantTimes
@@ -27,3 +28,5 @@ class ConsoleParts:
     audit: ConsoleAudit
     plant: PlantTimes
     feed: LiveFeed
+    status: StatusFeed
+    """What gateways and workers say of themselves."""

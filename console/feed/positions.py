@@ -8,14 +8,19 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from streams.topics import ACKS, ALERTS, DECISIONS
+from streams.topics import ACKS, ALERTS, DECISIONS, STATUS
 
 Partition = tuple[str, int]
 Positions = Mapping[Partition, int]
 """Topic and partition -> the first offset that was not read."""
-LETTERS: Final[Mapping[str, str]] = {DECISIONS.name: "d", ACKS.name: "a", ALERTS.name: "l"}
+LETTERS: Final[Mapping[str, str]] = {
+    DECISIONS.name: "d",
+    ACKS.name: "a",
+    ALERTS.name: "l",
+    STATUS.name: "s",
+}
 _TOPICS: Final = {letter: topic for topic, letter in LETTERS.items()}
-_WORD: Final = re.compile(r"([dal])(\d{1,9})-(\d{1,18})")
+_WORD: Final = re.compile(r"([dals])(\d{1,9})-(\d{1,18})")
 LONGEST: Final = 4096
 
 

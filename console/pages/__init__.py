@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from console.pages import (
     audit,
+    line,
     live,
     login,
     pareto,
@@ -34,6 +35,7 @@ PAGES = (
     ConsolePage(login.add),
     ConsolePage(pictures.add),
     ConsolePage(live.add, NavLink("live", "/live")),
+    ConsolePage(line.add, NavLink("line", "/line")),
     ConsolePage(part.add),
     ConsolePage(
         search.add,

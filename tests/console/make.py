@@ -12,6 +12,7 @@ from console.access import ConsoleRole
 from console.app import build_app
 from console.credentials import secret_hash
 from console.feed.live_feed import LiveFeed
+from console.feed.status_feed import StatusFeed
 from console.parts import ConsoleParts
 from history.accounts import Accounts, ConsoleUser, Login
 from history.console_audit import Deed
@@ -85,6 +86,7 @@ def parts_of(**given: Any) -> ConsoleParts:
         "audit": Nothing(),
         "plant": plant,
         "feed": LiveFeed(GivenRecords(), plant.shift_at),
+        "status": StatusFeed(GivenRecords()),
     }
     return ConsoleParts(**{**defaults, **given})
 

@@ -26,12 +26,13 @@ VALUES = {
     "{identity}": FRAME,
     "{alert_id}": FRAME,
     "{size}": "small",
+    "{line}": "line-1",
     "{name}": "console.css",
     "{secret_hash}": "ab" * 32,
 }
 ROUTES = sorted(ACCESS)
-STREAM = ("GET", "/live/events")
-"""It never ends by itself; ``test_live`` reads it."""
+STREAMS = {("GET", "/live/events"), ("GET", "/line-events")}
+"""They never end by themselves; ``test_live`` and ``test_line`` read them."""
 
 
 class Away:
@@ -79,7 +80,7 @@ async def test_every_route_and_role(app: FastAPI, route: tuple[str, str]) -> Non
     method, path = route
     for role in (*ConsoleRole, None):
         allowed = ACCESS[route] is PUBLIC or (role is not None and may_call(role, method, path))
-        if route == STREAM and allowed:
+        if route in STREAMS and allowed:
             continue
         async with client_of(app, role) as client:
             headers = {"Origin": BASE}

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 import console
+from andon.reference.text import docstrings_below
 from console.access import ConsoleRole
 from console.pages import PAGES
+from console.pages.line_fragments import ladder
 from console.texts import LANGUAGES, catalogue, translator
 from history.statistics import ParetoBy
-from streams.codes import AckOutcome, Action, DecisionSource, ReasonCode, Severity
+from streams.codes import AckOutcome, Action, DecisionSource, FaultCode, ReasonCode, Severity
+from streams.status import GatewayCounts, LinePhase
 
 ROOT = Path(console.__file__).parent
 USED = re.compile(r"""["']([a-z]+\.[a-z0-9_]+)["']""")
@@ -23,6 +26,11 @@ MADE = {
     "role": [role.value for role in ConsoleRole],
     "by": [kind.value for kind in ParetoBy],
     "nav": [page.link.name for page in PAGES if page.link],
+    "fault": [f"f{code.value}" for code in FaultCode if code],
+    "remedy": [f"f{code.value}" for code in FaultCode if code],
+    "phase": [phase.value for phase in LinePhase],
+    "step": [step.name for phase in LinePhase for step in ladder(phase)],
+    "count": list(GatewayCounts.model_fields),
     "theme": ["auto", "light", "dark"],
     "refused": ["s403", "s404", "s422", "s503"],
 }
@@ -56,6 +64,14 @@ def test_pages_use_what_is_there_and_nothing_is_left_over() -> None:
     assert asked <= catalogue().keys()
     assert catalogue().keys() - used - made == set()
     assert MADE.keys() <= sections
+
+
+@pytest.mark.parametrize("code", [code for code in FaultCode if code])
+def test_a_fault_is_explained_as_the_table_of_codes_does(code: FaultCode) -> None:
+    about, what_to_do = docstrings_below(FaultCode)[code.name].split("\n\n")
+    t = translator("en")
+    assert t(f"fault.f{code.value}") == " ".join(about.split())
+    assert t(f"remedy.f{code.value}") == " ".join(what_to_do.split())
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
