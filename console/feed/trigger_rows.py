@@ -92,8 +92,9 @@ def rows_of(parts: Sequence[LivePart], count: int) -> list[TriggerRow]:
     """
     found: list[tuple[LivePart, PartOnLine]] = []
     for part in parts:
-        if (told := part.decision or part.acknowledgement) is not None:
-            found.append((part, told))
+        heard = part.decision or part.acknowledgement
+        if heard is not None:
+            found.append((part, heard))
     found.sort(key=lambda one: _triggered(one[1]))
     before: dict[str, PartOnLine] = {}
     rows: list[TriggerRow] = []
