@@ -45,9 +45,9 @@ _OVERDUE = 3.0
 class SpoolingPublisher:
     """A publisher that never loses: what the broker does not take in time goes to the spool.
 
-    New messages go straight to the broker once it is back; the spool follows beside, oldest first. A message that takes long is kept on
-    disk while it is under way, not sent again: a slow link carries each once. What the broker
-    refuses for good becomes a dead letter.
+    New messages go straight to the broker once it is back; the spool follows beside, oldest first.
+    A message that takes long is kept on disk while it is under way, not sent again: a slow link
+    carries each once. What the broker refuses for good becomes a dead letter.
 
     Args:
         timeout_s: a message that takes longer is kept on disk until the broker has it.
