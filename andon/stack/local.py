@@ -162,8 +162,7 @@ class LocalStack:
 
         The embedded broker gets one partition a topic, for one line and one worker of each role:
         it looks at each in every fetch. Apache Kafka answers a fetch as soon as there is a record;
-        the embedded broker looks again after 100 ms (at 50 it takes a tenth more of the line's
-        CPU, at 200 a part's result takes twice as long).
+        the embedded broker looks again after half of the wait (docs/adr/0186).
         """
         is_kafka, ports = self._is_kafka, self.ports
         url = f"postgresql+asyncpg://postgres@{HOST}:{ports.postgres}/andon"
@@ -172,7 +171,7 @@ class LocalStack:
                 "bootstrap_servers": f"{HOST}:{ports.broker}",
                 "idempotent_producer": is_kafka,
                 "partitions": PARTITIONS if is_kafka else 1,
-                "fetch_max_wait_ms": 500 if is_kafka else 100,
+                "fetch_max_wait_ms": 500 if is_kafka else 20,
             },
             "postgres": {"url": url},
             "s3": {"endpoint": f"{HOST}:{ports.s3}"},
