@@ -32,6 +32,7 @@ def console_audit(settings: Settings) -> "ConsoleAudit":
 
 def console_parts(settings: Settings) -> "ConsoleParts":
     """What the console is made of; its feed begins with the shift that is running."""
+    from andon.products.running import Workshop
     from console.feed.live_feed import TOPICS, LiveFeed
     from console.feed.status_feed import StatusFeed
     from console.parts import ConsoleParts
@@ -50,4 +51,5 @@ def console_parts(settings: Settings) -> "ConsoleParts":
         plant=settings.plant,
         feed=LiveFeed(reader, settings.plant.shift_at),
         status=StatusFeed(statuses),
+        drafts=Workshop(settings.paths.state / "products"),
     )

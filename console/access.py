@@ -31,6 +31,7 @@ EVERYBODY: Final = frozenset(ConsoleRole)
 STAFF: Final = EVERYBODY - {ConsoleRole.VIEWER}
 PROCESS: Final = frozenset({ConsoleRole.QUALITY, ConsoleRole.ENGINEER, ConsoleRole.ADMIN})
 AUDITORS: Final = frozenset({ConsoleRole.QUALITY, ConsoleRole.ADMIN})
+ENGINEERS: Final = frozenset({ConsoleRole.ENGINEER, ConsoleRole.ADMIN})
 ADMINS: Final = frozenset({ConsoleRole.ADMIN})
 
 
@@ -103,6 +104,32 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             AUDITORS,
             """
             GET  /audit
+            """,
+        ),
+        *_routes(
+            ENGINEERS,
+            """
+            GET  /products/new
+            POST /products/new
+            GET  /products/new/{key}
+            POST /products/new/{key}
+            GET  /products/new/{key}/work
+            GET  /products/new/{key}/pictures/{kind}/{name}
+            GET  /api/products/drafts
+            POST /api/products/drafts
+            GET  /api/products/drafts/{key}
+            DELETE /api/products/drafts/{key}
+            POST /api/products/drafts/{key}/normals
+            PUT  /api/products/drafts/{key}/normals/{name}
+            POST /api/products/drafts/{key}/defects
+            PUT  /api/products/drafts/{key}/defects/{name}
+            DELETE /api/products/drafts/{key}/defects/{name}
+            PUT  /api/products/drafts/{key}/classes
+            GET  /api/products/drafts/{key}/policy
+            PUT  /api/products/drafts/{key}/policy
+            POST /api/products/drafts/{key}/steps/{step}
+            GET  /api/products/drafts/{key}/work
+            DELETE /api/products/drafts/{key}/work
             """,
         ),
         *_routes(

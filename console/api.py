@@ -60,7 +60,7 @@ class Mistakes(BaseModel):
 
 
 Answers = dict[int | str, dict[str, object]]
-_REFUSALS: Answers = {
+REFUSALS: Answers = {
     422: {"model": Mistakes, "description": "The request cannot be understood."},
     503: {"model": NoAnswer, "description": "The database or the object store does not answer."},
 }
@@ -114,7 +114,7 @@ def add_api(app: FastAPI, history: History, store: ImageStore) -> None:
         history: asked by the routes.
         store: holds the pictures.
     """
-    router = APIRouter(dependencies=[Depends(_only_what_is_known)], responses=_REFUSALS)
+    router = APIRouter(dependencies=[Depends(_only_what_is_known)], responses=REFUSALS)
     _add_questions(router, history)
     _add_pictures(router, history, store)
     app.include_router(router)

@@ -14,6 +14,8 @@ KINDS: Final = {
     "line.js": "text/javascript; charset=utf-8",
     "live.js": "text/javascript; charset=utf-8",
     "htmx.min.js": "text/javascript; charset=utf-8",
+    "product.css": "text/css; charset=utf-8",
+    "product.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 """What is served, and as what; nothing else of the folder is."""

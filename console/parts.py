@@ -5,6 +5,7 @@ from typing import Protocol
 
 from console.feed.live_feed import LiveFeed
 from console.feed.status_feed import StatusFeed
+from console.product_drafts import ProductDrafts
 from history.accounts import Accounts
 from history.console_audit import ConsoleAudit
 from history.plant_times import PlantTimes
@@ -30,3 +31,4 @@ class ConsoleParts:
     feed: LiveFeed
     status: StatusFeed
     """What gateways and workers say of themselves."""
+    drafts: ProductDrafts

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from console.forms import BadFormError
 from console.guard import HEADERS
 from console.identity import ForbiddenError, LoginNeededError, PasswordExpiredError
+from console.product_drafts import DraftError
 from console.rendering import Renderer
 from history.errors import BadQueryError, NotInHistoryError
 from streams.errors import UnavailableError
@@ -22,6 +23,7 @@ _STATUS: Final = {
     BadFormError: 400,
     ForbiddenError: 403,
     NotInHistoryError: 404,
+    DraftError: 409,
     UnavailableError: 503,
 }
 

@@ -285,7 +285,7 @@ def _kick_out(workspace: "Workspace") -> bool:
 
 
 def _check(workspace: "Workspace", policy: Path | None) -> ProductDraft:
-    from andon.products.steps import check_policy
+    from andon.products.drafted_policy import check_policy
 
     return check_policy(workspace, policy.read_text("utf-8-sig") if policy else None)
 

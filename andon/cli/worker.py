@@ -25,12 +25,9 @@ def worker(
     """
     import asyncio
 
-    from andon.processes.heap import loading
-
-    with loading():
-        from andon.log import configure_logging
-        from andon.processes.worker import run_worker
-        from andon.settings import load_settings
+    from andon.log import configure_logging
+    from andon.processes.worker import run_worker
+    from andon.settings import load_settings
 
     configure_logging()
     asyncio.run(run_worker(role, load_settings()))

@@ -119,13 +119,13 @@ class Workshop:
             raise DraftError(f"the picture {name[:80]!r} is gone") from None
 
     def policy(self, key: str) -> str:
-        from andon.products.steps import policy_text
+        from andon.products.drafted_policy import policy_text
 
         workspace = self.workspace(key)
         return policy_text(workspace, workspace.read())
 
     def write_policy(self, key: str, text: str) -> ProductDraft:
-        from andon.products.steps import check_policy
+        from andon.products.drafted_policy import check_policy
 
         workspace = self.workspace(key)
         workspace.read()

@@ -21,7 +21,6 @@ from andon.learning.teaching import TaughtVersion, teach_version
 from andon.products.workspace import Workspace
 from andon.settings import Settings
 from console.product_drafts import (
-    CheckedPolicy,
     DraftDefect,
     DraftError,
     DraftStep,
@@ -37,9 +36,7 @@ from console.product_drafts import (
     next_step,
     pictures_of,
 )
-from policies.authoring.drafting import ClassMeaning, draft_policy
 from policies.authoring.loading import load_policy
-from policies.authoring.prompt_check import check_with_prompt
 from policies.errors import SofteningError
 from policies.review.diff import difference
 from serving.bundle_store import open_folder
@@ -137,50 +134,6 @@ def teach_draft(workspace: Workspace, report: Progress) -> ProductDraft:
         found=_gains(made, draft.rate),
     )
     return workspace.change(lambda d: d.model_copy(update={"taught": taught}))
-
-
-def policy_text(workspace: Workspace, draft: ProductDraft) -> str:
-    """The draft's policy: as somebody wrote it, else drafted from the classes as they are now."""
-    if draft.checked is not None and draft.checked.edited and workspace.policy_file.is_file():
-        return workspace.policy_file.read_text("utf-8")
-    meanings = {
-        name: ClassMeaning(meant.severity, meant.action, meant.description)
-        for name, meant in draft.classes.items()
-    }
-    return draft_policy(draft.product, meanings)
-
-
-def check_policy(workspace: Workspace, text: str | None = None) -> ProductDraft:
-    """Draft the policy, or take a text for it, and let the validator say what it thinks.
-
-    Args:
-        text: written by a person; None keeps what was written, and an empty one drafts anew.
-
-    Raises:
-        DraftError: too long a text.
-    """
-    draft = workspace.read()
-    if text is not None:
-        edited = bool(text.strip())
-        body = text.replace("\r\n", "\n") if edited else ""
-        stated = CheckedPolicy(text_hash="", edited=edited)
-        draft = draft.model_copy(update={"checked": stated})
-        workspace.policy_file.write_text(body, "utf-8")
-    else:
-        edited = draft.checked is not None and draft.checked.edited
-    workspace.policy_file.write_text(policy_text(workspace, draft), "utf-8")
-    report = check_with_prompt(workspace.policy_file)
-    errors = [_shown(problem.line, str(problem.reason), problem.fix) for problem in report.errors]
-    if report.policy is not None and report.policy.product_id != draft.product:
-        errors.append(f"product is {report.policy.product_id!r} there, and {draft.product!r} here")
-    checked = CheckedPolicy(
-        text_hash=digest_of(workspace.policy_file.read_bytes()),
-        policy_hash=report.policy.policy_hash if report.policy and not errors else "",
-        errors=tuple(errors),
-        warnings=tuple(_shown(p.line, p.reason, p.fix) for p in report.warnings),
-        edited=edited,
-    )
-    return workspace.change(lambda d: d.model_copy(update={"checked": checked}))
 
 
 async def backtest_draft(workspace: Workspace, advance: Callable[[], None]) -> ProductDraft:
@@ -308,8 +261,3 @@ def _gains(made: TaughtVersion, rate: float) -> dict[str, tuple[float, float]]:
         name: (found["share"], before[name]["share"] if name in before else 0.0)
         for name, found in nearest["classes"].items()
     }
-
-
-def _shown(line: int, reason: str, fix: str) -> str:
-    where = f"line {line}: " if line else ""
-    return f"{where}{reason}" + (f"; {fix}" if fix else "")

@@ -10,11 +10,13 @@ from console.pages import (
     line,
     live,
     login,
+    new_product,
     pareto,
     part,
     people,
     pictures,
     policy_check,
+    product_api,
     search,
 )
 from console.parts import ConsoleParts
@@ -44,6 +46,8 @@ PAGES = (
     ),
     ConsolePage(pareto.add, NavLink("pareto", "/pareto"), ("/pareto?by=rule&since=1d",)),
     ConsolePage(policy_check.add),
+    ConsolePage(new_product.add, NavLink("new_product", "/products/new")),
+    ConsolePage(product_api.add),
     ConsolePage(people.add, NavLink("people", "/people")),
     ConsolePage(audit.add, NavLink("audit", "/audit"), ("/audit?verify=yes",)),
 )

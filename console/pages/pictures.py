@@ -5,18 +5,16 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-import cv2
 from fastapi import FastAPI, HTTPException, Response
 from fastapi.concurrency import run_in_threadpool
 
 from console.api import PICTURE_HEADERS, picture_answer
 from console.parts import ConsoleParts
 from console.rendering import Renderer
+from console.shrinking import shrunk
 from streams.errors import UndecodableImageError
 from streams.ids import image_key
-from streams.images.decoding import decode
 
-_SHOWN_BY_BROWSERS: Final = (b"\x89PNG", b"\xff\xd8\xff")
 _REMEMBERED: Final = 400
 """Small pictures held in memory, some 10 KB each."""
 
@@ -59,23 +57,3 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
             while len(small) > _REMEMBERED:
                 small.popitem(last=False)
         return picture_answer(made)
-
-
-def shrunk(body: bytes, longest_px: int) -> bytes:
-    """The picture with at most so many pixels on its longer side, as browsers show it.
-
-    Raises:
-        UndecodableImageError: the bytes are no picture.
-    """
-    pixels = decode(body).pixels[:, :, ::-1]
-    height, width = pixels.shape[:2]
-    scale = longest_px / max(height, width)
-    if scale >= 1 and body.startswith(_SHOWN_BY_BROWSERS):
-        return body
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    done, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 88])
-    if not done:
-        raise UndecodableImageError("this picture cannot be shown")
-    return bytes(encoded)

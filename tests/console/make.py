@@ -87,6 +87,7 @@ def parts_of(**given: Any) -> ConsoleParts:
         "plant": plant,
         "feed": LiveFeed(GivenRecords(), plant.shift_at),
         "status": StatusFeed(GivenRecords()),
+        "drafts": Nothing(),
     }
     return ConsoleParts(**{**defaults, **given})
 

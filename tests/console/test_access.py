@@ -28,6 +28,9 @@ VALUES = {
     "{size}": "small",
     "{line}": "line-1",
     "{name}": "console.css",
+    "{key}": "tile",
+    "{kind}": "normal",
+    "{step}": "train",
     "{secret_hash}": "ab" * 32,
 }
 ROUTES = sorted(ACCESS)

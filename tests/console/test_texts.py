@@ -10,6 +10,7 @@ from andon.reference.text import docstrings_below
 from console.access import ConsoleRole
 from console.pages import PAGES
 from console.pages.line_fragments import ladder
+from console.product_drafts import DraftStep
 from console.texts import LANGUAGES, catalogue, translator
 from history.statistics import ParetoBy
 from streams.codes import AckOutcome, Action, DecisionSource, FaultCode, ReasonCode, Severity
@@ -31,8 +32,9 @@ MADE = {
     "phase": [phase.value for phase in LinePhase],
     "step": [step.name for phase in LinePhase for step in ladder(phase)],
     "count": list(GatewayCounts.model_fields),
+    "drafting": [step.value for step in DraftStep],
     "theme": ["auto", "light", "dark"],
-    "refused": ["s403", "s404", "s422", "s503"],
+    "refused": ["s403", "s404", "s409", "s422", "s503"],
 }
 """Sections whose keys are made of codes."""
 

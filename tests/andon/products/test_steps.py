@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from andon.cli.product import app
 from andon.learning.in_force import Stores, Wish
 from andon.products import steps
+from andon.products.drafted_policy import check_policy, policy_text
 from andon.products.workspace import Workspace
 from andon.settings import Settings, load_settings
 from console.product_drafts import (
@@ -117,7 +118,7 @@ def ready(settings: Settings) -> Workspace:
         return draft.model_copy(update={"taught": taught})
 
     made.change(done)
-    steps.check_policy(made)
+    check_policy(made)
     return made
 
 
@@ -169,7 +170,7 @@ async def test_what_lets_more_pass_must_be_asked_for(
     )
     line.before = load_policy(place)
     ready.set_class("scratch", DraftClass(severity=Severity.NEGLIGIBLE, action=Action.PASS))
-    steps.check_policy(ready)
+    check_policy(ready)
     with pytest.raises(SofteningError):
         await go(ready, settings)
     assert not line.wishes
@@ -193,15 +194,15 @@ async def test_a_policy_that_changed_since_it_was_checked_is_checked_again(
 
 def test_a_text_of_ones_own_stays_until_it_is_emptied(ready: Workspace) -> None:
     own = ready.policy_file.read_text().replace("scrap", "rework")
-    checked = steps.check_policy(ready, own.replace("\n", "\r\n")).checked
+    checked = check_policy(ready, own.replace("\n", "\r\n")).checked
     assert checked is not None
     assert checked.edited
     assert not checked.errors
-    assert steps.policy_text(ready, ready.read()) == own
+    assert policy_text(ready, ready.read()) == own
     ready.set_class("scratch", DraftClass(action=Action.HOLD))
-    steps.check_policy(ready)
+    check_policy(ready)
     assert ready.policy_file.read_text() == own
-    again = steps.check_policy(ready, " ").checked
+    again = check_policy(ready, " ").checked
     assert again is not None
     assert not again.edited
     assert "action: hold" in ready.policy_file.read_text()
@@ -212,7 +213,7 @@ def test_a_text_of_ones_own_stays_until_it_is_emptied(ready: Workspace) -> None:
     [("policy: 1", "product"), ("nothing", "line 1"), ("policy: 1\nproduct: other\n", "'other'")],
 )
 def test_errors_of_a_policy_keep_it_from_the_line(ready: Workspace, text: str, said: str) -> None:
-    checked = steps.check_policy(ready, text).checked
+    checked = check_policy(ready, text).checked
     assert checked is not None
     assert said in " ".join(checked.errors)
     assert checked.policy_hash == ""
