@@ -20,6 +20,7 @@ from connectors.settings import GatewaySettings
 from connectors.vision.settings import VisionServerSettings
 from history.database_url import read_database_url
 from history.plant_times import PlantTimes
+from history.retention.rules import RetentionDays
 from policies.signing import SigningSettings
 from serving.naming.settings import ClassifierSettings
 from streams.addresses import HostPort, read_host_port
@@ -225,6 +226,7 @@ class Settings(BaseSettings):
     mqtt: MqttSettings = MqttSettings()
     vision: VisionServerSettings = VisionServerSettings()
     plant: PlantTimes = PlantTimes()
+    retention: RetentionDays = RetentionDays()
     console: ConsoleSettings = ConsoleSettings()
     signing: SigningSettings = SigningSettings()
     secure: bool = False

@@ -122,6 +122,15 @@ def http_status(error: BaseException) -> int:
     return 0
 
 
+def s3_code_cause(code: str) -> Cause:
+    """Why the object store left out one object of several that it was asked to remove.
+
+    >>> s3_code_cause("AccessDenied")
+    <Cause.NOT_ALLOWED: 'not_allowed'>
+    """
+    return _S3_CODES.get(code, Cause.AWAY)
+
+
 def s3_cause(error: BaseException) -> Cause:
     """Why the object store did not do what it was asked.
 

@@ -22,7 +22,8 @@ RIGHTS: Final[Mapping[str, Rights]] = {
     "serving": ((), ("artifacts/", "exemplars/")),
     "ml": (("artifacts/", "exemplars/"), ("artifacts/", "exemplars/", "inspections/")),
 }
-"""Nobody may remove an object: retention is the bucket's. A bucket is made by its administrator."""
+"""No role may remove an object: `andon history retain` is run with a key that may. A bucket is made
+by its administrator."""
 
 
 def policy_text(role: str, bucket: str = BUCKET) -> str:

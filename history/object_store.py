@@ -2,16 +2,17 @@
 
 import asyncio
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 import urllib3
 from minio import Minio
+from minio.deleteobjects import DeleteObject
 from minio.error import MinioException
 
-from history.failures import ABSENT, s3_cause, s3_code
+from history.failures import ABSENT, s3_cause, s3_code, s3_code_cause
 from streams.failures import Cause, PermanentError, TransientError, failed
 from streams.ports import MAX_OBJECT_BYTES
 
@@ -158,6 +159,30 @@ class S3Objects:
                 }
         except KeyError:
             return {}
+
+    def folders(self, prefix: str) -> list[str]:
+        """The prefixes one ``/`` below ``prefix``, which ends in one, sorted."""
+        try:
+            with self._reached("listing", prefix):
+                found = self._client.list_objects(self._bucket, prefix=self._prefix + prefix)
+                names = [str(item.object_name).removeprefix(self._prefix) for item in found]
+        except KeyError:
+            return []
+        return sorted(name for name in names if name.endswith("/") and name != prefix)
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Remove objects; those that are absent count as removed.
+
+        Raises:
+            PermanentError: the store refuses one of them.
+        """
+        with self._reached("removing", keys[0] if keys else ""):
+            wanted = (DeleteObject(self._prefix + key) for key in keys)
+            refused = list(self._client.remove_objects(self._bucket, wanted))
+        for error in refused:
+            said = OSError(f"{error.code}: {error.message}")
+            key = str(error.name).removeprefix(self._prefix)
+            raise self.failure("removing", key, said, s3_code_cause(str(error.code)))
 
     def close(self) -> None:
         """Close the connections."""

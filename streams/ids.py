@@ -8,6 +8,10 @@ import uuid_utils
 
 FRAMES_PREFIX = "frames/"
 """Pictures as captured, too large for Kafka: written by the gateway alone."""
+INSPECTIONS_PREFIX = "inspections/"
+"""Pictures and masks that the history keeps."""
+DEAD_PREFIX = "dead/"
+"""Original bytes of dead letters."""
 
 
 def new_frame_id() -> UUID:
@@ -58,17 +62,17 @@ def image_key(frame_id: UUID) -> str:
     >>> image_key(UUID("019ac000-0000-7000-8000-000000000000"))
     'inspections/2025/11/26/019ac000-0000-7000-8000-000000000000/image'
     """
-    return f"inspections/{_folder(frame_id)}/image"
+    return f"{INSPECTIONS_PREFIX}{_folder(frame_id)}/image"
 
 
 def mask_key(frame_id: UUID) -> str:
     """The odd region as an 8-bit PNG (255 inside), at mask resolution."""
-    return f"inspections/{_folder(frame_id)}/mask.png"
+    return f"{INSPECTIONS_PREFIX}{_folder(frame_id)}/mask.png"
 
 
 def dead_letter_key(letter_id: UUID) -> str:
     """The original bytes of a dead letter."""
-    return f"dead/{letter_id}"
+    return f"{DEAD_PREFIX}{letter_id}"
 
 
 def _folder(frame_id: UUID) -> str:

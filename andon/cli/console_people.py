@@ -1,14 +1,13 @@
 """``andon console add-user``, ``password`` and ``token``: who may use the console."""
 
 import asyncio
-import getpass
-import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
+from andon.cli.deeds import deed_here
 from andon.cli.options import Json
 from andon.cli.printing import print_found
 from andon.console_wiring import accounts
@@ -16,7 +15,6 @@ from andon.settings import load_settings
 from console.access import ConsoleRole
 from console.credentials import new_password, new_secret, password_hash, secret_hash
 from history.accounts import Accounts, ConsoleUser, Login
-from history.console_audit import Deed
 
 Name = Annotated[str, typer.Argument(help="The person's name, as it is typed to log in.")]
 Role = Annotated[ConsoleRole, typer.Option(help="What the person or program may do.")]
@@ -28,7 +26,7 @@ def add_user(name: Name, role: Role = ConsoleRole.VIEWER, as_json: Json = False)
 
     async def work(to: Accounts) -> None:
         account = ConsoleUser(name=name, role=role, must_change=True)
-        await to.add(account, await password_hash(secret), _deed("user.add", name, after=role))
+        await to.add(account, await password_hash(secret), deed_here("user.add", name, after=role))
 
     _run(work)
     shown = f"{name}, {role.value}: password {secret} (shown once; it must be changed)"
@@ -41,7 +39,7 @@ def password(name: Name, as_json: Json = False) -> None:
 
     async def work(to: Accounts) -> None:
         kept = await password_hash(secret)
-        await to.set_password(name, kept, _deed("user.password", name), must_change=True)
+        await to.set_password(name, kept, deed_here("user.password", name), must_change=True)
 
     _run(work)
     shown = f"{name}: password {secret} (shown once; it must be changed)"
@@ -66,26 +64,12 @@ def token(
             role=role,
             expires_at=ends,
         )
-        await to.open(login, _deed("token.add", label, after=role))
+        await to.open(login, deed_here("token.add", label, after=role))
 
     _run(work)
     shown = f"{label}, {role.value}, until {ends:%Y-%m-%d}: {secret} (shown once)"
     found = {"label": label, "role": role, "expires_at": ends, "token": secret}
     print_found(found, [shown], as_json)
-
-
-def _deed(action: str, object: str, after: str = "") -> Deed:
-    """Something done at a prompt: who it was is what this host says."""
-    actor, host = getpass.getuser(), socket.gethostname()
-    return Deed(
-        actor=actor,
-        action=action,
-        object=object,
-        login="host",
-        via="cli",
-        after=after,
-        address=host,
-    )
 
 
 def _run(work: Callable[[Accounts], Awaitable[None]]) -> None:

@@ -18,6 +18,7 @@ from andon.cli.history.changeovers import changeovers
 from andon.cli.history.gauge import gauge
 from andon.cli.history.golden import golden
 from andon.cli.history.grants import grant
+from andon.cli.history.retention import erase, retain
 from andon.cli.options import (
     Json,
     More,
@@ -47,6 +48,8 @@ app.command()(gauge)
 app.command()(grant)
 app.command()(backup)
 app.command()(restore)
+app.command()(retain)
+app.command()(erase)
 Text = str | None
 Line = Annotated[Text, typer.Option(help="Line.")]
 Since = Annotated[Text, typer.Option(help="From: 30d, 2h, 2026-11-23, ISO time.")]

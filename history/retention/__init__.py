@@ -1,0 +1,1 @@
+"""Retention: how long which pictures are kept, and a serial number that is forgotten."""
