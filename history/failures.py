@@ -126,7 +126,7 @@ def s3_code_cause(code: str) -> Cause:
     """Why the object store left out one object of several that it was asked to remove.
 
     >>> s3_code_cause("AccessDenied")
-    <Cause.NOT_ALLOWED: 'not_allowed'>
+    <Cause.NOT_ALLOWED: 'not allowed'>
     """
     return _S3_CODES.get(code, Cause.AWAY)
 
