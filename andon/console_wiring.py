@@ -32,10 +32,12 @@ def console_audit(settings: Settings) -> "ConsoleAudit":
 
 def console_parts(settings: Settings) -> "ConsoleParts":
     """What the console is made of; its feed begins with the shift that is running."""
+    from andon.learning.ahead import LessonsOfHistory
     from andon.products.running import Workshop
     from console.feed.live_feed import TOPICS, LiveFeed
     from console.feed.status_feed import StatusFeed
     from console.parts import ConsoleParts
+    from streams.kafka.publisher import KafkaPublisher
     from streams.kafka.reader import BEGINNING, PartitionReader
     from streams.topics import STATUS
 
@@ -43,8 +45,9 @@ def console_parts(settings: Settings) -> "ConsoleParts":
     since_s = min(began.timestamp(), time.time() - settings.console.lookback_s)
     reader = PartitionReader(kafka_connection(settings), dict.fromkeys(TOPICS, since_s))
     statuses = PartitionReader(kafka_connection(settings), {STATUS.name: BEGINNING})
+    asked = history(settings)
     return ConsoleParts(
-        history=history(settings),
+        history=asked,
         store=image_store(settings),
         accounts=accounts(settings),
         audit=console_audit(settings),
@@ -52,4 +55,7 @@ def console_parts(settings: Settings) -> "ConsoleParts":
         feed=LiveFeed(reader, settings.plant.shift_at),
         status=StatusFeed(statuses),
         drafts=Workshop(settings.paths.state / "products"),
+        publisher=KafkaPublisher(kafka_connection(settings)),
+        lessons=LessonsOfHistory(asked),
+        second_review=settings.console.second_review,
     )

@@ -32,6 +32,7 @@ STAFF: Final = EVERYBODY - {ConsoleRole.VIEWER}
 PROCESS: Final = frozenset({ConsoleRole.QUALITY, ConsoleRole.ENGINEER, ConsoleRole.ADMIN})
 AUDITORS: Final = frozenset({ConsoleRole.QUALITY, ConsoleRole.ADMIN})
 ENGINEERS: Final = frozenset({ConsoleRole.ENGINEER, ConsoleRole.ADMIN})
+JUDGES: Final = frozenset({ConsoleRole.QUALITY, ConsoleRole.ADMIN})
 ADMINS: Final = frozenset({ConsoleRole.ADMIN})
 
 
@@ -98,6 +99,23 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             """
             POST /api/policies/check
             POST /api/policies/complete
+            """,
+        ),
+        *_routes(
+            JUDGES,
+            """
+            GET    /review
+            POST   /review/next
+            POST   /review/verdict
+            POST   /review/undo
+            GET    /review/figures
+            GET    /api/review/waiting
+            GET    /api/review/rates
+            GET    /api/review/lessons
+            POST   /api/review/next
+            POST   /api/review/parts/{frame_id}
+            POST   /api/reviews
+            DELETE /api/reviews/{review_id}
             """,
         ),
         *_routes(

@@ -114,7 +114,7 @@ def add_api(app: FastAPI, history: History, store: ImageStore) -> None:
         history: asked by the routes.
         store: holds the pictures.
     """
-    router = APIRouter(dependencies=[Depends(_only_what_is_known)], responses=REFUSALS)
+    router = APIRouter(dependencies=[Depends(only_what_is_known)], responses=REFUSALS)
     _add_questions(router, history)
     _add_pictures(router, history, store)
     app.include_router(router)
@@ -130,11 +130,11 @@ def add_api(app: FastAPI, history: History, store: ImageStore) -> None:
         return HTMLResponse(page(app))
 
 
-async def _only_what_is_known(request: Request) -> None:
+async def only_what_is_known(request: Request) -> None:
     """Refuse a parameter that the route does not have, or has once: both would be passed over."""
     app: FastAPI = request.app
-    route = app.openapi()["paths"].get(request.scope["route"].path, {"get": {}})
-    described = route["get"].get("parameters", ())
+    route = app.openapi()["paths"].get(request.scope["route"].path, {})
+    described = route.get(request.method.lower(), {}).get("parameters", ())
     known = [one["name"] for one in described if one["in"] == "query"]
     for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
         if name not in known:

@@ -44,6 +44,7 @@ def build_app(
             await asyncio.gather(*tasks, return_exceptions=True)
             for part in (parts.history, parts.accounts, parts.audit, parts.store):
                 await part.close()
+            await parts.publisher.stop()
 
     app = FastAPI(
         title="Andon history",

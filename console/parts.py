@@ -6,17 +6,24 @@ from typing import Protocol
 from console.feed.live_feed import LiveFeed
 from console.feed.status_feed import StatusFeed
 from console.product_drafts import ProductDrafts
+from console.review.lessons import LessonsAhead
 from history.accounts import Accounts
 from history.console_audit import ConsoleAudit
 from history.plant_times import PlantTimes
 from history.queries import History
-from streams.ports import ImageStore
+from streams.ports import ImageStore, Publisher
 
 
 class Pictures(ImageStore, Protocol):
     """An image store that the application closes when it ends."""
 
     async def close(self) -> None: ...
+
+
+class ReviewPublisher(Publisher, Protocol):
+    """A publisher that the application stops when it ends."""
+
+    async def stop(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -32,3 +39,8 @@ class ConsoleParts:
     status: StatusFeed
     """What gateways and workers say of themselves."""
     drafts: ProductDrafts
+    publisher: ReviewPublisher
+    """Takes what people say of parts."""
+    lessons: LessonsAhead
+    second_review: float = 0.0
+    """Share of the reviewed parts that a second person reviews, where no policy says."""

@@ -15,6 +15,7 @@ from console.guard import HEADERS
 from console.identity import ForbiddenError, LoginNeededError, PasswordExpiredError
 from console.product_drafts import DraftError
 from console.rendering import Renderer
+from console.review.desk import NotYoursError
 from history.errors import BadQueryError, NotInHistoryError
 from streams.errors import UnavailableError
 from streams.masking import masked
@@ -24,6 +25,7 @@ _STATUS: Final = {
     ForbiddenError: 403,
     NotInHistoryError: 404,
     DraftError: 409,
+    NotYoursError: 409,
     UnavailableError: 503,
 }
 

@@ -259,13 +259,9 @@ class ReviewQueue:
                 found[reason] = await link.scalar(select(func.count()).select_from(some)) or 0
         return found
 
-    async def references(self, product: str, station: str, but: UUID) -> list[ReferencePart]:
+    async def references(self, product: str, station: str) -> list[ReferencePart]:
         """Good parts of the product at the station with a picture, those that people saw first."""
-        of_product = (
-            FACTS.c.product_id == product,
-            FACTS.c.station == station,
-            _PART.is_distinct_from(but),
-        )
+        of_product = (FACTS.c.product_id == product, FACTS.c.station == station)
         called_normal = FACTS.c.review_severity == "normal"
         unseen = and_(FACTS.c.review_severity.is_(None), FACTS.c.severity == "normal")
         found: list[ReferencePart] = []

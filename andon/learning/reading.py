@@ -80,10 +80,18 @@ def label_of(record: FrameRecord) -> str | None:
     """The class that a person named, empty for a normal part, None where neither was said."""
     if record.review is None:
         return None
-    if record.review.severity == Severity.NORMAL:
+    return label_of_words(record.review.severity, record.review.class_name)
+
+
+def label_of_words(severity: str, class_name: str) -> str | None:
+    """The same of what a review says.
+
+    >>> label_of_words("defect", "crack"), label_of_words("normal", "")
+    ('crack', '')
+    """
+    if severity == Severity.NORMAL:
         return ""
-    name = record.review.class_name
-    return name if name and name not in RESERVED else None
+    return class_name if class_name and class_name not in RESERVED else None
 
 
 async def painted_in(history: History, records: Sequence[FrameRecord]) -> Painted:

@@ -17,6 +17,7 @@ from console.pages import (
     pictures,
     policy_check,
     product_api,
+    review,
     search,
 )
 from console.parts import ConsoleParts
@@ -48,6 +49,11 @@ PAGES = (
     ConsolePage(policy_check.add),
     ConsolePage(new_product.add, NavLink("new_product", "/products/new")),
     ConsolePage(product_api.add),
+    ConsolePage(
+        review.add,
+        NavLink("review", "/review"),
+        ("/review?kind=audit", "/review?kind=hold", "/review?product=nothing"),
+    ),
     ConsolePage(people.add, NavLink("people", "/people")),
     ConsolePage(audit.add, NavLink("audit", "/audit"), ("/audit?verify=yes",)),
 )

@@ -5,6 +5,8 @@ from uuid import UUID
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
+from console.access import may_call
+from console.identity import who_of
 from console.outlines import outline_path
 from console.parts import ConsoleParts
 from console.rendering import Renderer
@@ -44,6 +46,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
             shown=shown,
             outline=outline_path(region_of(story, shown)) if shown else "",
             size=_size(story, shown),
+            may_review=may_call(who_of(request).role, "GET", "/review"),
             others=[f for f in page.frames if f.frame_id != story.frame_id] if page else [],
         )
 

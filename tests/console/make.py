@@ -71,6 +71,7 @@ class Nothing:
     """An adapter that no test of this kind asks."""
 
     async def close(self) -> None: ...
+    async def stop(self) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"nobody should ask for {name}")
@@ -88,6 +89,8 @@ def parts_of(**given: Any) -> ConsoleParts:
         "feed": LiveFeed(GivenRecords(), plant.shift_at),
         "status": StatusFeed(GivenRecords()),
         "drafts": Nothing(),
+        "publisher": Nothing(),
+        "lessons": Nothing(),
     }
     return ConsoleParts(**{**defaults, **given})
 

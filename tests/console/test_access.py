@@ -25,6 +25,7 @@ VALUES = {
     "{frame_id}": FRAME,
     "{identity}": FRAME,
     "{alert_id}": FRAME,
+    "{review_id}": FRAME,
     "{size}": "small",
     "{line}": "line-1",
     "{name}": "console.css",
@@ -42,6 +43,9 @@ class Away:
     """Whatever is asked is away: a route that is let through answers 503, at the worst."""
 
     async def close(self) -> None: ...
+
+    def asking(self, doing: str) -> object:
+        raise UnavailableError(f"away while {doing}")
 
     def __getattr__(self, name: str) -> object:
         async def fail(*_: object, **__: object) -> object:

@@ -11,7 +11,9 @@ from console.access import ConsoleRole
 from console.pages import PAGES
 from console.pages.line_fragments import ladder
 from console.product_drafts import DraftStep
+from console.review.lessons import Teaches
 from console.texts import LANGUAGES, catalogue, translator
+from history.review_queue import WaitingFor
 from history.statistics import ParetoBy
 from streams.codes import AckOutcome, Action, DecisionSource, FaultCode, ReasonCode, Severity
 from streams.status import GatewayCounts, LinePhase
@@ -25,6 +27,8 @@ MADE = {
     "outcome": [*(o.value for o in AckOutcome), "none"],
     "reason": [f"r{code.value}" for code in ReasonCode],
     "role": [role.value for role in ConsoleRole],
+    "waits": [kind.value for kind in WaitingFor],
+    "teaches": [kind.value for kind in Teaches],
     "by": [kind.value for kind in ParetoBy],
     "nav": [page.link.name for page in PAGES if page.link],
     "fault": [f"f{code.value}" for code in FaultCode if code],

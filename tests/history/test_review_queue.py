@@ -182,7 +182,7 @@ async def test_what_is_shown_beside(
 ) -> None:
     await writer.add_decisions([stopped(1), stopped(5), *(make.decision(n) for n in (2, 3, 4))])
     await writer.add_anomalies([make.anomaly(n) for n in (1, 2, 3, 5)])
-    found = await queue.references("tile", "top", make.frame_id(1))
+    found = await queue.references("tile", "top")
     assert [(r.frame_id, r.is_reviewed) for r in found] == [
         (make.frame_id(3), False),
         (make.frame_id(2), False),
@@ -192,7 +192,7 @@ async def test_what_is_shown_beside(
     )
     normal = said(2, "Ada", Severity.NORMAL)
     await writer.add_reviews([normal, painted, said(1, "Ada", Severity.NORMAL)])
-    (reference,) = await queue.references("tile", "top", make.frame_id(1))
+    (reference,) = await queue.references("tile", "top")
     assert (reference.frame_id, reference.is_reviewed) == (make.frame_id(2), True)
     regions = await history.painted([painted.review_id, normal.review_id])
     assert regions.keys() == {painted.review_id}
