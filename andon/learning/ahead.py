@@ -8,7 +8,7 @@ from typing import Final
 
 from andon.learning.lessons import MOST_PER_CLASS, ReviewedPicture, choose
 from andon.learning.reading import each_frame, label_of, label_of_words
-from console.review.lessons import Judgement, Lesson, ProductLessons, Teaches
+from console.review.lessons import JudgedPart, LessonAhead, ProductLessons, Teaches
 from history.filters import FrameFilter
 from history.queries import History
 
@@ -48,13 +48,13 @@ class LessonsOfHistory:
             product_id=product_id, classes=dict(drawn), normals=normals, most=MOST_PER_CLASS
         )
 
-    async def of_verdict(self, judged: Judgement) -> Lesson:
+    async def of_verdict(self, judged: JudgedPart) -> LessonAhead:
         """What a verdict will teach beside all others, itself counted among them from now on."""
         known = await self._read(judged.product_id)
         label = label_of_words(judged.severity, judged.class_name)
         if label is None:
             known.pictures.pop(str(judged.frame_id), None)
-            return Lesson(teaches=Teaches.NOTHING)
+            return LessonAhead(teaches=Teaches.NOTHING)
         own = ReviewedPicture(
             frame=str(judged.frame_id),
             part=judged.part_id or str(judged.frame_id),
@@ -65,9 +65,9 @@ class LessonsOfHistory:
         known.pictures[own.frame] = own
         if not own.is_defect:
             normals = sum(not picture.is_defect for picture in known.pictures.values())
-            return Lesson(teaches=Teaches.NORMAL, drawn=normals)
+            return LessonAhead(teaches=Teaches.NORMAL, drawn=normals)
         chosen = [p for p in choose([*known.pictures.values()]) if p.class_name == label]
-        return Lesson(
+        return LessonAhead(
             teaches=Teaches.EXEMPLAR if own in chosen else Teaches.SPARE,
             class_name=label,
             drawn=len(chosen),
@@ -75,7 +75,7 @@ class LessonsOfHistory:
             is_painted=judged.is_painted,
         )
 
-    def forget(self, judged: Judgement) -> None:
+    def forget(self, judged: JudgedPart) -> None:
         """The verdict was taken back: it is read again what was said before it."""
         self._known.pop(judged.product_id, None)
 

@@ -19,18 +19,18 @@ from console.rendering import Renderer, asked_language
 from console.review.cards import GivenCard
 from console.review.desk import IN_TURN, ReviewDesk
 from console.review.rates import read_rates
-from console.review.verdict import Asked, Verdict
+from console.review.verdict import AskedBody, ReviewVerdict
 from history.errors import BadQueryError
 from history.filters import FrameFilter
 from history.review_queue import MOST_COUNTED, ReviewQueue, WaitingFor
 
-DECK: Final = 6
+DECK: Final = 12
 """Parts that a browser has at once: the one on the screen and those whose pictures are loaded."""
 SPAN: Final = "30d"
 _LONGEST: Final = 512
 
 
-class AskedDeck(Asked):
+class AskedDeck(AskedBody):
     """What the browser asks for: the page's own filter, and how many parts."""
 
     kind: str = ""
@@ -41,7 +41,7 @@ class AskedDeck(Asked):
     fresh: bool = False
 
 
-class AskedUndo(Asked):
+class AskedUndo(AskedBody):
     """The verdict that is to be taken back; the latest without."""
 
     review_id: UUID | None = None
@@ -95,7 +95,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         return _piece(request, "review_cards.html", cards=found)
 
     @app.post("/review/verdict", include_in_schema=False)
-    async def judge(request: Request, verdict: Verdict) -> Response:
+    async def judge(request: Request, verdict: ReviewVerdict) -> Response:
         """Take a verdict; the row that says what will come of it."""
         taken = await desk.judge(verdict, who_of(request).deed(request, ""))
         lesson = taken.lesson

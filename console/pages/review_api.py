@@ -12,7 +12,7 @@ from console.review.cards import GivenCard, ReviewCard
 from console.review.desk import IN_TURN, MOST_CARDS, ReviewDesk, TakenVerdict
 from console.review.lessons import LessonsAhead, ProductLessons
 from console.review.rates import ReviewRates, read_rates
-from console.review.verdict import Asked, Verdict
+from console.review.verdict import AskedBody, ReviewVerdict
 from history.filters import FrameFilter, parse_moment
 from history.queries import History
 from history.records import Record
@@ -29,7 +29,7 @@ REFUSALS: Answers = {
 Words = Annotated[str | None, Field(max_length=512)]
 
 
-class ReviewFilter(Asked):
+class ReviewFilter(AskedBody):
     """Of which parts, and why they wait."""
 
     kind: WaitingFor | None = None
@@ -119,7 +119,7 @@ def add_review_api(
         return api_card(await desk.chosen(who_of(request).name, frame_id))
 
     @api.post("/api/reviews", status_code=201)
-    async def judge(request: Request, verdict: Verdict) -> TakenVerdict:
+    async def judge(request: Request, verdict: ReviewVerdict) -> TakenVerdict:
         """Say what a part is that was given to you."""
         return await desk.judge(verdict, who_of(request).deed(request, ""))
 

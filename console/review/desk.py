@@ -4,6 +4,7 @@ One for the pages and for the API. A verdict goes to Kafka as a review, as one f
 the role record stores it.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +15,10 @@ from fastapi.concurrency import run_in_threadpool
 
 from console.review.cards import GivenCard, card_of
 from console.review.leases import Lease, ReviewLeases
-from console.review.lessons import Judgement, Lesson, LessonsAhead
+from console.review.lessons import JudgedPart, LessonAhead, LessonsAhead
 from console.review.verdict import (
     ReviewClass,
-    Verdict,
+    ReviewVerdict,
     classes_of,
     painted_region,
     severity_of,
@@ -48,6 +49,8 @@ IN_TURN: Final = (
 """The reasons in the order in which parts are given where none is asked for."""
 MOST_CARDS: Final = 12
 """Parts that are given at once."""
+_AT_ONCE: Final = 4
+"""Cards that are read at the same time, each over a connection of its own."""
 _UNDO: Final = 50
 """Verdicts of one person that can be taken back."""
 _PEOPLE: Final = 200
@@ -65,7 +68,7 @@ class GivenVerdict:
 
     review: Review
     lease: Lease
-    judged: Judgement
+    judged: JudgedPart
 
 
 class TakenVerdict(Record):
@@ -78,7 +81,7 @@ class TakenVerdict(Record):
     class_name: str
     is_blind: bool
     is_settlement: bool
-    lesson: Lesson
+    lesson: LessonAhead
 
 
 class ReviewDesk:
@@ -133,7 +136,13 @@ class ReviewDesk:
                 without = self._leases.not_free(reason)
                 parts = await self._queue.waiting(reason, wanted, who, without, left)
                 got = [p for p in parts if self._leases.take(p.part_frame_id, who, reason)]
-                found += [await self._card(p.part_frame_id, reason) for p in got]
+                for first in range(0, len(got), _AT_ONCE):
+                    found += await asyncio.gather(
+                        *(
+                            self._card(p.part_frame_id, reason)
+                            for p in got[first : first + _AT_ONCE]
+                        )
+                    )
                 if len(parts) < left or not parts:
                     break
             if len(found) >= count:
@@ -156,7 +165,7 @@ class ReviewDesk:
         """Parts that the reviewer does not want to judge after all."""
         self._leases.release(who, parts)
 
-    async def judge(self, verdict: Verdict, deed: Deed) -> TakenVerdict:
+    async def judge(self, verdict: ReviewVerdict, deed: Deed) -> TakenVerdict:
         """Take a verdict: written down in the audit, then sent.
 
         Args:
@@ -185,7 +194,7 @@ class ReviewDesk:
         self._cards.pop(verdict.frame_id, None)
         if review.severity is Severity.NORMAL:  # one more to compare with
             self._references.pop((given.card.product_id, given.card.station), None)
-        judged = Judgement(
+        judged = JudgedPart(
             frame_id=verdict.frame_id,
             product_id=given.card.product_id,
             part_id=given.card.part_id,
@@ -235,7 +244,9 @@ class ReviewDesk:
         """What the person can take back, the latest first."""
         return [*reversed(self._given.get(who, {}).values())]
 
-    async def _review(self, verdict: Verdict, given: GivenCard, lease: Lease, deed: Deed) -> Review:
+    async def _review(
+        self, verdict: ReviewVerdict, given: GivenCard, lease: Lease, deed: Deed
+    ) -> Review:
         frames = {verdict.frame_id, *(picture.frame_id for picture in given.card.pictures)}
         on = verdict.painted_on or verdict.frame_id
         if on not in frames:

@@ -15,7 +15,7 @@ from history.review_queue import WaitingFor
 
 LEASE_S: Final = 300.0
 """How long a part is one person's."""
-MOST_OF_ONE: Final = 24
+MOST_OF_ONE: Final = 32
 """Parts that one person has at once; beyond it the one taken first is free again."""
 MOST: Final = 5000
 """Parts that are remembered as taken or judged, in all."""

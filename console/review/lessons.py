@@ -23,7 +23,7 @@ class Teaches(StrEnum):
     """No class and not normal: it counts in the rates, and teaches nothing."""
 
 
-class Lesson(Record):
+class LessonAhead(Record):
     """What one verdict will teach."""
 
     teaches: Teaches
@@ -46,7 +46,7 @@ class ProductLessons(Record):
     most: int = 0
 
 
-class Judgement(Record):
+class JudgedPart(Record):
     """A verdict as the learning code looks at it."""
 
     frame_id: UUID
@@ -62,7 +62,7 @@ class LessonsAhead(Protocol):
     """Says what will be learned; each raises ``UnavailableError`` when the database is down."""
 
     async def of_product(self, product_id: str) -> ProductLessons: ...
-    async def of_verdict(self, judged: Judgement) -> Lesson: ...
-    def forget(self, judged: Judgement) -> None:
+    async def of_verdict(self, judged: JudgedPart) -> LessonAhead: ...
+    def forget(self, judged: JudgedPart) -> None:
         """The verdict was taken back."""
         ...

@@ -20,13 +20,13 @@ CLASS_KEYS: Final = "123456789qtyipafjklv"
 _MOST_RUNS: Final = 200_000
 
 
-class Asked(BaseModel):
+class AskedBody(BaseModel):
     """Base of what is sent to the console: an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PaintedMask(Asked):
+class PaintedMask(AskedBody):
     """Where the defect is, painted on the picture: COCO's uncompressed run-length encoding."""
 
     height: Annotated[int, Field(ge=1, le=4096)]
@@ -39,7 +39,7 @@ class PaintedMask(Asked):
     """Lengths of the runs down each column, left to right; the first is outside."""
 
 
-class Verdict(Asked):
+class ReviewVerdict(AskedBody):
     """What a person says that a part is."""
 
     frame_id: UUID
@@ -86,7 +86,7 @@ def classes_of(body: Mapping[str, object]) -> tuple[ReviewClass, ...]:
     )
 
 
-def severity_of(verdict: Verdict, classes: tuple[ReviewClass, ...]) -> Severity:
+def severity_of(verdict: ReviewVerdict, classes: tuple[ReviewClass, ...]) -> Severity:
     """The severity that a verdict means.
 
     Raises:

@@ -312,7 +312,10 @@
         if (on && !canvasOf(own)) begin(own);
         else if (canvasOf(own)) canvasOf(own).hidden = !on;
         const outline = figureOf(own).querySelector(".outline");
-        if (outline && on) outline.setAttribute("hidden", "");
+        if (outline && on) {
+          outline.setAttribute("hidden", ""); // it is painted on now
+          own.querySelector('[data-do="outline"]').setAttribute("aria-pressed", "false");
+        }
       },
       tool(own, eraser) {
         erases = eraser;

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.review.verdict import PaintedMask, Verdict, classes_of, painted_region, severity_of
+from console.review.verdict import (
+    PaintedMask,
+    ReviewVerdict,
+    classes_of,
+    painted_region,
+    severity_of,
+)
 from history.errors import BadQueryError
 from streams.codes import Severity
 from streams.regions import region_mask
@@ -48,7 +54,7 @@ def test_classes_come_in_the_order_of_their_numbers_each_with_a_key() -> None:
     ],
 )
 def test_what_a_verdict_means(severity: Severity | None, name: str, found: Severity | None) -> None:
-    verdict = Verdict(frame_id=PART, severity=severity, class_name=name)
+    verdict = ReviewVerdict(frame_id=PART, severity=severity, class_name=name)
     if found is None:
         with pytest.raises(BadQueryError):
             severity_of(verdict, classes_of(BODY))
