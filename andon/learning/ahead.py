@@ -8,7 +8,7 @@ from typing import Final
 
 from andon.learning.lessons import MOST_PER_CLASS, ReviewedPicture, choose
 from andon.learning.reading import each_frame, label_of, label_of_words
-from console.review.lessons import JudgedPart, LessonAhead, ProductLessons, Teaches
+from console.review.lessons import LessonAhead, ProductLessons, SaidOfPart, Teaches
 from history.filters import FrameFilter
 from history.queries import History
 
@@ -48,7 +48,7 @@ class LessonsOfHistory:
             product_id=product_id, classes=dict(drawn), normals=normals, most=MOST_PER_CLASS
         )
 
-    async def of_verdict(self, judged: JudgedPart) -> LessonAhead:
+    async def of_verdict(self, judged: SaidOfPart) -> LessonAhead:
         """What a verdict will teach beside all others, itself counted among them from now on."""
         known = await self._read(judged.product_id)
         label = label_of_words(judged.severity, judged.class_name)
@@ -75,7 +75,7 @@ class LessonsOfHistory:
             is_painted=judged.is_painted,
         )
 
-    def forget(self, judged: JudgedPart) -> None:
+    def forget(self, judged: SaidOfPart) -> None:
         """The verdict was taken back: it is read again what was said before it."""
         self._known.pop(judged.product_id, None)
 

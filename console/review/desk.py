@@ -15,7 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from console.review.cards import GivenCard, card_of
 from console.review.leases import Lease, ReviewLeases
-from console.review.lessons import JudgedPart, LessonAhead, LessonsAhead
+from console.review.lessons import LessonAhead, LessonsAhead, SaidOfPart
 from console.review.verdict import (
     ReviewClass,
     ReviewVerdict,
@@ -68,7 +68,7 @@ class GivenVerdict:
 
     review: Review
     lease: Lease
-    judged: JudgedPart
+    judged: SaidOfPart
 
 
 class TakenVerdict(Record):
@@ -194,7 +194,7 @@ class ReviewDesk:
         self._cards.pop(verdict.frame_id, None)
         if review.severity is Severity.NORMAL:  # one more to compare with
             self._references.pop((given.card.product_id, given.card.station), None)
-        judged = JudgedPart(
+        judged = SaidOfPart(
             frame_id=verdict.frame_id,
             product_id=given.card.product_id,
             part_id=given.card.part_id,

@@ -46,7 +46,7 @@ class ProductLessons(Record):
     most: int = 0
 
 
-class JudgedPart(Record):
+class SaidOfPart(Record):
     """A verdict as the learning code looks at it."""
 
     frame_id: UUID
@@ -62,7 +62,7 @@ class LessonsAhead(Protocol):
     """Says what will be learned; each raises ``UnavailableError`` when the database is down."""
 
     async def of_product(self, product_id: str) -> ProductLessons: ...
-    async def of_verdict(self, judged: JudgedPart) -> LessonAhead: ...
-    def forget(self, judged: JudgedPart) -> None:
+    async def of_verdict(self, judged: SaidOfPart) -> LessonAhead: ...
+    def forget(self, judged: SaidOfPart) -> None:
         """The verdict was taken back."""
         ...

@@ -9,7 +9,7 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from console.app import build_app
-from console.review.lessons import JudgedPart, LessonAhead, ProductLessons, Teaches
+from console.review.lessons import LessonAhead, ProductLessons, SaidOfPart, Teaches
 from history.console_audit import ConsoleAudit
 from history.policy_log import PolicyLog
 from history.queries import History
@@ -51,12 +51,12 @@ class Taught:
     async def of_product(self, product_id: str) -> ProductLessons:
         return ProductLessons(product_id=product_id, classes={"crack": 3}, normals=1, most=20)
 
-    async def of_verdict(self, judged: JudgedPart) -> LessonAhead:
+    async def of_verdict(self, judged: SaidOfPart) -> LessonAhead:
         kind = Teaches.EXEMPLAR if judged.class_name else Teaches.NOTHING
         name, painted = judged.class_name, judged.is_painted
         return LessonAhead(teaches=kind, class_name=name, drawn=4, most=20, is_painted=painted)
 
-    def forget(self, judged: JudgedPart) -> None:
+    def forget(self, judged: SaidOfPart) -> None:
         self.forgotten.append(judged.frame_id)
 
 

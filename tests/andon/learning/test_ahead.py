@@ -7,7 +7,7 @@ import pytest
 
 from andon.learning.ahead import LessonsOfHistory
 from andon.learning.lessons import MOST_PER_CLASS
-from console.review.lessons import JudgedPart, Teaches
+from console.review.lessons import SaidOfPart, Teaches
 from history.filters import FrameFilter
 from history.records import FrameRecord, Page, ReviewSummary
 from streams.codes import Severity
@@ -45,8 +45,8 @@ class Reviewed:
         return Page.model_construct(frames=self.frames, next_cursor=None)
 
 
-def judged(number: int, severity: Severity, name: str = "") -> JudgedPart:
-    return JudgedPart(
+def judged(number: int, severity: Severity, name: str = "") -> SaidOfPart:
+    return SaidOfPart(
         frame_id=UUID(int=number),
         product_id="tile",
         part_id=f"P{number}",
