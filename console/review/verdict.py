@@ -116,7 +116,7 @@ def painted_region(painted: PaintedMask) -> Region | None:
 
     >>> three = PaintedMask(height=2, width=3, image_height=20, image_width=30, counts=(2, 1, 1, 2))
     >>> painted_region(three).mask_rle
-    '21121'
+    '2111'
 
     Raises:
         BadQueryError: the runs do not fill the mask, or it is larger than any that is read.

@@ -15,7 +15,9 @@
   const filter = JSON.parse(page.dataset.filter);
   const DECK = Number(page.dataset.deck);
   const KEPT = 20;
+  const MOST_UNSENT = 8;
   let sending = Promise.resolve();
+  let unsent = 0;
   let filling = null;
   let isDry = false;
   let refresh = 0;
@@ -80,7 +82,8 @@
 
   function fill() {
     const missing = DECK - 1 - deck.children.length;
-    if (filling || isDry || page.dataset.chosen || missing < 2) return;
+    // Who is faster than the console waits for it: parts that are taken must not become too many.
+    if (filling || isDry || page.dataset.chosen || missing < 2 || unsent >= MOST_UNSENT) return;
     filling = post("/review/next", { ...filter, count: missing })
       .then((html) => {
         const cards = [...parsed(html).querySelectorAll(".review-card")];
@@ -116,6 +119,7 @@
     const painted = painter.read(own);
     if (painted) Object.assign(verdict, painted);
     tell("");
+    unsent++;
     forward();
     sending = sending.then(async () => {
       try {
@@ -131,6 +135,9 @@
         const now = card();
         if (now) deck.prepend(now);
         show(own);
+      } finally {
+        unsent--;
+        fill();
       }
     });
   }
