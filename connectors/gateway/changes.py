@@ -50,7 +50,8 @@ def changes(before: State, after: State, event: Input) -> list[Said]:
         said.append(Said("plc.heartbeat", {"moves": True}))
     if before.stop_request and not after.stop_request:
         said.append(Said("line.stop_request_reset", {}))
-    if before.fault_reset_seq != after.fault_reset_seq and not isinstance(event, Connected):
+    reset_seq = before.fault_reset_seq
+    if reset_seq not in (None, after.fault_reset_seq) and not isinstance(event, Connected):
         said.append(Said("plc.fault_reset", {"seq": after.fault_reset_seq}))
     if not after.config.recipes and before.online and before.recipe_active != after.recipe_active:
         words: dict[str, object] = {"seq": after.recipe_ack_seq, "active": after.recipe_active}

@@ -6,6 +6,7 @@ from connectors.handshake import recipe_of
 from connectors.handshake.signals import Signal, SignalValues, number
 from connectors.handshake.values import RecipeRequested
 
+_REQUEST: Final = (Signal.RECIPE_REQ_SEQ, Signal.RECIPE_REQ)
 GIVEN_UP_S: Final = 1.0
 """A RecipeReq without good quality is read again for so long, seconds; then it is refused."""
 
@@ -27,7 +28,7 @@ class RecipeRequests:
 
         Where the request could be read the handshake has heard of it with the connection.
         """
-        self._stands, self._unread_since = Signal.RECIPE_REQ not in values, None
+        self._stands, self._unread_since = not values.keys() >= set(_REQUEST), None
 
     def moved(self) -> None:
         """``RecipeReqSeq`` has another value."""
@@ -36,7 +37,7 @@ class RecipeRequests:
     def begin(self) -> tuple[Signal, ...]:
         """What is to be read with the trigger's group now; one that comes meanwhile stands."""
         self._is_read, self._stands = self._stands, False
-        return (Signal.RECIPE_REQ_SEQ, Signal.RECIPE_REQ) if self._is_read else ()
+        return _REQUEST if self._is_read else ()
 
     def read(self, values: SignalValues, now: float) -> RecipeRequested | None:
         """The request, if it can be told by now; ``stands`` says whether it is to be read again.
@@ -46,7 +47,7 @@ class RecipeRequests:
         """
         if not self._is_read:
             return None
-        if Signal.RECIPE_REQ_SEQ in values and Signal.RECIPE_REQ in values:
+        if values.keys() >= set(_REQUEST):
             return recipe_of(values)
         since = self._unread_since = self._unread_since or now
         if now - since < GIVEN_UP_S:

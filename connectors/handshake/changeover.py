@@ -79,7 +79,9 @@ def reconnected(state: State, now: float, values: SignalValues) -> Step:
         number(values, Signal.RECIPE_ACTIVE),
         number(values, Signal.RECIPE_ACK_SEQ),
     )
-    asked, running = recipe_of(values), state.changeover
+    # without its number a request is not seen: the subscription tells it once that is good
+    asked = recipe_of({Signal.RECIPE_REQ_SEQ: acknowledged, **values})
+    running = state.changeover
     if not state.config.recipes:
         state = replace(state, recipe_ack_seq=acknowledged, recipe_active=active)
         return requested(state, now, asked) if asked.is_readable else (state, [])

@@ -138,6 +138,8 @@ def _counter_moved(state: State, now: float, event: CounterMoved) -> Step:
             return results.acknowledged(state, now, event.value)
         case Signal.TRIGGER_ENABLE:
             return replace(state, enabled=bool(event.value)), []
+        case Signal.FAULT_RESET_SEQ if state.fault_reset_seq is None:
+            return replace(state, fault_reset_seq=event.value), []
         case Signal.FAULT_RESET_SEQ if event.value != state.fault_reset_seq:
             return _reset(state, now, event.value)
     return state, []
@@ -175,7 +177,11 @@ def _connected(state: State, now: float, values: SignalValues) -> Step:
         alive=False,
         enabled=bool(values[Signal.TRIGGER_ENABLE]),
         takt_ms=current.takt_ms,
-        fault_reset_seq=number(values, Signal.FAULT_RESET_SEQ),
+        fault_reset_seq=(
+            number(values, Signal.FAULT_RESET_SEQ)
+            if Signal.FAULT_RESET_SEQ in values
+            else state.fault_reset_seq
+        ),
         vision_heartbeat=_next_beat(number(values, Signal.VISION_HEARTBEAT)),
         beat_at=now,
         stop_request=state.stop_request or bool(values[Signal.STOP_REQUEST]),

@@ -77,7 +77,8 @@ class State:
     changeover: Changeover | None = None
     changeovers: int = 0
     """How many were begun in this process."""
-    fault_reset_seq: int = 0
+    fault_reset_seq: int | None = None
+    """As it was read last; None: never, and its first value resets nothing."""
     vision_heartbeat: int = 0
     beat_at: float = 0.0
     spoke_at: float = float("-inf")

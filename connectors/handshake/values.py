@@ -93,7 +93,11 @@ class Changeover:
 
 
 class Connected(NamedTuple):
-    """A connection stands; the values of all signals were read after its subscription."""
+    """A connection stands; the values of all signals were read after its subscription.
+
+    Of ``RecipeReqSeq``, ``RecipeReq`` and ``FaultResetSeq`` those without good quality are missing:
+    nobody may guess what the controller asks for.
+    """
 
     values: SignalValues
 

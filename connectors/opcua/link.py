@@ -46,6 +46,8 @@ _FOR_GOOD = frozenset(
     }
 )
 """Statuses of one node that another attempt, or another connection, gets again."""
+_NEVER_GUESSED = {Signal.RECIPE_REQ_SEQ, Signal.RECIPE_REQ, Signal.FAULT_RESET_SEQ}
+"""What the controller asks for: without good quality a new connection does not tell it."""
 _SESSION_MS = 10_000
 """The server may forget a broken connection's session, and its subscription, after this."""
 
@@ -294,7 +296,7 @@ class OpcUaLink:
         self._missing = frozenset(one.signal for one in nodes.wrong)
         self._nodes, self._client, self._intervals = nodes, client, intervals
         self._times, self._trigger_read = events.trigger_time, None
-        told = set(Signal) - ({Signal.RECIPE_REQ} & nodes.unread)  # a request cannot be guessed
+        told = set(Signal) - (_NEVER_GUESSED & nodes.unread)
         events.start({signal: nodes.values[signal] for signal in told})
         return events
 

@@ -103,6 +103,36 @@ def test_a_change_over_under_way_goes_on_when_its_request_cannot_be_read_any_mor
     assert shown(world) == (2, 2, FaultCode.NONE)
 
 
+def test_a_connection_that_cannot_read_the_number_of_a_request_leaves_the_recipe_in_force() -> None:
+    world = under(2)
+    world.cut()
+    asked = world.plc.pop(Signal.RECIPE_REQ_SEQ)
+    world.connect()
+    world.plc[Signal.RECIPE_REQ_SEQ] = asked
+    world.run(1)
+    assert shown(world) == (1, 2, FaultCode.NONE)
+    assert world.plc[Signal.READY]
+
+
+def test_a_reset_that_a_connection_could_not_read_resets_nothing_when_it_is_read() -> None:
+    world = world_at(config=HandshakeConfig())
+    world.feed(hs.Notice.STOP_REQUESTED)
+    world.run(0.1)
+    for is_new in (False, True):
+        world.cut()
+        world.plc.pop(Signal.FAULT_RESET_SEQ, None)
+        if is_new:
+            world.state = type(world.state)(world.config)
+        world.connect()
+        if is_new:
+            world.feed(hs.CounterMoved(Signal.FAULT_RESET_SEQ, 4))
+        world.run(1)
+        assert world.plc[Signal.STOP_REQUEST]
+    world.feed(hs.CounterMoved(Signal.FAULT_RESET_SEQ, 5))
+    world.run(1)
+    assert not world.plc[Signal.STOP_REQUEST]
+
+
 @pytest.mark.parametrize("recipes", [{}, {1: {"product": "small"}}])
 def test_a_request_that_a_connection_cannot_read_waits(recipes: dict[int, object]) -> None:
     world = world_at(config=HandshakeConfig.model_validate({"recipes": recipes}))
