@@ -7,7 +7,7 @@ process loads no library that its own adapters do not need.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -18,6 +18,8 @@ import structlog
 from andon.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
+    from connectors.cameras.normals import NormalLimits
+    from connectors.cameras.normals_trial import NormalsTrial
     from connectors.cameras.survey import CameraSurvey
     from connectors.decision_feed import KafkaDecisionFeed
     from connectors.gateway.journal import Journal
@@ -254,21 +256,24 @@ def cameras(settings: Settings) -> "list[Camera]":
 
     Raises ``SettingsError`` for a specification that cannot be used.
     """
-    from connectors.cameras import open_camera
-    from connectors.errors import CameraSpecError
+    from connectors.cameras.station import station_cameras
+    from connectors.errors import CameraSpecError, NormalsError
 
-    own = settings.gateway
-    names = [shot.camera or own.camera for shot in own.shots] or [own.camera]
-    limits = own.capture_timeout_s, own.camera_latency_ms / 1000, own.camera_stall_s
-    genicam = own.camera_features, own.camera_producer, own.camera_checks
-    window_s = own.camera_trigger_window_ms / 1000
     try:
-        found = {
-            name: open_camera(name, *limits, *genicam, window_s) for name in dict.fromkeys(names)
-        }
+        return station_cameras(settings.gateway)
     except CameraSpecError as error:
         raise SettingsError(f"settings: ANDON_GATEWAY__CAMERA: {error}") from None
-    return [found[name] for name in names]
+    except NormalsError as error:
+        raise SettingsError(f"settings: ANDON_GATEWAY__CAMERA_NORMALS: {error}") from None
+
+
+def camera_normals(
+    paths: Sequence[Path], say: Callable[[str, int, int], None]
+) -> "tuple[NormalLimits, NormalsTrial]":
+    """The limits of a product by its normals, and what they find. Raises ``NormalsError``."""
+    from connectors.cameras.normals_trial import try_normals
+
+    return try_normals(paths, say)
 
 
 async def survey_camera(settings: Settings, n: int, say: Callable[[int], None]) -> "CameraSurvey":

@@ -1,6 +1,11 @@
 """Errors of the edge: camera, line controller, journal, spool."""
 
+from typing import TYPE_CHECKING
+
 from streams.errors import AndonError
+
+if TYPE_CHECKING:
+    from streams.ports import Picture
 
 
 class ConnectorError(AndonError):
@@ -8,7 +13,20 @@ class ConnectorError(AndonError):
 
 
 class CaptureError(ConnectorError):
-    """The camera gave no picture for a trigger. The part is held, the reason recorded."""
+    """The camera gave no picture for a trigger. The part is held, the reason recorded.
+
+    Args:
+        message: why, in words.
+        picture: what it gave and nobody may judge the part by, for people to look at.
+    """
+
+    def __init__(self, message: str, picture: "Picture | None" = None) -> None:
+        super().__init__(message)
+        self.picture = picture
+
+
+class NormalsError(ConnectorError):
+    """Normals, or the limits measured from them, cannot be used."""
 
 
 class CameraLostError(CaptureError):

@@ -137,6 +137,9 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     camera_checks: bool = True
     """A live camera's picture that has the bytes of the one before, is black, saturated or of
     another size is no picture; false where good parts look so."""
+    camera_normals: dict[str, Path] = Field(default_factory=dict, max_length=1024)
+    """Limits of focus and exposure by product, `PRODUCT/SHOT`, or `*` for all others: files of
+    `andon camera normals`, as JSON or ``[gateway.camera_normals]``."""
     camera_features: dict[str, bool | int | float | str] = Field(
         default_factory=dict, max_length=64
     )

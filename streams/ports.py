@@ -312,6 +312,8 @@ class Trigger:
     takt_ms: int
     given_at: float | None = field(default=None, compare=False)
     """When it was given, by ``time.monotonic``; None where nobody told."""
+    shot: str = field(default="", compare=False)
+    """The name of the shot that is to be taken, where a part has several."""
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,32 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, field
 
 from connectors.cameras.adjustable import Feature, adjusted
-from connectors.cameras.health import PictureFigures, fault_of_picture, figures_of
+from connectors.cameras.health import PictureFigures, fault_of_picture
 from connectors.cameras.live import Loses
+from connectors.cameras.measuring import measured
+from connectors.cameras.normals import ALL_PRODUCTS, NormalLimits
 from connectors.errors import CaptureError
+from streams.names import normal_form
 from streams.ports import Camera, Picture, Trigger
 
 
 @dataclass(eq=False)
 class CheckedCamera:
-    """``Camera`` that refuses a picture that is none: the same bytes twice, black, saturated, of
-    another size than before.
+    """``Camera`` that refuses a picture that is none, and says why with the picture itself.
+
+    Args:
+        inner: the camera.
+        normals: limits of products, by ``PRODUCT/SHOT``, ``PRODUCT`` or ``*`` for all others.
+        is_live: whether the same bytes twice, a black, a saturated or a picture of another size
+            are refused; not of files, where they are what somebody wants to see.
     """
 
     inner: Camera
+    normals: Mapping[str, NormalLimits] = field(default_factory=dict)
+    is_live: bool = True
 
     def __post_init__(self) -> None:
         self._before = b""
@@ -31,18 +39,26 @@ class CheckedCamera:
 
     async def capture(self, trigger: Trigger) -> Picture:
         picture = await self.inner.capture(trigger)
-        if picture.data == self._before:
+        if self.is_live and picture.data == self._before:
             raise CaptureError(
-                "camera: the same bytes as before, it is frozen or shows no new part"
+                "camera: the same bytes as before, it is frozen or shows no new part", picture
             )
         self._before = picture.data
-        found = await asyncio.to_thread(_figures, picture.data)
+        found = await asyncio.to_thread(measured, picture.data)
         if found is None:  # what is no picture is the decoder's to refuse, with its reason
             return picture
-        if fault := fault_of_picture(found, self._first):
-            raise CaptureError(f"camera: {fault}")
+        if fault := self._fault(found, trigger):
+            raise CaptureError(f"camera: {fault}", picture)
         self._first = self._first or found
         return picture
+
+    def _fault(self, found: PictureFigures, trigger: Trigger) -> str:
+        if self.is_live and (fault := fault_of_picture(found, self._first)):
+            return fault
+        product = normal_form(trigger.product_id)
+        names = (f"{product}/{trigger.shot}", product, ALL_PRODUCTS)
+        limits = next((self.normals[name] for name in names if name in self.normals), None)
+        return f"the picture is {fault}" if limits and (fault := limits.fault_of(found)) else ""
 
     async def close(self) -> None:
         await self.inner.close()
@@ -58,29 +74,3 @@ class CheckedCamera:
             return await self.inner.lost()
         await asyncio.Event().wait()
         raise AssertionError
-
-
-def _figures(data: bytes) -> PictureFigures | None:
-    import cv2
-
-    try:
-        raw = np.frombuffer(data, np.uint8)
-        kind = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE
-        pixels = cv2.imdecode(raw, kind)
-    except cv2.error:
-        return None
-    if pixels is None or pixels.ndim != 2:
-        return None
-    if pixels.dtype == np.uint16:
-        return figures_of(_full_range(np.asarray(pixels, np.uint16)))
-    return figures_of(np.asarray(pixels, np.uint8))
-
-
-def _full_range(
-    pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint16]]",
-) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint16]]":
-    """Pixels of 10 to 16 bits, stretched by the fewest of 10, 12, 14 or 16 that hold them."""
-    most = int(pixels.max())
-    bits = next(depth for depth in (10, 12, 14, 16) if most < 1 << depth)
-    stretched: np.ndarray[tuple[int, ...], np.dtype[np.uint16]] = pixels << np.uint16(16 - bits)
-    return stretched

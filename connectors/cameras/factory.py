@@ -18,6 +18,7 @@ from connectors.cameras.genicam import (
 from connectors.cameras.harvester import HarvesterDevice
 from connectors.cameras.http import MjpegSource, SnapshotCamera
 from connectors.cameras.live import LiveCamera
+from connectors.cameras.normals import NormalLimits
 from connectors.cameras.opencv import OpenCVCamera, is_live
 from connectors.cameras.opencv_stream import OpenCVSource
 from connectors.cameras.synthetic import SyntheticCamera
@@ -50,6 +51,7 @@ def open_camera(
     producer: Path | None = None,
     is_checked: bool = True,
     window_s: float = WINDOW_S,
+    normals: Mapping[str, NormalLimits] | None = None,
 ) -> Camera:
     """The camera that ``spec`` names; not opened yet.
 
@@ -62,6 +64,8 @@ def open_camera(
         producer: the GenTL producer of GenICam cameras.
         is_checked: refuse pictures of live cameras that are frozen, black, saturated or of another
             size.
+        normals: what the products' normals look like, by ``CheckedCamera``; any camera's pictures
+            are compared with them.
         window_s: a camera that is triggered by wire exposes within this of the trigger, seconds.
 
     Raises:
@@ -70,7 +74,10 @@ def open_camera(
     limits = (capture_timeout_s, latency_s, stall_s, window_s)
     camera = _unchecked(spec, limits, features or {}, producer)
     is_replay = isinstance(camera, FolderCamera | SyntheticCamera | OpenCVCamera)
-    return CheckedCamera(camera) if is_checked and not is_replay else camera
+    is_checked = is_checked and not is_replay
+    if is_checked or normals:
+        return CheckedCamera(camera, normals or {}, is_checked)
+    return camera
 
 
 def _unchecked(

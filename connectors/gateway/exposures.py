@@ -161,10 +161,12 @@ class Exposures:
 
     async def _take(self, number: int, part: Part) -> Picture:
         station = self._by_shot[number - 1]
-        delay_s = self._shots[number - 1].delay_ms / 1000
+        shot = self._shots[number - 1]
+        delay_s = shot.delay_ms / 1000
         if delay_s:
             await asyncio.sleep(max(part.triggered_at + delay_s - time.monotonic(), 0.0))
-        trigger = replace(part.trigger, given_at=part.triggered_at + delay_s)
+        given_at = part.triggered_at + delay_s
+        trigger = replace(part.trigger, given_at=given_at, shot=shot.name)
         async with station.turn:
             return await station.camera.capture(trigger)
 

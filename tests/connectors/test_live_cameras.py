@@ -233,12 +233,6 @@ def test_dim_and_bright_parts_are_pictures(picture: np.ndarray) -> None:
     assert fault_of_picture(figures_of(full), None) == ""
 
 
-def test_sharpness_falls_out_of_focus() -> None:
-    sharp = noise(0, 200)
-    blurred = cv2.GaussianBlur(sharp, (0, 0), 3)
-    assert figures_of(np.asarray(blurred)).sharpness < figures_of(sharp).sharpness / 3
-
-
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("spec", "why"),
