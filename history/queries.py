@@ -54,6 +54,7 @@ from history.statistics import (
 )
 from history.stories import KeptPicture, shots_of
 from history.tables import METADATA
+from streams.codes import Stage
 from streams.errors import UnavailableError
 from streams.events import Region
 
@@ -156,7 +157,14 @@ class History:
             a = METADATA.tables["anomaly"].c
             keys = select(a.frame_id, func.max(a.image_key), func.max(a.mask_key))
             pictures = await link.execute(keys.where(a.frame_id.in_(frames)).group_by(a.frame_id))
-            kept = {frame: KeptPicture(*keys) for frame, *keys in pictures}
+            d = METADATA.tables["dead_letter"].c
+            refused = await link.execute(
+                select(d.frame_id, d.object_key)
+                .where(d.frame_id.in_(frames), d.stage == Stage.CAPTURE.value)
+                .order_by(d.failed_at)
+            )
+            kept = {frame: KeptPicture(key) for frame, key in refused}
+            kept |= {frame: KeptPicture(*keys) for frame, *keys in pictures}
         if not any(told.values()):
             raise NotInHistoryError(f"frame {frame_id} is not in the history")
         shots = shots_of(told["decisions"], told["verdicts"], kept)

@@ -9,22 +9,26 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import structlog
 
 from connectors.cameras.adjustable import Feature
+from connectors.cameras.evidence import evidence_of
 from connectors.cameras.supervised import SupervisedCamera
-from connectors.errors import CaptureError, JournalError
+from connectors.errors import CaptureError, JournalError, SpoolFullError
 from connectors.gateway import part_events
 from connectors.gateway.journal import Journal
 from connectors.gateway.journal_entries import JournalEntry, StepLine
 from connectors.handshake import Part
 from connectors.handshake import values as hs
 from connectors.settings import GatewaySettings, ShotSettings
-from streams.codes import ClockStatus, FaultCode
+from streams.codes import ClockStatus, FaultCode, Stage
 from streams.envelope import to_message
+from streams.events import PartOnLine
+from streams.kafka.delivery import refused_letter
 from streams.ports import Camera, Picture, Publisher
-from streams.topics import FRAMES, SHOTS
+from streams.topics import DEAD, FRAMES, SHOTS
 
 log = structlog.get_logger(__name__)
 
@@ -144,11 +148,26 @@ class Exposures:
             event = part_events.frame_event(subject, picture, self._shots[number - 1].light)
             await self._publisher.send(FRAMES.name, to_message(event, picture.data))
             return True
+        if isinstance(taken, CaptureError) and taken.picture is not None:
+            await self._keep(subject, taken, taken.picture)
         await exposing.ended.wait()
         if exposing.taken:  # without any picture the gateway holds the part itself
             verdict = part_events.failed_shot(subject, str(taken), time.time())
             await self._publisher.send(SHOTS.name, to_message(verdict))
         return False
+
+    async def _keep(self, subject: PartOnLine, why: CaptureError, refused: Picture) -> None:
+        """A picture that nobody may judge the part by goes to the history, for people."""
+        picture = await asyncio.to_thread(evidence_of, refused)
+        message = to_message(part_events.frame_event(subject, picture), picture.data)
+        now = datetime.now(UTC)
+        letter = refused_letter(
+            FRAMES.name, message, Stage.CAPTURE, part_events.CAMERA_FAULT, str(why), now
+        )
+        try:
+            await self._publisher.send(DEAD.name, letter)
+        except SpoolFullError as error:
+            log.warning("camera.picture_lost", part_id=subject.part_id, why=str(error))
 
     async def _taken(self, number: int, part: Part) -> Picture | Exception:
         try:

@@ -25,6 +25,8 @@ from streams.names import normal_form
 from streams.ports import Failure, Outcome, Picture, Policy, Situation
 from streams.topics import INLINE_LIMIT_BYTES
 
+CAMERA_FAULT = "CameraFault"
+"""The error type of a dead letter that holds a picture which the gateway refused."""
 _IN_WORDS = {
     ReasonCode.MISSED_TRIGGER: "The trigger was not captured",
     ReasonCode.CAPTURE_FAILED: "The camera gave no picture",

@@ -20,13 +20,18 @@ from streams.events import (
     Review,
     ShotVerdict,
 )
-from streams.ids import dead_letter_key
 from streams.kafka.delivery import Delivery
 from streams.ports import HistoryWriter, ImageStore
 from streams.roles.collector import Collector
 from streams.roles.config import RecordConfig
 from streams.roles.pictures import mask_png, original
-from streams.roles.record_core import RECORDED, StoredEvent, StoredObject, recorded
+from streams.roles.record_core import (
+    RECORDED,
+    StoredEvent,
+    StoredObject,
+    letter_object_key,
+    recorded,
+)
 from streams.roles.results import Results, named
 from streams.roles.salvage import attributes, readable_frame_id
 from streams.topics import ACKS, ALERTS, ANOMALIES, CHANGEOVERS, DEAD, DECISIONS, REVIEWS, SHOTS
@@ -131,9 +136,7 @@ class RecordRole:
                 await self.history.add_changeovers(_as(ChangeoverStep, events))
             case DEAD.name:
                 letters = _as(DeadLetter, events)
-                await self.history.add_dead_letters(
-                    [(x, dead_letter_key(x.letter_id)) for x in letters]
-                )
+                await self.history.add_dead_letters([(x, letter_object_key(x)) for x in letters])
 
     async def _dead(
         self, delivery: Delivery, error_type: str, error: str, frame_id: UUID | None

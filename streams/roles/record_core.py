@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from streams.codes import Stage
 from streams.envelope import from_message
 from streams.events import Anomaly, DeadLetter, Event, Frame, Region
 from streams.ids import dead_letter_key, image_key, mask_key
@@ -60,10 +61,21 @@ def recorded(delivery: Delivery) -> StoredEvent:
     return StoredEvent(delivery.topic, event, tuple(_objects(event, delivery.value)))
 
 
+def letter_object_key(letter: DeadLetter) -> str:
+    """Where the bytes of a letter are kept: a picture that the camera's check refused, and that no
+    expert will ever see, under the key of its frame's picture.
+    """
+    if letter.stage is Stage.CAPTURE and letter.frame_id is not None:
+        return image_key(letter.frame_id)
+    return dead_letter_key(letter.letter_id)
+
+
 def _objects(event: Event, value: bytes) -> list[StoredObject]:
     if isinstance(event, DeadLetter):
-        key = dead_letter_key(event.letter_id)
-        return [StoredObject(key, "application/octet-stream", body=value)] if value else []
+        kind = "application/octet-stream"
+        if event.stage is Stage.CAPTURE:
+            kind = event.original_headers.get("content-type", kind)
+        return [StoredObject(letter_object_key(event), kind, body=value)] if value else []
     if not isinstance(event, Anomaly):
         return []
     frame, region = event.frame, event.inspection.region

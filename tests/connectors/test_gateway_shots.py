@@ -10,9 +10,14 @@ from connectors.settings import GatewaySettings, ShotSettings
 from lab.plc.controller import PlcConfig
 from lab.plc.ledger import entries_of
 from lab.plc.plan import PlannedPart
-from streams.codes import AckOutcome, Action, DecisionSource, ReasonCode
-from streams.events import Decision, Frame, ShotVerdict
-from streams.topics import SHOTS
+from streams.codes import AckOutcome, Action, DecisionSource, ReasonCode, Stage
+from streams.envelope import to_message
+from streams.events import DeadLetter, Decision, Frame, ShotVerdict
+from streams.ids import image_key
+from streams.kafka.delivery import Delivery
+from streams.ports import Picture
+from streams.roles.record_core import recorded
+from streams.topics import DEAD, SHOTS
 from tests.connectors.line import Line, decision_for, joined_for, running_line
 from tests.contracts.twins.camera import InMemoryCamera
 from tests.waiting import until
@@ -34,6 +39,11 @@ def station(**changes: object) -> GatewaySettings:
 
 def cameras() -> list[InMemoryCamera]:
     return [InMemoryCamera() for _ in SHOTS_OF_STATION]
+
+
+def delivery_of(letter: DeadLetter, value: bytes) -> Delivery:
+    message = to_message(letter, value)
+    return Delivery(DEAD.name, 0, 0, message.key, message.value, message.headers)
 
 
 def of_shot(frame: Frame) -> Decision:
@@ -102,6 +112,32 @@ async def test_without_a_joiner_the_watchdog_decides(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_the_picture_of_a_camera_fault_is_kept_and_judged_by_nobody(tmp_path: Path) -> None:
+    eyes = cameras()
+    eyes[1].fail = True
+    eyes[1].refused = Picture(b"all black", "image/png", "2.png")
+    async with running_line(tmp_path, PLC, config=station(), cameras=eyes) as line:
+        await line.start_gateway()
+        await line.plc.trigger(PART)
+        await until(lambda: bool(line.bus.of(SHOTS.name)), 20)
+        await until(lambda: len(line.bus.frames) == 2, 20)
+        ((letter, value),) = line.bus.of(DEAD.name)
+        ((verdict, _),) = line.bus.of(SHOTS.name)
+    assert isinstance(letter, DeadLetter)
+    assert isinstance(verdict, ShotVerdict)
+    assert (letter.stage, letter.error_type, letter.error) == (
+        Stage.CAPTURE,
+        "CameraFault",
+        "lens cap",
+    )
+    assert letter.frame_id == verdict.frame_id
+    assert value == b"all black"
+    assert sorted(f.shot for f in line.bus.frames) == [1, 3]
+    (kept,) = recorded(delivery_of(letter, value)).objects
+    assert (kept.key, kept.content_type) == (image_key(verdict.frame_id), "image/png")
+
+
+@pytest.mark.asyncio
 async def test_a_shot_that_its_camera_does_not_take_is_said_at_once(tmp_path: Path) -> None:
     eyes = cameras()
     eyes[1].fail = True
@@ -116,6 +152,7 @@ async def test_a_shot_that_its_camera_does_not_take_is_said_at_once(tmp_path: Pa
             DecisionSource.WATCHDOG,
             ReasonCode.CAPTURE_FAILED,
         )
+        await until(lambda: len(line.bus.frames) == 2, 20)
         frames = line.bus.frames
         assert sorted(f.shot for f in frames) == [1, 3]
         assert verdict.part_frame_id == frames[0].part_frame_id

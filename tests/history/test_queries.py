@@ -198,6 +198,16 @@ def test_any_words_are_a_moment_or_refused(words: str) -> None:
 
 
 @pytest.mark.asyncio
+async def test_the_picture_of_a_camera_fault_is_the_parts(
+    writer: PostgresHistoryWriter, history: History
+) -> None:
+    await writer.add_decisions([make.decided(1, FALLBACK)])
+    key = image_key(make.frame_id(1))
+    await writer.add_dead_letters([(make.dead_letter(1, stage="capture"), key)])
+    assert (await history.show(make.frame_id(1))).image_key == key
+
+
+@pytest.mark.asyncio
 async def test_the_whole_story(writer: PostgresHistoryWriter, history: History) -> None:
     fallback, late = make.decided(1, FALLBACK), make.decided(1, CLASSIFIER, late=True)
     await writer.add_decisions([late, fallback])

@@ -16,6 +16,8 @@ class InMemoryCamera:
         self.go = asyncio.Event()
         self.go.set()
         self.fail = False
+        self.refused: Picture | None = None
+        """A picture that goes with the failure."""
         self._exposing = 0
         self.most_at_once = 0
         """Most exposures that were under way together."""
@@ -24,7 +26,7 @@ class InMemoryCamera:
     async def close(self) -> None: ...
     async def capture(self, trigger: Trigger) -> Picture:
         if self.fail:
-            raise CaptureError("lens cap")
+            raise CaptureError("lens cap", self.refused)
         self._exposing += 1
         self.most_at_once = max(self.most_at_once, self._exposing)
         await asyncio.sleep(0)
