@@ -32,6 +32,7 @@ from history.golden import (
     runs_query,
     to_status,
 )
+from history.kept import kept_pictures
 from history.reconcile import read_gaps
 from history.records import (
     AuditCount,
@@ -54,7 +55,6 @@ from history.statistics import (
 )
 from history.stories import KeptPicture, shots_of
 from history.tables import METADATA
-from streams.codes import Stage
 from streams.errors import UnavailableError
 from streams.events import Region
 
@@ -154,17 +154,7 @@ class History:
                     .order_by(columns[order], columns.recorded_at)
                 )
                 told[name] = tuple((await link.execute(query)).scalars())
-            a = METADATA.tables["anomaly"].c
-            keys = select(a.frame_id, func.max(a.image_key), func.max(a.mask_key))
-            pictures = await link.execute(keys.where(a.frame_id.in_(frames)).group_by(a.frame_id))
-            d = METADATA.tables["dead_letter"].c
-            refused = await link.execute(
-                select(d.frame_id, d.object_key)
-                .where(d.frame_id.in_(frames), d.stage == Stage.CAPTURE.value)
-                .order_by(d.failed_at)
-            )
-            kept = {frame: KeptPicture(key) for frame, key in refused}
-            kept |= {frame: KeptPicture(*keys) for frame, *keys in pictures}
+            kept = await kept_pictures(link, frames)
         if not any(told.values()):
             raise NotInHistoryError(f"frame {frame_id} is not in the history")
         shots = shots_of(told["decisions"], told["verdicts"], kept)
