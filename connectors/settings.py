@@ -26,6 +26,12 @@ class ShotSettings(Section):
     """Expose this long after the trigger, milliseconds."""
     light: Annotated[str, Field(max_length=64)] = ""
     """Which light the controller switches for the shot; recorded with the frame."""
+    camera_features: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, max_length=64
+    )
+    """Features of the shot's camera on top of `gateway.camera_features`."""
+    camera_latency_ms: Annotated[float, Field(ge=0, le=10_000)] | None = None
+    """As `gateway.camera_latency_ms`, which is taken without it, of the shot's camera."""
 
 
 SecurityPolicy = Literal["None", "Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"]

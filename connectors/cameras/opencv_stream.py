@@ -1,6 +1,7 @@
 """Live sources through OpenCV: USB cameras (V4L2) and network streams (RTSP)."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from connectors.cameras.freshness import StreamClock
@@ -45,11 +46,16 @@ class OpenCVSource:
                 cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms,
             ]  # fmt: skip
             capture = cv2.VideoCapture(self._source, cv2.CAP_FFMPEG, options)
+        elif isinstance(self._source, str):  # FFmpeg would read the device as a file
+            capture = cv2.VideoCapture(self._source, cv2.CAP_V4L2)
         else:
             capture = cv2.VideoCapture(self._source)
         if not capture.isOpened():
             capture.release()
-            raise CaptureError(f"{self.name}: cannot be opened; check the index, file or address")
+            raise CaptureError(
+                f"{self.name}: cannot be opened; check the index, file or address"
+                f"{devices_said(self._source)}"
+            )
         self._position = cv2.CAP_PROP_POS_MSEC
         self._is_device = not (isinstance(self._source, str) and "://" in self._source)
         self._capture = capture
@@ -88,3 +94,11 @@ class OpenCVSource:
 
     def abort(self) -> None:
         """OpenCV cannot be woken; its own time-out ends the read."""
+
+
+def devices_said(source: int | str, by_id: Path = Path("/dev/v4l/by-id")) -> str:
+    """For an error about a USB camera: which ones this host has, by their lasting names."""
+    if isinstance(source, str) and not source.startswith("/dev/"):
+        return ""
+    found = sorted(str(path) for path in by_id.glob("*-index0")) if by_id.is_dir() else []
+    return f"; this host has {', '.join(found) or 'no USB camera'}"
