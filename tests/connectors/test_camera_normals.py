@@ -41,17 +41,20 @@ def saved(folder: Path, count: int) -> list[Path]:
 
 LIMITS = limits_from([figures_of(part(n)) for n in range(40)])
 
-figures = st.builds(
-    PictureFigures,
-    st.just(9), st.just(9), st.just(0.1), st.just(0.5), st.just(0.9),
-    st.lists(st.floats(0, 1), min_size=9, max_size=9).map(lambda x: tuple(sorted(x))),
-    st.floats(0, 2), st.floats(0, 4),
-)  # fmt: skip
 
-
-@settings(max_examples=40)
-@given(st.lists(figures, min_size=20, max_size=24))
-def test_no_normal_is_ever_beyond_the_limits_that_it_made(normals: list[PictureFigures]) -> None:
+@settings(max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 3), st.floats(0, 1), st.integers(20, 60))
+def test_no_normal_is_ever_beyond_the_limits_that_it_made(
+    seed: int, spread: float, detail: float, count: int
+) -> None:
+    """Normals that are alike or differ by orders of magnitude, dark, white or without detail."""
+    rng = np.random.default_rng(seed)
+    normals = []
+    for _ in range(count):
+        levels = np.sort(np.clip(rng.uniform(0, 1, 9) * np.exp(rng.normal(0, spread)), 0, 1))
+        fine, coarse = detail * np.exp(rng.normal(0, spread, 2))
+        shown = tuple(float(level) for level in levels)
+        normals.append(PictureFigures(9, 9, 0.1, 0.5, 0.9, shown, float(fine), float(coarse)))
     limits = limits_from(normals)
     assert [limits.fault_of(found) for found in normals] == [""] * len(normals)
     assert NormalLimits.from_json(limits.to_json()) == limits
