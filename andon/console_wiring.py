@@ -2,8 +2,10 @@
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
+from andon.console_health import examine
 from andon.settings import Settings
 from andon.wiring import history, image_store, kafka_connection
 
@@ -36,6 +38,7 @@ def console_parts(settings: Settings) -> "ConsoleParts":
     from andon.products.running import Workshop
     from console.feed.live_feed import TOPICS, LiveFeed
     from console.feed.status_feed import StatusFeed
+    from console.health import HealthDesk
     from console.parts import ConsoleParts
     from streams.kafka.publisher import KafkaPublisher
     from streams.kafka.reader import BEGINNING, PartitionReader
@@ -58,4 +61,5 @@ def console_parts(settings: Settings) -> "ConsoleParts":
         publisher=KafkaPublisher(kafka_connection(settings)),
         lessons=LessonsOfHistory(asked),
         second_review=settings.console.second_review,
+        health=HealthDesk(partial(examine, settings)),
     )

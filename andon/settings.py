@@ -185,12 +185,27 @@ class WorkerSettings(Section):
         return (self.fallback_margin_ms * 2 / 3 if margin is None else margin) / 1000
 
 
+CheckName = Literal[
+    "kafka", "postgres", "s3", "ray", "serve", "llm", "policies",
+    "workers", "state", "plc", "gateway", "camera", "exposure",
+]  # fmt: skip
+"""What ``andon doctor`` can be asked: ``andon.checks.CHECKS``."""
+
+
 class ConsoleSettings(Section):
     """The console in the browser."""
 
     lookback_s: Annotated[float, Field(ge=0, le=604_800)] = 3600.0
     """The live page begins with the parts of so many seconds, or with the shift where that is
     longer ago."""
+    health_without: Annotated[tuple[CheckName, ...], Field(max_length=32)] = (
+        "camera",
+        "plc",
+        "gateway",
+        "llm",
+    )
+    """Checks of `andon doctor` that the page of health must not ask, as JSON: whoever looks would
+    open a camera or a session at the controller, or pay for an answer of a language model."""
     login_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Seconds that a page waits for the database to say who asks; after that whoever was let in
     before is still let in."""

@@ -90,6 +90,8 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /api/stats
             GET  /api/pareto
             GET  /api/gaps
+            GET  /health
+            GET  /api/doctor
             GET  /api/lines
             GET  /api/lines/{line}
             """,

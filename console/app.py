@@ -42,7 +42,7 @@ def build_app(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for part in (parts.history, parts.accounts, parts.audit, parts.store):
+            for part in (parts.health, parts.history, parts.accounts, parts.audit, parts.store):
                 await part.close()
             await parts.publisher.stop()
 

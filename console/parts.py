@@ -5,6 +5,7 @@ from typing import Protocol
 
 from console.feed.live_feed import LiveFeed
 from console.feed.status_feed import StatusFeed
+from console.health import HealthDesk
 from console.product_drafts import ProductDrafts
 from console.review.lessons import LessonsAhead
 from history.accounts import Accounts
@@ -38,6 +39,8 @@ class ConsoleParts:
     feed: LiveFeed
     status: StatusFeed
     """What gateways and workers say of themselves."""
+    health: HealthDesk
+    """Whether a part could be decided now, as the doctor finds."""
     drafts: ProductDrafts
     publisher: ReviewPublisher
     """Takes what people say of parts."""

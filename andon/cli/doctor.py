@@ -26,6 +26,9 @@ def doctor(
         str | None,
         typer.Option("--product", "-p", help="This product; every one with a policy without."),
     ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="A check that is not asked; repeatable.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Could a part be decided now, and if not, why? Exit code 1 when something fails.
@@ -34,8 +37,8 @@ def doctor(
     whether a part of it could be decided. With names of checks only those are run. `exposure` warns
     of connections that leave this host in plain text.
     """
-    names = list(only or CHECKS)
-    if unknown := [name for name in names if name not in CHECKS]:
+    names = [name for name in only or CHECKS if name not in (without or ())]
+    if unknown := [name for name in (*names, *(without or ())) if name not in CHECKS]:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(CHECKS)}")
     # what libraries and adapters would say meanwhile stands in the rows
     logging.disable(logging.CRITICAL)

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from console.pages import (
     audit,
+    health,
     line,
     live,
     login,
@@ -54,6 +55,7 @@ PAGES = (
         NavLink("review", "/review"),
         ("/review?kind=audit", "/review?kind=hold", "/review?product=nothing"),
     ),
+    ConsolePage(health.add, NavLink("health", "/health")),
     ConsolePage(people.add, NavLink("people", "/people")),
     ConsolePage(audit.add, NavLink("audit", "/audit"), ("/audit?verify=yes",)),
 )

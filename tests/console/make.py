@@ -13,6 +13,7 @@ from console.app import build_app
 from console.credentials import secret_hash
 from console.feed.live_feed import LiveFeed
 from console.feed.status_feed import StatusFeed
+from console.health import CheckRow, HealthDesk
 from console.parts import ConsoleParts
 from history.accounts import Accounts, ConsoleUser, Login
 from history.console_audit import Deed
@@ -77,6 +78,11 @@ class Nothing:
         raise AssertionError(f"nobody should ask for {name}")
 
 
+async def nothing_to_find() -> list[CheckRow]:
+    """A doctor that finds nothing."""
+    return []
+
+
 def parts_of(**given: Any) -> ConsoleParts:
     """The parts with what a test brings; the rest is twins, or must not be asked."""
     plant = PlantTimes()
@@ -91,6 +97,7 @@ def parts_of(**given: Any) -> ConsoleParts:
         "drafts": Nothing(),
         "publisher": Nothing(),
         "lessons": Nothing(),
+        "health": HealthDesk(nothing_to_find),
     }
     return ConsoleParts(**{**defaults, **given})
 

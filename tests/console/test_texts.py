@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import console
+from andon.checks import CHECKS
 from andon.reference.text import docstrings_below
 from console.access import ConsoleRole
 from console.pages import PAGES
@@ -37,6 +38,7 @@ MADE = {
     "step": [step.name for phase in LinePhase for step in ladder(phase)],
     "count": list(GatewayCounts.model_fields),
     "drafting": [step.value for step in DraftStep],
+    "check": [*CHECKS, "product", "worker"],
     "theme": ["auto", "light", "dark"],
     "refused": ["s403", "s404", "s409", "s422", "s503"],
 }
