@@ -73,7 +73,8 @@ class GatewayState(Event):
     """In words; empty where the next trigger is captured."""
     in_charge: bool = True
     owner: UInt32 = 0
-    """The number that the gateway in charge has in the controller's VisionHeartbeat; 0: none."""
+    """The number that the gateway in charge has in the controller's VisionHeartbeat; 0 where nobody
+    is known to be in charge."""
     plc: Text = ""
     """The controller's endpoint."""
     is_connected: bool = False

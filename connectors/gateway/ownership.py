@@ -55,6 +55,7 @@ class OwnedLink:
         self._connected: Connected | None = None
         self._held: list[LinkEvent] | None = None
         self._seeking: asyncio.Task[None] | None = None
+        self._other = 0
         self._tell: Callable[[LinkEvent], None] = lambda _: None
         self._ended: asyncio.Future[None] | None = None
         self.in_charge = False
@@ -62,8 +63,9 @@ class OwnedLink:
 
     @property
     def number(self) -> int:
-        """The number under which it is in charge; 0 while it is not."""
-        return self._number if self.in_charge else 0
+        """The number of the gateway in charge: this one's, or of the other that it stands by for;
+        0 where nobody is known to be, as while the controller is away."""
+        return self._number if self.in_charge else self._other
 
     async def run(self, on_event: Callable[[LinkEvent], None]) -> None:
         """As the port says.
@@ -148,6 +150,7 @@ class OwnedLink:
                 self._connected = event
                 self._seek()
             case Notice.DISCONNECTED:
+                self._other = 0
                 self._stop_seeking()
                 if self.in_charge:
                     self.in_charge = False
@@ -201,7 +204,7 @@ class OwnedLink:
                     self._refuse()
                     await asyncio.Event().wait()
                 case Charge.TAKEN if not told:
-                    told = True
+                    told, self._other = True, gateway_of(beat)
                     log.info("gateway.standing_by", in_charge=gateway_of(beat))
             await asyncio.sleep(_POLL_S)
 

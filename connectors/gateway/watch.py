@@ -72,9 +72,15 @@ class WatchedLink:
         return refused
 
 
-def phase_of(state: State | None, in_charge: bool) -> LinePhase:
-    """Where the gateway stands in the state chart."""
-    if not in_charge:
+def phase_of(state: State | None, in_charge: bool, owner: int) -> LinePhase:
+    """Where the gateway stands in the state chart.
+
+    Args:
+        state: of the handshake; None before its first step.
+        in_charge: whether it serves the controller.
+        owner: the number of whichever gateway does; 0 where nobody is known to.
+    """
+    if not in_charge and owner:
         return LinePhase.STANDBY
     if state is None or not state.online:
         return LinePhase.DISCONNECTED
@@ -99,7 +105,7 @@ class GatewayWatch:
         instance: names the gateway among those of the station.
         version: of Andon.
         in_charge: whether it serves the controller now.
-        owner: its number in the controller's heartbeat, 0 without one.
+        owner: the number of the gateway in charge, as the controller's heartbeat has it; 0: none.
         waiting: lane -> how many messages wait on disk.
         policies: product -> the hash of the policy in force.
         every_s: seconds between two messages, at most.
@@ -161,7 +167,7 @@ class GatewayWatch:
 
     def _gateway(self) -> GatewayState:
         state, in_charge = self._state, self.in_charge()
-        phase = phase_of(state, in_charge)
+        phase = phase_of(state, in_charge, self.owner())
         own, counts = self.settings, self._counts
         found = GatewayState(
             line=own.line,

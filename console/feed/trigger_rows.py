@@ -4,12 +4,12 @@ All of it is made of decisions and acknowledgements; pure.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from console.feed.line_state import LivePart
 from streams.codes import DecisionSource, ReasonCode
@@ -60,6 +60,8 @@ class TriggerRow(BaseModel):
     """Numbers of triggers before this one of which nothing was heard."""
     is_new_boot: bool = False
     """Whether the controller was started anew before this trigger."""
+    order: float = Field(0.0, exclude=True)
+    """Where it stands among the rows."""
 
 
 class StageLatency(BaseModel):
@@ -90,18 +92,37 @@ def rows_of(parts: Sequence[LivePart], count: int) -> list[TriggerRow]:
         parts: of one line, oldest first.
         count: rows at most.
     """
-    found: list[tuple[LivePart, PartOnLine]] = []
+    runs: dict[tuple[str, int], list[tuple[PartOnLine, LivePart]]] = defaultdict(list)
     for part in parts:
         heard = part.decision or part.acknowledgement
         if heard is not None:
-            found.append((part, heard))
-    found.sort(key=lambda one: _triggered(one[1]))
+            runs[heard.station, heard.plc_boot_id].append((heard, part))
+    found = sorted((one for run in runs.values() for one in _in_order(run)), key=lambda one: one[0])
     before: dict[str, PartOnLine] = {}
     rows: list[TriggerRow] = []
-    for part, told in found:
+    for order, told, part in found:
         rows.append(_row(part, told, before.get(told.station)))
+        rows[-1].order = order
         before[told.station] = told
     return rows[::-1][:count]
+
+
+def _in_order(
+    run: list[tuple[PartOnLine, LivePart]],
+) -> Iterator[tuple[float, PartOnLine, LivePart]]:
+    """The triggers of one run of a controller by their numbers, and when each was there at last.
+
+    Those that were missed are noticed together, and have one moment in no order.
+    """
+    numbers = [told.trigger_seq for told, _ in run]
+    wraps = max(numbers) - min(numbers) > _HALF
+    run.sort(
+        key=lambda one: one[0].trigger_seq + 2 * _HALF * (wraps and one[0].trigger_seq < _HALF)
+    )
+    latest = 0.0
+    for told, part in run:
+        latest = max(latest + 1e-6, _triggered(told).timestamp())
+        yield latest, told, part
 
 
 def latencies(parts: Iterable[LivePart]) -> list[StageLatency]:
@@ -113,7 +134,7 @@ def latencies(parts: Iterable[LivePart]) -> list[StageLatency]:
         if told is None:
             continue
         row = _row(part, told, None)
-        if row.is_missed:
+        if row.is_missed or (part.decision is not None and part.decision.is_late):
             continue
         marks = (0.0, row.frame_ms, row.decided_ms, row.written_ms, row.acknowledged_ms)
         for name, begun, done in zip(_WAY, marks, marks[1:], strict=False):
@@ -142,6 +163,7 @@ def in_force(parts: Iterable[LivePart]) -> list[VersionsInForce]:
     return list(found.values())[::-1]
 
 
+_HALF: Final = 1 << 31
 _WAY: Final = ("to_frame", "to_decision", "to_write", "to_acknowledgement")
 
 
@@ -173,6 +195,7 @@ def _row(part: LivePart, told: PartOnLine, before: PartOnLine | None) -> Trigger
 
     is_missed = decision is not None and decision.reason_code is ReasonCode.MISSED_TRIGGER
     is_blind = decision is not None and decision.reason_code is ReasonCode.CAPTURE_FAILED
+    is_blind |= decision is None and answer is not None and answer.source is DecisionSource.WATCHDOG
     row = TriggerRow(
         identity=part.identity,
         line=told.line,

@@ -110,7 +110,7 @@ class LineFragments:
         changed = {part.identity: part.changed for part in parts}
         newest = rows_of(list(islice(reversed(parts), 2 * ROWS))[::-1], ROWS)
         for row in newest:
-            key = row.identity, changed[row.identity], row.gap, row.is_new_boot, language
+            key = row.identity, changed[row.identity], row.gap, row.order, language
             yield row, self._remembered(key, "line_row.html", language, {"row": row, **_bar(row)})
 
     def figures(self, name: str, language: str) -> str:
@@ -212,7 +212,7 @@ def _bar(row: TriggerRow) -> dict[str, object]:
     is_bad = row.outcome not in (AckOutcome.ACKNOWLEDGED.value, "none")
     tight = row.headroom_ms is not None and row.headroom_ms < 0.1 * row.window_ms
     values: dict[str, object] = {"bars": bars, "lates": lates, "is_bad": is_bad, "tight": tight}
-    return {**values, "order": row.triggered_at.timestamp()}
+    return {**values, "order": row.order}
 
 
 def fresh_rows(

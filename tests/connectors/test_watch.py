@@ -122,7 +122,7 @@ def test_an_overrun_counts_once() -> None:
     ("changes", "in_charge", "expected"),
     [
         ({}, True, LinePhase.READY),
-        ({}, False, LinePhase.STANDBY),
+        ({"online": False}, False, LinePhase.STANDBY),
         ({"online": False}, True, LinePhase.DISCONNECTED),
         ({"alive": False}, True, LinePhase.SILENT),
         ({"faults": frozenset({FaultCode.JOURNAL})}, True, LinePhase.FAULT),
@@ -133,14 +133,19 @@ def test_an_overrun_counts_once() -> None:
 def test_where_it_stands_in_the_chart(
     changes: dict[str, object], in_charge: bool, expected: LinePhase
 ) -> None:
-    assert phase_of(state(**changes), in_charge) is expected
+    assert phase_of(state(**changes), in_charge, 4711) is expected
+
+
+def test_without_a_controller_nobody_stands_by() -> None:
+    assert phase_of(state(online=False), False, 0) is LinePhase.DISCONNECTED
+    assert phase_of(None, False, 0) is LinePhase.DISCONNECTED
 
 
 def test_a_recipe_that_is_missing_and_a_full_buffer_are_told_apart() -> None:
     recipes = replace(state(), config=HandshakeConfig(recipes={1: "tile"}))
-    assert phase_of(recipes, True) is LinePhase.CHANGEOVER
+    assert phase_of(recipes, True, 1) is LinePhase.CHANGEOVER
     full = replace(state(part()), config=HandshakeConfig(pipelining=False))
-    assert phase_of(full, True) is LinePhase.FULL
+    assert phase_of(full, True, 1) is LinePhase.FULL
 
 
 @pytest.mark.asyncio

@@ -251,6 +251,20 @@ async def test_a_restarted_controller_begins_to_count_anew() -> None:
     assert "not heard of" not in page
 
 
+async def test_triggers_that_were_missed_at_once_stand_by_their_numbers() -> None:
+    at = {"captured_at": make.captured(5), "deadline": make.captured(6)}
+    missed = [make.decision(n, trigger_seq=100 + n, **at) for n in (3, 1, 2)]
+    high = make.decision(7, plc_boot_id=2, trigger_seq=(1 << 32) - 1)
+    low = make.decision(8, plc_boot_id=2, trigger_seq=1)
+    async with running() as world:
+        await world.give(*missed, low, high)
+        async with client_of(world.app, "operator") as client:
+            rows = (await client.get("/api/lines/line-1")).json()["triggers"]
+    numbers = [row["trigger_seq"] for row in rows]
+    assert numbers == [1, (1 << 32) - 1, 103, 102, 101]
+    assert {row["gap"] for row in rows} == {0}
+
+
 async def test_another_policy_in_a_worker_is_said() -> None:
     decision = make.decision(1, policy_hash="70170c" * 8)
     other = worker_said(policies={decision.product_id: "beef" * 12})
