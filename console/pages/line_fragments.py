@@ -21,8 +21,8 @@ OVER: Final = 200
 """Parts over which latencies are told."""
 _REMEMBERED: Final = 4000
 _LADDER: Final = (
-    ("in_charge", LinePhase.STANDBY),
     ("connected", LinePhase.DISCONNECTED),
+    ("in_charge", LinePhase.STANDBY),
     ("alive", LinePhase.SILENT),
     ("no_fault", LinePhase.FAULT),
     ("recipe", LinePhase.CHANGEOVER),

@@ -200,13 +200,26 @@ async def test_what_stood_there_before_is_as_old_as_it_says() -> None:
 
 async def test_a_standby_stands_beside_the_one_in_charge() -> None:
     waiting = gateway_said(
-        phase=LinePhase.STANDBY, in_charge=False, instance="line-1/top/edge-2-ab12", owner=0
+        phase=LinePhase.STANDBY, in_charge=False, instance="line-1/top/edge-2-ab12"
     )
     async with running() as world:
         await world.say(waiting, gateway_said())
         page = await world.page()
     assert page.index("edge-1-ab12") < page.index("edge-2-ab12")
     assert '<article class="gateway standby"' in page
+    assert "stand-by; number 4711 is in charge" in page
+
+
+async def test_a_gateway_whose_controller_is_away_shows_its_faults() -> None:
+    away = gateway_said(
+        phase=LinePhase.DISCONNECTED, in_charge=False, owner=0, faults=(fault(),), signals={}
+    )
+    async with running() as world:
+        await world.say(away)
+        page = await world.page()
+    assert "Controller not connected" in page
+    assert "FaultCode 1 <code>CAMERA</code>" in page
+    assert "stand-by" not in page
 
 
 async def test_each_trigger_has_its_times_and_what_went_wrong() -> None:
@@ -338,8 +351,8 @@ async def test_texts_of_the_line_are_texts() -> None:
 async def test_the_ladder_ends_at_the_first_step_that_fails() -> None:
     steps = {step.name: step.state for step in ladder(LinePhase.SILENT)}
     assert steps == {
-        "in_charge": "done",
         "connected": "done",
+        "in_charge": "done",
         "alive": "here",
         "no_fault": "open",
         "recipe": "open",
