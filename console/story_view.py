@@ -109,7 +109,7 @@ def _moments(
             found.append(at(told.written_at, "written", action=told.action.value))
         if told.acknowledged_at is not None:
             found.append(at(told.acknowledged_at, "acknowledged", action=told.action.value))
-    found += [at(r.reviewed_at, "reviewed", r.reviewer) for r in reviews]
+    found += [at(r.reviewed_at, "reviewed", r.reviewer) for r in reviews if not r.withdraws]
     return sorted(found, key=lambda moment: moment.at)
 
 

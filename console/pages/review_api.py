@@ -20,6 +20,7 @@ from history.review_queue import ReviewQueue, WaitingFor
 from streams.codes import Severity
 
 REFUSALS: Answers = {
+    400: {"model": NoAnswer, "description": "The body is no JSON text."},
     403: {"model": NoAnswer, "description": "Not with the role of this token."},
     404: {"model": NoAnswer, "description": "There is no such part, or nothing is decided of it."},
     409: {"model": NoAnswer, "description": "The part is somebody else's."},

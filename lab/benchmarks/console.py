@@ -11,6 +11,7 @@ from andon import wiring
 from lab.benchmarks.console_live import first_paint, reconnects, to_screen
 from lab.benchmarks.console_pages import PageFindings, look_at_pages
 from lab.benchmarks.console_parts import record_parts
+from lab.benchmarks.console_review import review_by_keys
 from lab.harness.chromium import started_chromium
 from lab.harness.console_here import ConsoleHere, console_here
 
@@ -33,6 +34,8 @@ class ConsoleBenchmark:
     """How often the live page is opened cold; 0 leaves it out."""
     looks: int = 3
     """In so many windows every page is looked at; 0 leaves it out."""
+    verdicts: int = 100
+    """How many parts are reviewed by keys; 0 leaves it out."""
     axe: str = ""
     """The text of ``axe.min.js`` of axe-core; empty leaves its check out."""
 
@@ -51,6 +54,8 @@ async def benchmark_console(options: ConsoleBenchmark, folder: Path, say: Say) -
         if options.looks:
             looked = await look_at_pages(browser, here, frames[0], options.axe, options.looks, say)
             found["pages"] = told_of_pages(looked, bool(options.axe))
+        if options.verdicts:
+            found["review"] = await review_by_keys(browser, here, options.verdicts)
         if options.seconds:
             found["screen"] = await to_screen(
                 browser, here, options.seconds, options.rate_per_s, say

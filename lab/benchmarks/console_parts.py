@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -102,13 +103,27 @@ async def record_parts(
     await history.add_decisions([decision for decision, _ in made])
     await history.add_acknowledgements([told for _, told in made])
     odd = [d for d, _ in made if d.inspection is not None and d.inspection.anomalous]
-    await history.add_anomalies([_kept(decision) for decision in odd])
-    for decision in odd:
-        await store.put(image_key(decision.frame_id), picture(), "image/jpeg")
+    await _keep_pictures(odd, history, store)
     for decision, told in made:
         await to.send(DECISIONS.name, to_message(decision))
         await to.send(ACKS.name, to_message(told))
     return [d.frame_id for d in odd] + [d.frame_id for d, _ in made if d not in odd]
+
+
+async def record_stopped(
+    held: Sequence[Decision], history: PostgresHistoryWriter, store: ImageStore
+) -> None:
+    """Decisions in the history alone, each with a picture."""
+    await history.add_decisions(held)
+    await _keep_pictures(held, history, store)
+
+
+async def _keep_pictures(
+    decisions: Sequence[Decision], history: PostgresHistoryWriter, store: ImageStore
+) -> None:
+    await history.add_anomalies([_kept(decision) for decision in decisions])
+    for decision in decisions:
+        await store.put(image_key(decision.frame_id), picture(), "image/jpeg")
 
 
 def _kept(decision: Decision) -> Anomaly:

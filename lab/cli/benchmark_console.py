@@ -29,6 +29,7 @@ class ConsoleMeasure(StrEnum):
 _TITLES = {
     "start": "The live page, cold",
     "pages": "Every page in Chromium",
+    "review": "Reviewing by keys",
     "screen": "From Kafka to the screen",
     "reconnects": "Connections cut",
     "history": "Pages of many parts",
@@ -42,6 +43,7 @@ class ConsoleMore(MoreOptions):
     rate: float = Field(10.0, gt=0, le=200, description="Parts/s on their way to the screen.")
     restarts: int = Field(5, ge=0, le=1000, description="Cuts that kill the console too.")
     starts: int = Field(5, ge=0, le=100, description="Times that the live page is opened cold.")
+    verdicts: int = Field(100, ge=0, le=1000, description="Parts reviewed by keys; 0: not.")
     rounds: int = Field(5, ge=1, le=100, description="Times that each page of many is asked for.")
     isolation_rounds: int = Field(3, ge=1, le=20, description="Alternations of `isolation`.")
     isolation_parts: int = Field(600, ge=40, le=100_000, description="Parts of one of its rounds.")
@@ -121,10 +123,11 @@ def _browser(
         return {"skipped": f"browser: none of {', '.join(NAMES)} is installed"}
     script = axe.read_text("utf-8") if axe is not None else ""
     options = ConsoleBenchmark(
-        seconds, chosen.rate, cuts, min(chosen.restarts, cuts), chosen.starts, 3, script
+        seconds, chosen.rate, cuts, min(chosen.restarts, cuts), chosen.starts, 3, axe=script
     )
+    options = replace(options, verdicts=chosen.verdicts)
     if smoke:
-        options = replace(options, seconds=2.0, cuts=1, restarts=0, starts=1, looks=1)
+        options = replace(options, seconds=2.0, cuts=1, restarts=0, starts=1, looks=1, verdicts=5)
     return asyncio.run(benchmark_console(options, folder, say))
 
 
@@ -132,6 +135,7 @@ def is_fine(found: Mapping[str, object]) -> bool:
     """Whether nothing was found that is wrong at any speed."""
     wrong = 0
     for name, keys in (
+        ("review", ("not_taken",)),
         ("screen", ("not_seen",)),
         ("reconnects", ("gaps", "doubles")),
         ("pages", ("not_reached", "elsewhere", "refused", "errors", "too_wide", "axe")),

@@ -243,6 +243,8 @@ def _story_rows(story: Story) -> Iterable[tuple[str, Text]]:
     for event in story.reviews:
         said = Review.model_validate(event)
         words = f"{said.severity} {said.class_name} by {said.reviewer}"
+        if said.withdraws is not None:
+            words = f"{said.reviewer} takes {said.withdraws} back"
         yield "review", _text(f"{words}, {said.reviewed_at.isoformat()}: {said.comment}")
     for event in story.dead_letters:
         letter = DeadLetter.model_validate(event)

@@ -99,6 +99,7 @@ def test_what_is_wrong_at_any_speed_ends_with_code_1() -> None:
     }
     assert is_fine(fine)
     assert not is_fine({**fine, "reconnects": {"gaps": 0, "doubles": 1}})
+    assert not is_fine({**fine, "review": {"not_taken": 1}})
     assert not is_fine({**fine, "pages": {"elsewhere": 1}})
 
 
@@ -114,7 +115,7 @@ def test_each_field_of_the_filter_is_asked_by_itself() -> None:
 async def test_a_short_run_in_chromium(scratch: Path) -> None:
     if chromium_path() is None:
         pytest.skip("no Chromium is installed: `apt-get install chromium`")
-    options = ConsoleBenchmark(seconds=1.0, cuts=1, restarts=0, starts=1, looks=1)
+    options = ConsoleBenchmark(seconds=1.0, cuts=1, restarts=0, starts=1, looks=1, verdicts=4)
     told: list[str] = []
     found = await benchmark_console(options, scratch, told.append)
     assert is_fine(found), found
