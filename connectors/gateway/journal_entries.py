@@ -283,6 +283,8 @@ def recover(
         for entry in known.entries.values()
         if (entry.closed or entry.acknowledgement) and entry.verdict is not None
     }
+    of_run = (e for e in known.entries.values() if e.key.plc_boot_id == known.plc_boot_id)
+    newest = max((_monotonic(entry, now, wall, host) for entry in of_run), default=0.0)
     return restore(
         config,
         known.plc_boot_id,
@@ -291,6 +293,7 @@ def recover(
         closed,
         result_seq=known.result_seq,
         whole=not known.damage,
+        heard_at=newest,
     )
 
 

@@ -67,12 +67,14 @@ def restore(
     closed: Mapping[PartKey, UUID],
     result_seq: int | None = None,
     whole: bool = True,
+    heard_at: float = 0.0,
 ) -> State:
     """The state after a restart, from the journal. ``Connected`` then reads back the rest.
 
     Args:
         result_seq: the newest ``ResultSeq`` in the journal; None: it does not say.
         whole: False where the journal is damaged, and lines may be missing.
+        heard_at: when the newest trigger in the journal was given; others came later.
     """
     known = {part.key: part for part in parts}
     ordered = [p for p in known.values() if p.result_seq]
@@ -90,6 +92,7 @@ def restore(
         result_seq=result_seq or 0,
         result_seq_known=result_seq is not None,
         memory_whole=whole,
+        heartbeat_at=heard_at,
     )
 
 

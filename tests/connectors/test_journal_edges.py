@@ -375,3 +375,11 @@ def test_a_published_part_is_so_after_a_restart() -> None:
     found = known(made, StepLine(t="published", k=made.key))
     assert found.entries[made.key].published
     assert not found.entries[made.key].captured
+
+
+def test_triggers_that_the_journal_lacks_came_after_its_newest() -> None:
+    """After a short restart their windows are not over, whatever state the parts before are in."""
+    first, second = entry(5), entry(6, triggered_at=1004.0)
+    found = recover(CONFIG, known(first, second), now=50.0, wall=second.triggered_at + 3.0)
+    assert found.heartbeat_at == pytest.approx(47.0)
+    assert recover(CONFIG, known(), now=50.0, wall=1000.0).heartbeat_at == 0.0
