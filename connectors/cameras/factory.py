@@ -122,6 +122,11 @@ def _genicam(
                 return GenicamTriggered(device, features, timeout_s)
             case Triggered.BY_WIRE:
                 timing = WireTiming(window_s, latency_s, timeout_s)
+                if timing.decided_s >= timeout_s:
+                    raise CaptureError(
+                        f"twice the trigger's window and the latency are {timing.decided_s:g} s, "
+                        f"and a capture may take {timeout_s:g} s: no picture would come in time"
+                    )
                 return WiredCamera(lambda: WiredSource(device(), features, timing), timing)
         source = partial(GenicamSource, features=features, latency_s=latency_s)
         return LiveCamera(lambda: source(device()), timeout_s, stall_s)

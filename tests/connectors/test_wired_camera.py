@@ -5,6 +5,7 @@ import queue
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,14 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.cameras import open_camera
 from connectors.cameras.adjustable import Feature
 from connectors.cameras.checked import CheckedCamera
 from connectors.cameras.genicam import RawImage
 from connectors.cameras.wire import DRIFT, Exposed, LatchedClock, frame_of
 from connectors.cameras.wired import WiredCamera, WiredSource, WireTiming
-from connectors.errors import CaptureError
+from connectors.errors import CameraSpecError, CaptureError
+from connectors.settings import GatewaySettings
+from lab.plc.controller import PlcConfig
+from lab.plc.plan import PlannedPart
 from streams.ports import Picture
+from streams.topics import FRAMES
+from tests.connectors.line import running_line
 from tests.connectors.test_cameras import trigger
+from tests.waiting import until
 
 WINDOW_S = 0.02
 WIRE: dict[str, Feature] = {"TriggerMode": "On", "TriggerSource": "Line1"}
@@ -210,3 +218,31 @@ async def test_an_unplugged_camera_is_told_without_any_part(silently: bool) -> N
     with pytest.raises(CaptureError, match=r"read no more|unplugged"):
         await camera.capture(trigger(1))
     await camera.close()
+
+
+def test_a_window_that_no_capture_can_wait_for_is_refused() -> None:
+    with pytest.raises(CameraSpecError, match=r"are 2\.2 s, and a capture may take 2 s"):
+        open_camera("aravis:1", 2.0, 0.2, features=WIRE, window_s=1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio
+async def test_through_controller_and_gateway_each_part_has_its_own_frame(tmp_path: Path) -> None:
+    """The third frame is lost: its part is held, and the fourth is not shown for it."""
+    device = OnTheWire()
+    timing = WireTiming(0.2, 0.1, 5)
+    camera = WiredCamera(lambda: WiredSource(device, WIRE, timing), timing)
+    plc = PlcConfig(takt_s=1.0, window_s=10.0, heartbeat_missed=100)
+    config = GatewaySettings(result_window_ms=10_000)
+    async with running_line(tmp_path, plc, config=config, cameras=[camera]) as line:
+        await line.start_gateway()
+        for number in (1, 2, 3, 4):
+            ends = time.monotonic() + 0.9
+            if number != 3:
+                device.pull(number, time.monotonic())
+            await line.plc.trigger(PlannedPart(part_id=str(number), product_id="demo"))
+            await asyncio.sleep(ends - time.monotonic())
+        await until(lambda: len(line.bus.frames) == 3, 20)
+        sent = [(event.part_id, value) for event, value in line.bus.of(FRAMES.name)]
+    shades = {part: shade_of(Picture(value, "image/png")) for part, value in sent}
+    assert shades == {"1": 1, "2": 2, "4": 4}
