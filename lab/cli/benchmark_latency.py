@@ -65,9 +65,10 @@ def _tables(found: "Mapping[str, BrokerLatency]") -> list[Table | str]:
             f"{broker}: {over.parts_per_s} parts/s, {over.parts} parts, {over.not_followed} not "
             f"followed; load of the host before each round: {load}"
         )
+        rounds = len(over.load_before)
         for name, kind in over.kinds.items():
             if kind.stages:
-                title = f"{broker}: {kind.parts} parts {name}, milliseconds"
+                title = f"{broker}: {kind.parts} parts {name}, ms, medians of {rounds} round(s)"
                 shown.append(_table(kind.stages, title))
     return shown
 
