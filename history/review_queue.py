@@ -30,8 +30,7 @@ from sqlalchemy import (
     select,
 )
 
-from history.audits import SAMPLE
-from history.facts import FACTS
+from history.facts import FACTS, SHOTS
 from history.filters import FrameFilter
 from history.queries import History
 from history.records import Record
@@ -51,7 +50,7 @@ _STANDING = Table(
     Column("review_id", Uuid),
     Column("frame_id", Uuid),
     *(Column(name, Text) for name in ("reviewer", "severity", "class_name")),
-    Column("is_blind", Boolean),
+    *(Column(name, Boolean) for name in ("is_blind", "is_settlement")),
     Column("reviewed_at", DateTime(timezone=True)),
 )
 """Reviews that nobody took back."""
@@ -110,13 +109,23 @@ class RejectCount(Record):
     """Stopped and reviewed as ``unknown``."""
 
 
+def _shots_of(part: ColumnElement[UUID]) -> Question:
+    """The part's photographs but its first one, by index; the function of the database is slower
+    where each of many parts is asked for."""
+    query: Question = select(SHOTS.c.frame_id).where(SHOTS.c.part_frame_id == part)
+    return query.correlate(FACTS)
+
+
 def _has_picture(part: ColumnElement[UUID]) -> ColumnElement[bool]:
-    frames = func.part_frames(part)
-    return exists(select(_ANOMALY.frame_id).where(_ANOMALY.frame_id == func.any(frames)))
+    kept = select(_ANOMALY.frame_id)
+    return or_(
+        exists(kept.where(_ANOMALY.frame_id == part)),
+        exists(kept.where(_ANOMALY.frame_id.in_(_shots_of(part)))),
+    )
 
 
 def _reviews_of(part: ColumnElement[UUID]) -> ColumnElement[bool]:
-    return _STANDING.c.frame_id == func.any(func.part_frames(part))
+    return or_(_STANDING.c.frame_id == part, _STANDING.c.frame_id.in_(_shots_of(part)))
 
 
 _STOPPED: Final = case(
@@ -159,10 +168,7 @@ def waiting_query(
             judged them does not say.
     """
     if waits_for is WaitingFor.AUDIT:
-        c = SAMPLE.c
-        open_ones = (c.has_picture, c.audit_severity.is_(None), *wanted.conditions(SAMPLE))
-        query: Question = select(c.part_frame_id).where(*open_ones)
-        return query.order_by(func.md5(cast(c.part_frame_id, Text)))
+        return _audits(wanted)
     query = select(_PART).where(*wanted.conditions(FACTS), _has_picture(_PART))
     if waits_for in _OF_STOPPED:
         query = query.where(
@@ -181,6 +187,26 @@ def waiting_query(
     return query.order_by(FACTS.c.captured_at, _PART)
 
 
+def _audits(wanted: FrameFilter) -> Question:
+    """The open ones of ``history.audits.SAMPLE`` in its order, found by index in the facts."""
+    own = cast(_VERSION.body.op("->>")("audit_share"), Double).label("share")
+    shares = select(_VERSION.policy_hash, own).offset(0).subquery()  # each policy is read once
+    counts = or_(_STANDING.c.is_blind, _STANDING.c.is_settlement)
+    judged = select(_STANDING.c.review_id).where(_reviews_of(_PART), counts).correlate(FACTS)
+    query: Question = (
+        select(_PART)
+        .select_from(FACTS.join(shares, shares.c.policy_hash == FACTS.c.policy_hash))
+        .where(
+            FACTS.c.action == "pass",
+            func.audit_draw(_PART) < shares.c.share,
+            or_(FACTS.c.review_severity.is_(None), ~exists(judged)),
+            _has_picture(_PART),
+            *wanted.conditions(FACTS),
+        )
+    )
+    return query.order_by(func.md5(cast(_PART, Text)))
+
+
 def _disagree() -> ColumnElement[bool]:
     """The latest review is blind, and somebody else had said otherwise; a later one settles it."""
     r = _STANDING.alias("r")
@@ -195,7 +221,7 @@ def _disagree() -> ColumnElement[bool]:
     c = latest.c
     both_named = and_(c.class_name != "", r.c.class_name != "", c.class_name != r.c.class_name)
     other = select(r.c.review_id).where(
-        r.c.frame_id == func.any(func.part_frames(_PART)),
+        or_(r.c.frame_id == _PART, r.c.frame_id.in_(_shots_of(_PART))),
         c.is_blind,
         r.c.reviewer != c.reviewer,
         or_(r.c.severity != c.severity, both_named),
@@ -241,8 +267,7 @@ class ReviewQueue:
         """The next parts, but for those that are somebody's already."""
         query = waiting_query(waits_for, wanted, reviewer, self._second_share).limit(limit)
         if without:
-            of = SAMPLE.c.part_frame_id if waits_for is WaitingFor.AUDIT else _PART
-            query = query.where(of.not_in(list(without)))
+            query = query.where(_PART.not_in(list(without)))
         async with self._history.asking("reading the queue of reviews") as link:
             found = (await link.execute(query)).scalars().all()
         return [WaitingPart(part_frame_id=UUID(str(p)), waits_for=waits_for) for p in found]

@@ -91,10 +91,12 @@ async def test_audits_wait_as_at_the_prompt(
 ) -> None:
     await writer.add_decisions([make.decision(n, policy_hash=ALL) for n in range(1, 9)])
     await writer.add_anomalies([make.anomaly(n, "audit") for n in range(1, 8)])
+    await writer.add_reviews([said(1, "Ada", Severity.NORMAL), said(2, "Ada", Severity.DEFECT)])
+    await writer.add_reviews([said(3, "Ada", Severity.NORMAL, is_blind=True)])
     there = await queue.waiting(WaitingFor.AUDIT, EVERYTHING, "Bea", limit=50)
     prompt = await history.audit_queue(EVERYTHING, 50)
     assert [p.part_frame_id for p in there] == [p.part_frame_id for p in prompt.parts]
-    assert len(there) == 7
+    assert len(there) == 6, "who had seen the verdict did not audit"
     assert WaitingFor.AUDIT.is_blind
     without = await queue.waiting(WaitingFor.AUDIT, EVERYTHING, "Bea", {there[0].part_frame_id}, 1)
     assert without == [there[1]]
@@ -203,3 +205,19 @@ async def test_what_is_shown_beside(
     assert (rejects.stopped, rejects.reviewed, rejects.false_alarms) == (2, 2, 1)
     assert await queue.policy_body(ALL) == {"audit_share": 1.0, "second_review": 1.0}
     assert await queue.policy_body("x") == {}
+
+
+async def test_a_part_whose_second_photograph_alone_is_kept_waits(
+    writer: PostgresHistoryWriter, queue: ReviewQueue
+) -> None:
+    part, shot = make.frame_id(7), make.frame_id(200_007)
+    of_part = {"part_frame_id": part, "shot": 2, "shots_expected": 3}
+    await writer.add_decisions([stopped(7)])
+    assert await numbers(queue, WaitingFor.HOLD) == []
+    await writer.add_anomalies([make.anomaly(7, frame_id=shot, **of_part)])
+    assert await numbers(queue, WaitingFor.HOLD) == [7]
+    await writer.add_reviews([said(7, "Ada", Severity.NORMAL, frame_id=shot)])
+    assert await numbers(queue, WaitingFor.HOLD) == []
+    second = said(7, "Bea", Severity.DEFECT, nth=1, is_blind=True)
+    await writer.add_reviews([second])
+    assert await numbers(queue, WaitingFor.DISAGREEMENT) == [7]
