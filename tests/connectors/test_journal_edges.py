@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import io
 import os
 from pathlib import Path
 from uuid import UUID
@@ -383,3 +384,30 @@ def test_triggers_that_the_journal_lacks_came_after_its_newest() -> None:
     found = recover(CONFIG, known(first, second), now=50.0, wall=second.triggered_at + 3.0)
     assert found.heartbeat_at == pytest.approx(47.0)
     assert recover(CONFIG, known(), now=50.0, wall=1000.0).heartbeat_at == 0.0
+
+
+@pytest.mark.asyncio
+async def test_what_waits_may_be_as_much_as_the_bound_and_a_healthy_file_is_never_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "_MOST_WAITING", 10)
+    journal = opened(tmp_path / "line.journal")
+    assert not journal._torn
+    journal._keep_waiting([bytes(4), bytes(6)])
+    assert (len(journal._pending), journal._whole_next) == (2, False)
+    journal._keep_waiting([bytes(1)])
+    assert (journal._pending, journal._whole_next) == ([], True)
+    for write in ("anew", "behind"):
+        journal._torn = True
+        journal.append(entry(1))
+        await journal.commit()
+        assert not journal._torn, write
+    await journal.close()
+
+
+def test_only_a_torn_end_is_cut_off(tmp_path: Path) -> None:
+    class Whole(io.BytesIO):
+        def truncate(self, size: int | None = None) -> int:
+            raise AssertionError("nothing is torn")
+
+    Journal(tmp_path / "line.journal")._read(Whole(framed([encode_line(entry(1))], 0)))
