@@ -38,10 +38,14 @@ POLICY = ROOT / "policies" / "products" / "textile.yaml"
 COMMANDS: Mapping[str, Role] = {
     "doctor kafka postgres s3 serve policies workers exposure": Role.ADMIN,
     "topics acl --check": Role.ADMIN,
+    "topics check": Role.ADMIN,
+    "doctor s3 state": Role.GATEWAY,
     "policy key show": Role.PROCESS,
-    f"policy apply {POLICY} --yes --skip-backtest --reason again": Role.PROCESS,
+    f"policy apply {POLICY} --yes --skip-backtest --reason again --json": Role.PROCESS,
+    "policy log": Role.PROCESS,
     "history list": Role.PROCESS,
     "history check": Role.PROCESS,
+    "history stats --since 30d": Role.PROCESS,
 }
 """What people run beside the line, with the credentials of whom."""
 MISTAKEN = "doctor postgres"
