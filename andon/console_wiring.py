@@ -10,6 +10,7 @@ from andon.settings import Settings
 from andon.wiring import history, image_store, kafka_connection
 
 if TYPE_CHECKING:
+    from console.oidc import SingleSignOn
     from console.parts import ConsoleParts
     from history.accounts import Accounts
     from history.console_audit import ConsoleAudit
@@ -40,10 +41,12 @@ def console_parts(settings: Settings) -> "ConsoleParts":
     from console.feed.status_feed import StatusFeed
     from console.health import HealthDesk
     from console.parts import ConsoleParts
+    from history.handovers import Handovers
     from streams.kafka.publisher import KafkaPublisher
     from streams.kafka.reader import BEGINNING, PartitionReader
     from streams.topics import STATUS
 
+    own = settings.postgres
     _, began = settings.plant.shift_at(datetime.now(UTC))
     since_s = min(began.timestamp(), time.time() - settings.console.lookback_s)
     reader = PartitionReader(kafka_connection(settings), dict.fromkeys(TOPICS, since_s))
@@ -54,6 +57,8 @@ def console_parts(settings: Settings) -> "ConsoleParts":
         store=image_store(settings),
         accounts=accounts(settings),
         audit=console_audit(settings),
+        handovers=Handovers(own.url.get_secret_value(), timeout_s=own.timeout_s),
+        sign_on=SingleSignOn(settings.oidc) if settings.oidc.issuer else None,
         plant=settings.plant,
         feed=LiveFeed(reader, settings.plant.shift_at),
         status=StatusFeed(statuses),

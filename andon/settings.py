@@ -18,6 +18,7 @@ from andon.settings_sources import SettingsError as SettingsError
 from andon.settings_sources import explained, gather
 from connectors.settings import GatewaySettings
 from connectors.vision.settings import VisionServerSettings
+from console.oidc_settings import OidcSettings
 from history.database_url import read_database_url
 from history.plant_times import PlantTimes
 from history.retention.rules import RetentionDays
@@ -243,6 +244,7 @@ class Settings(BaseSettings):
     plant: PlantTimes = PlantTimes()
     retention: RetentionDays = RetentionDays()
     console: ConsoleSettings = ConsoleSettings()
+    oidc: OidcSettings = OidcSettings()
     signing: SigningSettings = SigningSettings()
     secure: bool = False
     """Whether `andon stack up`, `andon demo` and the benchmarks start a secured local stack: with

@@ -52,6 +52,12 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /static/{name}
             GET  /login
             POST /login
+            GET  /oidc/start
+            GET  /oidc/back
+            GET  /oidc/out
+            GET  /terminal
+            POST /terminal
+            POST /terminal/login
             POST /preferences
             """,
         ),
@@ -61,6 +67,7 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /
             GET  /password
             POST /password
+            POST /pin
             POST /logout
             GET  /live
             GET  /live/events
@@ -77,6 +84,8 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             STAFF,
             """
             POST /live/alerts/{alert_id}
+            GET  /handover
+            POST /handover
             GET  /history
             GET  /pareto
             GET  /docs
@@ -163,6 +172,18 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
         ),
     ]
 )
+
+
+WALL: Final[frozenset[Route]] = frozenset(
+    {
+        ("GET", "/"),
+        ("GET", "/live"),
+        ("GET", "/live/events"),
+        ("GET", "/live/parts/{identity}"),
+        ("GET", "/pictures/{frame_id}/{size}"),
+    }
+)
+"""All that a screen on the wall may call, whatever else its role may."""
 
 
 def may_call(role: ConsoleRole, method: str, path: str) -> bool:

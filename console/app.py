@@ -44,6 +44,7 @@ def build_app(
             await asyncio.gather(*tasks, return_exceptions=True)
             for part in (parts.health, parts.history, parts.accounts, parts.audit, parts.store):
                 await part.close()
+            await parts.handovers.close()
             await parts.publisher.stop()
 
     app = FastAPI(
@@ -56,7 +57,8 @@ def build_app(
     )
     app.state.gatekeeper = Gatekeeper(parts.accounts)
     links = [page.link for page in PAGES if page.link is not None]
-    renderer = Renderer(parts.plant.time_zone, links)
+    sso = parts.sign_on.name if parts.sign_on else ""
+    renderer = Renderer(parts.plant.time_zone, links, sso)
     add_refusals(app, renderer)
     app.add_middleware(Guard, hosts=tuple(hosts))
     add_api(app, parts.history, parts.store)

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import secrets
+from itertools import pairwise
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -18,6 +19,22 @@ _HASHER: Final = PasswordHasher()
 _AT_ONCE: Final = asyncio.Semaphore(2)
 """Each takes 64 MiB and a core for a moment, whoever asks."""
 _NOBODY: Final = _HASHER.hash("nobody has this password")
+
+
+PIN_LENGTHS: Final = range(6, 13)
+"""Digits of a PIN. It is short because it opens little: a short session on one shared terminal."""
+
+
+def is_weak_pin(pin: str) -> bool:
+    """Whether it is no PIN, or one that is guessed first.
+
+    >>> [is_weak_pin(pin) for pin in ("482913", "111111", "123456", "654321", "48291", "48291a")]
+    [False, True, True, True, True, True]
+    """
+    if len(pin) not in PIN_LENGTHS or not (pin.isascii() and pin.isdecimal()):
+        return True
+    steps = {int(b) - int(a) for a, b in pairwise(pin)}
+    return len(steps) == 1 and steps <= {-1, 0, 1}
 
 
 def new_password() -> str:

@@ -8,13 +8,15 @@ from typing import Final, Protocol
 
 from fastapi import Request
 
-from console.access import ACCESS, PUBLIC, ConsoleRole
+from console.access import ACCESS, PUBLIC, WALL, ConsoleRole
 from console.credentials import secret_hash
 from history.accounts import Login
 from history.console_audit import Deed
 from streams.errors import AndonError, UnavailableError
 
 COOKIE: Final = "andon_session"
+TERMINAL_COOKIE: Final = "andon_terminal"
+"""Which shared terminal a browser is; it opens nothing by itself."""
 _BEARER: Final = "bearer "
 _CHANGE: Final = ("/password", "/logout")
 _REMEMBERED: Final = 2000
@@ -42,8 +44,14 @@ class Who:
     name: str
     role: ConsoleRole
     secret_hash: str
-    is_token: bool = False
+    way: str = "password"
+    """``password``, ``oidc``, ``pin``, ``token`` or ``wall``, see ``history.accounts.Login``."""
     must_change: bool = False
+
+    @property
+    def is_token(self) -> bool:
+        """Whether it is a program, or a screen on the wall, and no person."""
+        return self.way in ("token", "wall")
 
     def deed(self, request: Request, action: str, object: str = "", **said: str) -> Deed:
         """What they do, for the audit."""
@@ -52,8 +60,8 @@ class Who:
             self.name,
             action,
             object,
-            login="token" if self.is_token else "password",
-            via="api" if self.is_token else "console",
+            login=self.way,
+            via="api" if self.way == "token" else "console",
             **said,
         )
 
@@ -72,8 +80,12 @@ class Gatekeeper:
         self._known: OrderedDict[str, Login] = OrderedDict()
         self._down_until = 0.0
 
-    async def who(self, secret: str | None) -> Who | None:
+    async def who(self, secret: str | None, terminal: str | None = None) -> Who | None:
         """Whose secret it is; None for none, and for one that opens nothing any more.
+
+        Args:
+            terminal: the secret of the shared terminal that asks; a session that was opened on one
+                opens nothing anywhere else.
 
         Raises:
             UnavailableError: the database is away, and the secret was not seen before.
@@ -82,11 +94,23 @@ class Gatekeeper:
             return None
         key = secret_hash(secret)
         login = await self._look_up(key)
-        if login is None or login.expires_at <= datetime.now(UTC):
+        if login is None or login.expires_at <= datetime.now(UTC) or login.way == "terminal":
+            return None
+        if login.terminal and (not terminal or secret_hash(terminal) != login.terminal):
             return None
         name = f"token {login.label}" if login.label else login.user_name
         role = ConsoleRole(login.role)
-        return Who(name, role, key, bool(login.label), login.must_change)
+        return Who(name, role, key, login.way, login.must_change)
+
+    async def terminal(self, secret: str | None) -> Login | None:
+        """The shared terminal whose secret it is; None for anything else.
+
+        Raises:
+            UnavailableError: the database is away, and the secret was not seen before.
+        """
+        login = await self._look_up(secret_hash(secret)) if secret else None
+        is_open = login is not None and login.expires_at > datetime.now(UTC)
+        return login if login is not None and is_open and login.way == "terminal" else None
 
     async def _look_up(self, key: str) -> Login | None:
         if time.monotonic() < self._down_until and key in self._known:
@@ -127,6 +151,12 @@ def deed_of(request: Request, actor: str, action: str, object: str = "", **said:
     return Deed(actor=actor, action=action, object=object, address=address, agent=agent, **said)
 
 
+async def asking(request: Request) -> Who | None:
+    """Who asks, by the secrets that a request shows."""
+    keeper: Gatekeeper = request.app.state.gatekeeper
+    return await keeper.who(secret_of(request), request.cookies.get(TERMINAL_COOKIE))
+
+
 async def check_access(request: Request) -> None:
     """Lets through who may call the route; every route of the application depends on it.
 
@@ -139,13 +169,12 @@ async def check_access(request: Request) -> None:
     allowed = ACCESS.get((request.method, path))
     if allowed is None:
         raise ForbiddenError(f"{request.method} {path} is in no table of rights")
-    keeper: Gatekeeper = request.app.state.gatekeeper
     if allowed is PUBLIC:
         return
-    who = await keeper.who(secret_of(request))
+    who = await asking(request)
     if who is None:
         raise LoginNeededError("log in first, or send a token: `Authorization: Bearer TOKEN`")
-    if who.role not in allowed:
+    if who.role not in allowed or (who.way == "wall" and (request.method, path) not in WALL):
         raise ForbiddenError(f"{who.name} is {who.role.value}, and may not do that")
     if who.must_change and path not in _CHANGE:
         raise PasswordExpiredError("change the password first")

@@ -6,10 +6,12 @@ from typing import Protocol
 from console.feed.live_feed import LiveFeed
 from console.feed.status_feed import StatusFeed
 from console.health import HealthDesk
+from console.oidc import SingleSignOn
 from console.product_drafts import ProductDrafts
 from console.review.lessons import LessonsAhead
 from history.accounts import Accounts
 from history.console_audit import ConsoleAudit
+from history.handovers import Handovers
 from history.plant_times import PlantTimes
 from history.queries import History
 from streams.ports import ImageStore, Publisher
@@ -45,5 +47,8 @@ class ConsoleParts:
     publisher: ReviewPublisher
     """Takes what people say of parts."""
     lessons: LessonsAhead
+    handovers: Handovers
     second_review: float = 0.0
     """Share of the reviewed parts that a second person reviews, where no policy says."""
+    sign_on: SingleSignOn | None = None
+    """The plant's provider of logins, where the settings name one."""

@@ -48,11 +48,12 @@ class Renderer:
     Args:
         time_zone: the plant's, by its IANA name.
         links: the pages of the bar, in order.
+        sso: what the provider of logins is called; empty without one.
     """
 
-    def __init__(self, time_zone: str, links: Sequence[NavLink] = ()) -> None:
+    def __init__(self, time_zone: str, links: Sequence[NavLink] = (), sso: str = "") -> None:
         self._zone = ZoneInfo(time_zone)
-        self._links = tuple(links)
+        self._links, self._sso = tuple(links), sso
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
             autoescape=True,
@@ -109,6 +110,7 @@ class Renderer:
             "themes": THEMES,
             "languages": LANGUAGES,
             "zone": self._zone.key,
+            "sso": self._sso,
             "now": datetime.now(UTC),
             "here": request.url.path,
             "back": request.url.path + query if request.method == "GET" else "/",

@@ -5,7 +5,7 @@ Secrets are only ever seen as hashes here.
 
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, RowMapping, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +28,8 @@ class ConsoleUser(Record):
     role: str
     must_change: bool = False
     is_disabled: bool = False
+    has_pin: bool = False
+    """Whether a PIN opens a session on a shared terminal."""
     created_at: datetime | None = None
 
 
@@ -40,6 +42,11 @@ class Login(Record):
     """Empty for a person's session."""
     role: str
     """The token's own, or the person's of this moment."""
+    way: str = "password"
+    """How: ``password``, ``oidc`` or ``pin``; a secret with a label is a ``token`` of a program, of
+    a ``wall`` or of a ``terminal``."""
+    terminal: str = ""
+    """Hash of the shared terminal's secret, without which a session opens nothing."""
     must_change: bool = False
     expires_at: datetime
 
@@ -48,6 +55,8 @@ _LOGIN = (
     SESSIONS.c.secret_hash,
     SESSIONS.c.user_name,
     SESSIONS.c.label,
+    SESSIONS.c.way,
+    SESSIONS.c.terminal,
     func.coalesce(func.nullif(SESSIONS.c.role, ""), USERS.c.role).label("role"),
     USERS.c.must_change,
     SESSIONS.c.expires_at,
@@ -76,19 +85,20 @@ class Accounts:
         """All people, by name."""
         query = select(USERS).order_by(USERS.c.name)
         async with connected(self._engine, self._timeout_s, "reading the users") as link:
-            return [
-                ConsoleUser.model_validate(dict(row))
-                for row in (await link.execute(query)).mappings()
-            ]
+            return [_user(row) for row in (await link.execute(query)).mappings()]
 
     async def find(self, name: str) -> tuple[ConsoleUser, str] | None:
         """A person and the hash of the password."""
         query = select(USERS).where(USERS.c.name == clean(name))
         async with connected(self._engine, self._timeout_s, "reading a user") as link:
             row = (await link.execute(query)).mappings().one_or_none()
-        return (
-            None if row is None else (ConsoleUser.model_validate(dict(row)), str(row["password"]))
-        )
+        return None if row is None else (_user(row), str(row["password"]))
+
+    async def pin_of(self, name: str) -> str:
+        """The hash of a person's PIN; empty without one, and for nobody."""
+        query = select(USERS.c.pin).where(USERS.c.name == clean(name))
+        async with connected(self._engine, self._timeout_s, "reading a user") as link:
+            return str(await link.scalar(query) or "")
 
     async def add(self, account: ConsoleUser, password_hash: str, deed: Deed) -> None:
         """Let a person in.
@@ -96,7 +106,7 @@ class Accounts:
         Raises:
             DoubledAccountError: there is one of that name.
         """
-        values = account.model_dump(exclude={"created_at"}) | {"password": password_hash}
+        values = _values(account, password_hash)
         query = insert(USERS).values(values).on_conflict_do_nothing().returning(USERS.c.name)
         async with connected(self._engine, self._timeout_s, "adding a user") as link:
             if await link.scalar(query) is None:
@@ -110,7 +120,7 @@ class Accounts:
             if await link.scalar(select(func.count()).select_from(USERS)):
                 await link.rollback()
                 return False
-            values = account.model_dump(exclude={"created_at"}) | {"password": password_hash}
+            values = _values(account, password_hash)
             await link.execute(USERS.insert().values(values))
             return True
 
@@ -119,6 +129,10 @@ class Accounts:
     ) -> None:
         """Another password; everybody who is logged in under the old one is logged out."""
         await self._change(name, deed, password=password_hash, must_change=must_change)
+
+    async def set_pin(self, name: str, pin_hash: str, deed: Deed) -> None:
+        """Another PIN, or none where it is empty."""
+        await self._change(name, deed, log_out=False, pin=pin_hash)
 
     async def set_role(self, name: str, role: str, deed: Deed) -> None:
         """Another role, which counts at the person's next request."""
@@ -140,18 +154,26 @@ class Accounts:
     async def open(self, login: Login, deed: Deed) -> None:
         """Keep a session, or a token where it has a label."""
         values = login.model_dump(exclude={"must_change"})
-        if not login.label:
-            values["role"] = ""
+        if not login.label and login.way != "pin":
+            values["role"] = ""  # the person's, as it will be
         async with connected(self._engine, self._timeout_s, "opening a session") as link:
             await link.execute(SESSIONS.insert().values(values))
             await write_deed(link, deed)
 
     async def login(self, secret_hash: str) -> Login | None:
         """What a secret opens now; None where it opens nothing any more."""
+        other = SESSIONS.alias().c
+        is_open = _is_open(other.ended_at, other.expires_at)
+        terminal = select(other.label).where(other.secret_hash == SESSIONS.c.terminal, is_open)
         query = (
             select(*_LOGIN)
             .join(USERS, USERS.c.name == SESSIONS.c.user_name)
-            .where(SESSIONS.c.secret_hash == secret_hash, _is_open(), ~USERS.c.is_disabled)
+            .where(
+                SESSIONS.c.secret_hash == secret_hash,
+                _is_open(),
+                ~USERS.c.is_disabled,
+                (SESSIONS.c.terminal == "") | terminal.exists(),
+            )
         )
         async with connected(self._engine, self._timeout_s, "reading a session") as link:
             row = (await link.execute(query)).mappings().one_or_none()
@@ -177,8 +199,20 @@ class Accounts:
             await write_deed(link, deed)
 
 
-def _is_open() -> ColumnElement[bool]:
-    return SESSIONS.c.ended_at.is_(None) & (SESSIONS.c.expires_at > datetime.now(UTC))
+def _is_open(
+    ended_at: ColumnElement[datetime] = SESSIONS.c.ended_at,
+    expires_at: ColumnElement[datetime] = SESSIONS.c.expires_at,
+) -> ColumnElement[bool]:
+    return ended_at.is_(None) & (expires_at > datetime.now(UTC))
+
+
+def _user(row: RowMapping) -> ConsoleUser:
+    return ConsoleUser.model_validate({**row, "has_pin": bool(row["pin"])})
+
+
+def _values(account: ConsoleUser, password_hash: str) -> dict[str, object]:
+    kept = account.model_dump(exclude={"created_at", "has_pin"})
+    return {**kept, "password": password_hash, "pin": ""}
 
 
 async def _end(link: AsyncConnection, meant: ColumnElement[bool]) -> None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from history.bi import READER
-from history.console_tables import AUDIT, SESSIONS, USERS
+from history.console_tables import AUDIT, HANDOVERS, SESSIONS, USERS
 from history.facts import BACKFILL, COUNTS, FACTS, SHOTS
 from history.tables import METADATA, TOPIC_TABLES
 from streams.principals import Role
@@ -55,7 +55,9 @@ OF_CHANGES: Final = ("policy_version", "policy_audit", "model_audit")
 """Who put which policy and which model in force."""
 OF_LOGINS: Final = (USERS.name, SESSIONS.name)
 """Who may log in at the console, and who is: nobody else reads them."""
-INSERT_ONLY: Final = (*TOPIC_TABLES, *OF_CHANGES, AUDIT.name)
+BY_PEOPLE: Final = (HANDOVERS.name, AUDIT.name)
+"""What people write at the console and nobody changes."""
+INSERT_ONLY: Final = (*TOPIC_TABLES, *OF_CHANGES, *BY_PEOPLE)
 """A row of these is never changed; a trigger says so to the owner, too."""
 BY_TRIGGERS: Final = (FACTS.name, COUNTS.name, SHOTS.name, BACKFILL.name)
 """Kept by triggers with the owner's rights, so that nobody else writes them."""
@@ -81,7 +83,7 @@ def may(role: DatabaseRole, verb: Verb, table: str) -> bool:
         case DatabaseRole.PROCESS if verb is Verb.INSERT:
             return table in OF_CHANGES
         case DatabaseRole.CONSOLE if verb is Verb.INSERT:
-            return table in (*OF_LOGINS, AUDIT.name)
+            return table in (*OF_LOGINS, *BY_PEOPLE)
         case DatabaseRole.CONSOLE if verb is Verb.UPDATE:
             return table in OF_LOGINS
         case DatabaseRole.PROCESS if table in OF_LOGINS:

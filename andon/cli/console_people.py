@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -18,6 +19,14 @@ from history.accounts import Accounts, ConsoleUser, Login
 
 Name = Annotated[str, typer.Argument(help="The person's name, as it is typed to log in.")]
 Role = Annotated[ConsoleRole, typer.Option(help="What the person or program may do.")]
+
+
+class TokenOf(StrEnum):
+    """What has a token."""
+
+    PROGRAM = "program"
+    WALL = "wall"
+    TERMINAL = "terminal"
 
 
 def add_user(name: Name, role: Role = ConsoleRole.VIEWER, as_json: Json = False) -> None:
@@ -51,10 +60,20 @@ def token(
     user: Annotated[str, typer.Option(help="Who answers for it; it ends when they are disabled.")],
     role: Role = ConsoleRole.VIEWER,
     days: Annotated[int, typer.Option(min=1, max=3650, help="Days until it expires.")] = 90,
+    of: Annotated[
+        TokenOf, typer.Option(help="A program, a screen on the wall, or a shared terminal.")
+    ] = TokenOf.PROGRAM,
     as_json: Json = False,
 ) -> None:
-    """Make a token for a program or a kiosk: `Authorization: Bearer TOKEN`. Shown once."""
-    secret, ends = new_secret(), datetime.now(UTC) + timedelta(days=days)
+    """Make a token for a program: `Authorization: Bearer TOKEN`. Shown once.
+
+    Of a `wall` or a `terminal` it is a code that is typed at the browser's page /terminal. A wall
+    shows the live page and nothing else. At a terminal people come in with a PIN.
+    """
+    is_program = of is TokenOf.PROGRAM
+    role = role if is_program else ConsoleRole.VIEWER
+    secret = new_secret() if is_program else new_password()
+    ends = datetime.now(UTC) + timedelta(days=days)
 
     async def work(to: Accounts) -> None:
         login = Login(
@@ -62,13 +81,15 @@ def token(
             user_name=user,
             label=label,
             role=role,
+            way="token" if is_program else of.value,
             expires_at=ends,
         )
-        await to.open(login, deed_here("token.add", label, after=role))
+        made = role if is_program else of.value
+        await to.open(login, deed_here("token.add", label, after=made))
 
     _run(work)
     shown = f"{label}, {role.value}, until {ends:%Y-%m-%d}: {secret} (shown once)"
-    found = {"label": label, "role": role, "expires_at": ends, "token": secret}
+    found = {"label": label, "role": role, "of": of, "expires_at": ends, "token": secret}
     print_found(found, [shown], as_json)
 
 

@@ -4,7 +4,7 @@ Whatever comes twice changes nothing, so that a log may be read again from anywh
 """
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -245,3 +245,15 @@ class LineState:
             if counted is not None:
                 line.actions[counted[0]] += step
                 line.missed += step * counted[1]
+
+
+def newest_of_limits(alerts: Iterable[Alert]) -> list[Alert]:
+    """The first of each line, product and limit: whoever looks after it looks after those before.
+
+    Args:
+        alerts: newest first.
+    """
+    found: dict[tuple[str, str, str], Alert] = {}
+    for alert in alerts:
+        found.setdefault((alert.line, alert.product_id, alert.limit), alert)
+    return list(found.values())

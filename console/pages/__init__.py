@@ -7,11 +7,13 @@ from fastapi import FastAPI
 
 from console.pages import (
     audit,
+    handover,
     health,
     line,
     live,
     login,
     new_product,
+    oidc,
     pareto,
     part,
     people,
@@ -20,6 +22,7 @@ from console.pages import (
     product_api,
     review,
     search,
+    terminal,
 )
 from console.parts import ConsoleParts
 from console.rendering import NavLink, Renderer
@@ -37,9 +40,12 @@ class ConsolePage:
 
 PAGES = (
     ConsolePage(login.add),
+    ConsolePage(oidc.add),
+    ConsolePage(terminal.add),
     ConsolePage(pictures.add),
     ConsolePage(live.add, NavLink("live", "/live")),
     ConsolePage(line.add, NavLink("line", "/line")),
+    ConsolePage(handover.add, NavLink("handover", "/handover")),
     ConsolePage(part.add),
     ConsolePage(
         search.add,

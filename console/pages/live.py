@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from console.feed.acknowledged import acknowledge
 from console.feed.live_feed import LiveFeed
 from console.feed.positions import Positions, is_beyond, read_positions
-from console.identity import Gatekeeper, secret_of, who_of
+from console.identity import asking, who_of
 from console.pages.live_fragments import LiveFragments, with_those_before
 from console.parts import ConsoleParts
 from console.rendering import Renderer, asked_language
@@ -88,7 +88,6 @@ async def _stream(
     request: Request, feed: LiveFeed, fragments: LiveFragments, asked: Positions
 ) -> AsyncIterator[str]:
     """Messages for one browser, until its session ends or it goes."""
-    keeper: Gatekeeper = request.app.state.gatekeeper
     loop, language = asyncio.get_running_loop(), asked_language(request)
     seen, checked = 0, loop.time()
     while True:
@@ -102,7 +101,7 @@ async def _stream(
             await asyncio.sleep(GATHER_S)
         if loop.time() - checked > CHECK_S:
             checked = loop.time()
-            if await keeper.who(secret_of(request)) is None:
+            if await asking(request) is None:
                 yield _message("begin-again", {}, feed.word)
                 return
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from console.feed.line_state import LiveLine, LivePart
+from console.feed.line_state import LiveLine, LivePart, newest_of_limits
 from console.feed.live_feed import LiveFeed
 from console.feed.positions import Positions, has_news
 from console.outlines import outline_path
@@ -111,18 +111,6 @@ class LiveFragments:
             tuple(self.row(part, language) for part in line.newest(SHOWN)),
             pinned if focus is kept else None,
         )
-
-
-def newest_of_limits(alerts: Iterable[Alert]) -> list[Alert]:
-    """The first of each line, product and limit: whoever looks after it looks after those before.
-
-    Args:
-        alerts: newest first.
-    """
-    found: dict[tuple[str, str, str], Alert] = {}
-    for alert in alerts:
-        found.setdefault((alert.line, alert.product_id, alert.limit), alert)
-    return list(found.values())
 
 
 def with_those_before(meant: Alert, alerts: Iterable[Alert]) -> list[Alert]:

@@ -1,7 +1,7 @@
 """Logging in and out, changing a password, choosing language and theme."""
 
 import math
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
@@ -11,20 +11,17 @@ from console.credentials import (
     LEAST_LENGTH,
     MOST_LENGTH,
     is_password,
-    new_secret,
     password_hash,
-    secret_hash,
 )
 from console.forms import form_of
-from console.identity import COOKIE, deed_of, who_of
+from console.identity import COOKIE, TERMINAL_COOKIE, Gatekeeper, deed_of, who_of
 from console.parts import ConsoleParts
 from console.rendering import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, Renderer, own_path
+from console.sessions import open_session, people_with_pins
 from console.texts import LANGUAGES
 from console.throttle import Throttle
-from history.accounts import ConsoleUser, Login
+from streams.errors import UnavailableError
 
-SESSION: Final = timedelta(hours=12)
-"""A shift and what goes before and after it."""
 _YEAR_S: Final = 31_536_000
 
 
@@ -38,9 +35,14 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
 
 def _add_login(app: FastAPI, parts: ConsoleParts, renderer: Renderer, throttle: Throttle) -> None:
     @app.get("/login", include_in_schema=False)
-    def ask(request: Request) -> Response:
+    async def ask(request: Request) -> Response:
         """Who are you?"""
-        return renderer.page(request, "login.html", next=own_path(_next(request)), problem="")
+        keeper: Gatekeeper = request.app.state.gatekeeper
+        with suppress(UnavailableError):
+            if await keeper.terminal(request.cookies.get(TERMINAL_COOKIE)) is not None:
+                people = await people_with_pins(parts.accounts)
+                return renderer.page(request, "login.html", 200, **_asked(request), people=people)
+        return renderer.page(request, "login.html", 200, **_asked(request))
 
     @app.post("/login", include_in_schema=False)
     async def log_in(request: Request) -> Response:
@@ -61,14 +63,14 @@ def _add_login(app: FastAPI, parts: ConsoleParts, renderer: Renderer, throttle: 
             values = {"next": there, "problem": "login.wrong", "seconds": 0}
             return renderer.page(request, "login.html", 401, **values)
         throttle.succeeded(keys[0])
-        return await _opened(request, parts, account, there)
+        return await open_session(request, parts, account, there)
 
     @app.post("/logout", include_in_schema=False)
     async def log_out(request: Request) -> Response:
         """The session opens nothing any more."""
         who = who_of(request)
         await parts.accounts.end(who.secret_hash, who.deed(request, "logout"))
-        answer = RedirectResponse("/login", 303)
+        answer = RedirectResponse("/login?left=oidc" if who.way == "oidc" else "/login", 303)
         answer.delete_cookie(COOKIE)
         return answer
 
@@ -99,7 +101,7 @@ def _add_password(
             return renderer.page(request, "password.html", 422, **values)
         deed = who.deed(request, "user.password", who.name)
         await parts.accounts.set_password(who.name, await password_hash(new), deed)
-        return await _opened(request, parts, account, "/")
+        return await open_session(request, parts, account, "/")
 
 
 def _add_preferences(app: FastAPI) -> None:
@@ -117,8 +119,9 @@ def _add_preferences(app: FastAPI) -> None:
         return answer
 
 
-def _next(request: Request) -> str:
-    return request.query_params.get("next", "/")
+def _asked(request: Request) -> dict[str, object]:
+    left = request.query_params.get("left") == "oidc"
+    return {"next": own_path(request.query_params.get("next", "/")), "problem": "", "left": left}
 
 
 def _problem(old: str, new: str, again: str) -> str:
@@ -128,27 +131,3 @@ def _problem(old: str, new: str, again: str) -> str:
     if new != again:
         return "password.differs"
     return "password.same" if new == old else ""
-
-
-async def _opened(
-    request: Request, parts: ConsoleParts, account: ConsoleUser, there: str
-) -> Response:
-    """To a page, with the cookie of a new session."""
-    secret = new_secret()
-    login = Login(
-        secret_hash=secret_hash(secret),
-        user_name=account.name,
-        role=account.role,
-        expires_at=datetime.now(UTC) + SESSION,
-    )
-    await parts.accounts.open(login, deed_of(request, account.name, "login", login="password"))
-    answer = RedirectResponse(there, 303)
-    answer.set_cookie(
-        COOKIE,
-        secret,
-        int(SESSION.total_seconds()),
-        httponly=True,
-        samesite="lax",
-        secure=request.url.scheme == "https",
-    )
-    return answer

@@ -85,6 +85,8 @@ GRANT SELECT, INSERT, UPDATE ON console_user TO andon_console;
 
 GRANT SELECT, INSERT, UPDATE ON console_session TO andon_console;
 
+GRANT SELECT, INSERT ON console_handover TO andon_console;
+
 GRANT SELECT, INSERT ON console_audit TO andon_console;
 
 GRANT SELECT, INSERT ON policy_version TO andon_process;

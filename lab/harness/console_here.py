@@ -93,6 +93,7 @@ async def let_in(settings: Settings) -> tuple[str, str]:
                 secret_hash=secret_hash(value),
                 user_name=WHO,
                 label=label,
+                way="token" if label else "password",
                 role=ConsoleRole.ADMIN,
                 expires_at=ends,
             )

@@ -91,6 +91,7 @@ def parts_of(**given: Any) -> ConsoleParts:
         "store": InMemoryImageStore(),
         "accounts": EveryRole(),
         "audit": Nothing(),
+        "handovers": Nothing(),
         "plant": plant,
         "feed": LiveFeed(GivenRecords(), plant.shift_at),
         "status": StatusFeed(GivenRecords()),
@@ -126,7 +127,12 @@ async def new_token(url: str, role: ConsoleRole = ConsoleRole.ENGINEER, secret: 
     name = f"who-gives-{role.value}"
     await accounts.add(ConsoleUser(name=name, role=role.value), "nothing", DEED)
     login = Login(
-        secret_hash=secret_hash(secret), user_name=name, label="a test", role=role, expires_at=ends
+        secret_hash=secret_hash(secret),
+        user_name=name,
+        label="a test",
+        role=role,
+        way="token",
+        expires_at=ends,
     )
     await accounts.open(login, DEED)
     await accounts.close()

@@ -1,0 +1,47 @@
+"""What a shift leaves to the next one: notes that are only added, and what was counted then."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+
+from history.console_audit import Deed, write_deed
+from history.console_tables import HANDOVERS
+from history.database import AuditLog, connected
+from history.records import Record
+from history.text import clean
+
+
+class ShiftNote(Record):
+    """One note of a line's shift."""
+
+    note_id: UUID
+    at: datetime
+    line: str
+    shift: str
+    """The shift in which it was written."""
+    author: str
+    note: str
+    counted: Mapping[str, int]
+    """Parts of the shift until then: ``total``, ``missed``, and each action."""
+
+
+class Handovers(AuditLog):
+    """The notes in PostgreSQL. Every method raises ``UnavailableError`` when it is down."""
+
+    role = "handovers"
+
+    async def add(self, note: ShiftNote, deed: Deed) -> None:
+        """Write a note, and that it was written."""
+        values = {**note.model_dump(), "note": clean(note.note), "line": clean(note.line)}
+        async with connected(self._engine, self._timeout_s, "writing a note") as link:
+            await link.execute(HANDOVERS.insert().values(values))
+            await write_deed(link, deed)
+
+    async def latest(self, limit: int = 60) -> list[ShiftNote]:
+        """The newest notes of all lines, newest first."""
+        query = select(HANDOVERS).order_by(HANDOVERS.c.at.desc()).limit(limit)
+        async with connected(self._engine, self._timeout_s, "reading the notes") as link:
+            rows = (await link.execute(query)).mappings()
+            return [ShiftNote.model_validate(dict(row)) for row in rows]

@@ -1,0 +1,79 @@
+"""Shift handover over the real database: what a shift leaves, and who may read and write it."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from console.access import ConsoleRole
+from console.app import build_app
+from console.feed.live_feed import LiveFeed
+from console.pages.handover import LONGEST
+from history.accounts import Accounts
+from history.console_audit import ConsoleAudit
+from history.handovers import Handovers
+from history.plant_times import PlantTimes
+from streams.codes import Action, DecisionSource
+from streams.topics import DECISIONS
+from tests.console.make import BASE, GivenRecords, client_of, new_token, parts_of
+from tests.history import make
+
+pytestmark = pytest.mark.asyncio
+EVIL = "<b>the lamp</b> flickers"
+
+
+@pytest_asyncio.fixture
+async def handovers(url: str) -> AsyncIterator[Handovers]:
+    made = Handovers(url)
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture
+async def operator(
+    url: str, accounts: Accounts, audit: ConsoleAudit, handovers: Handovers
+) -> AsyncIterator[httpx.AsyncClient]:
+    feed = LiveFeed(GivenRecords(), PlantTimes().shift_at)
+    for number in range(3):
+        decided = make.decision(number, DecisionSource.CLASSIFIER, Action.SCRAP, "crack")
+        feed.state.take(decided, ((DECISIONS.name, 0), number))
+    app = build_app(parts_of(accounts=accounts, audit=audit, handovers=handovers, feed=feed))
+    secret = await new_token(url, ConsoleRole.OPERATOR)
+    page = {"Accept": "text/html", "Origin": BASE}
+    async with client_of(app, secret, headers=page) as made:
+        yield made
+
+
+async def test_a_note_is_kept_with_who_when_and_what_was_counted(
+    operator: httpx.AsyncClient, handovers: Handovers, audit: ConsoleAudit
+) -> None:
+    page = (await operator.get("/handover")).text
+    assert "line-1" in page
+    assert "Nobody has left a note yet." in page
+    left = await operator.post("/handover", data={"line": "line-1", "note": EVIL})
+    assert left.status_code == 303
+    (note,) = await handovers.latest()
+    assert (note.line, note.note, note.author) == ("line-1", EVIL, "token a test")
+    assert note.counted == {"total": 3, "missed": 0, "scrap": 3}
+    page = (await operator.get("/handover")).text
+    assert EVIL not in page
+    assert "&lt;b&gt;the lamp" in page
+    assert (await audit.latest(1))[0].action == "handover.note"
+
+
+async def test_nothing_and_too_much_are_refused_and_the_words_are_kept(
+    operator: httpx.AsyncClient, handovers: Handovers
+) -> None:
+    for note, words in (("  ", "should know"), ("x" * (LONGEST + 1), f"most {LONGEST}")):
+        answer = await operator.post("/handover", data={"line": "line-1", "note": note})
+        assert (answer.status_code, words in answer.text) == (422, True)
+        assert note.strip() in answer.text
+    assert not await handovers.latest()
+
+
+async def test_a_line_that_no_part_comes_from_keeps_its_notes(
+    operator: httpx.AsyncClient, handovers: Handovers
+) -> None:
+    await operator.post("/handover", data={"line": "line-9", "note": "stands still"})
+    assert "stands still" in (await operator.get("/handover")).text
