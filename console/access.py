@@ -88,6 +88,7 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             POST /handover
             GET  /history
             GET  /pareto
+            GET  /export/{form}
             GET  /docs
             GET  /api/openapi.json
             GET  /api/health

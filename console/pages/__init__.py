@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from console.pages import (
     audit,
+    export,
     handover,
     health,
     line,
@@ -43,6 +44,7 @@ PAGES = (
     ConsolePage(oidc.add),
     ConsolePage(terminal.add),
     ConsolePage(pictures.add),
+    ConsolePage(export.add),
     ConsolePage(live.add, NavLink("live", "/live")),
     ConsolePage(line.add, NavLink("line", "/line")),
     ConsolePage(handover.add, NavLink("handover", "/handover")),

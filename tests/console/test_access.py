@@ -28,6 +28,7 @@ VALUES = {
     "{review_id}": FRAME,
     "{size}": "small",
     "{line}": "line-1",
+    "{form}": "csv",
     "{name}": "console.css",
     "{key}": "tile",
     "{kind}": "normal",
