@@ -12,6 +12,7 @@ from andon.wiring import history, image_store, kafka_connection
 if TYPE_CHECKING:
     from console.oidc import SingleSignOn
     from console.parts import ConsoleParts
+    from console.webhook import Webhook
     from history.accounts import Accounts
     from history.console_audit import ConsoleAudit
 
@@ -31,6 +32,24 @@ def console_audit(settings: Settings) -> "ConsoleAudit":
 
     own = settings.postgres
     return ConsoleAudit(own.url.get_secret_value(), timeout_s=own.timeout_s)
+
+
+def sign_on(settings: Settings) -> "SingleSignOn":
+    """The plant's provider of logins, which the settings name."""
+    from console.oidc import SingleSignOn
+
+    return SingleSignOn(settings.oidc)
+
+
+def webhook(settings: Settings) -> "Webhook":
+    """Tells the program that the settings name what the line decides."""
+    from console.webhook import Webhook, begin_s, http_post, topics_of
+    from streams.kafka.reader import PartitionReader
+
+    own, folder = settings.webhook, settings.paths.state
+    since = dict.fromkeys(topics_of(own), begin_s(own, folder))
+    reader = PartitionReader(kafka_connection(settings), since)
+    return Webhook(own, reader, http_post(own.url), folder)
 
 
 def console_parts(settings: Settings) -> "ConsoleParts":
@@ -58,7 +77,8 @@ def console_parts(settings: Settings) -> "ConsoleParts":
         accounts=accounts(settings),
         audit=console_audit(settings),
         handovers=Handovers(own.url.get_secret_value(), timeout_s=own.timeout_s),
-        sign_on=SingleSignOn(settings.oidc) if settings.oidc.issuer else None,
+        sign_on=sign_on(settings) if settings.oidc.issuer else None,
+        webhook=webhook(settings) if settings.webhook.url else None,
         plant=settings.plant,
         feed=LiveFeed(reader, settings.plant.shift_at),
         status=StatusFeed(statuses),

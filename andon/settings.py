@@ -19,6 +19,7 @@ from andon.settings_sources import explained, gather
 from connectors.settings import GatewaySettings
 from connectors.vision.settings import VisionServerSettings
 from console.oidc_settings import OidcSettings
+from console.webhook_settings import WebhookSettings
 from history.database_url import read_database_url
 from history.plant_times import PlantTimes
 from history.retention.rules import RetentionDays
@@ -245,6 +246,7 @@ class Settings(BaseSettings):
     retention: RetentionDays = RetentionDays()
     console: ConsoleSettings = ConsoleSettings()
     oidc: OidcSettings = OidcSettings()
+    webhook: WebhookSettings = WebhookSettings()
     signing: SigningSettings = SigningSettings()
     secure: bool = False
     """Whether `andon stack up`, `andon demo` and the benchmarks start a secured local stack: with

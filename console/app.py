@@ -75,6 +75,8 @@ def _work(
     yield parts.feed.run()
     yield parts.status.run()
     yield follow_acknowledged(parts.audit, parts.feed)
+    if parts.webhook is not None:
+        yield parts.webhook.run()
     if announce is not None:
         yield let_first_in(parts.accounts, announce)
 

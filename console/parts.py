@@ -9,6 +9,7 @@ from console.health import HealthDesk
 from console.oidc import SingleSignOn
 from console.product_drafts import ProductDrafts
 from console.review.lessons import LessonsAhead
+from console.webhook import Webhook
 from history.accounts import Accounts
 from history.console_audit import ConsoleAudit
 from history.handovers import Handovers
@@ -52,3 +53,5 @@ class ConsoleParts:
     """Share of the reviewed parts that a second person reviews, where no policy says."""
     sign_on: SingleSignOn | None = None
     """The plant's provider of logins, where the settings name one."""
+    webhook: Webhook | None = None
+    """Tells another program what the line decides, where the settings name one."""

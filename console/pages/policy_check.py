@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
+from console.api import NoAnswer
 from console.parts import ConsoleParts
 from console.rendering import Renderer
 from policies.authoring.completion import complete
@@ -26,7 +27,7 @@ AT_ONCE: Final = 2
 class GivenText(BaseModel):
     """A policy as it is written at the moment."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     text: Annotated[str, Field(max_length=MAX_BYTES + 1)]
     """YAML; it stands by itself, without ``extends``."""
@@ -83,13 +84,17 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
     """The routes."""
     turn = asyncio.Semaphore(AT_ONCE)
 
-    @app.post("/api/policies/check", tags=["policies"])
+    unread: dict[int | str, dict[str, object]] = {
+        400: {"model": NoAnswer, "description": "The body is no JSON."}
+    }
+
+    @app.post("/api/policies/check", tags=["policies"], responses=unread)
     async def check(given: GivenText) -> TextReport:
         """Every error and every lint of a policy's text."""
         async with turn:
             return told(await run_in_threadpool(check_text_with_prompt, given.text))
 
-    @app.post("/api/policies/complete", tags=["policies"])
+    @app.post("/api/policies/complete", tags=["policies"], responses=unread)
     async def completion(given: TextAndCursor) -> OffersAtCursor:
         """Keys, words and names that can stand at a place of a policy's text."""
         offset = min(given.offset, len(given.text))
