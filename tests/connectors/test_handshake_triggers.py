@@ -166,8 +166,9 @@ def test_a_decision_over_the_limit_is_an_overrun_until_the_reset() -> None:
     after, (lost,) = decided(full, 10.5, hs.Decided(KEY, part().frame_id, told()))
     assert (lost.outcome, after.overrun) == (AckOutcome.UNACKNOWLEDGED, True)
     assert after.faults == {FaultCode.RESULT_OVERRUN}
-    reset, _ = step(
-        replace(after, stop_request=True), 10.6, hs.CounterMoved(Signal.FAULT_RESET_SEQ, 1)
-    )
+    stopped, asked = replace(after, stop_request=True), hs.CounterMoved(Signal.FAULT_RESET_SEQ, 1)
+    first, _ = step(stopped, 10.6, asked)
+    assert (first.overrun, first.fault_reset_seq) == (True, 1), "nobody knows that it moved"
+    reset, _ = step(replace(stopped, fault_reset_seq=0), 10.6, asked)
     assert (reset.overrun, reset.stop_request, reset.faults) == (False, False, frozenset())
     assert told(code=ResultCode.HOLD).code is ResultCode.HOLD
