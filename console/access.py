@@ -88,6 +88,7 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             POST /handover
             GET  /history
             GET  /pareto
+            GET  /pareto/rates
             GET  /export/{form}
             GET  /docs
             GET  /api/openapi.json

@@ -147,3 +147,14 @@ async def test_a_filter_s_address_says_all_of_it() -> None:
     assert again.keys() == {"class", "since", "reviewed"}
     with pytest.raises(BadQueryError):
         read_asked({"passed": "1"}, "UTC")
+
+
+async def test_rates_have_intervals_by_name(client: httpx.AsyncClient) -> None:
+    piece = (await client.get("/pareto/rates?since=&by=product")).text
+    assert "tile" in piece
+    assert "66.67 %" in piece, "four of six passed when first seen"
+    assert "at 95 %" in piece
+    assert "no audit" not in piece
+    assert EVIL not in (await client.get("/pareto/rates?since=&by=class")).text
+    assert (await client.get("/pareto/rates?by=mood")).status_code == 422
+    assert 'hx-get="/pareto/rates' in (await client.get("/pareto?since=")).text
