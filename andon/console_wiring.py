@@ -6,15 +6,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from andon.console_health import examine
+from andon.policy_changes import PolicyChange, put_in_force
+from andon.policy_wiring import policies
 from andon.settings import Settings
-from andon.wiring import history, image_store, kafka_connection
+from andon.wiring import history, image_store, kafka_connection, policy_log
 
 if TYPE_CHECKING:
     from console.oidc import SingleSignOn
     from console.parts import ConsoleParts
+    from console.policies.desk import PolicyDesk
     from console.webhook import Webhook
     from history.accounts import Accounts
-    from history.console_audit import ConsoleAudit
+    from history.console_audit import ConsoleAudit, Deed
+    from history.policy_log import AuditEntry
+    from policies.evaluate import ResolvedPolicy
 
 
 def accounts(settings: Settings) -> "Accounts":
@@ -68,6 +73,7 @@ def console_parts(settings: Settings) -> "ConsoleParts":
     own = settings.postgres
     _, began = settings.plant.shift_at(datetime.now(UTC))
     since_s = min(began.timestamp(), time.time() - settings.console.lookback_s)
+    audit = console_audit(settings)
     reader = PartitionReader(kafka_connection(settings), dict.fromkeys(TOPICS, since_s))
     statuses = PartitionReader(kafka_connection(settings), {STATUS.name: BEGINNING})
     asked = history(settings)
@@ -75,7 +81,7 @@ def console_parts(settings: Settings) -> "ConsoleParts":
         history=asked,
         store=image_store(settings),
         accounts=accounts(settings),
-        audit=console_audit(settings),
+        audit=audit,
         handovers=Handovers(own.url.get_secret_value(), timeout_s=own.timeout_s),
         sign_on=sign_on(settings) if settings.oidc.issuer else None,
         webhook=webhook(settings) if settings.webhook.url else None,
@@ -87,4 +93,36 @@ def console_parts(settings: Settings) -> "ConsoleParts":
         lessons=LessonsOfHistory(asked),
         second_review=settings.console.second_review,
         health=HealthDesk(partial(examine, settings)),
+        policies=_policy_desk(settings, audit),
+    )
+
+
+def _policy_desk(settings: Settings, audit: "ConsoleAudit") -> "PolicyDesk":
+    """Policies as people change them; a back-test opens the history in its own process."""
+    from console.policies.answers import SecondPerson
+    from console.policies.backtests import Backtests
+    from console.policies.desk import PolicyDesk
+
+    log = policy_log(settings)
+
+    async def put(
+        policy: "ResolvedPolicy",
+        *,
+        source: str | None,
+        replaces: str | None,
+        by: str,
+        reason: str,
+        softens: bool,
+        deed: "Deed",
+    ) -> "AuditEntry":
+        change = PolicyChange(policy, replaces, by, reason, softens, source, deed)
+        return await put_in_force(settings, log, change)
+
+    return PolicyDesk(
+        log=log,
+        audit=audit,
+        follow=partial(policies, settings, "console"),
+        put=put,
+        second_person=SecondPerson(settings.console.second_person),
+        backtests=Backtests(partial(history, settings), partial(policy_log, settings)),
     )

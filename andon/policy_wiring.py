@@ -11,18 +11,18 @@ from andon.wiring import kafka_connection
 
 if TYPE_CHECKING:
     from policies.signing import Signer, TrustedKeys
-    from streams.ports import PolicySource
+    from policies.source import KafkaPolicySource
 
 
 @asynccontextmanager
-async def policies(settings: Settings, reader: str = "") -> AsyncIterator["PolicySource"]:
+async def policies(settings: Settings, reader: str = "") -> AsyncIterator["KafkaPolicySource"]:
     """The policies in force, read to the end of their topic, with a copy on this host's disk.
 
     Args:
         reader: names a copy of one process; without it the workers of the host share theirs.
     """
 
-    def build() -> "PolicySource":
+    def build() -> "KafkaPolicySource":
         from policies.source import KafkaPolicySource
 
         # A new policy may take half a second to arrive; an idle fetch then costs next to nothing.

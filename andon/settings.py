@@ -214,6 +214,9 @@ class ConsoleSettings(Section):
     second_review: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Share of the reviewed parts that a second person reviews without seeing the first verdict,
     where the policy that judged them does not say (``second_review``)."""
+    second_person: Literal["never", "softening", "always"] = "never"
+    """When a change of a policy at the console needs somebody else who approves it: ``never``,
+    ``softening`` (where parts could pass that are stopped today) or ``always``."""
 
 
 class _AllSources(PydanticBaseSettingsSource):

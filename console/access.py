@@ -30,7 +30,6 @@ PUBLIC: Final[frozenset[ConsoleRole]] = frozenset()
 EVERYBODY: Final = frozenset(ConsoleRole)
 STAFF: Final = EVERYBODY - {ConsoleRole.VIEWER}
 PROCESS: Final = frozenset({ConsoleRole.QUALITY, ConsoleRole.ENGINEER, ConsoleRole.ADMIN})
-AUDITORS: Final = frozenset({ConsoleRole.QUALITY, ConsoleRole.ADMIN})
 ENGINEERS: Final = frozenset({ConsoleRole.ENGINEER, ConsoleRole.ADMIN})
 JUDGES: Final = frozenset({ConsoleRole.QUALITY, ConsoleRole.ADMIN})
 ADMINS: Final = frozenset({ConsoleRole.ADMIN})
@@ -90,6 +89,12 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /pareto
             GET  /pareto/rates
             GET  /export/{form}
+            GET  /policies
+            GET  /policies/{product}
+            GET  /api/policies
+            GET  /api/policies/{product}
+            GET  /api/policies/{product}/text
+            GET  /api/policies/{product}/log
             GET  /docs
             GET  /api/openapi.json
             GET  /api/health
@@ -112,6 +117,25 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             """
             POST /api/policies/check
             POST /api/policies/complete
+            POST /policies/{product}/difference
+            POST /policies/{product}/parts
+            POST /policies/{product}/backtests
+            GET  /policies/{product}/backtests/{test_id}
+            POST /policies/{product}/backtests/{test_id}
+            POST /policies/{product}/requests/{number}
+            POST /api/policies/{product}/difference
+            POST /api/policies/{product}/parts
+            POST /api/policies/{product}/backtests
+            GET  /api/policies/{product}/backtests/{test_id}
+            POST /api/policies/{product}/backtests/{test_id}/cancel
+            POST /api/policies/{product}/requests/{number}
+            """,
+        ),
+        *_routes(
+            ENGINEERS,
+            """
+            POST /policies/{product}
+            POST /api/policies/{product}/changes
             """,
         ),
         *_routes(
@@ -132,7 +156,7 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             """,
         ),
         *_routes(
-            AUDITORS,
+            JUDGES,
             """
             GET  /audit
             """,

@@ -35,7 +35,7 @@ def build_app(
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(work) for work in _work(parts, announce)]
+        tasks = [asyncio.create_task(work) for work in _work(app, parts, announce)]
         try:
             yield
         finally:
@@ -46,6 +46,7 @@ def build_app(
                 await part.close()
             await parts.handovers.close()
             await parts.publisher.stop()
+            await parts.policies.close()
 
     app = FastAPI(
         title="Andon history",
@@ -69,7 +70,7 @@ def build_app(
 
 
 def _work(
-    parts: ConsoleParts, announce: Announce | None
+    app: FastAPI, parts: ConsoleParts, announce: Announce | None
 ) -> Iterator[Coroutine[object, object, None]]:
     """What goes on beside the requests."""
     yield parts.feed.run()
@@ -77,8 +78,15 @@ def _work(
     yield follow_acknowledged(parts.audit, parts.feed)
     if parts.webhook is not None:
         yield parts.webhook.run()
+    yield parts.policies.run()
+    yield _described(app)
     if announce is not None:
         yield let_first_in(parts.accounts, announce)
+
+
+async def _described(app: FastAPI) -> None:
+    """Describe the API before a program's first question, which would wait for it."""
+    await asyncio.to_thread(app.openapi)
 
 
 def _add_own(app: FastAPI) -> None:

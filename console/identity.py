@@ -47,6 +47,8 @@ class Who:
     way: str = "password"
     """``password``, ``oidc``, ``pin``, ``token`` or ``wall``, see ``history.accounts.Login``."""
     must_change: bool = False
+    user: str = ""
+    """The login of the person; of a token, whose it is."""
 
     @property
     def is_token(self) -> bool:
@@ -100,7 +102,7 @@ class Gatekeeper:
             return None
         name = f"token {login.label}" if login.label else login.user_name
         role = ConsoleRole(login.role)
-        return Who(name, role, key, login.way, login.must_change)
+        return Who(name, role, key, login.way, login.must_change, login.user_name)
 
     async def terminal(self, secret: str | None) -> Login | None:
         """The shared terminal whose secret it is; None for anything else.

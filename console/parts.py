@@ -7,6 +7,7 @@ from console.feed.live_feed import LiveFeed
 from console.feed.status_feed import StatusFeed
 from console.health import HealthDesk
 from console.oidc import SingleSignOn
+from console.policies.desk import PolicyDesk
 from console.product_drafts import ProductDrafts
 from console.review.lessons import LessonsAhead
 from console.webhook import Webhook
@@ -45,6 +46,7 @@ class ConsoleParts:
     health: HealthDesk
     """Whether a part could be decided now, as the doctor finds."""
     drafts: ProductDrafts
+    policies: PolicyDesk
     publisher: ReviewPublisher
     """Takes what people say of parts."""
     lessons: LessonsAhead

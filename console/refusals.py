@@ -13,15 +13,22 @@ from starlette.exceptions import HTTPException
 from console.forms import BadFormError
 from console.guard import HEADERS
 from console.identity import ForbiddenError, LoginNeededError, PasswordExpiredError
+from console.policies.backtests import TooManyBacktestsError
+from console.policies.desk import SecondPersonError
 from console.product_drafts import DraftError
 from console.rendering import Renderer
 from console.review.desk import NotYoursError
-from history.errors import BadQueryError, NotInHistoryError
+from history.errors import BadQueryError, ChangingNowError, NotInHistoryError
+from policies.errors import InvalidPolicyError, PolicyError
 from streams.errors import UnavailableError
 from streams.masking import masked
 
 _STATUS: Final = {
     BadFormError: 400,
+    ChangingNowError: 409,
+    PolicyError: 409,
+    SecondPersonError: 403,
+    TooManyBacktestsError: 409,
     ForbiddenError: 403,
     NotInHistoryError: 404,
     DraftError: 409,
@@ -34,7 +41,7 @@ def add_refusals(app: FastAPI, renderer: Renderer) -> None:
     """The handlers of every expected error."""
     for kind, status in _STATUS.items():
         app.add_exception_handler(kind, partial(_refused, renderer, status))
-    for mistake in (BadQueryError, RequestValidationError):
+    for mistake in (BadQueryError, InvalidPolicyError, RequestValidationError):
         app.add_exception_handler(mistake, partial(_mistaken, renderer))
     app.add_exception_handler(HTTPException, partial(_http, renderer))
     app.add_exception_handler(LoginNeededError, partial(_elsewhere, "/login", 401))
@@ -61,7 +68,14 @@ async def _refused(renderer: Renderer, status: int, request: Request, error: Exc
 async def _mistaken(renderer: Renderer, request: Request, error: Exception) -> Response:
     """What is wrong with a request, whoever found it, in one form."""
     if isinstance(error, RequestValidationError):
-        found = [{key: e[key] for key in ("loc", "msg", "type")} for e in error.errors()]
+        found: list[dict[str, object]] = [
+            {key: e[key] for key in ("loc", "msg", "type")} for e in error.errors()
+        ]
+    elif isinstance(error, InvalidPolicyError):
+        found = [
+            {"loc": ["body", "text", p.line, p.column], "msg": str(p), "type": p.code}
+            for p in error.problems
+        ]
     else:
         found = [{"loc": ["query"], "msg": str(error), "type": "bad_query"}]
     if wants_page(request):

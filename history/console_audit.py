@@ -139,6 +139,11 @@ class ConsoleAudit(AuditLog):
         chosen = (AUDIT.c.action == action) & (AUDIT.c.at >= since)
         return await self._rows(select(AUDIT).where(chosen).order_by(AUDIT.c.number))
 
+    async def of_actions(self, actions: Sequence[str], since: datetime) -> list[WrittenDeed]:
+        """Every row of some actions since a moment, oldest first."""
+        chosen = AUDIT.c.action.in_(actions) & (AUDIT.c.at >= since)
+        return await self._rows(select(AUDIT).where(chosen).order_by(AUDIT.c.number))
+
     async def verify(self) -> AuditFinding:
         """Recompute the hash of every row, in slices."""
         number, last_hash = 0, ""

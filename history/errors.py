@@ -16,5 +16,9 @@ class BadQueryError(HistoryError):
     """A filter or a page cursor that cannot be read."""
 
 
+class ChangingNowError(HistoryError):
+    """Somebody else changes the same thing at this moment."""
+
+
 class RefusedRowError(PermanentError, HistoryError):
     """PostgreSQL refused an event's values; the other events of its batch are recorded."""

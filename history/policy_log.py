@@ -1,19 +1,24 @@
 """Every policy that was ever in force, and who put it there."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from history.database import AuditLog, connected
-from history.errors import NotInHistoryError
+from history.console_audit import Deed, write_deed
+from history.database import AuditLog, connected, errors_translated
+from history.errors import ChangingNowError, NotInHistoryError
 from history.records import Record
 from history.tables import METADATA
 from history.text import clean, clean_json
 
 _VERSION = METADATA.tables["policy_version"]
 _AUDIT = METADATA.tables["policy_audit"]
+_CHANGING: Final = 0x506F6C69  # "Poli", beside a number for the product
 
 
 class PolicyVersion(Record):
@@ -23,6 +28,8 @@ class PolicyVersion(Record):
     product_id: str
     body: dict[str, object]
     created_at: datetime
+    source: str | None = None
+    """The text that it was read from, with its comments; None where none was kept."""
 
 
 class AuditEntry(Record):
@@ -48,16 +55,24 @@ class PolicyLog(AuditLog):
     role = "policy"
 
     async def store_version(
-        self, policy_hash: str, product_id: str, body: dict[str, object]
+        self,
+        policy_hash: str,
+        product_id: str,
+        body: dict[str, object],
+        source: str | None = None,
     ) -> None:
         """Keep a body under its hash; one that is there already is left as it is.
 
         The order of the keys is kept.
+
+        Args:
+            source: the text that the body was read from; one that needs no other file.
         """
         row = {
             "policy_hash": clean(policy_hash),
             "product_id": clean(product_id),
             "body": json.dumps(clean_json(body)),
+            "source": None if source is None else clean(source),
         }
         query = insert(_VERSION).values(row).on_conflict_do_nothing()
         async with connected(self._engine, self._timeout_s, "storing a policy") as link:
@@ -71,9 +86,13 @@ class PolicyLog(AuditLog):
         applied_by: str,
         reason: str,
         softening: bool = False,
+        deed: Deed | None = None,
     ) -> AuditEntry:
         """Write down who put which version in force (None: withdrew it), and why; the database
         stamps the time.
+
+        Args:
+            deed: the same in the audit of the console, in one transaction.
 
         Raises:
             RefusedRowError: ``to_hash`` was never stored.
@@ -88,6 +107,8 @@ class PolicyLog(AuditLog):
         }
         query = insert(_AUDIT).values(row).returning(*_AUDIT.c)
         async with connected(self._engine, self._timeout_s, "writing the audit") as link:
+            if deed is not None:
+                await write_deed(link, deed)
             return _entry((await link.execute(query)).mappings().one())
 
     async def get_version(self, policy_hash: str) -> PolicyVersion:
@@ -116,6 +137,32 @@ class PolicyLog(AuditLog):
         async with connected(self._engine, self._timeout_s, "reading the audit") as link:
             found = await link.execute(query.limit(limit))
             return [_entry(row) for row in found.mappings()]
+
+    async def latest_of_each(self) -> list[AuditEntry]:
+        """The last change of every product, by its name."""
+        query = select(_AUDIT).prefix_with(text("DISTINCT ON (product_id)"))
+        order = (_AUDIT.c.product_id, _AUDIT.c.applied_at.desc(), _AUDIT.c.id.desc())
+        async with connected(self._engine, self._timeout_s, "reading the audit") as link:
+            found = await link.execute(query.order_by(*order))
+            return [_entry(row) for row in found.mappings()]
+
+    @asynccontextmanager
+    async def changing(self, product_id: str) -> AsyncIterator[None]:
+        """Nobody else changes the product's policy meanwhile, at whatever prompt or console.
+
+        Raises:
+            ChangingNowError: somebody does at this moment.
+        """
+        key = {"kind": _CHANGING, "product": clean(product_id)}
+        taken = text("SELECT pg_try_advisory_xact_lock(:kind, hashtext(:product))")
+        with errors_translated("changing a policy"):
+            async with self._engine.begin() as link:
+                if not await link.scalar(taken, key):
+                    raise ChangingNowError(
+                        f"somebody changes the policy of {product_id!r} at this moment; "
+                        "see what is in force then, and try again"
+                    )
+                yield
 
     async def in_force(self, product_id: str) -> AuditEntry | None:
         """The last change of a product, or None when no policy of it was ever applied."""

@@ -36,7 +36,7 @@ class DatabaseRole(StrEnum):
     RECORDER = "andon_recorder"
     """Adds what the line did, and reads nothing of it."""
     CONSOLE = "andon_console"
-    """Reads the history, and keeps who may log in and what people did."""
+    """Reads the history, keeps who may log in and what people did, and changes policies."""
     PROCESS = "andon_process"
     """Reads the history, and adds to the audits of policies and models."""
     READER = READER
@@ -53,6 +53,8 @@ OF_LINE: Final[Mapping[Role, DatabaseRole]] = {
 
 OF_CHANGES: Final = ("policy_version", "policy_audit", "model_audit")
 """Who put which policy and which model in force."""
+OF_POLICIES: Final = ("policy_version", "policy_audit")
+"""Of them: the policies, which the console changes too."""
 OF_LOGINS: Final = (USERS.name, SESSIONS.name)
 """Who may log in at the console, and who is: nobody else reads them."""
 BY_PEOPLE: Final = (HANDOVERS.name, AUDIT.name)
@@ -83,7 +85,7 @@ def may(role: DatabaseRole, verb: Verb, table: str) -> bool:
         case DatabaseRole.PROCESS if verb is Verb.INSERT:
             return table in OF_CHANGES
         case DatabaseRole.CONSOLE if verb is Verb.INSERT:
-            return table in (*OF_LOGINS, *BY_PEOPLE)
+            return table in (*OF_LOGINS, *OF_POLICIES, *BY_PEOPLE)
         case DatabaseRole.CONSOLE if verb is Verb.UPDATE:
             return table in OF_LOGINS
         case DatabaseRole.PROCESS if table in OF_LOGINS:
@@ -133,6 +135,7 @@ def grant_statements() -> Iterator[str]:
                 if verbs and (role not in _READS_ALL or verbs != [Verb.SELECT]):
                     yield f"GRANT {', '.join(verbs)} ON {table} TO {role}"
     yield f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {DatabaseRole.PROCESS}"
+    yield f"GRANT USAGE ON SEQUENCE policy_audit_id_seq TO {DatabaseRole.CONSOLE}"
 
 
 _GIVE_TO_OWNER: Final = """DO $$ DECLARE thing record; BEGIN

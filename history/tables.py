@@ -283,6 +283,8 @@ class PolicyVersionRow(Table, table=True):
     body: Json = Field(sa_type=JSON, nullable=False)
     """The policy as it was hashed: ``json`` keeps the order of the keys, ``jsonb`` does not."""
     created_at: datetime | None = _now()
+    source: str | None = _maybe_text()
+    """The text that it was read from, comments and all; None where none was kept."""
 
 
 class PolicyAuditRow(Table, table=True):

@@ -55,3 +55,7 @@ class TamperedPolicyError(PolicyError):
 
 class SofteningError(PolicyError):
     """A change lets parts through that the policy in force stops; it must be asked for."""
+
+
+class ChangedMeanwhileError(PolicyError):
+    """Another version is in force than the one that a change was made from."""

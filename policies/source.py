@@ -13,7 +13,7 @@ from policies.defaults import HoldEverything
 from policies.disk_cache import DiskCache
 from policies.evaluate import ResolvedPolicy
 from policies.in_force import PoliciesInForce
-from policies.signing import TrustedKeys
+from policies.signing import SIGNED_BY, TrustedKeys
 from streams.errors import UnavailableError
 from streams.followers import kept_following, told_when_behind
 from streams.kafka.connection import KafkaConnection
@@ -70,6 +70,13 @@ class KafkaPolicySource:
     def serials(self) -> Mapping[str, int]:
         """The highest serial that a policy of a product was signed with."""
         return dict(self._in_force.serials)
+
+    def signed_by(self) -> Mapping[str, str]:
+        """The key that signed what is in force, by product; empty where none is asked for."""
+        return {
+            product: copy.headers.get(SIGNED_BY, "")
+            for product, copy in self._in_force.signed.items()
+        }
 
     async def start(self) -> None:
         """Return once every policy in force has been read.

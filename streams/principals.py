@@ -83,7 +83,7 @@ ACCESS: Final[Mapping[str, Access]] = {
         ),
         _access(topics.ACKS, (Role.GATEWAY,), _TELLING),
         _access(topics.REVIEWS, (Role.CONSOLE, Role.PROCESS), (Role.RECORD,)),
-        _access(topics.POLICIES, (Role.PROCESS, Role.ADMIN), _FOLLOW_POLICIES),
+        _access(topics.POLICIES, (Role.CONSOLE, Role.PROCESS, Role.ADMIN), _FOLLOW_POLICIES),
         _access(topics.PARTS, (Role.LIMITS,), (Role.LIMITS,)),
         _access(topics.COUNTED, (Role.LIMITS,), (Role.LIMITS,)),
         _access(topics.ALERTS, (Role.LIMITS,), (Role.GATEWAY, *_TELLING)),

@@ -18,6 +18,7 @@ from andon.cli.policy import database
 from andon.learning.changing import WAIT_S, open_stores, put
 from andon.learning.in_force import Wish, hold_in_force
 from andon.learning.teaching import TaughtVersion, teach_version
+from andon.policy_changes import PolicyChange
 from andon.products.workspace import Workspace
 from andon.settings import Settings
 from console.product_drafts import (
@@ -199,7 +200,8 @@ async def put_live(
     wish = Wish(draft.product, expert, taught.exemplars if taught else None, by, why)
     await put(settings, stores, wish, WAIT_S, tell)
     tell("the expert is in force on every replica")
-    await database.put_in_force(policy, before, by, why, softens)
+    replaces = before.policy_hash if before else None
+    await database.put_in_force(PolicyChange(policy, replaces, by, why, softens))
     live = LiveProduct(
         at=datetime.now(UTC),
         by=by,

@@ -21,7 +21,7 @@ from streams.principals import Role
 
 FOLDER: Final = "security"
 """Below the stack's folder; mode 0700, and 0600 for each file."""
-SIGNERS: Final = (Role.PROCESS, Role.ADMIN)
+SIGNERS: Final = (Role.CONSOLE, Role.PROCESS, Role.ADMIN)
 """Who may write the topic of policies, and so signs what is put in force."""
 Sections = Mapping[str, Mapping[str, str | int]]
 """Section of the settings -> name -> value."""

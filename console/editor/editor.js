@@ -151,7 +151,7 @@ function mount(area) {
     ],
   });
   const view = new EditorView({ state });
-  view.scrollDOM.tabIndex = -1;
+  view.scrollDOM.tabIndex = 0;
   area.before(view.dom);
   area.hidden = true;
   area.policyEditor = {

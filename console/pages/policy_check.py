@@ -7,11 +7,11 @@ Nothing is kept and nothing is looked up: the text alone is judged, by the valid
 import asyncio
 from typing import Annotated, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
-from console.api import NoAnswer
+from console.api import Answers, Mistakes, NoAnswer, only_what_is_known
 from console.parts import ConsoleParts
 from console.rendering import Renderer
 from policies.authoring.completion import complete
@@ -22,6 +22,11 @@ from policies.errors import Problem
 
 AT_ONCE: Final = 2
 """Checks that run at the same time; others wait their turn, some milliseconds each."""
+
+_REFUSALS: Final[Answers] = {
+    400: {"model": NoAnswer, "description": "The body is no JSON."},
+    422: {"model": Mistakes, "description": "The request cannot be understood."},
+}
 
 
 class GivenText(BaseModel):
@@ -36,7 +41,7 @@ class GivenText(BaseModel):
 class TextAndCursor(GivenText):
     """A policy as it is written, and where somebody writes."""
 
-    offset: Annotated[int, Field(ge=0, le=MAX_BYTES + 1)]
+    offset: Annotated[int, Field(ge=0, le=MAX_BYTES + 1, strict=True)]
     """Characters before the cursor."""
 
 
@@ -55,13 +60,25 @@ class FoundProblem(BaseModel):
     fix: str
 
 
+class ZoneShape(BaseModel):
+    """A zone of a policy, to be drawn."""
+
+    name: str
+    unit: str
+    polygon: tuple[tuple[float, float], ...]
+    stations: tuple[str, ...]
+
+
 class TextReport(BaseModel):
-    """What the validator says of a text."""
+    """What the validator says of a text; what it defines, where there are no errors."""
 
     ok: bool
     product: str | None
     policy_hash: str | None
     problems: tuple[FoundProblem, ...]
+    zones: tuple[ZoneShape, ...] = ()
+    mm_per_px: dict[str, float] = {}
+    """Millimetres per pixel, by station."""
 
 
 class OneOffer(BaseModel):
@@ -83,18 +100,20 @@ class OffersAtCursor(BaseModel):
 def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
     """The routes."""
     turn = asyncio.Semaphore(AT_ONCE)
+    router = APIRouter(
+        prefix="/api/policies",
+        tags=["policies"],
+        responses=_REFUSALS,
+        dependencies=[Depends(only_what_is_known)],
+    )
 
-    unread: dict[int | str, dict[str, object]] = {
-        400: {"model": NoAnswer, "description": "The body is no JSON."}
-    }
-
-    @app.post("/api/policies/check", tags=["policies"], responses=unread)
+    @router.post("/check")
     async def check(given: GivenText) -> TextReport:
         """Every error and every lint of a policy's text."""
         async with turn:
             return told(await run_in_threadpool(check_text_with_prompt, given.text))
 
-    @app.post("/api/policies/complete", tags=["policies"], responses=unread)
+    @router.post("/complete")
     async def completion(given: TextAndCursor) -> OffersAtCursor:
         """Keys, words and names that can stand at a place of a policy's text."""
         offset = min(given.offset, len(given.text))
@@ -102,6 +121,8 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
             found = await run_in_threadpool(complete, given.text, offset)
         offers = tuple(OneOffer(**vars(offer)) for offer in found.offers)
         return OffersAtCursor(start=found.start, offers=offers)
+
+    app.include_router(router)
 
 
 def told(report: Report) -> TextReport:
@@ -112,6 +133,10 @@ def told(report: Report) -> TextReport:
         product=policy.product_id if policy else None,
         policy_hash=policy.policy_hash if policy else None,
         problems=tuple(_problem(one) for one in (*report.errors, *report.warnings)),
+        zones=tuple(ZoneShape(**zone.model_dump()) for zone in policy.document.zones)
+        if policy
+        else (),
+        mm_per_px=dict(policy.document.mm_per_px) if policy else {},
     )
 
 

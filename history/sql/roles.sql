@@ -81,6 +81,10 @@ GRANT INSERT ON changeover TO andon_recorder;
 
 GRANT SELECT ON history_version TO andon_recorder;
 
+GRANT SELECT, INSERT ON policy_version TO andon_console;
+
+GRANT SELECT, INSERT ON policy_audit TO andon_console;
+
 GRANT SELECT, INSERT, UPDATE ON console_user TO andon_console;
 
 GRANT SELECT, INSERT, UPDATE ON console_session TO andon_console;
@@ -96,3 +100,5 @@ GRANT SELECT, INSERT ON policy_audit TO andon_process;
 GRANT SELECT, INSERT ON model_audit TO andon_process;
 
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO andon_process;
+
+GRANT USAGE ON SEQUENCE policy_audit_id_seq TO andon_console;

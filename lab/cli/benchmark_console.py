@@ -23,6 +23,7 @@ class ConsoleMeasure(StrEnum):
 
     BROWSER = "browser"
     HISTORY = "history"
+    POLICIES = "policies"
     ISOLATION = "isolation"
 
 
@@ -33,6 +34,7 @@ _TITLES = {
     "screen": "From Kafka to the screen",
     "reconnects": "Connections cut",
     "history": "Pages of many parts",
+    "policies": "The policy editor",
     "isolation": "The line while console and PostgreSQL are killed",
 }
 
@@ -45,6 +47,8 @@ class ConsoleMore(MoreOptions):
     starts: int = Field(5, ge=0, le=100, description="Times that the live page is opened cold.")
     verdicts: int = Field(100, ge=0, le=1000, description="Parts reviewed by keys; 0: not.")
     rounds: int = Field(5, ge=1, le=100, description="Times that each page of many is asked for.")
+    judged: int = Field(100_000, ge=1000, description="Decisions that `policies` back-tests.")
+    keys: int = Field(300, ge=20, description="Keys that `policies` types.")
     isolation_rounds: int = Field(3, ge=1, le=20, description="Alternations of `isolation`.")
     isolation_parts: int = Field(600, ge=40, le=100_000, description="Parts of one of its rounds.")
     takt: float = Field(0.2, ge=0.02, le=60, description="Its seconds between parts.")
@@ -93,6 +97,13 @@ def console(
             over = Path(made) / "history"
             over.mkdir()
             found["history"] = asyncio.run(benchmark_pages_of_many(many, rounds, over, say))
+        if ConsoleMeasure.POLICIES in wanted:
+            from lab.benchmarks.console_policies import benchmark_policies
+
+            judged, keys = (2000, 20) if smoke else (chosen.judged, chosen.keys)
+            under = Path(made) / "policies"
+            under.mkdir()
+            found["policies"] = asyncio.run(benchmark_policies(judged, keys, under, say))
     if ConsoleMeasure.ISOLATION in wanted:
         from lab.benchmarks.console_isolation import IsolationOptions, benchmark_isolation
 

@@ -80,6 +80,8 @@ class BacktestReport:
     decisions: int = 0
     changed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Decisions by class, action before and action after."""
+    changes: Findings = field(default_factory=Findings)
+    """Parts with another action, of whatever kind."""
     escapes: Findings = field(default_factory=Findings)
     """Parts that would pass though a person found a defect."""
     possible_escapes: Findings = field(default_factory=Findings)
@@ -195,6 +197,7 @@ class Backtest:
         if outcome.action is not decision.action:
             named = outcome.class_name or decision.class_name or "unknown"
             report.changed[named, decision.action.value, outcome.action.value] += 1
+            report.changes.add(decision, outcome, found)
         self._judge(decision, outcome, found)
 
     def _judge(self, decision: Recorded, outcome: Outcome, found: Severity | None) -> None:

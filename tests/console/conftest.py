@@ -10,6 +10,7 @@ from history.accounts import Accounts
 from history.console_audit import ConsoleAudit
 from tests.history.conftest import template as template
 from tests.history.conftest import url as url
+from tests.history.conftest import writer as writer
 
 
 @pytest.fixture

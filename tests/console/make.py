@@ -83,6 +83,15 @@ async def nothing_to_find() -> list[CheckRow]:
     return []
 
 
+class NoPolicies(Nothing):
+    """Policies of a console that is asked for other things."""
+
+    backtests = Nothing()
+    differences = Nothing()
+
+    async def run(self) -> None: ...
+
+
 def parts_of(**given: Any) -> ConsoleParts:
     """The parts with what a test brings; the rest is twins, or must not be asked."""
     plant = PlantTimes()
@@ -99,6 +108,7 @@ def parts_of(**given: Any) -> ConsoleParts:
         "publisher": Nothing(),
         "lessons": Nothing(),
         "health": HealthDesk(nothing_to_find),
+        "policies": NoPolicies(),
     }
     return ConsoleParts(**{**defaults, **given})
 

@@ -34,6 +34,9 @@ VALUES = {
     "{kind}": "normal",
     "{step}": "train",
     "{secret_hash}": "ab" * 32,
+    "{product}": "tile",
+    "{test_id}": "ab" * 16,
+    "{number}": "1",
 }
 ROUTES = sorted(ACCESS)
 STREAMS = {("GET", "/live/events"), ("GET", "/line-events")}

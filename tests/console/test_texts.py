@@ -11,6 +11,7 @@ from andon.reference.text import docstrings_below
 from console.access import ConsoleRole
 from console.pages import PAGES
 from console.pages.line_fragments import ladder
+from console.policies.answers import ChangeState, SecondPerson
 from console.product_drafts import DraftStep
 from console.review.lessons import Teaches
 from console.texts import LANGUAGES, catalogue, translator
@@ -40,6 +41,10 @@ MADE = {
     "drafting": [step.value for step in DraftStep],
     "check": [*CHECKS, "product", "worker"],
     "theme": ["auto", "light", "dark"],
+    "policies": [
+        *(f"done_{state.value}" for state in ChangeState),
+        *(f"two_{when.value}" for when in SecondPerson),
+    ],
     "refused": ["s403", "s404", "s409", "s422", "s503"],
 }
 """Sections whose keys are made of codes."""

@@ -1,11 +1,13 @@
 """Versions and audit of policies."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
 
-from history.errors import NotInHistoryError, RefusedRowError
+from history.console_audit import ConsoleAudit, Deed
+from history.errors import ChangingNowError, NotInHistoryError, RefusedRowError
 from history.policy_log import PolicyLog
 from streams.errors import UnavailableError
 
@@ -77,3 +79,50 @@ async def test_down_is_unavailable() -> None:
     with pytest.raises(UnavailableError):
         await log.store_version("a", "tile", {})
     await log.close()
+
+
+@pytest.mark.asyncio
+async def test_a_version_keeps_its_text_and_the_first_one_stays(log: PolicyLog) -> None:
+    await log.store_version("abc", "tile", {}, "# why\nproduct: tile\n")
+    await log.store_version("abc", "tile", {}, "product: tile\n")
+    await log.store_version("def", "tile", {})
+    assert (await log.get_version("abc")).source == "# why\nproduct: tile\n"
+    assert (await log.get_version("def")).source is None
+
+
+@pytest.mark.asyncio
+async def test_the_latest_change_of_each_product(log: PolicyLog) -> None:
+    for policy_hash in ("one", "two"):
+        await log.store_version(policy_hash, "tile", {})
+    await log.append_audit("wood", None, "one", "Ada", "first")
+    await log.append_audit("tile", None, "one", "Ada", "first")
+    await log.append_audit("tile", "one", "two", "Bob", "second")
+    found = await log.latest_of_each()
+    assert [(e.product_id, e.to_hash) for e in found] == [("tile", "two"), ("wood", "one")]
+
+
+@pytest.mark.asyncio
+async def test_a_change_has_its_row_in_both_audits_or_in_none(log: PolicyLog, url: str) -> None:
+    deed = Deed(actor="Ada", action="policy.apply", object="tile", after="one")
+    with pytest.raises(RefusedRowError):
+        await log.append_audit("tile", None, "never stored", "Ada", "first", deed=deed)
+    await log.store_version("one", "tile", {})
+    await log.append_audit("tile", None, "one", "Ada", "first", deed=deed)
+    audit = ConsoleAudit(url)
+    rows = await audit.of_actions(["policy.apply"], datetime(2020, 1, 1, tzinfo=UTC))
+    await audit.close()
+    assert [(row.number, row.actor, row.object) for row in rows] == [(1, "Ada", "tile")]
+
+
+@pytest.mark.asyncio
+async def test_of_two_who_change_one_policy_one_is_refused(log: PolicyLog, url: str) -> None:
+    other = PolicyLog(url)
+    async with log.changing("tile"):
+        async with other.changing("wood"):
+            pass
+        with pytest.raises(ChangingNowError, match="at this moment"):
+            async with other.changing("tile"):
+                pytest.fail("two at once")
+    async with other.changing("tile"):
+        pass
+    await other.close()

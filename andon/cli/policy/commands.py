@@ -1,10 +1,8 @@
 """The commands of ``andon policy``."""
 
 import asyncio
-import getpass
 import re
 import sys
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
@@ -15,10 +13,12 @@ from pydantic import Field
 
 from andon.cli.options import Json, More, MoreOptions, group, listed, read_options, taking
 from andon.cli.policy import database, output, reclassify, signing
+from andon.cli.policy.request import Request, Yes, stated_request
 from andon.cli.printing import Say, print_found, progress, told
+from andon.policy_changes import PolicyChange
 from andon.settings import load_settings
 from policies.authoring.loading import load_policy
-from policies.authoring.prompt_check import check_with_prompt
+from policies.authoring.prompt_check import check_text_with_prompt, check_with_prompt
 from policies.authoring.schema import REFERENCE_FILE, SCHEMA_FILE, reference, schema_text
 from policies.errors import SofteningError
 from policies.evaluate import ResolvedPolicy
@@ -32,7 +32,6 @@ from streams.events import Classification, Decision
 app = group("Validate, explain, compare, back-test and apply policies.")
 app.add_typer(signing.key, name="key")
 Since = Annotated[str, typer.Option(help="How far back: 30d, 12h.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 class Measured(MoreOptions):
@@ -43,28 +42,6 @@ class Measured(MoreOptions):
     p_value: float | None = Field(None, description="p-value, 0 to 1.")
     area_px: float | None = Field(None, description="Area, image pixels.")
     longest_px: float | None = Field(None, description="Longest side, image pixels.")
-
-
-@dataclass(frozen=True)
-class Request:
-    """Who wants a version in force, why, and what need not be asked."""
-
-    reason: str
-    by: str
-    yes: bool
-    allow_softening: bool
-
-
-def stated_request(
-    reason: Annotated[str, typer.Option(help="Why; kept in the audit table.")] = "",
-    by: Annotated[str, typer.Option(help="Who; by default the user of this host.")] = "",
-    yes: Yes = False,
-    allow_softening: Annotated[
-        bool, typer.Option("--allow-softening", help="Let parts pass that are stopped today.")
-    ] = False,
-) -> Request:
-    """The request behind the options of a command."""
-    return Request(reason, by or getpass.getuser(), yes, allow_softening)
 
 
 @app.command()
@@ -177,7 +154,8 @@ def apply(
         say(output.problems(report), report=output.report_json(report), applied=False)
         if report.policy is None:
             raise typer.Exit(1)
-        _put_in_force(report.policy, request, None if skip_backtest else time_span(since), say)
+        span = None if skip_backtest else time_span(since)
+        _put_in_force(report.policy, request, span, say, source=_whole_text(file))
 
 
 @app.command()
@@ -234,12 +212,19 @@ def schema(
     typer.echo(f"{SCHEMA_FILE}\n{REFERENCE_FILE}")
 
 
+def _whole_text(file: Path) -> str | None:
+    """The file's text, where it says all by itself."""
+    text = file.read_text("utf-8-sig")
+    return text if check_text_with_prompt(text).ok else None
+
+
 def _put_in_force(
     policy: ResolvedPolicy,
     request: Request,
     since: timedelta | None,
     say: Say,
     reason: str = "",
+    source: str | None = None,
 ) -> None:
     """Show what would change, ask, and change it; ``since`` back-tests so far back first."""
     short = policy.policy_hash[:12]
@@ -264,9 +249,15 @@ def _put_in_force(
             "if that is meant, say --allow-softening"
         )
     _ask(f"put {short} in force?", request, say)
-    entry = asyncio.run(
-        database.put_in_force(policy, before, request.by, request.reason or reason, softens)
+    change = PolicyChange(
+        policy=policy,
+        replaces=before.policy_hash if before else None,
+        by=request.by,
+        reason=request.reason or reason,
+        softens=softens,
+        source=source,
     )
+    entry = asyncio.run(database.put_in_force(change))
     shown = [f"in force: {policy.product_id} {policy.policy_hash} (audit entry {entry.id})"]
     say(shown, applied=True, audit_entry=entry.id)
 

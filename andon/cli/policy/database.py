@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from datetime import UTC, datetime, timedelta
 
-from andon import policy_wiring, wiring
+from andon import policy_changes, wiring
+from andon.policy_changes import PolicyChange
 from andon.settings import load_settings
 from history.filters import FrameFilter
 from history.policy_log import AuditEntry, PolicyLog
@@ -12,12 +13,9 @@ from history.records import RecordedDecision
 from policies.authoring.loading import load_policy
 from policies.errors import PolicyError
 from policies.evaluate import ResolvedPolicy
-from policies.publish import publish, withdraw
 from policies.review.backtest import Backtest, BacktestReport
 from streams.codes import Severity
-from streams.errors import AndonError, UnavailableError
-from streams.kafka.topic_admin import ensure_topics
-from streams.topics import POLICIES
+from streams.errors import AndonError
 
 
 class NoSuchPolicyError(AndonError):
@@ -53,55 +51,22 @@ async def audit(product: str | None, limit: int) -> list[AuditEntry]:
         return await log.list_log(product, limit)
 
 
-async def put_in_force(
-    policy: ResolvedPolicy, replaces: ResolvedPolicy | None, by: str, reason: str, softening: bool
-) -> AuditEntry:
-    """Store the body under its hash, publish, write the audit entry; in this order.
-
-    Raises:
-        UnavailableError: before the publication nothing has changed and it can be run again;
-            after it the message says that only the audit entry is missing.
-    """
-    settings, product, now = load_settings(), policy.product_id, policy.policy_hash
-    connection, wanted = wiring.kafka_connection(settings), wiring.topics_wanted(settings)
-    signer = policy_wiring.policy_signer(settings)
-    async with _log() as log, wiring.publisher(settings) as publisher:
-        await log.store_version(now, product, dict(policy.body))
-        await ensure_topics(connection, wanted, [POLICIES])
-        after = await _last_serial(product) if signer else 0
-        await publish(policy, publisher, by, reason, signer, after)
-        before = replaces.policy_hash if replaces else None
-        try:
-            return await log.append_audit(product, before, now, by, reason, softening)
-        except UnavailableError as error:
-            raise UnavailableError(
-                f"the policy is in force, but its audit entry is missing: {error}; run this again"
-            ) from error
+async def put_in_force(change: PolicyChange) -> AuditEntry:
+    """Put a version in force; see ``andon.policy_changes.put_in_force``."""
+    async with _log() as log:
+        return await policy_changes.put_in_force(load_settings(), log, change)
 
 
 async def take_out_of_force(product: str, by: str, reason: str) -> AuditEntry:
-    """Withdraw a product's policy, and write the audit entry; every part of it is held then.
-
-    Raises:
-        UnavailableError: as of ``put_in_force``.
-    """
-    settings, before = load_settings(), await in_force(product)
+    """Withdraw a product's policy; every part of it is held then."""
+    before = await in_force(product)
     if before is None:
         raise NoSuchPolicyError(f"{product!r} has no policy in force; see `andon policy log`")
-    signer = policy_wiring.policy_signer(settings)
-    async with _log() as log, wiring.publisher(settings) as publisher:
-        await withdraw(product, publisher, signer, await _last_serial(product) if signer else 0)
-        try:
-            return await log.append_audit(product, before.policy_hash, None, by, reason)
-        except UnavailableError as error:
-            raise UnavailableError(
-                f"the policy is withdrawn, but its audit entry is missing: {error}; run this again"
-            ) from error
-
-
-async def _last_serial(product: str) -> int:
-    """A new signature must stand above the last one, whatever this host's clock says."""
-    return (await policy_wiring.policies_in_force(load_settings())).serials.get(product, 0)
+    async with _log() as log:
+        hash_before = before.policy_hash
+        return await policy_changes.take_out_of_force(
+            load_settings(), log, product, hash_before, by, reason
+        )
 
 
 async def recorded_since(
