@@ -21,11 +21,14 @@ from streams.kafka.connection import DOWN, KafkaConnection
 from streams.kafka.refusals import AUTHORIZATION, REMEDY
 from streams.log import Log
 from streams.principals import ACCESS, Operation, Role, may_read, may_write
+from streams.topics import STATUS
 
 _BITS: Final = {Operation.READ: 1 << 3, Operation.WRITE: 1 << 4}
 """An operation's number in the protocol is its bit in what the broker tells."""
 _UNKNOWN: Final = (0, -(1 << 31))
 """What a broker without access control lists, or an older one, says."""
+_SPARED: Final = f"topic {STATUS.name}"
+"""Nobody's work needs it: who may not tell how it is works on, as after an upgrade from before."""
 _NOT_ALLOWED: Final = tuple(error.errno for error in AUTHORIZATION)
 
 
@@ -92,7 +95,9 @@ async def require_rights(connection: KafkaConnection, role: Role, log: Log) -> N
     except (*DOWN, NotImplementedError, ValueError) as error:
         log("the rights at the broker were not asked", why=f"{type(error).__name__}: {error}")
         return
-    if lacking:
+    if any(right.what == _SPARED for right in lacking):
+        log("may not say how it is", topic=STATUS.name, remedy=REMEDY)
+    if lacking := [right for right in lacking if right.what != _SPARED]:
         listed = ", ".join(map(str, lacking))
         raise RightsError(
             f"the role {role} cannot work: the broker {connection.bootstrap_servers} does not give "

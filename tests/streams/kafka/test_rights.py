@@ -3,8 +3,9 @@
 import pytest
 
 from infra.stack.broker import Broker
+from streams.kafka import rights
 from streams.kafka.connection import KafkaConnection
-from streams.kafka.rights import find_lacking, judge, needed, require_rights
+from streams.kafka.rights import Lacking, RightsError, find_lacking, judge, needed, require_rights
 from streams.kafka.topic_admin import ensure_topics
 from streams.principals import ACCESS, Operation, Role
 
@@ -50,3 +51,28 @@ async def test_the_embedded_broker_keeps_nobody_from_work(broker: Broker) -> Non
     await require_rights(connection, Role.RECORD, log)
     assert await find_lacking(connection, Role.RECORD) == []
     assert not said
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("others", [[], [Lacking(Operation.READ, "topic andon.frames")]])
+async def test_who_may_not_tell_how_it_is_works_on(
+    monkeypatch: pytest.MonkeyPatch, others: list[Lacking]
+) -> None:
+    status = Lacking(Operation.WRITE, "topic andon.status")
+    said: list[str] = []
+
+    async def lacking(connection: KafkaConnection, role: Role) -> list[Lacking]:
+        return [status, *others]
+
+    def log(event: str, **fields: object) -> None:
+        said.append(event)
+
+    monkeypatch.setattr(rights, "find_lacking", lacking)
+    asked = require_rights(KafkaConnection("127.0.0.1:1"), Role.INSPECT, log)
+    if not others:
+        await asked
+    else:
+        with pytest.raises(RightsError, match=r"Read on topic andon\.frames\.") as caught:
+            await asked
+        assert "andon.status" not in str(caught.value)
+    assert said == ["may not say how it is"]
