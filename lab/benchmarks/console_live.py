@@ -176,7 +176,13 @@ async def to_screen(
         say(f"{count} parts at {rate_per_s:g}/s, Chromium and {CLIENTS} programs listen")
         await publish_at(rate_per_s, count, here.publisher, published, first=1_000_000)
         wanted = published.at_s.keys()
-        await _until(lambda: wanted <= seen_rows(page).at_s.keys())
+        everybody = [one.seen for one in programs]
+        await _until(
+            lambda: (
+                wanted <= seen_rows(page).at_s.keys()
+                and all(wanted <= seen.at_s.keys() for seen in everybody)
+            )
+        )
     seen = seen_rows(page).at_s
     if not seen.keys() & wanted:
         raise ChromiumError(f"no part came to the screen; the page said {page.errors[:3]}")

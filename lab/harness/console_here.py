@@ -9,13 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from andon import wiring
-from andon.console_wiring import accounts
 from andon.settings import Settings
 from andon.stack.local import LocalStack, StackPorts
 from andon.stack.prepare import prepare
 from console.access import ConsoleRole
 from console.credentials import new_secret, secret_hash
-from history.accounts import ConsoleUser, Login
+from history.accounts import Accounts, ConsoleUser, Login
 from history.console_audit import Deed
 from infra.stack.process import Process, answers_http, free_port
 from infra.stack.server import LocalServer
@@ -83,7 +82,8 @@ class ConsoleHere:
 
 async def let_in(settings: Settings) -> tuple[str, str]:
     """An administrator without a password: the secrets of a session and of a token."""
-    to, secret, token = accounts(settings), new_secret(), new_secret()
+    url = settings.postgres.url.get_secret_value()
+    to, secret, token = Accounts(url, timeout_s=READY_S), new_secret(), new_secret()
     deed = Deed(actor=WHO, action="user.add", object=WHO, via="cli", login="host")
     ends = datetime.now(UTC) + _LASTS
     try:
