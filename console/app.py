@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI, HTTPException, Response
 from fastapi.responses import RedirectResponse
 
-from console.api import add_api
+from console.api import NoAnswer, add_api
 from console.assets import KINDS, asset
 from console.feed.acknowledged import follow_acknowledged
 from console.first_start import Announce, let_first_in
@@ -55,6 +55,7 @@ def build_app(
         docs_url=None,  # FastAPI's pages fetch scripts from a CDN
         redoc_url=None,
         dependencies=[Depends(check_access)],
+        responses={400: {"model": NoAnswer, "description": "The body cannot be read."}},
     )
     app.state.gatekeeper = Gatekeeper(parts.accounts)
     links = [page.link for page in PAGES if page.link is not None]

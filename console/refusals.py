@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
+from console.access import ACCESS
 from console.forms import BadFormError
 from console.guard import HEADERS
 from console.identity import ForbiddenError, LoginNeededError, PasswordExpiredError
@@ -88,6 +89,9 @@ async def _http(renderer: Renderer, request: Request, error: Exception) -> Respo
     assert isinstance(error, HTTPException)
     answer = _said(renderer, request, error.status_code, str(error.detail))
     answer.headers.update(error.headers or {})
+    if error.status_code == 405:  # the router names those of the first route of the path alone
+        path = getattr(request.scope.get("route"), "path", "")
+        answer.headers["Allow"] = ", ".join(sorted(m for m, route in ACCESS if route == path))
     return answer
 
 

@@ -154,3 +154,10 @@ async def test_a_browser_is_led_to_the_login_and_a_program_is_told() -> None:
         page = await client.get("/live?x=1", headers={"Accept": "text/html"})
         assert (page.status_code, page.headers["location"]) == (303, "/login?next=/live%3Fx%3D1")
         assert (await client.get("/api/frames")).status_code == 401
+
+
+@pytest.mark.asyncio
+async def test_a_method_that_a_path_lacks_is_told_all_that_it_has(app: FastAPI) -> None:
+    async with client_of(app, "admin") as client:
+        answer = await client.patch("/people", headers={"Origin": BASE})
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")

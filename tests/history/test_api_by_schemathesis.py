@@ -89,7 +89,15 @@ def test_it_answers_as_it_describes(console: str, token: str, cases: int, tmp_pa
     command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
     command += ["run", f"{console}/api/openapi.json", "--max-examples", str(cases), "--seed", "7"]
     command += ["--phases", PHASES[cases], "--header", f"Authorization: Bearer {token}"]
-    command += ["--generation-database", "none", "--checks", "all", "--no-color"]
+    command += [
+        "--generation-database",
+        "none",
+        "--request-timeout",
+        "60",
+        "--checks",
+        "all",
+        "--no-color",
+    ]
     # Times and cursors are narrower than JSON Schema can say, so some that fit it are refused.
     command += ["--exclude-checks", "positive_data_acceptance"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=850)
