@@ -60,6 +60,7 @@ def webhook(settings: Settings) -> "Webhook":
 def console_parts(settings: Settings) -> "ConsoleParts":
     """What the console is made of; its feed begins with the shift that is running."""
     from andon.learning.ahead import LessonsOfHistory
+    from andon.learning.shown_versions import ShownVersions
     from andon.products.running import Workshop
     from console.feed.live_feed import TOPICS, LiveFeed
     from console.feed.status_feed import StatusFeed
@@ -88,6 +89,7 @@ def console_parts(settings: Settings) -> "ConsoleParts":
         plant=settings.plant,
         feed=LiveFeed(reader, settings.plant.shift_at),
         status=StatusFeed(statuses),
+        models=ShownVersions(settings),
         drafts=Workshop(settings.paths.state / "products"),
         publisher=KafkaPublisher(kafka_connection(settings)),
         lessons=LessonsOfHistory(asked),

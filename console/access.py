@@ -95,6 +95,13 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /api/policies/{product}
             GET  /api/policies/{product}/text
             GET  /api/policies/{product}/log
+            GET  /models
+            GET  /models/{key}/change
+            GET  /models/{key}/{version}
+            GET  /models/{key}/{version}/normals/{row}
+            GET  /api/models
+            GET  /api/models/{key}/change
+            GET  /api/models/{key}/{version}
             GET  /docs
             GET  /api/openapi.json
             GET  /api/health
@@ -164,6 +171,8 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
         *_routes(
             ENGINEERS,
             """
+            POST /models/{key}
+            POST /api/models/{key}/in-force
             GET  /products/new
             POST /products/new
             GET  /products/new/{key}

@@ -42,6 +42,7 @@ def build_app(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await parts.models.close()
             for part in (parts.health, parts.history, parts.accounts, parts.audit, parts.store):
                 await part.close()
             await parts.handovers.close()

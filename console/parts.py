@@ -6,6 +6,7 @@ from typing import Protocol
 from console.feed.live_feed import LiveFeed
 from console.feed.status_feed import StatusFeed
 from console.health import HealthDesk
+from console.model_versions import ModelVersions
 from console.oidc import SingleSignOn
 from console.policies.desk import PolicyDesk
 from console.product_drafts import ProductDrafts
@@ -47,6 +48,7 @@ class ConsoleParts:
     """Whether a part could be decided now, as the doctor finds."""
     drafts: ProductDrafts
     policies: PolicyDesk
+    models: ModelVersions
     publisher: ReviewPublisher
     """Takes what people say of parts."""
     lessons: LessonsAhead

@@ -14,6 +14,7 @@ from console.access import ACCESS
 from console.forms import BadFormError
 from console.guard import HEADERS
 from console.identity import ForbiddenError, LoginNeededError, PasswordExpiredError
+from console.model_versions import ModelError
 from console.policies.backtests import TooManyBacktestsError
 from console.policies.desk import SecondPersonError
 from console.product_drafts import DraftError
@@ -34,6 +35,7 @@ _STATUS: Final = {
     NotInHistoryError: 404,
     DraftError: 409,
     NotYoursError: 409,
+    ModelError: 409,
     UnavailableError: 503,
 }
 

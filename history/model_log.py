@@ -1,6 +1,6 @@
 """Every version of an expert that was ever put in force, and who did it."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import RowMapping, select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -45,6 +45,29 @@ class ShadowCount(Record):
     """When the first and the last of the frames were photographed."""
 
 
+class DayOfUse(Record):
+    """What a version in force decided on one day, UTC."""
+
+    expert_version: str
+    day: date
+    parts: int
+    stopped: int
+    mean_p_value: float | None
+    """Mean p-value of the parts that passed: near one half while they look as in training."""
+
+
+_DAYS = text(
+    """
+    SELECT expert_version, (captured_at AT TIME ZONE 'UTC')::date AS day, count(*) AS parts,
+        count(*) FILTER (WHERE action <> 'pass') AS stopped,
+        avg(p_value) FILTER (WHERE action = 'pass') AS mean_p_value
+    FROM part_fact
+    WHERE product_id = :product AND captured_at >= :since AND expert_version <> ''
+        AND NOT is_simulated
+    GROUP BY expert_version, day
+    ORDER BY day DESC, expert_version
+    """
+)
 _SHADOWS = text(
     """
     SELECT d.product_id, s.expert_version, count(*) AS frames,
@@ -117,6 +140,13 @@ class ModelLog(AuditLog):
             query = query.where(_AUDIT.c.product_id == clean(product_id))
         async with connected(self._engine, self._timeout_s, "reading the audit") as link:
             return [_change(row) for row in (await link.execute(query.limit(limit))).mappings()]
+
+    async def days(self, product_id: str, since: datetime) -> list[DayOfUse]:
+        """What each version decided of a product, day by day, the latest first."""
+        values = {"since": since, "product": clean(product_id)}
+        async with connected(self._engine, self._timeout_s, "counting days") as link:
+            found = await link.execute(_DAYS, values)
+            return [DayOfUse.model_validate(dict(row)) for row in found.mappings()]
 
     async def shadows(self, since: datetime, product_id: str | None = None) -> list[ShadowCount]:
         """What versions in the shadow said of the frames since then, the latest first."""

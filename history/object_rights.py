@@ -17,7 +17,10 @@ RIGHTS: Final[Mapping[str, Rights]] = {
     "inspect": ((), ("frames/",)),
     "classify": ((), ("frames/",)),
     "record": (("inspections/", "dead/"), ("frames/",)),
-    "console": ((), ("inspections/", "dead/")),
+    "console": (
+        ("artifacts/", "exemplars/"),
+        ("artifacts/", "exemplars/", "inspections/", "dead/"),
+    ),
     "process": ((), ("inspections/", "dead/")),
     "serving": ((), ("artifacts/", "exemplars/")),
     "ml": (("artifacts/", "exemplars/"), ("artifacts/", "exemplars/", "inspections/")),

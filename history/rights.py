@@ -36,7 +36,8 @@ class DatabaseRole(StrEnum):
     RECORDER = "andon_recorder"
     """Adds what the line did, and reads nothing of it."""
     CONSOLE = "andon_console"
-    """Reads the history, keeps who may log in and what people did, and changes policies."""
+    """Reads the history, keeps who may log in and what people did, and adds to the audits of
+    policies and models."""
     PROCESS = "andon_process"
     """Reads the history, and adds to the audits of policies and models."""
     READER = READER
@@ -85,7 +86,7 @@ def may(role: DatabaseRole, verb: Verb, table: str) -> bool:
         case DatabaseRole.PROCESS if verb is Verb.INSERT:
             return table in OF_CHANGES
         case DatabaseRole.CONSOLE if verb is Verb.INSERT:
-            return table in (*OF_LOGINS, *OF_POLICIES, *BY_PEOPLE)
+            return table in (*OF_CHANGES, *OF_LOGINS, *BY_PEOPLE)
         case DatabaseRole.CONSOLE if verb is Verb.UPDATE:
             return table in OF_LOGINS
         case DatabaseRole.PROCESS if table in OF_LOGINS:
@@ -134,8 +135,7 @@ def grant_statements() -> Iterator[str]:
                 verbs = [v for v in Verb if may(role, v, table)]
                 if verbs and (role not in _READS_ALL or verbs != [Verb.SELECT]):
                     yield f"GRANT {', '.join(verbs)} ON {table} TO {role}"
-    yield f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {DatabaseRole.PROCESS}"
-    yield f"GRANT USAGE ON SEQUENCE policy_audit_id_seq TO {DatabaseRole.CONSOLE}"
+    yield f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {', '.join(_READS_ALL)}"
 
 
 _GIVE_TO_OWNER: Final = """DO $$ DECLARE thing record; BEGIN

@@ -16,11 +16,12 @@ from andon.cli.options import Json, OneProduct, group, plant_name
 from andon.cli.printing import print_found, table_of_rows
 from andon.learning.catalogue import read_versions
 from andon.learning.changing import WAIT_S, Tell, open_stores, roll_back, use_version
-from andon.learning.versions import Version, find_version
+from andon.learning.versions import find_version
 from andon.settings import load_settings
 from history.filters import parse_moment
 from history.model_log import ModelChange, ShadowCount
 from serving.bundle_store import SHADOW
+from serving.expert_versions import Version
 
 app = group("Versions of the experts: what there is, what is in force, and the way back.")
 

@@ -10,8 +10,8 @@ import cv2
 from andon.learning.candidate import labelled_picture
 from andon.learning.errors import LearningError
 from andon.learning.in_force import Stores, hold_in_force
-from andon.learning.versions import VersionNote
 from serving.bundles import product_path
+from serving.expert_versions import VersionNote
 from serving.experts.absorbing.absorb import GoodPicture, absorb
 from serving.experts.absorbing.new_kind import NewKind
 from serving.experts.artifact import load_expert, save_artifact

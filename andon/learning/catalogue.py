@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from andon import wiring
 from andon.learning.in_force import Stores
-from andon.learning.versions import Version, VersionNote, describe_version
+from andon.learning.versions import describe_version
 from andon.settings import Settings
 from history.model_log import ModelChange
 from serving.bundle_store import SHADOW
+from serving.expert_versions import Version, VersionNote
 from serving.ray.replicas import ReplicaStatus
 from serving.ray.settings import VISION
 from streams.errors import AndonError
@@ -18,16 +19,19 @@ LOOK_S = 10.0
 
 
 async def read_versions(
-    settings: Settings, stores: Stores, product: str | None
+    settings: Settings, stores: Stores, product: str | None, look_s: float = LOOK_S
 ) -> tuple[list[Version], list[str]]:
     """Every version in the store, newest first by product, and what could not be found out.
+
+    Args:
+        look_s: how long the replicas may take to answer, seconds.
 
     Raises:
         AndonError: the store cannot be read.
     """
     unknown: list[str] = []
     changes = await _changes(settings, product, unknown)
-    replicas = await _replicas(settings, unknown)
+    replicas = await _replicas(settings, look_s, unknown)
     in_force = await asyncio.to_thread(stores.experts.products)
     names = [product] if product is not None else list(in_force)
     found: list[Version] = []
@@ -56,10 +60,12 @@ async def _changes(
         return []
 
 
-async def _replicas(settings: Settings, unknown: list[str]) -> Sequence[ReplicaStatus]:
+async def _replicas(
+    settings: Settings, look_s: float, unknown: list[str]
+) -> Sequence[ReplicaStatus]:
     try:
         async with wiring.opened(wiring.replicas, settings) as replicas:
-            status = await replicas.look(LOOK_S)
+            status = await replicas.look(look_s)
     except AndonError as error:
         unknown.append(f"what the replicas hold: {error}")
         return []

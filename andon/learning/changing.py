@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from andon import wiring
 from andon.learning.in_force import Stores, Wish, put_in_force
-from andon.learning.versions import VersionNote, before, find_version
+from andon.learning.versions import before, find_version
 from andon.settings import Settings
 from history.model_log import ModelChange
+from serving.expert_versions import VersionNote
 
 WAIT_S = 120.0
 """Longest wait for the replicas, seconds, where nobody says otherwise."""

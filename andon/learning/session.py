@@ -11,9 +11,9 @@ from andon.learning.in_force import Stores, hold_in_force
 from andon.learning.lessons import ReviewedPicture
 from andon.learning.rehearsal import LearningOptions, TestedCandidate, learn_and_test
 from andon.learning.report import write_learning_report
-from andon.learning.versions import VersionNote
 from serving.bundle_store import SHADOW
 from serving.bundles import digest_of, product_path
+from serving.expert_versions import VersionNote
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.options import Progress
 from serving.naming.exemplars import ExemplarBundle, load_bundle

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from andon import wiring
 from andon.learning.candidate import labelled_picture
-from andon.learning.versions import VersionNote
+from serving.expert_versions import VersionNote
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
 from serving.experts.options import Progress

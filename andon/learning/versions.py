@@ -4,54 +4,10 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict
-
 from andon.learning.errors import LearningError
 from history.model_log import ModelChange
+from serving.expert_versions import Version, VersionNote
 from serving.ray.replicas import ReplicaStatus
-
-
-class VersionNote(BaseModel):
-    """What learning notes of a candidate beside its artifact."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    base: str
-    """Digest of the expert that it was made from."""
-    exemplars: str | None = None
-    """Digest of the exemplar bundle that belongs to it."""
-    learned: list[str] = []
-    """Frames whose reviews it learned from."""
-    without: list[str] = []
-    """Frames that were taken out."""
-    held_out: dict[str, float | None] = {}
-    """Figures on later parts than the rehearsal had learned from."""
-
-
-class Version(BaseModel):
-    """One version of a product's expert."""
-
-    model_config = ConfigDict(frozen=True)
-    product: str
-    digest: str
-    written_at: datetime
-    in_force: bool
-    shadow: bool
-    since: datetime | None
-    """When it was last put in force; None where nobody ever did so by command."""
-    by: str
-    reason: str
-    replicas: int
-    """Replicas that answer with it now."""
-    expert: str
-    images: int | None
-    parts: int | None
-    """Photographs and parts that it was trained on."""
-    asked_rate: float | None
-    taught: dict[str, object] | None
-    """What it was taught and what that gained on held-out parts; None for an untaught one."""
-    sensitivity: float | None
-    """Share of synthetic local anomalies that its threshold finds on held-out normals."""
-    note: VersionNote | None
 
 
 def describe_version(
@@ -72,8 +28,8 @@ def describe_version(
         changes: the product's audit, latest first.
         replicas: those of the vision expert that answered.
     """
-    trained = _section(manifest, "trained")
-    data, sensitivity = _section(trained, "data"), _section(trained, "sensitivity")
+    trained = section_of(manifest, "trained")
+    data, sensitivity = section_of(trained, "data"), section_of(trained, "sensitivity")
     put = next((c for c in changes if c.to_expert == digest), None)
     return Version(
         product=product,
@@ -88,9 +44,9 @@ def describe_version(
         expert=str(manifest.get("expert", "")),
         images=_whole(data.get("images")),
         parts=_whole(data.get("groups")),
-        asked_rate=_number(_section(manifest, "calibration").get("asked_rate")),
-        taught=_section(trained, "taught") or None,
-        sensitivity=_number(sensitivity.get("local")),
+        asked_rate=number_of(section_of(manifest, "calibration").get("asked_rate")),
+        taught=section_of(trained, "taught") or None,
+        sensitivity=number_of(sensitivity.get("local")),
         note=note,
     )
 
@@ -134,12 +90,14 @@ def before(changes: Sequence[ModelChange], product: str) -> tuple[str, str | Non
     return last.from_expert, (last.from_exemplars or "") if changed else None
 
 
-def _section(values: Mapping[str, object], name: str) -> Mapping[str, object]:
+def section_of(values: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """A mapping within a manifest; empty where an earlier release wrote none."""
     found = values.get(name)
     return found if isinstance(found, dict) else {}
 
 
-def _number(value: object) -> float | None:
+def number_of(value: object) -> float | None:
+    """A number of a manifest; None for anything else."""
     return float(value) if isinstance(value, int | float) else None
 
 

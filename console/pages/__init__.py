@@ -13,6 +13,7 @@ from console.pages import (
     line,
     live,
     login,
+    models,
     new_product,
     oidc,
     pareto,
@@ -63,6 +64,7 @@ PAGES = (
     ConsolePage(policies.add, NavLink("policies", "/policies")),
     ConsolePage(policy_effects.add),
     ConsolePage(policy_check.add),
+    ConsolePage(models.add, NavLink("models", "/models")),
     ConsolePage(new_product.add, NavLink("new_product", "/products/new")),
     ConsolePage(product_api.add),
     ConsolePage(

@@ -85,6 +85,8 @@ GRANT SELECT, INSERT ON policy_version TO andon_console;
 
 GRANT SELECT, INSERT ON policy_audit TO andon_console;
 
+GRANT SELECT, INSERT ON model_audit TO andon_console;
+
 GRANT SELECT, INSERT, UPDATE ON console_user TO andon_console;
 
 GRANT SELECT, INSERT, UPDATE ON console_session TO andon_console;
@@ -99,6 +101,4 @@ GRANT SELECT, INSERT ON policy_audit TO andon_process;
 
 GRANT SELECT, INSERT ON model_audit TO andon_process;
 
-GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO andon_process;
-
-GRANT USAGE ON SEQUENCE policy_audit_id_seq TO andon_console;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO andon_console, andon_process;

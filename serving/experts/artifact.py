@@ -28,7 +28,7 @@ from serving.experts.precision import agrees
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
 from serving.experts.taught import TAUGHT, Taught
-from serving.experts.training_set import TrainingSet
+from serving.experts.training_set import TRAINING, TrainingSet
 
 SCHEMA = 6
 SCHEMA_GATED = 7
@@ -36,7 +36,6 @@ SCHEMA_GATED = 7
 SCHEMA_TAUGHT = 8
 """Of an artifact with a taught head, which earlier builds would score otherwise."""
 _TENSORS = "tensors.safetensors"
-_TRAINING = "training.safetensors"
 
 
 def save_artifact(expert: Expert, root: Path) -> str:
@@ -55,8 +54,8 @@ def save_artifact(expert: Expert, root: Path) -> str:
         if (taught := expert.model.taught) is not None:
             stated["schema"] = SCHEMA_GATED if taught.others is None else SCHEMA_TAUGHT
         if expert.keep is not None:
-            files[_TRAINING] = expert.training_set().packed()
-            stated["training_sha256"] = digest_of(files[_TRAINING])
+            files[TRAINING] = expert.training_set().packed()
+            stated["training_sha256"] = digest_of(files[TRAINING])
     files[MANIFEST] = json.dumps(stated, indent=1, sort_keys=True).encode()
     try:
         target = write_bundle(root, model.product, files)
@@ -109,7 +108,7 @@ def load_training_set(path: Path) -> TrainingSet:
     if "training_sha256" not in manifest:
         raise ArtifactError(f"{path}: saved without its training set; train it again")
     try:
-        return TrainingSet.unpacked(read_file(path / _TRAINING, manifest["training_sha256"]))
+        return TrainingSet.unpacked(read_file(path / TRAINING, manifest["training_sha256"]))
     except BundleError as error:
         raise ArtifactError(str(error)) from None
 
@@ -120,7 +119,10 @@ def _manifest(model: Model | DdadModel) -> dict[str, object]:
         "product": model.product,
         "backbone": model.backbone,
         "preprocessing": {k: v for k, v in asdict(model.preprocessing).items() if v is not None},
-        "calibration": model.calibration.described(),
+        "calibration": {
+            **model.calibration.described(),
+            "histogram": model.calibration.histogram(),
+        },
         "trained": model.trained,
     }
 

@@ -18,6 +18,8 @@ from serving.experts.types import Rows
 
 Scores = npt.NDArray[np.float64]
 _STATED = ("asked_rate", "rate", "threshold", "own_weight")
+_BINS = 40
+"""Of the histogram that the manifest shows."""
 _RATES = 16
 """Rates at which ``own_weight`` leaves out each part."""
 _TAIL = 0.1
@@ -66,6 +68,19 @@ class Calibration:
         """Its part of an artifact's manifest."""
         stated = {name: getattr(self, name) for name in _STATED}
         return {**stated, "groups": self.groups}
+
+    def histogram(self) -> dict[str, float | list[float]]:
+        """How odd the held-out normals are, each group weighing one: bins of one width.
+
+        Its part of an artifact's manifest; nothing is decided by it.
+        """
+        counts, edges = np.histogram(self.scores, _BINS, weights=self.weights)
+        first, width = float(edges[0]), float(edges[1] - edges[0])
+        return {
+            "first": round(first, 6),
+            "width": round(width, 9),
+            "parts": [round(float(count), 3) for count in counts],
+        }
 
     def tensors(self) -> dict[str, Scores]:
         """Its part of an artifact's tensors."""

@@ -15,6 +15,8 @@ from safetensors.numpy import load, save
 from serving.experts.calibration import Scores
 from serving.experts.types import Image
 
+TRAINING = "training.safetensors"
+"""Its file in an artifact's folder."""
 _PNG_LEVEL = 3
 """Compression, 0 to 9: higher levels save a twentieth of the bytes and take three times as long."""
 

@@ -109,6 +109,7 @@ def parts_of(**given: Any) -> ConsoleParts:
         "lessons": Nothing(),
         "health": HealthDesk(nothing_to_find),
         "policies": NoPolicies(),
+        "models": Nothing(),
     }
     return ConsoleParts(**{**defaults, **given})
 

@@ -31,6 +31,8 @@ VALUES = {
     "{form}": "csv",
     "{name}": "console.css",
     "{key}": "tile",
+    "{version}": "ab" * 32,
+    "{row}": "0",
     "{kind}": "normal",
     "{step}": "train",
     "{secret_hash}": "ab" * 32,

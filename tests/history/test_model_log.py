@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from history.model_log import ModelLog
 from history.writer import PostgresHistoryWriter
+from streams.codes import Action
 from streams.inspections import ShadowScore
 from tests.history import make
 
@@ -53,3 +54,22 @@ async def test_what_a_shadow_said_is_counted_beside_the_version_in_force(
     assert found.expert_version == "new"
     assert (found.frames, found.both, found.only_shadow, found.only_in_force) == (3, 1, 1, 1)
     assert await log.shadows(datetime(2020, 1, 1, tzinfo=UTC), "another") == []
+
+
+@pytest.mark.asyncio
+async def test_what_a_version_decided_is_counted_by_day(
+    log: ModelLog, writer: PostgresHistoryWriter
+) -> None:
+    parts = [
+        make.decision(i, inspection=make.inspection(odd), action=action)
+        for i, (odd, action) in enumerate(
+            ((False, Action.PASS), (True, Action.SCRAP), (False, Action.PASS))
+        )
+    ]
+    await writer.add_decisions(parts)
+    begin = datetime(2020, 1, 1, tzinfo=UTC)
+    (day,) = await log.days(parts[0].product_id, begin)
+    assert (day.parts, day.stopped, day.day) == (3, 1, parts[0].captured_at.date())
+    assert day.mean_p_value == pytest.approx(make.inspection(False).p_value)
+    assert await log.days("another", begin) == []
+    assert await log.days(parts[0].product_id, datetime(2100, 1, 1, tzinfo=UTC)) == []

@@ -43,7 +43,7 @@ WRITERS = {
     SHOTS: {"inspect", "classify", "gateway"},
     ACKS: {"gateway"},
     REVIEWS: {"console", "process"},
-    POLICIES: {"process", "admin"},
+    POLICIES: {"admin", "console", "process"},
     PARTS: {"limits"},
     COUNTED: {"limits"},
     ALERTS: {"limits"},

@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from andon.cli.classify import app
-from andon.learning.versions import VersionNote
 from andon.settings import load_settings
 from serving.bundle_store import BundleStore, open_folder
+from serving.expert_versions import VersionNote
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
 from serving.experts.training import TrainOptions, train

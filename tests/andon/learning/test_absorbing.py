@@ -9,9 +9,9 @@ from andon.cli.learn_absorb import folder_goods, reviewed_goods
 from andon.learning.absorbing import absorb_goods
 from andon.learning.errors import LearningError
 from andon.learning.in_force import Stores
-from andon.learning.versions import VersionNote
 from lab.benchmarks.changes import gamma
 from serving.bundle_store import open_folder
+from serving.expert_versions import VersionNote
 from serving.experts.absorbing.absorb import GoodPicture
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert

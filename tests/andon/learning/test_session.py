@@ -13,8 +13,8 @@ from andon.learning.errors import LearningError
 from andon.learning.in_force import Stores
 from andon.learning.lessons import ReviewedPicture
 from andon.learning.session import Session
-from andon.learning.versions import VersionNote
 from serving.bundle_store import open_folder
+from serving.expert_versions import VersionNote
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
 from serving.naming.exemplars import ExemplarBundle, latest, load_bundle

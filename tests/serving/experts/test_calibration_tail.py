@@ -111,6 +111,17 @@ def test_a_calibration_comes_back_as_it_was_described() -> None:
     assert Calibration.restored(earlier, found.tensors()).own_weight == 1.0
 
 
+def test_a_histogram_counts_each_part_once_whatever_its_photographs() -> None:
+    found = calibrate(np.arange(30.0), [str(i // 3) for i in range(30)], 0.2)
+    shown = found.histogram()
+    parts = np.array(shown["parts"])
+    assert parts.sum() == pytest.approx(10, abs=0.05)
+    assert shown["first"] == 0.0
+    assert shown["width"] * len(parts) == pytest.approx(29.0)
+    flat = calibrate(np.ones(4), list("abcd"), 0.2).histogram()
+    assert np.array(flat["parts"]).sum() == pytest.approx(4)
+
+
 def test_thresholds_lie_between_scores_by_the_weight_above_them() -> None:
     ordered, weights = np.array([1.0, 2.0, 4.0]), np.array([0.5, 1.0, 0.25])
     above = np.array([0.0, 0.25, 0.75, 1.25, 9.0])
