@@ -23,7 +23,8 @@ def test_every_role_of_the_database_has_its_inserts() -> None:
     for role in set(DatabaseRole) - {DatabaseRole.OWNER}:
         (row,) = re.findall(rf"^\| `{role}` \|.*$", PAGE, re.MULTILINE)
         inserts = row.split("|")[3]
-        assert re.findall(r"`(\w+)`", inserts) == [t for t in TABLES if may(role, Verb.INSERT, t)]
+        meant = {table for table in TABLES if may(role, Verb.INSERT, table)}
+        assert set(re.findall(r"`(\w+)`", inserts)) == meant
 
 
 def test_the_named_tests_are_there() -> None:
