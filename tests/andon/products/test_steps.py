@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from andon.cli.product import app
 from andon.learning.in_force import Stores, Wish
+from andon.policy_changes import PolicyChange
 from andon.products import steps
 from andon.products.drafted_policy import check_policy, policy_text
 from andon.products.workspace import Workspace
@@ -71,10 +72,8 @@ class Line:
         async def in_force(_: str) -> ResolvedPolicy | None:
             return self.before
 
-        async def apply(
-            policy: ResolvedPolicy, _: object, by: str, reason: str, softening: bool
-        ) -> None:
-            self.policies.append((policy.policy_hash, by, reason))
+        async def apply(change: PolicyChange) -> None:
+            self.policies.append((change.policy.policy_hash, change.by, change.reason))
 
         monkeypatch.setattr(steps, "put", put)
         monkeypatch.setattr(steps.database, "in_force", in_force)
