@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from infra.stack.broker import Broker, start_broker
 from infra.stack.minio_local import start_minio
 from infra.stack.postgres_local import LocalPostgres, start_postgres
 from infra.stack.s3_local import LocalS3, start_s3
 from tests.infra.needs import need_minio
+
+settings.register_profile("no-clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no-clock")
+"""A busy machine draws examples slowly; that says nothing about the code."""
 
 
 @pytest.fixture(scope="session")
