@@ -18,6 +18,7 @@ KINDS: Final = {
     "policies.js": "text/javascript; charset=utf-8",
     "zones.js": "text/javascript; charset=utf-8",
     "live.js": "text/javascript; charset=utf-8",
+    "told.js": "text/javascript; charset=utf-8",
     "htmx.min.js": "text/javascript; charset=utf-8",
     "product.css": "text/css; charset=utf-8",
     "product.js": "text/javascript; charset=utf-8",

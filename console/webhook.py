@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from console.feed.live_feed import RecordFeed
+from console.feed.followed import RecordFeed
 from console.feed.positions import Partition, read_positions, write_positions
 from console.webhook_settings import WebhookSettings
 from streams.backoff import backoff_s

@@ -4,7 +4,6 @@ It reads one compacted topic without a consumer group and needs no database. Wha
 is one number, the topic's offset.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
@@ -14,8 +13,7 @@ from typing import Final
 
 import structlog
 
-from console.feed.live_feed import RecordFeed
-from console.feed.positions import Partition, write_positions
+from console.feed.followed import FollowedFeed, RecordFeed
 from streams.envelope import from_message
 from streams.errors import EventError
 from streams.kafka.delivery import Delivery
@@ -59,7 +57,7 @@ class HeardProcess:
         return not self.is_up(now_s) and self.age_s(now_s) > GONE_S
 
 
-class StatusFeed:
+class StatusFeed(FollowedFeed):
     """The processes of the lines, as they say of themselves.
 
     Args:
@@ -74,30 +72,18 @@ class StatusFeed:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._reader, self._clock, self._wall = reader, clock, wall
+        super().__init__(reader)
+        self._clock, self._wall = clock, wall
         self._heard: dict[str, HeardProcess] = {}
         self._waiting: dict[bytes, Delivery] = {}
         """What came while the log is caught up with: only the last of each process is decoded."""
         self._catching_up = False
-        self._positions: dict[Partition, int] = {}
-        self._changed = asyncio.Condition()
-        self.changes = 0
-        """Counts changes, so that a reader asks for what came after one."""
+        self._changes = 0
 
     @property
-    def is_fresh(self) -> bool:
-        """Whether all that stood at the broker has been read, and it is heard from."""
-        return self._reader.caught_up.is_set()
-
-    @property
-    def word(self) -> str:
-        """How far it has been read, for ``Last-Event-ID``."""
-        return write_positions(self._positions)
-
-    @property
-    def positions(self) -> dict[Partition, int]:
-        """How far each partition has been read."""
-        return dict(self._positions)
+    def changes(self) -> int:
+        """Counts changes, so that a browser asks for what came after one."""
+        return self._changes
 
     @property
     def now_s(self) -> float:
@@ -130,20 +116,11 @@ class StatusFeed:
             async for records in polls:
                 self._catching_up |= not self.is_fresh
                 for record in records:
-                    self._positions[record.topic, record.partition] = record.offset + 1
+                    self._read(record)
                     self._waiting[record.key] = record
                 if self.is_fresh and self._waiting:
                     self._take()
-                    async with self._changed:
-                        self._changed.notify_all()
-
-    async def wait(self, after: int, timeout_s: float) -> None:
-        """Return once there is a change after that one, or after some seconds."""
-        try:
-            async with asyncio.timeout(timeout_s), self._changed:
-                await self._changed.wait_for(lambda: self.changes > after)
-        except TimeoutError:
-            return
+                    await self._tell()
 
     def _take(self) -> None:
         waiting, self._waiting = self._waiting, {}
@@ -159,7 +136,7 @@ class StatusFeed:
         while len(self._heard) > PROCESSES:
             del self._heard[next(iter(self._heard))]
         self._catching_up = False
-        self.changes += 1
+        self._changes += 1
 
     def _old_s(self, said_at: datetime) -> float:
         """How old a word is that stood there before we came, by the clocks of two hosts."""

@@ -4,18 +4,8 @@
 (() => {
   const page = document.getElementById("line");
   if (!page) return;
-  const stale = document.getElementById("stale");
-  const OLD_MS = 6000;
-  let heard = Date.now();
-  let fresh = page.dataset.fresh === "yes";
   let ages = {};
   let agesAt = Date.now();
-
-  const parsed = (html) => {
-    const made = document.createElement("template");
-    made.innerHTML = html;
-    return made.content;
-  };
 
   const named = (list, key, value) => [...list].find((one) => one.dataset[key] === value);
 
@@ -32,7 +22,7 @@
     const focused = document.activeElement;
     const held = place.contains(focused) ? focused.tagName : "";
     const scrolled = place.querySelector(".scroll")?.scrollLeft || 0;
-    place.replaceChildren(parsed(piece.html));
+    place.replaceChildren(parsedPiece(piece.html));
     for (const cell of place.querySelectorAll("[data-signal]")) {
       const was = before.get(cell.closest("[data-key]").dataset.key + cell.dataset.signal);
       if (was !== undefined && was !== cell.textContent) cell.classList.add("moved");
@@ -47,7 +37,7 @@
     const line = named(page.querySelectorAll("[data-of]"), "of", part.line);
     if (!line) return false;
     const rows = line.querySelector("[data-triggers]");
-    const row = parsed(part.html).querySelector("tr");
+    const row = parsedPiece(part.html).querySelector("tr");
     const known = document.getElementById(row.id);
     if (known) {
       const holds = known.contains(document.activeElement);
@@ -67,7 +57,6 @@
     if (put.includes(false)) return location.reload();
     ages = message.ages;
     agesAt = Date.now();
-    fresh = message.fresh;
   }
 
   function words(seconds) {
@@ -84,43 +73,6 @@
     }
   }
 
-  function judge() {
-    const silent = Date.now() - heard > OLD_MS;
-    const old = silent || !fresh;
-    if (old) {
-      const time = new Date(heard).toLocaleTimeString(document.documentElement.lang, {
-        timeZone: page.dataset.zone,
-      });
-      const text = `${silent ? page.dataset.old : page.dataset.oldKafka} (${page.dataset.heard.replace("{time}", time)})`;
-      if (stale.textContent !== text) stale.textContent = text;
-    }
-    stale.hidden = !old;
-    page.classList.toggle("old", old);
-    count();
-  }
-
-  function connect(since) {
-    const line = encodeURIComponent(page.dataset.line);
-    const source = new EventSource(`/line-events?since=${encodeURIComponent(since)}&line=${line}`);
-    let last = since;
-    source.addEventListener("line", (event) => {
-      heard = Date.now();
-      last = event.lastEventId;
-      take(JSON.parse(event.data));
-      judge();
-    });
-    source.addEventListener("begin-again", () => {
-      source.close();
-      location.reload();
-    });
-    source.addEventListener("error", () => {
-      // A browser gives up for good after an answer that is no stream (a proxy's 502): we do not.
-      if (source.readyState !== EventSource.CLOSED) return;
-      source.close();
-      setTimeout(() => connect(last), 2000);
-    });
-  }
-
-  connect(page.dataset.since);
-  setInterval(judge, 1000);
+  const line = encodeURIComponent(page.dataset.line);
+  followConsole(page, (since) => `/line-events?since=${since}&line=${line}`, take, count);
 })();
