@@ -9,6 +9,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from console.access import ACCESS
 from console.forms import BadFormError
@@ -87,13 +88,23 @@ async def _mistaken(renderer: Renderer, request: Request, error: Exception) -> R
     return JSONResponse({"detail": jsonable_encoder(found)}, 422)
 
 
+def methods_of(path: str) -> list[str]:
+    """What may be asked of a path: by the route that fits it with the fewest parameters.
+
+    >>> methods_of("/people")
+    ['GET', 'POST']
+    """
+    fitting = {route for _, route in ACCESS if compile_path(route)[0].match(path)}
+    meant = min(fitting, key=lambda route: (route.count("{"), route), default="")
+    return sorted(method for method, route in ACCESS if route == meant)
+
+
 async def _http(renderer: Renderer, request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     answer = _said(renderer, request, error.status_code, str(error.detail))
     answer.headers.update(error.headers or {})
-    if error.status_code == 405:  # the router names those of the first route of the path alone
-        path = getattr(request.scope.get("route"), "path", "")
-        answer.headers["Allow"] = ", ".join(sorted(m for m, route in ACCESS if route == path))
+    if error.status_code == 405:  # the router names those of the first route that fits alone
+        answer.headers["Allow"] = ", ".join(methods_of(request.url.path))
     return answer
 
 
