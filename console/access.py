@@ -172,7 +172,7 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             ENGINEERS,
             """
             POST /models/{key}
-            POST /api/models/{key}/in-force
+            POST /api/models/{key}
             GET  /products/new
             POST /products/new
             GET  /products/new/{key}

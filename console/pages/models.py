@@ -109,7 +109,7 @@ def _add_api(app: FastAPI, desk: ModelDesk) -> None:
         """All that is recorded of one version."""
         return await desk.models.detail(await desk.product(key), version)
 
-    @app.post("/api/models/{key}/in-force", status_code=202, responses=responses)
+    @app.post("/api/models/{key}", status_code=202, responses=responses)
     async def use(request: Request, key: str, asked: VersionWish) -> VersionChange:
         """Begin to put a version in force on every replica; ``change`` says how far it is."""
         return await desk.use(request, key, asked.version, asked.reason)

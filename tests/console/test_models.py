@@ -154,9 +154,7 @@ async def test_a_version_is_put_in_force_with_a_reason_and_an_entry_before_it(
     assert (await client.get(f"/models/{key}/change")).headers["hx-refresh"] == "true"
     assert "a replica refused it" in (await client.get("/models")).text
     plant.error = None
-    answer = await client.post(
-        f"/api/models/{key}/in-force", json={"version": "", "reason": "back"}
-    )
+    answer = await client.post(f"/api/models/{key}", json={"version": "", "reason": "back"})
     assert answer.status_code == 202
     await until(lambda: len(plant.asked) == 2)
     assert book.rows[-1].action == "model.rollback"

@@ -1,5 +1,6 @@
 """schemathesis reads the API's own description and asks it everything: a real process answers."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -12,12 +13,17 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from andon import wiring
+from andon.settings import Settings
+from console.access import ConsoleRole
 from history.object_store import S3ImageStore, S3Objects
 from history.writer import PostgresHistoryWriter
+from infra.stack.broker import Broker
 from infra.stack.process import Process, answers_http, free_port
 from infra.stack.s3_local import LocalS3
 from streams.codes import Action, DecisionSource
 from streams.ids import image_key, mask_key
+from streams.kafka.topic_admin import ensure_topics
 from tests.console.make import new_token
 from tests.history import make
 
@@ -31,10 +37,10 @@ PICTURES = [
     (make.frame_id(9), 404, 404, 404),
 ]
 """A frame, and the status of its image, its mask and its region."""
-PHASES = {2: "fuzzing", 100: "examples,coverage,fuzzing,stateful"}
+PHASES = {2: "fuzzing", 300: "examples,coverage,fuzzing,stateful"}
 CASES = [
     pytest.param(2, id="few"),
-    pytest.param(100, id="many", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+    pytest.param(300, id="many", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
 ]
 
 
@@ -59,15 +65,28 @@ async def parts(writer: PostgresHistoryWriter, s3: LocalS3) -> AsyncIterator[Non
 
 @pytest_asyncio.fixture
 async def token(url: str) -> str:
-    return await new_token(url)
+    return await new_token(url, ConsoleRole.ADMIN)
+
+
+async def prepare_topics(settings: Settings) -> None:
+    await ensure_topics(wiring.kafka_connection(settings), wiring.topics_wanted(settings))
 
 
 @pytest.fixture
-def console(parts: None, token: str, url: str, s3: LocalS3, tmp_path: Path) -> Iterator[str]:
-    """The address of ``andon console`` over the real database and the embedded S3."""
+def console(
+    parts: None, token: str, url: str, s3: LocalS3, fresh_broker: Broker, tmp_path: Path
+) -> Iterator[str]:
+    """The address of ``andon console`` over the real database, embedded broker and S3."""
+    kafka = {
+        "bootstrap_servers": fresh_broker.address,
+        "idempotent_producer": False,
+        "partitions": 1,
+    }
+    asyncio.run(prepare_topics(Settings.model_validate({"kafka": kafka})))
     port = free_port()
     settings = {
         "ANDON_POSTGRES__URL": url,
+        **{f"ANDON_KAFKA__{name.upper()}": str(value).lower() for name, value in kafka.items()},
         "ANDON_S3__ENDPOINT": s3.endpoint,
         "ANDON_S3__ACCESS_KEY": s3.access_key,
         "ANDON_S3__SECRET_KEY": s3.secret_key,
