@@ -17,6 +17,7 @@ from streams.topics import ALL, COUNTED, FRAMES, PARTS
 from tests.history import make
 from tests.interop.tools import node_tools, write_messages
 from tests.streams.made import recipe_request
+from tests.streams.statuses import fault, gateway_said, worker_said
 
 ROOT = Path(__file__).parents[2]
 RECIPE = recipe_request()
@@ -90,6 +91,8 @@ def everything() -> list[tuple[str, Message]]:
         (in_force, b""),
         (alert, b""),
         (RECIPE, b""),
+        (gateway_said(faults=(fault(),)), b""),
+        (worker_said(), b""),
         (make.dead_letter(1, original_headers={"ce_id": "7"}), PICTURE),
     ]
     topic_of = {topic.event: topic.name for topic in ALL if topic not in (PARTS, COUNTED)}
