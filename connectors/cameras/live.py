@@ -98,6 +98,20 @@ class ReadingThread:
             with contextlib.suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self.over.set)
 
+    async def begin(self, is_there: Callable[[], bool], timeout_s: float, lacks: str) -> None:
+        """Start the thread; returns once ``is_there()``.
+
+        Raises:
+            CaptureError: the source ended, or within ``timeout_s`` there was what ``lacks`` says.
+        """
+        threading.Thread(target=self.run, name="camera", daemon=True).start()
+        deadline = time.monotonic() + timeout_s
+        while not is_there():
+            if self.error:
+                raise CaptureError(f"camera {self.error}")
+            if not await self.more(deadline):
+                raise CaptureError(f"camera {self.source.name}: {lacks} in {timeout_s:g} s")
+
     async def more(self, deadline: float) -> bool:
         """Wait for a frame, the opening or the end; False: none came by the deadline."""
         try:
@@ -146,15 +160,7 @@ class LiveCamera:
         await self.close()
         session = ReadingThread(self._make(), asyncio.get_running_loop())
         self._session = session
-        threading.Thread(target=session.run, name="camera", daemon=True).start()
-        deadline = time.monotonic() + 10 * self._timeout
-        while not session.count:
-            if session.error:
-                raise CaptureError(f"camera {session.error}")
-            if not await session.more(deadline):
-                raise CaptureError(
-                    f"camera {session.source.name}: no picture in {10 * self._timeout:g} s"
-                )
+        await session.begin(lambda: session.count > 0, 10 * self._timeout, "no picture")
 
     async def capture(self, trigger: Trigger) -> Picture:
         """The first frame exposed after this call, which the trigger's notification made."""

@@ -1,7 +1,6 @@
 """A camera that a wire exposes: its frames come by themselves, and are matched by time."""
 
 import asyncio
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -123,15 +122,7 @@ class WiredCamera:
         loop = asyncio.get_running_loop()
         session = ReadingThread(self._make(), loop, self._frames.append)
         self._session = session
-        threading.Thread(target=session.run, name="camera", daemon=True).start()
-        deadline = time.monotonic() + 10 * self._timing.timeout_s
-        while not session.is_open:
-            if session.error:
-                raise CaptureError(f"camera {session.error}")
-            if not await session.more(deadline):
-                raise CaptureError(
-                    f"camera {session.source.name}: not open in {10 * self._timing.timeout_s:g} s"
-                )
+        await session.begin(lambda: session.is_open, 10 * self._timing.timeout_s, "not open")
 
     async def capture(self, trigger: Trigger) -> Picture:
         session, now = self._session, time.monotonic()

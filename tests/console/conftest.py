@@ -8,6 +8,7 @@ import pytest_asyncio
 from console import credentials
 from history.accounts import Accounts
 from history.console_audit import ConsoleAudit
+from tests.console.policy_bench import Bench, open_bench
 from tests.history.conftest import template as template
 from tests.history.conftest import url as url
 from tests.history.conftest import writer as writer
@@ -32,3 +33,9 @@ async def audit(url: str) -> AsyncIterator[ConsoleAudit]:
     made = ConsoleAudit(url)
     yield made
     await made.close()
+
+
+@pytest_asyncio.fixture
+async def bench(url: str) -> AsyncIterator[Bench]:
+    async with open_bench(url) as made:
+        yield made
