@@ -8,7 +8,8 @@ tail is the p-value; Hoeffding-Bentkus, which the paper uses for losses in betwe
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from math import ceil, exp, lgamma, log, log1p
+from math import ceil, exp, lgamma, log, log1p, sqrt
+from statistics import NormalDist
 from typing import Final
 
 MOST_TRIALS: Final = 100_000
@@ -76,6 +77,42 @@ def upper_bound(count: int, trials: int, level: float) -> float:
         else:
             high = middle
     return high
+
+
+def lower_bound(count: int, trials: int, level: float) -> float:
+    """Clopper and Pearson's other one-sided bound: the share is above it at ``1 - level``.
+
+    >>> lower_bound(0, 59, 0.05), round(lower_bound(5, 59, 0.05), 4)
+    (0.0, 0.034)
+    """
+    if count <= 0:
+        return 0.0
+    low, high = 0.0, count / trials
+    for _ in range(60):
+        middle = (low + high) / 2
+        if binomial_tail(count - 1, trials, middle) > 1 - level:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def wilson_interval(count: int, trials: int, level: float) -> tuple[float, float]:
+    """Wilson's two-sided interval of a share with the correction for continuity (Newcombe 1998).
+
+    Where a hundred cases or more count, and as many do not, each end is within 3 % of the width
+    of Clopper and Pearson's, at a cost that does not grow with the trials.
+
+    >>> [round(end, 4) for end in wilson_interval(940_000, 1_000_000, 0.05)]
+    [0.9395, 0.9405]
+    """
+    z = NormalDist().inv_cdf(1 - level / 2)
+    share, below = count / trials, trials - count
+    middle, width = 2 * count + z * z, 2 * (trials + z * z)
+    spread = z * z - 1 / trials
+    low = (middle - 1 - z * sqrt(spread - 2 + 4 * share * (below + 1))) / width
+    high = (middle + 1 + z * sqrt(spread + 2 + 4 * share * (below - 1))) / width
+    return low, high
 
 
 def trials_to_certify(count: int, limit: float, level: float) -> int:

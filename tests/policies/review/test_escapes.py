@@ -4,6 +4,9 @@ import random
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
 from policies.review.escapes import escape_rate, rates_by, share_interval
 
@@ -80,3 +83,16 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
         found = escape_rate(strata)
         held += found.low <= truth <= found.high
     assert held >= 0.95 * 400
+
+
+@given(st.integers(1, 2_000_000), st.floats(0, 1), st.floats(0.001, 0.1))
+def test_an_interval_is_clopper_and_pearsons_at_any_count(
+    trials: int, share: float, level: float
+) -> None:
+    count = round(share * trials)
+    low, high = share_interval(count, trials, level)
+    exact_low = stats.beta.ppf(level / 2, count, trials - count + 1) if count else 0.0
+    exact_high = stats.beta.ppf(1 - level / 2, count + 1, trials - count) if count < trials else 1.0
+    assert low <= count / trials <= high
+    assert low == pytest.approx(exact_low, abs=0.03 * (exact_high - exact_low) + 1e-9)
+    assert high == pytest.approx(exact_high, abs=0.03 * (exact_high - exact_low) + 1e-9)
