@@ -13,10 +13,7 @@ from typing import Final, Self
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from serving.experts.heads.search import smallest_squared, squared_norms
 from serving.naming.features import (
     EMBEDDING_LAYER,
     MAP_LAYERS,
@@ -39,20 +36,24 @@ WHITEN_SHRINK: Final = 0.5
 """Share of the mean eigenvalue in each of the deviations' covariance before it is evened out."""
 WHITEN_POWER: Final = 0.25
 """Power of the covariance that is divided out: what differs among normal parts counts for less."""
+_PLACES: Final = 128
+"""Places of the grid that are compared at once."""
 FEWEST_FOR_MAP: Final = 8
 """With normal pictures of fewer parts cells cannot be standardised: there is no map."""
 
 
 @dataclass(frozen=True)
 class LayerBank:
-    """One layer's normal cells; what is searched is the vision experts' search."""
+    """One layer's normal cells, compared as the vision experts compare theirs, without torch: the
+    process that names needs it for nothing else."""
 
     layer: str
     basis: Floats
     """(dimensions, channels): principal components of the scaled features."""
-    cells: Tensor
+    cells: Floats
     """(h * w, n, dimensions): each cell of every normal picture."""
-    norms: Tensor
+    norms: Floats
+    """(h * w, n): their squared lengths."""
     mean: Floats
     """(h, w): of the distances of held-out normals."""
     spread: Floats
@@ -62,10 +63,10 @@ class LayerBank:
         """A bank, and the standardised map (n, h, w) of its own pictures, each part held out."""
         basis = _components(scaled)
         queries = np.stack([_project(x, basis) for x in scaled])
-        cells = _by_cell(queries).contiguous()
-        norms = squared_norms(cells)
-        same_part = torch.from_numpy(groups[:, None] == groups[None])
-        distances = _nearest(queries, cells, norms, same_part)
+        cells = np.ascontiguousarray(_by_cell(queries))
+        norms = np.asarray(np.square(cells).sum(-1), np.float32)
+        same_part = groups[:, None] == groups[None]
+        distances = nearest_distances(queries, cells, norms, same_part)
         spread = np.maximum(0.5 * distances.std(0) + 0.5 * float(distances.std(0).mean()), 1e-6)
         mean = distances.mean(0)
         bank = cls(layer, basis, cells, norms, mean, np.asarray(spread, np.float32))
@@ -76,9 +77,9 @@ class LayerBank:
 
         ``own`` (n,) names the normal pictures that are not compared.
         """
-        excluded = torch.from_numpy(own[None]) if own.any() else None
+        excluded = own[None] if own.any() else None
         queries = _project(scaled, self.basis)[None]
-        distances = _nearest(queries, self.cells, self.norms, excluded)[0]
+        distances = nearest_distances(queries, self.cells, self.norms, excluded)[0]
         return np.asarray((distances - self.mean) / self.spread, np.float32)
 
 
@@ -207,14 +208,31 @@ def _project(scaled: Floats, basis: Floats) -> Floats:
     return np.ascontiguousarray(np.stack(smooth, axis=-1), np.float32)
 
 
-def _by_cell(queries: Floats) -> Tensor:
+def _by_cell(queries: Floats) -> Floats:
     """(q, h, w, d) to (h * w, q, d)."""
-    return torch.from_numpy(queries).flatten(1, 2).transpose(0, 1)
+    return queries.reshape(len(queries), -1, queries.shape[-1]).transpose(1, 0, 2)
 
 
-def _nearest(
-    queries: Floats, cells: Tensor, norms: Tensor, excluded: Tensor | None = None
+def nearest_distances(
+    queries: Floats,
+    cells: Floats,
+    norms: Floats,
+    excluded: npt.NDArray[np.bool_] | None = None,
 ) -> Floats:
-    """Mean distance (q, h, w) of queries (q, h, w, d) to the nearest cells at the same place."""
-    found = smallest_squared(_by_cell(queries), cells, norms, NEIGHBOURS, excluded)
-    return np.asarray(found.sqrt().mean(-1).T.reshape(queries.shape[:3]), np.float32)
+    """Mean distance (q, h, w) of queries (q, h, w, d) to the nearest cells at the same place.
+
+    Pairs (q, n) that are ``excluded`` are not compared. Some places at a time: all pairs of all
+    places together would take more memory than the bank.
+    """
+    asked = _by_cell(queries)
+    found = np.empty(asked.shape[:2], np.float32)
+    for start in range(0, len(cells), _PLACES):
+        some = slice(start, start + _PLACES)
+        gaps = norms[some, None] - 2 * (asked[some] @ cells[some].transpose(0, 2, 1))
+        if excluded is not None:
+            gaps[:, excluded] = np.inf
+        count = min(NEIGHBOURS, gaps.shape[-1])
+        nearest = np.partition(gaps, count - 1)[..., :count]
+        own = np.square(asked[some]).sum(-1)[..., None]
+        found[some] = np.sqrt(np.maximum(nearest + own, 0)).mean(-1)
+    return np.ascontiguousarray(found.T.reshape(queries.shape[:3]))

@@ -15,6 +15,7 @@ import numpy as np
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.types import Floats as Floats
 from serving.experts.types import Image as Image
+from serving.naming.graphs import load_graphs
 from streams.regions import Mask
 
 Features = Mapping[str, Floats]
@@ -74,14 +75,10 @@ class FeatureExtractor:
     """A frozen backbone at both scales, float32; safe to share between threads."""
 
     def __init__(self, name: str, threads: int) -> None:
-        from serving.experts.backbone import load_backbone
-        from serving.experts.runtime import choose
-
         self.name = name
-        choice = choose(device="cpu", threads=threads)
         self._backbones = {
-            Preprocessing("squash", size, size): load_backbone(name, choice, layers, (size, size))
-            for size, layers in SCALES.items()
+            Preprocessing("squash", size, size): graph
+            for size, graph in load_graphs(name, SCALES, threads).items()
         }
         self._lock = threading.Lock()
 
@@ -110,9 +107,14 @@ def load_extractor(name: str = DEFAULT_BACKBONE, threads: int = 1) -> FeatureExt
 def extract(
     extractor: FeatureExtractor, images: Sequence[Image], batch: int = 8
 ) -> dict[str, Floats]:
-    """Features of many pictures, in batches that bound memory."""
-    parts = [extractor.features(images[i : i + batch]) for i in range(0, len(images), batch)]
-    return {layer: np.concatenate([p[layer] for p in parts]) for layer in parts[0]} if parts else {}
+    """Features of many pictures, in batches that bound memory: each is held once."""
+    found: dict[str, Floats] = {}
+    for start in range(0, len(images), batch):
+        for layer, values in extractor.features(images[start : start + batch]).items():
+            if layer not in found:
+                found[layer] = np.empty((len(images), *values.shape[1:]), np.float32)
+            found[layer][start : start + len(values)] = values
+    return found
 
 
 def one(features: Features, index: int) -> dict[str, Floats]:

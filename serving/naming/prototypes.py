@@ -95,11 +95,14 @@ def _false_alarms(
 ) -> FalseAlarms | None:
     if bundle.gate is None or not bundle.hard:
         return None
-    features = extract(extractor, [decode_image(h.image) for h in bundle.hard])
-    vectors = [
-        describe_picture(one(features, i), h.mask, background, refine=True, part=h.part)
-        for i, h in enumerate(bundle.hard)
-    ]
+    vectors = []
+    for start in range(0, len(bundle.hard), BATCH):  # described at once: features are large
+        some = bundle.hard[start : start + BATCH]
+        features = extractor.features([decode_image(h.image) for h in some])
+        vectors += [
+            describe_picture(one(features, i), h.mask, background, refine=True, part=h.part)
+            for i, h in enumerate(some)
+        ]
     scores, weights = ([getattr(h, name) for h in bundle.hard] for name in ("score", "weight"))
     groups = [h.part for h in bundle.hard]
     return FalseAlarms.learn(bundle.gate, examples, np.stack(vectors), scores, weights, groups)

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from serving.bundle_store import BundleStore
 from serving.errors import ServeConfigError, ServingError
+from serving.memory import give_back_memory
 from serving.naming.base import Classifier
 from serving.naming.build import build_classifier
 from serving.ray.following import StoreWatch
@@ -108,6 +109,7 @@ class ClassifierDeployment:
             self._store.remember({**self._store.remembered(), **fresh.versions})
         if old is not None:
             await _retire(old)
+        await asyncio.to_thread(give_back_memory)
 
     async def classify_many(self, call: bytes, timeout_s: float) -> bytes:
         """Name the anomalies of one call (``serving.ray.wire``); one answer each, in order."""

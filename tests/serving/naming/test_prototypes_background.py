@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
-from serving.naming.background import FEWEST_FOR_MAP, Background
+from serving.experts.heads.search import smallest_squared, squared_norms
+from serving.naming.background import FEWEST_FOR_MAP, Background, nearest_distances
 from serving.naming.describing import AGREEMENT, CELLS, describe_picture, region_cells
 from serving.naming.features import (
     NAMING_LAYERS,
@@ -131,3 +133,16 @@ def test_an_outline_of_many_cells_does_not_drown_few_odd_ones() -> None:
         cells = region_cells(outline, odd)
         assert float(cells[odd].sum()) == pytest.approx(1.0)
         assert float(cells[outline].sum()) == pytest.approx(AGREEMENT)
+
+
+def test_the_nearest_cells_are_those_that_the_experts_search_finds() -> None:
+    rng = np.random.default_rng(2)
+    queries = rng.normal(size=(5, 4, 4, 8)).astype(np.float32)
+    cells = rng.normal(size=(16, 20, 8)).astype(np.float32)
+    excluded = rng.random((5, 20)) < 0.3
+    asked, bank = torch.from_numpy(queries).flatten(1, 2).transpose(0, 1), torch.from_numpy(cells)
+    for barred in (None, excluded):
+        same = None if barred is None else torch.from_numpy(barred)
+        expected = smallest_squared(asked, bank, squared_norms(bank), 3, same).sqrt().mean(-1).T
+        found = nearest_distances(queries, cells, np.square(cells).sum(-1), barred)
+        assert np.allclose(found, expected.numpy().reshape(5, 4, 4), atol=1e-5)
