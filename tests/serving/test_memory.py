@@ -30,5 +30,5 @@ def test_what_was_freed_in_the_middle_of_the_heap_is_given_back() -> None:
         env={"MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_MMAP_THRESHOLD_": "1073741824"},
     )
     kept, left = map(int, done.stdout.split())
-    assert kept > 100e6
-    assert left < 0.2 * kept
+    assert kept > 50e6
+    assert left < 0.3 * kept
