@@ -26,10 +26,13 @@ def gateway(
     import asyncio
     import logging
 
-    from andon.log import configure_logging
-    from andon.processes.gateway import run_gateway
-    from andon.settings import SettingsError, load_settings
-    from connectors.settings import GatewaySettings
+    from andon.processes.heap import loading
+
+    with loading():
+        from andon.log import configure_logging
+        from andon.processes.gateway import run_gateway
+        from andon.settings import SettingsError, load_settings
+        from connectors.settings import GatewaySettings
 
     settings = load_settings()
     given = {"line": line, "station": station, "plc_url": plc, "camera": camera, "standby": standby}

@@ -25,9 +25,12 @@ def worker(
     """
     import asyncio
 
-    from andon.log import configure_logging
-    from andon.processes.worker import run_worker
-    from andon.settings import load_settings
+    from andon.processes.heap import loading
+
+    with loading():
+        from andon.log import configure_logging
+        from andon.processes.worker import run_worker
+        from andon.settings import load_settings
 
     configure_logging()
     asyncio.run(run_worker(role, load_settings()))

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 
 import structlog
@@ -17,7 +17,9 @@ from andon.settings import Settings
 from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway.adapters import GatewayPorts
 from connectors.gateway.core import Gateway
+from connectors.gateway.journal import Journal
 from connectors.gateway.meter import GatewayMeter
+from connectors.gateway.spool import Spool
 from connectors.gateway.watch import GatewayWatch, WatchedLink
 from connectors.handshake.state import State
 from connectors.handshake.values import Command
@@ -33,7 +35,9 @@ from streams.status_teller import place_of
 from streams.topics import Wanted
 
 log = structlog.get_logger(__name__)
-_DISK_RETRY_S = 1.0
+_DISK_RETRY_S = 0.2
+_DISK_SAID = 150
+"""A disk that cannot be used is said again after so many tries."""
 _FEED_WAIT_S = 10.0
 """Readiness waits this long for Kafka, then says ready without it: parts are held meanwhile."""
 
@@ -104,13 +108,20 @@ async def compose(
     own = settings.gateway
     spools, journal = wiring.spools(settings), wiring.journal(settings)
     lookback_s = own.feed_lookback_s if journal.path.exists() else 0.0
-    await _usable(journal.open)
-    for spool in spools.values():
-        await _usable(spool.open)
-    policies = await stack.enter_async_context(
-        policy_wiring.policies(settings, f"{own.line}-{own.station}")
+    following = policy_wiring.policies(settings, f"{own.line}-{own.station}")
+    opening = (
+        asyncio.create_task(_disk_usable(journal, spools.values()), name="disk"),
+        asyncio.create_task(stack.enter_async_context(following), name="policies"),
+        asyncio.create_task(
+            stack.enter_async_context(wiring.opened(wiring.image_store, settings)), name="images"
+        ),
     )
-    images = await stack.enter_async_context(wiring.opened(wiring.image_store, settings))
+    try:  # together, so that the line waits only for the slowest of them
+        _, policies, images = await asyncio.gather(*opening)
+    finally:
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
     publisher = await stack.enter_async_context(wiring.lanes(settings, spools, images))
     feed = wiring.decision_feed(settings, lookback_s)
     waiting = {lane.value: spool.__len__ for lane, spool in spools.items()}
@@ -150,6 +161,12 @@ async def compose(
     return Gateway(own, ports), feed.caught_up, policies
 
 
+async def _disk_usable(journal: Journal, spools: Iterable[Spool]) -> None:
+    await _usable(journal.open)
+    for spool in spools:
+        await _usable(spool.open)
+
+
 async def _usable(open_: Callable[[], object]) -> None:
     """Open the journal or the spool, however long the disk is full, read-only or broken.
 
@@ -165,7 +182,7 @@ async def _usable(open_: Callable[[], object]) -> None:
         except JournalBusyError:
             raise
         except (JournalError, OSError) as error:
-            if attempt % 30 == 0:
+            if attempt % _DISK_SAID == 0:
                 log.error("gateway.waits_for_its_disk", why=str(error), tries=attempt + 1)
         await asyncio.sleep(_DISK_RETRY_S)
 

@@ -151,9 +151,9 @@ def lanes_of(
 
     first, *others = connections
     words = lane(Lane.WORDS, first, _WORDS_AT_ONCE)
-    pictures = SharedPublisher(others, words.quickest_s)
+    pictures = SharedPublisher(others, words.quickest_s, words.usual_s)
     large = ReferencingPublisher(first, images, own.object_timeout_s, slowest_kib_s)
-    uploads = SharedPublisher([large] * _LARGE_AT_ONCE, words.quickest_s)
+    uploads = SharedPublisher([large] * _LARGE_AT_ONCE, words.quickest_s, words.usual_s)
     return LanedPublisher(
         {
             Lane.WORDS: words,

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime
+from itertools import islice
 
 import structlog
 
@@ -32,8 +33,8 @@ _IN_ORDER = 4
 """A message that failed so often lets those behind it try, so that it alone is found out."""
 _TRIED_TOGETHER = 16
 """So many of the oldest messages are tried in turn while nothing gets through."""
-_REMEMBERED = 200
-"""So many messages tell how long the quickest takes."""
+_REMEMBERED, _LATEST = 200, 20
+"""So many messages tell how long the quickest takes, and how long they take now."""
 _FOR_NEW = 0.25
 """The share of what may be on its way that the spool leaves to new messages."""
 _OVERDUE = 3.0
@@ -44,10 +45,9 @@ _OVERDUE = 3.0
 class SpoolingPublisher:
     """A publisher that never loses: what the broker does not take in time goes to the spool.
 
-    New messages go straight to the broker once it is back; the spool follows beside them, oldest
-    first, so that a part on the line never waits for history. A message that takes long is kept on
-    disk while it is under way, not sent again: a slow link carries each once. What the broker
-    refuses for good becomes a dead letter.
+    New messages go straight to the broker once it is back; the spool follows beside, oldest first.
+    A message that takes long is kept on disk while it is under way, not sent again: a slow link
+    carries each once. What the broker refuses for good becomes a dead letter.
 
     Args:
         timeout_s: a message that takes longer is kept on disk until the broker has it.
@@ -89,6 +89,11 @@ class SpoolingPublisher:
         """How long the quickest of the last messages took, seconds; 0 before the first."""
         return min(self._recent_s, default=0.0)
 
+    def usual_s(self) -> float:
+        """How long the middle one of the latest messages took, seconds; 0 before the first."""
+        latest = sorted(islice(reversed(self._recent_s), _LATEST))
+        return latest[len(latest) // 2] if latest else 0.0
+
     async def send(self, topic: str, message: Message) -> None:
         """Send or keep a message: the broker has it, or it is on disk, when this returns.
 
@@ -110,7 +115,7 @@ class SpoolingPublisher:
             await self._keep_beside(topic, message, sending)
 
     def _begin(self, topic: str, message: Message) -> "asyncio.Task[None]":
-        """The message on its way; it holds its bytes until it has arrived or failed."""
+        """The message on its way; it holds its bytes meanwhile."""
         size = len(message.value)
         self._room -= size
 

@@ -30,7 +30,9 @@ class Connection:
 
 
 def shared(count: int, trip_s: float = 0.0, together: int = 4 << 20) -> SharedPublisher:
-    return SharedPublisher([Connection() for _ in range(count)], lambda: trip_s, together)
+    return SharedPublisher(
+        [Connection() for _ in range(count)], lambda: trip_s, together_bytes=together
+    )
 
 
 def connections(publisher: SharedPublisher) -> list[Connection]:
@@ -148,3 +150,18 @@ async def test_a_turn_that_was_given_to_one_who_left_is_taken_back() -> None:
     task.cancel()  # its turn is given, but it has not run since
     await asyncio.wait({task})
     assert publisher._carried[0].count == 0
+
+
+@pytest.mark.asyncio
+async def test_fewer_connections_carry_pictures_while_words_are_crowded_out() -> None:
+    words_s, now = [5.0], [0.0]
+    publisher = SharedPublisher([Connection() for _ in range(8)], lambda: 1.0, lambda: words_s[0])
+    publisher.pace.now, publisher._adapted_s = lambda: now[0], 0.0
+    let_go(publisher)
+    found = []
+    for crowded in (True, True, True, False, False, False):
+        words_s[0] = 5.0 if crowded else 2.4
+        now[0] += 1.1
+        await sends(publisher, 1)[0]
+        found.append(publisher._most)
+    assert found == [2, 2, 2, 3, 4, 5]

@@ -7,7 +7,7 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from andon.processes.heap import settle_heap
+from andon.processes.heap import loading, settle_heap
 from andon.processes.stalls import EVENT, watched_loop
 
 
@@ -63,6 +63,17 @@ def test_what_is_there_at_the_start_is_looked_at_no_more() -> None:
     frozen = gc.get_freeze_count()
     try:
         settle_heap()
+        assert gc.get_freeze_count() > frozen
+    finally:
+        gc.unfreeze()
+
+
+def test_what_is_imported_is_not_looked_at_either() -> None:
+    frozen = gc.get_freeze_count()
+    try:
+        with loading():
+            assert not gc.isenabled()
+        assert gc.isenabled()
         assert gc.get_freeze_count() > frozen
     finally:
         gc.unfreeze()
