@@ -99,11 +99,12 @@ def benchmark_secured(options: LineBenchmark, say: Say) -> dict[str, Any]:
     Each has a stack of its own, one after the other in every round; ``ratio`` is the line's rate
     over the bare expert's, measured beside it. ``cost`` is the share of it that security takes.
     ``cpu_ms`` is the line's CPU per frame, the expert's included: where other work disturbs the
-    rates, ``cpu_cost`` says what a line that has no CPU left would lose.
+    rates, ``cpu_cost`` says what a line that has no CPU left would lose; ``groups`` says where.
     """
     paced, once = LineOptions(window_s=SATURATED_WINDOW_S), replace(options, rounds=1)
     ratios: dict[str, list[float]] = {"plain": [], "secured": []}
     spent: dict[str, list[float]] = {"plain": [], "secured": []}
+    groups: dict[str, list[dict[str, float]]] = {"plain": [], "secured": []}
     for _ in range(options.rounds):
         for name, found in ratios.items():
             secure = name == "secured"
@@ -113,6 +114,7 @@ def benchmark_secured(options: LineBenchmark, say: Say) -> dict[str, Any]:
                 measured = _alternate(running, REFERENCE, once, say)
             found.append(float(measured["ratio"]))
             spent[name].append(float(measured["expert_cpu_ms"] + measured["overhead_cpu_ms"]))
+            groups[name].append(measured["cpu_ms"])
             say(f"{name}: ratio {found[-1]:.3f}, {spent[name][-1]:.1f} ms of CPU per frame")
     plain, secured = (median(found) for found in ratios.values())
     plain_cpu, secured_cpu = (median(found) for found in spent.values())
@@ -122,7 +124,15 @@ def benchmark_secured(options: LineBenchmark, say: Say) -> dict[str, Any]:
         "cost": round(1 - secured / plain, 3),
         "cpu_ms": {"plain": round(plain_cpu, 1), "secured": round(secured_cpu, 1)},
         "cpu_cost": round(1 - plain_cpu / secured_cpu, 3),
+        "groups": {name: _medians(found) for name, found in groups.items()},
         "rounds": ratios,
+    }
+
+
+def _medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    """Of each process group, its median over the rounds."""
+    return {
+        name: round(median(one.get(name, 0.0) for one in rounds), 2) for name in sorted(rounds[0])
     }
 
 
