@@ -52,6 +52,13 @@ app.command()(takeover)
 _say = partial(Console(stderr=True).print, soft_wrap=True)
 
 
+@app.callback()
+def _logged() -> None:
+    from andon.log import configure_logging
+
+    configure_logging()  # to stderr: what a benchmark prints is its figures
+
+
 @app.command()
 def line(
     rounds: Annotated[int, typer.Option(min=1, help="Alternations of expert and line.")] = 3,

@@ -31,10 +31,8 @@ def recipes(
     controller's book, the picture's name and the decision's policy and expert; `lost` the parts
     that the gateway gave no result. The time is the controller's, from request to answer.
     """
-    from andon.log import configure_logging
     from lab.benchmarks.recipes import RecipesBenchmark, benchmark_recipes
 
-    configure_logging()
     logging.getLogger("asyncua").setLevel(logging.ERROR)
     say = partial(Console(stderr=True).print, soft_wrap=True, markup=False)
     options = RecipesBenchmark(8 if smoke else changeovers, takt, window, between, seed=seed)

@@ -26,10 +26,8 @@ def shots(
     OPC UA. Exit code 1 unless the controller got one result for each part, the right one by an
     evaluator that shares no code with the policies.
     """
-    from andon.log import configure_logging
     from lab.benchmarks.shots import ShotsBenchmark, benchmark_shots
 
-    configure_logging()
     logging.getLogger("asyncua").setLevel(logging.ERROR)
     options = ShotsBenchmark(20 if smoke else parts, takt, window, seed=seed)
     with tempfile.TemporaryDirectory(prefix="andon-shots-") as folder, progress() as bars:
