@@ -40,6 +40,9 @@ UNHURRIED: frozenset[RoleName] = frozenset({"record", "limits", "mqtt"})
 """No part waits for these: they ask the broker less often."""
 UNHURRIED_MS = 1000
 """How long their fetch may wait at the broker, milliseconds."""
+TOGETHER_BYTES = 1 << 16
+"""What the recorder waits for so long: each answer costs the broker and it as much as many records,
+over TLS more. Limits and MQTT take each record at once."""
 SERVE_WAIT_S = 10.0
 """A worker says that it is ready without Ray Serve after this long, seconds."""
 
@@ -58,7 +61,11 @@ def role_config(role: RoleName, settings: Settings, instance: str | None = None)
     return RoleConfig(
         role=role,
         bus=BusConfig(
-            connection=replace(wiring.kafka_connection(settings), fetch_max_wait_ms=fetch_wait_ms),
+            connection=replace(
+                wiring.kafka_connection(settings),
+                fetch_max_wait_ms=fetch_wait_ms,
+                fetch_min_bytes=TOGETHER_BYTES if role == "record" else 1,
+            ),
             state=settings.paths.state,
             instance=instance,
         ),

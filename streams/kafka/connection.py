@@ -37,6 +37,8 @@ class KafkaConnection:
     """Seconds the broker may take for one request."""
     fetch_max_wait_ms: int = 50
     """Milliseconds a fetch may wait at the broker for the first byte: the latency when idle."""
+    fetch_min_bytes: int = 1
+    """A fetch waits for so many bytes, at most ``fetch_max_wait_ms``."""
     slowest_kib_s: float = 64.0
     """The slowest link that is still good, KiB/s: a message may take so much longer."""
     idempotent_producer: bool = False
@@ -66,6 +68,7 @@ class KafkaConnection:
             fetch_max_bytes=MAX_FETCH_BYTES,
             max_partition_fetch_bytes=MAX_FETCH_BYTES,
             fetch_max_wait_ms=self.fetch_max_wait_ms,
+            fetch_min_bytes=self.fetch_min_bytes,
             request_timeout_ms=int(self.request_timeout_s * 1000),
             retry_backoff_ms=_RETRY_MS,
             **self.security.client_options(),

@@ -39,6 +39,7 @@ class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         for name, value in (
             ("_fetch_max_wait_ms", transport.fetch_max_wait_ms),
+            ("_fetch_min_bytes", transport.fetch_min_bytes),
             ("_fetch_max_bytes", MAX_FETCH_BYTES),
         ):
             if not hasattr(consumer, name):
@@ -81,7 +82,8 @@ class BoundedTransport(Transport):  # type: ignore[misc]
     Producer = TunedProducer
 
     fetch_max_wait_ms: int = 50
-    """Milliseconds that a fetch may wait at the broker for the first byte."""
+    """Milliseconds that a fetch may wait at the broker for ``fetch_min_bytes``."""
+    fetch_min_bytes: int = 1
     idempotent_producer: bool = False
     gated: Callable[[Callback], Callback] = staticmethod(lambda callback: callback)
     """Puts a gate before the callback that takes each message; while that waits, nothing more is

@@ -87,6 +87,7 @@ def create_app(role: str, bus: BusConfig, buffered_events: int) -> Any:
     )
     transport = BoundedTransport(app.conf.broker_consumer, app)
     transport.fetch_max_wait_ms = connection.fetch_max_wait_ms
+    transport.fetch_min_bytes = connection.fetch_min_bytes
     transport.idempotent_producer = connection.idempotent_producer
     app.transport = app.producer_transport = transport
     return app

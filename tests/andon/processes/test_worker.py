@@ -29,9 +29,16 @@ def test_units_become_seconds_and_bytes() -> None:
     assert config.bus.connection.bootstrap_servers == "broker:9092"
 
 
-@pytest.mark.parametrize(("role", "waits_ms"), [("classify", 100), ("record", 1000)])
-def test_no_part_waits_for_what_is_only_recorded(role: RoleName, waits_ms: int) -> None:
-    assert role_config(role, SETTINGS).bus.connection.fetch_max_wait_ms == waits_ms
+@pytest.mark.parametrize(
+    ("role", "waits_ms", "for_bytes"),
+    [("classify", 100, 1), ("limits", 1000, 1), ("record", 1000, 65536)],
+)
+def test_no_part_waits_for_what_is_only_recorded(
+    role: RoleName, waits_ms: int, for_bytes: int
+) -> None:
+    connection = role_config(role, SETTINGS).bus.connection
+    assert connection.fetch_max_wait_ms == waits_ms
+    assert connection.fetch_min_bytes == for_bytes
 
 
 def test_every_role_reads_something() -> None:
