@@ -1,6 +1,8 @@
 """``andon benchmark``: the line, its faults, the experts, the policies, the LLM client."""
 
 import asyncio
+import logging
+import sys
 import tempfile
 from dataclasses import asdict, replace
 from functools import partial
@@ -54,9 +56,12 @@ _say = partial(Console(stderr=True).print, soft_wrap=True)
 
 @app.callback()
 def _logged() -> None:
-    from andon.log import configure_logging
+    import structlog
 
-    configure_logging()  # to stderr: what a benchmark prints is its figures
+    structlog.configure(  # what a benchmark prints is its figures
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
 
 
 @app.command()
