@@ -1,10 +1,12 @@
 """What Prometheus scrapes: metrics as rows that code, document and alerts share, and the port."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from streams.errors import AndonError
 
@@ -26,6 +28,8 @@ class MetricRow:
     """What a person should make of it."""
     common: tuple[str, ...] = ("role",)
     """The labels of every metric of such a process; they come first."""
+    buckets: tuple[float, ...] = _SECONDS
+    """Upper ends of a histogram's buckets, in its unit."""
 
     @property
     def exposed(self) -> str:
@@ -43,7 +47,50 @@ class MetricRow:
         return Gauge(self.name, self.help, self.all_labels, registry=registry)
 
     def histogram(self, registry: CollectorRegistry) -> Histogram:
-        return Histogram(self.name, self.help, self.all_labels, registry=registry, buckets=_SECONDS)
+        return Histogram(
+            self.name, self.help, self.all_labels, registry=registry, buckets=self.buckets
+        )
+
+
+Read = Callable[[], Mapping[tuple[str, ...], float]]
+"""What a metric is now, by the values of its labels."""
+
+
+class Sampled(Collector):
+    """A metric that is read when it is scraped: what is no longer there is no longer told.
+
+    Args:
+        row: a gauge, or a counter that somebody else counts.
+        read: asked at each scrape, in a thread of the exposition.
+        place: the values of the labels of every metric of the process.
+    """
+
+    def __init__(self, row: MetricRow, read: Read, place: tuple[str, ...]) -> None:
+        self._row, self._read, self._place = row, read, place
+
+    def describe(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """Its name, for which nothing is asked."""
+        yield self._family()
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """Its values now."""
+        family = self._family()
+        for labels, value in self._read().items():
+            family.add_metric([*self._place, *labels], value)
+        yield family
+
+    def _family(self) -> GaugeMetricFamily | CounterMetricFamily:
+        kind = CounterMetricFamily if self._row.kind == "counter" else GaugeMetricFamily
+        return kind(self._row.name, self._row.help, labels=self._row.all_labels)
+
+
+def in_force(versions: Mapping[str, str]) -> dict[tuple[str, ...], float]:
+    """An information metric: 1 for each product with its version.
+
+    >>> in_force({"tile": "4be0"})
+    {('tile', '4be0'): 1.0}
+    """
+    return dict.fromkeys(versions.items(), 1.0)
 
 
 class MetricsPortError(AndonError):

@@ -98,3 +98,13 @@ class Failure:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", masked(self.message))
+
+
+def named(error: Exception) -> str:
+    """What a dead letter calls the error: its cause where an adapter named one.
+
+    >>> named(PermanentError(Cause.TOO_LARGE, "9 MiB")), named(ValueError("?"))
+    ('TOO_LARGE', 'ValueError')
+    """
+    typed = isinstance(error, PermanentError | TransientError)
+    return cause_of(error).name if typed else type(error).__name__

@@ -125,7 +125,14 @@ async def compose(
     publisher = await stack.enter_async_context(wiring.lanes(settings, spools, images))
     feed = wiring.decision_feed(settings, lookback_s)
     waiting = {lane.value: spool.__len__ for lane, spool in spools.items()}
-    meter = GatewayMeter(own.line, own.station, in_charge, waiting)
+    meter = GatewayMeter(
+        own.line,
+        own.station,
+        in_charge,
+        {lane.value: spool for lane, spool in spools.items()},
+        own.spool_limit_mib << 20,
+        policies.versions,
+    )
     if own.metrics_port:
         setting = "ANDON_GATEWAY__METRICS_PORT"
         stack.callback(served(meter.registry, own.metrics_port, own.metrics_host, setting))

@@ -100,12 +100,9 @@ class ServeClient(Protocol):
 class Started:
     """Tells the supervisor that the worker is at work, once Ray Serve is reached too."""
 
-    def __init__(
-        self, config: RoleConfig, name: str = "0", watch: WorkerWatch | None = None
-    ) -> None:
+    def __init__(self, config: RoleConfig, name: str = "0") -> None:
         self.config = config
         self.name = name
-        self.watch = watch
         self._serve: ServeClient | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -153,7 +150,7 @@ async def _run(config: RoleConfig, settings: Settings, own: Instance) -> None:
         loop.add_signal_handler(number, stop.set)
     log = structlog.get_logger(role=role, instance=config.bus.instance).info
     watch = WorkerWatch(own.name, __version__, log)
-    started = Started(config, own.name, watch)
+    started = Started(config, own.name)
 
     def at_work() -> None:
         own.joined()
@@ -200,8 +197,7 @@ async def open_role(
             yield MqttRole(announcer, results, place)
             return
         policies = await enter(policy_wiring.policies(settings))
-        if started.watch is not None:
-            started.watch.policies = policies.versions
+        results.telemetry.policies = policies.versions
         if config.role == "join":
             yield JoinRole(policies, results, config.join)
             return

@@ -5,10 +5,11 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
+from connectors.gateway.spool import Spool
 from connectors.handshake.state import State
 from connectors.handshake.values import Capture, Command, Decide, RecipeReport, ResultReport
 from streams.codes import FaultCode, ReasonCode
-from streams.exposition import MetricKind, MetricRow
+from streams.exposition import MetricKind, MetricRow, Read, Sampled, in_force
 
 COMMON: Final = ("line", "station")
 
@@ -80,9 +81,27 @@ SPOOLED = _row(
     ("lane",),
     "Rises while Kafka takes less than the line gives.",
 )
+SPOOLED_BYTES = _row(
+    "spooled_bytes",
+    "gauge",
+    "Size of the messages that wait on disk for the broker",
+    ("lane",),
+    "All lanes together near the limit: Ready drops, and the line stands.",
+)
+SPOOL_LIMIT = _row(
+    "spool_limit_bytes", "gauge", "Bound of the spool, of all lanes together: `spool_limit_mib`"
+)
+POLICY = _row(
+    "policy_info",
+    "gauge",
+    "1 for the policy in force for a product",
+    ("product", "hash"),
+    "Differs from the workers' for long: the gateway no longer hears of policies.",
+)
 GATEWAY_METRICS: Final = (
     CAPTURED, MISSED, UNDECIDED, RESULTS, RESULT_TIME, WINDOW_LEFT,
-    CHANGEOVER, READY, CONNECTED, ALIVE, IN_CHARGE, FAULT, OPEN, SPOOLED,
+    CHANGEOVER, READY, CONNECTED, ALIVE, IN_CHARGE, FAULT, OPEN,
+    SPOOLED, SPOOLED_BYTES, SPOOL_LIMIT, POLICY,
 )  # fmt: skip
 GATEWAY_LABELS: Final = {
     "outcome": "`acknowledged`, `late`, `unacknowledged` or `old_boot`",
@@ -99,7 +118,9 @@ class GatewayMeter:
         line: name of the line, a label of every metric.
         station: name of the station, likewise.
         in_charge: whether this gateway serves the controller now.
-        waiting: for each lane, how many messages wait on disk; asked at each scrape.
+        spools: lane -> where its messages wait on disk; looked at at each scrape.
+        spool_limit: bound of all spools together, bytes.
+        policies: product -> the hash of the policy in force; asked at each scrape.
     """
 
     def __init__(
@@ -107,7 +128,9 @@ class GatewayMeter:
         line: str,
         station: str,
         in_charge: Callable[[], bool],
-        waiting: Mapping[str, Callable[[], int]],
+        spools: Mapping[str, Spool],
+        spool_limit: int,
+        policies: Callable[[], Mapping[str, str]],
     ) -> None:
         self.registry = registry = CollectorRegistry()
         self._place = place = (line, station)
@@ -124,9 +147,14 @@ class GatewayMeter:
         self._open = OPEN.gauge(registry).labels(*place)
         self._faults = FAULT.gauge(registry)
         IN_CHARGE.gauge(registry).labels(*place).set_function(lambda: float(in_charge()))
-        spooled = SPOOLED.gauge(registry)
-        for lane, count in waiting.items():
-            spooled.labels(*place, lane).set_function(count)
+        SPOOL_LIMIT.gauge(registry).labels(*place).set(spool_limit)
+        reads: Mapping[MetricRow, Read] = {
+            SPOOLED: lambda: {(lane,): float(len(spool)) for lane, spool in spools.items()},
+            SPOOLED_BYTES: lambda: {(k,): float(one.size_bytes) for k, one in spools.items()},
+            POLICY: lambda: in_force(policies()),
+        }
+        for row, read in reads.items():
+            registry.register(Sampled(row, read, place))
         for code in FaultCode:  # each is there from the beginning: an alert sees it rise
             if code is not FaultCode.NONE:
                 self._faults.labels(*place, code.name).set(0)

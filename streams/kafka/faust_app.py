@@ -156,8 +156,8 @@ class RoleApp:
         ends = await consumer.highwaters(*consumer.assignment())
         return {(partition.topic, partition.partition): end for partition, end in ends.items()}
 
-    async def lag(self) -> dict[str, int]:
-        """Topic -> messages of our partitions that we were not given yet.
+    async def lag(self) -> dict[tuple[str, int], int]:
+        """Topic and partition -> messages that we were not given yet, of our partitions.
 
         The brokers are asked: what the client remembers of the logs' ends is as old as its last
         fetch, and a role that holds all it may hold does not fetch.
@@ -169,10 +169,10 @@ class RoleApp:
         thread, read = consumer._thread, consumer._read_offset
         partitions = consumer.assignment()
         ends = await thread.call_thread(thread._ensure_consumer().end_offsets, partitions)
-        found = {partition.topic: 0 for partition in partitions}
-        for partition, end in ends.items():
-            given = read.get(partition)
-            found[partition.topic] += max(end - given - 1, 0) if given is not None else 0
+        found = {(one.topic, one.partition): 0 for one in partitions}
+        for one, end in ends.items():
+            if (given := read.get(one)) is not None:
+                found[one.topic, one.partition] = max(end - given - 1, 0)
         return found
 
     async def ended(self, stop: asyncio.Event) -> None:

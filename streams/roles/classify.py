@@ -11,7 +11,7 @@ from uuid import UUID
 from streams.codes import ReasonCode
 from streams.envelope import from_message
 from streams.errors import EventError
-from streams.events import Anomaly, Classification
+from streams.events import Anomaly, Classification, Frame
 from streams.kafka.delivery import Delivery
 from streams.ports import (
     AnomalyClassifier,
@@ -30,6 +30,7 @@ from streams.roles.calls import (
     remaining_s,
 )
 from streams.roles.decisions import Moment, classified, fallback
+from streams.roles.metrics import COST, NAMED, TOKENS
 from streams.roles.pictures import fetched
 from streams.roles.results import Results
 from streams.roles.salvage import attributes, nested_attributes
@@ -136,12 +137,25 @@ class ClassifyRole:
         self.results.telemetry.stages(moment.timings_ms)
         policy = self.policies.for_product(anomaly.frame.product_id)
         late, answer = isinstance(step, Late), step.answered.answer
+        if not isinstance(answer, Failure):
+            self._count(anomaly.frame, answer)
         if not late:
             failure = answer if isinstance(answer, Failure) else None
             self.results.telemetry.answered("classifier", failure)
         decide = partial(classified, anomaly, answer, policy, moment, late)
         reaction = await beside_the_loop([anomaly.inspection], decide)
         await self.results.reaction(delivery, anomaly.frame.frame_id, reaction)
+
+    def _count(self, frame: Frame, said: Classification) -> None:
+        """An answer, in time or late: either is paid for."""
+        telemetry, product = self.results.telemetry, frame.product_id
+        answer = said.class_name if said.class_name in ("normal", "unknown") else "class"
+        telemetry.count(NAMED, frame.line, product, said.classifier, answer)
+        for direction, tokens in (("in", said.tokens_in), ("out", said.tokens_out)):
+            if tokens > 0:
+                telemetry.count(TOKENS, product, said.model, direction, by=tokens)
+        if said.cost > 0:
+            telemetry.count(COST, product, said.model, by=said.cost)
 
     async def _unreadable(self, delivery: Delivery, error: Exception, code: ReasonCode) -> None:
         outer = attributes(delivery.headers)

@@ -27,6 +27,7 @@ from streams.roles.decisions import (
     fallback,
 )
 from streams.roles.inspected import anomalous, inspected_late, normal, not_inspected
+from streams.roles.metrics import SCORES
 from streams.roles.pictures import fetched
 from streams.roles.results import Results
 from streams.roles.salvage import attributes
@@ -106,13 +107,16 @@ class InspectRole:
                     continue
                 moment = self._moment(frame, delivery, step.answered)
                 self.results.telemetry.stages(moment.timings_ms)
+                answer = step.answered.answer
+                if not isinstance(answer, Failure) and answer.threshold > 0:
+                    ratio = answer.score / answer.threshold
+                    self.results.telemetry.observe(SCORES, frame.product_id, ratio)
                 if isinstance(step, InTime):
-                    answer = step.answered.answer
                     failure = answer if isinstance(answer, Failure) else None
                     self.results.telemetry.answered("expert", failure)
-                    reaction = self._in_time(frame, step.answered.answer, moment)
+                    reaction = self._in_time(frame, answer, moment)
                 else:
-                    reaction = inspected_late(frame, step.answered.answer, moment)
+                    reaction = inspected_late(frame, answer, moment)
                 await self.results.reaction(delivery, frame.frame_id, reaction)
 
     def _in_time(self, frame: Frame, answer: Inspection | Failure, moment: Moment) -> Reaction:

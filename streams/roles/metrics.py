@@ -70,7 +70,68 @@ SKEW = MetricRow(
     ("station",),
     "Not 0: synchronise the clocks of the two hosts (NTP). No part waits for it meanwhile.",
 )
-METRICS = (EVENTS, DECIDED, VERDICTS, ALERTED, LETTERS, RETRIES, STAGES, HELD, HELD_BYTES, SKEW)
+LAG = MetricRow(
+    "andon_consumer_lag_messages",
+    "gauge",
+    "Messages of the worker's partitions that it was not given yet",
+    ("topic", "partition"),
+    "Rises: the role is slower than its topic; start another worker of it.",
+)
+SCORES = MetricRow(
+    "andon_anomaly_score_ratio",
+    "histogram",
+    "Anomaly score over its threshold: above 1 a part is odd",
+    ("product",),
+    "Its middle moves up: light, lens or material changed ([drift.md](drift.md)).",
+    buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 5.0),
+)
+NAMED = MetricRow(
+    "andon_classifications",
+    "counter",
+    "Answers of the classifier",
+    ("line", "product", "classifier", "answer"),
+    "A rising share of `unknown`: a new kind of defect, or examples that no longer fit.",
+)
+TOKENS = MetricRow(
+    "andon_llm_tokens",
+    "counter",
+    "Tokens that language models read and wrote",
+    ("product", "model", "direction"),
+    "Bounded by `tokens_per_h` of the endpoint.",
+)
+COST = MetricRow(
+    "andon_llm_cost",
+    "counter",
+    "What language models cost, in the currency of the endpoints' price lists",
+    ("product", "model"),
+    "Bounded by `money_per_h` of the endpoint.",
+)
+RECORD_DELAY = MetricRow(
+    "andon_record_delay_seconds",
+    "histogram",
+    "Decision to row in PostgreSQL",
+    ("line",),
+    "Minutes: the history and the review queue are behind the line; no part waits for them.",
+    buckets=(0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0),
+)
+MODEL = MetricRow(
+    "andon_model_info",
+    "gauge",
+    "1 for the expert's version by which a product was inspected last",
+    ("product", "version"),
+    "Workers differ for long: a replica did not take a version.",
+)
+POLICY = MetricRow(
+    "andon_policy_info",
+    "gauge",
+    "1 for the policy in force for a product",
+    ("product", "hash"),
+    "Processes differ for long: one of them no longer hears of policies.",
+)
+METRICS = (
+    EVENTS, DECIDED, VERDICTS, ALERTED, LETTERS, RETRIES, STAGES, HELD, HELD_BYTES, SKEW,
+    LAG, SCORES, NAMED, TOKENS, COST, RECORD_DELAY, MODEL, POLICY,
+)  # fmt: skip
 LABELS = {
     "role": "which worker: `inspect`, `classify`, `record`, `limits`, `join` or `mqtt`",
     "topic": "the Kafka topic",
@@ -84,6 +145,13 @@ LABELS = {
     "stop": "`true` where the line was asked to stop",
     "error": "the error's type",
     "what": "what is called again: `publish`, `history`, `changelog` ...",
+    "partition": "the number of the topic's partition",
+    "classifier": "`prototypes`, `velm` or `cascade`",
+    "answer": "`class` of the policy, `normal` or `unknown`",
+    "model": "the language model, as its endpoint names it",
+    "direction": "`in`: the prompt, pictures included; `out`: the answer, reasoning included",
+    "version": "the digest of the artifact",
+    "hash": "the hash of the policy",
     "stage": "`inspect`, `classify`: the whole stay; `queue_inspect`, `expert` ...: a part of it",
 }
 """What each label's values mean."""

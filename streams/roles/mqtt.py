@@ -12,10 +12,11 @@ from zlib import crc32
 from streams.envelope import from_message
 from streams.errors import EventError
 from streams.events import Acknowledgement, Alert, Decision
+from streams.failures import named
 from streams.kafka.delivery import Delivery
 from streams.ports import Announcer
 from streams.roles.mqtt_core import Announcement, announced_alert, announced_part
-from streams.roles.results import Results, named
+from streams.roles.results import Results
 from streams.topics import ACKS, ALERTS, DECISIONS, Topic
 
 ANNOUNCED: tuple[Topic, ...] = (DECISIONS, ACKS, ALERTS)

@@ -1,6 +1,7 @@
 """The record role: events to rows and objects, however long the stores are away."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,10 +21,12 @@ from streams.events import (
     Review,
     ShotVerdict,
 )
+from streams.failures import named
 from streams.kafka.delivery import Delivery
 from streams.ports import HistoryWriter, ImageStore
 from streams.roles.collector import Collector
 from streams.roles.config import RecordConfig
+from streams.roles.metrics import RECORD_DELAY
 from streams.roles.pictures import mask_png, original
 from streams.roles.record_core import (
     RECORDED,
@@ -32,7 +35,7 @@ from streams.roles.record_core import (
     letter_object_key,
     recorded,
 )
-from streams.roles.results import Results, named
+from streams.roles.results import Results
 from streams.roles.salvage import attributes, readable_frame_id
 from streams.topics import ACKS, ALERTS, ANOMALIES, CHANGEOVERS, DEAD, DECISIONS, REVIEWS, SHOTS
 
@@ -123,7 +126,9 @@ class RecordRole:
             case ANOMALIES.name:
                 await self.history.add_anomalies(_as(Anomaly, events))
             case DECISIONS.name:
-                await self.history.add_decisions(_as(Decision, events))
+                decisions = _as(Decision, events)
+                await self.history.add_decisions(decisions)
+                self._tell_delay(decisions, time.time())
             case SHOTS.name:
                 await self.history.add_verdicts(_as(ShotVerdict, events))
             case ACKS.name:
@@ -137,6 +142,13 @@ class RecordRole:
             case DEAD.name:
                 letters = _as(DeadLetter, events)
                 await self.history.add_dead_letters([(x, letter_object_key(x)) for x in letters])
+
+    def _tell_delay(self, decisions: Sequence[Decision], now_s: float) -> None:
+        """The decisions have their rows since ``now_s``, by the clock of this host."""
+        for one in decisions:
+            decided_s = one.decided_at.timestamp() + one.clock_ahead_s  # by the host that decided
+            delay_s = max(now_s - decided_s, 0.0)
+            self.results.telemetry.observe(RECORD_DELAY, one.line, delay_s)
 
     async def _dead(
         self, delivery: Delivery, error_type: str, error: str, frame_id: UUID | None

@@ -20,7 +20,8 @@ from streams.codes import LOST_TO_RETENTION, ReasonCode, Stage
 from streams.envelope import Message, header_dict, to_message
 from streams.errors import UnavailableError
 from streams.events import Alert, Decision, PartOnLine, ShotVerdict
-from streams.failures import PermanentError, TransientError, cause_of
+from streams.exposition import MetricRow
+from streams.failures import named
 from streams.kafka.delivery import Delivery, dead_letter, refused_letter, without_value
 from streams.kafka.retention import LostSpan
 from streams.log import Log, Outage
@@ -66,47 +67,53 @@ class Telemetry:
         self._clock = clock
         self._outages: dict[str, Outage] = {}
         self.models: dict[str, str] = {}  # product -> the expert's version by the last decision
-        self._events = metrics.EVENTS.counter(self.registry)
-        self._decisions = metrics.DECIDED.counter(self.registry)
-        self._verdicts = metrics.VERDICTS.counter(self.registry)
-        self._alerts = metrics.ALERTED.counter(self.registry)
-        self._letters = metrics.LETTERS.counter(self.registry)
-        self._retries = metrics.RETRIES.counter(self.registry)
-        self._stages = metrics.STAGES.histogram(self.registry)
+        self.policies: Callable[[], Mapping[str, str]] = dict  # product -> hash of the one in force
+        counted = [row for row in metrics.METRICS if row.kind == "counter"]
+        self._counters = {row.name: row.counter(self.registry) for row in counted}
+        timed = [row for row in metrics.METRICS if row.kind == "histogram"]
+        self._histograms = {row.name: row.histogram(self.registry) for row in timed}
         self._in_flight = metrics.HELD.gauge(self.registry).labels(self.role)
         self._skew = metrics.SKEW.gauge(self.registry)
         self._off: set[str] = set()
         self._in_flight_bytes = metrics.HELD_BYTES.gauge(self.registry).labels(self.role)
 
+    def count(self, row: MetricRow, *labels: str, by: float = 1.0) -> None:
+        """Count one, or more, with the values of the row's own labels."""
+        self._counters[row.name].labels(self.role, *labels).inc(by)
+
+    def observe(self, row: MetricRow, label: str, value: float) -> None:
+        """Take one value of a histogram that has one label of its own."""
+        self._histograms[row.name].labels(self.role, label).observe(value)
+
     def event(self, topic: str) -> None:
         """An event arrived."""
-        self._events.labels(self.role, topic).inc()
+        self.count(metrics.EVENTS, topic)
 
     def decision(self, decision: Decision) -> None:
         """A decision was published."""
         if decision.inspection is not None:
             self.models[decision.product_id] = decision.inspection.expert_version
         who = (decision.source.value, decision.action.value, decision.reason_code.name)
-        self._decisions.labels(self.role, decision.line, decision.product_id, *who).inc()
+        self.count(metrics.DECIDED, decision.line, decision.product_id, *who)
 
     def verdict(self, verdict: ShotVerdict) -> None:
         """The verdict on one of several shots was published."""
-        self._verdicts.labels(self.role, verdict.source.value, verdict.action.value).inc()
+        self.count(metrics.VERDICTS, verdict.source.value, verdict.action.value)
 
     def alert(self, alert: Alert) -> None:
         """An alert was published."""
-        self._alerts.labels(self.role, alert.limit, str(alert.request_stop).lower()).inc()
+        self.count(metrics.ALERTED, alert.limit, str(alert.request_stop).lower())
 
     def dead_letter(self, error_type: str) -> None:
         """A dead letter was published."""
-        self._letters.labels(self.role, error_type).inc()
+        self.count(metrics.LETTERS, error_type)
 
     def failed(self, what: str, error: Exception) -> None:
         """A call to ``what`` (``broker``, ``history`` ...) failed and will be repeated.
 
         However many events wait, the log says once that it is away, now and then, and at its end.
         """
-        self._retries.labels(self.role, what).inc()
+        self.count(metrics.RETRIES, what)
         self._lacking(what, str(error), str(error))
 
     def answered(self, what: str, failure: Failure | None) -> None:
@@ -135,7 +142,7 @@ class Telemetry:
     def stages(self, timings_ms: Mapping[str, float]) -> None:
         """Latency by stage, milliseconds."""
         for stage, ms in timings_ms.items():
-            self._stages.labels(self.role, stage).observe(ms / 1000)
+            self.observe(metrics.STAGES, stage, ms / 1000)
 
     def clock(self, station: str, ahead_s: float, window_s: float) -> None:
         """By how much this host's clock was found to be ahead of a gateway's, seconds; the log says
@@ -337,14 +344,3 @@ class Results:
 
     def _pause_s(self, attempt: int) -> float:
         return backoff_s(attempt, self.flow.retry_s, self.flow.retry_cap_s, jitter=0.3)
-
-
-def named(error: Exception) -> str:
-    """What a dead letter calls the error: its cause where an adapter named one.
-
-    >>> from streams.failures import Cause
-    >>> named(PermanentError(Cause.TOO_LARGE, "9 MiB")), named(ValueError("?"))
-    ('TOO_LARGE', 'ValueError')
-    """
-    typed = isinstance(error, PermanentError | TransientError)
-    return cause_of(error).name if typed else type(error).__name__

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from streams.codes import Stage
-from streams.exposition import served
+from streams.exposition import MetricRow, Read, Sampled, in_force, served
 from streams.kafka.faust_app import RoleApp, app_id
 from streams.kafka.intake import Handler, Intake
 from streams.kafka.retention import LostSpan, find_lost
@@ -17,6 +17,7 @@ from streams.kafka.topic_admin import await_topics
 from streams.kafka.topic_check import tell_of_topics
 from streams.log import Log
 from streams.principals import Role
+from streams.roles import metrics
 from streams.roles.config import RoleConfig
 from streams.roles.results import Results, Telemetry
 from streams.topics import Topic, Wanted
@@ -32,6 +33,8 @@ class RunningRole(Handler, Protocol):
 
 ASK_EVERY_S = 0.5
 """How often a role asks where the log ends, seconds."""
+LAG_EVERY_S = 5.0
+"""How often it asks how far it is behind where no status says so, seconds."""
 ASKED_WITHIN_S = 5.0
 """How long it waits for the answer, seconds."""
 MakeRole = Callable[[Results], AbstractAsyncContextManager[RunningRole]]
@@ -66,11 +69,18 @@ class RoleRunner:
             self.telemetry.event,
             config.apart,
         )
-        self.lag: Mapping[str, int] = {}
-        """Topic -> messages that the role was not given yet, where somebody asks for it."""
+        self.lag: Mapping[tuple[str, int], int] = {}
+        """Topic and partition -> messages that the role was not given yet, where somebody asks."""
         self.is_ready = False
         """Whether it has joined its group."""
         self.telemetry.watch(lambda: self._intake.in_flight, lambda: self._intake.in_flight_bytes)
+        reads: Mapping[MetricRow, Read] = {
+            metrics.LAG: lambda: {(t, str(p)): float(n) for (t, p), n in self.lag.items()},
+            metrics.MODEL: lambda: in_force(dict(self.telemetry.models)),
+            metrics.POLICY: lambda: in_force(self.telemetry.policies()),
+        }
+        for row, read in reads.items():
+            self.telemetry.registry.register(Sampled(row, read, (config.role,)))
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
         """Until ``stop`` is set; then finishes what is in flight.
@@ -133,7 +143,8 @@ class RoleRunner:
 
     async def _ask_for_lag(self, app: RoleApp) -> None:
         """Ask now and then how far behind the role is; nothing else waits for the answer."""
-        while every_s := self.config.status_every_s:
+        config = self.config
+        while every_s := config.status_every_s or (LAG_EVERY_S if config.metrics_port else 0.0):
             await asyncio.sleep(every_s)
             with contextlib.suppress(Exception):  # the broker is away, as others say
                 async with asyncio.timeout(ASKED_WITHIN_S):

@@ -1,6 +1,7 @@
 """How a worker is, for people who watch the line: read from what it counts anyway."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,6 +14,13 @@ from streams.status import ProcessStatus, WorkerState
 
 _MOST: Final = 64
 """Names of each kind that are told, at most."""
+_TOLD: Final = [
+    row.exposed
+    for row in (
+        *(metrics.EVENTS, metrics.DECIDED, metrics.LETTERS),
+        *(metrics.SKEW, metrics.HELD, metrics.HELD_BYTES),
+    )
+]
 
 
 class WorkerWatch:
@@ -26,8 +34,6 @@ class WorkerWatch:
 
     def __init__(self, instance: str, version: str, log: Log) -> None:
         self._instance, self._version, self._log = instance, version, log
-        self.policies: Callable[[], Mapping[str, str]] = dict
-        """Product -> the hash of the policy in force, once the role has policies."""
         self._started_at = datetime.now(UTC)
         self._away: dict[str, None] = {}
         self._events = 0
@@ -59,10 +65,10 @@ class WorkerWatch:
             at=now,
             number=1,
             every_s=config.status_every_s or 1.0,
-            policies=dict(self.policies()),
+            policies=dict(runner.telemetry.policies()),
             worker=WorkerState(
                 is_ready=runner.is_ready,
-                lag=dict(runner.lag),
+                lag=_by_topic(runner.lag),
                 in_flight=round(_total(samples, metrics.HELD.exposed)),
                 in_flight_bytes=round(_total(samples, metrics.HELD_BYTES.exposed)),
                 events=events,
@@ -76,8 +82,15 @@ class WorkerWatch:
         )
 
 
+def _by_topic(lag: Mapping[tuple[str, int], int]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for (topic, _), messages in lag.items():
+        found[topic] += messages
+    return dict(found)
+
+
 def _samples(runner: RoleRunner) -> Iterator[Sample]:
-    for metric in runner.telemetry.registry.collect():
+    for metric in runner.telemetry.registry.restricted_registry(_TOLD).collect():
         yield from metric.samples
 
 

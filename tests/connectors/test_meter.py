@@ -1,14 +1,18 @@
 """What the gateway tells Prometheus of the handshake, step by step."""
 
+import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from connectors.gateway.meter import GATEWAY_LABELS, GATEWAY_METRICS, GatewayMeter
+from connectors.gateway.spool import Spool
 from connectors.handshake import HandshakeConfig, Phase, step
 from connectors.handshake import values as hs
 from connectors.handshake.results import report
 from streams.codes import AckOutcome, FaultCode, ReasonCode
+from streams.envelope import Message
 from streams.roles.metrics import LABELS
 from tests.connectors.handshake_state import part, state
 from tests.connectors.world import World
@@ -16,8 +20,9 @@ from tests.connectors.world import World
 PLACE = {"line": "L1", "station": "S1"}
 
 
-def meter(in_charge: bool = True, waiting: int = 0) -> GatewayMeter:
-    return GatewayMeter("L1", "S1", lambda: in_charge, {"pictures": lambda: waiting})
+def meter(in_charge: bool = True, spool: Spool | None = None) -> GatewayMeter:
+    spools = {} if spool is None else {"pictures": spool}
+    return GatewayMeter("L1", "S1", lambda: in_charge, spools, 1 << 20, lambda: {"tile": "ab12"})
 
 
 def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
@@ -92,10 +97,19 @@ def test_what_was_never_written_has_no_time() -> None:
     assert value(found.registry, "trigger_to_result_seconds_count") == 0
 
 
-def test_charge_and_spool_are_asked_for_at_the_scrape() -> None:
-    found = meter(in_charge=False, waiting=7)
-    assert value(found.registry, "in_charge") == 0
-    assert value(found.registry, "spooled_messages", lane="pictures") == 7
+def test_charge_spool_and_policies_are_asked_for_at_the_scrape(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1 << 20)
+    spool.open()
+    counted = meter(in_charge=False, spool=spool).registry
+    assert value(counted, "in_charge") == 0
+    assert value(counted, "spooled_messages", lane="pictures") == 0
+    for _ in range(7):
+        asyncio.run(spool.put("andon.acks", Message(b"L1/S1", b"{}", ())))
+    assert value(counted, "spooled_messages", lane="pictures") == 7
+    on_disk = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert value(counted, "spooled_bytes", lane="pictures") == on_disk > 0
+    assert value(counted, "spool_limit_bytes") == 1 << 20
+    assert value(counted, "policy_info", product="tile", hash="ab12") == 1
 
 
 def test_no_label_names_a_part() -> None:

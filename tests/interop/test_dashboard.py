@@ -10,15 +10,18 @@ from prometheus_client import CollectorRegistry
 
 from andon.reference.dashboard import PANELS
 from connectors.gateway.meter import GatewayMeter
+from connectors.gateway.spool import Spool
 from connectors.handshake import HandshakeConfig, step
 from connectors.handshake import values as hs
 from infra.stack.process import free_port
+from streams.envelope import Message
 from streams.exposition import served
 from streams.roles.results import Telemetry
 from tests.connectors.world import World
 from tests.history import make
 from tests.waiting import until
 
+LIMIT = 1 << 20
 EXPECTED_EMPTY = {"Faults that stand"}
 """Nothing is wrong in this run."""
 
@@ -31,8 +34,12 @@ def prometheus() -> str:
     return program
 
 
-def gateway_at_work() -> tuple[GatewayMeter, World]:
-    meter = GatewayMeter("L1", "S1", lambda: True, {"words": lambda: 0, "pictures": lambda: 3})
+async def gateway_at_work(folder: Path) -> tuple[GatewayMeter, World]:
+    spool = Spool(folder / "spool", LIMIT)
+    spool.open()
+    await spool.put("andon.acks", Message(b"L1/S1", b"{}", ()))
+    spools = {"words": spool}
+    meter = GatewayMeter("L1", "S1", lambda: True, spools, LIMIT, lambda: {"tile": "ab"})
     world = World(seed=1, config=HandshakeConfig(result_window_ms=800), silent=0.3)
     feed = world.feed
 
@@ -80,7 +87,7 @@ def scraping(tmp_path: Path, ports: list[int]) -> Path:
 @pytest.mark.slow
 @pytest.mark.asyncio
 async def test_each_panel_has_data(prometheus: str, tmp_path: Path) -> None:
-    meter, world = gateway_at_work()
+    meter, world = await gateway_at_work(tmp_path)
     telemetry = Telemetry("inspect")
     telemetry.watch(lambda: 3, lambda: 4096)
     registries: list[CollectorRegistry] = [meter.registry, telemetry.registry]
@@ -108,7 +115,7 @@ async def test_each_panel_has_data(prometheus: str, tmp_path: Path) -> None:
                 return False
             return empty == EXPECTED_EMPTY
 
-        await until(answered, timeout_s=60)
+        await until(answered, 240, "an answer to each question")
     finally:
         process.terminate()
         await process.wait()
