@@ -9,16 +9,20 @@ from andon.console_health import examine
 from andon.policy_changes import PolicyChange, put_in_force
 from andon.policy_wiring import policies
 from andon.settings import Settings
-from andon.wiring import history, image_store, kafka_connection, policy_log
+from andon.wiring import history, image_store, kafka_connection, policy_log, replicas
 
 if TYPE_CHECKING:
+    from console.feed.live_feed import LiveFeed
+    from console.feed.status_feed import StatusFeed
     from console.oidc import SingleSignOn
     from console.parts import ConsoleParts
+    from console.plant_watch import PlantWatch
     from console.policies.desk import PolicyDesk
     from console.webhook import Webhook
     from history.accounts import Accounts
     from history.console_audit import ConsoleAudit, Deed
     from history.policy_log import AuditEntry
+    from history.queries import History
     from policies.evaluate import ResolvedPolicy
 
 
@@ -65,6 +69,7 @@ def console_parts(settings: Settings) -> "ConsoleParts":
     from console.feed.live_feed import TOPICS, LiveFeed
     from console.feed.status_feed import StatusFeed
     from console.health import HealthDesk
+    from console.meter import ConsoleMeter
     from console.parts import ConsoleParts
     from history.handovers import Handovers
     from streams.kafka.publisher import KafkaPublisher
@@ -78,6 +83,8 @@ def console_parts(settings: Settings) -> "ConsoleParts":
     reader = PartitionReader(kafka_connection(settings), dict.fromkeys(TOPICS, since_s))
     statuses = PartitionReader(kafka_connection(settings), {STATUS.name: BEGINNING})
     asked = history(settings)
+    feed, status = LiveFeed(reader, settings.plant.shift_at), StatusFeed(statuses)
+    watch = plant_watch(settings, asked, feed, status) if settings.console.metrics_port else None
     return ConsoleParts(
         history=asked,
         store=image_store(settings),
@@ -87,8 +94,10 @@ def console_parts(settings: Settings) -> "ConsoleParts":
         sign_on=sign_on(settings) if settings.oidc.issuer else None,
         webhook=webhook(settings) if settings.webhook.url else None,
         plant=settings.plant,
-        feed=LiveFeed(reader, settings.plant.shift_at),
-        status=StatusFeed(statuses),
+        feed=feed,
+        status=status,
+        meter=ConsoleMeter(watch.reads()) if watch else None,
+        watch=watch,
         models=ShownVersions(settings),
         drafts=Workshop(settings.paths.state / "products"),
         publisher=KafkaPublisher(kafka_connection(settings)),
@@ -96,6 +105,21 @@ def console_parts(settings: Settings) -> "ConsoleParts":
         second_review=settings.console.second_review,
         health=HealthDesk(partial(examine, settings)),
         policies=_policy_desk(settings, audit),
+    )
+
+
+def plant_watch(
+    settings: Settings, asked: "History", feed: "LiveFeed", status: "StatusFeed"
+) -> "PlantWatch":
+    """Asks PostgreSQL and Ray Serve for what Prometheus should know."""
+    from console.plant_watch import PlantWatch
+    from history.review_queue import ReviewQueue
+
+    return PlantWatch(
+        ReviewQueue(asked, settings.console.second_review),
+        replicas(settings),
+        lambda: feed.is_fresh and status.is_fresh,
+        settings.console.metrics_every_s,
     )
 
 

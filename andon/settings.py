@@ -211,6 +211,13 @@ class ConsoleSettings(Section):
     login_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Seconds that a page waits for the database to say who asks; after that whoever was let in
     before is still let in."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Prometheus port of the console; 0 is off."""
+    metrics_host: Annotated[str, Field(min_length=1, max_length=255)] = "127.0.0.1"
+    """Address that the Prometheus port listens on; `0.0.0.0` for every interface."""
+    metrics_every_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    """How often the console asks, for its metrics, what waits for review and what the replicas
+    hold, seconds."""
     second_review: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Share of the reviewed parts that a second person reviews without seeing the first verdict,
     where the policy that judged them does not say (``second_review``)."""

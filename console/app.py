@@ -13,6 +13,7 @@ from console.feed.acknowledged import follow_acknowledged
 from console.first_start import Announce, let_first_in
 from console.guard import Guard
 from console.identity import Gatekeeper, check_access
+from console.meter import Metered
 from console.pages import PAGES
 from console.parts import ConsoleParts
 from console.refusals import add_refusals
@@ -64,6 +65,8 @@ def build_app(
     renderer = Renderer(parts.plant.time_zone, links, sso)
     add_refusals(app, renderer)
     app.add_middleware(Guard, hosts=tuple(hosts))
+    if parts.meter is not None:
+        app.add_middleware(Metered, meter=parts.meter)
     add_api(app, parts.history, parts.store)
     for page in PAGES:
         page.add(app, parts, renderer)
@@ -80,6 +83,8 @@ def _work(
     yield follow_acknowledged(parts.audit, parts.feed)
     if parts.webhook is not None:
         yield parts.webhook.run()
+    if parts.watch is not None:
+        yield parts.watch.run()
     yield parts.policies.run()
     yield _described(app)
     if announce is not None:

@@ -6,8 +6,10 @@ from typing import Protocol
 from console.feed.live_feed import LiveFeed
 from console.feed.status_feed import StatusFeed
 from console.health import HealthDesk
+from console.meter import ConsoleMeter
 from console.model_versions import ModelVersions
 from console.oidc import SingleSignOn
+from console.plant_watch import PlantWatch
 from console.policies.desk import PolicyDesk
 from console.product_drafts import ProductDrafts
 from console.review.lessons import LessonsAhead
@@ -57,5 +59,9 @@ class ConsoleParts:
     """Share of the reviewed parts that a second person reviews, where no policy says."""
     sign_on: SingleSignOn | None = None
     """The plant's provider of logins, where the settings name one."""
+    meter: ConsoleMeter | None = None
+    """Counts what is answered, where Prometheus may ask for it."""
+    watch: PlantWatch | None = None
+    """Asks now and then what Prometheus should know of the reviews and the replicas."""
     webhook: Webhook | None = None
     """Tells another program what the line decides, where the settings name one."""

@@ -5,6 +5,7 @@ nobody could judge them. Audits are those of ``history.audits``.
 """
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -282,6 +283,20 @@ class ReviewQueue:
                 query = waiting_query(reason, wanted, reviewer, self._second_share)
                 some = query.order_by(None).limit(MOST_COUNTED).subquery()
                 found[reason] = await link.scalar(select(func.count()).select_from(some)) or 0
+        return found
+
+    async def oldest(
+        self, wanted: FrameFilter, reviewer: str, reasons: Sequence[WaitingFor]
+    ) -> dict[WaitingFor, datetime]:
+        """When the part was captured that waits longest, of each reason for which parts wait."""
+        found: dict[WaitingFor, datetime] = {}
+        async with self._history.asking("looking for what waits longest") as link:
+            for reason in reasons:
+                query = waiting_query(reason, wanted, reviewer, self._second_share)
+                first = query.with_only_columns(FACTS.c.captured_at).order_by(None)
+                at = await link.scalar(first.order_by(FACTS.c.captured_at).limit(1))
+                if at is not None:
+                    found[reason] = at
         return found
 
     async def references(self, product: str, station: str) -> list[ReferencePart]:

@@ -33,11 +33,16 @@ def console(
     from andon.settings import load_settings
     from console.app import build_app
     from streams.addresses import is_loopback
+    from streams.exposition import served
 
     settings = load_settings()
     configure_logging()
     names = (f"[{host}]" if ":" in host else host, *(allow_host or ()))
-    web = build_app(console_parts(settings), names, _announce)
+    parts, own = console_parts(settings), settings.console
+    web = build_app(parts, names, _announce)
+    if parts.meter is not None:
+        setting = "ANDON_CONSOLE__METRICS_PORT"
+        served(parts.meter.registry, own.metrics_port, own.metrics_host, setting)
     if not is_loopback(host):
         words = "what is typed there, passwords too, is not encrypted; put TLS before it"
         typer.echo(f"warning: {host} is not loopback, and {words}", err=True)

@@ -4,6 +4,7 @@ from typing import Final
 
 from andon.reference.text import GENERATED, table
 from connectors.gateway.meter import GATEWAY_LABELS, GATEWAY_METRICS
+from console.meter import CONSOLE_LABELS, CONSOLE_METRICS
 from streams.exposition import MetricRow
 from streams.roles.metrics import LABELS, METRICS
 
@@ -15,7 +16,8 @@ A worker exposes its metrics for Prometheus at `worker.metrics_port` (`ANDON_WOR
 one port for each worker of a host; 0, the default, exposes none), on loopback unless
 `ANDON_WORKER__METRICS_HOST` names another address, such as `0.0.0.0`.
 A gateway exposes its own at `gateway.metrics_port` (`ANDON_GATEWAY__METRICS_PORT`,
-`ANDON_GATEWAY__METRICS_HOST`). Ray Serve's own metrics are Ray's ([serving.md](serving.md)).
+`ANDON_GATEWAY__METRICS_HOST`), and the console at `ANDON_CONSOLE__METRICS_PORT`
+(`ANDON_CONSOLE__METRICS_HOST`). Ray's own metrics are Ray's ([serving.md](serving.md)).
 
 Every metric of a worker has the label `role`, every one of a gateway `line` and `station`; none has
 a part, a lot or a frame. Counters count from the start of their process, so ask for
@@ -28,6 +30,10 @@ asks a real Prometheus each of its questions.
 ## Workers
 """
 
+_OF_CONSOLE: Final = """Where it has a port, the console also asks PostgreSQL what waits for
+review, and Serve's ingress what its replicas hold, every `ANDON_CONSOLE__METRICS_EVERY_S` seconds.
+What did not answer last has no value, and `andon_console_sees` of its check is 0."""
+
 
 def reference() -> str:
     """The whole document."""
@@ -35,8 +41,10 @@ def reference() -> str:
     lines = [_HEAD, *table(heads, [_row(metric) for metric in METRICS])]
     lines += ["", "## Gateways", ""]
     lines += table(heads, [_row(metric) for metric in GATEWAY_METRICS])
+    lines += ["", "## The console", "", _OF_CONSOLE, ""]
+    lines += table(heads, [_row(metric) for metric in CONSOLE_METRICS])
     lines += ["", "## Labels", ""]
-    labels = LABELS | GATEWAY_LABELS
+    labels = LABELS | GATEWAY_LABELS | CONSOLE_LABELS
     lines += table(["label", "values"], [[f"`{name}`", words] for name, words in labels.items()])
     return "\n".join(lines) + "\n"
 

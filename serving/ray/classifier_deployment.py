@@ -17,6 +17,7 @@ from serving.naming.base import Classifier
 from serving.naming.build import build_classifier
 from serving.ray.following import StoreWatch
 from serving.ray.settings import LATEST, ClassifierArguments, ClassifierUserConfig, parse
+from serving.ray.tally import ReplicaTally
 from serving.ray.wire import pack_classifications, unpack_requests
 from streams.codes import ReasonCode
 from streams.errors import AndonError
@@ -56,6 +57,7 @@ class ClassifierDeployment:
         self._changing = asyncio.Lock()
         self._problems: dict[str, str] = {}
         self._replica = uuid4().hex
+        self._tally = ReplicaTally()
         self._watch = StoreWatch(self._store, settings.follow_s)
         self._wanted = ClassifierUserConfig(exemplars={})
         self._resolved: dict[str, str | None] = {}
@@ -115,6 +117,7 @@ class ClassifierDeployment:
         """Name the anomalies of one call (``serving.ray.wire``); one answer each, in order."""
         requests = unpack_requests(call)
         answers = await asyncio.gather(*(self._classify(r, timeout_s) for r in requests))
+        self._tally.add(answers)
         return pack_classifications(answers)
 
     async def status(self) -> dict[str, object]:
@@ -126,6 +129,7 @@ class ClassifierDeployment:
             "versions": dict(self._versions),
             "pinned": self._pinned,
             "problems": dict(self._problems),
+            **self._tally.said(),
         }
 
     async def check_health(self) -> None:

@@ -32,6 +32,14 @@ class ReplicaStatus(BaseModel):
     """Products whose digest stands in the configuration of Serve."""
     problems: dict[str, str] = {}
     """Why a product has no version, or not the one asked for; ``*``: of all products."""
+    waiting: int = 0
+    """Pictures in its queue."""
+    scored: int = 0
+    """Answers since it was started, and"""
+    failed: int = 0
+    """those that were failures."""
+    cpu_seconds: float = 0.0
+    resident_bytes: int = 0
 
 
 class ApplicationStatus(BaseModel):

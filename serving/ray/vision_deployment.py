@@ -20,6 +20,7 @@ from serving.ray.inspections import to_failure, to_inspection
 from serving.ray.models import Loaded, ModelSet, loader
 from serving.ray.settings import VisionSettings, VisionUserConfig, parse
 from serving.ray.shadowing import ShadowScorer
+from serving.ray.tally import ReplicaTally
 from serving.ray.wire import pack_inspections, unpack_images
 from streams.codes import ReasonCode
 from streams.events import Inspection
@@ -62,6 +63,7 @@ class VisionDeployment:
             shadowed=settings.shadow_share > 0,
         )
         self._shadow = ShadowScorer(settings.shadow_share)
+        self._tally = ReplicaTally()
         self._following: asyncio.Task[None] | None = None
         self._batcher: Batches[_Item, Answer] = Batches(
             self._work, settings.batch, settings.batch_wait_ms / 1000, settings.queue_mib * MIB
@@ -125,6 +127,7 @@ class VisionDeployment:
             "pinned": self._models.pinned,
             "problems": dict(self._models.problems),
             "waiting": self._batcher.waiting,
+            **self._tally.said(),
         }
 
     async def warm(self, product: str) -> dict[str, object]:
@@ -191,7 +194,9 @@ class VisionDeployment:
             scored = await self._score(product, images, waited)
             for i, image, answer in zip(places, images, scored, strict=True):
                 answers[i] = self._with_shadow(items[i], image, answer)
-        return [a if a is not None else to_failure(RuntimeError("not scored")) for a in answers]
+        settled = [a if a is not None else to_failure(RuntimeError("not scored")) for a in answers]
+        self._tally.add(settled)
+        return settled
 
     async def _score(
         self, product: str, images: list[Image], timings: list[dict[str, float]]

@@ -24,3 +24,13 @@ async def test_a_provider_and_a_webhook_are_built_where_they_are_named(tmp_path:
     assert full.sign_on is not None
     assert full.sign_on.name == "Plant"
     assert full.webhook is not None
+
+
+@pytest.mark.asyncio
+async def test_what_is_watched_is_built_where_somebody_may_ask_for_it() -> None:
+    plain = console_parts(Settings())
+    assert (plain.meter, plain.watch) == (None, None)
+    watched = console_parts(Settings.model_validate({"console": {"metrics_port": 9400}}))
+    assert watched.watch is not None
+    assert watched.meter is not None
+    assert watched.meter.registry.get_sample_value("andon_console_sees", {"check": "kafka"}) == 0

@@ -2,14 +2,20 @@
 
 from pathlib import Path
 
+import pytest
 from prometheus_client import generate_latest
 
 from andon.reference import codes, commands, settings
 from andon.settings import Settings
 from andon.settings_names import nodes_of
 from connectors.handshake.signals import Owner, Signal
+from streams.kafka.connection import KafkaConnection
+from streams.kafka.faust_app import BusConfig
+from streams.roles.config import RoleConfig
 from streams.roles.metrics import LABELS, METRICS
 from streams.roles.results import Telemetry
+from streams.roles.runner import RoleRunner
+from tests.streams.roles.line import opened
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -44,8 +50,11 @@ def test_every_signal_stands_in_the_document() -> None:
         assert (text.index(row) < reading) == (signal.owner is Owner.PLC)
 
 
-def test_every_metric_that_a_role_exposes_stands_in_the_document() -> None:
-    exposed = {family.name for family in Telemetry("inspect").registry.collect()}
+def test_every_metric_that_a_role_exposes_stands_in_the_document(tmp_path: Path) -> None:
+    bus = BusConfig(KafkaConnection("127.0.0.1:1"), tmp_path)
+    never = opened(lambda _: pytest.fail("nobody opens it"))
+    runner = RoleRunner(RoleConfig("inspect", bus), [], never, print)
+    exposed = {family.name for family in runner.telemetry.registry.collect()}
     assert exposed == {metric.name for metric in METRICS}
     assert {label for metric in METRICS for label in metric.labels} | {"role"} == set(LABELS)
     assert b"andon_events_total" in generate_latest(counted().registry)

@@ -79,6 +79,11 @@ async def test_each_stopped_part_waits_for_one_reason(
         "late": 1,
         "reject": 1,
     }
+    oldest = await queue.oldest(EVERYTHING, "Bea", list(WaitingFor))
+    first = {"hold": 1, "unknown": 3, "unsure": 4, "late": 5, "reject": 6}
+    assert {reason.value: at for reason, at in oldest.items()} == {
+        reason: make.captured(number) for reason, number in first.items()
+    }
     assert await numbers(queue, WaitingFor.HOLD, line="other") == []
     left = await queue.waiting(WaitingFor.HOLD, EVERYTHING, "Bea", {make.frame_id(2)}, 5)
     assert [part.part_frame_id for part in left] == [make.frame_id(1)]
