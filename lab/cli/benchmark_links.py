@@ -18,7 +18,9 @@ MOST_RESENT = 0.05
 SPEEDS = (10.0, 1.0, 0.1)
 DELAYS_S = (0.0, 0.5, 2.0)
 WORDS_OVER_S = 2.0
-"""Beyond three round trips, 95 of 100 decisions may take so long, seconds."""
+PICTURES_BESIDE = 2
+"""95 of 100 decisions may take three round trips, so many seconds, and as long as so many pictures
+take on the link: it is shared by turns with the fewest connections that keep it busy."""
 
 
 def links(
@@ -71,7 +73,8 @@ def links(
     found = measure_links(options, say)
 
     def is_quick(one: LinkFigures) -> bool:
-        in_time = one.words_p95_s <= 6 * one.delay_s + WORDS_OVER_S
+        beside_s = PICTURES_BESIDE * options.picture_bytes / (one.of_line * options.line_bytes_s)
+        in_time = one.words_p95_s <= 6 * one.delay_s + WORDS_OVER_S + beside_s
         return smoke or (one.link_share >= LEAST_LINK_SHARE and in_time)
 
     def holds(one: LinkFigures) -> bool:
