@@ -53,8 +53,9 @@ from history.statistics import (
     to_pareto,
     to_stats,
 )
-from history.stories import KeptPicture, shots_of
+from history.stories import EVENTS_OF, KeptPicture, shots_of
 from history.tables import METADATA
+from history.text import whole
 from streams.errors import UnavailableError
 from streams.events import Region
 
@@ -62,15 +63,6 @@ Query = Select[tuple[object, ...]]
 M = TypeVar("M", bound=BaseModel)
 MAX_PAGE = 1000
 _STREAM_BATCH = 1000
-_STORY = {
-    "decisions": ("decision", "decided_at"),
-    "acknowledgements": ("acknowledgement", "written_at"),
-    "anomalies": ("anomaly", "recorded_at"),
-    "reviews": ("review", "reviewed_at"),
-    "dead_letters": ("dead_letter", "failed_at"),
-    "verdicts": ("shot_verdict", "decided_at"),
-}
-"""For each field of a story: its table, and the column that orders it."""
 
 
 class History:
@@ -146,14 +138,15 @@ class History:
             frames = await link.scalar(select(func.part_frames(part))) or [part]
             found = await link.execute(_frames().where(FRAMES.c.frame_id == part))
             row = found.mappings().one_or_none()
-            for name, (table, order) in _STORY.items():
+            for name, (event, table, order) in EVENTS_OF.items():
                 columns = METADATA.tables[table].c
                 query = (
                     select(columns.event)
                     .where(columns.frame_id.in_(frames))
                     .order_by(columns[order], columns.recorded_at)
                 )
-                told[name] = tuple((await link.execute(query)).scalars())
+                rows = (await link.execute(query)).scalars()
+                told[name] = tuple(whole(event, row) for row in rows)
             kept = await kept_pictures(link, frames)
         if not any(told.values()):
             raise NotInHistoryError(f"frame {frame_id} is not in the history")

@@ -2,14 +2,32 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from history.records import ShotStory
-from streams.events import Decision, ShotSummary, ShotVerdict
+from streams.events import (
+    Acknowledgement,
+    Anomaly,
+    DeadLetter,
+    Decision,
+    Review,
+    ShotSummary,
+    ShotVerdict,
+)
 
 Event = Mapping[str, object]
+EVENTS_OF: Final[Mapping[str, tuple[type[BaseModel], str, str]]] = {
+    "decisions": (Decision, "decision", "decided_at"),
+    "acknowledgements": (Acknowledgement, "acknowledgement", "written_at"),
+    "anomalies": (Anomaly, "anomaly", "recorded_at"),
+    "reviews": (Review, "review", "reviewed_at"),
+    "dead_letters": (DeadLetter, "dead_letter", "failed_at"),
+    "verdicts": (ShotVerdict, "shot_verdict", "decided_at"),
+}
+"""For each field of a story: its events, their table, and the column that orders it."""
 
 
 @dataclass(frozen=True)

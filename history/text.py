@@ -8,7 +8,7 @@ import json
 import math
 import re
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
@@ -51,12 +51,24 @@ def clean_json(value: object) -> object:
 
 
 def event_json(event: BaseModel) -> str:
-    """The full event as JSON that ``jsonb`` takes, unknown fields included."""
+    """The event as JSON that ``jsonb`` takes, unknown fields included.
+
+    Fields at their default are left out, a third of what an event takes on disk: whoever reads it
+    by its model has them again (``whole``).
+    """
     try:
-        text = event.model_dump_json()
+        text = event.model_dump_json(exclude_defaults=True)
     except PydanticSerializationError:  # a lone surrogate in a field that no type checks
-        dumped = clean_json(event.model_dump(mode="python"))
+        dumped = clean_json(event.model_dump(mode="python", exclude_defaults=True))
         return json.dumps(to_jsonable_python(dumped, serialize_unknown=True))
     if "\\u0000" not in text:
         return text
     return json.dumps(clean_json(json.loads(text)))
+
+
+def whole(model: type[BaseModel], event: dict[str, object]) -> dict[str, object]:
+    """A recorded event with the fields that were left out; as it is where it is none any more."""
+    try:
+        return model.model_validate(event).model_dump(mode="json")
+    except (ValidationError, PydanticSerializationError):
+        return event
