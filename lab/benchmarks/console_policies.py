@@ -15,7 +15,7 @@ from history.facts import FACTS
 from history.migrate import upgrade
 from infra.stack.postgres_local import start_postgres
 from infra.stack.process import free_port
-from lab.benchmarks.history import enough_disk, fill_history
+from lab.benchmarks.history_fill import enough_disk, fill_history
 from lab.harness.console_here import ConsoleProcess, let_in
 from streams.errors import AndonError
 

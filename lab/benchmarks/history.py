@@ -1,16 +1,15 @@
 """The history at the size of a plant's years: questions, views, pages and recording, in seconds.
 
-An embedded PostgreSQL of its own is filled by COPY, and its facts are written by the function that
-the triggers call. Questions go through ``History`` as the commands ask them; each figure is a
-median of several.
+An embedded PostgreSQL of its own is filled by SQL. Questions go through ``History`` as the commands
+ask them; each figure is a median of several.
 """
 
 import asyncio
-import shutil
 import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -23,28 +22,20 @@ from history.queries import History
 from history.statistics import ParetoBy
 from history.writer import PostgresHistoryWriter
 from infra.stack.postgres_local import start_postgres
-from lab.benchmarks.history_parts import (
-    CopiedRecords,
-    captured_at,
-    frame_id,
-    made_acknowledgement,
-    made_decisions,
+from lab.benchmarks.history_fill import (
+    Figures,
+    Say,
+    enough_disk,
+    fill_history,
+    switch_triggers,
 )
-from streams.errors import AndonError
+from lab.benchmarks.history_parts import captured_at, made_acknowledgement, made_decisions
 
-Say = Callable[[str], object]
-Figures = dict[str, float | int | bool | str]
-BYTES_A_PART = 5_500
-"""Disk that a part needs with its share of the write-ahead log, generously."""
-_CHUNK = 5000
+_CHECKED = 100_000
 _BATCH = 200
 _STEADY_PER_S = 1000
 _WAIT_S = 600.0
 _PART_QUESTION = "SELECT class_name, local_day, count(*) FROM bi.part GROUP BY 1, 2"
-
-
-class TooLittleDiskError(AndonError):
-    """The folder has no room for so many parts."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +45,7 @@ class HistoryBenchmark:
     Args:
         parts: parts in the database.
         rounds: how often each question is asked, and each way of recording tried.
-        record: parts that one round records.
+        record: parts that one round records; 0 leaves recording out.
         pages: pages that are listed for the percentile.
         sustain_s: seconds of recording at a steady 1,000 decisions/s, acknowledgements and facts
             included; 0 leaves it out.
@@ -63,18 +54,20 @@ class HistoryBenchmark:
     parts: int = 1_000_000
     rounds: int = 5
     record: int = 4000
-    pages: int = 40
+    pages: int = 120
     sustain_s: float = 0.0
 
 
 async def benchmark_history(options: HistoryBenchmark, folder: Path, say: Say) -> Figures:
-    """Fill a database in ``folder`` and measure it.
+    """Fill a database in ``folder``, as far as it is not filled yet, and measure it.
 
     Raises:
         TooLittleDiskError: before anything is written.
     """
-    enough_disk(options.parts, folder)
-    with start_postgres(folder / "postgres") as server:
+    postgres = folder / "postgres"
+    if not postgres.exists():
+        enough_disk(options.parts, folder, say)
+    with start_postgres(postgres) as server:
         await upgrade(server.url)
         await apply_bi(server.url, PlantTimes(time_zone="Europe/Berlin"))
         plain = await asyncpg.connect(server.url.replace("+asyncpg", ""))
@@ -82,64 +75,24 @@ async def benchmark_history(options: HistoryBenchmark, folder: Path, say: Say) -
         try:
             figures = await fill_history(plain, options.parts, say)
             figures |= await _ask(history, plain, options, say)
-            figures |= await _record(server.url, plain, options, say)
-            say("comparing facts and recorded events")
-            begun = time.perf_counter()
-            gaps = await history.gaps()
-            figures["check_s"] = round(_seconds(begun), 1)
-            figures["facts_true"] = not (gaps.false_facts or gaps.false_counts)
+            if options.record:
+                figures |= await _record(server.url, plain, options, say)
+            figures |= await _check(history, options, say)
         finally:
             await history.close()
             await plain.close()
     return figures
 
 
-def enough_disk(parts: int, folder: Path) -> None:
-    """Refuse to fill a folder that has no room.
-
-    Raises:
-        TooLittleDiskError: it has not.
-    """
-    needed, free = parts * BYTES_A_PART, shutil.disk_usage(folder).free
-    if needed > free:
-        raise TooLittleDiskError(
-            f"{parts} parts need about {needed / 1e9:.0f} GB, {folder} has "
-            f"{free / 1e9:.0f} GB: choose fewer parts or another --folder"
-        )
-
-
-async def fill_history(plain: asyncpg.Connection, parts: int, say: Say) -> Figures:
-    """COPY events with the triggers off, then write the facts of each chunk at once."""
-    await plain.set_type_codec(
-        "jsonb",
-        schema="pg_catalog",
-        format="binary",
-        encoder=lambda words: b"\x01" + words.encode(),
-        decoder=lambda data: data[1:].decode(),
-    )
-    records, begun, told = CopiedRecords(), time.perf_counter(), 0.0
-    await _switch_triggers(plain, on=False)
-    for low in range(0, parts, _CHUNK):
-        numbers = range(low, min(low + _CHUNK, parts))
-        async with plain.transaction():
-            for table, found in records.of(numbers):
-                await plain.copy_records_to_table(
-                    table, records=found, columns=records.columns[table]
-                )
-            await plain.execute("SELECT refresh_facts($1)", [frame_id(n) for n in numbers])
-        if _seconds(begun) - told > 10:
-            told = _seconds(begun)
-            say(f"{numbers.stop} of {parts} parts, {numbers.stop / told:.0f}/s")
-    await _switch_triggers(plain, on=True)
-    seconds = _seconds(begun)
-    await plain.execute("VACUUM ANALYZE")
-    size = await plain.fetchval("SELECT pg_database_size(current_database())")
-    counts = await plain.fetchval("SELECT count(*) FROM part_count")
+async def _check(history: History, options: HistoryBenchmark, say: Say) -> Figures:
+    """Whether the facts are those of the events: of all parts, or of the last of many."""
+    many = options.parts > _CHECKED
+    say("comparing facts and recorded events" + (f" of the last {_CHECKED} parts" if many else ""))
+    begun = time.perf_counter()
+    gaps = await history.gaps(since=captured_at(options.parts - _CHECKED) if many else None)
     return {
-        "parts": parts,
-        "fill_parts_per_s": round(parts / seconds),
-        "database_gb": round(size / 1e9, 2),
-        "count_rows": counts,
+        "check_s": round(_seconds(begun), 1),
+        "facts_true": not (gaps.false_facts or gaps.false_counts),
     }
 
 
@@ -147,11 +100,15 @@ async def _ask(
     history: History, plain: asyncpg.Connection, options: HistoryBenchmark, say: Say
 ) -> Figures:
     """Statistics, Pareto and each view: medians; pages by several filters: the 95th percentile."""
-    month = FrameFilter(since=captured_at(max(options.parts - 1_000_000, 0)))
+    last = captured_at(options.parts)
+    month = FrameFilter(since=last - timedelta(days=30) + timedelta(minutes=7))
+    before = FrameFilter(since=last - timedelta(days=61), until=last - timedelta(days=31))
     lot = FrameFilter(lot_id=f"L{options.parts // 4000}")
     questions: dict[str, Callable[[], Awaitable[object]]] = {
         "stats_of_all_s": history.stats,
         "stats_of_the_last_30_days_s": lambda: history.stats(month),
+        "stats_of_a_month_before_s": lambda: history.stats(before),
+        "pareto_of_the_last_30_days_s": lambda: history.pareto(month),
         "stats_of_a_lot_s": lambda: history.stats(lot),
         "pareto_by_class_s": lambda: history.pareto(FrameFilter(passed=False)),
         "pareto_by_rule_s": lambda: history.pareto(by=ParetoBy.RULE),
@@ -170,7 +127,8 @@ async def _ask(
     for name, question in questions.items():
         figures[name] = await _median_s(question, options.rounds)
         say(f"{name} {figures[name]}")
-    figures["list_p95_s"] = await _pages_p95_s(history, options)
+    figures |= await _pages(history, options)
+    say(f"list_p95_s {figures['list_p95_s']}")
     figures["slowest_view_s"] = max(
         float(seconds) for name, seconds in figures.items() if name.startswith("bi_")
     )
@@ -190,23 +148,48 @@ async def _median_s(question: Callable[[], Awaitable[object]], rounds: int) -> f
     return round(statistics.median(took), 3)
 
 
-async def _pages_p95_s(history: History, options: HistoryBenchmark) -> float:
-    filters = (
-        FrameFilter(),
-        FrameFilter(passed=False),
-        FrameFilter(class_name="crack"),
-        FrameFilter(part_id=f"S{options.parts // 2:010}"),
-        FrameFilter(source="watchdog"),
-        FrameFilter(reviewed=True),
-        FrameFilter(product="product-1", line="line-1"),
-        FrameFilter(lot_id=f"L{options.parts // 4000}"),
-    )
-    took = []
-    for nth in range(options.pages):
+async def _pages(history: History, options: HistoryBenchmark) -> Figures:
+    """Pages over the filters in turn; the last of each are asked where an earlier page ended."""
+    middle, late = captured_at(options.parts // 2), captured_at(options.parts * 9 // 10)
+    lot = f"L{options.parts // 4000}"
+    filters = {
+        "all": FrameFilter(),
+        "not passed": FrameFilter(passed=False),
+        "class": FrameFilter(class_name="crack"),
+        "no such class": FrameFilter(class_name="no such class"),
+        "part": FrameFilter(part_id=f"S{options.parts // 2:010}"),
+        "watchdog": FrameFilter(source="watchdog"),
+        "fallback of a line": FrameFilter(source="fallback", line="line-2"),
+        "reviewed": FrameFilter(reviewed=True),
+        "product and line": FrameFilter(product="product-1", line="line-1"),
+        "station": FrameFilter(station="station-1"),
+        "action": FrameFilter(action="hold"),
+        "lot": FrameFilter(lot_id=lot),
+        "class of a lot": FrameFilter(lot_id=lot, class_name="crack"),
+        "since": FrameFilter(since=late),
+        "until": FrameFilter(until=middle),
+        "class of a product and line": FrameFilter(
+            line="line-1", product="product-1", class_name="pit"
+        ),
+        "scrapped and reviewed until": FrameFilter(action="scrap", reviewed=True, until=middle),
+    }
+    took: dict[str, list[float]] = {name: [] for name in filters}
+    cursors: dict[str, str | None] = dict.fromkeys(filters)
+    for nth in range(max(options.pages, len(filters))):
+        name = list(filters)[nth % len(filters)]
         begun = time.perf_counter()
-        await history.list_frames(filters[nth % len(filters)])
-        took.append(_seconds(begun))
-    return round(statistics.quantiles(took, n=20)[-1], 3)
+        page = await history.list_frames(filters[name], cursor=cursors[name])
+        took[name].append(_seconds(begun))
+        cursors[name] = page.next_cursor
+    slowest = max(took, key=lambda name: statistics.median(took[name]))
+    return {
+        "list_p95_s": round(
+            statistics.quantiles([s for each in took.values() for s in each], n=20)[-1], 3
+        ),
+        "list_filters": len(filters),
+        "slowest_filter": slowest,
+        "slowest_filter_s": round(statistics.median(took[slowest]), 3),
+    }
 
 
 async def _record(
@@ -218,7 +201,7 @@ async def _record(
     first = options.parts
     for nth in range(2 * options.rounds):
         with_facts = nth % 2 == 1
-        await _switch_triggers(plain, on=with_facts)
+        await switch_triggers(plain, on=with_facts)
         decided = [d for n in range(first, first + options.record) for d in made_decisions(n)]
         answered = [made_acknowledgement(d) for d in decided if not d.is_late]
         begun = time.perf_counter()
@@ -232,7 +215,7 @@ async def _record(
             await plain.execute("SELECT refresh_facts($1)", [d.frame_id for d in decided])
         say(f"{rates[with_facts][-1]:.0f} decisions/s, {'with' if with_facts else 'without'} facts")
         first += options.record
-    await _switch_triggers(plain, on=True)
+    await switch_triggers(plain, on=True)
     steady = await _sustain(writer, first, options.sustain_s, say) if options.sustain_s else {}
     await writer.close()
     rate, bare = (statistics.median(rates[facts]) for facts in (True, False))
@@ -265,12 +248,6 @@ async def _sustain(writer: PostgresHistoryWriter, first: int, seconds: float, sa
         "steady_worst_lag_s": round(max(lags), 2),
         "steady_last_lag_s": round(lags[-1], 2),
     }
-
-
-async def _switch_triggers(plain: asyncpg.Connection, on: bool) -> None:
-    for table in ("decision", "acknowledgement"):
-        word = "ENABLE" if on else "DISABLE"
-        await plain.execute(f"ALTER TABLE {table} {word} TRIGGER facts_follow")
 
 
 def _seconds(begun: float) -> float:

@@ -6,11 +6,9 @@ and their JSON; times, identities, serials, lots, products, experts and policies
 """
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from history import rows
 from streams.codes import AckOutcome, Action, DecisionSource, Evaluation, ReasonCode, Severity
 from streams.events import (
     Acknowledgement,
@@ -20,15 +18,14 @@ from streams.events import (
     Decision,
     Inspection,
     Region,
-    Review,
     decision_id,
 )
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 TAKT = timedelta(days=30) / 1_000_000
 """Between two parts of the plant: a million in thirty days."""
-_PATTERNS = 1000
-_REVIEWED = 200
+PATTERNS = 1000
+"""So many parts differ in their decisions; then they come again."""
 _CLASSES = ("crack", "pit", "scratch", "stain", "dent", "unknown")
 _LINES = 4
 _DECIDED, _WRITTEN, _ACKNOWLEDGED = (timedelta(milliseconds=ms) for ms in (200, 205, 215))
@@ -63,7 +60,7 @@ def own_columns(number: int) -> dict[str, object]:
 
 def made_decisions(number: int) -> list[Decision]:
     """The decisions of part ``number``: the effective one, and seldom a late one."""
-    chance = random.Random(number % _PATTERNS)
+    chance = random.Random(number % PATTERNS)
     luck, passes = chance.random(), chance.random() >= 0.06
     source = DecisionSource.EXPERT if passes else DecisionSource.CLASSIFIER
     if luck < 0.01:
@@ -124,16 +121,6 @@ def made_acknowledgement(decision: Decision) -> Acknowledgement:
     )
 
 
-def _review() -> Review:
-    return Review(
-        review_id=frame_id(0),
-        frame_id=frame_id(0),
-        reviewer="Ada",
-        severity=Severity.NORMAL,
-        reviewed_at=BEGIN,
-    )
-
-
 def _inspection(score: float, passes: bool, version: str) -> Inspection:
     box = Box(x=16, y=16, width=16, height=16)
     blob = Blob(box=box, area_px=256, longest_side_px=16, centroid_x=24, centroid_y=24, peak=score)
@@ -157,44 +144,3 @@ def _inspection(score: float, passes: bool, version: str) -> Inspection:
         region=None if passes else region,
         expert_version=version,
     )
-
-
-class CopiedRecords:
-    """Records for COPY, made from the patterns."""
-
-    def __init__(self) -> None:
-        """Make the patterns."""
-        made = [made_decisions(number) for number in range(_PATTERNS)]
-        self._decided = [[rows.decision_row(d) for d in decisions] for decisions in made]
-        self._answered = [rows.acknowledgement_row(made_acknowledgement(d[0])) for d in made]
-        self._review = rows.review_row(_review())
-        self.columns = {
-            "decision": list(self._decided[0][0]),
-            "acknowledgement": list(self._answered[0]),
-            "review": list(self._review),
-        }
-
-    def of(self, numbers: range) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
-        """The records of some parts, by table."""
-        found: dict[str, list[tuple[object, ...]]] = {table: [] for table in self.columns}
-        for number in numbers:
-            own = own_columns(number)
-            own["policy_hash"] = f"{number // 240_000:064}"
-            own["expert_version"] = f"{number // 360_000:064x}"
-            pattern = number % _PATTERNS
-            for row in self._decided[pattern]:
-                own["result_id"] = decision_id(frame_id(number), DecisionSource(str(row["source"])))
-                found["decision"].append(self._tuple("decision", {**row, **own}))
-            answer = self._answered[pattern]
-            own["result_id"] = decision_id(frame_id(number), DecisionSource(str(answer["source"])))
-            own["written_at"] = captured_at(number) + _WRITTEN
-            own["acknowledged_at"] = captured_at(number) + _ACKNOWLEDGED
-            found["acknowledgement"].append(self._tuple("acknowledgement", {**answer, **own}))
-            if number % _REVIEWED == 0:
-                own["review_id"] = frame_id(number)
-                own["reviewed_at"] = captured_at(number) + timedelta(hours=2)
-                found["review"].append(self._tuple("review", {**self._review, **own}))
-        yield from found.items()
-
-    def _tuple(self, table: str, row: rows.Row) -> tuple[object, ...]:
-        return tuple(row[name] for name in self.columns[table])

@@ -1,9 +1,7 @@
 """``andon benchmark``: the line, its faults, the experts, the policies, the LLM client."""
 
-import asyncio
 import logging
 import sys
-import tempfile
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ from lab.cli.benchmark_console import ConsoleMore, console
 from lab.cli.benchmark_drift import drift
 from lab.cli.benchmark_expert import expert
 from lab.cli.benchmark_faults import FaultDetails, faults
+from lab.cli.benchmark_history import history
 from lab.cli.benchmark_latency import latency
 from lab.cli.benchmark_links import links
 from lab.cli.benchmark_long import soak, stalls
@@ -42,6 +41,7 @@ app.command()(absorb)
 app.command()(camera)
 app.command(epilog=listed(ConsoleMore))(console)
 app.command(epilog=listed(FaultDetails))(faults)
+app.command()(history)
 app.command()(latency)
 app.command()(links)
 app.command()(mutants)
@@ -229,33 +229,3 @@ def llm(
     result = asdict(measure_llm_load(16 if smoke else parts, latency_ms, concurrency))
     shown = figures_table(result, "A burst of anomalous frames on the endpoint's twin")
     print_found(result, [shown], as_json)
-
-
-@app.command()
-def history(
-    parts: Annotated[int, typer.Option(min=1000, help="Parts in the database.")] = 1_000_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Times each question is asked.")] = 5,
-    sustain: Annotated[
-        float, typer.Option(min=0, help="Seconds of recording 1,000 decisions/s; 0: not.")
-    ] = 0.0,
-    folder: Annotated[
-        Path | None, typer.Option(help="Where the database is made and removed again.")
-    ] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Few parts, for CI.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Statistics, Pareto, views, pages and recording over many parts; exit 1 for false facts.
-
-    A million parts take 5 GB of disk and some minutes; the disk is measured first. Times are
-    medians on this machine, as loaded as it is; `facts_cost_ratio` compares recording without and
-    with facts in the same minutes.
-    """
-    from lab.benchmarks.history import HistoryBenchmark, benchmark_history
-
-    options = HistoryBenchmark(parts, rounds, sustain_s=sustain)
-    if smoke:
-        options = HistoryBenchmark(3000, rounds=1, record=400, pages=8, sustain_s=1.0)
-    with tempfile.TemporaryDirectory(prefix="andon-", dir=folder) as scratch:
-        result = asyncio.run(benchmark_history(options, Path(scratch), _say))
-    print_found(result, [figures_table(result, f"A history of {options.parts} parts")], as_json)
-    raise typer.Exit(0 if result["facts_true"] else 1)
