@@ -21,7 +21,8 @@ SELECT n.nspname || '.' || c.relname AS relation, c.relkind::text AS kind,
     array_agg(a.attname::text ORDER BY a.attnum) AS columns
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE n.nspname IN ('bi', 'public') AND c.relkind IN ('r', 'v', 'p') GROUP BY 1, 2 ORDER BY 1
+WHERE n.nspname IN ('bi', 'public') AND c.relkind IN ('r', 'v', 'p')
+    AND NOT c.relispartition GROUP BY 1, 2 ORDER BY 1
 """
 
 

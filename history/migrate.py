@@ -5,24 +5,18 @@ find it done. Each revision is one transaction with bounded waits for locks and 
 indexes of large tables are built beside the recording.
 """
 
-import asyncio
-import itertools
-import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.resources import files
-from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from history.database import connected, errors_translated, make_engine
-from history.errors import RefusedRowError
+from history.database import connected, make_engine
 from history.migrations.indexes import INDEXES
 from history.rights import (
     VERSION_TABLE,
@@ -30,17 +24,7 @@ from history.rights import (
     grant_statements,
     role_statements,
 )
-from streams.backoff import backoff_s
-from streams.failures import Cause, TransientError
-
-T = TypeVar("T")
-_LOCK = 0x416E646F6E  # "Andon"
-_LOCK_WAIT_MS = 500
-"""So long a revision waits for one lock, and whoever records behind it, milliseconds."""
-_ASKED_EVERY_S = 0.1
-"""How often the lock of whoever migrates is asked for, seconds."""
-_LOCKED = ("55P03", "40P01")
-"""SQLSTATEs of a lock that was not had: not in time, or not without a deadlock."""
+from history.schema_lock import alone, as_owner, patiently
 
 
 def head() -> str:
@@ -67,7 +51,7 @@ async def current(url: str, timeout_s: float = 10.0) -> str:
     async def ask(link: AsyncConnection) -> str:
         return await link.run_sync(_current)
 
-    return await _run(url, timeout_s, ask)
+    return await as_owner(url, timeout_s, ask)
 
 
 async def upgrade(
@@ -93,19 +77,19 @@ async def upgrade(
         before = await link.run_sync(_current)
         if before == head() or is_newer(before):
             return
-        await _alone(link, lock_timeout_s)
+        await alone(link, lock_timeout_s)
         before = await link.run_sync(_current)
         if is_newer(before):
             return
         is_new = not before
         for revision in _revisions_after(before):
             step = partial(_migrate_to, revision)
-            await _patiently(link, step, lock_timeout_s)
+            await patiently(link, step, lock_timeout_s)
         if await link.run_sync(_has_roles):  # a new table is nobody's until it is granted
             grants = partial(_execute, statements=grant_statements())
-            await _patiently(link, grants, lock_timeout_s)
+            await patiently(link, grants, lock_timeout_s)
 
-    await _run(url, statement_timeout_s, migrate)
+    await as_owner(url, statement_timeout_s, migrate)
     if is_new:
         await build_indexes(url, statement_timeout_s)
 
@@ -126,15 +110,14 @@ async def build_indexes(url: str, timeout_s: float = 3600.0) -> None:
     async def build(link: AsyncConnection) -> None:
         if not await _missing_indexes(link):
             return
-        await _alone(link, timeout_s)
+        await alone(link, timeout_s)
         missing = await _missing_indexes(link)
         await link.rollback()
         by_itself = await link.execution_options(isolation_level="AUTOCOMMIT")
         for name in missing:
-            await by_itself.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-            await by_itself.exec_driver_sql(f"CREATE INDEX CONCURRENTLY {name} {INDEXES[name]}")
+            await _build(by_itself, name, INDEXES[name])
 
-    await _run(url, timeout_s, build)
+    await as_owner(url, timeout_s, build)
 
 
 async def grant(url: str, timeout_s: float = 60.0) -> None:
@@ -156,10 +139,10 @@ async def grant(url: str, timeout_s: float = 60.0) -> None:
             _execute(connection, grant_statements())
 
     async def apply(link: AsyncConnection) -> None:
-        await _alone(link, timeout_s)
-        await _patiently(link, granted, timeout_s)
+        await alone(link, timeout_s)
+        await patiently(link, granted, timeout_s)
 
-    await _run(url, timeout_s, apply)
+    await as_owner(url, timeout_s, apply)
 
 
 def _has_roles(connection: Connection) -> bool:
@@ -211,57 +194,27 @@ def _current(connection: Connection) -> str:
     return context.get_current_revision() or ""
 
 
-async def _run(url: str, timeout_s: float, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    engine = make_engine(url, pool_size=1, timeout_s=timeout_s, role="migrate")
-    try:
-        with errors_translated("migrating"):
-            async with engine.connect() as link:
-                return await work(link)
-    except RefusedRowError as error:  # not this event's fault: all wait for somebody with the right
-        said = f"{error}: `andon history migrate` as the owner of the tables (docs/history.md)"
-        raise TransientError(Cause.NOT_PREPARED, said) from error
-    finally:
-        await engine.dispose()
+async def _build(link: AsyncConnection, name: str, what: str) -> None:
+    """Of a table by month each part has its own, which together are the table's."""
+    table, rest = what.removeprefix("ON ").split(" ", 1)
+    parts = list((await link.execute(_PARTS_OF, {"table": table})).scalars())
+    if not parts:
+        await link.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        await link.exec_driver_sql(f"CREATE INDEX CONCURRENTLY {name} {what}")
+        return
+    await link.exec_driver_sql(f"DROP INDEX IF EXISTS {name}")
+    await link.exec_driver_sql(f"CREATE INDEX {name} ON ONLY {table} {rest}")
+    for part in parts:
+        of_part = name.replace(table, part, 1)
+        await link.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {of_part}")
+        await link.exec_driver_sql(f"CREATE INDEX CONCURRENTLY {of_part} ON {part} {rest}")
+        await link.exec_driver_sql(f"ALTER INDEX {name} ATTACH PARTITION {of_part}")
 
 
-async def _alone(link: AsyncConnection, patience_s: float) -> None:
-    """Hold the lock of whoever changes the schema, until the connection ends.
-
-    It is asked for again and again and not waited for: an index that is built waits for every
-    transaction that is older, and one that waits for this lock would be such a transaction.
-    """
-    until = time.monotonic() + patience_s
-    while not await link.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}):
-        await link.commit()
-        if time.monotonic() >= until:
-            said = f"another process has been migrating the history for {patience_s:g} s"
-            raise TransientError(Cause.BUSY, f"{said} (lock timeout)")
-        await asyncio.sleep(_ASKED_EVERY_S)
-    await link.commit()
-
-
-async def _patiently(
-    link: AsyncConnection, work: Callable[[Connection], None], patience_s: float
-) -> None:
-    """Do it in one transaction; where a lock is not had at once, later again.
-
-    Whoever records queues behind a lock that is waited for, so it is waited for only briefly.
-    """
-    until = time.monotonic() + patience_s
-    for attempt in itertools.count():
-        try:
-            lock_ms = min(_LOCK_WAIT_MS, max(int(1000 * patience_s), 1))
-            await link.execute(
-                text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": str(lock_ms)}
-            )
-            await link.run_sync(work)
-            await link.commit()
-            return
-        except DBAPIError as error:
-            await link.rollback()
-            if getattr(error.orig, "sqlstate", "") not in _LOCKED or time.monotonic() >= until:
-                raise
-        await asyncio.sleep(backoff_s(attempt, 0.1, 2.0, jitter=0.3))
+_PARTS_OF = text(
+    "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+    "WHERE i.inhparent = to_regclass(:table) ORDER BY 1"
+)
 
 
 async def _missing_indexes(link: AsyncConnection) -> list[str]:

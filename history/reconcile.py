@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Table,
+    case,
     cast,
     except_all,
     func,
@@ -138,10 +139,17 @@ def _false_facts(
 
 
 def _false_counts(line: str | None, since: datetime | None) -> Select[datetime]:
-    """Quarters of an hour that have facts, and counts that are not those of the facts."""
+    """Quarters of an hour that have facts, and counts that are not those of the facts.
+
+    The first quarter of a month with which the facts begin is left out: where the month before was
+    dropped, a part on the border went with it or stayed.
+    """
     quarter = func.date_bin(timedelta(minutes=15), FACTS.c.captured_at, _EPOCH)
     names = [c.name for c in COUNTS.columns if c.name not in ("quarter", "key", "parts")]
-    first = select(func.min(quarter)).scalar_subquery()
+    least = func.date_bin(timedelta(minutes=15), func.min(FACTS.alias().c.captured_at), _EPOCH)
+    begins_a_month = func.date_trunc("month", least, "UTC") == least
+    first = select(case((begins_a_month, least + timedelta(minutes=15)), else_=least))
+    first = first.scalar_subquery()
     wanted = [COUNTS.c.line == line] if line is not None else []
     wanted += [COUNTS.c.quarter >= since] if since is not None else []
     counted = select(COUNTS.c.quarter, *(COUNTS.c[n] for n in names), COUNTS.c.parts).where(
@@ -149,6 +157,7 @@ def _false_counts(line: str | None, since: datetime | None) -> Select[datetime]:
     )
     inside = [FACTS.c.line == line] if line is not None else []
     inside += [quarter >= since] if since is not None else []
+    inside += [quarter >= first]
     dimensions = [quarter, *(FACTS.c[n] for n in names)]
     seen = select(*dimensions, cast(func.count(), BigInteger)).where(*inside).group_by(*dimensions)
     differing = union(

@@ -66,8 +66,9 @@ BY_TRIGGERS: Final = (FACTS.name, COUNTS.name, SHOTS.name, BACKFILL.name)
 """Kept by triggers with the owner's rights, so that nobody else writes them."""
 TABLES: Final = (*METADATA.tables, VERSION_TABLE)
 _READS_ALL: Final = (DatabaseRole.CONSOLE, DatabaseRole.PROCESS)
-_MAKES_FACTS: Final = "backfill_facts(integer)"
-"""Runs with its owner's rights: the recorder prepares what an earlier version recorded."""
+_BY_RECORDER: Final = ("backfill_facts(integer)", "add_months(integer, timestamptz)")
+"""They run with their owner's rights: the recorder prepares what an earlier version recorded, and
+makes parts for the months to come."""
 
 
 def may(role: DatabaseRole, verb: Verb, table: str) -> bool:
@@ -124,8 +125,9 @@ def grant_statements() -> Iterator[str]:
     yield f"GRANT USAGE ON SCHEMA public TO {working}"
     yield f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, {others}"
     yield f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, {others}"
-    yield f"REVOKE EXECUTE ON FUNCTION {_MAKES_FACTS} FROM PUBLIC"
-    yield f"GRANT EXECUTE ON FUNCTION {_MAKES_FACTS} TO {DatabaseRole.RECORDER}"
+    for function in _BY_RECORDER:
+        yield f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC"
+        yield f"GRANT EXECUTE ON FUNCTION {function} TO {DatabaseRole.RECORDER}"
     for role in _READS_ALL:  # views too
         yield f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
     yield f"REVOKE ALL ON {', '.join(OF_LOGINS)} FROM {DatabaseRole.PROCESS}"
@@ -141,7 +143,7 @@ def grant_statements() -> Iterator[str]:
 _GIVE_TO_OWNER: Final = """DO $$ DECLARE thing record; BEGIN
     FOR thing IN SELECT c.oid::regclass AS name FROM pg_class c
         WHERE c.relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'bi'))
-        AND c.relkind IN ('r', 'v') AND pg_get_userbyid(c.relowner) <> '{owner}'
+        AND c.relkind IN ('r', 'v', 'p') AND pg_get_userbyid(c.relowner) <> '{owner}'
         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e') LOOP
         EXECUTE format('ALTER TABLE %s OWNER TO {owner}', thing.name);
     END LOOP;

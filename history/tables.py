@@ -129,10 +129,10 @@ class DecisionRow(OfPart, table=True):
     __tablename__ = "decision"
     __table_args__ = (
         Index(None, "captured_at", "frame_id"),
-        Index(None, "frame_id"),
         Index("decision_golden_idx", "frame_id", postgresql_where=text("is_golden")),
     )
 
+    frame_id: UUID = Field(primary_key=True)
     result_id: UUID = Field(primary_key=True)
     source: str = _text()
     evaluation: str = _text()
@@ -159,6 +159,7 @@ class ShotVerdictRow(OfPart, table=True):
     __tablename__ = "shot_verdict"
     __table_args__ = (Index(None, "part_frame_id"),)
 
+    frame_id: UUID = Field(primary_key=True)
     result_id: UUID = Field(primary_key=True)
     part_frame_id: UUID
     shot: int
@@ -176,11 +177,9 @@ class AcknowledgementRow(OfPart, table=True):
     """``andon.acks``: what became of a result at the PLC."""
 
     __tablename__ = "acknowledgement"
-    __table_args__ = (
-        Index(None, "frame_id"),
-        Index(None, "captured_at", "frame_id"),
-    )
+    __table_args__ = (Index(None, "captured_at", "frame_id"),)
 
+    frame_id: UUID = Field(primary_key=True)
     result_id: UUID = Field(primary_key=True)
     outcome: str = _text(primary_key=True)
     source: str = _text()

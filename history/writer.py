@@ -12,6 +12,7 @@ from history import rows
 from history.database import connected, make_engine
 from history.errors import RefusedRowError
 from history.migrate import build_indexes, upgrade, write_facts
+from history.months import ForeignFramesError, add_months, divide_tables
 from history.tables import METADATA, TOPIC_TABLES
 from streams.backoff import backoff_s
 from streams.changeovers import ChangeoverStep
@@ -28,6 +29,7 @@ from streams.events import (
 from streams.failures import Cause, cause_of
 
 E = TypeVar("E")
+_DAY_S = 24 * 3600.0
 
 
 class PostgresHistoryWriter:
@@ -51,6 +53,7 @@ class PostgresHistoryWriter:
         """
         self._url, self._migrated, self._migrating = url, not migrate, asyncio.Lock()
         self._preparing: asyncio.Task[None] | None = None
+        self._making_months: asyncio.Task[None] | None = None
         self._engine = make_engine(url, pool_size, timeout_s, role="record")
         self._timeout_s = timeout_s
         self._inserts = {name: _insert(METADATA.tables[name]) for name in TOPIC_TABLES}
@@ -89,9 +92,10 @@ class PostgresHistoryWriter:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._preparing is not None:
-            self._preparing.cancel()
-            await asyncio.wait([self._preparing])
+        for task in (self._preparing, self._making_months):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
         await self._engine.dispose()
 
     async def _add(self, table: str, to_row: Callable[[E], rows.Row], events: Sequence[E]) -> None:
@@ -120,9 +124,11 @@ class PostgresHistoryWriter:
                 await upgrade(self._url)
                 self._migrated = True
                 self._preparing = asyncio.create_task(self._prepare_old_parts())
+                self._making_months = asyncio.create_task(self._make_months())
 
     async def _prepare_old_parts(self) -> None:
-        """The facts of what an earlier version recorded, and then indexes, beside the recording.
+        """The facts of what an earlier version recorded, then indexes, then tables by month, beside
+        the recording.
 
         `andon history` says meanwhile that not all facts are there.
         """
@@ -130,11 +136,24 @@ class PostgresHistoryWriter:
             try:
                 await write_facts(self._url)
                 await build_indexes(self._url)
+                await divide_tables(self._url)
+                return
+            except ForeignFramesError:  # `andon history migrate` says which; all else goes on
                 return
             except UnavailableError as error:
                 if cause_of(error) is Cause.NOT_PREPARED:  # who owns the tables migrates them
                     return
                 await asyncio.sleep(backoff_s(attempt, 1.0, 60.0))
+
+    async def _make_months(self) -> None:
+        """Parts for the months to come, now and once a day: events of a month without one go to
+        the part for all others, from which they are moved when theirs is made."""
+        for attempt in itertools.count(1):
+            try:
+                await add_months(self._url)
+                await asyncio.sleep(_DAY_S)
+            except UnavailableError:
+                await asyncio.sleep(backoff_s(attempt, 1.0, 600.0))
 
     async def _halves(self, table: str, batch: Sequence[rows.Row]) -> list[RefusedRowError]:
         """After a refusal the rows that PostgreSQL takes go in, halved until the others stand

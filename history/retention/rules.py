@@ -45,6 +45,8 @@ class RetentionDays(Section):
     keeps frames: a worker that was away reads them."""
     dead_days: Days = 90
     """Original bytes of dead letters, days; 0: for ever."""
+    rows_days: Days = 0
+    """Rows of events and of their parts, by whole months, days; 0: for ever. Counts stay."""
 
     def of(self, kind: DataClass) -> timedelta | None:
         """How long that class is kept; None for ever."""

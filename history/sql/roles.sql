@@ -30,7 +30,7 @@ GRANT USAGE, CREATE ON SCHEMA public TO andon_owner;
 DO $$ DECLARE thing record; BEGIN
     FOR thing IN SELECT c.oid::regclass AS name FROM pg_class c
         WHERE c.relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'bi'))
-        AND c.relkind IN ('r', 'v') AND pg_get_userbyid(c.relowner) <> 'andon_owner'
+        AND c.relkind IN ('r', 'v', 'p') AND pg_get_userbyid(c.relowner) <> 'andon_owner'
         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e') LOOP
         EXECUTE format('ALTER TABLE %s OWNER TO andon_owner', thing.name);
     END LOOP;
@@ -56,6 +56,10 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, andon_recorder, andon_
 REVOKE EXECUTE ON FUNCTION backfill_facts(integer) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION backfill_facts(integer) TO andon_recorder;
+
+REVOKE EXECUTE ON FUNCTION add_months(integer, timestamptz) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION add_months(integer, timestamptz) TO andon_recorder;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO andon_console;
 

@@ -52,7 +52,8 @@ async def test_every_table_view_and_column_that_people_read_has_a_comment(
         "SELECT c.oid::regclass::text, a.attname FROM pg_class c "
         "JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname IN ('bi', 'public') "
         "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
-        "WHERE c.relkind IN ('r', 'v') AND (obj_description(c.oid) IS NULL "
+        "WHERE c.relkind IN ('r', 'v', 'p') AND NOT c.relispartition "
+        "AND (obj_description(c.oid) IS NULL "
         "OR col_description(c.oid, a.attnum) IS NULL)",
     )
     assert bare == []

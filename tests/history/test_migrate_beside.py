@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from history.database import make_engine
 from history.migrate import build_indexes, current, head, upgrade, write_facts
 from history.migrations.indexes import INDEXES
+from history.months import divide_tables
 from history.queries import History
 from streams.errors import UnavailableError
 from tests.history import make
@@ -71,10 +72,13 @@ async def test_no_event_is_lost_while_every_migration_runs(url: str, engine: Asy
     async with reader.connect() as link:
         await link.execute(text("SELECT count(*) FROM decision"))
         migrating = asyncio.create_task(upgrade(url))
-        await until(lambda: recording.parts >= EVENTS_S, 25, "events beside a waiting migration")
+        await until(lambda: recording.parts >= EVENTS_S, 100, "events beside a waiting migration")
         assert not migrating.done(), "it waits for the reader's lock"
     await migrating
     await asyncio.gather(build_indexes(url), write_facts(url))
+    assert sorted(await divide_tables(url)) == ["acknowledgement", "decision"]
+    recorded = recording.parts
+    await until(lambda: recording.parts > recorded + 5, 100, "events into tables by month")
     stop.set()
     await running
     await reader.dispose()

@@ -18,6 +18,7 @@ from andon.cli.history.changeovers import changeovers
 from andon.cli.history.gauge import gauge
 from andon.cli.history.golden import golden
 from andon.cli.history.grants import grant
+from andon.cli.history.months import months
 from andon.cli.history.retention import erase, retain
 from andon.cli.options import (
     Json,
@@ -34,6 +35,7 @@ from andon.settings import load_settings
 from history.bi import READER, apply_bi
 from history.filters import FrameFilter, parse_moment
 from history.migrate import build_indexes, current, head, is_newer, upgrade, write_facts
+from history.months import divide_tables
 from history.pictures import save_pictures
 from history.queries import History
 from history.records import AuditCount, Stats, Story
@@ -50,6 +52,7 @@ app.command()(backup)
 app.command()(restore)
 app.command()(retain)
 app.command()(erase)
+app.command()(months)
 Text = str | None
 Line = Annotated[Text, typer.Option(help="Line.")]
 Since = Annotated[Text, typer.Option(help="From: 30d, 2h, 2026-11-23, ISO time.")]
@@ -256,6 +259,8 @@ def migrate() -> None:
         await upgrade(url)
         await build_indexes(url)
         await write_facts(url, progress=told)
+        for name in await divide_tables(url):
+            typer.echo(f"{name} is kept by month now", err=True)
         return await current(url)
 
     revision = asyncio.run(run())

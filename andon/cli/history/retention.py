@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from andon.cli.options import Json
 from andon.cli.printing import plain, print_found
 from andon.console_wiring import console_audit
 from andon.settings import Settings, load_settings
+from history.months import MonthPart, drop_months
 from history.retention.rules import DataClass, PartTrace
 from history.retention.store import ErasedPart, RetentionStore
 from history.retention.sweep import SweptObjects, sweep
@@ -28,11 +29,13 @@ def retain(
     """Remove the pictures whose time is over, each class of data at its own.
 
     `ANDON_RETENTION__PASSED_DAYS`, `__STOPPED_DAYS`, `__REVIEWED_DAYS`, `__CAPTURED_DAYS` and
-    `__DEAD_DAYS`; 0 keeps a class for ever. Decisions and all other rows stay. Run it once a day,
-    with a key that may remove objects; the audit says what was removed.
+    `__DEAD_DAYS`; 0 keeps a class for ever. Rows stay unless `ANDON_RETENTION__ROWS_DAYS` says
+    for how long: then whole months are dropped, as the owner of the tables, and their counts stay.
+    Run it once a day, with a key that may remove objects; the audit says what was removed.
     """
     settings = load_settings()
     swept = asyncio.run(_sweep(settings, dry_run, as_json))
+    dropped = asyncio.run(_drop(settings, dry_run))
     verb = "would be removed" if swept.is_trial else "removed"
     days = settings.retention
     shown = [
@@ -40,7 +43,10 @@ def retain(
         + (", kept for ever" if days.of(kind) is None else "")
         for kind, count in swept.removed.items()
     ]
-    print_found(swept.model_dump(mode="json"), shown, as_json)
+    names = ", ".join(part.name for part in dropped)
+    shown += [f"rows: {names} {verb}"] if dropped else []
+    found = swept.model_dump(mode="json") | {"months": [part.name for part in dropped]}
+    print_found(found, shown, as_json)
 
 
 def erase(
@@ -86,6 +92,19 @@ async def _sweep(settings: Settings, dry_run: bool, is_quiet: bool) -> SweptObje
         async with wiring.opened(console_audit, settings) as audit:
             await audit.append(deed_here("history.retain", after=counts))
     return swept
+
+
+async def _drop(settings: Settings, dry_run: bool) -> list[MonthPart]:
+    """The parts of months whose time is over."""
+    url, days = settings.postgres.url.get_secret_value(), settings.retention.rows_days
+    if not days:
+        return []
+    dropped = await drop_months(url, datetime.now(UTC) - timedelta(days=days), dry_run)
+    if dropped and not dry_run:
+        async with wiring.opened(console_audit, settings) as audit:
+            names = ", ".join(part.name for part in dropped)
+            await audit.append(deed_here("history.retain", after=names))
+    return dropped
 
 
 async def _erase(settings: Settings, part: str, reason: str) -> ErasedPart:
