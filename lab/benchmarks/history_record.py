@@ -114,19 +114,22 @@ async def _run(
     say: Say,
 ) -> Figures:
     before, begun, own = cpu_seconds(roots), time.perf_counter(), time.process_time()
-    sending = None
+    sending, told = None, 0.0
     if options.rate_per_s:
         sending = asyncio.create_task(_publish(options.count, options.rate_per_s, to))
-    done, behind, first, reached = 0, [0.0], 0.0, 0.0
+    done, behind, first, reached = 0, [0.0], 0.0, 0
     while done < options.count:
         await asyncio.sleep(_LOOK_S)
         now = time.perf_counter() - begun
         done = await plain.fetchval(_RECORDED)
-        if done and not first:
+        if done and not first:  # its start is over: imports, joining the group
             first, reached = now, done
+            before, own = cpu_seconds(roots), time.process_time()
         due = min(now * options.rate_per_s, options.count) if options.rate_per_s else 0
         behind.append(max(due - done, 0) / max(options.rate_per_s, 1))
-        say(f"{now:.0f} s: {done} of {options.count} recorded, {behind[-1]:.2f} s behind")
+        if now - told > 10 or done == options.count:
+            told = now
+            say(f"{now:.0f} s: {done} of {options.count} recorded, {behind[-1]:.2f} s behind")
         if now > options.seconds + _DRAIN_S:
             raise AndonError(f"{done} of {options.count} were recorded in {now:.0f} s")
     took = time.perf_counter() - begun
@@ -134,7 +137,8 @@ async def _run(
         await sending
     spent = {n: s - before.get(n, 0.0) for n, s in cpu_seconds(roots).items()}
     spent["publisher"] = time.process_time() - own
-    shares = {f"cpu_ms_a_part_{n}": round(1000 * s / options.count, 3) for n, s in spent.items()}
+    counted = max(options.count - reached, 1)
+    shares = {f"cpu_ms_a_part_{n}": round(1000 * s / counted, 3) for n, s in spent.items()}
     settled = behind[1 + round(_SETTLED_S / _LOOK_S) :] or behind
     return {
         "parts": options.count,
@@ -145,7 +149,7 @@ async def _run(
         "worst_behind_after_start_s": round(max(settled), 2),
         "last_behind_s": round(behind[-1], 2),
         **shares,
-        "cpu_ms_a_part": round(1000 * sum(spent.values()) / options.count, 3),
+        "cpu_ms_a_part": round(1000 * sum(spent.values()) / counted, 3),
         "twice": int(
             await plain.fetchval("SELECT count(*) - count(DISTINCT frame_id) FROM acknowledgement")
         ),
