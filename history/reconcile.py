@@ -148,8 +148,8 @@ def _false_counts(line: str | None, since: datetime | None) -> Select[datetime]:
     names = [c.name for c in COUNTS.columns if c.name not in ("quarter", "key", "parts")]
     least = func.date_bin(timedelta(minutes=15), func.min(FACTS.alias().c.captured_at), _EPOCH)
     begins_a_month = func.date_trunc("month", least, "UTC") == least
-    first = select(case((begins_a_month, least + timedelta(minutes=15)), else_=least))
-    first = first.scalar_subquery()
+    whole = select(case((begins_a_month, least + timedelta(minutes=15)), else_=least))
+    first = whole.scalar_subquery()
     wanted = [COUNTS.c.line == line] if line is not None else []
     wanted += [COUNTS.c.quarter >= since] if since is not None else []
     counted = select(COUNTS.c.quarter, *(COUNTS.c[n] for n in names), COUNTS.c.parts).where(
