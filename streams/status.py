@@ -15,6 +15,15 @@ from streams.inspections import Event, Int64, Moment, Real, Text, UInt32
 SignalNow = bool | Int64 | Real | Text
 _BEATS: Final = frozenset({"PlcHeartbeat", "VisionHeartbeat"})
 """They move all the time: that they do is said now and then, and is no news."""
+CHECK_OF: Final = {
+    "publish": "kafka",
+    "changelog": "kafka",
+    "history": "postgres",
+    "objects": "s3",
+    "expert": "serve",
+    "classifier": "serve",
+}
+"""What a worker says is away -> the check of ``andon doctor`` that looks at it."""
 Versions = Annotated[dict[Text, Text], Field(max_length=1024)]
 """Product -> the version in force."""
 

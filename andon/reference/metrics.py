@@ -21,11 +21,12 @@ A gateway exposes its own at `gateway.metrics_port` (`ANDON_GATEWAY__METRICS_POR
 
 Every metric of a worker has the label `role`, every one of a gateway `line` and `station`; none has
 a part, a lot or a frame. Counters count from the start of their process, so ask for
-`rate()` or `increase()`; `infra/prometheus/andon.rules.yaml` holds alerts to begin with, and
-`promtool check rules` checks it, and `promtool test rules infra/prometheus/andon.rules.test.yaml`
-lets each alert fire once and stay silent once. `infra/grafana/andon.json` is a dashboard of the
-lines for Grafana, written by `python -m andon.reference`; `pytest tests/interop/test_dashboard.py`
-asks a real Prometheus each of its questions.
+`rate()` or `increase()`; `infra/prometheus/andon.rules.yaml` holds alerts to begin with, of which
+[runbook.md](runbook.md) says what to do. `promtool check rules` checks it, and
+`promtool test rules infra/prometheus/*.test.yaml` lets each alert fire once and stay silent once.
+`infra/grafana/andon.json` is a dashboard of the lines for Grafana and `andon-plant.json` one of
+what stands behind them, written by `python -m andon.reference`;
+`pytest tests/interop/test_dashboard.py` asks a real Prometheus each of their questions.
 
 ## Workers
 """

@@ -12,7 +12,7 @@ from console.parts import ConsoleParts
 from console.rendering import Renderer, words_of
 from console.texts import Translate
 from streams.codes import FaultCode
-from streams.status import LinePhase
+from streams.status import CHECK_OF, LinePhase
 
 _WORKS = frozenset({LinePhase.READY, LinePhase.EXPOSING, LinePhase.STANDBY})
 
@@ -114,4 +114,7 @@ def _process(heard: HeardProcess, now_s: float, t: Translate) -> CheckRow:
     is_ready = worker is not None and worker.is_ready
     state = t("line.away", what=away) if away else t("line.at_work" if is_ready else "line.joining")
     detail = f"{said.host}: {state}"
-    return CheckRow(name=name, ok=not away, detail=detail, warns=not is_ready)
+    asked = worker.away if worker else ()
+    checks = sorted({CHECK_OF[what] for what in asked if what in CHECK_OF})
+    remedy = t("health.ask", checks=" ".join(checks)) if checks else ""
+    return CheckRow(name=name, ok=not away, detail=detail, remedy=remedy, warns=not is_ready)

@@ -16,12 +16,12 @@ from andon.settings import CheckName, Settings
 from console.app import build_app
 from console.feed.status_feed import StatusFeed
 from console.health import AGAIN_S, KEPT_S, CheckRow, HealthDesk
-from console.pages.health import processes
+from console.pages.health import _TOLD, processes
 from console.texts import translator
 from streams.codes import FaultCode
 from streams.envelope import to_message
 from streams.kafka.delivery import Delivery
-from streams.status import LinePhase, ProcessStatus
+from streams.status import CHECK_OF, LinePhase, ProcessStatus
 from streams.topics import STATUS
 from tests.console.make import GivenRecords, client_of, parts_of
 from tests.streams.statuses import AT, fault, gateway_said, worker_said
@@ -130,6 +130,14 @@ async def test_the_page_says_what_a_failure_means_and_what_to_do() -> None:
     assert [row["name"] for row in answer["examination"]["rows"]] == [row.name for row in ROWS]
 
 
+@pytest.mark.parametrize("name", [*get_args(CheckName), *CHECK_OF.values(), "product", "worker"])
+async def test_each_check_of_the_doctor_has_its_words(name: str) -> None:
+    """What the doctor calls a thing, and what a worker that lacks it points to, is a text here."""
+    assert name in _TOLD
+    for language in ("en", "de"):
+        assert translator(language)(f"check.{name}") != f"check.{name}"
+
+
 async def test_gateways_and_workers_are_judged_by_what_they_say() -> None:
     said, now_s = GivenRecords(), [0.0]
     status = StatusFeed(said, lambda: now_s[0], lambda: AT.timestamp())
@@ -157,6 +165,7 @@ async def test_gateways_and_workers_are_judged_by_what_they_say() -> None:
     assert not found["gateway line-2/top"].ok
     assert "heartbeat stands still" in found["gateway line-2/top"].detail
     assert not found["worker inspect"].ok
+    assert found["worker inspect"].remedy == "`andon doctor serve` says why"
     assert found["worker classify"].ok
     assert "worker record" not in found
     assert "has not been heard for 30 s" in later["worker inspect"].detail

@@ -91,11 +91,13 @@ def test_every_worker_is_there_and_scraped(compose: dict) -> None:
     assert set(workers.values()) == set(get_args(RoleName)) - {"mqtt"}
     scrape = yaml.safe_load((INFRA / "compose/prometheus.yaml").read_text(encoding="utf-8"))
     (dns,) = scrape["scrape_configs"][0]["dns_sd_configs"]
-    assert set(dns["names"]) == {*workers, "gateway"}
+    assert set(dns["names"]) == {*workers, "gateway", "console"}
     ports = {
         compose["services"][name]["environment"]["ANDON_WORKER__METRICS_PORT"] for name in workers
     }
     assert ports == {str(dns["port"])}
+    console = compose["services"]["console"]["environment"]
+    assert console["ANDON_CONSOLE__METRICS_PORT"] == str(dns["port"])
 
 
 def test_andons_own_processes_are_confined(compose: dict) -> None:
