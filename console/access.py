@@ -87,7 +87,7 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             POST /handover
             GET  /history
             GET  /pareto
-            GET  /pareto/rates
+            GET  /rates
             GET  /export/{form}
             GET  /policies
             GET  /policies/{product}
@@ -112,6 +112,8 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /api/frames/{frame_id}/region
             GET  /api/stats
             GET  /api/pareto
+            GET  /api/rates
+            GET  /api/rates.csv
             GET  /api/gaps
             GET  /health
             GET  /api/doctor

@@ -11,9 +11,11 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, Field
 
 from console.description import page
+from console.frame_query import shift_in
 from history.errors import BadQueryError
 from history.filters import FrameFilter, parse_moment
 from history.pictures import outlined, region_of
+from history.plant_times import PlantTimes
 from history.queries import History
 from history.records import Gaps, Page, Pareto, Stats, Story
 from history.statistics import ParetoBy
@@ -88,15 +90,22 @@ class FrameQuery(BaseModel):
     action: Action | None = None
     severity: Severity | None = None
     source: DecisionSource | None = None
+    policy_hash: Annotated[Words, Field(alias="policy")] = None
+    expert_version: Annotated[Words, Field(alias="version")] = None
+    shift: Annotated[Words, Field(description="A shift of the plant.")] = None
     since: Moment = None
     until: Moment = None
     passed: bool | None = None
     reviewed: bool | None = None
 
 
-def _wanted(asked: Annotated[FrameQuery, Query()]) -> FrameFilter:
-    moments = {"since": _moment(asked.since), "until": _moment(asked.until)}
-    return FrameFilter(**asked.model_dump(mode="json") | moments)
+def _wanted(request: Request, asked: Annotated[FrameQuery, Query()]) -> FrameFilter:
+    read = {
+        "since": _moment(asked.since),
+        "until": _moment(asked.until),
+        "shift": shift_in(request.app.state.plant, asked.shift),
+    }
+    return FrameFilter(**asked.model_dump(mode="json") | read)
 
 
 def _moment(words: str | None) -> datetime | None:
@@ -106,14 +115,16 @@ def _moment(words: str | None) -> datetime | None:
 Wanted = Annotated[FrameFilter, Depends(_wanted)]
 
 
-def add_api(app: FastAPI, history: History, store: ImageStore) -> None:
+def add_api(app: FastAPI, history: History, store: ImageStore, plant: PlantTimes) -> None:
     """The routes of the API.
 
     Args:
         app: gets them.
         history: asked by the routes.
         store: holds the pictures.
+        plant: whose shifts may be asked for.
     """
+    app.state.plant = plant
     router = APIRouter(dependencies=[Depends(only_what_is_known)], responses=REFUSALS)
     _add_questions(router, history)
     _add_pictures(router, history, store)

@@ -67,7 +67,7 @@ def build_app(
     app.add_middleware(Guard, hosts=tuple(hosts))
     if parts.meter is not None:
         app.add_middleware(Metered, meter=parts.meter)
-    add_api(app, parts.history, parts.store)
+    add_api(app, parts.history, parts.store, parts.plant)
     for page in PAGES:
         page.add(app, parts, renderer)
     _add_own(app)

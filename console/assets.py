@@ -12,6 +12,7 @@ KINDS: Final = {
     "editor.js": "text/javascript; charset=utf-8",
     "line.css": "text/css; charset=utf-8",
     "line.js": "text/javascript; charset=utf-8",
+    "rates.css": "text/css; charset=utf-8",
     "review.css": "text/css; charset=utf-8",
     "review.js": "text/javascript; charset=utf-8",
     "policies.css": "text/css; charset=utf-8",

@@ -9,8 +9,10 @@ from zoneinfo import ZoneInfo
 
 from history.errors import BadQueryError
 from history.filters import FrameFilter, parse_moment
+from history.local_time import DailySpan
+from history.plant_times import PlantTimes
 
-WORDS: Final = ("part", "line", "station", "product", "lot", "class")
+WORDS: Final = ("part", "line", "station", "product", "lot", "class", "version", "policy", "shift")
 CODES: Final = ("action", "severity", "source")
 TIMES: Final = ("since", "until")
 CHOICES: Final = ("passed", "reviewed")
@@ -25,6 +27,8 @@ class AskedFrames:
     given: Mapping[str, str]
     """What was not left empty, by name."""
     wanted: FrameFilter
+    shifts: tuple[str, ...] = ()
+    """Those of the plant, one of which may be asked for."""
 
     def link(self, path: str, **change: str) -> str:
         """The address of a page with the same filter, changed in some fields; empty ones go."""
@@ -33,18 +37,19 @@ class AskedFrames:
         return f"{path}?{query}" if query else path
 
 
-def read_asked(given: Mapping[str, str], time_zone: str) -> AskedFrames:
+def read_asked(given: Mapping[str, str], plant: PlantTimes) -> AskedFrames:
     """Read a filter; a time without a zone is the plant's.
 
-    >>> asked = read_asked({"class": "crack", "action": "", "since": "2026-11-29"}, "Europe/Berlin")
+    >>> plant = PlantTimes(time_zone="Europe/Berlin")
+    >>> asked = read_asked({"class": "crack", "action": "", "since": "2026-11-29"}, plant)
     >>> asked.wanted.since.isoformat(), asked.link("/history", since="")
     ('2026-11-28T23:00:00+00:00', '/history?class=crack')
 
     Raises:
-        BadQueryError: a word that is none of its enumeration, or no time.
+        BadQueryError: a word that is none of its enumeration, no time, or no shift of the plant.
     """
     kept = {name: given[name].strip()[:_LONGEST] for name in NAMES if given.get(name, "").strip()}
-    times = {name: moment_in(time_zone, kept[name]) for name in TIMES if name in kept}
+    times = {name: moment_in(plant.time_zone, kept[name]) for name in TIMES if name in kept}
     choices = {name: _choice(name, kept[name]) for name in CHOICES if name in kept}
     wanted = FrameFilter(
         product=kept.get("product"),
@@ -56,12 +61,25 @@ def read_asked(given: Mapping[str, str], time_zone: str) -> AskedFrames:
         action=kept.get("action"),
         severity=kept.get("severity"),
         source=kept.get("source"),
+        policy_hash=kept.get("policy"),
+        expert_version=kept.get("version"),
+        shift=shift_in(plant, kept.get("shift")),
         since=times.get("since"),
         until=times.get("until"),
         reviewed=choices.get("reviewed"),
         passed=choices.get("passed"),
     )
-    return AskedFrames(kept, wanted)
+    return AskedFrames(kept, wanted, tuple(plant.shifts))
+
+
+def shift_in(plant: PlantTimes, name: str | None) -> DailySpan | None:
+    """The shift of that name. Raises ``BadQueryError`` where the plant has none."""
+    if name is None:
+        return None
+    if name not in plant.shifts:
+        known = ", ".join(plant.shifts) or "none"
+        raise BadQueryError(f"shift {name!r} is not among those of the plant: {known}")
+    return plant.daily(name)
 
 
 def moment_in(time_zone: str, words: str) -> datetime:

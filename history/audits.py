@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Double,
     MetaData,
     RowMapping,
@@ -64,6 +65,16 @@ class AuditQueue(Record):
     parts: tuple[AuditPart, ...] = ()
 
 
+def may_be_drawn(part: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Whether a part's number is under the highest share of any policy: an index finds those.
+
+    Every drawn part is among them; without this the number of each part that passed is computed.
+    """
+    share = cast(_VERSION.c.body.op("->>")("audit_share"), Double)
+    highest = select(func.max(share)).scalar_subquery()
+    return func.audit_draw(part) < highest
+
+
 def queue_query(wanted: FrameFilter, limit: int) -> Question:
     """The parts that wait, each row with how many do in all.
 
@@ -107,7 +118,8 @@ def sample_query(wanted: FrameFilter) -> Question:
     c = SAMPLE.c
     keys = [*(c[name] for name in _KEY), c.audit_severity, c.has_picture]
     count = func.count().label("n")
-    query: Question = select(*keys, count).where(*wanted.conditions(SAMPLE)).group_by(*keys)
+    drawn = select(*keys, count).where(may_be_drawn(c.part_frame_id), *wanted.conditions(SAMPLE))
+    query: Question = drawn.group_by(*keys)
     return query
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from history.errors import BadQueryError
 from history.facts import FACTS
+from history.local_time import DailySpan
 from history.tables import METADATA
 from history.text import clean
 from streams.codes import Action, DecisionSource, Severity
@@ -58,6 +59,9 @@ class FrameFilter:
     severity: str | None = None
     source: str | None = None
     policy_hash: str | None = None
+    expert_version: str | None = None
+    shift: DailySpan | None = None
+    """Captured at that time of any day."""
     since: datetime | None = None
     until: datetime | None = None
     reviewed: bool | None = None
@@ -94,6 +98,8 @@ class FrameFilter:
         if "captured_at" in c:
             found += [c.captured_at >= self.since] if self.since is not None else []
             found += [c.captured_at < self.until] if self.until is not None else []
+        if self.shift is not None:
+            found.append(self.shift.holds(c.captured_at if "captured_at" in c else c.quarter))
         if self.reviewed is not None:
             seen = c.review_severity.is_not(None)
             found.append(seen if self.reviewed else ~seen)

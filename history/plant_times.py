@@ -1,11 +1,12 @@
 """The plant's time zone and shifts, by which the views for business intelligence tell days."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import combinations
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
+from history.local_time import DailySpan
 from streams.settings import Section
 
 _DAY = 24 * 60
@@ -82,3 +83,26 @@ class PlantTimes(Section):
                     start = midnight + timedelta(days=-days_back, minutes=span.start)
                     return name, start.replace(tzinfo=zone).astimezone(UTC)
         return "day", midnight.replace(tzinfo=zone).astimezone(UTC)
+
+    def span(self, day: date, days: int = 1, shift: str = "") -> tuple[datetime, datetime]:
+        """First moment of a day, of some days or of a day's shift, and the first one after it.
+
+        >>> [at.hour for at in PlantTimes(time_zone="Europe/Berlin").span(date(2026, 11, 23))]
+        [23, 23]
+
+        Raises:
+            KeyError: there is no such shift.
+        """
+        midnight = datetime.combine(day, time.min)
+        first, last = midnight, midnight + timedelta(days=days)
+        if shift:
+            inside = self.shifts[shift].minutes()
+            first = midnight + timedelta(minutes=inside.start)
+            last = midnight + timedelta(minutes=inside.stop)
+        zone = ZoneInfo(self.time_zone)
+        return first.replace(tzinfo=zone).astimezone(UTC), last.replace(tzinfo=zone).astimezone(UTC)
+
+    def daily(self, shift: str) -> DailySpan:
+        """A shift as a span of every day. Raises ``KeyError`` for one that there is not."""
+        found = self.shifts[shift]
+        return DailySpan(self.time_zone, found.start, found.end)

@@ -110,7 +110,7 @@ def counted_parts(wanted: FrameFilter, names: Sequence[str]) -> Subquery:
     The time is exact or the start of its quarter: of a day of any time zone in either case.
     """
     whole, edges = _quarters(wanted.since, wanted.until)
-    if wanted.names_parts():
+    if wanted.names_parts() or not {*names} <= {*COUNTS.c.keys()}:
         whole, edges = None, [(wanted.since, wanted.until)]
     rows: list[Question] = []
     if whole is not None:

@@ -34,7 +34,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         if form not in MOST:
             raise HTTPException(404, f"there is no export {form!r}; there are {', '.join(MOST)}")
         given = {"passed": "false", **dict(request.query_params)}
-        asked = read_asked(given, parts.plant.time_zone)
+        asked = read_asked(given, parts.plant)
         count = (await parts.history.stats(asked.wanted, 1)).frames
         if count > MOST[form]:
             raise BadQueryError(

@@ -32,8 +32,8 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         """Figures, a Pareto by one of several names, and days."""
         given = {"since": SPAN, "passed": "false", **dict(request.query_params)}
         by = _by(given.get("by", ""))
-        asked = read_asked(given, parts.plant.time_zone)
-        everything = read_asked({**given, "passed": "any"}, parts.plant.time_zone)
+        asked = read_asked(given, parts.plant)
+        everything = read_asked({**given, "passed": "any"}, parts.plant)
         found = await parts.history.pareto(asked.wanted, by, TOP)
         stats = await parts.history.stats(everything.wanted, TOP)
         most = max((row.parts for row in found.rows), default=0)

@@ -1,71 +1,171 @@
-"""First-pass yield, escapes and false alarms of a filter and of each name in it, with intervals."""
+"""First-pass yield, false alarms and escapes with intervals: by name, over time, as CSV."""
 
-from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Final, TypeVar
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
-from console.frame_query import read_asked
+from console.api import REFUSALS, Wanted, only_what_is_known
+from console.charts import Estimate, ShareAxis, Trend
+from console.frame_query import AskedFrames, read_asked
 from console.parts import ConsoleParts
-from console.rendering import Renderer, asked_language
-from console.review.rates import ReviewRates, read_rates
+from console.quality_rates import (
+    QualityRates,
+    ShownShare,
+    SpanRates,
+    places_of,
+    quality_rates,
+    rates_csv,
+)
+from console.rendering import Renderer
 from history.errors import BadQueryError
 from history.filters import FrameFilter
-from history.review_queue import ReviewQueue
-from history.statistics import ParetoBy
-from policies.review.escapes import share_interval
+from history.rates import RatesBy, RatesEvery, RatesQuestion, read_rate_counts
+from streams.codes import Action, DecisionSource, Severity
 
-MOST: Final = 8
-"""Names that are shown; each is asked for by itself."""
-BY: Final = {
-    ParetoBy.LINE.value: "line",
-    ParetoBy.PRODUCT.value: "product",
-    ParetoBy.STATION.value: "station",
-    ParetoBy.CLASS.value: "class",
-}
-"""By what the history can be asked, and the filter's field."""
+SPAN: Final = "30d"
+"""What is counted where nobody says since when."""
+NAMES: Final = 50
+"""Names that the page shows."""
+SPANS: Final = 400
+"""Days, shifts or weeks that the page shows; the latest."""
+MOST: Final = 10_000
+"""Names of one answer for programs."""
+KINDS: Final = ("first_pass", "false_alarms", "escapes")
 
 
-@dataclass(frozen=True)
-class RatesRow:
-    """The rates of one name; the first row is of all."""
+class RatesTable(StrEnum):
+    """What of the rates is asked for as CSV."""
 
-    name: str
-    parts: int
-    first_pass: float | None
-    low: float
-    high: float
-    reviews: ReviewRates
+    NAMES = "names"
+    SPANS = "spans"
+
+
+async def read_quality_rates(
+    parts: ConsoleParts, wanted: FrameFilter, by: RatesBy, every: RatesEvery, top: int
+) -> QualityRates:
+    """The rates of a filter; the intervals are reckoned in a thread."""
+    asked = RatesQuestion(wanted, by, every, parts.plant)
+    counts = await read_rate_counts(parts.history, asked)
+    return await run_in_threadpool(quality_rates, asked, counts, top)
 
 
 def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
-    """The route: a piece of the page Pareto, which is shown before it is reckoned."""
-    queue = ReviewQueue(parts.history, parts.second_review)
+    """The routes of this page."""
+    _add_api(app, parts)
 
-    async def row(name: str, wanted: FrameFilter) -> RatesRow:
-        stats = await parts.history.stats(wanted, 1)
-        share, count = stats.first_pass_yield, stats.parts
-        low, high = share_interval(round((share or 0) * count), count)
-        reviews = await read_rates(parts.history, queue, wanted)
-        return RatesRow(name, count, share, low, high, reviews)
-
-    @app.get("/pareto/rates", include_in_schema=False)
+    @app.get("/rates", include_in_schema=False)
     async def rates(request: Request) -> Response:
-        """A table as HTML."""
-        given = {"since": "7d", **dict(request.query_params), "passed": "any"}
-        by = given.get("by") or "line"
-        if by not in BY:
-            raise BadQueryError(f"by {by!r} is not among {', '.join(BY)}")
-        zone = parts.plant.time_zone
-        wanted = read_asked(given, zone).wanted
-        found = await parts.history.pareto(wanted, ParetoBy(by), MOST)
-        rows = [await row("", wanted)]
-        for one in found.rows:
-            if one.name:
-                rows.append(
-                    await row(one.name, read_asked({**given, BY[by]: one.name}, zone).wanted)
-                )
-        links = {kind: read_asked(given, zone).link("/pareto/rates", by=kind) for kind in BY}
-        values = {"rows": rows, "by": by, "links": links}
-        return HTMLResponse(renderer.fragment("rates.html", asked_language(request), values))
+        """A table by one of several names, and a trend of each rate."""
+        given = {"since": SPAN, **dict(request.query_params), "passed": "any"}
+        by = _word(RatesBy, "by", given.get("by") or RatesBy.LINE)
+        every = _word(RatesEvery, "every", given.get("every") or RatesEvery.DAY)
+        asked = read_asked(given, parts.plant)
+        found = await read_quality_rates(parts, asked.wanted, by, every, NAMES)
+        spans = found.spans[-SPANS:]
+        places = places_of(spans, every, parts.plant)
+        shares = {kind: [_estimate(getattr(one.rates, kind)) for one in spans] for kind in KINDS}
+        by_name = {
+            kind: ShareAxis.over(_estimate(getattr(one.rates, kind)) for one in found.rows)
+            for kind in KINDS
+        }
+        return renderer.page(
+            request,
+            "rates.html",
+            asked=asked,
+            given=asked.given,
+            by=by.value,
+            every=every.value,
+            kinds=[kind.value for kind in RatesBy if kind is not RatesBy.SHIFT or asked.shifts],
+            lengths=[
+                one.value for one in RatesEvery if one is not RatesEvery.SHIFT or asked.shifts
+            ],
+            found=found,
+            spans=spans,
+            trends={kind: Trend.of(shares[kind], places) for kind in KINDS},
+            axes=by_name,
+            times=[_times(asked, one) for one in spans],
+            table=_table_link(asked),
+            codes={"action": Action, "severity": Severity, "source": DecisionSource},
+        )
+
+
+def _add_api(app: FastAPI, parts: ConsoleParts) -> None:
+    api = APIRouter(dependencies=[Depends(only_what_is_known)], responses=REFUSALS)
+
+    @api.get("/api/rates")
+    async def rates(
+        wanted: Wanted,
+        by: RatesBy = RatesBy.LINE,
+        every: RatesEvery = RatesEvery.DAY,
+        top: Annotated[int, Query(ge=1, le=MOST)] = NAMES,
+    ) -> QualityRates:
+        """First-pass yield, false alarms and escapes with 95 % intervals, by name and over time."""
+        return await read_quality_rates(parts, _of_all(wanted), by, every, top)
+
+    @api.get(
+        "/api/rates.csv",
+        response_class=Response,
+        responses={200: {"description": "A table.", "content": {"text/csv": {}}}},
+    )
+    async def table(
+        wanted: Wanted,
+        of: RatesTable = RatesTable.NAMES,
+        by: RatesBy = RatesBy.LINE,
+        every: RatesEvery = RatesEvery.DAY,
+    ) -> Response:
+        """The same as a table by name, or over time."""
+        found = await read_quality_rates(parts, _of_all(wanted), by, every, MOST)
+        body = "".join(rates_csv(found, of is RatesTable.SPANS))
+        named = {"Content-Disposition": f'attachment; filename="andon-rates-{of.value}.csv"'}
+        return Response(body, media_type="text/csv; charset=utf-8", headers=named)
+
+    app.include_router(api)
+
+
+def _of_all(wanted: FrameFilter) -> FrameFilter:
+    if wanted.passed is not None:
+        raise BadQueryError("rates are of what passed and of what was stopped: leave 'passed' out")
+    return wanted
+
+
+W = TypeVar("W", bound=StrEnum)
+
+
+def _word(kinds: type[W], name: str, word: str) -> W:
+    try:
+        return kinds(word)
+    except ValueError:
+        raise BadQueryError(f"{name} {word!r} is not among {', '.join(kinds)}") from None
+
+
+def _estimate(share: ShownShare) -> Estimate | None:
+    return None if share.rate is None else (share.rate, share.low, share.high)
+
+
+def _times(asked: AskedFrames, span: SpanRates) -> dict[str, str] | None:
+    """The filter's fields for a span alone, within its own time; None outside of shifts."""
+    if span.since is None or span.until is None:
+        return None
+    own = asked.wanted
+    fields = {}
+    if own.since is None or span.since > own.since:
+        fields["since"] = _minute(span.since)
+    if own.until is None or span.until < own.until:
+        fields["until"] = _minute(span.until)
+    return fields
+
+
+def _minute(at: datetime) -> str:
+    return at.isoformat(timespec="minutes").replace("+00:00", "Z")
+
+
+def _table_link(asked: AskedFrames) -> AskedFrames:
+    """The filter as programs write it: whole times, and only what is chosen."""
+    own = asked.wanted
+    given = {name: word for name, word in asked.given.items() if word != "any"}
+    times = {"since": own.since, "until": own.until}
+    given |= {name: at.isoformat() for name, at in times.items() if at is not None}
+    return AskedFrames(given, own)

@@ -20,7 +20,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
     async def search(request: Request) -> Response:
         """Stopped parts, or all that were asked for, newest first; the next ones for htmx."""
         given = {"passed": "false", **dict(request.query_params)}
-        asked = read_asked(given, parts.plant.time_zone)
+        asked = read_asked(given, parts.plant)
         view = given.get("view", "")
         view = view if view in VIEWS else VIEWS[0]
         page = await parts.history.list_frames(asked.wanted, AT_ONCE, given.get("cursor") or None)

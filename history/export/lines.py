@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from history.records import FrameRecord
 
@@ -24,12 +24,12 @@ async def csv_lines(frames: AsyncIterator[FrameRecord]) -> AsyncIterator[str]:
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it.
     """
-    yield _line([*_COLUMNS, *(f"review_{name}" for name in _REVIEW)])
+    yield csv_line([*_COLUMNS, *(f"review_{name}" for name in _REVIEW)])
     async for frame in frames:
         fields = json.loads(frame.model_dump_json())
         review = fields["review"] or {}
         values = [fields[name] for name in _COLUMNS] + [review.get(name) for name in _REVIEW]
-        yield _line([_cell(value) for value in values])
+        yield csv_line(values)
 
 
 def _cell(value: object) -> object:
@@ -38,7 +38,12 @@ def _cell(value: object) -> object:
     return "" if value is None else value
 
 
-def _line(values: list[object]) -> str:
+def csv_line(values: Iterable[object]) -> str:
+    """One line of CSV by RFC 4180; nothing in it is taken for a formula.
+
+    >>> csv_line(["=1+1", None, 2])
+    "'=1+1,,2\\r\\n"
+    """
     out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow(values)
+    csv.writer(out, lineterminator="\r\n").writerow([_cell(value) for value in values])
     return out.getvalue()

@@ -1,6 +1,7 @@
 """The console's pages over a plant's month: answers over HTTP, as a browser asks for them."""
 
 import asyncio
+import json
 import statistics
 import time
 from collections.abc import Callable
@@ -18,13 +19,18 @@ from history.plant_times import PlantTimes
 from infra.stack.postgres_local import start_postgres
 from infra.stack.process import free_port
 from lab.benchmarks.history_fill import enough_disk, fill_history
-from lab.benchmarks.history_parts import captured_at
+from lab.benchmarks.history_parts import captured_at, made_decisions
 from lab.harness.console_here import ConsoleProcess, let_in
 from streams.errors import AndonError
 
 Say = Callable[[str], object]
 Figures = dict[str, float | int | str]
 ZONE: Final = "Europe/Berlin"
+SHIFTS: Final = {
+    "early": {"start": "06:00", "end": "14:00"},
+    "late": {"start": "14:00", "end": "22:00"},
+    "night": {"start": "22:00", "end": "06:00"},
+}
 
 
 def filters(parts: int) -> list[dict[str, str]]:
@@ -68,10 +74,12 @@ async def benchmark_pages_of_many(parts: int, rounds: int, folder: Path, say: Sa
         await apply_bi(server.url, PlantTimes(time_zone=ZONE))
         plain = await asyncpg.connect(server.url.replace("+asyncpg", ""))
         await fill_history(plain, parts, say)
+        await _store_policies(plain, parts)
         await plain.close()
         environment = {
             "ANDON_POSTGRES__URL": server.url,
             "ANDON_PLANT__TIME_ZONE": ZONE,
+            "ANDON_PLANT__SHIFTS": json.dumps(SHIFTS),
             "ANDON_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",  # nobody is there
         }
         console = ConsoleProcess(folder, environment)
@@ -82,6 +90,16 @@ async def benchmark_pages_of_many(parts: int, rounds: int, folder: Path, say: Sa
             return await _ask(console.base, token, parts, rounds, say)
         finally:
             await asyncio.to_thread(console.stop)
+
+
+async def _store_policies(plain: asyncpg.Connection, parts: int) -> None:
+    """The policies that judged the parts: each draws one in two hundred for audits."""
+    hashes = sorted({made_decisions(number)[0].policy_hash for number in range(0, parts, 1000)})
+    rows = [(policy_hash, "product-1", '{"audit_share": 0.005}') for policy_hash in hashes]
+    added = (
+        "INSERT INTO policy_version (policy_hash, product_id, body) VALUES ($1, $2, $3::text::json)"
+    )
+    await plain.executemany(added, rows)
 
 
 async def _ask(base: str, token: str, parts: int, rounds: int, say: Say) -> Figures:
@@ -115,5 +133,9 @@ async def _ask(base: str, token: str, parts: int, rounds: int, say: Say) -> Figu
         for by in ("class", "rule", "product"):
             found = [await seconds("/pareto", {**month, "by": by}) for _ in range(rounds)]
             figures[f"statistics_of_a_month_by_{by}_s"] = round(statistics.median(found), 3)
+        for by, every in (("line", "day"), ("class", "shift"), ("shift", "week"), ("lot", "day")):
+            asked = {**month, "by": by, "every": every}
+            found = [await seconds("/rates", asked) for _ in range(rounds)]
+            figures[f"rates_of_a_month_by_{by}_s"] = round(statistics.median(found), 3)
         say(str(figures))
         return figures

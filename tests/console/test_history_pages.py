@@ -13,6 +13,7 @@ from console.feed.live_feed import LiveFeed
 from console.frame_query import read_asked
 from console.pages import search
 from history.errors import BadQueryError
+from history.plant_times import PlantTimes
 from history.queries import History
 from history.writer import PostgresHistoryWriter
 from streams.codes import AckOutcome, Action, DecisionSource
@@ -139,22 +140,11 @@ async def test_without_the_database_a_part_of_now_is_shown_on_the_live_page() ->
 
 async def test_a_filter_s_address_says_all_of_it() -> None:
     given = {"class": "crack", "since": "2026-11-29T06:00", "reviewed": "true", "other": "x"}
-    asked = read_asked(given, "Europe/Berlin")
+    asked = read_asked(given, PlantTimes(time_zone="Europe/Berlin"))
     assert asked.wanted.since is not None
     assert asked.wanted.since.hour == 5
     assert asked.wanted.reviewed is True
     again = dict(pair.split("=") for pair in asked.link("/history").partition("?")[2].split("&"))
     assert again.keys() == {"class", "since", "reviewed"}
     with pytest.raises(BadQueryError):
-        read_asked({"passed": "1"}, "UTC")
-
-
-async def test_rates_have_intervals_by_name(client: httpx.AsyncClient) -> None:
-    piece = (await client.get("/pareto/rates?since=&by=product")).text
-    assert "tile" in piece
-    assert "66.67 %" in piece, "four of six passed when first seen"
-    assert "at 95 %" in piece
-    assert "no audit" not in piece
-    assert EVIL not in (await client.get("/pareto/rates?since=&by=class")).text
-    assert (await client.get("/pareto/rates?by=mood")).status_code == 422
-    assert 'hx-get="/pareto/rates' in (await client.get("/pareto?since=")).text
+        read_asked({"passed": "1"}, PlantTimes())
