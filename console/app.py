@@ -60,6 +60,7 @@ def build_app(
         responses={400: {"model": NoAnswer, "description": "The body cannot be read."}},
     )
     app.state.gatekeeper = Gatekeeper(parts.accounts)
+    app.state.policy_desk = parts.policies
     links = [page.link for page in PAGES if page.link is not None]
     sso = parts.sign_on.name if parts.sign_on else ""
     renderer = Renderer(parts.plant.time_zone, links, sso)

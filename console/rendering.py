@@ -17,6 +17,7 @@ from console.access import may_call
 from console.assets import asset_url
 from console.identity import Who
 from console.texts import LANGUAGES, Translate, language_of, translator
+from streams.names import key_of
 
 LANGUAGE_COOKIE: Final = "andon_language"
 THEME_COOKIE: Final = "andon_theme"
@@ -67,6 +68,7 @@ class Renderer:
             "moment": self.moment,
             "second": self.second,
             "short": short,
+            "key": key_of,
             "ms": milliseconds,
         }
 

@@ -39,13 +39,14 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
 
     @app.get("/pictures/{frame_id}/{size}", include_in_schema=False)
     async def picture(frame_id: UUID, size: PictureSize) -> Response:
-        """The picture of a frame, as far as one is kept."""
+        """The picture of a frame; no content where none is kept, which a browser reports as no
+        failure, and the page says so in words."""
         if size is PictureSize.SMALL and frame_id in small:
             return Response(small[frame_id], media_type="image/jpeg", headers=PICTURE_HEADERS)
         try:
             body = await parts.store.get(image_key(frame_id))
         except KeyError:
-            raise HTTPException(404, "no picture of this frame is kept") from None
+            return Response(status_code=204, headers={"Cache-Control": "no-store"})
         if size is PictureSize.FULL:
             return picture_answer(body)
         try:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Final
-from urllib.parse import quote
 
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -13,12 +12,12 @@ from console.identity import who_of
 from console.parts import ConsoleParts
 from console.policies.answers import AnswerToRequest, ChangeState
 from console.policies.desk import PolicyDesk, PolicyWish
-from console.policies.reading import actor_of, policy_of
+from console.policies.reading import NamedProduct, actor_of, policy_of
 from console.rendering import Renderer, new_nonce
 from history.errors import ChangingNowError
 from policies.errors import PolicyError
+from streams.names import key_of
 
-Product = Annotated[str, Path(max_length=200)]
 Version = Annotated[str | None, Query(pattern=r"^[0-9a-f]{6,64}$")]
 _LEAST_REASON: Final = 3
 _PATH: Final = "/policies/{product}"
@@ -34,7 +33,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         return renderer.page(request, "policies.html", products=await desk.products())
 
     @app.get(_PATH, include_in_schema=False)
-    async def policy(request: Request, product: Product, version: Version = None) -> Response:
+    async def policy(request: Request, product: NamedProduct, version: Version = None) -> Response:
         """The editor, with the version in force or an older one; for who may change nothing, its
         text."""
         done = request.query_params.get("done", "")
@@ -45,9 +44,9 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         return await _shown(renderer, desk, request, product, {**values, "done": shown})
 
     @app.post(_PATH, include_in_schema=False)
-    async def apply(request: Request, product: Product) -> Response:
+    async def apply(request: Request, product: NamedProduct) -> Response:
         """Put the text of the form in force; where that is refused, the page says why, and the text
-        is still there."""
+        is still there: an answer to whoever filled it in, and no failure of the browser's."""
         form = await form_of(request)
         given = {name: form.get(name, "") for name in ("text", "reason", "replaces", "softening")}
         try:
@@ -55,12 +54,12 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
             outcome = await desk.change(wish, actor_of(request))
         except (PolicyError, ChangingNowError, BadFormError) as error:
             values = {**given, "problem": str(error)}
-            return await _shown(renderer, desk, request, product, values, 409)
-        return RedirectResponse(f"/policies/{quote(product)}?done={outcome.state.value}", 303)
+            return await _shown(renderer, desk, request, product, values)
+        return RedirectResponse(f"/policies/{key_of(product)}?done={outcome.state.value}", 303)
 
     @app.post("/policies/{product}/requests/{number}", include_in_schema=False)
     async def answer(
-        request: Request, product: Product, number: Annotated[int, Path(ge=1, lt=1 << 62)]
+        request: Request, product: NamedProduct, number: Annotated[int, Path(ge=1, lt=1 << 62)]
     ) -> Response:
         """Approve, refuse or withdraw what somebody asked for."""
         form = await form_of(request)
@@ -70,7 +69,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
             raise BadFormError("nothing is asked for") from None
         words = form.get("reason", "")[:500]
         outcome = await desk.answer(product, number, meant, words, actor_of(request))
-        return RedirectResponse(f"/policies/{quote(product)}?done={outcome.state.value}", 303)
+        return RedirectResponse(f"/policies/{key_of(product)}?done={outcome.state.value}", 303)
 
 
 async def _wish(product: str, given: Mapping[str, str]) -> PolicyWish:
@@ -88,7 +87,6 @@ async def _shown(
     request: Request,
     product: str,
     values: Mapping[str, str],
-    status: int = 200,
 ) -> Response:
     """The editor's page."""
     found, actor = await desk.product(product), actor_of(request)
@@ -98,7 +96,7 @@ async def _shown(
     return renderer.page(
         request,
         "policy.html",
-        status,
+        200,
         nonce=new_nonce(),
         product=found,
         log=await desk.log(product, 20),

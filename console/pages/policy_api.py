@@ -25,11 +25,10 @@ from console.policies.answers import (
 )
 from console.policies.desk import PolicyWish
 from console.policies.judged import judged_parts
-from console.policies.reading import actor_of, policy_of
+from console.policies.reading import NamedProduct, actor_of, policy_of
 from console.policies.recent import RecentParts
 from console.rendering import Renderer
 
-Product = Annotated[str, Path(max_length=200)]
 _REFUSALS: Final[Answers] = {
     400: {"model": NoAnswer, "description": "The body is no JSON."},
     404: {"model": NoAnswer, "description": "There is no such product, version or request."},
@@ -69,18 +68,18 @@ def _add_questions(router: APIRouter, parts: ConsoleParts) -> None:
         return await desk.products()
 
     @router.get("/{product}")
-    async def policy(product: Product) -> ProductPolicy:
+    async def policy(product: NamedProduct) -> ProductPolicy:
         """One product."""
         return await desk.product(product)
 
     @router.get("/{product}/text")
-    async def text(product: Product, version: PolicyHash | None = None) -> VersionText:
+    async def text(product: NamedProduct, version: PolicyHash | None = None) -> VersionText:
         """The YAML of a version; of the one in force without `version`."""
         return await desk.text(product, version)
 
     @router.get("/{product}/log")
     async def log(
-        product: Product, limit: Annotated[int, Query(ge=1, le=1000)] = 50
+        product: NamedProduct, limit: Annotated[int, Query(ge=1, le=1000)] = 50
     ) -> list[PolicyEntry]:
         """Who put which version in force, when and why, the latest first."""
         return await desk.log(product, limit)
@@ -90,13 +89,13 @@ def _add_trials(router: APIRouter, parts: ConsoleParts) -> None:
     desk, recent = parts.policies, RecentParts(parts.history)
 
     @router.post("/{product}/difference")
-    async def difference(product: Product, given: GivenPolicy) -> PolicyDifference:
+    async def difference(product: NamedProduct, given: GivenPolicy) -> PolicyDifference:
         """What changes from the policy in force to a text, softenings by name."""
         wanted = await policy_of(given.text, product)
         return await desk.differences.between(await desk.in_force(product), wanted)
 
     @router.post("/{product}/parts")
-    async def judged(product: Product, given: GivenPolicy) -> JudgedParts:
+    async def judged(product: NamedProduct, given: GivenPolicy) -> JudgedParts:
         """The last parts on which a classifier or a fallback had a say, under the policy in force
         and under a text: which rule decides each."""
         wanted, before = await policy_of(given.text, product), await desk.in_force(product)
@@ -108,19 +107,21 @@ def _add_backtests(router: APIRouter, parts: ConsoleParts) -> None:
     tests = parts.policies.backtests
 
     @router.post("/{product}/backtests", status_code=202)
-    async def start(request: Request, product: Product, given: BacktestWanted) -> BacktestStatus:
+    async def start(
+        request: Request, product: NamedProduct, given: BacktestWanted
+    ) -> BacktestStatus:
         """Begin to run a text over what was recorded; ask for the status until it is done."""
         wanted = await policy_of(given.text, product)
         since = datetime.now(UTC) - timedelta(days=given.days)
         return tests.start(wanted, since, who_of(request).name)
 
     @router.get("/{product}/backtests/{test_id}")
-    async def status(product: Product, test_id: str) -> BacktestStatus:
+    async def status(product: NamedProduct, test_id: str) -> BacktestStatus:
         """How far a back-test is, and what it found."""
         return tests.status(product, test_id)
 
     @router.post("/{product}/backtests/{test_id}/cancel")
-    async def cancel(product: Product, test_id: str) -> BacktestStatus:
+    async def cancel(product: NamedProduct, test_id: str) -> BacktestStatus:
         """End a back-test."""
         return tests.cancel(product, test_id)
 
@@ -129,7 +130,7 @@ def _add_changes(router: APIRouter, parts: ConsoleParts) -> None:
     desk = parts.policies
 
     @router.post("/{product}/changes")
-    async def change(request: Request, product: Product, given: WantedChange) -> ChangeOutcome:
+    async def change(request: Request, product: NamedProduct, given: WantedChange) -> ChangeOutcome:
         """Put a version in force, or ask a second person to where one is needed."""
         actor, source = actor_of(request), given.text
         if given.policy_hash is not None:
@@ -142,7 +143,7 @@ def _add_changes(router: APIRouter, parts: ConsoleParts) -> None:
     @router.post("/{product}/requests/{number}")
     async def answer(
         request: Request,
-        product: Product,
+        product: NamedProduct,
         number: Annotated[int, Path(ge=1, lt=1 << 62)],
         given: AnsweredRequest,
     ) -> ChangeOutcome:

@@ -1,9 +1,9 @@
 """What an edit of a policy would do, as pieces of its page: in words, on real parts, on a month."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import FastAPI, Path, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
@@ -13,12 +13,11 @@ from console.parts import ConsoleParts
 from console.policies.answers import BacktestStatus
 from console.policies.backtests import TooManyBacktestsError
 from console.policies.judged import judged_parts
-from console.policies.reading import policy_of
+from console.policies.reading import NamedProduct, policy_of
 from console.policies.recent import RecentParts
 from console.rendering import Renderer, asked_language
 from policies.errors import InvalidPolicyError
 
-Product = Annotated[str, Path(max_length=200)]
 _LONGEST_DAYS: Final = 3650
 
 
@@ -33,7 +32,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         return piece(request, "policy_backtest.html", test=status)
 
     @app.post("/policies/{product}/difference", include_in_schema=False)
-    async def difference(request: Request, product: Product) -> Response:
+    async def difference(request: Request, product: NamedProduct) -> Response:
         """The difference in words; softenings by name."""
         text = (await form_of(request)).get("text", "")
         try:
@@ -44,7 +43,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         return piece(request, "policy_difference.html", found=found)
 
     @app.post("/policies/{product}/parts", include_in_schema=False)
-    async def last_parts(request: Request, product: Product) -> Response:
+    async def last_parts(request: Request, product: NamedProduct) -> Response:
         """The last parts, with the rule that decides each, before and after."""
         text = (await form_of(request)).get("text", "")
         try:
@@ -56,7 +55,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         return piece(request, "policy_parts.html", found=found)
 
     @app.post("/policies/{product}/backtests", include_in_schema=False)
-    async def start(request: Request, product: Product) -> Response:
+    async def start(request: Request, product: NamedProduct) -> Response:
         """Begin to run the text over what was recorded."""
         form = await form_of(request)
         try:
@@ -68,12 +67,12 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         return of_backtest(request, status)
 
     @app.get("/policies/{product}/backtests/{test_id}", include_in_schema=False)
-    async def status(request: Request, product: Product, test_id: str) -> Response:
+    async def status(request: Request, product: NamedProduct, test_id: str) -> Response:
         """How far it is, and what it found."""
         return of_backtest(request, desk.backtests.status(product, test_id))
 
     @app.post("/policies/{product}/backtests/{test_id}", include_in_schema=False)
-    async def cancel(request: Request, product: Product, test_id: str) -> Response:
+    async def cancel(request: Request, product: NamedProduct, test_id: str) -> Response:
         """End it."""
         return of_backtest(request, desk.backtests.cancel(product, test_id))
 

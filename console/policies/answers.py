@@ -58,6 +58,8 @@ class ProductPolicy(BaseModel):
     """A product and the policy in force for it."""
 
     product: str
+    key: str
+    """Names the product in addresses, where the name itself has a slash too."""
     policy_hash: str | None
     """None: withdrawn, every part is held."""
     since: datetime

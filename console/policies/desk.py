@@ -27,6 +27,7 @@ from policies.authoring.policy_text import text_of
 from policies.authoring.prompt_check import check_text_with_prompt
 from policies.errors import ChangedMeanwhileError, PolicyError, SofteningError
 from policies.evaluate import ResolvedPolicy
+from streams.names import key_of
 
 _FIRST_TEXT: Final = "product: a\nclasses: {b: {severity: defect, action: hold}}\n"
 """Checked at the start: the first check takes longer than all others."""
@@ -305,6 +306,7 @@ class PolicyDesk:
         product = entry.product_id
         return ProductPolicy(
             product=product,
+            key=key_of(product),
             policy_hash=entry.to_hash,
             since=entry.applied_at,
             by=entry.applied_by,

@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 
 from console.identity import who_of
-from console.policies.desk import PolicyActor
+from console.policies.desk import PolicyActor, PolicyDesk
 from policies.authoring.prompt_check import check_text_with_prompt
 from policies.errors import InvalidPolicyError, Problem
 from policies.evaluate import ResolvedPolicy
+from streams.names import key_of
 
 
 async def policy_of(text: str, product: str) -> ResolvedPolicy:
@@ -33,3 +35,19 @@ def actor_of(request: Request) -> PolicyActor:
     who = who_of(request)
     name = f"{who.user} ({who.name})" if who.is_token else who.name
     return PolicyActor(name, who.user, who.is_token, partial(replace(who, name=name).deed, request))
+
+
+async def named_product(request: Request, product: Annotated[str, Path(max_length=200)]) -> str:
+    """The product that an address names: by its name, or by the key of one that has a slash.
+
+    Addresses of pages always hold the key, which is the name itself where it is plain.
+    """
+    if key_of(product) == product:
+        return product
+    desk: PolicyDesk = request.app.state.policy_desk
+    known = [one.product for one in await desk.products()]
+    by_key = {key_of(name): name for name in known}
+    return product if product in known else by_key.get(product, product)
+
+
+NamedProduct = Annotated[str, Depends(named_product)]
