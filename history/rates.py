@@ -6,7 +6,7 @@ and parts drawn for audits are few, and come from the facts.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
@@ -19,7 +19,6 @@ from sqlalchemy import (
     Double,
     RowMapping,
     Select,
-    Subquery,
     and_,
     case,
     cast,
@@ -224,22 +223,25 @@ async def read_rate_counts(history: History, asked: RatesQuestion) -> RateCounts
 
 def _by_name(asked: RatesQuestion) -> Question:
     columns = () if asked.by is RatesBy.SHIFT else (_COLUMNS[asked.by],)
-    parts = counted_parts(asked.wanted, (*columns, *_JUDGED, "policy_hash"))
-    return _summed(parts, [asked.name_of(parts.c).label("name")])
+    return _summed(asked.wanted, columns, lambda row: [asked.name_of(row).label("name")])
 
 
 def _by_span(asked: RatesQuestion) -> Question:
-    parts = counted_parts(asked.wanted, (*_JUDGED, "policy_hash"))
-    return _summed(parts, asked.span_of(parts.c))
+    return _summed(asked.wanted, (), asked.span_of)
 
 
-def _summed(parts: Subquery, keys: Sequence[ColumnElement[object]]) -> Question:
+def _summed(
+    wanted: FrameFilter,
+    names: Sequence[str],
+    keys_of: Callable[[Columns], Sequence[ColumnElement[object]]],
+) -> Question:
     """How many parts of each kind fall under the keys, with the share at which some are drawn."""
+    parts = counted_parts(wanted, (*names, *_JUDGED, "policy_hash"))
     own = cast(_VERSION.c.body.op("->>")("audit_share"), Double).label("share")
     shares = select(_VERSION.c.policy_hash, own).offset(0).subquery()  # each policy is read once
     c = parts.c
     of_part = [c[name] for name in _JUDGED]
-    columns = [*keys, *of_part, shares.c.share]
+    columns = [*keys_of(c), *of_part, shares.c.share]
     query: Question = (
         select(
             *columns,

@@ -22,7 +22,7 @@ from console.product_drafts import (
     next_step,
     pictures_of,
 )
-from console.rendering import Renderer, asked_language
+from console.rendering import Renderer, asked_language, new_nonce
 from console.shrinking import shrunk
 from streams.codes import Action, Severity
 from streams.errors import UndecodableImageError
@@ -136,6 +136,7 @@ async def _page(
         request,
         "new_product.html",
         status,
+        nonce=new_nonce(),
         draft=draft,
         key=key,
         problem=problem,

@@ -181,7 +181,10 @@
     image.parentElement.style.maxWidth = `calc(75vh * ${image.naturalWidth / image.naturalHeight})`;
     figure.classList.add("with");
   });
-  image.addEventListener("error", () => (image.hidden = true));
+  image.addEventListener("error", () => {
+    image.hidden = true;
+    figure.classList.remove("with");
+  });
   document.addEventListener("click", (event) => {
     const button = event.target instanceof Element && event.target.closest("[data-zone-picture]");
     if (!button) return;

@@ -11,10 +11,12 @@ from andon.reference.text import docstrings_below
 from console.access import ConsoleRole
 from console.pages import PAGES
 from console.pages.line_fragments import ladder
+from console.pages.rates import KINDS as RATES
 from console.policies.answers import ChangeState, SecondPerson
 from console.product_drafts import DraftStep
 from console.review.lessons import Teaches
 from console.texts import LANGUAGES, catalogue, translator
+from history.rates import RatesBy, RatesEvery
 from history.review_queue import WaitingFor
 from history.statistics import ParetoBy
 from streams.codes import AckOutcome, Action, DecisionSource, FaultCode, ReasonCode, Severity
@@ -31,7 +33,13 @@ MADE = {
     "role": [role.value for role in ConsoleRole],
     "waits": [kind.value for kind in WaitingFor],
     "teaches": [kind.value for kind in Teaches],
-    "by": [kind.value for kind in ParetoBy],
+    "by": [kind.value for kind in (*ParetoBy, *RatesBy)],
+    "every": [length.value for length in RatesEvery],
+    "rates": [
+        *(name for kind in RATES for name in (kind, f"{kind}_of", f"none_{kind}")),
+        "no_class",
+        "no_shift",
+    ],
     "nav": [page.link.name for page in PAGES if page.link],
     "fault": [f"f{code.value}" for code in FaultCode if code],
     "remedy": [f"f{code.value}" for code in FaultCode if code],
