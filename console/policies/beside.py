@@ -30,7 +30,11 @@ class Differences:
 
     def warm(self) -> None:
         """Start the process, so that the first question need not wait for it."""
-        self._started().submit(_nothing)
+        try:
+            self._started().submit(_nothing)
+        except BrokenProcessPool:  # it was killed: the page must not fail for it, ever after
+            self.close()
+            self._started().submit(_nothing)
 
     async def between(
         self, before: ResolvedPolicy | None, after: ResolvedPolicy

@@ -47,7 +47,7 @@ async def test_the_page_has_a_table_by_name_and_trends(client: httpx.AsyncClient
     for query in ("by=mood", "every=moon", "shift=late", "since=never"):
         answer = await client.get(f"/rates?{query}", headers=PAGE)
         assert answer.status_code == 422, query
-    assert 'href="/rates?' in (await client.get("/pareto?since=")).text
+    assert 'href="/rates?since=2d"' in (await client.get("/pareto?since=2d")).text
 
 
 async def test_a_plant_without_shifts_is_asked_for_none(history: History) -> None:
