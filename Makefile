@@ -53,6 +53,7 @@ smoke: setup
 	$(BIN)/andon benchmark soak --smoke
 	$(BIN)/andon benchmark shots --smoke
 	$(BIN)/andon benchmark recipes --smoke
+	$(BIN)/andon benchmark products --smoke
 
 lint: setup
 	$(BIN)/ruff check .

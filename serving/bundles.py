@@ -7,10 +7,12 @@ what was written. Vision experts and exemplars are both kept so, whatever their 
 """
 
 import hashlib
+import mmap
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -116,9 +118,44 @@ def read_file(path: Path, digest: str | None = None) -> bytes:
         body = path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if digest is not None and (actual := digest_of(body)) != digest:
+    if digest is not None:
+        _check(path, digest, digest_of(body))
+    return body
+
+
+def map_file(path: Path, digest: str) -> mmap.mmap:
+    """The file's bytes where the kernel keeps them, checked against ``digest``.
+
+    A file that this process has checked is not read again while its inode, its size and its times
+    stay the same. Who replaces it does so by a rename, as ``write_bundle``: what is cut short in
+    place is cut short under the reader.
+
+    Raises:
+        BundleError: it is missing, empty, cannot be read, or was altered.
+    """
+    try:
+        with path.open("rb") as file:
+            seen = os.fstat(file.fileno())
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: cannot be read: {error}") from None
+    state = (digest, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+    if _checked.get(path) != state:
+        _check(path, digest, hashlib.sha256(mapped).hexdigest())
+        if time.time_ns() - seen.st_ctime_ns > SETTLED_NS:
+            _checked[path] = state
+    return mapped
+
+
+SETTLED_NS: Final = 1_000_000_000
+"""A file that changed so lately may change again and keep its times: the kernel's are coarse."""
+_checked: dict[Path, tuple[str, int, int, int, int]] = {}
+"""What each mapped file was when its bytes were compared with their digest."""
+
+
+def _check(path: Path, digest: str, actual: str) -> None:
+    if actual != digest:
         raise BundleError(
             f"{path}: truncated or altered since it was written (SHA-256 {actual[:12]}..., "
             f"expected {digest[:12]}...); restore the folder or make it again"
         )
-    return body

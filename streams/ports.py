@@ -50,13 +50,17 @@ class VisionExpert(Protocol):
         """One answer per request, in order, within ``timeout_s`` seconds."""
         ...
 
-    async def warm(self, product_id: str, version: str, timeout_s: float) -> str | Failure:
+    async def warm(
+        self, product_id: str, version: str, timeout_s: float, station: str = ""
+    ) -> str | Failure:
         """Have the product's expert in force loaded and warmed up wherever it is scored.
 
         Args:
             product_id: whose expert.
             version: the version that it must be, or how it begins; empty: any.
             timeout_s: seconds that it may take.
+            station: whose recipe this is from now on; its product stays in memory until the
+                station names another. Empty: nobody's.
 
         Returns:
             The version that every replica has; a ``Failure`` says why there is none such.

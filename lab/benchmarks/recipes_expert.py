@@ -40,6 +40,7 @@ class PlayedExpert:
 
     name = "played"
     bit_depth: int | None = None
+    memory_bytes = 0
 
     def __init__(self, product: str, version: str) -> None:
         self.product, self.version = product, version
@@ -92,9 +93,11 @@ class ReplicaHere:
         await asyncio.sleep(self._rng.uniform(0.0, self._slow_s))
         return unpack_inspections(await self._replica.score_many(pack_images(requests), timeout_s))
 
-    async def warm(self, product_id: str, version: str, timeout_s: float) -> str | Failure:
+    async def warm(
+        self, product_id: str, version: str, timeout_s: float, station: str = ""
+    ) -> str | Failure:
         """As the port says."""
-        held = await self._replica.warm(product_id)
+        held = await self._replica.warm(product_id, station)
         replica = ReplicaStatus.model_validate({**held, "deployment": VISION})
         status = ApplicationStatus(replicas=[replica], expected={VISION: 1})
         return warm_version(status, product_id, version)

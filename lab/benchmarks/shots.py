@@ -91,7 +91,9 @@ class StandInJudge:
     def __init__(self, late_s: float) -> None:
         self._late_s = late_s
 
-    async def warm(self, product_id: str, version: str, timeout_s: float) -> str | Failure:
+    async def warm(
+        self, product_id: str, version: str, timeout_s: float, station: str = ""
+    ) -> str | Failure:
         return version or "stand-in"
 
     async def inspect(

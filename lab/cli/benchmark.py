@@ -24,6 +24,7 @@ from lab.cli.benchmark_latency import latency
 from lab.cli.benchmark_links import links
 from lab.cli.benchmark_long import soak, stalls
 from lab.cli.benchmark_mutants import mutants
+from lab.cli.benchmark_products import products
 from lab.cli.benchmark_recipes import recipes
 from lab.cli.benchmark_shots import shots
 from lab.cli.benchmark_takeover import takeover
@@ -45,6 +46,7 @@ app.command()(history)
 app.command()(latency)
 app.command()(links)
 app.command()(mutants)
+app.command()(products)
 app.command()(recipes)
 app.command()(soak)
 app.command()(stalls)

@@ -23,6 +23,7 @@ from serving.experts.ddad.packing import pack_manifest, pack_tensors, unpack
 from serving.experts.errors import ArtifactError
 from serving.experts.expert import Expert
 from serving.experts.heads import HEADS
+from serving.experts.mapped import map_tensors
 from serving.experts.model import Arrays, pack_modules, unpack_part
 from serving.experts.precision import agrees
 from serving.experts.preprocessing import Preprocessing
@@ -153,8 +154,11 @@ def _tensors(model: Model | DdadModel) -> Arrays:
 def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
     """Manifest and tensors of an artifact folder, verified."""
     manifest = _read_manifest(path)
+    file, digest = path / _TENSORS, manifest["tensors_sha256"]
     try:
-        return manifest, dict(load(read_file(path / _TENSORS, manifest["tensors_sha256"])))
+        if manifest["expert"] == DDAD:  # copied into its networks
+            return manifest, dict(load(read_file(file, digest)))
+        return manifest, map_tensors(file, digest)
     except BundleError as error:
         raise ArtifactError(str(error)) from None
 

@@ -9,16 +9,17 @@ from typing import Self
 import numpy as np
 from torch import Tensor, nn
 
-from serving.experts.backbone import Network
 from serving.experts.calibration import Scores, calibrate
 from serving.experts.errors import TrainingError
 from serving.experts.expert import answer, split_time
 from serving.experts.fusion import fuse_maps, fuse_surprises, head_reference, head_surprise
 from serving.experts.heads import Head
 from serving.experts.heads.directions import LAYERS
+from serving.experts.lanes import lanes_runner
 from serving.experts.mixed_precision import MixedPrecision
-from serving.experts.model import TrainedModel
+from serving.experts.model import TrainedModel, module_bytes
 from serving.experts.runtime import Choice, Runner, make_runner
+from serving.experts.shared import shared_network
 from serving.experts.taught import TAUGHT, Taught
 from serving.experts.training_set import TrainingSet
 from serving.experts.types import Floats, Image, Scored
@@ -69,7 +70,7 @@ class Model(TrainedModel):
 class Graph(MixedPrecision):
     """Backbone and heads as one module: uint8 (N, H, W, 3) to standardised maps by head."""
 
-    def __init__(self, network: Network, heads: Mapping[str, nn.Module]) -> None:
+    def __init__(self, network: nn.Module, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.network = network
         self.heads = nn.ModuleDict(dict(heads))
@@ -111,7 +112,12 @@ class ComposedExpert:
         if model.taught is not None:
             heads[TAUGHT] = model.taught.directions
             layers = tuple(sorted({*layers, *LAYERS}))
-        graph = Graph(Network(model.backbone, layers), heads)
+        if set(layers) <= set(LAYERS):
+            layers = LAYERS  # the deepest makes the others anyway: one backbone for all products
+        if self.wanted.runtime == "openvino":
+            shape = model.preprocessing.shape
+            return lanes_runner(model.backbone, layers, heads, shape, self.wanted)
+        graph = Graph(shared_network(model.backbone, layers), heads)
         return make_runner(graph, *model.preprocessing.shape, self.wanted)
 
     def training_set(self) -> TrainingSet:
@@ -175,6 +181,12 @@ class ComposedExpert:
     def bit_depth(self) -> int | None:
         """Bits of the camera's pixels in 16-bit files, as in training."""
         return self.model.preprocessing.bits
+
+    @property
+    def memory_bytes(self) -> int:
+        """What its heads take, bytes; the backbone is shared with other products."""
+        taught = [self.model.taught.directions] if self.model.taught else []
+        return module_bytes([*self.model.heads.values(), *taught])
 
     def score(self, images: Sequence[Image], maps: bool = True) -> list[Scored]:
         """One answer per image, in order; see ``Expert.score``."""

@@ -36,6 +36,11 @@ class Expert(Protocol):
         """Bits of the camera's pixels in 16-bit files, for the decoder; None: counted in each."""
         ...
 
+    @property
+    def memory_bytes(self) -> int:
+        """What its own tensors take, bytes; not what it shares with others."""
+        ...
+
     def score(self, images: Sequence[Image], maps: bool = True) -> list[Scored]:
         """One answer per image, in order.
 

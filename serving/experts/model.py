@@ -1,6 +1,6 @@
 """What every expert's artifact holds, independent of runtime and device."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,11 +37,18 @@ def pack_modules(parts: Mapping[str, nn.Module]) -> Arrays:
     }
 
 
+def module_bytes(modules: Iterable[nn.Module]) -> int:
+    """What the parameters and buffers of modules take, bytes."""
+    return sum(v.nbytes for module in modules for v in module.state_dict().values())
+
+
 def unpack_part(arrays: Arrays, part: str) -> dict[str, Tensor]:
-    """Copies of what ``pack_modules`` named after ``part``."""
+    """What ``pack_modules`` named after ``part``; copies where the arrays may not be written."""
     prefix = f"{part}."
     return {
-        name.removeprefix(prefix): torch.from_numpy(np.array(value))
+        name.removeprefix(prefix): torch.from_numpy(
+            value if value.flags.writeable else np.array(value)
+        )
         for name, value in arrays.items()
         if name.startswith(prefix)
     }

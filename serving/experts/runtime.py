@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from serving.experts.cuda import Program
 from serving.experts.errors import RuntimeUnavailable
-from serving.experts.mixed_precision import MixedPrecision, run_mixed
+from serving.experts.mixed_precision import run_mixed
 from serving.experts.types import Floats, Image
 
 # OpenVINO reports conversions to its maker: from a child process each, by the network. No machine
@@ -111,7 +111,7 @@ def make_runner(module: nn.Module, height: int, width: int, choice: Choice) -> R
     """
     module = module.eval().requires_grad_(False)
     if choice.runtime == "openvino":
-        return Runner(choice, _OpenVinoModule(module, height, width, choice), _CHUNK)
+        return Runner(choice, _OpenVinoModule(module, height, width, choice), CHUNK)
     if choice.device.startswith("cuda"):
         wanted = ("f32", choice.precision) if choice.f32_if_faster else (choice.precision,)
         precisions = tuple(dict.fromkeys(wanted))
@@ -142,81 +142,73 @@ class _OpenVinoModule:
     """A module compiled by OpenVINO: one image per request, requests in parallel."""
 
     def __init__(self, module: nn.Module, height: int, width: int, choice: Choice) -> None:
-        pixels = torch.zeros((1, height, width, 3), dtype=torch.uint8)
-        if isinstance(module, MixedPrecision) and choice.precision == "bf16":
-            with torch.inference_mode():
-                features = module.network_features(pixels)
-            first = _Positional(module, list(features), "network_features")
-            second = _Positional(
-                module, list(module.judge(features, pixels)), "judge", list(features)
-            )
-            self._graphs = [
-                _CompiledGraph(first, [pixels], "bf16", choice.threads),
-                _CompiledGraph(second, [*features.values(), pixels], "f32", choice.threads),
-            ]
-            return
-        with torch.inference_mode():
-            names = list(module(pixels))
-        whole = _Positional(module, names, "forward")
-        self._graphs = [_CompiledGraph(whole, [pixels], choice.precision, choice.threads)]
-
-    def __call__(self, chunk: Image) -> dict[str, Floats]:
-        inputs: list[list[Any]] = [[image[None]] for image in chunk]
-        found: list[dict[str, Floats]] = []
-        for graph in self._graphs:
-            found = graph(inputs)
-            inputs = [[*f.values(), image[None]] for f, image in zip(found, chunk, strict=True)]
-        return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
-
-
-_CHUNK = 16
-"""Images whose features are held at once between two graphs."""
-
-
-class _CompiledGraph:
-    """One compiled model: for many images one core each, and in bf16 for a lone one every core."""
-
-    def __init__(
-        self, module: "_Positional", example: list[Tensor], precision: str, threads: int
-    ) -> None:
         import openvino as ov
 
-        # The queue's callback must not hold this graph: Python does not see that circle, which goes
-        # through OpenVINO, and would never free it.
-        self._collect = partial(_collect, tuple(module.names))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = ov.convert_model(
-                module, example_input=tuple(example), input=[list(e.shape) for e in example]
-            )
-        core = ov.Core()
-        options = {
-            "INFERENCE_PRECISION_HINT": ov.Type.bf16 if precision == "bf16" else ov.Type.f32,
-            "INFERENCE_NUM_THREADS": threads,
-        }
+        pixels = torch.zeros((1, height, width, 3), dtype=torch.uint8)
+        with torch.inference_mode():
+            names = list(module(pixels))
+        # The queue's callback must not hold this object: Python does not see that circle, which
+        # goes through OpenVINO, and would never free it.
+        self._collect = partial(_collect, tuple(names))
+        whole, (precision, threads) = _Positional(module, names), (choice.precision, choice.threads)
         # One graph for singles and batches alike in f32: another number of threads adds in another
         # order, and a score must not depend on its batch.
         self._request: Any = None
         if threads == 1 or precision == "bf16":
-            single = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": 1})
+            single = compile_graph(whole, [pixels], precision, threads, streams=1)
             self._request = single.create_infer_request()
         self._queue: Any = None
         if threads > 1:
-            many = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": threads})
+            many = compile_graph(whole, [pixels], precision, threads)
             self._queue = ov.AsyncInferQueue(many, threads)
             self._queue.set_callback(self._collect)
 
-    def __call__(self, inputs: list[list[Any]]) -> list[dict[str, Floats]]:
-        slots: list[dict[str, Floats]] = [{} for _ in inputs]
-        if self._queue is None or (len(inputs) == 1 and self._request is not None):
-            for given, slot in zip(inputs, slots, strict=True):
-                self._request.infer(given)
+    def __call__(self, chunk: Image) -> dict[str, Floats]:
+        slots: list[dict[str, Floats]] = [{} for _ in chunk]
+        if self._queue is None or (len(chunk) == 1 and self._request is not None):
+            for image, slot in zip(chunk, slots, strict=True):
+                self._request.infer([image[None]])
                 self._collect(self._request, slot)
         else:
-            for given, slot in zip(inputs, slots, strict=True):
-                self._queue.start_async(given, slot)
+            for image, slot in zip(chunk, slots, strict=True):
+                self._queue.start_async([image[None]], slot)
             self._queue.wait_all()
-        return slots
+        return {name: np.concatenate([s[name] for s in slots]) for name in slots[0]}
+
+
+CHUNK = 16
+"""Images whose outputs are held at once before they are joined."""
+
+
+def compile_graph(
+    module: nn.Module,
+    example: Sequence[Tensor],
+    precision: str,
+    threads: int,
+    streams: int | None = None,
+) -> Any:
+    """A module of positional tensors compiled by OpenVINO for the shapes of ``example``.
+
+    Args:
+        module: maps tensors to one or several.
+        example: inputs that it is traced with.
+        precision: ``f32`` or ``bf16``.
+        threads: of the whole graph.
+        streams: requests that run at once, one by each thread unless said otherwise.
+    """
+    import openvino as ov
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = ov.convert_model(
+            module, example_input=tuple(example), input=[list(e.shape) for e in example]
+        )
+    options = {
+        "INFERENCE_PRECISION_HINT": ov.Type.bf16 if precision == "bf16" else ov.Type.f32,
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": streams or threads,
+    }
+    return ov.Core().compile_model(model, "CPU", options)
 
 
 def _collect(names: Sequence[str], request: Any, slot: dict[str, Floats]) -> None:
@@ -225,20 +217,14 @@ def _collect(names: Sequence[str], request: Any, slot: dict[str, Floats]) -> Non
 
 
 class _Positional(nn.Module):
-    """Tracing wants positional inputs and outputs."""
+    """Tracing wants positional outputs."""
 
-    def __init__(
-        self, module: nn.Module, names: list[str], method: str, features: list[str] | None = None
-    ) -> None:
+    def __init__(self, module: nn.Module, names: list[str]) -> None:
         super().__init__()
-        self.module, self.names, self.method, self.features = module, names, method, features
+        self.module, self.names = module, names
 
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-        call = getattr(self.module, self.method)
-        if self.features is None:
-            found: Mapping[str, Tensor] = call(given[0])
-        else:
-            found = call(dict(zip(self.features, given, strict=False)), given[-1])
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        found: Mapping[str, Tensor] = self.module(pixels)
         return tuple(found[name].float() for name in self.names)
 
 

@@ -154,10 +154,12 @@ class ServeVisionExpert(_ServeClient):
         """One answer per request, in order, within ``timeout_s`` seconds; never raises."""
         return await self._ask(requests, timeout_s, pack_images, unpack_inspections)
 
-    async def warm(self, product_id: str, version: str, timeout_s: float) -> str | Failure:
+    async def warm(
+        self, product_id: str, version: str, timeout_s: float, station: str = ""
+    ) -> str | Failure:
         """The version that every replica holds; replicas that are away are waited for meanwhile."""
         deadline = time.monotonic() + timeout_s
-        body = json.dumps({"product": product_id}).encode()
+        body = json.dumps({"product": product_id, "station": station}).encode()
         while True:
             left_s = deadline - time.monotonic()
             try:

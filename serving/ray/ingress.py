@@ -133,9 +133,11 @@ def _warm(vision: DeploymentHandle, count: Count) -> Forward:
     async def warm(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
         left = context.time_remaining()
         try:
-            product = str(json.loads(body)["product"])
+            asked = json.loads(body)
+            product, station = str(asked["product"]), str(asked.get("station", ""))
             expected = dict(await asyncio.to_thread(count))
-            found = await _ask_all(call, VISION, expected, product, each_s=left or ONE_STATUS_S)
+            each_s = left or ONE_STATUS_S
+            found = await _ask_all(call, VISION, expected, product, station, each_s=each_s)
         except Exception as error:  # noqa: BLE001 - whatever Ray raises, nothing is known
             message = f"{type(error).__name__}: {str(error).strip()[-512:]}"
             await context.abort(grpc.StatusCode.UNAVAILABLE, message)

@@ -1,10 +1,11 @@
-"""The experts that one replica holds: loaded beside the old ones, checked, then swapped in."""
+"""The experts that serve in one replica: each opened and checked beside the old one, then swapped
+in."""
 
 import math
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast
@@ -17,27 +18,23 @@ from serving.experts.expert import Expert
 from serving.experts.types import Image
 from serving.extensions import named_function
 from serving.ray.following import StoreWatch
+from serving.ray.residents import Loaded, Residents
 from serving.ray.settings import LATEST, VisionSettings, VisionUserConfig
+from streams.codes import ReasonCode
 from streams.errors import AndonError
 from streams.masking import masking_logger
+from streams.ports import Failure
 
 log = masking_logger(__name__)
 
 Load = Callable[[Path], Expert]
 REFUSALS = (AndonError, ExpertError, OSError, RuntimeError, ValueError)
 """What opening a version may raise."""
+AGAIN_S = 5.0
+"""So long after a product could not be loaded again nobody tries, seconds."""
 KNOWN_SIDE = 256
 TOLERANCE = 0.02
 """Relative difference at which the known image's score means a broken device; bf16 stays below."""
-
-
-@dataclass(frozen=True, eq=False)
-class Loaded:
-    """One expert at work, and what it said about the known image when it was warmed up."""
-
-    expert: Expert
-    version: str
-    known_score: float
 
 
 def known_image() -> Image:
@@ -59,7 +56,8 @@ def loader(settings: VisionSettings) -> Load:
 
 
 class ModelSet:
-    """Experts by product. ``current`` is replaced whole, so that readers need no lock."""
+    """Experts by product. A product is opened once before its version serves here; whose expert is
+    not in memory any more is loaded again when it is asked for."""
 
     def __init__(
         self,
@@ -68,23 +66,43 @@ class ModelSet:
         batch: int,
         follow_s: float = 0.0,
         shadowed: bool = False,
+        most_bytes: int = 1 << 30,
     ) -> None:
         self._load, self._store, self._batch = load, store, batch
         self.watch = StoreWatch(store, follow_s)
+        self.residents = Residents(most_bytes)
         self._wanted = VisionUserConfig(products={})
-        self._current: Mapping[str, Loaded] = MappingProxyType({})
+        self._versions: Mapping[str, str] = MappingProxyType({})
+        self._known: dict[str, tuple[str, float]] = {}
+        """Version by product, with what it said about the known image when it was first opened."""
         self._shadowed = shadowed
         self.shadows: Mapping[str, Loaded] = MappingProxyType({})
         """The version that is scored beside the one in force, by product."""
         self._refused: dict[str, str] = {}
+        self._missing: dict[str, tuple[float, str]] = {}
+        """When a product could not be loaded again, and why."""
         self._changing = threading.Lock()
-        self.problems: Mapping[str, str] = {}
-        """Why a product has no expert, or not the version that was asked for."""
+        self._problems: Mapping[str, str] = {}
 
     @property
     def current(self) -> Mapping[str, Loaded]:
-        """What serves now."""
-        return self._current
+        """What is in memory now."""
+        return self.residents.all
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """What serves now, in memory or loaded when it is asked for: digest by product."""
+        return self._versions
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """Why a product has no expert, or not the version that was asked for."""
+        missing = {product: why for product, (_, why) in list(self._missing.items())}
+        return {**self._problems, **missing} if missing else self._problems
+
+    @problems.setter
+    def problems(self, found: Mapping[str, str]) -> None:
+        self._problems = found
 
     @property
     def pinned(self) -> list[str]:
@@ -97,7 +115,7 @@ class ModelSet:
         return VisionUserConfig(products=self._store.remembered())
 
     def change(self, wanted: VisionUserConfig) -> None:
-        """Load what ``wanted`` asks for, then swap. Blocking; frames meanwhile get the old experts.
+        """Open what ``wanted`` asks for. Blocking; frames meanwhile get the experts of before.
 
         A product whose new version cannot be loaded keeps the one that it has, and the reason
         stands in ``problems``: one bad release must not take the other products down. A process
@@ -112,21 +130,44 @@ class ModelSet:
         with self._changing:
             self._take()
 
+    def again(self, product: str) -> Loaded | Failure:
+        """The expert of a product that serves here, loaded where it is not in memory. Blocking."""
+        version = self._versions.get(product)
+        if version is None:
+            return no_artifact(product, self.problems)
+        found = self.residents.get(product)
+        if found is not None and found.version == version:
+            return found
+        since, why = self._missing.get(product, (float("-inf"), ""))
+        if time.monotonic() - since < AGAIN_S:
+            return no_artifact(product, {product: why})
+        try:
+            loaded = self._open(product, version)
+        except REFUSALS as error:
+            why = f"{version[:12]}: {error}"
+            self._missing[product] = time.monotonic(), why
+            log.error("product %s, version %s, loaded again: %s", product, version[:12], error)
+            return no_artifact(product, {product: why})
+        self._missing.pop(product, None)
+        if self._versions.get(product) == version:
+            self.residents.put(product, loaded)
+        return loaded
+
     def verify(self) -> None:
-        """Score the known image with every expert.
+        """Score the known image with every expert in memory.
 
         Raises:
             RuntimeError: a score differs from that of the warm-up.
         """
-        for product, loaded in self._current.items():
+        for product, loaded in self.current.items():
             score = loaded.expert.score([known_image()], maps=False)[0].score
-            if not math.isclose(score, loaded.known_score, rel_tol=TOLERANCE, abs_tol=1e-3):
+            if not _alike(score, loaded.known_score):
                 raise RuntimeError(
                     f"{product}: the known image scored {score}, {loaded.known_score} at warm-up"
                 )
 
     def _take(self) -> None:
-        held = {product: loaded.version for product, loaded in self._current.items()}
+        held = dict(self._versions)
         problems: dict[str, str] = {}
         try:
             wanted = self.watch.resolve(self._wanted.products, held)
@@ -134,15 +175,17 @@ class ModelSet:
             problems["*"] = str(error)
             log.error("the artifact store: %s", error)
             wanted = self.watch.without_store(self._wanted.products, held)
-        fresh: dict[str, Loaded] = {}
-        for product, version in wanted.items():
+        now: dict[str, str] = {}
+        lines = self.residents.held
+        for product, version in sorted(wanted.items(), key=lambda item: item[0] in lines):
             if version is None:
                 problems[product] = "no version in the artifact store; train it first"
-            elif (loaded := self._version(product, version, problems)) is not None:
-                fresh[product] = loaded
+            elif (accepted := self._accept(product, version, problems)) is not None:
+                now[product] = accepted
+                self._versions = MappingProxyType({**self._versions, product: accepted})
         self.problems = problems
-        now = {product: loaded.version for product, loaded in fresh.items()}
-        self._current = MappingProxyType(fresh)
+        self._versions = MappingProxyType(now)
+        self.residents.keep_only(now)
         if self._shadowed:
             self.shadows = MappingProxyType(self._take_shadows(now))
         if now != held:
@@ -164,20 +207,21 @@ class ModelSet:
                     self._refused[f"{product} (shadow)"] = wanted
                     fresh[product] = self._open(product, wanted)
             except REFUSALS as error:
-                self.problems = {**self.problems, f"{product} (shadow)": str(error)}
+                self.problems = {**self._problems, f"{product} (shadow)": str(error)}
                 log.error("product %s, shadow: %s", product, error)
         return fresh
 
-    def _version(self, product: str, version: str, problems: dict[str, str]) -> Loaded | None:
-        """The version asked for, or else the one that the product has or had."""
-        old = self._current.get(product)
-        if old is not None and old.version == version:
+    def _accept(self, product: str, version: str, problems: dict[str, str]) -> str | None:
+        """The version asked for, opened and in memory, or else the one that the product has or
+        had."""
+        old = self._versions.get(product)
+        if old == version:
             return old
         if self._refused.get(product) == version:
-            problems[product] = self.problems.get(product, f"{version[:12]}: refused")
+            problems[product] = self._problems.get(product, f"{version[:12]}: refused")
             return old
         try:
-            return self._open(product, version)
+            return self._put(product, version)
         except REFUSALS as error:
             problems[product] = f"{version[:12]}: {error}"
             self._refused[product] = version
@@ -185,16 +229,35 @@ class ModelSet:
         before = self._store.remembered().get(product)
         if old is None and before is not None and before != version:
             with suppress(*REFUSALS):
-                old = self._open(product, before)
+                old = self._put(product, before)
                 problems[product] += f"; it goes on with {before[:12]}"
         return old
+
+    def _put(self, product: str, version: str) -> str:
+        loaded = self._open(product, version)
+        self._known[product] = version, loaded.known_score
+        self._missing.pop(product, None)
+        self.residents.put(product, loaded)
+        return version
 
     def _open(self, product: str, version: str) -> Loaded:
         expert = self._load(self._store.fetch(product, version))
         image = known_image()
-        if self._batch > 1:
+        before, known = self._known.get(product, ("", 0.0))
+        if self._batch > 1 and before != version:
             expert.score([image] * self._batch)
         score = expert.score([image])[0].score
-        if not math.isfinite(score):
+        if not math.isfinite(score) or (before == version and not _alike(score, known)):
             raise ValueError(f"the known image scored {score}")
         return Loaded(expert, version, score)
+
+
+def no_artifact(product: str, problems: Mapping[str, str]) -> Failure:
+    """What a frame of a product without an expert is told."""
+    why = problems.get(product) or problems.get("*") or "no version of it is in force"
+    message = f"no expert for product {product!r}: {why}"
+    return Failure(ReasonCode.NO_ARTIFACT, "NoArtifact", message[:512])
+
+
+def _alike(score: float, known: float) -> bool:
+    return math.isclose(score, known, rel_tol=TOLERANCE, abs_tol=1e-3)

@@ -26,6 +26,12 @@ class ReplicaStatus(BaseModel):
     deployment: str
     versions: dict[str, str] = {}
     """Digest by product."""
+    in_memory: list[str] | None = None
+    """Products whose experts are in memory, the one asked for longest ago first; the others are
+    loaded when they are asked for. None: all are."""
+    in_memory_mib: float = 0.0
+    held: list[str] = []
+    """Products of stations' recipes, which stay in memory."""
     shadows: dict[str, str] = {}
     """Digest of the version that is scored beside, by product."""
     pinned: list[str] = []

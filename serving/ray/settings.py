@@ -47,6 +47,10 @@ class VisionSettings(Section):
     health_interval_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
     """A replica that scored nothing for this long scores its known image on a health check."""
     follow_s: Follow = 5.0
+    heads_mib: Annotated[int, Field(ge=16, le=1_048_576)] = 1024
+    """What experts of products may take in the memory of one replica, MiB, beside the backbone that
+    they share; the ones asked for longest ago are let go, and loaded again when they are asked for.
+    Products of stations' recipes stay whatever they take."""
     shadow_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of a product's frames that the version in its shadow scores too; 0: none."""
     loader: str = "serving.experts.artifact:load_expert"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from serving.experts.types import Image
-from serving.ray.models import Loaded
+from serving.ray.residents import Loaded
 from streams.inspections import ShadowScore
 from streams.masking import masking_logger
 

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from serving.batching import Batches, Expired, QueueFull
@@ -16,8 +16,10 @@ from serving.errors import ServeConfigError
 from serving.experts.images import decode_image
 from serving.experts.look import measure_look
 from serving.experts.types import Image
+from serving.ray.cold import ColdLoads
 from serving.ray.inspections import to_failure, to_inspection
-from serving.ray.models import Loaded, ModelSet, loader
+from serving.ray.models import ModelSet, loader, no_artifact
+from serving.ray.residents import Loaded
 from serving.ray.settings import VisionSettings, VisionUserConfig, parse
 from serving.ray.shadowing import ShadowScorer
 from serving.ray.tally import ReplicaTally
@@ -39,10 +41,12 @@ class _Item:
     image: bytes
     arrived: float
     frame_id: UUID | None
+    loaded: Loaded | None = None
+    """The expert that was loaded for it; None where the product's was in memory."""
 
 
 class VisionDeployment:
-    """A replica with the experts of all products.
+    """A replica for all products, with the experts of those in use in memory.
 
     Scoring runs in a thread of its own and decoding in others, neither on the event loop.
 
@@ -61,7 +65,9 @@ class VisionDeployment:
             settings.batch,
             settings.follow_s,
             shadowed=settings.shadow_share > 0,
+            most_bytes=settings.heads_mib * MIB,
         )
+        self._cold = ColdLoads(self._models.again, settings.queue_mib * MIB)
         self._shadow = ShadowScorer(settings.shadow_share)
         self._tally = ReplicaTally()
         self._following: asyncio.Task[None] | None = None
@@ -94,7 +100,7 @@ class VisionDeployment:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._changer, self._models.change, wanted)
         self._models.problems = {**self._models.problems, **problems}
-        if not self._configured and self._models.problems and not self._models.current:
+        if not self._configured and self._models.problems and not self._models.versions:
             said = "; ".join(f"{k}: {v}" for k, v in self._models.problems.items())
             raise ServeConfigError(f"no expert could be loaded: {said}")
         self._configured = True
@@ -109,20 +115,27 @@ class VisionDeployment:
         """
         items = unpack_images(call)
         now = time.perf_counter()
+        ready = self._models.residents.get
+        asked = [_Item(i.product, i.image, now, i.frame_id, ready(i.product)) for i in items]
         futures = [
-            self._batcher.submit(
-                _Item(item.product, item.image, now, item.frame_id), len(item.image), timeout_s
-            )
-            for item in items
+            self._wait_for_expert(item, timeout_s)
+            if item.loaded is None and item.product in self._models.versions
+            else self._batcher.submit(item, len(item.image), timeout_s)
+            for item in asked
         ]
         answers = await asyncio.gather(*futures, return_exceptions=True)
         return pack_inspections([_settled(answer) for answer in answers])
 
     async def status(self) -> dict[str, object]:
-        """What this replica holds: versions by product, problems, items waiting."""
+        """What serves here: versions by product, what of it is in memory, problems, items
+        waiting."""
+        residents = self._models.residents
         return {
             "replica": self._replica,
-            "versions": {p: loaded.version for p, loaded in self._models.current.items()},
+            "versions": dict(self._models.versions),
+            "in_memory": list(residents.all),
+            "in_memory_mib": round(residents.used_bytes / MIB, 1),
+            "held": sorted(residents.held),
             "shadows": {p: loaded.version for p, loaded in self._models.shadows.items()},
             "pinned": self._models.pinned,
             "problems": dict(self._models.problems),
@@ -130,14 +143,23 @@ class VisionDeployment:
             **self._tally.said(),
         }
 
-    async def warm(self, product: str) -> dict[str, object]:
+    async def warm(self, product: str, station: str = "") -> dict[str, object]:
         """Look at once which version the store has in force for a product, load and warm it up, and
-        say what this replica holds."""
+        say what this replica holds.
+
+        Args:
+            product: whose expert.
+            station: whose recipe it is from now on; its product stays in memory.
+        """
         models = self._models
-        held = product in models.current
-        if self._settings.follow_s or not held:
-            models.watch.missed |= not held
+        known = product in models.versions
+        if self._settings.follow_s or not known:
+            models.watch.missed |= not known
             await asyncio.get_running_loop().run_in_executor(self._changer, models.follow)
+        if product in models.versions:
+            if station:
+                models.residents.hold(station, product)
+            await self._cold.ready(product)
         return await self.status()
 
     async def check_health(self) -> None:
@@ -161,6 +183,7 @@ class VisionDeployment:
             await asyncio.gather(self._following, return_exceptions=True)
         await self._batcher.close()
         await self._shadow.close()
+        self._cold.close()
         for pool in (self._decoders, self._scorer, self._changer):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -176,7 +199,7 @@ class VisionDeployment:
         taken = time.perf_counter()
         decoded = await asyncio.gather(
             *(
-                loop.run_in_executor(self._decoders, _decode, item.image, self._bits(item.product))
+                loop.run_in_executor(self._decoders, _decode, item.image, self._bits(item))
                 for item in items
             )
         )
@@ -188,29 +211,45 @@ class VisionDeployment:
                 answers[i] = image
             else:
                 groups.setdefault(item.product, []).append(i)
+        work: list[_Group] = []
         for product, places in groups.items():
+            loaded = self._loaded(items[places[0]])
+            if loaded is None:
+                failure = self._no_artifact(product)
+                answers = [failure if i in places else a for i, a in enumerate(answers)]
+                continue
             waited = [{"queue": (taken - items[i].arrived) * 1000, "decode": ready} for i in places]
             images = [image for i in places if not isinstance(image := decoded[i], Failure)]
-            scored = await self._score(product, images, waited)
-            for i, image, answer in zip(places, images, scored, strict=True):
+            work.append(_Group(loaded, places, images, waited))
+        for group, scored in zip(work, await self._score(work), strict=True):
+            for i, image, answer in zip(group.places, group.images, scored, strict=True):
                 answers[i] = self._with_shadow(items[i], image, answer)
         settled = [a if a is not None else to_failure(RuntimeError("not scored")) for a in answers]
         self._tally.add(settled)
         return settled
 
-    async def _score(
-        self, product: str, images: list[Image], timings: list[dict[str, float]]
-    ) -> list[Answer]:
-        loaded = self._models.current.get(product)
-        if loaded is None:
-            return [self._no_artifact(product)] * len(images)
+    async def _wait_for_expert(self, item: _Item, timeout_s: float) -> Answer:
+        """The answer to a frame whose expert is not in memory yet."""
+        loaded = await self._cold.ready(item.product, len(item.image), timeout_s)
+        if isinstance(loaded, Failure):
+            return loaded
+        left_s = timeout_s - (time.perf_counter() - item.arrived)
+        item = replace(item, loaded=loaded)
+        return await self._batcher.submit(item, len(item.image), left_s)
+
+    async def _score(self, work: "list[_Group]") -> list[list[Answer]]:
+        """Answers by product, of one visit to the thread that scores."""
+        if not work:
+            return []
         loop = asyncio.get_running_loop()
-        answers = await loop.run_in_executor(self._scorer, _score_safely, loaded, images, timings)
-        if any(isinstance(a, Inspection) for a in answers):
-            self._proven = time.monotonic()
-        else:
-            self._proven = float("-inf")
-        return answers
+        found = await loop.run_in_executor(self._scorer, _score_groups, work)
+        scored = any(isinstance(a, Inspection) for answers in found for a in answers)
+        self._proven = time.monotonic() if scored else float("-inf")
+        return found
+
+    def _loaded(self, item: _Item) -> Loaded | None:
+        """The product's expert by now; one that was let go meanwhile still answers its frames."""
+        return self._models.residents.get(item.product) or item.loaded
 
     def _with_shadow(self, item: _Item, image: Image, answer: Answer) -> Answer:
         """The answer with what the shadow said of earlier frames; this one may be its next."""
@@ -222,20 +261,17 @@ class VisionDeployment:
         told = self._shadow.take(item.product) if shadow is not None else ()
         return answer.model_copy(update={"shadows": told}) if told else answer
 
-    def _bits(self, product: str) -> int | None:
+    def _bits(self, item: _Item) -> int | None:
         """The bit depth that the product's expert was trained with."""
-        loaded = self._models.current.get(product)
+        loaded = self._loaded(item)
         return None if loaded is None else loaded.expert.bit_depth
 
     def _is_idle(self) -> bool:
         return self._batcher.idle
 
     def _no_artifact(self, product: str) -> Failure:
-        problems = self._models.problems
         self._models.watch.missed = True
-        why = problems.get(product) or problems.get("*") or "no version of it is in force"
-        message = f"no expert for product {product!r}: {why}"
-        return Failure(ReasonCode.NO_ARTIFACT, "NoArtifact", message[:512])
+        return no_artifact(product, self._models.problems)
 
 
 def _decode(image: bytes, bits: int | None) -> Image | Failure:
@@ -243,6 +279,20 @@ def _decode(image: bytes, bits: int | None) -> Image | Failure:
         return decode_image(image, bits)
     except Exception as error:  # noqa: BLE001 - one picture must not fail its batch
         return to_failure(error)
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Pictures of one product in a batch, and their places there."""
+
+    loaded: Loaded
+    places: list[int]
+    images: list[Image]
+    timings: list[dict[str, float]]
+
+
+def _score_groups(work: list[_Group]) -> list[list[Answer]]:
+    return [_score_safely(group.loaded, group.images, group.timings) for group in work]
 
 
 def _score_safely(

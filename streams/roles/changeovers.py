@@ -50,7 +50,7 @@ class RecipeStage:
         if isinstance(policy, Failure):
             return self._said(step, FaultCode.RECIPE_POLICY, policy.message)
         left_s = max(until - time.monotonic(), 0.01)
-        version = await self.expert.warm(step.product_id, step.expert_version, left_s)
+        version = await self.expert.warm(step.product_id, step.expert_version, left_s, step.key)
         if isinstance(version, Failure):
             why = f"{version.error_type}: {version.message}"
             return self._said(step, FaultCode.RECIPE_EXPERT, why, policy)

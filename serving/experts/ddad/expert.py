@@ -25,7 +25,7 @@ from serving.experts.ddad.unet import UNet
 from serving.experts.errors import RuntimeUnavailable
 from serving.experts.expert import answer, split_time
 from serving.experts.mixed_precision import DTYPES, exact_f32
-from serving.experts.model import TrainedModel
+from serving.experts.model import TrainedModel, module_bytes
 from serving.experts.precision import agrees
 from serving.experts.runtime import choose, in_batches
 from serving.experts.types import Floats, Image, Scored
@@ -196,6 +196,11 @@ class DdadExpert:
     def bit_depth(self) -> int | None:
         """Bits of the camera's pixels in 16-bit files, as in training."""
         return self.model.preprocessing.bits
+
+    @property
+    def memory_bytes(self) -> int:
+        """What its networks take, bytes; none is shared."""
+        return module_bytes([self.model.unet, self.model.extractor])
 
     def score(self, images: Sequence[Image], maps: bool = True) -> list[Scored]:
         """One answer per image, in order; see ``Expert.score``."""

@@ -25,7 +25,9 @@ def smallest_squared(
         count: neighbours per query; the last axis of the result when above 1.
         excluded: bool (N, M), pairs that are not compared.
     """
-    gaps = norms - 2 * torch.matmul(queries, bank.transpose(-1, -2))
+    # Sign and factor stand with the queries: OpenVINO would move them to the bank otherwise, and
+    # multiply all of it for each image.
+    gaps = norms + torch.matmul(-2 * queries, bank.transpose(-1, -2))
     if excluded is not None:
         gaps = gaps.masked_fill(excluded, float("inf"))
     own = queries.square().sum(-1)

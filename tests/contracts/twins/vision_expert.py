@@ -39,7 +39,9 @@ class TwinExpert:
             return [down] * len(requests)
         return [self._answer(request) for request in requests]
 
-    async def warm(self, product_id: str, version: str, timeout_s: float) -> str | Failure:
+    async def warm(
+        self, product_id: str, version: str, timeout_s: float, station: str = ""
+    ) -> str | Failure:
         self.warmed.append(product_id)
         if self.delay_s:
             await asyncio.sleep(self.delay_s)

@@ -26,8 +26,7 @@ def test_a_version_that_is_replaced_gives_its_memory_back() -> None:
     )
     found = runner(images)
     assert found["means"].tolist() == [[float(i)] * 8 for i in range(3)]
-    (graph,) = runner.run._graphs  # type: ignore[attr-defined]
-    left = weakref.ref(graph)
-    del runner, graph
+    left = weakref.ref(runner.run)
+    del runner
     gc.collect()
     assert left() is None

@@ -44,6 +44,7 @@ class TinyExpert:
     """The share of bright pixels is the score; those pixels are the region."""
 
     name = "tiny"
+    memory_bytes = 1 << 20
 
     def __init__(self, manifest: dict[str, object], version: str) -> None:
         self.version = version

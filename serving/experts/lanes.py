@@ -1,0 +1,245 @@
+"""OpenVINO for experts of many products: one backbone compiled for all, and heads as its inputs.
+
+A graph is compiled for the form of a product's heads, which is their kinds, their configuration and
+the shapes of their tensors. The tensors themselves are inputs of the graph and stay where they are,
+be it in a file's pages: another product of the same form takes no compilation and no copy.
+"""
+
+import copy
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from serving.experts.runtime import CHUNK, Choice, Runner, compile_graph
+from serving.experts.shared import Shared, shared_network
+from serving.experts.types import Floats, Image
+
+BACKBONES_KEPT: Final = 8
+"""Compiled backbones, one for each shape of input, that stay although no expert uses them."""
+FORMS_KEPT: Final = 128
+"""Compiled forms of heads that stay although no expert uses them, for each backbone."""
+
+
+def lanes_runner(
+    backbone: str,
+    layers: tuple[str, ...],
+    heads: Mapping[str, nn.Module],
+    shape: tuple[int, int],
+    choice: Choice,
+) -> Runner:
+    """A runner of backbone and heads: uint8 (N, height, width, 3) to a map by head.
+
+    Args:
+        backbone: name of the network.
+        layers: whose features the heads get.
+        heads: modules of features and pixels whose whole state is in buffers.
+        shape: height and width of the input, pixels.
+        choice: OpenVINO's precision, of the backbone, and threads; heads run in f32.
+    """
+    key = (backbone, layers, shape, choice.precision, choice.threads)
+    lanes = _lanes.get(key, lambda: Lanes(backbone, layers, shape, choice))
+    bound = lanes.bind(heads)
+    return Runner(choice, lambda images: lanes.run(bound, images), CHUNK)
+
+
+@dataclass(frozen=True, eq=False)
+class _Graph:
+    """The graph of all heads of one form."""
+
+    compiled: Any
+    names: tuple[str, ...]
+    """Of the heads, in the order of its outputs."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Bound:
+    """One product's heads: the graph of their form, and their tensors as inputs of it."""
+
+    graph: _Graph
+    tensors: tuple[Any, ...]
+    memory: tuple[Tensor, ...]
+    """What ``tensors`` point at."""
+
+
+class Lanes:
+    """A compiled backbone, and requests that carry a picture through it and on through the heads.
+
+    Calls from several threads each have a lane of their own.
+    """
+
+    def __init__(
+        self, backbone: str, layers: tuple[str, ...], shape: tuple[int, int], choice: Choice
+    ) -> None:
+        network = shared_network(backbone, layers)
+        pixels = torch.zeros((1, *shape, 3), dtype=torch.uint8)
+        with torch.inference_mode():
+            features = network(pixels)
+        self._names = tuple(features)
+        self._example = (*features.values(), pixels)
+        self._threads = choice.threads
+        module = _Backbone(network, self._names)
+        self._compiled = compile_graph(module, [pixels], choice.precision, choice.threads)
+        self._lone: Any = None
+        if choice.precision == "bf16" and choice.threads > 1:
+            # In f32 singles and batches go the same way: another number of threads adds in another
+            # order, and a score must not depend on its batch.
+            self._lone = compile_graph(module, [pixels], "bf16", choice.threads, streams=1)
+        self._forms = Shared[_Graph](FORMS_KEPT)
+        self._idle: dict[bool, list[_Lane]] = {False: [], True: []}
+        self._taking = threading.Lock()
+        self._pool = ThreadPoolExecutor(choice.threads, "lane") if choice.threads > 1 else None
+
+    def bind(self, heads: Mapping[str, nn.Module]) -> _Bound:
+        """The heads ready to run; their form is compiled where none had it before."""
+        whole = _Heads(heads)
+        state = dict(sorted(whole.named_buffers()))
+        graph = self._forms.get(_form(whole, state), lambda: self._compile(whole, state))
+        memory = tuple(value.contiguous() for value in state.values())
+        return _Bound(graph, tuple(_shared_tensor(value.numpy()) for value in memory), memory)
+
+    def run(self, bound: _Bound, images: Image) -> dict[str, Floats]:
+        """Maps by head of uint8 (N, H, W, 3), N at least 1."""
+        if self._pool is None or len(images) == 1:
+            with self._lane(is_lone=len(images) == 1 and self._lone is not None) as lane:
+                found = [lane.run(image, bound) for image in images]
+        else:
+            found = list(self._pool.map(lambda image: self._one(bound, image), images))
+        return {
+            name: np.concatenate([maps[i] for maps in found])
+            for i, name in enumerate(bound.graph.names)
+        }
+
+    def _one(self, bound: _Bound, image: Image) -> list[Floats]:
+        with self._lane(is_lone=False) as lane:
+            return lane.run(image, bound)
+
+    @contextmanager
+    def _lane(self, is_lone: bool) -> "Iterator[_Lane]":
+        with self._taking:
+            idle = self._idle[is_lone]
+            lane = idle.pop() if idle else None
+        if lane is None:
+            compiled = self._lone if is_lone else self._compiled
+            lane = _Lane(compiled, tuple(self._example[-1].shape))
+        yield lane  # one that failed is not used again
+        with self._taking:
+            self._idle[is_lone].append(lane)
+
+    def _compile(self, heads: "_Heads", state: Mapping[str, Tensor]) -> _Graph:
+        module = _HeadsOfInputs(heads, self._names, list(state))
+        example = [*self._example, *state.values()]
+        return _Graph(compile_graph(module, example, "f32", self._threads), tuple(heads.parts))
+
+
+class _Lane:
+    """Memory for one picture at a time, and the requests that work on it."""
+
+    def __init__(self, compiled: Any, shape: tuple[int, ...]) -> None:
+        self._pixels = np.empty(shape, np.uint8)
+        self._request = compiled.create_infer_request()
+        self._given = [_shared_tensor(self._pixels)]
+        self._request.set_input_tensor(0, self._given[0])
+        features = [np.empty(tuple(output.shape), np.float32) for output in compiled.outputs]
+        self._given[:0] = [_shared_tensor(array) for array in features]
+        for i, tensor in enumerate(self._given[:-1]):
+            self._request.set_output_tensor(i, tensor)
+        self._memory = features
+        self._heads: WeakKeyDictionary[_Graph, _HeadsRequest] = WeakKeyDictionary()
+
+    def run(self, image: Image, bound: _Bound) -> list[Floats]:
+        """Maps, (1, ...) each, in the order of the heads."""
+        self._pixels[0] = image
+        self._request.infer(share_outputs=True)
+        heads = self._heads.get(bound.graph)
+        if heads is None:
+            heads = self._heads[bound.graph] = _HeadsRequest(bound.graph, self._given)
+        return heads.run(bound)
+
+
+class _HeadsRequest:
+    """A request of a form's graph; its features and pixels are those of its lane."""
+
+    def __init__(self, graph: _Graph, given: list[Any]) -> None:
+        self._request = graph.compiled.create_infer_request()
+        self._outputs = range(len(graph.names))
+        for i, tensor in enumerate(given):
+            self._request.set_input_tensor(i, tensor)
+        self._first = len(given)
+        self._bound: _Bound | None = None
+
+    def run(self, bound: _Bound) -> list[Floats]:
+        """The maps of one product's heads, copies."""
+        if self._bound is not bound:
+            for i, tensor in enumerate(bound.tensors):
+                self._request.set_input_tensor(self._first + i, tensor)
+            self._bound = bound
+        self._request.infer(share_outputs=True)
+        found = (self._request.get_output_tensor(i).data for i in self._outputs)
+        return [np.array(values, dtype=np.float32) for values in found]
+
+
+class _Backbone(nn.Module):
+    """Tracing wants positional outputs."""
+
+    def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.network, self.names = network, names
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        found = self.network(pixels)
+        return tuple(found[name].float() for name in self.names)
+
+
+class _Heads(nn.Module):
+    """All heads of a product as one module."""
+
+    def __init__(self, heads: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict(dict(heads))
+
+    def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> tuple[Tensor, ...]:
+        return tuple(head(features, pixels).float() for head in self.parts.values())
+
+
+class _HeadsOfInputs(nn.Module):
+    """Heads whose buffers are inputs, after features and pixels."""
+
+    def __init__(self, heads: _Heads, names: tuple[str, ...], inputs: list[str]) -> None:
+        super().__init__()
+        # not a submodule: tracing would take its buffers for constants
+        self.held = [copy.deepcopy(heads)]
+        self.names, self.inputs = names, inputs
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        (heads,), count = self.held, len(self.names)
+        for name, value in zip(self.inputs, given[count + 1 :], strict=True):
+            path, _, leaf = name.rpartition(".")
+            heads.get_submodule(path).register_buffer(leaf, value)
+        found: tuple[Tensor, ...] = heads(dict(zip(self.names, given, strict=False)), given[count])
+        return found
+
+
+def _form(heads: nn.Module, state: Mapping[str, Tensor]) -> tuple[object, ...]:
+    """Products of equal forms differ in the values of their heads' tensors alone."""
+    parts = tuple(
+        (path, type(part), tuple(sorted(getattr(part, "config", {}).items())))
+        for path, part in heads.named_modules()
+    )
+    return parts + tuple((name, tuple(v.shape), v.dtype) for name, v in state.items())
+
+
+def _shared_tensor(array: Any) -> Any:
+    import openvino as ov
+
+    return ov.Tensor(array, shared_memory=True)
+
+
+_lanes = Shared[Lanes](BACKBONES_KEPT)

@@ -1,0 +1,59 @@
+"""What the experts of one process share: made once for a key, and given to all who ask for it."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, TypeVar
+from weakref import WeakValueDictionary
+
+from serving.experts.backbone import Network
+
+T = TypeVar("T")
+NETWORKS_KEPT: Final = 4
+"""Backbones whose weights stay although no expert uses them for now."""
+
+
+class Shared(Generic[T]):
+    """Values by key: one that is in use is never made twice, and the last few are kept.
+
+    >>> made = Shared[set[int]](kept=1)
+    >>> made.get("a", lambda: {1}) is made.get("a", lambda: {2})
+    True
+
+    Args:
+        kept: so many stay without anybody who uses them, the ones asked for last.
+    """
+
+    def __init__(self, kept: int) -> None:
+        self._most = kept
+        self._used: WeakValueDictionary[Hashable, T] = WeakValueDictionary()
+        self._kept: OrderedDict[Hashable, T] = OrderedDict()
+        self._making = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value of a key, made where there is none; one is made at a time."""
+        with self._making:
+            found = self._used.get(key)
+            if found is None:
+                found = make()
+                self._used[key] = found
+            self._kept[key] = found
+            self._kept.move_to_end(key)
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+            return found
+
+
+_networks = Shared[Network](NETWORKS_KEPT)
+
+
+def shared_network(name: str, layers: tuple[str, ...]) -> Network:
+    """The backbone with its weights, which nobody may change.
+
+    A name stands for its weights: those of a package, or those that timm's cache has.
+
+    Args:
+        name: ``efficientnet_lite0``, or another that ``Network`` knows.
+        layers: whose features it gives.
+    """
+    return _networks.get((name, layers), lambda: Network(name, layers).eval().requires_grad_(False))

@@ -1,0 +1,85 @@
+"""Experts of many products on one compiled backbone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from serving.experts import lanes
+from serving.experts.artifact import load_expert, save_artifact
+from serving.experts.composed import ComposedExpert, Standardised
+from serving.experts.lanes import Lanes
+from serving.experts.shared import Shared
+from tests.serving.experts.pictures import surface
+
+pytest.importorskip("openvino")
+PICTURES = [surface(i) for i in range(200, 204)]
+
+
+@pytest.fixture(scope="module")
+def artifacts(trained: ComposedExpert, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three products whose heads differ in their tensors alone."""
+    root = tmp_path_factory.mktemp("products")
+    found = []
+    for number in range(3):
+        heads = {
+            name: Standardised(part.head, part.cell_mean, part.cell_inverse * (1 + number / 10))
+            for name, part in trained.model.heads.items()
+        }
+        model = replace(trained.model, product=f"p{number}", heads=heads)
+        found.append(
+            root / f"p{number}" / save_artifact(ComposedExpert(model, trained.wanted), root)
+        )
+    return found
+
+
+def scores(artifact: Path, threads: int = 1) -> list[float]:
+    expert = load_expert(artifact, "openvino", "f32", "cpu", threads)
+    return [scored.score for scored in expert.score(PICTURES)]
+
+
+def test_products_share_what_is_compiled_and_score_as_each_does_alone(
+    artifacts: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = []
+    for artifact in artifacts:
+        monkeypatch.setattr(lanes, "_lanes", Shared[Lanes](1))
+        alone.append(scores(artifact))
+    assert len({tuple(found) for found in alone}) == 3
+
+    compiled = []
+    compile_graph = lanes.compile_graph
+    monkeypatch.setattr(lanes, "_lanes", Shared[Lanes](1))
+    monkeypatch.setattr(
+        lanes, "compile_graph", lambda *a, **k: compiled.append(1) or compile_graph(*a, **k)
+    )
+    first = load_expert(artifacts[0], "openvino", "f32", "cpu", 1)
+    needed = len(compiled)
+    others = [load_expert(artifact, "openvino", "f32", "cpu", 1) for artifact in artifacts[1:]]
+    assert len(compiled) == needed
+    together = [[] for _ in artifacts]  # type: list[list[float]]
+    for picture in PICTURES:
+        for own, expert in zip(together, [first, *others], strict=True):
+            own.append(expert.score([picture])[0].score)
+    assert together == alone
+
+
+@pytest.mark.slow
+def test_several_threads_give_what_one_gives(artifacts: list[Path]) -> None:
+    assert scores(artifacts[0], threads=2) == pytest.approx(scores(artifacts[0]), rel=1e-6)
+
+
+def test_heads_of_other_shapes_are_compiled_for_themselves() -> None:
+    built = Lanes.__new__(Lanes)
+    built._forms = Shared(4)
+    built._compile = lambda heads, state: lanes._Graph(None, tuple(state))  # type: ignore[method-assign]
+
+    class Scale(torch.nn.Module):
+        def __init__(self, count: int) -> None:
+            super().__init__()
+            self.register_buffer("scale", torch.ones(count))
+
+    one, same, other = (built.bind({"scale": Scale(count)}) for count in (3, 3, 4))
+    assert one.graph is same.graph
+    assert one.graph is not other.graph
