@@ -108,6 +108,14 @@ class BundleStore:
         """
         return self._pointed(self._folder(product), name)
 
+    def in_force(self, product: str) -> str | None:
+        """The digest that ``products`` would name, read without looking at any other product."""
+        folder = self._folder(product)
+        if self._blobs.get(f"{folder}/{POINTER}") is not None:
+            return self._pointed(folder, POINTER)
+        written = {when: digest for digest, when in sorted(self.versions(product).items())}
+        return written[max(written)] if written else None
+
     def _pointed(self, folder: str, name: str) -> str | None:
         body = self._blobs.get(f"{folder}/{name}")
         if body is None:

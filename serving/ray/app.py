@@ -7,6 +7,7 @@ from typing import TypeAlias
 from serving.bundle_store import BundleStore
 from serving.ray.classifier_deployment import ClassifierDeployment
 from serving.ray.ingress import IngressDeployment
+from serving.ray.routing import ROUTER
 from serving.ray.settings import CLASSIFIER, INGRESS, VISION, AppSettings
 from serving.ray.vision_deployment import VisionDeployment
 
@@ -14,6 +15,7 @@ with warnings.catch_warnings():
     # Ray 2.60's schema module uses a pydantic call that pydantic deprecated.
     warnings.simplefilter("ignore", DeprecationWarning)
     from ray import serve
+    from ray.serve.config import RequestRouterConfig
 
 HEALTH_PERIOD_S = 2.0
 """How soon a dead replica is noticed, seconds."""
@@ -39,14 +41,18 @@ def build_application(
     """
     wanted = settings.vision
     calls = max(CALLS_PER_REPLICA, 2 * wanted.batch)
-    behind = [_deployment(VISION, VisionDeployment, calls).bind(wanted, open_artifacts)]
+    vision = _deployment(VISION, VisionDeployment, calls)
+    if wanted.by_product:
+        router = RequestRouterConfig(request_router_class=ROUTER)
+        vision = vision.options(request_router_config=router)
+    behind = [vision.bind(wanted, open_artifacts)]
     if settings.classifier is not None:
         calls = max(CALLS_PER_REPLICA, 2 * settings.classifier.concurrency)
         classifier = _deployment(CLASSIFIER, ClassifierDeployment, calls)
         behind.append(classifier.bind(settings.classifier, open_exemplars))
     # it waits and does not compute: no place in the plan of the CPUs
     way_in = _deployment(INGRESS, IngressDeployment, CALLS_PER_REPLICA, num_cpus=0)
-    return way_in.bind(ingress, *behind)
+    return way_in.bind(ingress, *behind, by_product=wanted.by_product)
 
 
 def _deployment(name: str, kind: type, calls: int, num_cpus: float = 1) -> serve.Deployment:

@@ -66,6 +66,15 @@ class StoreWatch:
             return dict(newest)
         return {p: newest.get(p) if v == LATEST else v for p, v in named.items()}
 
+    def of_product(self, named: Named, product: str) -> str | None:
+        """What ``resolve`` would say of one product; None where it is not served.
+
+        Raises:
+            AndonError: the store cannot be read.
+        """
+        said = named if isinstance(named, str) else named.get(product)
+        return self.store.in_force(product) if said == LATEST else said
+
     def without_store(self, named: Named, held: Mapping[str, str]) -> dict[str, str | None]:
         """What ``resolve`` would say while the store cannot be read: what is or was served here."""
         known = {**self.store.remembered(), **held}

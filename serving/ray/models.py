@@ -130,6 +130,23 @@ class ModelSet:
         with self._changing:
             self._take()
 
+    def look(self, product: str) -> None:
+        """Take what the store has in force for one product by now. Blocking."""
+        with self._changing:
+            problems = {k: why for k, why in self._problems.items() if k not in (product, "*")}
+            try:
+                wanted = self.watch.of_product(self._wanted.products, product)
+            except AndonError as error:
+                self.problems = {**problems, product: str(error)}
+                log.error("the artifact store: %s", error)
+                return
+            if wanted is None:
+                self._take()  # there is none, or none any more
+                return
+            if (accepted := self._accept(product, wanted, problems)) is not None:
+                self._serve({**self._versions, product: accepted})
+            self.problems = problems
+
     def again(self, product: str) -> Loaded | Failure:
         """The expert of a product that serves here, loaded where it is not in memory. Blocking."""
         version = self._versions.get(product)
@@ -184,10 +201,15 @@ class ModelSet:
                 now[product] = accepted
                 self._versions = MappingProxyType({**self._versions, product: accepted})
         self.problems = problems
-        self._versions = MappingProxyType(now)
-        self.residents.keep_only(now)
+        self._serve(now, held)
         if self._shadowed:
             self.shadows = MappingProxyType(self._take_shadows(now))
+
+    def _serve(self, now: Mapping[str, str], held: Mapping[str, str] | None = None) -> None:
+        """These versions from now on; ``held`` is what served before."""
+        held = self._versions if held is None else held
+        self._versions = MappingProxyType(dict(now))
+        self.residents.keep_only(now)
         if now != held:
             with suppress(OSError):  # a folder that may not be written: nothing to go back to
                 self._store.remember({**self._store.remembered(), **now})

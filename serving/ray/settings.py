@@ -51,6 +51,9 @@ class VisionSettings(Section):
     """What experts of products may take in the memory of one replica, MiB, beside the backbone that
     they share; the ones asked for longest ago are let go, and loaded again when they are asked for.
     Products of stations' recipes stay whatever they take."""
+    by_product: bool = False
+    """Each product is scored by one of the replicas, the same while it lives, so that every replica
+    holds the heads of its share of the products; else any replica scores any product."""
     shadow_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of a product's frames that the version in its shadow scores too; 0: none."""
     loader: str = "serving.experts.artifact:load_expert"

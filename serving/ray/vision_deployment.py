@@ -16,6 +16,7 @@ from serving.errors import ServeConfigError
 from serving.experts.images import decode_image
 from serving.experts.look import measure_look
 from serving.experts.types import Image
+from serving.memory import give_back_memory
 from serving.ray.cold import ColdLoads
 from serving.ray.inspections import to_failure, to_inspection
 from serving.ray.models import ModelSet, loader, no_artifact
@@ -99,6 +100,8 @@ class VisionDeployment:
         if not (self._configured and problems):
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._changer, self._models.change, wanted)
+            if not self._configured:
+                give_back_memory()
         self._models.problems = {**self._models.problems, **problems}
         if not self._configured and self._models.problems and not self._models.versions:
             said = "; ".join(f"{k}: {v}" for k, v in self._models.problems.items())
@@ -143,20 +146,21 @@ class VisionDeployment:
             **self._tally.said(),
         }
 
-    async def warm(self, product: str, station: str = "") -> dict[str, object]:
+    async def warm(self, product: str, station: str = "", loads: bool = True) -> dict[str, object]:
         """Look at once which version the store has in force for a product, load and warm it up, and
         say what this replica holds.
 
         Args:
             product: whose expert.
             station: whose recipe it is from now on; its product stays in memory.
+            loads: whether this replica scores the product.
         """
         models = self._models
         known = product in models.versions
         if self._settings.follow_s or not known:
-            models.watch.missed |= not known
-            await asyncio.get_running_loop().run_in_executor(self._changer, models.follow)
-        if product in models.versions:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._changer, models.look, product)
+        if loads and product in models.versions:
             if station:
                 models.residents.hold(station, product)
             await self._cold.ready(product)
@@ -232,6 +236,7 @@ class VisionDeployment:
         """The answer to a frame whose expert is not in memory yet."""
         loaded = await self._cold.ready(item.product, len(item.image), timeout_s)
         if isinstance(loaded, Failure):
+            self._tally.add([loaded])
             return loaded
         left_s = timeout_s - (time.perf_counter() - item.arrived)
         item = replace(item, loaded=loaded)

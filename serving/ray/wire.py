@@ -87,6 +87,41 @@ def unpack_images(body: bytes) -> list[AskedImage]:
     return found
 
 
+def calls_by_product(body: bytes) -> dict[str, tuple[list[int], bytes]]:
+    """A call to the vision expert as one call for each product, with its images' places.
+
+    Raises:
+        ValueError: not such a call.
+    """
+    items: dict[str, list[tuple[int, object, bytes]]] = {}
+    for i, (what, image) in enumerate(_unpack_call(body)):
+        product = str(what["product"]) if isinstance(what, dict) else str(what)
+        items.setdefault(product, []).append((i, what, image))
+    if len(items) == 1:
+        return {product: ([i for i, *_ in own], body) for product, own in items.items()}
+    return {
+        product: ([i for i, *_ in own], _pack_call((what, image) for _, what, image in own))
+        for product, own in items.items()
+    }
+
+
+def join_answers(parts: Sequence[tuple[Sequence[int], bytes]]) -> bytes:
+    """The answers of several calls as those of one, each at its place.
+
+    >>> join_answers([([0, 2], b"[1,3]"), ([1], b"[2]")])
+    b'[1,2,3]'
+
+    Raises:
+        ValueError: a part does not answer each of its images.
+    """
+    if len(parts) == 1:
+        return parts[0][1]
+    found: dict[int, object] = {}
+    for places, answers in parts:
+        found |= dict(zip(places, json.loads(answers), strict=True))
+    return json.dumps([found[i] for i in sorted(found)], separators=(",", ":")).encode()
+
+
 def pack_requests(requests: Sequence[ClassificationRequest]) -> bytes:
     """One call to the classifier."""
     return _pack_call(

@@ -104,6 +104,20 @@ def test_a_pointer_holds_against_what_is_written_later(remote: Remote, tmp_path:
     assert remote.store.pointed("tile", SHADOW) is None
 
 
+def test_one_product_is_looked_up_as_all_are(remote: Remote, tmp_path: Path) -> None:
+    store = remote.store
+    assert store.in_force("tile") is None
+    (first, one), (second, two) = _bundle(tmp_path, "one"), _bundle(tmp_path, "two")
+    for bundle, digest in ((first, one), (second, two)):
+        copy_bundle(remote.put, "tile", bundle)
+        assert store.in_force("tile") == store.products()["tile"]
+        store.point("tile", digest)
+        assert store.in_force("tile") == store.products()["tile"] == digest
+    store.point("tile", None)
+    assert store.in_force("tile") is None
+    assert store.products() == {}
+
+
 def test_a_pointer_names_only_what_is_there_and_whole(remote: Remote, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="andon models list"):
         remote.store.point("tile", "0" * 64)

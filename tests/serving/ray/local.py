@@ -21,8 +21,13 @@ class LocalHandle:
     actor: object
     method: str = ""
 
-    def options(self, method_name: str, _by_reference: bool) -> "LocalHandle":
-        return LocalHandle(self.actor, method_name)
+    def options(
+        self,
+        method_name: str = "",
+        _by_reference: bool = False,
+        multiplexed_model_id: str = "",
+    ) -> "LocalHandle":
+        return LocalHandle(self.actor, method_name or self.method)
 
     async def remote(self, *arguments: object) -> object:
         method: Callable[..., Awaitable[object]] = getattr(self.actor, self.method)

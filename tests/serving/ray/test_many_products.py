@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from serving.bundle_store import open_folder
+from serving.bundle_store import BundleStore, open_folder
 from serving.ray.models import ModelSet
 from serving.ray.settings import VisionSettings
 from serving.ray.vision_deployment import VisionDeployment
@@ -132,3 +132,15 @@ async def test_a_version_put_in_force_serves_at_once_though_the_product_is_not_i
     (answer,) = await ask(replica, cold)
     assert isinstance(answer, Inspection)
     assert answer.expert_version == digest
+
+
+@pytest.mark.asyncio
+async def test_a_change_over_looks_at_its_product_alone(
+    replica: VisionDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def products(self: BundleStore) -> None:
+        pytest.fail("the whole store was read")
+
+    monkeypatch.setattr(BundleStore, "products", products)
+    for product in PRODUCTS[:3]:
+        assert product in cast(dict[str, str], (await replica.warm(product))["versions"])
