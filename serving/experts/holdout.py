@@ -103,8 +103,7 @@ def hold_out(
         )
         for j, (_, chosen) in enumerate(parts):
             order[j].append(chosen)
-        for done, name in enumerate(heads):
-            head = HEADS[name].fit(rest, **options.head_config(name))
+        for done, (name, head) in enumerate(fit_together(heads, rest, options).items()):
             first.setdefault(name, head)
             for j, (given, chosen) in enumerate(parts):
                 raw[name][j].append(_apply(head, given, chosen))
@@ -115,6 +114,22 @@ def hold_out(
         cells = _record(held, name, maps, folds if by_others else [], drawn)
         held.first[name] = (first[name], cells)
     return held
+
+
+def fit_together(heads: Sequence[str], normals: FitInput, options: TrainOptions) -> dict[str, Head]:
+    """Fit several heads on the same normals, beside each other.
+
+    Much of a fit runs on one thread whatever it may use (a greedy selection, small
+    decompositions), so a thread for each head wastes less than threads inside a head.
+    """
+
+    def fit(name: str) -> Head:
+        return HEADS[name].fit(normals, **options.head_config(name))
+
+    longest_first = sorted(heads, key=lambda name: -len(HEADS[name].layers))
+    with _sharing_threads(len(heads)) as workers, ThreadPoolExecutor(workers) as pool:
+        fitted = dict(zip(longest_first, pool.map(fit, longest_first), strict=True))
+    return {name: fitted[name] for name in heads}
 
 
 def rehearse(held: Held, roles: Mapping[str, str], images: FitInput) -> Scores:
@@ -198,17 +213,18 @@ def _apply(head: Head, given: FitInput, rows: Rows) -> Floats:
     if not len(rows):
         return run(np.zeros(1, np.int64))[:0]
     batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
-    with _one_thread_each() as threads, ThreadPoolExecutor(threads) as pool:
+    with _sharing_threads(len(batches)) as workers, ThreadPoolExecutor(workers) as pool:
         return np.concatenate(list(pool.map(run, batches)))
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[int]:
-    """Operations on one thread each; gives how many there are."""
+def _sharing_threads(jobs: int) -> Iterator[int]:
+    """The threads shared out among jobs that run at once; gives how many of them may."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    workers = max(1, min(threads, jobs))
+    torch.set_num_threads(max(1, threads // workers))
     try:
-        yield threads
+        yield workers
     finally:
         torch.set_num_threads(threads)
 

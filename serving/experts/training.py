@@ -26,7 +26,14 @@ from serving.experts.ddad.training import train_ddad
 from serving.experts.errors import RuntimeUnavailable, TrainingError
 from serving.experts.fusion import fuse_maps, fuse_surprises
 from serving.experts.heads import HEADS, FitInput
-from serving.experts.holdout import Held, expected_cells, hold_out, make_folds, rehearse
+from serving.experts.holdout import (
+    Held,
+    expected_cells,
+    fit_together,
+    hold_out,
+    make_folds,
+    rehearse,
+)
 from serving.experts.normals import Normals, describe_libraries, read_normals
 from serving.experts.options import FEWEST_IMAGES, Progress, TrainOptions
 from serving.experts.precision import compare_precisions
@@ -160,13 +167,10 @@ def fit_heads(
     report: Progress,
 ) -> dict[str, Standardised]:
     """The chosen heads on all normals, each with its cells' statistics of the hold-out."""
-    fitted = {}
-    for i, name in enumerate(kept):
-        report("fit", i, len(kept))
-        head = HEADS[name].fit(plain, **options.head_config(name))
-        fitted[name] = Standardised(head, *cells[name])
+    report("fit", 0, len(kept))
+    fitted = fit_together(kept, plain, options)
     report("fit", len(kept), len(kept))
-    return fitted
+    return {name: Standardised(head, *cells[name]) for name, head in fitted.items()}
 
 
 def _compare_bf16(

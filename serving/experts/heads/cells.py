@@ -72,9 +72,10 @@ class CellGaussian(Head):
     def fit(cls, given: FitInput, **config: float) -> Self:
         """Mean and shrunk covariance per cell."""
         blank = cls({}, **config)
-        mean, inverse = channel_statistics(blank.patches(given.features))
+        patches = blank.patches(given.features)
+        mean, inverse = channel_statistics(patches)
         blank = cls({"mean": mean, "inverse": inverse}, **config)
-        cells = by_cell(blank.describe(given.features))
+        cells = by_cell(blank.scaled(patches))
         tensors = dict(blank.named_buffers()) | gaussian_by_cell(cells, blank.config["shrink"])
         return cls(tensors, **config)
 
@@ -85,7 +86,11 @@ class CellGaussian(Head):
 
     def describe(self, features: Mapping[str, Tensor]) -> Tensor:
         """(N, C, h, w) after both standardisations."""
-        x = (self.patches(features) - self.mean) * self.inverse
+        return self.scaled(self.patches(features))
+
+    def scaled(self, patches: Tensor) -> Tensor:
+        """The same of patches that are smoothed already where they are to be."""
+        x = (patches - self.mean) * self.inverse
         if not self.config["relative"]:
             return x
         return relative_to_image(x)

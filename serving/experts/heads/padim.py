@@ -1,6 +1,6 @@
 """PaDiM (Defard et al. 2021): a Gaussian per cell over several layers, on the finest grid."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Self
 
 import torch
@@ -47,30 +47,29 @@ class Padim(Head):
         mean, inverse = (torch.cat(part) for part in zip(*statistics, strict=True))
         blank = cls({"mean": mean, "inverse": inverse}, **config)
         sample = torch.arange(0, len(given), -(-len(given) // _MOST_IMAGES))
-        joined = on_finest_grid(blank.scaled(given.select(sample).features))[:, :, ::2, ::2]
+        joined = on_finest_grid(blank.scaled([x[sample] for x in layers]))[:, :, ::2, ::2]
         values, vectors = torch.linalg.eigh(torch.cov(joined.permute(1, 0, 2, 3).flatten(1)))
         kept = min(int(settings["dimensions"]), len(values))
         directions = vectors[:, -kept:] / values[-kept:].clamp_min(1e-6).sqrt()
         base = {"mean": mean, "inverse": inverse, "directions": directions.T.contiguous()}
         blank = cls(base, **config)
-        cells = by_cell(torch.cat([blank.describe(f) for f in _split(given.features)]))
+        cells = by_cell(torch.cat([blank.describe(part) for part in _split(layers)]))
         return cls(base | gaussian_by_cell(cells, settings["shrink"]), **config)
 
-    def scaled(self, features: Mapping[str, Tensor]) -> list[Tensor]:
-        """Each layer standardised, (N, C, h, w) on its own grid."""
+    def scaled(self, smooth: Sequence[Tensor]) -> list[Tensor]:
+        """Each smoothed layer standardised, (N, C, h, w) on its own grid."""
         found, start = [], 0
-        for layer in self.layers:
-            x = smooth3(features[layer])
+        for x in smooth:
             own = slice(start, start + x.shape[1])
             start = own.stop
-            x = (x - self.mean[own]) * self.inverse[own]
-            found.append(relative_to_image(x) if self.config["relative"] else x)
+            scaled = (x - self.mean[own]) * self.inverse[own]
+            found.append(relative_to_image(scaled) if self.config["relative"] else scaled)
         return found
 
-    def describe(self, features: Mapping[str, Tensor]) -> Tensor:
+    def describe(self, smooth: Sequence[Tensor]) -> Tensor:
         """(N, dimensions, h, w): projected on each layer's own grid, then enlarged and added."""
         parts, start = [], 0
-        for x in self.scaled(features):
+        for x in self.scaled(smooth):
             own = self.directions[:, start : start + x.shape[1], None, None]
             start += x.shape[1]
             parts.append(functional.conv2d(x, own))
@@ -82,12 +81,9 @@ class Padim(Head):
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
         """Mahalanobis distance of each cell, (N, h, w)."""
-        x = self.describe(features)
+        x = self.describe([smooth3(features[layer]) for layer in self.layers])
         return to_map(mahalanobis(by_cell(x), self.centre, self.white), x)
 
 
-def _split(features: Mapping[str, Tensor], count: int = 64) -> list[dict[str, Tensor]]:
-    return [
-        dict(zip(features, values, strict=True))
-        for values in zip(*(torch.split(v, count) for v in features.values()), strict=True)
-    ]
+def _split(layers: Sequence[Tensor], count: int = 64) -> Iterator[tuple[Tensor, ...]]:
+    return zip(*(torch.split(x, count) for x in layers), strict=True)

@@ -31,7 +31,8 @@ class PatchCore(Head):
         """Greedy coreset of all normals' patches."""
         settings = {**cls.defaults, **config}
         layers = [smooth3(given.features[layer]) for layer in cls.layers]
-        mean, inverse = channel_statistics(on_finest_grid(layers))
+        joined = on_finest_grid(layers)
+        mean, inverse = channel_statistics(joined)
         blank = cls({"mean": mean, "inverse": inverse}, **config)
 
         share = settings["patches"] / max(
@@ -41,8 +42,7 @@ class PatchCore(Head):
 
         def chunks() -> Iterator[Tensor]:
             for start in range(0, len(given), _CHUNK_IMAGES):
-                part = given.select(torch.arange(start, min(start + _CHUNK_IMAGES, len(given))))
-                rows = blank.patches(part.features).flatten(0, 1)
+                rows = blank.scaled(joined[start : start + _CHUNK_IMAGES]).flatten(0, 1)
                 if 0 < share < 1:
                     rows = rows[torch.rand(len(rows), generator=generator) < share]
                 yield rows
@@ -53,8 +53,11 @@ class PatchCore(Head):
 
     def patches(self, features: Mapping[str, Tensor]) -> Tensor:
         """(N, P, C) channel-standardised, 3x3 averaged patch features of both layers."""
-        x = on_finest_grid([smooth3(features[layer]) for layer in self.layers])
-        return ((x - self.mean) * self.inverse).flatten(2).transpose(1, 2)
+        return self.scaled(on_finest_grid([smooth3(features[layer]) for layer in self.layers]))
+
+    def scaled(self, joined: Tensor) -> Tensor:
+        """The same of smoothed layers on one grid, (N, C, h, w)."""
+        return ((joined - self.mean) * self.inverse).flatten(2).transpose(1, 2)
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
         """Distance map; with ``reweight`` scaled by how rare the neighbourhood is."""

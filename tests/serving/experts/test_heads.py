@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 from sklearn.covariance import ledoit_wolf as reference_ledoit_wolf
+from torch.nn import functional
 
 from serving.experts.heads import HEADS, FitInput
-from serving.experts.heads.base import ledoit_wolf, whitening
+from serving.experts.heads.base import channel_statistics, ledoit_wolf, smooth3, whitening
 from serving.experts.heads.coreset import coreset, greedy
 from serving.experts.heads.search import smallest_squared, squared_norms
 from serving.experts.heads.texture import Texture
+from serving.experts.holdout import fit_together
+from serving.experts.options import TrainOptions
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -125,3 +128,37 @@ def test_texture_sees_faint_noise() -> None:
     noisy = pictures[30:] + rng.normal(0, 2, (10, 64, 64, 1))
     odd = head({}, torch.from_numpy(np.clip(noisy, 0, 255).astype(np.uint8)))
     assert odd.mean() - normal.mean() > 4 * normal.flatten(1).mean(dim=1).std()
+
+
+@pytest.mark.parametrize("count", [1, 9])
+def test_smoothing_is_the_mean_of_what_is_there_to_the_last_bit(count: int) -> None:
+    features = random(count, 12, 7, 5)
+    expected = functional.avg_pool2d(features, 3, 1, 1, count_include_pad=False)
+    found = smooth3(features)
+    assert torch.equal(found, expected)
+    assert found.is_contiguous()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace")
+def test_smoothing_is_one_operation_where_a_graph_is_drawn_of_it() -> None:
+    drawn = torch.jit.trace(smooth3, random(1, 4, 5, 5))
+    kinds = [node.kind() for node in drawn.graph.nodes() if node.kind() != "prim::Constant"]
+    assert kinds == ["prim::ListConstruct"] * 3 + ["aten::avg_pool2d"]
+
+
+def test_statistics_of_channels_are_those_of_torch() -> None:
+    features = random(20, 6, 5, 4) * 3 + 7
+    mean, inverse = channel_statistics(features)
+    assert torch.allclose(mean[:, 0, 0], features.mean(dim=(0, 2, 3)))
+    assert torch.allclose(1 / inverse[:, 0, 0], features.std(dim=(0, 2, 3)), rtol=1e-5)
+
+
+def test_heads_that_are_fitted_beside_each_other_are_those_fitted_alone() -> None:
+    given, options, threads = normals(), TrainOptions(coreset=16), torch.get_num_threads()
+    together = fit_together(tuple(HEADS), given, options)
+    assert torch.get_num_threads() == threads
+    assert tuple(together) == tuple(HEADS)
+    for name, head in together.items():
+        alone = HEADS[name].fit(given, **options.head_config(name))
+        for buffer, value in alone.named_buffers():
+            assert torch.allclose(dict(head.named_buffers())[buffer], value, atol=1e-4), name
