@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from functools import cache
 from pathlib import Path
 
 from streams.codes import ClockStatus
@@ -11,13 +12,18 @@ _TIMEX_BYTES = 208
 """Size of ``struct timex`` on 64-bit Linux; with ``modes`` 0 the call only reads."""
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    """Opened once: the gateway says every second how it is."""
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def clock_status() -> ClockStatus:
     """Ask ``adjtimex(2)``: TIME_ERROR means that nothing disciplines the clock."""
     if not sys.platform.startswith("linux") or ctypes.sizeof(ctypes.c_void_p) != 8:
         return ClockStatus.UNKNOWN
     try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        result = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+        result = _libc().adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     except (OSError, AttributeError):
         return ClockStatus.UNKNOWN
     if result < 0:
