@@ -66,7 +66,8 @@ def smooth3(features: Tensor) -> Tensor:
     >>> smooth3(torch.tensor([[[[0.0, 4.0]]]])).tolist()
     [[[[2.0, 2.0]]]]
     """
-    if features.device.type != "cpu" or torch.jit.is_tracing():
+    is_drawn = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]  # torch says no types
+    if features.device.type != "cpu" or is_drawn:
         return functional.avg_pool2d(features, 3, 1, 1, count_include_pad=False)
     # channel by channel within a cell: the same sums in a third of the time, both copies included
     beside = features.contiguous(memory_format=torch.channels_last)
