@@ -11,6 +11,7 @@ from serving.naming.features import (
     NAMING_LAYERS,
     SCALES,
     coverage,
+    grey_percentiles,
     normalise_exposure,
     one,
 )
@@ -146,3 +147,14 @@ def test_the_nearest_cells_are_those_that_the_experts_search_finds() -> None:
         expected = smallest_squared(asked, bank, squared_norms(bank), 3, same).sqrt().mean(-1).T
         found = nearest_distances(queries, cells, np.square(cells).sum(-1), barred)
         assert np.allclose(found, expected.numpy().reshape(5, 4, 4), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (64, 50), (90, 61)])
+@pytest.mark.parametrize("step", [1, 3])
+def test_percentiles_of_the_histogram_are_those_of_the_values(
+    shape: tuple[int, int], step: int
+) -> None:
+    values = np.random.default_rng(shape[0]).normal(120, 30, (*shape, 3)).clip(0, 255)
+    image = values.astype(np.uint8)[::step, ::step]
+    shares = (0, 10, 37.5, 50, 90, 100)
+    assert grey_percentiles(image, shares) == pytest.approx(np.percentile(image, shares))
