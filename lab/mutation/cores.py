@@ -26,6 +26,7 @@ CORES: Final[Mapping[str, Core]] = {
             "tests/connectors/test_handshake_triggers.py",
             "tests/connectors/test_handshake_restart.py",
             "tests/connectors/test_handshake.py",
+            "tests/connectors/test_handshake_outages.py",
             "tests/connectors/test_handshake_properties.py",
             "tests/connectors/test_changeover.py",
         ),
@@ -37,7 +38,9 @@ CORES: Final[Mapping[str, Core]] = {
         ),
         (
             "tests/connectors/test_journal_edges.py",
+            "tests/connectors/test_journal_rewriting.py",
             "tests/connectors/test_journal.py",
+            "tests/connectors/test_journal_disk.py",
             "tests/connectors/test_journal_damage.py",
         ),
     ),
@@ -59,6 +62,7 @@ CORES: Final[Mapping[str, Core]] = {
         (
             "tests/streams/roles/test_decisions.py",
             "tests/streams/roles/test_inspect.py",
+            "tests/streams/roles/test_inspect_in_time.py",
             "tests/streams/roles/test_classify.py",
         ),
     ),

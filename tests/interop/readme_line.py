@@ -17,29 +17,31 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
-
-import httpx
-import psutil
+from typing import Any
 
 from andon.stack.local import LocalStack, StackPorts
 from andon.stack.prepare import prepare
-from infra.stack.process import Process, answers_http, free_port
+from infra.stack.process import free_port
 from lab.datasets.textile import TEXTILE, textile_dataset
 from lab.harness.line import LineOptions, SimulatedLine, TriggerCount
 from lab.harness.plan import LinePlan, cycle, make_plan
 from lab.harness.processes import RoleProcess
 from lab.harness.settle import settle
 from lab.plc.ledger import read_ledger
-from streams.events import Decision
-from streams.topics import ALL
-from tests.console.make import new_token
-from tests.history.views import read_views
-from tests.interop.tools import NodeTools, node_tools
+from tests.interop.findings import (
+    Findings,
+    ended,
+    following,
+    misnamed,
+    replica_processes,
+    said,
+    tail,
+    versions_in,
+)
+from tests.interop.line_readers import LineReaders
+from tests.interop.tools import node_tools
 
 ROOT = Path(__file__).parents[2]
 TRAIN = 24
@@ -49,19 +51,6 @@ WINDOW_S = 6.0
 """Long, so that a busy machine is no fault."""
 LINES_WITHOUT_PLC = 6
 """Log lines that a gateway may write while its controller is away."""
-
-
-@dataclass
-class Findings:
-    """What went wrong, by the number of what was promised."""
-
-    faults: list[str] = field(default_factory=list)
-    passed: list[str] = field(default_factory=list)
-
-    def check(self, name: str, holds: object, found: object = "") -> None:
-        """Note whether a promise holds; ``found`` says what was there instead."""
-        (self.passed if holds else self.faults).append(name if holds else f"{name}: {found}"[:2000])
-        sys.stderr.write(f"{'ok   ' if holds else 'FAULT'} {name}\n")
 
 
 @dataclass
@@ -183,10 +172,11 @@ class ReadmeLine:
                 line.wait_plc()
                 self.settled(line)
                 self.wait_for_messages()
-            self.readers(node)
+            readers = LineReaders(self.stack, self.folder, self.parts, self.findings)
+            readers.read(node)
         finally:
             line.stop()
-        self.logs()
+        readers.logs()
 
     def alone(self, line: SimulatedLine) -> None:
         """A gateway without its controller says so, and not three times a second."""
@@ -270,68 +260,6 @@ class ReadmeLine:
             "kafkajs follows every topic", False, "decisions are missing after 90 s"
         )
 
-    # --- Other people's readers ---------------------------------------------------------------
-
-    def readers(self, node: NodeTools) -> None:
-        """The same run as others see it."""
-        check, path = self.findings.check, self.folder / "messages.jsonl"
-        found = cast(
-            dict[str, Any], node.run("asyncapi.cjs", ROOT / "docs" / "asyncapi.yaml", path)
-        )
-        problems = found["diagnostics"] + found["problems"]
-        check("AsyncAPI parser and ajv: every message fits", not problems, problems[:5])
-        topics = {"andon.frames", "andon.anomalies", "andon.decisions", "andon.acks"}
-        check("kafkajs: every topic of a part", topics <= set(found["checked"]), found["checked"])
-        events = cast(list[dict[str, Any]], node.run("cloudevents.cjs", path))
-        check("CloudEvents SDK: every event is valid", all(e["valid"] for e in events))
-        records = asyncio.run(read_views(self.stack.settings().postgres.url.get_secret_value()))
-        parts = records["bi.part"]
-        check("pandas: one row a part", len(parts) == self.parts, f"{len(parts)} of {self.parts}")
-        self.over_http(node)
-
-    def over_http(self, node: NodeTools) -> None:
-        """Every picture that is kept is found by its key, and every other is 404."""
-        check, port = self.findings.check, free_port()
-        command = [sys.executable, "-m", "andon", "console", "--port", str(port)]
-        log = self.folder / "logs" / "console.log"
-        process = Process("console", command, log, self.stack.environment())
-        try:
-            process.wait_ready(lambda: answers_http(port, "/login"), 60)
-            url = self.stack.settings().postgres.url.get_secret_value()
-            headers = {"Authorization": f"Bearer {asyncio.run(new_token(url))}"}
-            api = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", headers=headers, timeout=30)
-            frames = api.get("/frames", params={"limit": 1000}).json()["frames"]
-            asked = {f["frame_id"]: api.get(f"/frames/{f['frame_id']}/image") for f in frames}
-            wrong = [
-                (f["frame_id"], asked[f["frame_id"]].status_code)
-                for f in frames
-                if asked[f["frame_id"]].status_code != (200 if f["image_key"] else 404)
-            ]
-            check("HTTP API: pictures, or 404", not wrong, wrong[:5])
-            s3 = self.stack.settings().s3
-            keys = [f["image_key"] for f in frames if f["image_key"]]
-            secrets = (s3.access_key.get_secret_value(), s3.secret_key.get_secret_value())
-            where = (f"http://{s3.endpoint}", s3.bucket, *secrets)
-            read = cast(dict[str, Any], node.run("pictures.cjs", *where, *keys))["read"]
-            sizes = {f["image_key"]: len(asked[f["frame_id"]].content) for f in frames}
-            lost = {key: size for key, size in read.items() if size != sizes[key]}
-            check("AWS SDK: every picture by its key", read and not lost, lost)
-        finally:
-            process.stop()
-
-    def logs(self) -> None:
-        """Every line of a process is JSON, and no process met what it did not expect."""
-        check = self.findings.check
-        for path in sorted((self.folder / "logs").glob("*.log")):
-            if path.stem in ("plc", "console"):
-                continue
-            lines = path.read_text(errors="replace").splitlines()
-            plain = [text for text in lines if not is_json(text)]
-            check(f"log of {path.stem}: JSON throughout", not plain, plain[:4])
-            errors = [text for text in lines if '"level": "error"' in text]
-            expected = [text for text in errors if "away" in text or "failed" in text]
-            check(f"log of {path.stem}: no false error", len(errors) == len(expected), errors[:4])
-
     # --- Commands -----------------------------------------------------------------------------
 
     def andon(
@@ -348,75 +276,6 @@ class ReadmeLine:
         token = {"RAY_AUTH_MODE": "token"}
         token["RAY_AUTH_TOKEN_PATH"] = self.stack.environment()["ANDON_SERVE__TOKEN_FILE"]
         return ended(command, token, 300)
-
-
-@contextmanager
-def following(node: NodeTools, stack: LocalStack, out: Path) -> Iterator[None]:
-    """kafkajs reads every topic meanwhile."""
-    script = Path(__file__).parent / "node" / "follow.cjs"
-    servers = stack.settings().kafka.bootstrap_servers
-    words = ["node", str(script), servers, str(out), *(topic.name for topic in ALL)]
-    environment = {"NODE_PATH": str(node.packages / "node_modules")}
-    process = Process("kafkajs", words, out.with_name("kafkajs.log"), environment)
-    try:
-        yield
-    finally:
-        process.stop(5)
-
-
-def ended(
-    command: Sequence[str], more: dict[str, str], timeout_s: float
-) -> "subprocess.CompletedProcess[str]":
-    """The command's end; 124 where it has none in time."""
-    environment = {**os.environ, **more}
-    try:
-        return subprocess.run(
-            list(command), env=environment, capture_output=True, text=True, timeout=timeout_s
-        )
-    except subprocess.TimeoutExpired as late:
-        out = late.stdout.decode() if isinstance(late.stdout, bytes) else ""
-        return subprocess.CompletedProcess(list(command), 124, out, f"no end in {timeout_s} s")
-
-
-def said(done: "subprocess.CompletedProcess[str]") -> str:
-    return done.stdout + done.stderr
-
-
-def tail(done: "subprocess.CompletedProcess[str]") -> str:
-    return f"exit {done.returncode}: {said(done)[-600:]}"
-
-
-def is_json(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return not text.strip()
-
-
-def versions_in(listed: object) -> list[dict[str, Any]]:
-    """The versions of what ``andon models list --json`` prints, wherever they stand."""
-    if isinstance(listed, dict):
-        own = [cast(dict[str, Any], listed)] if "digest" in listed else []
-        return own + [v for below in listed.values() for v in versions_in(below)]
-    return [v for below in listed for v in versions_in(below)] if isinstance(listed, list) else []
-
-
-def replica_processes(stack: LocalStack) -> list[psutil.Process]:
-    """The replicas of the vision expert below the stack's Ray."""
-    head = psutil.Process(stack.components["ray"].pid)
-    below = [head, *head.children(recursive=True)]
-    return [
-        p for p in below if "ServeReplica" in (c := " ".join(p.cmdline())) and "VisionExpert" in c
-    ]
-
-
-def misnamed(decisions: Sequence[Decision]) -> list[str]:
-    """Reasons that blame the classifier for parts that no expert has seen."""
-    return [
-        f"{d.part_id}: {d.reason}"
-        for d in decisions
-        if d.inspection is None and "classifier" in d.reason and d.source.value == "fallback"
-    ]
 
 
 def main() -> None:

@@ -26,6 +26,11 @@ from tests.connectors.line import MemoryBus, ReworkPolicy, at_once
 from tests.contracts.twins.policies import TwinPolicies
 from tests.waiting import until
 
+STATE_CHANGED, ERROR, RESOLVED = 1018, 1019, 1020
+PREPARED, JOB_STARTED, READY, ACQUIRED, RESULT_READY = 1022, 1013, 1023, 1025, 1024
+VISION_EVENT, DIAGNOSTIC, INFORMATION = 1015, 1037, 1038
+"""Numbers of the events, as OPC 40100-1 has them."""
+
 VERSIONS = {"tile": "hash-of-tile", "demo": "hash-of-demo"}
 MACHINE = "VisionStateMachine"
 AUTOMATIC = f"{MACHINE}.AutomaticModeStateMachine"
