@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Histogram
 
 from streams.backoff import backoff_s
 from streams.codes import LOST_TO_RETENTION, ReasonCode, Stage
@@ -72,6 +72,7 @@ class Telemetry:
         self._counters = {row.name: row.counter(self.registry) for row in counted}
         timed = [row for row in metrics.METRICS if row.kind == "histogram"]
         self._histograms = {row.name: row.histogram(self.registry) for row in timed}
+        self._observed: dict[tuple[str, str], Histogram] = {}
         self._in_flight = metrics.HELD.gauge(self.registry).labels(self.role)
         self._skew = metrics.SKEW.gauge(self.registry)
         self._off: set[str] = set()
@@ -83,7 +84,10 @@ class Telemetry:
 
     def observe(self, row: MetricRow, label: str, value: float) -> None:
         """Take one value of a histogram that has one label of its own."""
-        self._histograms[row.name].labels(self.role, label).observe(value)
+        key = (row.name, label)
+        if key not in self._observed:  # once: the look-up costs as much as the observation
+            self._observed[key] = self._histograms[row.name].labels(self.role, label)
+        self._observed[key].observe(value)
 
     def event(self, topic: str) -> None:
         """An event arrived."""
