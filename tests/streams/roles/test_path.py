@@ -22,6 +22,7 @@ from serving.ray.wire import CLASSIFY, SCORE, SERVICE, pack_classifications, pac
 from streams.envelope import Message, to_message
 from streams.events import Anomaly, Classification
 from streams.kafka.connection import KafkaConnection
+from streams.kafka.faust_adapter import BoundedConsumerThread
 from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.topic_admin import ensure_topics
 from streams.ports import PolicySource
@@ -60,6 +61,7 @@ POLICY = [
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker does now and then beside the frames runs in the same thread."""
     monkeypatch.setattr(streams.roles.runner, "ASK_EVERY_S", 3600.0)
+    monkeypatch.setattr(BoundedConsumerThread, "verify_event_path", lambda *_: None)
 
 
 class Trace:
