@@ -318,3 +318,13 @@ async def test_golden_parts_of_a_shift_and_their_study(url: str) -> None:
     assert [p["runs"] for p in json.loads(whole.stdout)["parts"]] == [1, 2]
     found = json.loads((await run("gauge", "--since", "2026-11-01", "--json")).stdout)
     assert [one["trials"] for one in found["appraisers"]] == [1, 2, 3]
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("filled")
+async def test_months_are_made_ahead_and_shown_with_their_size() -> None:
+    made = json.loads((await run("months", "--ahead", "5", "--json")).output)
+    assert made["made"] == 2 * len({part["table"] for part in made["parts"]})
+    again = await run("months", "--ahead", "5")
+    assert "0 parts made" in again.output
+    assert "decision_other" in again.output
