@@ -16,7 +16,7 @@ from andon.cli.printing import print_found
 from lab.cli.tables import figures_table
 
 MOST_BEHIND_S = 5.0
-"""Recording at a rate keeps up when it is never further behind than this, after its start."""
+"""Recording at a rate keeps up when it is never further behind than this."""
 _say = partial(Console(stderr=True).print, soft_wrap=True)
 
 
@@ -90,5 +90,5 @@ def _recorded(
 
 
 def _keeps_up(found: Mapping[str, float | int | bool | str]) -> bool:
-    is_late = float(found["worst_behind_after_start_s"]) > MOST_BEHIND_S
+    is_late = float(found["worst_behind_s"]) > MOST_BEHIND_S
     return not found["twice"] and not (found["rate_per_s"] and is_late)
