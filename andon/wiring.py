@@ -121,7 +121,8 @@ def decision_feed(settings: Settings, lookback_s: float) -> "KafkaDecisionFeed":
 
     own = settings.gateway
     connection = kafka_connection(settings)
-    return KafkaDecisionFeed(connection, own.line, lookback_s, has_recipes=bool(own.recipes))
+    has_recipes = bool(own.recipes)
+    return KafkaDecisionFeed(connection, own.line, own.station, lookback_s, has_recipes)
 
 
 @asynccontextmanager

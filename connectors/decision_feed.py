@@ -22,10 +22,14 @@ LAST_DECISIONS = 500
 
 
 class KafkaDecisionFeed:
-    """``DecisionFeed`` over every partition of its topics, without a consumer group.
+    """``DecisionFeed`` of a station, without a consumer group.
+
+    Of decisions and changes of recipes only the partition is read that the station's are in: with
+    as many partitions as lines, what other lines decide costs this one next to nothing.
 
     Args:
         line: only keys ``line/...`` and alerts of this line are yielded.
+        station: whose key says which partition is read.
         lookback_s: begin with the records of this many seconds before now, and with the last
             decisions in any case: a clock that is off must not cost those of open parts. 0 is a
             fresh start: decisions from now on, and alerts from the end of their topic.
@@ -36,6 +40,7 @@ class KafkaDecisionFeed:
         self,
         connection: KafkaConnection,
         line: str,
+        station: str,
         lookback_s: float = 0.0,
         has_recipes: bool = False,
     ) -> None:
@@ -46,7 +51,9 @@ class KafkaDecisionFeed:
         if has_recipes:
             since[CHANGEOVERS.name] = time.time()  # not the end: an answer may be there before us
         last = {DECISIONS.name: LAST_DECISIONS} if lookback_s > 0 else {}
-        self._reader = PartitionReader(connection, since, last=last)
+        key = f"{line}/{station}".encode()
+        keys = {DECISIONS.name: key, CHANGEOVERS.name: key}
+        self._reader = PartitionReader(connection, since, last=last, keys=keys)
 
     @property
     def caught_up(self) -> asyncio.Event:

@@ -7,11 +7,13 @@ every outage. Both give the records of one poll at a time, in order per partitio
 import asyncio
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
 
 from streams.backoff import backoff_s
 from streams.cancellation import asked_to_end
@@ -25,6 +27,8 @@ BEGINNING, END = 0.0, math.inf
 """Where a topic is read from, beside a moment in seconds since the epoch."""
 CHECK_S = 2.0
 """How often an idle reader looks for a log that was lost and for topics that appeared, seconds."""
+RECOUNT_S = 10.0
+"""How often a reader looks for partitions that were added, seconds."""
 _AT_ONCE = 64
 """Records per poll while following: a long log must not stop the caller's other tasks."""
 _POLL_MS = 1000
@@ -35,7 +39,7 @@ _Batches = Mapping[TopicPartition, list[ConsumerRecord]]
 
 
 class PartitionReader:
-    """Reads every partition of some topics.
+    """Reads every partition of some topics, or of a topic the one that a key's messages are in.
 
     Args:
         connection: to the broker.
@@ -43,6 +47,8 @@ class PartitionReader:
         last: topic -> so many of its latest records of each partition at least, whatever their
             times say: clocks of their senders and of this host may be off.
         resume: after an outage go on where the last consumer stood; False: begin again.
+        keys: topic -> a key; of this topic only the partition is read into which clients of Kafka
+            put messages with the key. Others share it, so that the reader still looks at the key.
     """
 
     def __init__(
@@ -51,17 +57,22 @@ class PartitionReader:
         since_s: Mapping[str, float],
         resume: bool = True,
         last: Mapping[str, int] | None = None,
+        keys: Mapping[str, bytes] | None = None,
     ) -> None:
         self._connection = connection
         self._since_s = dict(since_s)
         self._resume = resume
         self._last = dict(last or {})
+        self._keys = dict(keys or {})
         self._positions: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._absent: list[str] = []
         self._whole: dict[TopicPartition, tuple[int, int]] = {}
         """End and position of logs that were found whole, though they end before the position."""
         self._checked = 0.0
+        self._counts: Counter[str] = Counter()
+        """Partitions of each topic that exists."""
+        self._counted = 0.0
         self.caught_up = asyncio.Event()
         """Set while a consumer follows that has given all that stood at the broker when it was
         assigned. A topic that does not exist yet holds nothing, and is followed once it does."""
@@ -132,8 +143,9 @@ class PartitionReader:
     ) -> list[TopicPartition]:
         """Every partition, at the last position or where its topic begins."""
         found = await partitions_of(consumer, self._since_s)
-        partitions = [p for p in found if numbers is None or p.partition in numbers]
+        partitions = [p for p in self._of_keys(found) if numbers is None or p.partition in numbers]
         self._absent = sorted(set(self._since_s) - {p.topic for p in found})
+        self._counted = time.monotonic()
         consumer.assign(partitions)
         if not self._resume:
             self._positions.clear()
@@ -143,6 +155,28 @@ class PartitionReader:
         for partition in partitions:
             consumer.seek(partition, self._positions[partition])
         return partitions
+
+    def _of_keys(self, found: Collection[TopicPartition]) -> list[TopicPartition]:
+        """Those of the partitions that hold what is read.
+
+        A partition that was read before partitions were added may still get messages.
+        """
+        self._counts = counts = Counter(p.topic for p in found)
+        return [
+            p
+            for p in found
+            if p.topic not in self._keys
+            or p in self._positions
+            or p.partition == partition_of(self._keys[p.topic], counts[p.topic])
+        ]
+
+    async def _recount(self, consumer: AIOKafkaConsumer) -> None:
+        """Read partitions that were added to a topic, from their beginning: all of it is new."""
+        counts = Counter(p.topic for p in await partitions_of(consumer, self._counts))
+        self._counted = time.monotonic()
+        if more := {topic for topic, count in counts.items() if count > self._counts[topic]}:
+            self._since_s |= dict.fromkeys(more, BEGINNING)
+            await self._assign(consumer)
 
     async def _begin(
         self, consumer: AIOKafkaConsumer, new: list[TopicPartition]
@@ -162,6 +196,9 @@ class PartitionReader:
         return positions
 
     async def _next(self, consumer: AIOKafkaConsumer) -> list[Delivery]:
+        if time.monotonic() - self._counted >= RECOUNT_S and self._counts:
+            async with asyncio.timeout(self._connection.request_timeout_s):
+                await self._recount(consumer)
         if not self._positions:
             await asyncio.sleep(CHECK_S)
             batches: _Batches = {}
@@ -204,6 +241,17 @@ class PartitionReader:
                 if fresh := [record for record in records if record.offset >= position]:
                     found[partition] = fresh
         return found
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Into which of so many partitions clients of Kafka put messages with a key.
+
+    >>> partition_of(b"L1/S1", 4)
+    0
+    """
+    numbers = list(range(partitions))
+    chosen: int = DefaultPartitioner()(key, numbers, numbers)
+    return chosen
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, names: Iterable[str]) -> list[TopicPartition]:

@@ -34,13 +34,15 @@ async def test_the_feed_starts_at_the_end_or_looks_back(fresh_broker: Broker) ->
     stop = alert_on("line1", request_stop=True)
     await publisher.send(ALERTS.name, to_message(stop))
     await asyncio.sleep(0.01)  # record times have a resolution of a millisecond
-    feed = KafkaDecisionFeed(here(fresh_broker), "line1")
+    feed = KafkaDecisionFeed(here(fresh_broker), "line1", "station1")
     reading = asyncio.create_task(take(feed, 1))
     await asyncio.wait_for(feed.caught_up.wait(), 10)
     fresh = decision_for(frame_on("line1", 1))
     await publisher.send(DECISIONS.name, to_message(fresh))
     assert await reading == [fresh]
-    again = await take(KafkaDecisionFeed(here(fresh_broker), "line1", lookback_s=600), 4)
+    again = await take(
+        KafkaDecisionFeed(here(fresh_broker), "line1", "station1", lookback_s=600), 4
+    )
     assert [e.trigger_seq for e in again if isinstance(e, Decision)] == [98, 99, 1]
     assert [e for e in again if isinstance(e, Alert)] == [stop]
     await publisher.stop()
@@ -50,7 +52,7 @@ async def test_the_feed_starts_at_the_end_or_looks_back(fresh_broker: Broker) ->
 async def test_the_feed_survives_an_outage_and_unreadable_records() -> None:
     port = free_port()
     where = KafkaConnection(f"127.0.0.1:{port}", 2.0, fetch_max_wait_ms=10)
-    feed = KafkaDecisionFeed(where, "line1")
+    feed = KafkaDecisionFeed(where, "line1", "station1")
     publisher = KafkaPublisher(KafkaConnection(f"127.0.0.1:{port}", 1.0))
     seen: list[Decision | Alert] = []
 

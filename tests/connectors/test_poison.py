@@ -52,7 +52,7 @@ async def test_poisoned_topics_cost_no_connection_and_no_part(
     publisher = KafkaPublisher(connection)
     try:
         async with running_line(tmp_path, PLC, config=ROOMY) as line:
-            line.bus.feed = Overheard(connection, "line1", lookback_s=60.0)
+            line.bus.feed = Overheard(connection, "line1", "station1", lookback_s=60.0)
             await line.start_gateway()
             await line.plc.trigger(PlannedPart(part_id="a", product_id="demo"))
             await until(lambda: len(line.bus.frames) == 1)

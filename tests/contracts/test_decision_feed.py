@@ -68,7 +68,10 @@ async def kafka(servers: str) -> AsyncIterator[tuple[DecisionFeed, Tell]]:
         await publisher.send(topic.name, to_message(event))
 
     try:
-        yield KafkaDecisionFeed(connection, "line1", lookback_s=60.0, has_recipes=True), say
+        yield (
+            KafkaDecisionFeed(connection, "line1", "station1", lookback_s=60.0, has_recipes=True),
+            say,
+        )
     finally:
         await publisher.stop()
 

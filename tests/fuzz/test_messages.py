@@ -87,7 +87,7 @@ def on_the_wire(decision: Decision) -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("topic", ALL, ids=lambda topic: topic.name)
 async def test_broken_messages_are_refused_or_harmless(topic: Topic) -> None:
-    feed = KafkaDecisionFeed(NOBODY, "line-1")
+    feed = KafkaDecisionFeed(NOBODY, "line-1", "station1")
     policies = PoliciesInForce()
     publisher = TwinPublisher()
     results = Results(Stage.INSPECT, publisher, Telemetry("inspect"), FlowConfig())

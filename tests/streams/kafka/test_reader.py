@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from structlog.testing import capture_logs
 
 from infra.stack.broker import Broker, start_broker
@@ -15,7 +15,7 @@ from streams.envelope import Message
 from streams.errors import UnavailableError
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.publisher import KafkaPublisher
-from streams.kafka.reader import BEGINNING, END, PartitionReader
+from streams.kafka.reader import BEGINNING, END, PartitionReader, partition_of
 from streams.kafka.topic_admin import ensure_topics
 from streams.topics import ALERTS, COUNTED, DECISIONS, POLICIES, Topic
 from tests.waiting import until
@@ -138,6 +138,64 @@ async def test_the_last_records_are_read_whatever_their_times_say(fresh_broker: 
         more = PartitionReader(connection(fresh_broker), since, last={DECISIONS.name: 99})
         async with following(more) as found:
             await found.until(b"0", b"1", b"2", b"3", b"4")
+
+
+def key_in(partition: int, partitions: int) -> bytes:
+    keys = (f"line{n}/station1".encode() for n in range(1000))
+    return next(key for key in keys if partition_of(key, partitions) == partition)
+
+
+@pytest.mark.asyncio
+async def test_of_a_keyed_topic_the_partition_is_read_that_its_senders_take(
+    fresh_broker: Broker,
+) -> None:
+    await ensure_topics(connection(fresh_broker), topics=TOPICS)
+    own, other = (key_in(number, DECISIONS.partitions) for number in (2, 3))
+    publisher = KafkaPublisher(connection(fresh_broker))
+    try:
+        for key in (own, other, own):
+            await publisher.send(DECISIONS.name, Message(key, key, ()))
+            await publisher.send(COUNTED.name, Message(key, key, ()))
+    finally:
+        await publisher.stop()
+    since = {DECISIONS.name: BEGINNING, COUNTED.name: BEGINNING}
+    reader = PartitionReader(connection(fresh_broker), since, keys={DECISIONS.name: own})
+    found = [(r.topic, r.value) async for records in reader.read_to_end() for r in records]
+    assert sorted(found) == sorted(
+        [(DECISIONS.name, own)] * 2 + [(COUNTED.name, key) for key in (own, other, own)]
+    )
+
+
+@pytest.mark.asyncio
+async def test_partitions_that_are_added_are_read_too(
+    fresh_broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded broker adds none to a topic: here it says at first that there are fewer."""
+    from streams.kafka import reader as module
+
+    await ensure_topics(connection(fresh_broker), topics=TOPICS)
+    key = next(
+        key
+        for key in (f"line{n}/station1".encode() for n in range(1000))
+        if partition_of(key, 2) == 1 and partition_of(key, DECISIONS.partitions) == 3
+    )
+    few, whole = True, module.partitions_of
+
+    async def told(consumer: AIOKafkaConsumer, names: Iterable[str]) -> list[TopicPartition]:
+        return [p for p in await whole(consumer, names) if p.partition < 2 or not few]
+
+    monkeypatch.setattr(module, "partitions_of", told)
+    monkeypatch.setattr(module, "RECOUNT_S", 0.0)
+    reader = PartitionReader(
+        connection(fresh_broker), {DECISIONS.name: END}, keys={DECISIONS.name: key}
+    )
+    async with publishing(fresh_broker) as send, following(reader) as found:
+        await until(lambda: found.ends == 1, 20)
+        await send(DECISIONS, b"new place", partition=3)
+        few = False
+        await found.until(b"new place")
+        await send(DECISIONS, b"sent by one who does not know it yet", partition=1)
+        await found.until(b"new place", b"sent by one who does not know it yet")
 
 
 @pytest.mark.asyncio

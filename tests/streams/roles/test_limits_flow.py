@@ -97,7 +97,7 @@ async def test_a_limit_stops_the_line_until_the_operator_resets(
 ) -> None:
     """Decisions to alert to StopRequest at the PLC; FaultReset clears it, and it stays clear."""
     servers = fresh_broker.bootstrap_servers
-    feed = KafkaDecisionFeed(KafkaConnection(servers, fetch_max_wait_ms=10), "line1")
+    feed = KafkaDecisionFeed(KafkaConnection(servers, fetch_max_wait_ms=10), "line1", "station1")
     asked: list[Alert] = []
 
     async with (
