@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LINE = (
     "stack", "gateway", "vision-server", "plc", "camera", "worker", "product", "train", "inspect",
     "classify", "learn", "models", "policy", "certify", "taxonomy", "history", "console", "deploy",
-    "doctor", "llm", "topics",
+    "doctor", "llm", "topics", "bundle",
 )  # fmt: skip
 """What a plant runs; each has a module of its name in ``andon.cli``."""
 

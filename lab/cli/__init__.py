@@ -2,7 +2,7 @@
 
 import typer
 
-from lab.cli import benchmark, demo, evaluate, llm, plc, supply
+from lab.cli import benchmark, bundle, demo, evaluate, llm, plc, supply
 
 COMMANDS: dict[str, typer.Typer] = {
     "demo": demo.app,
@@ -11,5 +11,6 @@ COMMANDS: dict[str, typer.Typer] = {
     "evaluate": evaluate.app,
     "benchmark": benchmark.app,
     "supply": supply.app,
+    "bundle": bundle.app,
 }
 """Applications by subcommand of ``andon``."""

@@ -24,9 +24,7 @@ def programs_of(venv: Path, requirements: Sequence[str], timeout_s: float = 900.
     programs = venv / "bin"
     if (venv / "ready").is_file():
         return programs
-    uv = shutil.which("uv", path=f"{os.environ['PATH']}{os.pathsep}{sys.prefix}-tools/bin")
-    if uv is None:
-        raise PeerError(f"uv is not on the path; it makes {venv}")
+    uv = uv_program(f"it makes {venv}")
     make = [uv, "venv", "-q", "--clear", "--python", sys.executable, str(venv)]
     fill = [uv, "pip", "install", "-q", "--python", str(programs / "python"), *requirements]
     for command in (make, fill):
@@ -36,3 +34,15 @@ def programs_of(venv: Path, requirements: Sequence[str], timeout_s: float = 900.
             raise PeerError(str(error)) from error
     (venv / "ready").touch()
     return programs
+
+
+def uv_program(why: str) -> str:
+    """uv on the path, or where ``infra/setup.sh`` puts it; ``why`` says what it is needed for.
+
+    Raises:
+        PeerError: there is none.
+    """
+    uv = shutil.which("uv", path=f"{os.environ['PATH']}{os.pathsep}{sys.prefix}-tools/bin")
+    if uv is None:
+        raise PeerError(f"uv is not on the path; {why}")
+    return uv

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -115,15 +115,20 @@ def installed_bill(programs: Path, python: str = sys.executable) -> Bill:
     return read_bill(output_of(command))
 
 
-def output_of(command: Sequence[str], fine: Sequence[int] = (0,)) -> str:
-    """What a tool prints.
+def output_of(
+    command: Sequence[str],
+    fine: Sequence[int] = (0,),
+    timeout_s: float = TIMEOUT_S,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """What a tool prints; ``env`` is its whole environment, ours without.
 
     Raises:
         SupplyError: it cannot be run, takes too long, or ends with a code that is not ``fine``.
     """
     name = Path(command[0]).name
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=env)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SupplyError(f"{name}: {error}") from error
     if done.returncode not in fine:
