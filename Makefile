@@ -54,6 +54,7 @@ smoke: setup
 	$(BIN)/andon benchmark shots --smoke
 	$(BIN)/andon benchmark recipes --smoke
 	$(BIN)/andon benchmark products --smoke
+	$(BIN)/andon benchmark lines --smoke
 
 lint: setup
 	$(BIN)/ruff check .

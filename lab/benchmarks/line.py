@@ -157,7 +157,7 @@ def bench(
     )
     if anomalous is not None:
         plan = mixed(plan, PICTURES, anomalous)
-    learned = _learn(plan, say)
+    learned = learned_expert(plan, say)
     say(f"reference expert {learned.digest}")
     folder = LEARNED / "run"
     shutil.rmtree(folder, ignore_errors=True)
@@ -187,7 +187,7 @@ def bench(
         stack.stop()
 
 
-def _learn(plan: LinePlan, say: Say) -> learning.Learned:
+def learned_expert(plan: LinePlan, say: Say) -> learning.Learned:
     LEARNED.mkdir(parents=True, exist_ok=True)
     request = learning.request_of(plan, LEARNED)
     memory = LEARNED / f"{plan.product}-{len(plan.train)}.json"

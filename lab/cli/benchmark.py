@@ -21,6 +21,7 @@ from lab.cli.benchmark_expert import expert
 from lab.cli.benchmark_faults import FaultDetails, faults
 from lab.cli.benchmark_history import history
 from lab.cli.benchmark_latency import latency
+from lab.cli.benchmark_lines import lines
 from lab.cli.benchmark_links import links
 from lab.cli.benchmark_long import soak, stalls
 from lab.cli.benchmark_mutants import mutants
@@ -45,6 +46,7 @@ app.command(epilog=listed(FaultDetails))(faults)
 app.command()(history)
 app.command()(latency)
 app.command()(links)
+app.command()(lines)
 app.command()(mutants)
 app.command()(products)
 app.command()(recipes)
