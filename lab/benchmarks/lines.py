@@ -21,7 +21,7 @@ from infra.stack.process import free_port
 from infra.stack.server import LocalServer
 from lab.benchmarks.cpu import cpu_seconds
 from lab.benchmarks.line import DEPLOY_S, LEARNED, learned_expert
-from lab.benchmarks.lines_figures import Counted, LinesFigures, Window, figures_of
+from lab.benchmarks.lines_figures import CpuSpent, LinesFigures, Window, figures_of
 from lab.datasets.textile import textile_dataset
 from lab.harness.controllers_here import WINDOW_S, Controllers, LinePlayed, LinesRound
 from lab.harness.line import ROLES, SERVE_TEMPLATE
@@ -146,7 +146,7 @@ class Plant:
         burst: str = "",
         stops: str = "",
         in_flight: int = 0,
-    ) -> tuple[Sequence[LinePlayed], Counted]:
+    ) -> tuple[Sequence[LinePlayed], CpuSpent]:
         """One round at so many parts/s of all lines together, and what it cost."""
         self.rounds += 1
         takt_s = len(controllers.plcs) / rate
@@ -163,11 +163,11 @@ class Plant:
         return played, counted
 
     @contextlib.contextmanager
-    def counted(self) -> Iterator[Counted]:
+    def counted(self) -> Iterator[CpuSpent]:
         """CPU by part of the stack, filled in at the end."""
         roots = {name: server.process.pid for name, server in self.stack.components.items()}
         roots |= {name: one.process.pid for name, one in self.processes.items()}
-        counted, before = Counted.begin(roots), cpu_seconds(roots)
+        counted, before = CpuSpent.begin(roots), cpu_seconds(roots)
         yield counted
         counted.end(before, cpu_seconds(roots))
 

@@ -1,5 +1,5 @@
 """The figures of many lines: CPU per part less the idle CPU, and how one line feels another. Pure
-but for the clock and the memory that ``Counted`` reads."""
+but for the clock and the memory that ``CpuSpent`` reads."""
 
 import contextlib
 import time
@@ -21,7 +21,7 @@ MOST_RAISED = 1.2
 
 
 @dataclass
-class Counted:
+class CpuSpent:
     """CPU seconds by part of the stack, over a time."""
 
     begun: float
@@ -114,7 +114,7 @@ class Window:
     burst: list[float] = field(default_factory=list)
     stop: list[float] = field(default_factory=list)
 
-    def add(self, idle: Counted, played: Sequence[LinePlayed], busy: Counted) -> None:
+    def add(self, idle: CpuSpent, played: Sequence[LinePlayed], busy: CpuSpent) -> None:
         """One round after as long a time without parts."""
         parts = sum(one.parts for one in played)
         rate = {name: spent / idle.seconds for name, spent in idle.cpu_s.items()}

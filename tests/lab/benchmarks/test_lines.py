@@ -6,12 +6,12 @@ import pytest
 from typer.testing import CliRunner
 
 from andon.__main__ import app
-from lab.benchmarks.lines_figures import Counted, Window, figures_of, group_of
+from lab.benchmarks.lines_figures import CpuSpent, Window, figures_of, group_of
 from lab.harness.controllers_here import LinePlayed
 
 
-def counted(seconds: float, **cpu_s: float) -> Counted:
-    return Counted(0.0, {}, seconds, cpu_s)
+def counted(seconds: float, **cpu_s: float) -> CpuSpent:
+    return CpuSpent(0.0, {}, seconds, cpu_s)
 
 
 def played(line: str, *ms: float, parts: int | None = None) -> LinePlayed:
