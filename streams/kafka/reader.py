@@ -247,7 +247,7 @@ def partition_of(key: bytes, partitions: int) -> int:
     """Into which of so many partitions clients of Kafka put messages with a key.
 
     >>> partition_of(b"L1/S1", 4)
-    0
+    2
     """
     numbers = list(range(partitions))
     chosen: int = DefaultPartitioner()(key, numbers, numbers)
