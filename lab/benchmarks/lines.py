@@ -22,6 +22,7 @@ from infra.stack.server import LocalServer
 from lab.benchmarks.cpu import cpu_seconds
 from lab.benchmarks.line import DEPLOY_S, LEARNED, learned_expert
 from lab.benchmarks.lines_figures import CpuSpent, LinesFigures, Window, figures_of
+from lab.benchmarks.lines_pictures import PictureCost, cost_of, enlarged
 from lab.datasets.textile import textile_dataset
 from lab.harness.controllers_here import WINDOW_S, Controllers, LinePlayed, LinesRound
 from lab.harness.line import ROLES, SERVE_TEMPLATE
@@ -61,6 +62,8 @@ class LinesBenchmark:
     """Of each role."""
     replicas: int = 0
     """Of the expert in Ray Serve; 0: stand-ins in the workers."""
+    side: int | None = None
+    """Pixels of a picture's side; None: the textile set's own, 250."""
     in_flight: int = 32
     """Parts without a result while the rate of one line is measured."""
 
@@ -92,6 +95,7 @@ class Plant:
     stack: LinesStack
     folder: Path
     plan: LinePlan
+    picture: PictureCost
     processes: dict[str, RoleProcess] = field(default_factory=dict)
     rounds: int = 0
     """So many were played; it is part of the parts' names."""
@@ -214,7 +218,7 @@ async def _measured(plant: Plant, say: Say) -> LinesFigures:
     for count in options.lines:
         async with plant.lines(count) as controllers:
             windows.append(await _with_lines(plant, controllers, rate, say))
-    return figures_of(rate, windows)
+    return figures_of(rate, windows, plant.picture)
 
 
 async def _with_lines(plant: Plant, controllers: Controllers, rate: float, say: Say) -> Window:
@@ -249,6 +253,8 @@ def _plant(options: LinesBenchmark, say: Say) -> Iterator[Plant]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shown = [part.photograph.path for part in plan.parts]
+    if options.side is not None:
+        shown = enlarged(shown, options.side, folder / "pictures")
     (folder / "pictures.txt").write_text("".join(f"{path}\n" for path in shown))
     stack = LinesStack(
         folder / "stack",
@@ -257,7 +263,7 @@ def _plant(options: LinesBenchmark, say: Say) -> Iterator[Plant]:
         partitions=options.partitions or max(options.lines),
         with_ray=bool(options.replicas),
     )
-    plant = Plant(options, stack, folder, plan)
+    plant = Plant(options, stack, folder, plan, cost_of(shown))
     learned = learned_expert(plan, say) if options.replicas else None
     try:
         stack.start()

@@ -11,6 +11,7 @@ from typing import Self
 
 import psutil
 
+from lab.benchmarks.lines_pictures import PictureCost
 from lab.demo.summary import percentile
 from lab.harness.controllers_here import LinePlayed
 
@@ -90,6 +91,7 @@ class LinesFigures:
     counts: tuple[CountFigures, ...]
     cost_ratio: float
     """CPU per part at the most lines over that at the fewest."""
+    picture: PictureCost | None = None
 
     @property
     def holds(self) -> bool:
@@ -181,11 +183,13 @@ class Window:
         )
 
 
-def figures_of(rate: float, windows: Sequence[Window]) -> LinesFigures:
+def figures_of(
+    rate: float, windows: Sequence[Window], picture: PictureCost | None = None
+) -> LinesFigures:
     """The figures by number of lines, and the ratio of the ends."""
     counts = tuple(window.figures() for window in windows)
     first, last = counts[0].total_cpu_ms, counts[-1].total_cpu_ms
-    return LinesFigures(round(rate, 2), counts, round(last / max(first, 1e-9), 3))
+    return LinesFigures(round(rate, 2), counts, round(last / max(first, 1e-9), 3), picture)
 
 
 def _latencies(played: Iterable[LinePlayed]) -> list[float]:

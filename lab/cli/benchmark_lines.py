@@ -41,6 +41,10 @@ def lines(
     replicas: Annotated[
         int, typer.Option(min=0, help="Experts in Ray Serve; 0: stand-ins in the workers.")
     ] = 0,
+    side: Annotated[
+        int | None,
+        typer.Option(min=64, max=8000, help="Pixels of a picture's side; without it 250."),
+    ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Two lines, short rounds, for CI.")
     ] = False,
@@ -54,10 +58,8 @@ def lines(
     lines costs over 1.15 times that at the fewest, or where another line's p99 rises by over a
     fifth; with --smoke only where a part got no result.
     """
-    from andon.log import configure_logging
     from lab.benchmarks.lines import LinesBenchmark, benchmark_lines
 
-    configure_logging()
     logging.getLogger("asyncua").setLevel(logging.ERROR)
     options = LinesBenchmark(
         tuple(sorted(count or (1, 8, 64))),
@@ -68,6 +70,7 @@ def lines(
         partitions,
         workers,
         replicas,
+        side,
     )
     if smoke:
         options = replace(options, lines=(2,), rate=8.0, seconds=1.0, rounds=1)
@@ -80,7 +83,10 @@ def lines(
 def _tables(found: "LinesFigures") -> list[Table | str]:
     counts = found.counts
     headings = ("part of the stack", *(f"{one.lines} lines" for one in counts))
+    assert found.picture is not None
+    size = "{megapixels} megapixels, {size_kb} kB, {decode_ms} ms of CPU to decode and shrink"
     return [
+        f"a picture: {size.format(**asdict(found.picture))}",
         f"{found.parts_per_s} parts/s of all lines together; a part at the most lines costs "
         f"{found.cost_ratio} times that at the fewest",
         _by_part("CPU per part, ms, idle CPU taken off", headings, [o.cpu_ms for o in counts]),

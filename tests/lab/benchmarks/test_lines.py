@@ -1,12 +1,16 @@
 """Many lines: what is counted of a part, and the whole benchmark over a few."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from andon.__main__ import app
 from lab.benchmarks.lines_figures import CpuSpent, Window, figures_of, group_of
+from lab.benchmarks.lines_pictures import cost_of, enlarged
 from lab.harness.controllers_here import LinePlayed
 
 
@@ -68,6 +72,16 @@ def test_processes_that_do_the_same_are_one_part_of_the_stack() -> None:
     assert [group_of(name) for name in names] == [
         *["inspect", "inspect", "VisionExpert", "gateways", "s3"]
     ]
+
+
+def test_a_picture_is_as_large_as_asked_for_and_costs_something(tmp_path: Path) -> None:
+    small = tmp_path / "small.png"
+    Image.fromarray(np.zeros((50, 40, 3), np.uint8)).save(small)
+    (large,) = enlarged([small], 300, tmp_path / "large")
+    found = cost_of([large])
+    assert found.megapixels == 0.09
+    assert found.size_kb == round(large.stat().st_size / 1e3, 1)
+    assert found.decode_ms > 0
 
 
 @pytest.mark.slow
