@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
+from serving.experts.backbone import DEFAULT_SIZE
 from serving.experts.images import decode_image
-from serving.experts.options import DEFAULT_SIZE
 from serving.experts.preprocessing import Preprocessing
 
 QUALITY: Final = 90
