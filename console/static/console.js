@@ -6,7 +6,11 @@ addEventListener(
   "error",
   (event) => {
     const image = event.target;
-    if (!(image instanceof HTMLImageElement) || !image.dataset.retry) return;
+    if (!(image instanceof HTMLImageElement)) return;
+    if (!image.dataset.retry) {
+      if (image.closest(".thumb")) image.classList.add("gone");
+      return;
+    }
     const tries = Number(image.dataset.tries || 0);
     if (tries >= 5) {
       image.closest("figure")?.classList.add("without");

@@ -15,10 +15,12 @@
   const drawn = canvas.querySelector("[data-drawn]");
   const marks = canvas.querySelector("[data-corners]");
   const cross = canvas.querySelector("[data-cursor]");
+  const TRIED = 8;
   let shape = "rectangle";
   let corners = [];
   let cursor = [0.5, 0.5];
   let dragging = false;
+  let untried = [];
   let zones = [];
   let scale = {};
   let picture = { width: 0, height: 0, station: "" };
@@ -181,19 +183,25 @@
     image.parentElement.style.maxWidth = `calc(75vh * ${image.naturalWidth / image.naturalHeight})`;
     figure.classList.add("with");
   });
+  // Of a part that nobody chose another one will do, where no picture is kept.
   image.addEventListener("error", () => {
     image.hidden = true;
     figure.classList.remove("with");
+    const next = untried.shift();
+    if (next?.isConnected) choose(next);
   });
   document.addEventListener("click", (event) => {
     const button = event.target instanceof Element && event.target.closest("[data-zone-picture]");
     if (!button) return;
+    untried = [];
     choose(button);
     page.scrollIntoView({ block: "nearest" });
   });
   document.addEventListener("policy:filled", () => {
-    const first = document.querySelector("[data-zone-picture]");
-    if (image.hidden && !image.src && first) choose(first);
+    if (!image.hidden || image.src) return;
+    untried = [...document.querySelectorAll("[data-zone-picture]")].slice(0, TRIED);
+    const first = untried.shift();
+    if (first) choose(first);
   });
   document.addEventListener("policy:report", ({ detail: report }) => {
     if (!report?.ok) return;
