@@ -124,7 +124,8 @@ async def _run(
         await asyncio.sleep(_LOOK_S)
         now = time.perf_counter() - begun
         done = await plain.fetchval(_RECORDED) - base
-        if done and not first:  # its start is over: imports, joining the group
+        is_started = not options.rate_per_s and 0 < done < options.count
+        if is_started and not first:  # imports and joining the group are over
             first, reached = now, done
             before, own = cpu_seconds(roots), time.process_time()
         due = min(now * options.rate_per_s, options.count) if options.rate_per_s else 0

@@ -71,6 +71,7 @@ async def test_a_small_run_that_is_stopped_and_goes_on(
 async def test_what_a_plant_publishes_is_recorded_once(scratch: Path) -> None:
     for rate in (100, 0):
         folder = scratch / str(rate)
+        folder.mkdir()
         found = await benchmark_recording(RecordBenchmark(rate, 0.3), folder, print)
         assert (found["parts"], found["twice"]) == ({100: 30, 0: 300}[rate], 0)
         assert float(found["cpu_ms_a_part_record"]) > 0
