@@ -29,6 +29,7 @@ from streams.addresses import HostPort, read_host_port
 from streams.kafka.settings import KafkaSettings as KafkaSettings
 from streams.mqtt.settings import MqttSettings
 from streams.settings import Section
+from streams.tracing.settings import TracingSettings
 
 # as pydantic reads a boolean
 _YES, _NO = ("true", "1", "yes", "on", "y", "t"), ("false", "0", "no", "off", "n", "f")
@@ -257,6 +258,7 @@ class Settings(BaseSettings):
     console: ConsoleSettings = ConsoleSettings()
     oidc: OidcSettings = OidcSettings()
     webhook: WebhookSettings = WebhookSettings()
+    tracing: TracingSettings = TracingSettings()
     signing: SigningSettings = SigningSettings()
     secure: bool = False
     """Whether `andon stack up`, `andon demo` and the benchmarks start a secured local stack: with

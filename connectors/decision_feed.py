@@ -3,7 +3,7 @@ change of its recipe."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 import structlog
@@ -45,6 +45,8 @@ class KafkaDecisionFeed:
         has_recipes: bool = False,
     ) -> None:
         self._line = line
+        self.on_decision: Callable[[Delivery, Decision], None] = lambda *_: None
+        """Told of each decision and of the record that it came in; it must not raise."""
         since_s = time.time() - lookback_s
         alerts_since_s = since_s if lookback_s > 0 else END
         since = {DECISIONS.name: since_s, ALERTS.name: alerts_since_s}
@@ -76,7 +78,9 @@ class KafkaDecisionFeed:
                 return None
             if record.topic == CHANGEOVERS.name:
                 return from_message(ChangeoverStep, record.value, record.headers)
-            return from_message(Decision, record.value, record.headers)
+            decision = from_message(Decision, record.value, record.headers)
+            self.on_decision(record, decision)
+            return decision
         except Exception as error:  # noqa: BLE001 - nothing that a message contains ends the feed
             log.warning(
                 "feed.unreadable",

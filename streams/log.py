@@ -86,12 +86,15 @@ class OncePer(logging.Filter):
         return True
 
 
+_REPEAT_THEMSELVES: Final = ("aiokafka", "faust", "mode", "opentelemetry")
+
+
 def quieten(seconds: float = 30.0) -> None:
-    """Quieten every handler of the root logger, for aiokafka's, Faust's and mode's records only."""
+    """Quieten every handler of the root logger, for the records of chatty libraries only."""
     once = OncePer(seconds)
 
     def chosen(record: logging.LogRecord) -> bool:
-        return not record.name.startswith(("aiokafka", "faust", "mode")) or once.filter(record)
+        return not record.name.startswith(_REPEAT_THEMSELVES) or once.filter(record)
 
     for handler in logging.getLogger().handlers:
         handler.addFilter(chosen)

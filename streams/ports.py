@@ -38,6 +38,8 @@ class InspectionRequest:
     frame_id: UUID
     product_id: str
     image: bytes
+    trace: str = ""
+    """The ``traceparent`` of who asks; empty: not traced."""
 
 
 @runtime_checkable
@@ -103,6 +105,8 @@ class ClassificationRequest:
     inspection: Inspection
     texts: ClassificationTexts
     deadline: datetime
+    trace: str = ""
+    """The ``traceparent`` of who asks; empty: not traced."""
 
 
 @runtime_checkable

@@ -14,11 +14,13 @@ from andon.processes.heap import settle_heap
 from andon.processes.stalls import watched_loop
 from andon.processes.status import telling
 from andon.settings import Settings
+from andon.tracing_wiring import spans_of
 from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway.adapters import GatewayPorts
 from connectors.gateway.core import Gateway
 from connectors.gateway.journal import Journal
 from connectors.gateway.meter import GatewayMeter
+from connectors.gateway.part_traces import PartTraces
 from connectors.gateway.spool import Spool
 from connectors.gateway.watch import GatewayWatch, WatchedLink
 from connectors.handshake.state import State
@@ -136,6 +138,9 @@ async def compose(
     if own.metrics_port:
         setting = "ANDON_GATEWAY__METRICS_PORT"
         stack.callback(served(meter.registry, own.metrics_port, own.metrics_host, setting))
+    traces = await _traces(settings, stack)
+    if traces is not None:
+        publisher.traces, feed.on_decision = traces, traces.heard
     watched = WatchedLink(link)
     watch = GatewayWatch(
         own,
@@ -153,6 +158,8 @@ async def compose(
     def on_step(before: State, after: State, commands: Sequence[Command]) -> None:
         meter.saw(before, after, commands)
         watch.saw(before, after, commands)
+        if traces is not None:
+            traces.saw(before, after, commands)
 
     ports = GatewayPorts(
         link=watched,
@@ -172,6 +179,17 @@ async def _disk_usable(journal: Journal, spools: Iterable[Spool]) -> None:
     await _usable(journal.open)
     for spool in spools:
         await _usable(spool.open)
+
+
+async def _traces(settings: Settings, stack: AsyncExitStack) -> PartTraces | None:
+    """What follows the parts, where traces are wanted; closed with ``stack``."""
+    own, wanted = settings.gateway, settings.tracing
+    name = f"{own.line}-{own.station}"
+    spans = await asyncio.to_thread(spans_of, settings, "gateway", name)
+    if spans is None:
+        return None
+    stack.push_async_callback(asyncio.to_thread, spans.close)
+    return PartTraces(own.line, own.station, spans, wanted.share, wanted.keep_odd)
 
 
 async def _usable(open_: Callable[[], object]) -> None:

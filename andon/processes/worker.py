@@ -21,6 +21,7 @@ from andon.processes.instance import Instance, claimed_instance
 from andon.processes.stalls import watched_loop
 from andon.processes.status import telling
 from andon.settings import Settings
+from andon.tracing_wiring import spans_of
 from streams.kafka.faust_app import BusConfig
 from streams.log import quieten
 from streams.roles.classify import ClassifyRole
@@ -33,6 +34,7 @@ from streams.roles.record import RecordRole
 from streams.roles.record_core import RECORDED, WITH_OBJECTS
 from streams.roles.results import Results
 from streams.roles.runner import RoleRunner, RunningRole
+from streams.roles.traced import TracedClassifier, TracedExpert, Tracing
 from streams.roles.watch import WorkerWatch
 from streams.topics import ANOMALIES, CHANGEOVERS, FRAMES, MIB, SHOTS, Topic
 
@@ -100,9 +102,10 @@ class ServeClient(Protocol):
 class Started:
     """Tells the supervisor that the worker is at work, once Ray Serve is reached too."""
 
-    def __init__(self, config: RoleConfig, name: str = "0") -> None:
+    def __init__(self, config: RoleConfig, name: str = "0", tracing: Tracing | None = None) -> None:
         self.config = config
         self.name = name
+        self.tracing = tracing
         self._serve: ServeClient | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -150,20 +153,25 @@ async def _run(config: RoleConfig, settings: Settings, own: Instance) -> None:
         loop.add_signal_handler(number, stop.set)
     log = structlog.get_logger(role=role, instance=config.bus.instance).info
     watch = WorkerWatch(own.name, __version__, log)
-    started = Started(config, own.name)
+    spans = await asyncio.to_thread(spans_of, settings, role, own.name)
+    tracing = None if spans is None else Tracing(spans, role, settings.tracing.keep_odd)
+    started = Started(config, own.name, tracing)
 
     def at_work() -> None:
         own.joined()
         started.announce()
 
     make = partial(open_role, settings, started)
-    runner = RoleRunner(config, READ[role], make, watch.log, wiring.topics_wanted(settings))
+    wanted = wiring.topics_wanted(settings)
+    runner = RoleRunner(config, READ[role], make, watch.log, wanted, tracing)
     try:
         async with telling(settings, partial(watch.look, runner, socket.gethostname())):
             await runner.run(stop, at_work)
     finally:
         notify_stopping()
         await started.close()
+        if spans is not None:
+            await asyncio.to_thread(spans.close)
 
 
 READ: Mapping[RoleName, Sequence[Topic]] = {
@@ -209,8 +217,12 @@ async def open_role(
         if config.role == "inspect":
             expert = await enter(wiring.opened(wiring.vision_expert, settings))
             await started.connecting(expert)
-            yield InspectRole(expert, policies, results, images)
+            traced = started.tracing
+            scores = expert if traced is None else TracedExpert(expert, traced)
+            yield InspectRole(scores, policies, results, images)
         else:
             classifier = await enter(wiring.opened(wiring.classifier, settings))
             await started.connecting(classifier)
-            yield ClassifyRole(classifier, policies, results, images)
+            traced = started.tracing
+            names = classifier if traced is None else TracedClassifier(classifier, traced)
+            yield ClassifyRole(names, policies, results, images)

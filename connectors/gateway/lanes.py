@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from connectors.gateway.part_traces import PartTraces
 from connectors.gateway.shared_publisher import SharedPublisher
 from connectors.gateway.spool import Budget, Spool
 from connectors.gateway.spooling import SpoolingPublisher
@@ -60,6 +61,8 @@ class LanedPublisher:
     lanes: Mapping[Lane, SpoolingPublisher]
     on_down: Callable[[bool], None] = lambda _: None
     on_full: Callable[[bool], None] = lambda _: None
+    traces: PartTraces | None = None
+    """Gives each message the header of its part's trace; None: nothing is traced."""
 
     def __post_init__(self) -> None:
         self._down: set[Lane] = set()
@@ -71,7 +74,11 @@ class LanedPublisher:
     async def send(self, topic: str, message: Message) -> None:
         """Send or keep a message. Raises ``SpoolFullError`` when neither can be done."""
         lane = lane_of(topic, message)
-        await self.lanes.get(lane, self.lanes[Lane.PICTURES]).send(topic, message)
+        send = self.lanes.get(lane, self.lanes[Lane.PICTURES]).send
+        if self.traces is None:
+            await send(topic, message)
+        else:
+            await self.traces.sent(topic, message, send)
 
     async def run(self) -> None:
         """Send what is spooled. Runs until cancelled."""

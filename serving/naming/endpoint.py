@@ -22,6 +22,7 @@ from serving.naming.refusals import Refusal
 from serving.naming.settings import EndpointSettings
 from streams.log import Outage
 from streams.masking import masking_logger
+from streams.tracing.spans import Attribute, SpanKind, step
 
 log = masking_logger(__name__)
 
@@ -234,7 +235,13 @@ class Endpoint:
         stats.in_flight_most = max(stats.in_flight_most, stats.in_flight)
         assert self._transport is not None
         try:
-            outcome = await self._transport.send(question, manners)
+            said: dict[str, Attribute] = {
+                "andon.endpoint": self.name,
+                "andon.attempt": attempt,
+                "gen_ai.request.model": self.settings.model,
+            }
+            with step("ask the language model", SpanKind.CLIENT, said):
+                outcome = await self._transport.send(question, manners)
             if isinstance(outcome, Failed):
                 spent = estimate if outcome.billed else Spending()
                 limited = outcome.problem is CallProblem.RATE_LIMITED

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from serving.bundle_store import BundleStore
@@ -9,7 +10,9 @@ from serving.ray.classifier_deployment import ClassifierDeployment
 from serving.ray.ingress import IngressDeployment
 from serving.ray.routing import ROUTER
 from serving.ray.settings import CLASSIFIER, INGRESS, VISION, AppSettings
+from serving.ray.traced import OpenSpans, no_spans
 from serving.ray.vision_deployment import VisionDeployment
+from streams.tracing.spans import SpanSink
 
 with warnings.catch_warnings():
     # Ray 2.60's schema module uses a pydantic call that pydantic deprecated.
@@ -29,7 +32,11 @@ OpenStore = Callable[[], BundleStore]
 
 
 def build_application(
-    settings: AppSettings, ingress: str, open_artifacts: OpenStore, open_exemplars: OpenStore
+    settings: AppSettings,
+    ingress: str,
+    open_artifacts: OpenStore,
+    open_exemplars: OpenStore,
+    open_spans: Callable[[str], SpanSink | None] | None = None,
 ) -> Application:
     """The application for ``settings``.
 
@@ -38,18 +45,21 @@ def build_application(
         ingress: host:port on which workers' calls arrive.
         open_artifacts: a module-level function that opens the store of experts in the replica.
         open_exemplars: the same for exemplar bundles.
+        open_spans: the same for what takes the spans of ``expert`` or ``classifier``.
     """
     wanted = settings.vision
+    spans: OpenSpans = no_spans if open_spans is None else partial(open_spans, "expert")
     calls = max(CALLS_PER_REPLICA, 2 * wanted.batch)
     vision = _deployment(VISION, VisionDeployment, calls)
     if wanted.by_product:
         router = RequestRouterConfig(request_router_class=ROUTER)
         vision = vision.options(request_router_config=router)
-    behind = [vision.bind(wanted, open_artifacts)]
+    behind = [vision.bind(wanted, open_artifacts, spans)]
     if settings.classifier is not None:
         calls = max(CALLS_PER_REPLICA, 2 * settings.classifier.concurrency)
         classifier = _deployment(CLASSIFIER, ClassifierDeployment, calls)
-        behind.append(classifier.bind(settings.classifier, open_exemplars))
+        spans = no_spans if open_spans is None else partial(open_spans, "classifier")
+        behind.append(classifier.bind(settings.classifier, open_exemplars, spans))
     # it waits and does not compute: no place in the plan of the CPUs
     way_in = _deployment(INGRESS, IngressDeployment, CALLS_PER_REPLICA, num_cpus=0)
     return way_in.bind(ingress, *behind, by_product=wanted.by_product)

@@ -18,6 +18,7 @@ from serving.naming.build import build_classifier
 from serving.ray.following import StoreWatch
 from serving.ray.settings import LATEST, ClassifierArguments, ClassifierUserConfig, parse
 from serving.ray.tally import ReplicaTally
+from serving.ray.traced import OpenSpans, named_work, no_spans
 from serving.ray.wire import pack_classifications, unpack_requests
 from streams.codes import ReasonCode
 from streams.errors import AndonError
@@ -46,12 +47,17 @@ class ClassifierDeployment:
     Args:
         settings: see :class:`serving.ray.settings.ClassifierArguments`.
         open_store: opens the exemplar store inside the actor.
+        open_spans: opens what takes the spans of traced requests; None of it: nothing is traced.
     """
 
     def __init__(
-        self, settings: ClassifierArguments, open_store: Callable[[], BundleStore]
+        self,
+        settings: ClassifierArguments,
+        open_store: Callable[[], BundleStore],
+        open_spans: OpenSpans = no_spans,
     ) -> None:
         self._settings, self._store = settings, open_store()
+        self._spans = open_spans()
         self._stage: _Running | None = None
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._changing = asyncio.Lock()
@@ -116,7 +122,8 @@ class ClassifierDeployment:
     async def classify_many(self, call: bytes, timeout_s: float) -> bytes:
         """Name the anomalies of one call (``serving.ray.wire``); one answer each, in order."""
         requests = unpack_requests(call)
-        answers = await asyncio.gather(*(self._classify(r, timeout_s) for r in requests))
+        one = self._classify if self._spans is None else self._traced
+        answers = await asyncio.gather(*(one(r, timeout_s) for r in requests))
         self._tally.add(answers)
         return pack_classifications(answers)
 
@@ -148,6 +155,8 @@ class ClassifierDeployment:
         if self._stage is not None:
             stage, self._stage = self._stage, None
             await _retire(stage)
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.close)
 
     def _resolve(self) -> dict[str, str | None]:
         return self._watch.resolve(self._wanted.exemplars, self._versions)
@@ -181,6 +190,13 @@ class ClassifierDeployment:
                 if product not in bundles and not isinstance(named, str) and self._stage is None:
                     raise
         return bundles, problems
+
+    async def _traced(self, request: ClassificationRequest, timeout_s: float) -> Answer:
+        assert self._spans is not None
+        with named_work(request, self._spans) as said:
+            answer = await self._classify(request, timeout_s)
+            said(answer)
+        return answer
 
     async def _classify(self, request: ClassificationRequest, timeout_s: float) -> Answer:
         try:

@@ -24,6 +24,7 @@ from serving.ray.residents import Loaded
 from serving.ray.settings import VisionSettings, VisionUserConfig, parse
 from serving.ray.shadowing import ShadowScorer
 from serving.ray.tally import ReplicaTally
+from serving.ray.traced import OpenSpans, no_spans, spans_of_call
 from serving.ray.wire import pack_inspections, unpack_images
 from streams.codes import ReasonCode
 from streams.events import Inspection
@@ -55,10 +56,17 @@ class VisionDeployment:
         settings: see :class:`serving.ray.settings.VisionSettings`.
         open_store: opens the artifact store inside the replica; credentials come from its
             environment and travel through no configuration.
+        open_spans: opens what takes the spans of traced images; None of it: nothing is traced.
     """
 
-    def __init__(self, settings: VisionSettings, open_store: Callable[[], BundleStore]) -> None:
+    def __init__(
+        self,
+        settings: VisionSettings,
+        open_store: Callable[[], BundleStore],
+        open_spans: OpenSpans = no_spans,
+    ) -> None:
         self._settings = settings
+        self._spans = open_spans()
         self._replica = uuid4().hex
         self._models = ModelSet(
             loader(settings),
@@ -117,7 +125,7 @@ class VisionDeployment:
             timeout_s: how long the caller waits; what is not begun by then is dropped.
         """
         items = unpack_images(call)
-        now = time.perf_counter()
+        began_s, now = time.time(), time.perf_counter()
         ready = self._models.residents.get
         asked = [_Item(i.product, i.image, now, i.frame_id, ready(i.product)) for i in items]
         futures = [
@@ -126,8 +134,10 @@ class VisionDeployment:
             else self._batcher.submit(item, len(item.image), timeout_s)
             for item in asked
         ]
-        answers = await asyncio.gather(*futures, return_exceptions=True)
-        return pack_inspections([_settled(answer) for answer in answers])
+        settled = [_settled(a) for a in await asyncio.gather(*futures, return_exceptions=True)]
+        if self._spans is not None:
+            self._spans.tell(spans_of_call(items, settled, began_s))
+        return pack_inspections(settled)
 
     async def status(self) -> dict[str, object]:
         """What serves here: versions by product, what of it is in memory, problems, items
@@ -186,6 +196,8 @@ class VisionDeployment:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
         await self._batcher.close()
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.close)
         await self._shadow.close()
         self._cold.close()
         for pool in (self._decoders, self._scorer, self._changer):

@@ -1,10 +1,10 @@
 """What travels between worker and replica: JSON and raw image bytes in one blob, no pickle.
 
 A call is a four-byte length (big endian), a JSON array of ``[what, size]`` and the images, one
-after another; ``what`` is product and frame of a vision call (the product alone, as workers up to
-0.2 say it) and the request of a classifier call. An answer is one JSON array. Replicas understand
-workers of the release before: unknown fields are kept or ignored. Calls and answers travel as
-messages of one gRPC method each.
+after another; ``what`` is product, frame and, where traced, the ``traceparent`` of a vision call
+(the product alone, as workers up to 0.2 say it) and the request of a classifier call. An answer is
+one JSON array. Replicas understand workers of the release before: unknown fields are kept or
+ignored. Calls and answers travel as messages of one gRPC method each.
 """
 
 import json
@@ -47,6 +47,8 @@ class AskedImage:
     image: bytes
     frame_id: UUID | None = None
     """None where the worker did not say it."""
+    trace: str = ""
+    """The ``traceparent`` of who asks; empty: not traced."""
 
 
 class _Answer(BaseModel, Generic[A]):
@@ -64,7 +66,12 @@ _HEADER = TypeAdapter(list[tuple[object, int]])
 def pack_images(requests: Sequence[InspectionRequest]) -> bytes:
     """One call to the vision expert."""
     return _pack_call(
-        ({"product": r.product_id, "frame": str(r.frame_id)}, r.image) for r in requests
+        (
+            {"product": r.product_id, "frame": str(r.frame_id)}
+            | ({"trace": r.trace} if r.trace else {}),
+            r.image,
+        )
+        for r in requests
     )
 
 
@@ -81,7 +88,8 @@ def unpack_images(body: bytes) -> list[AskedImage]:
     found = []
     for what, image in _unpack_call(body):
         if isinstance(what, dict):
-            found.append(AskedImage(str(what["product"]), image, UUID(str(what["frame"]))))
+            frame_id, trace = UUID(str(what["frame"])), str(what.get("trace", ""))
+            found.append(AskedImage(str(what["product"]), image, frame_id, trace))
         else:
             found.append(AskedImage(str(what), image))
     return found

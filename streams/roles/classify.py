@@ -34,6 +34,7 @@ from streams.roles.metrics import COST, NAMED, TOKENS
 from streams.roles.pictures import fetched
 from streams.roles.results import Results
 from streams.roles.salvage import attributes, nested_attributes
+from streams.tracing.spans import CURRENT, PART
 
 Step = InTime[Classification] | FallbackDue | Late[Classification]
 Steps = AsyncGenerator[Step, None]
@@ -80,6 +81,7 @@ class ClassifyRole:
         frame = anomaly.frame
         if not anomaly.classify or frame.frame_id in self._late:  # delivered again: decided
             return
+        PART.set(frame)
         sent_at = anomaly.inspected_at or frame.captured_at
         self.results.heard(frame, sent_at.timestamp(), delivery)
         due_s = await self.results.due_s(frame)
@@ -98,6 +100,7 @@ class ClassifyRole:
             inspection=anomaly.inspection,
             texts=policy.texts(frame.station),
             deadline=frame.deadline,
+            trace=str(CURRENT.get() or ""),
         )
         async with AsyncExitStack() as stack:
             asked = self._calls.ask(request, due_s, len(image))

@@ -32,6 +32,7 @@ from streams.roles.pictures import fetched
 from streams.roles.results import Results
 from streams.roles.salvage import attributes
 from streams.topics import CHANGEOVERS
+from streams.tracing.spans import CURRENT, PART
 
 NO_SLOT = Failure(ReasonCode.LATE, "Overloaded", "too many large images at once")
 
@@ -70,6 +71,7 @@ class InspectRole:
         except EventError as error:
             await self._unreadable(delivery, error, ReasonCode.MALFORMED_EVENT)
             return
+        PART.set(frame)
         sent_s = delivery.produced_s or frame.captured_at.timestamp()
         self.results.heard(frame, sent_s, delivery)
         due_s = await self.results.due_s(frame)
@@ -96,7 +98,8 @@ class InspectRole:
         await self._unreadable(delivery, error, ReasonCode.NO_DECISION)
 
     async def _inspect(self, frame: Frame, delivery: Delivery, image: bytes, due_s: float) -> None:
-        request = InspectionRequest(frame.frame_id, frame.product_id, image)
+        trace = str(CURRENT.get() or "")
+        request = InspectionRequest(frame.frame_id, frame.product_id, image, trace)
         async with aclosing(self._calls.ask(request, due_s, len(image))) as steps:
             async for step in steps:
                 if isinstance(step, FallbackDue):

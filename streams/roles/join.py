@@ -20,6 +20,7 @@ from streams.roles.calls import beside_the_loop
 from streams.roles.config import JoinConfig
 from streams.roles.join_core import CompletePart, JoinState, Judged, Tick, joined, step
 from streams.roles.results import Results
+from streams.tracing.spans import PART
 
 
 @dataclass
@@ -72,6 +73,7 @@ class JoinRole:
         except EventError as error:
             await self.failed(delivery, error)
             return
+        PART.set(verdict)
         part = verdict.part_identity
         if part not in joining.state.decided:
             joining.waiting.setdefault(part, asyncio.get_running_loop().create_future())

@@ -20,6 +20,7 @@ from streams.principals import Role
 from streams.roles import metrics
 from streams.roles.config import RoleConfig
 from streams.roles.results import Results, Telemetry
+from streams.roles.traced import TracedResults, Tracing
 from streams.topics import Topic, Wanted
 
 
@@ -50,10 +51,12 @@ class RoleRunner:
         make_role: MakeRole,
         log: Log,
         wanted: Wanted | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """``make_role`` opens the role with its ports, around what it publishes with.
 
         Topics that are absent are created as ``wanted``; what is wrong with others is logged.
+        ``tracing`` says what becomes of traces; None: nothing is traced.
         """
         self.config = config
         self.telemetry = Telemetry(config.role, log)
@@ -61,6 +64,7 @@ class RoleRunner:
         self._make_role = make_role
         self._log = log
         self._wanted = wanted or Wanted()
+        self._tracing = tracing
         flow = config.flow
         self._intake = Intake(
             flow.in_flight_events,
@@ -113,10 +117,12 @@ class RoleRunner:
         app = RoleApp(config.role, config.bus, 4 * config.flow.in_flight_events)
         opened: asyncio.Future[Handler] = asyncio.get_running_loop().create_future()
         app.start(self._topics, self._intake, opened)
-        results = Results(Stage(config.role), app.publisher(), self.telemetry, config.flow)
+        tracing = self._tracing
+        kind = Results if tracing is None else TracedResults
+        results = kind(Stage(config.role), app.publisher(), self.telemetry, config.flow)
         try:
             async with self._make_role(results) as role:
-                opened.set_result(role)
+                opened.set_result(role if tracing is None else tracing.around(role))
                 beside = [
                     asyncio.create_task(_tell(results, lost), name="lost to retention"),
                     asyncio.create_task(_ask_for_ends(results, app), name="ends of the log"),
