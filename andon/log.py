@@ -4,12 +4,14 @@ import logging
 import sys
 import warnings
 from collections.abc import MutableMapping
+from typing import Final
 
 import structlog
 
 from andon.settings import load_settings
 from history.text import visible
 from streams.masking import masked_value
+from streams.tracing.spans import CURRENT, PART
 
 _CHATTY = (
     "aiokafka",
@@ -22,6 +24,21 @@ _CHATTY = (
     "alembic.runtime.plugins",
     "streams.kafka.faust_adapter",
 )
+_OURS: Final = "andon"
+"""What an event is said to come from where its logger has no name."""
+
+
+class NamedLogger(structlog.PrintLogger):
+    """Prints to stderr, and knows what it is called, as a logger of the standard library does."""
+
+    def __init__(self, name: str = _OURS) -> None:
+        super().__init__(sys.stderr)
+        self.name = name
+
+
+def named_logger(*names: object) -> NamedLogger:
+    """What structlog makes of ``get_logger(name)``."""
+    return NamedLogger(str(names[0]) if names else _OURS)
 
 
 def mask_event(
@@ -40,18 +57,52 @@ def show_event(
 
     A serial may hold a line break or an escape sequence; JSON escapes it, a line shows it so.
     """
+    event.pop("trace_id", None)  # for machines
     for name, value in event.items():
         if isinstance(value, str) and name != "exception":
             event[name] = visible(value)
     return event
 
 
-def configure_logging() -> None:
+def say_the_part(
+    _logger: object, _method: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    """A processor of structlog that adds the part which the task works on, and its trace."""
+    if (part := PART.get()) is not None:
+        event.setdefault("line", part.line)
+        event.setdefault("station", part.station)
+        event.setdefault("part_id", part.part_id)
+        event.setdefault("trace_id", part.part_identity.hex)
+    elif (work := CURRENT.get()) is not None:
+        event.setdefault("trace_id", f"{work.context.trace_id:032x}")
+    return event
+
+
+def say_who(**said: str) -> structlog.typing.Processor:
+    """A processor of structlog that adds what all events of the process have in common."""
+    known = {name: value for name, value in said.items() if value}
+
+    def say(
+        _logger: object, _method: str, event: MutableMapping[str, object]
+    ) -> MutableMapping[str, object]:
+        for name, value in known.items():
+            event.setdefault(name, value)
+        return event
+
+    return say
+
+
+def configure_logging(role: str = "", line: str = "", station: str = "") -> None:
     """Structured events by the settings' level; libraries below WARNING stay silent.
 
     A library's record is written as an event of ours is: one line with its time, JSON where the
     settings ask for it. Nothing secret is written, whoever logs it: one rule masks both
     (``streams.masking``).
+
+    Args:
+        role: what the process does; with ``line`` and ``station`` in each line of JSON.
+        line: whose gateway it is; where the process serves several, the part says it.
+        station: likewise.
     """
     settings = load_settings()
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
@@ -64,6 +115,11 @@ def configure_logging() -> None:
         mask_event,
     ]
     if settings.log_json:
+        stamp += [
+            structlog.stdlib.add_logger_name,
+            say_the_part,
+            say_who(role=role, line=line, station=station),
+        ]
         last.append(structlog.processors.JSONRenderer())
     else:
         last += [show_event, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
@@ -81,6 +137,6 @@ def configure_logging() -> None:
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *stamp, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=named_logger,
         cache_logger_on_first_use=True,
     )

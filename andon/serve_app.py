@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from andon.endpoints import with_remembered
 from andon.settings import Settings, load_settings
-from andon.tracing_wiring import spans_of_replica
+from andon.tracing_wiring import telemetry_of_replica
 from andon.wiring import bundle_store
 from serving.errors import DeployError
 from serving.ray.settings import AppSettings
@@ -31,7 +31,7 @@ def build(args: AppSettings) -> "Application":
         args.ingress or settings.serve.ingress,
         partial(bundle_store, args.artifacts or paths.artifacts),
         partial(bundle_store, args.exemplars or paths.exemplars),
-        spans_of_replica if settings.tracing.is_on else None,
+        telemetry_of_replica,
     )
 
 

@@ -35,6 +35,14 @@ def spans_of(settings: Settings, process: str, instance: str = "") -> "SpanSink 
     return OtlpSpans(settings.tracing, resource, __version__)
 
 
-def spans_of_replica(process: str) -> "SpanSink | None":
-    """The same inside a replica of Ray Serve, by the settings where Ray was started."""
-    return spans_of(load_settings(), process)
+def telemetry_of_replica(process: str) -> "SpanSink | None":
+    """The same inside a replica of Ray Serve, by the settings where Ray was started.
+
+    Its log is set up too: by lines of JSON where the settings ask for them, else as Ray does.
+    """
+    from andon.log import configure_logging
+
+    settings = load_settings()
+    if settings.log_json:
+        configure_logging(process)
+    return spans_of(settings, process)

@@ -36,7 +36,7 @@ def console(
     from streams.exposition import served
 
     settings = load_settings()
-    configure_logging()
+    configure_logging("console")
     names = (f"[{host}]" if ":" in host else host, *(allow_host or ()))
     parts, own = console_parts(settings), settings.console
     web = build_app(parts, names, _announce)
@@ -52,6 +52,7 @@ def console(
         host=host,
         port=port,
         log_level=settings.log_level,
+        log_config=None,  # its records are written as ours are
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=2,  # a live page's stream never ends by itself

@@ -41,6 +41,6 @@ def gateway(
         own = GatewaySettings.model_validate({**settings.gateway.model_dump(), **overrides})
     except ValueError as error:
         raise SettingsError(f"gateway: {error}") from None
-    configure_logging()
+    configure_logging("gateway", own.line, own.station)
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # every reconnect is ours to report
     asyncio.run(run_gateway(settings.model_copy(update={"gateway": own})))

@@ -42,7 +42,7 @@ def vision_server(
         vision = VisionServerSettings.model_validate({**settings.vision.model_dump(), **given})
     except ValueError as error:
         raise SettingsError(f"vision-server: {error}") from None
-    configure_logging()
+    configure_logging("vision-server", gateway.line, gateway.station)
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # a client's mistakes are its own
     update = {"gateway": gateway, "vision": vision}
     asyncio.run(run_vision_server(settings.model_copy(update=update)))

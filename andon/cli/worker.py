@@ -32,5 +32,5 @@ def worker(
         from andon.processes.worker import run_worker
         from andon.settings import load_settings
 
-    configure_logging()
+    configure_logging(role)
     asyncio.run(run_worker(role, load_settings()))

@@ -290,7 +290,7 @@ class Gateway:
         decision = part_events.gateway_decision(subject, outcome, reason, policy, now)
         verdict = part_events.verdict_of(decision)
         more = {"reason": reason.name, "action": outcome.action.value, "why": outcome.reason}
-        log.warning("part.watchdog", **_words(part), **more)
+        log.warning("part.watchdog", **part_events.words_of(part), **more)
         line = StepLine(t="decided", k=part.key, v=verdict, d=decision.model_dump_json())
         self._ports.journal.append(line)
         self._post(self._outcomes.send_decision(part.key, decision))
@@ -298,8 +298,9 @@ class Gateway:
 
     def _report(self, command: hs.ResultReport) -> None:
         if command.outcome is not AckOutcome.ACKNOWLEDGED:
-            seq, outcome = command.key.trigger_seq, command.outcome.value
-            log.warning("result.not_applied", trigger_seq=seq, outcome=outcome, why=command.detail)
+            seq, outcome, trace = command.key.trigger_seq, command.outcome.value, command.frame_id
+            words = {"trigger_seq": seq, "outcome": outcome, "trace_id": trace.hex}
+            log.warning("result.not_applied", **words, why=command.detail)
         event = self._outcomes.outcome_event(command, self._answering)
         if event is not None:
             self._post(self._outcomes.send_outcome(command, event))
@@ -343,7 +344,3 @@ class Gateway:
         await self._recipes.close()
         await self._exposures.close()
         await self._ports.journal.close()
-
-
-def _words(part: Part) -> dict[str, object]:
-    return {"part_id": part.trigger.part_id, "trigger_seq": part.key.trigger_seq}

@@ -173,7 +173,7 @@ class Exposures:
         try:
             return await self._take(number, part)
         except Exception as error:  # a shot that failed, however, is a shot without a picture
-            words = {"part_id": part.trigger.part_id, "trigger_seq": part.key.trigger_seq}
+            words = part_events.words_of(part)
             unforeseen = None if isinstance(error, CaptureError) else error
             log.error("camera.failed", **words, shot=number, why=str(error), exc_info=unforeseen)
             return error

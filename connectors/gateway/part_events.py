@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 
 from connectors.gateway.journal_entries import JournalEntry
-from connectors.handshake.values import PartKey, Verdict
+from connectors.handshake.values import Part, PartKey, Verdict
 from connectors.settings import GatewaySettings
 from streams.codes import (
     AckOutcome,
@@ -185,6 +185,12 @@ def may_stand(decision: Decision) -> bool:
 def key_of(part: PartOnLine) -> PartKey:
     """The handshake's key of the part that an event is about."""
     return PartKey(part.plc_boot_id, part.trigger_seq)
+
+
+def words_of(part: Part) -> dict[str, object]:
+    """Which part it is, for a line in the log."""
+    trace = {} if part.frame_id is None else {"trace_id": part.frame_id.hex}
+    return {"part_id": part.trigger.part_id, "trigger_seq": part.key.trigger_seq, **trace}
 
 
 def acknowledgement(

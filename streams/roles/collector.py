@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -30,7 +31,8 @@ class Collector(Generic[Item]):
             asyncio.CancelledError: the collector was closed first.
         """
         if self._task is None:
-            self._task = asyncio.create_task(self._run())
+            # in a context of its own: it works for every part, not for the first one
+            self._task = asyncio.create_task(self._run(), context=Context())
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait((item, written))
         await written

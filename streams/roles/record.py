@@ -18,6 +18,7 @@ from streams.events import (
     DeadLetter,
     Decision,
     Event,
+    PartOnLine,
     Review,
     ShotVerdict,
 )
@@ -38,6 +39,7 @@ from streams.roles.record_core import (
 from streams.roles.results import Results
 from streams.roles.salvage import attributes, readable_frame_id
 from streams.topics import ACKS, ALERTS, ANOMALIES, CHANGEOVERS, DEAD, DECISIONS, REVIEWS, SHOTS
+from streams.tracing.spans import PART
 
 E = TypeVar("E", bound=Event)
 Entry = tuple[Delivery, StoredEvent]
@@ -75,6 +77,8 @@ class RecordRole:
             reason = f"{type(error).__name__}: {error}"
             await self._dead(delivery, ReasonCode.MALFORMED_EVENT.name, reason, frame_id)
             return
+        part = item.event.frame if isinstance(item.event, Anomaly) else item.event
+        PART.set(part if isinstance(part, PartOnLine) else None)
         for stored in item.objects:
             is_kept = await self._kept(OBJECTS, partial(self._put, stored), delivery)
             if not is_kept and delivery.topic != DEAD.name:

@@ -3,12 +3,18 @@
 import io
 import json
 import logging
+from collections.abc import Callable
+from contextvars import copy_context
 from datetime import datetime
 
 import pytest
 import structlog
 
 from andon.log import configure_logging, mask_event
+from streams.tracing.context import TraceContext
+from streams.tracing.spans import CURRENT, PART, Work
+from tests.contracts.twins.span_sink import TwinSpans
+from tests.streams.made import frame
 
 URL = "rtsp://operator:hunter2@10.0.0.7/live"
 
@@ -79,3 +85,62 @@ def test_a_serial_never_breaks_or_colours_a_line(
     for written in (stream.getvalue(), capsys.readouterr().err):
         assert len(written.splitlines()) == 1
         assert written.rstrip("\n").isprintable()
+
+
+def logged_as_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], say: Callable[[], None]
+) -> list[dict[str, object]]:
+    """The lines that a gateway logs."""
+    from andon.settings import load_settings
+
+    monkeypatch.setenv("ANDON_LOG_JSON", "true")
+    monkeypatch.setattr("andon.log.load_settings", load_settings.__wrapped__)
+    root, stream = logging.getLogger(), io.StringIO()
+    monkeypatch.setattr(root, "handlers", [logging.StreamHandler(stream)])
+    try:
+        configure_logging("gateway", "L1", "S1")
+        say()
+    finally:
+        structlog.reset_defaults()
+        logging.captureWarnings(False)
+    lines = [*capsys.readouterr().err.splitlines(), *stream.getvalue().splitlines()]
+    return [json.loads(line) for line in lines]
+
+
+def test_json_says_who_logged_and_of_which_part(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part = frame(part_id="P\n7", line="L2", station="S2")
+
+    def say() -> None:
+        structlog.get_logger("connectors.gateway").info("started", password="hunter2")
+        structlog.get_logger(role="inspect").info("ready")
+
+        def of_a_part() -> None:
+            PART.set(part)
+            structlog.get_logger("streams.roles").warning("away")
+            logging.getLogger("aiokafka").error("of a library")
+
+        copy_context().run(of_a_part)
+
+    started, ready, away, of_library = logged_as_json(monkeypatch, capsys, say)
+    assert {"timestamp", "level", "event", "logger", "role"} <= set(started) & set(ready)
+    assert (started["logger"], started["role"]) == ("connectors.gateway", "gateway")
+    assert (started["line"], started["station"], started["password"]) == ("L1", "S1", "***")
+    assert (ready["logger"], ready["role"]) == ("andon", "inspect")
+    assert "trace_id" not in started
+    for line in (away, of_library):
+        assert (line["line"], line["station"], line["part_id"]) == ("L2", "S2", "P\n7")
+        assert line["trace_id"] == part.frame_id.hex
+    assert (of_library["logger"], of_library["level"]) == ("aiokafka", "error")
+
+
+def test_within_a_trace_its_id_is_logged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def say() -> None:
+        CURRENT.set(Work(TraceContext(0xA1, 0xB2, True), "name", TwinSpans()))
+        structlog.get_logger("serving").error("classifying failed")
+
+    (line,) = logged_as_json(monkeypatch, capsys, lambda: copy_context().run(say))
+    assert line["trace_id"] == f"{0xA1:032x}"

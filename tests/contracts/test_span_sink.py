@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from streams.tracing.context import TraceContext
-from streams.tracing.otlp import QUEUE, OtlpSpans
+from streams.tracing.otlp import BATCH, QUEUE, OtlpSpans
 from streams.tracing.settings import TracingSettings
 from streams.tracing.spans import Span, SpanKind, SpanSink
 from tests.contracts.twins.span_sink import TwinSpans
@@ -92,3 +92,23 @@ async def test_a_receiver_that_takes_nothing_holds_nobody_up(sinking: Sinking, h
     async with asyncio.timeout(30):
         await asyncio.to_thread(sinking.sink.close)
     sinking.sink.tell([made(0)])  # after the end it is dropped
+
+
+@pytest.mark.asyncio
+async def test_a_receiver_that_takes_none_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    receiver = OtlpReceiver()
+    receiver.refuses = True
+    with receiver.receiving():
+        settings = TracingSettings(otlp_endpoint=receiver.url, timeout_s=1)
+        sink = OtlpSpans(settings, {"service.name": "andon-test"})
+        for number in range(4 * BATCH):
+            sink.tell([made(number)])
+        await until(lambda: receiver.calls >= 3, 20, "three batches")
+        receiver.refuses = False
+        sink.tell([made(0)])
+        await until(lambda: bool(receiver.spans), 20, "a span")
+        sink.close()
+    said = [r.getMessage() for r in caplog.records if "traces" in r.getMessage()]
+    assert [receiver.url in line for line in said] == [True, True]
+    assert "takes no traces" in said[0]
+    assert "takes traces again" in said[1]
