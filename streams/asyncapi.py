@@ -19,6 +19,7 @@ _CLOUDEVENTS: Schema = {
     "ce_source": {"type": "string", "format": "uri-reference"},
     "ce_time": {"type": "string", "format": "date-time"},
     "ce_subject": {"type": "string"},
+    "traceparent": {"type": "string", "description": "W3C Trace Context, of what is traced."},
 }
 ENDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "andon.frames": (("gateway",), ("inspect",)),

@@ -13,7 +13,7 @@ from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 from opentelemetry.trace import SpanKind as OtelKind
@@ -36,7 +36,7 @@ _KINDS: Final = {kind: OtelKind[kind.name] for kind in SpanKind}
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 
 
-class _ToldExporter(SpanExporter):
+class _ToldExporter:
     """Sends each batch once, and says by one line in the log that the receiver takes none."""
 
     def __init__(self, settings: TracingSettings) -> None:
