@@ -38,8 +38,7 @@ class InspectionRequest:
     frame_id: UUID
     product_id: str
     image: bytes
-    trace: str = ""
-    """The ``traceparent`` of who asks; empty: not traced."""
+    trace: str = ""  # the traceparent of who asks; empty: not traced
 
 
 @runtime_checkable
@@ -105,8 +104,7 @@ class ClassificationRequest:
     inspection: Inspection
     texts: ClassificationTexts
     deadline: datetime
-    trace: str = ""
-    """The ``traceparent`` of who asks; empty: not traced."""
+    trace: str = ""  # the traceparent of who asks; empty: not traced
 
 
 @runtime_checkable

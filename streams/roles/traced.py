@@ -156,9 +156,11 @@ class TracedExpert:
         ask = self.expert.inspect
         return await _asked(self.tracing, "ask the expert", ask, requests, timeout_s)
 
-    async def warm(self, product_id: str, version: str, timeout_s: float) -> str | Failure:
+    async def warm(
+        self, product_id: str, version: str, timeout_s: float, station: str = ""
+    ) -> str | Failure:
         """As the expert does."""
-        return await self.expert.warm(product_id, version, timeout_s)
+        return await self.expert.warm(product_id, version, timeout_s, station)
 
 
 @dataclass(frozen=True)

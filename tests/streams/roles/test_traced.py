@@ -40,8 +40,10 @@ class Asked:
         self.traces += [request.trace for request in requests]
         return await self.expert.inspect(requests, timeout_s)
 
-    async def warm(self, product_id: str, version: str, timeout_s: float) -> str | Failure:
-        return await self.expert.warm(product_id, version, timeout_s)
+    async def warm(
+        self, product_id: str, version: str, timeout_s: float, station: str = ""
+    ) -> str | Failure:
+        return await self.expert.warm(product_id, version, timeout_s, station)
 
     async def classify(
         self, requests: Sequence[ClassificationRequest], timeout_s: float
