@@ -117,7 +117,7 @@ def test_a_parts_way_is_one_trace_in_order(
         way = way_to(spans, "controller acknowledges")
         expected = WAY_OF_AN_ANOMALY if source == "classifier" else WAY_OF_A_NORMAL
         assert [(span.service, span.name) for span in way] == expected
-        began = [span.began_s for span in way]
+        began = [int(span.began_s * 1000) for span in way]  # Kafka's times are whole milliseconds
         assert began == sorted(began)
         assert names(way_to(spans, "score"))[-3:] == TO_THE_REPLICA
         if source == "classifier":
