@@ -106,14 +106,16 @@ async def _may(call: Callable[[], object]) -> bool:
 
 
 async def check_policies(settings: Settings) -> str:
-    """Every policy file is valid, and at least one policy is in force."""
-    files = sorted(settings.paths.policies.glob("*.yaml"))
-    if not files:
-        raise CheckFailed(
-            f"no *.yaml in {settings.paths.policies}", "set ANDON_PATHS__POLICIES to the folder"
-        )
+    """At least one policy is in force, and every file in the folder of policies is valid.
+
+    The folder may be empty: ``andon product new`` drafts a policy in a folder of its own, and the
+    console's editor writes no file.
+    """
+    folder = settings.paths.policies
+    files = sorted(folder.glob("*.yaml"))
     for file in files:
         await asyncio.to_thread(load_policy, file)
+    counted = f"{len(files)} valid files" if files else f"no *.yaml in {folder}"
     in_force = await policy_wiring.policies_in_force(settings)
     if in_force.refused:
         said = "; ".join(f"{name}: {why}" for name, why in sorted(in_force.refused.items()))
@@ -123,10 +125,10 @@ async def check_policies(settings: Settings) -> str:
         )
     if not in_force.versions:
         raise CheckFailed(
-            f"{len(files)} valid files, and no policy is in force: every part is held",
-            "`andon policy apply FILE`",
+            f"{counted}, and no policy is in force: every part is held",
+            "`andon policy apply FILE`, or `andon product new PRODUCT --live`",
         )
-    return f"{len(files)} valid files; in force: {', '.join(sorted(in_force.versions))}"
+    return f"{counted}; in force: {', '.join(sorted(in_force.versions))}"
 
 
 async def check_state(settings: Settings) -> str:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from andon.cli.printing import plain, table_of_rows
-from console.product_drafts import DraftStep, ProductDraft, TrainedDraft, next_step
+from console.product_drafts import DraftStep, ProductDraft, TrainedDraft, expert_of, next_step
 
 _NEXT = {
     DraftStep.PICTURES: "give pictures of good parts: --images",
@@ -31,7 +31,7 @@ def draft_lines(
     if (trained := draft.trained) is not None:
         found = f"; finds {trained.found:.0%} of faint synthetic defects" if trained.found else ""
         table.add_row(
-            "expert", f"{trained.digest[:12]}, {trained.rate:.1%} of good parts are odd{found}"
+            "expert", f"{expert_of(draft)[:12]}, {trained.rate:.1%} of good parts are odd{found}"
         )
     named = ", ".join(f"{plain(n)} ({m.action.value})" for n, m in draft.classes.items())
     table.add_row("defects", f"{len(draft.named)} pictures: {named}" if named else "none named")

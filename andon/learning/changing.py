@@ -12,10 +12,13 @@ from andon.learning.versions import before, find_version
 from andon.settings import Settings
 from history.model_log import ModelChange
 from serving.expert_versions import VersionNote
+from serving.ray.settings import VISION
+from streams.errors import UnavailableError
 
 WAIT_S = 120.0
 """Longest wait for the replicas, seconds, where nobody says otherwise."""
 Tell = Callable[[str], None]
+_START = "`andon deploy infra/serve.yaml` starts the experts, and then give this command again"
 
 
 def open_stores(settings: Settings) -> Stores:
@@ -75,6 +78,21 @@ async def roll_back(
         expert, exemplars = before(await log.changes(product, 1), product)
     wish = Wish(product, expert, exemplars, by, reason)
     return await put(settings, open_stores(settings), wish, wait_s, tell)
+
+
+async def require_replicas(settings: Settings) -> None:
+    """Ask whether an expert answers at all, before anything is written for it.
+
+    Raises:
+        UnavailableError: none does; the message says how one is started.
+    """
+    async with wiring.opened(wiring.replicas, settings) as replicas:
+        try:
+            status = await replicas.look()
+        except UnavailableError as error:
+            raise UnavailableError(f"nothing was changed: {error}; {_START}") from error
+    if not status.of(VISION):
+        raise UnavailableError(f"nothing was changed: no replica of {VISION} answers; {_START}")
 
 
 async def put(

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from andon.cli.policy import database
-from andon.learning.changing import WAIT_S, open_stores, put
+from andon.learning.changing import WAIT_S, open_stores, put, require_replicas
 from andon.learning.in_force import Wish, hold_in_force
 from andon.learning.teaching import TaughtVersion, teach_version
 from andon.policy_changes import PolicyChange
@@ -185,6 +185,7 @@ async def put_live(
         raise SofteningError(
             f"{draft.product} has a policy in force that stops parts which this one lets pass"
         )
+    await require_replicas(settings)
     expert, taught = expert_of(draft), draft.taught if draft.named else None
     stores = open_stores(settings)
     await asyncio.to_thread(hold_in_force, stores, draft.product)

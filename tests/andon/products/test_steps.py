@@ -49,6 +49,11 @@ class Line:
         self.policies: list[tuple[str, str, str]] = []
         self.before: ResolvedPolicy | None = None
         self.error: Exception | None = None
+        self.absent: Exception | None = None
+
+        async def require(_: Settings) -> None:
+            if self.absent:
+                raise self.absent
 
         async def put(
             _: Settings, stores: Stores, wish: Wish, wait_s: float, tell: Callable[[str], None]
@@ -76,6 +81,7 @@ class Line:
             self.policies.append((change.policy.policy_hash, change.by, change.reason))
 
         monkeypatch.setattr(steps, "put", put)
+        monkeypatch.setattr(steps, "require_replicas", require)
         monkeypatch.setattr(steps.database, "in_force", in_force)
         monkeypatch.setattr(steps.database, "put_in_force", apply)
 
@@ -155,6 +161,20 @@ async def test_where_no_replica_takes_it_nothing_is_in_force(
     assert open_folder(Path(settings.paths.artifacts)).products() == {}
     assert not line.policies
     line.error = None
+    assert (await go(ready, settings)).live is not None
+
+
+@pytest.mark.asyncio
+async def test_where_nothing_is_deployed_nothing_is_written(
+    ready: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(monkeypatch)
+    line.absent = UnavailableError("`andon deploy infra/serve.yaml` starts the experts")
+    with pytest.raises(UnavailableError, match="andon deploy"):
+        await go(ready, settings)
+    assert open_folder(Path(settings.paths.artifacts)).versions("tile") == {}
+    assert open_folder(Path(settings.paths.artifacts)).products() == {}
+    line.absent = None
     assert (await go(ready, settings)).live is not None
 
 
