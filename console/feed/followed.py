@@ -2,10 +2,10 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Protocol
 
-from console.feed.positions import Partition, write_positions
+from console.feed.positions import Partition, Positions, write_positions
 from streams.kafka.delivery import Delivery
 
 
@@ -14,7 +14,14 @@ class RecordFeed(Protocol):
 
     caught_up: asyncio.Event
 
+    @property
+    def began(self) -> Mapping[Partition, int]: ...
+
     def follow(self) -> AsyncGenerator[list[Delivery], None]: ...
+
+    def between(
+        self, begins: Positions, ends: Positions
+    ) -> AsyncGenerator[list[Delivery], None]: ...
 
 
 class FollowedFeed(ABC):
@@ -34,6 +41,10 @@ class FollowedFeed(ABC):
     def changes(self) -> int:
         """Counts changes, so that a browser asks for what came after one."""
 
+    @abstractmethod
+    async def run(self) -> None:
+        """Follow for ever; cancel it."""
+
     @property
     def is_fresh(self) -> bool:
         """Whether all that stood at the broker has been read, and it is heard from."""
@@ -42,18 +53,21 @@ class FollowedFeed(ABC):
     @property
     def word(self) -> str:
         """How far it has been read, for ``Last-Event-ID``."""
-        return write_positions(self._positions)
+        return write_positions(self.positions)
 
     @property
     def positions(self) -> dict[Partition, int]:
-        """How far each partition has been read."""
-        return dict(self._positions)
+        """How far each partition has been read; where it began, before anything came of it."""
+        return {**self._reader.began, **self._positions}
 
-    async def wait(self, after: int, timeout_s: float) -> None:
-        """Return once there is a change after that one, or after some seconds."""
+    async def wait(self, after: float, timeout_s: float) -> None:
+        """Return once there is a change after that one, it has caught up, or after some seconds."""
+        was_fresh = self.is_fresh
         try:
             async with asyncio.timeout(timeout_s), self._changed:
-                await self._changed.wait_for(lambda: self.changes > after)
+                await self._changed.wait_for(
+                    lambda: self.changes > after or (self.is_fresh and not was_fresh)
+                )
         except TimeoutError:
             return
 

@@ -133,6 +133,8 @@ class LineState:
         self.alert_records: dict[UUID, tuple[Partition, int]] = {}
         self.changes = 0
         """Counts changes, so that a reader asks for what came after one."""
+        self.forgotten: dict[Partition, int] = {}
+        """How far the records of parts go that are remembered no more."""
         self._shift_at = shift_at
 
     def take(
@@ -206,7 +208,9 @@ class LineState:
         part.changed = line.changed = self.changes
         line.parts.setdefault(identity, part)
         while len(line.parts) > PARTS:
-            line.parts.popitem(last=False)
+            _, gone = line.parts.popitem(last=False)
+            for partition, offset in gone.records:
+                self.forgotten[partition] = max(self.forgotten.get(partition, 0), offset + 1)
 
     def _take_answer(self, line: LiveLine, part: LivePart, told: Acknowledgement) -> None:
         """A result that the PLC took says more than one that came too late for it."""

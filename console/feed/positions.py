@@ -56,6 +56,14 @@ def is_beyond(asked: Positions, read: Positions) -> bool:
     return any(at > read.get(partition, 0) for partition, at in asked.items())
 
 
+def furthest(one: Positions, other: Positions) -> dict[Partition, int]:
+    """
+    >>> furthest({("andon.acks", 0): 5}, {("andon.acks", 0): 3, ("andon.acks", 1): 1})
+    {('andon.acks', 0): 5, ('andon.acks', 1): 1}
+    """
+    return {p: max(one.get(p, 0), other.get(p, 0)) for p in {**one, **other}}
+
+
 def has_news(records: Iterable[tuple[Partition, int]], asked: Positions) -> bool:
     """Whether one of these records, at their offsets, was not read at some positions."""
     return any(offset >= asked.get(partition, 0) for partition, offset in records)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from console.feed.line_state import LiveLine, LivePart, newest_of_limits
-from console.feed.live_feed import LiveFeed
+from console.feed.line_state import PARTS, LiveLine, LivePart, newest_of_limits
+from console.feed.live_feed import LiveFeed, MissedParts
 from console.feed.positions import Positions, has_news
 from console.outlines import outline_path
 from console.rendering import Renderer
@@ -16,6 +16,10 @@ from streams.events import Alert, Decision
 
 SHOWN: Final = 24
 """Parts of a line that are shown."""
+KEPT: Final = PARTS
+"""Parts of a line that a page keeps where they came while it was away."""
+MOST_AT_ONCE: Final = 500
+"""Parts in one message; after a longer break Kafka is read again, piece by piece."""
 _REMEMBERED: Final = 4000
 Json = dict[str, object]
 
@@ -49,22 +53,35 @@ class LiveFragments:
         state = self._feed.state
         return [self._line(state.lines[name], language, pinned) for name in state.line_names()]
 
-    def news(self, change: int, asked: Positions, language: str) -> Json:
-        """What came after a change, for a browser that had read up to ``asked``."""
+    def news(self, change: int, asked: Positions, language: str) -> Json | None:
+        """What came after a change, for a browser that had read up to ``asked``.
+
+        A browser that had read nothing yet is given what a page shows; one that was away all that
+        is remembered, unless that is too much for one message: None then.
+        """
         state, found, lines = self._feed.state, [], []
         for line, parts in state.changed_since(change):
-            fresh = [part for part in parts if has_news(part.records, asked)][-SHOWN:]
-            found += [
-                {"id": str(part.identity), "line": line.name, "html": self.row(part, language)}
-                for part in fresh
-            ]
+            fresh = [part for part in parts if has_news(part.records, asked)]
+            found += [(line.name, part) for part in (fresh if asked else fresh[-SHOWN:])]
             if fresh and (focus := line.newest_stopped()) is not None:
                 head, large = self.head(line, language), self.focus(focus, language)
                 lines.append({"line": line.name, "head": head, "focus": large})
-        told: Json = {"parts": found, "lines": lines, "fresh": self._feed.is_fresh}
+        if asked and len(found) > MOST_AT_ONCE:
+            return None
+        rows = [_piece(name, part, self.row(part, language)) for name, part in found]
+        told: Json = {"parts": rows, "lines": lines, "fresh": self._feed.is_fresh}
         if state.alerts_changed > change:
             told["alerts"] = self.alerts(language)
         return told
+
+    def missed(self, missed: MissedParts, language: str) -> Json:
+        """Parts that are remembered no more, as Kafka told of them."""
+        rows = [
+            _piece(name, part, self._renderer.fragment("live_row.html", language, _told(part)))
+            for name, part in missed.parts
+        ]
+        fresh = self._feed.is_fresh
+        return {"parts": rows, "lines": [], "fresh": fresh, "missed": {"whole": missed.is_whole}}
 
     def row(self, part: LivePart, language: str) -> str:
         """One part in the list."""
@@ -118,6 +135,10 @@ def with_those_before(meant: Alert, alerts: Iterable[Alert]) -> list[Alert]:
     limit = meant.line, meant.product_id, meant.limit
     alike = [a for a in alerts if (a.line, a.product_id, a.limit) == limit]
     return [alert for alert in alike if alert.raised_at <= meant.raised_at]
+
+
+def _piece(line: str, part: LivePart, html: str) -> Json:
+    return {"id": str(part.identity), "line": line, "html": html}
 
 
 def _told(part: LivePart) -> Json:

@@ -5,6 +5,7 @@
   const page = document.getElementById("live");
   if (!page) return;
   const shown = Number(page.dataset.shown);
+  const kept = Number(page.dataset.kept);
 
   const lineOf = (name) =>
     [...page.querySelectorAll("[data-line]")].find((line) => line.dataset.line === name);
@@ -26,9 +27,30 @@
       const later = [...rows.children].find((other) => Number(other.dataset.order) <= order);
       rows.insertBefore(row, later || null);
       if (!later || later.previousElementSibling === row) row.classList.add("new");
-      while (rows.children.length > shown) rows.lastElementChild.remove();
+      trim(line);
     }
     if (row.isConnected) htmx.process(row);
+    return !known;
+  }
+
+  // What came while nobody saw it come stays in the list until somebody says that it was seen.
+  function trim(line) {
+    const rows = line.querySelector("[data-rows]");
+    const most = line.dataset.missed ? kept : shown;
+    while (rows.children.length > most) rows.lastElementChild.remove();
+  }
+
+  function putRows(line, parts, missed) {
+    if (missed || parts.length > shown) line.dataset.missed ||= "0";
+    const fresh = parts.filter((part) => putRow(line, part)).length;
+    if (!line.dataset.missed || !(missed || fresh > shown)) return;
+    const count = Number(line.dataset.missed) + fresh;
+    line.dataset.missed = String(count);
+    if (count > kept || missed?.whole === false) line.dataset.notAll = "yes";
+    const note = line.querySelector("[data-away-note]");
+    note.hidden = count === 0 && !line.dataset.notAll;
+    note.querySelector("span").textContent = page.dataset.away.replace("{count}", String(count));
+    note.querySelector("a").hidden = !line.dataset.notAll;
   }
 
   function putFocus(line, html) {
@@ -48,10 +70,14 @@
   }
 
   function take(message) {
-    for (const part of message.parts) {
-      const line = lineOf(part.line);
+    for (const name of new Set(message.parts.map((part) => part.line))) {
+      const line = lineOf(name);
       if (!line) return location.reload();
-      putRow(line, part);
+      const parts = message.parts.filter((part) => part.line === name);
+      putRows(line, parts, message.missed);
+    }
+    if (message.missed?.whole === false) {
+      for (const line of page.querySelectorAll("[data-line]")) putRows(line, [], message.missed);
     }
     for (const told of message.lines) {
       const line = lineOf(told.line);
@@ -72,6 +98,15 @@
     const html = event.detail.xhr.responseText;
     line.dataset.pinned = parsedPiece(html).querySelector("[data-part]").dataset.part;
     putFocus(line, html);
+  });
+
+  page.addEventListener("click", (event) => {
+    if (!event.target.closest("[data-seen]")) return;
+    const line = event.target.closest("[data-line]");
+    delete line.dataset.missed;
+    delete line.dataset.notAll;
+    line.querySelector("[data-away-note]").hidden = true;
+    trim(line);
   });
 
   page.addEventListener("click", (event) => {

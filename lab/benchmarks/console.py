@@ -30,6 +30,7 @@ class ConsoleBenchmark:
     """Connections that are cut, one after the other; 0 leaves it out."""
     restarts: int = 5
     """Among them so many are the console killed and started again."""
+    rate_while_cut_per_s: float = 2.0
     starts: int = 5
     """How often the live page is opened cold; 0 leaves it out."""
     looks: int = 3
@@ -62,7 +63,7 @@ async def benchmark_console(options: ConsoleBenchmark, folder: Path, say: Say) -
             )
         if options.cuts:
             found["reconnects"] = await reconnects(
-                browser, here, options.cuts, options.restarts, say
+                browser, here, options.cuts, options.restarts, options.rate_while_cut_per_s, say
             )
     return found
 

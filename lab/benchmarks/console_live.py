@@ -23,9 +23,6 @@ Figures = dict[str, float | int | str]
 CLIENTS: Final = 19
 """Programs that listen to the same stream besides Chromium."""
 _FAST: Final = 1e9
-_RATE_WHILE_CUT: Final = 1.0
-"""Parts/s while connections are cut: a page shows the last 24 parts of each of the two lines, and a
-console that was killed on a busy machine takes half a minute until it answers again."""
 _FIRST_PAINT: Final = """
 new Promise((done) => new PerformanceObserver((list) => {
   const paint = list.getEntriesByName("first-contentful-paint")[0];
@@ -86,6 +83,8 @@ class StreamListener:
     seen: SeenRows = field(default_factory=SeenRows)
     connections: int = 0
     _last: str = ""
+    _coming: dict[str, str] = field(default_factory=dict)
+    """The message that is being read: it counts, and its id holds, once it is whole."""
     _shown: dict[str, str] = field(default_factory=dict)
 
     async def listen(self, client: aiohttp.ClientSession) -> None:
@@ -94,6 +93,7 @@ class StreamListener:
             headers = {"Authorization": f"Bearer {self.here.token}"}
             headers |= {"Last-Event-ID": self._last} if self._last else {}
             try:
+                self._coming = {}
                 async with client.get(f"{self.base}/live/events", headers=headers) as answer:
                     self.connections += answer.status == 200
                     async for line in answer.content:
@@ -103,18 +103,20 @@ class StreamListener:
             await asyncio.sleep(0.2)
 
     def _take(self, line: str) -> None:
-        name, _, value = line.partition(": ")
-        if name == "id":
-            self._last = value
-        elif name == "data" and value.startswith("{"):
-            now = asyncio.get_running_loop().time()
-            for part in json.loads(value).get("parts", ()):
-                identity, html = part["id"], part["html"]
-                self.seen.doubles += self._shown.get(identity) == html
-                self._shown[identity] = html
-                self.seen.at_s.setdefault(UUID(identity), now)
-                if 'class="plc acknowledged' in html:
-                    self.seen.told.add(UUID(identity))
+        if line:
+            name, _, value = line.partition(": ")
+            self._coming[name] = value
+            return
+        message, self._coming = self._coming, {}
+        self._last = message.get("id", self._last)
+        now = asyncio.get_running_loop().time()
+        for part in json.loads(message.get("data", "{}")).get("parts", ()):
+            identity, html = part["id"], part["html"]
+            self.seen.doubles += self._shown.get(identity) == html
+            self._shown[identity] = html
+            self.seen.at_s.setdefault(UUID(identity), now)
+            if 'class="plc acknowledged' in html:
+                self.seen.told.add(UUID(identity))
 
 
 @asynccontextmanager
@@ -200,7 +202,7 @@ async def to_screen(
 
 
 async def reconnects(
-    browser: Chromium, here: ConsoleHere, cuts: int, restarts: int, say: Say
+    browser: Chromium, here: ConsoleHere, cuts: int, restarts: int, rate_per_s: float, say: Say
 ) -> Figures:
     """Connections cut while parts come, the console killed among it: what was missed or doubled.
 
@@ -215,7 +217,7 @@ async def reconnects(
         async with listeners(here, base, CLIENTS) as programs:
             await _until(lambda: all(one.connections for one in programs))
             ending = asyncio.Event()
-            feeding = asyncio.create_task(_feed(here, published, ending))
+            feeding = asyncio.create_task(_feed(here, published, rate_per_s, ending))
             kills = {round((n + 1) * cuts / (restarts + 1)) for n in range(restarts)}
             for number in range(cuts):
                 await _cut(here, link, number in kills, programs, page)
@@ -237,6 +239,7 @@ async def reconnects(
         "cuts": cuts,
         "restarts_among_them": len(kills),
         "parts": len(wanted),
+        "rate_per_s": rate_per_s,
         "gaps": gaps.total(),
         "doubles": sum(one.doubles for one in shown),
         "connections": sum(one.connections for one in programs),
@@ -265,13 +268,15 @@ async def _cut(
     )
 
 
-async def _feed(here: ConsoleHere, published: PublishedParts, ending: asyncio.Event) -> None:
+async def _feed(
+    here: ConsoleHere, published: PublishedParts, rate_per_s: float, ending: asyncio.Event
+) -> None:
     number = 2_000_000
     while not ending.is_set():
         await publish_part(number, here.publisher, published)
         number += 1
         try:
-            async with asyncio.timeout(1 / _RATE_WHILE_CUT):
+            async with asyncio.timeout(1 / rate_per_s):
                 await ending.wait()
         except TimeoutError:
             continue

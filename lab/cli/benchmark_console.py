@@ -44,6 +44,7 @@ class ConsoleMore(MoreOptions):
 
     rate: float = Field(10.0, gt=0, le=200, description="Parts/s on their way to the screen.")
     restarts: int = Field(5, ge=0, le=1000, description="Cuts that kill the console too.")
+    rate_while_cut: float = Field(2.0, gt=0, le=50, description="Parts/s while they are made.")
     starts: int = Field(5, ge=0, le=100, description="Times that the live page is opened cold.")
     verdicts: int = Field(100, ge=0, le=1000, description="Parts reviewed by keys; 0: not.")
     rounds: int = Field(5, ge=1, le=100, description="Times that each page of many is asked for.")
@@ -136,7 +137,7 @@ def _browser(
     options = ConsoleBenchmark(
         seconds, chosen.rate, cuts, min(chosen.restarts, cuts), chosen.starts, 3, axe=script
     )
-    options = replace(options, verdicts=chosen.verdicts)
+    options = replace(options, verdicts=chosen.verdicts, rate_while_cut_per_s=chosen.rate_while_cut)
     if smoke:
         options = replace(options, seconds=2.0, cuts=1, restarts=0, starts=1, looks=1, verdicts=5)
     return asyncio.run(benchmark_console(options, folder, say))

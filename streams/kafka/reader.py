@@ -1,7 +1,8 @@
 """The one reader of hand-assigned partitions: no consumer group, nothing committed.
 
 ``read_to_end`` gives what stands at the broker now and ends; ``follow`` goes on for ever, over
-every outage. Both give the records of one poll at a time, in order per partition.
+every outage. Both give the records of one poll at a time, in order per partition. ``between`` reads
+a piece of the logs again, in the order of the records' times.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
+from contextlib import aclosing
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -20,6 +22,7 @@ from streams.cancellation import asked_to_end
 from streams.errors import UnavailableError
 from streams.kafka.connection import DOWN, KafkaConnection
 from streams.kafka.delivery import Delivery
+from streams.kafka.in_order import AT_ONCE, deliveries_of, delivery_of, in_order, place_of
 from streams.kafka.refusals import explained, is_refusal
 
 log = structlog.get_logger(__name__)
@@ -29,8 +32,6 @@ CHECK_S = 2.0
 """How often an idle reader looks for a log that was lost and for topics that appeared, seconds."""
 RECOUNT_S = 10.0
 """How often a reader looks for partitions that were added, seconds."""
-_AT_ONCE = 64
-"""Records per poll while following: a long log must not stop the caller's other tasks."""
 _POLL_MS = 1000
 _REFUSED_ATTEMPT = 10
 """The back-off of a reader that is refused is as long as after so many attempts."""
@@ -49,6 +50,8 @@ class PartitionReader:
         resume: after an outage go on where the last consumer stood; False: begin again.
         keys: topic -> a key; of this topic only the partition is read into which clients of Kafka
             put messages with the key. Others share it, so that the reader still looks at the key.
+        in_order: until it has caught up, give the records of all partitions in the order of their
+            times. Who remembers a bounded number of things that several topics tell of needs it.
     """
 
     def __init__(
@@ -58,12 +61,16 @@ class PartitionReader:
         resume: bool = True,
         last: Mapping[str, int] | None = None,
         keys: Mapping[str, bytes] | None = None,
+        in_order: bool = False,
     ) -> None:
         self._connection = connection
         self._since_s = dict(since_s)
         self._resume = resume
         self._last = dict(last or {})
         self._keys = dict(keys or {})
+        self._in_order = in_order
+        self.began: dict[tuple[str, int], int] = {}
+        """Topic and number of each partition that is followed -> the offset that it began at."""
         self._positions: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._absent: list[str] = []
@@ -98,7 +105,7 @@ class PartitionReader:
                     batches = await consumer.getmany(*left, timeout_ms=int(timeout_s * 1000))
                     if not batches:
                         raise TimeoutError(f"no record for {timeout_s:g} s before the end")
-                    yield _deliveries(batches)
+                    yield deliveries_of(batches)
         except DOWN as error:
             where = f"{', '.join(self._since_s)} at {self._connection.bootstrap_servers}"
             said = await explained(error, self._connection)
@@ -116,6 +123,10 @@ class PartitionReader:
                     async with asyncio.timeout(self._connection.request_timeout_s):
                         await self._assign(consumer)
                     attempt = 0
+                    if self._in_order:
+                        async with aclosing(self._backlog(consumer)) as polls:
+                            async for records in polls:
+                                yield records
                     while True:
                         if not self.caught_up.is_set() and not await _short_of(
                             consumer, self._ends
@@ -138,6 +149,46 @@ class PartitionReader:
             await asyncio.sleep(backoff_s(attempt, 0.1, 5.0, jitter=0.5))
             attempt += 1
 
+    async def _backlog(self, consumer: AIOKafkaConsumer) -> AsyncGenerator[list[Delivery], None]:
+        """What stands at the broker when its partitions are assigned, in the order of times."""
+        timeout_s = self._connection.request_timeout_s
+        async with aclosing(in_order(consumer, self._ends, timeout_s)) as polls:
+            async for records in polls:
+                self._positions.update({place_of(r): r.offset + 1 for r in records})
+                yield [delivery_of(record) for record in records]
+                await asyncio.sleep(0)  # buffered records never let the loop go otherwise
+
+    async def between(
+        self, begins: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]
+    ) -> AsyncGenerator[list[Delivery], None]:
+        """Records that were written before, in the order of their times, beside ``follow``.
+
+        Args:
+            begins: topic and partition -> the first offset; the beginning of a log for one that
+                is not named. What the broker no longer keeps is left out: offsets tell.
+            ends: the offset after the last one; other partitions are not read.
+
+        Raises:
+            UnavailableError: no broker answers, or nothing came for ``request_timeout_s``.
+        """
+        timeout_s = self._connection.request_timeout_s
+        until = {TopicPartition(*p): end for p, end in ends.items() if begins.get(p, 0) < end}
+        if not until:
+            return
+        try:
+            async with self._connection.consuming() as consumer:
+                consumer.assign(list(until))
+                oldest = await consumer.beginning_offsets(list(until))
+                for p, at in oldest.items():
+                    consumer.seek(p, max(at, begins.get((p.topic, p.partition), 0)))
+                async with aclosing(in_order(consumer, until, timeout_s)) as polls:
+                    async for records in polls:
+                        yield [delivery_of(r) for r in records if r.offset < until[place_of(r)]]
+        except DOWN as error:
+            where = f"{', '.join(self._since_s)} at {self._connection.bootstrap_servers}"
+            said = await explained(error, self._connection)
+            raise UnavailableError(f"{where}: {said}") from error
+
     async def _assign(
         self, consumer: AIOKafkaConsumer, numbers: Collection[int] | None = None
     ) -> list[TopicPartition]:
@@ -151,7 +202,9 @@ class PartitionReader:
             self._positions.clear()
         self._ends = dict(await consumer.end_offsets(partitions)) if partitions else {}
         new = [p for p in partitions if p not in self._positions]
-        self._positions.update(await self._begin(consumer, new))
+        begins = await self._begin(consumer, new)
+        self._positions.update(begins)
+        self.began.update({(p.topic, p.partition): at for p, at in begins.items()})
         for partition in partitions:
             consumer.seek(partition, self._positions[partition])
         return partitions
@@ -203,14 +256,14 @@ class PartitionReader:
             await asyncio.sleep(CHECK_S)
             batches: _Batches = {}
         else:
-            batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_AT_ONCE)
+            batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=AT_ONCE)
         if not batches and time.monotonic() - self._checked >= CHECK_S:
             self._checked = time.monotonic()
             async with asyncio.timeout(self._connection.request_timeout_s):
                 batches = await self._check(consumer)
         for partition, records in batches.items():
             self._positions[partition] = records[-1].offset + 1
-        return _deliveries(batches)
+        return deliveries_of(batches)
 
     async def _check(self, consumer: AIOKafkaConsumer) -> _Batches:
         """Look for topics that appeared, and for logs that were lost.
@@ -235,6 +288,7 @@ class PartitionReader:
             elif not records or records[-1].offset < position - 1:
                 log.warning("kafka.log_lost", topic=partition.topic, partition=partition.partition)
                 self._positions[partition] = 0
+                self.began[partition.topic, partition.partition] = 0
                 consumer.seek(partition, 0)
             else:
                 self._whole[partition] = (end, position)
@@ -287,19 +341,3 @@ async def _last_batch(
     consumer.seek(partition, end - 1)
     batches = await consumer.getmany(partition, timeout_ms=_POLL_MS)
     return list(batches.get(partition, ()))
-
-
-def _deliveries(batches: _Batches) -> list[Delivery]:
-    return [
-        Delivery(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            key=record.key or b"",
-            value=record.value or b"",
-            headers=record.headers or (),
-            produced_s=record.timestamp / 1000 if record.timestamp_type == 0 else None,
-        )
-        for records in batches.values()
-        for record in records
-    ]

@@ -12,6 +12,7 @@ from console.access import ConsoleRole
 from console.app import build_app
 from console.credentials import secret_hash
 from console.feed.live_feed import LiveFeed
+from console.feed.positions import Partition, Positions
 from console.feed.status_feed import StatusFeed
 from console.health import CheckRow, HealthDesk
 from console.parts import ConsoleParts
@@ -31,14 +32,26 @@ class GivenRecords:
     def __init__(self) -> None:
         self.caught_up = asyncio.Event()
         self.caught_up.set()
+        self.began: dict[Partition, int] = {}
+        self.kept: list[Delivery] = []
+        """What Kafka still has, in the order of its times."""
         self._given: asyncio.Queue[list[Delivery]] = asyncio.Queue()
 
     def give(self, *records: Delivery) -> None:
+        self.kept += records
         self._given.put_nowait(list(records))
 
     async def follow(self) -> AsyncGenerator[list[Delivery], None]:
         while True:
             yield await self._given.get()
+
+    async def between(
+        self, begins: Positions, ends: Positions
+    ) -> AsyncGenerator[list[Delivery], None]:
+        for record in self.kept:
+            at = record.topic, record.partition
+            if begins.get(at, 0) <= record.offset < ends.get(at, 0):
+                yield [record]
 
 
 class EveryRole:

@@ -1,15 +1,12 @@
 """The line's page: how gateways and workers are, trigger by trigger, and what needs no database."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from starlette.types import Message
 
 from console.app import build_app
 from console.feed.live_feed import LiveFeed
@@ -18,24 +15,17 @@ from console.feed.status_feed import StatusFeed
 from console.pages.line_fragments import ladder, worded
 from history.plant_times import PlantTimes
 from streams.codes import AckOutcome, Action, DecisionSource, FaultCode, ReasonCode
-from streams.envelope import to_message
 from streams.events import Acknowledgement, Decision
 from streams.kafka.delivery import Delivery
 from streams.status import LinePhase, ProcessStatus
-from streams.topics import ACKS, DECISIONS, STATUS
+from streams.topics import STATUS
 from tests.console.make import GivenRecords, client_of, parts_of
+from tests.console.streams import changed, followed, listening, record
 from tests.history import make
 from tests.streams.statuses import AT, fault, gateway_said, worker_said
 
 pytestmark = pytest.mark.asyncio
-DEADLINE_S = 20.0
-TOPIC = {Decision: DECISIONS, Acknowledgement: ACKS, ProcessStatus: STATUS}
-
-
-def record(event: Decision | Acknowledgement | ProcessStatus, offset: int) -> Delivery:
-    message = to_message(event)
-    topic = TOPIC[type(event)].name
-    return Delivery(topic, 0, offset, message.key, message.value, message.headers)
+EVENTS = "/line-events"
 
 
 def acknowledged(decision: Decision, write_ms: float = 300.0, **changes: Any) -> Acknowledgement:
@@ -62,16 +52,12 @@ class World:
     async def say(self, *statuses: ProcessStatus, first: int = 0) -> None:
         before = self.status.changes
         self.said.give(*(record(s, first + n) for n, s in enumerate(statuses)))
-        async with asyncio.timeout(DEADLINE_S):
-            while self.status.changes == before:
-                await self.status.wait(before, 1.0)
+        await changed(self.status, before)
 
     async def give(self, *events: Decision | Acknowledgement) -> None:
-        before = self.feed.state.changes
+        before = self.feed.changes
         self.records.give(*(record(e, n) for n, e in enumerate(events)))
-        async with asyncio.timeout(DEADLINE_S):
-            while self.feed.state.changes < before + len(events):
-                await self.feed.wait(self.feed.state.changes, 1.0)
+        await changed(self.feed, before, len(events))
 
     async def page(self, path: str = "/line", language: str = "en") -> str:
         async with client_of(self.app, "viewer", headers={"Accept-Language": language}) as client:
@@ -83,58 +69,8 @@ class World:
 @asynccontextmanager
 async def running() -> AsyncIterator[World]:
     world = World()
-    tasks = [asyncio.create_task(feed.run()) for feed in (world.feed, world.status)]
-    try:
+    async with followed(world.feed, world.status):
         yield world
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@asynccontextmanager
-async def listening(
-    app: FastAPI, last: str = "", query: str = ""
-) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
-    """What a browser with ``Last-Event-ID`` is sent, event by event."""
-    sent: asyncio.Queue[bytes] = asyncio.Queue()
-
-    async def receive() -> Message:
-        await asyncio.Event().wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            sent.put_nowait(message.get("body", b""))
-
-    async def events() -> AsyncIterator[dict[str, Any]]:
-        while True:
-            async with asyncio.timeout(DEADLINE_S):
-                lines = (await sent.get()).decode().strip().splitlines()
-            if lines:
-                fields = dict(line.split(": ", 1) for line in lines)
-                yield {**fields, "data": json.loads(fields["data"])}
-
-    headers = [(b"host", b"localhost"), (b"authorization", b"Bearer viewer")]
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/line-events",
-        "raw_path": b"/line-events",
-        "query_string": query.encode(),
-        "headers": [*headers, *([(b"last-event-id", last.encode())] if last else [])],
-        "scheme": "http",
-        "server": ("localhost", 80),
-        "client": ("127.0.0.1", 1),
-        "http_version": "1.1",
-        "root_path": "",
-    }
-    task = asyncio.create_task(app(scope, receive, send))  # type: ignore[arg-type]
-    try:
-        yield events()
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_the_page_needs_no_database_and_shows_the_handshake() -> None:
@@ -291,7 +227,7 @@ async def test_another_policy_in_a_worker_is_said() -> None:
 async def test_what_changes_is_sent_and_what_does_not_is_not() -> None:
     async with running() as world:
         await world.say(gateway_said())
-        async with listening(world.app) as events:
+        async with listening(world.app, EVENTS) as events:
             first = await anext(events)
             kinds = {piece["id"] for piece in first["data"]["pieces"]}
             assert kinds == {"workers", "gateways:line-1", "figures:line-1"}
@@ -308,11 +244,11 @@ async def test_what_changes_is_sent_and_what_does_not_is_not() -> None:
 async def test_after_a_break_the_state_is_whole_and_a_lost_log_begins_again() -> None:
     async with running() as world:
         await world.say(gateway_said(), worker_said())
-        async with listening(world.app, "s0-1") as events:
+        async with listening(world.app, EVENTS, "s0-1") as events:
             found = await anext(events)
             assert len(found["data"]["pieces"]) == 3
             assert found["data"]["fresh"] is True
-        async with listening(world.app, "s0-900") as events:
+        async with listening(world.app, EVENTS, "s0-900") as events:
             assert (await anext(events))["event"] == "begin-again"
 
 
@@ -320,7 +256,7 @@ async def test_a_browser_is_told_when_kafka_is_not_heard() -> None:
     async with running() as world:
         await world.say(gateway_said())
         world.said.caught_up.clear()
-        async with listening(world.app) as events:
+        async with listening(world.app, EVENTS) as events:
             assert (await anext(events))["data"]["fresh"] is False
         assert 'data-fresh="no"' in await world.page()
 

@@ -1,7 +1,5 @@
 """The live page and its stream: what comes, what was missed in a break, and hostile texts."""
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -9,8 +7,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from fastapi import FastAPI
-from starlette.types import Message
 
 from console.app import build_app
 from console.feed.acknowledged import ACTION
@@ -19,21 +15,15 @@ from console.feed.positions import read_positions
 from history.console_audit import Deed
 from history.plant_times import PlantTimes
 from streams.codes import Action, DecisionSource
-from streams.envelope import to_message
 from streams.events import Alert, Decision
 from streams.kafka.delivery import Delivery
-from streams.topics import ALERTS, DECISIONS
+from streams.topics import DECISIONS
 from tests.console.make import BASE, GivenRecords, client_of, parts_of
+from tests.console.streams import changed, followed, listening, record
 from tests.history import make
 
 pytestmark = pytest.mark.asyncio
-DEADLINE_S = 20.0
-
-
-def record(event: Decision | Alert, offset: int) -> Delivery:
-    topic = ALERTS.name if isinstance(event, Alert) else DECISIONS.name
-    message = to_message(event)
-    return Delivery(topic, 0, offset, message.key, message.value, message.headers)
+LIVE = "/live/events"
 
 
 def scrapped(number: int, **change: Any) -> Decision:
@@ -78,68 +68,16 @@ class World:
         self.app = build_app(parts_of(feed=self.feed, audit=self.deeds))
 
     async def give(self, *deliveries: Delivery) -> None:
-        before = self.feed.state.changes
+        before = self.feed.changes
         self.records.give(*deliveries)
-        async with asyncio.timeout(DEADLINE_S):
-            while self.feed.state.changes == before:
-                await self.feed.wait(before, 1.0)
+        await changed(self.feed, before)
 
 
 @asynccontextmanager
 async def running() -> AsyncIterator[World]:
     world = World()
-    task = asyncio.create_task(world.feed.run())
-    try:
+    async with followed(world.feed):
         yield world
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-@asynccontextmanager
-async def listening(app: FastAPI, last: str = "") -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
-    """What a browser with ``Last-Event-ID`` is sent, event by event."""
-    sent: asyncio.Queue[bytes] = asyncio.Queue()
-    gone = asyncio.Event()
-
-    async def receive() -> Message:
-        await gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            sent.put_nowait(message.get("body", b""))
-
-    async def events() -> AsyncIterator[dict[str, Any]]:
-        while True:
-            async with asyncio.timeout(DEADLINE_S):
-                lines = (await sent.get()).decode().strip().splitlines()
-            if lines:
-                fields = dict(line.split(": ", 1) for line in lines)
-                yield {**fields, "data": json.loads(fields["data"])}
-
-    headers = [(b"host", b"localhost"), (b"authorization", b"Bearer viewer")]
-    headers += [(b"last-event-id", last.encode())] if last else []
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/live/events",
-        "raw_path": b"/live/events",
-        "query_string": b"",
-        "headers": headers,
-        "scheme": "http",
-        "server": ("localhost", 80),
-        "client": ("127.0.0.1", 1),
-        "http_version": "1.1",
-        "root_path": "",
-    }
-    task = asyncio.create_task(app(scope, receive, send))  # type: ignore[arg-type]
-    try:
-        yield events()
-    finally:
-        gone.set()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def ids(event: dict[str, Any]) -> list[UUID]:
@@ -149,7 +87,7 @@ def ids(event: dict[str, Any]) -> list[UUID]:
 async def test_what_comes_is_sent_and_after_a_break_only_what_was_missed() -> None:
     async with running() as world:
         await world.give(record(scrapped(0), 0), record(scrapped(1), 1))
-        async with listening(world.app) as events:
+        async with listening(world.app, LIVE) as events:
             first = await anext(events)
             assert ids(first) == [make.frame_id(0), make.frame_id(1)]
             await world.give(record(scrapped(2), 2))
@@ -157,28 +95,28 @@ async def test_what_comes_is_sent_and_after_a_break_only_what_was_missed() -> No
             assert ids(second) == [make.frame_id(2)]
             assert read_positions(second["id"]) == {(DECISIONS.name, 0): 3}
         await world.give(record(scrapped(3), 3))
-        async with listening(world.app, second["id"]) as events:
+        async with listening(world.app, LIVE, second["id"]) as events:
             assert ids(await anext(events)) == [make.frame_id(3)]
 
 
 async def test_a_console_that_was_started_again_gives_only_what_was_missed() -> None:
     async with running() as again:
         await again.give(*(record(scrapped(n), n) for n in range(3)))
-        async with listening(again.app, "d0-2") as events:
+        async with listening(again.app, LIVE, "d0-2") as events:
             assert ids(await anext(events)) == [make.frame_id(2)]
 
 
 async def test_a_browser_ahead_of_the_broker_begins_again() -> None:
     async with running() as world:
         await world.give(record(scrapped(0), 0))
-        async with listening(world.app, "d0-900") as events:
+        async with listening(world.app, LIVE, "d0-900") as events:
             assert (await anext(events))["event"] == "begin-again"
 
 
 async def test_a_browser_is_told_when_kafka_is_not_heard() -> None:
     async with running() as world:
         world.records.caught_up.clear()
-        async with listening(world.app) as events:
+        async with listening(world.app, LIVE) as events:
             assert (await anext(events))["data"]["fresh"] is False
         async with client_of(world.app) as client:
             assert 'data-fresh="no"' in (await client.get("/live")).text
@@ -210,7 +148,7 @@ async def test_texts_of_the_line_are_texts() -> None:
         await world.give(record(make.decision(1, action=Action.SCRAP, **fields), 0))
         async with client_of(world.app) as client:
             page = (await client.get("/live")).text
-        async with listening(world.app) as events:
+        async with listening(world.app, LIVE) as events:
             told = await anext(events)
     pieces = [page, *(p["html"] for p in told["data"]["parts"])]
     pieces += [line[name] for line in told["data"]["lines"] for name in ("head", "focus")]
