@@ -36,7 +36,9 @@ _LOCK: Final = ".running"
 _TOLD_EVERY_S: Final = 0.2
 NICENESS: Final = 10
 """Training leaves the cores to the line, where both run on one host."""
-_STARTS_WITHIN_S: Final = 20.0
+_STDIN: Final = 0
+_TRIES: Final = 10
+_AGAIN_S: Final = 0.02
 _DERIVED: Final = re.compile(r"[a-z0-9-]+--[0-9a-f]{16}")
 
 
@@ -75,6 +77,7 @@ class Workshop:
         return self.workspace(key).read()
 
     def work(self, key: str) -> DraftWork | None:
+        self._started = [p for p in self._started if p.poll() is None]
         workspace = self.workspace(key)
         work = workspace.work()
         if work is None or work.ended_at is not None:
@@ -134,24 +137,23 @@ class Workshop:
     def start(self, key: str, step: DraftStep, by: str, reason: str) -> None:
         if step not in IN_PROCESSES:
             raise DraftError(f"{step.value!r} is no step for a process")
-        draft = self.read(key)
-        if busy := self.busy():
-            raise DraftError(f"a step of {busy!r} runs: one at a time")
-        workspace = self.workspace(key)
-        workspace.put_work(DraftWork(step=step, began_at=datetime.now(UTC)))
+        draft, workspace = self.read(key), self.workspace(key)
         command = [sys.executable, "-m", "andon", "product", "step", draft.product, step.value]
-        self._started = [p for p in self._started if p.poll() is None]
-        with (workspace.folder / "work.log").open("wb") as log:
-            self._started.append(
-                subprocess.Popen(
+        handle = self._take_place(workspace, os.getpid())
+        try:
+            workspace.put_work(DraftWork(step=step, began_at=datetime.now(UTC)))
+            with (workspace.folder / "work.log").open("wb") as log:
+                process = subprocess.Popen(
                     [*command, "--by", by, "--reason", reason],
-                    stdin=subprocess.DEVNULL,
+                    stdin=handle,  # the place is the process's own from its first moment
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
                 )
-            )
-        self._wait_until_seen(self._started[-1])
+            self._started.append(process)
+            _say_who(handle, workspace, process.pid)
+        finally:
+            os.close(handle)
 
     def cancel(self, key: str) -> bool:
         workspace = self.workspace(key)
@@ -179,20 +181,31 @@ class Workshop:
             DraftError: another step runs.
         """
         workspace = self.workspace(key)
-        self._root.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._root / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        handle = self._take_place(workspace, os.getpid())
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise DraftError(f"a step of {self.busy()!r} runs: one at a time") from None
-            held = {"key": workspace.folder.name, "pid": os.getpid()}
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, json.dumps(held).encode(), 0)
             with _told(workspace, step) as teller:
                 yield teller
         finally:
             os.close(handle)
+
+    def _take_place(self, workspace: Workspace, pid: int) -> int:
+        """The open file whose lock is this host's one place for a step, held until it is closed.
+
+        A process that ``start`` began was given it as its standard input.
+
+        Raises:
+            DraftError: another step runs.
+        """
+        self._root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self._root / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        if _is_stdin(handle):
+            os.close(handle)
+            handle = os.dup(_STDIN)
+        if not _locked(handle):
+            os.close(handle)
+            raise DraftError(f"a step of {self.busy()!r} runs: one at a time")
+        _say_who(handle, workspace, pid)
+        return handle
 
     def _running(self) -> str:
         """The key of the draft that a step runs for now; empty where none runs."""
@@ -211,11 +224,29 @@ class Workshop:
         finally:
             os.close(handle)
 
-    def _wait_until_seen(self, process: "subprocess.Popen[bytes]") -> None:
-        """Return once the step holds its place or is over: what is asked next then sees it."""
-        until = time.monotonic() + _STARTS_WITHIN_S
-        while process.poll() is None and not self._running() and time.monotonic() < until:
-            time.sleep(0.05)
+
+def _is_stdin(handle: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.fstat(_STDIN))
+    except OSError:  # this process has none
+        return False
+
+
+def _locked(handle: int) -> bool:
+    """Whether the lock was had; whoever looks who has it has it for a moment, too."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            time.sleep(_AGAIN_S)
+    return False
+
+
+def _say_who(handle: int, workspace: Workspace, pid: int) -> None:
+    held = json.dumps({"key": workspace.folder.name, "pid": pid}).encode()
+    os.ftruncate(handle, len(held))
+    os.pwrite(handle, held, 0)
 
 
 class Teller:

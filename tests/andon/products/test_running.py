@@ -1,14 +1,18 @@
 """One step at a time on a host, in a process of its own, seen by all and ended from anywhere."""
 
+import asyncio
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from andon.products.running import Workshop
 from console.product_drafts import DraftError, DraftStep
+from tests.waiting import until
 
 ELSEWHERE = """
 import sys
@@ -111,9 +115,32 @@ def test_a_step_that_cannot_begin_says_why(
 ) -> None:
     monkeypatch.setenv("ANDON_PATHS__STATE", str(tmp_path.parent / "nowhere"))
     drafts.start("tile", DraftStep.TRAIN, "ada", "")
-    seen = drafts.work("tile")
+    seen, other = drafts.work("tile"), drafts.list()[0].key
+    assert seen is not None
+    assert (seen.running, drafts.busy()) == (True, "tile"), "before it has said anything"
+    with pytest.raises(DraftError, match="'tile' runs"):
+        drafts.start(other, DraftStep.TRAIN, "ada", "")
+
+    def is_over() -> bool:
+        nonlocal seen
+        seen = drafts.work("tile")
+        return not drafts._started
+
+    asyncio.run(until(is_over, 60))
     assert seen is not None
     assert not seen.running
     assert seen.error
     assert "there is no draft" in (tmp_path / "tile" / "work.log").read_text()
     assert os.path.exists(tmp_path / "tile" / "draft.json")
+
+
+def test_who_looks_who_is_at_work_keeps_nobody_from_it(drafts: Workshop, tmp_path: Path) -> None:
+    place = tmp_path / ".running"
+    place.touch()
+    with place.open() as looked:
+        fcntl.flock(looked, fcntl.LOCK_SH)
+        letting_go = threading.Timer(0.05, fcntl.flock, (looked, fcntl.LOCK_UN))
+        letting_go.start()
+        with drafts.doing("tile", DraftStep.TRAIN):
+            assert drafts.busy() == "tile"
+        letting_go.join()
