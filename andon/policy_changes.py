@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from andon import policy_wiring, wiring
 from andon.settings import Settings
-from history.console_audit import Deed
+from history.console_audit import DECLARED, Deed
 from policies.errors import ChangedMeanwhileError
 from streams.errors import UnavailableError
 from streams.topics import POLICIES
@@ -29,6 +29,8 @@ class PolicyChange:
     """The text of the policy, where it needs no other file."""
     deed: Deed | None = None
     """The row of the console's audit; None at a prompt."""
+    login: str = DECLARED
+    """How who wants it is known, where there is no deed."""
 
 
 async def put_in_force(settings: Settings, log: "PolicyLog", change: PolicyChange) -> "AuditEntry":
@@ -63,6 +65,7 @@ async def put_in_force(settings: Settings, log: "PolicyLog", change: PolicyChang
                 change.reason,
                 change.softens,
                 change.deed,
+                change.login,
             )
         except UnavailableError as error:
             raise UnavailableError(
@@ -71,7 +74,13 @@ async def put_in_force(settings: Settings, log: "PolicyLog", change: PolicyChang
 
 
 async def take_out_of_force(
-    settings: Settings, log: "PolicyLog", product: str, replaces: str, by: str, reason: str
+    settings: Settings,
+    log: "PolicyLog",
+    product: str,
+    replaces: str,
+    by: str,
+    reason: str,
+    login: str = DECLARED,
 ) -> "AuditEntry":
     """Withdraw a product's policy, and write the audit entry; every part of it is held then.
 
@@ -87,7 +96,7 @@ async def take_out_of_force(
         after = await last_serial(settings, product) if signer else 0
         await withdraw(product, publisher, signer, after)
         try:
-            return await log.append_audit(product, replaces, None, by, reason)
+            return await log.append_audit(product, replaces, None, by, reason, login=login)
         except UnavailableError as error:
             raise UnavailableError(
                 f"the policy is withdrawn, but its audit entry is missing: {error}; run this again"

@@ -47,6 +47,7 @@ def build_app(
             for part in (parts.health, parts.history, parts.accounts, parts.audit, parts.store):
                 await part.close()
             await parts.handovers.close()
+            await parts.leases.close()
             await parts.publisher.stop()
             await parts.policies.close()
 

@@ -19,6 +19,7 @@ from history.console_audit import ConsoleAudit
 from history.handovers import Handovers
 from history.plant_times import PlantTimes
 from history.queries import History
+from history.review_leases import ReviewLeases
 from streams.ports import ImageStore, Publisher
 
 
@@ -55,6 +56,8 @@ class ConsoleParts:
     """Takes what people say of parts."""
     lessons: LessonsAhead
     handovers: Handovers
+    leases: ReviewLeases
+    """Who reviews which part, at every console of this database."""
     second_review: float = 0.0
     """Share of the reviewed parts that a second person reviews, where no policy says."""
     sign_on: SingleSignOn | None = None

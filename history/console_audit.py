@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from sqlalchemy import RowMapping, Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +19,8 @@ from history.database import AuditLog, connected
 from history.records import Record
 from history.text import clean
 
+DECLARED: Final = "declared"
+"""How somebody is known who only said so at a prompt (``--by``)."""
 _LOCK = 0x417564697473  # "Audits"
 _AT_ONCE = 5000
 

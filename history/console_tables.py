@@ -63,6 +63,28 @@ HANDOVERS = Table(
 """What a shift leaves to the next one: a note, and what was counted when it was written. Rows are
 only added."""
 
+REVIEW_LEASES = Table(
+    "review_lease",
+    METADATA,
+    Column("part_frame_id", Uuid, primary_key=True),
+    *_texts("reviewer", "waits_for"),
+    Column("taken_at", _ZONED, nullable=False, server_default=func.clock_timestamp()),
+    Column("ends_at", _ZONED, nullable=False),
+    Index(None, "reviewer", "taken_at"),
+)
+"""Parts that somebody looks at: nobody else is given them before the end. ``waits_for`` is empty
+where the reviewer chose the part."""
+
+REVIEWED_JUST_NOW = Table(
+    "reviewed_just_now",
+    METADATA,
+    Column("part_frame_id", Uuid, primary_key=True),
+    Column("waits_for", Text, primary_key=True),
+    Column("ends_at", _ZONED, nullable=False),
+)
+"""Parts with a verdict that may not be recorded yet: not given again for the same reason before the
+end."""
+
 AUDIT = Table(
     "console_audit",
     METADATA,

@@ -44,6 +44,8 @@ class AuditEntry(Record):
     reason: str
     softening: bool
     applied_at: datetime
+    login: str = ""
+    """How who applied it was known; empty where an earlier schema kept it not."""
 
 
 class PolicyLog(AuditLog):
@@ -87,12 +89,14 @@ class PolicyLog(AuditLog):
         reason: str,
         softening: bool = False,
         deed: Deed | None = None,
+        login: str = "",
     ) -> AuditEntry:
         """Write down who put which version in force (None: withdrew it), and why; the database
         stamps the time.
 
         Args:
             deed: the same in the audit of the console, in one transaction.
+            login: how who applied it is known, where there is no deed.
 
         Raises:
             RefusedRowError: ``to_hash`` was never stored.
@@ -104,6 +108,7 @@ class PolicyLog(AuditLog):
             "applied_by": clean(applied_by),
             "reason": clean(reason),
             "softening": softening,
+            "login": clean(deed.login if deed else login),
         }
         query = insert(_AUDIT).values(row).returning(*_AUDIT.c)
         async with connected(self._engine, self._timeout_s, "writing the audit") as link:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from pydantic import ValidationError
 
+from history.console_audit import DECLARED
 from history.errors import BadQueryError
 from streams.codes import Action, Severity
 from streams.envelope import to_message
@@ -17,7 +19,7 @@ from streams.topics import REVIEWS
 
 @dataclass(frozen=True)
 class ReviewerSaid:
-    """What a review at the console says besides: nobody states it at a prompt."""
+    """What a review says besides."""
 
     login: str = ""
     """How the reviewer is known."""
@@ -25,6 +27,10 @@ class ReviewerSaid:
     """Where the reviewer painted the defect."""
     is_settlement: bool = False
     """Said where two people had disagreed."""
+
+
+SELF_DECLARED: Final = ReviewerSaid(login=DECLARED)
+"""Of a review at a prompt: whoever is there says who it is."""
 
 
 def build_withdrawal(of: Review, reviewed_at: datetime | None = None) -> Review:

@@ -9,7 +9,14 @@ from enum import StrEnum
 from typing import Final
 
 from history.bi import READER
-from history.console_tables import AUDIT, HANDOVERS, SESSIONS, USERS
+from history.console_tables import (
+    AUDIT,
+    HANDOVERS,
+    REVIEW_LEASES,
+    REVIEWED_JUST_NOW,
+    SESSIONS,
+    USERS,
+)
 from history.facts import BACKFILL, COUNTS, FACTS, SHOTS
 from history.tables import METADATA, TOPIC_TABLES
 from streams.principals import Role
@@ -58,6 +65,8 @@ OF_POLICIES: Final = ("policy_version", "policy_audit")
 """Of them: the policies, which the console changes too."""
 OF_LOGINS: Final = (USERS.name, SESSIONS.name)
 """Who may log in at the console, and who is: nobody else reads them."""
+OF_REVIEWING: Final = (REVIEW_LEASES.name, REVIEWED_JUST_NOW.name)
+"""Who reviews what just now: the consoles write it, and take it away again."""
 BY_PEOPLE: Final = (HANDOVERS.name, AUDIT.name)
 """What people write at the console and nobody changes."""
 INSERT_ONLY: Final = (*TOPIC_TABLES, *OF_CHANGES, *BY_PEOPLE)
@@ -87,9 +96,11 @@ def may(role: DatabaseRole, verb: Verb, table: str) -> bool:
         case DatabaseRole.PROCESS if verb is Verb.INSERT:
             return table in OF_CHANGES
         case DatabaseRole.CONSOLE if verb is Verb.INSERT:
-            return table in (*OF_CHANGES, *OF_LOGINS, *BY_PEOPLE)
+            return table in (*OF_CHANGES, *OF_LOGINS, *OF_REVIEWING, *BY_PEOPLE)
         case DatabaseRole.CONSOLE if verb is Verb.UPDATE:
-            return table in OF_LOGINS
+            return table in (*OF_LOGINS, *OF_REVIEWING)
+        case DatabaseRole.CONSOLE if verb is Verb.DELETE:
+            return table in OF_REVIEWING
         case DatabaseRole.PROCESS if table in OF_LOGINS:
             return False
     if verb is not Verb.SELECT:

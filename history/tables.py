@@ -304,6 +304,8 @@ class PolicyAuditRow(Table, table=True):
     applied_by: str = _text()
     reason: str = _text()
     softening: bool = False
+    login: str = _text()
+    """How who applied it was known; empty in rows of an earlier schema."""
     applied_at: datetime | None = _now()
 
 

@@ -27,7 +27,8 @@ class Review(Event):
     region: Region | None = None
     """Where the reviewer painted the defect; None where nobody did."""
     login: Text = ""
-    """How the reviewer is known: ``password``, ``token`` ...; empty where only stated."""
+    """How the reviewer is known: ``password``, ``token`` ...; ``declared`` where only stated at a
+    prompt, or empty in reviews of before."""
     withdraws: UUID | None = None
     """The review that this one takes back; then it says nothing else."""
     reviewed_at: Moment

@@ -50,7 +50,9 @@ class AskedUndo(AskedBody):
 def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
     """The routes of this page, and those for programs."""
     queue = ReviewQueue(parts.history, parts.second_review)
-    desk = ReviewDesk(parts.history, queue, parts.publisher, parts.audit, parts.lessons)
+    desk = ReviewDesk(
+        parts.history, queue, parts.publisher, parts.audit, parts.lessons, parts.leases
+    )
     add_review_api(app, desk, parts.history, queue, parts.lessons)
     zone = parts.plant.time_zone
 
@@ -64,7 +66,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         if part is None:
             cards = await desk.next_parts(who, wanted, reasons, DECK, fresh=True)
         else:
-            desk.release(who)
+            await desk.release(who)
             cards = [await desk.chosen(who, part)]
         return renderer.page(
             request,

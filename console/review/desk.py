@@ -7,6 +7,7 @@ the role record stores it.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 from uuid import UUID
@@ -14,7 +15,6 @@ from uuid import UUID
 from fastapi.concurrency import run_in_threadpool
 
 from console.review.cards import GivenCard, card_of
-from console.review.leases import Lease, ReviewLeases
 from console.review.lessons import LessonAhead, LessonsAhead, SaidOfPart
 from console.review.verdict import (
     ReviewClass,
@@ -28,10 +28,11 @@ from history.errors import NotInHistoryError
 from history.filters import FrameFilter
 from history.queries import History
 from history.records import Record
+from history.review_leases import Lease, ReviewLeases
 from history.review_queue import ReferencePart, ReviewQueue, WaitingFor
 from history.reviews import ReviewerSaid, build_review, build_withdrawal, submit_review
 from streams.codes import Severity
-from streams.errors import AndonError
+from streams.errors import AndonError, UnavailableError
 from streams.events import Review
 from streams.ports import Publisher
 
@@ -93,6 +94,7 @@ class ReviewDesk:
         publisher: takes the reviews.
         audit: where it is written down who said what.
         lessons: says what a verdict will teach.
+        leases: who reviews what, at every console.
     """
 
     def __init__(
@@ -102,10 +104,10 @@ class ReviewDesk:
         publisher: Publisher,
         audit: ConsoleAudit,
         lessons: LessonsAhead,
+        leases: ReviewLeases,
     ) -> None:
         self._history, self._queue, self._publisher = history, queue, publisher
-        self._audit, self._lessons = audit, lessons
-        self._leases = ReviewLeases()
+        self._audit, self._lessons, self._leases = audit, lessons, leases
         self._given: OrderedDict[str, OrderedDict[UUID, GivenVerdict]] = OrderedDict()
         self._classes: OrderedDict[str, tuple[ReviewClass, ...]] = OrderedDict()
         self._references: OrderedDict[tuple[str, str], list[ReferencePart]] = OrderedDict()
@@ -129,13 +131,14 @@ class ReviewDesk:
             fresh: what the reviewer had before is free again first.
         """
         if fresh:
-            self._leases.release(who)
+            await self._leases.release(who)
         found: list[GivenCard] = []
         for reason in reasons:
             while (left := min(count, MOST_CARDS) - len(found)) > 0:
-                without = self._leases.not_free(reason)
+                without = await self._leases.not_free(reason)
                 parts = await self._queue.waiting(reason, wanted, who, without, left)
-                got = [p for p in parts if self._leases.take(p.part_frame_id, who, reason)]
+                taken = await self._leases.take((p.part_frame_id for p in parts), who, reason)
+                got = [p for p in parts if p.part_frame_id in taken]
                 for first in range(0, len(got), _AT_ONCE):
                     found += await asyncio.gather(
                         *(
@@ -157,13 +160,13 @@ class ReviewDesk:
             NotYoursError: somebody else has it.
         """
         story_part = (await self._history.show(part)).frame_id
-        if not self._leases.take(story_part, who, None):
+        if not await self._leases.take([story_part], who, None):
             raise NotYoursError("somebody else looks at this part just now")
         return await self._card(story_part, None)
 
-    def release(self, who: str, parts: Sequence[UUID] | None = None) -> None:
+    async def release(self, who: str, parts: Sequence[UUID] | None = None) -> None:
         """Parts that the reviewer does not want to judge after all."""
-        self._leases.release(who, parts)
+        await self._leases.release(who, parts)
 
     async def judge(self, verdict: ReviewVerdict, deed: Deed) -> TakenVerdict:
         """Take a verdict: written down in the audit, then sent.
@@ -177,7 +180,7 @@ class ReviewDesk:
             BadQueryError: a class that the policy does not have, or a mask that is none.
             UnavailableError: nothing was taken; it may be said again.
         """
-        lease = self._leases.of(verdict.frame_id, deed.actor)
+        lease = await self._leases.of(verdict.frame_id, deed.actor)
         if lease is None:
             raise NotYoursError("this part was not given to you, or is somebody else's by now")
         given = self._cards.get(verdict.frame_id)
@@ -190,7 +193,8 @@ class ReviewDesk:
         told |= {"after": said, "reason": review.comment}
         await self._audit.append(deed.model_copy(update=told))
         await submit_review(self._publisher, review)
-        self._leases.judged(lease)
+        with suppress(UnavailableError):  # the verdict is sent; its lease ends by itself
+            await self._leases.judged(lease)
         self._cards.pop(verdict.frame_id, None)
         if review.severity is Severity.NORMAL:  # one more to compare with
             self._references.pop((given.card.product_id, given.card.station), None)
@@ -237,7 +241,7 @@ class ReviewDesk:
         await submit_review(self._publisher, build_withdrawal(given.review))
         own.pop(given.review.review_id, None)
         self._lessons.forget(given.judged)
-        self._leases.again(given.lease)
+        await self._leases.again(given.lease)
         return await self._card(given.lease.part, given.lease.waits_for)
 
     def undoable(self, who: str) -> list[GivenVerdict]:

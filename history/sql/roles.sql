@@ -97,6 +97,10 @@ GRANT SELECT, INSERT, UPDATE ON console_session TO andon_console;
 
 GRANT SELECT, INSERT ON console_handover TO andon_console;
 
+GRANT SELECT, INSERT, UPDATE, DELETE ON review_lease TO andon_console;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON reviewed_just_now TO andon_console;
+
 GRANT SELECT, INSERT ON console_audit TO andon_console;
 
 GRANT SELECT, INSERT ON policy_version TO andon_process;

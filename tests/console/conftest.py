@@ -8,6 +8,7 @@ import pytest_asyncio
 from console import credentials
 from history.accounts import Accounts
 from history.console_audit import ConsoleAudit
+from history.review_leases import ReviewLeases
 from tests.console.policy_bench import Bench, open_bench
 from tests.history.conftest import template as template
 from tests.history.conftest import url as url
@@ -31,6 +32,13 @@ async def accounts(url: str) -> AsyncIterator[Accounts]:
 @pytest_asyncio.fixture
 async def audit(url: str) -> AsyncIterator[ConsoleAudit]:
     made = ConsoleAudit(url)
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture
+async def leases(url: str) -> AsyncIterator[ReviewLeases]:
+    made = ReviewLeases(url)
     yield made
     await made.close()
 

@@ -114,6 +114,7 @@ def parts_of(**given: Any) -> ConsoleParts:
         "accounts": EveryRole(),
         "audit": Nothing(),
         "handovers": Nothing(),
+        "leases": Nothing(),
         "plant": plant,
         "feed": LiveFeed(GivenRecords(), plant.shift_at),
         "status": StatusFeed(GivenRecords()),

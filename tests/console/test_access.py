@@ -63,7 +63,7 @@ class Away:
 @pytest.fixture
 def app() -> FastAPI:
     away = Away()
-    return build_app(parts_of(history=away, store=away, audit=away, handovers=away))
+    return build_app(parts_of(history=away, store=away, audit=away, handovers=away, leases=away))
 
 
 def path_of(route: str) -> str:

@@ -21,6 +21,7 @@ from history.console_audit import ConsoleAudit
 from history.filters import FrameFilter
 from history.policy_log import PolicyLog
 from history.queries import History
+from history.review_leases import ReviewLeases
 from history.writer import PostgresHistoryWriter
 from infra.stack.process import free_port
 from lab.benchmarks.console_review import PRESS
@@ -94,7 +95,11 @@ async def served(app: object) -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture
 async def desk(
-    url: str, writer: PostgresHistoryWriter, history: History, audit: ConsoleAudit
+    url: str,
+    writer: PostgresHistoryWriter,
+    history: History,
+    audit: ConsoleAudit,
+    leases: ReviewLeases,
 ) -> AsyncIterator[Desk]:
     log = PolicyLog(url)
     await log.store_version(HASH, "tile", {**BODY, "audit_share": 0.0, "second_review": 0.0})
@@ -110,6 +115,7 @@ async def desk(
     parts = parts_of(
         history=history,
         audit=audit,
+        leases=leases,
         store=_Closable(store),
         publisher=Recorded(writer),
         lessons=Taught(),

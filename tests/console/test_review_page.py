@@ -13,6 +13,7 @@ from console.review.lessons import LessonAhead, ProductLessons, SaidOfPart, Teac
 from history.console_audit import ConsoleAudit
 from history.policy_log import PolicyLog
 from history.queries import History
+from history.review_leases import ReviewLeases
 from history.writer import PostgresHistoryWriter
 from streams.codes import Action, DecisionSource, Severity
 from streams.envelope import Message, from_message
@@ -77,7 +78,11 @@ class Recorded(TwinPublisher):
 
 @pytest_asyncio.fixture
 async def app(
-    writer: PostgresHistoryWriter, history: History, audit: ConsoleAudit, url: str
+    writer: PostgresHistoryWriter,
+    history: History,
+    audit: ConsoleAudit,
+    leases: ReviewLeases,
+    url: str,
 ) -> AsyncIterator[FastAPI]:
     log = PolicyLog(url)
     await log.store_version(HASH, "tile", BODY)
@@ -97,8 +102,21 @@ async def app(
     )
     await writer.add_decisions([held, other, passed])
     await writer.add_anomalies([make.anomaly(n) for n in (1, 2, 3)])
-    parts = parts_of(history=history, audit=audit, publisher=Recorded(writer), lessons=Taught())
-    yield build_app(parts)
+    yield console_over(writer, history, audit, leases)
+
+
+def console_over(
+    writer: PostgresHistoryWriter, history: History, audit: ConsoleAudit, leases: ReviewLeases
+) -> FastAPI:
+    return build_app(
+        parts_of(
+            history=history,
+            audit=audit,
+            leases=leases,
+            publisher=Recorded(writer),
+            lessons=Taught(),
+        )
+    )
 
 
 async def given(client: httpx.AsyncClient, **asked: object) -> list[dict[str, object]]:
@@ -120,6 +138,25 @@ async def test_nobody_is_given_what_somebody_else_has(app: FastAPI) -> None:
         assert (await bea.post("/api/reviews", json=verdict)).status_code == 409
         assert (await ada.post("/api/reviews", json=verdict)).status_code == 201
         assert await given(ada, kind="hold", count=5) == []
+
+
+async def test_two_consoles_give_no_part_to_two_people(
+    app: FastAPI, writer: PostgresHistoryWriter, history: History, audit: ConsoleAudit, url: str
+) -> None:
+    other_leases = ReviewLeases(url)
+    there = console_over(writer, history, audit, other_leases)
+    async with client_of(app, "quality") as ada, client_of(there, "admin") as bea:
+        (mine,) = await given(ada, kind="hold", count=1)
+        (theirs,) = await given(bea, kind="hold", count=5)
+        assert mine["frame_id"] != theirs["frame_id"]
+        asked = await bea.get(f"/review?part={mine['frame_id']}")
+        assert asked.status_code == 409
+        verdict = {"frame_id": mine["frame_id"], "class_name": "crack"}
+        assert (await bea.post("/api/reviews", json=verdict)).status_code == 409
+        assert (await ada.post("/api/reviews", json=verdict)).status_code == 201
+        again = await given(bea, kind="hold", count=5)
+        assert [part["frame_id"] for part in again] == [theirs["frame_id"]]
+    await other_leases.close()
 
 
 async def test_a_verdict_is_a_review_in_the_audit_s_chain(
@@ -243,12 +280,14 @@ async def test_the_page_shows_what_waits_and_texts_are_texts(app: FastAPI) -> No
 
 
 async def test_what_cannot_be_sent_was_not_said(
-    writer: PostgresHistoryWriter, history: History, audit: ConsoleAudit
+    writer: PostgresHistoryWriter, history: History, audit: ConsoleAudit, leases: ReviewLeases
 ) -> None:
     await writer.add_decisions([make.decision(1, DecisionSource.CLASSIFIER, Action.HOLD, "crack")])
     await writer.add_anomalies([make.anomaly(1)])
     sender = Recorded(writer)
-    parts = parts_of(history=history, audit=audit, publisher=sender, lessons=Taught())
+    parts = parts_of(
+        history=history, audit=audit, leases=leases, publisher=sender, lessons=Taught()
+    )
     async with client_of(build_app(parts), "quality") as ada:
         await given(ada, kind="hold")
         verdict = {"frame_id": str(make.frame_id(1)), "severity": "unknown"}

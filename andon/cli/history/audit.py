@@ -17,7 +17,7 @@ from history.filters import FrameFilter, parse_moment
 from history.pictures import save_photographs
 from history.queries import History
 from history.records import Story
-from history.reviews import build_review
+from history.reviews import SELF_DECLARED, build_review
 from history.text import visible
 
 app = group("Blind audits of parts that passed: how many defects escape?")
@@ -84,7 +84,9 @@ def review(
         return part
 
     with usage_errors():
-        made = build_review(ask(drawn), by, severity, class_name, comment=comment, is_blind=True)
+        made = build_review(
+            ask(drawn), by, severity, class_name, comment=comment, is_blind=True, said=SELF_DECLARED
+        )
     asyncio.run(publish_review(made))
     typer.echo(made.model_dump_json() if as_json else f"blind review {made.review_id} published")
 

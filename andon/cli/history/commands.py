@@ -39,7 +39,7 @@ from history.months import divide_tables
 from history.pictures import save_pictures
 from history.queries import History
 from history.records import AuditCount, Stats, Story
-from history.reviews import build_review
+from history.reviews import SELF_DECLARED, build_review
 from history.statistics import ParetoBy
 
 app = group("Read the defect history.")
@@ -238,7 +238,9 @@ def review(
         return frame_id
 
     with usage_errors():
-        made = build_review(ask(checked), by, severity, class_name, action, comment)
+        made = build_review(
+            ask(checked), by, severity, class_name, action, comment, said=SELF_DECLARED
+        )
     asyncio.run(publish_review(made))
     typer.echo(made.model_dump_json() if as_json else f"review {made.review_id} published")
 

@@ -9,6 +9,7 @@ from rich.styled import Styled
 from rich.table import Table
 
 from andon.cli.printing import plain, table_of_rows
+from history.console_audit import DECLARED
 from history.policy_log import AuditEntry
 from policies.authoring.loading import Report
 from policies.review.backtest import BacktestReport, Findings
@@ -91,7 +92,8 @@ def audit(entries: Sequence[AuditEntry]) -> Table:
             (entry.to_hash or "withdrawn")[:12],
         )
         soft = "softening" if entry.softening else ""
-        rows.append((when, *map(escape, (*cells, entry.applied_by, entry.reason, soft))))
+        who = f"{entry.applied_by} (self-declared)" if entry.login == DECLARED else entry.applied_by
+        rows.append((when, *map(escape, (*cells, who, entry.reason, soft))))
     return table_of_rows(columns, rows)
 
 
