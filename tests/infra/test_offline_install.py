@@ -27,17 +27,24 @@ write_smoke_set(Path(sys.argv[1]))
 """
 
 
+def has_index(folder: Path) -> bool:
+    """Whether one small package can be fetched from where pip is told to."""
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", str(folder)]
+    return subprocess.run([*command, "idna"], check=False).returncode == 0
+
+
 @pytest.fixture(scope="module")
 def carried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A bundle that came as a tar and was unpacked, and its digest."""
     folder = tmp_path_factory.mktemp("carried")
     if shutil.disk_usage(folder).free < SPACE_NEEDED:
         pytest.skip(f"less than {SPACE_NEEDED / 1e9:.0f} GB are free")
+    if not has_index(folder):
+        pytest.skip("no package index answers here")
     tar = folder / "andon.tar"
     try:
         made = CliRunner().invoke(app, ["bundle", "make", str(tar), "--json"])
-        if made.exit_code:
-            pytest.skip(f"neither uv nor a package index here: {str(made.exception)[-300:]}")
+        assert made.exit_code == 0, str(made.exception)
         subprocess.run(["tar", "-xf", tar, "-C", folder], check=True)
         tar.unlink()
         yield folder / "andon", json.loads(made.stdout.splitlines()[-1])["digest"]
