@@ -1,6 +1,5 @@
 """``andon benchmark``: the line, its faults, the experts, the policies, the LLM client."""
 
-import logging
 import sys
 from dataclasses import asdict, replace
 from functools import partial
@@ -62,10 +61,10 @@ _say = partial(Console(stderr=True).print, soft_wrap=True)
 def _logged() -> None:
     import structlog
 
-    structlog.configure(  # what a benchmark prints is its figures
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-    )
+    def to_stderr(*_: object) -> structlog.PrintLogger:
+        return structlog.PrintLogger(sys.stderr)
+
+    structlog.configure(logger_factory=to_stderr)  # what a benchmark prints is its figures
 
 
 @app.command()

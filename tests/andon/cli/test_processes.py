@@ -18,7 +18,7 @@ runner = CliRunner()
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands configure the logging of a whole process, which is not theirs here."""
-    monkeypatch.setattr(log, "configure_logging", lambda: None)
+    monkeypatch.setattr(log, "configure_logging", lambda *_: None)
 
 
 def test_the_console_serves_the_history_s_api(monkeypatch: pytest.MonkeyPatch) -> None:

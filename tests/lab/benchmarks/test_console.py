@@ -61,7 +61,9 @@ def test_a_listener_counts_what_comes_twice_and_keeps_the_last_id() -> None:
     async def given() -> None:
         for part, html in ((one, "a"), (one, 'b class="plc acknowledged"'), (two, "a"), (two, "a")):
             listener._take("data: " + json.dumps({"parts": [{"id": str(part), "html": html}]}))
-        listener._take("id: d0-17")
+            listener._take("id: d0-17")
+            listener._take("")
+        listener._take("id: d0-18")  # and the connection is cut
 
     import asyncio
 
