@@ -45,7 +45,8 @@ class Journal:
     Args:
         path: the journal's file; its folder is made.
         limit_bytes: compact when the file exceeds this.
-        keep_closed: closed parts kept by a compaction, to recognise repeated decisions.
+        keep_closed: closed parts that are remembered, to recognise repeated decisions; in memory
+            a sixteenth more at most, in the file until the next compaction.
     """
 
     def __init__(self, path: Path, limit_bytes: int = 4 << 20, keep_closed: int = 4096) -> None:
@@ -54,6 +55,7 @@ class Journal:
         """Called with the error when the disk begins to fail, and with None when it works again."""
         self._limit = limit_bytes
         self._keep = keep_closed
+        self._most = keep_closed + keep_closed // 16
         self._file: IO[bytes] | None = None
         self._known = Recovered()
         self._pending: list[bytes] = []
@@ -118,6 +120,8 @@ class Journal:
         """Remember a line, which is on disk with the next ``commit``, or soon without one."""
         self._pending.append(encode_line(line))
         apply_line(self._known, line)
+        if len(self._known.entries) > self._most:
+            self._forget_oldest()
         self._flush_soon()
 
     def compact(self) -> None:
@@ -232,11 +236,16 @@ class Journal:
 
     def _snapshot(self) -> list[bytes]:
         """The lines of a new journal of the open parts and the newest closed ones."""
+        self._forget_oldest()
+        return list(snapshot_lines(self._known))
+
+    def _forget_oldest(self) -> None:
+        """All but the newest closed parts; however many are open, it is not done for each line."""
         entries = self._known.entries
         closed = [key for key, entry in entries.items() if entry.closed]
         for key in closed[: max(len(closed) - self._keep, 0)]:
             del entries[key]
-        return list(snapshot_lines(self._known))
+        self._most = len(entries) + self._keep // 16
 
     def _rewrite(self, data: bytes) -> None:
         assert self._file is not None

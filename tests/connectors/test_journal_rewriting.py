@@ -227,3 +227,30 @@ def test_only_a_torn_end_is_cut_off(tmp_path: Path) -> None:
             raise AssertionError("nothing is torn")
 
     Journal(tmp_path / "line.journal")._read(Whole(framed([encode_line(entry(1))], 0)))
+
+
+@pytest.mark.asyncio
+async def test_memory_holds_the_open_parts_and_few_more_than_the_closed_ones_asked_for(
+    tmp_path: Path,
+) -> None:
+    journal, most = opened(tmp_path / "line.journal", keep_closed=16), 0
+    for seq in range(1, 101):
+        journal.append(entry(seq))
+        if seq > 3:
+            journal.append(StepLine(t="closed", k=PartKey(1, seq)))
+        most = max(most, len(journal.entries))
+    open_parts = [PartKey(1, seq) for seq in (1, 2, 3)]
+    assert most <= 3 + 16 + 16 // 16 + 1
+    assert list(journal.entries)[:3] == open_parts
+    assert list(journal.entries)[-16:] == [PartKey(1, seq) for seq in range(85, 101)]
+    await journal.commit()
+    await journal.close()
+    again = opened(journal.path, keep_closed=16)
+    assert len(again.entries) == 100, "the file keeps them until it is written anew"
+    again.append(entry(101))
+    assert [key for key, one in again.entries.items() if not one.closed] == [
+        *open_parts,
+        PartKey(1, 101),
+    ]
+    assert len(again.entries) == 3 + 16 + 1
+    await again.close()
