@@ -80,10 +80,12 @@ class Workshop:
         self._started = [p for p in self._started if p.poll() is None]
         workspace = self.workspace(key)
         work = workspace.work()
-        if work is None or work.ended_at is not None:
-            return work
-        if self._running() == workspace.folder.name:
+        if work is None:
+            return None
+        if self._running() == workspace.folder.name:  # until the next step may begin
             return work.model_copy(update={"running": True})
+        if work.ended_at is not None:
+            return work
         why = work.error or "the step was ended before its time"
         return work.model_copy(update={"ended_at": datetime.now(UTC), "error": why})
 
@@ -186,6 +188,7 @@ class Workshop:
             with _told(workspace, step) as teller:
                 yield teller
         finally:
+            fcntl.flock(handle, fcntl.LOCK_UN)  # of its standard input, too: its end takes a while
             os.close(handle)
 
     def _take_place(self, workspace: Workspace, pid: int) -> int:

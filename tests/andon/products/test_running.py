@@ -26,6 +26,19 @@ with Workshop(Path(sys.argv[1])).doing("tile", DraftStep(sys.argv[2])) as told:
 """
 
 
+LINGERS = """
+import sys
+from pathlib import Path
+from andon.products.running import Workshop
+from console.product_drafts import DraftStep
+with Workshop(Path(sys.argv[1])).doing("tile", DraftStep.TRAIN) as told:
+    told("fit", 1, 3)
+print("over", flush=True)
+Path(sys.argv[2]).open().read()
+"""
+"""A step that is done, in a process that has not ended yet, as ``start`` begins it."""
+
+
 @pytest.fixture
 def drafts(tmp_path: Path) -> Workshop:
     made = Workshop(tmp_path)
@@ -144,3 +157,29 @@ def test_who_looks_who_is_at_work_keeps_nobody_from_it(drafts: Workshop, tmp_pat
         with drafts.doing("tile", DraftStep.TRAIN):
             assert drafts.busy() == "tile"
         letting_go.join()
+
+
+def test_the_next_step_begins_before_the_last_one_s_process_is_gone(
+    drafts: Workshop, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with (tmp_path / ".running").open("a+") as place:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            [sys.executable, "-c", LINGERS, str(tmp_path), str(gate)],
+            stdin=place,
+            stdout=subprocess.PIPE,
+        )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"over\n"
+        seen = drafts.work("tile")
+        assert seen is not None
+        assert (seen.running, seen.error, drafts.busy()) == (False, "", "")
+        with drafts.doing("tile", DraftStep.TRAIN):
+            running = drafts.work("tile")
+            assert running is not None
+            assert running.running
+        gate.write_text("")
+    assert process.returncode == 0
