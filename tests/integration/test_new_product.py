@@ -111,9 +111,9 @@ class Stranger:
         return found
 
 
-@pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
-    made = Stranger(tmp_path_factory.mktemp("stranger"))
+@pytest.fixture
+def stranger(scratch: Path) -> Iterator[Stranger]:
+    made = Stranger(scratch)
     made.stack.start()
     try:
         asyncio.run(prepare(made.stack.settings(), [], "test"))
@@ -166,7 +166,7 @@ def test_from_pictures_to_the_line_at_the_console(stranger: Stranger) -> None:
         found = stranger.judged("cloth", live["policy_hash"])
     finally:
         console.stop()
-    assert live["by"] == "benchmark"
+    assert live["by"] == "token benchmark"
     assert "scrap" in found["global"], found
 
 
