@@ -126,6 +126,7 @@ async def test_a_register_that_does_not_keep_what_is_written_is_told() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.slow
 async def test_nothing_is_written_where_a_gateway_is_in_charge_or_nobody_may() -> None:
     async with serving() as server:
         wrote = []

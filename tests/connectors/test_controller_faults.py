@@ -62,6 +62,7 @@ async def test_a_subscription_that_the_controller_forgot_costs_one_connection_an
 
 
 @pytest.mark.asyncio
+@pytest.mark.slow
 async def test_a_frozen_program_costs_no_connection(tmp_path: Path) -> None:
     async with running_line(tmp_path, PLC, config=ROOMY) as line:
         await line.start_gateway()
@@ -189,6 +190,7 @@ async def test_without_a_whole_result_none_is_told_and_nothing_is_captured(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("stamps", [True, False])
+@pytest.mark.slow
 async def test_the_window_ends_with_the_controllers_own_however_late_a_trigger_is_told(
     tmp_path: Path, stamps: bool
 ) -> None:

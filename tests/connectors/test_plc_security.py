@@ -176,6 +176,7 @@ async def test_the_controller_refuses_a_user(tmp_path: Path) -> None:
             assert "another" not in str(refused.value)
 
 
+@pytest.mark.slow
 async def test_a_user_may_have_a_certificate(tmp_path: Path) -> None:
     ours, theirs = folders(tmp_path, own("client"), own())
     person = PkiFolder(tmp_path / "user")

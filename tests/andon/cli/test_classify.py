@@ -37,6 +37,7 @@ def teach(tmp_path: Path, kind: str, *more: str) -> Result:
     return classify(*words, *more, root=tmp_path / "exemplars")
 
 
+@pytest.mark.slow
 def test_taught_with_masks_it_names_what_it_was_shown(tmp_path: Path) -> None:
     normals = tmp_path / "normals"
     normals.mkdir()

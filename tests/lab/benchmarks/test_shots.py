@@ -82,6 +82,7 @@ def all_right(figures: dict[str, object]) -> None:
     assert figures["right"] == figures["one_result"] == figures["parts"]
 
 
+@pytest.mark.slow
 def test_every_part_of_three_shots_gets_its_one_right_result(tmp_path: Path) -> None:
     figures = benchmark_shots(ShotsBenchmark(parts=60), tmp_path)
     all_right(figures)
