@@ -12,11 +12,11 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import cast
 
 import numpy as np
 
-from lab.benchmarks.products_replica import ReplicaAsked, ReplicaFound
+from lab.benchmarks.products_replica import ReplicaAsked, ReplicaFigures, ReplicaFound
 from lab.datasets.folders import load_dataset
 from lab.datasets.made_up import cheaply, write_smoke_set
 from serving.experts.artifact import save_artifact
@@ -49,33 +49,15 @@ class ProductsBenchmark:
     seed: int = 0
 
 
-class Figures(TypedDict):
+class Figures(ReplicaFigures):
     """What came out."""
 
     products: int
     heads_mib: int
     head_mib: float
     """One product's heads."""
-    start_s: float
-    """Until every product was opened once."""
-    rss_mib: float
-    peak_mib: float
-    in_memory: int
-    change_p50_ms: float
-    change_max_ms: float
-    change_cpu_p50_ms: float
-    """CPU of this process in a change-over; what the machine does otherwise does not count."""
-    change_cpu_max_ms: float
-    one_per_s: float
-    mixed_per_s: float
-    """Frames of as many products as fit into the memory, in random order."""
-    all_per_s: float
-    """Frames of all products in random order: hardly any finds its expert in memory."""
     mixed_ratio: float
     all_ratio: float
-    failed: int
-    scores_repeated: int
-    scores_unequal: int
     alone_compared: int
     alone_unequal: int
 
@@ -105,29 +87,17 @@ def benchmark_products(options: ProductsBenchmark, folder: Path, say: Say) -> Fi
         compared += len(scores)
         unequal += sum(a != b for a, b in zip(scores, found["scores"][name], strict=True))
     tensors = sum(m.nbytes for h in expert.model.heads.values() for m in h.buffers())
-    return Figures(
-        products=options.products,
-        heads_mib=options.heads_mib,
-        head_mib=round(tensors / MIB, 1),
-        start_s=found["start_s"],
-        rss_mib=found["rss_mib"],
-        peak_mib=found["peak_mib"],
-        in_memory=found["in_memory"],
-        change_p50_ms=found["change_p50_ms"],
-        change_max_ms=found["change_max_ms"],
-        change_cpu_p50_ms=found["change_cpu_p50_ms"],
-        change_cpu_max_ms=found["change_cpu_max_ms"],
-        one_per_s=found["one_per_s"],
-        mixed_per_s=found["mixed_per_s"],
-        all_per_s=found["all_per_s"],
-        mixed_ratio=round(found["mixed_per_s"] / found["one_per_s"], 3),
-        all_ratio=round(found["all_per_s"] / found["one_per_s"], 3),
-        failed=found["failed"],
-        scores_repeated=found["repeated"],
-        scores_unequal=found["unequal"],
-        alone_compared=compared,
-        alone_unequal=unequal,
-    )
+    figures = found["figures"]
+    return {
+        "products": options.products,
+        "heads_mib": options.heads_mib,
+        "head_mib": round(tensors / MIB, 1),
+        **figures,
+        "mixed_ratio": round(figures["mixed_per_s"] / figures["one_per_s"], 3),
+        "all_ratio": round(figures["all_per_s"] / figures["one_per_s"], 3),
+        "alone_compared": compared,
+        "alone_unequal": unequal,
+    }
 
 
 def missed(found: Figures) -> list[str]:

@@ -46,23 +46,33 @@ class ReplicaAsked:
     seed: int
 
 
-class ReplicaFound(TypedDict):
-    """What it did."""
+class ReplicaFigures(TypedDict):
+    """What a replica took, and how fast it was."""
 
     start_s: float
+    """Until every product was opened once."""
     rss_mib: float
     peak_mib: float
     in_memory: int
     change_p50_ms: float
     change_max_ms: float
     change_cpu_p50_ms: float
+    """CPU of its process in a change-over; what the machine does otherwise does not count."""
     change_cpu_max_ms: float
     one_per_s: float
     mixed_per_s: float
+    """Frames of as many products as fit into the memory, in random order."""
     all_per_s: float
+    """Frames of all products in random order: hardly any finds its expert in memory."""
     failed: int
-    repeated: int
-    unequal: int
+    scores_repeated: int
+    scores_unequal: int
+
+
+class ReplicaFound(TypedDict):
+    """What it did."""
+
+    figures: ReplicaFigures
     scores: dict[str, list[float]]
     """By product, one for each picture."""
 
@@ -111,7 +121,7 @@ class _Run:
             await self._call([(product, i) for i in range(len(self._pictures))])
         await self._replica.close()
         frames = asked.parts * asked.rounds
-        return ReplicaFound(
+        figures = ReplicaFigures(
             start_s=round(start_s, 2),
             rss_mib=rss,
             peak_mib=max(peak, _memory_mib()[1]),
@@ -124,14 +134,15 @@ class _Run:
             mixed_per_s=round(frames / spent["mixed"], 2),
             all_per_s=round(frames / spent["all"], 2),
             failed=self._failed,
-            repeated=self._repeated,
-            unequal=self._unequal,
-            scores={
-                product: [self._seen[product, i] for i in range(len(self._pictures))]
-                for product in products
-                if (product, 0) in self._seen
-            },
+            scores_repeated=self._repeated,
+            scores_unequal=self._unequal,
         )
+        return ReplicaFound(figures=figures, scores=self._scores(products))
+
+    def _scores(self, products: Sequence[str]) -> dict[str, list[float]]:
+        numbers = range(len(self._pictures))
+        seen = (product for product in products if (product, 0) in self._seen)
+        return {product: [self._seen[product, i] for i in numbers] for product in seen}
 
     async def _names(self, what: str) -> list[str]:
         found = (await self._replica.status())[what]
