@@ -8,14 +8,14 @@ from prometheus_client import CollectorRegistry
 
 from connectors.gateway.meter import GATEWAY_LABELS, GATEWAY_METRICS, GatewayMeter
 from connectors.gateway.spool import Spool
-from connectors.handshake import HandshakeConfig, Phase, step
+from connectors.handshake import Phase
 from connectors.handshake import values as hs
 from connectors.handshake.results import report
 from streams.codes import AckOutcome, FaultCode, ReasonCode
 from streams.envelope import Message
 from streams.roles.metrics import LABELS
 from tests.connectors.handshake_state import part, state
-from tests.connectors.world import World
+from tests.connectors.watched_world import played_world
 
 PLACE = {"line": "L1", "station": "S1"}
 
@@ -32,21 +32,7 @@ def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None
 def test_a_whole_line_is_counted() -> None:
     """Every part is exposed once and told once, and the state is what the handshake says."""
     found = meter()
-    world = World(seed=4, config=HandshakeConfig(result_window_ms=800), silent=0.2)
-    feed = world.feed
-
-    def watched(event: hs.Input) -> None:
-        before = world.state
-        _, commands = step(before, world.now, event)
-        feed(event)
-        found.saw(before, world.state, commands)
-
-    world.feed = watched
-    world.connect()
-    world.run(1)
-    for _ in range(20):
-        world.trigger()
-        world.run(1)
+    world = played_world(found.saw, silent=0.2)
     counted = found.registry
     assert value(counted, "captures_total") == len(world.captured) == 20
     told = [one for one in world.reports if one.outcome is AckOutcome.ACKNOWLEDGED]

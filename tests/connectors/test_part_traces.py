@@ -5,7 +5,6 @@ from uuid import UUID
 import pytest
 
 from connectors.gateway.part_traces import PartTraces, part_of
-from connectors.handshake import HandshakeConfig, step
 from connectors.handshake import values as hs
 from streams.codes import AckOutcome, ReasonCode, ResultCode
 from streams.envelope import Message, to_message
@@ -16,6 +15,7 @@ from streams.ports import Failure
 from streams.roles.decisions import Moment, fallback
 from streams.topics import DECISIONS, FRAMES
 from streams.tracing.context import HEADER, context_of, root_of
+from tests.connectors.watched_world import played_world
 from tests.connectors.world import World
 from tests.contracts.twins.policies import TwinPolicy
 from tests.contracts.twins.publisher import TwinPublisher
@@ -39,28 +39,9 @@ def record_of(decision: Decision, *headers: tuple[str, bytes]) -> Delivery:
     return Delivery(DECISIONS.name, 0, 1, message.key, message.value, own)
 
 
-def played(found: PartTraces, silent: float = 0.0) -> World:
-    world = World(seed=4, config=HandshakeConfig(result_window_ms=800), silent=silent)
-    feed = world.feed
-
-    def watched(event: hs.Input) -> None:
-        before = world.state
-        _, commands = step(before, world.now, event)
-        feed(event)
-        found.saw(before, world.state, commands)
-
-    world.feed = watched
-    world.connect()
-    world.run(1)
-    for _ in range(20):
-        world.trigger()
-        world.run(1)
-    return world
-
-
 def test_each_part_has_one_whole_span_that_ends_in_its_acknowledgement() -> None:
     spans = TwinSpans()
-    world = played(traces(spans))
+    world = played_world(traces(spans).saw)
     assert len(world.reports) == 20
     for report in world.reports:
         found = spans.of(report.frame_id)
@@ -76,12 +57,12 @@ def test_each_part_has_one_whole_span_that_ends_in_its_acknowledgement() -> None
 def test_out_of_the_sample_only_what_is_asked_about_is_told() -> None:
     """The expert let the others pass in time."""
     spans = TwinSpans()
-    world = played(traces(spans, share=0.0), silent=0.3)
+    world = played_world(traces(spans, share=0.0).saw, silent=0.3)
     held = {r.frame_id for r in world.reports if r.verdict.source.value == "watchdog"}
     assert 0 < len(held) < 20
     assert {UUID(int=span.context.trace_id) for span in spans.spans} == held
     none = TwinSpans()
-    played(traces(none, share=0.0, keep_odd=False), silent=0.3)
+    played_world(traces(none, share=0.0, keep_odd=False).saw, silent=0.3)
     assert not none.spans
 
 

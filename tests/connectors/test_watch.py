@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from connectors.gateway.watch import GatewayWatch, WatchedLink, phase_of
-from connectors.handshake import HandshakeConfig, step
+from connectors.handshake import HandshakeConfig
 from connectors.handshake import values as hs
 from connectors.handshake.signals import Signal, SignalValue, SignalValues
 from connectors.line_link import Changed, LinkEvent
@@ -15,7 +15,7 @@ from connectors.settings import GatewaySettings
 from streams.codes import FaultCode
 from streams.status import GatewayState, LinePhase, ProcessStatus
 from tests.connectors.handshake_state import KEY, part, shown, state
-from tests.connectors.world import World
+from tests.connectors.watched_world import played_world
 
 SETTINGS = GatewaySettings(line="L1", station="S1", plc_url="opc.tcp://plc:4840")
 
@@ -64,21 +64,7 @@ def gateway(said: ProcessStatus) -> GatewayState:
 
 def test_a_whole_line_is_told() -> None:
     found = watch()
-    world = World(seed=4, config=HandshakeConfig(result_window_ms=800), silent=0.2)
-    feed = world.feed
-
-    def watched(event: hs.Input) -> None:
-        before = world.state
-        _, commands = step(before, world.now, event)
-        feed(event)
-        found.saw(before, world.state, commands)
-
-    world.feed = watched  # type: ignore[method-assign]
-    world.connect()
-    world.run(1)
-    for _ in range(20):
-        world.trigger()
-        world.run(1)
+    world = played_world(found.saw, silent=0.2)
     now = gateway(found.look())
     assert now.phase is LinePhase.READY
     assert now.counts.captured == now.counts.acknowledged == 20

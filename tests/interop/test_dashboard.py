@@ -12,8 +12,6 @@ from andon.reference.panels import PANELS
 from andon.reference.plant_panels import PLANT_PANELS
 from connectors.gateway.meter import GATEWAY_METRICS, GatewayMeter
 from connectors.gateway.spool import Spool
-from connectors.handshake import HandshakeConfig, step
-from connectors.handshake import values as hs
 from console.meter import CONSOLE_METRICS, ConsoleMeter
 from console.plant_watch import PlantWatch
 from infra.stack.process import free_port
@@ -27,6 +25,7 @@ from streams.roles.config import FlowConfig, RoleConfig
 from streams.roles.metrics import METRICS, RECORD_DELAY, SCORES
 from streams.roles.results import Results
 from streams.roles.runner import RoleRunner
+from tests.connectors.watched_world import watched_world
 from tests.connectors.world import World
 from tests.console.plant import GivenQueue, GivenServing
 from tests.contracts.twins.anomaly_classifier import TwinClassifier
@@ -66,17 +65,7 @@ async def gateway_at_work(folder: Path) -> tuple[GatewayMeter, World]:
     await spool.put("andon.acks", Message(b"L1/S1", b"{}", ()))
     spools = {"words": spool}
     meter = GatewayMeter("L1", "S1", lambda: True, spools, LIMIT, lambda: {"tile": "ab"})
-    world = World(seed=1, config=HandshakeConfig(result_window_ms=800), silent=0.3)
-    feed = world.feed
-
-    def watched(event: hs.Input) -> None:
-        before = world.state
-        _, commands = step(before, world.now, event)
-        feed(event)
-        meter.saw(before, world.state, commands)
-
-    world.feed = watched
-    world.connect()
+    world = watched_world(meter.saw, seed=1, silent=0.3)
     return meter, world
 
 
