@@ -3,45 +3,25 @@
 import asyncio
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from andon.__main__ import app as whole_app
-from andon.cli.policy import app
-from andon.cli.policy.database import put_in_force
-from andon.console_wiring import console_parts
-from andon.policy_changes import PolicyChange
 from andon.settings import load_settings
-from console.policies.desk import PolicyActor, PolicyWish
-from history.console_audit import Deed
-from history.migrate import upgrade
 from history.reviews import build_review
 from history.writer import PostgresHistoryWriter
 from infra.stack.broker import Broker
-from infra.stack.postgres_local import LocalPostgres
-from policies.authoring.loading import check_text, load_policy
-from policies.errors import ChangedMeanwhileError, SofteningError
-from policies.source import KafkaPolicySource
+from policies.authoring.loading import load_policy
+from policies.errors import SofteningError
 from streams.codes import Action, Severity
 from streams.errors import UnavailableError
 from streams.events import Decision
-from streams.kafka.connection import KafkaConnection
+from tests.policies.commands import andon, answer_of, in_force, write
 from tests.policies.naive import naive, recorded, some_facts
 
-POLICY = """\
-product: {product}
-mm_per_px: {{default: 0.1}}
-classes:
-  crack: {{severity: defect, action: {crack}}}
-  dust: {{severity: negligible, action: pass}}
-fallbacks: {{unsure: {{below: 0.2}}}}
-"""
 PLAIN: dict[str, Any] = {
     "mm_per_px": {"default": 0.1},
     "classes": {
@@ -50,46 +30,6 @@ PLAIN: dict[str, Any] = {
     },
     "fallbacks": {"unsure": {"below": 0.2}},
 }
-
-
-@pytest.fixture(scope="module")
-def database(postgres: LocalPostgres) -> str:
-    url = postgres.database_url("policy_command")
-    asyncio.run(_create(postgres.url))
-    asyncio.run(upgrade(url))
-    return url
-
-
-async def _create(url: str) -> None:
-    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as link:
-        await link.execute(text("CREATE DATABASE policy_command"))
-    await engine.dispose()
-
-
-@pytest.fixture
-def configured(monkeypatch: pytest.MonkeyPatch, broker: Broker, database: str) -> Iterator[None]:
-    monkeypatch.setenv("ANDON_KAFKA__BOOTSTRAP_SERVERS", broker.bootstrap_servers)
-    monkeypatch.setenv("ANDON_POSTGRES__URL", database)
-    monkeypatch.setenv("COLUMNS", "200")
-    load_settings.cache_clear()
-    yield
-    load_settings.cache_clear()
-
-
-def andon(*words: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def answer_of(result: Result) -> Any:
-    assert result.stdout, (result.output, result.exception)
-    return json.loads(result.stdout)
-
-
-def write(folder: Path, product: str, crack: str, name: str = "p.yaml") -> Path:
-    path = folder / name
-    path.write_text(POLICY.format(product=product, crack=crack))
-    return path
 
 
 def test_validate_says_what_is_wrong_and_fails(tmp_path: Path) -> None:
@@ -147,20 +87,6 @@ def decisions_of(policy_hash: str, product: str, count: int) -> list[Decision]:
     chance = random.Random(product)
     facts = [some_facts(chance, PLAIN) for _ in range(count)]
     return [recorded(f, naive(PLAIN, f), policy_hash, product) for f in facts]
-
-
-async def in_force(servers: str, product: str) -> tuple[str, Action]:
-    from streams.events import Classification
-    from streams.ports import Situation
-
-    source = KafkaPolicySource(KafkaConnection(servers, fetch_max_wait_ms=20))
-    await source.start()
-    try:
-        policy = source.for_product(product)
-        crack = Classification(class_name="crack", confidence=1, classifier="t")
-        return policy.policy_hash, policy.decide(Situation(classification=crack)).action
-    finally:
-        await source.stop()
 
 
 def test_apply_log_soften_and_roll_back(
@@ -309,44 +235,3 @@ def test_without_a_database_apply_changes_nothing(
 def test_bad_usage_is_two(words: tuple[str, ...], tmp_path: Path) -> None:
     path = write(tmp_path, "p", "scrap")
     assert andon(*(str(path) if word == "x.yaml" else word for word in words)).exit_code == 2
-
-
-def test_the_console_puts_in_force_what_the_prompt_does(
-    tmp_path: Path, configured: None, broker: Broker
-) -> None:
-    product = "from_console"
-    first = write(tmp_path, product, "rework")
-    assert andon("apply", first, "--yes", "--by", "ada").exit_code == 0
-    hash_one = load_policy(first).policy_hash
-    words = first.read_text().replace("rework", "scrap")
-    found = asyncio.run(_at_the_console(product, words, hash_one))
-    assert asyncio.run(in_force(broker.bootstrap_servers, product)) == (found, Action.SCRAP)
-    last, before = answer_of(andon("log", product, "--json"))
-    assert (last["applied_by"], last["from_hash"], last["to_hash"]) == ("bo", hash_one, found)
-    assert before["applied_by"] == "ada"
-    late = PolicyChange(load_policy(first), hash_one, "eve", "late", False)
-    with pytest.raises(ChangedMeanwhileError, match="by bo"):
-        asyncio.run(put_in_force(late))
-    assert asyncio.run(in_force(broker.bootstrap_servers, product))[0] == found
-
-
-async def _at_the_console(product: str, words: str, replaces: str) -> str:
-    """Change a policy as the console's pages do; the hash that is in force then."""
-    parts = console_parts(load_settings())
-    desk = parts.policies
-    policy = check_text(words).policy
-    assert policy is not None
-    assert (await desk.text(product)).text == words.replace("scrap", "rework")
-
-    def deed(action: str, object: str, **said: str) -> Deed:
-        return Deed(actor="bo", action=action, object=object, **said)
-
-    try:
-        wish = PolicyWish(policy, words, replaces, "harder", False)
-        done = await desk.change(wish, PolicyActor("bo", "bo", False, deed))
-        (row,) = await parts.audit.latest(1)
-        assert (row.actor, row.after, row.reason) == ("bo", done.policy_hash, "harder")
-        return done.policy_hash
-    finally:
-        for part in (desk, parts.history, parts.store, parts.accounts, parts.audit):
-            await part.close()
