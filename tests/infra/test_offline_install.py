@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from andon.__main__ import app
+from lab.peers.environment import PeerError, uv_program
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 BROUGHT = """
@@ -27,10 +28,16 @@ write_smoke_set(Path(sys.argv[1]))
 """
 
 
-def has_index(folder: Path) -> bool:
-    """Whether one small package can be fetched from where pip is told to."""
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", str(folder)]
-    return subprocess.run([*command, "idna"], check=False).returncode == 0
+def need_index(folder: Path) -> None:
+    """One small package comes from where uv is told to; the test skips and says why not."""
+    try:
+        uv = uv_program("it chooses what goes into the bundle")
+    except PeerError as error:
+        pytest.skip(str(error))
+    command = [uv, "pip", "install", "-q", "--no-cache", "--no-deps", "--target", str(folder)]
+    asked = subprocess.run([*command, "idna"], check=False, capture_output=True, text=True)
+    if asked.returncode:
+        pytest.skip(f"no package index answers here: {asked.stderr.strip()[-300:]}")
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +46,7 @@ def carried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, st
     folder = tmp_path_factory.mktemp("carried")
     if shutil.disk_usage(folder).free < SPACE_NEEDED:
         pytest.skip(f"less than {SPACE_NEEDED / 1e9:.0f} GB are free")
-    if not has_index(folder):
-        pytest.skip("no package index answers here")
+    need_index(folder / "asked")
     tar = folder / "andon.tar"
     try:
         made = CliRunner().invoke(app, ["bundle", "make", str(tar), "--json"])
