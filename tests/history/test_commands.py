@@ -138,6 +138,11 @@ async def test_stats_check_and_export(tmp_path: Path) -> None:
     pareto = json.loads((await run("pareto", "--not-passed", "--json")).stdout)
     assert [(r["name"], r["parts"]) for r in pareto["rows"]] == [("crack", 1)]
     assert "100.0%" in (await run("pareto", "--by", "rule", "--not-passed")).stdout
+    rates = json.loads((await run("rates", "--by", "product", "--json")).stdout)
+    assert [(r["name"], r["rates"]["parts"]) for r in rates["rows"]] == [("tile", 3)]
+    assert rates["total"]["first_pass"]["of"] == 3
+    told = (await run("rates", "--every", "week")).stdout
+    assert "of 3" in told
     lines = (await run("export")).stdout.splitlines()
     assert [json.loads(line)["part_id"] for line in lines] == ["P0000001", "P0000002", HOSTILE]
     target = tmp_path / "parts.csv"

@@ -8,25 +8,23 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
-from pydantic import Field
 
 from andon import wiring
 from andon.cli.history import audit, escapes, output
 from andon.cli.history.asking import Frame, ask, publish_review, usage_errors
 from andon.cli.history.backups import backup, restore
 from andon.cli.history.changeovers import changeovers
+from andon.cli.history.frame_options import Line, RarelyAsked, Since, Text, chosen_frames
 from andon.cli.history.gauge import gauge
 from andon.cli.history.golden import golden
 from andon.cli.history.grants import grant
 from andon.cli.history.months import months
+from andon.cli.history.rates import rates
 from andon.cli.history.retention import erase, retain
 from andon.cli.options import (
     Json,
-    More,
-    MoreOptions,
     group,
     listed,
-    read_options,
     taking,
     writable_file,
     writable_folder,
@@ -46,6 +44,7 @@ app = group("Read the defect history.")
 app.add_typer(audit.app, name="audit")
 app.command()(changeovers)
 app.command()(golden)
+app.command(epilog=listed(RarelyAsked))(taking(wanted=chosen_frames)(rates))
 app.command()(gauge)
 app.command()(grant)
 app.command()(backup)
@@ -53,47 +52,6 @@ app.command()(restore)
 app.command()(retain)
 app.command()(erase)
 app.command()(months)
-Text = str | None
-Line = Annotated[Text, typer.Option(help="Line.")]
-Since = Annotated[Text, typer.Option(help="From: 30d, 2h, 2026-11-23, ISO time.")]
-
-
-class RarelyAsked(MoreOptions):
-    """Parts of a filter that are given by ``--set``."""
-
-    station: str | None = Field(None, description="Station.")
-    part: str | None = Field(None, description="Serial number.")
-    severity: str | None = Field(None, description="normal, negligible, defect, unknown.")
-    source: str | None = Field(None, description="expert, classifier, fallback, watchdog.")
-    reviewed: bool | None = Field(None, description="With a review (yes) or without one (no).")
-
-
-def chosen_frames(
-    product: Annotated[Text, typer.Option(help="Product id.")] = None,
-    line: Line = None,
-    since: Since = None,
-    until: Annotated[Text, typer.Option(help="Up to, exclusive; the same forms.")] = None,
-    action: Annotated[Text, typer.Option(help="pass, rework, scrap, hold.")] = None,
-    class_name: Annotated[Text, typer.Option("--class", help="Anomaly class.")] = None,
-    lot: Annotated[Text, typer.Option(help="Lot.")] = None,
-    passed: Annotated[bool | None, typer.Option("--passed/--not-passed")] = None,
-    more: More = None,
-) -> FrameFilter:
-    """The filter behind the options of a command."""
-    rarely = read_options(RarelyAsked, more).model_dump()
-    with usage_errors():
-        return FrameFilter(
-            product=product,
-            line=line,
-            lot_id=lot,
-            class_name=class_name,
-            action=action,
-            since=parse_moment(since) if since else None,
-            until=parse_moment(until) if until else None,
-            passed=passed,
-            part_id=rarely.pop("part"),
-            **rarely,
-        )
 
 
 @app.command("list", epilog=listed(RarelyAsked))
