@@ -1,11 +1,15 @@
 """Other people's tools that read what a plant installs; each test skips where it cannot be had."""
 
+import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from infra.stack.process import ProcessError
 from infra.stack.server import make_folder, run_to_end
@@ -13,6 +17,31 @@ from lab.peers.environment import PeerError, programs_of
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".venvs"
+CHART = ROOT / "infra/chart"
+VALUES: dict[str, Any] = {
+    "gateways": [
+        {
+            "line": "L1",
+            "station": "S1",
+            "plcUrl": "opc.tcp://plc:4840",
+            "camera": "synthetic:seed=0",
+        }
+    ],
+    "console": {
+        "replicas": 2,
+        "cpu": "200m",
+        "memory": "512Mi",
+        "hosts": ["andon.plant"],
+        "ingressClass": "nginx",
+        "tlsSecret": "andon-tls",
+        "ingressAnnotations": {"nginx.ingress.kubernetes.io/proxy-body-size": "64m"},
+    },
+    "workers": {"join": {"replicas": 1, "cpu": "200m", "memory": "512Mi"}},
+    "kafka": {"external": "loadbalancer"},
+    "networkPolicy": {"camerasFrom": ["10.20.0.0/16"]},
+    "settings": {"ANDON_TRACING__OTLP_ENDPOINT": "http://tempo.monitoring:4318"},
+}
+"""Of a plant that uses all that the chart has."""
 HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"
 PINS = Path(__file__).with_suffix(".txt")
 
@@ -44,6 +73,15 @@ def helm() -> Path:
         except ProcessError as error:
             pytest.skip(f"not to be had here: {error}")
     return folder / "helm"
+
+
+def chart_with(values: Mapping[str, Any], kubernetes: str = "1.33") -> list[dict[str, Any]]:
+    """What Helm makes of the chart with these values."""
+    told = json.dumps(values)
+    text = output_of(
+        helm(), "template", "line", CHART, "-f", "-", "--kube-version", kubernetes, text=told
+    )
+    return [one for one in yaml.safe_load_all(text) if one]
 
 
 def output_of(*command: object, text: str | None = None) -> str:

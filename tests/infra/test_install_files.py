@@ -38,7 +38,8 @@ def test_every_setting_that_is_named_is_one(path: Path) -> None:
 
 
 def test_the_chart_deploys_the_same_models() -> None:
-    assert (CHART / "files/serve.yaml").resolve() == INFRA / "serve.yaml"
+    for name in ("serve.yaml", "serve-gpu.yaml"):
+        assert (CHART / "files" / name).resolve() == INFRA / name
 
 
 # --- systemd ------------------------------------------------------------------------------------

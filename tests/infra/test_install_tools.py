@@ -1,6 +1,5 @@
 """What a plant installs, read by the tools that it is meant for."""
 
-import json
 import re
 from pathlib import Path
 
@@ -8,31 +7,10 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.infra.install_tools import helm, output_of, python_tools
+from tests.infra.install_tools import CHART, VALUES, chart_with, helm, output_of, python_tools
 
 ROOT = Path(__file__).parents[2]
-CHART = ROOT / "infra/chart"
 KUBERNETES = "1.33"
-VALUES = {
-    "gateways": [
-        {
-            "line": "L1",
-            "station": "S1",
-            "plcUrl": "opc.tcp://plc:4840",
-            "camera": "synthetic:seed=0",
-        }
-    ],
-    "console": {
-        "replicas": 2,
-        "cpu": "200m",
-        "memory": "512Mi",
-        "hosts": ["andon.plant"],
-        "ingressClass": "nginx",
-        "tlsSecret": "andon-tls",
-    },
-    "workers": {"join": {"replicas": 1, "cpu": "200m", "memory": "512Mi"}},
-}
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
@@ -52,13 +30,9 @@ def test_the_composition_is_one() -> None:
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    values = tmp_path_factory.mktemp("chart") / "values.json"
-    values.write_text(json.dumps(VALUES))
-    told = ["-f", values, "--kube-version", KUBERNETES]
-    assert "0 chart(s) failed" in output_of(helm(), "lint", CHART, "-f", values)
-    text = output_of(helm(), "template", "line", CHART, *told)
-    return [one for one in yaml.safe_load_all(text) if one]
+def rendered() -> list[dict]:
+    assert "0 chart(s) failed" in output_of(helm(), "lint", CHART)
+    return chart_with(VALUES, KUBERNETES)
 
 
 def test_kubernetes_takes_what_is_rendered(rendered: list[dict], tmp_path: Path) -> None:
@@ -108,19 +82,3 @@ def _closed(schema: dict) -> dict:
     ):
         closed["additionalProperties"] = False
     return closed
-
-
-def test_every_pod_is_confined(rendered: list[dict]) -> None:
-    pods = [
-        one["spec"]["template"]["spec"] for one in rendered if "template" in one.get("spec", {})
-    ]
-    (serve,) = [one["spec"]["rayClusterConfig"] for one in rendered if one["kind"] == "RayService"]
-    pods += [serve["headGroupSpec"]["template"]["spec"]]
-    pods += [group["template"]["spec"] for group in serve["workerGroupSpecs"]]
-    assert len(pods) > 9
-    for pod in pods:
-        assert pod["securityContext"]["runAsNonRoot"]
-        assert not pod["automountServiceAccountToken"]
-        for container in pod["containers"]:
-            assert container["securityContext"]["readOnlyRootFilesystem"]
-            assert container["resources"]["limits"]["memory"]

@@ -30,7 +30,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{- /* What every process is told; the role's user at the broker: (dict "root" $ "role" "inspect") */ -}}
+{{- /* What a process is told, with the secrets of its role alone: (dict "root" $ "role" "inspect") */ -}}
 {{- define "andon.env" -}}
 {{- $root := .root }}{{- $v := .root.Values }}
 - name: ANDON_KAFKA__BOOTSTRAP_SERVERS
@@ -49,14 +49,30 @@ capabilities: {drop: [ALL]}
   value: "3"
 - name: ANDON_KAFKA__MIN_INSYNC_REPLICAS
   value: "2"
-- name: ANDON_POSTGRES__URL
-  valueFrom: {secretKeyRef: {name: {{ $v.postgres.urlSecret.name }}, key: {{ $v.postgres.urlSecret.key }}}}
+{{- if has .role (list "record" "console") }}
+{{ include "andon.postgres-env" . }}
+{{- end }}
+{{- if has .role (list "gateway" "inspect" "classify" "record" "console") }}
 {{ include "andon.store-env" $root }}
+{{- end }}
+{{- if has .role (list "inspect" "classify" "console") }}
 - name: ANDON_SERVE__INGRESS
   value: {{ printf "%s-ingress:16380" $root.Release.Name | quote }}
 - name: ANDON_SERVE__TOKEN_FILE
-  value: /etc/andon/ray/token
-{{- range $name, $value := $v.settings }}
+  value: /etc/andon/ray/auth_token
+{{- end }}
+{{ include "andon.settings-env" $root }}
+{{- end }}
+
+{{- /* The database's address for a role: a login of its own where postgres.keys names one. */ -}}
+{{- define "andon.postgres-env" -}}
+{{- $postgres := .root.Values.postgres }}
+- name: ANDON_POSTGRES__URL
+  valueFrom: {secretKeyRef: {name: {{ $postgres.urlSecret.name }}, key: {{ get ($postgres.keys | default dict) .role | default $postgres.urlSecret.key }}}}
+{{- end }}
+
+{{- define "andon.settings-env" -}}
+{{- range $name, $value := .Values.settings }}
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end }}
@@ -81,11 +97,14 @@ capabilities: {drop: [ALL]}
   value: s3://{{ .Values.s3.bucket }}/exemplars
 {{- end }}
 
+{{- /* As "andon.env", (dict "root" $ "role" "inspect") */ -}}
 {{- define "andon.mounts" -}}
 - {name: tmp, mountPath: /tmp}
 - {name: state, mountPath: /var/lib/andon}
+{{- if has .role (list "inspect" "classify" "console") }}
 - {name: ray-token, mountPath: /etc/andon/ray, readOnly: true}
-{{- if .Values.kafka.users }}
+{{- end }}
+{{- if .root.Values.kafka.users }}
 - {name: kafka-ca, mountPath: /etc/andon/kafka-ca, readOnly: true}
 {{- end }}
 {{- end }}
@@ -93,14 +112,36 @@ capabilities: {drop: [ALL]}
 {{- define "andon.volumes" -}}
 - name: tmp
   emptyDir: {sizeLimit: 1Gi}
+{{- if has .role (list "inspect" "classify" "console") }}
 - name: ray-token
-  secret:
-    secretName: {{ .Values.ray.tokenSecret.name }}
-    items: [{key: {{ .Values.ray.tokenSecret.key }}, path: token}]
-{{- if .Values.kafka.users }}
-- name: kafka-ca
-  secret: {secretName: {{ .Values.kafka.cluster }}-cluster-ca-cert}
+  secret: {secretName: {{ .root.Values.ray.tokenSecret.name }}}
 {{- end }}
+{{- if .root.Values.kafka.users }}
+- name: kafka-ca
+  secret: {secretName: {{ .root.Values.kafka.cluster }}-cluster-ca-cert}
+{{- end }}
+{{- end }}
+
+{{- /* The port of an address, with or without a scheme: (list "minio:9000" 443) */ -}}
+{{- define "andon.port-of" -}}
+{{- $named := regexFind ":[0-9]+" (regexReplaceAll "^[a-z0-9+.-]+://" (index . 0) "") | trimPrefix ":" }}
+{{- $named | default (index . 1) }}
+{{- end }}
+
+{{- /* The ports on which pods call what is not of this release, with a blank between them. */ -}}
+{{- define "andon.called-ports" -}}
+{{- $ports := list (.Values.kafka.port | toString) }}
+{{- $ports = append $ports (include "andon.port-of" (list .Values.s3.endpoint (ternary "443" "80" .Values.s3.secure))) }}
+{{- with get .Values.settings "ANDON_TRACING__OTLP_ENDPOINT" }}
+{{- $ports = append $ports (include "andon.port-of" (list . (ternary "443" "80" (hasPrefix "https" .)))) }}
+{{- end }}
+{{- with get .Values.settings "ANDON_MQTT__URL" }}
+{{- $ports = append $ports (include "andon.port-of" (list . (ternary "8883" "1883" (hasPrefix "mqtts" .)))) }}
+{{- end }}
+{{- range .Values.networkPolicy.calls }}
+{{- $ports = append $ports (. | toString) }}
+{{- end }}
+{{- join " " $ports }}
 {{- end }}
 
 {{- define "andon.pull" -}}
