@@ -15,6 +15,7 @@ make postgres_url "postgresql://andon:$(cat "$folder/postgres_password")@postgre
 make s3_access_key andon
 make s3_secret_key "$(random)"
 make ray_token "$(random)"
+make grafana_password "$(random)"
 # The processes in the image are user 10001, and compose mounts the files as they are.
 chmod 0444 "$folder"/*
 chmod 0700 "$folder"

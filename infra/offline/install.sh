@@ -48,6 +48,7 @@ trap 'rm -rf "$work" "$venv"' EXIT
 "$uv" venv -q --python "$python" "$venv"
 "$uv" pip install -q --python "$venv/bin/python" --no-index --find-links wheels --require-hashes \
     --only-binary :all: --compile-bytecode -r requirements.txt
+cp -R docs "$venv/docs"
 "$venv/bin/andon" --version
 trap 'rm -rf "$work"' EXIT
-echo "installed; units, composition and chart: infra/, trained experts: experts/"
+echo "installed; what to do next: docs/install.md; units, composition and chart: infra/; experts: experts/"

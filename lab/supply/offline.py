@@ -78,6 +78,7 @@ def make(folder: Path, wanted: BundleWanted, say: Callable[[str], None]) -> None
         stream.write(pin)
     for name in INFRA:
         _copy(PROJECT / "infra" / name, folder / "infra" / name)
+    _copy(PROJECT / "docs", folder / "docs")
     for path, says in experts:
         _copy(path, folder / "experts" / says.product / path.name)
     for hub in hubs:
