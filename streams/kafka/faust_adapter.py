@@ -1,6 +1,6 @@
 """What Faust's settings cannot say.
 
-Six things of its Kafka transport, by subclassing at Faust's own extension points (no fork,
+Eight things of its Kafka transport, by subclassing at Faust's own extension points (no fork,
 nothing patched):
 
 * the wait of a fetch at the broker, which Faust fixes at 1,500 ms;
@@ -9,6 +9,9 @@ nothing patched):
   bound counts messages, and stalls a busy partition for up to a second when it is reached;
 * partitions held back in the midst of a fetch: Faust drops what the fetch had brought of them;
 * a start without the second that Faust sleeps in case tables are still being declared;
+* committed offsets that may take longer than one request: Faust gives up for good after
+  ``broker_request_timeout``, says nothing, and the worker stays in its group and reads nothing;
+* committed offsets of all partitions in one request, not one after the other;
 * no search for partitions that stand still: it takes a partition on which nothing was sent for five
   minutes for one that is not fetched, and says so as an error, again and again.
 """
@@ -18,6 +21,7 @@ from typing import Any
 
 import aiokafka
 from faust.tables import TableManager
+from faust.tables.recovery import Recovery
 from faust.transport.drivers.aiokafka import (
     AIOKafkaConsumerThread,
     Consumer,
@@ -46,6 +50,21 @@ class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
                 raise AttributeError(f"aiokafka's consumer has no {name}: adapt {__name__}")
             setattr(consumer, name, value)
         return consumer
+
+    async def seek_to_committed(self) -> Mapping[Any, int | None]:
+        """Go on where the group stopped, in every partition of ours; one request asks for all."""
+        found: Mapping[Any, int | None] = await self.call_thread(self._seek_to_committed)
+        return found
+
+    async def _seek_to_committed(self) -> Mapping[Any, int | None]:
+        consumer = self._ensure_consumer()
+        partitions = consumer.assignment()
+        stored = await consumer._coordinator.fetch_committed_offsets(partitions)
+        offsets = {one: stored[one].offset if one in stored else None for one in partitions}
+        for partition, offset in offsets.items():
+            if offset and consumer._subscription.is_assigned(partition):
+                consumer.seek(partition, offset)
+        return offsets
 
     def verify_event_path(self, now: float, tp: object) -> None:
         """A partition on which nothing is sent is no error; what is held is a metric of ours."""
@@ -92,8 +111,26 @@ class BoundedTransport(Transport):  # type: ignore[misc]
     """Says of the records that were fetched which are handed out."""
 
 
+class PatientRecovery(Recovery):  # type: ignore[misc]
+    """Waits for the committed offsets until they come, a rebalance begins, or the app ends.
+
+    Faust takes a wait that lasts longer than ``broker_request_timeout`` for the end of the app: the
+    task that lets partitions flow after a rebalance is over then, for this rebalance and for all
+    after it. The client asks again by itself, so that the wait ends when the broker answers.
+    """
+
+    async def _wait(self, coro: object, timeout: object = None) -> None:
+        await super()._wait(coro)
+
+
 class NoTables(TableManager):  # type: ignore[misc]
     """The table manager of an app that has no tables: starts at once."""
+
+    @property
+    def recovery(self) -> Recovery:
+        if self._recovery is None:
+            self._recovery = PatientRecovery(self.app, tables=self, beacon=self.beacon)
+        return self._recovery
 
     async def on_start(self) -> None:
         await self._update_channels()

@@ -14,6 +14,8 @@ from streams.ports import Publisher
 from streams.topics import Topic
 
 DAY_S = 86_400.0
+JOIN_S = 2.0
+"""A request to join may take so much longer than the broker holds it, seconds."""
 SETTLE_S = 2.0
 """How long a rebalance waits for the events in flight, seconds."""
 
@@ -58,8 +60,9 @@ def create_app(role: str, bus: BusConfig, buffered_events: int) -> Any:
     datadir = bus.state / "faust" / (member or app_id(role))
     datadir.mkdir(parents=True, exist_ok=True)
     connection = bus.connection
+    longest_s = max(bus.session_timeout_s, bus.rebalance_timeout_s + JOIN_S)
     settings = connection.faust_settings() | {
-        "broker_request_timeout": max(connection.request_timeout_s, bus.session_timeout_s)
+        "broker_request_timeout": max(connection.request_timeout_s, longest_s)
     }
     app = faust.App(
         app_id(role),

@@ -5,6 +5,7 @@ the oldest message that is left. Here the difference is found first, so that it 
 record with its offsets.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,11 +76,13 @@ async def find_lost(
     """
     consumer = connection.consumer(group)
     try:
-        await consumer.start()
-        places = await partitions_of(consumer, [topic.name for topic in topics])
-        consumer.assign(places)
-        committed = {place: await consumer.committed(place) for place in places}
-        return lost_spans(committed, await consumer.beginning_offsets(places))
+        async with asyncio.timeout(3 * connection.request_timeout_s):
+            await consumer.start()
+            places = await partitions_of(consumer, [topic.name for topic in topics])
+            consumer.assign(places)
+            stored = await consumer._coordinator.fetch_committed_offsets(places)
+            committed = {p: stored[p].offset if p in stored else None for p in places}
+            return lost_spans(committed, await consumer.beginning_offsets(places))
     except DOWN as error:
         log("nobody says whether messages were lost to retention", error=repr(error))
         return ()

@@ -41,6 +41,7 @@ async def test_the_consumer_waits_as_long_as_told_and_takes_8_mib(tmp_path: Path
     assert consumer._group_instance_id == "andon-inspect-7"
     assert consumer._session_timeout_ms == 6000
     assert consumer._heartbeat_interval_ms == 1000
+    assert consumer._request_timeout_ms > consumer._rebalance_timeout_ms, "a join is held so long"
     await consumer.stop()
 
 
