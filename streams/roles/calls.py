@@ -1,12 +1,12 @@
-"""The calls of the expert and the classifier: earliest deadline first, bounded, repeated.
+"""The calls of the expert and the classifier: each line in turn, bounded, repeated.
 
-Items whose fallback is still to come are sent in the order of their deadlines; items that are
-already decided wait for idle capacity, oldest first, and are given up when they hold too much
-memory. So overload costs inspections of decided parts, not decisions in time.
+Items whose fallback is still to come are sent by turns of their lines, of a line the earliest
+deadline first; items that are already decided wait for idle capacity, oldest first, and are given
+up when they hold too much memory. So overload costs inspections of decided parts, not decisions in
+time, and one line's overload costs the others nothing.
 """
 
 import asyncio
-import heapq
 import itertools
 import time
 from collections import OrderedDict, deque
@@ -19,6 +19,7 @@ from streams.codes import ReasonCode
 from streams.events import Inspection
 from streams.ports import Failure
 from streams.roles.config import FlowConfig
+from streams.roles.turns import Turns
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
@@ -111,17 +112,16 @@ class Calls(Generic[Request, Answer]):
         self._late_s = late_s
         self._places = max(1, flow.concurrency // batch)
         self._decided_limit = flow.in_flight_bytes // 2
-        self._live: list[tuple[float, int, _Item[Request, Answer]]] = []
+        self._live: Turns[_Item[Request, Answer]] = Turns()
         self._decided: deque[_Item[Request, Answer]] = deque()
         self._decided_bytes = 0
-        self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._calls: set[asyncio.Task[None]] = set()
         self._late: OrderedDict[asyncio.Task[None], list[_Item[Request, Answer]]] = OrderedDict()
 
     async def ask(
-        self, request: Request, due_s: float, size: int
+        self, request: Request, due_s: float, size: int, line: str = ""
     ) -> AsyncGenerator[InTime[Answer] | FallbackDue | Late[Answer], None]:
         """``InTime``, or ``FallbackDue`` at ``due_s`` and then ``Late``.
 
@@ -132,7 +132,7 @@ class Calls(Generic[Request, Answer]):
         last: Failure | None = None
         give_up_s = max(due_s, time.monotonic()) + flow.late_grace_s
         for attempt in itertools.count():
-            item = self._submit(request, due_s, size)
+            item = self._submit(request, due_s, size, line)
             if not decided:
                 if item.queued_s < due_s:  # else its fallback is due, however quick the answer
                     await asyncio.wait({item.future}, timeout=remaining_s(due_s))
@@ -160,20 +160,21 @@ class Calls(Generic[Request, Answer]):
         for timer in (self._timer, self._expiry):
             if timer is not None:
                 timer.cancel()
-        for item in [*(entry[2] for entry in self._live), *self._decided]:
+        for item in [*self._live.clear(), *self._decided]:
             self._give_up(item, "Stopping", "the worker is stopping")
-        self._live.clear()
         self._decided.clear()
         calls = [*self._calls, *self._late]
         for task in calls:
             task.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
 
-    def _submit(self, request: Request, due_s: float, size: int) -> _Item[Request, Answer]:
+    def _submit(
+        self, request: Request, due_s: float, size: int, line: str
+    ) -> _Item[Request, Answer]:
         """Queue one item; its future resolves to an answer or a ``Failure``, never raises."""
         future: asyncio.Future[Answered[Answer]] = asyncio.get_running_loop().create_future()
         item = _Item(request, due_s, size, future)
-        heapq.heappush(self._live, (due_s, next(self._order), item))
+        self._live.push(line, due_s, item)
         self._pump()
         return item
 
@@ -186,7 +187,7 @@ class Calls(Generic[Request, Answer]):
                 return
             self._send(self._next_batch())
         if self._live and self._expiry is None:
-            left = remaining_s(self._live[0][0])
+            left = remaining_s(self._live.next_due_s)
             self._expiry = asyncio.get_running_loop().call_later(left, self._on_expiry)
 
     def _on_expiry(self) -> None:
@@ -196,9 +197,8 @@ class Calls(Generic[Request, Answer]):
 
     def _waited(self) -> bool:
         """Whether what waits has waited long enough; otherwise a timer comes back to it."""
-        oldest = min(
-            [i.queued_s for _, _, i in self._live] + [i.queued_s for i in self._decided][:1]
-        )
+        first = [i.queued_s for i in self._decided][:1]
+        oldest = min([*(i.queued_s for i in self._live), *first])
         left = oldest + self._flow.batch_wait_s - time.monotonic()
         if left <= 0.0005:
             return True
@@ -211,8 +211,7 @@ class Calls(Generic[Request, Answer]):
         self._pump()
 
     def _expire(self, now_s: float) -> None:
-        while self._live and self._live[0][0] <= now_s:
-            item = heapq.heappop(self._live)[2]
+        for item in self._live.expired(now_s):
             self._decided.append(item)
             self._decided_bytes += item.size
         while self._decided_bytes > self._decided_limit and self._decided:
@@ -223,7 +222,7 @@ class Calls(Generic[Request, Answer]):
     def _next_batch(self) -> list[_Item[Request, Answer]]:
         items: list[_Item[Request, Answer]] = []
         while len(items) < self._batch and self._live:
-            items.append(heapq.heappop(self._live)[2])
+            items.append(self._live.pop())
         while len(items) < self._batch and self._decided:
             item = self._decided.popleft()
             self._decided_bytes -= item.size

@@ -103,7 +103,7 @@ class ClassifyRole:
             trace=str(CURRENT.get() or ""),
         )
         async with AsyncExitStack() as stack:
-            asked = self._calls.ask(request, due_s, len(image))
+            asked = self._calls.ask(request, due_s, len(image), frame.line)
             steps = await stack.enter_async_context(aclosing(asked))
             step = await anext(steps)
             if isinstance(step, FallbackDue):

@@ -100,7 +100,8 @@ class InspectRole:
     async def _inspect(self, frame: Frame, delivery: Delivery, image: bytes, due_s: float) -> None:
         trace = str(CURRENT.get() or "")
         request = InspectionRequest(frame.frame_id, frame.product_id, image, trace)
-        async with aclosing(self._calls.ask(request, due_s, len(image))) as steps:
+        asked = self._calls.ask(request, due_s, len(image), frame.line)
+        async with aclosing(asked) as steps:
             async for step in steps:
                 if isinstance(step, FallbackDue):
                     self.results.telemetry.answered("expert", step.failure)
