@@ -34,7 +34,7 @@ from streams.principals import Role
 
 Say = Callable[[str], None]
 GATEWAYS_EACH = 16
-"""Gateways that share one process here."""
+"""Gateways that share one process here; that of the line with the bursts has one to itself."""
 READY_S = 600.0
 """Until workers and gateways are ready, seconds: on a busy machine dozens of them take long."""
 BURST = 5
@@ -126,9 +126,8 @@ class Plant:
         hosts: dict[str, RoleProcess] = {}
         try:
             await controllers.start()
-            for first in range(0, count, GATEWAYS_EACH):
-                own = dict(list(urls.items())[first : first + GATEWAYS_EACH])
-                name = f"gateways-{first // GATEWAYS_EACH}"
+            for number, lines in enumerate(shared(list(urls))):
+                name, own = f"gateways-{number}", {line: urls[line] for line in lines}
                 hosts[name] = _gateways(name, own, self.folder, self._environment)
             self.processes |= hosts
             for host in hosts.values():
@@ -189,6 +188,17 @@ class Plant:
             "ANDON_GATEWAY__UNACKNOWLEDGED_LIMIT": "64",
             "ANDON_GATEWAY__IS_SIMULATED": "true",
         }
+
+
+def shared(lines: Sequence[str]) -> list[Sequence[str]]:
+    """Which lines' gateways share a process: the first line's would feel its burst, so it has its
+    own, as every line of a plant has.
+
+    >>> [len(lines) for lines in shared([f"line{n}" for n in range(1, 35)])]
+    [1, 16, 16, 1]
+    """
+    others = [lines[n : n + GATEWAYS_EACH] for n in range(1, len(lines), GATEWAYS_EACH)]
+    return [lines[:1], *others]
 
 
 def _gateways(
