@@ -126,6 +126,8 @@ class PatientRecovery(Recovery):  # type: ignore[misc]
 class NoTables(TableManager):  # type: ignore[misc]
     """The table manager of an app that has no tables: starts at once."""
 
+    _recovery: Recovery | None = None
+
     @property
     def recovery(self) -> Recovery:
         if self._recovery is None:
