@@ -96,7 +96,7 @@ def start_ray(
     env: Mapping[str, str] | None = None,
     log_path: Path | None = None,
     tethered: bool = True,
-    ready_timeout_s: float = 60.0,
+    ready_timeout_s: float = 180.0,
 ) -> LocalRay:
     """Start a head and return once its node is registered.
 

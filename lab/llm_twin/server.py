@@ -18,7 +18,7 @@ from lab.llm_twin.app import Twin, make_app
 from lab.llm_twin.behaviour import Counters
 from streams.errors import AndonError
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
 
 
 class TwinError(AndonError):
