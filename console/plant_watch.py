@@ -130,8 +130,10 @@ class PlantWatch:
         return {(check,): float(is_there) for check, is_there in found.items()}
 
     def _ages(self) -> dict[tuple[str, ...], float]:
+        """Seconds by reason; 0 where nothing waits."""
         now = self._now()
-        return {(why,): max((now - at).total_seconds(), 0.0) for why, at in self._oldest.items()}
+        waits = {(why,): max((now - at).total_seconds(), 0.0) for why, at in self._oldest.items()}
+        return {(why,): 0.0 for why, count in self._waiting.items() if not count} | waits
 
     def _wanted(self) -> dict[tuple[str, ...], float]:
         expected = self._status.expected if self._status else {}

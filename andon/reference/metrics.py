@@ -26,7 +26,9 @@ a part, a lot or a frame. Counters count from the start of their process, so ask
 `promtool test rules infra/prometheus/*.test.yaml` lets each alert fire once and stay silent once.
 `infra/grafana/andon.json` is a dashboard of the lines for Grafana and `andon-plant.json` one of
 what stands behind them, written by `python -m andon.reference`;
-`pytest tests/interop/test_dashboard.py` asks a real Prometheus each of their questions.
+`andon demo --classifier cascade --set prometheus=true` plays a line that a real Prometheus (2.40 or
+newer, on the path) watches, and says which of their questions it has no data for, and which alerts
+fired; it exits with 1 where a picture would be empty.
 
 ## Workers
 """

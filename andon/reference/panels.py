@@ -37,6 +37,11 @@ def plain_quantile(share: float, metric: str, by: str) -> str:
     return f"histogram_quantile({share}, sum by ({by}, le) (rate({metric}_bucket[5m])))"
 
 
+def or_nothing(expr: str) -> str:
+    """0 for each role that works and of which the expression has no curve."""
+    return f"{expr} or on (role) 0 * sum by (role) (rate(andon_events_total[5m]))"
+
+
 PANELS: Final = (
     Panel(
         "Ready",
@@ -47,8 +52,14 @@ PANELS: Final = (
     Panel(
         "Faults that stand",
         "short",
-        "Empty is good; docs/codes.md says of each what to do.",
-        ((f"andon_gateway_fault{_LINE} == 1", "{{line}}/{{station}} {{fault}}"),),
+        "A station without a fault is 0; docs/codes.md says of each what to do.",
+        (
+            (
+                f"andon_gateway_fault{_LINE} == 1 "
+                f"or sum by (line, station) (andon_gateway_fault{_LINE}) == 0",
+                "{{line}}/{{station}} {{fault}}",
+            ),
+        ),
     ),
     Panel(
         "Parts each second",
@@ -140,10 +151,13 @@ PANELS: Final = (
         "Dead letters, and calls that are repeated while something is away.",
         (
             (
-                "sum by (role, error) (rate(andon_dead_letters_total[5m]))",
+                or_nothing("sum by (role, error) (rate(andon_dead_letters_total[5m]))"),
                 "dead {{role}} {{error}}",
             ),
-            ("sum by (role, what) (rate(andon_retries_total[5m]))", "again {{role}} {{what}}"),
+            (
+                or_nothing("sum by (role, what) (rate(andon_retries_total[5m]))"),
+                "again {{role}} {{what}}",
+            ),
         ),
     ),
 )

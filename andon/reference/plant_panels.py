@@ -38,7 +38,8 @@ PLANT_PANELS: Final = (
         "Share of the classifier's answers that are `unknown`.",
         (
             (
-                'sum by (product) (rate(andon_classifications_total{answer="unknown"}[5m])) '
+                '(sum by (product) (rate(andon_classifications_total{answer="unknown"}[5m])) '
+                "or 0 * sum by (product) (rate(andon_classifications_total[5m]))) "
                 "/ sum by (product) (rate(andon_classifications_total[5m]))",
                 "{{product}}",
             ),

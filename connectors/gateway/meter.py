@@ -155,6 +155,8 @@ class GatewayMeter:
         }
         for row, read in reads.items():
             registry.register(Sampled(row, read, place))
+        for reason in (ReasonCode.NO_DECISION, ReasonCode.CAPTURE_FAILED):
+            self._undecided.labels(*place, reason.name)
         for code in FaultCode:  # each is there from the beginning: an alert sees it rise
             if code is not FaultCode.NONE:
                 self._faults.labels(*place, code.name).set(0)

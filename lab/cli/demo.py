@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lab.demo.console import DemoConsole
     from lab.demo.summary import PartStory, Summary
     from lab.demo.verdicts import Verdicts
+    from lab.demo.watch import WatchedFigures
 
 app = typer.Typer()
 ACTIONS = ("pass", "rework", "scrap", "hold")
@@ -34,6 +35,10 @@ class DemoDetails(MoreOptions):
         1, ge=1, le=16, description="Photographs of each part: one as it is, the others good."
     )
     retrain: bool = Field(False, description="Train though nothing changed.")
+    prometheus: bool = Field(
+        False,
+        description="Let a Prometheus watch every process, and tell what the dashboards lack.",
+    )
     beside: bool = Field(
         False,
         description="Also decide the same parts without teaching, and repeat the line's decisions "
@@ -80,7 +85,7 @@ def demo(
     """Train, start every process of the line, play the parts and say what happened to them.
 
     No part of the test trains, as far as `parts.csv` tells the parts. Exit code 1 when a part was
-    lost or acted on twice.
+    lost or acted on twice, or where a picture of the dashboards has no data.
     """
     from lab.demo.run import DemoOptions, run_demo
 
@@ -117,7 +122,8 @@ def demo(
     except KeyboardInterrupt:
         typer.echo("stopped; nothing is left running", err=True)
         raise typer.Exit(130) from None
-    raise typer.Exit(0 if summary.reckoning.balanced else 1)
+    lacks = summary.extra.get("dashboards", {}).get("unanswered", [])
+    raise typer.Exit(0 if summary.reckoning.balanced and not lacks else 1)
 
 
 def shown(summary: "Summary", is_open: bool = False) -> Iterator[RenderableType]:
@@ -149,6 +155,8 @@ def shown(summary: "Summary", is_open: bool = False) -> Iterator[RenderableType]
     table.add_row("decided by", ", ".join(sources))
     for alert in figures["alerts"]:
         table.add_row("[yellow]alert[/]", escape(alert))
+    for cells in _dashboards(figures.get("dashboards")):
+        table.add_row(*cells)
     if "repeated_offline" in figures:
         table.add_row("repeated offline", f"{figures['repeated_offline']} of {figures['parts']}")
     table.add_row("frames/s", str(figures["frames_per_s"]))
@@ -165,6 +173,17 @@ def shown(summary: "Summary", is_open: bool = False) -> Iterator[RenderableType]
     )
     if not is_open:
         yield f"a run like it in a browser, live and afterwards: [bold]{OPEN}[/]"
+
+
+def _dashboards(watched: "WatchedFigures | None") -> Iterator[tuple[str, str]]:
+    """What a Prometheus saw, if one looked on."""
+    if watched is None:
+        return
+    asked, lacks = watched["asked"], watched["unanswered"]
+    yield "dashboards", f"{asked - len(lacks)} of {asked} questions have data"
+    for question in lacks:
+        yield "[red]no data[/]", escape(question)
+    yield "alerts in Prometheus", ", ".join(watched["alerts"]) or "none"
 
 
 def verdicts_table(by_name: "Mapping[str, Verdicts]") -> Table:

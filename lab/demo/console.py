@@ -15,7 +15,7 @@ from streams.principals import Role
 
 NAME = "demo"
 """Who may log in at the demo's console, as administrator."""
-_READY_S = 60.0
+_READY_S = 180.0
 
 
 class DemoConsole:

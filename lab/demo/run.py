@@ -20,6 +20,8 @@ from rich.progress import Progress
 from andon.settings import load_settings
 from andon.stack.local import LocalStack, StackPorts
 from andon.stack.prepare import prepare
+from infra.stack.process import free_port
+from infra.stack.prometheus_local import prometheus_available
 from lab.datasets.folders import GOOD, Dataset, load_dataset
 from lab.datasets.textile import TITLE, textile_dataset
 from lab.demo.classifier import classifier_args
@@ -29,6 +31,7 @@ from lab.demo.policy import hold_all_classes, sent_share, with_stop_rate
 from lab.demo.report import write_report
 from lab.demo.summary import PartStory, Summary, summarise, tell
 from lab.demo.verdicts import Verdicts
+from lab.demo.watch import DemoWatch, WatchedFigures
 from lab.harness.learn import Learned, LearnRequest, remembered, request_of
 from lab.harness.line import ROLES, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, make_plan, with_sides
@@ -40,6 +43,10 @@ from serving.ray.deploy import deploy
 from streams.codes import Severity
 from streams.errors import AndonError
 
+DEPLOY_TIMEOUT_S = 400.0
+"""Compiling a backbone beside other work takes its time; nobody waits at a line yet."""
+WATCHED = (*ROLES, "limits", "gateway", "console")
+"""The processes of the demo that a Prometheus scrapes."""
 Say = Callable[[str], None]
 Finished = Callable[["Summary", "DemoConsole | None"], None]
 """Told what happened, and the console if there is one, while everything still runs."""
@@ -71,6 +78,8 @@ class DemoOptions:
     retrain: bool = False
     console: bool = False
     """Whether the console is open while the parts come."""
+    prometheus: bool = False
+    """Whether a Prometheus scrapes every process, the console among them, from the beginning."""
     folder: Path = Path(".andon/demo")
     report: Path = Path("report.html")
 
@@ -88,6 +97,8 @@ def run_demo(
     """
     if options.beside and options.shots > 1:
         raise DemoError("beside=true decides single photographs: leave it, or shots, away")
+    if options.prometheus and (lacking := prometheus_available()):
+        raise DemoError(lacking)
     source = choose_dataset(options.images)
     policy = choose_policy(options.policy, source, options.rate, shipped=options.images is None)
     taught = set(policy.document.classes) - options.untaught
@@ -101,6 +112,7 @@ def run_demo(
         shutil.rmtree(run, ignore_errors=True)
         stack = LocalStack(run / "stack", StackPorts.free(), secure=load_settings().secure)
         line = SimulatedLine(run, stack, plan, LineOptions(options.takt_s, options.window_s))
+        line.metrics_ports = {name: free_port() for name in WATCHED if options.prometheus}
         try:
             with classifier_args(options.classifier, run) as classifier, ExitStack() as beside:
                 tools = _Tools(classifier, beside, say, progress)
@@ -154,6 +166,12 @@ class _Tools:
         self.say(f"watch the line: {made.told()}")
         return made
 
+    def watch(self, line: SimulatedLine) -> DemoWatch:
+        """Start a Prometheus beside the line."""
+        made = DemoWatch(line)
+        self.beside.callback(made.stop)
+        return made
+
 
 def _run(
     options: DemoOptions,
@@ -170,17 +188,19 @@ def _run(
     learned = _learn_while_starting(options, plan, rate, line, say, progress)
     settings = line.stack.settings()
     asyncio.run(prepare(settings, [policy], "demo"))
-    console = tools.console(line) if options.console else None
+    console = tools.console(line) if options.console or options.prometheus else None
     with _step(progress, "deploying the expert and the classifier on Ray Serve"):
         config, serve = learned.serve_config(classifier=tools.classifier), settings.serve
-        deploy(config, serve.address, token_file=serve.token_file)
+        deploy(config, serve.address, DEPLOY_TIMEOUT_S, serve.token_file)
     with _step(progress, "starting inspect, classify, record, limits and the gateway"):
         ready = line.start((*ROLES, "limits"))
+    watch = tools.watch(line) if options.prometheus else None
     bar = progress.add_task(f"parts, one every {options.takt_s:g} s", total=len(plan.parts))
     line.play(lambda done: progress.update(bar, completed=done))
     with _step(progress, "waiting for the history to hold everything"):
         ledger = read_ledger(line.ledger)
         kafka, reckoning = asyncio.run(settle(settings, ledger, len(plan.parts)))
+    watched = {} if watch is None else {"dashboards": _asked(watch, progress)}
     stories = tell(plan, severities(policy), ledger, kafka, reckoning)
     beside, agree = ({}, {}) if not options.beside else _beside(learned, policy, stories, progress)
     extra = {
@@ -189,6 +209,7 @@ def _run(
         "policy": policy.policy_hash,
         "dead_letters": kafka.dead_letters,
         **agree,
+        **watched,
         "alerts": [
             f"{limit} ({count} times): {reason}" if count > 1 else f"{limit}: {reason}"
             for (limit, reason), count in Counter((a.limit, a.reason) for a in kafka.alerts).items()
@@ -201,7 +222,12 @@ def _run(
     summary = summarise(reckoning, stories, run_seconds(line.ledger), extra, beside)
     write_report(options.report, summary, stories, f"Andon: {title}")
     write_parts(options.report.with_suffix(".csv"), stories)
-    return summary, console
+    return summary, console if options.console else None
+
+
+def _asked(watch: DemoWatch, progress: Progress) -> WatchedFigures:
+    with _step(progress, "asking Prometheus every question of the dashboards"):
+        return watch.seen().as_json()
 
 
 def told(plan: LinePlan, source: Dataset) -> str:

@@ -17,7 +17,7 @@ from lab.plc.plan import PlannedPart
 from streams.principals import Role
 
 ROLES = ("inspect", "classify", "record")
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 180.0
 SERVE_TEMPLATE = Path(__file__).parents[2] / "infra" / "serve.yaml"
 LINE = "line1"
 STATION = "station1"
@@ -53,6 +53,8 @@ class SimulatedLine:
     """More settings, as environment variables."""
     failing_hosts: bool = False
     """Whether a disk or clock of a role can be told to fail, see ``lab.harness.failing_host``."""
+    metrics_ports: dict[str, int] = field(default_factory=dict)
+    """Name of a process -> the port of its metrics; a process without one exposes none."""
     roles: dict[str, RoleProcess] = field(default_factory=dict)
     plc: Process | None = None
 
@@ -97,8 +99,16 @@ class SimulatedLine:
             "ANDON_GATEWAY__SPOOL_DIR": str(self.folder / "state" / "spool"),
             "ANDON_GATEWAY__RESULT_WINDOW_MS": str(round(1000 * self.options.window_s)),
             "ANDON_GATEWAY__IS_SIMULATED": "true",
+            **self._watched(role),
             **self.settings,
         }
+
+    def _watched(self, role: Role | None) -> dict[str, str]:
+        """Where a process exposes its metrics; nothing for one that has no port."""
+        if role is None or role.value not in self.metrics_ports:
+            return {}
+        section = role.value if role in (Role.GATEWAY, Role.CONSOLE) else "worker"
+        return {f"ANDON_{section.upper()}__METRICS_PORT": str(self.metrics_ports[role.value])}
 
     @property
     def plc_url(self) -> str:

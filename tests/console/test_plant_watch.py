@@ -37,6 +37,7 @@ async def test_what_waits_and_what_serves_is_told() -> None:
     assert w.value("review_waiting_parts", waits_for="late") == 0
     assert w.value("review_oldest_seconds", waits_for="hold") == 9 * 3600
     assert w.value("review_oldest_seconds", waits_for="unknown") is None
+    assert w.value("review_oldest_seconds", waits_for="late") == 0
     assert [w.value("console_sees", check=c) for c in ("kafka", "postgres", "serve")] == [1, 1, 1]
     assert w.value("serve_replicas_expected", deployment=VISION) == 3
     assert w.value("serve_replicas", deployment=VISION) == 2
