@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lab.demo.console import DemoConsole
     from lab.demo.summary import PartStory, Summary
     from lab.demo.verdicts import Verdicts
-    from lab.demo.watch import WatchedFigures
+    from lab.demo.watch import DashboardFigures
 
 app = typer.Typer()
 ACTIONS = ("pass", "rework", "scrap", "hold")
@@ -175,7 +175,7 @@ def shown(summary: "Summary", is_open: bool = False) -> Iterator[RenderableType]
         yield f"a run like it in a browser, live and afterwards: [bold]{OPEN}[/]"
 
 
-def _dashboards(watched: "WatchedFigures | None") -> Iterator[tuple[str, str]]:
+def _dashboards(watched: "DashboardFigures | None") -> Iterator[tuple[str, str]]:
     """What a Prometheus saw, if one looked on."""
     if watched is None:
         return

@@ -31,7 +31,7 @@ from lab.demo.policy import hold_all_classes, sent_share, with_stop_rate
 from lab.demo.report import write_report
 from lab.demo.summary import PartStory, Summary, summarise, tell
 from lab.demo.verdicts import Verdicts
-from lab.demo.watch import DemoWatch, WatchedFigures
+from lab.demo.watch import DashboardFigures, DemoWatch
 from lab.harness.learn import Learned, LearnRequest, remembered, request_of
 from lab.harness.line import ROLES, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, make_plan, with_sides
@@ -225,7 +225,7 @@ def _run(
     return summary, console if options.console else None
 
 
-def _asked(watch: DemoWatch, progress: Progress) -> WatchedFigures:
+def _asked(watch: DemoWatch, progress: Progress) -> DashboardFigures:
     with _step(progress, "asking Prometheus every question of the dashboards"):
         return watch.seen().as_json()
 

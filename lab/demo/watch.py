@@ -15,23 +15,23 @@ _PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Question:
+class PanelQuestion:
     """One query of a picture of a dashboard, as Grafana sends it with every line chosen."""
 
     panel: str
     expr: str
 
 
-def questions() -> Iterator[Question]:
+def questions() -> Iterator[PanelQuestion]:
     """All queries of the dashboards in ``infra/grafana``."""
     for write in WRITERS.values():
         for panel in json.loads(write())["panels"]:
             for target in panel["targets"]:
-                yield Question(panel["title"], target["expr"].replace("$line", ".*"))
+                yield PanelQuestion(panel["title"], target["expr"].replace("$line", ".*"))
 
 
-class WatchedFigures(TypedDict):
-    """``Watched`` as JSON; the questions in words."""
+class DashboardFigures(TypedDict):
+    """``DashboardsSeen`` as JSON; the questions in words."""
 
     asked: int
     unanswered: list[str]
@@ -39,17 +39,17 @@ class WatchedFigures(TypedDict):
 
 
 @dataclass(frozen=True)
-class Watched:
+class DashboardsSeen:
     """What a Prometheus saw of a run."""
 
     asked: int
     """Questions of the dashboards."""
-    unanswered: tuple[Question, ...]
+    unanswered: tuple[PanelQuestion, ...]
     """Those without a value at any time of the run."""
     alerts: tuple[str, ...]
     """Names of the alerts that fired meanwhile."""
 
-    def as_json(self) -> WatchedFigures:
+    def as_json(self) -> DashboardFigures:
         """For programs."""
         empty = [f"{one.panel}: {one.expr}" for one in self.unanswered]
         return {"asked": self.asked, "unanswered": empty, "alerts": list(self.alerts)}
@@ -69,7 +69,7 @@ class DemoWatch:
         self.since_s = time.time()
         self._prometheus = start_prometheus(line.folder / "prometheus", line.metrics_ports)
 
-    def seen(self, patience_s: float = _PATIENCE_S) -> Watched:
+    def seen(self, patience_s: float = _PATIENCE_S) -> DashboardsSeen:
         """Ask every question of the dashboards, those without an answer again for a while."""
         asked = list(questions())
         deadline = time.monotonic() + patience_s
@@ -78,13 +78,13 @@ class DemoWatch:
             time.sleep(1.0)  # until the next scrape
             left = self._unanswered(left)
         alerts = self._prometheus.alerts(self.since_s, time.time())
-        return Watched(len(asked), tuple(left), tuple(alerts))
+        return DashboardsSeen(len(asked), tuple(left), tuple(alerts))
 
     def stop(self) -> None:
         """End it; its data stay in the run's folder."""
         self._prometheus.stop()
 
-    def _unanswered(self, asked: list[Question]) -> list[Question]:
+    def _unanswered(self, asked: list[PanelQuestion]) -> list[PanelQuestion]:
         now = time.time()
         has_data = self._prometheus.has_data
         return [one for one in asked if not has_data(one.expr, self.since_s, now)]
