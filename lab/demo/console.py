@@ -26,7 +26,7 @@ class DemoConsole:
     """
 
     def __init__(self, line: SimulatedLine) -> None:
-        port = free_port()
+        self._port = port = free_port()
         self.url = f"http://127.0.0.1:{port}/"
         self.password = new_password()
         asyncio.run(self._let_in(line))
@@ -38,6 +38,10 @@ class DemoConsole:
     def told(self) -> str:
         """How to open it, in words."""
         return f"{self.url}  name: {NAME}  password: {self.password}"
+
+    def look(self) -> None:
+        """Ask for a page, as somebody in front of a browser does."""
+        answers_http(self._port, "/login")
 
     def wait(self) -> None:
         """Until it ends, or Ctrl-C."""

@@ -166,9 +166,9 @@ class _Tools:
         self.say(f"watch the line: {made.told()}")
         return made
 
-    def watch(self, line: SimulatedLine) -> DemoWatch:
+    def watch(self, line: SimulatedLine, console: DemoConsole) -> DemoWatch:
         """Start a Prometheus beside the line."""
-        made = DemoWatch(line)
+        made = DemoWatch(line, console.look)
         self.beside.callback(made.stop)
         return made
 
@@ -194,7 +194,7 @@ def _run(
         deploy(config, serve.address, DEPLOY_TIMEOUT_S, serve.token_file)
     with _step(progress, "starting inspect, classify, record, limits and the gateway"):
         ready = line.start((*ROLES, "limits"))
-    watch = tools.watch(line) if options.prometheus else None
+    watch = tools.watch(line, console) if options.prometheus and console else None
     bar = progress.add_task(f"parts, one every {options.takt_s:g} s", total=len(plan.parts))
     line.play(lambda done: progress.update(bar, completed=done))
     with _step(progress, "waiting for the history to hold everything"):

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -60,12 +60,14 @@ class DemoWatch:
 
     Args:
         line: its processes run, and have ports for their metrics.
+        look: has the console answer something.
 
     Raises:
         ProcessError: there is no Prometheus here, or it did not come up.
     """
 
-    def __init__(self, line: SimulatedLine) -> None:
+    def __init__(self, line: SimulatedLine, look: Callable[[], None]) -> None:
+        self._look = look
         self.since_s = time.time()
         self._prometheus = start_prometheus(line.folder / "prometheus", line.metrics_ports)
 
@@ -75,6 +77,7 @@ class DemoWatch:
         deadline = time.monotonic() + patience_s
         left = self._unanswered(asked)
         while left and time.monotonic() < deadline:
+            self._look()
             time.sleep(1.0)  # until the next scrape
             left = self._unanswered(left)
         alerts = self._prometheus.alerts(self.since_s, time.time())

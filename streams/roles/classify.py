@@ -157,7 +157,7 @@ class ClassifyRole:
         for direction, tokens in (("in", said.tokens_in), ("out", said.tokens_out)):
             if tokens > 0:
                 telemetry.count(TOKENS, product, said.model, direction, by=tokens)
-        if said.cost > 0:
+        if said.tokens_in or said.tokens_out:  # 0 without a price list: a curve, not a gap
             telemetry.count(COST, product, said.model, by=said.cost)
 
     async def _unreadable(self, delivery: Delivery, error: Exception, code: ReasonCode) -> None:

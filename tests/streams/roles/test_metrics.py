@@ -47,11 +47,13 @@ PAID = Classification(
 class PaidClassifier(TwinClassifier):
     """Gives one answer, which was paid for."""
 
+    said = PAID
+
     async def classify(
         self, requests: Sequence[ClassificationRequest], timeout_s: float
     ) -> Sequence[Classification]:
         await super().classify(requests, timeout_s)
-        return [PAID] * len(requests)
+        return [self.said] * len(requests)
 
 
 @pytest.mark.asyncio
@@ -81,6 +83,20 @@ async def test_what_an_answer_cost_is_counted_however_late_it_is(
     assert b.value("andon_llm_tokens_total", **paid, direction="in") == 900
     assert b.value("andon_llm_tokens_total", **paid, direction="out") == 7
     assert b.value("andon_llm_cost_total", **paid) == 0.002
+    await role.close()
+
+
+@pytest.mark.asyncio
+async def test_a_model_without_a_price_list_costs_nothing_and_that_is_told(
+    bench: MakeBench,
+) -> None:
+    b = bench()
+    free = PaidClassifier()
+    free.said = PAID.model_copy(update={"cost": 0.0})
+    role = ClassifyRole(free, TwinPolicies(), b.results)
+    shot = frame()
+    await role.handle(delivery(Anomaly(frame=shot, inspection=inspection(True)), ODD))
+    assert b.value("andon_llm_cost_total", product=shot.product_id, model="m") == 0
     await role.close()
 
 
