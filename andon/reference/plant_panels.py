@@ -12,6 +12,13 @@ PLANT_PANELS: Final = (
         (("sum by (role, topic) (andon_consumer_lag_messages)", "{{role}} {{topic}}"),),
     ),
     Panel(
+        "How long lines wait for a role",
+        "s",
+        "From sending to taking, of each line's newest message. One line's alone rises where it "
+        "comes faster than its partition is read; that of all where a role is too slow.",
+        (("max by (role, line) (andon_line_wait_seconds)", "{{role}} {{line}}"),),
+    ),
+    Panel(
         "Decision to row",
         "s",
         "How far the history is behind the lines: half of the decisions, and 95 of a hundred.",

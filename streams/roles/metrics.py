@@ -1,5 +1,7 @@
 """The metrics of a role, by name: what Prometheus scrapes, and ``docs/metrics.md`` explains."""
 
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
 from streams.exposition import MetricRow
 
 EVENTS = MetricRow(
@@ -77,6 +79,15 @@ LAG = MetricRow(
     ("topic", "partition"),
     "Rises: the role is slower than its topic; start another worker of it.",
 )
+WAITS = MetricRow(
+    "andon_line_wait_seconds",
+    "gauge",
+    "From the sending of a line's newest message until the role was given it",
+    ("line",),
+    "One line's rises alone: it comes faster than its partition is read, or over a slow link. That "
+    "of all lines: start another worker of the role. Lines of which nothing came for a minute are "
+    "not told.",
+)
 SCORES = MetricRow(
     "andon_anomaly_score_ratio",
     "histogram",
@@ -130,7 +141,7 @@ POLICY = MetricRow(
 )
 METRICS = (
     EVENTS, DECIDED, VERDICTS, ALERTED, LETTERS, RETRIES, STAGES, HELD, HELD_BYTES, SKEW,
-    LAG, SCORES, NAMED, TOKENS, COST, RECORD_DELAY, MODEL, POLICY,
+    LAG, WAITS, SCORES, NAMED, TOKENS, COST, RECORD_DELAY, MODEL, POLICY,
 )  # fmt: skip
 LABELS = {
     "role": "which worker: `inspect`, `classify`, `record`, `limits`, `join` or `mqtt`",
@@ -155,3 +166,13 @@ LABELS = {
     "stage": "`inspect`, `classify`: the whole stay; `queue_inspect`, `expert` ...: a part of it",
 }
 """What each label's values mean."""
+
+
+def counters(registry: CollectorRegistry) -> dict[str, Counter]:
+    """Every counter of a role, by its name in the code."""
+    return {row.name: row.counter(registry) for row in METRICS if row.kind == "counter"}
+
+
+def histograms(registry: CollectorRegistry) -> dict[str, Histogram]:
+    """Every histogram of a role, by its name in the code."""
+    return {row.name: row.histogram(registry) for row in METRICS if row.kind == "histogram"}

@@ -31,6 +31,7 @@ from streams.roles import metrics
 from streams.roles.config import FlowConfig
 from streams.roles.decisions import GatewayClocks, Moment, Reaction, fallback
 from streams.roles.salvage import readable_frame_id, salvage
+from streams.roles.waits import LineWaits
 from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS, SHOTS
 
 T = TypeVar("T")
@@ -68,10 +69,9 @@ class Telemetry:
         self._outages: dict[str, Outage] = {}
         self.models: dict[str, str] = {}  # product -> the expert's version by the last decision
         self.policies: Callable[[], Mapping[str, str]] = dict  # product -> hash of the one in force
-        counted = [row for row in metrics.METRICS if row.kind == "counter"]
-        self._counters = {row.name: row.counter(self.registry) for row in counted}
-        timed = [row for row in metrics.METRICS if row.kind == "histogram"]
-        self._histograms = {row.name: row.histogram(self.registry) for row in timed}
+        self._counters = metrics.counters(self.registry)
+        self._histograms = metrics.histograms(self.registry)
+        self.waits = LineWaits(clock)
         self._observed: dict[tuple[str, str], Histogram] = {}
         self._in_flight = metrics.HELD.gauge(self.registry).labels(self.role)
         self._skew = metrics.SKEW.gauge(self.registry)
@@ -149,8 +149,7 @@ class Telemetry:
             self.observe(metrics.STAGES, stage, ms / 1000)
 
     def clock(self, station: str, ahead_s: float, window_s: float) -> None:
-        """By how much this host's clock was found to be ahead of a gateway's, seconds; the log says
-        once that it is off by over a quarter of the window, and once that it is not."""
+        """So far is this host's clock ahead of a gateway's, seconds; the log says if it is off."""
         self._skew.labels(self.role, station).set(round(ahead_s, 3))
         is_off = abs(ahead_s) > SKEW_SHARE * window_s
         if is_off != (station in self._off):
@@ -186,6 +185,7 @@ class Results:
         self.clocks.heard(part.key, sent_s, delivery)
         ahead_s = self.clocks.ahead_s(part.key)
         self.telemetry.clock(part.key, ahead_s, part.result_window_ms / 1000)
+        self.telemetry.waits.heard(part.line, self.clocks.at_s(part.key) - sent_s)
 
     def in_words(self, failure: Failure, part: PartOnLine) -> Failure:
         """A failure to answer in time, with the clocks as a cause where they are off."""

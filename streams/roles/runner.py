@@ -80,6 +80,7 @@ class RoleRunner:
         self.telemetry.watch(lambda: self._intake.in_flight, lambda: self._intake.in_flight_bytes)
         reads: Mapping[MetricRow, Read] = {
             metrics.LAG: lambda: {(t, str(p)): float(n) for (t, p), n in self.lag.items()},
+            metrics.WAITS: self.telemetry.waits.recent,
             metrics.MODEL: lambda: in_force(dict(self.telemetry.models)),
             metrics.POLICY: lambda: in_force(self.telemetry.policies()),
         }

@@ -78,6 +78,7 @@ class Plant:
         self.telemetry = worker.telemetry
         self.telemetry.policies = lambda: {"tile": "ab"}
         self.telemetry.clock("L1/S1", 0.01, 1.0)
+        self.telemetry.waits.heard("L1", 0.02)
         results = Results(Stage.CLASSIFY, TwinPublisher(), self.telemetry, FlowConfig())
         self.classify = ClassifyRole(TwinClassifier(), TwinPolicies(), results)
         self.watch = PlantWatch(GivenQueue(), GivenServing(), lambda: True, 1.0)

@@ -171,6 +171,11 @@ def test_what_is_asked_at_the_scrape_is_as_it_is_then(tmp_path: Path) -> None:
     assert lags == {("inspect", "andon.frames", "0"): 4, ("inspect", "andon.frames", "1"): 0}
     runner.lag = {("andon.frames", 1): 2}
     assert told("andon_consumer_lag_messages") == {("inspect", "andon.frames", "1"): 2}
+    telemetry.waits.heard("L1", 2.5)
+    telemetry.waits.heard("L1", 1.5)
+    telemetry.waits.heard("L2", -0.001)
+    waits = {("inspect", "L1"): 1.5, ("inspect", "L2"): 0.0}
+    assert told("andon_line_wait_seconds") == waits, "of the newest message"
     assert told("andon_policy_info") == {
         ("inspect", "tile", "ab"): 1,
         ("inspect", "leather", "cd"): 1,
