@@ -20,13 +20,14 @@ from lab.benchmarks.products_replica import ReplicaAsked, ReplicaFigures, Replic
 from lab.datasets.folders import load_dataset
 from lab.datasets.made_up import cheaply, write_smoke_set
 from serving.experts.artifact import save_artifact
-from serving.experts.composed import ComposedExpert, Model, Standardised
+from serving.experts.composed import ComposedExpert, Model
+from serving.experts.head_state import HeadState
 from serving.experts.options import TrainOptions
 from serving.experts.training import train
 
 MIB = 1 << 20
 MOST_MIB = 3072
-"""Bar: what the process of a replica may take."""
+"""Bar: what the process of a replica may take, with the child that translates its graphs."""
 MOST_CHANGE_S = 1.0
 """Bar: the longest change-over to a product that is not in memory."""
 Say = Callable[[str], object]
@@ -86,7 +87,7 @@ def benchmark_products(options: ProductsBenchmark, folder: Path, say: Say) -> Fi
         scores = cast(list[float], _child("alone", given))
         compared += len(scores)
         unequal += sum(a != b for a, b in zip(scores, found["scores"][name], strict=True))
-    tensors = sum(m.nbytes for h in expert.model.heads.values() for m in h.buffers())
+    tensors = sum(head.nbytes for head in expert.model.heads.values())
     figures = found["figures"]
     return {
         "products": options.products,
@@ -102,8 +103,9 @@ def benchmark_products(options: ProductsBenchmark, folder: Path, say: Say) -> Fi
 
 def missed(found: Figures) -> list[str]:
     """The bars that were not held, in words."""
+    taken = found["peak_mib"] + found["translator_mib"]
     bars = {
-        f"the process took {found['peak_mib']:.0f} MiB": found["peak_mib"] > MOST_MIB,
+        f"the process and its child took {taken:.0f} MiB": taken > MOST_MIB,
         f"a change-over took {found['change_max_ms']:.0f} ms": (
             found["change_max_ms"] > 1000 * MOST_CHANGE_S
         ),
@@ -126,12 +128,12 @@ def _write(expert: ComposedExpert, product: str, number: int, root: Path) -> str
     """The digest of an artifact for a product like ``expert``, but with cells of its own."""
     rng = np.random.default_rng(number)
 
-    def own(part: Standardised) -> Standardised:
-        factor = rng.uniform(0.9, 1.1, tuple(part.cell_inverse.shape))
-        inverse = part.cell_inverse * part.cell_inverse.new_tensor(factor)
-        return Standardised(part.head, part.cell_mean, inverse)
+    def own(head: HeadState) -> HeadState:
+        inverse = head.arrays["cell_inverse"]
+        inverse = np.asarray(inverse * rng.uniform(0.9, 1.1, inverse.shape), np.float32)
+        return replace(head, arrays={**head.arrays, "cell_inverse": inverse})
 
-    heads = {name: own(part) for name, part in expert.model.heads.items()}
+    heads = {name: own(head) for name, head in expert.model.heads.items()}
     model: Model = replace(expert.model, product=product, heads=heads)
     return save_artifact(ComposedExpert(model, expert.wanted), root)
 

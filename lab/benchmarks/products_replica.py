@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import random
+import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from uuid import uuid4
 import numpy as np
 
 from serving.bundle_store import open_folder
+from serving.experts.translating import end_child
 from serving.ray.settings import VisionSettings
 from serving.ray.vision_deployment import VisionDeployment
 from serving.ray.wire import pack_images, unpack_inspections
@@ -53,6 +55,8 @@ class ReplicaFigures(TypedDict):
     """Until every product was opened once."""
     rss_mib: float
     peak_mib: float
+    translator_mib: float
+    """At most, of the child that translates graphs, which is gone once none is asked for."""
     in_memory: int
     change_p50_ms: float
     change_max_ms: float
@@ -120,11 +124,13 @@ class _Run:
         for product in products:
             await self._call([(product, i) for i in range(len(self._pictures))])
         await self._replica.close()
+        end_child()  # what it took is known once it is gone
         frames = asked.parts * asked.rounds
         figures = ReplicaFigures(
             start_s=round(start_s, 2),
             rss_mib=rss,
             peak_mib=max(peak, _memory_mib()[1]),
+            translator_mib=round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, 1),
             in_memory=in_memory,
             change_p50_ms=round(float(np.median([wall for wall, _ in changes])) * 1000, 1),
             change_max_ms=round(max(wall for wall, _ in changes) * 1000, 1),

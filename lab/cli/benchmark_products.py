@@ -36,9 +36,9 @@ def products(
 
     A change-over is a station's call for a product that is neither in the replica nor in the
     kernel's cache of files, and its first frame. Rates are of one product, of those in memory, and
-    of all, in turn. Exit code 1 when the process takes more than 3 GiB, a change-over more than
-    1 s, a frame fails, or a score differs from that of the same picture before, or of the expert
-    alone. The products need some 50 MB each on the disk.
+    of all, in turn. Exit code 1 when the process and its child take more than 3 GiB, a change-over
+    more than 1 s, a frame fails, or a score differs from that of the same picture before, or of the
+    expert alone. The products need some 50 MB each on the disk.
     """
     from lab.benchmarks.products import ProductsBenchmark, benchmark_products, missed
 

@@ -9,27 +9,28 @@ import json
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors.numpy import load, save
 
 from serving.bundles import MANIFEST, BundleError, digest_of, read_file, write_bundle
 from serving.experts.calibration import Calibration
-from serving.experts.composed import ComposedExpert, Model, Standardised
-from serving.experts.ddad.expert import DdadExpert, DdadModel, choose_running
-from serving.experts.ddad.packing import KIND as DDAD
-from serving.experts.ddad.packing import pack_manifest, pack_tensors, unpack
+from serving.experts.composed import ComposedExpert, Model
+from serving.experts.ddad.options import KIND as DDAD
 from serving.experts.errors import ArtifactError
 from serving.experts.expert import Expert
-from serving.experts.heads import HEADS
+from serving.experts.head_state import TAUGHT, HeadState
 from serving.experts.mapped import map_tensors
-from serving.experts.model import Arrays, pack_modules, unpack_part
+from serving.experts.model import Arrays, part_arrays
 from serving.experts.precision import agrees
 from serving.experts.preprocessing import Preprocessing
 from serving.experts.runtime import choose
-from serving.experts.taught import TAUGHT, Taught
+from serving.experts.taught import Taught
 from serving.experts.training_set import TRAINING, TrainingSet
+
+if TYPE_CHECKING:
+    from serving.experts.ddad.expert import DdadExpert
 
 SCHEMA = 6
 SCHEMA_GATED = 7
@@ -45,11 +46,10 @@ def save_artifact(expert: Expert, root: Path) -> str:
     Raises:
         ArtifactError: the product is no name, or nothing can be written.
     """
-    if not isinstance(expert, ComposedExpert | DdadExpert):
-        raise ArtifactError(f"cannot save an expert of kind {expert.name!r}")
-    model = expert.model
-    body = save({k: np.ascontiguousarray(v) for k, v in _tensors(model).items()})
-    stated = {"schema": SCHEMA, "tensors_sha256": digest_of(body), **_manifest(model)}
+    known = _known(expert)
+    tensors, own = _packed(known)
+    body = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
+    stated = {"schema": SCHEMA, "tensors_sha256": digest_of(body), **own}
     files = {_TENSORS: body}
     if isinstance(expert, ComposedExpert):
         if (taught := expert.model.taught) is not None:
@@ -59,11 +59,11 @@ def save_artifact(expert: Expert, root: Path) -> str:
             stated["training_sha256"] = digest_of(files[TRAINING])
     files[MANIFEST] = json.dumps(stated, indent=1, sort_keys=True).encode()
     try:
-        target = write_bundle(root, model.product, files)
+        target = write_bundle(root, known.product, files)
     except BundleError as error:
         raise ArtifactError(str(error)) from None
-    expert.version = target.name
-    return expert.version
+    known.version = target.name
+    return known.version
 
 
 def load_expert(
@@ -88,6 +88,9 @@ def load_expert(
         "trained": manifest["trained"],
     }
     if manifest["expert"] == DDAD:
+        from serving.experts.ddad.expert import DdadExpert, choose_running
+        from serving.experts.ddad.packing import unpack
+
         ddad = unpack(manifest, tensors, shared)
         running = choose_running(ddad, runtime, precision, device, threads)
         return DdadExpert(ddad, running, path.name)
@@ -114,9 +117,26 @@ def load_training_set(path: Path) -> TrainingSet:
         raise ArtifactError(str(error)) from None
 
 
-def _manifest(model: Model | DdadModel) -> dict[str, object]:
-    own = pack_manifest(model) if isinstance(model, DdadModel) else _composed_manifest(model)
-    return own | {
+def _known(expert: Expert) -> "ComposedExpert | DdadExpert":
+    if isinstance(expert, ComposedExpert):
+        return expert
+    from serving.experts.ddad.expert import DdadExpert
+
+    if isinstance(expert, DdadExpert):
+        return expert
+    raise ArtifactError(f"cannot save an expert of kind {expert.name!r}")
+
+
+def _packed(expert: "ComposedExpert | DdadExpert") -> tuple[Arrays, dict[str, object]]:
+    """Tensors, and what the manifest says beside their digest."""
+    model = expert.model
+    if isinstance(model, Model):
+        tensors, own = _tensors(model), _composed_manifest(model)
+    else:
+        from serving.experts.ddad.packing import pack_manifest, pack_tensors
+
+        tensors, own = pack_tensors(model), pack_manifest(model)
+    return tensors | model.calibration.tensors(), own | {
         "product": model.product,
         "backbone": model.backbone,
         "preprocessing": {k: v for k, v in asdict(model.preprocessing).items() if v is not None},
@@ -129,7 +149,7 @@ def _manifest(model: Model | DdadModel) -> dict[str, object]:
 
 
 def _composed_manifest(model: Model) -> dict[str, object]:
-    heads = {k: {"kind": p.head.kind, "config": p.head.config} for k, p in model.heads.items()}
+    heads = {k: {"kind": h.kind, "config": dict(h.config)} for k, h in model.heads.items()}
     region = {"heads": list(model.map_heads), "cut": model.map_cut, "alone": model.map_alone}
     return {
         "expert": "patchcore",
@@ -141,14 +161,16 @@ def _composed_manifest(model: Model) -> dict[str, object]:
     }
 
 
-def _tensors(model: Model | DdadModel) -> Arrays:
-    if isinstance(model, DdadModel):
-        return pack_tensors(model) | model.calibration.tensors()
-    heads = pack_modules({f"heads.{name}": part for name, part in model.heads.items()})
+def _tensors(model: Model) -> Arrays:
+    heads = {
+        f"heads.{name}.{buffer}": values
+        for name, head in model.heads.items()
+        for buffer, values in head.arrays.items()
+    }
     references = {f"references.{k}": v for k, v in model.references.items()}
     if model.taught is not None:
         heads |= model.taught.tensors()
-    return heads | references | model.calibration.tensors()
+    return heads | references
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
@@ -183,7 +205,10 @@ def _rebuild(manifest: dict[str, Any], tensors: Arrays, shared: dict[str, Any]) 
     return Model(
         **shared,
         layers=tuple(manifest["layers"]),
-        heads={k: _rebuild_head(entry, k, tensors) for k, entry in manifest["heads"].items()},
+        heads={
+            k: HeadState(h["kind"], h["config"], part_arrays(tensors, f"heads.{k}"))
+            for k, h in manifest["heads"].items()
+        },
         references={
             k: np.asarray(tensors[f"references.{k}"], np.float64) for k in manifest["roles"]
         },
@@ -193,9 +218,3 @@ def _rebuild(manifest: dict[str, Any], tensors: Arrays, shared: dict[str, Any]) 
         map_alone=region["alone"],
         taught=Taught.restored(tensors, **manifest[TAUGHT]) if TAUGHT in manifest else None,
     )
-
-
-def _rebuild_head(entry: dict[str, Any], name: str, tensors: Arrays) -> Standardised:
-    own = unpack_part(tensors, f"heads.{name}")
-    head = HEADS[entry["kind"]](unpack_part(tensors, f"heads.{name}.head"), **entry["config"])
-    return Standardised(head, own["cell_mean"], own["cell_inverse"])

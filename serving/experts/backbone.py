@@ -4,16 +4,22 @@
 name is a timm model whose weights timm finds (hub or cache). Preprocessing is part of the model.
 """
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
 from serving.experts.errors import RuntimeUnavailable
 from serving.experts.lite import load_lite
-from serving.experts.runtime import Choice, Runner, make_runner
+from serving.experts.modules import make_runner
+from serving.experts.runtime import Choice, Runner
+from serving.experts.shared import Shared
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 DEFAULT_SIZE = 256
 _LITE = ("efficientnet_lite0", "efficientnet_lite2")
+NETWORKS_KEPT: Final = 4
+"""Backbones whose weights stay although no expert uses them for now."""
 
 
 class Network(nn.Module):
@@ -56,11 +62,33 @@ def load_backbone(
     Raises:
         RuntimeUnavailable: unknown backbone, missing weights or an absent runtime.
     """
+    return make_runner(_load(name, layers), *shape, choice)
+
+
+_networks = Shared[Network](NETWORKS_KEPT)
+
+
+def shared_network(name: str, layers: tuple[str, ...]) -> Network:
+    """The backbone with its weights, which nobody may change.
+
+    A name stands for its weights: those of a package, or those that timm's cache has.
+
+    Args:
+        name: ``efficientnet_lite0``, or another that ``Network`` knows.
+        layers: whose features it gives.
+
+    Raises:
+        RuntimeUnavailable: unknown backbone or missing weights.
+    """
+    made = _networks.get((name, layers), lambda: _load(name, layers))
+    return made.eval().requires_grad_(False)
+
+
+def _load(name: str, layers: tuple[str, ...]) -> Network:
     try:
-        network = Network(name, layers)
+        return Network(name, layers)
     except ModuleNotFoundError as error:
         raise RuntimeUnavailable(f"backbone {name!r}: install {error.name}") from None
-    return make_runner(network, *shape, choice)
 
 
 def _load_timm(

@@ -7,40 +7,18 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from torch import Tensor, nn
 
 from serving.experts.calibration import Scores, calibrate
 from serving.experts.errors import TrainingError
 from serving.experts.expert import answer, split_time
 from serving.experts.fusion import fuse_maps, fuse_surprises, head_reference, head_surprise
-from serving.experts.heads import Head
-from serving.experts.heads.directions import LAYERS
+from serving.experts.head_state import TAUGHT, TAUGHT_LAYERS, HeadState
 from serving.experts.lanes import lanes_runner
-from serving.experts.mixed_precision import MixedPrecision
-from serving.experts.model import TrainedModel, module_bytes
-from serving.experts.runtime import Choice, Runner, make_runner
-from serving.experts.shared import shared_network
-from serving.experts.taught import TAUGHT, Taught
+from serving.experts.model import TrainedModel
+from serving.experts.runtime import Choice, Runner
+from serving.experts.taught import Taught
 from serving.experts.training_set import TrainingSet
 from serving.experts.types import Floats, Image, Scored
-
-
-class Standardised(nn.Module):
-    """A head whose map is in deviations of held-out normals, cell by cell."""
-
-    cell_mean: Tensor
-    cell_inverse: Tensor
-
-    def __init__(self, head: Head, cell_mean: Tensor, cell_inverse: Tensor) -> None:
-        super().__init__()
-        self.head = head
-        self.register_buffer("cell_mean", cell_mean)
-        self.register_buffer("cell_inverse", cell_inverse)
-
-    def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
-        """(N, h, w) in deviations; 0 is as normal as normals are on average."""
-        values: Tensor = self.head(features, pixels)
-        return (values - self.cell_mean) * self.cell_inverse
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,7 +26,7 @@ class Model(TrainedModel):
     """All that an artifact of ``patchcore`` holds."""
 
     layers: tuple[str, ...]
-    heads: dict[str, Standardised]
+    heads: Mapping[str, HeadState]
     references: dict[str, Scores]
     """Held-out normals' peak and spread by head, (2, M), rows ascending."""
     roles: dict[str, str]
@@ -62,27 +40,15 @@ class Model(TrainedModel):
     """What labelled photographs added; None before any."""
 
     @property
+    def all_heads(self) -> dict[str, HeadState]:
+        """The heads by name, the taught one among them."""
+        taught = {} if self.taught is None else {TAUGHT: self.taught.head}
+        return {**self.heads, **taught}
+
+    @property
     def map_parts(self) -> tuple[tuple[str, ...], float, dict[str, float]]:
         """What ``fusion.fuse_maps`` needs beside the maps."""
         return self.map_heads, self.map_cut, self.map_alone
-
-
-class Graph(MixedPrecision):
-    """Backbone and heads as one module: uint8 (N, H, W, 3) to standardised maps by head."""
-
-    def __init__(self, network: nn.Module, heads: Mapping[str, nn.Module]) -> None:
-        super().__init__()
-        self.network = network
-        self.heads = nn.ModuleDict(dict(heads))
-
-    def network_features(self, batch: Tensor) -> dict[str, Tensor]:
-        """Backbone features by layer."""
-        found: dict[str, Tensor] = self.network(batch)
-        return found
-
-    def judge(self, features: Mapping[str, Tensor], batch: Tensor) -> dict[str, Tensor]:
-        """Standardised maps (N, h, w) by head; of the taught one (N, K, h, w)."""
-        return {name: head(features, batch) for name, head in self.heads.items()}
 
 
 class ComposedExpert:
@@ -107,17 +73,21 @@ class ComposedExpert:
     @cached_property
     def _runner(self) -> Runner:
         """Compiled when first needed: training saves its model and never scores with it."""
-        model, heads = self.model, dict[str, nn.Module](self.model.heads)
+        model, heads = self.model, self.model.all_heads
         layers = model.layers
         if model.taught is not None:
-            heads[TAUGHT] = model.taught.directions
-            layers = tuple(sorted({*layers, *LAYERS}))
-        if set(layers) <= set(LAYERS):
-            layers = LAYERS  # the deepest makes the others anyway: one backbone for all products
+            layers = tuple(sorted({*layers, *TAUGHT_LAYERS}))
+        if set(layers) <= set(TAUGHT_LAYERS):
+            layers = TAUGHT_LAYERS  # the deepest makes the others anyway: one for all products
         if self.wanted.runtime == "openvino":
             shape = model.preprocessing.shape
             return lanes_runner(model.backbone, layers, heads, shape, self.wanted)
-        graph = Graph(shared_network(model.backbone, layers), heads)
+        # imported here alone: a replica on OpenVINO holds no torch
+        from serving.experts.backbone import shared_network
+        from serving.experts.graph import Graph, build_heads
+        from serving.experts.modules import make_runner
+
+        graph = Graph(shared_network(model.backbone, layers), build_heads(heads))
         return make_runner(graph, *model.preprocessing.shape, self.wanted)
 
     def training_set(self) -> TrainingSet:
@@ -185,8 +155,7 @@ class ComposedExpert:
     @property
     def memory_bytes(self) -> int:
         """What its heads take, bytes; the backbone is shared with other products."""
-        taught = [self.model.taught.directions] if self.model.taught else []
-        return module_bytes([*self.model.heads.values(), *taught])
+        return sum(head.nbytes for head in self.model.all_heads.values())
 
     def score(self, images: Sequence[Image], maps: bool = True) -> list[Scored]:
         """One answer per image, in order; see ``Expert.score``."""

@@ -5,7 +5,6 @@ the shapes of their tensors. The tensors themselves are inputs of the graph and 
 be it in a file's pages: another product of the same form takes no compilation and no copy.
 """
 
-import copy
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +14,12 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from serving.experts.runtime import CHUNK, Choice, Runner, compile_graph
-from serving.experts.shared import Shared, shared_network
+from serving.experts.forms import BackboneGraph, HeadForm, HeadsGraph
+from serving.experts.head_state import HeadState
+from serving.experts.runtime import CHUNK, Choice, Runner, compile_model
+from serving.experts.shared import Shared
+from serving.experts.translating import translate
 from serving.experts.types import Floats, Image
 
 BACKBONES_KEPT: Final = 8
@@ -31,7 +31,7 @@ FORMS_KEPT: Final = 128
 def lanes_runner(
     backbone: str,
     layers: tuple[str, ...],
-    heads: Mapping[str, nn.Module],
+    heads: Mapping[str, HeadState],
     shape: tuple[int, int],
     choice: Choice,
 ) -> Runner:
@@ -40,7 +40,7 @@ def lanes_runner(
     Args:
         backbone: name of the network.
         layers: whose features the heads get.
-        heads: modules of features and pixels whose whole state is in buffers.
+        heads: by name.
         shape: height and width of the input, pixels.
         choice: OpenVINO's precision, of the backbone, and threads; heads run in f32.
     """
@@ -52,11 +52,10 @@ def lanes_runner(
 
 @dataclass(frozen=True, eq=False)
 class _Graph:
-    """The graph of all heads of one form."""
+    """The graph of all heads of one form: a map by head, in order."""
 
     compiled: Any
-    names: tuple[str, ...]
-    """Of the heads, in the order of its outputs."""
+    heads: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +63,10 @@ class _Bound:
     """One product's heads: the graph of their form, and their tensors as inputs of it."""
 
     graph: _Graph
+    names: tuple[str, ...]
+    """Of the heads, in the order of its outputs."""
     tensors: tuple[Any, ...]
-    memory: tuple[Tensor, ...]
+    memory: tuple[Any, ...]
     """What ``tensors`` point at."""
 
 
@@ -78,32 +79,33 @@ class Lanes:
     def __init__(
         self, backbone: str, layers: tuple[str, ...], shape: tuple[int, int], choice: Choice
     ) -> None:
-        network = shared_network(backbone, layers)
-        pixels = torch.zeros((1, *shape, 3), dtype=torch.uint8)
-        with torch.inference_mode():
-            features = network(pixels)
-        self._names = tuple(features)
-        self._example = (*features.values(), pixels)
+        model = translate(BackboneGraph(backbone, layers, *shape))
+        self._features = tuple((o.get_any_name(), tuple(o.shape)) for o in model.outputs)
+        self._pixels = (1, *shape, 3)
         self._threads = choice.threads
-        module = _Backbone(network, self._names)
-        self._compiled = compile_graph(module, [pixels], choice.precision, choice.threads)
+        self._compiled = compile_model(model, choice.precision, choice.threads)
         self._lone: Any = None
         if choice.precision == "bf16" and choice.threads > 1:
             # In f32 singles and batches go the same way: another number of threads adds in another
             # order, and a score must not depend on its batch.
-            self._lone = compile_graph(module, [pixels], "bf16", choice.threads, streams=1)
+            self._lone = compile_model(model, "bf16", choice.threads, streams=1)
         self._forms = Shared[_Graph](FORMS_KEPT)
         self._idle: dict[bool, list[_Lane]] = {False: [], True: []}
         self._taking = threading.Lock()
         self._pool = ThreadPoolExecutor(choice.threads, "lane") if choice.threads > 1 else None
 
-    def bind(self, heads: Mapping[str, nn.Module]) -> _Bound:
+    def bind(self, heads: Mapping[str, HeadState]) -> _Bound:
         """The heads ready to run; their form is compiled where none had it before."""
-        whole = _Heads(heads)
-        state = dict(sorted(whole.named_buffers()))
-        graph = self._forms.get(_form(whole, state), lambda: self._compile(whole, state))
-        memory = tuple(value.contiguous() for value in state.values())
-        return _Bound(graph, tuple(_shared_tensor(value.numpy()) for value in memory), memory)
+        forms = tuple(HeadForm.of(head) for head in heads.values())
+        asked = HeadsGraph(self._features, self._pixels, forms)
+        graph = self._forms.get(asked, lambda: self._compile(asked))
+        given = (
+            head.arrays[name]
+            for head, form in zip(heads.values(), forms, strict=True)
+            for name, _, _ in form.arrays
+        )
+        memory = tuple(np.asarray(values, order="C") for values in given)
+        return _Bound(graph, tuple(heads), tuple(map(_shared_tensor, memory)), memory)
 
     def run(self, bound: _Bound, images: Image) -> dict[str, Floats]:
         """Maps by head of uint8 (N, H, W, 3), N at least 1."""
@@ -113,8 +115,7 @@ class Lanes:
         else:
             found = list(self._pool.map(lambda image: self._one(bound, image), images))
         return {
-            name: np.concatenate([maps[i] for maps in found])
-            for i, name in enumerate(bound.graph.names)
+            name: np.concatenate([maps[i] for maps in found]) for i, name in enumerate(bound.names)
         }
 
     def _one(self, bound: _Bound, image: Image) -> list[Floats]:
@@ -128,15 +129,13 @@ class Lanes:
             lane = idle.pop() if idle else None
         if lane is None:
             compiled = self._lone if is_lone else self._compiled
-            lane = _Lane(compiled, tuple(self._example[-1].shape))
+            lane = _Lane(compiled, self._pixels)
         yield lane  # one that failed is not used again
         with self._taking:
             self._idle[is_lone].append(lane)
 
-    def _compile(self, heads: "_Heads", state: Mapping[str, Tensor]) -> _Graph:
-        module = _HeadsOfInputs(heads, self._names, list(state))
-        example = [*self._example, *state.values()]
-        return _Graph(compile_graph(module, example, "f32", self._threads), tuple(heads.parts))
+    def _compile(self, asked: HeadsGraph) -> _Graph:
+        return _Graph(compile_model(translate(asked), "f32", self._threads), len(asked.heads))
 
 
 class _Lane:
@@ -169,7 +168,7 @@ class _HeadsRequest:
 
     def __init__(self, graph: _Graph, given: list[Any]) -> None:
         self._request = graph.compiled.create_infer_request()
-        self._outputs = range(len(graph.names))
+        self._outputs = range(graph.heads)
         for i, tensor in enumerate(given):
             self._request.set_input_tensor(i, tensor)
         self._first = len(given)
@@ -184,56 +183,6 @@ class _HeadsRequest:
         self._request.infer(share_outputs=True)
         found = (self._request.get_output_tensor(i).data for i in self._outputs)
         return [np.array(values, dtype=np.float32) for values in found]
-
-
-class _Backbone(nn.Module):
-    """Tracing wants positional outputs."""
-
-    def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
-        super().__init__()
-        self.network, self.names = network, names
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        found = self.network(pixels)
-        return tuple(found[name].float() for name in self.names)
-
-
-class _Heads(nn.Module):
-    """All heads of a product as one module."""
-
-    def __init__(self, heads: Mapping[str, nn.Module]) -> None:
-        super().__init__()
-        self.parts = nn.ModuleDict(dict(heads))
-
-    def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> tuple[Tensor, ...]:
-        return tuple(head(features, pixels).float() for head in self.parts.values())
-
-
-class _HeadsOfInputs(nn.Module):
-    """Heads whose buffers are inputs, after features and pixels."""
-
-    def __init__(self, heads: _Heads, names: tuple[str, ...], inputs: list[str]) -> None:
-        super().__init__()
-        # not a submodule: tracing would take its buffers for constants
-        self.held = [copy.deepcopy(heads)]
-        self.names, self.inputs = names, inputs
-
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-        (heads,), count = self.held, len(self.names)
-        for name, value in zip(self.inputs, given[count + 1 :], strict=True):
-            path, _, leaf = name.rpartition(".")
-            heads.get_submodule(path).register_buffer(leaf, value)
-        found: tuple[Tensor, ...] = heads(dict(zip(self.names, given, strict=False)), given[count])
-        return found
-
-
-def _form(heads: nn.Module, state: Mapping[str, Tensor]) -> tuple[object, ...]:
-    """Products of equal forms differ in the values of their heads' tensors alone."""
-    parts = tuple(
-        (path, type(part), tuple(sorted(getattr(part, "config", {}).items())))
-        for path, part in heads.named_modules()
-    )
-    return parts + tuple((name, tuple(v.shape), v.dtype) for name, v in state.items())
 
 
 def _shared_tensor(array: Any) -> Any:

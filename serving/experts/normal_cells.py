@@ -73,7 +73,7 @@ class NormalCells:
     """The normals, described once, with what each fold adds to mean and covariance.
 
     Args:
-        backbone: uint8 pictures to features, with at least ``directions.LAYERS``.
+        backbone: uint8 pictures to features, with at least ``TAUGHT_LAYERS``.
         pixels: uint8 (N, H, W, 3), prepared.
         folds: rows of each fold; parts are never split.
         fixtured: whether a cell has a mean of its own; tiles of one photograph share theirs.

@@ -1,26 +1,23 @@
 """One port, two runtimes: torch (CPU, CUDA) and OpenVINO (CPU), picked at load by capability.
 
-A module maps uint8 batches (N, H, W, 3) to named float outputs. Every call runs in micro-batches
-of one fixed shape, so that a score depends neither on the batch nor on the order.
+Every call runs in micro-batches of one fixed shape, so that a score depends neither on the batch
+nor on the order. Nothing here loads torch where the machine has no GPU: a replica on OpenVINO runs
+without.
 """
 
 import importlib.util
 import os
 import re
 import sys
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from serving.experts.cuda import Program
 from serving.experts.errors import RuntimeUnavailable
-from serving.experts.mixed_precision import run_mixed
 from serving.experts.types import Floats, Image
 
 # OpenVINO reports conversions to its maker: from a child process each, by the network. No machine
@@ -29,6 +26,8 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 RUNTIMES = ("auto", "torch", "openvino")
 PRECISIONS = ("auto", "f32", "bf16", "fp16")
+_GPU_DEVICES: Final = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""One of these is there where Linux has a GPU that torch might use."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,8 @@ def choose(
     if runtime == "openvino" and device not in ("auto", "cpu"):
         raise RuntimeUnavailable(f"runtime 'openvino' runs on 'cpu', not on {device!r}")
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() and runtime != "openvino" else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
+        device = "cuda" if _has_cuda() and runtime != "openvino" else "cpu"
+    if device.startswith("cuda") and not _has_cuda():
         raise RuntimeUnavailable(
             "device 'cuda' was asked for and torch sees none; use device 'cpu'"
         )
@@ -103,27 +102,6 @@ def choose(
     return Choice(runtime, precision, device, threads or cores, free)
 
 
-def make_runner(module: nn.Module, height: int, width: int, choice: Choice) -> Runner:
-    """Compile ``module`` for images of (height, width) on the runtime chosen.
-
-    Args:
-        module: maps uint8 (N, H, W, 3) to named tensors; a ``MixedPrecision`` or any such module.
-    """
-    module = module.eval().requires_grad_(False)
-    if choice.runtime == "openvino":
-        return Runner(choice, _OpenVinoModule(module, height, width, choice), CHUNK)
-    if choice.device.startswith("cuda"):
-        wanted = ("f32", choice.precision) if choice.f32_if_faster else (choice.precision,)
-        precisions = tuple(dict.fromkeys(wanted))
-        program = Program(module, height, width, choice.device, precisions)
-        measured = replace(choice, precision=program.plan.precision, plan=str(program.plan))
-        return Runner(measured, program, program.micro_batch)
-    torch.set_num_threads(choice.threads)
-    # One image at a time: on one thread 29 ms an image by ones and 27 by fours were measured, but a
-    # lone image, as a line below its limit sends them, costs 29 instead of 121.
-    return Runner(choice, partial(_run_eagerly, module, choice.precision), 1)
-
-
 def in_batches(
     run: Callable[[Image], dict[str, Floats]], batch: Image, size: int
 ) -> dict[str, Floats]:
@@ -132,107 +110,54 @@ def in_batches(
     return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else {}
 
 
-def _run_eagerly(module: nn.Module, precision: str, images: Image) -> dict[str, Floats]:
-    with torch.inference_mode():
-        found = run_mixed(module, torch.from_numpy(images), precision)
-    return {k: v.float().numpy() for k, v in found.items()}
-
-
-class _OpenVinoModule:
-    """A module compiled by OpenVINO: one image per request, requests in parallel."""
-
-    def __init__(self, module: nn.Module, height: int, width: int, choice: Choice) -> None:
-        import openvino as ov
-
-        pixels = torch.zeros((1, height, width, 3), dtype=torch.uint8)
-        with torch.inference_mode():
-            names = list(module(pixels))
-        # The queue's callback must not hold this object: Python does not see that circle, which
-        # goes through OpenVINO, and would never free it.
-        self._collect = partial(_collect, tuple(names))
-        whole, (precision, threads) = _Positional(module, names), (choice.precision, choice.threads)
-        # One graph for singles and batches alike in f32: another number of threads adds in another
-        # order, and a score must not depend on its batch.
-        self._request: Any = None
-        if threads == 1 or precision == "bf16":
-            single = compile_graph(whole, [pixels], precision, threads, streams=1)
-            self._request = single.create_infer_request()
-        self._queue: Any = None
-        if threads > 1:
-            many = compile_graph(whole, [pixels], precision, threads)
-            self._queue = ov.AsyncInferQueue(many, threads)
-            self._queue.set_callback(self._collect)
-
-    def __call__(self, chunk: Image) -> dict[str, Floats]:
-        slots: list[dict[str, Floats]] = [{} for _ in chunk]
-        if self._queue is None or (len(chunk) == 1 and self._request is not None):
-            for image, slot in zip(chunk, slots, strict=True):
-                self._request.infer([image[None]])
-                self._collect(self._request, slot)
-        else:
-            for image, slot in zip(chunk, slots, strict=True):
-                self._queue.start_async([image[None]], slot)
-            self._queue.wait_all()
-        return {name: np.concatenate([s[name] for s in slots]) for name in slots[0]}
-
-
 CHUNK = 16
 """Images whose outputs are held at once before they are joined."""
 
 
-def compile_graph(
-    module: nn.Module,
-    example: Sequence[Tensor],
-    precision: str,
-    threads: int,
-    streams: int | None = None,
-) -> Any:
-    """A module of positional tensors compiled by OpenVINO for the shapes of ``example``.
+@cache
+def openvino_core() -> Any:
+    """OpenVINO's entry, one for the process."""
+    import openvino as ov
+
+    return ov.Core()
+
+
+def compile_model(model: Any, precision: str, threads: int, streams: int | None = None) -> Any:
+    """A model of OpenVINO's ready to run on the CPU.
 
     Args:
-        module: maps tensors to one or several.
-        example: inputs that it is traced with.
+        model: ``openvino.Model``.
         precision: ``f32`` or ``bf16``.
         threads: of the whole graph.
         streams: requests that run at once, one by each thread unless said otherwise.
     """
     import openvino as ov
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = ov.convert_model(
-            module, example_input=tuple(example), input=[list(e.shape) for e in example]
-        )
     options = {
         "INFERENCE_PRECISION_HINT": ov.Type.bf16 if precision == "bf16" else ov.Type.f32,
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": streams or threads,
     }
-    return ov.Core().compile_model(model, "CPU", options)
+    return openvino_core().compile_model(model, "CPU", options)
 
 
-def _collect(names: Sequence[str], request: Any, slot: dict[str, Floats]) -> None:
-    for i, name in enumerate(names):
-        slot[name] = np.array(request.get_output_tensor(i).data, dtype=np.float32)
-
-
-class _Positional(nn.Module):
-    """Tracing wants positional outputs."""
-
-    def __init__(self, module: nn.Module, names: list[str]) -> None:
-        super().__init__()
-        self.module, self.names = module, names
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        found: Mapping[str, Tensor] = self.module(pixels)
-        return tuple(found[name].float() for name in self.names)
+def native_bf16() -> bool:
+    """Whether OpenVINO multiplies in bf16 on this CPU."""
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _native_bf16(runtime: str, device: str) -> bool:
     if device.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported())
-    if runtime == "openvino":
-        import openvino as ov
+        import torch
 
-        return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return False
+        return bool(torch.cuda.is_bf16_supported())
+    return runtime == "openvino" and native_bf16()
+
+
+def _has_cuda() -> bool:
+    is_linux = sys.platform == "linux"
+    if "torch" not in sys.modules and is_linux and not any(Path(d).exists() for d in _GPU_DEVICES):
+        return False
+    import torch
+
+    return torch.cuda.is_available()

@@ -3,14 +3,10 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from serving.experts.backbone import Network
-
 T = TypeVar("T")
-NETWORKS_KEPT: Final = 4
-"""Backbones whose weights stay although no expert uses them for now."""
 
 
 class Shared(Generic[T]):
@@ -42,18 +38,3 @@ class Shared(Generic[T]):
             if len(self._kept) > self._most:
                 self._kept.popitem(last=False)
             return found
-
-
-_networks = Shared[Network](NETWORKS_KEPT)
-
-
-def shared_network(name: str, layers: tuple[str, ...]) -> Network:
-    """The backbone with its weights, which nobody may change.
-
-    A name stands for its weights: those of a package, or those that timm's cache has.
-
-    Args:
-        name: ``efficientnet_lite0``, or another that ``Network`` knows.
-        layers: whose features it gives.
-    """
-    return _networks.get((name, layers), lambda: Network(name, layers).eval().requires_grad_(False))

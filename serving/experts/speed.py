@@ -9,7 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from serving.experts.backbone import Network
-from serving.experts.composed import ComposedExpert, Graph
+from serving.experts.composed import ComposedExpert
+from serving.experts.graph import Graph, build_heads
 from serving.experts.mixed_precision import DTYPES
 from serving.experts.runtime import Choice
 from serving.experts.types import Image
@@ -67,7 +68,7 @@ def flops_per_image(expert: ComposedExpert) -> dict[str, int]:
     model = expert.model
     shape = model.preprocessing
     network = Network(model.backbone, model.layers).eval()
-    graph = Graph(network, {k: v.cpu() for k, v in model.heads.items()})
+    graph = Graph(network, build_heads(model.heads))
     pixels = torch.zeros((1, shape.height, shape.width, 3), dtype=torch.uint8)
     with torch.inference_mode():
         with FlopCounterMode(display=False) as counter:

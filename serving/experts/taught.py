@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from serving.experts.calibration import Reference, Scores
 from serving.experts.fusion import SPREAD_SHARE, common_grid
-from serving.experts.heads.directions import Directions
-from serving.experts.model import Arrays, pack_modules, unpack_part
+from serving.experts.head_state import TAUGHT, HeadState
+from serving.experts.model import Arrays, part_arrays
 from serving.experts.types import Floats, Rows
 
-TAUGHT = "taught"
-"""The head's name among the maps and the surprises."""
+if TYPE_CHECKING:
+    from serving.experts.heads.directions import Directions
+
 ROLES = ("bounded", "full")
 """How the taught head may count. ``full`` adds its whole surprise to the other heads' sum. With
 ``bounded`` both speak up beyond a p-value only: twice what this head's surprise exceeds that of
@@ -37,7 +38,8 @@ the luckiest of many decide, and a photograph that was labelled by mistake."""
 class Taught:
     """What labelled photographs added to a model."""
 
-    directions: Directions
+    head: HeadState
+    """Its directions, see ``serving.experts.heads.directions``."""
     sizes: Rows
     """Cells of each direction's defect, (K,): so many highest cells of its map count."""
     references: Scores
@@ -67,16 +69,15 @@ class Taught:
         own = {name: getattr(self, name) for name in ("sizes", "references", "strongest")}
         if self.others is not None:
             own["others"] = self.others
-        return pack_modules({f"{TAUGHT}.directions": self.directions}) | {
-            f"{TAUGHT}.{name}": np.ascontiguousarray(values) for name, values in own.items()
-        }
+        own |= {f"directions.{name}": values for name, values in self.head.arrays.items()}
+        return {f"{TAUGHT}.{name}": np.ascontiguousarray(values) for name, values in own.items()}
 
     @classmethod
     def restored(
         cls, tensors: Arrays, role: str, map_cut: float, region_share: float = 0.0
     ) -> Self:
         """What ``stated`` and ``tensors`` came from."""
-        directions = Directions(**unpack_part(tensors, f"{TAUGHT}.directions"))
+        head = HeadState(TAUGHT, {}, part_arrays(tensors, f"{TAUGHT}.directions"))
         own = {
             k: np.asarray(tensors[f"{TAUGHT}.{k}"], np.float64) for k in ("references", "strongest")
         }
@@ -84,13 +85,21 @@ class Taught:
             own["others"] = np.asarray(others, np.float64)
         sizes = np.asarray(tensors[f"{TAUGHT}.sizes"], np.int64)
         return cls(
-            directions=directions,
+            head=head,
             sizes=sizes,
             role=role,
             map_cut=map_cut,
             region_share=region_share,
             **own,
         )
+
+    @cached_property
+    def directions(self) -> "Directions":
+        """The head as a module, for teaching. Loads torch."""
+        from serving.experts.heads.directions import Directions
+        from serving.experts.tensors import to_tensors
+
+        return Directions(**to_tensors(self.head.arrays))
 
     @cached_property
     def _known(self) -> list[Reference]:

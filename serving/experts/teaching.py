@@ -17,7 +17,7 @@ import numpy as np
 from serving.experts.backbone import load_backbone
 from serving.experts.composed import ComposedExpert
 from serving.experts.fusion import fuse_maps
-from serving.experts.heads.directions import LAYERS
+from serving.experts.head_state import TAUGHT_LAYERS
 from serving.experts.holdout import make_folds
 from serving.experts.judgement import Judgement, Seen
 from serving.experts.mixtures import Mixtures
@@ -96,7 +96,7 @@ class Teacher:
         seed = int(model.trained["options"]["seed"])
         folds = make_folds(parts, min(_FOLDS, len(set(parts))), seed)
         choice = replace(expert.wanted, precision="f32")
-        backbone = load_backbone(model.backbone, choice, LAYERS, model.preprocessing.shape)
+        backbone = load_backbone(model.backbone, choice, TAUGHT_LAYERS, model.preprocessing.shape)
         fixtured = model.preprocessing.tiles == 1
         self._normals = NormalCells(backbone, self.training.pixels, folds, fixtured, self._report)
         self._seen: dict[str, Seen] = {}
@@ -121,7 +121,7 @@ class Teacher:
         choice = judged.choose()
         cut = normal_cut(held.strongest_map)
         taught = Taught(
-            directions=held.directions.first(kept),
+            head=held.directions.first(kept).state(),
             sizes=held.sizes[:kept],
             references=np.sort(held.highest[:, :kept], axis=0).T,
             strongest=judged.strongest(),

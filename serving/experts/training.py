@@ -20,11 +20,13 @@ from torch import Tensor
 
 from serving.experts.backbone import load_backbone
 from serving.experts.calibration import calibrate
-from serving.experts.composed import ComposedExpert, Model, Standardised
+from serving.experts.composed import ComposedExpert, Model
 from serving.experts.ddad.expert import DdadExpert
 from serving.experts.ddad.training import train_ddad
 from serving.experts.errors import RuntimeUnavailable, TrainingError
 from serving.experts.fusion import fuse_maps, fuse_surprises
+from serving.experts.graph import Standardised
+from serving.experts.head_state import HeadState
 from serving.experts.heads import HEADS, FitInput
 from serving.experts.holdout import (
     Held,
@@ -165,12 +167,12 @@ def fit_heads(
     cells: Mapping[str, tuple[Tensor, Tensor]],
     options: TrainOptions,
     report: Progress,
-) -> dict[str, Standardised]:
+) -> dict[str, HeadState]:
     """The chosen heads on all normals, each with its cells' statistics of the hold-out."""
     report("fit", 0, len(kept))
     fitted = fit_together(kept, plain, options)
     report("fit", len(kept), len(kept))
-    return {name: Standardised(head, *cells[name]) for name, head in fitted.items()}
+    return {name: Standardised(head, *cells[name]).state() for name, head in fitted.items()}
 
 
 def _compare_bf16(

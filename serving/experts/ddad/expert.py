@@ -25,9 +25,10 @@ from serving.experts.ddad.unet import UNet
 from serving.experts.errors import RuntimeUnavailable
 from serving.experts.expert import answer, split_time
 from serving.experts.mixed_precision import DTYPES, exact_f32
-from serving.experts.model import TrainedModel, module_bytes
+from serving.experts.model import TrainedModel
 from serving.experts.precision import agrees
 from serving.experts.runtime import choose, in_batches
+from serving.experts.tensors import module_bytes
 from serving.experts.types import Floats, Image, Scored
 
 

@@ -2,8 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 from serving.experts.errors import TrainingError, check_range
+
+KIND: Final = "ddad"
+"""The expert's kind in artifacts."""
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from typing import Any
 
 from serving.experts.ddad.distance import Extractor
 from serving.experts.ddad.expert import DdadModel, Weighing
-from serving.experts.ddad.options import SIZES, DdadOptions
+from serving.experts.ddad.options import KIND, SIZES, DdadOptions
 from serving.experts.ddad.unet import UNet
-from serving.experts.model import Arrays, pack_modules, unpack_part
+from serving.experts.model import Arrays, part_arrays
+from serving.experts.tensors import pack_modules, to_tensors
 
-KIND = "ddad"
 _TUPLES = ("guidance", "pixel_weight")
 
 
@@ -35,10 +35,10 @@ def unpack(manifest: dict[str, Any], tensors: Arrays, shared: dict[str, Any]) ->
     own: dict[str, Any] = {k: tuple(v) if k in _TUPLES else v for k, v in manifest["ddad"].items()}
     options = DdadOptions(**own)
     unet = UNet(SIZES[options.unet])
-    unet.load_state_dict(unpack_part(tensors, "unet"))
+    unet.load_state_dict(to_tensors(part_arrays(tensors, "unet")))
     extractor = Extractor(manifest["backbone"])
     if manifest["adapted"]:
-        extractor.load_state_dict(unpack_part(tensors, "extractor"))
+        extractor.load_state_dict(to_tensors(part_arrays(tensors, "extractor")))
     return DdadModel(
         **shared,
         options=options,

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from serving.experts.head_state import TAUGHT, TAUGHT_LAYERS, HeadState
 from serving.experts.heads.base import on_finest_grid, relative_to_image
-
-LAYERS = ("stage1", "stage2", "stage3", "stage4")
-"""Fine to coarse. The first one is halved to the second one's grid: its mean and its maximum."""
+from serving.experts.tensors import module_arrays
 
 
 class Directions(nn.Module):
@@ -35,6 +34,10 @@ class Directions(nn.Module):
         """Standardised maps, (N, K, h, w)."""
         return self.of_layers(relative_layers(features))
 
+    def state(self) -> HeadState:
+        """What an artifact holds of it."""
+        return HeadState(TAUGHT, {}, module_arrays(self))
+
     def first(self, count: int) -> "Directions":
         """The first so many."""
         own = (self.weights, self.cell_mean, self.cell_inverse)
@@ -47,7 +50,7 @@ class Directions(nn.Module):
 
 def relative_layers(features: Mapping[str, Tensor]) -> list[Tensor]:
     """Each layer (N, C, h, w) on its own grid without its own image's mean and deviation."""
-    finest, *coarser = (features[layer] for layer in LAYERS)
+    finest, *coarser = (features[layer] for layer in TAUGHT_LAYERS)
     mean = functional.avg_pool2d(finest, 2, 2, ceil_mode=True, count_include_pad=False)
     highest = functional.max_pool2d(finest, 2, 2, ceil_mode=True)
     return [relative_to_image(x) for x in (torch.cat([mean, highest], dim=1), *coarser)]

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from serving.experts import cuda
 from serving.experts.backbone import Network
-from serving.experts.composed import ComposedExpert, Graph
+from serving.experts.composed import ComposedExpert
 from serving.experts.cuda import LEAST_GAIN, TOLERANCES, Attempt, Plan, Program, fastest, plans
 from serving.experts.ddad.distance import Extractor
 from serving.experts.ddad.expert import Comparison, Distances, Running
@@ -21,6 +21,7 @@ from serving.experts.ddad.fitting import _random_at
 from serving.experts.ddad.options import SIZES, DdadOptions
 from serving.experts.ddad.unet import UNet
 from serving.experts.errors import RuntimeUnavailable
+from serving.experts.graph import Graph, build_heads
 from serving.experts.heads import HEADS, FitInput
 from serving.experts.mixed_precision import MixedPrecision, run_mixed
 from serving.experts.runtime import choose
@@ -258,7 +259,7 @@ def test_f32_may_replace_a_precision_that_nobody_asked_for_by_name() -> None:
 
 def _graph(expert: ComposedExpert) -> Graph:
     model = expert.model
-    return Graph(Network(model.backbone, model.layers), model.heads)
+    return Graph(Network(model.backbone, model.layers), build_heads(model.heads))
 
 
 def _comparison(side: int) -> Comparison:

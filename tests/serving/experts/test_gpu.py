@@ -10,8 +10,9 @@ import torch
 
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.backbone import Network
-from serving.experts.composed import ComposedExpert, Graph
+from serving.experts.composed import ComposedExpert
 from serving.experts.cuda import Program
+from serving.experts.graph import Graph, build_heads
 from serving.experts.heads import HEADS
 from serving.experts.options import TrainOptions
 from serving.experts.speed import measure_speed
@@ -58,7 +59,7 @@ def test_an_expert_in_use_on_cuda_can_be_saved(trained: ComposedExpert, tmp_path
 def test_a_graph_is_captured_while_another_thread_scores(trained: ComposedExpert) -> None:
     """A hot swap: the version in use goes on scoring."""
     model = trained.model
-    graph = Graph(Network(model.backbone, model.layers), model.heads)
+    graph = Graph(Network(model.backbone, model.layers), build_heads(model.heads))
     used = Program(graph, SIDE, SIDE, "cuda")
     expected = used(PICTURES)
     with ThreadPoolExecutor(1) as pool:

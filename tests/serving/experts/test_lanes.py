@@ -3,12 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
 from serving.experts import lanes
 from serving.experts.artifact import load_expert, save_artifact
-from serving.experts.composed import ComposedExpert, Standardised
+from serving.experts.composed import ComposedExpert
+from serving.experts.head_state import HeadState
 from serving.experts.lanes import Lanes
 from serving.experts.shared import Shared
 from tests.serving.experts.pictures import surface
@@ -24,8 +25,9 @@ def artifacts(trained: ComposedExpert, tmp_path_factory: pytest.TempPathFactory)
     found = []
     for number in range(3):
         heads = {
-            name: Standardised(part.head, part.cell_mean, part.cell_inverse * (1 + number / 10))
-            for name, part in trained.model.heads.items()
+            name: replace(head, arrays={**head.arrays, "cell_inverse": inverse})
+            for name, head in trained.model.heads.items()
+            for inverse in [head.arrays["cell_inverse"] * np.float32(1 + number / 10)]
         }
         model = replace(trained.model, product=f"p{number}", heads=heads)
         found.append(
@@ -49,10 +51,10 @@ def test_products_share_what_is_compiled_and_score_as_each_does_alone(
     assert len({tuple(found) for found in alone}) == 3
 
     compiled = []
-    compile_graph = lanes.compile_graph
+    compile_model = lanes.compile_model
     monkeypatch.setattr(lanes, "_lanes", Shared[Lanes](1))
     monkeypatch.setattr(
-        lanes, "compile_graph", lambda *a, **k: compiled.append(1) or compile_graph(*a, **k)
+        lanes, "compile_model", lambda *a, **k: compiled.append(1) or compile_model(*a, **k)
     )
     first = load_expert(artifacts[0], "openvino", "f32", "cpu", 1)
     needed = len(compiled)
@@ -73,13 +75,12 @@ def test_several_threads_give_what_one_gives(artifacts: list[Path]) -> None:
 def test_heads_of_other_shapes_are_compiled_for_themselves() -> None:
     built = Lanes.__new__(Lanes)
     built._forms = Shared(4)
-    built._compile = lambda heads, state: lanes._Graph(None, tuple(state))  # type: ignore[method-assign]
+    built._features, built._pixels = (), ()
+    built._compile = lambda asked: lanes._Graph(None, len(asked.heads))  # type: ignore[method-assign]
 
-    class Scale(torch.nn.Module):
-        def __init__(self, count: int) -> None:
-            super().__init__()
-            self.register_buffer("scale", torch.ones(count))
+    def scale(count: int) -> HeadState:
+        return HeadState("scale", {}, {"scale": np.ones(count, np.float32)})
 
-    one, same, other = (built.bind({"scale": Scale(count)}) for count in (3, 3, 4))
+    one, same, other = (built.bind({"scale": scale(count)}) for count in (3, 3, 4))
     assert one.graph is same.graph
     assert one.graph is not other.graph

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from serving.experts.runtime import Choice, make_runner
+from serving.experts.modules import make_runner
+from serving.experts.runtime import Choice
 
 
 class Means(nn.Module):

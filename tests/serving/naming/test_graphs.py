@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.experts.errors import RuntimeUnavailable
 from serving.naming.features import DEFAULT_BACKBONE, load_extractor
 from serving.naming.graphs import load_graphs
 from tests.serving.naming.pictures import plate
@@ -34,20 +33,6 @@ def test_a_process_that_names_holds_no_torch_and_sees_the_same(tmp_path: Path) -
     assert {name.replace("_", "/") for name in found} == set(expected)
     for layer, values in expected.items():
         assert np.array_equal(found[layer.replace("/", "_")], values)
-
-
-@pytest.mark.slow
-def test_the_child_says_what_it_cannot_translate() -> None:
-    program = (
-        "from serving.naming.graphs import load_graphs\n"
-        "load_graphs('no_such_backbone', {64: ('stage5',)}, 1)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"{RuntimeUnavailable.__module__}.{RuntimeUnavailable.__name__}")
-    assert "no_such_backbone" in last
 
 
 def test_a_picture_is_answered_alike_in_any_company() -> None:
