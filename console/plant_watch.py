@@ -132,8 +132,12 @@ class PlantWatch:
     def _ages(self) -> dict[tuple[str, ...], float]:
         """Seconds by reason; 0 where nothing waits."""
         now = self._now()
-        waits = {(why,): max((now - at).total_seconds(), 0.0) for why, at in self._oldest.items()}
-        return {(why,): 0.0 for why, count in self._waiting.items() if not count} | waits
+        ages: dict[tuple[str, ...], float] = {
+            (why,): 0.0 for why, count in self._waiting.items() if not count
+        }
+        for why, at in self._oldest.items():
+            ages[why,] = max((now - at).total_seconds(), 0.0)
+        return ages
 
     def _wanted(self) -> dict[tuple[str, ...], float]:
         expected = self._status.expected if self._status else {}
