@@ -84,7 +84,7 @@ class _Child:
             given.write(json.dumps(words).encode() + b"\n")
             given.flush()
             self._given += 1
-            if wait([taken], TRANSLATED_S) and (line := taken.readline()):
+            if wait([taken.fileno()], TRANSLATED_S) and (line := taken.readline()):
                 return str(json.loads(line))
             why = f"no answer within {TRANSLATED_S:.0f} s, or the child ended and said why"
         except (OSError, ValueError) as error:
