@@ -153,7 +153,8 @@ class WorkerSettings(Section):
     """Most frames sent to Serve in one call."""
     batch_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 5.0
     """How long a call waits to fill while another one is under way, milliseconds; the first frame
-    at an idle expert is sent at once."""
+    at an idle expert is sent at once. Where frames wait in a replica's queue anyway, they wait here
+    instead, 200 ms at the most."""
     fallback_margin_ms: Annotated[int, Field(ge=0, le=60_000)] = 150
     """Inspect and classify fall back this long before the deadline, milliseconds."""
     join_margin_ms: Annotated[int, Field(ge=0, le=60_000)] | None = None

@@ -19,6 +19,7 @@ from streams.codes import ReasonCode
 from streams.events import Inspection
 from streams.ports import Failure
 from streams.roles.config import FlowConfig
+from streams.roles.queues import ToldQueues
 from streams.roles.turns import Turns
 
 Request = TypeVar("Request")
@@ -89,7 +90,8 @@ class Calls(Generic[Request, Answer]):
     """Collects items into calls of at most ``batch``, with a bounded number of calls at once.
 
     While no call is under way an item is sent at once; else it waits up to ``flow.batch_wait_s``
-    for others to travel with.
+    for others to travel with. What would wait in the replica's own queue, as ``queues`` knows,
+    waits here instead: it loses nothing, and travels by a fuller call.
 
     A call holds its place until it is answered or the fallbacks of all its items are due. With
     ``late_s`` it then goes on in the background until it is that many seconds old, and so that
@@ -103,13 +105,17 @@ class Calls(Generic[Request, Answer]):
         unavailable: ReasonCode,
         batch: int = 1,
         late_s: float = 0.0,
+        queues: ToldQueues[Request, Answer] | None = None,
     ) -> None:
-        """``unavailable`` is the reason code of a call that fails as a whole."""
+        """``unavailable`` is the reason code of a call that fails as a whole; ``queues`` is told of
+        every answer, without it nothing waits for its sake.
+        """
         self._call = call
         self._flow = flow
         self._unavailable = unavailable
         self._batch = batch
         self._late_s = late_s
+        self._queues = queues
         self._places = max(1, flow.concurrency // batch)
         self._decided_limit = flow.in_flight_bytes // 2
         self._live: Turns[_Item[Request, Answer]] = Turns()
@@ -197,13 +203,19 @@ class Calls(Generic[Request, Answer]):
 
     def _waited(self) -> bool:
         """Whether what waits has waited long enough; otherwise a timer comes back to it."""
-        first = [i.queued_s for i in self._decided][:1]
-        oldest = min([*(i.queued_s for i in self._live), *first])
-        left = oldest + self._flow.batch_wait_s - time.monotonic()
+        waiting = [*self._live, *list(self._decided)[:1]]
+        wait_s = self._flow.batch_wait_s
+        if self._queues is not None:
+            wait_s = max(wait_s, self._queues.wait_s(i.request for i in waiting))
+        left = min(i.queued_s for i in waiting) + wait_s - time.monotonic()
         if left <= 0.0005:
             return True
-        if self._timer is None or self._timer.cancelled():
-            self._timer = asyncio.get_running_loop().call_later(left, self._on_timer)
+        loop = asyncio.get_running_loop()
+        if self._timer is not None and self._timer.when() > loop.time() + left:
+            self._timer.cancel()  # the queue has become shorter
+            self._timer = None
+        if self._timer is None:
+            self._timer = loop.call_later(left, self._on_timer)
         return False
 
     def _on_timer(self) -> None:
@@ -282,6 +294,8 @@ class Calls(Generic[Request, Answer]):
         except Exception as error:  # noqa: BLE001 - a port that raises is unavailable
             answers = [self._failure(type(error).__name__, str(error))] * len(items)
         answered_s = time.monotonic()
+        if self._queues is not None:
+            self._queues.answered((i.request, a) for i, a in zip(items, answers, strict=True))
         for item, answer in zip(items, answers, strict=True):
             if not item.future.done():
                 item.future.set_result(Answered(answer, sent_s, answered_s))

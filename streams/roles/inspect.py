@@ -29,6 +29,7 @@ from streams.roles.decisions import (
 from streams.roles.inspected import anomalous, inspected_late, normal, not_inspected
 from streams.roles.metrics import SCORES
 from streams.roles.pictures import fetched
+from streams.roles.queues import ToldQueues
 from streams.roles.results import Results
 from streams.roles.salvage import attributes
 from streams.topics import CHANGEOVERS
@@ -52,6 +53,10 @@ class InspectRole:
             self.results.flow,
             ReasonCode.EXPERT_UNAVAILABLE,
             batch=self.results.flow.batch,
+            queues=ToldQueues(
+                lambda request: request.product_id,
+                lambda answer: answer.timings_ms.get("queue", 0.0) / 1000,
+            ),
         )
         self._recipes = RecipeStage(self.expert, self.policies, self.results)
         slots = max(1, self.results.flow.in_flight_bytes // MAX_OBJECT_BYTES)

@@ -16,6 +16,8 @@ from streams.ports import Failure
 from streams.roles.calls import Calls, FallbackDue, call_timeout_s
 from streams.roles.config import FlowConfig
 from streams.roles.inspected import sampled
+from streams.roles.queues import MOST_QUEUE_S, ToldQueues
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -116,3 +118,85 @@ async def test_an_idle_expert_is_asked_at_once_and_a_busy_one_by_full_calls() ->
         answer.set()
     await calls.close()
     assert asked == [["first"], ["second", "third"]]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("queued_s", "together"), [(30.0, [["c", "d", "e"]]), (0.0, [["c"], ["d"], ["e"]])]
+)
+async def test_what_would_wait_in_the_replicas_queue_waits_for_a_fuller_call(
+    monkeypatch: pytest.MonkeyPatch, queued_s: float, together: list[list[str]]
+) -> None:
+    """The answer to ``a`` tells of the queue, ``b`` keeps the expert busy, others come."""
+    monkeypatch.setattr("streams.roles.queues.MOST_QUEUE_S", 60.0)
+    asked: list[list[str]] = []
+    answer = asyncio.Event()
+
+    async def call(items: Sequence[str], _: float) -> Sequence[str | Failure]:
+        asked.append(list(items))
+        if items[0] != "a":
+            await answer.wait()
+        return list(items)
+
+    flow = FlowConfig(concurrency=64, batch=3, batch_wait_s=0.0)
+    queues: ToldQueues[str, str] = ToldQueues(lambda _: "tile", lambda _: queued_s)
+    unavailable = ReasonCode.EXPERT_UNAVAILABLE
+    calls: Calls[str, str] = Calls(call, flow, unavailable, batch=3, queues=queues)
+
+    async def ask(what: str) -> None:
+        async with aclosing(calls.ask(what, time.monotonic() + 60.0, 1)) as steps:
+            async for _ in steps:
+                pass
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        await ask("a")
+        for what in ("b", "c", "d", "e"):
+            group.create_task(ask(what))
+        await until(lambda: [one for call in asked for one in call] == ["a", "b", "c", "d", "e"])
+        answer.set()
+    await calls.close()
+    assert asked == [["a"], ["b"], *together]
+
+
+@pytest.mark.asyncio
+async def test_nobody_waits_for_company_longer_than_the_bound() -> None:
+    """However long the replica says that its queue is."""
+    asked: list[list[str]] = []
+    answer = asyncio.Event()
+
+    async def call(items: Sequence[str], _: float) -> Sequence[str | Failure]:
+        asked.append(list(items))
+        if items == ["b"]:
+            await answer.wait()
+        return list(items)
+
+    queues: ToldQueues[str, str] = ToldQueues(lambda _: "tile", lambda _: 3600.0)
+    unavailable = ReasonCode.EXPERT_UNAVAILABLE
+    calls: Calls[str, str] = Calls(call, FlowConfig(), unavailable, batch=8, queues=queues)
+
+    async def ask(what: str) -> None:
+        async with aclosing(calls.ask(what, time.monotonic() + 60.0, 1)) as steps:
+            async for _ in steps:
+                pass
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        await ask("a")
+        busy = group.create_task(ask("b"))
+        await until(lambda: ["b"] in asked)
+        await ask("c")
+        assert not busy.done()
+        answer.set()
+    await calls.close()
+    assert asked == [["a"], ["b"], ["c"]]
+
+
+def test_a_product_whose_replica_is_idle_waits_for_nobody() -> None:
+    queues: ToldQueues[str, float] = ToldQueues(lambda request: request, lambda waited: waited)
+    assert queues.wait_s(["tile"]) == 0.0
+    queues.answered([("tile", 0.04), ("tile", 0.07), ("bolt", 0.0)])
+    assert queues.wait_s(["tile", "tile"]) == pytest.approx(0.08)
+    assert queues.wait_s(["tile", "bolt"]) == 0.0
+    queues.answered([("tile", 30.0)])
+    assert queues.wait_s(["tile"]) == MOST_QUEUE_S
+    queues.answered([("tile", Failure(ReasonCode.EXPERT_UNAVAILABLE, "Died", "it died"))])
+    assert queues.wait_s(["tile"]) == 0.0
