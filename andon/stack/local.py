@@ -162,7 +162,8 @@ class LocalStack:
 
         The embedded broker gets one partition a topic, for one line and one worker of each role:
         it looks at each in every fetch. Apache Kafka answers a fetch as soon as there is a record;
-        the embedded broker looks again after half of the wait (docs/adr/0186).
+        the embedded broker looks again after half of the wait (docs/adr/0186). Few parts wait for
+        classify, and for the backbone's pass longer than for a fetch (docs/adr/0216).
         """
         is_kafka, ports = self._is_kafka, self.ports
         url = f"postgresql+asyncpg://postgres@{HOST}:{ports.postgres}/andon"
@@ -171,7 +172,7 @@ class LocalStack:
                 "bootstrap_servers": f"{HOST}:{ports.broker}",
                 "idempotent_producer": is_kafka,
                 "partitions": PARTITIONS if is_kafka else 1,
-                "fetch_max_wait_ms": 500 if is_kafka else 20,
+                "fetch_max_wait_ms": 500 if is_kafka else 60 if role is Role.CLASSIFY else 20,
             },
             "postgres": {"url": url},
             "s3": {"endpoint": f"{HOST}:{ports.s3}"},

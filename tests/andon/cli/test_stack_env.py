@@ -29,6 +29,16 @@ def test_each_role_has_a_login_of_its_own_in_a_secured_stack(tmp_path: Path) -> 
     assert own.idempotent_producer
 
 
+def test_the_embedded_broker_is_asked_most_often_where_every_part_waits(tmp_path: Path) -> None:
+    stack = LocalStack(tmp_path, StackPorts.free())
+    waits = {role: stack.settings(role).kafka.fetch_max_wait_ms for role in Role}
+    every_part = {waits[role] for role in (Role.GATEWAY, Role.INSPECT, Role.JOIN)}
+    assert len(every_part) == 1
+    assert waits[Role.CLASSIFY] > max(every_part)
+    of_kafka = LocalStack(tmp_path, StackPorts.free(), broker_kind="kafka")
+    assert len({of_kafka.settings(role).kafka.fetch_max_wait_ms for role in Role}) == 1
+
+
 def test_each_role_is_given_its_own_way_to_the_stores(tmp_path: Path) -> None:
     stack = LocalStack(tmp_path, StackPorts.free(), secure=True)
     found = {role: stack.settings(role) for role in Role}
