@@ -89,9 +89,18 @@ class OwnedLink:
         serving.result()
 
     async def read(self, signals: Iterable[Signal]) -> dict[Signal, SignalValue]:
-        """As the port says; a gateway that is not in charge has nothing to read."""
+        """As the port says; a gateway that is not in charge has nothing to read.
+
+        Who is in charge is read with it, so that a write soon after need not ask for itself.
+        """
         self._check_charge()
-        return await self._link.read(signals)
+        wanted = tuple(signals)
+        if not self._guarded or Signal.VISION_HEARTBEAT in wanted:
+            return await self._link.read(wanted)
+        asked_at = time.monotonic()
+        found = await self._link.read((*wanted, Signal.VISION_HEARTBEAT))
+        self._judge(found.pop(Signal.VISION_HEARTBEAT, 0), asked_at)
+        return found
 
     def trigger_age(self) -> TriggerAge:
         """As the port says."""
@@ -125,7 +134,10 @@ class OwnedLink:
         """Read who is in charge. Raises ``LinkError`` when it is another gateway."""
         asked_at = time.monotonic()
         found = await self._link.read([Signal.VISION_HEARTBEAT])
-        beat = found.get(Signal.VISION_HEARTBEAT, 0)
+        self._judge(found.get(Signal.VISION_HEARTBEAT, 0), asked_at)
+
+    def _judge(self, beat: SignalValue, asked_at: float) -> None:
+        """What the register said to a question of that moment. Raises as ``_check``."""
         if beat and gateway_of(int(str(beat))) != self._number:
             self._lose(f"gateway {gateway_of(int(str(beat)))} has taken over")
         self._check_charge()

@@ -1,7 +1,8 @@
 """Two gateways at one controller: who is in charge, and when the other takes over."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from connectors.errors import GatewayBusyError, LinkError
 from connectors.gateway.claims import Charge, Watch, beat_of, gateway_of, new_number
 from connectors.gateway.ownership import OwnedLink
 from connectors.handshake.config import HandshakeConfig
-from connectors.handshake.signals import Signal, number
+from connectors.handshake.signals import Signal, SignalValue, number
 from connectors.handshake.values import Connected, Notice
 from connectors.line_link import LineLink, LinkEvent
 from connectors.settings import GatewaySettings
@@ -132,6 +133,32 @@ async def test_the_first_gives_way_before_it_writes_once_another_number_stands(
         assert events[-1] is Notice.DISCONNECTED
         with pytest.raises(LinkError):
             await link.read([Signal.TRIGGER_SEQ])
+
+
+@pytest.mark.asyncio
+async def test_who_is_in_charge_is_read_with_what_is_read_anyway(tmp_path: Path) -> None:
+    cable, asked = InMemoryLineLink(), list[tuple[Signal, ...]]()
+    read = cable.read
+
+    async def counted(signals: Iterable[Signal]) -> dict[Signal, SignalValue]:
+        asked.append(tuple(signals))
+        return await read(asked[-1])
+
+    cable.read = counted  # type: ignore[method-assign]
+    link = owned(cable, tmp_path, "a", standby=True)
+    async with running(link) as (events, _):
+        await until(lambda: link.in_charge, 5)
+        link._checked_at = -1.0  # what was read before is old
+        asked.clear()
+        assert await link.read([Signal.TRIGGER_SEQ]) == {Signal.TRIGGER_SEQ: 0}
+        assert link._checked_at > 0
+        link._checked_at = time.monotonic()  # however slow this machine is
+        await link.write({Signal.TRIGGER_ACK_SEQ: 1})
+        assert asked == [(Signal.TRIGGER_SEQ, Signal.VISION_HEARTBEAT)]
+        cable.values[Signal.VISION_HEARTBEAT] = beat_of(gateway_of(_beat(cable)) ^ 1, 1)
+        with pytest.raises(LinkError, match="not in charge"):
+            await link.read([Signal.TRIGGER_SEQ])
+        assert events[-1] is Notice.DISCONNECTED
 
 
 @pytest.mark.asyncio
