@@ -77,12 +77,12 @@ def make(folder: Path, wanted: BundleWanted, say: Callable[[str], None]) -> None
     with requirements.open("a", encoding="utf-8") as stream:
         stream.write(pin)
     for name in INFRA:
-        _copy(PROJECT / "infra" / name, folder / "infra" / name)
-    _copy(PROJECT / "docs", folder / "docs")
+        copy_in(PROJECT / "infra" / name, folder / "infra" / name)
+    copy_in(PROJECT / "docs", folder / "docs")
     for path, says in experts:
-        _copy(path, folder / "experts" / says.product / path.name)
+        copy_in(path, folder / "experts" / says.product / path.name)
     for hub in hubs:
-        _copy(hub, folder / "weights" / hub.name)
+        copy_in(hub, folder / "weights" / hub.name)
     script = (PROJECT / "infra/offline/install.sh").read_text(encoding="utf-8")
     script = script.replace("@MACHINE@", wanted.machine).replace("@PYTHON@", wanted.python)
     (folder / "install.sh").write_text(script, encoding="utf-8")
@@ -159,13 +159,13 @@ def _hub_folders(backbone: str) -> list[Path]:
     return found
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_in(source: Path, target: Path) -> None:
     """A file or a folder, with what its links lead to; nothing that git ignores."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        ignored = shutil.ignore_patterns("__pycache__", "blobs", "refs", ".no_exist")
-        if "models--" not in source.name:
-            ignored = shutil.ignore_patterns("__pycache__")
+        ignored = shutil.ignore_patterns("__pycache__", "secrets")  # those of infra/compose
+        if "models--" in source.name:
+            ignored = shutil.ignore_patterns("blobs", "refs", ".no_exist")
         shutil.copytree(source, target, ignore=ignored)
     else:
         shutil.copy(source, target)

@@ -144,6 +144,7 @@ def test_the_image_copies_what_is_there_and_ignores_what_is_not_for_it() -> None
         assert all((ROOT / name).exists() for name in names.split())
     kept = (INFRA / "image/Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
     assert kept[1] == "*"
+    assert kept.index("infra/compose/secrets") > kept.index("!infra")
     assert all((ROOT / name[1:]).exists() for name in kept if name.startswith("!"))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from lab.peers.environment import PeerError
 from lab.supply.bom import SupplyError
-from lab.supply.offline import BundleWanted, make
+from lab.supply.offline import BundleWanted, copy_in, make
 from lab.supply.pins import blocks, pins
 
 ROOT = Path(__file__).parents[3]
@@ -67,3 +67,12 @@ def test_weights_that_are_not_here_are_said_before_anything_is_fetched(
     wanted = BundleWanted("linux-x86_64", "3.11", experts=(expert,))
     with pytest.raises(SupplyError, match="weights of the backbone resnet18 are not in"):
         make(tmp_path / "bundle", wanted, lambda said: None)
+
+
+def test_the_secrets_of_a_composition_stay_where_they_are(tmp_path: Path) -> None:
+    for name in ("compose/compose.yaml", "compose/secrets/ray_token"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    copy_in(tmp_path / "compose", tmp_path / "bundle")
+    assert [path.name for path in (tmp_path / "bundle").iterdir()] == ["compose.yaml"]
