@@ -36,13 +36,17 @@ class _SameConv(nn.Module):
         self.kernel, self.stride, self.active = kernel, stride, active
 
     def forward(self, x: Tensor) -> Tensor:
-        pads = [
-            max((-(-s // self.stride) - 1) * self.stride + self.kernel - s, 0) for s in x.shape[-2:]
-        ]
-        if any(pads):
-            high, wide = pads
-            x = functional.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
-        x = self.convolution(x)
+        # whole numbers, also while a graph is drawn: OpenVINO then pads within the convolution
+        sides = [int(side) for side in x.shape[-2:]]
+        high, wide = (
+            max((-(-s // self.stride) - 1) * self.stride + self.kernel - s, 0) for s in sides
+        )
+        own = self.convolution
+        around = (high // 2, wide // 2)
+        if high % 2 or wide % 2:
+            x = functional.pad(x, (around[1], wide - around[1], around[0], high - around[0]))
+            around = (0, 0)
+        x = functional.conv2d(x, own.weight, own.bias, self.stride, around, 1, own.groups)
         return functional.relu6(x) if self.active else x
 
 
