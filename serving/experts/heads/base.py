@@ -101,8 +101,8 @@ def on_finest_grid(layers: Sequence[Tensor]) -> Tensor:
 
 
 def by_cell(features: Tensor) -> Tensor:
-    """(N, C, h, w) to (h * w, N, C)."""
-    return features.flatten(2).permute(2, 0, 1)
+    """(N, C, h, w) to (h * w, N, C): from channels last without a copy."""
+    return features.permute(0, 2, 3, 1).flatten(1, 2).transpose(0, 1)
 
 
 def to_map(values: Tensor, like: Tensor) -> Tensor:

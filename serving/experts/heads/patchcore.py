@@ -57,7 +57,7 @@ class PatchCore(Head):
 
     def scaled(self, joined: Tensor) -> Tensor:
         """The same of smoothed layers on one grid, (N, C, h, w)."""
-        return ((joined - self.mean) * self.inverse).flatten(2).transpose(1, 2)
+        return ((joined - self.mean) * self.inverse).permute(0, 2, 3, 1).flatten(1, 2)
 
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
         """Distance map; with ``reweight`` scaled by how rare the neighbourhood is."""
