@@ -82,7 +82,7 @@ class Padim(Head):
     def forward(self, features: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
         """Mahalanobis distance of each cell, (N, h, w)."""
         x = self.describe([smooth3(features[layer]) for layer in self.layers])
-        return to_map(mahalanobis(by_cell(x), self.centre, self.white), x)
+        return to_map(mahalanobis(by_cell(x), self), x)
 
 
 def _split(layers: Sequence[Tensor], count: int = 64) -> Iterator[tuple[Tensor, ...]]:

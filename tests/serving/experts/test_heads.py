@@ -8,7 +8,9 @@ from torch.nn import functional
 
 from serving.experts.heads import HEADS, FitInput
 from serving.experts.heads.base import channel_statistics, ledoit_wolf, smooth3, whitening
+from serving.experts.heads.cells import CellGaussian, gaussian_by_cell, mahalanobis
 from serving.experts.heads.coreset import coreset, greedy
+from serving.experts.heads.padim import Padim
 from serving.experts.heads.search import smallest_squared, squared_norms
 from serving.experts.heads.texture import Texture
 from serving.experts.holdout import fit_together
@@ -74,6 +76,37 @@ def test_whitening_whitens() -> None:
     covariance = rows.T @ rows / len(rows)
     white = whitening(covariance)
     assert torch.allclose(white @ covariance @ white.T, torch.eye(5), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [CellGaussian, Padim])
+def test_a_whitening_in_blocks_is_the_whole_one_without_its_zeros(
+    kind: type[CellGaussian] | type[Padim],
+) -> None:
+    given = normals()
+    head = kind.fit(given)
+    blocks = [value for name, value in head.named_buffers() if name.startswith("white")]
+    channels = blocks[-1].shape[1]
+    assert len(blocks) > 1
+    padded = [functional.pad(b, (0, 0, 0, channels - b.shape[1])) for b in blocks]
+    whole = torch.cat(padded, dim=2)
+    assert whole.shape[1:] == (channels, channels)
+    assert sum(b.numel() for b in blocks) < 0.8 * whole.numel()
+    rest = {k: v for k, v in head.named_buffers() if not k.startswith("white")}
+    before = kind({**rest, "white": whole}, **head.config)  # as earlier versions fitted it
+    found = head(given.features, given.pixels)
+    assert torch.allclose(before(given.features, given.pixels), found, rtol=1e-6)
+
+
+def test_a_cell_in_blocks_is_as_far_as_its_covariance_says() -> None:
+    cells = random(2, 300, 70) @ random(70, 70, seed=1) / 8
+    tensors = gaussian_by_cell(cells, shrink=0.0)
+    covariance = torch.stack([torch.cov(x.T, correction=0) for x in cells])
+    ridge = 1e-3 * covariance.mean(0).diagonal().mean() * torch.eye(70)
+    gaps = (cells - cells.mean(1, keepdim=True)).double()
+    inverse = torch.linalg.inv((covariance + ridge).double())
+    expected = (torch.einsum("pnc,pcd,pnd->pn", gaps, inverse, gaps) / 70).sqrt()
+    found = mahalanobis(cells, CellGaussian(tensors))
+    assert torch.allclose(found.double(), expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", list(HEADS))
