@@ -9,12 +9,14 @@ from serving.experts.head_state import HeadState
 
 @dataclass(frozen=True)
 class BackboneGraph:
-    """uint8 (1, height, width, 3) to features by layer."""
+    """uint8 (1, height, width, 3) to features by layer, (1, C, h, w) each."""
 
     name: str
     layers: tuple[str, ...]
     height: int
     width: int
+    channels_last: bool = False
+    """Features (1, h, w, C), as convolutions leave them."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class HeadsGraph:
     """Features, pixels and the heads' arrays to a map by head, in order."""
 
     features: tuple[tuple[str, tuple[int, ...]], ...]
-    """Name and shape of each."""
+    """Name and shape (1, h, w, C) of each."""
     pixels: tuple[int, ...]
     heads: tuple[HeadForm, ...]
 

@@ -29,7 +29,8 @@ def trace(asked: BackboneGraph | HeadsGraph) -> Any:
     """
     if isinstance(asked, BackboneGraph):
         pixels = torch.zeros((1, asked.height, asked.width, 3), dtype=torch.uint8)
-        return convert(shared_network(asked.name, asked.layers), [pixels])
+        network: nn.Module = shared_network(asked.name, asked.layers)
+        return convert(_ChannelsLast(network) if asked.channels_last else network, [pixels])
     heads = [build_head(_blank(form)) for form in asked.heads]
     module = _HeadsOfInputs(heads, [name for name, _ in asked.features], asked.buffers)
     example = [torch.zeros(shape) for _, shape in asked.features]
@@ -37,6 +38,18 @@ def trace(asked: BackboneGraph | HeadsGraph) -> Any:
     for at, name in asked.buffers:
         example.append(dict(heads[at].named_buffers())[name])
     return convert(module, example)
+
+
+class _ChannelsLast(nn.Module):
+    """Features as convolutions leave them and as heads compare cells: neither copies them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        found: Mapping[str, Tensor] = self.network(pixels)
+        return {name: x.permute(0, 2, 3, 1) for name, x in found.items()}
 
 
 class _HeadsOfInputs(nn.Module):
@@ -55,7 +68,8 @@ class _HeadsOfInputs(nn.Module):
         for (at, name), value in zip(self.buffers_given, given[count + 1 :], strict=True):
             path, _, leaf = name.rpartition(".")
             heads[at].get_submodule(path).register_buffer(leaf, value)
-        features: Mapping[str, Tensor] = dict(zip(self.names, given, strict=False))
+        channels_second = (x.permute(0, 3, 1, 2) for x in given[:count])
+        features: Mapping[str, Tensor] = dict(zip(self.names, channels_second, strict=True))
         return tuple(head(features, given[count]).float() for head in heads)
 
 

@@ -86,9 +86,12 @@ def test_forms_differ_by_shape_and_configuration_and_not_by_values() -> None:
 
 
 def test_a_graph_has_its_arrays_as_inputs_after_features_and_pixels() -> None:
-    backbone = translate(BackboneGraph("efficientnet_lite0", ("stage3",), 64, 64))
+    asked_of = ("efficientnet_lite0", ("stage3",), 64, 64)
+    plain = translate(BackboneGraph(*asked_of))
+    assert tuple(plain.outputs[0].shape) == (1, 80, 4, 4)
+    backbone = translate(BackboneGraph(*asked_of, channels_last=True))
     features = tuple((o.get_any_name(), tuple(o.shape)) for o in backbone.outputs)
-    assert features == (("stage3", (1, 80, 4, 4)),)
+    assert features == (("stage3", (1, 4, 4, 80)),)
     arrays = {"weights": np.ones((2, 3), np.float32)}
     asked = HeadsGraph(features, (1, 64, 64, 3), (HeadForm.of(HeadState("x", {}, arrays)),) * 2)
     assert asked.buffers == [(0, "weights"), (1, "weights")]
