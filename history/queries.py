@@ -141,12 +141,12 @@ class History:
             for name, (event, table, order) in EVENTS_OF.items():
                 columns = METADATA.tables[table].c
                 query = (
-                    select(columns.event)
+                    select(*columns)
                     .where(columns.frame_id.in_(frames))
                     .order_by(columns[order], columns.recorded_at)
                 )
-                rows = (await link.execute(query)).scalars()
-                told[name] = tuple(whole(event, row) for row in rows)
+                rows = (await link.execute(query)).mappings()
+                told[name] = tuple(whole(event, row["event"], dict(row)) for row in rows)
             kept = await kept_pictures(link, frames)
         if not any(told.values()):
             raise NotInHistoryError(f"frame {frame_id} is not in the history")

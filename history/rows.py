@@ -58,8 +58,9 @@ def verdict_row(event: ShotVerdict) -> Row:
 
 
 def acknowledgement_row(event: Acknowledgement) -> Row:
-    """The row of what became of one result at the PLC."""
-    return _row(AcknowledgementRow, event)
+    """The row of what became of one result at the PLC; ``event`` has what no column states."""
+    columns = frozenset(AcknowledgementRow.model_fields)
+    return _row(AcknowledgementRow, event, without=columns)
 
 
 def review_row(event: Review) -> Row:
@@ -83,17 +84,24 @@ def changeover_row(event: ChangeoverStep) -> Row:
     return _row(ChangeoverRow, event)
 
 
-def _row(table: type[Table], event: Event, *parts: BaseModel | None, **stated: object) -> Row:
+def _row(
+    table: type[Table],
+    event: Event,
+    *parts: BaseModel | None,
+    without: frozenset[str] = frozenset(),
+    **stated: object,
+) -> Row:
     """Each column from the event or from the first of its parts that has a field of its name.
 
     A column that none of them has is what is stated, or its default: a part may be absent.
+    ``without`` are fields that the column ``event`` leaves to other columns.
     """
     sources = [event, *(part for part in parts if part is not None)]
     row: Row = {
         name: default if index is None else _plain(getattr(sources[index], name))
         for name, index, default in _plan(table, tuple(map(type, sources)))
     }
-    return {**row, "event": event_json(event), **stated}
+    return {**row, "event": event_json(event, without), **stated}
 
 
 @cache

@@ -7,6 +7,8 @@ Everything else (SQL, emoji, newlines) is data and passes unchanged.
 import json
 import math
 import re
+from collections.abc import Mapping, Set
+from types import MappingProxyType
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -50,25 +52,32 @@ def clean_json(value: object) -> object:
     return value
 
 
-def event_json(event: BaseModel) -> str:
+def event_json(event: BaseModel, without: Set[str] = frozenset()) -> str:
     """The event as JSON that ``jsonb`` takes, unknown fields included.
 
-    Fields at their default are left out, a third of what an event takes on disk: whoever reads it
-    by its model has them again (``whole``).
+    Fields at their default are left out, a third of what an event takes on disk, and so are those
+    in ``without``, which columns hold: whoever reads it by its model has them again (``whole``).
     """
+    left_out = set(without)
     try:
-        text = event.model_dump_json(exclude_defaults=True)
+        text = event.model_dump_json(exclude_defaults=True, exclude=left_out)
     except PydanticSerializationError:  # a lone surrogate in a field that no type checks
-        dumped = clean_json(event.model_dump(mode="python", exclude_defaults=True))
+        fields = event.model_dump(mode="python", exclude_defaults=True, exclude=left_out)
+        dumped = clean_json(fields)
         return json.dumps(to_jsonable_python(dumped, serialize_unknown=True))
     if "\\u0000" not in text:
         return text
     return json.dumps(clean_json(json.loads(text)))
 
 
-def whole(model: type[BaseModel], event: dict[str, object]) -> dict[str, object]:
+def whole(
+    model: type[BaseModel],
+    event: dict[str, object],
+    columns: Mapping[str, object] = MappingProxyType({}),
+) -> dict[str, object]:
     """A recorded event with the fields that were left out; as it is where it is none any more."""
+    stated = {name: value for name, value in columns.items() if name in model.model_fields}
     try:
-        return model.model_validate(event).model_dump(mode="json")
+        return model.model_validate(stated | event).model_dump(mode="json")
     except (ValidationError, PydanticSerializationError):
-        return event
+        return {**to_jsonable_python(stated), **event}

@@ -99,7 +99,8 @@ async def _rename(link: AsyncConnection, name: str, part_id: str, to: str) -> in
         wanted = wanted.where(func.strpos(cast(table.c.event, Text), part_id) > 0)
     found = (await link.execute(wanted)).mappings().all()
     changed = [(row, renamed(row["event"], part_id, to)) for row in found]
-    changed = [(row, event) for row, event in changed if event != row["event"]]
+    if name not in _OF_PARTS:
+        changed = [(row, event) for row, event in changed if event != row["event"]]
     if not changed:
         return 0
     await link.exec_driver_sql(f"ALTER TABLE {name} DISABLE TRIGGER insert_only")

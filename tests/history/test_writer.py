@@ -14,9 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from history.database import make_engine
 from history.errors import HistoryError, RefusedRowError
 from history.migrate import upgrade
+from history.queries import History
 from history.writer import PostgresHistoryWriter
 from infra.stack.postgres_local import LocalPostgres, start_postgres
+from streams.codes import DecisionSource
 from streams.errors import UnavailableError
+from streams.events import Acknowledgement
 from tests.history import make
 
 HOSTILE = [
@@ -79,6 +82,21 @@ async def test_a_backslash_u0000_in_words_is_no_nul(
     assert await rows(engine, "SELECT part_id, event->>'part_id' FROM decision") == [
         (r"\u0000", r"\u0000")
     ]
+
+
+@pytest.mark.asyncio
+async def test_an_acknowledgement_is_told_whole_though_its_columns_are_written_once(
+    writer: PostgresHistoryWriter, engine: AsyncEngine, history: History
+) -> None:
+    decision = make.decided(1, DecisionSource.EXPERT)
+    told = make.acknowledgement(decision, detail="in time", later_field=7, site="Ulm")
+    await writer.add_decisions([decision])
+    await writer.add_acknowledgements([told])
+    ((kept,),) = await rows(engine, "SELECT event FROM acknowledgement")
+    assert (kept["later_field"], kept["detail"]) == (7, "in time")
+    assert not set(kept) & {"line", "part_id", "captured_at", "action", "written_at"}
+    story = await history.show(told.frame_id)
+    assert [Acknowledgement.model_validate(event) for event in story.acknowledgements] == [told]
 
 
 @pytest.mark.asyncio
