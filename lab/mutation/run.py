@@ -118,7 +118,11 @@ class _Host:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:  # its answers are told: nothing is lost with it
+            self._process.kill()
+            self._process.wait()
         self._process.stdout.close()
 
 
