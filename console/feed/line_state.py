@@ -10,18 +10,22 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import structlog
+
 from console.feed.positions import Partition, Positions, has_news
 from streams.codes import AckOutcome, Action, DecisionSource
 from streams.events import Acknowledgement, Alert, Decision
 
 PARTS: Final = 500
 """Parts that are remembered of each line, newest last."""
-LINES: Final = 64
+LINES: Final = 256
+"""Lines that are remembered, as many as a topic may have partitions; others' names end here."""
 ALERTS_KEPT: Final = 50
 HEADROOMS: Final = 100
 """Parts over which the least and the middle headroom of a line are told."""
 _MOST_DECISIONS: Final = 8
 _ORDER: Final = list(DecisionSource)
+log = structlog.get_logger(__name__)
 ShiftAt = Callable[[datetime], tuple[str, datetime]]
 """The shift at a moment, and when it began: ``history.plant_times.PlantTimes.shift_at``."""
 
@@ -136,6 +140,7 @@ class LineState:
         self.forgotten: dict[Partition, int] = {}
         """How far the records of parts go that are remembered no more."""
         self._shift_at = shift_at
+        self._is_full = False
 
     def take(
         self, event: Decision | Acknowledgement | Alert, record: tuple[Partition, int]
@@ -145,6 +150,9 @@ class LineState:
             self._take_alert(event, record)
         elif event.line in self.lines or len(self.lines) < LINES:
             self._take_part(event, record)
+        elif not self._is_full:
+            self._is_full = True
+            log.warning("console.line_not_shown", line=event.line, lines=LINES)
 
     def line_names(self) -> list[str]:
         """The lines by name."""
