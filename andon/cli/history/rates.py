@@ -17,6 +17,8 @@ from history.queries import History
 from history.rates import RatesBy, RatesEvery, RatesQuestion, read_rate_counts
 from history.text import visible
 
+_NAMES_SHOWN = 50
+_NAMES_TOLD = 1000
 _TITLES = ("parts", "stopped", "first pass", "false alarms", "escapes")
 
 
@@ -24,7 +26,6 @@ def rates(
     wanted: FrameFilter,
     by: Annotated[RatesBy, typer.Option(help="What tells the parts apart.")] = RatesBy.LINE,
     every: Annotated[RatesEvery, typer.Option(help="Length of a span.")] = RatesEvery.DAY,
-    top: Annotated[int, typer.Option(min=1, max=1000, help="How many names to list.")] = 50,
     as_json: Json = False,
 ) -> None:
     """First-pass yield, false alarms and escapes with 95 % intervals, by name and over time.
@@ -41,10 +42,11 @@ def rates(
     if RatesBy.SHIFT in (by, every) and not plant.shifts:
         raise typer.BadParameter("no shifts: ANDON_PLANT__SHIFTS names them", param_hint="shift")
     asked = RatesQuestion(wanted, by, every, plant)
+    names = _NAMES_TOLD if as_json else _NAMES_SHOWN
 
     async def reckoned(history: History) -> QualityRates:
         counts = await read_rate_counts(history, asked)
-        return await asyncio.to_thread(quality_rates, asked, counts, top)
+        return await asyncio.to_thread(quality_rates, asked, counts, names)
 
     found = ask(reckoned)
     print_found(found.model_dump(mode="json"), _shown(found), as_json)
@@ -57,7 +59,7 @@ def _shown(found: QualityRates) -> Iterator[RenderableType]:
     rows = [(visible(row.name) or "-", *_cells(row.rates)) for row in found.rows]
     yield table_of_rows((found.by, *_TITLES), [("all", *_cells(found.total)), *rows])
     if found.names > len(found.rows):
-        yield f"{len(found.rows)} of {found.names} names; --top shows more"
+        yield f"{len(found.rows)} of {found.names} names; --json has more"
     spans = [(_name(span), *_cells(span.rates)) for span in found.spans]
     yield table_of_rows((f"{found.every}, {found.time_zone}", *_TITLES), spans)
     if found.total.not_audited:

@@ -35,19 +35,26 @@ from tests.streams.roles.line import config, producer, reading, running, send
 from tests.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-MOST = 12
+MOST = 14
 pytestmark = pytest.mark.usefixtures("alone")
 FLOW = [
     "streams/kafka/intake.py",  # gate, one task per event, acknowledged in order; the producer
     "streams/envelope.py",  # record to event, and back
     "streams/events.py",
     "streams/roles/calls.py",  # batches, deadlines, the one retry loop
+    "streams/roles/turns.py",  # who is next: each line in turn
+    "streams/roles/waits.py",  # how long the line's newest message waited
     "serving/ray/client.py",
     "serving/ray/wire.py",
     "streams/roles/decisions.py",  # what becomes of it: pure
     "streams/roles/results.py",  # published, until the broker has it; counted
 ]
-INSPECT = [*FLOW, "streams/roles/inspect.py", "streams/roles/inspected.py"]
+INSPECT = [
+    *FLOW,
+    "streams/roles/queues.py",  # what the replica's answers say of its queue
+    "streams/roles/inspect.py",
+    "streams/roles/inspected.py",
+]
 CLASSIFY_ROLE = [*FLOW, "streams/roles/classify.py"]
 POLICY = [
     "policies/source.py",
