@@ -10,6 +10,10 @@ from history.rates import RateCount, RateCounts, RatesEvery, RatesQuestion, Span
 from history.records import Record
 from policies.review.escapes import escape_rate, share_interval
 
+NAMES: Final = 50
+"""Names that are shown to people."""
+MOST: Final = 10_000
+"""Names of one answer for programs."""
 _DAYS: Final = {RatesEvery.DAY: 1, RatesEvery.SHIFT: 1, RatesEvery.WEEK: 7}
 
 

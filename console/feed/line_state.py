@@ -1,4 +1,5 @@
-"""The state of the lines, made of decisions, acknowledgements and alerts: pure, bounded.
+"""The state of the lines, made of decisions, acknowledgements and alerts: bounded, and
+pure but for one line in the log.
 
 Whatever comes twice changes nothing, so that a log may be read again from anywhere.
 """

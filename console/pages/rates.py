@@ -12,6 +12,8 @@ from console.charts import Estimate, ShareAxis, Trend
 from console.frame_query import AskedFrames, read_asked
 from console.parts import ConsoleParts
 from console.quality_rates import (
+    MOST,
+    NAMES,
     QualityRates,
     ShownShare,
     SpanRates,
@@ -27,12 +29,8 @@ from streams.codes import Action, DecisionSource, Severity
 
 SPAN: Final = "30d"
 """What is counted where nobody says since when."""
-NAMES: Final = 50
-"""Names that the page shows."""
 SPANS: Final = 400
 """Days, shifts or weeks that the page shows; the latest."""
-MOST: Final = 10_000
-"""Names of one answer for programs."""
 KINDS: Final = ("first_pass", "false_alarms", "escapes")
 
 

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from structlog.testing import capture_logs
+
 from console.feed import line_state
 from console.feed.line_state import LineState
 from console.feed.positions import is_beyond, read_positions, write_positions
@@ -133,9 +135,12 @@ def test_memory_is_bounded() -> None:
         log.add(make.decision(n))
     assert len(log.state.lines["line-1"].parts) == line_state.PARTS
     assert log.counters() == {"pass": line_state.PARTS + 20}
-    for n in range(line_state.LINES + 5):
-        log.add(make.decision(n, line=f"line {n}"))
+    with capture_logs() as said:
+        for n in range(line_state.LINES + 5):
+            log.add(make.decision(n, line=f"line {n}"))
     assert len(log.state.lines) == line_state.LINES
+    (warned,) = [row for row in said if row["event"] == "console.line_not_shown"]
+    assert warned["line"] not in log.state.lines
 
 
 def test_news_are_what_a_browser_has_not_read() -> None:

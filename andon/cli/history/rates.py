@@ -11,14 +11,20 @@ from andon.cli.history.asking import ask
 from andon.cli.options import Json
 from andon.cli.printing import print_found, table_of_rows
 from andon.settings import load_settings
-from console.quality_rates import QualityRates, ShownRates, ShownShare, SpanRates, quality_rates
+from console.quality_rates import (
+    MOST,
+    NAMES,
+    QualityRates,
+    ShownRates,
+    ShownShare,
+    SpanRates,
+    quality_rates,
+)
 from history.filters import FrameFilter
 from history.queries import History
 from history.rates import RatesBy, RatesEvery, RatesQuestion, read_rate_counts
 from history.text import visible
 
-_NAMES_SHOWN = 50
-_NAMES_TOLD = 1000
 _TITLES = ("parts", "stopped", "first pass", "false alarms", "escapes")
 
 
@@ -42,7 +48,7 @@ def rates(
     if RatesBy.SHIFT in (by, every) and not plant.shifts:
         raise typer.BadParameter("no shifts: ANDON_PLANT__SHIFTS names them", param_hint="shift")
     asked = RatesQuestion(wanted, by, every, plant)
-    names = _NAMES_TOLD if as_json else _NAMES_SHOWN
+    names = MOST if as_json else NAMES
 
     async def reckoned(history: History) -> QualityRates:
         counts = await read_rate_counts(history, asked)

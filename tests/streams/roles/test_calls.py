@@ -41,6 +41,13 @@ def test_the_sample_has_sound_ends(frame: UUID) -> None:
     assert sampled(frame, 1.0)
 
 
+async def answered(calls: Calls[str, str], what: str) -> None:
+    """Ask, with a minute to answer, until nothing more comes."""
+    async with aclosing(calls.ask(what, time.monotonic() + 60.0, 1)) as steps:
+        async for _ in steps:
+            pass
+
+
 async def steps_of(
     call: Callable[[Sequence[str], float], Awaitable[Sequence[str | Failure]]], **flow: float
 ) -> list[Failure]:
@@ -104,14 +111,9 @@ async def test_an_idle_expert_is_asked_at_once_and_a_busy_one_by_full_calls() ->
     flow = FlowConfig(concurrency=8, batch=3, batch_wait_s=60.0)
     calls: Calls[str, str] = Calls(call, flow, ReasonCode.EXPERT_UNAVAILABLE, batch=3)
 
-    async def ask(what: str) -> None:
-        async with aclosing(calls.ask(what, time.time() + 60.0, 1)) as steps:
-            async for _ in steps:
-                pass
-
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         for what in ("first", "second", "third"):
-            group.create_task(ask(what))
+            group.create_task(answered(calls, what))
             await asyncio.sleep(0)
         await begun.wait()
         assert asked == [["first"]]
@@ -143,15 +145,10 @@ async def test_what_would_wait_in_the_replicas_queue_waits_for_a_fuller_call(
     unavailable = ReasonCode.EXPERT_UNAVAILABLE
     calls: Calls[str, str] = Calls(call, flow, unavailable, batch=3, queues=queues)
 
-    async def ask(what: str) -> None:
-        async with aclosing(calls.ask(what, time.monotonic() + 60.0, 1)) as steps:
-            async for _ in steps:
-                pass
-
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        await ask("a")
+        await answered(calls, "a")
         for what in ("b", "c", "d", "e"):
-            group.create_task(ask(what))
+            group.create_task(answered(calls, what))
         await until(lambda: [one for call in asked for one in call] == ["a", "b", "c", "d", "e"])
         answer.set()
     await calls.close()
@@ -174,16 +171,11 @@ async def test_nobody_waits_for_company_longer_than_the_bound() -> None:
     unavailable = ReasonCode.EXPERT_UNAVAILABLE
     calls: Calls[str, str] = Calls(call, FlowConfig(), unavailable, batch=8, queues=queues)
 
-    async def ask(what: str) -> None:
-        async with aclosing(calls.ask(what, time.monotonic() + 60.0, 1)) as steps:
-            async for _ in steps:
-                pass
-
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        await ask("a")
-        busy = group.create_task(ask("b"))
+        await answered(calls, "a")
+        busy = group.create_task(answered(calls, "b"))
         await until(lambda: ["b"] in asked)
-        await ask("c")
+        await answered(calls, "c")
         assert not busy.done()
         answer.set()
     await calls.close()
