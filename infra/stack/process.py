@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,6 +18,8 @@ import psutil
 
 from streams.errors import AndonError
 
+SERVER_PORTS = range(20000, 30000)
+"""Ports for servers; Ray's workers have those below, outgoing connections those from 32768."""
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
@@ -28,12 +31,20 @@ class ProcessError(AndonError):
 def free_port() -> int:
     """A TCP port on loopback that nobody listens on right now.
 
-    >>> 1024 <= free_port() <= 65535
+    It is below those that Linux gives to outgoing connections: one of them took a port now and
+    then before its server listened.
+
+    Raises:
+        ProcessError: every port of ``SERVER_PORTS`` is taken.
+
+    >>> free_port() in SERVER_PORTS
     True
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in random.sample(SERVER_PORTS, len(SERVER_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ProcessError(f"no port of {SERVER_PORTS.start} to {SERVER_PORTS.stop - 1} is free")
 
 
 def port_is_open(port: int, host: str = "127.0.0.1") -> bool:

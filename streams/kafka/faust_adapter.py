@@ -29,6 +29,7 @@ from faust.transport.drivers.aiokafka import (
     Transport,
 )
 
+from streams.kafka.groups import committed_offsets
 from streams.topics import MAX_FETCH_BYTES
 
 Callback = Callable[[Any], Awaitable[None]]
@@ -58,9 +59,7 @@ class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def _seek_to_committed(self) -> Mapping[Any, int | None]:
         consumer = self._ensure_consumer()
-        partitions = consumer.assignment()
-        stored = await consumer._coordinator.fetch_committed_offsets(partitions)
-        offsets = {one: stored[one].offset if one in stored else None for one in partitions}
+        offsets = await committed_offsets(consumer, consumer.assignment())
         for partition, offset in offsets.items():
             if offset and consumer._subscription.is_assigned(partition):
                 consumer.seek(partition, offset)

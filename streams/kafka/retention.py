@@ -16,6 +16,7 @@ from streams.codes import LOST_TO_RETENTION, Stage
 from streams.envelope import Message
 from streams.kafka.connection import DOWN, KafkaConnection
 from streams.kafka.delivery import Delivery, dead_letter
+from streams.kafka.groups import committed_offsets
 from streams.kafka.reader import partitions_of
 from streams.log import Log
 from streams.topics import Topic
@@ -80,8 +81,7 @@ async def find_lost(
             await consumer.start()
             places = await partitions_of(consumer, [topic.name for topic in topics])
             consumer.assign(places)
-            stored = await consumer._coordinator.fetch_committed_offsets(places)
-            committed = {p: stored[p].offset if p in stored else None for p in places}
+            committed = await committed_offsets(consumer, places)
             return lost_spans(committed, await consumer.beginning_offsets(places))
     except DOWN as error:
         log("nobody says whether messages were lost to retention", error=repr(error))
