@@ -12,6 +12,7 @@ from rich.text import Text
 from andon import __version__
 from andon.cli.finite import with_finite_numbers
 from andon.cli.laboratory import GroupWithLaboratory, MissingExtraError
+from andon.event_loop import adopt_event_loop
 from andon.scheduling import adopt_scheduling
 from history.text import visible
 from serving.experts.errors import ExpertError
@@ -87,6 +88,7 @@ def cli(
 def main() -> None:
     """Run; an expected error is one line and exit code 1, bad usage exit code 2."""
     try:
+        adopt_event_loop()
         app(prog_name="andon")
     except ModuleNotFoundError as error:
         if error.name in sys.stdlib_module_names or error.name is None:

@@ -267,8 +267,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe events that are logged: debug, info, warning or error."""
     stall_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
-    """Work that holds the event loop of gateway or worker for longer is logged, milliseconds;
-    0: not measured."""
+    """Work that holds the event loop of gateway or worker for longer is logged, milliseconds,
+    where it is asyncio's own (`ANDON_EVENT_LOOP=asyncio`); 0: not measured."""
     status_every_s: Annotated[float, Field(ge=0, le=600)] = 2.0
     """Gateway and workers say on `andon.status` how they are: at once where something changed, and
     at least so often, seconds; 0: they say nothing, and the console's page of the line is empty."""

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 PREFIX: Final = "ANDON_"
 OTHERS: Final = {
     "ANDON_CONFIG": "The TOML file of settings; `andon.toml` in the current folder without it.",
+    "ANDON_EVENT_LOOP": "`uvloop` or `asyncio`: what processes wait with (docs/adr/0231).",
     "ANDON_SCHEDULING": "`batch` or `normal`: how the kernel shares its cores (docs/adr/0003).",
 }
 """Variables that are read before, or beside, the settings, with what they say."""

@@ -19,11 +19,14 @@ def watched_loop(stall_ms: float) -> Iterator[None]:
     """Log every callback that runs longer, in milliseconds; with 0 nothing is measured.
 
     Each callback is timed as a whole, as asyncio's own debug mode does, without its cost. While
-    one runs, nothing else of the process does: no heartbeat, no result, no commit.
+    one runs, nothing else of the process does: no heartbeat, no result, no commit. Only asyncio's
+    own loop can be watched (``ANDON_EVENT_LOOP=asyncio``); with another the log says so.
     """
     if not stall_ms:
         yield
         return
+    if not isinstance(asyncio.get_event_loop_policy(), asyncio.DefaultEventLoopPolicy):
+        log.warning("loop.not_watched", remedy="set ANDON_EVENT_LOOP=asyncio")
     run = asyncio.Handle._run
     collecting, collected_s = [0.0], [0.0]
 

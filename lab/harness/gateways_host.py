@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from andon import wiring
+from andon.event_loop import adopt_event_loop
 from andon.log import configure_logging
 from andon.notify import notify_ready
 from andon.processes.gateway import compose
@@ -77,4 +78,5 @@ def _number(link: OwnedLink) -> int:
 
 if __name__ == "__main__":
     configure_logging()
+    adopt_event_loop()
     asyncio.run(serve(json.loads(sys.argv[1])))

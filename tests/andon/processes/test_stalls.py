@@ -5,6 +5,7 @@ import gc
 import time
 
 import pytest
+import uvloop
 from structlog.testing import capture_logs
 
 from andon.processes.heap import loading, settle_heap
@@ -34,6 +35,15 @@ def test_what_is_not_asked_for_or_short_is_not_logged(stall_ms: float) -> None:
     with capture_logs() as logs, watched_loop(stall_ms):
         asyncio.run(awaited(0.01))
     assert not logs
+
+
+def test_a_loop_that_cannot_be_watched_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asyncio, "get_event_loop_policy", uvloop.EventLoopPolicy)
+    with capture_logs() as logs, watched_loop(1.0):
+        pass
+    (said,) = logs
+    assert said["event"] == "loop.not_watched"
+    assert "ANDON_EVENT_LOOP=asyncio" in said["remedy"]
 
 
 def test_callbacks_are_named_without_a_task_too() -> None:
