@@ -5,6 +5,7 @@ refused for ever, and a second worker of a role gets nothing. A broker says no w
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +29,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "min.insync.replicas": "1",
 }
 """What a broker takes for what nobody set."""
+_LOOK_AGAIN_S: Final = 0.1
 _AT_LEAST: Final = ("max.message.bytes", "retention.ms", "min.insync.replicas")
 """More of these is no fault; -1 of a retention is most."""
 MEND: Final = "andon topics mend"
@@ -130,6 +132,8 @@ async def mend_topics(
 ) -> list[Wrong]:
     """Create what is absent, add partitions, set what is set wrong; returns what stays wrong.
 
+    A broker may describe topics for a moment as they were: what was mended is looked at again.
+
     Raises:
         UnavailableError: the broker does not answer.
         TopicsError: it refuses, or cannot change topics.
@@ -149,7 +153,12 @@ async def mend_topics(
             ) from error
         finally:
             await admin.close()
-    return await check_topics(connection, wanted, topics)
+    until = time.monotonic() + connection.request_timeout_s
+    while True:
+        left = await check_topics(connection, wanted, topics)
+        if time.monotonic() > until or not any(w.remedy == MEND for w in left):
+            return left
+        await asyncio.sleep(_LOOK_AGAIN_S)
 
 
 async def _mend(
