@@ -13,6 +13,7 @@ from streams.envelope import from_message
 from streams.events import Alert, Decision
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.delivery import Delivery
+from streams.kafka.fetch_pace import FetchPace
 from streams.kafka.reader import END, PartitionReader
 from streams.topics import ALERTS, CHANGEOVERS, DECISIONS
 
@@ -55,7 +56,8 @@ class KafkaDecisionFeed:
         last = {DECISIONS.name: LAST_DECISIONS} if lookback_s > 0 else {}
         key = f"{line}/{station}".encode()
         keys = {DECISIONS.name: key, CHANGEOVERS.name: key}
-        self._reader = PartitionReader(connection, since, last=last, keys=keys)
+        self._pace = FetchPace(connection.fetch_max_wait_ms)
+        self._reader = PartitionReader(connection, since, last=last, keys=keys, pace=self._pace)
 
     @property
     def caught_up(self) -> asyncio.Event:
@@ -79,6 +81,7 @@ class KafkaDecisionFeed:
             if record.topic == CHANGEOVERS.name:
                 return from_message(ChangeoverStep, record.value, record.headers)
             decision = from_message(Decision, record.value, record.headers)
+            self._pace.took(time.time() - decision.captured_at.timestamp())
             self.on_decision(record, decision)
             return decision
         except Exception as error:  # noqa: BLE001 - nothing that a message contains ends the feed

@@ -9,6 +9,7 @@ from typing import Any
 
 from streams.errors import AndonError
 from streams.kafka.connection import KafkaConnection
+from streams.kafka.fetch_pace import FetchPace
 from streams.kafka.intake import FaustPublisher, Handler, Intake
 from streams.ports import Publisher
 from streams.topics import Topic
@@ -110,6 +111,7 @@ class RoleApp:
         self._role = role
         self._app = create_app(role, bus, buffered_events)
         self._connection = bus.connection
+        self._pace = FetchPace(bus.connection.fetch_max_wait_ms)
         self._starting: asyncio.Task[None] | None = None
 
     def publisher(self) -> Publisher:
@@ -133,6 +135,7 @@ class RoleApp:
         app.transport.gated = intake.gated
         app.transport.handed_out = intake.handed_out
         intake.hold_back = self._hold_back
+        intake.took = self._took
         app.on_partitions_revoked.connect(settle, weak=False)
         self._starting = asyncio.create_task(app.start())
 
@@ -140,6 +143,10 @@ class RoleApp:
         consumer = self._app.consumer
         ours = {partition for partition in consumer.assignment() if partition.topic in topics}
         (consumer.pause_partitions if back else consumer.resume_partitions)(ours)
+
+    def _took(self, seconds: float) -> None:
+        if self._pace.took(seconds):
+            self._pace.apply(self._app.consumer._thread._ensure_consumer())
 
     async def joined(self, stop: asyncio.Event) -> None:
         """Return once events are delivered, or ``stop`` is set. Raises ``AppError``."""

@@ -10,6 +10,7 @@ lost. So an event is acknowledged to Faust only once every earlier event of its 
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Hashable
 from dataclasses import dataclass, field
@@ -127,6 +128,8 @@ class Intake:
         self.hold_back: Callable[[frozenset[str], bool], None] = lambda *_: None
         """Called with the topics that stand apart, and whether nothing more is to be fetched of
         them; again and again while that is so, for a rebalance forgets it."""
+        self.took: Callable[[float], None] = lambda _: None
+        """Told of each event that is done how long it was held, seconds."""
         self._room = asyncio.Event()
         self._room.set()
         self._stopping = False
@@ -218,6 +221,7 @@ class Intake:
     ) -> None:
         """Nothing leaves as an exception: Faust restarts an agent that raises, and loses its
         event. What cannot even be kept as a dead letter stays unacknowledged."""
+        began = time.monotonic()
         try:
             handler = opened.result() if opened.done() else await asyncio.shield(opened)
             try:
@@ -234,6 +238,7 @@ class Intake:
             held.events -= 1
             held.size -= len(delivery.value)
             asyncio.get_running_loop().call_soon(self._update_room)
+        self.took(time.monotonic() - began)
         for stream, event in self._acks.done(message.tp, message.generation_id, message.offset):
             await stream.ack(event)
 

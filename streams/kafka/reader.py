@@ -22,6 +22,7 @@ from streams.cancellation import asked_to_end
 from streams.errors import UnavailableError
 from streams.kafka.connection import DOWN, KafkaConnection
 from streams.kafka.delivery import Delivery
+from streams.kafka.fetch_pace import FetchPace
 from streams.kafka.in_order import AT_ONCE, deliveries_of, delivery_of, in_order, place_of
 from streams.kafka.refusals import explained, is_refusal
 
@@ -50,6 +51,7 @@ class PartitionReader:
         resume: after an outage go on where the last consumer stood; False: begin again.
         keys: topic -> a key; of this topic only the partition is read into which clients of Kafka
             put messages with the key. Others share it, so that the reader still looks at the key.
+        pace: of the fetches; None: they wait as long as the connection says.
         in_order: until it has caught up, give the records of all partitions in the order of their
             times. Who remembers a bounded number of things that several topics tell of needs it.
     """
@@ -62,8 +64,10 @@ class PartitionReader:
         last: Mapping[str, int] | None = None,
         keys: Mapping[str, bytes] | None = None,
         in_order: bool = False,
+        pace: FetchPace | None = None,
     ) -> None:
         self._connection = connection
+        self._pace = pace
         self._since_s = dict(since_s)
         self._resume = resume
         self._last = dict(last or {})
@@ -256,6 +260,8 @@ class PartitionReader:
             await asyncio.sleep(CHECK_S)
             batches: _Batches = {}
         else:
+            if self._pace is not None:
+                self._pace.apply(consumer)
             batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=AT_ONCE)
         if not batches and time.monotonic() - self._checked >= CHECK_S:
             self._checked = time.monotonic()

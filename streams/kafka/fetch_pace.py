@@ -1,0 +1,40 @@
+"""How long fetches wait at a broker that must be asked again and again (docs/adr/0232)."""
+
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer
+
+MOST_MS: Final = 100
+"""A fetch's wait is raised to so many milliseconds at most; a longer one stays as it is."""
+SHARE: Final = 0.1
+"""Of the time that the work takes anyway."""
+
+
+class FetchPace:
+    """The wait of a client's fetches: the longer, the longer its work takes anyway.
+
+    The embedded broker looks for records at the beginning, the middle and the end of a wait, so
+    that a short one is quick and costs many questions. Apache Kafka answers when a record comes;
+    its waits are longer than ``MOST_MS`` and stay.
+
+    Args:
+        least_ms: the wait where work is quick, milliseconds.
+
+    >>> pace = FetchPace(20)
+    >>> pace.took(0.07), pace.took(0.45), pace.took(30.0), pace.wait_ms
+    (False, True, True, 100)
+    """
+
+    def __init__(self, least_ms: int) -> None:
+        self._least_ms = least_ms
+        self.wait_ms = least_ms
+
+    def took(self, seconds: float) -> bool:
+        """The newest piece of work took so long; whether the wait changed."""
+        before = self.wait_ms
+        self.wait_ms = max(self._least_ms, min(MOST_MS, round(1000 * SHARE * seconds)))
+        return self.wait_ms != before
+
+    def apply(self, consumer: AIOKafkaConsumer) -> None:
+        """The next fetch of a started consumer waits so long."""
+        consumer._fetcher._fetch_max_wait_ms = self.wait_ms
