@@ -172,7 +172,7 @@ class LocalStack:
                 "bootstrap_servers": f"{HOST}:{ports.broker}",
                 "idempotent_producer": is_kafka,
                 "partitions": PARTITIONS if is_kafka else 1,
-                "fetch_max_wait_ms": 500 if is_kafka else 60 if role is Role.CLASSIFY else 20,
+                "fetch_max_wait_ms": 500 if is_kafka else 100 if role is Role.CLASSIFY else 20,
             },
             "postgres": {"url": url},
             "s3": {"endpoint": f"{HOST}:{ports.s3}"},

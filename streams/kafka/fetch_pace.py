@@ -4,9 +4,9 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer
 
-MOST_MS: Final = 100
+MOST_MS: Final = 200
 """A fetch's wait is raised to so many milliseconds at most; a longer one stays as it is."""
-SHARE: Final = 0.1
+SHARE: Final = 0.2
 """Of the time that the work takes anyway."""
 
 
@@ -22,7 +22,7 @@ class FetchPace:
 
     >>> pace = FetchPace(20)
     >>> pace.took(0.07), pace.took(0.45), pace.took(30.0), pace.wait_ms
-    (False, True, True, 100)
+    (False, True, True, 200)
     """
 
     def __init__(self, least_ms: int) -> None:
