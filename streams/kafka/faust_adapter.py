@@ -3,7 +3,7 @@
 Eight things of its Kafka transport, by subclassing at Faust's own extension points (no fork,
 nothing patched):
 
-* the wait of a fetch at the broker, which Faust fixes at 1,500 ms;
+* the wait of a fetch at the broker, which Faust fixes at 1,500 ms; longer where events take long;
 * the idempotent producer without Faust's exactly-once mode;
 * a gate before each message, so that a role which holds enough bytes stops fetching. Faust's own
   bound counts messages, and stalls a busy partition for up to a second when it is reached;
@@ -29,6 +29,7 @@ from faust.transport.drivers.aiokafka import (
     Transport,
 )
 
+from streams.kafka.fetch_pace import FetchPace
 from streams.kafka.groups import committed_offsets
 from streams.topics import MAX_FETCH_BYTES
 
@@ -38,9 +39,10 @@ Fetch = Callable[[float], Awaitable[tuple[Mapping[Any, Any] | None, set[Any] | N
 
 
 class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Builds the consumer with the transport's fetch wait and byte limits."""
+    """Builds the consumer with the transport's fetch wait and byte limits; paces its fetches."""
 
     def _create_worker_consumer(self, transport: "BoundedTransport") -> aiokafka.AIOKafkaConsumer:
+        self._pace, self._held_s = FetchPace(transport.fetch_max_wait_ms), transport.held_s
         consumer = super()._create_worker_consumer(transport)
         for name, value in (
             ("_fetch_max_wait_ms", transport.fetch_max_wait_ms),
@@ -51,6 +53,11 @@ class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
                 raise AttributeError(f"aiokafka's consumer has no {name}: adapt {__name__}")
             setattr(consumer, name, value)
         return consumer
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._pace.took(self._held_s()):
+            self._pace.apply(consumer)
+        return await super()._fetch_records(consumer, *args, **kwargs)
 
     async def seek_to_committed(self) -> Mapping[Any, int | None]:
         """Go on where the group stopped, in every partition of ours; one request asks for all."""
@@ -106,6 +113,8 @@ class BoundedTransport(Transport):  # type: ignore[misc]
     gated: Callable[[Callback], Callback] = staticmethod(lambda callback: callback)
     """Puts a gate before the callback that takes each message; while that waits, nothing more is
     fetched."""
+    held_s: Callable[[], float] = staticmethod(lambda: 0.0)
+    """How long the role held its newest event, seconds: its fetches are paced by it."""
     handed_out: Callable[[Fetch], Fetch] = staticmethod(lambda fetch: fetch)
     """Says of the records that were fetched which are handed out."""
 

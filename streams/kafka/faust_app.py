@@ -9,7 +9,6 @@ from typing import Any
 
 from streams.errors import AndonError
 from streams.kafka.connection import KafkaConnection
-from streams.kafka.fetch_pace import FetchPace
 from streams.kafka.intake import FaustPublisher, Handler, Intake
 from streams.ports import Publisher
 from streams.topics import Topic
@@ -111,7 +110,6 @@ class RoleApp:
         self._role = role
         self._app = create_app(role, bus, buffered_events)
         self._connection = bus.connection
-        self._pace = FetchPace(bus.connection.fetch_max_wait_ms)
         self._starting: asyncio.Task[None] | None = None
 
     def publisher(self) -> Publisher:
@@ -134,8 +132,8 @@ class RoleApp:
             app.agent(faust_topic(app, topic), concurrency=1, name=topic.name)(agent)
         app.transport.gated = intake.gated
         app.transport.handed_out = intake.handed_out
+        app.transport.held_s = lambda: intake.held_s
         intake.hold_back = self._hold_back
-        intake.took = self._took
         app.on_partitions_revoked.connect(settle, weak=False)
         self._starting = asyncio.create_task(app.start())
 
@@ -143,10 +141,6 @@ class RoleApp:
         consumer = self._app.consumer
         ours = {partition for partition in consumer.assignment() if partition.topic in topics}
         (consumer.pause_partitions if back else consumer.resume_partitions)(ours)
-
-    def _took(self, seconds: float) -> None:
-        if self._pace.took(seconds):
-            self._pace.apply(self._app.consumer._thread._ensure_consumer())
 
     async def joined(self, stop: asyncio.Event) -> None:
         """Return once events are delivered, or ``stop`` is set. Raises ``AppError``."""
