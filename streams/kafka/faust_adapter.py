@@ -30,7 +30,7 @@ from faust.transport.drivers.aiokafka import (
 )
 
 from streams.kafka.fetch_pace import FetchPace
-from streams.kafka.groups import committed_offsets
+from streams.kafka.offsets import committed_offsets
 from streams.topics import MAX_FETCH_BYTES
 
 Callback = Callable[[Any], Awaitable[None]]

@@ -1,8 +1,5 @@
-"""Who is in the roles' consumer groups, and how far a group has read."""
+"""Who is in the roles' consumer groups."""
 
-from collections.abc import Collection
-
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
@@ -30,14 +27,3 @@ async def _members(admin: AIOKafkaAdminClient, group: str) -> int:
     (answer,) = await admin.describe_consumer_groups([group])
     ((_, _, state, _, _, members, *_),) = answer.groups
     return len(members) if state == "Stable" else 0  # in a rebalance nobody is given anything
-
-
-async def committed_offsets(
-    consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
-) -> dict[TopicPartition, int | None]:
-    """Where the consumer's group stopped in each partition; None where it never committed.
-
-    One request asks for all, where aiokafka's public ``committed`` asks for one after the other.
-    """
-    stored = await consumer._coordinator.fetch_committed_offsets(partitions)
-    return {one: stored[one].offset if one in stored else None for one in partitions}

@@ -16,7 +16,7 @@ from streams.codes import LOST_TO_RETENTION, Stage
 from streams.envelope import Message
 from streams.kafka.connection import DOWN, KafkaConnection
 from streams.kafka.delivery import Delivery, dead_letter
-from streams.kafka.groups import committed_offsets
+from streams.kafka.offsets import committed_offsets
 from streams.kafka.reader import partitions_of
 from streams.log import Log
 from streams.topics import Topic
