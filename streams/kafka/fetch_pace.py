@@ -1,5 +1,6 @@
 """How long fetches wait at a broker that must be asked again and again (docs/adr/0232)."""
 
+from collections import deque
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer
@@ -8,6 +9,8 @@ MOST_MS: Final = 200
 """A fetch's wait is raised to so many milliseconds at most; a longer one stays as it is."""
 SHARE: Final = 0.2
 """Of the time that the work takes anyway."""
+LATEST: Final = 4
+"""The quickest of so many pieces of work counts: one that took long makes nobody else wait."""
 
 
 class FetchPace:
@@ -21,18 +24,21 @@ class FetchPace:
         least_ms: the wait where work is quick, milliseconds.
 
     >>> pace = FetchPace(20)
-    >>> pace.took(0.07), pace.took(0.45), pace.took(30.0), pace.wait_ms
-    (False, True, True, 200)
+    >>> [pace.took(seconds) for seconds in (0.07, 30.0, 0.5, 0.5, 0.45)], pace.wait_ms
+    ([False, False, False, False, True], 90)
     """
 
     def __init__(self, least_ms: int) -> None:
         self._least_ms = least_ms
         self.wait_ms = least_ms
+        self._latest = deque([0.0] * LATEST, LATEST)
 
     def took(self, seconds: float) -> bool:
         """The newest piece of work took so long; whether the wait changed."""
         before = self.wait_ms
-        self.wait_ms = max(self._least_ms, min(MOST_MS, round(1000 * SHARE * seconds)))
+        self._latest.append(seconds)
+        wanted_ms = round(1000 * SHARE * min(self._latest))
+        self.wait_ms = max(self._least_ms, min(MOST_MS, wanted_ms))
         return self.wait_ms != before
 
     def apply(self, consumer: AIOKafkaConsumer) -> None:
