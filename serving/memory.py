@@ -1,7 +1,12 @@
-"""Memory that a process has freed goes back to the machine."""
+"""What a process has freed: kept for its next need, or given back to the machine."""
 
 import ctypes
 import gc
+from typing import Final
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Names of ``mallopt`` in glibc's malloc.h."""
+_LARGEST: Final = 1 << 30
 
 
 def give_back_memory() -> None:
@@ -15,3 +20,15 @@ def give_back_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def keep_memory() -> None:
+    """Have malloc keep what is freed, for a process that works through large arrays and ends.
+
+    Else each array is mapped anew and its pages are zeroed, a tenth of a training's time. Nothing
+    happens where the C library is not glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _LARGEST)
+        mallopt(_TRIM_THRESHOLD, 2 * _LARGEST - 1)

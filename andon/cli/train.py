@@ -34,6 +34,7 @@ from andon.cli.rates import advice, read_prices, taught_table, write_rate_chart
 from serving.experts.oddest import draw_oddest
 from serving.experts.pictures import save_picture
 from serving.experts.tradeoff import recommend
+from serving.memory import keep_memory
 
 if TYPE_CHECKING:
     from serving.experts.composed import ComposedExpert
@@ -118,6 +119,7 @@ def train_command(
     from serving.experts.ddad.options import DdadOptions
     from serving.experts.training import TrainOptions, train
 
+    keep_memory()
     chosen = read_options(Training, more)
     _check_before(expert, chosen, out, review)
     folder = product_artifacts(out or artifact_root(), product)
