@@ -81,7 +81,7 @@ class KafkaDecisionFeed:
             if record.topic == CHANGEOVERS.name:
                 return from_message(ChangeoverStep, record.value, record.headers)
             decision = from_message(Decision, record.value, record.headers)
-            self._pace.took(time.time() - decision.captured_at.timestamp())
+            self._pace.took.append(time.time() - decision.captured_at.timestamp())
             self.on_decision(record, decision)
             return decision
         except Exception as error:  # noqa: BLE001 - nothing that a message contains ends the feed

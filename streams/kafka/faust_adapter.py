@@ -42,10 +42,10 @@ class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     """Builds the consumer with the transport's fetch wait and byte limits; paces its fetches."""
 
     def _create_worker_consumer(self, transport: "BoundedTransport") -> aiokafka.AIOKafkaConsumer:
-        self._pace, self._held_s = FetchPace(transport.fetch_max_wait_ms), transport.held_s
+        self._pace = transport.pace
         consumer = super()._create_worker_consumer(transport)
         for name, value in (
-            ("_fetch_max_wait_ms", transport.fetch_max_wait_ms),
+            ("_fetch_max_wait_ms", transport.pace.wait_ms),
             ("_fetch_min_bytes", transport.fetch_min_bytes),
             ("_fetch_max_bytes", MAX_FETCH_BYTES),
         ):
@@ -55,8 +55,7 @@ class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         return consumer
 
     async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
-        if self._pace.took(self._held_s()):
-            self._pace.apply(consumer)
+        self._pace.apply(consumer)
         return await super()._fetch_records(consumer, *args, **kwargs)
 
     async def seek_to_committed(self) -> Mapping[Any, int | None]:
@@ -106,15 +105,13 @@ class BoundedTransport(Transport):  # type: ignore[misc]
     Consumer = BoundedConsumer
     Producer = TunedProducer
 
-    fetch_max_wait_ms: int = 50
-    """Milliseconds that a fetch may wait at the broker for ``fetch_min_bytes``."""
+    pace = FetchPace(50)
+    """How long a fetch may wait at the broker for ``fetch_min_bytes``; each app has its own."""
     fetch_min_bytes: int = 1
     idempotent_producer: bool = False
     gated: Callable[[Callback], Callback] = staticmethod(lambda callback: callback)
     """Puts a gate before the callback that takes each message; while that waits, nothing more is
     fetched."""
-    held_s: Callable[[], float] = staticmethod(lambda: 0.0)
-    """How long the role held its newest event, seconds: its fetches are paced by it."""
     handed_out: Callable[[Fetch], Fetch] = staticmethod(lambda fetch: fetch)
     """Says of the records that were fetched which are handed out."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from streams.errors import AndonError
 from streams.kafka.connection import KafkaConnection
+from streams.kafka.fetch_pace import FetchPace
 from streams.kafka.intake import FaustPublisher, Handler, Intake
 from streams.ports import Publisher
 from streams.topics import Topic
@@ -89,7 +90,7 @@ def create_app(role: str, bus: BusConfig, buffered_events: int) -> Any:
         stream_recovery_delay=0.0,
     )
     transport = BoundedTransport(app.conf.broker_consumer, app)
-    transport.fetch_max_wait_ms = connection.fetch_max_wait_ms
+    transport.pace = FetchPace(connection.fetch_max_wait_ms)
     transport.fetch_min_bytes = connection.fetch_min_bytes
     transport.idempotent_producer = connection.idempotent_producer
     app.transport = app.producer_transport = transport
@@ -132,7 +133,7 @@ class RoleApp:
             app.agent(faust_topic(app, topic), concurrency=1, name=topic.name)(agent)
         app.transport.gated = intake.gated
         app.transport.handed_out = intake.handed_out
-        app.transport.held_s = lambda: intake.held_s
+        intake.took = app.transport.pace.took.append
         intake.hold_back = self._hold_back
         app.on_partitions_revoked.connect(settle, weak=False)
         self._starting = asyncio.create_task(app.start())

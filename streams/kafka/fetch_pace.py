@@ -24,22 +24,22 @@ class FetchPace:
         least_ms: the wait where work is quick, milliseconds.
 
     >>> pace = FetchPace(20)
-    >>> [pace.took(seconds) for seconds in (0.07, 30.0, 0.5, 0.5, 0.45)], pace.wait_ms
-    ([False, False, False, False, True], 90)
+    >>> pace.took.extend((0.07, 30.0, 0.5, 0.5)); pace.wait_ms
+    20
+    >>> pace.took.append(0.45); pace.wait_ms
+    90
     """
 
     def __init__(self, least_ms: int) -> None:
         self._least_ms = least_ms
-        self.wait_ms = least_ms
-        self._latest = deque([0.0] * LATEST, LATEST)
+        self.took = deque([0.0] * LATEST, LATEST)
+        """How long the latest pieces of work took, seconds: whoever does them appends it."""
 
-    def took(self, seconds: float) -> bool:
-        """The newest piece of work took so long; whether the wait changed."""
-        before = self.wait_ms
-        self._latest.append(seconds)
-        wanted_ms = round(1000 * SHARE * min(self._latest))
-        self.wait_ms = max(self._least_ms, min(MOST_MS, wanted_ms))
-        return self.wait_ms != before
+    @property
+    def wait_ms(self) -> int:
+        """How long the next fetch waits, milliseconds."""
+        wanted_ms = round(1000 * SHARE * min(self.took))
+        return max(self._least_ms, min(MOST_MS, wanted_ms))
 
     def apply(self, consumer: AIOKafkaConsumer) -> None:
         """The next fetch of a started consumer waits so long."""

@@ -128,8 +128,8 @@ class Intake:
         self.hold_back: Callable[[frozenset[str], bool], None] = lambda *_: None
         """Called with the topics that stand apart, and whether nothing more is to be fetched of
         them; again and again while that is so, for a rebalance forgets it."""
-        self.held_s = 0.0
-        """How long the newest event that is done was held, seconds."""
+        self.took: Callable[[float], None] = lambda _: None
+        """Told of each event that is done how long it was held, seconds."""
         self._room = asyncio.Event()
         self._room.set()
         self._stopping = False
@@ -238,7 +238,7 @@ class Intake:
             held.events -= 1
             held.size -= len(delivery.value)
             asyncio.get_running_loop().call_soon(self._update_room)
-        self.held_s = time.monotonic() - began
+        self.took(time.monotonic() - began)
         for stream, event in self._acks.done(message.tp, message.generation_id, message.offset):
             await stream.ack(event)
 

@@ -35,10 +35,9 @@ def test_every_loop_of_the_process_is_of_the_kind() -> None:
 
 
 def test_asyncios_own_is_a_choice_and_what_is_left_where_there_is_no_other() -> None:
-    assert adopted("asyncio")[0] == "asyncio"
-    name, module = adopted("", WITHOUT)
-    assert name == "asyncio"
-    assert module.startswith("asyncio")
+    for name, module in (adopted("asyncio"), adopted("", WITHOUT)):
+        assert name == "asyncio"
+        assert module.startswith("asyncio")
 
 
 def test_another_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,13 +50,13 @@ def here(broker: Broker) -> KafkaConnection:
 
 def test_a_wait_that_is_longer_already_stays() -> None:
     pace = FetchPace(500)
-    assert not pace.took(10.0)
+    pace.took.extend([10.0] * LATEST)
     assert pace.wait_ms == 500
 
 
 def test_a_clock_that_was_set_back_leaves_the_least_wait() -> None:
     pace = FetchPace(LEAST_MS)
-    assert not pace.took(-3600.0)
+    pace.took.extend([-3600.0] * LATEST)
     assert pace.wait_ms == LEAST_MS
 
 
@@ -100,9 +100,11 @@ class Taking:
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.done = 0
 
     async def handle(self, delivery: Delivery) -> None:
         await asyncio.sleep(self.seconds)
+        self.done += 1
 
     async def failed(self, delivery: Delivery, error: Exception) -> None:
         raise error
@@ -126,9 +128,23 @@ async def test_a_roles_fetches_wait_a_fifth_of_what_its_latest_events_took(
 ) -> None:
     app, handler = role
     publisher = app.publisher()
-    handler.seconds = MOST_MS / 200 * 1.5
-    await publisher.send(FRAMES.name, Message(b"L1/S1", b"a picture", ()))
-    await until(lambda: MOST_MS in waits[-2:], 30)
-    handler.seconds = 0.0
-    await publisher.send(FRAMES.name, Message(b"L1/S1", b"a picture", ()))
+
+    async def held(events: int, seconds: float) -> None:
+        handler.seconds, done = seconds, handler.done + events
+        for _ in range(events):
+            await publisher.send(FRAMES.name, Message(b"L1/S1", b"a picture", ()))
+        await until(lambda: handler.done == done, 30)
+
+    async def fetched() -> None:
+        """Faust looks for records once a second at least, and paces the fetches then."""
+        before = len(waits)
+        await asyncio.sleep(2.5)
+        await until(lambda: len(waits) > before + 1)
+
+    await held(1, 1.5)
+    await fetched()
+    assert MOST_MS not in waits, "one that took long makes nobody else wait, however long it was"
+    await held(LATEST - 1, 1.5)
+    await until(lambda: waits[-1] == MOST_MS, 30)
+    await held(1, 0.0)
     await until(lambda: waits[-1] == LEAST_MS, 30)
