@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -136,7 +136,7 @@ class PathSettings(Section):
     exemplars: str = ".andon/exemplars"
     """Folder or ``s3://bucket/prefix`` of few-shot examples."""
     state: Path = Path(".andon/state")
-    """Journals, spools and caches of this host; must survive a restart."""
+    """Journals, spools, certificates and caches of this host; must survive a restart."""
 
 
 class WorkerSettings(Section):
@@ -239,6 +239,10 @@ class _AllSources(PydanticBaseSettingsSource):
         return gather(self.settings_cls, os.environ)
 
 
+_BELOW_STATE: Final = {"journal_dir": "journal", "spool_dir": "spool", "pki_dir": "pki"}
+"""A gateway's folders below ``paths.state`` by setting."""
+
+
 class Settings(BaseSettings):
     """All settings of a process of Andon."""
 
@@ -274,6 +278,18 @@ class Settings(BaseSettings):
     at least so often, seconds; 0: they say nothing, and the console's page of the line is empty."""
     log_json: bool = False
     """One JSON object a line instead of text, for machines."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_below_state(cls, values: object) -> object:
+        """What a gateway keeps is in the folder of this host's state, unless a setting moves it."""
+        given = values if isinstance(values, Mapping) else {}
+        paths, gateway = given.get("paths"), given.get("gateway", {})
+        state = paths.get("state") if isinstance(paths, Mapping) else getattr(paths, "state", None)
+        if not state or not isinstance(gateway, Mapping):
+            return values
+        kept = {name: Path(str(state)) / folder for name, folder in _BELOW_STATE.items()}
+        return {**given, "gateway": {**kept, **gateway}}
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -47,7 +47,8 @@ class PlcSecurity(Section):
     """What the policy does to each message: only sign it, or encrypt it too."""
     pki_dir: Path = Path(".andon/state/pki")
     """The gateway's certificate and key (`own/`), the certificates that it trusts (`trusted/`),
-    authorities (`issuers/`) and their revocation lists (`crl/`); see `andon plc trust`."""
+    authorities (`issuers/`) and their revocation lists (`crl/`); see `andon plc trust`. Unset:
+    `pki` below `ANDON_PATHS__STATE`."""
     certificate: Path | None = None
     """The gateway's own certificate, PEM or DER, where it is not in `pki_dir`."""
     private_key: Path | None = None
@@ -171,11 +172,12 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     """After a restart the decisions of this long back are read again, seconds."""
 
     journal_dir: Path = Path(".andon/state/journal")
-    """Must survive a restart; one file per line and station."""
+    """Must survive a restart; one file per line and station. Unset: `journal` below
+    `ANDON_PATHS__STATE`."""
     journal_limit_mib: Annotated[float, Field(ge=0.01, le=1024)] = 4.0
     """Compact the journal when its file exceeds this, MiB."""
     spool_dir: Path = Path(".andon/state/spool")
-    """Where messages wait while the broker is down."""
+    """Where messages wait while the broker is down. Unset: `spool` below `ANDON_PATHS__STATE`."""
     spool_limit_mib: Annotated[int, Field(ge=1, le=1_048_576)] = 2048
     """Bound of the spool on disk, MiB; full: Ready drops (``FaultCode`` SPOOL_FULL)."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0

@@ -16,6 +16,7 @@ from andon.settings_secrets import files_of
 
 _UNITS: Final = {
     "_ms": "ms",
+    "_kib_s": "KiB/s",
     "_s": "s",
     "_px": "px",
     "_mib": "MiB",
@@ -153,7 +154,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "must be given"
     if isinstance(value, SecretStr):
-        return "none" if value.get_secret_value() == "none" else "of the local stack"
+        return {"": "empty", "none": "none"}.get(value.get_secret_value(), "of the local stack")
     if value is None:
         return "none"
     if isinstance(value, str):
