@@ -50,6 +50,7 @@ smoke: setup
 	$(BIN)/andon benchmark faults --smoke --schedule 1
 	$(BIN)/andon benchmark mutants --smoke
 	$(BIN)/andon benchmark stalls --smoke
+	$(BIN)/andon benchmark takeover --smoke
 	$(BIN)/andon benchmark soak --smoke
 	$(BIN)/andon benchmark shots --smoke
 	$(BIN)/andon benchmark recipes --smoke
