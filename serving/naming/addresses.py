@@ -104,9 +104,11 @@ def _split(text: str) -> SplitResult:
     """The parts of a well-formed absolute address."""
     if found := re.search(r"<[^>]*>|\$?\{[^}]*\}|\[(?:your|resource|host)[^\]]*\]|YOUR[-_]", text):
         raise AddressError(f"{found[0]!r} is a placeholder; write the real name in its place")
-    if re.search(r"[\s\\\x00-\x1f]", text):
-        right = re.sub(r"\s", "", text.replace("\\", "/"))
-        raise AddressError(f"blanks and backslashes cannot stand in it; write {_schemed(right)!r}")
+    if re.search(r"[\s\\\x00-\x1f'\"`<>]", text):
+        right = re.sub(r"[\s'\"`<>]", "", text.replace("\\", "/"))
+        raise AddressError(
+            f"blanks, quotes and backslashes cannot stand in it; write {_schemed(right)!r}"
+        )
     if not re.match(r"https?://[^/]", text, re.I):
         raise AddressError(f"expected http:// or https:// and a host; write {_schemed(text)!r}")
     try:

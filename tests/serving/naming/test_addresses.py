@@ -1,7 +1,7 @@
 """Addresses of endpoints as people paste them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from serving.naming.addresses import AddressError, read_address
@@ -118,6 +118,8 @@ def test_a_mended_address_says_so(given_: str, is_mended: bool) -> None:
     assert read_address(given_).is_mended == is_mended
 
 
+@example("HTTP://0/</")
+@example("http://0/'/chat/completions")
 @given(st.text(max_size=60) | st.from_regex(r"https?://[!-~]{0,40}", fullmatch=True))
 def test_any_text_is_an_address_or_an_error_of_ours(text: str) -> None:
     try:
