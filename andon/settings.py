@@ -239,8 +239,8 @@ class _AllSources(PydanticBaseSettingsSource):
         return gather(self.settings_cls, os.environ)
 
 
-_BELOW_STATE: Final = {"journal_dir": "journal", "spool_dir": "spool", "pki_dir": "pki"}
-"""A gateway's folders below ``paths.state`` by setting."""
+_BELOW_STATE: Final = ("journal_dir", "spool_dir", "pki_dir")
+"""A gateway's folders below ``paths.state``, each under the name that its default has."""
 
 
 class Settings(BaseSettings):
@@ -288,7 +288,8 @@ class Settings(BaseSettings):
         state = paths.get("state") if isinstance(paths, Mapping) else getattr(paths, "state", None)
         if not state or not isinstance(gateway, Mapping):
             return values
-        kept = {name: Path(str(state)) / folder for name, folder in _BELOW_STATE.items()}
+        defaults = GatewaySettings.model_fields
+        kept = {name: Path(str(state)) / defaults[name].default.name for name in _BELOW_STATE}
         return {**given, "gateway": {**kept, **gateway}}
 
     @field_validator("log_level", mode="before")

@@ -338,27 +338,3 @@ def test_every_variable_that_we_write_is_one() -> None:
         is_stem = any(one.startswith(f"{name}__") for one in known)
         is_below = any(name.startswith(f"{one}__") for one in known)
         assert name in known or is_stem or is_below or OF_TESTS.fullmatch(name), name
-
-
-def test_what_a_gateway_keeps_is_in_the_folder_of_the_hosts_state(
-    alone: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def kept() -> set[str]:
-        own = Settings().gateway
-        return {path.as_posix() for path in (own.journal_dir, own.spool_dir, own.pki_dir)}
-
-    assert kept() == {f".andon/state/{name}" for name in ("journal", "spool", "pki")}
-    monkeypatch.setenv("ANDON_PATHS__STATE", "/var/lib/andon")
-    assert kept() == {f"/var/lib/andon/{name}" for name in ("journal", "spool", "pki")}
-    monkeypatch.setenv("ANDON_GATEWAY__JOURNAL_DIR", "/fast/journal")
-    monkeypatch.setenv("ANDON_GATEWAY__LINE", "L7")
-    assert kept() == {"/fast/journal", "/var/lib/andon/spool", "/var/lib/andon/pki"}
-    assert Settings().gateway.line == "L7"
-
-
-def test_the_image_keeps_its_state_where_the_volume_is() -> None:
-    image = (ROOT / "infra" / "image" / "Dockerfile").read_text("utf-8")
-    state = re.search(r"ANDON_PATHS__STATE=(\S+)", image)
-    assert state is not None
-    assert f'VOLUME ["{state[1]}"]' in image
-    assert f"{state[1]}" in (ROOT / "infra/compose/compose.yaml").read_text("utf-8")

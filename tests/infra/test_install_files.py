@@ -181,3 +181,14 @@ def test_a_mistake_in_the_values_is_refused(
     wrong[section][name] = value
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(wrong, schema)
+
+
+def test_a_gateways_state_is_where_image_compose_and_chart_have_a_volume() -> None:
+    image = (INFRA / "image" / "Dockerfile").read_text(encoding="utf-8")
+    state = re.search(r"ANDON_PATHS__STATE=(\S+)", image)
+    assert state is not None
+    assert f'VOLUME ["{state[1]}"]' in image
+    gateway = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]["gateway"]
+    assert [volume.split(":")[1] for volume in gateway["volumes"]] == [state[1]]
+    mounts = (CHART / "templates" / "_helpers.tpl").read_text(encoding="utf-8")
+    assert f"{{name: state, mountPath: {state[1]}}}" in mounts
