@@ -12,7 +12,7 @@ from functools import partial
 
 import structlog
 
-from connectors.errors import ConnectorError, JournalError, LinkError, SpoolFullError
+from connectors.errors import ConnectorError, JournalError, LinkError
 from connectors.gateway import part_events
 from connectors.gateway.adapters import GatewayPorts
 from connectors.gateway.changes import changes
@@ -21,6 +21,7 @@ from connectors.gateway.exposures import Exposures, GatewayInputs
 from connectors.gateway.host_clock import clock_status, host_boot
 from connectors.gateway.journal_entries import JournalEntry, RunLine, StepLine, entry_of, recover
 from connectors.gateway.outcome_publisher import OutcomePublisher
+from connectors.gateway.posts import Posts
 from connectors.gateway.recipe_requests import RecipeRequests
 from connectors.gateway.recipes import RecipeChanges
 from connectors.gateway.skew import SkewWatch
@@ -38,6 +39,8 @@ from streams.followers import kept_following, told_when_behind
 from streams.ids import new_frame_id
 
 log = structlog.get_logger(__name__)
+_SETTLE_S = 2.0
+"""So long the end waits for acknowledgements of what was written, and for what is on its way."""
 _MOVING = Signal.TRIGGER_ENABLE, Signal.PLC_HEARTBEAT, Signal.RESULT_ACK_SEQ, Signal.FAULT_RESET_SEQ
 
 
@@ -67,8 +70,9 @@ class Gateway:
         self._outcomes = OutcomePublisher(settings, ports.journal, ports.publisher, self._clock)
         written, refused = self._written, self._refused
         self._writer = ControllerWriter(ports.link, ports.journal, written, self._apply, refused)
+        self._posts = Posts()
         own = settings, self._exposures, ports.policies, ports.publisher
-        self._recipes = RecipeChanges(*own, self._apply, self._post)
+        self._recipes = RecipeChanges(*own, self._apply, self._posts.start)
         self._notes = TriggerNotes()
         self._skew = SkewWatch(lambda off: self._fault(FaultCode.CLOCK_SKEW, off))
         ask = partial(self._apply, hs.Notice.STOP_REQUESTED)
@@ -76,7 +80,6 @@ class Gateway:
         self._timer: asyncio.TimerHandle | None = None
         self._trigger_moved = asyncio.Event()
         self._recipe_requests = RecipeRequests()
-        self._posts: set[asyncio.Task[None]] = set()
         self._answering: Decision | None = None
         self._down: set[str] = set()
         ports.publisher.on_down = lambda down: self._fault(FaultCode.KAFKA, down)
@@ -243,7 +246,7 @@ class Gateway:
                 self._writer.result(command)
             case hs.Capture(part):
                 entry = self._mint(part)
-                self._post(self._exposures.expose(part, entry))
+                self._posts.start(self._exposures.expose(part, entry))
             case hs.Decide(part, reason, why):
                 self._decide(part, reason, why)
             case hs.ResultReport():
@@ -293,7 +296,7 @@ class Gateway:
         log.warning("part.watchdog", **part_events.words_of(part), **more)
         line = StepLine(t="decided", k=part.key, v=verdict, d=decision.model_dump_json())
         self._ports.journal.append(line)
-        self._post(self._outcomes.send_decision(part.key, decision))
+        self._posts.start(self._outcomes.send_decision(part.key, decision))
         self._apply(hs.Decided(part.key, entry.frame_id, verdict))
 
     def _report(self, command: hs.ResultReport) -> None:
@@ -303,7 +306,7 @@ class Gateway:
             log.warning("result.not_applied", **words, why=command.detail)
         event = self._outcomes.outcome_event(command, self._answering)
         if event is not None:
-            self._post(self._outcomes.send_outcome(command, event))
+            self._posts.start(self._outcomes.send_outcome(command, event))
 
     # --- life -----------------------------------------------------------------------------
 
@@ -314,31 +317,19 @@ class Gateway:
 
     def _send_left_over(self) -> None:
         for work in self._outcomes.left_over():
-            self._post(work)
-
-    def _post(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(self._guarded(work))
-        self._posts.add(task)
-        task.add_done_callback(self._posts.discard)
-
-    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
-        try:
-            await work
-        except SpoolFullError as error:
-            log.error("spool.full", why=str(error))
-        except Exception:  # one part's failure must not stop the line; the watchdog decides it
-            log.exception("gateway.task_failed")
+            self._posts.start(work)
 
     async def _shut_down(self, tasks: list[asyncio.Task[None]]) -> None:
         if self._timer is not None:
             self._timer.cancel()
         with contextlib.suppress(LinkError):
             await self._ports.link.write({Signal.READY: False, Signal.ONLINE: False})
-        if self._posts:
-            await asyncio.wait(self._posts, timeout=2.0)
-        for task in [*tasks, *self._posts]:
+        # with a journal that fails nobody knows after a restart what is not told now
+        await self._posts.settle(_SETTLE_S, lambda: self._state.has_result_under_way)
+        await self._posts.cancel()
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *self._posts, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._timer is not None:
             self._timer.cancel()
         await self._recipes.close()

@@ -154,6 +154,12 @@ class State:
         """Results that wait for the controller's acknowledgement, the written one included."""
         return len(self.queue) + len(self.backlog)
 
+    @property
+    def has_result_under_way(self) -> bool:
+        """Whether a connected controller has, or is being told, a result without its answer."""
+        told = Phase.WRITING, Phase.WRITTEN
+        return self.online and any(part.phase in told for part in self.parts.values())
+
     @cached_property
     def outputs(self) -> SignalValues:
         """Every status signal as it should stand on the controller."""
