@@ -21,6 +21,7 @@ from tests.infra.systemd_here import Machine, booted
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 PARTS = 8
 GATEWAY, RECORD = "andon-gateway@L1-S1.service", "andon-worker@record.service"
+ANOTHER = "andon-worker@record-2.service"
 CONSOLE, RETAIN = "andon-console.service", "andon-retain.service"
 
 
@@ -123,6 +124,17 @@ def test_a_line_plays_through_the_units(plant: Plant, tmp_path: Path) -> None:
     assert {entry.action for entry in entries} == {"hold"}
     assert max(entry.results_in_window for entry in entries) == 1
     assert any(entry.acknowledged and entry.source == "watchdog" for entry in entries)
+
+
+def test_another_worker_of_a_role_on_the_same_host(plant: Plant) -> None:
+    plant.write("worker-record-2.env", {"WORKER_ROLE": "record"})
+    plant.start(RECORD, ANOTHER)
+    pids = {plant.machine.shown(unit, "MainPID") for unit in (RECORD, ANOTHER)}
+    calls = {plant.machine.run("cat", f"/proc/{pid}/cmdline").stdout for pid in pids}
+    assert len(pids) == 2
+    assert all(call.endswith("worker\0record\0") for call in calls)
+    assert plant.machine.run("ls", "/var/lib/andon/worker-record-2").returncode == 0
+    plant.machine.run("systemctl", "stop", ANOTHER)
 
 
 def test_the_console_and_the_schedule_work(plant: Plant) -> None:
