@@ -121,8 +121,9 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     """Node ids of single signals: ``none`` where the controller has none, ``=VALUE`` where a
     signal of the controller's always has this value."""
     camera: str = "synthetic:seed=0"
-    """``folder:PATH``, ``list:FILE``, ``synthetic:seed=N,size=N``, ``opencv:0|file|rtsp://|http://``,
-    ``snapshot:http://`` or ``genicam:SERIAL``; see docs/cameras.md."""
+    """``folder:PATH``, ``list:FILE``, ``synthetic:seed=N,size=N,defects=SHARE``,
+    ``opencv:0|file|rtsp://|http://``, ``snapshot:http://``, ``genicam:SERIAL`` or
+    ``aravis:SERIAL``; see docs/cameras.md."""
     shots: Annotated[tuple[ShotSettings, ...], Field(max_length=16)] = ()
     """The photographs of each part, as JSON or ``[[gateway.shots]]``; empty: one by ``camera``."""
     standby: bool = False

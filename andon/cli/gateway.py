@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from andon.cli.options import CameraSource
+
 app = typer.Typer(add_completion=False)
 
 
@@ -12,9 +14,7 @@ def gateway(
     line: Annotated[str | None, typer.Option(help="Line; ANDON_GATEWAY__LINE.")] = None,
     station: Annotated[str | None, typer.Option(help="Station; ANDON_GATEWAY__STATION.")] = None,
     plc: Annotated[str | None, typer.Option(help="OPC UA endpoint of the controller.")] = None,
-    camera: Annotated[
-        str | None, typer.Option(help="folder:PATH, list:FILE, synthetic:..., opencv:...")
-    ] = None,
+    camera: CameraSource = None,
     standby: Annotated[
         bool | None,
         typer.Option(

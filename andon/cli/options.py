@@ -24,6 +24,14 @@ More = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="An option of the list below; repeatable."),
 ]
 
+CameraSource = Annotated[
+    str | None,
+    typer.Option(
+        help="folder:, list:, synthetic:, opencv:, snapshot:, genicam: or aravis:, as "
+        "docs/cameras.md says; ANDON_GATEWAY__CAMERA."
+    ),
+]
+
 
 def group(text: str) -> typer.Typer:
     """The application of a command that has commands of its own; ``text`` is its help."""

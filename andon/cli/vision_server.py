@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from andon.cli.options import CameraSource
+
 app = typer.Typer(add_completion=False)
 
 
@@ -11,9 +13,7 @@ app = typer.Typer(add_completion=False)
 def vision_server(
     line: Annotated[str | None, typer.Option(help="Line; ANDON_GATEWAY__LINE.")] = None,
     station: Annotated[str | None, typer.Option(help="Station; ANDON_GATEWAY__STATION.")] = None,
-    camera: Annotated[
-        str | None, typer.Option(help="folder:PATH, list:FILE, synthetic:..., opencv:...")
-    ] = None,
+    camera: CameraSource = None,
     url: Annotated[
         str | None, typer.Option(help="Where the server listens; ANDON_VISION__URL.")
     ] = None,

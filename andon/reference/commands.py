@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 from typer.core import TyperGroup
 
+from andon.cli.laboratory import GroupWithLaboratory
 from andon.reference.text import GENERATED, table
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ _HEAD: Final = f"""# Commands
 Every command has `--help`, and ends with 0, with 1 when it failed (the last line says why), or with
 2 when it was called wrongly. `--json` prints one JSON object instead of tables, for programs.
 Options of `--set` are given as `--set NAME=VALUE`, as often as wanted. The commands read the
-settings of [settings.md](settings.md). `plc`, `demo`, `evaluate` and `benchmark` need
-`pip install 'andon[lab,embedded,demo]'`.
+settings of [settings.md](settings.md). `stack` needs `pip install 'andon[embedded]'`;
+{{laboratory}} need `pip install 'andon[lab,embedded,demo]'`.
 """
 _PLAIN: Final = {
     "str": "text",
@@ -36,8 +37,10 @@ def reference() -> str:
     """The whole document."""
     from andon.__main__ import app
 
-    lines = [_HEAD]
-    for words, command in _commands(typer.main.get_command(app), "andon"):
+    whole = typer.main.get_command(app)
+    laboratory = ", ".join(f"`{words}`" for words in _laboratory(whole))
+    lines = [_HEAD.format(laboratory=laboratory)]
+    for words, command in _commands(whole, "andon"):
         lines += _section(words, command)
     return "\n".join(lines) + "\n"
 
@@ -54,6 +57,17 @@ def _commands(command: "Command", words: str) -> "Iterator[tuple[str, Command]]"
         _, called, _ = command.resolve_command(context, [name])
         if called is not None:
             yield from _commands(called, f"{words} {name}")
+
+
+def _laboratory(command: "Command", above: str = "") -> Iterator[str]:
+    """The laboratory's commands and groups, by the words after ``andon``."""
+    if isinstance(command, GroupWithLaboratory):
+        context = typer.Context(command)
+        for name in command.list_commands(context):
+            if name in command.laboratory:
+                yield f"{above}{name}"
+            elif (below := command.get_command(context, name)) is not None:
+                yield from _laboratory(below, f"{above}{name} ")
 
 
 def _section(words: str, command: "Command") -> list[str]:
