@@ -326,10 +326,10 @@ class Gateway:
             await self._ports.link.write({Signal.READY: False, Signal.ONLINE: False})
         # with a journal that fails nobody knows after a restart what is not told now
         await self._posts.settle(_SETTLE_S, lambda: self._state.has_result_under_way)
-        await self._posts.cancel()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._posts.cancel()
         if self._timer is not None:
             self._timer.cancel()
         await self._recipes.close()
