@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,21 @@ class Disk:
         monkeypatch.setattr(journal_module, "_write_all", asked)
 
 
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """A disk that works until a test says otherwise."""
+    return Disk(monkeypatch)
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[Line]:
+    """A line at work: its gateway is ready, and every frame passes at once."""
+    async with running_line(folder, PLC, config=ROOMY) as line:
+        line.bus.answer = at_once
+        await line.start_gateway()
+        yield line
+
+
 def fault(line: Line) -> int:
     return int(line.plc.gateway(Signal.FAULT_CODE))
 
@@ -52,13 +69,8 @@ async def trigger(line: Line, name: str) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS], ids=os.strerror)
-async def test_ready_comes_back_by_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
-) -> None:
-    disk = Disk(monkeypatch)
-    async with running_line(tmp_path, PLC, config=ROOMY) as line:
-        line.bus.answer = at_once
-        await line.start_gateway()
+async def test_ready_comes_back_by_itself(tmp_path: Path, disk: Disk, error: int) -> None:
+    async with serving(tmp_path) as line:
         await trigger(line, "before")
         disk.error = error
         await trigger(line, "meanwhile")
@@ -76,12 +88,9 @@ async def test_ready_comes_back_by_itself(
 
 @pytest.mark.asyncio
 async def test_restarted_with_a_journal_that_lacks_results_nothing_is_acted_on_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, disk: Disk
 ) -> None:
-    disk = Disk(monkeypatch)
-    async with running_line(tmp_path, PLC, config=ROOMY) as line:
-        line.bus.answer = at_once
-        await line.start_gateway()
+    async with serving(tmp_path) as line:
         await trigger(line, "before")
         disk.error = errno.EIO
         for number in range(4):
@@ -103,13 +112,10 @@ async def test_restarted_with_a_journal_that_lacks_results_nothing_is_acted_on_t
 
 @pytest.mark.asyncio
 async def test_stopped_with_a_failing_journal_it_tells_of_the_result_that_was_just_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, disk: Disk
 ) -> None:
     """No restart knows of it, so that its acknowledgement is waited for and published first."""
-    disk = Disk(monkeypatch)
-    async with running_line(tmp_path, PLC, config=ROOMY) as line:
-        line.bus.answer = at_once
-        await line.start_gateway()
+    async with serving(tmp_path) as line:
         disk.error = errno.ENOSPC
         line.plc.acks_withheld = True
         await line.plc.trigger(PlannedPart(part_id="last", product_id="demo"))
