@@ -73,10 +73,10 @@ class MjpegSource:
                 self._quiet_at = before
                 if before > deadline:
                     raise CaptureError(f"{self.name}: sent nothing for {self._timeout:g} s")
-            data = answer.response.read1(1 << 20)
+            data = answer.more()
         except (OSError, ValueError) as error:
             raise CaptureError(f"{self.name}: the connection broke: {error}") from None
-        if not data:
+        if data is None:
             raise CaptureError(f"{self.name}: the camera closed the stream")
         return data
 
@@ -125,7 +125,7 @@ class SnapshotCamera:
         try:
             kind = _image_type(answer.response.headers, self._name)
             body = bytearray()
-            while block := answer.response.read1(1 << 20):
+            while (block := answer.more()) is not None:
                 body += block
                 if len(body) > _LIMIT or time.monotonic() > deadline:
                     raise CaptureError(
@@ -136,8 +136,7 @@ class SnapshotCamera:
             raise CaptureError(f"camera {self._name}: the connection broke: {error}") from None
         finally:
             answer.close()
-        stated = answer.response.headers.get("Content-Length", "")
-        if not body or (stated.isdecimal() and int(stated) != len(body)):
+        if not body or not answer.is_whole:
             raise CaptureError(f"camera {self._name}: only {len(body)} bytes of a picture came")
         return bytes(body), kind
 

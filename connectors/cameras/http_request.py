@@ -10,29 +10,70 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from connectors.cameras.http_body import BodyReader
 from connectors.errors import CaptureError
 
 _PAIR = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
 
+class _Unbuffered(http.client.HTTPResponse):
+    """Reads the headers byte by byte, so that every byte behind them waits in the socket.
+
+    What waited in a buffer of our own would be taken for a frame that came later than it did.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        debuglevel: int = 0,
+        method: str | None = None,
+        url: str | None = None,
+    ) -> None:
+        super().__init__(sock, debuglevel, method, url)
+        self.fp.close()
+        self.fp = sock.makefile("rb", 0)  # type: ignore[assignment]
+
+
 class _OneShot(http.client.HTTPConnection):
-    """HTTP 1.0: the camera sends no chunks, and closes when it is done."""
+    """HTTP 1.0: the camera closes when it is done, and most send no chunks."""
 
     _http_vsn = 10
     _http_vsn_str = "HTTP/1.0"
+    response_class = _Unbuffered
 
 
 class _OneShotTls(http.client.HTTPSConnection):
     _http_vsn = 10
     _http_vsn_str = "HTTP/1.0"
+    response_class = _Unbuffered
 
 
-@dataclass(frozen=True)
+@dataclass
 class CameraAnswer:
     """A camera's answer whose body is still to be read."""
 
     response: http.client.HTTPResponse
     sock: socket.socket
+
+    def __post_init__(self) -> None:
+        self._body = BodyReader(self.response.headers)
+
+    def more(self) -> bytes | None:
+        """The next bytes of the body; empty where none were among those that came, None: it ended.
+
+        Raises:
+            OSError: nothing came in time, or the connection broke.
+            ValueError: the camera sends no sound chunks.
+        """
+        if self._body.is_over:
+            return None
+        data = self.sock.recv(1 << 20)
+        return self._body.feed(data) if data else None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all came that the headers announced."""
+        return self._body.is_whole
 
     def is_waiting(self) -> bool:
         """Whether a TLS layer holds bytes that no socket shows any more."""
