@@ -45,14 +45,16 @@ class SupervisedCamera:
         attempt = 0
         while True:
             await self._until_broken()
-            with contextlib.suppress(CaptureError):
+            with contextlib.suppress(Exception):
                 await self.camera.close()
             try:
                 await self.camera.open()
-            except CaptureError as error:
-                if (told := self._outage.failed(str(error))) is not None:
+            except Exception as error:  # a driver, or a folder on a network, raises what it likes
+                why = str(error) or type(error).__name__
+                if (told := self._outage.failed(why)) is not None:
                     more = {"seconds": told.seconds, "attempts": told.failures}
-                    log.error("camera.unavailable", why=str(error), **more)
+                    unforeseen = None if isinstance(error, CaptureError) else error
+                    log.error("camera.unavailable", why=why, **more, exc_info=unforeseen)
                 await asyncio.sleep(backoff_s(attempt, 0.2, self.retry_max_s))
                 attempt += 1
             else:
