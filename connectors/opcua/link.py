@@ -15,7 +15,7 @@ import structlog
 from asyncua import Client, ua
 
 from connectors.errors import LinkError
-from connectors.handshake.signals import Signal, SignalValue, SignalValues, number
+from connectors.handshake.signals import WATCHED, Signal, SignalValue, SignalValues, number
 from connectors.handshake.values import Notice, TriggerAge
 from connectors.line_link import LinkEvent
 from connectors.opcua.node_set import ABSENT, AbsenceNotes, NodeSet, open_node_set, read_in_parts
@@ -273,12 +273,16 @@ class OpcUaLink:
     async def _stand_in(self, events: Notifications) -> None:
         """Where the controller has no heartbeat, that its server answers is one.
 
-        TriggerSeq is told with it, in case the server has forgotten the subscription.
+        What the subscription should have told is read with it, in case the server has forgotten
+        the subscription; a trigger is told at once.
         """
         await asyncio.sleep(self._settings.heartbeat_s)
-        read = await self.read([Signal.TRIGGER_SEQ])
+        read = await self.read([signal for signal in WATCHED if signal in self._nodes.ids])
         beat = (int(str(events.beat)) + 1) & 0xFFFFFFFF
-        events.tell({Signal.PLC_HEARTBEAT: beat, **read})
+        trigger = {s: value for s, value in read.items() if s is Signal.TRIGGER_SEQ}
+        events.tell({Signal.PLC_HEARTBEAT: beat, **trigger})
+        if (behind := events.behind(read, _ON_ITS_WAY_S)) is not None:
+            self.drop(f"the subscription is silent, though {behind.wire_name} moved")
 
     async def _on_lost(self, error: Exception) -> None:
         self.drop(f"transport lost: {error}")

@@ -39,9 +39,15 @@ class Notifications:
         self.beat: SignalValue = 0
         """The controller's heartbeat as it was told last, and when."""
         self.beat_at = time.monotonic()
+        self.late_s = 0.0
+        """So late a change may be told by the intervals that the server granted, seconds."""
+        self._told: dict[Signal, SignalValue] = {}
+        self._behind: dict[Signal, tuple[SignalValue | None, float]] = {}
+        """What was told of a signal that shows something else, and since when that is known."""
 
     def start(self, values: SignalValues) -> None:
         self._held.insert(0, Connected(values))
+        self._told.update(values)
         self.beat, self.beat_at = values[Signal.PLC_HEARTBEAT], time.monotonic()
 
     def forward(self, on_event: Callable[[LinkEvent], None]) -> None:
@@ -61,6 +67,7 @@ class Notifications:
                 if signal in moved and (stamp := seconds_of(item.Value.SourceTimestamp)):
                     stamps[signal] = stamp
         self._take_times(moved, stamps, result.NotificationMessage.PublishTime, now)
+        self._told.update(moved)
         if moved:
             self.tell(moved)
 
@@ -98,6 +105,27 @@ class Notifications:
             self._unusable.add(signal)
         else:
             self._unusable.discard(signal)
+
+    def behind(self, read: SignalValues, more_s: float) -> Signal | None:
+        """A watched signal of which nothing is told though it was read otherwise.
+
+        Args:
+            read: what the controller shows.
+            more_s: a notification may take so much longer than its intervals, seconds.
+        """
+        now = time.monotonic()
+        for signal, value in read.items():
+            told = self._told.get(signal)
+            if value == told:
+                self._behind.pop(signal, None)
+                continue
+            before, since = self._behind.get(signal, (told, now))
+            if before != told:
+                since = now
+            self._behind[signal] = told, since
+            if now - since > self.late_s + more_s:
+                return signal
+        return None
 
     def tell(self, moved: SignalValues) -> None:
         """Pass on what moved."""
@@ -141,6 +169,7 @@ async def subscribe(
             nodes.leave_out(signal, f"cannot be watched ({result.StatusCode.name})", fix + more)
     granted = Intervals(float(created.RevisedPublishingInterval or interval_ms), sampling_ms)
     events.trigger_time.granted(granted.publishing_ms / 1000, granted.sampling_ms / 1000)
+    events.late_s = (granted.publishing_ms + granted.sampling_ms) / 1000
     return granted
 
 

@@ -62,6 +62,30 @@ async def test_a_subscription_that_the_controller_forgot_costs_one_connection_an
 
 
 @pytest.mark.asyncio
+async def test_a_subscription_is_missed_where_the_controller_has_no_heartbeat(
+    tmp_path: Path,
+) -> None:
+    """Its acknowledgements would be told by nobody, and no result could follow."""
+    layout = NodeLayout(absent=frozenset({Signal.PLC_HEARTBEAT}))
+    config = ROOMY.model_copy(update={"signals": {"PlcHeartbeat": "none"}})
+    async with running_line(tmp_path, PLC, layout, config=config) as line:
+        line.bus.answer = at_once
+        await line.start_gateway()
+        with capture_logs() as told:
+            await trigger(line, "before")
+            await forget_subscriptions(line)
+            await trigger(line, "first")  # seen by the look that stands for a heartbeat
+            await trigger(line, "second")
+            await trigger(line, "third")
+        lost = [str(row["why"]) for row in told if row["event"] == "plc.link_lost"]
+        assert len(lost) == 1
+        assert lost[0].startswith("the subscription is silent, though ")
+        assert not line.plc.gateway(Signal.RESULT_OVERRUN)
+        await until(lambda: len(line.bus.acks) == 4)
+        assert {ack.outcome for ack in line.bus.acks} == {AckOutcome.ACKNOWLEDGED}
+
+
+@pytest.mark.asyncio
 @pytest.mark.slow
 async def test_a_frozen_program_costs_no_connection(tmp_path: Path) -> None:
     async with running_line(tmp_path, PLC, config=ROOMY) as line:
