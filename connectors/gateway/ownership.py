@@ -256,7 +256,7 @@ class OwnedLink:
         values = await self._link.read(tuple(Signal))
         held, self._held = self._held, None
         self.in_charge = True
-        self._tell(Connected({**self._connected.values, **values}))
+        self._tell(self._connected._replace(values={**self._connected.values, **values}))
         for event in held:
             self._tell(event)
 

@@ -111,7 +111,8 @@ def _apply(state: State, now: float, event: Input) -> Step:
         case CounterMoved():
             return _counter_moved(state, now, event)
         case Connected():
-            return _connected(over_silence(state, now), now, event.values)
+            state = replace(over_silence(state, now), result_last=event.result_last)
+            return _connected(state, now, event.values)
         case Notice.DISCONNECTED:
             return replace(state, online=False, alive=False, pending_told=None), []
         case Notice.STOP_REQUESTED:
@@ -230,8 +231,9 @@ def _doubt(state: State, result_seq: int) -> str:
     """
     if not state.memory_whole:
         return "the journal is damaged"
-    if state.result_seq_known and steps(state.result_seq, result_seq) > 0:
-        return f"ResultSeq is {result_seq}, the journal ends at {state.result_seq}"
+    known = state.result_seq
+    if state.result_seq_known and steps(known, result_seq, state.result_last) > 0:
+        return f"ResultSeq is {result_seq}, the journal ends at {known}"
     return ""
 
 

@@ -119,7 +119,7 @@ def pump(state: State, now: float) -> Step:
         state = replace(state, queue=state.backlog[:1], backlog=state.backlog[1:])
     if not state.queue:
         return state, commands
-    seq = following(state.result_seq)
+    seq = following(state.result_seq, state.result_last)
     part = replace(state.parts[state.queue[0]], phase=Phase.WRITING, result_seq=seq, ordered_at=now)
     state = replace(keep(state, part), result_seq=seq, pending_told=state.pending)
     return state, [*commands, WriteResult(part, state.pending)]
@@ -142,7 +142,7 @@ def acknowledged(state: State, now: float, result_seq: int) -> Step:
     part = state.head()
     if part is None or part.result_seq == 0 or result_seq == 0:
         return state, []
-    if part.phase is Phase.QUEUED or steps(part.result_seq, result_seq) < 0:
+    if part.phase is Phase.QUEUED or steps(part.result_seq, result_seq, state.result_last) < 0:
         return state, []
     commands = [] if part.phase is Phase.REPORTED else [confirm(part, now)]
     state, more = pump(forget(state, part), now)
@@ -221,11 +221,11 @@ def read_back(state: State, now: float, last: int, of_trigger: int, ack: int) ->
             Phase.REPORTED,
         ):
             continue
-        behind = steps(part.result_seq, last)
+        behind = steps(part.result_seq, last, state.result_last)
         there = behind > 0 or (behind == 0 and of_trigger == part.key.trigger_seq)
         if there and part.written_at is None and part.ordered_at is not None:
             part = replace(part, written_at=part.ordered_at)
-        if there and (behind > 0 or steps(part.result_seq, ack) >= 0):
+        if there and (behind > 0 or steps(part.result_seq, ack, state.result_last) >= 0):
             if part.phase is not Phase.REPORTED:
                 commands.append(confirm(part, now))
             state = forget(state, part)

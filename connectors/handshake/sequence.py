@@ -1,30 +1,32 @@
-"""Arithmetic of the handshake's counters, which are UInt32 and wrap to 1, never to 0."""
+"""Arithmetic of the handshake's counters, which are UInt32 and wrap to 1, never to 0.
+
+``last`` is what a narrower node can hold: its counter wraps there.
+"""
 
 LAST = 0xFFFFFFFF
-_HALF = LAST // 2
 
 
-def following(seq: int) -> int:
+def following(seq: int, last: int = LAST) -> int:
     """The number after ``seq``; 1 follows 4294967295, and the 0 of a cold start.
 
-    >>> following(41), following(LAST), following(0)
-    (42, 1, 1)
+    >>> following(41), following(LAST), following(0), following(65535, last=65535)
+    (42, 1, 1, 1)
     """
-    return 1 if seq >= LAST else seq + 1
+    return 1 if seq >= last else seq + 1
 
 
-def steps(start: int, end: int) -> int:
+def steps(start: int, end: int, last: int = LAST) -> int:
     """How many increments lead from ``start`` to ``end``; negative when ``end`` lies behind.
 
     0 is the cold start and stands just before 1. Distances over half the ring count as behind.
 
-    >>> steps(4294967295, 1), steps(5, 3)
-    (1, -2)
+    >>> steps(4294967295, 1), steps(5, 3), steps(65534, 1, last=65535)
+    (1, -2, 2)
     """
     if start == 0 or end == 0:
         return end - start
-    forward = (end - start) % LAST
-    return forward if forward <= _HALF else forward - LAST
+    forward = (end - start) % last
+    return forward if forward <= last // 2 else forward - last
 
 
 def span(start: int, end: int, limit: int) -> list[int]:

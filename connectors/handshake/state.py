@@ -6,6 +6,7 @@ from functools import cached_property
 from uuid import UUID
 
 from connectors.handshake.config import HandshakeConfig
+from connectors.handshake.sequence import LAST
 from connectors.handshake.signals import Signal, SignalValues
 from connectors.handshake.values import Changeover, Part, PartKey, Phase
 from streams.codes import FaultCode
@@ -58,6 +59,8 @@ class State:
     pending_told: int | None = None
     """``PendingResults`` as the controller has it; None: not known."""
     result_seq: int = 0
+    result_last: int = LAST
+    """After this ``ResultSeq`` wraps to 1."""
     result_seq_known: bool = False
     """False before the first controller, and after a journal that does not say."""
     memory_whole: bool = True

@@ -5,6 +5,7 @@ from enum import Enum
 from typing import NamedTuple
 from uuid import UUID
 
+from connectors.handshake.sequence import LAST
 from connectors.handshake.signals import Signal, SignalValues
 from streams.codes import AckOutcome, DecisionSource, FaultCode, ReasonCode, ResultCode
 from streams.ports import Trigger
@@ -100,6 +101,8 @@ class Connected(NamedTuple):
     """
 
     values: SignalValues
+    result_last: int = LAST
+    """The largest ``ResultSeq`` that the nodes of it and of its acknowledgement can hold."""
 
 
 class TriggerAge(NamedTuple):

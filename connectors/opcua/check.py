@@ -5,7 +5,7 @@ Every signal is read, and watched or written back as the gateway will do it.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -23,6 +23,7 @@ from connectors.handshake.signals import (
 )
 from connectors.line_link import Changed, LinkEvent
 from connectors.opcua.check_conditions import Condition, Observed, conditions
+from connectors.opcua.coercion import last_count
 from connectors.opcua.node_set import NodeSet, UnusableSignal, open_node_set, read_in_parts
 from connectors.opcua.secured import reached
 from connectors.opcua.subscription import Intervals, Notifications, subscribe
@@ -122,12 +123,23 @@ async def check(
             has_stamps=await _has_stamps(client, nodes),
         )
         qualities = await _qualities(client, nodes)
-    wrong = {one.signal: one for one in nodes.wrong}
+    wrong = {one.signal: one for one in [*_too_narrow(nodes), *nodes.wrong]}
     signals = [
         _row(nodes, signal, wrong.get(signal), proofs.get(signal), qualities.get(signal, ""))
         for signal in Signal
     ]
     return Checked(signals, conditions(settings, seen))
+
+
+def _too_narrow(nodes: NodeSet) -> Iterator[UnusableSignal]:
+    """Signals that show TriggerSeq, and one day cannot: it goes on where their node ends."""
+    own = nodes.kinds.get(Signal.TRIGGER_SEQ)
+    for signal in (Signal.TRIGGER_ACK_SEQ, Signal.EXPOSURE_DONE_SEQ, Signal.RESULT_TRIGGER_SEQ):
+        kind = nodes.kinds.get(signal)
+        if own is None or kind is None or last_count(kind) >= last_count(own):
+            continue
+        found = f"is {kind.name} and ends at {last_count(kind)}, but TriggerSeq is {own.name}"
+        yield UnusableSignal(signal, str(nodes.addresses[signal]), found, f"make it {own.name} too")
 
 
 async def _watched(

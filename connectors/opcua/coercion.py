@@ -7,6 +7,7 @@ from typing import Final
 
 from asyncua import ua
 
+from connectors.handshake.sequence import LAST
 from connectors.handshake.signals import COUNTERS, NAMED, Signal, SignalValue
 
 _Type = ua.VariantType
@@ -39,6 +40,16 @@ BITS: Final = {kind: (high - low).bit_length() for kind, (low, high) in _INTEGER
 def can_hold(signal: Signal, kind: ua.VariantType) -> bool:
     """Whether a node of this type can be the signal's."""
     return kind in _kinds(signal)
+
+
+def last_count(kind: ua.VariantType) -> int:
+    """The last number of a counter in a node of this type; a signed one goes on as its bits do.
+
+    >>> last_count(ua.VariantType.Int16), last_count(ua.VariantType.Double)
+    (65535, 4294967295)
+    """
+    bits = BITS.get(kind, 64)
+    return min(LAST, (1 << bits) - 1, int(_REALS.get(kind, LAST)))
 
 
 def taken_types(signal: Signal) -> str:
@@ -135,8 +146,8 @@ def _written_integer(signal: Signal, value: SignalValue, kind: ua.VariantType) -
     assert isinstance(value, int)
     low, high = _INTEGERS[kind]
     whole = int(value)
-    if signal in COUNTERS and whole > high and BITS[kind] == 32:
-        whole -= 1 << 32
+    if signal in COUNTERS and high < whole <= last_count(kind):
+        whole -= 1 << BITS[kind]
     if not low <= whole <= high:
         raise ValueError(f"is {kind.name}, which cannot hold {whole}")
     return whole

@@ -279,8 +279,8 @@ class OpcUaLink:
         await asyncio.sleep(self._settings.heartbeat_s)
         read = await self.read([signal for signal in WATCHED if signal in self._nodes.ids])
         beat = (int(str(events.beat)) + 1) & 0xFFFFFFFF
-        trigger = {s: value for s, value in read.items() if s is Signal.TRIGGER_SEQ}
-        events.tell({Signal.PLC_HEARTBEAT: beat, **trigger})
+        moved = {s: value for s, value in read.items() if s is Signal.TRIGGER_SEQ}
+        events.tell(moved | {Signal.PLC_HEARTBEAT: beat})
         if (behind := events.behind(read, _ON_ITS_WAY_S)) is not None:
             self.drop(f"the subscription is silent, though {behind.wire_name} moved")
 
@@ -301,7 +301,7 @@ class OpcUaLink:
         self._nodes, self._client, self._intervals = nodes, client, intervals
         self._times, self._trigger_read = events.trigger_time, None
         told = set(Signal) - (_NEVER_GUESSED & nodes.unread)
-        events.start({signal: nodes.values[signal] for signal in told})
+        events.start({signal: nodes.values[signal] for signal in told}, nodes.result_last)
         return events
 
     async def _close(self, client: Client) -> None:

@@ -12,8 +12,9 @@ from asyncua import Client, ua
 from asyncua.ua.uaerrors import BadTooManyOperations
 
 from connectors.errors import NodeSetError
+from connectors.handshake.sequence import LAST
 from connectors.handshake.signals import LOSSES, NEEDED, Owner, Signal, SignalValue
-from connectors.opcua.coercion import can_hold, from_wire, taken_types, to_wire
+from connectors.opcua.coercion import can_hold, from_wire, last_count, taken_types, to_wire
 from connectors.settings import GatewaySettings
 from connectors.signal_map import NodeAddress
 
@@ -70,6 +71,12 @@ class NodeSet:
                 self.values[signal] = self.value(signal, read)
             except ValueError:
                 self.unread.add(signal)
+
+    @property
+    def result_last(self) -> int:
+        """The largest ``ResultSeq`` that both its node and that of its acknowledgement can hold."""
+        kinds = (self.kinds.get(s) for s in (Signal.RESULT_SEQ, Signal.RESULT_ACK_SEQ))
+        return min(LAST, *(last_count(kind) for kind in kinds if kind is not None))
 
     def demand_needed(self) -> None:
         """Raise ``NodeSetError`` that names all, where a signal is wrong that no line can lack."""

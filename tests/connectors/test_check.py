@@ -108,6 +108,17 @@ async def test_what_is_wrong_is_named_with_what_to_do_and_what_is_lost() -> None
 
 
 @pytest.mark.asyncio
+async def test_what_shows_the_trigger_must_be_as_wide() -> None:
+    narrow = {Signal.TRIGGER_ACK_SEQ: KIND.UInt16, Signal.RESULT_SEQ: KIND.UInt16}
+    async with serving(NodeLayout(kinds=narrow)) as server:
+        found = await check(told(server))
+    assert [one.signal for one in found.signals if one.found] == [Signal.TRIGGER_ACK_SEQ]
+    one = row(found, Signal.TRIGGER_ACK_SEQ)
+    assert "ends at 65535" in one.found
+    assert (one.remedy, found.could_run) == ("make it UInt32 too", False)
+
+
+@pytest.mark.asyncio
 async def test_a_register_that_does_not_keep_what_is_written_is_told() -> None:
     async with serving() as server:
         stuck = {Signal.RESULT_TRIGGER_SEQ: 0, Signal.RESULT_PART_ID: "Andon"}

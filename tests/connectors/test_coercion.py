@@ -28,6 +28,7 @@ PAIRS = [
     (Signal.SCORE, 0.25, KIND.Double, 0.25),
     (Signal.READY, True, KIND.Byte, 1),
     (Signal.READY, False, KIND.UInt16, 0),
+    (Signal.RESULT_SEQ, 65_535, KIND.Int16, -1),
     (Signal.PART_ID, "Ä7", KIND.LocalizedText, ua.LocalizedText("Ä7")),
     (Signal.PART_ID, "Ä7", KIND.ByteString, "Ä7".encode()),
     (Signal.RESULT_TIME, NOON, KIND.String, "2026-05-01T12:00:00+00:00"),
@@ -48,7 +49,7 @@ def test_a_value_goes_both_ways(
     ("signal", "value", "kind", "said"),
     [
         (Signal.TRIGGER_SEQ, 65536, KIND.UInt16, "is UInt16, which cannot hold 65536"),
-        (Signal.TRIGGER_SEQ, 40000, KIND.Int16, "is Int16, which cannot hold 40000"),
+        (Signal.TRIGGER_SEQ, 65536, KIND.Int16, "is Int16, which cannot hold 65536"),
         (Signal.TRIGGER_SEQ, (1 << 24) + 1, KIND.Float, "cannot hold 16777217 exactly"),
         (Signal.CLASS_ID, -1, KIND.UInt32, "cannot hold -1"),
         (Signal.SCORE, 0.5, KIND.Int32, "is Int32, not one of Float, Double"),

@@ -53,6 +53,17 @@ def written(**changes: object) -> hs.Part:
     return part(phase=Phase.WRITING, result_seq=8, ordered_at=10.2, **changes)
 
 
+def test_a_result_beyond_the_wrap_of_a_narrow_number_is_written_again() -> None:
+    """The controller has the one before it: by 32 bits its number would lie far ahead."""
+    lost = part(phase=Phase.WRITING, result_seq=1, ordered_at=10.2)
+    shows = {"result_seq": 65535, "result_trigger_seq": 4, "result_ack_seq": 65535}
+    made = state(lost, online=False, alive=False, result_seq=1)
+    after, commands = step(made, 10.5, hs.Connected(shown(**shows), result_last=65535))
+    again = [one.part.result_seq for one in commands if isinstance(one, hs.WriteResult)]
+    assert (again, after.result_seq) == ([1], 1)
+    assert not [one for one in commands if isinstance(one, hs.ResultReport | hs.MemoryBehind)]
+
+
 def test_a_result_that_is_shown_and_acknowledged_is_closed() -> None:
     after, (ack,) = read_back(state(written()), 10.5, last=8, of_trigger=5, ack=8)
     assert (ack.outcome, ack.acknowledged_at) == (AckOutcome.ACKNOWLEDGED, 10.5)

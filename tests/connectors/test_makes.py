@@ -14,8 +14,9 @@ from lab.plc.controller import PlcConfig
 from lab.plc.ledger import entries_of
 from lab.plc.opcua_server import NodeLayout
 from lab.plc.plan import PlannedPart
-from streams.codes import FaultCode
+from streams.codes import AckOutcome, FaultCode
 from tests.connectors.line import Line, at_once, running_line
+from tests.waiting import until
 
 PLC = PlcConfig(takt_s=0.05, window_s=20.0)
 SPACE = UUID("09087e75-8e5e-499b-954f-f2a9603db28a")
@@ -145,6 +146,25 @@ async def test_nodes_of_other_types(tmp_path: Path, types: str) -> None:
         await play(line, "Ä1  ", "b")
         assert told(line) == [("Ä1  ", "Ä1  ", "expert"), ("b", "b", "expert")]
         assert line.plc.gateway(Signal.FAULT_CODE) == FaultCode.NONE
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("kind", [KIND.UInt16, KIND.Int16])
+async def test_the_results_number_wraps_where_its_node_ends(
+    tmp_path: Path, kind: ua.VariantType
+) -> None:
+    layout = NodeLayout(kinds={Signal.RESULT_SEQ: kind, Signal.RESULT_ACK_SEQ: kind})
+    async with running_line(tmp_path, PLC, layout, config=settings()) as line:
+        last = 65_534 if kind is KIND.UInt16 else -2
+        server = line.plc._server
+        for signal in (Signal.RESULT_SEQ, Signal.RESULT_ACK_SEQ):
+            await server._running().get_node(server._ids[signal]).write_value(last, kind)
+        await play(line, "a", "b", "c")
+        assert told(line) == [(name, name, "expert") for name in "abc"]
+        assert line.plc.gateway(Signal.RESULT_SEQ) == 2
+        assert line.plc.gateway(Signal.FAULT_CODE) == FaultCode.NONE
+        await until(lambda: len(line.bus.acks) == 3)
+        assert {ack.outcome for ack in line.bus.acks} == {AckOutcome.ACKNOWLEDGED}
 
 
 @pytest.mark.asyncio
