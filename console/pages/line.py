@@ -19,7 +19,7 @@ from console.feed.trigger_rows import (
     latencies,
     rows_of,
 )
-from console.identity import Gatekeeper, secret_of
+from console.identity import asking
 from console.pages.line_fragments import OVER, ROWS, LineFragments, fresh_rows
 from console.parts import ConsoleParts
 from console.rendering import Renderer, asked_language
@@ -142,7 +142,6 @@ async def _stream(
     What it is sent are states: pieces that differ from what it was sent before on this connection,
     so that nothing is missing after a break however long it was.
     """
-    keeper: Gatekeeper = request.app.state.gatekeeper
     loop, language, status = asyncio.get_running_loop(), asked_language(request), parts.status
     sent: dict[str, str] = {}
     checked = loop.time()
@@ -158,7 +157,7 @@ async def _stream(
         await _changed(parts, *seen)
         if loop.time() - checked > CHECK_S:
             checked = loop.time()
-            if await keeper.who(secret_of(request)) is None:
+            if await asking(request) is None:
                 yield _message("begin-again", {}, status.word)
                 return
 

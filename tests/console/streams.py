@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -49,9 +49,13 @@ async def followed(*feeds: FollowedFeed) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def listening(
-    app: FastAPI, path: str, last: str = "", query: str = ""
+    app: FastAPI,
+    path: str,
+    last: str = "",
+    query: str = "",
+    cookies: Mapping[str, str] | None = None,
 ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
-    """What a browser with ``Last-Event-ID`` is sent, event by event."""
+    """What a browser with ``Last-Event-ID`` is sent, event by event; a viewer's without cookies."""
     sent: asyncio.Queue[bytes] = asyncio.Queue()
     gone = asyncio.Event()
 
@@ -71,7 +75,9 @@ async def listening(
                 fields = dict(line.split(": ", 1) for line in lines)
                 yield {**fields, "data": json.loads(fields["data"])}
 
-    headers = [(b"host", b"localhost"), (b"authorization", b"Bearer viewer")]
+    shown = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items())
+    who = (b"cookie", shown.encode()) if cookies else (b"authorization", b"Bearer viewer")
+    headers = [(b"host", b"localhost"), who]
     headers += [(b"last-event-id", last.encode())] if last else []
     scope = {
         "type": "http",

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
 
 import httpx
 import pytest
@@ -10,11 +11,16 @@ from fastapi import FastAPI
 
 from console.app import build_app
 from console.credentials import password_hash, secret_hash
+from console.feed.live_feed import LiveFeed
+from console.feed.status_feed import StatusFeed
+from console.pages import line, live
 from console.pages.terminal import DROPPED_AFTER
 from console.throttle import Throttle
 from history.accounts import Accounts, ConsoleUser, Login
 from history.console_audit import ConsoleAudit
-from tests.console.make import BASE, DEED, client_of, parts_of
+from history.plant_times import PlantTimes
+from tests.console.make import BASE, DEED, GivenRecords, client_of, parts_of
+from tests.console.streams import followed, listening
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("quick_hashes")]
 PASSWORD, PIN = "correct horse battery", "482913"
@@ -87,6 +93,34 @@ async def test_a_pin_opens_a_short_session_on_its_terminal_alone(
     rows = [(row.action, row.login) for row in await audit.latest(4)]
     assert ("login", "pin") in rows
     assert "terminal.open" in [action for action, _ in rows]
+
+
+@pytest.mark.parametrize(
+    ("page", "path"), [(live, "/live/events"), (line, "/line-events")], ids=("live", "line")
+)
+async def test_a_stream_outlives_the_check_of_a_session_that_a_pin_opened(
+    browser: httpx.AsyncClient,
+    accounts: Accounts,
+    audit: ConsoleAudit,
+    monkeypatch: pytest.MonkeyPatch,
+    page: ModuleType,
+    path: str,
+) -> None:
+    for name, value in (("CHECK_S", -1.0), ("BEAT_S", 0.5)):
+        monkeypatch.setattr(page, name, value)
+    await browser.post("/terminal", data={"code": "code-terminal"})
+    await with_pin(browser)
+    feed, status = LiveFeed(GivenRecords(), PlantTimes().shift_at), StatusFeed(GivenRecords())
+    app = build_app(parts_of(accounts=accounts, audit=audit, feed=feed, status=status))
+    async with (
+        followed(feed, status),
+        listening(app, path, cookies=dict(browser.cookies)) as events,
+    ):
+        kinds = [(await anext(events))["event"] for _ in range(3)]
+        assert kinds == ["line"] * 3
+        await accounts.end(secret_hash("code-terminal"), DEED)
+        while (await anext(events))["event"] != "begin-again":
+            pass
 
 
 async def test_wrong_pins_are_slowed_down_and_the_pin_is_dropped(
