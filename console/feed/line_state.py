@@ -26,6 +26,9 @@ HEADROOMS: Final = 100
 """Parts over which the least and the middle headroom of a line are told."""
 _MOST_DECISIONS: Final = 8
 _ORDER: Final = list(DecisionSource)
+OPEN: Final = 2
+"""Rank of a result that nobody has answered for; the PLC was given those before it."""
+_WRITTEN: Final = (AckOutcome.UNACKNOWLEDGED, AckOutcome.LATE)
 log = structlog.get_logger(__name__)
 ShiftAt = Callable[[datetime], tuple[str, datetime]]
 """The shift at a moment, and when it began: ``history.plant_times.PlantTimes.shift_at``."""
@@ -37,7 +40,8 @@ class LivePart:
 
     identity: UUID
     decisions: dict[UUID, Decision] = field(default_factory=dict)
-    acknowledgement: Acknowledgement | None = None
+    answers: dict[UUID, Acknowledgement] = field(default_factory=dict)
+    """Result -> the most that the PLC is known to have done with it."""
     records: list[tuple[Partition, int]] = field(default_factory=list)
     """The Kafka records that it is made of."""
     changed: int = 0
@@ -45,12 +49,20 @@ class LivePart:
 
     @property
     def decision(self) -> Decision | None:
-        """The effective one: what the PLC was told, else the first source that was in time."""
-        told = self.acknowledgement
-        if told is not None and told.result_id in self.decisions:
-            return self.decisions[told.result_id]
-        by_rank = sorted(self.decisions.values(), key=lambda d: (d.is_late, _ORDER.index(d.source)))
-        return by_rank[0] if by_rank else None
+        """The effective one, as the history tells it: what the PLC took, else what was written,
+        else the first source that was in time."""
+        return min(self.decisions.values(), key=self._place, default=None)
+
+    @property
+    def acknowledgement(self) -> Acknowledgement | None:
+        """What became of the effective decision, else the most that was heard of another one."""
+        decision = self.decision
+        own = self.answers.get(decision.result_id) if decision is not None else None
+        return own or min(self.answers.values(), key=answer_rank, default=None)
+
+    def _place(self, decision: Decision) -> tuple[int, bool, int, int]:
+        rank = answer_rank(self.answers.get(decision.result_id))
+        return min(rank, OPEN), decision.is_late, rank, _ORDER.index(decision.source)
 
     @property
     def pictured(self) -> UUID:
@@ -223,13 +235,13 @@ class LineState:
 
     def _take_answer(self, line: LiveLine, part: LivePart, told: Acknowledgement) -> None:
         """A result that the PLC took says more than one that came too late for it."""
-        known = part.acknowledgement
-        is_taken = known is not None and known.outcome is AckOutcome.ACKNOWLEDGED
-        if is_taken or (known is not None and known.written_at and not told.written_at):
+        known = part.answers.get(told.result_id)
+        if known is None and len(part.answers) == _MOST_DECISIONS:
             return
-        part.acknowledgement = told
-        if (left := part.headroom_ms) is not None:
-            line.headrooms.append(left)
+        if known is None or answer_rank(told) < answer_rank(known):
+            part.answers[told.result_id] = told
+            if part.acknowledgement is told and (left := part.headroom_ms) is not None:
+                line.headrooms.append(left)
 
     def _enter_shift(self, line: LiveLine, captured_at: datetime) -> None:
         began = line.shift_began
@@ -258,6 +270,17 @@ class LineState:
             if counted is not None:
                 line.actions[counted[0]] += step
                 line.missed += step * counted[1]
+
+
+def answer_rank(told: Acknowledgement | None) -> int:
+    """How far a result came, the furthest first: ``outcome_rank`` of the history's database."""
+    if told is None:
+        return OPEN
+    if told.outcome is AckOutcome.ACKNOWLEDGED:
+        return 0
+    if told.outcome in _WRITTEN and told.written_at is not None:
+        return 1
+    return OPEN if told.outcome is AckOutcome.UNACKNOWLEDGED else 3
 
 
 def newest_of_limits(alerts: Iterable[Alert]) -> list[Alert]:

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from console.feed.line_state import PARTS, LiveLine, LivePart, newest_of_limits
+from console.feed.line_state import (
+    OPEN,
+    PARTS,
+    LiveLine,
+    LivePart,
+    answer_rank,
+    newest_of_limits,
+)
 from console.feed.live_feed import LiveFeed, MissedParts
 from console.feed.positions import Positions, has_news
 from console.outlines import outline_path
@@ -151,7 +158,9 @@ def _told(part: LivePart) -> Json:
         "part": part,
         "decision": decision,
         "told": told,
-        "is_otherwise": told is not None and told.action is not decision.action,
+        "is_otherwise": told is not None
+        and answer_rank(told) < OPEN
+        and told.action is not decision.action,
         "has_picture": _has_picture(decision),
         "used_share": None if left is None else min(1.0, max(0.0, 1 - left / window_ms)),
         "order": decision.captured_at.timestamp(),

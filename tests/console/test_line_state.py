@@ -1,7 +1,9 @@
 """The state of the lines: what counts, what is shown, and that a log may be read again."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from structlog.testing import capture_logs
 
 from console.feed import line_state
@@ -13,6 +15,8 @@ from streams.events import Acknowledgement, Alert, Decision, GoldenCheck
 from streams.topics import ACKS, ALERTS, DECISIONS
 from tests.history import make
 
+CLASSIFIER, FALLBACK, WATCHDOG = make.CLASSIFIER, make.FALLBACK, make.WATCHDOG
+UNWRITTEN = "late, and not written"
 PLANT = PlantTimes.model_validate(
     {
         "time_zone": "Europe/Berlin",
@@ -76,6 +80,46 @@ def test_parts_count_once_by_what_the_plc_was_told() -> None:
     assert (line.total, line.passed_share, line.missed) == (2, 0.5, 0)
     log.add(told(0, make.decision(0), AckOutcome.UNACKNOWLEDGED))
     assert line.missed == 1
+
+
+@pytest.mark.parametrize(
+    ("answers", "effective"),
+    [
+        *make.EFFECTIVE,
+        ([(FALLBACK, False, UNWRITTEN), (WATCHDOG, False, UNWRITTEN)], FALLBACK),
+        (
+            [
+                (FALLBACK, False, UNWRITTEN),
+                (WATCHDOG, False, UNWRITTEN),
+                (CLASSIFIER, True, None),
+            ],
+            FALLBACK,
+        ),
+    ],
+)
+def test_the_effective_decision_is_the_histories_in_any_order(
+    answers: list[tuple[DecisionSource, bool, str | None]], effective: DecisionSource
+) -> None:
+    actions = dict(zip(DecisionSource, Action, strict=False))
+    events: list[Decision | Acknowledgement] = []
+    for source, is_late, outcome in answers:
+        one = make.decided(1, source, is_late).model_copy(update={"action": actions[source]})
+        events.append(one)
+        if outcome == UNWRITTEN:
+            events.append(make.acknowledgement(one, AckOutcome.LATE, written_at=None))
+        elif outcome is not None:
+            events.append(make.acknowledgement(one, AckOutcome(outcome)))
+    for order in itertools.permutations(events):
+        log = Log()
+        for event in order:
+            log.add(event)
+        (part,) = log.state.lines["line-1"].newest(9)
+        assert part.decision is not None
+        assert part.decision.source is effective
+        assert log.counters() == {actions[effective].value: 1}
+        given = any(outcome == "acknowledged" for _, _, outcome in answers)
+        heard = any(outcome is not None for _, _, outcome in answers)
+        assert log.state.lines["line-1"].missed == (heard and not given)
 
 
 def test_what_the_controller_took_late_is_said_to_be_late_whatever_came_after_it() -> None:

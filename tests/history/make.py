@@ -26,6 +26,21 @@ from streams.regions import encode_mask
 
 START = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
 SPACE = UUID("0d9df4f5-5c3c-4d61-9d4c-0c8f7c2f0a11")
+EXPERT, CLASSIFIER, FALLBACK, WATCHDOG = list(DecisionSource)[:4]
+EFFECTIVE: list[tuple[list[tuple[DecisionSource, bool, str | None]], DecisionSource]] = [
+    ([(EXPERT, False, None)], EXPERT),
+    ([(CLASSIFIER, False, None), (WATCHDOG, False, "acknowledged")], WATCHDOG),
+    ([(CLASSIFIER, True, None), (FALLBACK, False, None)], FALLBACK),
+    ([(CLASSIFIER, True, "late"), (FALLBACK, False, "acknowledged")], FALLBACK),
+    ([(CLASSIFIER, True, "acknowledged"), (FALLBACK, False, "unacknowledged")], CLASSIFIER),
+    ([(CLASSIFIER, False, None), (WATCHDOG, False, "unacknowledged")], WATCHDOG),
+    ([(CLASSIFIER, False, None), (WATCHDOG, False, "late")], WATCHDOG),
+    ([(CLASSIFIER, False, "acknowledged"), (WATCHDOG, False, "late")], CLASSIFIER),
+    ([(WATCHDOG, False, None), (FALLBACK, False, None)], FALLBACK),
+    ([(FALLBACK, False, "old_boot"), (WATCHDOG, False, None)], WATCHDOG),
+    ([(FALLBACK, True, None), (WATCHDOG, True, None)], FALLBACK),
+]
+"""Decisions of a part by source, lateness and outcome, and which of them is the effective one."""
 
 
 def frame_id(number: int) -> UUID:

@@ -21,25 +21,18 @@ from streams.events import Decision
 from streams.ids import image_key, mask_key
 from tests.history import make
 
-EXPERT, CLASSIFIER, FALLBACK, WATCHDOG = list(DecisionSource)[:4]
+EXPERT, CLASSIFIER, FALLBACK, WATCHDOG = (
+    make.EXPERT,
+    make.CLASSIFIER,
+    make.FALLBACK,
+    make.WATCHDOG,
+)
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("answers", "effective"),
-    [
-        ([(EXPERT, False, None)], EXPERT),
-        ([(CLASSIFIER, False, None), (WATCHDOG, False, "acknowledged")], WATCHDOG),
-        ([(CLASSIFIER, True, None), (FALLBACK, False, None)], FALLBACK),
-        ([(CLASSIFIER, True, "late"), (FALLBACK, False, "acknowledged")], FALLBACK),
-        ([(CLASSIFIER, True, "acknowledged"), (FALLBACK, False, "unacknowledged")], CLASSIFIER),
-        ([(CLASSIFIER, False, None), (WATCHDOG, False, "unacknowledged")], WATCHDOG),
-        ([(CLASSIFIER, False, None), (WATCHDOG, False, "late")], WATCHDOG),
-        ([(CLASSIFIER, False, "acknowledged"), (WATCHDOG, False, "late")], CLASSIFIER),
-        ([(WATCHDOG, False, None), (FALLBACK, False, None)], FALLBACK),
-        ([(FALLBACK, False, "old_boot"), (WATCHDOG, False, None)], WATCHDOG),
-        ([(FALLBACK, True, None), (WATCHDOG, True, None)], FALLBACK),
-    ],
+    make.EFFECTIVE,
 )
 async def test_the_effective_decision_in_any_order_of_arrival(
     writer: PostgresHistoryWriter,
