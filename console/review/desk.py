@@ -112,6 +112,7 @@ class ReviewDesk:
         self._classes: OrderedDict[str, tuple[ReviewClass, ...]] = OrderedDict()
         self._references: OrderedDict[tuple[str, str], list[ReferencePart]] = OrderedDict()
         self._cards: OrderedDict[UUID, GivenCard] = OrderedDict()
+        self._judging: set[UUID] = set()
 
     async def next_parts(
         self,
@@ -176,10 +177,19 @@ class ReviewDesk:
             deed: by whom, and how they are known.
 
         Raises:
-            NotYoursError: the part is not the reviewer's.
+            NotYoursError: the part is not the reviewer's, or its verdict is just being taken.
             BadQueryError: a class that the policy does not have, or a mask that is none.
             UnavailableError: nothing was taken; it may be said again.
         """
+        if verdict.frame_id in self._judging:
+            raise NotYoursError("a verdict on this part is just being taken")
+        self._judging.add(verdict.frame_id)
+        try:
+            return await self._judge(verdict, deed)
+        finally:
+            self._judging.discard(verdict.frame_id)
+
+    async def _judge(self, verdict: ReviewVerdict, deed: Deed) -> TakenVerdict:
         lease = await self._leases.of(verdict.frame_id, deed.actor)
         if lease is None:
             raise NotYoursError("this part was not given to you, or is somebody else's by now")

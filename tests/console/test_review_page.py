@@ -1,5 +1,6 @@
 """Reviewing over the real database: what is shown, what is kept back, and what is sent."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -138,6 +139,18 @@ async def test_nobody_is_given_what_somebody_else_has(app: FastAPI) -> None:
         assert (await bea.post("/api/reviews", json=verdict)).status_code == 409
         assert (await ada.post("/api/reviews", json=verdict)).status_code == 201
         assert await given(ada, kind="hold", count=5) == []
+
+
+async def test_a_verdict_that_is_sent_twice_at_once_is_one_review(
+    app: FastAPI, history: History
+) -> None:
+    async with client_of(app, "quality") as ada:
+        (mine,) = await given(ada, kind="hold", count=1)
+        verdict = {"frame_id": mine["frame_id"], "class_name": "crack"}
+        sent = [ada.post("/api/reviews", json=verdict) for _ in range(3)]
+        statuses = [answer.status_code for answer in await asyncio.gather(*sent)]
+    assert sorted(statuses) == [201, 409, 409]
+    assert len((await history.show(make.frame_id(2))).reviews) == 1
 
 
 async def test_two_consoles_give_no_part_to_two_people(
