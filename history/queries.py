@@ -110,20 +110,25 @@ class History:
     async def resolve(self, words: str) -> UUID:
         """The frame that is meant by a frame id, or by the serial number of a part seen once.
 
+        Serial numbers may look like frame ids: one that is in the history is meant first.
+
         Raises:
             NotInHistoryError: no frame of that part.
             BadQueryError: several; the message names the latest of them.
         """
+        wanted = FrameFilter(part_id=words)
+        found = (await self.list_frames(wanted, limit=5)).frames if words else ()
+        if len(found) > 1:
+            ids = ", ".join(str(f.frame_id) for f in found)
+            raise BadQueryError(f"part {words!r} has several frames, name one: {ids}")
+        if found:
+            return found[0].frame_id
         try:
             return UUID(words)
         except ValueError:
-            page = await self.list_frames(FrameFilter(part_id=words), limit=5)
-        if not page.frames:
-            raise NotInHistoryError(f"{words!r} is neither a frame id nor a part in the history")
-        if len(page.frames) > 1:
-            ids = ", ".join(str(f.frame_id) for f in page.frames)
-            raise BadQueryError(f"part {words!r} has several frames, name one: {ids}")
-        return page.frames[0].frame_id
+            raise NotInHistoryError(
+                f"{words!r} is neither a frame id nor a part in the history"
+            ) from None
 
     async def show(self, frame_id: UUID) -> Story:
         """All that is known of the part that was photographed under a frame id.

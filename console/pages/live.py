@@ -39,6 +39,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
     """The routes of this page."""
     feed = parts.feed
     fragments = LiveFragments(renderer, feed)
+    _add_find(app, parts)
 
     @app.get("/live", include_in_schema=False)
     def live(request: Request, part: UUID | None = None) -> Response:
@@ -83,11 +84,15 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
             await acknowledge(parts.audit, feed, one.alert_id, deed)
         return RedirectResponse("/live", 303)
 
+
+def _add_find(app: FastAPI, parts: ConsoleParts) -> None:
     @app.get("/find", include_in_schema=False)
     async def find(serial: str = "") -> Response:
         """The page of the part with that serial number, or of the frame."""
         serial = serial.strip()[:512]
-        if found := feed.state.find(serial):
+        if not serial:
+            return RedirectResponse("/history", 303)
+        if found := parts.feed.state.find(serial):
             return RedirectResponse(f"/parts/{found[0].identity}", 303)
         try:
             return RedirectResponse(f"/parts/{await parts.history.resolve(serial)}", 303)

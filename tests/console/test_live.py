@@ -132,6 +132,7 @@ async def test_the_page_shows_part_picture_outline_and_reason() -> None:
             part = await client.get(f"/live/parts/{make.frame_id(1)}")
             nobody = await client.get(f"/live/parts/{make.frame_id(9)}")
             found = await client.get("/find", params={"serial": " P0000001 "})
+            nothing = await client.get("/find", params={"serial": " "})
     assert page.index("P0000002") > page.index("P0000001"), "the stopped part is the large one"
     assert f'src="/pictures/{make.frame_id(1)}/large"' in page
     assert '<path d="M' in part.text
@@ -139,6 +140,7 @@ async def test_the_page_shows_part_picture_outline_and_reason() -> None:
     assert "die Klasse entscheidet" in page
     assert nobody.status_code == 404
     assert found.headers["location"] == f"/parts/{make.frame_id(1)}"
+    assert nothing.headers["location"] == "/history", "a part without a serial is not meant"
 
 
 async def test_texts_of_the_line_are_texts() -> None:

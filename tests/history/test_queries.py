@@ -233,6 +233,18 @@ async def test_a_part_seen_twice_is_named_by_frame(
 
 
 @pytest.mark.asyncio
+async def test_a_serial_may_look_like_a_frame_id_and_no_serial_means_no_part(
+    writer: PostgresHistoryWriter, history: History
+) -> None:
+    serial, frame = str(uuid4()), make.frame_id(3)
+    await writer.add_decisions([make.decision(1, part_id=serial), make.decision(2, part_id="")])
+    assert await history.resolve(serial) == make.frame_id(1)
+    assert await history.resolve(str(frame)) == frame
+    with pytest.raises(NotInHistoryError):
+        await history.resolve("")
+
+
+@pytest.mark.asyncio
 async def test_a_frame_that_was_never_decided_has_a_story_too(
     writer: PostgresHistoryWriter, history: History
 ) -> None:
