@@ -35,7 +35,7 @@ class Softening:
     """A case that is stopped today and would pass."""
 
     what: str
-    """The class, or ``fallback late``."""
+    """The class, ``fallback late``, or ``stop_rate``."""
     before: Action
     example: str = ""
     """Measured values for which it happens; empty when it always does."""
@@ -47,7 +47,12 @@ class Softening:
 
 def softenings(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[Softening, ...]:
     """One for each class or fallback that can now pass where it was stopped."""
-    return (*_of_fallbacks(old, new), *_of_classes(old, new), *_of_shots(old, new))
+    return (
+        *_of_fallbacks(old, new),
+        *_of_stop_rate(old, new),
+        *_of_classes(old, new),
+        *_of_shots(old, new),
+    )
 
 
 def _of_fallbacks(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:
@@ -56,6 +61,36 @@ def _of_fallbacks(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softenin
         after = new.decide(Situation(fallback=kind))
         if before.action is not Action.PASS and after.action is Action.PASS:
             yield Softening(f"fallback {kind.value}", before.action)
+
+
+def _of_stop_rate(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:
+    """Parts that are odd, but not odd enough for a stop rate of either: no class is asked there."""
+    rates = [policy.document.stop_rate for policy in (old, new)]
+    shares = {share for rate in rates if rate is not None for share in _around(rate)}
+    for share in sorted(shares):
+        is_asked = [rate is None or share <= rate for rate in rates]
+        if share > 1.0 or all(is_asked):
+            continue  # what classes and rules say is told by class
+        may = [
+            _actions(policy) if asked else {policy.document.normal.false_alarm}
+            for policy, asked in zip((old, new), is_asked, strict=True)
+        ]
+        stopped = may[0] - {Action.PASS}
+        if stopped and Action.PASS in may[1]:
+            worst = max(stopped, key=_ORDER.index)
+            yield Softening("stop_rate", worst, f"{share:.2%} of normal parts as odd")
+            return
+
+
+def _actions(policy: ResolvedPolicy) -> set[Action]:
+    """All that may become of a part whose class is asked for."""
+    document = policy.document
+    return {
+        document.normal.false_alarm,
+        *(one.action for one in document.classes.values()),
+        *(rule.action for rule in document.rules),
+        *(document.fallbacks.action_of(kind) for kind in FallbackKind),
+    }
 
 
 def _of_shots(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:

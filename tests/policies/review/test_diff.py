@@ -82,6 +82,7 @@ def test_the_order_of_rules_is_a_change(tmp_path: Path) -> None:
         ("[1, 0.2], [0, 0.2]", "[1, 0.1], [0, 0.1]", "dust: rework -> pass"),
         ("default: 0.1", "default: 0.05", "dust: scrap -> pass"),
         (EDGE, "", "dust: rework"),
+        ("product: p\n", "product: p\nstop_rate: 0.02\n", "stop_rate: scrap -> pass, for example"),
         ("product: p\n", "product: p\nshots: {missing: pass}\n", "a missing shot: hold -> pass"),
         (
             "product: p\n",
@@ -107,12 +108,36 @@ def test_softenings_are_named(tmp_path: Path, old: str, new: str, what: str) -> 
         ("a line}", "a thin line}"),
         ("default: 0.1", "default: 0.2"),
         ("action: scrap}", "action: hold}"),
+        ("product: p\n", "product: p\nstop_rate: 1\n"),
     ],
 )
 def test_hardening_is_no_softening(tmp_path: Path, old: str, new: str) -> None:
     found = compare(tmp_path, OLD.replace(old, new, 1))
     assert found.changes
     assert not found.softens, found.lines()
+
+
+HELD = "stop_rate: 0.02\nnormal: {false_alarm: hold}\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ("stop_rate: 0.03\n", "stop_rate: 0.02\n", ["stop_rate: scrap -> pass, for example with "]),
+        ("stop_rate: 0.02\n", "stop_rate: 0.03\n", []),
+        ("stop_rate: 0.02\n", "", []),
+        ("", HELD, []),
+        (HELD, "stop_rate: 0.02\n", ["stop_rate: hold -> pass", "normal: hold -> pass"]),
+        (HELD, "normal: {false_alarm: hold}\n", ["stop_rate: hold -> pass"]),
+    ],
+)
+def test_a_stop_rate_that_lets_more_pass_is_a_softening(
+    tmp_path: Path, before: str, after: str, named: list[str]
+) -> None:
+    old, new = (OLD.replace("product: p\n", f"product: p\n{words}") for words in (before, after))
+    found = [str(one) for one in compare(tmp_path, new, old).softenings]
+    assert len(found) == len(named)
+    assert all(one.startswith(words) for one, words in zip(found, named, strict=True)), found
 
 
 def test_shots_that_are_combined_otherwise_may_soften(tmp_path: Path) -> None:
