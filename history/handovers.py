@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, true
 
 from history.console_audit import Deed, write_deed
 from history.console_tables import HANDOVERS
@@ -39,9 +39,17 @@ class Handovers(AuditLog):
             await link.execute(HANDOVERS.insert().values(values))
             await write_deed(link, deed)
 
-    async def latest(self, limit: int = 60) -> list[ShiftNote]:
-        """The newest notes of all lines, newest first."""
-        query = select(HANDOVERS).order_by(HANDOVERS.c.at.desc()).limit(limit)
+    async def latest(self, of_each: int = 5) -> list[ShiftNote]:
+        """The newest notes of each line, newest first."""
+        lines = select(HANDOVERS.c.line).distinct().subquery()
+        of_line = (
+            select(HANDOVERS)
+            .where(HANDOVERS.c.line == lines.c.line)
+            .order_by(HANDOVERS.c.at.desc())
+            .limit(of_each)
+            .lateral()
+        )
+        query = select(of_line).select_from(lines.join(of_line, true()))
         async with connected(self._engine, self._timeout_s, "reading the notes") as link:
-            rows = (await link.execute(query)).mappings()
+            rows = (await link.execute(query.order_by(of_line.c.at.desc()))).mappings()
             return [ShiftNote.model_validate(dict(row)) for row in rows]

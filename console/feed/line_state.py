@@ -91,6 +91,8 @@ class LiveLine:
     """By identity, in the order of their first decision or acknowledgement."""
     shift: str = ""
     shift_began: datetime | None = None
+    shift_turned: int = 0
+    """Number of the change by which the shift began before it had a part."""
     actions: Counter[str] = field(default_factory=Counter)
     """Parts of the shift by action; known (golden) parts do not count."""
     missed: int = 0
@@ -166,6 +168,15 @@ class LineState:
         elif not self._is_full:
             self._is_full = True
             log.warning("console.line_not_shown", line=event.line, lines=LINES)
+
+    def begin_shifts(self, now: datetime) -> None:
+        """Lines that stand still begin the shift of this moment, too, with nothing made."""
+        for line in self.lines.values():
+            before = line.shift_began
+            self._enter_shift(line, now)
+            if line.shift_began != before:
+                self.changes += 1
+                line.changed = line.shift_turned = self.changes
 
     def line_names(self) -> list[str]:
         """The lines by name."""
@@ -243,11 +254,11 @@ class LineState:
             if part.acknowledgement is told and (left := part.headroom_ms) is not None:
                 line.headrooms.append(left)
 
-    def _enter_shift(self, line: LiveLine, captured_at: datetime) -> None:
+    def _enter_shift(self, line: LiveLine, moment: datetime) -> None:
         began = line.shift_began
-        if began is not None and began <= captured_at < began + timedelta(minutes=15):
+        if began is not None and began <= moment < began + timedelta(minutes=15):
             return  # shifts begin and end at quarters of an hour: no need to look the zone up
-        name, start = self._shift_at(captured_at)
+        name, start = self._shift_at(moment)
         if began is None or start > began:
             line.shift, line.shift_began = name, start
             line.actions, line.missed = Counter(), 0

@@ -1,9 +1,10 @@
 """Follows Kafka and keeps the state of the lines; many browsers wait for its changes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -43,12 +44,18 @@ class LiveFeed(FollowedFeed):
     Args:
         reader: of ``TOPICS``, without a consumer group; it goes on over every outage.
         shift_at: tells the shifts apart.
+        now: the time on the plant's wall.
     """
 
-    def __init__(self, reader: RecordFeed, shift_at: ShiftAt) -> None:
+    def __init__(
+        self,
+        reader: RecordFeed,
+        shift_at: ShiftAt,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         super().__init__(reader)
         self.state = LineState(shift_at)
-        self._shift_at = shift_at
+        self._shift_at, self._now = shift_at, now
         self._replays = asyncio.Semaphore(_AT_ONCE)
         self.acknowledged: dict[UUID, str] = {}
         """Alert -> who looks after it."""
@@ -65,6 +72,10 @@ class LiveFeed(FollowedFeed):
                 for record in records:
                     self._take(record)
                 await self._tell()
+
+    def begin_shifts(self) -> None:
+        """Have lines that stand still count the shift of this moment, and no more one before."""
+        self.state.begin_shifts(self._now())
 
     async def nudge(self) -> None:
         """Have every browser told again what stands."""

@@ -27,7 +27,8 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
     """The routes of this page."""
 
     async def shown(request: Request, status: int = 200, **told: str) -> Response:
-        notes, names = await parts.handovers.latest(), set(parts.feed.state.line_names())
+        parts.feed.begin_shifts()
+        notes, names = await parts.handovers.latest(SHOWN), set(parts.feed.state.line_names())
         names |= {note.line for note in notes}
         actions = [action.value for action in Action]
         lines = [_line(parts.feed, name, notes) for name in sorted(names)]
@@ -48,6 +49,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         if not line or not note or len(note) > LONGEST:
             problem = "handover.long" if len(note) > LONGEST else "handover.empty"
             return await shown(request, 422, problem=problem, failed=line, note=note)
+        parts.feed.begin_shifts()
         now, live = datetime.now(UTC), parts.feed.state.lines.get(line)
         shift = parts.plant.shift_at(now)[0]
         written = ShiftNote(
@@ -72,7 +74,7 @@ def _line(feed: LiveFeed, name: str, notes: Sequence[ShiftNote]) -> dict[str, ob
         "live": feed.state.lines.get(name),
         "open": newest_of_limits([alert for alert in asking if alert.alert_id not in known]),
         "taken": [(alert, known[alert.alert_id]) for alert in asking if alert.alert_id in known],
-        "notes": [note for note in notes if note.line == name][:SHOWN],
+        "notes": [note for note in notes if note.line == name],
     }
 
 

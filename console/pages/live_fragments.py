@@ -57,6 +57,7 @@ class LiveFragments:
 
     def lines(self, language: str, pinned: UUID | None = None) -> list[LineView]:
         """Every line as it stands, by name; a line with the pinned part keeps that in view."""
+        self._feed.begin_shifts()
         state = self._feed.state
         return [self._line(state.lines[name], language, pinned) for name in state.line_names()]
 
@@ -66,11 +67,13 @@ class LiveFragments:
         A browser that had read nothing yet is given what a page shows; one that was away all that
         is remembered, unless that is too much for one message: None then.
         """
+        self._feed.begin_shifts()
         state, found, lines = self._feed.state, [], []
         for line, parts in state.changed_since(change):
             fresh = [part for part in parts if has_news(part.records, asked)]
             found += [(line.name, part) for part in (fresh if asked else fresh[-SHOWN:])]
-            if fresh and (focus := line.newest_stopped()) is not None:
+            is_told = fresh or line.shift_turned > change
+            if is_told and (focus := line.newest_stopped()) is not None:
                 head, large = self.head(line, language), self.focus(focus, language)
                 lines.append({"line": line.name, "head": head, "focus": large})
         if asked and len(found) > MOST_AT_ONCE:

@@ -1,6 +1,8 @@
 """Shift handover over the real database: what a shift leaves, and who may read and write it."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -16,7 +18,7 @@ from history.handovers import Handovers
 from history.plant_times import PlantTimes
 from streams.codes import Action, DecisionSource
 from streams.topics import DECISIONS
-from tests.console.make import BASE, GivenRecords, client_of, new_token, parts_of
+from tests.console.make import BASE, DEED, GivenRecords, client_of, new_token, parts_of
 from tests.history import make
 
 pytestmark = pytest.mark.asyncio
@@ -30,11 +32,26 @@ async def handovers(url: str) -> AsyncIterator[Handovers]:
     await made.close()
 
 
+class Clock:
+    """The time on the plant's wall, as a test sets it."""
+
+    def __init__(self) -> None:
+        self.now = make.START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
 @pytest_asyncio.fixture
 async def operator(
-    url: str, accounts: Accounts, audit: ConsoleAudit, handovers: Handovers
+    url: str, accounts: Accounts, audit: ConsoleAudit, handovers: Handovers, clock: Clock
 ) -> AsyncIterator[httpx.AsyncClient]:
-    feed = LiveFeed(GivenRecords(), PlantTimes().shift_at)
+    feed = LiveFeed(GivenRecords(), PlantTimes().shift_at, clock)
     for number in range(3):
         decided = make.decision(number, DecisionSource.CLASSIFIER, Action.SCRAP, "crack")
         feed.state.take(decided, ((DECISIONS.name, 0), number))
@@ -60,6 +77,32 @@ async def test_a_note_is_kept_with_who_when_and_what_was_counted(
     assert EVIL not in page
     assert "&lt;b&gt;the lamp" in page
     assert (await audit.latest(1))[0].action == "handover.note"
+
+
+async def test_what_a_shift_before_made_is_not_told_of_this_one(
+    operator: httpx.AsyncClient, handovers: Handovers, clock: Clock
+) -> None:
+    clock.now += timedelta(days=1)
+    page = (await operator.get("/handover")).text
+    assert '<li class="total"><b>0</b>' in page
+    await operator.post("/handover", data={"line": "line-1", "note": "stands still"})
+    (note,) = await handovers.latest()
+    assert note.counted == {"total": 0, "missed": 0}
+
+
+async def test_the_notes_of_a_line_stay_whatever_others_write(
+    operator: httpx.AsyncClient, handovers: Handovers
+) -> None:
+    await operator.post("/handover", data={"line": "line-1", "note": "the lamp is new"})
+    (first,) = await handovers.latest()
+    for number in range(65):
+        later = {"note_id": uuid4(), "line": "line-2", "note": f"note {number}"}
+        at = first.at + timedelta(minutes=number + 1)
+        await handovers.add(first.model_copy(update={**later, "at": at}), DEED)
+    page = (await operator.get("/handover")).text
+    assert "the lamp is new" in page
+    notes = [note.note for note in await handovers.latest(3)]
+    assert notes == ["note 64", "note 63", "note 62", "the lamp is new"]
 
 
 async def test_nothing_and_too_much_are_refused_and_the_words_are_kept(

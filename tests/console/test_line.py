@@ -46,7 +46,7 @@ class World:
         self.said, self.records = GivenRecords(), GivenRecords()
         self.now_s = 1000.0
         self.status = StatusFeed(self.said, lambda: self.now_s, lambda: AT.timestamp())
-        self.feed = LiveFeed(self.records, PlantTimes().shift_at)
+        self.feed = LiveFeed(self.records, PlantTimes().shift_at, lambda: make.START)
         self.app = build_app(parts_of(feed=self.feed, status=self.status))
 
     async def say(self, *statuses: ProcessStatus, first: int = 0) -> None:

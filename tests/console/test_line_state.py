@@ -162,6 +162,20 @@ def test_a_shift_begins_anew_and_a_straggler_of_the_last_does_not_count() -> Non
     assert log.counters() == {"pass": 1}
 
 
+def test_a_line_that_stands_still_begins_the_next_shift_with_nothing_made() -> None:
+    log = Log()
+    noon = datetime(2026, 11, 1, 12, 59, 59, tzinfo=UTC)  # 13:59:59 in Berlin
+    log.add(scrapped(1, captured_at=noon))
+    line, change = log.state.lines["line-1"], log.state.changes
+    log.state.begin_shifts(noon)
+    assert (line.shift, line.total, log.state.changes) == ("early", 1, change)
+    log.state.begin_shifts(noon + timedelta(seconds=2))
+    assert (line.shift, line.total, line.missed) == ("late", 0, 0)
+    assert [(one.name, fresh) for one, fresh in log.state.changed_since(change)] == [("line-1", [])]
+    log.state.begin_shifts(noon - timedelta(hours=1))
+    assert line.shift == "late", "a clock that is behind ends no shift"
+
+
 def test_a_log_that_is_read_again_changes_nothing() -> None:
     log = Log()
     for n in range(5):

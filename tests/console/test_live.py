@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,6 +12,7 @@ from console.app import build_app
 from console.feed.acknowledged import ACTION
 from console.feed.live_feed import LiveFeed
 from console.feed.positions import read_positions
+from console.pages import live
 from history.console_audit import Deed
 from history.plant_times import PlantTimes
 from streams.codes import Action, DecisionSource
@@ -63,7 +64,8 @@ class World:
 
     def __init__(self) -> None:
         self.records = GivenRecords()
-        self.feed = LiveFeed(self.records, PlantTimes().shift_at)
+        self.now = make.START
+        self.feed = LiveFeed(self.records, PlantTimes().shift_at, lambda: self.now)
         self.deeds = Deeds()
         self.app = build_app(parts_of(feed=self.feed, audit=self.deeds))
 
@@ -120,6 +122,21 @@ async def test_a_browser_is_told_when_kafka_is_not_heard() -> None:
             assert (await anext(events))["data"]["fresh"] is False
         async with client_of(world.app) as client:
             assert 'data-fresh="no"' in (await client.get("/live")).text
+
+
+async def test_a_shift_that_begins_while_the_line_stands_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "BEAT_S", 0.1)
+    async with running() as world:
+        await world.give(record(scrapped(0), 0))
+        async with listening(world.app, LIVE) as events:
+            assert "<b>1</b>" in (await anext(events))["data"]["lines"][0]["head"]
+            world.now += timedelta(days=1)
+            while not (told := (await anext(events))["data"])["lines"]:
+                pass
+        assert told["parts"] == []
+        assert '<li class="total"><b>0</b>' in told["lines"][0]["head"]
 
 
 async def test_the_page_shows_part_picture_outline_and_reason() -> None:

@@ -30,7 +30,7 @@ class Line:
 
     def __init__(self) -> None:
         self.records = GivenRecords()
-        self.feed = LiveFeed(self.records, PlantTimes().shift_at)
+        self.feed = LiveFeed(self.records, PlantTimes().shift_at, lambda: make.START)
         self.app: FastAPI = build_app(parts_of(feed=self.feed))
 
     async def make(self, first: int, count: int) -> None:
