@@ -6,7 +6,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import asyncpg
 from sqlalchemy.engine import make_url
@@ -66,6 +66,10 @@ def make_engine(
     )
 
 
+_NO_DATABASE: Final = "3D"
+"""SQLSTATEs of a database that is not there: no migration makes one."""
+
+
 @contextlib.contextmanager
 def errors_translated(doing: str) -> Iterator[None]:
     """Turns errors that mean "not now" into UnavailableError; ``doing`` says what was tried."""
@@ -105,6 +109,10 @@ def _translated(error: Exception, cause: BaseException | None, doing: str) -> Ex
         return error
     if why.is_permanent:
         return RefusedRowError(why, f"PostgreSQL refused {doing}: {why.value}: {_say(cause)}")
+    if str(getattr(cause, "sqlstate", "")).startswith(_NO_DATABASE):
+        return TransientError(
+            why, f"PostgreSQL has no such database ({_say(cause)}): create it, or name another"
+        )
     if why is Cause.NOT_PREPARED:
         return TransientError(
             why,

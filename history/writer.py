@@ -49,7 +49,7 @@ class PostgresHistoryWriter:
             url: SQLAlchemy URL with the asyncpg driver.
             pool_size: most connections held.
             timeout_s: seconds for one batch, waiting for a connection included.
-            migrate: bring the schema to this build's before the first batch.
+            migrate: bring the schema to this build's, before the first batch at the latest.
         """
         self._url, self._migrated, self._migrating = url, not migrate, asyncio.Lock()
         self._preparing: asyncio.Task[None] | None = None
@@ -103,7 +103,7 @@ class PostgresHistoryWriter:
             return
         keys = [c.name for c in METADATA.tables[table].primary_key.columns]
         batch = sorted(map(to_row, events), key=lambda row: [str(row[key]) for key in keys])
-        await self._ensure_schema()
+        await self.prepare()
         try:
             await self._insert(table, batch)
         except RefusedRowError:
@@ -115,8 +115,12 @@ class PostgresHistoryWriter:
                 count = f"{len(refused)} of {len(batch)} rows"
                 raise RefusedRowError(refused[0].cause, f"{count}: {said}") from None
 
-    async def _ensure_schema(self) -> None:
-        """Migrate once, when the database first answers: record may start while it is down."""
+    async def prepare(self) -> None:
+        """Migrate once, when the database first answers: record may start while it is down.
+
+        Raises:
+            UnavailableError: it does not answer, or lacks what only its owner may make.
+        """
         if self._migrated:
             return
         async with self._migrating:

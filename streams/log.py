@@ -86,7 +86,7 @@ class OncePer(logging.Filter):
         return True
 
 
-_REPEAT_THEMSELVES: Final = ("aiokafka", "faust", "mode", "opentelemetry")
+_REPEAT_THEMSELVES: Final = ("aiokafka", "faust", "mode", "opentelemetry", "urllib3")
 
 
 def quieten(seconds: float = 30.0) -> None:

@@ -6,8 +6,8 @@ Each role imports only the adapters it needs, and opens them while it joins its 
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -22,6 +22,7 @@ from andon.processes.stalls import watched_loop
 from andon.processes.status import telling
 from andon.settings import Settings
 from andon.tracing_wiring import spans_of
+from streams.errors import AndonError
 from streams.kafka.faust_app import BusConfig
 from streams.log import quieten
 from streams.roles.classify import ClassifyRole
@@ -30,7 +31,7 @@ from streams.roles.inspect import InspectRole
 from streams.roles.join import JoinRole
 from streams.roles.limits import COUNTED_FROM, LimitsRole
 from streams.roles.mqtt import ANNOUNCED, MqttConfig, MqttRole
-from streams.roles.record import RecordRole
+from streams.roles.record import HISTORY, OBJECTS, RecordRole
 from streams.roles.record_core import RECORDED, WITH_OBJECTS
 from streams.roles.results import Results
 from streams.roles.runner import RoleRunner, RunningRole
@@ -185,6 +186,41 @@ READ: Mapping[RoleName, Sequence[Topic]] = {
 """The topics of each role."""
 
 
+class Prepared(Protocol):
+    """The history, as the role record finds it when it starts."""
+
+    async def prepare(self) -> None: ...
+
+
+class Bucket(Protocol):
+    """The object store, as the role record finds it when it starts."""
+
+    async def ensure_bucket(self) -> None: ...
+
+
+@asynccontextmanager
+async def _preparing(results: Results, history: Prepared, images: Bucket) -> AsyncIterator[None]:
+    """Schema and bucket are made at the start, not with the first part: commands and console need
+    them before it, and an address or a password that is wrong is told at once.
+
+    What may not be done here, as by a key without the right to make a bucket, is somebody else's:
+    an event that needs it says so.
+    """
+
+    async def prepare(what: str, call: Callable[[], Awaitable[None]]) -> None:
+        with suppress(AndonError):
+            await results.until_available(what, call)
+
+    made = (prepare(HISTORY, history.prepare), prepare(OBJECTS, images.ensure_bucket))
+    tasks = [asyncio.create_task(one, name="preparing the stores") for one in made]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 @asynccontextmanager
 async def open_role(
     settings: Settings, started: Started, results: Results
@@ -196,6 +232,7 @@ async def open_role(
         if config.role == "record":
             images = await enter(wiring.opened(wiring.image_store, settings))
             history = await enter(wiring.opened(wiring.history_writer, settings))
+            await enter(_preparing(results, history, images))
             yield RecordRole(history, images, results, config.record)
             return
         if config.role == "mqtt":
