@@ -40,6 +40,8 @@ VALUES: dict[str, Any] = {
     "kafka": {"external": "loadbalancer"},
     "networkPolicy": {"camerasFrom": ["10.20.0.0/16"]},
     "settings": {"ANDON_TRACING__OTLP_ENDPOINT": "http://tempo.monitoring:4318"},
+    "secrets": {"serve": {"LLM_KEY": {"name": "llm", "key": "key"}}},
+    "files": {"serve": ["plant-ca"], "console": ["plant-ca"]},
 }
 """Of a plant that uses all that the chart has."""
 HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"

@@ -1,9 +1,12 @@
 """What Helm makes of the chart: who is confined, who is given which secret, who may call whom."""
 
-from typing import Any
+from collections import defaultdict
+from typing import Any, get_args
 
 import pytest
 
+from streams.roles.config import RoleName
+from streams.topics import ALL, Wanted
 from tests.infra.install_tools import CHART, VALUES, chart_with
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -92,6 +95,46 @@ def test_a_role_may_have_a_login_of_its_own() -> None:
     assert keys == {"record": "record-url", "console": "url", "migrate": "url", "retain": "url"}
 
 
+def test_a_secret_of_the_values_reaches_its_role_alone() -> None:
+    secrets = {
+        "console": {"ANDON_OIDC__CLIENT_SECRET": {"name": "oidc", "key": "secret"}},
+        "serve": {"LLM_KEY": {"name": "llm", "key": "key"}},
+        "admin": {"ANDON_S3__REGION": {"name": "s3", "key": "region"}},
+        "gateway": {"ANDON_GATEWAY__USER_NAME": {"name": "plc", "key": "user"}},
+    }
+    password = {"ANDON_GATEWAY__PASSWORD": {"name": "plc", "key": "l1"}}
+    gateways = [{**VALUES["gateways"][0], "secrets": password}]
+    files = {"mqtt": ["broker-ca"], "serve": ["plant-ca"], "admin": ["plant-ca"]}
+    mqtt = {"mqtt": {"replicas": 1, "cpu": "100m", "memory": "512Mi"}}
+    rows = chart_with({"secrets": secrets, "files": files, "gateways": gateways, "workers": mqtt})
+    given, folders = defaultdict(set), {}
+    for component, pod in pods(rows):
+        (container,) = pod["containers"]
+        for row in container["env"]:
+            if row.get("valueFrom", {}).get("secretKeyRef", {}).get("name") in (
+                "oidc",
+                "llm",
+                "s3",
+                "plc",
+            ):
+                given[component].add(row["name"])
+        mounted = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+        assert mounted.keys() == {one["name"] for one in pod["volumes"]} | (
+            {"state"} & mounted.keys()
+        )
+        folders[component] = [path for path in mounted.values() if "files" in path]
+    assert given == {
+        "console": {"ANDON_OIDC__CLIENT_SECRET"},
+        "serve": {"LLM_KEY"},
+        "migrate": {"ANDON_S3__REGION"},
+        "retain": {"ANDON_S3__REGION"},
+        "gateway-l1-s1": {"ANDON_GATEWAY__USER_NAME", "ANDON_GATEWAY__PASSWORD"},
+    }
+    own = {component: paths for component, paths in folders.items() if paths}
+    ca = ["/etc/andon/files/plant-ca"]
+    assert own == {"mqtt": ["/etc/andon/files/broker-ca"], "serve": ca, "migrate": ca, "retain": ca}
+
+
 def test_what_works_for_long_is_looked_after(rendered: Rows) -> None:
     """Probes; a budget for whatever has several pods; the service that a StatefulSet names."""
     several = {}
@@ -137,6 +180,44 @@ def test_ports_follow_from_the_values() -> None:
         "networkPolicy": {"calls": [15432]},
     }
     assert ports(policy(chart_with(other), "line-calls")["egress"]) == {53, 9093, 80, 8883, 15432}
+
+
+def test_partitions_are_those_that_the_processes_want() -> None:
+    """As many as lines: docs/sizing.md. A topic that is not keyed by line keeps its one."""
+    rows = chart_with({"settings": {"ANDON_KAFKA__PARTITIONS": "32"}})
+    asked = {
+        one["metadata"]["name"]: one["spec"]["partitions"] for one in of_kind(rows, "KafkaTopic")
+    }
+    wanted = Wanted(partitions=32)
+    assert asked == {topic.name: wanted.partitions_of(topic) for topic in ALL}
+
+
+def test_a_worker_that_ends_leaves_its_partitions_at_once(rendered: Rows) -> None:
+    """Its pod's name does not come back, so that a static member's session would be waited for."""
+    for component, pod in pods(rendered):
+        told = {row["name"]: row.get("value") for row in pod["containers"][0]["env"]}
+        is_worker = component in get_args(RoleName)
+        assert (told.get("ANDON_KAFKA__STATIC_MEMBERSHIP") == "false") is is_worker, component
+
+
+def test_gateways_of_any_line_and_station_have_a_name_each() -> None:
+    def names(*gateways: dict[str, str]) -> list[str]:
+        rows = chart_with(
+            {
+                "gateways": [
+                    {**one, "plcUrl": "opc.tcp://plc", "camera": "opencv:0"} for one in gateways
+                ]
+            }
+        )
+        return [one["metadata"]["name"] for one in of_kind(rows, "StatefulSet")]
+
+    umlaut = {"line": "Prüflinie 1", "station": "a/b"}
+    assert names({"line": "L1", "station": "S.1"}) == ["line-gateway-l1-s-1"]
+    assert names({"name": "p1", **umlaut}) == ["line-gateway-p1"]
+    same = {"line": "l1", "station": "S_1"}, {"line": "L1", "station": "S.1"}
+    for wrong in ((umlaut,), same, ({"line": "L" * 40, "station": "S1"},)):
+        with pytest.raises(AssertionError, match="give this one a name of its own"):
+            names(*wrong)
 
 
 def test_brokers_are_reached_by_andon_alone_and_from_the_edge(rendered: Rows) -> None:

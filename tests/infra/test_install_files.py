@@ -97,6 +97,9 @@ def test_every_worker_is_there_and_scraped(compose: dict) -> None:
         compose["services"][name]["environment"]["ANDON_WORKER__METRICS_PORT"] for name in workers
     }
     assert ports == {str(dns["port"])}
+    for name in workers:  # a container that is made anew has another name than the one before
+        told = compose["services"][name]["environment"]
+        assert told["ANDON_KAFKA__STATIC_MEMBERSHIP"] == "false"
     console = compose["services"]["console"]["environment"]
     assert console["ANDON_CONSOLE__METRICS_PORT"] == str(dns["port"])
 

@@ -62,6 +62,29 @@ capabilities: {drop: [ALL]}
   value: /etc/andon/ray/auth_token
 {{- end }}
 {{ include "andon.settings-env" $root }}
+{{ include "andon.secrets-env" (get ($v.secrets | default dict) .role) }}
+{{- end }}
+
+{{- /* Settings that stand in secrets, by their names. */ -}}
+{{- define "andon.secrets-env" -}}
+{{- range $name, $from := . | default dict }}
+- name: {{ $name }}
+  valueFrom: {secretKeyRef: {name: {{ $from.name }}, key: {{ $from.key }}}}
+{{- end }}
+{{- end }}
+
+{{- /* The secrets that this role has as folders, as mounts and as volumes. */ -}}
+{{- define "andon.files-mounts" -}}
+{{- range get (.root.Values.files | default dict) .role | default list }}
+- {name: files-{{ . }}, mountPath: /etc/andon/files/{{ . }}, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "andon.files-volumes" -}}
+{{- range get (.root.Values.files | default dict) .role | default list }}
+- name: files-{{ . }}
+  secret: {secretName: {{ . }}}
+{{- end }}
 {{- end }}
 
 {{- /* The database's address for a role: a login of its own where postgres.keys names one. */ -}}
@@ -107,6 +130,7 @@ capabilities: {drop: [ALL]}
 {{- if .root.Values.kafka.users }}
 - {name: kafka-ca, mountPath: /etc/andon/kafka-ca, readOnly: true}
 {{- end }}
+{{ include "andon.files-mounts" . }}
 {{- end }}
 
 {{- define "andon.volumes" -}}
@@ -120,6 +144,7 @@ capabilities: {drop: [ALL]}
 - name: kafka-ca
   secret: {secretName: {{ .root.Values.kafka.cluster }}-cluster-ca-cert}
 {{- end }}
+{{ include "andon.files-volumes" . }}
 {{- end }}
 
 {{- /* The port of an address, with or without a scheme: (list "minio:9000" 443) */ -}}
