@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from rich.progress import track
 
 from andon import wiring
-from andon.cli.experts import list_inputs, list_normals, parts_of
+from andon.cli.experts import list_inputs, list_normals, parts_near, parts_of
 from andon.cli.options import (
     Json,
     More,
@@ -30,6 +30,7 @@ from andon.cli.rates import gained_table
 from andon.cli.reviewed_lessons import reviewed_lessons
 from andon.settings import load_settings
 from history.filters import FrameFilter
+from serving.bundles import digest_of
 from serving.experts.images import read_image, read_marked
 from serving.experts.types import Image
 from serving.naming.exemplars import describe, latest, load_bundle
@@ -87,7 +88,8 @@ def teach_command(
         Path | None, typer.Option(help="Folder of normal pictures; once per product.")
     ] = None,
     parts: Annotated[
-        Path | None, typer.Option(help="CSV with columns path, part: which pictures share a part.")
+        Path | None,
+        typer.Option(help="CSV of path and part; else the parts.csv beside or above the pictures."),
     ] = None,
     from_history: Annotated[
         bool, typer.Option("--from-history", help="Take the parts that people reviewed.")
@@ -113,30 +115,28 @@ def teach_command(
     before = taught_experts.bundle_to_teach(folder, product, chosen.onto)
     shown = list_normals(normals) if normals else []
     named = list_inputs(images or [])
-    part_of = parts_of(parts, [*named, *shown]) if parts else {}
+    given, pictures = [*(images or []), *([normals] if normals else [])], [*named, *shown]
+    part_of = parts_of(parts, pictures) if parts else parts_near(given, pictures)
     if from_history:
         lessons = asyncio.run(_reviewed(product, class_name, limit))
     else:
         if not images or class_name is None:
             raise typer.BadParameter("pictures and --class are needed, or --from-history")
-        lessons = [
-            Lesson(class_name, f.read_bytes(), _mask(masks, f), part_of.get(f, f.stem), str(f))
-            for f in named
-        ]
-    normal = [f.read_bytes() for f in shown]
+        lessons = [_lesson(class_name, f, _mask(masks, f), part_of.get(f)) for f in named]
+    normal, normal_parts = [f.read_bytes() for f in shown], [part_of.get(f, "") for f in shown]
     taught_experts.hold_exemplars(folder, product)
     path = teach_product(
         folder,
         product,
         lessons,
         normals=normal,
-        normal_parts=[part_of.get(f, f.stem) for f in shown],
+        normal_parts=normal_parts,
         outline=_outliner(expert),
         onto=before,
     )
     taught = None
     if expert is not None and chosen.expert:
-        taught = taught_experts.teach_expert(path, expert, normal)
+        taught = taught_experts.teach_expert(path, expert, normal, normal_parts)
     made = taught.made.exemplars if taught else path
     waits = taught.waits if taught else ""
     waits = waits or taught_experts.waiting_exemplars(folder, product, made)
@@ -263,6 +263,13 @@ def _outliner(artifact: Path | None) -> Outliner | None:
         return region.mask if region else None
 
     return outline
+
+
+def _lesson(class_name: str, file: Path, mask: Mask | None, part: str | None) -> Lesson:
+    """A photograph whose part nobody said is a part of its own, whatever other files are called."""
+    image = file.read_bytes()
+    own = f"{file.name} {digest_of(image)[:12]}"
+    return Lesson(class_name, image, mask, part or own, str(file))
 
 
 def _mask(folder: Path | None, image: Path) -> Mask | None:

@@ -141,8 +141,7 @@ def read_groups(
     Raises:
         TableError: the CSV cannot be used, or names none of the images.
     """
-    nearby = (table_in(folder, "parts.csv") for folder in [images, *images.parents][:3])
-    table = given or next(filter(None, nearby), None)
+    table = given or _table_near(images)
     if table is None:
         return {}
     shown = photographs(images) if pictures is None else pictures
@@ -151,6 +150,31 @@ def read_groups(
         require_match(found, shown)
     typer.echo(found.words(), err=True)
     return dict(found.groups)
+
+
+def _table_near(images: Path) -> Path | None:
+    """The ``parts.csv`` at or above a folder of images."""
+    nearby = (table_in(folder, "parts.csv") for folder in [images, *images.parents][:3])
+    return next(filter(None, nearby), None)
+
+
+def parts_near(given: Sequence[Path], pictures: Sequence[Path]) -> dict[Path, str]:
+    """Part by image path, from each ``parts.csv`` at or above what was given.
+
+    Args:
+        given: files and folders, as the user named them.
+        pictures: the images that they hold.
+
+    Raises:
+        TableError: a table cannot be used.
+    """
+    folders = [path if path.is_dir() else path.parent for path in given]
+    parts: dict[Path, str] = {}
+    for table in dict.fromkeys(filter(None, map(_table_near, folders))):
+        found = read_parts(table, pictures, folders)
+        typer.echo(found.words(), err=True)
+        parts = {**found.groups, **parts}
+    return parts
 
 
 def parts_of(table: Path, pictures: Sequence[Path]) -> dict[Path, str]:

@@ -89,16 +89,20 @@ class TaughtExpert:
         return {**paths, **said}
 
 
-def teach_expert(bundle: Path, artifact: Path, normals: Sequence[bytes]) -> TaughtExpert | None:
+def teach_expert(
+    bundle: Path, artifact: Path, normals: Sequence[bytes], parts: Sequence[str]
+) -> TaughtExpert | None:
     """Teach an expert all exemplars of a bundle; None where it is of a kind that is not taught.
 
     Args:
         bundle: the exemplars' folder.
         artifact: the expert to teach, taught before or not.
-        normals: encoded normal photographs that it was trained on; without any, the bundle's.
+        normals: encoded normal photographs that it was trained on, and that the bundle's were
+            chosen from; without any, the bundle's.
+        parts: the part of each, empty where nobody said.
     """
     with stage_bars() as report:
-        made = teach_version(bundle, artifact, normals, report)
+        made = teach_version(bundle, artifact, normals, report, parts)
     if made is None:
         return None
     waits = waiting_words(artifact.parents[1], load_bundle(bundle).product_id, made.expert.name)

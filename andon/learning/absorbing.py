@@ -122,6 +122,7 @@ def show_bundle(
         new,
         shown,
         rows=rows,
+        parts=[*(n.part for n in bundle.normals), *(h.part for h in bundle.hard)],
     )
 
 

@@ -36,15 +36,21 @@ class TaughtVersion:
 
 
 def teach_version(
-    bundle: Path, artifact: Path, normals: Sequence[bytes], report: Progress
+    bundle: Path,
+    artifact: Path,
+    normals: Sequence[bytes],
+    report: Progress,
+    normal_parts: Sequence[str] = (),
 ) -> TaughtVersion | None:
     """Teach an expert all exemplars of a bundle, and calibrate the bundle with the new version.
 
     Args:
         bundle: the exemplars' folder.
         artifact: the expert to teach, taught before or not; the new version stands beside it.
-        normals: encoded normal photographs that it was trained on; without any, the bundle's.
+        normals: encoded normal photographs that it was trained on, and that the bundle's were
+            chosen from; without any, the bundle's.
         report: told of every step.
+        normal_parts: the part of each, empty where nobody said.
 
     Returns:
         None where the expert is of a kind that is not taught, or was saved without its training
@@ -59,7 +65,13 @@ def teach_version(
     new = load_expert(artifact.parent / digest)
     assert isinstance(new, ComposedExpert)
     paired = teach_product(
-        bundle.parents[1], known.product_id, (), expert=new, known_normals=normals, onto=bundle
+        bundle.parents[1],
+        known.product_id,
+        (),
+        normal_parts=normal_parts,
+        expert=new,
+        known_normals=normals,
+        onto=bundle,
     )
     note = VersionNote(base=artifact.name, exemplars=paired.name)  # `andon models use` takes both
     store = wiring.bundle_store(str(artifact.parents[1]))

@@ -117,15 +117,16 @@ def teach_draft(workspace: Workspace, report: Progress) -> ProductDraft:
         raise DraftError("no picture of a defect has a name yet")
     artifact = product_path(workspace.experts, draft.product) / draft.trained.digest
     normals = [workspace.path(PictureKind.NORMAL, n.name).read_bytes() for n in draft.kept]
+    normal_parts = [normal.part for normal in draft.kept]
     bundle = teach_product(
         workspace.exemplars,
         draft.product,
         [_lesson(workspace, defect) for defect in draft.named],
         normals=normals,
-        normal_parts=[normal.part or normal.name for normal in draft.kept],
+        normal_parts=normal_parts,
         outline=_outliner(artifact),
     )
-    made = teach_version(bundle, artifact, normals, report)
+    made = teach_version(bundle, artifact, normals, report, normal_parts)
     if made is None:
         raise DraftError("this expert is of a kind that cannot be taught")
     taught = TaughtDraft(

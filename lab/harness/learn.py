@@ -221,7 +221,7 @@ def _taught_classifier(request: LearnRequest, artifact: Path) -> Path:
         request.product,
         lessons,
         normals=[path.read_bytes() for path, _ in request.train],
-        normal_parts=[group for _, group in request.train],
+        normal_parts=[group if group != str(path) else "" for path, group in request.train],
         outline=partial(_outline, expert),
         expert=expert if isinstance(expert, ComposedExpert) else None,
     )

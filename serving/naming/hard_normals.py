@@ -35,6 +35,7 @@ def pair(
     normals: Sequence[bytes] = (),
     reviewed: Sequence[Normal] = (),
     rows: Sequence[int | None] | None = None,
+    parts: Sequence[str] = (),
 ) -> ExemplarBundle:
     """The bundle calibrated with an expert: its held-out scores and its hard normals.
 
@@ -45,17 +46,21 @@ def pair(
         reviewed: further parts that people called false alarms, the latest last.
         rows: the place of each photograph in the expert's training set, where its pixels do not
             say so; see ``training_rows``.
+        parts: the part of each photograph as the bundle's normals call it, empty where unknown:
+            what a hard normal is compared with leaves its part out by this name.
 
     Raises:
         TrainingError: the expert was saved without its training set.
     """
-    kept: tuple[Normal | HardNormal, ...] = (*bundle.normals, *bundle.hard)
-    shown = [*normals] or [picture.image for picture in kept]
+    shown = [*normals]
+    if not shown:
+        kept: tuple[Normal | HardNormal, ...] = (*bundle.normals, *bundle.hard)
+        shown, parts = [p.image for p in kept], [p.part for p in kept]
     defects = {exemplar.sha256 for exemplar in bundle.exemplars}
     before = [Normal(h.image, h.part) for h in bundle.hard if h.reviewed]
     alarms = {n.sha256: n for n in (*before, *reviewed) if n.sha256 not in defects}
     latest = list(alarms.values())[-MOST_REVIEWED:]
-    hard = (*hard_normals(expert, shown, rows), *reviewed_normals(expert, latest))
+    hard = (*hard_normals(expert, shown, rows, parts), *reviewed_normals(expert, latest))
     return replace(bundle, hard=hard, gate=held_out_gate(expert))
 
 
@@ -85,8 +90,30 @@ def training_rows(expert: ComposedExpert, pictures: Sequence[bytes]) -> list[int
     return [row_of.get(_digest(shape.cut(decode_image(p, expert.bit_depth)))) for p in pictures]
 
 
+def known_parts(
+    expert: ComposedExpert, rows: Sequence[int | None], told: Sequence[str] = ()
+) -> list[str]:
+    """The part of each photograph: as it was told, else as the training knows it, else empty.
+
+    Args:
+        expert: its training set has the ``rows``.
+        rows: see ``training_rows``.
+        told: empty where nobody said.
+    """
+    training = expert.training_set()
+    trained = training.parts[:: training.tiles]
+    said = told or [""] * len(rows)
+    return [
+        part or (trained[row] if row is not None else "")
+        for part, row in zip(said, rows, strict=True)
+    ]
+
+
 def hard_normals(
-    expert: ComposedExpert, pictures: Sequence[bytes], rows: Sequence[int | None] | None = None
+    expert: ComposedExpert,
+    pictures: Sequence[bytes],
+    rows: Sequence[int | None] | None = None,
+    told: Sequence[str] = (),
 ) -> tuple[HardNormal, ...]:
     """Those of the pictures that the expert would have sent on before it had seen their part.
 
@@ -94,6 +121,7 @@ def hard_normals(
         expert: trained on the pictures; others are left out, for they were not held out.
         pictures: encoded normal photographs.
         rows: their places in the training set, found by their pixels where not given.
+        told: their parts, see ``known_parts``; the first counts where pictures are the same.
 
     Raises:
         TrainingError: the expert was saved without its training set.
@@ -102,7 +130,10 @@ def hard_normals(
     rows = training_rows(expert, pictures) if rows is None else rows
     scores, threshold = expert.held_out_scores(), expert.model.calibration.threshold
     parts = training.parts[:: training.tiles]
-    sizes = Counter(parts)
+    sizes, called = Counter(parts), dict[int, str]()
+    for row, part in zip(rows, known_parts(expert, rows, told), strict=True):
+        if row is not None:
+            called.setdefault(row, part)
     found = {row: i for i, row in enumerate(rows) if row is not None and scores[row] > threshold}
     sent = sorted(found.items(), key=lambda item: float(scores[item[0]]))
     kept = _evenly(sent, MOST)
@@ -113,7 +144,7 @@ def hard_normals(
         HardNormal(
             image=pictures[i],
             mask=mask,
-            part=parts[row],
+            part=called[row],
             score=float(scores[row]),
             weight=float(stands_for * shares[row]),
         )

@@ -21,7 +21,7 @@ from serving.naming.exemplars import (
     teach,
 )
 from serving.naming.features import DEFAULT_BACKBONE, Image, whole
-from serving.naming.hard_normals import pair
+from serving.naming.hard_normals import known_parts, pair, training_rows
 from streams.names import normal_form
 from streams.regions import Mask
 
@@ -68,11 +68,13 @@ def teach_product(
 
     Args:
         normals: encoded normal pictures; replace what the bundle knew of normal when given.
-        normal_parts: the part of each; pictures of one part are held out together.
+        normal_parts: the part of each, empty where unknown; pictures of one part are held out
+            together. What is unknown here and known to the expert's training is taken from there.
         outline: outlines what nobody marked.
         expert: trained on the normals; those that it would send on are kept as hard normals, and
             its answers and the classifier's are calibrated together.
-        known_normals: what it was trained on, where ``normals`` is not given; else the bundle's.
+        known_normals: what the bundle's normals were chosen from, where ``normals`` is not given
+            and the expert was trained on it; else the bundle's.
         backbone: describes the pictures of a new bundle.
         onto: folder of the bundle that the lessons are added to; without it they begin a new one.
 
@@ -90,20 +92,47 @@ def teach_product(
         bundle = replace(bundle, normals=choose_normals(normals, normal_parts))
     bundle = teach(bundle, [_exemplar(lesson, outline) for lesson in lessons])
     if expert is not None:
-        bundle = pair(bundle, expert, [*normals] or known_normals)
+        bundle = _paired(bundle, expert, [*normals] or [*known_normals], normal_parts)
     return bundle.save(root)
+
+
+def _paired(
+    bundle: ExemplarBundle, expert: ComposedExpert, shown: list[bytes], told: Sequence[str]
+) -> ExemplarBundle:
+    """Calibrated with the expert; normals and hard normals of one part call it the same."""
+    if not shown:
+        return pair(bundle, expert)
+    rows = training_rows(expert, shown)
+    parts = known_parts(expert, rows, told)
+    chosen = [(shown[i], parts[i]) for i in _chosen(len(shown))]
+    if len(chosen) == len(bundle.normals):
+        named = (
+            replace(normal, part=part) if _is_of(normal, image) else normal
+            for normal, (image, part) in zip(bundle.normals, chosen, strict=True)
+        )
+        bundle = replace(bundle, normals=tuple(named))
+    return pair(bundle, expert, shown, rows=rows, parts=parts)
+
+
+def _is_of(normal: Normal, image: bytes) -> bool:
+    """Whether a bundle keeps this photograph so; a large one was made smaller."""
+    return len(image) > _KEPT_BYTES or normal.image == image
 
 
 def choose_normals(images: Sequence[bytes], parts: Sequence[str] = ()) -> tuple[Normal, ...]:
     """At most ``NORMAL_LIMIT`` normal pictures, evenly chosen; large ones are made smaller."""
     if parts and len(parts) != len(images):
         raise ExemplarError(f"{len(images)} normal pictures but {len(parts)} parts")
-    count = min(NORMAL_LIMIT, len(images))
-    chosen = np.linspace(0, len(images) - 1, count).round().astype(int)
     return tuple(
         Normal(_bounded(images[i], f"normal picture {i + 1}"), parts[i] if parts else "")
-        for i in chosen
+        for i in _chosen(len(images))
     )
+
+
+def _chosen(count: int) -> list[int]:
+    """Which of so many normal pictures a bundle keeps."""
+    kept = min(NORMAL_LIMIT, count)
+    return [int(i) for i in np.linspace(0, count - 1, kept).round()]
 
 
 def _exemplar(lesson: Lesson, outline: Outliner | None) -> Exemplar:

@@ -57,6 +57,22 @@ def test_taught_with_masks_it_names_what_it_was_shown(tmp_path: Path) -> None:
     assert row["exemplars"] == shown["digest"]
 
 
+def test_equal_file_names_are_no_part_and_a_table_above_them_says_which_is(tmp_path: Path) -> None:
+    """A data set calls the first picture of every folder 000.png."""
+    for number in range(4):
+        folder = tmp_path / "set" / f"shift{number}"
+        folder.mkdir(parents=True)
+        (folder / "000.png").write_bytes(png(plate(number)))
+    words = ("teach", str(tmp_path / "set"), "--class", "hole")
+    alone = classify(*words, root=tmp_path / "exemplars")
+    assert json.loads(alone.stdout)["classes"] == {"hole": {"examples": 4, "parts": 4}}
+    rows = "".join(f"shift{number}/000.png,part{number // 2}\n" for number in range(4))
+    (tmp_path / "set" / "parts.csv").write_text("path,part\n" + rows)
+    told = classify(*words, root=tmp_path / "exemplars")
+    assert json.loads(told.stdout)["classes"] == {"hole": {"examples": 4, "parts": 2}}
+    assert "parts of 4 photographs" in told.stderr
+
+
 def test_without_pictures_or_a_class_it_is_bad_usage(tmp_path: Path) -> None:
     assert classify("teach", root=tmp_path).exit_code == 2
 

@@ -87,6 +87,8 @@ def test_the_expert_is_taught_and_both_are_calibrated_together(
     assert bundle.gate.expert_version == new.version
     assert len(bundle.hard) == (new.held_out_scores() > new.model.calibration.threshold).sum() > 0
     assert bundle.classes == ("scratch",)
+    parts = {normal.sha256: normal.part for normal in bundle.normals}
+    assert all(parts[hard.sha256] == hard.part != "" for hard in bundle.hard)
 
 
 def test_it_can_be_left_as_it_is(tmp_path: Path, artifact: Path, normals: list[Path]) -> None:

@@ -80,6 +80,21 @@ def test_reviewed_false_alarms_stay_beside_the_trained_ones(
     assert [h.part for h in again.hard if h.reviewed] == ["line 1"]
 
 
+def test_a_hard_normal_is_of_the_part_that_the_bundle_says(
+    expert: ComposedExpert, files: list[Path]
+) -> None:
+    """By that name it is left out of what it is compared with."""
+    pictures = [path.read_bytes() for path in files]
+    told = [f"lot {i // 4}" if i < 12 else "" for i in range(24)]
+    for hard in hard_normals(expert, pictures, told=told):
+        row = pictures.index(hard.image)
+        assert hard.part == (f"lot {row // 4}" if row < 12 else f"part {row // 2}")
+    normals = tuple(Normal(p, f"n {i}") for i, p in enumerate(pictures))
+    bundle = ExemplarBundle("part", "x", normals=normals, hard=hard_normals(expert, pictures))
+    again = pair(bundle, expert)
+    assert {h.part for h in again.hard} == {f"n {pictures.index(h.image)}" for h in again.hard}
+
+
 def test_pictures_may_be_shown_otherwise_than_they_were_trained(
     expert: ComposedExpert, files: list[Path]
 ) -> None:
