@@ -135,6 +135,7 @@ def _shown(
         f"{shares.normals} later normal parts: {_percent(shares.alarms_before)} found anomalous by "
         f"the expert in force, {_percent(shares.alarms_after)} by the candidate"
     )
+    yield from made.tested.caveat
     for name, own, other in made.suspects():
         yield (
             f"[yellow]label to look at:[/] {escape(name)} is said to be {escape(own)} and looks "

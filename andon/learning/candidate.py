@@ -64,20 +64,28 @@ class Apprentice:
         except ExpertError as error:
             raise LearningError(f"the expert in force cannot be taught: {error}") from error
 
-    def learn(self, pictures: Sequence[ReviewedPicture], most: int = MOST_PER_CLASS) -> Candidate:
+    def learn(
+        self,
+        pictures: Sequence[ReviewedPicture],
+        most: int = MOST_PER_CLASS,
+        unseen: Sequence[ReviewedPicture] = (),
+    ) -> Candidate:
         """A candidate from the exemplars in force and these reviews.
 
         Args:
             pictures: reviewed photographs; defects teach, normals are what must not be found.
             most: photographs of each class that the reviews may add.
+            unseen: what it will be judged on: exemplars in force of these parts teach nothing.
         """
         chosen = choose(pictures, most)
         normals = [p for p in pictures if not p.is_defect]
-        kept = _corrected(self.bundle.exemplars, pictures)
+        judged = {exemplar.sha256 for exemplar in showing(self.bundle.exemplars, unseen)}
+        others = [e for e in self.bundle.exemplars if e.sha256 not in judged]
+        kept = _corrected(others, pictures)
         before = replace(self.bundle, exemplars=kept)
         if not before.normals and normals:
-            shown = [p.image for p in normals]
-            before = replace(before, normals=choose_normals(shown, [p.part for p in normals]))
+            good = [p.image for p in normals]
+            before = replace(before, normals=choose_normals(good, [p.part for p in normals]))
         origins = {exemplar.origin for exemplar in kept}
         fresh = [p for p in chosen if digest_of(p.image) not in origins]
         bundle = teach(before, [_exemplar(picture) for picture in fresh])
@@ -88,6 +96,13 @@ class Apprentice:
         )
         learned = (*(p.frame for p in chosen), *(p.frame for p in normals))
         return Candidate(expert, bundle, learned, _false_alarms(normals))
+
+
+def showing(exemplars: Sequence[Exemplar], pictures: Sequence[ReviewedPicture]) -> list[Exemplar]:
+    """The exemplars that show the part of any of the pictures."""
+    parts = {picture.part for picture in pictures if picture.part}
+    digests = {digest_of(picture.image) for picture in pictures}
+    return [e for e in exemplars if e.part in parts or {e.sha256, e.origin} & digests]
 
 
 def _corrected(

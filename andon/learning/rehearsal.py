@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from andon.learning.candidate import Apprentice, Candidate, compare, suspects_of
+from andon.learning.candidate import Apprentice, Candidate, compare, showing, suspects_of
 from andon.learning.errors import LearningError
 from andon.learning.figures import JudgedTwice, Shares, by_class, shares
 from andon.learning.lessons import FEWEST, ReviewedPicture, split_by_time
@@ -36,6 +36,19 @@ class TestedCandidate:
     """Their answers before and after."""
     suspects: list[SuspectLabel]
     """Exemplars of the candidate that disagree with their class."""
+    known_before: int = 0
+    """Later photographs of parts that the exemplars in force show: the expert in force was taught
+    them, so that its share of escapes is too low. The rehearsal did without."""
+
+    @property
+    def caveat(self) -> list[str]:
+        """What to say where the expert in force had been taught what it is judged on."""
+        if not self.known_before:
+            return []
+        return [
+            f"The expert in force was taught the parts of {self.known_before} of the later "
+            "photographs of defects, the rehearsal was not: what escapes it in force is too low."
+        ]
 
     @property
     def shares(self) -> Shares:
@@ -70,7 +83,9 @@ def learn_and_test(
         raise LearningError(
             f"{len(pictures)} reviewed photographs leave no later part to test on: review more"
         )
-    rehearsed = apprentice.learn(earlier, options.most)
+    rehearsed = apprentice.learn(earlier, options.most, later)
     verdicts, scored = compare(apprentice.expert, rehearsed.expert, later, progress)
     candidate = apprentice.learn(pictures, options.most)
-    return TestedCandidate(candidate, verdicts, list(later), scored, suspects_of(candidate.bundle))
+    known = sum(bool(showing(apprentice.bundle.exemplars, [p])) for p in later if p.is_defect)
+    suspects = suspects_of(candidate.bundle)
+    return TestedCandidate(candidate, verdicts, list(later), scored, suspects, known)

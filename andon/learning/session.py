@@ -53,6 +53,7 @@ class Made:
             "learned": list(self.tested.candidate.learned),
             "held_out": self.tested.shares.as_json(),
             "by_class": {k: v.as_json() for k, v in self.tested.by_class.items()},
+            "known_before": self.tested.known_before,
             "doubtful": [
                 {"exemplar": name, "class": own, "looks_like": other}
                 for name, own, other in self.suspects()
@@ -125,6 +126,7 @@ class Session:
             f"{len(note.learned)} of {len(pictures)} reviewed photographs.",
             "The figures are of a rehearsal: it learned from the earlier parts alone and is judged "
             "on the later ones. The candidate then learned from both.",
+            *found.caveat,
         ]
         write_learning_report(report, self.product, words, found, frames)
         return Made(self.product, digest, bundle.name, found, report, frames)

@@ -53,7 +53,9 @@ def reviews() -> list[ReviewedPicture]:
                 outline[row : row + 6, 20:76] = True
             at = BEGIN + timedelta(minutes=i)
             frame = f"{name or 'good'}-{i}"
-            made.append(ReviewedPicture(frame, frame, at, name, encoded(picture), outline, "pass"))
+            made.append(
+                ReviewedPicture(frame, frame, at, name, encoded(picture), outline, action="pass")
+            )
     return made
 
 
@@ -132,6 +134,31 @@ def test_a_reviewed_false_alarm_reaches_expert_and_classifier(
     assert [h.part for h in bundle.hard if h.reviewed] == [pictures[-1].part]
     assert bundle.gate is not None
     assert bundle.gate.expert_version == made.digest
+
+
+def test_a_second_rehearsal_has_not_been_taught_what_it_is_judged_on(
+    plant: tuple[Path, str],
+) -> None:
+    root, base = plant
+    session = open_session(root)
+    first = session.learn(reviews(), 20, 0.3, [], root / "first.html")
+    assert first.tested.known_before == 0
+    session.stores.experts.point("part", first.digest)
+    session.stores.exemplars.point("part", first.exemplars)
+    try:
+        second = open_session(root)
+        rehearsed = second.apprentice.learn(reviews()[:6], 20, reviews()[6:8])
+        assert {e.part for e in rehearsed.bundle.exemplars} & {"band-6", "band-7"} == set()
+        made = second.learn(reviews(), 20, 0.3, [], root / "second.html")
+        found = {v.frame: v.score_after for v in made.tested.verdicts}
+        alone = {v.frame: v.score_after for v in first.tested.verdicts}
+        assert found == pytest.approx(alone)
+        assert made.as_json()["known_before"] == 2
+        assert len(made.tested.candidate.bundle.of_class("band")) == 8
+        assert "2 of the later" in (root / "second.html").read_text()
+    finally:
+        session.stores.experts.point("part", base)
+        session.stores.exemplars.point("part", None)
 
 
 def test_too_little_is_refused(plant: tuple[Path, str]) -> None:
