@@ -103,7 +103,7 @@ def faults(
             result = {"seed": schedule, **record.figures(len(planned))}
             shown = figures_table(result, f"Schedule of seed {schedule}")
         else:
-            count = parts or (60 if smoke else parts_around(chosen.lasting_s, takt))
+            count = parts or parts_around(chosen.lasting_s, takt)
             lasting = rows(chosen.lasting_s)
             found = list(play_rows(running.line, running.plan, names, count, say, lasting))
             result = figures_of(found)
