@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from history.object_rights import RIGHTS
 from history.rights import TABLES, DatabaseRole, Verb, may
 from streams.principals import ACCESS, Role
 
@@ -25,6 +26,13 @@ def test_every_role_of_the_database_has_its_inserts() -> None:
         inserts = row.split("|")[3]
         meant = {table for table in TABLES if may(role, Verb.INSERT, table)}
         assert set(re.findall(r"`(\w+)`", inserts)) == meant
+
+
+def test_every_user_of_the_object_store_has_its_places() -> None:
+    for role, (puts, gets) in RIGHTS.items():
+        (row,) = re.findall(rf"^\|[^|]*`andon-{role}`.*$", PAGE, re.MULTILINE)
+        places = [tuple(re.findall(r"`(\w+/)`", cell)) for cell in row.split("|")[2:4]]
+        assert places == [puts, gets]
 
 
 def test_the_named_tests_are_there() -> None:
