@@ -24,6 +24,8 @@ _INTEGERS: Final[dict[ua.VariantType, tuple[int, int]]] = {
 _REALS: Final = {_Type.Float: float(1 << 24), _Type.Double: float(1 << 53)}
 """Up to here a real number holds each integer."""
 _TEXTS: Final = frozenset({_Type.String, _Type.LocalizedText, _Type.ByteString})
+_QUANTITIES: Final = frozenset({Signal.TAKT_MS, Signal.ENCODER_POS})
+"""Measured, not counted: of a real number the whole part is taken."""
 _KINDS: Final = {
     "Boolean": frozenset({_Type.Boolean, *_INTEGERS}),
     "UInt16": frozenset({*_INTEGERS, *_REALS}),
@@ -88,12 +90,13 @@ def from_wire(signal: Signal, variant: ua.Variant | None) -> SignalValue:
         case "DateTime":
             return _time(value)
         case "Float":
-            return float(value)
+            return float(value) if math.isfinite(value) else signal.default
     return _integer(signal, value, variant.VariantType)
 
 
 def _integer(signal: Signal, value: float, kind: ua.VariantType) -> int:
-    if isinstance(value, float) and not value.is_integer():  # not finite neither
+    measured = signal in _QUANTITIES and math.isfinite(value)
+    if isinstance(value, float) and not value.is_integer() and not measured:  # nor finite
         raise ValueError(f"is {value!r}, which is no whole number")
     whole = int(value)
     if signal in COUNTERS and whole < 0 and BITS.get(kind, 64) <= 32:
@@ -123,7 +126,10 @@ def _text(value: object) -> str:
 
 def _time(value: object) -> datetime:
     if isinstance(value, str):
-        value = datetime.fromisoformat(value.strip() or "1601-01-01T00:00:00")
+        try:
+            value = datetime.fromisoformat(value.strip(" \0") or "1601-01-01T00:00:00")
+        except ValueError:
+            raise ValueError(f"is {value!r}, which is no time") from None
     if not isinstance(value, datetime):
         raise ValueError(f"is {value!r}, which is no time")
     return value if value.tzinfo else value.replace(tzinfo=UTC)

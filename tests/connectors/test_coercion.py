@@ -46,6 +46,20 @@ def test_a_value_goes_both_ways(
 
 
 @pytest.mark.parametrize(
+    ("signal", "shown", "kind", "value"),
+    [
+        (Signal.TAKT_MS, 812.9, KIND.Double, 812),
+        (Signal.ENCODER_POS, -1234.5, KIND.Float, -1234),
+        (Signal.SCORE, math.nan, KIND.Double, 0.0),
+    ],
+)
+def test_what_is_measured_may_have_a_fraction(
+    signal: Signal, shown: float, kind: ua.VariantType, value: float
+) -> None:
+    assert from_wire(signal, ua.Variant(shown, kind)) == value
+
+
+@pytest.mark.parametrize(
     ("signal", "value", "kind", "said"),
     [
         (Signal.TRIGGER_SEQ, 65536, KIND.UInt16, "is UInt16, which cannot hold 65536"),
