@@ -5,7 +5,7 @@ Every signal is read, and watched or written back as the gateway will do it.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,6 +15,7 @@ from asyncua import Client, ua
 from connectors.handshake.signals import (
     LOSSES,
     NEEDED,
+    TRIGGER_GROUP,
     WATCHED,
     Owner,
     Signal,
@@ -111,18 +112,20 @@ async def check(
         writes = writes and not gateway_beats
         say("signals are written back" if writes else "rights are read")
         proofs = await prove(client, nodes, writes)
+        qualities = await _qualities(client, nodes)
         seen = Observed(
             beats_s=tuple(at - since for at in watch.beats),
             watched_s=time.monotonic() - since,
             gateway_beats=gateway_beats,
             publishing_ms=intervals.publishing_ms,
             sampling_ms=intervals.sampling_ms,
+            write_ms=_write_ms(proofs.values()),
             round_trip_ms=await _round_trip_ms(client, nodes),
             has_heartbeat=Signal.PLC_HEARTBEAT in nodes.ids,
             takt_ms=number(nodes.values, Signal.TAKT_MS),
             has_stamps=await _has_stamps(client, nodes),
+            beat_fault=qualities.get(Signal.PLC_HEARTBEAT, ""),
         )
-        qualities = await _qualities(client, nodes)
     wrong = {one.signal: one for one in [*_too_narrow(nodes), *nodes.wrong]}
     signals = [
         _row(nodes, signal, wrong.get(signal), proofs.get(signal), qualities.get(signal, ""))
@@ -161,6 +164,12 @@ async def _moved(client: Client, nodes: NodeSet, signal: Signal) -> bool:
     return False
 
 
+def _write_ms(proofs: Collection[Proof]) -> float | None:
+    """The median time of a Write, milliseconds; None where nothing was written."""
+    took = sorted(proof.write_ms for proof in proofs if proof.write_ms)
+    return took[len(took) // 2] if took else None
+
+
 async def _round_trip_ms(client: Client, nodes: NodeSet) -> float:
     """The median time of a Read of one node, milliseconds."""
     took = []
@@ -179,13 +188,15 @@ async def _has_stamps(client: Client, nodes: NodeSet) -> bool:
 
 
 async def _qualities(client: Client, nodes: NodeSet) -> Mapping[Signal, str]:
-    """The status of each signal whose value is not good."""
+    """What is wrong with the value of each signal that shows one of no use."""
+    found = {}
     reads = await read_in_parts(client, list(nodes.ids.values()), _VALUE)
-    return {
-        signal: read.StatusCode.name
-        for signal, read in zip(nodes.ids, reads, strict=True)
-        if read.StatusCode is not None and not read.StatusCode.is_good()
-    }
+    for signal, read in zip(nodes.ids, reads, strict=True):
+        try:
+            nodes.value(signal, read)
+        except ValueError as error:
+            found[signal] = str(error)
+    return found
 
 
 def _row(
@@ -207,7 +218,8 @@ def _row(
     elif proof is not None and proof.found:
         found, remedy = proof.found, proof.remedy
     elif quality and signal.owner is Owner.PLC:
-        found = f"has the quality {quality}"
-        remedy = "let the controller give it a good value: a part with it is held"
+        found = quality
+        remedy = "let the controller give it a good value"
+        remedy += ": a part with it is held" if signal in TRIGGER_GROUP else ""
     node = str(address) if address is not None else ""
     return CheckedSignal(signal, node, shown, nodes.values[signal], proved, found, remedy)

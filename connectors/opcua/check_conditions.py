@@ -18,10 +18,15 @@ class Observed:
     publishing_ms: float
     sampling_ms: float
     round_trip_ms: float
+    """Of a Read."""
     has_heartbeat: bool
     takt_ms: int
     has_stamps: bool
     """Whether the trigger and the heartbeat have source time stamps."""
+    beat_fault: str = ""
+    """What is wrong with the value that PlcHeartbeat shows."""
+    write_ms: float | None = None
+    """Of a Write; None where none was tried."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,14 @@ def _heartbeat(settings: GatewaySettings, seen: Observed) -> Condition:
     name, dead_s = "PlcHeartbeat", settings.dead_after_s
     if not seen.has_heartbeat:
         return Condition(name, "there is none: only that the server answers is watched")
+    if not seen.beats_s and seen.beat_fault:
+        return Condition(
+            name,
+            f"{seen.beat_fault}, so it counts as standing still",
+            is_met=False,
+            stops=True,
+            remedy="let the controller give it a good value",
+        )
     if not seen.beats_s:
         return Condition(
             name,
@@ -109,15 +122,24 @@ def _window(settings: GatewaySettings, seen: Observed) -> Condition:
         )
     told_ms = seen.publishing_ms + seen.sampling_ms
     since = "by its time stamps" if seen.has_stamps else "less the intervals: no time stamps"
-    writes_ms = 2 * seen.round_trip_ms
+    write_ms, like = (
+        (seen.round_trip_ms, " that take as long as Reads")
+        if seen.write_ms is None
+        else (seen.write_ms, "")
+    )
+    writes_ms = 2 * write_ms
     left_ms = window_ms - settings.watchdog_margin_ms - told_ms - writes_ms
     found = (
         f"{window_ms} ms by {source} from the trigger, {since}; "
         f"{left_ms:.0f} ms of it are left for picture and decision "
-        f"({told_ms:g} until the trigger is told, {writes_ms:.0f} for two Writes, "
+        f"({told_ms:g} until the trigger is told, {writes_ms:.0f} for two Writes{like}, "
         f"{settings.watchdog_margin_ms} before T the gateway decides itself)"
     )
+    if writes_ms > settings.watchdog_margin_ms and left_ms > 0:
+        # what is decided at the margin would be written too late
+        remedy = f"set gateway.watchdog_margin_ms to over {writes_ms:.0f}"
+        return Condition(name, found, is_met=False, remedy=remedy)
     if left_ms <= 0:
-        remedy = "give parts more time, or the subscription shorter intervals"
+        remedy = "give parts more time, or the server shorter intervals and faster Writes"
         return Condition(name, found, is_met=False, stops=True, remedy=remedy)
     return Condition(name, found)

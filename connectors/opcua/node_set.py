@@ -157,19 +157,17 @@ def _take(made: NodeSet, signal: Signal, read: ua.DataValue, kind: ua.VariantTyp
         return made.leave_out(signal, f"may not be read ({name})", "give the user the right")
     if kind is not None:
         made.kinds[signal] = kind
-        if not can_hold(signal, kind):
+        is_array = read.Value is not None and read.Value.is_array
+        if not can_hold(signal, kind) or is_array:
+            shown = kind.name + (" array" if is_array else "")
             types = f"make it one of {taken_types(signal)}"
-            return made.leave_out(signal, f"is {kind.name}", _remedy(signal, types))
-    if name != "Good" and not _is_of_use(signal, name):
-        if signal in NEEDED:
-            words = f"has the quality {name}", "the controller must give it a good value"
-            return made.leave_out(signal, *words)
-        made.values[signal] = signal.default
-        return None
+            return made.leave_out(signal, f"is {shown}", _remedy(signal, types))
     try:
-        made.values[signal] = from_wire(signal, read.Value)
-    except ValueError as error:
-        made.leave_out(signal, str(error), _remedy(signal, "correct the value"))
+        made.values[signal] = made.value(signal, read)
+    except ValueError as error:  # the next value may be of use
+        if signal in NEEDED:
+            return made.leave_out(signal, str(error), "the controller must give it a good value")
+        made.values[signal] = signal.default
     return None
 
 

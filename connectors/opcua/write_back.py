@@ -6,6 +6,7 @@ result registers get another value and then their own again: they say nothing as
 """
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +41,8 @@ class Proof:
     proved: str = ""
     found: str = ""
     remedy: str = ""
+    write_ms: float = 0.0
+    """How long its Write took, milliseconds; 0: none was taken."""
 
 
 async def prove(client: Client, nodes: NodeSet, writes: bool) -> dict[Signal, Proof]:
@@ -81,16 +84,18 @@ async def _written(
 ) -> Proof:
     """Write, and read it back."""
     node = nodes.ids[signal]
+    began = time.monotonic()
     try:
         (status,) = await client.uaclient.write_attributes([node], [nodes.written(signal, value)])
     except ua.UaStatusCodeError as error:
         status = ua.StatusCode(error.code)
     if not status.is_good():
         return Proof(found=f"refuses a Write ({status.name})", remedy=_remedy(status.name))
+    took_ms = 1000 * (time.monotonic() - began)
     (read,) = await read_in_parts(client, [node], ua.AttributeIds.Value)
     found = nodes.value(signal, read)
     if _same(found, value):
-        return Proof(words)
+        return Proof(words, write_ms=took_ms)
     if isinstance(value, str) and isinstance(found, str) and value.startswith(found):
         return Proof(
             words,

@@ -119,6 +119,40 @@ async def test_what_shows_the_trigger_must_be_as_wide() -> None:
 
 
 @pytest.mark.asyncio
+async def test_how_long_writes_take_is_measured_by_writes() -> None:
+    async with serving() as server:
+        await server.put({Signal.TAKT_MS: 20_000})
+        service = server._running().iserver.attribute_service
+        write = service.write
+
+        async def slow(*args: object, **options: object) -> object:
+            await asyncio.sleep(0.05)
+            return await write(*args, **options)
+
+        service.write = slow
+        found = condition(await check(told(server)), "T")
+        read_only = condition(await check(told(server), writes=False), "T")
+    assert not found.is_met
+    assert "gateway.watchdog_margin_ms" in found.remedy
+    assert read_only.is_met, read_only.found
+    assert "as long as Reads" in read_only.found
+
+
+@pytest.mark.asyncio
+async def test_a_value_of_no_use_costs_no_signal_and_is_told() -> None:
+    """It is there for one moment, or nobody has written it yet."""
+    kinds = {Signal.RECIPE_REQ: KIND.Double, Signal.RESULT_TIME: KIND.String}
+    async with serving(NodeLayout(kinds=kinds)) as server:
+        running = server._running()
+        for signal, value in ((Signal.RECIPE_REQ, 0.5), (Signal.RESULT_TIME, "n/a")):
+            await running.get_node(server._ids[signal]).write_value(value, kinds[signal])
+        found = await check(told(server))
+    assert [one.signal for one in found.signals if one.found] == [Signal.RECIPE_REQ]
+    assert row(found, Signal.RECIPE_REQ).found == "is 0.5, which is no whole number"
+    assert "written and read back" in row(found, Signal.RESULT_TIME).proved
+
+
+@pytest.mark.asyncio
 async def test_a_register_that_does_not_keep_what_is_written_is_told() -> None:
     async with serving() as server:
         stuck = {Signal.RESULT_TRIGGER_SEQ: 0, Signal.RESULT_PART_ID: "Andon"}
@@ -180,10 +214,16 @@ def observed(**changes: object) -> Observed:
     ("changes", "name", "words", "stops"),
     [
         ({"beats_s": ()}, "PlcHeartbeat", "stood still for 3.0 s", True),
+        ({"beats_s": (), "beat_fault": "is bad"}, "PlcHeartbeat", "is bad, so it counts", True),
         ({"beats_s": (0.1, 2.0)}, "PlcHeartbeat", "at most 1.9 s apart", True),
         ({"has_heartbeat": False, "beats_s": ()}, "PlcHeartbeat", "there is none", False),
         ({"sampling_ms": 100.0}, "intervals", "seen up to 110 ms late", False),
         ({"has_stamps": False}, "T", "no time stamps", False),
+        ({}, "T", "726 ms of it are left", False),
+        ({}, "T", "4 for two Writes that take as long as Reads", False),
+        ({"write_ms": 20.0}, "T", "40 for two Writes,", False),
+        ({"write_ms": 40.0}, "T", "650 ms of it are left", False),
+        ({"write_ms": 400.0}, "T", "-70 ms of it are left", True),
         ({"takt_ms": 0}, "T", "TaktMs is 0", True),
         ({"takt_ms": 3_600_001}, "T", "over an hour", True),
         ({"takt_ms": 50}, "T", "no more than watchdog_margin_ms", True),
