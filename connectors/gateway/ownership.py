@@ -22,7 +22,7 @@ from connectors.line_link import Changed, LineLink, LinkEvent
 
 log = structlog.get_logger(__name__)
 _SETTLE_S = 0.3
-"""A claim stands when it was not written over for this long, seconds."""
+"""A claim stands when it was not written over for this long at the least, seconds."""
 _CHECKED_S = _SETTLE_S / 3
 """What was read of the register is good for this long: no claim is settled sooner, seconds."""
 _POLL_S = 0.1
@@ -237,9 +237,9 @@ class OwnedLink:
             log.error("gateway.ownership_unknown", why="VisionHeartbeat cannot be written")
             self._guarded = False
             return True
-        if time.monotonic() - began > _SETTLE_S / 2:
-            return False  # another claim may have been settled meanwhile
-        await asyncio.sleep(_SETTLE_S)
+        took_s = time.monotonic() - began
+        # another gateway's write that is on its way may take as long, and twice that
+        await asyncio.sleep(max(_SETTLE_S, _CHECKED_S + 2 * took_s))
         stands, _ = await self._look()
         if gateway_of(stands) != mine:
             return False

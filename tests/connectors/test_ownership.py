@@ -12,7 +12,7 @@ from connectors.errors import GatewayBusyError, LinkError
 from connectors.gateway.claims import Charge, Watch, beat_of, gateway_of, new_number
 from connectors.gateway.ownership import OwnedLink
 from connectors.handshake.config import HandshakeConfig
-from connectors.handshake.signals import Signal, SignalValue, number
+from connectors.handshake.signals import Signal, SignalValue, SignalValues, number
 from connectors.handshake.values import Connected, Notice
 from connectors.line_link import LineLink, LinkEvent
 from connectors.settings import GatewaySettings
@@ -193,6 +193,31 @@ async def test_a_claim_takes_a_dead_gateways_ready_down_and_a_live_one_puts_it_b
             assert not await claiming
         await first.write({Signal.VISION_HEARTBEAT: 10})
         assert values[Signal.READY] is True
+
+
+@pytest.mark.asyncio
+async def test_a_controller_that_takes_long_for_a_write_is_served(tmp_path: Path) -> None:
+    cables = Cables()
+    slow = cables.another()
+    write, landed = slow.write, asyncio.Event()
+
+    async def slowly(values: SignalValues) -> frozenset[Signal]:
+        await asyncio.sleep(0.2)
+        landed.set()
+        return await write(values)
+
+    slow.write = slowly  # type: ignore[method-assign]
+    link = owned(slow, tmp_path, "a")
+    async with running(link):
+        await until(lambda: link.in_charge, 5)
+    other = owned(slow, tmp_path, "b", standby=True)
+    async with running(slow):
+        claiming = asyncio.create_task(other._claim(_beat(cables.first)))
+        await landed.wait()
+        await asyncio.sleep(0.35)  # one that was on its way as long as that comes last, and wins
+        assert not claiming.done()
+        cables.first.values[Signal.VISION_HEARTBEAT] = beat_of(gateway_of(_beat(slow)) ^ 1, 1)
+        assert not await claiming
 
 
 def _beat(cable: InMemoryLineLink) -> int:
