@@ -122,7 +122,10 @@ def teach_command(
     else:
         if not images or class_name is None:
             raise typer.BadParameter("pictures and --class are needed, or --from-history")
-        lessons = [_lesson(class_name, f, _mask(masks, f), part_of.get(f)) for f in named]
+        lessons = [_lesson(class_name, f, masks, part_of.get(f)) for f in named]
+        unmarked = sum(lesson.mask is not None and not lesson.mask.any() for lesson in lessons)
+        if unmarked:
+            typer.echo(f"{masks}: {unmarked} masks mark nothing and count as absent", err=True)
     normal, normal_parts = [f.read_bytes() for f in shown], [part_of.get(f, "") for f in shown]
     taught_experts.hold_exemplars(folder, product)
     path = teach_product(
@@ -227,7 +230,7 @@ async def _ask(
     try:
         for file in track(files, "asking", console=Console(stderr=True), transient=True):
             image = await asyncio.to_thread(read_image, file)
-            mask = _mask(masks, file)
+            mask = None if masks is None else _mask(masks, file, image)
             if mask is None and outline is not None:
                 mask = await asyncio.to_thread(outline, image)
             inspection = Inspection(
@@ -265,21 +268,28 @@ def _outliner(artifact: Path | None) -> Outliner | None:
     return outline
 
 
-def _lesson(class_name: str, file: Path, mask: Mask | None, part: str | None) -> Lesson:
+def _lesson(class_name: str, file: Path, masks: Path | None, part: str | None) -> Lesson:
     """A photograph whose part nobody said is a part of its own, whatever other files are called."""
     image = file.read_bytes()
+    mask = None if masks is None else _mask(masks, file, read_image(file))
     own = f"{file.name} {digest_of(image)[:12]}"
     return Lesson(class_name, image, mask, part or own, str(file))
 
 
-def _mask(folder: Path | None, image: Path) -> Mask | None:
-    if folder is None:
-        return None
-
-    place = MaskFolder(folder).of(image.stem)
-    if place is not None:
-        return read_marked(place)
-    raise TeachingError(f"{folder}: no mask {image.stem}_mask.png or {image.stem}.png for {image}")
+def _mask(folder: Path, file: Path, image: Image) -> Mask:
+    """What the mask of a photograph marks, at any resolution of the photograph's shape."""
+    place = MaskFolder(folder).of(file.stem)
+    if place is None:
+        names = f"{file.stem}_mask.png or {file.stem}.png"
+        raise TeachingError(f"{folder}: no mask {names} for {file}")
+    mask = read_marked(place)
+    (high, wide), (height, width) = mask.shape, image.shape[:2]
+    if abs(high * width - wide * height) > max(height, width):
+        raise TeachingError(
+            f"{place}: {wide}x{high} pixels, but {file} has {width}x{height}: a mask has the shape "
+            "of its photograph, as EXIF turns it"
+        )
+    return mask
 
 
 def _latest(root: Path | None, product: str) -> Path:

@@ -85,6 +85,9 @@ def read_exemplars(
         if mask is not None and mask.shape != image.shape[:2]:
             raise ExpertCommandError(f"{each.path}: its mask is of another size")
         found.append(LabelledPicture(image, each.class_name, mask, each.part))
+    empty = sum(picture.mask is not None and not picture.mask.any() for picture in found)
+    if empty:
+        typer.echo(f"{masks}: {empty} masks mark nothing; the expert marks them", err=True)
     return found
 
 

@@ -74,7 +74,9 @@ def read_image(path: Path, bits: int | None = None) -> Image:
 
 
 def read_marked(place: Path) -> Mask:
-    """What a ground-truth mask marks, bool (height, width): above 127, or any grey if nothing is.
+    """What a ground-truth mask marks, bool (height, width): above 127, or any value if nothing is.
+
+    Marks may have any colour: the brightest channel counts.
 
     Args:
         place: a picture, or a folder of pictures of one size, whose marks are united (MVTec LOCO).
@@ -84,7 +86,7 @@ def read_marked(place: Path) -> Mask:
     """
     found: Mask | None = None
     for path in list_images(place) if place.is_dir() else [place]:
-        grey = read_image(path)[:, :, 0]
+        grey = read_image(path).max(axis=2)
         marked = np.asarray(grey > 127 if (grey > 127).any() else grey > 0, np.bool_)
         if found is not None and found.shape != marked.shape:
             raise UndecodableImage(f"{path}: its size is not that of the masks beside it")

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from andon.cli.classify import app
+from serving.naming.exemplars import load_bundle
 from streams.errors import AndonError
 from tests.serving.naming.pictures import plate, png, spoiled
 
@@ -71,6 +72,32 @@ def test_equal_file_names_are_no_part_and_a_table_above_them_says_which_is(tmp_p
     told = classify(*words, root=tmp_path / "exemplars")
     assert json.loads(told.stdout)["classes"] == {"hole": {"examples": 4, "parts": 2}}
     assert "parts of 4 photographs" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("turned", "marked", "said"),
+    [(True, 255, "the shape of its photograph"), (False, 0, "1 masks mark nothing")],
+)
+def test_a_mask_that_is_turned_or_empty_is_said(
+    tmp_path: Path, turned: bool, marked: int, said: str
+) -> None:
+    (tmp_path / "0.png").write_bytes(png(plate(0)[:60, :90]))
+    mask = np.full((90, 60) if turned else (60, 90), marked, np.uint8)
+    cv2.imwrite(str(tmp_path / "0_mask.png"), mask)
+    words = ("teach", str(tmp_path / "0.png"), "--class", "hole", "--masks", str(tmp_path))
+    done = classify(*words, root=tmp_path / "exemplars")
+    assert said in (str(done.exception) if turned else done.stderr)
+
+
+def test_a_mask_may_have_any_colour_and_resolution(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(png(plate(0)[:60, :90]))
+    mask = np.zeros((30, 45, 3), np.uint8)
+    mask[5:10, 5:10] = (0, 255, 0)
+    cv2.imwrite(str(tmp_path / "0_mask.png"), mask)
+    words = ("teach", str(tmp_path / "0.png"), "--class", "hole", "--masks", str(tmp_path))
+    path = json.loads(classify(*words, root=tmp_path / "exemplars").stdout)["path"]
+    (exemplar,) = load_bundle(Path(path)).exemplars
+    assert (int(exemplar.mask.sum()), exemplar.drawn) == (25, True)
 
 
 def test_without_pictures_or_a_class_it_is_bad_usage(tmp_path: Path) -> None:
