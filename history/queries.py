@@ -169,11 +169,16 @@ class History:
             **told,
         )
 
-    async def stats(self, wanted: FrameFilter | None = None, top: int = 10) -> Stats:
-        """Counts over the effective decisions, first-pass yield, the most frequent rules."""
+    async def stats(
+        self, wanted: FrameFilter | None = None, top: int = 10, time_zone: str = "UTC"
+    ) -> Stats:
+        """Counts over the effective decisions, first-pass yield, the most frequent rules.
+
+        Days are those of the time zone, an IANA name.
+        """
         wanted = wanted or FrameFilter()
         async with self.asking("counting") as link:
-            groups = (await link.execute(stats_query(wanted))).mappings().all()
+            groups = (await link.execute(stats_query(wanted, time_zone))).mappings().all()
             repeated = (await link.execute(repeated_query(wanted))).mappings().one()
         return to_stats(groups, repeated, top)
 

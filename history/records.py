@@ -138,7 +138,7 @@ class Count(Record):
 
 
 class Day(Record):
-    """One UTC day's frames by action."""
+    """One day's frames by action; of UTC unless another zone was asked for."""
 
     day: str
     frames: int

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from history.facts import COUNTS, FACTS
 from history.filters import FrameFilter
+from history.local_time import local_time
 from history.records import Count, Day, Pareto, ParetoRow, Stats
 
 Question = Select[tuple[object, ...]]
@@ -63,10 +64,10 @@ _PARETO_COLUMNS = {
 }
 
 
-def stats_query(wanted: FrameFilter) -> Question:
-    """One row ``n`` per combination of what the statistics count."""
+def stats_query(wanted: FrameFilter, time_zone: str = "UTC") -> Question:
+    """One row ``n`` per combination of what the statistics count, and day of a time zone."""
     parts = counted_parts(wanted, _IN_STATS)
-    day = func.to_char(func.timezone("UTC", parts.c.captured_at), "YYYY-MM-DD").label("day")
+    day = func.to_char(local_time(parts.c.captured_at, time_zone), "YYYY-MM-DD").label("day")
     dimensions = (day, *(parts.c[name] for name in _IN_STATS))
     total = cast(func.sum(parts.c.n), BigInteger).label("n")
     query: Question = select(*dimensions, total).group_by(*dimensions)

@@ -20,6 +20,8 @@ _LINKED: Final = {
     ParetoBy.STATION: "station",
     ParetoBy.LINE: "line",
     ParetoBy.PRODUCT: "product",
+    ParetoBy.EXPERT: "version",
+    ParetoBy.POLICY: "policy",
 }
 """By what the history can be searched too."""
 
@@ -35,7 +37,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         asked = read_asked(given, parts.plant)
         everything = read_asked({**given, "passed": "any"}, parts.plant)
         found = await parts.history.pareto(asked.wanted, by, TOP)
-        stats = await parts.history.stats(everything.wanted, TOP)
+        stats = await parts.history.stats(everything.wanted, TOP, parts.plant.time_zone)
         most = max((row.parts for row in found.rows), default=0)
         return renderer.page(
             request,
@@ -49,6 +51,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
             most=most,
             stats=stats,
             days=stats.by_day[-31:],
+            time_zone=parts.plant.time_zone,
             busiest=max((day.frames for day in stats.by_day[-31:]), default=0),
             actions=[action.value for action in Action],
             codes={"action": Action, "severity": Severity, "source": DecisionSource},

@@ -1,7 +1,7 @@
 """A part's story, the search and the Pareto over the real database."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -118,6 +118,26 @@ async def test_pareto_counts_what_was_stopped(client: httpx.AsyncClient) -> None
     by_rule = await client.get("/pareto?by=source&since=")
     assert "source=classifier" in by_rule.text
     assert (await client.get("/pareto?by=mood")).status_code == 422
+
+
+async def test_days_of_the_pareto_are_the_plants_and_every_name_leads_to_its_parts(
+    writer: PostgresHistoryWriter, history: History
+) -> None:
+    evening = datetime(2026, 11, 1, 23, 30, tzinfo=UTC)  # the second of November in Berlin
+    await writer.add_decisions([scrapped(1), scrapped(2, captured_at=evening)])
+    plant = PlantTimes(time_zone="Europe/Berlin")
+    async with client_of(build_app(parts_of(history=history, plant=plant))) as client:
+        page = (await client.get("/pareto?since=")).text
+        second = (await client.get("/pareto?since=2026-11-02&until=2026-11-03")).text
+        by_expert = (await client.get("/pareto?since=&by=expert")).text
+        by_policy = (await client.get("/pareto?since=&by=policy")).text
+    assert page.index("2026-11-02") < page.index("2026-11-01")
+    assert "Days of Europe/Berlin" in page
+    assert "2026-11-02</th><td" in second
+    assert "2026-11-01</th>" not in second
+    decided = scrapped(1)
+    assert f"version={decided.inspection.expert_version}" in by_expert
+    assert f"policy={decided.policy_hash}" in by_policy
 
 
 async def test_without_the_database_a_part_of_now_is_shown_on_the_live_page() -> None:

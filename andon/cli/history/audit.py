@@ -29,7 +29,7 @@ def next_(
     images: Annotated[Path, typer.Option(help="Save the photographs here.")],
     product: Annotated[Text, typer.Option(help="Product id.")] = None,
     line: Annotated[Text, typer.Option(help="Line.")] = None,
-    since: Annotated[Text, typer.Option(help="From: 30d, 2h, 2026-11-23, ISO time.")] = None,
+    since: Annotated[Text, typer.Option(help="From: 30d, 2h, 2026-11-23 (UTC), ISO time.")] = None,
     count: Annotated[int, typer.Option(min=1, max=100, help="How many parts.")] = 1,
     as_json: Json = False,
 ) -> None:

@@ -16,7 +16,7 @@ Text = str | None
 def changeovers(
     line: Annotated[Text, typer.Option(help="Line.")] = None,
     station: Annotated[Text, typer.Option(help="Station.")] = None,
-    since: Annotated[Text, typer.Option(help="From: 30d, 2h, 2026-11-23, ISO time.")] = None,
+    since: Annotated[Text, typer.Option(help="From: 30d, 2h, 2026-11-23 (UTC), ISO time.")] = None,
     until: Annotated[Text, typer.Option(help="Up to, exclusive; the same forms.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Newest ones to show.")] = 50,
     as_json: Json = False,

@@ -11,7 +11,7 @@ from history.filters import FrameFilter, parse_moment
 
 Text = str | None
 Line = Annotated[Text, typer.Option(help="Line.")]
-Since = Annotated[Text, typer.Option(help="From: 30d, 2h, 2026-11-23, ISO time.")]
+Since = Annotated[Text, typer.Option(help="From: 30d, 2h, 2026-11-23 (UTC), ISO time.")]
 
 
 class RarelyAsked(MoreOptions):

@@ -31,7 +31,7 @@ def gauge(
         typer.Argument(help="CSV with part, verdict, reference and perhaps appraiser."),
     ] = None,
     since: Annotated[
-        str, typer.Option(help="Golden parts run from: 30d, 2h, 2026-11-23, ISO time.")
+        str, typer.Option(help="Golden parts run from: 30d, 2h, 2026-11-23 (UTC), ISO time.")
     ] = "30d",
     until: Annotated[str | None, typer.Option(help="Up to, exclusive; the same forms.")] = None,
     product: Annotated[str | None, typer.Option(help="Product id.")] = None,

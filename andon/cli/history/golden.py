@@ -21,7 +21,8 @@ _COLOURS = {"right": "green", "wrong": "red", "missing": "yellow"}
 def golden(
     line: Annotated[str | None, typer.Option(help="Line.")] = None,
     at: Annotated[
-        str | None, typer.Option(help="The shift at this time: 8h, 2026-11-23T06:30; now without.")
+        str | None,
+        typer.Option(help="The shift at this time: 8h, 2026-11-23T06:30 (UTC); now without."),
     ] = None,
     as_json: Json = False,
 ) -> None:
