@@ -72,7 +72,7 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /live/events
             GET  /live/parts/{identity}
             GET  /line
-            GET  /line/{line}
+            GET  /line/{line:path}
             GET  /line-events
             GET  /find
             GET  /parts/{frame_id}
@@ -118,7 +118,7 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /health
             GET  /api/doctor
             GET  /api/lines
-            GET  /api/lines/{line}
+            GET  /api/lines/{line:path}
             """,
         ),
         *_routes(

@@ -86,7 +86,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         """Every line as it stands."""
         return page(request, fragments.line_names())
 
-    @app.get("/line/{line}", include_in_schema=False)
+    @app.get("/line/{line:path}", include_in_schema=False)
     def line(request: Request, line: str) -> Response:
         """One line as it stands."""
         if line not in fragments.line_names():
@@ -113,7 +113,7 @@ def _add_api(app: FastAPI, parts: ConsoleParts, fragments: LineFragments) -> Non
             processes=tuple(_report(h, parts.status.now_s) for h in parts.status.processes()),
         )
 
-    @app.get("/api/lines/{line}", responses={404: {"description": "Nothing was heard of it."}})
+    @app.get("/api/lines/{line:path}", responses={404: {"description": "Nothing was heard of it."}})
     def line(line: str) -> LineReport:
         """One line: handshake, last triggers with their times, latencies, versions in force."""
         if line not in fragments.line_names():

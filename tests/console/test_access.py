@@ -27,7 +27,7 @@ VALUES = {
     "{alert_id}": FRAME,
     "{review_id}": FRAME,
     "{size}": "small",
-    "{line}": "line-1",
+    "{line:path}": "line-1",
     "{form}": "csv",
     "{name}": "console.css",
     "{key}": "tile",

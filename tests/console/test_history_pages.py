@@ -120,6 +120,23 @@ async def test_pareto_counts_what_was_stopped(client: httpx.AsyncClient) -> None
     assert (await client.get("/pareto?by=mood")).status_code == 422
 
 
+async def test_a_part_without_a_serial_has_a_name_to_click_and_says_what_is_kept_of_it(
+    writer: PostgresHistoryWriter, history: History
+) -> None:
+    missed = make.decision(2, DecisionSource.WATCHDOG, Action.HOLD, part_id="")
+    await writer.add_decisions([missed])
+    name = str(make.frame_id(2))
+    async with client_of(build_app(parts_of(history=history))) as client:
+        rows = (await client.get("/history?view=list&since=")).text
+        tiles = (await client.get("/history?since=")).text
+        page = (await client.get(f"/parts/{name}")).text
+    assert f'href="/parts/{name}">{name[:12]}</a>' in rows
+    assert f'<span class="mono">{name[:12]}</span>' in tiles
+    assert f'<h1 class="serial">{name}</h1>' in page
+    assert "No picture of this part is kept." in page
+    assert "that passes" not in page
+
+
 async def test_days_of_the_pareto_are_the_plants_and_every_name_leads_to_its_parts(
     writer: PostgresHistoryWriter, history: History
 ) -> None:

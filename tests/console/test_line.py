@@ -271,6 +271,17 @@ async def test_an_unknown_line_and_a_broken_word() -> None:
         assert world.status.line_names() == {"line-1"}
 
 
+async def test_a_line_may_have_a_slash_in_its_name() -> None:
+    name = "hall 3/line 2"
+    async with running() as world:
+        await world.say(gateway_said(line=name, instance="3/2/edge-3"), gateway_said())
+        address = "/line/hall%203/line%202"
+        assert f'href="{address}"' in await world.page()
+        assert f'data-line="{name}"' in await world.page(address)
+        async with client_of(world.app) as client:
+            assert (await client.get(f"/api/lines/{name}")).json()["line"] == name
+
+
 async def test_texts_of_the_line_are_texts() -> None:
     evil = "<img src=x onerror=alert(1)>\"'"
     said = gateway_said(

@@ -160,6 +160,15 @@ async def test_the_page_shows_part_picture_outline_and_reason() -> None:
     assert nothing.headers["location"] == "/history", "a part without a serial is not meant"
 
 
+async def test_a_part_without_a_serial_leads_to_its_story_too() -> None:
+    async with running() as world:
+        await world.give(record(scrapped(1, part_id=""), 0))
+        async with client_of(world.app) as client:
+            page = (await client.get("/live")).text
+    link = f'href="/parts/{make.frame_id(1)}">{str(make.frame_id(1))[:12]}</a>'
+    assert page.count(link) == 2, "in its row, and beside its picture"
+
+
 async def test_texts_of_the_line_are_texts() -> None:
     evil = "<img src=x onerror=alert(1)>\"'"
     fields = {"line": evil, "part_id": evil, "class_name": evil, "reason": evil, "product_id": evil}

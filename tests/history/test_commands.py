@@ -92,6 +92,18 @@ async def test_list_pages_as_json() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("filled")
+async def test_a_part_without_a_serial_is_listed_by_its_frame(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    writer = PostgresHistoryWriter(url)
+    await writer.add_decisions([make.decision(4, part_id="")])
+    await writer.close()
+    assert str(make.frame_id(4)) in (await run("list")).stdout
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("filled")
 async def test_tables_never_let_text_from_outside_steer_the_terminal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

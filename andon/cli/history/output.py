@@ -201,7 +201,7 @@ def _line(frame: FrameRecord) -> tuple[Text | str, ...]:
     review, why = frame.review, frame.reason or frame.rule
     return (
         f"{frame.captured_at:%Y-%m-%d %H:%M:%S}",
-        _text(frame.part_id),
+        _text(frame.part_id or str(frame.frame_id)),
         _text(frame.product_id),
         _text(f"{frame.line}/{frame.station}"),
         Text(frame.action, style=_COLOURS.get(frame.action, "")),
