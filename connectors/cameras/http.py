@@ -143,8 +143,12 @@ class SnapshotCamera:
 
 def _image_type(headers: Message, name: str) -> str:
     kind = headers.get_content_type()
+    if kind.startswith("multipart/"):
+        raise CaptureError(f"camera {name}: sends {kind}, a stream; write opencv:ADDRESS")
     if not kind.startswith("image/"):
+        told = f"sends {kind}" if "Content-Type" in headers else "does not say what it sends"
         raise CaptureError(
-            f"camera {name}: sends {kind}, no picture; for a stream write its address alone"
+            f"camera {name}: {told}, and a picture is image/jpeg, image/png or the like; check the "
+            "path, and whether the camera asks for a login"
         )
     return kind

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from connectors.cameras.http_body import BodyReader
 from connectors.errors import CaptureError
+from streams.masking import masked
 
 _PAIR = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
@@ -104,9 +105,20 @@ def get(address: str, name: str, timeout_s: float) -> CameraAnswer:
     status = answer.response.status
     if status != 200:
         answer.close()
-        hint = "check user and password" if status in (401, 403) else "check the path"
-        raise CaptureError(f"{name}: cannot be opened: HTTP {status}; {hint}")
+        raise CaptureError(f"{name}: cannot be opened: HTTP {status}; {_hint(answer)}")
     return answer
+
+
+def _hint(answer: CameraAnswer) -> str:
+    """What to do about an answer without a picture."""
+    status, elsewhere = answer.response.status, answer.response.headers.get("Location")
+    if status in (401, 403):
+        return "check user and password"
+    if 300 <= status < 400 and elsewhere:
+        return f"the camera sends on to {masked(elsewhere)}: write that address"
+    if status >= 500:
+        return "the camera itself fails: start it again, or ask it less often"
+    return "check the path"
 
 
 def _ask(address: str, timeout_s: float, credentials: str) -> CameraAnswer:

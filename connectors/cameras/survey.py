@@ -1,5 +1,6 @@
 """What a camera does when it is asked, before a line depends on it."""
 
+import asyncio
 import statistics
 import time
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from connectors.cameras.checked import CheckedCamera
 from connectors.cameras.live import LiveCamera
 from connectors.errors import CaptureError
+from streams.errors import UndecodableImageError
+from streams.images.decoding import decode
 from streams.ports import Camera, Trigger
 
 
@@ -18,7 +21,7 @@ class CameraSurvey:
     captures: int
     failed: int
     why: str
-    """Of the first capture that failed."""
+    """Of the first capture that failed, or gave a picture that no expert can read."""
     open_ms: float
     frames_per_s: float | None
     """Frames that a live source gave; None: the source gives a picture only when it is asked."""
@@ -48,10 +51,12 @@ async def survey(camera: Camera, captures: int, on_capture: Callable[[int], None
             asked = time.monotonic()
             try:
                 picture = await camera.capture(Trigger(0, number, f"check-{number}", "", "", 0, 0))
-            except CaptureError as error:
+                took = time.monotonic() - asked
+                await asyncio.to_thread(decode, picture.data)
+            except (CaptureError, UndecodableImageError) as error:
                 whys.append(str(error))
             else:
-                times.append(1000 * (time.monotonic() - asked))
+                times.append(1000 * took)
                 sizes.append(len(picture.data))
                 kind, exposed_by = picture.content_type, picture.metadata.get("exposed_by", "")
                 if "exposed_after_ms" in picture.metadata:

@@ -238,7 +238,10 @@ def test_dim_and_bright_parts_are_pictures(picture: np.ndarray) -> None:
     ("spec", "why"),
     [
         ("opencv:{0}/snapshot.jpg", "sends image/jpeg, no stream.*snapshot:ADDRESS"),
-        ("snapshot:{0}/stream.mjpg", "sends multipart/x-mixed-replace, no picture"),
+        (
+            "snapshot:{0}/stream.mjpg",
+            "sends multipart/x-mixed-replace, a stream; write opencv:ADDRESS",
+        ),
         ("opencv:{0}/other", "HTTP 404; check the path"),
         ("snapshot:{0}/other", "HTTP 404; check the path"),
     ],

@@ -1,4 +1,4 @@
-"""Cameras that send their pictures in chunks, and a driver that fails as nobody foresaw."""
+"""What cameras answer: pictures in chunks, in halves or none, and drivers that fail unforeseen."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from email.message import Message
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from structlog.testing import capture_logs
 from connectors.cameras.http import MjpegSource, SnapshotCamera
 from connectors.cameras.http_body import BodyReader
 from connectors.cameras.supervised import SupervisedCamera
+from connectors.cameras.survey import survey
 from connectors.errors import CaptureError
 from streams.ports import Picture, Trigger
 from tests.connectors.test_cameras import trigger
@@ -35,7 +38,9 @@ def frame(data: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 @contextlib.contextmanager
-def answering(headers: bytes, body: bytes, hangs_up: bool) -> Iterator[str]:
+def answering(
+    headers: bytes, body: bytes, hangs_up: bool, status: bytes = b"200 OK"
+) -> Iterator[str]:
     """A camera that answers each request with one packet, and then hangs up or says no more."""
     server = socket.create_server(("127.0.0.1", 0))
     kept = []
@@ -45,7 +50,7 @@ def answering(headers: bytes, body: bytes, hangs_up: bool) -> Iterator[str]:
             while True:
                 connection, _ = server.accept()
                 connection.recv(1 << 16)
-                connection.sendall(b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n" + body)
+                connection.sendall(b"HTTP/1.1 " + status + b"\r\n" + headers + b"\r\n" + body)
                 if hangs_up:
                     connection.close()
                 kept.append(connection)
@@ -91,6 +96,41 @@ async def test_a_picture_in_chunks_is_whole_or_refused() -> None:
         pytest.raises(CaptureError, match="is no size of a chunk"),
     ):
         await SnapshotCamera(address).open()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("status", "headers", "advice"),
+    [
+        (b"302 Found", b"Location: /new?password=secret\r\n", r"sends on to /new.*write that"),
+        (b"503 Busy", b"", "the camera itself fails"),
+        (b"403 No", b"", "check user and password"),
+        (b"404 No", b"", "check the path"),
+        (b"200 OK", STREAM, "write opencv:ADDRESS"),
+        (b"200 OK", b"Content-Type: text/html\r\n", r"sends text/html, and .* a login"),
+        (b"200 OK", b"", "does not say what it sends"),
+    ],
+)
+async def test_an_answer_without_a_picture_says_what_to_do(
+    status: bytes, headers: bytes, advice: str
+) -> None:
+    with (
+        answering(headers, b"x", hangs_up=True, status=status) as address,
+        pytest.raises(CaptureError, match=advice) as told,
+    ):
+        await SnapshotCamera(address).open()
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.asyncio
+async def test_half_a_picture_whose_length_nobody_said_fails_the_check() -> None:
+    """The line's experts refuse it, so a check that passed would be none."""
+    whole = cv2.imencode(".jpg", np.random.default_rng(1).integers(30, 200, (64, 64), np.uint8))[1]
+    data = whole.tobytes()
+    for sent, failed in ((data, 0), (data[: len(data) // 2], 1)):
+        with answering(b"Content-Type: image/jpeg\r\n", sent, hangs_up=True) as address:
+            found = await survey(SnapshotCamera(address, latency_s=0), 1, lambda _: None)
+        assert (found.failed, bool(found.why)) == (failed, bool(failed))
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=6), st.integers(1, 60))
