@@ -23,7 +23,7 @@ from andon.stack.security import (
 from history.object_users import apply_users
 from infra.stack.certificates import private_folder
 from infra.stack.process import ProcessError, free_port
-from infra.stack.server import HOST, LocalServer
+from infra.stack.server import HOST, LocalServer, take_port
 from streams.principals import Role
 from streams.topics import PARTITIONS
 
@@ -76,8 +76,11 @@ class LocalStack:
         started it.
 
         Raises:
-            AndonError: a component did not come up; what had started is stopped again.
+            AndonError: a component did not come up; what had started is stopped again. Or the
+                port of the ingress is taken: replicas share it, with those of another Ray too, and
+                each would refuse what was meant for the other.
         """
+        take_port(self.ports.ingress, "ANDON_SERVE__INGRESS")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="stack")
         begun = time.monotonic()
