@@ -26,6 +26,10 @@ class InstanceTakenError(AndonError):
     """Another worker of the role has the name that this one was given."""
 
 
+class StateFolderError(AndonError):
+    """The state folder cannot be written, so that no name can be held."""
+
+
 @dataclass(frozen=True, eq=False)
 class Instance:
     """A worker's name, held by a locked file."""
@@ -59,7 +63,19 @@ def claimed_instance(role: str, wanted: str, state: Path) -> Iterator[Instance]:
 
     Raises:
         InstanceTakenError: a worker of the role on this host has the wanted name.
+        StateFolderError: the folder cannot be written.
     """
+    try:
+        own = _claimed(role, wanted, state)
+    except OSError as error:
+        why = error.strerror or str(error)
+        said = f"ANDON_PATHS__STATE: {state} cannot be written as user {os.getuid()}: {why}"
+        raise StateFolderError(f"{said}; give it to the user, or name another folder") from None
+    with own.file:
+        yield own
+
+
+def _claimed(role: str, wanted: str, state: Path) -> Instance:
     folder = state / "workers"
     folder.mkdir(parents=True, exist_ok=True)
     held: IO[str] | str
@@ -79,8 +95,7 @@ def claimed_instance(role: str, wanted: str, state: Path) -> Iterator[Instance]:
             if not isinstance(held, str):
                 break
     assert not isinstance(held, str)
-    with held:
-        yield Instance(name, held)
+    return Instance(name, held)
 
 
 def workers_here(state: Path) -> dict[str, Workers]:

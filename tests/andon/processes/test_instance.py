@@ -1,5 +1,6 @@
 """Workers of one role on one host have names of their own."""
 
+import re
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -7,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from andon.processes.instance import InstanceTakenError, claimed_instance, workers_here
+from andon.processes.instance import (
+    InstanceTakenError,
+    StateFolderError,
+    claimed_instance,
+    workers_here,
+)
 
 
 def test_workers_side_by_side_are_told_apart_and_a_free_name_is_taken_again(tmp_path: Path) -> None:
@@ -55,4 +61,12 @@ def test_a_name_that_is_taken_is_refused_by_its_setting(tmp_path: Path, name: st
         raise AssertionError("two workers of one name")
     assert own.name == name
     with claimed_instance("inspect", name, tmp_path), claimed_instance("record", name, tmp_path):
+        pass
+
+
+def test_a_state_folder_that_cannot_be_written_is_told_by_its_setting(tmp_path: Path) -> None:
+    occupied = tmp_path / "state"
+    occupied.write_text("a file")
+    refused = rf"STATE: {re.escape(str(occupied))} cannot be written as user \d+: Not a directory"
+    with pytest.raises(StateFolderError, match=refused), claimed_instance("limits", "", occupied):
         pass
