@@ -27,6 +27,8 @@ RIGHTS: Final[Mapping[str, Rights]] = {
 }
 """No role may remove an object: `andon history retain` is run with a key that may. A bucket is made
 by its administrator."""
+PROBES: Final = ("doctor/probe", "doctor-probe")
+"""How the keys end that `andon doctor` puts: a store that is new has them too."""
 
 
 def policy_text(role: str, bucket: str = BUCKET) -> str:

@@ -10,15 +10,14 @@ from andon import policy_wiring, wiring
 from andon.checks.findings import CheckFailed
 from andon.settings import Settings
 from history.migrate import current, head, is_newer
-from history.object_rights import RIGHTS
+from history.object_rights import PROBES, RIGHTS
 from policies.authoring.loading import load_policy
 from streams import topics
 from streams.failures import Cause, PermanentError
 
-PROBE_KEY: Final = "doctor/probe"
-"""The object that the doctor writes; the same each time."""
-PROBE_NAME: Final = "doctor-probe"
-"""Its name below a prefix, for a key that may put nowhere else."""
+PROBE_KEY, PROBE_NAME = PROBES
+"""The object that the doctor writes, the same each time; its name below a prefix, for a key that
+may put nowhere else."""
 PREFIXES: Final = tuple(dict.fromkeys(p for puts, gets in RIGHTS.values() for p in puts + gets))
 PUT_BELOW: Final = tuple(p for p in PREFIXES if p not in RIGHTS["ml"][0])
 """Where the doctor tries to put. What lies among artifacts is listed, and looks like one."""

@@ -4,15 +4,21 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from sqlalchemy import text
+
+from history.database import connected, make_engine
 from history.database_url import read_database_url
 from history.errors import HistoryError
 
 _AT_MOST_S = 24 * 3600.0
 """Longest time of one tool; hundreds of GiB take hours."""
+_ASKED_WITHIN_S = 60.0
+"""Longest time of one question, seconds."""
 
 
 def dump_database(url: str, target: Path) -> None:
@@ -20,15 +26,13 @@ def dump_database(url: str, target: Path) -> None:
 
     Args:
         url: of a role that reads every table, such as the owner.
-        target: a file in PostgreSQL's custom format; replaced once the dump is whole.
+        target: a file in PostgreSQL's custom format; half of one where it fails.
 
     Raises:
         HistoryError: the tool is absent, or says why it could not.
     """
-    part = target.with_name(f"{target.name}.part")
     words = ["--format=custom", "--no-owner", "--no-privileges", "--lock-wait-timeout=30s"]
-    _run("pg_dump", url, [*words, "--file", str(part)])
-    part.replace(target)
+    _run("pg_dump", url, [*words, "--file", str(target)])
 
 
 def restore_database(url: str, source: Path) -> None:
@@ -41,6 +45,38 @@ def restore_database(url: str, source: Path) -> None:
     """
     words = ["--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error"]
     _run("pg_restore", url, [*words, str(source)])
+
+
+async def first_part_at(url: str) -> datetime | None:
+    """The quarter of an hour of the first part that was ever recorded; None of an empty history.
+
+    Counts stay whatever retention removes, so that it never becomes later.
+
+    Raises:
+        UnavailableError: the database does not answer, or has no history's tables.
+    """
+    found = await _asked(url, "SELECT min(quarter) FROM part_count")
+    assert found is None or isinstance(found, datetime)
+    return found
+
+
+async def require_empty(url: str) -> None:
+    """Raises ``HistoryError`` for one that holds tables, ``UnavailableError`` without an answer."""
+    tables = "SELECT FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+    if await _asked(url, f"SELECT EXISTS ({tables} AND relkind IN ('r', 'p'))"):
+        raise HistoryError(
+            "the database holds tables already; restore into an empty database: stop "
+            "`andon worker record`, which makes them, then dropdb and createdb"
+        )
+
+
+async def _asked(url: str, query: str) -> object:
+    engine = make_engine(url, pool_size=1, role="backup")
+    try:
+        async with connected(engine, _ASKED_WITHIN_S, "looking at the database") as link:
+            return await link.scalar(text(query))
+    finally:
+        await engine.dispose()
 
 
 def _run(name: str, url: str, words: Sequence[str]) -> None:

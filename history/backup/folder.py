@@ -1,5 +1,7 @@
 """A backup as a folder: the dump of the database, the objects of each bucket, and what it is."""
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -8,7 +10,12 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from history.backup.database import dump_database, restore_database
+from history.backup.database import (
+    dump_database,
+    first_part_at,
+    require_empty,
+    restore_database,
+)
 from history.backup.objects import copy_in, copy_out, remove_unlisted
 from history.errors import HistoryError
 from history.object_store import S3Objects
@@ -33,6 +40,8 @@ class Backup(BaseModel):
     objects_bytes: int
     """Of all objects, before the same bytes are kept once."""
     dump_bytes: int
+    first_part_at: datetime | None = None
+    """The first part that was recorded, to the quarter of an hour; None of an empty history."""
 
 
 def make_backup(
@@ -41,8 +50,9 @@ def make_backup(
     """Write a backup, or bring the one in ``folder`` up to date.
 
     The database comes first: pictures are stored before what was decided of them is recorded, so
-    the objects that are copied afterwards hold all that the dump names. A backup that was
-    interrupted has no ``backup.json``, and is completed by the next.
+    the objects that are copied afterwards hold all that the dump names. The dump takes its place
+    once they are there: whatever fails before, the backup that was in ``folder`` can be restored.
+    A first one that was interrupted has no ``backup.json``, and is completed by the next.
 
     Args:
         url: of the database, as the owner.
@@ -51,19 +61,29 @@ def make_backup(
         folder: new, or of an earlier backup.
 
     Raises:
-        HistoryError: the database's tool is absent, or says why it could not.
-        UnavailableError: the object store does not answer.
+        HistoryError: the database's tool is absent, or says why it could not; database or bucket
+            have lost all that the earlier backup holds of them.
+        UnavailableError: a store does not answer.
     """
     folder.mkdir(parents=True, exist_ok=True)
     begun = datetime.now(UTC)
-    (folder / ABOUT).unlink(missing_ok=True)
-    dump_database(url, folder / DUMP)
+    first = asyncio.run(first_part_at(url))
+    before = None
+    with contextlib.suppress(HistoryError):  # no whole backup is there yet
+        before = read_backup(folder).first_part_at
+    if before is not None and (first is None or first > before):
+        begins = "holds no part" if first is None else f"begins at {first:%Y-%m-%d %H:%M} UTC"
+        raise HistoryError(
+            f"the database {begins}, and the backup in {folder} at {before:%Y-%m-%d %H:%M} UTC: "
+            "this is another history, and nothing was changed. `andon history restore` brings the "
+            "earlier one back; else make the backup in a new folder"
+        )
+    part = folder / f"{DUMP}.part"
+    dump_database(url, part)
     counts: dict[str, int] = {}
     size = 0
     for name, objects in buckets.items():
-        own = folder / BUCKETS / name
-        copies = copy_out(objects, own, partial(progress, name))
-        remove_unlisted(own)
+        copies = copy_out(objects, folder / BUCKETS / name, partial(progress, name))
         counts[name] = len(copies)
         size += sum(copy.size for copy in copies)
     backup = Backup(
@@ -71,9 +91,15 @@ def make_backup(
         schema_revision=revision,
         buckets=counts,
         objects_bytes=size,
-        dump_bytes=(folder / DUMP).stat().st_size,
+        dump_bytes=part.stat().st_size,
+        first_part_at=first,
     )
-    (folder / ABOUT).write_text(backup.model_dump_json(indent=2) + "\n")
+    part.replace(folder / DUMP)
+    about = folder / f"{ABOUT}.part"
+    about.write_text(backup.model_dump_json(indent=2) + "\n")
+    about.replace(folder / ABOUT)
+    for name in buckets:
+        remove_unlisted(folder / BUCKETS / name)
     return backup
 
 
@@ -97,6 +123,8 @@ def restore_backup(
 ) -> Backup:
     """Fill an empty database, and the buckets, from a backup.
 
+    The database comes last, all of it or nothing: what failed before can be done again.
+
     Args:
         folder: of the backup.
         url: of the empty database, as its owner.
@@ -110,8 +138,9 @@ def restore_backup(
     backup = read_backup(folder)
     if missing := sorted(set(backup.buckets) - set(buckets)):
         raise HistoryError(f"the backup has a bucket that the settings do not name: {missing}")
-    restore_database(url, folder / DUMP)
+    asyncio.run(require_empty(url))
     for name in backup.buckets:
         own = folder / BUCKETS / name
         copy_in(own, buckets[name], partial(progress, name))
+    restore_database(url, folder / DUMP)
     return backup

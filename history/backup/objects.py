@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from history.errors import HistoryError
+from history.object_rights import PROBES
 from history.object_store import S3Objects
 from streams.failures import Cause, PermanentError
 
@@ -40,6 +41,13 @@ class ObjectCopy(BaseModel):
         """Where the bytes are in a backup."""
         return folder / FOLDER / self.sha256[:2] / self.sha256
 
+    def is_kept(self, folder: Path) -> bool:
+        """Whether its bytes are there, all of them; a file that was cut short is not."""
+        try:
+            return self.file(folder).stat().st_size == self.size
+        except OSError:
+            return False
+
 
 def copy_out(
     objects: S3Objects, folder: Path, progress: Callable[[int, int], None]
@@ -54,15 +62,23 @@ def copy_out(
         progress: is called with how many of how many objects are done.
 
     Raises:
+        HistoryError: the bucket has lost all objects of the earlier backup.
         UnavailableError: the store does not answer.
         PermanentError: it refuses, or the disk is full.
     """
     before = {copy.key: copy for copy in read_list(folder)}
     found = objects.keys("")
+    held = {key for key in before if not key.endswith(PROBES)}
+    if held and held.isdisjoint(found):
+        raise HistoryError(
+            f"{objects} has none of the {len(held)} objects any more that the backup has: this is "
+            "another store, or a new one, and nothing was changed. `andon history restore` "
+            "brings them back; where they shall be forgotten, make the backup in a new folder"
+        )
 
     def take(key: str) -> ObjectCopy | None:
         known = before.get(key)
-        if known is not None and known.written == found[key] and known.file(folder).exists():
+        if known is not None and known.written == found[key] and known.is_kept(folder):
             return known
         return _take(objects, key, found[key], folder)
 
@@ -121,7 +137,7 @@ def _take(objects: S3Objects, key: str, written: float, folder: Path) -> ObjectC
         content_type=content_type,
         written=written,
     )
-    if not copy.file(folder).exists():
+    if not copy.is_kept(folder):
         _write(copy.file(folder), body)
     return copy
 

@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from history.backup.database import dump_database, first_part_at
 from history.backup.folder import ABOUT, DUMP, make_backup, read_backup, restore_backup
 from history.backup.objects import ObjectCopy, read_list
 from history.errors import HistoryError
-from history.migrate import head
+from history.migrate import head, upgrade
 from history.object_store import S3Objects
 from history.queries import History
 from history.writer import PostgresHistoryWriter
 from infra.stack.s3_local import LocalS3
+from streams.errors import UnavailableError
+from streams.failures import Cause, TransientError
 from streams.ids import image_key
 from tests.history import make
 from tests.history.conftest import _fresh_name
@@ -79,7 +82,7 @@ async def test_a_lost_history_is_brought_back(
         await restored.close()
     assert set(again.keys("")) == set(kept)
     assert all(again.read(key) == (body, "image/png") for key, body in kept.items())
-    with pytest.raises(HistoryError, match=r"already exists.*empty database"):
+    with pytest.raises(HistoryError, match=r"tables already.*empty database: stop"):
         await asyncio.to_thread(restore_backup, tmp_path / "b", url, {"plant": again}, quiet)
 
 
@@ -122,6 +125,58 @@ async def test_what_is_no_whole_backup_is_refused(
     damaged.write_bytes(damaged.read_bytes()[:-1])
     with pytest.raises(HistoryError, match="the backup is damaged"):
         await asyncio.to_thread(restore_backup, tmp_path, empty_url, {"plant": bucket}, quiet)
+    await asyncio.to_thread(make_backup, url, head(), {"plant": bucket}, tmp_path, quiet)
+    await asyncio.to_thread(restore_backup, tmp_path, empty_url, {"plant": bucket}, quiet)
+    assert await first_part_at(empty_url), "made again, and what failed left the database empty"
+
+
+class Cut(S3Objects):
+    """An object store that goes away while it is listed."""
+
+    def keys(self, prefix: str) -> dict[str, float]:
+        raise TransientError(Cause.AWAY, "no answer")
+
+
+@pytest.mark.asyncio
+async def test_a_backup_that_fails_leaves_the_one_before(
+    writer: PostgresHistoryWriter, url: str, empty_url: str, bucket: S3Objects, tmp_path: Path
+) -> None:
+    await filled(writer, bucket)
+    plant = {"plant": bucket}
+    made = await asyncio.to_thread(make_backup, url, head(), plant, tmp_path, quiet)
+    dump = (tmp_path / DUMP).read_bytes()
+    await writer.add_decisions([make.decision(9)])
+    away = {**plant, "other": Cut("127.0.0.1:1", "a", "b", bucket="other")}
+    with pytest.raises(UnavailableError, match="no answer"):
+        await asyncio.to_thread(make_backup, url, head(), away, tmp_path, quiet)
+    assert (tmp_path / DUMP).read_bytes() == dump
+    found = await asyncio.to_thread(restore_backup, tmp_path, empty_url, plant, quiet)
+    assert found == made
+
+
+@pytest.mark.asyncio
+async def test_what_was_lost_is_not_forgotten_by_the_next_backup(
+    writer: PostgresHistoryWriter, url: str, empty_url: str, s3: LocalS3, bucket: S3Objects,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """A store that was lost and made anew is empty, and a schedule runs on."""
+    kept = await filled(writer, bucket)
+    await asyncio.to_thread(make_backup, url, head(), {"plant": bucket}, tmp_path, quiet)
+    lost = {"plant": bucket_of(s3)}
+    lost["plant"].put("inspections/of/today", b"new", "image/png")  # the line goes on
+    with pytest.raises(HistoryError, match=r"none of the 5 objects any more"):
+        await asyncio.to_thread(make_backup, url, head(), lost, tmp_path, quiet)
+    await upgrade(empty_url)  # as the role record does at once
+    plant = {"plant": bucket}
+    with pytest.raises(HistoryError, match=r"the database holds no part, and the backup in"):
+        await asyncio.to_thread(make_backup, empty_url, head(), plant, tmp_path, quiet)
+    anew = PostgresHistoryWriter(empty_url)
+    await anew.add_decisions([make.decision(86_400)])
+    await anew.close()
+    with pytest.raises(HistoryError, match=r"the database begins at .* another history"):
+        await asyncio.to_thread(make_backup, empty_url, head(), plant, tmp_path, quiet)
+    assert {copy.key for copy in read_list(tmp_path / "buckets" / "plant")} == set(kept)
+    assert read_backup(tmp_path).first_part_at is not None
 
 
 @settings(max_examples=30)
@@ -132,11 +187,11 @@ def test_no_key_names_a_place_outside_the_backup(key: str) -> None:
     assert ObjectCopy.model_validate_json(copy.model_dump_json()) == copy
 
 
-def test_a_dump_that_cannot_be_made_says_why_and_shows_no_password(
-    postgres: object, bucket: S3Objects, tmp_path: Path
-) -> None:
+def test_a_dump_that_cannot_be_made_says_why_and_shows_no_password(tmp_path: Path) -> None:
     away = "postgresql+asyncpg://andon:hush@127.0.0.1:1/andon"
     with pytest.raises(HistoryError, match=r"pg_dump failed: .*refused") as caught:
-        make_backup(away, head(), {}, tmp_path, quiet)
+        dump_database(away, tmp_path / DUMP)
     assert "hush" not in str(caught.value)
+    with pytest.raises(UnavailableError):
+        make_backup(away, head(), {}, tmp_path, quiet)
     assert not (tmp_path / ABOUT).exists()
