@@ -156,8 +156,9 @@ class Endpoint:
         """Take a place, a reservation and the breaker's leave; or say why not."""
         if (refusal := self.unavailable()) is not None:
             return replace(refusal, attempts=attempt)
-        if not await self._respect_rate_limit(deadline):
-            return Unanswered(CallProblem.RATE_LIMITED, f"{self.name} asks to wait longer", attempt)
+        told_to_wait = f"{self.name} asks to wait longer"
+        if self._not_before >= deadline:
+            return Unanswered(CallProblem.RATE_LIMITED, told_to_wait, attempt)
         if self._places.locked() and self.statistics.waiting >= self.settings.max_waiting:
             waiting = f"{self.statistics.waiting} requests wait for {self.name} already"
             return Unanswered(CallProblem.BUSY, waiting, attempt)
@@ -165,6 +166,8 @@ class Endpoint:
             return Unanswered(
                 CallProblem.LATE, f"no free place at {self.name} in time ({last})", attempt
             )
+        if not await self._respect_rate_limit(deadline):
+            return Unanswered(CallProblem.RATE_LIMITED, told_to_wait, attempt)
         left_s = deadline - self._clock()
         if 2 * left_s < min(deadline - began, self._typical_s):
             self._places.release()
@@ -277,11 +280,20 @@ class Endpoint:
         return Reply(completion.raw, model, tokens_in, tokens_out, cost, latency_ms, attempt)
 
     async def _respect_rate_limit(self, deadline: float) -> bool:
-        """Wait until the endpoint takes calls again; False when that is after the deadline."""
-        while (pause := self._not_before - self._clock()) > 0:
-            if self._not_before >= deadline:
-                return False
-            await asyncio.sleep(pause)
+        """Wait until the endpoint takes calls again; when that is after the deadline it is False,
+        and the place is given back.
+
+        It is asked with the place in hand: whoever waited for one may have been told meanwhile.
+        """
+        try:
+            while (pause := self._not_before - self._clock()) > 0:
+                if self._not_before >= deadline:
+                    self._places.release()
+                    return False
+                await asyncio.sleep(pause)
+        except asyncio.CancelledError:
+            self._places.release()
+            raise
         return True
 
     async def _take_place(self, deadline: float) -> bool:
