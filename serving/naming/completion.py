@@ -5,10 +5,11 @@ import contextlib
 import json
 import os
 import ssl
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import openai
 from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
@@ -24,13 +25,18 @@ from serving.naming.fitting import JPEG, fitted, longest_side_px
 from serving.naming.manners import Manners, Sent
 from serving.naming.refusals import Refusal, refusal_of, refusal_of_text
 from serving.naming.responses import read_completion, unreadable
-from serving.naming.settings import EndpointSettings, EndpointZone
+from serving.naming.settings import NO_KEY, EndpointSettings, EndpointZone
+
+if TYPE_CHECKING:
+    from httpx import Response
 
 TOKENS_PER_PICTURE: Final = 255
 """Estimate for one 448x448 picture (GPT-4o's published rule: 85 + 170 per 512-pixel tile)."""
 CHARS_PER_TOKEN: Final = 4
 FEATURES: Final = ("temperature", "response_format", "logprobs", "top_logprobs")
 """Fields of a request that carry the name of the feature."""
+MOST_OF_A_REFUSAL: Final = 65_536
+"""More bytes of a refusal are not read."""
 
 
 class Transport:
@@ -40,13 +46,10 @@ class Transport:
         self._settings = settings
         self._address = read_address(settings.base_url)
         timeout = openai.Timeout(settings.timeout_s, connect=settings.connect_timeout_s)
-        # No redirects: they could lead a picture out of the zone. Proxies only towards outside.
-        outside = settings.zone is EndpointZone.EXTERNAL
-        http = openai.DefaultAsyncHttpxClient(
-            timeout=timeout, follow_redirects=False, trust_env=outside, verify=_trusted(settings)
-        )
+        http = _http_client(settings, timeout)
         key = _key(settings)
-        headers = {k: v.get_secret_value() for k, v in settings.headers.items()}
+        headers = _not_from_the_environment(key)
+        headers |= {k: v.get_secret_value() for k, v in settings.headers.items()}
         if self._address.is_azure_deployment:
             headers.setdefault("api-key", key)
         self._client = openai.AsyncOpenAI(
@@ -54,7 +57,7 @@ class Transport:
             base_url=self._address.base,
             max_retries=0,
             timeout=timeout,
-            default_headers=headers,
+            default_headers=headers,  # type: ignore[arg-type] # an Omit takes a header away
             default_query=dict(self._address.query),
             http_client=http,
         )
@@ -82,9 +85,10 @@ class Transport:
                     body += chunk
                     if len(body) > settings.max_answer_bytes:
                         return unreadable(bytes(body), UnknownReason.TOO_LONG)
-        except openai.APIStatusError as error:
-            return _of_status(error, settings.name)
         except Exception as error:  # noqa: BLE001 - a transport's own error must not leave the port
+            for cause in (error, error.__cause__):  # as the client's versions hand it on
+                if isinstance(cause, _RefusedError):
+                    return _of_status(cause, settings.name)
             return connection_failure(error, self._address, settings)
         return read_completion(bytes(body), settings.name)
 
@@ -149,6 +153,55 @@ def estimate_tokens(question: Question, settings: EndpointSettings) -> tuple[int
     return prompt + TOKENS_PER_PICTURE * len(question.image_urls), settings.max_tokens
 
 
+@dataclass(eq=False)
+class _RefusedError(Exception):
+    """An answer with another status than success, and as much of its body as is read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+async def _refuse(response: "Response") -> None:
+    """Read the beginning of a refusal here: the client would read it to its end, however long."""
+    if response.is_success:
+        return
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MOST_OF_A_REFUSAL:
+            break
+    raise _RefusedError(response.status_code, dict(response.headers), bytes(body))
+
+
+def _http_client(
+    settings: EndpointSettings, timeout: openai.Timeout
+) -> openai.DefaultAsyncHttpxClient:
+    # No redirects: they could lead a picture out of the zone. Proxies only towards outside.
+    outside = settings.zone is EndpointZone.EXTERNAL
+    verify = _trusted(settings)
+    try:
+        return openai.DefaultAsyncHttpxClient(
+            timeout=timeout,
+            follow_redirects=False,
+            trust_env=outside,
+            verify=verify,
+            event_hooks={"response": [_refuse]},
+        )
+    except Exception as error:  # noqa: BLE001 - its versions refuse a proxy in their own ways
+        words = f"endpoint {settings.name!r}: the proxy that HTTPS_PROXY or ALL_PROXY name"
+        raise EndpointError(f"{words} cannot be used: {error}") from None
+
+
+def _not_from_the_environment(key: str) -> dict[str, str | openai.Omit]:
+    """Takes away what the client would add to every call by itself, whosever the endpoint is: names
+    of an account, and headers that may hold another service's key."""
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    custom = (line.split(":", 1)[0].strip() for line in lines if ":" in line)
+    names = ("OpenAI-Organization", "OpenAI-Project", *custom)
+    return {n: f"Bearer {key}" if n.lower() == "authorization" else openai.Omit() for n in names}
+
+
 def _trusted(settings: EndpointSettings) -> ssl.SSLContext | bool:
     """The authorities of ``SSL_CERT_FILE``, such as the plant's own; else those of the client."""
     path = os.environ.get("SSL_CERT_FILE", "")
@@ -164,36 +217,42 @@ def _trusted(settings: EndpointSettings) -> ssl.SSLContext | bool:
 def _key(settings: EndpointSettings) -> str:
     name = settings.api_key_env
     if settings.api_key_file is not None:
+        where = str(settings.api_key_file)
         try:
-            return settings.api_key_file.read_text(encoding="utf-8").strip()
+            key = settings.api_key_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            words = f"endpoint {settings.name!r}: {settings.api_key_file}: {error}"
-            raise EndpointError(words) from None
-    if not name:
-        return settings.api_key.get_secret_value().strip()
-    if name not in os.environ:
-        raise EndpointError(f"endpoint {settings.name!r}: environment variable {name} is not set")
-    return os.environ[name].strip()  # files of secrets end in a line break
+            raise EndpointError(f"endpoint {settings.name!r}: {where}: {error}") from None
+    elif name:
+        where = f"environment variable {name}"
+        if name not in os.environ:
+            raise EndpointError(f"endpoint {settings.name!r}: {where} is not set")
+        key = os.environ[name].strip()  # files of secrets end in a line break
+    else:
+        return settings.api_key.get_secret_value().strip() or NO_KEY
+    if not key:
+        raise EndpointError(f"endpoint {settings.name!r}: {where} is empty; the key belongs there")
+    return key
 
 
-def _of_status(error: openai.APIStatusError, name: str) -> Failed | Completion:
+def _of_status(refused: _RefusedError, name: str) -> Failed | Completion:
     """Status codes sorted into: wait and retry, retry, give up."""
-    response, status = error.response, error.status_code
-    body = bytes(response.content)
+    status, body = refused.status, refused.body
     refusal: Refusal | None = None
     with contextlib.suppress(ValueError, RecursionError):
         refusal = refusal_of(json.loads(body), status)
     if refusal is None or not refusal.message:
         refusal = refusal_of_text(body[:20_000].decode("utf-8", "replace"), status)
     if 300 <= status < 400:
-        refusal = replace(
-            refusal, message=f"leads to {response.headers.get('location', '')[:200]!r}"
-        )
-    return failure_of(refusal, name, retry_after_s=retry_after_s(dict(response.headers)))
+        place = refused.headers.get("location", "")[:200]
+        refusal = replace(refusal, message=f"leads to {place!r}")
+    return failure_of(refusal, name, retry_after_s=retry_after_s(refused.headers))
 
 
-def retry_after_s(headers: dict[str, str]) -> float | None:
-    """``retry-after-ms`` or ``Retry-After`` (seconds or a date, RFC 9110), in seconds from now."""
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """``retry-after-ms`` or ``Retry-After`` (seconds or a date, RFC 9110), in seconds from now.
+
+    A date is by the endpoint's clock, as its ``Date`` is: ours may be an hour away.
+    """
     try:
         if (ms := headers.get("retry-after-ms")) is not None:
             seconds = float(ms) / 1000
@@ -202,7 +261,10 @@ def retry_after_s(headers: dict[str, str]) -> float | None:
         elif value.strip().replace(".", "", 1).isdigit():
             seconds = float(value)
         else:
-            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+            sent_at = datetime.now(UTC)
+            with contextlib.suppress(ValueError):
+                sent_at = parsedate_to_datetime(headers.get("date", ""))
+            seconds = (parsedate_to_datetime(value) - sent_at).total_seconds()
     except (ValueError, TypeError):
         return None
     return min(max(seconds, 0.0), 86_400.0)

@@ -6,7 +6,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -83,6 +83,10 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     return context
+
+
+def write_empty(path: Path) -> None:
+    path.write_text("\n", encoding="utf-8")
 
 
 async def test_nothing_listens_at_the_port() -> None:
@@ -162,3 +166,75 @@ async def test_a_redirect_is_not_followed() -> None:
         failed = await ask(f"http://127.0.0.1:{port}/v1")
     assert failed.problem is CallProblem.REJECTED
     assert "https://login.example/" in failed.message
+
+
+async def test_a_refusal_without_end_is_not_read_to_its_end() -> None:
+    sent = 0
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.read(65_536)
+        writer.write(b"HTTP/1.1 500 Oh\r\n\r\n<title>down</title>")
+        with suppress(ConnectionError):
+            while sent < 256 << 20:
+                writer.write(b"x" * (1 << 20))
+                await writer.drain()
+                sent += 1 << 20
+        writer.close()
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    async with server:
+        failed = await ask(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+    assert failed.problem is CallProblem.SERVER_ERROR
+    assert "HTTP 500: xxx" in failed.message or "down" in failed.message
+    assert sent < 64 << 20
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"api_key_env": "PLANT_KEY"}, "environment variable PLANT_KEY is empty"),
+        ({"api_key_file": "key.txt"}, "key.txt is empty"),
+    ],
+)
+async def test_an_empty_key_is_told_at_the_start(
+    given: dict[str, str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PLANT_KEY", " \n")
+    write_empty(tmp_path / "key.txt")
+    settings = {"base_url": "https://127.0.0.1:9/v1", "model": "m", "zone": "plant", **given}
+    with pytest.raises(EndpointError, match=told):
+        Transport(EndpointSettings.model_validate(settings))
+
+
+async def test_a_proxy_that_cannot_be_used_is_told_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "ftp://127.0.0.1:9")
+    outside = {"base_url": "https://127.0.0.1:9/v1", "model": "m", "zone": "external"}
+    with pytest.raises(EndpointError, match="the proxy that HTTPS_PROXY or ALL_PROXY name"):
+        Transport(EndpointSettings.model_validate(outside))
+
+
+@pytest.mark.parametrize("name", ["Authorization", "authorization", "X-Team"])
+async def test_nothing_that_the_settings_do_not_say_goes_along(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the client reads from variables of its own belongs to another service."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-foreign")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-foreign")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-foreign")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"{name}: Bearer sk-foreign")
+    heads = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
+        writer.write(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        await ask(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", key="mine")
+    assert "authorization: bearer mine\r\n" in heads[0]
+    assert "foreign" not in heads[0]

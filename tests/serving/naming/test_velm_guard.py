@@ -128,3 +128,14 @@ def test_retry_after_as_a_date() -> None:
     seconds = retry_after_s({"retry-after": date})
     assert seconds is not None
     assert 25 < seconds <= 30
+
+
+def test_a_date_is_read_by_the_endpoints_own_clock() -> None:
+    """Ours may be hours away: the endpoint would not be asked for so long."""
+    sent_at = datetime.now(UTC) + timedelta(hours=3)
+    headers = {
+        "date": format_datetime(sent_at, usegmt=True),
+        "retry-after": format_datetime(sent_at + timedelta(seconds=2), usegmt=True),
+    }
+    assert retry_after_s(headers) == 2.0
+    assert retry_after_s(headers | {"date": "yesterday"}) == pytest.approx(3 * 3600, abs=30)
