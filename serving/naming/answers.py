@@ -214,11 +214,12 @@ def _confidence(
     if not raw.tokens:
         return None, {}
     text = b"".join(t.data for t in raw.tokens)
-    said = text.rfind(raw.text.strip().encode())
+    spoken = raw.text.encode("utf-8", "surrogatepass")
+    said = text.rfind(spoken.strip())
     if said < 0:  # tokens of the reasoning may come before, an end of turn after
         return None, {}
     quoted = json.dumps(value, ensure_ascii=False).encode()[1:-1]
-    start = text.rfind(quoted, said, said + len(raw.text.encode()))
+    start = text.rfind(quoted, said, said + len(spoken))
     if start < 0:
         return None, {}
     total, at = 0.0, 0

@@ -130,7 +130,16 @@ def is_markup(text: str) -> bool:
 
 def _refusal(status: int, message: str, code: str, fields: tuple[str, ...]) -> Refusal:
     plain = " ".join(message.split())
-    return Refusal(status, plain[:_MOST_CHARS], code[:100], fields)
+    return Refusal(status, encodable(plain[:_MOST_CHARS]), encodable(code[:100]), fields)
+
+
+def encodable(text: str) -> str:
+    """The text without the lone surrogates that JSON may hold and UTF-8 does not.
+
+    >>> encodable("bad \\ud800 thing")
+    'bad ? thing'
+    """
+    return text.encode("utf-8", "replace").decode()
 
 
 def _is_error(body: Mapping[str, object]) -> bool:

@@ -18,7 +18,7 @@ from pydantic import (
 from serving.naming.answers import RawAnswer, Token, UnknownReason
 from serving.naming.calls import CallProblem, Completion, Failed
 from serving.naming.failures import failure_of
-from serving.naming.refusals import Refusal, is_markup, refusal_of, refusal_of_text
+from serving.naming.refusals import Refusal, encodable, is_markup, refusal_of, refusal_of_text
 
 T = TypeVar("T")
 _OTHER_INTERFACES: Final = (
@@ -158,9 +158,8 @@ def _read_document(document: object, text: str, name: str) -> Completion | Faile
         refusal=choice.message.refusal or "",
         tokens=tuple(t.read_all() for t in choice.logprobs.content) if choice.logprobs else None,
     )
-    return Completion(
-        raw, usage.prompt_tokens, usage.completion_tokens, (response.model or "")[:200]
-    )
+    model = encodable((response.model or "")[:200])
+    return Completion(raw, usage.prompt_tokens, usage.completion_tokens, model)
 
 
 def _error_in(document: object) -> Refusal | None:

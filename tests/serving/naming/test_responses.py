@@ -162,3 +162,24 @@ def test_confidence_survives_reasoning_and_an_end_of_turn() -> None:
     assert isinstance(completion, Completion)
     confidence = read_answer(completion.raw, LABELS).confidence
     assert confidence == pytest.approx(0.6065, abs=1e-3)
+
+
+def test_half_a_character_is_no_half_of_an_answer() -> None:
+    """JSON may hold lone surrogates, which no record and no message between processes can."""
+    refused = read_completion(
+        b'{"error": {"code": 400, "message": "bad \\ud800", "type": "\\udfff"}}'
+    )
+    assert isinstance(refused, Failed)
+    assert "bad ?" in refused.message
+    model = json.dumps(body(choice={"logprobs": None}) | {"model": "m\ud800"}).encode()
+    completion = read_completion(model)
+    assert isinstance(completion, Completion)
+    assert completion.model == "m?"
+
+
+def test_half_a_character_among_the_reasoning_does_no_harm() -> None:
+    said = '<think>\ud800</think>{"class": "line"}'
+    tokens = [{"token": said, "logprob": -0.5}]
+    completion = read_completion(encoded(body(said, choice={"logprobs": {"content": tokens}})))
+    assert isinstance(completion, Completion)
+    assert read_answer(completion.raw, LABELS).class_name == LABELS["line"]
