@@ -97,7 +97,8 @@ class ClassificationTexts:
 
 @dataclass(frozen=True)
 class ClassificationRequest:
-    """One anomalous frame to name before ``deadline``."""
+    """One anomalous frame to name before ``deadline``, when its fallback decides; an answer after
+    that is for the record."""
 
     frame_id: UUID
     image: bytes

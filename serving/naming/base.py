@@ -5,6 +5,7 @@ everything that the endpoint or model said, ``unknown`` with its reason included
 where nothing could be asked in time: the caller then applies the policy's fallback.
 """
 
+from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 
 from prompts.names import NORMAL as NORMAL
@@ -34,3 +35,10 @@ class Classifier(Protocol):
     async def close(self) -> None:
         """Release what ``start`` opened."""
         ...
+
+
+def waited_for_s(request: ClassificationRequest) -> float:
+    """Seconds in which an answer still decides the part; 0 or less where its fallback has, and an
+    answer is for the record. What the way back takes is taken off."""
+    left_s = (request.deadline - datetime.now(UTC)).total_seconds()
+    return left_s - min(0.1 * left_s, 0.25)

@@ -106,7 +106,8 @@ def _cascade(options: Mapping[str, object], bundles: Bundles) -> Classifier:
     stages = []
     for name in settings.cascade.order:
         own = _prototypes(local, bundles) if name == LOCAL else _velm(settings, bundles, name)
-        stages.append(CascadeStage(own, settings.cascade.thresholds.get(name, 0.0)))
+        least = settings.cascade.thresholds.get(name, 0.0)
+        stages.append(CascadeStage(own, least, is_remote=name != LOCAL))
     return CascadeClassifier(stages, settings.cascade)
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from serving.naming.base import NORMAL, UNKNOWN, Classifier
+from serving.naming.base import NORMAL, UNKNOWN, Classifier, waited_for_s
 from serving.naming.settings import CascadeSettings
 from streams.codes import ReasonCode
 from streams.events import Classification
@@ -19,6 +19,8 @@ class CascadeStage:
     threshold: float = 0.0
     """An answer of the policy's classes with at least this confidence stands. The last stage's
     answer always stands."""
+    is_remote: bool = False
+    """Whether it asks over a network, and may hang."""
 
 
 class CascadeClassifier:
@@ -27,6 +29,9 @@ class CascadeClassifier:
     A stage that fails or says ``unknown`` passes the part on. When every stage after an unsure
     answer fails, the answer is ``unknown`` with the reasons (or the unsure answer itself, if
     ``when_down`` says so), so that the policy's fallback decides.
+
+    ``timeout_s`` of a line is longer than the part waits, so that late answers are recorded: while
+    somebody waits for the part, time is shared by the request's deadline.
 
     Args:
         stages: cheapest first.
@@ -76,6 +81,9 @@ class CascadeClassifier:
             left_s = timeout_s - (time.monotonic() - began)
             if left_s <= 0:
                 break
+            waited_s = waited_for_s(request)
+            if waited_s > 0 and (self._holds_answer(asked) if is_last else stage.is_remote):
+                left_s = min(left_s, waited_s)
             share = 1.0 if is_last else self._settings.time_share
             names.append(stage.classifier.name)
             asked.append(await stage.classifier.classify(request, left_s * share))
@@ -83,6 +91,12 @@ class CascadeClassifier:
                 break
         latency_ms = (time.monotonic() - began) * 1000
         return self._outcome(names, asked, latency_ms)
+
+    def _holds_answer(self, asked: Sequence[Classification | Failure]) -> bool:
+        """Whether an unsure answer would stand if the stages after it failed."""
+        last = next((a for a in reversed(asked) if isinstance(a, Classification)), None)
+        is_named = last is not None and last.class_name != UNKNOWN
+        return is_named and self._settings.when_down == "answer"
 
     def _outcome(
         self, names: list[str], asked: list[Classification | Failure], latency_ms: float

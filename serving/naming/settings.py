@@ -206,9 +206,11 @@ class CascadeSettings(Section):
     """Least confidence with which a stage's answer stands; the last stage needs none.
     Choose with ``lab.benchmarks.thresholds.choose_threshold``."""
     time_share: Annotated[float, Field(gt=0, le=1)] = 0.6
-    """Share of the time left that a stage may take while another follows."""
+    """Share of the time left that a stage may take while another follows; of an endpoint, of the
+    time until the part's fallback."""
     when_down: Literal["unknown", "answer"] = "unknown"
-    """When every stage after an unsure answer fails: ``unknown``, or the unsure answer itself."""
+    """When every stage after an unsure answer fails: ``unknown``, or the unsure answer itself, in
+    time for the part."""
 
 
 class ClassifierSettings(Section):

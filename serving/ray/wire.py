@@ -11,6 +11,7 @@ import json
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, TypeVar
 from uuid import UUID
 
@@ -36,6 +37,8 @@ GRPC_LIMITS: Final = (
 """Calls carry images of up to 8 MiB, several at once; gRPC's default is 4 MiB."""
 
 _LENGTH = struct.Struct(">I")
+_LONGEST_S: Final = 86_400.0
+"""A deadline further away is taken as it stands."""
 A = TypeVar("A", Inspection, Classification)
 
 
@@ -131,9 +134,16 @@ def join_answers(parts: Sequence[tuple[Sequence[int], bytes]]) -> bytes:
 
 
 def pack_requests(requests: Sequence[ClassificationRequest]) -> bytes:
-    """One call to the classifier."""
+    """One call to the classifier. The time that is left travels too: the replica's clock may be
+    another than ours."""
+    now = datetime.now(UTC)
     return _pack_call(
-        (_REQUEST.dump_python(replace(r, image=b""), mode="json"), r.image) for r in requests
+        (
+            _REQUEST.dump_python(replace(r, image=b""), mode="json")
+            | {"left_s": (r.deadline - now).total_seconds()},
+            r.image,
+        )
+        for r in requests
     )
 
 
@@ -143,10 +153,15 @@ def unpack_requests(body: bytes) -> list[ClassificationRequest]:
     Raises:
         ValueError: not such a call.
     """
-    return [
-        replace(_REQUEST.validate_python(request), image=image)
-        for request, image in _unpack_call(body)
-    ]
+    return [_request(what, image) for what, image in _unpack_call(body)]
+
+
+def _request(what: object, image: bytes) -> ClassificationRequest:
+    found = replace(_REQUEST.validate_python(what), image=image)
+    left_s = what.get("left_s") if isinstance(what, dict) else None
+    if not isinstance(left_s, int | float) or not abs(left_s) < _LONGEST_S:
+        return found
+    return replace(found, deadline=datetime.now(UTC) + timedelta(seconds=left_s))
 
 
 def pack_inspections(answers: Sequence[Inspection | Failure]) -> bytes:

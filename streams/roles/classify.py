@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -99,7 +100,7 @@ class ClassifyRole:
             image=image,
             inspection=anomaly.inspection,
             texts=policy.texts(frame.station),
-            deadline=frame.deadline,
+            deadline=datetime.now(UTC) + timedelta(seconds=remaining_s(due_s)),
             trace=str(CURRENT.get() or ""),
         )
         async with AsyncExitStack() as stack:

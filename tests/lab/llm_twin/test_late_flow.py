@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.llm_twin.app import Twin
 from lab.llm_twin.behaviour import Behaviour
 from lab.llm_twin.options import twin_options
 from lab.llm_twin.server import TwinServer
@@ -34,6 +35,42 @@ class BracketPolicy(TwinPolicy):
 
     def texts(self, station: str) -> ClassificationTexts:
         return TEXTS
+
+
+@pytest.mark.asyncio
+async def test_a_hanging_endpoint_leaves_the_next_one_time_before_the_fallback(
+    server: TwinServer, tmp_path: Path
+) -> None:
+    server.twin.behaviour = Behaviour(latency_ms=30_000)
+    with TwinServer(Twin()) as other:
+        hanging, quick = (twin_options(s.base_url)["endpoints"] for s in (server, other))
+        assert isinstance(hanging, list)
+        assert isinstance(quick, list)
+        options = {
+            "endpoints": [{**hanging[0], "name": "hanging"}, {**quick[0], "name": "quick"}],
+            "cascade": {"order": ["hanging", "quick"], "time_share": 0.3},
+        }
+        settings = ClassifierArguments(kind="cascade", options=options)
+        actor = ClassifierDeployment(settings, lambda: open_folder(tmp_path))
+        await actor.reconfigure({"exemplars": {}})
+        policies, shown = TwinPolicies(), request()
+        policies.put(BracketPolicy(TEXTS.product_id))
+        shot = frame(shown.image, window_ms=10_000, product_id=TEXTS.product_id)
+        sent = Anomaly(frame=shot, inspection=shown.inspection, classify=True)
+        bench = Bench(FlowConfig(), Stage.CLASSIFY)
+        async with served(None, actor) as address:
+            client = ServeClassifier(address)
+            await client.start()
+            role = ClassifyRole(client, policies, bench.results)
+            await role.handle(delivery(sent, shown.image))
+            await role.close()
+            await client.close()
+        await actor.close()
+    (decision,) = [e for e, _ in bench.publisher.of(DECISIONS.name) if isinstance(e, Decision)]
+    assert (decision.source, decision.is_late) == (DecisionSource.CLASSIFIER, False)
+    assert decision.class_name == "crack"
+    assert decision.classification is not None
+    assert decision.classification.stages == ("hanging", "quick")
 
 
 @pytest.mark.asyncio

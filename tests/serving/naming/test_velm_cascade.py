@@ -1,7 +1,8 @@
 """The cascade: who is asked, whose answer stands, what happens when a stage is down."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -61,9 +62,13 @@ def cascade(*stages: tuple[Fixed, float], **settings: object) -> CascadeClassifi
     )
 
 
-async def ask(chain: CascadeClassifier, timeout_s: float = 10.0) -> Classification | Failure:
+async def ask(
+    chain: CascadeClassifier, timeout_s: float = 10.0, due_in_s: float = 0.0
+) -> Classification | Failure:
+    """``due_in_s``: until the part's fallback; by default nobody waits for it any more."""
     assert isinstance(chain, Classifier)
-    return await chain.classify(request(), timeout_s)
+    due = datetime.now(UTC) + timedelta(seconds=due_in_s)
+    return await chain.classify(replace(request(), deadline=due), timeout_s)
 
 
 @pytest.mark.asyncio
@@ -130,6 +135,52 @@ async def test_time_is_kept_for_the_next_stage() -> None:
     assert answer.class_name == "pore"
     assert slow.given == [pytest.approx(4, abs=0.5)]
     assert llm.given[0] > 9
+
+
+@pytest.mark.asyncio
+async def test_a_line_shares_the_time_that_its_part_waits() -> None:
+    """The call itself lives on for the record of late answers, far longer than the part waits."""
+    slow, llm = Fixed("small", DOWN, takes_s=30), Fixed("llm", says("pore", 0.9))
+    chain = CascadeClassifier(
+        [CascadeStage(slow, 0.9, is_remote=True), CascadeStage(llm, is_remote=True)],
+        CascadeSettings(time_share=0.5),
+    )
+    answer = await ask(chain, timeout_s=60, due_in_s=4)
+    assert isinstance(answer, Classification)
+    assert answer.class_name == "pore"
+    assert slow.given == [pytest.approx(0.5 * (4 - 0.25), abs=0.5)]
+    assert llm.given == [pytest.approx(60, abs=5)], "late, its answer is recorded"
+    await ask(chain, timeout_s=60, due_in_s=-1)
+    assert slow.given[1] == pytest.approx(30, abs=5)
+
+
+@pytest.mark.asyncio
+async def test_the_local_classifier_is_not_cut_for_a_stage_that_may_be_slower() -> None:
+    local, llm = Fixed("local", says("crack", 0.95)), Fixed("llm", DOWN)
+    await ask(cascade((local, 0.9), (llm, 0.0), time_share=0.5), timeout_s=60, due_in_s=1)
+    assert local.given == [pytest.approx(30, abs=5)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("first", "when_down", "given_s"),
+    [
+        (says("crack", 0.6), "answer", 4 - 0.25),
+        (says("crack", 0.6), "unknown", 60),
+        (says(UNKNOWN, 0.6), "answer", 60),
+        (DOWN, "answer", 60),
+    ],
+)
+async def test_an_unsure_answer_that_shall_stand_stands_in_time(
+    first: Classification | Failure, when_down: str, given_s: float
+) -> None:
+    llm = Fixed("llm", says("pore", 0.9), takes_s=30)
+    chain = cascade((Fixed("local", first), 0.9), (llm, 0.0), when_down=when_down)
+    llm.takes_s = 30 if given_s < 30 else 0
+    answer = await ask(chain, timeout_s=60, due_in_s=4)
+    assert llm.given == [pytest.approx(given_s, abs=3)]
+    assert isinstance(answer, Classification)
+    assert answer.class_name == ("crack" if given_s < 30 else "pore")
 
 
 @pytest.mark.asyncio

@@ -1,6 +1,6 @@
 """What travels between worker and replica."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -43,6 +43,26 @@ def test_a_request_to_classify_comes_back_whole() -> None:
         uuid4(), b"\x00\xffpicture", INSPECTION, texts, datetime(2026, 1, 2, tzinfo=UTC)
     )
     assert wire.unpack_requests(wire.pack_requests([request, request])) == [request, request]
+
+
+def test_the_time_that_is_left_travels_whatever_the_replicas_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return now
+
+    monkeypatch.setattr(wire, "datetime", Clock)
+    texts, due = ClassificationTexts("tile", "h"), now + timedelta(seconds=1.5)
+    packed = wire.pack_requests([ClassificationRequest(uuid4(), b"p", INSPECTION, texts, due)])
+    now += timedelta(hours=5)
+    (found,) = wire.unpack_requests(packed)
+    assert found.deadline == due + timedelta(hours=5)
+    (old,) = wire.unpack_requests(packed.replace(b'"left_s"', b'"left_x"'))
+    assert old.deadline == due
 
 
 def test_answers_keep_order_and_kind_and_leave_defaults_out() -> None:
