@@ -97,8 +97,7 @@ class ClassificationTexts:
 
 @dataclass(frozen=True)
 class ClassificationRequest:
-    """One anomalous frame to name before ``deadline``, when its fallback decides; an answer after
-    that is for the record."""
+    """One anomalous frame to name before ``deadline``, when its fallback decides."""
 
     frame_id: UUID
     image: bytes
