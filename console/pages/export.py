@@ -1,7 +1,7 @@
 """A selection of the history as a file: CSV, Parquet, and pictures in the form of others."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +49,8 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         name = f"andon-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{form}"
         if form == "csv":
             return _sent(_csv(parts, asked), "text/csv; charset=utf-8", f"{name}.csv")
-        return _sent(_archive(parts, asked, form, turn), "application/zip", f"{name}.zip")
+        whole = await _begun(_archive(parts, asked, form, turn))
+        return _sent(whole, "application/zip", f"{name}.zip")
 
 
 def _sent(body: AsyncIterator[str | bytes], kind: str, name: str) -> StreamingResponse:
@@ -63,9 +64,22 @@ async def _csv(parts: ConsoleParts, asked: AskedFrames) -> AsyncIterator[str]:
             yield piece
 
 
+async def _begun(stream: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    """The stream once its first piece is there: what fails before it is refused with its reason."""
+    first = await anext(stream)
+
+    async def whole() -> AsyncIterator[bytes]:
+        async with aclosing(stream):
+            yield first
+            async for piece in stream:
+                yield piece
+
+    return whole()
+
+
 async def _archive(
     parts: ConsoleParts, asked: AskedFrames, form: str, turn: asyncio.Semaphore
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Written first and sent then, one at a time: a folder is there only once it is whole."""
     async with turn:
         with room_for_an_export() as room:

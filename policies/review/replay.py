@@ -10,6 +10,7 @@ from streams.ports import Failure, Outcome, Situation
 
 _BY_ANSWER = (FallbackKind.UNKNOWN, FallbackKind.UNSURE)
 _PREFIX = "fallback:"
+_STOP_RATE = "stop_rate"
 _OVER_SHOTS = "shots:"
 """A rule over the shots of a part, or a missing one: no single situation led to it."""
 
@@ -79,6 +80,8 @@ def situation_of(decision: Recorded) -> Situation | None:
 def _fallback(decision: Recorded) -> tuple[FallbackKind | None, Failure | None]:
     if decision.source is DecisionSource.WATCHDOG and not decision.rule:
         return FallbackKind.NO_DECISION, Failure(decision.reason_code, "", "")
+    if decision.rule == _STOP_RATE and decision.classification is None:
+        return FallbackKind.LATE, None  # of what has no answer it asks only what came too late
     if not decision.rule.startswith(_PREFIX):
         return None, None
     try:

@@ -15,11 +15,13 @@ from policies.model import PolicyDocument, body_of
 from policies.review.backtest import Backtest, backtest
 from policies.review.export_reader import read_decisions, read_reviews
 from streams.codes import Action, DecisionSource, FallbackKind, ReasonCode, Severity
-from streams.events import Decision, Review
+from streams.events import Decision, Inspection, Review
+from streams.ports import Situation
 from tests.policies.naive import naive, recorded, some_facts
 
 FULL = Path(__file__).parents[1] / "full.yaml"
 SIZE = 3000
+TOLD = ("action", "severity", "class_name", "class_id", "reason_code", "rule")
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,28 @@ def test_the_version_in_force_reproduces_every_recorded_decision(
     assert {f"rule:{r.name}" for r in policy.document.rules} <= rules, "every rule takes part"
     assert {f"fallback:{k.value}" for k in FallbackKind} <= rules
     assert {f"class:{c}" for c in policy.document.classes} <= rules
+
+
+def test_a_late_part_that_the_stop_rate_let_pass_is_reproduced(
+    plain: dict[str, Any], policy: ResolvedPolicy
+) -> None:
+    limited = ResolvedPolicy.from_body({**policy.body, "stop_rate": 0.03})
+    facts = next(
+        facts
+        for facts in (some_facts(random.Random(n), plain) for n in range(1000))
+        if facts["fallback"] == "late"
+    )
+    passed = recorded(facts, naive(plain, facts), limited.policy_hash, "everything")
+    seen = Inspection(score=3, threshold=2, p_value=0.1, anomalous=True, expert_version="e1")
+    outcome = limited.decide(Situation(inspection=seen, fallback=FallbackKind.LATE))
+    assert (outcome.rule, outcome.action) == ("stop_rate", Action.PASS)
+    told = {name: getattr(outcome, name) for name in TOLD}
+    passed = passed.model_copy(update={"inspection": seen, "classification": None, **told})
+    report = backtest(limited, [passed])
+    assert [part.reason for part in report.mismatches.parts] == []
+    assert (report.in_force, report.total_changed) == (1, 0)
+    ((_, before, after),) = backtest(policy, [passed]).changed
+    assert (before, after) == ("pass", policy.document.fallbacks.late.value)
 
 
 def test_it_says_which_decision_is_not_reproduced_and_why(
