@@ -19,6 +19,7 @@ from history.console_audit import ConsoleAudit
 from history.queries import History
 from history.writer import PostgresHistoryWriter
 from streams.codes import Action, DecisionSource
+from streams.errors import UnavailableError
 from streams.ids import image_key, mask_key
 from tests.console.make import client_of, parts_of
 from tests.contracts.twins.image_store import InMemoryImageStore
@@ -93,3 +94,17 @@ async def test_what_is_too_much_or_no_form_is_refused(
     assert (await client.get("/export/coco?passed=false")).status_code == 200
     assert (await client.get("/export/excel")).status_code == 404
     assert len(await audit.latest()) == 1, "what was refused is no export"
+
+
+async def test_an_export_whose_pictures_cannot_be_read_is_refused_and_holds_up_no_other(
+    client: httpx.AsyncClient, history: History, audit: ConsoleAudit
+) -> None:
+    class Away(InMemoryImageStore):
+        async def get(self, key: str, at_most: int = 0) -> bytes:
+            raise UnavailableError("the object store is away")
+
+    async with client_of(build_app(parts_of(history=history, audit=audit, store=Away()))) as other:
+        for form in ("mvtec", "coco"):
+            refused = await other.get(f"/export/{form}")
+            assert (refused.status_code, "store is away" in refused.text) == (503, True)
+        assert (await other.get("/export/parquet")).status_code == 200

@@ -282,6 +282,7 @@ async def test_an_audit_shows_pictures_and_no_verdict_and_takes_drawn_parts_only
     queue = json.loads(shown.stdout)
     part = {"part_frame_id": frame, "product_id": "tile", "line": "line-1", "station": "top"}
     assert queue == {"waiting": 1, "parts": [part]}
+    assert f"no photograph of {frame} is kept any more" in shown.stderr
     assert "water" not in shown.stdout
     said = ("--severity", "defect", "--class", "crack", "--by", "Ada", "--json")
     refused = await run("audit", "review", "P0000002", *said)

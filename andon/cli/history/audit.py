@@ -49,6 +49,12 @@ def next_(
 
     queue, stories = ask(look)
     saved = asyncio.run(_save(stories, images))
+    for story, found in zip(stories, saved, strict=True):
+        if not found:
+            typer.echo(
+                f"no photograph of {story.frame_id} is kept any more: review it as unknown",
+                err=True,
+            )
     if as_json:
         typer.echo(queue.model_dump_json())
         return
@@ -56,7 +62,7 @@ def next_(
     for part in queue.parts:
         where = f"{part.product_id}, {part.line}/{part.station}"
         typer.echo(f"{part.part_frame_id}  {visible(where)}")
-    for path in saved:
+    for path in (path for found in saved for path in found):
         typer.echo(f"saved {path}")
 
 
@@ -91,6 +97,6 @@ def review(
     typer.echo(made.model_dump_json() if as_json else f"blind review {made.review_id} published")
 
 
-async def _save(stories: list[Story], folder: Path) -> list[Path]:
+async def _save(stories: list[Story], folder: Path) -> list[list[Path]]:
     async with wiring.opened(wiring.image_store, load_settings()) as store:
-        return [p for story in stories for p in await save_photographs(story, store, folder)]
+        return [await save_photographs(story, store, folder) for story in stories]
