@@ -227,6 +227,22 @@ async def test_a_review_goes_to_kafka(broker: Broker) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("filled")
+async def test_a_class_that_the_policy_does_not_have_is_taken_and_told(url: str) -> None:
+    log = PolicyLog(url)
+    classes = {"crack": {"severity": "defect", "action": "scrap"}}
+    await log.store_version(
+        make.decision(1).policy_hash, "tile", {"product": "tile", "classes": classes}
+    )
+    await log.close()
+    said = ("review", "P0000001", "--severity", "defect", "--by", "Ada", "--json", "--class")
+    right, wrong = await run(*said, "crack"), await run(*said, "crakc")
+    assert (right.exit_code, right.stderr) == (0, "")
+    assert (wrong.exit_code, json.loads(wrong.stdout)["class_name"]) == (0, "crakc")
+    assert "did you mean 'crack'?" in wrong.stderr
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -8,7 +8,13 @@ from uuid import UUID
 import typer
 
 from andon import wiring
-from andon.cli.history.asking import Frame, ask, publish_review, usage_errors
+from andon.cli.history.asking import (
+    Frame,
+    ask,
+    publish_review,
+    tell_of_class,
+    usage_errors,
+)
 from andon.cli.options import Json, group
 from andon.settings import load_settings
 from history.audits import AuditQueue
@@ -81,12 +87,14 @@ def review(
     """
 
     async def drawn(history: History) -> UUID:
-        part = (await history.show(await history.resolve(frame))).frame_id
+        story = await history.show(await history.resolve(frame))
+        part = story.frame_id
         if not await history.is_audited(part):
             raise BadQueryError(
                 f"{frame} did not pass or was not drawn for audits: `andon history audit next` "
                 "names those that were, `andon history review` takes a review of any part"
             )
+        await tell_of_class(history, story, class_name)
         return part
 
     with usage_errors():

@@ -11,7 +11,13 @@ import typer
 
 from andon import wiring
 from andon.cli.history import audit, escapes, output
-from andon.cli.history.asking import Frame, ask, publish_review, usage_errors
+from andon.cli.history.asking import (
+    Frame,
+    ask,
+    publish_review,
+    tell_of_class,
+    usage_errors,
+)
 from andon.cli.history.backups import backup, restore
 from andon.cli.history.changeovers import changeovers
 from andon.cli.history.frame_options import Line, RarelyAsked, Since, Text, chosen_frames
@@ -192,7 +198,7 @@ def review(
 
     async def checked(history: History) -> UUID:
         frame_id = await history.resolve(frame)
-        await history.show(frame_id)
+        await tell_of_class(history, await history.show(frame_id), class_name)
         return frame_id
 
     with usage_errors():
