@@ -1,6 +1,7 @@
 """The units of ``infra/systemd`` started by a real systemd: ready when they say so, confined, back
 after a kill, with a line that plays through them."""
 
+import re
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from tests.infra.systemd_here import Machine, booted
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 PARTS = 8
+INSTALL = Path(__file__).parents[2] / "docs" / "install.md"
 GATEWAY, RECORD = "andon-gateway@L1-S1.service", "andon-worker@record.service"
 ANOTHER = "andon-worker@record-2.service"
 CONSOLE, RETAIN = "andon-console.service", "andon-retain.service"
@@ -36,10 +38,14 @@ def until(state: Callable[[], bool], timeout_s: float = 240.0) -> None:
 class Plant:
     """A machine whose units know a stack on loopback, with ports of their own."""
 
-    def __init__(self, machine: Machine, shared: dict[str, str]) -> None:
+    def __init__(self, machine: Machine, shared: dict[str, str], database: dict[str, str]) -> None:
         self.machine = machine
         self.plc, self.console = free_port(), free_port()
         self.write("andon.env", shared)
+        self.write("worker-record.env", database)
+        self.write("worker-record-2.env", database | {"WORKER_ROLE": "record"})
+        self.write("console.env", database | {"ANDON_CONSOLE__METRICS_PORT": str(self.console)})
+        self.write("retain.env", database)
         own = {"LINE": "L1", "STATION": "S1", "CAMERA": "synthetic:seed=0"}
         own |= {"PLC_URL": f"opc.tcp://127.0.0.1:{self.plc}", "IS_SIMULATED": "true"}
         own |= {"RESULT_WINDOW_MS": "6000"}
@@ -53,9 +59,10 @@ class Plant:
         path.write_text("".join(f"{key}={value}\n" for key, value in values.items()))
 
     def andon(self, *words: str) -> None:
-        """A command at a prompt of the machine, with the settings of all its processes."""
-        read = 'set -a; . /etc/andon/andon.env; exec /opt/andon/bin/andon "$@"'
-        self.machine.run("sh", "-c", read, "andon", *words)
+        """A command at a prompt of the machine, as the page on installing gives it."""
+        found = re.search(r"^(systemd-run .*?) doctor$", INSTALL.read_text("utf-8"), re.M | re.S)
+        assert found is not None
+        self.machine.run(*found[1].replace("\\\n", " ").split(), *words)
 
     def start(self, *units: str) -> None:
         """Returns once systemd counts them as started: with Type=notify, when they said so."""
@@ -79,7 +86,6 @@ def plant(
     admin(postgres, f"CREATE DATABASE {database}")
     shared = {
         "ANDON_KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap_servers,
-        "ANDON_POSTGRES__URL": postgres.database_url(database),
         "ANDON_S3__ENDPOINT": s3.endpoint,
         "ANDON_S3__ACCESS_KEY": s3.access_key,
         "ANDON_S3__SECRET_KEY": s3.secret_key,
@@ -87,9 +93,8 @@ def plant(
         "ANDON_LOG_JSON": "true",
     }
     with booted(tmp_path_factory.mktemp("systemd")) as machine:
-        made = Plant(machine, shared)
-        machine.run("mkdir", "-p", "/etc/andon")
-        made.write("console.env", {"ANDON_CONSOLE__METRICS_PORT": str(made.console)})
+        own = {"ANDON_POSTGRES__URL": f"{postgres.database_url(database)}?sslmode=disable"}
+        made = Plant(machine, shared, own)
         yield made
 
 
@@ -127,7 +132,6 @@ def test_a_line_plays_through_the_units(plant: Plant, tmp_path: Path) -> None:
 
 
 def test_another_worker_of_a_role_on_the_same_host(plant: Plant) -> None:
-    plant.write("worker-record-2.env", {"WORKER_ROLE": "record"})
     plant.start(RECORD, ANOTHER)
     pids = {plant.machine.shown(unit, "MainPID") for unit in (RECORD, ANOTHER)}
     calls = {plant.machine.run("cat", f"/proc/{pid}/cmdline").stdout for pid in pids}
@@ -135,6 +139,11 @@ def test_another_worker_of_a_role_on_the_same_host(plant: Plant) -> None:
     assert all(call.endswith("worker\0record\0") for call in calls)
     assert plant.machine.run("ls", "/var/lib/andon/worker-record-2").returncode == 0
     plant.machine.run("systemctl", "stop", ANOTHER)
+
+
+def test_a_command_at_a_prompt_has_the_settings_of_a_process(plant: Plant) -> None:
+    plant.andon("doctor", "kafka", "postgres", "s3")
+    plant.andon("history", "check")
 
 
 def test_the_console_and_the_schedule_work(plant: Plant) -> None:
