@@ -15,6 +15,8 @@ OTHERS: Final = {
     "ANDON_CONFIG": "The TOML file of settings; `andon.toml` in the current folder without it.",
     "ANDON_EVENT_LOOP": "`uvloop` or `asyncio`: what processes wait with (docs/adr/0231).",
     "ANDON_SCHEDULING": "`batch` or `normal`: how the kernel shares its cores (docs/adr/0003).",
+    "SSL_CERT_FILE": "PEM file of the authorities that sign the certificates of the object store "
+    "and of language models, such as the plant's own; Kafka, PostgreSQL and MQTT have settings.",
 }
 """Variables that are read before, or beside, the settings, with what they say."""
 OF_TESTS: Final = re.compile(r"ANDON_(?:TEST_\w+|SHARED|GOLDEN|DDAD_EPOCHS)")

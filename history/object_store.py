@@ -2,10 +2,11 @@
 
 import asyncio
 import io
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import urllib3
 from minio import Minio
@@ -18,6 +19,8 @@ from streams.ports import MAX_OBJECT_BYTES
 
 T = TypeVar("T")
 _MADE_BY_ANOTHER = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+_UNKNOWN_CA: Final = (2, 7, 18, 19, 20, 21)
+"""OpenSSL's codes of a certificate that nobody known has signed."""
 
 
 class S3Objects:
@@ -192,7 +195,8 @@ class S3Objects:
         self, doing: str, key: str, error: Exception, cause: Cause
     ) -> TransientError | PermanentError:
         """The error that says what was tried, where, and why it failed."""
-        said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        plain = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        said = _untrusted(error) or plain
         where = f"s3://{self._bucket}/{self._prefix}{key}"
         verb = "refused" if cause.is_permanent else "failed while"
         return failed(cause, f"the object store {self._endpoint} {verb} {doing} {where}: {said}")
@@ -262,3 +266,15 @@ def _header(content_type: str) -> str:
     """A header value: printable ASCII only, whatever an event said."""
     kept = "".join(c for c in content_type if " " <= c <= "~").strip()
     return kept or "application/octet-stream"
+
+
+def _untrusted(error: Exception) -> str:
+    """What is wrong with the server's certificate, where that is why there was no answer."""
+    reason = getattr(error, "reason", None)  # of urllib3's MaxRetryError
+    cause = reason.args[0] if isinstance(reason, urllib3.exceptions.SSLError) else None
+    if not isinstance(cause, ssl.SSLCertVerificationError):
+        return ""
+    said = f"its certificate is not trusted: {cause.verify_message}"
+    if cause.verify_code in _UNKNOWN_CA:
+        said += "; name the PEM file of the authority that signed it in SSL_CERT_FILE"
+    return said

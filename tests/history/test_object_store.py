@@ -1,11 +1,16 @@
 """What only a real object store can do: vanish, hang, refuse."""
 
 import asyncio
+import ssl
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from history.object_store import S3ImageStore, S3Objects
+from infra.stack.certificates import LocalAuthority
 from infra.stack.process import free_port
 from infra.stack.s3_local import LocalS3, start_s3
 from streams.errors import UnavailableError
@@ -78,3 +83,44 @@ def test_an_s3_that_is_away_is_said_to_be() -> None:
     objects = S3Objects(f"127.0.0.1:{free_port()}", "a", "b", prefix="artifacts/", timeout_s=1)
     with pytest.raises(UnavailableError, match="s3://andon/artifacts/"):
         objects.keys("")
+
+
+class _NoBucket(BaseHTTPRequestHandler):
+    def do_HEAD(self) -> None:
+        self.send_response(404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """An object store without a bucket over TLS: its endpoint, and its own authority's file."""
+    authority = LocalAuthority(tmp_path / "ca").open()
+    pair = authority.issue("s3")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _NoBucket) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}", authority.ca
+        server.shutdown()
+        thread.join()
+
+
+def test_the_plants_own_authority_is_named_in_the_environment(
+    encrypted: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint, ca = encrypted
+    stranger = S3Objects(endpoint, "a", "b", secure=True)
+    with pytest.raises(
+        UnavailableError, match=r"not trusted: .*; name the PEM file .* SSL_CERT_FILE"
+    ):
+        stranger.has_bucket()
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca))
+    known = S3Objects(endpoint, "a", "b", secure=True)
+    assert not known.has_bucket()
+    for one in (stranger, known):
+        one.close()
