@@ -98,6 +98,8 @@ class DraftDefect(_Record):
     """Drawn by a person; empty: a mask file or the expert says where."""
     masked: bool = False
     """Whether a mask file came with it."""
+    mask: str = ""
+    """Digest of that file; empty in drafts of earlier builds."""
     part: str = ""
 
 
@@ -204,7 +206,10 @@ def pictures_of(draft: ProductDraft) -> str:
 
 def lessons_of(draft: ProductDraft) -> str:
     """Fingerprint of what teaching would be given now."""
-    told = sorted((d.digest, d.class_name, d.outline, d.part) for d in draft.named)
+    told = sorted(
+        (d.digest, d.class_name, d.outline, d.part, *([d.mask] if d.mask else []))
+        for d in draft.named
+    )
     return _fingerprint([draft.trained.digest if draft.trained else "", told])
 
 

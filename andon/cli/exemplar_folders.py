@@ -10,6 +10,7 @@ from andon.cli.experts import ExpertCommandError, list_inputs, read_groups
 from serving.experts.images import read_image, read_marked
 from streams.images.layout import MASK_NAMES, MaskFolder, child, is_normal, shortened, subfolders
 from streams.names import fault_of, normal_form
+from streams.regions import Mask
 
 if TYPE_CHECKING:
     from serving.experts.teaching import LabelledPicture
@@ -80,15 +81,26 @@ def read_exemplars(
 
     found = []
     for each in list_exemplars(folder, masks, groups):
-        image = read_image(each.path)
-        mask = None if each.mask is None else read_marked(each.mask)
-        if mask is not None and mask.shape != image.shape[:2]:
-            raise ExpertCommandError(f"{each.path}: its mask is of another size")
+        image, mask = read_image(each.path), read_mask(each)
         found.append(LabelledPicture(image, each.class_name, mask, each.part))
     empty = sum(picture.mask is not None and not picture.mask.any() for picture in found)
     if empty:
         typer.echo(f"{masks}: {empty} masks mark nothing; the expert marks them", err=True)
     return found
+
+
+def read_mask(file: LabelledFile) -> Mask | None:
+    """What its mask marks, of the photograph's size; None without one.
+
+    Raises:
+        ExpertCommandError: a mask of another size.
+    """
+    if file.mask is None:
+        return None
+    mask = read_marked(file.mask)
+    if mask.shape != read_image(file.path).shape[:2]:
+        raise ExpertCommandError(f"{file.path}: its mask is of another size")
+    return mask
 
 
 def _class_of(folder: Path) -> str:

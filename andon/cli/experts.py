@@ -147,7 +147,7 @@ def read_groups(
     shown = photographs(images) if pictures is None else pictures
     found = read_parts(table, shown, [images])
     if strict:
-        require_match(found, shown)
+        require_match(found, shown, of_others=given is None)
     typer.echo(found.words(), err=True)
     return dict(found.groups)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import Field
 
-from andon.cli.exemplar_folders import LabelledFile, list_exemplars
+from andon.cli.exemplar_folders import LabelledFile, list_exemplars, read_mask
 from andon.cli.experts import list_normals, read_groups, stage_bars
 from andon.cli.options import Json, More, MoreOptions, group, listed, plant_name, read_options
 from andon.cli.printing import plain, print_found, print_lines, progress, table_of_rows
@@ -25,7 +25,6 @@ from console.product_drafts import (
     ProductDraft,
     next_step,
 )
-from serving.experts.images import read_marked
 from streams.codes import Action, Severity
 from streams.errors import UnavailableError
 
@@ -242,11 +241,11 @@ def _take_defects(
     import cv2
     import numpy as np
 
+    masks = {file.path: read_mask(file) for file in files}
     for each in files:
-        mask = None
-        if each.mask is not None:
-            marked = read_marked(each.mask).astype(np.uint8) * 255
-            mask = cv2.imencode(".png", marked)[1].tobytes()
+        marked = masks[each.path]
+        drawn = None if marked is None else cv2.imencode(".png", marked.astype(np.uint8) * 255)[1]
+        mask = None if drawn is None else drawn.tobytes()
         workspace.add_defect(
             each.path.name, each.path.read_bytes(), each.class_name, mask, each.part
         )

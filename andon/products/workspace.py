@@ -120,7 +120,7 @@ class Workspace:
         return draft
 
     def add_normal(self, name: str, body: bytes, part: str = "") -> ProductDraft:
-        """Take a picture of a normal part; the same picture again changes nothing.
+        """Take a picture of a normal part; the same picture again may say its part.
 
         Raises:
             DraftError: no picture that experts can take, or too many or too large.
@@ -128,13 +128,15 @@ class Workspace:
         digest = _checked(name, body)
 
         def add(draft: ProductDraft) -> ProductDraft:
-            if any(normal.digest == digest for normal in draft.normals):
-                return draft
-            if len(draft.normals) >= MOST_NORMALS:
-                raise DraftError(f"over {MOST_NORMALS} pictures are not taken: they are enough")
-            own = self._place(PictureKind.NORMAL, name, [n.name for n in draft.normals], body)
-            new = DraftNormal(name=own, digest=digest, part=part)
-            return draft.model_copy(update={"normals": (*draft.normals, new)})
+            new = next((n for n in draft.normals if n.digest == digest), None)
+            if new is None:
+                if len(draft.normals) >= MOST_NORMALS:
+                    raise DraftError(f"over {MOST_NORMALS} pictures are not taken: they are enough")
+                own = self._place(PictureKind.NORMAL, name, [n.name for n in draft.normals], body)
+                new = DraftNormal(name=own, digest=digest)
+            new = new.model_copy(update={"part": part or new.part})
+            normals = {n.name: n for n in draft.normals} | {new.name: new}
+            return draft.model_copy(update={"normals": tuple(normals.values())})
 
         return self.change(add)
 
@@ -146,30 +148,27 @@ class Workspace:
         mask: bytes | None = None,
         part: str = "",
     ) -> ProductDraft:
-        """Take a picture of a defect, with its mask (PNG, marked above 127) where there is one.
+        """Take a defect's picture; the same again takes the class, mask (PNG, >127), part given.
 
         Raises:
             DraftError: as of ``add_normal``.
         """
         digest = _checked(name, body)
-        if class_name:
-            class_name = _class_name(class_name)
+        class_name = class_name and _class_name(class_name)
 
         def add(draft: ProductDraft) -> ProductDraft:
-            if any(defect.digest == digest for defect in draft.defects):
-                return draft
-            if len(draft.defects) >= MOST_DEFECTS:
-                raise DraftError(f"over {MOST_DEFECTS} defects are not taken: 20 of a kind suffice")
-            if any(normal.digest == digest for normal in draft.kept):
-                raise DraftError(f"{name}: this picture is among the normal ones")
-            taken = [d.name for d in draft.defects]
-            own = self._place(PictureKind.DEFECT, name, taken, body)
+            new = next((d for d in draft.defects if d.digest == digest), None)
+            if new is None:
+                _check_new(draft, name, digest)
+                own = self._place(PictureKind.DEFECT, name, [d.name for d in draft.defects], body)
+                new = DraftDefect(name=own, digest=digest)
+            said = {"class_name": class_name or new.class_name, "part": part or new.part}
+            new = new.model_copy(update=said)
             if mask is not None:
-                write_whole(self.folder / MASKS / f"{own}.png", mask)
-            new = DraftDefect(
-                name=own, digest=digest, class_name=class_name, masked=mask is not None, part=part
-            )
-            return _with_classes(draft.model_copy(update={"defects": (*draft.defects, new)}))
+                write_whole(self.folder / MASKS / f"{new.name}.png", mask)
+                new = new.model_copy(update={"masked": True, "mask": digest_of(mask)})
+            defects = {d.name: d for d in draft.defects} | {new.name: new}
+            return _with_classes(draft.model_copy(update={"defects": tuple(defects.values())}))
 
         return self.change(add)
 
@@ -282,6 +281,13 @@ def _with_classes(draft: ProductDraft) -> ProductDraft:
     names = sorted({d.class_name for d in draft.named})
     classes = {name: draft.classes.get(name, DraftClass()) for name in names}
     return draft.model_copy(update={"classes": classes})
+
+
+def _check_new(draft: ProductDraft, name: str, digest: str) -> None:
+    if len(draft.defects) >= MOST_DEFECTS:
+        raise DraftError(f"over {MOST_DEFECTS} defects are not taken: 20 of a kind suffice")
+    if any(normal.digest == digest for normal in draft.kept):
+        raise DraftError(f"{name}: this picture is among the normal ones")
 
 
 def _checked(name: str, body: bytes) -> str:

@@ -72,20 +72,35 @@ def read_parts(
     return PartsOfPictures(table, groups, len(found.rows), without, unmatched)
 
 
-def require_match(found: PartsOfPictures, pictures: Sequence[Path]) -> PartsOfPictures:
+def require_match(
+    found: PartsOfPictures, pictures: Sequence[Path], of_others: bool = False
+) -> PartsOfPictures:
     """Refuse a table that names none of the photographs: it would group nothing.
+
+    Args:
+        found: what the table says.
+        pictures: the photographs.
+        of_others: whether it may name other files, all of which are there: those of another folder
+            of the data set.
 
     Raises:
         TableError: it has rows, and none matches; names the first of each.
     """
     if found.rows and pictures and not found.groups:
-        row = read_table(found.table, "path", "part").rows[0]
+        rows = read_table(found.table, "path", "part").rows
+        if of_others and all(_is_there(row["path"], found.table.parent) for row in rows):
+            return found
+        row = rows[0]
         raise TableError(
             f"{found.table}:{row.line}: none of its {found.rows} rows names one of the "
             f"{len(pictures)} photographs: it says {row['path']!r}, a photograph is "
             f"{str(pictures[0])!r}; paths are relative to the table's folder"
         )
     return found
+
+
+def _is_there(written: str, base: Path) -> bool:
+    return any((base / text).is_file() for text in spellings(written))
 
 
 def _match(written: str, bases: Sequence[Path], by_key: Mapping[str, Path]) -> Path | None:

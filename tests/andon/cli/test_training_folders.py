@@ -75,6 +75,20 @@ def test_capitals_of_another_system_hide_no_table_and_no_row(
     assert read_groups(folder, None) == {folder / "1.png": "P1"}
 
 
+def test_a_table_of_other_folders_of_the_data_set_stops_nothing(data_set: Path) -> None:
+    """Whoever knows the parts of the defects alone lists those."""
+    table = data_set / "parts.csv"
+    other = next(path for path in list_inputs([data_set]) if "test" in path.parts)
+    table.write_text(f"path,part\n{other.relative_to(data_set).as_posix()},P1\n")
+    folder = data_set / "train" / "good"
+    assert read_groups(folder, None) == {}
+    with pytest.raises(TableError, match="none of its 1 rows"):
+        read_groups(folder, table)
+    table.write_text("path,part\ntest/none/9.png,P1\n")
+    with pytest.raises(TableError, match="none of its 1 rows"):
+        read_groups(folder, None)
+
+
 def test_names_that_differ_in_case_only_are_two_photographs(data_set: Path) -> None:
     folder = data_set / "train" / "good"
     pictures(folder, "A.png", "a.png")

@@ -69,6 +69,27 @@ def test_what_experts_cannot_take_is_refused_by_name(draft: Workspace, body: byt
     assert not draft.read().normals
 
 
+def test_the_same_picture_again_takes_what_is_said_of_it_now(draft: Workspace) -> None:
+    """Whoever forgot the masks or the parts gives the command again."""
+    draft.add_normal("1.png", picture(1))
+    assert draft.add_normal("1.png", picture(1), part="7").normals[0].part == "7"
+    assert draft.add_normal("1.png", picture(1)).normals[0].part == "7"
+    draft.add_defect("2.png", picture(2), "dent", part="2.png")
+    draft.set_class("dent", DraftClass(action=Action.SCRAP))
+    before = lessons_of(draft.read())
+    for mask in (b"first", b"second"):
+        (defect,) = draft.add_defect("2.png", picture(2), "dent", mask, "P2").defects
+        place = draft.mask(defect)
+        assert place is not None
+        assert place.read_bytes() == mask
+        assert lessons_of(draft.read()) != before
+        before = lessons_of(draft.read())
+    again = draft.add_defect("other.png", picture(2))
+    assert (again.defects[0].part, again.defects[0].masked, len(again.defects)) == ("P2", True, 1)
+    assert again.classes == {"dent": DraftClass(action=Action.SCRAP)}
+    assert set(draft.add_defect("2.png", picture(2), "crack").classes) == {"crack"}
+
+
 def test_there_are_bounds(draft: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace_module, "MOST_NORMALS", 1)
     monkeypatch.setattr(workspace_module, "MOST_DEFECTS", 1)
