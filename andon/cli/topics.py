@@ -45,8 +45,8 @@ def check(as_json: Json = False) -> None:
 def mend(as_json: Json = False) -> None:
     """Create absent topics, add partitions, set limits and retention as they are meant.
 
-    Copies of a topic that is there are moved by the broker's own tools. Exit code 1 when something
-    stays wrong.
+    What else is set on a topic stays, such as a longer retention. Copies of a topic that is there
+    are moved by the broker's own tools. Exit code 1 when something stays wrong.
     """
     settings = load_settings()
     connection, wanted = wiring.kafka_connection(settings), wiring.topics_wanted(settings)

@@ -7,7 +7,7 @@ refused for ever, and a second worker of a role gets nothing. A broker says no w
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
@@ -30,6 +30,8 @@ _DEFAULTS: Final[Mapping[str, str]] = {
 }
 """What a broker takes for what nobody set."""
 _LOOK_AGAIN_S: Final = 0.1
+_SET_ON_THE_TOPIC: Final = 1
+"""Kafka's DYNAMIC_TOPIC_CONFIG, as the source of a value."""
 _AT_LEAST: Final = ("max.message.bytes", "retention.ms", "min.insync.replicas")
 """More of these is no fault; -1 of a retention is most."""
 MEND: Final = "andon topics mend"
@@ -45,6 +47,8 @@ class FoundTopic:
     """Of the partition that has fewest."""
     config: Mapping[str, str] | None = None
     """None where the broker does not let us ask."""
+    own: Mapping[str, str] = field(default_factory=dict)
+    """Of these, what was set on the topic itself."""
 
 
 @dataclass(frozen=True)
@@ -171,12 +175,28 @@ async def _mend(
     if few:
         counts = {name: NewPartitions(wanted.partitions_of(by_name[name])) for name in few}
         await admin.create_partitions(counts)
-    for name in {w.topic for w in wrong if w.what != "partitions"}:
-        resource = ConfigResource(ConfigResourceType.TOPIC, name, wanted.config_of(by_name[name]))
+    changes: dict[str, dict[str, str]] = {}
+    for w in wrong:
+        if w.what != "partitions":
+            changes.setdefault(w.topic, {})[w.what] = w.wanted
+    found = await _found(admin, list(changes))
+    for name, changed in changes.items():
+        config = mended(by_name[name], found[name], changed)
+        resource = ConfigResource(ConfigResourceType.TOPIC, name, config)
         for answer in await admin.alter_configs([resource]):
             for code, said, *_ in answer.resources:
                 if code:
                     raise TopicsError(f"topic {name}: code {code}: {said}")
+
+
+def mended(topic: Topic, found: FoundTopic, changes: Mapping[str, str]) -> dict[str, str]:
+    """All that is to be set on the topic: pure.
+
+    The broker forgets what was set and is not named again. Whoever runs it may keep a topic for
+    longer than we ask: to shorten that would delete messages.
+    """
+    segments = {} if topic.segment_bytes is None else {"segment.bytes": str(topic.segment_bytes)}
+    return {**segments, **found.own, **changes}
 
 
 async def _found(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, FoundTopic]:
@@ -190,6 +210,7 @@ async def _found(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, 
         return {}
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in described]
     configs: dict[str, dict[str, str]] = {}
+    own: dict[str, dict[str, str]] = {}
     for answer in await admin.describe_configs(resources):
         for one in answer.to_object()["resources"]:
             if one["error_code"]:
@@ -198,11 +219,17 @@ async def _found(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, 
             configs[one["resource_name"]] = {
                 entry["config_names"]: entry["config_value"] for entry in entries
             }
+            own[one["resource_name"]] = {
+                entry["config_names"]: entry["config_value"]
+                for entry in entries
+                if entry.get("config_source") == _SET_ON_THE_TOPIC
+            }
     return {
         name: FoundTopic(
             len(partitions),
             min((len(p["replicas"]) for p in partitions), default=0),
             configs.get(name),
+            own.get(name, {}),
         )
         for name, partitions in described.items()
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka.admin import NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from infra.stack.broker import Broker
 from infra.stack.kafka_local import kafka_available, start_kafka
@@ -19,9 +20,10 @@ from streams.kafka.topic_check import (
     check_topics,
     judge,
     mend_topics,
+    mended,
     tell_of_topics,
 )
-from streams.topics import ALL, COUNTED, FRAMES, POLICIES, Topic, Wanted
+from streams.topics import ALL, COUNTED, FRAMES, MAX_MESSAGE_BYTES, POLICIES, Topic, Wanted
 
 PLANT = Wanted(copies=3, in_sync=2)
 
@@ -73,6 +75,15 @@ def test_what_the_broker_does_not_tell_is_not_judged() -> None:
     assert judge(FRAMES, replace(right(FRAMES), config=None), PLANT) == []
 
 
+def test_what_a_plant_set_otherwise_outlasts_what_is_mended() -> None:
+    own = {"retention.ms": "7776000000", "compression.type": "zstd"}
+    changes = {"max.message.bytes": "9437184"}
+    assert mended(FRAMES, FoundTopic(4, 1, None, own), changes) == own | changes
+    assert mended(COUNTED, FoundTopic(4, 1), changes) == changes | {"segment.bytes": "16777216"}
+    changes = {"retention.ms": "21600000"}
+    assert mended(FRAMES, FoundTopic(4, 1, None, own), changes) == own | changes
+
+
 async def create_as_a_producer_does(connection: KafkaConnection, *topics: Topic) -> None:
     admin = connection.admin()
     await admin.start()
@@ -120,6 +131,22 @@ def apache_kafka(tmp_path: Path) -> Iterator[Broker]:
         yield broker
 
 
+async def keeps_what_is_more(connection: KafkaConnection) -> None:
+    """A topic that is kept for longer, and refuses pictures: the second is mended alone."""
+    own = {"retention.ms": "7776000000", "compression.type": "zstd"}
+    kept = replace(FRAMES, name="andon.kept")
+    admin = connection.admin()
+    await admin.start()
+    small = own | {"max.message.bytes": "1048588"}
+    await admin.create_topics([NewTopic(kept.name, 4, 1, topic_configs=small)])
+    assert await mend_topics(connection, Wanted(), [kept]) == []
+    (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, kept.name)])
+    await admin.close()
+    entries = answer.to_object()["resources"][0]["config_entries"]
+    found = {entry["config_names"]: entry["config_value"] for entry in entries}
+    assert {**found, **own, "max.message.bytes": str(MAX_MESSAGE_BYTES)} == found
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.asyncio
@@ -129,6 +156,7 @@ async def test_apache_kafka_s_topics_are_mended(apache_kafka: Broker) -> None:
     assert await check_topics(connection, Wanted())
     assert await mend_topics(connection, Wanted()) == []
     assert await check_topics(connection, Wanted()) == []
+    await keeps_what_is_more(connection)
     new = replace(FRAMES, name="andon.new")
     with pytest.raises(TopicsError, match="REPLICATION_FACTOR"):
         await ensure_topics(connection, Wanted(copies=3), [new])
