@@ -23,6 +23,9 @@ DOWN = (KafkaError, OSError, TimeoutError)
 """What a client raises while no broker answers."""
 BATCH_BYTES = MIB
 """What waits for a partition travels together: one round trip each would bound a burst."""
+METADATA_MS = 10_000
+"""A client looks so often whether topics were made or partitions added. With aiokafka's five
+minutes workers would read nothing of them for so long, and say nothing. Milliseconds."""
 _RETRY_MS = 50
 """Pause of a client before it asks the broker again, milliseconds."""
 
@@ -70,6 +73,7 @@ class KafkaConnection:
             fetch_max_wait_ms=self.fetch_max_wait_ms,
             fetch_min_bytes=self.fetch_min_bytes,
             request_timeout_ms=int(self.request_timeout_s * 1000),
+            metadata_max_age_ms=METADATA_MS,
             retry_backoff_ms=_RETRY_MS,
             **self.security.client_options(),
         )
@@ -83,6 +87,7 @@ class KafkaConnection:
             max_request_size=MAX_MESSAGE_BYTES,
             max_batch_size=batch_bytes,
             request_timeout_ms=max(int(self.time_for(MAX_MESSAGE_BYTES) * 1000), 1000),
+            metadata_max_age_ms=METADATA_MS,
             retry_backoff_ms=_RETRY_MS,
             **self.security.client_options(),
         )
@@ -103,6 +108,8 @@ class KafkaConnection:
             "broker_credentials": self.security.faust_credentials(),
             "broker_request_timeout": self.request_timeout_s,
             "consumer_max_fetch_size": MAX_FETCH_BYTES,
+            "consumer_metadata_max_age_ms": METADATA_MS,
+            "producer_metadata_max_age_ms": METADATA_MS,
             "producer_request_timeout": self.time_for(MAX_MESSAGE_BYTES),
             "producer_max_request_size": MAX_MESSAGE_BYTES,
             "producer_max_batch_size": BATCH_BYTES,

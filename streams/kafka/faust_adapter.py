@@ -1,6 +1,6 @@
 """What Faust's settings cannot say.
 
-Eight things of its Kafka transport, by subclassing at Faust's own extension points (no fork,
+Nine things of its Kafka transport, by subclassing at Faust's own extension points (no fork,
 nothing patched):
 
 * the wait of a fetch at the broker, which Faust fixes at 1,500 ms; longer where events take long;
@@ -12,6 +12,9 @@ nothing patched):
 * committed offsets that may take longer than one request: Faust gives up for good after
   ``broker_request_timeout``, says nothing, and the worker stays in its group and reads nothing;
 * committed offsets of all partitions in one request, not one after the other;
+* logs that do not go on where they were read last: what retention took is said, and a log that
+  counts from a lower offset is read from its beginning. Faust drops, without a word, whatever comes
+  below the offset that it has;
 * no search for partitions that stand still: it takes a partition on which nothing was sent for five
   minutes for one that is not fetched, and says so as an error, again and again.
 """
@@ -20,6 +23,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiokafka
+import structlog
 from faust.tables import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.drivers.aiokafka import (
@@ -29,10 +33,12 @@ from faust.transport.drivers.aiokafka import (
     Transport,
 )
 
+from streams.kafka.continuity import Continuity, Skipped
 from streams.kafka.fetch_pace import FetchPace
 from streams.kafka.offsets import committed_offsets
 from streams.topics import MAX_FETCH_BYTES
 
+log = structlog.get_logger(__name__)
 Callback = Callable[[Any], Awaitable[None]]
 Fetch = Callable[[float], Awaitable[tuple[Mapping[Any, Any] | None, set[Any] | None]]]
 """Waits so long for records; gives them, and the partitions whose records are handed out."""
@@ -40,6 +46,12 @@ Fetch = Callable[[float], Awaitable[tuple[Mapping[Any, Any] | None, set[Any] | N
 
 class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     """Builds the consumer with the transport's fetch wait and byte limits; paces its fetches."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._continuity = Continuity()
+        self._anew: set[Any] = set()
+        """Partitions whose committed offset is of a log that is no more."""
 
     def _create_worker_consumer(self, transport: "BoundedTransport") -> aiokafka.AIOKafkaConsumer:
         self._pace = transport.pace
@@ -56,7 +68,17 @@ class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
         self._pace.apply(consumer)
-        return await super()._fetch_records(consumer, *args, **kwargs)
+        records = await super()._fetch_records(consumer, *args, **kwargs)
+        skipped, anew = self._continuity.follow(records)
+        for one in skipped:
+            self.transport.skipped(one)
+        for place in anew - self._anew:
+            log.warning("kafka.log_lost", topic=place.topic, partition=place.partition)
+        if anew:
+            self._anew |= anew
+            consumer._coordinator.request_rejoin()
+            records = {place: batch for place, batch in records.items() if place not in anew}
+        return records
 
     async def seek_to_committed(self) -> Mapping[Any, int | None]:
         """Go on where the group stopped, in every partition of ours; one request asks for all."""
@@ -66,9 +88,14 @@ class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _seek_to_committed(self) -> Mapping[Any, int | None]:
         consumer = self._ensure_consumer()
         offsets = await committed_offsets(consumer, consumer.assignment())
+        if anew := self._anew & offsets.keys():
+            await consumer.seek_to_beginning(*anew)
+            offsets |= dict.fromkeys(anew)
+        self._anew.clear()
         for partition, offset in offsets.items():
             if offset and consumer._subscription.is_assigned(partition):
                 consumer.seek(partition, offset)
+        self._continuity.begins(offsets)
         return offsets
 
     def verify_event_path(self, now: float, tp: object) -> None:
@@ -112,6 +139,8 @@ class BoundedTransport(Transport):  # type: ignore[misc]
     gated: Callable[[Callback], Callback] = staticmethod(lambda callback: callback)
     """Puts a gate before the callback that takes each message; while that waits, nothing more is
     fetched."""
+    skipped: Callable[[Skipped], object] = staticmethod(lambda _: None)
+    """Told of offsets that were not given, by the consumer's thread."""
     handed_out: Callable[[Fetch], Fetch] = staticmethod(lambda fetch: fetch)
     """Says of the records that were fetched which are handed out."""
 

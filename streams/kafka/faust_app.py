@@ -1,16 +1,20 @@
 """The Faust application of a role."""
 
 import asyncio
+import itertools
 import warnings
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from streams.backoff import backoff_s
 from streams.errors import AndonError
 from streams.kafka.connection import KafkaConnection
+from streams.kafka.continuity import Skipped
 from streams.kafka.fetch_pace import FetchPace
 from streams.kafka.intake import FaustPublisher, Handler, Intake
+from streams.kafka.retention import LostSpan
 from streams.ports import Publisher
 from streams.topics import Topic
 
@@ -112,6 +116,7 @@ class RoleApp:
         self._app = create_app(role, bus, buffered_events)
         self._connection = bus.connection
         self._starting: asyncio.Task[None] | None = None
+        self._skipped: asyncio.Queue[Skipped] = asyncio.Queue()
 
     def publisher(self) -> Publisher:
         """Sends with the app's own producer."""
@@ -133,6 +138,8 @@ class RoleApp:
             app.agent(faust_topic(app, topic), concurrency=1, name=topic.name)(agent)
         app.transport.gated = intake.gated
         app.transport.handed_out = intake.handed_out
+        note = asyncio.get_running_loop().call_soon_threadsafe
+        app.transport.skipped = lambda one: note(self._skipped.put_nowait, one)
         intake.took = app.transport.pace.took.append
         intake.hold_back = self._hold_back
         app.on_partitions_revoked.connect(settle, weak=False)
@@ -179,6 +186,21 @@ class RoleApp:
             if (given := read.get(one)) is not None:
                 found[one.topic, one.partition] = max(end - given - 1, 0)
         return found
+
+    async def lost(self) -> LostSpan:
+        """Wait for the next messages that were deleted while the role ran, before it read them."""
+        for attempt in itertools.count():
+            skipped = await self._skipped.get()
+            try:
+                oldest = await self._app.consumer.earliest_offsets(skipped.place)
+            except Exception:  # noqa: BLE001 - the broker is away, as others say
+                self._skipped.put_nowait(skipped)
+                await asyncio.sleep(backoff_s(attempt, 0.1, 5.0))
+                continue
+            last = min(skipped.last, oldest[skipped.place] - 1)
+            if last >= skipped.first:
+                return LostSpan(skipped.place.topic, skipped.place.partition, skipped.first, last)
+        raise AssertionError("unreachable")
 
     async def ended(self, stop: asyncio.Event) -> None:
         """Return once ``stop`` is set. Raises ``AppError`` when the app ends before."""

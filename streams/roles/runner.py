@@ -125,7 +125,7 @@ class RoleRunner:
             async with self._make_role(results) as role:
                 opened.set_result(role if tracing is None else tracing.around(role))
                 beside = [
-                    asyncio.create_task(_tell(results, lost), name="lost to retention"),
+                    asyncio.create_task(_tell(results, lost, app), name="lost to retention"),
                     asyncio.create_task(_ask_for_ends(results, app), name="ends of the log"),
                     asyncio.create_task(self._ask_for_lag(app), name="lag"),
                 ]
@@ -178,7 +178,10 @@ async def _ask_for_ends(results: Results, app: RoleApp) -> None:
         await asyncio.sleep(ASK_EVERY_S)
 
 
-async def _tell(results: Results, lost: Sequence[LostSpan]) -> None:
-    """Dead letters of what retention took, however long the broker is away."""
+async def _tell(results: Results, lost: Sequence[LostSpan], app: RoleApp) -> None:
+    """Dead letters of what retention took before the role began and while it runs, however long
+    the broker is away."""
     for span in lost:
         await results.lost(span)
+    while True:
+        await results.lost(await app.lost())

@@ -7,6 +7,7 @@ import pytest
 
 from infra.stack.broker import Broker
 from streams.codes import LOST_TO_RETENTION
+from streams.kafka.faust_app import RoleApp
 from streams.kafka.retention import LostSpan
 from streams.roles import runner
 from streams.roles.config import RecordConfig
@@ -41,6 +42,24 @@ async def test_a_span_is_recorded_with_its_offsets(
         await until(lambda: bool(history.letters), 20)
     ((letter, _),) = history.letters.values()
     assert (letter.error_type, letter.topic, letter.offset) == (LOST_TO_RETENTION, SPAN.topic, 40)
+
+
+@pytest.mark.asyncio
+async def test_what_is_lost_while_the_role_runs_is_recorded_too(
+    fresh_broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans = asyncio.Queue[LostSpan]()
+    monkeypatch.setattr(RoleApp, "lost", lambda _: spans.get())
+    own, history = config("record", fresh_broker.bootstrap_servers, tmp_path), TwinHistory()
+
+    def role(results: Results) -> RecordRole:
+        return RecordRole(history, InMemoryImageStore(), results, RecordConfig())
+
+    async with running(own, RECORDED, role):
+        for first in (40, 70):
+            spans.put_nowait(LostSpan(DECISIONS.name, 0, first, first + 9))
+        await until(lambda: len(history.letters) == 2, 20)
+    assert {letter.offset for letter, _ in history.letters.values()} == {40, 70}
 
 
 @pytest.mark.asyncio
