@@ -56,7 +56,7 @@ class SpanRates(Record):
     """The rates of one day, shift or week."""
 
     day: date
-    """The plant's day of production, or the first day of the week."""
+    """The plant's day: of the calendar, of a shift that on which it began, of a week its first."""
     shift: str
     since: datetime | None
     """None outside of all shifts."""

@@ -123,7 +123,7 @@ class SpanCount(Record):
     """The parts of one span of a trend."""
 
     day: date
-    """The plant's day of production, or the first day of the week."""
+    """The plant's day: of the calendar, of a shift that on which it began, of a week its first."""
     shift: str = ""
     """The shift of the day; empty for whole days and weeks, and outside of all shifts."""
     count: RateCount
