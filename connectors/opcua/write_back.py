@@ -72,8 +72,10 @@ async def _prove_one(client: Client, nodes: NodeSet, signal: Signal) -> Proof:
     try:
         if other is None:
             return await _written(client, nodes, signal, stands, "written as it stood")
-        proof = await _written(client, nodes, signal, other, "written and read back")
-        again = await _written(client, nodes, signal, stands, "")
+        try:
+            proof = await _written(client, nodes, signal, other, "written and read back")
+        finally:  # also for a person who does not wait for the end
+            again = await _written(client, nodes, signal, stands, "")
         return again if again.found and not proof.found else proof
     except ValueError as error:
         return Proof(found=str(error), remedy=f"make it {signal.data_type}")

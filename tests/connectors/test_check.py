@@ -139,6 +139,27 @@ async def test_how_long_writes_take_is_measured_by_writes() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_check_that_is_broken_off_leaves_the_registers_as_they_stood() -> None:
+    async with serving() as server:
+        service = server._running().iserver.attribute_service
+        write, begun = service.write, asyncio.Event()
+
+        async def watched(params: ua.WriteParameters, **options: object) -> object:
+            if params.NodesToWrite[0].NodeId == server._ids[Signal.RESULT_CODE]:
+                begun.set()
+            return await write(params, **options)
+
+        service.write = watched
+        before = await values_of(server)
+        checking = asyncio.create_task(check(told(server)))
+        await asyncio.wait_for(begun.wait(), 60)
+        checking.cancel()
+        await asyncio.gather(checking, return_exceptions=True)
+        assert checking.cancelled()
+        assert await values_of(server) == before
+
+
+@pytest.mark.asyncio
 async def test_a_value_of_no_use_costs_no_signal_and_is_told() -> None:
     """It is there for one moment, or nobody has written it yet."""
     kinds = {Signal.RECIPE_REQ: KIND.Double, Signal.RESULT_TIME: KIND.String}
