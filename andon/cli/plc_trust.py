@@ -38,20 +38,31 @@ def make(
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=7300, help="How long it is valid.")] = 1825,
     again: Annotated[bool, typer.Option("--again", help="Make a new one in its place.")] = False,
+    server: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a server, `andon vision-server` or `andon plc simulate --security`: "
+            "its certificate instead of the gateway's.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make the gateway's certificate and key, and show it; one that is there stays."""
     from connectors.pki.certificates import make_identity
+    from connectors.pki.folder import PkiFolder
 
-    pki = _pki()
+    pki = _pki() if server is None else PkiFolder(server)
+    what, use = ("gateway", "client") if server is None else ("server", "server")
     if pki.has_identity and not again:
         print_lines(["there is one already (--again makes a new one)"] if not as_json else [])
     else:
         name = socket.gethostname()
-        hosts = host or list(dict.fromkeys((name, socket.getfqdn())))
-        application = uri or f"urn:{name}:andon:gateway"
+        own = (name, socket.getfqdn(), *(("localhost", "127.0.0.1") if server is not None else ()))
+        hosts = host or list(dict.fromkeys(own))
+        application = uri or f"urn:{name}:andon:{what}"
         pki.keep_identity(
-            make_identity(application, hosts, f"Andon gateway {name}"[:64], "client", days=days)
+            make_identity(application, hosts, f"Andon {what} {name}"[:64], use, days=days)
         )
     _show(pki.identity().certificate, str(pki.certificate_file), as_json)
 

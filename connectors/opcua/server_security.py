@@ -129,6 +129,9 @@ def read_security(root: Path) -> ServerSecurity:
     """
     pki = PkiFolder(root)
     if not pki.has_identity:
-        raise CertificateError(f"{root} holds no certificate of a server (own/)")
+        raise CertificateError(
+            f"{root} holds no certificate of a server (own/); make one: "
+            f"andon plc trust make --server {root}"
+        )
     users = {path.name: path.read_text().rstrip("\n") for path in sorted(root.glob("users/*"))}
     return ServerSecurity(pki, users)

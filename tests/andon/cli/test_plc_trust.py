@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from andon.__main__ import app
 from andon.settings import load_settings
 from connectors.errors import CertificateRefusedError
 from connectors.opcua.secured import connected
-from connectors.opcua.server_security import ServerSecurity
+from connectors.opcua.server_security import ServerSecurity, read_security
 from connectors.pki.certificates import read_certificates, thumbprint
 from connectors.pki.folder import PkiFolder
+from connectors.pki.trust import Expected, TrustList, refusal
 from connectors.settings import GatewaySettings
 from infra.stack.process import free_port
 from lab.plc.opcua_server import SignalServer
@@ -128,3 +130,16 @@ def test_no_laboratory_is_needed(here: Path) -> None:
         "m.app(['plc', 'trust', 'make'])"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=here)
+
+
+def test_a_server_of_ours_without_a_certificate_says_how_to_make_one(here: Path) -> None:
+    folder = here / "controller"
+    with pytest.raises(AndonError, match=f"andon plc trust make --server {folder}"):
+        read_security(folder)
+    result = CliRunner().invoke(app, ["plc", "trust", "make", "--server", str(folder)])
+    assert result.exit_code == 0, result.output
+    made = read_security(folder).pki.identity()
+    assert made.uri.endswith(":andon:server")
+    trusting, expected = TrustList([made.certificate]), Expected("server", made.uri, "127.0.0.1")
+    assert refusal([made.certificate], trusting, expected, datetime.now(UTC)) is None
+    assert not PkiFolder(load_settings().gateway.pki_dir).has_identity
