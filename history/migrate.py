@@ -5,6 +5,7 @@ find it done. Each revision is one transaction with bounded waits for locks and 
 indexes of large tables are built beside the recording.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.resources import files
@@ -25,6 +26,14 @@ from history.rights import (
     role_statements,
 )
 from history.schema_lock import alone, as_owner, patiently
+
+
+def _says_a_step(record: logging.LogRecord) -> bool:
+    """Not what Alembic says whenever it looks: a role that waits for its tables looks for days."""
+    return str(record.msg).startswith("Running")
+
+
+logging.getLogger("alembic.runtime.migration").addFilter(_says_a_step)
 
 
 def head() -> str:

@@ -1,6 +1,7 @@
 """Migrations: from nothing, by several at once, down again; no drift from the models."""
 
 import asyncio
+import logging
 
 import pytest
 from alembic import command
@@ -41,6 +42,19 @@ async def drift(url: str) -> list[tuple[object, ...]]:
         found = await link.run_sync(compare)
     await engine.dispose()
     return found
+
+
+@pytest.mark.asyncio
+async def test_the_log_says_each_step_and_not_each_look(
+    empty_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "alembic")
+    await upgrade(empty_url)
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("alembic")]
+    assert len(said) == int(head().removeprefix("v"))
+    assert said[0].startswith("Running upgrade  -> v0001")
+    assert await current(empty_url) == head()
+    assert said == [r.getMessage() for r in caplog.records if r.name.startswith("alembic")]
 
 
 @pytest.mark.asyncio
