@@ -6,9 +6,9 @@ same worker and ends the first one's session, so that neither of them gets ready
 
 import contextlib
 import fcntl
-import hashlib
 import itertools
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,7 +88,7 @@ def _claimed(role: str, wanted: str, state: Path) -> Instance:
                 f"{name!r}{held}; leave the setting out, or give each worker one of its own"
             )
     else:
-        here = hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:4]
+        here = _id_of(folder)
         for number in itertools.count():
             name = f"{socket.gethostname()}-{here}-{number}"
             held = _lock(folder / f"{role}-{name}.lock")
@@ -112,6 +112,19 @@ def workers_here(state: Path) -> dict[str, Workers]:
                 else:
                     of_role.joining += 1
     return found
+
+
+def _id_of(folder: Path) -> str:
+    """A random name of the state folder, made once: hosts that were cloned are called alike, and
+    keep their state below the same path."""
+    kept = folder / "id"
+    if not kept.exists():
+        drawn = folder / f"id.{os.getpid()}"
+        drawn.write_text(secrets.token_hex(4))
+        with contextlib.suppress(FileExistsError):  # another worker was quicker: its own counts
+            os.link(drawn, kept)
+        drawn.unlink()
+    return kept.read_text()[:8]
 
 
 def _lock(path: Path) -> IO[str] | str:

@@ -35,6 +35,18 @@ def test_workers_side_by_side_are_told_apart_and_a_free_name_is_taken_again(tmp_
         assert again.name == first.name
 
 
+def test_workers_of_hosts_that_were_cloned_have_names_of_their_own(tmp_path: Path) -> None:
+    """The same host name, and the same path of the state: two hosts of one template."""
+    state, elsewhere = tmp_path / "state", tmp_path / "another host"
+    with claimed_instance("inspect", "", state) as first:
+        pass
+    state.rename(elsewhere)
+    with claimed_instance("inspect", "", state) as second:
+        assert second.name != first.name
+    with claimed_instance("inspect", "", elsewhere) as again:
+        assert again.name == first.name
+
+
 def test_a_worker_that_was_killed_leaves_its_name(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, sys\n"
