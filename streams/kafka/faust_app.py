@@ -15,6 +15,7 @@ from streams.kafka.continuity import Skipped
 from streams.kafka.fetch_pace import FetchPace
 from streams.kafka.intake import FaustPublisher, Handler, Intake
 from streams.kafka.retention import LostSpan
+from streams.kafka.same_name import COORDINATOR, SameName
 from streams.ports import Publisher
 from streams.topics import Topic
 
@@ -117,6 +118,7 @@ class RoleApp:
         self._connection = bus.connection
         self._starting: asyncio.Task[None] | None = None
         self._skipped: asyncio.Queue[Skipped] = asyncio.Queue()
+        self._same_name = SameName(f"{app_id(role)}-{bus.instance}")
 
     def publisher(self) -> Publisher:
         """Sends with the app's own producer."""
@@ -143,6 +145,7 @@ class RoleApp:
         intake.took = app.transport.pace.took.append
         intake.hold_back = self._hold_back
         app.on_partitions_revoked.connect(settle, weak=False)
+        COORDINATOR.addFilter(self._same_name)
         self._starting = asyncio.create_task(app.start())
 
     def _hold_back(self, topics: frozenset[str], back: bool) -> None:
@@ -210,6 +213,7 @@ class RoleApp:
 
     async def stop(self) -> None:
         """Leave the group."""
+        COORDINATOR.removeFilter(self._same_name)
         await self._app.stop()
         if self._starting is not None:
             self._starting.cancel()
