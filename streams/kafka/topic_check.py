@@ -20,7 +20,7 @@ from streams.kafka.failures import kafka_cause
 from streams.kafka.refusals import explained
 from streams.kafka.topic_admin import TopicsError, ensure_topics
 from streams.log import Log
-from streams.topics import ALL, Topic, Wanted
+from streams.topics import ALL, COUNTED, PARTS, Topic, Wanted
 
 _DEFAULTS: Final[Mapping[str, str]] = {
     "cleanup.policy": "delete",
@@ -119,7 +119,18 @@ async def check_topics(
         raise failed(kafka_cause(error), f"{where}: {said}") from error
     finally:
         await admin.close()
-    return [wrong for topic in names for wrong in judge(topic, found.get(topic.name), wanted)]
+    wrong = [one for topic in names for one in judge(topic, found.get(topic.name), wanted)]
+    return _as_their_changelog(wrong, found)
+
+
+def _as_their_changelog(wrong: list[Wrong], found: Mapping[str, FoundTopic]) -> list[Wrong]:
+    """The limits count a partition of ``andon.parts`` in the one of ``andon.counted`` with its
+    number: where that is absent, they wait for it and count nothing."""
+    parts, counted = found.get(PARTS.name), found.get(COUNTED.name)
+    if parts is None or counted is None or counted.partitions >= parts.partitions:
+        return wrong
+    few = Wrong(COUNTED.name, "partitions", str(counted.partitions), str(parts.partitions))
+    return [w for w in wrong if (w.topic, w.what) != (few.topic, few.what)] + [few]
 
 
 async def tell_of_topics(connection: KafkaConnection, wanted: Wanted, log: Log) -> None:
@@ -149,7 +160,7 @@ async def mend_topics(
         admin = connection.admin()
         try:
             await admin.start()
-            await _mend(admin, wrong, by_name, wanted)
+            await _mend(admin, wrong, by_name)
         except DOWN as error:
             raise TopicsError(
                 f"the broker does not change topics ({type(error).__name__}: {error}); delete "
@@ -169,12 +180,10 @@ async def _mend(
     admin: AIOKafkaAdminClient,
     wrong: Sequence[Wrong],
     by_name: Mapping[str, Topic],
-    wanted: Wanted,
 ) -> None:
-    few = {w.topic for w in wrong if w.what == "partitions"}
+    few = {w.topic: NewPartitions(int(w.wanted)) for w in wrong if w.what == "partitions"}
     if few:
-        counts = {name: NewPartitions(wanted.partitions_of(by_name[name])) for name in few}
-        await admin.create_partitions(counts)
+        await admin.create_partitions(few)
     changes: dict[str, dict[str, str]] = {}
     for w in wrong:
         if w.what != "partitions":

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import NewTopic
+from aiokafka.admin import NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from infra.stack.broker import Broker
@@ -17,13 +17,14 @@ from streams.kafka.topic_check import (
     MEND,
     REASSIGN,
     FoundTopic,
+    Wrong,
     check_topics,
     judge,
     mend_topics,
     mended,
     tell_of_topics,
 )
-from streams.topics import ALL, COUNTED, FRAMES, MAX_MESSAGE_BYTES, POLICIES, Topic, Wanted
+from streams.topics import ALL, COUNTED, FRAMES, MAX_MESSAGE_BYTES, PARTS, POLICIES, Topic, Wanted
 
 PLANT = Wanted(copies=3, in_sync=2)
 
@@ -114,6 +115,15 @@ async def test_a_topic_that_a_producer_created_is_found(fresh_broker: Broker) ->
 
 
 @pytest.mark.asyncio
+async def test_parts_without_a_changelog_of_their_number_are_found(fresh_broker: Broker) -> None:
+    connection = KafkaConnection(fresh_broker.bootstrap_servers)
+    await ensure_topics(connection, Wanted(partitions=8), [PARTS])
+    await ensure_topics(connection, Wanted())
+    (wrong,) = await check_topics(connection, Wanted())
+    assert wrong == Wrong(COUNTED.name, "partitions", "4", "8")
+
+
+@pytest.mark.asyncio
 async def test_without_a_broker_nothing_is_judged() -> None:
     connection = KafkaConnection("127.0.0.1:1", request_timeout_s=1.0)
     with pytest.raises(UnavailableError):
@@ -147,6 +157,16 @@ async def keeps_what_is_more(connection: KafkaConnection) -> None:
     assert {**found, **own, "max.message.bytes": str(MAX_MESSAGE_BYTES)} == found
 
 
+async def gives_parts_their_changelog(connection: KafkaConnection) -> None:
+    """Somebody added partitions to one topic of the two."""
+    admin = connection.admin()
+    await admin.start()
+    await admin.create_partitions({PARTS.name: NewPartitions(6)})
+    await admin.close()
+    assert await mend_topics(connection, Wanted()) == []
+    assert await check_topics(connection, Wanted(partitions=6), [COUNTED]) == []
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.asyncio
@@ -157,6 +177,7 @@ async def test_apache_kafka_s_topics_are_mended(apache_kafka: Broker) -> None:
     assert await mend_topics(connection, Wanted()) == []
     assert await check_topics(connection, Wanted()) == []
     await keeps_what_is_more(connection)
+    await gives_parts_their_changelog(connection)
     new = replace(FRAMES, name="andon.new")
     with pytest.raises(TopicsError, match="REPLICATION_FACTOR"):
         await ensure_topics(connection, Wanted(copies=3), [new])
