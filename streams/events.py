@@ -242,7 +242,7 @@ class DeadLetter(Event):
     event_type: ClassVar[str] = "andon.dead.v1"
     is_binary: ClassVar[bool] = True
     letter_id: UUID
-    """UUIDv5 of topic, partition, offset and stage: redelivery repeats it."""
+    """UUIDv5 of topic, partition, offset, the record's time and stage: redelivery repeats it."""
     stage: Stage
     error_type: Text
     error: Annotated[str, Field(max_length=4096)]

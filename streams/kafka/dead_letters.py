@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from streams.codes import LOST_TO_RETENTION
 from streams.envelope import Message, from_message
 from streams.errors import AndonError, EventError
 from streams.events import DeadLetter
@@ -37,8 +38,10 @@ def original(letter: DeadLetter, value: bytes) -> Message:
     """The message that the letter is about, as it was.
 
     Raises:
-        NotWholeError: it was too large for a letter.
+        NotWholeError: it was too large for a letter, or the broker deleted it unread.
     """
+    if letter.error_type == LOST_TO_RETENTION:
+        raise NotWholeError(f"letter {letter.letter_id} holds no message: {letter.error}")
     if letter.is_cut:
         raise NotWholeError(
             f"letter {letter.letter_id} holds {len(value)} bytes of a larger message; "

@@ -39,14 +39,21 @@ class Delivery:
     """The consumer group's when the record was fetched: another one, another assignment."""
 
 
-def letter_id(topic: str, partition: int, offset: int, stage: Stage) -> UUID:
-    """UUIDv5 of where the message stands and who could not process it: redelivery repeats it."""
-    return uuid5(_LETTERS, f"{topic}/{partition}/{offset}/{stage.value}")
+def _place(delivery: Delivery) -> str:
+    """What redelivery repeats. A topic that is made anew counts its offsets from 0 again: when the
+    message was sent tells it from the one that stood there before."""
+    sent = "" if delivery.produced_s is None else f"/{delivery.produced_s:.3f}"
+    return f"{delivery.topic}/{delivery.partition}/{delivery.offset}{sent}"
 
 
-def salvaged_frame_id(topic: str, partition: int, offset: int) -> UUID:
+def letter_id(delivery: Delivery, stage: Stage) -> UUID:
+    """UUIDv5 of which message it is and who could not process it: redelivery repeats it."""
+    return uuid5(_LETTERS, f"{_place(delivery)}/{stage.value}")
+
+
+def salvaged_frame_id(delivery: Delivery) -> UUID:
     """The identity of a frame whose own cannot be read; the same at every redelivery."""
-    return uuid5(_SALVAGED, f"{topic}/{partition}/{offset}")
+    return uuid5(_SALVAGED, _place(delivery))
 
 
 def dead_letter(
@@ -62,7 +69,7 @@ def dead_letter(
     However large the original was, the broker takes the letter: what is cut off, the error says.
     """
     letter = DeadLetter(
-        letter_id=letter_id(delivery.topic, delivery.partition, delivery.offset, stage),
+        letter_id=letter_id(delivery, stage),
         stage=stage,
         error_type=error_type[:512],
         error=masked(error)[:4096],

@@ -50,12 +50,11 @@ def salvage(delivery: Delivery, fields: Mapping[str, object]) -> PartOnLine | No
         return None  # nobody can say which shot of which part it is: it counts as missing
     arrived = datetime.fromtimestamp(delivery.produced_s or time.time(), tz=UTC)
     window_ms = int(str(read.setdefault("result_window_ms", DEFAULT_WINDOW_MS)))
-    frame_id = salvaged_frame_id(delivery.topic, delivery.partition, delivery.offset)
     guessed = {
         "captured_at": arrived,
         "deadline": arrived + timedelta(milliseconds=window_ms),
         "part_id": "",
-        "frame_id": frame_id,
+        "frame_id": salvaged_frame_id(delivery),
     }
     try:
         return PartOnLine.model_validate(guessed | read)

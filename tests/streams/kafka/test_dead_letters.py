@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -15,9 +16,16 @@ from streams.envelope import from_message, to_message
 from streams.events import DeadLetter
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.dead_letters import NotWholeError, original, read_letters
-from streams.kafka.delivery import dead_letter, refused_letter, without_value
+from streams.kafka.delivery import (
+    dead_letter,
+    letter_id,
+    refused_letter,
+    salvaged_frame_id,
+    without_value,
+)
 from streams.kafka.publisher import KafkaPublisher
 from streams.kafka.reader import BEGINNING, PartitionReader
+from streams.kafka.retention import LostSpan
 from streams.kafka.topic_admin import ensure_topics
 from streams.topics import DEAD, FRAMES, INLINE_LIMIT_BYTES
 from tests.streams.made import delivery, frame
@@ -41,6 +49,22 @@ def test_less_than_the_original_is_not_sent() -> None:
     for letter in (large, without_value(small)):
         with pytest.raises(NotWholeError, match="of a larger message"):
             original(from_message(DeadLetter, letter.value, letter.headers), letter.value)
+
+
+def test_what_retention_took_is_not_sent_as_an_empty_message() -> None:
+    letter = LostSpan(FRAMES.name, 0, 40, 99).letter(Stage.INSPECT, NOW)
+    with pytest.raises(NotWholeError, match="holds no message: 60 messages, offsets 40 to 99"):
+        original(from_message(DeadLetter, letter.value, letter.headers), letter.value)
+
+
+def test_a_topic_that_is_made_anew_makes_other_letters() -> None:
+    before = replace(delivery(frame(), b"x"), produced_s=1_700_000_000.123)
+    after = replace(before, produced_s=1_800_000_000.0)
+    assert letter_id(before, Stage.INSPECT) == letter_id(replace(before), Stage.INSPECT)
+    assert letter_id(before, Stage.INSPECT) != letter_id(after, Stage.INSPECT)
+    assert letter_id(before, Stage.INSPECT) != letter_id(before, Stage.RECORD)
+    assert salvaged_frame_id(before) == salvaged_frame_id(replace(before))
+    assert salvaged_frame_id(before) != salvaged_frame_id(after)
 
 
 @pytest.fixture

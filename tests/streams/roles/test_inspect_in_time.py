@@ -41,14 +41,15 @@ async def test_without_an_expert_the_fallback_is_in_time_and_the_picture_is_kept
     b = bench()
     shot = frame(window_ms=250)
     role = role_over(b, TwinExpert(**trouble))  # type: ignore[arg-type]
-    await role.handle(delivery(shot, b"never inspected", offset=5))
+    given = delivery(shot, b"never inspected", offset=5)
+    await role.handle(given)
     (decision,) = decisions(b)
     assert decision.source is DecisionSource.FALLBACK
     assert decision.decided_at <= shot.deadline
     ((letter, original),) = letters(b)
     assert letter.error_type == ReasonCode.EXPERT_UNAVAILABLE.name
     assert letter.frame_id == shot.frame_id
-    assert letter.letter_id == letter_id("andon.frames", 0, 5, Stage.INSPECT)
+    assert letter.letter_id == letter_id(given, Stage.INSPECT)
     assert original == b"never inspected"
     assert not anomalies(b)
 
