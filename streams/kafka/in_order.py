@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from streams.kafka.delivery import Delivery
+from streams.kafka.delivery import Delivery, sent_s
 
 AT_ONCE = 64
 """Records per poll while following: a long log must not stop the caller's other tasks."""
@@ -61,5 +61,5 @@ def delivery_of(record: ConsumerRecord) -> Delivery:
         key=record.key or b"",
         value=record.value or b"",
         headers=record.headers or (),
-        produced_s=record.timestamp / 1000 if record.timestamp_type == 0 else None,
+        produced_s=sent_s(record.timestamp / 1000, record.timestamp_type),
     )

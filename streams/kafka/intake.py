@@ -21,13 +21,11 @@ from aiokafka.errors import KafkaError
 from streams.envelope import Message
 from streams.kafka.alone import TOGETHER, send_alone
 from streams.kafka.connection import drop_connections
-from streams.kafka.delivery import Delivery
+from streams.kafka.delivery import Delivery, sent_s
 from streams.kafka.failures import kafka_cause, kafka_failure
 from streams.log import Log
 
 Item = TypeVar("Item")
-_CREATED = 0
-"""Kafka's type of a record's timestamp that its sender gave it (CreateTime)."""
 
 
 @dataclass
@@ -202,7 +200,7 @@ class Intake:
             key=message.key or b"",
             value=message.value or b"",
             headers=message.headers or (),
-            produced_s=message.timestamp if message.timestamp_type == _CREATED else None,
+            produced_s=sent_s(message.timestamp, message.timestamp_type),
             generation=message.generation_id,
         )
         message.value = event.value = None  # the event may wait long for those before it
