@@ -111,35 +111,36 @@ def teach_command(
 
     chosen = read_options(TeachingMoreOptions, more)
     folder = _writable_root(root)
-    expert = taught_experts.expert_to_teach(product, artifact)
-    before = taught_experts.bundle_to_teach(folder, product, chosen.onto)
-    shown = list_normals(normals) if normals else []
-    named = list_inputs(images or [])
-    given, pictures = [*(images or []), *([normals] if normals else [])], [*named, *shown]
-    part_of = parts_of(parts, pictures) if parts else parts_near(given, pictures)
-    if from_history:
-        lessons = asyncio.run(_reviewed(product, class_name, limit))
-    else:
-        if not images or class_name is None:
-            raise typer.BadParameter("pictures and --class are needed, or --from-history")
-        lessons = [_lesson(class_name, f, masks, part_of.get(f)) for f in named]
-        unmarked = sum(lesson.mask is not None and not lesson.mask.any() for lesson in lessons)
-        if unmarked:
-            typer.echo(f"{masks}: {unmarked} masks mark nothing and count as absent", err=True)
-    normal, normal_parts = [f.read_bytes() for f in shown], [part_of.get(f, "") for f in shown]
-    taught_experts.hold_exemplars(folder, product)
-    path = teach_product(
-        folder,
-        product,
-        lessons,
-        normals=normal,
-        normal_parts=normal_parts,
-        outline=_outliner(expert),
-        onto=before,
-    )
-    taught = None
-    if expert is not None and chosen.expert:
-        taught = taught_experts.teach_expert(path, expert, normal, normal_parts)
+    with taught_experts.one_teacher(folder, product):
+        expert = taught_experts.expert_to_teach(product, artifact)
+        before = taught_experts.bundle_to_teach(folder, product, chosen.onto)
+        shown = list_normals(normals) if normals else []
+        named = list_inputs(images or [])
+        given, pictures = [*(images or []), *([normals] if normals else [])], [*named, *shown]
+        part_of = parts_of(parts, pictures) if parts else parts_near(given, pictures)
+        if from_history:
+            lessons = asyncio.run(_reviewed(product, class_name, limit))
+        else:
+            if not images or class_name is None:
+                raise typer.BadParameter("pictures and --class are needed, or --from-history")
+            lessons = [_lesson(class_name, f, masks, part_of.get(f)) for f in named]
+            unmarked = sum(lesson.mask is not None and not lesson.mask.any() for lesson in lessons)
+            if unmarked:
+                typer.echo(f"{masks}: {unmarked} masks mark nothing and count as absent", err=True)
+        normal, normal_parts = [f.read_bytes() for f in shown], [part_of.get(f, "") for f in shown]
+        taught_experts.hold_exemplars(folder, product)
+        path = teach_product(
+            folder,
+            product,
+            lessons,
+            normals=normal,
+            normal_parts=normal_parts,
+            outline=_outliner(expert),
+            onto=before,
+        )
+        taught = None
+        if expert is not None and chosen.expert:
+            taught = taught_experts.teach_expert(path, expert, normal, normal_parts)
     made = taught.made.exemplars if taught else path
     waits = taught.waits if taught else ""
     waits = waits or taught_experts.waiting_exemplars(folder, product, made)

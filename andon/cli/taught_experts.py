@@ -3,10 +3,15 @@
 What a command put in force stays so: expert and exemplars then wait together in their stores.
 """
 
+import fcntl
+import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import typer
 
 from andon import wiring
 from andon.cli.experts import (
@@ -18,6 +23,7 @@ from andon.cli.experts import (
 from andon.learning.teaching import TaughtVersion, teach_version
 from andon.learning.versions import find_version
 from andon.settings import load_settings
+from serving.bundles import product_folder
 from serving.naming.exemplars import latest, load_bundle
 
 
@@ -50,6 +56,26 @@ def bundle_to_teach(root: Path, product: str, wanted: str | None) -> Path | None
         return latest(root, product)
     store = wiring.bundle_store(str(root))
     return store.fetch(product, find_version(wanted, store.versions(product), product))
+
+
+@contextmanager
+def one_teacher(root: Path, product: str) -> Iterator[None]:
+    """Whoever teaches the product meanwhile waits: each adds to the exemplars in force.
+
+    Args:
+        root: folder of bundles, which exists.
+        product: its name.
+    """
+    handle = os.open(root / f".{product_folder(product)}.teaching", os.O_CREAT | os.O_RDWR)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            typer.echo(f"{product}: waits for another command that teaches it", err=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def hold_exemplars(root: Path, product: str) -> None:

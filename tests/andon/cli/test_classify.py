@@ -1,6 +1,8 @@
 """``andon classify`` as an ML engineer runs it: taught from pictures and masks, then asked."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -9,7 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from andon.cli.classify import app
+from andon.cli.taught_experts import one_teacher
 from serving.naming.exemplars import load_bundle
+from serving.naming.teaching import Lesson, teach_product
 from streams.errors import AndonError
 from tests.serving.naming.pictures import plate, png, spoiled
 
@@ -72,6 +76,26 @@ def test_equal_file_names_are_no_part_and_a_table_above_them_says_which_is(tmp_p
     told = classify(*words, root=tmp_path / "exemplars")
     assert json.loads(told.stdout)["classes"] == {"hole": {"examples": 4, "parts": 2}}
     assert "parts of 4 photographs" in told.stderr
+
+
+def test_who_teaches_meanwhile_waits_and_adds_to_what_the_other_taught(tmp_path: Path) -> None:
+    root = tmp_path / "exemplars"
+    root.mkdir()
+    (picture, *_) = write_pictures(tmp_path / "line", "line", range(1))
+    words = ["-m", "andon", "classify", "teach", picture, "--class", "line", "--product", "plate"]
+    with one_teacher(root, "plate"):
+        other = subprocess.Popen(
+            [sys.executable, *words, "--exemplars", str(root), "--json"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert other.stderr is not None
+        assert "waits for another command" in other.stderr.readline()
+        teach_product(root, "plate", [Lesson("hole", png(plate(1)))])
+    said, _ = other.communicate(timeout=120)
+    assert set(json.loads(said)["classes"]) == {"hole", "line"}
 
 
 @pytest.mark.parametrize(
