@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import comb
 
 from policies.evaluate import ResolvedPolicy
+from policies.model import EGRESS, Egress
 from policies.review.replay import Recorded
 from streams.codes import Action, Severity
 from streams.errors import UnavailableError
@@ -110,6 +111,7 @@ async def reclassify(
     batch: int = 8,
     timeout_s: float = 60.0,
     advance: Callable[[int], None] | None = None,
+    egress: Egress = "none",
 ) -> ReclassifyReport:
     """Replay pictures through the classifier and decide under the candidate.
 
@@ -119,8 +121,11 @@ async def reclassify(
         images: where the pictures are.
         classifier: asked in batches of ``batch``, each within ``timeout_s`` seconds.
         advance: told the number of parts done.
+        egress: what the policy in force lets out of the plant. A candidate that nobody has applied
+            may let out less, and not more.
     """
     report = ReclassifyReport()
+    allowed = min(egress, candidate.document.egress, key=EGRESS.index)
     for begin in range(0, len(parts), batch):
         group = parts[begin : begin + batch]
         asked: list[tuple[Replayed, ClassificationRequest]] = []
@@ -129,7 +134,7 @@ async def reclassify(
             if isinstance(image, str):
                 report.failed[image] += 1
             else:
-                asked.append((part, _request(candidate, part, image, timeout_s)))
+                asked.append((part, _request(candidate, part, image, timeout_s, allowed)))
         if asked:
             answers = await classifier.classify([request for _, request in asked], timeout_s)
             for (part, _), answer in zip(asked, answers, strict=True):
@@ -151,7 +156,7 @@ async def _picture(part: Replayed, images: ImageStore) -> bytes | str:
 
 
 def _request(
-    candidate: ResolvedPolicy, part: Replayed, image: bytes, timeout_s: float
+    candidate: ResolvedPolicy, part: Replayed, image: bytes, timeout_s: float, egress: Egress
 ) -> ClassificationRequest:
     decision = part.decision
     assert decision.inspection is not None
@@ -159,7 +164,7 @@ def _request(
         frame_id=decision.frame_id,
         image=image,
         inspection=decision.inspection,
-        texts=candidate.texts(decision.station),
+        texts=replace(candidate.texts(decision.station), egress=egress),
         deadline=datetime.now(UTC) + timedelta(seconds=timeout_s),
     )
 

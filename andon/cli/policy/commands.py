@@ -121,7 +121,11 @@ def backtest(
         Path | None, typer.Option("--from", help="JSON lines of decisions and reviews.")
     ] = None,
     again: Annotated[
-        bool, typer.Option("--reclassify", help="Send the stored pictures to the classifier.")
+        bool,
+        typer.Option(
+            "--reclassify",
+            help="Send stored pictures to the classifier, as the egress in force allows.",
+        ),
     ] = False,
     most: Annotated[int, typer.Option(min=1, help="Pictures sent at most.")] = 500,
     yes: Yes = False,

@@ -14,6 +14,7 @@ from andon.cli.policy import database
 from andon.cli.printing import plain, print_found, progress
 from andon.settings import load_settings
 from policies.evaluate import ResolvedPolicy
+from policies.model import EGRESS, Egress
 from policies.review.reclassify import Pairs, ReclassifyReport, Replayed, estimate, reclassify
 from streams.errors import UnavailableError
 
@@ -28,6 +29,14 @@ def command(
     """Show the cost, ask, ask the classifier again, show what changed."""
     parts = asyncio.run(recorded_anomalies(candidate.product_id, since, most))
     cost = estimate(parts)
+    current = asyncio.run(database.in_force(candidate.product_id))
+    egress: Egress = current.document.egress if current else "none"
+    if EGRESS.index(candidate.document.egress) > EGRESS.index(egress):
+        typer.echo(
+            f"egress is {egress!r} in the policy in force, and {candidate.document.egress!r} only "
+            f"in the candidate: {egress!r} holds until it is applied",
+            err=True,
+        )
     typer.echo(
         f"{cost.calls} pictures would be sent to the classifier again; the recorded answers cost "
         f"{cost.cost:.2f}, {cost.tokens} tokens and {cost.latency_s:.0f} s one after another",
@@ -37,7 +46,7 @@ def command(
         raise typer.Exit(1)
     with progress() as bar:
         task = bar.add_task("asking again", total=len(parts))
-        report = asyncio.run(ask_again(candidate, parts, lambda n: bar.advance(task, n)))
+        report = asyncio.run(ask_again(candidate, parts, lambda n: bar.advance(task, n), egress))
     print_found(report_json(report), show_report(report), as_json)
 
 
@@ -58,6 +67,7 @@ async def ask_again(
     candidate: ResolvedPolicy,
     parts: list[Replayed],
     advance: Callable[[int], None],
+    egress: Egress,
 ) -> ReclassifyReport:
     """Through the classifier that the line itself uses. Raises ``UnavailableError``."""
     settings = load_settings()
@@ -71,7 +81,9 @@ async def ask_again(
             raise UnavailableError(
                 f"Ray Serve at {address} did not answer in 30 s; start it, then try again"
             )
-        return await reclassify(candidate, parts, images, classifier, advance=advance)
+        return await reclassify(
+            candidate, parts, images, classifier, advance=advance, egress=egress
+        )
 
 
 def show_report(report: ReclassifyReport) -> Iterator[str]:

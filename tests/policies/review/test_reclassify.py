@@ -8,6 +8,7 @@ import pytest
 
 from policies.authoring.loading import load_policy
 from policies.evaluate import ResolvedPolicy
+from policies.model import Egress
 from policies.review.reclassify import Replayed, estimate, mcnemar, reclassify
 from streams.codes import ReasonCode, Severity
 from streams.errors import UnavailableError
@@ -99,6 +100,21 @@ async def test_paired_changes_failures_and_cost(policy: ResolvedPolicy) -> None:
     assert (report.reviewed, report.truth.gained, report.truth.lost) == (2, 1, 1)
     assert report.cost == 1.0
     assert {request.texts.policy_hash for request in classifier.asked} == {policy.policy_hash}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("in_force", "wanted", "sent"),
+    [("none", "full", "none"), ("crop", "full", "crop"), ("full", "crop", "crop")],
+)
+async def test_a_candidate_lets_out_no_more_than_the_policy_in_force(
+    policy: ResolvedPolicy, in_force: Egress, wanted: Egress, sent: Egress
+) -> None:
+    document = policy.document.model_copy(update={"egress": wanted})
+    parts, classifier = [Replayed(decision(policy, "hole", 1), "hole")], Says()
+    candidate = ResolvedPolicy(document)
+    await reclassify(candidate, parts, Pictures(), classifier, egress=in_force)
+    assert [request.texts.egress for request in classifier.asked] == [sent]
 
 
 def test_the_estimate_is_what_the_recorded_answers_cost(policy: ResolvedPolicy) -> None:
