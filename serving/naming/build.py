@@ -1,6 +1,7 @@
 """Builds a classifier by its kind, from the options that a deployment was given."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +12,9 @@ from serving.extensions import named_function
 from serving.naming.base import Classifier
 from serving.naming.cascade import CascadeClassifier, CascadeStage
 from serving.naming.endpoint import Endpoint
+from serving.naming.guard import HourlyBudget
 from serving.naming.references import NoReferences, RandomReferences, ReferenceProvider
-from serving.naming.settings import ClassifierSettings, EndpointSettings
+from serving.naming.settings import BudgetSettings, ClassifierSettings, EndpointSettings
 from serving.naming.velm import VelmClassifier
 
 Bundles = Mapping[str, Path]
@@ -95,7 +97,16 @@ def _velm(settings: ClassifierSettings, bundles: Bundles, stage: str = "") -> Cl
     wanted = stage or settings.endpoint or settings.endpoints[0].name
     endpoint = next(e for e in settings.endpoints if e.name == wanted)
     references = _references(settings.velm.protocol == "velm", bundles)
-    return VelmClassifier(Endpoint(endpoint), settings.velm, references, name=stage or "velm")
+    spent = _budget(endpoint.name, endpoint.base_url, endpoint.model, endpoint.budget)
+    asked = Endpoint(endpoint, budget=spent)
+    return VelmClassifier(asked, settings.velm, references, name=stage or "velm")
+
+
+@lru_cache(maxsize=64)
+def _budget(name: str, base_url: str, model: str, settings: BudgetSettings) -> HourlyBudget:
+    """The process's budget of an endpoint: new exemplars build the classifier anew, and the hour
+    goes on."""
+    return HourlyBudget(settings)
 
 
 def _cascade(options: Mapping[str, object], bundles: Bundles) -> Classifier:

@@ -74,11 +74,13 @@ class Endpoint:
         *,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
+        budget: HourlyBudget | None = None,
     ) -> None:
+        """``budget``: the hour's, where other clients of this process spend it too."""
         self.settings = settings
         self.statistics = Statistics()
         self.breaker = CircuitBreaker(settings.breaker)
-        self.budget = HourlyBudget(settings.budget)
+        self.budget = budget or HourlyBudget(settings.budget)
         self.manners = settings.accepts or Manners()
         self._clock = clock
         self._chance = chance

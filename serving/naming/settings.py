@@ -37,7 +37,7 @@ class BreakerSettings(Section):
 
 
 class BudgetSettings(Section):
-    """What may be spent in any sliding hour; None is no limit."""
+    """What each replica of the classifier may spend in any sliding hour; None is no limit."""
 
     tokens_per_h: Annotated[int, Field(ge=1)] | None = None
     """Prompt and answer tokens together."""
@@ -104,7 +104,7 @@ class EndpointSettings(Section):
     connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Longest wait for a connection, TLS included."""
     max_concurrency: Annotated[int, Field(ge=1, le=4096)] = 8
-    """Calls in flight, late ones included."""
+    """Calls in flight of each replica of the classifier, late ones included."""
     max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 1024
     """Requests that may wait for a free place; further ones fail at once."""
     attempts: Annotated[int, Field(ge=1, le=20)] = 4

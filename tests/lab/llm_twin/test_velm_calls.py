@@ -6,7 +6,9 @@ import time
 import pytest
 
 from lab.llm_twin.behaviour import Behaviour
+from lab.llm_twin.options import twin_options
 from lab.llm_twin.server import TwinServer
+from serving.naming.build import build_classifier
 from serving.naming.endpoint import Endpoint
 from serving.naming.settings import VelmSettings
 from serving.naming.velm import VelmClassifier
@@ -167,6 +169,20 @@ async def test_the_budget_of_the_hour(server: TwinServer) -> None:
         assert spent == server.twin.counters.prompt_tokens + server.twin.counters.completion_tokens
         now[0] += 3601
         named(await classifier.classify(request(), 20))
+
+
+async def test_the_hour_goes_on_when_new_exemplars_build_the_classifier_anew(
+    server: TwinServer,
+) -> None:
+    options = twin_options(server.base_url, budget={"tokens_per_h": 3000})
+    answers = []
+    for number in range(1, 6):
+        classifier = build_classifier("velm", options, {})
+        await classifier.start()
+        answers.append(await classifier.classify(request(number=number), 20))
+        await classifier.close()
+    assert [a.error_type for a in answers if isinstance(a, Failure)] == ["over_budget"] * 2
+    assert server.twin.counters.requests == 3
 
 
 async def test_a_call_that_is_too_slow_is_late_and_gives_its_place_back(
