@@ -192,7 +192,8 @@ class VelmSettings(Section):
     parts: PromptParts = PromptParts()
     visual: VisualSettings = VisualSettings()
     calls: Annotated[int, Field(ge=1, le=15)] = 1
-    """Calls per part; with several the majority answers and agreement gives the confidence."""
+    """Calls per part; with several the majority of those that answer in time decides, and agreement
+    gives the confidence."""
     repeat_temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     """Temperature of the calls after the first."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -10,7 +11,7 @@ from functools import lru_cache, partial
 from prompts import PictureLayout, Prompt, PromptError, render
 from serving.experts.errors import UndecodableImage
 from serving.naming.answers import UnknownReason, agree, read_answer
-from serving.naming.base import UNKNOWN
+from serving.naming.base import UNKNOWN, waited_for_s
 from serving.naming.calls import CallProblem, Question
 from serving.naming.endpoint import Endpoint, Reply, Unanswered
 from serving.naming.references import NoReferences, Preparable, ReferenceProvider
@@ -87,7 +88,7 @@ class VelmClassifier:
         if asked is None:
             return self._unknown(UnknownReason.NO_CLASSES.value, began)
         left_s = timeout_s - (time.monotonic() - began)
-        return await self._ask(*asked, left_s, began)
+        return await self._ask(*asked, left_s, waited_for_s(request), began)
 
     async def _prepare(self, request: ClassificationRequest) -> tuple[Prompt, Question] | None:
         """Check egress, make pictures off the loop, render. None without classes to choose."""
@@ -141,11 +142,16 @@ class VelmClassifier:
             return None
 
     async def _ask(
-        self, prompt: Prompt, question: Question, timeout_s: float, began: float
+        self, prompt: Prompt, question: Question, timeout_s: float, waited_s: float, began: float
     ) -> Classification | Failure:
         varied = replace(question, temperature=self._settings.repeat_temperature)
         questions = [question] + [varied] * (self._settings.calls - 1)
-        outcomes = await asyncio.gather(*(self.endpoint.ask(q, timeout_s) for q in questions))
+        asked = [asyncio.create_task(self.endpoint.ask(q, timeout_s)) for q in questions]
+        try:
+            outcomes = await _outcomes(asked, waited_s)
+        finally:
+            for task in asked:
+                task.cancel()
         replies = [o for o in outcomes if isinstance(o, Reply)]
         if replies:
             return self._classification(replies, prompt, began)
@@ -185,6 +191,19 @@ def _render(
     if not reference:
         parts = parts.model_copy(update={"reference_image": False})
     return render(texts, parts, settings.protocol, layout)
+
+
+async def _outcomes(
+    asked: Sequence[asyncio.Task[Reply | Unanswered]], waited_s: float
+) -> list[Reply | Unanswered]:
+    """What the calls brought: all of them, or those that answered while the part was waited for,
+    if any did, so that the slowest of several does not decide whether it is named."""
+    if len(asked) > 1 and waited_s > 0:
+        done, _ = await asyncio.wait(asked, timeout=waited_s)
+        found = [task.result() for task in asked if task in done]
+        if any(isinstance(outcome, Reply) for outcome in found):
+            return found
+    return await asyncio.gather(*asked)
 
 
 def _failure(outcome: Unanswered) -> Failure:

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -183,6 +185,30 @@ async def test_the_hour_goes_on_when_new_exemplars_build_the_classifier_anew(
         await classifier.close()
     assert [a.error_type for a in answers if isinstance(a, Failure)] == ["over_budget"] * 2
     assert server.twin.counters.requests == 3
+
+
+async def test_the_slowest_of_several_calls_does_not_make_a_part_late(server: TwinServer) -> None:
+    """Two answers that agree name it in time; without any, the part is left to answer late."""
+    velm = VelmSettings(calls=3)
+    async with asking(server, velm) as classifier, asyncio.timeout(20):
+        asked = request()
+        server.twin.behaviour = Behaviour(logprobs=False)
+        classifier.endpoint._places = _Third(2)
+        due = datetime.now(UTC) + timedelta(seconds=5)
+        answer = named(await classifier.classify(replace(asked, deadline=due), 600))
+        assert answer.confidence == pytest.approx(3 / 4), "two of two"
+        server.twin.behaviour = Behaviour(logprobs=False, latency_ms=2500)
+        classifier.endpoint._places = asyncio.Semaphore(3)
+        due = datetime.now(UTC) + timedelta(seconds=0.5)
+        answer = named(await classifier.classify(replace(asked, deadline=due), 600))
+        assert answer.confidence == pytest.approx(4 / 5), "three of three, late"
+
+
+class _Third(asyncio.Semaphore):
+    """Two calls get a place, and the third waits for ever."""
+
+    def release(self) -> None:
+        pass
 
 
 async def test_a_call_that_is_too_slow_is_late_and_gives_its_place_back(

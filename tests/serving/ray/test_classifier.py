@@ -17,7 +17,7 @@ from serving.ray.wire import pack_requests, unpack_classifications
 from streams.codes import ReasonCode
 from streams.events import Classification, Inspection
 from streams.ports import ClassificationRequest, ClassificationTexts, Failure
-from tests.serving.ray.tiny import CLASSIFIER, save_tiny
+from tests.serving.ray.tiny import CLASSIFIER, TinyClassifier, save_tiny
 from tests.waiting import until
 
 TEXTS = ClassificationTexts("tile", "hash")
@@ -72,6 +72,22 @@ async def test_time_spent_waiting_for_a_slot_counts(tmp_path: Path) -> None:
     assert isinstance(answers[1], Failure)
     assert answers[1].reason_code is ReasonCode.LATE
     await slow.close()
+
+
+@pytest.mark.asyncio
+async def test_a_classifier_that_uses_all_its_time_still_says_what_it_has(
+    actor: ClassifierDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cascade holds an unsure answer and one of three calls hangs: neither is lost with it."""
+
+    async def at_the_end(self: object, asked: ClassificationRequest, timeout_s: float) -> Failure:
+        await asyncio.sleep(timeout_s)
+        return Failure(ReasonCode.LATE, "late", "the endpoint took all of it")
+
+    monkeypatch.setattr(TinyClassifier, "classify", at_the_end)
+    (failed,) = await _ask(actor, b"1", timeout_s=2.0)
+    assert isinstance(failed, Failure)
+    assert failed.message == "the endpoint took all of it"
 
 
 @pytest.mark.asyncio
