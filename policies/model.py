@@ -33,9 +33,6 @@ ACTIONS = (Action.PASS, Action.REWORK, Action.HOLD, Action.SCRAP)
 """Gravest last: what nobody could judge may still turn out worse than a part to rework."""
 SEVERITIES = (Severity.NORMAL, Severity.NEGLIGIBLE, Severity.UNKNOWN, Severity.DEFECT)
 """Gravest last."""
-Egress = Literal["none", "crop", "full"]
-EGRESS: tuple[Egress, ...] = ("none", "crop", "full")
-"""Widest last."""
 Judged = tuple[Severity, Action]
 """What one shot of a part was judged."""
 
@@ -283,7 +280,7 @@ class PolicyDocument(Part):
     """Seconds between two parts; the back-test and the guide use it, the PLC sends its own."""
     mm_per_px: dict[Line, MillimetresPerPixel] = {}
     """Scale by station, millimetres per image pixel; ``default`` serves the others."""
-    egress: Egress = "none"
+    egress: Literal["none", "crop", "full"] = "none"
     """What may leave the plant towards a language model: nothing, the outlined crop, the image."""
     audit_share: Share = 0.0
     """Share of the parts that pass which are drawn for blind audits."""

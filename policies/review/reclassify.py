@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import comb
+from typing import Literal
 
 from policies.evaluate import ResolvedPolicy
-from policies.model import EGRESS, Egress
 from policies.review.replay import Recorded
 from streams.codes import Action, Severity
 from streams.errors import UnavailableError
@@ -19,6 +19,10 @@ from streams.ports import (
     ImageStore,
     Situation,
 )
+
+Egress = Literal["none", "crop", "full"]
+EGRESS: tuple[Egress, ...] = ("none", "crop", "full")
+"""What a policy lets out of the plant; the widest last."""
 
 
 @dataclass(frozen=True)

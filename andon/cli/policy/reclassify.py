@@ -14,8 +14,15 @@ from andon.cli.policy import database
 from andon.cli.printing import plain, print_found, progress
 from andon.settings import load_settings
 from policies.evaluate import ResolvedPolicy
-from policies.model import EGRESS, Egress
-from policies.review.reclassify import Pairs, ReclassifyReport, Replayed, estimate, reclassify
+from policies.review.reclassify import (
+    EGRESS,
+    Egress,
+    Pairs,
+    ReclassifyReport,
+    Replayed,
+    estimate,
+    reclassify,
+)
 from streams.errors import UnavailableError
 
 
