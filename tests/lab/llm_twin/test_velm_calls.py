@@ -129,7 +129,7 @@ async def test_who_waits_for_a_place_hears_of_the_pause_too(server: TwinServer) 
         asked = [classifier.classify(request(number=n), 1800) for n in range(12)]
         answers = await asyncio.gather(*asked)
     assert [a.error_type for a in answers if isinstance(a, Failure)] == ["rate_limited"] * 12
-    assert server.twin.counters.requests == 2
+    assert server.twin.counters.requests in (1, 2)
 
 
 async def test_a_pause_is_waited_for_with_a_place_that_is_given_back(server: TwinServer) -> None:
