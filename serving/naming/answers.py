@@ -218,9 +218,12 @@ def _confidence(
     said = text.rfind(spoken.strip())
     if said < 0:  # tokens of the reasoning may come before, an end of turn after
         return None, {}
-    quoted = json.dumps(value, ensure_ascii=False).encode()[1:-1]
-    start = text.rfind(quoted, said, said + len(spoken))
-    if start < 0:
+    # Some servers' grammars make a model write what is not ASCII as JSON may: ``\u00f6``.
+    for is_ascii in (False, True):
+        quoted = json.dumps(value, ensure_ascii=is_ascii).encode()[1:-1]
+        if (start := text.rfind(quoted, said, said + len(spoken))) >= 0:
+            break
+    else:
         return None, {}
     total, at = 0.0, 0
     others: dict[str, float] = {}

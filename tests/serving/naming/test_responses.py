@@ -183,3 +183,14 @@ def test_half_a_character_among_the_reasoning_does_no_harm() -> None:
     completion = read_completion(encoded(body(said, choice={"logprobs": {"content": tokens}})))
     assert isinstance(completion, Completion)
     assert read_answer(completion.raw, LABELS).class_name == LABELS["line"]
+
+
+@pytest.mark.parametrize("is_ascii", [False, True])
+def test_confidence_of_a_name_that_is_not_ascii(is_ascii: bool) -> None:
+    said = json.dumps({"class": "lötfehler"}, ensure_ascii=is_ascii)
+    tokens = [{"token": piece, "logprob": -0.6} for piece in (said[:13], said[13:])]
+    completion = read_completion(encoded(body(said, choice={"logprobs": {"content": tokens}})))
+    assert isinstance(completion, Completion)
+    answer = read_answer(completion.raw, {"lötfehler": "lötfehler"})
+    assert answer.class_name == "lötfehler"
+    assert answer.confidence == pytest.approx(0.3012, abs=1e-3)
