@@ -194,6 +194,8 @@ def _not_among(name: str, expected: str, given: Data) -> tuple[str, str]:
     plain = expected.replace("<", "").replace(">", "").replace(" or ", ", ").replace("'", "")
     words = tuple(word.split(": ")[-1] for word in plain.split(", ") if word)
     close = closest(str(given).lower(), words)
+    if isinstance(given, str) and given in words:
+        return f"{name} {_show(given)} is text", f"write {given} without quotes"
     fix = f"did you mean {close!r}?" if close else f"write {' or '.join(words)}"
     return f"{name} {_show(given)} is not among {', '.join(words)}", fix
 
@@ -205,6 +207,8 @@ def _wrong_type(name: str, wanted: str, given: Data, raw: str) -> tuple[str, str
         return f"{name} must be text, and {raw} is YAML for nothing", f"write '{raw}'"
     if wanted in ("a number", "a whole number") and isinstance(given, str):
         return f"{name} must be {wanted}, not the text {_show(given)}", _number_in(given)
+    if wanted == "a list" and (given is None or isinstance(given, dict)):
+        return f"{name} must be a list, not {_show(given)}", "begin each entry with `- `"
     if wanted == "a list":
         return f"{name} must be a list, not {_show(given)}", f"write [{_show(given)}]"
     fix = "write mm_per_px: {default: 0.1}" if name == "mm_per_px" else ""

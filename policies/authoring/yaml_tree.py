@@ -36,6 +36,7 @@ MAX_DEPTH = 10
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _COMMENT = re.compile(r"[ \t]+(#[^\s#!].{0,40})")
+_HALF = re.compile("[\ud800-\udfff]")
 _WORDS: dict[str, Scalar] = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
@@ -236,7 +237,7 @@ class _Reader:
             if isinstance(event, CollectionStartEvent):
                 self._refuse(event, "E103", "a key must be plain text", "write the key as one word")
                 raise _Unreadable
-            key = str(event.value) if isinstance(event, ScalarEvent) else ""
+            key = self._said(event) if isinstance(event, ScalarEvent) else ""
             if twice := key in keys:
                 reason = f"{key[:200]!r} is already given on line {keys[key].line}"
                 self._refuse(event, "E105", reason, "keep one of the two")
@@ -252,10 +253,24 @@ class _Reader:
         one_line = event.start_mark.line == event.end_mark.line
         quoted = 1 if event.style in ("'", '"') else 0
         inner = replace(place, column=place.column + quoted) if one_line else None
-        text = str(event.value)
+        text = self._said(event)
         cut = _COMMENT.match(self._text, event.end_mark.index) if plain and text else None
         value = _resolve(text) if plain else text
         return Node(place, value, raw=text, block=inner, cut=cut.group(1) if cut else "")
+
+    def _said(self, event: ScalarEvent) -> str:
+        """What a scalar says: ``\\ud83d\\ude00``, as JSON writes it, is one character; half of it
+        is none."""
+        text = str(event.value)
+        if not _HALF.search(text):
+            return text
+        pairs = text.encode("utf-16-le", "surrogatepass")
+        try:
+            return pairs.decode("utf-16-le")
+        except UnicodeDecodeError:
+            reason = "\\u with half a character (a lone surrogate)"
+            self._refuse(event, "E103", reason, "write the character itself")
+            return pairs.decode("utf-16-le", "replace")
 
     def _check_properties(self, event: NodeEvent) -> None:
         if isinstance(event, AliasEvent):

@@ -7,7 +7,7 @@ import pytest
 from ruamel.yaml.events import Event
 
 from policies.authoring import yaml_tree
-from policies.authoring.loading import check_file, load_policy
+from policies.authoring.loading import check_file, check_text, load_policy
 from policies.errors import InvalidPolicyError
 
 GOOD = """\
@@ -267,3 +267,27 @@ def test_extends_merges_key_by_key(folder: Path) -> None:
     assert set(document.classes) == {"crack", "uneven", "dent"}
     assert document.classes["crack"].id == 7
     assert document.fallbacks.unsure.below == 0.5
+
+
+@pytest.mark.parametrize(
+    ("written", "line", "said"),
+    [
+        ("policy: '1'\nproduct: tile\n", 1, "policy '1' is text; write 1 without quotes"),
+        ("product: tile\nrules:\n", 2, "must be a list, not nothing; begin each entry with `- `"),
+        ("product: tile\nrules: {r: {action: hold}}\n", 2, "not a mapping; begin each entry with"),
+        ('product: tile\nstrategy: "a \\ud800 b"\n', 2, "half a character (a lone surrogate)"),
+        ('product: tile\nclasses: {"a\\udfff": {severity: defect, action: hold}}\n', 2, "half a"),
+    ],
+)
+def test_slips_are_told_at_their_place_with_what_to_write(
+    written: str, line: int, said: str
+) -> None:
+    problem = check_text(written).errors[0]
+    assert problem.line == line
+    assert said in str(problem)
+
+
+def test_a_character_that_json_writes_as_a_pair_is_read() -> None:
+    policy = check_text('product: tile\nstrategy: "\\ud83d\\ude00"\n').policy
+    assert policy is not None
+    assert policy.document.strategy == "\N{GRINNING FACE}"
