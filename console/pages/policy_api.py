@@ -90,9 +90,10 @@ def _add_trials(router: APIRouter, parts: ConsoleParts) -> None:
 
     @router.post("/{product}/difference")
     async def difference(product: NamedProduct, given: GivenPolicy) -> PolicyDifference:
-        """What changes from the policy in force to a text, softenings by name."""
+        """What changes from the policy in force, or the one that was withdrawn, to a text;
+        softenings by name."""
         wanted = await policy_of(given.text, product)
-        return await desk.differences.between(await desk.in_force(product), wanted)
+        return await desk.differences.between(await desk.last(product), wanted)
 
     @router.post("/{product}/parts")
     async def judged(product: NamedProduct, given: GivenPolicy) -> JudgedParts:

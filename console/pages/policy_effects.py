@@ -39,7 +39,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
             wanted = await policy_of(text, product)
         except InvalidPolicyError:
             return piece(request, "policy_difference.html", found=None)
-        found = await desk.differences.between(await desk.in_force(product), wanted)
+        found = await desk.differences.between(await desk.last(product), wanted)
         return piece(request, "policy_difference.html", found=found)
 
     @app.post("/policies/{product}/parts", include_in_schema=False)

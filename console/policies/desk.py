@@ -154,6 +154,14 @@ class PolicyDesk:
             return None
         return (await self._version(entry.to_hash))[0]
 
+    async def last(self, product: str) -> ResolvedPolicy | None:
+        """The policy in force, or the one that was until it was withdrawn: what a new one is
+        compared with. Against nothing no policy would soften, and one person could withdraw it and
+        put a softer one in force alone."""
+        entry = await self._log.in_force(product)
+        version = (entry.to_hash or entry.from_hash) if entry else None
+        return None if version is None else (await self._version(version))[0]
+
     async def text(self, product: str, version: str | None = None) -> VersionText:
         """The text of a version, of the one in force without; of a withdrawn product the last.
 
@@ -207,7 +215,8 @@ class PolicyDesk:
                 f"the policy of {product!r} was changed meanwhile: in force is "
                 f"{(found or 'none')[:12]}; compare with that one, and try again"
             )
-        softens = bool((await self.differences.between(before, wish.policy)).softenings)
+        last = await self.last(product)
+        softens = bool((await self.differences.between(last, wish.policy)).softenings)
         if softens and not wish.allow_softening:
             raise SofteningError(
                 "this lets parts pass that are stopped today; if that is meant, say so"
@@ -236,8 +245,8 @@ class PolicyDesk:
         policy, source = await self._version(request.policy_hash)
         words = f"{request.reason}; approved by {actor.name}" + (f": {reason}" if reason else "")
         if answer is AnswerToRequest.APPROVE:
-            before = await self.in_force(product)
-            softens = bool((await self.differences.between(before, policy)).softenings)
+            last = await self.last(product)
+            softens = bool((await self.differences.between(last, policy)).softenings)
             wish = PolicyWish(policy, source, request.replaces, words, True)
             return await self._do(wish, softens, actor, request.by, words, "policy.approve")
         said = {"before": request.replaces or "", "after": request.policy_hash, "reason": reason}

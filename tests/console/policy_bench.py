@@ -155,7 +155,7 @@ async def open_bench(url: str) -> AsyncIterator[Bench]:
 
 
 async def change(
-    client: httpx.AsyncClient, text: str, replaces: str, **more: Any
+    client: httpx.AsyncClient, text: str, replaces: str | None, **more: Any
 ) -> httpx.Response:
     body = {"text": text, "replaces": replaces, "reason": "because of the test", **more}
     return await client.post("/api/policies/tile/changes", json=body)

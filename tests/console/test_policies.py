@@ -88,6 +88,19 @@ async def test_a_softening_must_be_meant_and_a_rollback_is_a_change(bench: Bench
 
 
 @pytest.mark.asyncio
+async def test_a_withdrawal_is_no_way_around_the_second_person(bench: Bench) -> None:
+    before = await bench.in_force()
+    await bench.log.append_audit("tile", before, None, "ada", "all of it is held")
+    async with bench.client("engineer", SecondPerson.SOFTENING) as client:
+        refused = await change(client, SOFTER, None)
+        asked = await change(client, SOFTER, None, allow_softening=True)
+        back = await change(client, TEXT, None)
+    assert refused.status_code == 409
+    assert asked.json()["state"] == "requested"
+    assert back.json()["state"] == "in_force", "as it was before"
+
+
+@pytest.mark.asyncio
 async def test_what_is_wrong_with_a_text_is_said_with_its_place(bench: Bench) -> None:
     before = await bench.in_force()
     async with bench.client("engineer") as client:

@@ -142,6 +142,23 @@ def test_apply_log_soften_and_roll_back(
     assert answer_of(andon("log", product, "--json"))[0]["to_hash"] is None
     assert "withdrawn" in andon("log", product).stdout
 
+    again = andon("apply", softer, "--yes", "--skip-backtest")
+    assert isinstance(again.exception, SofteningError), "a withdrawal is no way around it"
+    assert "the last in force" in again.output
+    assert asyncio.run(in_force(servers, product))[1] is Action.HOLD
+    same = write(tmp_path, product, "rework")
+    assert andon("apply", same, "--yes", "--skip-backtest").exit_code == 0, "as it was"
+    assert asyncio.run(in_force(servers, product))[1] is Action.REWORK
+
+
+def test_a_product_of_digits_is_no_hash(tmp_path: Path, configured: None) -> None:
+    """Material numbers of six digits and more are hexadecimal too."""
+    path = write(tmp_path, "'100200'", "rework")
+    assert andon("apply", path, "--yes", "--skip-backtest").exit_code == 0
+    assert "nothing changes" in andon("diff", "100200", path).stdout
+    found = answer_of(andon("explain", "100200", "--class", "crack", "--json"))
+    assert found["action"] == "rework"
+
 
 async def _record(url: str, decisions: list[Decision]) -> None:
     writer = PostgresHistoryWriter(url)

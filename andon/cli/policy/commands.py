@@ -233,9 +233,14 @@ def _put_in_force(
     """Show what would change, ask, and change it; ``since`` back-tests so far back first."""
     short = policy.policy_hash[:12]
     before = asyncio.run(database.in_force(policy.product_id))
-    found = difference(before, policy) if before else None
+    # Against nothing no policy would soften: a withdrawal is not the way around being asked.
+    last = before or asyncio.run(database.withdrawn(policy.product_id))
+    found = difference(last, policy) if last else None
     if found is None:
         shown: list[str] = [f"the first policy of {policy.product_id}"]
+    elif before is None:
+        shown = [f"withdrawn; {found.old_hash[:12]}, the last in force -> {short}:"]
+        shown += output.difference(found)
     elif found.old_hash == found.new_hash:
         shown = [f"{short} is in force already; it is published again"]
     else:
@@ -249,7 +254,8 @@ def _put_in_force(
     say([], softens=softens, applied=False)
     if softens and not request.allow_softening:
         raise SofteningError(
-            "this lets parts pass that are stopped today (see SOFTENING above); "
+            "this lets parts pass that are stopped today, or were until the policy was withdrawn "
+            "(see SOFTENING above); "
             "if that is meant, say --allow-softening"
         )
     _ask(f"put {short} in force?", request, say)
@@ -294,9 +300,9 @@ def policy_of(words: str) -> ResolvedPolicy:
     """The policy of a file, of the hash of a stored version, or of a product (what is in force)."""
     if words.endswith((".yaml", ".yml")) or Path(words).is_file():
         return load_policy(words)
-    if re.fullmatch(r"[0-9a-f]{6,64}", words):
+    current = asyncio.run(database.in_force(words))  # first: a product may be called 100200
+    if current is None and re.fullmatch(r"[0-9a-f]{6,64}", words):
         return asyncio.run(database.version(words))
-    current = asyncio.run(database.in_force(words))
     if current is None:
         raise database.NoSuchPolicyError(
             f"{words!r} is neither a policy file, nor the hash of a stored version, nor a product "

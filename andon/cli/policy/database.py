@@ -45,6 +45,15 @@ async def in_force(product: str) -> ResolvedPolicy | None:
         return await _version(log, entry.to_hash) if entry and entry.to_hash else None
 
 
+async def withdrawn(product: str) -> ResolvedPolicy | None:
+    """The policy that was in force until it was withdrawn; None where none was."""
+    async with _log() as log:
+        entry = await log.in_force(product)
+        if entry is None or entry.to_hash is not None or entry.from_hash is None:
+            return None
+        return await _version(log, entry.from_hash)
+
+
 async def audit(product: str | None, limit: int) -> list[AuditEntry]:
     """The changes of the policies in force, the latest first."""
     async with _log() as log:
