@@ -62,6 +62,11 @@ class Address:
         return urlsplit(self.base).hostname or ""
 
     @property
+    def is_public_service(self) -> bool:
+        """Whether it is one of the services that everybody calls by this name."""
+        return self.host in _RIGHT_PATHS
+
+    @property
     def is_azure_deployment(self) -> bool:
         """Azure's older addresses, which take the key in a header ``api-key``."""
         return "/openai/deployments/" in self.base

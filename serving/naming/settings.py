@@ -144,6 +144,11 @@ class EndpointSettings(Section):
                 f"endpoint {self.name!r} says zone 'loopback' but base_url names {host!r}; "
                 "say 'plant' or 'external', or pictures could leave the plant unasked"
             )
+        if self.zone is EndpointZone.PLANT and self.address.is_public_service:
+            raise ValueError(
+                f"endpoint {self.name!r} says zone 'plant' but base_url names {host!r}, a "
+                "service on the internet; say 'external', and a policy's egress says what may leave"
+            )
         plain = self.address.base.startswith("http://") and not is_loopback(host)
         if self.zone is EndpointZone.EXTERNAL and plain:
             raise ValueError(f"endpoint {self.name!r} is external: base_url must be https")

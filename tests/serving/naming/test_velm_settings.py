@@ -144,3 +144,13 @@ def test_the_key_may_come_from_a_file(tmp_path: Path) -> None:
         _key(settings)
     (tmp_path / "key").write_text("k\n")
     assert _key(settings) == "k"
+
+
+@pytest.mark.parametrize(
+    "base_url", ["https://api.openai.com/v1", "https://OPENROUTER.ai/api/v1/chat/completions"]
+)
+def test_a_service_on_the_internet_is_in_no_plant(base_url: str) -> None:
+    """One wrong word would let every picture out, whatever a policy says."""
+    with pytest.raises(ValidationError, match="a service on the internet; say 'external'"):
+        EndpointSettings.model_validate({"base_url": base_url, "model": "m", "zone": "plant"})
+    EndpointSettings.model_validate({"base_url": base_url, "model": "m", "zone": "external"})
