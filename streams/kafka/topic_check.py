@@ -20,7 +20,7 @@ from streams.kafka.failures import kafka_cause
 from streams.kafka.refusals import explained
 from streams.kafka.topic_admin import TopicsError, ensure_topics
 from streams.log import Log
-from streams.topics import ALL, COUNTED, PARTS, Topic, Wanted
+from streams.topics import ALL, COUNTED, PARTS, POLICIES, Topic, Wanted
 
 _DEFAULTS: Final[Mapping[str, str]] = {
     "cleanup.policy": "delete",
@@ -70,6 +70,12 @@ class Wrong:
         return f"{self.topic}: {self.what} {self.found}, wanted {self.wanted} ({self.remedy})"
 
 
+def _while_it_stands(*deleted: str) -> str:
+    """How topics are deleted, and what becomes of what is in force by them alone."""
+    lost = ", and andon policy apply every policy again: it holds those in force"
+    return f"while the line stands, then {MEND}" + (lost if POLICIES.name in deleted else "")
+
+
 def judge(topic: Topic, found: FoundTopic | None, wanted: Wanted) -> list[Wrong]:
     """What is wrong with a topic: pure."""
     if found is None:
@@ -78,7 +84,7 @@ def judge(topic: Topic, found: FoundTopic | None, wanted: Wanted) -> list[Wrong]
     partitions = wanted.partitions_of(topic)
     if found.partitions < partitions or (topic.partitions == 1 and found.partitions > 1):
         many = found.partitions > partitions
-        remedy = "delete it while the line stands; it is created anew" if many else MEND
+        remedy = f"delete it {_while_it_stands(topic.name)}" if many else MEND
         said = (str(found.partitions), str(partitions))
         wrong.append(Wrong(topic.name, "partitions", *said, remedy))
     if found.copies < wanted.copies:
@@ -162,9 +168,10 @@ async def mend_topics(
             await admin.start()
             await _mend(admin, wrong, by_name)
         except DOWN as error:
+            names = sorted({w.topic for w in wrong})
             raise TopicsError(
                 f"the broker does not change topics ({type(error).__name__}: {error}); delete "
-                f"{', '.join(sorted({w.topic for w in wrong}))} while the line stands"
+                f"{', '.join(names)} {_while_it_stands(*names)}"
             ) from error
         finally:
             await admin.close()

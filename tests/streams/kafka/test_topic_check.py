@@ -24,7 +24,17 @@ from streams.kafka.topic_check import (
     mended,
     tell_of_topics,
 )
-from streams.topics import ALL, COUNTED, FRAMES, MAX_MESSAGE_BYTES, PARTS, POLICIES, Topic, Wanted
+from streams.topics import (
+    ALERTS,
+    ALL,
+    COUNTED,
+    FRAMES,
+    MAX_MESSAGE_BYTES,
+    PARTS,
+    POLICIES,
+    Topic,
+    Wanted,
+)
 
 PLANT = Wanted(copies=3, in_sync=2)
 
@@ -65,6 +75,13 @@ def test_each_fault_is_named_with_its_remedy(
     assert (wrong.topic, wrong.what) == (topic.name, what)
     assert wrong.remedy.startswith(remedy)
     assert topic.name in wrong.words()
+
+
+def test_who_shall_delete_a_topic_is_told_what_is_in_it() -> None:
+    for topic, holds in ((POLICIES, True), (ALERTS, False)):
+        (wrong,) = judge(topic, replace(right(topic), partitions=4), PLANT)
+        assert wrong.remedy.startswith(f"delete it while the line stands, then {MEND}")
+        assert ("andon policy apply every policy again" in wrong.remedy) is holds
 
 
 def test_more_than_is_asked_for_is_no_fault() -> None:
@@ -110,7 +127,7 @@ async def test_a_topic_that_a_producer_created_is_found(fresh_broker: Broker) ->
     said: list[object] = []
     await tell_of_topics(connection, Wanted(), lambda _, **fields: said.append(fields["topic"]))
     assert sorted(map(str, said)) == sorted(w.topic for w in wrong)
-    with pytest.raises(TopicsError, match=r"delete andon\.frames, andon\.policies"):
+    with pytest.raises(TopicsError, match=r"delete andon\.frames, andon\.policies .* policy apply"):
         await mend_topics(connection, Wanted())  # the embedded broker changes no topic
 
 
