@@ -15,8 +15,6 @@ from streams.events import Acknowledgement, Alert, Decision, GoldenCheck
 from streams.topics import ACKS, ALERTS, DECISIONS
 from tests.history import make
 
-CLASSIFIER, FALLBACK, WATCHDOG = make.CLASSIFIER, make.FALLBACK, make.WATCHDOG
-UNWRITTEN = "late, and not written"
 PLANT = PlantTimes.model_validate(
     {
         "time_zone": "Europe/Berlin",
@@ -84,18 +82,7 @@ def test_parts_count_once_by_what_the_plc_was_told() -> None:
 
 @pytest.mark.parametrize(
     ("answers", "effective"),
-    [
-        *make.EFFECTIVE,
-        ([(FALLBACK, False, UNWRITTEN), (WATCHDOG, False, UNWRITTEN)], FALLBACK),
-        (
-            [
-                (FALLBACK, False, UNWRITTEN),
-                (WATCHDOG, False, UNWRITTEN),
-                (CLASSIFIER, True, None),
-            ],
-            FALLBACK,
-        ),
-    ],
+    make.EFFECTIVE,
 )
 def test_the_effective_decision_is_the_histories_in_any_order(
     answers: list[tuple[DecisionSource, bool, str | None]], effective: DecisionSource
@@ -105,10 +92,8 @@ def test_the_effective_decision_is_the_histories_in_any_order(
     for source, is_late, outcome in answers:
         one = make.decided(1, source, is_late).model_copy(update={"action": actions[source]})
         events.append(one)
-        if outcome == UNWRITTEN:
-            events.append(make.acknowledgement(one, AckOutcome.LATE, written_at=None))
-        elif outcome is not None:
-            events.append(make.acknowledgement(one, AckOutcome(outcome)))
+        if outcome is not None:
+            events.append(make.answered(one, outcome))
     for order in itertools.permutations(events):
         log = Log()
         for event in order:

@@ -27,6 +27,7 @@ from streams.regions import encode_mask
 START = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
 SPACE = UUID("0d9df4f5-5c3c-4d61-9d4c-0c8f7c2f0a11")
 EXPERT, CLASSIFIER, FALLBACK, WATCHDOG = list(DecisionSource)[:4]
+UNWRITTEN = "late, and not written"
 EFFECTIVE: list[tuple[list[tuple[DecisionSource, bool, str | None]], DecisionSource]] = [
     ([(EXPERT, False, None)], EXPERT),
     ([(CLASSIFIER, False, None), (WATCHDOG, False, "acknowledged")], WATCHDOG),
@@ -39,6 +40,10 @@ EFFECTIVE: list[tuple[list[tuple[DecisionSource, bool, str | None]], DecisionSou
     ([(WATCHDOG, False, None), (FALLBACK, False, None)], FALLBACK),
     ([(FALLBACK, False, "old_boot"), (WATCHDOG, False, None)], WATCHDOG),
     ([(FALLBACK, True, None), (WATCHDOG, True, None)], FALLBACK),
+    ([(FALLBACK, False, UNWRITTEN), (WATCHDOG, False, UNWRITTEN)], FALLBACK),
+    ([(WATCHDOG, False, UNWRITTEN), (CLASSIFIER, True, None)], WATCHDOG),
+    ([(FALLBACK, False, UNWRITTEN), (WATCHDOG, False, None), (CLASSIFIER, True, None)], WATCHDOG),
+    ([(WATCHDOG, False, UNWRITTEN), (CLASSIFIER, True, "late")], CLASSIFIER),
 ]
 """Decisions of a part by source, lateness and outcome, and which of them is the effective one."""
 
@@ -179,6 +184,13 @@ def acknowledgement(
         **change,
     }
     return Acknowledgement(**fields)
+
+
+def answered(of: Decision, outcome: str) -> Acknowledgement:
+    """What became of a decision, by one of the words of ``EFFECTIVE``."""
+    if outcome == UNWRITTEN:
+        return acknowledgement(of, AckOutcome.LATE, written_at=None, acknowledged_at=None)
+    return acknowledgement(of, AckOutcome(outcome))
 
 
 def anomaly(number: int, reason: str = "anomalous", **change: Any) -> Anomaly:

@@ -15,13 +15,15 @@ from history.rows import Row
 from history.tables import METADATA
 from history.writer import PostgresHistoryWriter
 from history.writer import _insert as insert_of
+from streams.codes import AckOutcome, Action
 from streams.errors import UnavailableError
 from tests.history import make
+from tests.history.make import CLASSIFIER, FALLBACK, WATCHDOG
 
 
-async def downgraded(engine: AsyncEngine) -> None:
+async def downgraded(engine: AsyncEngine, revision: str = "v0001") -> None:
     def down(connection: Connection) -> None:
-        command.downgrade(migrate._config(connection), "v0001")
+        command.downgrade(migrate._config(connection), revision)
 
     async with engine.begin() as link:
         await link.run_sync(down)
@@ -82,4 +84,31 @@ async def test_record_prepares_what_an_earlier_version_left(
     assert writer._preparing is not None
     await writer._preparing
     assert (await history.stats()).frames == 6
+    await writer.close()
+
+
+@pytest.mark.asyncio
+async def test_a_late_answer_that_was_taken_for_the_decision_is_so_no_more(
+    url: str, engine: AsyncEngine, history: History
+) -> None:
+    fallback = make.decided(1, FALLBACK)
+    watchdog = make.decided(1, WATCHDOG)
+    late = make.decision(1, CLASSIFIER, Action.REWORK, "crack", is_late=True)
+    unwritten = {"outcome": AckOutcome.LATE, "written_at": None, "acknowledged_at": None}
+    refused = [make.acknowledgement(d, **unwritten) for d in (fallback, watchdog)]
+    await downgraded(engine, "v0016")
+    writer = PostgresHistoryWriter(url, migrate=False)
+    await writer.add_decisions([fallback, watchdog, late, make.decision(2)])
+    await writer.add_acknowledgements([*refused, make.acknowledgement(make.decision(2))])
+    assert (await history.stats()).by_action == {"rework": 1, "pass": 1}
+    await upgrade(url)
+    stats = await history.stats()
+    assert (stats.by_action, stats.by_outcome) == (
+        {"hold": 1, "pass": 1},
+        {"late": 1, "acknowledged": 1},
+    )
+    assert (await history.gaps()).complete
+    story = await history.show(make.frame_id(1))
+    assert story.effective is not None
+    assert story.effective.source == "fallback"
     await writer.close()

@@ -141,8 +141,9 @@ def expected(part: UUID, events: Sequence[Recorded]) -> tuple[object, ...] | Non
         decisions,
         key=lambda d: (
             d.frame_id != part,
-            heard(d.result_id)[0],
+            min(heard(d.result_id)[0], 2),
             d.is_late,
+            heard(d.result_id)[0],
             list(DecisionSource).index(d.source),
             d.result_id,
         ),

@@ -44,9 +44,7 @@ async def test_the_effective_decision_in_any_order_of_arrival(
         for source, late, outcome in order:
             event = make.decided(number, source, late)
             if outcome:
-                await writer.add_acknowledgements(
-                    [make.acknowledgement(event, AckOutcome(outcome))]
-                )
+                await writer.add_acknowledgements([make.answered(event, outcome)])
             await writer.add_decisions([event])
         (frame,) = (await history.list_frames(FrameFilter(part_id=f"P{number:07}"))).frames
         assert frame.source == effective.value
