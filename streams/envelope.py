@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from types import UnionType
 from typing import TypeVar, Union, get_args, get_origin
@@ -36,6 +36,10 @@ from streams.events import (
 )
 from streams.status import ProcessStatus
 
+_CREATED = 0
+"""Kafka's type of a record's timestamp that its sender gave it (CreateTime)."""
+_LATEST_S = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
+"""As the times of events are bounded."""
 MAX_JSON_BYTES = 2 << 20
 """Longest JSON that is read: the value of a JSON topic, or one structured header."""
 MAX_VALUES = 50_000
@@ -301,3 +305,14 @@ def _of_part(part: PartOnLine, identity: str, time: datetime) -> Identity:
     segments = (part.enterprise, part.site, part.area, part.line, part.station)
     source = "/" + "/".join(quote(s, safe=":") for s in segments if s)
     return identity, source, part.part_id, time, part.key
+
+
+def sent_s(timestamp_s: float, kind: int) -> float | None:
+    """When a record was sent, by its sender's clock; None where its timestamp does not say.
+
+    Senders that count in micro- or nanoseconds, or in none, are in no year that an event may be of.
+
+    >>> sent_s(1_764_504_000.5, 0), sent_s(1_764_504_000_500.0, 0), sent_s(-0.001, 0)
+    (1764504000.5, None, None)
+    """
+    return timestamp_s if kind == _CREATED and 0 <= timestamp_s <= _LATEST_S else None

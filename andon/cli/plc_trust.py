@@ -41,7 +41,7 @@ def make(
     server: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a server, `andon vision-server` or `andon plc simulate --security`: "
+            help="Folder of a server, `andon vision-server` or `andon plc simulate`: "
             "its certificate instead of the gateway's.",
             show_default=False,
         ),

@@ -5,11 +5,11 @@ import contextlib
 import json
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import openai
 from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
@@ -26,9 +26,6 @@ from serving.naming.manners import Manners, Sent
 from serving.naming.refusals import Refusal, refusal_of, refusal_of_text
 from serving.naming.responses import read_completion, unreadable
 from serving.naming.settings import NO_KEY, EndpointSettings, EndpointZone
-
-if TYPE_CHECKING:
-    from httpx import Response
 
 TOKENS_PER_PICTURE: Final = 255
 """Estimate for one 448x448 picture (GPT-4o's published rule: 85 + 170 per 512-pixel tile)."""
@@ -162,7 +159,22 @@ class _RefusedError(Exception):
     body: bytes
 
 
-async def _refuse(response: "Response") -> None:
+class _Response(Protocol):
+    """An answer of the client, as httpx gives it."""
+
+    @property
+    def is_success(self) -> bool: ...
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def aiter_bytes(self) -> AsyncIterator[bytes]: ...
+
+
+async def _refuse(response: _Response) -> None:
     """Read the beginning of a refusal here: the client would read it to its end, however long."""
     if response.is_success:
         return

@@ -4,7 +4,7 @@ import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID, uuid5
 
 from streams.codes import Stage
@@ -16,10 +16,6 @@ from streams.topics import INLINE_LIMIT_BYTES
 _KEPT_CHARACTERS = 128 << 10
 """Of all the original headers together; one is cut at an eighth of it."""
 _KEPT_KEY = 512
-_CREATED = 0
-"""Kafka's type of a record's timestamp that its sender gave it (CreateTime)."""
-_LATEST_S = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
-"""As the times of events are bounded."""
 _LETTERS = UUID("0c2f8c57-5d0b-5a86-9b53-3f8e7a2d4d10")
 _SALVAGED = UUID("d2a1c1f5-0b9a-5b7e-8a43-6a7d5a1d9e22")
 
@@ -41,17 +37,6 @@ class Delivery:
     """By this process's monotonic clock."""
     generation: int = 0
     """The consumer group's when the record was fetched: another one, another assignment."""
-
-
-def sent_s(timestamp_s: float, kind: int) -> float | None:
-    """When a record was sent, by its sender's clock; None where its timestamp does not say.
-
-    Senders that count in micro- or nanoseconds, or in none, are in no year that an event may be of.
-
-    >>> sent_s(1_764_504_000.5, 0), sent_s(1_764_504_000_500.0, 0), sent_s(-0.001, 0)
-    (1764504000.5, None, None)
-    """
-    return timestamp_s if kind == _CREATED and 0 <= timestamp_s <= _LATEST_S else None
 
 
 def _place(delivery: Delivery) -> str:

@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator, Mapping
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from streams.kafka.delivery import Delivery, sent_s
+from streams.envelope import sent_s
+from streams.kafka.delivery import Delivery
 
 AT_ONCE = 64
 """Records per poll while following: a long log must not stop the caller's other tasks."""

@@ -18,10 +18,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from aiokafka.errors import KafkaError
 
-from streams.envelope import Message
+from streams.envelope import Message, sent_s
 from streams.kafka.alone import TOGETHER, send_alone
 from streams.kafka.connection import drop_connections
-from streams.kafka.delivery import Delivery, sent_s
+from streams.kafka.delivery import Delivery
 from streams.kafka.failures import kafka_cause, kafka_failure
 from streams.log import Log
 
