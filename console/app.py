@@ -18,6 +18,7 @@ from console.pages import PAGES
 from console.parts import ConsoleParts
 from console.refusals import add_refusals
 from console.rendering import Renderer
+from streams.cancellation import beside
 
 _KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}
 
@@ -36,13 +37,10 @@ def build_app(
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(work) for work in _work(app, parts, announce)]
         try:
-            yield
+            async with beside(*_work(app, parts, announce)):
+                yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             await parts.models.close()
             for part in (parts.health, parts.history, parts.accounts, parts.audit, parts.store):
                 await part.close()

@@ -22,6 +22,7 @@ from andon.processes.stalls import watched_loop
 from andon.processes.status import telling
 from andon.settings import Settings
 from andon.tracing_wiring import spans_of
+from streams.cancellation import beside
 from streams.errors import AndonError
 from streams.kafka.faust_app import BusConfig
 from streams.log import quieten
@@ -212,13 +213,8 @@ async def _preparing(results: Results, history: Prepared, images: Bucket) -> Asy
             await results.until_available(what, call)
 
     made = (prepare(HISTORY, history.prepare), prepare(OBJECTS, images.ensure_bucket))
-    tasks = [asyncio.create_task(one, name="preparing the stores") for one in made]
-    try:
+    async with beside(*made):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 from console.feed.followed import FollowedFeed
+from streams.cancellation import beside
 from streams.envelope import to_message
 from streams.events import Acknowledgement, Alert, Decision
 from streams.kafka.delivery import Delivery
@@ -38,13 +39,8 @@ async def changed(feed: FollowedFeed, before: int, by: int = 1) -> None:
 @asynccontextmanager
 async def followed(*feeds: FollowedFeed) -> AsyncIterator[None]:
     """The feeds follow what they are given."""
-    tasks = [asyncio.create_task(feed.run()) for feed in feeds]
-    try:
+    async with beside(*(feed.run() for feed in feeds)):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager
