@@ -47,6 +47,11 @@ class AuditEntry(Record):
     login: str = ""
     """How who applied it was known; empty where an earlier schema kept it not."""
 
+    @property
+    def last_hash(self) -> str | None:
+        """Of the policy that it put in force, or that was in force until it was withdrawn."""
+        return self.to_hash or self.from_hash
+
 
 class PolicyLog(AuditLog):
     """The versions and the audit in PostgreSQL.

@@ -159,7 +159,7 @@ class PolicyDesk:
         compared with. Against nothing no policy would soften, and one person could withdraw it and
         put a softer one in force alone."""
         entry = await self._log.in_force(product)
-        version = (entry.to_hash or entry.from_hash) if entry else None
+        version = entry.last_hash if entry else None
         return None if version is None else (await self._version(version))[0]
 
     async def text(self, product: str, version: str | None = None) -> VersionText:
@@ -170,7 +170,7 @@ class PolicyDesk:
         """
         if version is None:
             entries = await self._log.list_log(product, 2)
-            hashes = [entry.to_hash or entry.from_hash for entry in entries]
+            hashes = [entry.last_hash for entry in entries]
             version = next((name for name in hashes if name), None)
             if version is None:
                 raise NotInHistoryError(f"no policy of {product!r} was ever applied")

@@ -234,7 +234,7 @@ def _put_in_force(
     short = policy.policy_hash[:12]
     before = asyncio.run(database.in_force(policy.product_id))
     # Against nothing no policy would soften: a withdrawal is not the way around being asked.
-    last = before or asyncio.run(database.withdrawn(policy.product_id))
+    last = before or asyncio.run(database.last(policy.product_id))
     found = difference(last, policy) if last else None
     if found is None:
         shown: list[str] = [f"the first policy of {policy.product_id}"]

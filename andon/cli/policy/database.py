@@ -45,13 +45,11 @@ async def in_force(product: str) -> ResolvedPolicy | None:
         return await _version(log, entry.to_hash) if entry and entry.to_hash else None
 
 
-async def withdrawn(product: str) -> ResolvedPolicy | None:
-    """The policy that was in force until it was withdrawn; None where none was."""
+async def last(product: str) -> ResolvedPolicy | None:
+    """The policy in force, or the one that was until it was withdrawn; None where none was."""
     async with _log() as log:
         entry = await log.in_force(product)
-        if entry is None or entry.to_hash is not None or entry.from_hash is None:
-            return None
-        return await _version(log, entry.from_hash)
+        return await _version(log, entry.last_hash) if entry and entry.last_hash else None
 
 
 async def audit(product: str | None, limit: int) -> list[AuditEntry]:
