@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
-from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, TypeVar
 
@@ -49,6 +48,7 @@ async def tell_of_class(history: History, story: Story, class_name: str) -> None
     """Say where a class is none of the policy that judged the part: a typing error would teach."""
     from console.review.verdict import classes_of
     from history.review_queue import ReviewQueue
+    from policies.conditions.checker import closest
 
     judged = story.effective
     if not class_name or judged is None:
@@ -56,8 +56,8 @@ async def tell_of_class(history: History, story: Story, class_name: str) -> None
     classes = classes_of(await ReviewQueue(history).policy_body(judged.policy_hash))
     names = [one.name for one in classes]
     if names and class_name not in names:
-        near = get_close_matches(class_name, names, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(repr, names))}"
+        near = closest(class_name, tuple(names))
+        hint = f"did you mean {near!r}?" if near else f"it has {', '.join(map(repr, names))}"
         typer.echo(
             f"class {class_name!r} is none of the policy that judged the part ({hint}); it is "
             "taken as it is, and a later review of the part takes its place",
