@@ -37,6 +37,33 @@ class BracketPolicy(TwinPolicy):
         return TEXTS
 
 
+def decisions(bench: Bench) -> list[Decision]:
+    return [e for e, _ in bench.publisher.of(DECISIONS.name) if isinstance(e, Decision)]
+
+
+async def classified(
+    settings: ClassifierArguments, folder: Path, config: FlowConfig, window_ms: int, expected: int
+) -> tuple[Anomaly, list[Decision]]:
+    """One anomaly through the role and the deployment, and so many decisions of it."""
+    actor = ClassifierDeployment(settings, lambda: open_folder(folder))
+    await actor.reconfigure({"exemplars": {}})
+    policies, shown = TwinPolicies(), request()
+    policies.put(BracketPolicy(TEXTS.product_id))
+    shot = frame(shown.image, window_ms=window_ms, product_id=TEXTS.product_id)
+    sent = Anomaly(frame=shot, inspection=shown.inspection, classify=True)
+    bench = Bench(config, Stage.CLASSIFY)
+    async with served(None, actor) as address:
+        client = ServeClassifier(address)
+        await client.start()
+        role = ClassifyRole(client, policies, bench.results)
+        await role.handle(delivery(sent, shown.image))
+        await until(lambda: len(decisions(bench)) == expected)
+        await role.close()
+        await client.close()
+    await actor.close()
+    return sent, decisions(bench)
+
+
 @pytest.mark.asyncio
 async def test_a_hanging_endpoint_leaves_the_next_one_time_before_the_fallback(
     server: TwinServer, tmp_path: Path
@@ -51,22 +78,7 @@ async def test_a_hanging_endpoint_leaves_the_next_one_time_before_the_fallback(
             "cascade": {"order": ["hanging", "quick"], "time_share": 0.3},
         }
         settings = ClassifierArguments(kind="cascade", options=options)
-        actor = ClassifierDeployment(settings, lambda: open_folder(tmp_path))
-        await actor.reconfigure({"exemplars": {}})
-        policies, shown = TwinPolicies(), request()
-        policies.put(BracketPolicy(TEXTS.product_id))
-        shot = frame(shown.image, window_ms=10_000, product_id=TEXTS.product_id)
-        sent = Anomaly(frame=shot, inspection=shown.inspection, classify=True)
-        bench = Bench(FlowConfig(), Stage.CLASSIFY)
-        async with served(None, actor) as address:
-            client = ServeClassifier(address)
-            await client.start()
-            role = ClassifyRole(client, policies, bench.results)
-            await role.handle(delivery(sent, shown.image))
-            await role.close()
-            await client.close()
-        await actor.close()
-    (decision,) = [e for e, _ in bench.publisher.of(DECISIONS.name) if isinstance(e, Decision)]
+        _, (decision,) = await classified(settings, tmp_path, FlowConfig(), 10_000, 1)
     assert (decision.source, decision.is_late) == (DecisionSource.CLASSIFIER, False)
     assert decision.class_name == "crack"
     assert decision.classification is not None
@@ -80,27 +92,8 @@ async def test_the_fallback_first_then_a_late_decision_that_cost_one_call(
     server.twin.behaviour = Behaviour(latency_ms=LATENCY_MS)
     options = twin_options(server.base_url, prices={"tokens_in": 2.5, "tokens_out": 10.0})
     settings = ClassifierArguments(kind="velm", options=options)
-    actor = ClassifierDeployment(settings, lambda: open_folder(tmp_path))
-    await actor.reconfigure({"exemplars": {}})
-    policies, shown = TwinPolicies(), request()
-    policies.put(BracketPolicy(TEXTS.product_id))
-    shot = frame(shown.image, window_ms=600, product_id=TEXTS.product_id)
-    sent = Anomaly(frame=shot, inspection=shown.inspection, classify=True)
-    bench = Bench(FlowConfig(late_grace_s=0.1), Stage.CLASSIFY)
-
-    def decisions() -> list[Decision]:
-        return [e for e, _ in bench.publisher.of(DECISIONS.name) if isinstance(e, Decision)]
-
-    async with served(None, actor) as address:
-        client = ServeClassifier(address)
-        await client.start()
-        role = ClassifyRole(client, policies, bench.results)
-        await role.handle(delivery(sent, shown.image))
-        await until(lambda: len(decisions()) == 2)
-        await role.close()
-        await client.close()
-    await actor.close()
-    fallback, late = decisions()
+    config = FlowConfig(late_grace_s=0.1)
+    sent, (fallback, late) = await classified(settings, tmp_path, config, 600, 2)
     assert (fallback.source, fallback.is_late) == (DecisionSource.FALLBACK, False)
     assert (fallback.reason_code, fallback.action) == (ReasonCode.LATE, Action.HOLD)
     assert fallback.decided_at <= sent.frame.deadline

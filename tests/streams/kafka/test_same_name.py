@@ -1,13 +1,20 @@
 """Two workers of one name are told apart from a worker whose session was over once."""
 
+import inspect
 import logging
 
 import pytest
 import structlog
+from aiokafka.consumer import group_coordinator
 
-from streams.kafka.same_name import SESSIONS, WITHIN_S, SameName
+from streams.kafka.same_name import COORDINATOR, SESSIONS, WITHIN_S, SameName
 
 ENDED = "Heartbeat failed: local member_id was not recognized; resetting and re-joining group"
+
+
+def test_the_client_says_so() -> None:
+    assert f'"{ENDED.partition(";")[0]}' in inspect.getsource(group_coordinator)
+    assert group_coordinator.log is COORDINATOR
 
 
 @pytest.mark.parametrize(("every_s", "times"), [(2.0, 1), (WITHIN_S, 0)])
