@@ -3,10 +3,8 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
-from typing import TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel
 from sqlalchemy import RowMapping, Select, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -60,7 +58,6 @@ from streams.errors import UnavailableError
 from streams.events import Region
 
 Query = Select[tuple[object, ...]]
-M = TypeVar("M", bound=BaseModel)
 MAX_PAGE = 1000
 _STREAM_BATCH = 1000
 

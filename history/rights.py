@@ -61,8 +61,6 @@ OF_LINE: Final[Mapping[Role, DatabaseRole]] = {
 
 OF_CHANGES: Final = ("policy_version", "policy_audit", "model_audit")
 """Who put which policy and which model in force."""
-OF_POLICIES: Final = ("policy_version", "policy_audit")
-"""Of them: the policies, which the console changes too."""
 OF_LOGINS: Final = (USERS.name, SESSIONS.name)
 """Who may log in at the console, and who is: nobody else reads them."""
 OF_REVIEWING: Final = (REVIEW_LEASES.name, REVIEWED_JUST_NOW.name)

@@ -44,11 +44,6 @@ class Cause(StrEnum):
         """
         return self in (Cause.TOO_LARGE, Cause.NOT_ALLOWED, Cause.INVALID)
 
-    @property
-    def needs_a_person(self) -> bool:
-        """Whether it stays until somebody changes a right, a secret, a limit or a disk."""
-        return self not in (Cause.AWAY, Cause.BUSY)
-
 
 class TransientError(UnavailableError):
     """Another attempt may succeed: repeat it with a back-off, within a bound of memory."""

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-import structlog
-
 from andon import wiring
 from andon.settings import Settings
 from streams.errors import AndonError
@@ -16,7 +14,6 @@ from streams.status import ProcessStatus
 from streams.status_teller import StatusTeller
 from streams.topics import STATUS
 
-log = structlog.get_logger(__name__)
 _TIMEOUT_S: Final = 2.0
 """What the broker does not take within it is dropped, seconds."""
 _LOOK_S: Final = 5.0

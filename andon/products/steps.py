@@ -53,15 +53,6 @@ from serving.naming.teaching import Lesson, teach_product
 
 BACKTEST_SPAN: Final = timedelta(days=30)
 """How far back a drafted policy is tried on what the line decided before."""
-_OPTIONS: Final[tuple[str, ...]] = (
-    "size",
-    "synthetic",
-    "threads",
-    "seed",
-    "calibration_folds",
-    "coreset",
-)
-"""Options of the training that a draft may set."""
 
 
 def train_draft(workspace: Workspace, report: Progress) -> ProductDraft:

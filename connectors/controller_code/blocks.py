@@ -62,10 +62,4 @@ def siemens_scl() -> str:
     )
 
 
-def _located(line: str, local: re.Pattern[str]) -> str:
-    """A line of the body with its own variables as SCL writes them; comments stay."""
-    code, slashes, comment = line.partition("//")
-    return local.sub(r"#\1", code) + slashes + comment
-
-
 _SCL_MEMBERS: Final = re.compile(r"(: )STRING\(80\)")

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 from uuid import UUID
 
-import structlog
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from connectors.gateway.journal_frames import unframed
@@ -13,8 +12,6 @@ from connectors.handshake import HandshakeConfig, Part, PartKey, Phase, State, V
 from connectors.handshake.sequence import steps
 from streams.ids import new_frame_id
 from streams.ports import Trigger
-
-log = structlog.get_logger(__name__)
 
 
 class _Line(BaseModel):

@@ -9,9 +9,8 @@ from typing import Final
 from asyncua import ua
 
 from connectors.vision.jobs import Job, JobResult
-from connectors.vision.node_table import number_of
 from connectors.vision.notices import RecipeInForce
-from connectors.vision.states import AutomaticState, MainState, VisionState
+from connectors.vision.states import MainState, VisionState
 
 COMPLETED, FAILED = 1, 4
 """``ResultState``: somebody decided, or the part is held because nobody did."""
@@ -155,12 +154,6 @@ def system_state(state: VisionState) -> object:
     words = state.main.value if state.automatic is None else state.automatic.value
     value = ua.SystemStateDataType(number)
     return structure("SystemStateDescriptionDataType", State=value, StateDescription=words)
-
-
-def state_type(state: MainState | AutomaticState) -> str:
-    """The number of the type whose machine has the state."""
-    is_main = isinstance(state, MainState)
-    return number_of("VisionStateMachineType" if is_main else "VisionAutomaticModeStateMachineType")
 
 
 def _ms(span: timedelta) -> float:

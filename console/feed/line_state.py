@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from console.feed.positions import Partition, Positions, has_news
+from console.feed.positions import Partition
 from streams.codes import AckOutcome, Action, DecisionSource
 from streams.events import Acknowledgement, Alert, Decision
 
@@ -202,15 +202,6 @@ class LineState:
         for line in self.lines.values():
             if line.changed > change:
                 yield line, [p for p in line.parts.values() if p.changed > change and p.decisions]
-
-    def news_since(self, positions: Positions) -> Iterator[tuple[LiveLine, list[LivePart]]]:
-        """The same for a browser that has read up to some positions."""
-        for line in self.lines.values():
-            fresh = [
-                p for p in line.parts.values() if p.decisions and has_news(p.records, positions)
-            ]
-            if fresh:
-                yield line, fresh
 
     def _take_alert(self, alert: Alert, record: tuple[Partition, int]) -> None:
         self.changes += 1

@@ -13,7 +13,6 @@ from streams.ids import minted_at
 from streams.settings import Section
 
 Days = Annotated[int, Field(ge=0, le=36_500)]
-_DAY = timedelta(days=1)
 
 
 class DataClass(StrEnum):

@@ -49,12 +49,6 @@ class PageFindings:
     """Scripts, styles and icons of the heaviest page, compressed, 1000 bytes each."""
     heaviest: str = ""
 
-    @property
-    def is_clean(self) -> bool:
-        """Whether no page did what none may."""
-        wrong = (self.not_reached, self.elsewhere, self.refused, self.errors, self.too_wide)
-        return not any((*wrong, self.axe))
-
 
 def addresses(frame_id: UUID) -> Iterator[str]:
     """What can be asked for with GET: the pages of the bar, their states, and of other routes one.

@@ -39,13 +39,6 @@ _CAUSES: Final[Mapping[type[BaseException], Cause]] = {
 }
 """Rights on the cluster and on a group are the client's, as its login is: no message is at fault.
 """
-_CODES: Final[Mapping[int, Cause]] = {
-    getattr(error, "errno"): cause  # noqa: B009 - only errors of brokers have a number
-    for error, cause in _CAUSES.items()
-    if hasattr(error, "errno")
-} | {87: Cause.INVALID, 89: Cause.BUSY}
-"""By the broker's number: aiokafka has no class for INVALID_RECORD and THROTTLING_QUOTA_EXCEEDED,
-and raises one of ``UnknownError`` with the number."""
 
 
 def kafka_cause(error: BaseException) -> Cause:
@@ -56,16 +49,9 @@ def kafka_cause(error: BaseException) -> Cause:
     for kind in type(error).__mro__:
         if kind in _CAUSES:
             return _CAUSES[kind]
-    if isinstance(error, TypeError | ValueError) and not isinstance(error, UnicodeError):
+    if isinstance(error, TypeError | ValueError):
         return Cause.INVALID  # the client could not even write it: a header or key of a wrong type
-    if isinstance(error, UnicodeError):
-        return Cause.INVALID
     return Cause.AWAY
-
-
-def code_cause(code: int) -> Cause | None:
-    """The same by the number in a broker's answer; None for success and for unknown numbers."""
-    return _CODES.get(code)
 
 
 def kafka_failure(error: BaseException, where: str) -> TransientError | PermanentError:

@@ -186,13 +186,10 @@ def test_memory_is_bounded() -> None:
     assert warned["line"] not in log.state.lines
 
 
-def test_news_are_what_a_browser_has_not_read() -> None:
+def test_changes_are_counted_from_a_change_on() -> None:
     log = Log()
     for n in range(4):
         log.add(make.decision(n))
-    seen = {(DECISIONS.name, 0): 2}
-    ((_, fresh),) = log.state.news_since(seen)
-    assert [p.decision.trigger_seq for p in fresh if p.decision] == [3, 4]
     change = log.state.changes
     assert list(log.state.changed_since(change)) == []
     log.add(told(0, make.decision(0)))

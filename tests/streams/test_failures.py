@@ -17,8 +17,3 @@ def test_an_error_is_of_the_kind_of_its_cause(cause: Cause) -> None:
 
 def test_what_nobody_named_counts_as_an_outage() -> None:
     assert cause_of(RuntimeError("?")) is Cause.AWAY
-
-
-def test_what_is_permanent_needs_a_person_and_an_outage_does_not() -> None:
-    assert all(cause.needs_a_person for cause in Cause if cause.is_permanent)
-    assert not Cause.AWAY.needs_a_person

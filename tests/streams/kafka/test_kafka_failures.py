@@ -4,7 +4,7 @@ import pytest
 from aiokafka import errors as kafka
 
 from streams.failures import Cause, PermanentError
-from streams.kafka.failures import code_cause, kafka_cause, kafka_failure
+from streams.kafka.failures import kafka_cause, kafka_failure
 
 
 class _NewSizeError(kafka.MessageSizeTooLargeError):
@@ -41,24 +41,6 @@ class _NewSizeError(kafka.MessageSizeTooLargeError):
 )
 def test_the_cause_of_an_error(error: Exception, cause: Cause) -> None:
     assert kafka_cause(error) is cause
-
-
-@pytest.mark.parametrize(
-    ("code", "cause"),
-    [
-        (0, None),
-        (10, Cause.TOO_LARGE),
-        (18, Cause.TOO_LARGE),
-        (29, Cause.NOT_ALLOWED),
-        (31, Cause.LOGIN),
-        (44, Cause.INVALID),
-        (58, Cause.LOGIN),
-        (87, Cause.INVALID),
-        (9999, None),
-    ],
-)
-def test_the_cause_of_a_code(code: int, cause: Cause | None) -> None:
-    assert code_cause(code) is cause
 
 
 def test_an_error_says_where_and_why() -> None:
