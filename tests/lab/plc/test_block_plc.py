@@ -7,11 +7,11 @@ import pytest
 from connectors.controller_code import structured_text
 from connectors.settings import GatewaySettings
 from infra.stack.process import free_port
-from lab.plc.block_plc import BlockPlc
 from lab.plc.controller import PlcConfig
 from lab.plc.plan import PlannedPart
-from lab.plc.structured_text import FunctionBlock, StructuredTextError
 from tests.connectors.line import Line, at_once
+from tests.lab.plc.block_plc import BlockPlc
+from tests.lab.plc.structured_text import FunctionBlock, StructuredTextError
 
 
 def played(count: int) -> list[PlannedPart]:

@@ -9,7 +9,7 @@ from connectors.controller_code import structured_text
 from connectors.handshake.signals import Owner, Signal, SignalValue, SignalValues
 from lab.plc.opcua_server import SignalServer
 from lab.plc.plan import PlannedPart
-from lab.plc.structured_text import FunctionBlock, Value
+from tests.lab.plc.structured_text import FunctionBlock, Value
 
 
 @dataclass(frozen=True)
