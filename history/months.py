@@ -1,9 +1,9 @@
-"""Tables of events in parts by month: made ahead, brought about beside the recording, and dropped.
+"""Tables of events in parts by month: made ahead, and brought about beside the recording.
 
 A month is told by the frame id, a UUIDv7: it begins with the milliseconds at which it was minted.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -34,9 +34,6 @@ _LONG_AHEAD: Final = timedelta(days=366)
 _PATIENCE_S: Final = 300.0
 _IS_BY_MONTH: Final = text("SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(:name)")
 _ADD: Final = text("SELECT add_months(:ahead, coalesce(:since, now()))")
-
-
-_SLICE: Final = 5000
 _PARTS: Final = text(
     "SELECT p.relname::text AS table, c.relname::text AS name, "
     "substring(pg_get_expr(c.relpartbound, c.oid) FROM 'FROM \\(''(.*)''\\) TO')::uuid AS begins, "
@@ -126,60 +123,22 @@ async def divide_tables(url: str, timeout_s: float = 6 * 3600.0) -> list[str]:
 async def list_months(url: str, timeout_s: float = 60.0) -> list[MonthPart]:
     """The parts of all tables by month, oldest first; of a table in one piece there is none."""
 
-    async def work(link: AsyncConnection) -> list[MonthPart]:
-        rows = (await link.execute(_PARTS, {"names": list(BY_MONTH)})).mappings()
-        return [MonthPart.model_validate(dict(row)) for row in rows]
-
-    return await as_owner(url, timeout_s, work)
+    return await as_owner(url, timeout_s, read_months)
 
 
-async def drop_months(
-    url: str, before: datetime, is_trial: bool = False, timeout_s: float = 60.0
-) -> list[MonthPart]:
-    """Drop the parts whose whole time is before a moment, and the facts of those months.
-
-    Counts by quarter of an hour stay, and so do reviews. The part of what was there before the
-    division goes when all of it is over; until then the months in it stay.
-
-    Args:
-        url: of the owner of the tables.
-        before: a time with a zone.
-        is_trial: drop nothing, only say what would go.
-        timeout_s: how long the lock of a table is tried.
-
-    Raises:
-        UnavailableError: the database does not answer, or the role does not own the tables.
-    """
-    parts = await list_months(url)
-    over = [part for part in parts if part.ends is not None and minted_at(part.ends) <= before]
-    left = [part for part in parts if part not in over and not part.is_for_others]
-    if is_trial or not over:
-        return over
-
-    async def work(link: AsyncConnection) -> None:
-        for part in over:
-            drop = partial(_execute, f"DROP TABLE {part.name}")
-            await patiently(link, drop, timeout_s)
-        if {part.table for part in left} == set(BY_MONTH) and all(part.begins for part in left):
-            edge = min(part.begins for part in left if part.begins is not None)
-            for table, key in (("part_fact", "part_frame_id"), ("shot", "frame_id")):
-                await _forget(link, table, key, edge)
-
-    await as_owner(url, max(timeout_s, 600.0), work)
-    return over
+async def read_months(link: AsyncConnection) -> list[MonthPart]:
+    """The same, over a connection that is there."""
+    rows = (await link.execute(_PARTS, {"names": list(BY_MONTH)})).mappings()
+    return [MonthPart.model_validate(dict(row)) for row in rows]
 
 
-def _execute(statement: str, connection: Connection) -> None:
-    connection.exec_driver_sql(statement)
-
-
-async def _forget(link: AsyncConnection, table: str, key: str, edge: UUID) -> None:
-    """Delete what is before a frame, a slice at a time."""
-    slice_of = f"SELECT {key} FROM {table} WHERE {key} < :edge ORDER BY {key} LIMIT {_SLICE}"  # noqa: S608
-    query = text(f"DELETE FROM {table} WHERE {key} IN ({slice_of})")  # noqa: S608
-    while (await link.execute(query, {"edge": edge})).rowcount:
-        await link.commit()
-    await link.commit()
+def first_kept(parts: Sequence[MonthPart]) -> UUID | None:
+    """The frame with which the months begin that all tables have; None where nothing was dropped,
+    as while a table is in one piece, or what was there before the division is."""
+    months = [part for part in parts if not part.is_for_others]
+    begins = [part.begins for part in months if part.begins is not None]
+    is_divided = {part.table for part in months} == set(BY_MONTH)
+    return min(begins) if is_divided and len(begins) == len(months) else None
 
 
 async def _is_by_month(link: AsyncConnection, name: str) -> bool:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     cast,
     except_all,
     func,
+    or_,
     select,
     tuple_,
     union,
@@ -21,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from history.facts import COUNTS, FACTS, SHOTS
+from history.months import first_kept, read_months
 from history.numbering import (
     TAKEN,
     contradicted_parts,
@@ -31,6 +33,7 @@ from history.numbering import (
 )
 from history.records import Gaps
 from history.tables import METADATA
+from streams.ids import minted_at
 
 _DECISION = METADATA.tables["decision"]
 _ACK = METADATA.tables["acknowledgement"]
@@ -42,7 +45,10 @@ _SLICE = 20_000
 
 async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | None) -> Gaps:
     """Parts without a decision or an answer, answered twice, or with a wrong fact."""
-    known = union(*(_parts(table, line, since) for table in (_ACK, _ANOMALY))).subquery()
+    edge, ends = await _kept(link)
+    known = union(
+        *(_parts(table, line, since).where(*_whole(table, edge)) for table in (_ACK, _ANOMALY))
+    ).subquery()
     decided = select(FACTS.c.part_frame_id).where(FACTS.c.part_frame_id == known.c.part)
     answered = select(_ACK.c.frame_id).where(_ACK.c.frame_id == FACTS.c.part_frame_id)
     unanswered = select(FACTS.c.part_frame_id).where(
@@ -69,7 +75,7 @@ async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | N
         *of_line(_ACK, line, since), _ACK.c.outcome == "late", _ACK.c.written_at.is_not(None)
     )
     contradicted = (await link.execute(contradicted_parts(line, since))).scalars()
-    quarters = tuple((await link.execute(_false_counts(line, since))).scalars())
+    quarters = tuple((await link.execute(_false_counts(line, since, edge, ends))).scalars())
     return Gaps(
         undecided=found[0],
         unanswered=found[1],
@@ -82,6 +88,22 @@ async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | N
         lost=await lost_messages(link, since),
         written_late=await link.scalar(late) or 0,
     )
+
+
+async def _kept(link: AsyncConnection) -> tuple[UUID, datetime | None]:
+    """The frame with which the months begin that retention has left, and when the last one ends.
+
+    Frames outside of them were minted by a clock that was wrong.
+    """
+    parts = await read_months(link)
+    ends = [part.ends for part in parts if part.table == _DECISION.name and part.ends]
+    return first_kept(parts) or UUID(int=0), minted_at(max(ends)) if ends else None
+
+
+def _whole(table: Table, edge: UUID) -> list[ColumnElement[bool]]:
+    """But for the later photographs of a part whose month was dropped."""
+    part = SHOTS.c.part_frame_id
+    return [or_(part.is_(None), part >= edge, table.c.frame_id < edge)]
 
 
 async def _slices(
@@ -138,26 +160,34 @@ def _false_facts(
     return select(part).select_from(both).where(differs)
 
 
-def _false_counts(line: str | None, since: datetime | None) -> Select[datetime]:
+def _false_counts(
+    line: str | None, since: datetime | None, edge: UUID, ends: datetime | None
+) -> Select[datetime]:
     """Quarters of an hour that have facts, and counts that are not those of the facts.
 
-    The first quarter of a month with which the facts begin is left out: where the month before was
-    dropped, a part on the border went with it or stayed.
+    Counts stay when facts are dropped, so that quarters outside of the months that are left are not
+    compared. The first quarter of a month with which the facts begin is left out: where the month
+    before was dropped, a part on the border went with it or stayed.
     """
     quarter = func.date_bin(timedelta(minutes=15), FACTS.c.captured_at, _EPOCH)
     names = [c.name for c in COUNTS.columns if c.name not in ("quarter", "key", "parts")]
-    least = func.date_bin(timedelta(minutes=15), func.min(FACTS.alias().c.captured_at), _EPOCH)
+    fact = FACTS.alias().c
+    of_months = func.min(fact.captured_at).filter(fact.part_frame_id >= edge)
+    oldest = func.coalesce(of_months, func.min(fact.captured_at))
+    least = func.date_bin(timedelta(minutes=15), oldest, _EPOCH)
     begins_a_month = func.date_trunc("month", least, "UTC") == least
     whole = select(case((begins_a_month, least + timedelta(minutes=15)), else_=least))
     first = whole.scalar_subquery()
     wanted = [COUNTS.c.line == line] if line is not None else []
     wanted += [COUNTS.c.quarter >= since] if since is not None else []
+    wanted += [COUNTS.c.quarter < ends] if ends is not None else []
     counted = select(COUNTS.c.quarter, *(COUNTS.c[n] for n in names), COUNTS.c.parts).where(
         COUNTS.c.parts != 0, COUNTS.c.quarter >= first, *wanted
     )
     inside = [FACTS.c.line == line] if line is not None else []
     inside += [quarter >= since] if since is not None else []
     inside += [quarter >= first]
+    inside += [quarter < ends] if ends is not None else []
     dimensions = [quarter, *(FACTS.c[n] for n in names)]
     seen = select(*dimensions, cast(func.count(), BigInteger)).where(*inside).group_by(*dimensions)
     differing = union(

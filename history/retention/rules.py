@@ -78,6 +78,14 @@ class PartTrace(Record):
     action: str | None
     """Of the part's effective decision; None where none is recorded."""
     is_reviewed: bool
+    recorded_at: datetime | None = None
+    """By the database's clock; None where nothing of the frame is on record any more."""
+
+    @property
+    def since(self) -> datetime:
+        """Since when its pictures are kept. The clock of a gateway may be years off, and the frame
+        id with it: it counts only where nothing else tells."""
+        return self.recorded_at or minted_at(self.frame_id)
 
     @property
     def kind(self) -> DataClass:
@@ -93,7 +101,7 @@ def expired(
     """The frames whose pictures are to be removed, by class."""
     found: dict[DataClass, list[UUID]] = {}
     for trace in traces:
-        if days.is_over(trace.kind, minted_at(trace.frame_id), now):
+        if days.is_over(trace.kind, trace.since, now):
             found.setdefault(trace.kind, []).append(trace.frame_id)
     return found
 
@@ -111,7 +119,13 @@ def day_of(folder: str) -> datetime | None:
         return None
 
 
-def days_before(folders: Iterable[str], ends: datetime) -> list[str]:
-    """Of prefixes of days those that hold something older than ``ends``, oldest first."""
+def days_before(folders: Iterable[str], ends: datetime, now: datetime) -> list[str]:
+    """Of prefixes of days those that hold something older than ``ends``, oldest first; and those of
+    days to come, whose pictures a gateway with a clock that was ahead has taken.
+
+    >>> ends, now = (datetime.fromisoformat(f"2026-11-{day}T00:00Z") for day in (20, 24))
+    >>> days_before(["a/2026/11/01/", "a/2026/11/23/", "a/2099/01/01/"], ends, now)
+    ['a/2026/11/01/', 'a/2099/01/01/']
+    """
     dated = [(day, folder) for folder in folders if (day := day_of(folder)) is not None]
-    return [folder for day, folder in sorted(dated) if day < ends]
+    return [folder for day, folder in sorted(dated) if day < ends or day > now]

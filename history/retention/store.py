@@ -16,10 +16,16 @@ from history.tables import METADATA, TOPIC_TABLES
 from streams.ids import frame_key, image_key, mask_key
 
 _TRACES: Final = text(
-    "SELECT f.frame_id, p.action, p.review_severity IS NOT NULL AS is_reviewed "
-    "FROM unnest(:frames) AS f(frame_id) LEFT JOIN shot AS s ON s.frame_id = f.frame_id "
-    "LEFT JOIN part_fact AS p ON p.part_frame_id = coalesce(s.part_frame_id, f.frame_id)"
+    "SELECT f.frame_id, p.action, p.review_severity IS NOT NULL OR p.part_frame_id IS NULL "
+    "AND EXISTS (SELECT FROM standing_review r WHERE r.frame_id = ANY (part_frames(f.part))) "
+    "AS is_reviewed, coalesce("
+    "(SELECT min(a.recorded_at) FROM anomaly a WHERE a.frame_id = f.frame_id), "
+    "(SELECT min(d.recorded_at) FROM decision d WHERE d.frame_id = f.frame_id)) AS recorded_at "
+    "FROM (SELECT u.frame_id, coalesce(s.part_frame_id, u.frame_id) AS part "
+    "FROM unnest(:frames) AS u(frame_id) LEFT JOIN shot AS s ON s.frame_id = u.frame_id) AS f "
+    "LEFT JOIN part_fact AS p ON p.part_frame_id = f.part"
 ).bindparams(bindparam("frames", type_=ARRAY(Uuid)))
+"""Reviews stay when the rows of their month are dropped, and the facts with them."""
 _LOCK_WAIT_MS: Final = 5000
 _OF_PARTS: Final = tuple(
     name for name in TOPIC_TABLES if "part_id" in METADATA.tables[name].columns

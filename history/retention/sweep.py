@@ -67,13 +67,13 @@ def _over(
 ) -> Iterator[tuple[DataClass, str, list[str]]]:
     pictures = (DataClass.PASSED, DataClass.STOPPED, DataClass.REVIEWED)
     if (ends := days.ends(pictures, now)) is not None:
-        for folder in days_before(_day_folders(objects, INSPECTIONS_PREFIX), ends):
+        for folder in days_before(_day_folders(objects, INSPECTIONS_PREFIX), ends, now):
             keys = _by_frame(objects.keys(folder))
             for some in _slices(list(keys), _AT_ONCE):
                 for kind, frames in expired(_traced(ask, some), days, now).items():
                     yield kind, folder, [key for frame in frames for key in keys[frame]]
     if (ends := days.ends([DataClass.CAPTURED], now)) is not None:
-        for folder in days_before(_day_folders(objects, FRAMES_PREFIX), ends):
+        for folder in days_before(_day_folders(objects, FRAMES_PREFIX), ends, now):
             written = objects.keys(folder)
             yield DataClass.CAPTURED, folder, _written_before(written, ends)
     if (ends := days.ends([DataClass.DEAD], now)) is not None:

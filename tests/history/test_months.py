@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from history import months
 from history.errors import HistoryError
-from history.migrate import upgrade, write_facts
-from history.months import BY_MONTH, add_months, divide_tables, drop_months
+from history.migrate import upgrade
+from history.months import add_months, divide_tables
 from history.queries import History
 from history.writer import PostgresHistoryWriter
 from streams.codes import DecisionSource
@@ -105,51 +105,6 @@ async def test_nothing_that_comes_is_refused_for_a_division_that_ended_half_way(
     await add_months(url)
     await old.add_decisions([make.decision(5)])
     assert await divide_tables(url) == ["decision"]
-    await old.close()
-
-
-@pytest.mark.asyncio
-async def test_months_that_are_over_are_dropped_and_their_counts_stay(
-    url: str, engine: AsyncEngine, writer: PostgresHistoryWriter, history: History
-) -> None:
-    await add_months(url, 0, datetime(2026, 1, 1, tzinfo=UTC))
-    border = datetime(2026, 2, 1, tzinfo=UTC)
-    before = {**in_month(1, 1, 2026), "captured_at": border + timedelta(seconds=1)}
-    decided = [
-        make.decision(1, **before),
-        make.decision(2, **in_month(2, 1, 2026)),
-        make.decision(3, **{**in_month(3, 2, 2026), "captured_at": border}),
-    ]
-    await writer.add_decisions(decided)
-    await writer.add_acknowledgements([make.acknowledgement(d) for d in decided])
-    until = datetime(2026, 2, 28, tzinfo=UTC)
-    trial = [part.name for part in await drop_months(url, until, is_trial=True)]
-    assert len((await history.list_frames()).frames) == 3
-    assert [part.name for part in await drop_months(url, until)] == trial
-    assert sorted(trial) == sorted(f"{name}_2026_01" for name in BY_MONTH)
-    assert [f.frame_id for f in (await history.list_frames()).frames] == [decided[2].frame_id]
-    assert (await history.stats()).frames == 3
-    assert (await history.gaps()).complete
-    assert await drop_months(url, until) == []
-
-
-@pytest.mark.asyncio
-async def test_what_was_there_before_goes_when_all_of_it_is_over(
-    url: str, engine: AsyncEngine
-) -> None:
-    await downgraded(engine)
-    old = EarlierWriter(url)
-    await old.add_decisions([make.decision(1)])
-    await old.add_acknowledgements([make.acknowledgement(make.decision(1))])
-    await upgrade(url)
-    await divide_tables(url)
-    await write_facts(url)
-    now = datetime.now(UTC)
-    assert await drop_months(url, now) == []
-    over = await drop_months(url, now + timedelta(days=63))
-    assert {"decision_before", "acknowledgement_before"} <= {part.name for part in over}
-    assert await value(engine, "SELECT count(*) FROM part_fact") == 0
-    assert await value(engine, "SELECT sum(parts)::int FROM part_count") == 1
     await old.close()
 
 

@@ -21,8 +21,10 @@ from history.writer import PostgresHistoryWriter
 from infra.stack.s3_local import LocalS3
 from streams.codes import Action
 from streams.errors import UnavailableError
+from streams.failures import Cause, TransientError
 from streams.ids import dead_letter_key, frame_key, image_key, mask_key, minted_at
 from tests.history import make
+from tests.history.commands import run
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 DEED = Deed(actor="ada", action="history.erase", reason="asked for", login="host", via="cli")
@@ -70,6 +72,18 @@ def test_only_what_is_older_than_its_class_is_kept_goes(
         assert is_gone == (age > timedelta(days=limits[one.kind]))
 
 
+@pytest.mark.parametrize("minted_days_ago", [20_000, -20_000])
+def test_pictures_of_a_clock_that_was_wrong_are_kept_since_they_were_recorded(
+    minted_days_ago: float,
+) -> None:
+    for recorded_days_ago, is_over in ((29, False), (31, True)):
+        at = NOW - timedelta(days=recorded_days_ago)
+        odd = trace(minted_days_ago).model_copy(update={"recorded_at": at})
+        assert expired([odd], RetentionDays(), NOW) == (
+            {DataClass.PASSED: [odd.frame_id]} if is_over else {}
+        )
+
+
 def test_zero_days_keep_a_class_for_ever() -> None:
     days = RetentionDays(passed_days=0, stopped_days=0, reviewed_days=0)
     assert expired([trace(9999), trace(9999, "scrap"), trace(9999, None, True)], days, NOW) == {}
@@ -79,8 +93,8 @@ def test_zero_days_keep_a_class_for_ever() -> None:
 def test_the_sweep_removes_by_class_and_leaves_strangers(s3: LocalS3) -> None:
     objects = S3Objects(s3.endpoint, s3.access_key, s3.secret_key, bucket="swept")
     old, kept, unknown = frame_of(40, 1), frame_of(40, 2), frame_of(40, 3)
-    fresh, ancient = frame_of(3, 4), frame_of(800, 5)
-    frames = (old, kept, unknown, fresh, ancient)
+    fresh, ancient, ahead = frame_of(3, 4), frame_of(800, 5), frame_of(-9999, 6)
+    frames = (old, kept, unknown, fresh, ancient, ahead)
     for frame in frames:
         objects.put(image_key(frame), b"image")
     objects.put(mask_key(old), b"mask")
@@ -91,9 +105,12 @@ def test_the_sweep_removes_by_class_and_leaves_strangers(s3: LocalS3) -> None:
     known = {old: "pass", kept: "scrap", fresh: "pass"}
 
     def ask(asked: Sequence[UUID]) -> list[PartTrace]:
-        return [
+        found = [
             PartTrace(frame_id=f, action=known[f], is_reviewed=False) for f in asked if f in known
         ]
+        at = NOW - timedelta(days=800)  # by the database's clock
+        odd = PartTrace(frame_id=ahead, action="scrap", is_reviewed=False, recorded_at=at)
+        return [*found, odd] if ahead in asked else found
 
     said: list[str] = []
 
@@ -105,8 +122,9 @@ def test_the_sweep_removes_by_class_and_leaves_strangers(s3: LocalS3) -> None:
     before = set(objects.keys(""))
     would = swept(NOW, is_trial=True)
     assert set(objects.keys("")) == before
-    assert would == swept(NOW) == {DataClass.PASSED: 2, DataClass.STOPPED: 1}
-    assert before - set(objects.keys("")) == {image_key(old), mask_key(old), image_key(ancient)}
+    assert would == swept(NOW) == {DataClass.PASSED: 2, DataClass.STOPPED: 2}
+    gone = {image_key(old), mask_key(old), image_key(ancient), image_key(ahead)}
+    assert before - set(objects.keys("")) == gone
     assert swept(NOW) == {}
     written = datetime.now(UTC)  # the store's own time says when the others were written
     later = swept(max(written, NOW) + timedelta(days=120))
@@ -126,6 +144,7 @@ async def test_the_history_tells_what_became_of_each_frame(
     found = {t.frame_id: t for t in await store.traces([make.frame_id(n) for n in (1, 2, 3)])}
     await store.close()
     assert [found[make.frame_id(n)].action is None for n in (1, 2, 3)] == [False, False, True]
+    assert [found[make.frame_id(n)].recorded_at is None for n in (1, 2, 3)] == [False, False, True]
     assert found[make.frame_id(2)].kind is DataClass.REVIEWED
 
 
@@ -164,6 +183,26 @@ async def test_a_serial_number_is_forgotten_and_the_counts_stay(
     await audit.close()
     assert [(row.action, row.object) for row in rows][-1] == ("history.erase", erased.name)
     assert serial not in str(rows)
+
+
+@pytest.mark.asyncio
+async def test_what_a_run_that_broke_off_has_removed_is_in_the_audit(
+    filled: None, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_off(*given: object) -> None:
+        told = given[4]
+        assert callable(told)
+        told(DataClass.STOPPED, "inspections/2024/11/23/", 7)
+        raise TransientError(Cause.AWAY, "no answer")
+
+    monkeypatch.setattr("andon.cli.history.retention.sweep", broken_off)
+    with pytest.raises(UnavailableError, match="no answer"):
+        await run("retain")
+    audit = ConsoleAudit(url)
+    rows = await audit.latest()
+    await audit.close()
+    assert [row.action for row in rows] == ["history.retain"]
+    assert "7 stopped" in str(rows)
 
 
 @pytest.mark.asyncio

@@ -1,6 +1,7 @@
 """``andon history retain`` and ``andon history erase``: what is removed on purpose."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -14,7 +15,8 @@ from andon.cli.options import Json
 from andon.cli.printing import plain, print_found
 from andon.console_wiring import console_audit
 from andon.settings import Settings, load_settings
-from history.months import MonthPart, drop_months
+from history.months import MonthPart
+from history.retention.rows import drop_months
 from history.retention.rules import DataClass, PartTrace
 from history.retention.store import ErasedPart, RetentionStore
 from history.retention.sweep import SweptObjects, sweep
@@ -43,8 +45,7 @@ def retain(
         + (", kept for ever" if days.of(kind) is None else "")
         for kind, count in swept.removed.items()
     ]
-    names = ", ".join(part.name for part in dropped)
-    shown += [f"rows: {names} {verb}"] if dropped else []
+    shown += [f"rows: {_names(dropped)} {verb}"] if dropped else []
     found = swept.model_dump(mode="json") | {"months": [part.name for part in dropped]}
     print_found(found, shown, as_json)
 
@@ -73,25 +74,26 @@ def erase(
 
 
 async def _sweep(settings: Settings, dry_run: bool, is_quiet: bool) -> SweptObjects:
-    loop = asyncio.get_running_loop()
+    loop, counts = asyncio.get_running_loop(), Counter[str]()
 
     def told(kind: DataClass, where: str, count: int) -> None:
+        counts[kind.value] += count
         if count and not is_quiet:
             typer.echo(f"{where}: {count} of {kind.value}", err=True)
 
-    async with wiring.opened(_store, settings) as store:
+    try:
+        async with wiring.opened(_store, settings) as store:
 
-        def ask(frames: Sequence[UUID]) -> list[PartTrace]:
-            return asyncio.run_coroutine_threadsafe(store.traces(frames), loop).result()
+            def ask(frames: Sequence[UUID]) -> list[PartTrace]:
+                return asyncio.run_coroutine_threadsafe(store.traces(frames), loop).result()
 
-        objects, now = wiring.s3_objects(settings), datetime.now(UTC)
-        swept = await asyncio.to_thread(sweep, objects, ask, settings.retention, now, told, dry_run)
-    total = sum(swept.removed.values())
-    if total and not dry_run:
-        counts = ", ".join(f"{count} {kind.value}" for kind, count in swept.removed.items())
-        async with wiring.opened(console_audit, settings) as audit:
-            await audit.append(deed_here("history.retain", after=counts))
-    return swept
+            objects, now = wiring.s3_objects(settings), datetime.now(UTC)
+            days = settings.retention
+            return await asyncio.to_thread(sweep, objects, ask, days, now, told, dry_run)
+    finally:  # what an interrupted run has removed is gone too
+        if counts.total() and not dry_run:
+            said = ", ".join(f"{counts[kind.value]} {kind.value}" for kind in DataClass)
+            await _audited(settings, said)
 
 
 async def _drop(settings: Settings, dry_run: bool) -> list[MonthPart]:
@@ -99,12 +101,23 @@ async def _drop(settings: Settings, dry_run: bool) -> list[MonthPart]:
     url, days = settings.postgres.url.get_secret_value(), settings.retention.rows_days
     if not days:
         return []
-    dropped = await drop_months(url, datetime.now(UTC) - timedelta(days=days), dry_run)
-    if dropped and not dry_run:
-        async with wiring.opened(console_audit, settings) as audit:
-            names = ", ".join(part.name for part in dropped)
-            await audit.append(deed_here("history.retain", after=names))
+    before, dropped = datetime.now(UTC) - timedelta(days=days), list[MonthPart]()
+    try:
+        await drop_months(url, before, dropped.append, dry_run)
+    finally:
+        if dropped and not dry_run:
+            await _audited(settings, _names(dropped))
     return dropped
+
+
+def _names(parts: Sequence[MonthPart]) -> str:
+    """Of the part for all others only what was recorded in those months goes."""
+    return ", ".join(f"{'rows of ' * part.is_for_others}{part.name}" for part in parts)
+
+
+async def _audited(settings: Settings, removed: str) -> None:
+    async with wiring.opened(console_audit, settings) as audit:
+        await audit.append(deed_here("history.retain", after=removed))
 
 
 async def _erase(settings: Settings, part: str, reason: str) -> ErasedPart:
