@@ -31,6 +31,7 @@ def dump_database(url: str, target: Path) -> None:
     Raises:
         HistoryError: the tool is absent, or says why it could not.
     """
+    target.unlink(missing_ok=True)  # a pg_dump that lost its parent writes on into its own file
     words = ["--format=custom", "--no-owner", "--no-privileges", "--lock-wait-timeout=30s"]
     _run("pg_dump", url, [*words, "--file", str(target)])
 

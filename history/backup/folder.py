@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+import fcntl
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from history.object_store import S3Objects
 DUMP: Final = "history.dump"
 ABOUT: Final = "backup.json"
 BUCKETS: Final = "buckets"
+LOCK: Final = "backup.lock"
 Progress = Callable[[str, int, int], None]
 """Is called with a bucket, and how many of how many of its objects are done."""
 
@@ -52,7 +54,8 @@ def make_backup(
     The database comes first: pictures are stored before what was decided of them is recorded, so
     the objects that are copied afterwards hold all that the dump names. The dump takes its place
     once they are there: whatever fails before, the backup that was in ``folder`` can be restored.
-    A first one that was interrupted has no ``backup.json``, and is completed by the next.
+    A first one that was interrupted has no ``backup.json``, and is completed by the next. Two at
+    once would remove each other's files: the second is refused.
 
     Args:
         url: of the database, as the owner.
@@ -62,10 +65,18 @@ def make_backup(
 
     Raises:
         HistoryError: the database's tool is absent, or says why it could not; database or bucket
-            have lost all that the earlier backup holds of them.
+            have lost all that the earlier backup holds of them; another process has the folder.
         UnavailableError: a store does not answer.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / LOCK).touch()
+    with _held(folder, fcntl.LOCK_EX):
+        return _make(url, revision, buckets, folder, progress)
+
+
+def _make(
+    url: str, revision: str, buckets: Mapping[str, S3Objects], folder: Path, progress: Progress
+) -> Backup:
     begun = datetime.now(UTC)
     first = asyncio.run(first_part_at(url))
     before = None
@@ -132,15 +143,31 @@ def restore_backup(
 
     Raises:
         HistoryError: no whole backup, a bucket that is not given, a database that is not empty, or
-            a damaged file.
+            a damaged file; it is being renewed.
         UnavailableError: the object store does not answer.
     """
-    backup = read_backup(folder)
-    if missing := sorted(set(backup.buckets) - set(buckets)):
-        raise HistoryError(f"the backup has a bucket that the settings do not name: {missing}")
-    asyncio.run(require_empty(url))
-    for name in backup.buckets:
-        own = folder / BUCKETS / name
-        copy_in(own, buckets[name], partial(progress, name))
-    restore_database(url, folder / DUMP)
+    with _held(folder, fcntl.LOCK_SH):
+        backup = read_backup(folder)
+        if missing := sorted(set(backup.buckets) - set(buckets)):
+            raise HistoryError(f"the backup has a bucket that the settings do not name: {missing}")
+        asyncio.run(require_empty(url))
+        for name in backup.buckets:
+            own = folder / BUCKETS / name
+            copy_in(own, buckets[name], partial(progress, name))
+        restore_database(url, folder / DUMP)
     return backup
+
+
+@contextlib.contextmanager
+def _held(folder: Path, how: int) -> Iterator[None]:
+    """While nobody else writes the folder; one of an earlier version has no lock."""
+    if not (folder / LOCK).exists():
+        yield
+        return
+    with (folder / LOCK).open("r+b" if how == fcntl.LOCK_EX else "rb") as file:
+        try:
+            fcntl.flock(file, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            said = f"another `andon history backup` or `restore` is at work in {folder}"
+            raise HistoryError(f"{said}: wait for its end, or take another folder") from None
+        yield

@@ -155,6 +155,26 @@ async def test_a_backup_that_fails_leaves_the_one_before(
 
 
 @pytest.mark.asyncio
+async def test_a_folder_is_renewed_by_one_process_at_a_time(
+    writer: PostgresHistoryWriter, url: str, empty_url: str, bucket: S3Objects, tmp_path: Path
+) -> None:
+    """A schedule and a person: the second one removed the files that the first had just copied."""
+    kept = await filled(writer, bucket)
+    plant, refused = {"plant": bucket}, list[str]()
+
+    def begin_another(name: str, done: int, of: int) -> None:
+        with pytest.raises(HistoryError, match=r"at work in .*: wait for its end") as second:
+            make_backup(url, head(), plant, tmp_path, quiet)
+        with pytest.raises(HistoryError, match="is at work in"):
+            restore_backup(tmp_path, empty_url, plant, quiet)
+        refused.append(str(second.value))
+
+    await asyncio.to_thread(make_backup, url, head(), plant, tmp_path, begin_another)
+    assert len(refused) == len(kept)
+    await asyncio.to_thread(restore_backup, tmp_path, empty_url, plant, quiet)
+
+
+@pytest.mark.asyncio
 async def test_what_was_lost_is_not_forgotten_by_the_next_backup(
     writer: PostgresHistoryWriter, url: str, empty_url: str, s3: LocalS3, bucket: S3Objects,
     tmp_path: Path,
