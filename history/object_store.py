@@ -98,12 +98,16 @@ class S3Objects:
             self._put(key, body, content_type)
             return
         except KeyError:  # there is no bucket yet, or it was removed
-            self.ensure_bucket()
+            absent = "though it was made"
+            try:
+                self.ensure_bucket()
+            except PermanentError:  # no fault of this object: all wait for whoever may make it
+                absent = "and this key may not make one: its administrator does"
         try:
             self._put(key, body, content_type)
         except KeyError as error:
-            absent = OSError("there is no such bucket, though it was made")
-            raise self.failure("storing", key, absent, Cause.NOT_PREPARED) from error
+            said = OSError(f"there is no such bucket, {absent}")
+            raise self.failure("storing", key, said, Cause.NOT_PREPARED) from error
 
     def _put(self, key: str, body: bytes, content_type: str) -> None:
         kind, size = _header(content_type), len(body)

@@ -14,6 +14,8 @@ from infra.stack.certificates import LocalAuthority
 from infra.stack.process import free_port
 from infra.stack.s3_local import LocalS3, start_s3
 from streams.errors import UnavailableError
+from streams.failures import Cause, TransientError
+from tests.contracts.refusing_s3 import refusing_s3
 
 
 def objects_in(server: LocalS3, bucket: str, timeout_s: float = 5.0) -> S3Objects:
@@ -37,6 +39,20 @@ def test_a_bucket_removed_behind_our_back_is_made_again(s3: LocalS3) -> None:
     other = objects_in(s3, "removed")
     other.ensure_bucket()
     assert other.exists("a")
+
+
+def test_a_bucket_that_this_key_may_not_make_is_waited_for() -> None:
+    """As with the rights of `history/s3/record.json`: every picture became a dead letter."""
+    with refusing_s3() as server:
+        objects = S3Objects(server.address, "a", "b")
+        server.refuses |= {"/andon/inspections/a": 404, "/andon": 403}
+        with pytest.raises(TransientError, match="no such bucket, and this key may not") as caught:
+            objects.put("inspections/a", b"1")
+        assert caught.value.cause is Cause.NOT_PREPARED
+        server.refuses.pop("/andon/inspections/a")  # somebody made it
+        objects.put("inspections/a", b"1")
+        assert server.objects["/andon/inspections/a"] == b"1"
+        objects.close()
 
 
 @pytest.mark.asyncio
