@@ -138,11 +138,15 @@ def write_ended(state: State, now: float, event: ResultWritten | ResultRefused) 
 
 
 def acknowledged(state: State, now: float, result_seq: int) -> Step:
-    """Close the part whose result the controller took, and order the next write."""
+    """Close the part whose result the controller took, and order the next write.
+
+    Only its own number answers it. Another one is of an earlier result: a later one was not written
+    yet, so a number beyond it is what stood there before the controller's counters began anew.
+    """
     part = state.head()
-    if part is None or part.result_seq == 0 or result_seq == 0:
+    if part is None or result_seq == 0 or part.result_seq != result_seq:
         return state, []
-    if part.phase is Phase.QUEUED or steps(part.result_seq, result_seq, state.result_last) < 0:
+    if part.phase is Phase.QUEUED:
         return state, []
     commands = [] if part.phase is Phase.REPORTED else [confirm(part, now)]
     state, more = pump(forget(state, part), now)
@@ -225,7 +229,7 @@ def read_back(state: State, now: float, last: int, of_trigger: int, ack: int) ->
         there = behind > 0 or (behind == 0 and of_trigger == part.key.trigger_seq)
         if there and part.written_at is None and part.ordered_at is not None:
             part = replace(part, written_at=part.ordered_at)
-        if there and (behind > 0 or steps(part.result_seq, ack, state.result_last) >= 0):
+        if there and (behind > 0 or part.result_seq == ack):
             if part.phase is not Phase.REPORTED:
                 commands.append(confirm(part, now))
             state = forget(state, part)

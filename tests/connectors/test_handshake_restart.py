@@ -87,6 +87,12 @@ def test_when_it_was_written_is_kept_where_it_is_known() -> None:
     assert after.parts[KEY].written_at == 10.5
 
 
+def test_an_acknowledgement_of_before_the_counters_began_anew_takes_no_result() -> None:
+    """The controller kept ResultAckSeq over its restart, and lost ResultSeq."""
+    after, commands = read_back(state(written()), 10.5, last=8, of_trigger=5, ack=500)
+    assert (commands, after.parts[KEY].phase, after.queue) == ([], Phase.WRITTEN, (KEY,))
+
+
 def test_a_result_behind_the_one_that_is_shown_was_taken() -> None:
     after, (ack,) = read_back(state(written()), 10.5, last=9, of_trigger=6, ack=7)
     assert (ack.outcome, after.parts) == (AckOutcome.ACKNOWLEDGED, {})
