@@ -191,13 +191,14 @@ def _connected(state: State, now: float, values: SignalValues) -> Step:
         stop_request=state.stop_request or bool(values[Signal.STOP_REQUEST]),
     )
     if known is None:
-        state, commands = _first_contact(state, current, values), list[Command]()
-    elif known != current.plc_boot_id or _went_back(state, current):
+        state = _first_contact(state, current, values)
+    if known not in (None, current.plc_boot_id) or _went_back(state, current):
         state, commands = triggers.resynchronise(state, current.plc_boot_id, current.trigger_seq)
         state = _remembering(state, number(values, Signal.RESULT_SEQ))
         state, more = changeover.reconnected(state, now, values)
         return state, [*commands, *more]
-    else:
+    commands = []
+    if known is not None:
         state = replace(state, missed_count=number(values, Signal.MISSED_COUNT))
         doubt = _doubt(state, number(values, Signal.RESULT_SEQ))
         state, commands = results.read_back(

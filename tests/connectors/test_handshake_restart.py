@@ -223,6 +223,16 @@ def test_a_first_contact_takes_over_what_the_controller_remembers() -> None:
     assert (unread.last_trigger_seq, unread.missed_count) == (5, 0)
 
 
+@pytest.mark.parametrize("now", [0, 7])
+def test_what_was_acknowledged_before_a_cold_start_that_nobody_saw_counts_no_more(now: int) -> None:
+    """As for a stand-by without a journal: the controller began anew and kept its registers."""
+    values = {"trigger_seq": now, "trigger_ack_seq": 500, "exposure_done_seq": 500}
+    fresh = {"plc_boot_id": None, "last_trigger_seq": 0}
+    after, commands = connected(None, {**values, "missed_count": 2}, **fresh)
+    assert (after.last_trigger_seq, after.exposure_done_seq, after.missed_count) == (now, now, 0)
+    assert [type(command) for command in commands] == [hs.WriteStatus, hs.Resynchronised]
+
+
 @pytest.mark.parametrize(
     ("last", "now", "cold"),
     [(5, 5, False), (5, 6, False), (5, 4, True), (5, 0, True), (0, 0, False)],
