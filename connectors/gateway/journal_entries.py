@@ -147,6 +147,8 @@ class Recovered:
     last_trigger_seq: int = 0
     result_seq: int | None = None
     """The newest ``ResultSeq`` that was ordered or read; None: the journal does not say."""
+    result_is_stated: bool = False
+    """Whether a line says so: the parts of an earlier version's journal only tell by theirs."""
     entries: dict[PartKey, JournalEntry] = field(default_factory=dict)
     alerted_at: float = 0.0
     """Alerts up to this moment have become a ``StopRequest``, which may have been reset."""
@@ -197,18 +199,19 @@ def apply_line(known: Recovered, line: JournalLine) -> None:
             if line.new:
                 known.entries = {k: e for k, e in known.entries.items() if k.plc_boot_id != line.b}
             known.plc_boot_id, known.last_trigger_seq = line.b, line.s
-            known.result_seq = line.r if line.r is not None else known.result_seq
+            if line.r is not None:
+                known.result_seq, known.result_is_stated = line.r, True
         case AlertLine():
             known.alerted_at = max(known.alerted_at, line.at)
         case JournalEntry():
             known.entries[line.key] = line
             if line.t == "minted":
                 known.plc_boot_id, known.last_trigger_seq = line.key
-            elif line.key.plc_boot_id == known.plc_boot_id:
+            elif line.key.plc_boot_id == known.plc_boot_id and not known.result_is_stated:
                 known.result_seq = _later(known.result_seq, line.result_seq)
         case StepLine():
             if line.t == "writing":
-                known.result_seq = line.r
+                known.result_seq, known.result_is_stated = line.r, True
             if line.k in known.entries:
                 known.entries[line.k] = _advance(known.entries[line.k], line)
 

@@ -17,8 +17,9 @@ from connectors.gateway.journal_entries import (
     snapshot_lines,
 )
 from connectors.gateway.journal_frames import framed
-from connectors.handshake import PartKey, Phase
-from tests.connectors.handshake_state import part, told, trigger
+from connectors.handshake import PartKey, Phase, step
+from connectors.handshake import values as hs
+from tests.connectors.handshake_state import part, shown, told, trigger
 from tests.connectors.journal_lines import CONFIG, entry, known
 
 # --- What lines add up to -----------------------------------------------------------------------
@@ -155,11 +156,29 @@ def test_an_entry_tells_the_trigger_by_both_clocks() -> None:
     assert entry_of(part(), 1, 10.5, 1000.0, "").clock is None
 
 
-def test_the_same_result_number_is_no_later_one() -> None:
-    """Numbers wrap: what is the same or behind changes nothing, whatever was known."""
+def test_the_parts_tell_the_result_number_where_nothing_else_does() -> None:
+    """Numbers wrap: of a journal that states none, what is the same or behind changes nothing."""
     for seq, expected in ((5, 5), (4, 5), (6, 6), (0, 5)):
-        found = known(RunLine(t="run", b=1, s=5, r=5), entry(5, t="part", result_seq=seq))
-        assert found.result_seq == expected
+        parts = entry(4, t="part", result_seq=5), entry(5, t="part", result_seq=seq)
+        assert known(RunLine(t="run", b=1, s=5), *parts).result_seq == expected
+
+
+@pytest.mark.parametrize("last", [65_535, 0xFFFFFFFF])
+def test_a_compaction_at_the_wrap_of_the_result_number_leaves_it_as_it_is(last: int) -> None:
+    """However wide the controller's node is: by 32 bits a narrow one goes far back at its wrap,
+    and the parts before it were taken for the newest, so that a restart dropped what was open."""
+    whole = known(RunLine(t="run", b=1, s=3, r=last - 1))
+    for seq, result in enumerate((last - 1, last, 1, 2), start=4):
+        apply_line(whole, entry(seq))
+        apply_line(whole, StepLine(t="writing", k=entry(seq).key, r=result, v=told(seq)))
+    apply_line(whole, entry(8))
+    again, _, _ = replay(framed(snapshot_lines(whole), 0))
+    assert again.result_seq == 2
+    state = recover(CONFIG, again, now=50.0, wall=1000.0)
+    values = shown(result_seq=2, result_trigger_seq=7, trigger_seq=8, trigger_ack_seq=8)
+    after, commands = step(state, 50.0, hs.Connected(values, result_last=last))
+    assert not [one for one in commands if isinstance(one, hs.MemoryBehind)]
+    assert PartKey(1, 8) in after.parts
 
 
 def test_lines_hold_what_is_not_as_usual() -> None:
