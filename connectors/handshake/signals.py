@@ -103,7 +103,9 @@ TRIGGER_GROUP: tuple[Signal, ...] = (
     Signal.ENCODER_POS,
     Signal.TAKT_MS,
 )
-"""Read in one service call when ``TriggerSeq`` moves; stable until ``TriggerAckSeq`` follows."""
+"""Read in one service call when ``TriggerSeq`` moves; stable until ``TriggerAckSeq`` follows.
+
+The counters are read first: the group behind them is of the trigger that they tell, or newer."""
 
 WATCHED: tuple[Signal, ...] = (
     Signal.PLC_BOOT_ID,

@@ -13,7 +13,14 @@ from asyncua.ua.uaerrors import BadTooManyOperations
 
 from connectors.errors import NodeSetError
 from connectors.handshake.sequence import LAST
-from connectors.handshake.signals import LOSSES, NEEDED, Owner, Signal, SignalValue
+from connectors.handshake.signals import (
+    LOSSES,
+    NEEDED,
+    TRIGGER_GROUP,
+    Owner,
+    Signal,
+    SignalValue,
+)
 from connectors.opcua.coercion import can_hold, from_wire, last_count, taken_types, to_wire
 from connectors.settings import GatewaySettings
 from connectors.signal_map import NodeAddress
@@ -63,8 +70,12 @@ class NodeSet:
         self.constants[signal] = self.values[signal] = signal.default
 
     async def read_again(self, client: Client) -> None:
-        """Take the values of now: what moved before the subscription stood is told by nobody."""
-        signals = list(self.ids)
+        """Take the values of now: what moved before the subscription stood is told by nobody.
+
+        A server reads one node after the other while the controller's program runs, which writes
+        TriggerSeq behind its group: read before it, no trigger is taken with the part before.
+        """
+        signals = sorted(self.ids, key=lambda signal: signal not in TRIGGER_GROUP[:2])
         reads = await read_in_parts(client, [self.ids[s] for s in signals], _AID.Value)
         for signal, read in zip(signals, reads, strict=True):
             try:

@@ -1,7 +1,7 @@
 """The subscription on the watched signals: one ``Changed`` for each publish response."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ from asyncua import Client, ua
 from connectors.handshake.signals import NEEDED, WATCHED, Signal, SignalValue, SignalValues, number
 from connectors.handshake.values import Connected
 from connectors.line_link import Changed, LinkEvent
-from connectors.opcua.node_set import NodeSet
+from connectors.opcua.node_set import NodeSet, in_parts
 from connectors.opcua.trigger_time import TriggerTime
 
 log = structlog.get_logger(__name__)
@@ -152,13 +152,19 @@ async def subscribe(
     params.PublishingEnabled = True
     created = await client.uaclient.create_subscription(params, events)
     watched = [signal for signal in WATCHED if signal in nodes.ids]
-    request = ua.CreateMonitoredItemsParameters()
-    request.SubscriptionId = created.SubscriptionId
-    request.TimestampsToReturn = ua.TimestampsToReturn.Source
-    request.ItemsToCreate = [
-        _monitored(nodes.ids[signal], WATCHED.index(signal), interval_ms) for signal in watched
-    ]
-    results = await client.uaclient.create_monitored_items(request)
+
+    async def watch(some: Sequence[Signal]) -> list[ua.MonitoredItemCreateResult]:
+        request = ua.CreateMonitoredItemsParameters()
+        request.SubscriptionId = created.SubscriptionId
+        request.TimestampsToReturn = ua.TimestampsToReturn.Source
+        request.ItemsToCreate = [
+            _monitored(nodes.ids[signal], WATCHED.index(signal), interval_ms) for signal in some
+        ]
+        answer: list[ua.MonitoredItemCreateResult]
+        answer = await client.uaclient.create_monitored_items(request)
+        return answer
+
+    results = await in_parts(watch, watched) if watched else []
     sampling_ms = interval_ms
     for signal, result in zip(watched, results, strict=True):
         if result.StatusCode.is_good():

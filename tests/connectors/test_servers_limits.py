@@ -1,0 +1,89 @@
+"""Servers that take few nodes in one call, and read them while the controller's program runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from asyncua import ua
+from asyncua.common.utils import ServiceError
+from asyncua.server.internal_session import InternalSession
+
+from connectors.handshake.signals import Signal
+from connectors.handshake.values import Connected
+from lab.plc.opcua_server import PREFIX
+from tests.connectors.line import running_line
+from tests.connectors.test_makes import PLC, play, settings, told
+from tests.contracts.test_line_link import OpcUaController, Running
+from tests.waiting import until
+
+SERVICES: dict[str, Callable[[object], int]] = {
+    "read": lambda params: len(params.NodesToRead),
+    "write": lambda params: len(params.NodesToWrite),
+    "create_monitored_items": lambda params: len(params.ItemsToCreate),
+}
+
+
+def limit(monkeypatch: pytest.MonkeyPatch, service: str, most: int) -> list[int]:
+    """Let a server refuse calls with more than so many nodes; how many those had that it took."""
+    whole, taken = getattr(InternalSession, service), list[int]()
+
+    async def limited(self: InternalSession, params: object, *more: object) -> object:
+        if self.external:
+            if SERVICES[service](params) > most:
+                raise ServiceError(ua.StatusCodes.BadTooManyOperations)
+            taken.append(SERVICES[service](params))
+        return await whole(self, params, *more)
+
+    monkeypatch.setattr(InternalSession, service, limited)
+    return taken
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_takes_few_nodes_in_one_call_is_asked_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = [limit(monkeypatch, service, 3) for service in SERVICES]
+    async with running_line(tmp_path, PLC, config=settings()) as line:
+        await play(line, "a", "b")
+        assert told(line) == [("a", "a", "expert"), ("b", "b", "expert")]
+    assert [max(counts) for counts in taken] == [3, 3, 3]
+
+
+class AtTheFirstPart(OpcUaController):
+    """A controller that has given one trigger when the gateway comes."""
+
+    async def start(self) -> None:
+        await super().start()
+        await self.put({Signal.PART_ID: "old", Signal.TRIGGER_SEQ: 1})
+
+
+@pytest.mark.asyncio
+async def test_a_trigger_during_the_first_read_has_the_part_that_it_was_given_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server reads PartId, the controller goes on to the next part, the server reads on."""
+    controller = AtTheFirstPart()
+    whole, reads = InternalSession.read, list[Signal]()
+
+    async def one_by_one(self: InternalSession, params: ua.ReadParameters) -> list[ua.DataValue]:
+        nodes = params.NodesToRead
+        if not self.external or len(nodes) < len(Signal):
+            return await whole(self, params)
+        values = []
+        for node in nodes:
+            params.NodesToRead = [node]
+            values += await whole(self, params)
+            is_value = node.AttributeId == ua.AttributeIds.Value
+            if is_value and node.NodeId.Identifier == f"{PREFIX}.{Signal.PART_ID.wire_name}":
+                reads.append(Signal.PART_ID)
+                if len(reads) == 2:  # the second is what the connection begins with
+                    await controller.put({Signal.PART_ID: "new"})
+                    await controller.put({Signal.TRIGGER_SEQ: 2})
+        return values
+
+    monkeypatch.setattr(InternalSession, "read", one_by_one)
+    async with Running(controller) as running:
+        (values,) = [event.values for event in running.events if isinstance(event, Connected)]
+        assert len(reads) >= 2
+        assert (values[Signal.PART_ID], values[Signal.TRIGGER_SEQ]) == ("old", 1)
+        await until(lambda: running.changed().get(Signal.TRIGGER_SEQ) == 2)
