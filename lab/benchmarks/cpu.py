@@ -1,9 +1,14 @@
 """CPU time by component: what a frame costs beside the expert."""
 
 import contextlib
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import psutil
+
+_READ_EVERY_S = 0.5
 
 
 def cpu_seconds(roots: Mapping[str, int]) -> dict[str, float]:
@@ -48,3 +53,57 @@ def per_frame_ms(
         name: round(1000 * (after[name] - before.get(name, 0.0)) / max(1, frames), 2)
         for name in after
     }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What each component had spent at one moment."""
+
+    at: float
+    """Seconds since the epoch."""
+    spent: Mapping[str, float]
+    """Component -> CPU seconds."""
+
+
+def per_second_ms(before: Reading, after: Reading) -> dict[str, float]:
+    """Milliseconds of CPU per second by component between two readings."""
+    seconds = max(1e-9, after.at - before.at)
+    return {
+        name: round(1000 * (spent - before.spent.get(name, 0.0)) / seconds, 2)
+        for name, spent in after.spent.items()
+    }
+
+
+@contextlib.contextmanager
+def readings(roots: Mapping[str, int]) -> Iterator[list[Reading]]:
+    """Reads the components' CPU beside the block, all along; the list is whole at its end."""
+    taken: list[Reading] = []
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            taken.append(Reading(time.time(), cpu_seconds(roots)))
+            over.wait(_READ_EVERY_S)
+
+    reader = threading.Thread(target=read, name="cpu readings")
+    reader.start()
+    try:
+        yield taken
+    finally:
+        over.set()
+        reader.join()
+        taken.append(Reading(time.time(), cpu_seconds(roots)))
+
+
+def within(taken: Sequence[Reading], begin: float, end: float) -> tuple[Reading, Reading]:
+    """The first reading and the last one of a time; of all, where it holds fewer than two.
+
+    >>> taken = [Reading(at, {}) for at in (0.0, 1.0, 2.0, 3.0)]
+    >>> [reading.at for reading in within(taken, 0.5, 2.5)]
+    [1.0, 2.0]
+    >>> [reading.at for reading in within(taken, 0.5, 1.5)]
+    [0.0, 3.0]
+    """
+    inside = [reading for reading in taken if begin <= reading.at <= end]
+    first, *_, last = inside if len(inside) > 1 else taken
+    return first, last

@@ -11,6 +11,7 @@ from typing import Any
 
 from andon.stack.local import BrokerKind, LocalStack, StackPorts
 from andon.stack.prepare import prepare
+from lab.benchmarks.cpu import per_second_ms, readings
 from lab.benchmarks.faults import Say
 from lab.benchmarks.throughput import (
     REFERENCE,
@@ -19,6 +20,7 @@ from lab.benchmarks.throughput import (
     Round,
     alone,
     combine,
+    medians,
     play_round,
 )
 from lab.datasets.textile import textile_dataset
@@ -124,15 +126,8 @@ def benchmark_secured(options: LineBenchmark, say: Say) -> dict[str, Any]:
         "cost": round(1 - secured / plain, 3),
         "cpu_ms": {"plain": round(plain_cpu, 1), "secured": round(secured_cpu, 1)},
         "cpu_cost": round(1 - plain_cpu / secured_cpu, 3),
-        "groups": {name: _medians(found) for name, found in groups.items()},
+        "groups": {name: medians(found) for name, found in groups.items()},
         "rounds": ratios,
-    }
-
-
-def _medians(rounds: list[dict[str, float]]) -> dict[str, float]:
-    """Of each process group, its median over the rounds."""
-    return {
-        name: round(median(one.get(name, 0.0) for one in rounds), 2) for name in sorted(rounds[0])
     }
 
 
@@ -205,12 +200,14 @@ def _alternate(
 ) -> dict[str, Any]:
     """Expert alone, then the line, ``rounds`` times; the line idles while the expert runs."""
     bench.serve(profile, options.batch)
-    line, solo, rounds = bench.line, [], []
+    line, solo, rounds, rests = bench.line, [], [], []
     for number in range(1, options.rounds + 1):
-        measured = alone(
-            bench.learned.artifact, bench.plan, profile, options.seconds, options.batch
-        )
+        with readings(line.pids()) as taken:
+            measured = alone(
+                bench.learned.artifact, bench.plan, profile, options.seconds, options.batch
+            )
         solo.append(measured)
+        rests.append(per_second_ms(taken[0], taken[-1]))
         rate = measured["frames_per_s"]
         paced = LineOptions(0.001, SATURATED_WINDOW_S, True, options.in_flight)
         if number == 1:
@@ -221,7 +218,7 @@ def _alternate(
             f"{profile.runtime} round {number}: expert {rate:.1f} frames/s, "
             f"line {rounds[-1].frames_per_s:.1f} frames/s"
         )
-    return combine(solo, rounds, profile)
+    return combine(solo, rounds, rests, profile)
 
 
 def paced_round(bench: Bench, rate: float, seconds: float) -> Round:

@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from infra.stack.process import ProcessError
-from lab.benchmarks.cpu import cpu_seconds, per_frame_ms
+from lab.benchmarks.cpu import per_frame_ms, readings, within
 from lab.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan
 from lab.plc.ledger import LedgerEntry, read_ledger
@@ -45,6 +45,7 @@ class Round:
 
     frames_per_s: float
     cpu_ms: Mapping[str, float]
+    """Component -> CPU per frame while parts flow: from the first result to the last trigger."""
     latencies_ms: tuple[float, ...]
     sources: Mapping[str, int]
     entries: tuple[LedgerEntry, ...] = ()
@@ -87,16 +88,16 @@ def play_round(line: SimulatedLine, options: LineOptions, plan: LinePlan) -> Rou
     line.plan, line.options = plan, options
     line.ledger.unlink(missing_ok=True)
     line.write_plan()
-    roots = line.pids()
-    before = cpu_seconds(roots)
-    line.play()
-    after = cpu_seconds(roots)
+    with readings(line.pids()) as taken:
+        line.play()
     entries = read_ledger(line.ledger)
     times = [e.trigger.at for e in entries]
     ends = [r.at for e in entries for r in e.applied] or times
+    before, after = within(taken, min(ends), max(times))
+    frames = sum(before.at < at <= after.at for at in ends)
     return Round(
         frames_per_s=len(entries) / max(1e-9, max(ends) - min(times)),
-        cpu_ms=per_frame_ms(before, after, len(entries)),
+        cpu_ms=per_frame_ms(before.spent, after.spent, frames),
         latencies_ms=tuple(sorted(r.ms or 0.0 for e in entries for r in e.applied)),
         sources=Counter(e.source or "none" for e in entries),
         entries=tuple(entries),
@@ -104,19 +105,22 @@ def play_round(line: SimulatedLine, options: LineOptions, plan: LinePlan) -> Rou
 
 
 def combine(
-    solo: list[dict[str, float]], rounds: list[Round], profile: ExpertProfile
+    solo: list[dict[str, float]],
+    rounds: list[Round],
+    rests: list[dict[str, float]],
+    profile: ExpertProfile,
 ) -> dict[str, Any]:
     """Medians of the alternated rounds: ratio and CPU beside the expert.
 
     ``overhead_cpu_ms`` is all of the line's CPU per frame less the bare expert's: gateway, broker,
     roles, Ray, naming, history, and what the replica needs beyond the bare expert.
-    ``flow_cpu_ms`` is the share of :data:`FLOW` in it.
+    ``flow_cpu_ms`` is the share of :data:`FLOW` in it. ``rest_cpu_ms_per_s`` is what the line takes
+    each second without a part.
     """
     expert_fps = statistics.median(s["frames_per_s"] for s in solo)
     expert_cpu = statistics.median(s["cpu_ms"] for s in solo)
     line_fps = statistics.median(r.frames_per_s for r in rounds)
-    names = sorted({name for r in rounds for name in r.cpu_ms})
-    cpu = {n: round(statistics.median(r.cpu_ms.get(n, 0.0) for r in rounds), 2) for n in names}
+    cpu, rest = medians([r.cpu_ms for r in rounds]), medians(rests)
     whole = sum(ms for name, ms in cpu.items() if name not in NOT_THE_LINE)
     return {
         "runtime": f"{profile.runtime} {profile.precision}, {profile.threads} thread",
@@ -127,5 +131,14 @@ def combine(
         "overhead_cpu_ms": round(whole - expert_cpu, 2),
         "flow_cpu_ms": round(sum(cpu.get(name, 0.0) for name in FLOW), 2),
         "cpu_ms": cpu,
+        "rest_cpu_ms_per_s": {"all": round(sum(rest.values()), 1), **rest},
         "by_source": rounds[-1].sources,
+    }
+
+
+def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each component, its median over the rounds."""
+    names = sorted({name for one in rounds for name in one})
+    return {
+        name: round(statistics.median(one.get(name, 0.0) for one in rounds), 2) for name in names
     }
