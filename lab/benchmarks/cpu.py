@@ -18,14 +18,21 @@ def cpu_seconds(roots: Mapping[str, int]) -> dict[str, float]:
     is gone counts 0.
     """
     spent: dict[str, float] = dict.fromkeys(roots, 0.0)
+    for (name, _), seconds in _by_process(roots).items():
+        spent[name] = spent.get(name, 0.0) + seconds
+    return spent
+
+
+def _by_process(roots: Mapping[str, int]) -> dict[tuple[str, int], float]:
+    """(component, process id) -> user plus system seconds."""
+    spent = {}
     for name, pid in roots.items():
         with contextlib.suppress(psutil.Error):
             root = psutil.Process(pid)
             for process in [root, *root.children(recursive=True)]:
                 with contextlib.suppress(psutil.Error):
                     times = process.cpu_times()
-                    part = replica_of(process) or name
-                    spent[part] = spent.get(part, 0.0) + times.user + times.system
+                    spent[replica_of(process) or name, process.pid] = times.user + times.system
     return spent
 
 
@@ -45,33 +52,26 @@ def replicas(ray_pid: int, deployment: str) -> list[psutil.Process]:
     return found
 
 
-def per_frame_ms(
-    before: Mapping[str, float], after: Mapping[str, float], frames: int
-) -> dict[str, float]:
-    """Milliseconds of CPU per frame by component between two readings."""
-    return {
-        name: round(1000 * (after[name] - before.get(name, 0.0)) / max(1, frames), 2)
-        for name in after
-    }
-
-
 @dataclass(frozen=True)
 class Reading:
-    """What each component had spent at one moment."""
+    """What each process had spent at one moment."""
 
     at: float
     """Seconds since the epoch."""
-    spent: Mapping[str, float]
-    """Component -> CPU seconds."""
+    spent: Mapping[tuple[str, int], float]
+    """(component, process id) -> CPU seconds."""
 
+    def since(self, before: "Reading") -> dict[str, float]:
+        """CPU seconds of each component since then; a process that ended in between is left out.
 
-def per_second_ms(before: Reading, after: Reading) -> dict[str, float]:
-    """Milliseconds of CPU per second by component between two readings."""
-    seconds = max(1e-9, after.at - before.at)
-    return {
-        name: round(1000 * (spent - before.spent.get(name, 0.0)) / seconds, 2)
-        for name, spent in after.spent.items()
-    }
+        >>> before = Reading(0.0, {("ray", 1): 9.0, ("ray", 2): 1.0})
+        >>> Reading(1.0, {("ray", 2): 1.5, ("ray", 3): 0.25}).since(before)
+        {'ray': 0.75}
+        """
+        found: dict[str, float] = {}
+        for key, seconds in self.spent.items():
+            found[key[0]] = found.get(key[0], 0.0) + seconds - before.spent.get(key, 0.0)
+        return found
 
 
 @contextlib.contextmanager
@@ -82,7 +82,7 @@ def readings(roots: Mapping[str, int]) -> Iterator[list[Reading]]:
 
     def read() -> None:
         while not over.is_set():
-            taken.append(Reading(time.time(), cpu_seconds(roots)))
+            taken.append(Reading(time.time(), _by_process(roots)))
             over.wait(_READ_EVERY_S)
 
     reader = threading.Thread(target=read, name="cpu readings")
@@ -92,7 +92,7 @@ def readings(roots: Mapping[str, int]) -> Iterator[list[Reading]]:
     finally:
         over.set()
         reader.join()
-        taken.append(Reading(time.time(), cpu_seconds(roots)))
+        taken.append(Reading(time.time(), _by_process(roots)))
 
 
 def within(taken: Sequence[Reading], begin: float, end: float) -> tuple[Reading, Reading]:

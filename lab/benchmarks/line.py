@@ -11,7 +11,7 @@ from typing import Any
 
 from andon.stack.local import BrokerKind, LocalStack, StackPorts
 from andon.stack.prepare import prepare
-from lab.benchmarks.cpu import per_second_ms, readings
+from lab.benchmarks.cpu import readings
 from lab.benchmarks.faults import Say
 from lab.benchmarks.throughput import (
     REFERENCE,
@@ -207,7 +207,8 @@ def _alternate(
                 bench.learned.artifact, bench.plan, profile, options.seconds, options.batch
             )
         solo.append(measured)
-        rests.append(per_second_ms(taken[0], taken[-1]))
+        spent, seconds = taken[-1].since(taken[0]), taken[-1].at - taken[0].at
+        rests.append({name: 1000 * s / seconds for name, s in spent.items()})
         rate = measured["frames_per_s"]
         paced = LineOptions(0.001, SATURATED_WINDOW_S, True, options.in_flight)
         if number == 1:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from infra.stack.process import ProcessError
-from lab.benchmarks.cpu import per_frame_ms, readings, within
+from lab.benchmarks.cpu import readings, within
 from lab.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan
 from lab.plc.ledger import LedgerEntry, read_ledger
@@ -97,7 +97,7 @@ def play_round(line: SimulatedLine, options: LineOptions, plan: LinePlan) -> Rou
     frames = sum(before.at < at <= after.at for at in ends)
     return Round(
         frames_per_s=len(entries) / max(1e-9, max(ends) - min(times)),
-        cpu_ms=per_frame_ms(before.spent, after.spent, frames),
+        cpu_ms={name: 1000 * s / max(1, frames) for name, s in after.since(before).items()},
         latencies_ms=tuple(sorted(r.ms or 0.0 for e in entries for r in e.applied)),
         sources=Counter(e.source or "none" for e in entries),
         entries=tuple(entries),
