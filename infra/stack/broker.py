@@ -23,6 +23,8 @@ ENVIRONMENT = {
 }
 """One worker thread and buffers that malloc keeps: a third of the CPU that waiting fetches cost."""
 _METADATA, _METADATA_VERSION = 3, 1
+_READY_S = 15.0
+"""Within it a broker answers, seconds."""
 
 
 @dataclass
@@ -39,7 +41,6 @@ def start_broker(
     port: int | None = None,
     storage: str = "memory",
     log_path: Path | None = None,
-    ready_timeout_s: float = 15.0,
     tethered: bool = True,
     advertised_port: int | None = None,
 ) -> Broker:
@@ -52,7 +53,6 @@ def start_broker(
         port: TCP port on loopback; None takes a free one.
         storage: ``memory``, or a storage URL that Tansu takes (``s3://bucket/``).
         log_path: where its output is appended; None discards it.
-        ready_timeout_s: seconds to wait for its first answer.
         tethered: whether it ends with the thread that called; the stack's outlives its starter.
         advertised_port: where clients are sent, as by a proxy before it; None: where it listens.
 
@@ -70,7 +70,7 @@ def start_broker(
         return alive_brokers(chosen) is not None
 
     log = log_path or Path(os.devnull)
-    process = launch("broker", command, log, answers, ready_timeout_s, ENVIRONMENT, tethered)
+    process = launch("broker", command, log, answers, _READY_S, ENVIRONMENT, tethered)
     return Broker(process, chosen)
 
 

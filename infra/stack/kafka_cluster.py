@@ -40,7 +40,7 @@ class KafkaCluster(Broker):
         self.nodes[self.killed % len(self.nodes)].kill()
         self.killed += 1
 
-    def revive(self, ready_timeout_s: float = 90.0) -> "KafkaCluster":
+    def revive(self) -> "KafkaCluster":
         """Start those that are gone; returns once every broker knows of all.
 
         Raises:
@@ -51,7 +51,7 @@ class KafkaCluster(Broker):
                 self.nodes[index] = _launched(self.folder, index, self.commands[index])
         self.process = self.nodes[0]
         for node in self.nodes:
-            node.wait_ready(self._is_whole, ready_timeout_s)
+            node.wait_ready(self._is_whole, kafka_local.READY_S)
         return self
 
     def _is_whole(self) -> bool:

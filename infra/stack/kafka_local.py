@@ -29,6 +29,9 @@ CACHE = Path(__file__).parents[1] / ".venvs" / "kafka"
 MIN_JAVA = 17
 """Kafka 4's brokers need it."""
 HEAP = "384m"
+READY_S = 90.0
+"""Within it a broker serves, the recovery of its logs included, seconds."""
+_FETCH_S = 600.0
 _NO_MAVEN = "no `mvn` on the path: install Apache Maven, it fetches Kafka's jars"
 _FILES = Path(__file__).parent / "kafka"
 _JAVA_OPTIONS = [f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
@@ -57,7 +60,7 @@ def kafka_available(cache: Path = CACHE) -> str:
     return ""
 
 
-def fetch_kafka(cache: Path = CACHE, timeout_s: float = 600.0) -> Path:
+def fetch_kafka(cache: Path = CACHE) -> Path:
     """The folder of the broker's jars (43 MB); fetched with Maven when absent.
 
     Raises:
@@ -72,7 +75,7 @@ def fetch_kafka(cache: Path = CACHE, timeout_s: float = 600.0) -> Path:
     command = [maven, "-q", "-B", "-f", str(_FILES / "pom.xml"), "dependency:copy-dependencies"]
     command += ["-DincludeScope=runtime"]
     make_folder(
-        folder, lambda draft: run_to_end([*command, f"-DoutputDirectory={draft}"], timeout_s)
+        folder, lambda draft: run_to_end([*command, f"-DoutputDirectory={draft}"], _FETCH_S)
     )
     return folder
 
@@ -81,7 +84,6 @@ def start_kafka(
     data_dir: Path,
     port: int | None = None,
     log_path: Path | None = None,
-    ready_timeout_s: float = 90.0,
     tethered: bool = True,
     cache: Path = CACHE,
     security: BrokerSecurity | None = None,
@@ -95,7 +97,6 @@ def start_kafka(
         data_dir: the node's folder; its parent is created.
         port: TCP port on 127.0.0.1; None takes a free one. The controller takes another.
         log_path: where its output is appended; None: ``<data_dir>.log``.
-        ready_timeout_s: seconds until it must serve (recovery of its logs included).
         tethered: whether it ends with the thread that called; the stack's outlives its starter.
         cache: where ``fetch_kafka`` keeps the jars.
         security: TLS, logins and an authorizer; None listens in plain text.
@@ -123,7 +124,7 @@ def start_kafka(
 
     command = [*java, "kafka.Kafka", str(settings)]
     log = log_beside(data_dir, log_path)
-    process = launch("kafka", command, log, serves, ready_timeout_s, tethered=tethered)
+    process = launch("kafka", command, log, serves, READY_S, tethered=tethered)
     if security is not None:
         security.apply_access(f"{HOST}:{chosen}")
     return LocalKafka(process, chosen, data_dir)

@@ -20,6 +20,7 @@ CACHE = Path(__file__).parents[1] / ".venvs" / "minio"
 MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 """MinIO tags its releases outside of Go's scheme: this is what ``@latest`` stood for."""
 BUILD_TIMEOUT_S = 1800.0
+_READY_S = 60.0
 
 
 def minio_available(cache: Path = CACHE) -> str:
@@ -34,7 +35,7 @@ def minio_is_built(cache: Path = CACHE) -> bool:
     return _program(cache).is_file()
 
 
-def build_minio(cache: Path = CACHE, timeout_s: float = BUILD_TIMEOUT_S) -> Path:
+def build_minio(cache: Path = CACHE) -> Path:
     """The program; built with ``go install`` when absent: 300 modules, minutes.
 
     Raises:
@@ -50,7 +51,7 @@ def build_minio(cache: Path = CACHE, timeout_s: float = BUILD_TIMEOUT_S) -> Path
     def make(draft: Path) -> None:
         draft.mkdir()
         env = {**os.environ, "GOBIN": str(draft)}
-        run_to_end([go, "install", MODULE], timeout_s, env=env)
+        run_to_end([go, "install", MODULE], BUILD_TIMEOUT_S, env=env)
 
     make_folder(program.parent, make)
     return program
@@ -62,7 +63,6 @@ def start_minio(
     access_key: str = "andon",
     secret_key: str = "andon-local-only",  # noqa: S107 - a test's server, on loopback
     log_path: Path | None = None,
-    ready_timeout_s: float = 60.0,
     tethered: bool = True,
     cache: Path = CACHE,
 ) -> LocalS3:
@@ -74,7 +74,6 @@ def start_minio(
         access_key: of the root user; at least 3 characters.
         secret_key: its secret; at least 8 characters. Both go through the environment.
         log_path: where its output is appended; None: ``<data_dir>.log``.
-        ready_timeout_s: seconds until it must serve.
         tethered: whether it ends with the thread that called.
         cache: where ``build_minio`` keeps the program.
 
@@ -100,7 +99,7 @@ def start_minio(
         return answers_http(chosen, "/minio/health/cluster")
 
     log = log_beside(data_dir, log_path)
-    process = launch("minio", command, log, is_ready, ready_timeout_s, env, tethered)
+    process = launch("minio", command, log, is_ready, _READY_S, env, tethered)
     return LocalS3(process, chosen, data_dir, access_key, secret_key)
 
 

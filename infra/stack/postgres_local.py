@@ -29,6 +29,8 @@ from infra.stack.server import (
 DATABASE = "andon"
 SUPERUSER = "postgres"
 _INIT_TIMEOUT_S = 60.0
+_READY_S = 30.0
+"""Within it the server takes connections, crash recovery included, seconds."""
 _SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -62,7 +64,6 @@ def start_postgres(
     data_dir: Path,
     port: int | None = None,
     log_path: Path | None = None,
-    ready_timeout_s: float = 30.0,
     tethered: bool = True,
     security: DatabaseSecurity | None = None,
 ) -> LocalPostgres:
@@ -75,7 +76,6 @@ def start_postgres(
         data_dir: the cluster's folder; its parent is created.
         port: TCP port on 127.0.0.1; None takes a free one.
         log_path: where its output is appended; None: ``<data_dir>.log``.
-        ready_timeout_s: seconds until it must take connections (crash recovery included).
         tethered: whether it ends with the thread that called; the stack's outlives its starter.
         security: logins; None trusts whoever connects.
 
@@ -97,7 +97,7 @@ def start_postgres(
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
     log = log_beside(data_dir, log_path)
-    return _start(command, data_dir, chosen, log, ready_timeout_s, tethered)
+    return _start(command, data_dir, chosen, log, tethered)
 
 
 def binaries() -> Path:
@@ -116,7 +116,7 @@ def binaries() -> Path:
 
 
 def _start(
-    command: list[str], data_dir: Path, port: int, log: Path, timeout_s: float, tethered: bool
+    command: list[str], data_dir: Path, port: int, log: Path, tethered: bool
 ) -> LocalPostgres:
     def ready(process: Process) -> bool:
         """``postmaster.pid``: its first line is the pid, its eighth the state."""
@@ -126,7 +126,7 @@ def _start(
             "ready",
         ]
 
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + _READY_S
     stop_signal = LocalPostgres.stop_signal
     while True:
         left = max(deadline - time.monotonic(), 0.1)

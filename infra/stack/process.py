@@ -20,6 +20,7 @@ from streams.errors import AndonError
 
 SERVER_PORTS = range(20000, 30000)
 """Ports for servers; Ray's workers have those below, outgoing connections those from 32768."""
+_END_S = 3.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
@@ -47,11 +48,11 @@ def free_port() -> int:
     raise ProcessError(f"no port of {SERVER_PORTS.start} to {SERVER_PORTS.stop - 1} is free")
 
 
-def port_is_open(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether something accepts TCP connections there."""
+def port_is_open(port: int) -> bool:
+    """Whether something accepts TCP connections on loopback's ``port``."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
-        return probe.connect_ex((host, port)) == 0
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def answers_http(port: int, path: str) -> bool:
@@ -157,14 +158,14 @@ def descendants(pid: int) -> list[psutil.Process]:
     return []
 
 
-def end_all(processes: Sequence[psutil.Process], timeout_s: float = 3.0) -> None:
+def end_all(processes: Sequence[psutil.Process]) -> None:
     """SIGTERM, then SIGKILL, to what is still alive of them."""
     alive = [p for p in processes if p.is_running()]
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    _, alive = psutil.wait_procs(alive, timeout=timeout_s)
+    _, alive = psutil.wait_procs(alive, timeout=_END_S)
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(alive, timeout=timeout_s)
+    psutil.wait_procs(alive, timeout=_END_S)

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from infra.stack.process import Process, ProcessError, answers_http
-from infra.stack.server import HOST, LocalServer, launch, take_port
+from infra.stack.process import Process, ProcessError, answers_http, free_port
+from infra.stack.server import HOST, LocalServer, launch
 
 RULES = Path(__file__).parents[1] / "prometheus" / "andon.rules.yaml"
 _ASK_TIMEOUT_S = 30.0
+_READY_S = 60.0
 
 
 def prometheus_available() -> str:
@@ -80,37 +81,27 @@ class LocalPrometheus(LocalServer):
             raise ProcessError(f"prometheus: {expr}: {error}") from error
 
 
-def start_prometheus(
-    folder: Path,
-    ports: Mapping[str, int],
-    scrape_every_s: int = 1,
-    port: int | None = None,
-    ready_timeout_s: float = 60.0,
-) -> LocalPrometheus:
+def start_prometheus(folder: Path, ports: Mapping[str, int]) -> LocalPrometheus:
     """Scrape the ports of this machine and return once questions are answered.
 
     Args:
         folder: for its configuration and its data; it is created.
         ports: the name of a process -> where its metrics are; the name is their label ``process``.
-        scrape_every_s: whole seconds between two scrapes, and two looks at the alerts.
-        port: TCP port on 127.0.0.1; None takes a free one.
-        ready_timeout_s: seconds until it must answer.
 
     Raises:
-        ProcessError: no program, the port is in use, or it did not come up.
+        ProcessError: no program, or it did not come up.
     """
     program = shutil.which("prometheus")
     if program is None:
         raise ProcessError(prometheus_available())
-    chosen = take_port(port, "another port")
+    chosen = free_port()
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    every = f"{scrape_every_s}s"
     scraped = [
         {"targets": [f"{HOST}:{one}"], "labels": {"process": name}} for name, one in ports.items()
     ]
     config = {
-        "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
+        "global": dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), "1s"),
         "rule_files": [str(RULES)],
         "scrape_configs": [{"job_name": "andon", "static_configs": scraped}],
     }
@@ -123,5 +114,5 @@ def start_prometheus(
         return answers_http(chosen, "/-/ready")
 
     log = folder / "prometheus.log"
-    process = launch("prometheus", command, log, is_ready, ready_timeout_s)
+    process = launch("prometheus", command, log, is_ready, _READY_S)
     return LocalPrometheus(process, chosen)

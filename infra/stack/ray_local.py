@@ -62,7 +62,6 @@ class LocalRay(LocalServer):
     token_file: Path
     """What a caller must say; only this user may read it."""
     temp_dir: Path
-    owns_temp_dir: bool
 
     @property
     def rest_address(self) -> str:
@@ -77,20 +76,18 @@ class LocalRay(LocalServer):
 
     @property
     def temporary_folder(self) -> Path | None:
-        """Ray's sessions and logs, where ``start_ray`` made the folder itself."""
-        return self.temp_dir if self.owns_temp_dir else None
+        """Ray's sessions and logs."""
+        return self.temp_dir
 
     def stop(self) -> None:
-        """End the head and everything below it; remove a temporary folder. May be called twice."""
+        """End the head and everything below it; remove its folder. May be called twice."""
         super().stop()
-        if self.owns_temp_dir:
-            shutil.rmtree(self.temp_dir, ignore_errors=True)
+        shutil.rmtree(self.temp_dir, ignore_errors=True)
 
 
 def start_ray(
     port: int | None = None,
     dashboard_port: int | None = None,
-    temp_dir: Path | None = None,
     token_file: Path | None = None,
     num_cpus: int = 8,
     env: Mapping[str, str] | None = None,
@@ -104,13 +101,11 @@ def start_ray(
         port: of the GCS; None takes a free one.
         dashboard_port: of the dashboard and its REST API, which ``serve deploy`` needs; None
             starts neither (ten processes and about 2 % of a core less).
-        temp_dir: Ray's sessions and logs, 40 characters at most; None makes one that ``stop``
-            removes.
         token_file: holds the token without which nobody is answered, and is written unless it is
-            there; None keeps it in ``temp_dir``.
+            there; None keeps it in the folder of the sessions.
         num_cpus: CPUs that Ray believes in: a budget of replicas, not of cores.
         env: more environment for the head and for every replica.
-        log_path: output of the head; default: inside ``temp_dir``.
+        log_path: output of the head; None: in the folder of the sessions.
         tethered: the head ends with the thread that called, even when its process is killed.
         ready_timeout_s: seconds to wait for one attempt.
 
@@ -121,7 +116,7 @@ def start_ray(
     if dashboard_port is not None:
         take_port(dashboard_port, "--dashboard-port")
     ports = [p for p in (gcs, dashboard_port) if p is not None]
-    folder = Path(tempfile.mkdtemp(prefix="ray-")) if temp_dir is None else temp_dir.absolute()
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))
     log_file = log_path or folder / "head.log"
     token = (token_file or folder / "token").absolute()
     environment = {
@@ -145,9 +140,8 @@ def start_ray(
         if len(str(folder)) > MAX_TEMP_DIR:
             raise ProcessError(
                 f"{folder}: {len(str(folder))} characters; Ray's sockets allow {MAX_TEMP_DIR}: "
-                "take a shorter folder, such as one below /tmp"
+                "set TMPDIR to a shorter folder, such as /tmp"
             )
-        folder.mkdir(parents=True, exist_ok=True)
         _make_token(token)
         try:
             process = start()
@@ -156,10 +150,9 @@ def start_ray(
                 raise
             process = start()
     except BaseException:
-        if temp_dir is None:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise
-    return LocalRay(process, gcs, dashboard_port, token, folder, temp_dir is None)
+    return LocalRay(process, gcs, dashboard_port, token, folder)
 
 
 def _make_token(path: Path) -> None:

@@ -14,6 +14,9 @@ from types import MappingProxyType
 from infra.stack.process import Process, ProcessError, port_is_open
 from infra.stack.server import HOST, LocalServer, launch, log_beside, take_port
 
+_READY_S = 15.0
+"""Within it the server listens, seconds."""
+
 
 @dataclass
 class LocalS3(LocalServer):
@@ -35,7 +38,6 @@ def start_s3(
     access_key: str = "andon",
     secret_key: str = "andon-local-only",  # noqa: S107 - the embedded server's, on loopback
     log_path: Path | None = None,
-    ready_timeout_s: float = 15.0,
     tethered: bool = True,
     others: Mapping[str, str] = MappingProxyType({}),
 ) -> LocalS3:
@@ -50,7 +52,6 @@ def start_s3(
         access_key: the access key that is let in.
         secret_key: its secret.
         log_path: where its output is appended; None: ``<data_dir>.log``.
-        ready_timeout_s: seconds until it must listen.
         tethered: whether it ends with the thread that called; the stack's outlives its starter.
         others: more access keys that are let in, with their secrets.
 
@@ -72,7 +73,7 @@ def start_s3(
     def listens(_: Process) -> bool:
         return port_is_open(chosen)
 
-    process = launch("rclone serve s3", command, log, listens, ready_timeout_s, env, tethered)
+    process = launch("rclone serve s3", command, log, listens, _READY_S, env, tethered)
     return LocalS3(process, chosen, data_dir, access_key, secret_key)
 
 
