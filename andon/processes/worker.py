@@ -229,7 +229,7 @@ async def open_role(
             images = await enter(wiring.opened(wiring.image_store, settings))
             history = await enter(wiring.opened(wiring.history_writer, settings))
             await enter(_preparing(results, history, images))
-            yield RecordRole(history, images, results, config.record)
+            yield RecordRole(history, images, results)
             return
         if config.role == "mqtt":
             announcer = await enter(wiring.announcer(settings, started.name))

@@ -43,18 +43,6 @@ class FlowConfig:
 
 
 @dataclass(frozen=True)
-class RecordConfig:
-    """Batching of the record role."""
-
-    batch: int = 200
-    """Most events in one write."""
-    batch_wait_s: float = 0.200
-    """How long a write waits to fill."""
-    parallel_puts: int = 8
-    """Objects written at once."""
-
-
-@dataclass(frozen=True)
 class LimitsConfig:
     """Memory of the limits role."""
 
@@ -92,7 +80,6 @@ class RoleConfig:
     role: RoleName
     bus: BusConfig
     flow: FlowConfig = field(default_factory=FlowConfig)
-    record: RecordConfig = field(default_factory=RecordConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     join: JoinConfig = field(default_factory=JoinConfig)
     apart: frozenset[str] = frozenset()

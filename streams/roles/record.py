@@ -26,7 +26,6 @@ from streams.failures import named
 from streams.kafka.delivery import Delivery
 from streams.ports import HistoryWriter, ImageStore
 from streams.roles.collector import Collector
-from streams.roles.config import RecordConfig
 from streams.roles.metrics import RECORD_DELAY
 from streams.roles.pictures import mask_png, original
 from streams.roles.record_core import (
@@ -45,6 +44,10 @@ E = TypeVar("E", bound=Event)
 Entry = tuple[Delivery, StoredEvent]
 HISTORY, OBJECTS = "history", "objects"
 """The stores, as logs and metrics name them."""
+BATCH = 200
+"""Most events in one write."""
+PARALLEL_PUTS = 8
+"""Objects written at once."""
 
 
 @dataclass(eq=False)
@@ -54,13 +57,13 @@ class RecordRole:
     history: HistoryWriter
     images: ImageStore
     results: Results
-    record: RecordConfig
+    batch_wait_s: float = 0.200
+    """How long a write waits to fill."""
 
     def __post_init__(self) -> None:
-        self._puts = asyncio.Semaphore(self.record.parallel_puts)
+        self._puts = asyncio.Semaphore(PARALLEL_PUTS)
         self._collectors: dict[str, Collector[Entry]] = {
-            topic.name: Collector(self._write, self.record.batch, self.record.batch_wait_s)
-            for topic in RECORDED
+            topic.name: Collector(self._write, BATCH, self.batch_wait_s) for topic in RECORDED
         }
 
     async def close(self) -> None:

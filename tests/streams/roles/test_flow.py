@@ -17,7 +17,6 @@ from streams.errors import UnavailableError
 from streams.events import Anomaly, Decision
 from streams.ids import image_key
 from streams.roles.classify import ClassifyRole
-from streams.roles.config import RecordConfig
 from streams.roles.inspect import InspectRole
 from streams.roles.record import RecordRole
 from streams.roles.record_core import RECORDED, WITH_OBJECTS
@@ -74,7 +73,7 @@ async def test_pictures_without_a_store_hold_back_no_decision(
         async with running(
             replace(record, apart=WITH_OBJECTS),
             list(RECORDED),
-            lambda r: RecordRole(history, store, r, RecordConfig()),
+            lambda r: RecordRole(history, store, r),
         ) as runner:
             await until(lambda: store.asked > 0, 20, "pictures that wait")
             for number in range(1, 21):
@@ -113,7 +112,7 @@ async def test_from_frame_to_history(fresh_broker: Broker, tmp_path: Path) -> No
         running(
             record,
             list(RECORDED),
-            lambda r: RecordRole(history, store, r, RecordConfig()),
+            lambda r: RecordRole(history, store, r),
         ),
     ):
         good, odd, broken, large = (frame(window_ms=8000, trigger_seq=i) for i in range(1, 5))

@@ -10,7 +10,6 @@ from streams.codes import LOST_TO_RETENTION
 from streams.kafka.faust_app import RoleApp
 from streams.kafka.retention import LostSpan
 from streams.roles import runner
-from streams.roles.config import RecordConfig
 from streams.roles.record import RecordRole
 from streams.roles.record_core import RECORDED
 from streams.roles.results import Results
@@ -36,7 +35,7 @@ async def test_a_span_is_recorded_with_its_offsets(
     own, history = config("record", fresh_broker.bootstrap_servers, tmp_path), TwinHistory()
 
     def role(results: Results) -> RecordRole:
-        return RecordRole(history, InMemoryImageStore(), results, RecordConfig())
+        return RecordRole(history, InMemoryImageStore(), results)
 
     async with running(own, RECORDED, role):
         await until(lambda: bool(history.letters), 20)
@@ -53,7 +52,7 @@ async def test_what_is_lost_while_the_role_runs_is_recorded_too(
     own, history = config("record", fresh_broker.bootstrap_servers, tmp_path), TwinHistory()
 
     def role(results: Results) -> RecordRole:
-        return RecordRole(history, InMemoryImageStore(), results, RecordConfig())
+        return RecordRole(history, InMemoryImageStore(), results)
 
     async with running(own, RECORDED, role):
         for first in (40, 70):
@@ -77,7 +76,7 @@ async def test_a_letter_that_nobody_takes_holds_up_neither_work_nor_end(
     own = config("record", fresh_broker.bootstrap_servers, tmp_path)
 
     def role(results: Results) -> RecordRole:
-        return RecordRole(TwinHistory(), InMemoryImageStore(), results, RecordConfig())
+        return RecordRole(TwinHistory(), InMemoryImageStore(), results)
 
     async with asyncio.timeout(60), running(own, RECORDED, role):
         await asked.wait()

@@ -13,7 +13,7 @@ from streams.kafka.connection import KafkaConnection
 from streams.kafka.faust_app import BusConfig
 from streams.ports import ClassificationRequest
 from streams.roles.classify import ClassifyRole
-from streams.roles.config import RecordConfig, RoleConfig
+from streams.roles.config import RoleConfig
 from streams.roles.inspect import InspectRole
 from streams.roles.metrics import LABELS, METRICS, RECORD_DELAY
 from streams.roles.record import RecordRole
@@ -125,8 +125,7 @@ async def test_the_delay_of_a_record_is_told_by_the_deciding_hosts_clock(
     bench: MakeBench, ahead_s: float
 ) -> None:
     b, history = bench(Stage.RECORD), TwinHistory()
-    config = RecordConfig(batch_wait_s=0.01)
-    role = RecordRole(history, InMemoryImageStore(), b.results, config)
+    role = RecordRole(history, InMemoryImageStore(), b.results, batch_wait_s=0.01)
     one = decided(20.0, ahead_s)
     began = time.monotonic()
     await role.handle(delivery(one))
@@ -140,7 +139,7 @@ async def test_the_delay_of_a_record_is_told_by_the_deciding_hosts_clock(
 @pytest.mark.asyncio
 async def test_a_decision_that_is_not_stored_has_no_delay(bench: MakeBench) -> None:
     b, history = bench(Stage.RECORD, aside_after=1), TwinHistory()
-    role = RecordRole(history, InMemoryImageStore(), b.results, RecordConfig(batch_wait_s=0.01))
+    role = RecordRole(history, InMemoryImageStore(), b.results, batch_wait_s=0.01)
     history.refuses = decided(1.0).part_id
     await role.handle(delivery(decided(1.0)))
     assert not history.decisions

@@ -26,7 +26,6 @@ from streams.events import (
 from streams.ids import dead_letter_key, image_key, mask_key, new_frame_id
 from streams.kafka.delivery import Delivery, dead_letter
 from streams.regions import region_mask
-from streams.roles.config import RecordConfig
 from streams.roles.record import RecordRole
 from streams.topics import DEAD
 from tests.contracts.twins.history_writer import TwinHistory
@@ -61,8 +60,7 @@ class Recording:
 @pytest.fixture
 def recording(bench: MakeBench) -> Recording:
     b, history, store = bench(Stage.RECORD, retry_cap_s=0.05), TwinHistory(), ShakyStore()
-    config = RecordConfig(batch_wait_s=0.02)
-    role = RecordRole(history, store, b.results, config)
+    role = RecordRole(history, store, b.results, batch_wait_s=0.02)
     return Recording(b, role, history, store)
 
 

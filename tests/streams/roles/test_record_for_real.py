@@ -15,7 +15,6 @@ from infra.stack.postgres_local import LocalPostgres
 from infra.stack.s3_local import LocalS3
 from streams.events import Anomaly
 from streams.ids import image_key, mask_key
-from streams.roles.config import RecordConfig
 from streams.roles.record import RecordRole
 from tests.streams.conftest import Bench
 from tests.streams.made import ODD, delivery, frame, inspection
@@ -53,7 +52,7 @@ async def test_rows_and_objects_are_kept_once(
     history = PostgresHistoryWriter(url)
     objects = S3Objects(s3.endpoint, s3.access_key, s3.secret_key, bucket="record")
     store = S3ImageStore(objects)
-    role = RecordRole(history, store, b.results, RecordConfig())
+    role = RecordRole(history, store, b.results)
     anomaly = Anomaly(frame=frame(), inspection=inspection(True))
     nasty = decision("'; DROP TABLE decision;--\n\x00 🦀")
     events = [delivery(anomaly, ODD), delivery(nasty), delivery(decision()), delivery(decision())]

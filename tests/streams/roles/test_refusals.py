@@ -15,7 +15,6 @@ from streams.failures import Cause
 from streams.ids import dead_letter_key, image_key
 from streams.kafka.delivery import dead_letter, refused_letter
 from streams.ports import HistoryWriter, ImageStore
-from streams.roles.config import RecordConfig
 from streams.roles.record import RecordRole
 from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS
 from tests.contracts.refusing_s3 import RefusingS3, refusing_s3
@@ -48,7 +47,7 @@ def anomaly() -> Anomaly:
 
 
 def recorder(bench: Bench, history: HistoryWriter, images: ImageStore) -> RecordRole:
-    return RecordRole(history, images, bench.results, RecordConfig(batch_wait_s=0.02))
+    return RecordRole(history, images, bench.results, batch_wait_s=0.02)
 
 
 def letters(bench: Bench) -> list[tuple[str, str]]:
