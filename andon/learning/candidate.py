@@ -156,24 +156,17 @@ def compare(
     return verdicts, scored
 
 
-def suspects_of(bundle: ExemplarBundle, threads: int = 1) -> list[SuspectLabel]:
+def suspects_of(bundle: ExemplarBundle) -> list[SuspectLabel]:
     """Exemplars of a bundle that disagree with their class, worst first."""
-    from serving.naming.describing import describe_picture, learn_background
-    from serving.naming.features import extract, load_extractor, one
+    from serving.naming.describing import describe_exemplars
 
     marked = [i for i, e in enumerate(bundle.exemplars) if not e.mask.all()]
     if not marked:
         return []
     examples = [bundle.exemplars[i] for i in marked]
-    extractor = load_extractor(bundle.backbone, threads)
-    background = learn_background(bundle, extractor)
-    features = extract(extractor, [decode_image(e.image) for e in examples])
-    vectors = [
-        describe_picture(one(features, i), e.mask, background, refine=not e.drawn)
-        for i, e in enumerate(examples)
-    ]
+    vectors = describe_exemplars(bundle, examples)
     labels = [e.class_name for e in examples]
-    found = find_suspects(np.stack(vectors), labels, [e.part or e.sha256 for e in examples])
+    found = find_suspects(vectors, labels, [e.part or e.sha256 for e in examples])
     return [replace(d, index=marked[d.index], nearest=marked[d.nearest]) for d in found]
 
 

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serving.experts.images import decode_image
-from serving.naming.describing import describe_picture, learn_background
+from serving.naming.describing import describe_exemplars
 from serving.naming.exemplars import Exemplar, ExemplarBundle
-from serving.naming.features import extract, load_extractor, one
 from serving.naming.prototypes_model import fit
 
 
@@ -21,13 +19,12 @@ class LeftOut:
 
 
 def leave_parts_out(
-    bundle: ExemplarBundle, threads: int = 1, advance: Callable[[int], None] | None = None
+    bundle: ExemplarBundle, advance: Callable[[int], None] | None = None
 ) -> list[LeftOut]:
     """Judge every exemplar whose class other parts show too; about 40 ms each on one thread.
 
     Args:
         bundle: as it was taught.
-        threads: of the backbone.
         advance: told the number of parts done.
 
     Raises:
@@ -36,15 +33,7 @@ def leave_parts_out(
     examples = bundle.exemplars
     if not examples:
         return []
-    extractor = load_extractor(bundle.backbone, threads)
-    background = learn_background(bundle, extractor)
-    features = extract(extractor, [decode_image(e.image) for e in examples])
-    vectors = np.stack(
-        [
-            describe_picture(one(features, i), e.mask, background, refine=not e.drawn)
-            for i, e in enumerate(examples)
-        ]
-    )
+    vectors = describe_exemplars(bundle, examples)
     labels = np.array([e.class_name for e in examples])
     parts = np.array([e.part or e.sha256 for e in examples])
     found = []

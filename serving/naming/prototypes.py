@@ -69,7 +69,7 @@ class Prototypes:
             UndecodableImage: a picture that cannot be decoded.
         """
         extractor = load_extractor(bundle.backbone, threads)
-        background = learn_background(bundle, extractor)
+        background = learn_background(bundle)
         examples = bundle.exemplars
         if not examples:
             return cls(bundle, None, background, extractor)
@@ -257,9 +257,8 @@ class NearestReferences:
     A ``ReferenceProvider`` for VELM; ``prepare`` it before it is asked.
     """
 
-    def __init__(self, bundles: Mapping[str, Path], threads: int = 1) -> None:
+    def __init__(self, bundles: Mapping[str, Path]) -> None:
         self._paths = dict(bundles)
-        self._threads = threads
         self._ready: dict[str, tuple[tuple[Normal, ...], Background, FeatureExtractor]] = {}
 
     def prepare(self) -> None:
@@ -270,8 +269,8 @@ class NearestReferences:
         """
         for product, path in self._paths.items():
             bundle = load_bundle(path)
-            extractor = load_extractor(bundle.backbone, self._threads)
-            background = learn_background(bundle, extractor)
+            extractor = load_extractor(bundle.backbone)
+            background = learn_background(bundle)
             if background is not None:
                 self._ready[product] = (bundle.normals, background, extractor)
 
