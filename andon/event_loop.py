@@ -15,19 +15,17 @@ class EventLoopError(AndonError):
     """The event loop asked for is not one."""
 
 
-def adopt_event_loop(name: str | None = None) -> str:
-    """Have every event loop that this process makes from now on be of one kind; returns its name.
+def adopt_event_loop() -> str:
+    """Have every event loop that this process makes from now on be of the kind that
+    ``ANDON_EVENT_LOOP`` names; returns its name.
 
-    ``uvloop`` does in C what asyncio's own loop does in Python, for a tenth less CPU of a part.
-    Where it is not installed, as on Windows, asyncio's own stays.
-
-    Args:
-        name: None takes ``ANDON_EVENT_LOOP``, and where that is not set ``uvloop``.
+    ``uvloop``, unless another is named, does in C what asyncio's own loop does in Python, for a
+    tenth less CPU of a part. Where it is not installed, as on Windows, asyncio's own stays.
 
     Raises:
         EventLoopError: names the value.
     """
-    wanted = name or os.environ.get(VARIABLE) or LOOPS[0]
+    wanted = os.environ.get(VARIABLE) or LOOPS[0]
     if wanted not in LOOPS:
         raise EventLoopError(f"{VARIABLE}={wanted!r}: use one of {', '.join(LOOPS)}")
     if wanted == "asyncio":

@@ -15,7 +15,7 @@ class SchedulingError(AndonError):
     """The policy asked for is not one."""
 
 
-def adopt_scheduling(policy: str | None = None, command: str | None = None) -> str:
+def adopt_scheduling(command: str | None = None) -> str:
     """Give this process, and all that it starts, a CPU scheduling policy; returns its name.
 
     ``batch`` (Linux' SCHED_BATCH, no privilege needed): whoever wakes up does not interrupt who
@@ -24,18 +24,18 @@ def adopt_scheduling(policy: str | None = None, command: str | None = None) -> s
     ``normal`` leaves everything as it is. Elsewhere than on Linux nothing changes.
 
     Args:
-        policy: None takes ``ANDON_SCHEDULING``, and where that is not set what suits the command.
-        command: of ``andon`` that runs here.
+        command: of ``andon`` that runs here; where ``ANDON_SCHEDULING`` is not set it decides.
 
     Raises:
         SchedulingError: names the value.
     """
-    wanted = policy or os.environ.get(VARIABLE) or POLICIES[0]
+    given = os.environ.get(VARIABLE)
+    wanted = given or POLICIES[0]
     if wanted not in POLICIES:
         raise SchedulingError(f"{VARIABLE}={wanted!r}: use one of {', '.join(POLICIES)}")
     if wanted == "normal" or not hasattr(os, "SCHED_BATCH"):
         return "normal"
-    if not (policy or os.environ.get(VARIABLE)) and command in WAKEFUL:
+    if not given and command in WAKEFUL:
         return _change(os.SCHED_BATCH, os.SCHED_OTHER, "normal")
     return _change(os.SCHED_OTHER, os.SCHED_BATCH, wanted)
 

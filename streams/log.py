@@ -87,11 +87,12 @@ class OncePer(logging.Filter):
 
 
 _REPEAT_THEMSELVES: Final = ("aiokafka", "faust", "mode", "opentelemetry", "urllib3")
+_REPEATED_S: Final = 30.0
 
 
-def quieten(seconds: float = 30.0) -> None:
+def quieten() -> None:
     """Quieten every handler of the root logger, for the records of chatty libraries only."""
-    once = OncePer(seconds)
+    once = OncePer(_REPEATED_S)
 
     def chosen(record: logging.LogRecord) -> bool:
         return not record.name.startswith(_REPEAT_THEMSELVES) or once.filter(record)

@@ -12,7 +12,7 @@ LONGEST: Final = 200
 _PARTS: Final = 2
 
 
-def output_names(pictures: Sequence[Path], suffix: str = ".png") -> dict[Path, str]:
+def output_names(pictures: Sequence[Path]) -> dict[Path, str]:
     """A file name for each picture: its folder and stem, and as much more as tells it apart.
 
     Folders further up are added where two names would be one, then the ending, then a digest of
@@ -30,7 +30,7 @@ def output_names(pictures: Sequence[Path], suffix: str = ".png") -> dict[Path, s
     for path in unique:
         if path not in found:
             found[path] = f"{_name(path, _PARTS)}_{digest_of(str(path).encode())[:12]}"
-    return {path: found[path] + suffix for path in unique}
+    return {path: found[path] + ".png" for path in unique}
 
 
 def _take_unique(names: dict[Path, str], found: dict[Path, str]) -> None:

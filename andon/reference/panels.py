@@ -26,10 +26,9 @@ def quantile(share: float, metric: str) -> str:
     return f"histogram_quantile({share}, {rate})"
 
 
-def rate(metric: str, by: str, selector: str = "") -> str:
+def rate(metric: str, by: str) -> str:
     """Events each second, of the lines that are chosen."""
-    inside = f'{{line=~"$line"{selector}}}'
-    return f"sum by ({by}) (rate({metric}{inside}[5m]))"
+    return f"sum by ({by}) (rate({metric}{_LINE}[5m]))"
 
 
 def plain_quantile(share: float, metric: str, by: str) -> str:

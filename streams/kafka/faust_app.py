@@ -24,6 +24,9 @@ JOIN_S = 2.0
 """A request to join may take so much longer than the broker holds it, seconds."""
 SETTLE_S = 2.0
 """How long a rebalance waits for the events in flight, seconds."""
+_HEARTBEAT_S = 1.0
+_COMMIT_EVERY_S = 0.5
+"""What a killed worker did since the last commit is done again."""
 
 
 class AppError(AndonError):
@@ -40,10 +43,7 @@ class BusConfig:
     instance: str | None = "0"
     """Stable name among the workers of the role (static membership); None joins dynamically."""
     session_timeout_s: float = 6.0
-    heartbeat_s: float = 1.0
     rebalance_timeout_s: float = 10.0
-    commit_interval_s: float = 0.5
-    """Seconds between commits: what a killed worker did since the last one is done again."""
 
 
 def app_id(role: str) -> str:
@@ -85,10 +85,10 @@ def create_app(role: str, bus: BusConfig, buffered_events: int) -> Any:
         consumer_group_instance_id=member,
         consumer_auto_offset_reset="earliest",
         broker_session_timeout=bus.session_timeout_s,
-        broker_heartbeat_interval=bus.heartbeat_s,
+        broker_heartbeat_interval=_HEARTBEAT_S,
         broker_rebalance_timeout=bus.rebalance_timeout_s,
         broker_max_poll_interval=DAY_S,
-        broker_commit_interval=bus.commit_interval_s,
+        broker_commit_interval=_COMMIT_EVERY_S,
         stream_buffer_maxsize=buffered_events,
         table_standby_replicas=0,
         stream_wait_empty=False,
