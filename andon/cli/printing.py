@@ -70,6 +70,11 @@ def print_lines(shown: Iterable[RenderableType]) -> None:
             out.print(part, markup=False)
 
 
+def print_aside(text: str) -> None:
+    """A line of what is under way, as it is: on standard error, beside what is found."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
+
+
 def console() -> Console:
     """Standard output: as wide as the terminal, or as its longest line where it is piped."""
     width = None if sys.stdout.isatty() else PIPED_WIDTH

@@ -2,15 +2,13 @@
 
 import sys
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from andon.cli.options import Json, listed
-from andon.cli.printing import print_found, table_of_rows
+from andon.cli.printing import print_aside, print_found, table_of_rows
 from lab.benchmarks.expert_options import ExpertOptions
 from lab.cli.benchmark_absorb import absorb
 from lab.cli.benchmark_camera import camera
@@ -54,9 +52,6 @@ app.command()(stalls)
 app.command()(takeover)
 
 
-_say = partial(Console(stderr=True).print, soft_wrap=True)
-
-
 @app.callback()
 def _logged() -> None:
     import structlog
@@ -94,7 +89,7 @@ def line(
     options = LineBenchmark(rounds, seconds, in_flight, batch, anomalous)
     if smoke:
         options = replace(options, rounds=1, seconds=4.0, train=60)
-    result = (benchmark_secured if secured else benchmark_line)(options, _say)
+    result = (benchmark_secured if secured else benchmark_line)(options, print_aside)
     shown = figures_table(result, "The whole line beside the bare expert")
     print_found(result, [shown], as_json)
 
@@ -134,7 +129,7 @@ def decision(
     if smoke:
         options = replace(options, seeds=1, folder=source.with_name("learned"), smoke=True)
     with stage_bars() as report:
-        found = benchmark_decision(options, _say, report)
+        found = benchmark_decision(options, print_aside, report)
     shown = [verdicts_table(found.found), by_class_table(found.found)]
     if found.at_rates:
         shown.append(at_rates_table(found.at_rates))
@@ -179,13 +174,13 @@ def learn(
     if line:
         from lab.benchmarks.learn_line import learn_on_line
 
-        found_on_line = learn_on_line(options, _say)
+        found_on_line = learn_on_line(options, print_aside)
         shown = [figures_table(found_on_line, "Learning on the whole line")]
         print_found(found_on_line, shown, as_json)
         is_fine = not found_on_line["lost"] and found_on_line["rolled_back"]
         raise typer.Exit(0 if is_fine else 1)
     with stage_bars() as report:
-        found = benchmark_learn(options, _say, report)
+        found = benchmark_learn(options, print_aside, report)
     body = means(found)
     rows = {"all": body, **body["by_class"]} if isinstance(body["by_class"], dict) else {}
     names = ("defective_parts", "escapes_before", "escapes_after")

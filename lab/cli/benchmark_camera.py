@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from andon.cli.options import Json
-from andon.cli.printing import print_found, table_of_rows
+from andon.cli.printing import print_aside, print_found, table_of_rows
 
 _COLUMNS = (
     "source", "pause_s", "triggers", "failed", "stale",
@@ -47,8 +45,7 @@ def camera(
     options = CameraBenchmark(triggers, chosen, fps, delay_ms)
     if smoke:
         options = replace(options, triggers=5, pauses_s=(0.2, 0.5), gige_frames=10)
-    say = partial(Console(stderr=True).print, soft_wrap=True)
-    result = benchmark_camera(options, say)
+    result = benchmark_camera(options, print_aside)
     rows = result["rows"]
     assert isinstance(rows, list)
     cells = ([str(row[name]) for name in _COLUMNS] for row in rows)

@@ -5,17 +5,18 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import Field
-from rich.console import Console
 
 from andon.cli.options import Json, More, MoreOptions, read_options
-from andon.cli.printing import print_found
+from andon.cli.printing import print_aside, print_found
 from lab.cli.tables import figures_table
+
+if TYPE_CHECKING:
+    from lab.benchmarks.console import ConsoleBenchmark
 
 
 class ConsoleMeasure(StrEnum):
@@ -85,11 +86,12 @@ def console(
     """
     chosen = read_options(ConsoleMore, more)
     wanted = what or [ConsoleMeasure.BROWSER, ConsoleMeasure.HISTORY]
-    say = partial(Console(stderr=True).print, soft_wrap=True, markup=False)
     found: dict[str, object] = {}
     with tempfile.TemporaryDirectory(prefix="andon-", dir=folder) as made:
         if ConsoleMeasure.BROWSER in wanted:
-            found |= _browser(seconds, cuts, axe, chosen, smoke, Path(made) / "browser", say)
+            script = axe.read_text("utf-8") if axe is not None else ""
+            options = browser_options(seconds, cuts, script, chosen, smoke)
+            found |= _browser(options, Path(made) / "browser")
         if ConsoleMeasure.HISTORY in wanted:
             from lab.benchmarks.console_history import benchmark_pages_of_many
 
@@ -97,19 +99,19 @@ def console(
             many = 3000 if smoke else parts
             over = Path(made) / "history"
             over.mkdir()
-            found["history"] = asyncio.run(benchmark_pages_of_many(many, rounds, over, say))
+            found["history"] = asyncio.run(benchmark_pages_of_many(many, rounds, over, print_aside))
         if ConsoleMeasure.POLICIES in wanted:
             from lab.benchmarks.console_policies import benchmark_policies
 
             judged, keys = (2000, 20) if smoke else (chosen.judged, chosen.keys)
             under = Path(made) / "policies"
             under.mkdir()
-            found["policies"] = asyncio.run(benchmark_policies(judged, keys, under, say))
+            found["policies"] = asyncio.run(benchmark_policies(judged, keys, under, print_aside))
     if ConsoleMeasure.ISOLATION in wanted:
         from lab.benchmarks.console_isolation import IsolationOptions, benchmark_isolation
 
-        options = IsolationOptions(chosen.isolation_rounds, chosen.isolation_parts, chosen.takt)
-        found["isolation"] = benchmark_isolation(options, say)
+        played = IsolationOptions(chosen.isolation_rounds, chosen.isolation_parts, chosen.takt)
+        found["isolation"] = benchmark_isolation(played, print_aside)
     shown = [
         figures_table(figures, _TITLES[name])
         for name, figures in found.items()
@@ -119,28 +121,34 @@ def console(
     raise typer.Exit(0 if is_fine(found) else 1)
 
 
-def _browser(
-    seconds: float,
-    cuts: int,
-    axe: Path | None,
-    chosen: ConsoleMore,
-    smoke: bool,
-    folder: Path,
-    say: "partial[None]",
-) -> dict[str, object]:
-    from lab.benchmarks.console import ConsoleBenchmark, benchmark_console
+def browser_options(
+    seconds: float, cuts: int, axe: str, chosen: ConsoleMore, smoke: bool
+) -> "ConsoleBenchmark":
+    """What is measured in the browser; ``axe`` is the text of axe-core's script, or empty."""
+    from lab.benchmarks.console import ConsoleBenchmark
+
+    options = ConsoleBenchmark(
+        seconds=seconds,
+        rate_per_s=chosen.rate,
+        cuts=cuts,
+        restarts=min(chosen.restarts, cuts),
+        rate_while_cut_per_s=chosen.rate_while_cut,
+        starts=chosen.starts,
+        verdicts=chosen.verdicts,
+        axe=axe,
+    )
+    if smoke:
+        options = replace(options, seconds=2.0, cuts=1, restarts=0, starts=1, looks=1, verdicts=5)
+    return options
+
+
+def _browser(options: "ConsoleBenchmark", folder: Path) -> dict[str, object]:
+    from lab.benchmarks.console import benchmark_console
     from lab.harness.chromium import NAMES, chromium_path
 
     if chromium_path() is None:
         return {"skipped": f"browser: none of {', '.join(NAMES)} is installed"}
-    script = axe.read_text("utf-8") if axe is not None else ""
-    options = ConsoleBenchmark(
-        seconds, chosen.rate, cuts, min(chosen.restarts, cuts), chosen.starts, 3, axe=script
-    )
-    options = replace(options, verdicts=chosen.verdicts, rate_while_cut_per_s=chosen.rate_while_cut)
-    if smoke:
-        options = replace(options, seconds=2.0, cuts=1, restarts=0, starts=1, looks=1, verdicts=5)
-    return asyncio.run(benchmark_console(options, folder, say))
+    return asyncio.run(benchmark_console(options, folder, print_aside))
 
 
 def is_fine(found: Mapping[str, object]) -> bool:

@@ -1,15 +1,13 @@
 """``andon benchmark faults``: the fault matrix, and seeded schedules of faults."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from pydantic import Field
-from rich.console import Console
 
 from andon.cli.options import Json, More, MoreOptions, read_options
-from andon.cli.printing import print_found
+from andon.cli.printing import print_aside, print_found
 from lab.cli.tables import figures_table, table_of
 
 _COLUMNS = ("row", "verdict", "parts", "lost", "twice", "contradictory", "recovery s", "held")
@@ -72,7 +70,6 @@ def faults(
     from lab.harness.schedule import schedule as drawn
     from lab.harness.schedule_record import open_record
 
-    say = partial(Console(stderr=True).print, soft_wrap=True, markup=False)
     chosen = read_options(FaultDetails, more)
     broker = "kafka" if brokers > 1 else broker
     names = list(SMOKE) if smoke and not only else rows_of(only)
@@ -91,21 +88,23 @@ def faults(
     with bench(
         400,
         LineOptions(takt, window),
-        say,
+        print_aside,
         broker,
         replicas=2,
         failing_hosts=schedule is None,
         brokers=brokers,
     ) as running:
         if record is not None:
-            say(f"seed {schedule}: {len(planned)} faults in {count} parts")
-            run_schedule(running.line, running.plan, legs(planned, count, LEG_PARTS), record, say)
+            print_aside(f"seed {schedule}: {len(planned)} faults in {count} parts")
+            run_schedule(
+                running.line, running.plan, legs(planned, count, LEG_PARTS), record, print_aside
+            )
             result = {"seed": schedule, **record.figures(len(planned))}
             shown = figures_table(result, f"Schedule of seed {schedule}")
         else:
             count = parts or parts_around(chosen.lasting_s, takt)
             lasting = rows(chosen.lasting_s)
-            found = list(play_rows(running.line, running.plan, names, count, say, lasting))
+            found = list(play_rows(running.line, running.plan, names, count, print_aside, lasting))
             result = figures_of(found)
             cells = [[str(value) for value in one.cells()] for one in found]
             shown = table_of(_COLUMNS, cells, "Faults while the line runs", left=2)

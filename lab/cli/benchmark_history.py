@@ -4,20 +4,17 @@ import asyncio
 import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from andon.cli.options import Json
-from andon.cli.printing import print_found
+from andon.cli.printing import print_aside, print_found
 from lab.cli.tables import figures_table
 
 MOST_BEHIND_S = 5.0
 """Recording at a rate keeps up when it is never further behind than this."""
-_say = partial(Console(stderr=True).print, soft_wrap=True)
 
 
 def history(
@@ -77,7 +74,7 @@ def _asked(
     options = HistoryBenchmark(parts, rounds, record=0 if keep else 4000, sustain_s=sustain)
     if smoke:
         options = HistoryBenchmark(3000, rounds=1, record=400, pages=17, sustain_s=1.0)
-    return asyncio.run(benchmark_history(options, folder, _say))
+    return asyncio.run(benchmark_history(options, folder, print_aside))
 
 
 def _recorded(
@@ -86,7 +83,7 @@ def _recorded(
     from lab.benchmarks.history_record import RecordBenchmark, benchmark_recording
 
     options = RecordBenchmark(rate, seconds, parts, broker)
-    return asyncio.run(benchmark_recording(options, folder, _say))
+    return asyncio.run(benchmark_recording(options, folder, print_aside))
 
 
 def _keeps_up(found: Mapping[str, float | int | bool | str]) -> bool:

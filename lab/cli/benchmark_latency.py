@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from andon.cli.options import Json
-from andon.cli.printing import print_found
+from andon.cli.printing import print_aside, print_found
 from lab.cli.tables import table_of
 
 if TYPE_CHECKING:
@@ -49,9 +47,8 @@ def latency(
     options = LatencyBenchmark(rounds, seconds, rate, anomalous)
     if smoke:
         options = replace(options, rounds=1, seconds=3.0, rate=rate or 10.0, train=60)
-    say = partial(Console(stderr=True).print, soft_wrap=True)
     brokers: tuple[BrokerKind, ...] = ("embedded", "kafka") if broker == "both" else (broker,)
-    found = benchmark_latency(options, brokers, say)
+    found = benchmark_latency(options, brokers, print_aside)
     print_found({name: asdict(one) for name, one in found.items()}, _tables(found), as_json)
     followed = (one.parts > one.not_followed for one in found.values())
     raise typer.Exit(0 if all(followed) else 1)

@@ -3,15 +3,13 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from andon.cli.options import Json
-from andon.cli.printing import print_found
+from andon.cli.printing import print_aside, print_found
 from lab.cli.tables import table_of
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ def lines(
     )
     if smoke:
         options = replace(options, lines=(2,), rate=8.0, seconds=1.0, rounds=1)
-    found = benchmark_lines(options, partial(Console(stderr=True).print, soft_wrap=True))
+    found = benchmark_lines(options, print_aside)
     print_found(asdict(found) | {"holds": found.holds}, _tables(found), as_json)
     lost = any(one.without_result for one in found.counts)
     raise typer.Exit(1 if lost or not (found.holds or smoke) else 0)

@@ -1,14 +1,12 @@
 """``andon benchmark links``: the gateway behind a slow, distant and unreliable link."""
 
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from andon.cli.options import Json
-from andon.cli.printing import print_found
+from andon.cli.printing import print_aside, print_found
 from lab.cli.tables import table_of
 
 LEAST_LINK_SHARE = 0.8
@@ -69,8 +67,7 @@ def links(
     )
     if smoke:
         options = replace(options, backlog_s=5.0, unlucky_in=0, speeds=(1.0,), delays_s=(0.05,))
-    say = partial(Console(stderr=True).print, soft_wrap=True, markup=False)
-    found = measure_links(options, say)
+    found = measure_links(options, print_aside)
 
     def is_quick(one: LinkFigures) -> bool:
         beside_s = PICTURES_BESIDE * options.picture_bytes / (one.of_line * options.line_bytes_s)

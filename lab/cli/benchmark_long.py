@@ -1,16 +1,12 @@
 """``andon benchmark stalls`` and ``soak``: loops that stand still, memory that grows."""
 
-from functools import partial
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from andon.cli.options import Json
-from andon.cli.printing import print_found
+from andon.cli.printing import print_aside, print_found
 from lab.cli.tables import figures_table
-
-_say = partial(Console(stderr=True).print, soft_wrap=True, markup=False)
 
 
 def stalls(
@@ -26,7 +22,7 @@ def stalls(
     """
     from lab.benchmarks.stalls import benchmark_stalls
 
-    found = benchmark_stalls(4.0 if smoke else seconds, in_flight, _say)
+    found = benchmark_stalls(4.0 if smoke else seconds, in_flight, print_aside)
     shown = [figures_table({k: v for k, v in found.items() if k != "processes"}, "Stalls")]
     processes = found["processes"]
     assert isinstance(processes, dict)
@@ -51,6 +47,6 @@ def soak(
     from lab.benchmarks.soak import benchmark_soak
 
     length, sample_s = (1 / 60, 2.0) if smoke else (hours, 10.0)
-    found = benchmark_soak(length, takt, _say, sample_s)
+    found = benchmark_soak(length, takt, print_aside, sample_s)
     print_found(found, [figures_table(found, "Soak")], as_json)
     raise typer.Exit(0 if smoke or found["is_within"] else 1)

@@ -1,13 +1,11 @@
 """``andon benchmark mutants``: how many changes of the pure cores their own unit tests notice."""
 
-from functools import partial
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from andon.cli.options import Json
-from andon.cli.printing import print_found
+from andon.cli.printing import print_aside, print_found
 from lab.cli.tables import table_of
 
 LEAST_SHARE = 0.9
@@ -37,11 +35,10 @@ def mutants(
     if unknown := set(core or ()) - CORES.keys():
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: cores are {', '.join(CORES)}")
     names = ["calibration"] if smoke else core or list(CORES)
-    say = partial(Console(stderr=True).print, soft_wrap=True, markup=False)
     found = []
     for name in names:
-        one = run_core(name, CORES[name], say, 12 if smoke else sample, seed, jobs)
-        say(f"{name}: {one.killed} of {len(one.tried)} killed")
+        one = run_core(name, CORES[name], print_aside, 12 if smoke else sample, seed, jobs)
+        print_aside(f"{name}: {one.killed} of {len(one.tried)} killed")
         found.append(one)
     rows = [
         (one.core, module, str(killed), str(total), f"{killed / total:.0%}")

@@ -1,15 +1,13 @@
 """``andon benchmark products``: many products in one replica."""
 
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from andon.cli.options import Json
-from andon.cli.printing import print_found
+from andon.cli.printing import print_aside, print_found
 from lab.cli.tables import figures_table
 
 
@@ -42,13 +40,12 @@ def products(
     """
     from lab.benchmarks.products import ProductsBenchmark, benchmark_products, missed
 
-    say = partial(Console(stderr=True).print, soft_wrap=True, markup=False)
     options = ProductsBenchmark(count, heads_mib, parts, changes, alone, seed=seed)
     if smoke:
         options = ProductsBenchmark(6, 100, 16, 3, 1, rounds=1)
     with tempfile.TemporaryDirectory(prefix="andon-products-", dir=folder) as made:
-        found = benchmark_products(options, Path(made), say)
+        found = benchmark_products(options, Path(made), print_aside)
     print_found(found, [figures_table(found, "Many products in one replica")], as_json)
     for words in (wrong := missed(found)):
-        say(words)
+        print_aside(words)
     raise typer.Exit(1 if wrong else 0)

@@ -2,15 +2,13 @@
 
 import logging
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from andon.cli.options import Json
-from andon.cli.printing import print_found
+from andon.cli.printing import print_aside, print_found
 from lab.cli.tables import figures_table
 
 
@@ -34,10 +32,9 @@ def recipes(
     from lab.benchmarks.recipes import RecipesBenchmark, benchmark_recipes
 
     logging.getLogger("asyncua").setLevel(logging.ERROR)
-    say = partial(Console(stderr=True).print, soft_wrap=True, markup=False)
     options = RecipesBenchmark(8 if smoke else changeovers, takt, window, between, seed=seed)
     with tempfile.TemporaryDirectory(prefix="andon-recipes-") as folder:
-        found = benchmark_recipes(options, Path(folder), say)
+        found = benchmark_recipes(options, Path(folder), print_aside)
     print_found(found, [figures_table(found, "Change-overs under load")], as_json)
     wrong = ("by_old_recipe", "lost", "acted_twice", "unanswered", "not_on_record")
     every = found["change_overs"] == options.changeovers

@@ -2,15 +2,13 @@
 
 import asyncio
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from andon.cli.options import Json
-from andon.cli.printing import print_found
+from andon.cli.printing import print_aside, print_found
 from lab.cli.tables import figures_table
 
 
@@ -29,9 +27,8 @@ def takeover(
     """
     from lab.benchmarks.takeover import TakeoverOptions, run_takeover
 
-    say = partial(Console(stderr=True).print, soft_wrap=True, markup=False)
     options = TakeoverOptions(60 if smoke else parts, takt, window, 2 if smoke else faults)
     with tempfile.TemporaryDirectory(prefix="andon-") as folder:
-        found = asyncio.run(run_takeover(Path(folder), options, say))
+        found = asyncio.run(run_takeover(Path(folder), options, print_aside))
     print_found(found, [figures_table(found, "Takeovers")], as_json)
     raise typer.Exit(0 if found["verdict"] == "holds" and (smoke or found["in_time"]) else 1)

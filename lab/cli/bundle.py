@@ -4,19 +4,17 @@ import platform
 import shutil
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from andon.cli.bundle import print_whole
 from andon.cli.options import Json, writable_folder
+from andon.cli.printing import print_aside
 from andon.offline_bundle import verify
 
 app = typer.Typer(no_args_is_help=True)
-_say = partial(Console(stderr=True).print, soft_wrap=True, markup=False, highlight=False)
 
 
 @app.callback()
@@ -67,13 +65,13 @@ def make(
         tuple(expert or ()),
     )
     try:
-        make(folder, wanted, _say)
+        make(folder, wanted, print_aside)
         if out.suffix == ".tar":
-            _say("writing the tar")
+            print_aside("writing the tar")
             pack(folder, out)
         else:
             folder.rename(out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    _say("verifying it")
+    print_aside("verifying it")
     print_whole(out, verify(out), time.monotonic() - begun, as_json)

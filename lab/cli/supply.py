@@ -1,21 +1,18 @@
 """``andon supply``: what the installed environment is made of, its licences and weaknesses."""
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from andon.cli.options import Json, group, writable_file
-from andon.cli.printing import plain, print_found, table_of_rows
+from andon.cli.printing import plain, print_aside, print_found, table_of_rows
 
 if TYPE_CHECKING:
     from lab.supply.bom import Bill
 
 app = group("What is installed here: bill of materials, licences, known weaknesses.")
-_say = partial(Console(stderr=True).print, soft_wrap=True, markup=False, highlight=False)
 _HEADINGS = ("package", "version", "licence", "verdict", "why")
 
 
@@ -23,7 +20,9 @@ def _installed() -> "Bill":
     from lab.supply.bom import installed_bill
     from lab.supply.tools import programs
 
-    _say("reading what is installed; the first time, cyclonedx-py is installed under .venvs/supply")
+    print_aside(
+        "reading what is installed; the first time, cyclonedx-py is installed under .venvs/supply"
+    )
     return installed_bill(programs())
 
 
@@ -107,7 +106,7 @@ def audit(
     from lab.supply.tools import programs
 
     packages = installed()
-    _say(f"asking about {len(packages)} packages")
+    print_aside(f"asking about {len(packages)} packages")
     found = asked(programs(), packages, url, ignore or ())
     rows = [(w.package, w.version, w.name, ", ".join(w.fixed_in) or "-", w.what) for w in found]
     line = f"{len(packages)} packages, {len(found)} known weaknesses"

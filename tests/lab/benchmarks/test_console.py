@@ -16,7 +16,7 @@ from lab.benchmarks.console_history import filters
 from lab.benchmarks.console_live import StreamListener, seen_rows
 from lab.benchmarks.console_pages import addresses, gz_bytes
 from lab.benchmarks.console_parts import part_of_now
-from lab.cli.benchmark_console import is_fine
+from lab.cli.benchmark_console import ConsoleMore, browser_options, is_fine
 from lab.harness.chromium import ChromiumPage, chromium_path
 from streams.regions import region_mask
 
@@ -36,6 +36,14 @@ def test_every_page_of_the_bar_and_every_route_of_a_page_is_looked_at() -> None:
     assert len(found) == len(set(found))
     plain = {path for method, path in ACCESS if method == "GET" and path.count("/") == 1}
     assert plain <= set(found)
+
+
+def test_options_of_the_command_reach_what_they_are_called_after() -> None:
+    chosen = ConsoleMore(rate=7, restarts=3, rate_while_cut=11, starts=2, verdicts=13)
+    options = browser_options(5.0, 17, "axe", chosen, smoke=False)
+    assert (options.seconds, options.rate_per_s, options.cuts, options.restarts) == (5, 7, 17, 3)
+    assert (options.rate_while_cut_per_s, options.starts, options.verdicts) == (11, 2, 13)
+    assert browser_options(5.0, 17, "", chosen, smoke=True).starts == 1
 
 
 def test_weight_is_of_each_file_once_and_compressed() -> None:
