@@ -2,6 +2,8 @@
 
 import asyncio
 import shlex
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -50,6 +52,8 @@ def up(
     begun = time.monotonic()
     token_file, secure = settings.serve.token_file, settings.secure
     stack = LocalStack(folder, ports, tethered=False, token_file=token_file, secure=secure)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # what has started is stopped again
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     with console.status("starting broker, PostgreSQL, S3 and Ray"):
         stack.start(lambda name, seconds: console.print(f"{name} ready after {seconds:.1f} s"))
         remember(folder, stack)

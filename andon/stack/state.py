@@ -1,7 +1,11 @@
-"""Which processes ``andon stack up`` left running: remembered by pid and start time."""
+"""Which processes ``andon stack up`` left running: remembered by pid and start time, or, where it
+was killed before it could do so, told by the log that they write.
+"""
 
 import contextlib
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import psutil
@@ -11,6 +15,8 @@ from andon.stack.local import LocalStack
 from infra.stack.process import descendants, end_all
 
 FILE = "running.json"
+NAMES = ("ray", "s3", "postgres", "broker")
+"""The components, in the reverse order of need."""
 STOP_S = 15.0
 
 
@@ -41,12 +47,12 @@ def remember(folder: Path, stack: LocalStack) -> None:
 
 def known(folder: Path) -> list[str]:
     """Components that ``up`` started, whether they still run or not."""
-    return list(_read(folder))
+    return list(_read(folder)) or list(_writing_logs(folder))
 
 
 def running(folder: Path) -> dict[str, psutil.Process]:
     """Those that still run; a pid that another process has by now does not count."""
-    alive = {}
+    alive = _writing_logs(folder)
     for name, entry in _read(folder).items():
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(entry.pid)
@@ -59,11 +65,12 @@ def running(folder: Path) -> dict[str, psutil.Process]:
 def end(folder: Path) -> list[str]:
     """Stop what runs, children included, and forget it; the names of what was stopped."""
     entries, alive = _read(folder), running(folder)
-    for name in ("ray", "s3", "postgres", "broker"):
+    for name in NAMES:
         process = alive.get(name)
         if process is not None:
             family = descendants(process.pid)
-            process.send_signal(entries[name].stop_signal)
+            in_order = signal.SIGINT if name == "postgres" else signal.SIGTERM
+            process.send_signal(entries[name].stop_signal if name in entries else in_order)
             psutil.wait_procs([process], timeout=STOP_S)
             end_all([process, *family])
     for entry in entries.values():
@@ -71,6 +78,25 @@ def end(folder: Path) -> list[str]:
             shutil.rmtree(entry.temporary_folder, ignore_errors=True)
     (folder / FILE).unlink(missing_ok=True)
     return list(alive)
+
+
+def _writing_logs(folder: Path) -> dict[str, psutil.Process]:
+    """The oldest process that writes each component's log (Linux), also one that was removed."""
+    logs = {str((folder / "logs" / f"{name}.log").resolve()): name for name in NAMES}
+    found: dict[str, psutil.Process] = {}
+    for process in sorted(psutil.process_iter(), key=_began):
+        with contextlib.suppress(OSError):
+            target = os.readlink(f"/proc/{process.pid}/fd/1").removesuffix(" (deleted)")
+            if target in logs:
+                found.setdefault(logs[target], process)
+    return found
+
+
+def _began(process: psutil.Process) -> float:
+    try:
+        return float(process.create_time())
+    except psutil.Error:
+        return float("inf")
 
 
 def _read(folder: Path) -> dict[str, _Entry]:
