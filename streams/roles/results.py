@@ -21,7 +21,7 @@ from streams.envelope import Message, header_dict, to_message
 from streams.errors import UnavailableError
 from streams.events import Alert, Decision, PartOnLine, ShotVerdict
 from streams.exposition import MetricRow
-from streams.failures import named
+from streams.failures import cause_of, named
 from streams.kafka.delivery import Delivery, dead_letter, refused_letter, without_value
 from streams.kafka.retention import LostSpan
 from streams.log import Log, Outage
@@ -115,10 +115,10 @@ class Telemetry:
     def failed(self, what: str, error: Exception) -> None:
         """A call to ``what`` (``broker``, ``history`` ...) failed and will be repeated.
 
-        However many events wait, the log says once that it is away, now and then, and at its end.
+        However many events wait, the log says so once for each cause, now and then, and at its end.
         """
         self.count(metrics.RETRIES, what)
-        self._lacking(what, str(error), str(error))
+        self._lacking(what, f"{type(error).__name__} {cause_of(error)}", str(error))
 
     def answered(self, what: str, failure: Failure | None) -> None:
         """``what`` (``expert``, ``classifier``) answered in time, or did not; a failure that speaks

@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from streams.exposition import MetricsPortError, served
+from streams.failures import Cause, TransientError
 from streams.log import OncePer
 from streams.roles.results import Telemetry
 
@@ -21,6 +22,18 @@ def test_an_outage_is_said_once_and_its_end_too() -> None:
     outages.succeeded("history")
     assert [event for event, _ in said] == ["away", "still away", "back"]
     assert said[-1][1] == {"what": "history", "seconds": 39.0, "failures": 40}
+
+
+def test_what_waits_for_one_outage_is_not_a_line_each() -> None:
+    said: list[tuple[str, str]] = []
+    outages = Telemetry("record", lambda event, **more: said.append((event, str(more["error"]))))
+    for number in range(100):
+        outages.failed("objects", TransientError(Cause.AWAY, f"no answer while storing {number}"))
+    outages.failed("objects", TransientError(Cause.LOGIN, "the key is not known"))
+    assert said == [
+        ("away", "no answer while storing 0"),
+        ("away", "the key is not known"),
+    ], "another cause is news, another object is not"
 
 
 def test_a_repeated_record_passes_once_in_a_while() -> None:
