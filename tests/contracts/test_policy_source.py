@@ -1,8 +1,5 @@
 """The contract of ``streams.ports.PolicySource``: the twin and the compacted topic keep it."""
 
-import asyncio
-import time
-from collections.abc import Callable
 from typing import Protocol
 
 import pytest
@@ -18,6 +15,7 @@ from streams.kafka.connection import KafkaConnection
 from streams.kafka.publisher import KafkaPublisher
 from streams.ports import PolicySource, Situation
 from tests.contracts.twins.policies import TwinPolicies
+from tests.waiting import until
 
 CRACK = Situation(classification=Classification(class_name="crack", confidence=1, classifier="t"))
 
@@ -64,13 +62,6 @@ def bench(request: pytest.FixtureRequest) -> Bench:
         return TwinBench()
     broker: Broker = request.getfixturevalue("broker")
     return KafkaBench(broker.bootstrap_servers)
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "the state was not reached in time"
-        await asyncio.sleep(0.01)
 
 
 def action_of(source: PolicySource, product: str) -> Action:

@@ -1,6 +1,5 @@
 """What the tests of the naming stage share: pictures, requests, clients."""
 
-import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -161,10 +160,3 @@ async def asking(
 def named(answer: Classification | Failure) -> Classification:
     assert isinstance(answer, Classification), answer
     return answer
-
-
-async def wait_until(condition: Any, within_s: float = 10.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "the state did not come"
-        await asyncio.sleep(0.005)

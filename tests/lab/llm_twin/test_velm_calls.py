@@ -21,8 +21,8 @@ from tests.lab.llm_twin.kit import (
     endpoint_settings,
     named,
     request,
-    wait_until,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
@@ -130,7 +130,7 @@ async def test_who_waits_for_a_place_hears_of_the_pause_too(server: TwinServer) 
         asked = [
             asyncio.create_task(classifier.classify(request(number=n), 1800)) for n in range(12)
         ]
-        await wait_until(lambda: classifier.endpoint.statistics.waiting == len(asked))
+        await until(lambda: classifier.endpoint.statistics.waiting == len(asked))
         classifier.endpoint._places.release()
         answers = await asyncio.gather(*asked)
     assert [a.error_type for a in answers if isinstance(a, Failure)] == ["rate_limited"] * 12
@@ -142,7 +142,7 @@ async def test_a_pause_is_waited_for_with_a_place_that_is_given_back(server: Twi
     async with asking(server, max_concurrency=1) as classifier, asyncio.timeout(60):
         await classifier.classify(request(), 1800)
         waiting = asyncio.create_task(classifier.classify(request(number=2), 7200))
-        await wait_until(lambda: classifier.endpoint._places.locked())
+        await until(lambda: classifier.endpoint._places.locked())
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         assert not classifier.endpoint._places.locked()
@@ -233,7 +233,7 @@ async def test_a_cancelled_caller_leaves_no_place_taken(server: TwinServer) -> N
     server.twin.behaviour = Behaviour(latency_ms=300)
     async with asking(server, max_concurrency=1) as classifier:
         task = asyncio.create_task(classifier.classify(request(), 20))
-        await wait_until(lambda: server.twin.counters.in_flight == 1)
+        await until(lambda: server.twin.counters.in_flight == 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -32,6 +31,7 @@ from tests.contracts.twins.history_writer import TwinHistory
 from tests.contracts.twins.image_store import InMemoryImageStore
 from tests.streams.conftest import Bench
 from tests.streams.made import ODD, delivery, frame, inspection
+from tests.waiting import until
 
 MakeBench = Callable[..., Bench]
 
@@ -81,13 +81,6 @@ def decision(part: str = "P-1") -> Decision:
 
 def arrived(message: Message) -> Delivery:
     return Delivery(DEAD.name, 0, 0, message.key, message.value, message.headers)
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "not reached in time"
-        await asyncio.sleep(0.005)
 
 
 @pytest.mark.asyncio
