@@ -28,9 +28,7 @@ class PolicyChange:
     source: str | None = None
     """The text of the policy, where it needs no other file."""
     deed: Deed | None = None
-    """The row of the console's audit; None at a prompt."""
-    login: str = DECLARED
-    """How who wants it is known, where there is no deed."""
+    """The row of the console's audit; None at a prompt, where who wants it is declared."""
 
 
 async def put_in_force(settings: Settings, log: "PolicyLog", change: PolicyChange) -> "AuditEntry":
@@ -65,7 +63,7 @@ async def put_in_force(settings: Settings, log: "PolicyLog", change: PolicyChang
                 change.reason,
                 change.softens,
                 change.deed,
-                change.login,
+                DECLARED,
             )
         except UnavailableError as error:
             raise UnavailableError(
@@ -80,7 +78,6 @@ async def take_out_of_force(
     replaces: str,
     by: str,
     reason: str,
-    login: str = DECLARED,
 ) -> "AuditEntry":
     """Withdraw a product's policy, and write the audit entry; every part of it is held then.
 
@@ -96,7 +93,7 @@ async def take_out_of_force(
         after = await last_serial(settings, product) if signer else 0
         await withdraw(product, publisher, signer, after)
         try:
-            return await log.append_audit(product, replaces, None, by, reason, login=login)
+            return await log.append_audit(product, replaces, None, by, reason, login=DECLARED)
         except UnavailableError as error:
             raise UnavailableError(
                 f"the policy is withdrawn, but its audit entry is missing: {error}; run this again"

@@ -34,8 +34,8 @@ def image_aupr(scores: npt.ArrayLike, anomalous: npt.ArrayLike) -> float:
     return float(average_precision_score(truth, scores)) if truth.any() else float("nan")
 
 
-def binomial_interval(hits: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Clopper-Pearson interval of a share: exact, never too short.
+def binomial_interval(hits: int, total: int) -> tuple[float, float]:
+    """Clopper-Pearson interval of a share, 95 %: exact, never too short.
 
     >>> low, high = binomial_interval(3, 10)
     >>> round(low, 4), round(high, 4)
@@ -43,24 +43,18 @@ def binomial_interval(hits: int, total: int, confidence: float = 0.95) -> tuple[
     """
     if not total:
         return 0.0, 1.0
-    found = binomtest(hits, total).proportion_ci(confidence, method="exact")
+    found = binomtest(hits, total).proportion_ci(0.95, method="exact")
     return float(found.low), float(found.high)
 
 
-def group_bootstrap(
-    values: npt.ArrayLike,
-    groups: Sequence[str],
-    repeats: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile interval of a mean that resamples whole groups (parts): their images depend."""
+def group_bootstrap(values: npt.ArrayLike, groups: Sequence[str]) -> tuple[float, float]:
+    """Percentile interval of a mean, 95 %: whole groups (parts) are resampled, since the images of
+    one depend on each other."""
     names, index = np.unique(np.asarray(groups), return_inverse=True)
     sums, counts = np.bincount(index, np.asarray(values, np.float64)), np.bincount(index)
-    drawn = np.random.default_rng(seed).integers(0, len(names), (repeats, len(names)))
+    drawn = np.random.default_rng(0).integers(0, len(names), (2000, len(names)))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
 
 

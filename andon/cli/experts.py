@@ -154,7 +154,7 @@ def read_groups(
 
 def _table_near(images: Path) -> Path | None:
     """The ``parts.csv`` at or above a folder of images."""
-    nearby = (table_in(folder, "parts.csv") for folder in [images, *images.parents][:3])
+    nearby = (table_in(folder) for folder in [images, *images.parents][:3])
     return next(filter(None, nearby), None)
 
 

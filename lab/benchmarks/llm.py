@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from lab.llm_twin.server import running_twin, twin_counters
 from serving.naming.endpoint import Endpoint
-from serving.naming.settings import EndpointSettings, EndpointZone, VelmSettings, VisualSettings
+from serving.naming.settings import EndpointSettings, EndpointZone, VelmSettings
 from serving.naming.velm import VelmClassifier
 from streams.events import Classification
 
@@ -20,7 +20,6 @@ class LlmLoad:
     parts: int
     concurrency: int
     latency_ms: float
-    encoding: str
     seconds: float
     parts_per_s: float
     possible_per_s: float
@@ -41,9 +40,7 @@ class LlmLoad:
     """The time from the burst to the answer, with the waiting."""
 
 
-def measure_llm_load(
-    parts: int = 200, latency_ms: float = 300.0, concurrency: int = 8, encoding: str = "png"
-) -> LlmLoad:
+def measure_llm_load(parts: int = 200, latency_ms: float = 300.0, concurrency: int = 8) -> LlmLoad:
     """Ask ``parts`` questions at once of a twin in a process of its own.
 
     Raises:
@@ -54,7 +51,7 @@ def measure_llm_load(
         running_twin(Path(folder) / "twin.log", "--latency-ms", str(latency_ms)) as url,
     ):
         before = twin_counters(url)
-        seconds, cpu_s, answers = asyncio.run(_burst(url, parts, concurrency, encoding))
+        seconds, cpu_s, answers = asyncio.run(_burst(url, parts, concurrency))
         seen = twin_counters(url)
     latencies = sorted(a.latency_ms for a in answers)
     possible = concurrency / (latency_ms / 1000)
@@ -63,7 +60,6 @@ def measure_llm_load(
         parts=parts,
         concurrency=concurrency,
         latency_ms=latency_ms,
-        encoding=encoding,
         seconds=round(seconds, 3),
         parts_per_s=round(rate, 2),
         possible_per_s=round(possible, 2),
@@ -80,7 +76,7 @@ def measure_llm_load(
 
 
 async def _burst(
-    url: str, parts: int, concurrency: int, encoding: str
+    url: str, parts: int, concurrency: int
 ) -> tuple[float, float, list[Classification]]:
     from andon.cli.llm_questions import PlainReference, drawn_request
 
@@ -93,8 +89,7 @@ async def _burst(
         max_concurrency=concurrency,
         max_waiting=max(parts, 1),
     )
-    visual = VisualSettings.model_validate({"encoding": encoding})
-    classifier = VelmClassifier(Endpoint(settings), VelmSettings(visual=visual), PlainReference())
+    classifier = VelmClassifier(Endpoint(settings), VelmSettings(), PlainReference())
     await classifier.start()
     try:
         requests = [drawn_request(600.0, number) for number in range(parts)]

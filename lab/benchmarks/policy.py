@@ -55,15 +55,14 @@ def measure_validation() -> ValidationSpeed:
         return ValidationSpeed(MAX_NODES, time.perf_counter() - begun, time.process_time() - cpu)
 
 
-def measure_decisions(
-    classes: int = 20, rules: int = 20, seconds: float = 5.0, seed: int = 0
-) -> PolicySpeed:
+def measure_decisions(seconds: float = 5.0) -> PolicySpeed:
     """Decide random anomalies for ``seconds``, the last rule matching each; nothing is memoised.
 
     The events are made beforehand, each another one; making them is not measured.
     """
+    classes, rules = 20, 20
     policy = ResolvedPolicy(PolicyDocument.model_validate(_body(classes, rules)))
-    situations = _situations(classes, 20_000, seed)
+    situations = _situations(classes, 20_000)
     last, done, by_last = f"rule:rule{rules - 1}", 0, 0
     begun, cpu = time.perf_counter(), time.process_time()
     until = begun + seconds
@@ -101,8 +100,8 @@ def _body(classes: int, rules: int) -> dict[str, object]:
     }
 
 
-def _situations(classes: int, count: int, seed: int) -> list[Situation]:
-    chance = random.Random(seed)
+def _situations(classes: int, count: int) -> list[Situation]:
+    chance = random.Random(0)
     made = []
     for number in range(count):
         area_px, score, p_value = chance.uniform(1, 1e5), chance.uniform(0, 9), chance.random()
@@ -161,7 +160,7 @@ class BacktestSpeed:
     reproduced_share: float
 
 
-def measure_backtest(decisions: int = 1_000_000, folder: Path | None = None) -> BacktestSpeed:
+def measure_backtest(decisions: int = 1_000_000) -> BacktestSpeed:
     """Write a dump of that many decisions of the shipped tile policy and back-test it.
 
     2,000 decisions are made and repeated; reading and deciding do not notice. Writing the dump
@@ -170,7 +169,7 @@ def measure_backtest(decisions: int = 1_000_000, folder: Path | None = None) -> 
     shipped = Path(__file__).parents[2] / "policies" / "products" / "magnetic_tile.yaml"
     policy = load_policy(shipped)
     lines = [_recorded_line(policy, number) for number in range(2000)]
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         dump = Path(scratch) / "dump.jsonl"
         with dump.open("w", encoding="utf-8") as file:
             for begin in range(0, decisions, len(lines)):

@@ -223,7 +223,7 @@ def _disjoint(found: Dataset, folder: Path) -> Dataset:
 
 
 def _read_parts(folder: Path) -> Mapping[Path, str]:
-    table = table_in(folder, "parts.csv")
+    table = table_in(folder)
     if table is None:
         return {}
     pictures = photographs(folder)

@@ -71,10 +71,10 @@ class DemoWatch:
         self.since_s = time.time()
         self._prometheus = start_prometheus(line.folder / "prometheus", line.metrics_ports)
 
-    def seen(self, patience_s: float = _PATIENCE_S) -> DashboardsSeen:
+    def seen(self) -> DashboardsSeen:
         """Ask every question of the dashboards, those without an answer again for a while."""
         asked = list(questions())
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + _PATIENCE_S
         left = self._unanswered(asked)
         while left and time.monotonic() < deadline:
             self._look()

@@ -43,8 +43,6 @@ class LearnRequest(BaseModel):
     root: Path
     """Where the expert (``artifacts``) and the exemplars (``exemplars``) are kept."""
     false_alarm_rate: float
-    teach_expert: bool = True
-    """Whether the exemplars teach the expert too, not the classifier alone."""
     smoke: bool = False
     """Train in seconds: whether everything runs, not how well."""
 
@@ -59,7 +57,7 @@ class LearnRequest(BaseModel):
     @property
     def untaught_fingerprint(self) -> str:
         """The same of the expert before it is taught: whichever exemplars are chosen."""
-        stated = self.model_dump_json(exclude={"exemplars", "teach_expert"})
+        stated = self.model_dump_json(exclude={"exemplars"})
         return _fingerprint(stated, self._normals, "experts/**/*.py")
 
     @property
@@ -114,9 +112,7 @@ class Learned(BaseModel):
         )
 
 
-def request_of(
-    plan: LinePlan, root: Path, rate: float = FALSE_ALARM_RATE, teach_expert: bool = True
-) -> LearnRequest:
+def request_of(plan: LinePlan, root: Path, rate: float = FALSE_ALARM_RATE) -> LearnRequest:
     """Learn the plan's photographs; ``rate`` of false alarms in (0, 1)."""
     return LearnRequest(
         product=plan.product,
@@ -127,7 +123,6 @@ def request_of(
         },
         root=root,
         false_alarm_rate=rate,
-        teach_expert=teach_expert,
     )
 
 
@@ -149,8 +144,7 @@ def learn(request: LearnRequest) -> Learned:
         artifact = untaught = _untaught(request, report)
         exemplars = None
         if any(request.exemplars.values()):
-            if request.teach_expert:
-                artifact = _taught_expert(request, untaught, report)
+            artifact = _taught_expert(request, untaught, report)
             report("teach", 0, 1)
             exemplars = _taught_classifier(request, artifact)
             report("teach", 1, 1)

@@ -1,7 +1,6 @@
 """Messages that no reader should end of: what any client on the network can send."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
@@ -31,13 +30,13 @@ def poisonous(topic: str) -> list[tuple[bytes | None, bytes | None, list[tuple[s
     ]
 
 
-async def send_poison(connection: KafkaConnection, topics: Sequence[str] = tuple(_TYPES)) -> int:
+async def send_poison(connection: KafkaConnection) -> int:
     """Send some of each topic; how many the broker took."""
     producer: AIOKafkaProducer = connection.producer()
     await producer.start()
     taken = 0
     try:
-        for topic in topics:
+        for topic in _TYPES:
             for key, value, headers in poisonous(topic):
                 try:
                     async with asyncio.timeout(20):

@@ -72,10 +72,10 @@ class RoleProcess:
             self._notify = None
 
 
-def stop_all(processes: Sequence[RoleProcess], timeout_s: float = 15.0) -> None:
+def stop_all(processes: Sequence[RoleProcess]) -> None:
     """Ask all to end at once, then wait for each."""
     for role in processes:
         if role.process.running:
             os.kill(role.process.pid, signal.SIGTERM)
     for role in processes:
-        role.stop(timeout_s)
+        role.stop(15.0)

@@ -26,14 +26,14 @@ class PlannedPart(BaseModel):
     """The recipe that must be in force before it comes; 0: whichever is."""
 
 
-def generate_plan(parts: int, product_id: str, lot_id: str = "lot-1") -> list[PlannedPart]:
+def generate_plan(parts: int, product_id: str) -> list[PlannedPart]:
     """``parts`` parts of one product with running serials.
 
     >>> [part.part_id for part in generate_plan(2, "tile")]
     ['tile-000001', 'tile-000002']
     """
     names = (f"{product_id}-{number:06d}" for number in range(1, parts + 1))
-    return [PlannedPart(part_id=n, product_id=product_id, lot_id=lot_id) for n in names]
+    return [PlannedPart(part_id=n, product_id=product_id, lot_id="lot-1") for n in names]
 
 
 def read_rows(path: Path, model: type[Row], torn_end: bool = False) -> list[Row]:

@@ -100,15 +100,15 @@ def text_of(path: Path) -> str:
         raise SupplyError(f"{path}: {error}") from error
 
 
-def installed_bill(programs: Path, python: str = sys.executable) -> Bill:
-    """What is installed beside ``python``, told by ``cyclonedx-py`` and checked by its schema.
+def installed_bill(programs: Path) -> Bill:
+    """What is installed beside this Python, told by ``cyclonedx-py`` and checked by its schema.
 
     The same environment gives the same document: it names neither a time nor a number of its own.
 
     Raises:
         SupplyError: the tool failed.
     """
-    command = [str(programs / "cyclonedx-py"), "environment", python]
+    command = [str(programs / "cyclonedx-py"), "environment", sys.executable]
     command += ["--output-reproducible", "--of", "JSON"]
     if PROJECT.is_file():
         command += ["--pyproject", str(PROJECT)]

@@ -60,16 +60,16 @@ class LicenceFound:
     because: str = ""
 
 
-def read_rules(path: Path = RULES) -> LicenceRules:
-    """The rules of a file.
+def read_rules() -> LicenceRules:
+    """The rules of ``licences.yaml``.
 
     Raises:
         SupplyError: it is not such a file.
     """
     try:
-        return LicenceRules.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return LicenceRules.model_validate(yaml.safe_load(RULES.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise SupplyError(f"{path}: {error}") from error
+        raise SupplyError(f"{RULES}: {error}") from error
 
 
 def declared(component: Component, names: Mapping[str, str]) -> str:

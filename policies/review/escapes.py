@@ -82,8 +82,8 @@ def share_interval(count: int, trials: int, level: float = 1 - CONFIDENCE) -> tu
     return lower_bound(count, trials, level / 2), upper_bound(count, trials, level / 2)
 
 
-def escape_rate(counts: Iterable[Counted], confidence: float = CONFIDENCE) -> EscapeRate:
-    """The rate over all counts, with its interval at ``confidence``."""
+def escape_rate(counts: Iterable[Counted]) -> EscapeRate:
+    """The rate over all counts, with its interval at ``CONFIDENCE``."""
     strata: dict[float, list[Counted]] = {}
     outside = 0
     totals = dict.fromkeys(("drawn", "reviewed", "escapes", "undecided", "without_picture"), 0)
@@ -94,7 +94,7 @@ def escape_rate(counts: Iterable[Counted], confidence: float = CONFIDENCE) -> Es
         strata.setdefault(count.share, []).append(count)
         for name in totals:
             totals[name] += getattr(count, name)
-    rate, low, high = _weighed(list(strata.values()), 1 - confidence)
+    rate, low, high = _weighed(list(strata.values()), 1 - CONFIDENCE)
     return EscapeRate(
         passed=sum(count.passed for stratum in strata.values() for count in stratum),
         rate=rate,

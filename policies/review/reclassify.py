@@ -23,6 +23,7 @@ from streams.ports import (
 Egress = Literal["none", "crop", "full"]
 EGRESS: tuple[Egress, ...] = ("none", "crop", "full")
 """What a policy lets out of the plant; the widest last."""
+_ANSWER_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,6 @@ async def reclassify(
     images: ImageStore,
     classifier: AnomalyClassifier,
     batch: int = 8,
-    timeout_s: float = 60.0,
     advance: Callable[[int], None] | None = None,
     egress: Egress = "none",
 ) -> ReclassifyReport:
@@ -123,7 +123,7 @@ async def reclassify(
         candidate: its texts are what the classifier reads, its rules decide.
         parts: recorded anomalies; each needs its inspection.
         images: where the pictures are.
-        classifier: asked in batches of ``batch``, each within ``timeout_s`` seconds.
+        classifier: asked in batches of ``batch``, each within ``_ANSWER_S`` seconds.
         advance: told the number of parts done.
         egress: what the policy in force lets out of the plant. A candidate that nobody has applied
             may let out less, and not more.
@@ -138,9 +138,9 @@ async def reclassify(
             if isinstance(image, str):
                 report.failed[image] += 1
             else:
-                asked.append((part, _request(candidate, part, image, timeout_s, allowed)))
+                asked.append((part, _request(candidate, part, image, allowed)))
         if asked:
-            answers = await classifier.classify([request for _, request in asked], timeout_s)
+            answers = await classifier.classify([request for _, request in asked], _ANSWER_S)
             for (part, _), answer in zip(asked, answers, strict=True):
                 _count(report, candidate, part, answer)
         if advance is not None:
@@ -160,7 +160,7 @@ async def _picture(part: Replayed, images: ImageStore) -> bytes | str:
 
 
 def _request(
-    candidate: ResolvedPolicy, part: Replayed, image: bytes, timeout_s: float, egress: Egress
+    candidate: ResolvedPolicy, part: Replayed, image: bytes, egress: Egress
 ) -> ClassificationRequest:
     decision = part.decision
     assert decision.inspection is not None
@@ -169,7 +169,7 @@ def _request(
         image=image,
         inspection=decision.inspection,
         texts=replace(candidate.texts(decision.station), egress=egress),
-        deadline=datetime.now(UTC) + timedelta(seconds=timeout_s),
+        deadline=datetime.now(UTC) + timedelta(seconds=_ANSWER_S),
     )
 
 

@@ -16,8 +16,7 @@ DEFECT_NAMES = frozenset(
 """Folder names that no normal part is filed under, in lower case."""
 MASK_NAMES = frozenset({"ground_truth", "ground truth", "groundtruth", "mask", "masks"})
 """Folder names that hold masks, in lower case."""
-
-
+_PARTS = "parts.csv"
 _NO_PARTS = DEFECT_NAMES | MASK_NAMES | {"test", "validation"}
 
 
@@ -53,12 +52,12 @@ def child(folder: Path, name: str) -> Path:
     return next((d for d in subfolders(folder) if d.name.lower() == name.lower()), exact)
 
 
-def table_in(folder: Path, name: str) -> Path | None:
-    """The table of that name in whatever case; None where there is none."""
+def table_in(folder: Path) -> Path | None:
+    """The table ``parts.csv`` of a folder, in whatever case; None where there is none."""
     if not folder.is_dir():
         return None
-    alike = [p for p in folder.iterdir() if p.name.lower() == name and p.is_file()]
-    return next((p for p in alike if p.name == name), next(iter(sorted(alike)), None))
+    alike = [p for p in folder.iterdir() if p.name.lower() == _PARTS and p.is_file()]
+    return next((p for p in alike if p.name == _PARTS), next(iter(sorted(alike)), None))
 
 
 def subfolders(folder: Path) -> list[Path]:
