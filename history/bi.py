@@ -15,6 +15,7 @@ from history.plant_times import PlantTimes
 READER = "andon_reader"
 """The role that may read the schema and nothing else; people's roles are granted it."""
 _LOCK = 0x416E646F70
+_WORK_S = 60.0
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _PARTS = """
 SELECT n.nspname || '.' || c.relname AS relation, c.relkind::text AS kind,
@@ -35,16 +36,13 @@ class Comments(BaseModel):
     columns_of: dict[str, dict[str, str]]
 
 
-async def apply_bi(
-    url: str, times: PlantTimes, reader: str = READER, timeout_s: float = 60.0
-) -> None:
+async def apply_bi(url: str, times: PlantTimes, reader: str = READER) -> None:
     """Create or renew the schema's views, comments and reading role; may be applied again.
 
     Args:
         url: SQLAlchemy URL with the asyncpg driver; its role owns the history's tables.
         times: the plant's time zone and shifts.
         reader: a role without login that gets the right to read; it is created when absent.
-        timeout_s: seconds for all of it.
 
     Raises:
         HistoryError: ``reader`` is no plain name.
@@ -52,9 +50,9 @@ async def apply_bi(
     """
     if not _NAME.fullmatch(reader):
         raise HistoryError(f"{reader!r} is no name of a role: use a-z, 0-9 and _")
-    engine = make_engine(url, pool_size=1, timeout_s=timeout_s, role="bi")
+    engine = make_engine(url, pool_size=1, timeout_s=_WORK_S, role="bi")
     try:
-        async with connected(engine, timeout_s, "renewing the schema bi") as link:
+        async with connected(engine, _WORK_S, "renewing the schema bi") as link:
             await link.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             for statement in _shipped("bi.sql").split(";\n\n"):
                 await link.exec_driver_sql(statement)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.resources import files
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
@@ -26,6 +27,12 @@ from history.rights import (
     role_statements,
 )
 from history.schema_lock import alone, as_owner, patiently
+
+_STATEMENT_S: Final = 600.0
+"""Longest single statement of a revision."""
+_GRANT_S: Final = 60.0
+_SLICE_S: Final = 60.0
+"""Longest time for one slice of facts, waiting for the recording included."""
 
 
 def _says_a_step(record: logging.LogRecord) -> bool:
@@ -50,7 +57,7 @@ def is_newer(revision: str) -> bool:
     return bool(revision) and revision not in {script.revision for script in known}
 
 
-async def current(url: str, timeout_s: float = 10.0) -> str:
+async def current(url: str) -> str:
     """The revision that the database has; empty before the first migration.
 
     Raises:
@@ -60,12 +67,10 @@ async def current(url: str, timeout_s: float = 10.0) -> str:
     async def ask(link: AsyncConnection) -> str:
         return await link.run_sync(_current)
 
-    return await as_owner(url, timeout_s, ask)
+    return await as_owner(url, 10.0, ask)
 
 
-async def upgrade(
-    url: str, lock_timeout_s: float = 30.0, statement_timeout_s: float = 600.0
-) -> None:
+async def upgrade(url: str, lock_timeout_s: float = 30.0) -> None:
     """Migrate to ``head()``; returns at once when the database has that revision or a newer one.
 
     Events may be recorded meanwhile: each revision is a transaction of its own that waits for a
@@ -74,7 +79,6 @@ async def upgrade(
     Args:
         url: SQLAlchemy URL with the asyncpg driver.
         lock_timeout_s: how long another migrating process, or the locks of a revision, are tried.
-        statement_timeout_s: longest single statement.
 
     Raises:
         UnavailableError: the database does not answer, or a lock was not had in time.
@@ -98,9 +102,9 @@ async def upgrade(
             grants = partial(_execute, statements=grant_statements())
             await patiently(link, grants, lock_timeout_s)
 
-    await as_owner(url, statement_timeout_s, migrate)
+    await as_owner(url, _STATEMENT_S, migrate)
     if is_new:
-        await build_indexes(url, statement_timeout_s)
+        await build_indexes(url, _STATEMENT_S)
 
 
 async def build_indexes(url: str, timeout_s: float = 3600.0) -> None:
@@ -129,14 +133,13 @@ async def build_indexes(url: str, timeout_s: float = 3600.0) -> None:
     await as_owner(url, timeout_s, build)
 
 
-async def grant(url: str, timeout_s: float = 60.0) -> None:
+async def grant(url: str) -> None:
     """Create the roles of ``history.rights`` and their rights; may be applied again.
 
     Of a database that is not migrated the owner is made, who migrates it, and with that the rights.
 
     Args:
         url: of a superuser, or of a role that may create roles and owns the tables.
-        timeout_s: seconds for all of it.
 
     Raises:
         UnavailableError: the database does not answer, or refuses.
@@ -148,10 +151,10 @@ async def grant(url: str, timeout_s: float = 60.0) -> None:
             _execute(connection, grant_statements())
 
     async def apply(link: AsyncConnection) -> None:
-        await alone(link, timeout_s)
-        await patiently(link, granted, timeout_s)
+        await alone(link, _GRANT_S)
+        await patiently(link, granted, _GRANT_S)
 
-    await as_owner(url, timeout_s, apply)
+    await as_owner(url, _GRANT_S, apply)
 
 
 def _has_roles(connection: Connection) -> bool:
@@ -168,7 +171,6 @@ def _execute(connection: Connection, statements: Iterable[str]) -> None:
 async def write_facts(
     url: str,
     at_once: int = 1000,
-    timeout_s: float = 60.0,
     progress: Callable[[int], None] | None = None,
 ) -> None:
     """Write the facts of the parts that an earlier version recorded; returns when all are there.
@@ -179,17 +181,16 @@ async def write_facts(
     Args:
         url: SQLAlchemy URL with the asyncpg driver.
         at_once: decisions of one slice.
-        timeout_s: longest time for one slice, waiting for the recording included.
         progress: called with the number of decisions that have been read so far.
 
     Raises:
         UnavailableError: the database does not answer, or is not migrated.
     """
-    engine = make_engine(url, pool_size=1, timeout_s=timeout_s, role="migrate")
+    engine = make_engine(url, pool_size=1, timeout_s=_SLICE_S, role="migrate")
     query, done, read = text("SELECT backfill_facts(:at_once)"), False, 0
     try:
         while not done:
-            async with connected(engine, timeout_s, "preparing recorded parts") as link:
+            async with connected(engine, _SLICE_S, "preparing recorded parts") as link:
                 done = bool(await link.scalar(query, {"at_once": at_once}))
             read += at_once
             if progress is not None and not done:

@@ -32,6 +32,10 @@ _CLEAR: Final = timedelta(days=31)
 than that."""
 _LONG_AHEAD: Final = timedelta(days=366)
 _PATIENCE_S: Final = 300.0
+_LOCKS_S: Final = 60.0
+"""How long the locks for a new part are tried."""
+_DIVISION_S: Final = 6 * 3600.0
+"""Longest time for one statement that divides a table."""
 _IS_BY_MONTH: Final = text("SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(:name)")
 _ADD: Final = text("SELECT add_months(:ahead, coalesce(:since, now()))")
 _PARTS: Final = text(
@@ -65,9 +69,7 @@ class ForeignFramesError(HistoryError):
     """A table holds frame ids that tell no time, or a time far ahead."""
 
 
-async def add_months(
-    url: str, ahead: int = MONTHS_AHEAD, since: datetime | None = None, timeout_s: float = 60.0
-) -> int:
+async def add_months(url: str, ahead: int = MONTHS_AHEAD, since: datetime | None = None) -> int:
     """Make the parts that are missing up to some months ahead; how many it made.
 
     Args:
@@ -75,7 +77,6 @@ async def add_months(
         ahead: months after this one.
         since: make the months since then too, for events that were recorded elsewhere; None: this
             month's and later ones.
-        timeout_s: how long the locks are tried.
 
     Raises:
         UnavailableError: the database does not answer, is not migrated, or a lock was not had.
@@ -85,12 +86,12 @@ async def add_months(
         return int(connection.scalar(_ADD, {"ahead": ahead, "since": since}) or 0)
 
     async def work(link: AsyncConnection) -> int:
-        return await patiently(link, add, timeout_s)
+        return await patiently(link, add, _LOCKS_S)
 
-    return await as_owner(url, timeout_s, work)
+    return await as_owner(url, _LOCKS_S, work)
 
 
-async def divide_tables(url: str, timeout_s: float = 6 * 3600.0) -> list[str]:
+async def divide_tables(url: str) -> list[str]:
     """Bring tables that an earlier version filled into parts by month; the names of those.
 
     What is there stays as it is and becomes one part, which ends at the first of a month at least
@@ -99,7 +100,6 @@ async def divide_tables(url: str, timeout_s: float = 6 * 3600.0) -> list[str]:
 
     Args:
         url: of the owner of the tables.
-        timeout_s: longest time for one statement.
 
     Raises:
         ForeignFramesError: a table holds frame ids of no time; it stays in one piece.
@@ -117,13 +117,13 @@ async def divide_tables(url: str, timeout_s: float = 6 * 3600.0) -> list[str]:
             await _divide(link, name)
         return divided
 
-    return await as_owner(url, timeout_s, work)
+    return await as_owner(url, _DIVISION_S, work)
 
 
-async def list_months(url: str, timeout_s: float = 60.0) -> list[MonthPart]:
+async def list_months(url: str) -> list[MonthPart]:
     """The parts of all tables by month, oldest first; of a table in one piece there is none."""
 
-    return await as_owner(url, timeout_s, read_months)
+    return await as_owner(url, _LOCKS_S, read_months)
 
 
 async def read_months(link: AsyncConnection) -> list[MonthPart]:

@@ -33,7 +33,7 @@ SELF_DECLARED: Final = ReviewerSaid(login=DECLARED)
 """Of a review at a prompt: whoever is there says who it is."""
 
 
-def build_withdrawal(of: Review, reviewed_at: datetime | None = None) -> Review:
+def build_withdrawal(of: Review) -> Review:
     """The review that takes another one back; it is of the same person."""
     return Review(
         review_id=new_frame_id(),
@@ -42,7 +42,7 @@ def build_withdrawal(of: Review, reviewed_at: datetime | None = None) -> Review:
         severity=Severity.UNKNOWN,
         login=of.login,
         withdraws=of.review_id,
-        reviewed_at=reviewed_at or datetime.now(UTC),
+        reviewed_at=datetime.now(UTC),
     )
 
 

@@ -62,10 +62,8 @@ def _now() -> datetime | None:
     return column
 
 
-def _text(primary_key: bool = False, foreign_key: str | None = None, index: bool = False) -> str:
-    column: str = Field(
-        default="", sa_type=Text, primary_key=primary_key, foreign_key=foreign_key, index=index
-    )
+def _text(primary_key: bool = False, index: bool = False) -> str:
+    column: str = Field(default="", sa_type=Text, primary_key=primary_key, index=index)
     return column
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 _PACKED = (".png", ".parquet")
 """What is compressed already."""
 _CHUNK = 1 << 18
+_LINES = 500
 
 
 @contextmanager
@@ -40,12 +41,12 @@ def pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-async def in_batches(lines: AsyncIterator[str], count: int = 500) -> AsyncIterator[str]:
+async def in_batches(lines: AsyncIterator[str]) -> AsyncIterator[str]:
     """Lines joined, so that each write carries many."""
     batch: list[str] = []
     async for line in lines:
         batch.append(line)
-        if len(batch) == count:
+        if len(batch) == _LINES:
             yield "".join(batch)
             batch.clear()
     yield "".join(batch)
