@@ -10,11 +10,11 @@ from typing import Final
 from lab.benchmarks.faults import Say, kill
 from lab.benchmarks.line import bench
 from lab.benchmarks.throughput import SHIPPED, play_round
-from lab.demo.summary import percentile
 from lab.harness.console_here import ConsoleProcess
 from lab.harness.line import LineOptions, SimulatedLine, TriggerCount
 from lab.harness.plan import LinePlan, cycle
 from lab.harness.settle import settle
+from lab.percentiles import percentile
 from lab.plc.ledger import read_ledger
 from streams.principals import Role
 

@@ -17,6 +17,7 @@ from lab.benchmarks.console_parts import PublishedParts, publish_at, publish_par
 from lab.harness.chromium import Chromium, ChromiumError, ChromiumPage
 from lab.harness.console_here import ConsoleHere
 from lab.harness.slow_link import Link, SlowLink, slow_link
+from lab.percentiles import percentile
 
 Say = Callable[[str], object]
 Figures = dict[str, float | int | str]
@@ -189,15 +190,15 @@ async def to_screen(
     seen = seen_rows(page).at_s
     if not seen.keys() & wanted:
         raise ChromiumError(f"no part came to the screen; the page said {page.errors[:3]}")
-    took = sorted(1000 * (seen[one] - at) for one, at in published.at_s.items() if one in seen)
+    took = [1000 * (seen[one] - at) for one, at in published.at_s.items() if one in seen]
     heard = [len(wanted & one.seen.at_s.keys()) for one in programs]
     return {
         "parts": count,
         "not_seen": count - len(took) + sum(count - found for found in heard),
-        "p50_ms": round(took[len(took) // 2]),
-        "p95_ms": round(took[min(len(took) - 1, int(0.95 * len(took)))]),
-        "p99_ms": round(took[min(len(took) - 1, int(0.99 * len(took)))]),
-        "most_ms": round(took[-1]),
+        "p50_ms": round(percentile(took, 0.5)),
+        "p95_ms": round(percentile(took, 0.95)),
+        "p99_ms": round(percentile(took, 0.99)),
+        "most_ms": round(max(took)),
     }
 
 

@@ -20,6 +20,7 @@ from lab.benchmarks.line import (
 from lab.benchmarks.throughput import SHIPPED, Round
 from lab.harness.line import LineOptions
 from lab.harness.topics_reader import read_topic
+from lab.percentiles import percentile
 from lab.plc.ledger import Key
 from streams import topics
 from streams.codes import DecisionSource
@@ -163,8 +164,8 @@ def _cpu_ms(rounds: Sequence[Round]) -> dict[str, float]:
 
 
 def _in_words(played: Round) -> str:
-    found = sorted(played.latencies_ms)
+    found = played.latencies_ms
     if not found:
         return "no result"
-    middle, late = found[len(found) // 2], found[max(0, int(len(found) * 0.99) - 1)]
+    middle, late = percentile(found, 0.5), percentile(found, 0.99)
     return f"{len(found)} results, {TOTAL} p50 {middle:.0f} ms, p99 {late:.0f} ms"

@@ -12,7 +12,7 @@ from enum import StrEnum
 from statistics import fmean, median
 
 from connectors.gateway.journal_entries import JournalEntry
-from lab.demo.summary import percentile
+from lab.percentiles import percentile
 from lab.plc.ledger import LedgerEntry
 from streams.codes import DecisionSource
 from streams.events import Decision
@@ -124,7 +124,7 @@ def figures(parts: Sequence[Mapping[LatencyStage, float]]) -> dict[str, dict[str
     columns[TO_ACKNOWLEDGEMENT] = [sum(part.values()) for part in parts]
     return {
         name: {
-            **{key: percentile(sorted(values), share) for key, share in QUANTILES.items()},
+            **{key: percentile(values, share) for key, share in QUANTILES.items()},
             "mean_ms": fmean(values),
         }
         for name, values in columns.items()

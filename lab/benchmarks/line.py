@@ -24,11 +24,11 @@ from lab.benchmarks.throughput import (
     play_round,
 )
 from lab.datasets.textile import textile_dataset
-from lab.demo.summary import percentile
 from lab.harness import learn as learning
 from lab.harness.clustered import ClusteredStack
 from lab.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, cycle, make_plan, mixed
+from lab.percentiles import percentile
 from policies.authoring.loading import load_policy
 from serving.ray.deploy import deploy
 

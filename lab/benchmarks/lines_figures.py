@@ -12,8 +12,8 @@ from typing import Self
 import psutil
 
 from lab.benchmarks.lines_pictures import PictureCost
-from lab.demo.summary import percentile
 from lab.harness.controllers_here import LinePlayed
+from lab.percentiles import percentile
 
 MOST_COST = 1.15
 """A part may cost so many times as much at the most lines as at one."""

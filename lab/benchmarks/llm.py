@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lab.llm_twin.server import running_twin, twin_counters
+from lab.percentiles import percentile
 from serving.naming.endpoint import Endpoint
 from serving.naming.settings import EndpointSettings, EndpointZone, VelmSettings
 from serving.naming.velm import VelmClassifier
@@ -53,7 +54,7 @@ def measure_llm_load(parts: int = 200, latency_ms: float = 300.0, concurrency: i
         before = twin_counters(url)
         seconds, cpu_s, answers = asyncio.run(_burst(url, parts, concurrency))
         seen = twin_counters(url)
-    latencies = sorted(a.latency_ms for a in answers)
+    latencies = [a.latency_ms for a in answers] or [0.0]
     possible = concurrency / (latency_ms / 1000)
     rate = parts / seconds
     return LlmLoad(
@@ -70,8 +71,8 @@ def measure_llm_load(parts: int = 200, latency_ms: float = 300.0, concurrency: i
         rejected=seen.rejected,
         client_cpu_ms_per_part=round(1000 * cpu_s / parts, 1),
         twin_cpu_ms_per_part=round(1000 * (seen.cpu_s - before.cpu_s) / parts, 1),
-        latency_p50_ms=round(latencies[len(latencies) // 2], 1) if latencies else 0.0,
-        latency_p99_ms=round(latencies[int(len(latencies) * 0.99) - 1], 1) if latencies else 0.0,
+        latency_p50_ms=round(percentile(latencies, 0.5), 1),
+        latency_p99_ms=round(percentile(latencies, 0.99), 1),
     )
 
 

@@ -22,10 +22,10 @@ from infra.stack.broker import start_broker
 from infra.stack.process import ProcessError, free_port
 from lab.benchmarks.recipes_expert import ReplicaHere, save_played
 from lab.benchmarks.recipes_judge import AskedRecipe, OfRecipe, asked_of, judged
-from lab.demo.summary import percentile
 from lab.harness.gateway_here import gateway_here
 from lab.harness.roles_here import opened_role, running_roles
 from lab.harness.topics_reader import read_topic
+from lab.percentiles import percentile
 from lab.plc.controller import PlcConfig, SimulatedPlc
 from lab.plc.ledger import Key, entries_of
 from lab.plc.plan import PlannedPart, generate_plan

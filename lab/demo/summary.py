@@ -1,6 +1,5 @@
 """What happened to the parts: one story each, and figures over all. Pure."""
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from lab.datasets.folders import GOOD
 from lab.demo.verdicts import JudgedPart, Verdicts
 from lab.harness.plan import LinePlan
 from lab.harness.reckoning import OnKafka, Reckoning
+from lab.percentiles import percentile
 from lab.plc.ledger import LedgerEntry
 from streams.codes import Action, DecisionSource, Severity
 from streams.events import Decision, Inspection
@@ -192,12 +192,6 @@ def summarise(
         beside=dict(beside or {}),
         extra=dict(extra or {}),
     )
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Nearest-rank percentile; ``share`` in 0..1."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def _auroc(stories: Sequence[PartStory]) -> float | None:

@@ -11,6 +11,7 @@ from typing import IO
 
 from pydantic import BaseModel, ConfigDict
 
+from lab.percentiles import percentile
 from lab.plc.plan import read_rows
 
 Key = tuple[int, int]
@@ -171,7 +172,7 @@ def entries_of(rows: Iterable[LedgerRow]) -> list[LedgerEntry]:
 def summarise(entries: Iterable[LedgerEntry]) -> dict[str, object]:
     """Counts over a ledger: the figures that the demo checks Kafka and the history against."""
     found = list(entries)
-    latencies = sorted(e.applied[0].ms or 0.0 for e in found if e.applied)
+    latencies = [e.applied[0].ms or 0.0 for e in found if e.applied]
     return {
         "parts": len(found),
         "decided": sum(bool(e.applied) for e in found),
@@ -187,10 +188,8 @@ def summarise(entries: Iterable[LedgerEntry]) -> dict[str, object]:
     }
 
 
-def _quantile(ordered: list[float], share: float) -> float | None:
-    if not ordered:
-        return None
-    return round(ordered[min(int(share * len(ordered)), len(ordered) - 1)], 2)
+def _quantile(values: list[float], share: float) -> float | None:
+    return round(percentile(values, share), 2) if values else None
 
 
 def code_name(kind: type[Enum], code: object) -> str:
