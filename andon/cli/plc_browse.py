@@ -30,14 +30,14 @@ def browse(
 
     Exit code 1 where a signal that no line can lack has no node.
     """
-    from andon import plc_wiring
     from connectors.handshake.signals import NEEDED
+    from connectors.opcua import browsing
 
     settings = settings_at(url)
     with progress() as bars:
         bar = bars.add_task("nodes", total=None)
         found = asyncio.run(
-            plc_wiring.browse_controller(settings, limit, lambda n: bars.update(bar, completed=n))
+            browsing.browse(settings.gateway, limit, lambda n: bars.update(bar, completed=n))
         )
     address = settings.gateway.plc_url
     print_found(_body(address, found), map(plain, _toml(address, found)), as_json)

@@ -30,14 +30,14 @@ def check(
     The result registers are written and read back, and then have their own values again; nothing
     is written where a gateway is in charge. Exit code 1 where a line could not run.
     """
-    from andon import plc_wiring
+    from connectors.opcua import check as proving
 
     settings = settings_at(url)
     with progress() as bars:
         bar = bars.add_task("connects", total=None)
         found = asyncio.run(
-            plc_wiring.check_controller(
-                settings, not read_only, lambda words: bars.update(bar, description=words)
+            proving.check(
+                settings.gateway, not read_only, lambda words: bars.update(bar, description=words)
             )
         )
     address = settings.gateway.plc_url

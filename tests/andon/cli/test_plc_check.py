@@ -7,9 +7,10 @@ import pytest
 from asyncua import ua
 from typer.testing import CliRunner, Result
 
-from andon import plc_wiring
 from andon.cli.plc import app
 from connectors.handshake.signals import Signal
+from connectors.opcua import browsing
+from connectors.opcua import check as proving
 from connectors.opcua.browsing import Browsed
 from connectors.opcua.candidates import NamedVariable, propose
 from connectors.opcua.check import Checked, CheckedSignal
@@ -37,7 +38,7 @@ def browsed(monkeypatch: pytest.MonkeyPatch, found: list[NamedVariable], *words:
     async def answer(*_: object) -> Browsed:
         return Browsed(propose(found), len(found), is_whole=True)
 
-    monkeypatch.setattr(plc_wiring, "browse_controller", answer)
+    monkeypatch.setattr(browsing, "browse", answer)
     return CliRunner().invoke(app, ["browse", URL, *words])
 
 
@@ -93,10 +94,10 @@ def test_check_says_what_to_do_and_whether_a_line_could_run(
     asked = []
 
     async def answer(settings: object, writes: bool, say: object) -> Checked:
-        asked.append((settings.gateway.plc_url, writes))
+        asked.append((settings.plc_url, writes))
         return found
 
-    monkeypatch.setattr(plc_wiring, "check_controller", answer)
+    monkeypatch.setattr(proving, "check", answer)
     shown = CliRunner().invoke(app, ["check", "--url", URL])
     assert (shown.exit_code, shown.stdout.splitlines()[-1]) == (code, last)
     if LOST in found.signals:
