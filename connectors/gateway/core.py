@@ -271,7 +271,7 @@ class Gateway:
 
     def _mint(self, part: Part) -> JournalEntry:
         known = self._ports.journal.entries.get(part.key)
-        if known is not None:
+        if known is not None and part.frame_id in (None, known.frame_id):
             return known
         self._notes.read(part.trigger)
         entry = entry_of(part, self._exposures.count, time.monotonic(), time.time(), self._host)

@@ -111,7 +111,11 @@ def _apply(state: State, now: float, event: Input) -> Step:
         case CounterMoved():
             return _counter_moved(state, now, event)
         case Connected():
-            state = replace(over_silence(state, now), result_last=event.result_last)
+            state = replace(
+                over_silence(state, now),
+                result_last=event.result_last,
+                trigger_last=event.trigger_last,
+            )
             return _connected(state, now, event.values)
         case Notice.DISCONNECTED:
             return replace(state, online=False, alive=False, pending_told=None), []
@@ -255,7 +259,7 @@ def _went_back(state: State, current: Trigger) -> bool:
     last = state.last_trigger_seq
     if current.trigger_seq == 0:
         return last != 0
-    return steps(last, current.trigger_seq) < 0
+    return state.ahead(current.trigger_seq) < 0
 
 
 def _interrupted(state: State) -> Step:

@@ -29,16 +29,16 @@ def steps(start: int, end: int, last: int = LAST) -> int:
     return forward if forward <= last // 2 else forward - last
 
 
-def span(start: int, end: int, limit: int) -> list[int]:
+def span(start: int, end: int, limit: int, last: int = LAST) -> list[int]:
     """The numbers after ``start`` up to and with ``end``, the newest ``limit`` of them.
 
     >>> span(LAST - 1, 2, limit=10), span(0, 9, limit=2)
     ([4294967295, 1, 2], [8, 9])
     """
-    count = min(max(steps(start, end), 0), limit)
+    count = min(max(steps(start, end, last), 0), limit)
     numbers = []
     seq = end
     for _ in range(count):
         numbers.append(seq)
-        seq = LAST if seq == 1 else seq - 1
+        seq = last if seq == 1 else seq - 1
     return numbers[::-1]

@@ -6,7 +6,7 @@ from functools import cached_property
 from uuid import UUID
 
 from connectors.handshake.config import HandshakeConfig
-from connectors.handshake.sequence import LAST
+from connectors.handshake.sequence import LAST, steps
 from connectors.handshake.signals import Signal, SignalValues
 from connectors.handshake.values import Changeover, Part, PartKey, Phase
 from streams.codes import FaultCode
@@ -61,6 +61,8 @@ class State:
     result_seq: int = 0
     result_last: int = LAST
     """After this ``ResultSeq`` wraps to 1."""
+    trigger_last: int = LAST
+    """After this ``TriggerSeq`` wraps to 1."""
     result_seq_known: bool = False
     """False before the first controller, and after a journal that does not say."""
     memory_whole: bool = True
@@ -102,6 +104,15 @@ class State:
             and (len(self.parts) < self.config.open_limit or self._open < self.config.open_limit)
             and (self.config.pipelining or not self.parts)
         )
+
+    def ahead(self, seq: int) -> int:
+        """How many triggers lead from the last one to ``seq``; negative: the counter went back.
+
+        One that fell has wrapped where few triggers lie between; else it began anew.
+        """
+        last = self.last_trigger_seq
+        distance = steps(last, seq, self.trigger_last)
+        return seq - last if seq < last and distance > self.config.missed_limit else distance
 
     @property
     def has_recipe(self) -> bool:

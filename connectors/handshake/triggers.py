@@ -33,7 +33,7 @@ def trigger_seen(state: State, now: float, event: TriggerSeen) -> Step:
     trigger = event.trigger
     if not state.online:
         return state, []
-    distance = steps(state.last_trigger_seq, trigger.trigger_seq)
+    distance = state.ahead(trigger.trigger_seq)
     if trigger.plc_boot_id != state.plc_boot_id or trigger.trigger_seq == 0 or distance < 0:
         if trigger.plc_boot_id == state.plc_boot_id and distance == 0:
             return state, []
@@ -44,7 +44,7 @@ def trigger_seen(state: State, now: float, event: TriggerSeen) -> Step:
     unfit = contradicts or _why_held(state, event)
     ready = state.ready and not unfit
     state = _with_takt(state, event)
-    before = span(state.last_trigger_seq, trigger.trigger_seq, state.config.missed_limit + 1)[:-1]
+    before = _numbers(state, trigger, state.config.missed_limit + 1)[:-1]
     gap = [replace(_unread(trigger), trigger_seq=seq) for seq in before]
     jumped = f"TriggerSeq jumped from {state.last_trigger_seq} to {trigger.trigger_seq}"
     why = unfit or f"the gateway was not ready: {state.why_not_ready}"
@@ -58,10 +58,17 @@ def trigger_seen(state: State, now: float, event: TriggerSeen) -> Step:
     return state, [*commands, Capture(part)]
 
 
+def _numbers(state: State, trigger: Trigger, limit: int) -> list[int]:
+    """The numbers after the last trigger up to this one, the newest ``limit`` of them."""
+    return span(state.last_trigger_seq, trigger.trigger_seq, limit, state.trigger_last)
+
+
 def _why_held(state: State, event: TriggerSeen) -> str:
     """Why the part is held whether the gateway is ready or not, in words; empty: it is not."""
     if not event.readable:
         return "a signal of its group has no good quality, and the log names it"
+    if PartKey(event.trigger.plc_boot_id, event.trigger.trigger_seq) in state.parts:
+        return "the part that had this number before TriggerSeq wrapped has no outcome yet"
     return state.config.window_fault(event.trigger.takt_ms)
 
 
@@ -172,22 +179,23 @@ def forgotten(state: State, acknowledged: int, current: int, why: str) -> Step:
         acknowledged: ``TriggerAckSeq``.
         current: ``TriggerSeq``.
     """
-    if steps(acknowledged, current) < 0:
+    last = state.trigger_last
+    if steps(acknowledged, current, last) < 0:
         acknowledged = current
     open_ = (Phase.OPEN, Phase.QUEUED)
     dropped = tuple(part for part in state.parts.values() if part.phase in open_)
     commands: list[Command] = [MemoryBehind(why, dropped)]
     for part in dropped:
         state = forget(state, part)
-    if steps(state.last_trigger_seq, acknowledged) > 0:
+    if steps(state.last_trigger_seq, acknowledged, last) > 0:
         state = replace(state, last_trigger_seq=acknowledged)
     return state, commands
 
 
 def missed_while_away(state: State, now: float, current: Trigger, heard_at: float) -> Step:
     """After a reconnect in the same run every trigger since ``heard_at`` is missed."""
-    count = steps(state.last_trigger_seq, current.trigger_seq)
-    numbers = span(state.last_trigger_seq, current.trigger_seq, state.config.missed_limit)
+    count = state.ahead(current.trigger_seq)
+    numbers = _numbers(state, current, state.config.missed_limit)
     triggers = [
         current if seq == current.trigger_seq else replace(_unread(current), trigger_seq=seq)
         for seq in numbers

@@ -103,6 +103,8 @@ class Connected(NamedTuple):
     values: SignalValues
     result_last: int = LAST
     """The largest ``ResultSeq`` that the nodes of it and of its acknowledgement can hold."""
+    trigger_last: int = LAST
+    """The largest ``TriggerSeq`` that its node can hold."""
 
 
 class TriggerAge(NamedTuple):

@@ -16,7 +16,7 @@ from asyncua import Client, ua
 
 from connectors.errors import LinkError
 from connectors.handshake.signals import WATCHED, Signal, SignalValue, SignalValues, number
-from connectors.handshake.values import Notice, TriggerAge
+from connectors.handshake.values import Connected, Notice, TriggerAge
 from connectors.line_link import LinkEvent
 from connectors.opcua.node_set import ABSENT, AbsenceNotes, NodeSet, open_node_set, read_in_parts
 from connectors.opcua.secured import connect, make_client, warn_unless_secured, words_of
@@ -301,7 +301,8 @@ class OpcUaLink:
         self._nodes, self._client, self._intervals = nodes, client, intervals
         self._times, self._trigger_read = events.trigger_time, None
         told = set(Signal) - (_NEVER_GUESSED & nodes.unread)
-        events.start({signal: nodes.values[signal] for signal in told}, nodes.result_last)
+        values = {signal: nodes.values[signal] for signal in told}
+        events.start(Connected(values, nodes.result_last, nodes.trigger_last))
         return events
 
     async def _close(self, client: Client) -> None:

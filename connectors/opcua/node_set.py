@@ -89,6 +89,12 @@ class NodeSet:
         kinds = (self.kinds.get(s) for s in (Signal.RESULT_SEQ, Signal.RESULT_ACK_SEQ))
         return min(LAST, *(last_count(kind) for kind in kinds if kind is not None))
 
+    @property
+    def trigger_last(self) -> int:
+        """The largest ``TriggerSeq`` that its node can hold."""
+        kind = self.kinds.get(Signal.TRIGGER_SEQ)
+        return LAST if kind is None else last_count(kind)
+
     def demand_needed(self) -> None:
         """Raise ``NodeSetError`` that names all, where a signal is wrong that no line can lack."""
         if not any(one.signal in NEEDED for one in self.wrong):

@@ -45,8 +45,9 @@ class Notifications:
         self._behind: dict[Signal, tuple[SignalValue | None, float]] = {}
         """What was told of a signal that shows something else, and since when that is known."""
 
-    def start(self, values: SignalValues, result_last: int) -> None:
-        self._held.insert(0, Connected(values, result_last))
+    def start(self, connected: Connected) -> None:
+        values = connected.values
+        self._held.insert(0, connected)
         self._told.update(values)
         self.beat, self.beat_at = values[Signal.PLC_HEARTBEAT], time.monotonic()
 

@@ -153,7 +153,7 @@ class SimulatedPlc:
 
     async def trigger(self, part: PlannedPart) -> int:
         """Say that a part is in front of the camera. Returns its TriggerSeq."""
-        seq = following(self.trigger_seq)
+        seq = following(self.trigger_seq, self._server.last(Signal.TRIGGER_SEQ))
         self.trigger_seq = seq
         loop = asyncio.get_running_loop()
         window = loop.call_later(self.config.result_window_s, self._default, seq, "window")

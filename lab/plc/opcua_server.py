@@ -10,7 +10,7 @@ from asyncua import Server, ua
 from asyncua.common.callback import CallbackType
 
 from connectors.handshake.signals import Owner, Signal, SignalValue, SignalValues
-from connectors.opcua.coercion import from_wire, to_wire
+from connectors.opcua.coercion import from_wire, last_count, to_wire
 from connectors.opcua.server_security import ServerSecurity
 
 NAMESPACE = "urn:andon:line"
@@ -57,6 +57,10 @@ class SignalServer:
     layout: NodeLayout = field(default_factory=NodeLayout)
     _server: Server | None = None
     _ids: dict[Signal, ua.NodeId] = field(default_factory=dict)
+
+    def last(self, counter: Signal) -> int:
+        """After this a counter wraps to 1: its node can hold no more."""
+        return last_count(self.layout.kind(counter))
 
     async def open(self) -> None:
         """Make the nodes; nobody can connect yet."""

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from connectors.handshake import PartKey, Phase, step
 from connectors.handshake import values as hs
 from connectors.handshake.machine import trigger_seen_of
@@ -33,6 +35,42 @@ def test_a_trigger_that_was_read_is_captured_and_one_that_was_not_is_held() -> N
     assert hold.why == "a signal of its group has no good quality, and the log names it"
     assert hold.part.deadline == 11.0, "its window is not over"
     assert after.missed_count == 1
+
+
+@pytest.mark.parametrize("last", [65_535, LAST])
+def test_the_trigger_behind_the_wrap_is_the_next_however_wide_the_node_is(last: int) -> None:
+    before = state(part(last), last_trigger_seq=last, trigger_last=last)
+    after, commands = trigger_seen(before, 10.0, seen(1))
+    assert [type(c) for c in commands] == [hs.Capture]
+    assert (after.last_trigger_seq, after.missed_count) == (1, 0)
+    assert after.parts.keys() == {PartKey(1, last), PartKey(1, 1)}
+    after, commands = trigger_seen(before, 10.0, seen(2))
+    assert [(type(c), c.part.key.trigger_seq) for c in commands] == [
+        (hs.Decide, 1),
+        (hs.Capture, 2),
+    ]
+    assert after.missed_count == 1
+    values = shown(trigger_seq=2, trigger_ack_seq=last, missed_count=7)
+    away = replace(before, online=False, alive=False)
+    after, commands = step(away, 10.5, hs.Connected(values, trigger_last=last))
+    held = [c.part.key.trigger_seq for c in commands if isinstance(c, hs.Decide)]
+    assert (held, after.last_trigger_seq, after.missed_count) == ([1, 2], 2, 9)
+    assert PartKey(1, last) in after.parts
+
+
+@pytest.mark.parametrize("now", [0, 1, 40_000])
+def test_a_narrow_counter_that_falls_far_from_its_wrap_began_anew(now: int) -> None:
+    before = state(last_trigger_seq=40_001, trigger_last=65_535)
+    after, commands = trigger_seen(before, 10.0, seen(now))
+    assert [type(c) for c in commands] == [hs.Resynchronised]
+    assert (after.last_trigger_seq, after.missed_count) == (now, 0)
+
+
+def test_a_number_whose_part_of_a_lap_before_is_not_answered_is_not_captured_again() -> None:
+    kept = part(1, Phase.REPORTED, result_seq=1, written_at=9.0)
+    before = state(kept, last_trigger_seq=65_535, trigger_last=65_535)
+    after, commands = trigger_seen(before, 10.0, seen(1))
+    assert (commands, after.parts, after.missed_count) == ([], {kept.key: kept}, 1)
 
 
 def test_a_trigger_while_not_ready_says_why_it_was_missed() -> None:

@@ -1,5 +1,6 @@
 """Controllers that name and type their nodes as the makes do, seen over the wire."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -8,6 +9,9 @@ import pytest
 from asyncua import ua
 from structlog.testing import capture_logs
 
+from connectors.gateway.journal import Journal
+from connectors.gateway.journal_entries import JournalEntry, RunLine, StepLine
+from connectors.handshake import PartKey
 from connectors.handshake.signals import LOSSES, Signal
 from connectors.settings import GatewaySettings
 from lab.plc.controller import PlcConfig
@@ -15,11 +19,14 @@ from lab.plc.ledger import entries_of
 from lab.plc.opcua_server import NodeLayout
 from lab.plc.plan import PlannedPart
 from streams.codes import AckOutcome, FaultCode
-from tests.connectors.line import Line, at_once, running_line
+from streams.events import Decision, Frame
+from streams.ports import Trigger
+from tests.connectors.line import Line, at_once, decision_for, running_line
 from tests.waiting import until
 
 PLC = PlcConfig(takt_s=0.05, window_s=20.0)
 SPACE = UUID("09087e75-8e5e-499b-954f-f2a9603db28a")
+OLD = UUID(int=1)
 KIND = ua.VariantType
 
 
@@ -165,6 +172,42 @@ async def test_the_results_number_wraps_where_its_node_ends(
         assert line.plc.gateway(Signal.FAULT_CODE) == FaultCode.NONE
         await until(lambda: len(line.bus.acks) == 3)
         assert {ack.outcome for ack in line.bus.acks} == {AckOutcome.ACKNOWLEDGED}
+
+
+@pytest.mark.asyncio
+async def test_a_trigger_of_16_bits_goes_on_where_its_node_ends(tmp_path: Path) -> None:
+    """Part a is open at the wrap, b is the first behind it, and the boot is the same."""
+    shown = (Signal.TRIGGER_SEQ, Signal.TRIGGER_ACK_SEQ, Signal.EXPOSURE_DONE_SEQ)
+    layout = NodeLayout(kinds=dict.fromkeys((*shown, Signal.RESULT_TRIGGER_SEQ), KIND.UInt16))
+    async with running_line(tmp_path, PLC, layout, config=settings()) as line:
+        line.plc.trigger_seq = 65_534
+        await line.plc.put({Signal.TRIGGER_SEQ: 65_534})
+        before = Journal(tmp_path / "line.journal")
+        before.open()
+        lap_before = Trigger(line.plc.boot_id, 1, "old", "", "demo", 0, 50)
+        before.append(JournalEntry.minted(lap_before, [OLD], 1000.0, 20.0))
+        before.append(StepLine(t="closed", k=PartKey(line.plc.boot_id, 1)))
+        before.append(RunLine(t="run", b=line.plc.boot_id, s=65_534, r=0))
+        await before.close()
+        both = asyncio.Event()
+
+        async def when_both_are_there(frame: Frame) -> Decision:
+            await both.wait()
+            return decision_for(frame)
+
+        line.bus.answer = when_both_are_there
+        await line.start_gateway()
+        numbers = [await line.plc.trigger(PlannedPart(part_id="a", product_id="demo"))]
+        assert await line.plc.wait_for(lambda: line.plc.ready, 20)
+        numbers += [await line.plc.trigger(PlannedPart(part_id="b", product_id="demo"))]
+        assert await line.plc.wait_for(lambda: line.plc.ready, 20)
+        both.set()
+        for number in numbers:
+            await line.plc.settled(number)
+        assert numbers == [65_535, 1]
+        assert told(line) == [("a", "a", "expert"), ("b", "b", "expert")]
+        assert line.plc.gateway(Signal.MISSED_COUNT) == 0
+        assert OLD not in {frame.frame_id for frame in line.bus.frames}
 
 
 @pytest.mark.asyncio
