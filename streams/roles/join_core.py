@@ -17,6 +17,8 @@ from streams.ports import Combination, Outcome, Policy
 from streams.roles.config import JoinConfig
 from streams.roles.decisions import Moment, evaluation_of
 
+_LONGEST_WINDOW_S = 3600.0
+"""No controller gives a part longer."""
 _JOINED = UUID("0b7f8f5a-9d0e-5a7f-8a51-6a0c6f6f1c52")
 
 
@@ -113,10 +115,15 @@ def _judged(state: JoinState, event: Judged, config: JoinConfig) -> JoinState:
 
 
 def _due_s(event: Judged, config: JoinConfig) -> float:
-    """Before the window ends; once it has, the other shots of a backlog get time to arrive."""
+    """Before the window ends; once it has, the other shots of a backlog get time to arrive.
+
+    No more than its window is left of a part that was triggered, whatever deadline is stated.
+    """
     if event.now_s >= event.end_s:
         return event.now_s + config.backlog_wait_s
-    return max(event.end_s - config.margin_s, event.now_s + config.least_wait_s)
+    window_s = min(event.verdict.result_window_ms / 1000, _LONGEST_WINDOW_S)
+    end_s = min(event.end_s, event.now_s + window_s)
+    return max(end_s - config.margin_s, event.now_s + config.least_wait_s)
 
 
 def joined_id(part: UUID) -> UUID:

@@ -57,6 +57,7 @@ def verdicts(count: int) -> dict[UUID, list[ShotVerdict]]:
         part, station = new_frame_id(), f"cam-{number % STATIONS}"
         for shot in (1, 2, 3):
             fields = {"part_frame_id": part, "station": station, "deadline": deadline}
+            fields["result_window_ms"] = 600_000
             found[part].append(made.verdict(shot, **fields))  # type: ignore[arg-type]
     return found
 
