@@ -24,6 +24,8 @@ _LIMIT = 64 * 1024 * 1024
 class MjpegSource:
     """``LiveSource`` over ``multipart/x-mixed-replace``; the camera's own bytes are kept.
 
+    What some cameras send between the pictures, as events and analytics, is passed over.
+
     Args:
         address: ``http://`` or ``https://``, with user and password where it has them.
         timeout_s: of the connection, seconds.
@@ -54,11 +56,12 @@ class MjpegSource:
         while not self._parts:
             data = self._more()
             try:
-                self._parts = self._reader.feed(data, self._quiet_at)
+                parts = self._reader.feed(data, self._quiet_at)
             except CaptureError as error:
                 raise CaptureError(f"{self.name}: {error}") from None
+            self._parts = [part for part in parts if _kind_of(part).startswith("image/")]
         part = self._parts.pop(0)
-        kind = part.headers.get("content-type", "image/jpeg").partition(";")[0]
+        kind = _kind_of(part)
         return LiveFrame(part.mark - self._latency, lambda: (part.body, kind))
 
     def _more(self) -> bytes:
@@ -139,6 +142,13 @@ class SnapshotCamera:
         if not body or not answer.is_whole:
             raise CaptureError(f"camera {self._name}: only {len(body)} bytes of a picture came")
         return bytes(body), kind
+
+
+def _kind_of(part: StreamPart) -> str:
+    """The content type of a part; pictures are known by their beginning whatever is stated."""
+    if part.body.startswith(b"\xff\xd8"):
+        return "image/jpeg"
+    return part.headers.get("content-type", "image/jpeg").partition(";")[0].strip().lower()
 
 
 def _image_type(headers: Message, name: str) -> str:

@@ -78,6 +78,21 @@ def test_a_frame_is_read_when_it_came_and_not_with_the_one_behind_it(is_chunked:
         source.close()
 
 
+def test_what_a_camera_sends_between_its_pictures_is_none() -> None:
+    """Events of its analytics came as the picture of every second part."""
+    between = b'\r\n--frame\r\nContent-Type: application/json\r\n\r\n{"motion": 1}'
+    unnamed = b"\r\n--frame\r\nContent-Type: application/octet-stream\r\n\r\n\xff\xd8second"
+    body = between + b"".join(frame(b"first")) + between * 2 + unnamed + between + b"\r\n--frame"
+    with answering(STREAM, body, hangs_up=True) as address:
+        source = MjpegSource(address, 1.0, 0.0)
+        source.open()
+        found = [source.read().encode() for _ in range(2)]
+        assert found == [(b"first", "image/jpeg"), (b"\xff\xd8second", "image/jpeg")]
+        with pytest.raises(CaptureError, match="closed the stream"):
+            source.read()
+        source.close()
+
+
 @pytest.mark.asyncio
 async def test_a_picture_in_chunks_is_whole_or_refused() -> None:
     headers = b"Content-Type: image/jpeg\r\n" + CHUNKED
