@@ -16,7 +16,15 @@ import structlog
 from connectors.errors import GatewayBusyError, LinkError
 from connectors.gateway.claims import Charge, Watch, beat_of, gateway_of, new_number
 from connectors.handshake.config import HandshakeConfig
-from connectors.handshake.signals import Signal, SignalValue, SignalValues, number
+from connectors.handshake.signals import (
+    ALL_AS_READ,
+    NEEDED,
+    NEVER_GUESSED,
+    Signal,
+    SignalValue,
+    SignalValues,
+    number,
+)
 from connectors.handshake.values import Connected, Notice, TriggerAge
 from connectors.line_link import Changed, LineLink, LinkEvent
 
@@ -250,13 +258,22 @@ class OwnedLink:
         return True
 
     async def _begin(self) -> None:
-        """Tell the gateway of its controller, as it stands now."""
+        """Tell the gateway of its controller, as it stands now.
+
+        What the connection began with may be of hours ago, and stands for no signal that a line
+        needs, nor for what the controller asks for.
+        """
         assert self._connected is not None
-        self._held = []
-        values = await self._link.read(tuple(Signal))
+        while True:
+            self._held = []
+            values = await self._link.read(ALL_AS_READ)
+            if values.keys() >= NEEDED:
+                break
+            await asyncio.sleep(_POLL_S)
         held, self._held = self._held, None
         self.in_charge = True
-        self._tell(self._connected._replace(values={**self._connected.values, **values}))
+        told = {s: v for s, v in self._connected.values.items() if s not in NEVER_GUESSED}
+        self._tell(self._connected._replace(values={**told, **values}))
         for event in held:
             self._tell(event)
 

@@ -105,7 +105,17 @@ TRIGGER_GROUP: tuple[Signal, ...] = (
 )
 """Read in one service call when ``TriggerSeq`` moves; stable until ``TriggerAckSeq`` follows.
 
-The counters are read first: the group behind them is of the trigger that they tell, or newer."""
+A server may read one node after the other while the controller's program runs, which writes
+TriggerSeq behind its group: read before it, no trigger is taken with the part before."""
+
+ALL_AS_READ: tuple[Signal, ...] = (
+    *TRIGGER_GROUP,
+    *(signal for signal in Signal if signal not in TRIGGER_GROUP),
+)
+"""Every signal, in the order in which they are read at once."""
+
+NEVER_GUESSED = frozenset({Signal.RECIPE_REQ_SEQ, Signal.RECIPE_REQ, Signal.FAULT_RESET_SEQ})
+"""What the controller asks for: without good quality a new connection does not tell it."""
 
 WATCHED: tuple[Signal, ...] = (
     Signal.PLC_BOOT_ID,

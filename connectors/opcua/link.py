@@ -16,7 +16,7 @@ from asyncua import Client, ua
 
 from connectors.errors import LinkError
 from connectors.handshake.signals import WATCHED, Signal, SignalValue, SignalValues, number
-from connectors.handshake.values import Connected, Notice, TriggerAge
+from connectors.handshake.values import Notice, TriggerAge
 from connectors.line_link import LinkEvent
 from connectors.opcua.node_set import ABSENT, AbsenceNotes, NodeSet, open_node_set, read_in_parts
 from connectors.opcua.secured import connect, make_client, warn_unless_secured, words_of
@@ -46,8 +46,6 @@ _FOR_GOOD = frozenset(
     }
 )
 """Statuses of one node that another attempt, or another connection, gets again."""
-_NEVER_GUESSED = {Signal.RECIPE_REQ_SEQ, Signal.RECIPE_REQ, Signal.FAULT_RESET_SEQ}
-"""What the controller asks for: without good quality a new connection does not tell it."""
 _SESSION_MS = 10_000
 """The server may forget a broken connection's session, and its subscription, after this."""
 
@@ -300,9 +298,7 @@ class OpcUaLink:
         self._missing = frozenset(one.signal for one in nodes.wrong)
         self._nodes, self._client, self._intervals = nodes, client, intervals
         self._times, self._trigger_read = events.trigger_time, None
-        told = set(Signal) - (_NEVER_GUESSED & nodes.unread)
-        values = {signal: nodes.values[signal] for signal in told}
-        events.start(Connected(values, nodes.result_last, nodes.trigger_last))
+        events.start(nodes.connected)
         return events
 
     async def _close(self, client: Client) -> None:

@@ -14,13 +14,15 @@ from asyncua.ua.uaerrors import BadTooManyOperations
 from connectors.errors import NodeSetError
 from connectors.handshake.sequence import LAST
 from connectors.handshake.signals import (
+    ALL_AS_READ,
     LOSSES,
     NEEDED,
-    TRIGGER_GROUP,
+    NEVER_GUESSED,
     Owner,
     Signal,
     SignalValue,
 )
+from connectors.handshake.values import Connected
 from connectors.opcua.coercion import can_hold, from_wire, last_count, taken_types, to_wire
 from connectors.settings import GatewaySettings
 from connectors.signal_map import NodeAddress
@@ -70,12 +72,8 @@ class NodeSet:
         self.constants[signal] = self.values[signal] = signal.default
 
     async def read_again(self, client: Client) -> None:
-        """Take the values of now: what moved before the subscription stood is told by nobody.
-
-        A server reads one node after the other while the controller's program runs, which writes
-        TriggerSeq behind its group: read before it, no trigger is taken with the part before.
-        """
-        signals = sorted(self.ids, key=lambda signal: signal not in TRIGGER_GROUP[:2])
+        """Take the values of now: what moved before the subscription stood is told by nobody."""
+        signals = [signal for signal in ALL_AS_READ if signal in self.ids]
         reads = await read_in_parts(client, [self.ids[s] for s in signals], _AID.Value)
         for signal, read in zip(signals, reads, strict=True):
             try:
@@ -84,16 +82,17 @@ class NodeSet:
                 self.unread.add(signal)
 
     @property
-    def result_last(self) -> int:
-        """The largest ``ResultSeq`` that both its node and that of its acknowledgement can hold."""
-        kinds = (self.kinds.get(s) for s in (Signal.RESULT_SEQ, Signal.RESULT_ACK_SEQ))
-        return min(LAST, *(last_count(kind) for kind in kinds if kind is not None))
+    def connected(self) -> Connected:
+        """What the connection begins with."""
+        told = set(Signal) - (NEVER_GUESSED & self.unread)
+        result_last = self._last(Signal.RESULT_SEQ, Signal.RESULT_ACK_SEQ)
+        values = {signal: self.values[signal] for signal in told}
+        return Connected(values, result_last, self._last(Signal.TRIGGER_SEQ))
 
-    @property
-    def trigger_last(self) -> int:
-        """The largest ``TriggerSeq`` that its node can hold."""
-        kind = self.kinds.get(Signal.TRIGGER_SEQ)
-        return LAST if kind is None else last_count(kind)
+    def _last(self, *counters: Signal) -> int:
+        """The last number that the nodes of all these can hold."""
+        kinds = (self.kinds.get(signal) for signal in counters)
+        return min([LAST, *(last_count(kind) for kind in kinds if kind is not None)])
 
     def demand_needed(self) -> None:
         """Raise ``NodeSetError`` that names all, where a signal is wrong that no line can lack."""

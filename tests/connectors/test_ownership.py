@@ -24,6 +24,7 @@ from tests.contracts.twins.line_link import InMemoryLineLink
 from tests.waiting import until
 
 STANDBY = GatewaySettings(standby=True)
+BEAT = Signal.VISION_HEARTBEAT
 
 
 def watch(ours: int = 0, before: int = 0, prompt: bool = True) -> Watch:
@@ -174,6 +175,36 @@ async def test_a_reconnection_finds_its_own_number_and_goes_on(tmp_path: Path) -
             cable.mend()
             await until(lambda: link.in_charge)
         assert gateway_of(_beat(cable)) == mine
+
+
+class Unread(InMemoryLineLink):
+    """A controller some of whose values have no good quality when they are read."""
+
+    lacks: frozenset[Signal] = frozenset()
+
+    async def read(self, signals: Iterable[Signal]) -> dict[Signal, SignalValue]:
+        return {s: v for s, v in (await super().read(signals)).items() if s not in self.lacks}
+
+
+@pytest.mark.asyncio
+async def test_a_stand_by_takes_over_with_nothing_that_stood_there_when_it_connected(
+    tmp_path: Path,
+) -> None:
+    """Hours ago, maybe: an old TriggerSeq would be a cold start, an old reset a new one."""
+    cable = Unread()
+    link = owned(cable, tmp_path, "a", standby=True)
+    async with running(link) as (events, _):
+        await until(lambda: bool(cable._on_event))
+        cable.values |= {Signal.TRIGGER_SEQ: 5000, Signal.FAULT_RESET_SEQ: 3, Signal.LOT_ID: "L"}
+        cable.lacks = frozenset({Signal.TRIGGER_SEQ, Signal.FAULT_RESET_SEQ, Signal.LOT_ID})
+        await until(lambda: link.number or gateway_of(number(cable.values, BEAT)) != 0, 5)
+        await asyncio.sleep(0.5)
+        assert not link.in_charge, "nobody knows which trigger was the last"
+        cable.lacks -= {Signal.TRIGGER_SEQ}
+        await until(lambda: link.in_charge, 5)
+        (told,) = [event.values for event in events if isinstance(event, Connected)]
+        assert (told[Signal.TRIGGER_SEQ], told[Signal.LOT_ID]) == (5000, "")
+        assert Signal.FAULT_RESET_SEQ not in told
 
 
 @pytest.mark.asyncio

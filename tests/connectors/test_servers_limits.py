@@ -1,5 +1,6 @@
 """Servers that take few nodes in one call, and read them while the controller's program runs."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.server.internal_session import InternalSession
 
+from connectors.gateway.ownership import OwnedLink
+from connectors.handshake.config import HandshakeConfig
 from connectors.handshake.signals import Signal
 from connectors.handshake.values import Connected
 from lab.plc.opcua_server import PREFIX
@@ -49,23 +52,26 @@ async def test_a_server_that_takes_few_nodes_in_one_call_is_asked_in_parts(
     assert [max(counts) for counts in taken] == [3, 3, 3]
 
 
-class AtTheFirstPart(OpcUaController):
-    """A controller that has given one trigger when the gateway comes."""
+class OwnedController(OpcUaController):
+    """A controller whose gateway makes sure first that it is in charge."""
 
-    async def start(self) -> None:
-        await super().start()
-        await self.put({Signal.PART_ID: "old", Signal.TRIGGER_SEQ: 1})
+    def __init__(self) -> None:
+        super().__init__()
+        nowhere = Path(os.devnull) / "line.owner"
+        self.link = OwnedLink(self.link, HandshakeConfig(), nowhere, standby=False)  # type: ignore[assignment]
 
 
 @pytest.mark.asyncio
-async def test_a_trigger_during_the_first_read_has_the_part_that_it_was_given_with(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("make", [OpcUaController, OwnedController])
+async def test_a_trigger_while_a_connection_begins_is_told_with_its_own_part(
+    monkeypatch: pytest.MonkeyPatch, make: type[OpcUaController]
 ) -> None:
-    """The server reads PartId, the controller goes on to the next part, the server reads on."""
-    controller = AtTheFirstPart()
-    whole, reads = InternalSession.read, list[Signal]()
+    """Each time the server has read PartId, the controller goes on to the next part."""
+    controller = make()
+    whole, number = InternalSession.read, 1
 
     async def one_by_one(self: InternalSession, params: ua.ReadParameters) -> list[ua.DataValue]:
+        nonlocal number
         nodes = params.NodesToRead
         if not self.external or len(nodes) < len(Signal):
             return await whole(self, params)
@@ -73,17 +79,15 @@ async def test_a_trigger_during_the_first_read_has_the_part_that_it_was_given_wi
         for node in nodes:
             params.NodesToRead = [node]
             values += await whole(self, params)
-            is_value = node.AttributeId == ua.AttributeIds.Value
-            if is_value and node.NodeId.Identifier == f"{PREFIX}.{Signal.PART_ID.wire_name}":
-                reads.append(Signal.PART_ID)
-                if len(reads) == 2:  # the second is what the connection begins with
-                    await controller.put({Signal.PART_ID: "new"})
-                    await controller.put({Signal.TRIGGER_SEQ: 2})
+            if node.NodeId.Identifier == f"{PREFIX}.{Signal.PART_ID.wire_name}":
+                number += 1
+                await controller.put({Signal.PART_ID: f"part {number}"})
+                await controller.put({Signal.TRIGGER_SEQ: number})
         return values
 
     monkeypatch.setattr(InternalSession, "read", one_by_one)
     async with Running(controller) as running:
         (values,) = [event.values for event in running.events if isinstance(event, Connected)]
-        assert len(reads) >= 2
-        assert (values[Signal.PART_ID], values[Signal.TRIGGER_SEQ]) == ("old", 1)
-        await until(lambda: running.changed().get(Signal.TRIGGER_SEQ) == 2)
+        assert number > 2, "the controller went on while the connection began"
+        assert values[Signal.PART_ID] == f"part {values[Signal.TRIGGER_SEQ]}"
+        await until(lambda: running.changed().get(Signal.TRIGGER_SEQ) == number)
