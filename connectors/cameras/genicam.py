@@ -170,6 +170,9 @@ class GenicamSource:
 class GenicamTriggered:
     """``Camera`` whose exposure is commanded: throw away what waits, trigger, take what comes.
 
+    A trigger without its frame in time loses the camera: the frame may still come, and would be
+    taken for that of the next trigger.
+
     Args:
         make: a new device for every opening.
         features: of the camera, by their names; ``TriggerMode`` is On.
@@ -184,16 +187,26 @@ class GenicamTriggered:
         self._timeout = timeout_s
         self._device: GenicamDevice | None = None
         self._thread: ThreadPoolExecutor | None = None
+        self._unanswered = ""
+        """The trigger whose frame did not come in time, in words."""
+        self._lost = asyncio.Event()
 
     async def open(self) -> None:
         await self.close()
+        self._unanswered, self._lost = "", asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="camera")
         self._device = device = self._make()
         await self._call(partial(self._opened, device), 10 * self._timeout)
 
     async def capture(self, trigger: Trigger) -> Picture:
-        data, kind = await self._call(self._expose, self._timeout)
+        lost = partial(asyncio.get_running_loop().call_soon_threadsafe, self._lost.set)
+        data, kind = await self._call(partial(self._expose, lost), self._timeout)
         return Picture(data, kind, f"{trigger.trigger_seq:06d}.png", {"exposed_by": "trigger"})
+
+    async def lost(self) -> str:
+        """Wait until a trigger was left without its frame; the reason."""
+        await self._lost.wait()
+        return self._unanswered
 
     async def close(self) -> None:
         thread, self._thread = self._thread, None
@@ -206,9 +219,11 @@ class GenicamTriggered:
     def _opened(self, device: GenicamDevice) -> None:
         """Opened, and a first trigger was answered: some cameras are deaf while they begin."""
         device.open(self._features)
-        for _ in range(_FIRST):
+        for tried in range(_FIRST):
             device.trigger()
             if device.fetch(self._timeout / 2) is not None:
+                while tried and device.fetch(self._timeout / 2) is not None:
+                    """Those that were tried before were not missed, but late."""
                 return
         device.close()
         raise CaptureError(
@@ -216,10 +231,12 @@ class GenicamTriggered:
             "its light or line does not hold it"
         )
 
-    def _expose(self) -> tuple[bytes, str]:
+    def _expose(self, lost: Callable[[], object]) -> tuple[bytes, str]:
         device = self._device
         if device is None:
             raise CaptureError("camera: not open")
+        if self._unanswered:
+            raise CaptureError(f"{self._unanswered}; it is opened again")
         for _ in range(_QUEUED):
             if device.fetch(0.001) is None:
                 break
@@ -228,9 +245,9 @@ class GenicamTriggered:
         device.trigger()
         image = device.fetch(self._timeout)
         if image is None:
-            raise CaptureError(
-                f"camera {device.name}: no frame in {self._timeout:g} s of a trigger"
-            )
+            self._unanswered = f"camera {device.name}: no frame in {self._timeout:g} s of a trigger"
+            lost()
+            raise CaptureError(self._unanswered)
         return encode_png(image)
 
     async def _call(self, work: Callable[[], T], timeout_s: float) -> T:

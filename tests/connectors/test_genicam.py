@@ -13,11 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.cameras import open_camera
+from connectors.cameras.adjustable import FeaturedCamera
 from connectors.cameras.genicam import Feature, GenicamTriggered, RawImage, encode_png
 from connectors.cameras.pixels import read_format, unpack
+from connectors.cameras.supervised import SupervisedCamera
 from connectors.errors import CameraSpecError, CaptureError
 from streams.images.decoding import decode
+from streams.ports import Picture
 from tests.connectors.test_cameras import trigger
+from tests.waiting import until
 
 
 def packed(samples: list[int], bits: int, packing: str) -> bytes:
@@ -164,6 +168,64 @@ async def test_a_trigger_without_its_frame_is_no_picture(device: Commanded, why:
     await camera.open()
     with pytest.raises(CaptureError, match=why):
         await camera.capture(trigger(1))
+    await camera.close()
+
+
+class Slow(Commanded):
+    """The frame of the trigger number ``late`` comes with the next one's; none comes at once."""
+
+    def __init__(self, late: int) -> None:
+        super().__init__()
+        self.late = late
+
+    def fetch(self, timeout_s: float) -> RawImage | None:
+        is_held = self.exposed == self.late or timeout_s < 0.01
+        return None if is_held else super().fetch(timeout_s)
+
+
+def shade(picture: Picture) -> int:
+    found = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert found is not None
+    return int(found[0, 0])
+
+
+@pytest.mark.asyncio
+async def test_a_frame_that_came_too_late_is_never_the_next_parts() -> None:
+    camera = GenicamTriggered(lambda: Slow(late=3), SOFTWARE, 0.1)
+    await camera.open()
+    assert shade(await camera.capture(trigger(1))) == 1
+    for number, why in ((2, "no frame in"), (3, "is opened again"), (4, "is opened again")):
+        with pytest.raises(CaptureError, match=why):
+            await camera.capture(trigger(number))
+    assert "no frame in 0.1 s of a trigger" in await camera.lost()
+    await camera.close()
+
+
+@pytest.mark.asyncio
+async def test_a_camera_that_left_a_trigger_without_its_frame_is_opened_again_at_once() -> None:
+    devices, faults = iter([Slow(late=2), Slow(late=0)]), list[bool]()
+    made = FeaturedCamera(
+        lambda wanted: GenicamTriggered(lambda: next(devices), wanted, 0.1), SOFTWARE
+    )
+    camera = SupervisedCamera(made, 5.0, faults.append)
+    running = asyncio.create_task(camera.run())
+    await until(lambda: faults == [False])
+    with pytest.raises(CaptureError, match="no frame in"):
+        await camera.capture(trigger(1))
+    await until(lambda: faults == [False, True, False])
+    assert shade(await camera.capture(trigger(2))) == 1, "the first behind the opening's own"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await camera.close()
+
+
+@pytest.mark.asyncio
+async def test_a_frame_that_came_too_late_at_the_opening_is_not_the_first_parts() -> None:
+    device = Slow(late=1)
+    camera = GenicamTriggered(lambda: device, SOFTWARE, 0.1)
+    await camera.open()
+    assert device.exposed == 2
+    assert shade(await camera.capture(trigger(1))) == 2
     await camera.close()
 
 
