@@ -37,6 +37,7 @@ from streams.roles.record_core import RECORDED, WITH_OBJECTS
 from streams.roles.results import Results
 from streams.roles.runner import RoleRunner, RunningRole
 from streams.roles.traced import TracedClassifier, TracedExpert, Tracing
+from streams.roles.verdicts_before import VerdictsBefore
 from streams.roles.watch import WorkerWatch
 from streams.topics import ANOMALIES, CHANGEOVERS, FRAMES, MIB, SHOTS, Topic
 
@@ -240,7 +241,8 @@ async def open_role(
         policies = await enter(policy_wiring.policies(settings))
         results.telemetry.policies = policies.versions
         if config.role == "join":
-            yield JoinRole(policies, results, config.join)
+            before = VerdictsBefore(config.bus.connection)
+            yield JoinRole(policies, results, config.join, before.parts)
             return
         if config.role == "limits":
             changelog = wiring.changelog(settings)

@@ -3,24 +3,46 @@
 Shots are keyed by line and station, so that a part is joined in one place. A verdict is
 acknowledged only once the decision of its part is at the broker. So the topic itself is the memory:
 after a crash the verdicts of every undecided part are delivered again, and nothing else is kept.
+Some of a decided part may be among them; that others of it were acknowledged, the topic tells too.
 """
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
+import structlog
+
 from streams.envelope import from_message
-from streams.errors import EventError, MalformedEventError
+from streams.errors import EventError, MalformedEventError, UnavailableError
 from streams.events import ShotVerdict
 from streams.kafka.delivery import Delivery
 from streams.ports import PolicySource
 from streams.roles.calls import beside_the_loop
 from streams.roles.config import JoinConfig
-from streams.roles.join_core import CompletePart, JoinState, Judged, Tick, joined, step
+from streams.roles.join_core import (
+    CompletePart,
+    JoinState,
+    Judged,
+    Tick,
+    joined,
+    remembering,
+    step,
+)
 from streams.roles.results import Results
 from streams.tracing.spans import PART
+
+log = structlog.get_logger(__name__)
+_RECALL_S = 2.0
+"""So long the first verdicts of a partition wait for what was acknowledged before them."""
+PartsBefore = Callable[[int, int], Awaitable[Mapping[int, UUID]]]
+"""Partition and offset -> the parts of the verdicts before it, by their own offsets."""
+
+
+async def _none(partition: int, offset: int) -> Mapping[int, UUID]:
+    return {}
 
 
 @dataclass
@@ -28,6 +50,10 @@ class _Joining:
     """What is remembered of one partition since it was assigned."""
 
     generation: int
+    recalled: "asyncio.Task[None] | None" = None
+    """Ends when it is known what was decided before the first verdict that is delivered."""
+    delivered: set[int] = field(default_factory=set)
+    """The offsets of the verdicts that wait for that."""
     state: JoinState = field(default_factory=JoinState)
     waiting: "dict[UUID, asyncio.Future[None]]" = field(default_factory=dict)
     """By part: resolved when its decision is at the broker."""
@@ -42,6 +68,8 @@ class _Joining:
     def abandon(self) -> None:
         """Decide nothing more: what is open is delivered again."""
         self.unschedule()
+        if self.recalled is not None:
+            self.recalled.cancel()
         for decided in self.waiting.values():
             if not decided.done():
                 decided.set_result(None)
@@ -49,30 +77,43 @@ class _Joining:
 
 @dataclass(eq=False)
 class JoinRole:
-    """Handles a verdict to the end of its part."""
+    """Handles a verdict to the end of its part.
+
+    Args:
+        parts_before: which parts verdicts before an offset are of.
+    """
 
     policies: PolicySource
     results: Results
     config: JoinConfig
+    parts_before: PartsBefore = _none
     _assigned: dict[int, _Joining] = field(default_factory=dict, init=False)
     _sending: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def close(self) -> None:
         """Give up what is open; it is delivered again."""
-        for joining in self._assigned.values():
+        tasks, assigned = list(self._sending), list(self._assigned.values())
+        self._assigned.clear()
+        for joining in assigned:
             joining.abandon()
-        for task in self._sending:
+            tasks += [joining.recalled] if joining.recalled is not None else []
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def handle(self, delivery: Delivery) -> None:
         """One verdict; returns once the decision of its part is at the broker."""
         joining = self._joining(delivery)
         try:
-            verdict = _verdict(delivery)
+            verdict = read_verdict(delivery)
         except EventError as error:
             await self.failed(delivery, error)
             return
+        if joining.recalled is not None and not joining.recalled.done():
+            joining.delivered.add(delivery.offset)
+            await asyncio.wait([joining.recalled])
+        if self._assigned.get(delivery.partition) is not joining:
+            return  # it is delivered again, to another generation
         PART.set(verdict)
         part = verdict.part_identity
         if part not in joining.state.decided:
@@ -96,7 +137,23 @@ class JoinRole:
             if found is not None:
                 found.abandon()
             found = self._assigned[delivery.partition] = _Joining(delivery.generation)
+            if delivery.offset > 0:
+                recall = self._recall(found, delivery.partition, delivery.offset)
+                found.recalled = asyncio.create_task(recall, name="join recalls")
         return found
+
+    async def _recall(self, joining: _Joining, partition: int, offset: int) -> None:
+        """A verdict that is not delivered again was acknowledged, so its part is decided."""
+        try:
+            async with asyncio.timeout(_RECALL_S):
+                before = await self.parts_before(partition, offset)
+        except (TimeoutError, UnavailableError) as error:
+            why = str(error) or f"no answer in {_RECALL_S:g} s"
+            log.warning("join.not_recalled", partition=partition, offset=offset, why=why)
+        else:
+            # the first that is handled need not be the first that was delivered
+            parts = {part for at, part in before.items() if at not in joining.delivered}
+            joining.state = remembering(joining.state, parts, time.monotonic(), self.config)
 
     def _apply(self, joining: _Joining, event: Judged | Tick) -> None:
         joining.state, complete = step(joining.state, event, self.config)
@@ -131,7 +188,8 @@ class JoinRole:
             del joining.waiting[complete.part]
 
 
-def _verdict(delivery: Delivery) -> ShotVerdict:
+def read_verdict(delivery: Delivery) -> ShotVerdict:
+    """The verdict of a message. Raises ``EventError``: it is none."""
     verdict = from_message(ShotVerdict, delivery.value, delivery.headers)
     if verdict.shot > verdict.shots_expected:
         raise MalformedEventError(f"shot {verdict.shot} of {verdict.shots_expected}")

@@ -6,7 +6,7 @@ Times that end with ``_s`` are seconds of the process's monotonic clock, but for
 verdict, or when its time is over. The first verdict of a shot counts, another one never does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
@@ -91,12 +91,19 @@ def step(
     if not complete:
         return state, ()
     found = {one.part for one in complete}
-    decided = {part: until for part, until in state.decided.items() if until > event.now_s}
-    decided |= dict.fromkeys(found, event.now_s + config.remember_s)
+    left = {identity: part for identity, part in state.open.items() if identity not in found}
+    return remembering(replace(state, open=left), found, event.now_s, config), complete
+
+
+def remembering(
+    state: JoinState, parts: Collection[UUID], now_s: float, config: JoinConfig
+) -> JoinState:
+    """The state that knows of these parts that they are decided."""
+    decided = {part: until for part, until in state.decided.items() if until > now_s}
+    decided |= dict.fromkeys(parts, now_s + config.remember_s)
     for part in list(decided)[: max(len(decided) - config.remembered_parts, 0)]:
         del decided[part]
-    left = {identity: part for identity, part in state.open.items() if identity not in found}
-    return JoinState(left, decided), complete
+    return replace(state, decided=decided)
 
 
 def _judged(state: JoinState, event: Judged, config: JoinConfig) -> JoinState:

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from streams.changeovers import ChangeoverPhase, ChangeoverStep
 from streams.codes import (
@@ -72,6 +73,12 @@ def frame(image: bytes = b"picture", window_ms: int = 1000, **changes: object) -
         "content_type": "image/png",
     }
     return Frame.model_validate(fields | changes)
+
+
+def roomy(part: UUID) -> dict[str, object]:
+    """Fields of a part with a minute to decide it."""
+    deadline = datetime.now(UTC) + timedelta(minutes=1)
+    return {"part_frame_id": part, "deadline": deadline, "result_window_ms": 60_000}
 
 
 def verdict(

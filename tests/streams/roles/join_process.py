@@ -17,6 +17,7 @@ from streams.roles.config import FlowConfig, JoinConfig, RoleConfig
 from streams.roles.join import JoinRole
 from streams.roles.results import Results
 from streams.roles.runner import MakeRole, RoleRunner
+from streams.roles.verdicts_before import VerdictsBefore
 from streams.topics import SHOTS
 from tests.contracts.twins.policies import TwinPolicies
 from tests.streams.roles.line import opened, run_until_terminated
@@ -39,9 +40,10 @@ def join_config(servers: str, state: Path, instance: str = "0") -> RoleConfig:
     return RoleConfig("join", BusConfig(KafkaConnection(servers), state, instance), FlowConfig())
 
 
-def join_role(kill_at: int = 0) -> MakeRole:
+def join_role(servers: str, kill_at: int = 0) -> MakeRole:
     def make(results: Results) -> JoinRole:
-        role = KilledRole(TwinPolicies(), results, JoinConfig())
+        before = VerdictsBefore(KafkaConnection(servers))
+        role = KilledRole(TwinPolicies(), results, JoinConfig(), before.parts)
         role.kill_at = kill_at
         return role
 
@@ -49,7 +51,7 @@ def join_role(kill_at: int = 0) -> MakeRole:
 
 
 async def main(servers: str, state: Path, kill_at: int) -> None:
-    config, make = join_config(servers, state), join_role(kill_at)
+    config, make = join_config(servers, state), join_role(servers, kill_at)
     await run_until_terminated(RoleRunner(config, [SHOTS], make, lambda *a, **k: None))
 
 

@@ -289,12 +289,6 @@ def line(bench: MakeBench) -> Line:
     return Line(made_bench, JoinRole(TwinPolicies(), made_bench.results, CONFIG))
 
 
-def roomy(part: UUID) -> dict[str, object]:
-    """Fields of a part with a minute to decide it."""
-    deadline = datetime.now(UTC) + timedelta(minutes=1)
-    return {"part_frame_id": part, "deadline": deadline, "result_window_ms": 60_000}
-
-
 async def settled(*tasks: "asyncio.Task[None]") -> None:
     async with asyncio.timeout(20):
         await asyncio.gather(*tasks)
@@ -304,7 +298,7 @@ async def settled(*tasks: "asyncio.Task[None]") -> None:
 async def test_verdicts_are_acknowledged_once_the_decision_is_at_the_broker(line: Line) -> None:
     line.bench.publisher.down = True
     part = new_frame_id()
-    shots = [made.verdict(n, **roomy(part)) for n in (1, 2, 3)]  # type: ignore[arg-type]
+    shots = [made.verdict(n, **made.roomy(part)) for n in (1, 2, 3)]  # type: ignore[arg-type]
     tasks = [line.deliver(one) for one in shots[:2]]
     await asyncio.sleep(0)
     assert not any(task.done() for task in tasks)
@@ -331,7 +325,7 @@ async def test_the_timer_decides_without_the_missing_shot(line: Line) -> None:
 
 @pytest.mark.asyncio
 async def test_a_new_generation_begins_from_the_topic(line: Line) -> None:
-    fields = roomy(new_frame_id())
+    fields = made.roomy(new_frame_id())
     before = line.deliver(made.verdict(1, **fields))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     after = [line.deliver(made.verdict(n, **fields), 2) for n in (1, 2)]  # type: ignore[arg-type]

@@ -30,7 +30,7 @@ async def joining(servers: str, state: Path, instance: str) -> AsyncIterator[Non
     """A join worker in this process."""
     stop, ready = asyncio.Event(), asyncio.Event()
     config = join_config(servers, state, instance)
-    runner = RoleRunner(config, [SHOTS], join_role(), lambda *a, **k: None)
+    runner = RoleRunner(config, [SHOTS], join_role(servers), lambda *a, **k: None)
     task = asyncio.create_task(runner.run(stop, ready.set))
     try:
         await until(ready.is_set, 60, "the join role")
@@ -49,12 +49,12 @@ def first_decisions(seen: Reader) -> dict[UUID, Decision]:
     return found
 
 
-def verdicts(count: int) -> dict[UUID, list[ShotVerdict]]:
+def verdicts(count: int, stations: int = STATIONS) -> dict[UUID, list[ShotVerdict]]:
     """Parts of three shots at several stations, with ten minutes to decide them."""
     found: dict[UUID, list[ShotVerdict]] = defaultdict(list)
     deadline = datetime.now(UTC) + timedelta(minutes=10)
     for number in range(count):
-        part, station = new_frame_id(), f"cam-{number % STATIONS}"
+        part, station = new_frame_id(), f"cam-{number % stations}"
         for shot in (1, 2, 3):
             fields = {"part_frame_id": part, "station": station, "deadline": deadline}
             fields["result_window_ms"] = 600_000
@@ -91,3 +91,30 @@ async def test_kills_and_a_rebalance_leave_no_part_undecided_and_no_shot_out(
         assert [s.frame_id for s in decision.shots] == [v.frame_id for v in parts[part]]
     identities = {event.result_id for event in seen.of(DECISIONS) if isinstance(event, Decision)}
     assert len(identities) == len(parts)
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow
+async def test_what_comes_again_of_a_decided_part_is_not_decided_without_the_rest(
+    fresh_broker: Broker, tmp_path: Path
+) -> None:
+    """An open part stands between its verdicts, so that only the first of them is committed."""
+    servers = fresh_broker.bootstrap_servers
+    decided, open_, overdue = verdicts(3, stations=1).values()
+    past = {"deadline": datetime.now(UTC) - timedelta(minutes=1)}
+    decided, overdue = (
+        [one.model_copy(update=past) for one in shots] for shots in (decided, overdue)
+    )
+    async with reading(servers, DECISIONS) as seen, producer(servers) as via:
+        async with joining(servers, tmp_path, "0"):
+            for one in (decided[0], open_[0], *decided[1:]):
+                await send(via, SHOTS, to_message(one))
+            await until(lambda: len(first_decisions(seen)) == 1, 60, "the first decision")
+        async with joining(servers, tmp_path, "0"):
+            for one in (overdue[0], *open_[1:]):
+                await send(via, SHOTS, to_message(one))
+            await until(lambda: len(first_decisions(seen)) == 3, 60, "the others")
+    assert len(seen.of(DECISIONS)) == 3
+    assert [s.frame_id for s in first_decisions(seen)[decided[0].part_identity].shots] == [
+        one.frame_id for one in decided
+    ]
