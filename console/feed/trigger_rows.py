@@ -6,6 +6,7 @@ All of it is made of decisions and acknowledgements; pure.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Final
 from uuid import UUID
 
@@ -17,6 +18,9 @@ from streams.events import Decision, PartOnLine
 
 GAPS_TOLD: Final = 100_000
 """A jump of the trigger's number by more is another count, and no gap."""
+
+_MISSED_AT_ONCE: Final = 1024
+"""So many numbers at most may be skipped at a wrap, as by ``gateway.missed_limit``."""
 
 
 class LateAnswer(BaseModel):
@@ -112,13 +116,16 @@ def _in_order(
 ) -> Iterator[tuple[float, PartOnLine, LivePart]]:
     """The triggers of one run of a controller by their numbers, and when each was there at last.
 
-    Those that were missed are noticed together, and have one moment in no order.
+    Those that were missed are noticed together, and have one moment in no order. Numbers wrap
+    where the controller's node ends: the low ones that came later stand behind the high ones.
     """
-    numbers = [told.trigger_seq for told, _ in run]
-    wraps = max(numbers) - min(numbers) > _HALF
-    run.sort(
-        key=lambda one: one[0].trigger_seq + 2 * _HALF * (wraps and one[0].trigger_seq < _HALF)
-    )
+    run.sort(key=lambda one: one[0].trigger_seq)
+    jumps = [b.trigger_seq - a.trigger_seq for (a, _), (b, _) in pairwise(run)]
+    if jumps and max(jumps) > _MISSED_AT_ONCE:
+        at = jumps.index(max(jumps)) + 1
+        low, high = run[:at], run[at:]
+        if max(_triggered(one) for one, _ in low) >= max(_triggered(one) for one, _ in high):
+            run = high + low
     latest = 0.0
     for told, part in run:
         latest = max(latest + 1e-6, _triggered(told).timestamp())
@@ -163,7 +170,6 @@ def in_force(parts: Iterable[LivePart]) -> list[VersionsInForce]:
     return list(found.values())[::-1]
 
 
-_HALF: Final = 1 << 31
 _WAY: Final = ("to_frame", "to_decision", "to_write", "to_acknowledgement")
 
 

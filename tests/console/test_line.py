@@ -203,15 +203,34 @@ async def test_a_restarted_controller_begins_to_count_anew() -> None:
 async def test_triggers_that_were_missed_at_once_stand_by_their_numbers() -> None:
     at = {"captured_at": make.captured(5), "deadline": make.captured(6)}
     missed = [make.decision(n, trigger_seq=100 + n, **at) for n in (3, 1, 2)]
-    high = make.decision(7, plc_boot_id=2, trigger_seq=(1 << 32) - 1)
-    low = make.decision(8, plc_boot_id=2, trigger_seq=1)
     async with running() as world:
-        await world.give(*missed, low, high)
+        await world.give(*missed)
         async with client_of(world.app, "operator") as client:
             rows = (await client.get("/api/lines/line-1")).json()["triggers"]
-    numbers = [row["trigger_seq"] for row in rows]
-    assert numbers == [1, (1 << 32) - 1, 103, 102, 101]
+    assert [row["trigger_seq"] for row in rows] == [103, 102, 101]
     assert {row["gap"] for row in rows} == {0}
+
+
+@pytest.mark.parametrize("last", [(1 << 32) - 1, (1 << 16) - 1])
+async def test_numbers_that_wrapped_stand_behind_those_before(last: int) -> None:
+    """However wide the controller's node is."""
+    numbered = {7: last - 1, 8: last, 9: 1, 10: 2}
+    parts = [make.decision(n, plc_boot_id=2, trigger_seq=seq) for n, seq in numbered.items()]
+    async with running() as world:
+        await world.give(*reversed(parts))
+        async with client_of(world.app, "operator") as client:
+            rows = (await client.get("/api/lines/line-1")).json()["triggers"]
+        assert [row["trigger_seq"] for row in rows] == [2, 1, last, last - 1]
+        assert {row["gap"] for row in rows} == {0}
+
+
+async def test_a_controller_that_skips_numbers_has_not_wrapped() -> None:
+    parts = [make.decision(n, trigger_seq=seq) for n, seq in ((1, 5), (2, 6), (3, 5000))]
+    async with running() as world:
+        await world.give(*parts)
+        async with client_of(world.app, "operator") as client:
+            rows = (await client.get("/api/lines/line-1")).json()["triggers"]
+    assert [(row["trigger_seq"], row["gap"]) for row in rows] == [(5000, 4993), (6, 0), (5, 0)]
 
 
 async def test_another_policy_in_a_worker_is_said() -> None:
