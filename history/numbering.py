@@ -2,7 +2,8 @@
 
 A controller counts its parts in TriggerSeq, from 1 in each run of its program (PlcBootId), and the
 gateway answers each number. So a number between two others of a run has an event, or it was lost.
-The numbers wrap from 4294967295 to 1.
+The numbers wrap from 4294967295 to 1, or where the controller's node ends: of two numbers far from
+each other the lower one is the later then.
 """
 
 from datetime import datetime
@@ -24,8 +25,8 @@ TAKEN = (_ACK.c.outcome == "acknowledged") | (
     (_ACK.c.outcome == "late") & _ACK.c.acknowledged_at.is_not(None)
 )
 """Results that the controller took from its registers, in time or late."""
-_HALF = 0x7FFFFFFF
-"""A step over half of all numbers is the wrap, and no hole."""
+_FAR = 1024
+"""A larger step may be a wrap, and no hole."""
 
 
 def of_line(table: Table, line: str | None, since: datetime | None) -> list[ColumnElement[bool]]:
@@ -42,7 +43,7 @@ async def trigger_holes(
     link: AsyncConnection, line: str | None, since: datetime | None
 ) -> tuple[TriggerNumbers, ...]:
     """Numbers of which no event is on record, between two of the same run that have one."""
-    names = ("line", "station", "plc_boot_id", "trigger_seq")
+    names = ("line", "station", "plc_boot_id", "trigger_seq", "captured_at")
     numbers = union(
         *(
             select(*(table.c[name] for name in names)).where(*of_line(table, line, since))
@@ -50,12 +51,18 @@ async def trigger_holes(
         )
     ).subquery()
     run = (numbers.c.line, numbers.c.station, numbers.c.plc_boot_id)
-    before = func.lag(numbers.c.trigger_seq).over(partition_by=run, order_by=numbers.c.trigger_seq)
-    steps = select(*run, before.label("before"), numbers.c.trigger_seq.label("seq")).subquery()
+    order = (numbers.c.trigger_seq, numbers.c.captured_at)
+    before, at_before = (func.lag(one).over(partition_by=run, order_by=order) for one in order)
+    steps = select(
+        *run,
+        before.label("before"),
+        numbers.c.trigger_seq.label("seq"),
+        (numbers.c.captured_at > at_before).label("is_later"),
+    ).subquery()
     step = steps.c.seq - steps.c.before
     found = await link.execute(
         select(steps.c.line, steps.c.station, steps.c.plc_boot_id, steps.c.before, steps.c.seq)
-        .where(step > 1, step <= _HALF)
+        .where(step > 1, (step <= _FAR) | steps.c.is_later)
         .order_by(*steps.c)
     )
     return tuple(

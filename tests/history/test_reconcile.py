@@ -106,18 +106,21 @@ async def test_numbers_without_a_record_are_holes(
     await writer.add_decisions([make.decision(n) for n in (0, 1, 5, 6)])
     await writer.add_acknowledgements([make.acknowledgement(make.decision(3))])
     other = [make.decision(n, line="line-2", plc_boot_id=n // 20) for n in (10, 11, 30)]
-    wrapped = [make.decision(40 + n, line="line-3", trigger_seq=s) for n, s in enumerate(WRAP)]
-    await writer.add_decisions([*other, *wrapped])
+    wrapped = [
+        make.decision(40 + n, line="line-3", trigger_seq=s, plc_boot_id=last)
+        for last in (0xFFFF, 0xFFFFFFFF)
+        for n, s in enumerate((last - 1, last, 1, 2), start=last.bit_length())
+    ]
+    far = [make.decision(50 + n, line="line-4", trigger_seq=s) for n, s in enumerate((1, 5000))]
+    await writer.add_decisions([*other, *wrapped, *far])
     found = (await history.gaps()).holes
     assert [(h.line, h.plc_boot_id, h.first, h.last) for h in found] == [
         ("line-1", 7, 3, 3),
         ("line-1", 7, 5, 5),
+        ("line-4", 7, 2, 4999),
     ]
-    assert (await history.gaps("line-1")).holes == found
+    assert (await history.gaps("line-1")).holes == found[:2]
     assert not (await history.gaps("line-2")).holes
-
-
-WRAP = (4294967294, 4294967295, 1, 2)
 
 
 @pytest.mark.asyncio
