@@ -9,6 +9,7 @@ from typing import cast
 from streams import topics
 from streams.envelope import attribute_of, is_structured
 from streams.events import Event
+from streams.principals import ACCESS, Role
 from streams.topics import ALL, MAX_MESSAGE_BYTES, Topic
 
 Schema = dict[str, object]
@@ -21,31 +22,6 @@ _CLOUDEVENTS: Schema = {
     "ce_subject": {"type": "string"},
     "traceparent": {"type": "string", "description": "W3C Trace Context, of what is traced."},
 }
-ENDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "andon.frames": (("gateway",), ("inspect",)),
-    "andon.anomalies": (("inspect",), ("classify", "record")),
-    "andon.decisions": (
-        ("gateway", "inspect", "classify", "join"),
-        ("gateway", "record", "limits", "mqtt"),
-    ),
-    "andon.shots": (("gateway", "inspect", "classify"), ("join", "record")),
-    "andon.acks": (("gateway",), ("record", "mqtt")),
-    "andon.reviews": (("console",), ("record",)),
-    "andon.policies": (("policy",), ("gateway", "inspect", "classify", "join", "limits")),
-    "andon.parts": (("limits",), ("limits",)),
-    "andon.counted": (("limits",), ("limits",)),
-    "andon.alerts": (("limits",), ("gateway", "record", "mqtt")),
-    "andon.changeovers": (("gateway", "inspect"), ("gateway", "inspect", "record")),
-    "andon.status": (
-        ("gateway", "inspect", "classify", "join", "record", "limits", "mqtt"),
-        ("console",),
-    ),
-    "andon.dead": (
-        ("inspect", "classify", "join", "record", "limits", "mqtt"),
-        ("record",),
-    ),
-}
-"""Who sends each topic, and who receives it."""
 
 
 def document() -> Schema:
@@ -113,10 +89,13 @@ def _channel(topic: Topic) -> Schema:
 
 
 def _operations() -> Schema:
+    """Who sends each topic and who receives it, as the rights of the roles say."""
     found: Schema = {}
-    for end, action in enumerate(("send", "receive")):
+    for action in ("send", "receive"):
         for topic in ALL:
-            for role in ENDS[topic.name][end]:
+            access = ACCESS[topic.name]
+            ends = access.writers if action == "send" else access.readers
+            for role in (role.value for role in Role if role in ends):
                 found[f"{role}.{action}.{_name(topic)}"] = {
                     "action": action,
                     "channel": {"$ref": f"#/channels/{_name(topic)}"},
