@@ -1,1 +1,1 @@
-"""One module or package per subcommand, each with a Typer ``app``."""
+"""A module or package for each subcommand, with a Typer ``app``, and what several of them share."""

@@ -3,11 +3,9 @@
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from streams.codes import Stage
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.faust_app import app_id
-
-ROLES = (Stage.INSPECT, Stage.CLASSIFY, Stage.JOIN, Stage.RECORD, Stage.LIMITS)
+from streams.principals import CONSUMING
 
 
 async def count_members(connection: KafkaConnection) -> dict[str, int] | None:
@@ -16,7 +14,7 @@ async def count_members(connection: KafkaConnection) -> dict[str, int] | None:
     try:
         await admin.start()
         # one by one: aiokafka misreads an answer about several groups
-        return {role.value: await _members(admin, app_id(role.value)) for role in ROLES}
+        return {role.value: await _members(admin, app_id(role.value)) for role in CONSUMING}
     except (KafkaError, OSError, ValueError):
         return None
     finally:
