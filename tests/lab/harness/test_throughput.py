@@ -24,11 +24,13 @@ ROUNDS = [
 
 def test_all_but_the_plants_own_and_the_bare_expert_is_overhead() -> None:
     solo = [{"frames_per_s": 40.0, "cpu_ms": ms} for ms in (22.0, 24.0, 23.0)]
-    found = combine(solo, ROUNDS, REFERENCE)
+    rests = [{"ray": ms, "broker": 4.0} for ms in (50.0, 60.0, 55.0)]
+    found = combine(solo, ROUNDS, rests, REFERENCE)
     assert found["ratio"] == 0.7
     assert found["overhead_cpu_ms"] == 25 + 6 + 3 + 2 + 1 + 1.5 + 5 + 2 - 23
     assert found["flow_cpu_ms"] == 3 + 2 + 1 + 1.5
     assert found["cpu_ms"]["plc"] == 40.0
+    assert found["rest_cpu_ms_per_s"] == {"all": 59.0, "broker": 4.0, "ray": 55.0}
 
 
 def test_the_bare_expert_has_the_environment_of_the_replicas(
