@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from lab.harness.reckoning import OnKafka
-from streams import topics
 from streams.envelope import from_message
 from streams.errors import EventError
 from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Event, Frame
@@ -13,16 +12,12 @@ from streams.kafka.connection import KafkaConnection
 from streams.kafka.delivery import Delivery
 from streams.kafka.reader import BEGINNING, PartitionReader
 from streams.kafka.security import KafkaSecurity
+from streams.topics import ACKS, ALERTS, ANOMALIES, DEAD, DECISIONS, FRAMES
 
 IDLE_S = 20.0
 """Give up when a broker that has more gives nothing for this long."""
 EVENTS: Mapping[str, type[Event]] = {
-    topics.FRAMES.name: Frame,
-    topics.ANOMALIES.name: Anomaly,
-    topics.DECISIONS.name: Decision,
-    topics.ACKS.name: Acknowledgement,
-    topics.ALERTS.name: Alert,
-    topics.DEAD.name: DeadLetter,
+    topic.name: topic.event for topic in (FRAMES, ANOMALIES, DECISIONS, ACKS, ALERTS, DEAD)
 }
 E = TypeVar("E", bound=Event)
 
