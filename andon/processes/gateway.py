@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 
 import structlog
@@ -26,6 +26,7 @@ from connectors.gateway.watch import GatewayWatch, WatchedLink
 from connectors.handshake.state import State
 from connectors.handshake.values import Command
 from connectors.line_link import LineLink
+from streams.cancellation import beside
 from streams.exposition import served
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.rights import RightsError, require_rights
@@ -57,22 +58,24 @@ async def run_gateway(settings: Settings) -> None:
         gateway, following, _ = await compose(
             settings, stack, link, lambda: link.in_charge, lambda: link.number
         )
-        serving = asyncio.create_task(gateway.run(), name="gateway")
-        ready = asyncio.create_task(announce(following))
         wanted, connection = wiring.topics_wanted(settings), wiring.kafka_connection(settings)
-        looking = asyncio.create_task(tell_of_broker(connection, wanted, log.error))
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, serving.cancel)
-        try:
-            await asyncio.wait([serving])
-        finally:
-            ready.cancel()
-            looking.cancel()
-            notify_stopping()
-        if not serving.cancelled():
-            serving.result()
+        async with beside(announce(following), tell_of_broker(connection, wanted, log.error)):
+            await until_ended("gateway", gateway.run())
         log.info("gateway.stopped")
+
+
+async def until_ended(name: str, work: Coroutine[object, object, None]) -> None:
+    """Return once the work is done, or SIGTERM or SIGINT ended it; the supervisor is told."""
+    working = asyncio.create_task(work, name=name)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, working.cancel)
+    try:
+        await asyncio.wait([working])
+    finally:
+        notify_stopping()
+    if not working.cancelled():
+        working.result()
 
 
 async def tell_of_broker(connection: KafkaConnection, wanted: Wanted, say: Log) -> None:

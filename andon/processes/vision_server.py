@@ -1,18 +1,17 @@
 """Composes the vision server: a gateway whose line controller is clients of OPC 40100-1."""
 
 import asyncio
-import signal
 from contextlib import AsyncExitStack
 
 import structlog
 
 from andon import vision_wiring, wiring
-from andon.notify import notify_stopping
-from andon.processes.gateway import announce, compose
+from andon.processes.gateway import announce, compose, until_ended
 from andon.processes.stalls import watched_loop
 from andon.settings import Settings
 from connectors.gateway.core import Gateway
 from connectors.vision.server import VisionServer
+from streams.cancellation import beside
 from streams.kafka.topic_check import tell_of_topics
 from streams.log import quieten
 
@@ -31,23 +30,9 @@ async def run_vision_server(settings: Settings) -> None:
         stack.enter_context(watched_loop(settings.stall_ms))
         gateway, following, policies = await compose(settings, stack, controller)
         server = vision_wiring.vision_server(settings, controller, policies.versions)
-        serving = asyncio.create_task(_serve(server, gateway), name="vision server")
         wanted, connection = wiring.topics_wanted(settings), wiring.kafka_connection(settings)
-        telling = [
-            asyncio.create_task(announce(following)),
-            asyncio.create_task(tell_of_topics(connection, wanted, log.error)),
-        ]
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, serving.cancel)
-        try:
-            await asyncio.wait([serving])
-        finally:
-            notify_stopping()
-            for task in telling:
-                task.cancel()
-        if not serving.cancelled():
-            serving.result()
+        async with beside(announce(following), tell_of_topics(connection, wanted, log.error)):
+            await until_ended("vision server", _serve(server, gateway))
         log.info("vision.stopped")
 
 
