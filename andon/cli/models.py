@@ -1,7 +1,6 @@
 """``andon models``: the versions of a product's expert, and which of them is in force."""
 
 import asyncio
-import getpass
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated
 
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from andon import wiring
 from andon.cli.history.asking import usage_errors
-from andon.cli.options import Json, OneProduct, group, plant_name
+from andon.cli.options import By, Json, OneProduct, group, plant_name
 from andon.cli.printing import print_found, table_of_rows
 from andon.learning.catalogue import read_versions
 from andon.learning.changing import WAIT_S, Tell, open_stores, roll_back, use_version
@@ -27,7 +26,6 @@ app = group("Versions of the experts: what there is, what is in force, and the w
 
 Product = Annotated[str, typer.Argument(callback=plant_name, help="The product, as in its policy.")]
 Reason = Annotated[str, typer.Option(help="Why; kept in the audit table.")]
-By = Annotated[str, typer.Option(help="Who; by default the user of this host.")]
 Wait = Annotated[
     float, typer.Option(min=1, max=3600, help="Longest wait for the replicas, seconds.")
 ]
@@ -64,11 +62,10 @@ def use(
     as_json: Json = False,
 ) -> None:
     """Put a version in force: returns once every replica answers with it, or fails and says why."""
-    who = by or getpass.getuser()
     _show(
         _waited(
             lambda tell: use_version(
-                load_settings(), product, version, who, reason, exemplars, wait, tell
+                load_settings(), product, version, by, reason, exemplars, wait, tell
             )
         ),
         as_json,
@@ -84,9 +81,8 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Return to the version before the last change, its exemplars included."""
-    who = by or getpass.getuser()
     _show(
-        _waited(lambda tell: roll_back(load_settings(), product, who, reason, wait, tell)), as_json
+        _waited(lambda tell: roll_back(load_settings(), product, by, reason, wait, tell)), as_json
     )
 
 

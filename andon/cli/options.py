@@ -4,6 +4,7 @@ A command has flags for what is asked for every day. Its other options are the f
 and ``--set`` gives one of them: ``--set limit=20 --set price-in=2.5``.
 """
 
+import getpass
 import inspect
 import os
 import tempfile
@@ -58,6 +59,16 @@ Product = Annotated[
 OneProduct = Annotated[
     str | None,
     typer.Option("--product", "-p", callback=plant_name, help="One product; all without."),
+]
+
+
+def whoever_asks(given: str) -> str:
+    """A callback: who is named, or the user of this host."""
+    return given or getpass.getuser()
+
+
+By = Annotated[
+    str, typer.Option(callback=whoever_asks, help="Who; by default the user of this host.")
 ]
 
 

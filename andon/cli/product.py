@@ -1,7 +1,6 @@
 """``andon product``: a new product from pictures to the line, step by step and resumable."""
 
 import asyncio
-import getpass
 import os
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from pydantic import Field
 
 from andon.cli.exemplar_folders import LabelledFile, list_exemplars, read_mask
 from andon.cli.experts import list_normals, read_groups, stage_bars
-from andon.cli.options import Json, More, MoreOptions, group, listed, plant_name, read_options
+from andon.cli.options import By, Json, More, MoreOptions, group, listed, plant_name, read_options
 from andon.cli.printing import plain, print_found, print_lines, progress, table_of_rows
 from andon.cli.product_output import draft_lines, odd_lines
 from andon.products.running import IN_PROCESSES, NICENESS, Workshop
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 app = group("A new product, from pictures of good parts to the line.")
 
 Name = Annotated[str, typer.Argument(callback=plant_name, help="The product, as the PLC sends it.")]
-By = Annotated[str, typer.Option(help="Who; by default the user of this host.")]
 Reason = Annotated[str, typer.Option(help="Why; kept in the audit tables.")]
 
 
@@ -97,12 +95,11 @@ def new(
     stands for its train/good.
     """
     chosen, drafts = read_options(NewProductOptions, more), workshop()
-    who = by or getpass.getuser()
     if images is None and not any(draft.product == product for draft in drafts.list()):
         raise DraftError(
             f"{product}: no draft to go on with; give pictures of good parts: --images"
         )
-    key = drafts.begin(product, who).key
+    key = drafts.begin(product, by).key
     workspace = drafts.workspace(key)
     if images is not None:
         _take_pictures(workspace, images, chosen.groups)
@@ -124,7 +121,7 @@ def new(
         if asks and not typer.confirm(f"put {product} on the line?"):
             notes.append("left as a draft")
         else:
-            _do(drafts, key, DraftStep.LIVE, who, reason, chosen.allow_softening)
+            _do(drafts, key, DraftStep.LIVE, by, reason, chosen.allow_softening)
     draft = workspace.read()
     print_found(
         {**draft.model_dump(mode="json"), "folder": str(workspace.folder), "notes": notes},
@@ -176,7 +173,7 @@ def step(
     if what not in IN_PROCESSES:
         raise typer.BadParameter(f"{what.value} is done by `andon product new`")
     key = _key(drafts, product)
-    _do(drafts, key, what, by or getpass.getuser(), reason)
+    _do(drafts, key, what, by, reason)
     draft = drafts.read(key)
     folder = drafts.workspace(key).folder
     print_found(draft.model_dump(mode="json"), draft_lines(draft, folder, []), as_json)
