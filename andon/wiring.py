@@ -240,7 +240,8 @@ def bundle_store(location: str) -> "BundleStore":
 
     Ray calls it inside a replica: what travels there is the location and no credential.
     """
-    from serving.bundle_store import BundleStore, open_folder, split_s3
+    from serving.blobs import split_s3
+    from serving.bundle_store import BundleStore, open_folder
 
     if not location.startswith("s3://"):
         return open_folder(Path(location))

@@ -14,13 +14,14 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import urlsplit
+from typing import TypeVar
 
 import structlog
 
+from serving.blobs import Blobs, FolderBlobs, inside
 from serving.bundles import (
     DIGEST,
     MANIFEST,
@@ -29,30 +30,17 @@ from serving.bundles import (
     folder_before,
     product_folder,
     read_file,
+    write_whole,
 )
 from serving.errors import StoreError
+from streams.errors import AndonError
 from streams.names import is_derived
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 POINTER = "latest.json"
 _SERVED = ".served.json"
 SHADOW = "shadow.json"
-
-
-class Blobs(Protocol):
-    """Where bundles are kept. Keys are relative POSIX paths; every method may raise AndonError."""
-
-    def get(self, key: str) -> bytes | None:
-        """The object, or None where there is none."""
-        ...
-
-    def keys(self, prefix: str) -> dict[str, float]:
-        """Every key under ``prefix`` (empty, or ending in ``/``): time of writing, Unix seconds."""
-        ...
-
-    def put(self, key: str, body: bytes) -> None:
-        """Store the object whole; the same key again is replaced."""
-        ...
 
 
 class BundleStore:
@@ -66,6 +54,7 @@ class BundleStore:
     def __init__(self, blobs: Blobs, cache: Path) -> None:
         self._blobs = blobs
         self._cache = cache
+        self._copies = not (isinstance(blobs, FolderBlobs) and blobs.root == cache)
         self._folders: dict[str, str] = {}
         self._names: dict[str, str] = {}
 
@@ -163,16 +152,15 @@ class BundleStore:
         return found
 
     def add(self, product: str, folder: Path) -> None:
-        """Copy a bundle's folder into the store, its manifest last; what is there is left."""
+        """Copy a bundle's folder into the store, its manifest last; what is there whole is left."""
         digest = folder.name
-        if digest in self.versions(product):
-            return
+        into = f"{self._folder(product)}/{_checked(digest)}"
+        there = self._blobs.keys(f"{into}/")
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         for path in sorted(files, key=lambda path: path.name == MANIFEST):
-            key = (
-                f"{self._folder(product)}/{_checked(digest)}/{path.relative_to(folder).as_posix()}"
-            )
-            self._blobs.put(key, path.read_bytes())
+            key, body = f"{into}/{path.relative_to(folder).as_posix()}", path.read_bytes()
+            if key not in there or self._blobs.get(key) != body:
+                self._blobs.put(key, body)
 
     def note(self, product: str, digest: str) -> bytes | None:
         """What was noted of a version, if anything was."""
@@ -207,15 +195,47 @@ class BundleStore:
         Raises:
             StoreError: absent, or its manifest is not the one that ``digest`` names.
         """
-        prefix = f"{self._folder(product)}/{_checked(digest)}/"
-        folder = self._cache / self._folder(product) / digest
+        folder = self._cached(product, digest)
         if not (folder / MANIFEST).is_file():
-            self._download(prefix, folder, f"{product} {digest[:12]}")
+            self._download(product, digest, folder)
         try:
             read_file(folder / MANIFEST, digest)
         except BundleError as error:
-            raise StoreError(f"{error}; the folder may be deleted and is fetched again") from None
+            raise StoreError(str(error)) from None
         return folder
+
+    def opened(self, product: str, digest: str, how: Callable[[Path], T]) -> T:
+        """What ``how`` makes of the bundle's local folder.
+
+        A copy in the cache that it refuses is fetched anew, once: it was torn, or fetched while
+        the bundle was still being uploaded.
+
+        Raises:
+            StoreError: as ``fetch``; and what ``how`` raises.
+        """
+        folder = self._cached(product, digest)
+        was_copied = self._copies and folder.is_dir()
+        try:
+            return how(self.fetch(product, digest))
+        except Exception as refusal:
+            if not was_copied:
+                raise
+            try:
+                self._download(product, digest, folder)
+            except AndonError:
+                raise refusal from None
+        return how(self.fetch(product, digest))
+
+    def files(self, product: str, digest: str) -> dict[str, float]:
+        """When each file of a version was written, Unix seconds; more of them while it is copied.
+
+        Raises:
+            AndonError: the store cannot be read.
+        """
+        return self._blobs.keys(f"{self._folder(product)}/{_checked(digest)}/")
+
+    def _cached(self, product: str, digest: str) -> Path:
+        return self._cache / self._folder(product) / _checked(digest)
 
     def _folder(self, product: str) -> str:
         """The product's folder in the store; a store of before may call it otherwise."""
@@ -243,73 +263,35 @@ class BundleStore:
                 ) from None
         return self._names[folder]
 
-    def _download(self, prefix: str, folder: Path, what: str) -> None:
+    def _download(self, product: str, digest: str, folder: Path) -> None:
+        """Copy a bundle to ``folder``, in place of what is there, in one rename."""
+        what, prefix = f"{product} {digest[:12]}", f"{self._folder(product)}/{digest}/"
         names = [key.removeprefix(prefix) for key in self._blobs.keys(prefix)]
         if MANIFEST not in names:
             raise StoreError(f"{what}: not in the store; train it, or name another digest")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder.parent))
         try:
-            for name in names:
-                body = self._blobs.get(prefix + name)
-                if body is None:
-                    raise StoreError(f"{what}: {name} vanished while it was fetched; try again")
-                target = _inside(fresh, name)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(body)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            fresh = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder.parent))
             try:
-                os.replace(fresh, folder)
-            except OSError:
-                if not (folder / MANIFEST).is_file():  # else another process was first
-                    raise
+                for name in names:
+                    body = self._blobs.get(prefix + name)
+                    if body is None:
+                        raise StoreError(f"{what}: {name} vanished while it was fetched; try again")
+                    target = inside(fresh, name)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(body)
+                with suppress(FileNotFoundError):
+                    os.rename(folder, fresh.with_suffix(".old"))
+                try:
+                    os.replace(fresh, folder)
+                except OSError:
+                    if not (folder / MANIFEST).is_file():  # else another process was first
+                        raise
+            finally:
+                for left in (fresh, fresh.with_suffix(".old")):
+                    shutil.rmtree(left, ignore_errors=True)
         except OSError as error:
             raise StoreError(f"{folder}: cannot be written: {error}") from error
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-
-
-class FolderBlobs:
-    """Objects as files below ``root``."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def get(self, key: str) -> bytes | None:
-        try:
-            return _inside(self._root, key).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StoreError(f"{self._root / key}: cannot be read: {error}") from error
-
-    def put(self, key: str, body: bytes) -> None:
-        try:
-            write_whole(_inside(self._root, key), body)
-        except OSError as error:
-            raise StoreError(f"{self._root / key}: cannot be written: {error}") from error
-
-    def keys(self, prefix: str) -> dict[str, float]:
-        base = _inside(self._root, prefix) if prefix else self._root
-        if not base.is_dir():
-            return {}
-        return {
-            path.relative_to(self._root).as_posix(): path.stat().st_mtime
-            for path in base.rglob("*")
-            if path.is_file() and not any(p.startswith(".") for p in path.relative_to(base).parts)
-        }
-
-
-def write_whole(path: Path, body: bytes) -> None:
-    """Write a file so that nobody ever reads a part of it; its folder is made when absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(body)
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
-    finally:
-        Path(draft).unlink(missing_ok=True)
 
 
 def open_folder(root: Path) -> BundleStore:
@@ -317,30 +299,7 @@ def open_folder(root: Path) -> BundleStore:
     return BundleStore(FolderBlobs(root), root)
 
 
-def split_s3(location: str) -> tuple[str, str]:
-    """Bucket and prefix (``""`` or ending in ``/``) of ``s3://bucket/prefix``.
-
-    >>> split_s3("s3://andon/artifacts")
-    ('andon', 'artifacts/')
-
-    Raises:
-        StoreError: the bucket is missing.
-    """
-    parts = urlsplit(location)
-    if not parts.netloc:
-        raise StoreError(f"{location!r}: expected s3://bucket/prefix")
-    prefix = parts.path.strip("/")
-    return parts.netloc, prefix + "/" if prefix else ""
-
-
 def _checked(digest: str) -> str:
     if not DIGEST.fullmatch(digest):
         raise StoreError(f"{digest!r} is no digest: expected 64 hexadecimal digits")
     return digest
-
-
-def _inside(root: Path, name: str) -> Path:
-    target = root / name
-    if ".." in Path(name).parts or Path(name).is_absolute():
-        raise StoreError(f"{name!r} leaves the store")
-    return target

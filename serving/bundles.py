@@ -77,7 +77,9 @@ def product_path(root: Path, product: str) -> Path:
 
 
 def write_bundle(root: Path, product: str, files: Mapping[str, bytes]) -> Path:
-    """Write ``files`` below ``root/<product>/<digest>`` in one rename; an equal one is kept.
+    """Write ``files`` below ``root/<product>/<digest>`` in one rename.
+
+    What is there already is kept; where it was damaged or copied in half, it is made whole.
 
     Args:
         root: folder of the products; made when absent.
@@ -89,9 +91,11 @@ def write_bundle(root: Path, product: str, files: Mapping[str, bytes]) -> Path:
     """
     parent = product_path(root, product)
     target = parent / digest_of(files[MANIFEST])
-    if (target / MANIFEST).is_file():
-        return target
     try:
+        if target.is_dir():
+            for name in _lacking(target, files):
+                write_whole(target / name, files[name])
+            return target
         parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
         try:
@@ -103,9 +107,34 @@ def write_bundle(root: Path, product: str, files: Mapping[str, bytes]) -> Path:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
-        if not (target / MANIFEST).is_file():  # else another process was first
+        if _lacking(target, files):  # else another process was first
             raise BundleError(f"{target}: cannot be written: {error}") from error
     return target
+
+
+def _lacking(folder: Path, files: Mapping[str, bytes]) -> list[str]:
+    """The names of ``files`` that a folder has not, or has otherwise; the manifest last."""
+    found = []
+    for name in sorted(files, key=lambda name: name == MANIFEST):
+        try:
+            same = (folder / name).read_bytes() == files[name]
+        except OSError:
+            same = False
+        found += [] if same else [name]
+    return found
+
+
+def write_whole(path: Path, body: bytes) -> None:
+    """Write a file so that nobody ever reads a part of it; its folder is made when absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(body)
+        os.chmod(draft, 0o644)
+        os.replace(draft, path)
+    finally:
+        Path(draft).unlink(missing_ok=True)
 
 
 def read_file(path: Path, digest: str | None = None) -> bytes:

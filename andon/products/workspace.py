@@ -24,8 +24,7 @@ from console.product_drafts import (
     PictureKind,
     ProductDraft,
 )
-from serving.bundle_store import write_whole
-from serving.bundles import digest_of
+from serving.bundles import digest_of, write_whole
 from streams.errors import UndecodableImageError
 from streams.images.decoding import decode
 from streams.images.files import CONTENT_TYPES

@@ -15,6 +15,7 @@ from serving.errors import ServeConfigError, ServingError
 from serving.memory import give_back_memory
 from serving.naming.base import Classifier
 from serving.naming.build import build_classifier
+from serving.naming.exemplars import load_bundle
 from serving.ray.following import StoreWatch
 from serving.ray.settings import LATEST, ClassifierArguments, ClassifierUserConfig, parse
 from serving.ray.tally import ReplicaTally
@@ -64,11 +65,16 @@ class ClassifierDeployment:
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._changing = asyncio.Lock()
         self._problems: dict[str, str] = {}
+        self._not_followed: dict[str, str] = {}
+        """Why the last look at the store found nothing out."""
         self._replica = uuid4().hex
         self._tally = ReplicaTally()
         self._watch = StoreWatch(self._store, settings.follow_s)
         self._wanted = ClassifierUserConfig(exemplars={})
         self._resolved: dict[str, str | None] = {}
+        self._refused: dict[str, Mapping[str, float]] = {}
+        """Products whose bundle cannot be used, with when each of its files in the store was
+        written: while it is still being copied there, it is tried again."""
         self._following: asyncio.Task[None] | None = None
 
     async def reconfigure(self, user_config: object) -> None:
@@ -103,9 +109,11 @@ class ClassifierDeployment:
         async with self._changing:
             try:
                 resolved = await asyncio.to_thread(self._resolve)
-                if resolved != self._resolved:
+                if resolved != self._resolved or await asyncio.to_thread(self._lies_otherwise):
                     await self._take(resolved)
-            except Exception:  # a store that is down leaves what is loaded in force
+                self._not_followed = {}
+            except Exception as error:  # a store that is down leaves what is loaded in force
+                self._not_followed = {"*": str(error)}
                 log.exception("looking for the exemplars in force failed")
 
     async def _take(self, resolved: dict[str, str | None]) -> None:
@@ -137,7 +145,7 @@ class ClassifierDeployment:
             "classifier": "" if stage is None else stage.classifier.name,
             "versions": dict(self._versions),
             "pinned": self._pinned,
-            "problems": dict(self._problems),
+            "problems": {**self._not_followed, **self._problems},
             **self._tally.said(),
         }
 
@@ -177,21 +185,54 @@ class ClassifierDeployment:
         named = self._wanted.exemplars
         known = {**self._store.remembered(), **self._versions}
         bundles, problems = {}, {}
+        self._refused = {}
         for product, digest in resolved.items():
             try:
                 if digest is None:
                     raise ServingError("no exemplar bundle in the store; `andon classify teach`")
-                bundles[product] = self._store.fetch(product, digest)
+                self._refused[product] = self._files(product, digest)
+                bundles[product] = self._verified(product, digest)
+                del self._refused[product]
             except AndonError as error:
                 problems[product] = str(error)
+                log.error("product %s, exemplars %s: %s", product, (digest or "none")[:12], error)
                 before = known.get(product)
                 if before is not None and digest is not None and before != digest:
                     with suppress(AndonError):
-                        bundles[product] = self._store.fetch(product, before)
+                        bundles[product] = self._verified(product, before)
                         problems[product] += f"; it goes on with {before[:12]}"
                 if product not in bundles and not isinstance(named, str) and self._stage is None:
                     raise
         return bundles, problems
+
+    def _verified(self, product: str, digest: str) -> Path:
+        """The folder of a bundle that can be read: one that cannot takes no other product along.
+
+        Raises:
+            AndonError: it cannot.
+        """
+        if ":" in self._settings.kind:  # a classifier of the plant's own, with bundles of its own
+            return self._store.fetch(product, digest)
+
+        def verify(path: Path) -> Path:
+            load_bundle(path)
+            return path
+
+        return self._store.opened(product, digest, verify)
+
+    def _files(self, product: str, digest: str) -> Mapping[str, float]:
+        try:
+            return self._store.files(product, digest)
+        except AndonError:
+            return {}
+
+    def _lies_otherwise(self) -> bool:
+        """Whether a bundle that could not be used was copied on."""
+        return any(
+            files != self._files(product, digest)
+            for product, files in self._refused.items()
+            if (digest := self._resolved.get(product)) is not None
+        )
 
     async def _traced(self, request: ClassificationRequest, timeout_s: float) -> Answer:
         assert self._spans is not None

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast
@@ -55,6 +56,17 @@ def loader(settings: VisionSettings) -> Load:
     return lambda path: cast(Expert, load(path, **options))
 
 
+@dataclass(frozen=True)
+class _Refusal:
+    """A version that could not be opened."""
+
+    version: str
+    files: Mapping[str, float]
+    """When each of its files in the store was written: while it is still being copied there, it is
+    tried again."""
+    why: str
+
+
 class ModelSet:
     """Experts by product. A product is opened once before its version serves here; whose expert is
     not in memory any more is loaded again when it is asked for."""
@@ -78,7 +90,7 @@ class ModelSet:
         self._shadowed = shadowed
         self.shadows: Mapping[str, Loaded] = MappingProxyType({})
         """The version that is scored beside the one in force, by product."""
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, _Refusal] = {}
         self._missing: dict[str, tuple[float, str]] = {}
         """When a product could not be loaded again, and why."""
         self._changing = threading.Lock()
@@ -218,19 +230,18 @@ class ModelSet:
         """The shadows that the store names; one that cannot be loaded is a problem, no more."""
         fresh: dict[str, Loaded] = {}
         for product, version in now.items():
-            old = self.shadows.get(product)
+            place = f"{product} (shadow)"
             try:
                 wanted = self._store.pointed(product, SHADOW)
+                old = self.shadows.get(product)
                 if wanted is None or wanted == version:
-                    continue
-                if old is not None and old.version == wanted:
+                    self._refused.pop(place, None)
+                elif old is not None and old.version == wanted:
                     fresh[product] = old
-                elif self._refused.get(f"{product} (shadow)") != wanted:
-                    self._refused[f"{product} (shadow)"] = wanted
-                    fresh[product] = self._open(product, wanted)
+                else:
+                    fresh[product] = self._tried(place, product, wanted)
             except REFUSALS as error:
-                self.problems = {**self._problems, f"{product} (shadow)": str(error)}
-                log.error("product %s, shadow: %s", product, error)
+                self.problems = {**self._problems, place: str(error)}
         return fresh
 
     def _accept(self, product: str, version: str, problems: dict[str, str]) -> str | None:
@@ -239,31 +250,51 @@ class ModelSet:
         old = self._versions.get(product)
         if old == version:
             return old
-        if self._refused.get(product) == version:
-            problems[product] = self._problems.get(product, f"{version[:12]}: refused")
-            return old
         try:
-            return self._put(product, version)
+            loaded = self._tried(product, product, version)
         except REFUSALS as error:
-            problems[product] = f"{version[:12]}: {error}"
-            self._refused[product] = version
-            log.error("product %s, version %s: %s", product, version[:12], error)
+            problems[product] = str(error)
+        else:
+            return self._put(product, loaded)
         before = self._store.remembered().get(product)
         if old is None and before is not None and before != version:
             with suppress(*REFUSALS):
-                old = self._put(product, before)
-                problems[product] += f"; it goes on with {before[:12]}"
+                old = self._put(product, self._open(product, before))
+        if old is not None:
+            problems[product] += f"; it goes on with {old[:12]}"
         return old
 
-    def _put(self, product: str, version: str) -> str:
-        loaded = self._open(product, version)
-        self._known[product] = version, loaded.known_score
+    def _tried(self, place: str, product: str, version: str) -> Loaded:
+        """The version opened; refused again as it was before while it lies in the store as then.
+
+        Args:
+            place: what refuses it: the product, or its shadow.
+        """
+        try:
+            files = self._store.files(product, version)
+        except AndonError:
+            files = {}
+        known = self._refused.get(place)
+        if known is not None and (known.version, known.files) == (version, files):
+            raise ValueError(known.why)
+        try:
+            loaded = self._open(product, version)
+        except REFUSALS as error:
+            why = f"{version[:12]}: {error}"
+            self._refused[place] = _Refusal(version, files, why)
+            log.error("%s: %s", place, why)
+            raise ValueError(why) from None
+        self._refused.pop(place, None)
+        return loaded
+
+    def _put(self, product: str, loaded: Loaded) -> str:
+        self._known[product] = loaded.version, loaded.known_score
         self._missing.pop(product, None)
         self.residents.put(product, loaded)
-        return version
+        return loaded.version
 
     def _open(self, product: str, version: str) -> Loaded:
-        expert = self._load(self._store.fetch(product, version))
+        expert = self._store.opened(product, version, self._load)
         image = known_image()
         before, known = self._known.get(product, ("", 0.0))
         if self._batch > 1 and before != version:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from history.object_store import S3Objects
-from serving.bundle_store import Blobs, FolderBlobs
+from serving.blobs import Blobs, FolderBlobs
 
 _PREFIXES = count()
 

@@ -12,8 +12,9 @@ import pytest
 
 from history.object_store import S3Objects
 from infra.stack.process import ProcessError
-from serving.bundle_store import SHADOW, BundleStore, FolderBlobs, open_folder, split_s3
-from serving.bundles import BundleError, digest_of, product_path
+from serving.blobs import FolderBlobs, split_s3
+from serving.bundle_store import SHADOW, BundleStore, open_folder
+from serving.bundles import BundleError, digest_of, product_path, write_bundle
 from serving.errors import StoreError
 from tests.serving.bundles import copy_bundle, write_file
 from tests.serving.ray.tiny import load_tiny, save_tiny
@@ -146,6 +147,72 @@ def test_a_host_remembers_what_it_served(remote: Remote) -> None:
     remote.store.remember({"tile": "0" * 64})
     assert remote.store.remembered() == {"tile": "0" * 64}
     assert remote.store.products() == {}
+
+
+def test_a_bundle_that_was_copied_in_half_is_made_whole(remote: Remote, tmp_path: Path) -> None:
+    folder, digest = _bundle(tmp_path, "one")
+    remote.put(f"tile/{digest}/manifest.json", (folder / "manifest.json").read_bytes())
+    remote.put(f"tile/{digest}/parts/a.bin", b"on")
+    remote.store.add("tile", folder)
+    assert (remote.store.fetch("tile", digest) / "parts" / "a.bin").read_bytes() == b"one"
+
+
+@pytest.mark.parametrize("lost", ["manifest.json", "tensors.bin"])
+def test_what_is_made_again_mends_what_was_damaged(tmp_path: Path, lost: str) -> None:
+    """The message of a damaged file says: make it again."""
+    files = {"tensors.bin": b"tensors", "manifest.json": b"{}"}
+    folder = write_bundle(tmp_path, "tile", files)
+    for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(b"te")):
+        damage(folder / lost)
+        written = (folder / "manifest.json").stat().st_mtime_ns if lost != "manifest.json" else 0
+        assert write_bundle(tmp_path, "tile", files) == folder
+        assert {f.name: f.read_bytes() for f in folder.iterdir()} == files
+        if written:  # what was written last is in force: an old version stays an old one
+            assert (folder / "manifest.json").stat().st_mtime_ns == written
+
+
+def test_what_cannot_be_mended_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"tensors.bin": b"tensors", "manifest.json": b"{}"}
+    folder = write_bundle(tmp_path, "tile", files)
+    (folder / "tensors.bin").unlink()
+
+    def full(path: Path, body: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("serving.bundles.write_whole", full)
+    with pytest.raises(BundleError, match="No space left"):
+        write_bundle(tmp_path, "tile", files)
+
+
+def test_a_copy_that_cannot_be_opened_is_fetched_anew(remote: Remote, tmp_path: Path) -> None:
+    folder, digest = _bundle(tmp_path, "one")
+    remote.put(f"tile/{digest}/manifest.json", (folder / "manifest.json").read_bytes())
+
+    def part(path: Path) -> bytes:
+        return (path / "parts" / "a.bin").read_bytes()
+
+    for _ in range(2):  # fetched while it was being uploaded
+        with pytest.raises(FileNotFoundError):
+            remote.store.opened("tile", digest, part)
+    remote.put(f"tile/{digest}/parts/a.bin", b"one")
+    assert remote.store.opened("tile", digest, part) == b"one"
+    assert [path.name for path in (tmp_path / "cache" / "tile").iterdir()] == [digest]
+
+
+def test_a_copy_stays_where_the_store_has_no_other(tmp_path: Path) -> None:
+    folder, digest = _bundle(tmp_path, "one")
+    root, cache = tmp_path / "remote", tmp_path / "cache"
+    store = BundleStore(FolderBlobs(root), cache)
+    copy_bundle(partial(write_file, root), "tile", folder)
+    kept = store.fetch("tile", digest)
+    shutil.rmtree(root)
+
+    def refuse(path: Path) -> None:
+        raise RuntimeError("no memory for it now")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        store.opened("tile", digest, refuse)
+    assert (kept / "parts" / "a.bin").read_bytes() == b"one"
 
 
 def test_an_altered_bundle_is_refused_by_name(remote: Remote, tmp_path: Path) -> None:

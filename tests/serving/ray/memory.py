@@ -32,7 +32,8 @@ async def measure(artifacts: Path, product: str) -> dict[str, object]:
     from ray import serve  # noqa: F401 - what every replica has anyway
 
     found["ray serve"] = held()
-    from serving.bundle_store import BundleStore, FolderBlobs
+    from serving.blobs import FolderBlobs
+    from serving.bundle_store import BundleStore
     from serving.ray.settings import VisionSettings
     from serving.ray.vision_deployment import VisionDeployment
 
