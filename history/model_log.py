@@ -5,7 +5,8 @@ from datetime import date, datetime
 from sqlalchemy import RowMapping, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from history.database import AuditLog, connected
+from history.database import connected
+from history.product_log import ProductLog
 from history.records import Record
 from history.tables import METADATA
 from history.text import clean
@@ -98,13 +99,14 @@ _SHADOWS = text(
 )
 
 
-class ModelLog(AuditLog):
+class ModelLog(ProductLog):
     """The audit of the experts in PostgreSQL; rows are only added.
 
     Every method raises ``UnavailableError`` when the database is down.
     """
 
     role = "models"
+    lock = 0x4D6F6465  # "Mode"
 
     async def append(
         self,

@@ -1,24 +1,21 @@
 """Every policy that was ever in force, and who put it there."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Final
 
 from sqlalchemy import RowMapping, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from history.console_audit import Deed, write_deed
-from history.database import AuditLog, connected, errors_translated
-from history.errors import ChangingNowError, NotInHistoryError
+from history.database import connected
+from history.errors import NotInHistoryError
+from history.product_log import ProductLog
 from history.records import Record
 from history.tables import METADATA
 from history.text import clean, clean_json
 
 _VERSION = METADATA.tables["policy_version"]
 _AUDIT = METADATA.tables["policy_audit"]
-_CHANGING: Final = 0x506F6C69  # "Poli", beside a number for the product
 
 
 class PolicyVersion(Record):
@@ -53,13 +50,14 @@ class AuditEntry(Record):
         return self.to_hash or self.from_hash
 
 
-class PolicyLog(AuditLog):
+class PolicyLog(ProductLog):
     """The versions and the audit in PostgreSQL.
 
     Every method raises ``UnavailableError`` when the database is down.
     """
 
     role = "policy"
+    lock = 0x506F6C69  # "Poli"
 
     async def store_version(
         self,
@@ -155,24 +153,6 @@ class PolicyLog(AuditLog):
         async with connected(self._engine, self._timeout_s, "reading the audit") as link:
             found = await link.execute(query.order_by(*order))
             return [_entry(row) for row in found.mappings()]
-
-    @asynccontextmanager
-    async def changing(self, product_id: str) -> AsyncIterator[None]:
-        """Nobody else changes the product's policy meanwhile, at whatever prompt or console.
-
-        Raises:
-            ChangingNowError: somebody does at this moment.
-        """
-        key = {"kind": _CHANGING, "product": clean(product_id)}
-        taken = text("SELECT pg_try_advisory_xact_lock(:kind, hashtext(:product))")
-        with errors_translated("changing a policy"):
-            async with self._engine.begin() as link:
-                if not await link.scalar(taken, key):
-                    raise ChangingNowError(
-                        f"somebody changes the policy of {product_id!r} at this moment; "
-                        "see what is in force then, and try again"
-                    )
-                yield
 
     async def in_force(self, product_id: str) -> AuditEntry | None:
         """The last change of a product, or None when no policy of it was ever applied."""

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from andon.learning.errors import LearningError
 from history.model_log import ModelChange, ModelLog
 from serving.bundle_store import BundleStore
+from serving.errors import StoreError
 from serving.ray.replicas import ApplicationStatus, ServeReplicas
 from serving.ray.settings import CLASSIFIER, VISION
 from streams.errors import AndonError, UnavailableError
@@ -63,37 +64,62 @@ async def put_in_force(
         wait_s: longest wait for the replicas, seconds.
 
     Raises:
+        ChangingNowError: somebody else changes the product's version at this moment.
         LearningError: the version is not in the store, Serve's configuration pins another, or a
             replica did not take it.
         UnavailableError: store, database or Serve do not answer; the message says what holds.
     """
-    experts, exemplars, product = stores.experts, stores.exemplars, wish.product
-    await asyncio.to_thread(experts.manifest, product, wish.expert)
+    async with log.changing(wish.product):
+        return await _put(wish, stores, log, replicas, wait_s, tell)
+
+
+async def _put(
+    wish: Wish,
+    stores: Stores,
+    log: ModelLog,
+    replicas: ServeReplicas,
+    wait_s: float,
+    tell: Callable[[str], None],
+) -> ModelChange:
+    product = wish.product
+    await asyncio.to_thread(stores.experts.manifest, product, wish.expert)
     if wish.exemplars:
-        await asyncio.to_thread(exemplars.manifest, product, wish.exemplars)
-    log_before = await log.changes(product, 1)
-    _refuse_pinned(await replicas.look(), wish)
-    old = await asyncio.to_thread(_in_force, experts, product)
-    old_exemplars = await asyncio.to_thread(_in_force, exemplars, product)
-    await asyncio.to_thread(_point, stores, product, wish.expert, wish.exemplars)
+        await asyncio.to_thread(stores.exemplars.manifest, product, wish.exemplars)
+    last = next(iter(await log.changes(product, 1)), None)
+    status = await replicas.look()
+    _refuse_pinned(status, wish)
+    known = lacking(status, wish)
+    written = (last.to_expert, last.to_exemplars) if last is not None else (None, None)
+    old = await asyncio.to_thread(_in_force, stores.experts, product, written[0])
+    old_exemplars = await asyncio.to_thread(_in_force, stores.exemplars, product, written[1])
     try:
-        await _until_all_have_it(wish, replicas, wait_s, tell)
-    except (AndonError, asyncio.CancelledError):
+        await asyncio.to_thread(_point, stores, product, wish.expert, wish.exemplars)
+        await _until_all_have_it(wish, replicas, wait_s, tell, known)
+    except (AndonError, asyncio.CancelledError) as error:
         back = (old_exemplars or "") if wish.exemplars is not None else None
-        await asyncio.to_thread(_point, stores, product, old, back)
+        try:
+            await asyncio.to_thread(_point, stores, product, old, back)
+        except AndonError as second:
+            raise UnavailableError(
+                f"{product} {wish.expert[:12]}: {error}; and what was in force before could not be "
+                f"put in force again: {second}; `andon models list` says what is"
+            ) from error
         raise
     new_exemplars = old_exemplars if wish.exemplars is None else wish.exemplars or None
     if (old, old_exemplars) == (wish.expert, new_exemplars):
-        last = log_before[0] if log_before else None
         if last is not None and last.to_expert == wish.expert:
-            return last  # nothing changed: a rollback goes where it went before
+            tell(
+                f"nothing changed and nothing was written down: {last.applied_by} put it in force "
+                f"at {last.applied_at:%Y-%m-%d %H:%M:%S} UTC"
+            )
+            return last  # a rollback goes where it went before
         # an audit entry that could not be written is written now
         old = last.to_expert if last is not None else None
     try:
         return await log.append(
             product, (old, wish.expert), (old_exemplars, new_exemplars), wish.by, wish.reason
         )
-    except UnavailableError as error:
+    except AndonError as error:
         raise UnavailableError(
             f"{product} {wish.expert[:12]} is in force, but its audit entry is missing: {error}; "
             "run this again"
@@ -121,8 +147,13 @@ def lacking(status: ApplicationStatus, wish: Wish) -> list[str]:
 
 
 async def _until_all_have_it(
-    wish: Wish, replicas: ServeReplicas, wait_s: float, tell: Callable[[str], None]
+    wish: Wish,
+    replicas: ServeReplicas,
+    wait_s: float,
+    tell: Callable[[str], None],
+    known: Sequence[str],
 ) -> None:
+    """What ``known`` says was so before: a version that was refused then may be whole by now."""
     until, said = time.monotonic() + wait_s, 0
     while True:
         try:
@@ -134,7 +165,7 @@ async def _until_all_have_it(
         if len(missing) != said:
             tell(f"{len(missing)} not yet: {'; '.join(sorted(missing))}")
             said = len(missing)
-        refused = [words for words in missing if wish.expert[:12] in words]
+        refused = [words for words in missing if wish.expert[:12] in words and words not in known]
         if refused or time.monotonic() > until:
             why = "refused it" if refused else f"did not have it after {wait_s:g} s"
             raise LearningError(
@@ -158,8 +189,16 @@ def _refuse_pinned(status: ApplicationStatus, wish: Wish) -> None:
         raise UnavailableError(f"no replica of {VISION} answers; nothing was changed")
 
 
-def _in_force(store: BundleStore, product: str) -> str | None:
-    return store.pointed(product) or store.products().get(product)
+def _in_force(store: BundleStore, product: str, audited: str | None) -> str | None:
+    """What is in force; where a damaged pointer does not say so, what the audit says, or the
+    newest version. A damaged pointer is about to be mended."""
+    try:
+        return store.in_force(product)
+    except StoreError:
+        written = store.versions(product)
+        if audited in written:
+            return audited
+        return max(written, key=lambda digest: (written[digest], digest), default=None)
 
 
 def _point(stores: Stores, product: str, expert: str | None, exemplars: str | None) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
+from history.errors import ChangingNowError
 from history.model_log import ModelLog
 from history.writer import PostgresHistoryWriter
 from streams.codes import Action
@@ -32,6 +33,20 @@ async def test_the_log_says_who_put_which_version_in_force(log: ModelLog) -> Non
     assert second.reason == "a\N{REPLACEMENT CHARACTER}b'; --"
     assert first.applied_at.tzinfo is not None
     assert await log.changes("tile", limit=1) == [second]
+
+
+@pytest.mark.asyncio
+async def test_of_two_who_change_one_product_one_is_refused(log: ModelLog, url: str) -> None:
+    other = ModelLog(url)
+    async with log.changing("tile"):
+        assert await log.append("tile", (None, "one"), (None, None), "Ada", "meanwhile")
+        with pytest.raises(ChangingNowError, match="the models of 'tile'"):
+            async with other.changing("tile"):
+                pytest.fail("two at once")
+    with pytest.raises(TimeoutError, match="the body's own"):  # and no failure of the database's
+        async with other.changing("tile"):
+            raise TimeoutError("the body's own")
+    await other.close()
 
 
 @pytest.mark.asyncio

@@ -1,6 +1,8 @@
 """A version comes into force on every replica, or not at all."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +13,9 @@ import pytest_asyncio
 from andon.learning.errors import LearningError
 from andon.learning.in_force import Stores, Wish, lacking, put_in_force
 from andon.learning.versions import before, find_version
+from history.errors import ChangingNowError
 from history.model_log import ModelChange
+from serving.blobs import FolderBlobs
 from serving.bundle_store import open_folder
 from serving.errors import StoreError
 from serving.ray.replicas import ApplicationStatus, ReplicaStatus
@@ -26,6 +30,17 @@ class KeptLog:
 
     rows: list[ModelChange] = field(default_factory=list)
     down: bool = False
+    taken: set[str] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def changing(self, product_id: str) -> AsyncIterator[None]:
+        if product_id in self.taken:
+            raise ChangingNowError(f"somebody changes the models of {product_id!r} at this moment")
+        self.taken.add(product_id)
+        try:
+            yield
+        finally:
+            self.taken.remove(product_id)
 
     async def append(
         self,
@@ -64,6 +79,8 @@ class Plant:
     stuck: str = ""
     """What a replica says that does not take the version."""
     pinned: bool = False
+    whole_at: int = 0
+    """The look from which on a version may be loaded that was tried and refused before."""
     looks: int = 0
     said: list[str] = field(default_factory=list)
 
@@ -73,9 +90,15 @@ class Plant:
 
     async def look(self, timeout_s: float = 0) -> ApplicationStatus:
         self.looks += 1
-        now = self.stores.experts.products()
+        if self.looks == self.whole_at:
+            self.stuck = ""
+        try:
+            now = self.stores.experts.products()
+        except StoreError:  # a damaged pointer
+            now = {"tile": self.first}
         late = {"tile": self.first} if self.stuck or self.looks < 4 else now
-        problems = {"tile": self.stuck} if self.stuck else {}
+        tried = now != {"tile": self.first} or self.whole_at
+        problems = {"tile": self.stuck} if self.stuck and tried else {}
         pinned = ["tile"] if self.pinned else []
         return ApplicationStatus(
             replicas=[
@@ -145,6 +168,80 @@ async def test_what_is_in_force_already_leaves_the_way_back(plant: Plant) -> Non
     await plant.use(second)
     assert len(plant.log.rows) == 1
     assert before(plant.log.rows, "tile") == (plant.first, None)
+    assert "nothing changed and nothing was written down: Ada" in plant.said[-1]
+
+
+@pytest.mark.asyncio
+async def test_of_two_who_put_versions_in_force_at_once_one_is_refused(plant: Plant) -> None:
+    """The first, whose version no replica has yet, would take the other's out of force again."""
+    second, third = plant.made("second"), plant.made("third")
+    plant.stuck = "busy"
+    waiting = asyncio.create_task(plant.use(second, wait_s=60))
+    while not plant.said:  # noqa: ASYNC110 - it has no event of its own
+        await asyncio.sleep(0.001)
+    with pytest.raises(ChangingNowError):
+        await plant.use(third)
+    assert plant.stores.experts.pointed("tile") == second
+    plant.stuck = ""
+    assert await waiting == second
+    assert await plant.use(third) == third
+    assert [row.from_expert for row in plant.log.rows] == [second, plant.first]
+
+
+@pytest.mark.asyncio
+async def test_a_store_that_refuses_half_way_brings_everything_back(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = plant.made("second")
+    old, new = (save_tiny(plant.root / "exemplars", "tile", note=note) for note in "ab")
+    plant.stores.exemplars.point("tile", old)
+    refuse_pointers(monkeypatch, {second})
+    with pytest.raises(StoreError, match="access denied"):
+        await plant.use(second, new)
+    assert plant.stores.exemplars.pointed("tile") == old
+    assert plant.stores.experts.pointed("tile") == plant.first
+    refuse_pointers(monkeypatch, {second, old})
+    with pytest.raises(UnavailableError, match=r"could not be put in force again.*access denied"):
+        await plant.use(second, new)
+    assert plant.log.rows == []
+
+
+def refuse_pointers(monkeypatch: pytest.MonkeyPatch, digests: set[str]) -> None:
+    """The store takes no pointer to these versions from now on."""
+    put = FolderBlobs.put
+
+    def refuse(blobs: FolderBlobs, key: str, body: bytes) -> None:
+        if any(digest.encode() in body for digest in digests):
+            raise StoreError(f"{key}: access denied")
+        put(blobs, key, body)
+
+    monkeypatch.setattr(FolderBlobs, "put", refuse)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("audited", [True, False])
+async def test_a_damaged_pointer_is_mended_by_using_a_version(plant: Plant, audited: bool) -> None:
+    """As its message says."""
+    if audited:
+        await plant.use(plant.first)
+    second = plant.made("second")
+    pointer = plant.root / "experts" / "tile" / "latest.json"
+    pointer.write_text("{")
+    plant.stuck = "busy"
+    with pytest.raises(LearningError, match="did not have it"):
+        await plant.use(second, wait_s=0.01)
+    assert plant.stores.experts.pointed("tile") == (plant.first if audited else second)
+    pointer.write_text("{")
+    plant.stuck = ""
+    assert await plant.use(second) == second
+
+
+@pytest.mark.asyncio
+async def test_what_was_refused_while_it_was_copied_is_tried_again(plant: Plant) -> None:
+    second = plant.made("second")
+    plant.stuck = f"{second[:12]}: truncated"
+    plant.whole_at = plant.looks + 6
+    assert await plant.use(second) == second
 
 
 @pytest.mark.asyncio
