@@ -240,8 +240,7 @@ def bundle_store(location: str) -> "BundleStore":
 
     Ray calls it inside a replica: what travels there is the location and no credential.
     """
-    from serving.blobs import split_s3
-    from serving.bundle_store import BundleStore, open_folder
+    from serving.bundle_store import BundleStore, open_folder, split_s3
 
     if not location.startswith("s3://"):
         return open_folder(Path(location))

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from serving.bundles import write_whole
 from serving.errors import StoreError
@@ -53,22 +52,6 @@ class FolderBlobs:
             for path in base.rglob("*")
             if path.is_file() and not any(p.startswith(".") for p in path.relative_to(base).parts)
         }
-
-
-def split_s3(location: str) -> tuple[str, str]:
-    """Bucket and prefix (``""`` or ending in ``/``) of ``s3://bucket/prefix``.
-
-    >>> split_s3("s3://andon/artifacts")
-    ('andon', 'artifacts/')
-
-    Raises:
-        StoreError: the bucket is missing.
-    """
-    parts = urlsplit(location)
-    if not parts.netloc:
-        raise StoreError(f"{location!r}: expected s3://bucket/prefix")
-    prefix = parts.path.strip("/")
-    return parts.netloc, prefix + "/" if prefix else ""
 
 
 def inside(root: Path, name: str) -> Path:

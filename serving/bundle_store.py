@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -297,6 +298,22 @@ class BundleStore:
 def open_folder(root: Path) -> BundleStore:
     """A store in a local folder; it is its own cache."""
     return BundleStore(FolderBlobs(root), root)
+
+
+def split_s3(location: str) -> tuple[str, str]:
+    """Bucket and prefix (``""`` or ending in ``/``) of ``s3://bucket/prefix``.
+
+    >>> split_s3("s3://andon/artifacts")
+    ('andon', 'artifacts/')
+
+    Raises:
+        StoreError: the bucket is missing.
+    """
+    parts = urlsplit(location)
+    if not parts.netloc:
+        raise StoreError(f"{location!r}: expected s3://bucket/prefix")
+    prefix = parts.path.strip("/")
+    return parts.netloc, prefix + "/" if prefix else ""
 
 
 def _checked(digest: str) -> str:

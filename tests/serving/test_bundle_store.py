@@ -12,8 +12,8 @@ import pytest
 
 from history.object_store import S3Objects
 from infra.stack.process import ProcessError
-from serving.blobs import FolderBlobs, split_s3
-from serving.bundle_store import SHADOW, BundleStore, open_folder
+from serving.blobs import FolderBlobs
+from serving.bundle_store import SHADOW, BundleStore, open_folder, split_s3
 from serving.bundles import BundleError, digest_of, product_path, write_bundle
 from serving.errors import StoreError
 from tests.serving.bundles import copy_bundle, write_file
