@@ -6,7 +6,11 @@ The numbers wrap from 4294967295 to 1, or where the controller's node ends: of t
 each other the lower one is the later then.
 """
 
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, Table, func, select, union
@@ -25,6 +29,8 @@ TAKEN = (_ACK.c.outcome == "acknowledged") | (
     (_ACK.c.outcome == "late") & _ACK.c.acknowledged_at.is_not(None)
 )
 """Results that the controller took from its registers, in time or late."""
+_NARROW = 0xFFFF
+"""The last number of a counter of 16 bits."""
 _FAR = 1024
 """A larger step may be a wrap, and no hole."""
 
@@ -74,21 +80,40 @@ async def trigger_holes(
 async def numbered_twice(
     link: AsyncConnection, line: str | None, since: datetime | None
 ) -> tuple[TriggerNumbers, ...]:
-    """Numbers of one run under which the controller has results of two parts."""
+    """Numbers of one run under which the controller has results of two parts.
+
+    A counter of 16 bits gives each number again once it has wrapped.
+    """
     part = func.coalesce(SHOTS.c.part_frame_id, _ACK.c.frame_id)
-    number = (_ACK.c.line, _ACK.c.station, _ACK.c.plc_boot_id, _ACK.c.trigger_seq)
-    found = await link.execute(
-        select(*number)
-        .select_from(_ACK.outerjoin(SHOTS, SHOTS.c.frame_id == _ACK.c.frame_id))
-        .where(*of_line(_ACK, line, since), TAKEN)
-        .group_by(*number)
-        .having(func.count(part.distinct()) > 1)
-        .order_by(*number)
-    )
+    run = (_ACK.c.line, _ACK.c.station, _ACK.c.plc_boot_id)
+    number = (*run, _ACK.c.trigger_seq)
+    parts, times = func.count(part.distinct()), func.array_agg(_ACK.c.captured_at.distinct())
+    found = (
+        await link.execute(
+            select(*number, parts, times)
+            .select_from(_ACK.outerjoin(SHOTS, SHOTS.c.frame_id == _ACK.c.frame_id))
+            .where(*of_line(_ACK, line, since), TAKEN)
+            .group_by(*number)
+            .having(parts > 1)
+            .order_by(*number)
+        )
+    ).all()
+    wraps: dict[tuple[str, str, int], list[datetime]] = defaultdict(list)
+    if found:
+        end = _ACK.c.trigger_seq.between(_NARROW - _FAR, _NARROW)
+        last = select(*run, _ACK.c.captured_at).where(*of_line(_ACK, line, since), end)
+        for *of, at in await link.execute(last.order_by(_ACK.c.captured_at)):
+            wraps[tuple(of)].append(at)
     return tuple(
         TriggerNumbers(line=at, station=station, plc_boot_id=boot, first=seq, last=seq)
-        for at, station, boot, seq in found
+        for at, station, boot, seq, count, times in found
+        if len(times) < count or _within_a_lap(sorted(times), wraps[at, station, boot])
     )
+
+
+def _within_a_lap(times: Sequence[datetime], wraps: Sequence[datetime]) -> bool:
+    """Whether between two of the times no counter came to its end."""
+    return any(bisect_right(wraps, a) == bisect_left(wraps, b) for a, b in pairwise(times))
 
 
 def contradicted_parts(line: str | None, since: datetime | None) -> Select[UUID]:

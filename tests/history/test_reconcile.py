@@ -141,6 +141,18 @@ async def test_an_acknowledgement_that_contradicts_is_found(
 
 
 @pytest.mark.asyncio
+async def test_a_number_that_comes_again_behind_the_wrap_is_not_given_twice(
+    writer: PostgresHistoryWriter, history: History
+) -> None:
+    """A counter of 16 bits in its second lap; number 2 has two parts in the first one."""
+    numbers = (1, 2, 2, 65_000, 65_535, 1, 2, 65_534, 65_535)
+    events = [make.decision(n, trigger_seq=s) for n, s in enumerate(numbers)]
+    await writer.add_decisions(events)
+    await writer.add_acknowledgements([make.acknowledgement(event) for event in events])
+    assert [found.first for found in (await history.gaps()).twice_numbered] == [2]
+
+
+@pytest.mark.asyncio
 async def test_messages_that_retention_deleted_are_listed(
     writer: PostgresHistoryWriter, history: History
 ) -> None:
