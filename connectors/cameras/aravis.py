@@ -38,7 +38,6 @@ class AravisDevice:
         self._camera = self._stream = 0
         self._buffers: list[int] = []
         self.incomplete = 0
-        """Frames that lost packets; none of them is a picture."""
 
     def open(self, features: Mapping[str, Feature]) -> None:
         self._library = library = aravis()

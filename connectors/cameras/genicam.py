@@ -51,13 +51,15 @@ class GenicamDevice(Protocol):
     """One opened camera; every call comes from one thread, and may block within its time-out."""
 
     name: str
+    incomplete: int
+    """Frames that came and lost packets; none of them is a picture."""
 
     def open(self, features: Mapping[str, Feature]) -> None:
         """Connect, set the features in their order, read them back and acquire."""
         ...
 
     def fetch(self, timeout_s: float) -> RawImage | None:
-        """The next frame in order; None: none came in time."""
+        """The next whole frame in order; None: none came in time, and none is waiting."""
         ...
 
     def trigger(self) -> None:
@@ -242,8 +244,11 @@ class GenicamTriggered:
                 break
         else:
             raise CaptureError(f"camera {device.name}: sends frames that nobody triggered")
+        lossy = device.incomplete
         device.trigger()
         image = device.fetch(self._timeout)
+        if image is None and device.incomplete > lossy:
+            raise CaptureError(f"camera {device.name}: the frame of the trigger lost packets")
         if image is None:
             self._unanswered = f"camera {device.name}: no frame in {self._timeout:g} s of a trigger"
             lost()

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class HarvesterDevice:
         self._producer = producer
         self._harvester: Any = None
         self._acquirer: Any = None
+        self.incomplete = 0
 
     def open(self, features: Mapping[str, Feature]) -> None:
         try:
@@ -48,9 +50,12 @@ class HarvesterDevice:
         self._acquirer.start()
 
     def fetch(self, timeout_s: float) -> RawImage | None:
-        buffer = self._acquirer.try_fetch(timeout=timeout_s)
-        if buffer is None:
-            return None
+        deadline = time.monotonic() + timeout_s
+        while (buffer := self._acquirer.try_fetch(timeout=timeout_s)) is None:
+            timeout_s = deadline - time.monotonic()
+            if timeout_s <= 0:
+                return None
+            self.incomplete += 1  # it comes back before its time for such a frame, and others wait
         with buffer:
             part = buffer.payload.components[0]
             data, stamp_ns = part.data.tobytes(), _stamp_ns(buffer)

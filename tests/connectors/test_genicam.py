@@ -1,10 +1,13 @@
 """GenICam cameras: pixel formats, software trigger, and the simulator of the genicam wheel."""
 
 import asyncio
+import contextlib
 import hashlib
 import importlib.util
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 from connectors.cameras import open_camera
 from connectors.cameras.adjustable import FeaturedCamera
 from connectors.cameras.genicam import Feature, GenicamTriggered, RawImage, encode_png
+from connectors.cameras.harvester import HarvesterDevice
 from connectors.cameras.pixels import read_format, unpack
 from connectors.cameras.supervised import SupervisedCamera
 from connectors.errors import CameraSpecError, CaptureError
@@ -115,7 +119,7 @@ class Commanded:
     def __init__(self, old: int = 0, deaf_after: int = 1000) -> None:
         self.queue = [self._image(255)] * old
         self.deaf_after = deaf_after
-        self.exposed = 0
+        self.exposed = self.incomplete = 0
         self.features: dict[str, Feature] = {}
 
     def _image(self, shade: int) -> RawImage:
@@ -199,6 +203,54 @@ async def test_a_frame_that_came_too_late_is_never_the_next_parts() -> None:
             await camera.capture(trigger(number))
     assert "no frame in 0.1 s of a trigger" in await camera.lost()
     await camera.close()
+
+
+class Lossy(Commanded):
+    """The frame of the trigger number 3 loses packets."""
+
+    def fetch(self, timeout_s: float) -> RawImage | None:
+        found = super().fetch(timeout_s)
+        if found is not None and self.exposed == 3:
+            self.incomplete += 1
+            return None
+        return found
+
+
+@pytest.mark.asyncio
+async def test_a_frame_that_lost_packets_answers_its_trigger_and_is_no_picture() -> None:
+    camera = GenicamTriggered(lambda: Lossy(), SOFTWARE, 0.1)
+    await camera.open()
+    assert shade(await camera.capture(trigger(1))) == 1
+    with pytest.raises(CaptureError, match="lost packets"):
+        await camera.capture(trigger(2))
+    assert shade(await camera.capture(trigger(3))) == 3
+    await camera.close()
+
+
+class Acquirer:
+    """As harvesters' own: None at once for a frame that lost packets, else after the time."""
+
+    def __init__(self, *waiting: object) -> None:
+        self.waiting = list(waiting)
+
+    def try_fetch(self, timeout: float) -> object:
+        if self.waiting:
+            return self.waiting.pop(0)
+        time.sleep(timeout)
+        return None
+
+
+def test_a_frame_that_lost_packets_does_not_hide_those_that_wait_behind_it() -> None:
+    """Nothing waits any more, it said: what was exposed long ago counted as new."""
+    pixels = SimpleNamespace(data=np.zeros(4, np.uint8), width=2, height=2, data_format="Mono8")
+    payload = SimpleNamespace(components=[pixels])
+    whole = contextlib.nullcontext()
+    device = HarvesterDevice("1", None)
+    for waiting, found, incomplete in (((None, whole), True, 1), ((None, None), False, 3)):
+        device._acquirer = Acquirer(*waiting)
+        whole.payload = payload  # type: ignore[attr-defined]
+        image = device.fetch(0.02)
+        assert (image is not None, device.incomplete) == (found, incomplete)
 
 
 @pytest.mark.asyncio
