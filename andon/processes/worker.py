@@ -100,6 +100,7 @@ class ServeClient(Protocol):
 
     async def start(self) -> None: ...
     async def wait_connected(self, timeout_s: float) -> bool: ...
+    async def refusal(self, timeout_s: float) -> str: ...
 
 
 class Started:
@@ -128,11 +129,17 @@ class Started:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _announce(self) -> None:
-        if self._serve is not None and not await self._serve.wait_connected(SERVE_WAIT_S):
-            log = structlog.get_logger(role=self.config.role)
+        serve, log = self._serve, structlog.get_logger(role=self.config.role)
+        is_there = serve is not None and await serve.wait_connected(SERVE_WAIT_S)
+        if serve is not None and not is_there:
             log.warning("ray serve is away: parts get their fallback meanwhile")
         settle_heap()
         notify_ready()
+        if serve is not None and is_there and (why := await serve.refusal(SERVE_WAIT_S)):
+            said = (
+                "ray serve refuses this worker: parts get their fallback until its token is mended"
+            )
+            log.error(said, error=why, setting="ANDON_SERVE__TOKEN_FILE")
 
 
 async def run_worker(role: RoleName, settings: Settings) -> None:

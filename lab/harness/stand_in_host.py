@@ -30,6 +30,9 @@ class StandInModels:
     async def wait_connected(self, timeout_s: float) -> bool:
         return True
 
+    async def refusal(self, timeout_s: float) -> str:
+        return ""
+
     async def warm(self, product_id: str, version: str, timeout_s: float) -> str | Failure:
         return version or VERSION
 

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import grpc
 import grpc.aio
 
-from serving.ray.replicas import ApplicationStatus, warm_version
+from serving.ray.replicas import STATUS, ApplicationStatus, warm_version
 from serving.ray.wire import (
     CLASSIFY,
     GRPC_LIMITS,
@@ -92,6 +92,17 @@ class _ServeClient:
         except TimeoutError:
             return False
         return True
+
+    async def refusal(self, timeout_s: float) -> str:
+        """Why the ingress would refuse every call of ours; empty where it would not, or is away."""
+        try:
+            await self._call(STATUS, b"", timeout_s)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                is_there = self._token_file is not None and self._token_file.exists()
+                sent = f"the token in {self._token_file}" if is_there else "no token was sent"
+                return f"{error.details()} ({sent})"
+        return ""
 
     async def _ask(
         self,

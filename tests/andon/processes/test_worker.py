@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
-from andon.processes.worker import READ, role_config
+from andon.processes.worker import READ, Started, role_config
 from andon.settings import Settings, WorkerSettings
 from streams.roles.config import RoleName
+from tests.waiting import until
 
 SETTINGS = Settings.model_validate(
     {
@@ -60,3 +62,28 @@ def test_parts_are_joined_after_the_fallbacks(given: dict[str, int], margin_s: f
 def test_a_join_before_the_fallbacks_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"200 is not less than fallback_margin_ms \(150\)"):
         WorkerSettings(join_margin_ms=200)
+
+
+class Refusing:
+    """An ingress that is there, and does not know the worker's token."""
+
+    async def start(self) -> None: ...
+    async def wait_connected(self, timeout_s: float) -> bool:
+        return True
+
+    async def refusal(self, timeout_s: float) -> str:
+        return "Invalid authentication token"
+
+
+@pytest.mark.asyncio
+async def test_a_worker_whose_token_is_refused_says_so_and_is_ready_to_fall_back() -> None:
+    """Parts get their fallback in time, so it works; nobody was told why before the first part."""
+    started = Started(role_config("inspect", SETTINGS))
+    await started.connecting(Refusing())
+    with capture_logs() as logged:
+        started.announce()
+        await until(lambda: bool(logged), what="the refusal is said")
+    await started.close()
+    assert [(line["log_level"], line["error"], line["setting"]) for line in logged] == [
+        ("error", "Invalid authentication token", "ANDON_SERVE__TOKEN_FILE")
+    ]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import uuid4
 
 import grpc
@@ -15,6 +16,7 @@ import pytest
 from infra.stack.process import free_port
 from serving.errors import ServeConfigError
 from serving.ray.client import CALL_BYTES, ServeClassifier, ServeVisionExpert
+from serving.ray.replicas import STATUS
 from serving.ray.wire import SCORE, SERVICE, pack_inspections, unpack_images
 from streams.codes import ReasonCode
 from streams.events import Inspection
@@ -123,9 +125,39 @@ async def test_a_cancelled_caller_is_cancelled_and_a_closed_client_fails_its_cal
 
 
 @pytest.mark.asyncio
+async def test_a_token_that_the_ingress_refuses_is_told_before_the_first_part(
+    tmp_path: Path,
+) -> None:
+    async def look(body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        if dict(context.invocation_metadata() or ()).get("authorization") != "Bearer right":
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Invalid authentication token")
+        return b"{}"
+
+    server = grpc.aio.server()
+    handlers = {STATUS: grpc.unary_unary_rpc_method_handler(look)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    found = list[str]()
+    for name, token in (("right", "right"), ("wrong", "wrong"), ("absent", None)):
+        file = tmp_path / name
+        if token is not None:
+            file.write_text(token)
+        expert = ServeVisionExpert(address, file)
+        await expert.start()
+        found.append(await expert.refusal(10))
+        await expert.close()
+    await server.stop(None)
+    refused = "Invalid authentication token"
+    wrong = f"{refused} (the token in {tmp_path / 'wrong'})"
+    assert found == ["", wrong, f"{refused} (no token was sent)"]
+
+
+@pytest.mark.asyncio
 async def test_without_a_cluster_calls_fail_when_their_time_is_up_and_nothing_is_raised() -> None:
     expert = ServeVisionExpert(f"127.0.0.1:{free_port()}")
     assert not await expert.wait_connected(0.01)
+    assert await expert.refusal(1) == "", "who is away refuses nothing"
     (unstarted,) = await expert.inspect(asked("tile"), 1)
     assert isinstance(unstarted, Failure)
     await expert.start()
