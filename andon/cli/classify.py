@@ -34,7 +34,7 @@ from serving.bundles import digest_of
 from serving.experts.images import read_image, read_marked
 from serving.experts.types import Image
 from serving.naming.exemplars import describe, latest, load_bundle
-from serving.naming.teaching import Lesson, Outliner, teach_product
+from serving.naming.teaching import Lesson, Outliner, outliner, teach_product
 from streams.errors import AndonError
 from streams.events import Classification, Inspection
 from streams.ids import new_frame_id
@@ -135,7 +135,7 @@ def teach_command(
             lessons,
             normals=normal,
             normal_parts=normal_parts,
-            outline=_outliner(expert),
+            outline=None if expert is None else outliner(expert),
             onto=before,
         )
         taught = None
@@ -187,7 +187,8 @@ def ask(
 ) -> None:
     """Name the anomaly on pictures, as the line would."""
     bundle = _latest(root, product)
-    found = asyncio.run(_ask(product, bundle, list_inputs(images), masks, _outliner(artifact)))
+    outline = None if artifact is None else outliner(artifact)
+    found = asyncio.run(_ask(product, bundle, list_inputs(images), masks, outline))
     rows = [
         {
             "image": str(file),
@@ -253,20 +254,6 @@ async def _ask(
     finally:
         await classifier.close()
     return answers
-
-
-def _outliner(artifact: Path | None) -> Outliner | None:
-    if artifact is None:
-        return None
-    from serving.experts.artifact import load_expert
-
-    expert = load_expert(artifact)
-
-    def outline(image: Image) -> Mask | None:
-        region = expert.score([image])[0].region
-        return region.mask if region else None
-
-    return outline
 
 
 def _lesson(class_name: str, file: Path, masks: Path | None, part: str | None) -> Lesson:

@@ -42,14 +42,14 @@ from policies.errors import SofteningError
 from policies.review.diff import difference
 from serving.bundle_store import open_folder
 from serving.bundles import digest_of, product_path
-from serving.experts.artifact import load_expert, save_artifact
+from serving.experts.artifact import save_artifact
 from serving.experts.images import decode_image, read_marked
 from serving.experts.oddest import draw_oddest
 from serving.experts.options import FEWEST_IMAGES, Progress, TrainOptions
 from serving.experts.pictures import save_picture
 from serving.experts.training import train
 from serving.experts.types import Image, Mask
-from serving.naming.teaching import Lesson, teach_product
+from serving.naming.teaching import Lesson, outliner, teach_product
 
 BACKTEST_SPAN: Final = timedelta(days=30)
 """How far back a drafted policy is tried on what the line decided before."""
@@ -115,7 +115,7 @@ def teach_draft(workspace: Workspace, report: Progress) -> ProductDraft:
         [_lesson(workspace, defect) for defect in draft.named],
         normals=normals,
         normal_parts=normal_parts,
-        outline=_outliner(artifact),
+        outline=outliner(artifact),
     )
     made = teach_version(bundle, artifact, normals, report, normal_parts)
     if made is None:
@@ -233,16 +233,6 @@ def drawn_mask(image: Image, defect: DraftDefect) -> Mask:
     mask = np.zeros((height, width), np.uint8)
     cv2.fillPoly(mask, [np.round(corners).astype(np.int32)], 255)
     return np.asarray(mask > 0, np.bool_)
-
-
-def _outliner(artifact: Path) -> Callable[[Image], Mask | None]:
-    expert = load_expert(artifact)
-
-    def outline(image: Image) -> Mask | None:
-        region = expert.score([image])[0].region
-        return region.mask if region else None
-
-    return outline
 
 
 def _gains(made: TaughtVersion, rate: float) -> dict[str, tuple[float, float]]:

@@ -23,6 +23,7 @@ from console.identity import asking
 from console.pages.line_fragments import OVER, ROWS, LineFragments, fresh_rows
 from console.parts import ConsoleParts
 from console.rendering import Renderer, asked_language
+from streams.cancellation import first_done
 from streams.status import ProcessStatus
 
 BEAT_S: Final = 2.0
@@ -164,17 +165,10 @@ async def _stream(
 
 async def _changed(parts: ConsoleParts, processes: int, triggers: int) -> None:
     """Return once either feed has changed after these changes, or after a beat."""
-    waits = (
+    await first_done(
         parts.status.wait(processes, BEAT_S - GATHER_S),
         parts.feed.wait(triggers, BEAT_S - GATHER_S),
     )
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _news(

@@ -51,6 +51,19 @@ Outliner = Callable[[Image], Mask | None]
 """Finds the odd region of a picture (a trained vision expert); None when nothing is odd."""
 
 
+def outliner(artifact: Path) -> Outliner:
+    """What the expert of an artifact outlines."""
+    from serving.experts.artifact import load_expert
+
+    expert = load_expert(artifact)
+
+    def outline(image: Image) -> Mask | None:
+        region = expert.score([image])[0].region
+        return region.mask if region else None
+
+    return outline
+
+
 def teach_product(
     root: Path,
     product_id: str,

@@ -3,12 +3,13 @@
 import asyncio
 import itertools
 import warnings
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from streams.backoff import backoff_s
+from streams.cancellation import first_done
 from streams.errors import AndonError
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.continuity import Skipped
@@ -156,7 +157,7 @@ class RoleApp:
     async def joined(self, stop: asyncio.Event) -> None:
         """Return once events are delivered, or ``stop`` is set. Raises ``AppError``."""
         assert self._starting is not None
-        await _first(stop.wait(), self._app._crashed.wait(), asyncio.shield(self._starting))
+        await first_done(stop.wait(), self._app._crashed.wait(), asyncio.shield(self._starting))
         failed = self._starting.exception() if self._starting.done() else None
         if not stop.is_set() and (failed is not None or self._app.crashed):
             raise self._broken(failed)
@@ -207,7 +208,7 @@ class RoleApp:
 
     async def ended(self, stop: asyncio.Event) -> None:
         """Return once ``stop`` is set. Raises ``AppError`` when the app ends before."""
-        await _first(stop.wait(), self._app._crashed.wait(), self._app._stopped.wait())
+        await first_done(stop.wait(), self._app._crashed.wait(), self._app._stopped.wait())
         if not stop.is_set():
             raise self._broken(None)
 
@@ -223,14 +224,3 @@ class RoleApp:
         reason = failed or self._app.crash_reason
         said = f"{type(reason).__name__}: {reason}" if reason else "the Kafka client stopped"
         return AppError(f"{self._role}: {said}")
-
-
-async def _first(*waits: Awaitable[object]) -> None:
-    """Return when the first of the awaitables is done; cancels the others."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
