@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from history.console_audit import Deed, write_deed
 from history.console_tables import SESSIONS, USERS
-from history.database import connected, make_engine
+from history.database import DatabaseClient, connected
 from history.errors import HistoryError, NotInHistoryError
 from history.records import Record
 from history.text import clean
@@ -63,7 +63,7 @@ _LOGIN = (
 )
 
 
-class Accounts:
+class Accounts(DatabaseClient):
     """People, their passwords' hashes and their sessions, in PostgreSQL.
 
     Every method raises ``UnavailableError`` when the database is down.
@@ -73,13 +73,10 @@ class Accounts:
         timeout_s: seconds for one call; every page waits for one.
     """
 
-    def __init__(self, url: str, pool_size: int = 3, timeout_s: float = 3.0) -> None:
-        self._engine = make_engine(url, pool_size, timeout_s, role="accounts")
-        self._timeout_s = timeout_s
+    role = "accounts"
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._engine.dispose()
+    def __init__(self, url: str, timeout_s: float = 3.0) -> None:
+        super().__init__(url, 3, timeout_s)
 
     async def everybody(self) -> list[ConsoleUser]:
         """All people, by name."""

@@ -15,7 +15,7 @@ from sqlalchemy import RowMapping, Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from history.console_tables import AUDIT
-from history.database import AuditLog, connected
+from history.database import DatabaseClient, connected
 from history.records import Record
 from history.text import clean
 
@@ -120,7 +120,7 @@ def first_wrong(rows: Sequence[WrittenDeed], number: int, previous_hash: str) ->
     return None
 
 
-class ConsoleAudit(AuditLog):
+class ConsoleAudit(DatabaseClient):
     """The rows in PostgreSQL. Every method raises ``UnavailableError`` when it is down."""
 
     role = "audit"

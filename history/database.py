@@ -131,8 +131,8 @@ def _say(error: object) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0] if error else "no reason given"
 
 
-class AuditLog:
-    """Who changed what, in tables of their own; rows are only added."""
+class DatabaseClient:
+    """What asks PostgreSQL by connections of its own."""
 
     role: ClassVar[str]
     """Shown in ``pg_stat_activity`` as ``andon-<role>``."""

@@ -8,7 +8,7 @@ from sqlalchemy import select, true
 
 from history.console_audit import Deed, write_deed
 from history.console_tables import HANDOVERS
-from history.database import AuditLog, connected
+from history.database import DatabaseClient, connected
 from history.records import Record
 from history.text import clean
 
@@ -27,7 +27,7 @@ class ShiftNote(Record):
     """Parts of the shift until then: ``total``, ``missed``, and each action."""
 
 
-class Handovers(AuditLog):
+class Handovers(DatabaseClient):
     """The notes in PostgreSQL. Every method raises ``UnavailableError`` when it is down."""
 
     role = "handovers"

@@ -8,12 +8,12 @@ from typing import ClassVar
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from history.database import AuditLog, errors_translated
+from history.database import DatabaseClient, errors_translated
 from history.errors import ChangingNowError
 from history.text import clean
 
 
-class ProductLog(AuditLog):
+class ProductLog(DatabaseClient):
     """Who put what in force of which product."""
 
     lock: ClassVar[int]

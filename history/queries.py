@@ -18,7 +18,7 @@ from history.audits import (
     to_counts,
 )
 from history.changeovers import ChangeoverRecord, RecordedStep, steps_query, to_changeovers
-from history.database import connected, errors_translated, make_engine
+from history.database import DatabaseClient, connected, errors_translated
 from history.errors import BadQueryError, NotInHistoryError
 from history.facts import BACKFILL, FACTS, SHOTS
 from history.filters import FRAMES, FrameFilter, decode_cursor, encode_cursor
@@ -62,8 +62,10 @@ MAX_PAGE = 1000
 _STREAM_BATCH = 1000
 
 
-class History:
+class History(DatabaseClient):
     """Queries that only read; each raises ``UnavailableError`` when the database is down."""
+
+    role = "read"
 
     def __init__(self, url: str, pool_size: int = 5, timeout_s: float = 10.0) -> None:
         """Nothing is opened yet.
@@ -73,13 +75,8 @@ class History:
             pool_size: most connections held.
             timeout_s: seconds for one query; for a stream, for each of its batches.
         """
-        self._engine = make_engine(url, pool_size, timeout_s, role="read")
-        self._timeout_s = timeout_s
+        super().__init__(url, pool_size, timeout_s)
         self._facts_are_whole = False
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._engine.dispose()
 
     async def list_frames(
         self, wanted: FrameFilter | None = None, limit: int = 50, cursor: str | None = None

@@ -14,7 +14,7 @@ from sqlalchemy import and_, delete, func, or_, select, union
 from sqlalchemy.dialects.postgresql import insert
 
 from history.console_tables import REVIEW_LEASES, REVIEWED_JUST_NOW
-from history.database import AuditLog, connected
+from history.database import DatabaseClient, connected
 from history.review_queue import WaitingFor
 
 LEASE_S: Final = 300.0
@@ -42,7 +42,7 @@ class Lease:
         return self.waits_for is not None and self.waits_for.is_blind
 
 
-class ReviewLeases(AuditLog):
+class ReviewLeases(DatabaseClient):
     """Who has what, and what was judged a moment ago. Raises ``UnavailableError`` when it is down.
 
     Args:

@@ -8,7 +8,7 @@ from sqlalchemy import ARRAY, Select, Table, Text, Uuid, bindparam, cast, func, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from history.console_audit import Deed, write_deed
-from history.database import AuditLog, connected
+from history.database import DatabaseClient, connected
 from history.facts import FACTS, SHOTS
 from history.records import Record
 from history.retention.rules import PartTrace
@@ -42,7 +42,7 @@ class ErasedPart(Record):
     """Rows of each table in which it stood."""
 
 
-class RetentionStore(AuditLog):
+class RetentionStore(DatabaseClient):
     """Questions of retention, and the one change that is made to recorded events."""
 
     role = "retain"
