@@ -206,11 +206,15 @@ class GenicamTriggered:
         return Picture(data, kind, f"{trigger.trigger_seq:06d}.png", {"exposed_by": "trigger"})
 
     async def lost(self) -> str:
-        """Wait until a trigger was left without its frame; the reason."""
-        await self._lost.wait()
-        return self._unanswered
+        """Wait until a trigger was left without its frame, or it was closed; the reason."""
+        while True:
+            lost = self._lost
+            await lost.wait()
+            if lost is self._lost:  # it was not opened again meanwhile
+                return self._unanswered or "not open"
 
     async def close(self) -> None:
+        self._lost.set()
         thread, self._thread = self._thread, None
         device, self._device = self._device, None
         if thread is not None:

@@ -255,7 +255,8 @@ def test_a_frame_that_lost_packets_does_not_hide_those_that_wait_behind_it() -> 
 
 @pytest.mark.asyncio
 async def test_a_camera_that_left_a_trigger_without_its_frame_is_opened_again_at_once() -> None:
-    devices, faults = iter([Slow(late=2), Slow(late=0)]), list[bool]()
+    late, faults = (2, 0, 2, 0), list[bool]()
+    devices = iter([Slow(late=number) for number in late])
     made = FeaturedCamera(
         lambda wanted: GenicamTriggered(lambda: next(devices), wanted, 0.1), SOFTWARE
     )
@@ -266,6 +267,10 @@ async def test_a_camera_that_left_a_trigger_without_its_frame_is_opened_again_at
         await camera.capture(trigger(1))
     await until(lambda: faults == [False, True, False])
     assert shade(await camera.capture(trigger(2))) == 1, "the first behind the opening's own"
+    await camera.adjust({"Gain": 2.0})  # by a recipe: another camera object
+    with pytest.raises(CaptureError, match="no frame in"):
+        await camera.capture(trigger(3))
+    await until(lambda: faults == [False, True, False, True, False])
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await camera.close()
