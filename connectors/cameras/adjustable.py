@@ -97,7 +97,8 @@ class FeaturedCamera:
             self._features = wanted
 
     async def lost(self) -> str:
-        """As the camera of the features of now finds out."""
+        """As the camera of the features of now finds out; one that was closed for others is none
+        that is lost, also where it was opened again because they were refused."""
         while True:
             inner, changed = self._inner, self._changed
             if isinstance(inner, Loses):
@@ -106,7 +107,7 @@ class FeaturedCamera:
                 await changed.wait()
                 why = ""
             async with self._turn:
-                if inner is self._inner and why:
+                if changed is self._changed and why:
                     return why
 
 

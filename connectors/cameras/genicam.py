@@ -241,8 +241,8 @@ class GenicamTriggered:
         device = self._device
         if device is None:
             raise CaptureError("camera: not open")
-        if self._unanswered:
-            raise CaptureError(f"{self._unanswered}; it is opened again")
+        if why := self._unanswered:
+            raise CaptureError(f"{why}; it is opened again")
         for _ in range(_QUEUED):
             if device.fetch(0.001) is None:
                 break
@@ -254,9 +254,11 @@ class GenicamTriggered:
         if image is None and device.incomplete > lossy:
             raise CaptureError(f"camera {device.name}: the frame of the trigger lost packets")
         if image is None:
-            self._unanswered = f"camera {device.name}: no frame in {self._timeout:g} s of a trigger"
+            why = f"camera {device.name}: no frame in {self._timeout:g} s of a trigger"
+            if device is self._device:  # else it was opened again meanwhile
+                self._unanswered = why
             lost()
-            raise CaptureError(self._unanswered)
+            raise CaptureError(why)
         return encode_png(image)
 
     async def _call(self, work: Callable[[], T], timeout_s: float) -> T:

@@ -1,5 +1,7 @@
 """Cameras that are given other features while they are open, as a recipe asks."""
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 
 import pytest
@@ -60,6 +62,42 @@ async def test_a_refused_feature_leaves_the_camera_open_as_it_was(feature: str) 
     with pytest.raises(CaptureError, match=feature):
         await camera.adjust({feature: 2})
     assert await shown(camera) == {"Gain": 1}
+
+
+class Watched(Made):
+    """It finds out by itself that it is gone, and that it was closed."""
+
+    def __init__(self, features: Mapping[str, Feature]) -> None:
+        super().__init__(features)
+        self.gone = asyncio.Event()
+
+    async def close(self) -> None:
+        await super().close()
+        self.gone.set()
+        self.gone = asyncio.Event()
+
+    async def lost(self) -> str:
+        await self.gone.wait()
+        return "gone"
+
+
+@pytest.mark.parametrize("features", [{"Bad": 2}, {"Gain": 2}])
+async def test_a_camera_that_is_closed_for_other_features_is_not_lost(
+    features: dict[str, Feature],
+) -> None:
+    """After a refused recipe it was a fault, and opened once more."""
+    camera = FeaturedCamera(Watched, {"Gain": 1})
+    await camera.open()
+    lost = asyncio.create_task(camera.lost())
+    await asyncio.sleep(0)
+    with contextlib.suppress(CaptureError):
+        await camera.adjust(features)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not lost.done()
+    assert isinstance(camera._inner, Watched)
+    camera._inner.gone.set()
+    assert await lost == "gone"
 
 
 async def test_a_camera_that_does_not_come_back_is_a_fault_and_opened_again(
