@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Connection, Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from history.errors import HistoryError
+from history.errors import BadQueryError, HistoryError
 from history.records import Record
 from history.schema_lock import alone, as_owner, patiently
 from streams.ids import minted_at
@@ -31,6 +31,7 @@ _CLEAR: Final = timedelta(days=31)
 """So far ahead ends the part of all that was there before: nothing that comes meanwhile is later
 than that."""
 _LONG_AHEAD: Final = timedelta(days=366)
+_LONG_AGO: Final = timedelta(days=3660)
 _PATIENCE_S: Final = 300.0
 _LOCKS_S: Final = 60.0
 """How long the locks for a new part are tried."""
@@ -79,8 +80,11 @@ async def add_months(url: str, ahead: int = MONTHS_AHEAD, since: datetime | None
             month's and later ones.
 
     Raises:
+        BadQueryError: that is over ten years ago; what is older stays in the part for all others.
         UnavailableError: the database does not answer, is not migrated, or a lock was not had.
     """
+    if since is not None and since < datetime.now(UTC) - _LONG_AGO:
+        raise BadQueryError(f"{since:%Y-%m-%d} is over ten years ago: name a later day")
 
     def add(connection: Connection) -> int:
         return int(connection.scalar(_ADD, {"ahead": ahead, "since": since}) or 0)
@@ -88,7 +92,7 @@ async def add_months(url: str, ahead: int = MONTHS_AHEAD, since: datetime | None
     async def work(link: AsyncConnection) -> int:
         return await patiently(link, add, _LOCKS_S)
 
-    return await as_owner(url, _LOCKS_S, work)
+    return await as_owner(url, _LOCKS_S, work, "making months")
 
 
 async def divide_tables(url: str) -> list[str]:
@@ -123,7 +127,7 @@ async def divide_tables(url: str) -> list[str]:
 async def list_months(url: str) -> list[MonthPart]:
     """The parts of all tables by month, oldest first; of a table in one piece there is none."""
 
-    return await as_owner(url, _LOCKS_S, read_months)
+    return await as_owner(url, _LOCKS_S, read_months, "reading months")
 
 
 async def read_months(link: AsyncConnection) -> list[MonthPart]:

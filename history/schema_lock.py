@@ -28,16 +28,19 @@ came between a look at a table and its lock."""
 
 
 async def as_owner(
-    url: str, timeout_s: float, work: Callable[[AsyncConnection], Awaitable[T]]
+    url: str,
+    timeout_s: float,
+    work: Callable[[AsyncConnection], Awaitable[T]],
+    doing: str = "migrating",
 ) -> T:
-    """Do ``work`` over a connection of its own.
+    """Do ``work`` over a connection of its own; ``doing`` says what it is, for the error.
 
     Raises:
         UnavailableError: the database does not answer, or the role may not change the schema.
     """
     engine = make_engine(url, pool_size=1, timeout_s=timeout_s, role="migrate")
     try:
-        with errors_translated("migrating"):
+        with errors_translated(doing):
             async with engine.connect() as link:
                 return await work(link)
     except RefusedRowError as error:  # not this event's fault: all wait for somebody with the right

@@ -78,7 +78,8 @@ async def drop_months(
         await _forget(link, "part_fact", "part_frame_id", _ORPHANS, edge, sorted(gone))
         await _forget(link, "shot", "frame_id", _SHOTS, edge, sorted(gone))
 
-    await as_owner(url, max(timeout_s, 600.0), work)
+    doing = "dropping months, which waits for whoever reads them (a backup): run it again then"
+    await as_owner(url, max(timeout_s, 600.0), work, doing)
 
 
 async def _has_old(link: AsyncConnection, part: MonthPart, month: datetime) -> bool:

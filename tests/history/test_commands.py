@@ -237,3 +237,5 @@ async def test_months_are_made_ahead_and_shown_with_their_size() -> None:
     again = await run("months", "--ahead", "5")
     assert "0 parts made" in again.output
     assert "decision_other" in again.output
+    refused = await run("months", "--since", "1900-01-01")
+    assert (refused.exit_code, "over ten years ago" in refused.output) == (2, True)

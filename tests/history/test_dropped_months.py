@@ -18,6 +18,7 @@ from history.retention.rules import DataClass
 from history.retention.store import RetentionStore
 from history.writer import PostgresHistoryWriter
 from streams.codes import Action
+from streams.errors import UnavailableError
 from streams.events import Decision
 from tests.history import make
 from tests.history.test_earlier_parts import EarlierWriter, downgraded
@@ -118,6 +119,18 @@ async def test_two_runs_at_once_do_not_trip_over_each_other(
     await asyncio.gather(drop(url, UNTIL), drop(url, UNTIL))
     assert (await history.gaps()).complete
     assert len((await history.list_frames()).frames) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_run_beside_a_backup_says_what_it_waits_for(
+    url: str, engine: AsyncEngine, writer: PostgresHistoryWriter
+) -> None:
+    await recorded(writer, url)
+    async with engine.begin() as backup:
+        await backup.execute(text("LOCK TABLE decision IN ACCESS SHARE MODE"))
+        with pytest.raises(UnavailableError, match=r"\(a backup\): run it again"):
+            await drop_months(url, UNTIL, lambda _: None, timeout_s=0.1)
+    await drop(url, UNTIL)
 
 
 @pytest.mark.asyncio

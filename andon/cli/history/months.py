@@ -33,7 +33,7 @@ def months(
     url = load_settings().postgres.url.get_secret_value()
     with usage_errors():
         begin = parse_moment(since) if since else None
-    made = asyncio.run(add_months(url, ahead, begin))
+        made = asyncio.run(add_months(url, ahead, begin))
     parts = asyncio.run(list_months(url))
     rows = [
         (
