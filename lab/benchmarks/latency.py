@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from andon.stack.local import BrokerKind
 from connectors.gateway.journal_entries import JournalEntry, replay
@@ -17,7 +16,7 @@ from lab.benchmarks.line import (
     paced_round,
     saturated_rate,
 )
-from lab.benchmarks.throughput import SHIPPED, Round
+from lab.benchmarks.throughput import SHIPPED, Round, medians
 from lab.harness.line import LineOptions
 from lab.harness.topics_reader import read_topic
 from lab.percentiles import percentile
@@ -103,7 +102,7 @@ def _over(broker: BrokerKind, options: LatencyBenchmark, say: Say) -> BrokerLate
         parts=parts,
         not_followed=parts - sum(kind.parts for kind in kinds.values()),
         load_before=[round(load, 1) for load in loads],
-        cpu_ms=_cpu_ms(rounds),
+        cpu_ms=medians([played.cpu_ms for played in rounds]),
         kinds=kinds,
     )
 
@@ -156,11 +155,6 @@ async def _records(running: Bench) -> Records:
                 key = told.plc_boot_id, told.trigger_seq
                 acknowledged_s.setdefault(key, told.acknowledged_at.timestamp())
     return Records(frames_s, decisions, acknowledged_s)
-
-
-def _cpu_ms(rounds: Sequence[Round]) -> dict[str, float]:
-    names = sorted({name for played in rounds for name in played.cpu_ms})
-    return {n: round(median(p.cpu_ms.get(n, 0.0) for p in rounds), 2) for n in names}
 
 
 def _in_words(played: Round) -> str:

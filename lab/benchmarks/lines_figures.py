@@ -12,6 +12,7 @@ from typing import Self
 import psutil
 
 from lab.benchmarks.lines_pictures import PictureCost
+from lab.benchmarks.throughput import medians
 from lab.harness.controllers_here import LinePlayed
 from lab.percentiles import percentile
 
@@ -166,7 +167,7 @@ class Window:
 
     def figures(self) -> CountFigures:
         """Medians over the rounds, quantiles over all parts."""
-        cpu, idle = _medians(self.cpu_ms), _medians(self.idle)
+        cpu, idle = medians(self.cpu_ms), medians(self.idle)
         return CountFigures(
             lines=self.lines,
             parts=self.parts,
@@ -194,11 +195,6 @@ def figures_of(
 
 def _latencies(played: Iterable[LinePlayed]) -> list[float]:
     return [ms for one in played for ms in one.latencies_ms]
-
-
-def _medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    names = sorted({name for one in rounds for name in one})
-    return {name: round(median(one.get(name, 0.0) for one in rounds), 2) for name in names}
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
