@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from pydantic import Field
@@ -62,7 +62,7 @@ def demo(
         float, typer.Option(min=0.3, max=600, help="Result window of a part, seconds.")
     ] = 3.0,
     classifier: Annotated[
-        str, typer.Option(help="prototypes, velm or cascade.", show_default=True)
+        Literal["prototypes", "velm", "cascade"], typer.Option(help="What names anomalies.")
     ] = "prototypes",
     untaught: Annotated[
         list[str] | None, typer.Option(help="A class that the classifier is not taught.")

@@ -3,31 +3,20 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from andon.settings import load_settings
-from lab.llm_twin.server import running_twin
-from streams.errors import AndonError
+from lab.llm_twin.server import running_twin, twin_options
 
-KINDS = ("prototypes", "velm", "cascade")
-
-
-class ClassifierError(AndonError):
-    """A classifier that does not exist."""
+Kind = Literal["prototypes", "velm", "cascade"]
 
 
 @contextlib.contextmanager
-def classifier_args(kind: str, folder: Path) -> Iterator[dict[str, object]]:
-    """The Serve application's ``classifier`` section; a twin it needs runs meanwhile.
-
-    Raises:
-        ClassifierError: no such kind.
-    """
-    if kind not in KINDS:
-        raise ClassifierError(f"--classifier {kind}: choose from {', '.join(KINDS)}")
+def classifier_args(kind: Kind, folder: Path) -> Iterator[dict[str, object]]:
+    """The Serve application's ``classifier`` section; a twin it needs runs meanwhile."""
     if kind == "prototypes":
         yield {"kind": kind}
         return
-    from lab.llm_twin.options import twin_options
     from serving.naming.build import serve_options
 
     configured = load_settings().classifier

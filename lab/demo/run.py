@@ -24,7 +24,7 @@ from infra.stack.process import free_port
 from infra.stack.prometheus_local import prometheus_available
 from lab.datasets.folders import GOOD, Dataset, load_dataset
 from lab.datasets.textile import TITLE, textile_dataset
-from lab.demo.classifier import classifier_args
+from lab.demo.classifier import Kind, classifier_args
 from lab.demo.console import DemoConsole
 from lab.demo.parts import write_parts
 from lab.demo.policy import hold_all_classes, sent_share, with_stop_rate
@@ -65,7 +65,7 @@ class DemoOptions:
     parts: int | None = None
     takt_s: float = 0.2
     window_s: float = 3.0
-    classifier: str = "prototypes"
+    classifier: Kind = "prototypes"
     untaught: frozenset[str] = frozenset()
     rate: float | None = None
     """Share of the good parts that may be stopped; None for what the policy says."""

@@ -91,6 +91,15 @@ def running_twin(log: Path, *arguments: str) -> Iterator[str]:
         process.stop()
 
 
+def twin_options(base_url: str, **endpoint: object) -> dict[str, object]:
+    """``classifier.options`` for VELM or a cascade over a local twin at ``base_url``."""
+    twin = {"name": "twin", "base_url": base_url, "model": "twin", "zone": "loopback"}
+    return {
+        "endpoints": [{**twin, "logprobs": True, **endpoint}],
+        "cascade": {"order": ["prototypes", "twin"]},
+    }
+
+
 def twin_counters(base_url: str) -> Counters:
     """What a twin has counted so far."""
     address = urlsplit(base_url).netloc

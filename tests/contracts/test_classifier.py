@@ -9,8 +9,7 @@ import pytest_asyncio
 
 from lab.llm_twin.app import Twin
 from lab.llm_twin.behaviour import Behaviour
-from lab.llm_twin.options import twin_options
-from lab.llm_twin.server import TwinServer
+from lab.llm_twin.server import TwinServer, twin_options
 from prompts.names import RESERVED, UNKNOWN
 from serving.naming.base import Classifier
 from serving.naming.build import build_classifier

@@ -7,8 +7,7 @@ import pytest
 
 from lab.llm_twin.app import Twin
 from lab.llm_twin.behaviour import Behaviour
-from lab.llm_twin.options import twin_options
-from lab.llm_twin.server import TwinServer
+from lab.llm_twin.server import TwinServer, twin_options
 from serving.bundle_store import open_folder
 from serving.ray.classifier_deployment import ClassifierDeployment
 from serving.ray.client import ServeClassifier

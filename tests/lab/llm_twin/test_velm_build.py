@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.llm_twin.options import twin_options
-from lab.llm_twin.server import TwinServer
+from lab.llm_twin.server import TwinServer, twin_options
 from serving.naming.build import build_classifier
 from serving.naming.teaching import Lesson, teach_product
 from streams.events import Classification

@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lab.llm_twin.behaviour import Behaviour
-from lab.llm_twin.options import twin_options
-from lab.llm_twin.server import TwinServer
+from lab.llm_twin.server import TwinServer, twin_options
 from serving.naming.build import build_classifier
 from serving.naming.endpoint import Endpoint
 from serving.naming.settings import VelmSettings

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lab.llm_twin.options import twin_options
+from lab.llm_twin.server import twin_options
 from serving.errors import ServeConfigError
 from serving.naming.base import Classifier
 from serving.naming.build import build_classifier, serve_options
