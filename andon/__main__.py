@@ -100,10 +100,25 @@ def main() -> None:
 
 
 def _fail(error: Exception) -> None:
+    if _logged_as_json(error):
+        sys.exit(1)
     shown = "\n".join(visible(line) for line in masked(str(error)).split("\n"))
     message = Text("error: ", style="bold red") + Text(shown, style="default")
     Console(stderr=True, soft_wrap=True).print(message)
     sys.exit(1)
+
+
+def _logged_as_json(error: Exception) -> bool:
+    """Whether this is a process whose log machines read: why it ended is a line of it too."""
+    log = sys.modules.get("structlog")
+    if log is None or not log.is_configured():  # a command at a prompt
+        return False
+    from andon.settings import load_settings
+
+    if not load_settings().log_json:
+        return False
+    log.get_logger("andon").critical("ended", error=str(error))  # masked, as every event
+    return True
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from streams.backoff import backoff_s
 from streams.errors import AndonError, UnavailableError
 from streams.kafka.connection import DOWN, KafkaConnection
 from streams.kafka.refusals import explained
-from streams.log import Log
+from streams.log import Log, Outage
 from streams.topics import ALL, Topic, Wanted
 
 _EXISTS = 36
@@ -57,6 +57,7 @@ async def await_topics(
     log: Log,
 ) -> bool:
     """``ensure_topics`` for as long as the broker is away; False when ``stop`` was set first."""
+    outage = Outage()
     for attempt in itertools.count():
         if stop.is_set():
             break
@@ -64,7 +65,8 @@ async def await_topics(
             await ensure_topics(connection, wanted)
             return True
         except UnavailableError as error:
-            log("waiting for the broker", error=str(error))
+            if outage.failed(str(error)) is not None:
+                log("waiting for the broker", error=str(error))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), backoff_s(attempt, 0.1, 5.0))
     return False

@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from andon.log import configure_logging, mask_event
+from streams.errors import UnavailableError
 from streams.tracing.context import TraceContext
 from streams.tracing.spans import CURRENT, PART, Work
 from tests.contracts.twins.span_sink import TwinSpans
@@ -144,3 +145,39 @@ def test_within_a_trace_its_id_is_logged(
 
     (line,) = logged_as_json(monkeypatch, capsys, lambda: copy_context().run(say))
     assert line["trace_id"] == f"{0xA1:032x}"
+
+
+@pytest.mark.parametrize("as_json", ["true", "false"])
+def test_why_a_process_ended_is_a_line_of_its_log(
+    as_json: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where machines read it, the plain words of a prompt were the one line that they could not."""
+    from andon import __main__ as command
+    from andon import settings
+
+    def ended(**_: object) -> None:
+        raise UnavailableError(f"no answer from {URL}")
+
+    monkeypatch.setenv("ANDON_LOG_JSON", as_json)
+    fresh = settings.load_settings.__wrapped__
+    monkeypatch.setattr(settings, "load_settings", fresh)
+    monkeypatch.setattr("andon.log.load_settings", fresh)
+    monkeypatch.setattr(command, "app", ended)
+    monkeypatch.setattr(command, "adopt_event_loop", lambda: None)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    try:
+        configure_logging("limits")
+        with pytest.raises(SystemExit) as end:
+            command.main()
+    finally:
+        structlog.reset_defaults()
+        logging.captureWarnings(False)
+    said = capsys.readouterr().err
+    assert end.value.code == 1
+    assert "hunter2" not in said
+    if as_json == "false":
+        assert said.startswith("error: no answer from rtsp://")
+        return
+    line = json.loads(said)
+    assert (line["level"], line["event"], line["role"]) == ("critical", "ended", "limits")
+    assert line["error"].startswith("no answer from rtsp://")

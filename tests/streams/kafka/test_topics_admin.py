@@ -1,6 +1,7 @@
 """Topics are created once, with their partitions, and a broker that is away is waited for."""
 
 import asyncio
+import itertools
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -8,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from infra.stack.broker import Broker, start_broker
 from infra.stack.process import free_port
 from streams.errors import UnavailableError
+from streams.kafka import topic_admin
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.topic_admin import await_topics, ensure_topics
 from streams.topics import ALL, Wanted
@@ -59,6 +61,22 @@ async def test_a_worker_waits_for_the_broker() -> None:
         assert await asyncio.wait_for(waiting, 20)
     finally:
         broker.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_worker_says_once_that_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries, said, stop = itertools.count(1), list[str](), asyncio.Event()
+
+    async def away(*_: object) -> tuple[str, ...]:
+        if next(tries) == 5:
+            stop.set()
+        raise UnavailableError("no broker")
+
+    monkeypatch.setattr(topic_admin, "ensure_topics", away)
+    monkeypatch.setattr(topic_admin, "backoff_s", lambda *_: 0.0)
+    where = KafkaConnection("127.0.0.1:1")
+    assert not await await_topics(where, Wanted(), stop, lambda event, **_: said.append(event))
+    assert (next(tries), said) == (6, ["waiting for the broker"])
 
 
 @pytest.mark.asyncio
