@@ -79,7 +79,8 @@ def product_path(root: Path, product: str) -> Path:
 def write_bundle(root: Path, product: str, files: Mapping[str, bytes]) -> Path:
     """Write ``files`` below ``root/<product>/<digest>`` in one rename.
 
-    What is there already is kept; where it was damaged or copied in half, it is made whole.
+    What is there already is kept, and counts as written now: what was written last is in force
+    where nobody says otherwise. Where it was damaged or copied in half, it is made whole.
 
     Args:
         root: folder of the products; made when absent.
@@ -95,6 +96,7 @@ def write_bundle(root: Path, product: str, files: Mapping[str, bytes]) -> Path:
         if target.is_dir():
             for name in _lacking(target, files):
                 write_whole(target / name, files[name])
+            os.utime(target / MANIFEST)
             return target
         parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))

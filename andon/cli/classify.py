@@ -13,7 +13,8 @@ from rich.console import Console, RenderableType
 from rich.progress import track
 
 from andon import wiring
-from andon.cli.experts import list_inputs, list_normals, parts_near, parts_of
+from andon.cli.exemplar_folders import mask_in
+from andon.cli.experts import find_artifact, list_inputs, list_normals, parts_near, parts_of
 from andon.cli.options import (
     Json,
     More,
@@ -31,16 +32,15 @@ from andon.cli.reviewed_lessons import reviewed_lessons
 from andon.settings import load_settings
 from history.filters import FrameFilter
 from serving.bundles import digest_of
-from serving.experts.images import read_image, read_marked
-from serving.experts.types import Image
+from serving.experts.images import read_image
 from serving.naming.exemplars import describe, latest, load_bundle
+from serving.naming.false_alarms import FEWEST_PARTS
 from serving.naming.teaching import Lesson, Outliner, outliner, teach_product
 from streams.errors import AndonError
 from streams.events import Classification, Inspection
 from streams.ids import new_frame_id
-from streams.images.layout import MaskFolder
 from streams.ports import ClassificationRequest, ClassificationTexts, ClassText, Failure
-from streams.regions import Mask, region_from_mask
+from streams.regions import region_from_mask
 
 if TYPE_CHECKING:
     from andon.cli.taught_experts import TaughtExpert
@@ -187,7 +187,7 @@ def ask(
 ) -> None:
     """Name the anomaly on pictures, as the line would."""
     bundle = _latest(root, product)
-    outline = None if artifact is None else outliner(artifact)
+    outline = None if artifact is None else outliner(find_artifact(artifact))
     found = asyncio.run(_ask(product, bundle, list_inputs(images), masks, outline))
     rows = [
         {
@@ -232,7 +232,7 @@ async def _ask(
     try:
         for file in track(files, "asking", console=Console(stderr=True), transient=True):
             image = await asyncio.to_thread(read_image, file)
-            mask = None if masks is None else _mask(masks, file, image)
+            mask = None if masks is None else mask_in(masks, file, image)
             if mask is None and outline is not None:
                 mask = await asyncio.to_thread(outline, image)
             inspection = Inspection(
@@ -259,25 +259,9 @@ async def _ask(
 def _lesson(class_name: str, file: Path, masks: Path | None, part: str | None) -> Lesson:
     """A photograph whose part nobody said is a part of its own, whatever other files are called."""
     image = file.read_bytes()
-    mask = None if masks is None else _mask(masks, file, read_image(file))
+    mask = None if masks is None else mask_in(masks, file, read_image(file))
     own = f"{file.name} {digest_of(image)[:12]}"
     return Lesson(class_name, image, mask, part or own, str(file))
-
-
-def _mask(folder: Path, file: Path, image: Image) -> Mask:
-    """What the mask of a photograph marks, at any resolution of the photograph's shape."""
-    place = MaskFolder(folder).of(file.stem)
-    if place is None:
-        names = f"{file.stem}_mask.png or {file.stem}.png"
-        raise TeachingError(f"{folder}: no mask {names} for {file}")
-    mask = read_marked(place)
-    (high, wide), (height, width) = mask.shape, image.shape[:2]
-    if abs(high * width - wide * height) > max(height, width):
-        raise TeachingError(
-            f"{place}: {wide}x{high} pixels, but {file} has {width}x{height}: a mask has the shape "
-            "of its photograph, as EXIF turns it"
-        )
-    return mask
 
 
 def _latest(root: Path | None, product: str) -> Path:
@@ -306,6 +290,12 @@ def _show_bundle(
     )
     counted = f"{len(bundle.normals)} normal pictures, {len(bundle.hard)} hard ones"
     shown: list[RenderableType] = [table, f"{counted}; {plain(str(path))}"]
+    if bundle.gate is not None and bundle.odd_parts < FEWEST_PARTS:
+        shown.append(
+            f"the expert finds {bundle.odd_parts} normal parts odd, of {FEWEST_PARTS} that expert "
+            "and classifier are calibrated together on: a policy's stop_rate compares the "
+            "expert's p-value alone (train it for a higher --rate, or on more parts)"
+        )
     if taught:
         gained = taught.made.gained
         shown.append(gained_table(gained["at_rates"], gained["classes"]))

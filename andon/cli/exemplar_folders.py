@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import cv2
+import numpy as np
 import typer
 
 from andon.cli.experts import ExpertCommandError, list_inputs, read_groups
 from serving.experts.images import read_image, read_marked
+from serving.experts.types import Image
 from streams.images.layout import MASK_NAMES, MaskFolder, child, is_normal, shortened, subfolders
 from streams.names import fault_of, normal_form
 from streams.regions import Mask
@@ -81,7 +84,8 @@ def read_exemplars(
 
     found = []
     for each in list_exemplars(folder, masks, groups):
-        image, mask = read_image(each.path), read_mask(each)
+        image = read_image(each.path)
+        mask = read_mask(each, image)
         found.append(LabelledPicture(image, each.class_name, mask, each.part))
     empty = sum(picture.mask is not None and not picture.mask.any() for picture in found)
     if empty:
@@ -89,17 +93,41 @@ def read_exemplars(
     return found
 
 
-def read_mask(file: LabelledFile) -> Mask | None:
+def read_mask(file: LabelledFile, image: Image) -> Mask | None:
     """What its mask marks, of the photograph's size; None without one.
 
     Raises:
-        ExpertCommandError: a mask of another size.
+        ExpertCommandError: a mask of another shape.
     """
     if file.mask is None:
         return None
-    mask = read_marked(file.mask)
-    if mask.shape != read_image(file.path).shape[:2]:
-        raise ExpertCommandError(f"{file.path}: its mask is of another size")
+    mask = _fitting(file.mask, file.path, image)
+    height, width = image.shape[:2]
+    grown = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(grown > 0, np.bool_)
+
+
+def mask_in(folder: Path, file: Path, image: Image) -> Mask:
+    """What the mask of a photograph marks, at any resolution of the photograph's shape.
+
+    Raises:
+        ExpertCommandError: there is none, or one of another shape.
+    """
+    place = MaskFolder(folder).of(file.stem)
+    if place is None:
+        names = f"{file.stem}_mask.png or {file.stem}.png"
+        raise ExpertCommandError(f"{folder}: no mask {names} for {file}")
+    return _fitting(place, file, image)
+
+
+def _fitting(place: Path, file: Path, image: Image) -> Mask:
+    mask = read_marked(place)
+    (high, wide), (height, width) = mask.shape, image.shape[:2]
+    if abs(high * width - wide * height) > max(height, width):
+        raise ExpertCommandError(
+            f"{place}: {wide}x{high} pixels, but {file} has {width}x{height}: a mask has the shape "
+            "of its photograph, as EXIF turns it"
+        )
     return mask
 
 

@@ -238,9 +238,11 @@ def _take_defects(
     import cv2
     import numpy as np
 
-    masks = {file.path: read_mask(file) for file in files}
+    from serving.experts.images import read_image
+
+    masks = {file.path: read_mask(file, read_image(file.path)) for file in files if file.mask}
     for each in files:
-        marked = masks[each.path]
+        marked = masks.get(each.path)
         drawn = None if marked is None else cv2.imencode(".png", marked.astype(np.uint8) * 255)[1]
         mask = None if drawn is None else drawn.tobytes()
         workspace.add_defect(

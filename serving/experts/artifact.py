@@ -41,7 +41,7 @@ _TENSORS = "tensors.safetensors"
 
 
 def save_artifact(expert: Expert, root: Path) -> str:
-    """Write the artifact atomically and give its digest; saving the same again changes nothing.
+    """Write the artifact atomically and give its digest; an equal one is only touched.
 
     Raises:
         ArtifactError: the product is no name, or nothing can be written.

@@ -7,7 +7,6 @@ is loaded, so that no bundle outlives the backbone that described it (docs/adr/0
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -30,7 +29,7 @@ from serving.naming.exemplar_manifest import (
     read_verified,
 )
 from serving.naming.exemplar_manifest import ExemplarError as ExemplarError
-from serving.naming.false_alarms import Gate
+from serving.naming.false_alarms import FEWEST_PARTS, Gate
 from streams.names import fault_of
 from streams.regions import Mask, decode_mask, encode_mask
 
@@ -123,6 +122,11 @@ class ExemplarBundle:
         """Class names with at least one example, in the order they were taught."""
         return tuple(dict.fromkeys(e.class_name for e in self.exemplars))
 
+    @property
+    def odd_parts(self) -> int:
+        """Parts whose hard normals calibrate; see ``false_alarms.FEWEST_PARTS``."""
+        return len({h.part for h in self.hard if not h.reviewed})
+
     def of_class(self, class_name: str) -> tuple[Exemplar, ...]:
         """The examples of one class."""
         return tuple(e for e in self.exemplars if e.class_name == class_name)
@@ -135,11 +139,9 @@ class ExemplarBundle:
     def save(self, root: Path) -> Path:
         """Write to ``root/<product>/<digest>/`` in one rename; an equal bundle is only touched."""
         try:
-            target = write_bundle(root, self.product_id, _files(self))
+            return write_bundle(root, self.product_id, _files(self))
         except BundleError as error:
             raise ExemplarError(str(error)) from None
-        os.utime(target / MANIFEST)
-        return target
 
 
 def teach(bundle: ExemplarBundle, examples: Iterable[Exemplar]) -> ExemplarBundle:
@@ -315,6 +317,7 @@ def describe(bundle: ExemplarBundle) -> dict[str, object]:
         "backbone": bundle.backbone,
         "normals": len(bundle.normals),
         "hard_normals": len(bundle.hard),
+        "calibrated_with_expert": bundle.gate is not None and bundle.odd_parts >= FEWEST_PARTS,
         "classes": {
             name: {
                 "examples": len(bundle.of_class(name)),

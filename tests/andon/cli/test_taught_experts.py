@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,8 @@ from serving.expert_versions import VersionNote
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
 from serving.experts.training import TrainOptions, train
-from serving.naming.exemplars import load_bundle
+from serving.naming.exemplars import ExemplarBundle, ExemplarError, HardNormal, load_bundle
+from serving.naming.false_alarms import Gate
 from tests.serving.experts.pictures import SIDE, scratched, surface, write
 from tests.serving.ray.tiny import save_tiny
 
@@ -87,6 +89,7 @@ def test_the_expert_is_taught_and_both_are_calibrated_together(
     assert bundle.gate.expert_version == new.version
     assert len(bundle.hard) == (new.held_out_scores() > new.model.calibration.threshold).sum() > 0
     assert bundle.classes == ("scratch",)
+    assert said["calibrated_with_expert"] is True
     parts = {normal.sha256: normal.part for normal in bundle.normals}
     assert all(parts[hard.sha256] == hard.part != "" for hard in bundle.hard)
 
@@ -114,3 +117,39 @@ def test_the_expert_in_force_is_taught_and_what_is_new_waits(
     more = teach(tmp_path, None, normals, "--set", "expert=false", "--set", f"onto={first[:9]}")
     assert "--exemplars" in str(more["waits"])
     assert exemplars.products() == {}
+
+
+def test_too_few_odd_normals_to_calibrate_on_are_said(tmp_path: Path) -> None:
+    """A policy's stop_rate then compares the expert's p-value alone."""
+    bundle = ExemplarBundle("part", "efficientnet_lite0", gate=Gate("e" * 64, 24, (0.0, 1.0)))
+    for odd, words in ((7, "the expert finds 7 normal parts odd, of 8"), (8, "8 hard ones")):
+        bodies = [path.read_bytes() for path in write(tmp_path, [surface(i) for i in range(odd)])]
+        mask = np.ones((2, 2), np.bool_)
+        hard = tuple(HardNormal(b, mask, f"p{i}", 1.0, 1.0) for i, b in enumerate(bodies))
+        replace(bundle, hard=hard).save(tmp_path / "exemplars")
+        shown = ["show", "--product", "part", "--exemplars", str(tmp_path / "exemplars")]
+        said = CliRunner().invoke(app, shown).stdout
+        assert words in " ".join(said.split())
+        assert ("stop_rate" in said) == (odd < 8)
+        known = json.loads(CliRunner().invoke(app, [*shown, "--json"]).stdout)
+        assert known["calibrated_with_expert"] == (odd == 8)
+
+
+def test_who_is_asked_to_outline_is_given_as_elsewhere(
+    tmp_path: Path, artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of an artifact, or that of its product, as docs/prototypes.md has it."""
+    opened: list[Path] = []
+
+    def open_it(path: Path) -> None:
+        opened.append(path)
+        raise ExemplarError("enough")
+
+    monkeypatch.setattr("andon.cli.classify.outliner", open_it)
+    (picture,) = write(tmp_path, [surface(1)])
+    root = ExemplarBundle("part", "efficientnet_lite0").save(tmp_path / "exemplars").parents[1]
+    for given in (artifact, artifact.parent):
+        words = ["ask", str(picture), "--product", "part", "--artifact", str(given)]
+        CliRunner().invoke(app, [*words, "--exemplars", str(root)])
+    assert len(opened) == 2
+    assert all((path / "manifest.json").is_file() for path in opened)

@@ -136,3 +136,23 @@ def test_exemplars_are_defects_and_their_missing_masks_are_counted(
     said = capsys.readouterr().err
     assert "taken for no class of defects: good" in said
     assert "1 of 2 photographs have no mask" in said
+
+
+def test_a_mask_of_another_resolution_teaches_and_one_of_another_shape_is_refused(
+    data_set: Path,
+) -> None:
+    """As `andon classify teach` takes them."""
+    mask = np.zeros((4, 4), np.uint8)
+    mask[1, 2] = 255
+    place = data_set / "ground_truth" / "cut" / "4_mask.png"
+    assert cv2.imwrite(str(place), mask)
+    (found,) = read_exemplars(data_set / "test", data_set / "ground_truth", None)
+    assert found.mask is not None
+    assert found.mask.shape == (8, 8)
+    assert [int(axis.min()) for axis in found.mask.nonzero()] == [2, 4]
+    assert found.mask.sum() == 4
+    assert cv2.imwrite(str(place), np.zeros((8, 4), np.uint8))
+    with pytest.raises(
+        ExpertCommandError, match=r"4x8 pixels, but .* has 8x8: a mask has the shape"
+    ):
+        read_exemplars(data_set / "test", data_set / "ground_truth", None)
