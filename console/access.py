@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 
@@ -203,7 +204,7 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             """
             GET  /people
             POST /people
-            POST /people/{name}
+            POST /people/{name:path}
             POST /tokens/{secret_hash}
             """,
         ),
@@ -231,3 +232,19 @@ def may_call(role: ConsoleRole, method: str, path: str) -> bool:
     """
     roles = ACCESS.get((method, path))
     return roles is not None and (roles is PUBLIC or role in roles)
+
+
+@cache
+def common_role(one: ConsoleRole, other: ConsoleRole) -> ConsoleRole:
+    """The role that may most of what two roles may both.
+
+    >>> common_role(ConsoleRole.ENGINEER, ConsoleRole.QUALITY).value
+    'operator'
+    >>> common_role(ConsoleRole.ADMIN, ConsoleRole.VIEWER).value
+    'viewer'
+    """
+    may = {
+        role: {route for route, roles in ACCESS.items() if role in roles} for role in ConsoleRole
+    }
+    both = may[one] & may[other]
+    return max((role for role in ConsoleRole if may[role] <= both), key=lambda role: len(may[role]))

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from fastapi import Request
 
-from console.access import ACCESS, PUBLIC, WALL, ConsoleRole
+from console.access import ACCESS, PUBLIC, WALL, ConsoleRole, common_role
 from console.credentials import secret_hash
 from history.accounts import Login
 from history.console_audit import Deed
@@ -42,6 +42,7 @@ class Who:
     """The person or program that asks."""
 
     name: str
+    """As the audits name it; a token's begins with the person's name."""
     role: ConsoleRole
     secret_hash: str
     way: str = "password"
@@ -100,9 +101,11 @@ class Gatekeeper:
             return None
         if login.terminal and (not terminal or secret_hash(terminal) != login.terminal):
             return None
-        name = f"token {login.label}" if login.label else login.user_name
         role = ConsoleRole(login.role)
-        return Who(name, role, key, login.way, login.must_change, login.user_name)
+        if login.person_role:
+            role = common_role(role, ConsoleRole(login.person_role))
+        must_change = login.must_change and not login.label
+        return Who(login.actor, role, key, login.way, must_change, login.user_name)
 
     async def terminal(self, secret: str | None) -> Login | None:
         """The shared terminal whose secret it is; None for anything else.

@@ -4,6 +4,7 @@ Secrets are only ever seen as hashes here.
 """
 
 from datetime import UTC, datetime
+from typing import Final
 
 from sqlalchemy import ColumnElement, RowMapping, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -42,6 +43,8 @@ class Login(Record):
     """Empty for a person's session."""
     role: str
     """The token's own, or the person's of this moment."""
+    person_role: str = ""
+    """The person's of this moment, which bounds what a token and a PIN open."""
     way: str = "password"
     """How: ``password``, ``oidc`` or ``pin``; a secret with a label is a ``token`` of a program, of
     a ``wall`` or of a ``terminal``."""
@@ -49,6 +52,28 @@ class Login(Record):
     """Hash of the shared terminal's secret, without which a session opens nothing."""
     must_change: bool = False
     expires_at: datetime
+
+    @property
+    def actor(self) -> str:
+        """As audits and reviews name who is there: a token with the person who answers for it."""
+        return f"{self.user_name}{_LABELLED}{self.label})" if self.label else self.user_name
+
+
+_LABELLED: Final = " (token "
+
+
+def person_of(actor: str) -> str:
+    """The person who acts, by whatever token.
+
+    >>> person_of("ada (token gauge)"), person_of("ada")
+    ('ada', 'ada')
+    """
+    return actor.partition(_LABELLED)[0]
+
+
+def person_in(actor: ColumnElement[str]) -> ColumnElement[str]:
+    """The same of a column."""
+    return func.split_part(actor, _LABELLED, 1)
 
 
 _LOGIN = (
@@ -58,6 +83,7 @@ _LOGIN = (
     SESSIONS.c.way,
     SESSIONS.c.terminal,
     func.coalesce(func.nullif(SESSIONS.c.role, ""), USERS.c.role).label("role"),
+    USERS.c.role.label("person_role"),
     USERS.c.must_change,
     SESSIONS.c.expires_at,
 )
@@ -150,7 +176,7 @@ class Accounts(DatabaseClient):
 
     async def open(self, login: Login, deed: Deed) -> None:
         """Keep a session, or a token where it has a label."""
-        values = login.model_dump(exclude={"must_change"})
+        values = login.model_dump(exclude={"must_change", "person_role"})
         if not login.label and login.way != "pin":
             values["role"] = ""  # the person's, as it will be
         async with connected(self._engine, self._timeout_s, "opening a session") as link:

@@ -31,6 +31,7 @@ from sqlalchemy import (
     select,
 )
 
+from history.accounts import person_in, person_of
 from history.facts import FACTS, SHOTS
 from history.filters import FrameFilter
 from history.queries import History
@@ -224,7 +225,7 @@ def _disagree() -> ColumnElement[bool]:
     other = select(r.c.review_id).where(
         or_(r.c.frame_id == _PART, r.c.frame_id.in_(_shots_of(_PART))),
         c.is_blind,
-        r.c.reviewer != c.reviewer,
+        person_in(r.c.reviewer) != person_in(c.reviewer),
         or_(r.c.severity != c.severity, both_named),
     )
     return exists(other.correlate(FACTS))
@@ -236,13 +237,10 @@ def _asks_second(reviewer: str, second_share: float) -> ColumnElement[bool]:
     own = cast(_VERSION.body.op("->>")("second_review"), Double)
     stated = select(own).where(_VERSION.policy_hash == FACTS.c.policy_hash)
     share = func.coalesce(stated.correlate(FACTS).scalar_subquery(), second_share)
-    of_part = select(_STANDING.c.reviewer).where(_reviews_of(_PART)).correlate(FACTS)
-    people = select(func.count(_STANDING.c.reviewer.distinct())).where(_reviews_of(_PART))
-    return and_(
-        draw < share,
-        people.correlate(FACTS).scalar_subquery() == 1,
-        ~exists(of_part.where(_STANDING.c.reviewer == reviewer)),
-    )
+    person = person_in(_STANDING.c.reviewer)
+    is_own = exists().where(_reviews_of(_PART), person == person_of(reviewer)).correlate(FACTS)
+    people = select(func.count(person.distinct())).where(_reviews_of(_PART))
+    return and_(draw < share, people.correlate(FACTS).scalar_subquery() == 1, ~is_own)
 
 
 class ReviewQueue:

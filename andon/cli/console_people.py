@@ -13,12 +13,18 @@ from andon.cli.options import Json
 from andon.cli.printing import print_found
 from andon.console_wiring import accounts
 from andon.settings import load_settings
-from console.access import ConsoleRole
+from console.access import ConsoleRole, common_role
 from console.credentials import new_password, new_secret, password_hash, secret_hash
 from history.accounts import Accounts, ConsoleUser, Login
+from history.errors import NotInHistoryError
+from streams.errors import AndonError
 
 Name = Annotated[str, typer.Argument(help="The person's name, as it is typed to log in.")]
 Role = Annotated[ConsoleRole, typer.Option(help="What the person or program may do.")]
+
+
+class NotTheirsError(AndonError):
+    """A token with a role that its person does not have."""
 
 
 class TokenOf(StrEnum):
@@ -76,6 +82,7 @@ def token(
     ends = datetime.now(UTC) + timedelta(days=days)
 
     async def work(to: Accounts) -> None:
+        await must_be_theirs(to, user, role)
         login = Login(
             secret_hash=secret_hash(secret),
             user_name=user,
@@ -85,12 +92,26 @@ def token(
             expires_at=ends,
         )
         made = role if is_program else of.value
-        await to.open(login, deed_here("token.add", label, after=made))
+        await to.open(login, deed_here("token.add", login.actor, after=made))
 
     _run(work)
     shown = f"{label}, {role.value}, until {ends:%Y-%m-%d}: {secret} (shown once)"
     found = {"label": label, "role": role, "of": of, "expires_at": ends, "token": secret}
     print_found(found, [shown], as_json)
+
+
+async def must_be_theirs(to: Accounts, name: str, role: ConsoleRole) -> None:
+    """Refuse a token that would open less than it says: its person bounds it."""
+    found = await to.find(name)
+    if found is None:
+        raise NotInHistoryError(f"there is no user {name!r}: `andon console add-user` lets them in")
+    own = ConsoleRole(found[0].role)
+    if common_role(role, own) is not role:
+        may = ", ".join(r.value for r in ConsoleRole if common_role(r, own) is r)
+        raise NotTheirsError(
+            f"{name} is {own.value}, and a token opens at most what its person may: say "
+            f"--role {may}, or name somebody else by --user"
+        )
 
 
 def _run(work: Callable[[Accounts], Awaitable[None]]) -> None:

@@ -48,11 +48,11 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
             return await shown(request, 422, problem="people.doubled")
         return await shown(request, given=name, password=secret)
 
-    @app.post("/people/{name}", include_in_schema=False)
+    @app.post("/people/{name:path}", include_in_schema=False)
     async def change(request: Request, name: str) -> Response:
         """Another role, a new password, in or out; nobody changes what they themselves may."""
         form = await form_of(request)
-        if name == who_of(request).name:
+        if name == who_of(request).user:
             return await shown(request, 422, problem="people.oneself")
         secret = await _change(request, parts, name, form)
         if secret:
@@ -64,7 +64,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         """The token opens nothing any more."""
         meant = [t for t in await parts.accounts.tokens() if t.secret_hash == secret_hash]
         if meant:
-            deed = who_of(request).deed(request, "token.end", meant[0].label)
+            deed = who_of(request).deed(request, "token.end", meant[0].actor)
             await parts.accounts.end(secret_hash, deed)
         return RedirectResponse("/people", 303)
 

@@ -57,8 +57,7 @@ def _add_browser(app: FastAPI, parts: ConsoleParts, renderer: Renderer, throttle
             await parts.audit.append(deed_of(request, "somebody", "terminal.refused"))
             values = {"problem": "terminal.wrong", "seconds": 0}
             return renderer.page(request, "terminal.html", 401, **values)
-        name = f"token {login.label}"
-        await parts.audit.append(deed_of(request, name, f"{login.way}.open", login.label))
+        await parts.audit.append(deed_of(request, login.actor, f"{login.way}.open", login.label))
         is_wall = login.way == "wall"
         answer = RedirectResponse("/live" if is_wall else "/login", 303)
         lasts = login.expires_at - datetime.now(UTC)

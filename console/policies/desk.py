@@ -20,6 +20,7 @@ from console.policies.answers import (
 from console.policies.backtests import Backtests
 from console.policies.beside import Differences
 from console.policies.requests import ACTIONS, REQUEST, open_requests
+from history.accounts import person_of
 from history.console_audit import ConsoleAudit, Deed
 from history.errors import NotInHistoryError
 from history.policy_log import AuditEntry, PolicyLog
@@ -258,7 +259,7 @@ class PolicyDesk:
     @staticmethod
     def is_own(request: PolicyRequest, actor: PolicyActor) -> bool:
         """Whether it was the same person who asked, by whatever token."""
-        return request.by == actor.person or request.by.startswith(f"{actor.person} (token ")
+        return person_of(request.by) == person_of(actor.person)
 
     def _needs_two(self, softens: bool) -> bool:
         return self.second_person is SecondPerson.ALWAYS or (

@@ -1,6 +1,5 @@
 """A text as a policy of one product, and who changes it: where every route of policies begins."""
 
-from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
@@ -31,10 +30,9 @@ async def policy_of(text: str, product: str) -> ResolvedPolicy:
 
 
 def actor_of(request: Request) -> PolicyActor:
-    """Who asks; a token is named with the person whose it is."""
+    """Who asks."""
     who = who_of(request)
-    name = f"{who.user} ({who.name})" if who.is_token else who.name
-    return PolicyActor(name, who.user, who.is_token, partial(replace(who, name=name).deed, request))
+    return PolicyActor(who.name, who.user, who.is_token, partial(who.deed, request))
 
 
 async def named_product(request: Request, product: Annotated[str, Path(max_length=200)]) -> str:

@@ -71,7 +71,11 @@ async def test_a_note_is_kept_with_who_when_and_what_was_counted(
     left = await operator.post("/handover", data={"line": "line-1", "note": EVIL})
     assert left.status_code == 303
     (note,) = await handovers.latest()
-    assert (note.line, note.note, note.author) == ("line-1", EVIL, "token a test")
+    assert (note.line, note.note, note.author) == (
+        "line-1",
+        EVIL,
+        "who-gives-operator (token a test)",
+    )
     assert note.counted == {"total": 3, "missed": 0, "scrap": 3}
     page = (await operator.get("/handover")).text
     assert EVIL not in page

@@ -2,17 +2,21 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 import pytest_asyncio
 
+from andon.cli.console_people import NotTheirsError, must_be_theirs
 from console import credentials
 from console.access import ConsoleRole
 from console.app import build_app
-from history.accounts import Accounts
+from console.identity import Gatekeeper
+from history.accounts import Accounts, ConsoleUser, Login
 from history.console_audit import ConsoleAudit
-from tests.console.make import BASE, client_of, new_token, parts_of
+from history.errors import NotInHistoryError
+from tests.console.make import BASE, DEED, client_of, new_token, parts_of
 
 pytestmark = pytest.mark.asyncio
 PAGE = {"Accept": "text/html", "Origin": BASE}
@@ -64,6 +68,68 @@ async def test_what_cannot_be_is_refused(admin: httpx.AsyncClient, accounts: Acc
     assert (await admin.post("/people", data={"name": "x", "role": "king"})).status_code == 400
     assert (await admin.post("/people/ada", data={"do": "dance"})).status_code == 400
     assert (await admin.post("/people/nobody", data={"do": "out"})).status_code == 404
+
+
+async def test_a_token_and_a_pin_open_at_most_what_their_person_may(accounts: Accounts) -> None:
+    ada = ConsoleUser(name="ada", role="admin", must_change=True)
+    await accounts.add(ada, "nothing", DEED)
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    for word, label, way, role in (
+        ("token", "gauge", "token", "engineer"),
+        ("pin", "", "pin", "quality"),
+    ):
+        made = Login(
+            secret_hash=credentials.secret_hash(word),
+            user_name="ada",
+            label=label,
+            way=way,
+            role=role,
+            expires_at=ends,
+        )
+        await accounts.open(made, DEED)
+    keeper = Gatekeeper(accounts)
+
+    async def opened(word: str) -> tuple[str, str, bool]:
+        who = await keeper.who(word)
+        assert who is not None
+        return who.name, who.role.value, who.must_change
+
+    assert await opened("token") == ("ada (token gauge)", "engineer", False)
+    for role, by_token, by_pin in (
+        ("quality", "operator", "quality"),
+        ("viewer", "viewer", "viewer"),
+        ("engineer", "engineer", "operator"),
+    ):
+        await accounts.set_role("ada", role, DEED)
+        assert [(await opened(word))[1] for word in ("token", "pin")] == [by_token, by_pin], role
+
+
+async def test_a_token_is_not_made_that_would_open_less_than_it_says(accounts: Accounts) -> None:
+    await accounts.add(ConsoleUser(name="ada", role="quality"), "nothing", DEED)
+    await must_be_theirs(accounts, "ada", ConsoleRole.OPERATOR)
+    with pytest.raises(NotTheirsError, match="say --role viewer, operator, quality, or name"):
+        await must_be_theirs(accounts, "ada", ConsoleRole.ENGINEER)
+    with pytest.raises(NotInHistoryError, match="no user 'bob'"):
+        await must_be_theirs(accounts, "bob", ConsoleRole.VIEWER)
+
+
+async def test_nobody_changes_their_own_rights_by_a_token(
+    admin: httpx.AsyncClient, accounts: Accounts
+) -> None:
+    refused = await admin.post("/people/who-gives-admin", data={"do": "role", "role": "viewer"})
+    assert refused.status_code == 422
+
+
+async def test_a_name_with_a_slash_is_changed_like_any_other(
+    admin: httpx.AsyncClient, accounts: Accounts
+) -> None:
+    await admin.post("/people", data={"name": "PLANT/ada", "role": "operator"})
+    page = (await admin.get("/people")).text
+    (path,) = set(re.findall(r'action="(/people/[^"]*ada)"', page))
+    await admin.post(path, data={"do": "out"})
+    found = await accounts.find("PLANT/ada")
+    assert found is not None
+    assert found[0].is_disabled
 
 
 async def test_a_token_is_ended(admin: httpx.AsyncClient, url: str, accounts: Accounts) -> None:

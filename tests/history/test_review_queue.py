@@ -150,6 +150,11 @@ async def test_a_second_person_is_drawn_and_never_oneself(
     await writer.add_reviews([said(n, "Ada", Severity.DEFECT) for n in hashes])
     assert await numbers(queue, WaitingFor.SECOND) == sorted((asked, by_share))
     assert await numbers(queue, WaitingFor.SECOND, who="Ada") == []
+    assert await numbers(queue, WaitingFor.SECOND, who="Ada (token gauge)") == []
+    by_token = said(by_share, "Ada (token gauge)", Severity.NORMAL, nth=2, is_blind=True)
+    await writer.add_reviews([by_token])
+    assert await numbers(queue, WaitingFor.DISAGREEMENT) == [], "nobody disagrees with oneself"
+    assert await numbers(queue, WaitingFor.SECOND) == sorted((asked, by_share))
     second = said(asked, "Bea", Severity.DEFECT, nth=1, is_blind=True)
     await writer.add_reviews([second])
     assert await numbers(queue, WaitingFor.SECOND, who="Cem") == [by_share]

@@ -166,7 +166,7 @@ def test_from_pictures_to_the_line_at_the_console(stranger: Stranger) -> None:
         found = stranger.judged("cloth", live["policy_hash"])
     finally:
         console.stop()
-    assert live["by"] == "token benchmark"
+    assert live["by"] == "benchmark (token benchmark)"
     assert "scrap" in found["global"], found
 
 
