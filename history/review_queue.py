@@ -119,7 +119,7 @@ def _shots_of(part: ColumnElement[UUID]) -> Question:
 
 
 def _has_picture(part: ColumnElement[UUID]) -> ColumnElement[bool]:
-    kept = select(_ANOMALY.frame_id)
+    kept = select(_ANOMALY.frame_id).where(_ANOMALY.image_key.is_not(None))
     return or_(
         exists(kept.where(_ANOMALY.frame_id == part)),
         exists(kept.where(_ANOMALY.frame_id.in_(_shots_of(part)))),

@@ -115,7 +115,7 @@ class AnomalyRow(OfPart, table=True):
     threshold: float
     p_value: float
     expert_version: str = _text()
-    image_key: str = _text()
+    image_key: str | None = _maybe_text()
     mask_key: str | None = _maybe_text()
     sha256: str = _text()
     content_type: str = _text()

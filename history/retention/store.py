@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from history.console_audit import Deed, write_deed
 from history.database import DatabaseClient, connected
+from history.errors import BadQueryError
 from history.facts import FACTS, SHOTS
 from history.records import Record
 from history.retention.rules import PartTrace
@@ -30,6 +31,7 @@ _LOCK_WAIT_MS: Final = 5000
 _OF_PARTS: Final = tuple(
     name for name in TOPIC_TABLES if "part_id" in METADATA.tables[name].columns
 )
+_PICTURES: Final = frozenset({"image_key", "mask_key"})
 
 
 class ErasedPart(Record):
@@ -60,7 +62,8 @@ class RetentionStore(DatabaseClient):
         return [key(frame) for frame in frames for key in (image_key, mask_key, frame_key)]
 
     async def erase(self, part_id: str, deed: Deed) -> ErasedPart:
-        """Put a random name in place of a serial number wherever it stands, in one transaction.
+        """Put a random name in place of a serial number wherever it stands, and no picture in place
+        of those that were removed, in one transaction.
 
         Inserts wait meanwhile, a few milliseconds for the rows of some parts.
 
@@ -69,6 +72,7 @@ class RetentionStore(DatabaseClient):
             deed: who does so and why; its ``object`` becomes the new name.
 
         Raises:
+            BadQueryError: an empty serial number, which many parts may have.
             UnavailableError: the database does not answer, a lock was not had in time, or the
                 role does not own the tables.
         """
@@ -85,6 +89,8 @@ class RetentionStore(DatabaseClient):
 
 
 async def _frames(link: AsyncConnection, part_id: str, of_shots: bool = True) -> list[UUID]:
+    if not part_id:
+        raise BadQueryError("no serial number is given: nothing is forgotten of all without one")
     parts = select(FACTS.c.part_frame_id).where(FACTS.c.part_id == part_id)
     found = list((await link.execute(parts)).scalars())
     if of_shots:
@@ -119,7 +125,9 @@ async def _rename(link: AsyncConnection, name: str, part_id: str, to: str) -> in
 async def _write(
     link: AsyncConnection, table: Table, key: Mapping[str, object], event: object, to: str
 ) -> None:
-    values = {"event": event} | ({"part_id": to} if table.name in _OF_PARTS else {})
+    values: dict[str, object] = {"event": event}
+    values |= {"part_id": to} if table.name in _OF_PARTS else {}
+    values |= dict.fromkeys(_PICTURES & {*table.c.keys()})
     change = table.update().values(**values)
     for column, value in key.items():
         change = change.where(table.c[column] == value)

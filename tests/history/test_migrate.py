@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -13,6 +14,7 @@ from history import migrate
 from history.database import make_engine
 from history.facts import METADATA
 from history.migrate import current, head, is_newer, upgrade
+from history.migrations import versions
 from history.rights import VERSION_TABLE
 from history.schema_lock import SCHEMA_LOCK
 from streams.errors import UnavailableError
@@ -51,7 +53,7 @@ async def test_the_log_says_each_step_and_not_each_look(
     caplog.set_level(logging.INFO, "alembic")
     await upgrade(empty_url)
     said = [record.getMessage() for record in caplog.records if record.name.startswith("alembic")]
-    assert len(said) == int(head().removeprefix("v"))
+    assert len(said) == len(list(Path(versions.__file__).parent.glob("v*.py")))
     assert said[0].startswith("Running upgrade  -> v0001")
     assert await current(empty_url) == head()
     assert said == [r.getMessage() for r in caplog.records if r.name.startswith("alembic")]
@@ -62,7 +64,7 @@ async def test_upgrade_reaches_head_and_models_do_not_drift(empty_url: str) -> N
     assert await current(empty_url) == ""
     await upgrade(empty_url)
     await upgrade(empty_url)
-    assert await current(empty_url) == head() == "v0017"
+    assert await current(empty_url) == head() == "v0020"
     assert await drift(empty_url) == []
 
 

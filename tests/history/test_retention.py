@@ -12,11 +12,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from history.console_audit import ConsoleAudit, Deed
+from history.errors import BadQueryError
+from history.filters import FrameFilter
 from history.object_store import S3Objects
+from history.policy_log import PolicyLog
 from history.queries import History
 from history.retention.rules import DataClass, PartTrace, RetentionDays, expired
 from history.retention.store import RetentionStore, renamed
 from history.retention.sweep import sweep
+from history.review_queue import ReviewQueue, WaitingFor
 from history.writer import PostgresHistoryWriter
 from infra.stack.s3_local import LocalS3
 from streams.codes import Action
@@ -170,6 +174,7 @@ async def test_a_serial_number_is_forgotten_and_the_counts_stay(
     assert await history.stats() == before
     assert (await history.gaps()).complete
     assert await history.resolve(erased.name) == make.frame_id(1)
+    assert (await history.show(make.frame_id(1))).image_key is None
     tables = "anomaly decision shot_verdict acknowledgement review dead_letter alert part_fact"
     async with engine.connect() as link:
         for table in tables.split():
@@ -203,6 +208,42 @@ async def test_what_a_run_that_broke_off_has_removed_is_in_the_audit(
     await audit.close()
     assert [row.action for row in rows] == ["history.retain"]
     assert "7 stopped" in str(rows)
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_forgotten_of_the_parts_without_a_serial_number(
+    writer: PostgresHistoryWriter, history: History, url: str
+) -> None:
+    await writer.add_decisions([make.decision(1, part_id="")])
+    await writer.add_anomalies([make.anomaly(1, part_id="")])
+    store = RetentionStore(url)
+    with pytest.raises(BadQueryError, match="no serial number"):
+        await store.pictures("")
+    with pytest.raises(BadQueryError, match="no serial number"):
+        await store.erase("", DEED)
+    await store.close()
+    assert (await history.show(make.frame_id(1))).image_key is not None
+
+
+@pytest.mark.asyncio
+async def test_what_was_erased_waits_for_no_reviewer(
+    writer: PostgresHistoryWriter, history: History, url: str
+) -> None:
+    log = PolicyLog(url)
+    await log.store_version("a" * 64, "tile", {"audit_share": 1.0})
+    await log.close()
+    passed = make.decision(2, action=Action.PASS, policy_hash="a" * 64)
+    await writer.add_decisions([make.decision(1, action=Action.HOLD), passed])
+    await writer.add_anomalies([make.anomaly(1), make.anomaly(2, "audit")])
+    queue, reasons = ReviewQueue(history), [WaitingFor.HOLD, WaitingFor.AUDIT]
+    assert {*(await queue.counts(FrameFilter(), "Ada", reasons)).values()} == {1}
+    assert (await history.audit_queue(FrameFilter(), 9)).waiting == 1
+    store = RetentionStore(url)
+    for n in (1, 2):
+        await store.erase(make.decision(n).part_id, DEED)
+    await store.close()
+    assert {*(await queue.counts(FrameFilter(), "Ada", reasons)).values()} == {0}
+    assert (await history.audit_queue(FrameFilter(), 9)).waiting == 0
 
 
 @pytest.mark.asyncio
