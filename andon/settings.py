@@ -225,7 +225,8 @@ class ConsoleSettings(Section):
     where the policy that judged them does not say (``second_review``)."""
     second_person: Literal["never", "softening", "always"] = "never"
     """When a change of a policy at the console needs somebody else who approves it: ``never``,
-    ``softening`` (where parts could pass that are stopped today) or ``always``."""
+    ``softening`` (where parts could pass that are stopped today, or more of their pictures leave
+    the plant) or ``always``."""
 
 
 class _AllSources(PydanticBaseSettingsSource):

@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from console.identity import who_of
 from console.parts import ConsoleParts
+from console.policies.answers import SecondPerson
 from console.product_drafts import DraftError, DraftStep, ProductDraft, ProductDrafts, next_step
 
 MOST_BYTES: Final = 64 << 20
@@ -20,7 +21,7 @@ class ProductDesk:
     """What the page and the API do with drafts; one of each."""
 
     def __init__(self, parts: ConsoleParts) -> None:
-        self._audit = parts.audit
+        self._audit, self._policies = parts.audit, parts.policies
         self.drafts: ProductDrafts = parts.drafts
 
     async def ask(
@@ -67,12 +68,27 @@ class ProductDesk:
             raise DraftError(f"the step {missing.value!r} comes first")
         if step is DraftStep.LIVE and not reason.strip():
             raise DraftError("say in a few words why it goes on the line")
+        if step is DraftStep.LIVE:
+            await self._needs_no_second_person(draft)
         after = draft.checked.policy_hash if step is DraftStep.LIVE and draft.checked else ""
         deed = who.deed(
             request, f"product.{step.value}", draft.product, reason=reason.strip(), after=after
         )
         await self._audit.append(deed)
         await self.ask(self.drafts.start, key, step, who.name, reason.strip())
+
+    async def _needs_no_second_person(self, draft: ProductDraft) -> None:
+        """A change of a policy that somebody else must approve is made where they are asked. What
+        softens is refused by the step itself."""
+        desk, wanted = self._policies, draft.checked.policy_hash if draft.checked else ""
+        if desk.second_person is not SecondPerson.ALWAYS:
+            return
+        now = await desk.in_force(draft.product)
+        if (now.policy_hash if now else "") != wanted and await desk.last(draft.product):
+            raise DraftError(
+                f"somebody else must approve another policy of {draft.product!r}: put it in force "
+                "on the page Policies, and go on here once it is"
+            )
 
     async def cancel(self, request: Request, key: str) -> bool:
         """End the step that runs; whether one did."""

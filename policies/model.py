@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from policies.egress import Egress
 from streams.codes import Action, FallbackKind, Severity
 
 RESERVED_CLASSES = ("normal", "unknown")
@@ -280,7 +281,7 @@ class PolicyDocument(Part):
     """Seconds between two parts; the back-test and the guide use it, the PLC sends its own."""
     mm_per_px: dict[Line, MillimetresPerPixel] = {}
     """Scale by station, millimetres per image pixel; ``default`` serves the others."""
-    egress: Literal["none", "crop", "full"] = "none"
+    egress: Egress = "none"
     """What may leave the plant towards a language model: nothing, the outlined crop, the image."""
     audit_share: Share = 0.0
     """Share of the parts that pass which are drawn for blind audits."""

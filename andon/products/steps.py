@@ -161,7 +161,8 @@ async def put_live(
 
     Raises:
         DraftError: a step before is missing.
-        SofteningError: the product has a policy that stops what this one lets pass.
+        SofteningError: the product has a policy, or had one until it was withdrawn, that stops what
+            this one lets pass.
         LearningError: a replica does not take the expert; nothing changed then.
         UnavailableError: store, database, Serve or Kafka do not answer; the message says what
             holds, and the step may be done again.
@@ -171,11 +172,14 @@ async def put_live(
     if missing not in (None, DraftStep.LIVE):
         raise DraftError(f"the step {missing.value!r} comes first")
     policy = load_policy(_sound(draft, workspace))
-    before = await database.in_force(draft.product)
-    softens = before is not None and difference(before, policy).softens
+    before, last = await database.in_force(draft.product), await database.last(draft.product)
+    softens = last is not None and difference(last, policy).softens
     if softens and not allow_softening:
+        state = "has a policy in force" if before else "had a policy, until it was withdrawn,"
         raise SofteningError(
-            f"{draft.product} has a policy in force that stops parts which this one lets pass"
+            f"{draft.product} {state} that stops parts, or keeps pictures in the plant, which this "
+            "one lets go: put it in force first, on the page Policies or by `andon policy apply "
+            "--allow-softening`, and come back to this step"
         )
     await require_replicas(settings)
     expert, taught = expert_of(draft), draft.taught if draft.named else None

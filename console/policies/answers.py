@@ -20,7 +20,7 @@ class SecondPerson(StrEnum):
 
     NEVER = "never"
     SOFTENING = "softening"
-    """Where parts could pass that are stopped today."""
+    """Where parts could pass that are stopped today, or more of their pictures leave the plant."""
     ALWAYS = "always"
 
 
@@ -100,7 +100,7 @@ class WantedChange(GivenBody):
     """The version that was looked at; refused if another is in force by now."""
     reason: Reason
     allow_softening: Annotated[bool, Field(strict=True)] = False
-    """Parts may pass that are stopped today."""
+    """Parts may pass that are stopped today, or more of their pictures leave the plant."""
 
     @model_validator(mode="after")
     def _has_one(self) -> "WantedChange":

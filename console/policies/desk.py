@@ -220,7 +220,8 @@ class PolicyDesk:
         softens = bool((await self.differences.between(last, wish.policy)).softenings)
         if softens and not wish.allow_softening:
             raise SofteningError(
-                "this lets parts pass that are stopped today; if that is meant, say so"
+                "this lets parts pass that are stopped today, or more of their pictures out of the "
+                "plant; if that is meant, say so"
             )
         if self._needs_two(softens):
             return await self._ask(wish, actor)

@@ -31,7 +31,7 @@ class Difference:
 
     @property
     def softens(self) -> bool:
-        """Whether parts that are stopped today can pass."""
+        """Whether parts that are stopped today can pass, or more of the pictures can leave."""
         return bool(self.softenings)
 
     @property

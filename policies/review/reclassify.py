@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import comb
-from typing import Literal
 
+from policies.egress import EGRESS, Egress
 from policies.evaluate import ResolvedPolicy
 from policies.review.replay import Recorded
 from streams.codes import Action, Severity
@@ -20,9 +20,6 @@ from streams.ports import (
     Situation,
 )
 
-Egress = Literal["none", "crop", "full"]
-EGRESS: tuple[Egress, ...] = ("none", "crop", "full")
-"""What a policy lets out of the plant; the widest last."""
 _ANSWER_S = 60.0
 
 

@@ -1,4 +1,5 @@
-"""Finds out, from two policies alone, whether a change lets parts pass that are stopped today.
+"""Finds out, from two policies alone, whether a change lets parts pass that are stopped today, or
+more of their pictures out of the plant.
 
 The measured values at which any condition of either policy can change its mind are few. Every
 combination of them is tried with every class; beyond a bound a seeded sample is. For conditions
@@ -15,6 +16,7 @@ from math import prod
 
 from policies.conditions.analysis import critical_values
 from policies.conditions.variables import MILLIMETRES, SHARES, VARIABLES, Value
+from policies.egress import EGRESS
 from policies.evaluate import ResolvedPolicy
 from policies.model import Judged
 from policies.reasons import describe
@@ -32,27 +34,36 @@ MAX_COMBINATIONS = 4000
 
 @dataclass(frozen=True)
 class Softening:
-    """A case that is stopped today and would pass."""
+    """A case that is stopped today and would pass, or pictures that stay today and would leave."""
 
     what: str
-    """The class, ``fallback late``, or ``stop_rate``."""
-    before: Action
+    """The class, ``fallback late``, ``stop_rate``, or ``egress``."""
+    before: str
     example: str = ""
     """Measured values for which it happens; empty when it always does."""
+    after: str = Action.PASS.value
 
     def __str__(self) -> str:
         where = f", for example with {self.example}" if self.example else ""
-        return f"{self.what}: {self.before.value} -> pass{where}"
+        return f"{self.what}: {self.before} -> {self.after}{where}"
 
 
 def softenings(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[Softening, ...]:
-    """One for each class or fallback that can now pass where it was stopped."""
+    """One for each class or fallback that can now pass where it was stopped, and one where more
+    of the pictures may leave the plant."""
     return (
+        *_of_egress(old, new),
         *_of_fallbacks(old, new),
         *_of_stop_rate(old, new),
         *_of_classes(old, new),
         *_of_shots(old, new),
     )
+
+
+def _of_egress(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:
+    before, after = old.document.egress, new.document.egress
+    if EGRESS.index(after) > EGRESS.index(before):
+        yield Softening("egress", before, after=after)
 
 
 def _of_fallbacks(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:

@@ -16,6 +16,7 @@ from console.feed.positions import Partition, Positions
 from console.feed.status_feed import StatusFeed
 from console.health import CheckRow, HealthDesk
 from console.parts import ConsoleParts
+from console.policies.answers import SecondPerson
 from history.accounts import Accounts, ConsoleUser, Login
 from history.console_audit import Deed
 from history.plant_times import PlantTimes
@@ -99,6 +100,7 @@ async def nothing_to_find() -> list[CheckRow]:
 class NoPolicies(Nothing):
     """Policies of a console that is asked for other things."""
 
+    second_person = SecondPerson.NEVER
     backtests = Nothing()
     differences = Nothing()
 

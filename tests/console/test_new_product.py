@@ -10,9 +10,12 @@ from andon.products.running import Workshop
 from console import product_desk
 from console.app import build_app
 from console.pages import new_product
+from console.policies.answers import SecondPerson
 from console.product_drafts import DraftStep, TrainingChoice
 from history.console_audit import Deed
-from tests.console.make import BASE, client_of, parts_of
+from policies.authoring.loading import check_text
+from policies.evaluate import ResolvedPolicy
+from tests.console.make import BASE, NoPolicies, client_of, parts_of
 from tests.serving.experts.pictures import scratched, surface
 from tests.waiting import until
 
@@ -166,6 +169,45 @@ async def test_what_cannot_begin_says_why_on_the_page(
     gone = await engineer.post(page, data={"do": "discard"})
     assert gone.headers["location"] == "/products/new"
     assert not drafts.list()
+
+
+class Policies(NoPolicies):
+    """A plant in which somebody else approves each change; of the product there is a policy."""
+
+    second_person = SecondPerson.ALWAYS
+
+    def __init__(self, now: ResolvedPolicy) -> None:
+        self.now = now
+
+    async def last(self, product: str) -> ResolvedPolicy:
+        return self.now
+
+    in_force = last
+
+
+@pytest.mark.asyncio
+async def test_the_line_is_no_way_around_the_second_person(
+    drafts: Workshop, audit: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = check_text("product: AB/12\nclasses: {a: {severity: defect, action: hold}}\n").policy
+    assert now is not None
+    policies = Policies(now)
+    app = build_app(parts_of(drafts=drafts, audit=audit, policies=policies))
+    client = client_of(app, "engineer", headers=PAGE)
+    key = await begun(client)
+    drafted = (await client.get(f"/api/products/drafts/{key}/policy")).json()["text"]
+    await client.post(f"/products/new/{key}", data={"do": "policy", "text": drafted})
+    monkeypatch.setattr(product_desk, "next_step", lambda draft: DraftStep.LIVE)
+    begun_steps: list[str] = []
+    monkeypatch.setattr(Workshop, "start", lambda self, *given: begun_steps.append(given[1].value))
+    live = {"do": "live", "reason": "the new one"}
+    refused = await client.post(f"/products/new/{key}", data=live)
+    assert (refused.status_code, "somebody else must approve" in refused.text) == (422, True)
+    approved = check_text(drafted).policy
+    assert approved is not None
+    policies.now = approved
+    await client.post(f"/products/new/{key}", data=live)
+    assert begun_steps == ["live"], "what was approved goes on"
 
 
 @pytest.mark.asyncio

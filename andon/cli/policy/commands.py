@@ -254,8 +254,8 @@ def _put_in_force(
     say([], softens=softens, applied=False)
     if softens and not request.allow_softening:
         raise SofteningError(
-            "this lets parts pass that are stopped today, or were until the policy was withdrawn "
-            "(see SOFTENING above); "
+            "this lets parts pass that are stopped today, or more of their pictures out of the "
+            "plant, or did until the policy was withdrawn (see SOFTENING above); "
             "if that is meant, say --allow-softening"
         )
     _ask(f"put {short} in force?", request, say)

@@ -13,10 +13,9 @@ from andon import wiring
 from andon.cli.policy import database
 from andon.cli.printing import plain, print_found, progress
 from andon.settings import load_settings
+from policies.egress import EGRESS, Egress
 from policies.evaluate import ResolvedPolicy
 from policies.review.reclassify import (
-    EGRESS,
-    Egress,
     Pairs,
     ReclassifyReport,
     Replayed,

@@ -25,7 +25,8 @@ def stated_request(
     by: By = "",
     yes: Yes = False,
     allow_softening: Annotated[
-        bool, typer.Option("--allow-softening", help="Let parts pass that are stopped today.")
+        bool,
+        typer.Option("--allow-softening", help="Let parts pass, or pictures out, that stay today."),
     ] = False,
 ) -> Request:
     """The request behind the options of a command."""

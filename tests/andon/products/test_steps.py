@@ -48,6 +48,7 @@ class Line:
         self.wishes: list[Wish] = []
         self.policies: list[tuple[str, str, str]] = []
         self.before: ResolvedPolicy | None = None
+        self.is_withdrawn = False
         self.error: Exception | None = None
         self.absent: Exception | None = None
 
@@ -75,6 +76,9 @@ class Line:
             )
 
         async def in_force(_: str) -> ResolvedPolicy | None:
+            return None if self.is_withdrawn else self.before
+
+        async def last(_: str) -> ResolvedPolicy | None:
             return self.before
 
         async def apply(change: PolicyChange) -> None:
@@ -83,6 +87,7 @@ class Line:
         monkeypatch.setattr(steps, "put", put)
         monkeypatch.setattr(steps, "require_replicas", require)
         monkeypatch.setattr(steps.database, "in_force", in_force)
+        monkeypatch.setattr(steps.database, "last", last)
         monkeypatch.setattr(steps.database, "put_in_force", apply)
 
 
@@ -179,10 +184,16 @@ async def test_where_nothing_is_deployed_nothing_is_written(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("is_withdrawn", [False, True])
 async def test_what_lets_more_pass_must_be_asked_for(
-    ready: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ready: Workspace,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    is_withdrawn: bool,
 ) -> None:
     line = Line(monkeypatch)
+    line.is_withdrawn = is_withdrawn
     place = tmp_path / "before.yaml"
     place.write_text(
         draft_policy("tile", {"scratch": ClassMeaning(Severity.DEFECT, Action.SCRAP)}), "utf-8"

@@ -84,6 +84,7 @@ def test_the_order_of_rules_is_a_change(tmp_path: Path) -> None:
         (EDGE, "", "dust: rework"),
         ("product: p\n", "product: p\nstop_rate: 0.02\n", "stop_rate: scrap -> pass, for example"),
         ("product: p\n", "product: p\nshots: {missing: pass}\n", "a missing shot: hold -> pass"),
+        ("product: p\n", "product: p\negress: crop\n", "egress: none -> crop"),
         (
             "product: p\n",
             "product: p\nshots: {rules: [{name: two, when: 'count < 9', action: pass}]}\n",
@@ -115,6 +116,15 @@ def test_hardening_is_no_softening(tmp_path: Path, old: str, new: str) -> None:
     found = compare(tmp_path, OLD.replace(old, new, 1))
     assert found.changes
     assert not found.softens, found.lines()
+
+
+def test_an_egress_that_lets_less_out_is_no_softening(tmp_path: Path) -> None:
+    full, crop = (
+        OLD.replace("product: p\n", f"product: p\negress: {e}\n") for e in ("full", "crop")
+    )
+    assert not compare(tmp_path, crop, full).softens
+    (found,) = compare(tmp_path, full, crop).softenings
+    assert str(found) == "egress: crop -> full"
 
 
 HELD = "stop_rate: 0.02\nnormal: {false_alarm: hold}\n"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from policies.authoring.loading import load_policy
+from policies.egress import Egress
 from policies.evaluate import ResolvedPolicy
-from policies.review.reclassify import Egress, Replayed, estimate, mcnemar, reclassify
+from policies.review.reclassify import Replayed, estimate, mcnemar, reclassify
 from streams.codes import ReasonCode, Severity
 from streams.errors import UnavailableError
 from streams.events import Classification, Decision
