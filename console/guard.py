@@ -76,9 +76,11 @@ class Guard:
 def is_own_write(method: str, headers: Headers) -> bool:
     """Whether a request changes nothing, shows a token, or comes from a page of this console.
 
-    A browser adds no token by itself, and always says the origin of what changes something.
+    A browser adds no token by itself, and always says the origin of what changes something. It does
+    add by itself the name and password that a proxy asked it for (``Authorization: Basic``).
     """
-    if method in ("GET", "HEAD", "OPTIONS") or "authorization" in headers:
+    shows_token = headers.get("authorization", "").lower().startswith("bearer ")
+    if method in ("GET", "HEAD", "OPTIONS") or shows_token:
         return True
     origins = headers.getlist("origin")
     return len(origins) == 1 and urlsplit(origins[0]).netloc == headers.get("host", "").lower()

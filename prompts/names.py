@@ -14,6 +14,13 @@ RESERVED: Final = (NORMAL, UNKNOWN)
 """Answers that every classifier may give beside the product's classes."""
 
 
+_LOOKS_LATIN: Final = str.maketrans(
+    "авеікмнорстухјѕһԁԛԝαβεζηικμνορτυχı",
+    "abeikmhopctyxjshdqwabezhikmnoptyxi",
+)
+"""Letters of Cyrillic and Greek, folded, that look like Latin ones, in either case."""
+
+
 def fold(name: str) -> str:
     """NFKC, casefold, single spaces, no final punctuation.
 
@@ -22,3 +29,12 @@ def fold(name: str) -> str:
     """
     text = unicodedata.normalize("NFKC", name).casefold()
     return _SPACE.sub(" ", text).strip().rstrip(_FINAL_PUNCTUATION).rstrip()
+
+
+def look_of(name: str) -> str:
+    """What people see of a name: two of one look are told apart by nobody.
+
+    >>> look_of("cr\N{CYRILLIC SMALL LETTER A}ck") == look_of("Crack")
+    True
+    """
+    return fold(name).translate(_LOOKS_LATIN)

@@ -30,7 +30,7 @@ ERRORS: dict[str, str] = {
     "E303": "a class that the policy does not have",
     "E305": "millimetres without a scale",
     "E306": "a name used twice",
-    "E307": "two classes with one number, or that differ in case or blanks only",
+    "E307": "two classes with one number, or alike but for case, blanks or look-alike letters",
     "E308": "a class named `normal` or `unknown`",
     "E309": "a zone outside the image or without area",
     "E310": "an unknown timezone, or a shift without length",

@@ -1,5 +1,6 @@
 """Checks what a schema cannot say: names that must exist, units and geometry."""
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ from policies.conditions.variables import MILLIMETRES
 from policies.errors import ConditionError, Problem
 from policies.model import RESERVED_CLASSES, PolicyDocument, Rule, ShotRule, Zone
 from policies.rules import vocabulary_of
-from prompts.names import fold
+from prompts.names import fold, look_of
 from streams.codes import Action
 from streams.names import fault_of, mended
 
@@ -75,12 +76,17 @@ def _class_errors(document: PolicyDocument, tree: Node) -> Iterator[Problem]:
                 "E307", ("classes", name, "id"), reason, "give each class its own number"
             )
         seen[entry.id] = name
-    folded: dict[str, str] = {}
+    by_look = {look_of(name): name for name in RESERVED_CLASSES}
     for name in document.classes:
-        if fold(name) in folded:
-            reason = f"{name!r} and {folded[fold(name)]!r} differ only in case or blanks"
+        other = by_look.setdefault(look_of(name), name)
+        if other != name and fold(other) == fold(name) and other not in RESERVED_CLASSES:
+            reason = f"{name!r} and {other!r} differ only in case or blanks"
             yield tree.problem("E307", ("classes", name), reason, "rename one of them", of_key=True)
-        folded[fold(name)] = name
+        elif fold(other) != fold(name):
+            odd = next(c for c in name + other if not c.isascii())
+            reason = f"{name!r} and {other!r} look alike, and are written in other letters"
+            fix = f"one has U+{ord(odd):04X} {unicodedata.name(odd, '')}"
+            yield tree.problem("E307", ("classes", name), reason, fix, of_key=True)
 
 
 def _rule_errors(

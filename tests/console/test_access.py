@@ -116,6 +116,17 @@ async def test_a_write_from_elsewhere_is_refused(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("authorization", ["Basic YWRhOng=", "Negotiate abc", ""])
+async def test_what_a_browser_adds_for_a_proxy_is_no_token(
+    app: FastAPI, authorization: str
+) -> None:
+    async with client_of(app, None, cookies={"andon_session": "admin"}) as client:
+        headers = {"Origin": "http://evil.example", "Authorization": authorization}
+        answer = await client.post("/people", data={"name": "eve"}, headers=headers)
+    assert answer.json() == {"detail": "a write must come from a page of this console"}
+
+
+@pytest.mark.asyncio
 async def test_revocation_counts_at_the_next_request() -> None:
     everyone = EveryRole()
     app = build_app(parts_of(accounts=everyone))

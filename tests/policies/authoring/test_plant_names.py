@@ -159,6 +159,25 @@ def test_classes_that_a_classifier_cannot_tell_apart_are_refused(
     assert "E307" in {error.code for error in checked(tmp_path, name=both).errors}
 
 
+@pytest.mark.parametrize("alike", ["cr\u0430ck", "\u0421RACK", "crac\u03ba"])
+def test_classes_that_nobody_can_tell_apart_are_refused(tmp_path: Path, alike: str) -> None:
+    both = f"crack: {{severity: defect, action: hold}}\n  {quoted(alike)}"
+    (error,) = checked(tmp_path, name=both).errors
+    assert error.code == "E307"
+    assert "look alike" in error.reason
+    assert "SMALL LETTER" in error.fix or "CAPITAL LETTER" in error.fix
+
+
+def test_a_class_that_looks_like_an_answer_of_its_own_is_refused(tmp_path: Path) -> None:
+    (error,) = checked(tmp_path, name=quoted("n\u043ermal")).errors
+    assert error.code == "E307"
+
+
+@pytest.mark.parametrize("name", ["трещина", "ρωγμή", "ΔE", "α-Riss", "царапина и скол"])
+def test_names_in_letters_of_their_own_are_names(tmp_path: Path, name: str) -> None:
+    assert not checked(tmp_path, name=quoted(name)).errors
+
+
 @pytest.mark.parametrize("name", ["normal", "Normal", "NORMAL.", "unknown", "Unknown"])
 def test_the_answers_of_every_classifier_are_no_classes(tmp_path: Path, name: str) -> None:
     assert "E308" in {error.code for error in checked(tmp_path, name=quoted(name)).errors}
