@@ -27,6 +27,7 @@ _TRACES: Final = text(
     "LEFT JOIN part_fact AS p ON p.part_frame_id = f.part"
 ).bindparams(bindparam("frames", type_=ARRAY(Uuid)))
 """Reviews stay when the rows of their month are dropped, and the facts with them."""
+_ANOMALY: Final = METADATA.tables["anomaly"]
 _LOCK_WAIT_MS: Final = 5000
 _OF_PARTS: Final = tuple(
     name for name in TOPIC_TABLES if "part_id" in METADATA.tables[name].columns
@@ -56,10 +57,15 @@ class RetentionStore(DatabaseClient):
             return [PartTrace.model_validate(dict(row)) for row in found]
 
     async def pictures(self, part_id: str) -> list[str]:
-        """The keys under which objects of the parts of a serial number may be."""
+        """The keys under which objects of the parts of a serial number may be.
+
+        A picture may have no fact that leads to it: its decision was set aside, or it was recorded
+        after its number had been erased.
+        """
+        alone = select(_ANOMALY.c.frame_id).where(_ANOMALY.c.part_id == part_id)
         async with connected(self._engine, self._timeout_s, "looking for the parts") as link:
-            frames = await _frames(link, part_id)
-        return [key(frame) for frame in frames for key in (image_key, mask_key, frame_key)]
+            frames = {*await _frames(link, part_id), *(await link.execute(alone)).scalars()}
+        return [key(frame) for frame in sorted(frames) for key in (image_key, mask_key, frame_key)]
 
     async def erase(self, part_id: str, deed: Deed) -> ErasedPart:
         """Put a random name in place of a serial number wherever it stands, and no picture in place

@@ -191,6 +191,27 @@ async def test_a_serial_number_is_forgotten_and_the_counts_stay(
 
 
 @pytest.mark.asyncio
+async def test_pictures_without_a_fact_are_found_by_their_serial_number(
+    writer: PostgresHistoryWriter, url: str
+) -> None:
+    """The decision was set aside; or the picture waited for its store while others were erased."""
+    await writer.add_anomalies([make.anomaly(1)])
+    late = make.decision(2)
+    await writer.add_decisions([late])
+    store = RetentionStore(url)
+    try:
+        assert image_key(make.frame_id(1)) in await store.pictures(make.decision(1).part_id)
+        await store.erase(late.part_id, DEED)
+        await writer.add_anomalies([make.anomaly(2)])
+        assert image_key(late.frame_id) in await store.pictures(late.part_id)
+        again = await store.erase(late.part_id, DEED)
+        assert (again.parts, again.rows) == (0, {"anomaly": 1})
+        assert await store.pictures(late.part_id) == []
+    finally:
+        await store.close()
+
+
+@pytest.mark.asyncio
 async def test_what_a_run_that_broke_off_has_removed_is_in_the_audit(
     filled: None, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
