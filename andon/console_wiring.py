@@ -13,6 +13,8 @@ from andon.settings import Settings
 from andon.wiring import history, image_store, kafka_connection, policy_log, replicas
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from console.feed.live_feed import LiveFeed
     from console.feed.status_feed import StatusFeed
     from console.oidc import SingleSignOn
@@ -151,8 +153,9 @@ def _policy_desk(settings: Settings, audit: "ConsoleAudit") -> "PolicyDesk":
         reason: str,
         softens: bool,
         deed: "Deed",
+        still_wanted: "Callable[[], Awaitable[object]] | None",
     ) -> "AuditEntry":
-        change = PolicyChange(policy, replaces, by, reason, softens, source, deed)
+        change = PolicyChange(policy, replaces, by, reason, softens, source, deed, still_wanted)
         return await put_in_force(settings, log, change)
 
     return PolicyDesk(

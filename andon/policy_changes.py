@@ -1,5 +1,6 @@
 """Puts policies in force and takes them out: one way, for the prompt and for the console."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ class PolicyChange:
     """The text of the policy, where it needs no other file."""
     deed: Deed | None = None
     """The row of the console's audit; None at a prompt, where who wants it is declared."""
+    still_wanted: Callable[[], Awaitable[object]] | None = None
+    """Raises where it is not wanted any more; asked while nobody else changes the policy."""
 
 
 async def put_in_force(settings: Settings, log: "PolicyLog", change: PolicyChange) -> "AuditEntry":
@@ -49,6 +52,8 @@ async def put_in_force(settings: Settings, log: "PolicyLog", change: PolicyChang
     signer = policy_wiring.policy_signer(settings)
     async with log.changing(product), wiring.publisher(settings) as publisher:
         await _must_stand(log, product, change.replaces)
+        if change.still_wanted is not None:
+            await change.still_wanted()
         await log.store_version(now, product, dict(policy.body), change.source)
         connection, wanted = wiring.kafka_connection(settings), wiring.topics_wanted(settings)
         await ensure_topics(connection, wanted, [POLICIES])

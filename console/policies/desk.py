@@ -1,10 +1,11 @@
 """The policies as people see and change them: what is in force, versions, requests, changes."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, Protocol
 
 from console.policies.answers import (
@@ -60,6 +61,7 @@ class PutsInForce(Protocol):
         reason: str,
         softens: bool,
         deed: Deed,
+        still_wanted: Callable[[], Awaitable[object]] | None,
     ) -> AuditEntry: ...
 
 
@@ -89,6 +91,8 @@ class PolicyWish:
     replaces: str | None
     reason: str
     allow_softening: bool
+    approved: PolicyRequest | None = None
+    """What was asked for, where a second person approves it: it must be open to the last."""
 
 
 class PolicyDesk:
@@ -225,7 +229,7 @@ class PolicyDesk:
             )
         if self._needs_two(softens):
             return await self._ask(wish, actor)
-        return await self._do(wish, softens, actor, actor.name, wish.reason, "policy.apply")
+        return await self._do(wish, softens, actor)
 
     async def answer(
         self, product: str, number: int, answer: AnswerToRequest, reason: str, actor: PolicyActor
@@ -236,9 +240,7 @@ class PolicyDesk:
             NotInHistoryError: it is not open any more.
             SecondPersonError: nobody approves their own, nor does a program.
         """
-        request = (await self._requests()).get(product)
-        if request is None or request.number != number:
-            raise NotInHistoryError("this request is not open any more")
+        request = await self._open(product, number)
         own = self.is_own(request, actor)
         if answer is AnswerToRequest.WITHDRAW and not own:
             raise SecondPersonError("only who asked for it withdraws it; refuse it instead")
@@ -249,13 +251,21 @@ class PolicyDesk:
         if answer is AnswerToRequest.APPROVE:
             last = await self.last(product)
             softens = bool((await self.differences.between(last, policy)).softenings)
-            wish = PolicyWish(policy, source, request.replaces, words, True)
-            return await self._do(wish, softens, actor, request.by, words, "policy.approve")
+            wish = PolicyWish(policy, source, request.replaces, words, True, request)
+            return await self._do(wish, softens, actor)
         said = {"before": request.replaces or "", "after": request.policy_hash, "reason": reason}
-        await self._audit.append(actor.deed(f"policy.{answer.value}", product, **said))
+        async with self._log.changing(product):  # nobody approves it at this moment
+            await self._open(product, number)
+            await self._audit.append(actor.deed(f"policy.{answer.value}", product, **said))
         return ChangeOutcome(
             state=ChangeState.CLOSED, policy_hash=request.policy_hash, request=request
         )
+
+    async def _open(self, product: str, number: int) -> PolicyRequest:
+        request = (await self._requests()).get(product)
+        if request is None or request.number != number:
+            raise NotInHistoryError("this request is not open any more")
+        return request
 
     @staticmethod
     def is_own(request: PolicyRequest, actor: PolicyActor) -> bool:
@@ -282,23 +292,23 @@ class PolicyDesk:
             state=ChangeState.REQUESTED, policy_hash=policy.policy_hash, request=request
         )
 
-    async def _do(
-        self, wish: PolicyWish, softens: bool, actor: PolicyActor, by: str, reason: str, action: str
-    ) -> ChangeOutcome:
-        policy = wish.policy
+    async def _do(self, wish: PolicyWish, softens: bool, actor: PolicyActor) -> ChangeOutcome:
+        policy, request = wish.policy, wish.approved
+        action = "policy.approve" if request else "policy.apply"
         said = {
             "before": wish.replaces or "",
             "after": policy.policy_hash,
-            "reason": reason,
+            "reason": wish.reason,
         }
         entry = await self._put(
             policy,
             source=wish.source,
             replaces=wish.replaces,
-            by=by,
-            reason=reason,
+            by=request.by if request else actor.name,
+            reason=wish.reason,
             softens=softens,
             deed=actor.deed(action, policy.product_id, **said),
+            still_wanted=partial(self._open, request.product, request.number) if request else None,
         )
         return ChangeOutcome(
             state=ChangeState.IN_FORCE, policy_hash=policy.policy_hash, entry=_entry(entry)

@@ -1,6 +1,6 @@
 """A console over a database with one policy in force, and a line that follows it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -33,6 +33,10 @@ HARDER = TEXT.replace("action: hold", "action: scrap")
 SOFTER = TEXT.replace("{severity: defect, action: hold}", "{severity: negligible, action: pass}")
 
 
+async def nothing() -> None:
+    """Nothing happens in between."""
+
+
 class TheLine:
     """What a line would follow; puts a version in force as the broker would."""
 
@@ -40,6 +44,8 @@ class TheLine:
         self._log = log
         self.known: dict[str, str] = {}
         self.error: Exception | None = None
+        self.before_it: Callable[[], Awaitable[object]] = nothing
+        """What happens before nobody else may change the policy."""
 
     def versions(self) -> dict[str, str]:
         return self.known
@@ -57,6 +63,9 @@ class TheLine:
     async def put(self, policy: ResolvedPolicy, **said: Any) -> AuditEntry:
         if self.error is not None:
             raise self.error
+        await self.before_it()
+        if (still_wanted := said.get("still_wanted")) is not None:
+            await still_wanted()
         body = dict(policy.body)
         product, name = policy.product_id, policy.policy_hash
         await self._log.store_version(name, product, body, said["source"])

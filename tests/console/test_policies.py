@@ -174,6 +174,31 @@ async def test_a_person_approves_at_the_console(bench: Bench, url: str) -> None:
     assert (await bench.audit.latest())[0].action == "policy.approve"
 
 
+@pytest.mark.asyncio
+async def test_what_is_withdrawn_while_it_is_approved_does_not_come_into_force(
+    bench: Bench, url: str
+) -> None:
+    before, second = await bench.in_force(), SecondPerson.ALWAYS
+    async with bench.client("engineer", second) as asking, bench.client("", second) as client:
+        number = (await change(asking, HARDER, before)).json()["request"]["number"]
+        path = f"/api/policies/tile/requests/{number}"
+
+        async def withdrawn() -> None:
+            answer = await asking.post(path, json={"answer": "withdraw"})
+            assert answer.json()["state"] == "closed"
+
+        bench.line.before_it = withdrawn
+        await new_session(url, "quality")
+        client.cookies.set("andon_session", "session-quality")
+        late = await client.post(path, json={"answer": "approve"}, headers={"Origin": BASE})
+        assert (late.status_code, await bench.in_force()) == (404, before)
+        number = (await change(asking, HARDER, before)).json()["request"]["number"]
+        async with bench.log.changing("tile"):
+            path = f"/api/policies/tile/requests/{number}"
+            early = await asking.post(path, json={"answer": "withdraw"})
+        assert early.status_code == 409, "it is being approved"
+
+
 async def new_session(url: str, role: str) -> None:
     """A person who is logged in at a browser."""
     accounts = Accounts(url, timeout_s=10.0)
