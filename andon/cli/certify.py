@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,9 +12,10 @@ import typer
 from rich.console import RenderableType
 from rich.markup import escape as plain
 
+from andon.cli.history.asking import moment
 from andon.cli.options import Json, writable_file
 from andon.cli.policy import database, output
-from andon.cli.policy.commands import policy_of, time_span
+from andon.cli.policy.commands import Since, policy_of
 from andon.cli.printing import print_found, print_lines, progress, table_of_rows
 from policies.authoring.certificate_block import with_certificate
 from policies.authoring.prompt_check import check_with_prompt
@@ -38,7 +39,7 @@ def certify(
         Path | None,
         typer.Option("--from", help="Reviewed answers: CSV, JSON, or an export (*.jsonl)."),
     ] = None,
-    since: Annotated[str, typer.Option(help="Of the history, how far back: 30d, 12h.")] = "90d",
+    since: Since = "90d",
     escape: Annotated[float, typer.Option(help="Share that may escape at most, (0, 1).")] = 0.05,
     confidence: Annotated[float, typer.Option(help="Confidence of it, (0, 1).")] = 0.95,
     of: Annotated[
@@ -73,7 +74,7 @@ def certify(
             "a history stopped parts are reviewed more often than passed ones",
             param_hint="--of",
         )
-    collected = _collected(found_policy, source, time_span(since))
+    collected = _collected(found_policy, source, moment(since))
     answers = collected.of_latest
     candidates = set(passing_classes(found_policy))
     if source is None or source.suffix.lower() not in TABLES:
@@ -97,7 +98,7 @@ def certify(
     raise typer.Exit(0 if all(f.certified for f in findings) else 1)
 
 
-def _collected(policy: ResolvedPolicy, source: Path | None, since: timedelta) -> Collected:
+def _collected(policy: ResolvedPolicy, source: Path | None, since: datetime) -> Collected:
     if source is not None and source.suffix.lower() in TABLES:
         return of_table(policy, read_review_table(source))
     if source is not None:
@@ -109,7 +110,7 @@ def _collected(policy: ResolvedPolicy, source: Path | None, since: timedelta) ->
     return asyncio.run(_of_history(policy, since))
 
 
-async def _of_history(policy: ResolvedPolicy, since: timedelta) -> Collected:
+async def _of_history(policy: ResolvedPolicy, since: datetime) -> Collected:
     fold = Reviewing(policy)
     with progress() as bar:
         task = bar.add_task("recorded decisions", total=None)

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from andon import wiring
 from andon.cli.experts import stage_bars
-from andon.cli.history.asking import usage_errors
+from andon.cli.history.asking import moment, usage_errors
 from andon.cli.learn_absorb import REVIEWS, absorb_pictures, folder_goods, reviewed_goods
 from andon.cli.options import Json, More, MoreOptions, Product, listed, read_options, writable_file
 from andon.cli.printing import print_found, table_of_rows
@@ -22,7 +22,7 @@ from andon.learning.errors import LearningError
 from andon.learning.lessons import LATER_SHARE, MOST_PER_CLASS, ReviewedPicture, without
 from andon.learning.session import Session
 from andon.settings import load_settings
-from history.filters import FrameFilter, parse_moment
+from history.filters import FrameFilter
 
 if TYPE_CHECKING:
     from andon.learning.figures import Shares
@@ -83,8 +83,8 @@ def learn_command(
         wanted = FrameFilter(
             product=product,
             reviewed=True,
-            since=parse_moment(since) if since else None,
-            until=parse_moment(until) if until else None,
+            since=moment(since) if since else None,
+            until=moment(until) if until else None,
         )
     if absorb is None:
         writable_file(report, "--report")

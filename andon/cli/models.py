@@ -10,14 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from andon import wiring
-from andon.cli.history.asking import usage_errors
+from andon.cli.history.asking import moment
 from andon.cli.options import By, Json, OneProduct, group, plant_name
 from andon.cli.printing import print_found, table_of_rows
 from andon.learning.catalogue import read_versions
 from andon.learning.changing import WAIT_S, Tell, open_stores, roll_back, use_version
 from andon.learning.versions import find_version
 from andon.settings import load_settings
-from history.filters import parse_moment
 from history.model_log import ModelChange, ShadowCount
 from serving.bundle_store import SHADOW
 from serving.expert_versions import Version
@@ -102,8 +101,7 @@ def shadow(
     frame waits.
     """
     settings = load_settings()
-    with usage_errors():
-        begin = parse_moment(since)
+    begin = moment(since)
     store = open_stores(settings).experts
     if version is not None:
         store.point(product, find_version(version, store.versions(product), product), SHADOW)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +12,10 @@ import typer
 from rich.console import RenderableType
 from rich.markup import escape
 
+from andon.cli.history.asking import moment
 from andon.cli.options import Json, group
 from andon.cli.policy import database
-from andon.cli.policy.commands import policy_of, time_span
+from andon.cli.policy.commands import Since, policy_of
 from andon.cli.printing import print_found, progress
 from policies.errors import PolicyError
 from policies.evaluate import ResolvedPolicy
@@ -48,7 +50,7 @@ def audit(
         Path | None,
         typer.Option(help="Exemplars instead of answers: a bundle, or a product's folder of them."),
     ] = None,
-    since: Annotated[str, typer.Option(help="Of the history, how far back: 90d, 12h.")] = "90d",
+    since: Since = "90d",
     most: Annotated[int, typer.Option(min=1, help="Proposals shown of each kind.")] = 2,
     as_json: Json = False,
 ) -> None:
@@ -82,7 +84,7 @@ def _subjects(
     if bundle is not None:
         found = _of_exemplars(bundle)
     elif answers is None:
-        found = asyncio.run(_of_history(policy, since))
+        found = asyncio.run(_of_history(policy, moment(since)))
     else:
         rows = enumerate(read_review_table(answers), 1)
         found = [
@@ -117,12 +119,12 @@ def _of_exemplars(folder: Path) -> list[LabelledAnswer]:
     return found
 
 
-async def _of_history(policy: ResolvedPolicy, since: str) -> list[LabelledAnswer]:
+async def _of_history(policy: ResolvedPolicy, since: datetime) -> list[LabelledAnswer]:
     """Answers on frames of which a person named the class."""
     found = []
     with progress() as bar:
         task = bar.add_task("recorded decisions", total=None)
-        async with aclosing(database.recorded_since(policy.product_id, time_span(since))) as rows:
+        async with aclosing(database.recorded_since(policy.product_id, since)) as rows:
             async for row, _ in rows:
                 bar.advance(task)
                 answer, truth = row.classification, row.review.class_name if row.review else ""

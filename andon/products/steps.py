@@ -137,7 +137,7 @@ async def backtest_draft(workspace: Workspace, advance: Callable[[], None]) -> P
         UnavailableError: the history does not answer.
     """
     policy = load_policy(_sound(workspace.read(), workspace))
-    report = await database.backtest_history(policy, BACKTEST_SPAN, advance)
+    report = await database.backtest_history(policy, datetime.now(UTC) - BACKTEST_SPAN, advance)
     words = "" if report.decisions else "nothing was decided of this product yet"
     tried = TriedPolicy(
         policy_hash=policy.policy_hash,

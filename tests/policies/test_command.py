@@ -243,9 +243,12 @@ def test_without_a_database_apply_changes_nothing(
     monkeypatch.setenv("ANDON_POSTGRES__URL", "postgresql+asyncpg://postgres@127.0.0.1:1/andon")
     monkeypatch.setenv("ANDON_POSTGRES__TIMEOUT_S", "2")
     load_settings.cache_clear()
-    found = andon("apply", write(tmp_path, "p", "scrap"), "--yes")
+    path = write(tmp_path, "p", "scrap")
+    found = andon("apply", path, "--yes")
+    since_a_day = andon("backtest", path, "--since", "2026-11-01")
     load_settings.cache_clear()
     assert isinstance(found.exception, UnavailableError)
+    assert isinstance(since_a_day.exception, UnavailableError), since_a_day.output
 
 
 @pytest.mark.parametrize("words", [("backtest", "x.yaml", "--since", "soon"), ("nonsense",)])

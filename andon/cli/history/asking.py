@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
 from functools import partial
 from typing import Annotated, TypeVar
 
@@ -11,6 +12,7 @@ import typer
 from andon import wiring
 from andon.settings import load_settings
 from history.errors import BadQueryError
+from history.filters import parse_moment
 from history.queries import History
 from history.records import Story
 from history.reviews import submit_review
@@ -42,6 +44,12 @@ def usage_errors() -> Iterator[None]:
         yield
     except BadQueryError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def moment(words: str) -> datetime:
+    """A time as ``--since`` and ``--until`` take it; bad usage where it is none."""
+    with usage_errors():
+        return parse_moment(words)
 
 
 async def tell_of_class(history: History, story: Story, class_name: str) -> None:

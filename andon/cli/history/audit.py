@@ -11,6 +11,7 @@ from andon import wiring
 from andon.cli.history.asking import (
     Frame,
     ask,
+    moment,
     publish_review,
     tell_of_class,
     usage_errors,
@@ -19,7 +20,7 @@ from andon.cli.options import Json, group
 from andon.settings import load_settings
 from history.audits import AuditQueue
 from history.errors import BadQueryError
-from history.filters import FrameFilter, parse_moment
+from history.filters import FrameFilter
 from history.pictures import save_photographs
 from history.queries import History
 from history.records import Story
@@ -45,9 +46,7 @@ def next_(
     in random order. `andon history audit review` says what each is.
     """
     with usage_errors():
-        wanted = FrameFilter(
-            product=product, line=line, since=parse_moment(since) if since else None
-        )
+        wanted = FrameFilter(product=product, line=line, since=moment(since) if since else None)
 
     async def look(history: History) -> tuple[AuditQueue, list[Story]]:
         queue = await history.audit_queue(wanted, count)

@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from andon.cli.history import output
-from andon.cli.history.asking import ask, usage_errors
+from andon.cli.history.asking import ask, moment
 from andon.cli.options import Json
-from history.filters import parse_moment
 
 Text = str | None
 
@@ -27,9 +26,8 @@ def changeovers(
     loaded and warm in every replica), camera (its features set), drain (until the parts captured
     before were decided). A refused one has the FaultCode that the controller was told.
     """
-    with usage_errors():
-        began = parse_moment(since) if since else None
-        ended = parse_moment(until) if until else None
+    began = moment(since) if since else None
+    ended = moment(until) if until else None
     found = ask(lambda history: history.changeovers(line, station, began, ended, limit))
     if as_json:
         typer.echo(json.dumps([one.model_dump(mode="json") for one in found]))

@@ -14,6 +14,7 @@ from andon.cli.history import audit, escapes, output
 from andon.cli.history.asking import (
     Frame,
     ask,
+    moment,
     publish_review,
     tell_of_class,
     usage_errors,
@@ -37,7 +38,7 @@ from andon.cli.options import (
 )
 from andon.settings import load_settings
 from history.bi import READER, apply_bi
-from history.filters import FrameFilter, parse_moment
+from history.filters import FrameFilter
 from history.migrate import build_indexes, current, head, is_newer, upgrade, write_facts
 from history.months import divide_tables
 from history.pictures import save_pictures
@@ -177,9 +178,8 @@ def export(
 @app.command()
 def check(line: Line = None, since: Since = None, as_json: Json = False) -> None:
     """Is the history complete, and do its facts say what was recorded? Exit code 1 when not."""
-    with usage_errors():
-        moment = parse_moment(since) if since else None
-    gaps = ask(lambda history: history.gaps(line, moment))
+    begin = moment(since) if since else None
+    gaps = ask(lambda history: history.gaps(line, begin))
     typer.echo(gaps.model_dump_json()) if as_json else output.print_gaps(gaps)
     raise typer.Exit(0 if gaps.complete else 1)
 

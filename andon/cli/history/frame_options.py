@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 from pydantic import Field
 
-from andon.cli.history.asking import usage_errors
+from andon.cli.history.asking import moment, usage_errors
 from andon.cli.options import More, MoreOptions, read_options
-from history.filters import FrameFilter, parse_moment
+from history.filters import FrameFilter
 
 Text = str | None
 Line = Annotated[Text, typer.Option(help="Line.")]
@@ -44,8 +44,8 @@ def chosen_frames(
             lot_id=lot,
             class_name=class_name,
             action=action,
-            since=parse_moment(since) if since else None,
-            until=parse_moment(until) if until else None,
+            since=moment(since) if since else None,
+            until=moment(until) if until else None,
             passed=passed,
             part_id=rarely.pop("part"),
             **rarely,

@@ -10,11 +10,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from andon.cli.history.asking import ask, usage_errors
+from andon.cli.history.asking import ask, moment, usage_errors
 from andon.cli.options import Json
 from andon.cli.printing import table_of_rows
 from history.errors import BadQueryError
-from history.filters import parse_moment
 from history.golden import GoldenRun
 from history.text import visible
 from policies.review.agreement import Agreement, Appraisal, Trial, appraise
@@ -47,8 +46,8 @@ def gauge(
         if table is not None:
             found = appraise(tuple(_rows(table)))
         else:
-            low = parse_moment(since)
-            high = parse_moment(until) if until else datetime.now(UTC)
+            low = moment(since)
+            high = moment(until) if until else datetime.now(UTC)
             runs = ask(lambda history: history.golden_runs(low, high))
             wanted = [run for run in runs if product in (None, run.product_id)]
             found = appraise([_trial(run) for run in wanted])

@@ -8,10 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from andon.cli.history.asking import ask, usage_errors
+from andon.cli.history.asking import ask, moment
 from andon.cli.options import Json
 from andon.settings import load_settings
-from history.filters import parse_moment
 from history.golden import GoldenStatus
 from history.text import visible
 
@@ -31,10 +30,9 @@ def golden(
     The parts are those under `golden:` of the policies in force, for each line that ran their
     product in the shift; shifts are those of ANDON_PLANT__SHIFTS, without any the plant's day.
     """
-    with usage_errors():
-        moment = parse_moment(at) if at else datetime.now(UTC)
-    shift, since = load_settings().plant.shift_at(moment)
-    found = ask(lambda history: history.golden_parts(since, moment, line))
+    until = moment(at) if at else datetime.now(UTC)
+    shift, since = load_settings().plant.shift_at(until)
+    found = ask(lambda history: history.golden_parts(since, until, line))
     is_complete = all(status.state == "right" for status in found)
     if as_json:
         parts = [status.model_dump(mode="json") for status in found]

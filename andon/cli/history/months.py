@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
-from andon.cli.history.asking import usage_errors
+from andon.cli.history.asking import moment, usage_errors
 from andon.cli.options import Json
 from andon.cli.printing import print_found, table_of_rows
 from andon.settings import load_settings
-from history.filters import parse_moment
 from history.months import MONTHS_AHEAD, add_months, list_months
 from streams.ids import minted_at
 
@@ -31,8 +30,8 @@ def months(
     parts by `andon history migrate`, or by the role record beside its work.
     """
     url = load_settings().postgres.url.get_secret_value()
+    begin = moment(since) if since else None
     with usage_errors():
-        begin = parse_moment(since) if since else None
         made = asyncio.run(add_months(url, ahead, begin))
     parts = asyncio.run(list_months(url))
     rows = [

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import sys
-from datetime import timedelta
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from pydantic import Field
 
+from andon.cli.history.asking import moment
 from andon.cli.options import Json, More, MoreOptions, group, listed, read_options, taking
 from andon.cli.policy import database, output, reclassify, signing
 from andon.cli.policy.request import Request, Yes, stated_request
@@ -31,7 +32,9 @@ from streams.events import Classification, Decision
 
 app = group("Validate, explain, compare, back-test and apply policies.")
 app.add_typer(signing.key, name="key")
-Since = Annotated[str, typer.Option(help="How far back: 30d, 12h.")]
+Since = Annotated[
+    str, typer.Option(help="Of the history, from: 30d, 12h, 2026-11-23 (UTC), ISO time.")
+]
 
 
 class Measured(MoreOptions):
@@ -132,11 +135,11 @@ def backtest(
     as_json: Json = False,
 ) -> None:
     """Run a candidate over recorded decisions; exit code 1 when a replay is not exact."""
-    candidate, span = policy_of(file), time_span(since)
+    candidate, begin = policy_of(file), moment(since)
     if again:
-        reclassify.command(candidate, span, most, lambda: yes or _agreed("send them?"), as_json)
+        reclassify.command(candidate, begin, most, lambda: yes or _agreed("send them?"), as_json)
         return
-    report = _dumped(candidate, dump) if dump else _recorded(candidate, span)
+    report = _dumped(candidate, dump) if dump else _recorded(candidate, begin)
     print_found(output.backtest_json(report), output.backtest(report), as_json)
     raise typer.Exit(0 if report.exact else 1)
 
@@ -158,8 +161,8 @@ def apply(
         say(output.problems(report), report=output.report_json(report), applied=False)
         if report.policy is None:
             raise typer.Exit(1)
-        span = None if skip_backtest else time_span(since)
-        _put_in_force(report.policy, request, span, say, source=_whole_text(file))
+        begin = None if skip_backtest else moment(since)
+        _put_in_force(report.policy, request, begin, say, source=_whole_text(file))
 
 
 @app.command()
@@ -225,12 +228,12 @@ def _whole_text(file: Path) -> str | None:
 def _put_in_force(
     policy: ResolvedPolicy,
     request: Request,
-    since: timedelta | None,
+    since: datetime | None,
     say: Say,
     reason: str = "",
     source: str | None = None,
 ) -> None:
-    """Show what would change, ask, and change it; ``since`` back-tests so far back first."""
+    """Show what would change, ask, and change it; ``since`` back-tests first, on what is later."""
     short = policy.policy_hash[:12]
     before = asyncio.run(database.in_force(policy.product_id))
     # Against nothing no policy would soften: a withdrawal is not the way around being asked.
@@ -311,25 +314,7 @@ def policy_of(words: str) -> ResolvedPolicy:
     return current
 
 
-def time_span(text: str) -> timedelta:
-    """A time span of so many days or hours.
-
-    Raises:
-        typer.BadParameter: the text is of another form.
-
-    >>> time_span("30d").days
-    30
-    >>> time_span("12h")
-    datetime.timedelta(seconds=43200)
-    """
-    match = re.fullmatch(r"([1-9]\d{0,4})([dh])", text.strip())
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is no time span: write 30d or 12h")
-    number = int(match.group(1))
-    return timedelta(days=number) if match.group(2) == "d" else timedelta(hours=number)
-
-
-def _recorded(candidate: ResolvedPolicy, since: timedelta) -> BacktestReport:
+def _recorded(candidate: ResolvedPolicy, since: datetime) -> BacktestReport:
     """Back-test over the history."""
     with progress() as bar:
         task = bar.add_task("recorded decisions", total=None)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from andon import policy_changes, wiring
 from andon.policy_changes import PolicyChange
@@ -77,10 +77,10 @@ async def take_out_of_force(product: str, by: str, reason: str) -> AuditEntry:
 
 
 async def recorded_since(
-    product: str, since: timedelta
+    product: str, since: datetime
 ) -> AsyncGenerator[tuple[RecordedDecision, Severity | None], None]:
     """The effective decisions on a product, oldest first, each with what a person found."""
-    wanted = FrameFilter(product=product, since=datetime.now(UTC) - since)
+    wanted = FrameFilter(product=product, since=since)
     async with (
         wiring.opened(wiring.history, load_settings()) as history,
         aclosing(history.stream_decisions(wanted)) as rows,
@@ -90,7 +90,7 @@ async def recorded_since(
 
 
 async def backtest_history(
-    candidate: ResolvedPolicy, since: timedelta, advance: Callable[[], None]
+    candidate: ResolvedPolicy, since: datetime, advance: Callable[[], None]
 ) -> BacktestReport:
     """Fold a candidate over the recorded decisions of its product."""
     fold = Backtest(candidate, await _versions(candidate.product_id))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime
 
 import typer
 from rich.markup import escape
@@ -27,7 +27,7 @@ from streams.errors import UnavailableError
 
 def command(
     candidate: ResolvedPolicy,
-    since: timedelta,
+    since: datetime,
     most: int,
     agreed: Callable[[], bool],
     as_json: bool,
@@ -56,7 +56,7 @@ def command(
     print_found(report_json(report), show_report(report), as_json)
 
 
-async def recorded_anomalies(product: str, since: timedelta, most: int) -> list[Replayed]:
+async def recorded_anomalies(product: str, since: datetime, most: int) -> list[Replayed]:
     """The oldest ``most`` classified anomalies of a product whose picture is kept."""
     found: list[Replayed] = []
     async with aclosing(database.recorded_since(product, since)) as rows:

@@ -23,7 +23,7 @@ runner = CliRunner()
         ("learn -p tile --since 999999d", "before the year 1"),
         ("learn -p tile --until yesterday", "is no time"),
         ("models shadow tile --since 999999d", "before the year 1"),
-        ("certify {policy} --since 999999d", "is no time span"),
+        ("certify {policy} --since 999999d", "before the year 1"),
         ("certify tile-of-the-database --write", "no policy file"),
         ("history export -o {file}/x.jsonl", "--output"),
         ("history export --format csv -o {images}", "--output"),
