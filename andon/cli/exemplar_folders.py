@@ -78,7 +78,7 @@ def read_exemplars(
     """The pixels of ``list_exemplars``.
 
     Raises:
-        ExpertCommandError: a mask of another size; and as ``list_exemplars``.
+        ExpertCommandError: a mask of another shape; and as ``list_exemplars``.
     """
     from serving.experts.teaching import LabelledPicture
 

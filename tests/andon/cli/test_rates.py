@@ -94,8 +94,8 @@ def test_labelled_photographs_come_with_masks_and_parts(tmp_path: Path) -> None:
     assert np.argwhere(found[0].mask).tolist() == [[2, 3]]
     assert found[1].mask is found[2].mask is None
 
-    assert cv2.imwrite(str(masks / "2.png"), np.zeros((4, 4), np.uint8))
-    with pytest.raises(ExpertCommandError, match="another size"):
+    assert cv2.imwrite(str(masks / "2.png"), np.zeros((2, 8), np.uint8))
+    with pytest.raises(ExpertCommandError, match="has the shape of its photograph"):
         read_exemplars(tmp_path / "labelled", tmp_path / "masks", None)
     with pytest.raises(ExpertCommandError, match="one folder of photographs for each class"):
         read_exemplars(masks, None, None)
