@@ -14,8 +14,14 @@ from andon.cli.history.asking import moment
 from andon.cli.options import By, Json, OneProduct, group, plant_name
 from andon.cli.printing import print_found, table_of_rows
 from andon.learning.catalogue import read_versions
-from andon.learning.changing import WAIT_S, Tell, open_stores, roll_back, use_version
-from andon.learning.versions import find_version
+from andon.learning.changing import (
+    WAIT_S,
+    Tell,
+    open_stores,
+    point_shadow,
+    roll_back,
+    use_version,
+)
 from andon.settings import load_settings
 from history.model_log import ModelChange, ShadowCount
 from serving.bundle_store import SHADOW
@@ -103,10 +109,10 @@ def shadow(
     settings = load_settings()
     begin = moment(since)
     store = open_stores(settings).experts
-    if version is not None:
-        store.point(product, find_version(version, store.versions(product), product), SHADOW)
-    elif stop:
-        store.point(product, None, SHADOW)
+    if version is not None and stop:
+        raise typer.BadParameter("give a version or --stop, not both")
+    if version is not None or stop:
+        point_shadow(store, product, version)
 
     async def read() -> list[ShadowCount]:
         async with wiring.opened(wiring.model_log, settings) as audit:
@@ -128,6 +134,8 @@ def shadow(
     )
     body = {"shadow": now, "counts": [count.model_dump(mode="json") for count in found]}
     words = f"in the shadow: {now or 'nothing'}"
+    if now is not None and now == store.in_force(product):
+        words += ", which is in force by now: nothing is scored beside it"
     print_found(body, [words, table_of_rows(columns, rows)], as_json)
 
 

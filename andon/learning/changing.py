@@ -7,10 +7,12 @@ import asyncio
 from collections.abc import Callable
 
 from andon import wiring
+from andon.learning.errors import LearningError
 from andon.learning.in_force import Stores, Wish, put_in_force
 from andon.learning.versions import before, find_version
 from andon.settings import Settings
 from history.model_log import ModelChange
+from serving.bundle_store import SHADOW, BundleStore
 from serving.expert_versions import VersionNote
 from serving.ray.settings import VISION
 from streams.errors import UnavailableError
@@ -93,6 +95,28 @@ async def require_replicas(settings: Settings) -> None:
             raise UnavailableError(f"nothing was changed: {error}; {_START}") from error
     if not status.of(VISION):
         raise UnavailableError(f"nothing was changed: no replica of {VISION} answers; {_START}")
+
+
+def point_shadow(store: BundleStore, product: str, version: str | None) -> None:
+    """Let replicas score a version beside the one in force, or none.
+
+    Args:
+        store: of the experts.
+        version: its digest, or the beginning of one; None ends it.
+
+    Raises:
+        LearningError: no such version, or it is the one in force.
+        StoreError: the store cannot be read or written.
+    """
+    digest = version
+    if version is not None:
+        digest = find_version(version, store.versions(product), product)
+        if digest == store.in_force(product):
+            raise LearningError(
+                f"{product} {digest[:12]} is in force: it is no shadow beside itself; "
+                "name another version"
+            )
+    store.point(product, digest, SHADOW)
 
 
 async def put(

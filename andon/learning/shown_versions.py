@@ -9,13 +9,11 @@ import cv2
 
 from andon import wiring
 from andon.learning.catalogue import read_versions
-from andon.learning.changing import open_stores, roll_back, use_version
+from andon.learning.changing import open_stores, point_shadow, roll_back, use_version
 from andon.learning.manifests import described_detail
-from andon.learning.versions import find_version
 from andon.settings import Settings
 from console.model_versions import ModelError, VersionChange, VersionDetail
 from history.model_log import DayOfUse, ModelChange, ShadowCount
-from serving.bundle_store import SHADOW
 from serving.bundles import BundleError, read_file
 from serving.expert_versions import Version
 from serving.experts.training_set import TRAINING, TrainingSet
@@ -74,11 +72,7 @@ class ShownVersions:
         return self._changes.get(product)
 
     async def shadow(self, product: str, digest: str | None) -> None:
-        store = self._stores.experts
-        if digest is not None:
-            known = await asyncio.to_thread(store.versions, product)
-            digest = find_version(digest, known, product)
-        await asyncio.to_thread(store.point, product, digest, SHADOW)
+        await asyncio.to_thread(point_shadow, self._stores.experts, product, digest)
 
     async def close(self) -> None:
         for task in self._tasks.values():

@@ -61,3 +61,19 @@ def test_a_version_that_is_not_there_is_refused_before_anything(store: Path) -> 
     unreachable = runner.invoke(app, ["use", "tile", digest[:8]])
     assert unreachable.exit_code == 1
     assert open_folder(store).pointed("tile") is None
+
+
+def test_a_shadow_is_another_version_than_the_one_in_force(store: Path) -> None:
+    """Replicas score no version beside itself; the command said that it was in the shadow."""
+    one, two = (save_tiny(store, "tile", note=note) for note in "12")
+    pointers = open_folder(store)
+    pointers.point("tile", one)
+    for words, said in ((["tile", one[:9]], "is in force"), (["tile", two, "--stop"], "not both")):
+        done = runner.invoke(app, ["shadow", *words])
+        assert done.exit_code != 0
+        assert said in (done.stderr or str(done.exception)) + str(done.exception)
+        assert pointers.pointed("tile", SHADOW) is None
+    runner.invoke(app, ["shadow", "tile", two])  # what it said so far is asked of the database
+    assert pointers.pointed("tile", SHADOW) == two
+    runner.invoke(app, ["shadow", "tile", "--stop"])
+    assert pointers.pointed("tile", SHADOW) is None
