@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from serving.naming.false_alarms import FalseAlarms, Gate
+from tests.serving.naming.small_sets import draws
 
 DIMENSIONS = 12
 SENT = 0.2
@@ -130,6 +131,11 @@ def test_as_many_normals_are_stopped_as_may_be_however_alike_a_part_s_photograph
             for score, look in zip(scores, looks, strict=True)
         ]
     assert 0.042 < np.mean(stopped) < 0.06
+
+
+def test_of_few_parts_the_rate_holds_as_a_mean_over_draws() -> None:
+    """One draw of 60 parts may be far off: see ``small_sets``."""
+    assert 0.04 < np.mean(draws(60, 200, unseen=200)) < 0.065
 
 
 def test_few_parts_calibrate_nothing() -> None:
