@@ -18,6 +18,7 @@ from console.credentials import new_password, new_secret, password_hash, secret_
 from history.accounts import Accounts, ConsoleUser, Login
 from history.errors import NotInHistoryError
 from streams.errors import AndonError
+from streams.names import fault_of, mended
 
 Name = Annotated[str, typer.Argument(help="The person's name, as it is typed to log in.")]
 Role = Annotated[ConsoleRole, typer.Option(help="What the person or program may do.")]
@@ -37,6 +38,9 @@ class TokenOf(StrEnum):
 
 def add_user(name: Name, role: Role = ConsoleRole.VIEWER, as_json: Json = False) -> None:
     """Let a person in; prints a password that opens once and must be changed then."""
+    if fault := fault_of(name):
+        meant = f": write {mended(name)!r}" if mended(name) else ""
+        raise typer.BadParameter(f"{name!r} {fault}{meant}", param_hint="NAME")
     secret = new_password()
 
     async def work(to: Accounts) -> None:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 import pytest_asyncio
+import typer
 
-from andon.cli.console_people import NotTheirsError, must_be_theirs
+from andon.cli.console_people import NotTheirsError, add_user, must_be_theirs
 from console import credentials
 from console.access import ConsoleRole
 from console.app import build_app
@@ -111,6 +112,12 @@ async def test_a_token_is_not_made_that_would_open_less_than_it_says(accounts: A
         await must_be_theirs(accounts, "ada", ConsoleRole.ENGINEER)
     with pytest.raises(NotInHistoryError, match="no user 'bob'"):
         await must_be_theirs(accounts, "bob", ConsoleRole.VIEWER)
+
+
+@pytest.mark.parametrize("name", ["ada ", "", "ad\u200ba", "ada\n"])
+async def test_a_name_that_looks_like_another_is_refused_at_a_prompt(name: str) -> None:
+    with pytest.raises(typer.BadParameter, match=r"empty|blanks|sees"):
+        add_user(name)
 
 
 async def test_nobody_changes_their_own_rights_by_a_token(
