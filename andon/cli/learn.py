@@ -20,7 +20,6 @@ from andon.cli.printing import print_found, table_of_rows
 from andon.learning.changing import open_stores
 from andon.learning.errors import LearningError
 from andon.learning.lessons import LATER_SHARE, MOST_PER_CLASS, ReviewedPicture, without
-from andon.learning.session import Session
 from andon.settings import load_settings
 from history.filters import FrameFilter
 
@@ -94,6 +93,8 @@ def learn_command(
     if absorb is not None:
         absorb_pictures(product, reviewed_goods(pictures), as_json)
         return
+    from andon.learning.session import Session  # PyTorch takes a second
+
     with stage_bars() as bars:
         session = Session.open(open_stores(load_settings()), product, bars)
         made = session.learn(pictures, tuning.most, tuning.later, tuple(leave_out or ()), report)

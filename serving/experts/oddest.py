@@ -3,14 +3,17 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from serving.experts.composed import ComposedExpert
-from serving.experts.ddad.expert import DdadExpert
 from serving.experts.images import read_image
 from serving.experts.pictures import side_by_side
 from serving.experts.regions import make_region
 from serving.experts.sensitivity import Sensitivity
 from serving.experts.types import Image, Scored
+
+if TYPE_CHECKING:
+    from serving.experts.composed import ComposedExpert
+    from serving.experts.ddad.expert import DdadExpert
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +27,7 @@ class OddPicture:
 
 
 def draw_oddest(
-    expert: ComposedExpert | DdadExpert, photographs: Sequence[Path]
+    expert: "ComposedExpert | DdadExpert", photographs: Sequence[Path]
 ) -> Iterator[OddPicture]:
     """The oddest normals of an expert that was just trained, oddest first, one after the other.
 

@@ -13,11 +13,11 @@ runner = CliRunner()
 
 
 @pytest.mark.parametrize("words", [["--help"], ["llm", "--help"], ["worker", "--help"]])
-def test_a_help_imports_no_laboratory(words: list[str]) -> None:
+def test_a_help_imports_no_laboratory_and_no_pytorch(words: list[str]) -> None:
     script = (
         "import sys, andon.__main__ as m\n"
         "try: m.app(sys.argv[1:])\n"
-        "finally: assert 'lab' not in sys.modules"
+        "finally: assert not {'lab', 'torch'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", script, *words], check=True, capture_output=True)
 
