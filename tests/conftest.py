@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
@@ -80,12 +81,24 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[LocalPostgres]:
-    """The embedded PostgreSQL, one for the whole run; make a database of your own in it."""
+    """The embedded PostgreSQL, one for the whole run; make a database of your own in it.
+
+    It waits for no disk, for its databases are gone before the machine could lose its power.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="andon-") as folder,
         start_postgres(Path(folder) / "postgres") as running,
     ):
+        asyncio.run(_wait_for_no_disk(running))
         yield running
+
+
+async def _wait_for_no_disk(server: LocalPostgres) -> None:
+    link = await asyncpg.connect(server.database_url("postgres").replace("+asyncpg", ""))
+    for setting in ("fsync", "full_page_writes"):
+        await link.execute(f"ALTER SYSTEM SET {setting} = off")
+    await link.execute("SELECT pg_reload_conf()")
+    await link.close()
 
 
 @pytest.fixture(scope="session")

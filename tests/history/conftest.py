@@ -63,7 +63,7 @@ def empty_url(postgres: LocalPostgres) -> str:
 def url(postgres: LocalPostgres, template: str) -> Iterator[str]:
     """A migrated database of this test's own."""
     name = _fresh_name()
-    admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield postgres.database_url(name)
     admin(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
