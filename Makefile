@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.andon-setup
 DEMO_ARGS ?=
+# Processes that share the tests which are not slow.
+TEST_PROCESSES ?= 2
+SHARED := -m "not slow" -n $(TEST_PROCESSES) --dist worksteal
 
 .PHONY: setup demo test coverage test-all smoke lint clean
 setup: $(STAMP)
@@ -19,16 +22,16 @@ demo: setup
 	@$(BIN)/andon demo $(DEMO_ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(SHARED)
 
 # The same with which lines ran; counting them takes as long again as the tests.
 coverage: setup
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+	$(BIN)/python -m pytest $(SHARED) --cov --cov-report=term
 
-# The slow tests as well (Ray, kill -9 of every process, Apache Kafka by Maven, MinIO by Go): an hour
-# on two cores.
-test-all: setup
-	$(BIN)/python -m pytest
+# Then the slow tests (Ray, kill -9 of every process, Apache Kafka by Maven, MinIO by Go), which have
+# the machine to themselves: an hour on two cores.
+test-all: test
+	$(BIN)/python -m pytest -m slow
 
 # Every benchmark, as short as it runs, to see that it works. The figures mean nothing.
 smoke: setup
