@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 
 from console.guard import HEADERS, host_of
 from streams.errors import UnavailableError
@@ -31,14 +32,19 @@ class Away:
         return fail
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def away() -> Away:
     return Away()
 
 
+@pytest.fixture(scope="module")
+def app(away: Away) -> FastAPI:
+    """One for all: it takes a while to build and to describe."""
+    return app_of(away, away, ("console.plant",))
+
+
 @pytest_asyncio.fixture
-async def client(away: Away) -> AsyncIterator[httpx.AsyncClient]:
-    app = app_of(away, away, ("console.plant",))
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(app, base="http://127.0.0.1:8080") as made:
         yield made
 
@@ -86,9 +92,9 @@ async def test_every_answer_has_the_headers(
 
 
 async def test_a_mistake_of_ours_has_them_too_and_shows_nothing(
-    client: httpx.AsyncClient, away: Away
+    client: httpx.AsyncClient, away: Away, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away.error = RuntimeError(f"broken with {PASSWORD}")
+    monkeypatch.setattr(away, "error", RuntimeError(f"broken with {PASSWORD}"))
     found = await client.get("/api/stats")
     assert found.status_code == 500
     assert {name: found.headers.get(name) for name in HEADERS} == HEADERS
