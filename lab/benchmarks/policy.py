@@ -66,7 +66,7 @@ def measure_decisions(seconds: float = 5.0) -> PolicySpeed:
     last, done, by_last = f"rule:rule{rules - 1}", 0, 0
     begun, cpu = time.perf_counter(), time.process_time()
     until = begun + seconds
-    while time.perf_counter() < until:
+    while not done or time.perf_counter() < until:
         for situation in situations[done % 20_000 : done % 20_000 + 1000]:
             by_last += policy.decide(situation).rule == last
         done += 1000
