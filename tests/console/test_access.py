@@ -62,7 +62,7 @@ class Away:
 
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
-    """One for all, for it takes a while to build: no request of these tests leaves a trace in it."""
+    """One for all, for building it takes a while; no request here leaves a trace in it."""
     away = Away()
     return build_app(parts_of(history=away, store=away, audit=away, handovers=away, leases=away))
 
