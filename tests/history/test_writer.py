@@ -137,9 +137,9 @@ async def test_a_database_killed_mid_batch_is_unavailable_and_then_catches_up(
     await holder.execute("BEGIN; LOCK TABLE part_fact IN SHARE MODE")
     batch = asyncio.create_task(writer.add_decisions(events))  # its triggers wait for it
     await asyncio.to_thread(_kill_while_a_backend_inserts, server)
-    holder.terminate()
     with pytest.raises(UnavailableError, match="writing 20000 rows of decision"):
         await batch
+    holder.terminate()  # its end lets the batch go on where a backend has outlived its server
     with pytest.raises(UnavailableError):
         await writer.add_decisions(events[:1])
     with start_postgres(scratch / "pg", server.port):
