@@ -82,7 +82,8 @@ def line(
 
     `ratio` and `overhead_cpu_ms` (all CPU per frame but the bare expert's) are of the reference
     expert (torch f32, one thread), `shipped` of the runtime that the artifact picks by itself.
-    `flow_cpu_ms` is the overhead's share of broker, inspect, classify and Ray.
+    `flow_cpu_ms` is the overhead's share of broker, inspect, classify and Ray. CPU is read while
+    parts flow; `rest_cpu_ms_per_s` is what the line takes each second without any.
     """
     from lab.benchmarks.line import LineBenchmark, benchmark_line, benchmark_secured
 
