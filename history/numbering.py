@@ -20,6 +20,7 @@ from history.facts import SHOTS
 from history.records import LostMessages, TriggerNumbers
 from history.tables import METADATA
 from streams.codes import LOST_TO_RETENTION
+from streams.counters import MISSED_LIMIT
 
 _DECISION = METADATA.tables["decision"]
 _ACK = METADATA.tables["acknowledgement"]
@@ -31,8 +32,6 @@ TAKEN = (_ACK.c.outcome == "acknowledged") | (
 """Results that the controller took from its registers, in time or late."""
 _NARROW = 0xFFFF
 """The last number of a counter of 16 bits."""
-_FAR = 1024
-"""A larger step may be a wrap, and no hole."""
 
 
 def of_line(table: Table, line: str | None, since: datetime | None) -> list[ColumnElement[bool]]:
@@ -68,7 +67,7 @@ async def trigger_holes(
     step = steps.c.seq - steps.c.before
     found = await link.execute(
         select(steps.c.line, steps.c.station, steps.c.plc_boot_id, steps.c.before, steps.c.seq)
-        .where(step > 1, (step <= _FAR) | steps.c.is_later)
+        .where(step > 1, (step <= MISSED_LIMIT) | steps.c.is_later)
         .order_by(*steps.c)
     )
     return tuple(
@@ -100,7 +99,7 @@ async def numbered_twice(
     ).all()
     wraps: dict[tuple[str, str, int], list[datetime]] = defaultdict(list)
     if found:
-        end = _ACK.c.trigger_seq.between(_NARROW - _FAR, _NARROW)
+        end = _ACK.c.trigger_seq.between(_NARROW - MISSED_LIMIT, _NARROW)
         last = select(*run, _ACK.c.captured_at).where(*of_line(_ACK, line, since), end)
         for *of, at in await link.execute(last.order_by(_ACK.c.captured_at)):
             wraps[tuple(of)].append(at)

@@ -228,12 +228,12 @@ class BundleStore:
         return how(self.fetch(product, digest))
 
     def files(self, product: str, digest: str) -> dict[str, float]:
-        """When each file of a version was written, Unix seconds; more of them while it is copied.
-
-        Raises:
-            AndonError: the store cannot be read.
-        """
-        return self._blobs.keys(f"{self._folder(product)}/{_checked(digest)}/")
+        """When each file of a version was written, Unix seconds: another answer than before while
+        it is being copied; none where the store cannot be read."""
+        try:
+            return self._blobs.keys(f"{self._folder(product)}/{_checked(digest)}/")
+        except AndonError:
+            return {}
 
     def _cached(self, product: str, digest: str) -> Path:
         return self._cache / self._folder(product) / _checked(digest)

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from andon.learning.errors import LearningError
 from history.model_log import ModelChange, ModelLog
@@ -69,32 +70,53 @@ async def put_in_force(
             replica did not take it.
         UnavailableError: store, database or Serve do not answer; the message says what holds.
     """
-    async with log.changing(wish.product):
-        return await _put(wish, stores, log, replicas, wait_s, tell)
+    product = wish.product
+    async with log.changing(product):
+        await asyncio.to_thread(stores.experts.manifest, product, wish.expert)
+        if wish.exemplars:
+            await asyncio.to_thread(stores.exemplars.manifest, product, wish.exemplars)
+        last = next(iter(await log.changes(product, 1)), None)
+        status = await replicas.look()
+        _refuse_pinned(status, wish)
+        known = lacking(status, wish)
+        written = (last.to_expert, last.to_exemplars) if last is not None else (None, None)
+        old = await asyncio.to_thread(_in_force, stores.experts, product, written[0])
+        old_exemplars = await asyncio.to_thread(_in_force, stores.exemplars, product, written[1])
+        taken = partial(_until_all_have_it, wish, replicas, wait_s, tell, known)
+        await _switch(wish, stores, old, old_exemplars, taken)
+        new_exemplars = old_exemplars if wish.exemplars is None else wish.exemplars or None
+        if (old, old_exemplars) == (wish.expert, new_exemplars):
+            if last is not None and last.to_expert == wish.expert:
+                tell(
+                    f"nothing changed and nothing was written down: {last.applied_by} put it in "
+                    f"force at {last.applied_at:%Y-%m-%d %H:%M:%S} UTC"
+                )
+                return last  # a rollback goes where it went before
+            # an audit entry that could not be written is written now
+            old = last.to_expert if last is not None else None
+        try:
+            return await log.append(
+                product, (old, wish.expert), (old_exemplars, new_exemplars), wish.by, wish.reason
+            )
+        except AndonError as error:
+            raise UnavailableError(
+                f"{product} {wish.expert[:12]} is in force, but its audit entry is missing: "
+                f"{error}; run this again"
+            ) from error
 
 
-async def _put(
+async def _switch(
     wish: Wish,
     stores: Stores,
-    log: ModelLog,
-    replicas: ServeReplicas,
-    wait_s: float,
-    tell: Callable[[str], None],
-) -> ModelChange:
+    old: str | None,
+    old_exemplars: str | None,
+    taken: Callable[[], Awaitable[None]],
+) -> None:
+    """Point at the new version, and back where ``taken`` says that a replica did not take it."""
     product = wish.product
-    await asyncio.to_thread(stores.experts.manifest, product, wish.expert)
-    if wish.exemplars:
-        await asyncio.to_thread(stores.exemplars.manifest, product, wish.exemplars)
-    last = next(iter(await log.changes(product, 1)), None)
-    status = await replicas.look()
-    _refuse_pinned(status, wish)
-    known = lacking(status, wish)
-    written = (last.to_expert, last.to_exemplars) if last is not None else (None, None)
-    old = await asyncio.to_thread(_in_force, stores.experts, product, written[0])
-    old_exemplars = await asyncio.to_thread(_in_force, stores.exemplars, product, written[1])
     try:
         await asyncio.to_thread(_point, stores, product, wish.expert, wish.exemplars)
-        await _until_all_have_it(wish, replicas, wait_s, tell, known)
+        await taken()
     except (AndonError, asyncio.CancelledError) as error:
         back = (old_exemplars or "") if wish.exemplars is not None else None
         try:
@@ -105,25 +127,6 @@ async def _put(
                 f"put in force again: {second}; `andon models list` says what is"
             ) from error
         raise
-    new_exemplars = old_exemplars if wish.exemplars is None else wish.exemplars or None
-    if (old, old_exemplars) == (wish.expert, new_exemplars):
-        if last is not None and last.to_expert == wish.expert:
-            tell(
-                f"nothing changed and nothing was written down: {last.applied_by} put it in force "
-                f"at {last.applied_at:%Y-%m-%d %H:%M:%S} UTC"
-            )
-            return last  # a rollback goes where it went before
-        # an audit entry that could not be written is written now
-        old = last.to_expert if last is not None else None
-    try:
-        return await log.append(
-            product, (old, wish.expert), (old_exemplars, new_exemplars), wish.by, wish.reason
-        )
-    except AndonError as error:
-        raise UnavailableError(
-            f"{product} {wish.expert[:12]} is in force, but its audit entry is missing: {error}; "
-            "run this again"
-        ) from error
 
 
 def lacking(status: ApplicationStatus, wish: Wish) -> list[str]:

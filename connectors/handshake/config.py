@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from pydantic import Field, field_validator
 
 from connectors.handshake.recipes import Recipe
+from streams.counters import MISSED_LIMIT
 from streams.settings import Section
 
 LONGEST_MS: Final = 3_600_000
@@ -33,7 +34,7 @@ class HandshakeConfig(Section):
     """Results waiting for the controller's acknowledgement; one more is an overrun."""
     open_limit: Annotated[int, Field(ge=1, le=4096)] = 128
     """Parts without a closed result; at the limit the gateway drops Ready."""
-    missed_limit: Annotated[int, Field(ge=1, le=65_536)] = 1024
+    missed_limit: Annotated[int, Field(ge=1, le=65_536)] = MISSED_LIMIT
     """Missed triggers for which a hold is still written; older ones are only counted."""
     recipes: dict[Annotated[int, Field(ge=1, le=0xFFFF)], Recipe] = Field({})
     """Recipe number -> recipe, or the name of its product alone. With any, parts are captured only

@@ -14,13 +14,11 @@ from pydantic import BaseModel, Field
 
 from console.feed.line_state import LivePart
 from streams.codes import DecisionSource, ReasonCode
+from streams.counters import MISSED_LIMIT
 from streams.events import Decision, PartOnLine
 
 GAPS_TOLD: Final = 100_000
 """A jump of the trigger's number by more is another count, and no gap."""
-
-_MISSED_AT_ONCE: Final = 1024
-"""So many numbers at most may be skipped at a wrap, as by ``gateway.missed_limit``."""
 
 
 class LateAnswer(BaseModel):
@@ -121,7 +119,7 @@ def _in_order(
     """
     run.sort(key=lambda one: one[0].trigger_seq)
     jumps = [b.trigger_seq - a.trigger_seq for (a, _), (b, _) in pairwise(run)]
-    if jumps and max(jumps) > _MISSED_AT_ONCE:
+    if jumps and max(jumps) > MISSED_LIMIT:
         at = jumps.index(max(jumps)) + 1
         low, high = run[:at], run[at:]
         if max(_triggered(one) for one, _ in low) >= max(_triggered(one) for one, _ in high):

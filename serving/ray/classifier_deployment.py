@@ -190,7 +190,7 @@ class ClassifierDeployment:
             try:
                 if digest is None:
                     raise ServingError("no exemplar bundle in the store; `andon classify teach`")
-                self._refused[product] = self._files(product, digest)
+                self._refused[product] = self._store.files(product, digest)
                 bundles[product] = self._verified(product, digest)
                 del self._refused[product]
             except AndonError as error:
@@ -220,16 +220,10 @@ class ClassifierDeployment:
 
         return self._store.opened(product, digest, verify)
 
-    def _files(self, product: str, digest: str) -> Mapping[str, float]:
-        try:
-            return self._store.files(product, digest)
-        except AndonError:
-            return {}
-
     def _lies_otherwise(self) -> bool:
         """Whether a bundle that could not be used was copied on."""
         return any(
-            files != self._files(product, digest)
+            files != self._store.files(product, digest)
             for product, files in self._refused.items()
             if (digest := self._resolved.get(product)) is not None
         )

@@ -270,10 +270,7 @@ class ModelSet:
         Args:
             place: what refuses it: the product, or its shadow.
         """
-        try:
-            files = self._store.files(product, version)
-        except AndonError:
-            files = {}
+        files = self._store.files(product, version)
         known = self._refused.get(place)
         if known is not None and (known.version, known.files) == (version, files):
             raise ValueError(known.why)

@@ -1,15 +1,16 @@
 """A version that is still being copied into the store, or is damaged there."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from serving.bundle_store import SHADOW, open_folder
+from serving.bundle_store import SHADOW, BundleStore, open_folder
 from serving.bundles import write_bundle
 from serving.naming.teaching import Lesson, teach_product
 from serving.ray.classifier_deployment import ClassifierDeployment
@@ -41,6 +42,20 @@ def vision(root: Path) -> VisionDeployment:
     return VisionDeployment(settings, lambda: open_folder(root))
 
 
+@contextlib.asynccontextmanager
+async def following(root: Path) -> AsyncIterator[tuple[BundleStore, VisionDeployment, str, str]]:
+    """A store of two versions, the first in force, the replica that follows it, and both."""
+    store = open_folder(root)
+    one, two = (save_with_tensors(root, note) for note in "12")
+    store.point("tile", one)
+    replica = vision(root)
+    await replica.reconfigure({"products": "latest"})
+    try:
+        yield store, replica, one, two
+    finally:
+        await replica.close()
+
+
 async def comes_to(
     replica: VisionDeployment | ClassifierDeployment, is_so: Callable[[dict[str, object]], object]
 ) -> None:
@@ -54,12 +69,7 @@ async def comes_to(
 @pytest.mark.asyncio
 @pytest.mark.parametrize("place", ["versions", "shadows"])
 async def test_an_expert_is_taken_once_its_copy_is_complete(tmp_path: Path, place: str) -> None:
-    store = open_folder(tmp_path)
-    one, two = (save_with_tensors(tmp_path, note) for note in "12")
-    store.point("tile", one)
-    replica = vision(tmp_path)
-    await replica.reconfigure({"products": "latest"})
-    try:
+    async with following(tmp_path) as (store, replica, one, two):
         tensors = tmp_path / "tile" / two / "tensors.bin"
         tensors.unlink()  # copied in the order of names, the manifest comes first
         store.point("tile", two, SHADOW if place == "shadows" else "latest.json")
@@ -68,42 +78,26 @@ async def test_an_expert_is_taken_once_its_copy_is_complete(tmp_path: Path, plac
         tensors.write_bytes(b"tensors")
         await comes_to(replica, lambda said: said[place] == {"tile": two})
         assert (await replica.status())["problems"] == {}
-    finally:
-        await replica.close()
 
 
 @pytest.mark.asyncio
 async def test_a_shadow_that_was_stopped_may_begin_again(tmp_path: Path) -> None:
-    store = open_folder(tmp_path)
-    one, two = (save_with_tensors(tmp_path, note) for note in "12")
-    store.point("tile", one)
-    replica = vision(tmp_path)
-    await replica.reconfigure({"products": "latest"})
-    try:
+    async with following(tmp_path) as (store, replica, _, two):
         for _ in range(2):
             store.point("tile", two, SHADOW)
             await comes_to(replica, lambda said: said["shadows"] == {"tile": two})
             store.point("tile", None, SHADOW)
             await comes_to(replica, lambda said: said["shadows"] == {})
-    finally:
-        await replica.close()
 
 
 @pytest.mark.asyncio
 async def test_a_shadow_that_cannot_be_loaded_stays_a_problem(tmp_path: Path) -> None:
-    store = open_folder(tmp_path)
-    one, two = (save_with_tensors(tmp_path, note) for note in "12")
-    store.point("tile", one)
-    store.point("tile", two, SHADOW)
-    (tmp_path / "tile" / two / "tensors.bin").unlink()
-    replica = vision(tmp_path)
-    await replica.reconfigure({"products": "latest"})
-    try:
+    async with following(tmp_path) as (store, replica, _, two):
+        (tmp_path / "tile" / two / "tensors.bin").unlink()
+        store.point("tile", two, SHADOW)
         for _ in range(3):
             await asyncio.to_thread(replica._models.follow)
             assert "No such file" in str((await replica.status())["problems"])
-    finally:
-        await replica.close()
 
 
 def lesson(class_name: str, seed: int) -> Lesson:
