@@ -9,6 +9,7 @@ from typing import Any
 from asyncua import Server, ua
 from asyncua.common.callback import CallbackType
 
+from connectors.errors import ConnectorError
 from connectors.handshake.signals import Owner, Signal, SignalValue, SignalValues
 from connectors.opcua.coercion import from_wire, last_count, to_wire
 from connectors.opcua.server_security import ServerSecurity
@@ -87,9 +88,19 @@ class SignalServer:
         self._server = server
 
     async def listen(self) -> None:
-        """Let gateways connect."""
+        """Let gateways connect.
+
+        Raises:
+            ConnectorError: the port is taken, as by another controller that still plays.
+        """
         server = self._running()
-        await (server.start() if server.bserver is None else server.bserver.start())
+        try:
+            await (server.start() if server.bserver is None else server.bserver.start())
+        except OSError as error:
+            raise ConnectorError(
+                f"{self.url} cannot be listened on: {error.strerror}; end who does, or give "
+                "another --url"
+            ) from None
 
     async def hang_up(self) -> None:
         """Drop every connection; nobody can connect until ``listen``."""
