@@ -31,9 +31,10 @@ from serving.bundles import (
     folder_before,
     product_folder,
     read_file,
+    remove_drafts,
     write_whole,
 )
-from serving.errors import StoreError
+from serving.errors import DamagedPointerError, StoreError
 from streams.errors import AndonError
 from streams.names import is_derived
 
@@ -59,11 +60,16 @@ class BundleStore:
         self._folders: dict[str, str] = {}
         self._names: dict[str, str] = {}
 
-    def products(self) -> dict[str, str]:
+    def products(self, damaged: dict[str, str] | None = None) -> dict[str, str]:
         """Every product that has a version, with the digest of the one in force.
 
+        Args:
+            damaged: receives, by product, why it cannot be said which of its versions is in force;
+                without it that is raised.
+
         Raises:
-            StoreError: a pointer is damaged.
+            StoreError: the store cannot be read.
+            DamagedPointerError: a pointer is damaged, or a manifest does not name its product.
         """
         newest: dict[str, tuple[float, str]] = {}
         pointed = set()
@@ -73,10 +79,19 @@ class BundleStore:
                     newest[product] = max(newest.get(product, (written, digest)), (written, digest))
                 case [product, name] if name == POINTER:
                     pointed.add(product)
-        in_force: dict[str, str | None] = {p: digest for p, (_, digest) in newest.items()}
-        in_force |= {folder: self._pointed(folder, POINTER) for folder in pointed}
-        named = ((self._name_of(f, digest), digest) for f, digest in in_force.items() if digest)
-        return dict(sorted(named))
+        found: dict[str, str] = {}
+        for folder in sorted(newest.keys() | pointed):
+            name, latest = folder, newest[folder][1] if folder in newest else None
+            try:
+                name = self._name_of(folder, latest) if latest else folder
+                said = self._pointed(folder, POINTER) if folder in pointed else latest
+                if said is not None:
+                    found[self._name_of(folder, said)] = said
+            except DamagedPointerError as error:
+                if damaged is None:
+                    raise
+                damaged[name] = str(error)
+        return dict(sorted(found.items()))
 
     def versions(self, product: str) -> dict[str, float]:
         """Digest of every version of a product, with the time it was written, Unix seconds."""
@@ -94,7 +109,7 @@ class BundleStore:
             name: ``POINTER``, or ``SHADOW`` for the version that is scored beside.
 
         Raises:
-            StoreError: the pointer is damaged.
+            DamagedPointerError: the pointer is damaged.
         """
         return self._pointed(self._folder(product), name)
 
@@ -114,7 +129,7 @@ class BundleStore:
             said = json.loads(body)["digest"]
             return None if said is None else _checked(str(said))
         except (ValueError, KeyError, TypeError, StoreError):
-            raise StoreError(
+            raise DamagedPointerError(
                 f"{folder}/{name} is damaged: delete it, or `andon models use` a version"
             ) from None
 
@@ -259,7 +274,7 @@ class BundleStore:
                 manifest = json.loads(self._blobs.get(f"{folder}/{digest}/{MANIFEST}") or b"{}")
                 self._names[folder] = str(manifest.get("product") or manifest["product_id"])
             except (ValueError, KeyError, AttributeError):
-                raise StoreError(
+                raise DamagedPointerError(
                     f"{folder}: the manifest of {digest[:12]} does not name its product"
                 ) from None
         return self._names[folder]
@@ -272,6 +287,7 @@ class BundleStore:
             raise StoreError(f"{what}: not in the store; train it, or name another digest")
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
+            remove_drafts(folder.parent)
             fresh = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder.parent))
             try:
                 for name in names:

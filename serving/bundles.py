@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ from streams.names import fault_of, key_of
 
 MANIFEST: Final = "manifest.json"
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+ABANDONED_S: Final = 86400.0
+"""Age of a draft from which on nobody writes it any more."""
 _BEFORE = re.compile(r"[^\s./\\\x00-\x1f][^/\\\x00-\x1f]{0,127}")
 
 
@@ -99,6 +102,7 @@ def write_bundle(root: Path, product: str, files: Mapping[str, bytes]) -> Path:
             os.utime(target / MANIFEST)
             return target
         parent.mkdir(parents=True, exist_ok=True)
+        remove_drafts(parent)
         draft = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
         try:
             for name, body in files.items():
@@ -112,6 +116,21 @@ def write_bundle(root: Path, product: str, files: Mapping[str, bytes]) -> Path:
         if _lacking(target, files):  # else another process was first
             raise BundleError(f"{target}: cannot be written: {error}") from error
     return target
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what somebody who was killed while writing left in a product's folder.
+
+    A draft takes seconds; one that nobody has written to for a day will not be finished.
+    """
+    for draft in (*folder.glob(".new-*"), *folder.glob(".fetch-*")):
+        with suppress(OSError):
+            if time.time() - draft.stat().st_mtime < ABANDONED_S:
+                continue
+            if draft.is_dir():
+                shutil.rmtree(draft)
+            else:
+                draft.unlink()
 
 
 def _lacking(folder: Path, files: Mapping[str, bytes]) -> list[str]:

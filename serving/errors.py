@@ -11,6 +11,10 @@ class StoreError(ServingError):
     """An artifact or exemplar bundle is absent, damaged, or its store cannot be reached."""
 
 
+class DamagedPointerError(StoreError):
+    """What says which version of a product is in force cannot be read; other products are well."""
+
+
 class ServeConfigError(ServingError):
     """A Serve application's arguments or user configuration cannot be used."""
 

@@ -38,7 +38,7 @@ def expert_to_teach(product: str, given: Path | None) -> Path | None:
     if "://" in load_settings().paths.artifacts:
         return None
     store = wiring.bundle_store(str(artifact_root()))
-    digest = store.products().get(product)
+    digest = store.in_force(product)
     return store.fetch(product, digest) if digest is not None else None
 
 
@@ -85,12 +85,12 @@ def hold_exemplars(root: Path, product: str) -> None:
         return
     exemplars = wiring.bundle_store(str(root))
     if exemplars.pointed(product) is None:
-        exemplars.point(product, exemplars.products().get(product))
+        exemplars.point(product, exemplars.in_force(product))
 
 
 def waiting_exemplars(root: Path, product: str, bundle: Path) -> str:
     """What to say of exemplars that wait without an expert of theirs; empty where they do not."""
-    if wiring.bundle_store(str(root)).products().get(product) == bundle.name:
+    if wiring.bundle_store(str(root)).in_force(product) == bundle.name:
         return ""
     return (
         f"not in force: `andon models use {shlex.quote(product)} EXPERT "

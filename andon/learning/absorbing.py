@@ -57,13 +57,13 @@ def absorb_goods(
         LearningError: the product has no expert, or one that keeps no training set.
         AbsorbRefused: the new kind cannot be told from defects.
     """
-    base = stores.experts.products().get(product)
+    base = stores.experts.in_force(product)
     if base is None:
         raise LearningError(f"{product}: no expert in the store; `andon train` makes one")
     expert = load_expert(stores.experts.fetch(product, base))
     if not isinstance(expert, ComposedExpert):
         raise LearningError(f"{product}: an expert of kind {expert.name!r} cannot absorb anything")
-    bundle = stores.exemplars.products().get(product)
+    bundle = stores.exemplars.in_force(product)
     known: ExemplarBundle | None = None
     exemplars: list[LabelledPicture] = []
     if bundle is not None:

@@ -1,14 +1,19 @@
 """Reads the versions of the experts from store, audit and replicas."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from pydantic import ValidationError
 
 from andon import wiring
 from andon.learning.in_force import Stores
 from andon.learning.versions import describe_version
 from andon.settings import Settings
 from history.model_log import ModelChange
-from serving.bundle_store import SHADOW
+from serving.bundle_store import SHADOW, BundleStore
+from serving.errors import DamagedPointerError, StoreError
 from serving.expert_versions import Version, VersionNote
 from serving.ray.replicas import ReplicaStatus
 from serving.ray.settings import VISION
@@ -23,6 +28,9 @@ async def read_versions(
 ) -> tuple[list[Version], list[str]]:
     """Every version in the store, newest first by product, and what could not be found out.
 
+    A product whose pointer is damaged, or a version whose manifest was altered, is told as unknown
+    and hides nothing else.
+
     Args:
         look_s: how long the replicas may take to answer, seconds.
 
@@ -32,21 +40,55 @@ async def read_versions(
     unknown: list[str] = []
     changes = await _changes(settings, product, unknown)
     replicas = await _replicas(settings, look_s, unknown)
-    in_force = await asyncio.to_thread(stores.experts.products)
-    names = [product] if product is not None else list(in_force)
+    damaged: dict[str, str] = {}
+    in_force = await asyncio.to_thread(stores.experts.products, damaged)
+    names = [product] if product is not None else sorted({*in_force, *damaged})
+    unknown += [why for name, why in damaged.items() if name in names]
     found: list[Version] = []
     for name in names:
         own = [change for change in changes if change.product_id == name]
-        pointed = in_force.get(name), stores.experts.pointed(name, SHADOW)
-        versions = await asyncio.to_thread(stores.experts.versions, name)
-        for digest, written in sorted(versions.items(), key=lambda item: -item[1]):
-            manifest = await asyncio.to_thread(stores.experts.manifest, name, digest)
-            body = await asyncio.to_thread(stores.experts.note, name, digest)
-            note = VersionNote.model_validate_json(body) if body is not None else None
+        of_store = partial(_of_store, stores.experts, name, in_force.get(name), unknown)
+        for digest, written, manifest, note, pointed in await asyncio.to_thread(of_store):
             found.append(
                 describe_version(name, digest, written, manifest, note, pointed, own, replicas)
             )
     return found, unknown
+
+
+class _Stored(NamedTuple):
+    """What the store knows of a version."""
+
+    digest: str
+    written_s: float
+    manifest: Mapping[str, object]
+    note: VersionNote | None
+    pointed: tuple[str | None, str | None]
+    """The versions in force and in the shadow."""
+
+
+def _of_store(
+    store: BundleStore, product: str, in_force: str | None, unknown: list[str]
+) -> list[_Stored]:
+    """The versions of a product, newest first."""
+    shadow = None
+    try:
+        shadow = store.pointed(product, SHADOW)
+    except DamagedPointerError as error:
+        unknown.append(str(error))
+    found = []
+    for digest, written_s in sorted(store.versions(product).items(), key=lambda item: -item[1]):
+        try:
+            manifest, body = store.manifest(product, digest), store.note(product, digest)
+        except StoreError as error:
+            unknown.append(str(error))
+            continue
+        note = None
+        try:
+            note = VersionNote.model_validate_json(body) if body is not None else None
+        except ValidationError:
+            unknown.append(f"{product} {digest[:12]}: what was noted of it cannot be read")
+        found.append(_Stored(digest, written_s, manifest, note, (in_force, shadow)))
+    return found
 
 
 async def _changes(

@@ -45,7 +45,7 @@ def hold_in_force(stores: Stores, product: str) -> None:
     """
     for store in (stores.experts, stores.exemplars):
         if store.pointed(product) is None:
-            store.point(product, store.products().get(product))
+            store.point(product, store.in_force(product))
 
 
 async def put_in_force(

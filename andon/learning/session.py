@@ -81,10 +81,10 @@ class Session:
             LearningError: the product has no expert, or one that cannot be taught.
             AndonError: the store cannot be read.
         """
-        base = stores.experts.products().get(product)
+        base = stores.experts.in_force(product)
         if base is None:
             raise LearningError(f"{product}: no expert in the store; `andon train` makes one")
-        digest = stores.exemplars.products().get(product)
+        digest = stores.exemplars.in_force(product)
         bundle = ExemplarBundle(product, DEFAULT_BACKBONE)
         if digest is not None:
             bundle = load_bundle(stores.exemplars.fetch(product, digest))

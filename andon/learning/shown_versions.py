@@ -37,8 +37,9 @@ class ShownVersions:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def products(self) -> Mapping[str, str]:
-        found = await asyncio.to_thread(self._stores.experts.products)
-        return {key_of(product): product for product in found}
+        damaged: dict[str, str] = {}
+        found = await asyncio.to_thread(self._stores.experts.products, damaged)
+        return {key_of(product): product for product in (*found, *damaged)}
 
     async def versions(self, product: str | None) -> tuple[Sequence[Version], Sequence[str]]:
         return await read_versions(self._settings, self._stores, product, LOOK_S)

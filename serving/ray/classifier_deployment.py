@@ -66,7 +66,7 @@ class ClassifierDeployment:
         self._changing = asyncio.Lock()
         self._problems: dict[str, str] = {}
         self._not_followed: dict[str, str] = {}
-        """Why the last look at the store found nothing out."""
+        """What the last look at the store did not find out and why, by product."""
         self._replica = uuid4().hex
         self._tally = ReplicaTally()
         self._watch = StoreWatch(self._store, settings.follow_s)
@@ -111,7 +111,6 @@ class ClassifierDeployment:
                 resolved = await asyncio.to_thread(self._resolve)
                 if resolved != self._resolved or await asyncio.to_thread(self._lies_otherwise):
                     await self._take(resolved)
-                self._not_followed = {}
             except Exception as error:  # a store that is down leaves what is loaded in force
                 self._not_followed = {"*": str(error)}
                 log.exception("looking for the exemplars in force failed")
@@ -169,7 +168,10 @@ class ClassifierDeployment:
             await asyncio.to_thread(self._spans.close)
 
     def _resolve(self) -> dict[str, str | None]:
-        return self._watch.resolve(self._wanted.exemplars, self._versions)
+        damaged: dict[str, str] = {}
+        resolved = self._watch.resolve(self._wanted.exemplars, self._versions, damaged)
+        self._not_followed = damaged
+        return resolved
 
     @property
     def _pinned(self) -> list[str]:
@@ -189,7 +191,8 @@ class ClassifierDeployment:
         for product, digest in resolved.items():
             try:
                 if digest is None:
-                    raise ServingError("no exemplar bundle in the store; `andon classify teach`")
+                    why = "no exemplar bundle in the store; `andon classify teach`"
+                    raise ServingError(self._not_followed.get(product, why))
                 self._refused[product] = self._store.files(product, digest)
                 bundles[product] = self._verified(product, digest)
                 del self._refused[product]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from serving.bundle_store import BundleStore
+from serving.errors import DamagedPointerError
 from serving.ray.settings import LATEST
 
 Named = Mapping[str, str] | Literal["latest"]
@@ -40,12 +41,18 @@ class StoreWatch:
             return False
         return self.missed or time.monotonic() - self._looked >= self.every_s
 
-    def resolve(self, named: Named, held: Mapping[str, str]) -> dict[str, str | None]:
+    def resolve(
+        self, named: Named, held: Mapping[str, str], damaged: dict[str, str]
+    ) -> dict[str, str | None]:
         """The digest of each product; None where the store has no version of it.
+
+        A product of which the store does not say which version is in force keeps the one that it
+        has here, or had when this host last served.
 
         Args:
             named: as the configuration names the versions.
             held: what the replica has, by product.
+            damaged: receives, by product, why the store does not say it.
 
         Raises:
             AndonError: the store cannot be read.
@@ -57,14 +64,23 @@ class StoreWatch:
         self._looked, self.missed = time.monotonic(), False
         self._looks += 1
         following = [p for p in held if isinstance(named, str) or named.get(p) == LATEST]
-        pointed = {} if thorough else {p: self.store.pointed(p) for p in following}
-        if thorough or None in pointed.values() or (not every and set(named) - set(held)):
-            newest: Mapping[str, str | None] = self.store.products()
-        else:
-            newest = pointed
+        newest = {} if thorough else {p: self._pointed(p, damaged) for p in following}
+        lacks = {p for p, digest in newest.items() if digest is None} - damaged.keys()
+        if thorough or lacks or (not every and set(named) - set(held)):
+            newest = dict(self.store.products(damaged))
+        if damaged:
+            known = {**self.store.remembered(), **held}
+            newest |= {p: known[p] for p in damaged if p in known}
         if isinstance(named, str):
-            return dict(newest)
+            return newest
         return {p: newest.get(p) if v == LATEST else v for p, v in named.items()}
+
+    def _pointed(self, product: str, damaged: dict[str, str]) -> str | None:
+        try:
+            return self.store.pointed(product)
+        except DamagedPointerError as error:
+            damaged[product] = str(error)
+            return None
 
     def of_product(self, named: Named, product: str) -> str | None:
         """What ``resolve`` would say of one product; None where it is not served.

@@ -199,7 +199,7 @@ class ModelSet:
         held = dict(self._versions)
         problems: dict[str, str] = {}
         try:
-            wanted = self.watch.resolve(self._wanted.products, held)
+            wanted = self.watch.resolve(self._wanted.products, held, problems)
         except AndonError as error:
             problems["*"] = str(error)
             log.error("the artifact store: %s", error)
@@ -208,7 +208,7 @@ class ModelSet:
         lines = self.residents.held
         for product, version in sorted(wanted.items(), key=lambda item: item[0] in lines):
             if version is None:
-                problems[product] = "no version in the artifact store; train it first"
+                problems.setdefault(product, "no version in the artifact store; train it first")
             elif (accepted := self._accept(product, version, problems)) is not None:
                 now[product] = accepted
                 self._versions = MappingProxyType({**self._versions, product: accepted})

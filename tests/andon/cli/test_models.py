@@ -77,3 +77,22 @@ def test_a_shadow_is_another_version_than_the_one_in_force(store: Path) -> None:
     assert pointers.pointed("tile", SHADOW) == two
     runner.invoke(app, ["shadow", "tile", "--stop"])
     assert pointers.pointed("tile", SHADOW) is None
+
+
+def test_one_product_s_damage_hides_no_other_product(store: Path) -> None:
+    """A damaged pointer, an altered manifest and a note that is none failed the whole listing."""
+    good, noted = (save_tiny(store, "tile", note=note) for note in ("one", "two"))
+    cloth, altered = (save_tiny(store, "cloth", note=note) for note in ("one", "two"))
+    stores = open_folder(store)
+    stores.point("tile", good)
+    stores.put_note("tile", noted, b"[]")
+    for name in ("latest.json", SHADOW):
+        (store / "cloth" / name).write_text("")
+    (store / "cloth" / altered / "manifest.json").write_text("{}")
+    done = runner.invoke(app, ["list", "--json"])
+    assert done.exit_code == 0, done.output
+    listed = {version["digest"]: version["in_force"] for version in json.loads(done.stdout)}
+    assert listed == {good: True, noted: False, cloth: False}
+    for words in ("cloth/latest.json is damaged", f"cloth/{SHADOW} is damaged", "was altered"):
+        assert words in done.stderr
+    assert f"tile {noted[:12]}: what was noted of it cannot be read" in done.stderr
