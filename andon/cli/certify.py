@@ -1,6 +1,7 @@
 """``andon certify``: which classes may pass by themselves, from reviewed answers."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
@@ -192,6 +193,17 @@ def _row(finding: ClassFinding) -> list[str]:
     ]
 
 
+def _replace(path: Path, body: bytes) -> None:
+    """Write a file whole: whoever reads it, or kills this, finds the one before or the new one."""
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.write_bytes(body)
+        shutil.copymode(path, draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def _write(path: Path, certificate: Certificate | None, as_json: bool) -> None:
     if not path.is_file():
         raise PolicyError(f"--write needs a policy file, and {str(path)!r} is none")
@@ -202,6 +214,7 @@ def _write(path: Path, certificate: Certificate | None, as_json: bool) -> None:
             "classifier (model, prompt_hash and exemplars_version where there are), or certify "
             "from the history"
         )
-    path.write_text(with_certificate(path.read_text("utf-8"), certificate), "utf-8")
+    text = with_certificate(path.read_bytes().decode("utf-8"), certificate)
+    _replace(path.resolve(), text.encode("utf-8"))
     if not as_json:
         print_lines(output.problems(check_with_prompt(path)))

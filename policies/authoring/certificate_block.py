@@ -26,16 +26,22 @@ def with_certificate(text: str, certificate: Certificate) -> str:
         f"    {json.dumps(name, ensure_ascii=False)}: {json.dumps(entry)}"
         for name, entry in classes.items()
     ]
-    return "\n".join([*_without(text), "", *lines]) + "\n"
+    kept = _without(text)
+    end = "\r" if kept and kept[0].endswith("\r") else ""
+    return "\n".join([*kept, *(line + end for line in ("", *lines))]) + "\n"
 
 
 def _without(text: str) -> list[str]:
-    """The lines of a policy file without its certificate and the blank lines at its end."""
+    """The lines of a policy file without its certificate and the blank lines at its end.
+
+    A line that ends with CR LF keeps its CR; the other characters that ``str.splitlines`` takes for
+    ends of a line may stand in a description.
+    """
     kept: list[str] = []
     inside = False
-    for line in text.splitlines():
-        inside = line.startswith("certificate:") or (inside and line[:1] in ("", " ", "\t"))
-        if not inside and line != HEAD:
+    for line in text.split("\n"):
+        inside = line.startswith("certificate:") or (inside and line[:1] in ("", " ", "\t", "\r"))
+        if not inside and line.rstrip("\r") != HEAD:
             kept.append(line)
     while kept and not kept[-1].strip():
         kept.pop()

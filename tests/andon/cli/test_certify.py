@@ -105,3 +105,32 @@ def test_reviews_of_nobody_knows_what_are_not_written(policy: Path, tmp_path: Pa
         certify(str(policy), "--from", unstated, "--write")
     assert policy.read_text("utf-8") == POLICY
     assert certify(str(policy), "--from", unstated, "--escape", "1.5").exit_code == 2
+
+
+def test_a_file_is_replaced_whole_with_its_mode_and_ends_of_lines(
+    policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was written in place, so that a full disk left half a policy, and CR LF became LF."""
+    policy.write_bytes(POLICY.replace("\n", "\r\n").encode())
+    policy.chmod(0o640)
+    link = tmp_path / "link.yaml"
+    link.symlink_to(policy)
+    before = policy.read_bytes()
+    words = (str(link), "--from", table(tmp_path, 59, 0), "--write")
+
+    def full(path: Path, body: bytes) -> int:
+        with path.open("wb") as stream:
+            stream.write(body[:20])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space"):
+            certify(*words)
+    assert policy.read_bytes() == before
+    assert certify(*words).exit_code == 0
+    written = policy.read_bytes()
+    assert written.startswith(before)
+    assert written.count(b"\n") == written.count(b"\r\n")
+    assert (link.is_symlink(), policy.stat().st_mode & 0o777) == (True, 0o640)
+    assert not list(tmp_path.glob(".*"))

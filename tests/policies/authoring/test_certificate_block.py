@@ -60,3 +60,13 @@ def test_a_certificate_for_this_policy_is_in_force_and_one_for_another_warns(
         path.write_text(with_certificate(TEXT, certificate), "utf-8")
         found = [p.reason for p in check_file(path).warnings if p.code == "W104"]
         assert {reason.split("'")[1] for reason in found} == warned
+
+
+def test_a_file_keeps_its_ends_of_lines(tmp_path: Path) -> None:
+    """A description may hold what Unicode calls the end of a line, and an editor's CR LF stays."""
+    odd = TEXT.replace("grey", "grey\x85or\u2028dark").replace("\n", "\r\n")
+    first = with_certificate(odd, CERTIFICATE)
+    assert first.startswith(odd)
+    assert first.count("\n") == first.count("\r\n")
+    assert with_certificate(first, CERTIFICATE) == first
+    assert loaded(tmp_path, with_certificate(TEXT, CERTIFICATE)).certificate == CERTIFICATE
