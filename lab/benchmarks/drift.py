@@ -21,6 +21,8 @@ from serving.experts.look import measure_look
 from streams.roles.drift.watching import DriftAlarm, StationWatch, WatchedPart, watch
 
 _BATCH = 16
+SHOWN = 600
+"""Parts shown after a change at most."""
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 Draw = Callable[[np.random.Generator], dict[str, float]]
 
@@ -61,13 +63,11 @@ class DriftFigures(TypedDict):
 class DriftOptions:
     """How much is played."""
 
-    alpha: float = 0.01
-    runs: int = 20
-    parts: int = 10_000
+    alpha: float
+    runs: int
+    parts: int
     """Parts in each run without a change."""
-    before: int = 1000
-    shown: int = 600
-    """Parts shown after a change at most."""
+    before: int
     seed: int = 0
 
 
@@ -171,10 +171,10 @@ def _found(
         rng = np.random.default_rng([options.seed, 1000 + number, run])
         state, _ = _play(same, options.before, rng, options.alpha)
         _, alarms = _play(
-            changed, options.shown, rng, options.alpha, state, options.before, until_alarm=True
+            changed, SHOWN, rng, options.alpha, state, options.before, until_alarm=True
         )
         if not alarms:
-            delays.append(options.shown)
+            delays.append(SHOWN)
             continue
         at, alarm = alarms[0]
         delays.append(at - options.before + 1)

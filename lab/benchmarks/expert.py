@@ -31,6 +31,7 @@ from serving.experts.types import Floats, enlarge
 
 Report = Callable[[str, int, int], None]
 _BATCH = 16
+_RESPLITS = 40
 _BOOTSTRAPS = 300
 """Draws of parts behind the interval of ``resplit_calibration``."""
 
@@ -97,8 +98,6 @@ def resplit_calibration(
     scores: npt.ArrayLike,
     groups: Sequence[str],
     rate: float,
-    repeats: int = 40,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """False alarms on unseen parts when normals are split by part again and again.
 
@@ -110,17 +109,16 @@ def resplit_calibration(
         scores: of normals that the expert was not fitted on.
         groups: the part of each.
         rate: false-alarm rate asked for.
-        repeats: resplits.
 
     Returns:
         Mean, lowest and highest rate of both ways, and a part-level bootstrap interval (each draw
         a subset of the parts, resplit four times) of the first.
     """
     values, names = np.asarray(scores, np.float64), np.asarray(groups)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     parts = np.unique(names)
-    orders = [rng.permutation(parts) for _ in range(-(-repeats // 2))]
-    both = [half for order in orders for half in (order, order[::-1])][:repeats]
+    orders = [rng.permutation(parts) for _ in range(_RESPLITS // 2)]
+    both = [half for order in orders for half in (order, order[::-1])]
     seen = [_resplit(values, names, rate, order) for order in both]
     spread = []
     for _ in range(_BOOTSTRAPS):
@@ -134,7 +132,7 @@ def resplit_calibration(
         "asked": rate,
         "parts": len(parts),
         "images": len(values),
-        "repeats": repeats,
+        "repeats": _RESPLITS,
         **{
             key: {"mean": float(np.mean(v)), "low": float(np.min(v)), "high": float(np.max(v))}
             for key, v in zip(("by_part", "by_image"), zip(*seen, strict=True), strict=True)

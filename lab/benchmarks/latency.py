@@ -10,6 +10,7 @@ from connectors.gateway.journal_entries import JournalEntry, replay
 from lab.benchmarks.faults import Say
 from lab.benchmarks.latency_stages import TOTAL, Records, combined, figures, stages_of
 from lab.benchmarks.line import (
+    IN_FLIGHT,
     SATURATED_WINDOW_S,
     Bench,
     bench,
@@ -37,16 +38,14 @@ KINDS: Mapping[str, str] = {
 class LatencyBenchmark:
     """How long, and how hard."""
 
-    rounds: int = 5
-    seconds: float = 15.0
-    rate: float | None = None
+    rounds: int
+    seconds: float
+    rate: float | None
     """Parts/s; None: half of what the line takes."""
-    anomalous: float = 0.1
+    anomalous: float
     """Share of the played parts that are not good."""
     train: int = 400
     """Normal textiles that train the expert."""
-    in_flight: int = 32
-    """Parts without a result while the line's rate is measured."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def _over(broker: BrokerKind, options: LatencyBenchmark, say: Say) -> BrokerLate
         running.serve(SHIPPED)
         rate = options.rate
         if rate is None:
-            rate = saturated_rate(running, options.in_flight, options.seconds) / 2
+            rate = saturated_rate(running, IN_FLIGHT, options.seconds) / 2
         say(f"{broker}: {rate:.1f} parts/s")
         rounds: list[Round] = []
         loads: list[float] = []

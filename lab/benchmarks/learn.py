@@ -15,7 +15,7 @@ from pathlib import Path
 
 from andon.learning.candidate import BATCH, Apprentice, compare
 from andon.learning.figures import JudgedTwice, Shares, by_class, shares
-from andon.learning.lessons import MOST_PER_CLASS, ReviewedPicture
+from andon.learning.lessons import ReviewedPicture
 from lab.datasets.folders import GOOD, Sample, load_dataset
 from lab.harness.learn import FALSE_ALARM_RATE, LearnRequest, learn
 from serving.experts.artifact import load_expert
@@ -26,6 +26,7 @@ from serving.naming.exemplars import ExemplarBundle
 from serving.naming.features import DEFAULT_BACKBONE
 
 Say = Callable[[str], None]
+FIRST_SEED = 1
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -38,8 +39,6 @@ class LearnBenchmark:
     normals: int = 40
     """Reviewed normal parts."""
     rate: float = FALSE_ALARM_RATE
-    most: int = MOST_PER_CLASS
-    seed: int = 1
     folder: Path = Path(".andon/learn-benchmark")
     smoke: bool = False
     """Train in seconds: whether everything runs, not how well."""
@@ -76,11 +75,11 @@ def benchmark_learn(options: LearnBenchmark, say: Say, report: Progress) -> list
     apprentice = Apprentice(expert, ExemplarBundle(source.name, DEFAULT_BACKBONE), report)
     photographs = reviewable(expert, source.test, report)
     found = []
-    for seed in range(options.seed, options.seed + options.splits):
+    for seed in range(FIRST_SEED, FIRST_SEED + options.splits):
         reviewed = draw(photographs, options.normals, seed)
         taught = [p for p in photographs if p.part in reviewed]
         others = [p for p in photographs if p.part not in reviewed]
-        candidate = apprentice.learn(taught, options.most)
+        candidate = apprentice.learn(taught)
         verdicts, _ = compare(expert, candidate.expert, others, report)
         found.append(_figures(seed, len(candidate.learned), verdicts))
         say(f"split {len(found)} of {options.splits}: {told(found[-1].shares)}")

@@ -23,7 +23,7 @@ from andon.stack.prepare import prepare
 from history.filters import FrameFilter, parse_moment
 from history.model_log import ShadowCount
 from history.reviews import build_review, submit_review
-from lab.benchmarks.learn import LearnBenchmark, Say, half_of_the_parts
+from lab.benchmarks.learn import FIRST_SEED, LearnBenchmark, Say, half_of_the_parts
 from lab.datasets.folders import GOOD, Dataset, Sample, load_dataset
 from lab.demo.policy import hold_all_classes
 from lab.harness.learn import LearnRequest, learn
@@ -219,7 +219,7 @@ def _loop(run: LoopRun, source: Dataset, options: LearnBenchmark, base: str) -> 
     reviewed = half_of_the_parts(
         [(s.part, "" if s.label == GOOD else s.label) for s in source.test],
         options.normals,
-        options.seed,
+        FIRST_SEED,
     )
     first = [s for s in source.test if s.part in reviewed]
     others = [s for s in source.test if s.part not in reviewed]

@@ -39,6 +39,8 @@ LEARNED = Path(".andon/benchmark")
 SATURATED_WINDOW_S = 20.0
 BUFFER = {"ANDON_GATEWAY__UNACKNOWLEDGED_LIMIT": "64"}
 """Results that come in batches wait in the gateway; the default of 8 is made for real takts."""
+IN_FLIGHT = 32
+"""Parts without a result while a line's rate is measured."""
 PICTURES = 200
 """Parts of the line benchmark before its pictures come again."""
 
@@ -47,12 +49,12 @@ PICTURES = 200
 class LineBenchmark:
     """How long and how hard."""
 
-    rounds: int = 3
-    seconds: float = 15.0
-    in_flight: int = 32
+    rounds: int
+    seconds: float
+    in_flight: int
     """Parts without a result at saturation: enough to keep the expert's batches full."""
-    batch: int = 8
-    anomalous: float = 0.1
+    batch: int
+    anomalous: float
     """Share of the played parts that are not good: each costs a classification too."""
     train: int = 400
     """Normal textiles that train the reference expert."""

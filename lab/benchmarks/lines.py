@@ -21,7 +21,7 @@ from andon.stack.prepare import prepare
 from infra.stack.process import free_port
 from infra.stack.server import LocalServer
 from lab.benchmarks.cpu import cpu_seconds
-from lab.benchmarks.line import DEPLOY_S, LEARNED, learned_expert
+from lab.benchmarks.line import DEPLOY_S, IN_FLIGHT, LEARNED, learned_expert
 from lab.benchmarks.lines_figures import CpuSpent, LinesFigures, Window, figures_of
 from lab.benchmarks.lines_pictures import PictureCost, cost_of, enlarged
 from lab.datasets.textile import textile_dataset
@@ -50,23 +50,21 @@ TRAIN = 60
 class LinesBenchmark:
     """How many lines, how fast, and over what."""
 
-    lines: tuple[int, ...] = (1, 8, 64)
-    rate: float | None = None
+    lines: tuple[int, ...]
+    rate: float | None
     """Parts/s of all lines together; None: half of what one line takes."""
-    seconds: float = 30.0
+    seconds: float
     """Length of a round."""
-    rounds: int = 3
-    broker: BrokerKind = "embedded"
-    partitions: int | None = None
+    rounds: int
+    broker: BrokerKind
+    partitions: int | None
     """Of each topic that is keyed by line; None: as many as the most lines."""
-    workers: int = 1
+    workers: int
     """Of each role."""
-    replicas: int = 0
+    replicas: int
     """Of the expert in Ray Serve; 0: stand-ins in the workers."""
-    side: int | None = None
+    side: int | None
     """Pixels of a picture's side; None: the textile set's own, 250."""
-    in_flight: int = 32
-    """Parts without a result while the rate of one line is measured."""
 
 
 @dataclass
@@ -219,7 +217,7 @@ async def _measured(plant: Plant, say: Say) -> LinesFigures:
     options, rate = plant.options, plant.options.rate
     if rate is None:
         async with plant.lines(1) as one:
-            at_once, many = 1000.0, options.in_flight
+            at_once, many = 1000.0, IN_FLIGHT
             await plant.play(one, at_once, 4 * many / at_once, in_flight=many)
             parts = options.seconds * PROBED_RATE
             (played,), _ = await plant.play(one, at_once, parts / at_once, in_flight=many)

@@ -52,17 +52,17 @@ class LinkCase:
 class LinksOptions:
     """What is sent over which links."""
 
-    line_bytes_s: float = 1e6
+    line_bytes_s: float
     """Rate at which the line makes pictures, bytes/s."""
-    picture_bytes: int = 500_000
-    backlog_s: float = 40.0
+    picture_bytes: int
+    backlog_s: float
     """How long the backlog takes on the link, seconds."""
-    unlucky_in: int = 10
+    unlucky_in: int
     """One connection in so many is reset or stalls."""
-    speeds: Sequence[float] = (1.0,)
-    delays_s: Sequence[float] = (0.0,)
-    seed: int = 0
-    connections: int | None = None
+    speeds: Sequence[float]
+    delays_s: Sequence[float]
+    seed: int
+    connections: int | None
     """Most connections for pictures; None: as many as the gateway's setting says."""
 
     def cases(self) -> list[LinkCase]:

@@ -37,14 +37,14 @@ Say = Callable[[str], object]
 class ProductsBenchmark:
     """What is measured."""
 
-    products: int = 200
-    heads_mib: int = 1024
+    products: int
+    heads_mib: int
     """As ``vision.heads_mib``."""
-    parts: int = 600
+    parts: int
     """Frames of each measurement of a rate."""
-    changes: int = 40
+    changes: int
     """Change-overs to products that are not in memory."""
-    alone: int = 3
+    alone: int
     """Products whose scores are compared with those of their expert in a process of its own."""
     rounds: int = 3
     seed: int = 0

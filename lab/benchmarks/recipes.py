@@ -50,6 +50,10 @@ UNKNOWN = 9
 WARM_UP = "warm-up"
 """How the names of parts begin that do not count."""
 ANSWER_S = 60.0
+SLOW_S = 0.15
+"""An answer of the expert takes up to so long."""
+LOAD_S = 0.3
+"""How long an expert takes to load."""
 Say = Callable[[str], None]
 
 
@@ -57,16 +61,12 @@ Say = Callable[[str], None]
 class RecipesBenchmark:
     """How many change-overs, and what runs meanwhile; times in seconds."""
 
-    changeovers: int = 50
-    takt_s: float = 0.05
-    window_s: float = 4.0
-    between_s: float = 0.6
+    changeovers: int
+    takt_s: float
+    window_s: float
+    between_s: float
     """From one answer to the next request."""
-    slow_s: float = 0.15
-    """An answer of the expert takes up to so long."""
-    load_s: float = 0.3
-    """How long an expert takes to load."""
-    seed: int = 16
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _planned(options: RecipesBenchmark, store: Path) -> _Plan:
         for product in (*PRODUCTS, LATE)
     )
     for number, (product, policy) in enumerate(zip(PRODUCTS, policies, strict=False), 1):
-        version, seed = save_played(store, product, options.load_s), 10 + number
+        version, seed = save_played(store, product, LOAD_S), 10 + number
         features: dict[str, bool | int | float | str] = {"seed": seed}
         recipes[number] = Recipe(product=product, camera_features=features)
         if number != len(PRODUCTS):
@@ -123,7 +123,7 @@ async def _run(
     own = settings.gateway
     config = PlcConfig(own.plc_url, options.takt_s, options.window_s, heartbeat_missed=20)
     plc = SimulatedPlc(config)
-    expert = ReplicaHere(store, options.slow_s, options.seed)
+    expert = ReplicaHere(store, SLOW_S, options.seed)
     async with AsyncExitStack() as stack:
         await plc.start()
         stack.push_async_callback(plc.stop)
@@ -191,7 +191,7 @@ async def _played(options: RecipesBenchmark, plc: SimulatedPlc, store: Path, say
                 if not version:
                     await plc.change_recipe(NEVER_SEEN, ANSWER_S)
             if number == options.changeovers // 2:
-                version = save_played(store, LATE, options.load_s)
+                version = save_played(store, LATE, LOAD_S)
             several = (NEVER_SEEN, 1, 2, 3) if version else (2, 3, 1)
             recipe = several[number % len(several)]
             if recipe == _active(plc):

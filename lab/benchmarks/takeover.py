@@ -40,10 +40,10 @@ _PAUSE_S = 4.0
 class TakeoverOptions:
     """How long, how fast and how often."""
 
-    parts: int = 1000
-    takt_s: float = 0.2
-    window_s: float = 1.0
-    faults: int = 10
+    parts: int
+    takt_s: float
+    window_s: float
+    faults: int
     """Half of them are kills, the others stops and wakings."""
 
 

@@ -254,9 +254,9 @@ def _acted(
     return shares, float(np.mean(passed)) if passed else 0.0
 
 
-def calibration_error(confidences: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
-    """Expected calibration error over equal-width bins, 0 to 1."""
-    which = np.minimum((confidences * bins).astype(int), bins - 1)
+def calibration_error(confidences: np.ndarray, right: np.ndarray) -> float:
+    """Expected calibration error over ten bins of equal width, 0 to 1."""
+    which = np.minimum((confidences * 10).astype(int), 9)
     return float(np.abs(np.bincount(which, confidences - right)).sum() / len(right))
 
 

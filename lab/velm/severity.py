@@ -40,9 +40,7 @@ class SeverityScores:
     """Percent of defect images answered good (``gate``) or negligible (``classifier``)."""
 
 
-def score_severity(
-    pairs: Mapping[str, Sequence[Pair]], rounds: int = 2000, seeds_per_round: int = 5, seed: int = 0
-) -> SeverityScores:
+def score_severity(pairs: Mapping[str, Sequence[Pair]], rounds: int = 2000) -> SeverityScores:
     """Exact expectation per object, then the mean over objects; escapes beside it."""
     tables = {name: designations(answers) for name, answers in sorted(pairs.items())}
     expected = {name: _expect(table) for name, table in tables.items()}
@@ -50,7 +48,7 @@ def score_severity(
     return SeverityScores(
         mean=_named(mean),
         objects={name: _named(row) for name, row in expected.items()},
-        five_seed_means=_seed_means(list(tables.values()), rounds, seeds_per_round, seed),
+        five_seed_means=_seed_means(list(tables.values()), rounds),
         escapes={"gate": float(mean[3]), "classifier": float(mean[4])},
     )
 
@@ -95,11 +93,9 @@ def _named(shares: Table) -> dict[str, float]:
     return dict(zip(SEVERITIES, shares.tolist(), strict=False))
 
 
-def _seed_means(
-    tables: Sequence[Table], rounds: int, seeds: int, seed: int
-) -> dict[str, dict[str, float]]:
-    rng = random.Random(seed)
-    drawn = [[rng.choices(table, k=seeds) for table in tables] for _ in range(rounds)]
+def _seed_means(tables: Sequence[Table], rounds: int) -> dict[str, dict[str, float]]:
+    rng = random.Random(0)
+    drawn = [[rng.choices(table, k=5) for table in tables] for _ in range(rounds)]
     means = _expect(np.array(drawn)).mean(axis=1)
     found = {}
     for name, values in zip(SEVERITIES, means.T.tolist(), strict=False):

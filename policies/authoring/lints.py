@@ -84,7 +84,7 @@ def _soft(
             fix = "rework, scrap or hold it, or call it negligible"
             yield tree.problem("W101", ("classes", name, "action"), reason, fix)
     for index, (rule, boxes) in enumerate(zip(document.rules, regions, strict=True)):
-        reached = {n for n in document.classes for b in boxes or () if b.can_be("class", n)}
+        reached = {n for n in document.classes for b in boxes or () if b.can_be_of(n)}
         of_classes = {document.classes[name].severity for name in reached}
         severities = {rule.severity} if rule.severity else of_classes
         if rule.action is Action.PASS and Severity.DEFECT in severities:

@@ -102,10 +102,10 @@ class Box:
             values[name] = _meet(values[name], found) if name in values else found
         return Box(values, self.opaque | other.opaque)
 
-    def can_be(self, name: str, word: str) -> bool:
-        """Whether a text may be this one."""
-        found = self.values.get(name)
-        return isinstance(found, Choice) and (word in found.names) is not found.excluded
+    def can_be_of(self, class_name: str) -> bool:
+        """Whether the part may be of this class."""
+        found = self.values.get("class")
+        return isinstance(found, Choice) and (class_name in found.names) is not found.excluded
 
     @property
     def empty(self) -> bool:
@@ -152,7 +152,7 @@ class Space:
 
     def _clip(self, box: Box) -> Box | None:
         box = self._whole.meet(box)
-        if not box.can_be("class", "unknown"):
+        if not box.can_be_of("unknown"):
             box = box.meet(Box({"confidence": Interval(self._unsure_below, 1.0)}))
         return None if box.empty else box
 

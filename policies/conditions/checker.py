@@ -68,8 +68,8 @@ class _Checker:
             case Membership():
                 return self._membership(node)
             case Binary() if node.op in ("&&", "||"):
-                self._must_be(node.left, "bool", node)
-                self._must_be(node.right, "bool", node)
+                self._must_be_condition(node.left, node)
+                self._must_be_condition(node.right, node)
                 return _BOOL
             case Binary() if node.op in ("+", "-", "*", "/"):
                 return self._arithmetic(node)
@@ -94,7 +94,7 @@ class _Checker:
 
     def _unary(self, node: Unary) -> _Type:
         if node.op == "!":
-            self._must_be(node.operand, "bool", node)
+            self._must_be_condition(node.operand, node)
             return _BOOL
         found = self.type_of(node.operand)
         if found.kind not in ("number", "any"):
@@ -183,9 +183,9 @@ class _Checker:
             return left if left.unit else right
         return _Type("number", (left.unit[0] + right.unit[0], left.unit[1] + right.unit[1]))
 
-    def _must_be(self, node: Expression, kind: str, parent: Unary | Binary) -> None:
+    def _must_be_condition(self, node: Expression, parent: Unary | Binary) -> None:
         found = self.type_of(node)
-        if found.kind not in (kind, "any"):
+        if found.kind not in ("bool", "any"):
             self.error(
                 f"{parent.op!r} joins conditions, this is a {found.kind}",
                 "compare it with something",

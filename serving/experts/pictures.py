@@ -23,17 +23,13 @@ def outlined(image: Image, scored: Scored) -> Image:
     return np.asarray(canvas, dtype=np.uint8)
 
 
-def heat(image: Image, scored: Scored, cut: float = 1.0) -> Image:
-    """The anomaly map over the photograph: clear below half the cut, full colour at twice it.
-
-    Args:
-        cut: map value at which the region is outlined.
-    """
+def heat(image: Image, scored: Scored) -> Image:
+    """The anomaly map over the photograph: clear below .5, full colour at 2; 1 is the outline."""
     base = outlined(image, scored)
     height, width = base.shape[:2]
     assert scored.anomaly_map is not None, "scored without a map"
     smooth = cv2.resize(scored.anomaly_map, (width, height), interpolation=cv2.INTER_CUBIC)
-    strength = np.clip(smooth / (2 * cut), 0, 1)
+    strength = np.clip(smooth / 2, 0, 1)
     coloured = cv2.applyColorMap((strength * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[:, :, ::-1]
     alpha = (np.clip((strength - 0.25) / 0.5, 0, 1) * 0.6)[:, :, None]
     return np.asarray(base * (1 - alpha) + coloured * alpha, dtype=np.uint8)

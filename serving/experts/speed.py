@@ -79,7 +79,7 @@ def flops_per_image(expert: ComposedExpert) -> dict[str, int]:
     return {"backbone": backbone, "heads": int(counter.get_total_flops())}
 
 
-def matrix_peak(choice: Choice, seconds: float = 1.0) -> float:
+def matrix_peak(choice: Choice) -> float:
     """FLOP/s of a square matrix product on the expert's device, precision and threads."""
     kind = DTYPES.get(choice.precision, torch.float32)
     side = _SIDE["cuda" if choice.device.startswith("cuda") else "cpu"]
@@ -88,7 +88,7 @@ def matrix_peak(choice: Choice, seconds: float = 1.0) -> float:
     left = torch.randn(side, side, device=choice.device).to(kind)
     right, result = left.T.contiguous(), torch.empty_like(left)
     best, spent = float("inf"), 0.0
-    while spent < seconds:
+    while spent < 1.0:
         started = time.perf_counter()
         torch.mm(left, right, out=result)
         if choice.device.startswith("cuda"):

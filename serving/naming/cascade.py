@@ -36,19 +36,13 @@ class CascadeClassifier:
     Args:
         stages: cheapest first.
         settings: how time is shared, and what happens when a stage is down.
-        name: what ``Classification.classifier`` says.
     """
 
-    def __init__(
-        self,
-        stages: Sequence[CascadeStage],
-        settings: CascadeSettings = CascadeSettings(),
-        *,
-        name: str = "cascade",
-    ) -> None:
+    name = "cascade"
+
+    def __init__(self, stages: Sequence[CascadeStage], settings: CascadeSettings) -> None:
         if not stages:
             raise ValueError("a cascade needs at least one stage")
-        self.name = name
         self._stages = tuple(stages)
         self._settings = settings
 

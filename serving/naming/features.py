@@ -35,6 +35,7 @@ NAMING_LAYERS: Final = ("512/stage5", "256/stage5")
 """What a region is named by: stride 32 of both scales."""
 EMBEDDING_LAYER: Final = "512/stage4"
 """Its mean over the picture finds similar normal pictures."""
+_BATCH = 8
 _MIDDLE, _SPAN, _LEAST_SPAN = 110.0, 50.0, 8.0
 
 
@@ -123,13 +124,11 @@ def load_extractor(name: str = DEFAULT_BACKBONE, threads: int = 1) -> FeatureExt
     return FeatureExtractor(name, threads)
 
 
-def extract(
-    extractor: FeatureExtractor, images: Sequence[Image], batch: int = 8
-) -> dict[str, Floats]:
+def extract(extractor: FeatureExtractor, images: Sequence[Image]) -> dict[str, Floats]:
     """Features of many pictures, in batches that bound memory: each is held once."""
     found: dict[str, Floats] = {}
-    for start in range(0, len(images), batch):
-        for layer, values in extractor.features(images[start : start + batch]).items():
+    for start in range(0, len(images), _BATCH):
+        for layer, values in extractor.features(images[start : start + _BATCH]).items():
             if layer not in found:
                 found[layer] = np.empty((len(images), *values.shape[1:]), np.float32)
             found[layer][start : start + len(values)] = values

@@ -74,7 +74,6 @@ def teach_product(
     outline: Outliner | None = None,
     expert: ComposedExpert | None = None,
     known_normals: Sequence[bytes] = (),
-    backbone: str = DEFAULT_BACKBONE,
     onto: Path | None = None,
 ) -> Path:
     """Add lessons to a bundle and save the new one under ``root``; which is in force stays so.
@@ -88,7 +87,6 @@ def teach_product(
             its answers and the classifier's are calibrated together.
         known_normals: what the bundle's normals were chosen from, where ``normals`` is not given
             and the expert was trained on it; else the bundle's.
-        backbone: describes the pictures of a new bundle.
         onto: folder of the bundle that the lessons are added to; without it they begin a new one.
 
     Returns:
@@ -100,7 +98,7 @@ def teach_product(
     lessons = [replace(each, class_name=normal_form(each.class_name)) for each in lessons]
     for class_name in dict.fromkeys(lesson.class_name for lesson in lessons):
         check_class(class_name)
-    bundle = load_bundle(onto) if onto is not None else ExemplarBundle(product_id, backbone)
+    bundle = load_bundle(onto) if onto is not None else ExemplarBundle(product_id, DEFAULT_BACKBONE)
     if normals:
         bundle = replace(bundle, normals=choose_normals(normals, normal_parts))
     bundle = teach(bundle, [_exemplar(lesson, outline) for lesson in lessons])

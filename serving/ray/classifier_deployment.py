@@ -32,6 +32,7 @@ log = masking_logger(__name__)
 Answer = Classification | Failure
 ANSWER_S = 0.05
 """So long before a call ends its classifier has to have answered."""
+_RETIRES_WITHIN_S = 60.0
 
 
 @dataclass(eq=False)
@@ -266,9 +267,9 @@ class ClassifierDeployment:
                 stage.idle.set()
 
 
-async def _retire(stage: _Running, timeout_s: float = 60.0) -> None:
+async def _retire(stage: _Running) -> None:
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(_RETIRES_WITHIN_S):
             while stage.users:
                 stage.idle.clear()
                 await stage.idle.wait()

@@ -20,14 +20,14 @@ class UNet(nn.Module):
     and the result is cut back.
     """
 
-    def __init__(self, size: UNetSize, channels: int = 3) -> None:
+    def __init__(self, size: UNetSize) -> None:
         super().__init__()
         self.size = size
         embedding = size.base * 4
         self.embed = nn.Sequential(
             nn.Linear(size.base, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
-        self.stem = nn.Conv2d(channels, size.base * size.multipliers[0], 3, padding=1)
+        self.stem = nn.Conv2d(3, size.base * size.multipliers[0], 3, padding=1)
         self.down, kept = _build_down(size, embedding)
         width = kept[-1]
         self.middle = nn.ModuleList(
@@ -42,7 +42,7 @@ class UNet(nn.Module):
         self.head = nn.Sequential(
             nn.GroupNorm(size.groups, first),
             nn.SiLU(),
-            _zeroed(nn.Conv2d(first, channels, 3, padding=1)),
+            _zeroed(nn.Conv2d(first, 3, 3, padding=1)),
         )
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
