@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from andon import policy_wiring, wiring
 from andon.settings import Settings
+from andon.wiring import brokers, signed_policies
 from history.console_audit import DECLARED, Deed
 from policies.errors import ChangedMeanwhileError
 from streams.errors import UnavailableError
@@ -49,13 +49,13 @@ async def put_in_force(settings: Settings, log: "PolicyLog", change: PolicyChang
 
     policy = change.policy
     product, now = policy.product_id, policy.policy_hash
-    signer = policy_wiring.policy_signer(settings)
-    async with log.changing(product), wiring.publisher(settings) as publisher:
+    signer = signed_policies.policy_signer(settings)
+    async with log.changing(product), brokers.publisher(settings) as publisher:
         await _must_stand(log, product, change.replaces)
         if change.still_wanted is not None:
             await change.still_wanted()
         await log.store_version(now, product, dict(policy.body), change.source)
-        connection, wanted = wiring.kafka_connection(settings), wiring.topics_wanted(settings)
+        connection, wanted = brokers.kafka_connection(settings), brokers.topics_wanted(settings)
         await ensure_topics(connection, wanted, [POLICIES])
         after = await last_serial(settings, product) if signer else 0
         await publish(policy, publisher, change.by, change.reason, signer, after)
@@ -92,8 +92,8 @@ async def take_out_of_force(
     """
     from policies.publish import withdraw
 
-    signer = policy_wiring.policy_signer(settings)
-    async with log.changing(product), wiring.publisher(settings) as publisher:
+    signer = signed_policies.policy_signer(settings)
+    async with log.changing(product), brokers.publisher(settings) as publisher:
         await _must_stand(log, product, replaces)
         after = await last_serial(settings, product) if signer else 0
         await withdraw(product, publisher, signer, after)
@@ -107,7 +107,7 @@ async def take_out_of_force(
 
 async def last_serial(settings: Settings, product: str) -> int:
     """A new signature must stand above the last one, whatever this host's clock says."""
-    return (await policy_wiring.policies_in_force(settings)).serials.get(product, 0)
+    return (await signed_policies.policies_in_force(settings)).serials.get(product, 0)
 
 
 async def _must_stand(log: "PolicyLog", product: str, expected: str | None) -> None:

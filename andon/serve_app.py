@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from andon.endpoints import with_remembered
 from andon.settings import Settings, load_settings
-from andon.tracing_wiring import telemetry_of_replica
-from andon.wiring import bundle_store
+from andon.wiring.storage import bundle_store
+from andon.wiring.tracing import telemetry_of_replica
 from serving.errors import DeployError
 from serving.ray.settings import AppSettings
 

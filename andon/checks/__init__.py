@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from andon import policy_wiring
 from andon.checks.deciding import (
     check_llm,
     check_product,
@@ -23,6 +22,7 @@ from andon.checks.stores import (
     check_state,
 )
 from andon.settings import Settings
+from andon.wiring import signed_policies
 from streams.errors import AndonError
 from streams.masking import masked
 
@@ -78,7 +78,7 @@ async def examine_products(
         others: what was found otherwise: what fails there keeps parts from being decided too.
     """
     try:
-        asked = policy_wiring.policies_in_force(settings)
+        asked = signed_policies.policies_in_force(settings)
         in_force = (await asyncio.wait_for(asked, TIMEOUT_S)).versions
     except (AndonError, TimeoutError, OSError):
         in_force = {}

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
-from andon import wiring
 from andon.checks.findings import CheckFailed
 from andon.processes.instance import workers_here
 from andon.settings import Settings
+from andon.wiring import brokers, ray_serve, storage
 from serving.ray.replicas import ApplicationStatus
 from serving.ray.settings import CLASSIFIER, VISION
 from streams.errors import UnavailableError
@@ -145,7 +145,7 @@ async def check_product(settings: Settings, product: str, in_force: Mapping[str,
     except UnavailableError as error:
         missing.append((str(error), "`andon deploy infra/serve.yaml`"))
     else:
-        store = wiring.bundle_store(settings.paths.artifacts)
+        store = storage.bundle_store(settings.paths.artifacts)
         wanted = (await asyncio.to_thread(store.products)).get(product)
         experts, why = _held(status, VISION, product, wanted)
         if why:
@@ -162,7 +162,7 @@ async def check_product(settings: Settings, product: str, in_force: Mapping[str,
 
 
 async def _look(settings: Settings) -> ApplicationStatus:
-    replicas = wiring.replicas(settings)
+    replicas = ray_serve.replicas(settings)
     try:
         return await replicas.look(LOOK_S)
     finally:
@@ -201,6 +201,6 @@ async def _members(settings: Settings) -> dict[str, int] | None:
     level = quiet.level
     quiet.setLevel(logging.CRITICAL)
     try:
-        return await count_members(wiring.kafka_connection(settings))
+        return await count_members(brokers.kafka_connection(settings))
     finally:
         quiet.setLevel(level)

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from andon import wiring
 from andon.checks.findings import CheckFailed
 from andon.settings import Settings
+from andon.wiring import edge
 from connectors.handshake.signals import Signal, number
 from streams.codes import FaultCode
 
@@ -20,7 +20,7 @@ async def check_plc(settings: Settings) -> str:
     from connectors.errors import CertificateError, LinkError, NodeSetError
 
     try:
-        found = await wiring.probe_controller(settings)
+        found = await edge.probe_controller(settings)
     except NodeSetError as error:
         raise CheckFailed(str(error), NODES) from None
     except (CertificateError, LinkError) as error:
@@ -37,7 +37,7 @@ async def check_plc(settings: Settings) -> str:
 
 async def check_gateway(settings: Settings) -> str:
     """A gateway serves the controller and is ready, as the controller itself shows it."""
-    found = await wiring.probe_controller(settings)
+    found = await edge.probe_controller(settings)
     fault = FaultCode(number(found.values, Signal.FAULT_CODE))
     if not found.gateway_beats:
         raise CheckFailed(
@@ -55,7 +55,7 @@ async def check_gateway(settings: Settings) -> str:
 async def check_camera(settings: Settings) -> str:
     """Every camera of the station opens."""
     own = settings.gateway
-    cameras = {id(camera): camera for camera in wiring.cameras(settings)}
+    cameras = {id(camera): camera for camera in edge.cameras(settings)}
     for camera in cameras.values():
         await camera.open()
         await camera.close()

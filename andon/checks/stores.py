@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from andon import policy_wiring, wiring
 from andon.checks.findings import CheckFailed
 from andon.settings import Settings
+from andon.wiring import brokers, signed_policies, storage
 from history.migrate import current, head, is_newer
 from history.object_rights import PROBES, RIGHTS
 from policies.authoring.loading import load_policy
@@ -27,8 +27,8 @@ async def check_kafka(settings: Settings) -> str:
     """The broker answers and every topic is as the line needs it."""
     from streams.kafka.topic_check import check_topics
 
-    wanted = wiring.topics_wanted(settings)
-    wrong = await check_topics(wiring.kafka_connection(settings), wanted)
+    wanted = brokers.topics_wanted(settings)
+    wrong = await check_topics(brokers.kafka_connection(settings), wanted)
     if absent := [w.topic for w in wrong if w.what == "topic"]:
         raise CheckFailed(
             f"{settings.kafka.bootstrap_servers} lacks {', '.join(absent)}",
@@ -61,7 +61,7 @@ async def check_s3(settings: Settings) -> str:
     A key with the rights of one role sees little: it is asked below each prefix of the line, and
     what it may not is said.
     """
-    s3, objects = settings.s3, wiring.s3_objects(settings)
+    s3, objects = settings.s3, storage.s3_objects(settings)
     try:
         has_bucket = await asyncio.to_thread(objects.has_bucket)
     except PermanentError as error:
@@ -115,7 +115,7 @@ async def check_policies(settings: Settings) -> str:
     for file in files:
         await asyncio.to_thread(load_policy, file)
     counted = f"{len(files)} valid files" if files else f"no *.yaml in {folder}"
-    in_force = await policy_wiring.policies_in_force(settings)
+    in_force = await signed_policies.policies_in_force(settings)
     if in_force.refused:
         said = "; ".join(f"{name}: {why}" for name, why in sorted(in_force.refused.items()))
         raise CheckFailed(

@@ -31,8 +31,8 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Capture some pictures: rate, latency, freshness, faults. Exit code 1 where one failed."""
-    from andon import wiring
     from andon.settings import load_settings
+    from andon.wiring import edge
 
     settings = load_settings()
     if source is not None:
@@ -41,7 +41,7 @@ def check(
     with progress() as bars:
         bar = bars.add_task("captures", total=captures)
         found = asyncio.run(
-            wiring.survey_camera(settings, captures, lambda n: bars.update(bar, completed=n))
+            edge.survey_camera(settings, captures, lambda n: bars.update(bar, completed=n))
         )
     cells = ((name.replace("_", " "), str(value)) for name, value in asdict(found).items())
     print_found(asdict(found), [table_of_rows(("figure", "value"), cells)], as_json)
@@ -62,11 +62,11 @@ def normals(
     blurred, and exposed otherwise, by limits of the others. Name the file in
     `[gateway.camera_normals]` under the product.
     """
-    from andon import wiring
+    from andon.wiring import edge
 
     paths = list_normals(images)
     with stage_bars() as report:
-        limits, trial = wiring.camera_normals(paths, report)
+        limits, trial = edge.camera_normals(paths, report)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(limits.to_json() + "\n", "utf-8")
     found = {"limits": asdict(limits), "trial": asdict(trial), "file": str(out)}

@@ -12,7 +12,6 @@ from pydantic import Field
 from rich.console import Console, RenderableType
 from rich.progress import track
 
-from andon import wiring
 from andon.cli.exemplar_folders import mask_in
 from andon.cli.experts import find_artifact, list_inputs, list_normals, parts_near, parts_of
 from andon.cli.options import (
@@ -30,6 +29,7 @@ from andon.cli.printing import plain, print_found, table_of_rows
 from andon.cli.rates import gained_table
 from andon.cli.reviewed_lessons import reviewed_lessons
 from andon.settings import load_settings
+from andon.wiring import opened, storage
 from history.filters import FrameFilter
 from serving.bundles import digest_of
 from serving.experts.images import read_image
@@ -161,8 +161,8 @@ async def _reviewed(product: str, class_name: str | None, limit: int) -> list[Le
     settings = load_settings()
     wanted = FrameFilter(product=product, reviewed=True)
     async with (
-        wiring.opened(wiring.history, settings) as history,
-        wiring.opened(wiring.image_store, settings) as store,
+        opened(storage.history, settings) as history,
+        opened(storage.image_store, settings) as store,
     ):
         lessons = await reviewed_lessons(history, store, wanted, class_name, limit)
     if not lessons:

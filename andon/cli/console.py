@@ -28,9 +28,9 @@ def console(
         return
     import uvicorn
 
-    from andon.console_wiring import console_parts
     from andon.log import configure_logging
     from andon.settings import load_settings
+    from andon.wiring.console import console_parts
     from console.app import build_app
     from streams.addresses import is_loopback
     from streams.exposition import served

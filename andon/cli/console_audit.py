@@ -9,8 +9,8 @@ from rich.console import RenderableType
 
 from andon.cli.options import Json
 from andon.cli.printing import plain, print_found, table_of_rows
-from andon.console_wiring import console_audit
 from andon.settings import load_settings
+from andon.wiring.console import console_audit
 from history.console_audit import AuditFinding, WrittenDeed
 
 

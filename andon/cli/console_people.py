@@ -11,8 +11,8 @@ import typer
 from andon.cli.deeds import deed_here
 from andon.cli.options import Json
 from andon.cli.printing import print_found
-from andon.console_wiring import accounts
 from andon.settings import load_settings
+from andon.wiring.console import accounts
 from console.access import ConsoleRole, common_role
 from console.credentials import new_password, new_secret, password_hash, secret_hash
 from history.accounts import Accounts, ConsoleUser, Login

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from andon import wiring
 from andon.cli.options import Json
 from andon.cli.printing import print_found
 from andon.settings import Settings, load_settings
+from andon.wiring import storage
 from serving.errors import DeployError
 from serving.ray.deploy import Config, check_config, deploy, read_config
 from serving.ray.settings import CLASSIFIER, LATEST, VISION
@@ -69,7 +69,7 @@ def check_digests(config: Config, settings: Settings, where: str) -> None:
         for product, digest in pinned:
             try:
                 if digest != LATEST:
-                    wiring.bundle_store(location).manifest(product, digest)
+                    storage.bundle_store(location).manifest(product, digest)
             except AndonError as error:
                 wrong.append(f"user_config of {deployment['name']}: {error}")
     if wrong:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import typer
 
-from andon import wiring
 from andon.cli.printing import progress
 from andon.settings import load_settings
+from andon.wiring import storage
 from serving.bundles import BundleError, product_path
 from serving.errors import StoreError
 from serving.experts.images import IMAGE_SUFFIXES
@@ -81,7 +81,7 @@ def find_artifact(given: Path) -> Path:
 def waiting_words(root: Path, product: str, digest: str) -> str:
     """What to say of a new version that waits in the store; empty where it is in force at once."""
     try:
-        pointed = wiring.bundle_store(str(root)).pointed(product)
+        pointed = storage.bundle_store(str(root)).pointed(product)
     except StoreError as error:
         return str(error)
     if pointed in (None, digest):

@@ -11,7 +11,6 @@ from pydantic import Field
 from rich.console import Console, RenderableType
 from rich.markup import escape
 
-from andon import wiring
 from andon.cli.experts import stage_bars
 from andon.cli.history.asking import moment, usage_errors
 from andon.cli.learn_absorb import REVIEWS, absorb_pictures, folder_goods, reviewed_goods
@@ -21,6 +20,7 @@ from andon.learning.changing import open_stores
 from andon.learning.errors import LearningError
 from andon.learning.lessons import LATER_SHARE, MOST_PER_CLASS, ReviewedPicture, without
 from andon.settings import load_settings
+from andon.wiring import opened, storage
 from history.filters import FrameFilter
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ async def _read(wanted: FrameFilter) -> "Reviews":
 
     settings = load_settings()
     async with (
-        wiring.opened(wiring.history, settings) as history,
-        wiring.opened(wiring.image_store, settings) as store,
+        opened(storage.history, settings) as history,
+        opened(storage.image_store, settings) as store,
     ):
         found = await read_reviews(history, store, wanted)
     if not found.pictures:

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from andon import wiring
 from andon.cli.history.asking import moment
 from andon.cli.options import By, Json, OneProduct, group, plant_name
 from andon.cli.printing import print_found, table_of_rows
@@ -23,6 +22,7 @@ from andon.learning.changing import (
     use_version,
 )
 from andon.settings import load_settings
+from andon.wiring import opened, storage
 from history.model_log import ModelChange, ShadowCount
 from serving.bundle_store import SHADOW
 from serving.expert_versions import Version
@@ -115,7 +115,7 @@ def shadow(
         point_shadow(store, product, version)
 
     async def read() -> list[ShadowCount]:
-        async with wiring.opened(wiring.model_log, settings) as audit:
+        async with opened(storage.model_log, settings) as audit:
             return await audit.shadows(begin, product)
 
     found = asyncio.run(read())
@@ -148,7 +148,7 @@ def log(
     """Who put which version in force, when and why; the latest first."""
 
     async def read() -> list[ModelChange]:
-        async with wiring.opened(wiring.model_log, load_settings()) as audit:
+        async with opened(storage.model_log, load_settings()) as audit:
             return await audit.changes(product, limit)
 
     changes = asyncio.run(read())

@@ -103,12 +103,12 @@ def fetch(
     as_json: Json = False,
 ) -> None:
     """Fetch the controller's certificate and show it; it is trusted only by `accept`."""
-    from andon import wiring
+    from andon.wiring import edge
     from connectors.pki.certificates import thumbprint
 
     settings = settings_at(url)
-    pki = wiring.pki_folder(settings)
-    offered = asyncio.run(wiring.controller_certificate(settings))
+    pki = edge.pki_folder(settings)
+    offered = asyncio.run(edge.controller_certificate(settings))
     found = pki.find(thumbprint(offered.certificate))
     place = found[0] if found else "rejected"
     if found is None:
@@ -182,9 +182,9 @@ def settings_at(url: str = "") -> "Settings":
 
 
 def _pki() -> "PkiFolder":
-    from andon import wiring
+    from andon.wiring import edge
 
-    return wiring.pki_folder(settings_at())
+    return edge.pki_folder(settings_at())
 
 
 def _of_file(path: Path) -> "x509.Certificate":

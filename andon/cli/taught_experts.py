@@ -13,7 +13,6 @@ from pathlib import Path
 
 import typer
 
-from andon import wiring
 from andon.cli.experts import (
     artifact_root,
     find_artifact,
@@ -23,6 +22,7 @@ from andon.cli.experts import (
 from andon.learning.teaching import TaughtVersion, teach_version
 from andon.learning.versions import find_version
 from andon.settings import load_settings
+from andon.wiring import storage
 from serving.bundles import product_folder
 from serving.naming.exemplars import latest, load_bundle
 
@@ -37,7 +37,7 @@ def expert_to_teach(product: str, given: Path | None) -> Path | None:
         return find_artifact(given)
     if "://" in load_settings().paths.artifacts:
         return None
-    store = wiring.bundle_store(str(artifact_root()))
+    store = storage.bundle_store(str(artifact_root()))
     digest = store.in_force(product)
     return store.fetch(product, digest) if digest is not None else None
 
@@ -54,7 +54,7 @@ def bundle_to_teach(root: Path, product: str, wanted: str | None) -> Path | None
     """
     if wanted is None:
         return latest(root, product)
-    store = wiring.bundle_store(str(root))
+    store = storage.bundle_store(str(root))
     return store.fetch(product, find_version(wanted, store.versions(product), product))
 
 
@@ -81,16 +81,16 @@ def one_teacher(root: Path, product: str) -> Iterator[None]:
 def hold_exemplars(root: Path, product: str) -> None:
     """Pin the exemplars in force where the expert is pinned, so that new ones wait with theirs."""
     artifacts = load_settings().paths.artifacts
-    if wiring.bundle_store(artifacts).pointed(product) is None:
+    if storage.bundle_store(artifacts).pointed(product) is None:
         return
-    exemplars = wiring.bundle_store(str(root))
+    exemplars = storage.bundle_store(str(root))
     if exemplars.pointed(product) is None:
         exemplars.point(product, exemplars.in_force(product))
 
 
 def waiting_exemplars(root: Path, product: str, bundle: Path) -> str:
     """What to say of exemplars that wait without an expert of theirs; empty where they do not."""
-    if wiring.bundle_store(str(root)).in_force(product) == bundle.name:
+    if storage.bundle_store(str(root)).in_force(product) == bundle.name:
         return ""
     return (
         f"not in force: `andon models use {shlex.quote(product)} EXPERT "

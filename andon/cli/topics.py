@@ -8,11 +8,11 @@ from uuid import UUID
 
 import typer
 
-from andon import wiring
 from andon.cli.options import Json
 from andon.cli.printing import plain, print_found, table_of_rows
 from andon.cli.topics_acl import acl
 from andon.settings import load_settings
+from andon.wiring import brokers
 from streams.events import DeadLetter
 from streams.failures import PermanentError
 from streams.kafka.dead_letters import NotWholeError, original, read_letters
@@ -37,7 +37,7 @@ def check(as_json: Json = False) -> None:
     A topic that a producer's first message created has one partition and takes 1 MB.
     """
     settings = load_settings()
-    connection, wanted = wiring.kafka_connection(settings), wiring.topics_wanted(settings)
+    connection, wanted = brokers.kafka_connection(settings), brokers.topics_wanted(settings)
     _show(asyncio.run(check_topics(connection, wanted)), as_json)
 
 
@@ -49,7 +49,7 @@ def mend(as_json: Json = False) -> None:
     are moved by the broker's own tools. Exit code 1 when something stays wrong.
     """
     settings = load_settings()
-    connection, wanted = wiring.kafka_connection(settings), wiring.topics_wanted(settings)
+    connection, wanted = brokers.kafka_connection(settings), brokers.topics_wanted(settings)
     _show(asyncio.run(mend_topics(connection, wanted)), as_json)
 
 
@@ -64,7 +64,7 @@ def dead(
 
     `andon topics resend` sends one again once its cause is mended.
     """
-    connection = wiring.kafka_connection(load_settings())
+    connection = brokers.kafka_connection(load_settings())
 
     async def read() -> list[tuple[DeadLetter, int]]:
         found = [(letter, len(value)) async for letter, value in read_letters(connection)]
@@ -102,8 +102,8 @@ def resend(
 async def _resend(letters: set[UUID]) -> dict[UUID, str]:
     settings = load_settings()
     found = dict.fromkeys(letters, "no such letter at the broker")
-    async with wiring.publisher(settings) as publisher:
-        async for letter, value in read_letters(wiring.kafka_connection(settings)):
+    async with brokers.publisher(settings) as publisher:
+        async for letter, value in read_letters(brokers.kafka_connection(settings)):
             if letter.letter_id in letters:
                 try:
                     await publisher.send(letter.topic, original(letter, value))

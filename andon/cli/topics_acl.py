@@ -66,10 +66,10 @@ def acl(
             return
         print_found([asdict(rule) for rule in rules], [matrix()], as_json)
         return
-    from andon import wiring
     from andon.settings import load_settings
+    from andon.wiring import brokers
 
-    connection = wiring.kafka_connection(load_settings())
+    connection = brokers.kafka_connection(load_settings())
     with Console(stderr=True).status("asking the brokers"):
         state = asyncio.run(_bring(connection, rules, apply, prune, passwords))
     print_found(_as_json(state), _shown(state), as_json)

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from andon import wiring
 from andon.learning.in_force import Stores
 from andon.learning.versions import describe_version
 from andon.settings import Settings
+from andon.wiring import opened, ray_serve, storage
 from history.model_log import ModelChange
 from serving.bundle_store import SHADOW, BundleStore
 from serving.errors import DamagedPointerError, StoreError
@@ -95,7 +95,7 @@ async def _changes(
     settings: Settings, product: str | None, unknown: list[str]
 ) -> Sequence[ModelChange]:
     try:
-        async with wiring.opened(wiring.model_log, settings) as audit:
+        async with opened(storage.model_log, settings) as audit:
             return await audit.changes(product, 1000)
     except AndonError as error:
         unknown.append(f"who put what in force: {error}")
@@ -106,7 +106,7 @@ async def _replicas(
     settings: Settings, look_s: float, unknown: list[str]
 ) -> Sequence[ReplicaStatus]:
     try:
-        async with wiring.opened(wiring.replicas, settings) as replicas:
+        async with opened(ray_serve.replicas, settings) as replicas:
             status = await replicas.look(look_s)
     except AndonError as error:
         unknown.append(f"what the replicas hold: {error}")

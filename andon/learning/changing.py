@@ -6,11 +6,11 @@ The command ``andon models``, the page *Models* and the last step of a new produ
 import asyncio
 from collections.abc import Callable
 
-from andon import wiring
 from andon.learning.errors import LearningError
 from andon.learning.in_force import Stores, Wish, put_in_force
 from andon.learning.versions import before, find_version
 from andon.settings import Settings
+from andon.wiring import opened, ray_serve, storage
 from history.model_log import ModelChange
 from serving.bundle_store import SHADOW, BundleStore
 from serving.expert_versions import VersionNote
@@ -26,7 +26,7 @@ _START = "`andon deploy infra/serve.yaml` starts the experts, and then give this
 def open_stores(settings: Settings) -> Stores:
     """The stores of the settings, experts and exemplars."""
     paths = settings.paths
-    return Stores(wiring.bundle_store(paths.artifacts), wiring.bundle_store(paths.exemplars))
+    return Stores(storage.bundle_store(paths.artifacts), storage.bundle_store(paths.exemplars))
 
 
 async def use_version(
@@ -76,7 +76,7 @@ async def roll_back(
         LearningError: there was nothing before; and as ``use_version``.
         UnavailableError: as ``use_version``.
     """
-    async with wiring.opened(wiring.model_log, settings) as log:
+    async with opened(storage.model_log, settings) as log:
         expert, exemplars = before(await log.changes(product, 1), product)
     wish = Wish(product, expert, exemplars, by, reason)
     return await put(settings, open_stores(settings), wish, wait_s, tell)
@@ -88,7 +88,7 @@ async def require_replicas(settings: Settings) -> None:
     Raises:
         UnavailableError: none does; the message says how one is started.
     """
-    async with wiring.opened(wiring.replicas, settings) as replicas:
+    async with opened(ray_serve.replicas, settings) as replicas:
         try:
             status = await replicas.look()
         except UnavailableError as error:
@@ -124,8 +124,8 @@ async def put(
 ) -> ModelChange:
     """Put a wish in force over the audit and the replicas of the settings."""
     async with (
-        wiring.opened(wiring.model_log, settings) as audit,
-        wiring.opened(wiring.replicas, settings) as replicas,
+        opened(storage.model_log, settings) as audit,
+        opened(ray_serve.replicas, settings) as replicas,
     ):
         return await put_in_force(wish, stores, audit, replicas, wait_s, tell)
 
@@ -135,6 +135,6 @@ async def _belonging(settings: Settings, stores: Stores, product: str, expert: s
     body = await asyncio.to_thread(stores.experts.note, product, expert)
     if body is not None:
         return VersionNote.model_validate_json(body).exemplars
-    async with wiring.opened(wiring.model_log, settings) as audit:
+    async with opened(storage.model_log, settings) as audit:
         changes = await audit.changes(product, 1000)
     return next((c.to_exemplars for c in changes if c.to_expert == expert), None)

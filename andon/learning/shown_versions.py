@@ -7,11 +7,11 @@ from typing import Final
 
 import cv2
 
-from andon import wiring
 from andon.learning.catalogue import read_versions
 from andon.learning.changing import open_stores, point_shadow, roll_back, use_version
 from andon.learning.manifests import described_detail
 from andon.settings import Settings
+from andon.wiring import opened, storage
 from console.model_versions import ModelError, VersionChange, VersionDetail
 from history.model_log import DayOfUse, ModelChange, ShadowCount
 from serving.bundles import BundleError, read_file
@@ -103,7 +103,7 @@ class ShownVersions:
         """What the database knows of a version."""
         now = datetime.now(UTC)
         try:
-            async with wiring.opened(wiring.model_log, self._settings) as log:
+            async with opened(storage.model_log, self._settings) as log:
                 changes = await log.changes(product, 1000)
                 shadows = await log.shadows(now - SHADOW_SPAN, product)
                 days = await log.days(product, now - USE_SPAN)

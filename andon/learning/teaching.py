@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from andon import wiring
 from andon.learning.candidate import labelled_picture
+from andon.wiring import storage
 from serving.expert_versions import VersionNote
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
@@ -74,7 +74,7 @@ def teach_version(
         onto=bundle,
     )
     note = VersionNote(base=artifact.name, exemplars=paired.name)  # `andon models use` takes both
-    store = wiring.bundle_store(str(artifact.parents[1]))
+    store = storage.bundle_store(str(artifact.parents[1]))
     store.put_note(new.product, digest, note.model_dump_json().encode())
     made = artifact.parent / digest
     return TaughtVersion(artifact.name, made, paired, new.model.trained["taught"])

@@ -8,13 +8,14 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from andon import __version__, policy_wiring, wiring
+from andon import __version__
 from andon.notify import notify_ready, notify_stopping
 from andon.processes.heap import settle_heap
 from andon.processes.stalls import watched_loop
 from andon.processes.status import telling
 from andon.settings import Settings
-from andon.tracing_wiring import spans_of
+from andon.wiring import brokers, edge, opened, signed_policies, storage
+from andon.wiring.tracing import spans_of
 from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway.adapters import GatewayPorts
 from connectors.gateway.core import Gateway
@@ -54,11 +55,11 @@ async def run_gateway(settings: Settings) -> None:
     quieten()
     async with AsyncExitStack() as stack:
         stack.enter_context(watched_loop(settings.stall_ms))
-        link = wiring.line_link(settings)
+        link = edge.line_link(settings)
         gateway, following, _ = await compose(
             settings, stack, link, lambda: link.in_charge, lambda: link.number
         )
-        wanted, connection = wiring.topics_wanted(settings), wiring.kafka_connection(settings)
+        wanted, connection = brokers.topics_wanted(settings), brokers.kafka_connection(settings)
         async with beside(announce(following), tell_of_broker(connection, wanted, log.error)):
             await until_ended("gateway", gateway.run())
         log.info("gateway.stopped")
@@ -111,14 +112,14 @@ async def compose(
         The gateway, an event that is set once Kafka's decisions are followed, and the policies.
     """
     own = settings.gateway
-    spools, journal = wiring.spools(settings), wiring.journal(settings)
+    spools, journal = edge.spools(settings), edge.journal(settings)
     lookback_s = own.feed_lookback_s if journal.path.exists() else 0.0
-    following = policy_wiring.policies(settings, f"{own.line}-{own.station}")
+    following = signed_policies.policy_source(settings, f"{own.line}-{own.station}")
     opening = (
         asyncio.create_task(_disk_usable(journal, spools.values()), name="disk"),
         asyncio.create_task(stack.enter_async_context(following), name="policies"),
         asyncio.create_task(
-            stack.enter_async_context(wiring.opened(wiring.image_store, settings)), name="images"
+            stack.enter_async_context(opened(storage.image_store, settings)), name="images"
         ),
     )
     try:  # together, so that the line waits only for the slowest of them
@@ -127,8 +128,8 @@ async def compose(
         for task in opening:
             task.cancel()
         await asyncio.gather(*opening, return_exceptions=True)
-    publisher = await stack.enter_async_context(wiring.lanes(settings, spools, images))
-    feed = wiring.decision_feed(settings, lookback_s)
+    publisher = await stack.enter_async_context(edge.lanes(settings, spools, images))
+    feed = edge.decision_feed(settings, lookback_s)
     waiting = {lane.value: spool.__len__ for lane, spool in spools.items()}
     meter = GatewayMeter(
         own.line,
@@ -166,7 +167,7 @@ async def compose(
 
     ports = GatewayPorts(
         link=watched,
-        cameras=wiring.cameras(settings),
+        cameras=edge.cameras(settings),
         journal=journal,
         publisher=publisher,
         feed=feed,

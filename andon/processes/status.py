@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from andon import wiring
 from andon.settings import Settings
+from andon.wiring import brokers
 from streams.errors import AndonError
 from streams.kafka.topic_check import check_topics
 from streams.status import ProcessStatus
@@ -31,7 +31,7 @@ async def telling(settings: Settings, look: Callable[[], ProcessStatus]) -> Asyn
     if not settings.status_every_s:
         yield
         return
-    async with wiring.publisher(settings, _TIMEOUT_S) as publisher:
+    async with brokers.publisher(settings, _TIMEOUT_S) as publisher:
         teller = StatusTeller(publisher, look, settings.status_every_s)
         task = asyncio.create_task(_tell(settings, teller), name="status")
         try:
@@ -43,7 +43,7 @@ async def telling(settings: Settings, look: Callable[[], ProcessStatus]) -> Asyn
 
 async def _tell(settings: Settings, teller: StatusTeller) -> None:
     """Wait for the topic first: a broker may make one that is not as it should be of a message."""
-    connection, wanted = wiring.kafka_connection(settings), wiring.topics_wanted(settings)
+    connection, wanted = brokers.kafka_connection(settings), brokers.topics_wanted(settings)
     while True:
         with contextlib.suppress(AndonError):
             wrong = await check_topics(connection, wanted, [STATUS])

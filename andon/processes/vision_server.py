@@ -5,10 +5,10 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from andon import vision_wiring, wiring
 from andon.processes.gateway import announce, compose, until_ended
 from andon.processes.stalls import watched_loop
 from andon.settings import Settings
+from andon.wiring import brokers, vision_server
 from connectors.gateway.core import Gateway
 from connectors.vision.server import VisionServer
 from streams.cancellation import beside
@@ -25,12 +25,12 @@ async def run_vision_server(settings: Settings) -> None:
         AndonError: the address, a certificate, the camera, the journal or the spool cannot be used.
     """
     quieten()
-    controller = vision_wiring.job_controller(settings)
+    controller = vision_server.job_controller(settings)
     async with AsyncExitStack() as stack:
         stack.enter_context(watched_loop(settings.stall_ms))
         gateway, following, policies = await compose(settings, stack, controller)
-        server = vision_wiring.vision_server(settings, controller, policies.versions)
-        wanted, connection = wiring.topics_wanted(settings), wiring.kafka_connection(settings)
+        server = vision_server.vision_server(settings, controller, policies.versions)
+        wanted, connection = brokers.topics_wanted(settings), brokers.kafka_connection(settings)
         async with beside(announce(following), tell_of_topics(connection, wanted, log.error)):
             await until_ended("vision server", _serve(server, gateway))
         log.info("vision.stopped")

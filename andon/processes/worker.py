@@ -14,14 +14,15 @@ from typing import Protocol
 
 import structlog
 
-from andon import __version__, policy_wiring, wiring
+from andon import __version__
 from andon.notify import notify_ready, notify_stopping
 from andon.processes.heap import settle_heap
 from andon.processes.instance import Instance, claimed_instance
 from andon.processes.stalls import watched_loop
 from andon.processes.status import telling
 from andon.settings import Settings
-from andon.tracing_wiring import spans_of
+from andon.wiring import brokers, opened, ray_serve, signed_policies, storage
+from andon.wiring.tracing import spans_of
 from streams.cancellation import beside
 from streams.errors import AndonError
 from streams.kafka.faust_app import BusConfig
@@ -67,7 +68,7 @@ def role_config(role: RoleName, settings: Settings, instance: str | None = None)
         role=role,
         bus=BusConfig(
             connection=replace(
-                wiring.kafka_connection(settings),
+                brokers.kafka_connection(settings),
                 fetch_max_wait_ms=fetch_wait_ms,
                 fetch_min_bytes=TOGETHER_BYTES if role == "record" else 1,
             ),
@@ -172,7 +173,7 @@ async def _run(config: RoleConfig, settings: Settings, own: Instance) -> None:
         started.announce()
 
     make = partial(open_role, settings, started)
-    wanted = wiring.topics_wanted(settings)
+    wanted = brokers.topics_wanted(settings)
     runner = RoleRunner(config, READ[role], make, watch.log, wanted, tracing)
     try:
         async with telling(settings, partial(watch.look, runner, socket.gethostname())):
@@ -234,36 +235,36 @@ async def open_role(
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         if config.role == "record":
-            images = await enter(wiring.opened(wiring.image_store, settings))
-            history = await enter(wiring.opened(wiring.history_writer, settings))
+            images = await enter(opened(storage.image_store, settings))
+            history = await enter(opened(storage.history_writer, settings))
             await enter(_preparing(results, history, images))
             yield RecordRole(history, images, results)
             return
         if config.role == "mqtt":
-            announcer = await enter(wiring.announcer(settings, started.name))
+            announcer = await enter(brokers.announcer(settings, started.name))
             own = settings.gateway
             place = MqttConfig(settings.mqtt.topic_prefix, own.site, own.area)
             yield MqttRole(announcer, results, place)
             return
-        policies = await enter(policy_wiring.policies(settings))
+        policies = await enter(signed_policies.policy_source(settings))
         results.telemetry.policies = policies.versions
         if config.role == "join":
             before = VerdictsBefore(config.bus.connection)
             yield JoinRole(policies, results, config.join, before.parts)
             return
         if config.role == "limits":
-            changelog = wiring.changelog(settings)
+            changelog = brokers.changelog(settings)
             yield LimitsRole(policies, changelog, results, config.limits)
             return
-        images = await enter(wiring.opened(wiring.image_store, settings))
+        images = await enter(opened(storage.image_store, settings))
         if config.role == "inspect":
-            expert = await enter(wiring.opened(wiring.vision_expert, settings))
+            expert = await enter(opened(ray_serve.vision_expert, settings))
             await started.connecting(expert)
             traced = started.tracing
             scores = expert if traced is None else TracedExpert(expert, traced)
             yield InspectRole(scores, policies, results, images)
         else:
-            classifier = await enter(wiring.opened(wiring.classifier, settings))
+            classifier = await enter(opened(ray_serve.classifier, settings))
             await started.connecting(classifier)
             traced = started.tracing
             names = classifier if traced is None else TracedClassifier(classifier, traced)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from andon import policy_wiring, wiring
 from andon.settings import Settings
+from andon.wiring import brokers, opened, signed_policies, storage
 
 if TYPE_CHECKING:
     from policies.evaluate import ResolvedPolicy
@@ -20,16 +20,16 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
     from streams.kafka.topic_admin import ensure_topics
 
     url = settings.postgres.url.get_secret_value()
-    await ensure_topics(wiring.kafka_connection(settings), wiring.topics_wanted(settings))
+    await ensure_topics(brokers.kafka_connection(settings), brokers.topics_wanted(settings))
     await migrate.upgrade(url)
     await apply_bi(url, settings.plant)
-    async with wiring.opened(wiring.image_store, settings) as images:
+    async with opened(storage.image_store, settings) as images:
         await images.ensure_bucket()
-    signer = policy_wiring.policy_signer(settings)
-    serials = (await policy_wiring.policies_in_force(settings)).serials if signer else {}
+    signer = signed_policies.policy_signer(settings)
+    serials = (await signed_policies.policies_in_force(settings)).serials if signer else {}
     async with (
-        wiring.opened(wiring.policy_log, settings) as log,
-        wiring.publisher(settings) as publisher,
+        opened(storage.policy_log, settings) as log,
+        brokers.publisher(settings) as publisher,
     ):
         for policy in policies:
             product, now = policy.product_id, policy.policy_hash

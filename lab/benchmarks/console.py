@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from andon import wiring
+from andon.wiring import opened, storage
 from lab.benchmarks.console_live import first_paint, reconnects, to_screen
 from lab.benchmarks.console_pages import PageFindings, look_at_pages
 from lab.benchmarks.console_parts import record_parts
@@ -71,8 +71,8 @@ async def benchmark_console(options: ConsoleBenchmark, folder: Path, say: Say) -
 async def _recorded(here: ConsoleHere) -> list[UUID]:
     """Parts on Kafka, in the history and with pictures: what pages show. A stopped one is first."""
     async with (
-        wiring.opened(wiring.history_writer, here.settings) as history,
-        wiring.opened(wiring.image_store, here.settings) as store,
+        opened(storage.history_writer, here.settings) as history,
+        opened(storage.image_store, here.settings) as store,
     ):
         return await record_parts(SHOWN_PARTS, here.publisher, history, store)
 

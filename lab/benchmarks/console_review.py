@@ -3,7 +3,7 @@
 import json
 from typing import Final
 
-from andon import wiring
+from andon.wiring import opened, storage
 from console.identity import COOKIE
 from lab.benchmarks.console_parts import part_of_now, record_stopped
 from lab.harness.chromium import Chromium
@@ -66,8 +66,8 @@ async def review_by_keys(
         }
         held.append(decision.model_copy(update=said))
     async with (
-        wiring.opened(wiring.history_writer, here.settings) as history,
-        wiring.opened(wiring.image_store, here.settings) as store,
+        opened(storage.history_writer, here.settings) as history,
+        opened(storage.image_store, here.settings) as store,
     ):
         await record_stopped(held, history, store)
     page = await browser.page()

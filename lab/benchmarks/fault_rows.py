@@ -102,9 +102,9 @@ def _clock(role: str, ahead_s: float, restart: bool, lasting_s: float) -> FaultR
 
 
 def _poisoned(line: SimulatedLine) -> None:
-    from andon import wiring
+    from andon.wiring import brokers
 
-    taken = asyncio.run(send_poison(wiring.kafka_connection(line.stack.settings())))
+    taken = asyncio.run(send_poison(brokers.kafka_connection(line.stack.settings())))
     if not taken:
         raise ProcessError("the broker took none of the broken messages")
 

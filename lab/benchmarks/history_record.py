@@ -17,9 +17,9 @@ from typing import Final, Literal
 
 import asyncpg
 
-from andon import wiring
 from andon.stack.local import StackPorts
 from andon.stack.prepare import prepare
+from andon.wiring import brokers
 from infra.stack.process import Process
 from lab.benchmarks.cpu import cpu_seconds
 from lab.benchmarks.history_fill import Figures, Say, enough_disk, fill_history
@@ -82,7 +82,7 @@ async def benchmark_recording(options: RecordBenchmark, folder: Path, say: Say) 
         worker: Process | None = None
         try:
             filled = await fill_history(plain, options.parts, say) if options.parts else {}
-            async with wiring.publisher(settings, timeout_s=60.0) as to:
+            async with brokers.publisher(settings, timeout_s=60.0) as to:
                 if not options.rate_per_s:
                     await _publish(options.count, 0, to)
                 worker = Process("record", record, log, stack.environment(Role.RECORD))

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 
-from andon import wiring
 from andon.settings import Settings, load_settings
 from andon.stack.local import LocalStack, StackPorts
 from andon.stack.prepare import prepare
+from andon.wiring import brokers, opened, ray_serve, storage
 from history.filters import FrameFilter, parse_moment
 from history.model_log import ShadowCount
 from history.reviews import build_review, submit_review
@@ -142,14 +142,14 @@ class LoopRun:
 
     async def review(self, decided: "Sequence[tuple[Sample, Decision]]") -> None:
         """A person's word on each part: its class, or that it is normal; until all are kept."""
-        async with wiring.publisher(self.settings) as publisher:
+        async with brokers.publisher(self.settings) as publisher:
             for sample, decision in decided:
                 severity = Severity.NORMAL if sample.label == GOOD else Severity.DEFECT
                 named = "" if sample.label == GOOD else sample.label
                 review = build_review(decision.frame_id, "a benchmark", severity, named)
                 await submit_review(publisher, review)
         wanted = FrameFilter(product=self.product, reviewed=True)
-        async with asyncio.timeout(60), wiring.opened(wiring.history, self.settings) as history:
+        async with asyncio.timeout(60), opened(storage.history, self.settings) as history:
             kept = 0
             while kept < len(decided):
                 await asyncio.sleep(0.5)
@@ -157,13 +157,13 @@ class LoopRun:
 
     async def held(self) -> set[str]:
         """The versions that the replicas of the expert answer with."""
-        async with wiring.opened(wiring.replicas, self.settings) as replicas:
+        async with opened(ray_serve.replicas, self.settings) as replicas:
             status = await replicas.look()
         return {replica.versions.get(self.product, "") for replica in status.of(VISION)}
 
     async def shadows(self, since: str) -> list[ShadowCount]:
         """What the version in the shadow said."""
-        async with wiring.opened(wiring.model_log, self.settings) as log:
+        async with opened(storage.model_log, self.settings) as log:
             return await log.shadows(parse_moment(since), self.product)
 
 

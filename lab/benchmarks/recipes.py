@@ -13,8 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from andon import policy_wiring, wiring
 from andon.settings import KafkaSettings, PathSettings, Settings
+from andon.wiring import brokers, signed_policies
 from connectors.handshake.recipes import Recipe
 from connectors.handshake.signals import Signal
 from connectors.settings import GatewaySettings
@@ -115,9 +115,9 @@ async def _run(
     store = folder / "artifacts"
     plan = _planned(options, store)
     settings = _settings(options, servers, folder, plan)
-    connection = wiring.kafka_connection(settings)
+    connection = brokers.kafka_connection(settings)
     await ensure_topics(connection)
-    async with wiring.publisher(settings) as publisher:
+    async with brokers.publisher(settings) as publisher:
         for policy in plan.policies:
             await publish(policy, publisher, "benchmark", "the benchmark of recipes")
     own = settings.gateway
@@ -129,7 +129,7 @@ async def _run(
         stack.push_async_callback(plc.stop)
         await expert.start()
         stack.push_async_callback(expert.close)
-        policies = await stack.enter_async_context(policy_wiring.policies(settings))
+        policies = await stack.enter_async_context(signed_policies.policy_source(settings))
         role = RoleConfig(
             "inspect", BusConfig(connection, folder / "state"), FlowConfig(concurrency=256)
         )
@@ -167,8 +167,8 @@ def _settings(options: RecipesBenchmark, servers: str, folder: Path, plan: _Plan
 async def _gateway(settings: Settings) -> AsyncIterator[None]:
     """The gateway over the policies in force, from following the decisions to stopped."""
     async with (
-        wiring.publisher(settings) as producer,
-        policy_wiring.policies(settings, "gateway") as policies,
+        brokers.publisher(settings) as producer,
+        signed_policies.policy_source(settings, "gateway") as policies,
         gateway_here(settings, producer, policies),
     ):
         yield

@@ -14,8 +14,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from andon import wiring
 from andon.settings import KafkaSettings, PathSettings, Settings
+from andon.wiring import brokers
 from connectors.settings import GatewaySettings, ShotSettings
 from infra.stack.broker import start_broker
 from infra.stack.process import free_port
@@ -234,7 +234,7 @@ async def _played(
     options: ShotsBenchmark, parts: Sequence[SidedPart], servers: str, folder: Path, on_part: Say
 ) -> SimulatedPlc:
     settings = _settings(options, servers, folder)
-    connection = wiring.kafka_connection(settings)
+    connection = brokers.kafka_connection(settings)
     await ensure_topics(connection)
     config = PlcConfig(
         settings.gateway.plc_url, options.takt_s, options.window_s, heartbeat_missed=20
@@ -291,7 +291,7 @@ async def _gateway(
 ) -> AsyncIterator[None]:
     """The gateway over a faulty network, from following the decisions to stopped."""
     cameras = [PlannedCamera(parts, side) for side in range(len(SHOTS))]
-    async with wiring.publisher(settings) as producer:
+    async with brokers.publisher(settings) as producer:
         network = FaultyNetwork(producer, parts, delay_s)
         try:
             async with gateway_here(settings, network, policies, cameras):

@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 
-from andon.console_wiring import accounts
+from andon.wiring.console import accounts
 from console.access import ConsoleRole
 from console.credentials import new_password, password_hash
 from history.accounts import ConsoleUser

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from andon import wiring
 from andon.settings import Settings
 from andon.stack.local import LocalStack, StackPorts
 from andon.stack.prepare import prepare
+from andon.wiring import brokers
 from console.access import ConsoleRole
 from console.credentials import new_secret, secret_hash
 from history.accounts import Accounts, ConsoleUser, Login
@@ -118,7 +118,7 @@ async def console_here(folder: Path) -> AsyncIterator[ConsoleHere]:
         await prepare(settings, [], WHO)
         secret, token = await let_in(settings)
         await asyncio.to_thread(console.start)
-        async with wiring.publisher(settings) as publisher:
+        async with brokers.publisher(settings) as publisher:
             yield ConsoleHere(console, secret, token, settings, publisher)
     finally:
         await asyncio.to_thread(console.stop)

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from andon import wiring
 from andon.settings import Settings
+from andon.wiring import edge
 from connectors.gateway.adapters import GatewayPorts
 from connectors.gateway.core import Gateway
 from connectors.gateway.lanes import Lane
@@ -28,13 +28,13 @@ async def gateway_here(
         policies: in force.
         cameras: one for each shot; None: those of the settings.
     """
-    spool = wiring.spools(settings)[Lane.PICTURES]
+    spool = edge.spools(settings)[Lane.PICTURES]
     spool.open()
-    feed = wiring.decision_feed(settings, 0.0)
+    feed = edge.decision_feed(settings, 0.0)
     ports = GatewayPorts(
-        link=wiring.line_link(settings),
-        cameras=wiring.cameras(settings) if cameras is None else cameras,
-        journal=wiring.journal(settings),
+        link=edge.line_link(settings),
+        cameras=edge.cameras(settings) if cameras is None else cameras,
+        journal=edge.journal(settings),
         publisher=SpoolingPublisher(producer, spool, timeout_s=5.0, in_flight_bytes=1 << 26),
         feed=feed,
         policies=policies,

@@ -13,13 +13,13 @@ import sys
 from contextlib import AsyncExitStack
 from functools import partial
 
-from andon import wiring
 from andon.event_loop import adopt_event_loop
 from andon.log import configure_logging
 from andon.notify import notify_ready
 from andon.processes.gateway import compose
 from andon.processes.heap import settle_heap
 from andon.settings import Settings, load_settings
+from andon.wiring import edge
 from connectors.gateway.core import Gateway
 from connectors.gateway.ownership import OwnedLink
 from streams.log import quieten
@@ -48,7 +48,7 @@ async def serve(urls: dict[str, str]) -> None:
         following: list[asyncio.Event] = []
         for line, url in urls.items():
             settings = settings_of(common, line, url)
-            link = wiring.line_link(settings)
+            link = edge.line_link(settings)
             gateway, caught_up, _ = await compose(
                 settings, stack, link, partial(_in_charge, link), partial(_number, link)
             )

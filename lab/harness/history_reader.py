@@ -6,8 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
-from andon import wiring
 from andon.settings import Settings
+from andon.wiring import storage
 from lab.harness.checker import RecordedAck
 from lab.harness.reckoning import InHistory
 from streams.codes import AckOutcome
@@ -62,7 +62,7 @@ async def read_history(settings: Settings) -> InHistory:
 
 def _pictures(settings: Settings, frames: Sequence[UUID]) -> set[UUID]:
     """Frames with an image object, those that no row names included."""
-    objects = wiring.s3_objects(settings)
+    objects = storage.s3_objects(settings)
     try:
         names = set(objects.keys("inspections/"))
     finally:

@@ -62,11 +62,11 @@ def _inspected(image: bytes) -> Inspection:
 
 def main() -> None:
     """``andon`` with the arguments of this program."""
-    from andon import wiring
     from andon.__main__ import main as andon
+    from andon.wiring import ray_serve
 
-    setattr(wiring, "vision_expert", StandInModels)  # noqa: B010 - typed names are not assigned
-    setattr(wiring, "classifier", StandInModels)  # noqa: B010
+    setattr(ray_serve, "vision_expert", StandInModels)  # noqa: B010 - typed names are not assigned
+    setattr(ray_serve, "classifier", StandInModels)  # noqa: B010
     sys.argv[0] = "andon"
     andon()
 

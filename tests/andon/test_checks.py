@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from andon import wiring
 from andon.checks import examine
 from andon.cli.doctor import app
 from andon.settings import Settings
+from andon.wiring import storage
 from history.object_rights import RIGHTS
 from history.object_store import S3Objects
 from history.object_users import apply_users, user_of
@@ -90,7 +90,7 @@ def test_a_role_is_told_what_its_key_may_in_the_object_store_and_what_it_cannot_
     nowhere: Settings, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
     store = Store(role)
-    monkeypatch.setattr(wiring, "s3_objects", lambda _: store)
+    monkeypatch.setattr(storage, "s3_objects", lambda _: store)
     (found,) = asyncio.run(examine(nowhere, ["s3"]))
     assert found.ok, found.detail
     puts, gets = RIGHTS[role]
@@ -104,7 +104,7 @@ def test_a_role_is_told_what_its_key_may_in_the_object_store_and_what_it_cannot_
 def test_a_key_without_rights_in_the_object_store_fails_with_a_remedy(
     nowhere: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wiring, "s3_objects", lambda _: Store("nobody"))
+    monkeypatch.setattr(storage, "s3_objects", lambda _: Store("nobody"))
     (found,) = asyncio.run(examine(nowhere, ["s3"]))
     assert not found.ok
     assert "may neither put nor read" in found.detail

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from andon.console_wiring import console_parts
 from andon.settings import Settings
+from andon.wiring.console import console_parts
 
 
 @pytest.mark.asyncio

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from andon import policy_wiring, wiring
 from andon.checks import examine, examine_products
 from andon.checks.findings import Finding
 from andon.processes.instance import claimed_instance
 from andon.settings import Settings
+from andon.wiring import ray_serve, signed_policies, storage
 from infra.stack.process import free_port
 from serving.ray.replicas import ApplicationStatus, ReplicaStatus
 from serving.ray.settings import CLASSIFIER, VISION
@@ -73,12 +73,12 @@ def judged(
     policies: tuple[str, ...] = ("tile",),
     others: tuple[Finding, ...] = (),
 ) -> list[Finding]:
-    async def in_force(_: Settings) -> policy_wiring.InForce:
-        return policy_wiring.InForce(dict.fromkeys(policies, "c" * 64), {}, {})
+    async def in_force(_: Settings) -> signed_policies.InForce:
+        return signed_policies.InForce(dict.fromkeys(policies, "c" * 64), {}, {})
 
-    monkeypatch.setattr(policy_wiring, "policies_in_force", in_force)
-    monkeypatch.setattr(wiring, "replicas", lambda _: Replicas(said))
-    monkeypatch.setattr(wiring, "bundle_store", lambda _: Store())
+    monkeypatch.setattr(signed_policies, "policies_in_force", in_force)
+    monkeypatch.setattr(ray_serve, "replicas", lambda _: Replicas(said))
+    monkeypatch.setattr(storage, "bundle_store", lambda _: Store())
     return asyncio.run(examine_products(settings, product, others))
 
 
@@ -165,7 +165,7 @@ def test_replicas_that_are_missing_or_have_a_problem_are_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def serve(said: ApplicationStatus) -> Finding:
-        monkeypatch.setattr(wiring, "replicas", lambda _: Replicas(said))
+        monkeypatch.setattr(ray_serve, "replicas", lambda _: Replicas(said))
         (found,) = asyncio.run(examine(settings, ["serve"]))
         return found
 

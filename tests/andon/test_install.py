@@ -27,12 +27,12 @@ finally:
 PROCESSES = """
 import andon.processes.gateway, andon.processes.worker, andon.checks, andon.serve_app
 import console.api, serving.experts.training, serving.naming.prototypes, serving.ray.app
-from andon import wiring
+from andon.wiring import brokers, edge, ray_serve, storage
 from andon.settings import load_settings
 settings = load_settings()
-for build in (wiring.vision_expert, wiring.classifier, wiring.history, wiring.history_writer,
-              wiring.policy_log, wiring.image_store, wiring.changelog, wiring.line_link,
-              wiring.journal, wiring.spools, wiring.cameras):
+for build in (ray_serve.vision_expert, ray_serve.classifier, storage.history,
+              storage.history_writer, storage.policy_log, storage.image_store,
+              brokers.changelog, edge.line_link, edge.journal, edge.spools, edge.cameras):
     build(settings)
 import json, sys
 print(json.dumps(sorted(sys.modules)), file=sys.stderr)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from andon import wiring
 from andon.settings import Settings
+from andon.wiring import brokers
 from console.access import ConsoleRole
 from history.object_store import S3ImageStore, S3Objects
 from history.writer import PostgresHistoryWriter
@@ -69,7 +69,7 @@ async def token(url: str) -> str:
 
 
 async def prepare_topics(settings: Settings) -> None:
-    await ensure_topics(wiring.kafka_connection(settings), wiring.topics_wanted(settings))
+    await ensure_topics(brokers.kafka_connection(settings), brokers.topics_wanted(settings))
 
 
 @pytest.fixture

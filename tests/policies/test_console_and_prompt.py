@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from andon.cli.policy.database import put_in_force
-from andon.console_wiring import console_parts
 from andon.policy_changes import PolicyChange
 from andon.settings import load_settings
+from andon.wiring.console import console_parts
 from console.policies.desk import PolicyActor, PolicyWish
 from history.console_audit import Deed
 from infra.stack.broker import Broker

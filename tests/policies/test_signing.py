@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from andon import policy_wiring
 from andon.cli.policy.commands import app
 from andon.settings import load_settings
+from andon.wiring import signed_policies
 from infra.stack.broker import Broker, start_broker
 from policies.disk_cache import DiskCache
 from policies.errors import PolicyError
@@ -279,5 +279,5 @@ def test_the_commands_for_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("ANDON_SIGNING__KEY_FILE")
     load_settings.cache_clear()
     with pytest.raises(PolicyError, match="ANDON_SIGNING__KEY_FILE"):
-        policy_wiring.policy_signer(load_settings())
+        signed_policies.policy_signer(load_settings())
     load_settings.cache_clear()

@@ -9,8 +9,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from andon import wiring
 from andon.settings import load_settings
+from andon.wiring import brokers, opened, storage
 from history.errors import BadQueryError
 from history.filters import parse_moment
 from history.queries import History
@@ -29,8 +29,8 @@ def ask(question: Callable[[History], Awaitable[T]]) -> T:
     """Open the history, ask it one question, and close it."""
 
     async def run() -> T:
-        build = partial(wiring.history, least_timeout_s=_TIMEOUT_S)
-        async with wiring.opened(build, load_settings()) as history:
+        build = partial(storage.history, least_timeout_s=_TIMEOUT_S)
+        async with opened(build, load_settings()) as history:
             return await question(history)
 
     with usage_errors():
@@ -75,5 +75,5 @@ async def tell_of_class(history: History, story: Story, class_name: str) -> None
 
 async def publish_review(made: Review) -> None:
     """Send a review to Kafka; the role record stores it."""
-    async with wiring.publisher(load_settings()) as publisher:
+    async with brokers.publisher(load_settings()) as publisher:
         await submit_review(publisher, made)

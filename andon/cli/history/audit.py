@@ -7,7 +7,6 @@ from uuid import UUID
 
 import typer
 
-from andon import wiring
 from andon.cli.history.asking import (
     Frame,
     ask,
@@ -18,6 +17,7 @@ from andon.cli.history.asking import (
 )
 from andon.cli.options import Json, group
 from andon.settings import load_settings
+from andon.wiring import opened, storage
 from history.audits import AuditQueue
 from history.errors import BadQueryError
 from history.filters import FrameFilter
@@ -105,5 +105,5 @@ def review(
 
 
 async def _save(stories: list[Story], folder: Path) -> list[list[Path]]:
-    async with wiring.opened(wiring.image_store, load_settings()) as store:
+    async with opened(storage.image_store, load_settings()) as store:
         return [await save_photographs(story, store, folder) for story in stories]

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, TaskID
 
-from andon import wiring
 from andon.cli.options import Json, writable_folder
 from andon.cli.printing import plain, print_found, progress
 from andon.settings import Settings, load_settings
+from andon.wiring import storage
 from history.backup.folder import Backup, make_backup, restore_backup
 from history.migrate import current
 
@@ -28,7 +28,7 @@ def backup(
     settings = load_settings()
     url = settings.postgres.url.get_secret_value()
     revision = asyncio.run(current(url))
-    buckets = {name: wiring.s3_objects(settings, name) for name in _buckets(settings)}
+    buckets = {name: storage.s3_objects(settings, name) for name in _buckets(settings)}
     with progress() as bar:
         made = make_backup(url, revision, buckets, folder, _Bars(bar))
     print_found(made.model_dump(mode="json"), _lines(made, f"backup in {folder}"), as_json)
@@ -47,7 +47,7 @@ def restore(
     """
     settings = load_settings()
     url = settings.postgres.url.get_secret_value()
-    buckets = {name: wiring.s3_objects(settings, name) for name in _buckets(settings)}
+    buckets = {name: storage.s3_objects(settings, name) for name in _buckets(settings)}
     with progress() as bar:
         found = restore_backup(folder, url, buckets, _Bars(bar))
     print_found(found.model_dump(mode="json"), _lines(found, f"restored from {folder}"), as_json)

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import typer
 
-from andon import wiring
 from andon.cli.history import audit, escapes, output
 from andon.cli.history.asking import (
     Frame,
@@ -37,6 +36,7 @@ from andon.cli.options import (
     writable_folder,
 )
 from andon.settings import load_settings
+from andon.wiring import opened, storage
 from history.bi import READER, apply_bi
 from history.filters import FrameFilter
 from history.migrate import build_indexes, current, head, is_newer, upgrade, write_facts
@@ -168,7 +168,7 @@ def export(
     async def write(history: History) -> dict[str, int]:
         if form == "parquet":
             return await output.export_folder(history, None, wanted, form, folder, test_share)
-        async with wiring.opened(wiring.image_store, load_settings()) as store:
+        async with opened(storage.image_store, load_settings()) as store:
             return await output.export_folder(history, store, wanted, form, folder, test_share)
 
     for what, count in ask(write).items():
@@ -255,5 +255,5 @@ def bi(
 
 async def _save(story: Story, folder: Path) -> list[Path]:
 
-    async with wiring.opened(wiring.image_store, load_settings()) as store:
+    async with opened(storage.image_store, load_settings()) as store:
         return await save_pictures(story, store, folder)

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import typer
 
-from andon import wiring
 from andon.cli.deeds import deed_here
 from andon.cli.options import Json
 from andon.cli.printing import plain, print_found
-from andon.console_wiring import console_audit
 from andon.settings import Settings, load_settings
+from andon.wiring import opened, storage
+from andon.wiring.console import console_audit
 from history.months import MonthPart
 from history.retention.rows import drop_months
 from history.retention.rules import DataClass, PartTrace
@@ -82,12 +82,12 @@ async def _sweep(settings: Settings, dry_run: bool, is_quiet: bool) -> SweptObje
             typer.echo(f"{where}: {count} of {kind.value}", err=True)
 
     try:
-        async with wiring.opened(_store, settings) as store:
+        async with opened(_store, settings) as store:
 
             def ask(frames: Sequence[UUID]) -> list[PartTrace]:
                 return asyncio.run_coroutine_threadsafe(store.traces(frames), loop).result()
 
-            objects, now = wiring.s3_objects(settings), datetime.now(UTC)
+            objects, now = storage.s3_objects(settings), datetime.now(UTC)
             days = settings.retention
             return await asyncio.to_thread(sweep, objects, ask, days, now, told, dry_run)
     finally:  # what an interrupted run has removed is gone too
@@ -116,15 +116,15 @@ def _names(parts: Sequence[MonthPart]) -> str:
 
 
 async def _audited(settings: Settings, removed: str) -> None:
-    async with wiring.opened(console_audit, settings) as audit:
+    async with opened(console_audit, settings) as audit:
         await audit.append(deed_here("history.retain", after=removed))
 
 
 async def _erase(settings: Settings, part: str, reason: str) -> ErasedPart:
-    async with wiring.opened(_store, settings) as store:
+    async with opened(_store, settings) as store:
         keys = await store.pictures(part)
         if keys:  # first: afterwards nothing says whose they are
-            await asyncio.to_thread(wiring.s3_objects(settings).remove, keys)
+            await asyncio.to_thread(storage.s3_objects(settings).remove, keys)
         return await store.erase(part, deed_here("history.erase", reason=reason))
 
 

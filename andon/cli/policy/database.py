@@ -4,9 +4,10 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from datetime import datetime
 
-from andon import policy_changes, wiring
+from andon import policy_changes
 from andon.policy_changes import PolicyChange
 from andon.settings import load_settings
+from andon.wiring import opened, storage
 from history.filters import FrameFilter
 from history.policy_log import AuditEntry, PolicyLog
 from history.records import RecordedDecision
@@ -23,7 +24,7 @@ class NoSuchPolicyError(AndonError):
 
 
 def _log() -> AbstractAsyncContextManager[PolicyLog]:
-    return wiring.opened(wiring.policy_log, load_settings())
+    return opened(storage.policy_log, load_settings())
 
 
 async def version(policy_hash: str) -> ResolvedPolicy:
@@ -82,7 +83,7 @@ async def recorded_since(
     """The effective decisions on a product, oldest first, each with what a person found."""
     wanted = FrameFilter(product=product, since=since)
     async with (
-        wiring.opened(wiring.history, load_settings()) as history,
+        opened(storage.history, load_settings()) as history,
         aclosing(history.stream_decisions(wanted)) as rows,
     ):
         async for row in rows:
@@ -122,7 +123,7 @@ async def _versions(product: str) -> dict[str, ResolvedPolicy]:
 
 async def recorded_decision(words: str) -> Mapping[str, object]:
     """The effective decision, as recorded, of the frame of that id or of a part seen once."""
-    async with wiring.opened(wiring.history, load_settings()) as history:
+    async with opened(storage.history, load_settings()) as history:
         story = await history.show(await history.resolve(words))
     effective = str(story.effective.result_id) if story.effective else ""
     for event in story.decisions:

@@ -9,10 +9,10 @@ from datetime import datetime
 import typer
 from rich.markup import escape
 
-from andon import wiring
 from andon.cli.policy import database
 from andon.cli.printing import plain, print_found, progress
 from andon.settings import load_settings
+from andon.wiring import opened, ray_serve, storage
 from policies.egress import EGRESS, Egress
 from policies.evaluate import ResolvedPolicy
 from policies.review.reclassify import (
@@ -78,8 +78,8 @@ async def ask_again(
     """Through the classifier that the line itself uses. Raises ``UnavailableError``."""
     settings = load_settings()
     async with (
-        wiring.opened(wiring.classifier, settings) as classifier,
-        wiring.opened(wiring.image_store, settings) as images,
+        opened(ray_serve.classifier, settings) as classifier,
+        opened(storage.image_store, settings) as images,
     ):
         await classifier.start()
         if not await classifier.wait_connected(30.0):

@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from andon.cli.stack import app
-from andon.policy_wiring import policy_signer
 from andon.settings import load_settings
 from andon.stack.local import LocalStack, StackPorts
+from andon.wiring.signed_policies import policy_signer
 from history.object_rights import RIGHTS
 from history.rights import OF_LINE
 from policies.signing import TrustedKeys

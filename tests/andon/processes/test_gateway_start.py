@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from andon import policy_wiring, vision_wiring, wiring
 from andon.processes import gateway as process
 from andon.settings import Settings
+from andon.wiring import edge, signed_policies, vision_server
 from connectors.errors import JournalBusyError
 from connectors.gateway.journal import Journal
 from connectors.gateway.journal_entries import Recovered
@@ -58,10 +58,10 @@ async def composed(
         yield TwinPolicies()
 
     monkeypatch.setattr(process, "_DISK_RETRY_S", 0.001)
-    monkeypatch.setattr(wiring, "journal", lambda _: disk)
-    monkeypatch.setattr(policy_wiring, "policies", policies)
+    monkeypatch.setattr(edge, "journal", lambda _: disk)
+    monkeypatch.setattr(signed_policies, "policy_source", policies)
     async with asyncio.timeout(20), AsyncExitStack() as stack:
-        await process.compose(settings, stack, vision_wiring.job_controller(settings))
+        await process.compose(settings, stack, vision_server.job_controller(settings))
 
 
 async def test_the_policies_are_read_while_the_disk_fails(

@@ -6,9 +6,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from andon import wiring
 from andon.processes.worker import Started, open_role, role_config
 from andon.settings import Settings
+from andon.wiring import storage
 from history.migrate import current, head
 from infra.stack.postgres_local import LocalPostgres
 from infra.stack.process import free_port
@@ -33,7 +33,7 @@ async def test_schema_and_bucket_are_there_before_the_first_event(
     b, name = Bench(FlowConfig(retry_s=0.01)), f"prepared_{uuid4().hex}"
     url = postgres.database_url(name)
     settings = told(url, s3.endpoint, s3)
-    objects = wiring.s3_objects(settings)
+    objects = storage.s3_objects(settings)
     async with open_role(settings, Started(role_config("record", settings)), b.results):
         await until(lambda: "away" in b.logged, 30.0, "the absent database is told")
         with pytest.raises(UnavailableError, match="no such database"):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from andon import vision_wiring
 from andon.processes.gateway import compose
 from andon.processes.status import telling
 from andon.settings import Settings
+from andon.wiring import vision_server
 from infra.stack.broker import Broker
 from streams.events import Event
 from streams.kafka.delivery import Delivery
@@ -56,7 +56,7 @@ class Idle:
 
 async def test_a_gateway_says_how_it_is_until_its_end(fresh_broker: Broker, scratch: Path) -> None:
     settings = settings_of(fresh_broker, scratch)
-    controller = vision_wiring.job_controller(settings)
+    controller = vision_server.job_controller(settings)
 
     def is_ready(reader: Reader) -> bool:
         said = last(reader)

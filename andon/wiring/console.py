@@ -1,4 +1,4 @@
-"""The console's parts, built as ``andon.wiring`` builds the rest."""
+"""What the console is made of."""
 
 import time
 from dataclasses import replace
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from andon.console_health import examine
 from andon.policy_changes import PolicyChange, put_in_force
-from andon.policy_wiring import policies
 from andon.settings import Settings
-from andon.wiring import history, image_store, kafka_connection, policy_log, replicas
+from andon.wiring.brokers import kafka_connection
+from andon.wiring.ray_serve import replicas
+from andon.wiring.signed_policies import policy_source
+from andon.wiring.storage import history, image_store, policy_log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -161,7 +163,7 @@ def _policy_desk(settings: Settings, audit: "ConsoleAudit") -> "PolicyDesk":
     return PolicyDesk(
         log=log,
         audit=audit,
-        follow=partial(policies, settings, "console"),
+        follow=partial(policy_source, settings, "console"),
         put=put,
         second_person=SecondPerson(settings.console.second_person),
         backtests=Backtests(partial(history, settings), partial(policy_log, settings)),

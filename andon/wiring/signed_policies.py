@@ -1,4 +1,4 @@
-"""The policies in force and the keys that sign them, built as ``andon.wiring`` builds the rest."""
+"""The policies in force, and the keys that sign them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from andon.settings import Settings
-from andon.wiring import kafka_connection
+from andon.wiring.brokers import kafka_connection
 
 if TYPE_CHECKING:
     from policies.signing import Signer, TrustedKeys
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def policies(settings: Settings, reader: str = "") -> AsyncIterator["KafkaPolicySource"]:
+async def policy_source(settings: Settings, reader: str = "") -> AsyncIterator["KafkaPolicySource"]:
     """The policies in force, read to the end of their topic, with a copy on this host's disk.
 
     Args:

@@ -1,4 +1,4 @@
-"""Builds what sends the spans of a process, where traces are wanted."""
+"""What sends the spans of a process, where traces are wanted."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Builds the vision server's own adapters, as ``andon.wiring`` builds the rest."""
+"""The vision server and the line controller within its process."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
