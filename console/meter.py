@@ -100,6 +100,27 @@ ANSWERS = _row(
     ("deployment", "replica", "result"),
     "A rising share of `failed`: pictures that cannot be read, or a version that does not load.",
 )
+LLM_CALLS = _row(
+    "serve_llm_calls",
+    "counter",
+    "Calls to language models: `answered`, or `unanswered`",
+    ("replica", "endpoint", "result"),
+    "A rising share of `unanswered`: the endpoint is slower than the line, or fails.",
+)
+LLM_TOKENS = _row(
+    "serve_llm_tokens",
+    "counter",
+    "Tokens of these calls; of those `unanswered`, which a provider may bill, mostly an estimate",
+    ("replica", "endpoint", "result"),
+    "All replicas together are bounded by `tokens_per_h` of the endpoint.",
+)
+LLM_COST = _row(
+    "serve_llm_cost",
+    "counter",
+    "Their cost, in the currency of the endpoint's price list",
+    ("replica", "endpoint", "result"),
+    "All replicas together are bounded by `money_per_h` of the endpoint.",
+)
 CPU = _row(
     "serve_cpu_seconds",
     "counter",
@@ -115,7 +136,7 @@ MEMORY = _row(
 )
 CONSOLE_METRICS: Final = (
     REQUESTS, ANSWERING, OPEN, SEES, REVIEWS, REVIEW_AGE, REPLICAS_WANTED, REPLICAS, PROBLEMS,
-    MODEL, WAITING, ANSWERS, CPU, MEMORY,
+    MODEL, WAITING, ANSWERS, LLM_CALLS, LLM_TOKENS, LLM_COST, CPU, MEMORY,
 )  # fmt: skip
 CONSOLE_LABELS: Final = {
     "route": "the path with its parameters' names; `other`: there is no such path",
@@ -123,7 +144,8 @@ CONSOLE_LABELS: Final = {
     "status": "the HTTP status",
     "check": "the check of `andon doctor`: `kafka`, `postgres` or `serve`",
     "waits_for": "`hold`, `unknown`, `unsure`, `late`, `disagreement`, `second` or `audit`",
-    "result": "`scored` or `failed`",
+    "result": "`scored` or `failed`; of a language model's calls `answered` or `unanswered`",
+    "endpoint": "the endpoint's name in the settings",
     "deployment": "`VisionExpert` or `AnomalyClassifier`",
     "replica": "the beginning of the replica's random name, new at each start",
 }

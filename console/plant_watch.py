@@ -11,7 +11,7 @@ import structlog
 from console import meter
 from history.filters import FrameFilter
 from history.review_queue import WaitingFor
-from serving.ray.replicas import ApplicationStatus, ReplicaStatus
+from serving.ray.replicas import ApplicationStatus, ReplicaStatus, Spent
 from streams.errors import AndonError
 from streams.exposition import MetricRow, Read
 
@@ -80,6 +80,9 @@ class PlantWatch:
             meter.MODEL: self._models,
             meter.WAITING: lambda: self._of_replica(lambda one: one.waiting),
             meter.ANSWERS: self._answers,
+            meter.LLM_CALLS: lambda: self._asked(lambda spent: spent.calls),
+            meter.LLM_TOKENS: lambda: self._asked(lambda spent: spent.tokens),
+            meter.LLM_COST: lambda: self._asked(lambda spent: spent.money),
             meter.CPU: lambda: self._of_replica(lambda one: one.cpu_seconds),
             meter.MEMORY: lambda: self._of_replica(lambda one: one.resident_bytes),
         }
@@ -172,6 +175,14 @@ class PlantWatch:
             found[one.deployment, name, "scored"] = float(one.scored)
             found[one.deployment, name, "failed"] = float(one.failed)
         return found
+
+    def _asked(self, value: Callable[[Spent], float]) -> dict[tuple[str, ...], float]:
+        return {
+            (one.replica[:_NAME], endpoint, result): float(value(spent))
+            for one in self._replicas()
+            for endpoint, by_result in one.asked.items()
+            for result, spent in by_result.items()
+        }
 
     def _of_replica(self, value: Callable[[ReplicaStatus], float]) -> dict[tuple[str, ...], float]:
         return {

@@ -124,6 +124,12 @@ class Classification(Event):
     tokens_out: Int64 = 0
     cost: Real = 0.0
     """The cost in the currency of the endpoint's price list."""
+    unanswered_calls: Int64 = 0
+    """Calls to language models for this part that brought no answer, and that a provider may bill
+    beside the above: retried, cut at the deadline, or of a stage that failed."""
+    unanswered_tokens: Int64 = 0
+    """Theirs: an estimate, but for calls of which the endpoint said what they took."""
+    unanswered_cost: Real = 0.0
     latency_ms: Real = 0.0
     candidates: Annotated[dict[Text, Real], Field(max_length=4096)] = {}
     """Class -> confidence, the runners-up included."""

@@ -82,6 +82,16 @@ def cause_of(error: BaseException) -> Cause:
 
 
 @dataclass(frozen=True)
+class AskedInVain:
+    """Calls of a language model that brought no answer, and that its provider may bill."""
+
+    calls: int = 0
+    tokens: int = 0
+    """An estimate, but for calls of which the endpoint said what they took."""
+    cost: float = 0.0
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why one item could not be answered. ``retryable`` is False for bad input."""
 
@@ -90,6 +100,8 @@ class Failure:
     message: str
     """Where what failed was told a secret and says it again, it is masked."""
     retryable: bool = False
+    unanswered: AskedInVain = AskedInVain()
+    """What was asked of language models in vain."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", masked(self.message))

@@ -66,11 +66,16 @@ PLANT_PANELS: Final = (
     Panel(
         "Cost of language models each hour",
         "short",
-        "In the currency of the endpoints' price lists.",
+        "In the currency of the endpoints' price lists; of calls without an answer by endpoint.",
         (
             (
                 "sum by (model, product) (rate(andon_llm_cost_total[5m])) * 3600",
                 "{{model}} {{product}}",
+            ),
+            (
+                "sum by (endpoint) "
+                '(rate(andon_serve_llm_cost_total{result="unanswered"}[5m])) * 3600',
+                "{{endpoint}} unanswered",
             ),
         ),
     ),

@@ -21,6 +21,7 @@ from pydantic_core import to_json
 from serving.bundles import digest_of
 from serving.naming.calls import Question
 from serving.naming.endpoint import Endpoint, Reply, Unanswered
+from serving.naming.guard import CallBill
 from serving.naming.settings import EndpointSettings, EndpointZone
 from streams.errors import AndonError
 
@@ -138,7 +139,9 @@ class CachedEndpoint(Endpoint):
         self._cache = cache
         self._repeated: Counter[str] = Counter()
 
-    async def ask(self, question: Question, timeout_s: float) -> Reply | Unanswered:
+    async def ask(
+        self, question: Question, timeout_s: float, bill: CallBill | None = None
+    ) -> Reply | Unanswered:
         """Like ``Endpoint.ask``, but a known reply comes from disk, with ``attempts`` 0."""
         key = question_key(question, self.settings)
         if question.temperature is not None:
@@ -148,7 +151,7 @@ class CachedEndpoint(Endpoint):
         if known is not None:
             outcome: Reply | Unanswered = replace(known.reply, attempts=0)
         else:
-            outcome = await super().ask(question, timeout_s)
+            outcome = await super().ask(question, timeout_s, bill)
             if isinstance(outcome, Reply) and outcome.raw.unreadable is None:
                 self._cache.put(KIND, key, _Kept(reply=outcome))
         if isinstance(outcome, Reply) and (calls := CALLS.get()) is not None:

@@ -1,7 +1,6 @@
 """Builds a classifier by its kind, from the options that a deployment was given."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +11,7 @@ from serving.extensions import named_function
 from serving.naming.base import Classifier
 from serving.naming.cascade import CascadeClassifier, CascadeStage
 from serving.naming.endpoint import Endpoint
-from serving.naming.guard import HourlyBudget
+from serving.naming.guard import CallBill, HourlyBudget
 from serving.naming.references import NoReferences, RandomReferences, ReferenceProvider
 from serving.naming.settings import BudgetSettings, ClassifierSettings, EndpointSettings
 from serving.naming.velm import VelmClassifier
@@ -20,9 +19,13 @@ from serving.naming.velm import VelmClassifier
 Bundles = Mapping[str, Path]
 """Folder of the exemplar bundle by product."""
 LOCAL = "prototypes"
+_BUDGETS: dict[tuple[str, str, str], HourlyBudget] = {}
+"""By name, address and model of an endpoint."""
 
 
-def build_classifier(kind: str, options: Mapping[str, object], bundles: Bundles) -> Classifier:
+def build_classifier(
+    kind: str, options: Mapping[str, object], bundles: Bundles, replicas: int = 1
+) -> Classifier:
     """The classifier of ``kind``, not yet started.
 
     Args:
@@ -32,6 +35,7 @@ def build_classifier(kind: str, options: Mapping[str, object], bundles: Bundles)
             ``PrototypeClassifier``, ``velm`` the fields ``endpoints``, ``endpoint`` and ``velm`` of
             ``ClassifierSettings``, ``cascade`` those with ``cascade`` and ``prototypes``.
         bundles: folder of the exemplar bundle by product.
+        replicas: how many such classifiers share an endpoint's budget and places.
 
     Raises:
         ServeConfigError: the kind is unknown or its options do not fit.
@@ -46,9 +50,9 @@ def build_classifier(kind: str, options: Mapping[str, object], bundles: Bundles)
             case "prototypes":
                 return _prototypes(options, bundles)
             case "velm":
-                return _velm(_read("velm", options), bundles)
+                return _velm(_read("velm", options, replicas), bundles)
             case "cascade":
-                return _cascade(options, bundles)
+                return _cascade(options, bundles, replicas)
     except (TypeError, ValueError) as error:
         raise ServeConfigError(f"classifier.options of {kind!r}: {error}") from error
     raise ServeConfigError(
@@ -75,9 +79,18 @@ def serve_options(settings: ClassifierSettings) -> dict[str, object]:
     )
 
 
-def _read(kind: Literal["velm", "cascade"], options: Mapping[str, object]) -> ClassifierSettings:
+def bills() -> dict[str, CallBill]:
+    """What the calls of this process took, by the endpoint's name."""
+    return {name: budget.bill for (name, *_), budget in _BUDGETS.items()}
+
+
+def _read(
+    kind: Literal["velm", "cascade"], options: Mapping[str, object], replicas: int
+) -> ClassifierSettings:
     try:
-        return ClassifierSettings.model_validate({**options, "kind": kind})
+        found = ClassifierSettings.model_validate({**options, "kind": kind})
+        endpoints = tuple(endpoint.shared_by(replicas) for endpoint in found.endpoints)
+        return found.model_copy(update={"endpoints": endpoints})
     except ValidationError as error:
         problems = [
             f"{'.'.join(map(str, e['loc'])) or 'options'}: {e['msg']}"
@@ -102,18 +115,19 @@ def _velm(settings: ClassifierSettings, bundles: Bundles, stage: str = "") -> Cl
     return VelmClassifier(asked, settings.velm, references, name=stage or "velm")
 
 
-@lru_cache(maxsize=64)
 def _budget(name: str, base_url: str, model: str, settings: BudgetSettings) -> HourlyBudget:
-    """The process's budget of an endpoint: new exemplars build the classifier anew, and the hour
-    goes on."""
-    return HourlyBudget(settings)
+    """The process's budget of an endpoint: new exemplars or another number of replicas build the
+    classifier anew, and the hour goes on."""
+    found = _BUDGETS.setdefault((name, base_url, model), HourlyBudget(settings))
+    found.settings = settings
+    return found
 
 
-def _cascade(options: Mapping[str, object], bundles: Bundles) -> Classifier:
+def _cascade(options: Mapping[str, object], bundles: Bundles, replicas: int) -> Classifier:
     local = options.get(LOCAL, {})
     if not isinstance(local, Mapping):
         raise ValueError("prototypes: expected options of the local classifier")
-    settings = _read("cascade", {name: v for name, v in options.items() if name != LOCAL})
+    settings = _read("cascade", {n: v for n, v in options.items() if n != LOCAL}, replicas)
     stages = []
     for name in settings.cascade.order:
         own = _prototypes(local, bundles) if name == LOCAL else _velm(settings, bundles, name)

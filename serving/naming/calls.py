@@ -65,5 +65,22 @@ class Failed:
     retry_after_s: float | None = None
     billed: bool = False
     """The endpoint may have worked on it: the reservation counts as spent."""
+    usage: tuple[int, int] | None = None
+    """Prompt and answer tokens, where the endpoint said what it worked."""
     refusal: Refusal | None = None
     """What the endpoint said, where it said something: it may name what it does not accept."""
+
+
+@dataclass
+class Statistics:
+    """Counters since the start of the process: HTTP calls, and questions that wait for a place."""
+
+    calls: int = 0
+    retried: int = 0
+    in_flight: int = 0
+    in_flight_most: int = 0
+    waiting: int = 0
+    learned: int = 0
+    """Questions that were put once more because of what a refusal taught."""
+    without_logprobs: int = 0
+    """Answers without the log-probabilities that were asked for."""

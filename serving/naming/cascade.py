@@ -8,6 +8,7 @@ from serving.naming.base import NORMAL, UNKNOWN, Classifier, waited_for_s
 from serving.naming.settings import CascadeSettings
 from streams.codes import ReasonCode
 from streams.events import Classification
+from streams.failures import AskedInVain
 from streams.ports import ClassificationRequest, Failure
 
 
@@ -96,14 +97,18 @@ class CascadeClassifier:
         self, names: list[str], asked: list[Classification | Failure], latency_ms: float
     ) -> Classification | Failure:
         answers = [a for a in asked if isinstance(a, Classification)]
+        in_vain = _in_vain(asked)
         if not answers:
-            return _all_failed(names, asked)
+            return replace(_all_failed(names, asked), unanswered=in_vain)
         totals = {
             "classifier": self.name,
             "stages": tuple(names),
             "tokens_in": sum(a.tokens_in for a in answers),
             "tokens_out": sum(a.tokens_out for a in answers),
             "cost": sum(a.cost for a in answers),
+            "unanswered_calls": in_vain.calls,
+            "unanswered_tokens": in_vain.tokens,
+            "unanswered_cost": in_vain.cost,
             "latency_ms": latency_ms,
             "normal_p_value": next(
                 (a.normal_p_value for a in answers if a.normal_p_value is not None), None
@@ -119,6 +124,18 @@ class CascadeClassifier:
         reasons = "; ".join(_say(n, a) for n, a in zip(names, asked, strict=True))
         unsure = {"class_name": UNKNOWN, "unknown_reason": f"unsure: {reasons}"[:500]}
         return best.model_copy(update=totals | unsure)
+
+
+def _in_vain(asked: Sequence[Classification | Failure]) -> AskedInVain:
+    """What every stage asked of language models without an answer, and may have to be paid."""
+    found = [
+        a.unanswered
+        if isinstance(a, Failure)
+        else AskedInVain(a.unanswered_calls, a.unanswered_tokens, a.unanswered_cost)
+        for a in asked
+    ]
+    cost = sum(one.cost for one in found)
+    return AskedInVain(sum(one.calls for one in found), sum(one.tokens for one in found), cost)
 
 
 def _all_failed(names: list[str], asked: list[Classification | Failure]) -> Failure:

@@ -4,10 +4,14 @@ import errno
 import ssl
 from collections.abc import Iterator
 from socket import EAI_AGAIN, gaierror
+from typing import Final
 
 from serving.naming.addresses import Address
 from serving.naming.calls import SHOWN_CHARS, CallProblem, Failed
 from serving.naming.settings import EndpointSettings
+
+_CUT: Final = ("RemoteProtocolError", "ReadError", "DecodingError")
+"""The question had been sent: the endpoint may have answered it, and bill it."""
 
 
 def connection_failure(
@@ -26,7 +30,8 @@ def connection_failure(
         if reason is not None:
             text, may_pass = reason
             shown = f"{settings.name}: {text}"[:SHOWN_CHARS]
-            return Failed(CallProblem.UNREACHABLE, shown, may_pass, True)
+            billed = _kind(cause) in _CUT
+            return Failed(CallProblem.UNREACHABLE, shown, may_pass, True, billed=billed)
     if any(isinstance(cause, TimeoutError) or "Timeout" in _kind(cause) for cause in causes):
         text = f"{settings.name}: no answer in {settings.timeout_s:g} s"
         return Failed(CallProblem.LATE, text, True, True, billed=True)

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from serving.naming.answers import RawAnswer
-from serving.naming.calls import CallProblem, Completion, Failed, Question
+from serving.naming.calls import CallProblem, Completion, Failed, Question, Statistics
 from serving.naming.completion import Transport, estimate_tokens, sent_by
-from serving.naming.guard import CircuitBreaker, HourlyBudget, Spending, retry_delay_s
+from serving.naming.guard import CallBill, CircuitBreaker, HourlyBudget, Spending, retry_delay_s
 from serving.naming.manners import Manners, learn, refused_feature
 from serving.naming.refusals import Refusal
 from serving.naming.settings import EndpointSettings
@@ -50,21 +50,6 @@ class Unanswered:
     attempts: int = 0
 
 
-@dataclass
-class Statistics:
-    """Counters since the start of the process: HTTP calls, and questions that wait for a place."""
-
-    calls: int = 0
-    retried: int = 0
-    in_flight: int = 0
-    in_flight_most: int = 0
-    waiting: int = 0
-    learned: int = 0
-    """Questions that were put once more because of what a refusal taught."""
-    without_logprobs: int = 0
-    """Answers without the log-probabilities that were asked for."""
-
-
 class Endpoint:
     """A client of one endpoint. Create and use it inside one event loop."""
 
@@ -91,6 +76,7 @@ class Endpoint:
         self._places = asyncio.Semaphore(settings.max_concurrency)
         self._not_before = 0.0
         self._typical_s = 0.0
+        self._dearer = 1.0
         self._transport: Transport | None = None
 
     @property
@@ -111,8 +97,14 @@ class Endpoint:
             await self._transport.close()
             self._transport = None
 
-    async def ask(self, question: Question, timeout_s: float) -> Reply | Unanswered:
-        """Answer within ``timeout_s`` seconds, retrying only while time remains."""
+    async def ask(
+        self, question: Question, timeout_s: float, bill: CallBill | None = None
+    ) -> Reply | Unanswered:
+        """Answer within ``timeout_s`` seconds, retrying only while time remains.
+
+        ``bill`` is told of every call that was made, also when whoever asks is cancelled.
+        """
+        bill = CallBill() if bill is None else bill
         began = self._clock()
         deadline = began + timeout_s
         attempt, taught, last = 0, 0, "no call was made"
@@ -124,7 +116,7 @@ class Endpoint:
             attempt += 1
             self.statistics.retried += attempt > 1
             manners = self.manners
-            outcome = await self._within(question, manners, began, deadline, attempt)
+            outcome = await self._within(question, manners, began, deadline, attempt, bill)
             if not isinstance(outcome, Failed):
                 self._tell_back(outcome)
                 return outcome
@@ -202,13 +194,19 @@ class Endpoint:
         return True
 
     async def _within(
-        self, question: Question, manners: Manners, began: float, deadline: float, attempt: int
+        self,
+        question: Question,
+        manners: Manners,
+        began: float,
+        deadline: float,
+        attempt: int,
+        bill: CallBill,
     ) -> Reply | Unanswered | Failed:
         """One call, cancelled at the deadline; the breaker learns what it says of the endpoint."""
         given_s = deadline - self._clock()
         try:
             async with asyncio.timeout(given_s):
-                outcome = await self._call(question, manners, attempt)
+                outcome = await self._call(question, manners, attempt, bill)
         except TimeoutError:
             if 2 * given_s >= deadline - began:
                 self.breaker.failed(self._clock())
@@ -229,10 +227,12 @@ class Endpoint:
             self.breaker.abandoned()
         return outcome
 
-    async def _call(self, question: Question, manners: Manners, attempt: int) -> Reply | Failed:
+    async def _call(
+        self, question: Question, manners: Manners, attempt: int, bill: CallBill
+    ) -> Reply | Failed:
         """One HTTP call in the place that was taken. Gives place and reservation back."""
         estimate = self._estimate(question)
-        spent = estimate
+        spent, answered = estimate, False
         began = self._clock()
         stats = self.statistics
         stats.calls += 1
@@ -249,6 +249,8 @@ class Endpoint:
                 outcome = await self._transport.send(question, manners)
             if isinstance(outcome, Failed):
                 spent = estimate if outcome.billed else Spending()
+                if outcome.usage is not None:
+                    spent = self._spending(*outcome.usage)
                 limited = outcome.problem is CallProblem.RATE_LIMITED
                 if limited and outcome.retry_after_s is not None:
                     again = self._clock() + outcome.retry_after_s
@@ -256,11 +258,12 @@ class Endpoint:
                 return outcome
             self._notice(outcome, manners)
             reply = self._reply(outcome, question, (self._clock() - began) * 1000, attempt)
-            spent = Spending(reply.tokens_in + reply.tokens_out, reply.cost)
+            spent, answered = self._spending(reply.tokens_in, reply.tokens_out), True
             return reply
         finally:
             stats.in_flight -= 1
-            self.budget.settle(estimate, spent, self._clock())
+            self.budget.settle(estimate, spent, self._clock(), answered)
+            bill.add(spent, answered)
             self._places.release()
 
     def _notice(self, completion: Completion, manners: Manners) -> None:
@@ -275,7 +278,10 @@ class Endpoint:
         self, completion: Completion, question: Question, latency_ms: float, attempt: int
     ) -> Reply:
         guess_in, guess_out = estimate_tokens(question, self.settings)
-        tokens_in = guess_in if completion.tokens_in is None else completion.tokens_in
+        if completion.tokens_in is not None:  # pictures are counted by rules of each model's own
+            self._dearer = max(1.0, completion.tokens_in / guess_in)
+        tokens_in = round(guess_in * self._dearer)
+        tokens_in = tokens_in if completion.tokens_in is None else completion.tokens_in
         tokens_out = guess_out if completion.tokens_out is None else completion.tokens_out
         cost = self.settings.prices.cost(tokens_in, tokens_out)
         model = completion.model or self.settings.model
@@ -331,4 +337,7 @@ class Endpoint:
 
     def _estimate(self, question: Question) -> Spending:
         tokens_in, tokens_out = estimate_tokens(question, self.settings)
+        return self._spending(round(tokens_in * self._dearer), tokens_out)
+
+    def _spending(self, tokens_in: int, tokens_out: int) -> Spending:
         return Spending(tokens_in + tokens_out, self.settings.prices.cost(tokens_in, tokens_out))

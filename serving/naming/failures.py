@@ -11,6 +11,8 @@ _CONFIGURATION: Final = frozenset({401, 402, 403, 404, 405, 407, 410})
 """Statuses that every further call would get as well."""
 _TRANSIENT: Final = frozenset({408, 409, 425})
 _PERMANENT: Final = frozenset({501, 505})
+_GIVEN_UP: Final = frozenset({504, 524})
+"""A gateway no longer waited for the model, which went on."""
 _EXHAUSTED: Final = re.compile(
     r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota|billing_hard_limit"
     r"|out of credits|credit balance|never purchased credits",
@@ -93,7 +95,8 @@ def failure_of(
     text = f"{text[: SHOWN_CHARS - 200]}; {hint}" if hint else text[:SHOWN_CHARS]
     is_server = (status in _TRANSIENT or status >= 500) and status not in _PERMANENT
     if is_server and not hint:
-        return Failed(CallProblem.SERVER_ERROR, text, True, True, after, refusal=refusal)
+        billed = status in _GIVEN_UP
+        return Failed(CallProblem.SERVER_ERROR, text, True, True, after, billed, refusal=refusal)
     blames = status in _CONFIGURATION or status in _PERMANENT or 300 <= status < 400 or is_server
     return Failed(CallProblem.REJECTED, text, False, blames, refusal=refusal)
 

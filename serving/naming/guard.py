@@ -3,7 +3,7 @@
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from serving.naming.settings import BreakerSettings, BudgetSettings, EndpointSettings
 from streams.backoff import backoff_s
@@ -62,10 +62,32 @@ class Spending:
 
     tokens: int = 0
     money: float = 0.0
+    calls: int = 0
 
     def plus(self, other: "Spending", sign: int = 1) -> "Spending":
         """Both together; ``sign`` -1 takes the other away."""
-        return Spending(self.tokens + sign * other.tokens, self.money + sign * other.money)
+        return Spending(
+            self.tokens + sign * other.tokens,
+            self.money + sign * other.money,
+            self.calls + sign * other.calls,
+        )
+
+
+@dataclass
+class CallBill:
+    """What calls took: those that were answered, and those that were not, which the provider may
+    bill all the same; without the endpoint's word on them they count with their estimate."""
+
+    answered: Spending = field(default_factory=Spending)
+    unanswered: Spending = field(default_factory=Spending)
+
+    def add(self, spent: Spending, answered: bool) -> None:
+        """One call more."""
+        one = replace(spent, calls=1)
+        if answered:
+            self.answered = self.answered.plus(one)
+        else:
+            self.unanswered = self.unanswered.plus(one)
 
 
 class HourlyBudget:
@@ -74,7 +96,10 @@ class HourlyBudget:
     WINDOW_S = 3600.0
 
     def __init__(self, settings: BudgetSettings) -> None:
-        self._settings = settings
+        self.settings = settings
+        """May be replaced: another number of replicas shares the setting in another way."""
+        self.bill = CallBill()
+        """Of all calls since the process started."""
         self._spent: deque[tuple[float, Spending]] = deque()
         self._total = Spending()
         self._reserved = Spending()
@@ -88,7 +113,7 @@ class HourlyBudget:
     def reserve(self, estimate: Spending, now: float) -> bool:
         """Set ``estimate`` aside; False when it would exceed the hour's budget."""
         wanted = self.spent(now).plus(self._reserved).plus(estimate)
-        tokens, money = self._settings.tokens_per_h, self._settings.money_per_h
+        tokens, money = self.settings.tokens_per_h, self.settings.money_per_h
         if tokens is not None and wanted.tokens > tokens:
             return False
         if money is not None and wanted.money > money:
@@ -96,9 +121,12 @@ class HourlyBudget:
         self._reserved = self._reserved.plus(estimate)
         return True
 
-    def settle(self, estimate: Spending, actual: Spending, now: float) -> None:
+    def settle(
+        self, estimate: Spending, actual: Spending, now: float, answered: bool = True
+    ) -> None:
         """Replace a reservation by what the call really took."""
         self._reserved = self._reserved.plus(estimate, -1)
+        self.bill.add(actual, answered)
         if actual.tokens or actual.money:
             self._spent.append((now, actual))
             self._total = self._total.plus(actual)

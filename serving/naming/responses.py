@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Final, Self, TypeVar
 
 from pydantic import (
@@ -145,7 +146,8 @@ def _text(body: bytes) -> str:
 def _read_document(document: object, text: str, name: str) -> Completion | Failed:
     refusal = _error_in(document)
     if refusal is not None:
-        return failure_of(refusal, name, f"HTTP 200 with error {refusal.status} in its body")
+        what = f"HTTP 200 with error {refusal.status} in its body"
+        return _with_usage(failure_of(refusal, name, what), document)
     try:
         response = _Response.model_validate(document, strict=True)
     except (ValidationError, RecursionError):
@@ -160,6 +162,19 @@ def _read_document(document: object, text: str, name: str) -> Completion | Faile
     )
     model = encodable((response.model or "")[:200])
     return Completion(raw, usage.prompt_tokens, usage.completion_tokens, model)
+
+
+def _with_usage(found: Completion | Failed, document: object) -> Completion | Failed:
+    """An error that came with what was worked until then, as of a generation that broke off."""
+    given = document.get("usage") if isinstance(document, Mapping) else None
+    try:
+        usage = _Usage.model_validate(given, strict=True)
+    except (ValidationError, RecursionError):
+        return found
+    tokens = (usage.prompt_tokens or 0, usage.completion_tokens or 0)
+    if isinstance(found, Completion):
+        return replace(found, tokens_in=usage.prompt_tokens, tokens_out=usage.completion_tokens)
+    return replace(found, billed=True, usage=tokens) if any(tokens) else found
 
 
 def _error_in(document: object) -> Refusal | None:

@@ -37,12 +37,21 @@ class BreakerSettings(Section):
 
 
 class BudgetSettings(Section):
-    """What each replica of the classifier may spend in any sliding hour; None is no limit."""
+    """What all replicas of the classifier together may spend in any sliding hour; None is no
+    limit."""
 
     tokens_per_h: Annotated[int, Field(ge=1)] | None = None
-    """Prompt and answer tokens together."""
+    """Prompt and answer tokens together; each replica has an equal share."""
     money_per_h: Annotated[float, Field(gt=0)] | None = None
-    """Money per hour, in the currency of the prices."""
+    """Money per hour, in the currency of the prices; each replica has an equal share."""
+
+    def shared_by(self, replicas: int) -> "BudgetSettings":
+        """The share of one of so many."""
+        tokens, money = self.tokens_per_h, self.money_per_h
+        return BudgetSettings(
+            tokens_per_h=None if tokens is None else max(1, tokens // replicas),
+            money_per_h=None if money is None else money / replicas,
+        )
 
 
 class PriceSettings(Section):
@@ -104,7 +113,8 @@ class EndpointSettings(Section):
     connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Longest wait for a connection, TLS included."""
     max_concurrency: Annotated[int, Field(ge=1, le=4096)] = 8
-    """Calls in flight of each replica of the classifier, late ones included."""
+    """Calls in flight of all replicas of the classifier together, late ones included; each has an
+    equal share, and at least one."""
     max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 1024
     """Requests that may wait for a free place; further ones fail at once."""
     attempts: Annotated[int, Field(ge=1, le=20)] = 4
@@ -118,6 +128,15 @@ class EndpointSettings(Section):
     breaker: BreakerSettings = BreakerSettings()
     budget: BudgetSettings = BudgetSettings()
     prices: PriceSettings = PriceSettings()
+
+    def shared_by(self, replicas: int) -> "EndpointSettings":
+        """As one of so many classifiers may ask it."""
+        return self.model_copy(
+            update={
+                "max_concurrency": max(1, self.max_concurrency // replicas),
+                "budget": self.budget.shared_by(replicas),
+            }
+        )
 
     @property
     def address(self) -> Address:

@@ -14,11 +14,13 @@ from serving.naming.answers import UnknownReason, agree, read_answer
 from serving.naming.base import UNKNOWN, waited_for_s
 from serving.naming.calls import CallProblem, Question
 from serving.naming.endpoint import Endpoint, Reply, Unanswered
+from serving.naming.guard import CallBill, Spending
 from serving.naming.references import NoReferences, Preparable, ReferenceProvider
 from serving.naming.settings import EndpointZone, VelmSettings
 from serving.naming.visual import EgressError, PromptPictures, make_pictures
 from streams.codes import ReasonCode
 from streams.events import Classification
+from streams.failures import AskedInVain
 from streams.masking import masking_logger
 from streams.ports import ClassificationRequest, ClassificationTexts, Failure
 
@@ -146,18 +148,22 @@ class VelmClassifier:
     ) -> Classification | Failure:
         varied = replace(question, temperature=self._settings.repeat_temperature)
         questions = [question] + [varied] * (self._settings.calls - 1)
-        asked = [asyncio.create_task(self.endpoint.ask(q, timeout_s)) for q in questions]
+        bill = CallBill()
+        asked = [asyncio.create_task(self.endpoint.ask(q, timeout_s, bill)) for q in questions]
         try:
             outcomes = await _outcomes(asked, waited_s)
         finally:
             for task in asked:
                 task.cancel()
+            await asyncio.wait(asked)  # a call that is cut is on the bill then
         replies = [o for o in outcomes if isinstance(o, Reply)]
         if replies:
-            return self._classification(replies, prompt, began)
-        return _failure(next(o for o in outcomes if isinstance(o, Unanswered)))
+            return self._classification(replies, prompt, began, bill)
+        return _failure(next(o for o in outcomes if isinstance(o, Unanswered)), bill)
 
-    def _classification(self, replies: list[Reply], prompt: Prompt, began: float) -> Classification:
+    def _classification(
+        self, replies: list[Reply], prompt: Prompt, began: float, bill: CallBill
+    ) -> Classification:
         answer = agree([read_answer(r.raw, prompt.labels) for r in replies])
         return Classification(
             class_name=answer.class_name,
@@ -169,6 +175,9 @@ class VelmClassifier:
             tokens_in=sum(r.tokens_in for r in replies),
             tokens_out=sum(r.tokens_out for r in replies),
             cost=sum(r.cost for r in replies),
+            unanswered_calls=bill.unanswered.calls,
+            unanswered_tokens=bill.unanswered.tokens,
+            unanswered_cost=bill.unanswered.money,
             latency_ms=(time.monotonic() - began) * 1000,
             candidates=dict(answer.candidates),
         )
@@ -206,8 +215,13 @@ async def _outcomes(
     return await asyncio.gather(*asked)
 
 
-def _failure(outcome: Unanswered) -> Failure:
+def _failure(outcome: Unanswered, bill: CallBill | None = None) -> Failure:
     late = outcome.problem is CallProblem.LATE
     code = ReasonCode.LATE if late else ReasonCode.CLASSIFIER_UNAVAILABLE
     permanent = outcome.problem in (CallProblem.REJECTED, CallProblem.OVER_BUDGET)
-    return Failure(code, outcome.problem.value, outcome.message, retryable=not permanent)
+    message, lost = outcome.message, Spending() if bill is None else bill.unanswered
+    if lost.tokens:
+        cost = f", {lost.money:.2g} in money" if lost.money else ""
+        message += f" (asked in vain {lost.calls} times: some {lost.tokens} tokens{cost})"
+    in_vain = AskedInVain(lost.calls, lost.tokens, lost.money)
+    return Failure(code, outcome.problem.value, message, not permanent, in_vain)

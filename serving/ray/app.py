@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from serving.bundle_store import BundleStore
 from serving.ray.classifier_deployment import ClassifierDeployment
-from serving.ray.ingress import IngressDeployment
+from serving.ray.ingress import IngressDeployment, count_classifiers
 from serving.ray.routing import ROUTER
 from serving.ray.settings import CLASSIFIER, INGRESS, VISION, AppSettings
 from serving.ray.traced import OpenSpans, no_spans
@@ -59,7 +59,8 @@ def build_application(
         calls = max(CALLS_PER_REPLICA, 2 * settings.classifier.concurrency)
         classifier = _deployment(CLASSIFIER, ClassifierDeployment, calls)
         spans = no_spans if open_spans is None else partial(open_spans, "classifier")
-        behind.append(classifier.bind(settings.classifier, open_exemplars, spans))
+        bound = (settings.classifier, open_exemplars, spans, count_classifiers)
+        behind.append(classifier.bind(*bound))
     # it waits and does not compute: no place in the plan of the CPUs
     way_in = _deployment(INGRESS, IngressDeployment, CALLS_PER_REPLICA, num_cpus=0)
     return way_in.bind(ingress, *behind, by_product=wanted.by_product)

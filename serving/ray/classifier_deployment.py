@@ -4,9 +4,10 @@ Plain Python: ``serving.ray.app`` makes a Ray Serve deployment of it.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from serving.bundle_store import BundleStore
 from serving.errors import ServeConfigError, ServingError
 from serving.memory import give_back_memory
 from serving.naming.base import Classifier
-from serving.naming.build import build_classifier
+from serving.naming.build import bills, build_classifier
 from serving.naming.exemplars import load_bundle
 from serving.ray.following import StoreWatch
 from serving.ray.settings import LATEST, ClassifierArguments, ClassifierUserConfig, parse
@@ -30,6 +31,8 @@ from streams.ports import ClassificationRequest, Failure
 log = masking_logger(__name__)
 
 Answer = Classification | Failure
+COUNTED = 12
+"""So many looks in turn must find fewer replicas before each has a larger share."""
 ANSWER_S = 0.05
 """So long before a call ends its classifier has to have answered."""
 _RETIRES_WITHIN_S = 60.0
@@ -52,6 +55,7 @@ class ClassifierDeployment:
         settings: see :class:`serving.ray.settings.ClassifierArguments`.
         open_store: opens the exemplar store inside the actor.
         open_spans: opens what takes the spans of traced requests; None of it: nothing is traced.
+        count: how many such actors there are, which share what an endpoint may be asked.
     """
 
     def __init__(
@@ -59,9 +63,13 @@ class ClassifierDeployment:
         settings: ClassifierArguments,
         open_store: Callable[[], BundleStore],
         open_spans: OpenSpans = no_spans,
+        count: Callable[[], int] = lambda: 1,
     ) -> None:
         self._settings, self._store = settings, open_store()
         self._spans = open_spans()
+        self._count = count
+        self._counted: deque[int] = deque([1], maxlen=COUNTED)
+        self._sharing = 1
         self._stage: _Running | None = None
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._changing = asyncio.Lock()
@@ -87,6 +95,7 @@ class ClassifierDeployment:
         async with self._changing:
             try:
                 self._wanted = self._parsed(user_config)
+                await self._look_round()
                 await self._take(await asyncio.to_thread(self._resolve))
             except (AndonError, OSError) as error:
                 if self._stage is None:
@@ -109,20 +118,32 @@ class ClassifierDeployment:
         """Take the bundles that the store has in force by now; what goes wrong is logged."""
         async with self._changing:
             try:
+                await self._look_round()
                 resolved = await asyncio.to_thread(self._resolve)
-                if resolved != self._resolved or await asyncio.to_thread(self._lies_otherwise):
+                shared = max(self._counted) == self._sharing
+                same = shared and resolved == self._resolved
+                if not same or await asyncio.to_thread(self._lies_otherwise):
                     await self._take(resolved)
             except Exception as error:  # a store that is down leaves what is loaded in force
                 self._not_followed = {"*": str(error)}
                 log.exception("looking for the exemplars in force failed")
 
+    async def _look_round(self) -> None:
+        """Count who shares the endpoints. More at once is believed at once, fewer after a while:
+        one that is started anew comes back."""
+        try:
+            self._counted.append(max(1, await asyncio.to_thread(self._count)))
+        except Exception as error:  # noqa: BLE001 - whatever Ray raises, the number stays
+            log.warning("how many replicas there are is not known: %s", error)
+
     async def _take(self, resolved: dict[str, str | None]) -> None:
         bundles, problems = await asyncio.to_thread(self._fetch, resolved)
-        classifier = build_classifier(self._settings.kind, self._settings.options, bundles)
+        sharing, own = max(self._counted), self._settings
+        classifier = build_classifier(own.kind, own.options, bundles, sharing)
         await classifier.start()
         fresh = _Running(classifier, {p: path.name for p, path in bundles.items()})
         old, self._stage, self._problems = self._stage, fresh, problems
-        self._resolved = resolved
+        self._resolved, self._sharing = resolved, sharing
         with suppress(OSError):  # a folder that may not be written: nothing to go back to
             self._store.remember({**self._store.remembered(), **fresh.versions})
         if old is not None:
@@ -146,6 +167,11 @@ class ClassifierDeployment:
             "versions": dict(self._versions),
             "pinned": self._pinned,
             "problems": {**self._not_followed, **self._problems},
+            "sharing": self._sharing,
+            "asked": {
+                name: {"answered": asdict(bill.answered), "unanswered": asdict(bill.unanswered)}
+                for name, bill in bills().items()
+            },
             **self._tally.said(),
         }
 

@@ -190,6 +190,11 @@ async def _ask_all(
     return found
 
 
+def count_classifiers() -> int:
+    """How many classifiers there are, seen from one of them."""
+    return _count_replicas().get(CLASSIFIER, 1)
+
+
 def _count_replicas() -> Mapping[str, int]:
     """Replicas of each deployment of this application, those that still start included."""
     name = serve.get_replica_context().app_name

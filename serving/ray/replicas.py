@@ -18,6 +18,15 @@ STATUS: Final = "Status"
 """The ingress's method that asks every replica."""
 
 
+class Spent(BaseModel):
+    """Calls to an endpoint, and what they took."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    calls: int = 0
+    tokens: int = 0
+    money: float = 0.0
+
+
 class ReplicaStatus(BaseModel):
     """One replica: the versions that it scores or names with."""
 
@@ -44,6 +53,10 @@ class ReplicaStatus(BaseModel):
     """Answers since it was started, and"""
     failed: int = 0
     """those that were failures."""
+    sharing: int = 1
+    """How many classifiers share what an endpoint may be asked, as this one counts them."""
+    asked: dict[str, dict[str, Spent]] = {}
+    """By endpoint, and whether calls were ``answered`` or ``unanswered``."""
     cpu_seconds: float = 0.0
     resident_bytes: int = 0
 

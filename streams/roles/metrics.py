@@ -108,14 +108,14 @@ TOKENS = MetricRow(
     "counter",
     "Tokens that language models read and wrote",
     ("product", "model", "direction"),
-    "Bounded by `tokens_per_h` of the endpoint.",
+    "Of answers; `andon_serve_llm_tokens_total` counts calls without one too.",
 )
 COST = MetricRow(
     "andon_llm_cost",
     "counter",
     "What language models cost, in the currency of the endpoints' price lists",
     ("product", "model"),
-    "Bounded by `money_per_h` of the endpoint.",
+    "Of answers; `andon_serve_llm_cost_total` counts calls without one too.",
 )
 RECORD_DELAY = MetricRow(
     "andon_record_delay_seconds",

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from history.filters import FrameFilter
 from history.review_queue import WaitingFor
-from serving.ray.replicas import ApplicationStatus, ReplicaStatus
+from serving.ray.replicas import ApplicationStatus, ReplicaStatus, Spent
 from serving.ray.settings import CLASSIFIER, VISION
 from streams.errors import UnavailableError
 
@@ -53,8 +53,18 @@ class GivenServing:
                 problems={"tile": "altered"},
                 resident_bytes=1 << 30,
             ),
+            ReplicaStatus(
+                replica="c" * 32,
+                deployment=CLASSIFIER,
+                asked={
+                    "llm": {
+                        "answered": Spent(calls=3, tokens=2700, money=0.02),
+                        "unanswered": Spent(calls=1, tokens=829, money=0.003),
+                    }
+                },
+            ),
         ]
-        return ApplicationStatus(replicas=replicas, expected={VISION: 3, CLASSIFIER: 1})
+        return ApplicationStatus(replicas=replicas, expected={VISION: 3, CLASSIFIER: 2})
 
     async def close(self) -> None:
         self.closed = True

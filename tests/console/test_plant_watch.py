@@ -41,7 +41,7 @@ async def test_what_waits_and_what_serves_is_told() -> None:
     assert [w.value("console_sees", check=c) for c in ("kafka", "postgres", "serve")] == [1, 1, 1]
     assert w.value("serve_replicas_expected", deployment=VISION) == 3
     assert w.value("serve_replicas", deployment=VISION) == 2
-    assert w.value("serve_replicas", deployment=CLASSIFIER) == 0
+    assert w.value("serve_replicas", deployment=CLASSIFIER) == 1
     for version in ("new", "old"):
         place = {"deployment": VISION, "product": "tile", "version": version}
         assert w.value("serve_model_info", **place) == 1
@@ -52,6 +52,11 @@ async def test_what_waits_and_what_serves_is_told() -> None:
     assert w.value("serve_waiting_items", **a) == 4
     assert w.value("serve_cpu_seconds_total", **a) == 2.5
     assert w.value("serve_resident_bytes", **b) == 1 << 30
+    lost = {"replica": "c" * 8, "endpoint": "llm", "result": "unanswered"}
+    assert w.value("serve_llm_calls_total", **lost) == 1
+    assert w.value("serve_llm_tokens_total", **lost) == 829
+    assert w.value("serve_llm_cost_total", **lost) == 0.003
+    assert w.value("serve_llm_tokens_total", **(lost | {"result": "answered"})) == 2700
 
 
 @pytest.mark.asyncio

@@ -11,6 +11,7 @@ from serving.naming.cascade import CascadeClassifier, CascadeStage
 from serving.naming.settings import CascadeSettings
 from streams.codes import ReasonCode
 from streams.events import Classification
+from streams.failures import AskedInVain
 from streams.ports import ClassificationRequest, Failure
 from tests.lab.llm_twin.kit import request
 
@@ -212,3 +213,18 @@ async def test_a_stage_that_does_not_start_closes_the_others() -> None:
     with pytest.raises(RuntimeError, match="no"):
         await cascade((local, 0.9), (Broken("llm", DOWN), 0.0)).start()
     assert not local.is_open
+
+
+@pytest.mark.asyncio
+async def test_what_a_stage_asked_in_vain_stands_on_the_record() -> None:
+    lost = replace(DOWN, unanswered=AskedInVain(2, 1800, 0.01))
+    unsure = Fixed("prototypes", says("crack", 0.3))
+    retried = says("crack", 0.9, cost=0.002).model_copy(update={"unanswered_calls": 1})
+    answer = await ask(cascade((unsure, 0.9), (Fixed("llm", lost), 0.5), (Fixed("b", retried), 0)))
+    assert isinstance(answer, Classification)
+    assert (answer.unanswered_calls, answer.unanswered_tokens) == (3, 1800)
+    assert answer.unanswered_cost == 0.01
+    assert answer.cost == 0.002
+    failed = await ask(cascade((Fixed("llm", lost), 0.5), (Fixed("b", lost), 0)))
+    assert isinstance(failed, Failure)
+    assert failed.unanswered == AskedInVain(4, 3600, 0.02)

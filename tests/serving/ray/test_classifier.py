@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from serving.bundle_store import open_folder
 from serving.errors import ServeConfigError
-from serving.ray.classifier_deployment import ClassifierDeployment
+from serving.ray.classifier_deployment import COUNTED, ClassifierDeployment
 from serving.ray.settings import ClassifierArguments
 from serving.ray.wire import pack_requests, unpack_classifications
 from streams.codes import ReasonCode
@@ -134,3 +134,33 @@ async def test_an_unknown_classifier_is_named(tmp_path: Path, kind: str, words: 
     actor = ClassifierDeployment(ClassifierArguments(kind=kind), lambda: open_folder(tmp_path))
     with pytest.raises(ServeConfigError, match=words):
         await actor.reconfigure({"exemplars": {}})
+
+
+@pytest.mark.asyncio
+async def test_replicas_count_each_other_and_share_what_an_endpoint_may_be_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more has its share at once; one that is started anew takes none meanwhile."""
+    counts, built = [2], []
+
+    def build(*_: object) -> TinyClassifier:
+        built.append(_[-1])
+        return TinyClassifier(0.0, {})
+
+    monkeypatch.setattr("serving.ray.classifier_deployment.build_classifier", build)
+    settings = ClassifierArguments(kind=CLASSIFIER, follow_s=3600)
+    actor = ClassifierDeployment(settings, lambda: open_folder(tmp_path), count=lambda: counts[-1])
+    await actor.reconfigure({"exemplars": "latest"})
+    for found, sharing in ((3, 3), (2, 3), *[(2, 3)] * (COUNTED - 2), (2, 2)):
+        counts.append(found)
+        await actor._follow()
+        assert (await actor.status())["sharing"] == sharing
+    assert built == [2, 3, 2]
+
+    def away() -> int:
+        raise RuntimeError("the controller is away")
+
+    monkeypatch.setattr(actor, "_count", away)
+    await actor._follow()
+    assert (await actor.status())["sharing"] == 2
+    await actor.close()

@@ -112,7 +112,7 @@ async def test_one_product_s_damaged_exemplars_cost_no_other_product_anything(
 ) -> None:
     monkeypatch.setattr(
         "serving.ray.classifier_deployment.build_classifier",
-        lambda kind, options, bundles: TinyClassifier(0.0, bundles),
+        lambda kind, options, bundles, replicas: TinyClassifier(0.0, bundles),
     )
     settings = ClassifierArguments(kind="prototypes", follow_s=0.001)
 
