@@ -1,6 +1,7 @@
 """A live camera whose pictures are looked at before anybody judges the part by them."""
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,10 +14,16 @@ from connectors.errors import CaptureError
 from streams.names import normal_form
 from streams.ports import Camera, Picture, Trigger
 
+_REMEMBERED = 32
+"""Pictures whose bytes may not come again: a stuck driver hands out all of its buffers in turn."""
+
 
 @dataclass(eq=False)
 class CheckedCamera:
     """``Camera`` that refuses a picture that is none, and says why with the picture itself.
+
+    What it compares with outlasts an opening: a camera that is frozen, or was reset to another
+    size, gives the same after it. Other features, as of a recipe, begin anew.
 
     Args:
         inner: the camera.
@@ -30,20 +37,21 @@ class CheckedCamera:
     is_live: bool = True
 
     def __post_init__(self) -> None:
-        self._before = b""
+        self._seen: deque[int] = deque(maxlen=_REMEMBERED)
         self._first: PictureFigures | None = None
 
     async def open(self) -> None:
-        self._before, self._first = b"", None
         await self.inner.open()
 
     async def capture(self, trigger: Trigger) -> Picture:
         picture = await self.inner.capture(trigger)
-        if self.is_live and picture.data == self._before:
-            raise CaptureError(
-                "camera: the same bytes as before, it is frozen or shows no new part", picture
-            )
-        self._before = picture.data
+        if self.is_live:
+            known = hash(picture.data)
+            if known in self._seen:
+                raise CaptureError(
+                    "camera: the same bytes as before, it is frozen or shows no new part", picture
+                )
+            self._seen.append(known)
         found = await asyncio.to_thread(measured, picture.data)
         if found is None:  # what is no picture is the decoder's to refuse, with its reason
             return picture
@@ -66,7 +74,8 @@ class CheckedCamera:
     async def adjust(self, features: Mapping[str, Feature]) -> None:
         """As ``inner``; the next picture is not compared with those before."""
         await adjusted(self.inner, features)
-        self._before, self._first = b"", None
+        self._seen.clear()
+        self._first = None
 
     async def lost(self) -> str:
         """As ``inner`` finds out; one that cannot is never lost by itself."""

@@ -11,14 +11,16 @@ from streams.masking import masked
 
 _SANE_S = 10.0
 """A driver's time stamps further away from this host's clock are of another clock."""
+_BEHIND_S = 5.0
+"""A stream of which every frame is late for so long is opened again, seconds."""
 
 
 class OpenCVSource:
     """``LiveSource`` over ``cv2.VideoCapture``.
 
-    A V4L2 driver stamps its buffers with the host's monotonic clock; a stream's time stamps come
-    from the camera and are mapped by the least delayed frame. Where there are none, a frame counts
-    from the beginning of the call that read it.
+    A V4L2 driver stamps its buffers with the host's monotonic clock; where it does not, a frame
+    counts from the beginning of the call that read it. A stream's time stamps come from the camera
+    and are mapped by the least delayed frame; nothing is known of a frame without one.
 
     Args:
         source: USB index, device, or an address that FFmpeg reads.
@@ -33,7 +35,7 @@ class OpenCVSource:
         self._timeout = timeout_s
         self._latency = latency_s
         self._capture: Any = None
-        self._clock = StreamClock()
+        self._clock = StreamClock(latency_s)
 
     def open(self) -> None:
         import cv2
@@ -83,9 +85,16 @@ class OpenCVSource:
             if stamp_s > 0 and 0 <= now - stamp_s < _SANE_S:
                 return stamp_s, "device"
             return started, "arrival"
-        if stamp_s > 0:
-            return self._clock.undelayed(stamp_s, now), "stream"
-        return started, "arrival"
+        if stamp_s <= 0:  # the first frame, which may be an old one that the camera kept
+            return None, "stream"
+        began = self._clock.undelayed(stamp_s, now)
+        if self._clock.late_for_s > _BEHIND_S:
+            raise CaptureError(
+                f"{self.name}: for {_BEHIND_S:g} s its frames have come over "
+                f"{1000 * self._latency:.0f} ms late: the network or this host is slower than the "
+                "stream, or the camera's time stamps run slow; lower its rate or size"
+            )
+        return began, "stream"
 
     def close(self) -> None:
         capture, self._capture = self._capture, None

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from connectors.cameras import open_camera
 from connectors.cameras.checked import CheckedCamera
-from connectors.cameras.freshness import StreamClock
 from connectors.cameras.health import fault_of_picture, figures_of
 from connectors.cameras.http_request import authorization
 from connectors.cameras.live import LiveCamera, LiveFrame
@@ -293,33 +292,6 @@ def test_a_stream_is_read_whatever_its_pieces(
 def test_what_is_no_stream_is_refused_within_bounds(sent: bytes) -> None:
     with pytest.raises(CaptureError):
         MultipartReader("b", limit=1000).feed(sent, 0.0)
-
-
-@given(
-    st.lists(st.floats(0, 3), min_size=1, max_size=40),
-    st.floats(-1e5, 1e5),
-    st.floats(0.01, 0.2),
-)
-def test_a_frame_is_never_taken_for_newer_than_the_least_delayed_one_says(
-    delays: list[float], offset: float, interval: float
-) -> None:
-    clock = StreamClock(settle_s=0)
-    least, arrived = float("inf"), float("-inf")
-    for number, delay in enumerate(delays, 1):
-        exposed = 1000 + number * interval
-        arrived = max(arrived, exposed + delay)  # in order
-        least = min(least, arrived - exposed)
-        began = clock.undelayed(exposed + offset, arrived)
-        assert began is not None
-        assert began <= arrived + 1e-6
-        assert began == pytest.approx(exposed + least, abs=1e-6)
-
-
-def test_nothing_is_known_until_the_first_backlog_is_over_and_after_a_clock_began_anew() -> None:
-    clock = StreamClock(settle_s=1)
-    assert clock.undelayed(5.0, 100.0) is None
-    assert clock.undelayed(6.1, 101.1) == pytest.approx(101.1)
-    assert clock.undelayed(0.5, 102.0) is None
 
 
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
