@@ -62,6 +62,8 @@ def taken_types(signal: Signal) -> str:
 
 def _kinds(signal: Signal) -> frozenset[ua.VariantType]:
     kinds = _KINDS[signal.data_type]
+    if signal is Signal.PLC_HEARTBEAT:
+        return kinds | {_Type.Boolean}
     return kinds | _TEXTS if signal in NAMED else kinds
 
 
@@ -176,7 +178,10 @@ def _written_text(signal: Signal, value: SignalValue, kind: ua.VariantType) -> o
 
 
 def _as_it_is(signal: Signal, value: SignalValue, kind: ua.VariantType) -> object:
-    return bool(value) if kind is _Type.Boolean else value
+    if kind is _Type.Boolean:
+        assert isinstance(value, int)
+        return bool(value & 1)
+    return value
 
 
 _WRITERS: Final[dict[ua.VariantType, Callable[[Signal, SignalValue, ua.VariantType], object]]] = {

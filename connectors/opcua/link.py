@@ -263,7 +263,7 @@ class OpcUaLink:
                 await asyncio.sleep(_ON_ITS_WAY_S)
                 if events.beat_at != beat_at:
                     continue
-                if read.get(Signal.PLC_HEARTBEAT, events.beat) != events.beat:
+                if not events.shows_beat(read):
                     self.drop("the subscription is silent, though PlcHeartbeat moves")
                     return
                 events.beat_at = time.monotonic()

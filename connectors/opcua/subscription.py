@@ -41,6 +41,8 @@ class Notifications:
         self.beat_at = time.monotonic()
         self.late_s = 0.0
         """So late a change may be told by the intervals that the server granted, seconds."""
+        self._toggles: int | None = None
+        """How often a heartbeat that toggles was told."""
         self._told: dict[Signal, SignalValue] = {}
         self._behind: dict[Signal, tuple[SignalValue | None, float]] = {}
         """What was told of a signal that shows something else, and since when that is known."""
@@ -98,7 +100,7 @@ class Notifications:
         try:
             found = self._nodes.value(signal, value)
             if value.Value is not None and value.Value.Value is not None:
-                moved[signal] = found
+                moved[signal] = self._counted(found) if self._is_toggled(signal) else found
         except ValueError as error:
             if signal not in self._unusable:
                 told = {"signal": signal.wire_name, "found": str(error)}
@@ -106,6 +108,29 @@ class Notifications:
             self._unusable.add(signal)
         else:
             self._unusable.discard(signal)
+
+    def _is_toggled(self, signal: Signal) -> bool:
+        kind = self._nodes.kinds.get(signal)
+        return signal is Signal.PLC_HEARTBEAT and kind is ua.VariantType.Boolean
+
+    def _counted(self, flag: SignalValue) -> int:
+        """A heartbeat that toggles, as a count whose lowest bit is the flag.
+
+        The first notification shows how it stood; each further one says that it moved, also where
+        a server publishes so seldom that it moved twice and shows the same.
+        """
+        if self._toggles is None:
+            self._toggles = int(bool(flag))
+        else:
+            self._toggles += 2 if self._toggles % 2 == flag else 1
+        return self._toggles & 0xFFFFFFFF
+
+    def shows_beat(self, read: SignalValues) -> bool:
+        """Whether what was read is the heartbeat that was told last; so is nothing."""
+        if Signal.PLC_HEARTBEAT not in read:
+            return True
+        found, told = (number(shown, Signal.PLC_HEARTBEAT) for shown in (read, self._told))
+        return found == (told % 2 if self._is_toggled(Signal.PLC_HEARTBEAT) else told)
 
     def behind(self, read: SignalValues, more_s: float) -> Signal | None:
         """A watched signal of which nothing is told though it was read otherwise.

@@ -111,6 +111,7 @@ TYPES = {
         Signal.PLC_HEARTBEAT: KIND.UInt16,
         Signal.CLASS_ID: KIND.Int16,
     },
+    "a bit as PlcHeartbeat": {Signal.PLC_HEARTBEAT: KIND.Boolean},
 }
 
 
