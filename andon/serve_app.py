@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from andon.endpoints import with_remembered
+from andon.llm_endpoints import with_remembered
 from andon.settings import Settings, load_settings
 from andon.wiring.storage import bundle_store
 from andon.wiring.tracing import telemetry_of_replica

@@ -13,7 +13,7 @@ from console.feed.acknowledged import follow_acknowledged
 from console.first_start import Announce, let_first_in
 from console.guard import Guard
 from console.identity import Gatekeeper, check_access
-from console.meter import Metered
+from console.metrics import Metered
 from console.pages import PAGES
 from console.parts import ConsoleParts
 from console.refusals import add_refusals

@@ -6,7 +6,7 @@ from typing import Protocol
 from console.feed.live_feed import LiveFeed
 from console.feed.status_feed import StatusFeed
 from console.health import HealthDesk
-from console.meter import ConsoleMeter
+from console.metrics import ConsoleMeter
 from console.model_versions import ModelVersions
 from console.oidc import SingleSignOn
 from console.plant_watch import PlantWatch

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from console import meter
+from console import metrics
 from history.filters import FrameFilter
 from history.review_queue import WaitingFor
 from serving.ray.replicas import ApplicationStatus, ReplicaStatus, Spent
@@ -71,20 +71,20 @@ class PlantWatch:
     def reads(self) -> Mapping[MetricRow, Read]:
         """What is told of each metric that is asked for here."""
         return {
-            meter.SEES: self._seen,
-            meter.REVIEWS: lambda: {(why,): float(n) for why, n in self._waiting.items()},
-            meter.REVIEW_AGE: self._ages,
-            meter.REPLICAS_WANTED: self._wanted,
-            meter.REPLICAS: self._answering,
-            meter.PROBLEMS: self._problems,
-            meter.MODEL: self._models,
-            meter.WAITING: lambda: self._of_replica(lambda one: one.waiting),
-            meter.ANSWERS: self._answers,
-            meter.LLM_CALLS: lambda: self._asked(lambda spent: spent.calls),
-            meter.LLM_TOKENS: lambda: self._asked(lambda spent: spent.tokens),
-            meter.LLM_COST: lambda: self._asked(lambda spent: spent.money),
-            meter.CPU: lambda: self._of_replica(lambda one: one.cpu_seconds),
-            meter.MEMORY: lambda: self._of_replica(lambda one: one.resident_bytes),
+            metrics.SEES: self._seen,
+            metrics.REVIEWS: lambda: {(why,): float(n) for why, n in self._waiting.items()},
+            metrics.REVIEW_AGE: self._ages,
+            metrics.REPLICAS_WANTED: self._wanted,
+            metrics.REPLICAS: self._answering,
+            metrics.PROBLEMS: self._problems,
+            metrics.MODEL: self._models,
+            metrics.WAITING: lambda: self._of_replica(lambda one: one.waiting),
+            metrics.ANSWERS: self._answers,
+            metrics.LLM_CALLS: lambda: self._asked(lambda spent: spent.calls),
+            metrics.LLM_TOKENS: lambda: self._asked(lambda spent: spent.tokens),
+            metrics.LLM_COST: lambda: self._asked(lambda spent: spent.money),
+            metrics.CPU: lambda: self._of_replica(lambda one: one.cpu_seconds),
+            metrics.MEMORY: lambda: self._of_replica(lambda one: one.resident_bytes),
         }
 
     async def run(self) -> None:

@@ -44,7 +44,7 @@ def check(
 ) -> None:
     """Find out with drawn pictures what each endpoint accepts; deployments keep to it."""
     from andon.cli.llm_check import check_endpoints
-    from andon.endpoints import remember
+    from andon.llm_endpoints import remember
     from andon.settings import load_settings
     from serving.naming.manners import Manners
 

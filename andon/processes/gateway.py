@@ -9,10 +9,10 @@ from contextlib import AsyncExitStack
 import structlog
 
 from andon import __version__
-from andon.notify import notify_ready, notify_stopping
 from andon.processes.heap import settle_heap
 from andon.processes.stalls import watched_loop
 from andon.processes.status import telling
+from andon.sd_notify import notify_ready, notify_stopping
 from andon.settings import Settings
 from andon.wiring import brokers, edge, opened, signed_policies, storage
 from andon.wiring.tracing import spans_of
@@ -20,10 +20,10 @@ from connectors.errors import JournalBusyError, JournalError
 from connectors.gateway.adapters import GatewayPorts
 from connectors.gateway.core import Gateway
 from connectors.gateway.journal import Journal
-from connectors.gateway.meter import GatewayMeter
+from connectors.gateway.metrics import GatewayMeter
 from connectors.gateway.part_traces import PartTraces
 from connectors.gateway.spool import Spool
-from connectors.gateway.watch import GatewayWatch, WatchedLink
+from connectors.gateway.status import GatewayWatch, WatchedLink
 from connectors.handshake.state import State
 from connectors.handshake.values import Command
 from connectors.line_link import LineLink

@@ -15,11 +15,11 @@ from typing import Protocol
 import structlog
 
 from andon import __version__
-from andon.notify import notify_ready, notify_stopping
 from andon.processes.heap import settle_heap
 from andon.processes.instance import Instance, claimed_instance
 from andon.processes.stalls import watched_loop
 from andon.processes.status import telling
+from andon.sd_notify import notify_ready, notify_stopping
 from andon.settings import Settings
 from andon.wiring import brokers, opened, ray_serve, signed_policies, storage
 from andon.wiring.tracing import spans_of
@@ -37,9 +37,9 @@ from streams.roles.record import HISTORY, OBJECTS, RecordRole
 from streams.roles.record_core import RECORDED, WITH_OBJECTS
 from streams.roles.results import Results
 from streams.roles.runner import RoleRunner, RunningRole
+from streams.roles.status import WorkerWatch
 from streams.roles.traced import TracedClassifier, TracedExpert, Tracing
 from streams.roles.verdicts_before import VerdictsBefore
-from streams.roles.watch import WorkerWatch
 from streams.topics import ANOMALIES, CHANGEOVERS, FRAMES, MIB, SHOTS, Topic
 
 UNHURRIED: frozenset[RoleName] = frozenset({"record", "limits", "mqtt"})

@@ -3,8 +3,8 @@
 from typing import Final
 
 from andon.reference.text import GENERATED, table
-from connectors.gateway.meter import GATEWAY_LABELS, GATEWAY_METRICS
-from console.meter import CONSOLE_LABELS, CONSOLE_METRICS
+from connectors.gateway.metrics import GATEWAY_LABELS, GATEWAY_METRICS
+from console.metrics import CONSOLE_LABELS, CONSOLE_METRICS
 from streams.exposition import MetricRow
 from streams.roles.metrics import LABELS, METRICS
 

@@ -79,7 +79,7 @@ def console_parts(settings: Settings) -> "ConsoleParts":
     from console.feed.live_feed import TOPICS, LiveFeed
     from console.feed.status_feed import StatusFeed
     from console.health import HealthDesk
-    from console.meter import ConsoleMeter
+    from console.metrics import ConsoleMeter
     from console.parts import ConsoleParts
     from history.handovers import Handovers
     from history.review_leases import ReviewLeases

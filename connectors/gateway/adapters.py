@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from connectors.gateway.journal import Journal
 from connectors.gateway.lanes import LanedPublisher
-from connectors.gateway.spooling import SpoolingPublisher
+from connectors.gateway.spooling_publisher import SpoolingPublisher
 from connectors.handshake.state import State
 from connectors.handshake.values import Command
 from connectors.line_link import LineLink

@@ -15,13 +15,13 @@ import structlog
 from connectors.errors import ConnectorError, JournalError, LinkError
 from connectors.gateway import part_events
 from connectors.gateway.adapters import GatewayPorts
-from connectors.gateway.changes import changes
+from connectors.gateway.background import BackgroundTasks
 from connectors.gateway.controller_writer import NEEDED, ControllerWriter
 from connectors.gateway.exposures import Exposures, GatewayInputs
+from connectors.gateway.handshake_log import changes
 from connectors.gateway.host_clock import clock_status, host_boot
 from connectors.gateway.journal_entries import JournalEntry, RunLine, StepLine, entry_of, recover
 from connectors.gateway.outcome_publisher import OutcomePublisher
-from connectors.gateway.posts import Posts
 from connectors.gateway.recipe_requests import RecipeRequests
 from connectors.gateway.recipes import RecipeChanges
 from connectors.gateway.skew import SkewWatch
@@ -70,9 +70,9 @@ class Gateway:
         self._outcomes = OutcomePublisher(settings, ports.journal, ports.publisher, self._clock)
         written, refused = self._written, self._refused
         self._writer = ControllerWriter(ports.link, ports.journal, written, self._apply, refused)
-        self._posts = Posts()
+        self._background = BackgroundTasks()
         own = settings, self._exposures, ports.policies, ports.publisher
-        self._recipes = RecipeChanges(*own, self._apply, self._posts.start)
+        self._recipes = RecipeChanges(*own, self._apply, self._background.start)
         self._notes = TriggerNotes()
         self._skew = SkewWatch(lambda off: self._fault(FaultCode.CLOCK_SKEW, off))
         ask = partial(self._apply, hs.Notice.STOP_REQUESTED)
@@ -246,7 +246,7 @@ class Gateway:
                 self._writer.result(command)
             case hs.Capture(part):
                 entry = self._mint(part)
-                self._posts.start(self._exposures.expose(part, entry))
+                self._background.start(self._exposures.expose(part, entry))
             case hs.Decide(part, reason, why):
                 self._decide(part, reason, why)
             case hs.ResultReport():
@@ -296,7 +296,7 @@ class Gateway:
         log.warning("part.watchdog", **part_events.words_of(part), **more)
         line = StepLine(t="decided", k=part.key, v=verdict, d=decision.model_dump_json())
         self._ports.journal.append(line)
-        self._posts.start(self._outcomes.send_decision(part.key, decision))
+        self._background.start(self._outcomes.send_decision(part.key, decision))
         self._apply(hs.Decided(part.key, entry.frame_id, verdict))
 
     def _report(self, command: hs.ResultReport) -> None:
@@ -306,7 +306,7 @@ class Gateway:
             log.warning("result.not_applied", **words, why=command.detail)
         event = self._outcomes.outcome_event(command, self._answering)
         if event is not None:
-            self._posts.start(self._outcomes.send_outcome(command, event))
+            self._background.start(self._outcomes.send_outcome(command, event))
 
     # --- life -----------------------------------------------------------------------------
 
@@ -317,7 +317,7 @@ class Gateway:
 
     def _send_left_over(self) -> None:
         for work in self._outcomes.left_over():
-            self._posts.start(work)
+            self._background.start(work)
 
     async def _shut_down(self, tasks: list[asyncio.Task[None]]) -> None:
         if self._timer is not None:
@@ -325,11 +325,11 @@ class Gateway:
         with contextlib.suppress(LinkError):
             await self._ports.link.write({Signal.READY: False, Signal.ONLINE: False})
         # with a journal that fails nobody knows after a restart what is not told now
-        await self._posts.settle(_SETTLE_S, lambda: self._state.has_result_under_way)
+        await self._background.settle(_SETTLE_S, lambda: self._state.has_result_under_way)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._posts.cancel()
+        await self._background.cancel()
         if self._timer is not None:
             self._timer.cancel()
         await self._recipes.close()

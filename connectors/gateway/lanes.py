@@ -13,7 +13,7 @@ from enum import StrEnum
 from connectors.gateway.part_traces import PartTraces
 from connectors.gateway.shared_publisher import SharedPublisher
 from connectors.gateway.spool import Budget, Spool
-from connectors.gateway.spooling import SpoolingPublisher
+from connectors.gateway.spooling_publisher import SpoolingPublisher
 from connectors.settings import GatewaySettings
 from streams.envelope import Message, header_dict
 from streams.errors import UnavailableError

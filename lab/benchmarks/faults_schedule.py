@@ -10,14 +10,14 @@ import psutil
 from andon.settings import Settings
 from infra.stack.process import ProcessError
 from lab.benchmarks.faults import Say, kill, pause
-from lab.harness.checker import Found, counted, judged
+from lab.harness.balance import OnKafka, Reckoning
 from lab.harness.history_reader import read_told
 from lab.harness.line import SimulatedLine, TriggerCount
 from lab.harness.plan import LinePlan, cycle
-from lab.harness.reckoning import OnKafka, Reckoning
 from lab.harness.schedule import KILL, Leg, PlannedFault
 from lab.harness.schedule_record import LegFound, ScheduleRecord
 from lab.harness.settle import settle
+from lab.harness.trigger_checker import Found, counted, judged
 from lab.plc.ledger import LedgerEntry, read_ledger
 from streams.errors import AndonError
 

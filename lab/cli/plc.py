@@ -72,7 +72,7 @@ async def _play(
     ready_timeout: float,
 ) -> dict[str, object]:
     from andon.log import configure_logging
-    from andon.notify import notify_ready
+    from andon.sd_notify import notify_ready
     from lab.plc.ledger import entries_of, summarise
     from lab.plc.play import play
 

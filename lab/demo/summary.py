@@ -9,8 +9,8 @@ from uuid import UUID
 
 from lab.datasets.folders import GOOD
 from lab.demo.verdicts import JudgedPart, Verdicts
+from lab.harness.balance import OnKafka, Reckoning
 from lab.harness.plan import LinePlan
-from lab.harness.reckoning import OnKafka, Reckoning
 from lab.percentiles import percentile
 from lab.plc.ledger import LedgerEntry
 from streams.codes import Action, DecisionSource, Severity

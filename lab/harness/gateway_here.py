@@ -9,7 +9,7 @@ from andon.wiring import edge
 from connectors.gateway.adapters import GatewayPorts
 from connectors.gateway.core import Gateway
 from connectors.gateway.lanes import Lane
-from connectors.gateway.spooling import SpoolingPublisher
+from connectors.gateway.spooling_publisher import SpoolingPublisher
 from streams.ports import Camera, PolicySource, Publisher
 
 

@@ -15,9 +15,9 @@ from functools import partial
 
 from andon.event_loop import adopt_event_loop
 from andon.log import configure_logging
-from andon.notify import notify_ready
 from andon.processes.gateway import compose
 from andon.processes.heap import settle_heap
+from andon.sd_notify import notify_ready
 from andon.settings import Settings, load_settings
 from andon.wiring import edge
 from connectors.gateway.core import Gateway

@@ -8,8 +8,8 @@ import asyncpg
 
 from andon.settings import Settings
 from andon.wiring import storage
-from lab.harness.checker import RecordedAck
-from lab.harness.reckoning import InHistory
+from lab.harness.balance import InHistory
+from lab.harness.trigger_checker import RecordedAck
 from streams.codes import AckOutcome
 from streams.ids import image_key
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from andon.settings import Settings
+from lab.harness.balance import OnKafka, Reckoning, reckon
 from lab.harness.history_reader import read_history
-from lab.harness.reckoning import OnKafka, Reckoning, reckon
 from lab.harness.topics_reader import read_line
 from lab.plc.ledger import LedgerEntry
 

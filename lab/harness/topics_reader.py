@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from lab.harness.reckoning import OnKafka
+from lab.harness.balance import OnKafka
 from streams.envelope import from_message
 from streams.errors import EventError
 from streams.events import Acknowledgement, Alert, Anomaly, DeadLetter, Decision, Event, Frame

@@ -9,8 +9,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from serving.experts.efficientnet_lite import load_lite
 from serving.experts.errors import RuntimeUnavailable
-from serving.experts.lite import load_lite
 from serving.experts.modules import make_runner
 from serving.experts.runtime import Choice, Runner
 from serving.experts.shared import Shared

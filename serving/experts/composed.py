@@ -13,8 +13,8 @@ from serving.experts.errors import TrainingError
 from serving.experts.expert import answer, split_time
 from serving.experts.fusion import fuse_maps, fuse_surprises, head_reference, head_surprise
 from serving.experts.head_state import TAUGHT, TAUGHT_LAYERS, HeadState
-from serving.experts.lanes import lanes_runner
 from serving.experts.model import TrainedModel
+from serving.experts.openvino import lanes_runner
 from serving.experts.runtime import Choice, Runner
 from serving.experts.taught import Taught
 from serving.experts.training_set import TrainingSet

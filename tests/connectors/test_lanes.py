@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.gateway import spooling
+from connectors.gateway import spooling_publisher
 from connectors.gateway.lanes import Lane, LanedPublisher, ReferencingPublisher
 from connectors.gateway.spool import Budget, Spool
-from connectors.gateway.spooling import SpoolingPublisher
+from connectors.gateway.spooling_publisher import SpoolingPublisher
 from streams.envelope import Message, to_message
 from streams.errors import UnavailableError
 from streams.events import DeadLetter
@@ -27,7 +27,7 @@ from tests.waiting import until
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spooling, "backoff_s", lambda *_, **__: 0.001)
+    monkeypatch.setattr(spooling_publisher, "backoff_s", lambda *_, **__: 0.001)
 
 
 def message(text: str) -> Message:

@@ -14,7 +14,7 @@ from connectors.gateway import spool as spool_module
 from connectors.gateway.lanes import ReferencingPublisher
 from connectors.gateway.spool import Spool
 from connectors.gateway.spool_files import decode, encode
-from connectors.gateway.spooling import SpoolingPublisher
+from connectors.gateway.spooling_publisher import SpoolingPublisher
 from streams.envelope import Message, from_message, to_message
 from streams.events import Frame
 from streams.ids import frame_key
@@ -158,7 +158,7 @@ async def test_a_message_that_the_publisher_cannot_send_is_set_aside(tmp_path: P
 async def test_a_failing_disk_is_asked_again_and_a_broker_that_is_back_takes_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
-    monkeypatch.setattr("connectors.gateway.spooling._PROBE_S", 0.01)
+    monkeypatch.setattr("connectors.gateway.spooling_publisher._PROBE_S", 0.01)
     works = [True]
     write = spool_module.write_file
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from console import meter
-from console.meter import ConsoleMeter
+from console import metrics
+from console.metrics import ConsoleMeter
 from console.plant_watch import REASONS, PlantWatch
 from history.review_queue import WaitingFor
 from serving.ray.settings import CLASSIFIER, VISION
@@ -88,5 +88,5 @@ async def test_it_looks_again_and_again_until_it_is_ended() -> None:
 
 def test_every_reason_but_rejects_is_asked_for() -> None:
     assert set(WaitingFor) - set(REASONS) == {WaitingFor.REJECT}
-    asked = {meter.REQUESTS, meter.ANSWERING, meter.OPEN}
-    assert set(Watched().watch.reads()) == set(meter.CONSOLE_METRICS) - asked
+    asked = {metrics.REQUESTS, metrics.ANSWERING, metrics.OPEN}
+    assert set(Watched().watch.reads()) == set(metrics.CONSOLE_METRICS) - asked

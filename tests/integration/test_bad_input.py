@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from andon.wiring import image_store
+from andon.wiring.storage import image_store
 from lab.datasets.folders import Sample
+from lab.harness.balance import OnKafka, Reckoning
 from lab.harness.line import LineOptions
 from lab.harness.plan import LinePlan, PlayedPart
-from lab.harness.reckoning import OnKafka, Reckoning
 from lab.harness.settle import settle
 from lab.harness.topics_reader import read_topic
 from lab.plc.ledger import LedgerEntry, read_ledger

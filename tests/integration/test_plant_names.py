@@ -15,9 +15,9 @@ import pytest
 from andon.stack.local import LocalStack, StackPorts
 from andon.stack.prepare import prepare
 from lab.datasets.textile import textile_dataset
+from lab.harness.balance import OnKafka
 from lab.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, PlayedPart
-from lab.harness.reckoning import OnKafka
 from lab.harness.settle import settle
 from lab.plc.ledger import read_ledger
 from serving.ray.deploy import deploy, serve_config

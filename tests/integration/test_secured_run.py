@@ -19,9 +19,9 @@ import pytest
 from lab.demo.report import write_report
 from lab.demo.run import severities
 from lab.demo.summary import summarise, tell
+from lab.harness.balance import Reckoning
 from lab.harness.line import LineOptions, SimulatedLine
 from lab.harness.plan import cycle
-from lab.harness.reckoning import Reckoning
 from lab.harness.settle import run_seconds, settle
 from lab.plc.ledger import read_ledger
 from streams.principals import Role

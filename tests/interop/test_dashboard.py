@@ -10,9 +10,9 @@ import pytest
 
 from andon.reference.panels import PANELS
 from andon.reference.plant_panels import PLANT_PANELS
-from connectors.gateway.meter import GATEWAY_METRICS, GatewayMeter
+from connectors.gateway.metrics import GATEWAY_METRICS, GatewayMeter
 from connectors.gateway.spool import Spool
-from console.meter import CONSOLE_METRICS, ConsoleMeter
+from console.metrics import CONSOLE_METRICS, ConsoleMeter
 from console.plant_watch import PlantWatch
 from infra.stack.process import free_port
 from streams.codes import Stage

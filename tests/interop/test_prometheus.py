@@ -12,8 +12,8 @@ import yaml
 from prometheus_client import generate_latest
 
 from andon.checks import CHECKS
-from connectors.gateway.meter import GATEWAY_METRICS, GatewayMeter
-from console.meter import CONSOLE_METRICS, ConsoleMeter
+from connectors.gateway.metrics import GATEWAY_METRICS, GatewayMeter
+from console.metrics import CONSOLE_METRICS, ConsoleMeter
 from console.plant_watch import PlantWatch
 from console.texts import translator
 from streams.roles.metrics import METRICS

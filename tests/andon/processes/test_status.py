@@ -15,7 +15,7 @@ from infra.stack.broker import Broker
 from streams.events import Event
 from streams.kafka.delivery import Delivery
 from streams.roles.results import Results
-from streams.roles.watch import WorkerWatch
+from streams.roles.status import WorkerWatch
 from streams.status import LinePhase, ProcessStatus
 from streams.topics import FRAMES, STATUS
 from tests.streams.made import frame

@@ -13,7 +13,7 @@ from connectors.gateway.adapters import GatewayPorts
 from connectors.gateway.core import Gateway
 from connectors.gateway.journal import Journal
 from connectors.gateway.spool import Spool
-from connectors.gateway.spooling import SpoolingPublisher
+from connectors.gateway.spooling_publisher import SpoolingPublisher
 from connectors.settings import GatewaySettings
 from connectors.vision.address_space import OWN_NAMESPACE
 from connectors.vision.controller import JobController

@@ -14,7 +14,7 @@ from lab.demo.parts import COLUMNS, write_parts
 from lab.demo.report import write_report
 from lab.demo.summary import PartStory, Summary, summarise
 from lab.demo.verdicts import Verdicts
-from lab.harness.reckoning import Reckoning
+from lab.harness.balance import Reckoning
 from streams.codes import Action, DecisionSource, Severity
 from streams.events import Inspection
 

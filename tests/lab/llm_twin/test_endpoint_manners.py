@@ -212,7 +212,7 @@ async def test_pasted_addresses_reach_the_endpoint(server: TwinServer) -> None:
 async def test_the_record_of_a_check_is_kept_for_the_deployment(
     server: TwinServer, tmp_path: Any
 ) -> None:
-    from andon.endpoints import remember, with_remembered
+    from andon.llm_endpoints import remember, with_remembered
     from serving.naming.manners import Manners
     from serving.naming.settings import ClassifierSettings
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.harness.checker import Breach, Found, RecordedAck, counted, judged
+from lab.harness.trigger_checker import Breach, Found, RecordedAck, counted, judged
 from lab.plc.ledger import LedgerEntry, LedgerRow
 from streams.codes import AckOutcome
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lab.harness.reckoning import InHistory, OnKafka, reckon
+from lab.harness.balance import InHistory, OnKafka, reckon
 from lab.plc.ledger import LedgerEntry, LedgerRow
 from streams.codes import (
     AckOutcome,

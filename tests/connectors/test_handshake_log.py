@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from connectors.gateway.changes import FAULTS, changes
+from connectors.gateway.handshake_log import FAULTS, changes
 from connectors.handshake import HandshakeConfig, State, step
 from connectors.handshake import values as hs
 from connectors.handshake.signals import Signal

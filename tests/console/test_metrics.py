@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from console.app import build_app
-from console.meter import CONSOLE_LABELS, CONSOLE_METRICS, SEES, ConsoleMeter
+from console.metrics import CONSOLE_LABELS, CONSOLE_METRICS, SEES, ConsoleMeter
 from streams.errors import UnavailableError
 from streams.roles.metrics import LABELS
 from tests.console.make import Nothing, client_of, parts_of

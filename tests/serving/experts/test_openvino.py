@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving.experts import lanes
+from serving.experts import openvino
 from serving.experts.artifact import load_expert, save_artifact
 from serving.experts.composed import ComposedExpert
 from serving.experts.forms import BackboneGraph
 from serving.experts.head_state import HeadState
-from serving.experts.lanes import Lanes
+from serving.experts.openvino import Lanes
 from serving.experts.shared import Shared
 from serving.experts.translating import translate
 from tests.serving.experts.pictures import surface
@@ -50,15 +50,15 @@ def test_products_share_what_is_compiled_and_score_as_each_does_alone(
 ) -> None:
     alone = []
     for artifact in artifacts:
-        monkeypatch.setattr(lanes, "_lanes", Shared[Lanes](1))
+        monkeypatch.setattr(openvino, "_lanes", Shared[Lanes](1))
         alone.append(scores(artifact))
     assert len({tuple(found) for found in alone}) == 3
 
     compiled = []
-    compile_model = lanes.compile_model
-    monkeypatch.setattr(lanes, "_lanes", Shared[Lanes](1))
+    compile_model = openvino.compile_model
+    monkeypatch.setattr(openvino, "_lanes", Shared[Lanes](1))
     monkeypatch.setattr(
-        lanes, "compile_model", lambda *a, **k: compiled.append(1) or compile_model(*a, **k)
+        openvino, "compile_model", lambda *a, **k: compiled.append(1) or compile_model(*a, **k)
     )
     first = load_expert(artifacts[0], "openvino", "f32", "cpu", 1)
     needed = len(compiled)
@@ -91,9 +91,11 @@ def small() -> tuple[Any, list[Any]]:
 def test_a_lone_picture_takes_all_threads_where_that_gives_the_same_bits(
     small: tuple[Any, list[Any]],
 ) -> None:
-    compiled = lanes._compile(*small, "f32", 2)
+    compiled = openvino._compile(*small, "f32", 2)
     assert compiled.way(is_lone=True) is not compiled.way(is_lone=False)
-    alone, beside = (lanes._answers(compiled.way(is_lone), small[1]) for is_lone in (True, False))
+    alone, beside = (
+        openvino._answers(compiled.way(is_lone), small[1]) for is_lone in (True, False)
+    )
     assert [x.tobytes() for x in alone] == [x.tobytes() for x in beside]
 
 
@@ -101,13 +103,15 @@ def test_a_lone_picture_takes_one_thread_where_more_give_other_bits(
     small: tuple[Any, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last_bits = itertools.count(1.0, 1e-6)
-    monkeypatch.setattr(lanes, "_answers", lambda compiled, given: [np.float32([next(last_bits)])])
-    compiled = lanes._compile(*small, "f32", 2)
+    monkeypatch.setattr(
+        openvino, "_answers", lambda compiled, given: [np.float32([next(last_bits)])]
+    )
+    compiled = openvino._compile(*small, "f32", 2)
     assert compiled.way(is_lone=True) is compiled.way(is_lone=False)
 
 
 def test_one_thread_needs_one_graph(small: tuple[Any, list[Any]]) -> None:
-    compiled = lanes._compile(*small, "f32", 1)
+    compiled = openvino._compile(*small, "f32", 1)
     assert compiled.alone is compiled.beside
 
 
@@ -115,8 +119,8 @@ def test_heads_of_other_shapes_are_compiled_for_themselves() -> None:
     built = Lanes.__new__(Lanes)
     built._forms = Shared(4)
     built._features, built._pixels = (), ()
-    built._compile = lambda asked, memory: lanes._Graph(
-        lanes._Compiled(None, None), len(asked.heads)
+    built._compile = lambda asked, memory: openvino._Graph(
+        openvino._Compiled(None, None), len(asked.heads)
     )  # type: ignore[method-assign]
 
     def scale(count: int) -> HeadState:

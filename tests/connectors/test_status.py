@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.gateway.watch import GatewayWatch, WatchedLink, phase_of
+from connectors.gateway.status import GatewayWatch, WatchedLink, phase_of
 from connectors.handshake import HandshakeConfig
 from connectors.handshake import values as hs
 from connectors.handshake.signals import Signal, SignalValue, SignalValues

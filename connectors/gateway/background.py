@@ -13,7 +13,7 @@ _LOOK_S = 0.02
 """It is looked again after so long whether all is done, seconds."""
 
 
-class Posts:
+class BackgroundTasks:
     """Tasks that nobody waits for until the gateway ends; a failure of one stops no other."""
 
     def __init__(self) -> None:

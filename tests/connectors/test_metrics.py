@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from connectors.gateway.meter import GATEWAY_LABELS, GATEWAY_METRICS, GatewayMeter
+from connectors.gateway.metrics import GATEWAY_LABELS, GATEWAY_METRICS, GatewayMeter
 from connectors.gateway.spool import Spool
 from connectors.handshake import Phase
 from connectors.handshake import values as hs
