@@ -34,6 +34,7 @@ from connectors.handshake.values import (
     RecipeRequested,
     ResultRefused,
     ResultWritten,
+    Resynchronised,
     TriggerAge,
     TriggerSeen,
     WriteStatus,
@@ -43,11 +44,16 @@ from streams.ports import Trigger
 
 
 def step(state: State, now: float, event: Input) -> tuple[State, list[Command]]:
-    """One input. Status signals that changed come first, as one write."""
-    before = state.outputs if state.online else {}
+    """One input. Status signals that changed come first, as one write.
+
+    A controller that started cold shows none of them any more, though its server may never have
+    gone away: then all are written.
+    """
     new, commands = _apply(state, now, event)
     new, more = changeover.advance(new, now)
     commands = [*commands, *more]
+    cold = any(isinstance(command, Resynchronised) for command in commands)
+    before = state.outputs if state.online and not cold else {}
     if not new.online:
         return new, commands
     changed = {s: v for s, v in new.outputs.items() if before.get(s) != v or s not in before}

@@ -129,3 +129,20 @@ def test_a_decision_for_another_frame_of_the_same_number_is_of_an_old_boot() -> 
     world.feed(hs.Decided(key, other, stale))
     assert world.reports[-1].outcome is AckOutcome.OLD_BOOT
     assert world.state.parts[key].phase is Phase.OPEN
+
+
+def test_a_controller_that_started_cold_behind_its_server_is_shown_everything_again() -> None:
+    """The program stops and runs again, as of an S7-1500: the connection and its server stay."""
+    world = ready_world(seed=11)
+    first = world.trigger()
+    world.run(2)
+    assert world.results[first]
+    shown = {s: world.plc[s] for s in (Signal.ONLINE, Signal.READY)}
+    world.restart_plc()
+    world._read_trigger()
+    world.run(2)
+    assert world.resynchronised == 1
+    assert {s: world.plc[s] for s in shown} == shown == {Signal.ONLINE: True, Signal.READY: True}
+    second = world.trigger()
+    world.run(2)
+    assert world.captured == [first, second]
