@@ -108,7 +108,10 @@ def _translated(error: Exception, cause: BaseException | None, doing: str) -> Ex
     if why is None:
         return error
     if why.is_permanent:
-        return RefusedRowError(why, f"PostgreSQL refused {doing}: {why.value}: {_say(cause)}")
+        said = f"PostgreSQL refused {doing}: {why.value}: {_say(cause)}"
+        if why is Cause.NOT_ALLOWED:
+            said += "; `andon history grant` gives each role its rights"
+        return RefusedRowError(why, said)
     if str(getattr(cause, "sqlstate", "")).startswith(_NO_DATABASE):
         return TransientError(
             why, f"PostgreSQL has no such database ({_say(cause)}): create it, or name another"

@@ -203,6 +203,8 @@ class S3Objects:
         said = _untrusted(error) or plain
         where = f"s3://{self._bucket}/{self._prefix}{key}"
         verb = "refused" if cause.is_permanent else "failed while"
+        if cause is Cause.NOT_ALLOWED:
+            said += "; `andon history grant --objects DIR` has the rights that each key needs"
         return failed(cause, f"the object store {self._endpoint} {verb} {doing} {where}: {said}")
 
     @contextmanager

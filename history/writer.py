@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from history import rows
 from history.database import connected, make_engine
 from history.errors import RefusedRowError
-from history.migrate import build_indexes, upgrade, write_facts
+from history.migrate import build_indexes, current, upgrade, write_facts
 from history.months import ForeignFramesError, add_months, divide_tables
 from history.tables import METADATA, TOPIC_TABLES
 from streams.backoff import backoff_s
@@ -26,7 +26,7 @@ from streams.events import (
     Review,
     ShotVerdict,
 )
-from streams.failures import Cause, cause_of
+from streams.failures import Cause, TransientError, cause_of
 
 E = TypeVar("E")
 _DAY_S = 24 * 3600.0
@@ -52,8 +52,8 @@ class PostgresHistoryWriter:
             migrate: bring the schema to this build's, before the first batch at the latest.
         """
         self._url, self._migrated, self._migrating = url, not migrate, asyncio.Lock()
-        self._preparing: asyncio.Task[None] | None = None
-        self._making_months: asyncio.Task[None] | None = None
+        self._migrates = migrate
+        self._beside: list[asyncio.Task[None]] = []
         self._engine = make_engine(url, pool_size, timeout_s, role="record")
         self._timeout_s = timeout_s
         self._inserts = {name: _insert(METADATA.tables[name]) for name in TOPIC_TABLES}
@@ -92,11 +92,14 @@ class PostgresHistoryWriter:
 
     async def close(self) -> None:
         """Close the connections."""
-        for task in (self._preparing, self._making_months):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+        await self._end_beside()
         await self._engine.dispose()
+
+    async def _end_beside(self) -> None:
+        for task in self._beside:
+            task.cancel()
+            await asyncio.wait([task])
+        self._beside.clear()
 
     async def _add(self, table: str, to_row: Callable[[E], rows.Row], events: Sequence[E]) -> None:
         if not events:
@@ -106,8 +109,12 @@ class PostgresHistoryWriter:
         await self.prepare()
         try:
             await self._insert(table, batch)
-        except RefusedRowError:
-            if len(batch) == 1:
+        except TransientError as error:
+            if error.cause is Cause.NOT_PREPARED and self._migrates:
+                await self._look_again()
+            raise
+        except RefusedRowError as error:
+            if len(batch) == 1 or error.cause is Cause.NOT_ALLOWED:  # all of them alike
                 raise
             refused = await self._halves(table, batch)
             if refused:
@@ -127,8 +134,27 @@ class PostgresHistoryWriter:
             if not self._migrated:
                 await upgrade(self._url)
                 self._migrated = True
-                self._preparing = asyncio.create_task(self._prepare_old_parts())
-                self._making_months = asyncio.create_task(self._make_months())
+                await self._end_beside()
+                work = (self._prepare_old_parts(), self._make_months())
+                self._beside = [asyncio.create_task(one) for one in work]
+
+    async def _look_again(self) -> None:
+        """The database was made anew or restored meanwhile. One of an earlier schema is migrated by
+        the next batch. An empty one is left alone: who restores a backup needs it so, and what
+        would be recorded before that is not read from Kafka again.
+
+        Raises:
+            UnavailableError: it is empty, or does not answer.
+        """
+        if await current(self._url):
+            self._migrated = False
+            return
+        said = (
+            "PostgreSQL has lost the history's tables: its database was made anew. "
+            "`andon history restore` fills it from a backup, `andon history migrate` makes them "
+            "empty; nothing is recorded until then, and nothing is lost meanwhile"
+        )
+        raise TransientError(Cause.NOT_PREPARED, said)
 
     async def _prepare_old_parts(self) -> None:
         """The facts of what an earlier version recorded, then indexes, then tables by month, beside

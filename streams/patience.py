@@ -4,12 +4,17 @@ The difference is not in the message's own failures: a store that is down and an
 broken disk of it cannot take say the same. It is in what happens to the others meanwhile. A failure
 counts against its message only if the backend did something for another one since the message was
 last tried.
+
+A missing right is told apart in the same way. It is the message's own where others get through (a
+topic that a role was never given), and nobody's fault where none does: a policy of the bucket, a
+database that was restored without its rights. A store without room takes a mask and no picture, so
+there the others say nothing: a lack of room is always waited for.
 """
 
 from dataclasses import dataclass
 
 from streams.errors import UnavailableError
-from streams.failures import PermanentError
+from streams.failures import Cause, PermanentError, cause_of
 
 _UNFORESEEN = 2
 """A failure that no adapter knows counts so much, also where nothing gets through: it is more
@@ -44,9 +49,12 @@ class Tries:
             served: how often the backend has done by now what anybody asked.
         """
         self.attempts += 1
-        if isinstance(error, PermanentError):
+        cause = cause_of(error)
+        if isinstance(error, PermanentError) and cause is not Cause.NOT_ALLOWED:
             return True
-        is_foreseen = isinstance(error, UnavailableError)
-        self.counted += served > self.served if is_foreseen else _UNFORESEEN
+        if not isinstance(error, UnavailableError | PermanentError):
+            self.counted += _UNFORESEEN
+        elif cause is not Cause.FULL:
+            self.counted += served > self.served
         self.served = served
         return self.counted >= self.most

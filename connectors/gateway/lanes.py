@@ -17,6 +17,7 @@ from connectors.gateway.spooling_publisher import SpoolingPublisher
 from connectors.settings import GatewaySettings
 from streams.envelope import Message, header_dict
 from streams.errors import UnavailableError
+from streams.failures import Cause, PermanentError, TransientError
 from streams.ports import ImageStore, Publisher
 from streams.topics import FRAMES, INLINE_LIMIT_BYTES
 
@@ -121,6 +122,10 @@ class ReferencingPublisher:
                     await self.images.put(headers["ce_dataref"], message.value, content_type)
             except TimeoutError as error:
                 raise UnavailableError(f"object storage took over {time_s:.1f} s") from error
+            except PermanentError as error:
+                if error.cause is Cause.NOT_ALLOWED:  # no dead letter can hold the picture
+                    raise TransientError(error.cause, str(error)) from error
+                raise
             message = Message(message.key, b"", message.headers)
         await self.publisher.send(topic, message)
 

@@ -19,7 +19,7 @@ _CAUSES: Final[Mapping[type[BaseException], Cause]] = {
     kafka.UnsupportedForMessageFormatError: Cause.INVALID,
     kafka.CorruptRecordException: Cause.BUSY,  # damaged on the way
     kafka.UnknownTopicOrPartitionError: Cause.NOT_PREPARED,
-    kafka.KafkaStorageError: Cause.FULL,
+    kafka.KafkaStorageError: Cause.BUSY,  # of one partition's disk; the others' say nothing
     kafka.QuotaViolationError: Cause.BUSY,
     kafka.NotEnoughReplicasError: Cause.BUSY,
     kafka.NotEnoughReplicasAfterAppendError: Cause.BUSY,

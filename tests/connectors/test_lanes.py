@@ -189,13 +189,14 @@ def laned(tmp_path: Path, by_lane: dict[Lane, Publisher]) -> LanedPublisher:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("cause", [Cause.AWAY, Cause.NOT_ALLOWED, Cause.FULL])
 async def test_a_large_frame_that_the_store_does_not_take_holds_nothing_back(
-    tmp_path: Path,
+    tmp_path: Path, cause: Cause
 ) -> None:
     bus, store = MemoryBus(), InMemoryImageStore()
     large = picture(INLINE_LIMIT_BYTES + 1)
     key = dict(large.headers)["ce_dataref"].decode()
-    store.refuses[key] = Cause.AWAY
+    store.refuses[key] = cause
     by_lane: dict[Lane, Publisher] = {
         Lane.WORDS: bus,
         Lane.PICTURES: bus,

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-NAMES = {400: "InvalidArgument", 403: "AccessDenied", 404: "NoSuchBucket", 500: "InternalError"}
+NAMES = {
+    **{400: "InvalidArgument", 403: "AccessDenied", 404: "NoSuchBucket"},
+    **{500: "InternalError", 507: "XMinioStorageFull"},
+}
 
 
 @dataclass

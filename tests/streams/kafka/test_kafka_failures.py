@@ -26,7 +26,7 @@ class _NewSizeError(kafka.MessageSizeTooLargeError):
         (kafka.AuthenticationFailedError(), Cause.LOGIN),
         (kafka.ClusterAuthorizationFailedError(), Cause.LOGIN),
         (kafka.UnknownTopicOrPartitionError(), Cause.NOT_PREPARED),
-        (kafka.KafkaStorageError(), Cause.FULL),
+        (kafka.KafkaStorageError(), Cause.BUSY),
         (kafka.NotEnoughReplicasError(), Cause.BUSY),
         (kafka.NotLeaderForPartitionError(), Cause.BUSY),
         (kafka.RequestTimedOutError(), Cause.AWAY),
