@@ -3,18 +3,19 @@
 Producers send what waits for a partition as one batch, and brokers take a batch or refuse it: one
 record that a topic does not take costs those beside it. A message whose batch was refused is
 therefore sent once more alone, and only then believed to be the one that is meant.
+
+An idempotent producer numbers its records in each partition. A batch that is refused has taken its
+numbers with it, and the broker takes none that leaves a hole: without ``renumber`` the partition
+would get nothing from this producer any more.
 """
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.errors import BrokerResponseError, MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.transaction_manager import TransactionManager
 
 from streams.envelope import Message
-from streams.failures import Cause
 from streams.topics import MAX_MESSAGE_BYTES
-
-TOGETHER = (Cause.TOO_LARGE, Cause.INVALID)
-"""What a broker says of a whole batch; a missing right is the topic's, whoever is beside."""
 
 
 async def send_alone(producer: AIOKafkaProducer, topic: str, message: Message) -> None:
@@ -32,5 +33,23 @@ async def send_alone(producer: AIOKafkaProducer, topic: str, message: Message) -
     if partition is None:
         known = sorted(await producer.partitions_for(topic))
         partition = DefaultPartitioner()(message.key, known, known)
-    sent = await producer.send_batch(batch, topic, partition=partition)
-    await sent
+    try:
+        sent = await producer.send_batch(batch, topic, partition=partition)
+        await sent
+    except BrokerResponseError:
+        renumber(producer)
+        raise
+
+
+def renumber(producer: AIOKafkaProducer) -> None:
+    """After a refused batch: number what comes next from 0, under a new identity.
+
+    The producer asks the broker for the identity before it sends again. What it has on its way
+    keeps the old one, so that a repeated batch is still known as such. aiokafka has no public way.
+    """
+    numbers = producer._txn_manager
+    if numbers is None or not numbers.has_pid():
+        return
+    fresh = TransactionManager(None, numbers.transaction_timeout_ms)
+    for name in ("_pid_and_epoch", "_pid_waiter", "_sequence_numbers"):
+        setattr(numbers, name, getattr(fresh, name))

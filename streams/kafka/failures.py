@@ -8,6 +8,20 @@ from aiokafka import errors as kafka
 
 from streams.failures import Cause, PermanentError, TransientError, failed
 
+
+
+class InvalidRecordError(kafka.BrokerResponseError):  # type: ignore[misc]
+    """The broker refuses a record: without a key where the topic is compacted, or by its own check.
+
+    The number is newer than aiokafka's list, which takes what it does not know for an outage.
+    """
+
+    errno = 87
+    message = "INVALID_RECORD"
+    description = "the topic takes no such record, as one without a key where it is compacted"
+
+
+kafka.kafka_errors.setdefault(InvalidRecordError.errno, InvalidRecordError)
 _CAUSES: Final[Mapping[type[BaseException], Cause]] = {
     kafka.MessageSizeTooLargeError: Cause.TOO_LARGE,
     kafka.RecordListTooLargeError: Cause.TOO_LARGE,
@@ -16,6 +30,7 @@ _CAUSES: Final[Mapping[type[BaseException], Cause]] = {
     kafka.PolicyViolationError: Cause.INVALID,
     kafka.InvalidTopicError: Cause.INVALID,
     kafka.InvalidTimestampError: Cause.INVALID,
+    InvalidRecordError: Cause.INVALID,
     kafka.UnsupportedForMessageFormatError: Cause.INVALID,
     kafka.CorruptRecordException: Cause.BUSY,  # damaged on the way
     kafka.UnknownTopicOrPartitionError: Cause.NOT_PREPARED,
@@ -39,6 +54,8 @@ _CAUSES: Final[Mapping[type[BaseException], Cause]] = {
 }
 """Rights on the cluster and on a group are the client's, as its login is: no message is at fault.
 """
+_HOLES: Final = (kafka.OutOfOrderSequenceNumber, kafka.UnknownProducerId)
+"""The broker did not take a batch for its number's sake."""
 
 
 def kafka_cause(error: BaseException) -> Cause:
@@ -52,6 +69,18 @@ def kafka_cause(error: BaseException) -> Cause:
     if isinstance(error, TypeError | ValueError):
         return Cause.INVALID  # the client could not even write it: a header or key of a wrong type
     return Cause.AWAY
+
+
+def is_of_its_batch(error: BaseException) -> bool:
+    """Whether the broker may mean another record that travelled in the same batch.
+
+    It says so of a size and of a form, and of what it calls unknown nobody knows. A hole in the
+    numbers of an idempotent producer is left by a batch before. A missing right is the topic's,
+    whoever is beside.
+    """
+    if type(error) is kafka.UnknownError or isinstance(error, _HOLES):
+        return True
+    return kafka_cause(error) in (Cause.TOO_LARGE, Cause.INVALID)
 
 
 def kafka_failure(error: BaseException, where: str) -> TransientError | PermanentError:

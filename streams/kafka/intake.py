@@ -16,13 +16,13 @@ from collections.abc import Awaitable, Callable, Collection, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import BrokerResponseError, KafkaError
 
 from streams.envelope import Message, sent_s
-from streams.kafka.alone import TOGETHER, send_alone
+from streams.kafka.alone import renumber, send_alone
 from streams.kafka.connection import drop_connections
 from streams.kafka.delivery import Delivery
-from streams.kafka.failures import kafka_cause, kafka_failure
+from streams.kafka.failures import is_of_its_batch, kafka_failure
 from streams.log import Log
 
 Item = TypeVar("Item")
@@ -295,7 +295,9 @@ class FaustPublisher:
             )
             await result
         except Exception as error:
-            if kafka_cause(_root(error)) not in TOGETHER:
+            if isinstance(_root(error), BrokerResponseError):
+                renumber(producer._ensure_producer())
+            if not is_of_its_batch(_root(error)):
                 raise
             await send_alone(producer._ensure_producer(), topic, message)
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import BrokerResponseError, KafkaError
 
 from streams.cancellation import asked_to_end
 from streams.envelope import Message
 from streams.failures import Cause, TransientError
-from streams.kafka.alone import TOGETHER, send_alone
+from streams.kafka.alone import renumber, send_alone
 from streams.kafka.connection import BATCH_BYTES, DOWN, KafkaConnection, abandon, stop_client
-from streams.kafka.failures import kafka_cause, kafka_failure
+from streams.kafka.failures import is_of_its_batch, kafka_failure
 
 log = structlog.get_logger(__name__)
 _CONNECTING = 3
@@ -160,7 +161,9 @@ async def _send(producer: AIOKafkaProducer, topic: str, message: Message) -> Non
             partition=message.partition,
             headers=list(message.headers),
         )
-    except Exception as error:
-        if kafka_cause(error) not in TOGETHER:
+    except KafkaError as error:
+        if isinstance(error, BrokerResponseError):
+            renumber(producer)
+        if not is_of_its_batch(error):
             raise
         await send_alone(producer, topic, message)
