@@ -71,9 +71,10 @@ async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | N
     false_facts: set[UUID] = set()
     async for low, high in _slices(link, since):
         false_facts.update((await link.execute(_false_facts(line, since, low, high))).scalars())
-    late = select(func.count(_ACK.c.frame_id.distinct())).where(
-        *of_line(_ACK, line, since), _ACK.c.outcome == "late", _ACK.c.written_at.is_not(None)
+    late = select(func.count(), func.count(FACTS.c.written_at)).where(
+        *of_line(FACTS, line, since), FACTS.c.outcome == "late"
     )
+    late_parts, written_late = (await link.execute(late)).one()
     contradicted = (await link.execute(contradicted_parts(line, since))).scalars()
     quarters = tuple((await link.execute(_false_counts(line, since, edge, ends))).scalars())
     return Gaps(
@@ -86,7 +87,8 @@ async def read_gaps(link: AsyncConnection, line: str | None, since: datetime | N
         holes=await trigger_holes(link, line, since),
         twice_numbered=await numbered_twice(link, line, since),
         lost=await lost_messages(link, since),
-        written_late=await link.scalar(late) or 0,
+        late=late_parts,
+        written_late=written_late,
     )
 
 

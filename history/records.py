@@ -289,11 +289,15 @@ class Gaps(Record):
     """Trigger numbers under which the controller has results of two parts."""
     lost: tuple["LostMessages", ...] = ()
     """Messages that retention deleted before a role had read them."""
+    late: int = 0
+    """Parts with the outcome ``late``, as ``Stats.by_outcome`` counts them; nothing is missing of
+    them."""
     written_late: int = 0
-    """Frames whose result reached the controller after its window; nothing is missing of them."""
+    """Those of them whose result reached the controller after its window; of the others none did.
+    """
 
     @property
     def complete(self) -> bool:
         """Whether there are none."""
-        gaps = type(self).model_fields.keys() - {"written_late"}
+        gaps = type(self).model_fields.keys() - {"late", "written_late"}
         return not any(getattr(self, name) for name in gaps)

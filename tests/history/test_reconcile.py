@@ -42,9 +42,13 @@ async def test_a_result_that_came_late_is_counted_and_is_no_gap(
         make.acknowledgement(events[2]),
     ]
     await writer.add_acknowledgements(acks)
+    answered_late = make.decided(2, DecisionSource.CLASSIFIER, late=True)
+    await writer.add_decisions([answered_late])
+    said = make.acknowledgement(answered_late, AckOutcome.LATE, **unwritten)
+    await writer.add_acknowledgements([said])
     gaps = await history.gaps("line-1")
-    assert (gaps.written_late, gaps.complete) == (1, True)
-    assert (await history.stats()).by_outcome == {"acknowledged": 1, "late": 2}
+    assert (gaps.late, gaps.written_late, gaps.complete) == (2, 1, True)
+    assert (await history.stats()).by_outcome == {"acknowledged": 1, "late": gaps.late}
     watchdog = make.decided(0, DecisionSource.WATCHDOG)
     await writer.add_decisions([watchdog])
     await writer.add_acknowledgements([make.acknowledgement(watchdog)])

@@ -105,7 +105,9 @@ def print_gaps(gaps: Gaps) -> None:
     out.print(f"{len(gaps.false_counts)} quarters of an hour with counts unlike the facts")
     for quarter in gaps.false_counts[:20]:
         out.print(f"  {quarter:%Y-%m-%d %H:%M} UTC")
-    out.print(f"late: {gaps.written_late} frames whose result came after its window (no gap)")
+    unwritten = gaps.late - gaps.written_late
+    said = f"{gaps.written_late} written after their window, {unwritten} not written"
+    out.print(f"late: {gaps.late} frames, {said} (no gap)")
 
 
 def print_changeovers(found: Sequence[ChangeoverRecord]) -> None:
