@@ -9,7 +9,6 @@ from aiokafka import errors as kafka
 from streams.failures import Cause, PermanentError, TransientError, failed
 
 
-
 class InvalidRecordError(kafka.BrokerResponseError):  # type: ignore[misc]
     """The broker refuses a record: without a key where the topic is compacted, or by its own check.
 
