@@ -124,6 +124,12 @@ async def test_overlapping_writers_neither_deadlock_nor_double(
     assert (await rows(engine, "SELECT count(*) FROM decision"))[0][0] == 300
 
 
+_SLEEPING = """
+CREATE FUNCTION sleep_long() RETURNS trigger LANGUAGE plpgsql
+    AS 'BEGIN PERFORM pg_sleep(600); RETURN NULL; END';
+CREATE TRIGGER sleeping BEFORE INSERT ON decision EXECUTE FUNCTION sleep_long()"""
+
+
 @pytest.mark.asyncio
 async def test_a_database_killed_mid_batch_is_unavailable_and_then_catches_up(
     scratch: Path,
@@ -133,16 +139,19 @@ async def test_a_database_killed_mid_batch_is_unavailable_and_then_catches_up(
     writer = PostgresHistoryWriter(server.url, timeout_s=60.0)
     events = [make.decision(n) for n in range(20_000)]
     await writer.add_decisions(events[:10])
-    holder = await asyncpg.connect(server.url.replace("+asyncpg", ""))
-    await holder.execute("BEGIN; LOCK TABLE part_fact IN SHARE MODE")
-    batch = asyncio.create_task(writer.add_decisions(events))  # its triggers wait for it
+    link = await asyncpg.connect(server.url.replace("+asyncpg", ""))
+    await link.execute(_SLEEPING)  # a backend that sleeps ends with its server, and no sooner
+    await link.close()
+    batch = asyncio.create_task(writer.add_decisions(events))
     await asyncio.to_thread(_kill_while_a_backend_inserts, server)
     with pytest.raises(UnavailableError, match="writing 20000 rows of decision"):
         await batch
-    holder.terminate()  # its end lets the batch go on where a backend has outlived its server
     with pytest.raises(UnavailableError):
         await writer.add_decisions(events[:1])
     with start_postgres(scratch / "pg", server.port):
+        link = await asyncpg.connect(server.url.replace("+asyncpg", ""))
+        await link.execute("DROP TRIGGER sleeping ON decision")
+        await link.close()
         await writer.add_decisions(events[:500])
         async with writer._engine.connect() as link:
             count = (await link.execute(text("SELECT count(*) FROM decision"))).scalar()
