@@ -143,8 +143,8 @@ class GatewaySettings(HandshakeConfig, PlcSecurity):
     """A camera that is triggered by wire exposes within this before or after the controller's
     trigger, ms; parts must be more than twice as far apart."""
     camera_checks: bool = True
-    """A live camera's picture that has the bytes of the one before, is black, saturated or of
-    another size is no picture; false where good parts look so."""
+    """A live camera's picture that has the bytes of one of the last 32, is black, saturated or of
+    another size is no picture; false where good parts look so, or an emulator plays pictures."""
     camera_normals: dict[str, Path] = Field(default_factory=dict, max_length=1024)
     """Limits of focus and exposure by product, `PRODUCT/SHOT`, or `*` for all others: files of
     `andon camera normals`, as JSON or ``[gateway.camera_normals]``."""

@@ -49,7 +49,9 @@ class CheckedCamera:
             known = hash(picture.data)
             if known in self._seen:
                 raise CaptureError(
-                    "camera: the same bytes as before, it is frozen or shows no new part", picture
+                    "camera: the same bytes as before, it is frozen or shows no new part "
+                    "(one that plays pictures needs gateway.camera_checks=false)",
+                    picture,
                 )
             self._seen.append(known)
         found = await asyncio.to_thread(measured, picture.data)
