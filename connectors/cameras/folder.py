@@ -1,11 +1,11 @@
 """A camera whose pictures are the original bytes of files, in a stated order."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
+from connectors.cameras.own_threads import OwnThreads
 from connectors.errors import CameraSpecError, CaptureError
 from streams.images.files import CONTENT_TYPES
 from streams.images.layout import child, photographs
@@ -24,6 +24,7 @@ class FolderCamera:
     def __init__(self, files: Sequence[Path], root: Path | None = None) -> None:
         self._files = tuple(files)
         self._root = root
+        self._threads = OwnThreads(str(root or self._files[0].parent))
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -79,13 +80,13 @@ class FolderCamera:
 
     async def open(self) -> None:
         """Find out whether the first file is there; nothing needs to warm up."""
-        if not await asyncio.to_thread(self._files[0].is_file):
+        if not await self._threads.call(self._files[0].is_file):
             raise CaptureError(f"{self._files[0]}: no such file")
 
     async def capture(self, trigger: Trigger) -> Picture:
         path = self._files[(trigger.trigger_seq - 1) % len(self._files)]
         try:
-            data = await asyncio.to_thread(path.read_bytes)
+            data = await self._threads.call(path.read_bytes)
         except OSError as error:
             raise CaptureError(f"{path}: {error.strerror}") from error
         content_type = CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")

@@ -12,6 +12,7 @@ from email.message import Message
 from connectors.cameras.http_request import CameraAnswer, get
 from connectors.cameras.live import LiveFrame
 from connectors.cameras.multipart import MultipartReader, StreamPart
+from connectors.cameras.own_threads import OwnThreads
 from connectors.errors import CaptureError
 from streams.masking import masked
 from streams.ports import Picture, Trigger
@@ -108,14 +109,15 @@ class SnapshotCamera:
         self._address = address
         self._timeout = timeout_s
         self._latency = latency_s
+        self._threads = OwnThreads(f"camera {self._name}")
 
     async def open(self) -> None:
         """Take one picture, so that a wrong address or password is told at once."""
-        await asyncio.to_thread(self._get)
+        await self._threads.call(self._get)
 
     async def capture(self, trigger: Trigger) -> Picture:
         await asyncio.sleep(self._latency)
-        data, kind = await asyncio.to_thread(self._get)
+        data, kind = await self._threads.call(self._get)
         suffix = kind.removeprefix("image/").replace("jpeg", "jpg")
         return Picture(data, kind, f"{trigger.trigger_seq:06d}.{suffix}", {"exposed_by": "arrival"})
 

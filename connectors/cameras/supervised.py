@@ -17,6 +17,8 @@ from streams.ports import Camera, Picture, Trigger
 log = structlog.get_logger(__name__)
 _FAILURES = 3
 """Failed captures in a row after which the camera counts as faulty and is reopened."""
+_OPENING = 12
+"""Opening may take so many deadlines of an exposure; most drivers give up after ten."""
 
 
 @dataclass(eq=False)
@@ -48,7 +50,7 @@ class SupervisedCamera:
             with contextlib.suppress(Exception):
                 await self.camera.close()
             try:
-                await self.camera.open()
+                await self._open()
             except Exception as error:  # a driver, or a folder on a network, raises what it likes
                 why = str(error) or type(error).__name__
                 if (told := self._outage.failed(why)) is not None:
@@ -63,6 +65,14 @@ class SupervisedCamera:
                 attempt = self._failures = 0
                 self._broken.clear()
                 self.on_fault(False)
+
+    async def _open(self) -> None:
+        longest_s = _OPENING * self.timeout_s
+        try:
+            async with asyncio.timeout(longest_s):
+                await self.camera.open()
+        except TimeoutError:
+            raise CaptureError(f"the camera did not open in {longest_s:g} s") from None
 
     async def _until_broken(self) -> None:
         """Until captures failed, or a live camera finds its source gone."""
