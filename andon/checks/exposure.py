@@ -41,3 +41,17 @@ def exposed(settings: Settings) -> Iterator[str]:
         )
     if not s3.secure and not is_loopback(read_host_port(s3.endpoint, "127.0.0.1:9000", 80).host):
         yield f"the object store {s3.endpoint} in plain text (https:// in ANDON_S3__ENDPOINT)"
+    ingress = settings.serve.ingress
+    if not is_loopback(read_host_port(ingress, "127.0.0.1:16380").host):
+        yield (
+            f"Serve {ingress} in plain text, pictures and Ray's token: nothing encrypts it but a "
+            "network of its own or a tunnel (docs/security.md)"
+        )
+    mqtt = settings.mqtt.place
+    if mqtt.scheme == "mqtt" and not is_loopback(mqtt.host):
+        yield f"MQTT {mqtt} in plain text (mqtts:// in ANDON_MQTT__URL)"
+    traces = urlsplit(settings.tracing.otlp_endpoint)
+    if traces.scheme == "http" and not is_loopback(traces.hostname or ""):
+        yield (
+            f"traces to {traces.netloc} in plain text (https:// in ANDON_TRACING__OTLP_ENDPOINT)"
+        )

@@ -13,12 +13,18 @@ FAR: dict[str, dict[str, str]] = {
     "postgres": {"url": "postgresql+asyncpg://andon:secret@database/andon"},
     "s3": {"endpoint": "store:9000"},
     "gateway": {"plc_url": "opc.tcp://plc-7:4840"},
+    "serve": {"ingress": "models1:16380"},
+    "mqtt": {"url": "mqtt://broker"},
+    "tracing": {"otlp_endpoint": "http://tempo:4318"},
 }
 NAMED = {
     "kafka": "ANDON_KAFKA__SECURITY_PROTOCOL",
     "postgres": "ANDON_POSTGRES__URL",
     "s3": "ANDON_S3__ENDPOINT",
     "gateway": "ANDON_GATEWAY__SECURITY_POLICY",
+    "serve": "Ray's token",
+    "mqtt": "ANDON_MQTT__URL",
+    "tracing": "ANDON_TRACING__OTLP_ENDPOINT",
 }
 
 
@@ -41,6 +47,8 @@ def test_what_is_encrypted_is_not_named() -> None:
             "postgres": {"url": "postgresql+asyncpg://andon@database/andon?sslmode=verify-full"},
             "s3": {"endpoint": "https://store:9000"},
             "gateway": FAR["gateway"] | {"security_policy": "Basic256Sha256"},
+            "mqtt": {"url": "mqtts://broker"},
+            "tracing": {"otlp_endpoint": "https://tempo:4318"},
         }
     )
     assert list(exposed(own)) == []
