@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import ClassVar, Final
@@ -43,7 +42,7 @@ def make_engine(
         raise HistoryError(f"ANDON_POSTGRES__URL {error}") from None
     try:
         tls = address.ssl_argument()
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, ValueError) as error:
         raise HistoryError(f"ANDON_POSTGRES__URL names a certificate: {error}") from None
     return create_async_engine(
         make_url(address.url),

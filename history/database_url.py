@@ -3,8 +3,11 @@
 import re
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, get_args
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from streams.tls import FileContext
 
 EXAMPLE: Final = "postgresql+asyncpg://user@host:5432/andon"
 DRIVER: Final = "postgresql+asyncpg"
@@ -36,19 +39,20 @@ class DatabaseUrl:
         """What asyncpg takes as ``ssl``; None leaves it to its default.
 
         Raises:
-            OSError: a certificate's file cannot be read.
-            ssl.SSLError: it holds no certificate.
+            OSError: a certificate's file cannot be read, or holds none.
+            ValueError: the key is encrypted.
         """
-        root = "" if self.root_certificate == "system" else self.root_certificate
-        is_checked = bool(root) or self.sslmode in ("verify-ca", "verify-full")
+        root_file = "" if self.root_certificate == "system" else self.root_certificate
+        is_checked = bool(root_file) or self.sslmode in ("verify-ca", "verify-full")
         if not is_checked and not self.certificate:
             return self.sslmode
-        context = ssl.create_default_context(cafile=root or None)
+        root, cert, key = (
+            Path(file) if file else None for file in (root_file, self.certificate, self.key)
+        )
+        context = FileContext(root, cert, key)
         context.check_hostname = self.sslmode == "verify-full"
         if not is_checked:
             context.verify_mode = ssl.CERT_NONE
-        if self.certificate:
-            context.load_cert_chain(self.certificate, self.key or None)
         return context
 
 
