@@ -29,7 +29,7 @@ ALERTED = MetricRow(
     "andon_alerts",
     "counter",
     "Alerts published: limits, drift, golden parts",
-    ("limit", "stop"),
+    ("line", "station", "limit", "stop"),
     "With stop `true` the line was asked to stop.",
 )
 LETTERS = MetricRow(
@@ -148,7 +148,7 @@ LABELS = {
     "topic": "the Kafka topic",
     "line": "the line's name",
     "product": "the product's name",
-    "station": "of a gateway, its name; of a worker's metric, `line/station`",
+    "station": "of a gateway, its name; of a worker's metric, `line/station`, or empty for all",
     "source": "who decided ([codes.md](codes.md))",
     "action": "`pass`, `rework`, `scrap` or `hold`",
     "reason": "the name of the ReasonCode ([codes.md](codes.md))",

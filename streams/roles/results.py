@@ -106,7 +106,9 @@ class Telemetry:
 
     def alert(self, alert: Alert) -> None:
         """An alert was published."""
-        self.count(metrics.ALERTED, alert.limit, str(alert.request_stop).lower())
+        station = f"{alert.line}/{alert.station}" if alert.station else ""
+        stop = str(alert.request_stop).lower()
+        self.count(metrics.ALERTED, alert.line, station, alert.limit, stop)
 
     def dead_letter(self, error_type: str) -> None:
         """A dead letter was published."""
