@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from andon.checks.certificates import REMEDY as RENEW
+from andon.checks.certificates import check_certificates
 from andon.checks.deciding import (
     check_llm,
     check_product,
@@ -57,6 +59,7 @@ CHECKS: Mapping[str, Check] = {
     "plc": Check(check_plc, _PLC),
     "gateway": Check(check_gateway, _PLC),
     "camera": Check(check_camera, "check ANDON_GATEWAY__CAMERA"),
+    "certificates": Check(check_certificates, RENEW, False),
     "exposure": Check(check_exposure, REMEDY, False),
 }
 """What is asked under each name."""

@@ -35,7 +35,8 @@ def doctor(
 
     Every dependency is asked what matters for it, and every product that has a policy in force
     whether a part of it could be decided. With names of checks only those are run. `exposure` warns
-    of connections that leave this host in plain text.
+    of connections that leave this host in plain text, `certificates` of those that end within 30
+    days.
     """
     names = [name for name in only or CHECKS if name not in (without or ())]
     if unknown := [name for name in (*names, *(without or ())) if name not in CHECKS]:
