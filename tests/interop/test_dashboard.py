@@ -44,6 +44,8 @@ NOT_SHOWN = {
     "andon_gateway_open_parts",
     "andon_gateway_plc_alive",
     "andon_gateway_plc_connected",
+    "andon_serve_llm_calls_total",
+    "andon_serve_llm_tokens_total",
 }
 """For whoever looks closer."""
 

@@ -23,6 +23,7 @@ from tests.console.make import Nothing
 from tests.history import make
 from tests.interop.tools import promtool
 
+pytestmark = pytest.mark.timeout(2400)  # the first of them may build promtool
 RULES = Path(__file__).parents[2] / "infra" / "prometheus" / "andon.rules.yaml"
 TESTS = sorted(RULES.parent.glob("andon.rules*.test.yaml"))
 ALL_METRICS = (*METRICS, *GATEWAY_METRICS, *CONSOLE_METRICS)
