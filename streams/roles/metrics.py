@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from streams.events import Alert
 from streams.exposition import MetricRow
 
 EVENTS = MetricRow(
@@ -176,3 +177,9 @@ def counters(registry: CollectorRegistry) -> dict[str, Counter]:
 def histograms(registry: CollectorRegistry) -> dict[str, Histogram]:
     """Every histogram of a role, by its name in the code."""
     return {row.name: row.histogram(registry) for row in METRICS if row.kind == "histogram"}
+
+
+def alert_labels(alert: Alert) -> tuple[str, str, str, str]:
+    """The labels of an alert in ``ALERTED``; a limit counts all stations of its line."""
+    station = f"{alert.line}/{alert.station}" if alert.station else ""
+    return alert.line, station, alert.limit, str(alert.request_stop).lower()

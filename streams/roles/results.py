@@ -106,9 +106,7 @@ class Telemetry:
 
     def alert(self, alert: Alert) -> None:
         """An alert was published."""
-        station = f"{alert.line}/{alert.station}" if alert.station else ""
-        stop = str(alert.request_stop).lower()
-        self.count(metrics.ALERTED, alert.line, station, alert.limit, stop)
+        self.count(metrics.ALERTED, *metrics.alert_labels(alert))
 
     def dead_letter(self, error_type: str) -> None:
         """A dead letter was published."""

@@ -4,11 +4,13 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from prometheus_client import generate_latest
 
 from streams.codes import Stage
-from streams.events import Anomaly, Classification, Decision
+from streams.events import Alert, Anomaly, Classification, Decision
 from streams.kafka.connection import KafkaConnection
 from streams.kafka.faust_app import BusConfig
 from streams.ports import ClassificationRequest
@@ -17,6 +19,7 @@ from streams.roles.config import RoleConfig
 from streams.roles.inspect import InspectRole
 from streams.roles.metrics import LABELS, METRICS, RECORD_DELAY
 from streams.roles.record import RecordRole
+from streams.roles.results import Telemetry
 from streams.roles.runner import RoleRunner
 from streams.topics import FRAMES
 from tests.contracts.twins.anomaly_classifier import TwinClassifier
@@ -191,3 +194,24 @@ def test_no_label_names_a_part() -> None:
     labels = {name for metric in METRICS for name in metric.all_labels}
     assert not labels & {"part", "part_id", "lot", "lot_id", "frame", "frame_id", "serial"}
     assert labels <= LABELS.keys()
+
+
+def test_an_alert_is_counted_for_its_line_and_a_drift_for_its_station() -> None:
+    """Two lines under one limit were one series, so that the second one's stop alerted nobody."""
+    telemetry = Telemetry("limits")
+    one = Alert(
+        alert_id=UUID(int=1), line="L1", product_id="tile", limit="crack",
+        reason="three in ten", request_stop=True, raised_at=datetime(2026, 11, 30, tzinfo=UTC),
+    )  # fmt: skip
+    telemetry.alert(one)
+    telemetry.alert(one.model_copy(update={"line": "L2"}))
+    drift = {"limit": "drift/score", "station": "S1", "request_stop": False}
+    telemetry.alert(one.model_copy(update=drift))
+    said = generate_latest(telemetry.registry).decode()
+    for line, station, limit, stop in (
+        ("L1", "", "crack", "true"),
+        ("L2", "", "crack", "true"),
+        ("L1", "L1/S1", "drift/score", "false"),
+    ):
+        row = f'limit="{limit}",line="{line}",role="limits",station="{station}",stop="{stop}"'
+        assert f"andon_alerts_total{{{row}}} 1.0" in said
