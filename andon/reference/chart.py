@@ -1,9 +1,12 @@
-"""What the Helm chart makes of the topics and of who may use them, from the same data."""
+"""What the Helm chart makes of topics, of who may use them, and of settings, from the same data."""
 
 import json
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from andon.settings import Settings
+from andon.settings_names import OTHERS, PREFIX, variables_of
+from andon.settings_secrets import files_of
 from streams.principals import Grant, Resource, Role, grants
 from streams.topics import ALL
 
@@ -28,6 +31,14 @@ def roles() -> str:
     )
 
 
+def settings() -> str:
+    """The environment's names of all settings, and those below which a plant names more."""
+    places = variables_of(Settings)
+    names = {*places, *files_of(Settings), *(name for name in OTHERS if name.startswith(PREFIX))}
+    opened = [name for name, place in places.items() if place.has_free_names or place.is_list]
+    return json.dumps({"names": sorted(names), "open": sorted(opened)}, indent=1) + "\n"
+
+
 def _acl(grant: Grant) -> dict[str, object]:
     resource = {"type": grant.resource.value}
     if grant.resource is not Resource.CLUSTER:
@@ -40,5 +51,9 @@ def _json(rows: list[dict[str, object]]) -> str:
 
 
 FOLDER: Final = "infra/chart/files"
-WRITERS: Mapping[str, Callable[[], str]] = {"topics.json": topics, "roles.json": roles}
+WRITERS: Mapping[str, Callable[[], str]] = {
+    "topics.json": topics,
+    "roles.json": roles,
+    "settings.json": settings,
+}
 """Name of the file -> its text."""

@@ -1,5 +1,7 @@
 """What Helm makes of the chart: who is confined, who is given which secret, who may call whom."""
 
+import json
+import subprocess
 from collections import defaultdict
 from typing import Any, get_args
 
@@ -7,7 +9,7 @@ import pytest
 
 from streams.roles.config import RoleName
 from streams.topics import ALL, Wanted
-from tests.infra.install_tools import CHART, VALUES, chart_with
+from tests.infra.install_tools import CHART, VALUES, chart_with, helm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 Rows = list[dict[str, Any]]
@@ -252,3 +254,50 @@ def test_gpus_choose_the_models_that_use_them(gpus: int, name: str) -> None:
     (group,) = serve["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert limits.get("nvidia.com/gpu", 0) == gpus
+
+
+def test_a_variable_stands_once_and_the_plant_has_the_last_word() -> None:
+    """Of two of one name Kubernetes keeps neither once one is taken away, and server-side apply
+    refuses them."""
+    own = {"ANDON_KAFKA__REPLICATION_FACTOR": "1", "ANDON_S3__REGION": "eu"}
+    of_gateway = {"ANDON_GATEWAY__METRICS_HOST": "10.0.0.7", "ANDON_S3__REGION": "edge"}
+    gateways = [{**VALUES["gateways"][0], "settings": of_gateway}]
+    found = set()
+    for component, pod in pods(chart_with({**VALUES, "settings": own, "gateways": gateways})):
+        rows = pod["containers"][0]["env"]
+        names = [row["name"] for row in rows]
+        assert len(names) == len(set(names)), component
+        told = {row["name"]: row.get("value") for row in rows}
+        found |= {(component, name, told[name]) for name in own | of_gateway if name in told}
+    assert ("inspect", "ANDON_KAFKA__REPLICATION_FACTOR", "1") in found
+    assert ("serve", "ANDON_S3__REGION", "eu") in found
+    assert ("gateway-l1-s1", "ANDON_S3__REGION", "edge") in found
+    assert ("gateway-l1-s1", "ANDON_GATEWAY__METRICS_HOST", "10.0.0.7") in found
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"settings": {"ANDON_KAFKA_PARTITIONS": "8"}},
+        {"secrets": {"console": {"ANDON_OIDC_CLIENT_SECRET": {"name": "oidc", "key": "secret"}}}},
+        {"gateways": [{**VALUES["gateways"][0], "settings": {"ANDON_GATEWAY_CAMERA": "x"}}]},
+    ],
+)
+def test_a_name_that_is_no_setting_is_refused(values: dict[str, Any]) -> None:
+    """Helm took it, and every pod ended with it, the gateways too."""
+    words = [helm(), "template", "line", CHART, "-f", "-", "--kube-version", "1.33"]
+    done = subprocess.run(words, input=json.dumps(values), capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "is no setting" in done.stderr
+    assert "did you mean ANDON_" in done.stderr
+
+
+def test_names_of_the_plant_s_own_are_settings(rendered: Rows) -> None:
+    named = {
+        "ANDON_CLASSIFIER__ENDPOINTS__0__NAME": "llm",
+        "ANDON_GATEWAY__SHOTS": "[]",
+        "ANDON_KAFKA__PASSWORD_FILE": "/etc/andon/files/kafka/password",
+        "ANDON_EVENT_LOOP": "asyncio",
+        "OTEL_SERVICE_NAME": "line",
+    }
+    assert len(chart_with({**VALUES, "settings": named})) == len(rendered)

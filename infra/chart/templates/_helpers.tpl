@@ -61,7 +61,7 @@ capabilities: {drop: [ALL]}
 - name: ANDON_SERVE__TOKEN_FILE
   value: /etc/andon/ray/auth_token
 {{- end }}
-{{ include "andon.settings-env" $root }}
+{{ include "andon.settings-env" $v.settings }}
 {{ include "andon.secrets-env" (get ($v.secrets | default dict) .role) }}
 {{- end }}
 
@@ -95,10 +95,42 @@ capabilities: {drop: [ALL]}
 {{- end }}
 
 {{- define "andon.settings-env" -}}
-{{- range $name, $value := .Values.settings }}
+{{- range $name, $value := . | default dict }}
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end }}
+{{- end }}
+
+{{- /* Where Prometheus looks: (list $ "WORKER") */ -}}
+{{- define "andon.metrics-env" -}}
+- name: ANDON_{{ index . 1 }}__METRICS_PORT
+  value: {{ (index . 0).Values.metricsPort | quote }}
+- name: ANDON_{{ index . 1 }}__METRICS_HOST
+  value: 0.0.0.0
+{{- end }}
+
+{{- /* A gateway of the values. */ -}}
+{{- define "andon.gateway-env" -}}
+- name: ANDON_GATEWAY__LINE
+  value: {{ .line | quote }}
+- name: ANDON_GATEWAY__STATION
+  value: {{ .station | quote }}
+- name: ANDON_GATEWAY__PLC_URL
+  value: {{ .plcUrl | quote }}
+- name: ANDON_GATEWAY__CAMERA
+  value: {{ .camera | quote }}
+{{- end }}
+
+{{- /* Variables of several lists, each once: the last says it. Of a name that stands twice Kubernetes
+       keeps neither once one of the two is taken away, and server-side apply refuses it. */ -}}
+{{- define "andon.once" -}}
+{{- $names := list }}{{- $last := dict }}
+{{- range join "\n" . | fromYamlArray }}
+{{- $names = append $names .name }}{{- $_ := set $last .name . }}
+{{- end }}
+{{- $rows := list }}
+{{- range $names | uniq }}{{- $rows = append $rows (get $last .) }}{{- end }}
+{{- toYaml $rows }}
 {{- end }}
 
 {{- define "andon.store-env" -}}
