@@ -147,6 +147,9 @@ def make_key(path: Path) -> str:
     Raises:
         PolicyError: there is a file already, or the folder takes none.
     """
+    public = public_file(path)
+    if public.exists() or path.suffix == public.suffix:
+        raise PolicyError(f"{public} would be written over: no key was made; give it another name")
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(
         serialization.Encoding.PEM,
@@ -157,10 +160,20 @@ def make_key(path: Path) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(private)
-        path.with_suffix(".pub").write_bytes(public_pem(key.public_key()))
+        public.write_bytes(public_pem(key.public_key()))
     except OSError as error:
         raise PolicyError(f"{path}: {error.strerror}: no key was made") from None
     return key_id(key.public_key())
+
+
+def public_file(path: Path) -> Path:
+    """Where the public key of a private one is written: ``ada.key`` has ``ada.pub``.
+
+    >>> public_file(Path("ada.key")).name, public_file(Path("plant.2026")).name
+    ('ada.pub', 'plant.2026.pub')
+    """
+    is_kind = path.suffix in (".key", ".pem", ".pub")
+    return path.with_suffix(".pub") if is_kind else path.with_name(f"{path.name}.pub")
 
 
 def public_pem(key: Ed25519PublicKey) -> bytes:

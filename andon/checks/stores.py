@@ -104,6 +104,9 @@ async def _may(call: Callable[[], object]) -> bool:
     return True
 
 
+_NONE_STANDS = "a process that starts now has none before it and holds its parts"
+
+
 async def check_policies(settings: Settings) -> str:
     """At least one policy is in force, and every file in the folder of policies is valid.
 
@@ -117,10 +120,14 @@ async def check_policies(settings: Settings) -> str:
     counted = f"{len(files)} valid files" if files else f"no *.yaml in {folder}"
     in_force = await signed_policies.policies_in_force(settings)
     if in_force.refused:
-        said = "; ".join(f"{name}: {why}" for name, why in sorted(in_force.refused.items()))
+        rows = []
+        for name, why in sorted(in_force.refused.items()):
+            stands = "the policy before it stands" if name in in_force.versions else _NONE_STANDS
+            rows.append(f"{name}: its last policy was refused, {stands}: {why}")
         raise CheckFailed(
-            f"the last message of a product was refused, the policy before it stands: {said}",
-            "find who writes andon.policies, then `andon policy apply FILE` again",
+            "; ".join(rows),
+            "`andon policy apply FILE` signs it by a trusted key (`andon policy key show`); where "
+            "nobody applied it, find who writes andon.policies",
         )
     if not in_force.versions:
         raise CheckFailed(

@@ -16,7 +16,7 @@ from infra.stack.certificates import password_of, private_folder
 from infra.stack.kafka_secured import BrokerSecurity
 from infra.stack.postgres_local import SUPERUSER
 from infra.stack.postgres_secured import DatabaseSecurity
-from policies.signing import make_key
+from policies.signing import make_key, public_file
 from streams.principals import Role
 
 FOLDER: Final = "security"
@@ -113,7 +113,7 @@ def sign_policies(folder: Path, role: Role) -> Sections:
         path = own / f"{signer.user}.key"
         if not path.exists():
             make_key(path)
-            path.with_suffix(".pub").rename(trusted / f"{signer.user}.pub")
+            public_file(path).rename(trusted / f"{signer.user}.pub")
     key = {"key_file": str(own / f"{role.user}.key")} if role in SIGNERS else {}
     return {"signing": {"trusted_keys": str(trusted), **key}}
 

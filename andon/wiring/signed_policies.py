@@ -78,15 +78,25 @@ def policy_signer(settings: Settings) -> "Signer | None":
     """Signs policies that are put in force; None where nothing is signed.
 
     Raises:
-        PolicyError: signatures are asked for here, and there is no key to sign with.
+        PolicyError: signatures are asked for here, and there is no key to sign with, or one whose
+            signature every process would refuse.
     """
     from policies.errors import PolicyError
-    from policies.signing import Signer
+    from policies.signing import Signer, key_id
 
-    own = settings.signing
+    own, trusted = settings.signing, _trusted_keys(settings)
     if own.key_file is not None:
-        return Signer.load(own.key_file)
-    if own.trusted_keys is not None:
+        signer = Signer.load(own.key_file)
+        name = key_id(signer.key.public_key())
+        if trusted is not None and name not in trusted.keys:
+            raise PolicyError(
+                f"ANDON_SIGNING__KEY_FILE: the key {name} of {own.key_file} is not among the "
+                f"trusted ones in {own.trusted_keys}, so that every process would refuse what it "
+                "signs: put its .pub there and on every host of the line, start their processes "
+                "again, and repeat this"
+            )
+        return signer
+    if trusted is not None:
         raise PolicyError(
             "policies must be signed here: name your private key by ANDON_SIGNING__KEY_FILE "
             "(`andon policy key new` makes one)"

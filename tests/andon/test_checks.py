@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 from typer.testing import CliRunner
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 from andon.checks import examine
 from andon.cli.doctor import app
 from andon.settings import Settings
-from andon.wiring import storage
+from andon.wiring import signed_policies, storage
 from history.object_rights import RIGHTS
 from history.object_store import S3Objects
 from history.object_users import apply_users, user_of
@@ -124,3 +125,17 @@ def test_a_minio_with_the_shipped_policies_answers_the_doctor_of_each_role(
     (found,) = asyncio.run(examine(nowhere.model_copy(update={"s3": s3}), ["s3"]))
     assert found.ok, found.detail
     assert "cannot see" in found.detail
+
+
+def test_a_refused_policy_is_told_with_what_stands_behind_it(
+    nowhere: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where signing was just switched on nothing stands, and nobody is to be looked for."""
+    why = "it has no signature"
+    found = signed_policies.InForce({"cloth": "ab" * 32}, {"cloth": why, "tile": why}, {})
+    monkeypatch.setattr(signed_policies, "policies_in_force", AsyncMock(return_value=found))
+    (said,) = asyncio.run(examine(nowhere, ["policies"]))
+    assert not said.ok
+    assert "cloth: its last policy was refused, the policy before it stands" in said.detail
+    assert "tile: its last policy was refused, a process that starts now has none" in said.detail
+    assert "andon policy key show" in said.remedy

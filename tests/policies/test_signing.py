@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from andon.cli.policy.commands import app
-from andon.settings import load_settings
+from andon.settings import Settings, load_settings
 from andon.wiring import signed_policies
 from infra.stack.broker import Broker, start_broker
 from policies.disk_cache import DiskCache
@@ -281,3 +281,31 @@ def test_the_commands_for_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(PolicyError, match="ANDON_SIGNING__KEY_FILE"):
         signed_policies.policy_signer(load_settings())
     load_settings.cache_clear()
+
+
+def test_a_key_that_nobody_trusts_signs_nothing(tmp_path: Path) -> None:
+    """Its policy was published and called in force, and every process refused it."""
+    make_key(tmp_path / "trusted" / "ada.key")
+    make_key(tmp_path / "new.key")
+
+    def signer(key: Path) -> Signer | None:
+        own = {"trusted_keys": tmp_path / "trusted", "key_file": key}
+        return signed_policies.policy_signer(Settings.model_validate({"signing": own}))
+
+    with pytest.raises(PolicyError, match="not among the trusted ones"):
+        signer(tmp_path / "new.key")
+    assert signer(tmp_path / "trusted" / "ada.key") is not None
+    (tmp_path / "new.pub").rename(tmp_path / "trusted" / "new.pub")
+    assert signer(tmp_path / "new.key") is not None
+
+
+def test_a_new_key_writes_over_no_other_one(tmp_path: Path) -> None:
+    """`plant.2026` wrote over `plant.pub`, which was that of `plant.2025`."""
+    for year in ("2025", "2026"):
+        make_key(tmp_path / f"plant.{year}")
+    assert len(TrustedKeys.load(tmp_path).keys) == 2
+    make_key(tmp_path / "ada.key")
+    for name in ("ada.pem", "both.pub"):
+        with pytest.raises(PolicyError, match="would be written over"):
+            make_key(tmp_path / name)
+        assert not (tmp_path / name).exists()

@@ -8,7 +8,7 @@ import typer
 
 from andon.cli.options import Json, group
 from andon.settings import load_settings
-from policies.signing import Signer, TrustedKeys, key_id, make_key, public_pem
+from policies.signing import Signer, TrustedKeys, key_id, make_key, public_file, public_pem
 
 key = group("Keys that sign policies, and those that are trusted.")
 
@@ -20,7 +20,7 @@ def new(
 ) -> None:
     """Make an Ed25519 key. Copy the `.pub` into the trusted folder of every host of the line."""
     name = make_key(path)
-    public = path.with_suffix(".pub")
+    public = public_file(path)
     words = f"key {name}: sign with ANDON_SIGNING__KEY_FILE={path}; trust {public}"
     made = {"key": name, "private": str(path), "public": str(public)}
     typer.echo(json.dumps(made) if as_json else words)
