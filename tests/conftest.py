@@ -16,7 +16,7 @@ from infra.stack.minio_local import start_minio
 from infra.stack.postgres_local import LocalPostgres, start_postgres
 from infra.stack.s3_local import LocalS3, start_s3
 from tests.infra.needs import need_minio
-from tests.standard_nodes import standard_nodes_kept
+from tests.opcua_servers import quick_servers
 
 settings.register_profile("no-clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no-clock")
@@ -33,9 +33,9 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def standard_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Servers of OPC UA share what all of them have."""
-    with standard_nodes_kept(tmp_path_factory.mktemp("opcua")):
+def opcua_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Servers of OPC UA share what all of them have, and end at once."""
+    with quick_servers(tmp_path_factory.mktemp("opcua")):
         yield
 
 
