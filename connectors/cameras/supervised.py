@@ -101,7 +101,7 @@ class SupervisedCamera:
         except TimeoutError as error:
             self._failed()
             raise CaptureError(f"no picture in {self.timeout_s:g} s") from error
-        except CaptureError:
+        except Exception:  # a driver raises what it likes
             self._failed()
             raise
         self._failures = 0

@@ -15,6 +15,7 @@ from connectors.cameras import open_camera
 from connectors.cameras.folder import FolderCamera
 from connectors.cameras.supervised import SupervisedCamera
 from connectors.errors import CaptureError
+from streams.ports import Picture, Trigger
 from tests.connectors.test_cameras import trigger
 from tests.waiting import until
 
@@ -82,3 +83,21 @@ async def test_a_camera_that_hangs_while_it_opens_is_told_and_tried_again() -> N
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
+
+
+@pytest.mark.asyncio
+async def test_a_driver_that_raises_an_error_of_its_own_is_a_fault_after_three() -> None:
+    class Broken:
+        async def open(self) -> None: ...
+
+        async def close(self) -> None: ...
+
+        async def capture(self, trigger: Trigger) -> Picture:
+            raise ValueError("cannot reshape")
+
+    told: list[bool] = []
+    camera = SupervisedCamera(Broken(), 5, told.append)
+    for number in range(3):
+        with pytest.raises(ValueError, match="cannot reshape"):
+            await camera.capture(trigger(number + 1))
+    assert told == [True]
