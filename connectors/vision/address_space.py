@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from asyncua import Node, Server, ua
 from asyncua.ua import uatypes
 
+from connectors.vision.arguments import refusal
 from connectors.vision.node_table import (
     NAMESPACE,
     NodeRow,
@@ -219,11 +220,17 @@ async def _add_state_variables(space: AddressSpace, parent: Node, path: str) -> 
 
 def _link(space: AddressSpace, path: str, method: VisionMethod) -> None:
     """A client may name the method of the instance, or the one of its type."""
-    space.server.link_method(space.nodes[path], method)
     owner, _, name = path.rpartition(".")
     type_name = {
         "VisionStateMachine": "VisionStateMachineType",
         "VisionStateMachine.AutomaticModeStateMachine": "VisionAutomaticModeStateMachineType",
     }.get(owner, f"{owner}Type")
     row = child(number_of(type_name), name)
-    space.server.link_method(space.server.get_node(space.type_id(row.number)), method)
+    told = {one.name: one.arguments for one in children(row.number)}
+
+    async def called(parent: ua.NodeId, *given: ua.Variant) -> list[ua.Variant] | ua.StatusCode:
+        refused = refusal(told.get("InputArguments", []), given)
+        return refused or await method(parent, *given)
+
+    for node in (space.nodes[path], space.server.get_node(space.type_id(row.number))):
+        space.server.link_method(node, called)

@@ -85,7 +85,8 @@ async def _results_can_be_asked_for(client: VisionClient, result_id: object) -> 
 
 @pytest.mark.asyncio
 async def test_lists_of_recipes_results_and_configurations(tmp_path: Path) -> None:
-    async with running_station(tmp_path) as station, connected(station, RESULT_READY) as client:
+    roomy = running_station(tmp_path, window_ms=20_000)
+    async with roomy as station, connected(station, RESULT_READY) as client:
         await client.prepare("tile")
         for _ in range(2):
             assert (await client.start())[1] == 0
