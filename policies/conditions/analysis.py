@@ -201,6 +201,25 @@ def critical_values(condition: Expression) -> dict[str, set[Value]]:
     return dict(found)
 
 
+def classes_named(condition: Expression) -> frozenset[str] | None:
+    """The classes that a condition tells from all others; None where it looks at parts of names.
+
+    >>> from policies.conditions.parser import parse
+    >>> sorted(classes_named(parse("class in ['a', 'b'] || area_px > 40")))
+    ['a', 'b']
+    >>> classes_named(parse("class.startsWith('a')"))
+    """
+    found: set[str] = set()
+    for atom in _atoms(condition):
+        if "class" in variables_of(atom):
+            for box in _atom(atom, True):
+                values = box.values.get("class")
+                if not isinstance(values, Choice):
+                    return None
+                found |= values.names
+    return frozenset(found)
+
+
 def _atoms(node: Expression) -> Iterator[Expression]:
     match node:
         case Unary() if node.op == "!":

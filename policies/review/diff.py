@@ -31,7 +31,8 @@ class Difference:
 
     @property
     def softens(self) -> bool:
-        """Whether parts that are stopped today can pass, or more of the pictures can leave."""
+        """Whether parts that are stopped today can pass, more of the pictures can leave, or less of
+        the line is watched."""
         return bool(self.softenings)
 
     @property

@@ -1,8 +1,9 @@
-"""Finds out, from two policies alone, whether a change lets parts pass that are stopped today, or
-more of their pictures out of the plant.
+"""Finds out, from two policies alone, whether a change lets parts pass that are stopped today, lets
+more of their pictures out of the plant, or weakens the watch over the line.
 
 The measured values at which any condition of either policy can change its mind are few. Every
-combination of them is tried with every class; beyond a bound a seeded sample is. For conditions
+combination of them is tried with every class; beyond a bound a seeded sample is, and for each rule
+that differs combinations for which it holds. For conditions
 that compare one name with literals the values are one from each cell of the plane the conditions
 cut, so that nothing is missed within the bound. Names are taken as independent of each other
 (an area of 0 with 5 pieces is tried too): the answer errs on the side of naming a softening.
@@ -14,12 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from policies.conditions.analysis import critical_values
+from policies.conditions.analysis import classes_named, critical_values
+from policies.conditions.compiled import CompiledCondition, context_of
 from policies.conditions.variables import MILLIMETRES, SHARES, VARIABLES, Value
 from policies.egress import EGRESS
 from policies.evaluate import ResolvedPolicy
 from policies.model import Judged
 from policies.reasons import describe
+from policies.review.watch import weakened
 from streams.codes import Action, FallbackKind, Severity
 from streams.events import Classification
 from streams.ports import Outcome, Situation
@@ -30,14 +33,17 @@ _RATIO = ">scale"
 _ORDER = (Action.PASS, Action.HOLD, Action.REWORK, Action.SCRAP)
 MAX_COMBINATIONS = 4000
 """Most combinations tried per class."""
+_MAX_CELLS, _MAX_HOLDING = 20_000, 100
+"""Most values of a rule's own names that are tried, and of those for which it holds."""
 
 
 @dataclass(frozen=True)
 class Softening:
-    """A case that is stopped today and would pass, or pictures that stay today and would leave."""
+    """A case that is stopped today and would pass, pictures that stay today and would leave, or
+    what watches the line today and would not."""
 
     what: str
-    """The class, ``fallback late``, ``stop_rate``, or ``egress``."""
+    """The class, ``fallback late``, ``stop_rate``, ``egress``, ``audit_share``, a limit."""
     before: str
     example: str = ""
     """Measured values for which it happens; empty when it always does."""
@@ -49,10 +55,14 @@ class Softening:
 
 
 def softenings(old: ResolvedPolicy, new: ResolvedPolicy) -> tuple[Softening, ...]:
-    """One for each class or fallback that can now pass where it was stopped, and one where more
-    of the pictures may leave the plant."""
+    """One for each class or fallback that can now pass where it was stopped, one where more of the
+    pictures may leave the plant, and one for each audit, limit or golden part that watches less."""
     return (
         *_of_egress(old, new),
+        *(
+            Softening(what, was, after=will)
+            for what, was, will in weakened(old.document, new.document)
+        ),
         *_of_fallbacks(old, new),
         *_of_stop_rate(old, new),
         *_of_classes(old, new),
@@ -133,9 +143,10 @@ def _of_shots(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:
 
 def _of_classes(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]:
     points = _points(old, new)
-    for name in sorted({*old.document.classes, *new.document.classes, "normal", "unknown"}):
-        worst, always = None, True
-        for values in _combinations(points):
+    aimed = list(_aimed(old, new, points))
+    for names in _alike(old, new):
+        name, worst, always = names[0], None, True
+        for values in itertools.chain(_combinations(points), aimed):
             before = _decide(old, name, values, "")
             after = _decide(new, name, values, _NEW)
             if before.action is Action.PASS:
@@ -147,7 +158,29 @@ def _of_classes(old: ResolvedPolicy, new: ResolvedPolicy) -> Iterator[Softening]
         if worst is not None:
             outcome, values = worst
             example = "" if always else _example(values)
-            yield Softening(name, outcome.action, example)
+            yield from (Softening(one, outcome.action, example) for one in names)
+
+
+def _alike(old: ResolvedPolicy, new: ResolvedPolicy) -> list[list[str]]:
+    """The classes, those together that neither policy tells apart: one stands for all of them."""
+    told: set[str] = {"normal", "unknown"}
+    names = sorted({*old.document.classes, *new.document.classes, *told})
+    for _, condition in (*old.rules, *new.rules):
+        named = classes_named(condition.tree)
+        told.update(names if named is None else named)
+    found: dict[object, list[str]] = {}
+    for name in names:
+        key = name if name in told else tuple(_entry(policy, name) for policy in (old, new))
+        found.setdefault(key, []).append(name)
+    return list(found.values())
+
+
+def _entry(policy: ResolvedPolicy, name: str) -> tuple[object, ...]:
+    """All that a policy says of a class by itself."""
+    entry, certificate = policy.document.classes.get(name), policy.document.certificate
+    certified = certificate.classes.get(name) if certificate else None
+    least = certified.from_confidence if certified else None
+    return (entry.severity, entry.action, least) if entry else (None, None, least)
 
 
 def _decide(policy: ResolvedPolicy, name: str, values: dict[str, Value], side: str) -> Outcome:
@@ -229,3 +262,68 @@ def _combinations(points: dict[str, list[Value]]) -> Iterator[dict[str, Value]]:
     chance = random.Random(0)
     for _ in range(MAX_COMBINATIONS):
         yield {name: chance.choice(points[name]) for name in names}
+
+
+def _aimed(
+    old: ResolvedPolicy, new: ResolvedPolicy, points: dict[str, list[Value]]
+) -> Iterator[dict[str, Value]]:
+    """Combinations for which a rule holds that only one of the policies has, where a sample must
+    do: of rules over many names, a sample may miss all that they say."""
+    names = sorted(points)
+    if prod(len(points[name]) for name in names) <= MAX_COMBINATIONS:
+        return
+    chance = random.Random(0)
+    known = [[(rule.when, rule.action) for rule, _ in policy.rules] for policy in (old, new)]
+    is_ordered = [one for one in known[0] if one in known[1]] == [
+        one for one in known[1] if one in known[0]
+    ]
+    differing = [
+        (condition, side)
+        for policy, other, side in ((old, known[1], ""), (new, known[0], _NEW))
+        for rule, condition in policy.rules
+        if not is_ordered or (rule.when, rule.action) not in other
+    ]
+    for condition, side in differing:
+        holding = _holding(condition, MAX_COMBINATIONS // len(differing), chance)
+        for seen in holding:
+            for _ in range(max(1, MAX_COMBINATIONS // len(differing) // len(holding))):
+                values = {name: chance.choice(points[name]) for name in names}
+                ratio = float(values[_RATIO]) if side else 1.0
+                for name, value in seen.items():
+                    scale = ratio ** VARIABLES[name].mm if name in MILLIMETRES else 1.0
+                    values[name] = value if isinstance(value, str) else float(value) / scale
+                    if side + name in values:
+                        values[side + name] = value
+                yield values
+
+
+def _holding(
+    condition: CompiledCondition, most: int, chance: random.Random
+) -> list[dict[str, Value]]:
+    """Values of a condition's own names for which it holds, whatever the class."""
+    cells: dict[str, list[Value]] = {}
+    for name, values in critical_values(condition.tree).items():
+        found: set[Value] = {"", "another"} if VARIABLES[name].kind is str else {0.0, 1.0}
+        for value in values:
+            found.update((value,) if isinstance(value, str) else _around(value))
+        within = name not in SHARES
+        cells[name] = sorted(v for v in found if within or 0.0 <= float(v) <= 1.0)
+    tries: Iterator[tuple[Value, ...]]
+    if prod(len(one) for one in cells.values()) <= _MAX_CELLS:
+        tries = itertools.product(*cells.values())
+    else:
+        tries = (tuple(map(chance.choice, cells.values())) for _ in range(_MAX_CELLS))
+    asked = [dict(zip(cells, values, strict=True)) for values in tries]
+    chance.shuffle(asked)
+    holding = (values for values in asked if _holds(condition, values))
+    return [
+        {name: value for name, value in values.items() if name != "class"}
+        for values in itertools.islice(holding, min(most, _MAX_HOLDING))
+    ]
+
+
+def _holds(condition: CompiledCondition, values: dict[str, Value]) -> bool:
+    try:
+        return condition.holds(context_of(values))
+    except Exception:  # noqa: BLE001 - whatever CEL raises: the part is held, and none passes
+        return False

@@ -6,6 +6,7 @@ import pytest
 
 from policies.authoring.loading import load_policy
 from policies.evaluate import ResolvedPolicy
+from policies.review import softening
 from policies.review.diff import Difference, difference
 
 OLD = """\
@@ -174,3 +175,38 @@ def test_a_section_that_an_older_language_did_not_have_is_no_change(tmp_path: Pa
     old = ResolvedPolicy.from_body({k: v for k, v in new.body.items() if k != "shots"})
     assert old.policy_hash != new.policy_hash
     assert difference(old, new).lines() == ["nothing changes"]
+
+
+def test_a_rule_over_many_names_is_no_hiding_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sample of all combinations missed it: one in thousands lets the crack pass."""
+    monkeypatch.setattr(softening, "MAX_COMBINATIONS", 200)
+    lots = ", ".join(f"'L{number}'" for number in range(20))
+    many = f'rules:\n  - {{name: lots, when: "lot in [{lots}] && count > 3", action: scrap}}\n'
+    hole = "class == 'crack' && lot == 'L3' && station == 'S1' && area_mm2 > 2 && area_mm2 < 2.5"
+    old = OLD.replace("rules:\n", many)
+    new = old.replace(
+        "  - {name: big", f'  - {{name: hole, when: "{hole}", action: pass}}\n  - {{name: big'
+    )
+    (found,) = compare(tmp_path, new, old).softenings
+    assert str(found).startswith("crack: rework -> pass, for example with ")
+    assert not compare(tmp_path, old, new).softens
+    stops = new.replace("action: pass}\n  - {name: big", "action: hold}\n  - {name: big")
+    assert not compare(tmp_path, stops, old).softens
+
+
+def test_classes_that_nothing_tells_apart_are_named_each(tmp_path: Path) -> None:
+    lines = [
+        f"  c{n}: {{severity: defect, action: hold, description: text {n}}}" for n in range(30)
+    ]
+    old = "product: p\nclasses:\n" + "\n".join(lines)
+    rules = '\nrules: [{name: soft, when: "CONDITION && score > 2", action: pass}]\n'
+    every = compare(tmp_path, old + rules.replace("CONDITION", "class.startsWith('c1')"), old)
+    assert [s.what for s in every.softenings] == ["c1", *(f"c{n}" for n in range(10, 20))]
+    some = compare(tmp_path, old + rules.replace("CONDITION", "class != 'c7'"), old)
+    assert len(some.softenings) == 30, "29 classes and unknown"
+    two = compare(
+        tmp_path, old.replace("hold, description: text 3}", "pass, description: text 3}"), old
+    )
+    assert [s.what for s in two.softenings] == ["c3"]
