@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from andon.settings import Settings
 from andon.wiring import brokers, signed_policies
-from history.console_audit import DECLARED, Deed
+from history.console_audit import Deed
 from policies.errors import ChangedMeanwhileError
 from streams.errors import UnavailableError
 from streams.topics import POLICIES
@@ -26,10 +26,10 @@ class PolicyChange:
     by: str
     reason: str
     softens: bool
+    deed: Deed
+    """The row of what people do, which a prompt writes as the console does."""
     source: str | None = None
     """The text of the policy, where it needs no other file."""
-    deed: Deed | None = None
-    """The row of the console's audit; None at a prompt, where who wants it is declared."""
     still_wanted: Callable[[], Awaitable[object]] | None = None
     """Raises where it is not wanted any more; asked while nobody else changes the policy."""
 
@@ -68,7 +68,6 @@ async def put_in_force(settings: Settings, log: "PolicyLog", change: PolicyChang
                 change.reason,
                 change.softens,
                 change.deed,
-                DECLARED,
             )
         except UnavailableError as error:
             raise UnavailableError(
@@ -81,10 +80,12 @@ async def take_out_of_force(
     log: "PolicyLog",
     product: str,
     replaces: str,
-    by: str,
-    reason: str,
+    deed: Deed,
 ) -> "AuditEntry":
     """Withdraw a product's policy, and write the audit entry; every part of it is held then.
+
+    Args:
+        deed: the row of what people do; who does it, and why.
 
     Raises:
         ChangingNowError, ChangedMeanwhileError, PolicyError, UnavailableError: as of
@@ -98,7 +99,9 @@ async def take_out_of_force(
         after = await last_serial(settings, product) if signer else 0
         await withdraw(product, publisher, signer, after)
         try:
-            return await log.append_audit(product, replaces, None, by, reason, login=DECLARED)
+            return await log.append_audit(
+                product, replaces, None, deed.actor, deed.reason, deed=deed
+            )
         except UnavailableError as error:
             raise UnavailableError(
                 f"the policy is withdrawn, but its audit entry is missing: {error}; run this again"

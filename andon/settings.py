@@ -224,9 +224,10 @@ class ConsoleSettings(Section):
     """Share of the reviewed parts that a second person reviews without seeing the first verdict,
     where the policy that judged them does not say (``second_review``)."""
     second_person: Literal["never", "softening", "always"] = "never"
-    """When a change of a policy at the console needs somebody else who approves it: ``never``,
-    ``softening`` (where parts could pass that are stopped today, or more of their pictures leave
-    the plant) or ``always``."""
+    """When a change of a policy needs somebody else who approves it at the console: ``never``,
+    ``softening`` (where parts could pass that are stopped today, more of their pictures leave the
+    plant, or audits, limits and golden parts watch less) or ``always``. A prompt that has this
+    setting refuses such a change."""
 
 
 class _AllSources(PydanticBaseSettingsSource):

@@ -17,12 +17,11 @@ from console.guard import HEADERS
 from console.identity import ForbiddenError, LoginNeededError, PasswordExpiredError
 from console.model_versions import ModelError
 from console.policies.backtests import TooManyBacktestsError
-from console.policies.desk import SecondPersonError
 from console.product_drafts import DraftError
 from console.rendering import Renderer
 from console.review.desk import NotYoursError
 from history.errors import BadQueryError, ChangingNowError, NotInHistoryError
-from policies.errors import InvalidPolicyError, PolicyError
+from policies.errors import InvalidPolicyError, PolicyError, SecondPersonError
 from streams.errors import UnavailableError
 from streams.masking import masked
 

@@ -92,14 +92,12 @@ class PolicyLog(ProductLog):
         reason: str,
         softening: bool = False,
         deed: Deed | None = None,
-        login: str = "",
     ) -> AuditEntry:
         """Write down who put which version in force (None: withdrew it), and why; the database
         stamps the time.
 
         Args:
-            deed: the same in the audit of the console, in one transaction.
-            login: how who applied it is known, where there is no deed.
+            deed: the same in the audit of what people do, in one transaction.
 
         Raises:
             RefusedRowError: ``to_hash`` was never stored.
@@ -111,7 +109,7 @@ class PolicyLog(ProductLog):
             "applied_by": clean(applied_by),
             "reason": clean(reason),
             "softening": softening,
-            "login": clean(deed.login if deed else login),
+            "login": clean(deed.login if deed else ""),
         }
         query = insert(_AUDIT).values(row).returning(*_AUDIT.c)
         async with connected(self._engine, self._timeout_s, "writing the audit") as link:

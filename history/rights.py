@@ -46,7 +46,7 @@ class DatabaseRole(StrEnum):
     """Reads the history, keeps who may log in and what people did, and adds to the audits of
     policies and models."""
     PROCESS = "andon_process"
-    """Reads the history, and adds to the audits of policies and models."""
+    """Reads the history, and adds to the audits of policies and models, and of what people do."""
     READER = READER
     """Reads the views of schema ``bi``; no table."""
 
@@ -92,7 +92,7 @@ def may(role: DatabaseRole, verb: Verb, table: str) -> bool:
         case DatabaseRole.RECORDER if verb is Verb.INSERT:
             return table in TOPIC_TABLES
         case DatabaseRole.PROCESS if verb is Verb.INSERT:
-            return table in OF_CHANGES
+            return table in (*OF_CHANGES, AUDIT.name)
         case DatabaseRole.CONSOLE if verb is Verb.INSERT:
             return table in (*OF_CHANGES, *OF_LOGINS, *OF_REVIEWING, *BY_PEOPLE)
         case DatabaseRole.CONSOLE if verb is Verb.UPDATE:

@@ -57,5 +57,9 @@ class SofteningError(PolicyError):
     """A change lets parts through that the policy in force stops; it must be asked for."""
 
 
+class SecondPersonError(PolicyError):
+    """Somebody else must approve it."""
+
+
 class ChangedMeanwhileError(PolicyError):
     """Another version is in force than the one that a change was made from."""

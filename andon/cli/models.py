@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from andon.cli.deeds import declared_deed, deed_here, stated_reason
 from andon.cli.history.asking import moment
 from andon.cli.options import By, Json, OneProduct, group, plant_name
 from andon.cli.printing import print_found, table_of_rows
@@ -21,8 +22,11 @@ from andon.learning.changing import (
     roll_back,
     use_version,
 )
+from andon.learning.versions import find_version
 from andon.settings import load_settings
 from andon.wiring import opened, storage
+from andon.wiring.console import console_audit
+from history.console_audit import Deed
 from history.model_log import ModelChange, ShadowCount
 from serving.bundle_store import SHADOW
 from serving.expert_versions import Version
@@ -30,7 +34,7 @@ from serving.expert_versions import Version
 app = group("Versions of the experts: what there is, what is in force, and the way back.")
 
 Product = Annotated[str, typer.Argument(callback=plant_name, help="The product, as in its policy.")]
-Reason = Annotated[str, typer.Option(help="Why; kept in the audit table.")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the audit. Asked for where it is absent.")]
 Wait = Annotated[
     float, typer.Option(min=1, max=3600, help="Longest wait for the replicas, seconds.")
 ]
@@ -67,14 +71,14 @@ def use(
     as_json: Json = False,
 ) -> None:
     """Put a version in force: returns once every replica answers with it, or fails and says why."""
-    _show(
-        _waited(
-            lambda tell: use_version(
-                load_settings(), product, version, by, reason, exemplars, wait, tell
-            )
-        ),
-        as_json,
-    )
+    settings, why = load_settings(), stated_reason(reason)
+    digest = find_version(version, open_stores(settings).experts.versions(product), product)
+
+    async def work(tell: Tell) -> ModelChange:
+        await _write(declared_deed("model.use", product, by, why, after=digest))
+        return await use_version(settings, product, digest, by, why, exemplars, wait, tell)
+
+    _show(_waited(work), as_json)
 
 
 @app.command()
@@ -86,9 +90,13 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Return to the version before the last change, its exemplars included."""
-    _show(
-        _waited(lambda tell: roll_back(load_settings(), product, by, reason, wait, tell)), as_json
-    )
+    settings, why = load_settings(), stated_reason(reason)
+
+    async def work(tell: Tell) -> ModelChange:
+        await _write(declared_deed("model.rollback", product, by, why))
+        return await roll_back(settings, product, by, why, wait, tell)
+
+    _show(_waited(work), as_json)
 
 
 @app.command()
@@ -112,7 +120,9 @@ def shadow(
     if version is not None and stop:
         raise typer.BadParameter("give a version or --stop, not both")
     if version is not None or stop:
-        point_shadow(store, product, version)
+        point_shadow(store, product, version)  # nobody acts on it, so it need not wait for its row
+        digest = store.pointed(product, SHADOW) or ""
+        asyncio.run(_write(deed_here("model.shadow", product, after=digest)))
 
     async def read() -> list[ShadowCount]:
         async with opened(storage.model_log, settings) as audit:
@@ -167,6 +177,12 @@ def log(
     )
     body = [change.model_dump(mode="json") for change in changes]
     print_found(body, [table_of_rows(columns, rows)], as_json)
+
+
+async def _write(deed: Deed) -> None:
+    """What somebody wants, in the audit before it is done, as the console does."""
+    async with opened(console_audit, load_settings()) as audit:
+        await audit.append(deed)
 
 
 def _waited(work: Callable[[Tell], Coroutine[object, object, ModelChange]]) -> ModelChange:

@@ -18,7 +18,6 @@ from andon.cli.policy import database
 from andon.learning.changing import WAIT_S, open_stores, put, require_replicas
 from andon.learning.in_force import Wish, hold_in_force
 from andon.learning.teaching import TaughtVersion, teach_version
-from andon.policy_changes import PolicyChange
 from andon.products.workspace import Workspace
 from andon.settings import Settings
 from console.product_drafts import (
@@ -161,6 +160,7 @@ async def put_live(
 
     Raises:
         DraftError: a step before is missing.
+        SecondPersonError: somebody else must approve the policy.
         SofteningError: the product has a policy, or had one until it was withdrawn, that stops what
             this one lets pass.
         LearningError: a replica does not take the expert; nothing changed then.
@@ -177,10 +177,11 @@ async def put_live(
     if softens and not allow_softening:
         state = "has a policy in force" if before else "had a policy, until it was withdrawn,"
         raise SofteningError(
-            f"{draft.product} {state} that stops parts, or keeps pictures in the plant, which this "
-            "one lets go: put it in force first, on the page Policies or by `andon policy apply "
-            "--allow-softening`, and come back to this step"
+            f"{draft.product} {state} that stops parts, keeps pictures in the plant, or watches "
+            "the line, where this one does not: put it in force first, on the page Policies or by "
+            "`andon policy apply FILE --allow-softening`, and come back to this step"
         )
+    database.refuse_alone(policy, before, last, softens)
     await require_replicas(settings)
     expert, taught = expert_of(draft), draft.taught if draft.named else None
     stores = open_stores(settings)
@@ -198,7 +199,7 @@ async def put_live(
     await put(settings, stores, wish, WAIT_S, tell)
     tell("the expert is in force on every replica")
     replaces = before.policy_hash if before else None
-    await database.put_in_force(PolicyChange(policy, replaces, by, why, softens))
+    await database.put_in_force(policy, replaces, by, why, softens)
     live = LiveProduct(
         at=datetime.now(UTC),
         by=by,

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from andon.cli.deeds import declared_deed
 from andon.settings import Settings
 from andon.wiring import brokers, opened, signed_policies, storage
+from console.policies.requests import APPLY
 
 if TYPE_CHECKING:
     from policies.evaluate import ResolvedPolicy
@@ -38,4 +40,5 @@ async def prepare(settings: Settings, policies: Sequence["ResolvedPolicy"], who:
             await publish(policy, publisher, who, WHY, signer, serials.get(product, 0))
             if before is None or before.to_hash != now:
                 old = before.to_hash if before is not None else None
-                await log.append_audit(product, old, now, who, WHY)
+                deed = declared_deed(APPLY, product, who, WHY, old or "", now)
+                await log.append_audit(product, old, now, who, WHY, deed=deed)

@@ -157,7 +157,7 @@ def _policy_desk(settings: Settings, audit: "ConsoleAudit") -> "PolicyDesk":
         deed: "Deed",
         still_wanted: "Callable[[], Awaitable[object]] | None",
     ) -> "AuditEntry":
-        change = PolicyChange(policy, replaces, by, reason, softens, source, deed, still_wanted)
+        change = PolicyChange(policy, replaces, by, reason, softens, deed, source, still_wanted)
         return await put_in_force(settings, log, change)
 
     return PolicyDesk(

@@ -2,17 +2,24 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from policies.authoring.yaml_tree import MAX_BYTES
 from streams.codes import Action, Severity
 
+REASON_LENGTHS: Final = range(3, 501)
+"""Characters of the words that say why a policy is changed, at a prompt too."""
 PolicyHash = Annotated[str, Field(pattern=r"^[0-9a-f]{6,64}$")]
 """The hash of a version, or the beginning of one."""
-Reason = Annotated[str, Field(min_length=3, max_length=500)]
+Reason = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=REASON_LENGTHS.start, max_length=REASON_LENGTHS.stop - 1
+    ),
+]
 
 
 class SecondPerson(StrEnum):
@@ -20,8 +27,17 @@ class SecondPerson(StrEnum):
 
     NEVER = "never"
     SOFTENING = "softening"
-    """Where parts could pass that are stopped today, or more of their pictures leave the plant."""
+    """Where parts could pass that are stopped today, more of their pictures leave the plant, or
+    audits, limits and golden parts watch less."""
     ALWAYS = "always"
+
+    def is_asked(self, softens: bool) -> bool:
+        """Whether a change needs somebody else.
+
+        >>> [when.is_asked(softens=True) for when in SecondPerson]
+        [False, True, True]
+        """
+        return self is SecondPerson.ALWAYS or (softens and self is SecondPerson.SOFTENING)
 
 
 class GivenBody(BaseModel):
@@ -100,7 +116,8 @@ class WantedChange(GivenBody):
     """The version that was looked at; refused if another is in force by now."""
     reason: Reason
     allow_softening: Annotated[bool, Field(strict=True)] = False
-    """Parts may pass that are stopped today, or more of their pictures leave the plant."""
+    """Parts may pass that are stopped today, more of their pictures leave the plant, or audits,
+    limits and golden parts watch less."""
 
     @model_validator(mode="after")
     def _has_one(self) -> "WantedChange":

@@ -20,24 +20,20 @@ from console.policies.answers import (
 )
 from console.policies.backtests import Backtests
 from console.policies.beside import Differences
-from console.policies.requests import ACTIONS, REQUEST, open_requests
+from console.policies.requests import ACTIONS, APPLY, REQUEST, open_requests
 from history.accounts import person_of
 from history.console_audit import ConsoleAudit, Deed
 from history.errors import NotInHistoryError
 from history.policy_log import AuditEntry, PolicyLog
 from policies.authoring.policy_text import text_of
 from policies.authoring.prompt_check import check_text_with_prompt
-from policies.errors import ChangedMeanwhileError, PolicyError, SofteningError
+from policies.errors import ChangedMeanwhileError, SecondPersonError, SofteningError
 from policies.evaluate import ResolvedPolicy
 from streams.names import key_of
 
 _FIRST_TEXT: Final = "product: a\nclasses: {b: {severity: defect, action: hold}}\n"
 """Checked at the start: the first check takes longer than all others."""
 _REQUESTS_LIVE: Final = timedelta(days=30)
-
-
-class SecondPersonError(PolicyError):
-    """Somebody else must approve it."""
 
 
 class FollowedPolicies(Protocol):
@@ -224,10 +220,10 @@ class PolicyDesk:
         softens = bool((await self.differences.between(last, wish.policy)).softenings)
         if softens and not wish.allow_softening:
             raise SofteningError(
-                "this lets parts pass that are stopped today, or more of their pictures out of the "
-                "plant; if that is meant, say so"
+                "this lets parts pass that are stopped today, lets more of their pictures out of "
+                "the plant, or weakens the watch over the line; if that is meant, say so"
             )
-        if self._needs_two(softens):
+        if self.second_person.is_asked(softens):
             return await self._ask(wish, actor)
         return await self._do(wish, softens, actor)
 
@@ -272,11 +268,6 @@ class PolicyDesk:
         """Whether it was the same person who asked, by whatever token."""
         return person_of(request.by) == person_of(actor.person)
 
-    def _needs_two(self, softens: bool) -> bool:
-        return self.second_person is SecondPerson.ALWAYS or (
-            softens and self.second_person is SecondPerson.SOFTENING
-        )
-
     async def _ask(self, wish: PolicyWish, actor: PolicyActor) -> ChangeOutcome:
         policy = wish.policy
         body = dict(policy.body)
@@ -294,7 +285,7 @@ class PolicyDesk:
 
     async def _do(self, wish: PolicyWish, softens: bool, actor: PolicyActor) -> ChangeOutcome:
         policy, request = wish.policy, wish.approved
-        action = "policy.approve" if request else "policy.apply"
+        action = "policy.approve" if request else APPLY
         said = {
             "before": wish.replaces or "",
             "after": policy.policy_hash,

@@ -7,8 +7,11 @@ from console.policies.answers import PolicyRequest
 from history.console_audit import WrittenDeed
 
 REQUEST: Final = "policy.request"
+APPLY: Final = "policy.apply"
+TAKE_OUT: Final = "policy.take-out"
+"""A policy is taken out of force, whereas ``policy.withdraw`` takes a request back."""
 ANSWERS: Final = ("policy.approve", "policy.refuse", "policy.withdraw")
-ACTIONS: Final = (REQUEST, *ANSWERS, "policy.apply")
+ACTIONS: Final = (REQUEST, *ANSWERS, APPLY, TAKE_OUT)
 
 
 def open_requests(rows: Sequence[WrittenDeed]) -> dict[str, PolicyRequest]:

@@ -109,4 +109,6 @@ GRANT SELECT, INSERT ON policy_audit TO andon_process;
 
 GRANT SELECT, INSERT ON model_audit TO andon_process;
 
+GRANT SELECT, INSERT ON console_audit TO andon_process;
+
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO andon_console, andon_process;

@@ -63,6 +63,15 @@ async def test_an_edit_is_put_in_force_with_both_audits(bench: Bench) -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("reason", ["", " \n\t ", "ok"])
+async def test_blanks_are_no_reason(bench: Bench, reason: str) -> None:
+    async with bench.client("engineer") as client:
+        body = {"text": HARDER, "replaces": await bench.in_force(), "reason": reason}
+        answer = await client.post("/api/policies/tile/changes", json=body)
+    assert answer.status_code == 422, answer.text
+
+
+@pytest.mark.asyncio
 async def test_a_version_that_was_not_looked_at_is_not_replaced(bench: Bench) -> None:
     before = await bench.in_force()
     async with bench.client("engineer") as client:

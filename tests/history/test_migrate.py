@@ -64,7 +64,7 @@ async def test_upgrade_reaches_head_and_models_do_not_drift(empty_url: str) -> N
     assert await current(empty_url) == ""
     await upgrade(empty_url)
     await upgrade(empty_url)
-    assert await current(empty_url) == head() == "v0020"
+    assert await current(empty_url) == head() == "v0022"
     assert await drift(empty_url) == []
 
 

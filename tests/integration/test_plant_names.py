@@ -163,6 +163,14 @@ def test_the_versions_are_listed_and_put_in_force_by_name(called: Called) -> Non
     rows = json.loads(andon(called.environment, "models", "list", "--json"))
     assert {row["product"] for row in rows} == set(PRODUCTS)
     for row in rows:
-        andon(called.environment, "models", "use", row["product"], row["digest"][:12])
+        andon(
+            called.environment,
+            "models",
+            "use",
+            row["product"],
+            row["digest"][:12],
+            "--reason",
+            "names",
+        )
     again = json.loads(andon(called.environment, "models", "list", "--json"))
     assert {row["product"] for row in again} == set(PRODUCTS)

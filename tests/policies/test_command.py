@@ -22,6 +22,7 @@ from streams.events import Decision
 from tests.policies.commands import andon, answer_of, in_force, write
 from tests.policies.naive import naive, recorded, some_facts
 
+WHY = ("--reason", "for the test")
 PLAIN: dict[str, Any] = {
     "mm_per_px": {"default": 0.1},
     "classes": {
@@ -94,7 +95,7 @@ def test_apply_log_soften_and_roll_back(
 ) -> None:
     product, servers = "applied", broker.bootstrap_servers
     first = write(tmp_path, product, "rework")
-    asked = andon("apply", first)
+    asked = andon("apply", first, "--reason", "start")
     assert asked.exit_code == 1, "nobody is here to ask"
     assert "say --yes" in asked.output
     assert andon("apply", first, "--yes", "--by", "ada", "--reason", "start").exit_code == 0
@@ -102,23 +103,31 @@ def test_apply_log_soften_and_roll_back(
     assert (hash_one, action) == (load_policy(first).policy_hash, Action.REWORK)
 
     asyncio.run(_record(database, decisions_of(hash_one, product, 60)))
-    harder = andon("apply", write(tmp_path, product, "scrap"), "--yes", "--since", "9999d")
+    harder = andon(
+        "apply",
+        write(tmp_path, product, "scrap"),
+        "--yes",
+        "--since",
+        "9999d",
+        "--reason",
+        "harder",
+    )
     assert harder.exit_code == 0, harder.output
     assert "crack: rework -> scrap" in harder.stdout
     assert "60 decisions on applied" in harder.stdout
     assert asyncio.run(in_force(servers, product))[1] is Action.SCRAP
 
     softer = write(tmp_path, product, "pass")
-    refused = andon("apply", softer, "--yes", "--since", "9999d", "--json")
+    refused = andon("apply", softer, "--yes", "--since", "9999d", "--json", *WHY)
     assert isinstance(refused.exception, SofteningError)
     said = json.loads(refused.stdout)
     assert (said["applied"], said["softens"], said["backtest"]["decisions"]) == (False, True, 60)
     assert asyncio.run(in_force(servers, product))[1] is Action.SCRAP, "nothing changed"
-    allowed = andon("apply", softer, "--yes", "--allow-softening", "--skip-backtest")
+    allowed = andon("apply", softer, "--yes", "--allow-softening", "--skip-backtest", *WHY)
     assert allowed.exit_code == 0, allowed.output
     assert asyncio.run(in_force(servers, product))[1] is Action.PASS
 
-    said = answer_of(andon("apply", softer, "--yes", "--skip-backtest", "--json"))
+    said = answer_of(andon("apply", softer, "--yes", "--skip-backtest", "--json", *WHY))
     assert (said["applied"], said["softens"], said["product"]) == (True, False, product)
     assert said["policy_hash"] == load_policy(softer).policy_hash
     assert said["audit_entry"] > 0
@@ -142,19 +151,19 @@ def test_apply_log_soften_and_roll_back(
     assert answer_of(andon("log", product, "--json"))[0]["to_hash"] is None
     assert "withdrawn" in andon("log", product).stdout
 
-    again = andon("apply", softer, "--yes", "--skip-backtest")
+    again = andon("apply", softer, "--yes", "--skip-backtest", *WHY)
     assert isinstance(again.exception, SofteningError), "a withdrawal is no way around it"
     assert "the last in force" in again.output
     assert asyncio.run(in_force(servers, product))[1] is Action.HOLD
     same = write(tmp_path, product, "rework")
-    assert andon("apply", same, "--yes", "--skip-backtest").exit_code == 0, "as it was"
+    assert andon("apply", same, "--yes", "--skip-backtest", *WHY).exit_code == 0, "as it was"
     assert asyncio.run(in_force(servers, product))[1] is Action.REWORK
 
 
 def test_a_product_of_digits_is_no_hash(tmp_path: Path, configured: None) -> None:
     """Material numbers of six digits and more are hexadecimal too."""
     path = write(tmp_path, "'100200'", "rework")
-    assert andon("apply", path, "--yes", "--skip-backtest").exit_code == 0
+    assert andon("apply", path, "--yes", "--skip-backtest", *WHY).exit_code == 0
     assert "nothing changes" in andon("diff", "100200", path).stdout
     found = answer_of(andon("explain", "100200", "--class", "crack", "--json"))
     assert found["action"] == "rework"
@@ -223,7 +232,7 @@ def test_reviews_of_the_history_certify_and_are_audited(
 def test_explain_a_recorded_frame(tmp_path: Path, configured: None, database: str) -> None:
     product = "explained"
     path = write(tmp_path, product, "rework")
-    assert andon("apply", path, "--yes").exit_code == 0
+    assert andon("apply", path, "--yes", *WHY).exit_code == 0
     decision = next(
         d
         for d in decisions_of(load_policy(path).policy_hash, product, 50)
@@ -244,7 +253,7 @@ def test_without_a_database_apply_changes_nothing(
     monkeypatch.setenv("ANDON_POSTGRES__TIMEOUT_S", "2")
     load_settings.cache_clear()
     path = write(tmp_path, "p", "scrap")
-    found = andon("apply", path, "--yes")
+    found = andon("apply", path, "--yes", *WHY)
     since_a_day = andon("backtest", path, "--since", "2026-11-01")
     load_settings.cache_clear()
     assert isinstance(found.exception, UnavailableError)

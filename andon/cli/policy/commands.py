@@ -16,7 +16,6 @@ from andon.cli.options import Json, More, MoreOptions, group, listed, read_optio
 from andon.cli.policy import database, output, reclassify, signing
 from andon.cli.policy.request import Request, Yes, stated_request
 from andon.cli.printing import Say, print_found, progress, told
-from andon.policy_changes import PolicyChange
 from andon.settings import load_settings
 from policies.authoring.loading import load_policy
 from policies.authoring.prompt_check import check_text_with_prompt, check_with_prompt
@@ -175,7 +174,7 @@ def rollback(
     """Put an older version in force again."""
     with told(as_json) as say:
         version = asyncio.run(database.version(policy_hash))
-        _put_in_force(version, request, None, say, "rollback")
+        _put_in_force(version, request, None, say)
 
 
 @app.command()
@@ -188,7 +187,7 @@ def withdraw(
     """Take a product's policy out of force: every part of it is held. With an audit entry."""
     with told(as_json) as say:
         _ask(f"hold every part of {product}?", request, say)
-        made = database.take_out_of_force(product, request.by, request.reason or "withdrawn")
+        made = database.take_out_of_force(product, request.by, request.reason)
         entry = asyncio.run(made)
         shown = f"withdrawn: {product}, its parts are held (audit entry {entry.id})"
         say([shown], product=product, applied=True, audit_entry=entry.id)
@@ -230,7 +229,6 @@ def _put_in_force(
     request: Request,
     since: datetime | None,
     say: Say,
-    reason: str = "",
     source: str | None = None,
 ) -> None:
     """Show what would change, ask, and change it; ``since`` back-tests first, on what is later."""
@@ -257,20 +255,15 @@ def _put_in_force(
     say([], softens=softens, applied=False)
     if softens and not request.allow_softening:
         raise SofteningError(
-            "this lets parts pass that are stopped today, or more of their pictures out of the "
-            "plant, or did until the policy was withdrawn (see SOFTENING above); "
-            "if that is meant, say --allow-softening"
+            "this lets parts pass that are stopped today, lets more of their pictures out of the "
+            "plant, or weakens the watch over the line (see SOFTENING above; of a policy that was "
+            "withdrawn, what it did until then counts); if that is meant, say --allow-softening"
         )
+    database.refuse_alone(policy, before, last, softens)
     _ask(f"put {short} in force?", request, say)
-    change = PolicyChange(
-        policy=policy,
-        replaces=before.policy_hash if before else None,
-        by=request.by,
-        reason=request.reason or reason,
-        softens=softens,
-        source=source,
-    )
-    entry = asyncio.run(database.put_in_force(change))
+    replaces, why = before.policy_hash if before else None, request.reason
+    work = database.put_in_force(policy, replaces, request.by, why, softens, source)
+    entry = asyncio.run(work)
     shown = [f"in force: {policy.product_id} {policy.policy_hash} (audit entry {entry.id})"]
     say(shown, applied=True, audit_entry=entry.id)
 

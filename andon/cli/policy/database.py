@@ -5,14 +5,17 @@ from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from datetime import datetime
 
 from andon import policy_changes
+from andon.cli.deeds import declared_deed
 from andon.policy_changes import PolicyChange
 from andon.settings import load_settings
 from andon.wiring import opened, storage
+from console.policies.answers import SecondPerson
+from console.policies.requests import APPLY, TAKE_OUT
 from history.filters import FrameFilter
 from history.policy_log import AuditEntry, PolicyLog
 from history.records import RecordedDecision
 from policies.authoring.loading import load_policy
-from policies.errors import PolicyError
+from policies.errors import PolicyError, SecondPersonError
 from policies.evaluate import ResolvedPolicy
 from policies.review.backtest import Backtest, BacktestReport
 from streams.codes import Severity
@@ -59,22 +62,58 @@ async def audit(product: str | None, limit: int) -> list[AuditEntry]:
         return await log.list_log(product, limit)
 
 
-async def put_in_force(change: PolicyChange) -> AuditEntry:
-    """Put a version in force; see ``andon.policy_changes.put_in_force``."""
+async def put_in_force(
+    policy: ResolvedPolicy,
+    replaces: str | None,
+    by: str,
+    why: str,
+    softens: bool,
+    source: str | None = None,
+) -> AuditEntry:
+    """Put a version in force for whoever is declared at a prompt; see ``andon.policy_changes``."""
+    product, now = policy.product_id, policy.policy_hash
+    deed = declared_deed(APPLY, product, by, why, replaces or "", now)
+    change = PolicyChange(policy, replaces, by, why, softens, deed, source)
     async with _log() as log:
         return await policy_changes.put_in_force(load_settings(), log, change)
 
 
-async def take_out_of_force(product: str, by: str, reason: str) -> AuditEntry:
+def refuse_alone(
+    policy: ResolvedPolicy,
+    before: ResolvedPolicy | None,
+    last: ResolvedPolicy | None,
+    softens: bool,
+) -> None:
+    """Refuse what somebody else must approve: at a prompt nobody is known.
+
+    A product's first policy, and the one that is in force already, are nobody else's matter.
+
+    Args:
+        before: what is in force.
+        last: the same, or what was in force until it was withdrawn.
+
+    Raises:
+        SecondPersonError: the plant asks for a second person, and the console knows people.
+    """
+    asked = SecondPerson(load_settings().console.second_person)
+    is_same = before is not None and before.policy_hash == policy.policy_hash
+    if last is not None and not is_same and asked.is_asked(softens):
+        raise SecondPersonError(
+            f"somebody else must approve this (ANDON_CONSOLE__SECOND_PERSON is {asked}), and at a "
+            "prompt nobody is known: ask for it on the console's page Policies, or by POST "
+            "/api/policies/PRODUCT/changes with a token"
+        )
+
+
+async def take_out_of_force(product: str, by: str, why: str) -> AuditEntry:
     """Withdraw a product's policy; every part of it is held then."""
     before = await in_force(product)
     if before is None:
         raise NoSuchPolicyError(f"{product!r} has no policy in force; see `andon policy log`")
     async with _log() as log:
-        hash_before = before.policy_hash
-        return await policy_changes.take_out_of_force(
-            load_settings(), log, product, hash_before, by, reason
-        )
+        old = before.policy_hash
+        deed = declared_deed(TAKE_OUT, product, by, why, before=old)
+        return await policy_changes.take_out_of_force(load_settings(), log, product, old, deed)
 
 
 async def recorded_since(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from andon.cli.deeds import stated_reason
 from andon.cli.options import By
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -21,13 +22,22 @@ class Request:
 
 
 def stated_request(
-    reason: Annotated[str, typer.Option(help="Why; kept in the audit table.")] = "",
+    reason: Annotated[
+        str, typer.Option(help="Why; kept in the audit. Asked for where it is absent.")
+    ] = "",
     by: By = "",
     yes: Yes = False,
     allow_softening: Annotated[
         bool,
-        typer.Option("--allow-softening", help="Let parts pass, or pictures out, that stay today."),
+        typer.Option(
+            "--allow-softening",
+            help="Let parts pass, or pictures out, that stay today; or watch less.",
+        ),
     ] = False,
 ) -> Request:
-    """The request behind the options of a command."""
-    return Request(reason, by, yes, allow_softening)
+    """The request behind the options of a command; who is there to be asked says why.
+
+    Raises:
+        typer.BadParameter: nobody said why, in words that are neither too few nor too many.
+    """
+    return Request(stated_reason(reason, not yes), by, yes, allow_softening)

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from andon.cli import models
 from andon.cli.models import _row, app
 from andon.learning.versions import describe_version
 from andon.settings import load_settings
+from history.console_audit import Deed
 from infra.stack.process import free_port
 from serving.bundle_store import SHADOW, open_folder
+from streams.errors import UnavailableError
 from tests.serving.ray.tiny import save_tiny
 
 runner = CliRunner()
@@ -54,11 +57,11 @@ def test_the_table_counts_what_a_version_was_taught() -> None:
 
 def test_a_version_that_is_not_there_is_refused_before_anything(store: Path) -> None:
     digest = save_tiny(store, "tile")
-    done = runner.invoke(app, ["use", "tile", "0000"])
+    done = runner.invoke(app, ["use", "tile", "0000", "--reason", "a test"])
     assert done.exit_code == 1
     assert "andon models list" in str(done.exception)
     assert open_folder(store).pointed("tile") is None
-    unreachable = runner.invoke(app, ["use", "tile", digest[:8]])
+    unreachable = runner.invoke(app, ["use", "tile", digest[:8], "--reason", "a test"])
     assert unreachable.exit_code == 1
     assert open_folder(store).pointed("tile") is None
 
@@ -96,3 +99,27 @@ def test_one_product_s_damage_hides_no_other_product(store: Path) -> None:
     for words in ("cloth/latest.json is damaged", f"cloth/{SHADOW} is damaged", "was altered"):
         assert words in done.stderr
     assert f"tile {noted[:12]}: what was noted of it cannot be read" in done.stderr
+
+
+def test_who_puts_a_version_in_force_says_why_and_is_in_the_audit_first(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = save_tiny(store, "tile")
+    told: list[tuple[str, str, str, str, str, str]] = []
+
+    async def write(deed: Deed) -> None:
+        told.append((deed.action, deed.object, deed.actor, deed.login, deed.after[:4], deed.reason))
+        raise UnavailableError("the database is away")
+
+    monkeypatch.setattr(models, "_write", write)
+    for given in ((), ("--reason", " ")):
+        done = runner.invoke(app, ["use", "tile", digest[:8], *given])
+        assert (done.exit_code, "say why" in done.output) == (2, True)
+    for asked in (["use", "tile", digest[:8], "--reason", " more cracks "], ["rollback", "tile"]):
+        done = runner.invoke(app, [*asked, "--by", "ada"])
+        assert isinstance(done.exception, UnavailableError)
+    assert told == [
+        ("model.use", "tile", "ada", "declared", digest[:4], "more cracks"),
+        ("model.rollback", "tile", "ada", "declared", "", "rollback"),
+    ]
+    assert open_folder(store).pointed("tile") is None, "nothing changes without its row"

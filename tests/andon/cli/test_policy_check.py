@@ -46,11 +46,15 @@ def test_names_that_an_answer_could_confuse_are_refused(
 
 
 def test_it_is_not_applied_either(tmp_path: Path) -> None:
-    done = runner.invoke(app, ["apply", write(tmp_path, "hole", "Hole"), "--yes"])
+    done = runner.invoke(
+        app, ["apply", write(tmp_path, "hole", "Hole"), "--yes", "--reason", "a test"]
+    )
     assert done.exit_code == 1
     assert "E401" in done.stdout
     assert "in force" not in done.stdout
-    done = runner.invoke(app, ["apply", write(tmp_path, "hole", "Hole"), "--yes", "--json"])
+    done = runner.invoke(
+        app, ["apply", write(tmp_path, "hole", "Hole"), "--yes", "--json", "--reason", "a test"]
+    )
     assert done.exit_code == 1
     said = json.loads(done.stdout)
     assert (said["applied"], said["report"]["errors"][0]["code"]) == (False, "E401")

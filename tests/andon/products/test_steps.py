@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from andon.cli.product import app
 from andon.learning.in_force import Stores, Wish
-from andon.policy_changes import PolicyChange
 from andon.products import steps
 from andon.products.drafted_policy import check_policy, policy_text
 from andon.products.workspace import Workspace
@@ -81,8 +80,10 @@ class Line:
         async def last(_: str) -> ResolvedPolicy | None:
             return self.before
 
-        async def apply(change: PolicyChange) -> None:
-            self.policies.append((change.policy.policy_hash, change.by, change.reason))
+        async def apply(
+            policy: ResolvedPolicy, replaces: str | None, by: str, why: str, softens: bool
+        ) -> None:
+            self.policies.append((policy.policy_hash, by, why))
 
         monkeypatch.setattr(steps, "put", put)
         monkeypatch.setattr(steps, "require_replicas", require)
