@@ -58,9 +58,11 @@ CORES: Final[Mapping[str, Core]] = {
     ),
     "record": Core(("streams/roles/record_core.py",), ("tests/streams/roles/test_record.py",)),
     "decisions": Core(
-        ("streams/roles/decisions.py",),
+        ("streams/roles/decisions.py", "streams/roles/clocks.py"),
         (
             "tests/streams/roles/test_decisions.py",
+            "tests/streams/roles/test_gateway_clocks.py",
+            "tests/streams/roles/test_line_waits.py",
             "tests/streams/roles/test_inspect.py",
             "tests/streams/roles/test_inspect_in_time.py",
             "tests/streams/roles/test_classify.py",

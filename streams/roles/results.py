@@ -28,10 +28,10 @@ from streams.log import Log, Outage
 from streams.patience import Tries
 from streams.ports import Failure, PolicySource, Publisher
 from streams.roles import metrics
+from streams.roles.clocks import GatewayClocks, LineWaits
 from streams.roles.config import FlowConfig
-from streams.roles.decisions import GatewayClocks, Moment, Reaction, fallback
+from streams.roles.decisions import Moment, Reaction, fallback
 from streams.roles.salvage import readable_frame_id, salvage
-from streams.roles.waits import LineWaits
 from streams.topics import ALERTS, ANOMALIES, DEAD, DECISIONS, SHOTS
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from infra.stack.broker import Broker
 from streams.codes import DecisionSource
 from streams.events import Decision
 from streams.roles.classify import ClassifyRole
-from streams.roles.decisions import GatewayClocks
+from streams.roles.clocks import GatewayClocks
 from streams.roles.inspect import InspectRole
 from streams.roles.results import Results
 from streams.topics import ANOMALIES, DECISIONS, FRAMES

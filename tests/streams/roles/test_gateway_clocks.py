@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from streams.kafka.delivery import Delivery
-from streams.roles.decisions import SENDING_S, Ends, GatewayClocks
+from streams.roles.clocks import SENDING_S, Ends, GatewayClocks
 
 TRAVEL_S = 0.01
 """What a message of these tests is under way."""

@@ -9,7 +9,7 @@ import pytest
 
 from streams.codes import Action, DecisionSource, ReasonCode, Stage
 from streams.kafka.delivery import letter_id
-from streams.roles.decisions import GatewayClocks
+from streams.roles.clocks import GatewayClocks
 from tests.contracts.twins.vision_expert import TwinExpert
 from tests.streams.made import ODD, delivery, frame
 from tests.streams.roles.inspecting import MakeBench, anomalies, decisions, letters, role_over

@@ -43,19 +43,22 @@ FLOW = [
     "streams/events.py",
     "streams/roles/calls.py",  # batches, deadlines, the one retry loop
     "streams/roles/turns.py",  # who is next: each line in turn
-    "streams/roles/waits.py",  # how long the line's newest message waited
+    "streams/roles/clocks.py",  # what time it is at the gateway; how long the newest message waited
     "serving/ray/client.py",
     "serving/ray/wire.py",
-    "streams/roles/decisions.py",  # what becomes of it: pure
     "streams/roles/results.py",  # published, until the broker has it; counted
 ]
 INSPECT = [
     *FLOW,
     "streams/roles/queues.py",  # what the replica's answers say of its queue
     "streams/roles/inspect.py",
-    "streams/roles/inspected.py",
+    "streams/roles/inspected.py",  # what becomes of it: pure
 ]
-CLASSIFY_ROLE = [*FLOW, "streams/roles/classify.py"]
+CLASSIFY_ROLE = [
+    *FLOW,
+    "streams/roles/classify.py",
+    "streams/roles/decisions.py",  # what becomes of it: pure
+]
 POLICY = [
     "policies/source.py",
     "policies/evaluate.py",

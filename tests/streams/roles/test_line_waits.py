@@ -1,6 +1,6 @@
 """The newest wait of each line, of lines that still send."""
 
-from streams.roles.waits import MOST_LINES, RECENT_S, LineWaits
+from streams.roles.clocks import MOST_LINES, RECENT_S, LineWaits
 
 
 def test_a_line_of_which_nothing_comes_is_no_longer_told() -> None:
