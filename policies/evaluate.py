@@ -114,6 +114,7 @@ class ResolvedPolicy:
             ),
             egress=document.egress,
             mm_per_pixel=self.scale(station),
+            stop_rate=document.stop_rate,
         )
 
     def decide(self, situation: Situation) -> Outcome:

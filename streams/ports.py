@@ -90,9 +90,9 @@ class ClassificationTexts:
     normal_description: str = ""
     strategy: str = ""
     classes: tuple[ClassText, ...] = ()
-    egress: str = "none"
-    """What may leave the plant: ``none``, ``crop`` or ``full``."""
+    egress: str = "none"  # what may leave the plant: none, crop or full
     mm_per_pixel: float | None = None
+    stop_rate: float | None = None  # where more normal parts look as odd, any class passes
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ class CascadeStage:
 class CascadeClassifier:
     """Asks the stages in order until one is sure enough.
 
-    A stage that fails or says ``unknown`` passes the part on. When every stage after an unsure
-    answer fails, the answer is ``unknown`` with the reasons (or the unsure answer itself, if
+    A stage that fails or says ``unknown`` passes the part on, unless the policy's ``stop_rate``
+    lets the part pass by what the stage found: no name would change that. When every stage after an
+    unsure answer fails, the answer is ``unknown`` with the reasons (or the unsure answer itself, if
     ``when_down`` says so), so that the policy's fallback decides.
 
     ``timeout_s`` of a line is longer than the part waits, so that late answers are recorded: while
@@ -82,7 +83,7 @@ class CascadeClassifier:
             share = 1.0 if is_last else self._settings.time_share
             names.append(stage.classifier.name)
             asked.append(await stage.classifier.classify(request, left_s * share))
-            if _stands(asked[-1], stage, is_last):
+            if _stands(asked[-1], stage, is_last) or _passes(asked[-1], request):
                 break
         latency_ms = (time.monotonic() - began) * 1000
         return self._outcome(names, asked, latency_ms)
@@ -152,6 +153,13 @@ def _stands(answer: Classification | Failure, stage: CascadeStage, is_last: bool
     if is_last:
         return True
     return answer.class_name != UNKNOWN and answer.confidence >= stage.threshold
+
+
+def _passes(answer: Classification | Failure, request: ClassificationRequest) -> bool:
+    """Whether so many normal parts look as odd that the policy lets it pass, whatever it is."""
+    rate = request.texts.stop_rate
+    p_value = None if isinstance(answer, Failure) else answer.normal_p_value
+    return rate is not None and p_value is not None and p_value > rate
 
 
 def _say(name: str, answer: Classification | Failure) -> str:

@@ -79,6 +79,7 @@ def test_it_is_the_port(tile: ResolvedPolicy) -> None:
     assert [c.name for c in policy.texts("any").classes] == sorted(tile.document.classes)
     assert all(c.description and c.display_name for c in policy.texts("any").classes)
     assert policy.texts("any").egress == "none"
+    assert policy.texts("any").stop_rate == tile.document.stop_rate
 
 
 def test_a_failure_gives_its_own_reason(tile: ResolvedPolicy) -> None:

@@ -228,3 +228,23 @@ async def test_what_a_stage_asked_in_vain_stands_on_the_record() -> None:
     failed = await ask(cascade((Fixed("llm", lost), 0.5), (Fixed("b", lost), 0)))
     assert isinstance(failed, Failure)
     assert failed.unanswered == AskedInVain(4, 3600, 0.02)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("p_value", "rate", "calls"),
+    [(0.08, 0.05, 0), (0.05, 0.05, 1), (0.08, None, 1), (None, 0.05, 1)],
+    ids=["passes anyway", "may be stopped", "no stop rate", "not calibrated"],
+)
+async def test_a_part_that_passes_anyway_is_not_asked_about_further(
+    p_value: float | None, rate: float | None, calls: int
+) -> None:
+    unsure = says("crack", 0.3).model_copy(update={"normal_p_value": p_value})
+    remote = Fixed("llm", says("crack", 1.0, cost=0.002))
+    chain = cascade((Fixed("prototypes", unsure), 0.9), (remote, 0.5))
+    asked = request(stop_rate=rate)
+    answer = await chain.classify(asked, 10)
+    assert isinstance(answer, Classification)
+    assert len(remote.given) == calls
+    assert answer.class_name == ("crack" if calls else UNKNOWN), "an unsure name never stands"
+    assert answer.normal_p_value == p_value
