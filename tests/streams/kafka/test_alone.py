@@ -16,6 +16,7 @@ class StrictProducer(AIOKafkaProducer):  # type: ignore[misc]
     """Takes batches as a broker does: whole, or not at all."""
 
     def __init__(self, refuses: Exception | None = None) -> None:
+        self._txn_manager = None  # without numbers
         self.refuses = refuses
         self.taken: list[bytes] = []
         self.partitions: list[int] = []
