@@ -13,8 +13,8 @@ nothing patched):
   ``broker_request_timeout``, says nothing, and the worker stays in its group and reads nothing;
 * committed offsets of all partitions in one request, not one after the other;
 * logs that do not go on where they were read last: what retention took is said, and a log that
-  counts from a lower offset is read from its beginning. Faust drops, without a word, whatever comes
-  below the offset that it has;
+  counts from a lower offset is read from where it holds what is not done yet. Faust drops,
+  without a word, whatever comes below the offset that it has;
 * no search for partitions that stand still: it takes a partition on which nothing was sent for five
   minutes for one that is not fetched, and says so as an error, again and again.
 """
@@ -24,6 +24,7 @@ from typing import Any
 
 import aiokafka
 import structlog
+from aiokafka.errors import KafkaError
 from faust.tables import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.drivers.aiokafka import (
@@ -35,6 +36,7 @@ from faust.transport.drivers.aiokafka import (
 
 from streams.kafka.continuity import Continuity, Skipped
 from streams.kafka.fetch_pace import FetchPace
+from streams.kafka.intake import Handled
 from streams.kafka.offsets import committed_offsets
 from streams.topics import MAX_FETCH_BYTES
 
@@ -90,13 +92,35 @@ class BoundedConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         offsets = await committed_offsets(consumer, consumer.assignment())
         if anew := self._anew & offsets.keys():
             await consumer.seek_to_beginning(*anew)
-            offsets |= dict.fromkeys(anew)
+            offsets |= await self._begin_anew(consumer, anew)
         self._anew.clear()
         for partition, offset in offsets.items():
             if offset and consumer._subscription.is_assigned(partition):
                 consumer.seek(partition, offset)
         self._continuity.begins(offsets)
-        return offsets
+        # Faust keeps the offset that it knows of where it is told none, and commits no lower one
+        return offsets | {place: 0 for place in anew if offsets[place] is None}
+
+    async def _begin_anew(self, consumer: Any, anew: set[Any]) -> dict[Any, int | None]:
+        """Where logs that went back are read from; None: from their beginning.
+
+        What was sent long before the last message that is done is done too, so a log that lost its
+        end is not read again whole, which would keep the parts of now waiting.
+        """
+        since = {place: self.transport.handled.since_ms(place) for place in anew}
+        begins: dict[Any, int | None] = dict.fromkeys(anew)
+        if times := {place: ms for place, ms in since.items() if ms is not None}:
+            try:
+                ends = await consumer.end_offsets(list(times))  # asked first: what follows is new
+                found = await consumer.offsets_for_times(times)
+            except KafkaError as error:
+                log.warning("kafka.log_lost_unknown", why=repr(error))
+                return begins
+            begins |= {p: ends[p] if at is None else at.offset for p, at in found.items()}
+        for place, offset in begins.items():
+            said = {"topic": place.topic, "partition": place.partition}
+            log.warning("kafka.log_read_again", **said, offset=offset or 0)
+        return begins
 
     def verify_event_path(self, now: float, tp: object) -> None:
         """A partition on which nothing is sent is no error; what is held is a metric of ours."""
@@ -139,6 +163,8 @@ class BoundedTransport(Transport):  # type: ignore[misc]
     gated: Callable[[Callback], Callback] = staticmethod(lambda callback: callback)
     """Puts a gate before the callback that takes each message; while that waits, nothing more is
     fetched."""
+    handled = Handled()
+    """What was done of each partition; each app has its own."""
     skipped: Callable[[Skipped], object] = staticmethod(lambda _: None)
     """Told of offsets that were not given, by the consumer's thread."""
     handed_out: Callable[[Fetch], Fetch] = staticmethod(lambda fetch: fetch)

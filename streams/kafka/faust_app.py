@@ -144,6 +144,7 @@ class RoleApp:
         note = asyncio.get_running_loop().call_soon_threadsafe
         app.transport.skipped = lambda one: note(self._skipped.put_nowait, one)
         intake.took = app.transport.pace.took.append
+        app.transport.handled = intake.handled
         intake.hold_back = self._hold_back
         app.on_partitions_revoked.connect(settle, weak=False)
         COORDINATOR.addFilter(self._same_name)

@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Hashable
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from aiokafka.errors import BrokerResponseError, KafkaError
 
@@ -26,6 +26,10 @@ from streams.kafka.failures import is_of_its_batch, kafka_failure
 from streams.log import Log
 
 Item = TypeVar("Item")
+AGAIN_MS: Final = 600_000
+"""What was sent so long before the last message is read again: longer than one is under way, and
+than a clock is set back."""
+MOST_KEYS: Final = 1024
 
 
 @dataclass
@@ -66,6 +70,37 @@ class InOrderAcks(Generic[Item]):
             del found.waiting[first]
             ready.append(item)
         return ready
+
+
+class Handled:
+    """Knows when the messages were sent that are done, each with all before it in its partition.
+
+    >>> handled, place = Handled(), ("t", 0)
+    >>> handled.note(place, b"line/station", 7_600.0)
+    >>> handled.since_ms(place)
+    7000000
+    """
+
+    def __init__(self) -> None:
+        self._sent_s: dict[Hashable, dict[bytes | None, float]] = {}
+        """When the last message of each key was sent, by its sender's clock."""
+
+    def note(self, place: Hashable, key: bytes | None, sent_s: float | None) -> None:
+        """A message is done; None: its sender does not say when it sent it."""
+        sent = self._sent_s.setdefault(place, {})
+        if len(sent) <= MOST_KEYS:
+            sent[key] = sent_s or 0.0
+
+    def since_ms(self, place: Hashable) -> int | None:
+        """All that was sent before then is done, whichever log holds it now; None where nobody can
+        say so. May be asked from another thread.
+
+        Clocks of senders differ, so the key that was heard of the longest ago counts.
+        """
+        sent = list(self._sent_s.get(place, {}).values())
+        if not 0 < len(sent) <= MOST_KEYS:
+            return None
+        return max(int(min(sent) * 1000) - AGAIN_MS, 0)
 
 
 @dataclass
@@ -128,6 +163,7 @@ class Intake:
         them; again and again while that is so, for a rebalance forgets it."""
         self.took: Callable[[float], None] = lambda _: None
         """Told of each event that is done how long it was held, seconds."""
+        self.handled = Handled()
         self._room = asyncio.Event()
         self._room.set()
         self._stopping = False
@@ -238,6 +274,8 @@ class Intake:
             asyncio.get_running_loop().call_soon(self._update_room)
         self.took(time.monotonic() - began)
         for stream, event in self._acks.done(message.tp, message.generation_id, message.offset):
+            done = event.message
+            self.handled.note(done.tp, done.key, sent_s(done.timestamp, done.timestamp_type))
             await stream.ack(event)
 
     def _stands_apart(self, message: Any) -> bool:

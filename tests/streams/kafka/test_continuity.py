@@ -1,6 +1,8 @@
 """A log that does not go on where it was read last: skipped offsets are told, a new log is read."""
 
 import asyncio
+import shutil
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,12 +14,13 @@ from aiokafka.admin import NewPartitions
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from infra.stack.broker import Broker
-from infra.stack.kafka_local import start_kafka
+from infra.stack.kafka_local import LocalKafka, start_kafka
 from streams.kafka.connection import METADATA_MS, KafkaConnection
 from streams.kafka.continuity import Continuity, Skipped
 from streams.kafka.delivery import Delivery
 from streams.kafka.faust_app import BusConfig, RoleApp
-from streams.kafka.intake import Handler, Intake
+from streams.kafka.intake import AGAIN_MS, MOST_KEYS, Handled, Handler, Intake
+from streams.kafka.offsets import committed_offsets
 from streams.kafka.retention import LostSpan
 from streams.kafka.topic_admin import ensure_topics
 from streams.topics import FRAMES, Wanted
@@ -55,6 +58,27 @@ def test_a_log_that_went_back_is_not_used_until_it_is_assigned_again() -> None:
     log.begins({FIRST: None})
     assert log.follow(records(0)) == ([], set())
     assert log.follow(records(3)) == ([Skipped(FIRST, 1, 2)], set())
+
+
+def test_a_log_is_read_again_since_the_key_that_was_heard_of_the_longest_ago() -> None:
+    """Its sender's clock may be behind those of the others."""
+    handled, hour = Handled(), 3_600
+    assert handled.since_ms(FIRST) is None
+    for key, hours in ((b"a", 5), (b"b", 2), (b"a", 6), (b"b", 3)):
+        handled.note(FIRST, key, hours * hour)
+    assert handled.since_ms(FIRST) == 3 * hour * 1000 - AGAIN_MS
+    handled.note(FIRST, b"b", 1 * hour)
+    assert handled.since_ms(FIRST) == 1 * hour * 1000 - AGAIN_MS, "its clock was set back"
+    handled.note(FIRST, b"c", None)
+    assert handled.since_ms(FIRST) == 0
+    assert handled.since_ms(TopicPartition(FRAMES.name, 1)) is None
+
+
+def test_of_too_many_keys_nothing_is_said() -> None:
+    handled = Handled()
+    for number in range(MOST_KEYS + 2):
+        handled.note(FIRST, b"%d" % number, 1e6)
+    assert handled.since_ms(FIRST) is None
 
 
 def test_every_client_learns_of_partitions_soon() -> None:
@@ -101,6 +125,15 @@ async def worker(connection: KafkaConnection, state: Path) -> AsyncIterator[tupl
         await app.stop()
 
 
+async def has_committed(connection: KafkaConnection, wanted: int) -> None:
+    """Return once the group goes on there in the first partition."""
+    async with asyncio.timeout(30), connection.consumer("andon-inspect") as group:
+        while True:
+            if (await committed_offsets(group, [FIRST]))[FIRST] == wanted:
+                return
+            await asyncio.sleep(0.2)
+
+
 async def put(producer: AIOKafkaProducer, count: int, partition: int = 0) -> None:
     """As many messages, too large for a fetch to hold many."""
     for _ in range(count):
@@ -142,5 +175,51 @@ async def test_apache_kafka_s_logs_are_read_whole(apache_kafka: Broker, tmp_path
         await producer.client.force_metadata_update()
         await put(producer, 1, partition=1)
         await until(lambda: (1, 0) in held.given, 60, "a partition that was added is read")
+        await has_committed(connection, 33)  # below the 1,000 that the group had read
     await producer.stop()
     await admin.close()
+
+
+def put_back(broker: Broker, kept: Path, folder: Path, is_kept: bool) -> LocalKafka:
+    """Kill the broker, keep its partition or put the kept one in its place, start it again."""
+    broker.kill()
+    partition = folder / "log" / f"{FRAMES.name}-0"
+    if not is_kept:
+        shutil.copytree(partition, kept)
+    else:
+        shutil.rmtree(partition)
+        shutil.copytree(kept, partition)
+    return start_kafka(folder, broker.port)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.asyncio
+async def test_of_a_log_that_lost_its_end_only_the_last_is_read_again(tmp_path: Path) -> None:
+    need_kafka()
+    folder, now_ms = tmp_path / "kafka", int(time.time() * 1000)
+    broker = start_kafka(folder)
+    connection = KafkaConnection(broker.bootstrap_servers)
+    await ensure_topics(connection, Wanted(partitions=1), [FRAMES])
+
+    async def send(count: int, sent_ms: int) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers) as producer:
+            for _ in range(count):
+                say = {"key": b"line/station", "timestamp_ms": sent_ms}
+                await producer.send_and_wait(FRAMES.name, b"x", partition=0, **say)
+
+    try:
+        await send(40, now_ms - 5 * AGAIN_MS)
+        await send(3, now_ms - AGAIN_MS // 2)
+        broker = put_back(broker, tmp_path / "kept", folder, is_kept=False)
+        await send(20, now_ms)
+        async with worker(connection, tmp_path) as (_, held):
+            await until(lambda: len(held.given) == 63, 60, "all are read")
+            await has_committed(connection, 63)
+            broker = put_back(broker, tmp_path / "kept", folder, is_kept=True)
+            await send(2, now_ms + 1000)
+            await until(lambda: (0, 44) in held.given[63:], 90, "what is new is read")
+            assert [offset for _, offset in held.given[63:]] == [40, 41, 42, 43, 44]
+            await has_committed(connection, 45)
+    finally:
+        broker.stop()
