@@ -1,6 +1,8 @@
 """What is answered when a question cannot be: JSON to programs, a page to people."""
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
@@ -12,13 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from console.access import ACCESS
-from console.forms import BadFormError
+from console.forms import BadFormError, written_in
 from console.guard import HEADERS
 from console.identity import ForbiddenError, LoginNeededError, PasswordExpiredError
 from console.model_versions import ModelError
 from console.policies.backtests import TooManyBacktestsError
 from console.product_drafts import DraftError
-from console.rendering import Renderer
+from console.rendering import Renderer, asked_language
 from console.review.desk import NotYoursError
 from history.errors import BadQueryError, ChangingNowError, NotInHistoryError
 from policies.errors import InvalidPolicyError, PolicyError, SecondPersonError
@@ -47,8 +49,8 @@ def add_refusals(app: FastAPI, renderer: Renderer) -> None:
     for mistake in (BadQueryError, InvalidPolicyError, RequestValidationError):
         app.add_exception_handler(mistake, partial(_mistaken, renderer))
     app.add_exception_handler(HTTPException, partial(_http, renderer))
-    app.add_exception_handler(LoginNeededError, partial(_elsewhere, "/login", 401))
-    app.add_exception_handler(PasswordExpiredError, partial(_elsewhere, "/password", 403))
+    app.add_exception_handler(LoginNeededError, partial(_elsewhere, renderer, "/login", 401))
+    app.add_exception_handler(PasswordExpiredError, partial(_elsewhere, renderer, "/password", 403))
     app.add_exception_handler(Exception, partial(_broken, renderer))
 
 
@@ -58,14 +60,24 @@ def wants_page(request: Request) -> bool:
     return is_read and not request.url.path.startswith("/api/")
 
 
-def _said(renderer: Renderer, request: Request, status: int, words: str) -> Response:
+def _said(
+    renderer: Renderer,
+    request: Request,
+    status: int,
+    words: str,
+    written: Mapping[str, str] = MappingProxyType({}),
+) -> Response:
+    """Why there is no answer; what was ``written`` can be sent again from the page."""
     if wants_page(request):
-        return renderer.page(request, "refused.html", status, code=status, words=words)
+        values = {"code": status, "words": words, "written": written}
+        return renderer.page(request, "refused.html", status, **values)
     return JSONResponse({"detail": words}, status)
 
 
 async def _refused(renderer: Renderer, status: int, request: Request, error: Exception) -> Response:
-    return _said(renderer, request, status, masked(str(error)))
+    is_for_now = isinstance(error, UnavailableError | ChangingNowError)
+    written = await written_in(request) if is_for_now and wants_page(request) else {}
+    return _said(renderer, request, status, masked(str(error)), written)
 
 
 async def _mistaken(renderer: Renderer, request: Request, error: Exception) -> Response:
@@ -107,12 +119,20 @@ async def _http(renderer: Renderer, request: Request, error: Exception) -> Respo
     return answer
 
 
-async def _elsewhere(path: str, status: int, request: Request, error: Exception) -> Response:
-    """To the page that mends it, and back to where they were going."""
+async def _elsewhere(
+    renderer: Renderer, path: str, status: int, request: Request, error: Exception
+) -> Response:
+    """To the page that mends it, and back to where they were going; who sent a form keeps what is
+    in it."""
     if not wants_page(request):
         return JSONResponse({"detail": str(error)}, status)
     if "hx-request" in request.headers:
-        return HTMLResponse("", status, headers={"HX-Refresh": "true"})
+        if request.method == "GET":
+            return HTMLResponse("", status, headers={"HX-Refresh": "true"})
+        ended = renderer.fragment("session_ended.html", asked_language(request), {"path": path})
+        return HTMLResponse(ended, status)
+    if written := await written_in(request):
+        return _said(renderer, request, status, "", written)
     query = f"?{request.url.query}" if request.url.query else ""
     there = quote(request.url.path + query) if request.method == "GET" else ""
     return RedirectResponse(f"{path}?next={there}" if there else path, 303)

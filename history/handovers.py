@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select, true
+from sqlalchemy.dialects.postgresql import insert
 
 from history.console_audit import Deed, write_deed
 from history.console_tables import HANDOVERS
@@ -33,11 +34,12 @@ class Handovers(DatabaseClient):
     role = "handovers"
 
     async def add(self, note: ShiftNote, deed: Deed) -> None:
-        """Write a note, and that it was written."""
+        """Write a note, and that it was written; nothing where it is there already."""
         values = {**note.model_dump(), "note": clean(note.note), "line": clean(note.line)}
         async with connected(self._engine, self._timeout_s, "writing a note") as link:
-            await link.execute(HANDOVERS.insert().values(values))
-            await write_deed(link, deed)
+            new = insert(HANDOVERS).values(values).on_conflict_do_nothing()
+            if (await link.execute(new)).rowcount:
+                await write_deed(link, deed)
 
     async def latest(self, of_each: int = 5) -> list[ShiftNote]:
         """The newest notes of each line, newest first."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
@@ -53,7 +54,7 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         now, live = datetime.now(UTC), parts.feed.state.lines.get(line)
         shift = parts.plant.shift_at(now)[0]
         written = ShiftNote(
-            note_id=new_frame_id(),
+            note_id=_id_of(form),
             at=now,
             line=line,
             shift=shift,
@@ -65,12 +66,21 @@ def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
         return RedirectResponse("/handover", 303)
 
 
+def _id_of(form: Mapping[str, str]) -> UUID:
+    """Of the form that the page showed: one that is sent twice leaves one note."""
+    try:
+        return UUID(form["id"])
+    except (KeyError, ValueError):
+        return new_frame_id()
+
+
 def _line(feed: LiveFeed, name: str, notes: Sequence[ShiftNote]) -> dict[str, object]:
     """What the page shows of a line."""
     known = feed.acknowledged
     asking = [a for a in reversed(feed.state.alerts.values()) if a.request_stop and a.line == name]
     return {
         "name": name,
+        "new_id": new_frame_id(),
         "live": feed.state.lines.get(name),
         "open": newest_of_limits([alert for alert in asking if alert.alert_id not in known]),
         "taken": [(alert, known[alert.alert_id]) for alert in asking if alert.alert_id in known],

@@ -38,5 +38,5 @@ addEventListener("keydown", (event) => {
 
 // htmx shows an answer that is no success too: it is a page that says why.
 addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.xhr.status === 422) event.detail.shouldSwap = true;
+  if ([401, 422].includes(event.detail.xhr.status)) event.detail.shouldSwap = true;
 });

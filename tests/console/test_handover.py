@@ -1,5 +1,7 @@
 """Shift handover over the real database: what a shift leaves, and who may read and write it."""
 
+import html
+import re
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -17,6 +19,7 @@ from history.console_audit import ConsoleAudit
 from history.handovers import Handovers
 from history.plant_times import PlantTimes
 from streams.codes import Action, DecisionSource
+from streams.errors import UnavailableError
 from streams.topics import DECISIONS
 from tests.console.make import BASE, DEED, GivenRecords, client_of, new_token, parts_of
 from tests.history import make
@@ -124,3 +127,70 @@ async def test_a_line_that_no_part_comes_from_keeps_its_notes(
 ) -> None:
     await operator.post("/handover", data={"line": "line-9", "note": "stands still"})
     assert "stands still" in (await operator.get("/handover")).text
+
+
+async def test_a_form_that_is_sent_twice_leaves_one_note(
+    operator: httpx.AsyncClient, handovers: Handovers, audit: ConsoleAudit
+) -> None:
+    page = (await operator.get("/handover")).text
+    found = re.search(r'name="id" value="([^"]+)"', page)
+    assert found is not None
+    form = {"line": "line-1", "note": "the lamp flickers", "id": found[1]}
+    for _ in range(2):
+        assert (await operator.post("/handover", data=form)).status_code == 303
+    assert len(await handovers.latest()) == 1
+    actions = [row.action for row in await audit.latest()]
+    assert actions.count("handover.note") == 1
+
+
+async def test_what_was_written_is_still_there_when_the_session_has_ended(
+    operator: httpx.AsyncClient, handovers: Handovers
+) -> None:
+    """The answer led to the login, and what somebody had written was gone."""
+    note = f"The lamp over station 3 flickers since noon: watch it. {EVIL}\r\nTwo lines."
+    form, token = {"line": "line-1", "note": note}, operator.headers.pop("Authorization")
+    ended = await operator.post("/handover", data=form)
+    assert ended.status_code == 401
+    shown = html.unescape(ended.text)
+    assert (note in shown, EVIL in ended.text) == (True, False)
+    assert 'action="/handover"' in ended.text
+    assert not await handovers.latest()
+    operator.headers["Authorization"] = token
+    assert (await operator.post("/handover", data=form)).status_code == 303
+    assert [kept.note for kept in await handovers.latest()] == [note]
+
+
+async def test_what_could_not_be_saved_now_is_still_there(
+    operator: httpx.AsyncClient, handovers: Handovers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*given: object) -> None:
+        raise UnavailableError("the database does not answer")
+
+    monkeypatch.setattr(handovers, "add", away)
+    note = "The lamp over station 3 flickers since noon: watch it."
+    answer = await operator.post("/handover", data={"line": "line-1", "note": note})
+    assert (answer.status_code, note in answer.text) == (503, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "form"), [("/password", {"old": "secret-1"}), ("/pin", {"pin": "482913"})]
+)
+async def test_a_secret_is_never_shown_again(
+    operator: httpx.AsyncClient, path: str, form: dict[str, str]
+) -> None:
+    del operator.headers["Authorization"]
+    answer = await operator.post(path, data=form)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+
+
+async def test_a_piece_of_a_page_says_that_the_session_has_ended(
+    operator: httpx.AsyncClient,
+) -> None:
+    """A reload would take what is being written on the page with it."""
+    del operator.headers["Authorization"]
+    asked = {"HX-Request": "true"}
+    answer = await operator.post("/policies/tile/backtests", data={"text": "a"}, headers=asked)
+    assert (answer.status_code, "hx-refresh" in answer.headers) == (401, False)
+    assert "Your session has ended" in answer.text
+    polled = await operator.get("/models/tile/change", headers=asked)
+    assert polled.headers["hx-refresh"] == "true"

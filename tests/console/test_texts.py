@@ -53,7 +53,7 @@ MADE = {
         *(f"done_{state.value}" for state in ChangeState),
         *(f"two_{when.value}" for when in SecondPerson),
     ],
-    "refused": ["s403", "s404", "s409", "s422", "s503"],
+    "refused": ["s401", "s403", "s404", "s409", "s422", "s503"],
 }
 """Sections whose keys are made of codes."""
 
