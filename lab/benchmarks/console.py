@@ -1,7 +1,6 @@
 """The console under measure, in a real browser over a real broker, database and object store."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,8 +13,8 @@ from lab.benchmarks.console_parts import record_parts
 from lab.benchmarks.console_review import review_by_keys
 from lab.harness.chromium import started_chromium
 from lab.harness.console_here import ConsoleHere, console_here
+from lab.progress import Say
 
-Say = Callable[[str], object]
 SHOWN_PARTS: Final = 200
 
 

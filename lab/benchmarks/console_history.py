@@ -4,7 +4,6 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
@@ -21,9 +20,9 @@ from infra.stack.process import free_port
 from lab.benchmarks.history_fill import enough_disk, fill_history
 from lab.benchmarks.history_parts import captured_at, made_decisions
 from lab.harness.console_here import ConsoleProcess, let_in
+from lab.progress import Say
 from streams.errors import AndonError
 
-Say = Callable[[str], object]
 Figures = dict[str, float | int | str]
 ZONE: Final = "Europe/Berlin"
 SHIFTS: Final = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from lab.benchmarks.faults import Say, kill
+from lab.benchmarks.faults import kill
 from lab.benchmarks.line import bench
 from lab.benchmarks.throughput import SHIPPED, play_round
 from lab.harness.console_here import ConsoleProcess
@@ -16,6 +16,7 @@ from lab.harness.plan import LinePlan, cycle
 from lab.harness.settle import settle
 from lab.percentiles import percentile
 from lab.plc.ledger import read_ledger
+from lab.progress import Say
 from streams.principals import Role
 
 WINDOW_S: Final = 3.0

@@ -18,8 +18,8 @@ from lab.harness.chromium import Chromium, ChromiumError, ChromiumPage
 from lab.harness.console_here import ConsoleHere
 from lab.harness.slow_link import Link, SlowLink, slow_link
 from lab.percentiles import percentile
+from lab.progress import Say
 
-Say = Callable[[str], object]
 Figures = dict[str, float | int | str]
 CLIENTS: Final = 19
 """Programs that listen to the same stream besides Chromium."""

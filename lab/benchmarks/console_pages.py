@@ -6,7 +6,7 @@ page is measured with the others.
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,8 +20,8 @@ from console.identity import COOKIE
 from console.pages import PAGES
 from lab.harness.chromium import Chromium, ChromiumPage
 from lab.harness.console_here import ConsoleHere
+from lab.progress import Say
 
-Say = Callable[[str], object]
 SETTLE_MS: Final = 400
 RULES: Final = ("wcag2a", "wcag2aa", "wcag21aa", "wcag22aa")
 _LOOKS: Final = (("desk", False), ("tablet", True), ("phone", False))

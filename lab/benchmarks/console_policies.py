@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +17,9 @@ from infra.stack.postgres_local import start_postgres
 from infra.stack.process import free_port
 from lab.benchmarks.history_fill import enough_disk, fill_history
 from lab.harness.console_here import ConsoleProcess, let_in
+from lab.progress import Say
 from streams.errors import AndonError
 
-Say = Callable[[str], object]
 Figures = dict[str, float | int | str]
 PRODUCT: Final = "product-1"
 _TYPED: Final = "  - {name: bench, when: class == 'crack' && confidence < 0.95, action: rework}\n"

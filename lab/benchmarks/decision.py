@@ -5,7 +5,7 @@ several seeds are affordable. The expert of the normals is the same for every se
 once; the exemplars, what is taught with them and the parts that arrive differ.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,12 @@ from lab.demo.verdicts import JudgedPart, Verdicts
 from lab.harness.learn import learn, request_of
 from lab.harness.line import STATION
 from lab.harness.plan import make_plan
+from lab.progress import Say
 from policies.evaluate import ResolvedPolicy
 from serving.experts.options import Progress
 from streams.events import Decision
 from streams.ports import Situation
 
-Say = Callable[[str], None]
 DEMO_SEED = 7
 """The first draw is the demo's own."""
 RATES = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1)

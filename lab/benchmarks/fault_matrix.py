@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 import psutil
 
 from lab.benchmarks.fault_rows import FaultRow
-from lab.benchmarks.faults import Say
 from lab.benchmarks.faults_schedule import judge
 from lab.harness.line import SimulatedLine, TriggerCount
 from lab.harness.plan import LinePlan, cycle
 from lab.plc.ledger import LedgerEntry, read_ledger
+from lab.progress import Say
 from streams.errors import AndonError
 
 HOLDS, BROKEN, SKIPPED = "holds", "BROKEN", "not done"

@@ -1,19 +1,15 @@
-"""Faults while the line runs: ``kill -9`` of one process after another, then the balance."""
+"""Faults while the line runs: its processes are killed, or stopped for a while."""
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import psutil
 
 from andon.stack.local import LocalStack
 from infra.stack.process import ProcessError
 from lab.benchmarks.cpu import replicas
-from lab.harness.line import SimulatedLine, TriggerCount
+from lab.harness.line import SimulatedLine
 
-WORKER_BACK_S = 12.0
-"""A killed worker must be at work again within this, seconds."""
 ROLE_FAULTS = ("inspect", "classify", "record", "gateway")
 REPLICA = "replica"
 STORES = ("postgres", "s3")
@@ -22,46 +18,6 @@ BROKER = "broker"
 """It is not among ``FAULTS``, since only Apache Kafka keeps its data over a kill."""
 STORE_DOWN_S = 3.0
 """How long a killed store or broker stays away before its supervisor starts it, seconds."""
-Say = Callable[[str], None]
-
-
-@dataclass
-class Fault:
-    """One kill: when, and how long until its victim worked again."""
-
-    name: str
-    at_part: int
-    back_s: float | None = None
-    """Seconds from the kill to being at work; None when that cannot be asked."""
-    error: str = ""
-
-
-def play_with_faults(line: SimulatedLine, names: Sequence[str], say: Say) -> list[Fault]:
-    """Play the line's plan and kill meanwhile, evenly over the run; returns once the PLC is done.
-
-    All in the calling thread: a tethered child ends with the thread that started it.
-
-    Raises:
-        ProcessError: the PLC did not finish.
-    """
-    line.start_plc()
-    triggers = TriggerCount(line.ledger)
-    step = len(line.plan.parts) / (len(names) + 1)
-    faults = [Fault(name, round(step * i)) for i, name in enumerate(names, 1)]
-    for fault in faults:
-        while line.plc_runs and triggers.count() < fault.at_part:
-            time.sleep(0.02)
-        if not line.plc_runs:
-            fault.error = "the line was over before"
-            continue
-        try:
-            fault.back_s = kill(line, fault.name)
-        except (ProcessError, psutil.Error) as error:
-            fault.error = str(error)
-        back = "" if fault.back_s is None else f", back at work after {fault.back_s:.1f} s"
-        say(f"part {fault.at_part}: kill -9 {fault.name}{back}{fault.error}")
-    line.wait_plc()
-    return faults
 
 
 def kill(line: SimulatedLine, name: str, down_s: float = STORE_DOWN_S) -> float | None:

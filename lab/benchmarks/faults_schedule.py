@@ -9,7 +9,7 @@ import psutil
 
 from andon.settings import Settings
 from infra.stack.process import ProcessError
-from lab.benchmarks.faults import Say, kill, pause
+from lab.benchmarks.faults import kill, pause
 from lab.harness.balance import OnKafka, Reckoning
 from lab.harness.history_reader import read_told
 from lab.harness.line import SimulatedLine, TriggerCount
@@ -19,6 +19,7 @@ from lab.harness.schedule_record import LegFound, ScheduleRecord
 from lab.harness.settle import settle
 from lab.harness.trigger_checker import Found, counted, judged
 from lab.plc.ledger import LedgerEntry, read_ledger
+from lab.progress import Say
 from streams.errors import AndonError
 
 

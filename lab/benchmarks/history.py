@@ -24,12 +24,12 @@ from history.writer import PostgresHistoryWriter
 from infra.stack.postgres_local import start_postgres
 from lab.benchmarks.history_fill import (
     Figures,
-    Say,
     enough_disk,
     fill_history,
     switch_triggers,
 )
 from lab.benchmarks.history_parts import captured_at, made_acknowledgement, made_decisions
+from lab.progress import Say
 
 _CHECKED = 100_000
 _BATCH = 200

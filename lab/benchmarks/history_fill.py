@@ -5,7 +5,6 @@ What was filled stays when it is stopped: the next run goes on behind the last c
 
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +14,9 @@ from history import rows
 from history.facts import COUNTS, FACTS
 from history.tables import METADATA
 from lab.benchmarks.history_parts import BEGIN, PATTERNS, TAKT, made_acknowledgement, made_decisions
+from lab.progress import Say
 from streams.errors import AndonError
 
-Say = Callable[[str], object]
 Figures = dict[str, float | int | bool | str]
 BYTES_A_PART: Final = 3_000
 """Disk that a part needs, by what a million took."""

@@ -22,9 +22,10 @@ from andon.stack.prepare import prepare
 from andon.wiring import brokers
 from infra.stack.process import Process
 from lab.benchmarks.cpu import cpu_seconds
-from lab.benchmarks.history_fill import Figures, Say, enough_disk, fill_history
+from lab.benchmarks.history_fill import Figures, enough_disk, fill_history
 from lab.benchmarks.history_parts import made_acknowledgement, made_decisions
 from lab.harness.console_here import StoresAlone
+from lab.progress import Say
 from streams.envelope import to_message
 from streams.errors import AndonError
 from streams.events import decision_id

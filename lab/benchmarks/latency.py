@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from andon.stack.local import BrokerKind
 from connectors.gateway.journal_entries import JournalEntry, replay
-from lab.benchmarks.faults import Say
 from lab.benchmarks.latency_stages import TOTAL, Records, combined, figures, stages_of
 from lab.benchmarks.line import (
     IN_FLIGHT,
@@ -22,6 +21,7 @@ from lab.harness.line import LineOptions
 from lab.harness.topics_reader import read_topic
 from lab.percentiles import percentile
 from lab.plc.ledger import Key
+from lab.progress import Say
 from streams import topics
 from streams.codes import DecisionSource
 from streams.envelope import from_message

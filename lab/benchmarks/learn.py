@@ -8,7 +8,7 @@ split.
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from andon.learning.figures import JudgedTwice, Shares, by_class, shares
 from andon.learning.lessons import ReviewedPicture
 from lab.datasets.folders import GOOD, Sample, load_dataset
 from lab.harness.learn import FALSE_ALARM_RATE, LearnRequest, learn
+from lab.progress import Say
 from serving.experts.artifact import load_expert
 from serving.experts.expert import Expert
 from serving.experts.images import decode_image
@@ -25,7 +26,6 @@ from serving.experts.options import Progress
 from serving.naming.exemplars import ExemplarBundle
 from serving.naming.features import DEFAULT_BACKBONE
 
-Say = Callable[[str], None]
 FIRST_SEED = 1
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 

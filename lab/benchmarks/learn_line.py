@@ -23,7 +23,7 @@ from andon.wiring import brokers, opened, ray_serve, storage
 from history.filters import FrameFilter, parse_moment
 from history.model_log import ShadowCount
 from history.reviews import build_review, submit_review
-from lab.benchmarks.learn import FIRST_SEED, LearnBenchmark, Say, half_of_the_parts
+from lab.benchmarks.learn import FIRST_SEED, LearnBenchmark, half_of_the_parts
 from lab.datasets.folders import GOOD, Dataset, Sample, load_dataset
 from lab.demo.policy import hold_all_classes
 from lab.harness.learn import LearnRequest, learn
@@ -31,6 +31,7 @@ from lab.harness.line import ROLES, SERVE_TEMPLATE, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, PlayedPart
 from lab.harness.settle import settle
 from lab.plc.ledger import read_ledger
+from lab.progress import Say
 from policies.evaluate import ResolvedPolicy
 from serving.bundle_store import open_folder
 from serving.ray.deploy import deploy, serve_config

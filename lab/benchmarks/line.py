@@ -12,7 +12,6 @@ from typing import Any
 from andon.stack.local import BrokerKind, LocalStack, StackPorts
 from andon.stack.prepare import prepare
 from lab.benchmarks.cpu import readings
-from lab.benchmarks.faults import Say
 from lab.benchmarks.throughput import (
     REFERENCE,
     SHIPPED,
@@ -29,6 +28,7 @@ from lab.harness.clustered import ClusteredStack
 from lab.harness.line import SERVE_TEMPLATE, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, cycle, make_plan, mixed
 from lab.percentiles import percentile
+from lab.progress import Say
 from policies.authoring.loading import load_policy
 from serving.ray.deploy import deploy
 

@@ -29,11 +29,11 @@ from lab.harness.controllers_here import WINDOW_S, Controllers, LinePlayed, Line
 from lab.harness.line import ROLES, SERVE_TEMPLATE
 from lab.harness.plan import LinePlan, make_plan
 from lab.harness.processes import RoleProcess, stop_all
+from lab.progress import Say
 from policies.authoring.loading import load_policy
 from serving.ray.deploy import deploy
 from streams.principals import Role
 
-Say = Callable[[str], None]
 GATEWAYS_EACH = 16
 """Gateways that share one process here; that of the line with the bursts has one to itself."""
 READY_S = 600.0

@@ -7,7 +7,7 @@ are how long those take, how much of the link the backlog uses, and how many byt
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from connectors.settings import GatewaySettings
 from infra.stack.broker import start_broker
 from infra.stack.process import free_port
 from lab.harness.slow_link import Carried, Link, slow_link
+from lab.progress import Say
 from streams.envelope import Message
 from streams.errors import UnavailableError
 from streams.ids import new_frame_id
@@ -36,7 +37,6 @@ _LEAST = 24
 """Pictures of the smallest backlog."""
 _MOST_S = 900.0
 """A backlog that takes longer is given up, seconds."""
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -19,6 +19,7 @@ import numpy as np
 from lab.benchmarks.products_replica import ReplicaAsked, ReplicaFigures, ReplicaFound
 from lab.datasets.folders import load_dataset
 from lab.datasets.made_up import cheaply, write_smoke_set
+from lab.progress import Say
 from serving.experts.artifact import save_artifact
 from serving.experts.composed import ComposedExpert, Model
 from serving.experts.head_state import HeadState
@@ -30,7 +31,6 @@ MOST_MIB = 3072
 """Bar: what the process of a replica may take, with the child that translates its graphs."""
 MOST_CHANGE_S = 1.0
 """Bar: the longest change-over to a product that is not in memory."""
-Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from lab.percentiles import percentile
 from lab.plc.controller import PlcConfig, SimulatedPlc
 from lab.plc.ledger import Key, entries_of
 from lab.plc.plan import PlannedPart, generate_plan
+from lab.progress import Say
 from policies.evaluate import ResolvedPolicy
 from policies.model import PolicyDocument
 from policies.publish import publish
@@ -54,7 +55,6 @@ SLOW_S = 0.15
 """An answer of the expert takes up to so long."""
 LOAD_S = 0.3
 """How long an expert takes to load."""
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

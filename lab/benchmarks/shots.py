@@ -186,11 +186,8 @@ class OnePolicy:
     def tell(self, on_down: Callable[[bool], None]) -> None: ...
 
 
-Say = Callable[[int], None]
-
-
 def benchmark_shots(
-    options: ShotsBenchmark, folder: Path, on_part: Say = lambda _: None
+    options: ShotsBenchmark, folder: Path, on_part: Callable[[int], None] = lambda _: None
 ) -> dict[str, object]:
     """Play the plan and hold each part's one result against the evaluator's.
 
@@ -231,7 +228,11 @@ def judged(parts: Sequence[SidedPart], book: Sequence[LedgerEntry]) -> dict[str,
 
 
 async def _played(
-    options: ShotsBenchmark, parts: Sequence[SidedPart], servers: str, folder: Path, on_part: Say
+    options: ShotsBenchmark,
+    parts: Sequence[SidedPart],
+    servers: str,
+    folder: Path,
+    on_part: Callable[[int], None],
 ) -> SimulatedPlc:
     settings = _settings(options, servers, folder)
     connection = brokers.kafka_connection(settings)

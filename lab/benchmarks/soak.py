@@ -11,10 +11,10 @@ import psutil
 from PIL import Image
 from scipy.stats import theilslopes
 
-from lab.benchmarks.faults import Say
 from lab.benchmarks.line import bench
 from lab.harness.line import LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, cycle
+from lab.progress import Say
 from streams.topics import INLINE_LIMIT_BYTES
 
 MOST_MIB_PER_H = 8.0

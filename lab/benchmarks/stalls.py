@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from andon.processes.stalls import EVENT
-from lab.benchmarks.faults import Say
 from lab.benchmarks.line import SATURATED_WINDOW_S, bench
 from lab.benchmarks.throughput import play_round
 from lab.harness.line import LineOptions
 from lab.harness.plan import cycle
+from lab.progress import Say
 
 MOST_MS = 50.0
 """No callback may hold a loop for longer, milliseconds."""

@@ -37,6 +37,7 @@ from lab.harness.line import ROLES, LineOptions, SimulatedLine
 from lab.harness.plan import LinePlan, make_plan, with_sides
 from lab.harness.settle import run_seconds, settle
 from lab.plc.ledger import read_ledger
+from lab.progress import Say
 from policies.authoring.loading import load_policy
 from policies.evaluate import ResolvedPolicy
 from serving.ray.deploy import deploy
@@ -47,7 +48,6 @@ DEPLOY_TIMEOUT_S = 400.0
 """Compiling a backbone beside other work takes its time; nobody waits at a line yet."""
 WATCHED = (*ROLES, "limits", "gateway", "console")
 """The processes of the demo that a Prometheus scrapes."""
-Say = Callable[[str], None]
 Finished = Callable[["Summary", "DemoConsole | None"], None]
 """Told what happened, and the console if there is one, while everything still runs."""
 

@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from lab.mutation.cores import Core
 from lab.mutation.host import CRASHED
 from lab.mutation.operators import Mutant, mutants
+from lab.progress import Say
 from streams.errors import AndonError
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,6 @@ LEAST_S = 15.0
 """A mutant has at least this long, seconds; more where the tests take longer as the code is."""
 SLOWER = 5.0
 """A mutant that takes this many times as long as the code hangs, and is killed by that."""
-Say = Callable[[str], None]
 
 
 class MutationError(AndonError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.benchmarks.faults import BROKER, play_with_faults
+from lab.benchmarks.faults import BROKER
 from lab.harness.line import LineOptions
 from lab.harness.plan import cycle
 from lab.harness.settle import settle
@@ -16,6 +16,7 @@ from lab.plc.ledger import read_ledger
 from streams.codes import DecisionSource
 from tests.infra.needs import need_kafka
 from tests.integration.conftest import Plant, start_plant, tiny
+from tests.integration.faulted import play_with_faults
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PARTS = 200

@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from lab.benchmarks.faults import FAULTS, WORKER_BACK_S, play_with_faults
+from lab.benchmarks.faults import FAULTS
 from lab.harness.line import LineOptions
 from lab.harness.plan import cycle
 from lab.harness.settle import settle
 from lab.plc.ledger import read_ledger
 from streams.codes import DecisionSource
 from tests.integration.conftest import Plant
+from tests.integration.faulted import play_with_faults
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PARTS_UNDER_FAULTS = 1000
+WORKER_BACK_S = 12.0
+"""A killed worker must be at work again within this, seconds."""
 
 
 def test_parts_are_decided_and_acknowledged(plant: Plant, scratch: Path) -> None:
