@@ -69,14 +69,20 @@ def test_a_decision_record_has_its_form(path: Path) -> None:
         assert list(path.parent.glob(f"{successor}-*.md")), f"there is no record {successor}"
 
 
-def test_the_index_lists_each_decision_record() -> None:
-    rows = []
+def test_the_index_lists_each_decision_record_once_under_its_subject() -> None:
+    index = INDEX.read_text(encoding="utf-8")
+    wanted = []
     for path in ADRS:
         head = HEAD.match(path.read_text(encoding="utf-8"))
         assert head
-        rows.append(f"| [{head['number']}]({path.name}) | {head['title']} | {head['status']} |")
-    wanted = "| number | decision | status |\n|---|---|---|\n" + "\n".join(rows)
-    assert wanted in INDEX.read_text(encoding="utf-8"), f"docs/adr/README.md must hold:\n{wanted}"
+        wanted.append(f"| [{head['number']}]({path.name}) | {head['title']} | {head['status']} |")
+    rows = re.findall(r"^\| \[.*$", index, re.MULTILINE)
+    missing = "\n".join(row for row in wanted if row not in rows)
+    assert not missing, f"docs/adr/README.md must hold, each under its subject:\n{missing}"
+    assert sorted(rows) == wanted, "a row stands twice, or of no record"
+    for _, under in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", index, re.MULTILINE | re.DOTALL):
+        of_subject = re.findall(r"^\| \[.*$", under, re.MULTILINE)
+        assert of_subject == sorted(of_subject)
 
 
 def is_defined(dotted: str) -> bool:
