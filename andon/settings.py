@@ -7,6 +7,7 @@ Sections with tunables of their own live beside the code that reads them.
 import os
 from collections.abc import Mapping
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -228,6 +229,17 @@ class ConsoleSettings(Section):
     ``softening`` (where parts could pass that are stopped today, more of their pictures leave the
     plant, or audits, limits and golden parts watch less) or ``always``. A prompt that has this
     setting refuses such a change."""
+    trusted_proxies: Annotated[tuple[str, ...], Field(max_length=32)] = ("127.0.0.1", "::1")
+    """Addresses or networks of the proxies before the console, as JSON. What they say is believed:
+    that a browser came by TLS, which the cookie's ``Secure`` mark needs, and from which address,
+    by which tries of a password are slowed down and which the audit names."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for words in value:
+            ip_network(words)
+        return value
 
 
 class _AllSources(PydanticBaseSettingsSource):

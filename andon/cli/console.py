@@ -55,6 +55,7 @@ def console(
         log_config=None,  # its records are written as ours are
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=list(own.trusted_proxies),
         timeout_graceful_shutdown=2,  # a live page's stream never ends by itself
     )
 

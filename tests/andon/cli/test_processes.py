@@ -1,16 +1,20 @@
 """The commands of long-running processes, up to where they would serve."""
 
+import asyncio
+
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 from typer.testing import CliRunner
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from andon import log
 from andon.cli import console, gateway, vision_server, worker
 from andon.processes import gateway as gateway_process
 from andon.processes import vision_server as vision_process
 from andon.processes import worker as worker_process
-from andon.settings import Settings, SettingsError
+from andon.settings import Settings, SettingsError, load_settings
 
 runner = CliRunner()
 
@@ -29,6 +33,42 @@ def test_the_console_serves_the_history_s_api(monkeypatch: pytest.MonkeyPatch) -
     ((web, port),) = served
     assert port == 8081
     assert "/api/frames" in web.openapi()["paths"]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "seen"),
+    [(None, ("10.1.2.3", "http")), ('["10.1.0.0/16"]', ("192.0.2.7", "https"))],
+)
+def test_a_proxy_that_is_trusted_says_who_came_and_by_tls(
+    monkeypatch: pytest.MonkeyPatch, trusted: str | None, seen: tuple[str, str]
+) -> None:
+    """Everybody came from the proxy: one who tried passwords slowed all others down, and no cookie
+    was marked to travel by TLS alone."""
+    served: list[dict[str, object]] = []
+    monkeypatch.setattr(uvicorn, "run", lambda web, **how: served.append(how))
+    if trusted is not None:
+        monkeypatch.setenv("ANDON_CONSOLE__TRUSTED_PROXIES", trusted)
+    load_settings.cache_clear()
+    assert runner.invoke(console.app, []).exit_code == 0
+    found: list[tuple[str, str]] = []
+
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        found.append((scope["client"][0], scope["scheme"]))
+
+    said = [(b"x-forwarded-for", b"198.51.100.1, 192.0.2.7"), (b"x-forwarded-proto", b"https")]
+    scope = {"type": "http", "scheme": "http", "client": ("10.1.2.3", 4000), "headers": said}
+    hosts = served[0]["forwarded_allow_ips"]
+    asyncio.run(ProxyHeadersMiddleware(asked, hosts)(scope, None, None))  # type: ignore[arg-type]
+    assert found == [seen]
+    load_settings.cache_clear()
+
+
+def test_a_proxy_is_an_address_or_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANDON_CONSOLE__TRUSTED_PROXIES", '["*"]')
+    load_settings.cache_clear()
+    with pytest.raises(SettingsError, match="TRUSTED_PROXIES"):
+        load_settings()
+    load_settings.cache_clear()
 
 
 def test_the_gateway_s_options_replace_settings(monkeypatch: pytest.MonkeyPatch) -> None:
