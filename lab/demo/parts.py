@@ -1,9 +1,9 @@
 """What happened to each part, one row each: CSV for a spreadsheet."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from history.export.lines import csv_line
 from lab.demo.summary import PartStory
 
 COLUMNS = (
@@ -15,9 +15,8 @@ COLUMNS = (
 def write_parts(path: Path, stories: Sequence[PartStory]) -> None:
     """Write ``path`` in order of arrival; what a part does not have is an empty cell."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(_row(story) for story in stories)
+        file.write(csv_line(COLUMNS))
+        file.writelines(csv_line(_row(story)) for story in stories)
 
 
 def _row(story: PartStory) -> tuple[object, ...]:
@@ -31,9 +30,9 @@ def _row(story: PartStory) -> tuple[object, ...]:
         story.named,
         decision.severity.value if decision else "",
         story.source.value if story.source else "",
-        "" if story.score is None else f"{story.score:.6g}",
-        "" if story.threshold is None else f"{story.threshold:.6g}",
-        "" if story.trigger_to_write_ms is None else f"{story.trigger_to_write_ms:.1f}",
+        None if story.score is None else float(f"{story.score:.6g}"),
+        None if story.threshold is None else float(f"{story.threshold:.6g}"),
+        None if story.trigger_to_write_ms is None else round(story.trigger_to_write_ms, 1),
         story.frame_id or "",
         story.picture,
         story.reason,

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -103,6 +104,16 @@ def test_the_table_has_a_row_for_every_part(picture: Path, tmp_path: Path) -> No
     ]
     assert "its own default" in rows[3]["reason"]
     assert rows[0]["score"] == "1.5"
+
+
+def test_no_cell_of_the_table_is_a_formula(picture: Path, tmp_path: Path) -> None:
+    """A class is called after a folder, which anybody may have named."""
+    path = tmp_path / "report.csv"
+    told = replace(story(picture, "=1+1", Severity.DEFECT, Action.PASS), true_label="@SUM(A1)")
+    write_parts(path, [told])
+    with path.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["part"], row["true_class"], row["score"]) == ("'=1+1", "'@SUM(A1)", "1.5")
 
 
 def test_the_report_shows_escapes_and_what_did_not_pass(picture: Path, tmp_path: Path) -> None:
