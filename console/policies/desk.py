@@ -74,7 +74,9 @@ class PolicyActor:
     name: str
     """As the audits name it; a token's begins with the person's name."""
     person: str
-    is_token: bool
+    may_approve: bool
+    """Whether it is a person who came in with a password or the plant's login: no program, and no
+    PIN, which is typed before everybody's eyes."""
     deed: MakesDeed
 
 
@@ -240,8 +242,11 @@ class PolicyDesk:
         own = self.is_own(request, actor)
         if answer is AnswerToRequest.WITHDRAW and not own:
             raise SecondPersonError("only who asked for it withdraws it; refuse it instead")
-        if answer is AnswerToRequest.APPROVE and (own or actor.is_token):
-            raise SecondPersonError("a second person approves it, not a program or who asked")
+        if answer is AnswerToRequest.APPROVE and (own or not actor.may_approve):
+            raise SecondPersonError(
+                "a second person approves it, who came in with a password: no program, no PIN, and "
+                "not who asked"
+            )
         policy, source = await self._version(request.policy_hash)
         words = f"{request.reason}; approved by {actor.name}" + (f": {reason}" if reason else "")
         if answer is AnswerToRequest.APPROVE:

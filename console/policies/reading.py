@@ -32,7 +32,8 @@ async def policy_of(text: str, product: str) -> ResolvedPolicy:
 def actor_of(request: Request) -> PolicyActor:
     """Who asks."""
     who = who_of(request)
-    return PolicyActor(who.name, who.user, who.is_token, partial(who.deed, request))
+    may_approve = not who.is_token and who.way != "pin"
+    return PolicyActor(who.name, who.user, may_approve, partial(who.deed, request))
 
 
 async def named_product(request: Request, product: Annotated[str, Path(max_length=200)]) -> str:

@@ -184,6 +184,23 @@ async def test_a_person_approves_at_the_console(bench: Bench, url: str) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_pin_approves_nothing(bench: Bench, url: str) -> None:
+    """A PIN is typed before everybody's eyes: whoever had seen one was the second person, too."""
+    before, second = await bench.in_force(), SecondPerson.ALWAYS
+    async with bench.client("engineer", second) as client:
+        number = (await change(client, HARDER, before)).json()["request"]["number"]
+    await new_session(url, "quality", "pin")
+    async with bench.client("", second) as client:
+        client.cookies.set("andon_session", "session-quality")
+        path, headers = f"/policies/tile/requests/{number}", {"Origin": BASE}
+        refused = await client.post(path, data={"answer": "approve"}, headers=headers)
+        assert (refused.status_code, "no PIN" in refused.text) == (403, True)
+        assert await bench.in_force() == before
+        no = await client.post(path, data={"answer": "refuse"}, headers=headers)
+    assert no.status_code == 303, "what changes nothing may be said so"
+
+
+@pytest.mark.asyncio
 async def test_what_is_withdrawn_while_it_is_approved_does_not_come_into_force(
     bench: Bench, url: str
 ) -> None:
@@ -208,14 +225,15 @@ async def test_what_is_withdrawn_while_it_is_approved_does_not_come_into_force(
         assert early.status_code == 409, "it is being approved"
 
 
-async def new_session(url: str, role: str) -> None:
+async def new_session(url: str, role: str, way: str = "password") -> None:
     """A person who is logged in at a browser."""
     accounts = Accounts(url, timeout_s=10.0)
     name = f"person-{role}"
     await accounts.add(ConsoleUser(name=name, role=role), "nothing", DEED)
     ends = datetime.now(UTC) + timedelta(hours=1)
     secret = secret_hash(f"session-{role}")
-    await accounts.open(Login(secret_hash=secret, user_name=name, role=role, expires_at=ends), DEED)
+    login = Login(secret_hash=secret, user_name=name, role=role, way=way, expires_at=ends)
+    await accounts.open(login, DEED)
     await accounts.close()
 
 

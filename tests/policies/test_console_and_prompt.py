@@ -108,7 +108,7 @@ async def _at_the_console(product: str, words: str, replaces: str) -> str:
 
     try:
         wish = PolicyWish(policy, words, replaces, "harder", False)
-        done = await desk.change(wish, PolicyActor("bo", "bo", False, deed))
+        done = await desk.change(wish, PolicyActor("bo", "bo", True, deed))
         (row,) = await parts.audit.latest(1)
         assert (row.actor, row.after, row.reason) == ("bo", done.policy_hash, "harder")
         return done.policy_hash
