@@ -95,7 +95,8 @@ def read_normals(
 ) -> Normals:
     """Read at most ``options.most_images`` photographs, whole groups at random, and prepare them.
 
-    Where no group is given, file names may tell them, see ``grouping``.
+    Where no group is given, file names may tell them, see ``grouping``. Of copies the first is
+    kept: held out one by one they would vouch for each other, and the threshold would be too low.
 
     Raises:
         UndecodableImage: names the file.
@@ -109,6 +110,14 @@ def read_normals(
     told = sum(image in groups for image in images)
     preprocessing, pixels, notes = _read(images, options, report)
     tiles, files = preprocessing.tiles, _relative(images)
+    kept = _without_copies(pixels, tiles)
+    if len(kept) < len(files):
+        copies = len(files) - len(kept)
+        said = "images are copies of others, pixel for pixel: left out"
+        notes.append(f"{copies} of {len(files)} {said}")
+        rows = [tiles * i + k for i in kept for k in range(tiles)]
+        pixels, told = pixels[rows], sum(images[i] in groups for i in kept)
+        files, names = [files[i] for i in kept], [names[i] for i in kept]
     guessed = None if told else guess_groups(files, pixels[::tiles])
     if guessed and guessed.usable:
         names = list(guessed.names)
@@ -145,6 +154,15 @@ def near_duplicates(pixels: Image) -> float:
         nearest[start : start + 512] = np.sqrt(np.clip(2 - 2 * alike.max(axis=1), 0, None))
     usual = float(np.quantile(nearest, 0.9))
     return float(np.mean(nearest < _CLOSE * usual))
+
+
+def _without_copies(pixels: Image, tiles: int) -> list[int]:
+    """The photographs that differ from each one before them."""
+    seen: dict[bytes, int] = {}
+    for i in range(len(pixels) // tiles):
+        own = np.ascontiguousarray(pixels[tiles * i : tiles * (i + 1)])
+        seen.setdefault(hashlib.sha256(own.tobytes()).digest(), i)
+    return list(seen.values())
 
 
 def _relative(paths: Sequence[Path]) -> list[str]:

@@ -94,6 +94,11 @@ def train(
             f"{len(images)} images are too few; at least {FEWEST_IMAGES} are needed"
         )
     normals = read_normals(product, images, groups or {}, options, report)
+    if len(normals.files) < FEWEST_IMAGES:
+        raise TrainingError(
+            f"{len(images)} images show {len(normals.files)} different pictures; at least "
+            f"{FEWEST_IMAGES} are needed"
+        )
     if options.expert == "ddad":
         return train_ddad(normals, options, report, checkpoints)
     return _train(normals, options, report)

@@ -232,8 +232,11 @@ class PrototypeClassifier:
         if naming is None:
             answer = _unknown("no class of the policy has examples", ready.bundle)
             return answer.model_copy(update={"normal_p_value": p_value})
+        nearest = ready.model.name(vector)
         reason = ""
-        if naming.known < self._least_known:
+        if nearest is not None and nearest.best not in names:
+            reason = f"most like {nearest.best!r}, which has examples and is no class of the policy"
+        elif naming.known < self._least_known:
             reason = (
                 f"looks like none of the examples: {naming.known:.2f} that it is any of them, "
                 f"{self._least_known:.2f} needed; nearest is {names[naming.best]!r} at cosine "

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from serving.experts.errors import TrainingError
 from serving.experts.grouping import FEWEST_GROUPS, guess_groups
 from serving.experts.normals import read_normals
 from serving.experts.options import TrainOptions
+from serving.experts.training import train
 from serving.experts.types import Image
 from tests.serving.experts.pictures import surface, write
 
@@ -108,3 +110,21 @@ def test_training_reads_the_groups_and_says_so(tmp_path: Path) -> None:
     given = read_normals("part", paths, {p: str(p) for p in paths}, options, silent)
     assert given.described()["grouped_by"] == "given"
     assert len(set(given.names)) == 48
+
+
+def test_copies_of_a_photograph_vouch_for_nothing(tmp_path: Path) -> None:
+    """Held out one by one, each is found as normal as the copy that was trained on."""
+    pictures = [surface(seed) for seed in (1, 2, 3, 1, 2, 1)]
+    paths = write(tmp_path, pictures)
+    options, silent = TrainOptions(), lambda stage, done, total: None
+    found = read_normals("part", paths, {paths[5]: "a", paths[2]: "b"}, options, silent)
+    assert [Path(name).name for name in found.files] == [p.name for p in paths[:3]]
+    assert len(found.pixels) == len(found.names) == 3
+    assert (found.names[2], found.told) == ("b", 1)
+    assert "3 of 6 images are copies of others" in found.warnings()[0]
+
+
+def test_a_folder_of_one_photograph_is_refused(tmp_path: Path) -> None:
+    paths = write(tmp_path, [surface(1)] * 20)
+    with pytest.raises(TrainingError, match="20 images show 1 different pictures; at least 12"):
+        train("part", paths)

@@ -25,7 +25,9 @@ def test_one_shape_near_the_size_keeps_its_own_pixels() -> None:
 @pytest.mark.parametrize(("last", "mode"), [(250, "native"), (251, "squash")])
 def test_photographs_of_several_shapes_are_squashed(tmp_path: Path, last: int, mode: str) -> None:
     sides = (250, 250, last)
-    files = write(tmp_path, [np.full((side, 250, 3), 90, np.uint8) for side in sides])
+    files = write(
+        tmp_path, [np.full((side, 250, 3), 90 + i, np.uint8) for i, side in enumerate(sides)]
+    )
     read = read_normals("plate", files, {}, TrainOptions(size=256), lambda stage, done, total: None)
     assert read.preprocessing.mode == mode
     assert read.pixels.shape == (3, *read.preprocessing.shape, 3)

@@ -109,6 +109,24 @@ async def test_only_classes_of_the_policy_are_answered(bundle: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_class_that_the_policy_has_no_more_is_not_called_by_another_name(
+    bundle: Path,
+) -> None:
+    """Among the others alone one of them would be the best, and might pass."""
+    image, mask = spoiled("hole", 40)
+    left, there = await ask(
+        bundle,
+        [request(png(image), mask, ("line", "stain")), request(png(image), mask)],
+        least_known=0.0,
+    )
+    assert isinstance(there, Classification)
+    assert there.class_name == "hole"
+    assert isinstance(left, Classification)
+    assert left.class_name == UNKNOWN
+    assert "most like 'hole'" in left.unknown_reason
+
+
+@pytest.mark.asyncio
 async def test_what_it_is_not_sure_to_know_is_unknown(bundle: Path) -> None:
     image, mask = spoiled("line", 41)
     (answer,) = await ask(bundle, [request(png(image), mask)], least_known=1.0)
