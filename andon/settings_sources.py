@@ -113,9 +113,11 @@ def _gather(root: type[BaseModel], environment: Mapping[str, str]) -> Gathered:
 def _add_toml(gathered: Gathered, root: type[BaseModel], named: str) -> None:
     path = Path(named or DEFAULT_FILE)
     if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
         if named:
-            what = "is a folder" if path.is_dir() else "does not exist"
             gathered.problems.append(f"{CONFIG} names {named}, which {what}")
+        elif path.exists():  # as Docker makes of a file that is mounted and absent
+            gathered.problems.append(f"{path} {what} and no file of settings")
         return
     text = _text_of(path, gathered)
     if text is None:

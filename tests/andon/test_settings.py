@@ -254,6 +254,12 @@ def test_what_is_not_ours_in_an_env_file_is_passed_over(alone: Path) -> None:
     assert settings.kafka == Settings().kafka
 
 
+def test_a_folder_in_the_place_of_the_file_is_told(alone: Path) -> None:
+    """Docker makes one of a file that is mounted and absent: every setting had its default."""
+    (alone / "andon.toml").mkdir()
+    assert "andon.toml is a folder" in refused()
+
+
 @pytest.mark.parametrize("named", ["absent.toml", "/no/such/andon.toml", "."])
 def test_a_named_file_must_exist(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
     monkeypatch.setenv("ANDON_CONFIG", named)
