@@ -98,15 +98,18 @@ def role_of(line: SimulatedLine, name: str, version: str, code: dict[str, str]) 
     return RoleProcess(f"{name}-{version}", words, line.folder, line.environment | own)
 
 
-@pytest.fixture
-def line(plant: Plant, scratch: Path, released: Path) -> Iterator[SimulatedLine]:
-    """A line whose every process is the released version's."""
+@pytest.fixture(params=[RELEASE])
+def line(
+    plant: Plant, scratch: Path, released: Path, request: pytest.FixtureRequest
+) -> Iterator[SimulatedLine]:
+    """A line whose every process is of one version: the released one, or this one."""
     options = LineOptions(takt_s=0.5, window_s=3.0)
     running = plant.line(scratch, cycle(plant.plan, PARTS), options)
     running.write_plan()
+    code = by(released) if request.param == RELEASE else {}
     try:
         for name in (*ROLES, "gateway"):
-            running.roles[name] = role_of(running, name, RELEASE, by(released))
+            running.roles[name] = role_of(running, name, request.param, code)
         for name in ROLES:
             running.roles[name].wait_ready(READY_TIMEOUT_S)
         running.start_plc()
@@ -142,3 +145,24 @@ def test_a_line_is_upgraded_role_by_role_while_it_runs(plant: Plant, line: Simul
     assert balance.decided == balance.parts == PARTS
     own = (DecisionSource.EXPERT, DecisionSource.CLASSIFIER)
     assert any(part.source in own for part in ledger[-20:]), "the new line decides by itself"
+
+
+@pytest.mark.parametrize("line", ["new"], indirect=True)
+def test_a_line_goes_back_one_version_but_for_record(
+    plant: Plant, line: SimulatedLine, released: Path
+) -> None:
+    """Journal, spool and messages of this version are read by the one before. Its record does not
+    know the schema of this one, and stays."""
+    wait_parts(line, 40)
+    line.roles["gateway"].stop()
+    line.roles["gateway"] = role_of(line, "gateway", RELEASE, by(released))
+    for number, name in enumerate(("inspect", "classify"), 1):
+        wait_parts(line, 40 + number * 50)
+        before, old = line.roles[name], role_of(line, name, RELEASE, by(released))
+        line.roles[f"{name}-old"] = old
+        old.wait_ready(READY_TIMEOUT_S)
+        before.stop()
+    line.wait_plc()
+    _, balance = asyncio.run(settle(plant.stack.settings(), read_ledger(line.ledger), PARTS))
+    assert (balance.lost, balance.acted_twice) == ((), ())
+    assert balance.decided == balance.parts == PARTS
