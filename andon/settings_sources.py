@@ -15,6 +15,7 @@ from typing import Final
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from andon.settings_names import (
     OTHERS,
@@ -83,11 +84,11 @@ def explained(error: ValidationError, root: type[BaseModel], environment: Mappin
     gathered = _gather(root, environment)
     lines = []
     for one in error.errors(include_url=False):
-        loc = _to_the_field(root, tuple(one["loc"]), one["msg"])
+        loc = to_the_field(root, tuple(one["loc"]), one["msg"])
         if one["type"] == "extra_forbidden":
             problem = _unknown(root, loc)
         else:
-            problem = _plainly(one["type"], one["msg"]) + _given(root, loc, one["input"])
+            problem = problem_of(root, loc, one)
         lines.append(f"{_where(gathered, loc)}: {problem}")
     return masked("; ".join(lines))
 
@@ -310,18 +311,25 @@ def _unknown(root: type[BaseModel], loc: tuple[Step, ...]) -> str:
     return f"no such name; there are {', '.join(names)}"
 
 
-def _to_the_field(root: type[BaseModel], loc: tuple[Step, ...], message: str) -> tuple[Step, ...]:
+def to_the_field(root: type[BaseModel], loc: tuple[Step, ...], message: str) -> tuple[Step, ...]:
     """A section's own check begins its message with the setting that it is about."""
     named = re.match(r"(?:Value error, )?(\w+): ", message)
     return (*loc, named[1]) if named and named[1] in names_at(root, loc) else loc
 
 
-def _plainly(kind: str, message: str) -> str:
-    """Pydantic's message as part of a sentence."""
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return "expected a section of names and values"
-    text = re.sub(r"^\w+: ", "", message.removeprefix("Value error, "))
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+def problem_of(root: type[BaseModel], loc: tuple[Step, ...], one: ErrorDetails) -> str:
+    """Pydantic's message as part of a sentence, without the setting that it begins with."""
+    if one["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        return "expected a section of names and values" + _given(root, loc, one["input"])
+    text = one["msg"].removeprefix("Value error, ")
+    if loc:
+        text = text.removeprefix(f"{loc[-1]}: ")
+    return _sentence(text) + _given(root, loc, one["input"])
+
+
+def _sentence(text: str) -> str:
+    """As it goes on behind a colon; a name, such as a signal's, stays as it is written."""
+    return text if re.match(r"\w+: |[A-Z]+\b", text) else text[:1].lower() + text[1:]
 
 
 def _given(root: type[BaseModel], loc: tuple[Step, ...], value: object) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from andon.cli.options import CameraSource
+from andon.cli.options import CameraSource, refuse_unused
 
 app = typer.Typer(add_completion=False)
 
@@ -31,16 +31,19 @@ def gateway(
     with loading():
         from andon.log import configure_logging
         from andon.processes.gateway import run_gateway
-        from andon.settings import SettingsError, load_settings
-        from connectors.settings import GatewaySettings
+        from andon.settings import load_settings
+        from andon.settings_options import with_options
 
     settings = load_settings()
-    given = {"line": line, "station": station, "plc_url": plc, "camera": camera, "standby": standby}
-    overrides = {name: value for name, value in given.items() if value is not None}
-    try:
-        own = GatewaySettings.model_validate({**settings.gateway.model_dump(), **overrides})
-    except ValueError as error:
-        raise SettingsError(f"gateway: {error}") from None
+    options = {
+        "--line": ("line", line),
+        "--station": ("station", station),
+        "--plc": ("plc_url", plc),
+        "--camera": ("camera", camera),
+        "--standby": ("standby", standby),
+    }
+    own = with_options(settings.gateway, options)
+    refuse_unused(camera, [shot.camera for shot in own.shots])
     configure_logging("gateway", own.line, own.station)
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # every reconnect is ours to report
     asyncio.run(run_gateway(settings.model_copy(update={"gateway": own})))

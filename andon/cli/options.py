@@ -34,6 +34,21 @@ CameraSource = Annotated[
 ]
 
 
+def refuse_unused(camera: str | None, by_shot: Sequence[str]) -> None:
+    """Refuse ``--camera`` where each shot names a camera, and nothing would be taken by it.
+
+    Args:
+        camera: as it was given; None: it was not.
+        by_shot: the camera that each of ``gateway.shots`` names; empty where it names none.
+    """
+    if camera is not None and by_shot and all(by_shot):
+        raise typer.BadParameter(
+            "each of gateway.shots names its own camera, so this one would take no picture; leave "
+            "it out, or change the shots",
+            param_hint="--camera",
+        )
+
+
 def group(text: str) -> typer.Typer:
     """The application of a command that has commands of its own; ``text`` is its help."""
     return typer.Typer(help=text, no_args_is_help=True, add_completion=False)

@@ -167,17 +167,11 @@ def list_(as_json: Json = False) -> None:
 
 def settings_at(url: str = "") -> "Settings":
     """The settings, with the controller at ``url`` where one is named."""
-    from andon.settings import SettingsError, load_settings
+    from andon.settings import load_settings
+    from andon.settings_options import with_options
 
     settings = load_settings()
-    if not url:
-        return settings
-    try:
-        own = type(settings.gateway).model_validate(
-            settings.gateway.model_dump() | {"plc_url": url}
-        )
-    except ValueError as error:
-        raise SettingsError(f"--url: {error}") from None
+    own = with_options(settings.gateway, {"--url": ("plc_url", url or None)})
     return settings.model_copy(update={"gateway": own})
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from andon.cli.options import CameraSource
+from andon.cli.options import CameraSource, refuse_unused
 
 app = typer.Typer(add_completion=False)
 
@@ -29,19 +29,18 @@ def vision_server(
 
     from andon.log import configure_logging
     from andon.processes.vision_server import run_vision_server
-    from andon.settings import SettingsError, load_settings
-    from connectors.settings import GatewaySettings
-    from connectors.vision.settings import VisionServerSettings
+    from andon.settings import load_settings
+    from andon.settings_options import with_options
 
     settings = load_settings()
-    places = {"line": line, "station": station, "camera": camera}
-    own = {name: value for name, value in places.items() if value is not None}
-    try:
-        gateway = GatewaySettings.model_validate({**settings.gateway.model_dump(), **own})
-        given = {} if url is None else {"url": url}
-        vision = VisionServerSettings.model_validate({**settings.vision.model_dump(), **given})
-    except ValueError as error:
-        raise SettingsError(f"vision-server: {error}") from None
+    options = {
+        "--line": ("line", line),
+        "--station": ("station", station),
+        "--camera": ("camera", camera),
+    }
+    gateway = with_options(settings.gateway, options)
+    refuse_unused(camera, [shot.camera for shot in gateway.shots])
+    vision = with_options(settings.vision, {"--url": ("url", url)})
     configure_logging("vision-server", gateway.line, gateway.station)
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # a client's mistakes are its own
     update = {"gateway": gateway, "vision": vision}
