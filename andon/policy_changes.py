@@ -41,6 +41,7 @@ async def put_in_force(settings: Settings, log: "PolicyLog", change: PolicyChang
         ChangingNowError: somebody else changes the product's policy at this moment.
         ChangedMeanwhileError: another version is in force by now.
         PolicyError: signatures are asked for, and there is no key to sign with.
+        RefusedRowError: an audit may not be written; nothing has changed.
         UnavailableError: before the publication nothing has changed and it can be run again;
             after it the message says that only the audit entry is missing.
     """
@@ -52,6 +53,7 @@ async def put_in_force(settings: Settings, log: "PolicyLog", change: PolicyChang
     signer = signed_policies.policy_signer(settings)
     async with log.changing(product), brokers.publisher(settings) as publisher:
         await _must_stand(log, product, change.replaces)
+        await log.require_audits()
         if change.still_wanted is not None:
             await change.still_wanted()
         await log.store_version(now, product, dict(policy.body), change.source)
@@ -96,6 +98,7 @@ async def take_out_of_force(
     signer = signed_policies.policy_signer(settings)
     async with log.changing(product), brokers.publisher(settings) as publisher:
         await _must_stand(log, product, replaces)
+        await log.require_audits()
         after = await last_serial(settings, product) if signer else 0
         await withdraw(product, publisher, signer, after)
         try:

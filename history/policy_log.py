@@ -3,16 +3,18 @@
 import json
 from datetime import datetime
 
-from sqlalchemy import RowMapping, select, text
+from sqlalchemy import RowMapping, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from history.console_audit import Deed, write_deed
+from history.console_tables import AUDIT as CONSOLE_AUDIT
 from history.database import connected
-from history.errors import NotInHistoryError
+from history.errors import NotInHistoryError, RefusedRowError
 from history.product_log import ProductLog
 from history.records import Record
 from history.tables import METADATA
 from history.text import clean, clean_json
+from streams.failures import Cause
 
 _VERSION = METADATA.tables["policy_version"]
 _AUDIT = METADATA.tables["policy_audit"]
@@ -82,6 +84,24 @@ class PolicyLog(ProductLog):
         query = insert(_VERSION).values(row).on_conflict_do_nothing()
         async with connected(self._engine, self._timeout_s, "storing a policy") as link:
             await link.execute(query)
+
+    async def require_audits(self) -> None:
+        """Ask whether both audits may be written, before what they tell of is done.
+
+        Raises:
+            RefusedRowError: one of them may not.
+        """
+        tables = (_AUDIT.name, CONSOLE_AUDIT.name)
+        query = select(*(func.has_table_privilege(name, "INSERT") for name in tables))
+        async with connected(self._engine, self._timeout_s, "asking for the audits") as link:
+            allowed = (await link.execute(query)).one()
+        for name, is_allowed in zip(tables, allowed, strict=True):
+            if not is_allowed:
+                raise RefusedRowError(
+                    Cause.NOT_ALLOWED,
+                    f"nothing was changed: this login may not write {name}; "
+                    "`andon history grant` gives each role its rights",
+                )
 
     async def append_audit(
         self,

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from history import rights
 from history.bi import apply_bi
+from history.console_audit import Deed
 from history.database import connected, make_engine
 from history.errors import RefusedRowError
 from history.filters import FrameFilter
@@ -116,7 +117,9 @@ async def test_roles_do_their_work(granted: str) -> None:
     await writer.close()
     people = PolicyLog(as_role(granted, DatabaseRole.PROCESS))
     await people.store_version("ab" * 32, "tile", {"product": "tile"})
-    await people.append_audit("tile", None, "ab" * 32, "ada", "first")
+    await people.require_audits()
+    deed = Deed(actor="ada", action="policy.apply", object="tile", login="declared", via="cli")
+    await people.append_audit("tile", None, "ab" * 32, "ada", "first", deed=deed)
     assert (await people.in_force("tile")) is not None
     await people.close()
     models = ModelLog(as_role(granted, DatabaseRole.PROCESS))
@@ -127,6 +130,19 @@ async def test_roles_do_their_work(granted: str) -> None:
         assert len((await history.list_frames(FrameFilter())).frames) == 1
         assert (await history.gaps()).false_facts == ()
         await history.close()
+
+
+@pytest.mark.asyncio
+async def test_who_may_not_write_the_audits_is_told_before_anything_changes(granted: str) -> None:
+    """As between an upgrade and `andon history grant`: the policy was in force, without a row."""
+    owner = make_engine(granted)
+    async with owner.begin() as link:
+        await link.execute(text("REVOKE INSERT ON console_audit FROM andon_process"))
+    people = PolicyLog(as_role(granted, DatabaseRole.PROCESS))
+    with pytest.raises(RefusedRowError, match=r"console_audit; `andon history grant`"):
+        await people.require_audits()
+    await people.close()
+    await owner.dispose()
 
 
 @pytest.mark.asyncio

@@ -13,10 +13,13 @@ from andon.wiring import opened
 from andon.wiring.console import console_audit, console_parts
 from console.policies.desk import PolicyActor, PolicyWish
 from history.console_audit import AuditFinding, Deed, WrittenDeed
+from history.errors import RefusedRowError
+from history.policy_log import PolicyLog
 from infra.stack.broker import Broker
 from policies.authoring.loading import check_text, load_policy
 from policies.errors import ChangedMeanwhileError, SecondPersonError
 from streams.codes import Action
+from streams.failures import Cause
 from tests.policies.commands import andon, answer_of, in_force, write
 
 
@@ -62,6 +65,22 @@ def test_a_prompt_adds_to_the_same_chain_and_says_why(
     known = {(row.actor, row.login, row.via, row.agent) for row in rows}
     assert known == {("ada", "declared", "cli", f"host user {getpass.getuser()}")}
     assert finding.is_whole
+
+
+def test_nothing_changes_where_the_audits_may_not_be_written(
+    tmp_path: Path, configured: None, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product, said = "unwritten", ("--yes", "--skip-backtest", "--reason", "a try")
+    first, harder = write(tmp_path, product, "rework"), write(tmp_path, product, "scrap", "h.yaml")
+    assert andon("apply", first, *said).exit_code == 0
+
+    async def refused(log: PolicyLog) -> None:
+        raise RefusedRowError(Cause.NOT_ALLOWED, "this login may not write console_audit")
+
+    monkeypatch.setattr(PolicyLog, "require_audits", refused)
+    for asked in (("apply", harder, *said), ("withdraw", product, "--yes", *said[2:])):
+        assert isinstance(andon(*asked).exception, RefusedRowError)
+        assert asyncio.run(in_force(broker.bootstrap_servers, product))[1] is Action.REWORK
 
 
 async def _audit_of(product: str) -> tuple[list[WrittenDeed], AuditFinding]:
