@@ -1,12 +1,16 @@
 """Network cameras over HTTP: a stream of JPEGs, or one picture per request.
 
 A stream's frame is new when its first byte came after a moment at which nothing was waiting in the
-connection, less the camera's own delay. So a backlog is never taken for a frame of now.
+connection, less the camera's own delay. So a backlog is never taken for a frame of now. After a
+silence that is long for this camera nothing is known: lost packets, which are sent again, may have
+held back what it sent.
 """
 
 import asyncio
 import select
+import statistics
 import time
+from collections import deque
 from email.message import Message
 
 from connectors.cameras.http_request import CameraAnswer, get
@@ -19,6 +23,12 @@ from streams.ports import Picture, Trigger
 
 _QUIET_S = 0.005
 """Nothing came for this long: neither this host nor the camera's end of the wire holds a frame."""
+_UNKNOWN = 0.0
+"""In place of that moment: the frame may have been held back."""
+_LONG = 1.5
+"""A silence is long that takes so many of the camera's intervals."""
+_INTERVALS, _FEWEST = 32, 2
+"""So many intervals are remembered, and so many needed."""
 _LIMIT = 64 * 1024 * 1024
 
 
@@ -40,7 +50,9 @@ class MjpegSource:
         self._latency = latency_s
         self._answer: CameraAnswer | None = None
         self._parts: list[StreamPart] = []
-        self._quiet_at = float("-inf")
+        self._quiet_at = _UNKNOWN
+        self._heard_at = self._frame_at = 0.0
+        self._intervals: deque[float] = deque(maxlen=_INTERVALS)
 
     def open(self) -> None:
         self._answer = answer = get(self._address, self.name, self._timeout)
@@ -61,9 +73,24 @@ class MjpegSource:
             except CaptureError as error:
                 raise CaptureError(f"{self.name}: {error}") from None
             self._parts = [part for part in parts if _kind_of(part).startswith("image/")]
+            for _ in self._parts:
+                self._count()
         part = self._parts.pop(0)
         kind = _kind_of(part)
-        return LiveFrame(part.mark - self._latency, lambda: (part.body, kind))
+        began = None if part.mark == _UNKNOWN else part.mark - self._latency
+        return LiveFrame(began, lambda: (part.body, kind))
+
+    def _count(self) -> None:
+        """A frame is whole. The upper quartile stands for all: after a cut many come at once."""
+        now = time.monotonic()
+        if self._frame_at:
+            self._intervals.append(now - self._frame_at)
+        self._frame_at = now
+
+    def _is_long(self, silence_s: float) -> bool:
+        if len(self._intervals) < _FEWEST:
+            return True
+        return silence_s > _LONG * statistics.quantiles(self._intervals, n=4)[2]
 
     def _more(self) -> bytes:
         if (answer := self._answer) is None:
@@ -74,10 +101,11 @@ class MjpegSource:
                 before = time.monotonic()
                 if select.select([answer.sock], [], [], _QUIET_S)[0]:
                     break
-                self._quiet_at = before
+                self._quiet_at = _UNKNOWN if self._is_long(before - self._heard_at) else before
                 if before > deadline:
                     raise CaptureError(f"{self.name}: sent nothing for {self._timeout:g} s")
             data = answer.more()
+            self._heard_at = time.monotonic()
         except (OSError, ValueError) as error:
             raise CaptureError(f"{self.name}: the connection broke: {error}") from None
         if data is None:
