@@ -108,7 +108,8 @@ class _Absorbing:
         report: Progress,
     ) -> None:
         by_part = {good.part or str(i): good for i, good in enumerate(goods)}
-        self.goods = list(by_part.values())
+        by_look = {good.image.tobytes(): good for good in by_part.values()}
+        self.goods = list(by_look.values())  # copies of a picture are one part
         if len(self.goods) < FEWEST_GOOD:
             raise TrainingError(
                 f"{len(self.goods)} good parts are too few to learn a new kind from; "

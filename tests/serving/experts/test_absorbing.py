@@ -168,6 +168,9 @@ def test_too_few_good_parts(trained: ComposedExpert) -> None:
     same = [GoodPicture(good.image, "one", good.name) for good in goods()]
     with pytest.raises(TrainingError, match="1 good parts are too few"):
         absorb(trained, same)
+    copies = [GoodPicture(goods()[0].image.copy(), "", f"{i}.png") for i in range(12)]
+    with pytest.raises(TrainingError, match="1 good parts are too few"):
+        absorb(trained, copies)
 
 
 def test_a_look_is_shared_by_no_two_folds() -> None:
