@@ -13,16 +13,14 @@ import structlog
 
 from connectors.errors import SpoolFullError
 from connectors.gateway.historical import historical
+from connectors.gateway.refused_messages import as_outage, send_letter
 from connectors.gateway.spool import Spool, SpooledFile
 from streams.backoff import backoff_s
-from streams.codes import Stage
-from streams.envelope import Message
+from streams.envelope import Message, header_dict
 from streams.errors import UnavailableError
-from streams.failures import PermanentError, cause_of
-from streams.kafka.delivery import refused_letter, without_value
+from streams.failures import Cause, PermanentError, cause_of
 from streams.patience import Tries
 from streams.ports import Publisher
-from streams.topics import DEAD
 
 log = structlog.get_logger(__name__)
 _PROBE_S = 1.0
@@ -133,8 +131,10 @@ class SpoolingPublisher:
 
     async def _conclude(self, topic: str, message: Message, error: BaseException | None) -> None:
         if isinstance(error, PermanentError):
-            await self._refused(topic, message, error)
-        elif isinstance(error, UnavailableError | TimeoutError):
+            if await self._refused(topic, message, error):
+                return
+            error = as_outage(error)
+        if isinstance(error, UnavailableError | TimeoutError):
             self._set_down(True, str(error))
             await self._keep(topic, message)
         elif error is not None:
@@ -260,9 +260,8 @@ class SpoolingPublisher:
         finally:
             self._hold(-len(message.value))
         await self._arrived(file, topic, message, error, served)
-        if isinstance(error, UnavailableError | TimeoutError):
-            attempts = file.tries.attempts if file.tries is not None else 1
-            await asyncio.sleep(backoff_s(attempts - 1, 0.1, 5.0, jitter=0.5))
+        if error is not None and file.tries is not None:
+            await asyncio.sleep(backoff_s(file.tries.attempts - 1, 0.1, 5.0, jitter=0.5))
 
     async def _timed(self, topic: str, message: Message) -> None:
         began = time.monotonic()
@@ -285,14 +284,19 @@ class SpoolingPublisher:
         Args:
             served: how many had got through when it was begun.
         """
+        if isinstance(error, PermanentError):
+            if await self._refused(topic, message, error, file):
+                self._set_full(self.spool.full)
+                return
+            error = as_outage(error)
         if error is None:
             self._failed.clear()
             await self.spool.drop(file)
             self._set_down(False)
         elif isinstance(error, UnavailableError | TimeoutError):
             file.tries = file.tries or Tries(_ASIDE_AFTER, self._served)
-            if file.tries.failed(_unavailable(error), self._served):
-                await self._refused(topic, message, error, file)
+            if file.tries.failed(as_outage(error), self._served):
+                await self._refused(topic, message, error, file, for_good=True)
                 return
             if file.tries.attempts >= _IN_ORDER and file not in self._failed:
                 self._failed = [*self._failed, file][-_TRIED_TOGETHER:]
@@ -300,38 +304,37 @@ class SpoolingPublisher:
             if self._served == served:  # else others got through meanwhile
                 self._set_down(True, str(error))
             self._stored.set()
-        elif isinstance(error, PermanentError):
-            await self._refused(topic, message, error, file)
         else:
             self.spool.set_aside(file, f"{type(error).__name__}: {error}")
         self._set_full(self.spool.full)
 
     async def _refused(
-        self, topic: str, message: Message, error: Exception, file: SpooledFile | None = None
-    ) -> None:
-        """A dead letter; where the broker refuses even that, a ``.bad`` file of the spool."""
-        why = f"{cause_of(error).name}: {error}"
-        log.error("gateway.refused", topic=topic, size=len(message.value), why=why)
-        now = datetime.now(UTC)
-        name = cause_of(error).name
-        letter = refused_letter(topic, message, Stage.GATEWAY, name, str(error), now)
-        for one in (letter, without_value(letter)):
-            try:
-                async with asyncio.timeout(self.timeout_s):
-                    await self.publisher.send(DEAD.name, one)
-            except Exception as failed:  # noqa: BLE001 - the message is kept all the same
-                log.warning("gateway.letter_refused", topic=topic, why=str(failed))
-            else:
-                if file is not None:
-                    await self.spool.drop(file)
-                return
+        self,
+        topic: str,
+        message: Message,
+        error: Exception,
+        file: SpooledFile | None = None,
+        for_good: bool = False,
+    ) -> bool:
+        """A dead letter; where the broker refuses even that, a ``.bad`` file of the spool. False
+        where we may write neither: that is an outage, unless others get through (``for_good``).
+        """
+        failed = await send_letter(self.publisher, topic, message, error, self.timeout_s)
+        if failed is None:
+            if file is not None:
+                await self.spool.drop(file)
+            return True
+        if not for_good and cause_of(error) is cause_of(failed) is Cause.NOT_ALLOWED:
+            return False
         if file is None:
             try:
                 file = await self.spool.put(topic, message, is_taken=True)
             except SpoolFullError as full:
-                log.error("gateway.lost", topic=topic, why=str(full), letter=str(letter.headers))
-                return
-        self.spool.set_aside(file, why)
+                said = str(header_dict(message.headers))
+                log.error("gateway.lost", topic=topic, why=str(full), message=said)
+                return True
+        self.spool.set_aside(file, f"{cause_of(error).name}: {error}")
+        return True
 
     def _set_down(self, down: bool, why: str = "") -> None:
         if down != self._down:
@@ -344,7 +347,3 @@ class SpoolingPublisher:
             self._full = full
             (self._no_room.set if full else self._no_room.clear)()
             self.on_full(full)
-
-
-def _unavailable(error: Exception) -> UnavailableError:
-    return error if isinstance(error, UnavailableError) else UnavailableError(str(error))

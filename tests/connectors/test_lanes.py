@@ -111,9 +111,33 @@ async def test_what_may_not_even_be_a_dead_letter_is_kept_on_disk(tmp_path: Path
     bus = MemoryBus()
     bus.refuses = {ACKS.name: Cause.NOT_ALLOWED, DEAD.name: Cause.NOT_ALLOWED}
     publisher = sender(bus, tmp_path)
-    await publisher.send(ACKS.name, message("refused"))
+    async with running(publisher):
+        await publisher.send(ACKS.name, message("refused"))
+        async with asyncio.timeout(20):
+            while not files(tmp_path, ".bad"):
+                await publisher.send(SHOTS.name, message("good"))
+                await asyncio.sleep(0.002)
+        await until(lambda: not len(publisher.spool))
     assert len(files(tmp_path, ".bad")) == 1
     assert len(publisher.spool) == publisher.spool.size_bytes == 0
+
+
+@pytest.mark.asyncio
+async def test_a_gateway_whose_rights_are_withdrawn_keeps_everything(tmp_path: Path) -> None:
+    """Of files that are set aside the latest thousand are kept."""
+    bus = MemoryBus()
+    bus.refuses = dict.fromkeys((ACKS.name, SHOTS.name, DEAD.name), Cause.NOT_ALLOWED)
+    publisher, told = sender(bus, tmp_path), list[bool]()
+    publisher.on_down = told.append
+    async with running(publisher):
+        for number in range(30):
+            await publisher.send((ACKS, SHOTS)[number % 2].name, message(f"{number}"))
+        await until(lambda: any(file.tries for file in publisher.spool._files.values()))
+        assert (files(tmp_path, ".bad"), bus.sent, told) == ([], [], [True])
+        bus.refuses = {}
+        await until(lambda: len(bus.sent) == 30 and not len(publisher.spool))
+    assert sorted(int(m.value) for _, m in bus.sent) == list(range(30))
+    assert (letters(bus), files(tmp_path, ".bad"), told) == ([], [], [True, False])
 
 
 @pytest.mark.asyncio
