@@ -79,6 +79,11 @@ def serve_options(settings: ClassifierSettings) -> dict[str, object]:
     )
 
 
+def asks_endpoints(kind: str) -> bool:
+    """Whether a classifier of this kind asks endpoints, which all replicas share."""
+    return kind in ("velm", "cascade")
+
+
 def bills() -> dict[str, CallBill]:
     """What the calls of this process took, by the endpoint's name."""
     return {name: budget.bill for (name, *_), budget in _BUDGETS.items()}

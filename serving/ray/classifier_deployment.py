@@ -15,7 +15,7 @@ from serving.bundle_store import BundleStore
 from serving.errors import ServeConfigError, ServingError
 from serving.memory import give_back_memory
 from serving.naming.base import Classifier
-from serving.naming.build import bills, build_classifier
+from serving.naming.build import asks_endpoints, bills, build_classifier
 from serving.naming.exemplars import load_bundle
 from serving.ray.following import StoreWatch
 from serving.ray.settings import LATEST, ClassifierArguments, ClassifierUserConfig, parse
@@ -67,7 +67,7 @@ class ClassifierDeployment:
     ) -> None:
         self._settings, self._store = settings, open_store()
         self._spans = open_spans()
-        self._count = count
+        self._count = count if asks_endpoints(settings.kind) else lambda: 1
         self._counted: deque[int] = deque([1], maxlen=COUNTED)
         self._sharing = 1
         self._stage: _Running | None = None

@@ -148,7 +148,7 @@ async def test_replicas_count_each_other_and_share_what_an_endpoint_may_be_asked
         return TinyClassifier(0.0, {})
 
     monkeypatch.setattr("serving.ray.classifier_deployment.build_classifier", build)
-    settings = ClassifierArguments(kind=CLASSIFIER, follow_s=3600)
+    settings = ClassifierArguments(kind="velm", follow_s=3600)
     actor = ClassifierDeployment(settings, lambda: open_folder(tmp_path), count=lambda: counts[-1])
     await actor.reconfigure({"exemplars": "latest"})
     for found, sharing in ((3, 3), (2, 3), *[(2, 3)] * (COUNTED - 2), (2, 2)):
@@ -163,4 +163,23 @@ async def test_replicas_count_each_other_and_share_what_an_endpoint_may_be_asked
     monkeypatch.setattr(actor, "_count", away)
     await actor._follow()
     assert (await actor.status())["sharing"] == 2
+    await actor.close()
+
+
+@pytest.mark.asyncio
+async def test_a_classifier_that_asks_no_endpoint_is_not_built_anew_for_another_replica(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, built = [1, 2], []
+
+    def build(*_: object) -> TinyClassifier:
+        built.append(_[-1])
+        return TinyClassifier(0.0, {})
+
+    monkeypatch.setattr("serving.ray.classifier_deployment.build_classifier", build)
+    settings = ClassifierArguments(kind="prototypes", follow_s=3600)
+    actor = ClassifierDeployment(settings, lambda: open_folder(tmp_path), count=counts.pop)
+    await actor.reconfigure({"exemplars": "latest"})
+    await actor._follow()
+    assert built == [1]
     await actor.close()
