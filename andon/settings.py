@@ -192,7 +192,7 @@ class WorkerSettings(Section):
 
 CheckName = Literal[
     "kafka", "postgres", "s3", "ray", "serve", "llm", "policies",
-    "workers", "state", "plc", "gateway", "camera", "exposure",
+    "workers", "state", "plc", "gateway", "camera", "certificates", "exposure",
 ]  # fmt: skip
 """What ``andon doctor`` can be asked: ``andon.checks.CHECKS``."""
 

@@ -83,7 +83,7 @@ def _row(found: CheckRow, t: Translate) -> HealthRow:
 _TOLD = frozenset(
     {
         "kafka", "postgres", "s3", "ray", "serve", "llm", "policies", "workers", "state", "plc",
-        "gateway", "camera", "exposure", "product", "worker",
+        "gateway", "camera", "certificates", "exposure", "product", "worker",
     }
 )  # fmt: skip
 

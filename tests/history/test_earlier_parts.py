@@ -81,8 +81,8 @@ async def test_record_prepares_what_an_earlier_version_left(
     await old.close()
     writer = PostgresHistoryWriter(url)
     await writer.add_decisions([make.decision(7)])
-    assert writer._preparing is not None
-    await writer._preparing
+    assert writer._beside
+    await writer._beside[0]
     assert (await history.stats()).frames == 6
     await writer.close()
 

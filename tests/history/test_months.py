@@ -80,8 +80,8 @@ async def test_tables_with_events_become_the_first_part_and_keep_one_identity(
     found = await value(engine, "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%edge'")
     assert found == 0
     history = History(url)
-    assert writer._preparing is not None
-    await writer._preparing
+    assert writer._beside
+    await writer._beside[0]
     assert (await history.stats()).frames == 21
     gaps = await history.gaps()
     assert (gaps.false_facts, gaps.false_counts, gaps.decided_twice) == ((), (), ())
