@@ -67,7 +67,7 @@ def by(released: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(released / "wheel"), "PYTHONSAFEPATH": "1"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def plant(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """What the released version left: its topics, schema and policy. Serve is upgraded already."""
     folder = tmp_path_factory.mktemp("plant")
