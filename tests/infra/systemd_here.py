@@ -117,6 +117,7 @@ def _started(process: "subprocess.Popen[bytes]", log: Path) -> Machine:
         if children:
             machine = Machine(int(children[0]))
             if (machine.files / "run/systemd/private").exists():
+                machine.run("systemctl", "start", "basic.target")  # waits until all of it is up
                 return machine
         time.sleep(0.2)
     pytest.skip(f"systemd does not start in namespaces here: {log.read_text()[-300:]}")
