@@ -24,6 +24,7 @@ from tests.connectors.vision.station import (
     running_station,
 )
 from tests.connectors.vision.test_server_faults import _stop
+from tests.waiting import until
 
 BAD_STATE = ua.StatusCodes.BadInvalidState
 
@@ -204,4 +205,5 @@ async def test_continuous_execution_until_it_is_stopped(tmp_path: Path) -> None:
         assert await client.call(f"{MACHINE}.Reset", *why) == [0]
         assert await client.call(f"{MACHINE}.SelectModeAutomatic") == [0]
         await client.prepare()
+        await until(lambda: not station.controller.asks_to_stop, what="the request is withdrawn")
         assert (await client.start("StartContinuous"))[1] == 0
