@@ -8,7 +8,6 @@ from fastapi.concurrency import run_in_threadpool
 
 from console.identity import who_of
 from console.parts import ConsoleParts
-from console.policies.answers import SecondPerson
 from console.product_drafts import DraftError, DraftStep, ProductDraft, ProductDrafts, next_step
 
 MOST_BYTES: Final = 64 << 20
@@ -81,10 +80,9 @@ class ProductDesk:
         """A change of a policy that somebody else must approve is made where they are asked. What
         softens is refused by the step itself."""
         desk, wanted = self._policies, draft.checked.policy_hash if draft.checked else ""
-        if desk.second_person is not SecondPerson.ALWAYS:
-            return
-        now = await desk.in_force(draft.product)
-        if (now.policy_hash if now else "") != wanted and await desk.last(draft.product):
+        found = [await desk.in_force(draft.product), await desk.last(draft.product)]
+        now, last = (one.policy_hash if one else "" for one in found)
+        if desk.second_person.stops(wanted, now, last, softens=False):
             raise DraftError(
                 f"somebody else must approve another policy of {draft.product!r}: put it in force "
                 "on the page Policies, and go on here once it is"

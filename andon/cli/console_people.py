@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from andon.cli.deeds import deed_here
 from andon.cli.options import Json
 from andon.cli.printing import print_found
+from andon.deeds import deed_here
 from andon.settings import load_settings
 from andon.wiring.console import accounts
 from console.access import ConsoleRole, common_role

@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from andon.cli.deeds import declared_deed, deed_here, stated_reason
 from andon.cli.history.asking import moment
 from andon.cli.options import By, Json, OneProduct, group, plant_name
 from andon.cli.printing import print_found, table_of_rows
+from andon.cli.reasons import stated_reason
+from andon.deeds import declared_deed, deed_here
 from andon.learning.catalogue import read_versions
 from andon.learning.changing import (
     WAIT_S,

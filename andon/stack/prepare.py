@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from andon.cli.deeds import declared_deed
+from andon.deeds import declared_deed
 from andon.settings import Settings
 from andon.wiring import brokers, opened, signed_policies, storage
 from console.policies.requests import APPLY

@@ -39,6 +39,22 @@ class SecondPerson(StrEnum):
         """
         return self is SecondPerson.ALWAYS or (softens and self is SecondPerson.SOFTENING)
 
+    def stops(self, wanted: str, in_force: str, last: str, softens: bool) -> bool:
+        """Whether a version may not come in force where no second person can be asked.
+
+        A product's first policy, and the one that is in force already, are nobody else's matter.
+
+        Args:
+            wanted: hash of the version.
+            in_force: of what is in force; empty: nothing is.
+            last: the same, or of what was in force until it was withdrawn; empty: the first policy.
+            softens: whether ``wanted`` softens ``last``.
+
+        >>> [SecondPerson.ALWAYS.stops("b", now, now, softens=False) for now in ("", "a", "b")]
+        [False, True, False]
+        """
+        return bool(last) and wanted != in_force and self.is_asked(softens)
+
 
 class GivenBody(BaseModel):
     """What a program sends; a key that nobody reads is refused."""

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import typer
 
-from andon.cli.deeds import deed_here
 from andon.cli.options import Json
 from andon.cli.printing import plain, print_found
+from andon.deeds import deed_here
 from andon.settings import Settings, load_settings
 from andon.wiring import opened, storage
 from andon.wiring.console import console_audit

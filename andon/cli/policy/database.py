@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from datetime import datetime
 
 from andon import policy_changes
-from andon.cli.deeds import declared_deed
+from andon.deeds import declared_deed
 from andon.policy_changes import PolicyChange
 from andon.settings import load_settings
 from andon.wiring import opened, storage
@@ -86,8 +86,6 @@ def refuse_alone(
 ) -> None:
     """Refuse what somebody else must approve: at a prompt nobody is known.
 
-    A product's first policy, and the one that is in force already, are nobody else's matter.
-
     Args:
         before: what is in force.
         last: the same, or what was in force until it was withdrawn.
@@ -96,8 +94,8 @@ def refuse_alone(
         SecondPersonError: the plant asks for a second person, and the console knows people.
     """
     asked = SecondPerson(load_settings().console.second_person)
-    is_same = before is not None and before.policy_hash == policy.policy_hash
-    if last is not None and not is_same and asked.is_asked(softens):
+    in_force, latest = (one.policy_hash if one else "" for one in (before, last))
+    if asked.stops(policy.policy_hash, in_force, latest, softens):
         raise SecondPersonError(
             f"somebody else must approve this (ANDON_CONSOLE__SECOND_PERSON is {asked}), and at a "
             "prompt nobody is known: ask for it on the console's page Policies, or by POST "

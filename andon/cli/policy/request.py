@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from andon.cli.deeds import stated_reason
 from andon.cli.options import By
+from andon.cli.reasons import stated_reason
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
