@@ -1,5 +1,6 @@
 """What the local servers share: a port on loopback, a log, a start that is waited for, a stop."""
 
+import errno
 import os
 import shutil
 import signal
@@ -119,8 +120,11 @@ def make_folder(folder: Path, make: Callable[[Path], None]) -> None:
             shutil.rmtree(old, ignore_errors=True)
     try:
         make(draft)
-        if not folder.is_dir() or not any(folder.iterdir()):
+        try:
             draft.rename(folder)
+        except OSError as failure:  # another run was quicker, and its folder is not empty
+            if failure.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 
+from infra.stack.server import make_folder
 from streams.envelope import Message
 
 HERE = Path(__file__).parent
@@ -57,20 +58,21 @@ def node_tools(where: Path = HERE / "node") -> NodeTools:
     wanted = (where / "package.json").read_bytes()
     folder = CACHE / f"node-{digest_of(wanted)}"
     if not folder.is_dir():
-        draft = folder.with_name(f"{folder.name}-{os.getpid()}")
-        draft.mkdir(parents=True)
-        (draft / "package.json").write_bytes(wanted)
-        command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]
-        try:
-            done = subprocess.run(command, cwd=draft, capture_output=True, text=True, timeout=240)
-            problem = (done.stdout + done.stderr)[-300:] if done.returncode else ""
-        except subprocess.TimeoutExpired:
-            problem = "no end after 240 s"
-        if problem:
-            shutil.rmtree(draft)
-            pytest.skip(f"npm could not fetch the readers: {problem}")
-        draft.rename(folder)
+        make_folder(folder, partial(_fetch, wanted))  # two workers may need it at once
     return NodeTools(folder)
+
+
+def _fetch(wanted: bytes, draft: Path) -> None:
+    draft.mkdir()
+    (draft / "package.json").write_bytes(wanted)
+    command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]
+    try:
+        done = subprocess.run(command, cwd=draft, capture_output=True, text=True, timeout=240)
+        problem = (done.stdout + done.stderr)[-300:] if done.returncode else ""
+    except subprocess.TimeoutExpired:
+        problem = "no end after 240 s"
+    if problem:
+        pytest.skip(f"npm could not fetch the readers: {problem}")
 
 
 @cache
