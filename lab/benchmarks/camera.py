@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import cv2
@@ -14,7 +14,7 @@ from connectors.cameras.freshness import SETTLE_S
 from connectors.cameras.supervised import SupervisedCamera
 from connectors.errors import CaptureError
 from lab.benchmarks.camera_gige import measure_gige
-from lab.cameras import fake_gige, rtsp
+from lab.cameras import fake_gige
 from lab.cameras.network import NetworkCamera
 from lab.cameras.painted import read_painted
 from lab.cameras.rtsp import RtspCamera
@@ -60,17 +60,13 @@ class Freshness:
 def benchmark_camera(options: CameraBenchmark, say: Callable[[str], None]) -> dict[str, object]:
     """Every pause at every kind of network camera, cameras that stall, and a GigE camera.
 
-    Kinds whose twin is not installed are left out, and ``left_out`` says what to install.
+    Where the GigE camera is not installed, ``left_out`` says what to install.
     """
-    kinds, left_out = ["opencv", "snapshot"], [why for why in _lacking() if why]
-    if not rtsp.why_not():
-        kinds.append("rtsp")
-    rows = asyncio.run(_all_pauses(kinds, options, say))
+    rows = asyncio.run(_all_pauses(options, say))
     say("cameras that stall")
-    streams = [kind for kind in kinds if kind != "snapshot"]
-    stalls = [asyncio.run(measure_stall(options, kind)) for kind in streams]
-    gige = None
-    if not fake_gige.why_not():
+    stalls = [asyncio.run(measure_stall(options, kind)) for kind in ("opencv", "rtsp")]
+    gige, why_no_gige = None, fake_gige.why_not()
+    if not why_no_gige:
         say("a GigE camera")
         gige = asdict(measure_gige(options.gige_frames))
     return {
@@ -79,22 +75,18 @@ def benchmark_camera(options: CameraBenchmark, say: Callable[[str], None]) -> di
         "failed": sum(row.failed for row in rows),
         "stall_fault_s": min(stalls) if min(stalls) < 0 else max(stalls),
         "gige": gige,
-        "left_out": left_out,
+        "left_out": [why_no_gige] if why_no_gige else [],
         "fps": options.fps,
         "delay_ms": options.delay_ms,
     }
 
 
-def _lacking() -> tuple[str, str]:
-    return rtsp.why_not(), fake_gige.why_not()
-
-
-async def _all_pauses(
-    kinds: Sequence[str], options: CameraBenchmark, say: Callable[[str], None]
-) -> list[Freshness]:
+async def _all_pauses(options: CameraBenchmark, say: Callable[[str], None]) -> list[Freshness]:
     """Every measurement has a camera of its own, so they may run side by side."""
     runs = [
-        measure_freshness(kind, pause, options, say) for pause in options.pauses_s for kind in kinds
+        measure_freshness(kind, pause, options, say)
+        for pause in options.pauses_s
+        for kind in ("opencv", "snapshot", "rtsp")
     ]
     return await asyncio.gather(*runs)
 

@@ -6,27 +6,16 @@ the connection: the worst that such cameras do.
 
 import http.server
 import threading
-import time
 from types import TracebackType
 
-from lab.cameras.painted import painted
+from lab.cameras.painted import PaintingCamera, painted
 
 
-class NetworkCamera:
-    """``/stream.mjpg`` and ``/snapshot.jpg`` on a port of this machine.
-
-    Args:
-        fps: frames per second.
-        delay_s: from an exposure to its first byte, seconds.
-    """
+class NetworkCamera(PaintingCamera):
+    """``/stream.mjpg`` and ``/snapshot.jpg`` on a port of this machine."""
 
     def __init__(self, fps: float = 25.0, delay_s: float = 0.08) -> None:
-        self.fps = fps
-        self.delay_s = delay_s
-        self.started = time.monotonic()
-        self.frozen = threading.Event()
-        """Set: the connection stays, and no frame comes any more."""
-        self._stopped = threading.Event()
+        super().__init__(fps, delay_s)
         camera = self
 
         class Handler(_Handler):
@@ -43,31 +32,10 @@ class NetworkCamera:
     def snapshot(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}/snapshot.jpg"
 
-    def stall(self) -> None:
-        """The connection stays, and nothing comes any more."""
-        self.frozen.set()
-
-    def now_ms(self) -> float:
-        """What a picture exposed now would say, with its fraction."""
-        return 1000 * (time.monotonic() - self.started)
-
-    def exposed_at(self, number: int) -> float:
-        return self.started + number / self.fps
-
-    def wait_until(self, at: float) -> bool:
-        """Sleep; False: the camera was switched off."""
-        return not self._stopped.wait(max(at - time.monotonic(), 0))
-
-    def wait_while_frozen(self) -> bool:
-        while self.frozen.is_set():
-            if self._stopped.wait(0.02):
-                return False
-        return True
-
     def jpeg(self, number: int) -> bytes:
         import cv2
 
-        data = cv2.imencode(".jpg", painted(round(1000 * number / self.fps)))[1]
+        data = cv2.imencode(".jpg", painted(self.exposed_ms(number)))[1]
         return bytes(data.tobytes())
 
     def __enter__(self) -> "NetworkCamera":
@@ -80,7 +48,7 @@ class NetworkCamera:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stopped.set()
+        self.switch_off()
         self._server.shutdown()
         self._server.server_close()
 
@@ -104,8 +72,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
-        number = int((time.monotonic() - twin.started) * twin.fps) + 1
-        while twin.wait_until(twin.exposed_at(number) + twin.delay_s) and twin.wait_while_frozen():
+        number = twin.next_number()
+        while twin.wait_to_send(number, twin.delay_s):
             data = twin.jpeg(number)
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
             self.wfile.write(head.encode() + data + b"\r\n")
@@ -113,9 +81,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _snapshot(self) -> None:
         twin = self.twin
-        if not twin.wait_while_frozen():
+        if not twin.wait_while_stalled():
             return
-        number = int((time.monotonic() - twin.started - twin.delay_s) * twin.fps)
+        number = int((twin.now_ms() / 1000 - twin.delay_s) * twin.fps)
         data = twin.jpeg(max(number, 0))
         self.send_response(200)
         self.send_header("Content-Type", "image/jpeg")

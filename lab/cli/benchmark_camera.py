@@ -29,12 +29,11 @@ def camera(
 ) -> None:
     """Pictures of a network camera that were exposed before their trigger; exit 1 for any.
 
-    The cameras are the laboratory's: they paint the time of each exposure into its picture. They
-    send JPEGs by HTTP, single pictures, or RTSP where GStreamer's server is installed. Then they
-    stall, and the time to the gateway's fault is measured (exit 1 for over a second). Where Aravis
-    is installed its fake GigE camera gives 100 frames, compared with what it draws, and answers 30
-    software triggers (exit 1 for one that is not equal or not answered). 200 triggers of every
-    20 s take 67 minutes.
+    The cameras are the laboratory's: they paint the time of each exposure into its picture, and
+    send JPEGs by HTTP or RTSP, or single pictures. Then they stall, and the time to the gateway's
+    fault is measured (exit 1 for over a second). Where Aravis is installed its fake GigE camera
+    gives 100 frames, compared with what it draws, and answers 30 software triggers (exit 1 for one
+    that is not equal or not answered). 200 triggers of every 20 s take 67 minutes.
     """
     from lab.benchmarks.camera import CameraBenchmark, benchmark_camera
 

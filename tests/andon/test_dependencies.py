@@ -36,7 +36,7 @@ LOADED_BY_NAME = {
 those of a shared namespace."""
 NAMESPACE = "opentelemetry"
 """A top-level name that several distributions share; who imports which stands above."""
-IN_OTHER_ENVIRONMENTS = ("lab/peers/anomalib_child.py", "lab/cameras/rtsp_server.py")
+IN_OTHER_ENVIRONMENTS = ("lab/peers/anomalib_child.py",)
 
 
 def test_no_dependency_ships_a_module_named_like_ours() -> None:

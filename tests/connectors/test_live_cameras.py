@@ -141,7 +141,7 @@ async def test_a_stalled_source_is_a_fault_without_any_trigger_and_is_opened_aga
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("kind", ["opencv", "snapshot"])
+@pytest.mark.parametrize("kind", ["opencv", "snapshot", "rtsp"])
 async def test_no_picture_of_a_network_camera_is_older_than_its_trigger(kind: str) -> None:
     options = CameraBenchmark(triggers=4)
     found = await measure_freshness(kind, 0.1, options, lambda _: None)
@@ -176,8 +176,9 @@ async def test_frames_that_waited_while_nobody_read_are_not_new() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_stalled_network_camera_is_found_by_its_silence() -> None:
-    assert await measure_stall(CameraBenchmark()) > 0
+@pytest.mark.parametrize("kind", ["opencv", "rtsp"])
+async def test_a_stalled_network_camera_is_found_by_its_silence(kind: str) -> None:
+    assert await measure_stall(CameraBenchmark(), kind) > 0
 
 
 @pytest.mark.asyncio
