@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from serving.experts.forms import BackboneGraph
-from serving.experts.runtime import compile_model, native_bf16
+from serving.experts.runtime import compile_model, fast_bf16
 from serving.experts.translating import translate
 from serving.experts.types import Floats, Image
 
@@ -39,7 +39,7 @@ class _OpenVinoGraph:
     """One graph, compiled: an image at a time, so that an answer does not depend on its company."""
 
     def __init__(self, model: Any, threads: int) -> None:
-        precision = "bf16" if native_bf16() else "f32"
+        precision = "bf16" if fast_bf16() else "f32"
         compiled = compile_model(model, precision, threads, streams=1)
         self._names = [output.get_any_name() for output in compiled.outputs]
         self._request = compiled.create_infer_request()
