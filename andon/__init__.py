@@ -1,3 +1,3 @@
 """The command line, the settings and the one composition root."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from andon import __version__
+from andon.build import build
 from andon.cli.finite import with_finite_numbers
 from andon.cli.laboratory import GroupWithLaboratory, MissingExtraError
 from andon.event_loop import adopt_event_loop
@@ -70,7 +70,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(__version__)
+        typer.echo(build())
         raise typer.Exit
 
 

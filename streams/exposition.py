@@ -93,6 +93,17 @@ def in_force(versions: Mapping[str, str]) -> dict[tuple[str, ...], float]:
     return dict.fromkeys(versions.items(), 1.0)
 
 
+BUILD = MetricRow(
+    "andon_build_info",
+    "gauge",
+    "1 for the build that the process runs: its version and commit",
+    ("build",),
+    "Two for longer than an upgrade takes: a process was not started again.",
+    common=(),
+)
+"""Of every process, beside its own metrics."""
+
+
 class MetricsPortError(AndonError):
     """The port of the metrics cannot be opened."""
 
@@ -102,8 +113,10 @@ def served(
     port: int,
     host: str = "127.0.0.1",
     setting: str = "ANDON_WORKER__METRICS_PORT",
+    build: str = "",
 ) -> Callable[[], None]:
-    """Expose a registry on ``port`` of ``host``; returns what stops it.
+    """Expose a registry on ``port`` of ``host``, with the ``build`` that runs where one is named;
+    returns what stops it.
 
     Raises:
         MetricsPortError: the port cannot be had; names the ``setting`` that chose it.
@@ -115,6 +128,9 @@ def served(
             f"{setting}: port {port} cannot be opened ({error.strerror}); "
             "each process of a host needs a port of its own, and 0 exposes nothing"
         ) from error
+
+    if build:
+        BUILD.gauge(registry).labels(build).set(1)
 
     def stop() -> None:
         server.shutdown()

@@ -52,7 +52,8 @@ def print_whole(path: Path, found: WholeBundle, seconds: float, as_json: bool) -
     of = found.manifest
     extras = f"[{','.join(of.extras)}]" if of.extras else ""
     lines = [
-        f"{plain(str(path))}: Andon {of.version}{extras} for {of.machine}, Python {of.python}",
+        f"{plain(str(path))}: Andon {of.version}{extras}, commit {of.commit[:10] or 'unknown'}, "
+        f"for {of.machine}, Python {of.python}",
         f"{of.packages} packages, {len(of.experts)} experts, {found.files} files, "
         f"{found.size / 1e9:.2f} GB, {seconds:.0f} s",
         f"digest {found.digest}",

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from andon import __version__
+from andon.build import build
 from andon.processes.heap import settle_heap
 from andon.processes.stalls import watched_loop
 from andon.processes.status import telling
@@ -141,7 +141,7 @@ async def compose(
     )
     if own.metrics_port:
         setting = "ANDON_GATEWAY__METRICS_PORT"
-        stack.callback(served(meter.registry, own.metrics_port, own.metrics_host, setting))
+        stack.callback(served(meter.registry, own.metrics_port, own.metrics_host, setting, build()))
     traces = await _traces(settings, stack)
     if traces is not None:
         publisher.traces, feed.on_decision = traces, traces.heard
@@ -150,7 +150,7 @@ async def compose(
         own,
         watched,
         place_of(settings.paths.state),
-        __version__,
+        build(),
         in_charge,
         owner,
         waiting,

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from andon import __version__
+from andon.build import build
 from andon.processes.heap import settle_heap
 from andon.processes.instance import Instance, claimed_instance
 from andon.processes.stalls import watched_loop
@@ -93,6 +93,7 @@ def role_config(role: RoleName, settings: Settings, instance: str | None = None)
         status_every_s=settings.status_every_s,
         metrics_port=worker.metrics_port,
         metrics_host=worker.metrics_host,
+        build=build(),
     )
 
 
@@ -163,7 +164,7 @@ async def _run(config: RoleConfig, settings: Settings, own: Instance) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     log = structlog.get_logger(role=role, instance=config.bus.instance).info
-    watch = WorkerWatch(own.name, __version__, log)
+    watch = WorkerWatch(own.name, build(), log)
     spans = await asyncio.to_thread(spans_of, settings, role, own.name)
     tracing = None if spans is None else Tracing(spans, role, settings.tracing.keep_odd)
     started = Started(config, own.name, tracing)

@@ -4,7 +4,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from andon import __version__
+from andon.build import build
 from andon.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ def spans_of(settings: Settings, process: str, instance: str = "") -> "SpanSink 
     resource = {
         "service.namespace": "andon",
         "service.name": f"andon-{process}",
-        "service.version": __version__,
+        "service.version": build(),
         "service.instance.id": instance or f"{host}-{os.getpid()}",
         "host.name": host,
         "process.pid": str(os.getpid()),
     }
-    return OtlpSpans(settings.tracing, resource, __version__)
+    return OtlpSpans(settings.tracing, resource, build())
 
 
 def telemetry_of_replica(process: str) -> "SpanSink | None":

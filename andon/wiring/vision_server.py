@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from andon import __version__
+from andon.build import build
 from andon.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,4 +33,4 @@ def vision_server(
 
     own = settings.gateway
     station = "/".join(filter(None, (own.site, own.area, own.line, own.station)))
-    return VisionServer(settings.vision, controller, in_force, station, __version__)
+    return VisionServer(settings.vision, controller, in_force, station, build())

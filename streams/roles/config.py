@@ -90,3 +90,5 @@ class RoleConfig:
     """Prometheus port; 0 is off."""
     metrics_host: str = "127.0.0.1"
     """Address that the Prometheus port listens on."""
+    build: str = ""
+    """Which build of Andon runs, for Prometheus."""

@@ -110,7 +110,8 @@ class RoleRunner:
     def _served_metrics(self) -> Callable[[], None] | None:
         """What stops the exposition, where there is one."""
         port, host = self.config.metrics_port, self.config.metrics_host
-        return served(self.telemetry.registry, port, host) if port else None
+        registry, build = self.telemetry.registry, self.config.build
+        return served(registry, port, host, build=build) if port else None
 
     async def _run(self, stop: asyncio.Event, on_ready: Callable[[], None] | None) -> None:
         config = self.config

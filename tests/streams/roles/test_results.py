@@ -57,3 +57,10 @@ def test_a_metrics_port_that_is_taken_is_named_by_its_setting() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(MetricsPortError, match=rf"ANDON_WORKER__METRICS_PORT: port {port} "):
             served(Telemetry("inspect").registry, port)
+
+
+def test_a_scrape_tells_which_build_runs() -> None:
+    telemetry = Telemetry("inspect")
+    served(telemetry.registry, 0, build="1.0+g0123456789")()
+    told = telemetry.registry.get_sample_value
+    assert told("andon_build_info", {"build": "1.0+g0123456789"}) == 1.0
