@@ -5,6 +5,7 @@ import itertools
 import signal
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 
@@ -112,9 +113,10 @@ async def compose(
         The gateway, an event that is set once Kafka's decisions are followed, and the policies.
     """
     own = settings.gateway
+    await _usable(partial(edge.take_former, settings))
     spools, journal = edge.spools(settings), edge.journal(settings)
     lookback_s = own.feed_lookback_s if journal.path.exists() else 0.0
-    following = signed_policies.policy_source(settings, f"{own.line}-{own.station}")
+    following = signed_policies.policy_source(settings, edge.place(settings))
     opening = (
         asyncio.create_task(_disk_usable(journal, spools.values()), name="disk"),
         asyncio.create_task(stack.enter_async_context(following), name="policies"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from andon.settings import Settings, SettingsError
+from andon.wiring import signed_policies
 from andon.wiring.brokers import kafka_connection
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def line_link(settings: Settings) -> "OwnedLink":
     from connectors.opcua.link import OpcUaLink
 
     own = settings.gateway
-    memory = own.journal_dir / f"{own.line}-{own.station}.owner"
+    memory = own.journal_dir / f"{place(settings)}.owner"
     return OwnedLink(OpcUaLink(own), own, memory, own.standby)
 
 
@@ -97,12 +98,26 @@ async def controller_certificate(settings: Settings) -> "Offered":
     return await offered(settings.gateway)
 
 
+def place(settings: Settings) -> str:
+    """What journal, spool and policies of the gateway's line and station are called on disk."""
+    from connectors.gateway.places import place_name
+
+    return place_name(settings.gateway.line, settings.gateway.station)
+
+
+def take_former(settings: Settings) -> None:
+    """Rename what an earlier version called otherwise. Raises ``JournalBusyError``, ``OSError``."""
+    from connectors.gateway.places import take_former
+
+    take_former(settings.gateway, settings.paths.state / signed_policies.FOLDER)
+
+
 def journal(settings: Settings) -> "Journal":
     """The gateway's journal, one file per line and station."""
     from connectors.gateway.journal import Journal
 
     own = settings.gateway
-    path = own.journal_dir / f"{own.line}-{own.station}.journal"
+    path = own.journal_dir / f"{place(settings)}.journal"
     return Journal(path, int(own.journal_limit_mib * (1 << 20)))
 
 

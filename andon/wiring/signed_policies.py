@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from andon.settings import Settings
 from andon.wiring.brokers import kafka_connection
@@ -12,6 +12,9 @@ from andon.wiring.brokers import kafka_connection
 if TYPE_CHECKING:
     from policies.signing import Signer, TrustedKeys
     from policies.source import KafkaPolicySource
+
+FOLDER: Final = "policies"
+"""Below the state: copies of the policies in force."""
 
 
 @asynccontextmanager
@@ -27,7 +30,7 @@ async def policy_source(settings: Settings, reader: str = "") -> AsyncIterator["
 
         # A new policy may take half a second to arrive; an idle fetch then costs next to nothing.
         connection = replace(kafka_connection(settings), fetch_max_wait_ms=500)
-        folder = settings.paths.state / "policies" / reader
+        folder = settings.paths.state / FOLDER / reader
         return KafkaPolicySource(connection, folder, trusted=_trusted_keys(settings))
 
     source = await asyncio.to_thread(build)

@@ -82,7 +82,7 @@ class Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = self.path.open("a+b", buffering=0)
-            _lock(file, self.path)
+            lock(file, self.path)
             try:
                 self._read(file)
             except BaseException:
@@ -254,7 +254,7 @@ class Journal:
             fresh.unlink()
         file = fresh.open("a+b", buffering=0)
         try:
-            _lock(file, fresh)
+            lock(file, fresh)
             _write_all(file, data)
             os.fsync(file.fileno())
             fresh.replace(self.path)
@@ -277,7 +277,8 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
         view = view[file.write(view) :]
 
 
-def _lock(file: IO[bytes], path: Path) -> None:
+def lock(file: IO[bytes], path: Path) -> None:
+    """Hold a journal's file until it is closed. Raises ``JournalBusyError``, and closes it then."""
     import fcntl
 
     try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from connectors.gateway.part_traces import PartTraces
+from connectors.gateway.places import place_name
 from connectors.gateway.shared_publisher import SharedPublisher
 from connectors.gateway.spool import Budget, Spool
 from connectors.gateway.spooling_publisher import SpoolingPublisher
@@ -135,7 +136,8 @@ def spools_of(own: GatewaySettings) -> Mapping[Lane, Spool]:
 
     Pictures keep the folder that earlier versions used for everything.
     """
-    folder, budget = own.spool_dir / f"{own.line}-{own.station}", Budget(own.spool_limit_mib << 20)
+    folder = own.spool_dir / place_name(own.line, own.station)
+    budget = Budget(own.spool_limit_mib << 20)
     below = {Lane.WORDS: folder / "words", Lane.PICTURES: folder, Lane.LARGE: folder / "large"}
     return {lane: Spool(path, budget) for lane, path in below.items()}
 

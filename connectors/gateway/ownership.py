@@ -55,7 +55,7 @@ class OwnedLink:
         self._memory = memory
         self._standby = standby
         self._number = 0
-        self._before = _remembered(memory)
+        self._before = 0
         self._count = 0
         self._ready = False
         self._checked_at = -1.0
@@ -82,6 +82,7 @@ class OwnedLink:
             GatewayBusyError: another gateway is in charge, and this one is no stand-by.
         """
         self._tell = on_event
+        self._before = self._before or await asyncio.to_thread(_remembered, self._memory)
         self._ended = asyncio.get_running_loop().create_future()
         serving = asyncio.create_task(self._link.run(self._hear), name="line link")
         try:
