@@ -227,8 +227,9 @@ class ConsoleSettings(Section):
     second_person: Literal["never", "softening", "always"] = "never"
     """When a change of a policy needs somebody else who approves it at the console: ``never``,
     ``softening`` (where parts could pass that are stopped today, more of their pictures leave the
-    plant, or audits, limits and golden parts watch less) or ``always``. A prompt that has this
-    setting refuses such a change."""
+    plant, or audits, limits and golden parts watch less) or ``always``, where another version of
+    an expert or of exemplars needs them too. A prompt that has this setting refuses such a change.
+    """
     trusted_proxies: Annotated[tuple[str, ...], Field(max_length=32)] = ("127.0.0.1", "::1")
     """Addresses or networks of the proxies before the console, as JSON. What they say is believed:
     that a browser came by TLS, which the cookie's ``Secure`` mark needs, and from which address,

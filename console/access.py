@@ -102,6 +102,7 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /models/{key}/{version}/normals/{row}
             GET  /api/models
             GET  /api/models/{key}/change
+            GET  /api/models/{key}/request
             GET  /api/models/{key}/{version}
             GET  /docs
             GET  /api/openapi.json
@@ -139,6 +140,8 @@ ACCESS: Final[Mapping[Route, frozenset[ConsoleRole]]] = dict(
             GET  /api/policies/{product}/backtests/{test_id}
             POST /api/policies/{product}/backtests/{test_id}/cancel
             POST /api/policies/{product}/requests/{number}
+            POST /models/{key}/requests/{number}
+            POST /api/models/{key}/requests/{number}
             """,
         ),
         *_routes(

@@ -2,14 +2,34 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from fastapi import Request
 
 from console.identity import who_of
+from console.model_requests import (
+    ACTIONS,
+    REQUEST,
+    ROLLBACK,
+    USE,
+    ModelRequest,
+    is_first_answer,
+    open_requests,
+)
 from console.model_versions import ModelError, ModelVersions, VersionChange
 from console.parts import ConsoleParts
+from console.policies.answers import AnswerToRequest
+from console.policies.desk import PolicyDesk
+from console.policies.reading import actor_of
+from history.console_audit import WrittenDeed
+from history.errors import NotInHistoryError
+from policies.errors import SecondPersonError
 from serving.expert_versions import Version
+from streams.errors import UnavailableError
 from streams.names import key_of
+
+_REQUESTS_LIVE: Final = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -21,6 +41,8 @@ class ProductModels:
     """Names it in addresses."""
     versions: Sequence[Version]
     change: VersionChange | None
+    request: ModelRequest | None
+    """What waits for a second person."""
 
 
 class ModelDesk:
@@ -29,10 +51,18 @@ class ModelDesk:
     def __init__(self, parts: ConsoleParts) -> None:
         self._audit = parts.audit
         self.models: ModelVersions = parts.models
+        second = parts.policies.second_person
+        self.is_second_asked = second.is_asked(softens=False)
+        """Whether each version waits for a second person: nobody can tell which of them soften."""
 
     async def all(self) -> tuple[list[ProductModels], Sequence[str]]:
         """Every product with its versions, and what could not be found out."""
         found, unknown = await self.models.versions(None)
+        requests, unknown = {}, list(unknown)
+        try:
+            requests = await self._requests()
+        except UnavailableError as error:
+            unknown.append(f"what waits for a second person: {error}")
         names = list(dict.fromkeys(version.product for version in found))
         return [
             ProductModels(
@@ -40,6 +70,7 @@ class ModelDesk:
                 key_of(name),
                 [version for version in found if version.product == name],
                 self.models.change(name),
+                requests.get(name),
             )
             for name in names
         ], unknown
@@ -56,7 +87,10 @@ class ModelDesk:
         return known[key]
 
     async def use(self, request: Request, key: str, digest: str, reason: str) -> VersionChange:
-        """Begin to put a version in force; an empty digest returns to the one before.
+        """Begin to put a version in force, or ask a second person to.
+
+        Args:
+            digest: empty returns to the version before.
 
         Raises:
             ModelError: no reason, another change is under way, or no such version.
@@ -67,16 +101,74 @@ class ModelDesk:
         found, _ = await self.models.versions(product)
         if digest and digest not in {version.digest for version in found}:
             raise ModelError(f"{product} has no version {digest[:12]}")
-        running = self.models.change(product)
-        if running is not None and running.running:
-            raise ModelError(f"{product}: another version is being put in force; wait for it")
+        self._refuse_while_one_runs(product)
         now = next((version.digest for version in found if version.in_force), "")
         who = who_of(request)
-        action = "model.use" if digest else "model.rollback"
+        action = REQUEST if self.is_second_asked else USE if digest else ROLLBACK
         await self._audit.append(
             who.deed(request, action, product, before=now, after=digest, reason=why)
         )
-        return self.models.use(product, digest, who.name, why)
+        if not self.is_second_asked:
+            return self.models.use(product, digest, who.name, why)
+        asked = (await self._requests()).get(product)
+        return _unchanged(product, digest, who.name, "a second person has to approve it", asked)
+
+    async def request_of(self, key: str) -> ModelRequest | None:
+        """What waits for a second person, if anything does."""
+        return (await self._requests()).get(await self.product(key))
+
+    async def answer(
+        self, request: Request, key: str, number: int, answer: AnswerToRequest, reason: str
+    ) -> VersionChange:
+        """Approve, refuse or withdraw what somebody asked for.
+
+        Raises:
+            NotInHistoryError: it is not open any more.
+            SecondPersonError: nobody approves their own, nor does a program or a PIN.
+            ModelError: another change is under way, or there is no such version any more.
+        """
+        product, actor = await self.product(key), actor_of(request)
+        asked = (await self._requests()).get(product)
+        if asked is None or asked.number != number:
+            raise NotInHistoryError("this request is not open any more")
+        own = self.is_own(request, asked)
+        if answer is AnswerToRequest.WITHDRAW and not own:
+            raise SecondPersonError("only who asked for it withdraws it; refuse it instead")
+        words = reason.strip()
+        if answer is AnswerToRequest.APPROVE:
+            if own or not actor.may_approve:
+                raise SecondPersonError(
+                    "a second person approves it, who came in with a password: no program, no PIN, "
+                    "and not who asked"
+                )
+            self._refuse_while_one_runs(product)
+            words = f"{asked.reason}; approved by {actor.name}" + (f": {words}" if words else "")
+        said = {"before": asked.replaces, "after": asked.to, "reason": words}
+        row = await self._audit.append(actor.deed(f"model.{answer.value}", product, **said))
+        if not is_first_answer(await self._rows(), asked, row):
+            raise NotInHistoryError("this request is not open any more")
+        if answer is not AnswerToRequest.APPROVE:
+            closed = "the request is closed; nothing changed"
+            return _unchanged(product, asked.to, asked.by, closed, asked)
+        begun = self.models.use(product, asked.to, asked.by, words)
+        return begun.model_copy(update={"request": asked})
+
+    @staticmethod
+    def is_own(request: Request, asked: ModelRequest) -> bool:
+        """Whether who asks now is the person who asked for it, by whatever token."""
+        return PolicyDesk.is_own(asked.by, actor_of(request))
+
+    def _refuse_while_one_runs(self, product: str) -> None:
+        running = self.models.change(product)
+        if running is not None and running.running:
+            raise ModelError(f"{product}: another version is being put in force; wait for it")
+
+    async def _rows(self) -> list[WrittenDeed]:
+        return await self._audit.of_actions(ACTIONS, datetime.now(UTC) - _REQUESTS_LIVE)
+
+    async def _requests(self) -> dict[str, ModelRequest]:
+        """Of every product; none are looked for where nobody is asked."""
+        return open_requests(await self._rows()) if self.is_second_asked else {}
 
     async def shadow(self, request: Request, key: str, digest: str) -> None:
         """Let a version be scored beside the one in force; an empty digest ends it."""
@@ -85,3 +177,17 @@ class ModelDesk:
             who_of(request).deed(request, "model.shadow", product, after=digest)
         )
         await self.models.shadow(product, digest or None)
+
+
+def _unchanged(
+    product: str, to: str, by: str, said: str, asked: ModelRequest | None
+) -> VersionChange:
+    return VersionChange(
+        product=product,
+        to=to,
+        by=by,
+        began_at=asked.at if asked else datetime.now(UTC),
+        said=said,
+        running=False,
+        request=asked,
+    )

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from console.model_requests import ModelRequest
 from history.model_log import DayOfUse, ModelChange, ShadowCount
 from serving.expert_versions import Version
 from streams.errors import AndonError
@@ -94,6 +95,9 @@ class VersionChange(_Record):
     said: str = ""
     running: bool = True
     error: str = ""
+    request: ModelRequest | None = None
+    """What was asked for, or answered, where a second person must approve it; nothing changed as
+    long as nobody did."""
 
 
 class ModelVersions(Protocol):

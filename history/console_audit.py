@@ -82,10 +82,13 @@ def hash_of(deed: Deed, number: int, at: datetime, previous_hash: str) -> str:
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
-async def write_deed(link: AsyncConnection, deed: Deed) -> None:
+async def write_deed(link: AsyncConnection, deed: Deed) -> int:
     """Add a row within the transaction of what it tells of: both are there, or neither.
 
     Writers wait for one another until the end of their transactions.
+
+    Returns:
+        The row's number.
     """
     await link.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     newest = select(AUDIT.c.number, AUDIT.c.row_hash).order_by(AUDIT.c.number.desc()).limit(1)
@@ -101,6 +104,7 @@ async def write_deed(link: AsyncConnection, deed: Deed) -> None:
         "row_hash": hash_of(cleaned, number, at, previous),
     }
     await link.execute(AUDIT.insert().values(row))
+    return number
 
 
 def first_wrong(rows: Sequence[WrittenDeed], number: int, previous_hash: str) -> int | None:
@@ -125,10 +129,10 @@ class ConsoleAudit(DatabaseClient):
 
     role = "audit"
 
-    async def append(self, deed: Deed) -> None:
-        """Write down what was done, by itself."""
+    async def append(self, deed: Deed) -> int:
+        """Write down what was done, by itself; the number of its row."""
         async with connected(self._engine, self._timeout_s, "writing the audit") as link:
-            await write_deed(link, deed)
+            return await write_deed(link, deed)
 
     async def latest(self, limit: int = 100, before: int | None = None) -> list[WrittenDeed]:
         """The newest rows first, or the newest before a number."""

@@ -14,6 +14,7 @@ from andon.cli.options import By, Json, OneProduct, group, plant_name
 from andon.cli.printing import print_found, table_of_rows
 from andon.cli.reasons import stated_reason
 from andon.deeds import declared_deed, deed_here
+from andon.learning.alone import refuse_rollback_alone, refuse_use_alone
 from andon.learning.catalogue import read_versions
 from andon.learning.changing import (
     WAIT_S,
@@ -71,11 +72,16 @@ def use(
     wait: Wait = WAIT_S,
     as_json: Json = False,
 ) -> None:
-    """Put a version in force: returns once every replica answers with it, or fails and says why."""
+    """Put a version in force: returns once every replica answers with it, or fails and says why.
+
+    With `ANDON_CONSOLE__SECOND_PERSON=always` another version than the one in force is asked for on
+    the console's page Models, and refused here.
+    """
     settings, why = load_settings(), stated_reason(reason)
     digest = find_version(version, open_stores(settings).experts.versions(product), product)
 
     async def work(tell: Tell) -> ModelChange:
+        await refuse_use_alone(settings, product, digest, exemplars)
         await _write(declared_deed("model.use", product, by, why, after=digest))
         return await use_version(settings, product, digest, by, why, exemplars, wait, tell)
 
@@ -90,10 +96,14 @@ def rollback(
     wait: Wait = WAIT_S,
     as_json: Json = False,
 ) -> None:
-    """Return to the version before the last change, its exemplars included."""
+    """Return to the version before the last change, its exemplars included.
+
+    Where `use` is refused, so is this: `andon policy withdraw` holds every part meanwhile.
+    """
     settings, why = load_settings(), stated_reason(reason)
 
     async def work(tell: Tell) -> ModelChange:
+        await refuse_rollback_alone(settings, product)
         await _write(declared_deed("model.rollback", product, by, why))
         return await roll_back(settings, product, by, why, wait, tell)
 

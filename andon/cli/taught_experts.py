@@ -19,6 +19,7 @@ from andon.cli.experts import (
     stage_bars,
     waiting_words,
 )
+from andon.learning.alone import hold_where_asked
 from andon.learning.teaching import TaughtVersion, teach_version
 from andon.learning.versions import find_version
 from andon.settings import load_settings
@@ -79,9 +80,14 @@ def one_teacher(root: Path, product: str) -> Iterator[None]:
 
 
 def hold_exemplars(root: Path, product: str) -> None:
-    """Pin the exemplars in force where the expert is pinned, so that new ones wait with theirs."""
-    artifacts = load_settings().paths.artifacts
-    if storage.bundle_store(artifacts).pointed(product) is None:
+    """Pin the exemplars in force where the expert is pinned, so that new ones wait with theirs.
+
+    Where new ones need a second person, the expert in force is pinned first.
+    """
+    settings = load_settings()
+    experts = storage.bundle_store(settings.paths.artifacts)
+    hold_where_asked(settings, experts, product)
+    if experts.pointed(product) is None:
         return
     exemplars = storage.bundle_store(str(root))
     if exemplars.pointed(product) is None:

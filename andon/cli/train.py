@@ -31,6 +31,9 @@ from andon.cli.options import (
 )
 from andon.cli.printing import plain, print_found, table_of_rows
 from andon.cli.rates import advice, read_prices, taught_table, write_rate_chart
+from andon.learning.alone import hold_where_asked
+from andon.settings import load_settings
+from andon.wiring import storage
 from serving.experts.oddest import draw_oddest
 from serving.experts.pictures import save_picture
 from serving.experts.tradeoff import recommend
@@ -113,7 +116,8 @@ def train_command(
     """Train a vision expert on normal images and calibrate its threshold.
 
     Says what share of synthetic anomalies the threshold finds, and which normals set it. A product
-    with a version in force keeps it until `andon models use`; else the new one is in force.
+    for which a version was put in force keeps it until `andon models use`; else the new one is in
+    force, but with `ANDON_CONSOLE__SECOND_PERSON=always` only where it is the product's first.
     """
     from serving.experts.artifact import save_artifact
     from serving.experts.ddad.options import DdadOptions
@@ -138,6 +142,7 @@ def train_command(
         trained = train(product, paths, options, parts, report, resume)
         if defects:
             trained = _taught(trained, defects, report)
+        hold_where_asked(load_settings(), storage.bundle_store(str(folder.parent)), product)
         digest = save_artifact(trained, folder.parent)
     path = folder / digest
     if review is not None:

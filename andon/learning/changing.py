@@ -52,14 +52,8 @@ async def use_version(
         UnavailableError: store, database or Serve do not answer; the message says what holds.
     """
     stores = open_stores(settings)
-    known = await asyncio.to_thread(stores.experts.versions, product)
-    expert = find_version(version, known, product)
-    if exemplars is None:
-        bundle = await _belonging(settings, stores, product, expert)
-    else:
-        kept = await asyncio.to_thread(stores.exemplars.versions, product)
-        bundle = find_version(exemplars, kept, product)
-    return await put(settings, stores, Wish(product, expert, bundle, by, reason), wait_s, tell)
+    wish = await wish_for(settings, stores, product, version, by, reason, exemplars)
+    return await put(settings, stores, wish, wait_s, tell)
 
 
 async def roll_back(
@@ -76,10 +70,35 @@ async def roll_back(
         LearningError: there was nothing before; and as ``use_version``.
         UnavailableError: as ``use_version``.
     """
+    wish = await wish_back(settings, product, by, reason)
+    return await put(settings, open_stores(settings), wish, wait_s, tell)
+
+
+async def wish_for(
+    settings: Settings,
+    stores: Stores,
+    product: str,
+    version: str,
+    by: str,
+    reason: str,
+    exemplars: str | None = None,
+) -> Wish:
+    """The version that somebody names, and its exemplars; see ``use_version``."""
+    known = await asyncio.to_thread(stores.experts.versions, product)
+    expert = find_version(version, known, product)
+    if exemplars is None:
+        bundle = await _belonging(settings, stores, product, expert)
+    else:
+        kept = await asyncio.to_thread(stores.exemplars.versions, product)
+        bundle = find_version(exemplars, kept, product)
+    return Wish(product, expert, bundle, by, reason)
+
+
+async def wish_back(settings: Settings, product: str, by: str, reason: str) -> Wish:
+    """The version before the last change; errors as of ``roll_back``."""
     async with opened(storage.model_log, settings) as log:
         expert, exemplars = before(await log.changes(product, 1), product)
-    wish = Wish(product, expert, exemplars, by, reason)
-    return await put(settings, open_stores(settings), wish, wait_s, tell)
+    return Wish(product, expert, exemplars, by, reason)
 
 
 async def require_replicas(settings: Settings) -> None:

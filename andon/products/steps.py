@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from andon.cli.policy import database
+from andon.learning.alone import refuse_alone
 from andon.learning.changing import WAIT_S, open_stores, put, require_replicas
 from andon.learning.in_force import Wish, hold_in_force
 from andon.learning.teaching import TaughtVersion, teach_version
@@ -160,7 +161,8 @@ async def put_live(
 
     Raises:
         DraftError: a step before is missing.
-        SecondPersonError: somebody else must approve the policy.
+        SecondPersonError: somebody else must approve the policy, or the expert, which is in the
+            store then.
         SofteningError: the product has a policy, or had one until it was withdrawn, that stops what
             this one lets pass.
         LearningError: a replica does not take the expert; nothing changed then.
@@ -196,6 +198,7 @@ async def put_live(
             await asyncio.to_thread(stores.experts.put_note, draft.product, expert, note)
     why = reason or "a new product"
     wish = Wish(draft.product, expert, taught.exemplars if taught else None, by, why)
+    await refuse_alone(settings, stores, wish)
     await put(settings, stores, wish, WAIT_S, tell)
     tell("the expert is in force on every replica")
     replaces = before.policy_hash if before else None

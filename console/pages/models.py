@@ -7,12 +7,16 @@ from fastapi import FastAPI, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import BaseModel, Field
 
+from console.access import may_call
 from console.api import REFUSALS, Answers, NoAnswer, picture_answer
 from console.charts import Histogram, rate_lines
 from console.forms import BadFormError, form_of
+from console.identity import who_of
 from console.model_desk import ModelDesk
+from console.model_requests import ModelRequest
 from console.model_versions import ModelError, VersionChange, VersionDetail
 from console.parts import ConsoleParts
+from console.policies.answers import AnsweredRequest, AnswerToRequest
 from console.rendering import Renderer, asked_language
 from serving.expert_versions import Version
 
@@ -74,6 +78,22 @@ def _add_changing(app: FastAPI, desk: ModelDesk, renderer: Renderer) -> None:
             return await _list(request, desk, renderer, 422, str(error))
         return RedirectResponse(f"/models#{key}", 303)
 
+    @app.post("/models/{key}/requests/{number}", include_in_schema=False)
+    async def answer(
+        request: Request, key: str, number: Annotated[int, Path(ge=1, lt=1 << 62)]
+    ) -> Response:
+        """Approve, refuse or withdraw what somebody asked for."""
+        form = await form_of(request)
+        try:
+            meant = AnswerToRequest(form.get("answer", ""))
+        except ValueError:
+            raise BadFormError("nothing is asked for") from None
+        try:
+            await desk.answer(request, key, number, meant, form.get("reason", "")[:500])
+        except ModelError as error:
+            return await _list(request, desk, renderer, 422, str(error))
+        return RedirectResponse(f"/models#{key}", 303)
+
 
 async def _do(request: Request, desk: ModelDesk, key: str, form: Mapping[str, str]) -> None:
     version, reason = form.get("version", ""), form.get("reason", "")
@@ -104,6 +124,11 @@ def _add_api(app: FastAPI, desk: ModelDesk) -> None:
         """The change of what is in force that is under way, or was the last."""
         return desk.models.change(await desk.product(key))
 
+    @app.get("/api/models/{key}/request", responses=responses)
+    async def waiting(key: str) -> ModelRequest | None:
+        """The version that waits for a second person, if one does."""
+        return await desk.request_of(key)
+
     @app.get("/api/models/{key}/{version}", responses=responses)
     async def model(key: str, version: Digest) -> VersionDetail:
         """All that is recorded of one version."""
@@ -111,16 +136,36 @@ def _add_api(app: FastAPI, desk: ModelDesk) -> None:
 
     @app.post("/api/models/{key}", status_code=202, responses=responses)
     async def use(request: Request, key: str, asked: VersionWish) -> VersionChange:
-        """Begin to put a version in force on every replica; ``change`` says how far it is."""
+        """Begin to put a version in force on every replica; ``change`` says how far it is. Where
+        a second person must approve it, ``request`` says what waits, and nothing changes."""
         return await desk.use(request, key, asked.version, asked.reason)
+
+    @app.post("/api/models/{key}/requests/{number}", status_code=202, responses=responses)
+    async def answer(
+        request: Request,
+        key: str,
+        number: Annotated[int, Path(ge=1, lt=1 << 62)],
+        given: AnsweredRequest,
+    ) -> VersionChange:
+        """Approve or refuse what somebody else asked for, or withdraw one's own."""
+        return await desk.answer(request, key, number, given.answer, given.reason)
 
 
 async def _list(
     request: Request, desk: ModelDesk, renderer: Renderer, status: int = 200, problem: str = ""
 ) -> Response:
     found, unknown = await desk.all()
+    own = {one.product for one in found if one.request and desk.is_own(request, one.request)}
     return renderer.page(
-        request, "models.html", status, found=found, unknown=unknown, problem=problem
+        request,
+        "models.html",
+        status,
+        found=found,
+        unknown=unknown,
+        problem=problem,
+        own=own,
+        is_second_asked=desk.is_second_asked,
+        may_answer=may_call(who_of(request).role, "POST", "/models/{key}/requests/{number}"),
     )
 
 

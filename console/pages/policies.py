@@ -101,7 +101,7 @@ async def _shown(
         product=found,
         log=await desk.log(product, 20),
         asked_text=(await desk.text(product, asked.policy_hash)).text if asked else "",
-        is_own=bool(asked) and desk.is_own(asked, actor) if asked else False,
+        is_own=bool(asked) and desk.is_own(asked.by, actor) if asked else False,
         second_person=desk.second_person.value,
         may_try=may_call(role, "POST", "/api/policies/check"),
         may_apply=may_call(role, "POST", _PATH),

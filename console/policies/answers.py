@@ -23,7 +23,11 @@ Reason = Annotated[
 
 
 class SecondPerson(StrEnum):
-    """When a change of a policy needs somebody else who approves it."""
+    """When a change of what is in force needs somebody else who approves it.
+
+    Of versions of experts and exemplars nobody can tell whether they soften: they wait under
+    ``always`` alone.
+    """
 
     NEVER = "never"
     SOFTENING = "softening"
@@ -42,12 +46,12 @@ class SecondPerson(StrEnum):
     def stops(self, wanted: str, in_force: str, last: str, softens: bool) -> bool:
         """Whether a version may not come in force where no second person can be asked.
 
-        A product's first policy, and the one that is in force already, are nobody else's matter.
+        A product's first version, and the one that is in force already, are nobody else's matter.
 
         Args:
-            wanted: hash of the version.
+            wanted: hash of the version of a policy, or of expert and exemplars.
             in_force: of what is in force; empty: nothing is.
-            last: the same, or of what was in force until it was withdrawn; empty: the first policy.
+            last: the same, or of what was in force until it was withdrawn; empty: the first one.
             softens: whether ``wanted`` softens ``last``.
 
         >>> [SecondPerson.ALWAYS.stops("b", now, now, softens=False) for now in ("", "a", "b")]

@@ -239,7 +239,7 @@ class PolicyDesk:
             SecondPersonError: nobody approves their own, nor does a program.
         """
         request = await self._open(product, number)
-        own = self.is_own(request, actor)
+        own = self.is_own(request.by, actor)
         if answer is AnswerToRequest.WITHDRAW and not own:
             raise SecondPersonError("only who asked for it withdraws it; refuse it instead")
         if answer is AnswerToRequest.APPROVE and (own or not actor.may_approve):
@@ -269,9 +269,9 @@ class PolicyDesk:
         return request
 
     @staticmethod
-    def is_own(request: PolicyRequest, actor: PolicyActor) -> bool:
+    def is_own(asked_by: str, actor: PolicyActor) -> bool:
         """Whether it was the same person who asked, by whatever token."""
-        return person_of(request.by) == person_of(actor.person)
+        return person_of(asked_by) == person_of(actor.person)
 
     async def _ask(self, wish: PolicyWish, actor: PolicyActor) -> ChangeOutcome:
         policy = wish.policy

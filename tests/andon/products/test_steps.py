@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from andon.cli.product import app
+from andon.learning.changing import open_stores
 from andon.learning.in_force import Stores, Wish
 from andon.products import steps
 from andon.products.drafted_policy import check_policy, policy_text
@@ -28,7 +29,7 @@ from console.product_drafts import (
 from history.model_log import ModelChange
 from policies.authoring.drafting import ClassMeaning, draft_policy
 from policies.authoring.loading import load_policy
-from policies.errors import SofteningError
+from policies.errors import SecondPersonError, SofteningError
 from policies.evaluate import ResolvedPolicy
 from serving.bundle_store import open_folder
 from serving.naming.exemplars import load_bundle
@@ -154,6 +155,28 @@ async def test_expert_exemplars_and_policy_come_into_force(
     assert store.note("tile", expert) == b'{"base": "0"}'
     assert exemplars in open_folder(Path(settings.paths.exemplars)).versions("tile")
     assert next_step(draft) is None
+
+
+@pytest.mark.asyncio
+async def test_an_expert_in_force_gives_way_to_no_one_person(
+    ready: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policy was the one in force, and the last step put another expert in force alone."""
+    line, root = Line(monkeypatch), Path(settings.paths.artifacts)
+    before = save_tiny(root, "tile", note="before")
+    monkeypatch.setenv("ANDON_CONSOLE__SECOND_PERSON", "always")
+    load_settings.cache_clear()
+    draft = ready.read()
+    assert draft.taught is not None
+    expert = draft.taught.expert
+    with pytest.raises(SecondPersonError, match="page Models"):
+        await go(ready, load_settings())
+    stores = open_stores(settings)
+    assert (stores.experts.in_force("tile"), line.wishes) == (before, [])
+    assert stores.experts.note("tile", expert) is not None, "the page Models can put it in force"
+    stores.experts.point("tile", expert)
+    stores.exemplars.point("tile", draft.taught.exemplars)
+    assert (await go(ready, load_settings())).live is not None, "what was approved goes on"
 
 
 @pytest.mark.asyncio
