@@ -1,14 +1,17 @@
 """What Helm makes of the chart: who is confined, who is given which secret, who may call whom."""
 
 import json
+import shutil
 import subprocess
 from collections import defaultdict
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
 from streams.roles.config import RoleName
 from streams.topics import ALL, Wanted
+from tests.infra import install_tools
 from tests.infra.install_tools import CHART, VALUES, chart_with, helm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -182,6 +185,34 @@ def test_ports_follow_from_the_values() -> None:
         "networkPolicy": {"calls": [15432]},
     }
     assert ports(policy(chart_with(other), "line-calls")["egress"]) == {53, 9093, 80, 8883, 15432}
+
+
+@pytest.mark.parametrize("written", [": ", '": '])
+def test_ports_of_single_sign_on_webhooks_and_language_models_follow_too(written: str) -> None:
+    endpoints = f'[{{name: a, base_url{written}"http://vllm.plant:8000/v1"}}]'
+    if written.startswith('"'):
+        endpoints = endpoints.replace("base_url", '"base_url')
+    settings = {
+        "ANDON_OIDC__ISSUER": "https://keycloak.plant:8443/realms/plant",
+        "ANDON_WEBHOOK__URL": "https://mes.plant:9443/andon",
+        "ANDON_CLASSIFIER__ENDPOINTS": endpoints,
+    }
+    rows = chart_with({"settings": settings})
+    called = ports(policy(rows, "line-calls")["egress"])
+    assert called == {53, 9093, 9000, 5432, 443, 8443, 9443, 8000}
+    assert ports(policy(chart_with({}), "line-calls")["egress"]) == {53, 9093, 9000, 5432, 443}
+
+
+def test_ports_of_the_language_models_in_the_file_of_serve_follow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plant's own file: docs/serving.md writes endpoints there."""
+    chart = tmp_path / "chart"
+    shutil.copytree(CHART, chart)
+    with (chart / "files/serve.yaml").open("a", encoding="utf-8") as file:
+        file.write('# - {name: llm, base_url: "http://vllm.plant:8000/v1", model: m}\n')
+    monkeypatch.setattr(install_tools, "CHART", chart)
+    assert 8000 in ports(policy(chart_with({}), "line-calls")["egress"])
 
 
 def test_partitions_are_those_that_the_processes_want() -> None:

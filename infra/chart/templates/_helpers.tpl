@@ -179,6 +179,11 @@ capabilities: {drop: [ALL]}
 {{ include "andon.files-volumes" . }}
 {{- end }}
 
+{{- /* What Serve is deployed from. */ -}}
+{{- define "andon.serve-file" -}}
+{{ .Files.Get (ternary "files/serve-gpu.yaml" "files/serve.yaml" (gt (int .Values.ray.workers.gpus) 0)) }}
+{{- end }}
+
 {{- /* The port of an address, with or without a scheme: (list "minio:9000" 443) */ -}}
 {{- define "andon.port-of" -}}
 {{- $named := regexFind ":[0-9]+" (regexReplaceAll "^[a-z0-9+.-]+://" (index . 0) "") | trimPrefix ":" }}
@@ -194,6 +199,16 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- with get .Values.settings "ANDON_MQTT__URL" }}
 {{- $ports = append $ports (include "andon.port-of" (list . (ternary "8883" "1883" (hasPrefix "mqtts" .)))) }}
+{{- end }}
+{{- /* single sign-on, the webhook, and language models: of the settings, and of the file of Serve */ -}}
+{{- $texts := regexFindAll "base_url[\"']?\\s*:\\s*[\"']?[^\"'\\s,}]+" (include "andon.serve-file" .) -1 }}
+{{- range $name, $value := .Values.settings }}
+{{- if and (regexMatch "^ANDON_(OIDC|WEBHOOK|CLASSIFIER)" $name) (ne $name "ANDON_OIDC__REDIRECT_URL") }}
+{{- $texts = append $texts $value }}
+{{- end }}
+{{- end }}
+{{- range regexFindAll "https?://[^\"'\\s,}]+" (join " " $texts) -1 }}
+{{- $ports = append $ports (include "andon.port-of" (list . (ternary "443" "80" (hasPrefix "https" .)))) }}
 {{- end }}
 {{- range .Values.networkPolicy.calls }}
 {{- $ports = append $ports (. | toString) }}
