@@ -11,14 +11,9 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import (
-    Boolean,
-    Column,
     ColumnElement,
-    DateTime,
     Double,
-    MetaData,
     Select,
-    Table,
     Text,
     Uuid,
     and_,
@@ -32,10 +27,11 @@ from sqlalchemy import (
 )
 
 from history.accounts import person_in, person_of
-from history.facts import FACTS, SHOTS
+from history.facts import FACTS
 from history.filters import FrameFilter
 from history.queries import History
 from history.records import Record
+from history.review_disputes import STANDING, is_disputed, is_of_part, may_settle, shots_of
 from history.statistics import counted_parts
 from history.tables import METADATA
 
@@ -46,23 +42,14 @@ REFERENCES: Final = 6
 _ANOMALY = METADATA.tables["anomaly"].c
 _VERSION = METADATA.tables["policy_version"].c
 _PART = FACTS.c.part_frame_id
-_STANDING = Table(
-    "standing_review",
-    MetaData(),
-    Column("review_id", Uuid),
-    Column("frame_id", Uuid),
-    *(Column(name, Text) for name in ("reviewer", "severity", "class_name")),
-    *(Column(name, Boolean) for name in ("is_blind", "is_settlement")),
-    Column("reviewed_at", DateTime(timezone=True)),
-)
-"""Reviews that nobody took back."""
 
 
 class WaitingFor(StrEnum):
     """Why a part waits for a person."""
 
     DISAGREEMENT = "disagreement"
-    """Two people judged it differently, the second without seeing the first."""
+    """Two people judged it differently, the second without seeing the first; it waits for a third.
+    """
     HOLD = "hold"
     """The line held it, and for none of the next three reasons."""
     UNKNOWN = "unknown"
@@ -111,23 +98,12 @@ class RejectCount(Record):
     """Stopped and reviewed as ``unknown``."""
 
 
-def _shots_of(part: ColumnElement[UUID]) -> Question:
-    """The part's photographs but its first one, by index; the function of the database is slower
-    where each of many parts is asked for."""
-    query: Question = select(SHOTS.c.frame_id).where(SHOTS.c.part_frame_id == part)
-    return query.correlate(FACTS)
-
-
 def _has_picture(part: ColumnElement[UUID]) -> ColumnElement[bool]:
     kept = select(_ANOMALY.frame_id).where(_ANOMALY.image_key.is_not(None))
     return or_(
         exists(kept.where(_ANOMALY.frame_id == part)),
-        exists(kept.where(_ANOMALY.frame_id.in_(_shots_of(part)))),
+        exists(kept.where(_ANOMALY.frame_id.in_(shots_of(part)))),
     )
-
-
-def _reviews_of(part: ColumnElement[UUID]) -> ColumnElement[bool]:
-    return or_(_STANDING.c.frame_id == part, _STANDING.c.frame_id.in_(_shots_of(part)))
 
 
 _STOPPED: Final = case(
@@ -158,16 +134,21 @@ _OF_STOPPED: Final = (
 
 
 def waiting_query(
-    waits_for: WaitingFor, wanted: FrameFilter, reviewer: str, second_share: float
+    waits_for: WaitingFor,
+    wanted: FrameFilter,
+    reviewer: str,
+    second_share: float,
+    judges: Collection[str] = (),
 ) -> Question:
     """The parts that wait for one reason, the first to be reviewed first.
 
     Args:
         waits_for: the reason.
         wanted: of which parts.
-        reviewer: who asks: nobody is their own second.
+        reviewer: who asks: nobody is their own second, nor settles what they said themselves.
         second_share: share of the reviewed parts that get a second review where the policy that
             judged them does not say.
+        judges: roles of the people who review; where none of them is a third, the two settle it.
     """
     if waits_for is WaitingFor.AUDIT:
         return _audits(wanted)
@@ -183,7 +164,7 @@ def waiting_query(
         return query.order_by(FACTS.c.captured_at.desc(), _PART.desc())
     query = query.where(FACTS.c.review_severity.is_not(None))
     if waits_for is WaitingFor.DISAGREEMENT:
-        query = query.where(_disagree())
+        query = query.where(is_disputed(), may_settle(reviewer, judges))
     else:
         query = query.where(_asks_second(reviewer, second_share))
     return query.order_by(FACTS.c.captured_at, _PART)
@@ -193,8 +174,8 @@ def _audits(wanted: FrameFilter) -> Question:
     """The open ones of ``history.audits.SAMPLE`` in its order, found by index in the facts."""
     own = cast(_VERSION.body.op("->>")("audit_share"), Double).label("share")
     shares = select(_VERSION.policy_hash, own).offset(0).subquery()  # each policy is read once
-    counts = or_(_STANDING.c.is_blind, _STANDING.c.is_settlement)
-    judged = select(_STANDING.c.review_id).where(_reviews_of(_PART), counts).correlate(FACTS)
+    counts = or_(STANDING.c.is_blind, STANDING.c.is_settlement)
+    judged = select(STANDING.c.review_id).where(is_of_part(STANDING), counts).correlate(FACTS)
     query: Question = (
         select(_PART)
         .select_from(FACTS.join(shares, shares.c.policy_hash == FACTS.c.policy_hash))
@@ -209,37 +190,15 @@ def _audits(wanted: FrameFilter) -> Question:
     return query.order_by(func.md5(cast(_PART, Text)))
 
 
-def _disagree() -> ColumnElement[bool]:
-    """The latest review is blind, and somebody else had said otherwise; a later one settles it."""
-    r = _STANDING.alias("r")
-    latest = (
-        select(_STANDING)
-        .where(_reviews_of(_PART))
-        .order_by(_STANDING.c.reviewed_at.desc(), _STANDING.c.review_id.desc())
-        .limit(1)
-        .correlate(FACTS)
-        .lateral("latest")
-    )
-    c = latest.c
-    both_named = and_(c.class_name != "", r.c.class_name != "", c.class_name != r.c.class_name)
-    other = select(r.c.review_id).where(
-        or_(r.c.frame_id == _PART, r.c.frame_id.in_(_shots_of(_PART))),
-        c.is_blind,
-        person_in(r.c.reviewer) != person_in(c.reviewer),
-        or_(r.c.severity != c.severity, both_named),
-    )
-    return exists(other.correlate(FACTS))
-
-
 def _asks_second(reviewer: str, second_share: float) -> ColumnElement[bool]:
     """One person reviewed it, not who asks, and it was drawn: by a hash that nobody chooses."""
     draw = func.audit_draw(cast(func.md5(func.concat("second", _PART)), Uuid))
     own = cast(_VERSION.body.op("->>")("second_review"), Double)
     stated = select(own).where(_VERSION.policy_hash == FACTS.c.policy_hash)
     share = func.coalesce(stated.correlate(FACTS).scalar_subquery(), second_share)
-    person = person_in(_STANDING.c.reviewer)
-    is_own = exists().where(_reviews_of(_PART), person == person_of(reviewer)).correlate(FACTS)
-    people = select(func.count(person.distinct())).where(_reviews_of(_PART))
+    person = person_in(STANDING.c.reviewer)
+    is_own = exists().where(is_of_part(STANDING), person == person_of(reviewer)).correlate(FACTS)
+    people = select(func.count(person.distinct())).where(is_of_part(STANDING))
     return and_(draw < share, people.correlate(FACTS).scalar_subquery() == 1, ~is_own)
 
 
@@ -250,10 +209,13 @@ class ReviewQueue:
         history: through which they are asked.
         second_share: share of the reviewed parts that a second person reviews where the policy
             does not say, 0 to 1.
+        judges: roles of the people who review.
     """
 
-    def __init__(self, history: History, second_share: float = 0.0) -> None:
-        self._history, self._second_share = history, second_share
+    def __init__(
+        self, history: History, second_share: float = 0.0, judges: Collection[str] = ()
+    ) -> None:
+        self._history, self._second_share, self._judges = history, second_share, judges
 
     async def waiting(
         self,
@@ -264,7 +226,7 @@ class ReviewQueue:
         limit: int = 1,
     ) -> list[WaitingPart]:
         """The next parts, but for those that are somebody's already."""
-        query = waiting_query(waits_for, wanted, reviewer, self._second_share).limit(limit)
+        query = self._query(waits_for, wanted, reviewer).limit(limit)
         if without:
             query = query.where(_PART.not_in(list(without)))
         async with self._history.asking("reading the queue of reviews") as link:
@@ -278,7 +240,7 @@ class ReviewQueue:
         found: dict[WaitingFor, int] = {}
         async with self._history.asking("counting the queue of reviews") as link:
             for reason in reasons:
-                query = waiting_query(reason, wanted, reviewer, self._second_share)
+                query = self._query(reason, wanted, reviewer)
                 some = query.order_by(None).limit(MOST_COUNTED).subquery()
                 found[reason] = await link.scalar(select(func.count()).select_from(some)) or 0
         return found
@@ -290,12 +252,15 @@ class ReviewQueue:
         found: dict[WaitingFor, datetime] = {}
         async with self._history.asking("looking for what waits longest") as link:
             for reason in reasons:
-                query = waiting_query(reason, wanted, reviewer, self._second_share)
+                query = self._query(reason, wanted, reviewer)
                 first = query.with_only_columns(FACTS.c.captured_at).order_by(None)
                 at = await link.scalar(first.order_by(FACTS.c.captured_at).limit(1))
                 if at is not None:
                     found[reason] = at
         return found
+
+    def _query(self, waits_for: WaitingFor, wanted: FrameFilter, reviewer: str) -> Question:
+        return waiting_query(waits_for, wanted, reviewer, self._second_share, self._judges)
 
     async def references(self, product: str, station: str) -> list[ReferencePart]:
         """Good parts of the product at the station with a picture, those that people saw first."""

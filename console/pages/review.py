@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
+from console.access import JUDGES
 from console.frame_query import moment_in
 from console.identity import who_of
 from console.pages.review_api import add_review_api
@@ -49,7 +50,7 @@ class AskedUndo(AskedBody):
 
 def add(app: FastAPI, parts: ConsoleParts, renderer: Renderer) -> None:
     """The routes of this page, and those for programs."""
-    queue = ReviewQueue(parts.history, parts.second_review)
+    queue = ReviewQueue(parts.history, parts.second_review, JUDGES)
     desk = ReviewDesk(
         parts.history, queue, parts.publisher, parts.audit, parts.lessons, parts.leases
     )

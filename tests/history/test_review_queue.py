@@ -8,6 +8,8 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
+from history.accounts import Accounts, ConsoleUser
+from history.console_audit import Deed
 from history.filters import FrameFilter
 from history.policy_log import PolicyLog
 from history.queries import History
@@ -187,6 +189,39 @@ async def test_a_disagreement_waits_until_it_is_settled(
     assert await numbers(queue, WaitingFor.DISAGREEMENT) == []
     (counted,) = [c for c in await history.audit_counts() if c.policy_hash == ALL]
     assert (counted.reviewed, counted.escapes) == (1, 0)
+
+
+async def test_a_third_person_settles_where_there_is_one(
+    url: str, writer: PostgresHistoryWriter, queue: ReviewQueue, history: History
+) -> None:
+    """One of the two could decide alone that they had been right."""
+    people = Accounts(url, timeout_s=10.0)
+    deed = Deed(actor="setup", action="user.add")
+    queue = ReviewQueue(history, 0.5, ["quality"])
+
+    async def waits_for_ada() -> list[int]:
+        waiting = await numbers(queue, WaitingFor.DISAGREEMENT, who="Ada (token gauge)")
+        assert await numbers(queue, WaitingFor.DISAGREEMENT, who="Cem") == [1]
+        return waiting
+
+    async def add(name: str, role: str = "quality") -> None:
+        await people.add(ConsoleUser(name=name, role=role), "nothing", deed)
+
+    await writer.add_decisions([make.decision(1, policy_hash=ALL)])
+    await writer.add_anomalies([make.anomaly(1, "audit")])
+    await writer.add_reviews([said(1, "Ada", Severity.NORMAL, is_blind=True)])
+    await writer.add_reviews([said(1, "Bea", Severity.DEFECT, nth=1, is_blind=True)])
+    for name, role in (("Ada", "quality"), ("Bea", "quality"), ("Eve", "engineer")):
+        await add(name, role)
+    assert await waits_for_ada() == [1], "nobody else may review: the two have to"
+    await add("Cem")
+    assert await waits_for_ada() == []
+    again = said(1, "Ada", Severity.NORMAL, nth=2)
+    await writer.add_reviews([again])
+    assert await waits_for_ada() == [], "who repeats it, having chosen the part, ends nothing"
+    await writer.add_reviews([build_withdrawal(again), said(1, "Ada", Severity.DEFECT, nth=3)])
+    assert await numbers(queue, WaitingFor.DISAGREEMENT, who="Cem") == [], "Ada gave in"
+    await people.close()
 
 
 async def test_what_is_shown_beside(
